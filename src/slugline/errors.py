@@ -1,0 +1,65 @@
+"""Every exception that Slugline raises on purpose.
+
+One tree with one root, so that a caller can catch `SluglineError` and be sure. Each message says
+which thing is wrong, what was found, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__all__ = [
+    "DataError",
+    "DownloadError",
+    "ModelFileError",
+    "NotFittedError",
+    "OptionError",
+    "SluglineError",
+    "TrainingError",
+]
+
+
+class SluglineError(Exception):
+    """Root of all errors raised by Slugline."""
+
+
+class DataError(SluglineError, ValueError):
+    """Documents, topics or features that can't be used as they are."""
+
+
+class OptionError(SluglineError, ValueError):
+    """An argument or setting outside its legal values."""
+
+
+class DownloadError(SluglineError, OSError):
+    """A data set that could be had nowhere."""
+
+
+class ModelFileError(SluglineError, ValueError):
+    """A model file that is damaged, foreign, or of a later format."""
+
+
+class TrainingError(SluglineError, ArithmeticError):
+    """Training that can't go on, such as a loss that is no longer finite."""
+
+
+if TYPE_CHECKING:
+
+    class NotFittedError(SluglineError, ValueError, AttributeError):
+        """A model asked to predict before `fit`."""
+
+
+def __getattr__(name: str) -> Any:
+    # scikit-learn takes half a second to import, and only an error needs it: the class is made on
+    # first use, with scikit-learn's own as a base so that existing handlers keep working.
+    if name != "NotFittedError":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sklearn.exceptions import NotFittedError as SklearnNotFittedError
+
+    made = type(
+        "NotFittedError",
+        (SluglineError, SklearnNotFittedError),
+        {"__doc__": "A model asked to predict before `fit`.", "__module__": __name__},
+    )
+    globals()[name] = made
+    return made

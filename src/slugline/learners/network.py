@@ -1,0 +1,290 @@
+"""A stack of dense layers on sparse rows: the newswire lesson's net, of any depth and width."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline.errors import DataError, NotFittedError, OptionError
+from slugline.sparse import check_csr
+
+if TYPE_CHECKING:
+    from slugline.training.history import History
+    from slugline.training.optimizers import Optimizer
+    from slugline.training.progress import Progress
+    from slugline.training.stopping import EarlyStopping
+    from slugline.training.trainer import Trainer
+
+__all__ = ["Dense", "LossAndAccuracy", "Network", "log_softmax", "softmax"]
+
+Floats = npt.NDArray[np.float32]
+
+_ACTIVATIONS = ("linear", "relu", "softmax")
+_PREDICT_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A fully connected layer: activation(inputs @ weights + biases).
+
+    Parameters
+    ----------
+    units : int
+        How wide it is.
+    activation : {"linear", "relu", "softmax"}, default "linear"
+        softmax belongs to the last layer, and there only.
+    l2 : float, default 0.0
+        Penalty on the loss: l2 * sum(weights ** 2), as in Keras.
+    dropout : float, default 0.0
+        Share of the outputs set to zero at random while training, in [0, 1).
+    """
+
+    units: int
+    activation: str = "linear"
+    l2: float = 0.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.units < 1:
+            raise OptionError(f"a layer has {self.units} units; give at least 1.")
+        if self.activation not in _ACTIVATIONS:
+            raise OptionError(
+                f"unknown activation {self.activation!r}; choose one of {', '.join(_ACTIVATIONS)}."
+            )
+        if not 0 <= self.l2 < math.inf:
+            raise OptionError(f"l2 is {self.l2}; give a finite number of at least 0.")
+        if not 0 <= self.dropout < 1:
+            raise OptionError(f"dropout is {self.dropout}; give a share from 0 up to, not with, 1.")
+
+
+class LossAndAccuracy(NamedTuple):
+    """Mean loss in nats, penalties included, and share of rows whose likeliest topic is right."""
+
+    loss: float
+    accuracy: float
+
+
+class Network:
+    """A stack of dense layers that ends in softmax over the topics.
+
+    Parameters
+    ----------
+    layers : sequence of Dense
+        From the words to the topics; the last one is `Dense(n_topics, "softmax")`.
+    optimizer : {"rmsprop", "adam", "sgd"} or Optimizer, default "rmsprop"
+        An object of `slugline.training.optimizers` sets its own learning rate.
+    loss : {"sparse_categorical_crossentropy", "categorical_crossentropy"}
+        The first, the default, takes integer topics; the second one-hot rows.
+    seed : int, default 0
+        Reaches the first weights, the order of the batches and dropout.
+
+    Attributes
+    ----------
+    weights : list of float32 arrays
+        Weights (n_inputs, n_outputs) and biases (n_outputs,) of each layer in turn, as Keras'
+        `get_weights` gives them. Empty before `build` or `fit`.
+
+    Examples
+    --------
+    >>> net = Network([Dense(64, "relu"), Dense(64, "relu"), Dense(46, "softmax")]).build(10_000)
+    >>> print(net.summary())
+    layer    units  activation  parameters
+    dense 1     64  relu           640,064
+    dense 2     64  relu             4,160
+    dense 3     46  softmax          2,990
+    647,214 parameters, 2.6 MB
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Dense],
+        *,
+        optimizer: str | Optimizer = "rmsprop",
+        loss: str = "sparse_categorical_crossentropy",
+        seed: int = 0,
+    ) -> None:
+        self.layers = tuple(layers)
+        if not self.layers or self.layers[-1].activation != "softmax":
+            raise OptionError(
+                "the last layer gives no probabilities; end the stack with "
+                'Dense(n_topics, "softmax").'
+            )
+        if any(layer.activation == "softmax" for layer in self.layers[:-1]):
+            raise OptionError('a layer before the last one has softmax; use "relu" there.')
+        self.optimizer = optimizer
+        self.loss = loss
+        self.seed = seed
+        self.weights: list[Floats] = []
+        self._trainer: Trainer | None = None
+
+    @property
+    def n_topics(self) -> int:
+        """How many topics the net tells apart."""
+        return self.layers[-1].units
+
+    @property
+    def n_inputs(self) -> int:
+        """How many columns a row has; NotFittedError before `build` or `fit`."""
+        return len(self._built()[0])
+
+    def build(self, n_inputs: int) -> Network:
+        """Draw first weights for rows of `n_inputs` columns: Glorot uniform, biases zero."""
+        from slugline.training.initializers import glorot_uniform
+
+        rng = np.random.default_rng([self.seed, 0])
+        self.weights = []
+        for layer in self.layers:
+            self.weights += [
+                glorot_uniform(rng, n_inputs, layer.units),
+                np.zeros(layer.units, dtype=np.float32),
+            ]
+            n_inputs = layer.units
+        return self
+
+    def fresh(self) -> Network:
+        """Give an untrained net of the same make, to start from scratch."""
+        return Network(self.layers, optimizer=self.optimizer, loss=self.loss, seed=self.seed)
+
+    def fit(
+        self,
+        X: Any,
+        y: npt.ArrayLike,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation_data: tuple[Any, npt.ArrayLike] | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        shuffle: bool = True,
+        early_stopping: EarlyStopping | None = None,
+        progress: Progress | None = None,
+    ) -> History:
+        """Train; a net that has been trained goes on from where it is.
+
+        Ctrl-C ends training after the running epoch; a second one ends it at once.
+
+        Parameters
+        ----------
+        X : CSR or dense matrix, shape (n_rows, n_inputs)
+        y : integer array, shape (n_rows,), or one-hot rows, shape (n_rows, n_topics)
+            As the loss wants it.
+        epochs : int, default 1
+            How often to go through all rows.
+        batch_size : int, default 32
+            Rows per step.
+        validation_data : (X, y), optional
+            Rows to evaluate after every epoch.
+        sample_weight : float array, shape (n_rows,), optional
+            What each row's loss counts; 1 by default. A batch's loss is divided by its number of
+            rows, as in Keras, not by the sum of their weights.
+        class_weight : mapping of int to float, optional
+            What each topic's loss counts, times the sample weight; 1 where it is not named.
+        shuffle : bool, default True
+            Take the rows in a new random order every epoch.
+        early_stopping : EarlyStopping, optional
+            When to stop, and which epoch's weights to go back to; also after Ctrl-C.
+        progress : Progress, optional
+            Whom to tell; nobody by default. See `slugline.training.progress.progress_on`.
+
+        Raises
+        ------
+        DataError : if X and y don't fit each other or the net.
+        TrainingError : if the loss is no longer finite; the weights are then of no more use.
+        """
+        from slugline.training.loop import FitOptions, fit_loop
+        from slugline.training.trainer import Trainer
+
+        X = check_csr(X, len(self.weights[0]) if self.weights else None)
+        if not self.weights:
+            self.build(X.shape[1])
+        if self._trainer is None:
+            self._trainer = Trainer(self)
+        options = FitOptions(epochs, batch_size, shuffle, early_stopping, progress)
+        weight = self._trainer.check_weights(y, X.shape[0], sample_weight, class_weight)
+        return fit_loop(self._trainer, X, y, weight, validation_data, options)
+
+    def decision_function(self, X: Any) -> Floats:
+        """Scores before softmax, shape (n_rows, n_topics)."""
+        csr = check_csr(X, self.n_inputs)
+        if csr.shape[0] <= _PREDICT_ROWS:
+            return self._scores(csr)
+        starts = range(0, csr.shape[0], _PREDICT_ROWS)
+        return np.concatenate([self._scores(csr[a : a + _PREDICT_ROWS]) for a in starts])
+
+    def predict(self, X: Any) -> Floats:
+        """Probabilities, shape (n_rows, n_topics); every row sums to 1."""
+        return softmax(self.decision_function(X))
+
+    def evaluate(self, X: Any, y: npt.ArrayLike) -> LossAndAccuracy:
+        """Mean loss and accuracy on labelled rows, in the form of labels that the loss wants."""
+        from slugline.training.losses import get_loss
+
+        scores = self.decision_function(X)
+        if not len(scores):
+            raise DataError("there are no rows to evaluate; give at least one.")
+        loss = get_loss(self.loss)
+        targets = loss.check_targets(y, len(scores), self.n_topics)
+        values = loss.values(log_softmax(scores), targets)
+        hits = scores.argmax(axis=1) == loss.topics(targets)
+        return LossAndAccuracy(float(values.mean(dtype=np.float64)) + self.penalty(), float(hits.mean()))
+
+    def penalty(self) -> float:
+        """The layers' L2 penalties on the loss as it stands."""
+        pairs = zip(self.layers, self._built()[0::2], strict=True)
+        return sum(layer.l2 * float(np.vdot(W, W)) for layer, W in pairs if layer.l2)
+
+    def summary(self) -> str:
+        """Lay out the layers and their parameters as a small table."""
+        rows = [("layer", "units", "activation", "parameters")]
+        arrays = self._built()
+        for number, layer in enumerate(self.layers):
+            n_parameters = arrays[2 * number].size + arrays[2 * number + 1].size
+            rows.append(
+                (f"dense {number + 1}", str(layer.units), layer.activation, f"{n_parameters:,}")
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}"
+            for a, b, c, d in rows
+        ]
+        total = sum(array.size for array in arrays)
+        return "\n".join([*lines, f"{total:,} parameters, {4 * total / 1e6:.1f} MB"])
+
+    def __repr__(self) -> str:
+        widths = "-".join(str(layer.units) for layer in self.layers)
+        return f"Network({widths}, optimizer={self.optimizer!r}, loss={self.loss!r})"
+
+    def _built(self) -> list[Floats]:
+        if not self.weights:
+            raise NotFittedError("the net has no weights yet; call fit first.")
+        return self.weights
+
+    def _scores(self, X: sp.csr_array) -> Floats:
+        signal: Any = X
+        for number, layer in enumerate(self.layers):
+            signal = signal @ self.weights[2 * number]
+            signal += self.weights[2 * number + 1]
+            if layer.activation == "relu":
+                np.maximum(signal, 0, out=signal)
+        return signal
+
+
+def softmax(scores: Floats) -> Floats:
+    """Turn rows of scores into rows of probabilities."""
+    proba = scores - scores.max(axis=1, keepdims=True)
+    np.exp(proba, out=proba)
+    proba /= proba.sum(axis=1, keepdims=True)
+    return proba
+
+
+def log_softmax(scores: Floats) -> Floats:
+    """Turn rows of scores into rows of log-probabilities, without ever taking the log of 0."""
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted

@@ -1,0 +1,124 @@
+"""What training measured, epoch by epoch, as plain data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["History"]
+
+
+@dataclass
+class History:
+    """Figures of each epoch of one `fit`.
+
+    Attributes
+    ----------
+    history : dict of str to list of float
+        `loss` (nats) and `accuracy` on the training rows, averaged while the weights changed;
+        `val_loss` and `val_accuracy` after each epoch, if there were validation data.
+    n_rows, batch_size : int
+        How many rows were trained on, and how many a step.
+    restored_epoch : int or None
+        The epoch whose weights the net has now, counted from 1, if it is not the last one.
+    stopped_by : str or None
+        "early stopping" or "interrupt" if training ended before its time.
+    """
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    n_rows: int = 0
+    batch_size: int = 0
+    restored_epoch: int | None = None
+    stopped_by: str | None = None
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self.history[name]
+
+    @property
+    def n_epochs(self) -> int:
+        """How many epochs were finished."""
+        return len(self.history.get("loss", []))
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, counted from 1, of the lowest validation loss; else of the training loss.
+
+        From the next epoch on, the net overfits: it goes on learning its own documents by heart and
+        gets worse on others.
+        """
+        losses = self.history.get("val_loss") or self.history["loss"]
+        return min(range(len(losses)), key=losses.__getitem__) + 1
+
+    def append(self, figures: dict[str, float]) -> None:
+        """Add one epoch's figures."""
+        for name, value in figures.items():
+            self.history.setdefault(name, []).append(value)
+
+    def to_json(self) -> str:
+        """Write as JSON text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> History:
+        """Read what `to_json` wrote."""
+        return cls(**json.loads(text))
+
+    def plot(self, axes: Any = None) -> tuple[Axes, Axes]:
+        """Draw loss and accuracy: dots for training, a line for validation, the best epoch marked.
+
+        Parameters
+        ----------
+        axes : two matplotlib axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        The two axes, for more to be drawn on.
+        """
+        import matplotlib.pyplot as plt
+
+        if axes is None:
+            _, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+        for ax, name, label in zip(
+            axes, ("loss", "accuracy"), ("Loss (nats)", "Accuracy"), strict=True
+        ):
+            self._plot_one(ax, name, label)
+        return axes[0], axes[1]
+
+    def _plot_one(self, ax: Axes, name: str, label: str) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        epochs = range(1, self.n_epochs + 1)
+        ax.plot(epochs, self.history[name], "o", markersize=4, color="#7a8794", label="Training")
+        if f"val_{name}" in self.history:
+            ax.plot(epochs, self.history[f"val_{name}"], color="#0b5fa5", label="Validation")
+            ax.axvline(self.best_epoch, color="#c2410c", linewidth=1, linestyle=":")
+            ax.annotate(
+                f"best epoch: {self.best_epoch}",
+                (self.best_epoch, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(4, -12),
+                textcoords="offset points",
+                color="#c2410c",
+                fontsize="small",
+            )
+        ax.set_xlabel("Epoch")
+        ax.set_ylabel(label)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.legend(frameon=False)
+
+    def _repr_html_(self) -> str:
+        """Show as a table of epochs in a notebook."""
+        names = list(self.history)
+        head = "".join(f"<th>{name}</th>" for name in ["epoch", *names])
+        rows = "".join(
+            f"<tr><td>{epoch}{' (best)' if epoch == self.best_epoch else ''}</td>"
+            + "".join(f"<td>{self.history[name][epoch - 1]:.4f}</td>" for name in names)
+            + "</tr>"
+            for epoch in range(1, self.n_epochs + 1)
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -1,0 +1,156 @@
+"""One step of training: forward, loss, backward, update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline.errors import DataError
+from slugline.learners.network import log_softmax
+from slugline.training.losses import get_loss
+from slugline.training.optimizers import get_optimizer
+
+if TYPE_CHECKING:
+    from slugline.learners.network import Network
+
+__all__ = ["Trainer"]
+
+Floats = npt.NDArray[np.float32]
+
+
+class Trainer:
+    """Holds what a net needs only while it learns, and takes it one step at a time.
+
+    Parameters
+    ----------
+    network : Network
+        A net with weights, which `train_step` changes in place.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.loss = get_loss(network.loss)
+        self.optimizer = get_optimizer(network.optimizer)
+        self.batch_rng = np.random.default_rng([network.seed, 1])
+        self._dropout_rng = np.random.default_rng([network.seed, 2])
+
+    def check_weights(
+        self,
+        y: npt.ArrayLike,
+        n_rows: int,
+        sample_weight: npt.ArrayLike | None,
+        class_weight: Mapping[int, float] | None,
+    ) -> Floats | None:
+        """Multiply sample and class weights into one per row; None if all are 1."""
+        if sample_weight is None and class_weight is None:
+            return None
+        weight = np.ones(n_rows, dtype=np.float32)
+        if sample_weight is not None:
+            given = np.asarray(sample_weight, dtype=np.float32)
+            if given.shape != (n_rows,):
+                raise DataError(
+                    f"sample_weight has shape {given.shape}; give one weight for each of the "
+                    f"{n_rows} rows."
+                )
+            weight *= given
+        if class_weight is not None:
+            targets = self.loss.check_targets(y, n_rows, self.network.n_topics)
+            per_topic = np.ones(self.network.n_topics, dtype=np.float32)
+            for topic, value in class_weight.items():
+                if not 0 <= topic < self.network.n_topics:
+                    raise DataError(
+                        f"class_weight names topic {topic}, but topics run from 0 to "
+                        f"{self.network.n_topics - 1}."
+                    )
+                per_topic[topic] = value
+            weight *= per_topic[self.loss.topics(targets)]
+        if not (np.isfinite(weight).all() and (weight >= 0).all()):
+            raise DataError("a weight is negative or not finite; give weights of at least 0.")
+        return weight
+
+    def train_step(
+        self, X: sp.csr_array, y: npt.NDArray[Any], weight: Floats | None = None
+    ) -> tuple[float, int]:
+        """Learn from one batch.
+
+        Returns
+        -------
+        The batch's mean loss with penalties, and how many of its topics were right, both from
+        before the update.
+        """
+        signals, masks = self._forward(X)
+        log_proba = log_softmax(signals.pop())
+        values = self.loss.values(log_proba, y)
+        n_right = int(np.count_nonzero(log_proba.argmax(axis=1) == self.loss.topics(y)))
+        delta = self.loss.gradient(np.exp(log_proba, out=log_proba), y)
+        if weight is not None:
+            values = values * weight
+            delta *= weight[:, np.newaxis]
+        delta /= np.float32(len(delta))
+        loss = float(values.mean()) + self.network.penalty()
+        self._backward(signals, masks, delta)
+        return loss, n_right
+
+    def _forward(self, X: sp.csr_array) -> tuple[list[Any], list[Floats | None]]:
+        """Give each layer's input and then the scores, and each layer's dropout mask."""
+        signals: list[Any] = [X]
+        masks: list[Floats | None] = []
+        for number, layer in enumerate(self.network.layers):
+            signal = signals[-1] @ self.network.weights[2 * number]
+            signal += self.network.weights[2 * number + 1]
+            if layer.activation == "relu":
+                np.maximum(signal, 0, out=signal)
+            mask = self._dropout_mask(layer.dropout, signal.shape)
+            if mask is not None:
+                signal *= mask
+            masks.append(mask)
+            signals.append(signal)
+        return signals, masks
+
+    def _dropout_mask(self, share: float, shape: tuple[int, int]) -> Floats | None:
+        """0 for what is dropped; the rest is scaled up so that the expected sum stays the same."""
+        if not share:
+            return None
+        kept = self._dropout_rng.random(shape, dtype=np.float32) >= share
+        return kept.astype(np.float32) / np.float32(1 - share)
+
+    def _backward(self, signals: list[Any], masks: list[Floats | None], delta: Floats) -> None:
+        """Carry the loss's derivative by the scores down the stack, updating on the way."""
+        self.optimizer.begin_step()
+        for number in reversed(range(len(self.network.layers))):
+            layer = self.network.layers[number]
+            W, biases = self.network.weights[2 * number : 2 * number + 2]
+            inputs = signals[number]
+            mask = masks[number]
+            if mask is not None:
+                delta *= mask
+            if layer.activation == "relu":
+                delta *= signals[number + 1] > 0
+            below = delta @ W.T if number else None
+            self.optimizer.update(2 * number + 1, biases, delta.sum(axis=0))
+            if number or layer.l2:
+                gradient = inputs.T @ delta
+                if layer.l2:
+                    gradient += np.float32(2 * layer.l2) * W
+                self.optimizer.update(2 * number, W, gradient)
+            else:
+                rows, gradient = _row_gradient(inputs, delta)
+                self.optimizer.update(2 * number, W, gradient, rows)
+            if below is not None:
+                delta = below
+
+
+def _row_gradient(X: sp.csr_array, delta: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+    """Give the rows of X.T @ delta that aren't zero: their numbers and their values."""
+    named = np.zeros(X.shape[1], dtype=bool)
+    named[X.indices] = True
+    rows = np.flatnonzero(named)
+    number = np.empty(X.shape[1], dtype=X.indices.dtype)
+    number[rows] = np.arange(len(rows), dtype=number.dtype)
+    # A CSR matrix read as CSC is its own transpose.
+    narrow = sp.csc_array((X.data, number[X.indices], X.indptr), shape=(len(rows), X.shape[0]))
+    return rows, narrow @ delta
