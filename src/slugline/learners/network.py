@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.errors import DataError, NotFittedError, OptionError
+from slugline import errors
+from slugline.errors import DataError, OptionError
 from slugline.sparse import check_csr
 
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ class Network:
         targets = loss.check_targets(y, len(scores), self.n_topics)
         values = loss.values(log_softmax(scores), targets)
         hits = scores.argmax(axis=1) == loss.topics(targets)
-        return LossAndAccuracy(float(values.mean(dtype=np.float64)) + self.penalty(), float(hits.mean()))
+        mean = float(values.mean(dtype=np.float64))
+        return LossAndAccuracy(mean + self.penalty(), float(hits.mean()))
 
     def penalty(self) -> float:
         """The layers' L2 penalties on the loss as it stands."""
@@ -262,7 +264,7 @@ class Network:
 
     def _built(self) -> list[Floats]:
         if not self.weights:
-            raise NotFittedError("the net has no weights yet; call fit first.")
+            raise errors.NotFittedError("the net has no weights yet; call fit first.")
         return self.weights
 
     def _scores(self, X: sp.csr_array) -> Floats:

@@ -1,0 +1,45 @@
+"""Train on Reuters newswires, or on BBC News where they can't be had, and classify two wires."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from slugline import SluglineError, reuters
+
+OUT = Path("quickstart-out")
+
+# Written for this example.
+WIRES = """\
+Wheat and maize exports fell in March as drought cut the harvest, the farm ministry said.
+Net profit for the quarter rose to 12 mln dlrs, or 41 cts a share, on higher sales.
+"""
+
+
+def main() -> None:
+    """Run the commands that a person would type."""
+    try:
+        reuters.load_wires("corrected")
+        data = "reuters-corrected"
+    except SluglineError:
+        print("The Reuters newswires can't be had here, so this trains on BBC News instead.")
+        data = "bbc"
+    OUT.mkdir(exist_ok=True)
+    model = OUT / f"{data}.slug"
+    _slugline("train", data, "-o", str(model))
+    print("\ntwo sample wires, and what the model says of them:")
+    print(WIRES, end="", flush=True)
+    _slugline("predict", str(model), text=WIRES)
+
+
+def _slugline(*arguments: str, text: str | None = None) -> None:
+    print(f"\n$ slugline {' '.join(arguments)}", flush=True)
+    command = [sys.executable, "-m", "slugline", *arguments]
+    done = subprocess.run(command, input=text, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()

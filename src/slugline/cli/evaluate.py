@@ -1,0 +1,88 @@
+"""`slugline evaluate`: a saved model against labelled texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from slugline.cli.options import (
+    AsJson,
+    Data,
+    Format,
+    Model,
+    Quiet,
+    SkipBadRows,
+    TextColumn,
+    TopicColumn,
+)
+from slugline.cli.output import print_json, print_table, say, warn
+
+if TYPE_CHECKING:
+    from slugline.evaluation import Evaluation
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    text: TextColumn = None,
+    topic: TopicColumn = None,
+    format_: Format = None,
+    skip_bad_rows: SkipBadRows = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare a model's answers with the topics of labelled texts.
+
+    Of a data set known by name, the part made for testing is used where there is one.
+    """
+    from slugline.classifier import load
+    from slugline.corpus import NAMED_CORPORA, load_corpus, load_splits
+    from slugline.experiment import evaluate as evaluate_on
+    from slugline.experiment import model_warnings
+
+    classifier = load(model)
+    if data in NAMED_CORPORA:
+        parts = load_splits(data)
+        corpus = parts.get("test", parts["train"])
+    else:
+        corpus = load_corpus(data, text, topic, format=format_, skip_bad_rows=skip_bad_rows)
+    for note in corpus.notes:
+        say(f"{corpus.name}: {note}", quiet=quiet)
+    evaluation = evaluate_on(classifier, corpus)
+    warn(model_warnings(classifier, corpus))
+    if as_json:
+        print_json(evaluation.to_dict())
+    else:
+        _print(evaluation)
+
+
+def _print(evaluation: Evaluation) -> None:
+    low, high = evaluation.interval
+    print_table(
+        [
+            ("documents", f"{evaluation.n_documents:,}", ""),
+            ("accuracy", f"{evaluation.accuracy:.3f}", f"95 % interval {low:.3f} to {high:.3f}"),
+            ("macro-F1", f"{evaluation.macro_f1:.3f}", "every topic counts the same"),
+            ("log loss", f"{evaluation.log_loss:.3f}", "nats; lower is better"),
+        ]
+    )
+    typer.echo()
+    shown = sorted(evaluation.per_topic(), key=lambda figures: -figures.n_documents)
+    rows = [("topic", "documents", "precision", "recall", "F1")]
+    rows += [
+        (f.topic, str(f.n_documents), _share(f.precision), _share(f.recall), _share(f.f1))
+        for f in shown
+    ]
+    print_table(rows)
+    mistakes = evaluation.confusions(5)
+    if mistakes:
+        typer.echo("\ncommonest mistakes")
+        for true, predicted, n in mistakes:
+            typer.echo(f"  {true} taken for {predicted}: {n}")
+
+
+def _share(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}"

@@ -1,0 +1,23 @@
+"""`slugline info`: what a model file says of itself."""
+
+from __future__ import annotations
+
+import typer
+
+from slugline.cli.options import AsJson, Model
+from slugline.cli.output import print_json
+
+__all__ = ["info"]
+
+
+def info(model: Model, as_json: AsJson = False) -> None:
+    """Print a model's card: what it learned from, its topics, figures and limits."""
+    import msgspec
+
+    from slugline import model_file
+
+    file = model_file.read(model)
+    if as_json:
+        print_json(msgspec.to_builtins(file.info))
+    else:
+        typer.echo(file.card)

@@ -1,0 +1,202 @@
+"""`slugline train`: learn from labelled texts, test, report, save."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slugline.cli.options import (
+    AsJson,
+    Data,
+    Format,
+    Quiet,
+    Seed,
+    SkipBadRows,
+    TextColumn,
+    Threads,
+    TopicColumn,
+)
+from slugline.cli.output import print_json, print_table, say, warn
+
+if TYPE_CHECKING:
+    from slugline.corpus import Corpus
+    from slugline.experiment import Experiment
+
+__all__ = ["train"]
+
+
+def _widths(value: str) -> list[int] | None:
+    """Read "64,32" as the widths of two hidden layers."""
+    if not value:
+        return None
+    try:
+        widths = [int(part) for part in value.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"{value!r} is no list of widths; write 64 or 128,64.") from None
+    if min(widths) < 1:
+        raise typer.BadParameter(f"{value!r} holds a width below 1; write 64 or 128,64.")
+    return widths
+
+
+def train(
+    data: Data,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="MODEL", help="Where to save the model.")
+    ] = Path("model.slug"),
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="HTML",
+            help="Where to write the report.",
+            show_default="beside MODEL",
+        ),
+    ] = None,
+    text: TextColumn = None,
+    topic: TopicColumn = None,
+    format_: Format = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            "--validation",
+            metavar="FILE",
+            help="Labelled texts to find the best epoch on.",
+            show_default="a tenth of DATA",
+        ),
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            "--test",
+            metavar="FILE",
+            help="Labelled texts to test on.",
+            show_default="a part of DATA",
+        ),
+    ] = None,
+    test_fraction: Annotated[
+        float, typer.Option("--test-fraction", help="Share of DATA to test on without --test.")
+    ] = 0.2,
+    skip_bad_rows: SkipBadRows = False,
+    hidden: Annotated[
+        str,
+        typer.Option(
+            "--hidden",
+            metavar="WIDTHS",
+            help="Widths of the hidden layers, such as 64 or 128,64.",
+            show_default="64, or as many as topics",
+        ),
+    ] = "",
+    weighting: Annotated[
+        str, typer.Option("--weighting", help="multi-hot, counts or tf-idf.")
+    ] = "multi-hot",
+    num_words: Annotated[
+        int, typer.Option("--num-words", min=1, help="Keep the most frequent words.")
+    ] = 10_000,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="The most epochs to try.")] = 40,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Documents a step.")] = 128,
+    patience: Annotated[
+        int, typer.Option("--patience", min=0, help="Epochs to wait for a lower validation loss.")
+    ] = 3,
+    dropout: Annotated[
+        float, typer.Option("--dropout", help="Of the hidden layers, 0 to 1.")
+    ] = 0.0,
+    l2: Annotated[float, typer.Option("--l2", help="Penalty on large weights.")] = 0.0,
+    optimizer: Annotated[
+        str, typer.Option("--optimizer", help="rmsprop, adam or sgd.")
+    ] = "rmsprop",
+    learning_rate: Annotated[
+        float | None,
+        typer.Option("--learning-rate", help="Size of a step.", show_default="the optimizer's own"),
+    ] = None,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="Give every topic the same total weight.")
+    ] = False,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn from labelled texts, test on texts set aside, write a report, save the model.
+
+    Examples
+    --------
+      slugline train tickets.csv -o tickets.slug --text body --topic queue
+
+      slugline train reuters -o reuters.slug
+    """
+    from slugline.classifier import TopicClassifier
+    from slugline.experiment import run_experiment
+    from slugline.report import write_training_report
+    from slugline.training.progress import progress_on
+
+    columns = {"text": text, "topic": topic, "skip_bad_rows": skip_bad_rows}
+    parts = _load(data, validation, test, columns | {"format": format_})
+    for corpus in parts.values():
+        for note in corpus.notes:
+            say(f"{corpus.name}: {note}", quiet=quiet)
+    classifier = TopicClassifier(
+        hidden=_widths(hidden),
+        weighting=weighting,
+        num_words=num_words,
+        epochs=epochs,
+        batch_size=batch_size,
+        patience=patience,
+        dropout=dropout,
+        l2=l2,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        class_weight="balanced" if balanced else None,
+        n_jobs=threads,
+        random_state=seed,
+    )
+    experiment = run_experiment(
+        classifier,
+        parts["train"],
+        parts.get("validation"),
+        parts.get("test"),
+        test_fraction=test_fraction,
+        progress=None if quiet else progress_on(),
+    )
+    warn(experiment.warnings)
+    classifier.save(output, metrics=experiment.metrics)
+    report = report or output.with_suffix(".html")
+    write_training_report(experiment, report)
+    if as_json:
+        print_json(experiment.to_dict() | {"model": str(output), "report": str(report)})
+    else:
+        _print(experiment, output, report)
+
+
+def _load(
+    data: str, validation: str | None, test: str | None, options: dict[str, Any]
+) -> dict[str, Corpus]:
+    """Read the parts to learn from, to validate on and to test on, as far as they are given."""
+    from slugline.corpus import NAMED_CORPORA, load_corpus, load_splits
+
+    parts = load_splits(data) if data in NAMED_CORPORA else {"train": load_corpus(data, **options)}
+    for part, source in (("validation", validation), ("test", test)):
+        if source is not None:
+            parts[part] = load_corpus(source, **options)
+    return parts
+
+
+def _print(experiment: Experiment, model: Path, report: Path) -> None:
+    evaluation = experiment.evaluation
+    low, high = evaluation.interval
+    typer.echo(
+        f"{experiment.name}: learned {len(experiment.classifier.topics_)} topics from "
+        f"{experiment.n_train:,} documents in {experiment.seconds:.1f} s, "
+        f"tested on {experiment.n_test:,} others"
+    )
+    print_table(
+        [
+            ("accuracy", f"{evaluation.accuracy:.3f}", f"95 % interval {low:.3f} to {high:.3f}"),
+            ("macro-F1", f"{evaluation.macro_f1:.3f}", "every topic counts the same"),
+            ("baseline", f"{experiment.majority:.3f}", f"always {experiment.majority_topic!r}"),
+            ("epochs", f"{experiment.classifier.n_epochs_}", "best by validation loss"),
+        ]
+    )
+    typer.echo(f"model   {model}")
+    typer.echo(f"report  {report}")

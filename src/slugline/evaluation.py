@@ -1,0 +1,180 @@
+"""From counts of what was right and wrong to the figures that people quote."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.errors import DataError
+
+__all__ = ["Evaluation", "TopicFigures", "majority_baseline", "shuffled_baseline", "wilson"]
+
+_Z_95 = 1.959964
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFigures:
+    """One topic's figures; a ratio without anything to divide by is NaN."""
+
+    topic: str
+    n_documents: int
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a classifier got right on documents it had not seen.
+
+    Attributes
+    ----------
+    topics : list of str
+        Names, in the order of the rows and columns of `confusion`.
+    confusion : int64 array, shape (n_topics, n_topics)
+        Row: the true topic; column: the predicted one.
+    log_loss : float
+        Mean of -ln(probability given to the true topic), in nats.
+    """
+
+    topics: list[str]
+    confusion: npt.NDArray[np.int64]
+    log_loss: float
+
+    @classmethod
+    def of(
+        cls, topics: Sequence[str], y_true: npt.NDArray[np.int64], proba: npt.NDArray[np.floating]
+    ) -> Evaluation:
+        """Evaluate probabilities.
+
+        Parameters
+        ----------
+        topics : names of the columns of `proba`
+        y_true : int array, shape (n_documents,)
+            True topics, as column numbers; -1 for a topic that the classifier does not know, which
+            it can only get wrong.
+        proba : float array, shape (n_documents, n_topics)
+        """
+        if not len(y_true):
+            raise DataError("there are no documents to evaluate; give at least one.")
+        n = len(topics)
+        known = y_true >= 0
+        predicted = proba.argmax(axis=1)
+        names = list(topics)
+        if not known.all():
+            names, n = [*names, "(unknown)"], n + 1
+        pairs = np.where(known, y_true, n - 1) * n + predicted
+        confusion = np.bincount(pairs, minlength=n * n).reshape(n, n)
+        given = np.where(known, proba[np.arange(len(y_true)), y_true], 0)
+        tiny = np.finfo(np.float32).tiny
+        return cls(names, confusion, float(-np.log(np.maximum(given, tiny)).mean()))
+
+    @property
+    def n_documents(self) -> int:
+        """How many documents were classified."""
+        return int(self.confusion.sum())
+
+    @property
+    def n_right(self) -> int:
+        """How many of them got their true topic."""
+        return int(np.trace(self.confusion))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of documents that got their true topic."""
+        return self.n_right / self.n_documents
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the accuracy."""
+        return wilson(self.n_right, self.n_documents)
+
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 over the topics that occur, as true or as predicted one; each counts the same."""
+        scores = [0.0 if math.isnan(f.f1) else f.f1 for f in self.per_topic() if self._occurs(f)]
+        return sum(scores) / len(scores)
+
+    def per_topic(self) -> list[TopicFigures]:
+        """Figures of each topic, in the order of `topics`."""
+        right = np.diag(self.confusion)
+        true = self.confusion.sum(axis=1)
+        predicted = self.confusion.sum(axis=0)
+        return [
+            TopicFigures(name, int(t), _ratio(r, p), _ratio(r, t), _ratio(2 * r, p + t))
+            for name, r, t, p in zip(self.topics, right, true, predicted, strict=True)
+        ]
+
+    def confusions(self, most: int = 10) -> list[tuple[str, str, int]]:
+        """Give the commonest mistakes: true topic, predicted topic, how many documents."""
+        wrong = self.confusion.copy()
+        np.fill_diagonal(wrong, 0)
+        order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+        pairs = [(divmod(int(cell), len(self.topics))) for cell in order]
+        return [(self.topics[a], self.topics[b], int(wrong[a, b])) for a, b in pairs if wrong[a, b]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the figures as plain data for JSON; an undefined ratio is None."""
+        return {
+            "n_documents": self.n_documents,
+            "accuracy": self.accuracy,
+            "accuracy_interval": list(self.interval),
+            "macro_f1": self.macro_f1,
+            "log_loss": self.log_loss,
+            "topics": [
+                {
+                    "topic": figures.topic,
+                    "n_documents": figures.n_documents,
+                    "precision": _or_none(figures.precision),
+                    "recall": _or_none(figures.recall),
+                    "f1": _or_none(figures.f1),
+                }
+                for figures in self.per_topic()
+            ],
+            "confusions": [
+                {"topic": topic, "predicted": predicted, "n_documents": n}
+                for topic, predicted, n in self.confusions()
+            ],
+        }
+
+    def _occurs(self, figures: TopicFigures) -> bool:
+        return figures.n_documents > 0 or not math.isnan(figures.precision)
+
+
+def majority_baseline(y_train: Sequence[Any], y_test: Sequence[Any]) -> tuple[Any, float]:
+    """Give the commonest topic of `y_train`, and the accuracy of always answering it."""
+    topic = Counter(y_train).most_common(1)[0][0]
+    return topic, sum(y == topic for y in y_test) / len(y_test)
+
+
+def shuffled_baseline(y: Sequence[Any], seed: int) -> float:
+    """Accuracy of answering with the true topics in random order, as the lesson does."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    return sum(y[i] == y[j] for i, j in enumerate(order)) / len(y)
+
+
+def wilson(n_right: int, n: int) -> tuple[float, float]:
+    """95 % score interval of a share.
+
+    References
+    ----------
+    Wilson (1927), Probable inference, the law of succession, and statistical inference.
+    """
+    share, z2 = n_right / n, _Z_95**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    reach = _Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def _ratio(part: int, whole: int) -> float:
+    return float(part / whole) if whole else math.nan
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,207 @@
+"""One experiment: labelled texts in, a classifier and what to know of it out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slugline.classifier import TopicClassifier
+from slugline.corpus import Corpus
+from slugline.errors import DataError
+from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
+
+if TYPE_CHECKING:
+    from slugline.training.history import History
+    from slugline.training.progress import Progress
+
+__all__ = ["Experiment", "evaluate", "run_experiment"]
+
+#: A topic with fewer documents than this is warned of: the newswire lesson's least is as many.
+FEW_DOCUMENTS = 10
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A trained classifier, and how it does on documents that it had not seen.
+
+    Attributes
+    ----------
+    classifier : TopicClassifier
+    name : str
+        Of the data.
+    n_train, n_validation, n_test : int
+        Documents that the classifier learned from; of a validation file, 0 if a part of the
+        training documents served; and those that it was tested on.
+    evaluation : Evaluation
+        On the test documents.
+    majority_topic, majority : the commonest training topic, and the accuracy of always naming it.
+    shuffled : float
+        Accuracy of the test topics in random order.
+    warnings : tuple of str
+        What may be wrong with the data or the settings, and what that means.
+    history : History
+        Of the search for the best epoch.
+    seconds : float
+        Wall time of fitting.
+    """
+
+    classifier: TopicClassifier
+    name: str
+    n_train: int
+    n_validation: int
+    n_test: int
+    evaluation: Evaluation
+    majority_topic: str
+    majority: float
+    shuffled: float
+    warnings: tuple[str, ...]
+    history: History
+    seconds: float
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures that a model file keeps."""
+        return {
+            "test_accuracy": self.evaluation.accuracy,
+            "test_macro_f1": self.evaluation.macro_f1,
+            "test_log_loss": self.evaluation.log_loss,
+            "test_documents": float(self.n_test),
+            "majority_baseline": self.majority,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all figures as plain data for JSON."""
+        return {
+            "data": {
+                "name": self.name,
+                "n_train": self.n_train,
+                "n_validation": self.n_validation,
+                "n_test": self.n_test,
+                "n_topics": len(self.classifier.topics_),
+            },
+            "evaluation": self.evaluation.to_dict(),
+            "baselines": {
+                "majority": {"topic": self.majority_topic, "accuracy": self.majority},
+                "shuffled": {"accuracy": self.shuffled},
+            },
+            "best_epoch": self.classifier.n_epochs_,
+            "history": self.history.history,
+            "warnings": list(self.warnings),
+            "seconds": self.seconds,
+        }
+
+
+def run_experiment(
+    classifier: TopicClassifier,
+    train: Corpus,
+    validation: Corpus | None = None,
+    test: Corpus | None = None,
+    *,
+    test_fraction: float = 0.2,
+    progress: Progress | None = None,
+) -> Experiment:
+    """Fit `classifier` and test it.
+
+    Parameters
+    ----------
+    classifier : TopicClassifier
+        Its settings and its `random_state` count; it is fitted in place.
+    train : Corpus
+    validation : Corpus, optional
+        To find the best epoch on; a part of `train` by default.
+    test : Corpus, optional
+        By default a part of `train`, `test_fraction` of it with each topic's share, is set aside
+        before anything is learned.
+    progress : Progress, optional
+    """
+    if test is None:
+        train, test = train.split(test_fraction, classifier.random_state)
+    warnings = data_warnings(train)
+    started = time.perf_counter()
+    classifier.fit(
+        train.texts,
+        train.topics,
+        validation_data=None if validation is None else (validation.texts, validation.topics),
+        progress=progress,
+    )
+    seconds = time.perf_counter() - started
+    history = classifier.history_
+    assert history is not None  # noqa: S101 (fit makes one)
+    majority_topic, majority = majority_baseline(train.topics, test.topics)
+    return Experiment(
+        classifier=classifier,
+        name=train.name,
+        n_train=len(train),
+        n_validation=len(validation) if validation else 0,
+        n_test=len(test),
+        evaluation=evaluate(classifier, test),
+        majority_topic=majority_topic,
+        majority=majority,
+        shuffled=shuffled_baseline(test.topics, classifier.random_state),
+        warnings=(*warnings, *model_warnings(classifier, test)),
+        history=history,
+        seconds=seconds,
+    )
+
+
+def evaluate(classifier: TopicClassifier, corpus: Corpus) -> Evaluation:
+    """Compare a fitted classifier's answers with the topics of `corpus`.
+
+    Topics that the classifier does not know count as wrong.
+
+    Raises
+    ------
+    DataError : if it knows none of them, so that the comparison would be senseless.
+    """
+    names = [str(name) for name in classifier.topics_.names]
+    number = {name: i for i, name in enumerate(names)}
+    y_true = [number.get(topic, -1) for topic in corpus.topics]
+    if max(y_true, default=-1) < 0:
+        raise DataError(
+            f"{corpus.name} has none of the model's topics, such as {names[0]!r}, but ones like "
+            f"{corpus.topics[0]!r}; evaluate on data with the topics that the model learned."
+        )
+    return Evaluation.of(names, np.array(y_true), classifier.predict_proba(corpus.texts))
+
+
+def data_warnings(train: Corpus) -> list[str]:
+    """Say what in the training data will limit any classifier."""
+    counts = train.topic_counts()
+    if len(counts) == 1:
+        return [
+            f"all {len(train):,} documents have the topic {train.topics[0]!r}: there is nothing to "
+            "tell apart, and the model will always answer it. Add documents of other topics."
+        ]
+    few = [topic for topic, n in counts.items() if n < FEW_DOCUMENTS]
+    if not few:
+        return []
+    rarest = ", ".join(f"{topic} ({counts[topic]})" for topic in few[-5:][::-1])
+    return [
+        f"{len(few)} of {len(counts)} topics have fewer than {FEW_DOCUMENTS} documents to learn "
+        f"from, such as {rarest}: expect them to be missed. Add documents, or merge topics."
+    ]
+
+
+def model_warnings(classifier: TopicClassifier, test: Corpus) -> list[str]:
+    """Say what in the settings, or in the match of training and test, will cost accuracy."""
+    warnings = []
+    n_topics = len(classifier.topics_)
+    narrow = [layer.units for layer in classifier.network_.layers[:-1] if layer.units < n_topics]
+    if narrow:
+        warnings.append(
+            f"a hidden layer of {narrow[0]} units is narrower than the {n_topics} topics: an "
+            "information bottleneck, as what it drops no later layer can bring back. "
+            f"Use --hidden {max(64, n_topics)}, or leave it out."
+        )
+    vocabulary = classifier.features_.vocabulary_
+    known = vocabulary.known_share(test.texts) if vocabulary else 1.0
+    if known < 0.5:
+        warnings.append(
+            f"{1 - known:.0%} of the words in the test documents are unknown to the model: it "
+            "judges by the rest. Test on documents of the kind it learned from, or keep more words "
+            "with --num-words."
+        )
+    return warnings

@@ -1,0 +1,69 @@
+"""Which documents to hold out, so that each topic has its share on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.errors import DataError, OptionError
+from slugline.labels import Topic
+
+__all__ = ["hold_out"]
+
+
+def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Choose documents to hold out.
+
+    Parameters
+    ----------
+    topics : sequence of str or int
+        The topic of each document.
+    fraction : float, over 0 and under 1
+        Share of the documents to hold out.
+    seed : int
+        Chooses the documents, and which topics give the odd ones.
+
+    Returns
+    -------
+    bool array, shape (n_documents,), True where a document is held out. Each topic gives `fraction`
+    of its documents, rounded up or down so that the sum is right, but at least one stays: a topic
+    with a single document gives none.
+
+    Raises
+    ------
+    OptionError : if `fraction` is out of range.
+    DataError : if nothing can be held out, as no topic has two documents.
+    """
+    if not 0 < fraction < 1:
+        raise OptionError(f"fraction is {fraction}; give a number over 0 and under 1.")
+    names = {topic: code for code, topic in enumerate(sorted(set(topics)))}
+    codes = np.array([names[topic] for topic in topics], dtype=np.intp)
+    counts = np.bincount(codes)
+    if not np.any(counts > 1):
+        raise DataError(
+            "no topic has two documents, so none can be held out; "
+            "add documents, or give a file of its own to validate on."
+        )
+    rng = np.random.default_rng(seed)
+    n_held = _shares(counts, fraction, rng)
+    shuffled = rng.permutation(len(codes))
+    by_topic = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    rank = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    held = np.zeros(len(codes), dtype=bool)
+    held[by_topic] = rank < n_held[codes[by_topic]]
+    return held
+
+
+def _shares(
+    counts: npt.NDArray[np.intp], fraction: float, rng: np.random.Generator
+) -> npt.NDArray[np.intp]:
+    """Round each topic's share by largest remainders, ties by chance; leave one of each."""
+    quotas = np.where(counts > 1, counts * fraction, 0.0)
+    shares = np.floor(quotas).astype(np.intp)
+    n_odd = max(1, round(quotas.sum())) - shares.sum()
+    remainders = np.where(shares + 1 < counts, quotas - shares, -1.0)
+    order = np.lexsort((rng.permutation(len(counts)), -remainders))[:n_odd]
+    shares[order[remainders[order] >= 0]] += 1
+    return shares
