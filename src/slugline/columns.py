@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from slugline.errors import DataError, OptionError
 from slugline.lines import BadRow
 from slugline.readers import Row, Rows
 
-__all__ = ["find_columns", "listed", "peek"]
+__all__ = ["find_both_columns", "find_columns", "peek"]
 
-#: Rows looked at.
+#: Good rows looked at.
 N_PEEKED = 100
 #: Columns named in a message.
 N_LISTED = 20
@@ -27,14 +27,14 @@ TOPIC_NAMES = (
 )
 
 
-def peek(rows: Rows) -> list[Row | BadRow]:
-    """Take rows until `N_PEEKED` good ones are there, or the end; they are gone from `rows`."""
+def peek(rows: Rows, n: int = N_PEEKED) -> list[Row | BadRow]:
+    """Take rows until `n` good ones are there, or the end; they are gone from `rows`."""
     head: list[Row | BadRow] = []
     n_good = 0
     for row in rows:
         head.append(row)
         n_good += isinstance(row, Row)
-        if n_good == N_PEEKED:
+        if n_good == n:
             break
     return head
 
@@ -66,12 +66,12 @@ def find_columns(
     if text is not None and text == topic:
         raise OptionError(f"--text and --topic both name column {text!r}; name two columns.")
     rows = [row for row in head if isinstance(row, Row)]
+    columns = _columns(rows)
     if not rows:
         return text or "text", topic or "topic"
-    columns = list(dict.fromkeys(column for row in rows for column in row.values))
     for wanted in (text, topic):
         if wanted is not None and wanted not in columns:
-            raise DataError(f"{name} has no column {wanted!r}; {_nearest(wanted, columns)}.")
+            raise DataError(f"{name} has no column {wanted!r}; {_nearest(wanted, columns)}")
     text = text or _known(columns, TEXT_NAMES, taken=topic)
     topic = topic or _known(columns, TOPIC_NAMES, taken=text)
     left = [column for column in columns if column not in (text, topic)]
@@ -83,7 +83,26 @@ def find_columns(
     return text, topic
 
 
-def listed(columns: Sequence[str]) -> str:
+def find_both_columns(
+    name: str, head: Sequence[Row | BadRow], text: str | None = None, topic: str | None = None
+) -> tuple[str, str]:
+    """Find the columns as `find_columns` does; that one can't be told is a DataError, too."""
+    text, topic = find_columns(name, head, text, topic)
+    if text is not None and topic is not None:
+        return text, topic
+    missing = [what for what, column in (("text", text), ("topic", topic)) if column is None]
+    raise DataError(
+        f"{name} has {_listed(_columns(head))}, none of them known as {' or '.join(missing)}; "
+        f"name columns with {' and '.join('--' + what for what in missing)}, "
+        "or add a header if these are no names."
+    )
+
+
+def _columns(head: Iterable[Row | BadRow]) -> list[str]:
+    return list(dict.fromkeys(c for row in head if isinstance(row, Row) for c in row.values))
+
+
+def _listed(columns: Sequence[str]) -> str:
     """Name up to `N_LISTED` columns, and count the others."""
     shown = ", ".join(map(repr, columns[:N_LISTED]))
     n_more = len(columns) - N_LISTED
@@ -101,12 +120,12 @@ def _n_characters(rows: Sequence[Row], column: str) -> int:
 
 def _nearest(wanted: str, columns: Sequence[str]) -> str:
     near = difflib.get_close_matches(wanted, columns, n=1)
-    advice = f"did you mean {near[0]!r}" if near else "name one of them"
-    return f"there are {listed(columns)}; {advice}"
+    advice = f"did you mean {near[0]!r}?" if near else "name one of them."
+    return f"there are {_listed(columns)}; {advice}"
 
 
 def _check_header(name: str, rows: Sequence[Row], topic: str) -> None:
-    """Without a header the first document's topic stands for a name, and most likely comes again."""
+    """Without a header, a topic takes the place of a column's name, and likely comes again."""
     if any(row.values.get(topic) == topic for row in rows):
         raise DataError(
             f"{name} seems to have no header, as {topic!r} stands in its first line and below; "

@@ -121,6 +121,4 @@ def _predict(
 
 
 def _best(values: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.intp]:
-    if top == 1:
-        return values.argmax(keepdims=True)
     return np.argsort(-values, kind="stable")[:top]

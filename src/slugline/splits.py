@@ -65,5 +65,5 @@ def _shares(
     n_odd = max(1, round(quotas.sum())) - shares.sum()
     remainders = np.where(shares + 1 < counts, quotas - shares, -1.0)
     order = np.lexsort((rng.permutation(len(counts)), -remainders))[:n_odd]
-    shares[order[remainders[order] >= 0]] += 1
+    shares[order[remainders[order] > 0]] += 1
     return shares

@@ -1,0 +1,52 @@
+"""Runs a script in a fresh process, and measures it from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+def run(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
+    """Run a script of this folder whose last line is a JSON object.
+
+    Returns
+    -------
+    That object, with `process_seconds` from start to exit and `peak_mb` of memory.
+    """
+    command = [sys.executable, str(HERE / script), *arguments]
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | environment,
+    )
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{script} failed with status {process.returncode}; run it by hand.")
+    figures = json.loads(output.strip().splitlines()[-1])
+    return figures | {"process_seconds": seconds, "peak_mb": usage.ru_maxrss / 1024}
+
+
+def medians(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Give the median of every figure over several runs."""
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+
+
+def table(rows: list[list[str]]) -> str:
+    """Lay out rows, the first of which is the head, as a Markdown table."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])

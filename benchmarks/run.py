@@ -1,0 +1,33 @@
+"""Runs every benchmark and writes RESULTS.md. Use a machine with nothing else to do."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+import imports
+import lesson
+import reproduction
+import tokenise
+
+PACKAGES = ("slugline", "numpy", "scipy", "scikit-learn", "keras", "tensorflow-cpu", "jax")
+
+
+def main() -> None:
+    """Measure and write."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    head = (
+        "# Results\n\n"
+        "Written by `make bench`. Machines differ and are noisy: read the ratios.\n\n"
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}.\n"
+    )
+    sections = [part.report() for part in (reproduction, lesson, tokenise, imports)]
+    text = "\n".join([head, *sections])
+    Path(__file__).with_name("RESULTS.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Which column is the text, and which the topic."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+
+from slugline.columns import N_PEEKED, find_both_columns, find_columns, peek
+from slugline.errors import DataError, OptionError
+from slugline.readers import BadRow, Row, Rows
+
+LONG = "a rather long text"
+
+
+def head_of(*values: dict[str, object]) -> list[Row | BadRow]:
+    return [Row(at, row) for at, row in enumerate(values, 2)]
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ({"id": 1, "body": LONG, "queue": "x"}, ("body", "queue")),
+        ({"Category": "x", "TEXT": LONG}, ("TEXT", "Category")),
+        ({"title": "x", "label": "x", "text": LONG}, ("text", "label")),
+        ({"text": LONG, "label": 3, "topic": "x"}, ("text", "topic")),
+        ({"ticket": LONG, "label": "x"}, ("ticket", "label")),
+        ({"text": LONG, "desk": "x"}, ("text", "desk")),
+        ({"desk": "x", "wire": LONG}, ("wire", "desk")),
+        ({"id": 1, "desk": "x", "text": LONG}, ("text", None)),
+        ({"id": 1, "desk": "x", "wire": LONG}, (None, None)),
+        ({"wire": LONG}, ("wire", None)),
+    ],
+    ids=[
+        "known names",
+        "any case",
+        "the likelier text",
+        "the likelier topic",
+        "the one beside a known topic",
+        "the one beside a known text",
+        "the longer of two",
+        "no known topic",
+        "no known name",
+        "a single column",
+    ],
+)
+def test_columns_are_found_by_name_or_else_by_length(
+    row: dict[str, object], found: tuple[str | None, str | None]
+) -> None:
+    assert find_columns("data.csv", head_of(row)) == found
+
+
+def test_a_column_that_the_user_names_is_not_guessed_again() -> None:
+    head = head_of({"text": LONG, "label": "x", "body": LONG})
+
+    assert find_columns("data.csv", head, text="label") == ("label", None)
+    assert find_columns("data.csv", head, topic="text") == ("body", "text")
+    assert find_columns("data.csv", head, text="body") == ("body", "label")
+
+
+def test_columns_that_only_later_rows_have_are_found() -> None:
+    head = head_of({"id": 1}, {"id": 2, "text": LONG}, {"id": 3, "topic": "x"})
+
+    assert find_both_columns("data.jsonl", head) == ("text", "topic")
+
+
+def test_where_no_row_is_good_any_name_will_do() -> None:
+    assert find_both_columns("data.csv", [BadRow(2, "torn")], text="a") == ("a", "topic")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (
+            {"text": "bdoy"},
+            "data.csv has no column 'bdoy'; there are 'body', 'queue'; did you mean 'body'?",
+        ),
+        (
+            {"topic": "zzz"},
+            "data.csv has no column 'zzz'; there are 'body', 'queue'; name one of them.",
+        ),
+    ],
+    ids=["near", "far"],
+)
+def test_a_column_that_is_not_there_is_an_error(wanted: dict[str, str], message: str) -> None:
+    with pytest.raises(DataError) as error:
+        find_columns("data.csv", head_of({"body": LONG, "queue": "x"}), **wanted)
+
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            {"id": 1, "desk": "x", "wire": LONG},
+            "data.csv has 'id', 'desk', 'wire', none of them known as text or topic; name columns "
+            "with --text and --topic, or add a header if these are no names.",
+        ),
+        (
+            {"text": LONG, "a": 1, "b": 2},
+            "data.csv has 'text', 'a', 'b', none of them known as topic; name columns "
+            "with --topic, or add a header if these are no names.",
+        ),
+        (
+            {f"c{i}": 1 for i in range(25)},
+            f"data.csv has {', '.join(repr(f'c{i}') for i in range(20))} and 5 more, none of them "
+            "known as text or topic; name columns with --text and --topic, or add a header if "
+            "these are no names.",
+        ),
+    ],
+    ids=["both", "the topic", "of many"],
+)
+def test_columns_that_can_not_be_told_are_an_error(row: dict[str, object], message: str) -> None:
+    with pytest.raises(DataError) as error:
+        find_both_columns("data.csv", head_of(row))
+
+    assert str(error.value) == message
+
+
+def test_a_first_line_that_is_a_document_is_no_header() -> None:
+    head = head_of(
+        {"sport": "arts", "The late goal decided it": LONG},
+        {"sport": "sport", "The late goal decided it": LONG},
+    )
+
+    with pytest.raises(DataError) as error:
+        find_columns("data.csv", head)
+
+    assert str(error.value) == (
+        "data.csv seems to have no header, as 'sport' stands in its first line and below; "
+        "put a line such as text,topic in front."
+    )
+
+
+def test_one_column_can_not_be_both() -> None:
+    with pytest.raises(OptionError) as error:
+        find_columns("data.csv", head_of({"a": 1}), text="a", topic="a")
+
+    assert str(error.value) == "--text and --topic both name column 'a'; name two columns."
+
+
+def test_peeking_takes_no_more_good_rows_than_it_needs() -> None:
+    numbers = count(1)
+    rows = Rows("endless", "jsonl", (BadRow(n, "") if n % 2 else Row(n, {}) for n in numbers))
+
+    assert [row.at for row in peek(rows)] == list(range(1, 2 * N_PEEKED + 1))
+    assert [row.at for row in peek(rows, 1)] == [2 * N_PEEKED + 1, 2 * N_PEEKED + 2]
+    assert next(iter(rows)).at == 2 * N_PEEKED + 3

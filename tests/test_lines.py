@@ -1,0 +1,93 @@
+"""Lines of a byte stream: numbers, marks, bounds."""
+
+from __future__ import annotations
+
+import io
+import tracemalloc
+
+import pytest
+
+from slugline.errors import DataError
+from slugline.lines import MAX_RECORD, BadRow, Lines
+
+
+def lines_of(data: bytes, **options: int) -> Lines:
+    return Lines(io.BytesIO(data).readline, "data", **options)
+
+
+def test_lines_keep_their_ends_and_only_line_feeds_end_them() -> None:
+    data = "a\r\nb\u2028c\x0b\r\n\nlast".encode()
+
+    assert list(lines_of(data)) == ["a\r\n", "b\u2028c\x0b\r\n", "\n", "last"]
+
+
+def test_a_byte_order_mark_is_dropped_and_counted_in_offsets() -> None:
+    lines = lines_of(b"\xef\xbb\xbfab\nc\xe9\n")
+
+    assert list(lines) == ["ab\n", "c\ufffd\n"]
+    assert lines.take_fault() == BadRow(
+        2,
+        "byte 0xe9 at offset 7 is not UTF-8",
+        "convert to UTF-8 (from Latin-1: iconv -f latin1 -t utf8)",
+    )
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"], ids=["nothing", "only a mark"])
+def test_an_empty_stream_has_no_lines(data: bytes) -> None:
+    lines = lines_of(data)
+
+    assert list(lines) == []
+    assert lines.exhausted
+
+
+def test_a_line_at_the_limit_is_given_and_one_past_it_is_not() -> None:
+    fits, too_long = b"a" * (MAX_RECORD - 1) + b"\n", b"b" * MAX_RECORD + b"\n"
+
+    lines = lines_of(fits + too_long + b"after\n")
+    seen = [(lines.number, len(line), lines.take_fault()) for line in lines]
+
+    assert seen == [
+        (1, MAX_RECORD, None),
+        (2, 0, BadRow(2, "more than 10,000,000 bytes", "split them")),
+        (3, 6, None),
+    ]
+
+
+def test_a_line_of_50_mb_is_passed_over_in_pieces() -> None:
+    stream = io.BytesIO(b"x" * 50_000_000 + b"\nafter\n")
+    tracemalloc.start()
+
+    lines = list(Lines(stream.readline, "data"))
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert lines == ["", "after\n"]
+    assert peak < 3.5 * MAX_RECORD
+
+
+def test_a_limit_ends_the_reading_within_a_long_line_too() -> None:
+    lines = lines_of(b"x" * (2 * MAX_RECORD), limit=MAX_RECORD + 5)
+
+    with pytest.raises(DataError) as error:
+        list(lines)
+
+    assert str(error.value) == (
+        "data unpacks to more than 10,000,005 bytes; if it should, unpack it first with gunzip."
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ("a".encode("utf-16"), "UTF-16; convert it with iconv -f utf-16 -t utf-8"),
+        (b"\xfe\xff\x00a", "UTF-16; convert it with iconv -f utf-16 -t utf-8"),
+        (b"\x1f\x8b\x08", "gzip; let its name end in .gz"),
+        (b"PK\x03\x04", "a zip archive or a spreadsheet; unpack it, or save it as CSV"),
+    ],
+    ids=["UTF-16 little-endian", "UTF-16 big-endian", "gzip", "zip"],
+)
+def test_a_stream_that_is_no_utf8_from_the_start_is_named(data: bytes, found: str) -> None:
+    with pytest.raises(DataError) as error:
+        lines_of(data)
+
+    assert str(error.value) == f"data is {found}."

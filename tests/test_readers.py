@@ -1,0 +1,544 @@
+"""Rows of files: where they stand, what they hold, and what is wrong with them."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import itertools
+import json
+import re
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline import readers
+from slugline.errors import DataError, OptionError
+from slugline.readers import BadRow, Row, read_rows
+
+#: Any text but NUL and lone surrogates, which no file of UTF-8 text can hold.
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(name: str, content: str | bytes) -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def rows_of(name: str, content: str | bytes, **options: str) -> list[Row | BadRow]:
+    return list(read_rows(write(name, content), **options))
+
+
+def stdin_of(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+# The same two rows in every format
+
+TWO_ROWS = [{"text": "Late goal", "topic": "sport"}, {"text": "Rates rise", "topic": "money"}]
+CSV = "text,topic\nLate goal,sport\nRates rise,money\n"
+JSONL = "".join(json.dumps(row) + "\n" for row in TWO_ROWS)
+FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "first"),
+    [
+        ("a.csv", CSV, 2),
+        ("a.CSV", CSV, 2),
+        ("a.csv", CSV.replace(",", ";"), 2),
+        ("a.csv", CSV.replace(",", "\t"), 2),
+        ("a.csv", CSV.replace("\n", "\r\n"), 2),
+        ("a.csv", "\ufeff" + CSV, 2),
+        ("a.csv", "\n\n" + CSV.replace("text,topic", " text , topic "), 4),
+        ("a.csv.gz", gzip.compress(CSV.encode()), 2),
+        ("a.tsv", CSV.replace(",", "\t"), 2),
+        ("a.tsv.gz", gzip.compress(CSV.replace(",", "\t").encode()), 2),
+        ("a.jsonl", JSONL, 1),
+        ("a.ndjson", "\ufeff" + JSONL.rstrip("\n"), 1),
+        ("a.jsonl.GZ", gzip.compress(JSONL.encode()), 1),
+        ("a.txt", FASTTEXT, 1),
+        ("a.ft", FASTTEXT.replace("\n", "\r\n").replace(" ", "\t", 1), 1),
+        ("a.txt.gz", gzip.compress(FASTTEXT.encode()), 1),
+    ],
+    ids=[
+        "CSV",
+        "upper-case ending",
+        "semicolons",
+        "tabs",
+        "CRLF",
+        "byte-order mark",
+        "blank lines and spaces around the header",
+        "CSV, gzip",
+        "TSV",
+        "TSV, gzip",
+        "JSONL",
+        "NDJSON with a mark and no last line feed",
+        "JSONL, gzip",
+        "fastText",
+        "fastText with CRLF and tab",
+        "fastText, gzip",
+    ],
+)
+def test_a_format_is_told_by_the_end_of_the_name(
+    name: str, content: str | bytes, first: int
+) -> None:
+    assert rows_of(name, content) == [Row(at, row) for at, row in enumerate(TWO_ROWS, first)]
+
+
+def test_a_format_can_be_named() -> None:
+    assert rows_of("wires.dat", JSONL, format="jsonl") == rows_of("wires.jsonl", JSONL)
+    assert rows_of("wires.dat", FASTTEXT, fallback="txt") == rows_of("wires.txt", FASTTEXT)
+    assert rows_of("wires.csv", CSV, fallback="txt") == rows_of("wires.csv", CSV)
+
+
+def test_a_parquet_file_gives_its_scalar_columns_by_row() -> None:
+    table = {"text": ["a", None], "n": [1.0, 2.0], "vector": [[1.0], [2.0]], "raw": [b"x", b"y"]}
+    pl.DataFrame(table).write_parquet("a[1].parquet")
+
+    rows = list(read_rows("a[1].parquet"))
+
+    assert rows == [Row(1, {"text": "a", "n": 1.0}), Row(2, {"text": None, "n": 2.0})]
+
+
+def test_parquet_rows_keep_their_order_and_number_across_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readers, "PARQUET_BATCH", 3)
+    pl.DataFrame({"n": range(10)}).write_parquet("a.parquet", row_group_size=4)
+
+    assert list(read_rows("a.parquet")) == [Row(n + 1, {"n": n}) for n in range(10)]
+
+
+def test_a_folder_gives_its_topics_and_files_in_order_of_names() -> None:
+    for name in ["b/2.txt", "b/10.txt", "a/x.TXT", "a/notes.md", "a/.hidden.txt", ".git/x.txt"]:
+        write(f"texts/{name}", f"\ufeffin {name}\r\n")
+    write("texts/README.txt", "about")
+
+    assert list(read_rows("texts")) == [
+        Row("a/x.TXT", {"text": "in a/x.TXT\r\n", "topic": "a"}),
+        Row("b/10.txt", {"text": "in b/10.txt\r\n", "topic": "b"}),
+        Row("b/2.txt", {"text": "in b/2.txt\r\n", "topic": "b"}),
+    ]
+
+
+def test_lines_of_text_may_have_no_label_or_several() -> None:
+    assert rows_of("a.txt", "plain\n\n__label__a __label__b both\n__label__c\n") == [
+        Row(1, {"text": "plain", "topic": None}),
+        Row(2, {"text": "", "topic": None}),
+        Row(3, {"text": "both", "topic": "a"}, "several topics on one line; the first counts"),
+        Row(4, {"text": "", "topic": "c"}),
+    ]
+
+
+# Standard input
+
+
+def test_standard_input_that_begins_with_a_brace_is_jsonl(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin_of(b"\xef\xbb\xbf " + JSONL.encode(), monkeypatch)
+
+    rows = read_rows("-")
+
+    assert (rows.name, rows.unit, list(rows)) == (
+        "standard input",
+        "line",
+        [Row(at, row) for at, row in enumerate(TWO_ROWS, 1)],
+    )
+
+
+@pytest.mark.parametrize("options", [{"format": "txt"}, {"fallback": "txt"}], ids=str)
+def test_standard_input_can_be_of_a_named_format(
+    options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin_of(b"one\ntwo\n", monkeypatch)
+
+    assert [row.values["text"] for row in read_rows("-", **options)] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "standard input doesn't tell its format; name it with --format."),
+        (
+            {"format": "parquet"},
+            "standard input can't be read as parquet; save it and give its path.",
+        ),
+    ],
+    ids=["not told", "not a stream"],
+)
+def test_standard_input_of_no_readable_format_is_an_error(
+    options: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin_of(b"one\n", monkeypatch)
+
+    with pytest.raises(DataError) as error:
+        read_rows("-", **options)
+
+    assert str(error.value) == message
+
+
+def test_rows_of_a_stream_come_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: bytearray) -> int:
+            line = b'{"text": "again"}\n'
+            buffer[: len(line)] = line
+            return len(line)
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
+
+    assert [row.at for row in itertools.islice(read_rows("-"), 3)] == [1, 2, 3]
+
+
+# Any text, written by the standard library
+
+
+@given(st.lists(st.tuples(ANY_TEXT, ANY_TEXT)), st.sampled_from([",", ";", "\t"]))
+def test_csv_comes_back_as_written_with_the_line_where_each_row_begins(
+    rows: list[tuple[str, str]], delimiter: str
+) -> None:
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, delimiter=delimiter)
+    writer.writerow(["text", "topic"])
+    expected = []
+    for text, topic in rows:
+        at = file.getvalue().count("\n") + 1
+        expected.append(Row(at, {"text": text, "topic": topic}))
+        writer.writerow([text, topic])
+
+    assert rows_of("a.csv", file.getvalue()) == expected
+
+
+@given(st.lists(st.tuples(ANY_TEXT, st.booleans(), st.integers(0, 2))))
+def test_jsonl_comes_back_as_written_with_the_line_of_each_row(
+    rows: list[tuple[str, bool, int]],
+) -> None:
+    lines, expected = [], []
+    for text, ascii_only, n_blank in rows:
+        lines += ["\n"] * n_blank
+        lines.append(json.dumps({"text": text}, ensure_ascii=ascii_only) + "\n")
+        expected.append(Row(len(lines), {"text": text}))
+
+    assert rows_of("a.jsonl", "".join(lines)) == expected
+
+
+@given(st.binary())
+def test_any_bytes_give_rows_or_a_data_error(data: bytes) -> None:
+    for name in ["a.csv", "a.tsv", "a.jsonl", "a.txt", "a.csv.gz", "a.parquet"]:
+        with contextlib.suppress(DataError):
+            assert all(isinstance(row, Row | BadRow) for row in rows_of(name, data))
+
+
+# Bad rows
+
+LATIN = "convert to UTF-8 (from Latin-1: iconv -f latin1 -t utf8)"
+NUL = ("a NUL character", "delete NULs (or convert from UTF-16)")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "bad"),
+    [
+        ("a.csv", "a,b\n1,2,3\n", BadRow(2, "3 cells in place of 2")),
+        ("a.csv", 'a,b\n"1\n",2\n3\n', BadRow(4, "1 cells in place of 2")),
+        (
+            "a.csv",
+            'a,b\n"x"y,2\n',
+            BadRow(2, "text after a closing quote, or a lone carriage return"),
+        ),
+        (
+            "a.csv",
+            "a,b\nx\ry,2\n",
+            BadRow(2, "text after a closing quote, or a lone carriage return"),
+        ),
+        ("a.csv", b'a,b\n"x\n\xe9",2\n', BadRow(3, "byte 0xe9 at offset 7 is not UTF-8", LATIN)),
+        ("a.csv", "a,b\nx\0y,2\n", BadRow(2, *NUL)),
+        (
+            "a.jsonl",
+            '{"a": 1}\n{"a" 1}\n',
+            BadRow(2, "no valid JSON (JSON is malformed: expected ':' (byte 5))"),
+        ),
+        ("a.jsonl", '{"a": "x', BadRow(1, "no valid JSON (Input data was truncated)")),
+        ("a.jsonl", "[1]\n", BadRow(1, "JSON, but no object")),
+        (
+            "a.jsonl",
+            "[" * 100_000,
+            BadRow(
+                1, "no valid JSON (maximum recursion depth exceeded while deserializing an object)"
+            ),
+        ),
+        ("a.jsonl", '{"a": "\\u0000"}\n', BadRow(1, *NUL)),
+        ("a.jsonl", '{"a": "\0"}\n', BadRow(1, *NUL)),
+        ("a.jsonl", b'{"a": "\xff"}\n', BadRow(1, "byte 0xff at offset 7 is not UTF-8", LATIN)),
+        ("a.jsonl", "x" * 10_000_001, BadRow(1, "more than 10,000,000 bytes", "split them")),
+        ("a.txt", b"one\ntw\xf6\n", BadRow(2, "byte 0xf6 at offset 6 is not UTF-8", LATIN)),
+    ],
+    ids=[
+        "too many cells",
+        "too few cells",
+        "text after a quote",
+        "lone carriage return",
+        "Latin-1 amid a quoted cell",
+        "NUL in CSV",
+        "broken JSON",
+        "JSON cut off",
+        "no JSON object",
+        "JSON nested too deeply",
+        "escaped NUL",
+        "NUL in JSON",
+        "no UTF-8 in JSON",
+        "too long a line",
+        "Latin-1 in text",
+    ],
+)
+def test_a_bad_row_is_named_by_its_line(name: str, content: str | bytes, bad: BadRow) -> None:
+    assert [row for row in rows_of(name, content) if isinstance(row, BadRow)] == [bad]
+
+
+def test_reading_goes_on_after_a_bad_row() -> None:
+    rows = rows_of("a.csv", b'a\n"1"x\n2\n\xe9\n3\n4,4\n5\n')
+
+    assert [row.at for row in rows if isinstance(row, Row)] == [3, 5, 7]
+
+
+def test_bad_files_in_a_folder_are_named_by_their_path() -> None:
+    write("texts/a/1.txt", b"caf\xe9")
+    write("texts/a/2.txt", "\0")
+    write("texts/a/3.txt", "x" * 10_000_001)
+
+    assert list(read_rows("texts")) == [
+        BadRow("a/1.txt", "byte 0xe9 at offset 3 is not UTF-8", LATIN),
+        BadRow("a/2.txt", *NUL),
+        BadRow("a/3.txt", "more than 10,000,000 bytes", "split them"),
+    ]
+
+
+def test_a_fallback_encoding_is_used_for_what_is_no_utf8_and_noted() -> None:
+    write("texts/a/1.txt", "café")
+    write("texts/a/2.txt", "caf\xe9".encode("cp1252"))
+
+    rows = list(readers.folder_rows(Path("texts"), fallback_encoding="cp1252"))
+
+    assert rows == [
+        Row("a/1.txt", {"text": "café", "topic": "a"}),
+        Row("a/2.txt", {"text": "café", "topic": "a"}, "not UTF-8; read as cp1252"),
+    ]
+
+
+def test_bad_parquet_rows_keep_their_place() -> None:
+    pl.DataFrame({"t": ["a", "b" * 10_000_001, "c\0", "d"]}).write_parquet("a.parquet")
+
+    assert list(read_rows("a.parquet")) == [
+        Row(1, {"t": "a"}),
+        BadRow(2, "more than 10,000,000 bytes", "split them"),
+        BadRow(3, *NUL),
+        Row(4, {"t": "d"}),
+    ]
+
+
+# Files that can't be read on
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.csv",
+            'a,b\n1,2\n"x\ny",3\n4,"open\nand\nopen\n',
+            "a.csv, line 5: the row that begins here has a quote that is never closed; close it.",
+        ),
+        (
+            "a.csv",
+            "a,b\n1,2\n" + "x" * 50_000_000 + ",3\n",
+            "a.csv, line 3: the row that begins here has more than 10,000,000 bytes; "
+            "close its quotes, or split it.",
+        ),
+        (
+            "a.csv",
+            'a,b\n1,"' + "word\n" * 3_000_000 + '"\n',
+            "a.csv, line 2: the row that begins here has more than 10,000,000 bytes; "
+            "close its quotes, or split it.",
+        ),
+        ("a.csv", "a,b,a\n1,2,3\n", "a.csv has two columns named 'a'; rename one."),
+        ("a.csv", b"t\xe9xt\n", f"a.csv, line 1: byte 0xe9 at offset 1 is not UTF-8; {LATIN}."),
+        (
+            "a.csv",
+            "a,b\r1,2\r3,4\r",
+            "a.csv, line 1: text after a closing quote, or a lone carriage return; mend them.",
+        ),
+        (
+            "a.csv.gz",
+            gzip.compress(CSV.encode())[:-12],
+            "a.csv.gz is not a whole gzip file (Compressed file ended before the end-of-stream "
+            "marker was reached); fetch or pack it again.",
+        ),
+        (
+            "a.csv.gz",
+            CSV,
+            "a.csv.gz is not a whole gzip file (Not a gzipped file (b'te')); "
+            "fetch or pack it again.",
+        ),
+        (
+            "a.csv",
+            "text".encode("utf-16"),
+            "a.csv is UTF-16; convert it with iconv -f utf-16 -t utf-8.",
+        ),
+    ],
+    ids=[
+        "quote never closed",
+        "50 MB line",
+        "quoted cell over many lines",
+        "two columns of one name",
+        "header not UTF-8",
+        "carriage returns for line ends",
+        "gzip cut off",
+        "no gzip",
+        "UTF-16",
+    ],
+)
+def test_a_file_that_can_not_be_read_on_is_an_error(
+    name: str, content: str | bytes, message: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        rows_of(name, content)
+
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("n_bytes", [0, 10, 300, -1], ids=["none", "few", "half", "all but one"])
+def test_a_parquet_file_that_is_cut_off_is_an_error(n_bytes: int) -> None:
+    pl.DataFrame(TWO_ROWS).write_parquet("whole.parquet")
+
+    with pytest.raises(DataError) as error:
+        rows_of("a.parquet", Path("whole.parquet").read_bytes()[:n_bytes])
+
+    # What stands in brackets is polars' reason, and changes with its version.
+    assert re.fullmatch(
+        r"a\.parquet is no whole Parquet file \(.+\); write it again\.", str(error.value)
+    )
+
+
+def test_a_parquet_file_that_polars_panics_over_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def panic(*_: object, **__: object) -> None:
+        raise pl.exceptions.PanicException("assertion failed\nand more")
+
+    monkeypatch.setattr(pl, "scan_parquet", panic)
+
+    with pytest.raises(DataError) as error:
+        rows_of("a.parquet", b"PAR1")
+
+    assert str(error.value) == (
+        "a.parquet is no whole Parquet file (assertion failed); write it again."
+    )
+
+
+def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "MAX_UNPACKED", 1_000)
+
+    with pytest.raises(DataError) as error:
+        rows_of("a.txt.gz", gzip.compress(b"a\n" * 1_000))
+
+    assert str(error.value) == (
+        "a.txt.gz unpacks to more than 1,000 bytes; if it should, unpack it first with gunzip."
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("tikets.csv", {}, "tikets.csv doesn't exist; did you mean tickets.csv?"),
+        ("x/y.csv", {}, "x/y.csv doesn't exist; check the path."),
+        (
+            "notes.docx",
+            {},
+            "notes.docx doesn't tell its format; let its name end in one of .csv, .tsv, .jsonl, "
+            ".ndjson, .parquet, .txt, .ft, or name the format with --format.",
+        ),
+        (
+            "texts.csv",
+            {"format": "csv"},
+            "texts.csv is a folder and can't be read as csv; check the path.",
+        ),
+        (
+            "tickets.csv",
+            {"format": "folder"},
+            "tickets.csv is no folder and can't be read as folder; check the path.",
+        ),
+    ],
+    ids=["near name", "no near name", "unknown ending", "folder as file", "file as folder"],
+)
+def test_a_source_that_is_not_there_or_of_no_known_format_is_an_error(
+    source: str, options: dict[str, str], message: str
+) -> None:
+    write("tickets.csv", CSV)
+    write("notes.docx", "")
+    Path("texts.csv").mkdir()
+
+    with pytest.raises(DataError) as error:
+        read_rows(source, **options)
+
+    assert str(error.value) == message
+
+
+def test_an_unknown_format_is_an_error() -> None:
+    with pytest.raises(OptionError) as error:
+        read_rows("a.csv", format="xml")
+
+    assert str(error.value) == (
+        "there is no format 'xml'; choose one of csv, tsv, jsonl, parquet, txt, folder."
+    )
+
+
+def test_a_file_without_the_right_to_read_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    rows = read_rows(write("a.csv", CSV))
+    monkeypatch.setattr(Path, "open", refuse)
+
+    with pytest.raises(DataError) as error:
+        list(rows)
+
+    assert str(error.value) == (
+        "a.csv can't be read (Permission denied); check the file and its rights."
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            ["1.txt", ".git/x.txt"],
+            "texts has no sub-folders; make one for each topic, with its texts as *.txt.",
+        ),
+        (["a/1.md"], "texts/a has no *.txt files; add the topic's texts, or remove it."),
+        (
+            ["a/1.txt", "a/old/2.txt"],
+            "texts/a/old is a folder within the topic 'a'; move its texts up one level.",
+        ),
+    ],
+    ids=["no topics", "no texts", "nested"],
+)
+def test_a_folder_of_another_shape_is_an_error(files: list[str], message: str) -> None:
+    for file in files:
+        write(f"texts/{file}", "text")
+
+    with pytest.raises(DataError) as error:
+        list(read_rows("texts"))
+
+    assert str(error.value) == message

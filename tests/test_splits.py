@@ -1,0 +1,59 @@
+"""Holding documents out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline.errors import DataError, OptionError
+from slugline.splits import hold_out
+
+topic_lists = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60).filter(
+    lambda topics: max(Counter(topics).values()) > 1
+)
+
+
+@given(topic_lists, st.floats(0.05, 0.95), st.integers(0, 5))
+def test_each_topic_gives_its_share_rounded_and_keeps_one(topics, fraction, seed):
+    held = hold_out(topics, fraction, seed)
+    counts = Counter(topics)
+    shares = Counter(np.array(topics)[held].tolist())
+    for topic, n in counts.items():
+        assert shares[topic] <= n - 1
+        assert shares[topic] <= n * fraction + 1
+        assert shares[topic] >= min(np.floor(n * fraction), n - 1)
+    assert held.any()
+
+
+@given(topic_lists, st.integers(0, 5))
+def test_the_same_seed_holds_out_the_same(topics, seed):
+    assert np.array_equal(hold_out(topics, 0.3, seed), hold_out(topics, 0.3, seed))
+
+
+def test_another_seed_holds_out_others():
+    topics = ["a", "b"] * 50
+    assert not np.array_equal(hold_out(topics, 0.2, 0), hold_out(topics, 0.2, 1))
+
+
+def test_sizes_add_up():
+    assert hold_out(["a"] * 50 + ["b"] * 47 + ["c"] * 3, 0.2, 0).sum() == 20
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5])
+def test_a_fraction_out_of_range_is_an_error(fraction):
+    with pytest.raises(OptionError) as caught:
+        hold_out(["a", "a"], fraction, 0)
+    assert str(caught.value) == f"fraction is {fraction}; give a number over 0 and under 1."
+
+
+def test_topics_with_one_document_each_give_none():
+    with pytest.raises(DataError) as caught:
+        hold_out(["a", "b"], 0.5, 0)
+    assert str(caught.value) == (
+        "no topic has two documents, so none can be held out; "
+        "add documents, or give a file of its own to validate on."
+    )
