@@ -1,0 +1,50 @@
+"""The examples run from end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run_notebook(monkeypatch, tmp_path, **environment):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    notebook = nbformat.read(EXAMPLES / "classifying_newswires.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": tmp_path}}).execute()
+    return notebook
+
+
+def output_of(notebook, source):
+    cell = next(cell for cell in notebook.cells if source in cell.source)
+    return "".join(
+        output.get("text", "") or output.get("data", {}).get("text/plain", "")
+        for output in cell.outputs
+    )
+
+
+@pytest.mark.reuters
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_lesson_notebook_runs_on_reuters(reuters_data, monkeypatch, tmp_path):
+    notebook = run_notebook(monkeypatch, tmp_path)
+    assert output_of(notebook, "len(train_data), len(test_data)") == "(8982, 2246, 46)"
+    assert "0.362" in output_of(notebook, "majority_baseline(")
+    assert "image/png" in str(notebook.cells)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_lesson_notebook_runs_on_bbc_where_reuters_cannot_be_had(monkeypatch, tmp_path):
+    # A proxy on a closed port makes every download fail at once.
+    notebook = run_notebook(
+        monkeypatch,
+        tmp_path,
+        SLUGLINE_DATA=str(tmp_path),
+        SLUGLINE_CACHE=str(tmp_path),
+        https_proxy="http://127.0.0.1:9",
+        no_proxy="",
+    )
+    assert output_of(notebook, "len(train_data), len(test_data)") == "(1780, 445, 5)"
