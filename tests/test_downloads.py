@@ -1,0 +1,564 @@
+"""Where files come from, with a server of our own on the loopback interface."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from slugline import downloads
+from slugline.downloads import RemoteFile, cache_folder, fetch
+from slugline.errors import DataError, DownloadError
+
+CONTENT = bytes(range(256)) * 1024  # 16 chunks
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers each request with the next behaviour in the server's list, then with the last."""
+
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.ranges.append(self.headers.get("Range"))
+        behave = self.server.behaviours[0]
+        if len(self.server.behaviours) > 1:
+            self.server.behaviours.pop(0)
+        behave(self)
+
+    def send(self, content: bytes, start: int = 0, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content) - start))
+        if status == 206:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.end_headers()
+        self.wfile.write(content[start:])
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    """A server with a list of behaviours, which remembers the Range header of each request."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.behaviours: list[Callable[[Handler], None]] = [honest]
+        self.ranges: list[str | None] = []
+        self.released = threading.Event()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass  # a client that hangs up is part of the game
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/thing.bin"
+
+
+def honest(handler: Handler) -> None:
+    asked = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+    if not asked:
+        handler.send(CONTENT)
+    elif int(asked[1]) >= len(CONTENT):
+        handler.send_error(416)
+    else:
+        handler.send(CONTENT, int(asked[1]), status=206)
+
+
+def without_ranges(handler: Handler) -> None:
+    handler.send(CONTENT)
+
+
+def with_wrong_range(handler: Handler) -> None:
+    handler.send(CONTENT, start=1, status=206)
+
+
+def wrong_bytes(handler: Handler) -> None:
+    handler.send(CONTENT[::-1])
+
+
+def wrong_rest(handler: Handler) -> None:
+    handler.send(CONTENT[::-1], 98_304, status=206)
+
+
+def too_many_bytes(handler: Handler) -> None:
+    handler.send(CONTENT + b"!")
+
+
+def endless(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(CONTENT)
+
+
+def status(code: int) -> Callable[[Handler], None]:
+    return lambda handler: handler.send_error(code)
+
+
+def cut_after(size: int) -> Callable[[Handler], None]:
+    def behave(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(CONTENT)))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[:size])
+
+    return behave
+
+
+def silent(handler: Handler) -> None:
+    handler.server.released.wait(30)
+
+
+def silent_after(size: int) -> Callable[[Handler], None]:
+    def behave(handler: Handler) -> None:
+        cut_after(size)(handler)
+        handler.wfile.flush()
+        silent(handler)
+
+    return behave
+
+
+def dripping_body(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(CONTENT)))
+    handler.end_headers()
+    for byte in CONTENT:
+        handler.wfile.write(bytes([byte]))
+        if handler.server.released.wait(0.05):
+            return
+
+
+def dripping_header(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    while not handler.server.released.wait(0.05):
+        handler.wfile.write(b"x")
+
+
+def slow_but_live(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(CONTENT)))
+    handler.end_headers()
+    for start in range(0, len(CONTENT), downloads.CHUNK):
+        handler.wfile.write(CONTENT[start : start + downloads.CHUNK])
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
+        thread.start()
+        yield running
+        running.released.set()
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty cache, in a world without other places and with little time."""
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SLUGLINE_DATA", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(downloads, "PAUSES", (0.01, 0.01, 0.01))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let waiting be over after a second."""
+    monkeypatch.setattr(downloads, "PATIENCE", 1.0)
+    monkeypatch.setattr(downloads, "STALL", 0.5)
+
+
+@dataclass
+class Bar:
+    """Records what a progress bar is told."""
+
+    total: int = -1
+    n: int = 0
+    told: list[str] = field(default_factory=list)
+
+    def update(self, n: int, /) -> None:
+        self.n += n
+
+    def reset(self) -> None:
+        self.n = 0
+        self.told.append("reset")
+
+    def close(self) -> None:
+        self.told.append("close")
+
+
+def thing(server: Server, sha256: str | None = DIGEST) -> RemoteFile:
+    return RemoteFile("box/thing.bin", server.url, sha256, max_bytes=len(CONTENT))
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
+
+
+def put(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def failure(server: Server, cache: Path, reason: str) -> str:
+    return (
+        f"thing.bin can't be had: SLUGLINE_DATA is not set, no good copy is in {cache / 'box'}, "
+        f"and {server.url} failed ({reason}); "
+        "put thing.bin into a folder and set SLUGLINE_DATA to that folder."
+    )
+
+
+# Places
+
+
+def test_an_explicit_file_is_taken_under_any_name(
+    server: Server, cache: Path, tmp_path: Path
+) -> None:
+    mine = put(tmp_path / "renamed", b"mine")
+    assert fetch(thing(server), mine) == mine
+    assert fetch(thing(server), str(mine)) == mine
+    assert server.ranges == []
+
+
+@pytest.mark.parametrize("name", ["thing.bin", "box/thing.bin"], ids=["in it", "in its sub-folder"])
+@pytest.mark.parametrize("way", ["path", "SLUGLINE_DATA"])
+def test_a_folder_may_hold_the_file_or_its_sub_folder(
+    name: str,
+    way: str,
+    server: Server,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = put(tmp_path / "data" / name, b"mine")
+    put(cache / "box" / "thing.bin", CONTENT)
+    if way == "SLUGLINE_DATA":
+        monkeypatch.setenv("SLUGLINE_DATA", str(tmp_path / "data"))
+        assert fetch(thing(server)) == mine
+    else:
+        assert fetch(thing(server), tmp_path / "data") == mine
+
+
+def test_an_explicit_path_without_the_file_is_an_error_and_nothing_else_is_tried(
+    server: Server, cache: Path, tmp_path: Path
+) -> None:
+    put(cache / "box" / "thing.bin", CONTENT)
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(DataError) as caught:
+        fetch(thing(server), nowhere)
+    assert str(caught.value) == (
+        f"{nowhere}: no such file or folder; give the path of thing.bin or its folder."
+    )
+    with pytest.raises(DataError) as caught:
+        fetch(thing(server), tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: there is no thing.bin in this folder; give the path of the file."
+    )
+
+
+def test_slugline_data_goes_before_the_cache_and_is_passed_over_if_it_lacks_the_file(
+    server: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = put(cache / "box" / "thing.bin", CONTENT)
+    monkeypatch.setenv("SLUGLINE_DATA", str(tmp_path / "data"))
+    assert fetch(thing(server)) == cached
+    mine = put(tmp_path / "data" / "thing.bin", b"mine")
+    assert fetch(thing(server)) == mine
+
+
+def test_a_good_copy_in_the_cache_saves_the_download(server: Server, cache: Path) -> None:
+    cached = put(cache / "box" / "thing.bin", CONTENT)
+    bar = Bar()
+    assert fetch(thing(server), progress=bar) == cached
+    assert server.ranges == []
+    assert bar == Bar()
+
+
+def test_a_damaged_copy_in_the_cache_is_downloaded_again(server: Server, cache: Path) -> None:
+    cached = put(cache / "box" / "thing.bin", CONTENT[:-1])
+    assert fetch(thing(server)).read_bytes() == CONTENT
+    assert fetch(thing(server)) == cached
+    assert server.ranges == [None]
+
+
+def test_the_cache_is_the_system_s_place_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLUGLINE_CACHE", raising=False)
+    assert cache_folder() == platformdirs.user_cache_path("slugline")
+    monkeypatch.setenv("SLUGLINE_CACHE", "~/elsewhere")
+    assert cache_folder() == Path.home() / "elsewhere"
+
+
+# Transfers that end well
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "ranges"),
+    [
+        ([honest], [None]),
+        ([cut_after(98_304), honest], [None, "bytes=98304-"]),
+        ([cut_after(0), honest], [None, None]),
+        ([cut_after(98_304), without_ranges], [None, "bytes=98304-"]),
+        ([cut_after(98_304), with_wrong_range, honest], [None, "bytes=98304-", None]),
+        ([cut_after(98_304), status(416), honest], [None, "bytes=98304-", None]),
+        ([cut_after(98_304), wrong_rest, honest], [None, "bytes=98304-", None]),
+        ([status(500), status(503), status(429), honest], [None] * 4),
+        ([slow_but_live], [None]),
+    ],
+    ids=[
+        "at once",
+        "resumed after a cut",
+        "nothing came at first",
+        "server ignores Range",
+        "server sends another range",
+        "server refuses the range",
+        "the rest is of something else",
+        "server errors",
+        "longer than the patience, but never still",
+    ],
+)
+@pytest.mark.usefixtures("hurry")
+def test_a_download_arrives_whole(
+    behaviours: list[Callable[[Handler], None]],
+    ranges: list[str | None],
+    server: Server,
+    cache: Path,
+) -> None:
+    server.behaviours = behaviours.copy()
+    bar = Bar()
+    path = fetch(thing(server), progress=bar)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == ranges
+    assert (bar.total, bar.n, bar.told[-1]) == (len(CONTENT), len(CONTENT), "close")
+    assert files_in(cache) == ["box/thing.bin"]
+
+
+def test_a_later_run_resumes_what_an_earlier_one_left(server: Server, cache: Path) -> None:
+    put(cache / "box" / "thing.bin.part", CONTENT[:77_777])
+    bar = Bar()
+    assert fetch(thing(server), progress=bar).read_bytes() == CONTENT
+    assert server.ranges == ["bytes=77777-"]
+    assert (bar.total, bar.n, bar.told) == (len(CONTENT), len(CONTENT), ["reset", "close"])
+
+
+@pytest.mark.parametrize(
+    "left", [b"?" * 5000, CONTENT, CONTENT + b"?"], ids=["other bytes", "all bytes", "too many"]
+)
+def test_a_part_that_does_not_lead_to_the_file_is_thrown_away(
+    left: bytes, server: Server, cache: Path
+) -> None:
+    put(cache / "box" / "thing.bin.part", left)
+    assert fetch(thing(server)).read_bytes() == CONTENT
+    assert server.ranges == [f"bytes={len(left)}-", None]
+
+
+def test_a_download_without_digest_is_checked_by_its_contents(server: Server, cache: Path) -> None:
+    def check(path: Path) -> None:
+        if path.read_bytes() != CONTENT:
+            raise DataError("not the thing")
+
+    server.behaviours = [wrong_bytes, honest]
+    with pytest.raises(DownloadError) as caught:
+        fetch(thing(server, sha256=None), check=check)
+    assert str(caught.value) == failure(server, cache, "it sent something else: not the thing")
+    assert files_in(cache) == []
+    assert fetch(thing(server, sha256=None), check=check).read_bytes() == CONTENT
+
+
+# Transfers that fail
+
+
+def wrong_digest() -> str:
+    reversed_digest = hashlib.sha256(CONTENT[::-1]).hexdigest()
+    return f"it sent something else: sha256 {reversed_digest} instead of {DIGEST}"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason", "n_requests"),
+    [
+        (status(404), "HTTP status 404", 1),
+        (status(403), "HTTP status 403", 1),
+        (status(500), "HTTP status 500", 4),
+        (wrong_bytes, wrong_digest(), 1),
+        (too_many_bytes, "it sends more than the 262,144 bytes expected", 1),
+        (endless, "it sends more than the 262,144 bytes expected", 1),
+        (cut_after(0), "IncompleteRead(0 bytes read, 262144 more expected)", 4),
+        (silent, "no progress in 1 seconds", 2),
+        (dripping_header, "no progress in 1 seconds", 2),
+        (dripping_body, "no progress in 1 seconds", 2),
+        (silent_after(98_304), "no progress in 1 seconds", 2),
+    ],
+    ids=[
+        "missing",
+        "forbidden",
+        "server error",
+        "other bytes",
+        "one byte too many",
+        "endless body",
+        "cut each time",
+        "never answers",
+        "header in drips",
+        "body in drips",
+        "stops midway, ignores Range",
+    ],
+)
+@pytest.mark.usefixtures("hurry")
+def test_a_failed_download_is_one_clear_error_in_time(
+    behaviour: Callable[[Handler], None], reason: str, n_requests: int, server: Server, cache: Path
+) -> None:
+    server.behaviours = [behaviour]
+    bar = Bar()
+    started = time.monotonic()
+    with pytest.raises(DownloadError) as caught:
+        fetch(thing(server), progress=bar)
+    assert time.monotonic() - started < 2 * downloads.PATIENCE
+    assert str(caught.value) == failure(server, cache, reason)
+    assert len(server.ranges) == n_requests
+    assert bar.told[-1] == "close"
+    assert "box/thing.bin" not in files_in(cache)
+
+
+def test_waiting_is_limited_to_ten_seconds() -> None:
+    assert downloads.PATIENCE == 10
+    assert sum(downloads.PAUSES) < downloads.PATIENCE
+
+
+def test_a_cut_download_leaves_its_part_and_no_file(server: Server, cache: Path) -> None:
+    server.behaviours = [cut_after(98_304), cut_after(0)]
+    with pytest.raises(DownloadError):
+        fetch(thing(server))
+    assert files_in(cache) == ["box/thing.bin.part"]
+    server.behaviours = [honest]
+    assert fetch(thing(server)).read_bytes() == CONTENT
+    assert server.ranges[-1] == "bytes=98304-"
+
+
+def test_with_nothing_listening_the_error_names_each_place(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Server() as closed:
+        pass
+    monkeypatch.setenv("SLUGLINE_DATA", str(tmp_path / "data"))
+    with pytest.raises(DownloadError) as caught:
+        fetch(thing(closed))
+    assert str(caught.value) == failure(closed, cache, "Connection refused").replace(
+        "SLUGLINE_DATA is not set", f"{tmp_path / 'data'} (SLUGLINE_DATA) doesn't hold it"
+    )
+    assert files_in(cache) == []
+
+
+def test_a_cache_that_cannot_be_written_is_said_so(
+    server: Server, cache: Path, tmp_path: Path
+) -> None:
+    put(cache, b"a file where the folder should be")
+    with pytest.raises(DownloadError) as caught:
+        fetch(thing(server))
+    assert str(caught.value) == failure(
+        server, cache, f"{cache / 'box'} can't be written: Not a directory"
+    )
+    assert server.ranges == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
+def test_a_disk_that_takes_no_more_is_said_so(server: Server, cache: Path) -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(DownloadError) as caught:
+            fetch(thing(server))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(caught.value) == failure(
+        server, cache, f"{cache / 'box'} can't be written: File too large"
+    )
+    assert "box/thing.bin" not in files_in(cache)
+    assert fetch(thing(server)).read_bytes() == CONTENT
+
+
+# Several processes
+
+FETCH = """
+    from slugline.downloads import RemoteFile, fetch
+    print(fetch(RemoteFile("box/thing.bin", {url!r}, {digest!r}, {size})))
+"""
+
+
+def start_fetching(server: Server) -> subprocess.Popen[str]:
+    code = textwrap.dedent(FETCH.format(url=server.url, digest=DIGEST, size=len(CONTENT)))
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_processes_at_the_same_time_all_get_the_whole_file(server: Server, cache: Path) -> None:
+    server.behaviours = [slow_but_live]
+    processes = [start_fetching(server) for _ in range(4)]
+    results = [(*process.communicate(timeout=60), process.returncode) for process in processes]
+    assert results == [(f"{cache / 'box' / 'thing.bin'}\n", "", 0)] * 4
+    assert (cache / "box" / "thing.bin").read_bytes() == CONTENT
+    assert files_in(cache) == ["box/thing.bin"]
+    assert len(server.ranges) > 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, downloads don't outlive a process")
+def test_a_killed_process_leaves_a_part_that_the_next_one_resumes(
+    server: Server, cache: Path
+) -> None:
+    part = cache / "box" / "thing.bin.part"
+    server.behaviours = [silent_after(200_000), honest]
+    process = start_fetching(server)
+    wait_for(lambda: part.exists() and part.stat().st_size > 0)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = part.stat().st_size
+    assert fetch(thing(server)).read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={kept}-"]
+    assert files_in(cache) == ["box/thing.bin"]
+
+
+def test_while_a_process_downloads_another_leaves_its_part_alone(
+    server: Server, cache: Path
+) -> None:
+    part = cache / "box" / "thing.bin.part"
+    server.behaviours = [silent_after(200_000), honest]
+    process = start_fetching(server)
+    wait_for(lambda: part.exists() and part.stat().st_size > 0)
+    assert fetch(thing(server)).read_bytes() == CONTENT
+    assert server.ranges == [None, None]
+    assert files_in(cache) == ["box/thing.bin", "box/thing.bin.part"]
+    server.released.set()  # its connection ends, it tries again and continues
+    assert process.communicate(timeout=60) == (f"{cache / 'box' / 'thing.bin'}\n", "")
+    assert files_in(cache) == ["box/thing.bin"]
