@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.errors import ModelFileError
+from slugline.files import write_whole
 
 __all__ = ["FORMAT", "FeatureInfo", "LayerInfo", "ModelFile", "ModelInfo", "read", "write"]
 
@@ -111,21 +111,14 @@ def write(path: str | os.PathLike[str], model: ModelFile) -> None:
     ------
     ModelFileError : if the file can't be written, such as on a full disk.
     """
-    target = Path(path).resolve()
-    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+    data = _pack(model)
     try:
-        with partial.open("xb") as file:
-            file.write(_pack(model))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        write_whole(path, data)
     except OSError as error:
         raise ModelFileError(
             f"{path}: the model could not be saved ({error.strerror or error}); what was there "
             "before is unchanged. Free some space, or name another place."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read(path: str | os.PathLike[str]) -> ModelFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,8 @@ class Trainer:
     """
 
     def __init__(self, network: Network) -> None:
-        self.network = network
+        # The net holds its trainer: a cycle would keep both until the collector comes round.
+        self.network: Network = weakref.proxy(network)
         self.loss = get_loss(network.loss)
         self.optimizer = get_optimizer(network.optimizer)
         self.batch_rng = np.random.default_rng([network.seed, 1])

@@ -1,0 +1,117 @@
+"""`slugline reproduce`: the newswire lesson from end to end, its figures beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slugline.cli.options import AsJson, Quiet
+from slugline.cli.output import print_json, print_table, say
+from slugline.errors import OptionError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from slugline.notebook import NotebookResult, Progress
+
+__all__ = ["reproduce"]
+
+
+def reproduce(
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, metavar="N", help="How often to train each net.")
+    ] = 1,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for report.html.")
+    ] = Path("reproduce-out"),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The first seed.")] = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take every step of the Keras lesson on Reuters newswires; show its figures beside ours.
+
+    Examples
+    --------
+      slugline reproduce
+
+      slugline reproduce --seeds 10 --json > figures.json
+    """
+    from slugline.notebook import run
+    from slugline.report import write_notebook_report
+
+    _make_folder(out)
+    with _telling(quiet) as progress:
+        result = run(seeds, seed, progress)
+    report = write_notebook_report(result, out / "report.html")
+    if as_json:
+        print_json(result.to_dict())
+        say(f"report  {report}", quiet=quiet)
+    else:
+        _print(result)
+        typer.echo(f"report  {report}")
+
+
+def _make_folder(out: Path) -> None:
+    """Fail before the work is done rather than after it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(
+            f"--out {out}: can't be made a folder ({error.strerror or error}); choose another one."
+        ) from error
+
+
+def _print(result: NotebookResult) -> None:
+    from slugline.report.comparison import compare_with_lesson
+
+    rows = compare_with_lesson(result)
+    print_table(
+        [
+            ("", "lesson", "ours"),
+            *((f"{row.step}: {row.what}", row.lesson, row.ours) for row in rows),
+        ]
+    )
+    memory = "" if result.peak_memory_mb is None else f", at most {result.peak_memory_mb:,.0f} MB"
+    n_seeds = len(result.seeds)
+    typer.echo(f"{n_seeds} {'seed' if n_seeds == 1 else 'seeds'}, {result.seconds:.1f} s{memory}")
+
+
+@contextmanager
+def _telling(quiet: bool) -> Iterator[Progress | None]:
+    """Tell which fit is running: a bar on a terminal, a line for each kind of fit elsewhere."""
+    import sys
+
+    if quiet:
+        yield None
+    elif not sys.stderr.isatty():
+        yield _Lines()
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            yield _OnBar(bar)
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._said = ""
+
+    def __call__(self, step: str, n_done: int, n_fits: int) -> None:
+        if step != self._said:
+            say(f"{n_done}/{n_fits}  {step}")
+        self._said = step
+
+
+class _OnBar:
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", total=None)
+
+    def __call__(self, step: str, n_done: int, n_fits: int) -> None:
+        self._bar.update(self._task, description=step, completed=n_done, total=n_fits)

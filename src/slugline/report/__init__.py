@@ -1,0 +1,14 @@
+"""Reports for people, from finished results: pages of HTML with their pictures inside.
+
+Nothing is measured or trained here. matplotlib and Jinja are imported when a page is written.
+
+`words` turns figures into text and `figures` into pictures; `page` puts both into a template.
+Every kind of report is a module that knows what to say, and a template that extends `base.html.j2`.
+"""
+
+from __future__ import annotations
+
+from slugline.report.notebook import write_notebook_report
+from slugline.report.training import write_training_report
+
+__all__ = ["write_notebook_report", "write_training_report"]

@@ -1,0 +1,56 @@
+"""A template and its values make a page, which is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from slugline import __version__
+from slugline.errors import OptionError
+from slugline.files import write_whole
+from slugline.report import words
+
+__all__ = ["render", "write_page"]
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a template of this package.
+
+    Parameters
+    ----------
+    template : str
+        A file name in `templates`.
+    values : what the template names; text is escaped unless the template says `safe`.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("slugline.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in words.__all__:
+        environment.filters[name] = getattr(words, name)
+    return environment.get_template(template).render(version=__version__, **values)
+
+
+def write_page(page: str, path: str | os.PathLike[str]) -> Path:
+    """Write a page beside its target and rename it into place; folders are made as needed.
+
+    Raises
+    ------
+    OptionError : if there can be no such file; an earlier one is left as it was.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, page.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise OptionError(
+            f"{target}: the report can't be written ({error.strerror or error}); "
+            "free some space or choose another folder."
+        ) from error
+    return target

@@ -1,0 +1,123 @@
+"""The report on one training run."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy
+
+from slugline.evaluation import Evaluation
+from slugline.experiment import Experiment
+from slugline.report.findings import advice, findings
+from slugline.report.page import render, write_page
+
+__all__ = ["training_page", "write_training_report"]
+
+#: How many topics fit into a table of confusions that can be read.
+N_CONFUSED = 12
+
+
+def write_training_report(experiment: Experiment, path: str | os.PathLike[str]) -> Path:
+    """Write `training_page` to a file, whole or not at all; folders are made as needed.
+
+    Raises
+    ------
+    OptionError : if it can't be written there.
+    """
+    return write_page(training_page(experiment), path)
+
+
+def training_page(experiment: Experiment) -> str:
+    """Give the report as one HTML page that needs no other file."""
+    evaluation = experiment.evaluation
+    topics = evaluation.per_topic()
+    return render(
+        "training.html.j2",
+        experiment=experiment,
+        evaluation=evaluation,
+        says=findings(experiment),
+        advice=advice(experiment),
+        curves=_curves(experiment),
+        confusions=evaluation.confusions(),
+        confused=confused_topics(evaluation),
+        n_documents={figures.topic: figures.n_documents for figures in topics},
+        topics=sorted(topics, key=lambda figures: (-figures.n_documents, figures.topic)),
+        settings=_settings(experiment),
+    )
+
+
+@dataclass(frozen=True)
+class ConfusedTopic:
+    """A row of the table of confusions: what the documents of one topic were taken for.
+
+    Attributes
+    ----------
+    topic : str
+    counts : list of int
+        By topic, in the order of the table's rows.
+    n_elsewhere : int
+        Documents taken for a topic that is not in the table.
+    """
+
+    topic: str
+    counts: list[int]
+    n_elsewhere: int
+
+    @property
+    def n_documents(self) -> int:
+        """How many documents the topic has."""
+        return sum(self.counts) + self.n_elsewhere
+
+
+def confused_topics(evaluation: Evaluation, most: int = N_CONFUSED) -> list[ConfusedTopic]:
+    """Cut the topics of the commonest mistakes out of the confusion matrix.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    most : int
+        How many topics to take.
+
+    Returns
+    -------
+    list of ConfusedTopic, those of the commonest mistake first; empty if there is no mistake.
+    """
+    chosen: dict[str, None] = {}  # a set that keeps its order
+    for topic, predicted, _ in evaluation.confusions(most=evaluation.confusion.size):
+        if len(chosen | {topic: None, predicted: None}) <= most:
+            chosen |= {topic: None, predicted: None}
+    places = [evaluation.topics.index(topic) for topic in chosen]
+    return [
+        ConfusedTopic(
+            topic=evaluation.topics[place],
+            counts=(counts := evaluation.confusion[place, places].tolist()),
+            n_elsewhere=int(evaluation.confusion[place].sum()) - sum(counts),
+        )
+        for place in places
+    ]
+
+
+def _curves(experiment: Experiment) -> list[str]:
+    """Draw the learning curves; a classifier that learns in one go has none."""
+    if experiment.history is None:
+        return []
+    from slugline.report.figures import learning_curves
+
+    return learning_curves(experiment.history)
+
+
+def _settings(experiment: Experiment) -> dict[str, object]:
+    """Name all that it takes to come to the same figures again."""
+    classifier = experiment.classifier
+    return {
+        **{name: repr(value) for name, value in classifier.get_params().items()},
+        "documents learned from": f"{classifier.n_documents_:,}",
+        "their SHA-256": classifier.data_digest_,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "SciPy": scipy.__version__,
+    }

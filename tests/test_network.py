@@ -1,0 +1,268 @@
+"""The net: what it is made of, what it predicts, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.metrics import accuracy_score, log_loss
+
+from slugline.errors import DataError, NotFittedError, OptionError
+from slugline.learners import network
+from slugline.learners.network import Dense, Network, log_softmax, softmax
+from slugline.training.optimizers import RMSprop
+
+N_ROWS, N_COLUMNS, N_TOPICS = 25, 12, 4
+RNG = np.random.default_rng(0)
+X = sp.random_array((N_ROWS, N_COLUMNS), density=0.3, format="csr", dtype=np.float32, rng=0)
+Y = RNG.integers(0, N_TOPICS, N_ROWS)
+ONE_HOT = np.eye(N_TOPICS)[Y]
+
+
+def small_net(**options: Any) -> Network:
+    layers = [Dense(8, "relu"), Dense(5), Dense(N_TOPICS, "softmax")]
+    return Network(layers, **options).build(N_COLUMNS)
+
+
+def expected_scores(net: Network, X: np.ndarray) -> np.ndarray:
+    """Compute the scores of `small_net` from its weights, in float64."""
+    W1, b1, W2, b2, W3, b3 = (array.astype(np.float64) for array in net.weights)
+    return (np.maximum(X @ W1 + b1, 0) @ W2 + b2) @ W3 + b3
+
+
+# What it is made of -----------------------------------------------------------------------------
+
+
+def test_weights_and_biases_of_each_layer_are_listed_as_keras_lists_them() -> None:
+    net = small_net()
+    shapes = [(12, 8), (8,), (8, 5), (5,), (5, 4), (4,)]
+    assert [array.shape for array in net.weights] == shapes
+    assert all(array.dtype == np.float32 for array in net.weights)
+    assert all((biases == 0).all() for biases in net.weights[1::2])
+    assert (net.n_inputs, net.n_topics) == (12, 4)
+
+
+def test_the_seed_decides_the_first_weights() -> None:
+    for ours, same, other in zip(
+        *(small_net(seed=seed).weights[0::2] for seed in (1, 1, 2)), strict=True
+    ):
+        assert (ours == same).all()
+        assert (ours != other).any()
+
+
+def test_a_fresh_net_is_untrained_and_of_the_same_make() -> None:
+    net = small_net(optimizer="adam", loss="categorical_crossentropy", seed=5)
+    fresh = net.fresh()
+    assert fresh.weights == []
+    assert (fresh.layers, fresh.optimizer, fresh.loss, fresh.seed) == (
+        net.layers,
+        "adam",
+        "categorical_crossentropy",
+        5,
+    )
+
+
+def test_a_net_that_is_built_again_learns_as_a_fresh_one() -> None:
+    again, fresh = small_net(), small_net()
+    again.fit(X, Y, epochs=2, batch_size=10)
+    for net in (again.build(N_COLUMNS), fresh):
+        net.fit(X, Y, epochs=2, batch_size=10)
+    for ours, expected in zip(again.weights, fresh.weights, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_the_summary_is_a_table_of_layers() -> None:
+    assert small_net().summary() == (
+        "layer    units  activation  parameters\n"
+        "dense 1      8  relu               104\n"
+        "dense 2      5  linear              45\n"
+        "dense 3      4  softmax             24\n"
+        "173 parameters, 0.0 MB"
+    )
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "text"),
+    [
+        ("adam", "Network(8-5-4, optimizer='adam', loss='sparse_categorical_crossentropy')"),
+        (
+            RMSprop(0.01),
+            "Network(8-5-4, optimizer=RMSprop(learning_rate=0.01, rho=0.9, epsilon=1e-07), "
+            "loss='sparse_categorical_crossentropy')",
+        ),
+    ],
+    ids=["name", "object"],
+)
+def test_a_net_shows_its_make(optimizer: Any, text: str) -> None:
+    assert repr(small_net(optimizer=optimizer)) == text
+
+
+# What it predicts -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rows", [X, X.toarray(), X.toarray().tolist()], ids=["csr", "dense", "list"]
+)
+def test_scores_and_probabilities_are_those_of_the_formulas(rows: Any) -> None:
+    net = small_net()
+    scores = expected_scores(net, X.toarray())
+    proba = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(net.decision_function(rows), scores, atol=1e-6)
+    np.testing.assert_allclose(net.predict(rows), proba, atol=1e-6)
+    np.testing.assert_allclose(net.predict(rows).sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_at_a_time", [1, 7, 25, 26])
+def test_rows_are_predicted_alike_however_many_at_a_time(
+    n_at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = small_net()
+    expected = net.predict(X)
+    monkeypatch.setattr(network, "_PREDICT_ROWS", n_at_a_time)
+    np.testing.assert_allclose(net.predict(X), expected, rtol=1e-6)
+
+
+def test_no_rows_have_no_predictions() -> None:
+    assert small_net().predict(X[:0]).shape == (0, N_TOPICS)
+
+
+def test_dropout_rests_while_predicting() -> None:
+    net, dropping = (
+        small_net(),
+        Network([Dense(8, "relu", dropout=0.5), Dense(5, dropout=0.9), Dense(N_TOPICS, "softmax")]),
+    )
+    dropping.weights = net.weights
+    np.testing.assert_array_equal(dropping.predict(X), net.predict(X))
+    assert dropping.evaluate(X, Y) == net.evaluate(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [("sparse_categorical_crossentropy", Y), ("categorical_crossentropy", ONE_HOT)],
+    ids=["integers", "one-hot"],
+)
+def test_loss_and_accuracy_are_those_of_scikit_learn(loss: str, y: np.ndarray) -> None:
+    net = small_net(loss=loss)
+    scores = expected_scores(net, X.toarray())
+    result = net.evaluate(X, y)
+    assert result.loss == pytest.approx(log_loss(Y, softmax(scores), labels=range(4)), rel=1e-6)
+    assert result.accuracy == accuracy_score(Y, scores.argmax(axis=1))
+
+
+def test_the_loss_includes_the_penalties() -> None:
+    layers = [Dense(8, "relu", l2=0.1), Dense(5), Dense(N_TOPICS, "softmax", l2=0.02)]
+    penalised, plain = Network(layers).build(N_COLUMNS), small_net()
+    penalty = 0.1 * (plain.weights[0] ** 2).sum() + 0.02 * (plain.weights[4] ** 2).sum()
+    assert penalised.penalty() == pytest.approx(penalty, rel=1e-6)
+    expected = plain.evaluate(X, Y).loss + penalty
+    assert penalised.evaluate(X, Y).loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_softmax_bears_scores_of_any_size() -> None:
+    scores = np.array([[1e4, 0, -1e4], [-1e4, -1e4, -1e4]], dtype=np.float32)
+    np.testing.assert_allclose(softmax(scores), [[1, 0, 0], [1 / 3] * 3], rtol=1e-6)
+    np.testing.assert_allclose(log_softmax(scores), [[0, -1e4, -2e4], [-np.log(3)] * 3], rtol=1e-6)
+
+
+# What it refuses --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"units": 0}, "a layer has 0 units; give at least 1."),
+        (
+            {"units": 3, "activation": "tanh"},
+            "unknown activation 'tanh'; choose one of linear, relu, softmax.",
+        ),
+        ({"units": 3, "l2": -0.1}, "l2 is -0.1; give a finite number of at least 0."),
+        ({"units": 3, "l2": np.inf}, "l2 is inf; give a finite number of at least 0."),
+        ({"units": 3, "l2": np.nan}, "l2 is nan; give a finite number of at least 0."),
+        (
+            {"units": 3, "dropout": 1.0},
+            "dropout is 1.0; give a share from 0 up to, not with, 1.",
+        ),
+        (
+            {"units": 3, "dropout": -0.5},
+            "dropout is -0.5; give a share from 0 up to, not with, 1.",
+        ),
+    ],
+    ids=str,
+)
+def test_a_layer_outside_its_legal_values_is_an_error(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        Dense(**options)
+    assert str(caught.value) == message
+
+
+NO_PROBABILITIES = (
+    'the last layer gives no probabilities; end the stack with Dense(n_topics, "softmax").'
+)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([], NO_PROBABILITIES),
+        ([Dense(8, "relu")], NO_PROBABILITIES),
+        (
+            [Dense(8, "softmax"), Dense(4, "softmax")],
+            'a layer before the last one has softmax; use "relu" there.',
+        ),
+    ],
+    ids=["no layers", "no softmax", "two softmaxes"],
+)
+def test_a_stack_without_one_softmax_at_its_end_is_an_error(
+    layers: list[Dense], message: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        Network(layers)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(lambda net: net.n_inputs, id="n_inputs"),
+        pytest.param(lambda net: net.predict(X), id="predict"),
+        pytest.param(lambda net: net.decision_function(X), id="decision_function"),
+        pytest.param(lambda net: net.evaluate(X, Y), id="evaluate"),
+        pytest.param(lambda net: net.penalty(), id="penalty"),
+        pytest.param(lambda net: net.summary(), id="summary"),
+    ],
+)
+def test_a_net_without_weights_is_an_error(use: Any) -> None:
+    with pytest.raises(NotFittedError) as caught:
+        use(Network([Dense(N_TOPICS, "softmax")]))
+    assert str(caught.value) == "the net has no weights yet; call fit first."
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_rows_of_another_width_are_an_error(method: str) -> None:
+    with pytest.raises(DataError) as caught:
+        getattr(small_net(), method)(X[:, :11], Y)
+    assert str(caught.value) == (
+        "X has 11 columns, but the model was made for 12; use the vocabulary that the model was "
+        "trained with."
+    )
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_topics_that_do_not_fit_the_rows_are_an_error(method: str) -> None:
+    with pytest.raises(DataError) as caught:
+        getattr(small_net(), method)(X, Y[:-1])
+    assert str(caught.value) == (
+        "y has shape (24,) and type int64, but sparse_categorical_crossentropy wants integer "
+        "topics of shape (25,); use categorical_crossentropy for one-hot rows."
+    )
+
+
+@pytest.mark.parametrize(("method", "purpose"), [("fit", "train on"), ("evaluate", "evaluate")])
+def test_no_rows_are_an_error(method: str, purpose: str) -> None:
+    with pytest.raises(DataError) as caught:
+        getattr(small_net(), method)(X[:0], Y[:0])
+    assert str(caught.value) == f"there are no rows to {purpose}; give at least one."

@@ -1,0 +1,166 @@
+"""Optimizers: Keras' formulas, with a row left out wherever that changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from slugline.errors import OptionError
+from slugline.training.optimizers import SGD, Adam, Optimizer, RMSprop, get_optimizer
+
+SHAPE = (12, 3)
+N_STEPS = 60
+
+Rule = Callable[[np.ndarray, Iterator[np.ndarray]], np.ndarray]
+
+
+# Keras' update rules, written out in float64 from its documentation -----------------------------
+
+
+def sgd(learning_rate: float = 0.01, momentum: float = 0.0) -> Rule:
+    def run(w: np.ndarray, gradients: Iterator[np.ndarray]) -> np.ndarray:
+        velocity = np.zeros_like(w)
+        for g in gradients:
+            velocity = momentum * velocity - learning_rate * g
+            w = w + velocity
+        return w
+
+    return run
+
+
+def rmsprop(learning_rate: float = 0.001, rho: float = 0.9, epsilon: float = 1e-7) -> Rule:
+    def run(w: np.ndarray, gradients: Iterator[np.ndarray]) -> np.ndarray:
+        velocity = np.zeros_like(w)
+        for g in gradients:
+            velocity = rho * velocity + (1 - rho) * g**2
+            w = w - learning_rate * g / np.sqrt(velocity + epsilon)
+        return w
+
+    return run
+
+
+def adam(
+    learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7
+) -> Rule:
+    def run(w: np.ndarray, gradients: Iterator[np.ndarray]) -> np.ndarray:
+        m, v = np.zeros_like(w), np.zeros_like(w)
+        for t, g in enumerate(gradients, start=1):
+            alpha = learning_rate * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
+            m = m + (g - m) * (1 - beta_1)
+            v = v + (g**2 - v) * (1 - beta_2)
+            w = w - alpha * m / (np.sqrt(v) + epsilon)
+        return w
+
+    return run
+
+
+CASES = [
+    pytest.param(SGD(), sgd(), id="sgd"),
+    pytest.param(SGD(0.05, momentum=0.9), sgd(0.05, momentum=0.9), id="momentum"),
+    pytest.param(RMSprop(), rmsprop(), id="rmsprop"),
+    pytest.param(RMSprop(0.01, rho=0.8, epsilon=1e-3), rmsprop(0.01, 0.8, 1e-3), id="rmsprop set"),
+    pytest.param(Adam(), adam(), id="adam"),
+    pytest.param(Adam(0.01, 0.8, 0.99, 1e-3), adam(0.01, 0.8, 0.99, 1e-3), id="adam set"),
+]
+
+
+# What they are fed ------------------------------------------------------------------------------
+
+
+def first_weights() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
+
+
+def sparse_gradients() -> Iterator[np.ndarray]:
+    """Give gradients with most rows zero, some rows for long, and values of many sizes."""
+    rng = np.random.default_rng(2)
+    for _ in range(N_STEPS):
+        gradient = rng.normal(size=SHAPE) * 10.0 ** rng.integers(-4, 2)
+        gradient[rng.random(SHAPE[0]) < np.linspace(0.1, 0.97, SHAPE[0])] = 0
+        yield gradient.astype(np.float32)
+
+
+def train(optimizer: Optimizer, by_rows: bool) -> np.ndarray:
+    optimizer, weights = get_optimizer(optimizer), first_weights()
+    for gradient in sparse_gradients():
+        optimizer.begin_step()
+        if by_rows:
+            rows = np.flatnonzero(gradient.any(axis=1))
+            optimizer.update(0, weights, gradient[rows], rows)
+        else:
+            optimizer.update(0, weights, gradient)
+    return weights
+
+
+# What they do -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by_rows", [False, True], ids=["dense", "by rows"])
+@pytest.mark.parametrize(("optimizer", "rule"), CASES)
+def test_weights_follow_the_formulas_of_keras(
+    optimizer: Optimizer, rule: Rule, by_rows: bool
+) -> None:
+    expected = rule(first_weights().astype(np.float64), sparse_gradients())
+    weights = train(optimizer, by_rows)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, expected, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("optimizer", [RMSprop(), SGD()], ids=repr)
+def test_rows_without_gradient_are_left_alone_where_the_rule_allows(optimizer: Optimizer) -> None:
+    weights = np.full(SHAPE, np.nan, dtype=np.float32)
+    weights[[2, 5]] = 1
+    optimizer.begin_step()
+    optimizer.update(0, weights, np.ones((2, 3), dtype=np.float32), np.array([2, 5]))
+    assert np.flatnonzero(np.isfinite(weights).all(axis=1)).tolist() == [2, 5]
+    assert (weights[[2, 5]] < 1).all()
+
+
+@pytest.mark.parametrize("optimizer", [SGD(momentum=0.9), Adam()], ids=repr)
+def test_momentum_moves_rows_on_after_their_gradient_has_gone(optimizer: Optimizer) -> None:
+    weights = np.zeros(SHAPE, dtype=np.float32)
+    one_row = np.ones((1, 3), dtype=np.float32)
+    optimizer.begin_step()
+    optimizer.update(0, weights, one_row.copy(), np.array([0]))
+    after_one = weights.copy()
+    optimizer.begin_step()
+    optimizer.update(0, weights, one_row.copy(), np.array([1]))
+    assert (weights[0] < after_one[0]).all()
+    assert (weights[2:] == 0).all()
+
+
+@pytest.mark.parametrize("optimizer", [param.values[0] for param in CASES], ids=repr)
+def test_each_array_has_running_averages_of_its_own(optimizer: Optimizer) -> None:
+    together, alone = get_optimizer(optimizer), get_optimizer(optimizer)
+    weights, others, expected = first_weights(), first_weights(), first_weights()
+    for gradient in sparse_gradients():
+        together.begin_step()
+        together.update(0, weights, gradient.copy())
+        together.update(1, others, 7 * gradient + 1)
+        alone.begin_step()
+        alone.update(0, expected, gradient.copy())
+    np.testing.assert_array_equal(weights, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"), [("sgd", SGD()), ("rmsprop", RMSprop()), ("adam", Adam())]
+)
+def test_a_name_stands_for_the_defaults(name: str, optimizer: Optimizer) -> None:
+    assert get_optimizer(name) == optimizer
+
+
+def test_a_given_optimizer_is_copied_so_that_two_nets_never_share_one() -> None:
+    given = RMSprop(0.01)
+    taken = get_optimizer(given)
+    assert taken == given
+    taken.begin_step()
+    taken.update(0, first_weights(), np.ones(SHAPE, dtype=np.float32))
+    assert given == RMSprop(0.01) != taken
+
+
+def test_an_unknown_optimizer_is_an_error() -> None:
+    with pytest.raises(OptionError) as caught:
+        get_optimizer("adagrad")
+    assert str(caught.value) == "unknown optimizer 'adagrad'; choose one of sgd, rmsprop, adam."

@@ -1,0 +1,414 @@
+"""Reports: pages that need no other file, with sentences that follow from the figures."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.errors import OptionError
+from slugline.notebook import (
+    LESSON,
+    Baselines,
+    Curves,
+    Data,
+    Example,
+    IntegerLabels,
+    MultiHot,
+    NotebookResult,
+    OverSeeds,
+    Predictions,
+    TopicProbability,
+    Trial,
+)
+from slugline.report import write_notebook_report
+from slugline.report.comparison import compare_with_lesson
+from slugline.report.notebook import notebook_page
+from slugline.report.page import write_page
+from slugline.report.takeaways import rules, takeaways
+from slugline.report.words import typeset
+from slugline.training.history import COLOURS, History
+
+
+def over_seeds(*values: float) -> OverSeeds:
+    return OverSeeds.of(values)
+
+
+def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: Any) -> Curves:
+    """Give two seeds' curves, whose validation loss is lowest after epoch 2."""
+    history = {
+        "loss": [2.5, 1.0, 0.5, 0.1],
+        "accuracy": [0.5, 0.8, 0.9, 0.95],
+        "val_loss": [1.5, 0.9, 1.0, 1.1],
+        "val_accuracy": [0.6, accuracy, accuracy - 0.01, accuracy - 0.02],
+    }
+    return Curves(
+        **{
+            "hidden": hidden,
+            "epochs": 4,
+            "batch_size": batch_size,
+            **history,
+            "best_epoch": over_seeds(2, 3),
+            "val_loss_lowest": over_seeds(0.9, 0.92),
+            "val_accuracy_peak": over_seeds(accuracy, accuracy + 0.01),
+            "test_loss": over_seeds(1.2, 1.3),
+            "test_accuracy": over_seeds(accuracy - 0.03, accuracy - 0.02),
+            "seeds": [history, history],
+        }
+        | others
+    )
+
+
+def made(hidden: tuple[int, ...], *accuracies: float) -> Trial:
+    return Trial(hidden, 8, over_seeds(1.0, 1.02), over_seeds(*accuracies))
+
+
+@pytest.fixture(scope="module")
+def result() -> NotebookResult:
+    retrained = made((64, 64), 0.78, 0.79)
+    return NotebookResult(
+        seeds=[0, 1],
+        data=Data(
+            n_train=8982,
+            n_test=2246,
+            n_validation=1000,
+            n_partial=7982,
+            n_topics=46,
+            num_words=10_000,
+            examples=[Example(0, [1, 2, 8], "? ? <said> & done", 3, "earn")],
+            multi_hot=MultiHot((8982, 10_000), 733_517, 5.9, 718.56),
+            one_hot_shape=(8982, 46),
+        ),
+        curves=curves((64, 64), 512, 0.81),
+        retrained=retrained,
+        retrained_on_all=Trial((64, 64), [2, 3], over_seeds(0.9, 0.9), over_seeds(0.79, 0.8)),
+        baselines=Baselines(over_seeds(0.18, 0.19), 813 / 2246, "earn"),
+        predictions=Predictions(
+            shape=(46,),
+            sum=1.0,
+            argmax=3,
+            topic="earn",
+            probability=0.84,
+            true_topic="earn",
+            likeliest=[TopicProbability("earn", 0.84), TopicProbability("acq", 0.15)],
+            largest_sum_error=4.8e-7,
+            n_topics_answered=38,
+            n_topics_present=46,
+        ),
+        integer_labels=IntegerLabels(0.0, 16),
+        bottleneck=curves((64, 4), 128, 0.70),
+        experiments=[
+            made((32, 32), 0.75, 0.77),
+            retrained,
+            made((64,), 0.79, 0.795),
+            made((64, 64, 64), 0.77, 0.775),
+        ],
+        notebook=LESSON,
+        seconds=12.3,
+        peak_memory_mb=180.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def page(result: NotebookResult) -> str:
+    return notebook_page(result)
+
+
+class Elements(HTMLParser):
+    """Collects what a page consists of; fails on an element that is closed out of turn."""
+
+    VOID = frozenset({"meta", "br"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+# The page ---------------------------------------------------------------------------------------
+
+
+def test_the_page_is_well_formed_and_needs_no_other_file(page: str) -> None:
+    elements = Elements(page)
+    assert not elements.open
+    tags = Counter(tag for tag, _ in elements.seen)
+    assert not {"script", "link", "iframe", "img", "object"} & set(tags)
+    for _, attributes in elements.seen:
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    assert not re.search(r"url\((?!#)|@import", page)
+
+
+def test_no_two_elements_of_the_page_share_an_id(page: str) -> None:
+    ids = Counter(attributes["id"] for _, attributes in Elements(page).seen if "id" in attributes)
+    assert ids.most_common(1)[0][1] == 1
+
+
+def test_pictures_say_what_they_show_and_take_the_pages_colours(page: str) -> None:
+    pictures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    labels = [attributes["aria-label"] for tag, attributes in Elements(page).seen if tag == "svg"]
+    assert labels == [
+        "Loss by epoch, on training and validation documents",
+        "Accuracy by epoch, on training and validation documents",
+        "Validation accuracy by epoch of several nets",
+        "Test accuracy by the units of the hidden layers",
+    ]
+    for picture in pictures:
+        assert not any(colour in picture for colour in COLOURS.values())
+    style = page[: page.index("</style>")]
+    for variable in set(re.findall(r"var\((--\w+)\)", "".join(pictures))):
+        assert f"{variable}: #" in style
+
+
+def test_text_from_the_wires_is_escaped(page: str) -> None:
+    assert "? ? &lt;said&gt; &amp; done" in page
+
+
+def test_every_figure_stands_beside_the_lessons(result: NotebookResult, page: str) -> None:
+    text = Elements(page).text
+    for row in compare_with_lesson(result):
+        assert f"{row.what}{row.lesson}{row.ours}" in text
+
+
+def test_one_result_makes_one_page(result: NotebookResult, page: str) -> None:
+    assert notebook_page(result) == page
+
+
+def test_one_seed_shows_no_deviation(result: NotebookResult) -> None:
+    def of_one(figure: Any) -> Any:
+        """Keep the first seed of a dataclass or list, all the way down."""
+        if isinstance(figure, OverSeeds):
+            return OverSeeds.of(figure.values[:1])
+        if isinstance(figure, (Curves, Trial, Baselines)):
+            return replace(figure, **{k: of_one(v) for k, v in vars(figure).items()})
+        return [of_one(one) for one in figure] if isinstance(figure, list) else figure
+
+    alone = replace(result, **{name: of_one(value) for name, value in vars(result).items()})
+    alone = replace(alone, seeds=[0])
+    text = Elements(notebook_page(alone)).text
+    assert "±" not in text
+    assert "a difference below a point may be luck: --seeds 10 tells." in text
+
+
+# What it says -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ("data", "Only 0.82 % of the words’ cells are ones. Kept alone, they take 6 MB; "),
+        ("curves", "The validation loss turns after epoch 2 and climbs from 0.90 to 1.10, "),
+        ("curves", "Over 2 seeds, the lowest lies between epochs 2 and 3. "),
+        ("retrained", "gets 78.5 ± 0.7 % of the test wires right; the lesson’s got 78.1 %. "),
+        ("retrained", "the net gets 79.5 ± 0.7 %, 1.0 points more."),
+        ("baselines", "The net beats it: it gets 21.5 % of the test wires wrong, against 63.8 %."),
+        ("predictions", "at most 5 × 10⁻⁷ off"),
+        ("predictions", "it says “earn” with 84 %, and it is. "),
+        ("integer_labels", "16 training and validation losses that do not differ at all. "),
+        ("bottleneck", "peaks at 70.5 ± 0.7 % of the validation wires, 11.0 points below the wide"),
+        ("bottleneck", "On the test wires, which had no say, we measure 67.5 ± 0.7 % after"),
+        ("experiments", "Best of these is a single layer of 64 with 79.2 ± 0.4 %, last 32-32 "),
+        ("experiments", "every further hidden layer costs accuracy: 79.2 %, 78.5 % and 77.2 % "),
+    ],
+)
+def test_takeaways_tell_the_figures(result: NotebookResult, section: str, sentence: str) -> None:
+    assert sentence in takeaways(result)[section]
+
+
+def _still_falling(result: NotebookResult) -> NotebookResult:
+    falling = replace(result.curves, val_loss=[4.0, 3.0, 2.0, 1.0], best_epoch=over_seeds(4, 4))
+    return replace(result, curves=falling)
+
+
+@pytest.mark.parametrize(
+    ("change", "section", "sentence"),
+    [
+        (_still_falling, "curves", "After 4 epochs the validation loss is still falling: "),
+        (_still_falling, "curves", "All 2 seeds have their lowest in epoch 4."),
+        (
+            lambda r: replace(r, curves=replace(r.curves, test_loss=over_seeds(0.8, 0.9))),
+            "retrained",
+            "on the test wires, stopping early did not pay.",
+        ),
+        (
+            lambda r: replace(r, curves=replace(r.curves, test_accuracy=over_seeds(0.7, 0.7))),
+            "retrained",
+            "and the accuracy to 70.0 %: overfitting costs both.",
+        ),
+        (
+            lambda r: replace(
+                r, retrained_on_all=replace(r.retrained, test_accuracy=over_seeds(0.7))
+            ),
+            "retrained",
+            "8.5 points less.",
+        ),
+        (
+            lambda r: replace(r, baselines=replace(r.baselines, majority=0.9)),
+            "baselines",
+            "The net does not beat it: ",
+        ),
+        (
+            lambda r: replace(r, predictions=replace(r.predictions, true_topic="acq")),
+            "predictions",
+            "it says “earn” with 84 %, but it is “acq”. ",
+        ),
+        (
+            lambda r: replace(r, integer_labels=IntegerLabels(0.02, 16)),
+            "integer_labels",
+            "over 16 losses they part by up to 2 × 10⁻². ",
+        ),
+        (
+            lambda r: replace(r, bottleneck=curves((64, 4), 128, 0.85)),
+            "bottleneck",
+            "4.0 points above the wide one",
+        ),
+        (
+            lambda r: replace(r, experiments=r.experiments[:2]),
+            "experiments",
+            "Best of these is 64-64 with 78.5 ± 0.7 %, last 32-32 with 76.0 ± 1.4 %. ",
+        ),
+    ],
+    ids=[
+        "no overfitting",
+        "agreeing seeds",
+        "late is better",
+        "late is worse",
+        "all wires are worse",
+        "a poor net",
+        "a wrong answer",
+        "labels that differ",
+        "a wide bottleneck",
+        "few experiments",
+    ],
+)
+def test_takeaways_say_otherwise_where_the_figures_do(
+    result: NotebookResult, change: Any, section: str, sentence: str
+) -> None:
+    assert sentence in takeaways(change(result))[section]
+    assert sentence not in takeaways(result)[section]
+
+
+def test_the_lessons_rules_are_held_against_the_figures(result: NotebookResult) -> None:
+    verdicts = [rule.verdict for rule in rules(result)]
+    assert verdicts == ["holds", "holds", "not tested", "holds", "holds"]
+
+
+@pytest.mark.parametrize(
+    ("number", "change"),
+    [
+        (0, lambda r: replace(r, predictions=replace(r.predictions, shape=(45,)))),
+        (1, lambda r: replace(r, predictions=replace(r.predictions, largest_sum_error=0.1))),
+        (3, lambda r: replace(r, integer_labels=IntegerLabels(0.02, 16))),
+        (4, lambda r: replace(r, bottleneck=curves((64, 4), 128, 0.815))),
+    ],
+    ids=["outputs", "softmax", "labels", "bottleneck"],
+)
+def test_a_rule_that_the_figures_do_not_bear_out_is_not_said_to_hold(
+    result: NotebookResult, number: int, change: Any
+) -> None:
+    assert rules(change(result))[number].verdict == "not seen"
+    assert "Not seen here." in notebook_page(change(result))
+
+
+def test_typesetting_keeps_numbers_and_units_together() -> None:
+    assert typeset("64-4 gets 70.2 ± 1.7 %, 8.0 points less, in 6 MB") == (
+        "64\u20114 gets 70.2\u00a0±\u00a01.7\u00a0%, 8.0\u00a0points less, in 6\u00a0MB"
+    )
+
+
+# Files and pictures -----------------------------------------------------------------------------
+
+
+def test_a_report_is_written_where_it_is_wanted(result: NotebookResult, tmp_path: Path) -> None:
+    path = write_notebook_report(result, tmp_path / "new" / "report.html")
+    assert path.read_text(encoding="utf-8") == notebook_page(result)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    target.mkdir()
+    with pytest.raises(OptionError) as error:
+        write_page("<p>new</p>", target)
+    assert str(error.value) == (
+        f"{target}: the report can't be written (Is a directory); "
+        "free some space or choose another folder."
+    )
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_keeps_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = write_page("<p>old</p>", tmp_path / "report.html")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OptionError, match="No space left on device"):
+        write_page("<p>new</p>", target)
+    assert target.read_text() == "<p>old</p>"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_history_is_drawn_with_dots_a_line_and_the_right_names() -> None:
+    from matplotlib.figure import Figure
+
+    history = History(curves((64,), 512, 0.8).seeds[0])
+    loss, accuracy = history.plot(Figure().subplots(1, 2))
+    assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("Loss (nats)", "Accuracy")
+    for ax, name in ((loss, "loss"), (accuracy, "accuracy")):
+        assert ax.get_xlabel() == "Epoch"
+        training, validation, best = ax.get_lines()
+        assert (training.get_linestyle(), training.get_marker()) == ("None", "o")
+        assert (validation.get_linestyle(), validation.get_marker()) == ("-", "None")
+        assert list(training.get_ydata()) == history[name]
+        assert list(validation.get_ydata()) == history[f"val_{name}"]
+        assert list(best.get_xdata()) == [2, 2]
+        assert [text.get_text() for text in ax.texts] == ["best epoch: 2"]
+
+
+@pytest.mark.parametrize(
+    ("code", "modules"),
+    [
+        ("import slugline.report", ["matplotlib", "jinja2"]),
+        (
+            "from slugline.report.figures import learning_curves\n"
+            "from slugline.training.history import History\n"
+            "import matplotlib\n"
+            "before = matplotlib.rcParams['font.size']\n"
+            "learning_curves(History({'loss': [2.0, 1.0], 'accuracy': [0.1, 0.2]}))\n"
+            "assert matplotlib.rcParams['font.size'] == before",
+            ["matplotlib.pyplot"],
+        ),
+    ],
+    ids=["import", "drawing"],
+)
+def test_reports_import_no_more_than_they_need(code: str, modules: list[str]) -> None:
+    check = f"{code}\nimport sys\nprint([m for m in {modules} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

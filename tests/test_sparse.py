@@ -1,0 +1,172 @@
+"""Sparse matrices of counts: equal to what dense loops give, and checked where they come in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from slugline.errors import DataError, OptionError
+from slugline.sparse import check_csr, count_matrix, multi_hot, stack_rows
+
+N_COLUMNS = 7
+SEQUENCES = st.lists(st.lists(st.integers(0, N_COLUMNS - 1), max_size=10), max_size=6)
+
+
+def vectorize_sequences(sequences: list[list[int]], dimension: int = 10_000) -> np.ndarray:
+    """Multi-hot encode as the newswire lesson does, word for word."""
+    results = np.zeros((len(sequences), dimension))
+    for i, sequence in enumerate(sequences):
+        for j in sequence:
+            results[i, j] = 1.0
+    return results
+
+
+def count_rows(sequences: list[list[int]]) -> sp.csr_array:
+    columns = np.array([column for sequence in sequences for column in sequence], dtype=np.int64)
+    indptr = np.cumsum([0, *map(len, sequences)])
+    return count_matrix(columns, indptr, N_COLUMNS)
+
+
+# multi_hot and count_matrix ---------------------------------------------------------------------
+
+
+@given(SEQUENCES)
+@example([])
+@example([[], [3, 3], []])
+def test_multi_hot_equals_the_dense_rows_of_the_lesson(sequences: list[list[int]]) -> None:
+    X = multi_hot(sequences, N_COLUMNS)
+    np.testing.assert_array_equal(X.toarray(), vectorize_sequences(sequences, N_COLUMNS))
+    assert X.dtype == np.float32
+    assert X.has_canonical_format
+
+
+@pytest.mark.parametrize(
+    "sequences",
+    [
+        pytest.param(np.array([[1, 2], [0, 2]]), id="matrix, as Keras gives for equal lengths"),
+        pytest.param(np.array([[1, 2], [0, 2], []], dtype=object)[:2], id="array of lists"),
+        pytest.param([np.array([1, 2]), (0, 2)], id="arrays and tuples"),
+    ],
+)
+def test_sequences_may_come_in_any_container(sequences: object) -> None:
+    X = multi_hot(sequences, 3)  # type: ignore[arg-type]
+    assert X.toarray().tolist() == [[0, 1, 1], [1, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("sequences", "message"),
+    [
+        pytest.param(
+            [[0, 1], [], [2, 9_999, 10_000]],
+            "sequence 2 holds 10000, but columns run from 0 to 9999; load the data with "
+            "num_words=10000.",
+            id="too large",
+        ),
+        pytest.param(
+            [[-1, 10_001]],
+            "sequence 0 holds -1, but columns run from 0 to 9999; load the data with "
+            "num_words=10000.",
+            id="negative",
+        ),
+    ],
+)
+def test_a_number_without_a_column_is_an_error(sequences: list[list[int]], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        multi_hot(sequences, 10_000)
+    assert str(caught.value) == message
+
+
+def test_there_must_be_a_column() -> None:
+    with pytest.raises(OptionError) as caught:
+        multi_hot([[]], 0)
+    assert str(caught.value) == "num_columns is 0; give a number of at least 1."
+
+
+@given(SEQUENCES)
+def test_counts_are_those_of_a_loop(sequences: list[list[int]]) -> None:
+    X = count_rows(sequences)
+    assert X.toarray().tolist() == [
+        [sequence.count(column) for column in range(N_COLUMNS)] for sequence in sequences
+    ]
+    assert X.dtype == np.float32
+    assert X.has_canonical_format
+    assert X.nnz == sum(len(set(sequence)) for sequence in sequences)
+
+
+# stack_rows -------------------------------------------------------------------------------------
+
+
+@given(st.lists(SEQUENCES))
+def test_stacked_blocks_are_the_matrix_of_all_rows(blocks: list[list[list[int]]]) -> None:
+    stacked = stack_rows(map(count_rows, blocks), N_COLUMNS)
+    whole = count_rows([sequence for block in blocks for sequence in block])
+    assert stacked.shape == whole.shape
+    assert stacked.dtype == np.float32
+    for part in ("data", "indices", "indptr"):
+        assert getattr(stacked, part).tolist() == getattr(whole, part).tolist()
+
+
+# check_csr --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("container", [sp.csr_array, sp.csr_matrix])
+def test_a_float32_csr_matrix_is_taken_without_a_copy(container: type) -> None:
+    X = container(np.eye(3, dtype=np.float32))
+    checked = check_csr(X, n_columns=3)
+    assert isinstance(checked, sp.csr_array)
+    assert np.shares_memory(checked.data, X.data)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pytest.param([[0, 1], [2, 0]], id="lists"),
+        pytest.param(np.array([[0.0, 1.0], [2.0, 0.0]]), id="float64"),
+        pytest.param(np.array([[0, 1], [2, 0]], dtype=np.int8), id="int8"),
+        pytest.param(sp.coo_array([[0, 1], [2, 0]]), id="coo"),
+        pytest.param(sp.csc_matrix([[0, 1], [2, 0]]), id="csc"),
+    ],
+)
+def test_any_matrix_becomes_float32_csr(X: object) -> None:
+    checked = check_csr(X)
+    assert isinstance(checked, sp.csr_array)
+    assert checked.dtype == np.float32
+    assert checked.toarray().tolist() == [[0, 1], [2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        pytest.param(
+            [1.0, 2.0], "X has 1 dimensions; give a matrix with one row per document.", id="vector"
+        ),
+        pytest.param(
+            np.zeros((2, 2, 2)),
+            "X has 3 dimensions; give a matrix with one row per document.",
+            id="cube",
+        ),
+        pytest.param(
+            np.zeros((2, 5)),
+            "X has 5 columns, but the model was made for 3; use the vocabulary that the model was "
+            "trained with.",
+            id="columns",
+        ),
+        pytest.param(
+            [[0, np.nan, 0]],
+            "X holds NaN or infinity; remove or replace such values first.",
+            id="NaN",
+        ),
+        pytest.param(
+            sp.csr_array([[0, 0, -np.inf]]),
+            "X holds NaN or infinity; remove or replace such values first.",
+            id="infinity",
+        ),
+    ],
+)
+def test_what_the_model_cannot_take_is_an_error(X: object, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        check_csr(X, n_columns=3)
+    assert str(caught.value) == message

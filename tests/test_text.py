@@ -1,0 +1,142 @@
+"""The tokeniser: words by the data set's own definition, whatever the text and the chunks."""
+
+from __future__ import annotations
+
+import itertools
+import string
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from slugline import text
+from slugline.errors import DataError
+from slugline.text import Words, find_words, map_chunks, tokenize
+
+BLANKS = dict.fromkeys(map(ord, set(string.punctuation) - {"'"}), " ")
+
+
+def reference_words(document: str) -> list[str]:
+    """Split as the definition says, in one line of plain Python."""
+    return document.lower().translate(BLANKS).split()
+
+
+# Any character at all, and often one that has its own way of being lower-cased, split or encoded.
+CHARACTERS = st.characters() | st.sampled_from("aAZ9'’-_.\t\n\x1c\x1f\x85\xa0\u2028\u3000İßΣσςK\0")
+DOCUMENTS = st.text(CHARACTERS | st.sampled_from(["\u0301", "\ud800", "\U0001f600"]))
+
+
+def words_of(words: Words) -> list[str]:
+    return [words.word(i) for i in range(len(words))]
+
+
+@given(DOCUMENTS)
+@example("")
+@example("don't stop")
+@example("ΑΣ ΑΣΑ Σ")
+@example("İstanbul STRASSE straße")
+@example("a\0b \0 \ud800\udfff")
+@example("e\u0301 E\u0301 É")
+@example("seventy seventee eighteens " + "sixteen-sixteens" * 3 + "x" * 300)
+def test_words_are_those_of_the_definition(document: str) -> None:
+    assert tokenize(document) == reference_words(document)
+
+
+def test_every_unicode_space_and_every_ascii_punctuation_mark_but_the_apostrophe_separates() -> (
+    None
+):
+    spaces = [c for c in map(chr, range(sys.maxunicode + 1)) if c.isspace()]
+    separators = [*spaces, *(set(string.punctuation) - {"'"})]
+    assert tokenize("x".join(separators)) == ["x"] * (len(separators) - 1)
+
+
+@given(st.lists(DOCUMENTS))
+@example([])
+@example([""])
+@example(["", "a", "", ""])
+def test_a_batch_equals_its_rows_one_by_one(documents: list[str]) -> None:
+    batch, rows = find_words(documents), [find_words([document]) for document in documents]
+    assert words_of(batch) == list(itertools.chain.from_iterable(map(words_of, rows)))
+    assert batch.hashes.tolist() == [h for row in rows for h in row.hashes]
+    assert np.diff(batch.indptr).tolist() == [len(row) for row in rows]
+    assert batch.indptr[0] == 0
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 4])
+@pytest.mark.parametrize("chunk_characters", [1, 7, 100, 1 << 18])
+def test_neither_chunk_size_nor_thread_count_changes_the_words(
+    chunk_characters: int, n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = ["Grain ships", "", "crude-oil, ÖL; straße", "x" * 50, "the end"] * 20
+    whole = find_words(documents)
+    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", chunk_characters)
+    parts = list(map_chunks(find_words, documents, n_threads))
+    assert [word for part in parts for word in words_of(part)] == words_of(whole)
+    assert np.concatenate([part.hashes for part in parts]).tolist() == whole.hashes.tolist()
+    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+    assert lengths.tolist() == np.diff(whole.indptr).tolist()
+
+
+@given(DOCUMENTS.map(reference_words), DOCUMENTS.map(reference_words))
+@example(["\0" * 7 + "\x08"], [])
+@example(["a", "a\0"], ["a" * 8, "a" * 9, "a" * 16, "a" * 17])
+@example(["abcdef", "abcdef\0\x0e"], ["abcdefg", "abcdefg\x0f"])
+@example(["abcdefgay"], ["abcdefgby\0"])
+def test_words_have_equal_hashes_if_and_only_if_they_are_equal(a: list[str], b: list[str]) -> None:
+    words = a + b + a
+    hashes = find_words([" ".join(words)]).hashes.tolist()
+    assert len(hashes) == len(words)
+    assert len(set(zip(words, hashes, strict=True))) == len(set(words)) == len(set(hashes))
+    assert 0 not in hashes
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"), [(None, "NoneType"), (b"oil", "bytes"), (7, "int")], ids=str
+)
+def test_a_document_that_is_no_text_is_named_by_its_place(document: object, kind: str) -> None:
+    with pytest.raises(DataError) as caught:
+        find_words(["crude", "oil", document])  # type: ignore[list-item]
+    assert str(caught.value) == (
+        f"document 2 is a {kind}, not a str; pass a sequence with one string per document."
+    )
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("document", [None, b"oil"], ids=str)
+def test_its_place_counts_from_the_first_document_whatever_the_chunks(
+    document: object, n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", 1)
+    documents = ["crude", "oil", document, "prices"]
+    with pytest.raises(DataError) as caught:
+        list(map_chunks(find_words, documents, n_threads))  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        f"document 2 is a {type(document).__name__}, not a str; "
+        "pass a sequence with one string per document."
+    )
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 4])
+def test_chunks_come_in_order_and_are_pulled_only_as_they_are_needed(
+    n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", 1)
+    pulled: list[int] = []
+    endless = (str(pulled.append(i) or i) for i in itertools.count())
+    results = list(itertools.islice(map_chunks(lambda chunk: chunk[0], endless, n_threads), 50))
+    assert results == [str(i) for i in range(50)]
+    assert len(pulled) <= 50 + 3 * n_threads
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 4])
+def test_an_exception_in_a_worker_comes_out(
+    n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", 1)
+    chunks = map_chunks(lambda chunk: 6 // int(chunk[0]), ["3", "2", "0", "1"], n_threads)
+    results: list[int] = []
+    with pytest.raises(ZeroDivisionError):
+        results.extend(chunks)
+    assert results == [2, 3]
