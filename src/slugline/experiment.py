@@ -116,9 +116,19 @@ def run_experiment(
         By default a part of `train`, `test_fraction` of it with each topic's share, is set aside
         before anything is learned.
     progress : Progress, optional
+
+    Raises
+    ------
+    DataError : if nothing can be set aside, or the parts don't share their topics.
     """
     if test is None:
+        _check_two_documents(train, "test on", "--test")
         train, test = train.split(test_fraction, classifier.random_state)
+    if validation is None:
+        _check_two_documents(train, "find the best epoch on", "--validation")
+    else:
+        _check_all_known(train, validation)
+    _check_some_known(train.topics, test)
     warnings = data_warnings(train)
     started = time.perf_counter()
     classifier.fit(
@@ -157,14 +167,35 @@ def evaluate(classifier: TopicClassifier, corpus: Corpus) -> Evaluation:
     DataError : if it knows none of them, so that the comparison would be senseless.
     """
     names = [str(name) for name in classifier.topics_.names]
+    _check_some_known(names, corpus)
     number = {name: i for i, name in enumerate(names)}
     y_true = [number.get(topic, -1) for topic in corpus.topics]
-    if max(y_true, default=-1) < 0:
-        raise DataError(
-            f"{corpus.name} has none of the model's topics, such as {names[0]!r}, but ones like "
-            f"{corpus.topics[0]!r}; evaluate on data with the topics that the model learned."
-        )
     return Evaluation.of(names, np.array(y_true), classifier.predict_proba(corpus.texts))
+
+
+def _check_two_documents(corpus: Corpus, purpose: str, option: str) -> None:
+    if max(corpus.topic_counts().values()) < 2:
+        raise DataError(
+            f"{corpus.name} has no topic with two documents to set one aside and {purpose} it; "
+            f"add documents, or give a file of its own with {option}."
+        )
+
+
+def _check_all_known(train: Corpus, validation: Corpus) -> None:
+    unknown = sorted(set(validation.topics) - set(train.topics))
+    if unknown:
+        raise DataError(
+            f"{validation.name} has {_counted(unknown)} that {train.name} has no documents of; "
+            "validate on documents with the topics that are learned."
+        )
+
+
+def _check_some_known(topics: Sequence[str], test: Corpus) -> None:
+    if not set(topics) & set(test.topics):
+        raise DataError(
+            f"{test.name} has none of the model's topics, such as {min(topics)!r}, but ones like "
+            f"{test.topics[0]!r}; test on documents with the topics that the model learns."
+        )
 
 
 def data_warnings(train: Corpus) -> list[str]:

@@ -80,15 +80,17 @@ def predict_rows(
             f"{rows.name} has the columns {columns}, none of them known as text; "
             "name one with --text."
         )
-    checked = (_check(row, column) for row in itertools.chain(head, rows))
+    missing = BadRow("", f"no text in column {column!r}" if rows.has_names else "no text")
+    checked = (_check(row, column, missing) for row in itertools.chain(head, rows))
     for batch in _batches(checked, batch_rows):
         yield from _predict(classifier, batch, column, top)
 
 
-def _check(row: Row | BadRow, column: str) -> Row | BadRow:
-    if isinstance(row, BadRow) or isinstance(row.values.get(column), str):
+def _check(row: Row | BadRow, column: str, missing: BadRow) -> Row | BadRow:
+    if isinstance(row, BadRow):
         return row
-    return BadRow(row.at, f"no text in column {column!r}")
+    value = row.values.get(column)
+    return row if isinstance(value, str) and value.strip() else missing._replace(at=row.at)
 
 
 def _batches(rows: Iterable[Row | BadRow], most: int) -> Iterator[list[Row | BadRow]]:

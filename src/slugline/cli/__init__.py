@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Run `slugline`."""
+    """Run `slugline`, and end the process with its exit status."""
     from slugline.cli.app import app
     from slugline.errors import OptionError, SluglineError
 
+    # Of an interrupt, and of a reader that has had enough, as `head` has, typer takes care.
     try:
         app(prog_name="slugline")
     except SluglineError as error:
-        print(f"slugline: error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2 if isinstance(error, OptionError) else 1)
-    except KeyboardInterrupt:
-        print("slugline: interrupted", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader has had enough, as `head` does. Python would complain once more at exit.
+        _fail(str(error), 2 if isinstance(error, OptionError) else 1)
+    except MemoryError as error:
+        _fail(f"the memory is full ({error}); narrow --hidden, or give less at a time.")
+    except OSError as error:
+        # Of the files that it opens the library tells by errors of its own: this is our output.
+        # What is left of it would fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _fail(f"the output can't be written ({error.strerror}); free space, or send it elsewhere.")
+
+
+def _fail(message: str, status: int = 1) -> NoReturn:
+    print(f"slugline: error: {message}", file=sys.stderr)  # noqa: T201
+    sys.exit(status)

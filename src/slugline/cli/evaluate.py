@@ -15,6 +15,7 @@ from slugline.cli.options import (
     SkipBadRows,
     TextColumn,
     TopicColumn,
+    load_parts,
 )
 from slugline.cli.output import print_json, print_table, say, warn
 
@@ -39,16 +40,12 @@ def evaluate(
     Of a data set known by name, the part made for testing is used where there is one.
     """
     from slugline.classifier import load
-    from slugline.corpus import NAMED_CORPORA, load_corpus, load_splits
     from slugline.experiment import evaluate as evaluate_on
     from slugline.experiment import model_warnings
 
     classifier = load(model)
-    if data in NAMED_CORPORA:
-        parts = load_splits(data)
-        corpus = parts.get("test", parts["train"])
-    else:
-        corpus = load_corpus(data, text, topic, format=format_, skip_bad_rows=skip_bad_rows)
+    parts = load_parts(data, text, topic, format_, skip_bad_rows)
+    corpus = parts.get("test", parts["train"])
     for note in corpus.notes:
         say(f"{corpus.name}: {note}", quiet=quiet)
     evaluation = evaluate_on(classifier, corpus)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from slugline.corpus import Corpus
 
 __all__ = [
     "AsJson",
@@ -18,6 +22,7 @@ __all__ = [
     "TextColumn",
     "Threads",
     "TopicColumn",
+    "load_parts",
 ]
 
 _DATA_HELP = (
@@ -52,3 +57,25 @@ Threads = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No talk on standard error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print figures as JSON.")]
+
+
+def load_parts(
+    data: str, text: str | None, topic: str | None, format_: str | None, skip_bad_rows: bool
+) -> dict[str, Corpus]:
+    """Read DATA: "train" and, of a data set that its publisher has parted, "test".
+
+    Raises
+    ------
+    DataError, OptionError, DownloadError : see `slugline.corpus.load_corpus` and `load_splits`.
+    """
+    from slugline.corpus import NAMED_CORPORA, load_corpus, load_splits
+    from slugline.errors import DataError
+
+    if data in NAMED_CORPORA and (text, topic, format_) == (None, None, None):
+        return load_splits(data)
+    near = difflib.get_close_matches(data, NAMED_CORPORA, n=1, cutoff=0.8)
+    if near and data not in NAMED_CORPORA and not Path(data).exists():
+        raise DataError(
+            f"{data} is no file, no folder and no known data set; did you mean {near[0]}?"
+        )
+    return {"train": load_corpus(data, text, topic, format=format_, skip_bad_rows=skip_bad_rows)}

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
+import tempfile
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 
-__all__ = ["print_json", "print_table", "say", "warn"]
+from slugline.errors import OptionError
+
+__all__ = ["check_target", "print_json", "print_table", "say", "warn"]
+
+
+def check_target(option: str, path: Path) -> None:
+    """Find out before the work, rather than after it, that a file can't be written.
+
+    Raises
+    ------
+    OptionError : if `path` is no file, or no file can be made in its folder.
+    """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device or pipe"
+        raise OptionError(f"{option} {path}: is {kind}; name a file.")
+    try:
+        with tempfile.TemporaryFile(dir=path.resolve().parent):
+            pass
+    except OSError as error:
+        raise OptionError(
+            f"{option} {path}: no file can be written there ({error.strerror or error}); "
+            "make the folder, or name another place."
+        ) from error
 
 
 def say(message: str, *, quiet: bool = False) -> None:
@@ -20,8 +44,10 @@ def say(message: str, *, quiet: bool = False) -> None:
 
 def warn(messages: Iterable[str]) -> None:
     """Tell what may be wrong; not even --quiet keeps a warning back."""
+    # Off a terminal typer drops colours by itself.
+    colour = False if os.environ.get("NO_COLOR") else None
     for message in messages:
-        typer.secho(f"warning: {message}", fg="yellow", err=True, color=_colour())
+        typer.secho(f"warning: {message}", fg="yellow", err=True, color=colour)
 
 
 def print_json(value: Any) -> None:
@@ -37,8 +63,3 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
         cells += [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
         typer.echo("  ".join(cells).rstrip())
 
-
-def _colour() -> bool | None:
-    import os
-
-    return False if "NO_COLOR" in os.environ or not sys.stderr.isatty() else None

@@ -55,12 +55,13 @@ def predict(
     batch = {"batch_rows": 1} if file == "-" and sys.stdin.isatty() else {}
     encode = msgspec.json.Encoder().encode
     out = sys.stdout.buffer
-    n_bad = 0
-    for item in predict_rows(classifier, rows, text=text, top=top, **batch):
+    n_rows = n_bad = 0
+    for n_rows, item in enumerate(predict_rows(classifier, rows, text=text, top=top, **batch), 1):
         if isinstance(item, BadRow):
             if strict:
                 raise DataError(
-                    f"{rows.name}, {rows.unit} {item.at}: {item.problem}; {item.advice}."
+                    f"{rows.name}, {rows.unit} {item.at}: {item.problem}; {item.advice}, "
+                    "or go on past bad rows without --strict."
                 )
             n_bad += 1
             out.write(encode({rows.unit: item.at, "error": item.problem}) + b"\n")
@@ -69,8 +70,11 @@ def predict(
         if batch:
             out.flush()
     out.flush()
+    if not n_rows:
+        say(f"{rows.name} holds no documents", quiet=quiet)
     if n_bad:
-        say(f"{rows.name}: {n_bad} rows could not be classified; see their lines", quiet=quiet)
+        found = f"{n_bad} of {n_rows} {rows.unit}s could not be classified"
+        say(f'{rows.name}: {found}; the lines with "error" say why', quiet=quiet)
         raise typer.Exit(1)
 
 

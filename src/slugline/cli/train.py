@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,11 +18,12 @@ from slugline.cli.options import (
     TextColumn,
     Threads,
     TopicColumn,
+    load_parts,
 )
-from slugline.cli.output import print_json, print_table, say, warn
+from slugline.cli.output import check_target, print_json, print_table, say, warn
+from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
-    from slugline.corpus import Corpus
     from slugline.experiment import Experiment
 
 __all__ = ["train"]
@@ -34,10 +36,37 @@ def _widths(value: str) -> list[int] | None:
     try:
         widths = [int(part) for part in value.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"{value!r} is no list of widths; write 64 or 128,64.") from None
+        raise OptionError(
+            f"--hidden {value!r} is no list of widths; write one like 64 or 128,64."
+        ) from None
     if min(widths) < 1:
-        raise typer.BadParameter(f"{value!r} holds a width below 1; write 64 or 128,64.")
+        raise OptionError(
+            f"--hidden {value!r} holds a width below 1; write one like 64 or 128,64."
+        )
     return widths
+
+
+def _check_fraction(test_fraction: float) -> None:
+    if not 0 < test_fraction < 1:
+        raise OptionError(
+            f"--test-fraction is {test_fraction}; give a number over 0 and under 1."
+        )
+
+
+def _check_targets(output: Path, report: Path, sources: Iterable[str | None]) -> None:
+    """Find out before the training what would keep its results from being saved."""
+    read = {Path(source).resolve() for source in sources if source}
+    for option, path in (("--output", output), ("--report", report)):
+        check_target(option, path)
+        if path.resolve() in read:
+            raise OptionError(
+                f"{option} {path}: would overwrite a file to be read; name another one."
+            )
+    if output.resolve() == report.resolve():
+        raise OptionError(
+            f"model and report would both be written to {output}; "
+            "name two files with --output and --report."
+        )
 
 
 def train(
@@ -131,13 +160,20 @@ def train(
     from slugline.report import write_training_report
     from slugline.training.progress import progress_on
 
-    columns = {"text": text, "topic": topic, "skip_bad_rows": skip_bad_rows}
-    parts = _load(data, validation, test, columns | {"format": format_})
+    report = report or output.with_suffix(".html")
+    widths = _widths(hidden)
+    _check_fraction(test_fraction)
+    _check_targets(output, report, [data, validation, test])
+    parts = load_parts(data, text, topic, format_, skip_bad_rows)
+    for part, source in (("validation", validation), ("test", test)):
+        if source is not None:
+            found = load_parts(source, text, topic, format_, skip_bad_rows)
+            parts[part] = found.get(part, found["train"])
     for corpus in parts.values():
         for note in corpus.notes:
             say(f"{corpus.name}: {note}", quiet=quiet)
     classifier = TopicClassifier(
-        hidden=_widths(hidden),
+        hidden=widths,
         weighting=weighting,
         num_words=num_words,
         epochs=epochs,
@@ -161,25 +197,14 @@ def train(
     )
     warn(experiment.warnings)
     classifier.save(output, metrics=experiment.metrics)
-    report = report or output.with_suffix(".html")
-    write_training_report(experiment, report)
+    try:
+        write_training_report(experiment, report)
+    except SluglineError as error:
+        raise SluglineError(f"{error} The model is safe in {output}.") from error
     if as_json:
         print_json(experiment.to_dict() | {"model": str(output), "report": str(report)})
     else:
         _print(experiment, output, report)
-
-
-def _load(
-    data: str, validation: str | None, test: str | None, options: dict[str, Any]
-) -> dict[str, Corpus]:
-    """Read the parts to learn from, to validate on and to test on, as far as they are given."""
-    from slugline.corpus import NAMED_CORPORA, load_corpus, load_splits
-
-    parts = load_splits(data) if data in NAMED_CORPORA else {"train": load_corpus(data, **options)}
-    for part, source in (("validation", validation), ("test", test)):
-        if source is not None:
-            parts[part] = load_corpus(source, **options)
-    return parts
 
 
 def _print(experiment: Experiment, model: Path, report: Path) -> None:

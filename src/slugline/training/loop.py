@@ -59,8 +59,12 @@ def fit_loop(
     if options.progress:
         options.progress.begin(options.epochs, math.ceil(n_rows / options.batch_size))
     # The products are too small to gain from BLAS threads, whose spinning costs far more, and
-    # whose number would show in the last bits.
-    with threadpool_limits(1, "blas"), catch_interrupt() as interrupt:
+    # whose number would show in the last bits. A net that diverges overflows; the loss tells.
+    with (
+        threadpool_limits(1, "blas"),
+        np.errstate(over="ignore", invalid="ignore"),
+        catch_interrupt() as interrupt,
+    ):
         try:
             for epoch in range(1, options.epochs + 1):
                 figures = _run_epoch(trainer, X, targets, weight, options, epoch)

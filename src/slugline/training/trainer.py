@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,7 @@ class Trainer:
         Returns
         -------
         The batch's mean loss with penalties, and how many of its topics were right, both from
-        before the update.
+        before the update, which a loss that is not finite leaves out.
         """
         signals, masks = self._forward(X)
         log_proba = log_softmax(signals.pop())
@@ -94,7 +95,8 @@ class Trainer:
             delta *= weight[:, np.newaxis]
         delta /= np.float32(len(delta))
         loss = float(values.mean()) + self.network.penalty()
-        self._backward(signals, masks, delta)
+        if math.isfinite(loss):
+            self._backward(signals, masks, delta)
         return loss, n_right
 
     def _forward(self, X: sp.csr_array) -> tuple[list[Any], list[Floats | None]]:
