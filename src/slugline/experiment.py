@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +175,7 @@ def evaluate(classifier: TopicClassifier, corpus: Corpus) -> Evaluation:
 
 
 def _check_two_documents(corpus: Corpus, purpose: str, option: str) -> None:
-    if max(corpus.topic_counts().values()) < 2:
+    if max(corpus.topic_counts().values(), default=0) < 2:
         raise DataError(
             f"{corpus.name} has no topic with two documents to set one aside and {purpose} it; "
             f"add documents, or give a file of its own with {option}."
@@ -185,8 +186,8 @@ def _check_all_known(train: Corpus, validation: Corpus) -> None:
     unknown = sorted(set(validation.topics) - set(train.topics))
     if unknown:
         raise DataError(
-            f"{validation.name} has {_counted(unknown)} that {train.name} has no documents of; "
-            "validate on documents with the topics that are learned."
+            f"{validation.name} has topics that {train.name} has no documents of, such as "
+            f"{unknown[0]!r}; validate on documents with the topics that the model learns."
         )
 
 
@@ -228,11 +229,19 @@ def model_warnings(classifier: TopicClassifier, test: Corpus) -> list[str]:
             f"Use --hidden {max(64, n_topics)}, or leave it out."
         )
     vocabulary = classifier.features_.vocabulary_
-    known = vocabulary.known_share(test.texts) if vocabulary else 1.0
-    if known < 0.5:
+    known_share = vocabulary.known_share(test.texts) if vocabulary else 1.0
+    if known_share < 0.5:
         warnings.append(
-            f"{1 - known:.0%} of the words in the test documents are unknown to the model: it "
+            f"{1 - known_share:.0%} of the words in the test documents are unknown to the model: it "
             "judges by the rest. Test on documents of the kind it learned from, or keep more words "
             "with --num-words."
+        )
+    known = {str(name) for name in classifier.topics_.names}
+    unknown = [topic for topic in test.topics if topic not in known]
+    if unknown:
+        warnings.append(
+            f"{len(unknown):,} of the {len(test):,} test documents have topics that the model "
+            f"doesn't know, such as {unknown[0]!r}: they count as wrong. Train with documents of "
+            "these topics, or leave them out of the test."
         )
     return warnings

@@ -62,4 +62,3 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
         cells = [first.ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
         typer.echo("  ".join(cells).rstrip())
-

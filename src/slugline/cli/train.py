@@ -40,17 +40,13 @@ def _widths(value: str) -> list[int] | None:
             f"--hidden {value!r} is no list of widths; write one like 64 or 128,64."
         ) from None
     if min(widths) < 1:
-        raise OptionError(
-            f"--hidden {value!r} holds a width below 1; write one like 64 or 128,64."
-        )
+        raise OptionError(f"--hidden {value!r} holds a width below 1; write one like 64 or 128,64.")
     return widths
 
 
 def _check_fraction(test_fraction: float) -> None:
     if not 0 < test_fraction < 1:
-        raise OptionError(
-            f"--test-fraction is {test_fraction}; give a number over 0 and under 1."
-        )
+        raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
 
 
 def _check_targets(output: Path, report: Path, sources: Iterable[str | None]) -> None:

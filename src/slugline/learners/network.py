@@ -140,6 +140,7 @@ class Network:
 
         rng = np.random.default_rng([self.seed, 0])
         self.weights = []
+        self._trainer = None
         for layer in self.layers:
             self.weights += [
                 glorot_uniform(rng, n_inputs, layer.units),

@@ -70,6 +70,7 @@ def fit_loop(
                 figures = _run_epoch(trainer, X, targets, weight, options, epoch)
                 if validation_data is not None:
                     loss, accuracy = network.evaluate(*validation_data)
+                    _check_finite(trainer, loss, f"validation loss became {loss} after", epoch)
                     figures |= {"val_loss": loss, "val_accuracy": accuracy}
                 history.append(figures)
                 if options.progress:
@@ -100,16 +101,20 @@ def _run_epoch(
     for step, rows in enumerate(_batches(trainer, len(y), options), start=1):
         batch_weight = None if weight is None else weight[rows]
         loss, right = trainer.train_step(X[rows], y[rows], batch_weight)
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {loss} at step {step} of epoch {epoch}; lower the learning rate "
-                f"(now {trainer.optimizer.learning_rate:g}) or the weights of the rows."
-            )
+        _check_finite(trainer, loss, f"loss became {loss} at step {step} of", epoch)
         total_loss += loss * len(y[rows])
         n_right += right
         if options.progress:
             options.progress.step()
     return {"loss": total_loss / len(y), "accuracy": n_right / len(y)}
+
+
+def _check_finite(trainer: Trainer, loss: float, what: str, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the {what} epoch {epoch}; lower the learning rate "
+            f"(now {trainer.optimizer.learning_rate:g}) or the weights of the rows."
+        )
 
 
 def _batches(
