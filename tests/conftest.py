@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -16,3 +19,79 @@ def reuters_data() -> Path:
     if folder is None or not (folder / "reuters.npz").is_file():
         pytest.skip("no Reuters files: set SLUGLINE_DATA to the folder that holds reuters/")
     return folder
+
+
+# The command line -------------------------------------------------------------------------------
+
+
+class Result(NamedTuple):
+    """What a command ended with, and what it wrote where."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Result]:
+    """Give a function that runs `slugline` in this process, in an empty folder."""
+    from slugline.cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: object, stdin: str | bytes = b"") -> Result:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr("sys.argv", ["slugline", *map(str, args)])
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Result(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+WORDS = {
+    "bank": ["rate", "loan", "bond", "fed", "credit", "yield", "dollar", "deposit"],
+    "grain": ["wheat", "corn", "crop", "export", "tonnes", "barley", "silo", "harvest"],
+    "sport": ["goal", "match", "team", "coach", "league", "striker", "cup", "penalty"],
+}
+
+
+@pytest.fixture(scope="session")
+def news() -> list[tuple[str, str]]:
+    """Give 90 short texts, each with its topic; the topics take turns and share few words."""
+    documents = []
+    for number in range(30):
+        for topic, words in WORDS.items():
+            own = [words[(number * step + step) % 8] for step in (1, 2, 3)]
+            documents.append((f"the {' and '.join(own)} of {number % 7}", topic))
+    return documents
+
+
+@pytest.fixture
+def news_csv(news: list[tuple[str, str]], tmp_path: Path) -> Path:
+    """Write the news with the columns "body" and "queue"."""
+    path = tmp_path / "news.csv"
+    lines = ["body,queue", *(f"{text},{topic}" for text, topic in news)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def _model_bytes(news: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    from slugline.classifier import TopicClassifier
+
+    path = tmp_path_factory.mktemp("model") / "news.slug"
+    texts, topics = zip(*news, strict=True)
+    TopicClassifier().fit(texts, topics).save(path, metrics={"test_accuracy": 0.75})
+    return path.read_bytes()
+
+
+@pytest.fixture
+def news_slug(_model_bytes: bytes, tmp_path: Path) -> Path:
+    """Save a model that learned from the news."""
+    path = tmp_path / "news.slug"
+    path.write_bytes(_model_bytes)
+    return path

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -231,17 +232,26 @@ def test_without_early_stopping_the_last_epoch_counts() -> None:
 # Ctrl-C -----------------------------------------------------------------------------------------
 
 
-def press_ctrl_c_after(epoch: int, times: int = 1) -> Watcher:
-    def press(number: int) -> None:
-        if number == epoch:
-            for _ in range(times):
+PressAfter = Callable[..., Watcher]
+
+
+@pytest.fixture
+def press_ctrl_c_after() -> Iterator[PressAfter]:
+    """Give a way to press it after an epoch, with effect even where tests run in the background."""
+
+    def press_after(epoch: int, times: int = 1) -> Watcher:
+        def press(number: int) -> None:
+            for _ in range(times if number == epoch else 0):
                 os.kill(os.getpid(), signal.SIGINT)
 
-    return Watcher(press)
+        return Watcher(press)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield press_after
+    signal.signal(signal.SIGINT, before)
 
 
-def test_ctrl_c_ends_training_after_the_running_epoch() -> None:
-    before = signal.getsignal(signal.SIGINT)
+def test_ctrl_c_ends_training_after_the_running_epoch(press_ctrl_c_after: PressAfter) -> None:
     net, shorter = overfitting_net(), overfitting_net()
     watcher = press_ctrl_c_after(2)
     history = fit(net, epochs=10, progress=watcher)
@@ -249,10 +259,10 @@ def test_ctrl_c_ends_training_after_the_running_epoch() -> None:
     assert (history.n_epochs, history.stopped_by) == (2, "interrupt")
     assert watcher.events[-1] == "end"
     assert_same_weights(net, shorter)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_ctrl_c_keeps_the_best_epoch_so_far() -> None:
+def test_ctrl_c_keeps_the_best_epoch_so_far(press_ctrl_c_after: PressAfter) -> None:
     net, stopped_in_time = overfitting_net(), overfitting_net()
     stopping = EarlyStopping(patience=None)
     history = fit(net, epochs=20, early_stopping=stopping, progress=press_ctrl_c_after(9))
@@ -262,18 +272,17 @@ def test_ctrl_c_keeps_the_best_epoch_so_far() -> None:
     assert_same_weights(net, stopped_in_time)
 
 
-def test_ctrl_c_in_the_last_epoch_comes_too_late_to_count() -> None:
+def test_ctrl_c_in_the_last_epoch_comes_too_late_to_count(press_ctrl_c_after: PressAfter) -> None:
     history = fit(overfitting_net(), epochs=2, progress=press_ctrl_c_after(2))
     assert (history.n_epochs, history.stopped_by) == (2, None)
 
 
-def test_a_second_ctrl_c_ends_training_at_once() -> None:
-    before = signal.getsignal(signal.SIGINT)
+def test_a_second_ctrl_c_ends_training_at_once(press_ctrl_c_after: PressAfter) -> None:
     watcher = press_ctrl_c_after(2, times=2)
     with pytest.raises(KeyboardInterrupt):
         fit(overfitting_net(), epochs=10, progress=watcher)
     assert watcher.events[-1] == "end"
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 # Errors -----------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -71,6 +73,23 @@ def test_a_net_that_is_built_again_learns_as_a_fresh_one() -> None:
         net.fit(X, Y, epochs=2, batch_size=10)
     for ours, expected in zip(again.weights, fresh.weights, strict=True):
         np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [
+        pytest.param(copy.deepcopy, id="deepcopy"),
+        pytest.param(lambda net: pickle.loads(pickle.dumps(net)), id="pickle"),
+    ],
+)
+def test_a_copy_of_a_trained_net_learns_on_by_itself(copied: Any) -> None:
+    net = small_net()
+    net.fit(X, Y, batch_size=10)
+    twin, before = copied(net), [array.copy() for array in net.weights]
+    twin.fit(X, Y, batch_size=10)
+    for original, ours, theirs in zip(before, net.weights, twin.weights, strict=True):
+        np.testing.assert_array_equal(ours, original)
+        assert (theirs != original).any()
 
 
 def test_the_summary_is_a_table_of_layers() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -65,42 +66,49 @@ def test_negative_patience_is_an_error() -> None:
 
 # Ctrl-C -----------------------------------------------------------------------------------------
 
-
-def press_ctrl_c(times: int = 1) -> None:
-    for _ in range(times):
-        os.kill(os.getpid(), signal.SIGINT)
+Press = Callable[..., None]
 
 
-def test_ctrl_c_raises_a_flag_and_the_handler_from_before_comes_back() -> None:
-    before = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def press_ctrl_c() -> Iterator[Press]:
+    """Give a way to press it, with effect even where the tests run in the background."""
+
+    def press(times: int = 1) -> None:
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield press
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_raises_a_flag_and_the_handler_from_before_comes_back(press_ctrl_c: Press) -> None:
     with catch_interrupt() as interrupt:
         assert not interrupt.requested
         press_ctrl_c()
         assert interrupt.requested
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_second_ctrl_c_interrupts_and_the_handler_from_before_comes_back() -> None:
-    before = signal.getsignal(signal.SIGINT)
+def test_a_second_ctrl_c_interrupts_and_the_handler_from_before_comes_back(
+    press_ctrl_c: Press,
+) -> None:
     with pytest.raises(KeyboardInterrupt), catch_interrupt():
         press_ctrl_c(times=2)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_handler_of_the_application_is_left_alone() -> None:
+def test_a_handler_of_the_application_is_left_alone(press_ctrl_c: Press) -> None:
     received: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
-    try:
-        with catch_interrupt() as interrupt:
-            press_ctrl_c()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    with catch_interrupt() as interrupt:
+        press_ctrl_c()
     assert received == [signal.SIGINT]
     assert not interrupt.requested
 
 
-def test_training_on_another_thread_leaves_signals_alone() -> None:
-    before, during = signal.getsignal(signal.SIGINT), []
+def test_training_on_another_thread_leaves_signals_alone(press_ctrl_c: Press) -> None:
+    during = []
 
     def work() -> None:
         with catch_interrupt() as interrupt:
@@ -109,4 +117,4 @@ def test_training_on_another_thread_leaves_signals_alone() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert during == [(before, False)]
+    assert during == [(signal.default_int_handler, False)]

@@ -232,9 +232,9 @@ def model_warnings(classifier: TopicClassifier, test: Corpus) -> list[str]:
     known_share = vocabulary.known_share(test.texts) if vocabulary else 1.0
     if known_share < 0.5:
         warnings.append(
-            f"{1 - known_share:.0%} of the words in the test documents are unknown to the model: it "
-            "judges by the rest. Test on documents of the kind it learned from, or keep more words "
-            "with --num-words."
+            f"{1 - known_share:.0%} of the words in the test documents are unknown to the model: "
+            "it judges by the rest. Test on documents of the kind it learned from, or keep more "
+            "words with --num-words."
         )
     known = {str(name) for name in classifier.topics_.names}
     unknown = [topic for topic in test.topics if topic not in known]

@@ -26,8 +26,10 @@ def main() -> None:
     except MemoryError as error:
         _fail(f"the memory is full ({error}); narrow --hidden, or give less at a time.")
     except OSError as error:
-        # Of the files that it opens the library tells by errors of its own: this is our output.
-        # What is left of it would fail once more at exit.
+        # Of files that it opens the library tells by errors of its own: this is standard output.
+        if error.filename is not None:
+            raise
+        # What is left to write would fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _fail(f"the output can't be written ({error.strerror}); free space, or send it elsewhere.")
 

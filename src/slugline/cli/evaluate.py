@@ -64,7 +64,8 @@ def _print(evaluation: Evaluation) -> None:
             ("accuracy", f"{evaluation.accuracy:.3f}", f"95 % interval {low:.3f} to {high:.3f}"),
             ("macro-F1", f"{evaluation.macro_f1:.3f}", "every topic counts the same"),
             ("log loss", f"{evaluation.log_loss:.3f}", "nats; lower is better"),
-        ]
+        ],
+        left=(0, 2),
     )
     typer.echo()
     shown = sorted(evaluation.per_topic(), key=lambda figures: -figures.n_documents)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,16 @@ def check_target(option: str, path: Path) -> None:
     ------
     OptionError : if `path` is no file, or no file can be made in its folder.
     """
-    if path.exists() and not path.is_file():
-        kind = "a folder" if path.is_dir() else "a device or pipe"
-        raise OptionError(f"{option} {path}: is {kind}; name a file.")
     try:
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "a device or pipe"
+            raise OptionError(f"{option} {path}: is {kind}; name a file.")
         with tempfile.TemporaryFile(dir=path.resolve().parent):
             pass
     except OSError as error:
         raise OptionError(
             f"{option} {path}: no file can be written there ({error.strerror or error}); "
-            "make the folder, or name another place."
+            "make the folder, mend its rights, or name another place."
         ) from error
 
 
@@ -55,10 +55,12 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns: the first to the left, all others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for first, *rest in rows:
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+def print_table(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> None:
+    """Print rows in columns: those of the numbers `left` to the left, all others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if number in left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         typer.echo("  ".join(cells).rstrip())

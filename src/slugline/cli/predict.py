@@ -56,7 +56,8 @@ def predict(
     encode = msgspec.json.Encoder().encode
     out = sys.stdout.buffer
     n_rows = n_bad = 0
-    for n_rows, item in enumerate(predict_rows(classifier, rows, text=text, top=top, **batch), 1):
+    for item in predict_rows(classifier, rows, text=text, top=top, **batch):
+        n_rows += 1
         if isinstance(item, BadRow):
             if strict:
                 raise DataError(

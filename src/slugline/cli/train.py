@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
+#: Of a hidden layer. Wider ones are slips of the finger.
+MAX_WIDTH = 1_000_000
+
 
 def _widths(value: str) -> list[int] | None:
     """Read "64,32" as the widths of two hidden layers."""
@@ -39,8 +42,11 @@ def _widths(value: str) -> list[int] | None:
         raise OptionError(
             f"--hidden {value!r} is no list of widths; write one like 64 or 128,64."
         ) from None
-    if min(widths) < 1:
-        raise OptionError(f"--hidden {value!r} holds a width below 1; write one like 64 or 128,64.")
+    if not all(1 <= width <= MAX_WIDTH for width in widths):
+        raise OptionError(
+            f"--hidden {value!r} holds a width outside 1 to {MAX_WIDTH:,}; "
+            "write one like 64 or 128,64."
+        )
     return widths
 
 
@@ -49,11 +55,10 @@ def _check_fraction(test_fraction: float) -> None:
         raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
 
 
-def _check_targets(output: Path, report: Path, sources: Iterable[str | None]) -> None:
-    """Find out before the training what would keep its results from being saved."""
+def _check_apart(output: Path, report: Path, sources: Iterable[str | None]) -> None:
+    """See to it that no file overwrites another one."""
     read = {Path(source).resolve() for source in sources if source}
     for option, path in (("--output", output), ("--report", report)):
-        check_target(option, path)
         if path.resolve() in read:
             raise OptionError(
                 f"{option} {path}: would overwrite a file to be read; name another one."
@@ -145,8 +150,8 @@ def train(
 ) -> None:
     """Learn from labelled texts, test on texts set aside, write a report, save the model.
 
-    Examples
-    --------
+    For example:
+
       slugline train tickets.csv -o tickets.slug --text body --topic queue
 
       slugline train reuters -o reuters.slug
@@ -156,10 +161,12 @@ def train(
     from slugline.report import write_training_report
     from slugline.training.progress import progress_on
 
-    report = report or output.with_suffix(".html")
     widths = _widths(hidden)
     _check_fraction(test_fraction)
-    _check_targets(output, report, [data, validation, test])
+    check_target("--output", output)
+    report = report or output.with_suffix(".html")
+    check_target("--report", report)
+    _check_apart(output, report, [data, validation, test])
     parts = load_parts(data, text, topic, format_, skip_bad_rows)
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
@@ -217,7 +224,8 @@ def _print(experiment: Experiment, model: Path, report: Path) -> None:
             ("macro-F1", f"{evaluation.macro_f1:.3f}", "every topic counts the same"),
             ("baseline", f"{experiment.majority:.3f}", f"always {experiment.majority_topic!r}"),
             ("epochs", f"{experiment.classifier.n_epochs_}", "best by validation loss"),
-        ]
+        ],
+        left=(0, 2),
     )
     typer.echo(f"model   {model}")
     typer.echo(f"report  {report}")

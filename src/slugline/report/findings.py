@@ -108,17 +108,17 @@ def _course(history: History) -> str:
             f"After {counted(last, 'epoch')} the loss on validation documents was still falling: "
             "more epochs might help."
         )
-    training, validation = history["loss"], history["val_loss"]
     course = (
         f"The loss on validation documents is lowest after epoch {best}, at "
-        f"{number(validation[best - 1])}, and {number(validation[-1])} after epoch {last}"
+        f"{number(history['val_loss'][best - 1])}; {counted(last - best, 'more epoch')} did not "
+        "lower it"
     )
-    if training[-1] >= training[best - 1]:
+    before, after = history["loss"][best - 1], history["loss"][-1]
+    if after >= before:
         return f"{course}."
     return (
-        f"{course}, while the loss on the documents learned from goes on falling from "
-        f"{number(training[best - 1])} to {number(training[-1])}: from there on they are learned "
-        "by heart."
+        f"{course}, while the loss on the documents learned from went on falling from "
+        f"{number(before)} to {number(after)}: what was learned then holds for those alone."
     )
 
 
@@ -152,12 +152,17 @@ def _confusions(experiment: Experiment) -> str:
     evaluation = experiment.evaluation
     n_wrong = evaluation.n_documents - evaluation.n_right
     if not n_wrong:
-        return f"All {number(evaluation.n_documents, 0)} test documents got their own topic."
+        return "No test document got another topic than its own."
     common = evaluation.confusions()
-    share = sum(n for _, _, n in common) / n_wrong
+    n_shown = sum(n for _, _, n in common)
+    below = (
+        "These are all of them."
+        if n_shown == n_wrong
+        else f"The commonest mistakes make up {percent(n_shown / n_wrong, 0)} of them."
+    )
     return (
         f"{number(n_wrong, 0)} of {number(evaluation.n_documents, 0)} test documents got another "
-        f"topic than their own. The mistakes below are {percent(share, 0)} of all."
+        f"topic than their own. {below}"
     )
 
 
@@ -170,11 +175,11 @@ def _of_missed_topics(experiment: Experiment) -> str | None:
     if not missed:
         return None
     named = listed([_found(figures) for figures in missed[:N_NAMED]])
-    such_as = "such as " if len(missed) > N_NAMED else ""
+    such_as = ", such as" if len(missed) > N_NAMED else ":"
     found = [figures for figures in tested if figures.recall >= MISSED]
     return (
         f"{counted(len(missed), 'topic')} of {len(tested)} "
-        f"{'is' if len(missed) == 1 else 'are'} missed more often than found: {such_as}{named}. "
+        f"{'is' if len(missed) == 1 else 'are'} missed more often than found{such_as} {named}. "
         f"{_of_their_size(missed, found, balanced=experiment.classifier.class_weight is not None)}"
     )
 
@@ -186,11 +191,12 @@ def _of_their_size(
     if not found:
         return "No topic does better: look first at whether the texts tell their topics at all."
     ours, others = _mean_size(missed), _mean_size(found)
-    sizes = f"{number(ours, 0)} test documents on average, against {number(others, 0)} of the rest"
+    they_are, average = ("It is", "") if len(missed) == 1 else ("They are", " on average")
+    sizes = f"{counted(round(ours), 'test document')}{average}; the others have {others:.0f}"
     if ours >= others:
-        return f"They are not rare ({sizes}): see what they are taken for, and check their labels."
-    hint = "" if balanced else ", or count each one more with --balanced"
-    return f"They are rare ({sizes}): add documents of these topics{hint}."
+        return f"{they_are} not rare ({sizes}): see what is taken for what, and check the labels."
+    hint = "" if balanced else ", or let each one count more with --balanced"
+    return f"{they_are} rare ({sizes}): add such documents{hint}."
 
 
 def _of_confused_topics(experiment: Experiment) -> str | None:
@@ -225,7 +231,7 @@ def _of_few_tests(experiment: Experiment) -> str | None:
     return (
         f"{counted(evaluation.n_documents, 'test document')} leave the accuracy anywhere from "
         f"{percent(low, 0)} to {percent(high, 0)}, too wide to tell one setting from another. Four "
-        "times as many halve that."
+        "times as many would halve that range."
     )
 
 

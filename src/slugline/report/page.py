@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slugline import __version__
 from slugline.errors import OptionError
 from slugline.files import write_whole
 from slugline.report import words
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 __all__ = ["render", "write_page"]
 
@@ -34,7 +38,24 @@ def render(template: str, **values: Any) -> str:
     )
     for name in words.__all__:
         environment.filters[name] = getattr(words, name)
+    environment.filters |= {"breakable": _breakable, "options": _options}
     return environment.get_template(template).render(version=__version__, **values)
+
+
+def _options(text: str) -> Markup:
+    """Set the command-line options in a text as code, which no line end breaks."""
+    from markupsafe import Markup
+
+    code = Markup("<code>{}</code>")
+    parts = re.split(r"(?<!\S)(--[a-z][a-z-]*(?: \d+)?)", text)  # every second one is an option
+    return Markup("").join(code.format(part) if i % 2 else part for i, part in enumerate(parts))
+
+
+def _breakable(name: str) -> Markup:
+    """Let a line end after each underscore of a name."""
+    from markupsafe import Markup
+
+    return Markup("_<wbr>").join(name.split("_"))
 
 
 def write_page(page: str, path: str | os.PathLike[str]) -> Path:

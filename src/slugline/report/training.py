@@ -46,7 +46,8 @@ def training_page(experiment: Experiment) -> str:
         confused=confused_topics(evaluation),
         n_documents={figures.topic: figures.n_documents for figures in topics},
         topics=sorted(topics, key=lambda figures: (-figures.n_documents, figures.topic)),
-        settings=_settings(experiment),
+        settings=experiment.classifier.get_params(),
+        versions=_versions(),
     )
 
 
@@ -103,21 +104,15 @@ def confused_topics(evaluation: Evaluation, most: int = N_CONFUSED) -> list[Conf
 
 def _curves(experiment: Experiment) -> list[str]:
     """Draw the learning curves; a classifier that learns in one go has none."""
-    if experiment.history is None:
-        return []
     from slugline.report.figures import learning_curves
 
-    return learning_curves(experiment.history)
+    return [] if experiment.history is None else learning_curves(experiment.history)
 
 
-def _settings(experiment: Experiment) -> dict[str, object]:
-    """Name all that it takes to come to the same figures again."""
-    classifier = experiment.classifier
-    return {
-        **{name: repr(value) for name, value in classifier.get_params().items()},
-        "documents learned from": f"{classifier.n_documents_:,}",
-        "their SHA-256": classifier.data_digest_,
-        "Python": platform.python_version(),
-        "NumPy": np.__version__,
-        "SciPy": scipy.__version__,
-    }
+def _versions() -> list[str]:
+    """Name what, beside Slugline, may change a figure."""
+    return [
+        f"Python {platform.python_version()}",
+        f"NumPy {np.__version__}",
+        f"SciPy {scipy.__version__}",
+    ]

@@ -1,0 +1,196 @@
+"""`slugline evaluate`, `slugline info`, and `slugline` itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import slugline
+from slugline.classifier import load
+from slugline.evaluation import Evaluation
+
+Run = Callable[..., Any]
+News = list[tuple[str, str]]
+
+GUESSED = "read column 'text' as text and 'topic' as topic; name others with --text and --topic"
+MIXED = "text,topic\nwheat,grain\nwheat and corn,sport\ngoal,sport\nloan,bank\nbond,bank\n"
+
+
+@pytest.fixture(autouse=True)
+def _files(news_slug: Path, tmp_path: Path) -> None:
+    """Have a model called news.slug in the folder, and documents, one of a wrong topic."""
+    (tmp_path / "mixed.csv").write_text(MIXED)
+
+
+# evaluate ---------------------------------------------------------------------------------------
+
+
+def test_the_json_holds_the_figures_of_the_library(run: Run) -> None:
+    code, out, err = run("evaluate", "news.slug", "mixed.csv", "--json")
+
+    texts = ["wheat", "wheat and corn", "goal", "loan", "bond"]
+    labels = np.array([1, 2, 2, 0, 0])
+    proba = load("news.slug").predict_proba(texts)
+    expected = Evaluation.of(["bank", "grain", "sport"], labels, proba)
+    assert (code, err) == (0, f"mixed.csv: {GUESSED}\n")
+    assert json.loads(out) == expected.to_dict()
+    assert json.loads(out)["accuracy"] == 0.8
+
+
+def test_a_table_gives_the_figures_of_every_topic_and_the_mistakes(run: Run) -> None:
+    code, out, err = run("evaluate", "news.slug", "mixed.csv", "--quiet")
+
+    log_loss = json.loads(run("evaluate", "news.slug", "mixed.csv", "--json").out)["log_loss"]
+    assert (code, err) == (0, "")
+    assert out == (
+        "documents      5\n"
+        "accuracy   0.800  95 % interval 0.376 to 0.964\n"
+        "macro-F1   0.778  every topic counts the same\n"
+        f"log loss   {log_loss:.3f}  nats; lower is better\n"
+        "\n"
+        "topic  documents  precision  recall     F1\n"
+        "bank           2      1.000   1.000  1.000\n"
+        "sport          2      1.000   0.500  0.667\n"
+        "grain          1      0.500   1.000  0.667\n"
+        "\n"
+        "commonest mistakes\n"
+        "  sport taken for grain: 1\n"
+    )
+
+
+def test_without_a_mistake_none_is_listed_and_ratios_of_nothing_are_dashes(run: Run) -> None:
+    stdin = "text,topic\nwheat,grain\n"
+
+    out = run("evaluate", "news.slug", "-", "--format", "csv", stdin=stdin).out
+
+    assert out.partition("\n\n")[2] == (
+        "topic  documents  precision  recall     F1\n"
+        "grain          1      1.000   1.000  1.000\n"
+        "bank           0          -       -      -\n"
+        "sport          0          -       -      -\n"
+    )
+
+
+def test_unknown_topics_count_as_wrong_and_are_warned_of(run: Run) -> None:
+    stdin = "text,topic\nwheat,grain\ncorn,grain\nbarley,oats\n"
+
+    options = ["--format", "csv", "--json", "-q"]
+    code, out, err = run("evaluate", "news.slug", "-", *options, stdin=stdin)
+
+    assert (code, err) == (
+        0,
+        "warning: 1 of the 3 test documents have topics that the model doesn't know, such as "
+        "'oats': they count as wrong. Train with documents of these topics, or leave them out of "
+        "the test.\n",
+    )
+    assert json.loads(out)["accuracy"] == pytest.approx(2 / 3)
+    assert json.loads(out)["topics"][-1]["topic"] == "(unknown)"
+
+
+def test_none_of_the_topics_known_is_an_error(run: Run) -> None:
+    stdin = "text,topic\nwheat,corn\ngoal,football\n"
+
+    assert run("evaluate", "news.slug", "-", "--format", "csv", "-q", stdin=stdin) == (
+        1,
+        "",
+        "slugline: error: standard input has none of the model's topics, such as 'bank', but ones "
+        "like 'corn'; test on documents with the topics that the model learns.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["mixd.csv"], 1, "mixd.csv doesn't exist; did you mean mixed.csv?"),
+        (
+            ["reuter"],
+            1,
+            "reuter is no file, no folder and no known data set; did you mean reuters?",
+        ),
+        (
+            ["mixed.csv", "--text", "txt"],
+            1,
+            "mixed.csv has no column 'txt'; there are 'text', 'topic'; did you mean 'text'?",
+        ),
+        (
+            ["bbc", "--topic", "queue"],
+            2,
+            "bbc is a known data set without columns or format to choose; leave them out, or "
+            "write ./bbc for a file.",
+        ),
+    ],
+    ids=["missing file", "misspelt data set", "missing column", "columns of a known data set"],
+)
+def test_what_cannot_be_read_is_said_in_one_line(
+    run: Run, options: list[str], code: int, message: str
+) -> None:
+    assert run("evaluate", "news.slug", *options) == (code, "", f"slugline: error: {message}\n")
+
+
+# info -------------------------------------------------------------------------------------------
+
+
+def test_info_prints_the_card(run: Run) -> None:
+    assert run("info", "news.slug") == (0, load("news.slug").card_ + "\n", "")
+
+
+def test_info_gives_all_that_the_file_says_of_the_model_as_json(run: Run) -> None:
+    code, out, err = run("info", "news.slug", "--json")
+
+    told = json.loads(out)
+    assert (code, err) == (0, "")
+    assert told["topics"] == ["bank", "grain", "sport"]
+    assert told["n_documents"] == 90
+    assert told["metrics"] == {"test_accuracy": 0.75}
+    assert told["versions"]["slugline"] == slugline.__version__
+
+
+# slugline ---------------------------------------------------------------------------------------
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version") == (0, f"slugline {slugline.__version__}\n", "")
+
+
+def test_without_arguments_the_help_is_shown(run: Run) -> None:
+    code, out, err = run()
+
+    assert code == 2
+    assert "Usage: slugline" in out + err
+    assert all(command in out + err for command in ("train", "predict", "evaluate", "info"))
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "info", "reproduce"])
+def test_every_command_has_a_help(run: Run, command: str, option: str) -> None:
+    code, out, err = run(command, option)
+
+    assert (code, err) == (0, "")
+    assert f"Usage: slugline {command}" in out
+
+
+def test_an_unknown_command_is_misuse(run: Run) -> None:
+    code, out, err = run("trian")
+
+    assert (code, out) == (2, "")
+    assert "No such command 'trian'" in err
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "info"])
+def test_the_model_must_be_named(run: Run, command: str) -> None:
+    code, out, err = run(command)
+
+    assert (code, out) == (2, "")
+    assert "Missing argument 'MODEL'" in err
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    command = [sys.executable, "-m", "slugline", "--version"]
+    assert subprocess.check_output(command, text=True) == f"slugline {slugline.__version__}\n"

@@ -1,0 +1,283 @@
+"""`slugline predict`: one JSON line per document."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from slugline.classifier import load
+
+Run = Callable[..., Any]
+
+SLUGLINE = [sys.executable, "-m", "slugline"]
+TEXTS = ["wheat and corn", "goal and match", "loan and bond", "barley"]
+TOPICS = ["grain", "sport", "bank", "grain"]
+
+
+@pytest.fixture(autouse=True)
+def _model(news_slug: Path) -> None:
+    """Have a model called news.slug in the folder."""
+
+
+def rows_of(result: Any) -> list[Any]:
+    assert (result.code, result.err) == (0, "")
+    return [json.loads(line) for line in result.out.splitlines()]
+
+
+def test_lines_of_standard_input_become_lines_of_json_in_their_order(run: Run) -> None:
+    result = run("predict", "news.slug", stdin="\n".join(TEXTS))
+
+    proba = load("news.slug").predict_proba(TEXTS).max(axis=1)
+    assert result == (
+        0,
+        "".join(
+            f'{{"topic":"{topic}","probability":{round(float(p), 4)}}}\n'
+            for topic, p in zip(TOPICS, proba, strict=True)
+        ),
+        "",
+    )
+
+
+def test_the_likeliest_topics_are_given_on_demand(run: Run) -> None:
+    [row] = rows_of(run("predict", "news.slug", "--top", 2, stdin="wheat and goal wheat"))
+
+    model = load("news.slug")
+    proba = dict(zip(model.classes_, model.predict_proba(["wheat and goal wheat"])[0], strict=True))
+    best = sorted(proba, key=lambda topic: -proba[topic])[:2]
+    assert row == {
+        "topic": best[0],
+        "probability": round(float(proba[best[0]]), 4),
+        "topics": [{"topic": t, "probability": round(float(proba[t]), 4)} for t in best],
+    }
+
+
+def test_no_more_topics_are_given_than_there_are(run: Run) -> None:
+    [row] = rows_of(run("predict", "news.slug", "--top", 9, stdin="wheat"))
+    assert {each["topic"] for each in row["topics"]} == {"bank", "grain", "sport"}
+
+
+def test_lines_of_json_on_standard_input_are_told_from_text(run: Run) -> None:
+    lines = [json.dumps({"id": [7], "text": "wheat"}), json.dumps({"text": "goal"})]
+
+    rows = rows_of(run("predict", "news.slug", stdin="\n".join(lines)))
+
+    assert [(row.get("id"), row["topic"]) for row in rows] == [([7], "grain"), (None, "sport")]
+
+
+def csv_of(texts: list[str]) -> str:
+    return "id,body,queue\n" + "".join(f"n{i},{text},\n" for i, text in enumerate(texts))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("t.csv", lambda path: path.write_text(csv_of(TEXTS))),
+        ("t.csv.gz", lambda path: path.write_bytes(gzip.compress(csv_of(TEXTS).encode()))),
+        ("t.tsv", lambda path: path.write_text(csv_of(TEXTS).replace(",", "\t"))),
+        (
+            "t.jsonl",
+            lambda path: path.write_text(
+                "".join(json.dumps({"id": f"n{i}", "body": t}) + "\n" for i, t in enumerate(TEXTS))
+            ),
+        ),
+        (
+            "t.parquet",
+            lambda path: pl.DataFrame(
+                {"id": [f"n{i}" for i in range(4)], "body": TEXTS}
+            ).write_parquet(path),
+        ),
+    ],
+    ids=["csv", "gzip", "tsv", "jsonl", "parquet"],
+)
+def test_every_kind_of_table_is_read_and_its_ids_are_passed_through(
+    run: Run, tmp_path: Path, name: str, write: Callable[[Path], object]
+) -> None:
+    write(tmp_path / name)
+
+    rows = rows_of(run("predict", "news.slug", name))
+
+    assert [row["id"] for row in rows] == ["n0", "n1", "n2", "n3"]
+    assert [row["topic"] for row in rows] == TOPICS
+
+
+def test_a_file_of_unknown_ending_is_read_as_lines(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.log").write_text("wheat\ngoal\n")
+    rows = rows_of(run("predict", "news.slug", "notes.log"))
+    assert [row["topic"] for row in rows] == ["grain", "sport"]
+
+
+def test_the_column_of_text_can_be_named(run: Run) -> None:
+    stdin = "text,other\nwheat,goal\n"
+    [row] = rows_of(
+        run("predict", "news.slug", "-", "--format", "csv", "--text", "other", stdin=stdin)
+    )
+    assert row["topic"] == "sport"
+
+
+# Bad rows ---------------------------------------------------------------------------------------
+
+
+BAD = b'{"text": "wheat"}\n{"text": 5}\nnonsense\n{"text": "caf\xe9"}\n\n{"text": "goal"}\n'
+
+
+def test_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run: Run) -> None:
+    code, out, err = run("predict", "news.slug", stdin=BAD)
+
+    topics = [json.loads(line).get("topic") for line in out.splitlines()]
+    assert topics == ["grain", None, None, None, "sport"]
+    assert out.splitlines()[1:4] == [
+        '{"line":2,"error":"no text in column \'text\'"}',
+        '{"line":3,"error":"no valid JSON (JSON is malformed: invalid character (byte 4))"}',
+        '{"line":4,"error":"byte 0xe9 at offset 52 is not UTF-8"}',
+    ]
+    assert (code, err) == (
+        1,
+        'standard input: 3 of 5 lines could not be classified; the lines with "error" say why\n',
+    )
+
+
+def test_a_blank_line_is_no_document_but_keeps_its_place(run: Run) -> None:
+    code, out, _ = run("predict", "news.slug", "-q", stdin="wheat\n \ngoal\n")
+
+    assert code == 1
+    assert out.splitlines()[1] == '{"line":2,"error":"no text"}'
+    assert len(out.splitlines()) == 3
+
+
+def test_quiet_leaves_bad_rows_to_the_exit_status_and_their_lines(run: Run) -> None:
+    code, _, err = run("predict", "news.slug", "--quiet", stdin=BAD)
+    assert (code, err) == (1, "")
+
+
+def test_strict_stops_at_the_first_bad_row(run: Run) -> None:
+    code, out, err = run("predict", "news.slug", "--strict", stdin=BAD)
+
+    assert (code, err) == (
+        1,
+        "slugline: error: standard input, line 2: no text in column 'text'; mend them, or go on "
+        "past bad rows without --strict.\n",
+    )
+    assert [json.loads(line)["topic"] for line in out.splitlines()] == ["grain"]
+
+
+@pytest.mark.parametrize(
+    ("stdin", "options"),
+    [("", []), ("text\n", ["-", "--format", "csv"])],
+    ids=["nothing", "a header only"],
+)
+def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) -> None:
+    result = run("predict", "news.slug", *options, stdin=stdin)
+
+    assert result == (0, "", "standard input holds no documents\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["tt.csv"], 1, "tt.csv doesn't exist; did you mean t.csv?"),
+        (["."], 1, ". has no sub-folders; make one for each topic, with its texts as *.txt."),
+        (
+            ["t.csv", "--text", "bdy"],
+            1,
+            "t.csv has no column 'bdy'; there are 'a', 'b', 'body'; did you mean 'body'?",
+        ),
+        (
+            ["none.csv"],
+            1,
+            "none.csv has the columns a, b, c, none of them known as text; name one with --text.",
+        ),
+        (
+            ["t.csv", "--format", "xls"],
+            2,
+            "there is no format 'xls'; choose one of csv, tsv, jsonl, parquet, txt, folder.",
+        ),
+    ],
+    ids=["missing file", "folder", "missing column", "no known column", "format"],
+)
+def test_what_cannot_be_read_is_said_in_one_line(
+    run: Run, tmp_path: Path, options: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "t.csv").write_text("a,b,body\n1,2,wheat\n")
+    (tmp_path / "none.csv").write_text("a,b,c\n1,2,3\n")
+
+    assert run("predict", "news.slug", *options) == (code, "", f"slugline: error: {message}\n")
+
+
+@pytest.mark.parametrize("options", [["--top", 0], ["--nonsense"]], ids=["top", "unknown"])
+def test_misuse_ends_with_2(run: Run, options: list[object]) -> None:
+    code, out, err = run("predict", "news.slug", *options)
+
+    assert (code, out) == (2, "")
+    assert str(options[0]) in err
+
+
+# Pipes ------------------------------------------------------------------------------------------
+
+
+def test_a_reader_that_has_had_enough_ends_it_quietly(tmp_path: Path) -> None:
+    (tmp_path / "many.txt").write_text("wheat\n" * 50_000)
+    with subprocess.Popen(
+        [*SLUGLINE, "predict", "news.slug", "many.txt"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = json.loads(process.stdout.readline())
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert first["topic"] == "grain"
+    assert (process.returncode, said) == (1, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", ["predict", "info"])
+def test_output_on_a_full_disk_is_said_in_one_line(tmp_path: Path, command: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run(
+            [*SLUGLINE, command, "news.slug"],
+            cwd=tmp_path,
+            input=b"wheat\n",
+            timeout=60,
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+
+    assert (process.returncode, process.stderr.decode()) == (
+        1,
+        "slugline: error: the output can't be written (No space left on device); free space, "
+        "or send it elsewhere.\n",
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
+def test_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
+    keyboard, their_end = os.openpty()
+    with subprocess.Popen(
+        [*SLUGLINE, "predict", "news.slug"],
+        cwd=tmp_path,
+        stdin=their_end,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        for text, topic in zip(TEXTS, TOPICS, strict=True):
+            os.write(keyboard, text.encode() + b"\n")
+            assert json.loads(process.stdout.readline())["topic"] == topic
+        os.write(keyboard, b"\x04")
+        process.wait(60)
+
+    os.close(their_end)
+    os.close(keyboard)
+    assert process.returncode == 0

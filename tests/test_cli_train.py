@@ -1,0 +1,549 @@
+"""`slugline train`: from labelled texts to a model file, a report and figures."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import OptionError
+
+Run = Callable[..., Any]
+News = list[tuple[str, str]]
+
+SLUGLINE = [sys.executable, "-m", "slugline"]
+GUESSED = "read column 'body' as text and 'queue' as topic; name others with --text and --topic"
+
+
+def write_csv(path: str, documents: News, header: str = "body,queue", sep: str = ",") -> str:
+    lines = [header.replace(",", sep), *(f"{text}{sep}{topic}" for text, topic in documents)]
+    Path(path).write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_jsonl(path: str, documents: News) -> str:
+    rows = [json.dumps({"body": text, "queue": topic}) for text, topic in documents]
+    Path(path).write_text("\n".join(rows) + "\n")
+    return path
+
+
+def write_parquet(path: str, documents: News) -> str:
+    pl.DataFrame(documents, schema=["body", "queue"], orient="row").write_parquet(path)
+    return path
+
+
+def write_gzip(path: str, documents: News) -> str:
+    plain = Path(write_csv("plain.csv", documents))
+    Path(path).write_bytes(gzip.compress(plain.read_bytes()))
+    return path
+
+
+def write_folder(path: str, documents: News) -> str:
+    for number, (text, topic) in enumerate(documents):
+        file = Path(path, topic, f"{number:03}.txt")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return path
+
+
+def write_fasttext(path: str, documents: News) -> str:
+    Path(path).write_text("".join(f"__label__{topic} {text}\n" for text, topic in documents))
+    return path
+
+
+# What it reads, writes and says -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("news.csv", write_csv),
+        ("news.tsv", lambda path, documents: write_csv(path, documents, sep="\t")),
+        ("news.jsonl", write_jsonl),
+        ("news.parquet", write_parquet),
+        ("news.csv.gz", write_gzip),
+        ("folder", write_folder),
+        ("news.txt", write_fasttext),
+    ],
+    ids=["csv", "tsv", "jsonl", "parquet", "gzip", "folder", "fastText"],
+)
+def test_every_kind_of_file_makes_a_model_and_a_report(
+    run: Run, news: News, name: str, write: Callable[[str, News], str]
+) -> None:
+    code, out, err = run("train", write(name, news), "-o", "out.slug", "--quiet")
+
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{name}: learned 3 topics from 72 documents in ")
+    model = load("out.slug")
+    assert (model.n_documents_, list(model.classes_)) == (72, ["bank", "grain", "sport"])
+    report = Path("out.html").read_text("utf-8")
+    assert report.startswith("<!doctype html>")
+    assert name in report
+
+
+def test_a_table_on_standard_output_gives_the_figures_and_the_files(
+    run: Run, news_csv: Path
+) -> None:
+    code, out, _ = run("train", "news.csv")
+
+    figures = json.loads(run("train", "news.csv", "--json").out)
+    assert code == 0
+    assert re.sub(r"in \d+\.\d s", "in - s", out) == (
+        "news.csv: learned 3 topics from 72 documents in - s, tested on 18 others\n"
+        "accuracy  1.000  95 % interval 0.824 to 1.000\n"
+        "macro-F1  1.000  every topic counts the same\n"
+        "baseline  0.333  always 'bank'\n"
+        f"epochs    {figures['best_epoch']:>5}  best by validation loss\n"
+        "model   model.slug\n"
+        "report  model.html\n"
+    )
+
+
+def test_the_json_holds_the_figures_and_nothing_else_is_on_standard_output(
+    run: Run, news_csv: Path
+) -> None:
+    Path("r").mkdir()
+
+    code, out, _ = run("train", "news.csv", "-o", "n.slug", "--report", "r/x.html", "--json")
+
+    figures = json.loads(out)
+    assert code == 0
+    assert set(figures) == {
+        "data",
+        "evaluation",
+        "baselines",
+        "best_epoch",
+        "history",
+        "warnings",
+        "seconds",
+        "model",
+        "report",
+    }
+    assert figures["data"] == {
+        "name": "news.csv",
+        "n_train": 72,
+        "n_validation": 0,
+        "n_test": 18,
+        "n_topics": 3,
+    }
+    assert (figures["model"], figures["report"]) == ("n.slug", "r/x.html")
+    assert load("n.slug").info_.metrics["test_accuracy"] == figures["evaluation"]["accuracy"]
+    assert load("n.slug").n_epochs_ == figures["best_epoch"]
+    assert Path("r/x.html").is_file()
+    assert not Path("n.html").exists()
+
+
+def test_the_columns_are_guessed_and_the_guess_is_told_on_standard_error(
+    run: Run, news_csv: Path
+) -> None:
+    first, *epochs = run("train", "news.csv", "--epochs", 2).err.splitlines()
+
+    assert first == f"news.csv: {GUESSED}"
+    # Two epochs to find the best one, and then as many as that on all documents.
+    assert [line.partition("  loss")[0] for line in epochs[:2]] == ["epoch 1/2", "epoch 2/2"]
+    assert 3 <= len(epochs) <= 4
+
+
+def test_quiet_keeps_all_talk_back(run: Run, news_csv: Path) -> None:
+    assert run("train", "news.csv", "--quiet").err == ""
+
+
+def test_columns_that_are_named_are_read_without_a_word(run: Run, news: News) -> None:
+    rows = [(text, f"nonsense,{topic}") for text, topic in news]
+    write_csv("t.csv", rows, "words,topic,kind")
+
+    result = run("train", "t.csv", "--text", "words", "--topic", "kind", "--epochs", 1)
+
+    assert result.code == 0
+    assert result.err.startswith("epoch 1/1")
+    assert list(load("model.slug").classes_) == ["bank", "grain", "sport"]
+
+
+def test_files_to_validate_and_test_on_leave_all_of_data_to_learn_from(
+    run: Run, news: News
+) -> None:
+    write_csv("train.csv", news[:60])
+    write_csv("validation.csv", news[60:75])
+    write_csv("test.csv", news[75:])
+
+    files = ["train.csv", "--validation", "validation.csv", "--test", "test.csv"]
+    out = run("train", *files, "--json", "-q").out
+
+    data = json.loads(out)["data"]
+    assert (data["n_train"], data["n_validation"], data["n_test"]) == (60, 15, 15)
+
+
+def test_a_seed_gives_the_same_bytes_again_and_another_one_gives_others(
+    run: Run, news_csv: Path
+) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert run("train", "news.csv", "-q", "-o", f"{name}.slug", "--seed", seed).code == 0
+
+    a, b, c = (Path(f"{name}.slug").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_the_number_of_threads_changes_nothing(run: Run, news_csv: Path) -> None:
+    for n in (1, 2, 3):
+        assert run("train", "news.csv", "-q", "-o", f"{n}.slug", "--threads", n).code == 0
+
+    assert len({Path(f"{n}.slug").read_bytes() for n in (1, 2, 3)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "value"),
+    [
+        (["--hidden", "16,8"], "hidden", [16, 8]),
+        (["--weighting", "tf-idf"], "weighting", "tf-idf"),
+        (["--num-words", 20], "num_words", 20),
+        (["--epochs", 3], "epochs", 3),
+        (["--batch-size", 16], "batch_size", 16),
+        (["--patience", 1], "patience", 1),
+        (["--dropout", 0.5], "dropout", 0.5),
+        (["--l2", 0.001], "l2", 0.001),
+        (["--optimizer", "adam"], "optimizer", "adam"),
+        (["--learning-rate", 0.01], "learning_rate", 0.01),
+        (["--balanced"], "class_weight", "balanced"),
+        (["--seed", 5], "random_state", 5),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_every_setting_reaches_the_model(
+    run: Run, news_csv: Path, options: list[object], key: str, value: object
+) -> None:
+    assert run("train", "news.csv", "-q", *options).code == 0
+    assert load("model.slug").info_.parameters[key] == value
+
+
+@pytest.mark.reuters
+def test_reuters_is_parted_as_its_publisher_did(run: Run, reuters_data: Path) -> None:
+    out = run("train", "reuters", "-q", "--epochs", 1, "--json").out
+
+    figures = json.loads(out)
+    assert figures["data"] == {
+        "name": "reuters",
+        "n_train": 8982,
+        "n_validation": 0,
+        "n_test": 2246,
+        "n_topics": 46,
+    }
+    assert figures["baselines"]["majority"] == {"topic": "earn", "accuracy": 813 / 2246}
+
+
+# Warnings ---------------------------------------------------------------------------------------
+
+
+def warnings_of(result: Any) -> list[str]:
+    assert result.code == 0
+    assert all(line.startswith("warning: ") for line in result.err.splitlines())
+    return [line.removeprefix("warning: ") for line in result.err.splitlines()]
+
+
+def test_a_narrow_hidden_layer_is_warned_of_even_when_quiet(run: Run, news_csv: Path) -> None:
+    assert warnings_of(run("train", "news.csv", "-q", "--hidden", "64,2")) == [
+        "a hidden layer of 2 units is narrower than the 3 topics: an information bottleneck, "
+        "as what it drops no later layer can bring back. Use --hidden 64, or leave it out."
+    ]
+
+
+def test_topics_with_few_documents_are_warned_of_by_name(run: Run, news: News) -> None:
+    write_csv("n.csv", [*news, ("ship port", "ship"), *[("oil well", "crude")] * 5])
+
+    assert warnings_of(run("train", "n.csv", "-q")) == [
+        "2 of 5 topics have fewer than 10 documents to learn from, such as ship (1), crude (4): "
+        "expect them to be missed. Add documents, or merge topics."
+    ]
+
+
+def test_a_topic_with_a_single_document_is_learned_and_warned_of(run: Run, news: News) -> None:
+    write_csv("n.csv", [*news, ("ship port", "ship")])
+
+    assert warnings_of(run("train", "n.csv", "-q")) == [
+        "1 of 4 topics have fewer than 10 documents to learn from, such as ship (1): "
+        "expect them to be missed. Add documents, or merge topics."
+    ]
+    assert "ship" in load("model.slug").classes_
+
+
+def test_a_single_topic_is_warned_of(run: Run, news: News) -> None:
+    write_csv("n.csv", [(text, "all") for text, _ in news])
+
+    assert warnings_of(run("train", "n.csv", "-q")) == [
+        "all 72 documents have the topic 'all': there is nothing to tell apart, and the model "
+        "will always answer it. Add documents of other topics."
+    ]
+
+
+def test_unknown_words_and_topics_in_the_test_are_warned_of(run: Run, news: News) -> None:
+    write_csv("n.csv", news)
+    write_csv("test.csv", [("le cours du wheat", "grain"), ("le match de foot", "foot")])
+
+    assert warnings_of(run("train", "n.csv", "-q", "--test", "test.csv")) == [
+        "75% of the words in the test documents are unknown to the model: it judges by the rest. "
+        "Test on documents of the kind it learned from, or keep more words with --num-words.",
+        "1 of the 2 test documents have topics that the model doesn't know, such as 'foot': they "
+        "count as wrong. Train with documents of these topics, or leave them out of the test.",
+    ]
+
+
+def test_warnings_are_among_the_figures(run: Run, news_csv: Path) -> None:
+    _, out, err = run("train", "news.csv", "-q", "--hidden", "2", "--json")
+
+    assert err == "".join(f"warning: {warning}\n" for warning in json.loads(out)["warnings"])
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)], ids=["empty", "1"])
+def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
+    news_csv: Path, no_color: str, coloured: bool
+) -> None:
+    terminal, their_end = os.openpty()
+    environment = os.environ | {"TERM": "xterm", "NO_COLOR": no_color}
+
+    subprocess.run(
+        [*SLUGLINE, "train", "news.csv", "-q", "--hidden", "2", "--epochs", "1"],
+        cwd=news_csv.parent,
+        env=environment,
+        check=True,
+        timeout=60,
+        stdout=subprocess.DEVNULL,
+        stderr=their_end,
+    )
+
+    os.close(their_end)
+    said = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert said.startswith("\x1b[33mwarning: " if coloured else "warning: ")
+
+
+# What is asked wrongly --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--hidden", "wide"],
+            "--hidden 'wide' is no list of widths; write one like 64 or 128,64.",
+        ),
+        (
+            ["--hidden", "8,,8"],
+            "--hidden '8,,8' is no list of widths; write one like 64 or 128,64.",
+        ),
+        (
+            ["--hidden", "8,0"],
+            "--hidden '8,0' holds a width outside 1 to 1,000,000; write one like 64 or 128,64.",
+        ),
+        (
+            ["--hidden", "99999999999"],
+            "--hidden '99999999999' holds a width outside 1 to 1,000,000; "
+            "write one like 64 or 128,64.",
+        ),
+        (["--test-fraction", 1], "--test-fraction is 1.0; give a number over 0 and under 1."),
+        (["--test-fraction", "nan"], "--test-fraction is nan; give a number over 0 and under 1."),
+        (
+            ["--weighting", "idf"],
+            "unknown weighting 'idf'; choose one of multi-hot, counts, tf-idf.",
+        ),
+        (
+            ["--optimizer", "lbfgs"],
+            "unknown optimizer 'lbfgs'; choose one of sgd, rmsprop, adam.",
+        ),
+        (["--dropout", 1], "dropout is 1.0; give a share from 0 up to, not with, 1."),
+        (["--l2", -1], "l2 is -1.0; give a finite number of at least 0."),
+        (
+            ["--format", "xml"],
+            "there is no format 'xml'; choose one of csv, tsv, jsonl, parquet, txt, folder.",
+        ),
+        (
+            ["--text", "body", "--topic", "body"],
+            "--text and --topic both name column 'body'; name two columns.",
+        ),
+        (
+            ["-o", "nowhere/n.slug"],
+            "--output nowhere/n.slug: no file can be written there (No such file or directory); "
+            "make the folder, mend its rights, or name another place.",
+        ),
+        (
+            ["--report", "nowhere/n.html"],
+            "--report nowhere/n.html: no file can be written there (No such file or directory); "
+            "make the folder, mend its rights, or name another place.",
+        ),
+        (["-o", "."], "--output .: is a folder; name a file."),
+        (["--report", "."], "--report .: is a folder; name a file."),
+        (["-o", "/dev/null"], "--output /dev/null: is a device or pipe; name a file."),
+        (
+            ["-o", "news.csv"],
+            "--output news.csv: would overwrite a file to be read; name another one.",
+        ),
+        (
+            ["--test", "../{folder}/news.csv", "--report", "news.csv"],
+            "--report news.csv: would overwrite a file to be read; name another one.",
+        ),
+        (
+            ["-o", "news.html"],
+            "model and report would both be written to news.html; "
+            "name two files with --output and --report.",
+        ),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_misuse_is_said_in_one_line_and_leaves_nothing_behind(
+    run: Run, news_csv: Path, options: list[str], message: str
+) -> None:
+    options = [str(option).format(folder=news_csv.parent.name) for option in options]
+    before = news_csv.read_bytes()
+
+    result = run("train", "news.csv", "-q", *options)
+
+    assert result == (2, "", f"slugline: error: {message}\n")
+    assert [path.name for path in Path().iterdir()] == ["news.csv"]
+    assert news_csv.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--seed", -1], ["--threads", 0], ["--epochs", 0], ["--num-words", "many"], ["--nonsense"]],
+    ids=lambda value: " ".join(map(str, value)),
+)
+def test_a_value_out_of_range_is_misuse(run: Run, news_csv: Path, options: list[object]) -> None:
+    code, out, err = run("train", "news.csv", *options)
+
+    assert (code, out) == (2, "")
+    assert err.startswith("Usage: slugline train")
+    assert str(options[0]) in err
+
+
+def test_data_must_be_named(run: Run) -> None:
+    code, out, err = run("train")
+
+    assert (code, out) == (2, "")
+    assert "Missing argument 'DATA'" in err
+
+
+@pytest.mark.parametrize("option", ["--output", "--report"])
+def test_where_nothing_can_be_written_is_found_before_any_training(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+
+    assert run("train", "news.csv", option, "nowhere/x").code == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_rights_is_found_before_any_training(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    Path("locked").mkdir(mode=0o500)
+
+    assert run("train", "news.csv", "-q", "-o", "locked/n.slug") == (
+        2,
+        "",
+        "slugline: error: --output locked/n.slug: no file can be written there (Permission "
+        "denied); make the folder, mend its rights, or name another place.\n",
+    )
+
+
+def test_a_report_that_fails_in_the_end_leaves_the_model_and_says_so(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OptionError("n.html: the report can't be written (No space); free some space.")
+
+    monkeypatch.setattr("slugline.report.write_training_report", fail)
+
+    assert run("train", "news.csv", "-q", "-o", "n.slug") == (
+        1,
+        "",
+        "slugline: error: n.html: the report can't be written (No space); free some space. "
+        "The model is safe in n.slug.\n",
+    )
+    assert load("n.slug").n_documents_ == 72
+
+
+def test_a_net_too_large_for_the_memory_is_said_in_one_line(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr(TopicClassifier, "fit", fail)
+
+    assert run("train", "news.csv", "-q") == (
+        1,
+        "",
+        "slugline: error: the memory is full (Unable to allocate 9 TiB); narrow --hidden, or give "
+        "less at a time.\n",
+    )
+
+
+def test_a_loss_that_grows_beyond_bounds_is_said_in_one_line(run: Run, news_csv: Path) -> None:
+    options = ["--optimizer", "sgd", "--learning-rate", "1e30"]
+
+    code, out, err = run("train", "news.csv", "-q", *options)
+
+    assert (code, out) == (1, "")
+    assert re.fullmatch(
+        r"slugline: error: the .*loss became (nan|inf) .*; lower the learning rate \(now 1e\+30\) "
+        r"or the weights of the rows\.\n",
+        err,
+    )
+    assert list(Path().iterdir()) == [Path("news.csv")]
+
+
+# Interrupts -------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_in_training_ends_it_and_saves_the_best_so_far(news_csv: Path) -> None:
+    command = [*SLUGLINE, "train", "news.csv", "--epochs", "1000000", "--patience", "1000000"]
+    with subprocess.Popen(
+        command,
+        cwd=news_csv.parent,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.startswith("epoch 3/"))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert "Traceback" not in err
+    assert load(news_csv.with_name("model.slug")).n_epochs_ >= 1
+
+
+def test_ctrl_c_while_reading_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+    command = [*SLUGLINE, "train", "-", "--format", "csv"]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write("body,queue\n" + "wheat,grain\n" * 10_000)
+        process.stdin.flush()  # more than a pipe holds: it reads by now
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said = process.stdout.read() + process.stderr.read()
+
+    assert (process.returncode, said) == (130, "")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,165 @@
+"""One experiment: what is set aside, measured, warned of and kept."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.classifier import TopicClassifier
+from slugline.corpus import Corpus
+from slugline.errors import DataError, OptionError
+from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
+from slugline.experiment import evaluate, run_experiment
+
+News = list[tuple[str, str]]
+
+
+def corpus_of(documents: News, name: str = "news") -> Corpus:
+    return Corpus([text for text, _ in documents], [topic for _, topic in documents], name)
+
+
+@pytest.fixture
+def corpus(news: News) -> Corpus:
+    return corpus_of(news)
+
+
+def test_a_part_of_the_documents_is_set_aside_before_anything_is_learned(corpus: Corpus) -> None:
+    learned, kept = corpus.split(0.2, 3)
+
+    experiment = run_experiment(TopicClassifier(random_state=3), corpus)
+
+    assert experiment.classifier.data_digest_ == learned.digest()
+    assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (72, 0, 18)
+    labels = np.array([["bank", "grain", "sport"].index(topic) for topic in kept.topics])
+    proba = experiment.classifier.predict_proba(kept.texts)
+    expected = Evaluation.of(["bank", "grain", "sport"], labels, proba)
+    assert experiment.evaluation.to_dict() == expected.to_dict()
+    assert experiment.majority == majority_baseline(learned.topics, kept.topics)[1]
+    assert experiment.shuffled == shuffled_baseline(kept.topics, 3)
+
+
+def test_given_parts_are_used_as_they_are(news: News) -> None:
+    train, validation, test = (corpus_of(news[i:j]) for i, j in ((0, 60), (60, 75), (75, 90)))
+
+    experiment = run_experiment(TopicClassifier(), train, validation, test)
+
+    assert experiment.classifier.data_digest_ == train.digest()
+    assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (60, 15, 15)
+    assert experiment.evaluation.n_documents == 15
+
+
+def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpus) -> None:
+    experiment = run_experiment(TopicClassifier(epochs=3), corpus, test_fraction=0.5)
+
+    figures = json.loads(json.dumps(experiment.to_dict(), allow_nan=False))
+    assert figures["data"] == {
+        "name": "news",
+        "n_train": 45,
+        "n_validation": 0,
+        "n_test": 45,
+        "n_topics": 3,
+    }
+    assert set(figures["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert experiment.metrics == {
+        "test_accuracy": figures["evaluation"]["accuracy"],
+        "test_macro_f1": figures["evaluation"]["macro_f1"],
+        "test_log_loss": figures["evaluation"]["log_loss"],
+        "test_documents": 45,
+        "majority_baseline": figures["baselines"]["majority"]["accuracy"],
+    }
+
+
+def test_the_seed_reaches_the_split(corpus: Corpus) -> None:
+    digests = [
+        run_experiment(TopicClassifier(epochs=1, random_state=seed), corpus).classifier.data_digest_
+        for seed in (1, 1, 2)
+    ]
+
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_an_untroubled_experiment_warns_of_nothing(corpus: Corpus) -> None:
+    assert run_experiment(TopicClassifier(), corpus).warnings == ()
+
+
+def test_a_layer_as_wide_as_there_are_topics_is_not_warned_of(corpus: Corpus) -> None:
+    assert run_experiment(TopicClassifier(hidden=[3], epochs=1), corpus).warnings == ()
+
+
+def test_a_topic_with_ten_documents_to_learn_from_is_not_warned_of(news: News) -> None:
+    train = corpus_of([*news, *[("oil well", "crude")] * 10])
+
+    assert run_experiment(TopicClassifier(), train, test=corpus_of(news)).warnings == ()
+
+
+def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
+    test = corpus_of([("wheat quux", "grain")])
+    assert run_experiment(TopicClassifier(), corpus, test=test).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (
+            {"train": [("wheat", "grain"), ("goal", "sport")]},
+            "train has no topic with two documents to set one aside and test on it; add documents, "
+            "or give a file of its own with --test.",
+        ),
+        (
+            {
+                "train": [("wheat", "grain"), ("goal", "sport")],
+                "test": [("goal", "sport")],
+            },
+            "train has no topic with two documents to set one aside and find the best epoch on it; "
+            "add documents, or give a file of its own with --validation.",
+        ),
+        (
+            {
+                "train": [("wheat", "grain"), ("goal", "sport")],
+                "validation": [("goal", "sport"), ("oil", "crude")],
+                "test": [("goal", "sport")],
+            },
+            "validation has topics that train has no documents of, such as 'crude'; validate on "
+            "documents with the topics that the model learns.",
+        ),
+        (
+            {
+                "train": [("wheat", "grain"), ("corn", "grain")],
+                "test": [("oil", "crude")],
+            },
+            "test has none of the model's topics, such as 'grain', but ones like 'crude'; test on "
+            "documents with the topics that the model learns.",
+        ),
+    ],
+    ids=["nothing to test on", "nothing to validate on", "odd validation", "odd test"],
+)
+def test_parts_that_do_not_fit_are_found_before_any_training(
+    parts: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    corpora = {name: corpus_of(documents, name) for name, documents in parts.items()}
+
+    with pytest.raises(DataError) as error:
+        run_experiment(TopicClassifier(), **corpora)
+
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.5, math.nan])
+def test_a_fraction_out_of_range_is_an_error(corpus: Corpus, fraction: float) -> None:
+    with pytest.raises(OptionError):
+        run_experiment(TopicClassifier(), corpus, test_fraction=fraction)
+
+
+def test_topics_that_are_numbers_are_evaluated_by_their_names(news: News) -> None:
+    number = {"bank": 0, "grain": 1, "sport": 2}
+    classifier = TopicClassifier().fit(
+        [text for text, _ in news], [number[topic] for _, topic in news]
+    )
+    numbered = corpus_of([(text, str(number[topic])) for text, topic in news])
+
+    assert evaluate(classifier, numbered).accuracy == 1.0

@@ -1,0 +1,490 @@
+"""The report on a training run: a page for any topics, whose sentences follow from the figures."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.classifier import TopicClassifier
+from slugline.corpus import Corpus
+from slugline.evaluation import Evaluation
+from slugline.experiment import Experiment, run_experiment
+from slugline.report import write_training_report
+from slugline.report.findings import advice, findings
+from slugline.report.training import ConfusedTopic, confused_topics, training_page
+from slugline.training.history import History
+
+# 100 test documents, 82 of them right.
+TOPICS = ["acq", "earn", "grain", "zinc"]
+CONFUSION = [[36, 4, 0, 0], [2, 38, 0, 0], [5, 4, 7, 0], [3, 0, 0, 1]]
+HISTORY = History(
+    {
+        "loss": [2.0, 1.0, 0.5, 0.25],
+        "accuracy": [0.5, 0.7, 0.8, 0.9],
+        "val_loss": [1.5, 1.0, 1.25, 1.5],
+        "val_accuracy": [0.5, 0.6, 0.7, 0.6],
+    }
+)
+PERFECT = np.diag([40, 40, 16, 4])
+MANY = Evaluation(TOPICS, np.array(CONFUSION) * 20, 0.5)
+
+
+def fitted(topics: Sequence[str], **params: Any) -> TopicClassifier:
+    return TopicClassifier(**params, epochs=1).fit(["a word"] * 2 * len(topics), [*topics] * 2)
+
+
+def trained(
+    topics: Sequence[str] = TOPICS, confusion: Any = CONFUSION, **changes: Any
+) -> Experiment:
+    """Give an experiment with just these figures."""
+    matrix = np.array(confusion)
+    experiment = Experiment(
+        classifier=fitted(topics),
+        name="wires.csv",
+        n_train=400,
+        n_validation=0,
+        n_test=int(matrix.sum()),
+        evaluation=Evaluation(list(topics), matrix, 0.5),
+        majority_topic=topics[0],
+        majority=0.4,
+        shuffled=0.35,
+        warnings=(),
+        history=HISTORY,
+        seconds=1.5,
+    )
+    return replace(experiment, **changes)
+
+
+class Elements(HTMLParser):
+    """Collects what a page consists of; fails on an element that is closed out of turn."""
+
+    VOID = frozenset({"meta", "br", "wbr"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+    @property
+    def sections(self) -> list[str | None]:
+        return [attributes["id"] for tag, attributes in self.seen if tag == "section"]
+
+
+def rows_of(page: str, section: str, number: int = 0) -> list[list[str]]:
+    """Give the cells' texts of one of the tables of a section."""
+    whole = page[page.index(f'<section id="{section}">') :]
+    table = re.findall(r"<table.*?</table>", whole, re.DOTALL)[number]
+    rows = re.findall(r"<tr>.*?</tr>", table, re.DOTALL)
+    return [
+        [Elements(cell).text.strip() for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)]
+        for row in rows
+    ]
+
+
+# The page ---------------------------------------------------------------------------------------
+
+
+def many_topics() -> Experiment:
+    """Give an experiment on 150 topics, whose first is mistaken for each of the others."""
+    topics = [f"topic {number:03}" for number in range(150)]
+    confusion = np.diag(np.arange(150, 0, -1))
+    confusion[0, 1:] = 1
+    return trained(topics, confusion)
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        pytest.param(trained, id="four topics"),
+        pytest.param(many_topics, id="150 topics"),
+        pytest.param(lambda: trained(["one"], [[5]]), id="one topic"),
+        pytest.param(lambda: trained(history=None), id="no epochs"),
+        pytest.param(lambda: trained(confusion=PERFECT), id="no mistake"),
+        pytest.param(lambda: trained(warnings=("too few <documents>.",)), id="a warning"),
+        pytest.param(
+            lambda: trained(evaluation=Evaluation([*TOPICS, "(unknown)"], np.tri(5, dtype=int), 1)),
+            id="unknown topics",
+        ),
+    ],
+)
+def test_the_page_is_well_formed_and_needs_no_other_file(experiment: Any) -> None:
+    page = training_page(experiment())
+    elements = Elements(page)
+    tags = {tag for tag, _ in elements.seen}
+    assert not {"script", "link", "iframe", "img", "object"} & tags
+    for _, attributes in elements.seen:
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    assert not re.search(r"url\((?!#)|@import", page)
+    ids = Counter(attributes["id"] for _, attributes in elements.seen if "id" in attributes)
+    assert ids.most_common(1)[0][1] == 1
+
+
+def test_the_sections_come_in_order() -> None:
+    assert Elements(training_page(trained(warnings=("few.",)))).sections == [
+        "warnings",
+        "data",
+        "curves",
+        "baselines",
+        "confusions",
+        "next",
+        "topics",
+        "settings",
+    ]
+
+
+def test_a_classifier_without_epochs_has_no_curves() -> None:
+    elements = Elements(training_page(trained(history=None)))
+    assert "curves" not in elements.sections
+    assert "svg" not in {tag for tag, _ in elements.seen}
+
+
+def test_one_result_makes_one_page_and_one_file(tmp_path: Path) -> None:
+    experiment = trained()
+    path = write_training_report(experiment, tmp_path / "new" / "report.html")
+    assert path.read_text(encoding="utf-8") == training_page(experiment)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_warnings_stand_before_all_sections_with_their_options_as_code() -> None:
+    page = training_page(trained(warnings=("a layer is narrow. Use --hidden 64, or so.",)))
+    assert "<p>a layer is narrow. Use <code>--hidden 64</code>, or so.</p>" in page
+    assert 'id="warnings"' not in training_page(trained())
+
+
+def test_settings_tell_how_to_run_it_again() -> None:
+    classifier = fitted(TOPICS, hidden=[32, 16], class_weight={"zinc": 2.0}, random_state=7)
+    text = Elements(training_page(trained(classifier=classifier))).text
+    for name, value in classifier.get_params().items():
+        assert f"{name}{value!r}" in text
+    assert f"have the SHA-256 {classifier.data_digest_}." in text
+    assert f"NumPy {np.__version__}" in text
+
+
+# Names that are up to no good -------------------------------------------------------------------
+
+HOSTILE = ["<script>alert(1)</script>", "x" * 300, "$a_1$ & 'b' \"c\"", "тема --x <!--"]
+
+
+def test_names_are_escaped_and_cut_wherever_they_stand() -> None:
+    confusion = np.diag([9, 9, 9, 9]) + np.roll(np.diag([1, 2, 3, 4]), 1, axis=1)
+    page = training_page(
+        trained(
+            HOSTILE,
+            confusion,
+            name="<b>wires</b>.csv",
+            warnings=tuple(f"{name} has few documents." for name in HOSTILE),
+        )
+    )
+    elements = Elements(page)
+    assert "script" not in {tag for tag, _ in elements.seen}
+    assert "Learned from <b>wires</b>.csv" in elements.text
+    assert [row[0] for row in rows_of(page, "topics")[1:]] == [
+        "тема --x <!--",
+        "$a_1$ & 'b' \"c\"",
+        "x" * 49 + "…",
+        "<script>alert(1)</script>",
+    ]
+    titles = {attributes["title"] for _, attributes in elements.seen if "title" in attributes}
+    assert titles == set(HOSTILE)
+    for picture in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        assert not any(name in picture for name in ("alert", "xxx", "тема"))
+
+
+# Tables -----------------------------------------------------------------------------------------
+
+
+def test_every_topic_has_its_figures_the_commonest_first() -> None:
+    confusion = [[0, 0, 2, 0], [0, 0, 0, 0], [1, 0, 8, 0], [0, 0, 0, 9]]
+    assert rows_of(training_page(trained(confusion=confusion)), "topics") == [
+        ["Topic", "Documents", "Precision", "Recall", "F1"],
+        ["grain", "9", "80 %", "89 %", "84 %"],
+        ["zinc", "9", "100 %", "100 %", "100 %"],
+        ["acq", "2", "0 %", "0 %", "0 %"],
+        ["earn", "0", "–", "–", "–"],
+    ]
+
+
+def test_the_commonest_mistakes_come_first() -> None:
+    assert rows_of(training_page(trained()), "confusions")[:3] == [
+        ["Topic", "taken for", "Documents"],
+        ["grain", "acq", "5 of 16"],
+        ["acq", "earn", "4 of 40"],
+    ]
+
+
+def test_the_table_of_confusions_shows_topics_by_their_commonest_mistake() -> None:
+    page = training_page(trained())
+    assert re.findall(r'class="right".*>(\d+)<', page) == ["7", "36", "38", "1"]
+    assert re.findall(r'class="wrong".*>(\d+)<', page) == ["5", "4", "4", "2", "3"]
+    assert rows_of(page, "confusions", 1) == [
+        ["", "grain", "acq", "earn", "zinc"],
+        ["grain", "7", "5", "4", ""],
+        ["acq", "", "36", "4", ""],
+        ["earn", "", "2", "38", ""],
+        ["zinc", "", "3", "", "1"],
+    ]
+
+
+def test_confusions_of_many_topics_are_cut_down_and_add_up() -> None:
+    assert confused_topics(trained().evaluation, most=2) == [
+        ConfusedTopic("grain", [7, 5], 4),
+        ConfusedTopic("acq", [0, 36], 4),
+    ]
+    experiment = many_topics()
+    shown = confused_topics(experiment.evaluation)
+    n_documents = {f.topic: f.n_documents for f in experiment.evaluation.per_topic()}
+    assert len(shown) == 12
+    assert [row.n_documents for row in shown] == [n_documents[row.topic] for row in shown]
+    text = Elements(training_page(experiment)).text
+    assert "Only the 12 topics that take part in the commonest mistakes, of 150." in text
+    assert "any other topic" in text
+
+
+def test_no_mistake_means_no_table_of_mistakes() -> None:
+    experiment = trained(confusion=PERFECT)
+    assert confused_topics(experiment.evaluation) == []
+    page = training_page(experiment)
+    assert "<table" not in page[page.index('id="confusions"') : page.index('id="next"')]
+
+
+# What it says -----------------------------------------------------------------------------------
+
+
+def of_topics(n: int) -> Experiment:
+    return trained([f"t{number}" for number in range(n)], np.diag(range(n, 0, -1)))
+
+
+def with_curves(loss: list[float], val_loss: list[float]) -> History:
+    return History({"loss": loss, "val_loss": val_loss})
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "said"),
+    [
+        (
+            "headline",
+            {},
+            "The classifier gets 82.0 % of 100 documents right that it had not seen (95 % "
+            "interval: 73.3 to 88.3 %). That beats always answering “acq” by 42.0 points.",
+        ),
+        (
+            "baselines",
+            {},
+            "“acq” is the commonest topic among the documents learned from; always answering it "
+            "takes no reading and is right in 40.0 % of the test documents.",
+        ),
+        (
+            "baselines",
+            {"majority": 0.8},
+            "“acq” is the commonest topic among the documents learned from; always answering it "
+            "takes no reading and is right in 80.0 % of the test documents. The 95 % interval of "
+            "the classifier, 73.3 % to 88.3 %, holds that figure too: the difference may be luck.",
+        ),
+        ("data", {}, "Tested on: “acq” (40), “earn” (40), “grain” (16) and “zinc” (4)."),
+        (
+            "data",
+            {"evaluation": Evaluation(TOPICS, np.diag([9, 5, 1, 0]), 0.5)},
+            "Tested on: “acq” (9), “earn” (5), “grain” (1) and “zinc” (0). Nothing can be said of "
+            "1 topic without a test document.",
+        ),
+        (
+            "data",
+            {"evaluation": Evaluation([*TOPICS, "(unknown)"], np.tri(5, dtype=int), 0.5)},
+            "Tested on: “zinc” (4), “grain” (3), “earn” (2) and “acq” (1). 5 test documents of "
+            "topics that the classifier never met count as wrong.",
+        ),
+        (
+            "curves",
+            {},
+            "The loss on validation documents is lowest after epoch 2, at 1.00; 2 more epochs did "
+            "not lower it, while the loss on the documents learned from went on falling from 1.00 "
+            "to 0.25: what was learned then holds for those alone. For these curves, 10 % of the "
+            "documents were held out; the classifier then learned from all 400 anew, for 2 epochs.",
+        ),
+        (
+            "curves",
+            {"history": with_curves([1.0, 1.5], [1.0, 2.0]), "n_validation": 50},
+            "The loss on validation documents is lowest after epoch 1, at 1.00; 1 more epoch did "
+            "not lower it. The classifier is the one after 1 epoch.",
+        ),
+        (
+            "curves",
+            {"history": with_curves([2.0, 1.5], [2.0, 1.0]), "n_validation": 50},
+            "After 2 epochs the loss on validation documents was still falling: more epochs might "
+            "help. The classifier is the one after 2 epochs.",
+        ),
+        (
+            "confusions",
+            {},
+            "18 of 100 test documents got another topic than their own. These are all of them.",
+        ),
+        (
+            "confusions",
+            {"evaluation": Evaluation(TOPICS, PERFECT, 0.5)},
+            "No test document got another topic than its own.",
+        ),
+    ],
+    ids=[
+        "headline",
+        "baseline",
+        "baseline within the interval",
+        "few topics",
+        "untested topic",
+        "unknown topic",
+        "curves",
+        "validation file",
+        "still falling",
+        "all mistakes",
+        "no mistake",
+    ],
+)
+def test_each_section_says_what_the_figures_say(
+    section: str, changes: dict[str, Any], said: str
+) -> None:
+    assert findings(trained(**changes))[section] == said
+
+
+@pytest.mark.parametrize(
+    ("majority", "said"),
+    [
+        (0.82, "That is no better than always answering “acq”."),
+        (0.9, "That is 8.0 points worse than always answering “acq”."),
+    ],
+    ids=["equal", "worse"],
+)
+def test_a_classifier_that_does_not_beat_the_baseline_is_not_said_to(
+    majority: float, said: str
+) -> None:
+    assert findings(trained(majority=majority))["headline"].endswith(said)
+
+
+def test_of_many_topics_the_commonest_and_rarest_are_named() -> None:
+    assert findings(of_topics(7))["data"] == (
+        "The commonest topics among the test documents are “t0” (7), “t1” (6) and “t2” (5), "
+        "the rarest “t4” (3), “t5” (2) and “t6” (1)."
+    )
+
+
+def test_of_many_mistakes_the_commonest_are_counted() -> None:
+    assert findings(many_topics())["confusions"] == (
+        "149 of 11,474 test documents got another topic than their own. The commonest mistakes "
+        "make up 7 % of them."
+    )
+
+
+# What to do next --------------------------------------------------------------------------------
+
+CONFUSED = (
+    "“acq” and “earn” are mixed up most: 6 test documents, 33 % of all mistakes. Read some of "
+    "them. If you can’t tell the topics apart either, merge them; if you can, check how these "
+    "documents were labelled."
+)
+FEW_TESTS = (
+    "100 test documents leave the accuracy anywhere from 73 % to 88 %, too wide to tell one "
+    "setting from another. Four times as many would halve that range."
+)
+RARE = (
+    "2 topics of 4 are missed more often than found: “grain” (7 of 16 found) and “zinc” (1 of 4 "
+    "found). They are rare (10 test documents on average; the others have 40): add such documents"
+)
+
+
+def test_advice_names_missed_topics_confused_ones_and_a_test_too_small() -> None:
+    assert advice(trained()) == [
+        f"{RARE}, or let each one count more with --balanced.",
+        CONFUSED,
+        FEW_TESTS,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda: trained(classifier=fitted(TOPICS, class_weight="balanced")), f"{RARE}."),
+        (
+            lambda: trained(["acq", "earn"], [[10, 30], [0, 20]]),
+            "1 topic of 2 is missed more often than found: “acq” (10 of 40 found). It is not rare "
+            "(40 test documents; the others have 20): see what is taken for what, and check the "
+            "labels.",
+        ),
+        (
+            lambda: trained(["acq", "earn"], [[1, 9], [9, 1]]),
+            "2 topics of 2 are missed more often than found: “acq” (1 of 10 found) and “earn” (1 "
+            "of 10 found). No topic does better: look first at whether the texts tell their topics "
+            "at all.",
+        ),
+        (
+            lambda: trained([*"abcde"], np.eye(5, dtype=int)[[0, 0, 0, 0, 0]] * 9),
+            "4 topics of 5 are missed more often than found, such as “b” (0 of 9 found), “c” (0 of "
+            "9 found) and “d” (0 of 9 found). They are not rare (9 test documents on average; the "
+            "others have 9): see what is taken for what, and check the labels.",
+        ),
+    ],
+    ids=["balanced already", "common", "all", "many"],
+)
+def test_advice_on_missed_topics_follows_their_size(change: Any, said: str) -> None:
+    assert advice(change())[0] == said
+
+
+def test_enough_test_documents_are_not_said_to_be_too_few() -> None:
+    assert len(advice(trained(evaluation=MANY))) == 2
+
+
+def test_topics_that_the_classifier_never_met_are_not_said_to_be_mixed_up() -> None:
+    confusion = np.pad(np.array(CONFUSION) * 100, (0, 1))
+    confusion[4, 0] = 5000
+    evaluation = Evaluation([*TOPICS, "(unknown)"], confusion, 0.5)
+    assert not any("(unknown)" in said for said in advice(trained(evaluation=evaluation)))
+
+
+@pytest.mark.parametrize(
+    "confusion",
+    [PERFECT * 10, [[300, 0, 0, 0], [0, 80, 0, 0], [0, 0, 20, 0], [1, 0, 0, 1]]],
+    ids=["no mistake", "half of a topic, one mistake"],
+)
+def test_figures_without_a_flaw_suggest_newer_documents(confusion: Any) -> None:
+    assert advice(trained(confusion=confusion)) == [
+        "Nothing stands out: no topic is missed more often than found, no two are taken for one "
+        "another more than once, and there are enough test documents. Try the classifier on newer "
+        "documents than these."
+    ]
+
+
+# From a run -------------------------------------------------------------------------------------
+
+
+def test_a_run_makes_a_report() -> None:
+    texts = ["wheat and corn rose", "net profit fell", "a tanker at the port"] * 10
+    corpus = Corpus(texts, ["grain", "earn", "ship"] * 10, "wires.csv")
+    experiment = run_experiment(TopicClassifier(epochs=3), corpus)
+    page = training_page(experiment)
+    assert "24 documents to learn from, 6 to be tested on" in page
+    assert page.count("<svg") == 2
