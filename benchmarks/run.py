@@ -7,6 +7,7 @@ import os
 import platform
 from pathlib import Path
 
+import classifier
 import imports
 import lesson
 import reproduction
@@ -23,7 +24,7 @@ def main() -> None:
         "Written by `make bench`. Machines differ and are noisy: read the ratios.\n\n"
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}.\n"
     )
-    sections = [part.report() for part in (reproduction, lesson, tokenise, imports)]
+    sections = [part.report() for part in (reproduction, lesson, tokenise, classifier, imports)]
     text = "\n".join([head, *sections])
     Path(__file__).with_name("RESULTS.md").write_text(text, encoding="utf-8")
     print(text)

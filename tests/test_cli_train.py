@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,18 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import OptionError
+from slugline.learners.neural import NeuralLearner
 
 Run = Callable[..., Any]
 News = list[tuple[str, str]]
 
 SLUGLINE = [sys.executable, "-m", "slugline"]
+# So few documents take a net many epochs; with these its validation loss stops falling before.
+SETTLED = ["--l2", 0.01, "--learning-rate", 0.03]
+STILL_FALLING = (
+    "the validation loss was still falling at epoch {}, the last: the net could learn more. "
+    "Use --epochs {}."
+)
 GUESSED = "read column 'body' as text and 'queue' as topic; name others with --text and --topic"
 
 
@@ -81,7 +90,7 @@ def write_fasttext(path: str, documents: News) -> str:
 def test_every_kind_of_file_makes_a_model_and_a_report(
     run: Run, news: News, name: str, write: Callable[[str, News], str]
 ) -> None:
-    code, out, err = run("train", write(name, news), "-o", "out.slug", "--quiet")
+    code, out, err = run("train", write(name, news), "-o", "out.slug", "--quiet", *SETTLED)
 
     assert (code, err) == (0, "")
     assert out.startswith(f"{name}: learned 3 topics from 72 documents in ")
@@ -139,7 +148,7 @@ def test_the_json_holds_the_figures_and_nothing_else_is_on_standard_output(
     }
     assert (figures["model"], figures["report"]) == ("n.slug", "r/x.html")
     assert load("n.slug").info_.metrics["test_accuracy"] == figures["evaluation"]["accuracy"]
-    assert load("n.slug").n_epochs_ == figures["best_epoch"]
+    assert load("n.slug").info_.learner["n_epochs"] == figures["best_epoch"]
     assert Path("r/x.html").is_file()
     assert not Path("n.html").exists()
 
@@ -147,16 +156,16 @@ def test_the_json_holds_the_figures_and_nothing_else_is_on_standard_output(
 def test_the_columns_are_guessed_and_the_guess_is_told_on_standard_error(
     run: Run, news_csv: Path
 ) -> None:
-    first, *epochs = run("train", "news.csv", "--epochs", 2).err.splitlines()
+    first, *epochs, warning = run("train", "news.csv", "--epochs", 2).err.splitlines()
 
     assert first == f"news.csv: {GUESSED}"
     # Two epochs to find the best one, and then as many as that on all documents.
-    assert [line.partition("  loss")[0] for line in epochs[:2]] == ["epoch 1/2", "epoch 2/2"]
-    assert 3 <= len(epochs) <= 4
+    assert [line.partition("  loss")[0] for line in epochs] == ["epoch 1/2", "epoch 2/2"] * 2
+    assert warning == f"warning: {STILL_FALLING.format(2, 4)}"
 
 
 def test_quiet_keeps_all_talk_back(run: Run, news_csv: Path) -> None:
-    assert run("train", "news.csv", "--quiet").err == ""
+    assert run("train", "news.csv", "--quiet", *SETTLED).err == ""
 
 
 def test_columns_that_are_named_are_read_without_a_word(run: Run, news: News) -> None:
@@ -206,8 +215,6 @@ def test_the_number_of_threads_changes_nothing(run: Run, news_csv: Path) -> None
     ("options", "key", "value"),
     [
         (["--hidden", "16,8"], "hidden", [16, 8]),
-        (["--weighting", "tf-idf"], "weighting", "tf-idf"),
-        (["--num-words", 20], "num_words", 20),
         (["--epochs", 3], "epochs", 3),
         (["--batch-size", 16], "batch_size", 16),
         (["--patience", 1], "patience", 1),
@@ -215,16 +222,92 @@ def test_the_number_of_threads_changes_nothing(run: Run, news_csv: Path) -> None
         (["--l2", 0.001], "l2", 0.001),
         (["--optimizer", "adam"], "optimizer", "adam"),
         (["--learning-rate", 0.01], "learning_rate", 0.01),
-        (["--balanced"], "class_weight", "balanced"),
-        (["--seed", 5], "random_state", 5),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_every_setting_reaches_the_model(
+def test_every_option_of_the_net_reaches_the_model(
     run: Run, news_csv: Path, options: list[object], key: str, value: object
 ) -> None:
     assert run("train", "news.csv", "-q", *options).code == 0
-    assert load("model.slug").info_.parameters[key] == value
+    learner = load("model.slug").info_.learner
+    assert (learner["kind"], learner[key]) == ("network", value)
+
+
+WORDS_ALONE = {
+    "kind": "words",
+    "weighting": "multi-hot",
+    "weight": 1.0,
+    "max_terms": 10_000,
+    "min_count": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ([], {}),
+        (["--weighting", "tf-idf"], {"weighting": "tf-idf"}),
+        (["--num-words", 20], {"max_terms": 20}),
+        (
+            ["--learner", "linear", "--num-words", 20],
+            {"weighting": "log-tf-idf", "max_terms": 20},
+        ),
+        (["--learner", "linear", "--weighting", "counts"], {"weighting": "counts"}),
+        (
+            ["--learner", "linear", "--weighting", "multi-hot", "--num-words", 10_000],
+            {"weighting": "multi-hot"},
+        ),
+        (["--learner", "linear", "--num-words", 10_000], {"weighting": "log-tf-idf"}),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_a_weighting_or_a_number_of_words_makes_words_alone_count(
+    run: Run, news_csv: Path, options: list[object], changes: dict[str, object]
+) -> None:
+    assert run("train", "news.csv", "-q", *options).code == 0
+
+    model = load("model.slug")
+    assert [asdict(block) for block in model.features_.blocks] == [WORDS_ALONE | changes]
+    assert model.info_.blocks[0].n_terms == min(len(model.features_.vocabularies_[0].terms), 10_000)
+
+
+def test_the_linear_learner_makes_a_model_a_report_and_figures_without_epochs(
+    run: Run, news_csv: Path
+) -> None:
+    code, out, err = run("train", "news.csv", "--learner", "linear")
+
+    assert (code, err) == (0, f"news.csv: {GUESSED}\n")
+    assert re.sub(r"in \d+\.\d s", "in - s", out) == (
+        "news.csv: learned 3 topics from 72 documents in - s, tested on 18 others\n"
+        "accuracy  1.000  95 % interval 0.824 to 1.000\n"
+        "macro-F1  1.000  every topic counts the same\n"
+        "baseline  0.333  always 'bank'\n"
+        "model   model.slug\n"
+        "report  model.html\n"
+    )
+    info = load("model.slug").info_
+    assert info.learner["kind"] == "linear"
+    assert [block.kind for block in info.blocks] == ["words", "bigrams", "characters"]
+    assert "epoch" not in Path("model.html").read_text("utf-8")
+
+
+def test_weights_and_seed_reach_the_model_of_any_learner(run: Run, news_csv: Path) -> None:
+    for learner in ("network", "linear"):
+        options = ["--learner", learner, "--balanced", "--seed", 5]
+        assert run("train", "news.csv", "-q", *options).code == 0
+        info = load("model.slug").info_
+        assert (info.class_weight, info.seed, info.learner["kind"]) == ("balanced", 5, learner)
+
+
+def test_the_help_of_the_net_s_options_tells_its_own_defaults(run: Run) -> None:
+    said = " ".join(run("train", "--help").out.translate({ord("│"): None}).split())
+
+    for name, parameter in inspect.signature(NeuralLearner).parameters.items():
+        if name in ("epochs", "batch_size", "patience", "dropout", "l2", "optimizer"):
+            option = f"--{name.replace('_', '-')} "
+            told = re.search(rf"{option}.*?\[default: \((.*?)\)\]", said)
+            assert told is not None
+            assert told[1] == str(parameter.default)
 
 
 @pytest.mark.reuters
@@ -252,7 +335,7 @@ def warnings_of(result: Any) -> list[str]:
 
 
 def test_a_narrow_hidden_layer_is_warned_of_even_when_quiet(run: Run, news_csv: Path) -> None:
-    assert warnings_of(run("train", "news.csv", "-q", "--hidden", "64,2")) == [
+    assert warnings_of(run("train", "news.csv", "-q", "--hidden", "64,2", *SETTLED)) == [
         "a hidden layer of 2 units is narrower than the 3 topics: an information bottleneck, "
         "as what it drops no later layer can bring back. Use --hidden 64, or leave it out."
     ]
@@ -261,7 +344,7 @@ def test_a_narrow_hidden_layer_is_warned_of_even_when_quiet(run: Run, news_csv: 
 def test_topics_with_few_documents_are_warned_of_by_name(run: Run, news: News) -> None:
     write_csv("n.csv", [*news, ("ship port", "ship"), *[("oil well", "crude")] * 5])
 
-    assert warnings_of(run("train", "n.csv", "-q")) == [
+    assert warnings_of(run("train", "n.csv", "-q", *SETTLED)) == [
         "2 of 5 topics have fewer than 10 documents to learn from, such as ship (1), crude (4): "
         "expect them to be missed. Add documents, or merge topics."
     ]
@@ -270,7 +353,7 @@ def test_topics_with_few_documents_are_warned_of_by_name(run: Run, news: News) -
 def test_a_topic_with_a_single_document_is_learned_and_warned_of(run: Run, news: News) -> None:
     write_csv("n.csv", [*news, ("ship port", "ship")])
 
-    assert warnings_of(run("train", "n.csv", "-q")) == [
+    assert warnings_of(run("train", "n.csv", "-q", *SETTLED)) == [
         "1 of 4 topics have fewer than 10 documents to learn from, such as ship (1): "
         "expect them to be missed. Add documents, or merge topics."
     ]
@@ -290,11 +373,17 @@ def test_unknown_words_and_topics_in_the_test_are_warned_of(run: Run, news: News
     write_csv("n.csv", news)
     write_csv("test.csv", [("le cours du wheat", "grain"), ("le match de foot", "foot")])
 
-    assert warnings_of(run("train", "n.csv", "-q", "--test", "test.csv")) == [
+    assert warnings_of(run("train", "n.csv", "-q", "--test", "test.csv", *SETTLED)) == [
         "75% of the words in the test documents are unknown to the model: it judges by the rest. "
         "Test on documents of the kind it learned from, or keep more words with --num-words.",
         "1 of the 2 test documents have topics that the model doesn't know, such as 'foot': they "
         "count as wrong. Train with documents of these topics, or leave them out of the test.",
+    ]
+
+
+def test_a_loss_still_falling_in_the_end_is_warned_of(run: Run, news_csv: Path) -> None:
+    assert warnings_of(run("train", "news.csv", "-q", "--epochs", 7)) == [
+        STILL_FALLING.format(7, 14)
     ]
 
 
@@ -355,7 +444,7 @@ def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
         (["--test-fraction", "nan"], "--test-fraction is nan; give a number over 0 and under 1."),
         (
             ["--weighting", "idf"],
-            "unknown weighting 'idf'; choose one of multi-hot, counts, tf-idf.",
+            "unknown weighting 'idf'; choose one of multi-hot, counts, tf-idf, log-tf-idf.",
         ),
         (
             ["--optimizer", "lbfgs"],
@@ -414,6 +503,48 @@ def test_misuse_is_said_in_one_line_and_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--learner", "nonsense"],
+            "unknown learner 'nonsense'; choose one of network, linear.",
+        ),
+        (
+            ["--learner", "nonsense", "--epochs", 3],
+            "unknown learner 'nonsense'; choose one of network, linear.",
+        ),
+        (
+            ["--weighting", "idf"],
+            "unknown weighting 'idf'; choose one of multi-hot, counts, tf-idf, log-tf-idf.",
+        ),
+        *(
+            (
+                ["--learner", "linear", option, value],
+                f"{option} says how a net learns, and --learner linear makes none; "
+                "leave one of them out.",
+            )
+            for option, value in [
+                ("--hidden", "64"),
+                ("--epochs", 40),
+                ("--batch-size", 128),
+                ("--patience", 3),
+                ("--dropout", 0),
+                ("--l2", 0),
+                ("--optimizer", "rmsprop"),
+                ("--learning-rate", 0.1),
+                ("--validation", "news.csv"),
+            ]
+        ),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_a_learner_that_can_not_be_is_told_before_any_data_is_read(
+    run: Run, options: list[object], message: str
+) -> None:
+    assert run("train", "no-such.csv", *options) == (2, "", f"slugline: error: {message}\n")
+
+
+@pytest.mark.parametrize(
     "options",
     [["--seed", -1], ["--threads", 0], ["--epochs", 0], ["--num-words", "many"], ["--nonsense"]],
     ids=lambda value: " ".join(map(str, value)),
@@ -465,7 +596,7 @@ def test_a_report_that_fails_in_the_end_leaves_the_model_and_says_so(
 
     monkeypatch.setattr("slugline.report.write_training_report", fail)
 
-    assert run("train", "news.csv", "-q", "-o", "n.slug") == (
+    assert run("train", "news.csv", "-q", "-o", "n.slug", *SETTLED) == (
         1,
         "",
         "slugline: error: n.html: the report can't be written (No space); free some space. "
@@ -523,7 +654,7 @@ def test_ctrl_c_in_training_ends_it_and_saves_the_best_so_far(news_csv: Path) ->
 
     assert process.returncode == 0
     assert "Traceback" not in err
-    assert load(news_csv.with_name("model.slug")).n_epochs_ >= 1
+    assert load(news_csv.with_name("model.slug")).info_.learner["n_epochs"] >= 1
 
 
 def test_ctrl_c_while_reading_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:

@@ -14,8 +14,22 @@ from slugline.corpus import Corpus
 from slugline.errors import DataError, OptionError
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.experiment import evaluate, run_experiment
+from slugline.learners.linear import LinearLearner
+from slugline.learners.mixture import Mixture
+from slugline.learners.neural import NeuralLearner
 
 News = list[tuple[str, str]]
+
+
+STILL_FALLING = (
+    "the validation loss was still falling at epoch {}, the last: the net could learn more. "
+    "Use --epochs {}."
+)
+
+
+def settled_net() -> TopicClassifier:
+    """Give a net whose validation loss stops falling on so few documents as the news."""
+    return TopicClassifier(learner=NeuralLearner(l2=0.01, learning_rate=0.03))
 
 
 def corpus_of(documents: News, name: str = "news") -> Corpus:
@@ -53,7 +67,8 @@ def test_given_parts_are_used_as_they_are(news: News) -> None:
 
 
 def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpus) -> None:
-    experiment = run_experiment(TopicClassifier(epochs=3), corpus, test_fraction=0.5)
+    classifier = TopicClassifier(learner=NeuralLearner(epochs=3))
+    experiment = run_experiment(classifier, corpus, test_fraction=0.5)
 
     figures = json.loads(json.dumps(experiment.to_dict(), allow_nan=False))
     assert figures["data"] == {
@@ -64,6 +79,7 @@ def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpu
         "n_topics": 3,
     }
     assert set(figures["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert figures["best_epoch"] == experiment.best_epoch == experiment.classifier.learner_.n_epochs
     assert experiment.metrics == {
         "test_accuracy": figures["evaluation"]["accuracy"],
         "test_macro_f1": figures["evaluation"]["macro_f1"],
@@ -74,31 +90,59 @@ def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpu
 
 
 def test_the_seed_reaches_the_split(corpus: Corpus) -> None:
-    digests = [
-        run_experiment(TopicClassifier(epochs=1, random_state=seed), corpus).classifier.data_digest_
-        for seed in (1, 1, 2)
-    ]
+    seeded = [TopicClassifier(learner="linear", random_state=seed) for seed in (1, 1, 2)]
+    digests = [run_experiment(each, corpus).classifier.data_digest_ for each in seeded]
 
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_an_untroubled_experiment_warns_of_nothing(corpus: Corpus) -> None:
-    assert run_experiment(TopicClassifier(), corpus).warnings == ()
+@pytest.mark.parametrize(
+    "learner",
+    ["linear", Mixture([LinearLearner(), LinearLearner(C=0.3)])],
+    ids=["linear", "mixture"],
+)
+def test_a_learner_without_epochs_has_no_history(corpus: Corpus, learner: Any) -> None:
+    experiment = run_experiment(TopicClassifier(learner=learner), corpus)
+
+    figures = json.loads(json.dumps(experiment.to_dict(), allow_nan=False))
+    assert experiment.history is None
+    assert (figures["best_epoch"], figures["history"]) == (None, None)
+
+
+def test_a_learner_without_epochs_sets_no_documents_aside_to_find_the_best_on() -> None:
+    train = corpus_of([("wheat", "grain"), ("goal", "sport")])
+    test = corpus_of([("the goal", "sport")])
+
+    experiment = run_experiment(TopicClassifier(learner="linear"), train, test=test)
+
+    assert experiment.evaluation.accuracy == 1
+
+
+@pytest.mark.parametrize("learner", ["linear", "network"])
+def test_an_untroubled_experiment_warns_of_nothing(corpus: Corpus, learner: str) -> None:
+    classifier = settled_net() if learner == "network" else TopicClassifier(learner=learner)
+    assert run_experiment(classifier, corpus).warnings == ()
+
+
+def test_a_loss_that_is_still_falling_in_the_end_is_warned_of(corpus: Corpus) -> None:
+    classifier = TopicClassifier(learner=NeuralLearner(epochs=3))
+    assert run_experiment(classifier, corpus).warnings == (STILL_FALLING.format(3, 6),)
 
 
 def test_a_layer_as_wide_as_there_are_topics_is_not_warned_of(corpus: Corpus) -> None:
-    assert run_experiment(TopicClassifier(hidden=[3], epochs=1), corpus).warnings == ()
+    classifier = TopicClassifier(learner=NeuralLearner(hidden=[3], epochs=1))
+    assert run_experiment(classifier, corpus).warnings == (STILL_FALLING.format(1, 2),)
 
 
 def test_a_topic_with_ten_documents_to_learn_from_is_not_warned_of(news: News) -> None:
     train = corpus_of([*news, *[("oil well", "crude")] * 10])
 
-    assert run_experiment(TopicClassifier(), train, test=corpus_of(news)).warnings == ()
+    assert run_experiment(settled_net(), train, test=corpus_of(news)).warnings == ()
 
 
 def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
     test = corpus_of([("wheat quux", "grain")])
-    assert run_experiment(TopicClassifier(), corpus, test=test).warnings == ()
+    assert run_experiment(settled_net(), corpus, test=test).warnings == ()
 
 
 @pytest.mark.parametrize(

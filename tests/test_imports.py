@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import slugline
+from slugline.classifier import TopicClassifier
 
 ROOT = Path(slugline.__file__).parent
 FRONT_DOORS = {"cli", "server", "__main__"}
@@ -50,6 +51,20 @@ net.predict(np.eye(4))
 def test_predicting_loads_neither_training_nor_scikit_learn_nor_plotting(code: str) -> None:
     modules = loaded_by(code)
     assert packages(modules) & {"sklearn", "matplotlib", "threadpoolctl", "rich", "typer"} == set()
+    assert [name for name in modules if name.startswith("slugline.training")] == []
+
+
+@pytest.mark.parametrize("learner", ["network", "linear"])
+def test_a_saved_model_predicts_without_training_scikit_learn_or_plotting(
+    learner: str, news: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    texts, topics = zip(*news, strict=True)
+    path = tmp_path / "news.slug"
+    TopicClassifier(learner=learner).fit(texts, topics).save(path)
+    modules = loaded_by(
+        f"from slugline.classifier import load\nload({str(path)!r}).predict_proba(['wheat'])"
+    )
+    assert packages(modules) & {"sklearn", "matplotlib", "polars", "rich", "typer"} == set()
     assert [name for name in modules if name.startswith("slugline.training")] == []
 
 

@@ -246,7 +246,7 @@ def test_on_reuters_the_figures_are_the_lessons(reuters_data: Path) -> None:
     result = run(1)
     data = result.data
     assert (data.n_train, data.n_test, data.n_topics) == (8982, 2246, 46)
-    assert data.examples[0].text == LESSON["data"]["example"]
+    assert data.examples[0].sha256 == LESSON["data"]["example_sha256"]
     assert result.baselines.majority == 813 / 2246
     assert result.baselines.majority_topic == "earn"
     assert 0.16 < result.baselines.shuffled.mean < 0.21

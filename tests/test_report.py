@@ -82,7 +82,7 @@ def result() -> NotebookResult:
             n_partial=7982,
             n_topics=46,
             num_words=10_000,
-            examples=[Example(0, [1, 2, 8], "? ? <said> & done", 3, "earn")],
+            examples=[Example(0, [1, 2, 8], "? ? <said> & done", "0" * 64, 3, "earn")],
             multi_hot=MultiHot((8982, 10_000), 733_517, 5.9, 718.56),
             one_hot_shape=(8982, 46),
         ),

@@ -28,6 +28,11 @@ from slugline import downloads, reuters
 from slugline.errors import DataError, DownloadError, OptionError
 from slugline.reuters import Wire, WireList, Wires
 
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 # What keras.datasets.reuters.load_data (Keras 3.15) gives, as `digest` writes it.
 KERAS = {
     "defaults": ({}, "acd1ff1e7f7a148660de5311703faa9eff5bfbf515808368ab755a6d67f17a61"),
@@ -346,11 +351,8 @@ def test_the_word_index_is_the_file_s(reuters_data: Path) -> None:
 def test_decode_gives_the_lesson_s_example(reuters_data: Path) -> None:
     (x_train, _), _ = reuters.load_data(reuters_data, num_words=10_000)
     decoded = reuters.decode(x_train[0], path=reuters_data)
-    assert decoded.startswith("? ? ? ")
-    assert decoded.endswith(
-        ""
-        ""
-    )
+    # Only digests of Reuters' texts are kept here.
+    assert sha256(decoded) == "53b44d6d84f3c2182b4c15fed44462eb17752155de10451cd1347cb051a6967f"
 
 
 @pytest.fixture
@@ -526,22 +528,10 @@ def test_corrected_wires_have_texts_headlines_topics_and_dates_of_their_own(
 @pytest.mark.parametrize(
     ("newid", "headline", "text"),
     [
-        (
-            2560,
-            "A HEADLINE",
-            "A HEADLINE",
-        ),
-        (
-            18644,
-            "A HEADLINE",
-            "A HEADLINE",
-        ),
-        (16626, "", "A TEXT"),
-        (
-            7000,
-            "A FLASH",
-            "A FLASH",
-        ),
+        (2560, "680e8741641d8042", "e67608a92525f00e"),
+        (18644, "1c468d0a219eba6b", "1c468d0a219eba6b"),
+        (16626, "e3b0c44298fc1c14", "9b98fd8efdd82f5e"),
+        (7000, "70cf96c5dd886866", "70cf96c5dd886866"),
     ],
     ids=["with a body", "brief", "unprocessed", "last of its file"],
 )
@@ -549,10 +539,7 @@ def test_each_kind_of_wire_gets_its_own_text(
     newid: int, headline: str, text: str, corrected: Wires
 ) -> None:
     (wire,) = (wire for wire in both(corrected) if wire.newid == newid)
-    assert wire.headline == headline
-    assert wire.text[: len(text)] == text
-    if wire.misplaced:
-        assert wire.text == text
+    assert (sha256(wire.headline)[:16], sha256(wire.text)[:16]) == (headline, text)
 
 
 # Texts from an archive of our own making, where the real one isn't at hand

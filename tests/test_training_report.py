@@ -17,6 +17,11 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus import Corpus
 from slugline.evaluation import Evaluation
 from slugline.experiment import Experiment, run_experiment
+from slugline.features import Block
+from slugline.learners import Learner
+from slugline.learners.linear import LinearLearner
+from slugline.learners.mixture import Mixture
+from slugline.learners.neural import NeuralLearner
 from slugline.report import write_training_report
 from slugline.report.findings import advice, findings
 from slugline.report.training import ConfusedTopic, confused_topics, training_page
@@ -38,7 +43,8 @@ MANY = Evaluation(TOPICS, np.array(CONFUSION) * 20, 0.5)
 
 
 def fitted(topics: Sequence[str], **params: Any) -> TopicClassifier:
-    return TopicClassifier(**params, epochs=1).fit(["a word"] * 2 * len(topics), [*topics] * 2)
+    params = {"learner": NeuralLearner(epochs=1), **params}
+    return TopicClassifier(**params).fit(["a word"] * 2 * len(topics), [*topics] * 2)
 
 
 def trained(
@@ -180,12 +186,35 @@ def test_warnings_stand_before_all_sections_with_their_options_as_code() -> None
 
 
 def test_settings_tell_how_to_run_it_again() -> None:
-    classifier = fitted(TOPICS, hidden=[32, 16], class_weight={"zinc": 2.0}, random_state=7)
+    classifier = fitted(
+        TOPICS,
+        learner=NeuralLearner(hidden=[32, 16], epochs=1, l2=0.125),
+        blocks=[Block("words", "counts", max_terms=50), Block("bigrams")],
+        class_weight={"zinc": 2.0},
+        random_state=7,
+    )
     text = Elements(training_page(trained(classifier=classifier))).text
-    for name, value in classifier.get_params().items():
+    settings = {
+        "kind": "network",
+        "hidden": [32, 16],
+        "epochs": 1,
+        "batch_size": 128,
+        "patience": 3,
+        "validation_fraction": 0.1,
+        "dropout": 0.0,
+        "l2": 0.125,
+        "optimizer": "rmsprop",
+        "learning_rate": None,
+        "n_epochs": 1,
+        "terms": "counts words and log-tf-idf bigrams",
+        "class_weight": {"zinc": 2.0},
+        "seed": 7,
+    }
+    assert settings.items() >= classifier.learner_.settings().items()
+    for name, value in settings.items():
         assert f"{name}{value!r}" in text
     assert f"have the SHA-256 {classifier.data_digest_}." in text
-    assert f"NumPy {np.__version__}" in text
+    assert f"numpy {np.__version__}" in text
 
 
 # Names that are up to no good -------------------------------------------------------------------
@@ -481,10 +510,18 @@ def test_figures_without_a_flaw_suggest_newer_documents(confusion: Any) -> None:
 # From a run -------------------------------------------------------------------------------------
 
 
-def test_a_run_makes_a_report() -> None:
+@pytest.mark.parametrize(
+    ("learner", "n_pictures"),
+    [
+        pytest.param(NeuralLearner(epochs=3), 2, id="network"),
+        pytest.param(LinearLearner(), 0, id="linear"),
+        pytest.param(Mixture([LinearLearner(), NeuralLearner(epochs=3)]), 2, id="mixture"),
+    ],
+)
+def test_a_run_makes_a_report(learner: Learner, n_pictures: int) -> None:
     texts = ["wheat and corn rose", "net profit fell", "a tanker at the port"] * 10
     corpus = Corpus(texts, ["grain", "earn", "ship"] * 10, "wires.csv")
-    experiment = run_experiment(TopicClassifier(epochs=3), corpus)
+    experiment = run_experiment(TopicClassifier(learner=learner), corpus)
     page = training_page(experiment)
     assert "24 documents to learn from, 6 to be tested on" in page
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == n_pictures

@@ -39,12 +39,12 @@ def test_words_run_from_the_most_frequent_down_with_ties_in_order_of_appearance(
 ) -> None:
     expected = [w for w, n in count_words(texts).most_common() if n >= min_count][:num_words]
     vocabulary = Vocabulary.fit(texts, num_words=num_words, min_count=min_count)
-    assert vocabulary.words == expected
+    assert vocabulary.terms == expected
     assert len(vocabulary) == vocabulary.n_columns == len(expected)
 
 
 def test_a_stream_of_texts_will_do() -> None:
-    assert Vocabulary.fit(iter(["b a", "a"])).words == ["a", "b"]
+    assert Vocabulary.fit(iter(["b a", "a"])).terms == ["a", "b"]
 
 
 def test_no_texts_make_an_empty_vocabulary_that_knows_nothing() -> None:
@@ -55,40 +55,35 @@ def test_no_texts_make_an_empty_vocabulary_that_knows_nothing() -> None:
 
 def test_a_fitted_vocabulary_can_be_made_again_from_its_words() -> None:
     vocabulary = Vocabulary.fit(WIRES)
-    again = Vocabulary(vocabulary.words)
+    again = Vocabulary(vocabulary.terms)
     assert (vocabulary.transform(WIRES) != again.transform(WIRES)).nnz == 0
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        pytest.param(
-            ["oil", "oil prices"],
-            "'oil prices' is not one word; a vocabulary holds single words, as tokenize() gives "
-            "them.",
-            id="two words",
-        ),
-        pytest.param(
-            [""],
-            "'' is not one word; a vocabulary holds single words, as tokenize() gives them.",
-            id="no word",
-        ),
-        pytest.param(
-            ["oil", "grain", "oil"],
-            "a word occurs twice in the vocabulary; each word needs one column.",
-            id="twice",
-        ),
-        pytest.param(
-            ["oil", "Oil"],
-            "a word occurs twice in the vocabulary; each word needs one column.",
-            id="twice but for case",
-        ),
-    ],
+    ("kind", "terms"),
+    [("words", ["oil", "grain", "oil"]), ("bigrams", ["oil price", "oil  price"])],
+    ids=["words", "bigrams"],
 )
-def test_words_that_no_text_can_tell_apart_are_refused(words: list[str], message: str) -> None:
+def test_terms_that_no_text_can_tell_apart_are_refused(kind: str, terms: list[str]) -> None:
     with pytest.raises(DataError) as caught:
-        Vocabulary(words)
-    assert str(caught.value) == message
+        Vocabulary(terms, kind)
+    assert str(caught.value) == "a term occurs twice in the vocabulary; each needs one column."
+
+
+@pytest.mark.parametrize("odd", ["", "oil prices", "Oil", "..."])
+def test_a_term_that_no_text_holds_keeps_its_column_and_never_counts(odd: str) -> None:
+    vocabulary = Vocabulary([odd, "oil"])
+    X = vocabulary.transform(["oil prices", odd, "Oil ... oil"])
+    assert X.toarray()[:, 0].tolist() == [0, 0, 0]
+    assert vocabulary.column("oil") == 1
+    assert vocabulary.term(0) == odd
+
+
+@pytest.mark.parametrize("odd", ["", "oil", "oil price rise"])
+def test_a_bigram_that_is_no_pair_of_words_is_refused(odd: str) -> None:
+    with pytest.raises(DataError) as caught:
+        Vocabulary(["oil price", odd], "bigrams")
+    assert str(caught.value) == "a term of the vocabulary is none of the kind 'bigrams'."
 
 
 def test_a_vocabulary_of_less_than_one_word_is_not_asked_for() -> None:
@@ -106,7 +101,7 @@ def test_the_columns_of_a_keras_word_index_are_its_ranks_and_the_offset_of_three
     assert {word: vocabulary.column(word) for word in word_index} == {
         word: rank + 3 for word, rank in word_index.items()
     }
-    assert [vocabulary.word(column) for column in range(8)] == [
+    assert [vocabulary.term(column) for column in range(8)] == [
         *[None] * 4,
         "the",
         "of",
@@ -118,14 +113,21 @@ def test_the_columns_of_a_keras_word_index_are_its_ranks_and_the_offset_of_three
 
 def test_num_words_of_a_word_index_counts_the_reserved_columns() -> None:
     vocabulary = Vocabulary.from_word_index({"the": 1, "of": 2, "said": 3}, num_words=6)
-    assert vocabulary.words == ["the", "of"]
+    assert vocabulary.terms == ["the", "of"]
     assert vocabulary.n_columns == 6
-    assert repr(vocabulary) == "Vocabulary(2 words, n_reserved=4)"
+    assert repr(vocabulary) == "Vocabulary(2 terms, kind='words', n_reserved=4)"
 
 
 @pytest.mark.parametrize("word", ["", " ", "...", "wheat", "oil price"])
 def test_what_is_not_one_known_word_has_no_column(word: str) -> None:
     assert Vocabulary(["oil", "price"]).column(word) is None
+
+
+@pytest.mark.parametrize("term", ["", "oil", "price oil", "oil price oil", "palm"])
+def test_what_is_not_one_known_pair_has_no_column(term: str) -> None:
+    vocabulary = Vocabulary(["oil price", "palm oil"], "bigrams")
+    assert vocabulary.column(term) is None
+    assert vocabulary.column("palm oil") == 1
 
 
 # Texts to counts --------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def test_counts_are_those_of_a_counter(known: list[str], texts: list[str]) -> No
     vocabulary = Vocabulary.fit(known)
     X = vocabulary.transform(texts)
     counters = [count_words([document]) for document in texts]
-    expected = [[counter[word] for word in vocabulary.words] for counter in counters]
+    expected = [[counter[word] for word in vocabulary.terms] for counter in counters]
     assert X.shape == (len(texts), len(vocabulary))
     assert X.dtype == np.float32
     assert X.toarray().tolist() == expected
@@ -148,14 +150,14 @@ def test_counts_are_those_of_scikit_learn(known: list[str], texts: list[str]) ->
     vocabulary = Vocabulary.fit(known)
     assume(len(vocabulary) and texts)
     sklearn_counts = CountVectorizer(
-        tokenizer=tokenize, lowercase=False, token_pattern=None, vocabulary=vocabulary.words
+        tokenizer=tokenize, lowercase=False, token_pattern=None, vocabulary=vocabulary.terms
     ).transform(texts)
     assert (vocabulary.transform(texts) != sklearn_counts).nnz == 0
 
 
 @given(TEXTS, st.sampled_from([0, 4]))
 def test_a_batch_equals_its_rows_one_by_one(texts: list[str], n_reserved: int) -> None:
-    vocabulary = Vocabulary(["oil", "don't", "straße"], n_reserved)
+    vocabulary = Vocabulary(["oil", "don't", "straße"], n_reserved=n_reserved)
     X = vocabulary.transform(texts).toarray()
     assert X.tolist() == [
         vocabulary.transform([document]).toarray()[0].tolist() for document in texts
@@ -172,7 +174,7 @@ def test_neither_chunk_size_nor_thread_count_changes_anything(
     expected = Vocabulary.fit(WIRES, num_words=5)
     monkeypatch.setattr(text, "_CHUNK_CHARACTERS", chunk_characters)
     vocabulary = Vocabulary.fit(WIRES, num_words=5, n_threads=n_threads)
-    assert vocabulary.words == expected.words
+    assert vocabulary.terms == expected.terms
     assert vocabulary.encode(WIRES, n_threads) == expected.encode(WIRES)
     assert vocabulary.known_share(WIRES, n_threads) == expected.known_share(WIRES)
     X, X_expected = vocabulary.transform(WIRES, n_threads), expected.transform(WIRES)
@@ -200,7 +202,7 @@ def test_a_document_that_is_no_text_is_named_by_its_place(method: str) -> None:
     ],
 )
 def test_sequences_keep_the_reading_order(n_reserved: int, expected: list[list[int]]) -> None:
-    vocabulary = Vocabulary(["oil", "crude"], n_reserved)
+    vocabulary = Vocabulary(["oil", "crude"], n_reserved=n_reserved)
     assert vocabulary.encode(["Crude palm oil, crude!", "wheat", ""]) == expected
 
 

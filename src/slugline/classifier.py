@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,56 +13,57 @@ import numpy.typing as npt
 
 from slugline import errors, model_file
 from slugline.errors import DataError, ModelFileError, OptionError
-from slugline.features import Features
+from slugline.features import Block, Features
 from slugline.labels import Topic, Topics
-from slugline.learners.network import Dense, Network
-from slugline.model_file import FeatureInfo, LayerInfo, ModelFile, ModelInfo
-from slugline.splits import hold_out
+from slugline.learners import FitContext, Learner
+from slugline.model_file import BlockInfo, ModelFile, ModelInfo
+from slugline.text import checked_texts
 from slugline.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import os
 
     from slugline.training.history import History
-    from slugline.training.optimizers import Optimizer
     from slugline.training.progress import Progress
 
-__all__ = ["TopicClassifier", "load"]
+__all__ = ["LEARNERS", "TopicClassifier", "choose_learner", "library_versions", "load"]
+
+Floats = npt.NDArray[np.float32]
+
+#: Learners that can be chosen by name.
+LEARNERS = ("network", "linear")
+
+# The newswire lesson's rows.
+_LESSON_BLOCKS = (Block("words", "multi-hot", max_terms=10_000),)
+_SHORT_BLOCKS = (
+    Block("words"),
+    Block("bigrams", weight=0.5, min_count=2),
+    Block("characters", min_count=2),
+)
+_LONG_BLOCKS = (Block("words"), Block("lead", weight=0.5))
+# Words in the middle one of all documents up to which they count as short: a lead of as many words
+# would be the whole document.
+_SHORT = 48
 
 
 class TopicClassifier:
     """Learns to tell the topic of a text from its words.
 
-    Follows scikit-learn's estimator contract on raw strings. Fitting goes the way of the newswire
-    lesson: part of the documents is held out to find the epoch from which on the net overfits; then
-    a fresh net learns from all documents for that many epochs.
+    Follows scikit-learn's estimator contract on raw strings.
 
     Parameters
     ----------
-    hidden : sequence of int, optional
-        Widths of the hidden layers; by default one of 64, or as wide as there are topics if that is
-        more. A layer narrower than that loses information that no later one can bring back.
-    weighting : {"multi-hot", "counts", "tf-idf"}, default "multi-hot"
-        What a word in a document counts; see `slugline.features`.
-    num_words : int or None, default 10_000
-        Keep the most frequent words, at most so many; None keeps all.
-    epochs : int, default 40
-        The most epochs to try.
-    batch_size : int, default 128
-        Documents per step.
-    patience : int, default 3
-        Stop looking for the best epoch after so many without a lower validation loss.
-    validation_fraction : float, default 0.1
-        Share of the documents held out to find the best epoch.
-    dropout, l2 : float, default 0.0
-        Of the hidden layers; see `Dense`.
-    optimizer : {"rmsprop", "adam", "sgd"}, default "rmsprop"
-    learning_rate : float, optional
-        The optimizer's own default if not given.
+    learner : {"network", "linear"} or Learner, default "network"
+        "network" goes the way of the newswire lesson; "linear" is quicker, and better in most
+        cases. An object sets its own options: `NeuralLearner(hidden=(64, 64))`,
+        `LinearLearner(C=0.5)`, or a `Mixture` of several.
+    blocks : sequence of Block, optional
+        Which terms count, and how much; by default what suits the learner, and for the linear one
+        the length of the documents.
     class_weight : {None, "balanced"} or mapping of topic to float
         What each topic's documents count; "balanced" gives every topic the same total.
     n_jobs : int, default 1
-        Threads for reading texts. Results are the same for any number.
+        Threads. Results are the same for any number.
     random_state : int, default 0
         Reaches every random choice.
 
@@ -70,11 +72,9 @@ class TopicClassifier:
     classes_ : array, shape (n_topics,)
         Topics in the order of the columns of `predict_proba`.
     features_ : Features
-    network_ : Network
-    history_ : History
-        Of the search for the best epoch; None in a loaded model.
-    n_epochs_ : int
-        For how many epochs the net was trained.
+    learner_ : Learner
+    history_ : History or None
+        Of the search for the best epoch; None for a learner without epochs, or in a loaded model.
     """
 
     _estimator_type = "classifier"
@@ -82,9 +82,8 @@ class TopicClassifier:
     topics_: Topics
     classes_: npt.NDArray[Any]
     features_: Features
-    network_: Network
+    learner_: Learner
     history_: History | None
-    n_epochs_: int
     n_documents_: int
     data_digest_: str
     #: Only in a loaded classifier: what the file says of it.
@@ -94,32 +93,14 @@ class TopicClassifier:
     def __init__(
         self,
         *,
-        hidden: Sequence[int] | None = None,
-        weighting: str = "multi-hot",
-        num_words: int | None = 10_000,
-        epochs: int = 40,
-        batch_size: int = 128,
-        patience: int = 3,
-        validation_fraction: float = 0.1,
-        dropout: float = 0.0,
-        l2: float = 0.0,
-        optimizer: str = "rmsprop",
-        learning_rate: float | None = None,
+        learner: str | Learner = "network",
+        blocks: Sequence[Block] | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
         n_jobs: int = 1,
         random_state: int = 0,
     ) -> None:
-        self.hidden = hidden
-        self.weighting = weighting
-        self.num_words = num_words
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.dropout = dropout
-        self.l2 = l2
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
+        self.learner = learner
+        self.blocks = blocks
         self.class_weight = class_weight
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -152,26 +133,35 @@ class TopicClassifier:
         """
         from slugline.corpus import Corpus
 
+        self._check_options()
         texts, topics = _check_documents(X, y)
         self.topics_ = Topics.fit(topics)
         self.classes_ = np.array(self.topics_.names)
         self.n_documents_ = len(texts)
         self.data_digest_ = Corpus(texts, [str(t) for t in topics], "training data").digest()
         labels = self.topics_.encode(topics)
-        weight = self._weights(labels, sample_weight)
-        if validation_data is None:
-            self._fit_held_out(texts, labels, weight, progress)
-        else:
-            self._fit_validated(texts, labels, weight, validation_data, progress)
+        learner = choose_learner(self.learner)
+        self.features_ = Features(self._choose_blocks(learner, texts), self.n_jobs)
+        rows = self.features_.fit_transform(texts)
+        context = FitContext(
+            n_topics=len(self.topics_),
+            sample_weight=self._weights(labels, sample_weight),
+            validation_data=self._validation(validation_data),
+            seed=self.random_state,
+            n_jobs=self.n_jobs,
+            progress=progress,
+        )
+        self.history_ = learner.fit(rows, labels, context)
+        self.learner_ = learner
         return self
 
-    def predict_proba(self, X: Iterable[str]) -> npt.NDArray[np.float32]:
+    def predict_proba(self, X: Iterable[str]) -> Floats:
         """Probability of each topic, shape (n_documents, n_topics); every row sums to 1."""
-        return self._fitted().predict(self.features_.transform(_check_texts(X)))
+        return self._fitted().predict_proba(self.features_.transform(X))
 
-    def decision_function(self, X: Iterable[str]) -> npt.NDArray[np.float32]:
-        """Scores before softmax, shape (n_documents, n_topics)."""
-        return self._fitted().decision_function(self.features_.transform(_check_texts(X)))
+    def decision_function(self, X: Iterable[str]) -> Floats:
+        """Scores, shape (n_documents, n_topics): the largest marks the topic."""
+        return self._fitted().decision_function(self.features_.transform(X))
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
         """Give the likeliest topic of each text, shape (n_documents,)."""
@@ -203,24 +193,29 @@ class TopicClassifier:
         ------
         ModelFileError : if it can't be written; an earlier file at `path` then stays.
         """
-        network = self._fitted()
+        learner = self._fitted()
+        vocabularies = self.features_.vocabularies_
         info = ModelInfo(
             topics=self.topics_.names,
-            features=FeatureInfo(self.weighting, len(self._vocabulary())),
-            layers=[LayerInfo(layer.units, layer.activation) for layer in network.layers],
+            blocks=[
+                BlockInfo(**asdict(block), n_terms=len(vocabulary))
+                for block, vocabulary in zip(self.features_.blocks, vocabularies, strict=True)
+            ],
+            learner=learner.settings(),
             # The number of threads is no part of the model: any gives the same.
-            parameters={n: v for n, v in self.get_params().items() if n != "n_jobs"},
-            versions=_versions(),
+            seed=self.random_state,
+            class_weight=_plain_weights(self.class_weight),
+            versions=library_versions(),
             data_digest=self.data_digest_,
             n_documents=self.n_documents_,
-            n_epochs=self.n_epochs_,
             metrics=dict(metrics or {}),
         )
-        arrays = {f"network.{number}": array for number, array in enumerate(network.weights)}
-        if self.features_.idf_ is not None:
-            arrays["features.idf"] = self.features_.idf_
-        words = self._vocabulary().words
-        model_file.write(path, ModelFile(info, arrays, words, _card(info)))
+        arrays = {f"learner.{name}": array for name, array in learner.arrays().items()}
+        for number, idf in enumerate(self.features_.idf_):
+            if idf is not None:
+                arrays[f"idf.{number}"] = idf
+        terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
+        model_file.write(path, ModelFile(info, arrays, terms, _card(info)))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
         """Give the constructor's arguments; `deep` is scikit-learn's and changes nothing here."""
@@ -254,98 +249,32 @@ class TopicClassifier:
         )
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "network_")
+        return hasattr(self, "learner_")
 
-    def _fit_held_out(
-        self,
-        texts: list[str],
-        labels: npt.NDArray[np.int64],
-        weight: npt.NDArray[np.float32] | None,
-        progress: Progress | None,
-    ) -> None:
-        """Find the best epoch on a part held out, then train anew on all for as many epochs."""
-        held = hold_out(labels.tolist(), self.validation_fraction, self.random_state)
-        self.features_ = self._features().fit(texts)
-        X = self.features_.transform(texts)
-        self.history_ = self._search(
-            X[~held],
-            labels[~held],
-            None if weight is None else weight[~held],
-            (X[held], labels[held]),
-            progress,
-        )
-        self.n_epochs_ = self.history_.best_epoch
-        self.network_ = self.network_.fresh()
-        self.network_.fit(
-            X,
-            labels,
-            epochs=self.n_epochs_,
-            batch_size=self.batch_size,
-            sample_weight=weight,
-            progress=progress,
-        )
+    def _check_options(self) -> None:
+        for name, least in (("n_jobs", 1), ("random_state", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < least:
+                raise OptionError(f"{name} is {value!r}; give a whole number of at least {least}.")
 
-    def _fit_validated(
-        self,
-        texts: list[str],
-        labels: npt.NDArray[np.int64],
-        weight: npt.NDArray[np.float32] | None,
-        validation_data: tuple[Iterable[str], Iterable[Topic]],
-        progress: Progress | None,
-    ) -> None:
-        """Train on all texts, and keep the weights that do best on the validation documents."""
-        validation_texts, validation_topics = _check_documents(*validation_data)
-        self.features_ = self._features().fit(texts)
-        validation = (
-            self.features_.transform(validation_texts),
-            self.topics_.encode(validation_topics),
-        )
-        X = self.features_.transform(texts)
-        self.history_ = self._search(X, labels, weight, validation, progress)
-        self.n_epochs_ = self.history_.best_epoch
+    def _choose_blocks(self, learner: Learner, texts: Sequence[str]) -> tuple[Block, ...]:
+        if self.blocks is not None:
+            return tuple(self.blocks)
+        if learner.wants == "multi-hot":
+            return _LESSON_BLOCKS
+        return _SHORT_BLOCKS if median_length(texts) <= _SHORT else _LONG_BLOCKS
 
-    def _search(
-        self,
-        X: Any,
-        labels: npt.NDArray[np.int64],
-        weight: npt.NDArray[np.float32] | None,
-        validation: tuple[Any, npt.NDArray[np.int64]],
-        progress: Progress | None,
-    ) -> History:
-        from slugline.training.stopping import EarlyStopping
-
-        self.network_ = self._network()
-        return self.network_.fit(
-            X,
-            labels,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            validation_data=validation,
-            sample_weight=weight,
-            early_stopping=EarlyStopping(patience=self.patience),
-            progress=progress,
-        )
-
-    def _features(self) -> Features:
-        return Features(self.weighting, self.num_words, self.n_jobs)
-
-    def _network(self) -> Network:
-        widths = (max(64, len(self.topics_)),) if self.hidden is None else self.hidden
-        hidden = [Dense(units, "relu", self.l2, self.dropout) for units in widths]
-        output = Dense(len(self.topics_), "softmax")
-        return Network([*hidden, output], optimizer=self._optimizer(), seed=self.random_state)
-
-    def _optimizer(self) -> Optimizer:
-        from slugline.training.optimizers import get_optimizer
-
-        optimizer = get_optimizer(self.optimizer)
-        if self.learning_rate is not None:
-            optimizer.learning_rate = self.learning_rate
-        return optimizer
+    def _validation(
+        self, documents: tuple[Iterable[str], Iterable[Topic]] | None
+    ) -> tuple[Any, npt.NDArray[np.int64]] | None:
+        if documents is None:
+            return None
+        texts, topics = _check_documents(*documents)
+        return self.features_.transform(texts), self.topics_.encode(topics)
 
     def _weights(
         self, labels: npt.NDArray[np.int64], sample_weight: npt.ArrayLike | None
-    ) -> npt.NDArray[np.float32] | None:
+    ) -> Floats | None:
         """Multiply sample and class weights into one per document; None if all are 1."""
         if sample_weight is None and self.class_weight is None:
             return None
@@ -360,9 +289,13 @@ class TopicClassifier:
             weight *= given
         if self.class_weight is not None:
             weight *= self._topic_weights(labels)[labels]
+        if not (np.isfinite(weight).all() and (weight >= 0).all()):
+            raise DataError("a weight is negative or not finite; give weights of at least 0.")
+        if not weight.any():
+            raise DataError("every document has weight 0; give some a weight over 0.")
         return weight
 
-    def _topic_weights(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    def _topic_weights(self, labels: npt.NDArray[np.int64]) -> Floats:
         if self.class_weight == "balanced":
             counts = np.bincount(labels, minlength=len(self.topics_))
             return (len(labels) / (len(counts) * counts)).astype(np.float32)
@@ -375,17 +308,12 @@ class TopicClassifier:
         weights[self.topics_.encode(self.class_weight)] = list(self.class_weight.values())
         return weights
 
-    def _fitted(self) -> Network:
-        if not hasattr(self, "network_"):
+    def _fitted(self) -> Learner:
+        if not hasattr(self, "learner_"):
             raise errors.NotFittedError(
                 "this TopicClassifier is not fitted yet; call fit first, or load a saved one."
             )
-        return self.network_
-
-    def _vocabulary(self) -> Vocabulary:
-        vocabulary = self.features_.vocabulary_
-        assert vocabulary is not None  # noqa: S101 (a fitted classifier has one)
-        return vocabulary
+        return self.learner_
 
 
 def load(path: str | os.PathLike[str]) -> TopicClassifier:
@@ -400,65 +328,97 @@ def load(path: str | os.PathLike[str]) -> TopicClassifier:
     file = model_file.read(path)
     try:
         return _restore(file)
-    except (DataError, OptionError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path}: damaged ({error}); get a whole copy of it.") from error
 
 
 def _restore(file: ModelFile) -> TopicClassifier:
+    from slugline.learners.restoring import restore
+
     info = file.info
-    classifier = TopicClassifier().set_params(**info.parameters)
+    class_weight = _weights_by_topic(info.class_weight, info.topics)
+    classifier = TopicClassifier(class_weight=class_weight, random_state=info.seed)
     classifier.topics_ = Topics(info.topics)
     classifier.classes_ = np.array(info.topics)
-    n_words = len(file.words)
-    network = Network([Dense(layer.units, layer.activation) for layer in info.layers])
-    shapes: list[tuple[int, ...]] = []
-    n_inputs = n_words
-    for layer in network.layers:
-        shapes += [(n_inputs, layer.units), (layer.units,)]
-        n_inputs = layer.units
-    names = [f"network.{number}" for number in range(len(shapes))]
-    expected = dict(zip(names, shapes, strict=True))
-    if info.features.weighting == "tf-idf":
-        expected["features.idf"] = (n_words,)
-    _check_arrays(file.arrays, expected)
-    if network.n_topics != len(info.topics):
-        raise DataError(
-            f"the last layer has {network.n_topics} units for {len(info.topics)} topics"
-        )
-    network.weights = [file.arrays[name] for name in names]
-    classifier.network_ = network
-    classifier.features_ = Features.restore(
-        info.features.weighting, Vocabulary(file.words), file.arrays.get("features.idf")
-    )
+    blocks, vocabularies, first = [], [], 0
+    for block in info.blocks:
+        terms = file.terms[first : first + block.n_terms]
+        first += block.n_terms
+        vocabularies.append(Vocabulary(terms, block.kind))
+        options = {name: getattr(block, name) for name in Block.__slots__}
+        blocks.append(Block(**options))
+    idf = [file.arrays.get(f"idf.{number}") for number in range(len(blocks))]
+    classifier.features_ = Features.restore(blocks, vocabularies, idf)
+    learned = {
+        name.removeprefix("learner."): array
+        for name, array in file.arrays.items()
+        if name.startswith("learner.")
+    }
+    classifier.learner_ = restore(info.learner, learned)
+    _check_fit(classifier, file)
     classifier.history_ = None
-    classifier.n_epochs_ = info.n_epochs
     classifier.n_documents_ = info.n_documents
     classifier.data_digest_ = info.data_digest
     classifier.info_, classifier.card_ = info, file.card
     return classifier
 
 
-def _check_arrays(
-    arrays: Mapping[str, npt.NDArray[Any]], expected: Mapping[str, tuple[int, ...]]
-) -> None:
-    found = {name: array.shape for name, array in arrays.items()}
-    if found != dict(expected):
-        raise DataError(f"arrays of shape {found} where the model wants {dict(expected)}")
-    odd = [name for name, array in arrays.items() if array.dtype != np.float32]
-    if odd:
-        raise DataError(f"array {odd[0]!r} is of type {arrays[odd[0]].dtype}, not float32")
+def _check_fit(classifier: TopicClassifier, file: ModelFile) -> None:
+    """Check that features, learner and topics of a file fit one another."""
+    odd = next((n for n, a in file.arrays.items() if a.dtype != np.float32), None)
+    if odd is not None:
+        raise DataError(f"array {odd!r} is of type {file.arrays[odd].dtype}, not float32")
+    if len({type(topic) for topic in file.info.topics}) > 1:
+        raise DataError("topics are words and numbers")
+    features = classifier.features_
+    for block, vocabulary, idf in zip(
+        features.blocks, features.vocabularies_, features.idf_, strict=True
+    ):
+        expected = (len(vocabulary),) if block.has_idf else None
+        if (None if idf is None else idf.shape) != expected:
+            raise DataError(f"the {block.kind} have {len(vocabulary)} terms and other weights")
+    n_idf = sum(idf is not None for idf in features.idf_)
+    if len(file.arrays) != n_idf + len(classifier.learner_.arrays()):
+        raise DataError(f"arrays {sorted(file.arrays)}, of which some belong to nothing")
+    # The least text shows whether every shape fits the next one.
+    with np.errstate(over="raise", invalid="raise"):
+        scores = classifier.learner_.decision_function(features.transform([""]))
+    if scores.shape != (1, len(classifier.topics_)):
+        raise DataError(f"{scores.shape[1]} scores for {len(classifier.topics_)} topics")
 
 
-def _check_texts(X: Iterable[str]) -> Iterable[str]:
-    if isinstance(X, str | bytes):
-        raise DataError(
-            "X is a single string, not a sequence of texts; put brackets around it: [text]."
+def median_length(texts: Sequence[str]) -> float:
+    """Words in the middle one of the texts, roughly: white space is all that is looked at."""
+    return float(np.median([text.count(" ") + 1 for text in texts]))
+
+
+def choose_learner(learner: str | Learner) -> Learner:
+    """Give a learner by name, or an unfitted copy of the one that is passed.
+
+    Raises
+    ------
+    OptionError : if there is none of that name; the message lists them.
+    """
+    import copy
+
+    from slugline.learners.linear import LinearLearner
+    from slugline.learners.neural import NeuralLearner
+
+    if learner == "linear":
+        return LinearLearner()
+    if learner == "network":
+        return NeuralLearner()
+    if isinstance(learner, str):
+        raise OptionError(f"unknown learner {learner!r}; choose one of {', '.join(LEARNERS)}.")
+    if isinstance(learner, type) or not hasattr(learner, "fit"):
+        raise OptionError(
+            f"learner is {learner!r}; give one of {', '.join(LEARNERS)}, or a learner object."
         )
-    return X
+    return copy.deepcopy(learner)
 
 
 def _check_documents(X: Iterable[str], y: Iterable[Topic]) -> tuple[list[str], list[Any]]:
-    texts = list(_check_texts(X))
+    texts = list(checked_texts(X))
     # Items of a NumPy array become plain Python ones, which JSON can hold.
     topics = [topic.item() if isinstance(topic, np.generic) else topic for topic in y]
     if len(texts) != len(topics):
@@ -467,10 +427,10 @@ def _check_documents(X: Iterable[str], y: Iterable[Topic]) -> tuple[list[str], l
         )
     if not texts:
         raise DataError("there are no documents to learn from; give at least two.")
-    odd = next((topic for topic in topics if not isinstance(topic, str | int)), None)
-    if odd is not None:
+    odd = [t for t in topics if isinstance(t, bool) or not isinstance(t, str | int)]
+    if odd:
         raise DataError(
-            f"topic {odd!r} is of type {type(odd).__name__}; topics are strings or integers."
+            f"topic {odd[0]!r} is of type {type(odd[0]).__name__}; topics are strings or integers."
         )
     return texts, topics
 
@@ -479,7 +439,25 @@ def _parameter_names() -> list[str]:
     return list(inspect.signature(TopicClassifier).parameters)
 
 
-def _versions() -> dict[str, str]:
+def _plain_weights(
+    class_weight: str | Mapping[Any, float] | None,
+) -> str | dict[str, float] | None:
+    if class_weight is None or isinstance(class_weight, str):
+        return class_weight
+    return {str(topic): float(weight) for topic, weight in class_weight.items()}
+
+
+def _weights_by_topic(
+    plain: str | dict[str, float] | None, topics: Sequence[Topic]
+) -> str | dict[Topic, float] | None:
+    """Undo `_plain_weights`: keys are strings in JSON, whatever topics are."""
+    if plain is None or isinstance(plain, str):
+        return plain
+    return {topic: plain[str(topic)] for topic in topics if str(topic) in plain}
+
+
+def library_versions() -> dict[str, str]:
+    """Give the versions of what, beside the seed, may change a model."""
     import scipy
 
     from slugline import __version__
@@ -494,20 +472,21 @@ def _versions() -> dict[str, str]:
 
 def _card(info: ModelInfo) -> str:
     """Write the model card, in Markdown."""
-    layers = " - ".join(str(layer.units) for layer in info.layers)
-    topics = ", ".join(str(topic) for topic in info.topics)
+    topics = "\n".join(f"- {topic}" for topic in info.topics)
+    terms = ", ".join(
+        f"{block.n_terms:,} {block.kind} ({block.weighting})" for block in info.blocks
+    )
+    settings = ", ".join(f"{name} {value}" for name, value in info.learner.items())
     figures = [f"- {name.replace('_', ' ')}: {value:.4g}" for name, value in info.metrics.items()]
     return "\n".join(
         [
             "# Topic classifier",
             "",
             f"Made by Slugline {info.versions['slugline']} from {info.n_documents:,} documents "
-            f"(sha256 of the data: {info.data_digest}).",
+            f"with seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
             "",
-            f"It gives each text one of {len(info.topics)} topics: {topics}.",
-            "",
-            f"A net of layers {layers} on {info.features.n_words:,} words "
-            f"({info.features.weighting}), trained for {info.n_epochs} epochs.",
+            f"Terms: {terms}.",
+            f"Learner: {settings}.",
             "",
             "## Figures",
             "",
@@ -515,8 +494,12 @@ def _card(info: ModelInfo) -> str:
             "",
             "## Limits",
             "",
-            "It knows the words and topics of its training data only, and always names one of "
+            "It knows the words and topics of its training data only, and always names one of",
             "them, however foreign the text.",
+            "",
+            f"## Its {len(info.topics)} topics",
+            "",
+            topics,
             "",
         ]
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slugline.classifier import TopicClassifier
+from slugline.classifier import TopicClassifier, choose_learner
 from slugline.corpus import Corpus
 from slugline.errors import DataError
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
@@ -43,8 +43,8 @@ class Experiment:
         Accuracy of the test topics in random order.
     warnings : tuple of str
         What may be wrong with the data or the settings, and what that means.
-    history : History
-        Of the search for the best epoch.
+    history : History or None
+        Of the search for the best epoch; None for a learner without epochs.
     seconds : float
         Wall time of fitting.
     """
@@ -59,8 +59,13 @@ class Experiment:
     majority: float
     shuffled: float
     warnings: tuple[str, ...]
-    history: History
+    history: History | None
     seconds: float
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch that was best, counted from 1, if the learner has epochs."""
+        return self.history.best_epoch if self.history else None
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -88,8 +93,8 @@ class Experiment:
                 "majority": {"topic": self.majority_topic, "accuracy": self.majority},
                 "shuffled": {"accuracy": self.shuffled},
             },
-            "best_epoch": self.classifier.n_epochs_,
-            "history": self.history.history,
+            "best_epoch": self.best_epoch,
+            "history": self.history.history if self.history else None,
             "warnings": list(self.warnings),
             "seconds": self.seconds,
         }
@@ -125,10 +130,10 @@ def run_experiment(
     if test is None:
         _check_two_documents(train, "test on", "--test")
         train, test = train.split(test_fraction, classifier.random_state)
-    if validation is None:
-        _check_two_documents(train, "find the best epoch on", "--validation")
-    else:
+    if validation is not None:
         _check_all_known(train, validation)
+    elif choose_learner(classifier.learner).has_epochs:
+        _check_two_documents(train, "find the best epoch on", "--validation")
     _check_some_known(train.topics, test)
     warnings = data_warnings(train)
     started = time.perf_counter()
@@ -139,8 +144,6 @@ def run_experiment(
         progress=progress,
     )
     seconds = time.perf_counter() - started
-    history = classifier.history_
-    assert history is not None  # noqa: S101 (fit makes one)
     majority_topic, majority = majority_baseline(train.topics, test.topics)
     return Experiment(
         classifier=classifier,
@@ -153,7 +156,7 @@ def run_experiment(
         majority=majority,
         shuffled=shuffled_baseline(test.topics, classifier.random_state),
         warnings=(*warnings, *model_warnings(classifier, test)),
-        history=history,
+        history=classifier.history_,
         seconds=seconds,
     )
 
@@ -221,15 +224,21 @@ def model_warnings(classifier: TopicClassifier, test: Corpus) -> list[str]:
     """Say what in the settings, or in the match of training and test, will cost accuracy."""
     warnings = []
     n_topics = len(classifier.topics_)
-    narrow = [layer.units for layer in classifier.network_.layers[:-1] if layer.units < n_topics]
+    widths = classifier.learner_.settings().get("hidden", ())
+    narrow = [units for units in widths if units < n_topics]
     if narrow:
         warnings.append(
             f"a hidden layer of {narrow[0]} units is narrower than the {n_topics} topics: an "
             "information bottleneck, as what it drops no later layer can bring back. "
             f"Use --hidden {max(64, n_topics)}, or leave it out."
         )
-    vocabulary = classifier.features_.vocabulary_
-    known_share = vocabulary.known_share(test.texts) if vocabulary else 1.0
+    history = classifier.history_
+    if history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:
+        warnings.append(
+            f"the validation loss was still falling at epoch {history.n_epochs}, the last: the net "
+            f"could learn more. Use --epochs {2 * history.n_epochs}."
+        )
+    known_share = classifier.features_.vocabularies_[0].known_share(test.texts)
     if known_share < 0.5:
         warnings.append(
             f"{1 - known_share:.0%} of the words in the test documents are unknown to the model: "

@@ -1,8 +1,10 @@
-"""Documents to weighted CSR rows: which words count, and how much."""
+"""Documents to weighted CSR rows: which terms count, and how much."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,109 +12,187 @@ import scipy.sparse as sp
 
 from slugline import errors
 from slugline.errors import DataError, OptionError
-from slugline.vocabulary import Vocabulary
+from slugline.ngrams import KINDS
+from slugline.sparse import stack_rows
+from slugline.text import find_words, map_chunks
+from slugline.vocabulary import Vocabulary, VocabularyBuilder
 
-__all__ = ["WEIGHTINGS", "Features", "idf", "tf_idf"]
+__all__ = ["WEIGHTINGS", "Block", "Features", "idf", "weigh"]
 
-#: How a word's count in a document becomes a number: present or not; how often; or how often,
-#: less the more documents have it, with rows of length 1.
-WEIGHTINGS = ("multi-hot", "counts", "tf-idf")
+Floats = npt.NDArray[np.float32]
+
+#: How a term's count in a document becomes a number: present or not; how often; or how often, less
+#: the more documents have it, with rows of length 1, where "log-tf-idf" takes 1 + ln(count).
+WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
 
 
-class Features:
-    """Learns a vocabulary, and turns documents into rows over it.
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One family of terms, side by side with others in a row.
 
     Parameters
     ----------
-    weighting : {"multi-hot", "counts", "tf-idf"}, default "multi-hot"
-    num_words : int or None, default 10_000
-        Keep the most frequent words, at most so many; None keeps all.
+    kind : {"words", "lead", "bigrams", "characters"}, default "words"
+        Words; the first words of a document; pairs of neighbours; runs of characters in words.
+    weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}, default "log-tf-idf"
+    weight : float, default 1.0
+        What the whole block counts beside others. With idf, a row that has terms of all blocks
+        gets length 1.
+    max_terms : int, optional
+        Keep the most frequent terms, at most so many; all by default.
+    min_count : int, default 1
+        Drop terms that occur less often in all documents together.
+    """
+
+    kind: str = "words"
+    weighting: str = "log-tf-idf"
+    weight: float = 1.0
+    max_terms: int | None = None
+    min_count: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value, legal in (
+            ("kind", self.kind, KINDS),
+            ("weighting", self.weighting, WEIGHTINGS),
+        ):
+            if value not in legal:
+                raise OptionError(f"unknown {name} {value!r}; choose one of {', '.join(legal)}.")
+        if not 0 < self.weight < math.inf:
+            raise OptionError(f"weight is {self.weight}; give a number over 0.")
+
+    @property
+    def has_idf(self) -> bool:
+        """Whether terms weigh less the more documents have them."""
+        return self.weighting.endswith("idf")
+
+
+class Features:
+    """Learns vocabularies, and turns documents into rows over them.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        Their columns follow one another.
     n_jobs : int, default 1
         Threads. The rows are the same for any number.
 
     Attributes
     ----------
-    vocabulary_ : Vocabulary
-    idf_ : float32 array, shape (n_words,), or None
-        Only for tf-idf.
+    vocabularies_ : list of Vocabulary, one for each block
+    idf_ : list of float32 array, shape (n_terms,), or None where a block has no idf
     """
 
-    def __init__(
-        self, weighting: str = "multi-hot", num_words: int | None = 10_000, n_jobs: int = 1
-    ) -> None:
-        if weighting not in WEIGHTINGS:
-            raise OptionError(
-                f"unknown weighting {weighting!r}; choose one of {', '.join(WEIGHTINGS)}."
-            )
-        self.weighting = weighting
-        self.num_words = num_words
+    vocabularies_: list[Vocabulary]
+    idf_: list[Floats | None]
+
+    def __init__(self, blocks: Sequence[Block] = (Block(),), n_jobs: int = 1) -> None:
+        self.blocks = tuple(blocks)
         self.n_jobs = n_jobs
-        self.vocabulary_: Vocabulary | None = None
-        self.idf_: npt.NDArray[np.float32] | None = None
 
     @classmethod
     def restore(
-        cls, weighting: str, vocabulary: Vocabulary, idf: npt.NDArray[np.float32] | None
+        cls, blocks: Sequence[Block], vocabularies: list[Vocabulary], idf: list[Floats | None]
     ) -> Features:
         """Make fitted features from their parts, as a model file holds them."""
-        features = cls(weighting, len(vocabulary))
-        features.vocabulary_ = vocabulary
-        features.idf_ = idf
+        features = cls(blocks)
+        features.vocabularies_, features.idf_ = vocabularies, idf
         return features
 
-    def fit(self, texts: Iterable[str]) -> Features:
-        """Learn the vocabulary, and for tf-idf how many documents have each word."""
-        if self.weighting == "tf-idf":
-            texts = list(texts)
-        self.vocabulary_ = Vocabulary.fit(texts, self.num_words, n_threads=self.n_jobs)
-        if not len(self.vocabulary_):
+    @property
+    def n_columns(self) -> int:
+        """How many columns a row has."""
+        return sum(vocabulary.n_columns for vocabulary in self._fitted())
+
+    def fit_transform(self, texts: Sequence[str]) -> sp.csr_array:
+        """Learn the vocabularies, and how many documents have each term; give the rows."""
+        builders = [VocabularyBuilder(block.kind) for block in self.blocks]
+        for words in map_chunks(find_words, texts, self.n_jobs):
+            for builder in builders:
+                builder.add(words)
+        self.vocabularies_ = [
+            builder.build(block.max_terms, block.min_count)
+            for builder, block in zip(builders, self.blocks, strict=True)
+        ]
+        if not self.n_columns:
             raise DataError("no document has a word in it; check which column holds the text.")
-        if self.weighting == "tf-idf":
-            self.idf_ = idf(self.vocabulary_.transform(texts, self.n_jobs))
-        return self
+        counts = self._count(texts)
+        self.idf_ = [
+            idf(part) if block.has_idf else None
+            for part, block in zip(counts, self.blocks, strict=True)
+        ]
+        return self._weigh(counts)
 
     def transform(self, texts: Iterable[str]) -> sp.csr_array:
-        """Give one float32 CSR row per document, shape (n_documents, n_words)."""
-        if self.vocabulary_ is None:
-            raise errors.NotFittedError("the features have no vocabulary yet; call fit first.")
-        counts = self.vocabulary_.transform(texts, self.n_jobs)
-        if self.weighting == "multi-hot":
-            counts.data[:] = 1
-        elif self.idf_ is not None:
-            return tf_idf(counts, self.idf_)
-        return counts
+        """Give one float32 CSR row per document, shape (n_documents, n_columns)."""
+        self._fitted()
+        return self._weigh(self._count(texts))
+
+    def term(self, column: int) -> str:
+        """Give the term of a column."""
+        for vocabulary in self._fitted():
+            if column < vocabulary.n_columns:
+                return vocabulary.terms[column]
+            column -= vocabulary.n_columns
+        raise IndexError(column)
+
+    def _count(self, texts: Iterable[str]) -> list[sp.csr_array]:
+        """Count the terms of each block."""
+
+        def count(chunk: Sequence[str]) -> list[sp.csr_array]:
+            words = find_words(chunk)
+            return [vocabulary.count(words) for vocabulary in self.vocabularies_]
+
+        parts = list(map_chunks(count, texts, self.n_jobs))
+        return [
+            stack_rows((part[i] for part in parts), vocabulary.n_columns)
+            for i, vocabulary in enumerate(self.vocabularies_)
+        ]
+
+    def _weigh(self, counts: list[sp.csr_array]) -> sp.csr_array:
+        total = math.hypot(*(block.weight for block in self.blocks))
+        for part, block, rarity in zip(counts, self.blocks, self.idf_, strict=True):
+            weigh(part, block.weighting, rarity)
+            part.data *= np.float32(block.weight / total)
+        return counts[0] if len(counts) == 1 else sp.hstack(counts, format="csr")
+
+    def _fitted(self) -> list[Vocabulary]:
+        if not hasattr(self, "vocabularies_"):
+            raise errors.NotFittedError("the features have no vocabulary yet; fit them first.")
+        return self.vocabularies_
 
 
-def idf(counts: sp.csr_array) -> npt.NDArray[np.float32]:
-    """Smoothed inverse document frequency of each word: ln((1 + N) / (1 + df)) + 1.
+def idf(counts: sp.csr_array) -> Floats:
+    """Smoothed inverse document frequency of each term: ln((1 + N) / (1 + df)) + 1.
 
     Parameters
     ----------
-    counts : CSR array, shape (n_documents, n_words)
+    counts : CSR array, shape (n_documents, n_terms)
 
     Returns
     -------
-    float32 array, shape (n_words,); natural-log units, at least 1.
+    float32 array, shape (n_terms,); natural-log units, at least 1.
 
     References
     ----------
     Unsmoothed form: Manning, Raghavan and Schuetze (2008), Introduction to Information Retrieval,
     6.2.1. Smoothed as scikit-learn's TfidfTransformer does.
     """
-    n_documents, n_words = counts.shape
-    document_frequency = np.bincount(counts.indices, minlength=n_words)
+    n_documents, n_terms = counts.shape
+    document_frequency = np.bincount(counts.indices, minlength=n_terms)
     return (np.log((1 + n_documents) / (1 + document_frequency)) + 1).astype(np.float32)
 
 
-def tf_idf(counts: sp.csr_array, idf: npt.NDArray[np.float32]) -> sp.csr_array:
-    """Weigh counts by `idf` and scale every row to length 1; a row without words stays empty.
-
-    Returns
-    -------
-    float32 CSR array of the same shape.
-    """
-    data = counts.data * idf[counts.indices]
-    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    lengths = np.sqrt(np.bincount(rows, data.astype(np.float64) ** 2, minlength=counts.shape[0]))
-    data /= lengths[rows].astype(np.float32)
-    return sp.csr_array((data, counts.indices, counts.indptr), shape=counts.shape)
+def weigh(counts: sp.csr_array, weighting: str, idf: Floats | None = None) -> None:
+    """Turn counts into weights, in place; with idf, every row that has terms gets length 1."""
+    if weighting == "multi-hot":
+        counts.data[:] = 1
+    if weighting == "log-tf-idf":
+        np.log(counts.data, out=counts.data)
+        counts.data += 1
+    if idf is None:
+        return
+    counts.data *= idf[counts.indices]
+    n_terms = np.diff(counts.indptr)
+    rows = np.repeat(np.arange(len(n_terms)), n_terms)
+    squares = np.bincount(rows, np.square(counts.data, dtype=np.float64), minlength=len(n_terms))
+    counts.data /= np.sqrt(squares).astype(np.float32)[rows]

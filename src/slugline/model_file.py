@@ -1,7 +1,7 @@
 """One safe file in, one safe file out: the `.slug` container.
 
 A zip archive of exactly four entries: `model.json` (what the model is), `weights.safetensors`
-(numbers), `vocabulary.txt` (a word per line) and `card.md` (for people). None of them can name
+(numbers), `vocabulary.txt` (a term per line) and `card.md` (for people). None of them can name
 code. Every size is checked against what the archive could honestly hold before memory is taken.
 """
 
@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from slugline.errors import ModelFileError
 from slugline.files import write_whole
 
-__all__ = ["FORMAT", "FeatureInfo", "LayerInfo", "ModelFile", "ModelInfo", "read", "write"]
+__all__ = ["FORMAT", "BlockInfo", "ModelFile", "ModelInfo", "read", "write"]
 
 #: The version of the format that this release writes. It reads this one and all before.
 FORMAT = 1
@@ -43,18 +43,15 @@ _SLACK = 1 << 16
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-class FeatureInfo(msgspec.Struct, frozen=True):
-    """How documents become rows; see `slugline.features.Features`."""
+class BlockInfo(msgspec.Struct, frozen=True):
+    """One family of terms; see `slugline.features.Block`."""
 
+    kind: str
     weighting: str
-    n_words: int
-
-
-class LayerInfo(msgspec.Struct, frozen=True):
-    """One layer of the net; see `slugline.learners.network.Dense`."""
-
-    units: int
-    activation: str
+    weight: float
+    max_terms: int | None
+    min_count: int
+    n_terms: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,17 +59,17 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int = FORMAT
     kind: Literal["topic-classifier"] = "topic-classifier"
-    topics: list[str | int]
-    features: FeatureInfo
-    layers: list[LayerInfo]
-    #: Constructor arguments of the classifier, seed included.
-    parameters: dict[str, Any]
+    topics: Annotated[list[str | int], msgspec.Meta(min_length=1)]
+    blocks: list[BlockInfo]
+    #: Kind and options of the learner; see `slugline.learners`.
+    learner: dict[str, Any]
+    seed: int
+    class_weight: str | dict[str, float] | None
     #: Library versions that trained it.
     versions: dict[str, str]
     #: sha256 over the texts and topics it learned from, and how many there were.
     data_digest: str
     n_documents: int
-    n_epochs: int
     #: Figures measured when it was trained, by name.
     metrics: dict[str, float]
 
@@ -90,15 +87,15 @@ class ModelFile:
     info : ModelInfo
     arrays : mapping of str to array
         All values are finite.
-    words : list of str
-        The vocabulary, in the order of its columns.
+    terms : list of str
+        The vocabulary of each block in turn, in the order of its columns.
     card : str
         Markdown.
     """
 
     info: ModelInfo
     arrays: Mapping[str, npt.NDArray[Any]]
-    words: list[str]
+    terms: list[str]
     card: str
 
 
@@ -154,9 +151,11 @@ def _pack(model: ModelFile) -> bytes:
 
     arrays = {name: np.ascontiguousarray(array) for name, array in model.arrays.items()}
     entries = {
-        _JSON: msgspec.json.format(msgspec.json.encode(model.info), indent=1),
+        _JSON: msgspec.json.format(
+            msgspec.json.encode(model.info, enc_hook=np.generic.item), indent=1
+        ),
         _WEIGHTS: save(arrays),
-        _VOCABULARY: "".join(f"{word}\n" for word in model.words).encode("utf-8", "surrogatepass"),
+        _VOCABULARY: "".join(f"{term}\n" for term in model.terms).encode("utf-8", "surrogatepass"),
         _CARD: model.card.encode(),
     }
     buffer = io.BytesIO()
@@ -199,8 +198,8 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
         for name, entry in entries.items()
         if name != _JSON
     }
-    words = _split_words(rest[_VOCABULARY], info.features.n_words)
-    return ModelFile(info, _load_arrays(rest[_WEIGHTS]), words, rest[_CARD].decode())
+    terms = _split_terms(rest[_VOCABULARY], sum(block.n_terms for block in info.blocks))
+    return ModelFile(info, _load_arrays(rest[_WEIGHTS]), terms, rest[_CARD].decode())
 
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file_size: int) -> bytes:
@@ -215,11 +214,11 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file_size: int
     return archive.read(entry)
 
 
-def _split_words(data: bytes, n_words: int) -> list[str]:
+def _split_terms(data: bytes, n_terms: int) -> list[str]:
     n_lines = data.count(b"\n")
-    if n_lines != n_words:
+    if n_lines != n_terms:
         raise ModelFileError(
-            f"{_VOCABULARY} holds {n_lines} words but {_JSON} says {n_words}; "
+            f"{_VOCABULARY} holds {n_lines} terms but {_JSON} says {n_terms}; "
             "both must come from one training run."
         )
     return data.decode("utf-8", "surrogatepass").split("\n")[:-1]

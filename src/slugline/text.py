@@ -11,6 +11,7 @@ Results never depend on where the chunks were cut: a word's hash is a function o
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,17 @@ import numpy.typing as npt
 
 from slugline.errors import DataError
 
-__all__ = ["PUNCTUATION", "Words", "find_words", "map_chunks", "tokenize"]
+__all__ = [
+    "PUNCTUATION",
+    "Words",
+    "checked_texts",
+    "find_words",
+    "hash_spans",
+    "map_chunks",
+    "mix",
+    "span_text",
+    "tokenize",
+]
 
 #: The characters that separate words, besides white space. No apostrophe: "don't" is one word.
 PUNCTUATION = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'
@@ -49,8 +60,12 @@ _TRANSLATION = bytes(
     for byte in range(256)
 )
 
-# _KEEP[n] keeps the first n bytes of a little-endian 8-byte load.
+# _KEEP[n] keeps the first n bytes of a little-endian 8-byte load, and _END[n] puts behind them a
+# byte that no UTF-8 text has: without it, a word and the same word with a NUL behind would be one.
 _KEEP = np.array([(1 << 8 * n) - 1 for n in range(_WORD_BYTES + 1)], dtype=np.uint64)
+_END = np.array([*(0xFF << 8 * n for n in range(_WORD_BYTES)), 0], dtype=np.uint64)
+
+_SPACES = re.compile(" +")
 
 T = TypeVar("T")
 
@@ -82,7 +97,19 @@ class Words:
 
     def word(self, i: int) -> str:
         """Give the `i`-th word as text."""
-        return self.buffer[self.starts[i] : self.ends[i]].decode("utf-8", "surrogatepass")
+        return span_text(self.buffer[self.starts[i] : self.ends[i]])
+
+    def cut(self, chosen: npt.NDArray[np.int64]) -> tuple[bytes, npt.NDArray[np.int64]]:
+        """Cut some words out of the buffer: their bytes, one after another, and their lengths."""
+        lengths = self.ends[chosen] - self.starts[chosen]
+        before = np.cumsum(lengths) - lengths
+        places = np.repeat(self.starts[chosen] - before, lengths) + np.arange(lengths.sum())
+        return np.frombuffer(self.buffer, dtype=np.uint8)[places].tobytes(), lengths
+
+
+def span_text(data: bytes) -> str:
+    """Give the text of a word, or of neighbouring ones with one space between them."""
+    return _SPACES.sub(" ", data.decode("utf-8", "surrogatepass"))
 
 
 def tokenize(text: str) -> list[str]:
@@ -102,7 +129,7 @@ def find_words(texts: Sequence[str]) -> Words:
     ------
     DataError : if a document is not a `str`.
     """
-    documents = [_to_bytes(text, number) for number, text in enumerate(texts)]
+    documents = [_to_bytes(text) for text in checked_texts(texts)]
     # A space before, between and after: edges then alternate between starts and ends, and no word
     # runs from one document into the next. The padding lets an 8-byte load start at any word.
     buffer = b" ".join([b"", *documents, _PADDING]).translate(_TRANSLATION)
@@ -117,7 +144,7 @@ def find_words(texts: Sequence[str]) -> Words:
         count=len(documents) + 1,
     )
     indptr = np.searchsorted(starts, firsts)
-    return Words(buffer, starts, ends, indptr, _hash_spans(array, starts, ends - starts))
+    return Words(buffer, starts, ends, indptr, hash_spans(array, starts, ends - starts))
 
 
 def map_chunks(
@@ -144,7 +171,7 @@ def map_chunks(
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
     chunk: list[str] = []
     size = 0
-    for text in texts:
+    for text in checked_texts(texts):
         chunk.append(text)
         size += len(text) + 1
         if size >= _CHUNK_CHARACTERS:
@@ -154,41 +181,51 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _to_bytes(text: str, number: int) -> bytes:
-    if not isinstance(text, str):
+def checked_texts(texts: Iterable[str]) -> Iterator[str]:
+    """Give the texts on; DataError if one is no `str`, or they are one string themselves."""
+    if isinstance(texts, str | bytes):
         raise DataError(
-            f"document {number} is a {type(text).__name__}, not a str; "
-            "pass a sequence with one string per document."
+            "the texts are a single string, not a sequence of strings; put brackets around it: "
+            "[text]."
         )
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(
+                f"document {number} is a {type(text).__name__}, not a str; "
+                "pass a sequence with one string per document."
+            )
+        yield text
+
+
+def _to_bytes(text: str) -> bytes:
     if not text.isascii():
         text = text.lower().translate(_WIDE_TO_SPACE)
     # A lone surrogate, as in broken JSON, is a character like any other here.
     return text.encode("utf-8", "surrogatepass")
 
 
-def _hash_spans(
+def hash_spans(
     array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint64]:
     """Hash the bytes of each span: 8 bytes a round, masked to the span's end."""
     # The same bytes seen as one (unaligned) 8-byte integer starting at every position.
     loads = np.ndarray((len(array) - _WORD_BYTES + 1,), "<u8", array, strides=(1,))
-    hashes = _mix(
-        (loads[starts] & _KEEP[np.minimum(lengths, _WORD_BYTES)])
-        ^ lengths.astype(np.uint64) << np.uint64(56)
-    )
+    first = np.minimum(lengths, _WORD_BYTES)
+    hashes = mix(loads[starts] & _KEEP[first] | _END[first])
     longer = np.flatnonzero(lengths > _WORD_BYTES)
     offset = _WORD_BYTES
     while longer.size:
         rest = lengths[longer] - offset
-        block = loads[starts[longer] + offset] & _KEEP[np.minimum(rest, _WORD_BYTES)]
-        hashes[longer] = _mix(hashes[longer] ^ block)
+        here = np.minimum(rest, _WORD_BYTES)
+        block = loads[starts[longer] + offset] & _KEEP[here] | _END[here]
+        hashes[longer] = mix(hashes[longer] ^ block)
         offset += _WORD_BYTES
         longer = longer[rest > _WORD_BYTES]
     np.maximum(hashes, 1, out=hashes)  # 0 marks an empty slot in tables
     return hashes
 
 
-def _mix(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def mix(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """Scramble in place, one to one: the finaliser of splitmix64 (Steele et al., 2014)."""
     hashes ^= hashes >> np.uint64(30)
     hashes *= np.uint64(0xBF58476D1CE4E5B9)

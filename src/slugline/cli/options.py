@@ -52,9 +52,7 @@ SkipBadRows = Annotated[
     bool, typer.Option("--skip-bad-rows", help="Go on without rows that can't be used.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Reaches every random choice.")]
-Threads = Annotated[
-    int, typer.Option("--threads", min=1, help="For reading texts; changes no result.")
-]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="To work on; changes no result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No talk on standard error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print figures as JSON.")]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,17 +25,26 @@ from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
     from slugline.experiment import Experiment
+    from slugline.features import Block
+    from slugline.learners import Learner
 
 __all__ = ["train"]
+
+_NUM_WORDS = 10_000
 
 #: Of a hidden layer. Wider ones are slips of the finger.
 MAX_WIDTH = 1_000_000
 
 
-def _widths(value: str) -> list[int] | None:
+def _net_option(name: str, help_: str, default: str, **settings: Any) -> Any:
+    """Declare an option of the net: None unless given, as other learners must do without it."""
+    return typer.Option(
+        name, help=help_, show_default=default, rich_help_panel="Of --learner network", **settings
+    )
+
+
+def _widths(value: str) -> list[int]:
     """Read "64,32" as the widths of two hidden layers."""
-    if not value:
-        return None
     try:
         widths = [int(part) for part in value.split(",")]
     except ValueError:
@@ -48,6 +57,35 @@ def _widths(value: str) -> list[int] | None:
             "write one like 64 or 128,64."
         )
     return widths
+
+
+def _make_learner(name: str, validation: str | None, options: Mapping[str, Any]) -> Learner:
+    """Make a learner of the net's options, None where one was not given; others take none."""
+    from slugline.classifier import choose_learner
+    from slugline.learners.neural import NeuralLearner
+
+    given = {option: value for option, value in options.items() if value is not None}
+    if name == "network":
+        return NeuralLearner(**given)
+    learner = choose_learner(name)
+    unused = [*given, *(["validation"] if validation else [])]
+    if unused:
+        raise OptionError(
+            f"--{unused[0].replace('_', '-')} says how a net learns, and --learner {name} makes "
+            "none; leave one of them out."
+        )
+    return learner
+
+
+def _choose_blocks(
+    learner: Learner, weighting: str | None, num_words: int | None
+) -> list[Block] | None:
+    """Let words alone count if the user says how they should; else None, for what suits best."""
+    from slugline.features import Block
+
+    if weighting is None and num_words is None:
+        return None
+    return [Block("words", weighting or learner.wants, max_terms=num_words or _NUM_WORDS)]
 
 
 def _check_fraction(test_fraction: float) -> None:
@@ -87,15 +125,6 @@ def train(
     text: TextColumn = None,
     topic: TopicColumn = None,
     format_: Format = None,
-    validation: Annotated[
-        str | None,
-        typer.Option(
-            "--validation",
-            metavar="FILE",
-            help="Labelled texts to find the best epoch on.",
-            show_default="a tenth of DATA",
-        ),
-    ] = None,
     test: Annotated[
         str | None,
         typer.Option(
@@ -109,36 +138,67 @@ def train(
         float, typer.Option("--test-fraction", help="Share of DATA to test on without --test.")
     ] = 0.2,
     skip_bad_rows: SkipBadRows = False,
-    hidden: Annotated[
+    learner: Annotated[
         str,
         typer.Option(
-            "--hidden",
-            metavar="WIDTHS",
-            help="Widths of the hidden layers, such as 64 or 128,64.",
-            show_default="64, or as many as topics",
+            "--learner",
+            help="network, as in the newswire lesson, or linear: quicker, and mostly better.",
         ),
-    ] = "",
+    ] = "network",
     weighting: Annotated[
-        str, typer.Option("--weighting", help="multi-hot, counts or tf-idf.")
-    ] = "multi-hot",
+        str | None,
+        typer.Option(
+            "--weighting",
+            help="Words alone count: multi-hot, counts, tf-idf or log-tf-idf.",
+            show_default="what suits the learner",
+        ),
+    ] = None,
     num_words: Annotated[
-        int, typer.Option("--num-words", min=1, help="Keep the most frequent words.")
-    ] = 10_000,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="The most epochs to try.")] = 40,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Documents a step.")] = 128,
+        int | None,
+        typer.Option(
+            "--num-words",
+            min=1,
+            help="Words alone count: the most frequent.",
+            show_default=f"{_NUM_WORDS:,}, if words alone count",
+        ),
+    ] = None,
+    validation: Annotated[
+        str | None,
+        _net_option(
+            "--validation",
+            "Labelled texts to find the best epoch on.",
+            "a tenth of DATA",
+            metavar="FILE",
+        ),
+    ] = None,
+    hidden: Annotated[
+        str | None,
+        _net_option(
+            "--hidden",
+            "Widths of the hidden layers, such as 64 or 128,64.",
+            "64, or as many as topics",
+            metavar="WIDTHS",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, _net_option("--epochs", "The most epochs to try.", "40", min=1)
+    ] = None,
+    batch_size: Annotated[
+        int | None, _net_option("--batch-size", "Documents a step.", "128", min=1)
+    ] = None,
     patience: Annotated[
-        int, typer.Option("--patience", min=0, help="Epochs to wait for a lower validation loss.")
-    ] = 3,
+        int | None,
+        _net_option("--patience", "Epochs to wait for a lower validation loss.", "3", min=0),
+    ] = None,
     dropout: Annotated[
-        float, typer.Option("--dropout", help="Of the hidden layers, 0 to 1.")
-    ] = 0.0,
-    l2: Annotated[float, typer.Option("--l2", help="Penalty on large weights.")] = 0.0,
+        float | None, _net_option("--dropout", "Of the hidden layers, 0 to 1.", "0.0")
+    ] = None,
+    l2: Annotated[float | None, _net_option("--l2", "Penalty on large weights.", "0.0")] = None,
     optimizer: Annotated[
-        str, typer.Option("--optimizer", help="rmsprop, adam or sgd.")
-    ] = "rmsprop",
+        str | None, _net_option("--optimizer", "rmsprop, adam or sgd.", "rmsprop")
+    ] = None,
     learning_rate: Annotated[
-        float | None,
-        typer.Option("--learning-rate", help="Size of a step.", show_default="the optimizer's own"),
+        float | None, _net_option("--learning-rate", "Size of a step.", "the optimizer's own")
     ] = None,
     balanced: Annotated[
         bool, typer.Option("--balanced", help="Give every topic the same total weight.")
@@ -161,7 +221,24 @@ def train(
     from slugline.report import write_training_report
     from slugline.training.progress import progress_on
 
-    widths = _widths(hidden)
+    net_options = {
+        "hidden": None if hidden is None else _widths(hidden),
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "patience": patience,
+        "dropout": dropout,
+        "l2": l2,
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+    }
+    chosen = _make_learner(learner, validation, net_options)
+    classifier = TopicClassifier(
+        learner=chosen,
+        blocks=_choose_blocks(chosen, weighting, num_words),
+        class_weight="balanced" if balanced else None,
+        n_jobs=threads,
+        random_state=seed,
+    )
     _check_fraction(test_fraction)
     check_target("--output", output)
     report = report or output.with_suffix(".html")
@@ -175,21 +252,6 @@ def train(
     for corpus in parts.values():
         for note in corpus.notes:
             say(f"{corpus.name}: {note}", quiet=quiet)
-    classifier = TopicClassifier(
-        hidden=widths,
-        weighting=weighting,
-        num_words=num_words,
-        epochs=epochs,
-        batch_size=batch_size,
-        patience=patience,
-        dropout=dropout,
-        l2=l2,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
-        class_weight="balanced" if balanced else None,
-        n_jobs=threads,
-        random_state=seed,
-    )
     experiment = run_experiment(
         classifier,
         parts["train"],
@@ -213,6 +275,9 @@ def train(
 def _print(experiment: Experiment, model: Path, report: Path) -> None:
     evaluation = experiment.evaluation
     low, high = evaluation.interval
+    epochs = []
+    if experiment.best_epoch is not None:
+        epochs = [("epochs", f"{experiment.best_epoch}", "best by validation loss")]
     typer.echo(
         f"{experiment.name}: learned {len(experiment.classifier.topics_)} topics from "
         f"{experiment.n_train:,} documents in {experiment.seconds:.1f} s, "
@@ -223,7 +288,7 @@ def _print(experiment: Experiment, model: Path, report: Path) -> None:
             ("accuracy", f"{evaluation.accuracy:.3f}", f"95 % interval {low:.3f} to {high:.3f}"),
             ("macro-F1", f"{evaluation.macro_f1:.3f}", "every topic counts the same"),
             ("baseline", f"{experiment.majority:.3f}", f"always {experiment.majority_topic!r}"),
-            ("epochs", f"{experiment.classifier.n_epochs_}", "best by validation loss"),
+            *epochs,
         ],
         left=(0, 2),
     )

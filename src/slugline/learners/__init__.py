@@ -1,5 +1,74 @@
-"""Learners turn CSR rows into scores, one column per topic.
+"""Learners turn CSR rows into scores and probabilities, one column per topic.
 
-A learner module holds what predicting needs and no more; what fitting needs it imports when asked
-to fit.
+A learner holds what predicting needs and no more; what fitting needs it imports when it is asked to
+fit. `Learner` is what all of them share, and what `slugline.classifier` asks of them.
 """
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from slugline.training.history import History
+    from slugline.training.progress import Progress
+
+__all__ = ["FitContext", "Learner"]
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What every learner is told beside rows and topics.
+
+    Attributes
+    ----------
+    n_topics : int
+    sample_weight : float32 array, shape (n_rows,), or None if all are 1
+    validation_data : (X, y) or None
+        Rows kept apart by the user, to choose on and never to learn from.
+    seed : int
+        Reaches every random choice.
+    n_jobs : int
+        Threads; they change no result.
+    progress : Progress, optional
+        Whom to tell.
+    """
+
+    n_topics: int
+    sample_weight: npt.NDArray[np.float32] | None = None
+    validation_data: tuple[Any, npt.NDArray[np.int64]] | None = None
+    seed: int = 0
+    n_jobs: int = 1
+    progress: Progress | None = None
+
+
+class Learner(Protocol):
+    """Fits rows, and then gives scores and probabilities for others."""
+
+    #: The weighting of terms that it learns best from.
+    wants: str
+    #: Whether it looks for its best epoch, on documents held out if none are given.
+    has_epochs: bool
+
+    def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History | None:
+        """Learn from rows and their topics; give the history of epochs, if there were any."""
+        ...
+
+    def decision_function(self, X: Any) -> npt.NDArray[np.float32]:
+        """Scores, shape (n_rows, n_topics): the largest marks the topic."""
+        ...
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
+        """Probabilities, shape (n_rows, n_topics); every row sums to 1."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Plain data, from which `slugline.learners.restore` makes the learner again."""
+        ...
+
+    def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+        """What it has learned."""
+        ...

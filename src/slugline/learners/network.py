@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from slugline import errors
 from slugline.errors import DataError, OptionError
+from slugline.softmax import log_softmax, softmax
 from slugline.sparse import check_csr
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from slugline.training.stopping import EarlyStopping
     from slugline.training.trainer import Trainer
 
-__all__ = ["Dense", "LossAndAccuracy", "Network", "log_softmax", "softmax"]
+__all__ = ["Dense", "LossAndAccuracy", "Network"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -118,6 +119,8 @@ class Network:
             )
         if any(layer.activation == "softmax" for layer in self.layers[:-1]):
             raise OptionError('a layer before the last one has softmax; use "relu" there.')
+        if self.layers[-1].dropout:
+            raise OptionError("the last layer has dropout, which would drop topics; leave it out.")
         self.optimizer = optimizer
         self.loss = loss
         self.seed = seed
@@ -263,6 +266,10 @@ class Network:
         widths = "-".join(str(layer.units) for layer in self.layers)
         return f"Network({widths}, optimizer={self.optimizer!r}, loss={self.loss!r})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A trainer belongs to one net; a copy starts its running averages anew.
+        return self.__dict__ | {"_trainer": None}
+
     def _built(self) -> list[Floats]:
         if not self.weights:
             raise errors.NotFittedError("the net has no weights yet; call fit first.")
@@ -276,18 +283,3 @@ class Network:
             if layer.activation == "relu":
                 np.maximum(signal, 0, out=signal)
         return signal
-
-
-def softmax(scores: Floats) -> Floats:
-    """Turn rows of scores into rows of probabilities."""
-    proba = scores - scores.max(axis=1, keepdims=True)
-    np.exp(proba, out=proba)
-    proba /= proba.sum(axis=1, keepdims=True)
-    return proba
-
-
-def log_softmax(scores: Floats) -> Floats:
-    """Turn rows of scores into rows of log-probabilities, without ever taking the log of 0."""
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return shifted

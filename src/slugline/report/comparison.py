@@ -36,7 +36,7 @@ def compare_with_lesson(result: NotebookResult) -> list[Row]:
 def _data(result: NotebookResult) -> list[Row]:
     data, lesson = result.data, result.notebook["data"]
     step = "Data"
-    same = data.examples[0].text == lesson["example"]
+    same = data.examples[0].sha256 == lesson["example_sha256"]
     return [
         Row(step, "training wires", number(lesson["n_train"], 0), number(data.n_train, 0)),
         Row(step, "test wires", number(lesson["n_test"], 0), number(data.n_test, 0)),

@@ -127,10 +127,18 @@ def _kept(experiment: Experiment, history: History) -> str:
     if experiment.n_validation:
         return f"The classifier is the one after {epochs}."
     return (
-        f"For these curves, {percent(experiment.classifier.validation_fraction, 0)} of the "
+        f"For these curves, {percent(_held_out(experiment), 0)} of the "
         f"documents were held out; the classifier then learned from all "
         f"{number(experiment.n_train, 0)} anew, for {epochs}."
     )
+
+
+def _held_out(experiment: Experiment) -> float:
+    settings = experiment.classifier.learner_.settings()
+    # The curves of a mixture are those of the first of its learners that has epochs.
+    parts = [settings, *settings.get("learners", [])]
+    name = "validation_fraction"
+    return next(float(part[name]) for part in parts if name in part)
 
 
 def _baselines(experiment: Experiment) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import scipy
-
+from slugline.classifier import TopicClassifier, library_versions
 from slugline.evaluation import Evaluation
 from slugline.experiment import Experiment
 from slugline.report.findings import advice, findings
@@ -46,8 +44,8 @@ def training_page(experiment: Experiment) -> str:
         confused=confused_topics(evaluation),
         n_documents={figures.topic: figures.n_documents for figures in topics},
         topics=sorted(topics, key=lambda figures: (-figures.n_documents, figures.topic)),
-        settings=experiment.classifier.get_params(),
-        versions=_versions(),
+        settings=_settings(experiment.classifier),
+        versions=library_versions(),
     )
 
 
@@ -109,10 +107,11 @@ def _curves(experiment: Experiment) -> list[str]:
     return [] if experiment.history is None else learning_curves(experiment.history)
 
 
-def _versions() -> list[str]:
-    """Name what, beside Slugline, may change a figure."""
-    return [
-        f"Python {platform.python_version()}",
-        f"NumPy {np.__version__}",
-        f"SciPy {scipy.__version__}",
-    ]
+def _settings(classifier: TopicClassifier) -> dict[str, Any]:
+    blocks = [f"{block.weighting} {block.kind}" for block in classifier.features_.blocks]
+    return {
+        **classifier.learner_.settings(),
+        "terms": " and ".join(blocks),
+        "class_weight": classifier.class_weight,
+        "seed": classifier.random_state,
+    }

@@ -66,13 +66,11 @@ class BarProgress:
     def begin(self, n_epochs: int, n_steps: int) -> None:
         """Draw the empty bar."""
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
         self._bar = Progress(
-            TextColumn("training"),
-            BarColumn(),
+            BarColumn(bar_width=12),
             TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
             console=Console(file=self._stream),
             transient=True,
         )
@@ -84,10 +82,10 @@ class BarProgress:
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task)
 
-    def epoch(self, number: int, figures: dict[str, float]) -> None:
-        """Show the epoch's figures."""
+    def epoch(self, number: int, figures: dict[str, float]) -> None:  # noqa: ARG002
+        """Show the epoch's figures: with its number, they would not fit in 80 columns."""
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, figures=f"epoch {number}  {_show(figures)}")
+            self._bar.update(self._task, figures=_show(figures))
 
     def end(self) -> None:
         """Take the bar away."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.errors import DataError
-from slugline.learners.network import log_softmax
+from slugline.softmax import log_softmax
 from slugline.training.losses import get_loss
 from slugline.training.optimizers import get_optimizer
 

@@ -1,0 +1,102 @@
+"""One weight per term and topic: the sum of a document's weights is its score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.errors import DataError, OptionError
+from slugline.learners import FitContext
+from slugline.softmax import softmax
+from slugline.sparse import check_csr
+
+__all__ = ["LinearLearner"]
+
+Floats = npt.NDArray[np.float32]
+
+
+class LinearLearner:
+    """One-vs-rest linear classifier with squared hinge loss, and calibrated probabilities.
+
+    Before the last fit, scores of every training document are made by classifiers that have not
+    seen it. They show which documents hardly can belong to their topic, and how sharp probabilities
+    may be.
+
+    Parameters
+    ----------
+    C : float, default 1.0
+        What errors cost beside large weights.
+    clean : bool, default True
+        Leave out training documents that hardly can belong to their topic.
+
+    Attributes
+    ----------
+    weights : float32 array, shape (n_columns, n_topics)
+    biases : float32 array, shape (n_topics,)
+    sharpness : float
+        What scores are multiplied by before softmax makes probabilities of them.
+    n_left_out : int
+        How many training documents were left out.
+    """
+
+    wants = "log-tf-idf"
+    has_epochs = False
+
+    weights: Floats
+    biases: Floats
+    sharpness: float
+    n_left_out: int
+
+    def __init__(self, C: float = 1.0, clean: bool = True) -> None:
+        if not 0 < C < math.inf:
+            raise OptionError(f"C is {C}; give a number over 0.")
+        self.C = C
+        self.clean = clean
+
+    def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
+        """Learn from rows and their topics."""
+        from slugline.training.linear import fit_linear
+
+        fitted = fit_linear(check_csr(X), y, context, C=self.C, clean=self.clean)
+        self.weights, self.biases = fitted.weights, fitted.biases
+        self.sharpness, self.n_left_out = fitted.sharpness, fitted.n_left_out
+
+    def decision_function(self, X: Any) -> Floats:
+        """Scores, shape (n_rows, n_topics)."""
+        scores = check_csr(X, len(self.weights)) @ self.weights
+        scores += self.biases
+        return scores
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Probabilities, shape (n_rows, n_topics)."""
+        return softmax(self.decision_function(X) * np.float32(self.sharpness))
+
+    def settings(self) -> dict[str, Any]:
+        """Plain data that makes it again."""
+        return {
+            "kind": "linear",
+            "C": self.C,
+            "clean": self.clean,
+            "sharpness": self.sharpness,
+            "n_left_out": self.n_left_out,
+        }
+
+    def arrays(self) -> dict[str, Floats]:
+        """What it has learned."""
+        return {"weights": self.weights, "biases": self.biases}
+
+    @classmethod
+    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> LinearLearner:
+        """Make a fitted learner of its parts, as a model file holds them."""
+        learner = cls(settings["C"], settings["clean"])
+        learner.weights, learner.biases = arrays["weights"], arrays["biases"]
+        if learner.weights.shape[1:] != learner.biases.shape:
+            raise DataError(
+                f"weights of shape {learner.weights.shape} and biases of {learner.biases.shape}"
+            )
+        learner.sharpness, learner.n_left_out = settings["sharpness"], settings["n_left_out"]
+        return learner

@@ -1,0 +1,78 @@
+"""Several learners on the same rows, whose probabilities are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.errors import OptionError
+from slugline.learners import FitContext, Learner
+
+if TYPE_CHECKING:
+    from slugline.training.history import History
+
+__all__ = ["Mixture"]
+
+Floats = npt.NDArray[np.float32]
+
+
+class Mixture:
+    """The mean of the probabilities of several learners, which err on different documents.
+
+    Parameters
+    ----------
+    learners : sequence of Learner
+    """
+
+    wants = "log-tf-idf"
+
+    def __init__(self, learners: Sequence[Learner]) -> None:
+        self.learners = list(learners)
+        self.has_epochs = any(learner.has_epochs for learner in self.learners)
+        if not self.learners:
+            raise OptionError("a mixture of no learners; give at least one.")
+
+    def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History | None:
+        """Fit each; give the history of the one that has epochs, if there is one."""
+        histories = [learner.fit(X, y, context) for learner in self.learners]
+        return next((history for history in histories if history is not None), None)
+
+    def decision_function(self, X: Any) -> Floats:
+        """Logarithms of the probabilities, shape (n_rows, n_topics)."""
+        proba = self.predict_proba(X)
+        return np.log(np.maximum(proba, np.finfo(np.float32).tiny))
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Probabilities, shape (n_rows, n_topics)."""
+        return np.mean([learner.predict_proba(X) for learner in self.learners], axis=0)
+
+    def settings(self) -> dict[str, Any]:
+        """Plain data that makes it again."""
+        return {"kind": "mixture", "learners": [learner.settings() for learner in self.learners]}
+
+    def arrays(self) -> dict[str, Floats]:
+        """What all have learned, the names of each behind its number."""
+        return {
+            f"{number}.{name}": array
+            for number, learner in enumerate(self.learners)
+            for name, array in learner.arrays().items()
+        }
+
+    @classmethod
+    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Mixture:
+        """Make a fitted mixture of its parts, as a model file holds them."""
+        from slugline.learners.restoring import restore
+
+        return cls(
+            [
+                restore(part, _under(arrays, f"{number}."))
+                for number, part in enumerate(settings["learners"])
+            ]
+        )
+
+
+def _under(arrays: Mapping[str, Floats], prefix: str) -> dict[str, Floats]:
+    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}

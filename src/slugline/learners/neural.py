@@ -1,0 +1,202 @@
+"""The lesson's way as a learner: find the epoch where a net overfits, then train anew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.errors import DataError, OptionError
+from slugline.learners import FitContext
+from slugline.learners.network import Dense, Network
+
+if TYPE_CHECKING:
+    from slugline.training.history import History
+    from slugline.training.optimizers import Optimizer
+
+__all__ = ["NeuralLearner"]
+
+Floats = npt.NDArray[np.float32]
+
+
+class NeuralLearner:
+    """A net of dense layers, trained for its best number of epochs.
+
+    Part of the rows is held out to find the epoch from which on the net overfits; then a fresh net
+    learns from all rows for as many. With validation rows of the user's, the net learns from all
+    others, and keeps the weights of the epoch that is best on those.
+
+    Parameters
+    ----------
+    hidden : sequence of int, optional
+        Widths of the hidden layers; by default one of 64, or as wide as there are topics if that is
+        more. A layer narrower than that loses information that no later one can bring back.
+    epochs : int, default 40
+        The most epochs to try.
+    batch_size : int, default 128
+        Rows per step.
+    patience : int, default 3
+        Stop looking for the best epoch after so many without a lower validation loss.
+    validation_fraction : float, default 0.1
+        Share of the rows held out to find the best epoch.
+    dropout, l2 : float, default 0.0
+        Of the hidden layers; see `Dense`.
+    optimizer : {"rmsprop", "adam", "sgd"}, default "rmsprop"
+    learning_rate : float, optional
+        The optimizer's own default if not given.
+
+    Attributes
+    ----------
+    network : Network
+    n_epochs : int
+        For how many epochs it was trained.
+    """
+
+    wants = "multi-hot"
+    has_epochs = True
+
+    network: Network
+    n_epochs: int
+
+    def __init__(
+        self,
+        hidden: Sequence[int] | None = None,
+        epochs: int = 40,
+        batch_size: int = 128,
+        patience: int = 3,
+        validation_fraction: float = 0.1,
+        dropout: float = 0.0,
+        l2: float = 0.0,
+        optimizer: str = "rmsprop",
+        learning_rate: float | None = None,
+    ) -> None:
+        self.hidden = hidden
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.dropout = dropout
+        self.l2 = l2
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        if learning_rate is not None and not 0 < learning_rate < math.inf:
+            raise OptionError(f"learning_rate is {learning_rate}; give a number over 0.")
+
+    def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History:
+        """Learn from rows and their topics; give the history of the search for the best epoch."""
+        if context.validation_data is not None:
+            self.network = self._network(context)
+            history = self._search(X, y, context.sample_weight, context.validation_data, context)
+            self.n_epochs = history.best_epoch
+            return history
+        from slugline.splits import hold_out
+
+        held = hold_out(y.tolist(), self.validation_fraction, context.seed)
+        weight = context.sample_weight
+        self.network = self._network(context)
+        history = self._search(
+            X[~held],
+            y[~held],
+            None if weight is None else weight[~held],
+            (X[held], y[held]),
+            context,
+        )
+        self.n_epochs = history.best_epoch
+        self.network = self.network.fresh()
+        self.network.fit(
+            X,
+            y,
+            epochs=self.n_epochs,
+            batch_size=self.batch_size,
+            sample_weight=weight,
+            progress=context.progress,
+        )
+        return history
+
+    def decision_function(self, X: Any) -> Floats:
+        """Scores before softmax, shape (n_rows, n_topics)."""
+        return self.network.decision_function(X)
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Probabilities, shape (n_rows, n_topics)."""
+        return self.network.predict(X)
+
+    def settings(self) -> dict[str, Any]:
+        """Plain data that makes it again."""
+        names = ("epochs", "batch_size", "patience", "validation_fraction", "dropout", "l2")
+        return {
+            "kind": "network",
+            "hidden": [layer.units for layer in self.network.layers[:-1]],
+            **{name: getattr(self, name) for name in names},
+            "optimizer": self.optimizer,
+            "learning_rate": self.learning_rate,
+            "n_epochs": self.n_epochs,
+        }
+
+    def arrays(self) -> dict[str, Floats]:
+        """What it has learned: weights and biases of each layer in turn."""
+        return {str(number): array for number, array in enumerate(self.network.weights)}
+
+    @classmethod
+    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> NeuralLearner:
+        """Make a fitted learner of its parts, as a model file holds them."""
+        settings = dict(settings)
+        n_epochs = settings.pop("n_epochs")
+        settings.pop("kind")
+        learner = cls(**settings)
+        learner.n_epochs = n_epochs
+        n_topics = len(arrays[str(len(arrays) - 1)])
+        layers = [Dense(units, "relu") for units in settings["hidden"]]
+        learner.network = Network([*layers, Dense(n_topics, "softmax")])
+        learner.network.weights = [arrays[str(number)] for number in range(len(arrays))]
+        _check_shapes(learner.network)
+        return learner
+
+    def _search(
+        self,
+        X: Any,
+        y: npt.NDArray[np.int64],
+        weight: Floats | None,
+        validation_data: tuple[Any, npt.NDArray[np.int64]],
+        context: FitContext,
+    ) -> History:
+        from slugline.training.stopping import EarlyStopping
+
+        return self.network.fit(
+            X,
+            y,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            validation_data=validation_data,
+            sample_weight=weight,
+            early_stopping=EarlyStopping(patience=self.patience),
+            progress=context.progress,
+        )
+
+    def _network(self, context: FitContext) -> Network:
+        widths = (max(64, context.n_topics),) if self.hidden is None else self.hidden
+        hidden = [Dense(units, "relu", self.l2, self.dropout) for units in widths]
+        output = Dense(context.n_topics, "softmax")
+        return Network([*hidden, output], optimizer=self._optimizer(), seed=context.seed)
+
+    def _optimizer(self) -> Optimizer:
+        from slugline.training.optimizers import get_optimizer
+
+        optimizer = get_optimizer(self.optimizer)
+        if self.learning_rate is not None:
+            optimizer.learning_rate = self.learning_rate
+        return optimizer
+
+
+def _check_shapes(network: Network) -> None:
+    n_inputs = network.n_inputs
+    expected: list[tuple[int, ...]] = []
+    for layer in network.layers:
+        expected += [(n_inputs, layer.units), (layer.units,)]
+        n_inputs = layer.units
+    found = [array.shape for array in network.weights]
+    if found != expected:
+        raise DataError(f"layers of shape {found} where the settings want {expected}")

@@ -1,0 +1,73 @@
+"""Fitted learners from plain settings and arrays, as a model file holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from slugline.errors import DataError
+from slugline.learners import Learner
+from slugline.learners.linear import LinearLearner
+from slugline.learners.mixture import Mixture
+from slugline.learners.neural import NeuralLearner
+
+__all__ = ["restore"]
+
+_KINDS: dict[str, Any] = {
+    "linear": LinearLearner,
+    "network": NeuralLearner,
+    "mixture": Mixture,
+}
+
+_OverZero = Annotated[float, msgspec.Meta(gt=0)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Settings(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True):
+    """What settings may say: files come from anywhere."""
+
+
+class _Linear(_Settings, tag="linear"):
+    C: _OverZero
+    clean: bool
+    sharpness: Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
+    n_left_out: _Count
+
+
+class _Network(_Settings, tag="network"):
+    hidden: list[Annotated[int, msgspec.Meta(ge=1)]]
+    epochs: int
+    batch_size: int
+    patience: int | None
+    validation_fraction: float
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)]
+    l2: Annotated[float, msgspec.Meta(ge=0)]
+    optimizer: str
+    learning_rate: _OverZero | None
+    n_epochs: _Count
+
+
+class _Mixture(_Settings, tag="mixture"):
+    learners: Annotated[list[_Linear | _Network | _Mixture], msgspec.Meta(min_length=1)]
+
+
+def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float32]]) -> Learner:
+    """Make a learner of what its `settings` and `arrays` gave.
+
+    Raises
+    ------
+    DataError : if there is no such kind, or a setting is missing, odd or one too many.
+    KeyError, TypeError : if an array is missing or of another shape.
+    """
+    try:
+        msgspec.convert(settings, _Linear | _Network | _Mixture)
+    except msgspec.ValidationError as error:
+        raise DataError(f"settings of the learner: {error}") from error
+    learner: Learner = _KINDS[settings["kind"]].restore(settings, arrays)
+    if set(learner.arrays()) != set(arrays):
+        raise DataError(f"arrays {sorted(arrays)} where the learner has {sorted(learner.arrays())}")
+    return learner

@@ -1,0 +1,84 @@
+"""Several learners whose probabilities are averaged."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from slugline.errors import OptionError
+from slugline.learners import FitContext, Learner
+from slugline.learners.linear import LinearLearner
+from slugline.learners.mixture import Mixture
+from slugline.learners.neural import NeuralLearner
+
+RNG = np.random.default_rng(0)
+Y = np.arange(60) % 3
+X = sp.csr_array((RNG.random((60, 9)) < np.eye(3)[Y].repeat(3, axis=1) * 0.7 + 0.1).astype("f4"))
+CONTEXT = FitContext(n_topics=3, seed=5)
+
+
+def parts() -> list[Learner]:
+    return [LinearLearner(), NeuralLearner((4,), epochs=2), LinearLearner(C=0.1)]
+
+
+@pytest.fixture
+def mixture() -> Mixture:
+    mixture = Mixture(parts())
+    mixture.fit(X, Y, CONTEXT)
+    return mixture
+
+
+def test_probabilities_are_the_mean_of_those_of_each_learner(mixture: Mixture) -> None:
+    each = []
+    for learner in parts():
+        learner.fit(X, Y, CONTEXT)
+        each.append(learner.predict_proba(X).astype(np.float64))
+    proba = mixture.predict_proba(X)
+    assert proba.dtype == np.float32
+    np.testing.assert_allclose(proba, np.mean(each, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_mixture_of_one_is_that_one() -> None:
+    mixture = Mixture([LinearLearner()])
+    mixture.fit(X, Y, CONTEXT)
+    assert np.array_equal(mixture.predict_proba(X), mixture.learners[0].predict_proba(X))
+
+
+def test_predicting_twice_gives_the_same(mixture: Mixture) -> None:
+    assert np.array_equal(mixture.predict_proba(X), mixture.predict_proba(X))
+
+
+def test_scores_are_logarithms_and_finite_even_where_a_topic_is_impossible() -> None:
+    mixture = Mixture([LinearLearner()])
+    mixture.fit(X, Y, CONTEXT)
+    np.testing.assert_allclose(
+        np.exp(mixture.decision_function(X)), mixture.predict_proba(X), rtol=1e-5, atol=1e-30
+    )
+    mixture.learners[0].sharpness = 1e5  # type: ignore[attr-defined]
+    assert (mixture.predict_proba(X) == 0).any()
+    assert np.isfinite(mixture.decision_function(X)).all()
+
+
+def test_the_history_is_that_of_the_learner_with_epochs(mixture: Mixture) -> None:
+    neural = NeuralLearner((4,), epochs=2)
+    expected = neural.fit(X, Y, CONTEXT)
+    assert Mixture(parts()).fit(X, Y, CONTEXT).history == expected.history  # type: ignore[union-attr]
+    assert Mixture([LinearLearner()]).fit(X, Y, CONTEXT) is None
+
+
+def test_mixtures_may_hold_mixtures_and_are_restored_from_their_parts(mixture: Mixture) -> None:
+    nested = Mixture([mixture, copy.deepcopy(mixture.learners[0])])
+    again = Mixture.restore(nested.settings(), nested.arrays())
+    assert again.settings() == nested.settings()
+    assert set(again.arrays()) >= {"0.0.weights", "0.1.3", "1.biases"}
+    assert np.array_equal(again.predict_proba(X), nested.predict_proba(X))
+
+
+def test_a_mixture_of_nothing_is_refused() -> None:
+    with pytest.raises(OptionError) as caught:
+        Mixture([])
+    assert str(caught.value) == "a mixture of no learners; give at least one."

@@ -1,0 +1,101 @@
+"""Terms made of words, against plain Python over the words of `tokenize`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from slugline.ngrams import GRAM_SIZES, KINDS, N_LEAD, bigrams, character_grams, lead_words
+from slugline.text import Words, find_words, tokenize
+
+# Words of one to four bytes a character, of more than one 8-byte block, and all separators.
+WORDS = st.sampled_from(
+    ["a", "oil", "don't", "é", "straße", "石油", "\U0001f600", "\ud800", "x" * 9]
+)
+GAPS = st.sampled_from([" ", "  ", ", ", "\u3000", "-\n"])
+DOCUMENTS = st.lists(st.tuples(WORDS, GAPS).map("".join), max_size=60).map("".join) | st.text()
+BATCHES = st.lists(DOCUMENTS, max_size=5)
+
+
+def lead_reference(document: str) -> list[str]:
+    return tokenize(document)[:N_LEAD]
+
+
+def bigrams_reference(document: str) -> list[str]:
+    return [f"{a} {b}" for a, b in itertools.pairwise(tokenize(document))]
+
+
+def grams_reference(document: str) -> list[str]:
+    return [
+        f" {word} "[first : first + size]
+        for word in tokenize(document)
+        for size in GRAM_SIZES
+        for first in range(len(word) + 2 - size + 1)
+    ]
+
+
+def terms_of(words: Words) -> list[list[str]]:
+    """Give the terms of each document."""
+    return [
+        [words.word(i) for i in range(first, last)]
+        for first, last in itertools.pairwise(words.indptr.tolist())
+    ]
+
+
+@pytest.mark.parametrize(
+    ("find", "reference"),
+    [
+        (lead_words, lead_reference),
+        (bigrams, bigrams_reference),
+        (character_grams, grams_reference),
+    ],
+    ids=["lead", "bigrams", "characters"],
+)
+@given(batch=BATCHES)
+@example(batch=[])
+@example(batch=[""])
+@example(batch=["", "oil gas", "", "é", ""])
+@example(batch=["one", "two"])
+@example(batch=["to " * (N_LEAD + 1)])
+def test_terms_are_those_of_the_definition(
+    find: Callable[[Words], Words], reference: Callable[[str], list[str]], batch: list[str]
+) -> None:
+    assert terms_of(find(find_words(batch))) == [reference(document) for document in batch]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(batch=BATCHES)
+@example(batch=["ΑΣ ΑΣΑ", "İstanbul - STRASSE", "\0a a\0"])
+def test_a_term_in_documents_has_the_hash_of_its_own_text(kind: str, batch: list[str]) -> None:
+    found = KINDS[kind].find(find_words(batch))
+    terms = [found.word(i) for i in range(len(found))]
+    assert np.array_equal(KINDS[kind].hash(terms), found.hashes)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(batch=BATCHES)
+def test_different_terms_have_different_hashes_and_none_is_0(kind: str, batch: list[str]) -> None:
+    found = KINDS[kind].find(find_words(batch))
+    terms = {found.word(i) for i in range(len(found))}
+    hashes = set(found.hashes.tolist())
+    assert len(terms) == len(hashes)
+    assert 0 not in hashes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_terms_of_a_document_do_not_depend_on_its_neighbours(kind: str) -> None:
+    documents = ["oil and gas", "", "straße", "gas"]
+    find = KINDS[kind].find
+    together = terms_of(find(find_words(documents)))
+    assert together == [terms_of(find(find_words([document])))[0] for document in documents]
+
+
+def test_a_pair_is_another_term_than_the_pair_reversed() -> None:
+    pairs = bigrams(find_words(["oil gas oil gas"]))
+    assert terms_of(pairs) == [["oil gas", "gas oil", "oil gas"]]
+    assert pairs.hashes[0] == pairs.hashes[2] != pairs.hashes[1]

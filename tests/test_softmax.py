@@ -1,0 +1,47 @@
+"""Scores to probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy import special
+
+from slugline.softmax import log_softmax, softmax
+
+SCORES = arrays(
+    np.float32,
+    array_shapes(min_dims=2, max_dims=2, max_side=6),
+    elements=st.floats(-1e4, 1e4, width=32),
+)
+
+
+@given(SCORES)
+def test_both_equal_scipys_in_float64(scores: np.ndarray) -> None:
+    exact = scores.astype(np.float64)
+    np.testing.assert_allclose(softmax(scores), special.softmax(exact, axis=1), 1e-4, 1e-30)
+    np.testing.assert_allclose(
+        log_softmax(scores), special.log_softmax(exact, axis=1), rtol=1e-5, atol=1e-5
+    )
+
+
+@given(SCORES)
+def test_rows_sum_to_1_stay_float32_and_leave_the_scores_alone(scores: np.ndarray) -> None:
+    before = scores.copy()
+    proba = softmax(scores)
+    assert proba.dtype == log_softmax(scores).dtype == np.float32
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+    assert np.array_equal(scores, before)
+
+
+def test_the_log_of_a_hopeless_topic_is_finite() -> None:
+    scores = np.array([[0, -500]], dtype=np.float32)
+    assert softmax(scores).tolist() == [[1, 0]]
+    assert log_softmax(scores).tolist() == [[0, -500]]
+
+
+@pytest.mark.parametrize("function", [softmax, log_softmax])
+def test_no_rows_give_no_rows(function: object) -> None:
+    assert function(np.zeros((0, 3), dtype=np.float32)).shape == (0, 3)  # type: ignore[operator]
