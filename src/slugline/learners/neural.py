@@ -21,6 +21,9 @@ __all__ = ["NeuralLearner"]
 
 Floats = npt.NDArray[np.float32]
 
+# A validation loss that falls by less, in nats, is as good as level.
+_PROGRESS = 1e-3
+
 
 class NeuralLearner:
     """A net of dense layers, trained for its best number of epochs.
@@ -172,7 +175,7 @@ class NeuralLearner:
             batch_size=self.batch_size,
             validation_data=validation_data,
             sample_weight=weight,
-            early_stopping=EarlyStopping(patience=self.patience),
+            early_stopping=EarlyStopping(patience=self.patience, min_delta=_PROGRESS),
             progress=context.progress,
         )
 

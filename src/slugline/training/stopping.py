@@ -23,10 +23,11 @@ class EarlyStopping:
     monitor : str, default "val_loss"
         A key of `History.history`; those that end in "loss" should fall, all others rise.
     patience : int or None, default 3
-        How many epochs in a row may pass without improvement. None never stops early, and still
-        goes back to the best epoch at the end.
+        How many epochs in a row may pass without progress. None never stops early, and still goes
+        back to the best epoch at the end.
     min_delta : float, default 0.0
-        By how much a figure must beat the best one to count as an improvement.
+        By how much a figure must beat the last one that was progress, to be progress too. The best
+        epoch is the best one however small its lead.
     """
 
     monitor: str = "val_loss"
@@ -45,6 +46,8 @@ class BestEpoch:
         self.stopping = stopping
         self.epoch = 0
         self._value = float("inf")
+        self._last_progress = 0
+        self._reference = float("inf")
         self._sign = 1 if stopping.monitor.endswith("loss") else -1
 
     def improves(self, epoch: int, figures: dict[str, float]) -> bool:
@@ -55,7 +58,9 @@ class BestEpoch:
                 f"{', '.join(figures)}; pass validation_data, or watch another figure."
             )
         value = self._sign * figures[self.stopping.monitor]
-        if self.epoch and value >= self._value - self.stopping.min_delta:
+        if value < self._reference - self.stopping.min_delta:
+            self._last_progress, self._reference = epoch, value
+        if self.epoch and value >= self._value:
             return False
         self.epoch, self._value = epoch, value
         return True
@@ -63,7 +68,7 @@ class BestEpoch:
     def is_over(self, epoch: int) -> bool:
         """Say whether patience ends with this epoch (a patience of 0 or 1 allows no bad epoch)."""
         patience = self.stopping.patience
-        return patience is not None and epoch - self.epoch >= max(patience, 1)
+        return patience is not None and epoch - self._last_progress >= max(patience, 1)
 
 
 class Interrupt:
