@@ -240,10 +240,11 @@ def model_warnings(classifier: TopicClassifier, test: Corpus) -> list[str]:
         )
     known_share = classifier.features_.vocabularies_[0].known_share(test.texts)
     if known_share < 0.5:
+        is_cut = classifier.features_.blocks[0].max_terms is not None
         warnings.append(
             f"{1 - known_share:.0%} of the words in the test documents are unknown to the model: "
-            "it judges by the rest. Test on documents of the kind it learned from, or keep more "
-            "words with --num-words."
+            "it judges by the rest. Test on documents of the kind it learned from"
+            f"{', or keep more words with --num-words' if is_cut else ''}."
         )
     known = {str(name) for name in classifier.topics_.names}
     unknown = [topic for topic in test.topics if topic not in known]

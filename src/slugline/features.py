@@ -14,7 +14,7 @@ from slugline import errors
 from slugline.errors import DataError, OptionError
 from slugline.ngrams import KINDS
 from slugline.sparse import stack_rows
-from slugline.text import find_words, map_chunks
+from slugline.text import checked_texts, find_words, map_chunks
 from slugline.vocabulary import Vocabulary, VocabularyBuilder
 
 __all__ = ["WEIGHTINGS", "Block", "Features", "idf", "weigh"]
@@ -103,8 +103,9 @@ class Features:
         """How many columns a row has."""
         return sum(vocabulary.n_columns for vocabulary in self._fitted())
 
-    def fit_transform(self, texts: Sequence[str]) -> sp.csr_array:
+    def fit_transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Learn the vocabularies, and how many documents have each term; give the rows."""
+        texts = list(checked_texts(texts))  # they are read twice
         builders = [VocabularyBuilder(block.kind) for block in self.blocks]
         for words in map_chunks(find_words, texts, self.n_jobs):
             for builder in builders:

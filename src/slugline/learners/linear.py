@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.errors import DataError, OptionError
+from slugline.errors import OptionError
 from slugline.learners import FitContext
 from slugline.softmax import softmax
 from slugline.sparse import check_csr
@@ -61,6 +62,11 @@ class LinearLearner:
         """Learn from rows and their topics."""
         from slugline.training.linear import fit_linear
 
+        if context.validation_data is not None:
+            raise OptionError(
+                "validation_data is to find the best epoch on, and a linear learner has none; "
+                "leave it out."
+            )
         fitted = fit_linear(check_csr(X), y, context, C=self.C, clean=self.clean)
         self.weights, self.biases = fitted.weights, fitted.biases
         self.sharpness, self.n_left_out = fitted.sharpness, fitted.n_left_out
