@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.errors import DataError, OptionError
-from slugline.errors import OptionError
 from slugline.learners import FitContext
 from slugline.softmax import softmax
 from slugline.sparse import check_csr
