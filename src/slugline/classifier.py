@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline import errors, model_file
-from slugline.errors import DataError, ModelFileError, OptionError
+from slugline.errors import DataError, OptionError
 from slugline.features import Block, Features
 from slugline.labels import Topic, Topics
 from slugline.learners import FitContext, Learner
@@ -160,12 +160,17 @@ class TopicClassifier:
         return self._fitted().predict_proba(self.features_.transform(X))
 
     def decision_function(self, X: Iterable[str]) -> Floats:
-        """Scores, shape (n_documents, n_topics): the largest marks the topic."""
-        return self._fitted().decision_function(self.features_.transform(X))
+        """Scores, shape (n_documents, n_topics): the largest marks the topic.
+
+        Of two topics, as in scikit-learn: shape (n_documents,), over 0 for the second one.
+        """
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
         """Give the likeliest topic of each text, shape (n_documents,)."""
-        return self.classes_[self.decision_function(X).argmax(axis=1)]
+        best = self._scores(X).argmax(axis=1)
+        return self.classes_[best]
 
     def score(
         self,
@@ -292,7 +297,7 @@ class TopicClassifier:
         if not (np.isfinite(weight).all() and (weight >= 0).all()):
             raise DataError("a weight is negative or not finite; give weights of at least 0.")
         if not weight.any():
-            raise DataError("every document has weight 0; give some a weight over 0.")
+            raise DataError("every weight is zero; give some documents a weight over 0.")
         return weight
 
     def _topic_weights(self, labels: npt.NDArray[np.int64]) -> Floats:
@@ -307,6 +312,9 @@ class TopicClassifier:
         weights = np.ones(len(self.topics_), dtype=np.float32)
         weights[self.topics_.encode(self.class_weight)] = list(self.class_weight.values())
         return weights
+
+    def _scores(self, X: Iterable[str]) -> Floats:
+        return self._fitted().decision_function(self.features_.transform(X))
 
     def _fitted(self) -> Learner:
         if not hasattr(self, "learner_"):
@@ -329,7 +337,7 @@ def load(path: str | os.PathLike[str]) -> TopicClassifier:
     try:
         return _restore(file)
     except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path}: damaged ({error}); get a whole copy of it.") from error
+        raise model_file.damaged(path, error) from error
 
 
 def _restore(file: ModelFile) -> TopicClassifier:
@@ -344,9 +352,9 @@ def _restore(file: ModelFile) -> TopicClassifier:
     for block in info.blocks:
         terms = file.terms[first : first + block.n_terms]
         first += block.n_terms
-        vocabularies.append(Vocabulary(terms, block.kind))
         options = {name: getattr(block, name) for name in Block.__slots__}
         blocks.append(Block(**options))
+        vocabularies.append(Vocabulary(terms, block.kind))
     idf = [file.arrays.get(f"idf.{number}") for number in range(len(blocks))]
     classifier.features_ = Features.restore(blocks, vocabularies, idf)
     learned = {
@@ -453,7 +461,8 @@ def _weights_by_topic(
     """Undo `_plain_weights`: keys are strings in JSON, whatever topics are."""
     if plain is None or isinstance(plain, str):
         return plain
-    return {topic: plain[str(topic)] for topic in topics if str(topic) in plain}
+    names = {str(topic): topic for topic in topics}
+    return {names[name]: weight for name, weight in plain.items()}
 
 
 def library_versions() -> dict[str, str]:

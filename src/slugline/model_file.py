@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import textwrap
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from slugline.errors import ModelFileError
 from slugline.files import write_whole
 
-__all__ = ["FORMAT", "BlockInfo", "ModelFile", "ModelInfo", "read", "write"]
+__all__ = ["FORMAT", "BlockInfo", "ModelFile", "ModelInfo", "damaged", "read", "write"]
 
 #: The version of the format that this release writes. It reads this one and all before.
 FORMAT = 1
@@ -143,7 +144,13 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
         ) from error
     # Damage makes zipfile, zlib and the decoders raise half a dozen more types.
     except Exception as error:
-        raise ModelFileError(f"{path}: damaged ({error}); get a whole copy of it.") from error
+        raise damaged(path, error) from error
+
+
+def damaged(path: str | os.PathLike[str], error: Exception) -> ModelFileError:
+    """Say in one line what is wrong with a file, however much of it `error` quotes."""
+    reason = textwrap.shorten(str(error), 200)
+    return ModelFileError(f"{path}: damaged ({reason}); get a whole copy of it.")
 
 
 def _pack(model: ModelFile) -> bytes:

@@ -60,14 +60,16 @@ def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.flo
 
     Raises
     ------
-    DataError : if there is no such kind, or a setting is missing, odd or one too many.
-    KeyError, TypeError : if an array is missing or of another shape.
+    DataError : if there is no such kind, or settings or arrays are missing, odd or too many.
     """
     try:
         msgspec.convert(settings, _Linear | _Network | _Mixture)
     except msgspec.ValidationError as error:
         raise DataError(f"settings of the learner: {error}") from error
-    learner: Learner = _KINDS[settings["kind"]].restore(settings, arrays)
+    try:
+        learner: Learner = _KINDS[settings["kind"]].restore(settings, arrays)
+    except KeyError as error:
+        raise DataError(f"the learner has no array {error.args[0]!r}") from error
     if set(learner.arrays()) != set(arrays):
         raise DataError(f"arrays {sorted(arrays)} where the learner has {sorted(learner.arrays())}")
     return learner

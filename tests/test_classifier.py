@@ -1,0 +1,565 @@
+"""TopicClassifier: scikit-learn's contract on raw strings, options, and what can't be learned."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import sklearn.exceptions
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from slugline.classifier import TopicClassifier, load, median_length
+from slugline.errors import DataError, NotFittedError, OptionError, SluglineError
+from slugline.features import Block
+from slugline.learners.linear import LinearLearner
+from slugline.learners.mixture import Mixture
+from slugline.learners.neural import NeuralLearner
+
+News = list[tuple[str, str]]
+
+
+@pytest.fixture
+def texts(news: News) -> list[str]:
+    return [text for text, _ in news]
+
+
+@pytest.fixture
+def topics(news: News) -> list[str]:
+    return [topic for _, topic in news]
+
+
+@pytest.fixture(params=["network", "linear", "mixture"])
+def learner(request: pytest.FixtureRequest) -> Any:
+    """Give each kind of learner in turn."""
+    if request.param == "mixture":
+        return Mixture([LinearLearner(), NeuralLearner((8,), epochs=3)])
+    return request.param
+
+
+# scikit-learn's own checks ----------------------------------------------------------------------
+
+
+class MatrixClassifier(TopicClassifier):
+    """Reads each row of a matrix as a text, so that checks made for numbers can be run.
+
+    A value becomes as many words as it has steps above the least: rows near to one another share
+    most of their words.
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MatrixClassifier:  # type: ignore[override]
+        X, y = validate_data(self, X, y, ensure_min_samples=2)
+        from sklearn.utils.multiclass import check_classification_targets
+
+        check_classification_targets(y)
+        super().fit(self._texts(X), self._topics(y), sample_weight)
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return super().predict_proba(self._texts(validate_data(self, X, reset=False)))
+
+    def _scores(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return super()._scores(self._texts(validate_data(self, X, reset=False)))
+
+    @staticmethod
+    def _texts(X: Any) -> list[str]:
+        steps = np.clip(np.round(4 * X) + 40, 0, 80).astype(int)
+        return [" ".join(f"c{j}s{s}" for j, n in enumerate(row) for s in range(n)) for row in steps]
+
+    @staticmethod
+    def _topics(y: Any) -> list[Any]:
+        return [str(topic) if not isinstance(topic, str | np.integer) else topic for topic in y]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        tags.input_tags.one_d_array = tags.input_tags.string = False
+        return tags
+
+
+# Most checks need matrices, and a few need pandas.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore:.* does not inherit from `sklearn.base.BaseEstimator`")
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        TopicClassifier(),
+        TopicClassifier(learner="linear"),
+        MatrixClassifier(learner=NeuralLearner((16,), epochs=30)),
+        MatrixClassifier(learner="linear"),
+    ],
+    ids=["texts, network", "texts, linear", "matrices, network", "matrices, linear"],
+)
+def test_scikit_learns_checks_pass(classifier: TopicClassifier) -> None:
+    estimator_checks.check_estimator(
+        classifier,
+        expected_failed_checks={
+            "check_sample_weight_equivalence_on_dense_data": (
+                "other rows are held out, to find the best epoch or the sharpness of "
+                "probabilities, when some are there twice"
+            )
+        },
+    )
+
+
+# scikit-learn's tools ---------------------------------------------------------------------------
+
+
+def test_it_is_a_classifier_that_can_be_cloned(learner: Any) -> None:
+    classifier = TopicClassifier(learner=learner, class_weight={"bank": 2.0}, random_state=7)
+    twin = clone(classifier)
+    assert is_classifier(twin)
+    assert not hasattr(twin, "learner_")
+    assert repr(twin.get_params()["learner"])[:30] == repr(learner)[:30]
+    assert twin.class_weight == {"bank": 2.0}
+    assert twin.random_state == 7
+
+
+def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
+    classifier = TopicClassifier(learner="linear")
+    assert classifier.get_params() == {
+        "learner": "linear",
+        "blocks": None,
+        "class_weight": None,
+        "n_jobs": 1,
+        "random_state": 0,
+    }
+    assert classifier.set_params(random_state=3, class_weight="balanced") is classifier
+    assert repr(classifier) == (
+        "TopicClassifier(learner='linear', class_weight='balanced', random_state=3)"
+    )
+
+
+def test_an_unknown_parameter_is_refused() -> None:
+    with pytest.raises(OptionError) as caught:
+        TopicClassifier().set_params(seed=3)
+    assert str(caught.value) == (
+        "TopicClassifier has no parameter 'seed'; "
+        "choose of learner, blocks, class_weight, n_jobs, random_state."
+    )
+
+
+def test_it_ends_a_pipeline(texts: list[str], topics: list[str]) -> None:
+    shout = FunctionTransformer(lambda batch: [text.upper() for text in batch])
+    pipeline = make_pipeline(shout, TopicClassifier(learner="linear")).fit(texts, topics)
+    alone = TopicClassifier(learner="linear").fit(texts, topics)
+    assert isinstance(clone(pipeline), Pipeline)
+    assert pipeline.score(texts, topics) == 1
+    assert np.array_equal(pipeline.predict_proba(texts), alone.predict_proba(texts))
+
+
+def test_cross_validation_scores_and_predicts(
+    learner: Any, texts: list[str], topics: list[str]
+) -> None:
+    classifier = TopicClassifier(learner=learner)
+    scores = cross_val_score(classifier, texts, topics, cv=3)
+    proba = cross_val_predict(classifier, texts, topics, cv=3, method="predict_proba")
+    assert (scores > 0.9).all()
+    assert proba.shape == (90, 3)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
+    found = np.unique(topics)[proba.argmax(axis=1)]
+    assert np.mean(found == topics) == pytest.approx(scores.mean())
+
+
+def test_a_grid_of_learners_can_be_searched(texts: list[str], topics: list[str]) -> None:
+    learners = [LinearLearner(C=1e-6, clean=False), LinearLearner(), NeuralLearner((8,), epochs=2)]
+    topics = ["sport" if topic == "sport" else "other" for topic in topics]
+    grid = {"learner": learners, "class_weight": [None, "balanced"]}
+    scoring = ["roc_auc", "accuracy"]
+    search = GridSearchCV(TopicClassifier(), grid, cv=3, scoring=scoring, refit="accuracy")
+    search.fit(texts, topics)
+    assert search.best_score_ == search.cv_results_["mean_test_roc_auc"].max() == 1
+    assert search.best_params_["learner"] in learners
+    assert not hasattr(learners[1], "weights")
+    assert search.predict(texts).tolist() == topics
+
+
+def test_two_topics_have_one_score_as_in_scikit_learn(texts: list[str], topics: list[str]) -> None:
+    topics = ["sport" if topic == "sport" else "other" for topic in topics]
+    classifier = TopicClassifier(learner="linear").fit(texts, topics)
+    scores = classifier.decision_function(texts)
+    assert scores.shape == (90,)
+    assert np.array_equal(scores > 0, classifier.predict(texts) == "sport")
+    assert classifier.predict_proba(texts).shape == (90, 2)
+
+
+@pytest.mark.parametrize("dump", [pickle, joblib], ids=["pickle", "joblib"])
+def test_a_pickled_classifier_is_the_same(
+    dump: Any, learner: Any, texts: list[str], topics: list[str]
+) -> None:
+    classifier = TopicClassifier(learner=learner).fit(texts, topics)
+    buffer = io.BytesIO()
+    dump.dump(classifier, buffer)
+    buffer.seek(0)
+    again = dump.load(buffer)
+    assert again.get_params().keys() == classifier.get_params().keys()
+    assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
+
+
+# Input ------------------------------------------------------------------------------------------
+
+
+class Series:
+    """Has what a column of a data frame has and is needed: items in order, not by position."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self._items = dict(zip(range(100, 100 + len(items)), items, strict=True))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items.values())
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, label: int) -> Any:
+        return self._items[label]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [tuple, np.array, lambda items: np.array(items, dtype=object), Series, iter],
+    ids=["tuple", "array", "array of objects", "series", "iterator"],
+)
+def test_any_sequence_of_strings_is_as_good_as_a_list(
+    make: Callable[[list[str]], Any], texts: list[str], topics: list[str]
+) -> None:
+    from_list = TopicClassifier(learner="linear").fit(texts, topics)
+    other = TopicClassifier(learner="linear").fit(make(texts), make(topics))
+    assert other.classes_.tolist() == from_list.classes_.tolist()
+    assert other.data_digest_ == from_list.data_digest_
+    assert np.array_equal(other.predict_proba(make(texts)), from_list.predict_proba(texts))
+    assert other.predict(make(texts)).tolist() == topics
+    assert other.score(make(texts), make(topics)) == 1
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"bank": 7, "grain": -1, "sport": 10}, {"bank": np.int8(3), "grain": 2**40, "sport": 0}],
+    ids=["plain", "NumPy's and large"],
+)
+def test_topics_may_be_integers(
+    numbers: dict[str, Any], texts: list[str], topics: list[str]
+) -> None:
+    y = [numbers[topic] for topic in topics]
+    classifier = TopicClassifier(learner="linear").fit(texts, y)
+    assert classifier.classes_.tolist() == sorted(map(int, numbers.values()))
+    assert classifier.classes_.dtype.kind == "i"
+    assert classifier.predict(texts).tolist() == y
+
+
+def test_no_texts_have_no_topics(texts: list[str], topics: list[str]) -> None:
+    classifier = TopicClassifier(learner="linear").fit(texts, topics)
+    assert classifier.predict([]).tolist() == []
+    assert classifier.predict_proba([]).shape == (0, 3)
+
+
+def test_a_text_without_known_words_gets_probabilities_too(
+    learner: Any, texts: list[str], topics: list[str]
+) -> None:
+    proba = TopicClassifier(learner=learner).fit(texts, topics).predict_proba(["", "zebra"])
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_texts_may_come_in_any_portion(learner: Any, texts: list[str], topics: list[str]) -> None:
+    classifier = TopicClassifier(learner=learner).fit(texts, topics)
+    batch = classifier.predict_proba(texts)
+    rows = np.concatenate([classifier.predict_proba([text]) for text in texts])
+    np.testing.assert_allclose(rows, batch, rtol=1e-4, atol=1e-6)
+
+
+# Options ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("learner", "text", "kinds"),
+    [
+        ("network", "a few words", ["words"]),
+        ("linear", "a few words", ["words", "bigrams", "characters"]),
+        ("linear", "many words " * 30, ["words", "lead"]),
+    ],
+    ids=["network", "short", "long"],
+)
+def test_blocks_suit_the_learner_and_the_length_of_texts(
+    learner: str, text: str, kinds: list[str]
+) -> None:
+    classifier = TopicClassifier(learner=learner).fit([text] * 6, ["a", "b"] * 3)
+    assert [block.kind for block in classifier.features_.blocks] == kinds
+
+
+def test_blocks_can_be_chosen(texts: list[str], topics: list[str]) -> None:
+    blocks = [Block("words", "counts", max_terms=5), Block("characters", min_count=3)]
+    classifier = TopicClassifier(learner="linear", blocks=blocks).fit(texts, topics)
+    assert classifier.features_.blocks == tuple(blocks)
+    assert len(classifier.features_.vocabularies_[0]) == 5
+
+
+def test_the_median_length_is_that_of_the_middle_text() -> None:
+    assert median_length(["one", "one two", "a b c d e f g h"]) == 2
+
+
+def test_validation_documents_find_the_epoch_and_teach_nothing_else(
+    texts: list[str], topics: list[str]
+) -> None:
+    classifier = TopicClassifier(learner=NeuralLearner((8,), epochs=2))
+    classifier.fit(texts, topics, validation_data=(["wheat zebra"], ["grain"]))
+    assert classifier.history_ is not None
+    assert len(classifier.history_.history["val_loss"]) == 2
+    assert classifier.n_documents_ == 90
+    assert classifier.features_.vocabularies_[0].column("zebra") is None
+
+
+@pytest.mark.parametrize("name", ["network", "linear"])
+def test_sample_weights_decide_between_documents_that_disagree(name: str) -> None:
+    texts, topics = ["wheat rose", "zinc fell"] * 20, ["a", "b"] * 10 + ["b", "a"] * 10
+    for favoured, expected in ((0, ["a", "b"]), (1, ["b", "a"])):
+        weight = np.where(np.arange(40) // 20 == favoured, 1.0, 0.05)
+        classifier = TopicClassifier(learner=name)
+        classifier.fit(texts, topics, weight, validation_data=(texts[:2], expected))
+        assert classifier.predict(texts[:2]).tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["network", "linear"])
+def test_class_weights_decide_where_words_do_not(name: str) -> None:
+    texts, topics = ["wheat"] * 40, ["common"] * 30 + ["rare"] * 10
+    share = {
+        key: TopicClassifier(learner=name, class_weight=weight).fit(texts, topics)
+        .predict_proba(["wheat"])[0, 1]
+        for key, weight in (("none", None), ("balanced", "balanced"), ("rare", {"rare": 20.0}))
+    }  # fmt: skip
+    assert share["none"] < share["balanced"] < share["rare"]
+
+
+def test_balanced_weights_are_those_of_the_mapping_that_balances(
+    texts: list[str], topics: list[str]
+) -> None:
+    texts, topics = texts[:50], topics[:50]
+    balanced = TopicClassifier(learner="linear", class_weight="balanced").fit(texts, topics)
+    by_hand = {topic: 50 / 3 / topics.count(topic) for topic in set(topics)}
+    mapped = TopicClassifier(learner="linear", class_weight=by_hand).fit(texts, topics)
+    np.testing.assert_allclose(
+        balanced.predict_proba(texts), mapped.predict_proba(texts), rtol=1e-4
+    )
+
+
+def test_fitting_changes_neither_parameters_nor_the_learner_passed(
+    texts: list[str], topics: list[str]
+) -> None:
+    learner = LinearLearner()
+    classifier = TopicClassifier(learner=learner, class_weight={"bank": 2})
+    before = copy.deepcopy(classifier.get_params())
+    classifier.fit(texts, topics)
+    assert vars(learner) == vars(before["learner"])
+    assert classifier.get_params()["class_weight"] == before["class_weight"]
+
+
+def saved(classifier: TopicClassifier, folder: Path) -> bytes:
+    classifier.save(folder / "model.slug")
+    return (folder / "model.slug").read_bytes()
+
+
+def test_the_same_random_state_gives_the_same_file_and_another_another(
+    learner: Any, texts: list[str], topics: list[str], tmp_path: Path
+) -> None:
+    one, same, other = (
+        saved(TopicClassifier(learner=learner, random_state=seed).fit(texts, topics), tmp_path)
+        for seed in (1, 1, 2)
+    )
+    assert one == same != other
+
+
+# What can't be ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (
+            "wheat",
+            ["a"],
+            "the texts are a single string, not a sequence of strings; put brackets around it: "
+            "[text].",
+        ),
+        (
+            ["wheat", None],
+            ["a", "b"],
+            "document 1 is a NoneType, not a str; pass a sequence with one string per document.",
+        ),
+        (["wheat"], ["a", "b"], "there are 1 texts and 2 topics; give one topic for each text."),
+        ([], [], "there are no documents to learn from; give at least two."),
+        (
+            ["?!", ""],
+            ["a", "b"],
+            "no document has a word in it; check which column holds the text.",
+        ),
+        (
+            ["wheat", "zinc"],
+            ["a", 1],
+            "topics are words and numbers, such as 'a' and 1; make them all words or all numbers.",
+        ),
+        (
+            ["wheat", "zinc"],
+            [0.5, 1.5],
+            "topic 0.5 is of type float; topics are strings or integers.",
+        ),
+        (
+            ["wheat", "zinc"],
+            ["a", None],
+            "topic None is of type NoneType; topics are strings or integers.",
+        ),
+        (
+            ["wheat", "zinc"],
+            np.array([True, False]),
+            "topic True is of type bool; topics are strings or integers.",
+        ),
+    ],
+    ids=["string", "None", "lengths", "none", "no words", "mixed", "floats", "no topic", "bools"],
+)
+def test_documents_that_can_not_be_learned_from_are_refused(X: Any, y: Any, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        TopicClassifier(learner="linear").fit(X, y)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ([1, 2], "sample_weight has shape (2,); give one weight for each of the 90 documents."),
+        ([-1] * 90, "a weight is negative or not finite; give weights of at least 0."),
+        ([np.nan] * 90, "a weight is negative or not finite; give weights of at least 0."),
+        ([0] * 90, "every weight is zero; give some documents a weight over 0."),
+    ],
+    ids=["shape", "negative", "NaN", "zero"],
+)
+@pytest.mark.parametrize("name", ["network", "linear"])
+def test_weights_that_can_not_be_are_refused(
+    name: str, weight: list[float], message: str, texts: list[str], topics: list[str]
+) -> None:
+    with pytest.raises(DataError) as caught:
+        TopicClassifier(learner=name).fit(texts, topics, sample_weight=weight)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learner": "forest"}, "unknown learner 'forest'; choose one of network, linear."),
+        ({"learner": 3}, "learner is 3; give one of network, linear, or a learner object."),
+        (
+            {"learner": LinearLearner},
+            "learner is <class 'slugline.learners.linear.LinearLearner'>; "
+            "give one of network, linear, or a learner object.",
+        ),
+        (
+            {"class_weight": "auto"},
+            "class_weight is 'auto'; give None, 'balanced' or a mapping of topic to weight.",
+        ),
+        (
+            {"class_weight": {"bonk": 1}},
+            "unknown topic 'bonk'; the known ones are bank, grain, sport.",
+        ),
+        ({"n_jobs": 0}, "n_jobs is 0; give a whole number of at least 1."),
+        ({"n_jobs": 1.5}, "n_jobs is 1.5; give a whole number of at least 1."),
+        ({"random_state": -1}, "random_state is -1; give a whole number of at least 0."),
+        ({"random_state": None}, "random_state is None; give a whole number of at least 0."),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_odd_options_are_refused_when_fitting(
+    options: dict[str, Any], message: str, texts: list[str], topics: list[str]
+) -> None:
+    with pytest.raises((OptionError, DataError)) as caught:
+        TopicClassifier(**options).fit(texts, topics)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"kind": "sentences"},
+            "unknown kind 'sentences'; choose one of words, lead, bigrams, characters.",
+        ),
+        (
+            {"weighting": "bm25"},
+            "unknown weighting 'bm25'; choose one of multi-hot, counts, tf-idf, log-tf-idf.",
+        ),
+        ({"weight": 0}, "weight is 0; give a number over 0."),
+        ({"weight": float("inf")}, "weight is inf; give a number over 0."),
+    ],
+    ids=["kind", "weighting", "no weight", "endless weight"],
+)
+def test_odd_blocks_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Block(**options)
+    assert str(caught.value) == message
+
+
+def test_validation_topics_must_be_known(texts: list[str], topics: list[str]) -> None:
+    with pytest.raises(DataError) as caught:
+        TopicClassifier().fit(texts, topics, validation_data=(["wheat"], ["farm"]))
+    assert str(caught.value) == "unknown topic 'farm'; the known ones are bank, grain, sport."
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda classifier: classifier.predict(["wheat"]),
+        lambda classifier: classifier.predict_proba(["wheat"]),
+        lambda classifier: classifier.decision_function(["wheat"]),
+        lambda classifier: classifier.score(["wheat"], ["a"]),
+        lambda classifier: classifier.save("a.slug"),
+    ],
+    ids=["predict", "predict_proba", "decision_function", "score", "save"],
+)
+def test_before_fit_the_error_is_scikit_learns_too(use: Callable[[Any], Any]) -> None:
+    with pytest.raises(NotFittedError) as caught:
+        use(TopicClassifier())
+    assert isinstance(caught.value, SluglineError)
+    assert isinstance(caught.value, sklearn.exceptions.NotFittedError)
+    assert str(caught.value) == (
+        "this TopicClassifier is not fitted yet; call fit first, or load a saved one."
+    )
+
+
+# Predicting alone -------------------------------------------------------------------------------
+
+
+def test_a_saved_classifier_predicts_without_scikit_learn_or_training(
+    learner: Any, texts: list[str], topics: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "model.slug"
+    TopicClassifier(learner=learner).fit(texts, topics).save(path)
+    code = (
+        "import sys; import slugline; model = slugline.load(sys.argv[1]);"
+        "print(*model.predict(['wheat', 'goal match']), model.predict_proba(['loan']).shape);"
+        "model.save(sys.argv[1]);"
+        "print(*[n for n in sys.modules if n.startswith(('sklearn', 'slugline.training'))])"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(path)]
+    run = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert run.stdout == "grain sport (1, 3)\n\n"
+
+
+def test_a_loaded_classifier_has_no_history_and_can_learn_anew(
+    texts: list[str], topics: list[str], tmp_path: Path
+) -> None:
+    TopicClassifier(learner="linear").fit(texts, topics).save(tmp_path / "model.slug")
+    classifier = load(tmp_path / "model.slug")
+    assert classifier.history_ is None
+    assert classifier.fit(["one", "two"] * 4, ["a", "b"] * 4).predict(["one"]) == "a"

@@ -1,0 +1,666 @@
+"""One safe file in, one safe file out: exact round trips, and damage of every kind refused."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import runpy
+import struct
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import ModelFileError
+from slugline.features import Block
+from slugline.learners import Learner
+from slugline.learners.linear import LinearLearner
+from slugline.learners.mixture import Mixture
+from slugline.learners.neural import NeuralLearner
+
+TEXTS = [
+    "wheat and corn rose",
+    "net profit of straße",
+    "zinc — 石油 fell",
+    "İstanbul \ud800 rose",
+] * 5
+TOPICS = ["grain", "earn", "zinc", "Größe 石"] * 5
+NEW = ["", "wheat straße rose", "\ud800 石油", "zebra"]
+
+NET = NeuralLearner((5, 4), epochs=3, dropout=0.1, learning_rate=0.01)
+BLOCKS = [Block("words", "counts"), Block("bigrams", weight=0.5), Block("characters", "tf-idf")]
+
+
+def fit(learner: str | Learner = "linear", topics: list[Any] = TOPICS, **options: Any) -> Any:
+    return TopicClassifier(learner=learner, **options).fit(TEXTS, topics)
+
+
+# Round trips ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        fit("network", random_state=3),
+        fit("linear", class_weight="balanced"),
+        fit(Mixture([LinearLearner(C=0.3), Mixture([NET, LinearLearner(clean=False)])])),
+        fit(NET, topics=[7, -1, 2**40, 0] * 5, class_weight={7: 2, 0: 0.5}),
+        fit("linear", blocks=BLOCKS),
+        fit("linear", topics=[1] * 20),
+    ],
+    ids=["network", "linear", "mixture", "integer topics", "blocks", "one topic"],
+)
+def test_a_round_trip_is_exact(classifier: TopicClassifier, tmp_path: Path) -> None:
+    classifier.save(tmp_path / "a.slug", metrics={"accuracy": 0.75})
+
+    again = load(tmp_path / "a.slug")
+    again.save(tmp_path / "b.slug", metrics=again.info_.metrics)
+
+    assert np.array_equal(again.predict_proba(NEW), classifier.predict_proba(NEW))
+    assert again.classes_.tolist() == classifier.classes_.tolist()
+    assert again.classes_.dtype == classifier.classes_.dtype
+    assert again.class_weight == classifier.class_weight
+    assert again.random_state == classifier.random_state
+    assert again.info_.metrics == {"accuracy": 0.75}
+    assert again.info_.n_documents == 20
+    assert again.info_.data_digest == classifier.data_digest_
+    assert (tmp_path / "b.slug").read_bytes() == (tmp_path / "a.slug").read_bytes()
+
+
+def bytes_of(classifier: TopicClassifier, folder: Path) -> bytes:
+    classifier.save(folder / "model.slug")
+    return (folder / "model.slug").read_bytes()
+
+
+def test_the_same_model_gives_the_same_bytes_for_any_number_of_threads(tmp_path: Path) -> None:
+    one = bytes_of(fit("network"), tmp_path)
+    assert bytes_of(fit("network", n_jobs=3), tmp_path) == one
+    assert bytes_of(fit("network", random_state=1), tmp_path) != one
+
+
+def test_numpy_numbers_as_options_can_be_saved(tmp_path: Path) -> None:
+    odd = NeuralLearner([np.int64(4)], epochs=np.int64(2), l2=np.float32(0.5))
+    fit(odd, random_state=np.int64(3)).save(tmp_path / "a.slug")
+    again = load(tmp_path / "a.slug")
+    assert again.random_state == 3
+    plain = fit(NeuralLearner([4], epochs=2, l2=0.5), random_state=3)
+    assert again.learner_.settings() == plain.learner_.settings()
+
+
+def test_the_archive_has_four_plain_entries_and_a_readable_card(tmp_path: Path) -> None:
+    fit("linear").save(tmp_path / "a.slug", metrics={"test_accuracy": 0.8125})
+    with zipfile.ZipFile(tmp_path / "a.slug") as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    assert list(entries) == ["model.json", "weights.safetensors", "vocabulary.txt", "card.md"]
+    assert json.loads(entries["model.json"])["topics"] == ["Größe 石", "earn", "grain", "zinc"]
+    assert "straße\n".encode() in entries["vocabulary.txt"]
+    card = entries["card.md"].decode()
+    assert "- test accuracy: 0.8125" in card
+    assert "- Größe 石" in card
+    assert load(tmp_path / "a.slug").card_ == card
+
+
+# Writing ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["fsync", "rename"])
+def test_a_full_disk_leaves_the_earlier_file(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    classifier = fit()
+    before = bytes_of(classifier, tmp_path)
+    monkeypatch.setattr(*{"fsync": ("os.fsync", fail), "rename": (Path, "replace", fail)}[step])
+
+    with pytest.raises(ModelFileError) as caught:
+        classifier.save(tmp_path / "model.slug")
+
+    assert str(caught.value) == (
+        f"{tmp_path}/model.slug: the model could not be saved (No space left on device); what was "
+        "there before is unchanged. Free some space, or name another place."
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["model.slug"]
+    assert (tmp_path / "model.slug").read_bytes() == before
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError) as caught:
+        fit().save(tmp_path / "none" / "a.slug")
+    assert str(caught.value) == (
+        f"{tmp_path}/none/a.slug: the model could not be saved (No such file or directory); what "
+        "was there before is unchanged. Free some space, or name another place."
+    )
+
+
+# Damage -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Give the bytes of a linear model."""
+    return bytes_of(fit("linear"), tmp_path_factory.mktemp("good"))
+
+
+@pytest.fixture(scope="module")
+def good_net(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Give the bytes of a net."""
+    return bytes_of(fit(NET), tmp_path_factory.mktemp("good"))
+
+
+def refusal(data: bytes, folder: Path) -> str:
+    """Load bytes that must be refused; give the message without its path."""
+    path = folder / "bad.slug"
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message.removeprefix(f"{path}: ")
+
+
+NOT_A_MODEL = (
+    "not a Slugline model, or cut off; "
+    "make one with `slugline train DATA -o model.slug`, or get a whole copy."
+)
+
+
+@pytest.mark.parametrize("sixteenths", range(16))
+def test_a_file_that_is_cut_off_is_refused(sixteenths: int, good: bytes, tmp_path: Path) -> None:
+    assert refusal(good[: len(good) * sixteenths // 16], tmp_path) == NOT_A_MODEL
+
+
+def test_a_path_without_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError) as caught:
+        load(tmp_path / "none.slug")
+    assert str(caught.value) == f"{tmp_path}/none.slug: there is no such file; check the path."
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError) as caught:
+        load(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: can't be read (Is a directory); check the path and its rights."
+    )
+
+
+def damaged(reason: str) -> str:
+    return f"damaged ({reason}); get a whole copy of it."
+
+
+Entries = dict[str, bytes]
+JSON, WEIGHTS, WORDS, CARD = "model.json", "weights.safetensors", "vocabulary.txt", "card.md"
+
+
+def unzip(data: bytes) -> Entries:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def rezip(entries: list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Duplicate name")
+        for name, content in entries:
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def swap(entries: Entries, one: str, other: str) -> Entries:
+    return entries | {one: entries[other], other: entries[one]}
+
+
+ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
+    "another zip": (
+        lambda e: {"mimetype": b"application/epub+zip"},
+        "a zip archive without model.json, so not a Slugline model; check the path.",
+    ),
+    "an empty zip": (
+        lambda e: {},
+        "a zip archive without model.json, so not a Slugline model; check the path.",
+    ),
+    "an entry missing": (
+        lambda e: {n: e[n] for n in (JSON, WEIGHTS, WORDS)},
+        (
+            "holds 3 entries where a model has just model.json, weights.safetensors, "
+            "vocabulary.txt, card.md; get an untouched copy of it."
+        ),
+    ),
+    "an entry too many": (
+        lambda e: e | {"code.py": b""},
+        (
+            "holds 5 entries where a model has just model.json, weights.safetensors, "
+            "vocabulary.txt, card.md; get an untouched copy of it."
+        ),
+    ),
+    "an entry twice": (
+        lambda e: [*e.items(), (WORDS, e[WORDS])],
+        (
+            "holds 5 entries where a model has just model.json, weights.safetensors, "
+            "vocabulary.txt, card.md; get an untouched copy of it."
+        ),
+    ),
+    "weights and words swapped": (
+        lambda e: swap(e, WEIGHTS, WORDS),
+        (
+            "vocabulary.txt holds 0 terms but model.json says 147; both must come from one "
+            "training run."
+        ),
+    ),
+    "words and card swapped": (
+        lambda e: swap(e, WORDS, CARD),
+        (
+            "vocabulary.txt holds 22 terms but model.json says 147; both must come from one "
+            "training run."
+        ),
+    ),
+    "settings and card swapped": (
+        lambda e: swap(e, JSON, CARD),
+        damaged("JSON is malformed: invalid character (byte 0)"),
+    ),
+    "empty settings": (lambda e: e | {JSON: b""}, damaged("Input data was truncated")),
+    "empty weights": (
+        lambda e: e | {WEIGHTS: b""},
+        damaged("Error while deserializing: header too small"),
+    ),
+    "a term too few": (
+        lambda e: e | {WORDS: e[WORDS].split(b"\n", 1)[1]},
+        (
+            "vocabulary.txt holds 146 terms but model.json says 147; both must come from one "
+            "training run."
+        ),
+    ),
+    "a term too many": (
+        lambda e: e | {WORDS: e[WORDS] + b"zebra\n"},
+        (
+            "vocabulary.txt holds 148 terms but model.json says 147; both must come from one "
+            "training run."
+        ),
+    ),
+    "a term twice": (
+        lambda e: e | {WORDS: e[WORDS].replace(b"rose\n", b"zinc\n", 1)},
+        damaged("a term occurs twice in the vocabulary; each needs one column."),
+    ),
+    "a pair that is none": (
+        lambda e: e | {WORDS: e[WORDS].replace(b"wheat and\n", b"wheat\n", 1)},
+        damaged("a term of the vocabulary is none of the kind 'bigrams'."),
+    ),
+    "terms that are no UTF-8": (
+        lambda e: e | {WORDS: e[WORDS].replace(b"rose", b"\xff", 1)},
+        damaged("'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+    ),
+    "deep JSON": (lambda e: e | {JSON: b"[" * 100_000}, damaged("Expected `object`, got `array`")),
+    "deep JSON in the settings": (
+        lambda e: e | {JSON: e[JSON].replace(b'"linear"', b"[" * 3000 + b"]" * 3000, 1)},
+        damaged("maximum recursion depth exceeded while deserializing an object"),
+    ),
+    "7 MB of brackets": (
+        lambda e: e | {JSON: b'{"format":1,"x":[' + b"[]," * 2_333_333 + b"[]]}"},
+        damaged("Object missing required field `topics`"),
+    ),
+    "9 MB of JSON": (
+        lambda e: e | {JSON: e[JSON] + b" " * (9 << 20)},
+        ("model.json claims to unpack to 9,438,100 bytes, which no 9,443,199-byte model does."),
+    ),
+    "weights that claim terabytes": (
+        lambda e: e | {WEIGHTS: claim([10**6, 10**6])},
+        damaged("Error while deserializing: incomplete metadata, file not fully covered"),
+    ),
+    "weights that claim more than 64 bits": (
+        lambda e: e | {WEIGHTS: claim([2**40, 2**40])},
+        damaged(
+            "Error while deserializing: invalid JSON in header: invalid type: floating point "
+            "`4.835703278458517e+24`, expected usize at line 1 column 126"
+        ),
+    ),
+    "a header that claims exabytes": (
+        lambda e: e | {WEIGHTS: struct.pack("<Q", 2**62)},
+        damaged("Error while deserializing: header too large"),
+    ),
+}
+
+
+def claim(shape: list[int]) -> bytes:
+    """Give a safetensors file whose header says more than it holds."""
+    end = 4 * int(np.prod(np.array(shape, dtype=object)))
+    header = {"learner.weights": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}
+    data = json.dumps(header).encode()
+    return struct.pack("<Q", len(data)) + data + b"\0" * 64
+
+
+@pytest.mark.parametrize(("damage", "message"), ENTRY_DAMAGE.values(), ids=ENTRY_DAMAGE)
+def test_damaged_entries_are_refused(
+    damage: Callable[[Entries], Any], message: str, good: bytes, tmp_path: Path
+) -> None:
+    damaged = damage(unzip(good))
+    entries = list(damaged.items()) if isinstance(damaged, dict) else damaged
+    assert refusal(rezip(entries), tmp_path) == message
+
+
+def set_to(*path: str | int, value: Any) -> Callable[[Any], None]:
+    """Give a function that sets a value deep in the settings."""
+
+    def change(info: Any) -> None:
+        for key in path[:-1]:
+            info = info[key]
+        info[path[-1]] = value
+
+    return change
+
+
+SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
+    "a later format": (
+        set_to("format", value=2),
+        "written in format 2 by a later Slugline, and this one reads up to format 1; "
+        "upgrade with `pip install -U slugline`.",
+    ),
+    "format of another type": (
+        set_to("format", value="1"),
+        damaged("Expected `int`, got `str` - at `$.format`"),
+    ),
+    "another kind of file": (
+        set_to("kind", value="embedding"),
+        damaged("Invalid enum value 'embedding' - at `$.kind`"),
+    ),
+    "a setting missing": (
+        lambda info: info.pop("seed"),
+        damaged("Object missing required field `seed`"),
+    ),
+    "a setting of another type": (
+        set_to("seed", value="0"),
+        damaged("Expected `int`, got `str` - at `$.seed`"),
+    ),
+    "no topics": (
+        set_to("topics", value=[]),
+        damaged("Expected `array` of length >= 1 - at `$.topics`"),
+    ),
+    "a topic twice": (
+        set_to("topics", value=["a", "b", "c", "a"]),
+        damaged("a topic is named twice; each name needs one column."),
+    ),
+    "a topic too few": (lambda info: info["topics"].pop(), damaged("4 scores for 3 topics")),
+    "topics of two kinds": (set_to("topics", 0, value=3), damaged("topics are words and numbers")),
+    "a topic that is no name": (
+        set_to("topics", 0, value=None),
+        damaged("Expected `int | str`, got `null` - at `$.topics[0]`"),
+    ),
+    "no blocks": (
+        set_to("blocks", value=[]),
+        (
+            "vocabulary.txt holds 147 terms but model.json says 0; both must come from one "
+            "training run."
+        ),
+    ),
+    "an unknown kind of block": (
+        set_to("blocks", 0, "kind", value="sentences"),
+        damaged("unknown kind 'sentences'; choose one of words, lead, bigrams, characters."),
+    ),
+    "an unknown weighting": (
+        set_to("blocks", 0, "weighting", value="bm25"),
+        damaged("unknown weighting 'bm25'; choose one of multi-hot, counts, tf-idf, log-tf-idf."),
+    ),
+    "a block of another weighting": (
+        set_to("blocks", 0, "weighting", value="counts"),
+        damaged("the words have 14 terms and other weights"),
+    ),
+    "a block of no weight": (
+        set_to("blocks", 0, "weight", value=0),
+        damaged("weight is 0.0; give a number over 0."),
+    ),
+    "a negative number of terms": (
+        set_to("blocks", 0, "n_terms", value=-1),
+        damaged("Expected `int` >= 0 - at `$.blocks[0].n_terms`"),
+    ),
+    "terms in the wrong block": (
+        lambda info: (
+            info["blocks"][0].update(n_terms=info["blocks"][0]["n_terms"] - 1),
+            info["blocks"][2].update(n_terms=info["blocks"][2]["n_terms"] + 1),
+        ),
+        damaged("a term of the vocabulary is none of the kind 'bigrams'."),
+    ),
+    "an unknown learner": (
+        set_to("learner", "kind", value="forest"),
+        damaged("settings of the learner: Invalid value 'forest' - at `$.kind`"),
+    ),
+    "a learner of no kind": (
+        lambda info: info["learner"].pop("kind"),
+        damaged("settings of the learner: Object missing required field `kind`"),
+    ),
+    "a learner of another kind": (
+        set_to("learner", value={"kind": "mixture", "learners": []}),
+        damaged("settings of the learner: Expected `array` of length >= 1 - at `$.learners`"),
+    ),
+    "a learner's setting missing": (
+        lambda info: info["learner"].pop("sharpness"),
+        damaged("settings of the learner: Object missing required field `sharpness`"),
+    ),
+    "a learner's setting too many": (
+        set_to("learner", "gamma", value=1),
+        damaged("settings of the learner: Object contains unknown field `gamma`"),
+    ),
+    "a learner's setting of another type": (
+        set_to("learner", "sharpness", value="5"),
+        damaged("settings of the learner: Expected `float`, got `str` - at `$.sharpness`"),
+    ),
+    "a sharpness of 0": (
+        set_to("learner", "sharpness", value=0),
+        damaged("settings of the learner: Expected `float` > 0.0 - at `$.sharpness`"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), SETTINGS_DAMAGE.values(), ids=SETTINGS_DAMAGE)
+def test_damaged_settings_are_refused(
+    damage: Callable[[Any], object], message: str, good: bytes, tmp_path: Path
+) -> None:
+    entries = unzip(good)
+    info = json.loads(entries[JSON])
+    damage(info)
+    assert (
+        refusal(rezip([*(entries | {JSON: json.dumps(info).encode()}).items()]), tmp_path)
+        == message
+    )
+
+
+Arrays = dict[str, Any]
+
+ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
+    "NaN": (
+        lambda a: a | {"learner.weights": a["learner.weights"] * np.float32("nan")},
+        "array 'learner.weights' holds NaN or infinity; train the model again.",
+    ),
+    "infinity": (
+        lambda a: a | {"idf.0": a["idf.0"] / np.float32(1e-45)},
+        "array 'idf.0' holds NaN or infinity; train the model again.",
+    ),
+    "float64": (
+        lambda a: a | {"learner.biases": a["learner.biases"].astype("f8")},
+        damaged("array 'learner.biases' is of type float64, not float32"),
+    ),
+    "integers": (
+        lambda a: a | {"idf.0": a["idf.0"].astype("i4")},
+        damaged("array 'idf.0' is of type int32, not float32"),
+    ),
+    "a column too few": (
+        lambda a: a | {"learner.weights": a["learner.weights"][:, 1:]},
+        damaged("weights of shape (147, 3) and biases of (4,)"),
+    ),
+    "a row too few": (
+        lambda a: a | {"learner.weights": a["learner.weights"][1:]},
+        damaged(
+            "X has 147 columns, but the model was made for 146; use the vocabulary that the "
+            "model was trained with."
+        ),
+    ),
+    "weights of one dimension": (
+        lambda a: a | {"learner.weights": a["learner.weights"][:, 0]},
+        damaged("weights of shape (147,) and biases of (4,)"),
+    ),
+    "weights of no dimension": (
+        lambda a: a | {"learner.weights": np.float32(1).reshape(())},
+        damaged("weights of shape (1,) and biases of (4,)"),
+    ),
+    "one bias for all": (
+        lambda a: a | {"learner.biases": a["learner.biases"][:1]},
+        damaged("weights of shape (147, 4) and biases of (1,)"),
+    ),
+    "an idf too few": (
+        lambda a: a | {"idf.0": a["idf.0"][1:]},
+        damaged("the words have 14 terms and other weights"),
+    ),
+    "an array missing": (
+        lambda a: {n: v for n, v in a.items() if n != "learner.biases"},
+        damaged("the learner has no array 'biases'"),
+    ),
+    "an idf missing": (
+        lambda a: {n: v for n, v in a.items() if n != "idf.1"},
+        damaged("the bigrams have 11 terms and other weights"),
+    ),
+    "an array of the learner too many": (
+        lambda a: a | {"learner.more": a["idf.0"]},
+        damaged("arrays ['biases', 'more', 'weights'] where the learner has ['biases', 'weights']"),
+    ),
+    "an array of nothing": (
+        lambda a: a | {"more": a["idf.0"]},
+        damaged(
+            "arrays ['idf.0', 'idf.1', 'idf.2', 'learner.biases', 'learner.weights', "
+            "'more'], of which some belong to nothing"
+        ),
+    ),
+    "no arrays": (lambda a: {}, damaged("the learner has no array 'weights'")),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), ARRAY_DAMAGE.values(), ids=ARRAY_DAMAGE)
+def test_damaged_arrays_are_refused(
+    damage: Callable[[Arrays], Arrays], message: str, good: bytes, tmp_path: Path
+) -> None:
+    entries = unzip(good)
+    with np.errstate(over="ignore"):
+        arrays = damage(load_arrays(entries[WEIGHTS]))
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    assert (
+        refusal(rezip([*(entries | {WEIGHTS: save_arrays(arrays)}).items()]), tmp_path) == message
+    )
+
+
+def test_layers_that_do_not_fit_one_another_are_refused(good_net: bytes, tmp_path: Path) -> None:
+    entries = unzip(good_net)
+    info = json.loads(entries[JSON])
+    info["learner"]["hidden"] = [4, 5]
+    assert refusal(
+        rezip([*(entries | {JSON: json.dumps(info).encode()}).items()]), tmp_path
+    ) == damaged(
+        "layers of shape [(14, 5), (5,), (5, 4), (4,), (4, 4), (4,)] where the settings want "
+        "[(14, 4), (4,), (4, 5), (5,), (5, 4), (4,)]"
+    )
+
+
+@pytest.mark.parametrize("depth", [600, 3000])
+def test_mixtures_of_mixtures_without_end_are_refused(
+    depth: int, good: bytes, tmp_path: Path
+) -> None:
+    entries = unzip(good)
+    text = entries[JSON].decode()
+    first, last = text.index('"learner": {') + 11, text.index('"seed"')
+    inner = text[first:last].rstrip().rstrip(",")
+    nested = '{"kind":"mixture","learners":[' * depth + inner + "]}" * depth
+    arrays = {
+        name.replace("learner.", "learner." + "0." * depth): array
+        for name, array in load_arrays(entries[WEIGHTS]).items()
+    }
+    changed = {JSON: (text[:first] + nested + "," + text[last:]).encode()}
+    changed[WEIGHTS] = save_arrays(arrays)
+    message = refusal(rezip([*(entries | changed).items()]), tmp_path)
+    # The rest of the message is Python's own, and names where it happened to give up.
+    assert message.startswith("damaged (maximum recursion depth exceeded")
+
+
+def test_weights_whose_sums_overflow_are_refused(good_net: bytes, tmp_path: Path) -> None:
+    entries = unzip(good_net)
+    arrays = load_arrays(entries[WEIGHTS])
+    huge = {name: np.full_like(array, 3e38) for name, array in arrays.items()}
+    assert refusal(rezip([*(entries | {WEIGHTS: save_arrays(huge)}).items()]), tmp_path) == damaged(
+        "overflow encountered in matmul"
+    )
+
+
+@pytest.mark.parametrize("name", [JSON, WEIGHTS, WORDS, CARD])
+def test_bombs_are_refused_before_they_are_unpacked(
+    name: str, good: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = unzip(good)
+    size = 8 << 20 if name != CARD else 1 << 20
+    bomb = rezip([*(entries | {name: b" " * size}).items()], zipfile.ZIP_DEFLATED)
+    real_read = zipfile.ZipFile.read
+
+    def read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+        assert entry.filename != name, "unpacked"
+        return real_read(archive, entry)
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", read)
+    assert refusal(bomb, tmp_path) == (
+        f"{name} claims to unpack to {size:,} bytes, which no {len(bomb):,}-byte model does."
+    )
+
+
+def test_an_entry_that_hides_its_size_is_refused(good: bytes, tmp_path: Path) -> None:
+    entries = unzip(good) | {WORDS: b" " * (30 << 20)}
+    bomb = rezip([*entries.items()], zipfile.ZIP_DEFLATED)
+    hidden = bomb.replace(struct.pack("<I", 30 << 20), struct.pack("<I", 100))
+    assert hidden.count(struct.pack("<I", 100)) == 2
+    assert refusal(hidden, tmp_path) == NOT_A_MODEL
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"), [(8, 1), (10, 12), (10, 99)], ids=["encrypted", "bzip2", "unknown"]
+)
+def test_entries_packed_in_other_ways_are_refused(
+    offset: int, value: int, good: bytes, tmp_path: Path
+) -> None:
+    data = bytearray(good)
+    first = data.index(b"PK\x01\x02")
+    assert data[first + 46 :].startswith(JSON.encode())
+    data[first + offset] = value
+    assert refusal(bytes(data), tmp_path) == "model.json is encrypted or packed in an unknown way."
+
+
+def test_an_entry_with_a_wrong_checksum_is_refused(good: bytes, tmp_path: Path) -> None:
+    data = rezip([*unzip(good).items()]).replace(b"wheat", b"wheet", 1)
+    assert refusal(data, tmp_path) == NOT_A_MODEL
+
+
+# Fuzz -------------------------------------------------------------------------------------------
+
+FUZZER = Path(__file__).parents[1] / "tools" / "fuzz_model_file.py"
+
+
+@pytest.fixture(scope="module")
+def fuzzer() -> dict[str, Any]:
+    """Give the names of the tool that damages files at random."""
+    if not FUZZER.is_file():
+        pytest.skip("no tools folder beside the tests")
+    return runpy.run_path(str(FUZZER))
+
+
+def test_files_damaged_at_random_are_refused_or_work(
+    fuzzer: dict[str, Any], tmp_path: Path
+) -> None:
+    counts = fuzzer["fuzz"](3_000, 0, tmp_path)
+    assert sum(counts.values()) == 3_000
+    ends = {
+        name: sum(n for key, n in counts.items() if name in key) for name in ("refused", "loaded")
+    }
+    assert ends["refused"] > 2_000
+    assert ends["loaded"] > 100
