@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -123,7 +124,7 @@ class TopicClassifier:
         sample_weight : float array, shape (n_documents,), optional
         validation_data : (texts, topics), optional
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
-            from them.
+            from them. Only for learners that have epochs.
         progress : Progress, optional
             Whom to tell of steps and epochs; see `slugline.training.progress`.
 
@@ -141,6 +142,11 @@ class TopicClassifier:
         self.data_digest_ = Corpus(texts, [str(t) for t in topics], "training data").digest()
         labels = self.topics_.encode(topics)
         learner = choose_learner(self.learner)
+        if validation_data is not None and not learner.has_epochs:
+            raise OptionError(
+                "validation_data is to find the best epoch on, and this learner has no epochs; "
+                "leave it out."
+            )
         self.features_ = Features(self._choose_blocks(learner, texts), self.n_jobs)
         rows = self.features_.fit_transform(texts)
         context = FitContext(
@@ -363,6 +369,8 @@ def _restore(file: ModelFile) -> TopicClassifier:
         if name.startswith("learner.")
     }
     classifier.learner_ = restore(info.learner, learned)
+    # So that a clone of it learns in the same way.
+    classifier.learner, classifier.blocks = classifier.learner_, tuple(blocks)
     _check_fit(classifier, file)
     classifier.history_ = None
     classifier.n_documents_ = info.n_documents
@@ -467,16 +475,10 @@ def _weights_by_topic(
 
 def library_versions() -> dict[str, str]:
     """Give the versions of what, beside the seed, may change a model."""
-    import scipy
-
-    from slugline import __version__
-
-    return {
-        "slugline": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-    }
+    # Asked of the installation, as importing scikit-learn takes longer than anything else here.
+    names = ("slugline", "numpy", "scipy", "scikit-learn")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version()} | versions
 
 
 def _card(info: ModelInfo) -> str:

@@ -22,9 +22,9 @@ Floats = npt.NDArray[np.float32]
 class LinearLearner:
     """One-vs-rest linear classifier with squared hinge loss, and calibrated probabilities.
 
-    Before the last fit, scores of every training document are made by classifiers that have not
-    seen it. They show which documents hardly can belong to their topic, and how sharp probabilities
-    may be.
+    A first fit shows, by what all other documents make of each one, which hardly can belong to
+    their topic. A second one, without a fifth of the documents, shows on these how sharp
+    probabilities may be. The last one is the classifier.
 
     Parameters
     ----------
@@ -61,11 +61,6 @@ class LinearLearner:
         """Learn from rows and their topics."""
         from slugline.training.linear import fit_linear
 
-        if context.validation_data is not None:
-            raise OptionError(
-                "validation_data is to find the best epoch on, and a linear learner has none; "
-                "leave it out."
-            )
         fitted = fit_linear(check_csr(X), y, context, C=self.C, clean=self.clean)
         self.weights, self.biases = fitted.weights, fitted.biases
         self.sharpness, self.n_left_out = fitted.sharpness, fitted.n_left_out

@@ -51,7 +51,8 @@ def fit_linear(
         costs *= context.sample_weight
     kept = costs > 0
     if clean:
-        doubtful = _doubtful(X, y, costs, context)
+        # What is doubtful must not depend on the unit of the weights.
+        doubtful = _doubtful(X, y, costs / costs[kept].mean(), context)
         if doubtful[kept].mean() > _EXPECTED:
             kept &= ~doubtful
     sharpness = _SHARPNESS
