@@ -452,10 +452,10 @@ def test_documents_that_can_not_be_learned_from_are_refused(X: Any, y: Any, mess
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        ([1, 2], "sample_weight has shape (2,); give one weight for each of the 90 documents."),
+        ([1, 2], "sample_weight has shape (2,); give one weight for each of the 90 rows."),
         ([-1] * 90, "a weight is negative or not finite; give weights of at least 0."),
         ([np.nan] * 90, "a weight is negative or not finite; give weights of at least 0."),
-        ([0] * 90, "every weight is zero; give some documents a weight over 0."),
+        ([0] * 90, "every weight is zero; give some rows a weight over 0."),
     ],
     ids=["shape", "negative", "NaN", "zero"],
 )
@@ -576,3 +576,24 @@ def test_a_loaded_classifier_has_no_history_and_can_learn_anew(
     classifier = load(tmp_path / "model.slug")
     assert classifier.history_ is None
     assert classifier.fit(["one", "two"] * 4, ["a", "b"] * 4).predict(["one"]) == "a"
+
+
+@pytest.mark.parametrize(
+    "topic", ["", "  ", "a\0", "\ud800"], ids=["empty", "blank", "NUL", "half"]
+)
+def test_a_topic_that_cannot_be_shown_or_written_is_refused(topic: str) -> None:
+    with pytest.raises(DataError) as caught:
+        TopicClassifier().fit(["wheat", "zinc"], [topic, "b"])
+    assert str(caught.value) == (
+        f"topic {topic!r} is blank, or holds a NUL or half a character; rename it."
+    )
+
+
+def test_a_subclass_has_its_own_parameters() -> None:
+    class Louder(TopicClassifier):
+        def __init__(self, *, volume: int = 1, random_state: int = 0) -> None:
+            super().__init__(random_state=random_state)
+            self.volume = volume
+
+    assert clone(Louder(volume=3)).volume == 3
+    assert Louder(volume=3).get_params() == {"volume": 3, "random_state": 0}

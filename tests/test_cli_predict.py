@@ -68,7 +68,7 @@ def test_no_more_topics_are_given_than_there_are(run: Run) -> None:
 def test_lines_of_json_on_standard_input_are_told_from_text(run: Run) -> None:
     lines = [json.dumps({"id": [7], "text": "wheat"}), json.dumps({"text": "goal"})]
 
-    rows = rows_of(run("predict", "news.slug", stdin="\n".join(lines)))
+    rows = rows_of(run("predict", "news.slug", "-q", stdin="\n".join(lines)))
 
     assert [(row.get("id"), row["topic"]) for row in rows] == [([7], "grain"), (None, "sport")]
 
@@ -103,7 +103,7 @@ def test_every_kind_of_table_is_read_and_its_ids_are_passed_through(
 ) -> None:
     write(tmp_path / name)
 
-    rows = rows_of(run("predict", "news.slug", name))
+    rows = rows_of(run("predict", "news.slug", name, "-q"))
 
     assert [row["id"] for row in rows] == ["n0", "n1", "n2", "n3"]
     assert [row["topic"] for row in rows] == TOPICS
@@ -141,6 +141,7 @@ def test_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run: Run) ->
     ]
     assert (code, err) == (
         1,
+        "standard input: read column 'text' as text; name another with --text\n"
         'standard input: 3 of 5 lines could not be classified; the lines with "error" say why\n',
     )
 
@@ -159,7 +160,7 @@ def test_quiet_leaves_bad_rows_to_the_exit_status_and_their_lines(run: Run) -> N
 
 
 def test_strict_stops_at_the_first_bad_row(run: Run) -> None:
-    code, out, err = run("predict", "news.slug", "--strict", stdin=BAD)
+    code, out, err = run("predict", "news.slug", "--strict", "-q", stdin=BAD)
 
     assert (code, err) == (
         1,
@@ -281,3 +282,25 @@ def test_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
     os.close(their_end)
     os.close(keyboard)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_closed_stream_is_no_traceback(news_slug: Path, closed: str) -> None:
+    command = f"'{sys.executable}' -m slugline predict news.slug {closed}"
+    process = subprocess.run(
+        ["bash", "-c", command],
+        cwd=news_slug.parent,
+        input=b"",
+        capture_output=True,
+        check=False,
+    )
+    assert process.returncode == 0
+    assert b"Traceback" not in process.stderr
+
+
+def test_a_guessed_column_is_told_unless_quiet(run: Run, news_slug: Path) -> None:
+    Path("t.csv").write_text("id,body\n1,wheat crop\n")
+    note = "t.csv: read column 'body' as text; name another with --text\n"
+    assert run("predict", "news.slug", "t.csv").err == note
+    assert run("predict", "news.slug", "t.csv", "-q").err == ""
+    assert run("predict", "news.slug", "t.csv", "--text", "body").err == ""

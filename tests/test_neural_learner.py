@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -207,3 +210,50 @@ def test_layers_that_do_not_fit_one_another_are_refused() -> None:
         "layers of shape [(60, 6), (6,), (6, 4), (4,)] where the settings want "
         "[(60, 5), (5,), (5, 4), (4,)]"
     )
+
+
+# Ctrl-C -----------------------------------------------------------------------------------------
+
+
+class InterruptAt:
+    """Presses Ctrl-C in an epoch of one of the runs: first the search, then the new training."""
+
+    def __init__(self, run: int, epoch: int) -> None:
+        self._at = (run, epoch)
+        self._run = 0
+
+    def begin(self, n_epochs: int, n_steps: int) -> None:
+        self._run += 1
+
+    def step(self) -> None:
+        pass
+
+    def epoch(self, number: int, figures: dict[str, float]) -> None:
+        if (self._run, number) == self._at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def end(self) -> None:
+        pass
+
+
+@pytest.fixture
+def _default_interrupt() -> Iterator[None]:
+    """Shells start background jobs with SIGINT ignored; tests need Python's own handler."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_default_interrupt")
+@pytest.mark.parametrize(("run", "epoch"), [(1, 3), (2, 2)], ids=["search", "training anew"])
+def test_ctrl_c_keeps_the_best_epoch_of_the_search(run: int, epoch: int) -> None:
+    options: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "learning_rate": 0.01}
+    learner = NeuralLearner(**options)
+    history = fit(learner, progress=InterruptAt(run, epoch))
+    assert history.stopped_by == "interrupt"
+    assert learner.n_epochs == history.best_epoch
+
+    held = hold_out(Y.tolist(), learner.validation_fraction, 0)
+    searched = learner.network.fresh()
+    searched.fit(X[~held], Y[~held], epochs=learner.n_epochs, batch_size=16)
+    assert same_weights(learner.network, searched)

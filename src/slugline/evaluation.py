@@ -73,7 +73,7 @@ class Evaluation:
         confusion = np.bincount(pairs, minlength=n * n).reshape(n, n)
         given = np.where(known, proba[np.arange(len(y_true)), y_true], 0)
         tiny = np.finfo(np.float32).tiny
-        return cls(names, confusion, float(-np.log(np.maximum(given, tiny)).mean()))
+        return cls(names, confusion, float(np.abs(np.log(np.maximum(given, tiny))).mean()))
 
     @property
     def n_documents(self) -> int:

@@ -18,10 +18,19 @@ if TYPE_CHECKING:
     from slugline.training.history import History
     from slugline.training.progress import Progress
 
-__all__ = ["Experiment", "evaluate", "run_experiment"]
+__all__ = [
+    "Experiment",
+    "data_warnings",
+    "evaluate",
+    "leak_warnings",
+    "model_warnings",
+    "run_experiment",
+]
 
 #: A topic with fewer documents than this is warned of: the newswire lesson's least is as many.
 FEW_DOCUMENTS = 10
+#: Share of the test documents from which on it is said that they were learned from.
+_LEAK = 0.01
 
 
 @dataclass(frozen=True)
@@ -135,7 +144,7 @@ def run_experiment(
     elif choose_learner(classifier.learner).has_epochs:
         _check_two_documents(train, "find the best epoch on", "--validation")
     _check_some_known(train.topics, test)
-    warnings = data_warnings(train)
+    warnings = [*data_warnings(train), *leak_warnings(train, test)]
     started = time.perf_counter()
     classifier.fit(
         train.texts,
@@ -144,14 +153,21 @@ def run_experiment(
         progress=progress,
     )
     seconds = time.perf_counter() - started
+    evaluation = evaluate(classifier, test)
     majority_topic, majority = majority_baseline(train.topics, test.topics)
+    if evaluation.accuracy <= majority and len(classifier.topics_) > 1:
+        warnings.append(
+            f"the model is no better than always answering {majority_topic!r}: that is right in "
+            f"{majority:.1%} of the test documents, the model in {evaluation.accuracy:.1%}. Use "
+            "another --learner, or more documents."
+        )
     return Experiment(
         classifier=classifier,
         name=train.name,
         n_train=len(train),
         n_validation=len(validation) if validation else 0,
         n_test=len(test),
-        evaluation=evaluate(classifier, test),
+        evaluation=evaluation,
         majority_topic=majority_topic,
         majority=majority,
         shuffled=shuffled_baseline(test.topics, classifier.random_state),
@@ -220,6 +236,18 @@ def data_warnings(train: Corpus) -> list[str]:
     ]
 
 
+def leak_warnings(train: Corpus, test: Corpus) -> list[str]:
+    """Say if test documents are among the training ones, which flatters every figure."""
+    known = set(train.texts)
+    n_leaked = sum(text in known for text in test.texts)
+    if n_leaked <= _LEAK * len(test):
+        return []
+    return [
+        f"{n_leaked:,} of the {len(test):,} test documents have the very text of one to learn "
+        "from: the figures flatter. Remove duplicates, or test on other documents."
+    ]
+
+
 def model_warnings(classifier: TopicClassifier, test: Corpus) -> list[str]:
     """Say what in the settings, or in the match of training and test, will cost accuracy."""
     warnings = []
@@ -230,10 +258,15 @@ def model_warnings(classifier: TopicClassifier, test: Corpus) -> list[str]:
         warnings.append(
             f"a hidden layer of {narrow[0]} units is narrower than the {n_topics} topics: an "
             "information bottleneck, as what it drops no later layer can bring back. "
-            f"Use --hidden {max(64, n_topics)}, or leave it out."
+            f"Train with --hidden {max(64, n_topics)}, or without the option."
         )
     history = classifier.history_
-    if history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:
+    if history is not None and history.stopped_by == "interrupt":
+        warnings.append(
+            f"training was interrupted: the model is the one after epoch {history.best_epoch}, the "
+            f"best of {history.n_epochs}, and has not learned from the documents held out."
+        )
+    elif history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:
         warnings.append(
             f"the validation loss was still falling at epoch {history.n_epochs}, the last: the net "
             f"could learn more. Use --epochs {2 * history.n_epochs}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
 __all__ = ["write_whole"]
@@ -11,6 +12,8 @@ __all__ = ["write_whole"]
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` beside `path`, flush it to the disk, and rename it into place.
+
+    A file that is there already keeps its rights.
 
     Raises
     ------
@@ -23,6 +26,8 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if target.exists():
+            part.chmod(stat.S_IMODE(target.stat().st_mode))
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

@@ -64,13 +64,13 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     blocks: list[BlockInfo]
     #: Kind and options of the learner; see `slugline.learners`.
     learner: dict[str, Any]
-    seed: int
+    seed: Annotated[int, msgspec.Meta(ge=0)]
     class_weight: str | dict[str, float] | None
     #: Library versions that trained it.
     versions: dict[str, str]
     #: sha256 over the texts and topics it learned from, and how many there were.
     data_digest: str
-    n_documents: int
+    n_documents: Annotated[int, msgspec.Meta(ge=0)]
     #: Figures measured when it was trained, by name.
     metrics: dict[str, float]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +50,7 @@ def predict_rows(
     text: str | None = None,
     top: int = 1,
     batch_rows: int = _BATCH_ROWS,
+    announce: Callable[[str], object] | None = None,
 ) -> Iterator[Prediction | BadRow]:
     """Classify rows as they come.
 
@@ -63,6 +64,8 @@ def predict_rows(
         How many topics to give for each row.
     batch_rows : int, default 1024
         Rows to wait for before the first answer.
+    announce : callable, optional
+        Told which column was taken for the text, if that was a guess.
 
     Yields
     ------
@@ -80,6 +83,8 @@ def predict_rows(
             f"{rows.name} has the columns {columns}, none of them known as text; "
             "name one with --text."
         )
+    if announce and text is None and rows.has_names and head:
+        announce(f"read column {column!r} as text; name another with --text")
     missing = BadRow("", f"no text in column {column!r}" if rows.has_names else "no text")
     checked = (_check(row, column, missing) for row in itertools.chain(head, rows))
     for batch in _batches(checked, batch_rows):

@@ -15,6 +15,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run `slugline`, and end the process with its exit status."""
+    _open_closed_streams()
     from slugline.cli.app import app
     from slugline.errors import OptionError, SluglineError
 
@@ -32,6 +33,13 @@ def main() -> None:
         # What is left to write would fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _fail(f"the output can't be written ({error.strerror}); free space, or send it elsewhere.")
+
+
+def _open_closed_streams() -> None:
+    """Give a stream that the caller has closed (`<&-`, `>&-`) nothing to read or say."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:

@@ -23,6 +23,8 @@ def check_target(option: str, path: Path) -> None:
     ------
     OptionError : if `path` is no file, or no file can be made in its folder.
     """
+    if str(path) == "-":
+        raise OptionError(f"{option} -: this goes to a file, not to standard output; name one.")
     try:
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "a device or pipe"

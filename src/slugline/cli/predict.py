@@ -52,11 +52,19 @@ def predict(
     classifier = load(model)
     rows = read_rows(file, format=format_, fallback="txt")
     # A person who types lines waits for each answer; a pipe is served faster in batches.
-    batch = {"batch_rows": 1} if file == "-" and sys.stdin.isatty() else {}
+    batch: dict[str, Any] = {"batch_rows": 1} if file == "-" and sys.stdin.isatty() else {}
     encode = msgspec.json.Encoder().encode
     out = sys.stdout.buffer
     n_rows = n_bad = 0
-    for item in predict_rows(classifier, rows, text=text, top=top, **batch):
+    answers = predict_rows(
+        classifier,
+        rows,
+        text=text,
+        top=top,
+        announce=lambda note: say(f"{rows.name}: {note}", quiet=quiet),
+        **batch,
+    )
+    for item in answers:
         n_rows += 1
         if isinstance(item, BadRow):
             if strict:

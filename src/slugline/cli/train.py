@@ -33,7 +33,7 @@ __all__ = ["train"]
 _NUM_WORDS = 10_000
 
 #: Of a hidden layer. Wider ones are slips of the finger.
-MAX_WIDTH = 1_000_000
+MAX_WIDTH = 100_000
 
 
 def _net_option(name: str, help_: str, default: str, **settings: Any) -> Any:
@@ -181,17 +181,19 @@ def train(
         ),
     ] = None,
     epochs: Annotated[
-        int | None, _net_option("--epochs", "The most epochs to try.", "40", min=1)
+        int | None, _net_option("--epochs", "The most epochs to try.", "100", min=1)
     ] = None,
     batch_size: Annotated[
         int | None, _net_option("--batch-size", "Documents a step.", "128", min=1)
     ] = None,
     patience: Annotated[
         int | None,
-        _net_option("--patience", "Epochs to wait for a lower validation loss.", "3", min=0),
+        _net_option(
+            "--patience", "Epochs to wait for the validation loss to fall by 0.001.", "3", min=0
+        ),
     ] = None,
     dropout: Annotated[
-        float | None, _net_option("--dropout", "Of the hidden layers, 0 to 1.", "0.0")
+        float | None, _net_option("--dropout", "Of the hidden layers, from 0 to under 1.", "0.0")
     ] = None,
     l2: Annotated[float | None, _net_option("--l2", "Penalty on large weights.", "0.0")] = None,
     optimizer: Annotated[
@@ -241,7 +243,8 @@ def train(
     )
     _check_fraction(test_fraction)
     check_target("--output", output)
-    report = report or output.with_suffix(".html")
+    # A name such as v1.2 keeps its dots.
+    report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
     check_target("--report", report)
     _check_apart(output, report, [data, validation, test])
     parts = load_parts(data, text, topic, format_, skip_bad_rows)

@@ -31,8 +31,6 @@ class FitContext:
         Rows kept apart by the user, to choose on and never to learn from.
     seed : int
         Reaches every random choice.
-    n_jobs : int
-        Threads; they change no result.
     progress : Progress, optional
         Whom to tell.
     """
@@ -41,7 +39,6 @@ class FitContext:
     sample_weight: npt.NDArray[np.float32] | None = None
     validation_data: tuple[Any, npt.NDArray[np.int64]] | None = None
     seed: int = 0
-    n_jobs: int = 1
     progress: Progress | None = None
 
 

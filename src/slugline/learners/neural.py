@@ -30,19 +30,21 @@ class NeuralLearner:
 
     Part of the rows is held out to find the epoch from which on the net overfits; then a fresh net
     learns from all rows for as many. With validation rows of the user's, the net learns from all
-    others, and keeps the weights of the epoch that is best on those.
+    others, and keeps the weights of the epoch that is best on those. Ctrl-C keeps the best epoch of
+    the search.
 
     Parameters
     ----------
     hidden : sequence of int, optional
         Widths of the hidden layers; by default one of 64, or as wide as there are topics if that is
         more. A layer narrower than that loses information that no later one can bring back.
-    epochs : int, default 40
+    epochs : int, default 100
         The most epochs to try.
     batch_size : int, default 128
         Rows per step.
     patience : int, default 3
-        Stop looking for the best epoch after so many without a lower validation loss.
+        Stop looking for the best epoch after so many in which the validation loss has not fallen by
+        a thousandth of a nat.
     validation_fraction : float, default 0.1
         Share of the rows held out to find the best epoch.
     dropout, l2 : float, default 0.0
@@ -67,7 +69,7 @@ class NeuralLearner:
     def __init__(
         self,
         hidden: Sequence[int] | None = None,
-        epochs: int = 40,
+        epochs: int = 100,
         batch_size: int = 128,
         patience: int = 3,
         validation_fraction: float = 0.1,
@@ -108,15 +110,8 @@ class NeuralLearner:
             context,
         )
         self.n_epochs = history.best_epoch
-        self.network = self.network.fresh()
-        self.network.fit(
-            X,
-            y,
-            epochs=self.n_epochs,
-            batch_size=self.batch_size,
-            sample_weight=weight,
-            progress=context.progress,
-        )
+        if history.stopped_by != "interrupt":
+            self._train_anew(X, y, history, context)
         return history
 
     def decision_function(self, X: Any) -> Floats:
@@ -157,6 +152,24 @@ class NeuralLearner:
         learner.network.weights = [arrays[str(number)] for number in range(len(arrays))]
         _check_shapes(learner.network)
         return learner
+
+    def _train_anew(
+        self, X: Any, y: npt.NDArray[np.int64], history: History, context: FitContext
+    ) -> None:
+        """Train a fresh net on all rows; interrupted, keep the one that the search has found."""
+        anew = self.network.fresh()
+        done = anew.fit(
+            X,
+            y,
+            epochs=self.n_epochs,
+            batch_size=self.batch_size,
+            sample_weight=context.sample_weight,
+            progress=context.progress,
+        )
+        if done.stopped_by == "interrupt":
+            history.stopped_by = "interrupt"
+        else:
+            self.network = anew
 
     def _search(
         self,

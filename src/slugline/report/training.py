@@ -109,8 +109,9 @@ def _curves(experiment: Experiment) -> list[str]:
 
 def _settings(classifier: TopicClassifier) -> dict[str, Any]:
     blocks = [f"{block.weighting} {block.kind}" for block in classifier.features_.blocks]
+    learner = {n: v for n, v in classifier.learner_.settings().items() if v is not None}
     return {
-        **classifier.learner_.settings(),
+        **learner,
         "terms": " and ".join(blocks),
         "class_weight": classifier.class_weight,
         "seed": classifier.random_state,

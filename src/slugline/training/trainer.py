@@ -15,6 +15,7 @@ from slugline.errors import DataError
 from slugline.softmax import log_softmax
 from slugline.training.losses import get_loss
 from slugline.training.optimizers import get_optimizer
+from slugline.weights import row_weights
 
 if TYPE_CHECKING:
     from slugline.learners.network import Network
@@ -49,31 +50,22 @@ class Trainer:
         class_weight: Mapping[int, float] | None,
     ) -> Floats | None:
         """Multiply sample and class weights into one per row; None if all are 1."""
-        if sample_weight is None and class_weight is None:
-            return None
-        weight = np.ones(n_rows, dtype=np.float32)
-        if sample_weight is not None:
-            given = np.asarray(sample_weight, dtype=np.float32)
-            if given.shape != (n_rows,):
-                raise DataError(
-                    f"sample_weight has shape {given.shape}; give one weight for each of the "
-                    f"{n_rows} rows."
-                )
-            weight *= given
+        per_row = None
         if class_weight is not None:
             targets = self.loss.check_targets(y, n_rows, self.network.n_topics)
-            per_topic = np.ones(self.network.n_topics, dtype=np.float32)
-            for topic, value in class_weight.items():
-                if not 0 <= topic < self.network.n_topics:
-                    raise DataError(
-                        f"class_weight names topic {topic}, but topics run from 0 to "
-                        f"{self.network.n_topics - 1}."
-                    )
-                per_topic[topic] = value
-            weight *= per_topic[self.loss.topics(targets)]
-        if not (np.isfinite(weight).all() and (weight >= 0).all()):
-            raise DataError("a weight is negative or not finite; give weights of at least 0.")
-        return weight
+            per_row = self._topic_weights(class_weight)[self.loss.topics(targets)]
+        return row_weights(n_rows, sample_weight, per_row)
+
+    def _topic_weights(self, class_weight: Mapping[int, float]) -> Floats:
+        weights = np.ones(self.network.n_topics, dtype=np.float32)
+        for topic, value in class_weight.items():
+            if not 0 <= topic < self.network.n_topics:
+                raise DataError(
+                    f"class_weight names topic {topic}, but topics run from 0 to "
+                    f"{self.network.n_topics - 1}."
+                )
+            weights[topic] = value
+        return weights
 
     def train_step(
         self, X: sp.csr_array, y: npt.NDArray[Any], weight: Floats | None = None
