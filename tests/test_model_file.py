@@ -303,7 +303,7 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     ),
     "deep JSON": (lambda e: e | {JSON: b"[" * 100_000}, damaged("Expected `object`, got `array`")),
     "deep JSON in the settings": (
-        lambda e: e | {JSON: e[JSON].replace(b'"linear"', b"[" * 3000 + b"]" * 3000, 1)},
+        lambda e: e | {JSON: e[JSON].replace(b'"linear"', b"[" * 100_000 + b"]" * 100_000, 1)},
         damaged("maximum recursion depth exceeded while deserializing an object"),
     ),
     "7 MB of brackets": (
