@@ -10,7 +10,7 @@ from slugline.errors import DataError, OptionError
 from slugline.lines import BadRow
 from slugline.readers import Row, Rows
 
-__all__ = ["find_both_columns", "find_columns", "peek"]
+__all__ = ["column_names", "find_both_columns", "find_columns", "peek"]
 
 #: Good rows looked at.
 N_PEEKED = 100
@@ -66,7 +66,7 @@ def find_columns(
     if text is not None and text == topic:
         raise OptionError(f"--text and --topic both name column {text!r}; name two columns.")
     rows = [row for row in head if isinstance(row, Row)]
-    columns = _columns(rows)
+    columns = column_names(rows)
     if not rows:
         return text or "text", topic or "topic"
     for wanted in (text, topic):
@@ -92,13 +92,14 @@ def find_both_columns(
         return text, topic
     missing = [what for what, column in (("text", text), ("topic", topic)) if column is None]
     raise DataError(
-        f"{name} has {_listed(_columns(head))}, none of them known as {' or '.join(missing)}; "
+        f"{name} has {_listed(column_names(head))}, none of them known as {' or '.join(missing)}; "
         f"name columns with {' and '.join('--' + what for what in missing)}, "
         "or add a header if these are no names."
     )
 
 
-def _columns(head: Iterable[Row | BadRow]) -> list[str]:
+def column_names(head: Iterable[Row | BadRow]) -> list[str]:
+    """Name all columns that the good rows have, in the order in which they first occur."""
     return list(dict.fromkeys(c for row in head if isinstance(row, Row) for c in row.values))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.classifier import TopicClassifier
-from slugline.columns import N_PEEKED, find_columns, peek
+from slugline.columns import N_PEEKED, column_names, find_columns, peek
 from slugline.errors import DataError
 from slugline.labels import Topic
 from slugline.lines import BadRow
@@ -78,7 +78,7 @@ def predict_rows(
     head = peek(rows, min(batch_rows, N_PEEKED))
     column, _ = find_columns(rows.name, head, text)
     if column is None:
-        columns = ", ".join(dict.fromkeys(c for r in head if isinstance(r, Row) for c in r.values))
+        columns = ", ".join(column_names(head))
         raise DataError(
             f"{rows.name} has the columns {columns}, none of them known as text; "
             "name one with --text."

@@ -240,6 +240,14 @@ class Network:
         mean = float(values.mean(dtype=np.float64))
         return LossAndAccuracy(mean + self.penalty(), float(hits.mean()))
 
+    def layer_output(self, number: int, inputs: Any) -> Floats:
+        """Give what a layer makes of its inputs: scores for the last one, before softmax."""
+        signal: Floats = inputs @ self.weights[2 * number]
+        signal += self.weights[2 * number + 1]
+        if self.layers[number].activation == "relu":
+            np.maximum(signal, 0, out=signal)
+        return signal
+
     def penalty(self) -> float:
         """The layers' L2 penalties on the loss as it stands."""
         pairs = zip(self.layers, self._built()[0::2], strict=True)
@@ -277,9 +285,6 @@ class Network:
 
     def _scores(self, X: sp.csr_array) -> Floats:
         signal: Any = X
-        for number, layer in enumerate(self.layers):
-            signal = signal @ self.weights[2 * number]
-            signal += self.weights[2 * number + 1]
-            if layer.activation == "relu":
-                np.maximum(signal, 0, out=signal)
+        for number in range(len(self.layers)):
+            signal = self.layer_output(number, signal)
         return signal

@@ -96,10 +96,7 @@ class Trainer:
         signals: list[Any] = [X]
         masks: list[Floats | None] = []
         for number, layer in enumerate(self.network.layers):
-            signal = signals[-1] @ self.network.weights[2 * number]
-            signal += self.network.weights[2 * number + 1]
-            if layer.activation == "relu":
-                np.maximum(signal, 0, out=signal)
+            signal = self.network.layer_output(number, signals[-1])
             mask = self._dropout_mask(layer.dropout, signal.shape)
             if mask is not None:
                 signal *= mask
