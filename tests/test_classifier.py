@@ -111,8 +111,7 @@ def test_scikit_learns_checks_pass(classifier: TopicClassifier) -> None:
         classifier,
         expected_failed_checks={
             "check_sample_weight_equivalence_on_dense_data": (
-                "other rows are held out, to find the best epoch or the sharpness of "
-                "probabilities, when some are there twice"
+                "words are less rare, and other rows held out, when some are there twice"
             )
         },
     )

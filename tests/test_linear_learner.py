@@ -52,12 +52,26 @@ def test_scores_are_those_of_scikit_learns_one_vs_rest_svm(n_topics: int) -> Non
     learner = LinearLearner(C=0.5, clean=False)
     learner.fit(X, y, FitContext(n_topics=n_topics))
 
-    theirs = LinearSVC(C=0.5, random_state=0).fit(X, y).decision_function(X)
+    rarity = {k: max(1, 300 / n_topics / np.count_nonzero(y == k)) ** 0.75 for k in range(n_topics)}
+    svc = LinearSVC(C=0.5, tol=0.05, class_weight=rarity, random_state=0)
+    theirs = svc.fit(X, y).decision_function(X)
 
     if n_topics == 2:
         theirs = np.stack([-theirs, theirs], axis=1)
     np.testing.assert_allclose(learner.decision_function(X), theirs, atol=1e-5)
     assert learner.weights.dtype == learner.biases.dtype == np.float32
+
+
+def test_a_rare_topic_counts_more_unless_the_user_says_what_topics_count() -> None:
+    X, y = make_up(400)
+    rare = np.flatnonzero((y != 0) | (np.arange(400) < 40))  # topic 0 has a tenth of its rows
+    X, y = X[rare], y[rare]
+    share = {}
+    for said in (False, True):
+        learner = LinearLearner(C=0.1, clean=False)
+        learner.fit(X, y, FitContext(n_topics=N_TOPICS, weighted_topics=said))
+        share[said] = learner.decision_function(X)[:, 0].mean()
+    assert share[False] > share[True]
 
 
 def test_a_topic_without_rows_is_never_the_likeliest() -> None:
@@ -133,7 +147,7 @@ def test_sharpness_makes_probabilities_of_new_rows_as_good_as_any_other_would() 
         return float(-log_softmax(scores, axis=1)[np.arange(1500), y_new].mean())
 
     assert loss(1) < min(loss(0.5), loss(2))
-    assert loss(1) == pytest.approx(min(map(loss, np.geomspace(0.5, 2, 41))), rel=0.02)
+    assert loss(1) == pytest.approx(min(map(loss, np.geomspace(0.5, 2, 41))), rel=0.06)
 
 
 def test_noise_makes_probabilities_less_sharp() -> None:
@@ -159,6 +173,19 @@ def test_one_topic_is_certain() -> None:
     learner = LinearLearner()
     learner.fit(X, 0 * y, FitContext(n_topics=1))
     assert learner.predict_proba(X).tolist() == [[1]] * 20
+
+
+def test_a_topic_of_which_most_rows_are_doubtful_keeps_them_all() -> None:
+    X, y = make_up(800)
+    noisy, _ = plant_wrong_topics(y, 0.1)
+    hard = np.flatnonzero(y == 3)[:2]
+    noisy[hard] = 8  # a ninth topic of two rows that look like the fourth one's
+
+    learner = LinearLearner()
+    learner.fit(X, noisy, FitContext(n_topics=9))
+
+    assert learner.n_left_out > 0
+    assert learner.biases[8] != -1  # as it is without a row
 
 
 def test_documents_of_random_topics_leave_something_to_learn_from() -> None:
@@ -196,24 +223,24 @@ def test_a_row_of_weight_2_is_as_good_as_two() -> None:
     weight = np.where(twice, np.float32(2), np.float32(1))
     weighted.fit(X, y, FitContext(n_topics=N_TOPICS, sample_weight=weight))
     doubled = sp.vstack([X, X[twice]], format="csr"), np.concatenate([y, y[twice]])
-    # liblinear ends where its tolerance of a ten-thousandth lets it.
+    # liblinear ends where its tolerance lets it.
     np.testing.assert_allclose(
-        weighted.decision_function(X), fit(*doubled, clean=False).decision_function(X), atol=0.01
+        weighted.decision_function(X), fit(*doubled, clean=False).decision_function(X), atol=0.03
     )
 
 
 # Settings ---------------------------------------------------------------------------------------
 
 
-def test_the_seed_reaches_the_held_out_rows() -> None:
-    X, y = make_up(400)
-    noisy, _ = plant_wrong_topics(y, 0.1)
-    sharpness = []
+def test_the_seed_reaches_the_order_in_which_rows_are_learned_from() -> None:
+    X, y = make_up(200)
+    weights = []
     for seed in (0, 0, 1):
         learner = LinearLearner()
-        learner.fit(X, noisy, FitContext(n_topics=N_TOPICS, seed=seed))
-        sharpness.append(learner.sharpness)
-    assert sharpness[0] == sharpness[1] != sharpness[2]
+        learner.fit(X, y, FitContext(n_topics=N_TOPICS, seed=seed))
+        weights.append(learner.weights)
+    assert np.array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
 
 
 @pytest.mark.parametrize("C", [0, -1.0, float("nan"), float("inf")])

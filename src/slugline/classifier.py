@@ -40,10 +40,10 @@ LEARNERS = ("network", "linear")
 _LESSON_BLOCKS = (Block("words", "multi-hot", max_terms=10_000),)
 _SHORT_BLOCKS = (
     Block("words"),
-    Block("bigrams", weight=0.5, min_count=2),
+    Block("bigrams", min_count=2),
     Block("characters", min_count=2),
 )
-_LONG_BLOCKS = (Block("words"), Block("lead", weight=0.5))
+_LONG_BLOCKS = (Block("words"), Block("lead", weight=0.6))
 # Words in the middle one of all documents up to which they count as short: a lead of as many words
 # would be the whole document.
 _SHORT = 48
@@ -154,6 +154,7 @@ class TopicClassifier:
         context = FitContext(
             n_topics=len(self.topics_),
             sample_weight=row_weights(len(labels), sample_weight, self._topic_weights(labels)),
+            weighted_topics=self.class_weight is not None,
             validation_data=self._validation(validation_data),
             seed=self.random_state,
             progress=progress,

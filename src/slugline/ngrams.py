@@ -15,7 +15,7 @@ __all__ = ["KINDS", "TermKind", "bigrams", "character_grams", "lead_words"]
 #: How many of a document's words are its lead, the part where news says what it is about.
 N_LEAD = 48
 #: Characters in a run.
-GRAM_SIZES = (3, 4, 5)
+GRAM_SIZES = (4,)
 
 _SECOND = np.uint64(0x9E3779B97F4A7C15)
 

@@ -27,6 +27,9 @@ class FitContext:
     ----------
     n_topics : int
     sample_weight : float32 array, shape (n_rows,), or None if all are 1
+    weighted_topics : bool
+        Whether the user has said, within `sample_weight`, what each topic counts. A learner may
+        decide on it otherwise.
     validation_data : (X, y) or None
         Rows kept apart by the user, to choose on and never to learn from.
     seed : int
@@ -37,6 +40,7 @@ class FitContext:
 
     n_topics: int
     sample_weight: npt.NDArray[np.float32] | None = None
+    weighted_topics: bool = False
     validation_data: tuple[Any, npt.NDArray[np.int64]] | None = None
     seed: int = 0
     progress: Progress | None = None

@@ -22,9 +22,9 @@ Floats = npt.NDArray[np.float32]
 class LinearLearner:
     """One-vs-rest linear classifier with squared hinge loss, and calibrated probabilities.
 
-    A first fit shows, by what all other documents make of each one, which hardly can belong to
-    their topic. A second one, without a fifth of the documents, shows on these how sharp
-    probabilities may be. The last one is the classifier.
+    From one fit, what all other documents make of each one is known without further ones. It shows
+    how sharp probabilities may be, and which documents hardly can belong to their topic; if these
+    are too many to be mere hard cases, it learns anew without them.
 
     Parameters
     ----------

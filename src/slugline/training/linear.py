@@ -1,4 +1,4 @@
-"""Fitting a linear learner: doubtful documents, sharpness, weights."""
+"""Fitting a linear learner: weights, doubtful documents, sharpness."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import scipy.sparse as sp
 
 from slugline.learners import FitContext
 from slugline.softmax import log_softmax
-from slugline.splits import hold_out
 
 __all__ = ["FittedLinear", "fit_linear"]
 
@@ -20,14 +19,19 @@ Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 # All chosen by cross-validation on training splits.
-# Doubtful documents are looked for with a cost so low that none is learned by heart.
-_SEARCH_C = 0.1
+# liblinear may stop here: finer steps move hardly a document to another topic, at twice the time.
+_TOLERANCE = 0.05
+# A topic rarer than the mean one counts more, by this power of how much rarer it is: 0 would leave
+# rare topics unheard, 1 would call them up in every doubtful case.
+_RARITY_POWER = 0.75
+# Without a document, others would take over the rest of its part in the solution.
+_NOT_TAKEN_OVER = 0.5
 # A document is doubtful if its own topic's score lies by more than this under the highest.
 _MARGIN = 1.0
 # Up to this share of doubtful documents are hard cases to learn from rather than wrong topics.
-_EXPECTED = 0.02
-# How sharp probabilities may be is measured on this share of the documents, held out.
-_HELD_OUT = 0.2
+_EXPECTED = 0.03
+# What is found doubtful without the doubtful documents of a first round is found better.
+_ROUNDS = 2
 # Where there is nothing to measure it on.
 _SHARPNESS = 5.0
 
@@ -49,92 +53,129 @@ def fit_linear(
     costs = np.ones(len(y), dtype=np.float32)
     if context.sample_weight is not None:
         costs *= context.sample_weight
-    kept = costs > 0
-    if clean:
-        # What is doubtful must not depend on the unit of the weights.
-        doubtful = _doubtful(X, y, costs / costs[kept].mean(), context)
-        if doubtful[kept].mean() > _EXPECTED:
-            kept &= ~doubtful
-    sharpness = _SHARPNESS
-    if np.bincount(y[kept]).max() > 1:
-        held = np.zeros(len(y), dtype=bool)
-        held[kept] = hold_out(y[kept].tolist(), _HELD_OUT, context.seed)
-        weights, biases = _fit(X, y, costs, kept & ~held, C, context)
-        sharpness = _best_sharpness(X[held] @ weights + biases, y[held], costs[held])
-    weights, biases = _fit(X, y, costs, kept, C, context)
-    n_left_out = int(np.count_nonzero(costs)) - int(np.count_nonzero(kept))
-    return FittedLinear(weights, biases, sharpness, n_left_out)
+    fit = _Fit(X, y, costs, C, context, costs > 0)
+    n_rows = np.count_nonzero(costs)
+    if clean and np.count_nonzero(fit.doubtful()) > _EXPECTED * n_rows:
+        for _ in range(_ROUNDS):
+            fit = _Fit(X, y, costs, C, context, (costs > 0) & ~fit.doubtful())
+    n_left_out = int(n_rows - np.count_nonzero(fit.kept))
+    return FittedLinear(fit.weights, fit.biases, fit.sharpness(), n_left_out)
 
 
-def _fit(
-    X: sp.csr_array, y: Labels, costs: Floats, rows: Mask, C: float, context: FitContext
-) -> tuple[Floats, Floats]:
-    """Fit liblinear's one-vs-rest classifiers with squared hinge loss on some of the rows.
+class _Fit:
+    """liblinear's one-vs-rest classifiers with squared hinge loss, and what they tell of the rows.
 
-    Returns
-    -------
-    weights, shape (n_columns, n_topics), and biases, shape (n_topics,). A topic without a row
-    among them is never the likeliest.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.svm import LinearSVC
-
-    weights = np.zeros((X.shape[1], context.n_topics), dtype=np.float32)
-    biases = np.full(context.n_topics, -1, dtype=np.float32)
-    topics = np.unique(y[rows])
-    if len(topics) == 1:
-        biases[topics] = 1
-        return weights, biases
-    svc = LinearSVC(C=C, random_state=context.seed)
-    with warnings.catch_warnings():
-        # The last digits that more iterations would settle move no document to another topic.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        svc.fit(X[rows], y[rows], sample_weight=costs[rows])
-    # Of two topics, liblinear fits the second one alone: the first one is its opposite.
-    signs = np.array([[-1], [1]]) if len(topics) == 2 else 1
-    weights[:, topics] = (signs * svc.coef_).T
-    biases[topics] = np.ravel(signs * svc.intercept_.reshape(-1, 1))
-    return weights, biases
-
-
-def _doubtful(X: sp.csr_array, y: Labels, costs: Floats, context: FitContext) -> Mask:
-    """Tell which rows hardly can belong to their topic, by what the others make of them.
-
-    A solution is a sum of rows, x_i with the factor 2 c_i t_i max(0, 1 - t_i s_i), where t_i is 1
-    for its topic and -1 for all others, s_i its score, and c_i its cost. Without its own part, the
-    score of x_i is lower by that times |x_i|^2. The bias, which all rows make together, is taken to
-    stay.
-
-    References
+    Attributes
     ----------
-    Jaakkola and Haussler (1999), Probabilistic kernel regression models, for the leave-one-out
-    bound that comes of it.
+    kept : bool array, shape (n_rows,)
+        The rows that it learned from.
+    weights : float32 array, shape (n_columns, n_topics)
+    biases : float32 array, shape (n_topics,)
+        A topic without a row among those kept is never the likeliest.
+    scores : float32 array, shape (n_rows, n_topics)
+        Of each row, as if it had not been learned from.
     """
-    weights, biases = _fit(X, y, costs, costs > 0, _SEARCH_C, context)
-    scores = X @ weights + biases
-    places = np.arange(len(y)), y
-    targets = np.full(scores.shape, -1, dtype=np.float32)
-    targets[places] = 1
-    own = targets * np.maximum(1 - targets * scores, 0)
-    own *= (2 * _SEARCH_C * costs * X.multiply(X).sum(axis=1))[:, np.newaxis]
-    scores -= own
-    return scores[places] < scores.max(axis=1) - _MARGIN
+
+    def __init__(
+        self, X: sp.csr_array, y: Labels, costs: Floats, C: float, context: FitContext, kept: Mask
+    ) -> None:
+        self.y, self.costs, self.kept = y, costs, kept
+        self.weights = np.zeros((X.shape[1], context.n_topics), dtype=np.float32)
+        self.biases = np.full(context.n_topics, -1, dtype=np.float32)
+        self._topics = np.unique(y[kept])
+        rarity = np.ones(context.n_topics, dtype=np.float32)
+        if not context.weighted_topics:
+            rarity = _rarity(y[kept], costs[kept], context.n_topics)
+        if len(self._topics) == 1:
+            self.biases[self._topics] = 1
+        else:
+            self._learn(X, rarity, C, context.seed)
+        self.scores = X @ self.weights + self.biases
+        self.scores -= self._own_parts(X, rarity, C)
+
+    def doubtful(self) -> Mask:
+        """Tell which rows hardly can belong to their topic, by what the others make of them."""
+        own = self.scores[np.arange(len(self.y)), self.y]
+        far_under = own < self.scores.max(axis=1) - _MARGIN
+        far_under &= self.costs > 0
+        # A topic that loses most of its rows is hard, or has few; its rows are not wrong for that.
+        n_rows = np.bincount(self.y, self.costs > 0)
+        n_far_under = np.bincount(self.y, far_under)
+        return far_under & (2 * n_far_under <= n_rows)[self.y]
+
+    def sharpness(self) -> float:
+        """Find the factor on scores whose softmax has the least log loss, rows weighted by cost.
+
+        References
+        ----------
+        Guo, Pleiss, Sun and Weinberger (2017), On calibration of modern neural networks:
+        temperature scaling, where this is the inverse of the temperature.
+        """
+        from scipy.optimize import minimize_scalar
+
+        # Nothing can be told of a topic from its only row.
+        told = (self.costs > 0) & (np.bincount(self.y[self.kept])[self.y] > 1)
+        if len(self._topics) == 1 or not told.any():
+            return _SHARPNESS
+        scores, places = self.scores[told], (np.arange(np.count_nonzero(told)), self.y[told])
+
+        def loss(log_sharpness: float) -> float:
+            log_proba = log_softmax(scores * np.float32(np.exp(log_sharpness)))
+            return -float(np.average(log_proba[places], weights=self.costs[told]))
+
+        # Factors from a seventh to fifty: scores of the largest margin ask for some five.
+        found = minimize_scalar(loss, bounds=(-2.0, 4.0), method="bounded", options={"xatol": 1e-2})
+        return float(np.exp(found.x))
+
+    def _learn(self, X: sp.csr_array, rarity: Floats, C: float, seed: int) -> None:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.svm import LinearSVC
+
+        topics, kept = self._topics, self.kept
+        svc = LinearSVC(
+            C=C,
+            tol=_TOLERANCE,
+            # Counts for the documents of a topic in its own classifier, not as others' opposites.
+            class_weight=dict(zip(topics.tolist(), rarity[topics].tolist(), strict=True)),
+            random_state=seed,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            svc.fit(X[kept], self.y[kept], sample_weight=self.costs[kept])
+        # Of two topics, liblinear fits the second one alone: the first one is its opposite.
+        signs = np.array([[-1], [1]]) if len(topics) == 2 else 1
+        self.weights[:, topics] = (signs * svc.coef_).T
+        self.biases[topics] = np.ravel(signs * svc.intercept_.reshape(-1, 1))
+
+    def _own_parts(self, X: sp.csr_array, rarity: Floats, C: float) -> Floats:
+        """Give what each row has put into its own scores, shape (n_rows, n_topics).
+
+        A solution is a sum of rows, x_i with the factor 2 C c_i t_i max(0, 1 - t_i s_i), where t_i
+        is 1 for its topic and -1 for all others, s_i its score, and c_i its cost. So its own part
+        is that times |x_i|^2, of which others would take over some. The bias, which all rows make
+        together, is taken to stay.
+
+        References
+        ----------
+        Jaakkola and Haussler (1999), Probabilistic kernel regression models, for the leave-one-out
+        bound that comes of it.
+        """
+        places = np.arange(len(self.y)), self.y
+        targets = np.full(self.scores.shape, -1, dtype=np.float32)
+        targets[places] = 1
+        parts = targets * np.maximum(1 - targets * self.scores, 0)
+        lengths = X.multiply(X).sum(axis=1)
+        parts *= (_NOT_TAKEN_OVER * 2 * C * self.costs * self.kept * lengths)[:, np.newaxis]
+        if len(self._topics) == 2:  # both columns are one classifier
+            parts *= rarity[self.y][:, np.newaxis]
+        else:
+            parts[places] *= rarity[self.y]
+        return parts
 
 
-def _best_sharpness(scores: Floats, y: Labels, costs: Floats) -> float:
-    """Find the factor on scores whose softmax has the least log loss, rows weighted by `costs`.
-
-    References
-    ----------
-    Guo, Pleiss, Sun and Weinberger (2017), On calibration of modern neural networks: temperature
-    scaling, where this is the inverse of the temperature.
-    """
-    from scipy.optimize import minimize_scalar
-
-    def loss(log_sharpness: float) -> float:
-        log_proba = log_softmax(scores * np.float32(np.exp(log_sharpness)))
-        return -float(np.average(log_proba[np.arange(len(y)), y], weights=costs))
-
-    # Factors from a seventh to fifty: scores of the largest margin ask for some five.
-    found = minimize_scalar(loss, bounds=(-2.0, 4.0), method="bounded", options={"xatol": 1e-2})
-    return float(np.exp(found.x))
+def _rarity(y: Labels, costs: Floats, n_topics: int) -> Floats:
+    """Give what each topic's documents count, at least 1; shape (n_topics,)."""
+    totals = np.bincount(y, costs, minlength=n_topics)
+    mean = totals.sum() / np.count_nonzero(totals)
+    rarer = mean / np.where(totals > 0, np.minimum(totals, mean), mean)
+    return (rarer**_RARITY_POWER).astype(np.float32)
