@@ -2,7 +2,7 @@
 
 >>> from slugline import TopicClassifier
 >>> texts = ["wheat and corn prices rose", "quarterly net profit rose"] * 10
->>> classifier = TopicClassifier(learner="linear").fit(texts, ["grain", "earn"] * 10)
+>>> classifier = TopicClassifier().fit(texts, ["grain", "earn"] * 10)
 >>> classifier.predict(["corn exports"]).tolist()
 ['grain']
 """

@@ -71,8 +71,8 @@ def _make_learner(name: str, validation: str | None, options: Mapping[str, Any])
     unused = [*given, *(["validation"] if validation else [])]
     if unused:
         raise OptionError(
-            f"--{unused[0].replace('_', '-')} says how a net learns, and --learner {name} makes "
-            "none; leave one of them out."
+            f"--{unused[0].replace('_', '-')} says how a net learns, and the {name} learner makes "
+            "none; leave it out, or add --learner network."
         )
     return learner
 
@@ -142,9 +142,9 @@ def train(
         str,
         typer.Option(
             "--learner",
-            help="network, as in the newswire lesson, or linear: quicker, and mostly better.",
+            help="linear, or network, as in the newswire lesson.",
         ),
-    ] = "network",
+    ] = "linear",
     weighting: Annotated[
         str | None,
         typer.Option(
