@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+import math
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from slugline.features import Block, Features
 from slugline.labels import Topic, Topics
 from slugline.learners import FitContext, Learner
 from slugline.model_file import BlockInfo, ModelFile, ModelInfo
+from slugline.recipe import default_blocks
 from slugline.text import checked_texts
 from slugline.vocabulary import Vocabulary
 from slugline.weights import row_weights
@@ -26,8 +28,11 @@ from slugline.weights import row_weights
 if TYPE_CHECKING:
     import os
 
+    import scipy.sparse as sp
+
     from slugline.training.history import History
     from slugline.training.progress import Progress
+    from slugline.tuning import Tuning
 
 __all__ = ["LEARNERS", "TopicClassifier", "choose_learner", "library_versions", "load"]
 
@@ -35,18 +40,6 @@ Floats = npt.NDArray[np.float32]
 
 #: Learners that can be chosen by name.
 LEARNERS = ("linear", "network")
-
-# The newswire lesson's rows.
-_LESSON_BLOCKS = (Block("words", "multi-hot", max_terms=10_000),)
-_SHORT_BLOCKS = (
-    Block("words"),
-    Block("bigrams", min_count=2),
-    Block("characters", min_count=2),
-)
-_LONG_BLOCKS = (Block("words"), Block("lead", weight=0.6))
-# Words in the middle one of all documents up to which they count as short: a lead of as many words
-# would be the whole document.
-_SHORT = 48
 
 
 class TopicClassifier:
@@ -65,6 +58,10 @@ class TopicClassifier:
         the length of the documents.
     class_weight : {None, "balanced"} or mapping of topic to float
         What each topic's documents count; "balanced" gives every topic the same total.
+    tune : bool or float, default False
+        Look for better families of terms, regularisation and mixtures with nets than the default
+        by cross-validation on the training texts. A number is the budget: the most multiplications
+        to spend on each term of a document; see `slugline.tuning`. Chooses learner and blocks.
     n_jobs : int, default 1
         Threads for reading texts. Results are the same for any number.
     random_state : int, default 0
@@ -78,6 +75,8 @@ class TopicClassifier:
     learner_ : Learner
     history_ : History or None
         Of the search for the best epoch; None for a learner without epochs, or in a loaded model.
+    tuning_ : Tuning or None
+        What was tried; None without `tune`, or in a loaded model.
     """
 
     _estimator_type = "classifier"
@@ -87,6 +86,7 @@ class TopicClassifier:
     features_: Features
     learner_: Learner
     history_: History | None
+    tuning_: Tuning | None
     n_documents_: int
     data_digest_: str
     #: Only in a loaded classifier: what the file says of it.
@@ -99,12 +99,14 @@ class TopicClassifier:
         learner: str | Learner = "linear",
         blocks: Sequence[Block] | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
+        tune: bool | float = False,
         n_jobs: int = 1,
         random_state: int = 0,
     ) -> None:
         self.learner = learner
         self.blocks = blocks
         self.class_weight = class_weight
+        self.tune = tune
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -149,16 +151,22 @@ class TopicClassifier:
                 "validation_data is to find the best epoch on, and this learner has no epochs; "
                 "leave it out."
             )
-        self.features_ = Features(self._choose_blocks(learner, texts), self.n_jobs)
-        rows = self.features_.fit_transform(texts)
         context = FitContext(
             n_topics=len(self.topics_),
             sample_weight=row_weights(len(labels), sample_weight, self._topic_weights(labels)),
             weighted_topics=self.class_weight is not None,
-            validation_data=self._validation(validation_data),
             seed=self.random_state,
             progress=progress,
         )
+        blocks = self._choose_blocks(learner, texts)
+        self.tuning_ = None
+        if self.tune:
+            self.tuning_ = self._tune(texts, labels, blocks, context)
+            blocks, learner = self.tuning_.best.way.blocks, self.tuning_.best.way.learner()
+        self.features_ = Features(blocks, self.n_jobs)
+        rows = self.features_.fit_transform(texts)
+        if validation_data is not None:
+            context = replace(context, validation_data=self._encode(*validation_data))
         self.history_ = learner.fit(rows, labels, context)
         self.learner_ = learner
         return self
@@ -273,20 +281,34 @@ class TopicClassifier:
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < least:
                 raise OptionError(f"{name} is {value!r}; give a whole number of at least {least}.")
+        if not isinstance(self.tune, int | float) or not 0 <= self.tune < math.inf:
+            raise OptionError(f"tune is {self.tune!r}; give True, False or a budget over 0.")
 
     def _choose_blocks(self, learner: Learner, texts: Sequence[str]) -> tuple[Block, ...]:
         if self.blocks is not None:
             return tuple(self.blocks)
-        if learner.wants == "multi-hot":
-            return _LESSON_BLOCKS
-        return _SHORT_BLOCKS if median_length(texts) <= _SHORT else _LONG_BLOCKS
+        return default_blocks(texts, learner.wants)
 
-    def _validation(
-        self, documents: tuple[Iterable[str], Iterable[Topic]] | None
-    ) -> tuple[Any, npt.NDArray[np.int64]] | None:
-        if documents is None:
-            return None
-        texts, topics = _check_documents(*documents)
+    def _tune(
+        self,
+        texts: Sequence[str],
+        labels: npt.NDArray[np.int64],
+        blocks: tuple[Block, ...],
+        context: FitContext,
+    ) -> Tuning:
+        from slugline.tuning import BUDGET, tune
+
+        if self.learner != "linear" or self.blocks is not None:
+            raise OptionError(
+                "tune chooses learner and blocks itself; leave them at their defaults."
+            )
+        budget = BUDGET if self.tune is True else self.tune
+        return tune(texts, labels, blocks, context, budget=budget, n_jobs=self.n_jobs)
+
+    def _encode(
+        self, X: Iterable[str], y: Iterable[Topic]
+    ) -> tuple[sp.csr_array, npt.NDArray[np.int64]]:
+        texts, topics = _check_documents(X, y)
         return self.features_.transform(texts), self.topics_.encode(topics)
 
     def _topic_weights(self, labels: npt.NDArray[np.int64]) -> Floats | None:
@@ -358,7 +380,7 @@ def _restore(file: ModelFile) -> TopicClassifier:
     # So that a clone of it learns in the same way.
     classifier.learner, classifier.blocks = classifier.learner_, tuple(blocks)
     _check_fit(classifier, file)
-    classifier.history_ = None
+    classifier.history_ = classifier.tuning_ = None
     classifier.n_documents_ = info.n_documents
     classifier.data_digest_ = info.data_digest
     classifier.info_, classifier.card_ = info, file.card
@@ -387,11 +409,6 @@ def _check_fit(classifier: TopicClassifier, file: ModelFile) -> None:
         scores = classifier.learner_.decision_function(features.transform([""]))
     if scores.shape != (1, len(classifier.topics_)):
         raise DataError(f"{scores.shape[1]} scores for {len(classifier.topics_)} topics")
-
-
-def median_length(texts: Sequence[str]) -> float:
-    """Words in the middle one of the texts, roughly: white space is all that is looked at."""
-    return float(np.median([text.count(" ") + 1 for text in texts]))
 
 
 def choose_learner(learner: str | Learner) -> Learner:

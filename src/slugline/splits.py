@@ -10,7 +10,7 @@ import numpy.typing as npt
 from slugline.errors import DataError, OptionError
 from slugline.labels import Topic
 
-__all__ = ["hold_out"]
+__all__ = ["hold_out", "make_folds"]
 
 
 def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> npt.NDArray[np.bool_]:
@@ -38,8 +38,7 @@ def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> npt.NDArray
     """
     if not 0 < fraction < 1:
         raise OptionError(f"fraction is {fraction}; give a number over 0 and under 1.")
-    names = {topic: code for code, topic in enumerate(sorted(set(topics)))}
-    codes = np.array([names[topic] for topic in topics], dtype=np.intp)
+    codes = _codes(topics)
     counts = np.bincount(codes)
     if not np.any(counts > 1):
         raise DataError(
@@ -48,12 +47,47 @@ def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> npt.NDArray
         )
     rng = np.random.default_rng(seed)
     n_held = _shares(counts, fraction, rng)
-    shuffled = rng.permutation(len(codes))
-    by_topic = shuffled[np.argsort(codes[shuffled], kind="stable")]
+    by_topic = _shuffle_within_topics(codes, rng)
     rank = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
     held = np.zeros(len(codes), dtype=bool)
     held[by_topic] = rank < n_held[codes[by_topic]]
     return held
+
+
+def make_folds(topics: Sequence[Topic], n_folds: int, seed: int) -> npt.NDArray[np.int64]:
+    """Part documents into folds of one size, over which those of each topic are spread evenly.
+
+    Returns
+    -------
+    int array, shape (n_documents,): the fold of each, from 0 on.
+
+    Raises
+    ------
+    DataError : if there are fewer documents than folds, or fewer than two folds.
+    """
+    if not 2 <= n_folds <= len(topics):
+        raise DataError(
+            f"{len(topics)} documents can't be parted into {n_folds} folds; give two or more folds, "
+            "and a document for each."
+        )
+    rng = np.random.default_rng(seed)
+    by_topic = _shuffle_within_topics(_codes(topics), rng)
+    folds = np.empty(len(topics), dtype=np.int64)
+    folds[by_topic] = np.arange(len(topics)) % n_folds
+    return folds
+
+
+def _codes(topics: Sequence[Topic]) -> npt.NDArray[np.intp]:
+    names = {topic: code for code, topic in enumerate(sorted(set(topics)))}
+    return np.array([names[topic] for topic in topics], dtype=np.intp)
+
+
+def _shuffle_within_topics(
+    codes: npt.NDArray[np.intp], rng: np.random.Generator
+) -> npt.NDArray[np.intp]:
+    """Give the numbers of all documents, topic after topic."""
+    shuffled = rng.permutation(len(codes))
+    return shuffled[np.argsort(codes[shuffled], kind="stable")]
 
 
 def _shares(

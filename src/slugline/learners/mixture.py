@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,19 +27,31 @@ class Mixture:
     Parameters
     ----------
     learners : sequence of Learner
+        Each is fitted with a seed of its own, so that nets of one make differ.
+    shares : sequence of float, optional
+        What each learner counts, over 0; all the same by default.
     """
 
     wants = "log-tf-idf"
 
-    def __init__(self, learners: Sequence[Learner]) -> None:
+    def __init__(self, learners: Sequence[Learner], shares: Sequence[float] | None = None) -> None:
         self.learners = list(learners)
+        self.shares = [1.0] * len(self.learners) if shares is None else list(shares)
         self.has_epochs = any(learner.has_epochs for learner in self.learners)
         if not self.learners:
             raise OptionError("a mixture of no learners; give at least one.")
+        if len(self.shares) != len(self.learners) or not all(0 < s < math.inf for s in self.shares):
+            raise OptionError(
+                f"shares are {self.shares}; give a number over 0 for each of the "
+                f"{len(self.learners)} learners."
+            )
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History | None:
         """Fit each; give the history of the one that has epochs, if there is one."""
-        histories = [learner.fit(X, y, context) for learner in self.learners]
+        histories = [
+            learner.fit(X, y, replace(context, seed=context.seed + number))
+            for number, learner in enumerate(self.learners)
+        ]
         return next((history for history in histories if history is not None), None)
 
     def decision_function(self, X: Any) -> Floats:
@@ -47,11 +61,18 @@ class Mixture:
 
     def predict_proba(self, X: Any) -> Floats:
         """Probabilities, shape (n_rows, n_topics)."""
-        return np.mean([learner.predict_proba(X) for learner in self.learners], axis=0)
+        total = np.float32(0)
+        for share, learner in zip(self.shares, self.learners, strict=True):
+            total = total + np.float32(share / sum(self.shares)) * learner.predict_proba(X)
+        return total
 
     def settings(self) -> dict[str, Any]:
         """Plain data that makes it again."""
-        return {"kind": "mixture", "learners": [learner.settings() for learner in self.learners]}
+        return {
+            "kind": "mixture",
+            "learners": [learner.settings() for learner in self.learners],
+            "shares": self.shares,
+        }
 
     def arrays(self) -> dict[str, Floats]:
         """What all have learned, the names of each behind its number."""
@@ -70,7 +91,8 @@ class Mixture:
             [
                 restore(part, _under(arrays, f"{number}."))
                 for number, part in enumerate(settings["learners"])
-            ]
+            ],
+            settings.get("shares"),
         )
 
 

@@ -14,12 +14,14 @@ from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
+from slugline.learners.shallow import ShallowLearner
 
 __all__ = ["restore"]
 
 _KINDS: dict[str, Any] = {
     "linear": LinearLearner,
     "network": NeuralLearner,
+    "shallow": ShallowLearner,
     "mixture": Mixture,
 }
 
@@ -51,8 +53,16 @@ class _Network(_Settings, tag="network"):
     n_epochs: _Count
 
 
+class _Shallow(_Settings, tag="shallow"):
+    units: Annotated[int, msgspec.Meta(ge=1)]
+    epochs: _Count
+    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)]
+    label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)]
+
+
 class _Mixture(_Settings, tag="mixture"):
-    learners: Annotated[list[_Linear | _Network | _Mixture], msgspec.Meta(min_length=1)]
+    learners: Annotated[list[_Linear | _Network | _Shallow | _Mixture], msgspec.Meta(min_length=1)]
+    shares: list[_OverZero] | None = None
 
 
 def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float32]]) -> Learner:
@@ -63,7 +73,7 @@ def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.flo
     DataError : if there is no such kind, or settings or arrays are missing, odd or too many.
     """
     try:
-        msgspec.convert(settings, _Linear | _Network | _Mixture)
+        msgspec.convert(settings, _Linear | _Network | _Shallow | _Mixture)
     except msgspec.ValidationError as error:
         raise DataError(f"settings of the learner: {error}") from error
     try:

@@ -16,10 +16,13 @@ import numpy.typing as npt
 
 from slugline.errors import OptionError
 
-__all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "get_optimizer"]
+__all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "RowAdaGrad", "get_optimizer"]
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp] | None
+
+# Keeps the first step of a row without gradient from 0 / 0.
+_TINY = np.float32(1e-10)
 
 
 class Optimizer(Protocol):
@@ -161,6 +164,57 @@ class Adam:
         weights -= rate * mean / (np.sqrt(mean_square) + np.float32(self.epsilon))
 
 
+@dataclass
+class RowAdaGrad:
+    """One step size per word, which shrinks with what the word has seen; Adam for all other arrays.
+
+    For the rows of a first layer: s += mean(g^2) over the row; w -= lr g / sqrt(s). A word that few
+    documents have keeps a large step, and a row costs one number of state instead of one or two a
+    weight.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.05
+        Of rows.
+    above : float, default 0.003
+        Learning rate of all other arrays.
+    n_steps : int, optional
+        Both rates fall along a line, to nothing after so many steps; by default they stay.
+
+    References
+    ----------
+    Duchi, Hazan and Singer (2011), Adaptive subgradient methods for online learning and stochastic
+    optimization; with one sum for each row in place of one for each weight.
+    """
+
+    learning_rate: float = 0.05
+    above: float = 0.003
+    n_steps: int | None = None
+    _sum: dict[int, Floats] = field(default_factory=dict, init=False, repr=False)
+    _adam: Adam = field(default_factory=Adam, init=False, repr=False)
+    _fade: float = field(default=1.0, init=False, repr=False)
+    _step: int = field(default=0, init=False, repr=False)
+
+    def begin_step(self) -> None:
+        """Count the step, with which the rates fall."""
+        if self.n_steps is not None:
+            self._fade = max(0.0, 1 - self._step / self.n_steps)
+        self._step += 1
+        self._adam.learning_rate = self.above * self._fade
+        self._adam.begin_step()
+
+    def update(self, key: int, weights: Floats, gradient: Floats, rows: Rows = None) -> None:
+        """Move `weights` downhill."""
+        if rows is None:
+            self._adam.update(key, weights, gradient)
+            return
+        sums = self._sum.setdefault(key, np.zeros(len(weights), dtype=np.float32))
+        sums[rows] += np.einsum("ij,ij->i", gradient, gradient) / np.float32(gradient.shape[1])
+        rates = np.float32(self.learning_rate * self._fade) / (np.sqrt(sums[rows]) + _TINY)
+        gradient *= rates[:, np.newaxis]
+        weights[rows] -= gradient
+
+
 def _all_rows(weights: Floats, gradient: Floats, rows: Rows) -> Floats:
     if rows is None:
         return gradient
@@ -169,7 +223,12 @@ def _all_rows(weights: Floats, gradient: Floats, rows: Rows) -> Floats:
     return spread
 
 
-_OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}
+_OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "row-adagrad": RowAdaGrad,
+}
 
 
 def get_optimizer(optimizer: str | Optimizer) -> Optimizer:

@@ -31,6 +31,10 @@ class Progress(Protocol):
         """Training is over, whichever way."""
         ...
 
+    def note(self, text: str) -> None:
+        """Something is done that is no part of training one net."""
+        ...
+
 
 class LineProgress:
     """One line of figures per epoch."""
@@ -53,6 +57,11 @@ class LineProgress:
 
     def end(self) -> None:
         """Nothing is left to close."""
+
+    def note(self, text: str) -> None:
+        """Write it as a line."""
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
 
 
 class BarProgress:
@@ -91,6 +100,11 @@ class BarProgress:
         """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """Write it as a line; no bar is there between two trainings."""
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
 
 
 def progress_on(stream: TextIO | None = None) -> Progress:

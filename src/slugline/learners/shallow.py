@@ -1,0 +1,134 @@
+"""One hidden layer over weighted terms, trained for a given number of epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.errors import DataError, OptionError
+from slugline.learners import FitContext
+from slugline.learners.network import Dense, Network
+from slugline.sparse import check_csr
+
+__all__ = ["ShallowLearner"]
+
+Floats = npt.NDArray[np.float32]
+
+# Chosen by cross-validation on training splits. Rows of length 1 are small for a net that has to
+# learn within few epochs.
+_INPUT_SCALE = np.float32(6)
+_BATCH_SIZE = 128
+
+
+class ShallowLearner:
+    """A net that errs on other documents than a linear classifier, to be mixed with one.
+
+    Its learning rates fall to nothing by the end, so no rows are held out to find an epoch.
+
+    Parameters
+    ----------
+    units : int, default 128
+        Width of the hidden layer.
+    epochs : int, default 15
+        How often to go through all rows.
+    dropout : float, default 0.5
+        Share of the hidden units left out at random in each step, in [0, 1).
+    label_smoothing : float, default 0.0
+        Share of each row's topic that is spread evenly over all topics, from 0 to under 1, so that
+        the net doesn't strain for certainty.
+
+    Attributes
+    ----------
+    network : Network
+    """
+
+    wants = "log-tf-idf"
+    has_epochs = False
+
+    network: Network
+
+    def __init__(
+        self,
+        units: int = 128,
+        epochs: int = 15,
+        dropout: float = 0.5,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.units = units
+        self.epochs = epochs
+        self.dropout = dropout
+        self.label_smoothing = label_smoothing
+        if not 0 <= label_smoothing < 1:
+            raise OptionError(
+                f"label_smoothing is {label_smoothing}; give a share from 0 up to, not with, 1."
+            )
+
+    def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
+        """Learn from rows and their topics."""
+        from slugline.labels import one_hot
+        from slugline.training.optimizers import RowAdaGrad
+
+        X = check_csr(X) * _INPUT_SCALE
+        n_steps = self.epochs * -(-X.shape[0] // _BATCH_SIZE)
+        self.network = Network(
+            self._layers(context.n_topics),
+            optimizer=RowAdaGrad(n_steps=n_steps),
+            loss="categorical_crossentropy",
+            seed=context.seed,
+        )
+        targets = one_hot(y, context.n_topics) * np.float32(1 - self.label_smoothing)
+        targets += np.float32(self.label_smoothing / context.n_topics)
+        self.network.fit(
+            X,
+            targets,
+            epochs=self.epochs,
+            batch_size=_BATCH_SIZE,
+            sample_weight=context.sample_weight,
+            progress=context.progress,
+        )
+        # Whoever predicts need not scale anything.
+        self.network.weights[0] *= _INPUT_SCALE
+
+    def decision_function(self, X: Any) -> Floats:
+        """Scores before softmax, shape (n_rows, n_topics)."""
+        return self.network.decision_function(X)
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Probabilities, shape (n_rows, n_topics)."""
+        return self.network.predict(X)
+
+    def settings(self) -> dict[str, Any]:
+        """Plain data that makes it again."""
+        names = ("units", "epochs", "dropout", "label_smoothing")
+        return {"kind": "shallow", **{name: getattr(self, name) for name in names}}
+
+    def arrays(self) -> dict[str, Floats]:
+        """What it has learned."""
+        names = ("hidden.weights", "hidden.biases", "topics.weights", "topics.biases")
+        return dict(zip(names, self.network.weights, strict=True))
+
+    @classmethod
+    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> ShallowLearner:
+        """Make a fitted learner of its parts, as a model file holds them."""
+        learner = cls(**{name: value for name, value in settings.items() if name != "kind"})
+        hidden, biases = arrays["hidden.weights"], arrays["hidden.biases"]
+        out, out_biases = arrays["topics.weights"], arrays["topics.biases"]
+        expected = (
+            (len(hidden), learner.units),
+            (learner.units,),
+            (learner.units, len(out_biases)),
+        )
+        if (hidden.shape, biases.shape, out.shape) != expected:
+            raise DataError(
+                f"layers of shape {hidden.shape}, {biases.shape} and {out.shape} where "
+                f"{learner.units} units want others"
+            )
+        learner.network = Network(learner._layers(len(out_biases)))
+        learner.network.weights = [hidden, biases, out, out_biases]
+        return learner
+
+    def _layers(self, n_topics: int) -> list[Dense]:
+        return [Dense(self.units, "relu", dropout=self.dropout), Dense(n_topics, "softmax")]

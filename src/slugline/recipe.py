@@ -1,0 +1,40 @@
+"""Which terms count where the user does not say: all chosen by cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from slugline.features import Block
+
+__all__ = ["FAMILIES", "default_blocks", "is_short"]
+
+#: Families of terms for weighted rows, by kind. A run or a pair that occurs once tells nothing.
+FAMILIES = {
+    block.kind: block
+    for block in (
+        Block("words"),
+        Block("lead", weight=0.6),
+        Block("bigrams", min_count=2),
+        Block("characters", min_count=2),
+    )
+}
+# The newswire lesson's rows.
+_LESSON = (Block("words", "multi-hot", max_terms=10_000),)
+# Words in the middle one of all documents up to which they count as short: a lead of as many words
+# would be the whole document.
+_SHORT = 48
+
+
+def default_blocks(texts: Sequence[str], wants: str) -> tuple[Block, ...]:
+    """Give the families of terms that suit the texts and a learner that wants such weights."""
+    if wants == "multi-hot":
+        return _LESSON
+    kinds = ("words", "bigrams", "characters") if is_short(texts) else ("words", "lead")
+    return tuple(FAMILIES[kind] for kind in kinds)
+
+
+def is_short(texts: Sequence[str]) -> bool:
+    """Tell whether texts are short, roughly: white space is all that is looked at."""
+    return float(np.median([text.count(" ") + 1 for text in texts])) <= _SHORT

@@ -1,0 +1,312 @@
+"""Looks for a better way to learn than the default one, by cross-validation on training texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline.features import Block, Features
+from slugline.learners import FitContext, Learner
+from slugline.learners.linear import LinearLearner
+from slugline.learners.mixture import Mixture
+from slugline.learners.shallow import ShallowLearner
+from slugline.recipe import FAMILIES, is_short
+from slugline.splits import make_folds
+from slugline.training.stopping import catch_interrupt
+
+if TYPE_CHECKING:
+    from slugline.training.progress import Progress
+
+__all__ = ["BUDGET", "Trial", "Tuning", "Way", "tune"]
+
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+#: How many multiplications to spend on each term of a document, unless the user says.
+BUDGET = 100_000
+
+_N_FOLDS = 3
+# A way is better if it wins more documents than it loses by this many standard deviations of what
+# chance would do: without a lead, the luckiest of many ways would be taken for the best.
+_LEAD = 0.5
+# How often liblinear goes through the rows, and how often a step of the net does.
+_LINEAR_PASSES = 16
+_NET_PASSES = 2
+_SHARES = (0.5, 0.3, 0.7)
+_N_NETS = 3
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to learn: families of terms, a linear classifier, and nets mixed with it, if any.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+    C : float
+        Of the linear classifier.
+    net : (epochs, label smoothing) or None
+    n_nets : int
+        How many nets, which differ in their seeds.
+    net_share : float
+        What all nets together count, the linear classifier counting the rest.
+    """
+
+    blocks: tuple[Block, ...]
+    C: float = 1.0
+    net: tuple[int, float] | None = None
+    n_nets: int = 1
+    net_share: float = 0.5
+
+    def learner(self) -> Learner:
+        """Make the learner, unfitted."""
+        linear = LinearLearner(self.C)
+        if self.net is None:
+            return linear
+        epochs, smoothing = self.net
+        nets = [
+            ShallowLearner(epochs=epochs, label_smoothing=smoothing) for _ in range(self.n_nets)
+        ]
+        shares = [1 - self.net_share, *[self.net_share / self.n_nets] * self.n_nets]
+        return Mixture([linear, *nets], shares)
+
+    def __str__(self) -> str:
+        words = " + ".join(block.kind for block in self.blocks) + f", C {self.C:g}"
+        if self.net is None:
+            return words
+        epochs, smoothing = self.net
+        nets = "a net" if self.n_nets == 1 else f"{self.n_nets} nets"
+        words += f", {self.net_share:.0%} {nets} of {epochs} epochs"
+        return f"{words} with labels smoothed by {smoothing:g}" if smoothing else words
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A way that was tried, its accuracy by cross-validation, and whether it became the best."""
+
+    way: Way
+    accuracy: float
+    is_better: bool
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a search found.
+
+    Attributes
+    ----------
+    trials : tuple of Trial
+        In order; the first one is the default way.
+    best : Trial
+    interrupted : bool
+        Whether Ctrl-C ended it.
+    """
+
+    trials: tuple[Trial, ...]
+    interrupted: bool
+
+    @property
+    def best(self) -> Trial:
+        """The last one that beat the best one before it."""
+        return [trial for trial in self.trials if trial.is_better][-1]
+
+
+def tune(
+    texts: Sequence[str],
+    y: Labels,
+    blocks: tuple[Block, ...],
+    context: FitContext,
+    *,
+    budget: float = BUDGET,
+    n_jobs: int = 1,
+) -> Tuning:
+    """Search families of terms, regularisation, nets and their share, one after another.
+
+    Deterministic: the budget counts work, not time, and a way that would exceed it is left out.
+    Ctrl-C ends the search after the running trial.
+
+    Parameters
+    ----------
+    texts : sequence of str, two or more
+    y : int array, shape (n_documents,)
+    blocks : tuple of Block
+        Where to start.
+    context : FitContext
+        Its `progress` is told of every trial.
+    budget : float
+        The most multiplications to spend on each term of a document.
+
+    Raises
+    ------
+    DataError : if there are no two documents.
+    """
+    search = _Search(_CrossValidation(texts, y, context, n_jobs), budget, context.progress)
+    with catch_interrupt() as interrupt:
+        search.take(Way(blocks))
+        for way in _ways(search, is_short(texts)):
+            if interrupt.requested:
+                break
+            search.take(way)
+    return Tuning(tuple(search.trials), interrupt.requested)
+
+
+class _Search:
+    """Takes ways as they come, as long as there is budget, and knows the best one so far."""
+
+    def __init__(
+        self, validation: _CrossValidation, budget: float, progress: Progress | None
+    ) -> None:
+        self.best: Way
+        self.trials: list[Trial] = []
+        self._validation = validation
+        self._budget = budget
+        self._progress = progress
+        self._hits = np.zeros(0, dtype=bool)
+
+    def take(self, way: Way) -> None:
+        """Try a way, unless it costs too much or has been tried."""
+        work = self._validation.work(way)
+        if (self.trials and work > self._budget) or any(t.way == way for t in self.trials):
+            return
+        self._budget -= work
+        hits = self._validation.hits(way)
+        is_better = not self.trials or self._leads(hits)
+        if is_better:
+            self.best, self._hits = way, hits
+        self.trials.append(Trial(way, float(hits.mean()), is_better))
+        if self._progress:
+            mark = "best so far" if is_better else "no better"
+            self._progress.note(f"{hits.mean():.4f}  {mark:11}  {way}")
+
+    def _leads(self, hits: npt.NDArray[np.bool_]) -> bool:
+        n_won = np.count_nonzero(hits & ~self._hits)
+        n_lost = np.count_nonzero(self._hits & ~hits)
+        return bool(n_won - n_lost > _LEAD * np.sqrt(n_won + n_lost))
+
+
+def _ways(search: _Search, short: bool) -> Iterator[Way]:
+    """Propose ways, each a step from the one that is best by then."""
+    for kind in ("lead", "bigrams", "characters"):
+        others = tuple(block for block in search.best.blocks if block.kind != kind)
+        has_it = len(others) < len(search.best.blocks)
+        yield replace(search.best, blocks=others if has_it else (*others, FAMILIES[kind]))
+    for factor in (2.0, 0.5):
+        for _ in range(2):  # a second step only if the first one led on: no way is tried twice
+            yield replace(search.best, C=search.best.C * factor)
+    # Longer texts have more to learn by heart.
+    for net in ((15, 0.0), (30, 0.1)) if short else ((6, 0.1), (12, 0.1)):
+        yield from (replace(search.best, net=net, net_share=share) for share in _SHARES)
+    if search.best.net:
+        yield from (replace(search.best, n_nets=_N_NETS, net_share=share) for share in _SHARES)
+
+
+class _CrossValidation:
+    """Answers for all documents, each from learners that have not seen it.
+
+    What ways have in common is done once: the rows of each family, each linear classifier and each
+    net.
+    """
+
+    def __init__(self, texts: Sequence[str], y: Labels, context: FitContext, n_jobs: int) -> None:
+        self._texts, self._y, self._context, self._n_jobs = texts, y, context, n_jobs
+        folds = make_folds(y, min(_N_FOLDS, len(y)), context.seed)
+        self._folds = [folds == number for number in range(folds.max() + 1)]
+        self._family: dict[Block, list[_Rows]] = {}
+        self._proba: dict[_Key, Floats] = {}
+
+    def hits(self, way: Way) -> npt.NDArray[np.bool_]:
+        """Say which documents the way gives the right topic."""
+        total = np.float32(0)
+        for key, learner, share in _parts(way):
+            if key not in self._proba:
+                self._proba[key] = self._predict(way.blocks, learner, key)
+            total = total + np.float32(share) * self._proba[key]
+        return total.argmax(axis=1) == self._y
+
+    def work(self, way: Way) -> float:
+        """Multiplications for each term of a document that trying the way would take."""
+        n_passes = sum(
+            _passes(learner, self._context.n_topics)
+            for key, learner, _ in _parts(way)
+            if key not in self._proba
+        )
+        return n_passes and n_passes * (len(self._folds) - 1) * self._relative_size(way.blocks)
+
+    def _relative_size(self, blocks: tuple[Block, ...]) -> float:
+        """Give how many terms the documents have, as a multiple of their words."""
+
+        def n_terms(block: Block) -> int:
+            return self._rows_of(block)[0].train.nnz
+
+        return sum(map(n_terms, blocks)) / n_terms(FAMILIES["words"])
+
+    def _predict(self, blocks: tuple[Block, ...], learner: Learner, key: _Key) -> Floats:
+        proba = np.empty((len(self._y), self._context.n_topics), dtype=np.float32)
+        weight = self._context.sample_weight
+        for number, held in enumerate(self._folds):
+            context = replace(
+                self._context,
+                sample_weight=None if weight is None else weight[~held],
+                seed=self._context.seed + key.number,
+                progress=None,
+            )
+            parts = [self._rows_of(block)[number] for block in blocks]
+            learner.fit(_join([part.train for part in parts], blocks), self._y[~held], context)
+            proba[held] = learner.predict_proba(_join([part.test for part in parts], blocks))
+        return proba
+
+    def _rows_of(self, block: Block) -> list[_Rows]:
+        """Give the rows of one family alone for each fold."""
+        if block not in self._family:
+            self._family[block] = [self._split(block, held) for held in self._folds]
+        return self._family[block]
+
+    def _split(self, block: Block, held: npt.NDArray[np.bool_]) -> _Rows:
+        features = Features((block,), self._n_jobs)
+        train = features.fit_transform([self._texts[i] for i in np.flatnonzero(~held)])
+        return _Rows(train, features.transform([self._texts[i] for i in np.flatnonzero(held)]))
+
+
+class _Rows(NamedTuple):
+    train: sp.csr_array
+    test: sp.csr_array
+
+
+class _Key(NamedTuple):
+    """What makes the probabilities of one learner within a way."""
+
+    blocks: tuple[Block, ...]
+    number: int
+    kind: type
+    options: tuple[tuple[str, float], ...]
+
+
+def _parts(way: Way) -> Iterator[tuple[_Key, Learner, float]]:
+    """Give each learner within a way, and its share."""
+    learner = way.learner()
+    mixture = learner if isinstance(learner, Mixture) else Mixture([learner])
+    for number, (part, share) in enumerate(zip(mixture.learners, mixture.shares, strict=True)):
+        options = tuple(sorted(vars(part).items()))  # all that an unfitted learner has
+        yield _Key(way.blocks, number, type(part), options), part, share
+
+
+def _passes(learner: Learner, n_topics: int) -> int:
+    """Multiplications for each number in the rows that fitting takes, roughly."""
+    if isinstance(learner, ShallowLearner):
+        return _NET_PASSES * learner.epochs * learner.units
+    return _LINEAR_PASSES * n_topics
+
+
+def _join(parts: Sequence[sp.csr_array], blocks: Sequence[Block]) -> sp.csr_array:
+    """Put families of rows side by side, as `Features` does."""
+    total = math.hypot(*(block.weight for block in blocks))
+    weighted = [
+        part * np.float32(block.weight / total) for part, block in zip(parts, blocks, strict=True)
+    ]
+    return sp.hstack(weighted, format="csr")
