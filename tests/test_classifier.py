@@ -99,7 +99,7 @@ class MatrixClassifier(TopicClassifier):
 @pytest.mark.parametrize(
     "classifier",
     [
-        TopicClassifier(),
+        TopicClassifier(learner="network"),
         TopicClassifier(learner="linear"),
         MatrixClassifier(learner=NeuralLearner((16,), epochs=30)),
         MatrixClassifier(learner="linear"),
@@ -131,7 +131,7 @@ def test_it_is_a_classifier_that_can_be_cloned(learner: Any) -> None:
 
 
 def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
-    classifier = TopicClassifier(learner="linear")
+    classifier = TopicClassifier()
     assert classifier.get_params() == {
         "learner": "linear",
         "blocks": None,
@@ -139,10 +139,8 @@ def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
         "n_jobs": 1,
         "random_state": 0,
     }
-    assert classifier.set_params(random_state=3, class_weight="balanced") is classifier
-    assert repr(classifier) == (
-        "TopicClassifier(learner='linear', class_weight='balanced', random_state=3)"
-    )
+    assert classifier.set_params(random_state=3, learner="network") is classifier
+    assert repr(classifier) == "TopicClassifier(learner='network', random_state=3)"
 
 
 def test_an_unknown_parameter_is_refused() -> None:
@@ -286,19 +284,23 @@ def test_texts_may_come_in_any_portion(learner: Any, texts: list[str], topics: l
 
 
 @pytest.mark.parametrize(
-    ("learner", "text", "kinds"),
+    ("learner", "text", "blocks"),
     [
-        ("network", "a few words", ["words"]),
-        ("linear", "a few words", ["words", "bigrams", "characters"]),
-        ("linear", "many words " * 30, ["words", "lead"]),
+        ("network", "a few words", [Block("words", "multi-hot", max_terms=10_000)]),
+        (
+            "linear",
+            "a few words",
+            [Block("words"), Block("bigrams", min_count=2), Block("characters", min_count=2)],
+        ),
+        ("linear", "many words " * 30, [Block("words"), Block("lead", weight=0.6)]),
     ],
     ids=["network", "short", "long"],
 )
 def test_blocks_suit_the_learner_and_the_length_of_texts(
-    learner: str, text: str, kinds: list[str]
+    learner: str, text: str, blocks: list[Block]
 ) -> None:
     classifier = TopicClassifier(learner=learner).fit([text] * 6, ["a", "b"] * 3)
-    assert [block.kind for block in classifier.features_.blocks] == kinds
+    assert classifier.features_.blocks == tuple(blocks)
 
 
 def test_blocks_can_be_chosen(texts: list[str], topics: list[str]) -> None:
@@ -470,12 +472,12 @@ def test_weights_that_can_not_be_are_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"learner": "forest"}, "unknown learner 'forest'; choose one of network, linear."),
-        ({"learner": 3}, "learner is 3; give one of network, linear, or a learner object."),
+        ({"learner": "forest"}, "unknown learner 'forest'; choose one of linear, network."),
+        ({"learner": 3}, "learner is 3; give one of linear, network, or a learner object."),
         (
             {"learner": LinearLearner},
             "learner is <class 'slugline.learners.linear.LinearLearner'>; "
-            "give one of network, linear, or a learner object.",
+            "give one of linear, network, or a learner object.",
         ),
         (
             {"class_weight": "auto"},
@@ -524,7 +526,7 @@ def test_odd_blocks_are_refused(options: dict[str, Any], message: str) -> None:
 
 def test_validation_topics_must_be_known(texts: list[str], topics: list[str]) -> None:
     with pytest.raises(DataError) as caught:
-        TopicClassifier().fit(texts, topics, validation_data=(["wheat"], ["farm"]))
+        TopicClassifier(learner="network").fit(texts, topics, validation_data=(["wheat"], ["farm"]))
     assert str(caught.value) == "unknown topic 'farm'; the known ones are bank, grain, sport."
 
 

@@ -59,7 +59,7 @@ def test_a_part_of_the_documents_is_set_aside_before_anything_is_learned(corpus:
 def test_given_parts_are_used_as_they_are(news: News) -> None:
     train, validation, test = (corpus_of(news[i:j]) for i, j in ((0, 60), (60, 75), (75, 90)))
 
-    experiment = run_experiment(TopicClassifier(), train, validation, test)
+    experiment = run_experiment(TopicClassifier(learner="network"), train, validation, test)
 
     assert experiment.classifier.data_digest_ == train.digest()
     assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (60, 15, 15)
@@ -189,7 +189,7 @@ def test_parts_that_do_not_fit_are_found_before_any_training(
     corpora = {name: corpus_of(documents, name) for name, documents in parts.items()}
 
     with pytest.raises(DataError) as error:
-        run_experiment(TopicClassifier(), **corpora)
+        run_experiment(TopicClassifier(learner="network"), **corpora)
 
     assert str(error.value) == message
 

@@ -42,12 +42,7 @@ def reference_terms(kind: str, document: str) -> list[str]:
     if kind == "bigrams":
         return [" ".join(pair) for pair in itertools.pairwise(found)]
     if kind == "characters":
-        return [
-            f" {word} "[start : start + size]
-            for word in found
-            for size in (3, 4, 5)
-            for start in range(len(word) + 3 - size)
-        ]
+        return [f" {word} "[start : start + 4] for word in found for start in range(len(word) - 1)]
     return found
 
 

@@ -255,14 +255,14 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     "weights and words swapped": (
         lambda e: swap(e, WEIGHTS, WORDS),
         (
-            "vocabulary.txt holds 0 terms but model.json says 147; both must come from one "
+            "vocabulary.txt holds 0 terms but model.json says 65; both must come from one "
             "training run."
         ),
     ),
     "words and card swapped": (
         lambda e: swap(e, WORDS, CARD),
         (
-            "vocabulary.txt holds 29 terms but model.json says 147; both must come from one "
+            "vocabulary.txt holds 29 terms but model.json says 65; both must come from one "
             "training run."
         ),
     ),
@@ -278,14 +278,14 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     "a term too few": (
         lambda e: e | {WORDS: e[WORDS].split(b"\n", 1)[1]},
         (
-            "vocabulary.txt holds 146 terms but model.json says 147; both must come from one "
+            "vocabulary.txt holds 64 terms but model.json says 65; both must come from one "
             "training run."
         ),
     ),
     "a term too many": (
         lambda e: e | {WORDS: e[WORDS] + b"zebra\n"},
         (
-            "vocabulary.txt holds 148 terms but model.json says 147; both must come from one "
+            "vocabulary.txt holds 66 terms but model.json says 65; both must come from one "
             "training run."
         ),
     ),
@@ -401,7 +401,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     "no blocks": (
         set_to("blocks", value=[]),
         (
-            "vocabulary.txt holds 147 terms but model.json says 0; both must come from one "
+            "vocabulary.txt holds 65 terms but model.json says 0; both must come from one "
             "training run."
         ),
     ),
@@ -497,18 +497,18 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     ),
     "a column too few": (
         lambda a: a | {"learner.weights": a["learner.weights"][:, 1:]},
-        damaged("weights of shape (147, 3) and biases of (4,)"),
+        damaged("weights of shape (65, 3) and biases of (4,)"),
     ),
     "a row too few": (
         lambda a: a | {"learner.weights": a["learner.weights"][1:]},
         damaged(
-            "X has 147 columns, but the model was made for 146; use the vocabulary that the "
+            "X has 65 columns, but the model was made for 64; use the vocabulary that the "
             "model was trained with."
         ),
     ),
     "weights of one dimension": (
         lambda a: a | {"learner.weights": a["learner.weights"][:, 0]},
-        damaged("weights of shape (147,) and biases of (4,)"),
+        damaged("weights of shape (65,) and biases of (4,)"),
     ),
     "weights of no dimension": (
         lambda a: a | {"learner.weights": np.float32(1).reshape(())},
@@ -516,7 +516,7 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     ),
     "one bias for all": (
         lambda a: a | {"learner.biases": a["learner.biases"][:1]},
-        damaged("weights of shape (147, 4) and biases of (1,)"),
+        damaged("weights of shape (65, 4) and biases of (1,)"),
     ),
     "an idf too few": (
         lambda a: a | {"idf.0": a["idf.0"][1:]},

@@ -189,7 +189,7 @@ def test_settings_tell_how_to_run_it_again() -> None:
     classifier = fitted(
         TOPICS,
         learner=NeuralLearner(hidden=[32, 16], epochs=1, l2=0.125),
-        blocks=[Block("words", "counts", max_terms=50), Block("bigrams")],
+        blocks=[Block("words", "counts", max_terms=50), Block("bigrams"), Block("characters")],
         class_weight={"zinc": 2.0},
         random_state=7,
     )
@@ -205,7 +205,7 @@ def test_settings_tell_how_to_run_it_again() -> None:
         "l2": 0.125,
         "optimizer": "rmsprop",
         "n_epochs": 1,
-        "terms": "counts words and log-tf-idf bigrams",
+        "terms": "counts words, log-tf-idf bigrams and log-tf-idf characters",
         "class_weight": {"zinc": 2.0},
         "seed": 7,
     }

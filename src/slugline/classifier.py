@@ -51,8 +51,8 @@ class TopicClassifier:
     ----------
     learner : {"linear", "network"} or Learner, default "linear"
         "linear" weighs each term for each topic; "network" goes the way of the newswire lesson, and
-        has been behind on every data set measured. An object sets its own options: `NeuralLearner(hidden=(64, 64))`,
-        `LinearLearner(C=0.5)`, or a `Mixture` of several.
+        has been behind on every data set measured. An object sets its own options:
+        `NeuralLearner(hidden=(64, 64))`, `LinearLearner(C=0.5)`, or a `Mixture` of several.
     blocks : sequence of Block, optional
         Which terms count, and how much; by default what suits the learner, and for the linear one
         the length of the documents.

@@ -51,11 +51,11 @@ def bigrams(words: Words) -> Words:
 
 
 def character_grams(words: Words) -> Words:
-    """Give each run of 3 to 5 characters within a word, the space on either side included.
+    """Give each run of 4 characters within a word, the space on either side included.
 
-    >>> grams = character_grams(find_words(["to be"]))
+    >>> grams = character_grams(find_words(["is rice"]))
     >>> [grams.word(i) for i in range(len(grams))]
-    [' to', 'to ', ' to ', ' be', 'be ', ' be ']
+    [' is ', ' ric', 'rice', 'ice ']
     """
     array = np.frombuffer(words.buffer, dtype=np.uint8)
     characters = np.flatnonzero((array & 0xC0) != 0x80)  # other bytes go on with a UTF-8 character

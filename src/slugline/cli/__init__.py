@@ -25,7 +25,10 @@ def main() -> None:
     except SluglineError as error:
         _fail(str(error), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
-        _fail(f"the memory is full ({error}); narrow --hidden, or give less at a time.")
+        _fail(
+            f"the memory is full ({error}); give less at a time, keep fewer words with "
+            "--num-words, or narrow --hidden."
+        )
     except OSError as error:
         # Of files that it opens the library tells by errors of its own: this is standard output.
         if error.filename is not None:

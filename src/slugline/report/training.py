@@ -12,6 +12,7 @@ from slugline.evaluation import Evaluation
 from slugline.experiment import Experiment
 from slugline.report.findings import advice, findings
 from slugline.report.page import render, write_page
+from slugline.report.words import listed
 
 __all__ = ["training_page", "write_training_report"]
 
@@ -112,7 +113,7 @@ def _settings(classifier: TopicClassifier) -> dict[str, Any]:
     learner = {n: v for n, v in classifier.learner_.settings().items() if v is not None}
     return {
         **learner,
-        "terms": " and ".join(blocks),
+        "terms": listed(blocks),
         "class_weight": classifier.class_weight,
         "seed": classifier.random_state,
     }
