@@ -22,7 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from slugline.classifier import TopicClassifier, load, median_length
+from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, NotFittedError, OptionError, SluglineError
 from slugline.features import Block
 from slugline.learners.linear import LinearLearner
@@ -136,6 +136,7 @@ def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
         "learner": "linear",
         "blocks": None,
         "class_weight": None,
+        "tune": False,
         "n_jobs": 1,
         "random_state": 0,
     }
@@ -148,7 +149,7 @@ def test_an_unknown_parameter_is_refused() -> None:
         TopicClassifier().set_params(seed=3)
     assert str(caught.value) == (
         "TopicClassifier has no parameter 'seed'; "
-        "choose of learner, blocks, class_weight, n_jobs, random_state."
+        "choose of learner, blocks, class_weight, tune, n_jobs, random_state."
     )
 
 
@@ -308,10 +309,6 @@ def test_blocks_can_be_chosen(texts: list[str], topics: list[str]) -> None:
     classifier = TopicClassifier(learner="linear", blocks=blocks).fit(texts, topics)
     assert classifier.features_.blocks == tuple(blocks)
     assert len(classifier.features_.vocabularies_[0]) == 5
-
-
-def test_the_median_length_is_that_of_the_middle_text() -> None:
-    assert median_length(["one", "one two", "a b c d e f g h"]) == 2
 
 
 def test_validation_documents_find_the_epoch_and_teach_nothing_else(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,13 +34,47 @@ def mixture() -> Mixture:
 
 def test_probabilities_are_the_mean_of_those_of_each_learner(mixture: Mixture) -> None:
     each = []
-    for learner in parts():
-        learner.fit(X, Y, CONTEXT)
+    for number, learner in enumerate(parts()):
+        learner.fit(X, Y, replace(CONTEXT, seed=5 + number))
         each.append(learner.predict_proba(X).astype(np.float64))
     proba = mixture.predict_proba(X)
     assert proba.dtype == np.float32
     np.testing.assert_allclose(proba, np.mean(each, axis=0), rtol=1e-5)
     np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_shares_say_what_each_learner_counts() -> None:
+    first, second = LinearLearner(), LinearLearner(C=0.01)
+    mixture = Mixture([first, second], shares=[3, 1])
+    mixture.fit(X, Y, CONTEXT)
+    expected = 0.75 * first.predict_proba(X) + 0.25 * second.predict_proba(X)
+    np.testing.assert_allclose(mixture.predict_proba(X), expected, rtol=1e-5)
+    again = Mixture.restore(mixture.settings(), mixture.arrays())
+    assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))
+
+
+def test_a_mixture_that_says_nothing_of_shares_is_restored_with_equal_ones(
+    mixture: Mixture,
+) -> None:
+    settings = mixture.settings()
+    del settings["shares"]
+    again = Mixture.restore(settings, mixture.arrays())
+    assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))
+
+
+@pytest.mark.parametrize("shares", [[1.0], [1.0, 0.0], [1.0, float("inf")]])
+def test_shares_that_are_no_numbers_over_0_are_refused(shares: list[float]) -> None:
+    with pytest.raises(OptionError) as caught:
+        Mixture([LinearLearner(), LinearLearner()], shares)
+    assert str(caught.value) == (
+        f"shares are {shares}; give a number over 0 for each of the 2 learners."
+    )
+
+
+def test_two_nets_of_one_make_differ_in_their_seeds() -> None:
+    mixture = Mixture([NeuralLearner((4,), epochs=2), NeuralLearner((4,), epochs=2)])
+    mixture.fit(X, Y, CONTEXT)
+    assert not np.array_equal(mixture.arrays()["0.0"], mixture.arrays()["1.0"])
 
 
 def test_a_mixture_of_one_is_that_one() -> None:
@@ -65,7 +100,7 @@ def test_scores_are_logarithms_and_finite_even_where_a_topic_is_impossible() -> 
 
 def test_the_history_is_that_of_the_learner_with_epochs(mixture: Mixture) -> None:
     neural = NeuralLearner((4,), epochs=2)
-    expected = neural.fit(X, Y, CONTEXT)
+    expected = neural.fit(X, Y, replace(CONTEXT, seed=6))  # the second one's
     assert Mixture(parts()).fit(X, Y, CONTEXT).history == expected.history  # type: ignore[union-attr]
     assert Mixture([LinearLearner()]).fit(X, Y, CONTEXT) is None
 

@@ -73,6 +73,13 @@ def test_a_file_gets_one_plain_line_per_epoch() -> None:
     )
 
 
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_note_is_a_line(is_terminal: bool) -> None:
+    stream = Terminal() if is_terminal else io.StringIO()
+    progress_on(stream).note("no better")
+    assert stream.getvalue() == "no better\n"
+
+
 def test_each_line_is_out_as_soon_as_its_epoch_is_over() -> None:
     binary = io.BytesIO()
     stream = io.TextIOWrapper(binary, write_through=False)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError, OptionError
-from slugline.splits import hold_out
+from slugline.splits import hold_out, make_folds
 
 topic_lists = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60).filter(
     lambda topics: max(Counter(topics).values()) > 1
@@ -56,4 +56,30 @@ def test_topics_with_one_document_each_give_none():
     assert str(caught.value) == (
         "no topic has two documents, so none can be held out; "
         "add documents, or give a file of its own to validate on."
+    )
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=5, max_size=60), st.integers(2, 5))
+def test_folds_are_of_one_size_and_share_each_topic_evenly(topics, n_folds):
+    folds = make_folds(topics, n_folds, seed=0)
+    sizes = np.bincount(folds, minlength=n_folds)
+    assert sizes.max() - sizes.min() <= 1
+    for topic in set(topics):
+        own = np.bincount(folds[np.array(topics) == topic], minlength=n_folds)
+        assert own.max() - own.min() <= 1
+
+
+def test_folds_are_the_seeds():
+    topics = ["a", "b"] * 50
+    assert np.array_equal(make_folds(topics, 3, 0), make_folds(topics, 3, 0))
+    assert not np.array_equal(make_folds(topics, 3, 0), make_folds(topics, 3, 1))
+
+
+@pytest.mark.parametrize("n_folds", [0, 1, 4])
+def test_folds_that_can_not_be_filled_are_an_error(n_folds):
+    with pytest.raises(DataError) as caught:
+        make_folds(["a", "a", "b"], n_folds, 0)
+    assert str(caught.value) == (
+        f"3 documents can't be parted into {n_folds} folds; give two or more, and a document for "
+        "each."
     )

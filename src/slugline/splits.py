@@ -67,7 +67,7 @@ def make_folds(topics: Sequence[Topic], n_folds: int, seed: int) -> npt.NDArray[
     """
     if not 2 <= n_folds <= len(topics):
         raise DataError(
-            f"{len(topics)} documents can't be parted into {n_folds} folds; give two or more folds, "
+            f"{len(topics)} documents can't be parted into {n_folds} folds; give two or more, "
             "and a document for each."
         )
     rng = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,12 +30,9 @@ Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 #: How many multiplications to spend on each term of a document, unless the user says.
-BUDGET = 100_000
+BUDGET = 200_000
 
 _N_FOLDS = 3
-# A way is better if it wins more documents than it loses by this many standard deviations of what
-# chance would do: without a lead, the luckiest of many ways would be taken for the best.
-_LEAD = 0.5
 # How often liblinear goes through the rows, and how often a step of the net does.
 _LINEAR_PASSES = 16
 _NET_PASSES = 2
@@ -88,10 +86,11 @@ class Way:
 
 @dataclass(frozen=True)
 class Trial:
-    """A way that was tried, its accuracy by cross-validation, and whether it became the best."""
+    """A way that was tried, what cross-validation says of it, and whether it became the best."""
 
     way: Way
     accuracy: float
+    log_loss: float
     is_better: bool
 
 
@@ -146,9 +145,11 @@ def tune(
     ------
     DataError : if there are no two documents.
     """
-    search = _Search(_CrossValidation(texts, y, context, n_jobs), budget, context.progress)
+    start = Way(blocks)
+    validation = _CrossValidation(texts, y, context, n_jobs, start)
+    search = _Search(validation, budget, context.progress)
     with catch_interrupt() as interrupt:
-        search.take(Way(blocks))
+        search.take(start)
         for way in _ways(search, is_short(texts)):
             if interrupt.requested:
                 break
@@ -163,11 +164,11 @@ class _Search:
         self, validation: _CrossValidation, budget: float, progress: Progress | None
     ) -> None:
         self.best: Way
+        self._accuracy, self._log_loss = -1.0, math.inf
         self.trials: list[Trial] = []
         self._validation = validation
         self._budget = budget
         self._progress = progress
-        self._hits = np.zeros(0, dtype=bool)
 
     def take(self, way: Way) -> None:
         """Try a way, unless it costs too much or has been tried."""
@@ -175,19 +176,15 @@ class _Search:
         if (self.trials and work > self._budget) or any(t.way == way for t in self.trials):
             return
         self._budget -= work
-        hits = self._validation.hits(way)
-        is_better = not self.trials or self._leads(hits)
+        accuracy, log_loss = self._validation.score(way)
+        # Of many ways, some are lucky with the documents at hand. Luck seldom strikes twice.
+        is_better = accuracy >= self._accuracy and log_loss < self._log_loss
         if is_better:
-            self.best, self._hits = way, hits
-        self.trials.append(Trial(way, float(hits.mean()), is_better))
+            self.best, self._accuracy, self._log_loss = way, accuracy, log_loss
+        self.trials.append(Trial(way, accuracy, log_loss, is_better))
         if self._progress:
-            mark = "best so far" if is_better else "no better"
-            self._progress.note(f"{hits.mean():.4f}  {mark:11}  {way}")
-
-    def _leads(self, hits: npt.NDArray[np.bool_]) -> bool:
-        n_won = np.count_nonzero(hits & ~self._hits)
-        n_lost = np.count_nonzero(self._hits & ~hits)
-        return bool(n_won - n_lost > _LEAD * np.sqrt(n_won + n_lost))
+            mark = "best so far" if is_better else ""
+            self._progress.note(f"{accuracy:.4f}  log loss {log_loss:.4f}  {mark:11}  {way}")
 
 
 def _ways(search: _Search, short: bool) -> Iterator[Way]:
@@ -213,38 +210,39 @@ class _CrossValidation:
     net.
     """
 
-    def __init__(self, texts: Sequence[str], y: Labels, context: FitContext, n_jobs: int) -> None:
+    def __init__(
+        self, texts: Sequence[str], y: Labels, context: FitContext, n_jobs: int, start: Way
+    ) -> None:
         self._texts, self._y, self._context, self._n_jobs = texts, y, context, n_jobs
-        folds = make_folds(y, min(_N_FOLDS, len(y)), context.seed)
+        folds = make_folds(y.tolist(), min(_N_FOLDS, len(y)), context.seed)
         self._folds = [folds == number for number in range(folds.max() + 1)]
         self._family: dict[Block, list[_Rows]] = {}
         self._proba: dict[_Key, Floats] = {}
+        self._n_terms_at_start = self._n_terms(start.blocks)
 
-    def hits(self, way: Way) -> npt.NDArray[np.bool_]:
-        """Say which documents the way gives the right topic."""
-        total = np.float32(0)
+    def score(self, way: Way) -> tuple[float, float]:
+        """Give the share of documents whose topic is found, and their mean log loss in nats."""
+        total = np.zeros((len(self._y), self._context.n_topics), dtype=np.float32)
         for key, learner, share in _parts(way):
             if key not in self._proba:
                 self._proba[key] = self._predict(way.blocks, learner, key)
-            total = total + np.float32(share) * self._proba[key]
-        return total.argmax(axis=1) == self._y
+            total += np.float32(share) * self._proba[key]
+        own = total[np.arange(len(self._y)), self._y]
+        log_loss = -np.log(np.maximum(own, np.finfo(np.float32).tiny)).mean(dtype=np.float64)
+        return float((total.argmax(axis=1) == self._y).mean()), float(log_loss)
 
     def work(self, way: Way) -> float:
-        """Multiplications for each term of a document that trying the way would take."""
+        """Multiplications that trying the way would take, for each term at the start."""
         n_passes = sum(
             _passes(learner, self._context.n_topics)
             for key, learner, _ in _parts(way)
             if key not in self._proba
         )
-        return n_passes and n_passes * (len(self._folds) - 1) * self._relative_size(way.blocks)
+        n_terms = self._n_terms(way.blocks) if n_passes else 0
+        return n_passes * (len(self._folds) - 1) * n_terms / self._n_terms_at_start
 
-    def _relative_size(self, blocks: tuple[Block, ...]) -> float:
-        """Give how many terms the documents have, as a multiple of their words."""
-
-        def n_terms(block: Block) -> int:
-            return self._rows_of(block)[0].train.nnz
-
-        return sum(map(n_terms, blocks)) / n_terms(FAMILIES["words"])
+    def _n_terms(self, blocks: tuple[Block, ...]) -> int:
+        return sum(self._rows_of(block)[0].train.nnz for block in blocks)
 
     def _predict(self, blocks: tuple[Block, ...], learner: Learner, key: _Key) -> Floats:
         proba = np.empty((len(self._y), self._context.n_topics), dtype=np.float32)
@@ -269,8 +267,8 @@ class _CrossValidation:
 
     def _split(self, block: Block, held: npt.NDArray[np.bool_]) -> _Rows:
         features = Features((block,), self._n_jobs)
-        train = features.fit_transform([self._texts[i] for i in np.flatnonzero(~held)])
-        return _Rows(train, features.transform([self._texts[i] for i in np.flatnonzero(held)]))
+        train = features.fit_transform(itertools.compress(self._texts, ~held))
+        return _Rows(train, features.transform(itertools.compress(self._texts, held)))
 
 
 class _Rows(NamedTuple):

@@ -61,10 +61,12 @@ class Mixture:
 
     def predict_proba(self, X: Any) -> Floats:
         """Probabilities, shape (n_rows, n_topics)."""
-        total = np.float32(0)
-        for share, learner in zip(self.shares, self.learners, strict=True):
-            total = total + np.float32(share / sum(self.shares)) * learner.predict_proba(X)
-        return total
+        total = sum(self.shares)
+        weighted = [
+            np.float32(share / total) * learner.predict_proba(X)
+            for share, learner in zip(self.shares, self.learners, strict=True)
+        ]
+        return np.sum(weighted, axis=0)
 
     def settings(self) -> dict[str, Any]:
         """Plain data that makes it again."""

@@ -223,12 +223,7 @@ def _all_rows(weights: Floats, gradient: Floats, rows: Rows) -> Floats:
     return spread
 
 
-_OPTIMIZERS: dict[str, type[Optimizer]] = {
-    "sgd": SGD,
-    "rmsprop": RMSprop,
-    "adam": Adam,
-    "row-adagrad": RowAdaGrad,
-}
+_OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}
 
 
 def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
