@@ -121,14 +121,17 @@ def _model_and_file(first: str | None, second: str | None, quiet: bool) -> tuple
 
 
 def _is_model(name: str) -> bool:
-    """Whether what is named is a shipped model or a file that looks like one."""
+    """Whether what is named is a shipped model, or a file that looks like one."""
     if name in SHIPPED or name.endswith(".slug"):
         return True
-    try:
-        # Of a pipe, the first bytes would be lost for whoever reads it next.
-        return Path(name).is_file() and Path(name).open("rb").read(2) == b"PK"
-    except OSError:
+    # Of a pipe, the first bytes would be lost for whoever reads it next.
+    if not Path(name).is_file():
         return False
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return False  # reading it as texts will say what is wrong
 
 
 def _line(prediction: Prediction, top: int) -> dict[str, Any]:
