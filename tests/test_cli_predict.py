@@ -221,6 +221,82 @@ def test_misuse_ends_with_2(run: Run, options: list[object]) -> None:
     assert str(options[0]) in err
 
 
+# Which model, which file ------------------------------------------------------------------------
+
+USING = (
+    "using the shipped model reuters46 (46 newswire topics of 1987); "
+    "name your own with slugline predict MODEL FILE\n"
+)
+WIRE = "OPEC will raise its crude oil output"
+
+
+@pytest.fixture
+def files(tmp_path: Path, news_slug: Path) -> None:
+    """Have texts, and a model whose name does not tell that it is one."""
+    (tmp_path / "texts.txt").write_text(f"{WIRE}\n")
+    (tmp_path / "model.v2").write_bytes(news_slug.read_bytes())
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(
+    ("arguments", "topic", "said"),
+    [
+        ([], "crude", USING),
+        (["--quiet"], "crude", ""),
+        (["-"], "crude", USING),
+        (["texts.txt"], "crude", USING),
+        (["texts.txt", "-q"], "crude", ""),
+        (["reuters46"], "crude", ""),
+        (["reuters46", "texts.txt"], "crude", ""),
+        (["news.slug"], "grain", ""),
+        (["model.v2"], "grain", ""),
+        (["model.v2", "-"], "grain", ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_one_argument_is_a_model_if_it_looks_like_one_and_else_a_file(
+    run: Run, arguments: list[str], topic: str, said: str
+) -> None:
+    stdin = "corn and wheat" if topic == "grain" else WIRE
+
+    code, out, err = run("predict", *arguments, stdin=stdin)
+
+    assert (code, err) == (0, said)
+    assert [json.loads(line)["topic"] for line in out.splitlines()] == [topic]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["tickets"],
+            "tickets is neither a model nor a file of texts, for there is no such file; check the "
+            "path, or name a model: reuters46, or a file that ends in .slug.",
+        ),
+        (["mine.slug"], "mine.slug: there is no such file; check the path."),
+        (["mine", "texts.txt"], "mine: there is no such file; check the path."),
+        (["./reuters46", "-"], "./reuters46: there is no such file; check the path."),
+        (["reuters46", "tickets"], "tickets doesn't exist; check the path."),
+    ],
+    ids=["neither", "model", "model and file", "a path like the name", "file"],
+)
+def test_a_model_or_file_that_is_not_there_is_said_so(
+    run: Run, arguments: list[str], message: str
+) -> None:
+    assert run("predict", *arguments) == (1, "", f"slugline: error: {message}\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_nothing_of_a_pipe_is_lost_in_finding_out_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(
+        [*SLUGLINE, "predict", "pipe", "-q"], cwd=tmp_path, stdout=subprocess.PIPE
+    ) as process:
+        (tmp_path / "pipe").write_text(f"PKB said: {WIRE}\n{WIRE}\n")
+        out, _ = process.communicate(timeout=60)
+    assert [json.loads(line)["topic"] for line in out.splitlines()] == ["crude", "crude"]
+
+
 # Pipes ------------------------------------------------------------------------------------------
 
 
@@ -271,17 +347,21 @@ def test_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
         cwd=tmp_path,
         stdin=their_end,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         for text, topic in zip(TEXTS, TOPICS, strict=True):
             os.write(keyboard, text.encode() + b"\n")
             assert json.loads(process.stdout.readline())["topic"] == topic
         os.write(keyboard, b"\x04")
         process.wait(60)
+        said = process.stderr.read()
 
     os.close(their_end)
     os.close(keyboard)
     assert process.returncode == 0
+    assert said == b"reads a text from each line that you type; Ctrl-D ends it\n"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])

@@ -720,3 +720,40 @@ def test_ctrl_c_while_reading_ends_with_130_and_leaves_nothing(tmp_path: Path) -
 
     assert (process.returncode, said) == (130, "")
     assert list(tmp_path.iterdir()) == []
+
+
+# Fewer bits --------------------------------------------------------------------------------------
+
+
+def test_what_fewer_bits_cost_is_told(run: Run, news_csv: Path) -> None:
+    options = ["news.csv", "-q", "--learner", "linear", "--quantize", "int8"]
+    code, out, err = run("train", *options)
+
+    cost = json.loads(run("train", *options, "--json").out)["quantization"]
+    assert (code, err) == (0, "")
+    assert cost["precision"] == "int8"
+    assert cost["bytes"]["after"] == Path("model.slug").stat().st_size < cost["bytes"]["before"]
+    assert load("model.slug").info_.metrics["test_accuracy"] == cost["accuracy"]["after"] == 1
+    before, after = (f"{cost['bytes'][when] / 1000:,.0f} kB" for when in ("before", "after"))
+    assert out.splitlines()[4] == (
+        f"int8: accuracy 1.0000 before, 1.0000 after; {before} before, {after} after"
+    )
+
+
+def test_without_the_option_nothing_is_said_of_bits(run: Run, news_csv: Path) -> None:
+    code, out, _ = run("train", "news.csv", "-q", "--learner", "linear", "--json")
+    assert code == 0
+    assert "quantization" not in json.loads(out)
+    assert load("model.slug").info_.precision == "float32"
+
+
+def test_an_unknown_precision_is_refused_before_any_work(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+
+    assert run("train", "news.csv", "--quantize", "int4") == (
+        2,
+        "",
+        "slugline: error: unknown precision 'int4'; choose one of float16, int8.\n",
+    )

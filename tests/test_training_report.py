@@ -57,7 +57,7 @@ def trained(
         name="wires.csv",
         n_train=400,
         n_validation=0,
-        n_test=int(matrix.sum()),
+        test=Corpus(["a word"] * matrix.sum(), [topics[0]] * matrix.sum(), "wires.csv"),
         evaluation=Evaluation(list(topics), matrix, 0.5),
         majority_topic=topics[0],
         majority=0.4,

@@ -19,6 +19,8 @@ from slugline.features import Block, Features
 from slugline.labels import Topic, Topics
 from slugline.learners import FitContext, Learner
 from slugline.model_file import BlockInfo, ModelFile, ModelInfo
+from slugline.quantization import check_precision
+from slugline.shipped import model_path
 from slugline.text import checked_texts
 from slugline.vocabulary import Vocabulary
 from slugline.weights import row_weights
@@ -192,7 +194,12 @@ class TopicClassifier:
         return float(np.average(hits, weights=weights))
 
     def save(
-        self, path: str | os.PathLike[str], *, metrics: Mapping[str, float] | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        metrics: Mapping[str, float] | None = None,
+        quantize: str | None = None,
+        card_notes: str = "",
     ) -> None:
         """Write one file that `slugline.load` reads back, and that can hold no code.
 
@@ -201,10 +208,16 @@ class TopicClassifier:
         path : path of the file, by custom ending in `.slug`
         metrics : mapping of str to float, optional
             Figures to keep in the file, such as the test accuracy.
+        quantize : {"float16", "int8"}, optional
+            Store the weights in fewer bits than float32's, for a smaller file whose answers differ
+            a little; see `slugline.experiment.save_quantized` for how much.
+        card_notes : str, default ""
+            Markdown for the card: what only you know, such as where the documents come from.
 
         Raises
         ------
         ModelFileError : if it can't be written; an earlier file at `path` then stays.
+        OptionError : if there is no such precision.
         """
         learner = self._fitted()
         vocabularies = self.features_.vocabularies_
@@ -222,13 +235,14 @@ class TopicClassifier:
             data_digest=self.data_digest_,
             n_documents=self.n_documents_,
             metrics=dict(metrics or {}),
+            precision="float32" if quantize is None else check_precision(quantize),
         )
         arrays = {f"learner.{name}": array for name, array in learner.arrays().items()}
         for number, idf in enumerate(self.features_.idf_):
             if idf is not None:
                 arrays[f"idf.{number}"] = idf
         terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
-        model_file.write(path, ModelFile(info, arrays, terms, _card(info)))
+        model_file.write(path, ModelFile(info, arrays, terms, _card(info, card_notes)))
 
     @classmethod
     def _parameter_names(cls) -> list[str]:
@@ -321,10 +335,16 @@ def load(path: str | os.PathLike[str]) -> TopicClassifier:
 
     The classifier predicts; its `info_` attribute is the file's `ModelInfo`, and `card_` its card.
 
+    Parameters
+    ----------
+    path : path of the file, or "reuters46", the model that comes with Slugline
+        A file of that name is "./reuters46".
+
     Raises
     ------
     ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
     """
+    path = model_path(path)
     file = model_file.read(path)
     try:
         return _restore(file)
@@ -474,7 +494,7 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version()} | versions
 
 
-def _card(info: ModelInfo) -> str:
+def _card(info: ModelInfo, notes: str) -> str:
     """Write the model card, in Markdown."""
     topics = "\n".join(f"- {topic}" for topic in info.topics)
     terms = ", ".join(
@@ -493,8 +513,9 @@ def _card(info: ModelInfo) -> str:
             f"Made by Slugline {info.versions['slugline']} from {info.n_documents:,} documents "
             f"with seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
             "",
-            f"It knows {terms}.",
+            f"It knows {terms}. Its weights are stored as {info.precision}.",
             "",
+            *([notes.strip(), ""] if notes else []),
             "## Learner",
             "",
             settings,

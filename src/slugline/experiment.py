@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slugline.classifier import TopicClassifier, choose_learner
+from slugline.classifier import TopicClassifier, choose_learner, load
 from slugline.corpus import Corpus
 from slugline.errors import DataError
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
 
 if TYPE_CHECKING:
+    import os
+
     from slugline.training.history import History
     from slugline.training.progress import Progress
 
 __all__ = [
     "Experiment",
+    "Quantized",
     "data_warnings",
     "evaluate",
     "leak_warnings",
     "model_warnings",
     "run_experiment",
+    "save_quantized",
 ]
 
 #: A topic with fewer documents than this is warned of: the newswire lesson's least is as many.
@@ -42,9 +48,11 @@ class Experiment:
     classifier : TopicClassifier
     name : str
         Of the data.
-    n_train, n_validation, n_test : int
+    n_train, n_validation : int
         Documents that the classifier learned from; of a validation file, 0 if a part of the
-        training documents served; and those that it was tested on.
+        training documents served.
+    test : Corpus
+        Documents that it was tested on.
     evaluation : Evaluation
         On the test documents.
     majority_topic, majority : the commonest training topic, and the accuracy of always naming it.
@@ -62,7 +70,7 @@ class Experiment:
     name: str
     n_train: int
     n_validation: int
-    n_test: int
+    test: Corpus
     evaluation: Evaluation
     majority_topic: str
     majority: float
@@ -70,6 +78,11 @@ class Experiment:
     warnings: tuple[str, ...]
     history: History | None
     seconds: float
+
+    @property
+    def n_test(self) -> int:
+        """How many documents it was tested on."""
+        return len(self.test)
 
     @property
     def best_epoch(self) -> int | None:
@@ -166,7 +179,7 @@ def run_experiment(
         name=train.name,
         n_train=len(train),
         n_validation=len(validation) if validation else 0,
-        n_test=len(test),
+        test=test,
         evaluation=evaluation,
         majority_topic=majority_topic,
         majority=majority,
@@ -174,6 +187,79 @@ def run_experiment(
         warnings=(*warnings, *model_warnings(classifier, test)),
         history=classifier.history_,
         seconds=seconds,
+    )
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What it cost to store a classifier's weights in fewer bits.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        The one before, with the evaluation of the file as it is saved.
+    precision : {"float16", "int8"}
+    accuracy_before, accuracy_after : float
+        On the test documents.
+    bytes_before, bytes_after : int
+        Size of the file with float32 weights, which is not kept, and of the one saved.
+    """
+
+    experiment: Experiment
+    precision: str
+    accuracy_before: float
+    accuracy_after: float
+    bytes_before: int
+    bytes_after: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the figures as plain data for JSON."""
+        return {
+            "precision": self.precision,
+            "accuracy": {"before": self.accuracy_before, "after": self.accuracy_after},
+            "bytes": {"before": self.bytes_before, "after": self.bytes_after},
+        }
+
+
+def save_quantized(
+    experiment: Experiment,
+    path: str | os.PathLike[str],
+    precision: str,
+    *,
+    card_notes: str = "",
+) -> Quantized:
+    """Save an experiment's classifier with weights in fewer bits, and measure what that costs.
+
+    The file keeps the figures of what it holds: they are measured on a trial file first.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    path : path of the file
+    precision : {"float16", "int8"}
+    card_notes : str, default ""
+        See `TopicClassifier.save`.
+
+    Raises
+    ------
+    ModelFileError : if it can't be written; an earlier file at `path` then stays.
+    OptionError : if there is no such precision.
+    """
+    classifier, test = experiment.classifier, experiment.test
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder, "trial.slug")
+        classifier.save(trial, metrics=experiment.metrics, card_notes=card_notes)
+        bytes_before = trial.stat().st_size
+        classifier.save(trial, quantize=precision)
+        after = replace(experiment, evaluation=evaluate(load(trial), test))
+    classifier.save(path, metrics=after.metrics, quantize=precision, card_notes=card_notes)
+    return Quantized(
+        experiment=after,
+        precision=precision,
+        accuracy_before=experiment.evaluation.accuracy,
+        accuracy_after=after.evaluation.accuracy,
+        bytes_before=bytes_before,
+        bytes_after=Path(path).stat().st_size,
     )
 
 

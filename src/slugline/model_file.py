@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from slugline.errors import ModelFileError
 from slugline.files import write_whole
+from slugline.quantization import BYTES, Precision, dequantize, quantize
 
 __all__ = ["FORMAT", "BlockInfo", "ModelFile", "ModelInfo", "damaged", "read", "write"]
 
@@ -73,6 +74,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     n_documents: Annotated[int, msgspec.Meta(ge=0)]
     #: Figures measured when it was trained, by name.
     metrics: dict[str, float]
+    #: How the file stores weights; in memory they are float32. Earlier files don't tell.
+    precision: Precision = "float32"
 
 
 class _Format(msgspec.Struct):
@@ -86,8 +89,8 @@ class ModelFile:
     Attributes
     ----------
     info : ModelInfo
-    arrays : mapping of str to array
-        All values are finite.
+    arrays : mapping of str to float32 array
+        All values are finite. `info.precision` is how `write` stores them.
     terms : list of str
         The vocabulary of each block in turn, in the order of its columns.
     card : str
@@ -156,7 +159,8 @@ def damaged(path: str | os.PathLike[str], error: Exception) -> ModelFileError:
 def _pack(model: ModelFile) -> bytes:
     from safetensors.numpy import save
 
-    arrays = {name: np.ascontiguousarray(array) for name, array in model.arrays.items()}
+    arrays = quantize(model.arrays, model.info.precision)
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     entries = {
         _JSON: msgspec.json.format(
             msgspec.json.encode(model.info, enc_hook=np.generic.item), indent=1
@@ -200,13 +204,15 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
             "get an untouched copy of it."
         )
     info = msgspec.json.decode(data, type=ModelInfo)
+    _check_growth(entries[_WEIGHTS], info.precision)
     rest = {
         name: _read_entry(archive, entry, file_size)
         for name, entry in entries.items()
         if name != _JSON
     }
     terms = _split_terms(rest[_VOCABULARY], sum(block.n_terms for block in info.blocks))
-    return ModelFile(info, _load_arrays(rest[_WEIGHTS]), terms, rest[_CARD].decode())
+    arrays = _load_arrays(rest[_WEIGHTS], info.precision)
+    return ModelFile(info, arrays, terms, rest[_CARD].decode())
 
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file_size: int) -> bytes:
@@ -221,6 +227,16 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file_size: int
     return archive.read(entry)
 
 
+def _check_growth(entry: zipfile.ZipInfo, precision: Precision) -> None:
+    """Hold weights to their limit by the size that they will have in memory, as float32."""
+    n_bytes = entry.file_size * BYTES["float32"] // BYTES[precision]
+    if n_bytes > _LIMITS[_WEIGHTS]:
+        raise ModelFileError(
+            f"{entry.filename} claims to hold {n_bytes:,} bytes of weights, more than a model has; "
+            "get an untouched copy of it."
+        )
+
+
 def _split_terms(data: bytes, n_terms: int) -> list[str]:
     n_lines = data.count(b"\n")
     if n_lines != n_terms:
@@ -231,10 +247,12 @@ def _split_terms(data: bytes, n_terms: int) -> list[str]:
     return data.decode("utf-8", "surrogatepass").split("\n")[:-1]
 
 
-def _load_arrays(data: bytes) -> dict[str, npt.NDArray[Any]]:
+def _load_arrays(data: bytes, precision: Precision) -> dict[str, npt.NDArray[Any]]:
     from safetensors.numpy import load
 
-    arrays = load(data)
+    with np.errstate(over="ignore"):
+        # What overflows is found below.
+        arrays = dequantize(load(data), precision)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ModelFileError(f"array {name!r} holds NaN or infinity; train the model again.")

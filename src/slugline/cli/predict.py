@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slugline.cli.options import Format, Model, Quiet, TextColumn
+from slugline.cli.options import Format, Quiet, TextColumn
 from slugline.cli.output import say
+from slugline.errors import DataError
+from slugline.shipped import DEFAULT, SHIPPED
 
 if TYPE_CHECKING:
     from slugline.prediction import Prediction
@@ -17,15 +20,24 @@ __all__ = ["predict"]
 
 
 def predict(
-    model: Model,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="A saved model (.slug), or reuters46, which comes with Slugline and answers if "
+            "none is named.",
+            show_default=False,
+        ),
+    ] = None,
     file: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="FILE",
             help="Texts: a line each, or CSV, TSV, JSONL or Parquet (also .gz); `-` reads "
-            "standard input.",
+            "standard input, as does leaving it out.",
+            show_default=False,
         ),
-    ] = "-",
+    ] = None,
     text: TextColumn = None,
     format_: Format = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Give the K likeliest topics.")] = 1,
@@ -37,22 +49,26 @@ def predict(
     A row that can't be read becomes a line with "error", and the job goes on; exit status 1 then
     says that there were some. A column named "id" is passed through.
 
-    Example:
+    For example:
 
-      echo "Wheat exports rose" | slugline predict model.slug
+      echo "Wheat exports rose" | slugline predict
+
+      slugline predict model.slug new.csv
     """
     import msgspec
 
     from slugline.classifier import load
-    from slugline.errors import DataError
     from slugline.lines import BadRow
     from slugline.prediction import predict_rows
     from slugline.readers import read_rows
 
+    model, file = _model_and_file(model, file, quiet)
     classifier = load(model)
     rows = read_rows(file, format=format_, fallback="txt")
     # A person who types lines waits for each answer; a pipe is served faster in batches.
     batch: dict[str, Any] = {"batch_rows": 1} if file == "-" and sys.stdin.isatty() else {}
+    if batch:
+        say("reads a text from each line that you type; Ctrl-D ends it", quiet=quiet)
     encode = msgspec.json.Encoder().encode
     out = sys.stdout.buffer
     n_rows = n_bad = 0
@@ -85,6 +101,37 @@ def predict(
         found = f"{n_bad} of {n_rows} {rows.unit}s could not be classified"
         say(f'{rows.name}: {found}; the lines with "error" say why', quiet=quiet)
         raise typer.Exit(1)
+
+
+def _model_and_file(first: str | None, second: str | None, quiet: bool) -> tuple[str, str]:
+    """Tell which is which where only one of MODEL and FILE is given, or none."""
+    if first is not None and (second is not None or _is_model(first)):
+        return first, second or "-"
+    if first not in (None, "-") and not Path(first).exists():
+        raise DataError(
+            f"{first} is neither a model nor a file of texts, for there is no such file; check the "
+            f"path, or name a model: {', '.join(SHIPPED)}, or a file that ends in .slug."
+        )
+    say(
+        f"using the shipped model {DEFAULT} ({SHIPPED[DEFAULT]}); "
+        "name your own with slugline predict MODEL FILE",
+        quiet=quiet,
+    )
+    return DEFAULT, first or "-"
+
+
+def _is_model(name: str) -> bool:
+    """Whether what is named is a shipped model, or a file that looks like one."""
+    if name in SHIPPED or name.endswith(".slug"):
+        return True
+    # Of a pipe, the first bytes would be lost for whoever reads it next.
+    if not Path(name).is_file():
+        return False
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return False  # reading it as texts will say what is wrong
 
 
 def _line(prediction: Prediction, top: int) -> dict[str, Any]:

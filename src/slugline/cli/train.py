@@ -24,7 +24,7 @@ from slugline.cli.output import check_target, print_json, print_table, say, warn
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
-    from slugline.experiment import Experiment
+    from slugline.experiment import Experiment, Quantized
     from slugline.features import Block
     from slugline.learners import Learner
 
@@ -205,6 +205,15 @@ def train(
     balanced: Annotated[
         bool, typer.Option("--balanced", help="Give every topic the same total weight.")
     ] = False,
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            "--quantize",
+            metavar="PRECISION",
+            help="Store weights as float16 or int8, and say what it cost.",
+            show_default="float32",
+        ),
+    ] = None,
     seed: Seed = 0,
     threads: Threads = 1,
     quiet: Quiet = False,
@@ -220,6 +229,7 @@ def train(
     """
     from slugline.classifier import TopicClassifier
     from slugline.experiment import run_experiment
+    from slugline.quantization import check_precision
     from slugline.report import write_training_report
     from slugline.training.progress import progress_on
 
@@ -242,6 +252,8 @@ def train(
         random_state=seed,
     )
     _check_fraction(test_fraction)
+    if quantize is not None:
+        check_precision(quantize)
     check_target("--output", output)
     # A name such as v1.2 keeps its dots.
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
@@ -264,18 +276,33 @@ def train(
         progress=None if quiet else progress_on(),
     )
     warn(experiment.warnings)
-    classifier.save(output, metrics=experiment.metrics)
+    experiment, cost = _save(experiment, output, quantize)
     try:
         write_training_report(experiment, report)
     except SluglineError as error:
         raise SluglineError(f"{error} The model is safe in {output}.") from error
     if as_json:
-        print_json(experiment.to_dict() | {"model": str(output), "report": str(report)})
+        files = {"model": str(output), "report": str(report)}
+        quantization = {"quantization": cost.to_dict()} if cost else {}
+        print_json(experiment.to_dict() | quantization | files)
     else:
-        _print(experiment, output, report)
+        _print(experiment, cost, output, report)
 
 
-def _print(experiment: Experiment, model: Path, report: Path) -> None:
+def _save(
+    experiment: Experiment, path: Path, quantize: str | None
+) -> tuple[Experiment, Quantized | None]:
+    """Save the model; give the experiment with the figures of the file, and what bits cost."""
+    from slugline.experiment import save_quantized
+
+    if quantize is None:
+        experiment.classifier.save(path, metrics=experiment.metrics)
+        return experiment, None
+    quantized = save_quantized(experiment, path, quantize)
+    return quantized.experiment, quantized
+
+
+def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: Path) -> None:
     evaluation = experiment.evaluation
     low, high = evaluation.interval
     epochs = []
@@ -295,5 +322,11 @@ def _print(experiment: Experiment, model: Path, report: Path) -> None:
         ],
         left=(0, 2),
     )
+    if cost:
+        typer.echo(
+            f"{cost.precision}: accuracy {cost.accuracy_before:.4f} before, "
+            f"{cost.accuracy_after:.4f} after; {cost.bytes_before / 1000:,.0f} kB before, "
+            f"{cost.bytes_after / 1000:,.0f} kB after"
+        )
     typer.echo(f"model   {model}")
     typer.echo(f"report  {report}")
