@@ -153,7 +153,7 @@ class Features:
 
     def term(self, column: int) -> str | None:
         """Give the term of a column; None in a block of hash buckets, which have no names."""
-        for vocabulary, width in zip(self.vocabularies_, self._widths(), strict=True):
+        for width, vocabulary in zip(self._widths(), self.vocabularies_, strict=True):
             if column < width:
                 return vocabulary.term(column)
             column -= width

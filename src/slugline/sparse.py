@@ -109,7 +109,7 @@ def join_blocks(X: sp.csr_array, widths: Sequence[int]) -> sp.csr_array:
     Parameters
     ----------
     X : CSR array, shape (n_blocks * n_rows, n_columns), with sorted indices
-        All rows of one block, then all of the next one.
+        All rows of one block, then all of the next one. It is used up: its indices change.
     widths : sequence of int, length n_blocks
         How many columns each block has.
 
@@ -119,7 +119,7 @@ def join_blocks(X: sp.csr_array, widths: Sequence[int]) -> sp.csr_array:
     """
     n_blocks, n_rows = len(widths), X.shape[0] // len(widths)
     shifts = np.cumsum([0, *widths[:-1]], dtype=X.indices.dtype)
-    X.indices += np.repeat(shifts, row_lengths(X.indptr[::n_rows]))
+    X.indices += np.repeat(shifts, row_lengths(X.indptr[np.arange(n_blocks + 1) * n_rows]))
     if n_blocks > 1 and n_rows > 1:
         X = X[np.arange(X.shape[0]).reshape(n_blocks, n_rows).T.ravel()]
     joined = _csr(X.data, X.indices, X.indptr[::n_blocks], sum(widths))
