@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from slugline import ngrams, text
-from slugline.buckets import Buckets
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.features import WEIGHTINGS, Block, Features
 from slugline.text import tokenize
@@ -242,11 +241,6 @@ def test_where_no_terms_meet_buckets_hold_what_a_vocabulary_has(kind: str, weigh
     )
 
 
-def test_terms_that_meet_in_a_bucket_are_counted_together() -> None:
-    features = Features([Block("words", "counts", n_buckets=1)])
-    assert features.fit_transform(["oil gas oil", "", "tin"]).toarray().tolist() == [[3], [0], [1]]
-
-
 def test_hashed_counts_of_processes_that_share_nothing_agree() -> None:
     block = Block("words", "counts", n_buckets=64)
     one, other = Features([block]), Features([block])
@@ -274,14 +268,6 @@ def test_hashed_families_stand_beside_others_and_have_no_names() -> None:
     assert [features.term(n_words + bucket) for bucket in (0, 7)] == [None, None]
     assert features.term(n_words + 8) == features.term(0) == "rose"
     assert features.transform(TEXTS).shape == (len(TEXTS), features.n_columns)
-    assert [repr(columns) for columns in features.vocabularies_[1:2]] == [
-        "Buckets(8, kind='bigrams')"
-    ]
-
-
-def test_every_term_has_a_bucket() -> None:
-    assert Buckets(4).known_share(["oil gas", "tin"]) == 1
-    assert math.isnan(Buckets(4).known_share([""]))
 
 
 # What is refused --------------------------------------------------------------------------------
