@@ -245,6 +245,7 @@ WORDS_ALONE = {
     "weight": 1.0,
     "max_terms": 10_000,
     "min_count": 1,
+    "n_buckets": None,
 }
 
 

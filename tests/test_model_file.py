@@ -9,6 +9,7 @@ import os
 import re
 import runpy
 import struct
+import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -40,6 +41,7 @@ NEW = ["", "wheat straße rose", "\ud800 石油", "zebra"]
 
 NET = NeuralLearner((5, 4), epochs=3, dropout=0.1, learning_rate=0.01)
 BLOCKS = [Block("words", "counts"), Block("bigrams", weight=0.5), Block("characters", "tf-idf")]
+HASHED = [Block("characters", n_buckets=256), Block("words"), Block("lead", "counts", n_buckets=64)]
 
 
 def fit(learner: str | Learner = "linear", topics: list[Any] = TOPICS, **options: Any) -> Any:
@@ -57,9 +59,10 @@ def fit(learner: str | Learner = "linear", topics: list[Any] = TOPICS, **options
         fit(Mixture([LinearLearner(C=0.3), Mixture([NET, LinearLearner(clean=False)])])),
         fit(NET, topics=[7, -1, 2**40, 0] * 5, class_weight={7: 2, 0: 0.5}),
         fit("linear", blocks=BLOCKS),
+        fit("network", blocks=HASHED),
         fit("linear", topics=[1] * 20),
     ],
-    ids=["network", "linear", "mixture", "integer topics", "blocks", "one topic"],
+    ids=["network", "linear", "mixture", "integer topics", "blocks", "hashed", "one topic"],
 )
 def test_a_round_trip_is_exact(classifier: TopicClassifier, tmp_path: Path) -> None:
     classifier.save(tmp_path / "a.slug", metrics={"accuracy": 0.75})
@@ -96,6 +99,19 @@ def test_numpy_numbers_as_options_can_be_saved(tmp_path: Path) -> None:
     assert again.random_state == 3
     plain = fit(NeuralLearner([4], epochs=2, l2=0.5), random_state=3)
     assert again.learner_.settings() == plain.learner_.settings()
+
+
+def test_hash_buckets_have_no_terms_in_the_file_and_a_line_on_the_card(tmp_path: Path) -> None:
+    fit("linear", blocks=HASHED).save(tmp_path / "a.slug")
+    with zipfile.ZipFile(tmp_path / "a.slug") as archive:
+        assert archive.read("vocabulary.txt").count(b"\n") == 14
+    again = load(tmp_path / "a.slug")
+    assert again.features_.blocks == tuple(HASHED)
+    assert [block.n_terms for block in again.info_.blocks] == [0, 14, 0]
+    assert (
+        "It knows all characters by 256 hash buckets (log-tf-idf), 14 words (log-tf-idf), all lead "
+        "by 64 hash buckets (counts)."
+    ) in again.card_
 
 
 def test_the_archive_has_four_plain_entries_and_a_readable_card(tmp_path: Path) -> None:
@@ -498,6 +514,25 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
         set_to("blocks", 0, "n_terms", value=-1),
         damaged("Expected `int` >= 0 - at `$.blocks[0].n_terms`"),
     ),
+    "buckets of a block that has terms": (
+        set_to("blocks", 0, "n_buckets", value=16),
+        damaged("the words have hash buckets and 14 terms"),
+    ),
+    "buckets that are no power of two": (
+        set_to("blocks", 0, "n_buckets", value=100),
+        damaged(
+            "n_buckets is 100; give a power of two up to 16777216, or None to learn a vocabulary."
+        ),
+    ),
+    "buckets for which there are no weights": (
+        lambda info: info["blocks"].append(
+            info["blocks"][0] | {"weighting": "counts", "n_terms": 0, "n_buckets": 1 << 24}
+        ),
+        damaged(
+            "X has 16777281 columns, but the model was made for 65; use the vocabulary that the "
+            "model was trained with."
+        ),
+    ),
     "terms in the wrong block": (
         lambda info: (
             info["blocks"][0].update(n_terms=info["blocks"][0]["n_terms"] - 1),
@@ -547,6 +582,35 @@ def test_damaged_settings_are_refused(
         refusal(rezip([*(entries | {JSON: json.dumps(info).encode()}).items()]), tmp_path)
         == message
     )
+
+
+def test_a_file_of_before_there_were_buckets_is_read(good: bytes, tmp_path: Path) -> None:
+    entries = unzip(good)
+    info = json.loads(entries[JSON])
+    for block in info["blocks"]:
+        assert block.pop("n_buckets") is None
+    (tmp_path / "good.slug").write_bytes(good)
+    (tmp_path / "old.slug").write_bytes(
+        rezip([*(entries | {JSON: json.dumps(info).encode()}).items()])
+    )
+    old, new = load(tmp_path / "old.slug"), load(tmp_path / "good.slug")
+    assert old.features_.blocks == new.features_.blocks
+    assert np.array_equal(old.predict_proba(NEW), new.predict_proba(NEW))
+
+
+def test_claimed_buckets_take_no_memory(good: bytes, tmp_path: Path) -> None:
+    entries = unzip(good)
+    info = json.loads(entries[JSON])
+    hostile = info["blocks"][0] | {"weighting": "counts", "n_terms": 0, "n_buckets": 1 << 24}
+    info["blocks"] += [hostile] * 50
+    data = rezip([*(entries | {JSON: json.dumps(info).encode()}).items()])
+    tracemalloc.start()
+    try:
+        refusal(data, tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20
 
 
 Arrays = dict[str, Any]

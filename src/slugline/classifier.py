@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline import errors, model_file
+from slugline.buckets import Buckets
 from slugline.errors import DataError, OptionError
 from slugline.features import Block, Features
 from slugline.labels import Topic, Topics
@@ -21,6 +22,7 @@ from slugline.learners import FitContext, Learner
 from slugline.model_file import BlockInfo, ModelFile, ModelInfo
 from slugline.quantization import check_precision
 from slugline.shipped import model_path
+from slugline.term_columns import TermColumns
 from slugline.text import checked_texts
 from slugline.vocabulary import Vocabulary
 from slugline.weights import row_weights
@@ -224,7 +226,7 @@ class TopicClassifier:
         info = ModelInfo(
             topics=self.topics_.names,
             blocks=[
-                BlockInfo(**asdict(block), n_terms=len(vocabulary))
+                BlockInfo(**asdict(block), n_terms=len(vocabulary.terms))
                 for block, vocabulary in zip(self.features_.blocks, vocabularies, strict=True)
             ],
             learner=learner.settings(),
@@ -366,7 +368,7 @@ def _restore(file: ModelFile) -> TopicClassifier:
         first += block.n_terms
         options = {name: getattr(block, name) for name in Block.__slots__}
         blocks.append(Block(**options))
-        vocabularies.append(Vocabulary(terms, block.kind))
+        vocabularies.append(_restore_columns(block, terms))
     idf = [file.arrays.get(f"idf.{number}") for number in range(len(blocks))]
     classifier.features_ = Features.restore(blocks, vocabularies, idf)
     learned = {
@@ -385,6 +387,14 @@ def _restore(file: ModelFile) -> TopicClassifier:
     return classifier
 
 
+def _restore_columns(block: BlockInfo, terms: list[str]) -> TermColumns:
+    if block.n_buckets is None:
+        return Vocabulary(terms, block.kind)
+    if terms:
+        raise DataError(f"the {block.kind} have hash buckets and {len(terms)} terms")
+    return Buckets(block.n_buckets, block.kind)
+
+
 def _check_fit(classifier: TopicClassifier, file: ModelFile) -> None:
     """Check that features, learner and topics of a file fit one another."""
     odd = next((n for n, a in file.arrays.items() if a.dtype != np.float32), None)
@@ -396,9 +406,9 @@ def _check_fit(classifier: TopicClassifier, file: ModelFile) -> None:
     for block, vocabulary, idf in zip(
         features.blocks, features.vocabularies_, features.idf_, strict=True
     ):
-        expected = (len(vocabulary),) if block.has_idf else None
+        expected = (vocabulary.n_columns,) if block.has_idf else None
         if (None if idf is None else idf.shape) != expected:
-            raise DataError(f"the {block.kind} have {len(vocabulary)} terms and other weights")
+            raise DataError(f"the {block.kind} have {vocabulary.n_columns} terms and other weights")
     n_idf = sum(idf is not None for idf in features.idf_)
     if len(file.arrays) != n_idf + len(classifier.learner_.arrays()):
         raise DataError(f"arrays {sorted(file.arrays)}, of which some belong to nothing")
@@ -498,7 +508,10 @@ def _card(info: ModelInfo, notes: str) -> str:
     """Write the model card, in Markdown."""
     topics = "\n".join(f"- {topic}" for topic in info.topics)
     terms = ", ".join(
-        f"{block.n_terms:,} {block.kind} ({block.weighting})" for block in info.blocks
+        f"{block.n_terms:,} {block.kind} ({block.weighting})"
+        if block.n_buckets is None
+        else f"all {block.kind} by {block.n_buckets:,} hash buckets ({block.weighting})"
+        for block in info.blocks
     )
     settings = "\n".join(
         f"- {name.replace('_', ' ')}: {value}"

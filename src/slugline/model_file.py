@@ -54,6 +54,8 @@ class BlockInfo(msgspec.Struct, frozen=True):
     max_terms: int | None
     min_count: int
     n_terms: Annotated[int, msgspec.Meta(ge=0)]
+    #: Files of earlier releases say nothing of it.
+    n_buckets: int | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
