@@ -66,7 +66,9 @@ def _make_learner(name: str, validation: str | None, options: Mapping[str, Any])
 
     given = {option: value for option, value in options.items() if value is not None}
     if name == "network":
-        return NeuralLearner(**given)
+        net = NeuralLearner(**given)
+        net.check_options()
+        return net
     learner = choose_learner(name)
     unused = [*given, *(["validation"] if validation else [])]
     if unused:
