@@ -89,6 +89,8 @@ class TopicClassifier:
     history_: History | None
     n_documents_: int
     data_digest_: str
+    validation_digest_: str | None
+    interrupted_: bool
     #: Only in a loaded classifier: what the file says of it.
     info_: ModelInfo
     card_: str
@@ -134,14 +136,13 @@ class TopicClassifier:
         ------
         DataError : if there are no documents, no words in them, or not one topic for each.
         """
-        from slugline.corpus import Corpus
-
         self._check_options()
         texts, topics = _check_documents(X, y)
         self.topics_ = Topics.fit(topics)
         self.classes_ = np.array(self.topics_.names)
         self.n_documents_ = len(texts)
-        self.data_digest_ = Corpus(texts, [str(t) for t in topics], "training data").digest()
+        self.data_digest_ = _digest(texts, topics)
+        self.validation_digest_ = None
         labels = self.topics_.encode(topics)
         learner = choose_learner(self.learner)
         if validation_data is not None and not learner.has_epochs:
@@ -158,7 +159,8 @@ class TopicClassifier:
             seed=self.random_state,
             progress=progress,
         )
-        self.history_ = learner.fit(rows, labels, context)
+        self.history_ = history = learner.fit(rows, labels, context)
+        self.interrupted_ = history is not None and history.stopped_by == "interrupt"
         self.learner_ = learner
         return self
 
@@ -191,7 +193,11 @@ class TopicClassifier:
         return float(np.average(hits, weights=weights))
 
     def save(
-        self, path: str | os.PathLike[str], *, metrics: Mapping[str, float] | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        metrics: Mapping[str, float] | None = None,
+        test_fraction: float | None = None,
     ) -> None:
         """Write one file that `slugline.load` reads back, and that can hold no code.
 
@@ -200,11 +206,20 @@ class TopicClassifier:
         path : path of the file, by custom ending in `.slug`
         metrics : mapping of str to float, optional
             Figures to keep in the file, such as the test accuracy.
+        test_fraction : float, optional
+            If `X` was left of a corpus by `corpus.split(test_fraction, random_state)`, so that
+            `slugline train --check` can part the corpus in the same way.
 
         Raises
         ------
         ModelFileError : if it can't be written; an earlier file at `path` then stays.
         """
+        model_file.write(path, self.as_model_file(metrics=metrics, test_fraction=test_fraction))
+
+    def as_model_file(
+        self, *, metrics: Mapping[str, float] | None = None, test_fraction: float | None = None
+    ) -> ModelFile:
+        """Give what `save` would write."""
         learner = self._fitted()
         vocabularies = self.features_.vocabularies_
         info = ModelInfo(
@@ -221,13 +236,16 @@ class TopicClassifier:
             data_digest=self.data_digest_,
             n_documents=self.n_documents_,
             metrics=dict(metrics or {}),
+            test_fraction=test_fraction,
+            validation_digest=self.validation_digest_,
+            interrupted=self.interrupted_,
         )
         arrays = {f"learner.{name}": array for name, array in learner.arrays().items()}
         for number, idf in enumerate(self.features_.idf_):
             if idf is not None:
                 arrays[f"idf.{number}"] = idf
         terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
-        model_file.write(path, ModelFile(info, arrays, terms, _card(info)))
+        return ModelFile(info, arrays, terms, _card(info))
 
     @classmethod
     def _parameter_names(cls) -> list[str]:
@@ -286,6 +304,7 @@ class TopicClassifier:
         if documents is None:
             return None
         texts, topics = _check_documents(*documents)
+        self.validation_digest_ = _digest(texts, topics)
         return self.features_.transform(texts), self.topics_.encode(topics)
 
     def _topic_weights(self, labels: npt.NDArray[np.int64]) -> Floats | None:
@@ -360,6 +379,8 @@ def _restore(file: ModelFile) -> TopicClassifier:
     classifier.history_ = None
     classifier.n_documents_ = info.n_documents
     classifier.data_digest_ = info.data_digest
+    classifier.validation_digest_ = info.validation_digest
+    classifier.interrupted_ = info.interrupted
     classifier.info_, classifier.card_ = info, file.card
     return classifier
 
@@ -386,6 +407,12 @@ def _check_fit(classifier: TopicClassifier, file: ModelFile) -> None:
         scores = classifier.learner_.decision_function(features.transform([""]))
     if scores.shape != (1, len(classifier.topics_)):
         raise DataError(f"{scores.shape[1]} scores for {len(classifier.topics_)} topics")
+
+
+def _digest(texts: list[str], topics: Iterable[Topic]) -> str:
+    from slugline.corpus import Corpus
+
+    return Corpus(texts, [str(topic) for topic in topics], "").digest()
 
 
 def median_length(texts: Sequence[str]) -> float:

@@ -22,6 +22,7 @@ __all__ = [
     "Experiment",
     "data_warnings",
     "evaluate",
+    "kept_figures",
     "leak_warnings",
     "model_warnings",
     "run_experiment",
@@ -79,13 +80,7 @@ class Experiment:
     @property
     def metrics(self) -> dict[str, float]:
         """The figures that a model file keeps."""
-        return {
-            "test_accuracy": self.evaluation.accuracy,
-            "test_macro_f1": self.evaluation.macro_f1,
-            "test_log_loss": self.evaluation.log_loss,
-            "test_documents": float(self.n_test),
-            "majority_baseline": self.majority,
-        }
+        return kept_figures(self.evaluation, self.majority)
 
     def to_dict(self) -> dict[str, Any]:
         """Give all figures as plain data for JSON."""
@@ -191,6 +186,17 @@ def evaluate(classifier: TopicClassifier, corpus: Corpus) -> Evaluation:
     number = {name: i for i, name in enumerate(names)}
     y_true = [number.get(topic, -1) for topic in corpus.topics]
     return Evaluation.of(names, np.array(y_true), classifier.predict_proba(corpus.texts))
+
+
+def kept_figures(evaluation: Evaluation, majority: float) -> dict[str, float]:
+    """Give the figures of a test that a model file keeps, by name."""
+    return {
+        "test_accuracy": evaluation.accuracy,
+        "test_macro_f1": evaluation.macro_f1,
+        "test_log_loss": evaluation.log_loss,
+        "test_documents": float(evaluation.n_documents),
+        "majority_baseline": majority,
+    }
 
 
 def _check_two_documents(corpus: Corpus, purpose: str, option: str) -> None:

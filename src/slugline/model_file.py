@@ -24,7 +24,7 @@ import numpy.typing as npt
 from slugline.errors import ModelFileError
 from slugline.files import write_whole
 
-__all__ = ["FORMAT", "BlockInfo", "ModelFile", "ModelInfo", "damaged", "read", "write"]
+__all__ = ["FORMAT", "BlockInfo", "ModelFile", "ModelInfo", "damaged", "pack", "read", "write"]
 
 #: The version of the format that this release writes. It reads this one and all before.
 FORMAT = 1
@@ -73,6 +73,12 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     n_documents: Annotated[int, msgspec.Meta(ge=0)]
     #: Figures measured when it was trained, by name.
     metrics: dict[str, float]
+    #: Share of the documents that the seed chose to test on; None if a file served, or no test.
+    test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    #: sha256 of documents of the user's that the best epoch was found on; None if there were none.
+    validation_digest: str | None = None
+    #: Whether a person broke off the training, so that it can't be repeated.
+    interrupted: bool = False
 
 
 class _Format(msgspec.Struct):
@@ -109,7 +115,7 @@ def write(path: str | os.PathLike[str], model: ModelFile) -> None:
     ------
     ModelFileError : if the file can't be written, such as on a full disk.
     """
-    data = _pack(model)
+    data = pack(model)
     try:
         write_whole(path, data)
     except OSError as error:
@@ -153,7 +159,8 @@ def damaged(path: str | os.PathLike[str], error: Exception) -> ModelFileError:
     return ModelFileError(f"{path}: damaged ({reason}); get a whole copy of it.")
 
 
-def _pack(model: ModelFile) -> bytes:
+def pack(model: ModelFile) -> bytes:
+    """Give the bytes of the file; the same model gives the same bytes."""
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in model.arrays.items()}
