@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -297,6 +298,32 @@ def test_nothing_of_a_pipe_is_lost_in_finding_out_what_it_is(tmp_path: Path) -> 
     assert [json.loads(line)["topic"] for line in out.splitlines()] == ["crude", "crude"]
 
 
+# Threads ------------------------------------------------------------------------------------------
+
+
+def test_the_number_of_threads_changes_no_byte(run: Run) -> None:
+    Path("many.txt").write_text("\n".join(TEXTS * 1000 + [""] + TEXTS))
+
+    results = [run("predict", "news.slug", "many.txt", "--threads", n) for n in (1, 2, 3)]
+
+    assert results[0].code == 1  # of the blank line
+    assert results[0].out.count("\n") == 4005
+    assert results[1:] == results[:1] * 2
+
+
+def test_strict_stops_at_the_same_row_on_several_threads(run: Run) -> None:
+    Path("many.txt").write_text("\n".join(TEXTS * 1000 + [""] + TEXTS))
+
+    results = [run("predict", "news.slug", "many.txt", "--strict", "--threads", n) for n in (1, 2)]
+
+    assert results[0] == results[1]
+    assert results[0].out.count("\n") == 4000
+    assert results[0].err == (
+        "slugline: error: many.txt, line 4001: no text; mend them, or go on past bad rows "
+        "without --strict.\n"
+    )
+
+
 # Pipes ------------------------------------------------------------------------------------------
 
 
@@ -337,6 +364,61 @@ def test_output_on_a_full_disk_is_said_in_one_line(tmp_path: Path, command: str)
         "slugline: error: the output can't be written (No space left on device); free space, "
         "or send it elsewhere.\n",
     )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows tells nothing of pipes")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("first", "line"),
+    [("", "{}"), ("", '{{"text": "{}"}}'), ("id,text\n", "7,{}")],
+    ids=["text", "JSON", "CSV"],
+)
+def test_a_program_that_waits_for_each_answer_gets_it(
+    tmp_path: Path, threads: int, first: str, line: str
+) -> None:
+    command = ["predict", "news.slug", "-q", "--threads", str(threads)]
+    options = ["-", "--format", "csv"] if first else []
+    with subprocess.Popen(
+        [*SLUGLINE, *command, *options],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(first.encode())
+        for text, topic in zip(TEXTS, TOPICS, strict=True):
+            process.stdin.write(line.format(text).encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["topic"] == topic
+        process.stdin.close()
+        process.wait(60)
+
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupt_ends_it_without_a_traceback(tmp_path: Path, threads: int) -> None:
+    with subprocess.Popen(
+        [*SLUGLINE, "predict", "news.slug", "--threads", str(threads)],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"wheat\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        process.wait(60)
+
+    assert process.returncode == 130
+    assert b"Traceback" not in said
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")

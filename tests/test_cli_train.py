@@ -413,6 +413,26 @@ def test_test_documents_that_were_learned_from_are_warned_of(run: Run, news: New
     ]
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--optimizer", "lbfgs"], "unknown optimizer 'lbfgs'; choose one of sgd, rmsprop, adam."),
+        (["--dropout", 1], "dropout is 1.0; give a share from 0 up to, not with, 1."),
+        (["--l2", -1], "l2 is -1.0; give a finite number of at least 0."),
+        (["--learning-rate", 0], "learning_rate is 0.0; give a number over 0."),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_options_of_the_net_are_looked_at_before_the_data(
+    run: Run, option: list[object], message: str
+) -> None:
+    assert run("train", "missing.csv", "--learner", "network", *option) == (
+        2,
+        "",
+        f"slugline: error: {message}\n",
+    )
+
+
 def test_the_report_of_a_model_with_dots_in_its_name_keeps_them(run: Run, news_csv: Path) -> None:
     assert run("train", "news.csv", "-q", "-o", "v1.2").code == 0
     assert sorted(path.name for path in Path().iterdir()) == ["news.csv", "v1.2", "v1.2.html"]

@@ -229,7 +229,10 @@ def test_what_fewer_bits_cost_is_measured_on_the_file_as_it_is_saved(
     assert saved.info_.metrics == done.experiment.metrics
     assert "\nOf silos.\n" in saved.card_
     experiment.classifier.save(
-        tmp_path / "full.slug", metrics=experiment.metrics, card_notes="Of silos."
+        tmp_path / "full.slug",
+        metrics=experiment.metrics,
+        test_fraction=0.2,
+        card_notes="Of silos.",
     )
     assert done.to_dict() == {
         "precision": precision,

@@ -58,6 +58,7 @@ def trained(
         n_train=400,
         n_validation=0,
         test=Corpus(["a word"] * matrix.sum(), [topics[0]] * matrix.sum(), "wires.csv"),
+        test_fraction=0.2,
         evaluation=Evaluation(list(topics), matrix, 0.5),
         majority_topic=topics[0],
         majority=0.4,

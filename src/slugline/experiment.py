@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slugline.classifier import TopicClassifier, choose_learner, load
+from slugline.classifier import TopicClassifier, choose_learner, from_model_file
 from slugline.corpus import Corpus
 from slugline.errors import DataError
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
+from slugline.model_file import pack
 
 if TYPE_CHECKING:
     import os
@@ -27,6 +27,7 @@ __all__ = [
     "Quantized",
     "data_warnings",
     "evaluate",
+    "kept_figures",
     "leak_warnings",
     "model_warnings",
     "run_experiment",
@@ -53,6 +54,8 @@ class Experiment:
         training documents served.
     test : Corpus
         Documents that it was tested on.
+    test_fraction : float or None
+        What share of all documents they are, if the seed chose them.
     evaluation : Evaluation
         On the test documents.
     majority_topic, majority : the commonest training topic, and the accuracy of always naming it.
@@ -71,6 +74,7 @@ class Experiment:
     n_train: int
     n_validation: int
     test: Corpus
+    test_fraction: float | None
     evaluation: Evaluation
     majority_topic: str
     majority: float
@@ -92,13 +96,7 @@ class Experiment:
     @property
     def metrics(self) -> dict[str, float]:
         """The figures that a model file keeps."""
-        return {
-            "test_accuracy": self.evaluation.accuracy,
-            "test_macro_f1": self.evaluation.macro_f1,
-            "test_log_loss": self.evaluation.log_loss,
-            "test_documents": float(self.n_test),
-            "majority_baseline": self.majority,
-        }
+        return kept_figures(self.evaluation, self.majority)
 
     def to_dict(self) -> dict[str, Any]:
         """Give all figures as plain data for JSON."""
@@ -149,6 +147,7 @@ def run_experiment(
     ------
     DataError : if nothing can be set aside, or the parts don't share their topics.
     """
+    chosen_fraction = test_fraction if test is None else None
     if test is None:
         _check_two_documents(train, "test on", "--test")
         train, test = train.split(test_fraction, classifier.random_state)
@@ -180,6 +179,7 @@ def run_experiment(
         n_train=len(train),
         n_validation=len(validation) if validation else 0,
         test=test,
+        test_fraction=chosen_fraction,
         evaluation=evaluation,
         majority_topic=majority_topic,
         majority=majority,
@@ -230,7 +230,7 @@ def save_quantized(
 ) -> Quantized:
     """Save an experiment's classifier with weights in fewer bits, and measure what that costs.
 
-    The file keeps the figures of what it holds: they are measured on a trial file first.
+    The file keeps the figures of what it holds.
 
     Parameters
     ----------
@@ -246,19 +246,25 @@ def save_quantized(
     OptionError : if there is no such precision.
     """
     classifier, test = experiment.classifier, experiment.test
-    with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder, "trial.slug")
-        classifier.save(trial, metrics=experiment.metrics, card_notes=card_notes)
-        bytes_before = trial.stat().st_size
-        classifier.save(trial, quantize=precision)
-        after = replace(experiment, evaluation=evaluate(load(trial), test))
-    classifier.save(path, metrics=after.metrics, quantize=precision, card_notes=card_notes)
+    fraction = experiment.test_fraction
+    precise = classifier.as_model_file(
+        metrics=experiment.metrics, test_fraction=fraction, card_notes=card_notes
+    )
+    rounded = from_model_file(classifier.as_model_file(quantize=precision))
+    after = replace(experiment, evaluation=evaluate(rounded, test))
+    classifier.save(
+        path,
+        metrics=after.metrics,
+        test_fraction=fraction,
+        quantize=precision,
+        card_notes=card_notes,
+    )
     return Quantized(
         experiment=after,
         precision=precision,
         accuracy_before=experiment.evaluation.accuracy,
         accuracy_after=after.evaluation.accuracy,
-        bytes_before=bytes_before,
+        bytes_before=len(pack(precise)),
         bytes_after=Path(path).stat().st_size,
     )
 
@@ -277,6 +283,17 @@ def evaluate(classifier: TopicClassifier, corpus: Corpus) -> Evaluation:
     number = {name: i for i, name in enumerate(names)}
     y_true = [number.get(topic, -1) for topic in corpus.topics]
     return Evaluation.of(names, np.array(y_true), classifier.predict_proba(corpus.texts))
+
+
+def kept_figures(evaluation: Evaluation, majority: float) -> dict[str, float]:
+    """Give the figures of a test that a model file keeps, by name."""
+    return {
+        "test_accuracy": evaluation.accuracy,
+        "test_macro_f1": evaluation.macro_f1,
+        "test_log_loss": evaluation.log_loss,
+        "test_documents": float(evaluation.n_documents),
+        "majority_baseline": majority,
+    }
 
 
 def _check_two_documents(corpus: Corpus, purpose: str, option: str) -> None:

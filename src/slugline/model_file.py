@@ -25,7 +25,7 @@ from slugline.errors import ModelFileError
 from slugline.files import write_whole
 from slugline.quantization import BYTES, Precision, dequantize, quantize
 
-__all__ = ["FORMAT", "BlockInfo", "ModelFile", "ModelInfo", "damaged", "read", "write"]
+__all__ = ["FORMAT", "BlockInfo", "ModelFile", "ModelInfo", "damaged", "pack", "read", "write"]
 
 #: The version of the format that this release writes. It reads this one and all before.
 FORMAT = 1
@@ -78,6 +78,14 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     #: How the file stores weights; in memory they are float32. Earlier files don't tell.
     precision: Precision = "float32"
+    #: Share of the documents that the seed chose to test on; None if a file served, or no test.
+    test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    #: sha256 of documents of the user's that the best epoch was found on; None if there were none.
+    validation_digest: str | None = None
+    #: Whether a person broke off the training, so that it can't be repeated.
+    interrupted: bool = False
+    #: Markdown of the maker's, for the card.
+    card_notes: str = ""
 
 
 class _Format(msgspec.Struct):
@@ -114,7 +122,7 @@ def write(path: str | os.PathLike[str], model: ModelFile) -> None:
     ------
     ModelFileError : if the file can't be written, such as on a full disk.
     """
-    data = _pack(model)
+    data = pack(model)
     try:
         write_whole(path, data)
     except OSError as error:
@@ -158,7 +166,8 @@ def damaged(path: str | os.PathLike[str], error: Exception) -> ModelFileError:
     return ModelFileError(f"{path}: damaged ({reason}); get a whole copy of it.")
 
 
-def _pack(model: ModelFile) -> bytes:
+def pack(model: ModelFile) -> bytes:
+    """Give the bytes of the file; the same model gives the same bytes."""
     from safetensors.numpy import save
 
     arrays = quantize(model.arrays, model.info.precision)
