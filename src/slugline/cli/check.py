@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,7 +16,7 @@ __all__ = ["check_model"]
 
 
 def check_model(
-    model: Path, parts: dict[str, Corpus], threads: int, quiet: bool, as_json: bool
+    model: str, parts: dict[str, Corpus], threads: int, quiet: bool, as_json: bool
 ) -> None:
     """Train again, print whether the result is identical, and end with 1 if it is not."""
     from slugline.reproduction import reproduce

@@ -165,7 +165,7 @@ def train(
         ),
     ] = None,
     check: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--check",
             metavar="MODEL",
