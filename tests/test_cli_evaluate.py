@@ -152,6 +152,14 @@ def test_info_gives_all_that_the_file_says_of_the_model_as_json(run: Run) -> Non
     assert told["versions"]["slugline"] == slugline.__version__
 
 
+def test_the_shipped_model_is_known_by_its_name_to_all_commands(run: Run) -> None:
+    assert run("info", "reuters46") == (0, load("reuters46").card_ + "\n", "")
+    assert json.loads(run("info", "reuters46", "--json").out)["precision"] == "int8"
+    stdin = "text,topic\nOPEC cut its crude oil output,crude\n"
+    options = ["-", "--format", "csv", "-q", "--json"]
+    assert json.loads(run("evaluate", "reuters46", *options, stdin=stdin).out)["accuracy"] == 1
+
+
 # slugline ---------------------------------------------------------------------------------------
 
 
@@ -183,7 +191,7 @@ def test_an_unknown_command_is_misuse(run: Run) -> None:
     assert "No such command 'trian'" in err
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate", "info"])
+@pytest.mark.parametrize("command", ["evaluate", "info"])
 def test_the_model_must_be_named(run: Run, command: str) -> None:
     code, out, err = run(command)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -221,6 +222,108 @@ def test_misuse_ends_with_2(run: Run, options: list[object]) -> None:
     assert str(options[0]) in err
 
 
+# Which model, which file ------------------------------------------------------------------------
+
+USING = (
+    "using the shipped model reuters46 (46 newswire topics of 1987); "
+    "name your own with slugline predict MODEL FILE\n"
+)
+WIRE = "OPEC will raise its crude oil output"
+
+
+@pytest.fixture
+def files(tmp_path: Path, news_slug: Path) -> None:
+    """Have texts, and a model whose name does not tell that it is one."""
+    (tmp_path / "texts.txt").write_text(f"{WIRE}\n")
+    (tmp_path / "model.v2").write_bytes(news_slug.read_bytes())
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(
+    ("arguments", "topic", "said"),
+    [
+        ([], "crude", USING),
+        (["--quiet"], "crude", ""),
+        (["-"], "crude", USING),
+        (["texts.txt"], "crude", USING),
+        (["texts.txt", "-q"], "crude", ""),
+        (["reuters46"], "crude", ""),
+        (["reuters46", "texts.txt"], "crude", ""),
+        (["news.slug"], "grain", ""),
+        (["model.v2"], "grain", ""),
+        (["model.v2", "-"], "grain", ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_one_argument_is_a_model_if_it_looks_like_one_and_else_a_file(
+    run: Run, arguments: list[str], topic: str, said: str
+) -> None:
+    stdin = "corn and wheat" if topic == "grain" else WIRE
+
+    code, out, err = run("predict", *arguments, stdin=stdin)
+
+    assert (code, err) == (0, said)
+    assert [json.loads(line)["topic"] for line in out.splitlines()] == [topic]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["tickets"],
+            "tickets is neither a model nor a file of texts, for there is no such file; check the "
+            "path, or name a model: reuters46, or a file that ends in .slug.",
+        ),
+        (["mine.slug"], "mine.slug: there is no such file; check the path."),
+        (["mine", "texts.txt"], "mine: there is no such file; check the path."),
+        (["./reuters46", "-"], "./reuters46: there is no such file; check the path."),
+        (["reuters46", "tickets"], "tickets doesn't exist; check the path."),
+    ],
+    ids=["neither", "model", "model and file", "a path like the name", "file"],
+)
+def test_a_model_or_file_that_is_not_there_is_said_so(
+    run: Run, arguments: list[str], message: str
+) -> None:
+    assert run("predict", *arguments) == (1, "", f"slugline: error: {message}\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_nothing_of_a_pipe_is_lost_in_finding_out_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(
+        [*SLUGLINE, "predict", "pipe", "-q"], cwd=tmp_path, stdout=subprocess.PIPE
+    ) as process:
+        (tmp_path / "pipe").write_text(f"PKB said: {WIRE}\n{WIRE}\n")
+        out, _ = process.communicate(timeout=60)
+    assert [json.loads(line)["topic"] for line in out.splitlines()] == ["crude", "crude"]
+
+
+# Threads ------------------------------------------------------------------------------------------
+
+
+def test_the_number_of_threads_changes_no_byte(run: Run) -> None:
+    Path("many.txt").write_text("\n".join(TEXTS * 1000 + [""] + TEXTS))
+
+    results = [run("predict", "news.slug", "many.txt", "--threads", n) for n in (1, 2, 3)]
+
+    assert results[0].code == 1  # of the blank line
+    assert results[0].out.count("\n") == 4005
+    assert results[1:] == results[:1] * 2
+
+
+def test_strict_stops_at_the_same_row_on_several_threads(run: Run) -> None:
+    Path("many.txt").write_text("\n".join(TEXTS * 1000 + [""] + TEXTS))
+
+    results = [run("predict", "news.slug", "many.txt", "--strict", "--threads", n) for n in (1, 2)]
+
+    assert results[0] == results[1]
+    assert results[0].out.count("\n") == 4000
+    assert results[0].err == (
+        "slugline: error: many.txt, line 4001: no text; mend them, or go on past bad rows "
+        "without --strict.\n"
+    )
+
+
 # Pipes ------------------------------------------------------------------------------------------
 
 
@@ -263,6 +366,61 @@ def test_output_on_a_full_disk_is_said_in_one_line(tmp_path: Path, command: str)
     )
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows tells nothing of pipes")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("first", "line"),
+    [("", "{}"), ("", '{{"text": "{}"}}'), ("id,text\n", "7,{}")],
+    ids=["text", "JSON", "CSV"],
+)
+def test_a_program_that_waits_for_each_answer_gets_it(
+    tmp_path: Path, threads: int, first: str, line: str
+) -> None:
+    command = ["predict", "news.slug", "-q", "--threads", str(threads)]
+    options = ["-", "--format", "csv"] if first else []
+    with subprocess.Popen(
+        [*SLUGLINE, *command, *options],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(first.encode())
+        for text, topic in zip(TEXTS, TOPICS, strict=True):
+            process.stdin.write(line.format(text).encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["topic"] == topic
+        process.stdin.close()
+        process.wait(60)
+
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupt_ends_it_without_a_traceback(tmp_path: Path, threads: int) -> None:
+    with subprocess.Popen(
+        [*SLUGLINE, "predict", "news.slug", "--threads", str(threads)],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"wheat\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        process.wait(60)
+
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+
+
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
 def test_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
     keyboard, their_end = os.openpty()
@@ -271,17 +429,21 @@ def test_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
         cwd=tmp_path,
         stdin=their_end,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         for text, topic in zip(TEXTS, TOPICS, strict=True):
             os.write(keyboard, text.encode() + b"\n")
             assert json.loads(process.stdout.readline())["topic"] == topic
         os.write(keyboard, b"\x04")
         process.wait(60)
+        said = process.stderr.read()
 
     os.close(their_end)
     os.close(keyboard)
     assert process.returncode == 0
+    assert said == b"reads a text from each line that you type; Ctrl-D ends it\n"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])

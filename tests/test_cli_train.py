@@ -245,6 +245,7 @@ WORDS_ALONE = {
     "weight": 1.0,
     "max_terms": 10_000,
     "min_count": 1,
+    "n_buckets": None,
 }
 
 
@@ -410,6 +411,26 @@ def test_test_documents_that_were_learned_from_are_warned_of(run: Run, news: New
         "1 of the 2 test documents have the very text of one to learn from: the figures flatter. "
         "Remove duplicates, or test on other documents."
     ]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--optimizer", "lbfgs"], "unknown optimizer 'lbfgs'; choose one of sgd, rmsprop, adam."),
+        (["--dropout", 1], "dropout is 1.0; give a share from 0 up to, not with, 1."),
+        (["--l2", -1], "l2 is -1.0; give a finite number of at least 0."),
+        (["--learning-rate", 0], "learning_rate is 0.0; give a number over 0."),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_options_of_the_net_are_looked_at_before_the_data(
+    run: Run, option: list[object], message: str
+) -> None:
+    assert run("train", "missing.csv", "--learner", "network", *option) == (
+        2,
+        "",
+        f"slugline: error: {message}\n",
+    )
 
 
 def test_the_report_of_a_model_with_dots_in_its_name_keeps_them(run: Run, news_csv: Path) -> None:
@@ -720,3 +741,40 @@ def test_ctrl_c_while_reading_ends_with_130_and_leaves_nothing(tmp_path: Path) -
 
     assert (process.returncode, said) == (130, "")
     assert list(tmp_path.iterdir()) == []
+
+
+# Fewer bits --------------------------------------------------------------------------------------
+
+
+def test_what_fewer_bits_cost_is_told(run: Run, news_csv: Path) -> None:
+    options = ["news.csv", "-q", "--learner", "linear", "--quantize", "int8"]
+    code, out, err = run("train", *options)
+
+    cost = json.loads(run("train", *options, "--json").out)["quantization"]
+    assert (code, err) == (0, "")
+    assert cost["precision"] == "int8"
+    assert cost["bytes"]["after"] == Path("model.slug").stat().st_size < cost["bytes"]["before"]
+    assert load("model.slug").info_.metrics["test_accuracy"] == cost["accuracy"]["after"] == 1
+    before, after = (f"{cost['bytes'][when] / 1000:,.0f} kB" for when in ("before", "after"))
+    assert out.splitlines()[4] == (
+        f"int8: accuracy 1.0000 before, 1.0000 after; {before} before, {after} after"
+    )
+
+
+def test_without_the_option_nothing_is_said_of_bits(run: Run, news_csv: Path) -> None:
+    code, out, _ = run("train", "news.csv", "-q", "--learner", "linear", "--json")
+    assert code == 0
+    assert "quantization" not in json.loads(out)
+    assert load("model.slug").info_.precision == "float32"
+
+
+def test_an_unknown_precision_is_refused_before_any_work(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+
+    assert run("train", "news.csv", "--quantize", "int4") == (
+        2,
+        "",
+        "slugline: error: unknown precision 'int4'; choose one of float16, int8.\n",
+    )

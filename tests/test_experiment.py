@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from slugline.classifier import TopicClassifier
+from slugline.classifier import TopicClassifier, load
 from slugline.corpus import Corpus
 from slugline.errors import DataError, OptionError
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
-from slugline.experiment import evaluate, run_experiment
+from slugline.experiment import evaluate, run_experiment, save_quantized
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
@@ -208,3 +209,37 @@ def test_topics_that_are_numbers_are_evaluated_by_their_names(news: News) -> Non
     numbered = corpus_of([(text, str(number[topic])) for text, topic in news])
 
     assert evaluate(classifier, numbered).accuracy == 1.0
+
+
+# Fewer bits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_what_fewer_bits_cost_is_measured_on_the_file_as_it_is_saved(
+    corpus: Corpus, tmp_path: Path, precision: str
+) -> None:
+    experiment = run_experiment(TopicClassifier(learner="linear"), corpus)
+    path = tmp_path / "small.slug"
+
+    done = save_quantized(experiment, path, precision, card_notes="Of silos.")
+
+    saved = load(path)
+    after = evaluate(saved, experiment.test)
+    assert done.experiment.evaluation.to_dict() == after.to_dict()
+    assert saved.info_.metrics == done.experiment.metrics
+    assert "\nOf silos.\n" in saved.card_
+    experiment.classifier.save(
+        tmp_path / "full.slug",
+        metrics=experiment.metrics,
+        test_fraction=0.2,
+        card_notes="Of silos.",
+    )
+    assert done.to_dict() == {
+        "precision": precision,
+        "accuracy": {"before": experiment.evaluation.accuracy, "after": after.accuracy},
+        "bytes": {
+            "before": (tmp_path / "full.slug").stat().st_size,
+            "after": path.stat().st_size,
+        },
+    }
+    assert done.bytes_after < done.bytes_before

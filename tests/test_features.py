@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -16,7 +17,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from slugline import text
+from slugline import ngrams, text
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.features import WEIGHTINGS, Block, Features
 from slugline.text import tokenize
@@ -214,6 +215,56 @@ def test_restored_features_give_the_same_rows() -> None:
     assert parts_of(restored.transform(TEXTS)) == parts_of(features.transform(TEXTS))
 
 
+# Hash buckets ------------------------------------------------------------------------------------
+
+HASHED = tuple(dataclasses.replace(block, min_count=1, n_buckets=64) for block in FAMILIES)
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_no_terms_meet_buckets_hold_what_a_vocabulary_has(kind: str, weighting: str) -> None:
+    known, hashed = (
+        Features([Block(kind, weighting)]),
+        Features([Block(kind, weighting, n_buckets=1 << 20)]),
+    )
+    by_term, by_bucket = known.fit_transform(TEXTS), hashed.fit_transform(TEXTS)
+    buckets = ngrams.KINDS[kind].hash(known.vocabularies_[0].terms) % np.uint64(1 << 20)
+    assert by_bucket.shape == (len(TEXTS), 1 << 20)
+    assert by_bucket.nnz == by_term.nnz
+    np.testing.assert_allclose(
+        by_bucket[:, buckets.astype(np.int64)].toarray(), by_term.toarray(), rtol=1e-6
+    )
+
+
+def test_hashed_counts_of_processes_that_share_nothing_agree() -> None:
+    block = Block("words", "counts", n_buckets=64)
+    one, other = Features([block]), Features([block])
+    one.fit_transform(TEXTS)
+    other.fit_transform(["something else"])
+    assert parts_of(one.transform(TEXTS)) == parts_of(other.transform(TEXTS))
+
+
+@pytest.mark.parametrize("n_jobs", [1, 4])
+@pytest.mark.parametrize("chunk_characters", [1, 50])
+def test_hashed_rows_do_not_depend_on_chunks_and_threads(
+    chunk_characters: int, n_jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = Features(HASHED).fit_transform(TEXTS * 20)
+    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", chunk_characters)
+    again = Features(HASHED, n_jobs=n_jobs)
+    assert parts_of(again.fit_transform(TEXTS * 20)) == parts_of(expected)
+    assert parts_of(again.transform(TEXTS * 20)) == parts_of(expected)
+
+
+def test_hashed_families_stand_beside_others_and_have_no_names() -> None:
+    features = fitted(Block("words"), Block("bigrams", n_buckets=8), Block("lead"))
+    n_words = len(features.vocabularies_[0].terms)
+    assert features.n_columns == 2 * n_words + 8
+    assert [features.term(n_words + bucket) for bucket in (0, 7)] == [None, None]
+    assert features.term(n_words + 8) == features.term(0) == "rose"
+    assert features.transform(TEXTS).shape == (len(TEXTS), features.n_columns)
+
+
 # What is refused --------------------------------------------------------------------------------
 
 
@@ -232,6 +283,22 @@ def test_restored_features_give_the_same_rows() -> None:
         ({"weight": -1.0}, "weight is -1.0; give a number over 0."),
         ({"weight": math.inf}, "weight is inf; give a number over 0."),
         ({"weight": math.nan}, "weight is nan; give a number over 0."),
+        *[
+            (
+                {"n_buckets": n_buckets},
+                f"n_buckets is {n_buckets!r}; give a power of two up to 16777216, or None to learn "
+                "a vocabulary.",
+            )
+            for n_buckets in (0, -4, 1000, 1 << 25, 64.0)
+        ],
+        *[
+            (
+                {"n_buckets": 64} | more,
+                "max_terms and min_count choose the terms of a vocabulary, and with n_buckets "
+                "there is none; leave them out.",
+            )
+            for more in ({"max_terms": 10}, {"min_count": 2})
+        ],
     ],
     ids=lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else "",
 )

@@ -68,6 +68,20 @@ def test_a_saved_model_predicts_without_training_scikit_learn_or_plotting(
     assert [name for name in modules if name.startswith("slugline.training")] == []
 
 
+def test_a_command_line_that_predicts_loads_no_other_command_and_nothing_to_train_with() -> None:
+    modules = loaded_by(
+        "import io, sys\n"
+        "from slugline.cli import main\n"
+        "sys.argv = ['slugline', 'predict', '-q']\n"
+        "sys.stdin = io.TextIOWrapper(io.BytesIO(b'wheat'))\n"
+        "try: main()\n"
+        "except SystemExit: pass"
+    )
+    heavy = {"sklearn", "matplotlib", "polars", "requests", "rich", "threadpoolctl", "jinja2"}
+    assert packages(modules) & heavy == set()
+    assert {"slugline.cli.train", "slugline.cli.reproduce", "slugline.corpus"} & modules == set()
+
+
 def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
     assert "sklearn" not in loaded_by("from slugline.errors import DataError, SluglineError")
 

@@ -80,7 +80,19 @@ def test_two_nets_of_one_make_differ_in_their_seeds() -> None:
 def test_a_mixture_of_one_is_that_one() -> None:
     mixture = Mixture([LinearLearner()])
     mixture.fit(X, Y, CONTEXT)
-    assert np.array_equal(mixture.predict_proba(X), mixture.learners[0].predict_proba(X))
+    np.testing.assert_allclose(
+        mixture.predict_proba(X), mixture.learners[0].predict_proba(X), rtol=1e-5
+    )
+
+
+def test_sharpness_is_a_power_of_the_mean() -> None:
+    mixture = Mixture([LinearLearner(), LinearLearner(C=0.1)], sharpness=2.5)
+    mixture.fit(X, Y, CONTEXT)
+    mean = np.mean([learner.predict_proba(X) for learner in mixture.learners], axis=0)
+    expected = mean**2.5 / (mean**2.5).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(mixture.predict_proba(X), expected, rtol=1e-4)
+    again = Mixture.restore(mixture.settings(), mixture.arrays())
+    assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))
 
 
 def test_predicting_twice_gives_the_same(mixture: Mixture) -> None:
@@ -94,7 +106,7 @@ def test_scores_are_logarithms_and_finite_even_where_a_topic_is_impossible() -> 
         np.exp(mixture.decision_function(X)), mixture.predict_proba(X), rtol=1e-5, atol=1e-30
     )
     mixture.learners[0].sharpness = 1e5  # type: ignore[attr-defined]
-    assert (mixture.predict_proba(X) == 0).any()
+    assert (mixture.learners[0].predict_proba(X) == 0).any()
     assert np.isfinite(mixture.decision_function(X)).all()
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import runpy
 import struct
+import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -20,8 +21,9 @@ import pytest
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from slugline import model_file
 from slugline.classifier import TopicClassifier, load
-from slugline.errors import ModelFileError
+from slugline.errors import ModelFileError, OptionError
 from slugline.features import Block
 from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner
@@ -39,6 +41,7 @@ NEW = ["", "wheat straße rose", "\ud800 石油", "zebra"]
 
 NET = NeuralLearner((5, 4), epochs=3, dropout=0.1, learning_rate=0.01)
 BLOCKS = [Block("words", "counts"), Block("bigrams", weight=0.5), Block("characters", "tf-idf")]
+HASHED = [Block("characters", n_buckets=256), Block("words"), Block("lead", "counts", n_buckets=64)]
 
 
 def fit(learner: str | Learner = "linear", topics: list[Any] = TOPICS, **options: Any) -> Any:
@@ -56,9 +59,10 @@ def fit(learner: str | Learner = "linear", topics: list[Any] = TOPICS, **options
         fit(Mixture([LinearLearner(C=0.3), Mixture([NET, LinearLearner(clean=False)])])),
         fit(NET, topics=[7, -1, 2**40, 0] * 5, class_weight={7: 2, 0: 0.5}),
         fit("linear", blocks=BLOCKS),
+        fit("network", blocks=HASHED),
         fit("linear", topics=[1] * 20),
     ],
-    ids=["network", "linear", "mixture", "integer topics", "blocks", "one topic"],
+    ids=["network", "linear", "mixture", "integer topics", "blocks", "hashed", "one topic"],
 )
 def test_a_round_trip_is_exact(classifier: TopicClassifier, tmp_path: Path) -> None:
     classifier.save(tmp_path / "a.slug", metrics={"accuracy": 0.75})
@@ -97,6 +101,19 @@ def test_numpy_numbers_as_options_can_be_saved(tmp_path: Path) -> None:
     assert again.learner_.settings() == plain.learner_.settings()
 
 
+def test_hash_buckets_have_no_terms_in_the_file_and_a_line_on_the_card(tmp_path: Path) -> None:
+    fit("linear", blocks=HASHED).save(tmp_path / "a.slug")
+    with zipfile.ZipFile(tmp_path / "a.slug") as archive:
+        assert archive.read("vocabulary.txt").count(b"\n") == 14
+    again = load(tmp_path / "a.slug")
+    assert again.features_.blocks == tuple(HASHED)
+    assert [block.n_terms for block in again.info_.blocks] == [0, 14, 0]
+    assert (
+        "It knows all characters by 256 hash buckets (log-tf-idf), 14 words (log-tf-idf), all lead "
+        "by 64 hash buckets (counts)."
+    ) in again.card_
+
+
 def test_the_archive_has_four_plain_entries_and_a_readable_card(tmp_path: Path) -> None:
     fit("linear").save(tmp_path / "a.slug", metrics={"test_accuracy": 0.8125})
     with zipfile.ZipFile(tmp_path / "a.slug") as archive:
@@ -108,6 +125,78 @@ def test_the_archive_has_four_plain_entries_and_a_readable_card(tmp_path: Path) 
     assert "- test accuracy: 0.8125" in card
     assert "- Größe 石" in card
     assert load(tmp_path / "a.slug").card_ == card
+
+
+# Files of before ---------------------------------------------------------------------------------
+
+DATA = Path(__file__).parent / "data"
+QUESTIONS = ["corn prices rose in the second quarter", "a penalty for the bank", "zebra"]
+# Of files that were written once and must stay readable, what they said then.
+OLD_ANSWERS = {
+    "format1.slug": [
+        [0.3274613916873932, 0.606488823890686, 0.06604968011379242],
+        [0.42622631788253784, 0.00020224647596478462, 0.5735713839530945],
+        [0.35027629137039185, 0.4486078917980194, 0.20111577212810516],
+    ],
+    "format1-int8.slug": [
+        [0.3245403468608856, 0.608339250087738, 0.06712038815021515],
+        [0.42294132709503174, 0.0002006076101679355, 0.5768581032752991],
+        [0.35027629137039185, 0.4486078917980194, 0.20111577212810516],
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "answers"), OLD_ANSWERS.items(), ids=OLD_ANSWERS)
+def test_files_of_format_1_stay_readable_and_say_the_same(name: str, answers: Any) -> None:
+    classifier = load(DATA / name)
+    assert classifier.classes_.tolist() == ["earn", "grain", "sport"]
+    assert classifier.info_.metrics == {"test_accuracy": 0.75}
+    # Processors differ in the last bits of a logarithm.
+    np.testing.assert_allclose(classifier.predict_proba(QUESTIONS), answers, rtol=1e-5)
+
+
+def test_a_file_that_does_not_tell_its_precision_is_float32() -> None:
+    assert b"precision" not in unzip((DATA / "format1.slug").read_bytes())[JSON]
+    assert load(DATA / "format1.slug").info_.precision == "float32"
+
+
+# Fewer bits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+@pytest.mark.parametrize(
+    "learner",
+    ["linear", NET, Mixture([LinearLearner(), Mixture([NET])])],
+    ids=["linear", "network", "mixture"],
+)
+def test_a_quantized_model_says_nearly_the_same_and_is_stable_when_saved_again(
+    learner: Any, precision: str, tmp_path: Path
+) -> None:
+    classifier = fit(learner)
+    classifier.save(tmp_path / "a.slug", quantize=precision)
+
+    again = load(tmp_path / "a.slug")
+    again.save(tmp_path / "b.slug", quantize=precision)
+
+    assert again.info_.precision == precision
+    assert f"Its weights are stored as {precision}." in again.card_
+    assert np.abs(again.predict_proba(NEW) - classifier.predict_proba(NEW)).max() < 0.02
+    assert (tmp_path / "b.slug").read_bytes() == (tmp_path / "a.slug").read_bytes()
+    stored = load_arrays(unzip((tmp_path / "a.slug").read_bytes())[WEIGHTS])
+    assert {a.dtype.name for a in stored.values() if a.ndim == 2} == {precision}
+    assert {a.dtype.name for a in stored.values() if a.ndim == 1} == {"float32"}
+
+
+def test_an_unknown_precision_is_refused_and_nothing_written(tmp_path: Path) -> None:
+    with pytest.raises(OptionError) as caught:
+        fit().save(tmp_path / "a.slug", quantize="int4")
+    assert str(caught.value) == "unknown precision 'int4'; choose one of float16, int8."
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_only_the_maker_knows_stands_in_the_card(tmp_path: Path) -> None:
+    fit().save(tmp_path / "a.slug", card_notes="## Licence\n\nPublic domain.\n")
+    assert "\n\n## Licence\n\nPublic domain.\n\n## Learner\n" in load(tmp_path / "a.slug").card_
 
 
 # Writing ----------------------------------------------------------------------------------------
@@ -425,6 +514,25 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
         set_to("blocks", 0, "n_terms", value=-1),
         damaged("Expected `int` >= 0 - at `$.blocks[0].n_terms`"),
     ),
+    "buckets of a block that has terms": (
+        set_to("blocks", 0, "n_buckets", value=16),
+        damaged("the words have hash buckets and 14 terms"),
+    ),
+    "buckets that are no power of two": (
+        set_to("blocks", 0, "n_buckets", value=100),
+        damaged(
+            "n_buckets is 100; give a power of two up to 16777216, or None to learn a vocabulary."
+        ),
+    ),
+    "buckets for which there are no weights": (
+        lambda info: info["blocks"].append(
+            info["blocks"][0] | {"weighting": "counts", "n_terms": 0, "n_buckets": 1 << 24}
+        ),
+        damaged(
+            "X has 16777281 columns, but the model was made for 65; use the vocabulary that the "
+            "model was trained with."
+        ),
+    ),
     "terms in the wrong block": (
         lambda info: (
             info["blocks"][0].update(n_terms=info["blocks"][0]["n_terms"] - 1),
@@ -474,6 +582,35 @@ def test_damaged_settings_are_refused(
         refusal(rezip([*(entries | {JSON: json.dumps(info).encode()}).items()]), tmp_path)
         == message
     )
+
+
+def test_a_file_of_before_there_were_buckets_is_read(good: bytes, tmp_path: Path) -> None:
+    entries = unzip(good)
+    info = json.loads(entries[JSON])
+    for block in info["blocks"]:
+        assert block.pop("n_buckets") is None
+    (tmp_path / "good.slug").write_bytes(good)
+    (tmp_path / "old.slug").write_bytes(
+        rezip([*(entries | {JSON: json.dumps(info).encode()}).items()])
+    )
+    old, new = load(tmp_path / "old.slug"), load(tmp_path / "good.slug")
+    assert old.features_.blocks == new.features_.blocks
+    assert np.array_equal(old.predict_proba(NEW), new.predict_proba(NEW))
+
+
+def test_claimed_buckets_take_no_memory(good: bytes, tmp_path: Path) -> None:
+    entries = unzip(good)
+    info = json.loads(entries[JSON])
+    hostile = info["blocks"][0] | {"weighting": "counts", "n_terms": 0, "n_buckets": 1 << 24}
+    info["blocks"] += [hostile] * 50
+    data = rezip([*(entries | {JSON: json.dumps(info).encode()}).items()])
+    tracemalloc.start()
+    try:
+        refusal(data, tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20
 
 
 Arrays = dict[str, Any]
@@ -555,6 +692,82 @@ def test_damaged_arrays_are_refused(
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     assert (
         refusal(rezip([*(entries | {WEIGHTS: save_arrays(arrays)}).items()]), tmp_path) == message
+    )
+
+
+QUANTIZED_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
+    "weights of another precision": (
+        lambda a: a | {"learner.weights": a["learner.weights"].astype("f2")},
+        damaged("array 'learner.weights' is of type float16, not int8"),
+    ),
+    "scales missing": (
+        lambda a: {n: v for n, v in a.items() if not n.endswith(".scale")},
+        damaged("array 'learner.weights' has not one float32 scale for each of its columns"),
+    ),
+    "a scale too many": (
+        lambda a: a | {"learner.weights.scale": np.ones(5, np.float32)},
+        damaged("array 'learner.weights' has not one float32 scale for each of its columns"),
+    ),
+    "NaN as scale": (
+        lambda a: a | {"learner.weights.scale": np.full(4, np.nan, np.float32)},
+        damaged("array 'learner.weights' has a scale that is no number over 0"),
+    ),
+    "scales so large that weights overflow": (
+        lambda a: a | {"learner.weights.scale": np.full(4, 3e38, np.float32)},
+        "array 'learner.weights' holds NaN or infinity; train the model again.",
+    ),
+    "scales without their array": (
+        lambda a: a | {"learner.biases.scale": a["learner.weights.scale"]},
+        damaged(
+            "arrays ['biases', 'biases.scale', 'weights'] where the learner has "
+            "['biases', 'weights']"
+        ),
+    ),
+    "biases in fewer bits": (
+        lambda a: a | {"learner.biases": a["learner.biases"].astype("i1")},
+        damaged("array 'learner.biases' is of type int8, not float32"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), QUANTIZED_DAMAGE.values(), ids=QUANTIZED_DAMAGE)
+def test_damaged_arrays_of_fewer_bits_are_refused(
+    damage: Callable[[Arrays], Arrays], message: str, tmp_path: Path
+) -> None:
+    fit().save(tmp_path / "a.slug", quantize="int8")
+    entries = unzip((tmp_path / "a.slug").read_bytes())
+    changed = {WEIGHTS: save_arrays(damage(load_arrays(entries[WEIGHTS])))}
+    assert refusal(rezip([*(entries | changed).items()]), tmp_path) == message
+
+
+@pytest.mark.parametrize("told", ["float32", "float16", "int4"])
+def test_a_precision_that_is_not_that_of_the_weights_is_refused(told: str, tmp_path: Path) -> None:
+    fit().save(tmp_path / "a.slug", quantize="int8")
+    entries = unzip((tmp_path / "a.slug").read_bytes())
+    entries[JSON] = entries[JSON].replace(b'"int8"', f'"{told}"'.encode())
+    assert (
+        refusal(rezip([*entries.items()]), tmp_path)
+        == {
+            "float32": damaged(
+                "arrays ['biases', 'weights', 'weights.scale'] where the learner has "
+                "['biases', 'weights']"
+            ),
+            "float16": damaged("array 'learner.weights' is of type int8, not float16"),
+            "int4": damaged("Invalid enum value 'int4' - at `$.precision`"),
+        }[told]
+    )
+
+
+def test_weights_that_would_grow_past_their_limit_are_refused_before_they_are_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit().save(tmp_path / "a.slug", quantize="int8")
+    data = (tmp_path / "a.slug").read_bytes()
+    n_bytes = len(unzip(data)[WEIGHTS])
+    monkeypatch.setitem(model_file._LIMITS, WEIGHTS, 2 * n_bytes)
+    assert refusal(data, tmp_path) == (
+        f"weights.safetensors claims to hold {4 * n_bytes:,} bytes of weights, more than a model "
+        "has; get an untouched copy of it."
     )
 
 

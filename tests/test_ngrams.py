@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.ngrams import GRAM_SIZES, KINDS, N_LEAD, bigrams, character_grams, lead_words
+from slugline.ngrams import KINDS, N_LEAD, RUN_LENGTH, bigrams, character_grams, lead_words
 from slugline.text import Words, find_words, tokenize
 
 # Words of one to four bytes a character, of more than one 8-byte block, and all separators.
@@ -32,10 +33,19 @@ def bigrams_reference(document: str) -> list[str]:
 
 def grams_reference(document: str) -> list[str]:
     return [
-        f" {word} "[first : first + size]
+        f" {word} "[first : first + RUN_LENGTH]
         for word in tokenize(document)
-        for size in GRAM_SIZES
-        for first in range(len(word) + 2 - size + 1)
+        for first in range(len(word) + 2 - RUN_LENGTH + 1)
+    ]
+
+
+def spelled(kind: str, batch: list[str]) -> list[list[str]]:
+    """Give the terms of each document, as they are spread from their groups."""
+    terms = KINDS[kind].find(find_words(batch))
+    places, indptr = terms.spread(np.arange(len(terms.spans), dtype=np.int32))
+    return [
+        [terms.spans.word(place) for place in places[first:last]]
+        for first, last in itertools.pairwise(indptr)
     ]
 
 
@@ -68,11 +78,53 @@ def test_terms_are_those_of_the_definition(
     assert terms_of(find(find_words(batch))) == [reference(document) for document in batch]
 
 
+@pytest.mark.parametrize(
+    ("kind", "reference"),
+    [
+        ("words", tokenize),
+        ("lead", lead_reference),
+        ("bigrams", bigrams_reference),
+        ("characters", grams_reference),
+    ],
+)
+@given(batch=BATCHES)
+@example(batch=[])
+@example(batch=["oil", "", "gas oil gas"])
+@example(batch=["late " * N_LEAD + "far oil", "oil far"])
+def test_groups_that_are_kept_once_spread_to_all_places(
+    kind: str, reference: Callable[[str], list[str]], batch: list[str]
+) -> None:
+    assert spelled(kind, batch) == [reference(document) for document in batch]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(batch=BATCHES)
+def test_counts_are_those_of_the_terms_spelled_out(kind: str, batch: list[str]) -> None:
+    terms = KINDS[kind].find(find_words(batch))
+    counts: Counter[str] = Counter()
+    for span, count in enumerate(terms.counts().tolist()):
+        counts[terms.spans.word(span)] += count
+    assert counts == Counter(itertools.chain.from_iterable(spelled(kind, batch)))
+
+
+def test_the_runs_of_a_word_are_found_once_however_often_it_comes() -> None:
+    terms = KINDS["characters"].find(find_words(["tin oil", "tin tin"]))
+    assert terms_of(terms.spans) == [[" tin", "tin "], [" oil", "oil "]]
+    assert terms.groups.tolist() == [0, 1, 0, 0]
+
+
+def test_terms_without_a_column_are_left_out() -> None:
+    terms = KINDS["words"].find(find_words(["oil gas tin gas", "tin", "gas"]))
+    columns, indptr = terms.spread(np.array([7, -1, 3], dtype=np.int32))
+    assert columns.tolist() == [7, 3, 3]
+    assert indptr.tolist() == [0, 2, 3, 3]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(batch=BATCHES)
 @example(batch=["ΑΣ ΑΣΑ", "İstanbul - STRASSE", "\0a a\0"])
 def test_a_term_in_documents_has_the_hash_of_its_own_text(kind: str, batch: list[str]) -> None:
-    found = KINDS[kind].find(find_words(batch))
+    found = KINDS[kind].find(find_words(batch)).spans
     terms = [found.word(i) for i in range(len(found))]
     assert np.array_equal(KINDS[kind].hash(terms), found.hashes)
 
@@ -80,7 +132,7 @@ def test_a_term_in_documents_has_the_hash_of_its_own_text(kind: str, batch: list
 @pytest.mark.parametrize("kind", KINDS)
 @given(batch=BATCHES)
 def test_different_terms_have_different_hashes_and_none_is_0(kind: str, batch: list[str]) -> None:
-    found = KINDS[kind].find(find_words(batch))
+    found = KINDS[kind].find(find_words(batch)).spans
     terms = {found.word(i) for i in range(len(found))}
     hashes = set(found.hashes.tolist())
     assert len(terms) == len(hashes)
@@ -90,9 +142,8 @@ def test_different_terms_have_different_hashes_and_none_is_0(kind: str, batch: l
 @pytest.mark.parametrize("kind", KINDS)
 def test_terms_of_a_document_do_not_depend_on_its_neighbours(kind: str) -> None:
     documents = ["oil and gas", "", "straße", "gas"]
-    find = KINDS[kind].find
-    together = terms_of(find(find_words(documents)))
-    assert together == [terms_of(find(find_words([document])))[0] for document in documents]
+    together = spelled(kind, documents)
+    assert together == [spelled(kind, [document])[0] for document in documents]
 
 
 def test_a_pair_is_another_term_than_the_pair_reversed() -> None:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from slugline import prediction
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError
 from slugline.lines import BadRow
 from slugline.prediction import Prediction, predict_rows
 from slugline.readers import Row, Rows
+from slugline.streams import Stream
 
 
 @pytest.fixture
 def model(news_slug: Path) -> TopicClassifier:
     return load(news_slug)
+
+
+def answers_to(model: TopicClassifier, rows: Rows, **options: Any) -> Generator[Any, None, None]:
+    """Give the answers one by one, whatever the batches."""
+    for batch in predict_rows(model, rows, **options):
+        yield from batch
 
 
 def rows_of(*items: Row | BadRow, kind: str = "jsonl") -> Rows:
@@ -32,7 +41,7 @@ def test_rows_keep_their_order_and_bad_ones_their_place(model: TopicClassifier) 
     broken = BadRow(2, "no valid JSON")
     rows = rows_of(Row(1, {"text": "wheat"}), broken, Row(3, {"text": "goal"}))
 
-    first, second, third = predict_rows(model, rows)
+    first, second, third = answers_to(model, rows)
 
     assert (first.at, first.topics[0][0]) == (1, "grain")
     assert second == broken
@@ -44,7 +53,7 @@ def test_batches_equal_rows_one_by_one(model: TopicClassifier, batch_rows: int) 
     rows: list[Row | BadRow] = [*texts_of(*["wheat and goal", "loan", "the"] * 50)]
     rows[70] = BadRow(71, "damaged")
 
-    got = list(predict_rows(model, rows_of(*rows), top=3, batch_rows=batch_rows))
+    got = list(answers_to(model, rows_of(*rows), top=3, batch_rows=batch_rows))
 
     assert len(got) == 150
     for row, item in zip(rows, got, strict=True):
@@ -64,27 +73,27 @@ def test_batches_equal_rows_one_by_one(model: TopicClassifier, batch_rows: int) 
 def test_a_row_without_a_text_is_a_bad_row(model: TopicClassifier, text: object) -> None:
     rows = rows_of(*texts_of("wheat", text))
 
-    _, item = predict_rows(model, rows)
+    _, item = answers_to(model, rows)
 
     assert item == BadRow(2, "no text in column 'text'")
 
 
 def test_a_blank_line_of_text_is_a_bad_row_without_talk_of_columns(model: TopicClassifier) -> None:
-    [item] = predict_rows(model, rows_of(*texts_of(" "), kind="txt"))
+    [item] = answers_to(model, rows_of(*texts_of(" "), kind="txt"))
     assert item == BadRow(1, "no text")
 
 
 def test_a_row_that_lacks_the_column_is_a_bad_row(model: TopicClassifier) -> None:
     rows = rows_of(Row(1, {"text": "wheat"}), Row(2, {"other": "goal"}))
 
-    _, item = predict_rows(model, rows)
+    _, item = answers_to(model, rows)
 
     assert item == BadRow(2, "no text in column 'text'")
 
 
 @pytest.mark.parametrize("identity", [7, "a7", None, [1], {"a": 1}])
 def test_an_id_is_passed_through_as_it_is(model: TopicClassifier, identity: object) -> None:
-    [item] = predict_rows(model, rows_of(Row(1, {"id": identity, "text": "wheat"})))
+    [item] = answers_to(model, rows_of(Row(1, {"id": identity, "text": "wheat"})))
 
     assert isinstance(item, Prediction)
     assert item.id == identity
@@ -92,7 +101,7 @@ def test_an_id_is_passed_through_as_it_is(model: TopicClassifier, identity: obje
 
 def test_as_many_topics_are_given_as_asked_for_the_likeliest_first(model: TopicClassifier) -> None:
     for top in (1, 2, 3, 9):
-        [item] = predict_rows(model, rows_of(*texts_of("wheat goal wheat")), top=top)
+        [item] = answers_to(model, rows_of(*texts_of("wheat goal wheat")), top=top)
         assert isinstance(item, Prediction)
         assert len(item.topics) == min(top, 3)
         values = [p for _, p in item.topics]
@@ -102,8 +111,8 @@ def test_as_many_topics_are_given_as_asked_for_the_likeliest_first(model: TopicC
 def test_the_column_is_told_from_the_names_unless_named(model: TopicClassifier) -> None:
     rows = [Row(1, {"id": 1, "body": "wheat", "more": "goal"})]
 
-    [told] = predict_rows(model, rows_of(*rows))
-    [named] = predict_rows(model, rows_of(*rows), text="more")
+    [told] = answers_to(model, rows_of(*rows))
+    [named] = answers_to(model, rows_of(*rows), text="more")
 
     assert isinstance(told, Prediction)
     assert isinstance(named, Prediction)
@@ -130,18 +139,18 @@ def test_a_column_that_cannot_be_found_is_an_error(
     rows = rows_of(Row(1, {"a": "wheat", "b": "goal", "c": "loan"}))
 
     with pytest.raises(DataError) as error:
-        list(predict_rows(model, rows, text=text))
+        list(answers_to(model, rows, text=text))
 
     assert str(error.value) == message
 
 
 def test_no_rows_make_no_predictions(model: TopicClassifier) -> None:
-    assert list(predict_rows(model, rows_of())) == []
+    assert list(answers_to(model, rows_of())) == []
 
 
 def test_bad_rows_alone_come_back(model: TopicClassifier) -> None:
     bad = [BadRow(1, "damaged"), BadRow(2, "damaged")]
-    assert list(predict_rows(model, rows_of(*bad))) == bad
+    assert list(answers_to(model, rows_of(*bad))) == bad
 
 
 def test_no_more_rows_are_taken_than_the_batch_needs(model: TopicClassifier) -> None:
@@ -153,11 +162,117 @@ def test_no_more_rows_are_taken_than_the_batch_needs(model: TopicClassifier) -> 
             taken += 1
             yield Row(taken, {"text": "wheat"})
 
-    answers = predict_rows(model, Rows("t", "jsonl", endless()), batch_rows=3)
+    answers = answers_to(model, Rows("t", "jsonl", endless()), batch_rows=3)
 
     for n in range(1, 10):
         next(answers)
         assert taken <= n + 2
+
+
+# Batches, threads and pauses ---------------------------------------------------------------------
+
+
+def test_batches_are_answered_at_once_and_given_in_order(model: TopicClassifier) -> None:
+    second_is_done = threading.Event()
+    predict_proba = model.predict_proba
+
+    def first_one_waits(texts: list[str]) -> Any:
+        if texts[:1] == ["wheat"]:
+            assert second_is_done.wait(60)
+        else:
+            second_is_done.set()
+        return predict_proba(texts)
+
+    model.predict_proba = first_one_waits  # type: ignore[assignment, method-assign]
+
+    rows = rows_of(*texts_of("wheat", "goal"))
+    answers = answers_to(model, rows, batch_rows=1, n_threads=2)
+
+    assert [answer.topics[0][0] for answer in answers] == ["grain", "sport"]
+
+
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_the_number_of_threads_changes_no_answer(model: TopicClassifier, n_threads: int) -> None:
+    rows: list[Row | BadRow] = [*texts_of(*["wheat and goal", "loan", "the"] * 50)]
+    rows[70] = BadRow(71, "damaged")
+
+    one, several = (
+        list(predict_rows(model, rows_of(*rows), top=3, batch_rows=8, n_threads=n))
+        for n in (1, n_threads)
+    )
+
+    assert one == several
+    assert [len(batch) for batch in one] == [8] * 18 + [6]
+
+
+def test_one_thread_needs_no_pool(model: TopicClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prediction, "ThreadPoolExecutor", lambda _: pytest.fail("made a pool"))
+    assert len(list(answers_to(model, rows_of(*texts_of("wheat"))))) == 1
+
+
+def test_threads_read_a_few_batches_ahead_and_no_more(model: TopicClassifier) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Row | BadRow]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield Row(taken, {"text": "wheat"})
+
+    answers = answers_to(model, Rows("t", "jsonl", endless()), batch_rows=10, n_threads=2)
+
+    for n in range(1, 100):
+        next(answers)
+        assert taken <= n + 10 * 5
+    answers.close()
+
+
+class PausingStream(Stream):
+    """One behind which the writer makes a pause after some of the rows."""
+
+    def __init__(self, items: Iterator[Row | BadRow], pauses: set[int]) -> None:
+        self.n_taken = 0
+        self._items = items
+        self._pauses = pauses
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        for item in self._items:
+            self.n_taken += 1
+            yield item
+
+    def must_wait(self) -> bool:
+        return self.n_taken in self._pauses
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_all_that_came_is_answered_before_more_is_waited_for(
+    model: TopicClassifier, n_threads: int
+) -> None:
+    stream = PausingStream(iter(texts_of(*["wheat"] * 12)), pauses={2, 3, 9})
+    rows = Rows("t", "txt", iter(stream), stream)
+
+    taken, n_answers = [], 0
+    for batch in predict_rows(model, rows, batch_rows=4, n_threads=n_threads):
+        n_answers += len(batch)
+        taken.append((stream.n_taken, n_answers))
+
+    # Whatever else was answered meanwhile: at each pause nothing was left to answer.
+    assert {(2, 2), (3, 3), (9, 9), (12, 12)} <= set(taken)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_rows_before_an_error_of_their_source_are_answered(
+    model: TopicClassifier, n_threads: int
+) -> None:
+    def cut_off() -> Iterator[Row | BadRow]:
+        yield from texts_of(*["wheat"] * 205)
+        raise DataError("t is not a whole file.")
+
+    answers = answers_to(model, Rows("t", "txt", cut_off()), batch_rows=100, n_threads=n_threads)
+
+    assert len([next(answers) for _ in range(205)]) == 205
+    with pytest.raises(DataError, match=r"^t is not a whole file\.$"):
+        next(answers)
 
 
 def test_long_texts_are_classified_before_many_of_them_gather(model: TopicClassifier) -> None:
@@ -169,7 +284,7 @@ def test_long_texts_are_classified_before_many_of_them_gather(model: TopicClassi
             taken += 1
             yield Row(taken, {"text": "wheat " * 200_000})
 
-    answers = predict_rows(model, Rows("t", "txt", endless()))
+    answers = answers_to(model, Rows("t", "txt", endless()))
 
     next(answers)
     assert taken < 150  # the hundred that columns are looked for in, and no more than a few

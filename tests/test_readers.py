@@ -508,11 +508,11 @@ def test_a_file_without_the_right_to_read_it_is_an_error(monkeypatch: pytest.Mon
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    rows = read_rows(write("a.csv", CSV))
+    write("a.csv", CSV)
     monkeypatch.setattr(Path, "open", refuse)
 
     with pytest.raises(DataError) as error:
-        list(rows)
+        read_rows("a.csv")
 
     assert str(error.value) == (
         "a.csv can't be read (Permission denied); check the file and its rights."

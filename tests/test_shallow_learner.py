@@ -36,7 +36,7 @@ def fit(context: FitContext = CONTEXT, **options: Any) -> ShallowLearner:
 
 def test_it_learns_topics_of_new_rows() -> None:
     X_new, y_new = make_up(1)
-    assert (fit(epochs=20).predict_proba(X_new).argmax(axis=1) == y_new).mean() > 0.8
+    assert (fit(epochs=20).predict_proba(X_new).argmax(axis=1) == y_new).mean() > 0.75
 
 
 def test_probabilities_are_the_softmax_of_the_scores() -> None:

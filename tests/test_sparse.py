@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError, OptionError
-from slugline.sparse import check_csr, count_matrix, multi_hot, stack_rows
+from slugline.sparse import check_csr, count_matrix, join_blocks, multi_hot, stack_rows
 
 N_COLUMNS = 7
 SEQUENCES = st.lists(st.lists(st.integers(0, N_COLUMNS - 1), max_size=10), max_size=6)
@@ -96,6 +96,15 @@ def test_counts_are_those_of_a_loop(sequences: list[list[int]]) -> None:
     assert X.nnz == sum(len(set(sequence)) for sequence in sequences)
 
 
+@pytest.mark.parametrize("n_columns", [8, 10_000], ids=["few columns", "many columns"])
+def test_counts_are_the_same_however_rows_are_sorted(n_columns: int) -> None:
+    X = count_matrix(np.array([5, 2, 5, 7, 0], dtype=np.int32), np.array([0, 3, 3, 5]), n_columns)
+    assert X.has_canonical_format
+    assert X.indices.tolist() == [2, 5, 0, 7]
+    assert X.data.tolist() == [1, 2, 1, 1]
+    assert X.indptr.tolist() == [0, 2, 2, 4]
+
+
 # stack_rows -------------------------------------------------------------------------------------
 
 
@@ -107,6 +116,27 @@ def test_stacked_blocks_are_the_matrix_of_all_rows(blocks: list[list[list[int]]]
     assert stacked.dtype == np.float32
     for part in ("data", "indices", "indptr"):
         assert getattr(stacked, part).tolist() == getattr(whole, part).tolist()
+
+
+# join_blocks ------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 4), st.integers(1, 3), st.data())
+def test_blocks_below_one_another_come_to_stand_side_by_side(
+    n_rows: int, n_blocks: int, data: st.DataObject
+) -> None:
+    rows = st.lists(st.lists(st.integers(0, N_COLUMNS - 1)), min_size=n_rows, max_size=n_rows)
+    blocks = [count_rows(data.draw(rows)) for _ in range(n_blocks)]
+    joined = join_blocks(stack_rows(blocks, N_COLUMNS), [N_COLUMNS] * n_blocks)
+    expected = np.hstack([block.toarray() for block in blocks])
+    assert joined.toarray().tolist() == expected.tolist()
+    assert joined.has_canonical_format
+
+
+def test_blocks_may_differ_in_width() -> None:
+    X = count_matrix(np.array([4, 1, 0, 1]), np.array([0, 1, 2, 3, 4]), 5)
+    joined = join_blocks(X, [5, 2])
+    assert joined.toarray().tolist() == [[0, 0, 0, 0, 1, 1, 0], [0, 1, 0, 0, 0, 0, 1]]
 
 
 # check_csr --------------------------------------------------------------------------------------

@@ -39,13 +39,15 @@ Entries = dict[str, bytes]
 
 
 def make_models(folder: Path) -> list[bytes]:
-    """Give the bytes of a small model of each kind of learner."""
+    """Give the bytes of a small model of each kind of learner, in each precision."""
     net = NeuralLearner((4,), epochs=2)
     models = []
     for learner in (net, LinearLearner(), Mixture([LinearLearner(), net])):
-        path = folder / "model.slug"
-        TopicClassifier(learner=learner, class_weight={"zinc": 2}).fit(TEXTS, TOPICS).save(path)
-        models.append(path.read_bytes())
+        classifier = TopicClassifier(learner=learner, class_weight={"zinc": 2}).fit(TEXTS, TOPICS)
+        for precision in (None, "float16", "int8"):
+            path = folder / "model.slug"
+            classifier.save(path, quantize=precision)
+            models.append(path.read_bytes())
     return models
 
 
@@ -123,8 +125,31 @@ def change_arrays(data: bytes, rng: random.Random) -> bytes:
     name = rng.choice(sorted(arrays))
     array = arrays.pop(name)
     new_name = rng.choice([name, name, name, name + "0", "learner.0", "idf.0"])
-    arrays[new_name] = np.ascontiguousarray(rng.choice(ARRAY_CHANGES)(array))
+    with np.errstate(all="ignore"):
+        arrays[new_name] = np.ascontiguousarray(rng.choice(ARRAY_CHANGES)(array))
     return rezip(entries | {"weights.safetensors": save_arrays(arrays)}, rng)
+
+
+def change_precision(data: bytes, rng: random.Random) -> bytes:
+    """Claim another precision, or lose, add or change the scales of an array."""
+    entries = unzip(data)
+    info = json.loads(entries["model.json"])
+    arrays = load_arrays(entries["weights.safetensors"])
+    scales = [name for name in sorted(arrays) if name.endswith(".scale")]
+    if not scales or rng.random() < 0.3:
+        info["precision"] = rng.choice(["float32", "float16", "int8", "int4", 8, None])
+    elif rng.random() < 0.2:
+        del arrays[rng.choice(scales)]
+    else:
+        name = rng.choice(scales)
+        factor = np.float32(rng.choice([0, -1, 1e-30, 1e30, 3e38, "nan", "inf"]))
+        with np.errstate(all="ignore"):
+            arrays[rng.choice([name, name, name + ".scale"])] = arrays[name] * factor
+    changed = {
+        "model.json": json.dumps(info).encode(),
+        "weights.safetensors": save_arrays(arrays),
+    }
+    return rezip(entries | changed, rng)
 
 
 MUTATIONS = (
@@ -136,10 +161,12 @@ MUTATIONS = (
     replace_entry,
     change_json,
     change_arrays,
+    change_precision,
 )
 
 ODD_VALUES: list[Any] = [
     *(None, True, "", "x", "linear", "characters", "bigrams", "multi-hot", "tf-idf"),
+    *("float16", "int8"),
     *(0, -1, 1, 2, 10**9, 2**63, 2**70, -(10**30), 0.0, -0.5, 1e-320, 1e308),
     *([], {}, [1], ["a"], {"a": 1}, {"kind": "linear"}, {"kind": "mixture", "learners": []}),
 ]
@@ -154,6 +181,8 @@ ARRAY_CHANGES: list[Callable[[np.ndarray], np.ndarray]] = [
     lambda array: array.astype(np.float64),
     lambda array: array.astype(np.float16),
     lambda array: array.astype(np.int64),
+    lambda array: array.astype(np.int8),
+    lambda array: array.astype(np.float32),
     lambda array: array * 0,
     lambda array: -array,
     lambda array: array * 0 + np.float32(3e38),

@@ -15,12 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline import errors, model_file
+from slugline.buckets import Buckets
+from slugline.card import write_card
 from slugline.errors import DataError, OptionError
 from slugline.features import Block, Features
 from slugline.labels import Topic, Topics
 from slugline.learners import FitContext, Learner
 from slugline.model_file import BlockInfo, ModelFile, ModelInfo
+from slugline.quantization import Precision, check_precision, dequantize
+from slugline.quantization import quantize as stored
 from slugline.recipe import default_blocks
+from slugline.shipped import model_path
+from slugline.term_columns import TermColumns
 from slugline.text import checked_texts
 from slugline.vocabulary import Vocabulary
 from slugline.weights import row_weights
@@ -34,7 +40,14 @@ if TYPE_CHECKING:
     from slugline.training.progress import Progress
     from slugline.tuning import Tuning
 
-__all__ = ["LEARNERS", "TopicClassifier", "choose_learner", "library_versions", "load"]
+__all__ = [
+    "LEARNERS",
+    "TopicClassifier",
+    "choose_learner",
+    "from_model_file",
+    "library_versions",
+    "load",
+]
 
 Floats = npt.NDArray[np.float32]
 
@@ -89,6 +102,8 @@ class TopicClassifier:
     tuning_: Tuning | None
     n_documents_: int
     data_digest_: str
+    validation_digest_: str | None
+    interrupted_: bool
     #: Only in a loaded classifier: what the file says of it.
     info_: ModelInfo
     card_: str
@@ -136,14 +151,13 @@ class TopicClassifier:
         ------
         DataError : if there are no documents, no words in them, or not one topic for each.
         """
-        from slugline.corpus import Corpus
-
         self._check_options()
         texts, topics = _check_documents(X, y)
         self.topics_ = Topics.fit(topics)
         self.classes_ = np.array(self.topics_.names)
         self.n_documents_ = len(texts)
-        self.data_digest_ = Corpus(texts, [str(t) for t in topics], "training data").digest()
+        self.data_digest_ = _digest(texts, topics)
+        self.validation_digest_ = None
         labels = self.topics_.encode(topics)
         learner = choose_learner(self.learner)
         if validation_data is not None and not learner.has_epochs:
@@ -162,12 +176,14 @@ class TopicClassifier:
         self.tuning_ = None
         if self.tune:
             self.tuning_ = self._tune(texts, labels, blocks, context)
-            blocks, learner = self.tuning_.best.way.blocks, self.tuning_.best.way.learner()
+            blocks, learner = self.tuning_.best.way.blocks, self.tuning_.best.learner()
         self.features_ = Features(blocks, self.n_jobs)
         rows = self.features_.fit_transform(texts)
+        self.validation_digest_ = None
         if validation_data is not None:
-            context = replace(context, validation_data=self._encode(*validation_data))
-        self.history_ = learner.fit(rows, labels, context)
+            context = replace(context, validation_data=self._validation(*validation_data))
+        self.history_ = history = learner.fit(rows, labels, context)
+        self.interrupted_ = history is not None and history.stopped_by == "interrupt"
         self.learner_ = learner
         return self
 
@@ -200,7 +216,13 @@ class TopicClassifier:
         return float(np.average(hits, weights=weights))
 
     def save(
-        self, path: str | os.PathLike[str], *, metrics: Mapping[str, float] | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        metrics: Mapping[str, float] | None = None,
+        test_fraction: float | None = None,
+        quantize: str | None = None,
+        card_notes: str = "",
     ) -> None:
         """Write one file that `slugline.load` reads back, and that can hold no code.
 
@@ -209,17 +231,44 @@ class TopicClassifier:
         path : path of the file, by custom ending in `.slug`
         metrics : mapping of str to float, optional
             Figures to keep in the file, such as the test accuracy.
+        test_fraction : float, optional
+            If `X` was left of a corpus by `corpus.split(test_fraction, random_state)`, so that
+            `slugline train --check` can part the corpus in the same way.
+        quantize : {"float16", "int8"}, optional
+            Store the weights in fewer bits than float32's, for a smaller file whose answers differ
+            a little; see `slugline.experiment.save_experiment` for how much.
+        card_notes : str, default ""
+            Markdown for the card: what only you know, such as where the documents come from.
 
         Raises
         ------
         ModelFileError : if it can't be written; an earlier file at `path` then stays.
+        OptionError : if there is no such precision.
         """
+        content = self.as_model_file(
+            metrics=metrics,
+            test_fraction=test_fraction,
+            quantize=quantize,
+            card_notes=card_notes,
+        )
+        model_file.write(path, content)
+
+    def as_model_file(
+        self,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        test_fraction: float | None = None,
+        quantize: str | None = None,
+        card_notes: str = "",
+    ) -> ModelFile:
+        """Give what `save` would write; `from_model_file` makes the same of it as of the file."""
         learner = self._fitted()
+        precision: Precision = "float32" if quantize is None else check_precision(quantize)
         vocabularies = self.features_.vocabularies_
         info = ModelInfo(
             topics=self.topics_.names,
             blocks=[
-                BlockInfo(**asdict(block), n_terms=len(vocabulary))
+                BlockInfo(**asdict(block), n_terms=len(vocabulary.terms))
                 for block, vocabulary in zip(self.features_.blocks, vocabularies, strict=True)
             ],
             learner=learner.settings(),
@@ -230,13 +279,20 @@ class TopicClassifier:
             data_digest=self.data_digest_,
             n_documents=self.n_documents_,
             metrics=dict(metrics or {}),
+            precision=precision,
+            test_fraction=test_fraction,
+            validation_digest=self.validation_digest_,
+            interrupted=self.interrupted_,
+            card_notes=card_notes,
         )
         arrays = {f"learner.{name}": array for name, array in learner.arrays().items()}
         for number, idf in enumerate(self.features_.idf_):
             if idf is not None:
                 arrays[f"idf.{number}"] = idf
         terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
-        model_file.write(path, ModelFile(info, arrays, terms, _card(info)))
+        # As a reader will have them.
+        arrays = dequantize(stored(arrays, precision), precision)
+        return ModelFile(info, arrays, terms, write_card(info))
 
     @classmethod
     def _parameter_names(cls) -> list[str]:
@@ -305,10 +361,11 @@ class TopicClassifier:
         budget = BUDGET if self.tune is True else self.tune
         return tune(texts, labels, blocks, context, budget=budget, n_jobs=self.n_jobs)
 
-    def _encode(
+    def _validation(
         self, X: Iterable[str], y: Iterable[Topic]
     ) -> tuple[sp.csr_array, npt.NDArray[np.int64]]:
         texts, topics = _check_documents(X, y)
+        self.validation_digest_ = _digest(texts, topics)
         return self.features_.transform(texts), self.topics_.encode(topics)
 
     def _topic_weights(self, labels: npt.NDArray[np.int64]) -> Floats | None:
@@ -343,18 +400,30 @@ def load(path: str | os.PathLike[str]) -> TopicClassifier:
 
     The classifier predicts; its `info_` attribute is the file's `ModelInfo`, and `card_` its card.
 
+    Parameters
+    ----------
+    path : path of the file, or "reuters46", the model that comes with Slugline
+        A file of that name is "./reuters46".
+
     Raises
     ------
     ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
     """
+    path = model_path(path)
     file = model_file.read(path)
     try:
-        return _restore(file)
+        return from_model_file(file)
     except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise model_file.damaged(path, error) from error
 
 
-def _restore(file: ModelFile) -> TopicClassifier:
+def from_model_file(file: ModelFile) -> TopicClassifier:
+    """Make a classifier of what a file holds.
+
+    Raises
+    ------
+    DataError, ValueError, ... : whatever comes of parts that don't fit one another.
+    """
     from slugline.learners.restoring import restore
 
     info = file.info
@@ -368,7 +437,7 @@ def _restore(file: ModelFile) -> TopicClassifier:
         first += block.n_terms
         options = {name: getattr(block, name) for name in Block.__slots__}
         blocks.append(Block(**options))
-        vocabularies.append(Vocabulary(terms, block.kind))
+        vocabularies.append(_restore_columns(block, terms))
     idf = [file.arrays.get(f"idf.{number}") for number in range(len(blocks))]
     classifier.features_ = Features.restore(blocks, vocabularies, idf)
     learned = {
@@ -383,8 +452,18 @@ def _restore(file: ModelFile) -> TopicClassifier:
     classifier.history_ = classifier.tuning_ = None
     classifier.n_documents_ = info.n_documents
     classifier.data_digest_ = info.data_digest
+    classifier.validation_digest_ = info.validation_digest
+    classifier.interrupted_ = info.interrupted
     classifier.info_, classifier.card_ = info, file.card
     return classifier
+
+
+def _restore_columns(block: BlockInfo, terms: list[str]) -> TermColumns:
+    if block.n_buckets is None:
+        return Vocabulary(terms, block.kind)
+    if terms:
+        raise DataError(f"the {block.kind} have hash buckets and {len(terms)} terms")
+    return Buckets(block.n_buckets, block.kind)
 
 
 def _check_fit(classifier: TopicClassifier, file: ModelFile) -> None:
@@ -398,9 +477,9 @@ def _check_fit(classifier: TopicClassifier, file: ModelFile) -> None:
     for block, vocabulary, idf in zip(
         features.blocks, features.vocabularies_, features.idf_, strict=True
     ):
-        expected = (len(vocabulary),) if block.has_idf else None
+        expected = (vocabulary.n_columns,) if block.has_idf else None
         if (None if idf is None else idf.shape) != expected:
-            raise DataError(f"the {block.kind} have {len(vocabulary)} terms and other weights")
+            raise DataError(f"the {block.kind} have {vocabulary.n_columns} terms and other weights")
     n_idf = sum(idf is not None for idf in features.idf_)
     if len(file.arrays) != n_idf + len(classifier.learner_.arrays()):
         raise DataError(f"arrays {sorted(file.arrays)}, of which some belong to nothing")
@@ -409,6 +488,12 @@ def _check_fit(classifier: TopicClassifier, file: ModelFile) -> None:
         scores = classifier.learner_.decision_function(features.transform([""]))
     if scores.shape != (1, len(classifier.topics_)):
         raise DataError(f"{scores.shape[1]} scores for {len(classifier.topics_)} topics")
+
+
+def _digest(texts: list[str], topics: Iterable[Topic]) -> str:
+    from slugline.corpus import Corpus
+
+    return Corpus(texts, [str(topic) for topic in topics], "").digest()
 
 
 def choose_learner(learner: str | Learner) -> Learner:
@@ -489,45 +574,3 @@ def library_versions() -> dict[str, str]:
     names = ("slugline", "numpy", "scipy", "scikit-learn")
     versions = {name: importlib.metadata.version(name) for name in names}
     return {"python": platform.python_version()} | versions
-
-
-def _card(info: ModelInfo) -> str:
-    """Write the model card, in Markdown."""
-    topics = "\n".join(f"- {topic}" for topic in info.topics)
-    terms = ", ".join(
-        f"{block.n_terms:,} {block.kind} ({block.weighting})" for block in info.blocks
-    )
-    settings = "\n".join(
-        f"- {name.replace('_', ' ')}: {value}"
-        for name, value in info.learner.items()
-        if value is not None
-    )
-    figures = [f"- {name.replace('_', ' ')}: {value:.4g}" for name, value in info.metrics.items()]
-    return "\n".join(
-        [
-            "# Topic classifier",
-            "",
-            f"Made by Slugline {info.versions['slugline']} from {info.n_documents:,} documents "
-            f"with seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
-            "",
-            f"It knows {terms}.",
-            "",
-            "## Learner",
-            "",
-            settings,
-            "",
-            "## Figures",
-            "",
-            *(figures or ["None were measured when it was saved."]),
-            "",
-            "## Limits",
-            "",
-            "It knows the words and topics of its training data only, and always names one of",
-            "them, however foreign the text.",
-            "",
-            f"## Its {len(info.topics)} topics",
-            "",
-            topics,
-            "",
-        ]
-    )

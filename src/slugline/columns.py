@@ -27,14 +27,17 @@ TOPIC_NAMES = (
 )
 
 
-def peek(rows: Rows, n: int = N_PEEKED) -> list[Row | BadRow]:
-    """Take rows until `n` good ones are there, or the end; they are gone from `rows`."""
+def peek(rows: Rows, n: int = N_PEEKED, *, patient: bool = True) -> list[Row | BadRow]:
+    """Take rows until `n` good ones are there, or the end; they are gone from `rows`.
+
+    Unless `patient`, a pause of whoever writes the rows ends it, too.
+    """
     head: list[Row | BadRow] = []
     n_good = 0
     for row in rows:
         head.append(row)
         n_good += isinstance(row, Row)
-        if n_good == n:
+        if n_good == n or (not patient and rows.must_wait()):
             break
     return head
 

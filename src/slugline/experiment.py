@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slugline.classifier import TopicClassifier, choose_learner
+from slugline.classifier import TopicClassifier, choose_learner, from_model_file
 from slugline.corpus import Corpus
 from slugline.errors import DataError
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
+from slugline.model_file import pack
 
 if TYPE_CHECKING:
+    import os
+
     from slugline.training.history import History
     from slugline.training.progress import Progress
 
 __all__ = [
     "Experiment",
+    "Quantized",
     "data_warnings",
     "evaluate",
+    "kept_figures",
     "leak_warnings",
     "model_warnings",
     "run_experiment",
+    "save_quantized",
 ]
 
 #: A topic with fewer documents than this is warned of: the newswire lesson's least is as many.
@@ -42,9 +49,13 @@ class Experiment:
     classifier : TopicClassifier
     name : str
         Of the data.
-    n_train, n_validation, n_test : int
+    n_train, n_validation : int
         Documents that the classifier learned from; of a validation file, 0 if a part of the
-        training documents served; and those that it was tested on.
+        training documents served.
+    test : Corpus
+        Documents that it was tested on.
+    test_fraction : float or None
+        What share of all documents they are, if the seed chose them.
     evaluation : Evaluation
         On the test documents.
     majority_topic, majority : the commonest training topic, and the accuracy of always naming it.
@@ -62,7 +73,8 @@ class Experiment:
     name: str
     n_train: int
     n_validation: int
-    n_test: int
+    test: Corpus
+    test_fraction: float | None
     evaluation: Evaluation
     majority_topic: str
     majority: float
@@ -72,6 +84,11 @@ class Experiment:
     seconds: float
 
     @property
+    def n_test(self) -> int:
+        """How many documents it was tested on."""
+        return len(self.test)
+
+    @property
     def best_epoch(self) -> int | None:
         """The epoch that was best, counted from 1, if the learner has epochs."""
         return self.history.best_epoch if self.history else None
@@ -79,13 +96,7 @@ class Experiment:
     @property
     def metrics(self) -> dict[str, float]:
         """The figures that a model file keeps."""
-        return {
-            "test_accuracy": self.evaluation.accuracy,
-            "test_macro_f1": self.evaluation.macro_f1,
-            "test_log_loss": self.evaluation.log_loss,
-            "test_documents": float(self.n_test),
-            "majority_baseline": self.majority,
-        }
+        return kept_figures(self.evaluation, self.majority)
 
     def to_dict(self) -> dict[str, Any]:
         """Give all figures as plain data for JSON."""
@@ -136,6 +147,7 @@ def run_experiment(
     ------
     DataError : if nothing can be set aside, or the parts don't share their topics.
     """
+    chosen_fraction = test_fraction if test is None else None
     if test is None:
         _check_two_documents(train, "test on", "--test")
         train, test = train.split(test_fraction, classifier.random_state)
@@ -166,7 +178,8 @@ def run_experiment(
         name=train.name,
         n_train=len(train),
         n_validation=len(validation) if validation else 0,
-        n_test=len(test),
+        test=test,
+        test_fraction=chosen_fraction,
         evaluation=evaluation,
         majority_topic=majority_topic,
         majority=majority,
@@ -174,6 +187,85 @@ def run_experiment(
         warnings=(*warnings, *model_warnings(classifier, test)),
         history=classifier.history_,
         seconds=seconds,
+    )
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What it cost to store a classifier's weights in fewer bits.
+
+    Attributes
+    ----------
+    experiment : Experiment
+        The one before, with the evaluation of the file as it is saved.
+    precision : {"float16", "int8"}
+    accuracy_before, accuracy_after : float
+        On the test documents.
+    bytes_before, bytes_after : int
+        Size of the file with float32 weights, which is not kept, and of the one saved.
+    """
+
+    experiment: Experiment
+    precision: str
+    accuracy_before: float
+    accuracy_after: float
+    bytes_before: int
+    bytes_after: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the figures as plain data for JSON."""
+        return {
+            "precision": self.precision,
+            "accuracy": {"before": self.accuracy_before, "after": self.accuracy_after},
+            "bytes": {"before": self.bytes_before, "after": self.bytes_after},
+        }
+
+
+def save_quantized(
+    experiment: Experiment,
+    path: str | os.PathLike[str],
+    precision: str,
+    *,
+    card_notes: str = "",
+) -> Quantized:
+    """Save an experiment's classifier with weights in fewer bits, and measure what that costs.
+
+    The file keeps the figures of what it holds.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    path : path of the file
+    precision : {"float16", "int8"}
+    card_notes : str, default ""
+        See `TopicClassifier.save`.
+
+    Raises
+    ------
+    ModelFileError : if it can't be written; an earlier file at `path` then stays.
+    OptionError : if there is no such precision.
+    """
+    classifier, test = experiment.classifier, experiment.test
+    fraction = experiment.test_fraction
+    precise = classifier.as_model_file(
+        metrics=experiment.metrics, test_fraction=fraction, card_notes=card_notes
+    )
+    rounded = from_model_file(classifier.as_model_file(quantize=precision))
+    after = replace(experiment, evaluation=evaluate(rounded, test))
+    classifier.save(
+        path,
+        metrics=after.metrics,
+        test_fraction=fraction,
+        quantize=precision,
+        card_notes=card_notes,
+    )
+    return Quantized(
+        experiment=after,
+        precision=precision,
+        accuracy_before=experiment.evaluation.accuracy,
+        accuracy_after=after.evaluation.accuracy,
+        bytes_before=len(pack(precise)),
+        bytes_after=Path(path).stat().st_size,
     )
 
 
@@ -191,6 +283,17 @@ def evaluate(classifier: TopicClassifier, corpus: Corpus) -> Evaluation:
     number = {name: i for i, name in enumerate(names)}
     y_true = [number.get(topic, -1) for topic in corpus.topics]
     return Evaluation.of(names, np.array(y_true), classifier.predict_proba(corpus.texts))
+
+
+def kept_figures(evaluation: Evaluation, majority: float) -> dict[str, float]:
+    """Give the figures of a test that a model file keeps, by name."""
+    return {
+        "test_accuracy": evaluation.accuracy,
+        "test_macro_f1": evaluation.macro_f1,
+        "test_log_loss": evaluation.log_loss,
+        "test_documents": float(evaluation.n_documents),
+        "majority_baseline": majority,
+    }
 
 
 def _check_two_documents(corpus: Corpus, purpose: str, option: str) -> None:

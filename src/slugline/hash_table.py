@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from slugline.hashing import distinct
+
 __all__ = ["HashTable"]
 
 _EMPTY = np.uint64(0)
@@ -56,13 +58,13 @@ class HashTable:
         unknown = np.flatnonzero(numbers < 0)
         if not unknown.size:
             return numbers
-        distinct, first = np.unique(hashes[unknown], return_index=True)
-        fresh = distinct[np.argsort(first)]
+        first, order = distinct(hashes[unknown])
+        fresh = hashes[unknown[first]]
+        numbers[unknown] = self._size + order
         first_number, self._size = self._size, self._size + len(fresh)
         if 4 * self._size > len(self._keys):
             self._grow()
         self._insert(fresh, np.arange(first_number, self._size, dtype=np.int32))
-        numbers[unknown] = self.lookup(hashes[unknown])
         return numbers
 
     def _grow(self) -> None:

@@ -23,8 +23,9 @@ import numpy.typing as npt
 
 from slugline.errors import ModelFileError
 from slugline.files import write_whole
+from slugline.quantization import BYTES, Precision, dequantize, quantize
 
-__all__ = ["FORMAT", "BlockInfo", "ModelFile", "ModelInfo", "damaged", "read", "write"]
+__all__ = ["FORMAT", "BlockInfo", "ModelFile", "ModelInfo", "damaged", "pack", "read", "write"]
 
 #: The version of the format that this release writes. It reads this one and all before.
 FORMAT = 1
@@ -53,6 +54,8 @@ class BlockInfo(msgspec.Struct, frozen=True):
     max_terms: int | None
     min_count: int
     n_terms: Annotated[int, msgspec.Meta(ge=0)]
+    #: Files of earlier releases say nothing of it.
+    n_buckets: int | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +76,16 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     n_documents: Annotated[int, msgspec.Meta(ge=0)]
     #: Figures measured when it was trained, by name.
     metrics: dict[str, float]
+    #: How the file stores weights; in memory they are float32. Earlier files don't tell.
+    precision: Precision = "float32"
+    #: Share of the documents that the seed chose to test on; None if a file served, or no test.
+    test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    #: sha256 of documents of the user's that the best epoch was found on; None if there were none.
+    validation_digest: str | None = None
+    #: Whether a person broke off the training, so that it can't be repeated.
+    interrupted: bool = False
+    #: Markdown of the maker's, for the card.
+    card_notes: str = ""
 
 
 class _Format(msgspec.Struct):
@@ -86,8 +99,8 @@ class ModelFile:
     Attributes
     ----------
     info : ModelInfo
-    arrays : mapping of str to array
-        All values are finite.
+    arrays : mapping of str to float32 array
+        All values are finite. `info.precision` is how `write` stores them.
     terms : list of str
         The vocabulary of each block in turn, in the order of its columns.
     card : str
@@ -109,7 +122,7 @@ def write(path: str | os.PathLike[str], model: ModelFile) -> None:
     ------
     ModelFileError : if the file can't be written, such as on a full disk.
     """
-    data = _pack(model)
+    data = pack(model)
     try:
         write_whole(path, data)
     except OSError as error:
@@ -153,10 +166,12 @@ def damaged(path: str | os.PathLike[str], error: Exception) -> ModelFileError:
     return ModelFileError(f"{path}: damaged ({reason}); get a whole copy of it.")
 
 
-def _pack(model: ModelFile) -> bytes:
+def pack(model: ModelFile) -> bytes:
+    """Give the bytes of the file; the same model gives the same bytes."""
     from safetensors.numpy import save
 
-    arrays = {name: np.ascontiguousarray(array) for name, array in model.arrays.items()}
+    arrays = quantize(model.arrays, model.info.precision)
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     entries = {
         _JSON: msgspec.json.format(
             msgspec.json.encode(model.info, enc_hook=np.generic.item), indent=1
@@ -200,13 +215,15 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
             "get an untouched copy of it."
         )
     info = msgspec.json.decode(data, type=ModelInfo)
+    _check_growth(entries[_WEIGHTS], info.precision)
     rest = {
         name: _read_entry(archive, entry, file_size)
         for name, entry in entries.items()
         if name != _JSON
     }
     terms = _split_terms(rest[_VOCABULARY], sum(block.n_terms for block in info.blocks))
-    return ModelFile(info, _load_arrays(rest[_WEIGHTS]), terms, rest[_CARD].decode())
+    arrays = _load_arrays(rest[_WEIGHTS], info.precision)
+    return ModelFile(info, arrays, terms, rest[_CARD].decode())
 
 
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file_size: int) -> bytes:
@@ -221,6 +238,16 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file_size: int
     return archive.read(entry)
 
 
+def _check_growth(entry: zipfile.ZipInfo, precision: Precision) -> None:
+    """Hold weights to their limit by the size that they will have in memory, as float32."""
+    n_bytes = entry.file_size * BYTES["float32"] // BYTES[precision]
+    if n_bytes > _LIMITS[_WEIGHTS]:
+        raise ModelFileError(
+            f"{entry.filename} claims to hold {n_bytes:,} bytes of weights, more than a model has; "
+            "get an untouched copy of it."
+        )
+
+
 def _split_terms(data: bytes, n_terms: int) -> list[str]:
     n_lines = data.count(b"\n")
     if n_lines != n_terms:
@@ -231,10 +258,12 @@ def _split_terms(data: bytes, n_terms: int) -> list[str]:
     return data.decode("utf-8", "surrogatepass").split("\n")[:-1]
 
 
-def _load_arrays(data: bytes) -> dict[str, npt.NDArray[Any]]:
+def _load_arrays(data: bytes, precision: Precision) -> dict[str, npt.NDArray[Any]]:
     from safetensors.numpy import load
 
-    arrays = load(data)
+    with np.errstate(over="ignore"):
+        # What overflows is found below.
+        arrays = dequantize(load(data), precision)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ModelFileError(f"array {name!r} holds NaN or infinity; train the model again.")

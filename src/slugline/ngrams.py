@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from slugline.text import Words, find_words, hash_spans, mix
+from slugline.hashing import PADDING, hash_spans, mix
+from slugline.ranges import boundaries, ranges, row_lengths
+from slugline.text import Words, find_words
 
-__all__ = ["KINDS", "TermKind", "bigrams", "character_grams", "lead_words"]
+__all__ = ["KINDS", "TermKind", "Terms", "bigrams", "character_grams", "lead_words"]
 
 #: How many of a document's words are its lead, the part where news says what it is about.
 N_LEAD = 48
-#: Characters in a run.
-GRAM_SIZES = (4,)
+#: Characters in a run. Shorter and longer ones beside it tell no more, and take thrice the time.
+RUN_LENGTH = 4
 
 _SECOND = np.uint64(0x9E3779B97F4A7C15)
 
@@ -26,8 +29,15 @@ def lead_words(words: Words) -> Words:
     >>> lead_words(find_words(["rise " * 50, "fall"])).indptr.tolist()
     [0, 48, 49]
     """
-    lengths = np.minimum(np.diff(words.indptr), N_LEAD)
-    return _select(words, _ranges(words.indptr[:-1], lengths), lengths)
+    lengths = np.minimum(row_lengths(words.indptr), N_LEAD)
+    chosen = ranges(words.indptr[:-1], lengths)
+    return Words(
+        words.buffer,
+        words.starts[chosen],
+        words.ends[chosen],
+        boundaries(lengths),
+        words.hashes[chosen],
+    )
 
 
 def bigrams(words: Words) -> Words:
@@ -37,15 +47,15 @@ def bigrams(words: Words) -> Words:
     >>> [pairs.word(i) for i in range(len(pairs))]
     ['oil gas', 'gas and', 'and tin']
     """
-    lengths = np.maximum(np.diff(words.indptr) - 1, 0)
-    first = _ranges(words.indptr[:-1], lengths)
+    lengths = np.maximum(row_lengths(words.indptr) - 1, 0)
+    first = ranges(words.indptr[:-1], lengths)
     # Not symmetric: "gas oil" is another term than "oil gas".
     hashes = mix(words.hashes[first] * _SECOND + words.hashes[first + 1])
     return Words(
         words.buffer,
         words.starts[first],
         words.ends[first + 1],
-        _indptr(lengths),
+        boundaries(lengths),
         np.maximum(hashes, 1),
     )
 
@@ -62,20 +72,77 @@ def character_grams(words: Words) -> Words:
     # A word has a space before and after it in the buffer, and these count as its edges.
     first = np.searchsorted(characters, words.starts) - 1
     n_characters = np.searchsorted(characters, words.ends) + 1 - first
-    sizes = np.array(GRAM_SIZES)
-    lengths = np.maximum(n_characters[:, np.newaxis] - sizes + 1, 0)
-    start = _ranges(np.repeat(first, len(sizes)), lengths.ravel())
-    end = start + np.repeat(np.tile(sizes, len(words)), lengths.ravel())
-    starts, ends = characters[start], characters[end]
-    n_before = np.concatenate([[0], np.cumsum(lengths.sum(axis=1))])
+    n_runs = np.maximum(n_characters - RUN_LENGTH + 1, 0)
+    start = ranges(first, n_runs)
+    starts, ends = characters[start], characters[start + RUN_LENGTH]
     hashes = hash_spans(array, starts, ends - starts)
-    return Words(words.buffer, starts, ends, n_before[words.indptr], hashes)
+    return Words(words.buffer, starts, ends, boundaries(n_runs)[words.indptr], hashes)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The terms of some documents, in groups that are kept once however often they come.
+
+    A word's runs of characters are one group: they are found, hashed and looked up once for all
+    the places where it stands.
+
+    Attributes
+    ----------
+    spans : Words
+        The terms of each group, as if it were a document.
+    groups : int array, shape (n_places,)
+        The groups that documents are made of, one after another.
+    indptr : int64 array, shape (n_documents + 1,)
+        Document `d` is made of `groups[indptr[d]:indptr[d + 1]]`.
+    """
+
+    spans: Words
+    groups: npt.NDArray[np.integer]
+    indptr: npt.NDArray[np.int64]
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How often each span comes in all documents together."""
+        group_lengths = row_lengths(self.spans.indptr)
+        return np.repeat(np.bincount(self.groups, minlength=len(group_lengths)), group_lengths)
+
+    def spread(
+        self, columns: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Give the column of each term in the documents, in reading order.
+
+        Parameters
+        ----------
+        columns : int32 array, shape (n_spans,)
+            The column of each span; what is below 0 is left out.
+
+        Returns
+        -------
+        columns : int32 array, shape (n_terms,)
+        indptr : int64 array, shape (n_documents + 1,)
+            Document `d` has `columns[indptr[d]:indptr[d + 1]]`.
+        """
+        kept = columns >= 0
+        starts = boundaries(kept)[self.spans.indptr]
+        lengths = row_lengths(starts)[self.groups]
+        places = ranges(starts[self.groups], lengths)
+        return columns[kept][places], boundaries(lengths)[self.indptr]
+
+
+def _single(words: Words) -> Terms:
+    """Take each word, or pair of words, as a group of its own."""
+    distinct, numbers = words.distinct
+    return Terms(distinct, numbers, words.indptr)
+
+
+def _runs(words: Words) -> Terms:
+    distinct, numbers = words.distinct
+    return Terms(character_grams(distinct), numbers, words.indptr)
 
 
 class TermKind(NamedTuple):
-    """A kind of term: how to find its terms in documents, and in their own text."""
+    """A kind of term: how to find its terms in documents, and to hash their own text."""
 
-    find: Callable[[Words], Words]
+    find: Callable[[Words], Terms]
     hash: Callable[[Sequence[str]], npt.NDArray[np.uint64]]
 
 
@@ -83,8 +150,8 @@ def _hash_as_is(terms: Sequence[str]) -> npt.NDArray[np.uint64]:
     """Hash each string's own bytes, whatever separators are in it."""
     data = [term.encode("utf-8", "surrogatepass") for term in terms]
     lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
-    array = np.frombuffer(b"".join([*data, b" " * 9]), dtype=np.uint8)
-    return hash_spans(array, np.cumsum(lengths) - lengths, lengths)
+    array = np.frombuffer(b"".join([*data, PADDING]), dtype=np.uint8)
+    return hash_spans(array, boundaries(lengths)[:-1], lengths)
 
 
 def _hash_pairs(terms: Sequence[str]) -> npt.NDArray[np.uint64]:
@@ -92,28 +159,8 @@ def _hash_pairs(terms: Sequence[str]) -> npt.NDArray[np.uint64]:
 
 
 KINDS = {
-    "words": TermKind(lambda words: words, _hash_as_is),
-    "lead": TermKind(lead_words, _hash_as_is),
-    "bigrams": TermKind(bigrams, _hash_pairs),
-    "characters": TermKind(character_grams, _hash_as_is),
+    "words": TermKind(_single, _hash_as_is),
+    "lead": TermKind(lambda words: _single(lead_words(words)), _hash_as_is),
+    "bigrams": TermKind(lambda words: _single(bigrams(words)), _hash_pairs),
+    "characters": TermKind(_runs, _hash_as_is),
 }
-
-
-def _select(words: Words, chosen: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Words:
-    return Words(
-        words.buffer,
-        words.starts[chosen],
-        words.ends[chosen],
-        _indptr(lengths),
-        words.hashes[chosen],
-    )
-
-
-def _indptr(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(lengths)])
-
-
-def _ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Give start, start + 1, ... for `length` numbers from each start, one after another."""
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,8 +52,9 @@ def predict_rows(
     text: str | None = None,
     top: int = 1,
     batch_rows: int = _BATCH_ROWS,
+    n_threads: int = 1,
     announce: Callable[[str], object] | None = None,
-) -> Iterator[Prediction | BadRow]:
+) -> Iterator[list[Prediction | BadRow]]:
     """Classify rows as they come.
 
     Parameters
@@ -63,19 +66,23 @@ def predict_rows(
     top : int, default 1
         How many topics to give for each row.
     batch_rows : int, default 1024
-        Rows to wait for before the first answer.
+        The most rows to classify at a time.
+    n_threads : int, default 1
+        Threads to classify batches on. Two or three batches for each are held in memory.
     announce : callable, optional
         Told which column was taken for the text, if that was a guess.
 
     Yields
     ------
-    Prediction, or BadRow for a row that has no text or can't be read, in the order of the rows.
+    list of Prediction and, for a row that has no text or can't be read, BadRow: the answers to a
+    batch, in the order of the rows. Before a pause of whoever writes the rows, and before an error
+    of theirs, all that were read are answered.
 
     Raises
     ------
     DataError : if there is no such column, or it can't be told which one holds the text.
     """
-    head = peek(rows, min(batch_rows, N_PEEKED))
+    head = peek(rows, min(batch_rows, N_PEEKED), patient=False)
     column, _ = find_columns(rows.name, head, text)
     if column is None:
         columns = ", ".join(column_names(head))
@@ -86,9 +93,85 @@ def predict_rows(
     if announce and text is None and rows.has_names and head:
         announce(f"read column {column!r} as text; name another with --text")
     missing = BadRow("", f"no text in column {column!r}" if rows.has_names else "no text")
-    checked = (_check(row, column, missing) for row in itertools.chain(head, rows))
-    for batch in _batches(checked, batch_rows):
-        yield from _predict(classifier, batch, column, top)
+    answer = partial(_answer, classifier, column=column, missing=missing, top=top)
+    yield from _map_in_order(answer, _batches(head, rows, batch_rows), n_threads)
+
+
+class _Batch(NamedTuple):
+    rows: list[Row | BadRow]
+    is_last_for_now: bool  # what follows is not there yet
+
+
+def _batches(head: list[Row | BadRow], rows: Rows, most: int) -> Iterator[_Batch]:
+    items = iter(rows)
+    batch = head
+    n_characters = sum(map(_n_characters, head))
+    while True:
+        pauses = bool(batch) and rows.must_wait()
+        if pauses or len(batch) >= most or n_characters >= _BATCH_CHARACTERS:
+            yield _Batch(batch, pauses)
+            batch, n_characters = [], 0
+        try:
+            row = next(items, None)
+        except DataError:
+            # Further on it can't be read; what has been is answered before that is said.
+            yield _Batch(batch, is_last_for_now=True)
+            raise
+        if row is None:
+            break
+        batch.append(row)
+        n_characters += _n_characters(row)
+    yield _Batch(batch, is_last_for_now=True)
+
+
+def _n_characters(row: Row | BadRow) -> int:
+    if isinstance(row, BadRow):
+        return 0
+    return sum(len(value) for value in row.values.values() if isinstance(value, str))
+
+
+def _map_in_order(
+    answer: Callable[[list[Row | BadRow]], list[Prediction | BadRow]],
+    batches: Iterable[_Batch],
+    n_threads: int,
+) -> Iterator[list[Prediction | BadRow]]:
+    if n_threads == 1:
+        yield from (answer(batch.rows) for batch in batches)
+        return
+    pending: deque[Future[list[Prediction | BadRow]]] = deque()
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        for batch in batches:
+            pending.append(pool.submit(answer, batch.rows))
+            n_kept = 0 if batch.is_last_for_now else 2 * n_threads
+            while len(pending) > n_kept:
+                yield pending.popleft().result()
+    finally:
+        # An interrupt, or a reader that has had enough, need not wait for what nobody will read.
+        pool.shutdown(cancel_futures=True)
+
+
+def _answer(
+    classifier: TopicClassifier,
+    batch: list[Row | BadRow],
+    *,
+    column: str,
+    missing: BadRow,
+    top: int,
+) -> list[Prediction | BadRow]:
+    checked = [_check(row, column, missing) for row in batch]
+    proba = classifier.predict_proba([r.values[column] for r in checked if isinstance(r, Row)])
+    best = _best(proba, top)
+    names = classifier.topics_.names
+    likeliest = zip(best.tolist(), np.take_along_axis(proba, best, axis=1).tolist(), strict=True)
+    answers: list[Prediction | BadRow] = []
+    for row in checked:
+        if isinstance(row, BadRow):
+            answers.append(row)
+            continue
+        topics = [(names[i], p) for i, p in zip(*next(likeliest), strict=True)]
+        answers.append(Prediction(row.at, row.values.get(_ID), topics))
+    return answers
 
 
 def _check(row: Row | BadRow, column: str, missing: BadRow) -> Row | BadRow:
@@ -98,34 +181,8 @@ def _check(row: Row | BadRow, column: str, missing: BadRow) -> Row | BadRow:
     return row if isinstance(value, str) and value.strip() else missing._replace(at=row.at)
 
 
-def _batches(rows: Iterable[Row | BadRow], most: int) -> Iterator[list[Row | BadRow]]:
-    batch: list[Row | BadRow] = []
-    n_characters = 0
-    for row in rows:
-        batch.append(row)
-        if isinstance(row, Row):
-            n_characters += sum(len(v) for v in row.values.values() if isinstance(v, str))
-        if len(batch) >= most or n_characters >= _BATCH_CHARACTERS:
-            yield batch
-            batch, n_characters = [], 0
-    if batch:
-        yield batch
-
-
-def _predict(
-    classifier: TopicClassifier, batch: list[Row | BadRow], column: str, top: int
-) -> Iterator[Prediction | BadRow]:
-    good = [row for row in batch if isinstance(row, Row)]
-    proba = iter(classifier.predict_proba([row.values[column] for row in good]))
-    names = classifier.topics_.names
-    for row in batch:
-        if isinstance(row, BadRow):
-            yield row
-            continue
-        values = next(proba)
-        topics = [(names[i], float(values[i])) for i in _best(values, top)]
-        yield Prediction(row.at, row.values.get(_ID), topics)
-
-
-def _best(values: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.intp]:
-    return np.argsort(-values, kind="stable")[:top]
+def _best(proba: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.intp]:
+    """Give the columns of the `top` likeliest topics of each row, the likeliest first."""
+    if top == 1:  # the usual case, and no sort
+        return proba.argmax(axis=1)[:, np.newaxis]
+    return np.argsort(-proba, axis=1, kind="stable")[:, :top]

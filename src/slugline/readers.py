@@ -16,6 +16,7 @@ import csv
 import difflib
 import gzip
 import itertools
+import math
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -23,12 +24,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import msgspec
 
 from slugline.errors import DataError, OptionError
 from slugline.lines import MAX_RECORD, BadRow, Lines, not_utf8, nul, too_long
+from slugline.streams import Stream
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,11 +75,14 @@ class Rows:
     name : str
         How messages call it.
     format : {"csv", "tsv", "jsonl", "parquet", "txt", "folder"}
+    stream : Stream, optional
+        What they are read from, where that is lines.
     """
 
     name: str
     format: str
     _items: _Items
+    stream: Stream | None = None
 
     def __iter__(self) -> _Items:
         return self._items
@@ -91,6 +96,14 @@ class Rows:
     def has_names(self) -> bool:
         """Whether the columns have names of the user's; otherwise they are "text" and "topic"."""
         return _FORMATS[self.format].has_names
+
+    def must_wait(self) -> bool:
+        """Tell whether whoever writes the rows makes the reader wait for the next one."""
+        return self.stream is not None and self.stream.must_wait()
+
+    def share_read(self) -> float | None:
+        """Tell how much of the file has been read, from 0 to 1; None where that can't be told."""
+        return None if self.stream is None else self.stream.share_read()
 
 
 def read_rows(
@@ -132,13 +145,17 @@ def read_rows(
         if path.is_dir() != (name == "folder"):
             found = "a folder" if path.is_dir() else "no folder"
             raise DataError(f"{path} is {found} and can't be read as {name}; check the path.")
-    chosen = _FORMATS[name]
-    items = chosen.read(path) if chosen.takes_path else _file_rows(path, chosen.read)
-    return Rows(str(path), name, items)
+        chosen = _FORMATS[name]
+        if chosen.takes_path:
+            return Rows(str(path), name, chosen.read(path))
+        file = path.open("rb")
+    stream = Stream(file, packed=path.suffix.lower() == ".gz")
+    return Rows(str(path), name, _file_rows(str(path), file, stream, chosen.read), stream)
 
 
 def _standard_input(name: str | None, fallback: str | None) -> Rows:
-    lines = Lines(sys.stdin.buffer.readline, "standard input")
+    stream = Stream(sys.stdin.buffer)
+    lines = Lines(stream.readline, "standard input")
     if name is None:
         name = "jsonl" if lines.head.lstrip().startswith(b"{") else fallback
     if name is None:
@@ -146,7 +163,7 @@ def _standard_input(name: str | None, fallback: str | None) -> Rows:
     chosen = _FORMATS[name]
     if chosen.takes_path:
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
-    return Rows(lines.name, name, chosen.read(lines))
+    return Rows(lines.name, name, chosen.read(lines), stream)
 
 
 # Finding and opening
@@ -185,14 +202,13 @@ def _os_errors_named(name: str) -> Iterator[None]:
         ) from error
 
 
-def _file_rows(path: Path, read: Callable[[Lines], _Items]) -> _Items:
-    name = str(path)
-    with _os_errors_named(name), path.open("rb") as file:
-        if path.suffix.lower() != ".gz":
-            yield from read(Lines(file.readline, name))
-            return
+def _file_rows(
+    name: str, file: BinaryIO, stream: Stream, read: Callable[[Lines], _Items]
+) -> _Items:
+    limit = MAX_UNPACKED if stream.packed else math.inf
+    with _os_errors_named(name), file:
         try:
-            yield from read(Lines(gzip.GzipFile(fileobj=file).readline, name, MAX_UNPACKED))
+            yield from read(Lines(stream.readline, name, limit))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f"{name} is not a whole gzip file ({error}); fetch or pack it again."

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import TypeVar
 
@@ -23,15 +24,15 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.errors import DataError
+from slugline.hashing import PADDING, distinct, hash_spans
+from slugline.ranges import ranges
 
 __all__ = [
     "PUNCTUATION",
     "Words",
     "checked_texts",
     "find_words",
-    "hash_spans",
     "map_chunks",
-    "mix",
     "span_text",
     "tokenize",
 ]
@@ -42,8 +43,6 @@ PUNCTUATION = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'
 # The temporaries of such a chunk stay in a core's own cache, where these memory passes are twice as
 # fast as over a whole corpus at once; smaller chunks make threads queue for the interpreter lock.
 _CHUNK_CHARACTERS = 1 << 18
-_WORD_BYTES = 8
-_PADDING = b" " * (_WORD_BYTES + 1)
 
 _ASCII_SPACE = "\t\n\v\f\r\x1c\x1d\x1e\x1f"
 # All other characters for which str.isspace() holds.
@@ -60,17 +59,12 @@ _TRANSLATION = bytes(
     for byte in range(256)
 )
 
-# _KEEP[n] keeps the first n bytes of a little-endian 8-byte load, and _END[n] puts behind them a
-# byte that no UTF-8 text has: without it, a word and the same word with a NUL behind would be one.
-_KEEP = np.array([(1 << 8 * n) - 1 for n in range(_WORD_BYTES + 1)], dtype=np.uint64)
-_END = np.array([*(0xFF << 8 * n for n in range(_WORD_BYTES)), 0], dtype=np.uint64)
-
 _SPACES = re.compile(" +")
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Words:
     """All words of some documents, in order.
 
@@ -99,11 +93,21 @@ class Words:
         """Give the `i`-th word as text."""
         return span_text(self.buffer[self.starts[i] : self.ends[i]])
 
+    @cached_property
+    def distinct(self) -> tuple[Words, npt.NDArray[np.int32]]:
+        """Each word once, as a document of its own, and which of these stands at each place.
+
+        They are in order of appearance.
+        """
+        first, numbers = distinct(self.hashes)
+        indptr = np.arange(len(first) + 1)
+        words = Words(self.buffer, self.starts[first], self.ends[first], indptr, self.hashes[first])
+        return words, numbers
+
     def cut(self, chosen: npt.NDArray[np.int64]) -> tuple[bytes, npt.NDArray[np.int64]]:
         """Cut some words out of the buffer: their bytes, one after another, and their lengths."""
         lengths = self.ends[chosen] - self.starts[chosen]
-        before = np.cumsum(lengths) - lengths
-        places = np.repeat(self.starts[chosen] - before, lengths) + np.arange(lengths.sum())
+        places = ranges(self.starts[chosen], lengths)
         return np.frombuffer(self.buffer, dtype=np.uint8)[places].tobytes(), lengths
 
 
@@ -131,8 +135,8 @@ def find_words(texts: Sequence[str]) -> Words:
     """
     documents = [_to_bytes(text) for text in checked_texts(texts)]
     # A space before, between and after: edges then alternate between starts and ends, and no word
-    # runs from one document into the next. The padding lets an 8-byte load start at any word.
-    buffer = b" ".join([b"", *documents, _PADDING]).translate(_TRANSLATION)
+    # runs from one document into the next.
+    buffer = b" ".join([b"", *documents, PADDING]).translate(_TRANSLATION)
     array = np.frombuffer(buffer, dtype=np.uint8)
     is_space = array == _SPACE
     edges = np.flatnonzero(is_space[1:] != is_space[:-1])
@@ -202,34 +206,3 @@ def _to_bytes(text: str) -> bytes:
         text = text.lower().translate(_WIDE_TO_SPACE)
     # A lone surrogate, as in broken JSON, is a character like any other here.
     return text.encode("utf-8", "surrogatepass")
-
-
-def hash_spans(
-    array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
-) -> npt.NDArray[np.uint64]:
-    """Hash the bytes of each span: 8 bytes a round, masked to the span's end."""
-    # The same bytes seen as one (unaligned) 8-byte integer starting at every position.
-    loads = np.ndarray((len(array) - _WORD_BYTES + 1,), "<u8", array, strides=(1,))
-    first = np.minimum(lengths, _WORD_BYTES)
-    hashes = mix(loads[starts] & _KEEP[first] | _END[first])
-    longer = np.flatnonzero(lengths > _WORD_BYTES)
-    offset = _WORD_BYTES
-    while longer.size:
-        rest = lengths[longer] - offset
-        here = np.minimum(rest, _WORD_BYTES)
-        block = loads[starts[longer] + offset] & _KEEP[here] | _END[here]
-        hashes[longer] = mix(hashes[longer] ^ block)
-        offset += _WORD_BYTES
-        longer = longer[rest > _WORD_BYTES]
-    np.maximum(hashes, 1, out=hashes)  # 0 marks an empty slot in tables
-    return hashes
-
-
-def mix(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Scramble in place, one to one: the finaliser of splitmix64 (Steele et al., 2014)."""
-    hashes ^= hashes >> np.uint64(30)
-    hashes *= np.uint64(0xBF58476D1CE4E5B9)
-    hashes ^= hashes >> np.uint64(27)
-    hashes *= np.uint64(0x94D049BB133111EB)
-    hashes ^= hashes >> np.uint64(31)
-    return hashes

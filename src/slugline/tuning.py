@@ -18,7 +18,9 @@ from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.shallow import ShallowLearner
 from slugline.recipe import FAMILIES, is_short
+from slugline.softmax import log_softmax
 from slugline.splits import make_folds
+from slugline.training.sharpness import best_sharpness
 from slugline.training.stopping import catch_interrupt
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ Labels = npt.NDArray[np.int64]
 BUDGET = 200_000
 
 _N_FOLDS = 3
+# A way is better if it finds no fewer topics and its log loss is lower by so many standard errors:
+# of many ways, some are lucky with the documents at hand.
+_LEAD = 2.0
 # How often liblinear goes through the rows, and how often a step of the net does.
 _LINEAR_PASSES = 16
 _NET_PASSES = 2
@@ -62,8 +67,8 @@ class Way:
     n_nets: int = 1
     net_share: float = 0.5
 
-    def learner(self) -> Learner:
-        """Make the learner, unfitted."""
+    def learner(self, sharpness: float = 1.0) -> Learner:
+        """Make the learner, unfitted; `sharpness` is that of a mixture."""
         linear = LinearLearner(self.C)
         if self.net is None:
             return linear
@@ -72,7 +77,7 @@ class Way:
             ShallowLearner(epochs=epochs, label_smoothing=smoothing) for _ in range(self.n_nets)
         ]
         shares = [1 - self.net_share, *[self.net_share / self.n_nets] * self.n_nets]
-        return Mixture([linear, *nets], shares)
+        return Mixture([linear, *nets], shares, sharpness)
 
     def __str__(self) -> str:
         words = " + ".join(block.kind for block in self.blocks) + f", C {self.C:g}"
@@ -86,12 +91,20 @@ class Way:
 
 @dataclass(frozen=True)
 class Trial:
-    """A way that was tried, what cross-validation says of it, and whether it became the best."""
+    """A way that was tried, what cross-validation says of it, and whether it became the best.
+
+    `log_loss` is in nats, of probabilities as sharp as is best, which `sharpness` says.
+    """
 
     way: Way
     accuracy: float
     log_loss: float
+    sharpness: float
     is_better: bool
+
+    def learner(self) -> Learner:
+        """Make its learner, unfitted."""
+        return self.way.learner(self.sharpness)
 
 
 @dataclass(frozen=True)
@@ -164,7 +177,8 @@ class _Search:
         self, validation: _CrossValidation, budget: float, progress: Progress | None
     ) -> None:
         self.best: Way
-        self._accuracy, self._log_loss = -1.0, math.inf
+        self._accuracy = 0.0
+        self._losses: Floats
         self.trials: list[Trial] = []
         self._validation = validation
         self._budget = budget
@@ -176,15 +190,22 @@ class _Search:
         if (self.trials and work > self._budget) or any(t.way == way for t in self.trials):
             return
         self._budget -= work
-        accuracy, log_loss = self._validation.score(way)
-        # Of many ways, some are lucky with the documents at hand. Luck seldom strikes twice.
-        is_better = accuracy >= self._accuracy and log_loss < self._log_loss
+        scores, sharpness = self._validation.scores(way)
+        accuracy = float((scores.argmax(axis=1) == self._validation.y).mean())
+        log_proba = log_softmax(scores * np.float32(sharpness))
+        losses = -log_proba[np.arange(len(scores)), self._validation.y]
+        is_better = not self.trials or (accuracy >= self._accuracy and self._is_led_by(losses))
         if is_better:
-            self.best, self._accuracy, self._log_loss = way, accuracy, log_loss
-        self.trials.append(Trial(way, accuracy, log_loss, is_better))
+            self.best, self._accuracy, self._losses = way, accuracy, losses
+        log_loss = float(losses.mean(dtype=np.float64))
+        self.trials.append(Trial(way, accuracy, log_loss, sharpness, is_better))
         if self._progress:
             mark = "best so far" if is_better else ""
             self._progress.note(f"{accuracy:.4f}  log loss {log_loss:.4f}  {mark:11}  {way}")
+
+    def _is_led_by(self, losses: Floats) -> bool:
+        lead = (self._losses - losses).astype(np.float64)
+        return bool(lead.mean() > _LEAD * lead.std() / np.sqrt(len(lead)))
 
 
 def _ways(search: _Search, short: bool) -> Iterator[Way]:
@@ -213,23 +234,23 @@ class _CrossValidation:
     def __init__(
         self, texts: Sequence[str], y: Labels, context: FitContext, n_jobs: int, start: Way
     ) -> None:
-        self._texts, self._y, self._context, self._n_jobs = texts, y, context, n_jobs
+        self._texts, self.y, self._context, self._n_jobs = texts, y, context, n_jobs
         folds = make_folds(y.tolist(), min(_N_FOLDS, len(y)), context.seed)
         self._folds = [folds == number for number in range(folds.max() + 1)]
         self._family: dict[Block, list[_Rows]] = {}
         self._proba: dict[_Key, Floats] = {}
         self._n_terms_at_start = self._n_terms(start.blocks)
 
-    def score(self, way: Way) -> tuple[float, float]:
-        """Give the share of documents whose topic is found, and their mean log loss in nats."""
-        total = np.zeros((len(self._y), self._context.n_topics), dtype=np.float32)
+    def scores(self, way: Way) -> tuple[Floats, float]:
+        """Give scores, shape (n_documents, n_topics), and how sharp probabilities may be."""
+        mean = np.zeros((len(self.y), self._context.n_topics), dtype=np.float32)
         for key, learner, share in _parts(way):
             if key not in self._proba:
                 self._proba[key] = self._predict(way.blocks, learner, key)
-            total += np.float32(share) * self._proba[key]
-        own = total[np.arange(len(self._y)), self._y]
-        log_loss = -np.log(np.maximum(own, np.finfo(np.float32).tiny)).mean(dtype=np.float64)
-        return float((total.argmax(axis=1) == self._y).mean()), float(log_loss)
+            mean += np.float32(share) * self._proba[key]
+        scores = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
+        # A linear classifier has found its own sharpness.
+        return scores, 1.0 if way.net is None else best_sharpness(scores, self.y)
 
     def work(self, way: Way) -> float:
         """Multiplications that trying the way would take, for each term at the start."""
@@ -245,7 +266,7 @@ class _CrossValidation:
         return sum(self._rows_of(block)[0].train.nnz for block in blocks)
 
     def _predict(self, blocks: tuple[Block, ...], learner: Learner, key: _Key) -> Floats:
-        proba = np.empty((len(self._y), self._context.n_topics), dtype=np.float32)
+        proba = np.empty((len(self.y), self._context.n_topics), dtype=np.float32)
         weight = self._context.sample_weight
         for number, held in enumerate(self._folds):
             context = replace(
@@ -255,7 +276,7 @@ class _CrossValidation:
                 progress=None,
             )
             parts = [self._rows_of(block)[number] for block in blocks]
-            learner.fit(_join([part.train for part in parts], blocks), self._y[~held], context)
+            learner.fit(_join([part.train for part in parts], blocks), self.y[~held], context)
             proba[held] = learner.predict_proba(_join([part.test for part in parts], blocks))
         return proba
 

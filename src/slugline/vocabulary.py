@@ -7,18 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
 from slugline.errors import DataError, OptionError
 from slugline.hash_table import HashTable
 from slugline.ngrams import KINDS
-from slugline.sparse import count_matrix, stack_rows
+from slugline.ranges import boundaries
+from slugline.term_columns import TermColumns
 from slugline.text import Words, find_words, map_chunks, span_text
 
 __all__ = ["Vocabulary", "VocabularyBuilder"]
 
 
-class Vocabulary:
+class Vocabulary(TermColumns):
     """Terms in a fixed order, from the most frequent down, each with a column of its own.
 
     Parameters
@@ -117,33 +117,6 @@ class Vocabulary:
         """Give the term of `column`, or None for a reserved one."""
         return self.terms[column - self.n_reserved] if column >= self.n_reserved else None
 
-    def count(self, words: Words) -> sp.csr_array:
-        """Count terms in documents whose words have been found.
-
-        Returns
-        -------
-        float32 CSR array, shape (n_documents, n_columns); indices sorted, reserved columns empty,
-        terms outside the vocabulary left out.
-        """
-        columns, found = self._columns(words)
-        known = columns >= 0
-        n_known_before = np.concatenate([[0], np.cumsum(known)])
-        return count_matrix(columns[known], n_known_before[found.indptr], self.n_columns)
-
-    def transform(self, texts: Iterable[str], n_threads: int = 1) -> sp.csr_array:
-        """Count terms in texts; see `count`."""
-        parts = map_chunks(lambda chunk: self.count(find_words(chunk)), texts, n_threads)
-        return stack_rows(parts, self.n_columns)
-
-    def known_share(self, texts: Iterable[str], n_threads: int = 1) -> float:
-        """Give the share of all terms in `texts` that the vocabulary knows; NaN without any."""
-        n_known = n_terms = 0
-        parts = map_chunks(lambda chunk: self._columns(find_words(chunk))[0], texts, n_threads)
-        for columns in parts:
-            n_known += int(np.count_nonzero(columns >= 0))
-            n_terms += len(columns)
-        return n_known / n_terms if n_terms else float("nan")
-
     def encode(self, texts: Iterable[str], n_threads: int = 1) -> list[list[int]]:
         """Turn each document into its terms' columns, in reading order, as Keras' Reuters does.
 
@@ -153,21 +126,20 @@ class Vocabulary:
         parts = map_chunks(self._encode, texts, n_threads)
         return [sequence for part in parts for sequence in part]
 
-    def _columns(self, words: Words) -> tuple[npt.NDArray[np.int32], Words]:
-        """Find the terms and the column of each, -1 where it is unknown."""
-        found = KINDS[self.kind].find(words)
-        columns = self._table.lookup(found.hashes)
+    def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+        columns = self._table.lookup(hashes)
         if self.n_reserved:
             columns[columns >= 0] += self.n_reserved
-        return columns, found
+        return columns
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        columns, found = self._columns(find_words(texts))
-        documents = [columns[a:b] for a, b in itertools.pairwise(found.indptr)]
-        if not self.n_reserved:
-            return [document[document >= 0].tolist() for document in documents]
-        columns[columns < 0] = self.UNKNOWN
-        return [[self.START, *document.tolist()] for document in documents]
+        terms = self._find(find_words(texts))
+        columns, start = self._find_columns(terms.spans.hashes), []
+        if self.n_reserved:
+            columns[columns < 0] = self.UNKNOWN
+            start = [self.START]
+        columns, indptr = terms.spread(columns)
+        return [[*start, *columns[a:b].tolist()] for a, b in itertools.pairwise(indptr)]
 
 
 class VocabularyBuilder:
@@ -186,15 +158,17 @@ class VocabularyBuilder:
 
     def add(self, words: Words) -> None:
         """Count the terms of more documents."""
-        found = KINDS[self.kind].find(words)
+        terms = KINDS[self.kind].find(words)
         n_known = len(self._table)
-        numbers = self._table.add(found.hashes)
-        counts = np.bincount(numbers, minlength=len(self._table))
+        numbers = self._table.add(terms.spans.hashes)
+        counts = np.bincount(numbers, terms.counts(), minlength=len(self._table)).astype(np.int64)
         counts[:n_known] += self._counts
         self._counts = counts
-        fresh = np.flatnonzero(numbers >= n_known)
-        _, first = np.unique(numbers[fresh], return_index=True)
-        data, lengths = found.cut(fresh[first])
+        # Written from the last to the first, so that it is where each fresh term is first met.
+        places = np.flatnonzero(numbers >= n_known)[::-1]
+        first = np.empty(len(counts) - n_known, dtype=np.int64)
+        first[numbers[places] - n_known] = places
+        data, lengths = terms.spans.cut(first)
         self._bytes.append(data)
         self._lengths.append(lengths)
 
@@ -205,8 +179,7 @@ class VocabularyBuilder:
         order = np.argsort(-self._counts, kind="stable")
         order = order[: np.count_nonzero(self._counts >= min_count)][:max_terms]
         data = b"".join(self._bytes)
-        ends = np.cumsum(np.concatenate([np.zeros(0, dtype=np.int64), *self._lengths]))
-        starts = np.concatenate([[0], ends])[:-1]
-        spans = zip(starts[order].tolist(), ends[order].tolist(), strict=True)
+        indptr = boundaries(np.concatenate([np.zeros(0, dtype=np.int64), *self._lengths]))
+        spans = zip(indptr[order].tolist(), indptr[order + 1].tolist(), strict=True)
         terms = [span_text(data[start:end]) for start, end in spans]
         return Vocabulary(terms, self.kind)

@@ -16,12 +16,12 @@ __all__ = ["main"]
 def main() -> None:
     """Run `slugline`, and end the process with its exit status."""
     _open_closed_streams()
-    from slugline.cli.app import app
+    from slugline.cli.app import make_app
     from slugline.errors import OptionError, SluglineError
 
     # Of an interrupt, and of a reader that has had enough, as `head` has, typer takes care.
     try:
-        app(prog_name="slugline")
+        make_app(sys.argv[1:])(prog_name="slugline")
     except SluglineError as error:
         _fail(str(error), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:

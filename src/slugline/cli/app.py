@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from slugline import __version__
-from slugline.cli.evaluate import evaluate
-from slugline.cli.info import info
-from slugline.cli.predict import predict
-from slugline.cli.reproduce import reproduce
-from slugline.cli.train import train
 
-__all__ = ["app"]
+__all__ = ["make_app"]
 
-app = typer.Typer(
-    name="slugline",
-    help="Train, check and use topic classifiers for short documents.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+#: Each is a function in a module of its own name.
+COMMANDS = ("train", "predict", "evaluate", "info", "reproduce")
+
+
+def make_app(arguments: Sequence[str]) -> typer.Typer:
+    """Give the program that is to run with these arguments.
+
+    It has the command that they name; where they name none, such as for help, it has all. Answering
+    a question takes about as long as importing the other commands would.
+    """
+    app = typer.Typer(
+        name="slugline",
+        help="Train, check and use topic classifiers for short documents.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    named = [name for name in COMMANDS if [name] == list(arguments[:1])]
+    for name in named or COMMANDS:
+        app.command()(getattr(importlib.import_module(f"slugline.cli.{name}"), name))
+    return app
 
 
 def _print_version(wanted: bool) -> None:
@@ -30,7 +42,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool,
@@ -40,7 +51,3 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-for command in (train, predict, evaluate, info, reproduce):
-    app.command()(command)

@@ -15,8 +15,9 @@ def info(model: Model, as_json: AsJson = False) -> None:
     import msgspec
 
     from slugline import model_file
+    from slugline.shipped import model_path
 
-    file = model_file.read(model)
+    file = model_file.read(model_path(model))
     if as_json:
         print_json(msgspec.to_builtins(file.info))
     else:

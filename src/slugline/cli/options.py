@@ -32,7 +32,12 @@ _DATA_HELP = (
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help=_DATA_HELP, show_default=False)]
 Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A saved model (.slug).", show_default=False)
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A saved model (.slug), or reuters46, which comes with Slugline.",
+        show_default=False,
+    ),
 ]
 TextColumn = Annotated[
     str | None, typer.Option("--text", help="Column that holds the text.", show_default="guessed")

@@ -3,82 +3,97 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slugline.cli.options import Format, Model, Quiet, TextColumn
+from slugline.cli.options import Format, Quiet, TextColumn, Threads
 from slugline.cli.output import say
+from slugline.cli.progress import DocumentBar, has_onlooker
+from slugline.errors import DataError
+from slugline.lines import BadRow
+from slugline.shipped import DEFAULT, SHIPPED
 
 if TYPE_CHECKING:
     from slugline.prediction import Prediction
+    from slugline.readers import Rows
 
 __all__ = ["predict"]
 
 
 def predict(
-    model: Model,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="A saved model (.slug), or reuters46, which comes with Slugline and answers if "
+            "none is named.",
+            show_default=False,
+        ),
+    ] = None,
     file: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="FILE",
             help="Texts: a line each, or CSV, TSV, JSONL or Parquet (also .gz); `-` reads "
-            "standard input.",
+            "standard input, as does leaving it out.",
+            show_default=False,
         ),
-    ] = "-",
+    ] = None,
     text: TextColumn = None,
     format_: Format = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Give the K likeliest topics.")] = 1,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    threads: Threads = 1,
     quiet: Quiet = False,
 ) -> None:
     """Classify texts: one JSON line per document, in their order.
 
     A row that can't be read becomes a line with "error", and the job goes on; exit status 1 then
-    says that there were some. A column named "id" is passed through.
+    says that there were some. A column named "id" is passed through. Whenever standard input has
+    no more for now, all that came are answered.
 
-    Example:
+    For example:
 
-      echo "Wheat exports rose" | slugline predict model.slug
+      echo "Wheat exports rose" | slugline predict
+
+      slugline predict model.slug new.csv
     """
     import msgspec
 
     from slugline.classifier import load
-    from slugline.errors import DataError
-    from slugline.lines import BadRow
     from slugline.prediction import predict_rows
     from slugline.readers import read_rows
 
+    model, file = _model_and_file(model, file, quiet)
     classifier = load(model)
     rows = read_rows(file, format=format_, fallback="txt")
-    # A person who types lines waits for each answer; a pipe is served faster in batches.
-    batch: dict[str, Any] = {"batch_rows": 1} if file == "-" and sys.stdin.isatty() else {}
-    encode = msgspec.json.Encoder().encode
-    out = sys.stdout.buffer
-    n_rows = n_bad = 0
-    answers = predict_rows(
+    if _is_typed(file):
+        say("reads a text from each line that you type; Ctrl-D ends it", quiet=quiet)
+    batches = predict_rows(
         classifier,
         rows,
         text=text,
         top=top,
+        n_threads=threads,
         announce=lambda note: say(f"{rows.name}: {note}", quiet=quiet),
-        **batch,
     )
-    for item in answers:
-        n_rows += 1
-        if isinstance(item, BadRow):
-            if strict:
-                raise DataError(
-                    f"{rows.name}, {rows.unit} {item.at}: {item.problem}; {item.advice}, "
-                    "or go on past bad rows without --strict."
-                )
-            n_bad += 1
-            out.write(encode({rows.unit: item.at, "error": item.problem}) + b"\n")
-        else:
-            out.write(encode(_line(item, top)) + b"\n")
-        if batch:
+    encode = msgspec.json.Encoder().encode
+    out = sys.stdout.buffer
+    n_rows = n_bad = 0
+    with DocumentBar(_wants_bar(file, quiet)) as bar:
+        for batch in batches:
+            for answer in batch:
+                if isinstance(answer, BadRow):
+                    if strict:
+                        raise _strict_error(rows, answer)
+                    n_bad += 1
+                out.write(encode(_line(answer, rows.unit, top)) + b"\n")
+            # Whoever waits for these answers may be who writes the next rows.
             out.flush()
-    out.flush()
+            n_rows += len(batch)
+            bar.update(n_rows, rows.share_read())
     if not n_rows:
         say(f"{rows.name} holds no documents", quiet=quiet)
     if n_bad:
@@ -87,12 +102,58 @@ def predict(
         raise typer.Exit(1)
 
 
-def _line(prediction: Prediction, top: int) -> dict[str, Any]:
-    topic, probability = prediction.topics[0]
-    line: dict[str, Any] = {} if prediction.id is None else {"id": prediction.id}
+def _model_and_file(first: str | None, second: str | None, quiet: bool) -> tuple[str, str]:
+    """Tell which is which where only one of MODEL and FILE is given, or none."""
+    if first is not None and (second is not None or _is_model(first)):
+        return first, second or "-"
+    if first not in (None, "-") and not Path(first).exists():
+        raise DataError(
+            f"{first} is neither a model nor a file of texts, for there is no such file; check the "
+            f"path, or name a model: {', '.join(SHIPPED)}, or a file that ends in .slug."
+        )
+    say(
+        f"using the shipped model {DEFAULT} ({SHIPPED[DEFAULT]}); "
+        "name your own with slugline predict MODEL FILE",
+        quiet=quiet,
+    )
+    return DEFAULT, first or "-"
+
+
+def _is_model(name: str) -> bool:
+    """Whether what is named is a shipped model, or a file that looks like one."""
+    if name in SHIPPED or name.endswith(".slug"):
+        return True
+    # Of a pipe, the first bytes would be lost for whoever reads it next.
+    if not Path(name).is_file():
+        return False
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return False  # reading it as texts will say what is wrong
+
+
+def _is_typed(file: str) -> bool:
+    return file == "-" and sys.stdin.isatty()
+
+
+def _wants_bar(file: str, quiet: bool) -> bool:
+    return not quiet and not _is_typed(file) and has_onlooker()
+
+
+def _strict_error(rows: Rows, bad: BadRow) -> DataError:
+    return DataError(
+        f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}, "
+        "or go on past bad rows without --strict."
+    )
+
+
+def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:
+    if isinstance(answer, BadRow):
+        return {unit: answer.at, "error": answer.problem}
+    topic, probability = answer.topics[0]
+    line: dict[str, Any] = {} if answer.id is None else {"id": answer.id}
     line |= {"topic": topic, "probability": round(probability, 4)}
     if top > 1:
-        line["topics"] = [
-            {"topic": topic, "probability": round(p, 4)} for topic, p in prediction.topics
-        ]
+        line["topics"] = [{"topic": name, "probability": round(p, 4)} for name, p in answer.topics]
     return line

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slugline.cli.check import check_model
 from slugline.cli.options import (
     AsJson,
     Data,
@@ -24,13 +26,20 @@ from slugline.cli.output import check_target, print_json, print_table, say, warn
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
-    from slugline.experiment import Experiment
+    from slugline.corpus import Corpus
+    from slugline.experiment import Experiment, Quantized
     from slugline.features import Block
     from slugline.learners import Learner
 
 __all__ = ["train"]
 
 _NUM_WORDS = 10_000
+
+# What may be said beside --check: how to read, not how to learn.
+_WITH_CHECK = (
+    *("data", "check", "text", "topic", "format_", "skip_bad_rows", "validation", "test"),
+    *("threads", "quiet", "as_json"),
+)
 
 #: Of a hidden layer. Wider ones are slips of the finger.
 MAX_WIDTH = 100_000
@@ -66,7 +75,9 @@ def _make_learner(name: str, validation: str | None, options: Mapping[str, Any])
 
     given = {option: value for option, value in options.items() if value is not None}
     if name == "network":
-        return NeuralLearner(**given)
+        net = NeuralLearner(**given)
+        net.check_options()
+        return net
     learner = choose_learner(name)
     unused = [*given, *(["validation"] if validation else [])]
     if unused:
@@ -108,7 +119,38 @@ def _check_apart(output: Path, report: Path, sources: Iterable[str | None]) -> N
         )
 
 
+def _read_parts(
+    read: Callable[[str], dict[str, Corpus]],
+    data: str,
+    validation: str | None,
+    test: str | None,
+    quiet: bool,
+) -> dict[str, Corpus]:
+    """Read the documents to learn from and, if there are files or parts of them, the others."""
+    parts = read(data)
+    for part, source in (("validation", validation), ("test", test)):
+        if source is not None:
+            found = read(source)
+            parts[part] = found.get(part, found["train"])
+    for corpus in parts.values():
+        for note in corpus.notes:
+            say(f"{corpus.name}: {note}", quiet=quiet)
+    return parts
+
+
+def _refuse_settings(ctx: typer.Context) -> None:
+    """See to it that --check has no options beside it that say how to learn, or where to write."""
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        source = ctx.get_parameter_source(name)
+        if name in _WITH_CHECK or source is None or source.name != "COMMANDLINE":
+            continue
+        why = "writes nothing" if name in ("output", "report") else "has it from the model"
+        raise OptionError(f"{parameter.opts[0]}: --check {why}; leave it out.")
+
+
 def train(
+    ctx: typer.Context,
     data: Data,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="MODEL", help="Where to save the model.")
@@ -120,6 +162,15 @@ def train(
             metavar="HTML",
             help="Where to write the report.",
             show_default="beside MODEL",
+        ),
+    ] = None,
+    check: Annotated[
+        str | None,
+        typer.Option(
+            "--check",
+            metavar="MODEL",
+            help="Train again as MODEL was, write nothing, and say whether the result is the same, "
+            "byte for byte.",
         ),
     ] = None,
     text: TextColumn = None,
@@ -205,6 +256,15 @@ def train(
     balanced: Annotated[
         bool, typer.Option("--balanced", help="Give every topic the same total weight.")
     ] = False,
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            "--quantize",
+            metavar="PRECISION",
+            help="Store weights as float16 or int8, and say what it cost.",
+            show_default="float32",
+        ),
+    ] = None,
     seed: Seed = 0,
     threads: Threads = 1,
     quiet: Quiet = False,
@@ -217,12 +277,22 @@ def train(
       slugline train tickets.csv -o tickets.slug --text body --topic queue
 
       slugline train reuters -o reuters.slug
+
+      slugline train reuters --check reuters.slug
     """
     from slugline.classifier import TopicClassifier
     from slugline.experiment import run_experiment
+    from slugline.quantization import check_precision
     from slugline.report import write_training_report
     from slugline.training.progress import progress_on
 
+    read = partial(load_parts, text=text, topic=topic, format_=format_, skip_bad_rows=skip_bad_rows)
+    if check is not None:
+        _refuse_settings(ctx)
+        check_model(
+            check, _read_parts(read, data, validation, test, quiet), threads, quiet, as_json
+        )
+        return
     net_options = {
         "hidden": None if hidden is None else _widths(hidden),
         "epochs": epochs,
@@ -242,19 +312,14 @@ def train(
         random_state=seed,
     )
     _check_fraction(test_fraction)
+    if quantize is not None:
+        check_precision(quantize)
     check_target("--output", output)
     # A name such as v1.2 keeps its dots.
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
     check_target("--report", report)
     _check_apart(output, report, [data, validation, test])
-    parts = load_parts(data, text, topic, format_, skip_bad_rows)
-    for part, source in (("validation", validation), ("test", test)):
-        if source is not None:
-            found = load_parts(source, text, topic, format_, skip_bad_rows)
-            parts[part] = found.get(part, found["train"])
-    for corpus in parts.values():
-        for note in corpus.notes:
-            say(f"{corpus.name}: {note}", quiet=quiet)
+    parts = _read_parts(read, data, validation, test, quiet)
     experiment = run_experiment(
         classifier,
         parts["train"],
@@ -264,18 +329,35 @@ def train(
         progress=None if quiet else progress_on(),
     )
     warn(experiment.warnings)
-    classifier.save(output, metrics=experiment.metrics)
+    experiment, cost = _save(experiment, output, quantize)
     try:
         write_training_report(experiment, report)
     except SluglineError as error:
         raise SluglineError(f"{error} The model is safe in {output}.") from error
     if as_json:
-        print_json(experiment.to_dict() | {"model": str(output), "report": str(report)})
+        files = {"model": str(output), "report": str(report)}
+        quantization = {"quantization": cost.to_dict()} if cost else {}
+        print_json(experiment.to_dict() | quantization | files)
     else:
-        _print(experiment, output, report)
+        _print(experiment, cost, output, report)
 
 
-def _print(experiment: Experiment, model: Path, report: Path) -> None:
+def _save(
+    experiment: Experiment, path: Path, quantize: str | None
+) -> tuple[Experiment, Quantized | None]:
+    """Save the model; give the experiment with the figures of the file, and what bits cost."""
+    from slugline.experiment import save_quantized
+
+    if quantize is None:
+        experiment.classifier.save(
+            path, metrics=experiment.metrics, test_fraction=experiment.test_fraction
+        )
+        return experiment, None
+    quantized = save_quantized(experiment, path, quantize)
+    return quantized.experiment, quantized
+
+
+def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: Path) -> None:
     evaluation = experiment.evaluation
     low, high = evaluation.interval
     epochs = []
@@ -295,5 +377,11 @@ def _print(experiment: Experiment, model: Path, report: Path) -> None:
         ],
         left=(0, 2),
     )
+    if cost:
+        typer.echo(
+            f"{cost.precision}: accuracy {cost.accuracy_before:.4f} before, "
+            f"{cost.accuracy_after:.4f} after; {cost.bytes_before / 1000:,.0f} kB before, "
+            f"{cost.bytes_after / 1000:,.0f} kB after"
+        )
     typer.echo(f"model   {model}")
     typer.echo(f"report  {report}")

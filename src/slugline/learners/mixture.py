@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from slugline.errors import OptionError
 from slugline.learners import FitContext, Learner
+from slugline.softmax import softmax
 
 if TYPE_CHECKING:
     from slugline.training.history import History
@@ -30,11 +31,19 @@ class Mixture:
         Each is fitted with a seed of its own, so that nets of one make differ.
     shares : sequence of float, optional
         What each learner counts, over 0; all the same by default.
+    sharpness : float, default 1.0
+        The power of the mean that gives the probabilities: over 1 to be surer than it.
     """
 
     wants = "log-tf-idf"
 
-    def __init__(self, learners: Sequence[Learner], shares: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        learners: Sequence[Learner],
+        shares: Sequence[float] | None = None,
+        sharpness: float = 1.0,
+    ) -> None:
+        self.sharpness = sharpness
         self.learners = list(learners)
         self.shares = [1.0] * len(self.learners) if shares is None else list(shares)
         self.has_epochs = any(learner.has_epochs for learner in self.learners)
@@ -55,18 +64,17 @@ class Mixture:
         return next((history for history in histories if history is not None), None)
 
     def decision_function(self, X: Any) -> Floats:
-        """Logarithms of the probabilities, shape (n_rows, n_topics)."""
-        proba = self.predict_proba(X)
-        return np.log(np.maximum(proba, np.finfo(np.float32).tiny))
-
-    def predict_proba(self, X: Any) -> Floats:
-        """Probabilities, shape (n_rows, n_topics)."""
+        """Logarithms of the mean probabilities, shape (n_rows, n_topics)."""
         total = sum(self.shares)
         weighted = [
             np.float32(share / total) * learner.predict_proba(X)
             for share, learner in zip(self.shares, self.learners, strict=True)
         ]
-        return np.sum(weighted, axis=0)
+        return np.log(np.maximum(np.sum(weighted, axis=0), np.finfo(np.float32).tiny))
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Probabilities, shape (n_rows, n_topics)."""
+        return softmax(self.decision_function(X) * np.float32(self.sharpness))
 
     def settings(self) -> dict[str, Any]:
         """Plain data that makes it again."""
@@ -74,6 +82,7 @@ class Mixture:
             "kind": "mixture",
             "learners": [learner.settings() for learner in self.learners],
             "shares": self.shares,
+            "sharpness": self.sharpness,
         }
 
     def arrays(self) -> dict[str, Floats]:
@@ -95,6 +104,7 @@ class Mixture:
                 for number, part in enumerate(settings["learners"])
             ],
             settings.get("shares"),
+            settings.get("sharpness", 1.0),
         )
 
 

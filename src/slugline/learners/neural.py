@@ -90,6 +90,15 @@ class NeuralLearner:
         if learning_rate is not None and not 0 < learning_rate < math.inf:
             raise OptionError(f"learning_rate is {learning_rate}; give a number over 0.")
 
+    def check_options(self) -> None:
+        """Find out before `fit`, and before data are read, that no net can be made so.
+
+        Raises
+        ------
+        OptionError : if one of the options is out of its range.
+        """
+        self._network(FitContext(n_topics=1))
+
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History:
         """Learn from rows and their topics; give the history of the search for the best epoch."""
         if context.validation_data is not None:

@@ -26,6 +26,7 @@ _KINDS: dict[str, Any] = {
 }
 
 _OverZero = Annotated[float, msgspec.Meta(gt=0)]
+_Sharpness = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -36,7 +37,7 @@ class _Settings(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True):
 class _Linear(_Settings, tag="linear"):
     C: _OverZero
     clean: bool
-    sharpness: Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
+    sharpness: _Sharpness
     n_left_out: _Count
 
 
@@ -63,6 +64,7 @@ class _Shallow(_Settings, tag="shallow"):
 class _Mixture(_Settings, tag="mixture"):
     learners: Annotated[list[_Linear | _Network | _Shallow | _Mixture], msgspec.Meta(min_length=1)]
     shares: list[_OverZero] | None = None
+    sharpness: _Sharpness = 1.0
 
 
 def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float32]]) -> Learner:

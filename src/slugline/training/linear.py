@@ -10,7 +10,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.learners import FitContext
-from slugline.softmax import log_softmax
+from slugline.training.sharpness import best_sharpness
 
 __all__ = ["FittedLinear", "fit_linear"]
 
@@ -104,28 +104,12 @@ class _Fit:
         return far_under & (2 * n_far_under <= n_rows)[self.y]
 
     def sharpness(self) -> float:
-        """Find the factor on scores whose softmax has the least log loss, rows weighted by cost.
-
-        References
-        ----------
-        Guo, Pleiss, Sun and Weinberger (2017), On calibration of modern neural networks:
-        temperature scaling, where this is the inverse of the temperature.
-        """
-        from scipy.optimize import minimize_scalar
-
+        """Find how sharp probabilities may be; see `slugline.training.sharpness`."""
         # Nothing can be told of a topic from its only row.
         told = (self.costs > 0) & (np.bincount(self.y[self.kept])[self.y] > 1)
         if len(self._topics) == 1 or not told.any():
             return _SHARPNESS
-        scores, places = self.scores[told], (np.arange(np.count_nonzero(told)), self.y[told])
-
-        def loss(log_sharpness: float) -> float:
-            log_proba = log_softmax(scores * np.float32(np.exp(log_sharpness)))
-            return -float(np.average(log_proba[places], weights=self.costs[told]))
-
-        # Factors from a seventh to fifty: scores of the largest margin ask for some five.
-        found = minimize_scalar(loss, bounds=(-2.0, 4.0), method="bounded", options={"xatol": 1e-2})
-        return float(np.exp(found.x))
+        return best_sharpness(self.scores[told], self.y[told], self.costs[told])
 
     def _learn(self, X: sp.csr_array, rarity: Floats, C: float, seed: int) -> None:
         from sklearn.exceptions import ConvergenceWarning

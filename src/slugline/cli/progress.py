@@ -1,0 +1,89 @@
+"""How far a long job is, on standard error, for a person who looks on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.progress import Progress
+
+__all__ = ["DocumentBar", "has_onlooker"]
+
+# Seconds: a job that is over sooner needs no bar, and does not pay for one.
+_DELAY = 1.0
+# Seconds between two drawings.
+_INTERVAL = 0.25
+
+
+def has_onlooker() -> bool:
+    """Tell whether a bar would be seen, and would not stand in the way.
+
+    Standard error must be a terminal that can erase, and standard output must not share it: the
+    bar would run into the answers.
+    """
+    can_erase = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return can_erase and not sys.stdout.isatty()
+
+
+class DocumentBar:
+    """Documents done, documents a second, and the share of the file that has been read.
+
+    Parameters
+    ----------
+    is_wanted : bool
+        If not, nothing is drawn.
+    """
+
+    def __init__(self, is_wanted: bool) -> None:
+        self._is_wanted = is_wanted
+        self._began = time.monotonic()
+        self._next = self._began + _DELAY
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> DocumentBar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, n_documents: int, share: float | None) -> None:
+        """Draw the bar, if it is time to; `share` runs from 0 to 1, and is None if not known."""
+        now = time.monotonic()
+        if not self._is_wanted or now < self._next:
+            return
+        self._next = now + _INTERVAL
+        figures = f"{n_documents:,} documents  {n_documents / (now - self._began):,.0f} a second"
+        if self._bar is None:
+            self._bar = _start_bar()
+        task = self._bar.task_ids[0]
+        self._bar.update(task, total=None if share is None else 1.0, completed=share, text=figures)
+        self._bar.refresh()
+
+
+def _start_bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    bar = Progress(
+        BarColumn(bar_width=12),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[text]}"),
+        console=Console(file=sys.stderr),
+        transient=True,
+        # It is drawn when there is something to say; a thread for it would take turns with ours.
+        auto_refresh=False,
+    )
+    bar.add_task("predicting", total=None, text="")
+    bar.start()
+    return bar

@@ -1,0 +1,54 @@
+"""Hashes that model files rest on, and the distinct ones among many."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from slugline.hashing import PADDING, distinct, hash_spans, mix
+
+
+def hash_of(text: str) -> int:
+    data = np.frombuffer(text.encode() + PADDING, dtype=np.uint8)
+    (value,) = hash_spans(data, np.array([0]), np.array([len(text.encode())]))
+    return int(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("oil", 0xFB8B7887C5C9C9E0),
+        ("石油", 0x0DDC704215CF39CD),
+        ("eightchr", 0x83E1146187297EC7),
+        ("ninechars", 0x55551D2D4866A917),
+        ("xxxxxxxxxxxxxxxxx", 0x293026B873451E12),
+    ],
+)
+def test_hashes_stay_what_they_are_since_models_are_made_of_them(text: str, value: int) -> None:
+    assert hash_of(text) == value
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), unique=True))
+def test_mixing_keeps_different_numbers_different(numbers: list[int]) -> None:
+    assert len(set(mix(np.array(numbers, dtype=np.uint64)).tolist())) == len(numbers)
+
+
+# Hashes that all meet in one slot of any table, and ones that share it with few.
+CROWDED = st.integers(0, 20).map(lambda high: high << 40)
+
+
+@given(st.lists(CROWDED | st.integers(0, 2**64 - 1)))
+@example([])
+@example([5] * 10)
+@example([n << 40 for n in range(200)] * 2)
+def test_distinct_hashes_are_numbered_in_order_of_appearance(keys: list[int]) -> None:
+    hashes = np.array(keys, dtype=np.uint64)
+    first, numbers = distinct(hashes)
+    places: dict[int, int] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, place)
+    assert first.tolist() == list(places.values())
+    assert numbers.tolist() == [list(places).index(key) for key in keys]
+    assert hashes.tolist() == keys

@@ -1,0 +1,29 @@
+"""Runs of integers, against plain loops."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline.ranges import boundaries, ranges, row_lengths
+
+LENGTHS = st.lists(st.integers(0, 5), max_size=20)
+
+
+@given(LENGTHS)
+def test_boundaries_are_running_sums_and_lengths_their_differences(lengths: list[int]) -> None:
+    indptr = boundaries(np.array(lengths, dtype=np.int32))
+    assert indptr.tolist() == [0, *itertools.accumulate(lengths)]
+    assert indptr.dtype == np.int64
+    assert row_lengths(indptr).tolist() == lengths
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 5)), max_size=20))
+def test_ranges_follow_one_another(pairs: list[tuple[int, int]]) -> None:
+    starts, lengths = (np.array([pair[i] for pair in pairs], dtype=np.int64) for i in (0, 1))
+    assert ranges(starts, lengths).tolist() == [
+        number for start, length in pairs for number in range(start, start + length)
+    ]

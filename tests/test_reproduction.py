@@ -1,0 +1,381 @@
+"""A model trained again from its own file: identical, or what differs."""
+
+from __future__ import annotations
+
+import re
+import signal
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from slugline import model_file, text
+from slugline.classifier import TopicClassifier, library_versions, load
+from slugline.corpus import Corpus
+from slugline.errors import DataError, ModelFileError, OptionError
+from slugline.experiment import run_experiment
+from slugline.features import Block
+from slugline.learners.linear import LinearLearner
+from slugline.learners.mixture import Mixture
+from slugline.learners.neural import NeuralLearner
+from slugline.reproduction import Difference, reproduce
+
+NET = NeuralLearner((5, 4), epochs=3, dropout=0.1, learning_rate=0.01)
+
+
+@pytest.fixture(scope="session")
+def corpus(news: list[tuple[str, str]]) -> Corpus:
+    texts, topics = zip(*news, strict=True)
+    return Corpus(list(texts), list(topics), "news.csv")
+
+
+def train(path: Path, corpus: Corpus, classifier: TopicClassifier, **parts: Any) -> Path:
+    """Do what `slugline train` does."""
+    experiment = run_experiment(classifier, corpus, **parts)
+    test_fraction = None if parts.get("test") else 0.2
+    classifier.save(path, metrics=experiment.metrics, test_fraction=test_fraction)
+    return path
+
+
+@pytest.fixture
+def slug(tmp_path: Path, corpus: Corpus) -> Path:
+    return train(tmp_path / "a.slug", corpus, TopicClassifier(learner="linear", random_state=3))
+
+
+def edit(path: Path, *, arrays: Any = None, terms: Any = None, **info: Any) -> None:
+    """Change some of what a model file says."""
+    file = model_file.read(path)
+    changed = model_file.ModelFile(
+        msgspec.structs.replace(file.info, **info),
+        dict(file.arrays) | (arrays or {}),
+        terms or file.terms,
+        file.card,
+    )
+    model_file.write(path, changed)
+
+
+# Identical --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"learner": "network"},
+        {"learner": "linear"},
+        {"learner": "network", "class_weight": "balanced", "random_state": 7},
+        {"learner": "linear", "class_weight": {"grain": 2.0, "bank": 0.5}},
+        {"learner": LinearLearner(C=0.3, clean=False), "blocks": [Block("words", "counts")]},
+        {"learner": Mixture([NET, LinearLearner()]), "random_state": 2},
+    ],
+    ids=["network", "linear", "balanced", "weights", "blocks", "mixture"],
+)
+def test_the_same_documents_give_the_same_bytes(
+    tmp_path: Path, corpus: Corpus, options: dict[str, Any]
+) -> None:
+    path = train(tmp_path / "a.slug", corpus, TopicClassifier(**options))
+    before = path.read_bytes()
+
+    found = reproduce(path, corpus)
+
+    assert found.is_identical
+    assert found.to_dict() == {
+        "model": str(path),
+        "identical": True,
+        "n_documents": 72,
+        "n_bytes": len(before),
+        "differences": [],
+        "not_measured": [],
+    }
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("n_characters", [1, 300, 1 << 18])
+def test_threads_and_chunks_change_nothing(
+    slug: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, n_threads: int, n_characters: int
+) -> None:
+    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", n_characters)
+    assert reproduce(slug, corpus, n_threads=n_threads).is_identical
+
+
+def test_files_to_test_and_to_find_the_best_epoch_on_are_given_again(
+    tmp_path: Path, corpus: Corpus
+) -> None:
+    learned, rest = corpus.split(0.4, seed=1)
+    test, validation = rest.split(0.5, seed=1)
+    parts = {"test": test, "validation": validation}
+    path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="network"), **parts)
+
+    found = reproduce(path, learned, **parts)
+
+    assert (found.is_identical, found.not_measured) == (True, ())
+
+
+def test_without_the_test_file_its_figures_are_taken_on_trust(
+    tmp_path: Path, corpus: Corpus
+) -> None:
+    learned, test = corpus.split(0.2, seed=1)
+    path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="linear"), test=test)
+
+    found = reproduce(path, learned)
+
+    assert found.is_identical
+    assert found.not_measured == (
+        "test_accuracy",
+        "test_macro_f1",
+        "test_log_loss",
+        "test_documents",
+        "majority_baseline",
+    )
+
+
+def test_a_model_without_figures_gets_none(tmp_path: Path, corpus: Corpus) -> None:
+    learned, test = corpus.split(0.2, seed=1)
+    path = tmp_path / "a.slug"
+    TopicClassifier(learner="linear").fit(learned.texts, learned.topics).save(path)
+
+    for given in (None, test):
+        found = reproduce(path, learned, test=given)
+        assert (found.is_identical, found.not_measured) == (True, ())
+
+
+def test_figures_of_the_user_s_own_are_taken_on_trust(tmp_path: Path, corpus: Corpus) -> None:
+    path = tmp_path / "a.slug"
+    learned, _ = corpus.split(0.2, seed=0)
+    classifier = TopicClassifier(learner="linear").fit(learned.texts, learned.topics)
+    classifier.save(path, metrics={"by_hand": 0.5}, test_fraction=0.2)
+
+    found = reproduce(path, corpus)
+
+    assert (found.is_identical, found.not_measured) == (True, ("by_hand",))
+
+
+def test_topics_that_are_integers_are_found_by_their_names(tmp_path: Path, corpus: Corpus) -> None:
+    numbers = {"bank": 10, "grain": 9, "sport": -1}
+    path = tmp_path / "a.slug"
+    topics = [numbers[topic] for topic in corpus.topics]
+    TopicClassifier(learner="linear").fit(corpus.texts, topics).save(path)
+
+    assert reproduce(path, Corpus(corpus.texts, list(map(str, topics)), "n")).is_identical
+
+
+def test_a_model_saved_again_is_checked_like_the_first(slug: Path, corpus: Corpus) -> None:
+    again = load(slug)
+    again.save(slug, metrics=again.info_.metrics, test_fraction=again.info_.test_fraction)
+    assert reproduce(slug, corpus).is_identical
+
+
+# Not identical ----------------------------------------------------------------------------------
+
+
+def test_other_versions_of_libraries_are_named(slug: Path, corpus: Corpus) -> None:
+    versions = library_versions()
+    edit(slug, versions=versions | {"numpy": "1.0", "lapack": "3"})
+
+    found = reproduce(slug, corpus)
+
+    assert not found.is_identical
+    assert found.differences == (
+        Difference("versions.numpy", "1.0", versions["numpy"]),
+        Difference("versions.lapack", "3", None),
+    )
+
+
+def test_versions_come_first_as_they_may_be_the_cause(slug: Path, corpus: Corpus) -> None:
+    versions = library_versions()
+    metrics = load(slug).info_.metrics
+    edit(
+        slug,
+        class_weight="balanced",
+        metrics=metrics | {"test_accuracy": 0.5},
+        versions=versions | {"scipy": "0.1"},
+    )
+
+    found = reproduce(slug, corpus)
+
+    assert [difference.what for difference in found.differences[:1]] == ["versions.scipy"]
+    assert ("metrics.test_accuracy", 0.5, 1.0) in found.differences
+
+
+def test_the_largest_difference_of_weights_is_shown(slug: Path, corpus: Corpus) -> None:
+    weights = model_file.read(slug).arrays["learner.weights"]
+    changed = weights.copy()
+    changed[3, 1] += 0.25
+    changed[4, 2] -= 0.5
+    edit(slug, arrays={"learner.weights": changed})
+
+    found = reproduce(slug, corpus)
+
+    assert found.differences == (
+        Difference("learner.weights", float(changed[4, 2]), float(weights[4, 2])),
+    )
+
+
+def test_another_seed_gives_another_net(tmp_path: Path, corpus: Corpus) -> None:
+    learned, test = corpus.split(0.2, seed=1)
+    path = train(tmp_path / "a.slug", learned, TopicClassifier(learner=NET), test=test)
+    edit(path, seed=1)
+
+    found = reproduce(path, learned, test=test)
+
+    assert {"learner.0", "learner.1", "learner.5"} <= {each.what for each in found.differences}
+
+
+def test_weights_of_another_shape_are_shown_by_their_shapes(tmp_path: Path, corpus: Corpus) -> None:
+    blocks = [Block("words", max_terms=10)]
+    path = tmp_path / "a.slug"
+    classifier = TopicClassifier(learner="linear", blocks=blocks)
+    classifier.fit(corpus.texts, corpus.topics).save(path)
+    info = load(path).info_.blocks
+    edit(path, blocks=[msgspec.structs.replace(info[0], max_terms=9)])
+
+    found = reproduce(path, corpus)
+
+    assert {
+        Difference("blocks.0.n_terms", 10, 9),
+        Difference("vocabulary", "1 of its own", "0 of its own"),
+        Difference("shape of idf.0", (10,), (9,)),
+        Difference("shape of learner.weights", (10, 3), (9, 3)),
+    } <= set(found.differences)
+
+
+def test_a_vocabulary_with_other_words_is_told(slug: Path, corpus: Corpus) -> None:
+    edit(slug, terms=["zebra", *model_file.read(slug).terms[1:]])
+
+    assert reproduce(slug, corpus).differences == (
+        Difference("vocabulary", "1 of its own", "1 of its own"),
+    )
+
+
+def test_the_same_content_in_another_packing_is_told(slug: Path, corpus: Corpus) -> None:
+    with zipfile.ZipFile(slug) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    n_bytes = slug.stat().st_size
+    with zipfile.ZipFile(slug, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+
+    assert reproduce(slug, corpus).differences == (
+        Difference("packing", f"{slug.stat().st_size:,} bytes", f"{n_bytes:,} bytes"),
+    )
+
+
+# What can't be checked --------------------------------------------------------------------------
+
+
+def without_first_row(corpus: Corpus) -> Corpus:
+    return Corpus(corpus.texts[1:], corpus.topics[1:], corpus.name)
+
+
+def with_changed_row(corpus: Corpus) -> Corpus:
+    return Corpus([*corpus.texts[:-1], corpus.texts[-1] + "s"], corpus.topics, corpus.name)
+
+
+def with_changed_topic(corpus: Corpus) -> Corpus:
+    return Corpus(corpus.texts, ["grain", *corpus.topics[1:]], corpus.name)
+
+
+def turned_round(corpus: Corpus) -> Corpus:
+    return Corpus(corpus.texts[::-1], corpus.topics[::-1], corpus.name)
+
+
+@pytest.mark.parametrize(
+    ("change", "n"),
+    [
+        (without_first_row, 71),
+        (with_changed_row, 72),
+        (with_changed_topic, 72),
+        (turned_round, 72),
+    ],
+)
+def test_other_documents_are_told_by_their_digest_and_number(
+    slug: Path, corpus: Corpus, change: Callable[[Corpus], Corpus], n: int
+) -> None:
+    other = change(corpus)
+    digest = other.split(0.2, seed=3)[0].digest()
+
+    with pytest.raises(DataError) as error:
+        reproduce(slug, other)
+
+    assert str(error.value) == (
+        f"news.csv: its {n} documents to learn from are not the 72 that {slug} learned from "
+        f"(SHA-256 {digest[:12]}..., not {load(slug).data_digest_[:12]}...); check the edition of "
+        "the data, the columns, and whether there was a --test file."
+    )
+
+
+def test_a_test_file_where_a_part_was_set_aside_leaves_other_documents(
+    slug: Path, corpus: Corpus
+) -> None:
+    with pytest.raises(
+        DataError, match=r"^news.csv: its 90 documents to learn from are not the 72"
+    ):
+        reproduce(slug, corpus, test=corpus)
+
+
+def test_a_file_to_find_the_best_epoch_on_must_be_the_same(tmp_path: Path, corpus: Corpus) -> None:
+    learned, rest = corpus.split(0.2, seed=1)
+    path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="network"), validation=rest)
+
+    with pytest.raises(OptionError) as missing:
+        reproduce(path, learned)
+    with pytest.raises(DataError) as other:
+        reproduce(path, learned, with_changed_row(rest))
+
+    assert str(missing.value) == (
+        f"{path} found its best epoch on a file of its own; name it with --validation."
+    )
+    assert re.sub(r"[0-9a-f]{12}\.", "#.", str(other.value)) == (
+        f"news.csv: not the documents that {path} found its best epoch on (SHA-256 #..., not "
+        "#...); check the edition of the file, and the columns."
+    )
+
+
+def test_a_file_to_find_the_best_epoch_on_is_refused_where_there_was_none(
+    slug: Path, corpus: Corpus
+) -> None:
+    with pytest.raises(OptionError) as error:
+        reproduce(slug, corpus, corpus)
+
+    assert str(error.value) == f"{slug} was trained without a --validation file; leave it out."
+
+
+class Impatient:
+    """Interrupts training after its second epoch."""
+
+    def begin(self, n_epochs: int, n_steps: int) -> None: ...
+
+    def step(self) -> None: ...
+
+    def epoch(self, number: int, figures: dict[str, float]) -> None:
+        if number == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    def end(self) -> None: ...
+
+
+def test_training_that_was_interrupted_cannot_be_repeated(tmp_path: Path, corpus: Corpus) -> None:
+    path = tmp_path / "a.slug"
+    classifier = TopicClassifier(learner="network")
+    classifier.fit(corpus.texts, corpus.topics, progress=Impatient())
+    classifier.save(path)
+    load(path).save(path)
+
+    with pytest.raises(ModelFileError) as error:
+        reproduce(path, corpus)
+
+    assert str(error.value) == (
+        f"{path}: its training was interrupted, and nobody can do that again at the very same "
+        "step; train a new model to the end."
+    )
+
+
+def test_weights_are_compared_bit_by_bit(slug: Path, corpus: Corpus) -> None:
+    biases = model_file.read(slug).arrays["learner.biases"]
+    edit(slug, arrays={"learner.biases": np.nextafter(biases, np.float32(9))})
+
+    assert [each.what for each in reproduce(slug, corpus).differences] == ["learner.biases"]

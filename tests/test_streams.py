@@ -1,0 +1,124 @@
+"""Lines of files, pipes and terminals: the same lines, and whether more are there now."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import pytest
+
+from slugline import streams
+from slugline.streams import Stream
+
+DATA = b"one\n\ntwo\r\nth\xffree" + b"x" * 100 + b"\nlast, without an end"
+
+
+def lines_of(stream: Stream, limit: int) -> list[bytes]:
+    return list(iter(lambda: stream.readline(limit), b""))
+
+
+@pytest.mark.parametrize("piece", [1, 3, 64, 1 << 16])
+@pytest.mark.parametrize("limit", [1, 4, 50, 1000])
+@pytest.mark.parametrize("data", [DATA, b"", b"\n", b"\n\n\nx\n"], ids=["long", "", "n", "ns"])
+def test_lines_are_those_of_a_binary_file(
+    monkeypatch: pytest.MonkeyPatch, piece: int, limit: int, data: bytes
+) -> None:
+    monkeypatch.setattr(streams, "_PIECE", piece)
+    file = io.BytesIO(data)
+    assert lines_of(Stream(io.BytesIO(data)), limit) == list(
+        iter(lambda: file.readline(limit), b"")
+    )
+
+
+@pytest.mark.parametrize("piece", [1, 1 << 16])
+def test_a_packed_file_gives_the_lines_that_it_unpacks_to(
+    monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    monkeypatch.setattr(streams, "_PIECE", piece)
+    stream = Stream(io.BytesIO(gzip.compress(DATA)), packed=True)
+    assert b"".join(lines_of(stream, 1000)) == DATA
+
+
+# Waiting ----------------------------------------------------------------------------------------
+
+
+class Pipe(NamedTuple):
+    out: BinaryIO
+    into: int
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    out, into = os.pipe()
+    with os.fdopen(out, "rb") as file:
+        yield Pipe(file, into)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows tells nothing of pipes")
+def test_a_pipe_must_be_waited_for_until_a_line_or_its_end_is_there(pipe: Pipe) -> None:
+    stream = Stream(pipe.out)
+    assert stream.must_wait()
+
+    os.write(pipe.into, b"one\ntwo\nthr")
+    assert not stream.must_wait()
+    assert stream.readline(100) == b"one\n"
+    assert not stream.must_wait()
+    assert stream.readline(100) == b"two\n"
+    assert stream.must_wait()  # for the rest of the third
+
+    os.write(pipe.into, b"ee")
+    os.close(pipe.into)
+    assert not stream.must_wait()
+    assert stream.readline(100) == b"three"
+
+
+def test_nothing_that_is_in_memory_or_on_a_disk_must_be_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one")
+    with path.open("rb") as file:
+        for stream in (Stream(file), Stream(io.BytesIO(b"one"))):
+            assert not stream.must_wait()
+            assert lines_of(stream, 100) == [b"one"]
+            assert not stream.must_wait()
+
+
+# How far ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_the_share_of_a_file_rises_from_0_to_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    monkeypatch.setattr(streams, "_PIECE", 1000)
+    path = tmp_path / "a"
+    data = b"".join(os.urandom(200).replace(b"\n", b"") + b"\n" for _ in range(2000))
+    path.write_bytes(gzip.compress(data) if packed else data)
+    with path.open("rb") as file:
+        stream = Stream(file, packed=packed)
+        shares = [stream.share_read()]
+        while stream.readline(1000):
+            shares.append(stream.share_read())
+
+    known = [share for share in shares if share is not None]
+    assert known == sorted(shares, key=float)
+    assert known[0] == 0
+    assert known[1000] == pytest.approx(0.5, abs=0.2)  # gzip reads ahead
+    assert known[-1] == 1
+    assert stream.share_read() == 1  # closed
+
+
+def test_the_share_of_an_empty_file_is_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.touch()
+    with path.open("rb") as file:
+        assert Stream(file).share_read() == 0
+
+
+def test_what_has_no_size_has_no_share(pipe: Pipe) -> None:
+    os.close(pipe.into)
+    assert Stream(pipe.out).share_read() is None
+    assert Stream(io.BytesIO(b"one")).share_read() is None
