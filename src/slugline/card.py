@@ -7,7 +7,7 @@ from typing import Any
 
 from slugline.model_file import BlockInfo, ModelInfo
 
-__all__ = ["write_card"]
+__all__ = ["describe_learner", "write_card"]
 
 
 def write_card(info: ModelInfo) -> str:
@@ -21,7 +21,7 @@ def write_card(info: ModelInfo) -> str:
         f"{info.precision}.",
         *([info.card_notes.strip()] if info.card_notes else []),
         "## Learner",
-        "\n".join(_settings(info.learner)),
+        "\n".join(f"- {name}: {value}" for name, value in describe_learner(info.learner)),
         "## Figures",
         "\n".join(figures) or "None were measured when it was saved.",
         "## Limits",
@@ -39,16 +39,28 @@ def _terms(block: BlockInfo) -> str:
     return f"all {block.kind} by {block.n_buckets:,} hash buckets ({block.weighting})"
 
 
-def _settings(learner: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """Give a line for each setting; those of a mixture's learners stand below it."""
-    for name, value in learner.items():
+def describe_learner(settings: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, str]]:
+    """Give the name and value of each setting of a learner, in words, and of those it is made of.
+
+    Parameters
+    ----------
+    settings : mapping
+        What `Learner.settings` gives.
+    of : str
+        Stands before each name.
+    """
+    for name, value in settings.items():
         if name == "learners":
             for number, part in enumerate(value, start=1):
-                yield f"{indent}- learner {number}:"
-                yield from _settings(part, f"{indent}  ")
+                yield from describe_learner(part, f"{of}learner {number}, ")
         elif value is not None:
-            shown = f"{value:.4g}" if isinstance(value, float) else value
-            yield f"{indent}- {_words(name)}: {shown}"
+            yield of + _words(name), _shown(value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _words(name: str) -> str:

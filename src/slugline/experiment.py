@@ -114,6 +114,7 @@ class Experiment:
                 "shuffled": {"accuracy": self.shuffled},
             },
             "best_epoch": self.best_epoch,
+            "tuning": self.classifier.tuning_.to_dict() if self.classifier.tuning_ else None,
             "history": self.history.history if self.history else None,
             "warnings": list(self.warnings),
             "seconds": self.seconds,
@@ -373,6 +374,11 @@ def model_warnings(classifier: TopicClassifier, test: Corpus) -> list[str]:
         warnings.append(
             f"the validation loss was still falling at epoch {history.n_epochs}, the last: the net "
             f"could learn more. Use --epochs {2 * history.n_epochs}."
+        )
+    if classifier.tuning_ is not None and classifier.tuning_.interrupted:
+        warnings.append(
+            f"the search was interrupted after {len(classifier.tuning_.trials)} ways to learn: the "
+            "model is learned in the best of these. Let --tune come to its end for more."
         )
     known_share = classifier.features_.vocabularies_[0].known_share(test.texts)
     if known_share < 0.5:

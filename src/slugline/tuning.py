@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -122,6 +122,14 @@ class Tuning:
 
     trials: tuple[Trial, ...]
     interrupted: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all as plain data for JSON."""
+        return {
+            "trials": [asdict(trial) | {"way": str(trial.way)} for trial in self.trials],
+            "best": str(self.best.way),
+            "interrupted": self.interrupted,
+        }
 
     @property
     def best(self) -> Trial:

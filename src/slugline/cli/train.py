@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,6 +97,18 @@ def _choose_blocks(
     if weighting is None and num_words is None:
         return None
     return [Block("words", weighting or learner.wants, max_terms=num_words or _NUM_WORDS)]
+
+
+def _check_free(learner: str, weighting: str | None, num_words: int | None) -> None:
+    """See to it that nothing is said of what --tune chooses."""
+    given = {
+        "learner": None if learner == "linear" else learner,
+        "weighting": weighting,
+        "num-words": num_words,
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise OptionError(f"--{option} {value}: --tune chooses it; leave one of them out.")
 
 
 def _check_fraction(test_fraction: float) -> None:
@@ -253,6 +265,14 @@ def train(
     learning_rate: Annotated[
         float | None, _net_option("--learning-rate", "Size of a step.", "the optimizer's own")
     ] = None,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="First look for better terms and learners by cross-validation, which takes some "
+            "fifty times as long; Ctrl-C ends the search and takes the best so far.",
+        ),
+    ] = False,
     balanced: Annotated[
         bool, typer.Option("--balanced", help="Give every topic the same total weight.")
     ] = False,
@@ -304,10 +324,13 @@ def train(
         "learning_rate": learning_rate,
     }
     chosen = _make_learner(learner, validation, net_options)
+    if tune:
+        _check_free(learner, weighting, num_words)
     classifier = TopicClassifier(
-        learner=chosen,
+        learner="linear" if tune else chosen,
         blocks=_choose_blocks(chosen, weighting, num_words),
         class_weight="balanced" if balanced else None,
+        tune=tune,
         n_jobs=threads,
         random_state=seed,
     )
@@ -357,12 +380,23 @@ def _save(
     return quantized.experiment, quantized
 
 
+def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
+    """Give rows of what was found out on the training documents."""
+    classifier = experiment.classifier
+    if experiment.best_epoch is not None:
+        yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
+    n_left_out = classifier.learner_.settings().get("n_left_out", 0)
+    if n_left_out:
+        yield "left out", f"{n_left_out}", "to learn from, as their topic looks wrong"
+    if classifier.tuning_ is not None:
+        first, best = classifier.tuning_.trials[0], classifier.tuning_.best
+        yield "tuned", f"{best.accuracy:.3f}", f"by cross-validation, {first.accuracy:.3f} untuned"
+        yield "", "", f"the best of {len(classifier.tuning_.trials)} ways: {best.way}"
+
+
 def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: Path) -> None:
     evaluation = experiment.evaluation
     low, high = evaluation.interval
-    epochs = []
-    if experiment.best_epoch is not None:
-        epochs = [("epochs", f"{experiment.best_epoch}", "best by validation loss")]
     typer.echo(
         f"{experiment.name}: learned {len(experiment.classifier.topics_)} topics from "
         f"{experiment.n_train:,} documents in {experiment.seconds:.1f} s, "
@@ -373,7 +407,7 @@ def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: 
             ("accuracy", f"{evaluation.accuracy:.3f}", f"95 % interval {low:.3f} to {high:.3f}"),
             ("macro-F1", f"{evaluation.macro_f1:.3f}", "every topic counts the same"),
             ("baseline", f"{experiment.majority:.3f}", f"always {experiment.majority_topic!r}"),
-            *epochs,
+            *_learned(experiment),
         ],
         left=(0, 2),
     )

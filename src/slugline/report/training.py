@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slugline.card import describe_learner
 from slugline.classifier import TopicClassifier, library_versions
 from slugline.evaluation import Evaluation
 from slugline.experiment import Experiment
@@ -110,9 +111,8 @@ def _curves(experiment: Experiment) -> list[str]:
 
 def _settings(classifier: TopicClassifier) -> dict[str, Any]:
     blocks = [f"{block.weighting} {block.kind}" for block in classifier.features_.blocks]
-    learner = {n: v for n, v in classifier.learner_.settings().items() if v is not None}
     return {
-        **learner,
+        **dict(describe_learner(classifier.learner_.settings())),
         "terms": listed(blocks),
         "class_weight": classifier.class_weight,
         "seed": classifier.random_state,
