@@ -8,12 +8,17 @@ import platform
 from pathlib import Path
 
 import classifier
+import commands
 import imports
 import lesson
 import reproduction
 import tokenise
 
-PACKAGES = ("slugline", "numpy", "scipy", "scikit-learn", "keras", "tensorflow-cpu", "jax")
+PACKAGES = (
+    *("slugline", "numpy", "scipy", "scikit-learn"),
+    *("keras", "tensorflow-cpu", "jax", "fasttext"),
+)
+PARTS = (reproduction, lesson, tokenise, classifier, imports, commands)
 
 
 def main() -> None:
@@ -24,7 +29,7 @@ def main() -> None:
         "Written by `make bench`. Machines differ and are noisy: read the ratios.\n\n"
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}.\n"
     )
-    sections = [part.report() for part in (reproduction, lesson, tokenise, classifier, imports)]
+    sections = [part.report() for part in PARTS]
     text = "\n".join([head, *sections])
     Path(__file__).with_name("RESULTS.md").write_text(text, encoding="utf-8")
     print(text)
