@@ -48,7 +48,7 @@ _ASCII_SPACE = "\t\n\v\f\r\x1c\x1d\x1e\x1f"
 # All other characters for which str.isspace() holds.
 _WIDE_SPACE = "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
 _WIDE_SPACE += "\u2028\u2029\u202f\u205f\u3000"
-_WIDE_TO_SPACE = dict.fromkeys(map(ord, _WIDE_SPACE), " ")
+_WIDE_SPACES = re.compile(f"[{_WIDE_SPACE}]")
 
 _SPACE = ord(" ")
 # One pass over the bytes lower-cases ASCII and blanks the separators. Bytes from 128 up belong to
@@ -203,6 +203,6 @@ def checked_texts(texts: Iterable[str]) -> Iterator[str]:
 
 def _to_bytes(text: str) -> bytes:
     if not text.isascii():
-        text = text.lower().translate(_WIDE_TO_SPACE)
+        text = _WIDE_SPACES.sub(" ", text.lower())
     # A lone surrogate, as in broken JSON, is a character like any other here.
     return text.encode("utf-8", "surrogatepass")
