@@ -37,7 +37,8 @@ def evaluate(
 ) -> None:
     """Compare a model's answers with the topics of labelled texts.
 
-    Of a data set known by name, the part made for testing is used where there is one.
+    Of a data set known by name, the part made for testing is used where
+    there is one.
     """
     from slugline.classifier import load
     from slugline.experiment import evaluate as evaluate_on

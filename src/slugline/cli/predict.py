@@ -50,9 +50,10 @@ def predict(
 ) -> None:
     """Classify texts: one JSON line per document, in their order.
 
-    A row that can't be read becomes a line with "error", and the job goes on; exit status 1 then
-    says that there were some. A column named "id" is passed through. Whenever standard input has
-    no more for now, all that came are answered.
+    A row that can't be read becomes a line with "error", and the job goes
+    on; exit status 1 then says that there were some. A column named "id" is
+    passed through. Whenever standard input has no more for now, all that
+    came are answered.
 
     For example:
 
