@@ -135,6 +135,7 @@ def test_the_json_holds_the_figures_and_nothing_else_is_on_standard_output(
         "evaluation",
         "baselines",
         "best_epoch",
+        "tuning",
         "history",
         "warnings",
         "seconds",
@@ -778,3 +779,53 @@ def test_an_unknown_precision_is_refused_before_any_work(
         "",
         "slugline: error: unknown precision 'int4'; choose one of float16, int8.\n",
     )
+
+
+# Tuning -----------------------------------------------------------------------------------------
+
+
+def test_tuning_tells_every_way_it_tries_and_which_one_it_took(run: Run, news_csv: Path) -> None:
+    code, out, err = run("train", "news.csv", "--tune")
+    assert code == 0
+    trials = [line for line in err.splitlines() if "log loss" in line]
+    assert trials[0].endswith("best so far  words + bigrams + characters, C 1")
+    assert f"the best of {len(trials)} ways: words" in out
+    assert "by cross-validation, " in out
+
+
+def test_the_json_holds_all_ways_that_were_tried(run: Run, news_csv: Path) -> None:
+    tuning = json.loads(run("train", "news.csv", "-q", "--tune", "--json").out)["tuning"]
+    assert tuning["trials"][0]["way"] == "words + bigrams + characters, C 1"
+    assert tuning["best"] in [trial["way"] for trial in tuning["trials"] if trial["is_better"]]
+    assert tuning["interrupted"] is False
+
+
+def test_a_tuned_model_can_be_checked(run: Run, news_csv: Path) -> None:
+    assert run("train", "news.csv", "-q", "--tune", "-o", "tuned.slug").code == 0
+    assert "identical" in run("train", "news.csv", "-q", "--check", "tuned.slug").out
+
+
+@pytest.mark.parametrize(
+    "option", [["--learner", "network"], ["--weighting", "counts"], ["--num-words", 50]]
+)
+def test_what_tuning_chooses_can_not_be_said_beside_it(run: Run, option: list[object]) -> None:
+    assert run("train", "missing.csv", "--tune", *option) == (
+        2,
+        "",
+        f"slugline: error: {option[0]} {option[1]}: --tune chooses it; leave one of them out.\n",
+    )
+
+
+def test_documents_left_out_are_counted_on_the_screen(run: Run) -> None:
+    topics = ["bank", "grain", "sport"] * 100
+    words = {"bank": "loan rate bond", "grain": "corn crop wheat", "sport": "goal match team"}
+    rows = [(f"{words[topic]} {topic}s {i % 7}", topic) for i, topic in enumerate(topics)]
+    for i in range(0, 300, 15):  # one in fifteen has a wrong topic
+        rows[i] = (rows[i][0], "bank" if rows[i][1] != "bank" else "sport")
+    write_csv("noisy.csv", rows)
+
+    out = run("train", "noisy.csv", "-q").out
+
+    counted = re.search(r"^left out +(\d+)  to learn from, as their topic looks wrong$", out, re.M)
+    assert counted is not None
+    assert 10 <= int(counted[1]) <= 20
