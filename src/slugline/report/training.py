@@ -114,6 +114,6 @@ def _settings(classifier: TopicClassifier) -> dict[str, Any]:
     return {
         **dict(describe_learner(classifier.learner_.settings())),
         "terms": listed(blocks),
-        "class_weight": classifier.class_weight,
+        "class weight": classifier.class_weight,
         "seed": classifier.random_state,
     }
