@@ -12,13 +12,14 @@ import commands
 import imports
 import lesson
 import reproduction
+import shipped_model
 import tokenise
 
 PACKAGES = (
     *("slugline", "numpy", "scipy", "scikit-learn"),
     *("keras", "tensorflow-cpu", "jax", "fasttext"),
 )
-PARTS = (reproduction, lesson, tokenise, classifier, imports, commands)
+PARTS = (reproduction, lesson, tokenise, classifier, shipped_model, imports, commands)
 
 
 def main() -> None:
