@@ -7,6 +7,7 @@ import os
 import platform
 from pathlib import Path
 
+import choices
 import classifier
 import commands
 import imports
@@ -19,7 +20,7 @@ PACKAGES = (
     *("slugline", "numpy", "scipy", "scikit-learn"),
     *("keras", "tensorflow-cpu", "jax", "fasttext"),
 )
-PARTS = (reproduction, lesson, tokenise, classifier, shipped_model, imports, commands)
+PARTS = (reproduction, lesson, tokenise, classifier, choices, shipped_model, imports, commands)
 
 
 def main() -> None:
