@@ -109,6 +109,7 @@ def test_its_place_counts_from_the_first_document_whatever_the_chunks(
     document: object, n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text, "_CHUNK_CHARACTERS", 1)
+    monkeypatch.setattr(text, "_PIECE_TEXTS", 1)
     documents = ["crude", "oil", document, "prices"]
     with pytest.raises(DataError) as caught:
         list(map_chunks(find_words, documents, n_threads))  # type: ignore[arg-type]
@@ -123,6 +124,7 @@ def test_chunks_come_in_order_and_are_pulled_only_as_they_are_needed(
     n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text, "_CHUNK_CHARACTERS", 1)
+    monkeypatch.setattr(text, "_PIECE_TEXTS", 1)
     pulled: list[int] = []
     endless = (str(pulled.append(i) or i) for i in itertools.count())
     results = list(itertools.islice(map_chunks(lambda chunk: chunk[0], endless, n_threads), 50))
@@ -135,6 +137,7 @@ def test_an_exception_in_a_worker_comes_out(
     n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text, "_CHUNK_CHARACTERS", 1)
+    monkeypatch.setattr(text, "_PIECE_TEXTS", 1)
     chunks = map_chunks(lambda chunk: 6 // int(chunk[0]), ["3", "2", "0", "1"], n_threads)
     results: list[int] = []
     with pytest.raises(ZeroDivisionError):

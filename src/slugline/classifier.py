@@ -27,7 +27,7 @@ from slugline.quantization import quantize as stored
 from slugline.recipe import default_blocks
 from slugline.shipped import model_path
 from slugline.term_columns import TermColumns
-from slugline.text import checked_texts
+from slugline.text import as_texts
 from slugline.vocabulary import Vocabulary
 from slugline.weights import row_weights
 
@@ -522,7 +522,7 @@ def choose_learner(learner: str | Learner) -> Learner:
 
 
 def _check_documents(X: Iterable[str], y: Iterable[Topic]) -> tuple[list[str], list[Any]]:
-    texts = list(checked_texts(X))
+    texts = as_texts(X)
     # Items of a NumPy array become plain Python ones, which JSON can hold.
     topics = [topic.item() if isinstance(topic, np.generic) else topic for topic in y]
     if len(texts) != len(topics):

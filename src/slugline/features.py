@@ -18,7 +18,7 @@ from slugline.ngrams import KINDS
 from slugline.ranges import boundaries, row_lengths
 from slugline.sparse import count_matrix, join_blocks, stack_rows
 from slugline.term_columns import TermColumns
-from slugline.text import checked_texts, find_words, map_chunks
+from slugline.text import as_texts, find_words, map_chunks
 from slugline.vocabulary import VocabularyBuilder
 
 __all__ = ["MAX_BUCKETS", "WEIGHTINGS", "Block", "Features", "idf", "weigh"]
@@ -132,7 +132,7 @@ class Features:
 
     def fit_transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Learn the vocabularies, and how many documents have each term; give the rows."""
-        texts = list(checked_texts(texts))  # they are read twice
+        texts = as_texts(texts)  # they are read twice
         self.vocabularies_ = self._learn_columns(texts)
         counts = deque(map_chunks(self._count, texts, self.n_jobs))
         if not any(part.nnz for part in counts):

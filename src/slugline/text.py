@@ -11,13 +11,13 @@ Results never depend on where the chunks were cut: a word's hash is a function o
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
@@ -25,12 +25,12 @@ import numpy.typing as npt
 
 from slugline.errors import DataError
 from slugline.hashing import PADDING, distinct, hash_spans
-from slugline.ranges import ranges
+from slugline.ranges import boundaries, ranges
 
 __all__ = [
     "PUNCTUATION",
     "Words",
-    "checked_texts",
+    "as_texts",
     "find_words",
     "map_chunks",
     "span_text",
@@ -43,6 +43,7 @@ PUNCTUATION = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'
 # The temporaries of such a chunk stay in a core's own cache, where these memory passes are twice as
 # fast as over a whole corpus at once; smaller chunks make threads queue for the interpreter lock.
 _CHUNK_CHARACTERS = 1 << 18
+_PIECE_TEXTS = 16
 
 _ASCII_SPACE = "\t\n\v\f\r\x1c\x1d\x1e\x1f"
 # All other characters for which str.isspace() holds.
@@ -133,20 +134,17 @@ def find_words(texts: Sequence[str]) -> Words:
     ------
     DataError : if a document is not a `str`.
     """
-    documents = [_to_bytes(text) for text in checked_texts(texts)]
+    data, lengths = _join(as_texts(texts))
     # A space before, between and after: edges then alternate between starts and ends, and no word
     # runs from one document into the next.
-    buffer = b" ".join([b"", *documents, PADDING]).translate(_TRANSLATION)
+    buffer = b" ".join([b"", data, PADDING]).translate(_TRANSLATION)
     array = np.frombuffer(buffer, dtype=np.uint8)
     is_space = array == _SPACE
     edges = np.flatnonzero(is_space[1:] != is_space[:-1])
     edges += 1
     starts, ends = edges[0::2], edges[1::2]
-    firsts = np.fromiter(
-        accumulate((len(document) + 1 for document in documents), initial=1),
-        dtype=np.int64,
-        count=len(documents) + 1,
-    )
+    lengths += 1  # and a space
+    firsts = boundaries(lengths) + 1
     indptr = np.searchsorted(starts, firsts)
     return Words(buffer, starts, ends, indptr, hash_spans(array, starts, ends - starts))
 
@@ -173,11 +171,14 @@ def map_chunks(
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(_no_string(texts))
     chunk: list[str] = []
-    size = 0
-    for text in checked_texts(texts):
-        chunk.append(text)
-        size += len(text) + 1
+    n_given = size = 0
+    # A few at a time, as a step of Python's for every text would be felt.
+    while piece := as_texts(itertools.islice(remaining, _PIECE_TEXTS), n_given):
+        n_given += len(piece)
+        size += sum(map(len, piece))
+        chunk += piece
         if size >= _CHUNK_CHARACTERS:
             yield chunk
             chunk, size = [], 0
@@ -185,24 +186,53 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def checked_texts(texts: Iterable[str]) -> Iterator[str]:
-    """Give the texts on; DataError if one is no `str`, or they are one string themselves."""
-    if isinstance(texts, str | bytes):
-        raise DataError(
-            "the texts are a single string, not a sequence of strings; put brackets around it: "
-            "[text]."
-        )
-    for number, text in enumerate(texts):
+def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
+    """Give the texts as a list.
+
+    Parameters
+    ----------
+    texts : iterable of str
+    first : int, default 0
+        The number of the first one, for messages.
+
+    Raises
+    ------
+    DataError : if one is no `str`, or they are one string themselves.
+    """
+    documents = list(_no_string(texts))
+    if set(map(type, documents)) <= {str}:
+        return documents
+    for number, text in enumerate(documents, start=first):
         if not isinstance(text, str):
             raise DataError(
                 f"document {number} is a {type(text).__name__}, not a str; "
                 "pass a sequence with one string per document."
             )
-        yield text
+    return documents
 
 
-def _to_bytes(text: str) -> bytes:
-    if not text.isascii():
-        text = _WIDE_SPACES.sub(" ", text.lower())
+def _no_string(texts: Iterable[str]) -> Iterable[str]:
+    if isinstance(texts, str | bytes):
+        raise DataError(
+            "the texts are a single string, not a sequence of strings; put brackets around it: "
+            "[text]."
+        )
+    return texts
+
+
+def _join(texts: list[str]) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """Put documents behind one another, with spaces; give the bytes, and how many each has."""
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    joined = " ".join(texts)
+    if joined.isascii():
+        return joined.encode(), lengths
+    for place, text in enumerate(texts):
+        if not text.isascii():
+            texts[place] = text = _WIDE_SPACES.sub(" ", text.lower())
+            lengths[place] = len(_encode(text))
+    return _encode(" ".join(texts)), lengths
+
+
+def _encode(text: str) -> bytes:
     # A lone surrogate, as in broken JSON, is a character like any other here.
     return text.encode("utf-8", "surrogatepass")
