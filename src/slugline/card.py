@@ -12,7 +12,7 @@ __all__ = ["describe_learner", "write_card"]
 
 def write_card(info: ModelInfo) -> str:
     """Write the card of a model."""
-    figures = [f"- {_words(name)}: {value:.4g}" for name, value in info.metrics.items()]
+    figures = [f"- {_words(name)}: {_figure(value)}" for name, value in info.metrics.items()]
     sections = [
         "# Topic classifier",
         f"Made by Slugline {info.versions['slugline']} from {info.n_documents:,} documents with "
@@ -61,6 +61,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) and abs(value) > 1 else f"{value:.4f}"
 
 
 def _words(name: str) -> str:

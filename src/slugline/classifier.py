@@ -236,7 +236,7 @@ class TopicClassifier:
             `slugline train --check` can part the corpus in the same way.
         quantize : {"float16", "int8"}, optional
             Store the weights in fewer bits than float32's, for a smaller file whose answers differ
-            a little; see `slugline.experiment.save_experiment` for how much.
+            a little; see `slugline.experiment.save_quantized` for how much.
         card_notes : str, default ""
             Markdown for the card: what only you know, such as where the documents come from.
 

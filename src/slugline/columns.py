@@ -27,12 +27,19 @@ TOPIC_NAMES = (
 )
 
 
-def peek(rows: Rows, n: int = N_PEEKED, *, patient: bool = True) -> list[Row | BadRow]:
+def peek(
+    rows: Rows,
+    n: int = N_PEEKED,
+    *,
+    patient: bool = True,
+    head: list[Row | BadRow] | None = None,
+) -> list[Row | BadRow]:
     """Take rows until `n` good ones are there, or the end; they are gone from `rows`.
 
-    Unless `patient`, a pause of whoever writes the rows ends it, too.
+    Unless `patient`, a pause of whoever writes the rows ends it, too. An empty list to take them in
+    has what was there before an error.
     """
-    head: list[Row | BadRow] = []
+    head = [] if head is None else head
     n_good = 0
     for row in rows:
         head.append(row)
@@ -77,7 +84,8 @@ def find_columns(
             raise DataError(f"{name} has no column {wanted!r}; {_nearest(wanted, columns)}")
     text = text or _known(columns, TEXT_NAMES, taken=topic)
     topic = topic or _known(columns, TOPIC_NAMES, taken=text)
-    left = [column for column in columns if column not in (text, topic)]
+    # What names a row is never its topic or text.
+    left = [c for c in columns if c not in (text, topic) and c.lower() != "id"]
     if len(left) == 2 == len(columns):
         topic, text = sorted(left, key=partial(_n_characters, rows))
         _check_header(name, rows, topic)

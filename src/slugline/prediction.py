@@ -82,7 +82,14 @@ def predict_rows(
     ------
     DataError : if there is no such column, or it can't be told which one holds the text.
     """
-    head = peek(rows, min(batch_rows, N_PEEKED), patient=False)
+    head: list[Row | BadRow] = []
+    broken = None
+    try:
+        peek(rows, min(batch_rows, N_PEEKED), patient=False, head=head)
+    except DataError as error:
+        if not head:
+            raise
+        broken = error
     column, _ = find_columns(rows.name, head, text)
     if column is None:
         columns = ", ".join(column_names(head))
@@ -94,6 +101,9 @@ def predict_rows(
         announce(f"read column {column!r} as text; name another with --text")
     missing = BadRow("", f"no text in column {column!r}" if rows.has_names else "no text")
     answer = partial(_answer, classifier, column=column, missing=missing, top=top)
+    if broken is not None:
+        yield answer(head)
+        raise broken
     yield from _map_in_order(answer, _batches(head, rows, batch_rows), n_threads)
 
 

@@ -26,7 +26,8 @@ BYTES: dict[Precision, int] = {"float32": 4, "float16": 2, "int8": 1}
 #: Those that a user can ask for.
 LOWER: tuple[Precision, ...] = ("float16", "int8")
 
-# What the largest entry of a column becomes; float16 has 11 digits at any size up to 65504.
+# What the largest entry of a column becomes. A float16 has 11 binary digits from 2^-14 up, and
+# fewer below, which is of no account beside the largest entry.
 _LARGEST = {"float16": 1, "int8": 127}
 _SCALE = ".scale"
 

@@ -47,12 +47,18 @@ class Stream:
         """Tell whether the next line is not there yet, and doesn't come within a moment either."""
         if self._size is not None or self._file.closed:  # closed once its end has been read
             return False
-        if self._buffer.find(b"\n", self._at) >= 0:
-            return False
-        try:
-            return not select.select([self._file], [], [], _MOMENT)[0]
-        except (OSError, ValueError):  # bytes in memory; on Windows, all but sockets
-            return self._file.isatty()
+        # Half a line is none, so what comes is taken in until it is one, or too long for one.
+        while self._buffer.find(b"\n", self._at) < 0 and len(self._buffer) - self._at < _PIECE:
+            try:
+                if not select.select([self._file], [], [], _MOMENT)[0]:
+                    return True
+            except (OSError, ValueError):  # bytes in memory; on Windows, all but sockets
+                return self._file.isatty()
+            piece = self._bytes.read1(_PIECE)
+            if not piece:
+                return False
+            self._buffer, self._at = self._buffer[self._at :] + piece, 0
+        return False
 
     def share_read(self) -> float | None:
         """Tell how much of a plain file has been read, from 0 to 1; None of anything else."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.errors import DataError
 from slugline.features import Block, Features
 from slugline.learners import FitContext, Learner
 from slugline.learners.linear import LinearLearner
@@ -199,9 +200,10 @@ class _Search:
             return
         self._budget -= work
         scores, sharpness = self._validation.scores(way)
-        accuracy = float((scores.argmax(axis=1) == self._validation.y).mean())
+        y, weights = self._validation.y, self._validation.weights
+        accuracy = float(np.average(scores.argmax(axis=1) == y, weights=weights))
         log_proba = log_softmax(scores * np.float32(sharpness))
-        losses = -log_proba[np.arange(len(scores)), self._validation.y]
+        losses = -log_proba[np.arange(len(y)), y] * (weights / weights.mean())
         is_better = not self.trials or (accuracy >= self._accuracy and self._is_led_by(losses))
         if is_better:
             self.best, self._accuracy, self._losses = way, accuracy, losses
@@ -243,6 +245,9 @@ class _CrossValidation:
         self, texts: Sequence[str], y: Labels, context: FitContext, n_jobs: int, start: Way
     ) -> None:
         self._texts, self.y, self._context, self._n_jobs = texts, y, context, n_jobs
+        self.weights = context.sample_weight
+        if self.weights is None:
+            self.weights = np.ones(len(y), dtype=np.float32)
         folds = make_folds(y.tolist(), min(_N_FOLDS, len(y)), context.seed)
         self._folds = [folds == number for number in range(folds.max() + 1)]
         self._family: dict[Block, list[_Rows]] = {}
@@ -258,7 +263,7 @@ class _CrossValidation:
             mean += np.float32(share) * self._proba[key]
         scores = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
         # A linear classifier has found its own sharpness.
-        return scores, 1.0 if way.net is None else best_sharpness(scores, self.y)
+        return scores, 1.0 if way.net is None else best_sharpness(scores, self.y, self.weights)
 
     def work(self, way: Way) -> float:
         """Multiplications that trying the way would take, for each term at the start."""
@@ -268,7 +273,7 @@ class _CrossValidation:
             if key not in self._proba
         )
         n_terms = self._n_terms(way.blocks) if n_passes else 0
-        return n_passes * (len(self._folds) - 1) * n_terms / self._n_terms_at_start
+        return n_passes * (len(self._folds) - 1) * n_terms / max(self._n_terms_at_start, 1)
 
     def _n_terms(self, blocks: tuple[Block, ...]) -> int:
         return sum(self._rows_of(block)[0].train.nnz for block in blocks)
@@ -296,7 +301,13 @@ class _CrossValidation:
 
     def _split(self, block: Block, held: npt.NDArray[np.bool_]) -> _Rows:
         features = Features((block,), self._n_jobs)
-        train = features.fit_transform(itertools.compress(self._texts, ~held))
+        try:
+            train = features.fit_transform(itertools.compress(self._texts, ~held))
+        except DataError:  # no document has such a term
+            n_held = np.count_nonzero(held)
+            return _Rows(
+                *(sp.csr_array((n, 0), dtype=np.float32) for n in (len(held) - n_held, n_held))
+            )
         return _Rows(train, features.transform(itertools.compress(self._texts, held)))
 
 

@@ -390,8 +390,12 @@ def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         yield "left out", f"{n_left_out}", "to learn from, as their topic looks wrong"
     if classifier.tuning_ is not None:
         first, best = classifier.tuning_.trials[0], classifier.tuning_.best
+        n_ways = len(classifier.tuning_.trials)
         yield "tuned", f"{best.accuracy:.3f}", f"by cross-validation, {first.accuracy:.3f} untuned"
-        yield "", "", f"the best of {len(classifier.tuning_.trials)} ways: {best.way}"
+        if best is first:
+            yield "", "", f"none of {n_ways} ways is clearly better than the default: {best.way}"
+        else:
+            yield "", "", f"the best of {n_ways} ways: {best.way}"
 
 
 def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: Path) -> None:

@@ -67,7 +67,7 @@ class ShallowLearner:
             )
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
-        """Learn from rows and their topics."""
+        """Learn from rows and their topics; Ctrl-C ends it with KeyboardInterrupt."""
         from slugline.labels import one_hot
         from slugline.training.optimizers import RowAdaGrad
 
@@ -81,7 +81,7 @@ class ShallowLearner:
         )
         targets = one_hot(y, context.n_topics) * np.float32(1 - self.label_smoothing)
         targets += np.float32(self.label_smoothing / context.n_topics)
-        self.network.fit(
+        history = self.network.fit(
             X,
             targets,
             epochs=self.epochs,
@@ -89,6 +89,8 @@ class ShallowLearner:
             sample_weight=context.sample_weight,
             progress=context.progress,
         )
+        if history.stopped_by == "interrupt":
+            raise KeyboardInterrupt  # there is no best epoch that could stand for the whole
         # Whoever predicts need not scale anything.
         self.network.weights[0] *= _INPUT_SCALE
 
