@@ -69,6 +69,14 @@ class MatrixClassifier(TopicClassifier):
         self.classes_ = np.unique(y)
         return self
 
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> MatrixClassifier:
+        X, y = validate_data(self, X, y, reset=not hasattr(self, "learner_"))
+        topics = None if classes is None else self._topics(classes)
+        super().partial_fit(self._texts(X), self._topics(y), topics, sample_weight)
+        return self
+
     def predict_proba(self, X: Any) -> Any:
         check_is_fitted(self)
         return super().predict_proba(self._texts(validate_data(self, X, reset=False)))

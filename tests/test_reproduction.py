@@ -374,6 +374,21 @@ def test_training_that_was_interrupted_cannot_be_repeated(tmp_path: Path, corpus
     )
 
 
+def test_training_on_batches_cannot_be_repeated(tmp_path: Path, corpus: Corpus) -> None:
+    path = tmp_path / "a.slug"
+    classifier = TopicClassifier().fit(corpus.texts, corpus.topics)
+    classifier.partial_fit(corpus.texts[:9], corpus.topics[:9]).save(path)
+    load(path).save(path)
+
+    with pytest.raises(ModelFileError) as error:
+        reproduce(path, corpus)
+
+    assert str(error.value) == (
+        f"{path}: it learned batch by batch, and how documents were cut into batches is not kept; "
+        "only a model that learned from all of them at once can be checked."
+    )
+
+
 def test_weights_are_compared_bit_by_bit(slug: Path, corpus: Corpus) -> None:
     biases = model_file.read(slug).arrays["learner.biases"]
     edit(slug, arrays={"learner.biases": np.nextafter(biases, np.float32(9))})

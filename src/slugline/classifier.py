@@ -20,11 +20,11 @@ from slugline.card import write_card
 from slugline.errors import DataError, OptionError
 from slugline.features import Block, Features
 from slugline.labels import Topic, Topics
-from slugline.learners import FitContext, Learner
+from slugline.learners import BatchLearner, FitContext, Learner
 from slugline.model_file import BlockInfo, ModelFile, ModelInfo
 from slugline.quantization import Precision, check_precision, dequantize
 from slugline.quantization import quantize as stored
-from slugline.recipe import default_blocks
+from slugline.recipe import default_blocks, hashed_blocks
 from slugline.shipped import model_path
 from slugline.term_columns import TermColumns
 from slugline.text import as_texts
@@ -87,9 +87,12 @@ class TopicClassifier:
     features_ : Features
     learner_ : Learner
     history_ : History or None
-        Of the search for the best epoch; None for a learner without epochs, or in a loaded model.
+        Of the search for the best epoch; None for a learner without epochs, in a loaded model, or
+        after `partial_fit`.
     tuning_ : Tuning or None
-        What was tried; None without `tune`, or in a loaded model.
+        What was tried; None without `tune`, in a loaded model, or after `partial_fit`.
+    n_documents_, n_batches_ : int
+        How many documents it learned from; and in how many calls of `partial_fit`, 0 after `fit`.
     """
 
     _estimator_type = "classifier"
@@ -101,6 +104,7 @@ class TopicClassifier:
     history_: History | None
     tuning_: Tuning | None
     n_documents_: int
+    n_batches_: int
     data_digest_: str
     validation_digest_: str | None
     interrupted_: bool
@@ -184,6 +188,59 @@ class TopicClassifier:
             context = replace(context, validation_data=self._validation(*validation_data))
         self.history_ = history = learner.fit(rows, labels, context)
         self.interrupted_ = history is not None and history.stopped_by == "interrupt"
+        self.n_batches_ = 0
+        self.learner_ = learner
+        return self
+
+    def partial_fit(
+        self,
+        X: Iterable[str],
+        y: Iterable[Topic],
+        classes: Iterable[Topic] | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> TopicClassifier:
+        """Learn on from one more batch of texts, such as of a stream that doesn't fit into memory.
+
+        After `fit`, or in a loaded classifier, what was learned is where it goes on from: a
+        vocabulary and its idf stay, and new words are left out. Without `fit`, terms are counted in
+        hash buckets, and the first texts choose the families. Nothing of a batch is kept but what
+        was learned from it. Batches of a thousand documents take least time, and each document
+        should come once: probabilities are too sure of what was learned from before.
+
+        Parameters
+        ----------
+        X : iterable of str
+        y : iterable of str or int, one for each text
+        classes : iterable of str or int, optional
+            All topics that there will be, needed in the first call of a classifier without `fit`.
+        sample_weight : float array, shape (n_documents,), optional
+
+        Raises
+        ------
+        DataError : if there are no documents, not one topic for each, or one that is not among
+            `classes`.
+        OptionError : if the learner, or blocks with a vocabulary, can't learn from batches, or
+            options need all documents at once.
+        """
+        self._check_options()
+        texts, topics = _check_documents(X, y)
+        first = not hasattr(self, "learner_")
+        if first:
+            self._start_stream(classes)
+        elif classes is not None and Topics.fit(_plain(classes)).names != self.topics_.names:
+            raise DataError("classes differ from those of the first call; leave them out.")
+        learner = _batch_learner(choose_learner(self.learner) if first else self.learner_)
+        if first:
+            self.features_ = Features(self._hashed_blocks(learner, texts), self.n_jobs)
+        labels = self.topics_.encode(topics)
+        context = self._batch_context(labels, sample_weight, first=first)
+        rows = self.features_.partial_fit_transform(texts, self.n_documents_)
+        learner.partial_fit(rows, labels, context)
+        digest = _digest(texts, topics)
+        self.data_digest_ = digest if first else _chained(self.data_digest_, digest)
+        self.n_documents_ += len(texts)
+        self.n_batches_ += 1
+        self.history_ = self.tuning_ = None
         self.learner_ = learner
         return self
 
@@ -283,6 +340,7 @@ class TopicClassifier:
             test_fraction=test_fraction,
             validation_digest=self.validation_digest_,
             interrupted=self.interrupted_,
+            n_batches=self.n_batches_,
             card_notes=card_notes,
         )
         arrays = {f"learner.{name}": array for name, array in learner.arrays().items()}
@@ -344,6 +402,48 @@ class TopicClassifier:
         if self.blocks is not None:
             return tuple(self.blocks)
         return default_blocks(texts, learner.wants)
+
+    def _hashed_blocks(self, learner: Learner, texts: Sequence[str]) -> tuple[Block, ...]:
+        if self.blocks is None:
+            return hashed_blocks(texts, learner.wants)
+        odd = next((block for block in self.blocks if block.n_buckets is None), None)
+        if odd is not None:
+            raise OptionError(
+                f"the block of {odd.kind} has a vocabulary, which can't grow from batch to batch; "
+                "give it n_buckets, or call fit first."
+            )
+        return tuple(self.blocks)
+
+    def _start_stream(self, classes: Iterable[Topic] | None) -> None:
+        if self.tune:
+            raise OptionError("tune needs all documents at once; leave it out, or call fit first.")
+        names = [] if classes is None else _plain(classes)
+        if not names:
+            raise OptionError(
+                "the first call of partial_fit needs classes: all topics that there will be."
+            )
+        _check_names(names)
+        self.topics_ = Topics.fit(names)
+        self.classes_ = np.array(self.topics_.names)
+        self.n_documents_ = self.n_batches_ = 0
+        self.validation_digest_ = None
+        self.interrupted_ = False
+
+    def _batch_context(
+        self, labels: npt.NDArray[np.int64], sample_weight: npt.ArrayLike | None, *, first: bool
+    ) -> FitContext:
+        if self.class_weight == "balanced":
+            raise OptionError(
+                "class_weight 'balanced' needs all documents at once; give a mapping of topic to "
+                "weight."
+            )
+        return FitContext(
+            n_topics=len(self.topics_),
+            sample_weight=row_weights(len(labels), sample_weight, self._topic_weights(labels)),
+            weighted_topics=self.class_weight is not None,
+            seed=self.random_state,
+            first=first,
+        )
 
     def _tune(
         self,
@@ -454,6 +554,7 @@ def from_model_file(file: ModelFile) -> TopicClassifier:
     classifier.data_digest_ = info.data_digest
     classifier.validation_digest_ = info.validation_digest
     classifier.interrupted_ = info.interrupted
+    classifier.n_batches_ = info.n_batches
     classifier.info_, classifier.card_ = info, file.card
     return classifier
 
@@ -496,6 +597,22 @@ def _digest(texts: list[str], topics: Iterable[Topic]) -> str:
     return Corpus(texts, [str(topic) for topic in topics], "").digest()
 
 
+def _chained(digest: str, another: str) -> str:
+    import hashlib
+
+    return hashlib.sha256(f"{digest}{another}".encode()).hexdigest()
+
+
+def _batch_learner(learner: Learner) -> BatchLearner:
+    """Give the learner itself, if it can learn from batches."""
+    if not isinstance(learner, BatchLearner):
+        raise OptionError(
+            f"a {type(learner).__name__} can't learn from batches; use one of "
+            "LinearLearner, NeuralLearner."
+        )
+    return learner
+
+
 def choose_learner(learner: str | Learner) -> Learner:
     """Give a learner by name, or an unfitted copy of the one that is passed.
 
@@ -523,14 +640,23 @@ def choose_learner(learner: str | Learner) -> Learner:
 
 def _check_documents(X: Iterable[str], y: Iterable[Topic]) -> tuple[list[str], list[Any]]:
     texts = as_texts(X)
-    # Items of a NumPy array become plain Python ones, which JSON can hold.
-    topics = [topic.item() if isinstance(topic, np.generic) else topic for topic in y]
+    topics = _plain(y)
     if len(texts) != len(topics):
         raise DataError(
             f"there are {len(texts)} texts and {len(topics)} topics; give one topic for each text."
         )
     if not texts:
         raise DataError("there are no documents to learn from; give at least two.")
+    _check_names(topics)
+    return texts, topics
+
+
+def _plain(topics: Iterable[Any]) -> list[Any]:
+    """Make plain Python items, which JSON can hold, of those of a NumPy array."""
+    return [topic.item() if isinstance(topic, np.generic) else topic for topic in topics]
+
+
+def _check_names(topics: Sequence[Any]) -> None:
     odd = [t for t in topics if isinstance(t, bool) or not isinstance(t, str | int)]
     if odd:
         raise DataError(
@@ -541,7 +667,6 @@ def _check_documents(X: Iterable[str], y: Iterable[Topic]) -> tuple[list[str], l
         raise DataError(
             f"topic {blank[0]!r} is blank, or holds a NUL or half a character; rename it."
         )
-    return texts, topics
 
 
 def _is_name(topic: Topic) -> bool:

@@ -21,7 +21,7 @@ from slugline.term_columns import TermColumns
 from slugline.text import as_texts, find_words, map_chunks
 from slugline.vocabulary import VocabularyBuilder
 
-__all__ = ["MAX_BUCKETS", "WEIGHTINGS", "Block", "Features", "idf", "weigh"]
+__all__ = ["MAX_BUCKETS", "WEIGHTINGS", "Block", "Features", "document_frequency", "idf", "weigh"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer]
@@ -145,6 +145,29 @@ class Features:
 
         return stack_rows(rows(), self.n_columns)
 
+    def partial_fit_transform(self, texts: Sequence[str], n_before: int) -> sp.csr_array:
+        """Learn from further documents how many have each term; give their rows.
+
+        Only blocks of hash buckets learn on: a vocabulary, and its idf, stay as they were fitted.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        n_before : int
+            How many documents there were in all calls before; 0 in the first one, for which every
+            block has to have hash buckets.
+        """
+        if n_before == 0:
+            self.vocabularies_ = self._learn_columns(())
+            self.idf_ = self._learn_idf((), 0)
+        counts = list(map_chunks(self._count, texts, self.n_jobs))
+        more = self._document_frequencies(counts)
+        for number, (block, rarity) in enumerate(zip(self.blocks, self.idf_, strict=True)):
+            if block.n_buckets is not None and rarity is not None:
+                frequency = document_frequency(rarity, n_before) + more[number]
+                self.idf_[number] = idf(frequency, n_before + len(texts))
+        return stack_rows((self._weigh(part) for part in counts), self.n_columns)
+
     def transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Give one float32 CSR row per document, shape (n_documents, n_columns)."""
         n_columns = self.n_columns
@@ -174,14 +197,20 @@ class Features:
         ]
 
     def _learn_idf(self, counts: Iterable[sp.csr_array], n_documents: int) -> list[Floats | None]:
+        return [
+            idf(frequency, n_documents) if block.has_idf else None
+            for frequency, block in zip(
+                self._document_frequencies(counts), self.blocks, strict=True
+            )
+        ]
+
+    def _document_frequencies(self, counts: Iterable[sp.csr_array]) -> list[npt.NDArray[np.int64]]:
+        """Count the documents that have each column of each block."""
         frequencies = [np.zeros(width, dtype=np.int64) for width in self._widths()]
         for part in counts:
             for frequency, (_, columns, _) in zip(frequencies, self._split(part), strict=True):
                 np.add.at(frequency, columns, 1)
-        return [
-            idf(frequency, n_documents) if block.has_idf else None
-            for frequency, block in zip(frequencies, self.blocks, strict=True)
-        ]
+        return frequencies
 
     def _count(self, texts: Sequence[str]) -> sp.csr_array:
         """Count terms: all documents' rows over the first block, then those over the next one."""
@@ -233,6 +262,14 @@ def idf(document_frequency: npt.NDArray[np.int64], n_documents: int) -> Floats:
     6.2.1. Smoothed as scikit-learn's TfidfTransformer does.
     """
     return (np.log((1 + n_documents) / (1 + document_frequency)) + 1).astype(np.float32)
+
+
+def document_frequency(idf: Floats, n_documents: int) -> npt.NDArray[np.int64]:
+    """Undo `idf`: how many of the documents have each term, shape (n_terms,).
+
+    Exact up to some millions of documents; beyond, float32 tells frequencies to seven digits.
+    """
+    return np.rint((1 + n_documents) / np.exp(idf.astype(np.float64) - 1) - 1).astype(np.int64)
 
 
 def weigh(

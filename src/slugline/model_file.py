@@ -84,6 +84,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     validation_digest: str | None = None
     #: Whether a person broke off the training, so that it can't be repeated.
     interrupted: bool = False
+    #: How many batches `partial_fit` learned from; if any, training can't be repeated in one go.
+    n_batches: Annotated[int, msgspec.Meta(ge=0)] = 0
     #: Markdown of the maker's, for the card.
     card_notes: str = ""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from slugline.features import Block
 
-__all__ = ["FAMILIES", "default_blocks", "is_short"]
+__all__ = ["FAMILIES", "default_blocks", "hashed_blocks", "is_short"]
 
 #: Families of terms for weighted rows, by kind. A run or a pair that occurs once tells nothing.
 FAMILIES = {
@@ -20,6 +21,8 @@ FAMILIES = {
         Block("characters", min_count=2),
     )
 }
+# For documents that come in batches.
+_N_BUCKETS = 1 << 18
 # The newswire lesson's rows.
 _LESSON = (Block("words", "multi-hot", max_terms=10_000),)
 # Words in the middle one of all documents up to which they count as short: a lead of as many words
@@ -34,6 +37,14 @@ def default_blocks(texts: Sequence[str], wants: str) -> tuple[Block, ...]:
         return _LESSON
     kinds = ("words", "bigrams", "characters") if is_short(texts) else ("words", "lead")
     return tuple(FAMILIES[kind] for kind in kinds)
+
+
+def hashed_blocks(texts: Sequence[str], wants: str) -> tuple[Block, ...]:
+    """Give the same families in hash buckets, for documents of which these are only the first."""
+    return tuple(
+        replace(block, n_buckets=_N_BUCKETS, max_terms=None, min_count=1)
+        for block in default_blocks(texts, wants)
+    )
 
 
 def is_short(texts: Sequence[str]) -> bool:

@@ -111,7 +111,8 @@ def reproduce(
 
     Raises
     ------
-    ModelFileError : if there is no such model, or its training was interrupted.
+    ModelFileError : if there is no such model, its training was interrupted, or it learned from
+        batches.
     DataError : if these are not the documents that it learned from.
     OptionError : if validation documents are missing, or there should be none.
     """
@@ -121,6 +122,11 @@ def reproduce(
         raise ModelFileError(
             f"{path}: its training was interrupted, and nobody can do that again at the very same "
             "step; train a new model to the end."
+        )
+    if info.n_batches:
+        raise ModelFileError(
+            f"{path}: it learned batch by batch, and how documents were cut into batches is not "
+            "kept; only a model that learned from all of them at once can be checked."
         )
     if test is None and info.test_fraction is not None:
         train, test = train.split(info.test_fraction, info.seed)

@@ -245,9 +245,8 @@ class _CrossValidation:
         self, texts: Sequence[str], y: Labels, context: FitContext, n_jobs: int, start: Way
     ) -> None:
         self._texts, self.y, self._context, self._n_jobs = texts, y, context, n_jobs
-        self.weights = context.sample_weight
-        if self.weights is None:
-            self.weights = np.ones(len(y), dtype=np.float32)
+        weights = context.sample_weight
+        self.weights = np.ones(len(y), dtype=np.float32) if weights is None else weights
         folds = make_folds(y.tolist(), min(_N_FOLDS, len(y)), context.seed)
         self._folds = [folds == number for number in range(folds.max() + 1)]
         self._family: dict[Block, list[_Rows]] = {}
@@ -304,10 +303,7 @@ class _CrossValidation:
         try:
             train = features.fit_transform(itertools.compress(self._texts, ~held))
         except DataError:  # no document has such a term
-            n_held = np.count_nonzero(held)
-            return _Rows(
-                *(sp.csr_array((n, 0), dtype=np.float32) for n in (len(held) - n_held, n_held))
-            )
+            return _Rows(*(sp.csr_array((n, 0), dtype=np.float32) for n in (sum(~held), sum(held))))
         return _Rows(train, features.transform(itertools.compress(self._texts, held)))
 
 

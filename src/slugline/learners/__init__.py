@@ -7,7 +7,7 @@ fit. `Learner` is what all of them share, and what `slugline.classifier` asks of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from slugline.training.history import History
     from slugline.training.progress import Progress
 
-__all__ = ["FitContext", "Learner"]
+__all__ = ["BatchLearner", "FitContext", "Learner"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class FitContext:
         Rows kept apart by the user, to choose on and never to learn from.
     seed : int
         Reaches every random choice.
+    first : bool
+        Only for `partial_fit`: whether to start from nothing, not from what was learned before.
     progress : Progress, optional
         Whom to tell.
     """
@@ -43,6 +45,7 @@ class FitContext:
     weighted_topics: bool = False
     validation_data: tuple[Any, npt.NDArray[np.int64]] | None = None
     seed: int = 0
+    first: bool = False
     progress: Progress | None = None
 
 
@@ -72,4 +75,13 @@ class Learner(Protocol):
 
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         """What it has learned."""
+        ...
+
+
+@runtime_checkable
+class BatchLearner(Learner, Protocol):
+    """Learns from one batch of rows after another, too."""
+
+    def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
+        """Learn on from one more batch; from nothing if it is the first one."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from slugline.errors import DataError, OptionError
 from slugline.learners import FitContext
 from slugline.softmax import softmax
 from slugline.sparse import check_csr
+
+if TYPE_CHECKING:
+    from slugline.training.linear_stream import LinearStream
 
 __all__ = ["LinearLearner"]
 
@@ -56,14 +59,43 @@ class LinearLearner:
             raise OptionError(f"C is {C}; give a number over 0.")
         self.C = C
         self.clean = clean
+        self._stream: LinearStream | None = None
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
         """Learn from rows and their topics."""
         from slugline.training.linear import fit_linear
 
+        self._stream = None
         fitted = fit_linear(check_csr(X), y, context, C=self.C, clean=self.clean)
         self.weights, self.biases = fitted.weights, fitted.biases
         self.sharpness, self.n_left_out = fitted.sharpness, fitted.n_left_out
+
+    def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
+        """Learn on from one more batch of rows, all of them, whatever `clean` says.
+
+        Documents that were learned from before make probabilities too sure. The step sizes and the
+        latest documents' scores are kept from call to call, but not in a model file.
+        """
+        from slugline.training.linear import SHARPNESS
+        from slugline.training.linear_stream import LinearStream
+
+        X = check_csr(X, None if context.first else len(self.weights))
+        if context.first:
+            self.weights = np.zeros((X.shape[1], context.n_topics), dtype=np.float32)
+            self.biases = np.full(context.n_topics, -1, dtype=np.float32)
+            self.sharpness, self.n_left_out = SHARPNESS, 0
+        if context.first or self._stream is None:
+            # A file's arrays can't be written to.
+            self.weights, self.biases = self.weights.copy(), self.biases.copy()
+            self._stream = LinearStream(
+                self.weights,
+                self.biases,
+                sharpness=self.sharpness,
+                first=context.first,
+                C=self.C,
+                seed=context.seed,
+            )
+        self.sharpness = self._stream.learn(X, y, context)
 
     def decision_function(self, X: Any) -> Floats:
         """Scores, shape (n_rows, n_topics)."""

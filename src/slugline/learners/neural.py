@@ -57,7 +57,7 @@ class NeuralLearner:
     ----------
     network : Network
     n_epochs : int
-        For how many epochs it was trained.
+        For how many epochs it was trained; each call of `partial_fit` is one.
     """
 
     wants = "multi-hot"
@@ -123,6 +123,18 @@ class NeuralLearner:
             self._train_anew(X, y, history, context)
         return history
 
+    def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
+        """Learn one epoch more, from one more batch of rows, with the net as it is.
+
+        The optimizer's averages are kept from call to call, but not in a model file.
+        """
+        if context.first:
+            self.network = self._network(context)
+            self.n_epochs = 0
+        self.network.optimizer = self._optimizer()
+        self.network.fit(X, y, batch_size=self.batch_size, sample_weight=context.sample_weight)
+        self.n_epochs += 1
+
     def decision_function(self, X: Any) -> Floats:
         """Scores before softmax, shape (n_rows, n_topics)."""
         return self.network.decision_function(X)
@@ -155,9 +167,7 @@ class NeuralLearner:
         settings.pop("kind")
         learner = cls(**settings)
         learner.n_epochs = n_epochs
-        n_topics = len(arrays[str(len(arrays) - 1)])
-        layers = [Dense(units, "relu") for units in settings["hidden"]]
-        learner.network = Network([*layers, Dense(n_topics, "softmax")])
+        learner.network = Network(learner._layers(len(arrays[str(len(arrays) - 1)])))
         learner.network.weights = [arrays[str(number)] for number in range(len(arrays))]
         _check_shapes(learner.network)
         return learner
@@ -202,10 +212,13 @@ class NeuralLearner:
         )
 
     def _network(self, context: FitContext) -> Network:
-        widths = (max(64, context.n_topics),) if self.hidden is None else self.hidden
+        layers = self._layers(context.n_topics)
+        return Network(layers, optimizer=self._optimizer(), seed=context.seed)
+
+    def _layers(self, n_topics: int) -> list[Dense]:
+        widths = (max(64, n_topics),) if self.hidden is None else self.hidden
         hidden = [Dense(units, "relu", self.l2, self.dropout) for units in widths]
-        output = Dense(context.n_topics, "softmax")
-        return Network([*hidden, output], optimizer=self._optimizer(), seed=context.seed)
+        return [*hidden, Dense(n_topics, "softmax")]
 
     def _optimizer(self) -> Optimizer:
         from slugline.training.optimizers import get_optimizer

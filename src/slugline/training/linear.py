@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from slugline.learners import FitContext
 from slugline.training.sharpness import best_sharpness
 
-__all__ = ["FittedLinear", "fit_linear"]
+__all__ = ["SHARPNESS", "FittedLinear", "fit_linear", "hinge_pulls", "topic_rarity"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -32,8 +32,8 @@ _MARGIN = 1.0
 _EXPECTED = 0.03
 # What is found doubtful without the doubtful documents of a first round is found better.
 _ROUNDS = 2
-# Where there is nothing to measure it on.
-_SHARPNESS = 5.0
+#: Where there is nothing to measure it on.
+SHARPNESS = 5.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ class _Fit:
         self._topics = np.unique(y[kept])
         rarity = np.ones(context.n_topics, dtype=np.float32)
         if not context.weighted_topics:
-            rarity = _rarity(y[kept], costs[kept], context.n_topics)
+            totals = np.bincount(y[kept], costs[kept], minlength=context.n_topics)
+            rarity = topic_rarity(totals)
         if len(self._topics) == 1:
             self.biases[self._topics] = 1
         else:
@@ -108,7 +109,7 @@ class _Fit:
         # Nothing can be told of a topic from its only row.
         told = (self.costs > 0) & (np.bincount(self.y[self.kept])[self.y] > 1)
         if len(self._topics) == 1 or not told.any():
-            return _SHARPNESS
+            return SHARPNESS
         return best_sharpness(self.scores[told], self.y[told], self.costs[told])
 
     def _learn(self, X: sp.csr_array, rarity: Floats, C: float, seed: int) -> None:
@@ -145,9 +146,7 @@ class _Fit:
         bound that comes of it.
         """
         places = np.arange(len(self.y)), self.y
-        targets = np.full(self.scores.shape, -1, dtype=np.float32)
-        targets[places] = 1
-        parts = targets * np.maximum(1 - targets * self.scores, 0)
+        parts = hinge_pulls(self.scores, self.y)
         lengths = X.multiply(X).sum(axis=1)
         parts *= (_NOT_TAKEN_OVER * 2 * C * self.costs * self.kept * lengths)[:, np.newaxis]
         if len(self._topics) == 2:  # both columns are one classifier
@@ -157,9 +156,24 @@ class _Fit:
         return parts
 
 
-def _rarity(y: Labels, costs: Floats, n_topics: int) -> Floats:
-    """Give what each topic's documents count, at least 1; shape (n_topics,)."""
-    totals = np.bincount(y, costs, minlength=n_topics)
+def hinge_pulls(scores: Floats, y: Labels) -> Floats:
+    """Give where each score is drawn: t max(0, 1 - t s), half the slope of the squared hinge loss.
+
+    t is 1 in the column of a row's topic and -1 in all others; shape (n_rows, n_topics).
+    """
+    targets = np.full(scores.shape, -1, dtype=np.float32)
+    targets[np.arange(len(y)), y] = 1
+    return targets * np.maximum(1 - targets * scores, 0)
+
+
+def topic_rarity(totals: npt.NDArray[np.number]) -> Floats:
+    """Give what each topic's documents count, at least 1; shape (n_topics,).
+
+    Parameters
+    ----------
+    totals : array, shape (n_topics,)
+        How many rows each topic has, or what they cost together.
+    """
     mean = totals.sum() / np.count_nonzero(totals)
     rarer = mean / np.where(totals > 0, np.minimum(totals, mean), mean)
     return (rarer**_RARITY_POWER).astype(np.float32)

@@ -180,6 +180,8 @@ class RowAdaGrad:
         Learning rate of all other arrays.
     n_steps : int, optional
         Both rates fall along a line, to nothing after so many steps; by default they stay.
+    start : float, default 0.0
+        Where s starts: above 0, first steps are as small as the first gradients.
 
     References
     ----------
@@ -190,6 +192,7 @@ class RowAdaGrad:
     learning_rate: float = 0.05
     above: float = 0.003
     n_steps: int | None = None
+    start: float = 0.0
     _sum: dict[int, Floats] = field(default_factory=dict, init=False, repr=False)
     _adam: Adam = field(default_factory=Adam, init=False, repr=False)
     _fade: float = field(default=1.0, init=False, repr=False)
@@ -208,7 +211,9 @@ class RowAdaGrad:
         if rows is None:
             self._adam.update(key, weights, gradient)
             return
-        sums = self._sum.setdefault(key, np.zeros(len(weights), dtype=np.float32))
+        if key not in self._sum:
+            self._sum[key] = np.full(len(weights), self.start, dtype=np.float32)
+        sums = self._sum[key]
         sums[rows] += np.einsum("ij,ij->i", gradient, gradient) / np.float32(gradient.shape[1])
         rates = np.float32(self.learning_rate * self._fade) / (np.sqrt(sums[rows]) + _TINY)
         gradient *= rates[:, np.newaxis]

@@ -20,7 +20,7 @@ from slugline.weights import row_weights
 if TYPE_CHECKING:
     from slugline.learners.network import Network
 
-__all__ = ["Trainer"]
+__all__ = ["Trainer", "row_gradient"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -131,14 +131,26 @@ class Trainer:
                     gradient += np.float32(2 * layer.l2) * W
                 self.optimizer.update(2 * number, W, gradient)
             else:
-                rows, gradient = _row_gradient(inputs, delta)
+                rows, gradient = row_gradient(inputs, delta)
                 self.optimizer.update(2 * number, W, gradient, rows)
             if below is not None:
                 delta = below
 
 
-def _row_gradient(X: sp.csr_array, delta: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Give the rows of X.T @ delta that aren't zero: their numbers and their values."""
+def row_gradient(X: sp.csr_array, delta: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+    """Give the rows of X.T @ delta that may differ from zero, as a batch names few of all columns.
+
+    Parameters
+    ----------
+    X : CSR array, shape (n_rows, n_columns)
+    delta : float32 array, shape (n_rows, n_outputs)
+
+    Returns
+    -------
+    rows : int array, shape (n_named,)
+        The columns of `X` with an entry, from the least up.
+    values : float32 array, shape (n_named, n_outputs)
+    """
     named = np.zeros(X.shape[1], dtype=bool)
     named[X.indices] = True
     rows = np.flatnonzero(named)

@@ -1,0 +1,119 @@
+"""Learning linear weights on from one batch of documents after another."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline.learners import FitContext
+from slugline.training.linear import hinge_pulls, topic_rarity
+from slugline.training.optimizers import RowAdaGrad
+from slugline.training.sharpness import best_sharpness
+from slugline.training.trainer import row_gradient
+
+__all__ = ["LinearStream"]
+
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+# All chosen by cross-validation on training splits. A penalty on large weights made no answer
+# better: the passes are few, and steps shrink.
+_PASSES = 3
+_ROWS_PER_STEP = 64
+_LEARNING_RATE = 0.1
+# Where a term's sum of squared gradients starts. From 0, the first step would be as long for a
+# small error as for a large one. Weights that have been learned move less than those that have not.
+_SUM_AT_FIRST, _SUM_OF_LEARNED = 0.3, 3.0
+# Sharpness is told by so many of the latest documents.
+_N_RECENT = 1000
+_WEIGHTS, _BIASES = 0, 1
+
+
+class LinearStream:
+    """What fitting a linear learner keeps from batch to batch, and predicting doesn't need.
+
+    Parameters
+    ----------
+    weights : float32 array, shape (n_columns, n_topics)
+        Changed in place.
+    biases : float32 array, shape (n_topics,)
+        Likewise.
+    sharpness : float
+        What is thought of it before the first batch.
+    first : bool
+        Whether the weights have not learned anything yet.
+    C : float
+        What errors cost.
+    seed : int
+        Reaches the order of the rows.
+    """
+
+    def __init__(
+        self,
+        weights: Floats,
+        biases: Floats,
+        *,
+        sharpness: float,
+        first: bool,
+        C: float,
+        seed: int,
+    ) -> None:
+        self._weights, self._biases = weights, biases
+        self._first_sharpness = sharpness
+        self._C = C
+        self._rng = np.random.default_rng(seed)
+        start = _SUM_AT_FIRST if first else _SUM_OF_LEARNED
+        self._optimizer = RowAdaGrad(_LEARNING_RATE, start=start)
+        self._totals = np.zeros(len(biases))
+        self._recent_scores = np.empty((0, len(biases)), dtype=np.float32)
+        self._recent_labels = np.empty(0, dtype=np.int64)
+        self._recent_costs = np.empty(0, dtype=np.float32)
+
+    def learn(self, X: sp.csr_array, y: Labels, context: FitContext) -> float:
+        """Go through the rows of a batch a few times; give the sharpness that follows."""
+        costs = np.ones(len(y), dtype=np.float32)
+        if context.sample_weight is not None:
+            told = context.sample_weight > 0
+            X, y, costs = X[told], y[told], context.sample_weight[told]
+        self._totals += np.bincount(y, costs, minlength=len(self._totals))
+        own_costs = costs if context.weighted_topics else costs * topic_rarity(self._totals)[y]
+        # What a row scores before anything is learned from it is what a new one would.
+        honest = self._pass(X, y, costs, own_costs)
+        for _ in range(_PASSES - 1):
+            self._pass(X, y, costs, own_costs)
+        return self._sharpness(honest, y, costs)
+
+    def _pass(self, X: sp.csr_array, y: Labels, costs: Floats, own_costs: Floats) -> Floats:
+        """Take one step after another; give each row's scores from before its step."""
+        scores = np.empty((len(y), len(self._biases)), dtype=np.float32)
+        order = self._rng.permutation(len(y))
+        for first in range(0, len(y), _ROWS_PER_STEP):
+            rows = order[first : first + _ROWS_PER_STEP]
+            batch = X[rows]
+            scores[rows] = batch @ self._weights + self._biases
+            slope = hinge_pulls(scores[rows], y[rows])
+            slope *= np.float32(-2 * self._C)
+            cost = np.repeat(costs[rows, np.newaxis], slope.shape[1], axis=1)
+            cost[np.arange(len(rows)), y[rows]] = own_costs[rows]
+            self._step(batch, slope * cost)
+        return scores
+
+    def _step(self, X: sp.csr_array, slope: Floats) -> None:
+        """Go downhill, given the slope of the loss by each score."""
+        self._optimizer.begin_step()
+        terms, gradient = row_gradient(X, slope)
+        self._optimizer.update(_WEIGHTS, self._weights, gradient, terms)
+        # The biases are the weights of a term that every document has.
+        everywhere = np.zeros(1, dtype=np.intp)
+        gradient = slope.sum(axis=0, keepdims=True)
+        self._optimizer.update(_BIASES, self._biases[np.newaxis], gradient, everywhere)
+
+    def _sharpness(self, scores: Floats, y: Labels, costs: Floats) -> float:
+        """Find it on the latest documents; while these are few, hold on to the first one."""
+        self._recent_scores = np.concatenate([self._recent_scores, scores])[-_N_RECENT:]
+        self._recent_labels = np.concatenate([self._recent_labels, y])[-_N_RECENT:]
+        self._recent_costs = np.concatenate([self._recent_costs, costs])[-_N_RECENT:]
+        share = len(self._recent_labels) / _N_RECENT
+        found = best_sharpness(self._recent_scores, self._recent_labels, self._recent_costs)
+        return float(found**share * self._first_sharpness ** (1 - share))
