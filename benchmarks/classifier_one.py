@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from slugline import TopicClassifier
 # What is short is measured several times; medians are taken.
 N_PREDICTIONS = 5
 N_SINGLE = 201
+FIGURES = ("accuracy", "macro_f1", "fit_seconds", "documents_per_second", "single_ms")
 
 
 def words_and_characters():
@@ -32,6 +34,10 @@ def words_and_characters():
         ),
         LinearSVC(),
     )
+
+
+class Diverged(Exception):  # noqa: N818
+    """There is no model, as numbers ran out of range."""
 
 
 class FastText:
@@ -53,7 +59,7 @@ class FastText:
                 except RuntimeError:  # "Encountered NaN."
                     continue
                 return self
-        raise RuntimeError("fastText diverged")
+        raise Diverged
 
     def predict(self, X: Sequence[str]) -> list[str]:
         """Give the topic of each text."""
@@ -90,23 +96,23 @@ def main() -> None:
     contender, name = sys.argv[1:]
     train, test = load(name)
     classifier = CONTENDERS[contender]()
-    fit_seconds = seconds(lambda: classifier.fit(train.texts, train.topics), 1)
+    try:
+        fit_seconds = seconds(lambda: classifier.fit(train.texts, train.topics), 1)
+    except Diverged:
+        print(json.dumps(dict.fromkeys(FIGURES, math.nan)))
+        return
     predicted = classifier.predict(test.texts)
     # (b) takes half a minute for the longest set, every time the same.
     n_runs = 1 if contender == "b" else N_PREDICTIONS
     short = min(test.texts, key=lambda text: abs(len(text) - 60))
-    print(
-        json.dumps(
-            {
-                "accuracy": accuracy_score(test.topics, predicted),
-                "macro_f1": f1_score(test.topics, predicted, average="macro"),
-                "fit_seconds": fit_seconds,
-                "documents_per_second": len(test)
-                / seconds(lambda: classifier.predict(test.texts), n_runs),
-                "single_ms": 1000 * seconds(lambda: classifier.predict([short]), N_SINGLE),
-            }
-        )
+    figures = (
+        accuracy_score(test.topics, predicted),
+        f1_score(test.topics, predicted, average="macro"),
+        fit_seconds,
+        len(test) / seconds(lambda: classifier.predict(test.texts), n_runs),
+        1000 * seconds(lambda: classifier.predict([short]), N_SINGLE),
     )
+    print(json.dumps(dict(zip(FIGURES, figures, strict=True))))
 
 
 if __name__ == "__main__":

@@ -344,7 +344,8 @@ NO_MODEL = (
         (a_folder, "can't be read (Is a directory); check the path and its rights."),
         (
             another_zip,
-            "a zip archive without model.json, so not a Slugline model; check the path.",
+            "a zip archive without model.json, so not a Slugline model; check the path, or export "
+            "a spreadsheet as CSV.",
         ),
         (
             of_a_later_format,

@@ -298,6 +298,15 @@ def test_nothing_of_a_pipe_is_lost_in_finding_out_what_it_is(tmp_path: Path) -> 
     assert [json.loads(line)["topic"] for line in out.splitlines()] == ["crude", "crude"]
 
 
+def test_a_model_in_the_place_of_the_texts_is_told(run: Run) -> None:
+    assert run("predict", "texts.csv", "news.slug") == (
+        1,
+        "",
+        "slugline: error: texts.csv is no model, and news.slug is one; the model comes first: "
+        "slugline predict news.slug texts.csv\n",
+    )
+
+
 # Threads ------------------------------------------------------------------------------------------
 
 

@@ -185,7 +185,7 @@ def test_a_topic_of_which_most_rows_are_doubtful_keeps_them_all() -> None:
     learner.fit(X, noisy, FitContext(n_topics=9))
 
     assert learner.n_left_out > 0
-    assert learner.biases[8] != -1  # as it is without a row
+    assert learner.biases[8] > -5  # it is -10 without a row
 
 
 def test_documents_of_random_topics_leave_something_to_learn_from() -> None:

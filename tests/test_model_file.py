@@ -314,11 +314,13 @@ def swap(entries: Entries, one: str, other: str) -> Entries:
 ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     "another zip": (
         lambda e: {"mimetype": b"application/epub+zip"},
-        "a zip archive without model.json, so not a Slugline model; check the path.",
+        "a zip archive without model.json, so not a Slugline model; check the path, or export a "
+        "spreadsheet as CSV.",
     ),
     "an empty zip": (
         lambda e: {},
-        "a zip archive without model.json, so not a Slugline model; check the path.",
+        "a zip archive without model.json, so not a Slugline model; check the path, or export a "
+        "spreadsheet as CSV.",
     ),
     "an entry missing": (
         lambda e: {n: e[n] for n in (JSON, WEIGHTS, WORDS)},

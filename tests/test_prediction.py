@@ -288,3 +288,17 @@ def test_long_texts_are_classified_before_many_of_them_gather(model: TopicClassi
 
     next(answers)
     assert taken < 150  # the hundred that columns are looked for in, and no more than a few
+
+
+@pytest.mark.parametrize("n_good", [1, 50, 99, 150])
+def test_what_was_read_before_an_error_is_answered(model: TopicClassifier, n_good: int) -> None:
+    def items() -> Iterator[Row]:
+        yield from texts_of(*["wheat"] * n_good)
+        raise DataError("t.jsonl: cut off.")
+
+    answers = answers_to(model, Rows("t.jsonl", "jsonl", items()))
+
+    assert [next(answers).topics[0][0] for _ in range(n_good)] == ["grain"] * n_good
+    with pytest.raises(DataError) as caught:
+        next(answers)
+    assert str(caught.value) == "t.jsonl: cut off."

@@ -14,9 +14,10 @@ from slugline.recipe import FAMILIES, default_blocks, is_short
         (["word " * 48 + "word"], False),
         (["a", "a b", "word " * 500], True),
         (["a", "word " * 500, "word " * 500], False),
+        (["word\n" * 49], False),
         ([""], True),
     ],
-    ids=["48 words", "49 words", "one long of three", "two long of three", "empty"],
+    ids=["48 words", "49 words", "one of three", "two of three", "lines", "empty"],
 )
 def test_texts_are_short_if_the_middle_one_is(texts: list[str], short: bool) -> None:
     assert is_short(texts) == short

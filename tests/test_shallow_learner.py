@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import numpy as np
@@ -90,3 +91,20 @@ def test_layers_that_do_not_fit_one_another_are_refused() -> None:
     assert str(caught.value) == (
         "layers of shape (40, 16), (15,) and (16, 3) where 16 units want others"
     )
+
+
+def test_ctrl_c_leaves_no_half_trained_net() -> None:
+    class Impatient:
+        def begin(self, n_epochs: int, n_steps: int) -> None: ...
+
+        def step(self) -> None: ...
+
+        def epoch(self, number: int, figures: dict[str, float]) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+        def end(self) -> None: ...
+
+        def note(self, text: str) -> None: ...
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(FitContext(n_topics=3, progress=Impatient()))

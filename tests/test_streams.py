@@ -122,3 +122,33 @@ def test_what_has_no_size_has_no_share(pipe: Pipe) -> None:
     os.close(pipe.into)
     assert Stream(pipe.out).share_read() is None
     assert Stream(io.BytesIO(b"one")).share_read() is None
+
+
+def test_half_a_line_is_waited_for_and_not_lost(pipe: Pipe) -> None:
+    stream = Stream(pipe.out)
+    os.write(pipe.into, b"whole\nha")
+    assert stream.readline(100) == b"whole\n"
+    assert stream.must_wait()
+    os.write(pipe.into, b"lf\n")
+    assert not stream.must_wait()
+    os.close(pipe.into)
+    assert lines_of(stream, 100) == [b"half\n"]
+
+
+def test_a_line_without_end_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch, pipe: Pipe
+) -> None:
+    monkeypatch.setattr(streams, "_PIECE", 4)
+    stream = Stream(pipe.out)
+    os.write(pipe.into, b"0123456789")
+    assert not stream.must_wait()
+    os.close(pipe.into)
+    assert stream.readline(100) == b"0123456789"
+
+
+def test_the_end_of_a_pipe_within_a_line_is_not_waited_for(pipe: Pipe) -> None:
+    stream = Stream(pipe.out)
+    os.write(pipe.into, b"last")
+    os.close(pipe.into)
+    assert not stream.must_wait()
+    assert stream.readline(100) == b"last"

@@ -97,6 +97,24 @@ def test_the_budget_counts_work_and_always_pays_for_the_default() -> None:
     assert all(trial.way.net is None for trial in few.trials)
 
 
+def test_a_family_that_no_text_has_is_no_better_and_no_error() -> None:
+    y = np.arange(60) % 2
+    texts = ["apple" if topic else "motor" for topic in y]  # no pairs, nor a lead beside the words
+    tuning = tune(texts, y, WORDS, FitContext(n_topics=2))
+    assert any(FAMILIES["bigrams"] in trial.way.blocks for trial in tuning.trials)
+    assert tuning.best.accuracy == 1.0
+
+
+def test_documents_of_no_weight_have_no_say() -> None:
+    texts, y = ordered_pairs(120)
+    noise = np.random.default_rng(1).integers(2, size=120)
+    weight = np.repeat(np.array([1, 0], dtype=np.float32), 120)
+    context = FitContext(n_topics=2, sample_weight=weight)
+    tuning = tune(texts + texts, np.concatenate([y, noise]), WORDS, context, budget=1000)
+    assert FAMILIES["bigrams"] in tuning.best.way.blocks
+    assert tuning.best.accuracy > 0.9
+
+
 def test_nets_are_tried_and_their_shares_cost_nothing_more() -> None:
     nets = [trial.way for trial in search().trials if trial.way.net]
     assert {way.net_share for way in nets} == {0.3, 0.5, 0.7}

@@ -202,7 +202,8 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
     entries = {entry.filename: entry for entry in archive.infolist()}
     if _JSON not in entries:
         raise ModelFileError(
-            f"a zip archive without {_JSON}, so not a Slugline model; check the path."
+            f"a zip archive without {_JSON}, so not a Slugline model; check the path, or export a "
+            "spreadsheet as CSV."
         )
     data = _read_entry(archive, entries[_JSON], file_size)
     version = msgspec.json.decode(data, type=_Format).format

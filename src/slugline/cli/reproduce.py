@@ -32,10 +32,10 @@ def reproduce(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take every step of the Keras lesson on Reuters newswires; show its figures beside ours.
+    """Take every step of the Keras lesson on newswires; show its figures beside ours.
 
-    Examples
-    --------
+    For example:
+
       slugline reproduce
 
       slugline reproduce --seeds 10 --json > figures.json

@@ -290,7 +290,7 @@ def train(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn from labelled texts, test on texts set aside, write a report, save the model.
+    """Learn from labelled texts, test on others, write a report, save the model.
 
     For example:
 

@@ -32,6 +32,8 @@ _MARGIN = 1.0
 _EXPECTED = 0.03
 # What is found doubtful without the doubtful documents of a first round is found better.
 _ROUNDS = 2
+# The score of a topic without rows, far under what a topic with rows gives any row.
+_ABSENT = -10.0
 #: Where there is nothing to measure it on.
 SHARPNESS = 5.0
 
@@ -81,7 +83,7 @@ class _Fit:
     ) -> None:
         self.y, self.costs, self.kept = y, costs, kept
         self.weights = np.zeros((X.shape[1], context.n_topics), dtype=np.float32)
-        self.biases = np.full(context.n_topics, -1, dtype=np.float32)
+        self.biases = np.full(context.n_topics, _ABSENT, dtype=np.float32)
         self._topics = np.unique(y[kept])
         rarity = np.ones(context.n_topics, dtype=np.float32)
         if not context.weighted_topics:
