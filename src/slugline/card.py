@@ -52,7 +52,7 @@ def describe_learner(settings: Mapping[str, Any], of: str = "") -> Iterator[tupl
     for name, value in settings.items():
         if name == "learners":
             for number, part in enumerate(value, start=1):
-                yield from describe_learner(part, f"{of}learner {number}, ")
+                yield from describe_learner(part, f"{of}{number}. ")
         elif value is not None:
             yield of + _words(name), _shown(value)
 

@@ -124,5 +124,5 @@ def _tuned(classifier: TopicClassifier) -> dict[str, str]:
     if classifier.tuning_ is None:
         return {}
     trials, best = classifier.tuning_.trials, classifier.tuning_.best
-    figures = f"accuracy {best.accuracy:.3f}, that of the default way {trials[0].accuracy:.3f}"
-    return {"tuned by cross-validation": f"best of {len(trials)} ways, {figures}: {best.way}"}
+    figures = f"{best.accuracy:.3f}, default {trials[0].accuracy:.3f}"
+    return {"tuned": f"best of {len(trials)} ways, {figures}"}
