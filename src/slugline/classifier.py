@@ -161,7 +161,6 @@ class TopicClassifier:
         self.classes_ = np.array(self.topics_.names)
         self.n_documents_ = len(texts)
         self.data_digest_ = _digest(texts, topics)
-        self.validation_digest_ = None
         labels = self.topics_.encode(topics)
         learner = choose_learner(self.learner)
         if validation_data is not None and not learner.has_epochs:

@@ -105,13 +105,15 @@ def predict(
 
 def _model_and_file(first: str | None, second: str | None, quiet: bool) -> tuple[str, str]:
     """Tell which is which where only one of MODEL and FILE is given, or none."""
-    if first is not None and second is not None and not _is_model(first) and _is_model(second):
-        raise DataError(
-            f"{first} is no model, and {second} is one; the model comes first: "
-            f"slugline predict {second} {first}"
-        )
-    if first is not None and (second is not None or _is_model(first)):
-        return first, second or "-"
+    if first is not None and second is not None:
+        if not _is_model(first) and _is_model(second):
+            raise DataError(
+                f"{first} is no model, and {second} is one; the model comes first: "
+                f"slugline predict {second} {first}"
+            )
+        return first, second
+    if first is not None and _is_model(first):
+        return first, "-"
     if first not in (None, "-") and not Path(first).exists():
         raise DataError(
             f"{first} is neither a model nor a file of texts, for there is no such file; check the "

@@ -84,9 +84,10 @@ class LinearLearner:
             self.weights = np.zeros((X.shape[1], context.n_topics), dtype=np.float32)
             self.biases = np.full(context.n_topics, -1, dtype=np.float32)
             self.sharpness, self.n_left_out = SHARPNESS, 0
-        if context.first or self._stream is None:
+        elif self._stream is None:
             # A file's arrays can't be written to.
             self.weights, self.biases = self.weights.copy(), self.biases.copy()
+        if context.first or self._stream is None:
             self._stream = LinearStream(
                 self.weights,
                 self.biases,
