@@ -71,6 +71,18 @@ def news() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
+def texts(news: list[tuple[str, str]]) -> list[str]:
+    """Give the texts of the news."""
+    return [text for text, _ in news]
+
+
+@pytest.fixture
+def topics(news: list[tuple[str, str]]) -> list[str]:
+    """Give the topics of the news."""
+    return [topic for _, topic in news]
+
+
+@pytest.fixture
 def news_csv(news: list[tuple[str, str]], tmp_path: Path) -> Path:
     """Write the news with the columns "body" and "queue"."""
     path = tmp_path / "news.csv"

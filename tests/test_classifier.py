@@ -32,16 +32,6 @@ from slugline.learners.neural import NeuralLearner
 News = list[tuple[str, str]]
 
 
-@pytest.fixture
-def texts(news: News) -> list[str]:
-    return [text for text, _ in news]
-
-
-@pytest.fixture
-def topics(news: News) -> list[str]:
-    return [topic for _, topic in news]
-
-
 @pytest.fixture(params=["network", "linear", "mixture"])
 def learner(request: pytest.FixtureRequest) -> Any:
     """Give each kind of learner in turn."""

@@ -43,16 +43,6 @@ def streamed(news: News, size: int = 30, **options: Any) -> TopicClassifier:
     return classifier
 
 
-@pytest.fixture
-def texts(news: News) -> list[str]:
-    return [text for text, _ in news]
-
-
-@pytest.fixture
-def topics(news: News) -> list[str]:
-    return [topic for _, topic in news]
-
-
 # Streams ----------------------------------------------------------------------------------------
 
 

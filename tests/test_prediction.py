@@ -33,6 +33,19 @@ def rows_of(*items: Row | BadRow, kind: str = "jsonl") -> Rows:
     return Rows("t.jsonl", kind, iter(items))
 
 
+class Endless:
+    """Rows with one text and no end, which counts those that were taken."""
+
+    def __init__(self, text: str) -> None:
+        self.taken = 0
+        self._text = text
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        while True:
+            self.taken += 1
+            yield Row(self.taken, {"text": self._text})
+
+
 def texts_of(*texts: Any) -> list[Row]:
     return [Row(at, {"text": text}) for at, text in enumerate(texts, 1)]
 
@@ -154,19 +167,13 @@ def test_bad_rows_alone_come_back(model: TopicClassifier) -> None:
 
 
 def test_no_more_rows_are_taken_than_the_batch_needs(model: TopicClassifier) -> None:
-    taken = 0
+    endless = Endless("wheat")
 
-    def endless() -> Iterator[Row | BadRow]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield Row(taken, {"text": "wheat"})
-
-    answers = answers_to(model, Rows("t", "jsonl", endless()), batch_rows=3)
+    answers = answers_to(model, Rows("t", "jsonl", iter(endless)), batch_rows=3)
 
     for n in range(1, 10):
         next(answers)
-        assert taken <= n + 2
+        assert endless.taken <= n + 2
 
 
 # Batches, threads and pauses ---------------------------------------------------------------------
@@ -211,19 +218,13 @@ def test_one_thread_needs_no_pool(model: TopicClassifier, monkeypatch: pytest.Mo
 
 
 def test_threads_read_a_few_batches_ahead_and_no_more(model: TopicClassifier) -> None:
-    taken = 0
+    endless = Endless("wheat")
 
-    def endless() -> Iterator[Row | BadRow]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield Row(taken, {"text": "wheat"})
-
-    answers = answers_to(model, Rows("t", "jsonl", endless()), batch_rows=10, n_threads=2)
+    answers = answers_to(model, Rows("t", "jsonl", iter(endless)), batch_rows=10, n_threads=2)
 
     for n in range(1, 100):
         next(answers)
-        assert taken <= n + 10 * 5
+        assert endless.taken <= n + 10 * 5
     answers.close()
 
 
@@ -276,18 +277,12 @@ def test_rows_before_an_error_of_their_source_are_answered(
 
 
 def test_long_texts_are_classified_before_many_of_them_gather(model: TopicClassifier) -> None:
-    taken = 0
+    endless = Endless("wheat " * 200_000)
 
-    def endless() -> Iterator[Row | BadRow]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield Row(taken, {"text": "wheat " * 200_000})
-
-    answers = answers_to(model, Rows("t", "txt", endless()))
+    answers = answers_to(model, Rows("t", "txt", iter(endless)))
 
     next(answers)
-    assert taken < 150  # the hundred that columns are looked for in, and no more than a few
+    assert endless.taken < 150  # the hundred that columns are looked for in, and no more than a few
 
 
 @pytest.mark.parametrize("n_good", [1, 50, 99, 150])
