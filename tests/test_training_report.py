@@ -18,6 +18,7 @@ from slugline.corpus import Corpus
 from slugline.evaluation import Evaluation
 from slugline.experiment import Experiment, run_experiment
 from slugline.features import Block
+from slugline.fitted import Fitted
 from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
@@ -42,18 +43,22 @@ PERFECT = np.diag([40, 40, 16, 4])
 MANY = Evaluation(TOPICS, np.array(CONFUSION) * 20, 0.5)
 
 
-def fitted(topics: Sequence[str], **params: Any) -> TopicClassifier:
+def learned(topics: Sequence[str], **params: Any) -> Fitted:
     params = {"learner": NeuralLearner(epochs=1), **params}
-    return TopicClassifier(**params).fit(["a word"] * 2 * len(topics), [*topics] * 2)
+    return TopicClassifier(**params).fit(["a word"] * 2 * len(topics), [*topics] * 2).fitted_
 
 
 def trained(
-    topics: Sequence[str] = TOPICS, confusion: Any = CONFUSION, **changes: Any
+    topics: Sequence[str] = TOPICS,
+    confusion: Any = CONFUSION,
+    fitted: Fitted | None = None,
+    history: History | None = HISTORY,
+    **changes: Any,
 ) -> Experiment:
     """Give an experiment with just these figures."""
     matrix = np.array(confusion)
     experiment = Experiment(
-        classifier=fitted(topics),
+        fitted=replace(fitted or learned(topics), history=history),
         name="wires.csv",
         n_train=400,
         n_validation=0,
@@ -64,7 +69,6 @@ def trained(
         majority=0.4,
         shuffled=0.35,
         warnings=(),
-        history=HISTORY,
         seconds=1.5,
     )
     return replace(experiment, **changes)
@@ -187,14 +191,14 @@ def test_warnings_stand_before_all_sections_with_their_options_as_code() -> None
 
 
 def test_settings_tell_how_to_run_it_again() -> None:
-    classifier = fitted(
+    fitted = learned(
         TOPICS,
         learner=NeuralLearner(hidden=[32, 16], epochs=1, l2=0.125),
         blocks=[Block("words", "counts", max_terms=50), Block("bigrams"), Block("characters")],
         class_weight={"zinc": 2.0},
         random_state=7,
     )
-    text = Elements(training_page(trained(classifier=classifier))).text
+    text = Elements(training_page(trained(fitted=fitted))).text
     settings = {
         "kind": "network",
         "hidden": "32, 16",
@@ -210,11 +214,11 @@ def test_settings_tell_how_to_run_it_again() -> None:
         "class weight": {"zinc": 2.0},
         "seed": 7,
     }
-    learner = classifier.learner_.settings()
+    learner = fitted.learner.settings()
     assert settings.keys() >= {n.replace("_", " ") for n, v in learner.items() if v is not None}
     for name, value in settings.items():
         assert f"{name}{value}" in text
-    assert f"have the SHA-256 {classifier.data_digest_}." in text
+    assert f"have the SHA-256 {fitted.data_digest}." in text
     assert f"numpy {np.__version__}" in text
 
 
@@ -458,7 +462,7 @@ def test_advice_names_missed_topics_confused_ones_and_a_test_too_small() -> None
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda: trained(classifier=fitted(TOPICS, class_weight="balanced")), f"{RARE}."),
+        (lambda: trained(fitted=learned(TOPICS, class_weight="balanced")), f"{RARE}."),
         (
             lambda: trained(["acq", "earn"], [[10, 30], [0, 20]]),
             "1 topic of 2 is missed more often than found: “acq” (10 of 40 found). It is not rare "

@@ -70,7 +70,7 @@ def _widths(value: str) -> list[int]:
 
 def _make_learner(name: str, validation: str | None, options: Mapping[str, Any]) -> Learner:
     """Make a learner of the net's options, None where one was not given; others take none."""
-    from slugline.classifier import choose_learner
+    from slugline.learners.choosing import choose_learner
     from slugline.learners.neural import NeuralLearner
 
     given = {option: value for option, value in options.items() if value is not None}
@@ -370,11 +370,14 @@ def _save(
 ) -> tuple[Experiment, Quantized | None]:
     """Save the model; give the experiment with the figures of the file, and what bits cost."""
     from slugline.experiment import save_quantized
+    from slugline.model_file import write
+    from slugline.saving.classifier_file import as_model_file
 
     if quantize is None:
-        experiment.classifier.save(
-            path, metrics=experiment.metrics, test_fraction=experiment.test_fraction
+        content = as_model_file(
+            experiment.fitted, metrics=experiment.metrics, test_fraction=experiment.test_fraction
         )
+        write(path, content)
         return experiment, None
     quantized = save_quantized(experiment, path, quantize)
     return quantized.experiment, quantized
@@ -382,15 +385,15 @@ def _save(
 
 def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     """Give rows of what was found out on the training documents."""
-    classifier = experiment.classifier
+    fitted = experiment.fitted
     if experiment.best_epoch is not None:
         yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
-    n_left_out = classifier.learner_.settings().get("n_left_out", 0)
+    n_left_out = fitted.learner.settings().get("n_left_out", 0)
     if n_left_out:
         yield "left out", f"{n_left_out}", "to learn from, as their topic looks wrong"
-    if classifier.tuning_ is not None:
-        first, best = classifier.tuning_.trials[0], classifier.tuning_.best
-        n_ways = len(classifier.tuning_.trials)
+    if fitted.tuning is not None:
+        first, best = fitted.tuning.trials[0], fitted.tuning.best
+        n_ways = len(fitted.tuning.trials)
         yield "tuned", f"{best.accuracy:.3f}", f"by cross-validation, {first.accuracy:.3f} untuned"
         if best is first:
             yield "", "", f"none of {n_ways} ways is clearly better than the default: {best.way}"
@@ -402,7 +405,7 @@ def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: 
     evaluation = experiment.evaluation
     low, high = evaluation.interval
     typer.echo(
-        f"{experiment.name}: learned {len(experiment.classifier.topics_)} topics from "
+        f"{experiment.name}: learned {len(experiment.fitted.topics)} topics from "
         f"{experiment.n_train:,} documents in {experiment.seconds:.1f} s, "
         f"tested on {experiment.n_test:,} others"
     )

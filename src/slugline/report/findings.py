@@ -74,7 +74,7 @@ def _against_majority(experiment: Experiment) -> str:
 
 
 def _data(experiment: Experiment) -> str:
-    n_topics = len(experiment.classifier.topics_)
+    n_topics = len(experiment.fitted.topics)
     known = _by_size(_known_topics(experiment))
     if n_topics <= 2 * N_NAMED:
         said = [f"Tested on: {_with_sizes(known)}."]
@@ -134,7 +134,7 @@ def _kept(experiment: Experiment, history: History) -> str:
 
 
 def _held_out(experiment: Experiment) -> float:
-    settings = experiment.classifier.learner_.settings()
+    settings = experiment.fitted.learner.settings()
     # The curves of a mixture are those of the first of its learners that has epochs.
     parts = [settings, *settings.get("learners", [])]
     name = "validation_fraction"
@@ -188,7 +188,7 @@ def _of_missed_topics(experiment: Experiment) -> str | None:
     return (
         f"{counted(len(missed), 'topic')} of {len(tested)} "
         f"{'is' if len(missed) == 1 else 'are'} missed more often than found{such_as} {named}. "
-        f"{_of_their_size(missed, found, balanced=experiment.classifier.class_weight is not None)}"
+        f"{_of_their_size(missed, found, balanced=experiment.fitted.class_weight is not None)}"
     )
 
 
@@ -248,7 +248,7 @@ def _of_few_tests(experiment: Experiment) -> str | None:
 
 def _known_topics(experiment: Experiment) -> list[TopicFigures]:
     """Leave out the row of those test documents whose topic the classifier never met."""
-    return experiment.evaluation.per_topic()[: len(experiment.classifier.topics_)]
+    return experiment.evaluation.per_topic()[: len(experiment.fitted.topics)]
 
 
 def _by_size(topics: Sequence[TopicFigures]) -> list[TopicFigures]:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from slugline.card import describe_learner
-from slugline.classifier import TopicClassifier, library_versions
 from slugline.evaluation import Evaluation
 from slugline.experiment import Experiment
+from slugline.fitted import Fitted
 from slugline.report.findings import advice, findings
 from slugline.report.page import render, write_page
 from slugline.report.words import listed
+from slugline.saving.classifier_file import library_versions
 
 __all__ = ["training_page", "write_training_report"]
 
@@ -46,7 +47,7 @@ def training_page(experiment: Experiment) -> str:
         confused=confused_topics(evaluation),
         n_documents={figures.topic: figures.n_documents for figures in topics},
         topics=sorted(topics, key=lambda figures: (-figures.n_documents, figures.topic)),
-        settings=_settings(experiment.classifier),
+        settings=_settings(experiment.fitted),
         versions=library_versions(),
     )
 
@@ -109,20 +110,20 @@ def _curves(experiment: Experiment) -> list[str]:
     return [] if experiment.history is None else learning_curves(experiment.history)
 
 
-def _settings(classifier: TopicClassifier) -> dict[str, Any]:
-    blocks = [f"{block.weighting} {block.kind}" for block in classifier.features_.blocks]
+def _settings(fitted: Fitted) -> dict[str, Any]:
+    blocks = [f"{block.weighting} {block.kind}" for block in fitted.features.blocks]
     return {
-        **dict(describe_learner(classifier.learner_.settings())),
+        **dict(describe_learner(fitted.learner.settings())),
         "terms": listed(blocks),
-        **_tuned(classifier),
-        "class weight": classifier.class_weight,
-        "seed": classifier.random_state,
+        **_tuned(fitted),
+        "class weight": fitted.class_weight,
+        "seed": fitted.seed,
     }
 
 
-def _tuned(classifier: TopicClassifier) -> dict[str, str]:
-    if classifier.tuning_ is None:
+def _tuned(fitted: Fitted) -> dict[str, str]:
+    if fitted.tuning is None:
         return {}
-    trials, best = classifier.tuning_.trials, classifier.tuning_.best
+    trials, best = fitted.tuning.trials, fitted.tuning.best
     figures = f"{best.accuracy:.3f}, default {trials[0].accuracy:.3f}"
     return {"tuned": f"best of {len(trials)} ways, {figures}"}
