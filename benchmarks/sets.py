@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from slugline import Corpus, load_corpus
-from slugline.corpus import load_splits
+from slugline.corpus.loading import load_splits
 
 NAMES = ("reuters", "reuters-corrected", "banking77", "trec", "20ng", "bbc")
 

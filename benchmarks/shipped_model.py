@@ -11,9 +11,9 @@ from processes import table
 from sets import load
 from slugline import TopicClassifier
 from slugline import load as load_model
-from slugline.features import Block
-from slugline.model_file import pack
 from slugline.saving.classifier_file import as_model_file, from_model_file
+from slugline.saving.container import pack
+from slugline.text.block import Block
 
 # Words and lead: least count, and most terms.
 LIMITS = {

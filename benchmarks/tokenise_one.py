@@ -5,7 +5,7 @@ import sys
 import time
 
 from slugline import reuters
-from slugline.vocabulary import Vocabulary
+from slugline.text.vocabulary import Vocabulary
 
 N_REPEATS = 5
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from slugline.buckets import Buckets
+from slugline.text.term_columns import Buckets
 
 
 @pytest.mark.parametrize(

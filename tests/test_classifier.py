@@ -24,10 +24,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, NotFittedError, OptionError, SluglineError
-from slugline.features import Block
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
+from slugline.text.block import Block
 
 News = list[tuple[str, str]]
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from slugline import model_file
+from slugline.saving import container
 
 Run = Callable[..., Any]
 
@@ -25,14 +25,14 @@ def _news(news_csv: Path) -> None:
 
 def change(path: str, **changes: Any) -> None:
     """Let a model file say something else of itself."""
-    file = model_file.read(path)
+    file = container.read(path)
     info = msgspec.structs.replace(file.info, **changes)
-    model_file.write(path, model_file.ModelFile(info, file.arrays, file.terms, file.card))
+    container.write(path, container.ModelFile(info, file.arrays, file.terms, file.card))
 
 
 def make_old(path: str) -> None:
     """Let a model file say that another NumPy made it."""
-    change(path, versions=model_file.read(path).info.versions | {"numpy": "1.0"})
+    change(path, versions=container.read(path).info.versions | {"numpy": "1.0"})
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def make_old(path: str) -> None:
 def test_what_train_has_saved_comes_out_again(run: Run, options: list[object]) -> None:
     assert run("train", "news.csv", "-o", "a.slug", *options).code == 0
     files = {path: path.read_bytes() for path in Path().iterdir()}
-    n_documents = model_file.read("a.slug").info.n_documents
+    n_documents = container.read("a.slug").info.n_documents
 
     result = run("train", "news.csv", "--check", "a.slug", "-q", "--threads", 2)
 
@@ -104,7 +104,7 @@ def test_a_test_file_is_named_again_or_its_figures_are_taken_on_trust(run: Run) 
 
 def test_what_differs_is_printed_and_ends_with_1(run: Run) -> None:
     run("train", "news.csv", "-o", "a.slug", *LINEAR)
-    now = model_file.read("a.slug").info.versions["numpy"]
+    now = container.read("a.slug").info.versions["numpy"]
     make_old("a.slug")
 
     code, out, err = run(
@@ -147,7 +147,7 @@ def test_other_weights_under_the_same_versions_have_other_causes(run: Run) -> No
 @pytest.mark.parametrize("is_old", [False, True], ids=["identical", "not identical"])
 def test_the_json_holds_the_same(run: Run, is_old: bool) -> None:
     run("train", "news.csv", "-o", "a.slug", *LINEAR)
-    now = model_file.read("a.slug").info.versions["numpy"]
+    now = container.read("a.slug").info.versions["numpy"]
     if is_old:
         make_old("a.slug")
 

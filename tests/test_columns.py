@@ -6,9 +6,10 @@ from itertools import count
 
 import pytest
 
-from slugline.columns import N_PEEKED, find_both_columns, find_columns, peek
+from slugline.corpus.columns import N_PEEKED, find_both_columns, find_columns, peek
+from slugline.corpus.readers import BadRow, Rows
+from slugline.corpus.rows import Row
 from slugline.errors import DataError, OptionError
-from slugline.readers import BadRow, Row, Rows
 
 LONG = "a rather long text"
 

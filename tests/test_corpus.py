@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.corpus import Corpus, load_corpus, load_splits
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.loading import load_corpus, load_splits
 from slugline.errors import DataError, OptionError
 
 GUESSED = "read column 'body' as text and 'queue' as topic; name others with --text and --topic"

@@ -19,9 +19,9 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from slugline import downloads
-from slugline.downloads import RemoteFile, cache_folder, fetch
 from slugline.errors import DataError, DownloadError
+from slugline.reuters import downloads
+from slugline.reuters.downloads import RemoteFile, cache_folder, fetch
 
 CONTENT = bytes(range(256)) * 1024  # 16 chunks
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -500,7 +500,7 @@ def test_a_disk_that_takes_no_more_is_said_so(server: Server, cache: Path) -> No
 # Several processes
 
 FETCH = """
-    from slugline.downloads import RemoteFile, fetch
+    from slugline.reuters.downloads import RemoteFile, fetch
     print(fetch(RemoteFile("box/thing.bin", {url!r}, {digest!r}, {size})))
 """
 

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from slugline.classifier import TopicClassifier, load
-from slugline.corpus import Corpus
+from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
-from slugline.experiment import evaluate, run_experiment, save_quantized
+from slugline.experiment.quantized import save_quantized
+from slugline.experiment.run import run_experiment
+from slugline.experiment.testing import evaluate
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner

@@ -17,10 +17,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from slugline import ngrams, text
 from slugline.errors import DataError, NotFittedError, OptionError
-from slugline.features import WEIGHTINGS, Block, Features
-from slugline.text import tokenize
+from slugline.text import terms
+from slugline.text import words as text_words
+from slugline.text.block import Block
+from slugline.text.features import Features
+from slugline.text.weighting import WEIGHTINGS
+from slugline.text.words import tokenize
 
 KINDS = ["words", "lead", "bigrams", "characters"]
 TEXTS = ["wheat wheat corn", "corn prices rose", "", "the bank's rate rose rose", "zinc"]
@@ -196,7 +199,7 @@ def test_neither_chunk_size_nor_thread_count_changes_anything(
     texts = TEXTS * 20
     features = Features(FAMILIES)
     expected = features.fit_transform(texts)
-    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", chunk_characters)
+    monkeypatch.setattr(text_words, "_CHUNK_CHARACTERS", chunk_characters)
     again = Features(FAMILIES, n_jobs=n_jobs)
     assert parts_of(again.fit_transform(texts)) == parts_of(expected)
     assert parts_of(again.transform(texts)) == parts_of(expected)
@@ -228,7 +231,7 @@ def test_where_no_terms_meet_buckets_hold_what_a_vocabulary_has(kind: str, weigh
         Features([Block(kind, weighting, n_buckets=1 << 20)]),
     )
     by_term, by_bucket = known.fit_transform(TEXTS), hashed.fit_transform(TEXTS)
-    buckets = ngrams.KINDS[kind].hash(known.vocabularies_[0].terms) % np.uint64(1 << 20)
+    buckets = terms.KINDS[kind].hash(known.vocabularies_[0].terms) % np.uint64(1 << 20)
     assert by_bucket.shape == (len(TEXTS), 1 << 20)
     assert by_bucket.nnz == by_term.nnz
     np.testing.assert_allclose(
@@ -250,7 +253,7 @@ def test_hashed_rows_do_not_depend_on_chunks_and_threads(
     chunk_characters: int, n_jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = Features(HASHED).fit_transform(TEXTS * 20)
-    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", chunk_characters)
+    monkeypatch.setattr(text_words, "_CHUNK_CHARACTERS", chunk_characters)
     again = Features(HASHED, n_jobs=n_jobs)
     assert parts_of(again.fit_transform(TEXTS * 20)) == parts_of(expected)
     assert parts_of(again.transform(TEXTS * 20)) == parts_of(expected)

@@ -12,11 +12,11 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError, SluglineError
-from slugline.features import Block
 from slugline.fitted import Fitted
 from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner
 from slugline.learners.neural import NeuralLearner
+from slugline.text.block import Block
 from slugline.training.linear_stream import LinearStream
 
 News = list[tuple[str, str]]

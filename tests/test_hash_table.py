@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.hash_table import HashTable
+from slugline.text.hash_table import HashTable
 
 # Keys that meet in few slots, the last one among them, beside keys from all over.
 CROWDED = st.builds(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.hashing import PADDING, distinct, hash_spans, mix
+from slugline.text.hashing import PADDING, distinct, hash_spans, mix
 
 
 def hash_of(text: str) -> int:

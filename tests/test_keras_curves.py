@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slugline.learners.network import Dense, Network
+from slugline.layers import Dense
+from slugline.learners.network import Network
 from slugline.sparse import multi_hot
 from slugline.training import optimizers
 
@@ -147,7 +148,7 @@ def test_curves_equal_those_of_keras(
 def test_curves_on_newswires_equal_those_of_keras(
     setting: dict[str, Any], keras_history: Any, reuters_data: Path
 ) -> None:
-    from slugline.reuters import load_data
+    from slugline.reuters.sequences import load_data
 
     (x_train, y_train), _ = load_data(reuters_data, num_words=10_000)
     X, y = multi_hot(x_train[:3000], 10_000).toarray(), y_train[:3000]

@@ -9,8 +9,8 @@ from scipy.special import log_softmax
 from sklearn.svm import LinearSVC
 
 from slugline.errors import DataError, OptionError
-from slugline.learners import FitContext
 from slugline.learners.linear import LinearLearner
+from slugline.training.context import FitContext
 
 N_TOPICS = 8
 

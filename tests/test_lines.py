@@ -7,8 +7,9 @@ import tracemalloc
 
 import pytest
 
+from slugline.corpus.lines import Lines
+from slugline.corpus.rows import MAX_RECORD, BadRow
 from slugline.errors import DataError
-from slugline.lines import MAX_RECORD, BadRow, Lines
 
 
 def lines_of(data: bytes, **options: int) -> Lines:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
+from slugline.calibration import log_softmax
 from slugline.errors import DataError, OptionError
-from slugline.learners.network import log_softmax, softmax
+from slugline.learners.network import softmax
 from slugline.training.losses import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,

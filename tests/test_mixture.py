@@ -10,10 +10,12 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.errors import OptionError
-from slugline.learners import FitContext, Learner
+from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
+from slugline.learners.restoring import restore
+from slugline.training.context import FitContext
 
 RNG = np.random.default_rng(0)
 Y = np.arange(60) % 3
@@ -49,7 +51,7 @@ def test_shares_say_what_each_learner_counts() -> None:
     mixture.fit(X, Y, CONTEXT)
     expected = 0.75 * first.predict_proba(X) + 0.25 * second.predict_proba(X)
     np.testing.assert_allclose(mixture.predict_proba(X), expected, rtol=1e-5)
-    again = Mixture.restore(mixture.settings(), mixture.arrays())
+    again = restore(mixture.settings(), mixture.arrays())
     assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))
 
 
@@ -58,7 +60,7 @@ def test_a_mixture_that_says_nothing_of_shares_is_restored_with_equal_ones(
 ) -> None:
     settings = mixture.settings()
     del settings["shares"]
-    again = Mixture.restore(settings, mixture.arrays())
+    again = restore(settings, mixture.arrays())
     assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))
 
 
@@ -91,7 +93,7 @@ def test_sharpness_is_a_power_of_the_mean() -> None:
     mean = np.mean([learner.predict_proba(X) for learner in mixture.learners], axis=0)
     expected = mean**2.5 / (mean**2.5).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(mixture.predict_proba(X), expected, rtol=1e-4)
-    again = Mixture.restore(mixture.settings(), mixture.arrays())
+    again = restore(mixture.settings(), mixture.arrays())
     assert np.array_equal(again.predict_proba(X), mixture.predict_proba(X))
 
 
@@ -119,7 +121,7 @@ def test_the_history_is_that_of_the_learner_with_epochs(mixture: Mixture) -> Non
 
 def test_mixtures_may_hold_mixtures_and_are_restored_from_their_parts(mixture: Mixture) -> None:
     nested = Mixture([mixture, copy.deepcopy(mixture.learners[0])])
-    again = Mixture.restore(nested.settings(), nested.arrays())
+    again = restore(nested.settings(), nested.arrays())
     assert again.settings() == nested.settings()
     assert set(again.arrays()) >= {"0.0.weights", "0.1.3", "1.biases"}
     assert np.array_equal(again.predict_proba(X), nested.predict_proba(X))

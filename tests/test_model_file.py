@@ -21,14 +21,14 @@ import pytest
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from slugline import model_file
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ModelFileError, OptionError
-from slugline.features import Block
 from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
+from slugline.saving import container
+from slugline.text.block import Block
 
 TEXTS = [
     "wheat and corn rose",
@@ -766,7 +766,7 @@ def test_weights_that_would_grow_past_their_limit_are_refused_before_they_are_un
     fit().save(tmp_path / "a.slug", quantize="int8")
     data = (tmp_path / "a.slug").read_bytes()
     n_bytes = len(unzip(data)[WEIGHTS])
-    monkeypatch.setitem(model_file._LIMITS, WEIGHTS, 2 * n_bytes)
+    monkeypatch.setitem(container._LIMITS, WEIGHTS, 2 * n_bytes)
     assert refusal(data, tmp_path) == (
         f"weights.safetensors claims to hold {4 * n_bytes:,} bytes of weights, more than a model "
         "has; get an untouched copy of it."

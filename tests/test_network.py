@@ -11,9 +11,11 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics import accuracy_score, log_loss
 
+from slugline import layers
+from slugline.calibration import log_softmax
 from slugline.errors import DataError, NotFittedError, OptionError
-from slugline.learners import network
-from slugline.learners.network import Dense, Network, log_softmax, softmax
+from slugline.layers import Dense
+from slugline.learners.network import Network, softmax
 from slugline.training.optimizers import RMSprop
 
 N_ROWS, N_COLUMNS, N_TOPICS = 25, 12, 4
@@ -139,7 +141,7 @@ def test_rows_are_predicted_alike_however_many_at_a_time(
 ) -> None:
     net = small_net()
     expected = net.predict(X)
-    monkeypatch.setattr(network, "_PREDICT_ROWS", n_at_a_time)
+    monkeypatch.setattr(layers, "_PREDICT_ROWS", n_at_a_time)
     np.testing.assert_allclose(net.predict(X), expected, rtol=1e-6)
 
 

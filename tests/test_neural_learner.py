@@ -12,10 +12,11 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.errors import DataError, OptionError
-from slugline.learners import FitContext
-from slugline.learners.network import Dense, Network
+from slugline.layers import Dense
+from slugline.learners.network import Network
 from slugline.learners.neural import NeuralLearner
 from slugline.splits import hold_out
+from slugline.training.context import FitContext
 
 N_TOPICS = 4
 

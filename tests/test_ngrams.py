@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.ngrams import KINDS, N_LEAD, RUN_LENGTH, bigrams, character_grams, lead_words
-from slugline.text import Words, find_words, tokenize
+from slugline.text.terms import KINDS, N_LEAD, RUN_LENGTH, bigrams, character_grams, lead_words
+from slugline.text.words import Words, find_words, tokenize
 
 # Words of one to four bytes a character, of more than one 8-byte block, and all separators.
 WORDS = st.sampled_from(

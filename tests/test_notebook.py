@@ -14,12 +14,15 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from slugline import notebook
 from slugline.cli.reproduce import reproduce
 from slugline.errors import OptionError
 from slugline.labels import one_hot
-from slugline.learners.network import Dense, Network
-from slugline.notebook import LESSON, NotebookResult, OverSeeds, run
+from slugline.layers import Dense
+from slugline.learners.network import Network
+from slugline.lesson import run as lesson
+from slugline.lesson.reference import LESSON
+from slugline.lesson.results import NotebookResult, OverSeeds
+from slugline.lesson.run import run
 from slugline.sparse import multi_hot
 from slugline.training.history import History
 
@@ -146,7 +149,7 @@ def test_retraining_is_what_the_lesson_does_by_hand(
     (sequences, y), (test_sequences, y_test) = wires.load_data(num_words=10_000)
     network = Network(
         [Dense(64, "relu"), Dense(64, "relu"), Dense(3, "softmax")],
-        optimizer=notebook.OPTIMIZER,
+        optimizer=lesson.OPTIMIZER,
         loss="categorical_crossentropy",
         seed=3,
     )
@@ -277,7 +280,7 @@ def command(result: NotebookResult, monkeypatch: pytest.MonkeyPatch) -> typer.Ty
                 progress(step, 0, 3)
         return replace(result, seeds=list(range(first_seed, first_seed + n_seeds)))
 
-    monkeypatch.setattr(notebook, "run", run_no_more)
+    monkeypatch.setattr(lesson, "run", run_no_more)
     app = typer.Typer()
     app.command()(reproduce)
     return app

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from slugline import prediction
+from slugline.answers import Prediction
 from slugline.classifier import TopicClassifier, load
+from slugline.corpus.readers import Rows
+from slugline.corpus.rows import BadRow, Row
+from slugline.corpus.streams import Stream
 from slugline.errors import DataError
-from slugline.lines import BadRow
-from slugline.prediction import Prediction, predict_rows
-from slugline.readers import Row, Rows
-from slugline.streams import Stream
+from slugline.prediction import predict_rows
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline import readers
+from slugline.corpus import parquet, readers
+from slugline.corpus.readers import BadRow, read_rows
+from slugline.corpus.rows import Row
 from slugline.errors import DataError, OptionError
-from slugline.readers import BadRow, Row, read_rows
 
 #: Any text but NUL and lone surrogates, which no file of UTF-8 text can hold.
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -116,7 +117,7 @@ def test_a_parquet_file_gives_its_scalar_columns_by_row() -> None:
 def test_parquet_rows_keep_their_order_and_number_across_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(readers, "PARQUET_BATCH", 3)
+    monkeypatch.setattr(parquet, "PARQUET_BATCH", 3)
     pl.DataFrame({"n": range(10)}).write_parquet("a.parquet", row_group_size=4)
 
     assert list(read_rows("a.parquet")) == [Row(n + 1, {"n": n}) for n in range(10)]

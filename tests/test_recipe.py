@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slugline.recipe import FAMILIES, default_blocks, is_short
+from slugline.text.defaults import FAMILIES, default_blocks, is_short
 
 
 @pytest.mark.parametrize(

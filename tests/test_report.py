@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from slugline.errors import OptionError
-from slugline.notebook import (
-    LESSON,
+from slugline.lesson.reference import LESSON
+from slugline.lesson.results import (
     Baselines,
     Curves,
     Data,
@@ -29,10 +29,10 @@ from slugline.notebook import (
     Trial,
 )
 from slugline.report import write_notebook_report
-from slugline.report.comparison import compare_with_lesson
-from slugline.report.notebook import notebook_page
+from slugline.report.lesson import notebook_page
+from slugline.report.lesson_table import compare_with_lesson
+from slugline.report.lesson_text import rules, takeaways
 from slugline.report.page import write_page
-from slugline.report.takeaways import rules, takeaways
 from slugline.report.words import typeset
 from slugline.training.history import COLOURS, History
 
@@ -397,7 +397,7 @@ def test_a_history_is_drawn_with_dots_a_line_and_the_right_names() -> None:
     [
         ("import slugline.report", ["matplotlib", "jinja2"]),
         (
-            "from slugline.report.figures import learning_curves\n"
+            "from slugline.report.pictures import learning_curves\n"
             "from slugline.training.history import History\n"
             "import matplotlib\n"
             "before = matplotlib.rcParams['font.size']\n"

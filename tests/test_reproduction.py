@@ -13,17 +13,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from slugline import model_file, text
 from slugline.classifier import TopicClassifier, load
-from slugline.corpus import Corpus
+from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, ModelFileError, OptionError
-from slugline.experiment import run_experiment
-from slugline.features import Block
+from slugline.experiment.retraining import Difference, reproduce
+from slugline.experiment.run import run_experiment
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
-from slugline.reproduction import Difference, reproduce
+from slugline.saving import container
 from slugline.saving.classifier_file import library_versions
+from slugline.text import words
+from slugline.text.block import Block
 
 NET = NeuralLearner((5, 4), epochs=3, dropout=0.1, learning_rate=0.01)
 
@@ -49,14 +50,14 @@ def slug(tmp_path: Path, corpus: Corpus) -> Path:
 
 def edit(path: Path, *, arrays: Any = None, terms: Any = None, **info: Any) -> None:
     """Change some of what a model file says."""
-    file = model_file.read(path)
-    changed = model_file.ModelFile(
+    file = container.read(path)
+    changed = container.ModelFile(
         msgspec.structs.replace(file.info, **info),
         dict(file.arrays) | (arrays or {}),
         terms or file.terms,
         file.card,
     )
-    model_file.write(path, changed)
+    container.write(path, changed)
 
 
 # Identical --------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ def test_the_same_documents_give_the_same_bytes(
 def test_threads_and_chunks_change_nothing(
     slug: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, n_threads: int, n_characters: int
 ) -> None:
-    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", n_characters)
+    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", n_characters)
     assert reproduce(slug, corpus, n_threads=n_threads).is_identical
 
 
@@ -203,7 +204,7 @@ def test_versions_come_first_as_they_may_be_the_cause(slug: Path, corpus: Corpus
 
 
 def test_the_largest_difference_of_weights_is_shown(slug: Path, corpus: Corpus) -> None:
-    weights = model_file.read(slug).arrays["learner.weights"]
+    weights = container.read(slug).arrays["learner.weights"]
     changed = weights.copy()
     changed[3, 1] += 0.25
     changed[4, 2] -= 0.5
@@ -245,7 +246,7 @@ def test_weights_of_another_shape_are_shown_by_their_shapes(tmp_path: Path, corp
 
 
 def test_a_vocabulary_with_other_words_is_told(slug: Path, corpus: Corpus) -> None:
-    edit(slug, terms=["zebra", *model_file.read(slug).terms[1:]])
+    edit(slug, terms=["zebra", *container.read(slug).terms[1:]])
 
     assert reproduce(slug, corpus).differences == (
         Difference("vocabulary", "1 of its own", "1 of its own"),
@@ -391,7 +392,7 @@ def test_training_on_batches_cannot_be_repeated(tmp_path: Path, corpus: Corpus) 
 
 
 def test_weights_are_compared_bit_by_bit(slug: Path, corpus: Corpus) -> None:
-    biases = model_file.read(slug).arrays["learner.biases"]
+    biases = container.read(slug).arrays["learner.biases"]
     edit(slug, arrays={"learner.biases": np.nextafter(biases, np.float32(9))})
 
     assert [each.what for each in reproduce(slug, corpus).differences] == ["learner.biases"]

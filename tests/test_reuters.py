@@ -24,9 +24,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slugline import downloads, reuters
+from slugline import reuters
 from slugline.errors import DataError, DownloadError, OptionError
-from slugline.reuters import Wire, WireList, Wires
+from slugline.reuters import downloads, sources
+from slugline.reuters import wires as wires_module
+from slugline.reuters.wires import Wire, WireList, Wires
 
 
 def sha256(text: str) -> str:
@@ -309,7 +311,7 @@ def test_a_file_of_anything_else_is_said_so(
         read(path=tmp_path)
     assert str(caught.value) == (
         f"{tmp_path / name} is damaged or something else ({found[name]}); "
-        f"put the original from {reuters.FILES[key].url} there."
+        f"put the original from {sources.FILES[key].url} there."
     )
 
 
@@ -327,9 +329,9 @@ def test_files_that_are_nowhere_are_one_download_error(
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path))
     monkeypatch.delenv("SLUGLINE_DATA", raising=False)
     monkeypatch.setattr(downloads, "PAUSES", ())
-    for name, remote in reuters.FILES.items():
+    for name, remote in sources.FILES.items():
         local = downloads.RemoteFile(remote.name, "http://127.0.0.1:9/", remote.sha256, 1)
-        monkeypatch.setitem(reuters.FILES, name, local)
+        monkeypatch.setitem(sources.FILES, name, local)
     for read in (reuters.load_data, reuters.get_word_index, reuters.load_wires):
         with pytest.raises(DownloadError):
             read()
@@ -591,7 +593,7 @@ def small_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give an archive with one file of four wires, of which two have one of the 46 topics."""
     content = SMALL_SGML.encode("latin-1")
     digests = {"reut2-000.sgm": hashlib.sha256(content).hexdigest()}
-    monkeypatch.setattr(reuters, "SGML_SHA256", digests)
+    monkeypatch.setattr(wires_module, "SGML_SHA256", digests)
     return pack(tmp_path / "small.tar.gz", {"README.txt": b"-", "./reut2-000.sgm": content})
 
 
@@ -635,12 +637,12 @@ def test_a_downloaded_archive_is_checked_and_kept(
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         here = f"http://127.0.0.1:{server.server_port}"
-        other = replace(reuters.FILES["archive"], url=f"{here}/other")
-        right = replace(reuters.FILES["archive"], url=f"{here}/{small_archive.name}")
-        monkeypatch.setitem(reuters.FILES, "archive", other)
+        other = replace(sources.FILES["archive"], url=f"{here}/other")
+        right = replace(sources.FILES["archive"], url=f"{here}/{small_archive.name}")
+        monkeypatch.setitem(sources.FILES, "archive", other)
         with pytest.raises(DownloadError, match="Not a gzipped file"):
             reuters.load_wires()
-        monkeypatch.setitem(reuters.FILES, "archive", right)
+        monkeypatch.setitem(sources.FILES, "archive", right)
         downloaded = reuters.load_wires()
         server.shutdown()
         thread.join()
@@ -689,5 +691,5 @@ def test_a_damaged_archive_is_named_with_what_is_wrong(
         reuters.load_wires(path=small_archive)
     message = str(caught.value)
     assert message.startswith(f"{small_archive} is damaged or something else ({found}")
-    assert message.endswith(f"; put the original from {reuters.FILES['archive'].url} there.")
+    assert message.endswith(f"; put the original from {sources.FILES['archive'].url} there.")
     assert "\n" not in message

@@ -10,8 +10,8 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.errors import DataError, OptionError
-from slugline.learners import FitContext
 from slugline.learners.shallow import ShallowLearner
+from slugline.training.context import FitContext
 
 CONTEXT = FitContext(n_topics=3, seed=5)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import special
 
-from slugline.softmax import log_softmax, softmax
+from slugline.calibration import log_softmax, softmax
 
 SCORES = arrays(
     np.float32,

@@ -11,8 +11,8 @@ from typing import BinaryIO, NamedTuple
 
 import pytest
 
-from slugline import streams
-from slugline.streams import Stream
+from slugline.corpus import streams
+from slugline.corpus.streams import Stream
 
 DATA = b"one\n\ntwo\r\nth\xffree" + b"x" * 100 + b"\nlast, without an end"
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline import text
 from slugline.errors import DataError
-from slugline.text import Words, find_words, map_chunks, tokenize
+from slugline.text import words
+from slugline.text.words import Words, find_words, map_chunks, tokenize
 
 BLANKS = dict.fromkeys(map(ord, set(string.punctuation) - {"'"}), " ")
 
@@ -71,7 +71,7 @@ def test_neither_chunk_size_nor_thread_count_changes_the_words(
 ) -> None:
     documents = ["Grain ships", "", "crude-oil, ÖL; straße", "x" * 50, "the end"] * 20
     whole = find_words(documents)
-    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", chunk_characters)
+    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", chunk_characters)
     parts = list(map_chunks(find_words, documents, n_threads))
     assert [word for part in parts for word in words_of(part)] == words_of(whole)
     assert np.concatenate([part.hashes for part in parts]).tolist() == whole.hashes.tolist()
@@ -108,8 +108,8 @@ def test_a_document_that_is_no_text_is_named_by_its_place(document: object, kind
 def test_its_place_counts_from_the_first_document_whatever_the_chunks(
     document: object, n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", 1)
-    monkeypatch.setattr(text, "_PIECE_TEXTS", 1)
+    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", 1)
+    monkeypatch.setattr(words, "_PIECE_TEXTS", 1)
     documents = ["crude", "oil", document, "prices"]
     with pytest.raises(DataError) as caught:
         list(map_chunks(find_words, documents, n_threads))  # type: ignore[arg-type]
@@ -123,8 +123,8 @@ def test_its_place_counts_from_the_first_document_whatever_the_chunks(
 def test_chunks_come_in_order_and_are_pulled_only_as_they_are_needed(
     n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", 1)
-    monkeypatch.setattr(text, "_PIECE_TEXTS", 1)
+    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", 1)
+    monkeypatch.setattr(words, "_PIECE_TEXTS", 1)
     pulled: list[int] = []
     endless = (str(pulled.append(i) or i) for i in itertools.count())
     results = list(itertools.islice(map_chunks(lambda chunk: chunk[0], endless, n_threads), 50))
@@ -136,8 +136,8 @@ def test_chunks_come_in_order_and_are_pulled_only_as_they_are_needed(
 def test_an_exception_in_a_worker_comes_out(
     n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", 1)
-    monkeypatch.setattr(text, "_PIECE_TEXTS", 1)
+    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", 1)
+    monkeypatch.setattr(words, "_PIECE_TEXTS", 1)
     chunks = map_chunks(lambda chunk: 6 // int(chunk[0]), ["3", "2", "0", "1"], n_threads)
     results: list[int] = []
     with pytest.raises(ZeroDivisionError):

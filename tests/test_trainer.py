@@ -11,7 +11,8 @@ import scipy.sparse as sp
 from scipy.special import log_softmax
 
 from slugline.errors import DataError
-from slugline.learners.network import Dense, Network
+from slugline.layers import Dense
+from slugline.learners.network import Network
 from slugline.training.optimizers import SGD
 
 N_ROWS, N_COLUMNS, N_TOPICS = 9, 7, 3

@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 
 from slugline.classifier import TopicClassifier
-from slugline.corpus import Corpus
+from slugline.corpus.corpus import Corpus
 from slugline.evaluation import Evaluation
-from slugline.experiment import Experiment, run_experiment
-from slugline.features import Block
+from slugline.experiment.run import Experiment, run_experiment
 from slugline.fitted import Fitted
 from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
 from slugline.report import write_training_report
-from slugline.report.findings import advice, findings
 from slugline.report.training import ConfusedTopic, confused_topics, training_page
+from slugline.report.training_text import advice, findings
+from slugline.text.block import Block
 from slugline.training.history import History
 
 # 100 test documents, 82 of them right.

@@ -10,10 +10,10 @@ from sklearn.base import clone
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
-from slugline.learners import FitContext
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
-from slugline.recipe import FAMILIES
+from slugline.text.defaults import FAMILIES
+from slugline.training.context import FitContext
 from slugline.tuning import BUDGET, Tuning, Way, tune
 
 WORDS = (FAMILIES["words"],)
@@ -56,8 +56,8 @@ def test_the_family_that_tells_topics_apart_is_found() -> None:
 
 
 def test_accuracy_is_that_of_cross_validation_by_hand() -> None:
-    from slugline.features import Features
     from slugline.splits import make_folds
+    from slugline.text.features import Features
 
     texts, y = ordered_pairs(240)
     folds = make_folds(y.tolist(), 3, seed=0)

@@ -12,10 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from slugline import text
 from slugline.errors import DataError, OptionError
-from slugline.text import tokenize
-from slugline.vocabulary import Vocabulary
+from slugline.text import words
+from slugline.text.vocabulary import Vocabulary
+from slugline.text.words import tokenize
 
 WORDS = st.sampled_from(
     ["oil", "Oil", "grain", "ships", "don't", "straße", "ölpreis", "x" * 20, "7"]
@@ -172,7 +172,7 @@ def test_neither_chunk_size_nor_thread_count_changes_anything(
     chunk_characters: int, n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = Vocabulary.fit(WIRES, num_words=5)
-    monkeypatch.setattr(text, "_CHUNK_CHARACTERS", chunk_characters)
+    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", chunk_characters)
     vocabulary = Vocabulary.fit(WIRES, num_words=5, n_threads=n_threads)
     assert vocabulary.terms == expected.terms
     assert vocabulary.encode(WIRES, n_threads) == expected.encode(WIRES)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from slugline.errors import DataError
-from slugline.weights import row_weights
+from slugline.sample_weights import row_weights
 
 
 def test_no_weights_are_none() -> None:

@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 
 from slugline.classifier import TopicClassifier
-from slugline.corpus import load_splits
-from slugline.experiment import Quantized, run_experiment, save_quantized
-from slugline.features import Block
+from slugline.corpus.loading import load_splits
+from slugline.experiment.quantized import Quantized, save_quantized
+from slugline.experiment.run import run_experiment
+from slugline.text.block import Block
 
 TARGET = Path(__file__).parents[1] / "src" / "slugline" / "models" / "reuters46.slug"
 

@@ -9,22 +9,35 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from slugline.lazy import lazy_names
 
 if TYPE_CHECKING:
     from slugline import reuters
     from slugline.classifier import TopicClassifier, load
-    from slugline.corpus import Corpus, load_corpus
+    from slugline.corpus.corpus import Corpus
+    from slugline.corpus.loading import load_corpus
     from slugline.errors import SluglineError
-    from slugline.learners.network import Dense, Network
+    from slugline.layers import Dense
+    from slugline.learners.linear import LinearLearner
+    from slugline.learners.mixture import Mixture
+    from slugline.learners.network import Network
+    from slugline.learners.neural import NeuralLearner
+    from slugline.learners.shallow import ShallowLearner
+    from slugline.text.block import Block
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Block",
     "Corpus",
     "Dense",
+    "LinearLearner",
+    "Mixture",
     "Network",
+    "NeuralLearner",
+    "ShallowLearner",
     "SluglineError",
     "TopicClassifier",
     "load",
@@ -32,27 +45,25 @@ __all__ = [
     "reuters",
 ]
 
-# The whole public surface, and where each name lives. Names are loaded on first use, so that
-# importing slugline costs next to nothing and predicting never pays for training.
-_HOMES = {
-    "Corpus": "slugline.corpus",
-    "Dense": "slugline.learners.network",
-    "Network": "slugline.learners.network",
-    "SluglineError": "slugline.errors",
-    "TopicClassifier": "slugline.classifier",
-    "load": "slugline.classifier",
-    "load_corpus": "slugline.corpus",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "reuters":
-        return importlib.import_module("slugline.reuters")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'slugline' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+# The whole public surface, and where each name lives.
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Block": "slugline.text.block",
+        "Corpus": "slugline.corpus.corpus",
+        "Dense": "slugline.layers",
+        "LinearLearner": "slugline.learners.linear",
+        "Mixture": "slugline.learners.mixture",
+        "Network": "slugline.learners.network",
+        "NeuralLearner": "slugline.learners.neural",
+        "ShallowLearner": "slugline.learners.shallow",
+        "SluglineError": "slugline.errors",
+        "TopicClassifier": "slugline.classifier",
+        "load": "slugline.classifier",
+        "load_corpus": "slugline.corpus.loading",
+        "reuters": "slugline.reuters",
+    },
+)
 
 
 def __dir__() -> list[str]:

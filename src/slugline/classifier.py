@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slugline import errors, model_file
+from slugline import errors
 from slugline.errors import OptionError
-from slugline.features import Block, Features
 from slugline.fitted import FitSettings, Fitted, fit, fit_batch
 from slugline.labels import Topic, Topics
 from slugline.learners import Learner
 from slugline.learners.choosing import choose_learner
-from slugline.model_file import ModelInfo
+from slugline.saving import container
 from slugline.saving.classifier_file import as_model_file, load_model
+from slugline.saving.schema import ModelInfo
+from slugline.text.block import Block
+from slugline.text.features import Features
 
 if TYPE_CHECKING:
     import os
 
+    from slugline.progress import Progress
     from slugline.training.history import History
-    from slugline.training.progress import Progress
     from slugline.tuning import Tuning
 
 __all__ = ["TopicClassifier", "load"]
@@ -118,7 +120,7 @@ class TopicClassifier:
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
             from them. Only for learners that have epochs.
         progress : Progress, optional
-            Whom to tell of steps and epochs; see `slugline.training.progress`.
+            Whom to tell of steps and epochs; see `slugline.progress`.
 
         Raises
         ------
@@ -224,7 +226,7 @@ class TopicClassifier:
             `slugline train --check` can part the corpus in the same way.
         quantize : {"float16", "int8"}, optional
             Store the weights in fewer bits than float32's, for a smaller file whose answers differ
-            a little; see `slugline.experiment.save_quantized` for how much.
+            a little; see `slugline.experiment.quantized.save_quantized` for how much.
         card_notes : str, default ""
             Markdown for the card: what only you know, such as where the documents come from.
 
@@ -240,7 +242,7 @@ class TopicClassifier:
             precision=quantize or "float32",
             card_notes=card_notes,
         )
-        model_file.write(path, content)
+        container.write(path, content)
 
     @classmethod
     def from_fitted(cls, fitted: Fitted, *, n_jobs: int = 1) -> TopicClassifier:

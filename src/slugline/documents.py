@@ -6,15 +6,24 @@ import hashlib
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from slugline.errors import DataError
 from slugline.labels import Topic
-from slugline.text import as_texts
 
-__all__ = ["chain_digests", "check_documents", "check_names", "digest_of", "plain_topics"]
+__all__ = [
+    "as_texts",
+    "chain_digests",
+    "check_documents",
+    "check_names",
+    "digest_of",
+    "no_string",
+    "plain_topics",
+]
+
+T = TypeVar("T")
 
 # The integers that NumPy holds in one type.
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
@@ -83,3 +92,38 @@ def digest_of(texts: Iterable[str], topics: Iterable[Topic]) -> str:
 def chain_digests(digest: str, another: str) -> str:
     """Return one digest of two sets of documents that were learned from one after the other."""
     return hashlib.sha256(f"{digest}{another}".encode()).hexdigest()
+
+
+def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
+    """Give the texts as a list.
+
+    Parameters
+    ----------
+    texts : iterable of str
+    first : int, default 0
+        The number of the first one, for messages.
+
+    Raises
+    ------
+    DataError : if one is no `str`, or they are one string themselves.
+    """
+    documents = list(no_string(texts))
+    if set(map(type, documents)) <= {str}:
+        return documents
+    for number, text in enumerate(documents, start=first):
+        if not isinstance(text, str):
+            raise DataError(
+                f"document {number} is a {type(text).__name__}, not a str; "
+                "pass a sequence with one string per document."
+            )
+    return documents
+
+
+def no_string(texts: Iterable[str]) -> Iterable[str]:
+    """Return the texts; DataError if they are one string themselves."""
+    if isinstance(texts, str | bytes):
+        raise DataError(
+            "the texts are a single string, not a sequence of strings; put brackets around it: "
+            "[text]."
+        )
+    return texts

@@ -12,23 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slugline.documents import (
-    chain_digests,
-    check_documents,
-    check_names,
-    digest_of,
-    plain_topics,
-)
+from slugline.documents import chain_digests, check_documents, check_names, digest_of, plain_topics
 from slugline.errors import DataError, OptionError
-from slugline.features import Block, Features
 from slugline.labels import Topic, Topics
-from slugline.learners import BatchLearner, FitContext, Learner
-from slugline.recipe import default_blocks, hashed_blocks
-from slugline.weights import row_weights, topic_weights
+from slugline.learners import BatchLearner, Learner
+from slugline.sample_weights import row_weights, topic_weights
+from slugline.text.block import Block
+from slugline.text.defaults import default_blocks, hashed_blocks
+from slugline.text.features import Features
 
 if TYPE_CHECKING:
+    from slugline.progress import Progress
+    from slugline.training.context import FitContext
     from slugline.training.history import History
-    from slugline.training.progress import Progress
     from slugline.tuning import Tuning
 
 __all__ = ["FitSettings", "Fitted", "fit", "fit_batch"]
@@ -288,6 +284,8 @@ def _context(
     first: bool = False,
     progress: Progress | None = None,
 ) -> FitContext:
+    from slugline.training.context import FitContext
+
     weights = topic_weights(settings.class_weight, topics, labels)
     return FitContext(
         n_topics=len(topics),

@@ -6,43 +6,20 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from slugline.columns import N_PEEKED, column_names, find_columns, peek
+from slugline.answers import Prediction, answer_rows
+from slugline.corpus.columns import N_PEEKED, column_names, find_columns, peek
+from slugline.corpus.readers import Rows
+from slugline.corpus.rows import BadRow, Row
 from slugline.errors import DataError
 from slugline.fitted import Fitted
-from slugline.labels import Topic
-from slugline.lines import BadRow
-from slugline.readers import Row, Rows
 
-__all__ = ["Prediction", "predict_rows"]
+__all__ = ["predict_rows"]
 
 # Rows, and characters in them, that are classified at a time.
 _BATCH_ROWS = 1024
 _BATCH_CHARACTERS = 1 << 22
-
-_ID = "id"
-
-
-class Prediction(NamedTuple):
-    """What the classifier says of one row.
-
-    Attributes
-    ----------
-    at : int or str
-        Where the row stands; see `slugline.readers.Row`.
-    id : object
-        What the row has in a column named "id", if there is one; else None.
-    topics : list of (topic, probability)
-        The likeliest first.
-    """
-
-    at: int | str
-    id: Any
-    topics: list[tuple[Topic, float]]
 
 
 def predict_rows(
@@ -61,7 +38,7 @@ def predict_rows(
     ----------
     fitted : Fitted
         What answers.
-    rows : Rows, from `slugline.readers.read_rows`
+    rows : Rows, from `slugline.corpus.readers.read_rows`
     text : str, optional
         The column that holds the text; told from the names by default.
     top : int, default 1
@@ -101,7 +78,7 @@ def predict_rows(
     if announce and text is None and rows.has_names and head:
         announce(f"read column {column!r} as text; name another with --text")
     missing = BadRow("", f"no text in column {column!r}" if rows.has_names else "no text")
-    answer = partial(_answer, fitted, column=column, missing=missing, top=top)
+    answer = partial(answer_rows, fitted, column=column, missing=missing, top=top)
     if broken is not None:
         yield answer(head)
         raise broken
@@ -160,40 +137,3 @@ def _map_in_order(
     finally:
         # An interrupt, or a reader that has had enough, need not wait for what nobody will read.
         pool.shutdown(cancel_futures=True)
-
-
-def _answer(
-    fitted: Fitted,
-    batch: list[Row | BadRow],
-    *,
-    column: str,
-    missing: BadRow,
-    top: int,
-) -> list[Prediction | BadRow]:
-    checked = [_check(row, column, missing) for row in batch]
-    proba = fitted.predict_proba([r.values[column] for r in checked if isinstance(r, Row)])
-    best = _best(proba, top)
-    names = fitted.topics.names
-    likeliest = zip(best.tolist(), np.take_along_axis(proba, best, axis=1).tolist(), strict=True)
-    answers: list[Prediction | BadRow] = []
-    for row in checked:
-        if isinstance(row, BadRow):
-            answers.append(row)
-            continue
-        topics = [(names[i], p) for i, p in zip(*next(likeliest), strict=True)]
-        answers.append(Prediction(row.at, row.values.get(_ID), topics))
-    return answers
-
-
-def _check(row: Row | BadRow, column: str, missing: BadRow) -> Row | BadRow:
-    if isinstance(row, BadRow):
-        return row
-    value = row.values.get(column)
-    return row if isinstance(value, str) and value.strip() else missing._replace(at=row.at)
-
-
-def _best(proba: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.intp]:
-    """Give the columns of the `top` likeliest topics of each row, the likeliest first."""
-    if top == 1:  # the usual case, and no sort
-        return proba.argmax(axis=1)[:, np.newaxis]
-    return np.argsort(-proba, axis=1, kind="stable")[:, :top]

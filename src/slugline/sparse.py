@@ -10,10 +10,11 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.errors import DataError, OptionError
-from slugline.ranges import boundaries, row_lengths
+from slugline.ragged import boundaries, row_lengths
 
-__all__ = ["check_csr", "count_matrix", "join_blocks", "multi_hot", "stack_rows"]
+__all__ = ["check_csr", "count_matrix", "join_blocks", "multi_hot", "row_gradient", "stack_rows"]
 
+Floats = npt.NDArray[np.float32]
 
 # The fewer entries there are to a column, the sooner sorting them is faster than transposing.
 _ENTRIES_PER_COLUMN = 4
@@ -162,3 +163,27 @@ def _csr(
         (data, indices.astype(index_type, copy=False), indptr.astype(index_type, copy=False)),
         shape=(len(indptr) - 1, n_columns),
     )
+
+
+def row_gradient(X: sp.csr_array, delta: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+    """Give the rows of X.T @ delta that may differ from zero, as a batch names few of all columns.
+
+    Parameters
+    ----------
+    X : CSR array, shape (n_rows, n_columns)
+    delta : float32 array, shape (n_rows, n_outputs)
+
+    Returns
+    -------
+    rows : int array, shape (n_named,)
+        The columns of `X` with an entry, from the least up.
+    values : float32 array, shape (n_named, n_outputs)
+    """
+    named = np.zeros(X.shape[1], dtype=bool)
+    named[X.indices] = True
+    rows = np.flatnonzero(named)
+    number = np.empty(X.shape[1], dtype=X.indices.dtype)
+    number[rows] = np.arange(len(rows), dtype=number.dtype)
+    # A CSR matrix read as CSC is its own transpose.
+    narrow = sp.csc_array((X.data, number[X.indices], X.indptr), shape=(len(rows), X.shape[0]))
+    return rows, narrow @ delta

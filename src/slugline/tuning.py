@@ -12,20 +12,21 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.calibration import best_sharpness, log_softmax
 from slugline.errors import DataError
-from slugline.features import Block, Features
-from slugline.learners import FitContext, Learner
+from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.shallow import ShallowLearner
-from slugline.recipe import FAMILIES, is_short
-from slugline.softmax import log_softmax
 from slugline.splits import make_folds
-from slugline.training.sharpness import best_sharpness
+from slugline.text.block import Block
+from slugline.text.defaults import FAMILIES, is_short
+from slugline.text.features import Features
+from slugline.training.context import FitContext
 from slugline.training.stopping import catch_interrupt
 
 if TYPE_CHECKING:
-    from slugline.training.progress import Progress
+    from slugline.progress import Progress
 
 __all__ = ["BUDGET", "Trial", "Tuning", "Way", "tune"]
 

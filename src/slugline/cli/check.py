@@ -9,8 +9,8 @@ import typer
 from slugline.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from slugline.corpus import Corpus
-    from slugline.reproduction import Reproduction
+    from slugline.corpus.corpus import Corpus
+    from slugline.experiment.retraining import Reproduction
 
 __all__ = ["check_model"]
 
@@ -19,8 +19,8 @@ def check_model(
     model: str, parts: dict[str, Corpus], threads: int, quiet: bool, as_json: bool
 ) -> None:
     """Train again, print whether the result is identical, and end with 1 if it is not."""
-    from slugline.reproduction import reproduce
-    from slugline.training.progress import progress_on
+    from slugline.experiment.retraining import reproduce
+    from slugline.progress import progress_on
 
     found = reproduce(
         model,

@@ -40,8 +40,8 @@ def evaluate(
     Of a data set known by name, the part made for testing is used where
     there is one.
     """
-    from slugline.experiment import evaluate as evaluate_on
-    from slugline.experiment import model_warnings
+    from slugline.experiment.concerns import model_warnings
+    from slugline.experiment.testing import evaluate as evaluate_on
     from slugline.saving.classifier_file import load_model
 
     fitted, _ = load_model(model)

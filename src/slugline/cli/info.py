@@ -14,10 +14,10 @@ def info(model: Model, as_json: AsJson = False) -> None:
     """Print a model's card: what it learned from, its topics, figures and limits."""
     import msgspec
 
-    from slugline import model_file
-    from slugline.shipped import model_path
+    from slugline.saving import container
+    from slugline.saving.shipped import model_path
 
-    file = model_file.read(model_path(model))
+    file = container.read(model_path(model))
     if as_json:
         print_json(msgspec.to_builtins(file.info))
     else:

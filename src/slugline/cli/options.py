@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from slugline.corpus import Corpus
+    from slugline.corpus.corpus import Corpus
 
 __all__ = [
     "AsJson",
@@ -69,9 +69,9 @@ def load_parts(
 
     Raises
     ------
-    DataError, OptionError, DownloadError : see `slugline.corpus.load_corpus` and `load_splits`.
+    DataError, OptionError, DownloadError : see `load_corpus` and `load_splits`.
     """
-    from slugline.corpus import NAMED_CORPORA, load_corpus, load_splits
+    from slugline.corpus.loading import NAMED_CORPORA, load_corpus, load_splits
     from slugline.errors import DataError
 
     if data in NAMED_CORPORA and (text, topic, format_) == (None, None, None):

@@ -4,38 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Container, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import typer
 
-from slugline.errors import OptionError
-
-__all__ = ["check_target", "print_json", "print_table", "say", "warn"]
-
-
-def check_target(option: str, path: Path) -> None:
-    """Find out before the work, rather than after it, that a file can't be written.
-
-    Raises
-    ------
-    OptionError : if `path` is no file, or no file can be made in its folder.
-    """
-    if str(path) == "-":
-        raise OptionError(f"{option} -: this goes to a file, not to standard output; name one.")
-    try:
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "a device or pipe"
-            raise OptionError(f"{option} {path}: is {kind}; name a file.")
-        with tempfile.TemporaryFile(dir=path.resolve().parent):
-            pass
-    except OSError as error:
-        raise OptionError(
-            f"{option} {path}: no file can be written there ({error.strerror or error}); "
-            "make the folder, mend its rights, or name another place."
-        ) from error
+__all__ = ["print_json", "print_table", "say", "warn"]
 
 
 def say(message: str, *, quiet: bool = False) -> None:

@@ -11,13 +11,13 @@ import typer
 from slugline.cli.options import Format, Quiet, TextColumn, Threads
 from slugline.cli.output import say
 from slugline.cli.progress import DocumentBar, has_onlooker
+from slugline.corpus.rows import BadRow
 from slugline.errors import DataError
-from slugline.lines import BadRow
-from slugline.shipped import DEFAULT, SHIPPED
+from slugline.saving.shipped import DEFAULT, SHIPPED
 
 if TYPE_CHECKING:
-    from slugline.prediction import Prediction
-    from slugline.readers import Rows
+    from slugline.answers import Prediction
+    from slugline.corpus.readers import Rows
 
 __all__ = ["predict"]
 
@@ -63,8 +63,8 @@ def predict(
     """
     import msgspec
 
+    from slugline.corpus.readers import read_rows
     from slugline.prediction import predict_rows
-    from slugline.readers import read_rows
     from slugline.saving.classifier_file import load_model
 
     model, file = _model_and_file(model, file, quiet)

@@ -16,7 +16,8 @@ from slugline.errors import OptionError
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-    from slugline.notebook import NotebookResult, Progress
+    from slugline.lesson.results import NotebookResult
+    from slugline.lesson.run import Progress
 
 __all__ = ["reproduce"]
 
@@ -40,7 +41,7 @@ def reproduce(
 
       slugline reproduce --seeds 10 --json > figures.json
     """
-    from slugline.notebook import run
+    from slugline.lesson.run import run
     from slugline.report import write_notebook_report
 
     _make_folder(out)
@@ -66,7 +67,7 @@ def _make_folder(out: Path) -> None:
 
 
 def _print(result: NotebookResult) -> None:
-    from slugline.report.comparison import compare_with_lesson
+    from slugline.report.lesson_table import compare_with_lesson
 
     rows = compare_with_lesson(result)
     print_table(

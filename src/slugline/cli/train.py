@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slugline.cli.check import check_model
+from slugline.cli.net_options import make_learner, net_option, widths
 from slugline.cli.options import (
     AsJson,
     Data,
@@ -22,77 +23,32 @@ from slugline.cli.options import (
     TopicColumn,
     load_parts,
 )
-from slugline.cli.output import check_target, print_json, print_table, say, warn
+from slugline.cli.output import print_json, print_table, say, warn
+from slugline.cli.targets import check_apart, check_target
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
-    from slugline.corpus import Corpus
-    from slugline.experiment import Experiment, Quantized
-    from slugline.features import Block
+    from slugline.corpus.corpus import Corpus
+    from slugline.experiment.quantized import Quantized
+    from slugline.experiment.run import Experiment
     from slugline.learners import Learner
+    from slugline.text.block import Block
 
 __all__ = ["train"]
 
 _NUM_WORDS = 10_000
-
 # What may be said beside --check: how to read, not how to learn.
 _WITH_CHECK = (
     *("data", "check", "text", "topic", "format_", "skip_bad_rows", "validation", "test"),
     *("threads", "quiet", "as_json"),
 )
 
-#: Of a hidden layer. Wider ones are slips of the finger.
-MAX_WIDTH = 100_000
-
-
-def _net_option(name: str, help_: str, default: str, **settings: Any) -> Any:
-    """Declare an option of the net: None unless given, as other learners must do without it."""
-    return typer.Option(
-        name, help=help_, show_default=default, rich_help_panel="Of --learner network", **settings
-    )
-
-
-def _widths(value: str) -> list[int]:
-    """Read "64,32" as the widths of two hidden layers."""
-    try:
-        widths = [int(part) for part in value.split(",")]
-    except ValueError:
-        raise OptionError(
-            f"--hidden {value!r} is no list of widths; write one like 64 or 128,64."
-        ) from None
-    if not all(1 <= width <= MAX_WIDTH for width in widths):
-        raise OptionError(
-            f"--hidden {value!r} holds a width outside 1 to {MAX_WIDTH:,}; "
-            "write one like 64 or 128,64."
-        )
-    return widths
-
-
-def _make_learner(name: str, validation: str | None, options: Mapping[str, Any]) -> Learner:
-    """Make a learner of the net's options, None where one was not given; others take none."""
-    from slugline.learners.choosing import choose_learner
-    from slugline.learners.neural import NeuralLearner
-
-    given = {option: value for option, value in options.items() if value is not None}
-    if name == "network":
-        net = NeuralLearner(**given)
-        net.check_options()
-        return net
-    learner = choose_learner(name)
-    unused = [*given, *(["validation"] if validation else [])]
-    if unused:
-        raise OptionError(
-            f"--{unused[0].replace('_', '-')} says how a net learns, and the {name} learner makes "
-            "none; leave it out, or add --learner network."
-        )
-    return learner
-
 
 def _choose_blocks(
     learner: Learner, weighting: str | None, num_words: int | None
 ) -> list[Block] | None:
     """Let words alone count if the user says how they should; else None, for what suits best."""
-    from slugline.features import Block
+    from slugline.text.block import Block
 
     if weighting is None and num_words is None:
         return None
@@ -114,21 +70,6 @@ def _check_free(learner: str, weighting: str | None, num_words: int | None) -> N
 def _check_fraction(test_fraction: float) -> None:
     if not 0 < test_fraction < 1:
         raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
-
-
-def _check_apart(output: Path, report: Path, sources: Iterable[str | None]) -> None:
-    """See to it that no file overwrites another one."""
-    read = {Path(source).resolve() for source in sources if source}
-    for option, path in (("--output", output), ("--report", report)):
-        if path.resolve() in read:
-            raise OptionError(
-                f"{option} {path}: would overwrite a file to be read; name another one."
-            )
-    if output.resolve() == report.resolve():
-        raise OptionError(
-            f"model and report would both be written to {output}; "
-            "name two files with --output and --report."
-        )
 
 
 def _read_parts(
@@ -227,7 +168,7 @@ def train(
     ] = None,
     validation: Annotated[
         str | None,
-        _net_option(
+        net_option(
             "--validation",
             "Labelled texts to find the best epoch on.",
             "a tenth of DATA",
@@ -236,7 +177,7 @@ def train(
     ] = None,
     hidden: Annotated[
         str | None,
-        _net_option(
+        net_option(
             "--hidden",
             "Widths of the hidden layers, such as 64 or 128,64.",
             "64, or as many as topics",
@@ -244,26 +185,26 @@ def train(
         ),
     ] = None,
     epochs: Annotated[
-        int | None, _net_option("--epochs", "The most epochs to try.", "100", min=1)
+        int | None, net_option("--epochs", "The most epochs to try.", "100", min=1)
     ] = None,
     batch_size: Annotated[
-        int | None, _net_option("--batch-size", "Documents a step.", "128", min=1)
+        int | None, net_option("--batch-size", "Documents a step.", "128", min=1)
     ] = None,
     patience: Annotated[
         int | None,
-        _net_option(
+        net_option(
             "--patience", "Epochs to wait for the validation loss to fall by 0.001.", "3", min=0
         ),
     ] = None,
     dropout: Annotated[
-        float | None, _net_option("--dropout", "Of the hidden layers, from 0 to under 1.", "0.0")
+        float | None, net_option("--dropout", "Of the hidden layers, from 0 to under 1.", "0.0")
     ] = None,
-    l2: Annotated[float | None, _net_option("--l2", "Penalty on large weights.", "0.0")] = None,
+    l2: Annotated[float | None, net_option("--l2", "Penalty on large weights.", "0.0")] = None,
     optimizer: Annotated[
-        str | None, _net_option("--optimizer", "rmsprop, adam or sgd.", "rmsprop")
+        str | None, net_option("--optimizer", "rmsprop, adam or sgd.", "rmsprop")
     ] = None,
     learning_rate: Annotated[
-        float | None, _net_option("--learning-rate", "Size of a step.", "the optimizer's own")
+        float | None, net_option("--learning-rate", "Size of a step.", "the optimizer's own")
     ] = None,
     tune: Annotated[
         bool,
@@ -301,10 +242,10 @@ def train(
       slugline train reuters --check reuters.slug
     """
     from slugline.classifier import TopicClassifier
-    from slugline.experiment import run_experiment
-    from slugline.quantization import check_precision
+    from slugline.experiment.run import run_experiment
+    from slugline.progress import progress_on
     from slugline.report import write_training_report
-    from slugline.training.progress import progress_on
+    from slugline.saving.quantization import check_precision
 
     read = partial(load_parts, text=text, topic=topic, format_=format_, skip_bad_rows=skip_bad_rows)
     if check is not None:
@@ -314,7 +255,7 @@ def train(
         )
         return
     net_options = {
-        "hidden": None if hidden is None else _widths(hidden),
+        "hidden": None if hidden is None else widths(hidden),
         "epochs": epochs,
         "batch_size": batch_size,
         "patience": patience,
@@ -323,7 +264,7 @@ def train(
         "optimizer": optimizer,
         "learning_rate": learning_rate,
     }
-    chosen = _make_learner(learner, validation, net_options)
+    chosen = make_learner(learner, validation, net_options)
     if tune:
         _check_free(learner, weighting, num_words)
     classifier = TopicClassifier(
@@ -341,7 +282,7 @@ def train(
     # A name such as v1.2 keeps its dots.
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
     check_target("--report", report)
-    _check_apart(output, report, [data, validation, test])
+    check_apart(output, report, [data, validation, test])
     parts = _read_parts(read, data, validation, test, quiet)
     experiment = run_experiment(
         classifier,
@@ -369,9 +310,9 @@ def _save(
     experiment: Experiment, path: Path, quantize: str | None
 ) -> tuple[Experiment, Quantized | None]:
     """Save the model; give the experiment with the figures of the file, and what bits cost."""
-    from slugline.experiment import save_quantized
-    from slugline.model_file import write
+    from slugline.experiment.quantized import save_quantized
     from slugline.saving.classifier_file import as_model_file
+    from slugline.saving.container import write
 
     if quantize is None:
         content = as_model_file(

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.calibration import softmax
 from slugline.errors import DataError, OptionError
-from slugline.learners import FitContext
-from slugline.softmax import softmax
 from slugline.sparse import check_csr
 
 if TYPE_CHECKING:
+    from slugline.training.context import FitContext
     from slugline.training.linear_stream import LinearStream
 
 __all__ = ["LinearLearner"]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from slugline.calibration import softmax
 from slugline.errors import OptionError
-from slugline.learners import FitContext, Learner
-from slugline.softmax import softmax
+from slugline.learners import Learner
 
 if TYPE_CHECKING:
+    from slugline.training.context import FitContext
     from slugline.training.history import History
 
 __all__ = ["Mixture"]
@@ -94,10 +95,13 @@ class Mixture:
         }
 
     @classmethod
-    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Mixture:
-        """Make a fitted mixture of its parts, as a model file holds them."""
-        from slugline.learners.restoring import restore
-
+    def restore(
+        cls,
+        settings: Mapping[str, Any],
+        arrays: Mapping[str, Floats],
+        restore: Callable[[Mapping[str, Any], Mapping[str, Floats]], Learner],
+    ) -> Mixture:
+        """Make a fitted mixture of its parts, as a model file holds them; `restore` makes each."""
         return cls(
             [
                 restore(part, _under(arrays, f"{number}."))

@@ -2,77 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
-from slugline import errors
-from slugline.errors import DataError, OptionError
-from slugline.softmax import log_softmax, softmax
+from slugline.calibration import softmax
+from slugline.layers import Dense, DenseStack, LossAndAccuracy
 from slugline.sparse import check_csr
 
 if TYPE_CHECKING:
+    from slugline.progress import Progress
     from slugline.training.history import History
     from slugline.training.optimizers import Optimizer
-    from slugline.training.progress import Progress
     from slugline.training.stopping import EarlyStopping
     from slugline.training.trainer import Trainer
 
-__all__ = ["Dense", "LossAndAccuracy", "Network"]
+__all__ = ["Network"]
 
 Floats = npt.NDArray[np.float32]
 
-_ACTIVATIONS = ("linear", "relu", "softmax")
-_PREDICT_ROWS = 4096
 
-
-@dataclass(frozen=True, slots=True)
-class Dense:
-    """A fully connected layer: activation(inputs @ weights + biases).
-
-    Parameters
-    ----------
-    units : int
-        How wide it is.
-    activation : {"linear", "relu", "softmax"}, default "linear"
-        softmax belongs to the last layer, and there only.
-    l2 : float, default 0.0
-        Penalty on the loss: l2 * sum(weights ** 2), as in Keras.
-    dropout : float, default 0.0
-        Share of the outputs set to zero at random while training, in [0, 1).
-    """
-
-    units: int
-    activation: str = "linear"
-    l2: float = 0.0
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.units < 1:
-            raise OptionError(f"a layer has {self.units} units; give at least 1.")
-        if self.activation not in _ACTIVATIONS:
-            raise OptionError(
-                f"unknown activation {self.activation!r}; choose one of {', '.join(_ACTIVATIONS)}."
-            )
-        if not 0 <= self.l2 < math.inf:
-            raise OptionError(f"l2 is {self.l2}; give a finite number of at least 0.")
-        if not 0 <= self.dropout < 1:
-            raise OptionError(f"dropout is {self.dropout}; give a share from 0 up to, not with, 1.")
-
-
-class LossAndAccuracy(NamedTuple):
-    """Mean loss in nats, penalties included, and share of rows whose likeliest topic is right."""
-
-    loss: float
-    accuracy: float
-
-
-class Network:
+class Network(DenseStack):
     """A stack of dense layers that ends in softmax over the topics.
 
     Parameters
@@ -111,31 +63,11 @@ class Network:
         loss: str = "sparse_categorical_crossentropy",
         seed: int = 0,
     ) -> None:
-        self.layers = tuple(layers)
-        if not self.layers or self.layers[-1].activation != "softmax":
-            raise OptionError(
-                "the last layer gives no probabilities; end the stack with "
-                'Dense(n_topics, "softmax").'
-            )
-        if any(layer.activation == "softmax" for layer in self.layers[:-1]):
-            raise OptionError('a layer before the last one has softmax; use "relu" there.')
-        if self.layers[-1].dropout:
-            raise OptionError("the last layer has dropout, which would drop topics; leave it out.")
+        super().__init__(layers)
         self.optimizer = optimizer
         self.loss = loss
         self.seed = seed
-        self.weights: list[Floats] = []
         self._trainer: Trainer | None = None
-
-    @property
-    def n_topics(self) -> int:
-        """How many topics the net tells apart."""
-        return self.layers[-1].units
-
-    @property
-    def n_inputs(self) -> int:
-        """How many columns a row has; NotFittedError before `build` or `fit`."""
-        return len(self._built()[0])
 
     def build(self, n_inputs: int) -> Network:
         """Draw first weights for rows of `n_inputs` columns: Glorot uniform, biases zero."""
@@ -201,7 +133,7 @@ class Network:
         early_stopping : EarlyStopping, optional
             When to stop, and which epoch's weights to go back to; also after Ctrl-C.
         progress : Progress, optional
-            Whom to tell; nobody by default. See `slugline.training.progress.progress_on`.
+            Whom to tell; nobody by default. See `slugline.progress.progress_on`.
 
         Raises
         ------
@@ -209,24 +141,15 @@ class Network:
         TrainingError : if the loss is no longer finite; the weights are then of no more use.
         """
         from slugline.training.loop import FitOptions, fit_loop
-        from slugline.training.trainer import Trainer
 
         X = check_csr(X, len(self.weights[0]) if self.weights else None)
         if not self.weights:
             self.build(X.shape[1])
         if self._trainer is None:
-            self._trainer = Trainer(self)
+            self._trainer = self._new_trainer()
         options = FitOptions(epochs, batch_size, shuffle, early_stopping, progress)
         weight = self._trainer.check_weights(y, X.shape[0], sample_weight, class_weight)
         return fit_loop(self._trainer, X, y, weight, validation_data, options)
-
-    def decision_function(self, X: Any) -> Floats:
-        """Scores before softmax, shape (n_rows, n_topics)."""
-        csr = check_csr(X, self.n_inputs)
-        if csr.shape[0] <= _PREDICT_ROWS:
-            return self._scores(csr)
-        starts = range(0, csr.shape[0], _PREDICT_ROWS)
-        return np.concatenate([self._scores(csr[a : a + _PREDICT_ROWS]) for a in starts])
 
     def predict(self, X: Any) -> Floats:
         """Probabilities, shape (n_rows, n_topics); every row sums to 1."""
@@ -234,30 +157,7 @@ class Network:
 
     def evaluate(self, X: Any, y: npt.ArrayLike) -> LossAndAccuracy:
         """Mean loss and accuracy on labelled rows, in the form of labels that the loss wants."""
-        from slugline.training.losses import get_loss
-
-        scores = self.decision_function(X)
-        if not len(scores):
-            raise DataError("there are no rows to evaluate; give at least one.")
-        loss = get_loss(self.loss)
-        targets = loss.check_targets(y, len(scores), self.n_topics)
-        values = loss.values(log_softmax(scores), targets)
-        hits = scores.argmax(axis=1) == loss.topics(targets)
-        mean = float(values.mean(dtype=np.float64))
-        return LossAndAccuracy(mean + self.penalty(), float(hits.mean()))
-
-    def layer_output(self, number: int, inputs: Any) -> Floats:
-        """Give what a layer makes of its inputs: scores for the last one, before softmax."""
-        signal: Floats = inputs @ self.weights[2 * number]
-        signal += self.weights[2 * number + 1]
-        if self.layers[number].activation == "relu":
-            np.maximum(signal, 0, out=signal)
-        return signal
-
-    def penalty(self) -> float:
-        """The layers' L2 penalties on the loss as it stands."""
-        pairs = zip(self.layers, self._built()[0::2], strict=True)
-        return sum(layer.l2 * float(np.vdot(W, W)) for layer, W in pairs if layer.l2)
+        return self._new_trainer().evaluate(X, y)
 
     def summary(self) -> str:
         """Lay out the layers and their parameters as a small table."""
@@ -284,13 +184,7 @@ class Network:
         # A trainer belongs to one net; a copy starts its running averages anew.
         return self.__dict__ | {"_trainer": None}
 
-    def _built(self) -> list[Floats]:
-        if not self.weights:
-            raise errors.NotFittedError("the net has no weights yet; call fit first.")
-        return self.weights
+    def _new_trainer(self) -> Trainer:
+        from slugline.training.trainer import Trainer
 
-    def _scores(self, X: sp.csr_array) -> Floats:
-        signal: Any = X
-        for number in range(len(self.layers)):
-            signal = self.layer_output(number, signal)
-        return signal
+        return Trainer(self, loss=self.loss, optimizer=self.optimizer, seed=self.seed)

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.errors import DataError, OptionError
-from slugline.learners import FitContext
-from slugline.learners.network import Dense, Network
+from slugline.layers import Dense
+from slugline.learners.network import Network
 
 if TYPE_CHECKING:
+    from slugline.training.context import FitContext
     from slugline.training.history import History
     from slugline.training.optimizers import Optimizer
 
@@ -99,6 +100,8 @@ class NeuralLearner:
         ------
         OptionError : if one of the options is out of its range.
         """
+        from slugline.training.context import FitContext
+
         self._network(FitContext(n_topics=1))
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History:

@@ -22,7 +22,6 @@ _KINDS: dict[str, Any] = {
     "linear": LinearLearner,
     "network": NeuralLearner,
     "shallow": ShallowLearner,
-    "mixture": Mixture,
 }
 
 _OverZero = Annotated[float, msgspec.Meta(gt=0)]
@@ -79,9 +78,18 @@ def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.flo
     except msgspec.ValidationError as error:
         raise DataError(f"settings of the learner: {error}") from error
     try:
-        learner: Learner = _KINDS[settings["kind"]].restore(settings, arrays)
+        learner = _restore_kind(settings, arrays)
     except KeyError as error:
         raise DataError(f"the learner has no array {error.args[0]!r}") from error
     if set(learner.arrays()) != set(arrays):
         raise DataError(f"arrays {sorted(arrays)} where the learner has {sorted(learner.arrays())}")
+    return learner
+
+
+def _restore_kind(
+    settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float32]]
+) -> Learner:
+    if settings["kind"] == "mixture":
+        return Mixture.restore(settings, arrays, restore)
+    learner: Learner = _KINDS[settings["kind"]].restore(settings, arrays)
     return learner

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from slugline.errors import DataError, OptionError
-from slugline.learners import FitContext
-from slugline.learners.network import Dense, Network
+from slugline.layers import Dense
+from slugline.learners.network import Network
 from slugline.sparse import check_csr
+
+if TYPE_CHECKING:
+    from slugline.training.context import FitContext
 
 __all__ = ["ShallowLearner"]
 

@@ -8,7 +8,7 @@ Every kind of report is a module that knows what to say, and a template that ext
 
 from __future__ import annotations
 
-from slugline.report.notebook import write_notebook_report
+from slugline.report.lesson import write_notebook_report
 from slugline.report.training import write_training_report
 
 __all__ = ["write_notebook_report", "write_training_report"]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slugline.card import describe_learner
 from slugline.evaluation import Evaluation
-from slugline.experiment import Experiment
+from slugline.experiment.run import Experiment
 from slugline.fitted import Fitted
-from slugline.report.findings import advice, findings
 from slugline.report.page import render, write_page
+from slugline.report.training_text import advice, findings
 from slugline.report.words import listed
+from slugline.saving.card import describe_learner
 from slugline.saving.classifier_file import library_versions
 
 __all__ = ["training_page", "write_training_report"]
@@ -105,7 +105,7 @@ def confused_topics(evaluation: Evaluation, most: int = N_CONFUSED) -> list[Conf
 
 def _curves(experiment: Experiment) -> list[str]:
     """Draw the learning curves; a classifier that learns in one go has none."""
-    from slugline.report.figures import learning_curves
+    from slugline.report.pictures import learning_curves
 
     return [] if experiment.history is None else learning_curves(experiment.history)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from slugline.notebook import OverSeeds
+    from slugline.lesson.results import OverSeeds
 
 __all__ = [
     "counted",

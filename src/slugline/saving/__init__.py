@@ -1,1 +1,1 @@
-"""One safe file in, one safe file out."""
+"""One safe file in, one safe file out: the `.slug` model file."""

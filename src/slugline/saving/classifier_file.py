@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from slugline import model_file
-from slugline.buckets import Buckets
-from slugline.card import write_card
 from slugline.documents import check_names
 from slugline.errors import DataError
-from slugline.features import Block, Features
 from slugline.fitted import Fitted
 from slugline.labels import Topic, Topics
 from slugline.learners.restoring import restore
-from slugline.model_file import BlockInfo, ModelFile, ModelInfo
-from slugline.quantization import Precision, check_precision, dequantize, quantize
-from slugline.shipped import model_path
-from slugline.term_columns import TermColumns
-from slugline.vocabulary import Vocabulary
+from slugline.saving import container
+from slugline.saving.card import write_card
+from slugline.saving.quantization import Precision, check_precision, dequantize, quantize
+from slugline.saving.schema import BlockInfo, ModelFile, ModelInfo
+from slugline.saving.shipped import model_path
+from slugline.text.block import Block
+from slugline.text.features import Features
+from slugline.text.term_columns import Buckets, TermColumns
+from slugline.text.vocabulary import Vocabulary
 
 __all__ = ["as_model_file", "from_model_file", "library_versions", "load_model"]
 
@@ -95,11 +95,11 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Fitted, ModelFile]:
     ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
     """
     path = model_path(path)
-    file = model_file.read(path)
+    file = container.read(path)
     try:
         return from_model_file(file), file
     except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise model_file.damaged(path, error) from error
+        raise container.damaged(path, error) from error
 
 
 def from_model_file(file: ModelFile) -> Fitted:

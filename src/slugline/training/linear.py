@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.learners import FitContext
-from slugline.training.sharpness import best_sharpness
+from slugline.calibration import best_sharpness
+from slugline.training.context import FitContext
 
 __all__ = ["SHARPNESS", "FittedLinear", "fit_linear", "hinge_pulls", "topic_rarity"]
 
@@ -107,7 +107,7 @@ class _Fit:
         return far_under & (2 * n_far_under <= n_rows)[self.y]
 
     def sharpness(self) -> float:
-        """Find how sharp probabilities may be; see `slugline.training.sharpness`."""
+        """Find how sharp probabilities may be; see `slugline.calibration`."""
         # Nothing can be told of a topic from its only row.
         told = (self.costs > 0) & (np.bincount(self.y[self.kept])[self.y] > 1)
         if len(self._topics) == 1 or not told.any():

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.learners import FitContext
+from slugline.calibration import best_sharpness
+from slugline.sparse import row_gradient
+from slugline.training.context import FitContext
 from slugline.training.linear import hinge_pulls, topic_rarity
 from slugline.training.optimizers import RowAdaGrad
-from slugline.training.sharpness import best_sharpness
-from slugline.training.trainer import row_gradient
 
 __all__ = ["LinearStream"]
 

@@ -13,8 +13,8 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from slugline.errors import DataError, OptionError, TrainingError
+from slugline.progress import Progress
 from slugline.training.history import History
-from slugline.training.progress import Progress
 from slugline.training.stopping import BestEpoch, EarlyStopping, catch_interrupt
 from slugline.training.trainer import Trainer
 
@@ -69,7 +69,7 @@ def fit_loop(
             for epoch in range(1, options.epochs + 1):
                 figures = _run_epoch(trainer, X, targets, weight, options, epoch)
                 if validation_data is not None:
-                    loss, accuracy = network.evaluate(*validation_data)
+                    loss, accuracy = trainer.evaluate(*validation_data)
                     _check_finite(trainer, loss, f"validation loss became {loss} after", epoch)
                     figures |= {"val_loss": loss, "val_accuracy": accuracy}
                 history.append(figures)

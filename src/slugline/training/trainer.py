@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.softmax import log_softmax
+from slugline.calibration import log_softmax
+from slugline.errors import DataError
+from slugline.layers import DenseStack, LossAndAccuracy
+from slugline.sample_weights import class_weights, row_weights
+from slugline.sparse import row_gradient
 from slugline.training.losses import get_loss
-from slugline.training.optimizers import get_optimizer
-from slugline.weights import class_weights, row_weights
+from slugline.training.optimizers import Optimizer, get_optimizer
 
-if TYPE_CHECKING:
-    from slugline.learners.network import Network
-
-__all__ = ["Trainer", "row_gradient"]
+__all__ = ["Trainer"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -29,17 +29,21 @@ class Trainer:
 
     Parameters
     ----------
-    network : Network
-        A net with weights, which `train_step` changes in place.
+    network : DenseStack
+        Layers with weights, which `train_step` changes in place.
+    loss, optimizer, seed
+        See `Network`.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(
+        self, network: DenseStack, *, loss: str, optimizer: str | Optimizer, seed: int
+    ) -> None:
         # The net holds its trainer: a cycle would keep both until the collector comes round.
-        self.network: Network = weakref.proxy(network)
-        self.loss = get_loss(network.loss)
-        self.optimizer = get_optimizer(network.optimizer)
-        self.batch_rng = np.random.default_rng([network.seed, 1])
-        self._dropout_rng = np.random.default_rng([network.seed, 2])
+        self.network: DenseStack = weakref.proxy(network)
+        self.loss = get_loss(loss)
+        self.optimizer = get_optimizer(optimizer)
+        self.batch_rng = np.random.default_rng([seed, 1])
+        self._dropout_rng = np.random.default_rng([seed, 2])
 
     def check_weights(
         self,
@@ -78,6 +82,17 @@ class Trainer:
         if math.isfinite(loss):
             self._backward(signals, masks, delta)
         return loss, n_right
+
+    def evaluate(self, X: Any, y: npt.ArrayLike) -> LossAndAccuracy:
+        """Return mean loss and accuracy on labelled rows."""
+        scores = self.network.decision_function(X)
+        if not len(scores):
+            raise DataError("there are no rows to evaluate; give at least one.")
+        targets = self.loss.check_targets(y, len(scores), self.network.n_topics)
+        values = self.loss.values(log_softmax(scores), targets)
+        hits = scores.argmax(axis=1) == self.loss.topics(targets)
+        mean = float(values.mean(dtype=np.float64))
+        return LossAndAccuracy(mean + self.network.penalty(), float(hits.mean()))
 
     def _forward(self, X: sp.csr_array) -> tuple[list[Any], list[Floats | None]]:
         """Give each layer's input and then the scores, and each layer's dropout mask."""
@@ -123,27 +138,3 @@ class Trainer:
                 self.optimizer.update(2 * number, W, gradient, rows)
             if below is not None:
                 delta = below
-
-
-def row_gradient(X: sp.csr_array, delta: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Give the rows of X.T @ delta that may differ from zero, as a batch names few of all columns.
-
-    Parameters
-    ----------
-    X : CSR array, shape (n_rows, n_columns)
-    delta : float32 array, shape (n_rows, n_outputs)
-
-    Returns
-    -------
-    rows : int array, shape (n_named,)
-        The columns of `X` with an entry, from the least up.
-    values : float32 array, shape (n_named, n_outputs)
-    """
-    named = np.zeros(X.shape[1], dtype=bool)
-    named[X.indices] = True
-    rows = np.flatnonzero(named)
-    number = np.empty(X.shape[1], dtype=X.indices.dtype)
-    number[rows] = np.arange(len(rows), dtype=number.dtype)
-    # A CSR matrix read as CSC is its own transpose.
-    narrow = sp.csc_array((X.data, number[X.indices], X.indptr), shape=(len(rows), X.shape[0]))
-    return rows, narrow @ delta

@@ -1,0 +1,48 @@
+"""Files that commands write."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from slugline.errors import OptionError
+
+__all__ = ["check_apart", "check_target"]
+
+
+def check_apart(output: Path, report: Path, sources: Iterable[str | None]) -> None:
+    """See to it that no file overwrites another one."""
+    read = {Path(source).resolve() for source in sources if source}
+    for option, path in (("--output", output), ("--report", report)):
+        if path.resolve() in read:
+            raise OptionError(
+                f"{option} {path}: would overwrite a file to be read; name another one."
+            )
+    if output.resolve() == report.resolve():
+        raise OptionError(
+            f"model and report would both be written to {output}; "
+            "name two files with --output and --report."
+        )
+
+
+def check_target(option: str, path: Path) -> None:
+    """Find out before the work, rather than after it, that a file can't be written.
+
+    Raises
+    ------
+    OptionError : if `path` is no file, or no file can be made in its folder.
+    """
+    if str(path) == "-":
+        raise OptionError(f"{option} -: this goes to a file, not to standard output; name one.")
+    try:
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "a device or pipe"
+            raise OptionError(f"{option} {path}: is {kind}; name a file.")
+        with tempfile.TemporaryFile(dir=path.resolve().parent):
+            pass
+    except OSError as error:
+        raise OptionError(
+            f"{option} {path}: no file can be written there ({error.strerror or error}); "
+            "make the folder, mend its rights, or name another place."
+        ) from error

@@ -1,0 +1,123 @@
+"""Rows to a corpus: which cells are texts and topics, and what becomes of the others."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from slugline.corpus.columns import find_both_columns, peek
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.readers import BadRow, Rows
+from slugline.corpus.rows import Row
+from slugline.errors import DataError
+
+__all__ = ["collect"]
+
+#: How many kinds of faults a message names, and how many places of each.
+N_FAULTS, N_PLACES = 3, 5
+_MISSING_ADVICE = {
+    "txt": "begin each line with __label__ and its topic",
+    "folder": "fill them",
+}
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+
+
+class _Document(NamedTuple):
+    at: int | str
+    text: str
+    topic: str
+    note: str
+
+
+def collect(rows: Rows, text: str | None, topic: str | None, skip_bad_rows: bool) -> Corpus:
+    """Return the corpus that rows hold; see `load_corpus` for what is raised."""
+    head = peek(rows)
+    if not head:
+        raise DataError(f"{rows.name} holds no documents, at most a header; check the file.")
+    columns = find_both_columns(rows.name, head, text, topic)
+    missing = BadRow("", "no text or no topic", _MISSING_ADVICE.get(rows.format, "mend them"))
+    checked = [_check(row, *columns, missing) for row in itertools.chain(head, rows)]
+    documents, odd = _part_odd_topics([item for item in checked if isinstance(item, _Document)])
+    bad = [item for item in checked if isinstance(item, BadRow)] + odd
+    found = f"{len(bad)} of {len(checked)} {'files' if rows.unit == 'file' else 'rows'}"
+    faults = "; ".join(_grouped(((row.problem, row.at) for row in bad), rows.unit))
+    if bad and not (skip_bad_rows and documents):
+        advice = " and ".join(dict.fromkeys(row.advice for row in bad))
+        way_on = ", or go on without them with --skip-bad-rows" if documents else ""
+        raise DataError(f"{rows.name}: {found} can't be used: {faults}; {advice}{way_on}.")
+    notes = _grouped(((d.note, d.at) for d in documents if d.note), rows.unit)
+    if rows.has_names and None in (text, topic):
+        used = "read column {!r} as text and {!r} as topic".format(*columns)
+        notes.insert(0, f"{used}; name others with --text and --topic")
+    if bad:
+        notes.append(f"skipped {found}: {faults}")
+    texts, topics = [d.text for d in documents], [d.topic for d in documents]
+    return Corpus(texts, topics, Path(rows.name).name or rows.name, tuple(notes), len(bad))
+
+
+def _check(
+    row: Row | BadRow, text_column: str, topic_column: str, missing: BadRow
+) -> _Document | BadRow:
+    if isinstance(row, BadRow):
+        return row
+    text, topic = row.values.get(text_column), row.values.get(topic_column)
+    if text is not None and not isinstance(text, str):
+        return BadRow(row.at, f"{_kind(text)} for a text")
+    if isinstance(topic, list | dict):
+        return BadRow(row.at, f"{_kind(topic)} for a topic")
+    name = _topic_name(topic)
+    if not text or text.isspace() or not name:
+        return missing._replace(at=row.at)
+    return _Document(row.at, text, name, row.note)
+
+
+def _kind(value: object) -> str:
+    kinds = {int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return kinds.get(type(value), f"a value of type {type(value).__name__}")
+
+
+def _topic_name(value: object) -> str:
+    """Give 3 and 3.0 one name, true the name it has in JSON, and null and NaN none."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _part_odd_topics(documents: list[_Document]) -> tuple[list[_Document], list[BadRow]]:
+    """Where some topics are numbers and some are words, tell the rarer kind from the rest."""
+    numbers = {topic for topic in {d.topic for d in documents} if _NUMBER.fullmatch(topic)}
+    kinds = {
+        "number": [d for d in documents if d.topic in numbers],
+        "word": [d for d in documents if d.topic not in numbers],
+    }
+    rare, common = sorted(kinds, key=lambda kind: len(kinds[kind]))
+    if not kinds[rare]:
+        return documents, []
+    odd, rest = kinds[rare], kinds[common]
+    problem = f"a {rare} as topic, such as {odd[0].topic!r}, where most are like {rest[0].topic!r}"
+    advice = "make all topics words or all numbers"
+    return rest, [BadRow(d.at, problem, advice) for d in odd]
+
+
+def _grouped(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[str]:
+    """Write each remark once, with the first places where it applies, such as (lines 4, 17)."""
+    places: dict[str, list[int | str]] = {}
+    for remark, at in remarks:
+        places.setdefault(remark, []).append(at)
+    said = [f"{remark} ({_named(ats, unit)})" for remark, ats in places.items()]
+    n_more = len(said) - N_FAULTS
+    return said if n_more <= 0 else [*said[:N_FAULTS], f"{n_more} more of other kinds"]
+
+
+def _named(places: Sequence[int | str], unit: str) -> str:
+    shown = ", ".join(map(str, places[:N_PLACES]))
+    n_more = len(places) - N_PLACES
+    more = f" and {n_more} more" if n_more > 0 else ""
+    return f"{unit}{'s' if len(places) > 1 else ''} {shown}{more}"

@@ -1,0 +1,145 @@
+"""Which column of a table holds the texts, and which the topics."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from slugline.corpus.readers import Rows
+from slugline.corpus.rows import BadRow, Row
+from slugline.errors import DataError, OptionError
+
+__all__ = ["column_names", "find_both_columns", "find_columns", "peek"]
+
+#: Good rows looked at.
+N_PEEKED = 100
+#: Columns named in a message.
+N_LISTED = 20
+#: Names that are taken without being told, in any case of letters, the likeliest first.
+TEXT_NAMES = (
+    *("text", "body", "content", "message", "document", "article", "question", "description"),
+    *("sentence", "utterance", "review", "comment", "tweet", "summary", "headline", "title"),
+)
+TOPIC_NAMES = (
+    *("topic", "label", "category", "class", "queue", "intent", "target", "tag"),
+    *("section", "department", "genre", "theme", "subject"),
+)
+
+
+def peek(
+    rows: Rows,
+    n: int = N_PEEKED,
+    *,
+    patient: bool = True,
+    head: list[Row | BadRow] | None = None,
+) -> list[Row | BadRow]:
+    """Take rows until `n` good ones are there, or the end; they are gone from `rows`.
+
+    Unless `patient`, a pause of whoever writes the rows ends it, too. An empty list to take them in
+    has what was there before an error.
+    """
+    head = [] if head is None else head
+    n_good = 0
+    for row in rows:
+        head.append(row)
+        n_good += isinstance(row, Row)
+        if n_good == n or (not patient and rows.must_wait()):
+            break
+    return head
+
+
+def find_columns(
+    name: str, head: Sequence[Row | BadRow], text: str | None = None, topic: str | None = None
+) -> tuple[str | None, str | None]:
+    """Find the columns of text and topic by their names; of two columns, the longer is the text.
+
+    Parameters
+    ----------
+    name : str
+        Of the source, for messages.
+    head : sequence of Row or BadRow
+        Its first rows, from `peek`. If none of them is good, no column is ever looked up, and any
+        name will do.
+    text, topic : str, optional
+        Columns that the user named, which must be there.
+
+    Returns
+    -------
+    The two names, each None where the column can't be told.
+
+    Raises
+    ------
+    DataError : if a column that was named isn't there, or a table seems to have no header.
+    OptionError : if text and topic are to be the same column.
+    """
+    if text is not None and text == topic:
+        raise OptionError(f"--text and --topic both name column {text!r}; name two columns.")
+    rows = [row for row in head if isinstance(row, Row)]
+    columns = column_names(rows)
+    if not rows:
+        return text or "text", topic or "topic"
+    for wanted in (text, topic):
+        if wanted is not None and wanted not in columns:
+            raise DataError(f"{name} has no column {wanted!r}; {_nearest(wanted, columns)}")
+    text = text or _known(columns, TEXT_NAMES, taken=topic)
+    topic = topic or _known(columns, TOPIC_NAMES, taken=text)
+    # What names a row is never its topic or text.
+    left = [c for c in columns if c not in (text, topic) and c.lower() != "id"]
+    if len(left) == 2 == len(columns):
+        topic, text = sorted(left, key=partial(_n_characters, rows))
+        _check_header(name, rows, topic)
+    elif len(left) == 1:
+        text, topic = text or left[0], topic or (left[0] if text else None)
+    return text, topic
+
+
+def find_both_columns(
+    name: str, head: Sequence[Row | BadRow], text: str | None = None, topic: str | None = None
+) -> tuple[str, str]:
+    """Find the columns as `find_columns` does; that one can't be told is a DataError, too."""
+    text, topic = find_columns(name, head, text, topic)
+    if text is not None and topic is not None:
+        return text, topic
+    missing = [what for what, column in (("text", text), ("topic", topic)) if column is None]
+    raise DataError(
+        f"{name} has {_listed(column_names(head))}, none of them known as {' or '.join(missing)}; "
+        f"name columns with {' and '.join('--' + what for what in missing)}, "
+        "or add a header if these are no names."
+    )
+
+
+def column_names(head: Iterable[Row | BadRow]) -> list[str]:
+    """Name all columns that the good rows have, in the order in which they first occur."""
+    return list(dict.fromkeys(c for row in head if isinstance(row, Row) for c in row.values))
+
+
+def _listed(columns: Sequence[str]) -> str:
+    """Name up to `N_LISTED` columns, and count the others."""
+    shown = ", ".join(map(repr, columns[:N_LISTED]))
+    n_more = len(columns) - N_LISTED
+    return shown if n_more <= 0 else f"{shown} and {n_more} more"
+
+
+def _known(columns: Sequence[str], names: Sequence[str], taken: str | None) -> str | None:
+    by_lower = {column.lower(): column for column in reversed(columns) if column != taken}
+    return next((by_lower[name] for name in names if name in by_lower), None)
+
+
+def _n_characters(rows: Sequence[Row], column: str) -> int:
+    return sum(len(str(row.values.get(column, ""))) for row in rows)
+
+
+def _nearest(wanted: str, columns: Sequence[str]) -> str:
+    near = difflib.get_close_matches(wanted, columns, n=1)
+    advice = f"did you mean {near[0]!r}?" if near else "name one of them."
+    return f"there are {_listed(columns)}; {advice}"
+
+
+def _check_header(name: str, rows: Sequence[Row], topic: str) -> None:
+    """Without a header, a topic takes the place of a column's name, and likely comes again."""
+    if any(row.values.get(topic) == topic for row in rows):
+        raise DataError(
+            f"{name} seems to have no header, as {topic!r} stands in its first line and below; "
+            "put a line such as text,topic in front."
+        )

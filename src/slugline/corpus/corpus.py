@@ -1,0 +1,90 @@
+"""Documents with one topic each."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slugline.documents import digest_of
+from slugline.errors import DataError
+from slugline.splits import hold_out
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+__all__ = ["Corpus"]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Documents and the topic of each, in the order of their source.
+
+    Attributes
+    ----------
+    texts, topics : list of str, one for one
+    name : str
+        What reports call it.
+    notes : tuple of str, default ()
+        What was decided while reading, such as which columns were guessed, for the user to see.
+    n_skipped : int, default 0
+        Rows left out because they could not be used.
+
+    Raises
+    ------
+    DataError : if there are more texts than topics, or fewer.
+    """
+
+    texts: list[str]
+    topics: list[str]
+    name: str
+    notes: tuple[str, ...] = ()
+    n_skipped: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.texts) != len(self.topics):
+            raise DataError(
+                f"{self.name} has {len(self.texts)} texts and {len(self.topics)} topics; "
+                "give one topic for each text."
+            )
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def topic_counts(self) -> dict[str, int]:
+        """Count the documents of each topic, the most frequent first, ties by name.
+
+        >>> Corpus(["a", "b", "c"], ["sport", "arts", "sport"], "example").topic_counts()
+        {'sport': 2, 'arts': 1}
+        """
+        counts = Counter(self.topics)
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    def split(self, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
+        """Hold out a part in which each topic has its share.
+
+        Parameters
+        ----------
+        fraction : float, over 0 and under 1
+            Share of the documents to hold out.
+        seed : int
+            Chooses the documents, and which topics get the odd ones.
+
+        Returns
+        -------
+        The part to learn from and the part held out, both in the order of the corpus; see
+        `slugline.splits.hold_out` for the shares and for what is raised.
+        """
+        held = hold_out(self.topics, fraction, seed)
+        return self._take(~held), self._take(held)
+
+    def digest(self) -> str:
+        """Give the SHA-256, in hexadecimal, of texts and topics in order; names don't count."""
+        return digest_of(self.texts, self.topics)
+
+    def _take(self, mask: NDArray[np.bool_]) -> Corpus:
+        texts = list(itertools.compress(self.texts, mask))
+        return Corpus(texts, list(itertools.compress(self.topics, mask)), self.name)

@@ -1,0 +1,101 @@
+"""Lines of a byte stream as text: decoded, counted, bounded; and what is wrong with them."""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from slugline.corpus.rows import MAX_RECORD, BadRow, not_utf8, nul, too_long
+from slugline.errors import DataError
+
+__all__ = ["Lines"]
+
+_FOREIGN_STARTS = {
+    codecs.BOM_UTF16_LE: "UTF-16; convert it with iconv -f utf-16 -t utf-8",
+    codecs.BOM_UTF16_BE: "UTF-16; convert it with iconv -f utf-16 -t utf-8",
+    b"\x1f\x8b": "gzip; let its name end in .gz",
+    b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
+}
+
+
+class Lines:
+    """The lines of a byte stream with their ends; what is wrong with one goes to `take_fault`.
+
+    A line with a fault is given all the same, so that a reader of CSV keeps in step with quotes
+    that span lines. A byte-order mark of UTF-8 is dropped.
+
+    Parameters
+    ----------
+    readline : callable
+        Takes a number of bytes and gives at most so many of the next line; that of a binary file.
+    name : str
+        For messages.
+    limit : int, optional
+        Bytes after which to give up; by default there is no end.
+
+    Attributes
+    ----------
+    head : bytes
+        The first line, or its first `MAX_RECORD` bytes, before it is iterated over.
+    number, offset : int
+        The line last given, counted from 1, and the bytes up to its end.
+    exhausted : bool
+        Whether the end has been reached.
+
+    Raises
+    ------
+    DataError : if the stream begins as UTF-16, gzip or zip; later on, if it passes `limit`.
+    """
+
+    def __init__(
+        self, readline: Callable[[int], bytes], name: str, limit: float = math.inf
+    ) -> None:
+        first = readline(MAX_RECORD + 1)
+        for start, what in _FOREIGN_STARTS.items():
+            if first.startswith(start):
+                raise DataError(f"{name} is {what}.")
+        self.name = name
+        self.head = first.removeprefix(codecs.BOM_UTF8)
+        self.number = 0
+        self.offset = len(first) - len(self.head)
+        self.exhausted = False
+        self._limit = limit
+        self._faults: list[BadRow] = []
+        # Read in bounded pieces, lest a line without end fill the memory.
+        self._pieces = itertools.chain([self.head], iter(partial(readline, MAX_RECORD + 1), b""))
+
+    def __iter__(self) -> Iterator[str]:
+        continued = False
+        for piece in filter(None, self._pieces):
+            self.offset += len(piece)
+            if self.offset > self._limit:
+                raise DataError(
+                    f"{self.name} unpacks to more than {self._limit:,} bytes; "
+                    "if it should, unpack it first with gunzip."
+                )
+            if not continued:
+                self.number += 1
+                yield self._decode(piece)
+            continued = not piece.endswith(b"\n")
+        self.exhausted = True
+
+    def take_fault(self) -> BadRow | None:
+        """Give the first fault since last asked, and forget the others."""
+        fault = self._faults[0] if self._faults else None
+        self._faults.clear()
+        return fault
+
+    def _decode(self, line: bytes) -> str:
+        if len(line) > MAX_RECORD:
+            self._faults.append(too_long(self.number))
+            return ""
+        if b"\0" in line:
+            self._faults.append(nul(self.number))
+        try:
+            return line.decode()
+        except UnicodeDecodeError as error:
+            self._faults.append(not_utf8(self.number, error, self.offset - len(line)))
+            return line.decode(errors="replace")

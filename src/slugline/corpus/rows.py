@@ -1,0 +1,98 @@
+"""One row of a source, or why it is of no use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from slugline.errors import DataError
+
+__all__ = [
+    "MAX_RECORD",
+    "BadRow",
+    "Items",
+    "Row",
+    "checked_row",
+    "not_utf8",
+    "nul",
+    "os_errors_named",
+    "too_long",
+]
+
+#: Bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
+MAX_RECORD = 10_000_000
+
+
+class BadRow(NamedTuple):
+    """A row that can't be used.
+
+    Attributes
+    ----------
+    at : int or str
+        The physical line on which it begins, its number in a Parquet file, or its path in a folder.
+    problem, advice : str
+        What is wrong with it, and what to do about rows like it.
+    """
+
+    at: int | str
+    problem: str
+    advice: str = "mend them"
+
+
+def too_long(at: int | str) -> BadRow:
+    """Give the bad row for one that passes `MAX_RECORD`."""
+    return BadRow(at, f"more than {MAX_RECORD:,} bytes", "split them")
+
+
+def nul(at: int | str) -> BadRow:
+    """Give the bad row for one with a NUL, which no text has and UTF-16 is full of."""
+    return BadRow(at, "a NUL character", "delete NULs (or convert from UTF-16)")
+
+
+def not_utf8(at: int | str, error: UnicodeDecodeError, offset: int = 0) -> BadRow:
+    """Give the bad row for bytes that begin `offset` bytes into the file."""
+    byte = error.object[error.start]
+    problem = f"byte 0x{byte:02x} at offset {offset + error.start} is not UTF-8"
+    return BadRow(at, problem, "convert to UTF-8 (from Latin-1: iconv -f latin1 -t utf8)")
+
+
+class Row(NamedTuple):
+    """One document as it stands in its file.
+
+    Attributes
+    ----------
+    at : int or str
+        The physical line on which it begins, its number in a Parquet file, or its path in a folder.
+    values : mapping of str to object
+        Its cells by column name.
+    note : str, default ""
+        What the reader had to decide, such as which of two topics counts.
+    """
+
+    at: int | str
+    values: Mapping[str, Any]
+    note: str = ""
+
+
+#: The rows of a source.
+Items = Iterator[Row | BadRow]
+
+
+@contextmanager
+def os_errors_named(name: str) -> Iterator[None]:
+    """Turn what the system says of a file into a DataError that names it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise DataError(
+            f"{name} can't be read ({reason}); check the file and its rights."
+        ) from error
+
+
+def checked_row(at: int | str, values: Mapping[str, Any], note: str = "") -> Row | BadRow:
+    """Make a row of values that no line of text has been checked for."""
+    if any(isinstance(value, str) and "\0" in value for value in values.values()):
+        return nul(at)
+    return Row(at, values, note)

@@ -1,0 +1,90 @@
+"""What may be wrong with data, settings or a model."""
+
+from __future__ import annotations
+
+from slugline.corpus.corpus import Corpus
+from slugline.fitted import Fitted
+
+__all__ = ["data_warnings", "leak_warnings", "model_warnings"]
+
+#: A topic with fewer documents than this is warned of: the newswire lesson's least is as many.
+FEW_DOCUMENTS = 10
+#: Share of the test documents from which on it is said that they were learned from.
+_LEAK = 0.01
+
+
+def data_warnings(train: Corpus) -> list[str]:
+    """Say what in the training data will limit any classifier."""
+    counts = train.topic_counts()
+    if len(counts) == 1:
+        return [
+            f"all {len(train):,} documents have the topic {train.topics[0]!r}: there is nothing to "
+            "tell apart, and the model will always answer it. Add documents of other topics."
+        ]
+    few = [topic for topic, n in counts.items() if n < FEW_DOCUMENTS]
+    if not few:
+        return []
+    rarest = ", ".join(f"{topic} ({counts[topic]})" for topic in few[-5:][::-1])
+    return [
+        f"{len(few)} of {len(counts)} topics have fewer than {FEW_DOCUMENTS} documents to learn "
+        f"from, such as {rarest}: expect them to be missed. Add documents, or merge topics."
+    ]
+
+
+def leak_warnings(train: Corpus, test: Corpus) -> list[str]:
+    """Say if test documents are among the training ones, which flatters every figure."""
+    known = set(train.texts)
+    n_leaked = sum(text in known for text in test.texts)
+    if n_leaked <= _LEAK * len(test):
+        return []
+    return [
+        f"{n_leaked:,} of the {len(test):,} test documents have the very text of one to learn "
+        "from: the figures flatter. Remove duplicates, or test on other documents."
+    ]
+
+
+def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
+    """Say what in the settings, or in the match of training and test, will cost accuracy."""
+    warnings = []
+    n_topics = len(fitted.topics)
+    widths = fitted.learner.settings().get("hidden", ())
+    narrow = [units for units in widths if units < n_topics]
+    if narrow:
+        warnings.append(
+            f"a hidden layer of {narrow[0]} units is narrower than the {n_topics} topics: an "
+            "information bottleneck, as what it drops no later layer can bring back. "
+            f"Train with --hidden {max(64, n_topics)}, or without the option."
+        )
+    history = fitted.history
+    if history is not None and history.stopped_by == "interrupt":
+        warnings.append(
+            f"training was interrupted: the model is the one after epoch {history.best_epoch}, the "
+            f"best of {history.n_epochs}, and has not learned from the documents held out."
+        )
+    elif history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:
+        warnings.append(
+            f"the validation loss was still falling at epoch {history.n_epochs}, the last: the net "
+            f"could learn more. Use --epochs {2 * history.n_epochs}."
+        )
+    if fitted.tuning is not None and fitted.tuning.interrupted:
+        warnings.append(
+            f"the search was interrupted after {len(fitted.tuning.trials)} ways to learn: the "
+            "model is learned in the best of these. Let --tune come to its end for more."
+        )
+    known_share = fitted.features.vocabularies_[0].known_share(test.texts)
+    if known_share < 0.5:
+        is_cut = fitted.features.blocks[0].max_terms is not None
+        warnings.append(
+            f"{1 - known_share:.0%} of the words in the test documents are unknown to the model: "
+            "it judges by the rest. Test on documents of the kind it learned from"
+            f"{', or keep more words with --num-words' if is_cut else ''}."
+        )
+    known = {str(name) for name in fitted.topics.names}
+    unknown = [topic for topic in test.topics if topic not in known]
+    if unknown:
+        warnings.append(
+            f"{len(unknown):,} of the {len(test):,} test documents have topics that the model "
+            f"doesn't know, such as {unknown[0]!r}: they count as wrong. Train with documents of "
+            "these topics, or leave them out of the test."
+        )
+    return warnings

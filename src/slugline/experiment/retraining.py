@@ -1,0 +1,264 @@
+"""A model trained again from its own file, and held against it byte for byte."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from slugline.classifier import TopicClassifier
+from slugline.corpus.corpus import Corpus
+from slugline.errors import DataError, ModelFileError, OptionError
+from slugline.evaluation import majority_baseline
+from slugline.experiment.testing import evaluate, kept_figures
+from slugline.fitted import Fitted
+from slugline.saving import container
+from slugline.saving.classifier_file import as_model_file, from_model_file, load_model
+from slugline.saving.schema import ModelFile, ModelInfo
+from slugline.saving.shipped import model_path
+
+if TYPE_CHECKING:
+    from slugline.progress import Progress
+
+__all__ = ["Difference", "Reproduction", "reproduce"]
+
+# Digits of a digest that tell two apart for a person.
+_N_DIGITS = 12
+
+
+class Difference(NamedTuple):
+    """One thing in which the new model differs.
+
+    Attributes
+    ----------
+    what : str
+        A path in `model.json` such as "versions.numpy", "vocabulary", an array, or "packing".
+    then, now : object
+        What the file says of it, and the new model. Of an array, the two values that are furthest
+        apart; of the vocabulary, how many terms only the one has.
+    """
+
+    what: str
+    then: Any
+    now: Any
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of training a model again.
+
+    Attributes
+    ----------
+    model : str
+        Path of the file.
+    n_documents, n_bytes : int
+        Documents that both learned from, and the size of the file.
+    differences : tuple of Difference
+        The versions of libraries come first, as they may be why.
+    not_measured : tuple of str
+        Figures in the file that were taken on trust, as the documents to test on weren't given.
+    """
+
+    model: str
+    n_documents: int
+    n_bytes: int
+    differences: tuple[Difference, ...]
+    not_measured: tuple[str, ...]
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether the new model has the very bytes of the file."""
+        return not self.differences
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all as plain data for JSON."""
+        return {
+            "model": self.model,
+            "identical": self.is_identical,
+            "n_documents": self.n_documents,
+            "n_bytes": self.n_bytes,
+            "differences": [difference._asdict() for difference in self.differences],
+            "not_measured": list(self.not_measured),
+        }
+
+
+def reproduce(
+    path: str | os.PathLike[str],
+    train: Corpus,
+    validation: Corpus | None = None,
+    test: Corpus | None = None,
+    *,
+    n_threads: int = 1,
+    progress: Progress | None = None,
+) -> Reproduction:
+    """Train a model again with the settings in its file, and compare.
+
+    Parameters
+    ----------
+    path : path of the model
+    train : Corpus
+        What it was trained on, with the part to test on if that was chosen by the seed.
+    validation, test : Corpus, optional
+        As when it was trained. Without a test the figures in the file are taken on trust.
+    n_threads : int, default 1
+        Changes no result.
+    progress : Progress, optional
+
+    Raises
+    ------
+    ModelFileError : if there is no such model, its training was interrupted, or it learned from
+        batches.
+    DataError : if these are not the documents that it learned from.
+    OptionError : if validation documents are missing, or there should be none.
+    """
+    original, file = load_model(path)
+    info = file.info
+    if info.interrupted:
+        raise ModelFileError(
+            f"{path}: its training was interrupted, and nobody can do that again at the very same "
+            "step; train a new model to the end."
+        )
+    if info.n_batches:
+        raise ModelFileError(
+            f"{path}: it learned batch by batch, and how documents were cut into batches is not "
+            "kept; only a model that learned from all of them at once can be checked."
+        )
+    if test is None and info.test_fraction is not None:
+        train, test = train.split(info.test_fraction, info.seed)
+    _check_documents(path, info, train)
+    _check_validation(path, info, validation)
+    again = _train_again(original, train, validation, n_threads, progress)
+    measured = {}
+    if test is not None:
+        majority = majority_baseline(train.topics, test.topics)[1]
+        # Of a model in fewer bits, the figures are those of what the file holds.
+        stored = from_model_file(as_model_file(again, precision=info.precision))
+        measured = kept_figures(evaluate(stored, test), majority)
+    metrics = {name: measured.get(name, value) for name, value in info.metrics.items()}
+    now = as_model_file(
+        again,
+        metrics=metrics,
+        test_fraction=info.test_fraction,
+        precision=info.precision,
+        card_notes=info.card_notes,
+    )
+    data = Path(model_path(path)).read_bytes()
+    return Reproduction(
+        model=str(path),
+        n_documents=len(train),
+        n_bytes=len(data),
+        differences=_differences(path, data, now),
+        not_measured=tuple(name for name in metrics if name not in measured),
+    )
+
+
+def _check_documents(path: str | os.PathLike[str], info: ModelInfo, train: Corpus) -> None:
+    found = train.digest()
+    if found != info.data_digest:
+        raise DataError(
+            f"{train.name}: its {len(train):,} documents to learn from are not the "
+            f"{info.n_documents:,} that {path} learned from (SHA-256 {found[:_N_DIGITS]}..., not "
+            f"{info.data_digest[:_N_DIGITS]}...); check the edition of the data, the columns, and "
+            "whether there was a --test file."
+        )
+
+
+def _check_validation(
+    path: str | os.PathLike[str], info: ModelInfo, validation: Corpus | None
+) -> None:
+    if validation is None:
+        if info.validation_digest is not None:
+            raise OptionError(
+                f"{path} found its best epoch on a file of its own; name it with --validation."
+            )
+        return
+    if info.validation_digest is None:
+        raise OptionError(f"{path} was trained without a --validation file; leave it out.")
+    found = validation.digest()
+    if found != info.validation_digest:
+        raise DataError(
+            f"{validation.name}: not the documents that {path} found its best epoch on (SHA-256 "
+            f"{found[:_N_DIGITS]}..., not {info.validation_digest[:_N_DIGITS]}...); check the "
+            "edition of the file, and the columns."
+        )
+
+
+def _train_again(
+    original: Fitted,
+    train: Corpus,
+    validation: Corpus | None,
+    n_threads: int,
+    progress: Progress | None,
+) -> Fitted:
+    # A corpus has names; the model may have been given integers.
+    topics = {str(topic): topic for topic in original.topics.names}
+    again = TopicClassifier.from_fitted(original, n_jobs=n_threads).fit(
+        train.texts,
+        [topics[topic] for topic in train.topics],
+        validation_data=None
+        if validation is None
+        else (validation.texts, [topics[topic] for topic in validation.topics]),
+        progress=progress,
+    )
+    return again.fitted_
+
+
+def _differences(
+    path: str | os.PathLike[str], data: bytes, now: ModelFile
+) -> tuple[Difference, ...]:
+    again = container.pack(now)
+    if again == data:
+        return ()
+    then = container.read(model_path(path))
+    found = [*_in_settings(then.info, now.info), *_in_terms(then.terms, now.terms)]
+    found += _in_arrays(then.arrays, now.arrays)
+    found.sort(key=lambda difference: not difference.what.startswith("versions."))
+    # Another zlib packs the same content into other bytes.
+    return tuple(found) or (Difference("packing", f"{len(data):,} bytes", f"{len(again):,} bytes"),)
+
+
+def _in_settings(then: ModelInfo, now: ModelInfo) -> Iterator[Difference]:
+    old, new = (
+        dict(_leaves(msgspec.to_builtins(info, enc_hook=np.generic.item))) for info in (then, now)
+    )
+    for name in old | new:
+        if old.get(name) != new.get(name):
+            yield Difference(name, old.get(name), new.get(name))
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Give each plain value within JSON, and the names that lead there."""
+    if not isinstance(value, dict | list):
+        yield path, value
+        return
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for name, item in inner:
+        yield from _leaves(item, f"{path}.{name}" if path else str(name))
+
+
+def _in_terms(then: list[str], now: list[str]) -> Iterator[Difference]:
+    if then != now:
+        # The same term may stand in several blocks.
+        old, new = Counter(then), Counter(now)
+        own = ((old - new).total(), (new - old).total())
+        yield Difference("vocabulary", *(f"{n:,} of its own" for n in own))
+
+
+def _in_arrays(
+    then: Mapping[str, npt.NDArray[Any]], now: Mapping[str, npt.NDArray[Any]]
+) -> Iterator[Difference]:
+    for name in sorted(then.keys() | now.keys()):
+        old, new = then.get(name), now.get(name)
+        if old is None or new is None or old.shape != new.shape:
+            shapes = (None if array is None else array.shape for array in (old, new))
+            yield Difference(f"shape of {name}", *shapes)
+        elif old.tobytes() != new.tobytes():
+            at = np.argmax(np.abs(old.astype(np.float64) - new))
+            yield Difference(name, float(old.flat[at]), float(new.flat[at]))

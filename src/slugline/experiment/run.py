@@ -1,0 +1,193 @@
+"""One experiment: labelled texts in, a classifier and what to know of it out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slugline.classifier import TopicClassifier
+from slugline.corpus.corpus import Corpus
+from slugline.errors import DataError
+from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
+from slugline.experiment.concerns import data_warnings, leak_warnings, model_warnings
+from slugline.experiment.testing import check_some_known, evaluate, kept_figures
+from slugline.fitted import Fitted
+from slugline.learners.choosing import choose_learner
+
+if TYPE_CHECKING:
+    from slugline.progress import Progress
+    from slugline.training.history import History
+
+__all__ = ["Experiment", "run_experiment"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A trained classifier, and how it does on documents that it had not seen.
+
+    Attributes
+    ----------
+    fitted : Fitted
+        What was learned.
+    name : str
+        Of the data.
+    n_train, n_validation : int
+        Documents that the classifier learned from; of a validation file, 0 if a part of the
+        training documents served.
+    test : Corpus
+        Documents that it was tested on.
+    test_fraction : float or None
+        What share of all documents they are, if the seed chose them.
+    evaluation : Evaluation
+        On the test documents.
+    majority_topic, majority : the commonest training topic, and the accuracy of always naming it.
+    shuffled : float
+        Accuracy of the test topics in random order.
+    warnings : tuple of str
+        What may be wrong with the data or the settings, and what that means.
+    seconds : float
+        Wall time of fitting.
+    """
+
+    fitted: Fitted
+    name: str
+    n_train: int
+    n_validation: int
+    test: Corpus
+    test_fraction: float | None
+    evaluation: Evaluation
+    majority_topic: str
+    majority: float
+    shuffled: float
+    warnings: tuple[str, ...]
+    seconds: float
+
+    @property
+    def n_test(self) -> int:
+        """How many documents it was tested on."""
+        return len(self.test)
+
+    @property
+    def history(self) -> History | None:
+        """The search for the best epoch; None for a learner without epochs."""
+        return self.fitted.history
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch that was best, counted from 1, if the learner has epochs."""
+        return self.history.best_epoch if self.history else None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures that a model file keeps."""
+        return kept_figures(self.evaluation, self.majority)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all figures as plain data for JSON."""
+        return {
+            "data": {
+                "name": self.name,
+                "n_train": self.n_train,
+                "n_validation": self.n_validation,
+                "n_test": self.n_test,
+                "n_topics": len(self.fitted.topics),
+            },
+            "evaluation": self.evaluation.to_dict(),
+            "baselines": {
+                "majority": {"topic": self.majority_topic, "accuracy": self.majority},
+                "shuffled": {"accuracy": self.shuffled},
+            },
+            "best_epoch": self.best_epoch,
+            "tuning": self.fitted.tuning.to_dict() if self.fitted.tuning else None,
+            "history": self.history.history if self.history else None,
+            "warnings": list(self.warnings),
+            "seconds": self.seconds,
+        }
+
+
+def run_experiment(
+    classifier: TopicClassifier,
+    train: Corpus,
+    validation: Corpus | None = None,
+    test: Corpus | None = None,
+    *,
+    test_fraction: float = 0.2,
+    progress: Progress | None = None,
+) -> Experiment:
+    """Fit `classifier` and test it.
+
+    Parameters
+    ----------
+    classifier : TopicClassifier
+        Its settings and its `random_state` count; it is fitted in place.
+    train : Corpus
+    validation : Corpus, optional
+        To find the best epoch on; a part of `train` by default.
+    test : Corpus, optional
+        By default a part of `train`, `test_fraction` of it with each topic's share, is set aside
+        before anything is learned.
+    progress : Progress, optional
+
+    Raises
+    ------
+    DataError : if nothing can be set aside, or the parts don't share their topics.
+    """
+    chosen_fraction = test_fraction if test is None else None
+    if test is None:
+        _check_two_documents(train, "test on", "--test")
+        train, test = train.split(test_fraction, classifier.random_state)
+    if validation is not None:
+        _check_all_known(train, validation)
+    elif choose_learner(classifier.learner).has_epochs:
+        _check_two_documents(train, "find the best epoch on", "--validation")
+    check_some_known(train.topics, test)
+    warnings = [*data_warnings(train), *leak_warnings(train, test)]
+    started = time.perf_counter()
+    classifier.fit(
+        train.texts,
+        train.topics,
+        validation_data=None if validation is None else (validation.texts, validation.topics),
+        progress=progress,
+    )
+    seconds = time.perf_counter() - started
+    fitted = classifier.fitted_
+    evaluation = evaluate(fitted, test)
+    majority_topic, majority = majority_baseline(train.topics, test.topics)
+    if evaluation.accuracy <= majority and len(fitted.topics) > 1:
+        warnings.append(
+            f"the model is no better than always answering {majority_topic!r}: that is right in "
+            f"{majority:.1%} of the test documents, the model in {evaluation.accuracy:.1%}. Use "
+            "another --learner, or more documents."
+        )
+    return Experiment(
+        fitted=fitted,
+        name=train.name,
+        n_train=len(train),
+        n_validation=len(validation) if validation else 0,
+        test=test,
+        test_fraction=chosen_fraction,
+        evaluation=evaluation,
+        majority_topic=majority_topic,
+        majority=majority,
+        shuffled=shuffled_baseline(test.topics, classifier.random_state),
+        warnings=(*warnings, *model_warnings(fitted, test)),
+        seconds=seconds,
+    )
+
+
+def _check_two_documents(corpus: Corpus, purpose: str, option: str) -> None:
+    if max(corpus.topic_counts().values(), default=0) < 2:
+        raise DataError(
+            f"{corpus.name} has no topic with two documents to set one aside and {purpose} it; "
+            f"add documents, or give a file of its own with {option}."
+        )
+
+
+def _check_all_known(train: Corpus, validation: Corpus) -> None:
+    unknown = sorted(set(validation.topics) - set(train.topics))
+    if unknown:
+        raise DataError(
+            f"{validation.name} has topics that {train.name} has no documents of, such as "
+            f"{unknown[0]!r}; validate on documents with the topics that the model learns."
+        )

@@ -1,0 +1,50 @@
+"""A fitted model against labelled texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from slugline.corpus.corpus import Corpus
+from slugline.errors import DataError
+from slugline.evaluation import Evaluation
+from slugline.fitted import Fitted
+
+__all__ = ["check_some_known", "evaluate", "kept_figures"]
+
+
+def evaluate(fitted: Fitted, corpus: Corpus) -> Evaluation:
+    """Compare a classifier's answers with the topics of `corpus`.
+
+    Topics that the classifier does not know count as wrong.
+
+    Raises
+    ------
+    DataError : if it knows none of them, so that the comparison would be senseless.
+    """
+    names = [str(name) for name in fitted.topics.names]
+    check_some_known(names, corpus)
+    number = {name: i for i, name in enumerate(names)}
+    y_true = [number.get(topic, -1) for topic in corpus.topics]
+    return Evaluation.of(names, np.array(y_true), fitted.predict_proba(corpus.texts))
+
+
+def kept_figures(evaluation: Evaluation, majority: float) -> dict[str, float]:
+    """Give the figures of a test that a model file keeps, by name."""
+    return {
+        "test_accuracy": evaluation.accuracy,
+        "test_macro_f1": evaluation.macro_f1,
+        "test_log_loss": evaluation.log_loss,
+        "test_documents": float(evaluation.n_documents),
+        "majority_baseline": majority,
+    }
+
+
+def check_some_known(topics: Sequence[str], test: Corpus) -> None:
+    """Make sure that a test has one of the topics; DataError if it has none."""
+    if not set(topics) & set(test.topics):
+        raise DataError(
+            f"{test.name} has none of the model's topics, such as {min(topics)!r}, but ones like "
+            f"{test.topics[0]!r}; test on documents with the topics that the model learns."
+        )

@@ -1,0 +1,138 @@
+"""Dense layers, forward only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline import errors
+from slugline.errors import OptionError
+from slugline.sparse import check_csr
+
+__all__ = ["Dense", "DenseStack", "LossAndAccuracy"]
+
+Floats = npt.NDArray[np.float32]
+
+_PREDICT_ROWS = 4096
+_ACTIVATIONS = ("linear", "relu", "softmax")
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A fully connected layer: activation(inputs @ weights + biases).
+
+    Parameters
+    ----------
+    units : int
+        How wide it is.
+    activation : {"linear", "relu", "softmax"}, default "linear"
+        softmax belongs to the last layer, and there only.
+    l2 : float, default 0.0
+        Penalty on the loss: l2 * sum(weights ** 2), as in Keras.
+    dropout : float, default 0.0
+        Share of the outputs set to zero at random while training, in [0, 1).
+    """
+
+    units: int
+    activation: str = "linear"
+    l2: float = 0.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.units < 1:
+            raise OptionError(f"a layer has {self.units} units; give at least 1.")
+        if self.activation not in _ACTIVATIONS:
+            raise OptionError(
+                f"unknown activation {self.activation!r}; choose one of {', '.join(_ACTIVATIONS)}."
+            )
+        if not 0 <= self.l2 < math.inf:
+            raise OptionError(f"l2 is {self.l2}; give a finite number of at least 0.")
+        if not 0 <= self.dropout < 1:
+            raise OptionError(f"dropout is {self.dropout}; give a share from 0 up to, not with, 1.")
+
+
+class LossAndAccuracy(NamedTuple):
+    """Mean loss in nats, penalties included, and share of rows whose likeliest topic is right."""
+
+    loss: float
+    accuracy: float
+
+
+class DenseStack:
+    """A stack of dense layers that ends in softmax over the topics: what predicting needs of a net.
+
+    Parameters
+    ----------
+    layers : sequence of Dense
+        From the words to the topics; the last one is `Dense(n_topics, "softmax")`.
+
+    Attributes
+    ----------
+    weights : list of float32 arrays
+        Weights (n_inputs, n_outputs) and biases (n_outputs,) of each layer in turn. Empty at first.
+
+    Raises
+    ------
+    OptionError : if softmax is missing at the end, or stands elsewhere, or topics would be dropped.
+    """
+
+    def __init__(self, layers: Sequence[Dense]) -> None:
+        self.layers = tuple(layers)
+        self.weights: list[Floats] = []
+        if not self.layers or self.layers[-1].activation != "softmax":
+            raise OptionError(
+                "the last layer gives no probabilities; end the stack with "
+                'Dense(n_topics, "softmax").'
+            )
+        if any(layer.activation == "softmax" for layer in self.layers[:-1]):
+            raise OptionError('a layer before the last one has softmax; use "relu" there.')
+        if self.layers[-1].dropout:
+            raise OptionError("the last layer has dropout, which would drop topics; leave it out.")
+
+    @property
+    def n_topics(self) -> int:
+        """How many topics the net tells apart."""
+        return self.layers[-1].units
+
+    @property
+    def n_inputs(self) -> int:
+        """How many columns a row has; NotFittedError before `build` or `fit`."""
+        return len(self._built()[0])
+
+    def decision_function(self, X: Any) -> Floats:
+        """Scores before softmax, shape (n_rows, n_topics)."""
+        csr = check_csr(X, self.n_inputs)
+        if csr.shape[0] <= _PREDICT_ROWS:
+            return self._scores(csr)
+        starts = range(0, csr.shape[0], _PREDICT_ROWS)
+        return np.concatenate([self._scores(csr[a : a + _PREDICT_ROWS]) for a in starts])
+
+    def layer_output(self, number: int, inputs: Any) -> Floats:
+        """Give what a layer makes of its inputs: scores for the last one, before softmax."""
+        signal: Floats = inputs @ self.weights[2 * number]
+        signal += self.weights[2 * number + 1]
+        if self.layers[number].activation == "relu":
+            np.maximum(signal, 0, out=signal)
+        return signal
+
+    def penalty(self) -> float:
+        """The layers' L2 penalties on the loss as it stands."""
+        pairs = zip(self.layers, self._built()[0::2], strict=True)
+        return sum(layer.l2 * float(np.vdot(W, W)) for layer, W in pairs if layer.l2)
+
+    def _built(self) -> list[Floats]:
+        if not self.weights:
+            raise errors.NotFittedError("the net has no weights yet; call fit first.")
+        return self.weights
+
+    def _scores(self, X: sp.csr_array) -> Floats:
+        signal: Any = X
+        for number in range(len(self.layers)):
+            signal = self.layer_output(number, signal)
+        return signal

@@ -1,0 +1,1 @@
+"""The classic newswire lesson, step by step, with the results that it gave."""

@@ -1,0 +1,328 @@
+"""The classic newswire lesson, step by step and over several seeds, as figures.
+
+The lesson is the notebook "Classifying newswires: a multi-class classification example". Nothing
+here prints or draws; `slugline.report` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline import reuters
+from slugline.errors import OptionError
+from slugline.evaluation import majority_baseline, shuffled_baseline
+from slugline.labels import one_hot
+from slugline.layers import Dense, LossAndAccuracy
+from slugline.learners.network import Network
+from slugline.lesson.reference import LESSON
+from slugline.lesson.results import (
+    Baselines,
+    Curves,
+    Data,
+    Example,
+    IntegerLabels,
+    MultiHot,
+    NotebookResult,
+    OverSeeds,
+    Predictions,
+    TopicProbability,
+    Trial,
+)
+from slugline.sparse import multi_hot
+from slugline.training.history import History
+from slugline.training.optimizers import RMSprop
+
+__all__ = ["Progress", "Source", "run"]
+
+NUM_WORDS = 10_000
+N_VALIDATION = 1_000
+WIDE = (64, 64)
+NARROW = (64, 4)
+EPOCHS = 20
+EPOCHS_RETRAINED = 8
+BATCH_SIZE = 512
+BATCH_SIZE_NARROW = 128
+# RMSprop as it was when the lesson ran: TensorFlow's Keras added its epsilon of 1e-7 to the root,
+# Keras 3 (our default) adds it under the root, where it slows learning by two or three epochs.
+OPTIMIZER = RMSprop(epsilon=1e-14)
+EXPERIMENTS = ((32, 32), WIDE, (128, 128), (64,), (128,), (64, 64, 64))
+# The lesson prints the numbers of wire 10, and decodes wire 0.
+EXAMPLES = (0, 10)
+N_LIKELIEST = 5
+
+
+class Source(Protocol):
+    """Where the wires come from; the module `slugline.reuters` is one."""
+
+    def load_data(self, *, num_words: int) -> tuple[Any, Any]:
+        """Give (x_train, y_train), (x_test, y_test): lists of word numbers, and integer topics."""
+        ...
+
+    def topic_names(self) -> list[str]:
+        """Name the topics in the order of their numbers."""
+        ...
+
+    def decode(self, sequence: Iterable[int], /) -> str:
+        """Turn word numbers back into words."""
+        ...
+
+
+class Progress(Protocol):
+    """Is told before every fit."""
+
+    def __call__(self, step: str, n_done: int, n_fits: int) -> None:
+        """`step` comes next, `n_done` of `n_fits` fits are over."""
+        ...
+
+
+def run(
+    n_seeds: int = 1,
+    first_seed: int = 0,
+    progress: Progress | None = None,
+    source: Source = reuters,
+) -> NotebookResult:
+    """Take every step of the lesson, in its order.
+
+    Parameters
+    ----------
+    n_seeds : int, default 1
+        How often to train each net, from other first weights and in another order of batches.
+    first_seed : int, default 0
+        The others follow it.
+    progress : Progress, optional
+        Whom to tell; nobody by default.
+    source : Source, default `slugline.reuters`
+        Must have more than 1,000 training wires: the first 1,000 are for validation.
+
+    Raises
+    ------
+    OptionError : if `n_seeds` is below 1 or `first_seed` below 0.
+    DownloadError, DataError : if the wires can't be had or read.
+    """
+    if n_seeds < 1:
+        raise OptionError(f"n_seeds is {n_seeds}; give at least 1.")
+    if first_seed < 0:
+        raise OptionError(f"first_seed is {first_seed}; give at least 0.")
+    started = time.perf_counter()
+    lesson = _Lesson(source, range(first_seed, first_seed + n_seeds), progress)
+    curves = _curves(lesson, WIDE, BATCH_SIZE)
+    first = lesson.fit(lesson.seeds[0], WIDE, EPOCHS_RETRAINED)
+    retrained = _retrained(lesson, first.test)
+    on_all = _retrained_on_all(lesson, [int(epoch) for epoch in curves.best_epoch.values])
+    return NotebookResult(
+        seeds=list(lesson.seeds),
+        data=lesson.data,
+        curves=curves,
+        retrained=retrained,
+        retrained_on_all=on_all,
+        baselines=_baselines(lesson),
+        predictions=_predictions(lesson, first.network),
+        integer_labels=_integer_labels(lesson, first.history),
+        bottleneck=_curves(lesson, NARROW, BATCH_SIZE_NARROW),
+        experiments=_experiments(lesson, retrained),
+        notebook=LESSON,
+        seconds=time.perf_counter() - started,
+        peak_memory_mb=_peak_memory_mb(),
+    )
+
+
+class _Rows(NamedTuple):
+    X: sp.csr_array
+    topics: npt.NDArray[np.int64]
+
+
+class _Fit(NamedTuple):
+    network: Network
+    history: History
+    test: LossAndAccuracy
+
+
+class _Lesson:
+    """The wires, ready to train on, and how the lesson trains."""
+
+    def __init__(self, source: Source, seeds: range, progress: Progress | None) -> None:
+        (x_train, y_train), (x_test, y_test) = source.load_data(num_words=NUM_WORDS)
+        self.seeds = seeds
+        self.topics = source.topic_names()
+        self.train = _Rows(multi_hot(x_train, NUM_WORDS), y_train)
+        self.test = _Rows(multi_hot(x_test, NUM_WORDS), y_test)
+        self.validation = _Rows(self.train.X[:N_VALIDATION], y_train[:N_VALIDATION])
+        self.partial = _Rows(self.train.X[N_VALIDATION:], y_train[N_VALIDATION:])
+        self.data = self._describe(source, x_train)
+        self._progress = progress
+        self._n_done = 0
+        fits_per_seed = 4 + len(EXPERIMENTS) - 1  # one of the experiments is the retrained net
+        self._n_fits = fits_per_seed * len(seeds) + 1  # and once with integer labels
+
+    def fit(
+        self,
+        seed: int,
+        hidden: Sequence[int],
+        epochs: int,
+        *,
+        batch_size: int = BATCH_SIZE,
+        rows: _Rows | None = None,
+        loss: str = "categorical_crossentropy",
+    ) -> _Fit:
+        """Train a new net on `rows`, by default the partial training set, and test it."""
+        rows = rows or self.partial
+        if self._progress:
+            name = "-".join(map(str, hidden))
+            step = f"hidden {name}, {epochs} epochs, {len(rows.topics):,} wires"
+            self._progress(step, self._n_done, self._n_fits)
+        layers = [*(Dense(units, "relu") for units in hidden), Dense(len(self.topics), "softmax")]
+        network = Network(layers, optimizer=OPTIMIZER, loss=loss, seed=seed)
+        history = network.fit(
+            *self._with_targets(rows, loss),
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_data=self._with_targets(self.validation, loss),
+        )
+        if history.stopped_by == "interrupt":
+            # A net cut short is of use to somebody who trains it, not to a comparison.
+            raise KeyboardInterrupt
+        self._n_done += 1
+        return _Fit(network, history, network.evaluate(*self._with_targets(self.test, loss)))
+
+    def _with_targets(self, rows: _Rows, loss: str) -> tuple[sp.csr_array, npt.NDArray[Any]]:
+        if loss == "categorical_crossentropy":
+            return rows.X, one_hot(rows.topics, len(self.topics))
+        return rows
+
+    def _describe(self, source: Source, sequences: Any) -> Data:
+        X, labels = self.train
+        n_bytes = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
+        examples = [
+            Example(
+                index=index,
+                sequence=list(sequences[index]),
+                text=(text := source.decode(sequences[index])),
+                sha256=hashlib.sha256(text.encode()).hexdigest(),
+                label=int(labels[index]),
+                topic=self.topics[labels[index]],
+            )
+            for index in EXAMPLES
+        ]
+        return Data(
+            n_train=len(labels),
+            n_test=len(self.test.topics),
+            n_validation=len(self.validation.topics),
+            n_partial=len(self.partial.topics),
+            n_topics=len(self.topics),
+            num_words=NUM_WORDS,
+            examples=examples,
+            multi_hot=MultiHot(X.shape, int(X.nnz), n_bytes / 1e6, X.shape[0] * X.shape[1] * 8e-6),
+            one_hot_shape=(len(labels), len(self.topics)),
+        )
+
+
+def _curves(lesson: _Lesson, hidden: tuple[int, ...], batch_size: int) -> Curves:
+    histories: list[History] = []
+    tests: list[LossAndAccuracy] = []
+    for seed in lesson.seeds:
+        fit = lesson.fit(seed, hidden, EPOCHS, batch_size=batch_size)
+        histories.append(fit.history)
+        tests.append(fit.test)
+    first = histories[0]
+    return Curves(
+        hidden=hidden,
+        epochs=EPOCHS,
+        batch_size=batch_size,
+        loss=first["loss"],
+        accuracy=first["accuracy"],
+        val_loss=first["val_loss"],
+        val_accuracy=first["val_accuracy"],
+        best_epoch=OverSeeds.of(history.best_epoch for history in histories),
+        val_loss_lowest=OverSeeds.of(min(history["val_loss"]) for history in histories),
+        val_accuracy_peak=OverSeeds.of(max(history["val_accuracy"]) for history in histories),
+        test_loss=OverSeeds.of(test.loss for test in tests),
+        test_accuracy=OverSeeds.of(test.accuracy for test in tests),
+        seeds=[history.history for history in histories],
+    )
+
+
+def _trial(
+    hidden: tuple[int, ...], epochs: int | list[int], tests: Iterable[LossAndAccuracy]
+) -> Trial:
+    losses, accuracies = zip(*tests, strict=True)
+    return Trial(hidden, epochs, OverSeeds.of(losses), OverSeeds.of(accuracies))
+
+
+def _retrained(lesson: _Lesson, first: LossAndAccuracy) -> Trial:
+    others = (lesson.fit(seed, WIDE, EPOCHS_RETRAINED).test for seed in lesson.seeds[1:])
+    return _trial(WIDE, EPOCHS_RETRAINED, [first, *others])
+
+
+def _retrained_on_all(lesson: _Lesson, best_epochs: list[int]) -> Trial:
+    tests = (
+        lesson.fit(seed, WIDE, epochs, rows=lesson.train).test
+        for seed, epochs in zip(lesson.seeds, best_epochs, strict=True)
+    )
+    return _trial(WIDE, best_epochs, tests)
+
+
+def _baselines(lesson: _Lesson) -> Baselines:
+    topic, accuracy = majority_baseline(lesson.train.topics.tolist(), lesson.test.topics.tolist())
+    shuffled = (shuffled_baseline(lesson.test.topics.tolist(), seed) for seed in lesson.seeds)
+    return Baselines(OverSeeds.of(shuffled), accuracy, lesson.topics[topic])
+
+
+def _predictions(lesson: _Lesson, network: Network) -> Predictions:
+    proba = network.predict(lesson.test.X)
+    first, answers = proba[0], proba.argmax(axis=1)
+    likeliest = np.argsort(-first, kind="stable")[:N_LIKELIEST]
+    return Predictions(
+        shape=first.shape,
+        sum=float(first.sum()),
+        argmax=int(answers[0]),
+        topic=lesson.topics[answers[0]],
+        probability=float(first.max()),
+        true_topic=lesson.topics[lesson.test.topics[0]],
+        likeliest=[TopicProbability(lesson.topics[i], float(first[i])) for i in likeliest],
+        largest_sum_error=float(np.abs(proba.sum(axis=1) - 1).max()),
+        n_topics_answered=len(np.unique(answers)),
+        n_topics_present=len(np.unique(lesson.test.topics)),
+    )
+
+
+def _integer_labels(lesson: _Lesson, with_one_hot: History) -> IntegerLabels:
+    with_integers = lesson.fit(
+        lesson.seeds[0], WIDE, EPOCHS_RETRAINED, loss="sparse_categorical_crossentropy"
+    ).history
+    differences = [
+        abs(one - other)
+        for name in ("loss", "val_loss")
+        for one, other in zip(with_one_hot[name], with_integers[name], strict=True)
+    ]
+    return IntegerLabels(max(differences), len(differences))
+
+
+def _experiments(lesson: _Lesson, retrained: Trial) -> list[Trial]:
+    return [
+        retrained
+        if hidden == retrained.hidden
+        else _trial(
+            hidden,
+            EPOCHS_RETRAINED,
+            (lesson.fit(seed, hidden, EPOCHS_RETRAINED).test for seed in lesson.seeds),
+        )
+        for hidden in EXPERIMENTS
+    ]
+
+
+def _peak_memory_mb() -> float | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

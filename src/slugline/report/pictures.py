@@ -1,0 +1,198 @@
+"""Pictures for reports: matplotlib figures as SVG that takes its colours and letters from the page.
+
+Drawn on figures of their own, never through pyplot, whose state belongs to the user.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slugline.training.history import COLOURS, History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from slugline.lesson.results import OverSeeds
+
+__all__ = ["Curve", "accuracy_curves", "learning_curves", "strips"]
+
+_INK, _RULE = "#1c2126", "#d5d2ca"
+_ORDINARY, _MARKED = COLOURS["validation"], COLOURS["best"]
+# What is drawn in a colour takes that of a variable of style.css, which changes in the dark.
+_VARIABLES = {_INK: "--ink", _RULE: "--rule"} | {
+    colour: f"--{name}" for name, colour in COLOURS.items()
+}
+_STYLE: Any = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": _RULE,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": _INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.size": 9,
+    "grid.color": _RULE,
+    "grid.linewidth": 0.5,
+    "legend.labelcolor": _INK,
+    "svg.fonttype": "none",  # letters stay letters: in the page's font, selectable, small
+    "text.color": _INK,
+    "xtick.color": _RULE,
+    "xtick.labelcolor": _INK,
+    "ytick.color": _RULE,
+    "ytick.labelcolor": _INK,
+}
+_PANEL = (4.4, 3.2)  # inches, of a picture that shares a line with another one
+_ALONE = (5.4, 3.1)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One net's accuracy by epoch: a line for each seed, and the lesson's as dashes.
+
+    Its name stands above the lines, or below them if it is `marked` by another colour.
+    """
+
+    label: str
+    seeds: Sequence[Sequence[float]]
+    lesson: Sequence[float]
+    marked: bool = False
+
+
+def learning_curves(
+    history: History, others: Mapping[str, Mapping[str, Sequence[float]]] | None = None
+) -> list[str]:
+    """Draw loss and accuracy by epoch.
+
+    Parameters
+    ----------
+    history : History
+        Dots for training, a line for validation, the best epoch marked.
+    others : mapping of names to `val_loss` and `val_accuracy`, optional
+        Other runs, drawn as thin dashes.
+
+    Returns
+    -------
+    Two SVG elements, to stand beside or above one another.
+    """
+    figures = [_figure(_PANEL), _figure(_PANEL)]
+    with _style():
+        axes = [figure.subplots() for figure in figures]
+        for label, run in (others or {}).items():
+            for ax, name in zip(axes, ("val_loss", "val_accuracy"), strict=True):
+                epochs = range(1, len(run[name]) + 1)
+                ax.plot(
+                    epochs, run[name], "--", linewidth=1, color=COLOURS["training"], label=label
+                )
+        history.plot(axes)
+        return [
+            _svg(figure, f"{name} by epoch, on training and validation documents")
+            for figure, name in zip(figures, ("Loss", "Accuracy"), strict=True)
+        ]
+
+
+def accuracy_curves(curves: Sequence[Curve]) -> str:
+    """Draw the validation accuracy of several nets by epoch, as one SVG element."""
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    figure = _figure(_ALONE)
+    with _style():
+        ax = figure.subplots()
+        for curve in curves:
+            _draw_curve(ax, curve)
+        ax.set_xlabel("Epoch")
+        ax.set_ylabel("Validation accuracy")
+        ax.margins(y=0.12)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        return _svg(figure, "Validation accuracy by epoch of several nets")
+
+
+def strips(rows: Sequence[tuple[str, OverSeeds]], marked: str) -> str:
+    """Draw test accuracies as one SVG element: a row per net, dots for seeds, a bar for a mean."""
+    from matplotlib.ticker import PercentFormatter
+
+    figure = _figure(_ALONE)
+    with _style():
+        ax = figure.subplots()
+        for place, (label, accuracy) in enumerate(rows):
+            _draw_row(ax, place, accuracy, _MARKED if label == marked else _ORDINARY)
+        ax.set_yticks(range(len(rows)), [label for label, _ in rows])
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(visible=False, axis="y")
+        ax.spines["left"].set_visible(False)
+        ax.set_xlabel("Test accuracy")
+        ax.set_ylabel("Units of the hidden layers")
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=" %"))
+        return _svg(figure, "Test accuracy by the units of the hidden layers")
+
+
+def _draw_row(ax: Axes, place: int, accuracy: OverSeeds, colour: str) -> None:
+    several = len(accuracy.values) > 1
+    height = [place] * len(accuracy.values)
+    alpha = 0.45 if several else 1
+    ax.scatter(accuracy.values, height, s=18, color=colour, alpha=alpha, linewidths=0)
+    if several:
+        ax.plot([accuracy.mean] * 2, [place - 0.28, place + 0.28], color=colour, linewidth=2)
+
+
+def _draw_curve(ax: Axes, curve: Curve) -> None:
+    colour = _MARKED if curve.marked else _ORDINARY
+    for number, values in enumerate(curve.seeds):
+        # The first seed stands out; the others show how far chance goes.
+        width, alpha = (0.7, 0.5) if number else (1.8, 1)
+        epochs = range(1, len(values) + 1)
+        ax.plot(epochs, values, color=colour, linewidth=width, alpha=alpha)
+    epochs = range(1, len(curve.lesson) + 1)
+    ax.plot(epochs, curve.lesson, "--", linewidth=1, color=COLOURS["training"])
+    # The name lies along the last third of the lines, which it should not cross.
+    near = [value for run in (*curve.seeds, curve.lesson) for value in run[-len(run) // 3 :]]
+    ax.annotate(
+        curve.label,
+        (len(curve.seeds[0]), min(near) if curve.marked else max(near)),
+        xytext=(0, -6 if curve.marked else 6),
+        textcoords="offset points",
+        horizontalalignment="right",
+        verticalalignment="top" if curve.marked else "bottom",
+        color=colour,
+    )
+
+
+def _style() -> Any:
+    from matplotlib import rc_context
+
+    return rc_context(_STYLE)
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    from matplotlib.figure import Figure
+
+    with _style():
+        return Figure(figsize=size, layout="constrained")
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """Write a figure as an SVG element that fits into a page among others."""
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    # The salt keeps names apart that several pictures of one page would share, and makes them the
+    # same in every run.
+    with rc_context({"svg.hashsalt": label}):
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r' id="[a-z0-9_.]*_\d+"', "", svg)  # of groups, numbered anew in every picture
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable})")
+    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)

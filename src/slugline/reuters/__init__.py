@@ -1,0 +1,23 @@
+"""The Reuters newswires of 1987: Keras' sequences, the texts behind them, a corrected edition.
+
+`load_data`, `get_word_index`, `topic_names` and `decode` read the files that Keras serves.
+`load_wires` reads Reuters-21578, the collection that those files were made from, and gives the
+same 11,228 wires in the same order and split. For 975 of them Keras' file holds the text of
+another wire; docs/reuters.md tells how that came about.
+"""
+
+from slugline.reuters.sequences import decode, get_word_index, load_data
+from slugline.reuters.split import topic_names
+from slugline.reuters.wires import Edition, Wire, WireList, Wires, load_wires
+
+__all__ = [
+    "Edition",
+    "Wire",
+    "WireList",
+    "Wires",
+    "decode",
+    "get_word_index",
+    "load_data",
+    "load_wires",
+    "topic_names",
+]

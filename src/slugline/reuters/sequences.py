@@ -1,0 +1,195 @@
+"""The newswires as lists of word ranks, value for value as Keras serves them."""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slugline.errors import DataError, OptionError
+from slugline.reuters.downloads import fetch
+from slugline.reuters.pickled_lists import MAX_NUMBER, read_lists
+from slugline.reuters.sources import FILES, not_the_original, read_bounded
+from slugline.reuters.split import DEFAULT_SEED, DEFAULT_TEST_SPLIT, n_train_of, shuffled_order
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+    from pathlib import Path
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
+
+    from slugline.reuters.downloads import ProgressBar
+
+    PathLike: TypeAlias = str | os.PathLike[str]
+    Labelled: TypeAlias = tuple[NDArray[np.object_], NDArray[np.int64]]
+
+__all__ = ["decode", "get_word_index", "load_data"]
+
+_INDEX_FROM = 3  # ranks begin at 1, so words begin at 4: 0 pads, 1 starts, 2 stands for cut words
+
+
+def load_data(
+    path: PathLike | None = None,
+    num_words: int | None = None,
+    skip_top: int = 0,
+    maxlen: int | None = None,
+    test_split: float = DEFAULT_TEST_SPLIT,
+    seed: int | None = DEFAULT_SEED,
+    start_char: int | None = 1,
+    oov_char: int | None = 2,
+    index_from: int = _INDEX_FROM,
+    *,
+    progress: ProgressBar | None = None,
+) -> tuple[Labelled, Labelled]:
+    """Newswires as sequences of word numbers: the arrays of `keras.datasets.reuters.load_data`.
+
+    A word's number is its rank by frequency, from 1, plus `index_from`.
+
+    Parameters
+    ----------
+    path : reuters.npz or its folder, not a name in a cache as in Keras; by default see
+        `slugline.reuters.downloads.fetch`.
+    num_words : keep numbers below this one. None or 0 keeps numbers below the largest that
+        occurs, so that, as in Keras, the rarest word of all is cut.
+    skip_top : keep numbers from this one on; also cuts `start_char` if that is lower.
+    maxlen : keep wires shorter than this, the start mark included. None or 0 keeps all.
+    test_split : share of the wires, 0 to 1, that goes to the test set.
+    seed : of the shuffling that precedes the split; None shuffles anew each time. NumPy's
+        global random state is left alone.
+    start_char : put in front of each sequence; None for nothing.
+    oov_char : put in the place of each number cut; None to drop those.
+    index_from : added to each rank.
+    progress : told of the download, if there is one.
+
+    Returns
+    -------
+    (x_train, y_train), (x_test, y_test)
+        x: object arrays of lists of int, shape (n_wires,); as in Keras, a 2-D array if all the
+        lists happen to have one length. y: int64 labels, shape (n_wires,), see `topic_names`.
+
+    Raises
+    ------
+    OptionError : for a value of the wrong kind, or a `maxlen` that no wire is shorter than,
+        unless `num_words` is given: then, as in Keras, the arrays are empty.
+    DataError : if the file is damaged, planted, or something else.
+    DownloadError : if it is nowhere to be had.
+    """
+    _check_integers(skip_top=skip_top, index_from=index_from)
+    _check_integers(
+        or_none=True, num_words=num_words, maxlen=maxlen, start_char=start_char, oov_char=oov_char
+    )
+    _check_share(test_split)
+    rows, labels = _read_sequences(fetch(FILES["sequences"], path, progress=progress))
+    order = shuffled_order(len(rows), seed)
+    head = [] if start_char is None else [start_char]
+    if maxlen:
+        order = [i for i in order if len(head) + len(rows[i]) < maxlen]
+    rows, labels = [rows[i] for i in order], labels[order]
+    stop = num_words or _largest(rows, head, index_from, maxlen)
+    x = _numbered(rows, head, range(skip_top, stop), oov_char, index_from)
+    n_train = n_train_of(len(x), test_split)
+    return (
+        (np.array(x[:n_train], dtype=object), labels[:n_train]),
+        (np.array(x[n_train:], dtype=object), labels[n_train:]),
+    )
+
+
+def _check_integers(*, or_none: bool = False, **options: object) -> None:
+    for name, value in options.items():
+        if not isinstance(value, Integral) and not (or_none and value is None):
+            kind = "a whole number or None" if or_none else "a whole number"
+            raise OptionError(f"{name} is {value!r}; give {kind}.")
+
+
+def _check_share(test_split: object) -> None:
+    if not isinstance(test_split, int | float | np.floating) or not 0 <= test_split <= 1:
+        raise OptionError(f"test_split is {test_split!r}; give a share from 0 to 1.")
+
+
+def _read_sequences(path: Path) -> tuple[list[list[int]], NDArray[np.int64]]:
+    try:
+        return read_lists(read_bounded(path, FILES["sequences"]))
+    except (OSError, DataError) as error:
+        raise not_the_original(path, FILES["sequences"], error) from error
+
+
+def _largest(rows: list[list[int]], head: list[int], index_from: int, maxlen: int | None) -> int:
+    """Largest number that will occur in the sequences, the start mark included."""
+    if not rows:
+        raise OptionError(f"maxlen is {maxlen}, and no wire is shorter; give a larger one or None.")
+    ranks = itertools.chain.from_iterable(rows)
+    return max([*head, max(ranks, default=0) + index_from])
+
+
+def _numbered(
+    rows: list[list[int]],
+    head: list[int],
+    wanted: range,
+    oov_char: int | None,
+    index_from: int,
+) -> list[list[int]]:
+    """Ranks to numbers, with `head` in front and what isn't `wanted` replaced or dropped."""
+    numbers = [rank + index_from for rank in range(MAX_NUMBER + 1)]
+    if oov_char is None:
+        head = [number for number in head if number in wanted]
+        return [[*head, *(n for rank in row if (n := numbers[rank]) in wanted)] for row in rows]
+    numbers = [number if number in wanted else oov_char for number in numbers]
+    head = [number if number in wanted else oov_char for number in head]
+    return [[*head, *map(numbers.__getitem__, row)] for row in rows]
+
+
+def get_word_index(
+    path: PathLike | None = None, *, progress: ProgressBar | None = None
+) -> dict[str, int]:
+    """Each word's rank by frequency, from 1: 30,979 words.
+
+    Parameters
+    ----------
+    path : reuters_word_index.json or its folder; by default see `slugline.reuters.downloads.fetch`.
+    progress : told of the download, if there is one.
+
+    Raises
+    ------
+    DataError : if the file is damaged or something else.
+    DownloadError : if it is nowhere to be had.
+    """
+    return _read_word_index(fetch(FILES["word index"], path, progress=progress))
+
+
+def decode(
+    sequence: Iterable[int], *, index_from: int = _INDEX_FROM, path: PathLike | None = None
+) -> str:
+    """Words of a sequence from `load_data`, joined by spaces.
+
+    Parameters
+    ----------
+    sequence : word numbers.
+    index_from : as given to `load_data`; numbers that are no word, such as the reserved
+        0, 1 and 2, become "?".
+    path : as in `get_word_index`. The file is read once per process.
+
+    Raises
+    ------
+    DataError, DownloadError : as `get_word_index`.
+    """
+    words = _words_by_rank(fetch(FILES["word index"], path))
+    return " ".join(words.get(number - index_from, "?") for number in sequence)
+
+
+@lru_cache(maxsize=1)
+def _words_by_rank(path: Path) -> dict[int, str]:
+    return {rank: word for word, rank in _read_word_index(path).items()}
+
+
+def _read_word_index(path: Path) -> dict[str, int]:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(read_bounded(path, FILES["word index"]), type=dict[str, int])
+    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+        raise not_the_original(path, FILES["word index"], error) from error

@@ -1,0 +1,233 @@
+"""The texts behind the newswires."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import re
+import tarfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Literal, get_args
+
+from slugline.errors import OptionError
+from slugline.reuters.downloads import fetch
+from slugline.reuters.sources import FILES, not_the_original
+from slugline.reuters.split import (
+    DEFAULT_SEED,
+    DEFAULT_TEST_SPLIT,
+    LABELS,
+    n_train_of,
+    shuffled_order,
+)
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import TypeAlias
+
+    from slugline.reuters.downloads import ProgressBar
+
+    PathLike: TypeAlias = str | os.PathLike[str]
+
+__all__ = ["Wire", "WireList", "Wires", "load_wires"]
+
+_MAX_UNPACKED = 64_000_000  # bytes; what an archive may grow to in memory, twice the real size
+# The files of Reuters-21578, Distribution 1.0, in the order in which the wires are numbered.
+SGML_SHA256 = {
+    "reut2-000.sgm": "9ff9bb40624ef992a03f62aace12e697dca1087abfd9b4d06aa787a6ad3e0687",
+    "reut2-001.sgm": "1528e7e82d110d88d0234eb9619eadb7f9fd805711971df05975b92277dfdf4d",
+    "reut2-002.sgm": "99f18068d0518952987dedd78c622e5c2a584e357d264d3754696c815f3e6628",
+    "reut2-003.sgm": "78a3a8d7e04bc9d42c4614d5d5c60a4293dbe3f708df6fb5a71d9ef31f4b3fa3",
+    "reut2-004.sgm": "726342c19a65873330b412378cd6a3f0d512035f5223146ddd60930c62eb6ff0",
+    "reut2-005.sgm": "d09de619b6dd2d047d5124681f6df90550abaf592020d1c1ce338ae9b91522e7",
+    "reut2-006.sgm": "b5535c0d66b01f4976f84621a4a795afbc00d2c4bd0a1b7ae426df6630fb361d",
+    "reut2-007.sgm": "aa706007ec84a03537a3921ca976d60e11b3f99e4b9e9b2d5c81dd384d2c2062",
+    "reut2-008.sgm": "a3994583694a00b7c744097c1d7eabfcf90f2e6650cc21663e46828035a336cb",
+    "reut2-009.sgm": "29995f606dd1a9bdf907eacc9d879846c716860d9d9141676979474aaea39c7d",
+    "reut2-010.sgm": "996df6008089bd09fa5b28a4d2eb0ee5f7b9d4601cde566fed3926ac82960fa3",
+    "reut2-011.sgm": "d3a2782015247d9c2bffb8926267827fdd449c70d619435ef01a25a1c56a53ca",
+    "reut2-012.sgm": "da31035d483851f2aebce5b66d779e5e2c0ac9dcfe098596c6d544e81c5604ab",
+    "reut2-013.sgm": "8f7700bc0455fac3fcc12377ced4807b7df8aba1f21ecad059b9cc2b1cf0b8be",
+    "reut2-014.sgm": "ef936bd3e0f36cf722afa9a6957563549775af32e9e28b4f539c8737ceda83ab",
+    "reut2-015.sgm": "6d3bcec73eff871b8a5403588af814c4e50a0de6bc25707480522ab836f74026",
+    "reut2-016.sgm": "be2f03a185fff70131f3b4fdbd6229b7ee2be077eba9691eaa597c8cfbda8812",
+    "reut2-017.sgm": "f370e610b4b1342e41a98e0c426a08541044bd1d7e539674f32372a6060b73b5",
+    "reut2-018.sgm": "a5f971bf25448e915781962309e669359a35fbcaf3017a806eca0590897f209a",
+    "reut2-019.sgm": "d3b07097fba2633d130b4914aceba671645985248943ce9e39c289315339dffb",
+    "reut2-020.sgm": "f6ad1b724125c202566c63b35ea0b5ee23881f8b7ed47a32829d5af05d8e860d",
+    "reut2-021.sgm": "3f5196d32869723c9042aa5756805b4e90360f1f45ea17f4594fa0e2b3630b18",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One newswire."""
+
+    text: str  # depends on the edition, see `load_wires`
+    headline: str  # "" where the wire has none
+    topic: str  # the first of `topics`: the wire's label in Keras' file
+    topics: tuple[str, ...]  # all of them; some are none of `topic_names()`
+    date: datetime  # when it was sent; the collection tells no time zone
+    newid: int  # number in Reuters-21578, 1 to 21,578
+    label: int  # position of `topic` in `topic_names()`
+    misplaced: bool  # whether it has no body of its own, and in Keras' file another wire's text
+
+
+class WireList(tuple[Wire, ...]):
+    """Wires in a fixed order, with their texts and topics side by side."""
+
+    __slots__ = ()
+
+    @property
+    def texts(self) -> list[str]:
+        """Each wire's text."""
+        return [wire.text for wire in self]
+
+    @property
+    def topics(self) -> list[str]:
+        """Each wire's first topic."""
+        return [wire.topic for wire in self]
+
+
+@dataclass(frozen=True, slots=True)
+class Wires:
+    """The two sides of the split."""
+
+    train: WireList
+    test: WireList
+
+
+Edition = Literal["keras", "corrected"]
+
+
+def load_wires(
+    edition: Edition = "corrected",
+    path: PathLike | None = None,
+    *,
+    progress: ProgressBar | None = None,
+) -> Wires:
+    """Newswires as text, in the order and split of `load_data` with its default arguments.
+
+    Parameters
+    ----------
+    edition : which text a wire has.
+        "corrected": its headline, a line break, and its own body, entities resolved.
+        "keras": what was made into the sequences of Keras' file, mark-up included: for a
+        misplaced wire, the body of the next wire that has one.
+    path : reuters21578.tar.gz or its folder; by default see `slugline.reuters.downloads.fetch`.
+    progress : told of the download, if there is one.
+
+    Returns
+    -------
+    Wires with 8,982 for training and 2,246 for testing; `wires.train[i]` is `x_train[i]`.
+
+    Raises
+    ------
+    OptionError : for an unknown edition.
+    DataError : if the archive is damaged or something else.
+    DownloadError : if it is nowhere to be had.
+    """
+    if edition not in get_args(Edition):
+        raise OptionError(f"edition is {edition!r}; give one of {get_args(Edition)}.")
+    archive = fetch(FILES["archive"], path, check=_read_archive, progress=progress)
+    wires = [wire for sgml in _read_archive(archive) for wire in _wires_in(sgml, edition)]
+    shuffled = [wires[i] for i in shuffled_order(len(wires), DEFAULT_SEED)]
+    n_train = n_train_of(len(wires), DEFAULT_TEST_SPLIT)
+    return Wires(WireList(shuffled[:n_train]), WireList(shuffled[n_train:]))
+
+
+def _read_archive(path: Path) -> list[str]:
+    """Contents of the SGML files, each checked to be the original."""
+    try:
+        with gzip.open(path) as file:
+            unpacked = file.read(_MAX_UNPACKED + 1)
+        if len(unpacked) > _MAX_UNPACKED:
+            raise ValueError(f"it unpacks to more than {_MAX_UNPACKED:,} bytes")
+        with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as archive:
+            members = {PurePosixPath(member.name).name: member for member in archive}
+            return [_read_sgml(archive, members.get(name), name) for name in SGML_SHA256]
+    except Exception as error:  # a damaged archive makes tarfile fail in many ways
+        raise not_the_original(path, FILES["archive"], error) from error
+
+
+def _read_sgml(archive: tarfile.TarFile, member: tarfile.TarInfo | None, name: str) -> str:
+    if member is None or not member.isreg() or member.issparse():
+        raise ValueError(f"there is no {name} in it")
+    file = archive.extractfile(member)
+    content = file.read() if file else b""
+    if hashlib.sha256(content).hexdigest() != SGML_SHA256[name]:
+        raise ValueError(f"its {name} differs from the original")
+    return content.decode("latin-1")
+
+
+_WIRE = re.compile(
+    r'<REUTERS [^>]*NEWID="(?P<newid>\d+)">\s*'
+    r"<DATE>\s*(?P<day>\d+)-(?P<month>[A-Z]{3})-(?P<year>\d{4})\s+(?P<time>[\d:.]+).*?"
+    r"<TOPICS>(?P<topics>.*?)</TOPICS>.*?<TEXT[^>]*>(?P<text>.*?)</TEXT>",
+    re.DOTALL,
+)
+_TOPIC = re.compile(r"<D>(.*?)</D>")
+_TITLE = re.compile(r"<TITLE>(.*?)</TITLE>", re.DOTALL)
+_BODY = re.compile(r"<BODY>(.*?)</BODY>", re.DOTALL)
+_CONTROL = re.compile(r"&#\d+;")
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+
+def _wires_in(sgml: str, edition: Edition) -> Iterator[Wire]:
+    """Wires of one SGML file whose first topic is among the 46."""
+    for found in _WIRE.finditer(sgml):
+        topics = tuple(_TOPIC.findall(found["topics"]))
+        if not topics or topics[0] not in LABELS:
+            continue
+        headline, body = _own_text(found["text"])
+        if edition == "keras":
+            text = _text_in_keras(sgml, found.end("topics"))
+        else:
+            text = f"{headline}\n{body}".strip()
+        yield Wire(
+            text=text,
+            headline=headline,
+            topic=topics[0],
+            topics=topics,
+            date=_date(found),
+            newid=int(found["newid"]),
+            label=LABELS[topics[0]],
+            misplaced="<BODY>" not in found["text"],
+        )
+
+
+def _text_in_keras(sgml: str, start: int) -> str:
+    """What Keras' file was made from: from the next body mark to the next closing mark.
+
+    The mark may belong to a later wire. One wire has none behind it in its file; Keras' file has
+    the word "rn" there, perhaps what was left of a carriage return and a line feed.
+    """
+    mark = sgml.find("<BODY>", start)
+    return "rn" if mark < 0 else sgml[mark + len("<BODY>") : sgml.index("</", mark)]
+
+
+def _own_text(markup: str) -> tuple[str, str]:
+    """Headline and body of a wire; either may be empty.
+
+    A wire marked UNPROC has its text bare, a BRIEF has only a headline, with stars in front and,
+    from those who made the collection, "Blah blah blah." behind.
+    """
+    title = _TITLE.search(markup)
+    if title is None:
+        return "", _plain(markup)
+    body = _BODY.search(markup)
+    return " ".join(_plain(title[1]).split()), _plain(body[1]) if body else ""
+
+
+def _plain(markup: str) -> str:
+    """Text without control characters, with the two entities that the collection uses resolved."""
+    return _CONTROL.sub(" ", markup).replace("&lt;", "<").replace("&amp;", "&").strip()
+
+
+def _date(found: re.Match[str]) -> datetime:
+    month = _MONTHS.index(found["month"]) + 1
+    return datetime.fromisoformat(f"{found['year']}-{month:02}-{found['day']:0>2} {found['time']}")

@@ -1,0 +1,71 @@
+"""The model card: what a person should know of a model, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from slugline.saving.schema import BlockInfo, ModelInfo
+
+__all__ = ["describe_learner", "write_card"]
+
+
+def write_card(info: ModelInfo) -> str:
+    """Write the card of a model."""
+    figures = [f"- {_words(name)}: {_figure(value)}" for name, value in info.metrics.items()]
+    sections = [
+        "# Topic classifier",
+        f"Made by Slugline {info.versions['slugline']} from {info.n_documents:,} documents with "
+        f"seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
+        f"It knows {', '.join(map(_terms, info.blocks))}. Its weights are stored as "
+        f"{info.precision}.",
+        *([info.card_notes.strip()] if info.card_notes else []),
+        "## Learner",
+        "\n".join(f"- {name}: {value}" for name, value in describe_learner(info.learner)),
+        "## Figures",
+        "\n".join(figures) or "None were measured when it was saved.",
+        "## Limits",
+        "It knows the words and topics of its training data only, and always names one of\n"
+        "them, however foreign the text.",
+        f"## Its {len(info.topics)} topics",
+        "\n".join(f"- {topic}" for topic in info.topics),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _terms(block: BlockInfo) -> str:
+    if block.n_buckets is None:
+        return f"{block.n_terms:,} {block.kind} ({block.weighting})"
+    return f"all {block.kind} by {block.n_buckets:,} hash buckets ({block.weighting})"
+
+
+def describe_learner(settings: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, str]]:
+    """Give the name and value of each setting of a learner, in words, and of those it is made of.
+
+    Parameters
+    ----------
+    settings : mapping
+        What `Learner.settings` gives.
+    of : str
+        Stands before each name.
+    """
+    for name, value in settings.items():
+        if name == "learners":
+            for number, part in enumerate(value, start=1):
+                yield from describe_learner(part, f"{of}{number}. ")
+        elif value is not None:
+            yield of + _words(name), _shown(value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) and abs(value) > 1 else f"{value:.4f}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,89 @@
+"""What a model file says, as typed values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy.typing as npt
+
+from slugline.saving.quantization import Precision
+
+__all__ = ["FORMAT", "BlockInfo", "FormatOnly", "ModelFile", "ModelInfo"]
+
+#: The version of the format that this release writes. It reads this one and all before.
+FORMAT = 1
+
+
+class BlockInfo(msgspec.Struct, frozen=True):
+    """One family of terms; see `slugline.text.block.Block`."""
+
+    kind: str
+    weighting: str
+    weight: float
+    max_terms: int | None
+    min_count: int
+    n_terms: Annotated[int, msgspec.Meta(ge=0)]
+    #: Files of earlier releases say nothing of it.
+    n_buckets: int | None = None
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model is and where it comes from: the content of `model.json`."""
+
+    format: int = FORMAT
+    kind: Literal["topic-classifier"] = "topic-classifier"
+    topics: Annotated[list[str | int], msgspec.Meta(min_length=1)]
+    blocks: list[BlockInfo]
+    #: Kind and options of the learner; see `slugline.learners`.
+    learner: dict[str, Any]
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    class_weight: str | dict[str, float] | None
+    #: Library versions that trained it.
+    versions: dict[str, str]
+    #: sha256 over the texts and topics it learned from, and how many there were.
+    data_digest: str
+    n_documents: Annotated[int, msgspec.Meta(ge=0)]
+    #: Figures measured when it was trained, by name.
+    metrics: dict[str, float]
+    #: How the file stores weights; in memory they are float32. Earlier files don't tell.
+    precision: Precision = "float32"
+    #: Share of the documents that the seed chose to test on; None if a file served, or no test.
+    test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    #: sha256 of documents of the user's that the best epoch was found on; None if there were none.
+    validation_digest: str | None = None
+    #: Whether a person broke off the training, so that it can't be repeated.
+    interrupted: bool = False
+    #: How many batches `partial_fit` learned from; if any, training can't be repeated in one go.
+    n_batches: Annotated[int, msgspec.Meta(ge=0)] = 0
+    #: Markdown of the maker's, for the card.
+    card_notes: str = ""
+
+
+class FormatOnly(msgspec.Struct):
+    """What is read first: the rest may be of a later release."""
+
+    format: int
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model file holds.
+
+    Attributes
+    ----------
+    info : ModelInfo
+    arrays : mapping of str to float32 array
+        All values are finite. `info.precision` is how `write` stores them.
+    terms : list of str
+        The vocabulary of each block in turn, in the order of its columns.
+    card : str
+        Markdown.
+    """
+
+    info: ModelInfo
+    arrays: Mapping[str, npt.NDArray[Any]]
+    terms: list[str]
+    card: str

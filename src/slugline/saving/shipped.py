@@ -1,0 +1,22 @@
+"""Models that travel inside the package, known by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["DEFAULT", "SHIPPED", "model_path"]
+
+#: What each of them tells apart.
+SHIPPED = {"reuters46": "46 newswire topics of 1987"}
+#: The one that answers where none is named.
+DEFAULT = "reuters46"
+_FOLDER = Path(__file__).parents[1] / "models"
+
+
+def model_path(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Give the path of a model that may be named.
+
+    Only a plain string is a name: "./reuters46" and Path("reuters46") are files.
+    """
+    return _FOLDER / f"{model}.slug" if model in SHIPPED else model

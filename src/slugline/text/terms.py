@@ -1,0 +1,165 @@
+"""Terms made of words: the first ones of a document, pairs of neighbours, runs of characters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.ragged import boundaries, ranges, row_lengths
+from slugline.text.hashing import PADDING, hash_spans, mix
+from slugline.text.words import Words, find_words
+
+__all__ = ["KINDS", "TermKind", "Terms", "bigrams", "character_grams", "lead_words"]
+
+#: How many of a document's words are its lead, the part where news says what it is about.
+N_LEAD = 48
+#: Characters in a run. Shorter and longer ones beside it tell no more, and take thrice the time.
+RUN_LENGTH = 4
+_SECOND = np.uint64(0x9E3779B97F4A7C15)
+
+
+def lead_words(words: Words) -> Words:
+    """Give the first `N_LEAD` words of each document.
+
+    >>> lead_words(find_words(["rise " * 50, "fall"])).indptr.tolist()
+    [0, 48, 49]
+    """
+    lengths = np.minimum(row_lengths(words.indptr), N_LEAD)
+    chosen = ranges(words.indptr[:-1], lengths)
+    return Words(
+        words.buffer,
+        words.starts[chosen],
+        words.ends[chosen],
+        boundaries(lengths),
+        words.hashes[chosen],
+    )
+
+
+def bigrams(words: Words) -> Words:
+    """Give each pair of neighbouring words as one term.
+
+    >>> pairs = bigrams(find_words(["oil, gas and tin", "tin"]))
+    >>> [pairs.word(i) for i in range(len(pairs))]
+    ['oil gas', 'gas and', 'and tin']
+    """
+    lengths = np.maximum(row_lengths(words.indptr) - 1, 0)
+    first = ranges(words.indptr[:-1], lengths)
+    # Not symmetric: "gas oil" is another term than "oil gas".
+    hashes = mix(words.hashes[first] * _SECOND + words.hashes[first + 1])
+    return Words(
+        words.buffer,
+        words.starts[first],
+        words.ends[first + 1],
+        boundaries(lengths),
+        np.maximum(hashes, 1),
+    )
+
+
+def character_grams(words: Words) -> Words:
+    """Give each run of 4 characters within a word, the space on either side included.
+
+    >>> grams = character_grams(find_words(["is rice"]))
+    >>> [grams.word(i) for i in range(len(grams))]
+    [' is ', ' ric', 'rice', 'ice ']
+    """
+    array = np.frombuffer(words.buffer, dtype=np.uint8)
+    characters = np.flatnonzero((array & 0xC0) != 0x80)  # other bytes go on with a UTF-8 character
+    # A word has a space before and after it in the buffer, and these count as its edges.
+    first = np.searchsorted(characters, words.starts) - 1
+    n_characters = np.searchsorted(characters, words.ends) + 1 - first
+    n_runs = np.maximum(n_characters - RUN_LENGTH + 1, 0)
+    start = ranges(first, n_runs)
+    starts, ends = characters[start], characters[start + RUN_LENGTH]
+    hashes = hash_spans(array, starts, ends - starts)
+    return Words(words.buffer, starts, ends, boundaries(n_runs)[words.indptr], hashes)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The terms of some documents, in groups that are kept once however often they come.
+
+    A word's runs of characters are one group: they are found, hashed and looked up once for all
+    the places where it stands.
+
+    Attributes
+    ----------
+    spans : Words
+        The terms of each group, as if it were a document.
+    groups : int array, shape (n_places,)
+        The groups that documents are made of, one after another.
+    indptr : int64 array, shape (n_documents + 1,)
+        Document `d` is made of `groups[indptr[d]:indptr[d + 1]]`.
+    """
+
+    spans: Words
+    groups: npt.NDArray[np.integer]
+    indptr: npt.NDArray[np.int64]
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How often each span comes in all documents together."""
+        group_lengths = row_lengths(self.spans.indptr)
+        return np.repeat(np.bincount(self.groups, minlength=len(group_lengths)), group_lengths)
+
+    def spread(
+        self, columns: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Give the column of each term in the documents, in reading order.
+
+        Parameters
+        ----------
+        columns : int32 array, shape (n_spans,)
+            The column of each span; what is below 0 is left out.
+
+        Returns
+        -------
+        columns : int32 array, shape (n_terms,)
+        indptr : int64 array, shape (n_documents + 1,)
+            Document `d` has `columns[indptr[d]:indptr[d + 1]]`.
+        """
+        kept = columns >= 0
+        starts = boundaries(kept)[self.spans.indptr]
+        lengths = row_lengths(starts)[self.groups]
+        places = ranges(starts[self.groups], lengths)
+        return columns[kept][places], boundaries(lengths)[self.indptr]
+
+
+def _single(words: Words) -> Terms:
+    """Take each word, or pair of words, as a group of its own."""
+    distinct, numbers = words.distinct
+    return Terms(distinct, numbers, words.indptr)
+
+
+def _runs(words: Words) -> Terms:
+    distinct, numbers = words.distinct
+    return Terms(character_grams(distinct), numbers, words.indptr)
+
+
+class TermKind(NamedTuple):
+    """A kind of term: how to find its terms in documents, and to hash their own text."""
+
+    find: Callable[[Words], Terms]
+    hash: Callable[[Sequence[str]], npt.NDArray[np.uint64]]
+
+
+def _hash_as_is(terms: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Hash each string's own bytes, whatever separators are in it."""
+    data = [term.encode("utf-8", "surrogatepass") for term in terms]
+    lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
+    array = np.frombuffer(b"".join([*data, PADDING]), dtype=np.uint8)
+    return hash_spans(array, boundaries(lengths)[:-1], lengths)
+
+
+def _hash_pairs(terms: Sequence[str]) -> npt.NDArray[np.uint64]:
+    return bigrams(find_words(terms)).hashes
+
+
+KINDS = {
+    "words": TermKind(_single, _hash_as_is),
+    "lead": TermKind(lambda words: _single(lead_words(words)), _hash_as_is),
+    "bigrams": TermKind(lambda words: _single(bigrams(words)), _hash_pairs),
+    "characters": TermKind(_runs, _hash_as_is),
+}

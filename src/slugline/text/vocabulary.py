@@ -1,0 +1,185 @@
+"""The terms that a model knows, and the column that each has."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.errors import DataError, OptionError
+from slugline.ragged import boundaries
+from slugline.text.hash_table import HashTable
+from slugline.text.term_columns import TermColumns
+from slugline.text.terms import KINDS
+from slugline.text.words import Words, find_words, map_chunks, span_text
+
+__all__ = ["Vocabulary", "VocabularyBuilder"]
+
+
+class Vocabulary(TermColumns):
+    """Terms in a fixed order, from the most frequent down, each with a column of its own.
+
+    Parameters
+    ----------
+    terms : sequence of str
+        Distinct terms as they occur in texts; words as `slugline.text.words.tokenize` gives them.
+    kind : {"words", "lead", "bigrams", "characters"}, default "words"
+        What a term is; see `slugline.text.terms`.
+    n_reserved : int, default 0
+        Columns kept free before the first term. The Reuters data set reserves 4, of which 0 stands
+        for padding, 1 for the start of a document and 2 for a word outside the vocabulary.
+
+    Raises
+    ------
+    DataError : if a term occurs twice, or a bigram is not a pair of words.
+    """
+
+    PADDING, START, UNKNOWN = 0, 1, 2
+    #: How many columns the Reuters data set keeps free.
+    REUTERS_RESERVED = 4
+
+    def __init__(self, terms: Sequence[str], kind: str = "words", n_reserved: int = 0) -> None:
+        if 0 < n_reserved <= self.UNKNOWN:
+            raise OptionError(
+                f"n_reserved is {n_reserved}; give 0, or at least {self.UNKNOWN + 1} for the marks "
+                "of padding, start and unknown words."
+            )
+        self.terms = list(terms)
+        self.kind = kind
+        self.n_reserved = n_reserved
+        hashes = KINDS[kind].hash(self.terms)
+        if len(hashes) != len(self.terms):
+            raise DataError(f"a term of the vocabulary is none of the kind {kind!r}.")
+        self._table = HashTable()
+        self._table.add(hashes)
+        if len(self._table) != len(self.terms):
+            raise DataError("a term occurs twice in the vocabulary; each needs one column.")
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Iterable[str],
+        num_words: int | None = None,
+        min_count: int = 1,
+        n_threads: int = 1,
+    ) -> Vocabulary:
+        """Collect the words of `texts`, most frequent first, ties in order of appearance.
+
+        Parameters
+        ----------
+        texts : iterable of str
+            May be a stream; only a chunk of it is held at a time.
+        num_words : int, optional
+            Keep at most so many words; all by default.
+        min_count : int, default 1
+            Drop words that occur less often.
+        """
+        builder = VocabularyBuilder()
+        for words in map_chunks(find_words, texts, n_threads):
+            builder.add(words)
+        return builder.build(num_words, min_count)
+
+    @classmethod
+    def from_word_index(
+        cls, word_index: Mapping[str, int], num_words: int | None = None
+    ) -> Vocabulary:
+        """Make the vocabulary of a Keras word index, which ranks words from 1.
+
+        Columns agree with `slugline.reuters.load_data`, whose `num_words` counts the four reserved
+        columns too.
+        """
+        words = sorted(word_index, key=word_index.__getitem__)
+        if num_words is not None:
+            words = words[: max(num_words - cls.REUTERS_RESERVED, 0)]
+        return cls(words, n_reserved=cls.REUTERS_RESERVED)
+
+    def __len__(self) -> int:
+        return len(self.terms)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({len(self)} terms, kind={self.kind!r}, n_reserved={self.n_reserved})"
+
+    @property
+    def n_columns(self) -> int:
+        """How many columns `transform` gives: the reserved ones and one per term."""
+        return self.n_reserved + len(self)
+
+    def column(self, term: str) -> int | None:
+        """Give the column of `term`, or None if it is unknown."""
+        hashes = KINDS[self.kind].hash([term])
+        # A string that is no pair has no hash as one, and a string of more words has several.
+        number = int(self._table.lookup(hashes)[0]) if len(hashes) == 1 else -1
+        return None if number < 0 else self.n_reserved + number
+
+    def term(self, column: int) -> str | None:
+        """Give the term of `column`, or None for a reserved one."""
+        return self.terms[column - self.n_reserved] if column >= self.n_reserved else None
+
+    def encode(self, texts: Iterable[str], n_threads: int = 1) -> list[list[int]]:
+        """Turn each document into its terms' columns, in reading order, as Keras' Reuters does.
+
+        With reserved columns a document begins with `START`, and a term outside the vocabulary is
+        `UNKNOWN`; without them unknown terms are left out.
+        """
+        parts = map_chunks(self._encode, texts, n_threads)
+        return [sequence for part in parts for sequence in part]
+
+    def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+        columns = self._table.lookup(hashes)
+        if self.n_reserved:
+            columns[columns >= 0] += self.n_reserved
+        return columns
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        terms = self._find(find_words(texts))
+        columns, start = self._find_columns(terms.spans.hashes), []
+        if self.n_reserved:
+            columns[columns < 0] = self.UNKNOWN
+            start = [self.START]
+        columns, indptr = terms.spread(columns)
+        return [[*start, *columns[a:b].tolist()] for a, b in itertools.pairwise(indptr)]
+
+
+class VocabularyBuilder:
+    """Counts terms chunk by chunk, then makes a vocabulary of the most frequent.
+
+    Until then a term is its hash, its count and its bytes: of millions of distinct pairs most occur
+    once, and never become strings.
+    """
+
+    def __init__(self, kind: str = "words") -> None:
+        self.kind = kind
+        self._table = HashTable()
+        self._counts = np.zeros(0, dtype=np.int64)
+        self._bytes: list[bytes] = []
+        self._lengths: list[npt.NDArray[np.int64]] = []
+
+    def add(self, words: Words) -> None:
+        """Count the terms of more documents."""
+        terms = KINDS[self.kind].find(words)
+        n_known = len(self._table)
+        numbers = self._table.add(terms.spans.hashes)
+        counts = np.bincount(numbers, terms.counts(), minlength=len(self._table)).astype(np.int64)
+        counts[:n_known] += self._counts
+        self._counts = counts
+        # Written from the last to the first, so that it is where each fresh term is first met.
+        places = np.flatnonzero(numbers >= n_known)[::-1]
+        first = np.empty(len(counts) - n_known, dtype=np.int64)
+        first[numbers[places] - n_known] = places
+        data, lengths = terms.spans.cut(first)
+        self._bytes.append(data)
+        self._lengths.append(lengths)
+
+    def build(self, max_terms: int | None = None, min_count: int = 1) -> Vocabulary:
+        """Keep terms that occur often enough, the most frequent first, ties by appearance."""
+        if max_terms is not None and max_terms < 1:
+            raise OptionError(f"num_words is {max_terms}; give a number of at least 1.")
+        order = np.argsort(-self._counts, kind="stable")
+        order = order[: np.count_nonzero(self._counts >= min_count)][:max_terms]
+        data = b"".join(self._bytes)
+        indptr = boundaries(np.concatenate([np.zeros(0, dtype=np.int64), *self._lengths]))
+        spans = zip(indptr[order].tolist(), indptr[order + 1].tolist(), strict=True)
+        terms = [span_text(data[start:end]) for start, end in spans]
+        return Vocabulary(terms, self.kind)

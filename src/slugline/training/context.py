@@ -1,0 +1,44 @@
+"""What fitting is told beside rows and topics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from slugline.progress import Progress
+
+__all__ = ["FitContext"]
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What every learner is told beside rows and topics.
+
+    Attributes
+    ----------
+    n_topics : int
+    sample_weight : float32 array, shape (n_rows,), or None if all are 1
+    weighted_topics : bool
+        Whether the user has said, within `sample_weight`, what each topic counts. A learner may
+        decide on it otherwise.
+    validation_data : (X, y) or None
+        Rows kept apart by the user, to choose on and never to learn from.
+    seed : int
+        Reaches every random choice.
+    first : bool
+        Only for `partial_fit`: whether to start from nothing, not from what was learned before.
+    progress : Progress, optional
+        Whom to tell.
+    """
+
+    n_topics: int
+    sample_weight: npt.NDArray[np.float32] | None = None
+    weighted_topics: bool = False
+    validation_data: tuple[Any, npt.NDArray[np.int64]] | None = None
+    seed: int = 0
+    first: bool = False
+    progress: Progress | None = None
