@@ -28,13 +28,14 @@ from slugline.notebook import (
     TopicProbability,
     Trial,
 )
+from slugline.plots import COLOURS
 from slugline.report import write_notebook_report
 from slugline.report.comparison import compare_with_lesson
 from slugline.report.notebook import notebook_page
 from slugline.report.page import write_page
 from slugline.report.takeaways import rules, takeaways
 from slugline.report.words import typeset
-from slugline.training.history import COLOURS, History
+from slugline.training.history import History
 
 
 def over_seeds(*values: float) -> OverSeeds:
