@@ -214,6 +214,7 @@ def test_one_seed_shows_no_deviation(result: NotebookResult) -> None:
     text = Elements(notebook_page(alone)).text
     assert "±" not in text
     assert "a difference below a point may be luck: --seeds 10 tells." in text
+    assert "<code>--seeds 10</code>" in notebook_page(alone)
 
 
 # What it says -----------------------------------------------------------------------------------

@@ -180,10 +180,23 @@ def test_one_result_makes_one_page_and_one_file(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_warnings_stand_before_all_sections_with_their_options_as_code() -> None:
-    page = training_page(trained(warnings=("a layer is narrow. Use --hidden 64, or so.",)))
-    assert "<p>a layer is narrow. Use <code>--hidden 64</code>, or so.</p>" in page
+def test_warnings_stand_before_all_sections() -> None:
+    page = training_page(trained(warnings=("a layer is narrow.",)))
+    assert "<p>a layer is narrow.</p>" in page[: page.index('id="data"')]
     assert 'id="warnings"' not in training_page(trained())
+
+
+@pytest.mark.parametrize(
+    ("warning", "html"),
+    [
+        ("Use `hidden=64`, or so.", "Use <code>hidden=64</code>, or so."),
+        ("`a<b` and `c`.", "<code>a&lt;b</code> and <code>c</code>."),
+        ("--hidden 64 is a topic, and so is don`t.", "--hidden 64 is a topic, and so is don`t."),
+    ],
+    ids=["a parameter", "two, escaped", "what is not marked"],
+)
+def test_code_is_what_stands_between_backticks(warning: str, html: str) -> None:
+    assert f"<p>{html}</p>" in training_page(trained(warnings=(warning,)))
 
 
 def test_settings_tell_how_to_run_it_again() -> None:
@@ -449,7 +462,8 @@ RARE = (
 
 def test_advice_names_missed_topics_confused_ones_and_a_test_too_small() -> None:
     assert advice(trained()) == [
-        f"{RARE}, or let each one count more with --balanced.",
+        f"{RARE}, or let each one count more with `--balanced` (in Python, "
+        '`class_weight="balanced"`).',
         CONFUSED,
         FEW_TESTS,
     ]

@@ -21,6 +21,8 @@ MISSED = 0.5
 WIDE = 0.05
 #: How many topics a sentence names.
 N_NAMED = 3
+#: How to let every topic count the same, on the command line and in Python.
+BALANCING = '`--balanced` (in Python, `class_weight="balanced"`)'
 
 
 def findings(experiment: Experiment) -> dict[str, str]:
@@ -203,7 +205,7 @@ def _of_their_size(
     sizes = f"{counted(round(ours), 'test document')}{average}; the others have {others:.0f}"
     if ours >= others:
         return f"{they_are} not rare ({sizes}): see what is taken for what, and check the labels."
-    hint = "" if balanced else ", or let each one count more with --balanced"
+    hint = "" if balanced else f", or let each one count more with {BALANCING}"
     return f"{they_are} rare ({sizes}): add such documents{hint}."
 
 

@@ -38,17 +38,19 @@ def render(template: str, **values: Any) -> str:
     )
     for name in words.__all__:
         environment.filters[name] = getattr(words, name)
-    environment.filters |= {"breakable": _breakable, "options": _options}
+    environment.filters |= {"breakable": _breakable, "prose": _prose}
     return environment.get_template(template).render(version=__version__, **values)
 
 
-def _options(text: str) -> Markup:
-    """Set the command-line options in a text as code, which no line end breaks."""
+def _prose(text: str) -> Markup:
+    """Set a sentence: what stands between backticks is code, and numbers keep their units."""
     from markupsafe import Markup
 
     code = Markup("<code>{}</code>")
-    parts = re.split(r"(?<!\S)(--[a-z][a-z-]*(?: \d+)?)", text)  # every second one is an option
-    return Markup("").join(code.format(part) if i % 2 else part for i, part in enumerate(parts))
+    parts = re.split(r"`([^`]+)`", text)  # every second one stands between backticks
+    return Markup("").join(
+        code.format(part) if i % 2 else words.typeset(part) for i, part in enumerate(parts)
+    )
 
 
 def _breakable(name: str) -> Markup:

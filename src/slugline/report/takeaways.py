@@ -224,7 +224,7 @@ def _of_depth(result: NotebookResult) -> str:
 def _of_luck(result: NotebookResult) -> str:
     spreads = [e.test_accuracy.sd for e in result.experiments if e.test_accuracy.sd is not None]
     if not spreads:
-        return "With a single seed, a difference below a point may be luck: --seeds 10 tells."
+        return "With a single seed, a difference below a point may be luck: `--seeds 10` tells."
     return (
         "Seeds of one and the same net differ by a standard deviation of up to "
         f"{points(max(spreads))}, so a single run cannot rank neighbours."
