@@ -34,7 +34,7 @@ from slugline.report.comparison import compare_with_lesson
 from slugline.report.notebook import notebook_page
 from slugline.report.page import write_page
 from slugline.report.takeaways import rules, takeaways
-from slugline.report.words import typeset
+from slugline.report.words import spread_percent, typeset
 from slugline.training.history import History
 
 
@@ -43,7 +43,7 @@ def over_seeds(*values: float) -> OverSeeds:
 
 
 def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: Any) -> Curves:
-    """Give two seeds' curves, whose validation loss is lowest after epoch 2."""
+    """Give three seeds' curves, whose validation loss is lowest after epoch 2."""
     history = {
         "loss": [2.5, 1.0, 0.5, 0.1],
         "accuracy": [0.5, 0.8, 0.9, 0.95],
@@ -56,26 +56,26 @@ def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: 
             "epochs": 4,
             "batch_size": batch_size,
             **history,
-            "best_epoch": over_seeds(2, 3),
-            "val_loss_lowest": over_seeds(0.9, 0.92),
-            "val_accuracy_peak": over_seeds(accuracy, accuracy + 0.01),
-            "test_loss": over_seeds(1.2, 1.3),
-            "test_accuracy": over_seeds(accuracy - 0.03, accuracy - 0.02),
-            "seeds": [history, history],
+            "best_epoch": over_seeds(2, 2, 3),
+            "val_loss_lowest": over_seeds(0.9, 0.91, 0.92),
+            "val_accuracy_peak": over_seeds(accuracy, accuracy + 0.005, accuracy + 0.01),
+            "test_loss": over_seeds(1.2, 1.25, 1.3),
+            "test_accuracy": over_seeds(accuracy - 0.03, accuracy - 0.025, accuracy - 0.02),
+            "seeds": [history] * 3,
         }
         | others
     )
 
 
 def made(hidden: tuple[int, ...], *accuracies: float) -> Trial:
-    return Trial(hidden, 8, over_seeds(1.0, 1.02), over_seeds(*accuracies))
+    return Trial(hidden, 8, over_seeds(1.0, 1.01, 1.02), over_seeds(*accuracies))
 
 
 @pytest.fixture(scope="module")
 def result() -> NotebookResult:
-    retrained = made((64, 64), 0.78, 0.79)
+    retrained = made((64, 64), 0.78, 0.785, 0.79)
     return NotebookResult(
-        seeds=[0, 1],
+        seeds=[0, 1, 2],
         data=Data(
             n_train=8982,
             n_test=2246,
@@ -89,8 +89,10 @@ def result() -> NotebookResult:
         ),
         curves=curves((64, 64), 512, 0.81),
         retrained=retrained,
-        retrained_on_all=Trial((64, 64), [2, 3], over_seeds(0.9, 0.9), over_seeds(0.79, 0.8)),
-        baselines=Baselines(over_seeds(0.18, 0.19), 813 / 2246, "earn"),
+        retrained_on_all=Trial(
+            (64, 64), [2, 2, 3], over_seeds(0.9, 0.9, 0.9), over_seeds(0.79, 0.795, 0.8)
+        ),
+        baselines=Baselines(over_seeds(0.18, 0.185, 0.19), 813 / 2246, "earn"),
         predictions=Predictions(
             shape=(46,),
             sum=1.0,
@@ -106,10 +108,10 @@ def result() -> NotebookResult:
         integer_labels=IntegerLabels(0.0, 16),
         bottleneck=curves((64, 4), 128, 0.70),
         experiments=[
-            made((32, 32), 0.75, 0.77),
+            made((32, 32), 0.75, 0.76, 0.77),
             retrained,
-            made((64,), 0.79, 0.795),
-            made((64, 64, 64), 0.77, 0.775),
+            made((64,), 0.79, 0.792, 0.794),
+            made((64, 64, 64), 0.77, 0.772, 0.774),
         ],
         notebook=LESSON,
         seconds=12.3,
@@ -200,21 +202,58 @@ def test_one_result_makes_one_page(result: NotebookResult, page: str) -> None:
     assert notebook_page(result) == page
 
 
-def test_one_seed_shows_no_deviation(result: NotebookResult) -> None:
-    def of_one(figure: Any) -> Any:
-        """Keep the first seed of a dataclass or list, all the way down."""
-        if isinstance(figure, OverSeeds):
-            return OverSeeds.of(figure.values[:1])
-        if isinstance(figure, (Curves, Trial, Baselines)):
-            return replace(figure, **{k: of_one(v) for k, v in vars(figure).items()})
-        return [of_one(one) for one in figure] if isinstance(figure, list) else figure
+def of_seeds(result: NotebookResult, n: int) -> NotebookResult:
+    """Keep the first seeds alone."""
 
-    alone = replace(result, **{name: of_one(value) for name, value in vars(result).items()})
-    alone = replace(alone, seeds=[0])
-    text = Elements(notebook_page(alone)).text
+    def cut(figure: Any) -> Any:
+        """Cut a dataclass or list, all the way down."""
+        if isinstance(figure, OverSeeds):
+            return OverSeeds.of(figure.values[:n])
+        if isinstance(figure, (Curves, Trial, Baselines)):
+            return replace(figure, **{k: cut(v) for k, v in vars(figure).items()})
+        return [cut(one) for one in figure] if isinstance(figure, list) else figure
+
+    cut_down = replace(result, **{name: cut(value) for name, value in vars(result).items()})
+    return replace(cut_down, seeds=result.seeds[:n])
+
+
+@pytest.mark.parametrize(
+    ("n", "luck", "note"),
+    [
+        (1, "With 1 seed, a", "Ours are those of a single seed."),
+        (2, "With 2 seeds, a", "Ours are means over 2 seeds, too few to tell how far they spread."),
+    ],
+)
+def test_one_seed_or_two_show_no_deviation(
+    result: NotebookResult, n: int, luck: str, note: str
+) -> None:
+    page = notebook_page(of_seeds(result, n))
+    text = Elements(page).text
     assert "±" not in text
-    assert "a difference below a point may be luck: --seeds 10 tells." in text
-    assert "<code>--seeds 10</code>" in notebook_page(alone)
+    assert f"{luck} difference below a point may be luck: --seeds 10 tells." in text
+    assert "<code>--seeds 10</code>" in page
+    assert note in text
+
+
+def test_two_seeds_that_agree_are_both(result: NotebookResult) -> None:
+    assert "Both seeds have their lowest in epoch 2." in takeaways(of_seeds(result, 2))["curves"]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0.7849, 0.7851, 0.7852], "78.51 ± 0.02 %"),
+        ([0.78, 0.785, 0.79], "78.5 ± 0.5 %"),
+        ([0.785, 0.785, 0.785], "78.5 ± 0 %"),
+        ([0.78, 0.79], "78.5 %"),
+        ([0.785], "78.5 %"),
+    ],
+    ids=["small", "as usual", "none", "of two", "of one"],
+)
+def test_a_deviation_has_digits_enough_not_to_look_like_none(
+    values: list[float], shown: str
+) -> None:
+    assert spread_percent(over_seeds(*values)) == shown
 
 
 # What it says -----------------------------------------------------------------------------------
@@ -225,16 +264,16 @@ def test_one_seed_shows_no_deviation(result: NotebookResult) -> None:
     [
         ("data", "Only 0.82 % of the words’ cells are ones. Kept alone, they take 6 MB; "),
         ("curves", "The validation loss turns after epoch 2 and climbs from 0.90 to 1.10, "),
-        ("curves", "Over 2 seeds, the lowest lies between epochs 2 and 3. "),
-        ("retrained", "gets 78.5 ± 0.7 % of the test wires right; the lesson’s got 78.1 %. "),
-        ("retrained", "the net gets 79.5 ± 0.7 %, 1.0 points more."),
+        ("curves", "Over 3 seeds, the lowest lies between epochs 2 and 3. "),
+        ("retrained", "gets 78.5 ± 0.5 % of the test wires right; the lesson’s got 78.1 %. "),
+        ("retrained", "the net gets 79.5 ± 0.5 %, 1.0 points more."),
         ("baselines", "The net beats it: it gets 21.5 % of the test wires wrong, against 63.8 %."),
         ("predictions", "at most 5 × 10⁻⁷ off"),
         ("predictions", "it says “earn” with 84 %, and it is. "),
         ("integer_labels", "16 training and validation losses that do not differ at all. "),
-        ("bottleneck", "peaks at 70.5 ± 0.7 % of the validation wires, 11.0 points below the wide"),
-        ("bottleneck", "On the test wires, which had no say, we measure 67.5 ± 0.7 % after"),
-        ("experiments", "Best of these is a single layer of 64 with 79.2 ± 0.4 %, last 32-32 "),
+        ("bottleneck", "peaks at 70.5 ± 0.5 % of the validation wires, 11.0 points below the wide"),
+        ("bottleneck", "On the test wires, which had no say, we measure 67.5 ± 0.5 % after"),
+        ("experiments", "Best of these is a single layer of 64 with 79.2 ± 0.2 %, last 32-32 "),
         ("experiments", "every further hidden layer costs accuracy: 79.2 %, 78.5 % and 77.2 % "),
     ],
 )
@@ -243,7 +282,7 @@ def test_takeaways_tell_the_figures(result: NotebookResult, section: str, senten
 
 
 def _still_falling(result: NotebookResult) -> NotebookResult:
-    falling = replace(result.curves, val_loss=[4.0, 3.0, 2.0, 1.0], best_epoch=over_seeds(4, 4))
+    falling = replace(result.curves, val_loss=[4.0, 3.0, 2.0, 1.0], best_epoch=over_seeds(4, 4, 4))
     return replace(result, curves=falling)
 
 
@@ -251,14 +290,14 @@ def _still_falling(result: NotebookResult) -> NotebookResult:
     ("change", "section", "sentence"),
     [
         (_still_falling, "curves", "After 4 epochs the validation loss is still falling: "),
-        (_still_falling, "curves", "All 2 seeds have their lowest in epoch 4."),
+        (_still_falling, "curves", "All 3 seeds have their lowest in epoch 4."),
         (
-            lambda r: replace(r, curves=replace(r.curves, test_loss=over_seeds(0.8, 0.9))),
+            lambda r: replace(r, curves=replace(r.curves, test_loss=over_seeds(0.8, 0.9, 0.9))),
             "retrained",
             "on the test wires, stopping early did not pay.",
         ),
         (
-            lambda r: replace(r, curves=replace(r.curves, test_accuracy=over_seeds(0.7, 0.7))),
+            lambda r: replace(r, curves=replace(r.curves, test_accuracy=over_seeds(0.7, 0.7, 0.7))),
             "retrained",
             "and the accuracy to 70.0 %: overfitting costs both.",
         ),
@@ -292,7 +331,7 @@ def _still_falling(result: NotebookResult) -> NotebookResult:
         (
             lambda r: replace(r, experiments=r.experiments[:2]),
             "experiments",
-            "Best of these is 64-64 with 78.5 ± 0.7 %, last 32-32 with 76.0 ± 1.4 %. ",
+            "Best of these is 64-64 with 78.5 ± 0.5 %, last 32-32 with 76.0 ± 1.0 %. ",
         ),
     ],
     ids=[
