@@ -26,6 +26,7 @@ from slugline.report import write_training_report
 from slugline.report.findings import advice, findings
 from slugline.report.training import ConfusedTopic, confused_topics, training_page
 from slugline.training.history import History
+from slugline.tuning import Trial, Tuning, Way
 
 # 100 test documents, 82 of them right.
 TOPICS = ["acq", "earn", "grain", "zinc"]
@@ -219,7 +220,7 @@ def test_settings_tell_how_to_run_it_again() -> None:
         "l2": 0.125,
         "optimizer": "rmsprop",
         "n epochs": 1,
-        "terms": "counts words, log-tf-idf bigrams and log-tf-idf characters",
+        "terms": "words (counts), bigrams (log-tf-idf) and characters (log-tf-idf)",
         "class weight": {"zinc": 2.0},
         "seed": 7,
     }
@@ -325,8 +326,8 @@ def of_topics(n: int) -> Experiment:
     return trained([f"t{number}" for number in range(n)], np.diag(range(n, 0, -1)))
 
 
-def with_curves(loss: list[float], val_loss: list[float]) -> History:
-    return History({"loss": loss, "val_loss": val_loss})
+def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None = None) -> History:
+    return History({"loss": loss, "val_loss": val_loss}, n_rows=360, stopped_by=stopped_by)
 
 
 @pytest.mark.parametrize(
@@ -341,15 +342,16 @@ def with_curves(loss: list[float], val_loss: list[float]) -> History:
         (
             "baselines",
             {},
-            "“acq” is the commonest topic among the documents learned from; always answering it "
-            "takes no reading and is right in 40.0 % of the test documents.",
+            "No topic is commoner among the documents to learn from than “acq”; always answering "
+            "it takes no reading and is right in 40.0 % of the test documents.",
         ),
         (
             "baselines",
             {"majority": 0.8},
-            "“acq” is the commonest topic among the documents learned from; always answering it "
-            "takes no reading and is right in 80.0 % of the test documents. The 95 % interval of "
-            "the classifier, 73.3 % to 88.3 %, holds that figure too: the difference may be luck.",
+            "No topic is commoner among the documents to learn from than “acq”; always answering "
+            "it takes no reading and is right in 80.0 % of the test documents. The 95 % interval "
+            "of the classifier, 73.3 % to 88.3 %, holds that share too: the difference may be "
+            "luck.",
         ),
         ("data", {}, "Tested on: “acq” (40), “earn” (40), “grain” (16) and “zinc” (4)."),
         (
@@ -385,6 +387,32 @@ def with_curves(loss: list[float], val_loss: list[float]) -> History:
             "help. The classifier is the one after 2 epochs.",
         ),
         (
+            "curves",
+            {"history": with_curves([2.0, 1.5], [2.0, 1.0], "early stopping"), "n_validation": 50},
+            "The loss on validation documents is lowest after epoch 2, the last one, at 1.00, but "
+            "had all but stopped falling by then. The classifier is the one after 2 epochs.",
+        ),
+        (
+            "curves",
+            {"history": with_curves([2.0, 1.5], [1.0, 2.0], "interrupt")},
+            "The loss on validation documents is lowest after epoch 1, at 1.00; 1 more epoch did "
+            "not lower it, while the loss on the documents learned from went on falling from 2.00 "
+            "to 1.50: what was learned then holds for those alone. For these curves, 10 % of the "
+            "documents were held out. Training was interrupted before these could be learned from: the "
+            "classifier is the one after 1 epoch, and has learned from the other 360.",
+        ),
+        (
+            "curves",
+            {"history": with_curves([2.0, 1.5], [2.0, 1.0], "interrupt"), "n_validation": 50},
+            "The loss on validation documents is lowest after epoch 2, the last one, at 1.00. "
+            "Training was interrupted. The classifier is the one after 2 epochs.",
+        ),
+        (
+            "confusions",
+            {"evaluation": Evaluation(TOPICS, PERFECT + np.eye(4, k=3, dtype=int), 0.5)},
+            "1 of 101 test documents got another topic than their own. This is the only one.",
+        ),
+        (
             "confusions",
             {},
             "18 of 100 test documents got another topic than their own. These are all of them.",
@@ -405,6 +433,10 @@ def with_curves(loss: list[float], val_loss: list[float]) -> History:
         "curves",
         "validation file",
         "still falling",
+        "level in the end",
+        "interrupted",
+        "interrupted with a validation file",
+        "one mistake",
         "all mistakes",
         "no mistake",
     ],
@@ -433,6 +465,86 @@ def test_of_many_topics_the_commonest_and_rarest_are_named() -> None:
     assert findings(of_topics(7))["data"] == (
         "The commonest topics among the test documents are “t0” (7), “t1” (6) and “t2” (5), "
         "the rarest “t4” (3), “t5” (2) and “t6” (1)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ([40] * 7, "Every topic has 40 test documents."),
+        ([1] * 7, "Every topic has 1 test document."),
+        (
+            [9] * 7 + [0],
+            "Every tested topic has 9 test documents. Nothing can be said of 1 topic without a "
+            "test document.",
+        ),
+        (
+            [9, 8, 7, 6, 5, 4, 3, 0, 0],
+            "The commonest topics among the test documents are “t0” (9), “t1” (8) and “t2” (7), "
+            "the rarest “t4” (5), “t5” (4) and “t6” (3). Nothing can be said of 2 topics without "
+            "a test document.",
+        ),
+        (
+            [5, 4, 3, 0, 0, 0, 0],
+            "Tested on: “t0” (5), “t1” (4) and “t2” (3). Nothing can be said of 4 topics without "
+            "a test document.",
+        ),
+    ],
+    ids=["equal", "one each", "equal but one", "some untested", "most untested"],
+)
+def test_topics_are_commonest_and_rarest_only_where_they_differ(
+    sizes: list[int], said: str
+) -> None:
+    experiment = trained([f"t{number}" for number in range(len(sizes))], np.diag(sizes))
+    assert findings(experiment)["data"] == said
+
+
+@pytest.mark.parametrize(
+    ("better", "interrupted", "said"),
+    [
+        (
+            [True, False],
+            False,
+            "None of 2 ways is clearly better than the default: words, C 1. In cross-validation on "
+            "the documents to learn from, it gets 80.0 % right.",
+        ),
+        (
+            [True, False, True],
+            True,
+            "The best of 3 ways tried until the interrupt: words, C 4. In cross-validation on the "
+            "documents to learn from, it gets 82.0 % right, the default 80.0 %.",
+        ),
+        (
+            [True],
+            True,
+            "No way but the default was tried: words, C 1. In cross-validation on the documents to "
+            "learn from, it gets 80.0 % right.",
+        ),
+    ],
+    ids=["default", "interrupted", "interrupted at once"],
+)
+def test_the_search_is_told_of_as_on_the_screen(
+    better: list[bool], interrupted: bool, said: str
+) -> None:
+    trials = tuple(
+        Trial(Way((Block("words"),), C=2.0**n), 0.8 + n / 100, 0.5, 1.0, is_better)
+        for n, is_better in enumerate(better)
+    )
+    classifier = fitted(TOPICS)
+    classifier.tuning_ = tuning = Tuning(trials, interrupted)
+    experiment = trained(classifier=classifier)
+    assert findings(experiment)["tuning"] == said
+    assert said.startswith(tuning.outcome[0].upper() + tuning.outcome[1:])
+    page = training_page(experiment)
+    assert Elements(page).sections[:3] == ["data", "tuning", "curves"]
+    assert f"{len(trials)} way{'s' * (len(trials) > 1)} to learn, compared" in page
+
+
+def test_documents_that_were_left_out_are_counted() -> None:
+    classifier = fitted(TOPICS, learner=LinearLearner())
+    classifier.learner_.n_left_out = 2
+    assert findings(trained(classifier=classifier, history=None))["data"].endswith(
+        "Of the documents to learn from, 2 were left out, as the topic looks wrong."
     )
 
 

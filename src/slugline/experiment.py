@@ -50,8 +50,8 @@ class Experiment:
     name : str
         Of the data.
     n_train, n_validation : int
-        Documents that the classifier learned from; of a validation file, 0 if a part of the
-        training documents served.
+        Documents to learn from; of a validation file, 0 if a part of the documents to learn from
+        served.
     test : Corpus
         Documents that it was tested on.
     test_fraction : float or None
@@ -87,6 +87,19 @@ class Experiment:
     def n_test(self) -> int:
         """How many documents it was tested on."""
         return len(self.test)
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether Ctrl-C ended the training; the classifier then is that of the best epoch."""
+        return self.history is not None and self.history.stopped_by == "interrupt"
+
+    @property
+    def n_learned(self) -> int:
+        """How many of `n_train` the classifier learned from.
+
+        An interrupt leaves no time to learn from those that were held out to find the best epoch.
+        """
+        return self.history.n_rows if self.history and self.was_interrupted else self.n_train
 
     @property
     def best_epoch(self) -> int | None:
@@ -366,19 +379,17 @@ def model_warnings(classifier: TopicClassifier, test: Corpus) -> list[str]:
         )
     history = classifier.history_
     if history is not None and history.stopped_by == "interrupt":
-        warnings.append(
-            f"training was interrupted: the model is the one after epoch {history.best_epoch}, the "
-            f"best of {history.n_epochs}, and has not learned from the documents held out."
-        )
+        warnings.append(_interrupted(history, classifier.n_documents_ - history.n_rows))
     elif history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:
         warnings.append(
             f"the validation loss was still falling at epoch {history.n_epochs}, the last: the net "
             f"could learn more. Use --epochs {2 * history.n_epochs}."
         )
     if classifier.tuning_ is not None and classifier.tuning_.interrupted:
+        n_ways = len(classifier.tuning_.trials)
         warnings.append(
-            f"the search was interrupted after {len(classifier.tuning_.trials)} ways to learn: the "
-            "model is learned in the best of these. Let --tune come to its end for more."
+            f"the search was interrupted after {n_ways} {'way' if n_ways == 1 else 'ways'} to "
+            "learn: the model is learned in the best of these. Let --tune come to its end for more."
         )
     known_share = classifier.features_.vocabularies_[0].known_share(test.texts)
     if known_share < 0.5:
@@ -397,3 +408,13 @@ def model_warnings(classifier: TopicClassifier, test: Corpus) -> list[str]:
             "these topics, or leave them out of the test."
         )
     return warnings
+
+
+def _interrupted(history: History, n_held_out: int) -> str:
+    said = (
+        f"training was interrupted: the model is the one after epoch {history.best_epoch}, the "
+        f"best of {history.n_epochs}"
+    )
+    if not n_held_out:  # a file served to find the epoch
+        return f"{said}."
+    return f"{said}, and has not learned from the {n_held_out:,} documents held out to find it."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from slugline.card import describe_learner
 from slugline.classifier import TopicClassifier, library_versions
 from slugline.evaluation import Evaluation
 from slugline.experiment import Experiment
+from slugline.features import Block
 from slugline.report.findings import advice, findings
 from slugline.report.page import render, write_page
 from slugline.report.words import listed
@@ -110,19 +112,17 @@ def _curves(experiment: Experiment) -> list[str]:
 
 
 def _settings(classifier: TopicClassifier) -> dict[str, Any]:
-    blocks = [f"{block.weighting} {block.kind}" for block in classifier.features_.blocks]
     return {
         **dict(describe_learner(classifier.learner_.settings())),
-        "terms": listed(blocks),
-        **_tuned(classifier),
-        "class weight": classifier.class_weight,
+        "terms": _terms(classifier.features_.blocks),
+        **({"class weight": classifier.class_weight} if classifier.class_weight else {}),
         "seed": classifier.random_state,
     }
 
 
-def _tuned(classifier: TopicClassifier) -> dict[str, str]:
-    if classifier.tuning_ is None:
-        return {}
-    trials, best = classifier.tuning_.trials, classifier.tuning_.best
-    figures = f"{best.accuracy:.3f}, default {trials[0].accuracy:.3f}"
-    return {"tuned": f"best of {len(trials)} ways, {figures}"}
+def _terms(blocks: Sequence[Block]) -> str:
+    """Name families of terms, and how they are weighted: once, if it is the same for all."""
+    weightings = {block.weighting for block in blocks}
+    if len(weightings) == 1:
+        return f"{listed([block.kind for block in blocks])} ({blocks[0].weighting})"
+    return listed([f"{block.kind} ({block.weighting})" for block in blocks])
