@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 
 from slugline.classifier import LEARNERS, TopicClassifier, load
-from slugline.errors import OptionError
+from slugline.errors import SluglineError
 from slugline.learners.neural import NeuralLearner
 
 Run = Callable[..., Any]
@@ -657,7 +657,7 @@ def test_a_report_that_fails_in_the_end_leaves_the_model_and_says_so(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise OptionError("n.html: the report can't be written (No space); free some space.")
+        raise SluglineError("n.html: the report can't be written (No space); free some space.")
 
     monkeypatch.setattr("slugline.report.write_training_report", fail)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from slugline.errors import OptionError
+from slugline.errors import SluglineError
 from slugline.notebook import (
     LESSON,
     Baselines,
@@ -394,7 +394,7 @@ def test_a_report_is_written_where_it_is_wanted(result: NotebookResult, tmp_path
 def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     target = tmp_path / "report.html"
     target.mkdir()
-    with pytest.raises(OptionError) as error:
+    with pytest.raises(SluglineError) as error:
         write_page("<p>new</p>", target)
     assert str(error.value) == (
         f"{target}: the report can't be written (Is a directory); "
@@ -410,7 +410,7 @@ def test_a_full_disk_keeps_the_old_page(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OptionError, match="No space left on device"):
+    with pytest.raises(SluglineError, match="No space left on device"):
         write_page("<p>new</p>", target)
     assert target.read_text() == "<p>old</p>"
     assert list(tmp_path.iterdir()) == [target]

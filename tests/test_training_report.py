@@ -398,8 +398,8 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
             "The loss on validation documents is lowest after epoch 1, at 1.00; 1 more epoch did "
             "not lower it, while the loss on the documents learned from went on falling from 2.00 "
             "to 1.50: what was learned then holds for those alone. For these curves, 10 % of the "
-            "documents were held out. Training was interrupted before these could be learned from: the "
-            "classifier is the one after 1 epoch, and has learned from the other 360.",
+            "documents were held out. Training was interrupted before these could be learned from: "
+            "the classifier is the one after 1 epoch, and has learned from the other 360.",
         ),
         (
             "curves",

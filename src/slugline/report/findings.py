@@ -172,8 +172,8 @@ def _kept(experiment: Experiment, history: History) -> str:
     if experiment.was_interrupted:
         return (
             f"For these curves, {share} of the documents were held out. Training was interrupted "
-            f"before these could be learned from: the classifier is the one after {epochs}, and has "
-            f"learned from the other {number(experiment.n_learned, 0)}."
+            f"before these could be learned from: the classifier is the one after {epochs}, and "
+            f"has learned from the other {number(experiment.n_learned, 0)}."
         )
     return (
         f"For these curves, {share} of the documents were held out; the classifier then learned "

@@ -22,7 +22,7 @@ def write_notebook_report(result: NotebookResult, path: str | os.PathLike[str]) 
 
     Raises
     ------
-    OptionError : if it can't be written there.
+    SluglineError : if it can't be written there.
     """
     return write_page(notebook_page(result), path)
 

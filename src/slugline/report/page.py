@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slugline import __version__
-from slugline.errors import OptionError
+from slugline.errors import SluglineError
 from slugline.files import write_whole
 from slugline.report import words
 
@@ -65,14 +65,14 @@ def write_page(page: str, path: str | os.PathLike[str]) -> Path:
 
     Raises
     ------
-    OptionError : if there can be no such file; an earlier one is left as it was.
+    SluglineError : if that fails; an earlier file is left as it was.
     """
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, page.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        raise OptionError(
+        raise SluglineError(
             f"{target}: the report can't be written ({error.strerror or error}); "
             "free some space or choose another folder."
         ) from error

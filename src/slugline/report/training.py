@@ -28,7 +28,7 @@ def write_training_report(experiment: Experiment, path: str | os.PathLike[str]) 
 
     Raises
     ------
-    OptionError : if it can't be written there.
+    SluglineError : if it can't be written there.
     """
     return write_page(training_page(experiment), path)
 
