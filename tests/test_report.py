@@ -188,6 +188,72 @@ def test_pictures_say_what_they_show_and_take_the_pages_colours(page: str) -> No
         assert f"{variable}: #" in style
 
 
+def test_the_browser_is_told_to_fetch_nothing(page: str) -> None:
+    policy = next(a["content"] for t, a in Elements(page).seen if t == "meta" and "http-equiv" in a)
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_every_number_has_a_header_of_its_row(page: str) -> None:
+    headers = [attributes for tag, attributes in Elements(page).seen if tag == "th"]
+    assert {attributes.get("scope") for attributes in headers} == {"col", "row", "rowgroup"}
+    assert not re.search(r"<tbody>\s*<tr><td", page)
+    assert page.count('<td class="number ours">') == page.count('<tr><th scope="row">')
+
+
+def test_the_title_names_the_data(page: str) -> None:
+    assert "<title>Classifying Reuters newswires, run again</title>" in page
+
+
+# Contrast ---------------------------------------------------------------------------------------
+
+Colour = tuple[float, float, float]
+
+
+def palettes(page: str) -> dict[str, dict[str, Colour]]:
+    """Give the colours of the sheet by name: in the light, in the dark and on paper."""
+    sheets = re.findall(r":root \{(.*?)\}", page[: page.index("</style>")], re.DOTALL)
+    found = [
+        {name: _colour(value) for name, value in re.findall(r"--(\w+): #(\w+);", sheet)}
+        for sheet in sheets
+    ]
+    return dict(zip(("light", "dark", "print"), found, strict=True))
+
+
+def _colour(digits: str) -> Colour:
+    whole = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
+    red, green, blue = (int(whole[place : place + 2], 16) / 255 for place in (0, 2, 4))
+    return red, green, blue
+
+
+def _luminance(colour: Colour) -> float:
+    """As WCAG 2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _mixed(colour: Colour, paper: Colour, share: float) -> Colour:
+    red, green, blue = (share * c + (1 - share) * p for c, p in zip(colour, paper, strict=True))
+    return red, green, blue
+
+
+@pytest.mark.parametrize("mode", ["light", "dark", "print"])
+def test_words_stand_out_from_what_they_stand_on(page: str, mode: str) -> None:
+    palette = palettes(page)[mode]
+    for name in ("ink", "soft", "validation", "best"):
+        assert contrast(palette[name], palette["paper"]) >= 4.5
+    for name in ("ink", "soft", "best"):
+        assert contrast(palette[name], palette["card"]) >= 4.5
+    assert contrast(palette["training"], palette["paper"]) >= 3  # of dots and bars
+    for name, most in re.findall(r"var\(--(\w+)\) calc\(8% \+ ([\d.]+) \* var\(--share", page):
+        cell = _mixed(palette[name], palette["paper"], 0.08 + float(most))
+        assert contrast(palette["ink"], cell) >= 4.5
+
+
 def test_text_from_the_wires_is_escaped(page: str) -> None:
     assert "? ? &lt;said&gt; &amp; done" in page
 

@@ -155,6 +155,38 @@ def test_the_page_is_well_formed_and_needs_no_other_file(experiment: Any) -> Non
     assert ids.most_common(1)[0][1] == 1
 
 
+def test_every_cell_of_a_table_has_a_header_of_its_row_and_its_column() -> None:
+    page = training_page(many_topics())
+    headers = [attributes for tag, attributes in Elements(page).seen if tag == "th"]
+    assert {attributes.get("scope") for attributes in headers} == {"col", "row"}
+    for body in re.findall(r"<tbody>.*?</tbody>", page, re.DOTALL):
+        assert body.count("<tr>") == body.count('<tr><th scope="row"')
+
+
+def test_headings_come_in_order_and_what_can_be_scrolled_can_be_reached() -> None:
+    seen = Elements(training_page(trained(warnings=("few.",)))).seen
+    headings = [tag for tag, _ in seen if re.fullmatch(r"h\d", tag)]
+    assert headings == ["h1"] + ["h2"] * (len(headings) - 1)
+    scrolled = [attributes for _, attributes in seen if attributes.get("class") == "scroll"]
+    assert scrolled
+    for attributes in scrolled:
+        assert (attributes["tabindex"], attributes["role"]) == ("0", "region")
+        assert attributes["aria-label"]
+
+
+def test_the_title_names_the_data_and_how_well_it_went() -> None:
+    title = "<title>wires.csv: 4 topics, 82.0 % right</title>"
+    assert title in training_page(trained())
+    assert "<dd>1</dd></div>" in (page := training_page(trained(["one"], [[5]])))
+    assert "<dt>topic to tell apart</dt>" in page
+
+
+def test_a_long_word_may_end_a_line_after_an_underscore_but_a_short_one_may_not() -> None:
+    page = training_page(trained(["queue_1", "a queue_of_long_words"], [[1, 0], [0, 1]]))
+    names = re.findall(r'<th scope="row"[^>]*>(.*?)</th>', page)
+    assert names == ["a queue_<wbr>of_<wbr>long_<wbr>words", "queue_1"]
+
+
 def test_the_sections_come_in_order() -> None:
     assert Elements(training_page(trained(warnings=("few.",)))).sections == [
         "warnings",
@@ -289,11 +321,11 @@ def test_the_table_of_confusions_shows_topics_by_their_commonest_mistake() -> No
     assert re.findall(r'class="right".*>(\d+)<', page) == ["7", "36", "38", "1"]
     assert re.findall(r'class="wrong".*>(\d+)<', page) == ["5", "4", "4", "2", "3"]
     assert rows_of(page, "confusions", 1) == [
-        ["", "grain", "acq", "earn", "zinc"],
-        ["grain", "7", "5", "4", ""],
-        ["acq", "", "36", "4", ""],
-        ["earn", "", "2", "38", ""],
-        ["zinc", "", "3", "", "1"],
+        ["", "1grain", "2acq", "3earn", "4zinc"],
+        ["1 grain", "7", "5", "4", ""],
+        ["2 acq", "", "36", "4", ""],
+        ["3 earn", "", "2", "38", ""],
+        ["4 zinc", "", "3", "", "1"],
     ]
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["render", "write_page"]
 
+#: Characters of a word that may be too long for a narrow column.
+LONG_WORD = 12
+
 
 def render(template: str, **values: Any) -> str:
     """Fill a template of this package.
@@ -54,10 +57,13 @@ def _prose(text: str) -> Markup:
 
 
 def _breakable(name: str) -> Markup:
-    """Let a line end after each underscore of a name."""
+    """Let a line end after each underscore of a long word in a name."""
     from markupsafe import Markup
 
-    return Markup("_<wbr>").join(name.split("_"))
+    return Markup(" ").join(
+        Markup("_<wbr>").join(word.split("_")) if len(word) > LONG_WORD else word
+        for word in name.split(" ")
+    )
 
 
 def write_page(page: str, path: str | os.PathLike[str]) -> Path:
