@@ -19,11 +19,10 @@ def panel(n_epochs: int, best_epoch: int, others: int = 0) -> Axes:
     """Return the picture of a loss, as large as in a report, with its parts in their places."""
     figure = Figure(figsize=(4.4, 3.2), layout="constrained")
     loss, accuracy = figure.subplots(), Figure().subplots()
-    for number in range(others):
-        loss.plot([1, 2], [1.0, 2.0], label=f"Another run, number {number}")
     falling = [1 / epoch for epoch in range(1, n_epochs + 1)]
     curves = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), falling)
-    plot_epochs([loss, accuracy], curves, best_epoch)
+    runs = {f"Another run, number {number}": curves for number in range(others)}
+    plot_epochs([loss, accuracy], curves, best_epoch, runs)
     figure.draw_without_rendering()
     return loss
 
@@ -42,6 +41,11 @@ def test_nothing_crosses_the_words(n_epochs: int, best_epoch: int, others: int) 
     assert ax.figure.bbox.x0 <= min(legend.x0, best.x0)
     assert max(legend.x1, best.x1) <= ax.figure.bbox.x1
     assert legend.y1 <= ax.figure.bbox.y1
+
+
+def test_the_legend_names_other_runs_last() -> None:
+    names = [text.get_text() for text in panel(9, 6, others=1).get_legend().get_texts()]
+    assert names == ["Training", "Validation", "Another run, number 0"]
 
 
 @pytest.mark.parametrize("n_epochs", [1, 2, 9, 22, 100])

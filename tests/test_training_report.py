@@ -538,7 +538,7 @@ def test_topics_are_commonest_and_rarest_only_where_they_differ(
             [True, False],
             False,
             "None of 2 ways is clearly better than the default: words, C 1. In cross-validation on "
-            "the documents to learn from, it gets 80.0 % right.",
+            "the documents to learn from, the default gets 80.0 % right.",
         ),
         (
             [True, False, True],
@@ -550,7 +550,7 @@ def test_topics_are_commonest_and_rarest_only_where_they_differ(
             [True],
             True,
             "No way but the default was tried: words, C 1. In cross-validation on the documents to "
-            "learn from, it gets 80.0 % right.",
+            "learn from, the default gets 80.0 % right.",
         ),
     ],
     ids=["default", "interrupted", "interrupted at once"],

@@ -17,26 +17,38 @@ COLOURS = {"training": "#7a8794", "validation": "#0b5fa5", "best": "#c2410c"}
 _STEPS = [1, 2, 5, 10]
 
 
+Curves = Mapping[str, Sequence[float]]
+
+
 def plot_epochs(
-    axes: Sequence[Axes], curves: Mapping[str, Sequence[float]], best_epoch: int
+    axes: Sequence[Axes],
+    curves: Curves,
+    best_epoch: int,
+    others: Mapping[str, Curves] | None = None,
 ) -> None:
     """Draw loss and accuracy by epoch: dots for training, a line for validation.
 
     Parameters
     ----------
     axes : two matplotlib axes
-        For loss and for accuracy; what is drawn there already gets its place in the legend.
+        For loss and for accuracy.
     curves : mapping
         `loss` (nats) and `accuracy`, one number per epoch; `val_loss` and `val_accuracy` if there
         were validation data.
     best_epoch : int
         Counted from 1; marked where there are validation data.
+    others : mapping of names to `val_loss` and `val_accuracy`, optional
+        Other runs, drawn as thin dashes.
     """
     for ax, name, label in zip(
         axes, ("loss", "accuracy"), ("Loss (nats)", "Accuracy"), strict=True
     ):
         _plot_one(ax, curves[name], curves.get(f"val_{name}"), best_epoch)
+        for other, run in (others or {}).items():
+            _plot_other(ax, run[f"val_{name}"], other)
         ax.set_ylabel(label)
+        count_epochs(ax)
+        _explain(ax)
     count_percents(axes[1].yaxis)
 
 
@@ -64,14 +76,16 @@ def _percent(share: float, _: Any) -> str:
 def _plot_one(
     ax: Axes, training: Sequence[float], validation: Sequence[float] | None, best_epoch: int
 ) -> None:
-    """Draw one of the two, with its words above the picture, where no line can cross them."""
     epochs = range(1, len(training) + 1)
     ax.plot(epochs, training, "o", markersize=4, color=COLOURS["training"], label="Training")
     if validation:
         ax.plot(epochs, validation, color=COLOURS["validation"], label="Validation")
         _mark_best(ax, best_epoch)
-    count_epochs(ax)
-    _explain(ax)
+
+
+def _plot_other(ax: Axes, validation: Sequence[float], label: str) -> None:
+    epochs = range(1, len(validation) + 1)
+    ax.plot(epochs, validation, "--", linewidth=1, color=COLOURS["training"], label=label)
 
 
 def _explain(ax: Axes) -> None:
@@ -92,6 +106,7 @@ def _explain(ax: Axes) -> None:
 
 
 def _mark_best(ax: Axes, best_epoch: int) -> None:
+    """Name the best epoch above the picture, where no line can cross the words."""
     late = best_epoch > sum(ax.dataLim.intervalx) / 2
     ax.axvline(best_epoch, color=COLOURS["best"], linewidth=1, linestyle=":")
     ax.annotate(

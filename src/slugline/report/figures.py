@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from slugline.plots import COLOURS, count_epochs, count_percents
+from slugline.plots import COLOURS, count_epochs, count_percents, plot_epochs
 from slugline.training.history import History
 
 if TYPE_CHECKING:
@@ -85,13 +85,7 @@ def learning_curves(
     figures = [_figure(_PANEL), _figure(_PANEL)]
     with _style():
         axes = [figure.subplots() for figure in figures]
-        for label, run in (others or {}).items():
-            for ax, name in zip(axes, ("val_loss", "val_accuracy"), strict=True):
-                epochs = range(1, len(run[name]) + 1)
-                ax.plot(
-                    epochs, run[name], "--", linewidth=1, color=COLOURS["training"], label=label
-                )
-        history.plot(axes)
+        plot_epochs(axes, history.history, history.best_epoch, others)
         return [
             _svg(figure, f"{name} by epoch, on training and validation documents")
             for figure, name in zip(figures, ("Loss", "Accuracy"), strict=True)

@@ -118,10 +118,11 @@ def _sizes(topics: Sequence[TopicFigures]) -> str:
 
 def _tuning(tuning: Tuning) -> str:
     default, best = tuning.trials[0], tuning.best
+    it = "the default" if best is default else "it"
     compared = "" if best is default else f", the default {percent(default.accuracy)}"
     return (
         f"{tuning.outcome[0].upper()}{tuning.outcome[1:]}. In cross-validation on the documents to "
-        f"learn from, it gets {percent(best.accuracy)} right{compared}."
+        f"learn from, {it} gets {percent(best.accuracy)} right{compared}."
     )
 
 
