@@ -1,6 +1,6 @@
-"""What the figures of one training run say, and what they suggest to do next.
+"""What the numbers of one training run say, and what they suggest to do next.
 
-Every sentence follows from the figures at hand: where they say otherwise, so does the text.
+Every sentence follows from the numbers at hand: where they say otherwise, so does the text.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def findings(experiment: Experiment) -> dict[str, str]:
 
 
 def advice(experiment: Experiment) -> list[str]:
-    """Suggest what to do next, as far as the figures give reason to; at least one thing."""
+    """Return what to do next, as far as the numbers give reason to; at least one thing."""
     suggestions = [
         _of_missed_topics(experiment),
         _of_confused_topics(experiment),
@@ -102,7 +102,7 @@ def _data(experiment: Experiment) -> str:
 
 
 def _sizes(topics: Sequence[TopicFigures]) -> str:
-    """Tell how many test documents the topics have, which come by size."""
+    """Return how many test documents the topics have, which come by size."""
     tested = [figures for figures in topics if figures.n_documents]
     named = topics if len(topics) <= 2 * N_NAMED else tested
     if len(named) <= 2 * N_NAMED:
@@ -149,7 +149,7 @@ def _course(history: History) -> str:
 
 
 def _to_the_end(history: History) -> str:
-    """Tell of a validation loss that is lowest after the last epoch."""
+    """Return what to say of a validation loss that is lowest after the last epoch."""
     if history.stopped_by is None:
         return (
             f"After {counted(history.n_epochs, 'epoch')} the loss on validation documents was "
@@ -244,7 +244,7 @@ def _of_missed_topics(experiment: Experiment) -> str | None:
 def _of_their_size(
     missed: Sequence[TopicFigures], found: Sequence[TopicFigures], *, balanced: bool
 ) -> str:
-    """Tell whether the topics that are missed are the rare ones, and what that suggests."""
+    """Return whether the topics that are missed are the rare ones, and what that suggests."""
     if not found:
         return "No topic does better: look first at whether the texts tell their topics at all."
     ours, others = _mean_size(missed), _mean_size(found)

@@ -28,7 +28,7 @@ def write_notebook_report(result: NotebookResult, path: str | os.PathLike[str]) 
 
 
 def notebook_page(result: NotebookResult) -> str:
-    """Give the report as one HTML page that needs no other file."""
+    """Return the report as one HTML page that needs no other file."""
     rows = compare_with_lesson(result)
     return render(
         "notebook.html.j2",

@@ -1,6 +1,6 @@
 """What a reader should take away from each step of the lesson.
 
-Every sentence follows from the figures at hand: where they say otherwise, so does the text.
+Every sentence follows from the numbers at hand: where they say otherwise, so does the text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ A_HAIR = 0.002
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule from the end of the lesson, and what our figures say of it."""
+    """One rule from the end of the lesson, and what our numbers say of it."""
 
     text: str
     verdict: Literal["holds", "not seen", "not tested"]
@@ -54,7 +54,7 @@ def takeaways(result: NotebookResult) -> dict[str, str]:
 
 
 def rules(result: NotebookResult) -> list[Rule]:
-    """Hold our figures against the rules that wrap up the lesson."""
+    """Return how our numbers agree with the rules that wrap up the lesson."""
     return [
         _rule_of_outputs(result),
         _rule_of_softmax(result),
@@ -127,7 +127,7 @@ def _retrained(result: NotebookResult) -> str:
 
 
 def _of_going_on(result: NotebookResult) -> str:
-    """Tell what the epochs after stopping would have done on the test wires."""
+    """Return what the epochs after stopping would have done on the test wires."""
     long, stopped = result.curves, result.retrained
     course = (
         f"Going on to epoch {long.epochs} takes the test loss from "
@@ -146,7 +146,7 @@ def _of_going_on(result: NotebookResult) -> str:
 def _change(after: OverSeeds, before: OverSeeds) -> str:
     difference = after.mean - before.mean
     if abs(difference) < A_HAIR:
-        return "hardly a change"
+        return "almost no change"
     return f"{points(difference)} {'more' if difference > 0 else 'less'}"
 
 
@@ -303,7 +303,7 @@ def _rule_of_bottlenecks(result: NotebookResult) -> Rule:
 
 
 def _of_narrow_layers(result: NotebookResult) -> str:
-    """Tell of layers with fewer units than topics that nobody would call a bottleneck."""
+    """Return how layers do that have fewer units than topics, but are no bottleneck."""
     narrower = [e for e in result.experiments if min(e.hidden) < result.data.n_topics]
     if not narrower:
         return ""

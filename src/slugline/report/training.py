@@ -34,7 +34,7 @@ def write_training_report(experiment: Experiment, path: str | os.PathLike[str]) 
 
 
 def training_page(experiment: Experiment) -> str:
-    """Give the report as one HTML page that needs no other file."""
+    """Return the report as one HTML page that needs no other file."""
     evaluation = experiment.evaluation
     topics = evaluation.per_topic()
     return render(
