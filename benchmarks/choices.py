@@ -13,10 +13,10 @@ from sklearn.model_selection import StratifiedKFold
 from processes import table
 from sets import load
 from slugline import TopicClassifier
-from slugline.classifier import from_model_file
 from slugline.features import Block
 from slugline.learners.linear import LinearLearner
 from slugline.recipe import default_blocks
+from slugline.saving.classifier_file import as_model_file, from_model_file
 
 SETS = ("reuters", "reuters-corrected", "banking77", "trec")
 N_BUCKETS = 2**18
@@ -59,7 +59,7 @@ def _accuracies(name: str) -> dict[str, str]:
             classifier = TopicClassifier(**options(blocks)).fit(texts[learn], topics[learn])
             predicted[choice][held] = classifier.predict(texts[held])
             if choice == "default":
-                small = from_model_file(classifier.as_model_file(quantize="int8"))
+                small = from_model_file(as_model_file(classifier.fitted_, precision="int8"))
                 predicted["int8 weights"][held] = small.predict(texts[held])
     return {choice: _show(topics, found) for choice, found in predicted.items()}
 

@@ -11,9 +11,9 @@ from processes import table
 from sets import load
 from slugline import TopicClassifier
 from slugline import load as load_model
-from slugline.classifier import from_model_file
 from slugline.features import Block
 from slugline.model_file import pack
+from slugline.saving.classifier_file import as_model_file, from_model_file
 
 # Words and lead: least count, and most terms.
 LIMITS = {
@@ -54,7 +54,7 @@ def _figures(
     for learn, held in StratifiedKFold(5, shuffle=True, random_state=0).split(texts, topics):
         classifier = TopicClassifier(blocks=blocks)
         classifier.fit([texts[i] for i in learn], [topics[i] for i in learn])
-        file = classifier.as_model_file(quantize="int8")
+        file = as_model_file(classifier.fitted_, precision="int8")
         predicted += from_model_file(file).predict([texts[i] for i in held]).tolist()
         true += [topics[i] for i in held]
         n_bytes.append(len(pack(file)))

@@ -56,13 +56,19 @@ class MatrixClassifier(TopicClassifier):
 
         check_classification_targets(y)
         super().fit(self._texts(X), self._topics(y), sample_weight)
-        self.classes_ = np.unique(y)
+        self.labels_ = np.unique(y)
         return self
+
+    @property
+    def classes_(self) -> Any:
+        return self.labels_
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> MatrixClassifier:
-        X, y = validate_data(self, X, y, reset=not hasattr(self, "learner_"))
+        X, y = validate_data(self, X, y, reset=not hasattr(self, "fitted_"))
+        if classes is not None:
+            self.labels_ = np.unique(classes)
         topics = None if classes is None else self._topics(classes)
         super().partial_fit(self._texts(X), self._topics(y), topics, sample_weight)
         return self
@@ -238,7 +244,7 @@ def test_any_sequence_of_strings_is_as_good_as_a_list(
     from_list = TopicClassifier(learner="linear").fit(texts, topics)
     other = TopicClassifier(learner="linear").fit(make(texts), make(topics))
     assert other.classes_.tolist() == from_list.classes_.tolist()
-    assert other.data_digest_ == from_list.data_digest_
+    assert other.fitted_.data_digest == from_list.fitted_.data_digest
     assert np.array_equal(other.predict_proba(make(texts)), from_list.predict_proba(texts))
     assert other.predict(make(texts)).tolist() == topics
     assert other.score(make(texts), make(topics)) == 1

@@ -18,8 +18,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from slugline.classifier import LEARNERS, TopicClassifier, load
+from slugline.classifier import TopicClassifier, load
 from slugline.errors import SluglineError
+from slugline.learners.choosing import LEARNERS
 from slugline.learners.neural import NeuralLearner
 
 Run = Callable[..., Any]

@@ -47,10 +47,10 @@ def test_a_part_of_the_documents_is_set_aside_before_anything_is_learned(corpus:
 
     experiment = run_experiment(TopicClassifier(random_state=3), corpus)
 
-    assert experiment.classifier.data_digest_ == learned.digest()
+    assert experiment.fitted.data_digest == learned.digest()
     assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (72, 0, 18)
     labels = np.array([["bank", "grain", "sport"].index(topic) for topic in kept.topics])
-    proba = experiment.classifier.predict_proba(kept.texts)
+    proba = experiment.fitted.predict_proba(kept.texts)
     expected = Evaluation.of(["bank", "grain", "sport"], labels, proba)
     assert experiment.evaluation.to_dict() == expected.to_dict()
     assert experiment.majority == majority_baseline(learned.topics, kept.topics)[1]
@@ -62,7 +62,7 @@ def test_given_parts_are_used_as_they_are(news: News) -> None:
 
     experiment = run_experiment(TopicClassifier(learner="network"), train, validation, test)
 
-    assert experiment.classifier.data_digest_ == train.digest()
+    assert experiment.fitted.data_digest == train.digest()
     assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (60, 15, 15)
     assert experiment.evaluation.n_documents == 15
 
@@ -80,7 +80,7 @@ def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpu
         "n_topics": 3,
     }
     assert set(figures["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
-    assert figures["best_epoch"] == experiment.best_epoch == experiment.classifier.learner_.n_epochs
+    assert figures["best_epoch"] == experiment.best_epoch == experiment.fitted.learner.n_epochs
     assert experiment.metrics == {
         "test_accuracy": figures["evaluation"]["accuracy"],
         "test_macro_f1": figures["evaluation"]["macro_f1"],
@@ -92,7 +92,7 @@ def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpu
 
 def test_the_seed_reaches_the_split(corpus: Corpus) -> None:
     seeded = [TopicClassifier(learner="linear", random_state=seed) for seed in (1, 1, 2)]
-    digests = [run_experiment(each, corpus).classifier.data_digest_ for each in seeded]
+    digests = [run_experiment(each, corpus).fitted.data_digest for each in seeded]
 
     assert digests[0] == digests[1] != digests[2]
 
@@ -208,7 +208,7 @@ def test_topics_that_are_numbers_are_evaluated_by_their_names(news: News) -> Non
     )
     numbered = corpus_of([(text, str(number[topic])) for text, topic in news])
 
-    assert evaluate(classifier, numbered).accuracy == 1.0
+    assert evaluate(classifier.fitted_, numbered).accuracy == 1.0
 
 
 # Fewer bits --------------------------------------------------------------------------------------
@@ -224,11 +224,11 @@ def test_what_fewer_bits_cost_is_measured_on_the_file_as_it_is_saved(
     done = save_quantized(experiment, path, precision, card_notes="Of silos.")
 
     saved = load(path)
-    after = evaluate(saved, experiment.test)
+    after = evaluate(saved.fitted_, experiment.test)
     assert done.experiment.evaluation.to_dict() == after.to_dict()
     assert saved.info_.metrics == done.experiment.metrics
     assert "\nOf silos.\n" in saved.card_
-    experiment.classifier.save(
+    TopicClassifier.from_fitted(experiment.fitted).save(
         tmp_path / "full.slug",
         metrics=experiment.metrics,
         test_fraction=0.2,

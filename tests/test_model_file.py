@@ -77,7 +77,7 @@ def test_a_round_trip_is_exact(classifier: TopicClassifier, tmp_path: Path) -> N
     assert again.random_state == classifier.random_state
     assert again.info_.metrics == {"accuracy": 0.75}
     assert again.info_.n_documents == 20
-    assert again.info_.data_digest == classifier.data_digest_
+    assert again.info_.data_digest == classifier.fitted_.data_digest
     assert (tmp_path / "b.slug").read_bytes() == (tmp_path / "a.slug").read_bytes()
 
 

@@ -212,14 +212,14 @@ def test_a_stream_can_be_saved_and_gone_on_with(
     assert again.score(texts, topics) > 0.95
     for one, other in zip(again.features_.idf_, classifier.features_.idf_, strict=True):
         assert (one is other is None) or np.array_equal(one, other)
-    assert again.data_digest_ == classifier.data_digest_
+    assert again.fitted_.data_digest == classifier.fitted_.data_digest
     assert again.n_batches_ == classifier.n_batches_ == 5
 
 
 def test_digests_chain(news: News) -> None:
     first, second = (Corpus(*batch, "").digest() for batch in batches(news, 45))
     chained = hashlib.sha256(f"{first}{second}".encode()).hexdigest()
-    assert streamed(news, 45).data_digest_ == chained
+    assert streamed(news, 45).fitted_.data_digest == chained
 
 
 def test_fit_starts_anew_after_a_stream(news: News, texts: list[str], topics: list[str]) -> None:

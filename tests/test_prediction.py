@@ -25,7 +25,7 @@ def model(news_slug: Path) -> TopicClassifier:
 
 def answers_to(model: TopicClassifier, rows: Rows, **options: Any) -> Generator[Any, None, None]:
     """Give the answers one by one, whatever the batches."""
-    for batch in predict_rows(model, rows, **options):
+    for batch in predict_rows(model.fitted_, rows, **options):
         yield from batch
 
 
@@ -204,7 +204,7 @@ def test_the_number_of_threads_changes_no_answer(model: TopicClassifier, n_threa
     rows[70] = BadRow(71, "damaged")
 
     one, several = (
-        list(predict_rows(model, rows_of(*rows), top=3, batch_rows=8, n_threads=n))
+        list(predict_rows(model.fitted_, rows_of(*rows), top=3, batch_rows=8, n_threads=n))
         for n in (1, n_threads)
     )
 
@@ -253,7 +253,7 @@ def test_all_that_came_is_answered_before_more_is_waited_for(
     rows = Rows("t", "txt", iter(stream), stream)
 
     taken, n_answers = [], 0
-    for batch in predict_rows(model, rows, batch_rows=4, n_threads=n_threads):
+    for batch in predict_rows(model.fitted_, rows, batch_rows=4, n_threads=n_threads):
         n_answers += len(batch)
         taken.append((stream.n_taken, n_answers))
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from slugline import model_file, text
-from slugline.classifier import TopicClassifier, library_versions, load
+from slugline.classifier import TopicClassifier, load
 from slugline.corpus import Corpus
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.experiment import run_experiment
@@ -23,6 +23,7 @@ from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
 from slugline.reproduction import Difference, reproduce
+from slugline.saving.classifier_file import library_versions
 
 NET = NeuralLearner((5, 4), epochs=3, dropout=0.1, learning_rate=0.01)
 
@@ -303,8 +304,8 @@ def test_other_documents_are_told_by_their_digest_and_number(
 
     assert str(error.value) == (
         f"news.csv: its {n} documents to learn from are not the 72 that {slug} learned from "
-        f"(SHA-256 {digest[:12]}..., not {load(slug).data_digest_[:12]}...); check the edition of "
-        "the data, the columns, and whether there was a --test file."
+        f"(SHA-256 {digest[:12]}..., not {load(slug).fitted_.data_digest[:12]}...); check the "
+        "edition of the data, the columns, and whether there was a --test file."
     )
 
 

@@ -10,8 +10,9 @@ import pytest
 
 import slugline
 from slugline import reuters
-from slugline.classifier import TopicClassifier, library_versions
+from slugline.classifier import TopicClassifier
 from slugline.errors import ModelFileError
+from slugline.saving.classifier_file import library_versions
 from slugline.shipped import DEFAULT, SHIPPED, model_path
 
 TOOL = Path(__file__).parents[1] / "tools" / "train_reuters46.py"

@@ -18,7 +18,8 @@ from slugline.corpus import Corpus
 from slugline.evaluation import Evaluation
 from slugline.experiment import Experiment, run_experiment
 from slugline.features import Block
-from slugline.learners import Learner
+from slugline.fitted import Fitted
+from slugline.learners import FitContext, Learner
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
@@ -43,18 +44,22 @@ PERFECT = np.diag([40, 40, 16, 4])
 MANY = Evaluation(TOPICS, np.array(CONFUSION) * 20, 0.5)
 
 
-def fitted(topics: Sequence[str], **params: Any) -> TopicClassifier:
+def learned(topics: Sequence[str], **params: Any) -> Fitted:
     params = {"learner": NeuralLearner(epochs=1), **params}
-    return TopicClassifier(**params).fit(["a word"] * 2 * len(topics), [*topics] * 2)
+    return TopicClassifier(**params).fit(["a word"] * 2 * len(topics), [*topics] * 2).fitted_
 
 
 def trained(
-    topics: Sequence[str] = TOPICS, confusion: Any = CONFUSION, **changes: Any
+    topics: Sequence[str] = TOPICS,
+    confusion: Any = CONFUSION,
+    fitted: Fitted | None = None,
+    history: History | None = HISTORY,
+    **changes: Any,
 ) -> Experiment:
     """Give an experiment with just these figures."""
     matrix = np.array(confusion)
     experiment = Experiment(
-        classifier=fitted(topics),
+        fitted=replace(fitted or learned(topics), history=history),
         name="wires.csv",
         n_train=400,
         n_validation=0,
@@ -65,7 +70,6 @@ def trained(
         majority=0.4,
         shuffled=0.35,
         warnings=(),
-        history=HISTORY,
         seconds=1.5,
     )
     return replace(experiment, **changes)
@@ -233,14 +237,14 @@ def test_code_is_what_stands_between_backticks(warning: str, html: str) -> None:
 
 
 def test_settings_tell_how_to_run_it_again() -> None:
-    classifier = fitted(
+    fitted = learned(
         TOPICS,
         learner=NeuralLearner(hidden=[32, 16], epochs=1, l2=0.125),
         blocks=[Block("words", "counts", max_terms=50), Block("bigrams"), Block("characters")],
         class_weight={"zinc": 2.0},
         random_state=7,
     )
-    text = Elements(training_page(trained(classifier=classifier))).text
+    text = Elements(training_page(trained(fitted=fitted))).text
     settings = {
         "kind": "network",
         "hidden": "32, 16",
@@ -256,11 +260,11 @@ def test_settings_tell_how_to_run_it_again() -> None:
         "class weight": {"zinc": 2.0},
         "seed": 7,
     }
-    learner = classifier.learner_.settings()
+    learner = fitted.learner.settings()
     assert settings.keys() >= {n.replace("_", " ") for n, v in learner.items() if v is not None}
     for name, value in settings.items():
         assert f"{name}{value}" in text
-    assert f"have the SHA-256 {classifier.data_digest_}." in text
+    assert f"have the SHA-256 {fitted.data_digest}." in text
     assert f"numpy {np.__version__}" in text
 
 
@@ -562,9 +566,8 @@ def test_the_search_is_told_of_as_on_the_screen(
         Trial(Way((Block("words"),), C=2.0**n), 0.8 + n / 100, 0.5, 1.0, is_better)
         for n, is_better in enumerate(better)
     )
-    classifier = fitted(TOPICS)
-    classifier.tuning_ = tuning = Tuning(trials, interrupted)
-    experiment = trained(classifier=classifier)
+    tuning = Tuning(trials, interrupted)
+    experiment = trained(fitted=replace(learned(TOPICS), tuning=tuning))
     assert findings(experiment)["tuning"] == said
     assert said.startswith(tuning.outcome[0].upper() + tuning.outcome[1:])
     page = training_page(experiment)
@@ -573,9 +576,11 @@ def test_the_search_is_told_of_as_on_the_screen(
 
 
 def test_documents_that_were_left_out_are_counted() -> None:
-    classifier = fitted(TOPICS, learner=LinearLearner())
-    classifier.learner_.n_left_out = 2
-    assert findings(trained(classifier=classifier, history=None))["data"].endswith(
+    learner = LinearLearner()
+    learner.fit(np.eye(4, dtype=np.float32), np.arange(4), FitContext(4))
+    learner.n_left_out = 2
+    fitted = replace(learned(TOPICS), learner=learner)
+    assert findings(trained(fitted=fitted, history=None))["data"].endswith(
         "Of the documents to learn from, 2 were left out, as the topic looks wrong."
     )
 
@@ -616,7 +621,7 @@ def test_advice_names_missed_topics_confused_ones_and_a_test_too_small() -> None
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda: trained(classifier=fitted(TOPICS, class_weight="balanced")), f"{RARE}."),
+        (lambda: trained(fitted=learned(TOPICS, class_weight="balanced")), f"{RARE}."),
         (
             lambda: trained(["acq", "earn"], [[10, 30], [0, 20]]),
             "1 topic of 2 is missed more often than found: “acq” (10 of 40 found). It is not rare "

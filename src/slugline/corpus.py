@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import itertools
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from slugline.columns import find_both_columns, peek
+from slugline.documents import digest_of
 from slugline.errors import DataError, OptionError
 from slugline.readers import BadRow, Row, Rows, folder_rows, read_rows
 from slugline.splits import hold_out
@@ -103,13 +103,7 @@ class Corpus:
 
     def digest(self) -> str:
         """Give the SHA-256, in hexadecimal, of texts and topics in order; names don't count."""
-        digest = hashlib.sha256()
-        for part in itertools.chain.from_iterable(zip(self.texts, self.topics, strict=True)):
-            # Lengths in front keep ("ab", "c") apart from ("a", "bc").
-            data = part.encode("utf-8", "surrogatepass")
-            digest.update(b"%d:" % len(data))
-            digest.update(data)
-        return digest.hexdigest()
+        return digest_of(self.texts, self.topics)
 
     def _take(self, mask: NDArray[np.bool_]) -> Corpus:
         texts = list(itertools.compress(self.texts, mask))

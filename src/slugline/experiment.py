@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slugline.classifier import TopicClassifier, choose_learner, from_model_file
+from slugline.classifier import TopicClassifier
 from slugline.corpus import Corpus
 from slugline.errors import DataError
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
-from slugline.model_file import pack
+from slugline.fitted import Fitted
+from slugline.learners.choosing import choose_learner
+from slugline.model_file import pack, write
+from slugline.saving.classifier_file import as_model_file, from_model_file
 
 if TYPE_CHECKING:
     import os
@@ -46,7 +50,8 @@ class Experiment:
 
     Attributes
     ----------
-    classifier : TopicClassifier
+    fitted : Fitted
+        What was learned.
     name : str
         Of the data.
     n_train, n_validation : int
@@ -63,13 +68,11 @@ class Experiment:
         Accuracy of the test topics in random order.
     warnings : tuple of str
         What may be wrong with the data or the settings, and what that means.
-    history : History or None
-        Of the search for the best epoch; None for a learner without epochs.
     seconds : float
         Wall time of fitting.
     """
 
-    classifier: TopicClassifier
+    fitted: Fitted
     name: str
     n_train: int
     n_validation: int
@@ -80,13 +83,17 @@ class Experiment:
     majority: float
     shuffled: float
     warnings: tuple[str, ...]
-    history: History | None
     seconds: float
 
     @property
     def n_test(self) -> int:
         """How many documents it was tested on."""
         return len(self.test)
+
+    @property
+    def history(self) -> History | None:
+        """The search for the best epoch; None for a learner without epochs."""
+        return self.fitted.history
 
     @property
     def was_interrupted(self) -> bool:
@@ -119,7 +126,7 @@ class Experiment:
                 "n_train": self.n_train,
                 "n_validation": self.n_validation,
                 "n_test": self.n_test,
-                "n_topics": len(self.classifier.topics_),
+                "n_topics": len(self.fitted.topics),
             },
             "evaluation": self.evaluation.to_dict(),
             "baselines": {
@@ -127,7 +134,7 @@ class Experiment:
                 "shuffled": {"accuracy": self.shuffled},
             },
             "best_epoch": self.best_epoch,
-            "tuning": self.classifier.tuning_.to_dict() if self.classifier.tuning_ else None,
+            "tuning": self.fitted.tuning.to_dict() if self.fitted.tuning else None,
             "history": self.history.history if self.history else None,
             "warnings": list(self.warnings),
             "seconds": self.seconds,
@@ -179,16 +186,17 @@ def run_experiment(
         progress=progress,
     )
     seconds = time.perf_counter() - started
-    evaluation = evaluate(classifier, test)
+    fitted = classifier.fitted_
+    evaluation = evaluate(fitted, test)
     majority_topic, majority = majority_baseline(train.topics, test.topics)
-    if evaluation.accuracy <= majority and len(classifier.topics_) > 1:
+    if evaluation.accuracy <= majority and len(fitted.topics) > 1:
         warnings.append(
             f"the model is no better than always answering {majority_topic!r}: that is right in "
             f"{majority:.1%} of the test documents, the model in {evaluation.accuracy:.1%}. Use "
             "another --learner, or more documents."
         )
     return Experiment(
-        classifier=classifier,
+        fitted=fitted,
         name=train.name,
         n_train=len(train),
         n_validation=len(validation) if validation else 0,
@@ -198,8 +206,7 @@ def run_experiment(
         majority_topic=majority_topic,
         majority=majority,
         shuffled=shuffled_baseline(test.topics, classifier.random_state),
-        warnings=(*warnings, *model_warnings(classifier, test)),
-        history=classifier.history_,
+        warnings=(*warnings, *model_warnings(fitted, test)),
         seconds=seconds,
     )
 
@@ -259,32 +266,27 @@ def save_quantized(
     ModelFileError : if it can't be written; an earlier file at `path` then stays.
     OptionError : if there is no such precision.
     """
-    classifier, test = experiment.classifier, experiment.test
-    fraction = experiment.test_fraction
-    precise = classifier.as_model_file(
-        metrics=experiment.metrics, test_fraction=fraction, card_notes=card_notes
-    )
-    rounded = from_model_file(classifier.as_model_file(quantize=precision))
-    after = replace(experiment, evaluation=evaluate(rounded, test))
-    classifier.save(
-        path,
-        metrics=after.metrics,
-        test_fraction=fraction,
-        quantize=precision,
+    as_file = partial(
+        as_model_file,
+        experiment.fitted,
+        test_fraction=experiment.test_fraction,
         card_notes=card_notes,
     )
+    rounded = from_model_file(as_file(precision=precision))
+    after = replace(experiment, evaluation=evaluate(rounded, experiment.test))
+    write(path, as_file(metrics=after.metrics, precision=precision))
     return Quantized(
         experiment=after,
         precision=precision,
         accuracy_before=experiment.evaluation.accuracy,
         accuracy_after=after.evaluation.accuracy,
-        bytes_before=len(pack(precise)),
+        bytes_before=len(pack(as_file(metrics=experiment.metrics))),
         bytes_after=Path(path).stat().st_size,
     )
 
 
-def evaluate(classifier: TopicClassifier, corpus: Corpus) -> Evaluation:
-    """Compare a fitted classifier's answers with the topics of `corpus`.
+def evaluate(fitted: Fitted, corpus: Corpus) -> Evaluation:
+    """Compare a classifier's answers with the topics of `corpus`.
 
     Topics that the classifier does not know count as wrong.
 
@@ -292,11 +294,11 @@ def evaluate(classifier: TopicClassifier, corpus: Corpus) -> Evaluation:
     ------
     DataError : if it knows none of them, so that the comparison would be senseless.
     """
-    names = [str(name) for name in classifier.topics_.names]
+    names = [str(name) for name in fitted.topics.names]
     _check_some_known(names, corpus)
     number = {name: i for i, name in enumerate(names)}
     y_true = [number.get(topic, -1) for topic in corpus.topics]
-    return Evaluation.of(names, np.array(y_true), classifier.predict_proba(corpus.texts))
+    return Evaluation.of(names, np.array(y_true), fitted.predict_proba(corpus.texts))
 
 
 def kept_figures(evaluation: Evaluation, majority: float) -> dict[str, float]:
@@ -365,11 +367,11 @@ def leak_warnings(train: Corpus, test: Corpus) -> list[str]:
     ]
 
 
-def model_warnings(classifier: TopicClassifier, test: Corpus) -> list[str]:
+def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     """Say what in the settings, or in the match of training and test, will cost accuracy."""
     warnings = []
-    n_topics = len(classifier.topics_)
-    widths = classifier.learner_.settings().get("hidden", ())
+    n_topics = len(fitted.topics)
+    widths = fitted.learner.settings().get("hidden", ())
     narrow = [units for units in widths if units < n_topics]
     if narrow:
         warnings.append(
@@ -377,29 +379,29 @@ def model_warnings(classifier: TopicClassifier, test: Corpus) -> list[str]:
             "information bottleneck, as what it drops no later layer can bring back. "
             f"Train with --hidden {max(64, n_topics)}, or without the option."
         )
-    history = classifier.history_
+    history = fitted.history
     if history is not None and history.stopped_by == "interrupt":
-        warnings.append(_interrupted(history, classifier.n_documents_ - history.n_rows))
+        warnings.append(_interrupted(history, fitted.n_documents - history.n_rows))
     elif history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:
         warnings.append(
             f"the validation loss was still falling at epoch {history.n_epochs}, the last: the net "
             f"could learn more. Use --epochs {2 * history.n_epochs}."
         )
-    if classifier.tuning_ is not None and classifier.tuning_.interrupted:
-        n_ways = len(classifier.tuning_.trials)
+    if fitted.tuning is not None and fitted.tuning.interrupted:
+        n_ways = len(fitted.tuning.trials)
         warnings.append(
             f"the search was interrupted after {n_ways} {'way' if n_ways == 1 else 'ways'} to "
             "learn: the model is learned in the best of these. Let --tune come to its end for more."
         )
-    known_share = classifier.features_.vocabularies_[0].known_share(test.texts)
+    known_share = fitted.features.vocabularies_[0].known_share(test.texts)
     if known_share < 0.5:
-        is_cut = classifier.features_.blocks[0].max_terms is not None
+        is_cut = fitted.features.blocks[0].max_terms is not None
         warnings.append(
             f"{1 - known_share:.0%} of the words in the test documents are unknown to the model: "
             "it judges by the rest. Test on documents of the kind it learned from"
             f"{', or keep more words with --num-words' if is_cut else ''}."
         )
-    known = {str(name) for name in classifier.topics_.names}
+    known = {str(name) for name in fitted.topics.names}
     unknown = [topic for topic in test.topics if topic not in known]
     if unknown:
         warnings.append(

@@ -162,10 +162,13 @@ class Features:
             self.idf_ = self._learn_idf((), 0)
         counts = list(map_chunks(self._count, texts, self.n_jobs))
         more = self._document_frequencies(counts)
-        for number, (block, rarity) in enumerate(zip(self.blocks, self.idf_, strict=True)):
-            if block.n_buckets is not None and rarity is not None:
-                frequency = document_frequency(rarity, n_before) + more[number]
-                self.idf_[number] = idf(frequency, n_before + len(texts))
+        # A list of its own: a copy of these features may still be in use.
+        self.idf_ = [
+            idf(document_frequency(rarity, n_before) + counted, n_before + len(texts))
+            if block.n_buckets is not None and rarity is not None
+            else rarity
+            for block, rarity, counted in zip(self.blocks, self.idf_, more, strict=True)
+        ]
         return stack_rows((self._weigh(part) for part in counts), self.n_columns)
 
     def transform(self, texts: Iterable[str]) -> sp.csr_array:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.classifier import TopicClassifier
 from slugline.columns import N_PEEKED, column_names, find_columns, peek
 from slugline.errors import DataError
+from slugline.fitted import Fitted
 from slugline.labels import Topic
 from slugline.lines import BadRow
 from slugline.readers import Row, Rows
@@ -46,7 +46,7 @@ class Prediction(NamedTuple):
 
 
 def predict_rows(
-    classifier: TopicClassifier,
+    fitted: Fitted,
     rows: Rows,
     *,
     text: str | None = None,
@@ -59,7 +59,8 @@ def predict_rows(
 
     Parameters
     ----------
-    classifier : TopicClassifier
+    fitted : Fitted
+        What answers.
     rows : Rows, from `slugline.readers.read_rows`
     text : str, optional
         The column that holds the text; told from the names by default.
@@ -100,7 +101,7 @@ def predict_rows(
     if announce and text is None and rows.has_names and head:
         announce(f"read column {column!r} as text; name another with --text")
     missing = BadRow("", f"no text in column {column!r}" if rows.has_names else "no text")
-    answer = partial(_answer, classifier, column=column, missing=missing, top=top)
+    answer = partial(_answer, fitted, column=column, missing=missing, top=top)
     if broken is not None:
         yield answer(head)
         raise broken
@@ -162,7 +163,7 @@ def _map_in_order(
 
 
 def _answer(
-    classifier: TopicClassifier,
+    fitted: Fitted,
     batch: list[Row | BadRow],
     *,
     column: str,
@@ -170,9 +171,9 @@ def _answer(
     top: int,
 ) -> list[Prediction | BadRow]:
     checked = [_check(row, column, missing) for row in batch]
-    proba = classifier.predict_proba([r.values[column] for r in checked if isinstance(r, Row)])
+    proba = fitted.predict_proba([r.values[column] for r in checked if isinstance(r, Row)])
     best = _best(proba, top)
-    names = classifier.topics_.names
+    names = fitted.topics.names
     likeliest = zip(best.tolist(), np.take_along_axis(proba, best, axis=1).tolist(), strict=True)
     answers: list[Prediction | BadRow] = []
     for row in checked:

@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline import model_file
-from slugline.classifier import TopicClassifier, from_model_file, load
+from slugline.classifier import TopicClassifier
 from slugline.corpus import Corpus
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.evaluation import majority_baseline
 from slugline.experiment import evaluate, kept_figures
+from slugline.fitted import Fitted
 from slugline.model_file import ModelFile, ModelInfo
+from slugline.saving.classifier_file import as_model_file, from_model_file, load_model
 from slugline.shipped import model_path
 
 if TYPE_CHECKING:
@@ -116,8 +118,8 @@ def reproduce(
     DataError : if these are not the documents that it learned from.
     OptionError : if validation documents are missing, or there should be none.
     """
-    original = load(path)
-    info = original.info_
+    original, file = load_model(path)
+    info = file.info
     if info.interrupted:
         raise ModelFileError(
             f"{path}: its training was interrupted, and nobody can do that again at the very same "
@@ -133,18 +135,18 @@ def reproduce(
     _check_documents(path, info, train)
     _check_validation(path, info, validation)
     again = _train_again(original, train, validation, n_threads, progress)
-    quantize = None if info.precision == "float32" else info.precision
     measured = {}
     if test is not None:
         majority = majority_baseline(train.topics, test.topics)[1]
         # Of a model in fewer bits, the figures are those of what the file holds.
-        stored = from_model_file(again.as_model_file(quantize=quantize))
+        stored = from_model_file(as_model_file(again, precision=info.precision))
         measured = kept_figures(evaluate(stored, test), majority)
     metrics = {name: measured.get(name, value) for name, value in info.metrics.items()}
-    now = again.as_model_file(
+    now = as_model_file(
+        again,
         metrics=metrics,
         test_fraction=info.test_fraction,
-        quantize=quantize,
+        precision=info.precision,
         card_notes=info.card_notes,
     )
     data = Path(model_path(path)).read_bytes()
@@ -189,16 +191,15 @@ def _check_validation(
 
 
 def _train_again(
-    original: TopicClassifier,
+    original: Fitted,
     train: Corpus,
     validation: Corpus | None,
     n_threads: int,
     progress: Progress | None,
-) -> TopicClassifier:
+) -> Fitted:
     # A corpus has names; the model may have been given integers.
-    topics = {str(topic): topic for topic in original.topics_.names}
-    again = TopicClassifier(**original.get_params() | {"n_jobs": n_threads})
-    return again.fit(
+    topics = {str(topic): topic for topic in original.topics.names}
+    again = TopicClassifier.from_fitted(original, n_jobs=n_threads).fit(
         train.texts,
         [topics[topic] for topic in train.topics],
         validation_data=None
@@ -206,6 +207,7 @@ def _train_again(
         else (validation.texts, [topics[topic] for topic in validation.topics]),
         progress=progress,
     )
+    return again.fitted_
 
 
 def _differences(

@@ -40,17 +40,17 @@ def evaluate(
     Of a data set known by name, the part made for testing is used where
     there is one.
     """
-    from slugline.classifier import load
     from slugline.experiment import evaluate as evaluate_on
     from slugline.experiment import model_warnings
+    from slugline.saving.classifier_file import load_model
 
-    classifier = load(model)
+    fitted, _ = load_model(model)
     parts = load_parts(data, text, topic, format_, skip_bad_rows)
     corpus = parts.get("test", parts["train"])
     for note in corpus.notes:
         say(f"{corpus.name}: {note}", quiet=quiet)
-    evaluation = evaluate_on(classifier, corpus)
-    warn(model_warnings(classifier, corpus))
+    evaluation = evaluate_on(fitted, corpus)
+    warn(model_warnings(fitted, corpus))
     if as_json:
         print_json(evaluation.to_dict())
     else:

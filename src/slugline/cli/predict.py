@@ -63,17 +63,17 @@ def predict(
     """
     import msgspec
 
-    from slugline.classifier import load
     from slugline.prediction import predict_rows
     from slugline.readers import read_rows
+    from slugline.saving.classifier_file import load_model
 
     model, file = _model_and_file(model, file, quiet)
-    classifier = load(model)
+    fitted, _ = load_model(model)
     rows = read_rows(file, format=format_, fallback="txt")
     if _is_typed(file):
         say("reads a text from each line that you type; Ctrl-D ends it", quiet=quiet)
     batches = predict_rows(
-        classifier,
+        fitted,
         rows,
         text=text,
         top=top,

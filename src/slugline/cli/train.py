@@ -70,7 +70,7 @@ def _widths(value: str) -> list[int]:
 
 def _make_learner(name: str, validation: str | None, options: Mapping[str, Any]) -> Learner:
     """Make a learner of the net's options, None where one was not given; others take none."""
-    from slugline.classifier import choose_learner
+    from slugline.learners.choosing import choose_learner
     from slugline.learners.neural import NeuralLearner
 
     given = {option: value for option, value in options.items() if value is not None}
@@ -370,11 +370,14 @@ def _save(
 ) -> tuple[Experiment, Quantized | None]:
     """Save the model; give the experiment with the figures of the file, and what bits cost."""
     from slugline.experiment import save_quantized
+    from slugline.model_file import write
+    from slugline.saving.classifier_file import as_model_file
 
     if quantize is None:
-        experiment.classifier.save(
-            path, metrics=experiment.metrics, test_fraction=experiment.test_fraction
+        content = as_model_file(
+            experiment.fitted, metrics=experiment.metrics, test_fraction=experiment.test_fraction
         )
+        write(path, content)
         return experiment, None
     quantized = save_quantized(experiment, path, quantize)
     return quantized.experiment, quantized
@@ -382,16 +385,16 @@ def _save(
 
 def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     """Give rows of what was found out on the training documents."""
-    classifier = experiment.classifier
+    fitted = experiment.fitted
     if experiment.best_epoch is not None:
         yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
-    n_left_out = classifier.learner_.settings().get("n_left_out", 0)
+    n_left_out = fitted.learner.settings().get("n_left_out", 0)
     if n_left_out:
         yield "left out", f"{n_left_out}", "to learn from, as their topic looks wrong"
-    if classifier.tuning_ is not None:
-        first, best = classifier.tuning_.trials[0], classifier.tuning_.best
+    if fitted.tuning is not None:
+        first, best = fitted.tuning.trials[0], fitted.tuning.best
         yield "tuned", f"{best.accuracy:.3f}", f"by cross-validation, {first.accuracy:.3f} untuned"
-        yield "", "", classifier.tuning_.outcome
+        yield "", "", fitted.tuning.outcome
 
 
 def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: Path) -> None:
@@ -400,7 +403,7 @@ def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: 
     evaluation = experiment.evaluation
     low, high = evaluation.interval
     typer.echo(
-        f"{experiment.name}: learned {counted(len(experiment.classifier.topics_), 'topic')} from "
+        f"{experiment.name}: learned {counted(len(experiment.fitted.topics), 'topic')} from "
         f"{counted(experiment.n_learned, 'document')} in {experiment.seconds:.1f} s, "
         f"tested on {counted(experiment.n_test, 'other')}"
     )

@@ -85,7 +85,7 @@ class LinearLearner:
             self.biases = np.full(context.n_topics, -1, dtype=np.float32)
             self.sharpness, self.n_left_out = SHARPNESS, 0
         elif self._stream is None:
-            # A file's arrays can't be written to.
+            # What `fit` or a file has made may be in use elsewhere.
             self.weights, self.biases = self.weights.copy(), self.biases.copy()
         if context.first or self._stream is None:
             self._stream = LinearStream(

@@ -152,6 +152,12 @@ class Network:
             n_inputs = layer.units
         return self
 
+    def start_from(self, weights: Sequence[Floats]) -> Network:
+        """Take weights and biases of each layer in turn; the optimizer starts its averages anew."""
+        self.weights = list(weights)
+        self._trainer = None
+        return self
+
     def fresh(self) -> Network:
         """Give an untrained net of the same make, to start from scratch."""
         return Network(self.layers, optimizer=self.optimizer, loss=self.loss, seed=self.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,7 @@ class NeuralLearner:
         self.l2 = l2
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self._in_batches = False
         if learning_rate is not None and not 0 < learning_rate < math.inf:
             raise OptionError(f"learning_rate is {learning_rate}; give a number over 0.")
 
@@ -101,6 +103,7 @@ class NeuralLearner:
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History:
         """Learn from rows and their topics; give the history of the search for the best epoch."""
+        self._in_batches = False
         if context.validation_data is not None:
             self.network = self._network(context)
             history = self._search(X, y, context.sample_weight, context.validation_data, context)
@@ -131,8 +134,17 @@ class NeuralLearner:
         if context.first:
             self.network = self._network(context)
             self.n_epochs = 0
+        elif not self._in_batches:
+            # What `fit` or a file has made may be in use elsewhere.
+            self.network = copy.deepcopy(self.network)
+        self._in_batches = True
         self.network.optimizer = self._optimizer()
-        self.network.fit(X, y, batch_size=self.batch_size, sample_weight=context.sample_weight)
+        before = [array.copy() for array in self.network.weights]
+        try:
+            self.network.fit(X, y, batch_size=self.batch_size, sample_weight=context.sample_weight)
+        except BaseException:
+            self.network.start_from(before)
+            raise
         self.n_epochs += 1
 
     def decision_function(self, X: Any) -> Floats:
@@ -168,7 +180,7 @@ class NeuralLearner:
         learner = cls(**settings)
         learner.n_epochs = n_epochs
         learner.network = Network(learner._layers(len(arrays[str(len(arrays) - 1)])))
-        learner.network.weights = [arrays[str(number)] for number in range(len(arrays))]
+        learner.network.start_from([arrays[str(number)] for number in range(len(arrays))])
         _check_shapes(learner.network)
         return learner
 

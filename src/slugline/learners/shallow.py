@@ -129,7 +129,7 @@ class ShallowLearner:
                 f"{learner.units} units want others"
             )
         learner.network = Network(learner._layers(len(out_biases)))
-        learner.network.weights = [hidden, biases, out, out_biases]
+        learner.network.start_from([hidden, biases, out, out_biases])
         return learner
 
     def _layers(self, n_topics: int) -> list[Dense]:

@@ -34,8 +34,8 @@ def findings(experiment: Experiment) -> dict[str, str]:
         "baselines": _baselines(experiment),
         "confusions": _confusions(experiment),
     }
-    if experiment.classifier.tuning_ is not None:
-        said["tuning"] = _tuning(experiment.classifier.tuning_)
+    if experiment.fitted.tuning is not None:
+        said["tuning"] = _tuning(experiment.fitted.tuning)
     if experiment.history is not None:
         said["curves"] = _curves(experiment, experiment.history)
     return said
@@ -81,7 +81,7 @@ def _against_majority(experiment: Experiment) -> str:
 def _data(experiment: Experiment) -> str:
     known = _by_size(_known_topics(experiment))
     said = [_sizes(known)]
-    n_left_out = experiment.classifier.learner_.settings().get("n_left_out", 0)
+    n_left_out = experiment.fitted.learner.settings().get("n_left_out", 0)
     if n_left_out:
         said.append(
             f"Of the documents to learn from, {number(n_left_out, 0)} "
@@ -183,7 +183,7 @@ def _kept(experiment: Experiment, history: History) -> str:
 
 
 def _held_out(experiment: Experiment) -> float:
-    settings = experiment.classifier.learner_.settings()
+    settings = experiment.fitted.learner.settings()
     # The curves of a mixture are those of the first of its learners that has epochs.
     parts = [settings, *settings.get("learners", [])]
     name = "validation_fraction"
@@ -237,7 +237,7 @@ def _of_missed_topics(experiment: Experiment) -> str | None:
     return (
         f"{counted(len(missed), 'topic')} of {len(tested)} "
         f"{'is' if len(missed) == 1 else 'are'} missed more often than found{such_as} {named}. "
-        f"{_of_their_size(missed, found, balanced=experiment.classifier.class_weight is not None)}"
+        f"{_of_their_size(missed, found, balanced=experiment.fitted.class_weight is not None)}"
     )
 
 
@@ -297,7 +297,7 @@ def _of_few_tests(experiment: Experiment) -> str | None:
 
 def _known_topics(experiment: Experiment) -> list[TopicFigures]:
     """Leave out the row of those test documents whose topic the classifier never met."""
-    return experiment.evaluation.per_topic()[: len(experiment.classifier.topics_)]
+    return experiment.evaluation.per_topic()[: len(experiment.fitted.topics)]
 
 
 def _by_size(topics: Sequence[TopicFigures]) -> list[TopicFigures]:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from slugline.card import describe_learner
-from slugline.classifier import TopicClassifier, library_versions
 from slugline.evaluation import Evaluation
 from slugline.experiment import Experiment
 from slugline.features import Block
+from slugline.fitted import Fitted
 from slugline.report.findings import advice, findings
 from slugline.report.page import render, write_page
 from slugline.report.words import listed
+from slugline.saving.classifier_file import library_versions
 
 __all__ = ["training_page", "write_training_report"]
 
@@ -48,7 +49,7 @@ def training_page(experiment: Experiment) -> str:
         confused=confused_topics(evaluation),
         n_documents={figures.topic: figures.n_documents for figures in topics},
         topics=sorted(topics, key=lambda figures: (-figures.n_documents, figures.topic)),
-        settings=_settings(experiment.classifier),
+        settings=_settings(experiment.fitted),
         versions=library_versions(),
     )
 
@@ -111,12 +112,12 @@ def _curves(experiment: Experiment) -> list[str]:
     return [] if experiment.history is None else learning_curves(experiment.history)
 
 
-def _settings(classifier: TopicClassifier) -> dict[str, Any]:
+def _settings(fitted: Fitted) -> dict[str, Any]:
     return {
-        **dict(describe_learner(classifier.learner_.settings())),
-        "terms": _terms(classifier.features_.blocks),
-        **({"class weight": classifier.class_weight} if classifier.class_weight else {}),
-        "seed": classifier.random_state,
+        **dict(describe_learner(fitted.learner.settings())),
+        "terms": _terms(fitted.features.blocks),
+        **({"class weight": fitted.class_weight} if fitted.class_weight else {}),
+        "seed": fitted.seed,
     }
 
 

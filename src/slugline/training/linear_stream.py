@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -28,6 +30,8 @@ _SUM_AT_FIRST, _SUM_OF_LEARNED = 0.3, 3.0
 # Sharpness is told by so many of the latest documents.
 _N_RECENT = 1000
 _WEIGHTS, _BIASES = 0, 1
+# What learning changes beside weights and biases, other than by setting it anew.
+_CHANGED_IN_PLACE = ("_rng", "_optimizer", "_totals")
 
 
 class LinearStream:
@@ -71,7 +75,22 @@ class LinearStream:
         self._recent_costs = np.empty(0, dtype=np.float32)
 
     def learn(self, X: sp.csr_array, y: Labels, context: FitContext) -> float:
-        """Go through the rows of a batch a few times; give the sharpness that follows."""
+        """Go through the rows of a batch a few times; return the sharpness that follows.
+
+        If that fails, or is interrupted, nothing of the batch is learned.
+        """
+        touched = np.unique(X.indices)
+        weights, biases = self._weights[touched], self._biases.copy()
+        state = {name: copy.deepcopy(getattr(self, name)) for name in _CHANGED_IN_PLACE}
+        before = self.__dict__ | state
+        try:
+            return self._learn(X, y, context)
+        except BaseException:
+            self._weights[touched], self._biases[:] = weights, biases
+            self.__dict__.update(before)
+            raise
+
+    def _learn(self, X: sp.csr_array, y: Labels, context: FitContext) -> float:
         costs = np.ones(len(y), dtype=np.float32)
         if context.sample_weight is not None:
             told = context.sample_weight > 0

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.errors import DataError
 from slugline.softmax import log_softmax
 from slugline.training.losses import get_loss
 from slugline.training.optimizers import get_optimizer
-from slugline.weights import row_weights
+from slugline.weights import class_weights, row_weights
 
 if TYPE_CHECKING:
     from slugline.learners.network import Network
@@ -53,19 +52,8 @@ class Trainer:
         per_row = None
         if class_weight is not None:
             targets = self.loss.check_targets(y, n_rows, self.network.n_topics)
-            per_row = self._topic_weights(class_weight)[self.loss.topics(targets)]
+            per_row = class_weights(class_weight, self.network.n_topics)[self.loss.topics(targets)]
         return row_weights(n_rows, sample_weight, per_row)
-
-    def _topic_weights(self, class_weight: Mapping[int, float]) -> Floats:
-        weights = np.ones(self.network.n_topics, dtype=np.float32)
-        for topic, value in class_weight.items():
-            if not 0 <= topic < self.network.n_topics:
-                raise DataError(
-                    f"class_weight names topic {topic}, but topics run from 0 to "
-                    f"{self.network.n_topics - 1}."
-                )
-            weights[topic] = value
-        return weights
 
     def train_step(
         self, X: sp.csr_array, y: npt.NDArray[Any], weight: Floats | None = None

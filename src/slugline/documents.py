@@ -1,0 +1,85 @@
+"""Checked texts and topics, and the digest that tells one set of documents from another."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from slugline.errors import DataError
+from slugline.labels import Topic
+from slugline.text import as_texts
+
+__all__ = ["chain_digests", "check_documents", "check_names", "digest_of", "plain_topics"]
+
+# The integers that NumPy holds in one type.
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+
+
+def check_documents(X: Iterable[str], y: Iterable[Topic]) -> tuple[list[str], list[Any]]:
+    """Return texts and topics as lists of one length.
+
+    Raises
+    ------
+    DataError : if there are none, not one topic for each text, or a topic that is no name.
+    """
+    texts = as_texts(X)
+    topics = plain_topics(y)
+    if len(texts) != len(topics):
+        raise DataError(
+            f"there are {len(texts)} texts and {len(topics)} topics; give one topic for each text."
+        )
+    if not texts:
+        raise DataError("there are no documents to learn from; give at least two.")
+    check_names(topics)
+    return texts, topics
+
+
+def plain_topics(topics: Iterable[Any]) -> list[Any]:
+    """Return topics as plain Python values, which JSON can hold."""
+    return [topic.item() if isinstance(topic, np.generic) else topic for topic in topics]
+
+
+def check_names(topics: Sequence[Any]) -> None:
+    """Make sure that each topic can be shown, held by NumPy, and written as UTF-8.
+
+    Raises
+    ------
+    DataError : if one is neither a string nor an integer, or blank, or too large, and so on.
+    """
+    odd = [t for t in topics if isinstance(t, bool) or not isinstance(t, str | int)]
+    if odd:
+        raise DataError(
+            f"topic {odd[0]!r} is of type {type(odd[0]).__name__}; topics are strings or integers."
+        )
+    for topic in set(topics):
+        if isinstance(topic, str) and not _is_name(topic):
+            raise DataError(
+                f"topic {topic!r} is blank, or holds a NUL or half a character; rename it."
+            )
+        if isinstance(topic, int) and not _LEAST <= topic <= _MOST:
+            raise DataError(f"topic {topic} does not fit into 64 bits; make the topics strings.")
+
+
+def _is_name(topic: str) -> bool:
+    return bool(topic.strip()) and "\0" not in topic and not re.search("[\ud800-\udfff]", topic)
+
+
+def digest_of(texts: Iterable[str], topics: Iterable[Topic]) -> str:
+    """Return the SHA-256, in hexadecimal, of texts and topics in order."""
+    digest = hashlib.sha256()
+    for part in itertools.chain.from_iterable(zip(texts, map(str, topics), strict=True)):
+        # Lengths in front keep ("ab", "c") apart from ("a", "bc").
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % len(data))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def chain_digests(digest: str, another: str) -> str:
+    """Return one digest of two sets of documents that were learned from one after the other."""
+    return hashlib.sha256(f"{digest}{another}".encode()).hexdigest()

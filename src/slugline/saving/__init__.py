@@ -1,0 +1,1 @@
+"""One safe file in, one safe file out."""

@@ -1,0 +1,198 @@
+"""What a fit has made, as a model file holds it, and back."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from slugline import model_file
+from slugline.buckets import Buckets
+from slugline.card import write_card
+from slugline.documents import check_names
+from slugline.errors import DataError
+from slugline.features import Block, Features
+from slugline.fitted import Fitted
+from slugline.labels import Topic, Topics
+from slugline.learners.restoring import restore
+from slugline.model_file import BlockInfo, ModelFile, ModelInfo
+from slugline.quantization import Precision, check_precision, dequantize, quantize
+from slugline.shipped import model_path
+from slugline.term_columns import TermColumns
+from slugline.vocabulary import Vocabulary
+
+__all__ = ["as_model_file", "from_model_file", "library_versions", "load_model"]
+
+
+def as_model_file(
+    fitted: Fitted,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    test_fraction: float | None = None,
+    precision: str = "float32",
+    card_notes: str = "",
+) -> ModelFile:
+    """Return what a file holds of it; `from_model_file` makes the same of it as of the file.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    metrics, test_fraction, card_notes
+        See `TopicClassifier.save`.
+    precision : {"float32", "float16", "int8"}, default "float32"
+        How the file stores weights.
+
+    Raises
+    ------
+    OptionError : if there is no such precision.
+    """
+    features, vocabularies = fitted.features, fitted.features.vocabularies_
+    bits: Precision = "float32" if precision == "float32" else check_precision(precision)
+    info = ModelInfo(
+        topics=fitted.topics.names,
+        blocks=[
+            BlockInfo(**asdict(block), n_terms=len(vocabulary.terms))
+            for block, vocabulary in zip(features.blocks, vocabularies, strict=True)
+        ],
+        learner=fitted.learner.settings(),
+        seed=fitted.seed,
+        class_weight=_plain_weights(fitted.class_weight),
+        versions=library_versions(),
+        data_digest=fitted.data_digest,
+        n_documents=fitted.n_documents,
+        metrics=dict(metrics or {}),
+        precision=bits,
+        test_fraction=test_fraction,
+        validation_digest=fitted.validation_digest,
+        interrupted=fitted.interrupted,
+        n_batches=fitted.n_batches,
+        card_notes=card_notes,
+    )
+    arrays = {f"learner.{name}": array for name, array in fitted.learner.arrays().items()}
+    for number, idf in enumerate(features.idf_):
+        if idf is not None:
+            arrays[f"idf.{number}"] = idf
+    terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
+    # As a reader will have them.
+    arrays = dequantize(quantize(arrays, bits), bits)
+    return ModelFile(info, arrays, terms, write_card(info))
+
+
+def load_model(path: str | os.PathLike[str]) -> tuple[Fitted, ModelFile]:
+    """Read a model file, whatever its source, or "reuters46", the model that comes with Slugline.
+
+    Returns
+    -------
+    What answers, and what else the file says.
+
+    Raises
+    ------
+    ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
+    """
+    path = model_path(path)
+    file = model_file.read(path)
+    try:
+        return from_model_file(file), file
+    except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise model_file.damaged(path, error) from error
+
+
+def from_model_file(file: ModelFile) -> Fitted:
+    """Return the fitted value of what a file holds.
+
+    Raises
+    ------
+    DataError, ValueError, ... : whatever comes of parts that don't fit one another.
+    """
+    info = file.info
+    check_names(info.topics)
+    blocks, vocabularies, first = [], [], 0
+    for block in info.blocks:
+        terms = file.terms[first : first + block.n_terms]
+        first += block.n_terms
+        options = {name: getattr(block, name) for name in Block.__slots__}
+        blocks.append(Block(**options))
+        vocabularies.append(_restore_columns(block, terms))
+    idf = [file.arrays.get(f"idf.{number}") for number in range(len(blocks))]
+    learned = {
+        name.removeprefix("learner."): array
+        for name, array in file.arrays.items()
+        if name.startswith("learner.")
+    }
+    fitted = Fitted(
+        topics=Topics(info.topics),
+        features=Features.restore(blocks, vocabularies, idf),
+        learner=restore(info.learner, learned),
+        seed=info.seed,
+        class_weight=_weights_by_topic(info.class_weight, info.topics),
+        data_digest=info.data_digest,
+        n_documents=info.n_documents,
+        validation_digest=info.validation_digest,
+        interrupted=info.interrupted,
+        n_batches=info.n_batches,
+    )
+    _check_fit(fitted, file)
+    return fitted
+
+
+def _restore_columns(block: BlockInfo, terms: list[str]) -> TermColumns:
+    if block.n_buckets is None:
+        return Vocabulary(terms, block.kind)
+    if terms:
+        raise DataError(f"the {block.kind} have hash buckets and {len(terms)} terms")
+    return Buckets(block.n_buckets, block.kind)
+
+
+def _check_fit(fitted: Fitted, file: ModelFile) -> None:
+    """Check that features, learner and topics of a file fit one another."""
+    odd = next((n for n, a in file.arrays.items() if a.dtype != np.float32), None)
+    if odd is not None:
+        raise DataError(f"array {odd!r} is of type {file.arrays[odd].dtype}, not float32")
+    if len({type(topic) for topic in file.info.topics}) > 1:
+        raise DataError("topics are words and numbers")
+    features = fitted.features
+    for block, vocabulary, idf in zip(
+        features.blocks, features.vocabularies_, features.idf_, strict=True
+    ):
+        expected = (vocabulary.n_columns,) if block.has_idf else None
+        if (None if idf is None else idf.shape) != expected:
+            raise DataError(f"the {block.kind} have {vocabulary.n_columns} terms and other weights")
+    n_idf = sum(idf is not None for idf in features.idf_)
+    if len(file.arrays) != n_idf + len(fitted.learner.arrays()):
+        raise DataError(f"arrays {sorted(file.arrays)}, of which some belong to nothing")
+    # The least text shows whether every shape fits the next one.
+    with np.errstate(over="raise", invalid="raise"):
+        scores = fitted.learner.decision_function(features.transform([""]))
+    if scores.shape != (1, len(fitted.topics)):
+        raise DataError(f"{scores.shape[1]} scores for {len(fitted.topics)} topics")
+
+
+def _plain_weights(
+    class_weight: str | Mapping[Any, float] | None,
+) -> str | dict[str, float] | None:
+    if class_weight is None or isinstance(class_weight, str):
+        return class_weight
+    return {str(topic): float(weight) for topic, weight in class_weight.items()}
+
+
+def _weights_by_topic(
+    plain: str | dict[str, float] | None, topics: Sequence[Topic]
+) -> str | dict[Topic, float] | None:
+    """Undo `_plain_weights`: keys are strings in JSON, whatever topics are."""
+    if plain is None or isinstance(plain, str):
+        return plain
+    names = {str(topic): topic for topic in topics}
+    return {names[name]: weight for name, weight in plain.items()}
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of what, beside the seed, may change a model."""
+    # Asked of the installation, as importing scikit-learn takes longer than anything else here.
+    names = ("slugline", "numpy", "scipy", "scikit-learn")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version()} | versions
