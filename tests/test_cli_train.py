@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 
 from slugline.classifier import TopicClassifier, load
-from slugline.errors import OptionError
+from slugline.errors import SluglineError
 from slugline.learners.choosing import LEARNERS
 from slugline.learners.neural import NeuralLearner
 
@@ -369,7 +369,9 @@ def test_a_topic_with_a_single_document_is_learned_and_warned_of(run: Run, news:
 def test_a_single_topic_is_warned_of(run: Run, news: News) -> None:
     write_csv("n.csv", [(text, "all") for text, _ in news])
 
-    assert warnings_of(run("train", "n.csv", "-q")) == [
+    done = run("train", "n.csv", "-q")
+    assert done.out.startswith("n.csv: learned 1 topic from 72 documents in ")
+    assert warnings_of(done) == [
         "all 72 documents have the topic 'all': there is nothing to tell apart, and the model "
         "will always answer it. Add documents of other topics."
     ]
@@ -656,7 +658,7 @@ def test_a_report_that_fails_in_the_end_leaves_the_model_and_says_so(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise OptionError("n.html: the report can't be written (No space); free some space.")
+        raise SluglineError("n.html: the report can't be written (No space); free some space.")
 
     monkeypatch.setattr("slugline.report.write_training_report", fail)
 
@@ -720,6 +722,106 @@ def test_ctrl_c_in_training_ends_it_and_saves_the_best_so_far(news_csv: Path) ->
     assert process.returncode == 0
     assert "Traceback" not in err
     assert load(news_csv.with_name("model.slug")).info_.learner["n_epochs"] >= 1
+
+
+class InterruptAt:
+    """Presses Ctrl-C at an epoch of a run, or at a note before the first; all count from 1."""
+
+    def __init__(self, at: tuple[int, int]) -> None:
+        self._at = at
+        self._run = 0
+        self._n_notes = 0
+
+    def begin(self, n_epochs: int, n_steps: int) -> None:
+        self._run += 1
+
+    def step(self) -> None:
+        pass
+
+    def epoch(self, number: int, figures: object) -> None:
+        if (self._run, number) == self._at:
+            signal.raise_signal(signal.SIGINT)
+
+    def note(self, text: str) -> None:
+        self._n_notes += 1
+        self.epoch(self._n_notes, None)
+
+    def end(self) -> None:
+        pass
+
+
+@pytest.fixture
+def interrupted_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that says when to press Ctrl-C, which Python's own handler is to hear."""
+
+    def press(run: int, number: int) -> None:
+        told = InterruptAt((run, number))
+        monkeypatch.setattr("slugline.progress.progress_on", lambda: told)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield press
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("at", [(1, 3), (2, 1)], ids=["in the search", "in training anew"])
+def test_after_ctrl_c_the_screen_and_the_report_say_the_same(
+    run: Run,
+    news_csv: Path,
+    interrupted_at: Callable[[int, int], None],
+    at: tuple[int, int],
+) -> None:
+    interrupted_at(*at)
+    _, out, err = run("train", "news.csv", *NET, "--epochs", 4)
+
+    best = load("model.slug").info_.learner["n_epochs"]
+    report = Path("model.html").read_text("utf-8")
+    last = 3 if at == (1, 3) else 4
+    warning = (
+        f"training was interrupted: the model is the one after epoch {best}, the best of {last}, "
+        "and has not learned from the 7 documents held out to find it."
+    )
+    assert f"warning: {warning}\n" in err
+    assert warning in report
+    assert out.startswith("news.csv: learned 3 topics from 65 documents in ")
+    assert re.search(rf"epochs +{best}  best by", out)
+    assert (
+        f"the classifier is the one after {best} epochs, and has learned from the other 65."
+    ) in report
+    assert "anew" not in report
+
+
+def test_after_ctrl_c_documents_of_a_validation_file_are_not_said_to_be_held_out(
+    run: Run, news_csv: Path, news: News, interrupted_at: Callable[[int, int], None]
+) -> None:
+    interrupted_at(1, 2)
+    _, out, err = run(
+        "train", "news.csv", *NET, "--validation", write_csv("v.csv", news), "--epochs", 9
+    )
+
+    assert "the model is the one after epoch 2, the best of 2.\n" in err
+    assert out.startswith("news.csv: learned 3 topics from 72 documents in ")
+    report = Path("model.html").read_text("utf-8")
+    assert "Training was interrupted. The classifier is the one after 2 epochs." in report
+
+
+@pytest.mark.parametrize(("n", "ways"), [(1, "1 way"), (2, "2 ways")])
+def test_after_ctrl_c_in_tuning_the_screen_and_the_report_say_the_same(
+    run: Run, news_csv: Path, interrupted_at: Callable[[int, int], None], n: int, ways: str
+) -> None:
+    interrupted_at(0, n)
+    _, out, err = run("train", "news.csv", "--tune")
+
+    report = Path("model.html").read_text("utf-8")
+    warning = f"the search was interrupted after {ways} to learn: the model is learned in the best"
+    assert warning in err
+    assert warning in report
+    said = (
+        "no way but the default was tried: words"
+        if n == 1
+        else "none of 2 ways tried until the interrupt is clearly better than the default: words"
+    )
+    assert said in out
+    assert said[1:] in report
 
 
 def test_ctrl_c_while_reading_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from slugline.lesson.results import NotebookResult, OverSeeds
 from slugline.lesson.run import run
 from slugline.sparse import multi_hot
 from slugline.training.history import History
+
+Run = Callable[..., Any]
 
 TOPICS = ["earn", "acq", "grain"]
 
@@ -316,9 +318,53 @@ def test_the_command_refuses_a_folder_that_cannot_be_before_it_works(
     done = CliRunner().invoke(command, ["--out", str(tmp_path / "file")])
     assert isinstance(done.exception, OptionError)
     assert str(done.exception) == (
-        f"--out {tmp_path / 'file'}: can't be made a folder (File exists); choose another one."
+        f"--out {tmp_path / 'file'}: can't be made a folder (Not a directory); choose another one."
     )
     assert done.stderr == ""
+
+
+@pytest.fixture
+def run_with(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Give a function that runs `slugline reproduce` with another function in place of `run`."""
+
+    def run_with(instead: Callable[..., NotebookResult], *args: object) -> Any:
+        monkeypatch.setattr(lesson, "run", instead)
+        return run("reproduce", "-q", *args)
+
+    return run_with
+
+
+def test_the_command_leaves_nothing_behind_when_interrupted(run_with: Run, tmp_path: Path) -> None:
+    def interrupted(*_: object) -> NotebookResult:
+        raise KeyboardInterrupt
+
+    assert run_with(interrupted, "--out", "new/folder").code == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_can_not_be_written_in_the_end_is_a_job_that_failed_after_its_numbers(
+    run_with: Run, result: NotebookResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("slugline.report.page.write_whole", full)
+    code, out, err = run_with(lambda *_: result, "--out", "new", "--json")
+    assert (code, err) == (
+        1,
+        f"slugline: error: {Path('new/report.html')}: the report can't be written (No space left "
+        "on device); free some space or choose another folder.\n",
+    )
+    assert json.loads(out)["seeds"] == [3, 4]
+
+
+def test_a_report_that_can_never_be_is_found_before_the_work(run_with: Run, tmp_path: Path) -> None:
+    (tmp_path / "new" / "report.html").mkdir(parents=True)
+    assert run_with(lambda *_: pytest.fail("it worked"), "--out", "new") == (
+        2,
+        "",
+        f"slugline: error: --out {Path('new/report.html')}: is a folder; name a file.\n",
+    )
 
 
 @pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--seed", "-1"]], ids=" ".join)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from slugline.errors import OptionError
+from slugline.errors import SluglineError
 from slugline.lesson.reference import LESSON
 from slugline.lesson.results import (
     Baselines,
@@ -28,13 +28,14 @@ from slugline.lesson.results import (
     TopicProbability,
     Trial,
 )
+from slugline.plots import COLOURS
 from slugline.report import write_notebook_report
 from slugline.report.lesson import notebook_page
 from slugline.report.lesson_table import compare_with_lesson
 from slugline.report.lesson_text import rules, takeaways
 from slugline.report.page import write_page
-from slugline.report.words import typeset
-from slugline.training.history import COLOURS, History
+from slugline.report.words import spread_percent, typeset
+from slugline.training.history import History
 
 
 def over_seeds(*values: float) -> OverSeeds:
@@ -42,7 +43,7 @@ def over_seeds(*values: float) -> OverSeeds:
 
 
 def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: Any) -> Curves:
-    """Give two seeds' curves, whose validation loss is lowest after epoch 2."""
+    """Give three seeds' curves, whose validation loss is lowest after epoch 2."""
     history = {
         "loss": [2.5, 1.0, 0.5, 0.1],
         "accuracy": [0.5, 0.8, 0.9, 0.95],
@@ -55,26 +56,26 @@ def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: 
             "epochs": 4,
             "batch_size": batch_size,
             **history,
-            "best_epoch": over_seeds(2, 3),
-            "val_loss_lowest": over_seeds(0.9, 0.92),
-            "val_accuracy_peak": over_seeds(accuracy, accuracy + 0.01),
-            "test_loss": over_seeds(1.2, 1.3),
-            "test_accuracy": over_seeds(accuracy - 0.03, accuracy - 0.02),
-            "seeds": [history, history],
+            "best_epoch": over_seeds(2, 2, 3),
+            "val_loss_lowest": over_seeds(0.9, 0.91, 0.92),
+            "val_accuracy_peak": over_seeds(accuracy, accuracy + 0.005, accuracy + 0.01),
+            "test_loss": over_seeds(1.2, 1.25, 1.3),
+            "test_accuracy": over_seeds(accuracy - 0.03, accuracy - 0.025, accuracy - 0.02),
+            "seeds": [history] * 3,
         }
         | others
     )
 
 
 def made(hidden: tuple[int, ...], *accuracies: float) -> Trial:
-    return Trial(hidden, 8, over_seeds(1.0, 1.02), over_seeds(*accuracies))
+    return Trial(hidden, 8, over_seeds(1.0, 1.01, 1.02), over_seeds(*accuracies))
 
 
 @pytest.fixture(scope="module")
 def result() -> NotebookResult:
-    retrained = made((64, 64), 0.78, 0.79)
+    retrained = made((64, 64), 0.78, 0.785, 0.79)
     return NotebookResult(
-        seeds=[0, 1],
+        seeds=[0, 1, 2],
         data=Data(
             n_train=8982,
             n_test=2246,
@@ -88,8 +89,10 @@ def result() -> NotebookResult:
         ),
         curves=curves((64, 64), 512, 0.81),
         retrained=retrained,
-        retrained_on_all=Trial((64, 64), [2, 3], over_seeds(0.9, 0.9), over_seeds(0.79, 0.8)),
-        baselines=Baselines(over_seeds(0.18, 0.19), 813 / 2246, "earn"),
+        retrained_on_all=Trial(
+            (64, 64), [2, 2, 3], over_seeds(0.9, 0.9, 0.9), over_seeds(0.79, 0.795, 0.8)
+        ),
+        baselines=Baselines(over_seeds(0.18, 0.185, 0.19), 813 / 2246, "earn"),
         predictions=Predictions(
             shape=(46,),
             sum=1.0,
@@ -105,10 +108,10 @@ def result() -> NotebookResult:
         integer_labels=IntegerLabels(0.0, 16),
         bottleneck=curves((64, 4), 128, 0.70),
         experiments=[
-            made((32, 32), 0.75, 0.77),
+            made((32, 32), 0.75, 0.76, 0.77),
             retrained,
-            made((64,), 0.79, 0.795),
-            made((64, 64, 64), 0.77, 0.775),
+            made((64,), 0.79, 0.792, 0.794),
+            made((64, 64, 64), 0.77, 0.772, 0.774),
         ],
         notebook=LESSON,
         seconds=12.3,
@@ -185,6 +188,72 @@ def test_pictures_say_what_they_show_and_take_the_pages_colours(page: str) -> No
         assert f"{variable}: #" in style
 
 
+def test_the_browser_is_told_to_fetch_nothing(page: str) -> None:
+    policy = next(a["content"] for t, a in Elements(page).seen if t == "meta" and "http-equiv" in a)
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_every_number_has_a_header_of_its_row(page: str) -> None:
+    headers = [attributes for tag, attributes in Elements(page).seen if tag == "th"]
+    assert {attributes.get("scope") for attributes in headers} == {"col", "row", "rowgroup"}
+    assert not re.search(r"<tbody>\s*<tr><td", page)
+    assert page.count('<td class="number ours">') == page.count('<tr><th scope="row">')
+
+
+def test_the_title_names_the_data(page: str) -> None:
+    assert "<title>Classifying Reuters newswires, run again</title>" in page
+
+
+# Contrast ---------------------------------------------------------------------------------------
+
+Colour = tuple[float, float, float]
+
+
+def palettes(page: str) -> dict[str, dict[str, Colour]]:
+    """Give the colours of the sheet by name: in the light, in the dark and on paper."""
+    sheets = re.findall(r":root \{(.*?)\}", page[: page.index("</style>")], re.DOTALL)
+    found = [
+        {name: _colour(value) for name, value in re.findall(r"--(\w+): #(\w+);", sheet)}
+        for sheet in sheets
+    ]
+    return dict(zip(("light", "dark", "print"), found, strict=True))
+
+
+def _colour(digits: str) -> Colour:
+    whole = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
+    red, green, blue = (int(whole[place : place + 2], 16) / 255 for place in (0, 2, 4))
+    return red, green, blue
+
+
+def _luminance(colour: Colour) -> float:
+    """As WCAG 2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _mixed(colour: Colour, paper: Colour, share: float) -> Colour:
+    red, green, blue = (share * c + (1 - share) * p for c, p in zip(colour, paper, strict=True))
+    return red, green, blue
+
+
+@pytest.mark.parametrize("mode", ["light", "dark", "print"])
+def test_words_stand_out_from_what_they_stand_on(page: str, mode: str) -> None:
+    palette = palettes(page)[mode]
+    for name in ("ink", "soft", "validation", "best"):
+        assert contrast(palette[name], palette["paper"]) >= 4.5
+    for name in ("ink", "soft", "best"):
+        assert contrast(palette[name], palette["card"]) >= 4.5
+    assert contrast(palette["training"], palette["paper"]) >= 3  # of dots and bars
+    for name, most in re.findall(r"var\(--(\w+)\) calc\(8% \+ ([\d.]+) \* var\(--share", page):
+        cell = _mixed(palette[name], palette["paper"], 0.08 + float(most))
+        assert contrast(palette["ink"], cell) >= 4.5
+
+
 def test_text_from_the_wires_is_escaped(page: str) -> None:
     assert "? ? &lt;said&gt; &amp; done" in page
 
@@ -199,20 +268,58 @@ def test_one_result_makes_one_page(result: NotebookResult, page: str) -> None:
     assert notebook_page(result) == page
 
 
-def test_one_seed_shows_no_deviation(result: NotebookResult) -> None:
-    def of_one(figure: Any) -> Any:
-        """Keep the first seed of a dataclass or list, all the way down."""
-        if isinstance(figure, OverSeeds):
-            return OverSeeds.of(figure.values[:1])
-        if isinstance(figure, (Curves, Trial, Baselines)):
-            return replace(figure, **{k: of_one(v) for k, v in vars(figure).items()})
-        return [of_one(one) for one in figure] if isinstance(figure, list) else figure
+def of_seeds(result: NotebookResult, n: int) -> NotebookResult:
+    """Keep the first seeds alone."""
 
-    alone = replace(result, **{name: of_one(value) for name, value in vars(result).items()})
-    alone = replace(alone, seeds=[0])
-    text = Elements(notebook_page(alone)).text
+    def cut(figure: Any) -> Any:
+        """Cut a dataclass or list, all the way down."""
+        if isinstance(figure, OverSeeds):
+            return OverSeeds.of(figure.values[:n])
+        if isinstance(figure, (Curves, Trial, Baselines)):
+            return replace(figure, **{k: cut(v) for k, v in vars(figure).items()})
+        return [cut(one) for one in figure] if isinstance(figure, list) else figure
+
+    cut_down = replace(result, **{name: cut(value) for name, value in vars(result).items()})
+    return replace(cut_down, seeds=result.seeds[:n])
+
+
+@pytest.mark.parametrize(
+    ("n", "luck", "note"),
+    [
+        (1, "With 1 seed, a", "Ours are those of a single seed."),
+        (2, "With 2 seeds, a", "Ours are means over 2 seeds, too few to tell how far they spread."),
+    ],
+)
+def test_one_seed_or_two_show_no_deviation(
+    result: NotebookResult, n: int, luck: str, note: str
+) -> None:
+    page = notebook_page(of_seeds(result, n))
+    text = Elements(page).text
     assert "±" not in text
-    assert "a difference below a point may be luck: --seeds 10 tells." in text
+    assert f"{luck} difference below a point may be luck: --seeds 10 tells." in text
+    assert "<code>--seeds 10</code>" in page
+    assert note in text
+
+
+def test_two_seeds_that_agree_are_both(result: NotebookResult) -> None:
+    assert "Both seeds have their lowest in epoch 2." in takeaways(of_seeds(result, 2))["curves"]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0.7849, 0.7851, 0.7852], "78.51 ± 0.02 %"),
+        ([0.78, 0.785, 0.79], "78.5 ± 0.5 %"),
+        ([0.785, 0.785, 0.785], "78.5 ± 0 %"),
+        ([0.78, 0.79], "78.5 %"),
+        ([0.785], "78.5 %"),
+    ],
+    ids=["small", "as usual", "none", "of two", "of one"],
+)
+def test_a_deviation_has_digits_enough_not_to_look_like_none(
+    values: list[float], shown: str
+) -> None:
+    assert spread_percent(over_seeds(*values)) == shown
 
 
 # What it says -----------------------------------------------------------------------------------
@@ -223,16 +330,16 @@ def test_one_seed_shows_no_deviation(result: NotebookResult) -> None:
     [
         ("data", "Only 0.82 % of the words’ cells are ones. Kept alone, they take 6 MB; "),
         ("curves", "The validation loss turns after epoch 2 and climbs from 0.90 to 1.10, "),
-        ("curves", "Over 2 seeds, the lowest lies between epochs 2 and 3. "),
-        ("retrained", "gets 78.5 ± 0.7 % of the test wires right; the lesson’s got 78.1 %. "),
-        ("retrained", "the net gets 79.5 ± 0.7 %, 1.0 points more."),
+        ("curves", "Over 3 seeds, the lowest lies between epochs 2 and 3. "),
+        ("retrained", "gets 78.5 ± 0.5 % of the test wires right; the lesson’s got 78.1 %. "),
+        ("retrained", "the net gets 79.5 ± 0.5 %, 1.0 points more."),
         ("baselines", "The net beats it: it gets 21.5 % of the test wires wrong, against 63.8 %."),
         ("predictions", "at most 5 × 10⁻⁷ off"),
         ("predictions", "it says “earn” with 84 %, and it is. "),
         ("integer_labels", "16 training and validation losses that do not differ at all. "),
-        ("bottleneck", "peaks at 70.5 ± 0.7 % of the validation wires, 11.0 points below the wide"),
-        ("bottleneck", "On the test wires, which had no say, we measure 67.5 ± 0.7 % after"),
-        ("experiments", "Best of these is a single layer of 64 with 79.2 ± 0.4 %, last 32-32 "),
+        ("bottleneck", "peaks at 70.5 ± 0.5 % of the validation wires, 11.0 points below the wide"),
+        ("bottleneck", "On the test wires, which had no say, we measure 67.5 ± 0.5 % after"),
+        ("experiments", "Best of these is a single layer of 64 with 79.2 ± 0.2 %, last 32-32 "),
         ("experiments", "every further hidden layer costs accuracy: 79.2 %, 78.5 % and 77.2 % "),
     ],
 )
@@ -241,7 +348,7 @@ def test_takeaways_tell_the_figures(result: NotebookResult, section: str, senten
 
 
 def _still_falling(result: NotebookResult) -> NotebookResult:
-    falling = replace(result.curves, val_loss=[4.0, 3.0, 2.0, 1.0], best_epoch=over_seeds(4, 4))
+    falling = replace(result.curves, val_loss=[4.0, 3.0, 2.0, 1.0], best_epoch=over_seeds(4, 4, 4))
     return replace(result, curves=falling)
 
 
@@ -249,14 +356,14 @@ def _still_falling(result: NotebookResult) -> NotebookResult:
     ("change", "section", "sentence"),
     [
         (_still_falling, "curves", "After 4 epochs the validation loss is still falling: "),
-        (_still_falling, "curves", "All 2 seeds have their lowest in epoch 4."),
+        (_still_falling, "curves", "All 3 seeds have their lowest in epoch 4."),
         (
-            lambda r: replace(r, curves=replace(r.curves, test_loss=over_seeds(0.8, 0.9))),
+            lambda r: replace(r, curves=replace(r.curves, test_loss=over_seeds(0.8, 0.9, 0.9))),
             "retrained",
             "on the test wires, stopping early did not pay.",
         ),
         (
-            lambda r: replace(r, curves=replace(r.curves, test_accuracy=over_seeds(0.7, 0.7))),
+            lambda r: replace(r, curves=replace(r.curves, test_accuracy=over_seeds(0.7, 0.7, 0.7))),
             "retrained",
             "and the accuracy to 70.0 %: overfitting costs both.",
         ),
@@ -290,7 +397,7 @@ def _still_falling(result: NotebookResult) -> NotebookResult:
         (
             lambda r: replace(r, experiments=r.experiments[:2]),
             "experiments",
-            "Best of these is 64-64 with 78.5 ± 0.7 %, last 32-32 with 76.0 ± 1.4 %. ",
+            "Best of these is 64-64 with 78.5 ± 0.5 %, last 32-32 with 76.0 ± 1.0 %. ",
         ),
     ],
     ids=[
@@ -353,7 +460,7 @@ def test_a_report_is_written_where_it_is_wanted(result: NotebookResult, tmp_path
 def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     target = tmp_path / "report.html"
     target.mkdir()
-    with pytest.raises(OptionError) as error:
+    with pytest.raises(SluglineError) as error:
         write_page("<p>new</p>", target)
     assert str(error.value) == (
         f"{target}: the report can't be written (Is a directory); "
@@ -369,7 +476,7 @@ def test_a_full_disk_keeps_the_old_page(tmp_path: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OptionError, match="No space left on device"):
+    with pytest.raises(SluglineError, match="No space left on device"):
         write_page("<p>new</p>", target)
     assert target.read_text() == "<p>old</p>"
     assert list(tmp_path.iterdir()) == [target]

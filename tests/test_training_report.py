@@ -26,7 +26,9 @@ from slugline.report import write_training_report
 from slugline.report.training import ConfusedTopic, confused_topics, training_page
 from slugline.report.training_text import advice, findings
 from slugline.text.block import Block
+from slugline.training.context import FitContext
 from slugline.training.history import History
+from slugline.tuning import Trial, Tuning, Way
 
 # 100 test documents, 82 of them right.
 TOPICS = ["acq", "earn", "grain", "zinc"]
@@ -158,6 +160,38 @@ def test_the_page_is_well_formed_and_needs_no_other_file(experiment: Any) -> Non
     assert ids.most_common(1)[0][1] == 1
 
 
+def test_every_cell_of_a_table_has_a_header_of_its_row_and_its_column() -> None:
+    page = training_page(many_topics())
+    headers = [attributes for tag, attributes in Elements(page).seen if tag == "th"]
+    assert {attributes.get("scope") for attributes in headers} == {"col", "row"}
+    for body in re.findall(r"<tbody>.*?</tbody>", page, re.DOTALL):
+        assert body.count("<tr>") == body.count('<tr><th scope="row"')
+
+
+def test_headings_come_in_order_and_what_can_be_scrolled_can_be_reached() -> None:
+    seen = Elements(training_page(trained(warnings=("few.",)))).seen
+    headings = [tag for tag, _ in seen if re.fullmatch(r"h\d", tag)]
+    assert headings == ["h1"] + ["h2"] * (len(headings) - 1)
+    scrolled = [attributes for _, attributes in seen if attributes.get("class") == "scroll"]
+    assert scrolled
+    for attributes in scrolled:
+        assert (attributes["tabindex"], attributes["role"]) == ("0", "region")
+        assert attributes["aria-label"]
+
+
+def test_the_title_names_the_data_and_how_well_it_went() -> None:
+    title = "<title>wires.csv: 4 topics, 82.0 % right</title>"
+    assert title in training_page(trained())
+    assert "<dd>1</dd></div>" in (page := training_page(trained(["one"], [[5]])))
+    assert "<dt>topic to tell apart</dt>" in page
+
+
+def test_a_long_word_may_end_a_line_after_an_underscore_but_a_short_one_may_not() -> None:
+    page = training_page(trained(["queue_1", "a queue_of_long_words"], [[1, 0], [0, 1]]))
+    names = re.findall(r'<th scope="row"[^>]*>(.*?)</th>', page)
+    assert names == ["a queue_<wbr>of_<wbr>long_<wbr>words", "queue_1"]
+
+
 def test_the_sections_come_in_order() -> None:
     assert Elements(training_page(trained(warnings=("few.",)))).sections == [
         "warnings",
@@ -184,10 +218,23 @@ def test_one_result_makes_one_page_and_one_file(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_warnings_stand_before_all_sections_with_their_options_as_code() -> None:
-    page = training_page(trained(warnings=("a layer is narrow. Use --hidden 64, or so.",)))
-    assert "<p>a layer is narrow. Use <code>--hidden 64</code>, or so.</p>" in page
+def test_warnings_stand_before_all_sections() -> None:
+    page = training_page(trained(warnings=("a layer is narrow.",)))
+    assert "<p>a layer is narrow.</p>" in page[: page.index('id="data"')]
     assert 'id="warnings"' not in training_page(trained())
+
+
+@pytest.mark.parametrize(
+    ("warning", "html"),
+    [
+        ("Use `hidden=64`, or so.", "Use <code>hidden=64</code>, or so."),
+        ("`a<b` and `c`.", "<code>a&lt;b</code> and <code>c</code>."),
+        ("--hidden 64 is a topic, and so is don`t.", "--hidden 64 is a topic, and so is don`t."),
+    ],
+    ids=["a parameter", "two, escaped", "what is not marked"],
+)
+def test_code_is_what_stands_between_backticks(warning: str, html: str) -> None:
+    assert f"<p>{html}</p>" in training_page(trained(warnings=(warning,)))
 
 
 def test_settings_tell_how_to_run_it_again() -> None:
@@ -210,7 +257,7 @@ def test_settings_tell_how_to_run_it_again() -> None:
         "l2": 0.125,
         "optimizer": "rmsprop",
         "n epochs": 1,
-        "terms": "counts words, log-tf-idf bigrams and log-tf-idf characters",
+        "terms": "words (counts), bigrams (log-tf-idf) and characters (log-tf-idf)",
         "class weight": {"zinc": 2.0},
         "seed": 7,
     }
@@ -279,11 +326,11 @@ def test_the_table_of_confusions_shows_topics_by_their_commonest_mistake() -> No
     assert re.findall(r'class="right".*>(\d+)<', page) == ["7", "36", "38", "1"]
     assert re.findall(r'class="wrong".*>(\d+)<', page) == ["5", "4", "4", "2", "3"]
     assert rows_of(page, "confusions", 1) == [
-        ["", "grain", "acq", "earn", "zinc"],
-        ["grain", "7", "5", "4", ""],
-        ["acq", "", "36", "4", ""],
-        ["earn", "", "2", "38", ""],
-        ["zinc", "", "3", "", "1"],
+        ["", "1grain", "2acq", "3earn", "4zinc"],
+        ["1 grain", "7", "5", "4", ""],
+        ["2 acq", "", "36", "4", ""],
+        ["3 earn", "", "2", "38", ""],
+        ["4 zinc", "", "3", "", "1"],
     ]
 
 
@@ -316,8 +363,8 @@ def of_topics(n: int) -> Experiment:
     return trained([f"t{number}" for number in range(n)], np.diag(range(n, 0, -1)))
 
 
-def with_curves(loss: list[float], val_loss: list[float]) -> History:
-    return History({"loss": loss, "val_loss": val_loss})
+def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None = None) -> History:
+    return History({"loss": loss, "val_loss": val_loss}, n_rows=360, stopped_by=stopped_by)
 
 
 @pytest.mark.parametrize(
@@ -332,15 +379,16 @@ def with_curves(loss: list[float], val_loss: list[float]) -> History:
         (
             "baselines",
             {},
-            "“acq” is the commonest topic among the documents learned from; always answering it "
-            "takes no reading and is right in 40.0 % of the test documents.",
+            "No topic is commoner among the documents to learn from than “acq”; always answering "
+            "it takes no reading and is right in 40.0 % of the test documents.",
         ),
         (
             "baselines",
             {"majority": 0.8},
-            "“acq” is the commonest topic among the documents learned from; always answering it "
-            "takes no reading and is right in 80.0 % of the test documents. The 95 % interval of "
-            "the classifier, 73.3 % to 88.3 %, holds that figure too: the difference may be luck.",
+            "No topic is commoner among the documents to learn from than “acq”; always answering "
+            "it takes no reading and is right in 80.0 % of the test documents. The 95 % interval "
+            "of the classifier, 73.3 % to 88.3 %, holds that share too: the difference may be "
+            "luck.",
         ),
         ("data", {}, "Tested on: “acq” (40), “earn” (40), “grain” (16) and “zinc” (4)."),
         (
@@ -376,6 +424,32 @@ def with_curves(loss: list[float], val_loss: list[float]) -> History:
             "help. The classifier is the one after 2 epochs.",
         ),
         (
+            "curves",
+            {"history": with_curves([2.0, 1.5], [2.0, 1.0], "early stopping"), "n_validation": 50},
+            "The loss on validation documents is lowest after epoch 2, the last one, at 1.00, but "
+            "had all but stopped falling by then. The classifier is the one after 2 epochs.",
+        ),
+        (
+            "curves",
+            {"history": with_curves([2.0, 1.5], [1.0, 2.0], "interrupt")},
+            "The loss on validation documents is lowest after epoch 1, at 1.00; 1 more epoch did "
+            "not lower it, while the loss on the documents learned from went on falling from 2.00 "
+            "to 1.50: what was learned then holds for those alone. For these curves, 10 % of the "
+            "documents were held out. Training was interrupted before these could be learned from: "
+            "the classifier is the one after 1 epoch, and has learned from the other 360.",
+        ),
+        (
+            "curves",
+            {"history": with_curves([2.0, 1.5], [2.0, 1.0], "interrupt"), "n_validation": 50},
+            "The loss on validation documents is lowest after epoch 2, the last one, at 1.00. "
+            "Training was interrupted. The classifier is the one after 2 epochs.",
+        ),
+        (
+            "confusions",
+            {"evaluation": Evaluation(TOPICS, PERFECT + np.eye(4, k=3, dtype=int), 0.5)},
+            "1 of 101 test documents got another topic than their own. This is the only one.",
+        ),
+        (
             "confusions",
             {},
             "18 of 100 test documents got another topic than their own. These are all of them.",
@@ -396,6 +470,10 @@ def with_curves(loss: list[float], val_loss: list[float]) -> History:
         "curves",
         "validation file",
         "still falling",
+        "level in the end",
+        "interrupted",
+        "interrupted with a validation file",
+        "one mistake",
         "all mistakes",
         "no mistake",
     ],
@@ -427,6 +505,87 @@ def test_of_many_topics_the_commonest_and_rarest_are_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ([40] * 7, "Every topic has 40 test documents."),
+        ([1] * 7, "Every topic has 1 test document."),
+        (
+            [9] * 7 + [0],
+            "Every tested topic has 9 test documents. Nothing can be said of 1 topic without a "
+            "test document.",
+        ),
+        (
+            [9, 8, 7, 6, 5, 4, 3, 0, 0],
+            "The commonest topics among the test documents are “t0” (9), “t1” (8) and “t2” (7), "
+            "the rarest “t4” (5), “t5” (4) and “t6” (3). Nothing can be said of 2 topics without "
+            "a test document.",
+        ),
+        (
+            [5, 4, 3, 0, 0, 0, 0],
+            "Tested on: “t0” (5), “t1” (4) and “t2” (3). Nothing can be said of 4 topics without "
+            "a test document.",
+        ),
+    ],
+    ids=["equal", "one each", "equal but one", "some untested", "most untested"],
+)
+def test_topics_are_commonest_and_rarest_only_where_they_differ(
+    sizes: list[int], said: str
+) -> None:
+    experiment = trained([f"t{number}" for number in range(len(sizes))], np.diag(sizes))
+    assert findings(experiment)["data"] == said
+
+
+@pytest.mark.parametrize(
+    ("better", "interrupted", "said"),
+    [
+        (
+            [True, False],
+            False,
+            "None of 2 ways is clearly better than the default: words, C 1. In cross-validation on "
+            "the documents to learn from, the default gets 80.0 % right.",
+        ),
+        (
+            [True, False, True],
+            True,
+            "The best of 3 ways tried until the interrupt: words, C 4. In cross-validation on the "
+            "documents to learn from, it gets 82.0 % right, the default 80.0 %.",
+        ),
+        (
+            [True],
+            True,
+            "No way but the default was tried: words, C 1. In cross-validation on the documents to "
+            "learn from, the default gets 80.0 % right.",
+        ),
+    ],
+    ids=["default", "interrupted", "interrupted at once"],
+)
+def test_the_search_is_told_of_as_on_the_screen(
+    better: list[bool], interrupted: bool, said: str
+) -> None:
+    trials = tuple(
+        Trial(Way((Block("words"),), C=2.0**n), 0.8 + n / 100, 0.5, 1.0, is_better)
+        for n, is_better in enumerate(better)
+    )
+    tuning = Tuning(trials, interrupted)
+    experiment = trained(fitted=replace(learned(TOPICS), tuning=tuning))
+    assert findings(experiment)["tuning"] == said
+    assert said.startswith(tuning.outcome[0].upper() + tuning.outcome[1:])
+    page = training_page(experiment)
+    assert Elements(page).sections[:3] == ["data", "tuning", "curves"]
+    assert f"{len(trials)} way{'s' * (len(trials) > 1)} to learn, compared" in page
+
+
+def test_documents_that_were_left_out_are_counted() -> None:
+    learner = LinearLearner()
+    learner.fit(np.eye(4, dtype=np.float32), np.arange(4), FitContext(4))
+    learner.n_left_out = 2
+    fitted = replace(learned(TOPICS), learner=learner)
+    assert findings(trained(fitted=fitted, history=None))["data"].endswith(
+        "Of the documents to learn from, 2 were left out, as the topic looks wrong."
+    )
+
+
 def test_of_many_mistakes_the_commonest_are_counted() -> None:
     assert findings(many_topics())["confusions"] == (
         "149 of 11,474 test documents got another topic than their own. The commonest mistakes "
@@ -453,7 +612,8 @@ RARE = (
 
 def test_advice_names_missed_topics_confused_ones_and_a_test_too_small() -> None:
     assert advice(trained()) == [
-        f"{RARE}, or let each one count more with --balanced.",
+        f"{RARE}, or let each one count more with `--balanced` (in Python, "
+        '`class_weight="balanced"`).',
         CONFUSED,
         FEW_TESTS,
     ]

@@ -138,6 +138,17 @@ class Tuning:
         """The last one that beat the best one before it."""
         return [trial for trial in self.trials if trial.is_better][-1]
 
+    @property
+    def outcome(self) -> str:
+        """What came of the search, as words that can follow others."""
+        default, best = self.trials[0], self.best
+        if len(self.trials) == 1:
+            return f"no way but the default was tried: {default.way}"
+        ways = f"{len(self.trials)} ways{' tried until the interrupt' if self.interrupted else ''}"
+        if best is default:
+            return f"none of {ways} is clearly better than the default: {default.way}"
+        return f"the best of {ways}: {best.way}"
+
 
 def tune(
     texts: Sequence[str],

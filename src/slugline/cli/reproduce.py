@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ import typer
 
 from slugline.cli.options import AsJson, Quiet
 from slugline.cli.output import print_json, print_table, say
+from slugline.cli.targets import check_target
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -44,22 +47,29 @@ def reproduce(
     from slugline.lesson.run import run
     from slugline.report import write_notebook_report
 
-    _make_folder(out)
+    _check_folder(out)
     with _telling(quiet) as progress:
         result = run(seeds, seed, progress)
-    report = write_notebook_report(result, out / "report.html")
     if as_json:
         print_json(result.to_dict())
-        say(f"report  {report}", quiet=quiet)
     else:
         _print(result)
+    report = write_notebook_report(result, out / "report.html")
+    if as_json:
+        say(f"report  {report}", quiet=quiet)
+    else:
         typer.echo(f"report  {report}")
 
 
-def _make_folder(out: Path) -> None:
-    """Fail before the work is done rather than after it."""
+def _check_folder(out: Path) -> None:
+    """Fail before the work is done rather than after it; make the folder only then."""
+    if out.is_dir():
+        check_target("--out", out / "report.html")
+        return
+    nearest = next(folder for folder in (out, *out.parents) if os.path.lexists(folder))
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
     except OSError as error:
         raise OptionError(
             f"--out {out}: can't be made a folder ({error.strerror or error}); choose another one."

@@ -334,21 +334,19 @@ def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         yield "left out", f"{n_left_out}", "to learn from, as their topic looks wrong"
     if fitted.tuning is not None:
         first, best = fitted.tuning.trials[0], fitted.tuning.best
-        n_ways = len(fitted.tuning.trials)
         yield "tuned", f"{best.accuracy:.3f}", f"by cross-validation, {first.accuracy:.3f} untuned"
-        if best is first:
-            yield "", "", f"none of {n_ways} ways is clearly better than the default: {best.way}"
-        else:
-            yield "", "", f"the best of {n_ways} ways: {best.way}"
+        yield "", "", fitted.tuning.outcome
 
 
 def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: Path) -> None:
+    from slugline.report.words import counted
+
     evaluation = experiment.evaluation
     low, high = evaluation.interval
     typer.echo(
-        f"{experiment.name}: learned {len(experiment.fitted.topics)} topics from "
-        f"{experiment.n_train:,} documents in {experiment.seconds:.1f} s, "
-        f"tested on {experiment.n_test:,} others"
+        f"{experiment.name}: learned {counted(len(experiment.fitted.topics), 'topic')} from "
+        f"{counted(experiment.n_learned, 'document')} in {experiment.seconds:.1f} s, "
+        f"tested on {counted(experiment.n_test, 'other')}"
     )
     print_table(
         [

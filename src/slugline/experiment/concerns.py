@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from slugline.corpus.corpus import Corpus
 from slugline.fitted import Fitted
+
+if TYPE_CHECKING:
+    from slugline.training.history import History
 
 __all__ = ["data_warnings", "leak_warnings", "model_warnings"]
 
@@ -57,19 +62,17 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
         )
     history = fitted.history
     if history is not None and history.stopped_by == "interrupt":
-        warnings.append(
-            f"training was interrupted: the model is the one after epoch {history.best_epoch}, the "
-            f"best of {history.n_epochs}, and has not learned from the documents held out."
-        )
+        warnings.append(_interrupted(history, fitted.n_documents - history.n_rows))
     elif history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:
         warnings.append(
             f"the validation loss was still falling at epoch {history.n_epochs}, the last: the net "
             f"could learn more. Use --epochs {2 * history.n_epochs}."
         )
     if fitted.tuning is not None and fitted.tuning.interrupted:
+        n_ways = len(fitted.tuning.trials)
         warnings.append(
-            f"the search was interrupted after {len(fitted.tuning.trials)} ways to learn: the "
-            "model is learned in the best of these. Let --tune come to its end for more."
+            f"the search was interrupted after {n_ways} {'way' if n_ways == 1 else 'ways'} to "
+            "learn: the model is learned in the best of these. Let --tune come to its end for more."
         )
     known_share = fitted.features.vocabularies_[0].known_share(test.texts)
     if known_share < 0.5:
@@ -88,3 +91,13 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
             "these topics, or leave them out of the test."
         )
     return warnings
+
+
+def _interrupted(history: History, n_held_out: int) -> str:
+    said = (
+        f"training was interrupted: the model is the one after epoch {history.best_epoch}, the "
+        f"best of {history.n_epochs}"
+    )
+    if not n_held_out:  # a file served to find the epoch
+        return f"{said}."
+    return f"{said}, and has not learned from the {n_held_out:,} documents held out to find it."

@@ -33,8 +33,8 @@ class Experiment:
     name : str
         Of the data.
     n_train, n_validation : int
-        Documents that the classifier learned from; of a validation file, 0 if a part of the
-        training documents served.
+        Documents to learn from; of a validation file, 0 if a part of the documents to learn from
+        served.
     test : Corpus
         Documents that it was tested on.
     test_fraction : float or None
@@ -72,6 +72,19 @@ class Experiment:
     def history(self) -> History | None:
         """The search for the best epoch; None for a learner without epochs."""
         return self.fitted.history
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether Ctrl-C ended the training; the classifier then is that of the best epoch."""
+        return self.history is not None and self.history.stopped_by == "interrupt"
+
+    @property
+    def n_learned(self) -> int:
+        """How many of `n_train` the classifier learned from.
+
+        An interrupt leaves no time to learn from those that were held out to find the best epoch.
+        """
+        return self.history.n_rows if self.history and self.was_interrupted else self.n_train
 
     @property
     def best_epoch(self) -> int | None:

@@ -2,7 +2,7 @@
 
 Nothing is measured or trained here. matplotlib and Jinja are imported when a page is written.
 
-`words` turns figures into text and `figures` into pictures; `page` puts both into a template.
+`words` turns numbers into text and `figures` into pictures; `page` puts both into a template.
 Every kind of report is a module that knows what to say, and a template that extends `base.html.j2`.
 """
 

@@ -22,13 +22,13 @@ def write_notebook_report(result: NotebookResult, path: str | os.PathLike[str]) 
 
     Raises
     ------
-    OptionError : if it can't be written there.
+    SluglineError : if it can't be written there.
     """
     return write_page(notebook_page(result), path)
 
 
 def notebook_page(result: NotebookResult) -> str:
-    """Give the report as one HTML page that needs no other file."""
+    """Return the report as one HTML page that needs no other file."""
     rows = compare_with_lesson(result)
     return render(
         "notebook.html.j2",

@@ -1,4 +1,4 @@
-"""Every figure of the newswire lesson beside ours, as rows of a table."""
+"""Every number of the newswire lesson beside ours, as rows of a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NONE_GIVEN = "–"
 
 
 class Row(NamedTuple):
-    """One figure; `lesson` is a dash where the lesson gives none."""
+    """One number; `lesson` is a dash where the lesson gives none."""
 
     step: str
     what: str
@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 def compare_with_lesson(result: NotebookResult) -> list[Row]:
-    """Put the lesson's figures beside ours, in the order of its steps."""
+    """Put the lesson's numbers beside ours, in the order of its steps."""
     return [
         *_data(result),
         *_training(result),

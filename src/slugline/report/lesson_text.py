@@ -1,6 +1,6 @@
 """What a reader should take away from each step of the lesson.
 
-Every sentence follows from the figures at hand: where they say otherwise, so does the text.
+Every sentence follows from the numbers at hand: where they say otherwise, so does the text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from slugline.lesson.results import NotebookResult, OverSeeds
-from slugline.report.words import layers, listed, number, percent, points, spread_percent, tiny
+from slugline.report.words import (
+    counted,
+    has_spread,
+    layers,
+    listed,
+    number,
+    percent,
+    points,
+    spread_percent,
+    tiny,
+)
 
 __all__ = ["Rule", "rules", "takeaways"]
 
@@ -22,7 +32,7 @@ A_HAIR = 0.002
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule from the end of the lesson, and what our figures say of it."""
+    """One rule from the end of the lesson, and what our numbers say of it."""
 
     text: str
     verdict: Literal["holds", "not seen", "not tested"]
@@ -44,7 +54,7 @@ def takeaways(result: NotebookResult) -> dict[str, str]:
 
 
 def rules(result: NotebookResult) -> list[Rule]:
-    """Hold our figures against the rules that wrap up the lesson."""
+    """Return how our numbers agree with the rules that wrap up the lesson."""
     return [
         _rule_of_outputs(result),
         _rule_of_softmax(result),
@@ -98,7 +108,8 @@ def _of_best_epochs(best_epoch: OverSeeds) -> str:
     if n_seeds == 1:
         return "Another seed may have its lowest an epoch or two earlier or later."
     if low == high:
-        return f"All {n_seeds} seeds have their lowest in epoch {low}."
+        seeds = "Both" if n_seeds == 2 else f"All {n_seeds}"
+        return f"{seeds} seeds have their lowest in epoch {low}."
     return f"Over {n_seeds} seeds, the lowest lies between epochs {low} and {high}."
 
 
@@ -116,7 +127,7 @@ def _retrained(result: NotebookResult) -> str:
 
 
 def _of_going_on(result: NotebookResult) -> str:
-    """Tell what the epochs after stopping would have done on the test wires."""
+    """Return what the epochs after stopping would have done on the test wires."""
     long, stopped = result.curves, result.retrained
     course = (
         f"Going on to epoch {long.epochs} takes the test loss from "
@@ -135,7 +146,7 @@ def _of_going_on(result: NotebookResult) -> str:
 def _change(after: OverSeeds, before: OverSeeds) -> str:
     difference = after.mean - before.mean
     if abs(difference) < A_HAIR:
-        return "hardly a change"
+        return "almost no change"
     return f"{points(difference)} {'more' if difference > 0 else 'less'}"
 
 
@@ -188,7 +199,7 @@ def _bottleneck(result: NotebookResult) -> str:
         f"Squeezed through {min(narrow.hidden)} units, the net peaks at "
         f"{spread_percent(narrow.val_accuracy_peak)} of the validation wires, {points(drop)} "
         f"{'below' if drop > 0 else 'above'} the wide one. The lesson calls its {percent(said, 0)} "
-        "test accuracy, but it is this same validation figure, and the best of "
+        "test accuracy, but it is this same validation accuracy, and the best of "
         f"{narrow.epochs} epochs at that. On the test wires, which had no say, we measure "
         f"{spread_percent(narrow.test_accuracy)} after the last epoch."
     )
@@ -222,9 +233,11 @@ def _of_depth(result: NotebookResult) -> str:
 
 
 def _of_luck(result: NotebookResult) -> str:
-    spreads = [e.test_accuracy.sd for e in result.experiments if e.test_accuracy.sd is not None]
+    accuracies = [experiment.test_accuracy for experiment in result.experiments]
+    spreads = [accuracy.sd or 0.0 for accuracy in accuracies if has_spread(accuracy)]
     if not spreads:
-        return "With a single seed, a difference below a point may be luck: --seeds 10 tells."
+        seeds = counted(len(result.seeds), "seed")
+        return f"With {seeds}, a difference below a point may be luck: `--seeds 10` tells."
     return (
         "Seeds of one and the same net differ by a standard deviation of up to "
         f"{points(max(spreads))}, so a single run cannot rank neighbours."
@@ -283,14 +296,14 @@ def _rule_of_bottlenecks(result: NotebookResult) -> Rule:
         "With many categories, avoid hidden layers that are too small.",
         "holds" if n_behind == n_seeds else "not seen",
         f"After {wide.epochs} epochs, {layers(narrow.hidden)} is behind {layers(wide.hidden)} on "
-        f"the test wires in {n_behind} of {n_seeds} {'run' if n_seeds == 1 else 'runs'}: "
+        f"the test wires in {n_behind} of {counted(n_seeds, 'run')}: "
         f"{spread_percent(narrow.test_accuracy)} against {spread_percent(wide.test_accuracy)}."
         f"{_of_narrow_layers(result)}",
     )
 
 
 def _of_narrow_layers(result: NotebookResult) -> str:
-    """Tell of layers with fewer units than topics that nobody would call a bottleneck."""
+    """Return how layers do that have fewer units than topics, but are no bottleneck."""
     narrower = [e for e in result.experiments if min(e.hidden) < result.data.n_topics]
     if not narrower:
         return ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slugline import __version__
-from slugline.errors import OptionError
+from slugline.errors import SluglineError
 from slugline.files import write_whole
 from slugline.report import words
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 __all__ = ["render", "write_page"]
+
+#: Characters of a word that may be too long for a narrow column.
+LONG_WORD = 12
 
 
 def render(template: str, **values: Any) -> str:
@@ -38,24 +41,29 @@ def render(template: str, **values: Any) -> str:
     )
     for name in words.__all__:
         environment.filters[name] = getattr(words, name)
-    environment.filters |= {"breakable": _breakable, "options": _options}
+    environment.filters |= {"breakable": _breakable, "prose": _prose}
     return environment.get_template(template).render(version=__version__, **values)
 
 
-def _options(text: str) -> Markup:
-    """Set the command-line options in a text as code, which no line end breaks."""
+def _prose(text: str) -> Markup:
+    """Set a sentence: what stands between backticks is code, and numbers keep their units."""
     from markupsafe import Markup
 
     code = Markup("<code>{}</code>")
-    parts = re.split(r"(?<!\S)(--[a-z][a-z-]*(?: \d+)?)", text)  # every second one is an option
-    return Markup("").join(code.format(part) if i % 2 else part for i, part in enumerate(parts))
+    parts = re.split(r"`([^`]+)`", text)  # every second one stands between backticks
+    return Markup("").join(
+        code.format(part) if i % 2 else words.typeset(part) for i, part in enumerate(parts)
+    )
 
 
 def _breakable(name: str) -> Markup:
-    """Let a line end after each underscore of a name."""
+    """Let a line end after each underscore of a long word in a name."""
     from markupsafe import Markup
 
-    return Markup("_<wbr>").join(name.split("_"))
+    return Markup(" ").join(
+        Markup("_<wbr>").join(word.split("_")) if len(word) > LONG_WORD else word
+        for word in name.split(" ")
+    )
 
 
 def write_page(page: str, path: str | os.PathLike[str]) -> Path:
@@ -63,14 +71,14 @@ def write_page(page: str, path: str | os.PathLike[str]) -> Path:
 
     Raises
     ------
-    OptionError : if there can be no such file; an earlier one is left as it was.
+    SluglineError : if that fails; an earlier file is left as it was.
     """
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, page.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        raise OptionError(
+        raise SluglineError(
             f"{target}: the report can't be written ({error.strerror or error}); "
             "free some space or choose another folder."
         ) from error

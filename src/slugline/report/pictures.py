@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from slugline.training.history import COLOURS, History
+from slugline.plots import COLOURS, count_epochs, count_percents, plot_epochs
+from slugline.training.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,13 +85,7 @@ def learning_curves(
     figures = [_figure(_PANEL), _figure(_PANEL)]
     with _style():
         axes = [figure.subplots() for figure in figures]
-        for label, run in (others or {}).items():
-            for ax, name in zip(axes, ("val_loss", "val_accuracy"), strict=True):
-                epochs = range(1, len(run[name]) + 1)
-                ax.plot(
-                    epochs, run[name], "--", linewidth=1, color=COLOURS["training"], label=label
-                )
-        history.plot(axes)
+        plot_epochs(axes, history.history, history.best_epoch, others)
         return [
             _svg(figure, f"{name} by epoch, on training and validation documents")
             for figure, name in zip(figures, ("Loss", "Accuracy"), strict=True)
@@ -99,25 +94,20 @@ def learning_curves(
 
 def accuracy_curves(curves: Sequence[Curve]) -> str:
     """Draw the validation accuracy of several nets by epoch, as one SVG element."""
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
     figure = _figure(_ALONE)
     with _style():
         ax = figure.subplots()
         for curve in curves:
             _draw_curve(ax, curve)
-        ax.set_xlabel("Epoch")
         ax.set_ylabel("Validation accuracy")
         ax.margins(y=0.12)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        count_epochs(ax)
+        count_percents(ax.yaxis)
         return _svg(figure, "Validation accuracy by epoch of several nets")
 
 
 def strips(rows: Sequence[tuple[str, OverSeeds]], marked: str) -> str:
     """Draw test accuracies as one SVG element: a row per net, dots for seeds, a bar for a mean."""
-    from matplotlib.ticker import PercentFormatter
-
     figure = _figure(_ALONE)
     with _style():
         ax = figure.subplots()
@@ -130,7 +120,7 @@ def strips(rows: Sequence[tuple[str, OverSeeds]], marked: str) -> str:
         ax.spines["left"].set_visible(False)
         ax.set_xlabel("Test accuracy")
         ax.set_ylabel("Units of the hidden layers")
-        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1, symbol=" %"))
+        count_percents(ax.xaxis)
         return _svg(figure, "Test accuracy by the units of the hidden layers")
 
 

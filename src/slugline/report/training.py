@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from slugline.report.training_text import advice, findings
 from slugline.report.words import listed
 from slugline.saving.card import describe_learner
 from slugline.saving.classifier_file import library_versions
+from slugline.text.block import Block
 
 __all__ = ["training_page", "write_training_report"]
 
@@ -27,13 +29,13 @@ def write_training_report(experiment: Experiment, path: str | os.PathLike[str]) 
 
     Raises
     ------
-    OptionError : if it can't be written there.
+    SluglineError : if it can't be written there.
     """
     return write_page(training_page(experiment), path)
 
 
 def training_page(experiment: Experiment) -> str:
-    """Give the report as one HTML page that needs no other file."""
+    """Return the report as one HTML page that needs no other file."""
     evaluation = experiment.evaluation
     topics = evaluation.per_topic()
     return render(
@@ -111,19 +113,17 @@ def _curves(experiment: Experiment) -> list[str]:
 
 
 def _settings(fitted: Fitted) -> dict[str, Any]:
-    blocks = [f"{block.weighting} {block.kind}" for block in fitted.features.blocks]
     return {
         **dict(describe_learner(fitted.learner.settings())),
-        "terms": listed(blocks),
-        **_tuned(fitted),
-        "class weight": fitted.class_weight,
+        "terms": _terms(fitted.features.blocks),
+        **({"class weight": fitted.class_weight} if fitted.class_weight else {}),
         "seed": fitted.seed,
     }
 
 
-def _tuned(fitted: Fitted) -> dict[str, str]:
-    if fitted.tuning is None:
-        return {}
-    trials, best = fitted.tuning.trials, fitted.tuning.best
-    figures = f"{best.accuracy:.3f}, default {trials[0].accuracy:.3f}"
-    return {"tuned": f"best of {len(trials)} ways, {figures}"}
+def _terms(blocks: Sequence[Block]) -> str:
+    """Name families of terms, and how they are weighted: once, if it is the same for all."""
+    weightings = {block.weighting for block in blocks}
+    if len(weightings) == 1:
+        return f"{listed([block.kind for block in blocks])} ({blocks[0].weighting})"
+    return listed([f"{block.kind} ({block.weighting})" for block in blocks])

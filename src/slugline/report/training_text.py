@@ -1,6 +1,6 @@
-"""What the figures of one training run say, and what they suggest to do next.
+"""What the numbers of one training run say, and what they suggest to do next.
 
-Every sentence follows from the figures at hand: where they say otherwise, so does the text.
+Every sentence follows from the numbers at hand: where they say otherwise, so does the text.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from slugline.evaluation import TopicFigures
 from slugline.experiment.run import Experiment
 from slugline.report.words import counted, listed, number, percent, points, shortened
 from slugline.training.history import History
+from slugline.tuning import Tuning
 
 __all__ = ["advice", "findings"]
 
@@ -21,6 +22,8 @@ MISSED = 0.5
 WIDE = 0.05
 #: How many topics a sentence names.
 N_NAMED = 3
+#: How to let every topic count the same, on the command line and in Python.
+BALANCING = '`--balanced` (in Python, `class_weight="balanced"`)'
 
 
 def findings(experiment: Experiment) -> dict[str, str]:
@@ -31,13 +34,15 @@ def findings(experiment: Experiment) -> dict[str, str]:
         "baselines": _baselines(experiment),
         "confusions": _confusions(experiment),
     }
+    if experiment.fitted.tuning is not None:
+        said["tuning"] = _tuning(experiment.fitted.tuning)
     if experiment.history is not None:
         said["curves"] = _curves(experiment, experiment.history)
     return said
 
 
 def advice(experiment: Experiment) -> list[str]:
-    """Suggest what to do next, as far as the figures give reason to; at least one thing."""
+    """Return what to do next, as far as the numbers give reason to; at least one thing."""
     suggestions = [
         _of_missed_topics(experiment),
         _of_confused_topics(experiment),
@@ -74,15 +79,14 @@ def _against_majority(experiment: Experiment) -> str:
 
 
 def _data(experiment: Experiment) -> str:
-    n_topics = len(experiment.fitted.topics)
     known = _by_size(_known_topics(experiment))
-    if n_topics <= 2 * N_NAMED:
-        said = [f"Tested on: {_with_sizes(known)}."]
-    else:
-        said = [
-            f"The commonest topics among the test documents are {_with_sizes(known[:N_NAMED])}, "
-            f"the rarest {_with_sizes(known[-N_NAMED:])}."
-        ]
+    said = [_sizes(known)]
+    n_left_out = experiment.fitted.learner.settings().get("n_left_out", 0)
+    if n_left_out:
+        said.append(
+            f"Of the documents to learn from, {number(n_left_out, 0)} "
+            f"{'was' if n_left_out == 1 else 'were'} left out, as the topic looks wrong."
+        )
     n_untested = sum(not figures.n_documents for figures in known)
     if n_untested:
         said.append(
@@ -97,6 +101,31 @@ def _data(experiment: Experiment) -> str:
     return " ".join(said)
 
 
+def _sizes(topics: Sequence[TopicFigures]) -> str:
+    """Return how many test documents the topics have, which come by size."""
+    tested = [figures for figures in topics if figures.n_documents]
+    named = topics if len(topics) <= 2 * N_NAMED else tested
+    if len(named) <= 2 * N_NAMED:
+        return f"Tested on: {_with_sizes(named)}."
+    if named[0].n_documents == named[-1].n_documents:
+        which = "Every topic" if len(named) == len(topics) else "Every tested topic"
+        return f"{which} has {counted(named[0].n_documents, 'test document')}."
+    return (
+        f"The commonest topics among the test documents are {_with_sizes(named[:N_NAMED])}, "
+        f"the rarest {_with_sizes(named[-N_NAMED:])}."
+    )
+
+
+def _tuning(tuning: Tuning) -> str:
+    default, best = tuning.trials[0], tuning.best
+    it = "the default" if best is default else "it"
+    compared = "" if best is default else f", the default {percent(default.accuracy)}"
+    return (
+        f"{tuning.outcome[0].upper()}{tuning.outcome[1:]}. In cross-validation on the documents to "
+        f"learn from, {it} gets {percent(best.accuracy)} right{compared}."
+    )
+
+
 def _curves(experiment: Experiment, history: History) -> str:
     return f"{_course(history)} {_kept(experiment, history)}"
 
@@ -104,10 +133,7 @@ def _curves(experiment: Experiment, history: History) -> str:
 def _course(history: History) -> str:
     best, last = history.best_epoch, history.n_epochs
     if best == last:
-        return (
-            f"After {counted(last, 'epoch')} the loss on validation documents was still falling: "
-            "more epochs might help."
-        )
+        return _to_the_end(history)
     course = (
         f"The loss on validation documents is lowest after epoch {best}, at "
         f"{number(history['val_loss'][best - 1])}; {counted(last - best, 'more epoch')} did not "
@@ -122,14 +148,37 @@ def _course(history: History) -> str:
     )
 
 
+def _to_the_end(history: History) -> str:
+    """Return what to say of a validation loss that is lowest after the last epoch."""
+    if history.stopped_by is None:
+        return (
+            f"After {counted(history.n_epochs, 'epoch')} the loss on validation documents was "
+            "still falling: more epochs might help."
+        )
+    course = (
+        f"The loss on validation documents is lowest after epoch {history.n_epochs}, the last one, "
+        f"at {number(history['val_loss'][-1])}"
+    )
+    if history.stopped_by == "interrupt":
+        return f"{course}."
+    return f"{course}, but had all but stopped falling by then."
+
+
 def _kept(experiment: Experiment, history: History) -> str:
     epochs = counted(history.best_epoch, "epoch")
     if experiment.n_validation:
-        return f"The classifier is the one after {epochs}."
+        interrupted = "Training was interrupted. " if experiment.was_interrupted else ""
+        return f"{interrupted}The classifier is the one after {epochs}."
+    share = percent(_held_out(experiment), 0)
+    if experiment.was_interrupted:
+        return (
+            f"For these curves, {share} of the documents were held out. Training was interrupted "
+            f"before these could be learned from: the classifier is the one after {epochs}, and "
+            f"has learned from the other {number(experiment.n_learned, 0)}."
+        )
     return (
-        f"For these curves, {percent(_held_out(experiment), 0)} of the "
-        f"documents were held out; the classifier then learned from all "
-        f"{number(experiment.n_train, 0)} anew, for {epochs}."
+        f"For these curves, {share} of the documents were held out; the classifier then learned "
+        f"from all {number(experiment.n_train, 0)} anew, for {epochs}."
     )
 
 
@@ -144,14 +193,14 @@ def _held_out(experiment: Experiment) -> float:
 def _baselines(experiment: Experiment) -> str:
     low, high = experiment.evaluation.interval
     said = (
-        f"{_quoted(experiment.majority_topic)} is the commonest topic among the documents learned "
-        f"from; always answering it takes no reading and is right in "
-        f"{percent(experiment.majority)} of the test documents."
+        f"No topic is commoner among the documents to learn from than "
+        f"{_quoted(experiment.majority_topic)}; always answering it takes no reading and is right "
+        f"in {percent(experiment.majority)} of the test documents."
     )
     if low <= experiment.majority <= high:
         said += (
             f" The 95 % interval of the classifier, {percent(low)} to {percent(high)}, holds that "
-            "figure too: the difference may be luck."
+            "share too: the difference may be luck."
         )
     return said
 
@@ -164,7 +213,7 @@ def _confusions(experiment: Experiment) -> str:
     common = evaluation.confusions()
     n_shown = sum(n for _, _, n in common)
     below = (
-        "These are all of them."
+        f"{'This is the only one' if n_wrong == 1 else 'These are all of them'}."
         if n_shown == n_wrong
         else f"The commonest mistakes make up {percent(n_shown / n_wrong, 0)} of them."
     )
@@ -195,7 +244,7 @@ def _of_missed_topics(experiment: Experiment) -> str | None:
 def _of_their_size(
     missed: Sequence[TopicFigures], found: Sequence[TopicFigures], *, balanced: bool
 ) -> str:
-    """Tell whether the topics that are missed are the rare ones, and what that suggests."""
+    """Return whether the topics that are missed are the rare ones, and what that suggests."""
     if not found:
         return "No topic does better: look first at whether the texts tell their topics at all."
     ours, others = _mean_size(missed), _mean_size(found)
@@ -203,7 +252,7 @@ def _of_their_size(
     sizes = f"{counted(round(ours), 'test document')}{average}; the others have {others:.0f}"
     if ours >= others:
         return f"{they_are} not rare ({sizes}): see what is taken for what, and check the labels."
-    hint = "" if balanced else ", or let each one count more with --balanced"
+    hint = "" if balanced else f", or let each one count more with {BALANCING}"
     return f"{they_are} rare ({sizes}): add such documents{hint}."
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "counted",
+    "has_spread",
     "layers",
     "listed",
     "number",
@@ -24,6 +25,11 @@ __all__ = [
     "tiny",
     "typeset",
 ]
+
+#: A standard deviation of fewer values says next to nothing.
+N_FOR_SPREAD = 3
+#: Decimal places, however small a standard deviation is.
+MOST_DIGITS = 6
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NO_BREAK_SPACE, _NO_BREAK_HYPHEN = "\u00a0", "\u2011"
@@ -83,16 +89,35 @@ def shortened(name: str, most: int = 50) -> str:
     return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
 
 
+def has_spread(figure: OverSeeds) -> bool:
+    """Return whether there are enough seeds to tell how far they spread.
+
+    The standard deviation of two values comes out at less than a third of the true one in one case
+    of four.
+    """
+    return len(figure.values) >= N_FOR_SPREAD
+
+
 def spread(figure: OverSeeds, digits: int = 2) -> str:
-    """Write a mean and, where there are several seeds, its standard deviation."""
-    mean = number(figure.mean, digits)
-    return mean if figure.sd is None else f"{mean} ± {figure.sd:.{digits}f}"
+    """Write a mean and, where there are at least three seeds, its standard deviation.
+
+    Both get more than `digits` decimal places, if the deviation would be rounded to zero else.
+    """
+    return _spread(figure, 1, digits)
 
 
 def spread_percent(figure: OverSeeds) -> str:
-    """Write a mean share and its standard deviation as percentages."""
-    mean = f"{100 * figure.mean:.1f}"
-    return f"{mean} %" if figure.sd is None else f"{mean} ± {100 * figure.sd:.1f} %"
+    """Write a mean share and its standard deviation, as `spread` does, as percentages."""
+    return f"{_spread(figure, 100, 1)} %"
+
+
+def _spread(figure: OverSeeds, unit: float, digits: int) -> str:
+    if figure.sd is None or not has_spread(figure):
+        return number(unit * figure.mean, digits)
+    sd = unit * figure.sd
+    while round(sd, digits) == 0 < sd and digits < MOST_DIGITS:
+        digits += 1
+    return f"{number(unit * figure.mean, digits)} ± {number(sd, digits) if sd else 0}"
 
 
 def tiny(value: float) -> str:

@@ -6,13 +6,12 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from slugline.plots import plot_epochs
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "History"]
-
-#: What `History.plot` draws in; a report replaces them by its page's own.
-COLOURS = {"training": "#7a8794", "validation": "#0b5fa5", "best": "#c2410c"}
+__all__ = ["History"]
 
 
 @dataclass
@@ -82,48 +81,12 @@ class History:
         -------
         The two axes, for more to be drawn on.
         """
-        from matplotlib.ticker import PercentFormatter
-
         if axes is None:
             import matplotlib.pyplot as plt
 
             _, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-        self._plot_one(axes[0], "loss", top=True)
-        axes[0].set_ylabel("Loss (nats)")
-        self._plot_one(axes[1], "accuracy", top=False)
-        axes[1].set_ylabel("Accuracy")
-        axes[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        plot_epochs(axes, self.history, self.best_epoch)
         return axes[0], axes[1]
-
-    def _plot_one(self, ax: Axes, name: str, *, top: bool) -> None:
-        """Draw one figure by epoch, with words at the top, which losses leave free, or below."""
-        from matplotlib.ticker import MaxNLocator
-
-        epochs = range(1, self.n_epochs + 1)
-        values, validation = self.history[name], self.history.get(f"val_{name}")
-        ax.plot(epochs, values, "o", markersize=4, color=COLOURS["training"], label="Training")
-        if validation:
-            ax.plot(epochs, validation, color=COLOURS["validation"], label="Validation")
-            ax.axvline(self.best_epoch, color=COLOURS["best"], linewidth=1, linestyle=":")
-            late = self.best_epoch > 0.7 * self.n_epochs
-            ax.annotate(
-                f"best epoch: {self.best_epoch}",
-                (self.best_epoch, 1 if top else 0),
-                xycoords=("data", "axes fraction"),
-                xytext=(-4 if late else 4, -2 if top else 4),
-                textcoords="offset points",
-                horizontalalignment="right" if late else "left",
-                verticalalignment="top" if top else "bottom",
-                color=COLOURS["best"],
-            )
-        ax.set_xlabel("Epoch")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        # A line's height from the edge, where the best epoch is named.
-        ax.legend(
-            frameon=False,
-            loc="upper right" if top else "lower right",
-            bbox_to_anchor=(1, 0.92 if top else 0.08),
-        )
 
     def _repr_html_(self) -> str:
         """Show as a table of epochs in a notebook."""

@@ -1,0 +1,121 @@
+"""Curves of a training as matplotlib draws them, for `History.plot` and for reports alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+
+__all__ = ["COLOURS", "count_epochs", "count_percents", "plot_epochs"]
+
+#: What curves are drawn in; a report replaces them by its page's own.
+COLOURS = {"training": "#7a8794", "validation": "#0b5fa5", "best": "#c2410c"}
+
+_STEPS = [1, 2, 5, 10]
+
+
+Curves = Mapping[str, Sequence[float]]
+
+
+def plot_epochs(
+    axes: Sequence[Axes],
+    curves: Curves,
+    best_epoch: int,
+    others: Mapping[str, Curves] | None = None,
+) -> None:
+    """Draw loss and accuracy by epoch: dots for training, a line for validation.
+
+    Parameters
+    ----------
+    axes : two matplotlib axes
+        For loss and for accuracy.
+    curves : mapping
+        `loss` (nats) and `accuracy`, one number per epoch; `val_loss` and `val_accuracy` if there
+        were validation data.
+    best_epoch : int
+        Counted from 1; marked where there are validation data.
+    others : mapping of names to `val_loss` and `val_accuracy`, optional
+        Other runs, drawn as thin dashes.
+    """
+    for ax, name, label in zip(
+        axes, ("loss", "accuracy"), ("Loss (nats)", "Accuracy"), strict=True
+    ):
+        _plot_one(ax, curves[name], curves.get(f"val_{name}"), best_epoch)
+        for other, run in (others or {}).items():
+            _plot_other(ax, run[f"val_{name}"], other)
+        ax.set_ylabel(label)
+        count_epochs(ax)
+        _explain(ax)
+    count_percents(axes[1].yaxis)
+
+
+def count_epochs(ax: Axes) -> None:
+    """Let the axis of epochs begin with epoch 1, and mark whole epochs only."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_xlabel("Epoch")
+    ax.set_xlim(0.5, ax.dataLim.x1 + 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=_STEPS))
+
+
+def count_percents(axis: Axis) -> None:
+    """Mark an axis of shares in percent, with as many digits as tell the marks apart."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=7, steps=_STEPS))
+    axis.set_major_formatter(FuncFormatter(_percent))
+
+
+def _percent(share: float, _: Any) -> str:
+    return f"{100 * share:.5g} %"
+
+
+def _plot_one(
+    ax: Axes, training: Sequence[float], validation: Sequence[float] | None, best_epoch: int
+) -> None:
+    epochs = range(1, len(training) + 1)
+    ax.plot(epochs, training, "o", markersize=4, color=COLOURS["training"], label="Training")
+    if validation:
+        ax.plot(epochs, validation, color=COLOURS["validation"], label="Validation")
+        _mark_best(ax, best_epoch)
+
+
+def _plot_other(ax: Axes, validation: Sequence[float], label: str) -> None:
+    epochs = range(1, len(validation) + 1)
+    ax.plot(epochs, validation, "--", linewidth=1, color=COLOURS["training"], label=label)
+
+
+def _explain(ax: Axes) -> None:
+    """Put the legend above the line in which the best epoch is named."""
+    from matplotlib.transforms import ScaledTranslation
+
+    a_line = ScaledTranslation(0, 0.25, ax.figure.dpi_scale_trans)  # inches
+    ax.legend(
+        frameon=False,
+        ncols=2,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        bbox_transform=ax.transAxes + a_line,
+        borderaxespad=0,
+        borderpad=0,
+        handlelength=1.6,
+    )
+
+
+def _mark_best(ax: Axes, best_epoch: int) -> None:
+    """Name the best epoch above the picture, where no line can cross the words."""
+    late = best_epoch > sum(ax.dataLim.intervalx) / 2
+    ax.axvline(best_epoch, color=COLOURS["best"], linewidth=1, linestyle=":")
+    ax.annotate(
+        f"best epoch: {best_epoch}",
+        (best_epoch, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(2 if late else -2, 3),
+        textcoords="offset points",
+        horizontalalignment="right" if late else "left",
+        verticalalignment="bottom",
+        color=COLOURS["best"],
+    )
