@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import signal
@@ -11,7 +12,9 @@ import sys
 import textwrap
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +22,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from slugline import downloads
+from slugline import downloads, transfers
 from slugline.downloads import RemoteFile, cache_folder, fetch
 from slugline.errors import DataError, DownloadError
 
@@ -155,13 +158,13 @@ def slow_but_live(handler: Handler) -> None:
     handler.send_response(200)
     handler.send_header("Content-Length", str(len(CONTENT)))
     handler.end_headers()
-    for start in range(0, len(CONTENT), downloads.CHUNK):
-        handler.wfile.write(CONTENT[start : start + downloads.CHUNK])
+    for start in range(0, len(CONTENT), transfers.CHUNK):
+        handler.wfile.write(CONTENT[start : start + transfers.CHUNK])
         time.sleep(0.1)
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
+@contextmanager
+def running_server() -> Iterator[Server]:
     with Server() as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.02,))
         thread.start()
@@ -169,6 +172,18 @@ def server() -> Iterator[Server]:
         running.released.set()
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture
+def other() -> Iterator[Server]:
+    with running_server() as running:
+        yield running
 
 
 @pytest.fixture
@@ -184,8 +199,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let waiting be over after a second."""
-    monkeypatch.setattr(downloads, "PATIENCE", 1.0)
-    monkeypatch.setattr(downloads, "STALL", 0.5)
+    monkeypatch.setattr(transfers, "PATIENCE", 1.0)
+    monkeypatch.setattr(transfers, "STALL", 0.5)
 
 
 @dataclass
@@ -207,8 +222,9 @@ class Bar:
         self.told.append("close")
 
 
-def thing(server: Server, sha256: str | None = DIGEST) -> RemoteFile:
-    return RemoteFile("box/thing.bin", server.url, sha256, max_bytes=len(CONTENT))
+def thing(*servers: Server, sha256: str | None = DIGEST, packed: bool = False) -> RemoteFile:
+    urls = tuple(server.url + ".zip" * packed for server in servers)
+    return RemoteFile("box/thing.bin", urls, sha256, max_bytes=len(CONTENT))
 
 
 def files_in(folder: Path) -> list[str]:
@@ -222,10 +238,13 @@ def put(path: Path, content: bytes) -> Path:
 
 
 def failure(server: Server, cache: Path, reason: str) -> str:
+    return nowhere(cache, f"{server.url} failed ({reason})")
+
+
+def nowhere(cache: Path, reason: str) -> str:
     return (
         f"thing.bin can't be had: SLUGLINE_DATA is not set, no good copy is in {cache / 'box'}, "
-        f"and {server.url} failed ({reason}); "
-        "put thing.bin into a folder and set SLUGLINE_DATA to that folder."
+        f"and {reason}; put thing.bin into a folder and set SLUGLINE_DATA to that folder."
     )
 
 
@@ -431,7 +450,7 @@ def test_a_failed_download_is_one_clear_error_in_time(
     started = time.monotonic()
     with pytest.raises(DownloadError) as caught:
         fetch(thing(server), progress=bar)
-    assert time.monotonic() - started < 2 * downloads.PATIENCE
+    assert time.monotonic() - started < 2 * transfers.PATIENCE
     assert str(caught.value) == failure(server, cache, reason)
     assert len(server.ranges) == n_requests
     assert bar.told[-1] == "close"
@@ -439,8 +458,8 @@ def test_a_failed_download_is_one_clear_error_in_time(
 
 
 def test_waiting_is_limited_to_ten_seconds() -> None:
-    assert downloads.PATIENCE == 10
-    assert sum(downloads.PAUSES) < downloads.PATIENCE
+    assert transfers.PATIENCE == 10
+    assert sum(downloads.PAUSES) < transfers.PATIENCE
 
 
 def test_a_cut_download_leaves_its_part_and_no_file(server: Server, cache: Path) -> None:
@@ -473,9 +492,7 @@ def test_a_cache_that_cannot_be_written_is_said_so(
     put(cache, b"a file where the folder should be")
     with pytest.raises(DownloadError) as caught:
         fetch(thing(server))
-    assert str(caught.value) == failure(
-        server, cache, f"{cache / 'box'} can't be written: Not a directory"
-    )
+    assert str(caught.value) == nowhere(cache, f"{cache / 'box'} can't be written: Not a directory")
     assert server.ranges == []
 
 
@@ -490,18 +507,165 @@ def test_a_disk_that_takes_no_more_is_said_so(server: Server, cache: Path) -> No
             fetch(thing(server))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert str(caught.value) == failure(
-        server, cache, f"{cache / 'box'} can't be written: File too large"
-    )
+    assert str(caught.value) == nowhere(cache, f"{cache / 'box'} can't be written: File too large")
     assert "box/thing.bin" not in files_in(cache)
     assert fetch(thing(server)).read_bytes() == CONTENT
+
+
+# Several addresses
+
+
+@pytest.mark.parametrize(
+    "first",
+    [status(404), status(500), wrong_bytes, endless, silent, dripping_header, cut_after(0)],
+    ids=["missing", "server error", "other bytes", "endless", "silent", "dripping", "cut"],
+)
+@pytest.mark.usefixtures("hurry")
+def test_if_an_address_fails_the_next_one_serves(
+    first: Callable[[Handler], None], server: Server, other: Server, cache: Path
+) -> None:
+    server.behaviours = [first]
+    bar = Bar()
+    assert fetch(thing(server, other), progress=bar).read_bytes() == CONTENT
+    assert other.ranges == [None]
+    assert (bar.total, bar.n, bar.told.count("close")) == (len(CONTENT), len(CONTENT), 1)
+    assert files_in(cache) == ["box/thing.bin"]
+
+
+def test_an_address_with_nothing_listening_is_passed_over(server: Server, cache: Path) -> None:
+    with Server() as closed:
+        pass
+    assert fetch(thing(closed, server)).read_bytes() == CONTENT
+
+
+def test_what_one_address_sent_is_continued_at_the_next(
+    server: Server, other: Server, cache: Path
+) -> None:
+    server.behaviours = [cut_after(98_304), cut_after(0)]
+    assert fetch(thing(server, other)).read_bytes() == CONTENT
+    assert other.ranges == ["bytes=98304-"]
+
+
+def test_wrong_bytes_of_one_address_do_not_spoil_the_next(
+    server: Server, other: Server, cache: Path
+) -> None:
+    def wrong_start(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(CONTENT)))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[98_304:0:-1])
+
+    server.behaviours = [wrong_start, status(404)]
+    assert fetch(thing(server, other)).read_bytes() == CONTENT
+    assert other.ranges[-1] is None
+
+
+@pytest.mark.usefixtures("hurry")
+def test_if_all_addresses_fail_one_error_names_them_all_in_the_time_of_one(
+    server: Server, other: Server, cache: Path
+) -> None:
+    server.behaviours = [silent]
+    other.behaviours = [status(404)]
+    with Server() as closed:
+        pass
+    remote = thing(server, other, closed, server)
+    started = time.monotonic()
+    with pytest.raises(DownloadError) as caught:
+        fetch(remote)
+    assert time.monotonic() - started < 1.3 * transfers.PATIENCE
+    assert str(caught.value) == nowhere(
+        cache,
+        f"{server.url} failed (no progress in 0 seconds), "
+        f"{other.url} failed (HTTP status 404), "
+        f"{closed.url} failed (Connection refused), "
+        f"{server.url} failed (no progress in 1 seconds)",
+    )
+    assert files_in(cache) == []
+
+
+@pytest.mark.usefixtures("hurry")
+def test_an_address_that_stops_midway_leaves_time_for_the_next(
+    server: Server, other: Server, cache: Path
+) -> None:
+    server.behaviours = [silent_after(98_304)]
+    started = time.monotonic()
+    assert fetch(thing(server, other)).read_bytes() == CONTENT
+    assert time.monotonic() - started < transfers.PATIENCE
+
+
+# Archives
+
+
+def zipped(
+    members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED
+) -> Callable[[Handler], None]:
+    """Return a behaviour that sends an archive."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", method) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return lambda handler: handler.send(content.getvalue())
+
+
+def damaged_zip(handler: Handler) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("thing.bin", CONTENT[:1000])
+    handler.send(content.getvalue().replace(CONTENT[:100], CONTENT[1:101]))
+
+
+@pytest.mark.parametrize("name", ["thing.bin", "data/thing.bin"])
+def test_a_file_may_come_in_a_zip_archive(name: str, server: Server, cache: Path) -> None:
+    server.behaviours = [zipped({"README": b"-", "../escape": b"-", name: CONTENT})]
+    assert fetch(thing(server, packed=True)).read_bytes() == CONTENT
+    assert files_in(cache.parent) == ["cache/box/thing.bin"]
+
+
+def test_an_archive_is_resumed_within_a_run_and_not_kept(server: Server, cache: Path) -> None:
+    put(cache / "box" / "thing.bin.part", CONTENT[:77_777])
+    server.behaviours = [cut_after(98_304), status(404)]
+    with pytest.raises(DownloadError):
+        fetch(thing(server, packed=True))
+    assert server.ranges == [None, "bytes=98304-"]
+    assert files_in(cache) == ["box/thing.bin.part"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "found"),
+    [
+        (honest, "File is not a zip file"),
+        (zipped({"other.bin": CONTENT}), "the archive holds no thing.bin"),
+        (zipped({"thing.bin": CONTENT[::-1]}), None),
+        (zipped({"thing.bin": bytes(300_000)}), "thing.bin is 300,000 bytes large"),
+        (
+            zipped({"thing.bin": CONTENT}, zipfile.ZIP_BZIP2),
+            "thing.bin is compressed in an unknown way",
+        ),
+        (
+            zipped({str(n): b"" for n in range(1001)}),
+            "the archive holds more than 1,000 files",
+        ),
+        (damaged_zip, "Bad CRC-32 for file 'thing.bin'"),
+    ],
+    ids=["no zip", "not in it", "other bytes", "bomb", "other method", "many", "damaged"],
+)
+def test_an_archive_of_anything_else_is_said_so(
+    behaviour: Callable[[Handler], None], found: str | None, server: Server, cache: Path
+) -> None:
+    server.behaviours = [behaviour]
+    reason = f"it sent something else: {found}" if found else wrong_digest()
+    remote = thing(server, packed=True)
+    with pytest.raises(DownloadError) as caught:
+        fetch(remote)
+    assert str(caught.value) == nowhere(cache, f"{remote.urls[0]} failed ({reason})")
+    assert files_in(cache) == []
 
 
 # Several processes
 
 FETCH = """
     from slugline.downloads import RemoteFile, fetch
-    print(fetch(RemoteFile("box/thing.bin", {url!r}, {digest!r}, {size})))
+    print(fetch(RemoteFile("box/thing.bin", ({url!r},), {digest!r}, {size})))
 """
 
 

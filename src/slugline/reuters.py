@@ -52,25 +52,30 @@ __all__ = [
 ]
 
 _KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-_UCI_URL = "https://archive.ics.uci.edu/ml/machine-learning-databases/reuters21578-mld/"
+_UCI_URL = "https://archive.ics.uci.edu/"
+_KDD_URL = "https://kdd.ics.uci.edu/databases/reuters21578/"
 
 FILES = {
     "sequences": RemoteFile(
         name="reuters/reuters.npz",
-        url=_KERAS_URL + "reuters.npz",
+        urls=(_KERAS_URL + "reuters.npz",),
         sha256="d6586e694ee56d7a4e65172e12b3e987c03096cb01eab99753921ef915959916",
         max_bytes=4_000_000,
     ),
     "word index": RemoteFile(
         name="reuters/reuters_word_index.json",
-        url=_KERAS_URL + "reuters_word_index.json",
+        urls=(_KERAS_URL + "reuters_word_index.json",),
         sha256="9b56000edc4b34a32e89fd5a23b2605594682c74efcf7d8f4e2a5514b771e633",
         max_bytes=1_000_000,
     ),
     # The archive has been packed in several ways; what counts is what is in it (SGML_SHA256).
     "archive": RemoteFile(
         name="reuters/reuters21578.tar.gz",
-        url=_UCI_URL + "reuters21578.tar.gz",
+        urls=(
+            _UCI_URL + "static/public/137/reuters+21578+text+categorization+collection.zip",
+            _KDD_URL + "reuters21578.tar.gz",
+            _UCI_URL + "ml/machine-learning-databases/reuters21578-mld/reuters21578.tar.gz",
+        ),
         sha256=None,
         max_bytes=16_000_000,
     ),
@@ -314,10 +319,14 @@ def _read_bounded(path: Path, remote: RemoteFile) -> bytes:
 
 
 def _not_the_original(path: Path, remote: RemoteFile, error: Exception) -> DataError:
-    found = " ".join(str(error).split()) or type(error).__name__
     return DataError(
-        f"{path} is damaged or something else ({found}); put the original from {remote.url} there."
+        f"{path} is damaged or something else ({_found(error)}); "
+        f"put the original {PurePosixPath(remote.name).name} from {remote.urls[0]} there."
     )
+
+
+def _found(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +399,7 @@ def load_wires(
     """
     if edition not in get_args(Edition):
         raise OptionError(f"edition is {edition!r}; give one of {get_args(Edition)}.")
-    archive = fetch(FILES["archive"], path, check=_read_archive, progress=progress)
+    archive = fetch(FILES["archive"], path, check=_unpacked, progress=progress)
     wires = [wire for sgml in _read_archive(archive) for wire in _wires_in(sgml, edition)]
     shuffled = [wires[i] for i in _shuffled(len(wires), _DEFAULT_SEED)]
     n_train = _n_train(len(wires), _DEFAULT_TEST_SPLIT)
@@ -398,6 +407,13 @@ def load_wires(
 
 
 def _read_archive(path: Path) -> list[str]:
+    try:
+        return _unpacked(path)
+    except DataError as error:
+        raise _not_the_original(path, FILES["archive"], error) from error
+
+
+def _unpacked(path: Path) -> list[str]:
     """Contents of the SGML files, each checked to be the original."""
     try:
         with gzip.open(path) as file:
@@ -408,7 +424,7 @@ def _read_archive(path: Path) -> list[str]:
             members = {PurePosixPath(member.name).name: member for member in archive}
             return [_read_sgml(archive, members.get(name), name) for name in SGML_SHA256]
     except Exception as error:  # a damaged archive makes tarfile fail in many ways
-        raise _not_the_original(path, FILES["archive"], error) from error
+        raise DataError(_found(error)) from error
 
 
 def _read_sgml(archive: tarfile.TarFile, member: tarfile.TarInfo | None, name: str) -> str:
