@@ -661,6 +661,55 @@ def test_an_archive_of_anything_else_is_said_so(
     assert files_in(cache) == []
 
 
+# Folders that mean harm
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="there, no part is kept")
+
+
+@posix
+@pytest.mark.parametrize("kind", ["symbolic link", "hard link", "pipe", "nowhere"])
+def test_what_was_planted_in_the_place_of_the_part_is_not_written_to(
+    kind: str, server: Server, cache: Path, tmp_path: Path
+) -> None:
+    victim = put(tmp_path / "victim", CONTENT[:77_777])
+    part = cache / "box" / "thing.bin.part"
+    part.parent.mkdir(parents=True)
+    {
+        "symbolic link": lambda: part.symlink_to(victim),
+        "hard link": lambda: part.hardlink_to(victim),
+        "pipe": lambda: os.mkfifo(part),
+        "nowhere": lambda: part.symlink_to(tmp_path / "new"),
+    }[kind]()
+    assert fetch(thing(server)).read_bytes() == CONTENT
+    assert server.ranges == [None]
+    assert victim.read_bytes() == CONTENT[:77_777]
+    assert files_in(tmp_path) == ["cache/box/thing.bin", "victim"]
+    assert not (cache / "box" / "thing.bin").is_symlink()
+
+
+@posix
+def test_the_part_of_another_user_is_not_resumed(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cache / "box" / "thing.bin.part", CONTENT[:77_777])
+    monkeypatch.setattr("os.geteuid", lambda: 4711)
+    assert fetch(thing(server)).read_bytes() == CONTENT
+    assert server.ranges == [None]
+
+
+def test_a_folder_in_the_place_of_the_file_is_said_so(server: Server, cache: Path) -> None:
+    (cache / "box" / "thing.bin").mkdir(parents=True)
+    with pytest.raises(DownloadError, match="can't be written: Is a directory"):
+        fetch(thing(server))
+
+
+def test_a_copy_in_the_cache_that_is_too_large_is_not_read(server: Server, cache: Path) -> None:
+    cached = put(cache / "box" / "thing.bin", CONTENT)
+    os.truncate(cached, 2**42)
+    assert fetch(thing(server)).read_bytes() == CONTENT
+
+
 # Several processes
 
 FETCH = """
@@ -725,4 +774,22 @@ def test_while_a_process_downloads_another_leaves_its_part_alone(
     assert files_in(cache) == ["box/thing.bin", "box/thing.bin.part"]
     server.released.set()  # its connection ends, it tries again and continues
     assert process.communicate(timeout=60) == (f"{cache / 'box' / 'thing.bin'}\n", "")
+    assert files_in(cache) == ["box/thing.bin"]
+
+
+@posix
+def test_what_a_killed_process_left_beside_another_goes_with_the_next_download(
+    server: Server, cache: Path
+) -> None:
+    part = cache / "box" / "thing.bin.part"
+    server.behaviours = [silent_after(200_000)]
+    first = start_fetching(server)
+    wait_for(lambda: part.exists() and part.stat().st_size > 0)
+    second = start_fetching(server)
+    wait_for(lambda: len(files_in(cache)) == 2)
+    for process in (first, second):
+        process.kill()
+        process.communicate()
+    server.behaviours = [honest]
+    assert fetch(thing(server)).read_bytes() == CONTENT
     assert files_in(cache) == ["box/thing.bin"]

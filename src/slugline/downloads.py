@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import io
 import os
+import stat
 import sys
 import time
 import zipfile
@@ -24,7 +25,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from slugline.errors import DataError, DownloadError
-from slugline.files import fresh_part, put_in_place
+from slugline.files import fresh_part, put_in_place, remove_dead_parts
 from slugline.transfers import BadPart, Failure, Hopeless, Patience, listen
 
 if sys.platform != "win32":
@@ -150,7 +151,8 @@ def _look_in(folder: Path, remote: RemoteFile) -> Path | None:
 
 def _is_good(path: Path, remote: RemoteFile) -> bool:
     try:
-        return path.is_file() and remote.sha256 in (None, _sha256(path))
+        fits = path.is_file() and path.stat().st_size <= remote.max_bytes
+        return fits and remote.sha256 in (None, _sha256(path))
     except OSError:
         return False
 
@@ -216,11 +218,31 @@ def _part_of(target: Path, *, resumable: bool) -> Iterator[BinaryIO]:
             return
         path = target.with_name(target.name + ".part")
         try:
-            with path.open("a+b") as part:
+            with _kept_part(path) as part:
+                remove_dead_parts(target, part)
                 yield part
         finally:
             if path.exists() and path.stat().st_size == 0:
                 path.unlink()
+
+
+def _kept_part(path: Path) -> BinaryIO:
+    """Open what an earlier run left, if it is a plain file of ours and no link; else a new file.
+
+    Whoever may write to the folder could plant a link, and have the download write elsewhere.
+    """
+    with contextlib.suppress(OSError):
+        part = open(path, "r+b", opener=_no_link)  # noqa: SIM115
+        found = os.fstat(part.fileno())
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid():
+            return part
+        part.close()
+    path.unlink(missing_ok=True)
+    return path.open("x+b")
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe must not stop us either
 
 
 @contextlib.contextmanager
