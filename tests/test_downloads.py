@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -121,6 +122,17 @@ def cut_after(size: int) -> Callable[[Handler], None]:
         handler.send_header("Content-Length", str(len(CONTENT)))
         handler.end_headers()
         handler.wfile.write(CONTENT[:size])
+
+    return behave
+
+
+def reply(*head: str, endless: bytes = b"") -> Callable[[Handler], None]:
+    """Return a behaviour that sends a head, and the same bytes for ever after."""
+
+    def behave(handler: Handler) -> None:
+        handler.wfile.write("\r\n".join([*head, "", ""]).encode())
+        while endless and not handler.server.released.is_set():
+            handler.wfile.write(endless)
 
     return behave
 
@@ -661,7 +673,71 @@ def test_an_archive_of_anything_else_is_said_so(
     assert files_in(cache) == []
 
 
-# Folders that mean harm
+# Servers and folders that mean harm
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        reply(
+            "HTTP/1.1 302 Found",
+            "Location: /thing.bin",
+            "Content-Length: 99999999999",
+            endless=bytes(100_000),
+        ),
+        reply("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", endless=b"0" * 100_000),
+        reply("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "", "-1", endless=bytes(100_000)),
+        reply("HTTP/1.1 200 OK", endless=b"X: " + b"x" * 60_000 + b"\r\n"),
+        reply("HTTP/1.1 200 OK", "Content-Length: -1", endless=bytes(100_000)),
+    ],
+    ids=["redirect", "length of a chunk", "chunk of size -1", "header", "negative length"],
+)
+@pytest.mark.usefixtures("hurry")
+def test_an_endless_reply_takes_no_memory(
+    behaviour: Callable[[Handler], None], server: Server, cache: Path
+) -> None:
+    import requests  # noqa: F401 - its own memory doesn't count
+
+    server.behaviours = [behaviour]
+    tracemalloc.start()
+    try:
+        with pytest.raises(DownloadError):
+            fetch(thing(server))
+        time.sleep(0.3)  # nor may it grow after that
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_server_that_is_faster_than_the_disk_waits(server: Server) -> None:
+    sent = [0]
+
+    def count(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        while sent[0] < 2**28:
+            handler.wfile.write(CONTENT)
+            sent[0] += len(CONTENT)
+
+    server.behaviours = [count]
+    patience = transfers.Patience()
+    patience.begin(1, 1)
+    chunks = transfers.listen(server.url, 0, patience)
+    next(chunks)
+    time.sleep(0.5)
+    chunks.close()
+    assert sent[0] < 2**25
+
+
+def test_what_a_server_says_is_shown_short_and_without_control_characters(
+    server: Server, cache: Path
+) -> None:
+    server.behaviours = [reply("\x1b[31mHELLO" + "x" * 5000)]
+    with pytest.raises(DownloadError) as caught:
+        fetch(thing(server))
+    assert "HELLO" in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
 
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="there, no part is kept")

@@ -1,4 +1,4 @@
-"""One reply of a server, chunk by chunk, in bounded time."""
+"""One reply of a server, chunk by chunk, in bounded time and memory, whatever the server does."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ __all__ = ["PATIENCE", "BadPart", "Chunk", "Failure", "Hopeless", "Patience", "l
 PATIENCE = 10.0  # seconds without progress after which a download is given up
 STALL = 5.0  # seconds without progress after which another connection is tried
 CHUNK = 16 * 1024  # bytes; what counts as progress when it arrives
+
+_WAITING = 64  # chunks that may have arrived and not been taken yet
+_SHOWN = 200  # characters of an error's text, which may be the server's
 
 
 class Failure(Exception):  # noqa: N818 - an attempt's outcome, seen by users as DownloadError
@@ -83,7 +86,7 @@ def listen(url: str, start: int, patience: Patience) -> Generator[Chunk, None, N
     ------
     Failure : if the reply breaks off, is an error, or makes no progress while `patience` lasts.
     """
-    inbox: _Inbox = queue.Queue()
+    inbox: _Inbox = queue.Queue(_WAITING)
     given_up = threading.Event()
     threading.Thread(target=_pump, args=(url, start, inbox, given_up), daemon=True).start()
     began = time.monotonic()
@@ -132,17 +135,26 @@ def _chunks(url: str, start: int) -> Generator[Chunk, None, None]:
 
     # Files are stored as they are sent: an archive must not be unpacked on its way.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    with requests.get(url, headers=headers, stream=True, timeout=PATIENCE) as response:
+    with requests.get(
+        url, headers=headers, stream=True, timeout=PATIENCE, hooks={"response": _drop_redirect}
+    ) as response:
         offset, total = _placed(response, start)
-        for data in response.raw.stream(CHUNK, decode_content=False):
+        # Other ways to read have no limit on the line before a chunk, nor on a chunk of size -1.
+        while data := response.raw.read1(CHUNK, decode_content=False):
             yield Chunk(offset, data, total)
             offset += len(data)
+
+
+def _drop_redirect(response: requests.Response, **_: object) -> None:
+    """Hang up on a redirect, the body of which requests would read to the end."""
+    if response.is_redirect:
+        response.close()
 
 
 def _placed(response: requests.Response, start: int) -> tuple[int, int]:
     """Where a reply's first byte belongs in the file, and how long the file is (0 if unknown)."""
     status = response.status_code
-    length = int(response.headers.get("Content-Length", 0))
+    length = max(0, int(response.headers.get("Content-Length", 0)))
     if status == 200:
         return 0, length
     if status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
@@ -155,7 +167,8 @@ def _placed(response: requests.Response, start: int) -> tuple[int, int]:
 
 
 def _root_cause(error: BaseException) -> str:
-    """What an exception of requests is about, without the layers that wrap it."""
+    """What an exception of requests is about, on a short line, without the layers that wrap it."""
     while error.__context__:
         error = error.__context__
-    return " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
+    text = str(getattr(error, "strerror", None) or error or type(error).__name__)[:_SHOWN]
+    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
