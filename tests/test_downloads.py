@@ -786,6 +786,19 @@ def test_a_copy_in_the_cache_that_is_too_large_is_not_read(server: Server, cache
     assert fetch(thing(server)).read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("place", ["x" * 5000, "~nobody-of-that-name/data"], ids=["long", "nobody"])
+def test_a_place_that_cannot_be_is_no_traceback(
+    place: str, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError) as caught:
+        fetch(thing(server), place)
+    assert str(caught.value) == (
+        f"{place}: no such file or folder; give the path of thing.bin or its folder."
+    )
+    monkeypatch.setenv("SLUGLINE_DATA", place)
+    assert fetch(thing(server)).read_bytes() == CONTENT
+
+
 # Several processes
 
 FETCH = """

@@ -73,7 +73,7 @@ def cache_folder() -> Path:
     """Folder for downloaded files: `SLUGLINE_CACHE`, or the system's place for a user's caches."""
     setting = os.environ.get("SLUGLINE_CACHE")
     if setting:
-        return Path(setting).expanduser()
+        return _expanded(setting)
     from platformdirs import user_cache_path
 
     return user_cache_path("slugline")
@@ -112,9 +112,9 @@ def fetch(
         progress, which the addresses share, or a few failed attempts at each.
     """
     if path is not None:
-        return _at(Path(path).expanduser(), remote)
+        return _at(_expanded(path), remote)
     data = os.environ.get("SLUGLINE_DATA")
-    found = _look_in(Path(data).expanduser(), remote) if data else None
+    found = _look_in(_expanded(data), remote) if data else None
     if found:
         return found
     cached = cache_folder() / remote.name
@@ -132,11 +132,22 @@ def fetch(
     return cached
 
 
+# os.path answers "no" where pathlib raises: no such user, a name too long, a folder that is closed.
+
+
+def _expanded(path: str | os.PathLike[str]) -> Path:
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def _at(path: Path, remote: RemoteFile) -> Path:
-    if path.is_file():
+    if _is_file(path):
         return path
     name = Path(remote.name).name
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112
         raise DataError(f"{path}: no such file or folder; give the path of {name} or its folder.")
     found = _look_in(path, remote)
     if found is None:
@@ -146,12 +157,12 @@ def _at(path: Path, remote: RemoteFile) -> Path:
 
 def _look_in(folder: Path, remote: RemoteFile) -> Path | None:
     below = folder / remote.name
-    return next((file for file in (folder / below.name, below) if file.is_file()), None)
+    return next((file for file in (folder / below.name, below) if _is_file(file)), None)
 
 
 def _is_good(path: Path, remote: RemoteFile) -> bool:
     try:
-        fits = path.is_file() and path.stat().st_size <= remote.max_bytes
+        fits = _is_file(path) and path.stat().st_size <= remote.max_bytes
         return fits and remote.sha256 in (None, _sha256(path))
     except OSError:
         return False
