@@ -54,8 +54,10 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     OSError : if that fails; what was at `path` before is then unchanged, and nothing is left over.
     """
     target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if target.exists() and not target.is_file():
-        raise OSError(errno.EINVAL, "it is a folder, device or pipe", str(path))
+        raise OSError(errno.EINVAL, "it is a device or pipe", str(path))
     with fresh_part(target) as part:
         part.write(data)
         put_in_place(part, target)
