@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import signal
@@ -11,7 +12,10 @@ import sys
 import textwrap
 import threading
 import time
+import tracemalloc
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +24,7 @@ import platformdirs
 import pytest
 
 from slugline.errors import DataError, DownloadError
-from slugline.reuters import downloads
+from slugline.reuters import downloads, transfers
 from slugline.reuters.downloads import RemoteFile, cache_folder, fetch
 
 CONTENT = bytes(range(256)) * 1024  # 16 chunks
@@ -122,6 +126,17 @@ def cut_after(size: int) -> Callable[[Handler], None]:
     return behave
 
 
+def reply(*head: str, endless: bytes = b"") -> Callable[[Handler], None]:
+    """Return a behaviour that sends a head, and the same bytes for ever after."""
+
+    def behave(handler: Handler) -> None:
+        handler.wfile.write("\r\n".join([*head, "", ""]).encode())
+        while endless and not handler.server.released.is_set():
+            handler.wfile.write(endless)
+
+    return behave
+
+
 def silent(handler: Handler) -> None:
     handler.server.released.wait(30)
 
@@ -155,13 +170,13 @@ def slow_but_live(handler: Handler) -> None:
     handler.send_response(200)
     handler.send_header("Content-Length", str(len(CONTENT)))
     handler.end_headers()
-    for start in range(0, len(CONTENT), downloads.CHUNK):
-        handler.wfile.write(CONTENT[start : start + downloads.CHUNK])
+    for start in range(0, len(CONTENT), transfers.CHUNK):
+        handler.wfile.write(CONTENT[start : start + transfers.CHUNK])
         time.sleep(0.1)
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
+@contextmanager
+def running_server() -> Iterator[Server]:
     with Server() as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.02,))
         thread.start()
@@ -169,6 +184,18 @@ def server() -> Iterator[Server]:
         running.released.set()
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture
+def other() -> Iterator[Server]:
+    with running_server() as running:
+        yield running
 
 
 @pytest.fixture
@@ -184,8 +211,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let waiting be over after a second."""
-    monkeypatch.setattr(downloads, "PATIENCE", 1.0)
-    monkeypatch.setattr(downloads, "STALL", 0.5)
+    monkeypatch.setattr(transfers, "PATIENCE", 1.0)
+    monkeypatch.setattr(transfers, "STALL", 0.5)
 
 
 @dataclass
@@ -207,8 +234,9 @@ class Bar:
         self.told.append("close")
 
 
-def thing(server: Server, sha256: str | None = DIGEST) -> RemoteFile:
-    return RemoteFile("box/thing.bin", server.url, sha256, max_bytes=len(CONTENT))
+def thing(*servers: Server, sha256: str | None = DIGEST, packed: bool = False) -> RemoteFile:
+    urls = tuple(server.url + ".zip" * packed for server in servers)
+    return RemoteFile("box/thing.bin", urls, sha256, max_bytes=len(CONTENT))
 
 
 def files_in(folder: Path) -> list[str]:
@@ -222,10 +250,13 @@ def put(path: Path, content: bytes) -> Path:
 
 
 def failure(server: Server, cache: Path, reason: str) -> str:
+    return nowhere(cache, f"{server.url} failed ({reason})")
+
+
+def nowhere(cache: Path, reason: str) -> str:
     return (
         f"thing.bin can't be had: SLUGLINE_DATA is not set, no good copy is in {cache / 'box'}, "
-        f"and {server.url} failed ({reason}); "
-        "put thing.bin into a folder and set SLUGLINE_DATA to that folder."
+        f"and {reason}; put thing.bin into a folder and set SLUGLINE_DATA to that folder."
     )
 
 
@@ -431,7 +462,7 @@ def test_a_failed_download_is_one_clear_error_in_time(
     started = time.monotonic()
     with pytest.raises(DownloadError) as caught:
         fetch(thing(server), progress=bar)
-    assert time.monotonic() - started < 2 * downloads.PATIENCE
+    assert time.monotonic() - started < 2 * transfers.PATIENCE
     assert str(caught.value) == failure(server, cache, reason)
     assert len(server.ranges) == n_requests
     assert bar.told[-1] == "close"
@@ -439,8 +470,8 @@ def test_a_failed_download_is_one_clear_error_in_time(
 
 
 def test_waiting_is_limited_to_ten_seconds() -> None:
-    assert downloads.PATIENCE == 10
-    assert sum(downloads.PAUSES) < downloads.PATIENCE
+    assert transfers.PATIENCE == 10
+    assert sum(downloads.PAUSES) < transfers.PATIENCE
 
 
 def test_a_cut_download_leaves_its_part_and_no_file(server: Server, cache: Path) -> None:
@@ -473,9 +504,7 @@ def test_a_cache_that_cannot_be_written_is_said_so(
     put(cache, b"a file where the folder should be")
     with pytest.raises(DownloadError) as caught:
         fetch(thing(server))
-    assert str(caught.value) == failure(
-        server, cache, f"{cache / 'box'} can't be written: Not a directory"
-    )
+    assert str(caught.value) == nowhere(cache, f"{cache / 'box'} can't be written: Not a directory")
     assert server.ranges == []
 
 
@@ -490,10 +519,283 @@ def test_a_disk_that_takes_no_more_is_said_so(server: Server, cache: Path) -> No
             fetch(thing(server))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert str(caught.value) == failure(
-        server, cache, f"{cache / 'box'} can't be written: File too large"
-    )
+    assert str(caught.value) == nowhere(cache, f"{cache / 'box'} can't be written: File too large")
     assert "box/thing.bin" not in files_in(cache)
+    assert fetch(thing(server)).read_bytes() == CONTENT
+
+
+# Several addresses
+
+
+@pytest.mark.parametrize(
+    "first",
+    [status(404), status(500), wrong_bytes, endless, silent, dripping_header, cut_after(0)],
+    ids=["missing", "server error", "other bytes", "endless", "silent", "dripping", "cut"],
+)
+@pytest.mark.usefixtures("hurry")
+def test_if_an_address_fails_the_next_one_serves(
+    first: Callable[[Handler], None], server: Server, other: Server, cache: Path
+) -> None:
+    server.behaviours = [first]
+    bar = Bar()
+    assert fetch(thing(server, other), progress=bar).read_bytes() == CONTENT
+    assert other.ranges == [None]
+    assert (bar.total, bar.n, bar.told.count("close")) == (len(CONTENT), len(CONTENT), 1)
+    assert files_in(cache) == ["box/thing.bin"]
+
+
+def test_an_address_with_nothing_listening_is_passed_over(server: Server, cache: Path) -> None:
+    with Server() as closed:
+        pass
+    assert fetch(thing(closed, server)).read_bytes() == CONTENT
+
+
+def test_what_one_address_sent_is_continued_at_the_next(
+    server: Server, other: Server, cache: Path
+) -> None:
+    server.behaviours = [cut_after(98_304), cut_after(0)]
+    assert fetch(thing(server, other)).read_bytes() == CONTENT
+    assert other.ranges == ["bytes=98304-"]
+
+
+def test_wrong_bytes_of_one_address_do_not_spoil_the_next(
+    server: Server, other: Server, cache: Path
+) -> None:
+    def wrong_start(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(CONTENT)))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[98_304:0:-1])
+
+    server.behaviours = [wrong_start, status(404)]
+    assert fetch(thing(server, other)).read_bytes() == CONTENT
+    assert other.ranges[-1] is None
+
+
+@pytest.mark.usefixtures("hurry")
+def test_if_all_addresses_fail_one_error_names_them_all_in_the_time_of_one(
+    server: Server, other: Server, cache: Path
+) -> None:
+    server.behaviours = [silent]
+    other.behaviours = [status(404)]
+    with Server() as closed:
+        pass
+    remote = thing(server, other, closed, server)
+    started = time.monotonic()
+    with pytest.raises(DownloadError) as caught:
+        fetch(remote)
+    assert time.monotonic() - started < 1.3 * transfers.PATIENCE
+    assert str(caught.value) == nowhere(
+        cache,
+        f"{server.url} failed (no progress in 0 seconds), "
+        f"{other.url} failed (HTTP status 404), "
+        f"{closed.url} failed (Connection refused), "
+        f"{server.url} failed (no progress in 1 seconds)",
+    )
+    assert files_in(cache) == []
+
+
+@pytest.mark.usefixtures("hurry")
+def test_an_address_that_stops_midway_leaves_time_for_the_next(
+    server: Server, other: Server, cache: Path
+) -> None:
+    server.behaviours = [silent_after(98_304)]
+    started = time.monotonic()
+    assert fetch(thing(server, other)).read_bytes() == CONTENT
+    assert time.monotonic() - started < transfers.PATIENCE
+
+
+# Archives
+
+
+def zipped(
+    members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED
+) -> Callable[[Handler], None]:
+    """Return a behaviour that sends an archive."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", method) as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return lambda handler: handler.send(content.getvalue())
+
+
+def damaged_zip(handler: Handler) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("thing.bin", CONTENT[:1000])
+    handler.send(content.getvalue().replace(CONTENT[:100], CONTENT[1:101]))
+
+
+@pytest.mark.parametrize("name", ["thing.bin", "data/thing.bin"])
+def test_a_file_may_come_in_a_zip_archive(name: str, server: Server, cache: Path) -> None:
+    server.behaviours = [zipped({"README": b"-", "../escape": b"-", name: CONTENT})]
+    assert fetch(thing(server, packed=True)).read_bytes() == CONTENT
+    assert files_in(cache.parent) == ["cache/box/thing.bin"]
+
+
+def test_an_archive_is_resumed_within_a_run_and_not_kept(server: Server, cache: Path) -> None:
+    put(cache / "box" / "thing.bin.part", CONTENT[:77_777])
+    server.behaviours = [cut_after(98_304), status(404)]
+    with pytest.raises(DownloadError):
+        fetch(thing(server, packed=True))
+    assert server.ranges == [None, "bytes=98304-"]
+    assert files_in(cache) == ["box/thing.bin.part"]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "found"),
+    [
+        (honest, "File is not a zip file"),
+        (zipped({"other.bin": CONTENT}), "the archive holds no thing.bin"),
+        (zipped({"thing.bin": CONTENT[::-1]}), None),
+        (zipped({"thing.bin": bytes(300_000)}), "thing.bin is 300,000 bytes large"),
+        (
+            zipped({"thing.bin": CONTENT}, zipfile.ZIP_BZIP2),
+            "thing.bin is compressed in an unknown way",
+        ),
+        (
+            zipped({str(n): b"" for n in range(1001)}),
+            "the archive holds more than 1,000 files",
+        ),
+        (damaged_zip, "Bad CRC-32 for file 'thing.bin'"),
+    ],
+    ids=["no zip", "not in it", "other bytes", "bomb", "other method", "many", "damaged"],
+)
+def test_an_archive_of_anything_else_is_said_so(
+    behaviour: Callable[[Handler], None], found: str | None, server: Server, cache: Path
+) -> None:
+    server.behaviours = [behaviour]
+    reason = f"it sent something else: {found}" if found else wrong_digest()
+    remote = thing(server, packed=True)
+    with pytest.raises(DownloadError) as caught:
+        fetch(remote)
+    assert str(caught.value) == nowhere(cache, f"{remote.urls[0]} failed ({reason})")
+    assert files_in(cache) == []
+
+
+# Servers and folders that mean harm
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        reply(
+            "HTTP/1.1 302 Found",
+            "Location: /thing.bin",
+            "Content-Length: 99999999999",
+            endless=bytes(100_000),
+        ),
+        reply("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", endless=b"0" * 100_000),
+        reply("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "", "-1", endless=bytes(100_000)),
+        reply("HTTP/1.1 200 OK", endless=b"X: " + b"x" * 60_000 + b"\r\n"),
+        reply("HTTP/1.1 200 OK", "Content-Length: -1", endless=bytes(100_000)),
+    ],
+    ids=["redirect", "length of a chunk", "chunk of size -1", "header", "negative length"],
+)
+@pytest.mark.usefixtures("hurry")
+def test_an_endless_reply_takes_no_memory(
+    behaviour: Callable[[Handler], None], server: Server, cache: Path
+) -> None:
+    import requests  # noqa: F401 - its own memory doesn't count
+
+    server.behaviours = [behaviour]
+    tracemalloc.start()
+    try:
+        with pytest.raises(DownloadError):
+            fetch(thing(server))
+        time.sleep(0.3)  # nor may it grow after that
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_server_that_is_faster_than_the_disk_waits(server: Server) -> None:
+    sent = [0]
+
+    def count(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        while sent[0] < 2**28:
+            handler.wfile.write(CONTENT)
+            sent[0] += len(CONTENT)
+
+    server.behaviours = [count]
+    patience = transfers.Patience()
+    patience.begin(1, 1)
+    chunks = transfers.listen(server.url, 0, patience)
+    next(chunks)
+    time.sleep(0.5)
+    chunks.close()
+    assert sent[0] < 2**25
+
+
+def test_what_a_server_says_is_shown_short_and_without_control_characters(
+    server: Server, cache: Path
+) -> None:
+    server.behaviours = [reply("\x1b[31mHELLO" + "x" * 5000)]
+    with pytest.raises(DownloadError) as caught:
+        fetch(thing(server))
+    assert "HELLO" in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="there, no part is kept")
+
+
+@posix
+@pytest.mark.parametrize("kind", ["symbolic link", "hard link", "pipe", "nowhere"])
+def test_what_was_planted_in_the_place_of_the_part_is_not_written_to(
+    kind: str, server: Server, cache: Path, tmp_path: Path
+) -> None:
+    victim = put(tmp_path / "victim", CONTENT[:77_777])
+    part = cache / "box" / "thing.bin.part"
+    part.parent.mkdir(parents=True)
+    {
+        "symbolic link": lambda: part.symlink_to(victim),
+        "hard link": lambda: part.hardlink_to(victim),
+        "pipe": lambda: os.mkfifo(part),
+        "nowhere": lambda: part.symlink_to(tmp_path / "new"),
+    }[kind]()
+    assert fetch(thing(server)).read_bytes() == CONTENT
+    assert server.ranges == [None]
+    assert victim.read_bytes() == CONTENT[:77_777]
+    assert files_in(tmp_path) == ["cache/box/thing.bin", "victim"]
+    assert not (cache / "box" / "thing.bin").is_symlink()
+
+
+@posix
+def test_the_part_of_another_user_is_not_resumed(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cache / "box" / "thing.bin.part", CONTENT[:77_777])
+    monkeypatch.setattr("os.geteuid", lambda: 4711)
+    assert fetch(thing(server)).read_bytes() == CONTENT
+    assert server.ranges == [None]
+
+
+def test_a_folder_in_the_place_of_the_file_is_said_so(server: Server, cache: Path) -> None:
+    (cache / "box" / "thing.bin").mkdir(parents=True)
+    with pytest.raises(DownloadError, match="can't be written: Is a directory"):
+        fetch(thing(server))
+
+
+def test_a_copy_in_the_cache_that_is_too_large_is_not_read(server: Server, cache: Path) -> None:
+    cached = put(cache / "box" / "thing.bin", CONTENT)
+    os.truncate(cached, 2**42)
+    assert fetch(thing(server)).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("place", ["x" * 5000, "~nobody-of-that-name/data"], ids=["long", "nobody"])
+def test_a_place_that_cannot_be_is_no_traceback(
+    place: str, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError) as caught:
+        fetch(thing(server), place)
+    assert str(caught.value) == (
+        f"{place}: no such file or folder; give the path of thing.bin or its folder."
+    )
+    monkeypatch.setenv("SLUGLINE_DATA", place)
     assert fetch(thing(server)).read_bytes() == CONTENT
 
 
@@ -501,7 +803,7 @@ def test_a_disk_that_takes_no_more_is_said_so(server: Server, cache: Path) -> No
 
 FETCH = """
     from slugline.reuters.downloads import RemoteFile, fetch
-    print(fetch(RemoteFile("box/thing.bin", {url!r}, {digest!r}, {size})))
+    print(fetch(RemoteFile("box/thing.bin", ({url!r},), {digest!r}, {size})))
 """
 
 
@@ -561,4 +863,22 @@ def test_while_a_process_downloads_another_leaves_its_part_alone(
     assert files_in(cache) == ["box/thing.bin", "box/thing.bin.part"]
     server.released.set()  # its connection ends, it tries again and continues
     assert process.communicate(timeout=60) == (f"{cache / 'box' / 'thing.bin'}\n", "")
+    assert files_in(cache) == ["box/thing.bin"]
+
+
+@posix
+def test_what_a_killed_process_left_beside_another_goes_with_the_next_download(
+    server: Server, cache: Path
+) -> None:
+    part = cache / "box" / "thing.bin.part"
+    server.behaviours = [silent_after(200_000)]
+    first = start_fetching(server)
+    wait_for(lambda: part.exists() and part.stat().st_size > 0)
+    second = start_fetching(server)
+    wait_for(lambda: len(files_in(cache)) == 2)
+    for process in (first, second):
+        process.kill()
+        process.communicate()
+    server.behaviours = [honest]
+    assert fetch(thing(server)).read_bytes() == CONTENT
     assert files_in(cache) == ["box/thing.bin"]

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from slugline import files
 from slugline.files import write_whole
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="no such locks, links or pipes there")
 
 
 def names_in(folder: Path) -> list[str]:
@@ -69,3 +78,196 @@ def test_a_file_that_is_there_keeps_its_rights(tmp_path: Path) -> None:
     path.chmod(0o600)
     write_whole(path, b"new")
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o600)
+
+
+@posix
+def test_nobody_else_may_read_the_new_file_before_it_has_the_rights_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rights = []
+    monkeypatch.setattr("os.fsync", lambda handle: rights.append(os.fstat(handle).st_mode & 0o777))
+    (tmp_path / "m.slug").write_bytes(b"old")
+    (tmp_path / "m.slug").chmod(0o640)
+    write_whole(tmp_path / "m.slug", b"new")
+    assert rights == [0o600]
+    assert (tmp_path / "m.slug").stat().st_mode & 0o777 == 0o640
+
+
+@posix
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is a device or pipe"):
+        write_whole(tmp_path / "pipe", b"new")
+    assert (tmp_path / "pipe").is_fifo()
+    assert names_in(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("path", ["/", "."], ids=["the root", "this folder"])
+def test_a_folder_is_an_os_error(path: str) -> None:
+    with pytest.raises(IsADirectoryError):
+        write_whole(path, b"new")
+
+
+@posix
+def test_a_link_that_leads_nowhere_but_to_itself_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    write_whole(tmp_path / "loop", b"new")
+    assert (tmp_path / "loop").read_bytes() == b"new"
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    name = "\N{GREEK SMALL LETTER PI}" * 127
+    write_whole(tmp_path / name, b"new")
+    assert names_in(tmp_path) == [name]
+
+
+# What killed processes leave
+
+STUCK = """
+    import os, sys, time
+    from slugline.files import write_whole
+
+    def stuck(handle):
+        print("stuck", flush=True)
+        time.sleep(60)
+
+    os.fsync = stuck
+    write_whole(sys.argv[1], b"half")
+"""
+
+
+@contextmanager
+def stuck_save(target: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a process that stands still in the middle of a save; it's killed in the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(STUCK), target],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stuck\n"
+        yield process
+        process.kill()
+
+
+def part_in(folder: Path) -> Path:
+    (part,) = folder.glob(".*.part")
+    return part
+
+
+def aged(path: Path, *, hours: float) -> Path:
+    path.write_bytes(b"half")
+    os.utime(path, times=(0, time.time() - 3600 * hours))
+    return path
+
+
+@posix
+def test_a_save_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    with stuck_save(tmp_path / "a.bin"):
+        pass
+    assert part_in(tmp_path).is_file()
+    write_whole(tmp_path / "a.bin", b"new")
+    assert names_in(tmp_path) == ["a.bin"]
+    assert (tmp_path / "a.bin").read_bytes() == b"new"
+
+
+@posix
+@pytest.mark.parametrize("hours", [0, 1000], ids=["new", "for weeks"])
+def test_a_save_leaves_the_part_of_one_that_lives(hours: float, tmp_path: Path) -> None:
+    with stuck_save(tmp_path / "a.bin"):
+        part = part_in(tmp_path)
+        os.utime(part, times=(0, time.time() - 3600 * hours))
+        write_whole(tmp_path / "a.bin", b"new")
+        assert names_in(tmp_path) == [part.name, "a.bin"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hours", "left"),
+    [
+        (".a.bin.00000000.0123abcd.part", 23, True),
+        (".a.bin.00000000.0123abcd.part", 25, False),
+        (".a.bin.0123abcd.part", 23, True),
+        (".a.bin.0123abcd.part", 25, False),
+        (".b.bin.00000000.0123abcd.part", 1000, True),
+        (".a.bin.my_notes.part", 1000, True),
+        ("a.bin.part", 1000, True),
+    ],
+    ids=[
+        "another machine's",
+        "another machine's, a day old",
+        "an earlier version's",
+        "an earlier version's, a day old",
+        "another target's",
+        "a user's",
+        "a download's",
+    ],
+)
+def test_of_what_others_left_only_old_parts_of_the_target_are_removed(
+    name: str, hours: float, left: bool, tmp_path: Path
+) -> None:
+    part = aged(tmp_path / name, hours=hours)
+    write_whole(tmp_path / "a.bin", b"new")
+    assert part.exists() == left
+
+
+@posix
+def test_a_link_in_the_place_of_a_part_is_not_followed(tmp_path: Path) -> None:
+    victim = aged(tmp_path / "victim", hours=1000)
+    (tmp_path / ".a.bin.00000000.0123abcd.part").symlink_to(victim)
+    os.utime(tmp_path / ".a.bin.00000000.0123abcd.part", times=(0, 0), follow_symlinks=False)
+    write_whole(tmp_path / "a.bin", b"new")
+    assert victim.read_bytes() == b"half"
+
+
+@posix
+def test_a_part_that_is_taken_for_a_dead_one_before_it_is_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    lock, removed = fcntl.flock, []
+
+    def late(file: int, kind: int) -> None:
+        if not removed:
+            removed.append(part_in(tmp_path))
+            removed[0].unlink()
+        lock(file, kind)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    write_whole(tmp_path / "a.bin", b"new")
+    assert (names_in(tmp_path), len(removed)) == (["a.bin"], 1)
+
+
+def test_where_there_are_no_locks_files_are_written_and_no_part_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", fail)
+    part = aged(tmp_path / f".a.bin.{files._machine()}.0123abcd.part", hours=1000)
+    write_whole(tmp_path / "a.bin", b"new")
+    assert names_in(tmp_path) == [part.name, "a.bin"]
+
+
+def test_saves_at_the_same_time_do_not_touch_each_other(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from slugline.files import write_whole
+
+        for number in range(50):
+            write_whole(sys.argv[1], bytes(100_000))
+    """
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), tmp_path / "a.bin"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        for _ in range(4)
+    ]
+    assert [process.wait(60) for process in processes] == [0] * 4
+    assert names_in(tmp_path) == ["a.bin"]
+    assert (tmp_path / "a.bin").read_bytes() == bytes(100_000)

@@ -11,7 +11,9 @@ import string
 import tarfile
 import threading
 import warnings
+import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -311,7 +313,7 @@ def test_a_file_of_anything_else_is_said_so(
         read(path=tmp_path)
     assert str(caught.value) == (
         f"{tmp_path / name} is damaged or something else ({found[name]}); "
-        f"put the original from {sources.FILES[key].url} there."
+        f"put the original {name} from {sources.FILES[key].urls[0]} there."
     )
 
 
@@ -330,7 +332,7 @@ def test_files_that_are_nowhere_are_one_download_error(
     monkeypatch.delenv("SLUGLINE_DATA", raising=False)
     monkeypatch.setattr(downloads, "PAUSES", ())
     for name, remote in sources.FILES.items():
-        local = downloads.RemoteFile(remote.name, "http://127.0.0.1:9/", remote.sha256, 1)
+        local = downloads.RemoteFile(remote.name, ("http://127.0.0.1:9/",), remote.sha256, 1)
         monkeypatch.setitem(sources.FILES, name, local)
     for read in (reuters.load_data, reuters.get_word_index, reuters.load_wires):
         with pytest.raises(DownloadError):
@@ -624,30 +626,67 @@ def test_a_small_collection_in_both_editions(small_archive: Path) -> None:
     assert texts == {1: "Tate &amp; Lyle&#127;&lt;TATL>.\n&#3;", 4: "rn"}
 
 
-def test_a_downloaded_archive_is_checked_and_kept(
-    small_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Serve the temporary folder at this address, and start with an empty cache."""
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SLUGLINE_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
-    (tmp_path / "other").write_bytes(b"<html>")
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        here = f"http://127.0.0.1:{server.server_port}"
-        other = replace(sources.FILES["archive"], url=f"{here}/other")
-        right = replace(sources.FILES["archive"], url=f"{here}/{small_archive.name}")
-        monkeypatch.setitem(sources.FILES, "archive", other)
-        with pytest.raises(DownloadError, match="Not a gzipped file"):
-            reuters.load_wires()
-        monkeypatch.setitem(sources.FILES, "archive", right)
-        downloaded = reuters.load_wires()
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+def archive_from(monkeypatch: pytest.MonkeyPatch, *urls: str) -> None:
+    """Have the archive looked for at these addresses."""
+    monkeypatch.setitem(sources.FILES, "archive", replace(sources.FILES["archive"], urls=urls))
+
+
+def test_a_downloaded_archive_is_checked_and_kept(
+    small_archive: Path, here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").write_bytes(b"<html>")
+    archive_from(monkeypatch, f"{here}/other", f"{here}/missing")
+    with pytest.raises(DownloadError) as caught:
+        reuters.load_wires()
+    assert str(caught.value) == (
+        "reuters21578.tar.gz can't be had: SLUGLINE_DATA is not set, no good copy is in "
+        f"{tmp_path / 'cache' / 'reuters'}, and {here}/other failed (it sent something else: "
+        f"Not a gzipped file (b'<h')), {here}/missing failed (HTTP status 404); "
+        "put reuters21578.tar.gz into a folder and set SLUGLINE_DATA to that folder."
+    )
+    archive_from(monkeypatch, f"{here}/other", f"{here}/{small_archive.name}")
+    downloaded = reuters.load_wires()
+    archive_from(monkeypatch)
     assert downloaded == reuters.load_wires() == reuters.load_wires(path=small_archive)
     assert (tmp_path / "cache" / "reuters" / "reuters21578.tar.gz").is_file()
+
+
+def test_the_archive_may_come_in_another_one(
+    small_archive: Path, here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as outer:
+        outer.writestr("README.txt", "-")
+        outer.write(small_archive, "reuters21578.tar.gz")
+    archive_from(monkeypatch, f"{here}/outer.zip")
+    assert reuters.load_wires() == reuters.load_wires(path=small_archive)
+    kept = tmp_path / "cache" / "reuters" / "reuters21578.tar.gz"
+    assert kept.read_bytes() == small_archive.read_bytes()
+
+
+def test_the_archive_is_looked_for_at_three_addresses() -> None:
+    assert sources.FILES["archive"].urls == (
+        "https://archive.ics.uci.edu/static/public/137/"
+        "reuters+21578+text+categorization+collection.zip",
+        "https://kdd.ics.uci.edu/databases/reuters21578/reuters21578.tar.gz",
+        "https://archive.ics.uci.edu/ml/machine-learning-databases/reuters21578-mld/"
+        "reuters21578.tar.gz",
+    )
 
 
 def test_a_wire_list_shows_texts_and_topics_side_by_side(small_archive: Path) -> None:
@@ -691,5 +730,6 @@ def test_a_damaged_archive_is_named_with_what_is_wrong(
         reuters.load_wires(path=small_archive)
     message = str(caught.value)
     assert message.startswith(f"{small_archive} is damaged or something else ({found}")
-    assert message.endswith(f"; put the original from {sources.FILES['archive'].url} there.")
+    source = sources.FILES["archive"].urls[0]
+    assert message.endswith(f"; put the original reuters21578.tar.gz from {source} there.")
     assert "\n" not in message

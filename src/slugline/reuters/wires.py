@@ -12,9 +12,9 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, get_args
 
-from slugline.errors import OptionError
+from slugline.errors import DataError, OptionError
 from slugline.reuters.downloads import fetch
-from slugline.reuters.sources import FILES, not_the_original
+from slugline.reuters.sources import FILES, not_the_original, reason_of
 from slugline.reuters.split import (
     DEFAULT_SEED,
     DEFAULT_TEST_SPLIT,
@@ -133,7 +133,7 @@ def load_wires(
     """
     if edition not in get_args(Edition):
         raise OptionError(f"edition is {edition!r}; give one of {get_args(Edition)}.")
-    archive = fetch(FILES["archive"], path, check=_read_archive, progress=progress)
+    archive = fetch(FILES["archive"], path, check=_unpacked, progress=progress)
     wires = [wire for sgml in _read_archive(archive) for wire in _wires_in(sgml, edition)]
     shuffled = [wires[i] for i in shuffled_order(len(wires), DEFAULT_SEED)]
     n_train = n_train_of(len(wires), DEFAULT_TEST_SPLIT)
@@ -141,6 +141,13 @@ def load_wires(
 
 
 def _read_archive(path: Path) -> list[str]:
+    try:
+        return _unpacked(path)
+    except DataError as error:
+        raise not_the_original(path, FILES["archive"], error) from error
+
+
+def _unpacked(path: Path) -> list[str]:
     """Contents of the SGML files, each checked to be the original."""
     try:
         with gzip.open(path) as file:
@@ -151,7 +158,7 @@ def _read_archive(path: Path) -> list[str]:
             members = {PurePosixPath(member.name).name: member for member in archive}
             return [_read_sgml(archive, members.get(name), name) for name in SGML_SHA256]
     except Exception as error:  # a damaged archive makes tarfile fail in many ways
-        raise not_the_original(path, FILES["archive"], error) from error
+        raise DataError(reason_of(error)) from error
 
 
 def _read_sgml(archive: tarfile.TarFile, member: tarfile.TarInfo | None, name: str) -> str:
