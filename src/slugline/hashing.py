@@ -75,7 +75,8 @@ def distinct(hashes: Hashes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int3
 
     All write their places into the slots of a table that their low bits choose; who reads back the
     place of an equal one has its number. Those whose slot went to another hash try again with other
-    bits.
+    bits. Hashes made to meet in one slot part at the next try; to meet in several tries in a row,
+    each one more takes as much search as there are slots.
 
     Returns
     -------
