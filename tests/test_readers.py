@@ -10,6 +10,7 @@ import itertools
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -141,6 +142,20 @@ def test_lines_of_text_may_have_no_label_or_several() -> None:
         Row(3, {"text": "both", "topic": "a"}, "several topics on one line; the first counts"),
         Row(4, {"text": "", "topic": "c"}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("wide.csv", ",".join(f"column {n}" for n in range(100_000)) + "\n" + "," * 99_999 + "x\n"),
+        ("labels.txt", "__label__sport " * 300_000 + "Late goal\n"),
+    ],
+    ids=["CSV of many columns", "fastText line of many labels"],
+)
+def test_a_long_line_takes_no_more_time_than_many_short_ones(name: str, content: str) -> None:
+    started = time.process_time()
+    assert len(rows_of(name, content)) == 1
+    assert time.process_time() - started < 5
 
 
 # Standard input

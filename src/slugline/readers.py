@@ -17,8 +17,10 @@ import difflib
 import gzip
 import itertools
 import math
+import re
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +44,7 @@ MAX_UNPACKED = 4 * 2**30
 #: Parquet rows held at a time.
 PARQUET_BATCH = 10_000
 
-_LABEL = "__label__"
+_LABEL = re.compile(r"__label__(\S*)\s*")
 
 
 class Row(NamedTuple):
@@ -236,7 +238,8 @@ def _table_rows(lines: Lines, delimiter: str | None = None) -> _Items:
     if isinstance(header, BadRow):
         raise DataError(f"{lines.name}, line {header.at}: {header.problem}; {header.advice}.")
     names = [name.strip() for name in header.cells]
-    twice = next((name for name in names if name and names.count(name) > 1), None)
+    counts = Counter(filter(None, names))
+    twice = next((name for name, n in counts.items() if n > 1), None)
     if twice is not None:
         raise DataError(f"{lines.name} has two columns named {twice!r}; rename one.")
     for record in records:
@@ -316,13 +319,13 @@ def _text_rows(lines: Lines) -> _Items:
         if fault := lines.take_fault():
             yield fault
             continue
-        text, topics = line.rstrip("\r\n"), []
-        while text.startswith(_LABEL):
-            label, *rest = text.split(maxsplit=1)
-            topics.append(label.removeprefix(_LABEL))
-            text = rest[0] if rest else ""
+        text, topics, end = line.rstrip("\r\n"), [], 0
+        while label := _LABEL.match(text, end):
+            topics.append(label[1])
+            end = label.end()
+        values = {"text": text[end:], "topic": topics[0] if topics else None}
         note = "several topics on one line; the first counts" if len(topics) > 1 else ""
-        yield Row(lines.number, {"text": text, "topic": topics[0] if topics else None}, note)
+        yield Row(lines.number, values, note)
 
 
 def _parquet_rows(path: Path) -> _Items:
