@@ -63,6 +63,7 @@ FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
         ("a.csv", CSV.replace(",", "\t"), 2),
         ("a.csv", CSV.replace("\n", "\r\n"), 2),
         ("a.csv", "\ufeff" + CSV, 2),
+        ("a.csv", "\ufeff\ufeff" + CSV, 2),
         ("a.csv", "\n\n" + CSV.replace("text,topic", " text , topic "), 4),
         ("a.csv.gz", gzip.compress(CSV.encode()), 2),
         ("a.tsv", CSV.replace(",", "\t"), 2),
@@ -81,6 +82,7 @@ FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
         "tabs",
         "CRLF",
         "byte-order mark",
+        "two byte-order marks",
         "blank lines and spaces around the header",
         "CSV, gzip",
         "TSV",
@@ -126,6 +128,7 @@ def test_parquet_rows_keep_their_order_and_number_across_batches(
 def test_a_folder_gives_its_topics_and_files_in_order_of_names() -> None:
     for name in ["b/2.txt", "b/10.txt", "a/x.TXT", "a/notes.md", "a/.hidden.txt", ".git/x.txt"]:
         write(f"texts/{name}", f"\ufeffin {name}\r\n")
+    write("texts/a/x.TXT", "\ufeff\ufeffin a/x.TXT\r\n")
     write("texts/README.txt", "about")
 
     assert list(read_rows("texts")) == [
@@ -331,11 +334,13 @@ def test_reading_goes_on_after_a_bad_row() -> None:
 
 def test_bad_files_in_a_folder_are_named_by_their_path() -> None:
     write("texts/a/1.txt", b"caf\xe9")
+    write("texts/a/1b.txt", b"\xef\xbb\xbfcaf\xe9")
     write("texts/a/2.txt", "\0")
     write("texts/a/3.txt", "x" * 10_000_001)
 
     assert list(read_rows("texts")) == [
         BadRow("a/1.txt", "byte 0xe9 at offset 3 is not UTF-8", LATIN),
+        BadRow("a/1b.txt", "byte 0xe9 at offset 6 is not UTF-8", LATIN),
         BadRow("a/2.txt", *NUL),
         BadRow("a/3.txt", "more than 10,000,000 bytes", "split them"),
     ]

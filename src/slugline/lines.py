@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -17,11 +18,16 @@ __all__ = ["MAX_RECORD", "BadRow", "Lines", "not_utf8", "nul", "too_long"]
 MAX_RECORD = 10_000_000
 
 _FOREIGN_STARTS = {
+    # Before UTF-16, whose little-endian mark is the beginning of UTF-32's.
+    codecs.BOM_UTF32_LE: "UTF-32; convert it with iconv -f utf-32 -t utf-8",
+    codecs.BOM_UTF32_BE: "UTF-32; convert it with iconv -f utf-32 -t utf-8",
     codecs.BOM_UTF16_LE: "UTF-16; convert it with iconv -f utf-16 -t utf-8",
     codecs.BOM_UTF16_BE: "UTF-16; convert it with iconv -f utf-16 -t utf-8",
     b"\x1f\x8b": "gzip; let its name end in .gz",
     b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
 }
+# Programs that put files together, or a mark before any file, leave more than one.
+_MARKS = re.compile(b"(?:%b)*" % codecs.BOM_UTF8)
 
 
 class BadRow(NamedTuple):
@@ -61,7 +67,7 @@ class Lines:
     """The lines of a byte stream with their ends; what is wrong with one goes to `take_fault`.
 
     A line with a fault is given all the same, so that a reader of CSV keeps in step with quotes
-    that span lines. A byte-order mark of UTF-8 is dropped.
+    that span lines. Byte-order marks of UTF-8 at the start are dropped.
 
     Parameters
     ----------
@@ -83,7 +89,7 @@ class Lines:
 
     Raises
     ------
-    DataError : if the stream begins as UTF-16, gzip or zip; later on, if it passes `limit`.
+    DataError : if the stream begins as UTF-16, UTF-32, gzip or zip; later on, if it passes `limit`.
     """
 
     def __init__(
@@ -94,7 +100,7 @@ class Lines:
             if first.startswith(start):
                 raise DataError(f"{name} is {what}.")
         self.name = name
-        self.head = first.removeprefix(codecs.BOM_UTF8)
+        self.head = _MARKS.sub(b"", first, count=1)
         self.number = 0
         self.offset = len(first) - len(self.head)
         self.exhausted = False
