@@ -164,14 +164,14 @@ def with_gaps(n_rows: int, *lines: int) -> str:
         (
             "a.csv",
             'body,queue\n"two\nlines",x\n,x\n \t,x\ny, \n,\n',
-            "a.csv: 4 of 5 rows can't be used: no text or no topic (lines 4, 5, 6, 7); mend them, "
+            "a.csv: 3 of 4 rows can't be used: no text or no topic (lines 4, 5, 6); mend them, "
             + SKIP,
         ),
         (
             "a.csv",
-            b"body,queue\nx,y\nx\n,\n\xe9,y\nx,y,z\n\0,y\n",
+            b"body,queue\nx,y\nx\n,y\n\xe9,y\nx,y,z\n\0,y\n",
             "a.csv: 5 of 6 rows can't be used: 1 cells in place of 2 (line 3); "
-            "no text or no topic (line 4); byte 0xe9 at offset 19 is not UTF-8 (line 5); 2 more of "
+            "no text or no topic (line 4); byte 0xe9 at offset 20 is not UTF-8 (line 5); 2 more of "
             "other kinds; mend them and convert to UTF-8 (from Latin-1: iconv -f latin1 -t utf8) "
             "and delete NULs (or convert from UTF-16), " + SKIP,
         ),

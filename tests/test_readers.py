@@ -235,7 +235,8 @@ def test_csv_comes_back_as_written_with_the_line_where_each_row_begins(
     expected = []
     for text, topic in rows:
         at = file.getvalue().count("\n") + 1
-        expected.append(Row(at, {"text": text, "topic": topic}))
+        if text.strip() or topic.strip():
+            expected.append(Row(at, {"text": text, "topic": topic}))
         writer.writerow([text, topic])
 
     assert rows_of("a.csv", file.getvalue()) == expected
@@ -330,6 +331,27 @@ def test_reading_goes_on_after_a_bad_row() -> None:
     rows = rows_of("a.csv", b'a\n"1"x\n2\n\xe9\n3\n4,4\n5\n')
 
     assert [row.at for row in rows if isinstance(row, Row)] == [3, 5, 7]
+
+
+@pytest.mark.parametrize(
+    "blank",
+    ["\n", "  \n", ",\n", ",,,,\n", ' ,""\n', "\r\n", "\t , \r\n"],
+    ids=["line feed", "spaces", "commas", "too many commas", "quotes", "CRLF", "white space"],
+)
+def test_a_table_row_without_anything_in_it_is_none(blank: str) -> None:
+    header, first, last = CSV.splitlines(keepends=True)
+
+    assert rows_of("a.csv", header + first + blank + last + blank) == [
+        Row(2, TWO_ROWS[0]),
+        Row(4, TWO_ROWS[1]),
+    ]
+    assert rows_of("a.csv", blank + CSV) == [Row(3, TWO_ROWS[0]), Row(4, TWO_ROWS[1])]
+
+
+def test_a_jsonl_line_of_white_space_is_no_row() -> None:
+    assert rows_of("a.jsonl", "\n" + JSONL + " \r\n\n") == [
+        Row(at, row) for at, row in enumerate(TWO_ROWS, 2)
+    ]
 
 
 def test_bad_files_in_a_folder_are_named_by_their_path() -> None:

@@ -257,7 +257,7 @@ class _Record(NamedTuple):
 
 
 def _records(lines: Lines, delimiter: str) -> Iterator[_Record | BadRow]:
-    """Give the records of CSV, the header among them; blank lines are none."""
+    """Give the records of CSV, the header among them; one without anything in it is none."""
     # The limit is the process's, not ours alone, so it is never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
     at = begin = 0
@@ -289,7 +289,7 @@ def _records(lines: Lines, delimiter: str) -> Iterator[_Record | BadRow]:
             return
         if fault := lines.take_fault():
             yield fault
-        elif cells:
+        elif any(map(str.strip, cells)):
             yield _Record(at, cells)
 
 
