@@ -138,6 +138,24 @@ def test_categories_of_parquet_are_their_names() -> None:
     assert load_corpus("a.parquet").topics == ["a", "b"]
 
 
+def test_a_json_array_is_a_corpus() -> None:
+    rows = [{"text": "Late goal", "topic": "sport"}, {"text": "Rates rise", "topic": "money"}]
+    corpus = load_corpus(write("a.json", json.dumps(rows, indent=1)))
+
+    assert (corpus.texts, corpus.topics) == (["Late goal", "Rates rise"], ["sport", "money"])
+
+
+def test_a_text_without_a_topic_in_a_json_array_is_named_by_its_number() -> None:
+    rows = [{"text": "Late goal", "topic": "sport"}, "Rates rise"]
+
+    with pytest.raises(DataError) as error:
+        load_corpus(write("a.json", json.dumps(rows)))
+
+    assert str(error.value) == (
+        "a.json: 1 of 2 rows can't be used: no text or no topic (item 2); mend them, " + SKIP
+    )
+
+
 # Bad rows
 
 

@@ -51,6 +51,7 @@ def stdin_of(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 TWO_ROWS = [{"text": "Late goal", "topic": "sport"}, {"text": "Rates rise", "topic": "money"}]
 CSV = "text,topic\nLate goal,sport\nRates rise,money\n"
 JSONL = "".join(json.dumps(row) + "\n" for row in TWO_ROWS)
+JSON = json.dumps(TWO_ROWS)
 FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
 
 
@@ -71,6 +72,9 @@ FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
         ("a.jsonl", JSONL, 1),
         ("a.ndjson", "\ufeff" + JSONL.rstrip("\n"), 1),
         ("a.jsonl.GZ", gzip.compress(JSONL.encode()), 1),
+        ("a.json", JSON, 1),
+        ("a.JSON", "\ufeff" + json.dumps(TWO_ROWS, indent=2) + "\n", 1),
+        ("a.json.gz", gzip.compress(JSON.encode()), 1),
         ("a.txt", FASTTEXT, 1),
         ("a.ft", FASTTEXT.replace("\n", "\r\n").replace(" ", "\t", 1), 1),
         ("a.txt.gz", gzip.compress(FASTTEXT.encode()), 1),
@@ -90,6 +94,9 @@ FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
         "JSONL",
         "NDJSON with a mark and no last line feed",
         "JSONL, gzip",
+        "JSON array",
+        "JSON array over lines with a mark",
+        "JSON array, gzip",
         "fastText",
         "fastText with CRLF and tab",
         "fastText, gzip",
@@ -103,6 +110,7 @@ def test_a_format_is_told_by_the_end_of_the_name(
 
 def test_a_format_can_be_named() -> None:
     assert rows_of("wires.dat", JSONL, format="jsonl") == rows_of("wires.jsonl", JSONL)
+    assert rows_of("wires.dat", JSON, format="json") == rows_of("wires.json", JSON)
     assert rows_of("wires.dat", FASTTEXT, fallback="txt") == rows_of("wires.txt", FASTTEXT)
     assert rows_of("wires.csv", CSV, fallback="txt") == rows_of("wires.csv", CSV)
 
@@ -161,6 +169,30 @@ def test_a_long_line_takes_no_more_time_than_many_short_ones(name: str, content:
     assert time.process_time() - started < 5
 
 
+def test_a_json_array_may_hold_texts() -> None:
+    rows = read_rows(write("a.json", '["Late goal", {"text": "Rates rise"}]'))
+
+    assert (rows.unit, list(rows)) == (
+        "item",
+        [Row(1, {"text": "Late goal"}), Row(2, {"text": "Rates rise"})],
+    )
+
+
+def test_a_bad_item_of_a_json_array_is_named_by_its_number() -> None:
+    items = ['"x"', '"caf\xe9"', "3", '"a\\u0000"', '"\0"', "NaN", '"' + "x" * 10**7 + '"', '"y"']
+
+    assert rows_of("a.json", ("[" + ",\n".join(items) + "]").encode("latin-1")) == [
+        Row(1, {"text": "x"}),
+        BadRow(2, "byte 0xe9 at offset 10 is not UTF-8", LATIN),
+        BadRow(3, "JSON, but no object or text"),
+        BadRow(4, *NUL),
+        BadRow(5, "no valid JSON (JSON is malformed: invalid character (byte 1))"),
+        BadRow(6, "no valid JSON (JSON is malformed: invalid character (byte 0))"),
+        BadRow(7, "more than 10,000,000 bytes", "split them"),
+        Row(8, {"text": "y"}),
+    ]
+
+
 # Standard input
 
 
@@ -174,6 +206,14 @@ def test_standard_input_that_begins_with_a_brace_is_jsonl(monkeypatch: pytest.Mo
         "line",
         [Row(at, row) for at, row in enumerate(TWO_ROWS, 1)],
     )
+
+
+def test_standard_input_can_be_a_json_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin_of(JSON.encode(), monkeypatch)
+
+    assert list(read_rows("-", format="json")) == [
+        Row(at, row) for at, row in enumerate(TWO_ROWS, 1)
+    ]
 
 
 @pytest.mark.parametrize("options", [{"format": "txt"}, {"fallback": "txt"}], ids=str)
@@ -257,7 +297,7 @@ def test_jsonl_comes_back_as_written_with_the_line_of_each_row(
 
 @given(st.binary())
 def test_any_bytes_give_rows_or_a_data_error(data: bytes) -> None:
-    for name in ["a.csv", "a.tsv", "a.jsonl", "a.txt", "a.csv.gz", "a.parquet"]:
+    for name in ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.txt", "a.csv.gz", "a.parquet"]:
         with contextlib.suppress(DataError):
             assert all(isinstance(row, Row | BadRow) for row in rows_of(name, data))
 
@@ -509,7 +549,7 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
             "notes.docx",
             {},
             "notes.docx doesn't tell its format; let its name end in one of .csv, .tsv, .jsonl, "
-            ".ndjson, .parquet, .txt, .ft, or name the format with --format.",
+            ".ndjson, .json, .parquet, .txt, .ft, or name the format with --format.",
         ),
         (
             "texts.csv",
@@ -542,7 +582,7 @@ def test_an_unknown_format_is_an_error() -> None:
         read_rows("a.csv", format="xml")
 
     assert str(error.value) == (
-        "there is no format 'xml'; choose one of csv, tsv, jsonl, parquet, txt, folder."
+        "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, txt, folder."
     )
 
 

@@ -36,7 +36,8 @@ class BadRow(NamedTuple):
     Attributes
     ----------
     at : int or str
-        The physical line on which it begins, its number in a Parquet file, or its path in a folder.
+        The physical line on which it begins, its number in a Parquet file or a JSON array, or its
+        path in a folder.
     problem, advice : str
         What is wrong with it, and what to do about rows like it.
     """
@@ -109,8 +110,8 @@ class Lines:
         # Read in bounded pieces, lest a line without end fill the memory.
         self._pieces = itertools.chain([self.head], iter(partial(readline, MAX_RECORD + 1), b""))
 
-    def __iter__(self) -> Iterator[str]:
-        continued = False
+    def pieces(self) -> Iterator[bytes]:
+        """Return the bytes themselves: lines, or pieces of one that passes `MAX_RECORD`."""
         for piece in filter(None, self._pieces):
             self.offset += len(piece)
             if self.offset > self._limit:
@@ -118,6 +119,11 @@ class Lines:
                     f"{self.name} unpacks to more than {self._limit:,} bytes; "
                     "if it should, unpack it first with gunzip."
                 )
+            yield piece
+
+    def __iter__(self) -> Iterator[str]:
+        continued = False
+        for piece in self.pieces():
             if not continued:
                 self.number += 1
                 yield self._decode(piece)

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import msgspec
 
 from slugline.errors import DataError, OptionError
+from slugline.json_array import json_items
 from slugline.lines import MAX_RECORD, BadRow, Lines, not_utf8, nul, too_long
 from slugline.streams import Stream
 
@@ -44,6 +45,7 @@ MAX_UNPACKED = 4 * 2**30
 #: Parquet rows held at a time.
 PARQUET_BATCH = 10_000
 
+_decode_json = msgspec.json.Decoder().decode
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
@@ -53,7 +55,8 @@ class Row(NamedTuple):
     Attributes
     ----------
     at : int or str
-        The physical line on which it begins, its number in a Parquet file, or its path in a folder.
+        The physical line on which it begins, its number in a Parquet file or a JSON array, or its
+        path in a folder.
     values : mapping of str to object
         Its cells by column name.
     note : str, default ""
@@ -76,7 +79,7 @@ class Rows:
     ----------
     name : str
         How messages call it.
-    format : {"csv", "tsv", "jsonl", "parquet", "txt", "folder"}
+    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}
     stream : Stream, optional
         What they are read from, where that is lines.
     """
@@ -91,7 +94,7 @@ class Rows:
 
     @property
     def unit(self) -> str:
-        """What `Row.at` counts: "line", "row" or "file"."""
+        """What `Row.at` counts: "line", "item", "row" or "file"."""
         return _FORMATS[self.format].unit
 
     @property
@@ -120,15 +123,17 @@ def read_rows(
     ----------
     source : str or Path
         A path, or "-".
-    format : {"csv", "tsv", "jsonl", "parquet", "txt", "folder"}, optional
-        By default told from the end of the name (.csv .tsv .jsonl .ndjson .txt .ft, each also with
-        .gz, and .parquet). Standard input counts as "jsonl" if its first line begins with "{".
+    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}, optional
+        By default told from the end of the name (.csv .tsv .jsonl .ndjson .json .txt .ft, each
+        also with .gz, and .parquet). Standard input counts as "jsonl" if its first line begins with
+        "{".
     fallback : str, optional
         The format to assume where none can be told; by default that is an error.
 
     Returns
     -------
-    Rows, which hold one line, one quoted row or `PARQUET_BATCH` Parquet rows in memory at a time.
+    Rows, which hold one line, one quoted row, some tens of megabytes of a JSON array or
+    `PARQUET_BATCH` Parquet rows in memory at a time.
 
     Raises
     ------
@@ -165,7 +170,9 @@ def _standard_input(name: str | None, fallback: str | None) -> Rows:
     chosen = _FORMATS[name]
     if chosen.takes_path:
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
-    return Rows(lines.name, name, chosen.read(lines), stream)
+    # What holds many rows in a line may have rows left when there is no whole line.
+    waits_for_lines = stream if chosen.unit == "line" else None
+    return Rows(lines.name, name, chosen.read(lines), waits_for_lines)
 
 
 # Finding and opening
@@ -295,22 +302,37 @@ def _records(lines: Lines, delimiter: str) -> Iterator[_Record | BadRow]:
 
 def _json_rows(lines: Lines) -> _Items:
     """One JSON object a line; blank lines are none."""
-    decode = msgspec.json.Decoder().decode
     for line in lines:
         if fault := lines.take_fault():
             yield fault
-            continue
-        if line.isspace():
+        elif not line.isspace():
+            yield _json_row(lines.number, line)
+
+
+def _array_rows(lines: Lines) -> _Items:
+    """One JSON array of objects, or of texts."""
+    for at, (offset, item) in enumerate(json_items(lines), 1):
+        if len(item) > MAX_RECORD:
+            yield too_long(at)
             continue
         try:
-            values = decode(line)
-        except (msgspec.DecodeError, RecursionError) as error:
-            yield BadRow(lines.number, f"no valid JSON ({error})")
-            continue
-        if isinstance(values, dict):
-            yield _row(lines.number, values)
+            data = item.decode()
+        except UnicodeDecodeError as error:
+            yield not_utf8(at, error, offset)
         else:
-            yield BadRow(lines.number, "JSON, but no object")
+            yield _json_row(at, data, may_be_text=True)
+
+
+def _json_row(at: int, data: str, may_be_text: bool = False) -> Row | BadRow:
+    try:
+        values = _decode_json(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return BadRow(at, f"no valid JSON ({error})")
+    if may_be_text and isinstance(values, str):
+        values = {"text": values}
+    if isinstance(values, dict):
+        return _row(at, values)
+    return BadRow(at, "JSON, but no object" + " or text" * may_be_text)
 
 
 def _text_rows(lines: Lines) -> _Items:
@@ -435,6 +457,7 @@ _FORMATS = {
     "csv": _Format(_table_rows),
     "tsv": _Format(partial(_table_rows, delimiter="\t")),
     "jsonl": _Format(_json_rows),
+    "json": _Format(_array_rows, unit="item"),
     "parquet": _Format(_parquet_rows, takes_path=True, unit="row"),
     "txt": _Format(_text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
@@ -444,6 +467,7 @@ _ENDINGS = {
     ".tsv": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
     ".parquet": "parquet",
     ".txt": "txt",
     ".ft": "txt",
