@@ -91,13 +91,19 @@ def csv_of(texts: list[str]) -> str:
             ),
         ),
         (
+            "t.json",
+            lambda path: path.write_text(
+                json.dumps([{"id": f"n{i}", "body": t} for i, t in enumerate(TEXTS)])
+            ),
+        ),
+        (
             "t.parquet",
             lambda path: pl.DataFrame(
                 {"id": [f"n{i}" for i in range(4)], "body": TEXTS}
             ).write_parquet(path),
         ),
     ],
-    ids=["csv", "gzip", "tsv", "jsonl", "parquet"],
+    ids=["csv", "gzip", "tsv", "jsonl", "json", "parquet"],
 )
 def test_every_kind_of_table_is_read_and_its_ids_are_passed_through(
     run: Run, tmp_path: Path, name: str, write: Callable[[Path], object]
@@ -108,6 +114,17 @@ def test_every_kind_of_table_is_read_and_its_ids_are_passed_through(
 
     assert [row["id"] for row in rows] == ["n0", "n1", "n2", "n3"]
     assert [row["topic"] for row in rows] == TOPICS
+
+
+def test_a_json_array_of_texts_has_an_answer_for_each(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text(json.dumps([*TEXTS, 3]))
+
+    code, out, _ = run("predict", "news.slug", "t.json", "-q")
+    rows = [json.loads(line) for line in out.splitlines()]
+
+    assert code == 1
+    assert [row["topic"] for row in rows[:4]] == TOPICS
+    assert rows[4:] == [{"item": 5, "error": "JSON, but no object or text"}]
 
 
 def test_a_file_of_unknown_ending_is_read_as_lines(run: Run, tmp_path: Path) -> None:
@@ -200,7 +217,7 @@ def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) ->
         (
             ["t.csv", "--format", "xls"],
             2,
-            "there is no format 'xls'; choose one of csv, tsv, jsonl, parquet, txt, folder.",
+            "there is no format 'xls'; choose one of csv, tsv, jsonl, json, parquet, txt, folder.",
         ),
     ],
     ids=["missing file", "folder", "missing column", "no known column", "format"],

@@ -139,6 +139,24 @@ def test_categories_of_parquet_are_their_names() -> None:
     assert load_corpus("a.parquet").topics == ["a", "b"]
 
 
+def test_a_json_array_is_a_corpus() -> None:
+    rows = [{"text": "Late goal", "topic": "sport"}, {"text": "Rates rise", "topic": "money"}]
+    corpus = load_corpus(write("a.json", json.dumps(rows, indent=1)))
+
+    assert (corpus.texts, corpus.topics) == (["Late goal", "Rates rise"], ["sport", "money"])
+
+
+def test_a_text_without_a_topic_in_a_json_array_is_named_by_its_number() -> None:
+    rows = [{"text": "Late goal", "topic": "sport"}, "Rates rise"]
+
+    with pytest.raises(DataError) as error:
+        load_corpus(write("a.json", json.dumps(rows)))
+
+    assert str(error.value) == (
+        "a.json: 1 of 2 rows can't be used: no text or no topic (item 2); mend them, " + SKIP
+    )
+
+
 # Bad rows
 
 
@@ -165,14 +183,14 @@ def with_gaps(n_rows: int, *lines: int) -> str:
         (
             "a.csv",
             'body,queue\n"two\nlines",x\n,x\n \t,x\ny, \n,\n',
-            "a.csv: 4 of 5 rows can't be used: no text or no topic (lines 4, 5, 6, 7); mend them, "
+            "a.csv: 3 of 4 rows can't be used: no text or no topic (lines 4, 5, 6); mend them, "
             + SKIP,
         ),
         (
             "a.csv",
-            b"body,queue\nx,y\nx\n,\n\xe9,y\nx,y,z\n\0,y\n",
+            b"body,queue\nx,y\nx\n,y\n\xe9,y\nx,y,z\n\0,y\n",
             "a.csv: 5 of 6 rows can't be used: 1 cells in place of 2 (line 3); "
-            "no text or no topic (line 4); byte 0xe9 at offset 19 is not UTF-8 (line 5); 2 more of "
+            "no text or no topic (line 4); byte 0xe9 at offset 20 is not UTF-8 (line 5); 2 more of "
             "other kinds; mend them and convert to UTF-8 (from Latin-1: iconv -f latin1 -t utf8) "
             "and delete NULs (or convert from UTF-16), " + SKIP,
         ),

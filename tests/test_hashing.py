@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -28,6 +30,22 @@ def hash_of(text: str) -> int:
 )
 def test_hashes_stay_what_they_are_since_models_are_made_of_them(text: str, value: int) -> None:
     assert hash_of(text) == value
+
+
+@given(st.binary(min_size=1, max_size=600), st.integers(1, 200))
+@example(b"x" * 600, 100)
+def test_a_span_hashes_the_same_alone_and_among_many(span: bytes, n_copies: int) -> None:
+    data = np.frombuffer(span * n_copies + PADDING, dtype=np.uint8)
+    starts = np.arange(n_copies) * len(span)
+    many = hash_spans(data, starts, np.full(n_copies, len(span)))
+    assert set(many.tolist()) == set(hash_spans(data, starts[:1], np.array([len(span)])).tolist())
+
+
+def test_a_word_of_megabytes_takes_no_longer_than_words_of_as_many_bytes() -> None:
+    data = np.frombuffer(b"QmFzZSA2NCwgYXMgaW4gYW4gZS1tYWls" * 100_000 + PADDING, dtype=np.uint8)
+    started = time.process_time()
+    hash_spans(data, np.array([0]), np.array([3_200_000]))
+    assert time.process_time() - started < 1.5
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), unique=True))

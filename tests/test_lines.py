@@ -33,7 +33,16 @@ def test_a_byte_order_mark_is_dropped_and_counted_in_offsets() -> None:
     )
 
 
-@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"], ids=["nothing", "only a mark"])
+def test_further_byte_order_marks_are_dropped_too() -> None:
+    assert list(lines_of(b"\xef\xbb\xbf" * 2 + b"text,topic\n\xef\xbb\xbfa\n")) == [
+        "text,topic\n",
+        "\ufeffa\n",
+    ]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf" * 3], ids=["nothing", "only a mark", "marks"]
+)
 def test_an_empty_stream_has_no_lines(data: bytes) -> None:
     lines = lines_of(data)
 
@@ -82,10 +91,12 @@ def test_a_limit_ends_the_reading_within_a_long_line_too() -> None:
     [
         ("a".encode("utf-16"), "UTF-16; convert it with iconv -f utf-16 -t utf-8"),
         (b"\xfe\xff\x00a", "UTF-16; convert it with iconv -f utf-16 -t utf-8"),
+        ("a".encode("utf-32"), "UTF-32; convert it with iconv -f utf-32 -t utf-8"),
+        (b"\0\0\xfe\xff\0\0\0a", "UTF-32; convert it with iconv -f utf-32 -t utf-8"),
         (b"\x1f\x8b\x08", "gzip; let its name end in .gz"),
         (b"PK\x03\x04", "a zip archive or a spreadsheet; unpack it, or save it as CSV"),
     ],
-    ids=["UTF-16 little-endian", "UTF-16 big-endian", "gzip", "zip"],
+    ids=["UTF-16 little-endian", "UTF-16 big-endian", "UTF-32 little", "UTF-32 big", "gzip", "zip"],
 )
 def test_a_stream_that_is_no_utf8_from_the_start_is_named(data: bytes, found: str) -> None:
     with pytest.raises(DataError) as error:

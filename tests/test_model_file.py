@@ -382,7 +382,10 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     ),
     "a term twice": (
         lambda e: e | {WORDS: e[WORDS].replace(b"rose\n", b"zinc\n", 1)},
-        damaged("a term occurs twice in the vocabulary; each needs one column."),
+        damaged(
+            "a term occurs twice in the vocabulary, or two have the same hash; each needs one "
+            "column."
+        ),
     ),
     "a pair that is none": (
         lambda e: e | {WORDS: e[WORDS].replace(b"wheat and\n", b"wheat\n", 1)},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 
@@ -150,3 +151,12 @@ def test_a_pair_is_another_term_than_the_pair_reversed() -> None:
     pairs = bigrams(find_words(["oil gas oil gas"]))
     assert terms_of(pairs) == [["oil gas", "gas oil", "oil gas"]]
     assert pairs.hashes[0] == pairs.hashes[2] != pairs.hashes[1]
+
+
+def test_characters_of_a_word_of_megabytes_take_bounded_memory() -> None:
+    words = find_words(["x1y2" * 500_000])
+    tracemalloc.start()
+    character_grams(words)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 * len(words.buffer)

@@ -10,6 +10,7 @@ import itertools
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -51,6 +52,7 @@ def stdin_of(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 TWO_ROWS = [{"text": "Late goal", "topic": "sport"}, {"text": "Rates rise", "topic": "money"}]
 CSV = "text,topic\nLate goal,sport\nRates rise,money\n"
 JSONL = "".join(json.dumps(row) + "\n" for row in TWO_ROWS)
+JSON = json.dumps(TWO_ROWS)
 FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
 
 
@@ -63,6 +65,7 @@ FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
         ("a.csv", CSV.replace(",", "\t"), 2),
         ("a.csv", CSV.replace("\n", "\r\n"), 2),
         ("a.csv", "\ufeff" + CSV, 2),
+        ("a.csv", "\ufeff\ufeff" + CSV, 2),
         ("a.csv", "\n\n" + CSV.replace("text,topic", " text , topic "), 4),
         ("a.csv.gz", gzip.compress(CSV.encode()), 2),
         ("a.tsv", CSV.replace(",", "\t"), 2),
@@ -70,6 +73,9 @@ FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
         ("a.jsonl", JSONL, 1),
         ("a.ndjson", "\ufeff" + JSONL.rstrip("\n"), 1),
         ("a.jsonl.GZ", gzip.compress(JSONL.encode()), 1),
+        ("a.json", JSON, 1),
+        ("a.JSON", "\ufeff" + json.dumps(TWO_ROWS, indent=2) + "\n", 1),
+        ("a.json.gz", gzip.compress(JSON.encode()), 1),
         ("a.txt", FASTTEXT, 1),
         ("a.ft", FASTTEXT.replace("\n", "\r\n").replace(" ", "\t", 1), 1),
         ("a.txt.gz", gzip.compress(FASTTEXT.encode()), 1),
@@ -81,6 +87,7 @@ FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
         "tabs",
         "CRLF",
         "byte-order mark",
+        "two byte-order marks",
         "blank lines and spaces around the header",
         "CSV, gzip",
         "TSV",
@@ -88,6 +95,9 @@ FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
         "JSONL",
         "NDJSON with a mark and no last line feed",
         "JSONL, gzip",
+        "JSON array",
+        "JSON array over lines with a mark",
+        "JSON array, gzip",
         "fastText",
         "fastText with CRLF and tab",
         "fastText, gzip",
@@ -101,6 +111,7 @@ def test_a_format_is_told_by_the_end_of_the_name(
 
 def test_a_format_can_be_named() -> None:
     assert rows_of("wires.dat", JSONL, format="jsonl") == rows_of("wires.jsonl", JSONL)
+    assert rows_of("wires.dat", JSON, format="json") == rows_of("wires.json", JSON)
     assert rows_of("wires.dat", FASTTEXT, fallback="txt") == rows_of("wires.txt", FASTTEXT)
     assert rows_of("wires.csv", CSV, fallback="txt") == rows_of("wires.csv", CSV)
 
@@ -126,6 +137,7 @@ def test_parquet_rows_keep_their_order_and_number_across_batches(
 def test_a_folder_gives_its_topics_and_files_in_order_of_names() -> None:
     for name in ["b/2.txt", "b/10.txt", "a/x.TXT", "a/notes.md", "a/.hidden.txt", ".git/x.txt"]:
         write(f"texts/{name}", f"\ufeffin {name}\r\n")
+    write("texts/a/x.TXT", "\ufeff\ufeffin a/x.TXT\r\n")
     write("texts/README.txt", "about")
 
     assert list(read_rows("texts")) == [
@@ -144,6 +156,44 @@ def test_lines_of_text_may_have_no_label_or_several() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("wide.csv", ",".join(f"column {n}" for n in range(100_000)) + "\n" + "," * 99_999 + "x\n"),
+        ("labels.txt", "__label__sport " * 300_000 + "Late goal\n"),
+    ],
+    ids=["CSV of many columns", "fastText line of many labels"],
+)
+def test_a_long_line_takes_no_more_time_than_many_short_ones(name: str, content: str) -> None:
+    started = time.process_time()
+    assert len(rows_of(name, content)) == 1
+    assert time.process_time() - started < 5
+
+
+def test_a_json_array_may_hold_texts() -> None:
+    rows = read_rows(write("a.json", '["Late goal", {"text": "Rates rise"}]'))
+
+    assert (rows.unit, list(rows)) == (
+        "item",
+        [Row(1, {"text": "Late goal"}), Row(2, {"text": "Rates rise"})],
+    )
+
+
+def test_a_bad_item_of_a_json_array_is_named_by_its_number() -> None:
+    items = ['"x"', '"caf\xe9"', "3", '"a\\u0000"', '"\0"', "NaN", '"' + "x" * 10**7 + '"', '"y"']
+
+    assert rows_of("a.json", ("[" + ",\n".join(items) + "]").encode("latin-1")) == [
+        Row(1, {"text": "x"}),
+        BadRow(2, "byte 0xe9 at offset 10 is not UTF-8", LATIN),
+        BadRow(3, "JSON, but no object or text"),
+        BadRow(4, *NUL),
+        BadRow(5, "no valid JSON (JSON is malformed: invalid character (byte 1))"),
+        BadRow(6, "no valid JSON (JSON is malformed: invalid character (byte 0))"),
+        BadRow(7, "more than 10,000,000 bytes", "split them"),
+        Row(8, {"text": "y"}),
+    ]
+
+
 # Standard input
 
 
@@ -157,6 +207,14 @@ def test_standard_input_that_begins_with_a_brace_is_jsonl(monkeypatch: pytest.Mo
         "line",
         [Row(at, row) for at, row in enumerate(TWO_ROWS, 1)],
     )
+
+
+def test_standard_input_can_be_a_json_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin_of(JSON.encode(), monkeypatch)
+
+    assert list(read_rows("-", format="json")) == [
+        Row(at, row) for at, row in enumerate(TWO_ROWS, 1)
+    ]
 
 
 @pytest.mark.parametrize("options", [{"format": "txt"}, {"fallback": "txt"}], ids=str)
@@ -218,7 +276,8 @@ def test_csv_comes_back_as_written_with_the_line_where_each_row_begins(
     expected = []
     for text, topic in rows:
         at = file.getvalue().count("\n") + 1
-        expected.append(Row(at, {"text": text, "topic": topic}))
+        if text.strip() or topic.strip():
+            expected.append(Row(at, {"text": text, "topic": topic}))
         writer.writerow([text, topic])
 
     assert rows_of("a.csv", file.getvalue()) == expected
@@ -239,7 +298,7 @@ def test_jsonl_comes_back_as_written_with_the_line_of_each_row(
 
 @given(st.binary())
 def test_any_bytes_give_rows_or_a_data_error(data: bytes) -> None:
-    for name in ["a.csv", "a.tsv", "a.jsonl", "a.txt", "a.csv.gz", "a.parquet"]:
+    for name in ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.txt", "a.csv.gz", "a.parquet"]:
         with contextlib.suppress(DataError):
             assert all(isinstance(row, Row | BadRow) for row in rows_of(name, data))
 
@@ -315,13 +374,36 @@ def test_reading_goes_on_after_a_bad_row() -> None:
     assert [row.at for row in rows if isinstance(row, Row)] == [3, 5, 7]
 
 
+@pytest.mark.parametrize(
+    "blank",
+    ["\n", "  \n", ",\n", ",,,,\n", ' ,""\n', "\r\n", "\t , \r\n"],
+    ids=["line feed", "spaces", "commas", "too many commas", "quotes", "CRLF", "white space"],
+)
+def test_a_table_row_without_anything_in_it_is_none(blank: str) -> None:
+    header, first, last = CSV.splitlines(keepends=True)
+
+    assert rows_of("a.csv", header + first + blank + last + blank) == [
+        Row(2, TWO_ROWS[0]),
+        Row(4, TWO_ROWS[1]),
+    ]
+    assert rows_of("a.csv", blank + CSV) == [Row(3, TWO_ROWS[0]), Row(4, TWO_ROWS[1])]
+
+
+def test_a_jsonl_line_of_white_space_is_no_row() -> None:
+    assert rows_of("a.jsonl", "\n" + JSONL + " \r\n\n") == [
+        Row(at, row) for at, row in enumerate(TWO_ROWS, 2)
+    ]
+
+
 def test_bad_files_in_a_folder_are_named_by_their_path() -> None:
     write("texts/a/1.txt", b"caf\xe9")
+    write("texts/a/1b.txt", b"\xef\xbb\xbfcaf\xe9")
     write("texts/a/2.txt", "\0")
     write("texts/a/3.txt", "x" * 10_000_001)
 
     assert list(read_rows("texts")) == [
         BadRow("a/1.txt", "byte 0xe9 at offset 3 is not UTF-8", LATIN),
+        BadRow("a/1b.txt", "byte 0xe9 at offset 6 is not UTF-8", LATIN),
         BadRow("a/2.txt", *NUL),
         BadRow("a/3.txt", "more than 10,000,000 bytes", "split them"),
     ]
@@ -468,7 +550,7 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
             "notes.docx",
             {},
             "notes.docx doesn't tell its format; let its name end in one of .csv, .tsv, .jsonl, "
-            ".ndjson, .parquet, .txt, .ft, or name the format with --format.",
+            ".ndjson, .json, .parquet, .txt, .ft, or name the format with --format.",
         ),
         (
             "texts.csv",
@@ -501,7 +583,7 @@ def test_an_unknown_format_is_an_error() -> None:
         read_rows("a.csv", format="xml")
 
     assert str(error.value) == (
-        "there is no format 'xml'; choose one of csv, tsv, jsonl, parquet, txt, folder."
+        "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, txt, folder."
     )
 
 

@@ -66,17 +66,24 @@ def test_a_batch_equals_its_rows_one_by_one(documents: list[str]) -> None:
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
 @pytest.mark.parametrize("chunk_characters", [1, 7, 100, 1 << 18])
+@pytest.mark.parametrize("book_characters", [10, 1 << 22])
 def test_neither_chunk_size_nor_thread_count_changes_the_words(
-    chunk_characters: int, n_threads: int, monkeypatch: pytest.MonkeyPatch
+    book_characters: int, chunk_characters: int, n_threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     documents = ["Grain ships", "", "crude-oil, ÖL; straße", "x" * 50, "the end"] * 20
     whole = find_words(documents)
     monkeypatch.setattr(words, "_CHUNK_CHARACTERS", chunk_characters)
+    monkeypatch.setattr(words, "_BOOK_CHARACTERS", book_characters)
     parts = list(map_chunks(find_words, documents, n_threads))
     assert [word for part in parts for word in words_of(part)] == words_of(whole)
     assert np.concatenate([part.hashes for part in parts]).tolist() == whole.hashes.tolist()
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
     assert lengths.tolist() == np.diff(whole.indptr).tolist()
+
+
+def test_texts_of_megabytes_are_taken_one_by_one() -> None:
+    documents = ["oil", *["x" * 3_000_000] * 4, "gas"]
+    assert [len(chunk) for chunk in map_chunks(list, documents)] == [1] * 6
 
 
 @given(DOCUMENTS.map(reference_words), DOCUMENTS.map(reference_words))

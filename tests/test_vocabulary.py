@@ -25,6 +25,9 @@ TEXTS = st.lists(DOCUMENTS, max_size=8)
 
 WIRES = ["Oil prices rose, oil ministers said.", "", "Wheat: 5 mln tonnes", "rose prices ROSE"] * 10
 
+#: Two words with the same 64-bit hash, found by running the hash backwards.
+TWINS = ["bljbpfkfaaaaaaad", "wrcderdeiwqhwvfy"]
+
 
 def count_words(texts: list[str]) -> Counter[str]:
     return Counter(word for document in texts for word in tokenize(document))
@@ -61,13 +64,25 @@ def test_a_fitted_vocabulary_can_be_made_again_from_its_words() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "terms"),
-    [("words", ["oil", "grain", "oil"]), ("bigrams", ["oil price", "oil  price"])],
-    ids=["words", "bigrams"],
+    [
+        ("words", ["oil", "grain", "oil"]),
+        ("bigrams", ["oil price", "oil  price"]),
+        ("words", ["oil", *TWINS]),
+    ],
+    ids=["words", "bigrams", "words made to share a hash"],
 )
 def test_terms_that_no_text_can_tell_apart_are_refused(kind: str, terms: list[str]) -> None:
     with pytest.raises(DataError) as caught:
         Vocabulary(terms, kind)
-    assert str(caught.value) == "a term occurs twice in the vocabulary; each needs one column."
+    assert str(caught.value) == (
+        "a term occurs twice in the vocabulary, or two have the same hash; each needs one column."
+    )
+
+
+def test_words_made_to_share_a_hash_count_as_one_word() -> None:
+    vocabulary = Vocabulary.fit([" ".join(TWINS), "oil oil oil"])
+    assert vocabulary.terms == ["oil", TWINS[0]]
+    assert vocabulary.transform(TWINS).toarray().tolist() == [[0, 1], [0, 1]]
 
 
 @pytest.mark.parametrize("odd", ["", "oil prices", "Oil", "..."])

@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 _DATA_HELP = (
-    "CSV, TSV, JSONL, Parquet or fastText file (also .gz), a folder with a sub-folder of *.txt per "
-    "topic, `-`, or one of: bbc, reuters, reuters-corrected."
+    "CSV, TSV, JSONL, JSON, Parquet or fastText file (also .gz), a folder with a sub-folder of "
+    "*.txt per topic, `-`, or one of: bbc, reuters, reuters-corrected."
 )
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help=_DATA_HELP, show_default=False)]
@@ -49,7 +49,7 @@ Format = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="csv, tsv, jsonl, parquet, txt or folder.",
+        help="csv, tsv, jsonl, json, parquet, txt or folder.",
         show_default="told from the name",
     ),
 ]

@@ -36,8 +36,8 @@ def predict(
         str | None,
         typer.Argument(
             metavar="FILE",
-            help="Texts: a line each, or CSV, TSV, JSONL or Parquet (also .gz); `-` reads "
-            "standard input, as does leaving it out.",
+            help="Texts: a line each, or CSV, TSV, JSONL, JSON or Parquet (also .gz); `-` "
+            "reads standard input, as does leaving it out.",
             show_default=False,
         ),
     ] = None,

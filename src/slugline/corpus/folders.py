@@ -67,7 +67,7 @@ def _file_row(file: Path, topic: str, fallback_encoding: str | None) -> Row | Ba
         return too_long(at)
     data = file.read_bytes()
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode().lstrip("\ufeff")
     except UnicodeDecodeError as error:
         if fallback_encoding is None:
             return not_utf8(at, error, 0)

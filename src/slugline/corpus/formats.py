@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 
+from slugline.corpus.json_array import json_items
 from slugline.corpus.lines import Lines
 from slugline.corpus.rows import (
     MAX_RECORD,
@@ -15,15 +18,15 @@ from slugline.corpus.rows import (
     Items,
     Row,
     checked_row,
+    not_utf8,
+    too_long,
 )
 from slugline.errors import DataError
 
-__all__ = ["json_rows", "table_rows", "text_rows"]
+__all__ = ["array_rows", "json_rows", "table_rows", "text_rows"]
 
-_LABEL = "__label__"
-
-
-# Formats
+_decode_json = msgspec.json.Decoder().decode
+_LABEL = re.compile(r"__label__(\S*)\s*")
 
 
 def table_rows(lines: Lines, delimiter: str | None = None) -> Items:
@@ -37,7 +40,8 @@ def table_rows(lines: Lines, delimiter: str | None = None) -> Items:
     if isinstance(header, BadRow):
         raise DataError(f"{lines.name}, line {header.at}: {header.problem}; {header.advice}.")
     names = [name.strip() for name in header.cells]
-    twice = next((name for name in names if name and names.count(name) > 1), None)
+    counts = Counter(filter(None, names))
+    twice = next((name for name, n in counts.items() if n > 1), None)
     if twice is not None:
         raise DataError(f"{lines.name} has two columns named {twice!r}; rename one.")
     for record in records:
@@ -55,7 +59,7 @@ class _Record(NamedTuple):
 
 
 def _records(lines: Lines, delimiter: str) -> Iterator[_Record | BadRow]:
-    """Give the records of CSV, the header among them; blank lines are none."""
+    """Give the records of CSV, the header among them; one without anything in it is none."""
     # The limit is the process's, not ours alone, so it is never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
     at = begin = 0
@@ -87,28 +91,43 @@ def _records(lines: Lines, delimiter: str) -> Iterator[_Record | BadRow]:
             return
         if fault := lines.take_fault():
             yield fault
-        elif cells:
+        elif any(map(str.strip, cells)):
             yield _Record(at, cells)
 
 
 def json_rows(lines: Lines) -> Items:
     """One JSON object a line; blank lines are none."""
-    decode = msgspec.json.Decoder().decode
     for line in lines:
         if fault := lines.take_fault():
             yield fault
-            continue
-        if line.isspace():
+        elif not line.isspace():
+            yield _json_row(lines.number, line)
+
+
+def array_rows(lines: Lines) -> Items:
+    """One JSON array of objects, or of texts."""
+    for at, (offset, item) in enumerate(json_items(lines), 1):
+        if len(item) > MAX_RECORD:
+            yield too_long(at)
             continue
         try:
-            values = decode(line)
-        except (msgspec.DecodeError, RecursionError) as error:
-            yield BadRow(lines.number, f"no valid JSON ({error})")
-            continue
-        if isinstance(values, dict):
-            yield checked_row(lines.number, values)
+            data = item.decode()
+        except UnicodeDecodeError as error:
+            yield not_utf8(at, error, offset)
         else:
-            yield BadRow(lines.number, "JSON, but no object")
+            yield _json_row(at, data, may_be_text=True)
+
+
+def _json_row(at: int, data: str, may_be_text: bool = False) -> Row | BadRow:
+    try:
+        values = _decode_json(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return BadRow(at, f"no valid JSON ({error})")
+    if may_be_text and isinstance(values, str):
+        values = {"text": values}
+    if isinstance(values, dict):
+        return checked_row(at, values)
+    return BadRow(at, "JSON, but no object" + " or text" * may_be_text)
 
 
 def text_rows(lines: Lines) -> Items:
@@ -117,10 +136,10 @@ def text_rows(lines: Lines) -> Items:
         if fault := lines.take_fault():
             yield fault
             continue
-        text, topics = line.rstrip("\r\n"), []
-        while text.startswith(_LABEL):
-            label, *rest = text.split(maxsplit=1)
-            topics.append(label.removeprefix(_LABEL))
-            text = rest[0] if rest else ""
+        text, topics, end = line.rstrip("\r\n"), [], 0
+        while label := _LABEL.match(text, end):
+            topics.append(label[1])
+            end = label.end()
+        values = {"text": text[end:], "topic": topics[0] if topics else None}
         note = "several topics on one line; the first counts" if len(topics) > 1 else ""
-        yield Row(lines.number, {"text": text, "topic": topics[0] if topics else None}, note)
+        yield Row(lines.number, values, note)

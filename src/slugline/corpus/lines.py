@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -14,18 +15,23 @@ from slugline.errors import DataError
 __all__ = ["Lines"]
 
 _FOREIGN_STARTS = {
+    # Before UTF-16, whose little-endian mark is the beginning of UTF-32's.
+    codecs.BOM_UTF32_LE: "UTF-32; convert it with iconv -f utf-32 -t utf-8",
+    codecs.BOM_UTF32_BE: "UTF-32; convert it with iconv -f utf-32 -t utf-8",
     codecs.BOM_UTF16_LE: "UTF-16; convert it with iconv -f utf-16 -t utf-8",
     codecs.BOM_UTF16_BE: "UTF-16; convert it with iconv -f utf-16 -t utf-8",
     b"\x1f\x8b": "gzip; let its name end in .gz",
     b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
 }
+# Programs that put files together, or a mark before any file, leave more than one.
+_MARKS = re.compile(b"(?:%b)*" % codecs.BOM_UTF8)
 
 
 class Lines:
     """The lines of a byte stream with their ends; what is wrong with one goes to `take_fault`.
 
     A line with a fault is given all the same, so that a reader of CSV keeps in step with quotes
-    that span lines. A byte-order mark of UTF-8 is dropped.
+    that span lines. Byte-order marks of UTF-8 at the start are dropped.
 
     Parameters
     ----------
@@ -47,7 +53,7 @@ class Lines:
 
     Raises
     ------
-    DataError : if the stream begins as UTF-16, gzip or zip; later on, if it passes `limit`.
+    DataError : if the stream begins as UTF-16, UTF-32, gzip or zip; later on, if it passes `limit`.
     """
 
     def __init__(
@@ -58,7 +64,7 @@ class Lines:
             if first.startswith(start):
                 raise DataError(f"{name} is {what}.")
         self.name = name
-        self.head = first.removeprefix(codecs.BOM_UTF8)
+        self.head = _MARKS.sub(b"", first, count=1)
         self.number = 0
         self.offset = len(first) - len(self.head)
         self.exhausted = False
@@ -67,8 +73,8 @@ class Lines:
         # Read in bounded pieces, lest a line without end fill the memory.
         self._pieces = itertools.chain([self.head], iter(partial(readline, MAX_RECORD + 1), b""))
 
-    def __iter__(self) -> Iterator[str]:
-        continued = False
+    def pieces(self) -> Iterator[bytes]:
+        """Return the bytes themselves: lines, or pieces of one that passes `MAX_RECORD`."""
         for piece in filter(None, self._pieces):
             self.offset += len(piece)
             if self.offset > self._limit:
@@ -76,6 +82,11 @@ class Lines:
                     f"{self.name} unpacks to more than {self._limit:,} bytes; "
                     "if it should, unpack it first with gunzip."
                 )
+            yield piece
+
+    def __iter__(self) -> Iterator[str]:
+        continued = False
+        for piece in self.pieces():
             if not continued:
                 self.number += 1
                 yield self._decode(piece)

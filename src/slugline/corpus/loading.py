@@ -39,7 +39,7 @@ def load_corpus(
         of "bbc", "reuters" and "reuters-corrected" (of Reuters, the part to learn from).
     text, topic : str, optional
         The columns to read; by default they are guessed, and `notes` says how.
-    format : {"csv", "tsv", "jsonl", "parquet", "txt", "folder"}, optional
+    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}, optional
         By default told from the name; see `slugline.corpus.readers.read_rows`.
     skip_bad_rows : bool, default False
         Leave out rows that can't be used, and count them, where it would be an error otherwise.

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from slugline.corpus.folders import folder_rows
-from slugline.corpus.formats import json_rows, table_rows, text_rows
+from slugline.corpus.formats import array_rows, json_rows, table_rows, text_rows
 from slugline.corpus.lines import Lines
 from slugline.corpus.parquet import parquet_rows
 from slugline.corpus.rows import BadRow, Items, os_errors_named
@@ -45,7 +45,7 @@ class Rows:
     ----------
     name : str
         How messages call it.
-    format : {"csv", "tsv", "jsonl", "parquet", "txt", "folder"}
+    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}
     stream : Stream, optional
         What they are read from, where that is lines.
     """
@@ -60,7 +60,7 @@ class Rows:
 
     @property
     def unit(self) -> str:
-        """What `Row.at` counts: "line", "row" or "file"."""
+        """What `Row.at` counts: "line", "item", "row" or "file"."""
         return _FORMATS[self.format].unit
 
     @property
@@ -89,15 +89,17 @@ def read_rows(
     ----------
     source : str or Path
         A path, or "-".
-    format : {"csv", "tsv", "jsonl", "parquet", "txt", "folder"}, optional
-        By default told from the end of the name (.csv .tsv .jsonl .ndjson .txt .ft, each also with
-        .gz, and .parquet). Standard input counts as "jsonl" if its first line begins with "{".
+    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}, optional
+        By default told from the end of the name (.csv .tsv .jsonl .ndjson .json .txt .ft, each
+        also with .gz, and .parquet). Standard input counts as "jsonl" if its first line begins with
+        "{".
     fallback : str, optional
         The format to assume where none can be told; by default that is an error.
 
     Returns
     -------
-    Rows, which hold one line, one quoted row or `PARQUET_BATCH` Parquet rows in memory at a time.
+    Rows, which hold one line, one quoted row, some tens of megabytes of a JSON array or
+    `PARQUET_BATCH` Parquet rows in memory at a time.
 
     Raises
     ------
@@ -134,7 +136,9 @@ def _standard_input(name: str | None, fallback: str | None) -> Rows:
     chosen = _FORMATS[name]
     if chosen.takes_path:
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
-    return Rows(lines.name, name, chosen.read(lines), stream)
+    # What holds many rows in a line may have rows left when there is no whole line.
+    waits_for_lines = stream if chosen.unit == "line" else None
+    return Rows(lines.name, name, chosen.read(lines), waits_for_lines)
 
 
 # Finding and opening
@@ -187,6 +191,7 @@ _FORMATS = {
     "csv": _Format(table_rows),
     "tsv": _Format(partial(table_rows, delimiter="\t")),
     "jsonl": _Format(json_rows),
+    "json": _Format(array_rows, unit="item"),
     "parquet": _Format(parquet_rows, takes_path=True, unit="row"),
     "txt": _Format(text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
@@ -196,6 +201,7 @@ _ENDINGS = {
     ".tsv": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
     ".parquet": "parquet",
     ".txt": "txt",
     ".ft": "txt",

@@ -30,7 +30,8 @@ class BadRow(NamedTuple):
     Attributes
     ----------
     at : int or str
-        The physical line on which it begins, its number in a Parquet file, or its path in a folder.
+        The physical line on which it begins, its number in a Parquet file or a JSON array, or its
+        path in a folder.
     problem, advice : str
         What is wrong with it, and what to do about rows like it.
     """
@@ -63,7 +64,8 @@ class Row(NamedTuple):
     Attributes
     ----------
     at : int or str
-        The physical line on which it begins, its number in a Parquet file, or its path in a folder.
+        The physical line on which it begins, its number in a Parquet file or a JSON array, or its
+        path in a folder.
     values : mapping of str to object
         Its cells by column name.
     note : str, default ""

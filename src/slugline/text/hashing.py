@@ -6,6 +6,8 @@ stay so.
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +21,10 @@ PADDING = b" " * (_WORD_BYTES + 1)
 _KEEP = np.array([(1 << 8 * n) - 1 for n in range(_WORD_BYTES + 1)], dtype=np.uint64)
 _END = np.array([*(0xFF << 8 * n for n in range(_WORD_BYTES)), 0], dtype=np.uint64)
 Hashes = npt.NDArray[np.uint64]
+_FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_64_BITS = (1 << 64) - 1
+# So many spans hash faster in one array operation after another than each on its own.
+_MANY = 32
 
 
 def hash_spans(
@@ -41,11 +47,15 @@ def hash_spans(
     hashes = mix(_masked(loads, starts, lengths))
     longer = np.flatnonzero(lengths > _WORD_BYTES)
     offset = _WORD_BYTES
-    while longer.size:
+    # Spans that go on and on are few at last: a word of megabytes, in arrays of one number.
+    while longer.size > min(offset // 4, _MANY):
         rest = lengths[longer] - offset
         hashes[longer] = mix(hashes[longer] ^ _masked(loads, starts[longer] + offset, rest))
         offset += _WORD_BYTES
         longer = longer[rest > _WORD_BYTES]
+    for i in longer.tolist():
+        tail = array[starts[i] + offset : starts[i] + lengths[i]].tobytes()
+        hashes[i] = _hash_on(int(hashes[i]), tail)
     return np.maximum(hashes, 1, out=hashes)
 
 
@@ -58,12 +68,27 @@ def _masked(loads: Hashes, starts: npt.NDArray[np.int64], lengths: npt.NDArray[n
     return loaded
 
 
+def _hash_on(hashed: int, rest: bytes) -> int:
+    """Return the hash of a span from that of its beginning and the bytes of its rest."""
+    first, second = _FACTORS
+    n_last = len(rest) % _WORD_BYTES
+    padding = b"\xff".ljust(_WORD_BYTES - n_last, b"\0") if n_last else b""
+    for (block,) in struct.iter_unpack("<Q", rest + padding):
+        hashed ^= block
+        hashed ^= hashed >> 30
+        hashed = hashed * first & _64_BITS
+        hashed ^= hashed >> 27
+        hashed = hashed * second & _64_BITS
+        hashed ^= hashed >> 31
+    return hashed
+
+
 def mix(hashes: Hashes) -> Hashes:
     """Scramble in place, one to one: the finaliser of splitmix64 (Steele et al., 2014)."""
     hashes ^= hashes >> np.uint64(30)
-    hashes *= np.uint64(0xBF58476D1CE4E5B9)
+    hashes *= np.uint64(_FACTORS[0])
     hashes ^= hashes >> np.uint64(27)
-    hashes *= np.uint64(0x94D049BB133111EB)
+    hashes *= np.uint64(_FACTORS[1])
     hashes ^= hashes >> np.uint64(31)
     return hashes
 
@@ -73,7 +98,8 @@ def distinct(hashes: Hashes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int3
 
     All write their places into the slots of a table that their low bits choose; who reads back the
     place of an equal one has its number. Those whose slot went to another hash try again with other
-    bits.
+    bits. Hashes made to meet in one slot part at the next try; to meet in several tries in a row,
+    each one more takes as much search as there are slots.
 
     Returns
     -------

@@ -74,6 +74,7 @@ def character_grams(words: Words) -> Words:
     n_runs = np.maximum(n_characters - RUN_LENGTH + 1, 0)
     start = ranges(first, n_runs)
     starts, ends = characters[start], characters[start + RUN_LENGTH]
+    del characters, start  # as much memory as hashing takes
     hashes = hash_spans(array, starts, ends - starts)
     return Words(words.buffer, starts, ends, boundaries(n_runs)[words.indptr], hashes)
 

@@ -33,7 +33,8 @@ class Vocabulary(TermColumns):
 
     Raises
     ------
-    DataError : if a term occurs twice, or a bigram is not a pair of words.
+    DataError : if a term occurs twice, two terms share a hash (which takes intent), or a bigram is
+        not a pair of words.
     """
 
     PADDING, START, UNKNOWN = 0, 1, 2
@@ -55,7 +56,10 @@ class Vocabulary(TermColumns):
         self._table = HashTable()
         self._table.add(hashes)
         if len(self._table) != len(self.terms):
-            raise DataError("a term occurs twice in the vocabulary; each needs one column.")
+            raise DataError(
+                "a term occurs twice in the vocabulary, or two have the same hash; "
+                "each needs one column."
+            )
 
     @classmethod
     def fit(

@@ -37,6 +37,8 @@ PUNCTUATION = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'
 # fast as over a whole corpus at once; smaller chunks make threads queue for the interpreter lock.
 _CHUNK_CHARACTERS = 1 << 18
 _PIECE_TEXTS = 16
+# Texts of books are taken one by one, as the temporaries of each are many times its size.
+_BOOK_CHARACTERS = 1 << 22
 _ASCII_SPACE = "\t\n\v\f\r\x1c\x1d\x1e\x1f"
 # All other characters for which str.isspace() holds.
 _WIDE_SPACE = "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -169,7 +171,12 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
     # A few at a time, as a step of Python's for every text would be felt.
     while piece := as_texts(itertools.islice(remaining, _PIECE_TEXTS), n_given):
         n_given += len(piece)
-        size += sum(map(len, piece))
+        piece_size = sum(map(len, piece))
+        if piece_size > _BOOK_CHARACTERS:
+            yield from filter(None, [chunk, *([text] for text in piece)])
+            chunk, size = [], 0
+            continue
+        size += piece_size
         chunk += piece
         if size >= _CHUNK_CHARACTERS:
             yield chunk

@@ -1,0 +1,118 @@
+"""The items of a JSON array, cut out of a stream one after another."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+
+from slugline.corpus.lines import Lines
+from slugline.corpus.rows import MAX_RECORD
+from slugline.errors import DataError
+
+__all__ = ["json_items"]
+
+#: Bytes to read on at least.
+_PIECE = 1 << 16
+
+_SPACES = re.compile(r"[ \t\r\n]*")
+# Only where an item ends is asked here; whoever decodes it will say what else is wrong.
+_scan = json.JSONDecoder(parse_int=str, parse_float=str, strict=False).raw_decode
+
+
+def json_items(lines: Lines) -> Iterator[tuple[int, bytes]]:
+    """Return each item of a JSON array: how many bytes the stream has before it, and its own.
+
+    An item may pass `MAX_RECORD` bytes, but not twice as many: by then it counts as one that has no
+    end. No more than some tens of megabytes are held at a time.
+
+    Raises
+    ------
+    DataError : if the stream is no array; further on, if it can't be told where an item ends, or
+        something comes after the array.
+    """
+    text = _Text(lines)
+    if text.take() != "[":
+        raise DataError(
+            f"{lines.name} is no JSON array; put [ and ] around its objects and commas between "
+            "them, or, if there is one on each line, let its name end in .jsonl."
+        )
+    mark = text.take() if text.peek() == "]" else ","
+    for number in itertools.count(1):
+        if mark == "]":
+            break
+        if mark != ",":
+            raise text.broken(number - 1, "no comma after it")
+        yield text.take_item(number)
+        mark = text.take()
+    if text.peek():
+        raise DataError(f"{lines.name} goes on after its JSON array; give each array its own file.")
+
+
+class _Text:
+    """JSON as it is read: what has been, and is not yet taken."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._name = lines.name
+        self._pieces = lines.pieces()
+        # As Latin-1, in which each byte is a character: the marks of JSON are all ASCII.
+        self._held = ""
+        self._at = 0  # what is before has been taken
+        self._offset = lines.offset  # bytes before what is held
+
+    def peek(self) -> str:
+        """Return the next character that is no white space, "" at the end, without taking it."""
+        while True:
+            spaces = _SPACES.match(self._held, self._at)
+            self._at = spaces.end() if spaces else self._at
+            if self._at < len(self._held) or not self._read_on():
+                return self._held[self._at : self._at + 1]
+
+    def take(self) -> str:
+        """Return the next character that is no white space, "" at the end."""
+        character = self.peek()
+        self._at += len(character)
+        return character
+
+    def take_item(self, number: int) -> tuple[int, bytes]:
+        """Return the bytes before the next item, and its own."""
+        self.peek()
+        end = None
+        while end is None:
+            end = self._find_end(number)
+        first, self._at = self._at, end
+        return self._offset + first, self._held[first:end].encode("latin-1")
+
+    def broken(self, number: int, reason: str) -> DataError:
+        """Return the error for an item after which nothing can be read."""
+        return DataError(f"{self._name}, item {number}: no valid JSON ({reason}); mend it.")
+
+    def _find_end(self, number: int) -> int | None:
+        """Return where the next item ends, None if more had to be read to tell."""
+        try:
+            _, end = _scan(self._held, self._at)
+        except RecursionError as error:
+            raise self.broken(number, "nested too deeply") from error
+        except json.JSONDecodeError as error:
+            if len(self._held) - self._at > 2 * MAX_RECORD:
+                reason = f"or more than {2 * MAX_RECORD:,} bytes"
+            elif self._read_on():
+                return None
+            else:
+                reason = error.msg
+            raise self.broken(number, reason) from error
+        # A number may go on, be it only 1 of 1e+6 that ends here.
+        return None if end + 2 >= len(self._held) and self._read_on() else end
+
+    def _read_on(self) -> bool:
+        """Read as much again as is held and not taken, so that scanning it anew stays linear."""
+        wanted = max(len(self._held) - self._at, _PIECE)
+        pieces = []
+        while wanted > 0 and (piece := next(self._pieces, b"")):
+            pieces.append(piece)
+            wanted -= len(piece)
+        if pieces:
+            self._held = self._held[self._at :] + b"".join(pieces).decode("latin-1")
+            self._offset, self._at = self._offset + self._at, 0
+        return bool(pieces)
