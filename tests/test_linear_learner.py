@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -155,6 +158,32 @@ def test_noise_makes_probabilities_less_sharp() -> None:
     assert fit(X, plant_wrong_topics(y, 0.3)[0], clean=False).sharpness < fit(X, y).sharpness
 
 
+# Threads and seeds ------------------------------------------------------------------------------
+
+
+def test_fits_in_several_threads_at_once_are_the_same_as_alone() -> None:
+    # liblinear takes random steps where there are more columns than rows.
+    rng = np.random.default_rng(0)
+    X = sp.random_array((2000, 4000), density=0.005, format="csr", rng=rng, dtype=np.float32)
+    y = np.arange(2000) % 10
+
+    def weights(seed: int) -> bytes:
+        learner = LinearLearner(clean=False)
+        learner.fit(X, y, FitContext(n_topics=10, seed=seed))
+        return learner.weights.tobytes()
+
+    alone = [weights(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        at_once = list(threads.map(weights, range(4)))
+    assert len(set(alone)) == 4
+    assert at_once == alone
+
+
+def test_a_seed_beyond_those_of_scikit_learn_will_do() -> None:
+    X, y = make_up(100)
+    LinearLearner().fit(X, y, FitContext(n_topics=N_TOPICS, seed=1 << 32))
+
+
 # Small and odd data -----------------------------------------------------------------------------
 
 
@@ -166,6 +195,32 @@ def test_two_documents_of_two_topics_are_enough() -> None:
     assert proba.argmax(axis=1).tolist() == [0, 1]
     assert learner.n_left_out == 0
     assert learner.sharpness == 5.0
+
+
+@pytest.mark.parametrize("weightless", [0, 3, N_TOPICS - 1], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_topic_of_which_all_rows_weigh_0_is_never_the_likeliest(
+    weightless: int, clean: bool
+) -> None:
+    X, y = make_up(200)
+    learner = LinearLearner(clean=clean)
+    weight = (y != weightless).astype(np.float32)
+    learner.fit(X, y, FitContext(n_topics=N_TOPICS, sample_weight=weight))
+    found = learner.decision_function(X).argmax(axis=1)
+    assert set(found) == set(range(N_TOPICS)) - {weightless}
+    assert np.isfinite(learner.predict_proba(X)).all()
+
+
+def test_topics_of_one_row_each_are_learned_without_a_warning() -> None:
+    learner = LinearLearner()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        learner.fit(
+            sp.csr_array(np.eye(40, dtype=np.float32)), np.arange(40), FitContext(n_topics=40)
+        )
+        assert warnings.filters == before
+    assert learner.predict_proba(np.eye(40)).argmax(axis=1).tolist() == list(range(40))
 
 
 def test_one_topic_is_certain() -> None:

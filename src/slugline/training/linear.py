@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +38,16 @@ _ROUNDS = 2
 _ABSENT = -10.0
 #: Where there is nothing to measure it on.
 SHARPNESS = 5.0
+
+# liblinear draws random numbers from one state for the whole process. scikit-learn seeds it in the
+# same call that then trains, but trains with Python's own lock released: of two fits at once, each
+# would take numbers from the other's sequence. Filters for warnings belong to the process, too.
+_one_at_a_time = threading.Lock()
+# scikit-learn's seeds end here.
+_N_SEEDS = 1 << 32
+# What scikit-learn warns of and users can't act on: `_TOLERANCE` is loose by choice, and a topic
+# may well have a single document.
+_NO_CONCERN = ("Liblinear failed to converge", "The number of unique classes is greater than 50%")
 
 
 @dataclass(frozen=True)
@@ -109,13 +121,13 @@ class _Fit:
     def sharpness(self) -> float:
         """Find how sharp probabilities may be; see `slugline.calibration`."""
         # Nothing can be told of a topic from its only row.
-        told = (self.costs > 0) & (np.bincount(self.y[self.kept])[self.y] > 1)
+        n_kept = np.bincount(self.y[self.kept], minlength=len(self.biases))
+        told = (self.costs > 0) & (n_kept[self.y] > 1)
         if len(self._topics) == 1 or not told.any():
             return SHARPNESS
         return best_sharpness(self.scores[told], self.y[told], self.costs[told])
 
     def _learn(self, X: sp.csr_array, rarity: Floats, C: float, seed: int) -> None:
-        from sklearn.exceptions import ConvergenceWarning
         from sklearn.svm import LinearSVC
 
         topics, kept = self._topics, self.kept
@@ -124,11 +136,9 @@ class _Fit:
             tol=_TOLERANCE,
             # Counts for the documents of a topic in its own classifier, not as others' opposites.
             class_weight=dict(zip(topics.tolist(), rarity[topics].tolist(), strict=True)),
-            random_state=seed,
+            random_state=seed % _N_SEEDS,
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            svc.fit(X[kept], self.y[kept], sample_weight=self.costs[kept])
+        _fit_alone(svc, X[kept], self.y[kept], self.costs[kept])
         # Of two topics, liblinear fits the second one alone: the first one is its opposite.
         signs = np.array([[-1], [1]]) if len(topics) == 2 else 1
         self.weights[:, topics] = (signs * svc.coef_).T
@@ -156,6 +166,14 @@ class _Fit:
         else:
             parts[places] *= rarity[self.y]
         return parts
+
+
+def _fit_alone(svc: Any, X: sp.csr_array, y: Labels, costs: Floats) -> None:
+    """Fit while no other thread fits, and keep back warnings that nobody can act on."""
+    with _one_at_a_time, warnings.catch_warnings():
+        for start in _NO_CONCERN:
+            warnings.filterwarnings("ignore", start)
+        svc.fit(X, y, sample_weight=costs)
 
 
 def hinge_pulls(scores: Floats, y: Labels) -> Floats:
