@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.displays import as_lines, as_table
 from slugline.errors import DataError
 
 __all__ = ["Evaluation", "TopicFigures", "majority_baseline", "shuffled_baseline", "wilson"]
@@ -29,7 +30,7 @@ class TopicFigures:
     f1: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """What a classifier got right on documents it had not seen.
 
@@ -74,6 +75,12 @@ class Evaluation:
         given = np.where(known, proba[np.arange(len(y_true)), y_true], 0)
         tiny = np.finfo(np.float32).tiny
         return cls(names, confusion, float(np.abs(np.log(np.maximum(given, tiny))).mean()))
+
+    def __repr__(self) -> str:
+        return as_lines(*self._shown())
+
+    def _repr_html_(self) -> str:
+        return as_table(*self._shown())
 
     @property
     def n_documents(self) -> int:
@@ -142,6 +149,15 @@ class Evaluation:
                 for topic, predicted, n in self.confusions()
             ],
         }
+
+    def _shown(self) -> tuple[str, list[tuple[str, str]]]:
+        low, high = self.interval
+        rows = [
+            ("accuracy", f"{self.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"),
+            ("macro-F1", f"{self.macro_f1:.3f}, every topic counts the same"),
+            ("log loss", f"{self.log_loss:.3f} nats, lower is better"),
+        ]
+        return f"Evaluation on {self.n_documents:,} documents of {len(self.topics):,} topics", rows
 
     def _occurs(self, figures: TopicFigures) -> bool:
         return figures.n_documents > 0 or not math.isnan(figures.precision)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from slugline.displays import as_lines
 from slugline.plots import plot_epochs
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["History"]
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """Figures of each epoch of one `fit`.
 
@@ -36,6 +38,18 @@ class History:
     batch_size: int = 0
     restored_epoch: int | None = None
     stopped_by: str | None = None
+
+    def __repr__(self) -> str:
+        if not self.n_epochs:
+            return "History of no epochs"
+        ended = f", ended by {self.stopped_by}" if self.stopped_by else ""
+        epochs = "1 epoch" if self.n_epochs == 1 else f"{self.n_epochs} epochs"
+        best = self.best_epoch
+        rows = [
+            ("last epoch", self._figures(self.n_epochs)),
+            (f"best, {best}", self._figures(best)),
+        ]
+        return as_lines(f"History of {epochs} of {self.n_rows:,} rows{ended}", rows)
 
     def __getitem__(self, name: str) -> list[float]:
         return self.history[name]
@@ -88,10 +102,13 @@ class History:
         plot_epochs(axes, self.history, self.best_epoch)
         return axes[0], axes[1]
 
+    def _figures(self, epoch: int) -> str:
+        return ", ".join(f"{name} {values[epoch - 1]:.4f}" for name, values in self.history.items())
+
     def _repr_html_(self) -> str:
         """Show as a table of epochs in a notebook."""
         names = list(self.history)
-        head = "".join(f"<th>{name}</th>" for name in ["epoch", *names])
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in ["epoch", *names])
         rows = "".join(
             f"<tr><td>{epoch}{' (best)' if epoch == self.best_epoch else ''}</td>"
             + "".join(f"<td>{self.history[name][epoch - 1]:.4f}</td>" for name in names)
