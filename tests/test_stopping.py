@@ -118,3 +118,17 @@ def test_training_on_another_thread_leaves_signals_alone(press_ctrl_c: Press) ->
     thread.start()
     thread.join()
     assert during == [(signal.default_int_handler, False)]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_block_within_another_has_its_flag_if_that_is_shared(
+    shared: bool, press_ctrl_c: Press
+) -> None:
+    with catch_interrupt(shared) as outer:
+        with catch_interrupt() as inner:
+            press_ctrl_c()
+        assert outer.requested
+        assert inner.requested == shared
+        with catch_interrupt() as later:
+            assert later.requested == shared
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

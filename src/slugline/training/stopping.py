@@ -72,10 +72,11 @@ class BestEpoch:
 
 
 class Interrupt:
-    """Set once Ctrl-C has been pressed."""
+    """Set once Ctrl-C has been pressed; `shared` with blocks within, or not."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: bool = False) -> None:
         self.requested = False
+        self.shared = shared
 
     def __call__(self, signal_number: int, frame: FrameType | None) -> None:
         """Note the first Ctrl-C; let the second one interrupt at once."""
@@ -85,15 +86,24 @@ class Interrupt:
 
 
 @contextmanager
-def catch_interrupt() -> Iterator[Interrupt]:
+def catch_interrupt(shared: bool = False) -> Iterator[Interrupt]:
     """Turn Ctrl-C into a flag while the block runs, so that an epoch can end cleanly.
 
     Signals reach the main thread only; elsewhere, the flag simply stays down. A handler that the
     application has set itself is left alone.
+
+    Parameters
+    ----------
+    shared : bool, default False
+        Whether blocks within this one have the same flag; else theirs stay down.
     """
-    interrupt = Interrupt()
+    interrupt = Interrupt(shared)
     in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    handler = signal.getsignal(signal.SIGINT)
+    if in_main_thread and isinstance(handler, Interrupt) and handler.shared:
+        yield handler
+        return
+    if not in_main_thread or handler is not signal.default_int_handler:
         yield interrupt
         return
     signal.signal(signal.SIGINT, interrupt)
