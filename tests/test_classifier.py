@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -344,7 +345,7 @@ def test_validation_data_are_for_learners_that_have_epochs() -> None:
             ["wheat", "zinc"], ["a", "b"], validation_data=(["wheat"], ["a"])
         )
     assert str(caught.value) == (
-        "validation_data is to find the best epoch on, and this learner has no epochs; "
+        "`validation_data` is to find the best epoch on, and this learner has no epochs; "
         "leave it out."
     )
 
@@ -430,20 +431,22 @@ def test_the_same_random_state_gives_the_same_file_and_another_another(
         (
             ["wheat", "zinc"],
             [0.5, 1.5],
-            "topic 0.5 is of type float; topics are strings or integers.",
+            "`y` has 0.5 in row 0, counted from 0; topics are words or whole numbers.",
         ),
         (
             ["wheat", "zinc"],
             ["a", None],
-            "topic None is of type NoneType; topics are strings or integers.",
+            "`y` has no topic in row 1, counted from 0, but None; give it one, or leave the row "
+            "out.",
         ),
         (
             ["wheat", "zinc"],
-            np.array([True, False]),
-            "topic True is of type bool; topics are strings or integers.",
+            ["a", float("nan")],
+            "`y` has no topic in row 1, counted from 0, but nan; give it one, or leave the row "
+            "out.",
         ),
     ],
-    ids=["string", "None", "lengths", "none", "no words", "mixed", "floats", "no topic", "bools"],
+    ids=["string", "None", "lengths", "none", "no words", "mixed", "floats", "no topic", "NaN"],
 )
 def test_documents_that_can_not_be_learned_from_are_refused(X: Any, y: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
@@ -454,10 +457,20 @@ def test_documents_that_can_not_be_learned_from_are_refused(X: Any, y: Any, mess
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        ([1, 2], "sample_weight has shape (2,); give one weight for each of the 90 rows."),
-        ([-1] * 90, "a weight is negative or not finite; give weights of at least 0."),
-        ([np.nan] * 90, "a weight is negative or not finite; give weights of at least 0."),
-        ([0] * 90, "every weight is zero; give some rows a weight over 0."),
+        ([1, 2], "`sample_weight` has shape (2,); give one weight for each of the 90 rows."),
+        (
+            [-1] * 90,
+            "`sample_weight` is -1 in row 0, counted from 0; give numbers from 0 to 3e+38.",
+        ),
+        (
+            [np.nan] * 90,
+            "`sample_weight` is nan in row 0, counted from 0; give numbers from 0 to 3e+38.",
+        ),
+        (
+            [0] * 90,
+            "every row has weight zero by `sample_weight` and `class_weight`; give some rows a "
+            "weight over 0.",
+        ),
     ],
     ids=["shape", "negative", "NaN", "zero"],
 )
@@ -473,25 +486,31 @@ def test_weights_that_can_not_be_are_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"learner": "forest"}, "unknown learner 'forest'; choose one of linear, network."),
-        ({"learner": 3}, "learner is 3; give one of linear, network, or a learner object."),
+        (
+            {"learner": "forest"},
+            "`learner` is 'forest'; give one of linear, network, or a learner object.",
+        ),
+        ({"learner": 3}, "`learner` is 3; give one of linear, network, or a learner object."),
         (
             {"learner": LinearLearner},
-            "learner is <class 'slugline.learners.linear.LinearLearner'>; "
+            "`learner` is <class 'slugline.learners.linear.LinearLearner'>; "
             "give one of linear, network, or a learner object.",
         ),
         (
             {"class_weight": "auto"},
-            "class_weight is 'auto'; give None, 'balanced' or a mapping of topic to weight.",
+            "`class_weight` is 'auto'; give None, 'balanced' or a mapping of topic to weight.",
         ),
         (
             {"class_weight": {"bonk": 1}},
-            "unknown topic 'bonk'; the known ones are bank, grain, sport.",
+            "`class_weight` names an unknown topic 'bonk'; the known ones are bank, grain, sport.",
         ),
-        ({"n_jobs": 0}, "n_jobs is 0; give a whole number of at least 1."),
-        ({"n_jobs": 1.5}, "n_jobs is 1.5; give a whole number of at least 1."),
-        ({"random_state": -1}, "random_state is -1; give a whole number of at least 0."),
-        ({"random_state": None}, "random_state is None; give a whole number of at least 0."),
+        ({"n_jobs": 0}, "`n_jobs` is 0; give a whole number of at least 1."),
+        ({"n_jobs": 1.5}, "`n_jobs` is 1.5; give a whole number of at least 1."),
+        ({"random_state": -1}, "`random_state` is -1; give a whole number from 0 to 4294967295."),
+        (
+            {"random_state": None},
+            "`random_state` is None; give a whole number from 0 to 4294967295.",
+        ),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -508,14 +527,14 @@ def test_odd_options_are_refused_when_fitting(
     [
         (
             {"kind": "sentences"},
-            "unknown kind 'sentences'; choose one of words, lead, bigrams, characters.",
+            "`kind` is 'sentences'; give one of words, lead, bigrams, characters.",
         ),
         (
             {"weighting": "bm25"},
-            "unknown weighting 'bm25'; choose one of multi-hot, counts, tf-idf, log-tf-idf.",
+            "`weighting` is 'bm25'; give one of multi-hot, counts, tf-idf, log-tf-idf.",
         ),
-        ({"weight": 0}, "weight is 0; give a number over 0."),
-        ({"weight": float("inf")}, "weight is inf; give a number over 0."),
+        ({"weight": 0}, "`weight` is 0; give a number over 0."),
+        ({"weight": float("inf")}, "`weight` is inf; give a number over 0."),
     ],
     ids=["kind", "weighting", "no weight", "endless weight"],
 )
@@ -528,7 +547,9 @@ def test_odd_blocks_are_refused(options: dict[str, Any], message: str) -> None:
 def test_validation_topics_must_be_known(texts: list[str], topics: list[str]) -> None:
     with pytest.raises(DataError) as caught:
         TopicClassifier(learner="network").fit(texts, topics, validation_data=(["wheat"], ["farm"]))
-    assert str(caught.value) == "unknown topic 'farm'; the known ones are bank, grain, sport."
+    assert str(caught.value) == (
+        "`validation_data` has an unknown topic 'farm'; the known ones are bank, grain, sport."
+    )
 
 
 @pytest.mark.parametrize(
@@ -599,3 +620,130 @@ def test_a_subclass_has_its_own_parameters() -> None:
 
     assert clone(Louder(volume=3)).volume == 3
     assert Louder(volume=3).get_params() == {"volume": 3, "random_state": 0}
+
+
+# Kinds of topics --------------------------------------------------------------------------------
+
+
+class NAType:
+    """As pandas marks what is missing: not even unequal to itself."""
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __bool__(self) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        (False, True),
+        (0.0, 1.0),
+        (np.False_, np.True_),
+        (np.float32(0), np.float32(1)),
+        (False, 1.0),
+    ],
+    ids=["bools", "floats", "NumPy's bools", "NumPy's floats", "mixed"],
+)
+def test_booleans_and_whole_floats_are_the_integers_that_they_equal(
+    kinds: tuple[Any, Any], texts: list[str], topics: list[str], tmp_path: Path
+) -> None:
+    y = [kinds[topic == "sport"] for topic in topics]
+    net = TopicClassifier(learner=NeuralLearner((8,), epochs=1))
+    assert net.fit(texts, y, validation_data=(texts[:3], y[:3])).classes_.tolist() == [0, 1]
+    classifier = TopicClassifier(class_weight={kinds[1]: 2.0})
+    classifier.fit(texts, y).save(tmp_path / "a.slug")
+    again = load(tmp_path / "a.slug")
+    for one in (classifier, again):
+        assert one.classes_.tolist() == [0, 1]
+        assert one.classes_.dtype == np.int64
+        assert one.predict(texts).tolist() == y
+        assert one.score(texts, y) == 1
+    assert again.info_.format == 1
+    again.partial_fit(texts[:3], y[:3], [kinds[1], kinds[0]])
+    assert cross_val_score(TopicClassifier(), texts, np.array(y), cv=3, scoring="roc_auc").min() > 0
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.float64("nan"), NAType()], ids=type)
+def test_a_missing_topic_is_named_by_its_row(missing: Any) -> None:
+    with pytest.raises(DataError) as caught:
+        TopicClassifier().fit(["wheat", "zinc", "tin"], ["a", "b", missing])
+    assert str(caught.value).startswith("`y` has no topic in row 2, counted from 0, but ")
+
+
+# Small and odd data -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["linear", "network"])
+@pytest.mark.parametrize(
+    ("options", "weights"),
+    [
+        ({}, {"bank": 0.0, "grain": 0.0, "sport": 1.0}),
+        ({"class_weight": {"bank": 0, "grain": 0}}, None),
+    ],
+    ids=["sample_weight", "class_weight"],
+)
+def test_with_all_weight_on_one_topic_it_is_the_answer(
+    name: str, options: Any, weights: Any, texts: list[str], topics: list[str]
+) -> None:
+    weight = None if weights is None else [weights[topic] for topic in topics]
+    classifier = TopicClassifier(learner=name, **options).fit(texts, topics, weight)
+    assert set(classifier.predict(texts)) == {"sport"}
+    assert classifier.classes_.tolist() == ["bank", "grain", "sport"]
+
+
+@pytest.mark.parametrize("weight", [{"sport": 0}, {"bank": 0}])
+@pytest.mark.parametrize("name", ["linear", "network"])
+def test_a_topic_of_weight_0_is_no_answer(
+    name: str, weight: Any, texts: list[str], topics: list[str]
+) -> None:
+    classifier = TopicClassifier(learner=name, class_weight=weight).fit(texts, topics)
+    assert set(classifier.predict(texts)) == {"bank", "grain", "sport"} - set(weight)
+
+
+def test_a_topic_with_one_document_is_learned(texts: list[str], topics: list[str]) -> None:
+    classifier = TopicClassifier().fit([*texts, "zebra"], [*topics, "zoo"])
+    assert classifier.predict(["zebra", *texts]).tolist() == ["zoo", *topics]
+    net = TopicClassifier(learner="network").fit([*texts, "zebra"], [*topics, "zoo"])
+    assert net.predict_proba(["zebra"])[0, 3] > net.predict_proba(texts)[:, 3].max()
+
+
+@pytest.mark.filterwarnings("error")
+def test_many_topics_with_one_document_each_are_learned_in_silence() -> None:
+    texts = [f"word{number}" for number in range(40)]
+    assert TopicClassifier().fit(texts, texts).predict(texts).tolist() == texts
+
+
+@pytest.mark.parametrize("name", ["linear", "network"])
+def test_texts_that_are_all_the_same_have_the_probabilities_of_their_topics(name: str) -> None:
+    classifier = TopicClassifier(learner=name).fit(["a b"] * 40, ["x"] * 30 + ["y"] * 10)
+    proba = classifier.predict_proba(["a b"])[0]
+    assert proba[0] > proba[1] > 0.05
+
+
+@pytest.mark.parametrize("name", ["linear", "network"])
+def test_empty_texts_among_others_do_no_harm(
+    name: str, texts: list[str], topics: list[str]
+) -> None:
+    classifier = TopicClassifier(learner=name).fit([*texts, "", " ", ""], [*topics, *topics[:3]])
+    assert classifier.predict(texts).tolist() == topics
+    assert np.isfinite(classifier.predict_proba(["", "wheat"])).all()
+
+
+def test_fits_in_four_threads_at_once_make_the_same_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(f"w{word}" for word in row) for row in rng.integers(4000, size=(1500, 15))]
+    topics = [f"t{number % 10}" for number in range(len(texts))]
+
+    def file(number: int) -> bytes:
+        path = tmp_path / f"{number}.slug"
+        TopicClassifier(blocks=[Block()]).fit(texts, topics).save(path)
+        return path.read_bytes()
+
+    with ThreadPoolExecutor(4) as threads:
+        files = list(threads.map(file, range(4)))
+    assert files == [file(9)] * 4

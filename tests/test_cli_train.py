@@ -420,10 +420,10 @@ def test_test_documents_that_were_learned_from_are_warned_of(run: Run, news: New
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--optimizer", "lbfgs"], "unknown optimizer 'lbfgs'; choose one of sgd, rmsprop, adam."),
-        (["--dropout", 1], "dropout is 1.0; give a share from 0 up to, not with, 1."),
-        (["--l2", -1], "l2 is -1.0; give a finite number of at least 0."),
-        (["--learning-rate", 0], "learning_rate is 0.0; give a number over 0."),
+        (["--optimizer", "lbfgs"], "`optimizer` is 'lbfgs'; give one of sgd, rmsprop, adam."),
+        (["--dropout", 1], "`dropout` is 1.0; give a number of at least 0 and under 1."),
+        (["--l2", -1], "`l2` is -1.0; give a number of at least 0."),
+        (["--learning-rate", 0], "`learning_rate` is 0.0; give a number over 0."),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -505,14 +505,14 @@ def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
         (["--test-fraction", "nan"], "--test-fraction is nan; give a number over 0 and under 1."),
         (
             ["--weighting", "idf"],
-            "unknown weighting 'idf'; choose one of multi-hot, counts, tf-idf, log-tf-idf.",
+            "`weighting` is 'idf'; give one of multi-hot, counts, tf-idf, log-tf-idf.",
         ),
         (
             [*NET, "--optimizer", "lbfgs"],
-            "unknown optimizer 'lbfgs'; choose one of sgd, rmsprop, adam.",
+            "`optimizer` is 'lbfgs'; give one of sgd, rmsprop, adam.",
         ),
-        ([*NET, "--dropout", 1], "dropout is 1.0; give a share from 0 up to, not with, 1."),
-        ([*NET, "--l2", -1], "l2 is -1.0; give a finite number of at least 0."),
+        ([*NET, "--dropout", 1], "`dropout` is 1.0; give a number of at least 0 and under 1."),
+        ([*NET, "--l2", -1], "`l2` is -1.0; give a number of at least 0."),
         (
             ["--format", "xml"],
             "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, txt, folder.",
@@ -572,15 +572,15 @@ def test_misuse_is_said_in_one_line_and_leaves_nothing_behind(
     [
         (
             ["--learner", "nonsense"],
-            "unknown learner 'nonsense'; choose one of linear, network.",
+            "`learner` is 'nonsense'; give one of linear, network, or a learner object.",
         ),
         (
             ["--learner", "nonsense", "--epochs", 3],
-            "unknown learner 'nonsense'; choose one of linear, network.",
+            "`learner` is 'nonsense'; give one of linear, network, or a learner object.",
         ),
         (
             ["--weighting", "idf"],
-            "unknown weighting 'idf'; choose one of multi-hot, counts, tf-idf, log-tf-idf.",
+            "`weighting` is 'idf'; give one of multi-hot, counts, tf-idf, log-tf-idf.",
         ),
         *(
             (
@@ -880,7 +880,7 @@ def test_an_unknown_precision_is_refused_before_any_work(
     assert run("train", "news.csv", "--quantize", "int4") == (
         2,
         "",
-        "slugline: error: unknown precision 'int4'; choose one of float16, int8.\n",
+        "slugline: error: `quantize` is 'int4'; give one of float16, int8.\n",
     )
 
 

@@ -276,20 +276,21 @@ def test_hashed_families_stand_beside_others_and_have_no_names() -> None:
     [
         (
             {"weighting": "bm25"},
-            "unknown weighting 'bm25'; choose one of multi-hot, counts, tf-idf, log-tf-idf.",
+            "`weighting` is 'bm25'; give one of multi-hot, counts, tf-idf, log-tf-idf.",
         ),
         (
             {"kind": "trigrams"},
-            "unknown kind 'trigrams'; choose one of words, lead, bigrams, characters.",
+            "`kind` is 'trigrams'; give one of words, lead, bigrams, characters.",
         ),
-        ({"weight": 0}, "weight is 0; give a number over 0."),
-        ({"weight": -1.0}, "weight is -1.0; give a number over 0."),
-        ({"weight": math.inf}, "weight is inf; give a number over 0."),
-        ({"weight": math.nan}, "weight is nan; give a number over 0."),
+        ({"weight": 0}, "`weight` is 0; give a number over 0."),
+        ({"weight": -1.0}, "`weight` is -1.0; give a number over 0."),
+        ({"weight": math.inf}, "`weight` is inf; give a number over 0."),
+        ({"weight": math.nan}, "`weight` is nan; give a number over 0."),
         *[
             (
                 {"n_buckets": n_buckets},
-                f"n_buckets is {n_buckets!r}; give a power of two up to 16777216, or None to learn "
+                f"`n_buckets` is {n_buckets!r}; give a power of two up to 16777216, or None to "
+                f"learn "
                 "a vocabulary.",
             )
             for n_buckets in (0, -4, 1000, 1 << 25, 64.0)
@@ -297,7 +298,8 @@ def test_hashed_families_stand_beside_others_and_have_no_names() -> None:
         *[
             (
                 {"n_buckets": 64} | more,
-                "max_terms and min_count choose the terms of a vocabulary, and with n_buckets "
+                "`max_terms` and `min_count` choose the terms of a vocabulary, and with "
+                "`n_buckets` "
                 "there is none; leave them out.",
             )
             for more in ({"max_terms": 10}, {"min_count": 2})

@@ -175,3 +175,42 @@ def test_from_fitted_answers_the_same(classifier: TopicClassifier) -> None:
     assert isinstance(again.fitted_, Fitted)
     assert answers(again) == answers(classifier)
     assert again.fitted_.predict(TEXTS).tolist() == classifier.predict(TEXTS).tolist()
+
+
+class Interrupted(NeuralLearner):
+    """Is interrupted in the search for the best epoch."""
+
+    def _train_anew(self, X: Any, y: Any, history: Any, context: Any) -> None:
+        history.stopped_by = "interrupt"
+
+
+@pytest.mark.parametrize(
+    ("weighted", "validated", "n_learned", "n_held_out"),
+    [(False, False, 81, 9), (True, False, 84, 6), (False, True, 90, 0)],
+    ids=["a tenth is held out", "a topic weighs nothing", "others served to find the epoch"],
+)
+def test_an_interrupted_model_says_how_many_documents_it_learned_from(
+    weighted: bool, validated: bool, n_learned: int, n_held_out: int, news: News, tmp_path: Path
+) -> None:
+    texts, topics = zip(*news, strict=True)
+    classifier = TopicClassifier(
+        learner=Interrupted((8,), epochs=2), class_weight={"bank": 0} if weighted else None
+    )
+    validation = (texts[:9], topics[:9]) if validated else None
+    classifier.fit(texts, topics, validation_data=validation).save(tmp_path / "a.slug")
+    again = load(tmp_path / "a.slug")
+    for one in (classifier, again):
+        assert (one.n_documents_, one.fitted_.n_held_out) == (n_learned, n_held_out)
+        assert one.fitted_.n_documents == 90
+    if n_held_out:
+        assert f"from {n_learned} of 90 documents (its training was interrupted, and" in again.card_
+    again.partial_fit(texts, topics)
+    assert again.n_documents_ == n_learned + 90
+
+
+def test_a_model_that_was_not_interrupted_says_nothing_of_documents_held_out(
+    classifier: TopicClassifier, tmp_path: Path
+) -> None:
+    classifier.save(tmp_path / "a.slug")
+    assert b"n_held_out" not in (tmp_path / "a.slug").read_bytes()
+    assert "from 90 documents with seed" in load(tmp_path / "a.slug").card_

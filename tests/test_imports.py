@@ -97,7 +97,7 @@ PARTS = (
     *("__main__", "cli", "report", "prediction", "answers", "experiment", "classifier", "saving"),
     *("fitted", "tuning", "lesson", "learners", "training", "corpus", "text", "reuters", "layers"),
     *("documents", "calibration", "evaluation", "splits", "sample_weights", "labels", "sparse"),
-    *("ragged", "plots", "progress", "files", "errors", "lazy"),
+    *("ragged", "plots", "progress", "files", "displays", "options", "errors", "lazy"),
 )
 FRONT_DOORS = {"__main__", "cli"}
 #: Modules of earlier releases, which only tell where their names have gone.

@@ -302,7 +302,7 @@ def test_the_seed_reaches_the_order_in_which_rows_are_learned_from() -> None:
 def test_a_cost_that_is_no_number_over_0_is_refused(C: float) -> None:
     with pytest.raises(OptionError) as caught:
         LinearLearner(C=C)
-    assert str(caught.value) == f"C is {C}; give a number over 0."
+    assert str(caught.value) == f"`C` is {C}; give a number over 0."
 
 
 def test_rows_of_another_width_are_refused() -> None:

@@ -350,7 +350,7 @@ def test_a_fit_that_cannot_work_is_an_error(
     [
         (
             {"optimizer": "adagrad"},
-            "unknown optimizer 'adagrad'; choose one of sgd, rmsprop, adam.",
+            "`optimizer` is 'adagrad'; give one of sgd, rmsprop, adam.",
         ),
         (
             {"loss": "mse"},

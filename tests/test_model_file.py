@@ -190,7 +190,7 @@ def test_a_quantized_model_says_nearly_the_same_and_is_stable_when_saved_again(
 def test_an_unknown_precision_is_refused_and_nothing_written(tmp_path: Path) -> None:
     with pytest.raises(OptionError) as caught:
         fit().save(tmp_path / "a.slug", quantize="int4")
-    assert str(caught.value) == "unknown precision 'int4'; choose one of float16, int8."
+    assert str(caught.value) == "`quantize` is 'int4'; give one of float16, int8."
     assert list(tmp_path.iterdir()) == []
 
 
@@ -499,13 +499,13 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
             "training run."
         ),
     ),
-    "an unknown kind of block": (
+    "an `kind` is of block": (
         set_to("blocks", 0, "kind", value="sentences"),
-        damaged("unknown kind 'sentences'; choose one of words, lead, bigrams, characters."),
+        damaged("`kind` is 'sentences'; give one of words, lead, bigrams, characters."),
     ),
     "an unknown weighting": (
         set_to("blocks", 0, "weighting", value="bm25"),
-        damaged("unknown weighting 'bm25'; choose one of multi-hot, counts, tf-idf, log-tf-idf."),
+        damaged("`weighting` is 'bm25'; give one of multi-hot, counts, tf-idf, log-tf-idf."),
     ),
     "a block of another weighting": (
         set_to("blocks", 0, "weighting", value="counts"),
@@ -513,7 +513,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "a block of no weight": (
         set_to("blocks", 0, "weight", value=0),
-        damaged("weight is 0.0; give a number over 0."),
+        damaged("`weight` is 0.0; give a number over 0."),
     ),
     "a negative number of terms": (
         set_to("blocks", 0, "n_terms", value=-1),
@@ -526,7 +526,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     "buckets that are no power of two": (
         set_to("blocks", 0, "n_buckets", value=100),
         damaged(
-            "n_buckets is 100; give a power of two up to 16777216, or None to learn a vocabulary."
+            "`n_buckets` is 100; give a power of two up to 16777216, or None to learn a vocabulary."
         ),
     ),
     "buckets for which there are no weights": (

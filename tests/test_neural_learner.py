@@ -160,7 +160,7 @@ def test_the_seed_decides_everything() -> None:
 def test_a_learning_rate_that_is_no_number_over_0_is_refused(rate: float) -> None:
     with pytest.raises(OptionError) as caught:
         NeuralLearner(learning_rate=rate)
-    assert str(caught.value) == f"learning_rate is {rate}; give a number over 0."
+    assert str(caught.value) == f"`learning_rate` is {rate}; give a number over 0."
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,14 @@ def test_a_learning_rate_that_is_no_number_over_0_is_refused(rate: float) -> Non
     [
         (
             {"optimizer": "adagrad"},
-            "unknown optimizer 'adagrad'; choose one of sgd, rmsprop, adam.",
+            "`optimizer` is 'adagrad'; give one of sgd, rmsprop, adam.",
         ),
-        ({"hidden": (0,)}, "a layer has 0 units; give at least 1."),
-        ({"dropout": 1}, "dropout is 1; give a share from 0 up to, not with, 1."),
-        ({"validation_fraction": 1}, "fraction is 1; give a number over 0 and under 1."),
+        ({"hidden": (0,)}, "`hidden` is 0; give a whole number of at least 1."),
+        ({"dropout": 1}, "`dropout` is 1; give a number of at least 0 and under 1."),
+        (
+            {"validation_fraction": 1},
+            "`validation_fraction` is 1; give a number over 0 and under 1.",
+        ),
     ],
     ids=["optimizer", "hidden", "dropout", "validation_fraction"],
 )
@@ -258,3 +261,43 @@ def test_ctrl_c_keeps_the_best_epoch_of_the_search(run: int, epoch: int) -> None
     searched = learner.network.fresh()
     searched.fit(X[~held], Y[~held], epochs=learner.n_epochs, batch_size=16)
     assert same_weights(learner.network, searched)
+
+
+@pytest.mark.usefixtures("_default_interrupt")
+def test_ctrl_c_in_the_last_epoch_of_the_search_keeps_its_best() -> None:
+    learner = NeuralLearner((8,), epochs=3, batch_size=16)
+    history = fit(learner, progress=InterruptAt(1, 3))
+    assert history.stopped_by == "interrupt"
+    assert history.n_epochs == 3
+    held = hold_out(Y.tolist(), learner.validation_fraction, 0)
+    searched = learner.network.fresh()
+    searched.fit(X[~held], Y[~held], epochs=history.best_epoch, batch_size=16)
+    assert same_weights(learner.network, searched)
+
+
+@pytest.mark.usefixtures("_default_interrupt")
+def test_ctrl_c_between_search_and_training_keeps_the_best_of_the_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learner, undisturbed = (NeuralLearner((8,), epochs=3, batch_size=16) for _ in range(2))
+    train_anew = NeuralLearner._train_anew
+
+    def pressed(*args: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        train_anew(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NeuralLearner, "_train_anew", pressed)
+        history = fit(learner)
+    fit(undisturbed, progress=InterruptAt(1, 3))
+    assert history.stopped_by == "interrupt"
+    assert same_weights(learner.network, undisturbed.network)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_rows_of_weight_0_might_as_well_not_be_there() -> None:
+    one, other = (NeuralLearner((8,), epochs=3) for _ in range(2))
+    weight = (Y > 0).astype(np.float32)
+    fit(one, sample_weight=weight)
+    other.fit(X[Y > 0], Y[Y > 0], FitContext(n_topics=N_TOPICS, sample_weight=weight[Y > 0]))
+    assert same_weights(one.network, other.network)

@@ -292,32 +292,32 @@ def test_probabilities_are_as_sure_as_new_documents_allow() -> None:
             {},
             None,
             OptionError,
-            "the first call of partial_fit needs classes: all topics that there will be.",
+            "the first call of partial_fit needs `classes`: all topics that there will be.",
         ),
         (
             {},
             [],
             OptionError,
-            "the first call of partial_fit needs classes: all topics that there will be.",
+            "the first call of partial_fit needs `classes`: all topics that there will be.",
         ),
         ({}, ["a", "c"], DataError, "unknown topic 'b'; the known ones are a, c."),
         (
             {},
             ["a", "b", 0.5],
             DataError,
-            "topic 0.5 is of type float; topics are strings or integers.",
+            "`classes` has 0.5 in row 2, counted from 0; topics are words or whole numbers.",
         ),
         (
             {"tune": True},
             ["a", "b"],
             OptionError,
-            "tune needs all documents at once; leave it out, or call fit first.",
+            "`tune` needs all documents at once; leave it out, or call fit first.",
         ),
         (
             {"class_weight": "balanced"},
             ["a", "b"],
             OptionError,
-            "class_weight 'balanced' needs all documents at once; give a mapping of topic to "
+            "`class_weight` 'balanced' needs all documents at once; give a mapping of topic to "
             "weight.",
         ),
         (
@@ -325,19 +325,21 @@ def test_probabilities_are_as_sure_as_new_documents_allow() -> None:
             ["a", "b"],
             OptionError,
             "the block of bigrams has a vocabulary, which can't grow from batch to batch; give it "
-            "n_buckets, or call fit first.",
+            "`n_buckets`, or call fit first.",
         ),
         (
             {"learner": Mixture([LinearLearner()])},
             ["a", "b"],
             OptionError,
-            "a Mixture can't learn from batches; use one of LinearLearner, NeuralLearner.",
+            "`learner` is a Mixture, which can't learn from batches; use one of LinearLearner, "
+            "NeuralLearner.",
         ),
         (
             {"learner": ShallowLearner()},
             ["a", "b"],
             OptionError,
-            "a ShallowLearner can't learn from batches; use one of LinearLearner, NeuralLearner.",
+            "`learner` is a ShallowLearner, which can't learn from batches; use one of "
+            "LinearLearner, NeuralLearner.",
         ),
     ],
     ids=[
@@ -362,12 +364,13 @@ def test_first_calls_that_can_not_be_are_refused(
         (
             ["grain"],
             {"classes": ["grain", "sport"]},
-            "classes differ from those of the first call; leave them out.",
+            "`classes` differ from those of the first call; leave them out.",
         ),
         (
             ["grain"],
             {"sample_weight": [0]},
-            "every weight is zero; give some rows a weight over 0.",
+            "every row has weight zero by `sample_weight` and `class_weight`; give some rows a "
+            "weight over 0.",
         ),
     ],
     ids=["topic", "classes", "weight"],

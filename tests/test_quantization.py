@@ -82,7 +82,7 @@ def test_extreme_weights_stay_finite_and_of_their_shape(precision: Any, weights:
 def test_an_unknown_precision_is_refused_with_the_choices(name: str) -> None:
     with pytest.raises(OptionError) as caught:
         check_precision(name)
-    assert str(caught.value) == f"unknown precision {name!r}; choose one of float16, int8."
+    assert str(caught.value) == f"`quantize` is {name!r}; give one of float16, int8."
 
 
 SCALE = "learner.weights.scale"

@@ -59,8 +59,10 @@ def trained(
 ) -> Experiment:
     """Give an experiment with just these figures."""
     matrix = np.array(confusion)
+    interrupted = history is not None and history.stopped_by == "interrupt"
+    n_held_out = 400 - history.n_rows if interrupted and history else 0
     experiment = Experiment(
-        fitted=replace(fitted or learned(topics), history=history),
+        fitted=replace(fitted or learned(topics), history=history, n_held_out=n_held_out),
         name="wires.csv",
         n_train=400,
         n_validation=0,

@@ -204,7 +204,7 @@ def test_tuning_leaves_no_room_for_choices_of_the_user(options) -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier(tune=True, **options).fit(["wheat", "zinc"], ["a", "b"])
     assert str(caught.value) == (
-        "tune chooses learner and blocks itself; leave them at their defaults."
+        "`tune` chooses `learner` and `blocks` itself; leave them at their defaults."
     )
 
 
@@ -212,4 +212,4 @@ def test_tuning_leaves_no_room_for_choices_of_the_user(options) -> None:
 def test_a_budget_that_is_none_is_refused(budget) -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier(tune=budget).fit(["wheat", "zinc"], ["a", "b"])
-    assert str(caught.value) == f"tune is {budget!r}; give True, False or a budget over 0."
+    assert str(caught.value) == f"`tune` is {budget!r}; give True, False or a budget over 0."

@@ -22,10 +22,20 @@ def test_a_row_counts_its_own_weight_times_its_topics() -> None:
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        ([1, 2], "sample_weight has shape (2,); give one weight for each of the 3 rows."),
-        ([1, -1, 1], "a weight is negative or not finite; give weights of at least 0."),
-        ([1, np.nan, 1], "a weight is negative or not finite; give weights of at least 0."),
-        ([0, 0, 0], "every weight is zero; give some rows a weight over 0."),
+        ([1, 2], "`sample_weight` has shape (2,); give one weight for each of the 3 rows."),
+        (
+            [1, -1, 1],
+            "`sample_weight` is -1 in row 1, counted from 0; give numbers from 0 to 3e+38.",
+        ),
+        (
+            [1, np.nan, 1],
+            "`sample_weight` is nan in row 1, counted from 0; give numbers from 0 to 3e+38.",
+        ),
+        (
+            [0, 0, 0],
+            "every row has weight zero by `sample_weight` and `class_weight`; give some rows a "
+            "weight over 0.",
+        ),
     ],
     ids=["too few", "negative", "NaN", "zeros"],
 )

@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline import errors
-from slugline.errors import OptionError
+from slugline.displays import as_call, as_table
+from slugline.documents import plain_topics
+from slugline.errors import DataError, OptionError
 from slugline.fitted import FitSettings, Fitted, fit, fit_batch
 from slugline.labels import Topic, Topics
 from slugline.learners import Learner
 from slugline.learners.choosing import choose_learner
+from slugline.sample_weights import row_weights
 from slugline.saving import container
 from slugline.saving.classifier_file import as_model_file, load_model
 from slugline.saving.schema import ModelInfo
@@ -61,7 +64,7 @@ class TopicClassifier:
     Attributes
     ----------
     classes_ : array, shape (n_topics,)
-        Topics in the order of the columns of `predict_proba`.
+        Topics in the order of the columns of `predict_proba`: words, or 64-bit integers.
     features_ : Features
     learner_ : Learner
     topics_ : Topics
@@ -115,6 +118,8 @@ class TopicClassifier:
         ----------
         X : iterable of str
         y : iterable of str or int, one for each text
+            Booleans and whole floats are taken as the integers that they equal, which `classes_`
+            and `predict` then give: True is 1, and so is 1.0. A model file holds words or integers.
         sample_weight : float array, shape (n_documents,), optional
         validation_data : (texts, topics), optional
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
@@ -125,11 +130,12 @@ class TopicClassifier:
         Raises
         ------
         DataError : if there are no documents, no words in them, or not one topic for each.
+        OptionError : if one of the constructor's arguments is out of its range.
         """
         settings = self._settings(choose_learner(self.learner))
         if self.tune and (self.learner != "linear" or self.blocks is not None):
             raise OptionError(
-                "tune chooses learner and blocks itself; leave them at their defaults."
+                "`tune` chooses `learner` and `blocks` itself; leave them at their defaults."
             )
         fitted = fit(
             X,
@@ -200,10 +206,20 @@ class TopicClassifier:
         y: Iterable[Topic],
         sample_weight: npt.ArrayLike | None = None,
     ) -> float:
-        """Share of texts whose likeliest topic is the true one."""
-        hits = self.predict(X) == np.asarray(y if hasattr(y, "__len__") else list(y))
-        weights = None if sample_weight is None else np.asarray(sample_weight)
-        return float(np.average(hits, weights=weights))
+        """Return the share of texts whose likeliest topic is the true one.
+
+        Raises
+        ------
+        DataError : if there are no documents, or not one topic for each.
+        """
+        topics, predicted = plain_topics(y), self.predict(X).tolist()
+        if len(topics) != len(predicted) or not topics:
+            raise DataError(
+                f"`y` has {len(topics)} topics for {len(predicted)} texts; give one topic for each "
+                "text, and at least one text."
+            )
+        hits = [found == topic for found, topic in zip(predicted, topics, strict=True)]
+        return float(np.average(hits, weights=row_weights(len(topics), sample_weight, None)))
 
     def save(
         self,
@@ -233,7 +249,7 @@ class TopicClassifier:
         Raises
         ------
         ModelFileError : if it can't be written; an earlier file at `path` then stays.
-        OptionError : if there is no such precision.
+        OptionError : if there is no such precision, or one of the others is not what it should be.
         """
         content = as_model_file(
             self._fitted(),
@@ -276,9 +292,11 @@ class TopicClassifier:
         return self
 
     def __repr__(self) -> str:
-        defaults = {name: p.default for name, p in inspect.signature(type(self)).parameters.items()}
-        changed = {n: v for n, v in self.get_params().items() if v != defaults[n]}
-        return f"TopicClassifier({', '.join(f'{n}={v!r}' for n, v in changed.items())})"
+        return as_call(self)
+
+    def _repr_html_(self) -> str:
+        is_fitted = self.__sklearn_is_fitted__()
+        return as_table(repr(self), self.fitted_.summary() if is_fitted else [("", "not fitted")])
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that this is a classifier of strings."""
@@ -327,7 +345,7 @@ class TopicClassifier:
     @property
     def n_documents_(self) -> int:
         """How many documents it learned from."""
-        return self._fitted().n_documents
+        return self._fitted().n_learned
 
     @property
     def n_batches_(self) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from slugline.errors import DataError
 from slugline.labels import Topic
+from slugline.options import shown
 
 __all__ = [
     "as_texts",
@@ -23,21 +25,30 @@ __all__ = [
     "plain_topics",
 ]
 
-T = TypeVar("T")
-
 # The integers that NumPy holds in one type.
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
 
-def check_documents(X: Iterable[str], y: Iterable[Topic]) -> tuple[list[str], list[Any]]:
+def check_documents(
+    X: Iterable[str], y: Iterable[Topic], names: tuple[str, str] = ("X", "y")
+) -> tuple[list[str], list[Topic]]:
     """Return texts and topics as lists of one length.
+
+    Parameters
+    ----------
+    X : iterable of str
+    y : iterable of str or int, one for each text
+        See `plain_topics`.
+    names : (str, str)
+        What the caller knows them by, for messages.
 
     Raises
     ------
     DataError : if there are none, not one topic for each text, or a topic that is no name.
     """
+    _check_iterable(X, names[0])
     texts = as_texts(X)
-    topics = plain_topics(y)
+    topics = plain_topics(y, names[1])
     if len(texts) != len(topics):
         raise DataError(
             f"there are {len(texts)} texts and {len(topics)} topics; give one topic for each text."
@@ -48,23 +59,65 @@ def check_documents(X: Iterable[str], y: Iterable[Topic]) -> tuple[list[str], li
     return texts, topics
 
 
-def plain_topics(topics: Iterable[Any]) -> list[Any]:
-    """Return topics as plain Python values, which JSON can hold."""
-    return [topic.item() if isinstance(topic, np.generic) else topic for topic in topics]
+def plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
+    """Return topics as plain Python strings and integers, which a model file can hold.
+
+    Booleans and whole floats become the integers that they equal: True is 1, and so is 1.0.
+
+    Parameters
+    ----------
+    topics : iterable of str or int, NumPy's included
+    name : str, default "y"
+        The caller's name for them, for messages.
+
+    Raises
+    ------
+    DataError : if they are no sequence, or one is missing, or neither a word nor a whole number.
+    """
+    _check_iterable(topics, name)
+    if isinstance(topics, str | bytes):
+        raise DataError(f"`{name}` is the single string {shown(topics)}; give a list of topics.")
+    found = list(topics)
+    if {type(topic) for topic in found} in ({str}, {int}):
+        return found
+    return [_plain_topic(topic, row, name) for row, topic in enumerate(found)]
 
 
-def check_names(topics: Sequence[Any]) -> None:
+def _plain_topic(topic: Any, row: int, name: str) -> Topic:
+    topic = topic.item() if isinstance(topic, np.generic) else topic
+    if _is_missing(topic):
+        raise DataError(
+            f"`{name}` has no topic in row {row}, counted from 0, but {topic!r}; give it one, or "
+            "leave the row out."
+        )
+    if isinstance(topic, bool) or (isinstance(topic, float) and topic.is_integer()):
+        return int(topic)
+    if not isinstance(topic, str | int):
+        raise DataError(
+            f"`{name}` has {shown(topic)} in row {row}, counted from 0; topics are words or whole "
+            "numbers."
+        )
+    return topic
+
+
+def _is_missing(topic: Any) -> bool:
+    """Whether it stands for no topic: None, NaN, or one of the marks of pandas'."""
+    is_nan = isinstance(topic, float) and math.isnan(topic)
+    return topic is None or is_nan or type(topic).__name__ in ("NAType", "NaTType")
+
+
+def _check_iterable(values: Any, name: str) -> None:
+    if not isinstance(values, Iterable):
+        raise DataError(f"`{name}` is {shown(values)}; give a list with one item per document.")
+
+
+def check_names(topics: Sequence[Topic]) -> None:
     """Make sure that each topic can be shown, held by NumPy, and written as UTF-8.
 
     Raises
     ------
-    DataError : if one is neither a string nor an integer, or blank, or too large, and so on.
+    DataError : if one is blank, or too large, and so on.
     """
-    odd = [t for t in topics if isinstance(t, bool) or not isinstance(t, str | int)]
-    if odd:
-        raise DataError(
-            f"topic {odd[0]!r} is of type {type(odd[0]).__name__}; topics are strings or integers."
-        )
     for topic in set(topics):
         if isinstance(topic, str) and not _is_name(topic):
             raise DataError(
@@ -121,6 +174,7 @@ def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
 
 def no_string(texts: Iterable[str]) -> Iterable[str]:
     """Return the texts; DataError if they are one string themselves."""
+    _check_iterable(texts, "X")
     if isinstance(texts, str | bytes):
         raise DataError(
             "the texts are a single string, not a sequence of strings; put brackets around it: "

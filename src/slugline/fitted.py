@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.displays import as_lines, as_table
 from slugline.documents import chain_digests, check_documents, check_names, digest_of, plain_topics
 from slugline.errors import DataError, OptionError
 from slugline.labels import Topic, Topics
 from slugline.learners import BatchLearner, Learner
-from slugline.sample_weights import row_weights, topic_weights
-from slugline.text.block import Block
+from slugline.options import check_whole, illegal, is_number, shown
+from slugline.sample_weights import check_class_weight, row_weights, topic_weights
+from slugline.text.block import Block, check_blocks
 from slugline.text.defaults import default_blocks, hashed_blocks
 from slugline.text.features import Features
 
@@ -34,7 +35,7 @@ Labels = npt.NDArray[np.int64]
 ClassWeight = str | Mapping[Any, float] | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Fitted:
     """What a fit has made: everything that answers, explains, saves or serves.
 
@@ -52,6 +53,9 @@ class Fitted:
     data_digest : str
         SHA-256 over the documents that were learned from; see `slugline.documents.digest_of`.
     n_documents : int
+        How many documents there were to learn from.
+    n_held_out : int
+        How many of them only served to find the best epoch, as the training was interrupted.
     validation_digest : str or None
         SHA-256 over the user's own documents on which the best epoch was found.
     interrupted : bool
@@ -71,11 +75,29 @@ class Fitted:
     class_weight: ClassWeight
     data_digest: str
     n_documents: int
+    n_held_out: int = 0
     validation_digest: str | None = None
     interrupted: bool = False
     n_batches: int = 0
     history: History | None = None
     tuning: Tuning | None = None
+
+    def __repr__(self) -> str:
+        return as_lines("Fitted", self.summary())
+
+    def _repr_html_(self) -> str:
+        return as_table("Fitted", self.summary())
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Return what was learned, from what and how, as pairs of a name and words."""
+        columns = zip(self.features.blocks, self.features.vocabularies_, strict=True)
+        ended = ", interrupted" if self.interrupted else ""
+        return [
+            ("topics", f"{len(self.topics):,}: {shown(self.topics.names)}"),
+            ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
+            ("learner", repr(self.learner)),
+            ("learned from", f"{self.n_learned:,} documents, seed {self.seed}{ended}"),
+        ]
 
     @cached_property
     def classes(self) -> npt.NDArray[Any]:
@@ -83,6 +105,11 @@ class Fitted:
         names = self.topics.names
         # NumPy's own strings are all as wide as the longest one.
         return np.array(names, dtype=object if isinstance(names[0], str) else np.int64)
+
+    @property
+    def n_learned(self) -> int:
+        """How many documents it learned from."""
+        return self.n_documents - self.n_held_out
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
         """Return the likeliest topic of each text, shape (n_documents,)."""
@@ -114,12 +141,16 @@ class FitSettings:
     random_state: int
 
     def __post_init__(self) -> None:
-        for name, least in (("n_jobs", 1), ("random_state", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < least:
-                raise OptionError(f"{name} is {value!r}; give a whole number of at least {least}.")
-        if not isinstance(self.tune, int | float) or not 0 <= self.tune < math.inf:
-            raise OptionError(f"tune is {self.tune!r}; give True, False or a budget over 0.")
+        if self.blocks is not None:
+            check_blocks(self.blocks)
+        check_class_weight(self.class_weight)
+        if not isinstance(self.tune, bool | np.bool_) and (
+            not is_number(self.tune) or self.tune < 0
+        ):
+            raise illegal("tune", self.tune, "True, False or a budget over 0")
+        check_whole("n_jobs", self.n_jobs, 1)
+        # scikit-learn's seeds end there.
+        check_whole("random_state", self.random_state, 0, (1 << 32) - 1)
 
     def blocks_for(self, texts: Sequence[str]) -> tuple[Block, ...]:
         """Return the families of terms to learn from all documents."""
@@ -135,7 +166,7 @@ class FitSettings:
         if odd is not None:
             raise OptionError(
                 f"the block of {odd.kind} has a vocabulary, which can't grow from batch to batch; "
-                "give it n_buckets, or call fit first."
+                "give it `n_buckets`, or call fit first."
             )
         return tuple(self.blocks)
 
@@ -156,9 +187,11 @@ def fit(
     learner = settings.learner
     if validation_data is not None and not learner.has_epochs:
         raise OptionError(
-            "validation_data is to find the best epoch on, and this learner has no epochs; "
+            "`validation_data` is to find the best epoch on, and this learner has no epochs; "
             "leave it out."
         )
+    _check_progress(progress)
+    held = None if validation_data is None else _held_out(validation_data, topics)
     context = _context(settings, topics, labels, sample_weight, progress=progress)
     blocks, tuning = settings.blocks_for(texts), None
     if settings.tune:
@@ -167,25 +200,61 @@ def fit(
     features = Features(blocks, settings.n_jobs)
     rows = features.fit_transform(texts)
     validation_digest = None
-    if validation_data is not None:
-        held_texts, held_names = check_documents(*validation_data)
-        validation_digest = digest_of(held_texts, held_names)
-        held = features.transform(held_texts), topics.encode(held_names)
-        context = replace(context, validation_data=held)
+    if held is not None:
+        held_texts, held_labels, validation_digest = held
+        context = replace(context, validation_data=(features.transform(held_texts), held_labels))
     history = learner.fit(rows, labels, context)
+    interrupted = history is not None and history.stopped_by == "interrupt"
     return Fitted(
         topics=topics,
         features=features,
         learner=learner,
         seed=int(settings.random_state),
-        class_weight=settings.class_weight,
+        class_weight=_plain_weights(settings.class_weight),
         data_digest=digest_of(texts, names),
         n_documents=len(texts),
+        n_held_out=_n_held_out(context, len(texts), history) if interrupted else 0,
         validation_digest=validation_digest,
-        interrupted=history is not None and history.stopped_by == "interrupt",
+        interrupted=interrupted,
         history=history,
         tuning=tuning,
     )
+
+
+def _held_out(
+    validation_data: tuple[Iterable[str], Iterable[Topic]], topics: Topics
+) -> tuple[list[str], Labels, str]:
+    """Return the texts to find the best epoch on, the numbers of their topics, and a digest."""
+    is_pair = isinstance(validation_data, Sequence) and not isinstance(validation_data, str)
+    if not is_pair or len(validation_data) != 2:
+        raise illegal("validation_data", validation_data, "a pair of texts and their topics")
+    names = ("validation_data[0]", "validation_data[1]")
+    texts, found = check_documents(*validation_data, names)
+    try:
+        return texts, topics.encode(found), digest_of(texts, found)
+    except DataError as error:
+        raise DataError(f"`validation_data` has an {error}") from None
+
+
+def _n_held_out(context: FitContext, n_documents: int, history: History | None) -> int:
+    """Return how many documents an interrupted search has held out and not learned from."""
+    if history is None or context.validation_data is not None:
+        return 0
+    weight = context.sample_weight
+    return (n_documents if weight is None else int(np.count_nonzero(weight))) - history.n_rows
+
+
+def _plain_weights(class_weight: ClassWeight) -> ClassWeight:
+    """Return weights of topics by names that a file can hold."""
+    if class_weight is None or isinstance(class_weight, str):
+        return class_weight
+    names = plain_topics(class_weight, "class_weight")
+    return dict(zip(names, class_weight.values(), strict=True))
+
+
+def _check_progress(progress: Any) -> None:
+    if progress is not None and not hasattr(progress, "begin"):
+        raise illegal("progress", progress, "None, or an object like those of `slugline.progress`")
 
 
 def fit_batch(
@@ -207,8 +276,8 @@ def fit_batch(
     texts, names = check_documents(X, y)
     if before is None:
         before = _untaught(texts, settings, classes)
-    elif classes is not None and Topics.fit(plain_topics(classes)).names != before.topics.names:
-        raise DataError("classes differ from those of the first call; leave them out.")
+    elif classes is not None and set(plain_topics(classes, "classes")) != set(before.topics.names):
+        raise DataError("`classes` differ from those of the first call; leave them out.")
     labels = before.topics.encode(names)
     context = _batch_context(settings, before, labels, sample_weight)
     learner, features = _batch_learner(copy.copy(before.learner)), copy.copy(before.features)
@@ -220,7 +289,7 @@ def fit_batch(
         features=features,
         learner=learner,
         seed=int(settings.random_state),
-        class_weight=settings.class_weight,
+        class_weight=_plain_weights(settings.class_weight),
         data_digest=digest if context.first else chain_digests(before.data_digest, digest),
         n_documents=before.n_documents + len(texts),
         n_batches=before.n_batches + 1,
@@ -234,11 +303,11 @@ def _untaught(
 ) -> Fitted:
     """Return what there is before the first batch."""
     if settings.tune:
-        raise OptionError("tune needs all documents at once; leave it out, or call fit first.")
-    names = [] if classes is None else plain_topics(classes)
+        raise OptionError("`tune` needs all documents at once; leave it out, or call fit first.")
+    names = [] if classes is None else plain_topics(classes, "classes")
     if not names:
         raise OptionError(
-            "the first call of partial_fit needs classes: all topics that there will be."
+            "the first call of partial_fit needs `classes`: all topics that there will be."
         )
     check_names(names)
     learner = _batch_learner(settings.learner)
@@ -247,7 +316,7 @@ def _untaught(
         features=Features(settings.hashed_blocks_for(texts), settings.n_jobs),
         learner=learner,
         seed=int(settings.random_state),
-        class_weight=settings.class_weight,
+        class_weight=_plain_weights(settings.class_weight),
         data_digest="",
         n_documents=0,
     )
@@ -257,7 +326,7 @@ def _batch_learner(learner: Learner) -> BatchLearner:
     """Return the learner itself, if it can learn from batches."""
     if not isinstance(learner, BatchLearner):
         raise OptionError(
-            f"a {type(learner).__name__} can't learn from batches; use one of "
+            f"`learner` is a {type(learner).__name__}, which can't learn from batches; use one of "
             "LinearLearner, NeuralLearner."
         )
     return learner
@@ -268,7 +337,7 @@ def _batch_context(
 ) -> FitContext:
     if settings.class_weight == "balanced":
         raise OptionError(
-            "class_weight 'balanced' needs all documents at once; give a mapping of topic to "
+            "`class_weight` 'balanced' needs all documents at once; give a mapping of topic to "
             "weight."
         )
     first = before.n_documents == 0
@@ -291,7 +360,7 @@ def _context(
         n_topics=len(topics),
         sample_weight=row_weights(len(labels), sample_weight, weights),
         weighted_topics=settings.class_weight is not None,
-        seed=settings.random_state,
+        seed=int(settings.random_state),
         first=first,
         progress=progress,
     )

@@ -10,10 +10,14 @@ import numpy.typing as npt
 
 from slugline.errors import DataError, OptionError
 from slugline.labels import Topics
+from slugline.options import illegal, is_number, shown
 
-__all__ = ["class_weights", "row_weights", "topic_weights"]
+__all__ = ["check_class_weight", "class_weights", "row_weights", "topic_weights"]
 
 Floats = npt.NDArray[np.float32]
+
+#: What a weight may be at most: 32 bits hold no more.
+_MOST = 3e38
 
 
 def row_weights(
@@ -34,26 +38,60 @@ def row_weights(
 
     Raises
     ------
-    DataError : if there is not one weight per row, or one is negative or not finite, or all are 0.
+    DataError : if there is not one number per row, or one is negative or not finite, or all are 0.
     """
     if sample_weight is None and topic_weight is None:
         return None
     weight = np.ones(n_rows, dtype=np.float32)
     if sample_weight is not None:
-        given = np.asarray(sample_weight, dtype=np.float32)
+        given = _as_numbers(sample_weight)
         if given.shape != weight.shape:
             raise DataError(
-                f"sample_weight has shape {given.shape}; give one weight for each of the "
+                f"`sample_weight` has shape {given.shape}; give one weight for each of the "
                 f"{n_rows} rows."
             )
-        weight *= given
+        _check_each(given)
+        weight *= given.astype(np.float32)
     if topic_weight is not None:
-        weight *= topic_weight
-    if not (np.isfinite(weight).all() and (weight >= 0).all()):
-        raise DataError("a weight is negative or not finite; give weights of at least 0.")
+        with np.errstate(over="ignore"):
+            weight *= topic_weight
+    if not np.isfinite(weight).all():
+        raise DataError(
+            "`sample_weight` times `class_weight` is too large for a 32-bit number; make the "
+            "weights smaller."
+        )
     if not weight.any():
-        raise DataError("every weight is zero; give some rows a weight over 0.")
+        raise DataError(
+            "every row has weight zero by `sample_weight` and `class_weight`; give some rows a "
+            "weight over 0."
+        )
     return weight
+
+
+def _as_numbers(sample_weight: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    try:
+        given = np.asarray(sample_weight)
+    except ValueError:  # lists of several lengths
+        given = np.asarray(None)
+    if given.dtype.kind == "O" and given.ndim:
+        odd = (value for value in given.flat if not isinstance(value, int | float | np.number))
+        if next(odd, given) is given:
+            return given.astype(np.float64)
+    elif given.dtype.kind in "biuf":
+        return given.astype(np.float64)
+    raise DataError(
+        f"`sample_weight` is {shown(sample_weight)}; give an array or list of one number for each "
+        "row."
+    )
+
+
+def _check_each(given: npt.NDArray[np.float64]) -> None:
+    odd = np.flatnonzero(~((given >= 0) & (given <= _MOST)))
+    if len(odd):
+        raise DataError(
+            f"`sample_weight` is {given[odd[0]]:g} in row {odd[0]}, counted from 0; give numbers "
+            f"from 0 to {_MOST:g}."
+        )
 
 
 def topic_weights(
@@ -74,23 +112,37 @@ def topic_weights(
 
     Raises
     ------
-    DataError : if a mapping names a topic that there is none of, or a weight is no number.
-    OptionError : if it is neither of these.
+    DataError : if a mapping names a topic that there is none of.
+    OptionError : if it is neither of these, or a weight is no number, negative or too large.
     """
+    check_class_weight(class_weight)
     if class_weight is None:
         return None
-    if class_weight == "balanced":
+    if isinstance(class_weight, str):
         counts = np.bincount(labels, minlength=len(topics))
         return (len(labels) / (len(counts) * counts)).astype(np.float32)[labels]
+    try:
+        numbers = topics.encode(class_weight)
+    except DataError as error:
+        raise DataError(f"`class_weight` names an {error}") from None
+    by_number = dict(zip(numbers, class_weight.values(), strict=True))
+    return class_weights(by_number, len(topics))[labels]
+
+
+def check_class_weight(class_weight: Any) -> None:
+    """Raise OptionError unless it is None, "balanced", or a mapping of topic to weight."""
+    if class_weight is None or (isinstance(class_weight, str) and class_weight == "balanced"):
+        return
     if not isinstance(class_weight, Mapping):
-        raise OptionError(
-            f"class_weight is {class_weight!r}; give None, 'balanced' or a mapping of "
-            "topic to weight."
+        raise illegal(
+            "class_weight", class_weight, "None, 'balanced' or a mapping of topic to weight"
         )
-    numbers = topics.encode(class_weight)
-    return class_weights(dict(zip(numbers, class_weight.values(), strict=True)), len(topics))[
-        labels
-    ]
+    for topic, weight in class_weight.items():
+        if not is_number(weight) or not 0 <= weight <= _MOST:
+            raise OptionError(
+                f"`class_weight` gives topic {topic!r} the weight {shown(weight)}; give a number "
+                f"from 0 to {_MOST:g}."
+            )
 
 
 def class_weights(class_weight: Mapping[int, float], n_topics: int) -> Floats:
@@ -99,12 +151,14 @@ def class_weights(class_weight: Mapping[int, float], n_topics: int) -> Floats:
     Raises
     ------
     DataError : if there is no topic of such a number.
+    OptionError : if a weight is no number, negative or too large.
     """
+    check_class_weight(class_weight)
     weights = np.ones(n_topics, dtype=np.float32)
     for topic, value in class_weight.items():
         if not 0 <= topic < n_topics:
             raise DataError(
-                f"class_weight names topic {topic}, but topics run from 0 to {n_topics - 1}."
+                f"`class_weight` names topic {topic}, but topics run from 0 to {n_topics - 1}."
             )
         weights[topic] = value
     return weights

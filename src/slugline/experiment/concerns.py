@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slugline.corpus.corpus import Corpus
+from slugline.errors import DataError
 from slugline.fitted import Fitted
 
 if TYPE_CHECKING:
     from slugline.training.history import History
 
-__all__ = ["data_warnings", "leak_warnings", "model_warnings"]
+__all__ = ["data_warnings", "known_document_warnings", "leak_warnings", "model_warnings"]
 
 #: A topic with fewer documents than this is warned of: the newswire lesson's least is as many.
 FEW_DOCUMENTS = 10
@@ -48,6 +49,49 @@ def leak_warnings(train: Corpus, test: Corpus) -> list[str]:
     ]
 
 
+def known_document_warnings(
+    fitted: Fitted, corpus: Corpus, test_fraction: float | None = None
+) -> list[str]:
+    """Say if a model is evaluated on the very documents that it learned from.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    corpus : Corpus
+        What it is evaluated on.
+    test_fraction : float, optional
+        What share of its data the seed set aside when it was trained, as its file says.
+    """
+    if fitted.data_digest == corpus.digest():
+        return [_known(f"all of these {len(corpus):,} documents")]
+    if fitted.validation_digest == corpus.digest():
+        return [
+            "the model's best epoch was chosen on these documents: the results flatter. Evaluate "
+            "it on others."
+        ]
+    if test_fraction is None:
+        return []
+    try:
+        train, test = corpus.split(test_fraction, fitted.seed)
+    except DataError:  # nothing to set aside: its data were others
+        return []
+    if train.digest() != fitted.data_digest:
+        return []
+    return [
+        _known(
+            f"{len(train):,} of these {len(corpus):,} documents, and only the other {len(test):,} "
+            "are new to it"
+        )
+    ]
+
+
+def _known(documents: str) -> str:
+    return (
+        f"the model learned from {documents}: the results say how well it remembers, not how well "
+        "it does on new documents. Evaluate it on documents that it has not seen."
+    )
+
+
 def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     """Say what in the settings, or in the match of training and test, will cost accuracy."""
     warnings = []
@@ -62,7 +106,7 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
         )
     history = fitted.history
     if history is not None and history.stopped_by == "interrupt":
-        warnings.append(_interrupted(history, fitted.n_documents - history.n_rows))
+        warnings.append(_interrupted(history, fitted.n_held_out))
     elif history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:
         warnings.append(
             f"the validation loss was still falling at epoch {history.n_epochs}, the last: the net "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
+from slugline.displays import as_lines, as_table
 from slugline.errors import DataError
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.experiment.concerns import data_warnings, leak_warnings, model_warnings
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Experiment", "run_experiment"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Experiment:
     """A trained classifier, and how it does on documents that it had not seen.
 
@@ -63,6 +64,23 @@ class Experiment:
     warnings: tuple[str, ...]
     seconds: float
 
+    def __repr__(self) -> str:
+        return as_lines(*self._shown())
+
+    def _repr_html_(self) -> str:
+        return as_table(*self._shown())
+
+    def _shown(self) -> tuple[str, list[tuple[str, str]]]:
+        low, high = self.evaluation.interval
+        rows = [
+            ("learned from", f"{self.n_learned:,} documents in {self.seconds:.1f} s"),
+            ("tested on", f"{self.n_test:,} others"),
+            ("accuracy", f"{self.evaluation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"),
+            ("baseline", f"{self.majority:.3f}, always {self.majority_topic!r}"),
+            *(("warning", warning) for warning in self.warnings),
+        ]
+        return f"Experiment on {self.name}: {len(self.fitted.topics):,} topics", rows
+
     @property
     def n_test(self) -> int:
         """How many documents it was tested on."""
@@ -84,7 +102,7 @@ class Experiment:
 
         An interrupt leaves no time to learn from those that were held out to find the best epoch.
         """
-        return self.history.n_rows if self.history and self.was_interrupted else self.n_train
+        return self.n_train - self.fitted.n_held_out
 
     @property
     def best_epoch(self) -> int | None:

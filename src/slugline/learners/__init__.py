@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchLearner", "Learner"]
 
 
+@runtime_checkable
 class Learner(Protocol):
     """Fits rows, and then gives scores and probabilities for others."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 
-from slugline.errors import OptionError
 from slugline.learners import Learner
+from slugline.options import illegal
 
 __all__ = ["LEARNERS", "choose_learner"]
 
@@ -23,14 +23,10 @@ def choose_learner(learner: str | Learner) -> Learner:
     from slugline.learners.linear import LinearLearner
     from slugline.learners.neural import NeuralLearner
 
-    if learner == "linear":
+    if isinstance(learner, str) and learner == "linear":
         return LinearLearner()
-    if learner == "network":
+    if isinstance(learner, str) and learner == "network":
         return NeuralLearner()
-    if isinstance(learner, str):
-        raise OptionError(f"unknown learner {learner!r}; choose one of {', '.join(LEARNERS)}.")
-    if isinstance(learner, type) or not hasattr(learner, "fit"):
-        raise OptionError(
-            f"learner is {learner!r}; give one of {', '.join(LEARNERS)}, or a learner object."
-        )
+    if isinstance(learner, type) or not isinstance(learner, Learner):
+        raise illegal("learner", learner, f"one of {', '.join(LEARNERS)}, or a learner object")
     return copy.deepcopy(learner)

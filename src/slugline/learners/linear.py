@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.calibration import softmax
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
+from slugline.options import check_flag, check_number
 from slugline.sparse import check_csr
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class LinearLearner:
     n_left_out: int
 
     def __init__(self, C: float = 1.0, clean: bool = True) -> None:
-        if not 0 < C < math.inf:
-            raise OptionError(f"C is {C}; give a number over 0.")
+        check_number("C", C, over=0)
+        check_flag("clean", clean)
         self.C = C
         self.clean = clean
         self._stream: LinearStream | None = None

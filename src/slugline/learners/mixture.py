@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.calibration import softmax
-from slugline.errors import OptionError
 from slugline.learners import Learner
+from slugline.options import check_number, illegal, is_number
 
 if TYPE_CHECKING:
     from slugline.training.context import FitContext
@@ -44,17 +43,11 @@ class Mixture:
         shares: Sequence[float] | None = None,
         sharpness: float = 1.0,
     ) -> None:
+        check_number("sharpness", sharpness, over=0)
         self.sharpness = sharpness
-        self.learners = list(learners)
-        self.shares = [1.0] * len(self.learners) if shares is None else list(shares)
+        self.learners = _check_learners(learners)
+        self.shares = _check_shares(shares, len(self.learners))
         self.has_epochs = any(learner.has_epochs for learner in self.learners)
-        if not self.learners:
-            raise OptionError("a mixture of no learners; give at least one.")
-        if len(self.shares) != len(self.learners) or not all(0 < s < math.inf for s in self.shares):
-            raise OptionError(
-                f"shares are {self.shares}; give a number over 0 for each of the "
-                f"{len(self.learners)} learners."
-            )
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History | None:
         """Fit each; give the history of the one that has epochs, if there is one."""
@@ -110,6 +103,24 @@ class Mixture:
             settings.get("shares"),
             settings.get("sharpness", 1.0),
         )
+
+
+def _check_learners(learners: Any) -> list[Learner]:
+    given = list(learners) if isinstance(learners, Sequence) else []
+    if not given or not all(
+        isinstance(learner, Learner) and not isinstance(learner, type) for learner in given
+    ):
+        raise illegal("learners", learners, "a list of one or more learner objects")
+    return given
+
+
+def _check_shares(shares: Any, n_learners: int) -> list[float]:
+    if shares is None:
+        return [1.0] * n_learners
+    given = list(shares) if isinstance(shares, Iterable) else []
+    if len(given) != n_learners or not all(is_number(share) and share > 0 for share in given):
+        raise illegal("shares", shares, f"a number over 0 for each of the {n_learners} learners")
+    return given
 
 
 def _under(arrays: Mapping[str, Floats], prefix: str) -> dict[str, Floats]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 from slugline.layers import Dense
 from slugline.learners.network import Network
+from slugline.options import check_number, check_whole, illegal
 
 if TYPE_CHECKING:
     from slugline.training.context import FitContext
@@ -90,8 +91,7 @@ class NeuralLearner:
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self._in_batches = False
-        if learning_rate is not None and not 0 < learning_rate < math.inf:
-            raise OptionError(f"learning_rate is {learning_rate}; give a number over 0.")
+        self._check_ranges()
 
     def check_options(self) -> None:
         """Find out before `fit`, and before data are read, that no net can be made so.
@@ -104,29 +104,36 @@ class NeuralLearner:
 
         self._network(FitContext(n_topics=1))
 
+    def _check_ranges(self) -> None:
+        _check_widths(self.hidden)
+        check_whole("epochs", self.epochs, 1)
+        check_whole("batch_size", self.batch_size, 1)
+        if self.patience is not None:
+            check_whole("patience", self.patience, 0)
+        check_number("validation_fraction", self.validation_fraction, over=0, under=1)
+        check_number("dropout", self.dropout, least=0, under=1)
+        check_number("l2", self.l2, least=0)
+        if not isinstance(self.optimizer, str):  # a file names it
+            raise illegal("optimizer", self.optimizer, "the name of one, such as 'rmsprop'")
+        if self.learning_rate is not None:
+            check_number("learning_rate", self.learning_rate, over=0)
+
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History:
         """Learn from rows and their topics; give the history of the search for the best epoch."""
-        self._in_batches = False
-        if context.validation_data is not None:
-            self.network = self._network(context)
-            history = self._search(X, y, context.sample_weight, context.validation_data, context)
-            self.n_epochs = history.best_epoch
-            return history
-        from slugline.splits import hold_out
+        from slugline.training.stopping import catch_interrupt
 
-        held = hold_out(y.tolist(), self.validation_fraction, context.seed)
-        weight = context.sample_weight
+        self._in_batches = False
         self.network = self._network(context)
-        history = self._search(
-            X[~held],
-            y[~held],
-            None if weight is None else weight[~held],
-            (X[held], y[held]),
-            context,
-        )
-        self.n_epochs = history.best_epoch
-        if history.stopped_by != "interrupt":
-            self._train_anew(X, y, history, context)
+        if context.validation_data is not None:
+            return self._search(X, y, context.sample_weight, context.validation_data, context)
+        X, y, context = _rows_that_count(X, y, context)
+        # One watch over both trainings, so that Ctrl-C between them is not lost either.
+        with catch_interrupt(shared=True) as interrupt:
+            history = self._search_on_a_part(X, y, context)
+            if interrupt.requested:
+                history.stopped_by = "interrupt"
+            else:
+                self._train_anew(X, y, history, context)
         return history
 
     def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
@@ -205,6 +212,13 @@ class NeuralLearner:
         else:
             self.network = anew
 
+    def _search_on_a_part(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History:
+        from slugline.splits import hold_out
+
+        held = hold_out(y.tolist(), self.validation_fraction, context.seed)
+        weight = None if context.sample_weight is None else context.sample_weight[~held]
+        return self._search(X[~held], y[~held], weight, (X[held], y[held]), context)
+
     def _search(
         self,
         X: Any,
@@ -215,7 +229,7 @@ class NeuralLearner:
     ) -> History:
         from slugline.training.stopping import EarlyStopping
 
-        return self.network.fit(
+        history = self.network.fit(
             X,
             y,
             epochs=self.epochs,
@@ -225,6 +239,8 @@ class NeuralLearner:
             early_stopping=EarlyStopping(patience=self.patience, min_delta=_PROGRESS),
             progress=context.progress,
         )
+        self.n_epochs = history.best_epoch
+        return history
 
     def _network(self, context: FitContext) -> Network:
         layers = self._layers(context.n_topics)
@@ -242,6 +258,26 @@ class NeuralLearner:
         if self.learning_rate is not None:
             optimizer.learning_rate = self.learning_rate
         return optimizer
+
+
+def _rows_that_count(
+    X: Any, y: npt.NDArray[np.int64], context: FitContext
+) -> tuple[Any, npt.NDArray[np.int64], FitContext]:
+    """Return rows of a weight over 0: others could mislead the search for the best epoch."""
+    weight = context.sample_weight
+    if weight is None or weight.all():
+        return X, y, context
+    counts = weight > 0
+    return X[counts], y[counts], replace(context, sample_weight=weight[counts])
+
+
+def _check_widths(hidden: Any) -> None:
+    if hidden is None:
+        return
+    if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+        raise illegal("hidden", hidden, "a list of widths, such as (64, 64), or None")
+    for units in hidden:
+        check_whole("hidden", units, 1)
 
 
 def _check_shapes(network: Network) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 from slugline.layers import Dense
 from slugline.learners.network import Network
+from slugline.options import check_number, check_whole
 from slugline.sparse import check_csr
 
 if TYPE_CHECKING:
@@ -64,10 +65,10 @@ class ShallowLearner:
         self.epochs = epochs
         self.dropout = dropout
         self.label_smoothing = label_smoothing
-        if not 0 <= label_smoothing < 1:
-            raise OptionError(
-                f"label_smoothing is {label_smoothing}; give a share from 0 up to, not with, 1."
-            )
+        check_whole("units", units, 1)
+        check_whole("epochs", epochs, 1)
+        check_number("dropout", dropout, least=0, under=1)
+        check_number("label_smoothing", label_smoothing, least=0, under=1)
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
         """Learn from rows and their topics; Ctrl-C ends it with KeyboardInterrupt."""

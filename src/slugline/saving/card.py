@@ -15,7 +15,7 @@ def write_card(info: ModelInfo) -> str:
     figures = [f"- {_words(name)}: {_figure(value)}" for name, value in info.metrics.items()]
     sections = [
         "# Topic classifier",
-        f"Made by Slugline {info.versions['slugline']} from {info.n_documents:,} documents with "
+        f"Made by Slugline {info.versions['slugline']} from {_documents(info)} with "
         f"seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
         f"It knows {', '.join(map(_terms, info.blocks))}. Its weights are stored as "
         f"{info.precision}.",
@@ -31,6 +31,16 @@ def write_card(info: ModelInfo) -> str:
         "\n".join(f"- {topic}" for topic in info.topics),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _documents(info: ModelInfo) -> str:
+    if not info.n_held_out:
+        return f"{info.n_documents:,} documents"
+    n_learned = info.n_documents - info.n_held_out
+    return (
+        f"{n_learned:,} of {info.n_documents:,} documents (its training was interrupted, and the "
+        f"other {info.n_held_out:,} only served to find the best epoch)"
+    )
 
 
 def _terms(block: BlockInfo) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from slugline.documents import check_names
@@ -16,6 +18,7 @@ from slugline.errors import DataError
 from slugline.fitted import Fitted
 from slugline.labels import Topic, Topics
 from slugline.learners.restoring import restore
+from slugline.options import check_number, illegal, is_number
 from slugline.saving import container
 from slugline.saving.card import write_card
 from slugline.saving.quantization import Precision, check_precision, dequantize, quantize
@@ -49,8 +52,9 @@ def as_model_file(
 
     Raises
     ------
-    OptionError : if there is no such precision.
+    OptionError : if there is no such precision, or one of the others is not what a file can hold.
     """
+    _check_extras(metrics, test_fraction, card_notes)
     features, vocabularies = fitted.features, fitted.features.vocabularies_
     bits: Precision = "float32" if precision == "float32" else check_precision(precision)
     info = ModelInfo(
@@ -65,6 +69,7 @@ def as_model_file(
         versions=library_versions(),
         data_digest=fitted.data_digest,
         n_documents=fitted.n_documents,
+        n_held_out=fitted.n_held_out or msgspec.UNSET,
         metrics=dict(metrics or {}),
         precision=bits,
         test_fraction=test_fraction,
@@ -81,6 +86,19 @@ def as_model_file(
     # As a reader will have them.
     arrays = dequantize(quantize(arrays, bits), bits)
     return ModelFile(info, arrays, terms, write_card(info))
+
+
+def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
+    is_mapping = metrics is None or isinstance(metrics, Mapping)
+    if not is_mapping or not all(isinstance(name, str) for name in metrics or ()):
+        raise illegal("metrics", metrics, "None, or a mapping of names to numbers")
+    for name, value in (metrics or {}).items():
+        if not is_number(value):
+            raise illegal(f"metrics[{name!r}]", value, "a finite number, or leave it out")
+    if test_fraction is not None:
+        check_number("test_fraction", test_fraction, over=0, under=1)
+    if not isinstance(card_notes, str) or re.search("[\ud800-\udfff]", card_notes):
+        raise illegal("card_notes", card_notes, "text, of whole characters")
 
 
 def load_model(path: str | os.PathLike[str]) -> tuple[Fitted, ModelFile]:
@@ -132,6 +150,7 @@ def from_model_file(file: ModelFile) -> Fitted:
         class_weight=_weights_by_topic(info.class_weight, info.topics),
         data_digest=info.data_digest,
         n_documents=info.n_documents,
+        n_held_out=info.n_held_out or 0,
         validation_digest=info.validation_digest,
         interrupted=info.interrupted,
         n_batches=info.n_batches,

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from slugline.errors import ModelFileError
 from slugline.files import write_whole
+from slugline.options import illegal
 from slugline.saving.quantization import BYTES, Precision, dequantize, quantize
 from slugline.saving.schema import FORMAT, FormatOnly, ModelFile, ModelInfo
 
@@ -49,7 +50,9 @@ def write(path: str | os.PathLike[str], model: ModelFile) -> None:
     Raises
     ------
     ModelFileError : if the file can't be written, such as on a full disk.
+    OptionError : if `path` is no path.
     """
+    _check_path(path)
     data = pack(model)
     try:
         write_whole(path, data)
@@ -66,7 +69,9 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
     Raises
     ------
     ModelFileError : if there is none, or it is damaged, of a later format, or something else.
+    OptionError : if `path` is no path.
     """
+    _check_path(path)
     try:
         with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
             return _unpack(archive, os.fstat(file.fileno()).st_size)
@@ -86,6 +91,11 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
     # Damage makes zipfile, zlib and the decoders raise half a dozen more types.
     except Exception as error:
         raise damaged(path, error) from error
+
+
+def _check_path(path: Any) -> None:
+    if not isinstance(path, str | os.PathLike) or path == "" or "\0" in str(path):
+        raise illegal("path", path, "the path of a file, as a str or a pathlib.Path")
 
 
 def damaged(path: str | os.PathLike[str], error: Exception) -> ModelFileError:

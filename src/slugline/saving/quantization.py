@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
+from slugline.options import illegal
 
 __all__ = ["BYTES", "LOWER", "Precision", "check_precision", "dequantize", "quantize"]
 
@@ -41,7 +42,7 @@ def check_precision(name: str) -> Precision:
     for precision in LOWER:
         if name == precision:
             return precision
-    raise OptionError(f"unknown precision {name!r}; choose one of {', '.join(LOWER)}.")
+    raise illegal("quantize", name, f"one of {', '.join(LOWER)}")
 
 
 def quantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[Any]]:

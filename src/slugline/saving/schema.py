@@ -46,6 +46,9 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     #: sha256 over the texts and topics it learned from, and how many there were.
     data_digest: str
     n_documents: Annotated[int, msgspec.Meta(ge=0)]
+    #: How many of these only served to find the best epoch, as the training was interrupted.
+    #: Left out where there are none, as by earlier releases: same documents, same bytes.
+    n_held_out: Annotated[int, msgspec.Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
     #: Figures measured when it was trained, by name.
     metrics: dict[str, float]
     #: How the file stores weights; in memory they are float32. Earlier files don't tell.

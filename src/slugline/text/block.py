@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from slugline.displays import as_call
 from slugline.errors import OptionError
+from slugline.options import check_choice, check_number, check_whole, illegal
 from slugline.text.terms import KINDS
 from slugline.text.weighting import WEIGHTINGS
 
-__all__ = ["MAX_BUCKETS", "Block"]
+__all__ = ["MAX_BUCKETS", "Block", "check_blocks"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer]
@@ -21,7 +24,7 @@ Integers = npt.NDArray[np.integer]
 MAX_BUCKETS = 1 << 24
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Block:
     """One family of terms, side by side with others in a row.
 
@@ -51,16 +54,17 @@ class Block:
     n_buckets: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value, legal in (
-            ("kind", self.kind, KINDS),
-            ("weighting", self.weighting, WEIGHTINGS),
-        ):
-            if value not in legal:
-                raise OptionError(f"unknown {name} {value!r}; choose one of {', '.join(legal)}.")
-        if not 0 < self.weight < math.inf:
-            raise OptionError(f"weight is {self.weight}; give a number over 0.")
+        check_choice("kind", self.kind, tuple(KINDS))
+        check_choice("weighting", self.weighting, tuple(WEIGHTINGS))
+        check_number("weight", self.weight, over=0)
+        check_whole("min_count", self.min_count, 0)
+        if self.max_terms is not None:
+            check_whole("max_terms", self.max_terms, 1)
         if self.n_buckets is not None:
             self._check_buckets(self.n_buckets)
+
+    def __repr__(self) -> str:
+        return as_call(self)
 
     @property
     def has_idf(self) -> bool:
@@ -68,14 +72,23 @@ class Block:
         return self.weighting.endswith("idf")
 
     def _check_buckets(self, n_buckets: int) -> None:
-        is_power = isinstance(n_buckets, int) and n_buckets > 0 and n_buckets.bit_count() == 1
-        if not is_power or n_buckets > MAX_BUCKETS:
-            raise OptionError(
-                f"n_buckets is {n_buckets!r}; give a power of two up to {MAX_BUCKETS}, or None to "
-                "learn a vocabulary."
+        is_whole = isinstance(n_buckets, int) and not isinstance(n_buckets, bool)
+        if not is_whole or not 0 < n_buckets <= MAX_BUCKETS or n_buckets.bit_count() != 1:
+            raise illegal(
+                "n_buckets",
+                n_buckets,
+                f"a power of two up to {MAX_BUCKETS}, or None to learn a vocabulary",
             )
         if self.max_terms is not None or self.min_count != 1:
             raise OptionError(
-                "max_terms and min_count choose the terms of a vocabulary, and with n_buckets "
-                "there is none; leave them out."
+                "`max_terms` and `min_count` choose the terms of a vocabulary, and with "
+                "`n_buckets` there is none; leave them out."
             )
+
+
+def check_blocks(blocks: Any) -> tuple[Block, ...]:
+    """Return the blocks as a tuple; OptionError unless they are a sequence of one or more."""
+    is_list = isinstance(blocks, Sequence) and not isinstance(blocks, str)
+    if not is_list or not blocks or not all(isinstance(block, Block) for block in blocks):
+        raise illegal("blocks", blocks, "a list of one or more `Block` objects")
+    return tuple(blocks)

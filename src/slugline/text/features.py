@@ -11,11 +11,13 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline import errors
+from slugline.displays import as_call
 from slugline.documents import as_texts
 from slugline.errors import DataError
+from slugline.options import check_whole
 from slugline.ragged import boundaries, row_lengths
 from slugline.sparse import count_matrix, join_blocks, stack_rows
-from slugline.text.block import Block
+from slugline.text.block import Block, check_blocks
 from slugline.text.term_columns import Buckets, TermColumns
 from slugline.text.vocabulary import VocabularyBuilder
 from slugline.text.weighting import document_frequency, idf, weigh
@@ -37,6 +39,10 @@ class Features:
     n_jobs : int, default 1
         Threads. The rows are the same for any number.
 
+    Raises
+    ------
+    OptionError : if there is no block, or something else among them, or no thread.
+
     Attributes
     ----------
     vocabularies_ : list of Vocabulary or Buckets, one for each block
@@ -47,8 +53,12 @@ class Features:
     idf_: list[Floats | None]
 
     def __init__(self, blocks: Sequence[Block] = (Block(),), n_jobs: int = 1) -> None:
-        self.blocks = tuple(blocks)
+        self.blocks = check_blocks(blocks)
+        check_whole("n_jobs", n_jobs, 1)
         self.n_jobs = n_jobs
+
+    def __repr__(self) -> str:
+        return as_call(self)
 
     @classmethod
     def restore(

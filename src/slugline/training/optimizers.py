@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from slugline.errors import OptionError
+from slugline.options import illegal
 
 __all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "RowAdaGrad", "get_optimizer"]
 
@@ -241,7 +241,5 @@ def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
     if not isinstance(optimizer, str):
         return copy.deepcopy(optimizer)  # a net's running averages are its own
     if optimizer not in _OPTIMIZERS:
-        raise OptionError(
-            f"unknown optimizer {optimizer!r}; choose one of {', '.join(_OPTIMIZERS)}."
-        )
+        raise illegal("optimizer", optimizer, f"one of {', '.join(_OPTIMIZERS)}")
     return _OPTIMIZERS[optimizer]()

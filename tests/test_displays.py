@@ -1,0 +1,123 @@
+"""How values show themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.classifier import TopicClassifier
+from slugline.corpus.corpus import Corpus
+from slugline.displays import as_call, as_lines, as_table
+from slugline.evaluation import Evaluation
+from slugline.experiment.run import Experiment, run_experiment
+from slugline.fitted import Fitted
+from slugline.text.block import Block
+from slugline.text.features import Features
+from slugline.training.history import History
+
+EVIL = "<script>alert('a & b')</script>"
+EVALUATION = Evaluation(["bank", EVIL], np.array([[30, 10], [0, 60]]), 0.25)
+HISTORY = History(
+    {"loss": [2.0, 1.0, 0.5], "val_loss": [2.0, 1.0, 1.25]},
+    n_rows=8083,
+    batch_size=128,
+    stopped_by="early stopping",
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Block(),
+        Block("characters", min_count=2, weight=0.5),
+        Features([Block("words", n_buckets=64)], n_jobs=2),
+        TopicClassifier(),
+        TopicClassifier(blocks=[Block(max_terms=5)], class_weight={"a": 2.0}, random_state=7),
+        TopicClassifier(class_weight=np.ones(2)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_shown_can_be_typed(value: Any) -> None:
+    made = eval(repr(value), vars(np) | globals())  # noqa: S307
+    assert repr(made) == repr(value)
+    assert type(made) is type(value)
+
+
+def test_only_changed_arguments_are_shown() -> None:
+    assert repr(Block("bigrams", min_count=2)) == "Block(kind='bigrams', min_count=2)"
+    assert repr(Features(n_jobs=2)) == "Features(n_jobs=2)"
+    assert repr(TopicClassifier(tune=True)) == "TopicClassifier(tune=True)"
+    assert as_call(Block()) == "Block()"
+
+
+def test_a_history_shows_its_last_and_its_best_epoch() -> None:
+    assert repr(HISTORY) == (
+        "History of 3 epochs of 8,083 rows, ended by early stopping\n"
+        "  last epoch  loss 0.5000, val_loss 1.2500\n"
+        "  best, 2     loss 1.0000, val_loss 1.0000"
+    )
+    assert repr(History()) == "History of no epochs"
+
+
+def test_an_evaluation_shows_its_figures() -> None:
+    assert repr(EVALUATION) == (
+        "Evaluation on 100 documents of 2 topics\n"
+        "  accuracy  0.900, 95 % interval 0.826 to 0.945\n"
+        "  macro-F1  0.890, every topic counts the same\n"
+        "  log loss  0.250 nats, lower is better"
+    )
+
+
+@pytest.fixture(scope="module")
+def experiment() -> Experiment:
+    texts = [f"{word} rose by {n}" for n in range(15) for word in ("wheat", "goal")]
+    corpus = Corpus(texts, ["grain", EVIL] * 15, EVIL)
+    return replace(run_experiment(TopicClassifier(), corpus), seconds=0.5, warnings=("careful",))
+
+
+def test_a_fitted_value_shows_what_it_learned_from(experiment: Experiment) -> None:
+    fitted = experiment.fitted
+    lines = repr(fitted).splitlines()
+    assert lines[0] == "Fitted"
+    assert [line.split()[0] for line in lines[1:]] == ["topics", "terms", "learner", "learned"]
+    assert "2: [" in lines[1]
+    assert lines[4].endswith("24 documents, seed 0")
+    assert repr(replace(fitted, interrupted=True)).endswith(", interrupted")
+
+
+def test_an_experiment_shows_what_came_of_it_and_what_to_mind(experiment: Experiment) -> None:
+    assert repr(experiment).splitlines() == [
+        f"Experiment on {EVIL}: 2 topics",
+        "  learned from  24 documents in 0.5 s",
+        "  tested on     6 others",
+        "  accuracy      1.000, 95 % interval 0.610 to 1.000",
+        f"  baseline      0.500, always {experiment.majority_topic!r}",
+        "  warning       careful",
+    ]
+
+
+def test_nothing_of_a_value_is_part_of_the_html(experiment: Experiment) -> None:
+    classifier = TopicClassifier.from_fitted(experiment.fitted)
+    values: list[Any] = [
+        *(experiment, experiment.fitted, experiment.evaluation, classifier),
+        *(TopicClassifier(class_weight={EVIL: 2.0}), History({EVIL: [1.0]})),
+    ]
+    for value in values:
+        html = value._repr_html_()
+        assert html.startswith("<table>")
+        assert html.endswith("</table>")
+        assert "<script" not in html
+    assert "24 documents" in classifier._repr_html_()
+    assert "not fitted" in values[-2]._repr_html_()
+    assert isinstance(classifier.fitted_, Fitted)
+
+
+def test_lines_and_tables_say_the_same() -> None:
+    rows = [("a", "1 < 2"), ("long", "b")]
+    assert as_lines("T", rows) == "T\n  a     1 < 2\n  long  b"
+    assert "<caption>T</caption>" in as_table("T", rows)
+    assert "1 &lt; 2" in as_table("T", rows)
+    assert as_lines("T", []) == "T"

@@ -1,0 +1,224 @@
+"""What an option may be, and what is said where it is something else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import DataError, OptionError
+from slugline.learners.linear import LinearLearner
+from slugline.learners.mixture import Mixture
+from slugline.learners.neural import NeuralLearner
+from slugline.learners.shallow import ShallowLearner
+from slugline.options import check_number, check_whole
+from slugline.text.block import Block
+from slugline.text.features import Features
+
+NAN, INF = float("nan"), float("inf")
+TEXTS, TOPICS = ["wheat rose", "goal fell"] * 5, ["grain", "sport"] * 5
+
+
+@pytest.fixture(scope="module")
+def fitted() -> TopicClassifier:
+    return TopicClassifier().fit(TEXTS, TOPICS)
+
+
+def refusal(call: Callable[[], Any]) -> str:
+    """Give the message of an error of ours."""
+    with pytest.raises((OptionError, DataError)) as caught:
+        call()
+    return str(caught.value)
+
+
+def check_message(message: str, name: str) -> None:
+    """Check that a message names the parameter, and what to do after what was found."""
+    assert f"`{name}" in message
+    assert re.fullmatch(r"[^;:]+[;:] .+\.", message, re.DOTALL)
+    assert len(message) < 300
+
+
+WHOLE = ["two", None, 0, -1, 1.5, NAN, True]
+SHARE = ["x", None, 1, -0.1, NAN, True, [0.5]]
+OVER_0 = ["x", None, 0, -1, NAN, INF, True, [1], 1j]
+MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
+    "block": (
+        Block,
+        {
+            "kind": ["trigrams", None, 3, []],
+            "weighting": ["bm25", None, 3, []],
+            "weight": OVER_0,
+            "max_terms": [value for value in WHOLE if value is not None],
+            "min_count": ["two", None, -1, 1.5, True],
+            "n_buckets": ["x", 0, -4, 3, 64.0, True, 1 << 30],
+        },
+    ),
+    "features": (
+        Features,
+        {"blocks": [[], None, "words", ["words"], Block(), [None]], "n_jobs": WHOLE},
+    ),
+    "linear": (LinearLearner, {"C": OVER_0, "clean": ["x", None, 1]}),
+    "neural": (
+        NeuralLearner,
+        {
+            "hidden": ["64", 64, [0], [1.5], ["a"], [None]],
+            "epochs": WHOLE,
+            "batch_size": WHOLE,
+            "patience": ["x", -1, 1.5, True],
+            "validation_fraction": ["x", None, 0, 1, NAN],
+            "dropout": SHARE,
+            "l2": ["x", None, -1, NAN, INF],
+            "optimizer": [None, 5],
+            "learning_rate": [value for value in OVER_0 if value is not None],
+        },
+    ),
+    "shallow": (
+        ShallowLearner,
+        {"units": WHOLE, "epochs": WHOLE, "dropout": SHARE, "label_smoothing": SHARE},
+    ),
+    "mixture": (
+        lambda **options: Mixture(**{"learners": [LinearLearner()]} | options),
+        {
+            "learners": [[], None, "linear", [1], ["linear"], [LinearLearner]],
+            "shares": ["x", 5, [1, 2], [0], [None], [NAN]],
+            "sharpness": OVER_0,
+        },
+    ),
+    "classifier": (
+        lambda **options: TopicClassifier(**options).fit(TEXTS, TOPICS),
+        {
+            "learner": [None, 5, "forest", [], object(), LinearLearner, np.array(["linear"] * 2)],
+            "blocks": [[], "words", ["words"], Block(), 5, [None], iter([Block()])],
+            "class_weight": [
+                *("auto", 3, [1], np.array([1, 2]), {"grain": "x"}, {"grain": None}),
+                *({"grain": -1}, {"grain": INF}, {"grain": 1e300}, {"grain": [1]}, {"farm": 1}),
+                {"grain": 0, "sport": 0},
+            ],
+            "tune": ["x", None, -1, NAN, INF, [1]],
+            "n_jobs": WHOLE,
+            "random_state": ["x", None, -1, 1.5, 1 << 32, True, np.random.default_rng()],
+        },
+    ),
+    "fit": (
+        lambda X=TEXTS, y=TOPICS, **more: TopicClassifier().fit(X, y, **more),
+        {
+            "X": [None, 5],
+            "y": [
+                *(None, 5, "grain", [None, *TOPICS[1:]], [NAN, *TOPICS[1:]], [[1]] * 10),
+                *([0.5] * 10, [b"a"] * 10, np.array([[topic] for topic in TOPICS])),
+            ],
+            "sample_weight": [
+                *("abc", 1.0, [1], ["1"] * 10, [None] * 10, [1j] * 10, [[1], [1, 2]] * 5),
+                *([-1] * 10, [NAN] * 10, [1e300] * 10, [0] * 10, np.ones((10, 1)), iter([1])),
+                [object()] * 10,
+            ],
+            "validation_data": [(TEXTS, TOPICS)],
+            "progress": [5],
+        },
+    ),
+    "fit a net": (
+        lambda **more: TopicClassifier(learner=NeuralLearner((4,), 1)).fit(TEXTS, TOPICS, **more),
+        {
+            "validation_data": [
+                *(5, "ab", (TEXTS,), (TEXTS, TOPICS, 1), (None, None), (TEXTS, 5)),
+                (["wheat"], ["farm"]),
+            ],
+        },
+    ),
+    "partial_fit": (
+        lambda **more: TopicClassifier().partial_fit(TEXTS, TOPICS, **more),
+        {"classes": [None, 5, "ab", [], [None], [0.5]]},
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "value"),
+    [
+        pytest.param(make, name, value, id=f"{what} {name} {number}")
+        for what, (make, options) in MAKERS.items()
+        for name, values in options.items()
+        for number, value in enumerate(values)
+    ],
+)
+def test_a_wrong_kind_or_value_is_refused_by_name(
+    make: Callable[..., Any], name: str, value: Any
+) -> None:
+    check_message(refusal(lambda: make(**{name: value})), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("path", [None, 5, b"a.slug", "", "\0"]),
+        ("metrics", [5, "x", {5: 1.0}, {"a": "x"}, {"a": None}, {"a": NAN}, {"a": True}]),
+        ("test_fraction", ["x", 0, 1, -1, NAN, True]),
+        ("quantize", ["int4", 5, True]),
+        ("card_notes", [None, 5, b"x", "\ud800"]),
+    ],
+)
+def test_nothing_is_saved_that_could_not_be_read_again(
+    name: str, values: list[Any], fitted: TopicClassifier, tmp_path: Path
+) -> None:
+    for value in values:
+        arguments = {"path": tmp_path / "a.slug"} | {name: value}
+        check_message(refusal(lambda given=arguments: fitted.save(**given)), name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", [None, 5, b"a.slug", "", "\0"])
+def test_what_is_no_path_is_not_loaded(path: Any) -> None:
+    check_message(refusal(lambda: load(path)), "path")
+
+
+@pytest.mark.parametrize("ask", ["predict", "predict_proba", "decision_function"])
+@pytest.mark.parametrize("texts", [None, 5])
+def test_what_holds_no_texts_is_not_answered(ask: str, texts: Any, fitted: TopicClassifier) -> None:
+    check_message(refusal(lambda: getattr(fitted, ask)(texts)), "X")
+
+
+@pytest.mark.parametrize(
+    ("y", "weight", "name"),
+    [(TOPICS[:3], None, "y"), (None, None, "y"), (TOPICS, ["x"], "sample_weight")],
+)
+def test_a_score_needs_a_topic_and_a_weight_for_each_text(
+    y: Any, weight: Any, name: str, fitted: TopicClassifier
+) -> None:
+    check_message(refusal(lambda: fitted.score(TEXTS, y, weight)), name)
+
+
+def test_a_score_of_nothing_is_an_error(fitted: TopicClassifier) -> None:
+    check_message(refusal(lambda: fitted.score([], [])), "y")
+
+
+def test_numbers_of_numpys_are_as_good_as_pythons_own(tmp_path: Path) -> None:
+    classifier = TopicClassifier(
+        learner=LinearLearner(C=np.float32(2), clean=np.bool_(True)),
+        blocks=[Block(weight=np.float64(1), max_terms=np.int64(5))],
+        class_weight={"grain": np.float32(2)},
+        n_jobs=np.int8(1),
+        random_state=np.uint32(3),
+    )
+    classifier.fit(TEXTS, TOPICS).save(tmp_path / "a.slug", metrics={"accuracy": np.float32(0.5)})
+    assert load(tmp_path / "a.slug").predict(["wheat"]).tolist() == ["grain"]
+
+
+def test_the_largest_seed_reaches_every_learner_of_a_mixture() -> None:
+    learner = Mixture([ShallowLearner(4, 1), LinearLearner()])
+    TopicClassifier(learner=learner, random_state=(1 << 32) - 1).fit(TEXTS, TOPICS)
+
+
+def test_bounds_are_told() -> None:
+    assert refusal(lambda: check_whole("n", 0, 1)) == "`n` is 0; give a whole number of at least 1."
+    assert (
+        refusal(lambda: check_whole("n", 9, 1, 5)) == "`n` is 9; give a whole number from 1 to 5."
+    )
+    assert refusal(lambda: check_number("C", "x" * 99, over=0)).startswith("`C` is 'xxxxxxx")
+    assert refusal(lambda: check_number("C", 1, least=0, under=1)) == (
+        "`C` is 1; give a number of at least 0 and under 1."
+    )
