@@ -14,6 +14,7 @@ import pytest
 
 import slugline
 from slugline.classifier import load
+from slugline.corpus.corpus import Corpus
 from slugline.evaluation import Evaluation
 
 Run = Callable[..., Any]
@@ -202,3 +203,51 @@ def test_the_model_must_be_named(run: Run, command: str) -> None:
 def test_the_module_runs_as_the_command_does() -> None:
     command = [sys.executable, "-m", "slugline", "--version"]
     assert subprocess.check_output(command, text=True) == f"slugline {slugline.__version__}\n"
+
+
+KNOWN = (
+    "the results say how well it remembers, not how well it does on new documents. Evaluate it on "
+    "documents that it has not seen.\n"
+)
+
+
+def test_documents_that_the_model_learned_from_are_warned_of(
+    run: Run, news_csv: Path, tmp_path: Path
+) -> None:
+    run("train", news_csv, "-q", "--seed", 3)
+    assert run("evaluate", "model.slug", news_csv, "-q").err == (
+        "warning: the model learned from 72 of these 90 documents, and only the other 18 are new "
+        f"to it: {KNOWN}"
+    )
+    (tmp_path / "test.csv").write_text("body,queue\nwheat,grain\ngoal,sport\n")
+    run("train", news_csv, "-q", "--test", "test.csv", "-o", "all.slug")
+    assert run("evaluate", "all.slug", news_csv, "-q").err == (
+        f"warning: the model learned from all of these 90 documents: {KNOWN}"
+    )
+    assert run("evaluate", "all.slug", "test.csv", "-q").err == ""
+
+
+def test_documents_that_the_best_epoch_was_chosen_on_are_warned_of(
+    run: Run, news_csv: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "held.csv").write_text("body,queue\nwheat,grain\ngoal,sport\n")
+    net = ("--learner", "network", "--epochs", 1, "--validation", "held.csv")
+    run("train", news_csv, "-q", *net)
+    assert run("evaluate", "model.slug", "held.csv", "-q").err.startswith(
+        "warning: the model's best epoch was chosen on these documents: the results flatter."
+    )
+
+
+def test_documents_that_could_not_be_parted_are_others(run: Run, news_csv: Path) -> None:
+    run("train", news_csv, "-q")
+    Path("one.csv").write_text("body,queue\nwheat,grain\ngoal,sport\n")
+    assert run("evaluate", "model.slug", "one.csv", "-q").err == ""
+
+
+def test_a_data_set_known_by_name_that_the_model_learned_from_is_warned_of(
+    run: Run, news: News, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = Corpus(*map(list, zip(*news, strict=True)), "bbc")  # type: ignore[arg-type]
+    monkeypatch.setattr("slugline.corpus.loading._load_bbc", lambda: corpus)
+    run("train", "bbc", "-q")
+    assert "learned from 72 of these 90 documents" in run("evaluate", "model.slug", "bbc", "-q").err

@@ -40,16 +40,17 @@ def evaluate(
     Of a data set known by name, the part made for testing is used where
     there is one.
     """
-    from slugline.experiment.concerns import model_warnings
+    from slugline.experiment.concerns import known_document_warnings, model_warnings
     from slugline.experiment.testing import evaluate as evaluate_on
     from slugline.saving.classifier_file import load_model
 
-    fitted, _ = load_model(model)
+    fitted, file = load_model(model)
     parts = load_parts(data, text, topic, format_, skip_bad_rows)
     corpus = parts.get("test", parts["train"])
     for note in corpus.notes:
         say(f"{corpus.name}: {note}", quiet=quiet)
     evaluation = evaluate_on(fitted, corpus)
+    warn(known_document_warnings(fitted, corpus, file.info.test_fraction))
     warn(model_warnings(fitted, corpus))
     if as_json:
         print_json(evaluation.to_dict())
