@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from slugline.cli.output import print_json, print_table, say
+from slugline.cli.output import print_json, print_table, say, show
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
@@ -44,12 +44,12 @@ def check_model(
 
 def _print(found: Reproduction) -> None:
     if found.is_identical:
-        typer.echo(
+        show(
             f"{found.model}: identical; {found.n_documents:,} documents give the same "
             f"{found.n_bytes:,} bytes again"
         )
         return
-    typer.echo(f"{found.model}: not identical")
+    show(f"{found.model}: not identical")
     rows = [(what, _shown(then), _shown(now)) for what, then, now in found.differences]
     print_table([("", "in the file", "now"), *rows])
 
