@@ -127,7 +127,7 @@ class LinearLearner:
         """Make a fitted learner of its parts, as a model file holds them."""
         learner = cls(settings["C"], settings["clean"])
         learner.weights, learner.biases = arrays["weights"], arrays["biases"]
-        if learner.weights.shape[1:] != learner.biases.shape:
+        if learner.weights.ndim != 2 or learner.weights.shape[1:] != learner.biases.shape:
             raise DataError(
                 f"weights of shape {learner.weights.shape} and biases of {learner.biases.shape}"
             )

@@ -125,11 +125,13 @@ class ShallowLearner:
             (len(hidden), learner.units),
             (learner.units,),
             (learner.units, len(out_biases)),
+            (len(out_biases),),
         )
-        if (hidden.shape, biases.shape, out.shape) != expected:
+        found = (hidden.shape, biases.shape, out.shape, out_biases.shape)
+        if found != expected:
             raise DataError(
-                f"layers of shape {hidden.shape}, {biases.shape} and {out.shape} where "
-                f"{learner.units} units want others"
+                f"layers of shape {', '.join(map(str, found))} where {learner.units} units want "
+                "others"
             )
         learner.network = Network(learner._layers(len(out_biases)))
         learner.network.start_from([hidden, biases, out, out_biases])
