@@ -751,7 +751,7 @@ class InterruptAt:
 
 @pytest.fixture
 def interrupted_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that says when to press Ctrl-C, which Python's own handler is to hear."""
+    """Return a function that says when to press Ctrl-C, which Python's own handler is to hear."""
 
     def press(run: int, number: int) -> None:
         told = InterruptAt((run, number))

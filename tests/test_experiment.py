@@ -31,7 +31,7 @@ STILL_FALLING = (
 
 
 def settled_net() -> TopicClassifier:
-    """Give a net whose validation loss stops falling on so few documents as the news."""
+    """Return a net whose validation loss stops falling on so few documents as the news."""
     return TopicClassifier(learner=NeuralLearner(l2=0.01, learning_rate=0.03))
 
 

@@ -22,7 +22,7 @@ N_TOPICS = 4
 
 
 def make_up(n_rows: int, seed: int) -> tuple[sp.csr_array, np.ndarray]:
-    """Give multi-hot rows whose topics show in a third of their columns only."""
+    """Return multi-hot rows whose topics show in a third of their columns only."""
     rng = np.random.default_rng(seed)
     y = np.arange(n_rows) % N_TOPICS
     X = (rng.random((n_rows, 60)) < 0.1).astype(np.float32)

@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give a stream that the caller has closed (`<&-`, `>&-`) nothing to read or say."""
+    """Return a stream that the caller has closed (`<&-`, `>&-`) nothing to read or say."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115

@@ -223,7 +223,7 @@ def _save(
 
 
 def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
-    """Give rows of what was found out on the training documents."""
+    """Return rows of what was found out on the training documents."""
     fitted = experiment.fitted
     if experiment.best_epoch is not None:
         yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
