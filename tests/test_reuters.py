@@ -195,7 +195,7 @@ def save_npz(path: Path, rows: list[list[int]], labels: list[int]) -> Path:
 maybe = st.none() | st.integers(0, 12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     rows=st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=6), min_size=1, max_size=8),
     num_words=maybe,
