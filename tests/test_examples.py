@@ -28,6 +28,7 @@ def output_of(notebook, source):
 
 
 @pytest.mark.reuters
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_lesson_notebook_runs_on_reuters(reuters_data, monkeypatch, tmp_path):
     notebook = run_notebook(monkeypatch, tmp_path)
@@ -36,6 +37,7 @@ def test_the_lesson_notebook_runs_on_reuters(reuters_data, monkeypatch, tmp_path
     assert "image/png" in str(notebook.cells)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_lesson_notebook_runs_on_bbc_where_reuters_cannot_be_had(monkeypatch, tmp_path):
     # A proxy on a closed port makes every download fail at once.

@@ -875,6 +875,7 @@ def fuzzer() -> dict[str, Any]:
     return runpy.run_path(str(FUZZER))
 
 
+@pytest.mark.slow
 def test_files_damaged_at_random_are_refused_or_work(
     fuzzer: dict[str, Any], tmp_path: Path
 ) -> None:

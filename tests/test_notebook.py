@@ -247,6 +247,7 @@ def test_the_lessons_own_figures_agree_with_its_curves() -> None:
 
 
 @pytest.mark.reuters
+@pytest.mark.slow
 def test_on_reuters_the_figures_are_the_lessons(reuters_data: Path) -> None:
     result = run(1)
     data = result.data
