@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from slugline.saving import container
+from slugline.saving.schema import ModelFile
 
 Run = Callable[..., Any]
 
@@ -27,7 +28,7 @@ def change(path: str, **changes: Any) -> None:
     """Let a model file say something else of itself."""
     file = container.read(path)
     info = msgspec.structs.replace(file.info, **changes)
-    container.write(path, container.ModelFile(info, file.arrays, file.terms, file.card))
+    container.write(path, ModelFile(info, file.arrays, file.terms, file.card))
 
 
 def make_old(path: str) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -345,7 +346,7 @@ def test_a_file_without_documents_is_an_error(name: str, content: str) -> None:
     ids=["not there", "not told"],
 )
 def test_columns_that_are_not_there_or_can_not_be_told_are_an_error(
-    content: str, options: dict[str, str], message: str
+    content: str, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(DataError) as error:
         load_corpus(write("a.csv", content), **options)

@@ -41,7 +41,7 @@ BEST_EPOCH = 5
 
 def overfitting_net(seed: int = 3, **options: Any) -> Network:
     layers = [Dense(16, "relu"), Dense(N_TOPICS, "softmax")]
-    return Network(layers, **{"optimizer": RMSprop(0.02), "seed": seed} | options)
+    return Network(layers, seed=seed, **{"optimizer": RMSprop(0.02), **options})
 
 
 def fit(net: Network, epochs: int, **options: Any) -> History:
@@ -72,6 +72,9 @@ class Watcher:
 
     def end(self) -> None:
         self.events.append("end")
+
+    def note(self, text: str) -> None:
+        self.events.append(text)
 
 
 # Epochs and batches -----------------------------------------------------------------------------
@@ -360,7 +363,7 @@ def test_a_fit_that_cannot_work_is_an_error(
     ],
     ids=["optimizer", "loss"],
 )
-def test_names_that_are_unknown_are_an_error(options: dict[str, str], message: str) -> None:
+def test_names_that_are_unknown_are_an_error(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as caught:
         fit(overfitting_net(**options), epochs=1)
     assert str(caught.value) == message

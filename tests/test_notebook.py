@@ -226,7 +226,7 @@ def test_an_interrupt_ends_the_whole_run(
     ],
     ids=["no seeds", "negative seed"],
 )
-def test_senseless_arguments_are_refused(arguments: dict[str, int], message: str) -> None:
+def test_senseless_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as error:
         run(**arguments)
     assert str(error.value) == message
