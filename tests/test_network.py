@@ -267,22 +267,14 @@ def test_a_net_without_weights_is_an_error(use: Any) -> None:
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 def test_rows_of_another_width_are_an_error(method: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match="X has 11 columns, but the model was made for 12;"):
         getattr(small_net(), method)(X[:, :11], Y)
-    assert str(caught.value) == (
-        "X has 11 columns, but the model was made for 12; use the vocabulary that the model was "
-        "trained with."
-    )
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 def test_topics_that_do_not_fit_the_rows_are_an_error(method: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match=r"^y has shape \(24,\) .* topics of shape \(25,\);"):
         getattr(small_net(), method)(X, Y[:-1])
-    assert str(caught.value) == (
-        "y has shape (24,) and type int64, but sparse_categorical_crossentropy wants integer "
-        "topics of shape (25,); use categorical_crossentropy for one-hot rows."
-    )
 
 
 @pytest.mark.parametrize(("method", "purpose"), [("fit", "train on"), ("evaluate", "evaluate")])
