@@ -17,6 +17,10 @@ settings.register_profile(
 )
 settings.load_profile("untimed")
 
+# Nor does the service that runs the tests decide whether help comes in colour.
+for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+    os.environ.pop(name, None)
+
 
 @pytest.fixture(scope="session")
 def reuters_data() -> Path:
