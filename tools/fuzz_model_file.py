@@ -199,7 +199,7 @@ def lie_in_headers(data: bytes, rng: random.Random) -> bytes:
 
 
 def change_arrays(data: bytes, rng: random.Random) -> bytes:
-    """Give an array another shape, type or name, or odd values."""
+    """Return an array another shape, type or name, or odd values."""
     entries = unzip(data)
     arrays = load_arrays(entries["weights.safetensors"])
     change = rng.choice(ARRAY_CHANGES)
@@ -297,7 +297,7 @@ ARRAY_CHANGES: list[Callable[[np.ndarray], np.ndarray]] = [
 
 
 def unzip(data: bytes) -> Entries:
-    """Give the content of each entry."""
+    """Return the content of each entry."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -315,7 +315,7 @@ def rezip(entries: Entries, rng: random.Random, again: Sequence[str] = ()) -> by
 
 
 def containers(value: Any) -> list[Any]:
-    """Give all lists and dicts in a JSON value that aren't empty."""
+    """Return all lists and dicts in a JSON value that aren't empty."""
     if not isinstance(value, list | dict) or not value:
         return []
     inner = value.values() if isinstance(value, dict) else value

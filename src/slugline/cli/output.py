@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from slugline.cli.printable import printable, printable_json
+from slugline.cli.voice import in_flags
 
 __all__ = ["print_json", "print_table", "say", "show", "warn"]
 
@@ -22,7 +23,7 @@ def show(text: str = "") -> None:
 def say(message: str, *, quiet: bool = False) -> None:
     """Tell the person at the keyboard something that is no result."""
     if not quiet:
-        typer.echo(printable(message), err=True)
+        typer.echo(printable(in_flags(message)), err=True)
 
 
 def warn(messages: Iterable[str]) -> None:
@@ -30,7 +31,7 @@ def warn(messages: Iterable[str]) -> None:
     # Off a terminal typer drops colours by itself.
     colour = False if os.environ.get("NO_COLOR") else None
     for message in messages:
-        typer.secho(f"warning: {printable(message)}", fg="yellow", err=True, color=colour)
+        typer.secho(f"warning: {printable(in_flags(message))}", fg="yellow", err=True, color=colour)
 
 
 def print_json(value: Any) -> None:
