@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ HISTORY = History(
         Features([Block("words", n_buckets=64)], n_jobs=2),
         TopicClassifier(),
         TopicClassifier(blocks=[Block(max_terms=5)], class_weight={"a": 2.0}, random_state=7),
-        TopicClassifier(class_weight=np.ones(2)),
+        TopicClassifier(class_weight=cast(Any, np.ones(2))),
     ],
     ids=lambda value: type(value).__name__,
 )

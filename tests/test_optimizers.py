@@ -74,7 +74,7 @@ def first_weights() -> np.ndarray:
 
 
 def sparse_gradients() -> Iterator[np.ndarray]:
-    """Give gradients with most rows zero, some rows for long, and values of many sizes."""
+    """Return gradients with most rows zero, some rows for long, and values of many sizes."""
     rng = np.random.default_rng(2)
     for _ in range(N_STEPS):
         gradient = rng.normal(size=SHAPE) * 10.0 ** rng.integers(-4, 2)
@@ -194,4 +194,4 @@ def test_a_given_optimizer_is_copied_so_that_two_nets_never_share_one() -> None:
 def test_an_unknown_optimizer_is_an_error() -> None:
     with pytest.raises(OptionError) as caught:
         get_optimizer("adagrad")
-    assert str(caught.value) == "unknown optimizer 'adagrad'; choose one of sgd, rmsprop, adam."
+    assert str(caught.value) == "`optimizer` is 'adagrad'; give one of sgd, rmsprop, adam."

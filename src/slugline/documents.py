@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from slugline.checks import shown
 from slugline.errors import DataError
 from slugline.labels import Topic
-from slugline.options import shown
 
 __all__ = [
     "as_texts",
@@ -27,6 +27,8 @@ __all__ = [
 
 # The integers that NumPy holds in one type.
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+# Characters in the name of a topic: a table of topics is as wide as the longest.
+_LONGEST = 1000
 
 
 def check_documents(
@@ -119,6 +121,11 @@ def check_names(topics: Sequence[Topic]) -> None:
     DataError : if one is blank, or too large, and so on.
     """
     for topic in set(topics):
+        if isinstance(topic, str) and len(topic) > _LONGEST:
+            raise DataError(
+                f"topic {topic[:40]!r}... has {len(topic):,} characters, and a name may have "
+                f"{_LONGEST:,}; check which column holds the topics."
+            )
         if isinstance(topic, str) and not _is_name(topic):
             raise DataError(
                 f"topic {topic!r} is blank, or holds a NUL or half a character; rename it."
@@ -148,7 +155,7 @@ def chain_digests(digest: str, another: str) -> str:
 
 
 def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
-    """Give the texts as a list.
+    """Return the texts as a list.
 
     Parameters
     ----------

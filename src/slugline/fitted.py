@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.checks import check_whole, illegal, is_number, shown
 from slugline.displays import as_lines, as_table
 from slugline.documents import chain_digests, check_documents, check_names, digest_of, plain_topics
 from slugline.errors import DataError, OptionError
 from slugline.labels import Topic, Topics
 from slugline.learners import BatchLearner, Learner
-from slugline.options import check_whole, illegal, is_number, shown
 from slugline.sample_weights import check_class_weight, row_weights, topic_weights
 from slugline.text.block import Block, check_blocks
 from slugline.text.defaults import default_blocks, hashed_blocks

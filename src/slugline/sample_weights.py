@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.checks import illegal, is_number, shown
 from slugline.errors import DataError, OptionError
 from slugline.labels import Topics
-from slugline.options import illegal, is_number, shown
 
 __all__ = ["check_class_weight", "class_weights", "row_weights", "topic_weights"]
 

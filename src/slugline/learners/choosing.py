@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 
+from slugline.checks import check_choice, illegal
 from slugline.learners import Learner
-from slugline.options import illegal
 
 __all__ = ["LEARNERS", "choose_learner"]
 
@@ -23,10 +23,9 @@ def choose_learner(learner: str | Learner) -> Learner:
     from slugline.learners.linear import LinearLearner
     from slugline.learners.neural import NeuralLearner
 
-    if isinstance(learner, str) and learner == "linear":
-        return LinearLearner()
-    if isinstance(learner, str) and learner == "network":
-        return NeuralLearner()
+    if isinstance(learner, str):
+        check_choice("learner", learner, LEARNERS)
+        return LinearLearner() if learner == "linear" else NeuralLearner()
     if isinstance(learner, type) or not isinstance(learner, Learner):
         raise illegal("learner", learner, f"one of {', '.join(LEARNERS)}, or a learner object")
     return copy.deepcopy(learner)

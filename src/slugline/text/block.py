@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.checks import check_choice, check_number, check_whole, illegal
 from slugline.displays import as_call
 from slugline.errors import OptionError
-from slugline.options import check_choice, check_number, check_whole, illegal
 from slugline.text.terms import KINDS
 from slugline.text.weighting import WEIGHTINGS
 

@@ -13,7 +13,6 @@ from slugline.errors import OptionError
 
 __all__ = [
     "check_choice",
-    "check_flag",
     "check_number",
     "check_whole",
     "illegal",
@@ -66,12 +65,6 @@ def check_number(
     bounds = (("over", over), ("of at least", least), ("under", under))
     wanted = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
     raise illegal(name, value, f"a number {wanted}")
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Raise OptionError unless a value is True or False."""
-    if not isinstance(value, bool | np.bool_):
-        raise illegal(name, value, "True or False")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from slugline.checks import check_number, check_whole
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
 from slugline.learners.shallow import ShallowLearner
-from slugline.options import check_number, check_whole
 from slugline.text.block import Block
 from slugline.text.features import Features
 
@@ -167,7 +168,7 @@ def test_nothing_is_saved_that_could_not_be_read_again(
 ) -> None:
     for value in values:
         arguments = {"path": tmp_path / "a.slug"} | {name: value}
-        check_message(refusal(lambda given=arguments: fitted.save(**given)), name)
+        check_message(refusal(partial(fitted.save, **arguments)), name)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -197,14 +198,17 @@ def test_a_score_of_nothing_is_an_error(fitted: TopicClassifier) -> None:
 
 
 def test_numbers_of_numpys_are_as_good_as_pythons_own(tmp_path: Path) -> None:
+    numpy: Any = np  # whose numbers the hints leave out
     classifier = TopicClassifier(
-        learner=LinearLearner(C=np.float32(2), clean=np.bool_(True)),
-        blocks=[Block(weight=np.float64(1), max_terms=np.int64(5))],
-        class_weight={"grain": np.float32(2)},
-        n_jobs=np.int8(1),
-        random_state=np.uint32(3),
+        learner=LinearLearner(C=numpy.float32(2), clean=numpy.bool_(True)),
+        blocks=[Block(weight=numpy.float64(1), max_terms=numpy.int64(5))],
+        class_weight={"grain": numpy.float32(2)},
+        n_jobs=numpy.int8(1),
+        random_state=numpy.uint32(3),
     )
-    classifier.fit(TEXTS, TOPICS).save(tmp_path / "a.slug", metrics={"accuracy": np.float32(0.5)})
+    classifier.fit(TEXTS, TOPICS).save(
+        tmp_path / "a.slug", metrics={"accuracy": numpy.float32(0.5)}
+    )
     assert load(tmp_path / "a.slug").predict(["wheat"]).tolist() == ["grain"]
 
 
