@@ -159,7 +159,7 @@ def test_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run: Run) ->
     ]
     assert (code, err) == (
         1,
-        "standard input: read column 'text' as text; name another with --text\n"
+        "standard input: read column 'text' as text; name another with `text`\n"
         'standard input: 3 of 5 lines could not be classified; the lines with "error" say why\n',
     )
 
@@ -212,7 +212,7 @@ def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) ->
         (
             ["none.csv"],
             1,
-            "none.csv has the columns a, b, c, none of them known as text; name one with --text.",
+            "none.csv has 'a', 'b', 'c', none of them known as text; name one with `text`.",
         ),
         (
             ["t.csv", "--format", "xls"],
@@ -488,7 +488,7 @@ def test_a_closed_stream_is_no_traceback(news_slug: Path, closed: str) -> None:
 
 def test_a_guessed_column_is_told_unless_quiet(run: Run, news_slug: Path) -> None:
     Path("t.csv").write_text("id,body\n1,wheat crop\n")
-    note = "t.csv: read column 'body' as text; name another with --text\n"
+    note = "t.csv: read column 'body' as text; name another with `text`\n"
     assert run("predict", "news.slug", "t.csv").err == note
     assert run("predict", "news.slug", "t.csv", "-q").err == ""
     assert run("predict", "news.slug", "t.csv", "--text", "body").err == ""

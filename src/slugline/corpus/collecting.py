@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from slugline.corpus.columns import find_both_columns, peek
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import BadRow, Rows
@@ -66,7 +68,7 @@ def _check(
     text, topic = row.values.get(text_column), row.values.get(topic_column)
     if text is not None and not isinstance(text, str):
         return BadRow(row.at, f"{_kind(text)} for a text")
-    if isinstance(topic, list | dict):
+    if isinstance(topic, msgspec.Raw | list | dict):
         return BadRow(row.at, f"{_kind(topic)} for a topic")
     name = _topic_name(topic)
     if not text or text.isspace() or not name:
@@ -75,6 +77,8 @@ def _check(
 
 
 def _kind(value: object) -> str:
+    if isinstance(value, msgspec.Raw):
+        return "an object" if bytes(memoryview(value)[:1]) == b"{" else "a list"
     kinds = {int: "a number", float: "a number", list: "a list", dict: "an object"}
     return kinds.get(type(value), f"a value of type {type(value).__name__}")
 

@@ -1,56 +1,66 @@
-"""Which column of a table holds the texts, and which the topics."""
+"""Which column of a table holds the texts, which the topics, and which names its rows."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
+from slugline.corpus.headers import ID_NAME, TEXT_NAMES, TOPIC_NAMES
 from slugline.corpus.readers import Rows
 from slugline.corpus.rows import BadRow, Row
 from slugline.errors import DataError, OptionError
 
-__all__ = ["column_names", "find_both_columns", "find_columns", "peek"]
+__all__ = [
+    "column_names",
+    "find_both_columns",
+    "find_columns",
+    "find_id",
+    "listed",
+    "peek",
+    "text_columns",
+    "text_of",
+]
 
 #: Good rows looked at.
 N_PEEKED = 100
 #: Columns named in a message.
 N_LISTED = 20
-#: Names that are taken without being told, in any case of letters, the likeliest first.
-TEXT_NAMES = (
-    *("text", "body", "content", "message", "document", "article", "question", "description"),
-    *("sentence", "utterance", "review", "comment", "tweet", "summary", "headline", "title"),
-)
-TOPIC_NAMES = (
-    *("topic", "label", "category", "class", "queue", "intent", "target", "tag"),
-    *("section", "department", "genre", "theme", "subject"),
-)
 
 
 def peek(
     rows: Rows,
     n: int = N_PEEKED,
     *,
+    n_bytes: float = math.inf,
     patient: bool = True,
     head: list[Row | BadRow] | None = None,
 ) -> list[Row | BadRow]:
     """Take rows until `n` good ones are there, or the end; they are gone from `rows`.
 
-    Unless `patient`, a pause of whoever writes the rows ends it, too. An empty list to take them in
-    has what was there before an error.
+    `n_bytes` that were read for them end it, too, and so does, unless `patient`, a pause of whoever
+    writes the rows. An empty list to take them in has what was there before an error.
     """
     head = [] if head is None else head
-    n_good = 0
+    n_good = n_read = 0
     for row in rows:
         head.append(row)
-        n_good += isinstance(row, Row)
-        if n_good == n or (not patient and rows.must_wait()):
+        if isinstance(row, Row):
+            n_good += 1
+            n_read += row.n_bytes
+        if n_good == n or n_read >= n_bytes or (not patient and rows.must_wait()):
             break
     return head
 
 
 def find_columns(
-    name: str, head: Sequence[Row | BadRow], text: str | None = None, topic: str | None = None
+    name: str,
+    head: Sequence[Row | BadRow],
+    text: str | None = None,
+    topic: str | None = None,
+    identity: str | None = None,
 ) -> tuple[str | None, str | None]:
     """Find the columns of text and topic by their names; of two columns, the longer is the text.
 
@@ -62,7 +72,9 @@ def find_columns(
         Its first rows, from `peek`. If none of them is good, no column is ever looked up, and any
         name will do.
     text, topic : str, optional
-        Columns that the user named, which must be there.
+        Columns that the user named, which must be there. `text` may be several, parted by commas.
+    identity : str, optional
+        The column that names the rows, and is neither.
 
     Returns
     -------
@@ -79,13 +91,13 @@ def find_columns(
     columns = column_names(rows)
     if not rows:
         return text or "text", topic or "topic"
-    for wanted in (text, topic):
-        if wanted is not None and wanted not in columns:
-            raise DataError(f"{name} has no column {wanted!r}; {_nearest(wanted, columns)}")
+    texts = () if text is None else text_columns(text, columns)
+    _check_there(name, [*texts, *([] if topic is None else [topic])], columns)
     text = text or _known(columns, TEXT_NAMES, taken=topic)
     topic = topic or _known(columns, TOPIC_NAMES, taken=text)
     # What names a row is never its topic or text.
-    left = [c for c in columns if c not in (text, topic) and c.lower() != "id"]
+    taken = {text, topic, identity, *texts}
+    left = [c for c in columns if c not in taken and c.lower() != ID_NAME]
     if len(left) == 2 == len(columns):
         topic, text = sorted(left, key=partial(_n_characters, rows))
         _check_header(name, rows, topic)
@@ -103,7 +115,7 @@ def find_both_columns(
         return text, topic
     missing = [what for what, column in (("text", text), ("topic", topic)) if column is None]
     raise DataError(
-        f"{name} has {_listed(column_names(head))}, none of them known as {' or '.join(missing)}; "
+        f"{name} has {listed(column_names(head))}, none of them known as {' or '.join(missing)}; "
         f"name columns with {' and '.join('--' + what for what in missing)}, "
         "or add a header if these are no names."
     )
@@ -114,7 +126,44 @@ def column_names(head: Iterable[Row | BadRow]) -> list[str]:
     return list(dict.fromkeys(c for row in head if isinstance(row, Row) for c in row.values))
 
 
-def _listed(columns: Sequence[str]) -> str:
+def find_id(name: str, head: Sequence[Row | BadRow], identity: str | None = None) -> str | None:
+    """Return the column that names the rows: the one that the user named, or "id" in any case.
+
+    Raises
+    ------
+    DataError : if a column that was named isn't there.
+    """
+    columns = column_names(head)
+    if identity is None:
+        return ID_NAME if ID_NAME in columns else _known(columns, (ID_NAME,), taken=None)
+    if columns:
+        _check_there(name, [identity], columns)
+    return identity
+
+
+def text_columns(text: str, columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns named by `text`: the one so called, or else those between its commas.
+
+    >>> text_columns("subject,body", ["subject", "body"]), text_columns("a,b", ["a,b", "a", "b"])
+    (('subject', 'body'), ('a,b',))
+    """
+    return (text,) if text in columns else tuple(part.strip() for part in text.split(","))
+
+
+def text_of(row: Row, columns: Sequence[str]) -> Any:
+    """Return what a row has for a text; of several columns, a string of all that are not blank.
+
+    They are joined by line breaks. What is neither a string nor None is returned instead.
+    """
+    if len(columns) == 1:
+        return row.values.get(columns[0])
+    cells = [cell for cell in map(row.values.get, columns) if cell is not None]
+    if odd := [cell for cell in cells if not isinstance(cell, str)]:
+        return odd[0]
+    return "\n".join(cell for cell in cells if cell and not cell.isspace())
+
+
+def listed(columns: Sequence[str]) -> str:
     """Name up to `N_LISTED` columns, and count the others."""
     shown = ", ".join(map(repr, columns[:N_LISTED]))
     n_more = len(columns) - N_LISTED
@@ -130,10 +179,16 @@ def _n_characters(rows: Sequence[Row], column: str) -> int:
     return sum(len(str(row.values.get(column, ""))) for row in rows)
 
 
+def _check_there(name: str, wanted: Iterable[str], columns: Sequence[str]) -> None:
+    missing = next((column for column in wanted if column not in columns), None)
+    if missing is not None:
+        raise DataError(f"{name} has no column {missing!r}; {_nearest(missing, columns)}")
+
+
 def _nearest(wanted: str, columns: Sequence[str]) -> str:
     near = difflib.get_close_matches(wanted, columns, n=1)
     advice = f"did you mean {near[0]!r}?" if near else "name one of them."
-    return f"there are {_listed(columns)}; {advice}"
+    return f"there are {listed(columns)}; {advice}"
 
 
 def _check_header(name: str, rows: Sequence[Row], topic: str) -> None:
