@@ -34,7 +34,7 @@ News = list[tuple[str, str]]
 
 @pytest.fixture(params=["network", "linear", "mixture"])
 def learner(request: pytest.FixtureRequest) -> Any:
-    """Give each kind of learner in turn."""
+    """Return each kind of learner in turn."""
     if request.param == "mixture":
         return Mixture([LinearLearner(), NeuralLearner((8,), epochs=3)])
     return request.param

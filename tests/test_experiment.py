@@ -26,12 +26,12 @@ News = list[tuple[str, str]]
 
 STILL_FALLING = (
     "the validation loss was still falling at epoch {}, the last: the net could learn more. "
-    "Use --epochs {}."
+    "Use `epochs={}`."
 )
 
 
 def settled_net() -> TopicClassifier:
-    """Give a net whose validation loss stops falling on so few documents as the news."""
+    """Return a net whose validation loss stops falling on so few documents as the news."""
     return TopicClassifier(learner=NeuralLearner(l2=0.01, learning_rate=0.03))
 
 
@@ -155,7 +155,7 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
         (
             {"train": [("wheat", "grain"), ("goal", "sport")]},
             "train has no topic with two documents to set one aside and test on it; add documents, "
-            "or give a file of its own with --test.",
+            "or give documents of their own with `test`.",
         ),
         (
             {
@@ -163,7 +163,7 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
                 "test": [("goal", "sport")],
             },
             "train has no topic with two documents to set one aside and find the best epoch on it; "
-            "add documents, or give a file of its own with --validation.",
+            "add documents, or give documents of their own with `validation`.",
         ),
         (
             {

@@ -16,7 +16,7 @@ N_TOPICS = 8
 
 
 def make_up(n_rows: int, seed: int = 0) -> tuple[sp.csr_array, np.ndarray]:
-    """Give rows of length 1, each with some of its topic's 20 columns and some of 200 others."""
+    """Return rows of length 1, each with some of its topic's 20 columns and some of 200 others."""
     rng = np.random.default_rng(seed)
     y = rng.integers(N_TOPICS, size=n_rows)
     X = np.zeros((n_rows, 20 * N_TOPICS + 200), dtype=np.float32)
@@ -28,7 +28,7 @@ def make_up(n_rows: int, seed: int = 0) -> tuple[sp.csr_array, np.ndarray]:
 
 
 def plant_wrong_topics(y: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Give another topic to some rows; say which."""
+    """Return another topic to some rows; say which."""
     rng = np.random.default_rng(1)
     wrong = np.zeros(len(y), dtype=bool)
     wrong[rng.choice(len(y), round(share * len(y)), replace=False)] = True
@@ -247,7 +247,7 @@ def test_the_seed_reaches_the_order_in_which_rows_are_learned_from() -> None:
 def test_a_cost_that_is_no_number_over_0_is_refused(C: float) -> None:
     with pytest.raises(OptionError) as caught:
         LinearLearner(C=C)
-    assert str(caught.value) == f"C is {C}; give a number over 0."
+    assert str(caught.value) == f"`C` is {C}; give a number over 0."
 
 
 def test_rows_of_another_width_are_refused() -> None:
@@ -264,5 +264,5 @@ def test_a_learner_restored_from_its_parts_is_the_same() -> None:
     X, y = make_up(100)
     learner = fit(X, y, C=0.5, clean=False)
     again = LinearLearner.restore(learner.settings(), learner.arrays())
-    assert vars(again) == vars(learner)
+    assert (again.settings(), repr(again)) == (learner.settings(), repr(learner))
     assert np.array_equal(again.predict_proba(X), learner.predict_proba(X))

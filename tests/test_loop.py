@@ -240,7 +240,7 @@ PressAfter = Callable[..., Watcher]
 
 @pytest.fixture
 def press_ctrl_c_after() -> Iterator[PressAfter]:
-    """Give a way to press it after an epoch, with effect even where tests run in the background."""
+    """Return a way to press it after an epoch, effective in background runs too."""
 
     def press_after(epoch: int, times: int = 1) -> Watcher:
         def press(number: int) -> None:

@@ -238,13 +238,13 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Give the bytes of a linear model."""
+    """Return the bytes of a linear model."""
     return bytes_of(fit("linear"), tmp_path_factory.mktemp("good"))
 
 
 @pytest.fixture(scope="module")
 def good_net(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Give the bytes of a net."""
+    """Return the bytes of a net."""
     return bytes_of(fit(NET), tmp_path_factory.mktemp("good"))
 
 
@@ -427,7 +427,7 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
 
 
 def claim(shape: list[int]) -> bytes:
-    """Give a safetensors file whose header says more than it holds."""
+    """Return a safetensors file whose header says more than it holds."""
     end = 4 * int(np.prod(np.array(shape, dtype=object)))
     header = {"learner.weights": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}
     data = json.dumps(header).encode()
@@ -446,7 +446,7 @@ def test_damaged_entries_are_refused(
 
 
 def set_to(*path: str | int, value: Any) -> Callable[[Any], None]:
-    """Give a function that sets a value deep in the settings."""
+    """Return a function that sets a value deep in the settings."""
 
     def change(info: Any) -> None:
         for key in path[:-1]:
@@ -869,7 +869,7 @@ FUZZER = Path(__file__).parents[1] / "tools" / "fuzz_model_file.py"
 
 @pytest.fixture(scope="module")
 def fuzzer() -> dict[str, Any]:
-    """Give the names of the tool that damages files at random."""
+    """Return the names of the tool that damages files at random."""
     if not FUZZER.is_file():
         pytest.skip("no tools folder beside the tests")
     return runpy.run_path(str(FUZZER))

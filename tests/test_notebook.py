@@ -274,7 +274,7 @@ def test_on_reuters_the_figures_are_the_lessons(reuters_data: Path) -> None:
 
 @pytest.fixture
 def command(result: NotebookResult, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
-    """Give the command, fed with figures that are there already."""
+    """Return the command, fed with figures that are there already."""
 
     def run_no_more(n_seeds: int, first_seed: int, progress: Any) -> NotebookResult:
         for step in ("first step", "first step", "second step"):
@@ -325,7 +325,7 @@ def test_the_command_refuses_a_folder_that_cannot_be_before_it_works(
 
 @pytest.fixture
 def run_with(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Give a function that runs `slugline reproduce` with another function in place of `run`."""
+    """Return a function that runs `slugline reproduce` with another function in place of `run`."""
 
     def run_with(instead: Callable[..., NotebookResult], *args: object) -> Any:
         monkeypatch.setattr(lesson, "run", instead)

@@ -53,7 +53,7 @@ def npz(pickled: bytes, n: int = 1) -> bytes:
 
 
 def lists(*contents: bytes) -> bytes:
-    """Give the instructions for a list of lists, from those for what each of them holds."""
+    """Return the instructions for a list of lists, from those for what each of them holds."""
     return b"](" + b"".join(b"](" + content + b"e" for content in contents) + b"e"
 
 

@@ -27,7 +27,7 @@ def model(news_slug: Path) -> TopicClassifier:
 
 
 def answers_to(model: TopicClassifier, rows: Rows, **options: Any) -> Generator[Any, None, None]:
-    """Give the answers one by one, whatever the batches."""
+    """Return the answers one by one, whatever the batches."""
     for batch in predict_rows(model.fitted_, rows, **options):
         yield from batch
 

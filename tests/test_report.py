@@ -43,7 +43,7 @@ def over_seeds(*values: float) -> OverSeeds:
 
 
 def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: Any) -> Curves:
-    """Give three seeds' curves, whose validation loss is lowest after epoch 2."""
+    """Return three seeds' curves, whose validation loss is lowest after epoch 2."""
     history = {
         "loss": [2.5, 1.0, 0.5, 0.1],
         "accuracy": [0.5, 0.8, 0.9, 0.95],
@@ -210,7 +210,7 @@ Colour = tuple[float, float, float]
 
 
 def palettes(page: str) -> dict[str, dict[str, Colour]]:
-    """Give the colours of the sheet by name: in the light, in the dark and on paper."""
+    """Return the colours of the sheet by name: in the light, in the dark and on paper."""
     sheets = re.findall(r":root \{(.*?)\}", page[: page.index("</style>")], re.DOTALL)
     found = [
         {name: _colour(value) for name, value in re.findall(r"--(\w+): #(\w+);", sheet)}

@@ -223,7 +223,7 @@ def test_any_combination_of_options_means_what_it_means_in_keras(
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """Give a file of eight wires."""
+    """Return a file of eight wires."""
     return save_npz(tmp_path / "reuters.npz", [[n, n + 1] for n in range(1, 9)], [*range(8)])
 
 
@@ -361,7 +361,7 @@ def test_decode_gives_the_lesson_s_example(reuters_data: Path) -> None:
 
 @pytest.fixture
 def word_index(tmp_path: Path) -> Path:
-    """Give a word index of three words."""
+    """Return a word index of three words."""
     path = tmp_path / "words.json"
     path.write_text('{"the": 1, "of": 2, "être": 3}')
     return path
@@ -592,7 +592,7 @@ def pack(path: Path, members: dict[str, bytes]) -> Path:
 
 @pytest.fixture
 def small_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give an archive with one file of four wires, of which two have one of the 46 topics."""
+    """Return an archive with one file of four wires, of which two have one of the 46 topics."""
     content = SMALL_SGML.encode("latin-1")
     digests = {"reut2-000.sgm": hashlib.sha256(content).hexdigest()}
     monkeypatch.setattr(wires_module, "SGML_SHA256", digests)

@@ -14,7 +14,7 @@ from slugline.training.stopping import BestEpoch, EarlyStopping, catch_interrupt
 
 
 def run(stopping: EarlyStopping, values: list[float]) -> tuple[int, int]:
-    """Give the best epoch of a run with such values, and the one after which it stopped."""
+    """Return the best epoch of a run with such values, and the one after which it stopped."""
     best = BestEpoch(stopping)
     for epoch, value in enumerate(values, start=1):
         best.improves(epoch, {stopping.monitor: value})
@@ -71,7 +71,7 @@ Press = Callable[..., None]
 
 @pytest.fixture
 def press_ctrl_c() -> Iterator[Press]:
-    """Give a way to press it, with effect even where the tests run in the background."""
+    """Return a way to press it, with effect even where the tests run in the background."""
 
     def press(times: int = 1) -> None:
         for _ in range(times):

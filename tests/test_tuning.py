@@ -20,7 +20,7 @@ WORDS = (FAMILIES["words"],)
 
 
 def ordered_pairs(n: int) -> tuple[list[str], np.ndarray]:
-    """Give texts whose topic lies in the order of two words, and in nothing else."""
+    """Return texts whose topic lies in the order of two words, and in nothing else."""
     rng = np.random.default_rng(0)
     y = rng.integers(2, size=n)
     fill = [" ".join(f"filler{i}" for i in rng.integers(30, size=5)) for _ in range(n)]

@@ -39,7 +39,7 @@ Entries = dict[str, bytes]
 
 
 def make_models(folder: Path) -> list[bytes]:
-    """Give the bytes of a small model of each kind of learner, in each precision."""
+    """Return the bytes of a small model of each kind of learner, in each precision."""
     net = NeuralLearner((4,), epochs=2)
     models = []
     for learner in (net, LinearLearner(), Mixture([LinearLearner(), net])):
@@ -119,7 +119,7 @@ def change_json(data: bytes, rng: random.Random) -> bytes:
 
 
 def change_arrays(data: bytes, rng: random.Random) -> bytes:
-    """Give an array another shape, type or name, or odd values."""
+    """Return an array another shape, type or name, or odd values."""
     entries = unzip(data)
     arrays = load_arrays(entries["weights.safetensors"])
     name = rng.choice(sorted(arrays))
@@ -191,7 +191,7 @@ ARRAY_CHANGES: list[Callable[[np.ndarray], np.ndarray]] = [
 
 
 def unzip(data: bytes) -> Entries:
-    """Give the content of each entry."""
+    """Return the content of each entry."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -206,7 +206,7 @@ def rezip(entries: Entries, rng: random.Random) -> bytes:
 
 
 def containers(value: Any) -> list[Any]:
-    """Give all lists and dicts in a JSON value that aren't empty."""
+    """Return all lists and dicts in a JSON value that aren't empty."""
     if not isinstance(value, list | dict) or not value:
         return []
     inner = value.values() if isinstance(value, dict) else value

@@ -100,7 +100,7 @@ def _text(row: Row | BadRow, columns: Sequence[str], missing: BadRow) -> str | B
 
 
 def _best(proba: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.intp]:
-    """Give the columns of the `top` likeliest topics of each row, the likeliest first."""
+    """Return the columns of the `top` likeliest topics of each row, the likeliest first."""
     if top == 1:  # the usual case, and no sort
         return proba.argmax(axis=1)[:, np.newaxis]
     return np.argsort(-proba, axis=1, kind="stable")[:, :top]

@@ -95,7 +95,7 @@ def chain_digests(digest: str, another: str) -> str:
 
 
 def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
-    """Give the texts as a list.
+    """Return the texts as a list.
 
     Parameters
     ----------

@@ -114,7 +114,7 @@ class DenseStack:
         return np.concatenate([self._scores(csr[a : a + _PREDICT_ROWS]) for a in starts])
 
     def layer_output(self, number: int, inputs: Any) -> Floats:
-        """Give what a layer makes of its inputs: scores for the last one, before softmax."""
+        """Return what a layer makes of its inputs: scores for the last one, before softmax."""
         signal: Floats = inputs @ self.weights[2 * number]
         signal += self.weights[2 * number + 1]
         if self.layers[number].activation == "relu":

@@ -40,7 +40,7 @@ def _terms(block: BlockInfo) -> str:
 
 
 def describe_learner(settings: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, str]]:
-    """Give the name and value of each setting of a learner, in words, and of those it is made of.
+    """Return the name and value of each setting of a learner, in words, and of those it is made of.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ def damaged(path: str | os.PathLike[str], error: Exception) -> ModelFileError:
 
 
 def pack(model: ModelFile) -> bytes:
-    """Give the bytes of the file; the same model gives the same bytes."""
+    """Return the bytes of the file; the same model gives the same bytes."""
     from safetensors.numpy import save
 
     arrays = quantize(model.arrays, model.info.precision)

@@ -32,7 +32,7 @@ _SCALE = ".scale"
 
 
 def check_precision(name: str) -> Precision:
-    """Give the precision of this name, lower than float32.
+    """Return the precision of this name, lower than float32.
 
     Raises
     ------
