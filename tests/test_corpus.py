@@ -21,7 +21,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus, load_splits
 from slugline.errors import DataError, OptionError
 
-GUESSED = "read column 'body' as text and 'queue' as topic; name others with --text and --topic"
+GUESSED = "read column 'body' as text and 'queue' as topic; name others with `text` and `topic`"
 SKIP = "or go on without them with --skip-bad-rows."
 
 
@@ -339,7 +339,7 @@ def test_a_file_without_documents_is_an_error(name: str, content: str) -> None:
             "a,b,c\n1,2,3\n",
             {},
             "a.csv has 'a', 'b', 'c', none of them known as text or topic; name columns with "
-            "--text and --topic, or add a header if these are no names.",
+            "`text` and `topic`, or add a header if these are no names.",
         ),
     ],
     ids=["not there", "not told"],

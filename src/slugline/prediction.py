@@ -12,11 +12,10 @@ from slugline.answers import Columns, Prediction, answer_rows
 from slugline.corpus.columns import (
     N_PEEKED,
     column_names,
-    find_columns,
     find_id,
+    find_text_columns,
     listed,
     peek,
-    text_columns,
 )
 from slugline.corpus.headers import ID_NAME
 from slugline.corpus.readers import Rows
@@ -100,13 +99,13 @@ def _columns_of(
     rows: Rows, head: list[Row | BadRow], text: str | None, identity: str | None
 ) -> Columns:
     identity = find_id(rows.name, head, identity)
-    found, _ = find_columns(rows.name, head, text, identity=identity)
-    names = column_names(head)
-    if found is None:
+    texts = find_text_columns(rows.name, head, text, identity)
+    if not texts:
+        names = listed(column_names(head))
         raise DataError(
-            f"{rows.name} has {listed(names)}, none of them known as text; name one with `text`."
+            f"{rows.name} has {names}, none of them known as text; name one with `text`."
         )
-    return Columns(text_columns(found, names), identity)
+    return Columns(texts, identity)
 
 
 def _announce_guesses(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from slugline.corpus.columns import find_both_columns, peek
+from slugline.corpus.columns import find_both_columns, peek, text_of
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import BadRow, Rows
 from slugline.corpus.rows import Row
@@ -52,8 +52,12 @@ def collect(rows: Rows, text: str | None, topic: str | None, skip_bad_rows: bool
         raise DataError(f"{rows.name}: {found} can't be used: {faults}; {advice}{way_on}.")
     notes = _grouped(((d.note, d.at) for d in documents if d.note), rows.unit)
     if rows.has_names and None in (text, topic):
-        used = "read column {!r} as text and {!r} as topic".format(*columns)
-        notes.insert(0, f"{used}; name others with --text and --topic")
+        used = "read column {} as text and {!r} as topic".format(
+            " with ".join(map(repr, columns[0])), columns[1]
+        )
+        notes.insert(0, f"{used}; name others with `text` and `topic`")
+    if rows.note:
+        notes.insert(0, rows.note)
     if bad:
         notes.append(f"skipped {found}: {faults}")
     texts, topics = [d.text for d in documents], [d.topic for d in documents]
@@ -61,11 +65,11 @@ def collect(rows: Rows, text: str | None, topic: str | None, skip_bad_rows: bool
 
 
 def _check(
-    row: Row | BadRow, text_column: str, topic_column: str, missing: BadRow
+    row: Row | BadRow, text_columns: Sequence[str], topic_column: str, missing: BadRow
 ) -> _Document | BadRow:
     if isinstance(row, BadRow):
         return row
-    text, topic = row.values.get(text_column), row.values.get(topic_column)
+    text, topic = text_of(row, text_columns), row.values.get(topic_column)
     if text is not None and not isinstance(text, str):
         return BadRow(row.at, f"{_kind(text)} for a text")
     if isinstance(topic, msgspec.Raw | list | dict):

@@ -18,9 +18,9 @@ __all__ = [
     "find_both_columns",
     "find_columns",
     "find_id",
+    "find_text_columns",
     "listed",
     "peek",
-    "text_columns",
     "text_of",
 ]
 
@@ -56,11 +56,7 @@ def peek(
 
 
 def find_columns(
-    name: str,
-    head: Sequence[Row | BadRow],
-    text: str | None = None,
-    topic: str | None = None,
-    identity: str | None = None,
+    name: str, head: Sequence[Row | BadRow], text: str | None = None, topic: str | None = None
 ) -> tuple[str | None, str | None]:
     """Find the columns of text and topic by their names; of two columns, the longer is the text.
 
@@ -72,9 +68,7 @@ def find_columns(
         Its first rows, from `peek`. If none of them is good, no column is ever looked up, and any
         name will do.
     text, topic : str, optional
-        Columns that the user named, which must be there. `text` may be several, parted by commas.
-    identity : str, optional
-        The column that names the rows, and is neither.
+        Columns that the user named, which must be there.
 
     Returns
     -------
@@ -85,45 +79,28 @@ def find_columns(
     DataError : if a column that was named isn't there, or a table seems to have no header.
     OptionError : if text and topic are to be the same column.
     """
-    if text is not None and text == topic:
-        raise OptionError(f"--text and --topic both name column {text!r}; name two columns.")
-    rows = [row for row in head if isinstance(row, Row)]
-    columns = column_names(rows)
-    if not rows:
-        return text or "text", topic or "topic"
-    texts = () if text is None else text_columns(text, columns)
-    _check_there(name, [*texts, *([] if topic is None else [topic])], columns)
-    text = text or _known(columns, TEXT_NAMES, taken=topic)
-    topic = topic or _known(columns, TOPIC_NAMES, taken=text)
-    # What names a row is never its topic or text.
-    taken = {text, topic, identity, *texts}
-    left = [c for c in columns if c not in taken and c.lower() != ID_NAME]
-    if len(left) == 2 == len(columns):
-        topic, text = sorted(left, key=partial(_n_characters, rows))
-        _check_header(name, rows, topic)
-    elif len(left) == 1:
-        text, topic = text or left[0], topic or (left[0] if text else None)
-    return text, topic
+    texts, topic = _find(name, head, () if text is None else (text,), topic)
+    return next(iter(texts), None), topic
 
 
-def find_both_columns(
-    name: str, head: Sequence[Row | BadRow], text: str | None = None, topic: str | None = None
-) -> tuple[str, str]:
-    """Find the columns as `find_columns` does; that one can't be told is a DataError, too."""
-    text, topic = find_columns(name, head, text, topic)
-    if text is not None and topic is not None:
-        return text, topic
-    missing = [what for what, column in (("text", text), ("topic", topic)) if column is None]
-    raise DataError(
-        f"{name} has {listed(column_names(head))}, none of them known as {' or '.join(missing)}; "
-        f"name columns with {' and '.join('--' + what for what in missing)}, "
-        "or add a header if these are no names."
-    )
+def find_text_columns(
+    name: str,
+    head: Sequence[Row | BadRow],
+    text: str | Sequence[str] | None = None,
+    identity: str | None = None,
+) -> tuple[str, ...]:
+    """Find the columns that make up the text as `find_columns` does; none if they can't be told.
 
-
-def column_names(head: Iterable[Row | BadRow]) -> list[str]:
-    """Name all columns that the good rows have, in the order in which they first occur."""
-    return list(dict.fromkeys(c for row in head if isinstance(row, Row) for c in row.values))
+    Parameters
+    ----------
+    name, head : as in `find_columns`
+    text : str or sequence of str, optional
+        The columns that the user named: a sequence of them, or one string with commas between
+        them. A column whose own name is that string goes before.
+    identity : str, optional
+        The column that names the rows, and is no text.
+    """
+    return _find(name, head, _named(head, text), None, identity)[0]
 
 
 def find_id(name: str, head: Sequence[Row | BadRow], identity: str | None = None) -> str | None:
@@ -135,32 +112,99 @@ def find_id(name: str, head: Sequence[Row | BadRow], identity: str | None = None
     """
     columns = column_names(head)
     if identity is None:
-        return ID_NAME if ID_NAME in columns else _known(columns, (ID_NAME,), taken=None)
+        return ID_NAME if ID_NAME in columns else next(iter(_known(columns, (ID_NAME,), ())), None)
     if columns:
-        _check_there(name, [identity], columns)
+        _check_there(name, identity, columns)
     return identity
 
 
-def text_columns(text: str, columns: Iterable[str]) -> tuple[str, ...]:
-    """Return the columns named by `text`: the one so called, or else those between its commas.
+def find_both_columns(
+    name: str,
+    head: Sequence[Row | BadRow],
+    text: str | Sequence[str] | None = None,
+    topic: str | None = None,
+) -> tuple[tuple[str, ...], str]:
+    """Find the columns of the text as `find_text_columns` does, and that of the topic.
 
-    >>> text_columns("subject,body", ["subject", "body"]), text_columns("a,b", ["a,b", "a", "b"])
-    (('subject', 'body'), ('a,b',))
+    Raises
+    ------
+    DataError : as `find_columns` does, and if a column can't be told.
     """
-    return (text,) if text in columns else tuple(part.strip() for part in text.split(","))
+    texts, topic = _find(name, head, _named(head, text), topic)
+    if texts and topic is not None:
+        return texts, topic
+    missing = [what for what, column in (("text", texts), ("topic", topic)) if not column]
+    raise DataError(
+        f"{name} has {listed(column_names(head))}, none of them known as {' or '.join(missing)}; "
+        f"name columns with {' and '.join(f'`{what}`' for what in missing)}, "
+        "or add a header if these are no names."
+    )
 
 
 def text_of(row: Row, columns: Sequence[str]) -> Any:
-    """Return what a row has for a text; of several columns, a string of all that are not blank.
+    """Return the text of a row, which may be in several columns; None if there is none.
 
-    They are joined by line breaks. What is neither a string nor None is returned instead.
+    Where columns are several, their texts are joined by line breaks, and those that are missing or
+    blank are left out, so that a document without a subject is its body. What is no text, such as a
+    number, is returned in place of the text.
     """
-    if len(columns) == 1:
-        return row.values.get(columns[0])
-    cells = [cell for cell in map(row.values.get, columns) if cell is not None]
-    if odd := [cell for cell in cells if not isinstance(cell, str)]:
-        return odd[0]
-    return "\n".join(cell for cell in cells if cell and not cell.isspace())
+    values = [row.values.get(column) for column in columns]
+    if len(values) == 1:
+        return values[0]
+    odd = next((value for value in values if not isinstance(value, str | None)), None)
+    if odd is not None:
+        return odd
+    return "\n".join(value for value in values if value and not value.isspace()) or None
+
+
+def _named(head: Sequence[Row | BadRow], text: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the columns that the user named for the text."""
+    if text is None:
+        return ()
+    if not isinstance(text, str):
+        wanted = tuple(text)
+    elif text in column_names(head):
+        wanted = (text,)
+    else:
+        wanted = tuple(part.strip() for part in text.split(","))
+    if not all(wanted) or len(set(wanted)) < max(len(wanted), 1):
+        raise OptionError(f"`text` is {text!r}; name each column of the text once.")
+    return wanted
+
+
+def _find(
+    name: str,
+    head: Sequence[Row | BadRow],
+    texts: tuple[str, ...],
+    topic: str | None,
+    identity: str | None = None,
+) -> tuple[tuple[str, ...], str | None]:
+    if topic is not None and topic in texts:
+        raise OptionError(f"`text` and `topic` both name column {topic!r}; name two columns.")
+    rows = [row for row in head if isinstance(row, Row)]
+    columns = column_names(rows)
+    if not rows:
+        return texts or ("text",), topic or "topic"
+    for wanted in (*texts, topic):
+        if wanted is not None:
+            _check_there(name, wanted, columns)
+    texts = texts or _known(columns, TEXT_NAMES, taken=(topic,))
+    topic = topic or next(iter(_known(columns, TOPIC_NAMES, taken=texts)), None)
+    # What names a row is never its topic or text.
+    taken = (*texts, topic, identity)
+    left = [c for c in columns if c not in taken and c.lower() != ID_NAME]
+    if len(left) == 2 == len(columns):
+        topic, text = sorted(left, key=partial(_n_characters, rows))
+        _check_header(name, rows, topic)
+        return (text,), topic
+    if len(left) == 1:
+        return texts or (left[0],), topic or (left[0] if texts else None)
+    return texts, topic
+
+
+def column_names(head: Iterable[Row | BadRow]) -> list[str]:
+    """Name all columns that the good rows have, in the order in which they first occur."""
+    return list(dict.fromkeys(c for row in head if isinstance(row, Row) for c in row.values))
 
 
 def listed(columns: Sequence[str]) -> str:
@@ -170,19 +214,21 @@ def listed(columns: Sequence[str]) -> str:
     return shown if n_more <= 0 else f"{shown} and {n_more} more"
 
 
-def _known(columns: Sequence[str], names: Sequence[str], taken: str | None) -> str | None:
-    by_lower = {column.lower(): column for column in reversed(columns) if column != taken}
-    return next((by_lower[name] for name in names if name in by_lower), None)
+def _known(
+    columns: Sequence[str], names: Sequence[str], taken: Sequence[str | None]
+) -> tuple[str, ...]:
+    """Return the column with the likeliest name, in a tuple; an empty one if there is none."""
+    by_lower = {column.lower(): column for column in reversed(columns) if column not in taken}
+    return next(((by_lower[name],) for name in names if name in by_lower), ())
 
 
 def _n_characters(rows: Sequence[Row], column: str) -> int:
     return sum(len(str(row.values.get(column, ""))) for row in rows)
 
 
-def _check_there(name: str, wanted: Iterable[str], columns: Sequence[str]) -> None:
-    missing = next((column for column in wanted if column not in columns), None)
-    if missing is not None:
-        raise DataError(f"{name} has no column {missing!r}; {_nearest(missing, columns)}")
+def _check_there(name: str, wanted: str, columns: Sequence[str]) -> None:
+    if wanted not in columns:
+        raise DataError(f"{name} has no column {wanted!r}; {_nearest(wanted, columns)}")
 
 
 def _nearest(wanted: str, columns: Sequence[str]) -> str:
