@@ -71,13 +71,13 @@ def test_any_flat_sequence_of_strings_is_one_of_texts(make: Callable[[Any], Any]
         ),
         (
             np.array([TEXTS]),
-            "the texts are of type ndarray and shape (1, 2); pass one dimension, with one string per "
-            "document.",
+            "the texts are of type ndarray and shape (1, 2); pass one dimension, with one string "
+            "per document.",
         ),
         (
             np.array("wheat"),
-            "the texts are of type ndarray and shape (); pass one dimension, with one string per "
-            "document.",
+            "the texts are of type ndarray and shape (); pass one dimension, with one string "
+            "per document.",
         ),
         (
             ["wheat", b"goal"],

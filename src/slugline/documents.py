@@ -147,6 +147,6 @@ def _check_flat(texts: Any) -> None:
         )
     if len(shape) != 1:
         raise DataError(
-            f"the texts are of type {kind} and shape {tuple(shape)}; pass one dimension, with one string "
-            "per document."
+            f"the texts are of type {kind} and shape {tuple(shape)}; pass one dimension, with "
+            "one string per document."
         )

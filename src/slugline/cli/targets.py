@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slugline.errors import OptionError
 
-__all__ = ["check_apart", "check_not_read", "check_target"]
+__all__ = ["check_apart", "check_mistakes", "check_not_read", "check_target"]
 
 
 def check_apart(output: Path, report: Path, sources: Iterable[str | None]) -> None:
@@ -21,6 +21,13 @@ def check_apart(output: Path, report: Path, sources: Iterable[str | None]) -> No
             f"model and report would both be written to {output}; "
             "name two files with --output and --report."
         )
+
+
+def check_mistakes(path: Path | None, others: Iterable[str | Path | None]) -> None:
+    """See to it that mistakes, if they are wanted, can be written, and over no other file."""
+    if path is not None:
+        check_target("--mistakes", path)
+        check_not_read("--mistakes", path, others)
 
 
 def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]) -> None:

@@ -61,7 +61,15 @@ def collect(rows: Rows, text: str | None, topic: str | None, skip_bad_rows: bool
     if bad:
         notes.append(f"skipped {found}: {faults}")
     texts, topics = [d.text for d in documents], [d.topic for d in documents]
-    return Corpus(texts, topics, Path(rows.name).name or rows.name, tuple(notes), len(bad))
+    return Corpus(
+        texts,
+        topics,
+        Path(rows.name).name or rows.name,
+        tuple(notes),
+        len(bad),
+        [d.at for d in documents],
+        rows.unit,
+    )
 
 
 def _check(
