@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import re
 from collections import Counter
@@ -139,9 +138,10 @@ def _json_row(at: int, data: str, n_bytes: int, may_be_text: bool = False) -> Ro
 
 def _json_values(data: str) -> Any:
     """Return what JSON holds, an object as a dict; other lists and objects stay as written."""
-    with contextlib.suppress(msgspec.ValidationError):  # unless something is nested in it
+    try:
         return _decode_flat(data)
-    whole = _decode_raw(data)
+    except msgspec.ValidationError:  # something is nested in it, or it is no object
+        whole = _decode_raw(data)
     if _first(whole) != b"{":
         return _plain(whole)
     return {name: _plain(value) for name, value in _decode_parts(whole).items()}
