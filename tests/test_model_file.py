@@ -383,13 +383,13 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     "a term twice": (
         lambda e: e | {WORDS: e[WORDS].replace(b"rose\n", b"zinc\n", 1)},
         damaged(
-            "a term occurs twice in the vocabulary, or two have the same hash; each needs one "
-            "column."
+            "a term occurs twice in the vocabulary, or two terms have the same hash; each must "
+            "occur once."
         ),
     ),
     "a pair that is none": (
         lambda e: e | {WORDS: e[WORDS].replace(b"wheat and\n", b"wheat\n", 1)},
-        damaged("a term of the vocabulary is none of the kind 'bigrams'."),
+        damaged("a term of the vocabulary is not of the kind 'bigrams'; all must be."),
     ),
     "terms that are no UTF-8": (
         lambda e: e | {WORDS: e[WORDS].replace(b"rose", b"\xff", 1)},
@@ -543,7 +543,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
             info["blocks"][0].update(n_terms=info["blocks"][0]["n_terms"] - 1),
             info["blocks"][2].update(n_terms=info["blocks"][2]["n_terms"] + 1),
         ),
-        damaged("a term of the vocabulary is none of the kind 'bigrams'."),
+        damaged("a term of the vocabulary is not of the kind 'bigrams'; all must be."),
     ),
     "an unknown learner": (
         set_to("learner", "kind", value="forest"),
