@@ -315,13 +315,17 @@ def test_a_validation_loss_that_is_not_finite_is_an_error_too() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"epochs": 0}, OptionError, "epochs is 0; give at least 1."),
-        ({"batch_size": 0}, OptionError, "batch_size is 0; give at least 1."),
+        ({"epochs": 0}, OptionError, "`epochs` is 0; give a whole number of at least 1."),
+        (
+            {"batch_size": 0},
+            OptionError,
+            "`batch_size` is 0; give a whole number of at least 1.",
+        ),
         (
             {"early_stopping": EarlyStopping()},
             OptionError,
-            "early stopping watches 'val_loss', but there are only loss, accuracy; pass "
-            "validation_data, or watch another figure.",
+            "early stopping monitors 'val_loss', but the only metrics are loss, accuracy; pass "
+            "`validation_data`, or monitor one of these.",
         ),
         (
             {"validation_data": (X[:, :20], Y)},

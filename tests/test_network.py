@@ -277,7 +277,7 @@ def test_topics_that_do_not_fit_the_rows_are_an_error(method: str) -> None:
     with pytest.raises(DataError) as caught:
         getattr(small_net(), method)(X, Y[:-1])
     assert str(caught.value) == (
-        "y has shape (24,) and type int64, but sparse_categorical_crossentropy wants integer "
+        "`y` has shape (24,) and type int64, but sparse_categorical_crossentropy needs integer "
         "topics of shape (25,); use categorical_crossentropy for one-hot rows."
     )
 
