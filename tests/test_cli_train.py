@@ -420,7 +420,7 @@ def test_test_documents_that_were_learned_from_are_warned_of(run: Run, news: New
     ("option", "message"),
     [
         (["--optimizer", "lbfgs"], "--optimizer is 'lbfgs'; give one of rmsprop, adam, sgd."),
-        (["--dropout", 1], "--dropout is 1.0; give a number from 0 up to, not with, 1."),
+        (["--dropout", 1], "--dropout is 1.0; give a number of at least 0 and under 1."),
         (["--l2", -1], "--l2 is -1.0; give a number of at least 0."),
         (["--learning-rate", 0], "--learning-rate is 0.0; give a number over 0, or None."),
     ],
@@ -510,7 +510,7 @@ def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
             [*NET, "--optimizer", "lbfgs"],
             "--optimizer is 'lbfgs'; give one of rmsprop, adam, sgd.",
         ),
-        ([*NET, "--dropout", 1], "--dropout is 1.0; give a number from 0 up to, not with, 1."),
+        ([*NET, "--dropout", 1], "--dropout is 1.0; give a number of at least 0 and under 1."),
         ([*NET, "--l2", -1], "--l2 is -1.0; give a number of at least 0."),
         (
             ["--format", "xml"],

@@ -639,7 +639,7 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     ),
     "a column too few": (
         lambda a: a | {"learner.weights": a["learner.weights"][:, 1:]},
-        damaged("weights of shape (65, 3) and biases of (4,)"),
+        damaged("weights of shape (65, 3) do not match biases of shape (4,)"),
     ),
     "a row too few": (
         lambda a: a | {"learner.weights": a["learner.weights"][1:]},
@@ -650,15 +650,15 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     ),
     "weights of one dimension": (
         lambda a: a | {"learner.weights": a["learner.weights"][:, 0]},
-        damaged("weights of shape (65,) and biases of (4,)"),
+        damaged("weights of shape (65,) do not match biases of shape (4,)"),
     ),
     "weights of no dimension": (
         lambda a: a | {"learner.weights": np.float32(1).reshape(())},
-        damaged("weights of shape (1,) and biases of (4,)"),
+        damaged("weights of shape (1,) do not match biases of shape (4,)"),
     ),
     "one bias for all": (
         lambda a: a | {"learner.biases": a["learner.biases"][:1]},
-        damaged("weights of shape (65, 4) and biases of (1,)"),
+        damaged("weights of shape (65, 4) do not match biases of shape (1,)"),
     ),
     "an idf too few": (
         lambda a: a | {"idf.0": a["idf.0"][1:]},
@@ -783,7 +783,7 @@ def test_layers_that_do_not_fit_one_another_are_refused(good_net: bytes, tmp_pat
     assert refusal(
         rezip([*(entries | {JSON: json.dumps(info).encode()}).items()]), tmp_path
     ) == damaged(
-        "layers of shape [(14, 5), (5,), (5, 4), (4,), (4, 4), (4,)] where the settings want "
+        "layers have shapes [(14, 5), (5,), (5, 4), (4,), (4, 4), (4,)], but the settings require "
         "[(14, 4), (4,), (4, 5), (5,), (5, 4), (4,)]"
     )
 
