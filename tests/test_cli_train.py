@@ -815,9 +815,10 @@ def test_after_ctrl_c_in_tuning_the_screen_and_the_report_say_the_same(
     assert warning in err
     assert warning in report
     said = (
-        "no way but the default was tried: words"
+        "only the default was tried: words"
         if n == 1
-        else "none of 2 ways tried until the interrupt is clearly better than the default: words"
+        else "none of the 2 ways tried until the interrupt is clearly better than the default: "
+        "words"
     )
     assert said in out
     assert said[1:] in report

@@ -533,7 +533,7 @@ def test_a_fraction_that_is_none_is_an_error(fraction: float) -> None:
     with pytest.raises(OptionError) as error:
         corpus_of([5]).split(fraction, seed=0)
 
-    assert str(error.value) == f"fraction is {fraction}; give a number over 0 and under 1."
+    assert str(error.value) == f"`fraction` is {fraction}; give a number over 0 and under 1."
 
 
 def test_a_corpus_of_single_documents_can_not_be_split() -> None:
@@ -542,7 +542,7 @@ def test_a_corpus_of_single_documents_can_not_be_split() -> None:
 
     assert str(error.value) == (
         "no topic has two documents, so none can be held out; "
-        "add documents, or give a file of its own to validate on."
+        "add documents, or give a separate file for validation."
     )
 
 

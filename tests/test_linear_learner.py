@@ -255,7 +255,7 @@ def test_rows_of_another_width_are_refused() -> None:
     with pytest.raises(DataError) as caught:
         learner.decision_function(np.ones((1, 3)))
     assert str(caught.value) == (
-        "X has 3 columns, but the model was made for 360; "
+        "`X` has 3 columns, but the model expects 360; "
         "use the vocabulary that the model was trained with."
     )
 

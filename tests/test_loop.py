@@ -330,7 +330,7 @@ def test_a_validation_loss_that_is_not_finite_is_an_error_too() -> None:
         (
             {"validation_data": (X[:, :20], Y)},
             DataError,
-            "X has 20 columns, but the model was made for 30; use the vocabulary that the model "
+            "`X` has 20 columns, but the model expects 30; use the vocabulary that the model "
             "was trained with.",
         ),
         (

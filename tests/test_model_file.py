@@ -534,7 +534,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
             info["blocks"][0] | {"weighting": "counts", "n_terms": 0, "n_buckets": 1 << 24}
         ),
         damaged(
-            "X has 16777281 columns, but the model was made for 65; use the vocabulary that the "
+            "`X` has 16777281 columns, but the model expects 65; use the vocabulary that the "
             "model was trained with."
         ),
     ),
@@ -644,7 +644,7 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "a row too few": (
         lambda a: a | {"learner.weights": a["learner.weights"][1:]},
         damaged(
-            "X has 65 columns, but the model was made for 64; use the vocabulary that the "
+            "`X` has 65 columns, but the model expects 64; use the vocabulary that the "
             "model was trained with."
         ),
     ),

@@ -193,21 +193,21 @@ def test_softmax_bears_scores_of_any_size() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"units": 0}, "a layer has 0 units; give at least 1."),
+        ({"units": 0}, "`units` is 0; give a whole number of at least 1."),
         (
             {"units": 3, "activation": "tanh"},
             "unknown activation 'tanh'; choose one of linear, relu, softmax.",
         ),
-        ({"units": 3, "l2": -0.1}, "l2 is -0.1; give a finite number of at least 0."),
-        ({"units": 3, "l2": np.inf}, "l2 is inf; give a finite number of at least 0."),
-        ({"units": 3, "l2": np.nan}, "l2 is nan; give a finite number of at least 0."),
+        ({"units": 3, "l2": -0.1}, "`l2` is -0.1; give a finite number of at least 0."),
+        ({"units": 3, "l2": np.inf}, "`l2` is inf; give a finite number of at least 0."),
+        ({"units": 3, "l2": np.nan}, "`l2` is nan; give a finite number of at least 0."),
         (
             {"units": 3, "dropout": 1.0},
-            "dropout is 1.0; give a share from 0 up to, not with, 1.",
+            "`dropout` is 1.0; give a number of at least 0 and under 1.",
         ),
         (
             {"units": 3, "dropout": -0.5},
-            "dropout is -0.5; give a share from 0 up to, not with, 1.",
+            "`dropout` is -0.5; give a number of at least 0 and under 1.",
         ),
     ],
     ids=str,
@@ -221,7 +221,7 @@ def test_a_layer_outside_its_legal_values_is_an_error(
 
 
 NO_PROBABILITIES = (
-    'the last layer gives no probabilities; end the stack with Dense(n_topics, "softmax").'
+    'the last layer does not return probabilities; end the stack with Dense(n_topics, "softmax").'
 )
 
 
@@ -267,7 +267,7 @@ def test_rows_of_another_width_are_an_error(method: str) -> None:
     with pytest.raises(DataError) as caught:
         getattr(small_net(), method)(X[:, :11], Y)
     assert str(caught.value) == (
-        "X has 11 columns, but the model was made for 12; use the vocabulary that the model was "
+        "`X` has 11 columns, but the model expects 12; use the vocabulary that the model was "
         "trained with."
     )
 

@@ -194,7 +194,7 @@ def test_topics_of_one_document_each_leave_nothing_to_validate_on() -> None:
         NeuralLearner().fit(X[:4], Y[:4], FitContext(n_topics=N_TOPICS))
     assert str(caught.value) == (
         "no topic has two documents, so none can be held out; "
-        "add documents, or give a file of its own to validate on."
+        "add documents, or give a separate file for validation."
     )
 
 
