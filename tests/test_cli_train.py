@@ -503,16 +503,6 @@ def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
         (["--test-fraction", 1], "--test-fraction is 1.0; give a number over 0 and under 1."),
         (["--test-fraction", "nan"], "--test-fraction is nan; give a number over 0 and under 1."),
         (
-            ["--weighting", "idf"],
-            "unknown weighting 'idf'; choose one of multi-hot, counts, tf-idf, log-tf-idf.",
-        ),
-        (
-            [*NET, "--optimizer", "lbfgs"],
-            "--optimizer is 'lbfgs'; give one of rmsprop, adam, sgd.",
-        ),
-        ([*NET, "--dropout", 1], "--dropout is 1.0; give a number of at least 0 and under 1."),
-        ([*NET, "--l2", -1], "--l2 is -1.0; give a number of at least 0."),
-        (
             ["--format", "xml"],
             "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, txt, folder.",
         ),

@@ -88,7 +88,7 @@ def test_rows_equal_scikit_learns(kind: str, weighting: str, texts: list[str]) -
     assume(any(reference_terms(kind, document) for document in texts))
     features = Features([Block(kind, weighting)])
     ours = features.fit_transform(texts)
-    expected = reference_rows(texts, kind, weighting, features.vocabularies_[0].terms)
+    expected = reference_rows(texts, kind, weighting, list(features.vocabularies_[0].terms))
     assert ours.dtype == np.float32
     assert ours.has_canonical_format
     np.testing.assert_allclose(ours.toarray(), expected, rtol=1e-5, atol=1e-6)

@@ -252,12 +252,8 @@ def test_a_cost_that_is_no_number_over_0_is_refused(C: float) -> None:
 
 def test_rows_of_another_width_are_refused() -> None:
     learner = fit(*make_up(40))
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match="`X` has 3 columns, but the model expects 360;"):
         learner.decision_function(np.ones((1, 3)))
-    assert str(caught.value) == (
-        "`X` has 3 columns, but the model expects 360; "
-        "use the vocabulary that the model was trained with."
-    )
 
 
 def test_a_learner_restored_from_its_parts_is_the_same() -> None:

@@ -226,7 +226,7 @@ def test_an_interrupt_ends_the_whole_run(
     ],
     ids=["no seeds", "negative seed"],
 )
-def test_senseless_arguments_are_refused(arguments: dict[str, int], message: str) -> None:
+def test_senseless_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as error:
         run(**arguments)
     assert str(error.value) == message
@@ -247,6 +247,7 @@ def test_the_lessons_own_figures_agree_with_its_curves() -> None:
 
 
 @pytest.mark.reuters
+@pytest.mark.slow
 def test_on_reuters_the_figures_are_the_lessons(reuters_data: Path) -> None:
     result = run(1)
     data = result.data

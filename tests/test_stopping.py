@@ -84,9 +84,10 @@ def press_ctrl_c() -> Iterator[Press]:
 
 def test_ctrl_c_raises_a_flag_and_the_handler_from_before_comes_back(press_ctrl_c: Press) -> None:
     with catch_interrupt() as interrupt:
-        assert not interrupt.requested
+        requested = [interrupt.requested]
         press_ctrl_c()
-        assert interrupt.requested
+        requested.append(interrupt.requested)
+    assert requested == [False, True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -9,10 +9,14 @@ __all__ = ["best_sharpness", "log_softmax", "softmax"]
 
 Floats = npt.NDArray[np.float32]
 
+# Differences of scores up to this are finite.
+_MAX_SCORE = np.float32(1e38)
+
 
 def softmax(scores: Floats) -> Floats:
-    """Return rows of probabilities for rows of scores."""
-    proba = scores - scores.max(axis=1, keepdims=True)
+    """Return rows of probabilities for rows of scores; infinite scores count as very large."""
+    proba = np.clip(scores, -_MAX_SCORE, _MAX_SCORE)
+    proba -= proba.max(axis=1, keepdims=True)
     np.exp(proba, out=proba)
     proba /= proba.sum(axis=1, keepdims=True)
     return proba

@@ -126,7 +126,7 @@ class LinearLearner(LinearOptions):
         """Return a fitted learner, rebuilt from the parts in a model file."""
         learner = cls(**cls.options_in(settings))
         learner.weights, learner.biases = arrays["weights"], arrays["biases"]
-        if learner.weights.shape[1:] != learner.biases.shape:
+        if learner.weights.ndim != 2 or learner.weights.shape[1:] != learner.biases.shape:
             raise DataError(
                 f"weights of shape {learner.weights.shape} do not match biases of shape "
                 f"{learner.biases.shape}"

@@ -159,7 +159,7 @@ class _Fit:
 
 
 def hinge_pulls(scores: Floats, y: Labels) -> Floats:
-    """Return where each score is drawn: t max(0, 1 - t s), half the slope of the squared hinge loss.
+    """Return the pull on each score: t max(0, 1 - t s), half the slope of the squared hinge.
 
     t is 1 in the column of a row's topic and -1 in all others; shape (n_rows, n_topics).
     """
