@@ -420,7 +420,7 @@ def test_test_documents_that_were_learned_from_are_warned_of(run: Run, news: New
     ("option", "message"),
     [
         (["--optimizer", "lbfgs"], "--optimizer is 'lbfgs'; give one of rmsprop, adam, sgd."),
-        (["--dropout", 1], "--dropout is 1.0; give a number from 0 up to, not with, 1."),
+        (["--dropout", 1], "--dropout is 1.0; give a number of at least 0 and under 1."),
         (["--l2", -1], "--l2 is -1.0; give a number of at least 0."),
         (["--learning-rate", 0], "--learning-rate is 0.0; give a number over 0, or None."),
     ],
@@ -805,9 +805,10 @@ def test_after_ctrl_c_in_tuning_the_screen_and_the_report_say_the_same(
     assert warning in err
     assert warning in report
     said = (
-        "no way but the default was tried: words"
+        "only the default was tried: words"
         if n == 1
-        else "none of 2 ways tried until the interrupt is clearly better than the default: words"
+        else "none of the 2 ways tried until the interrupt is clearly better than the default: "
+        "words"
     )
     assert said in out
     assert said[1:] in report
