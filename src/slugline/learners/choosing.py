@@ -18,7 +18,7 @@ def choose_learner(learner: str | Learner) -> Learner:
 
     Raises
     ------
-    OptionError : if there is none of that name; the message lists them.
+    OptionError : if there is no learner of that name; the message lists them.
     """
     from slugline.learners.linear import LinearLearner
     from slugline.learners.neural import NeuralLearner
