@@ -9,9 +9,12 @@ import typer
 from slugline.cli.options import (
     AsJson,
     Data,
+    FoldTopics,
     Format,
+    MapTopics,
     Model,
     Quiet,
+    Reading,
     SkipBadRows,
     TextColumn,
     TopicColumn,
@@ -32,6 +35,8 @@ def evaluate(
     topic: TopicColumn = None,
     format_: Format = None,
     skip_bad_rows: SkipBadRows = False,
+    fold_topics: FoldTopics = False,
+    map_topics: MapTopics = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -40,17 +45,20 @@ def evaluate(
     Of a data set known by name, the part made for testing is used where
     there is one.
     """
+    from slugline.corpus.topics import spelling_warnings
     from slugline.experiment.concerns import model_warnings
     from slugline.experiment.testing import evaluate as evaluate_on
     from slugline.saving.classifier_file import load_model
 
     fitted, _ = load_model(model)
-    parts = load_parts(data, text, topic, format_, skip_bad_rows)
+    known = [str(name) for name in fitted.topics.names]
+    reading = Reading(text, topic, format_, skip_bad_rows, fold_topics, map_topics)
+    parts = load_parts(data, reading, known)
     corpus = parts.get("test", parts["train"])
     for note in corpus.notes:
         say(f"{corpus.name}: {note}", quiet=quiet)
     evaluation = evaluate_on(fitted, corpus)
-    warn(model_warnings(fitted, corpus))
+    warn([*spelling_warnings(corpus.topics, known), *model_warnings(fitted, corpus)])
     if as_json:
         print_json(evaluation.to_dict())
     else:

@@ -11,7 +11,7 @@ from slugline.errors import OptionError
 __all__ = ["check_apart", "check_target"]
 
 
-def check_apart(output: Path, report: Path, sources: Iterable[str | None]) -> None:
+def check_apart(output: Path, report: Path, sources: Iterable[str | Path | None]) -> None:
     """See to it that no file overwrites another one."""
     read = {Path(source).resolve() for source in sources if source}
     for option, path in (("--output", output), ("--report", report)):

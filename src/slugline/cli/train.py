@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +13,11 @@ from slugline.cli.net_options import make_learner, net_option, widths
 from slugline.cli.options import (
     AsJson,
     Data,
+    FoldTopics,
     Format,
+    MapTopics,
     Quiet,
+    Reading,
     Seed,
     SkipBadRows,
     TextColumn,
@@ -39,8 +41,8 @@ __all__ = ["train"]
 _NUM_WORDS = 10_000
 # What may be said beside --check: how to read, not how to learn.
 _WITH_CHECK = (
-    *("data", "check", "text", "topic", "format_", "skip_bad_rows", "validation", "test"),
-    *("threads", "quiet", "as_json"),
+    *("data", "check", "text", "topic", "format_", "skip_bad_rows", "fold_topics"),
+    *("map_topics", "validation", "test", "threads", "quiet", "as_json"),
 )
 
 
@@ -73,17 +75,13 @@ def _check_fraction(test_fraction: float) -> None:
 
 
 def _read_parts(
-    read: Callable[[str], dict[str, Corpus]],
-    data: str,
-    validation: str | None,
-    test: str | None,
-    quiet: bool,
+    data: str, validation: str | None, test: str | None, reading: Reading, quiet: bool
 ) -> dict[str, Corpus]:
     """Read the documents to learn from and, if there are files or parts of them, the others."""
-    parts = read(data)
+    parts = load_parts(data, reading)
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
-            found = read(source)
+            found = load_parts(source, reading, parts["train"].topics)
             parts[part] = found.get(part, found["train"])
     for corpus in parts.values():
         for note in corpus.notes:
@@ -142,6 +140,8 @@ def train(
         float, typer.Option("--test-fraction", help="Share of DATA to test on without --test.")
     ] = 0.2,
     skip_bad_rows: SkipBadRows = False,
+    fold_topics: FoldTopics = False,
+    map_topics: MapTopics = None,
     learner: Annotated[
         str,
         typer.Option(
@@ -247,12 +247,11 @@ def train(
     from slugline.report import write_training_report
     from slugline.saving.quantization import check_precision
 
-    read = partial(load_parts, text=text, topic=topic, format_=format_, skip_bad_rows=skip_bad_rows)
+    reading = Reading(text, topic, format_, skip_bad_rows, fold_topics, map_topics)
     if check is not None:
         _refuse_settings(ctx)
-        check_model(
-            check, _read_parts(read, data, validation, test, quiet), threads, quiet, as_json
-        )
+        parts = _read_parts(data, validation, test, reading, quiet)
+        check_model(check, parts, threads, quiet, as_json)
         return
     net_options = {
         "hidden": None if hidden is None else widths(hidden),
@@ -282,8 +281,8 @@ def train(
     # A name such as v1.2 keeps its dots.
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
     check_target("--report", report)
-    check_apart(output, report, [data, validation, test])
-    parts = _read_parts(read, data, validation, test, quiet)
+    check_apart(output, report, [data, validation, test, map_topics])
+    parts = _read_parts(data, validation, test, reading, quiet)
     experiment = run_experiment(
         classifier,
         parts["train"],

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slugline.corpus import topics
 from slugline.corpus.collecting import collect
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.folders import folder_rows
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from slugline.reuters.downloads import ProgressBar
     from slugline.reuters.wires import Edition
 
-__all__ = ["NAMED_CORPORA", "load_corpus", "load_splits"]
+__all__ = ["NAMED_CORPORA", "load_corpus", "load_splits", "read_corpus"]
 
 #: Data sets that `load_corpus` knows by name; a folder so called is read as "./bbc".
 NAMED_CORPORA = ("bbc", "reuters", "reuters-corrected")
@@ -29,6 +32,8 @@ def load_corpus(
     *,
     format: str | None = None,  # noqa: A002 (the user's word)
     skip_bad_rows: bool = False,
+    fold_topics: bool = False,
+    topic_map: Mapping[str, str] | str | Path | None = None,
 ) -> Corpus:
     """Read labelled texts.
 
@@ -43,6 +48,11 @@ def load_corpus(
         By default told from the name; see `slugline.corpus.readers.read_rows`.
     skip_bad_rows : bool, default False
         Leave out rows that can't be used, and count them, where it would be an error otherwise.
+    fold_topics : bool, default False
+        Make one of topics that differ in case or spaces only, such as "Billing" and "billing"; the
+        commonest spelling wins. Without it, `notes` names them.
+    topic_map : mapping, or path of a table with the columns "from" and "to", optional
+        New names for topics; looked up before topics are folded.
 
     Returns
     -------
@@ -56,6 +66,25 @@ def load_corpus(
         that are numbers in some rows and words in others, and so on. The message names the first.
     OptionError : if there is no such format, or columns are named where there are none.
     """
+    corpus = read_corpus(source, text, topic, format=format, skip_bad_rows=skip_bad_rows)
+    if topic_map is not None:
+        if isinstance(topic_map, str | Path):
+            topic_map = topics.read_topic_map(topic_map)
+        corpus = topics.rename_topics(corpus, topic_map)
+    if fold_topics:
+        return topics.fold_topics(corpus)
+    return replace(corpus, notes=(*corpus.notes, *topics.spelling_warnings(corpus.topics)))
+
+
+def read_corpus(
+    source: str | Path,
+    text: str | None = None,
+    topic: str | None = None,
+    *,
+    format: str | None = None,  # noqa: A002 (the user's word)
+    skip_bad_rows: bool = False,
+) -> Corpus:
+    """Read labelled texts as `load_corpus` does, with topics as they are written."""
     if source in NAMED_CORPORA:
         if (text, topic, format) != (None, None, None):
             raise OptionError(
