@@ -26,7 +26,7 @@ News = list[tuple[str, str]]
 
 STILL_FALLING = (
     "the validation loss was still falling at epoch {}, the last: the net could learn more. "
-    "Use --epochs {}."
+    "Use `epochs={}`."
 )
 
 
@@ -80,6 +80,8 @@ def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpu
         "n_validation": 0,
         "n_test": 45,
         "n_topics": 3,
+        "n_skipped": 0,
+        "notes": [],
     }
     assert set(figures["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert figures["best_epoch"] == experiment.best_epoch == experiment.fitted.learner.n_epochs
@@ -155,7 +157,7 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
         (
             {"train": [("wheat", "grain"), ("goal", "sport")]},
             "train has no topic with two documents to set one aside and test on it; add documents, "
-            "or give a file of its own with --test.",
+            "or give documents of their own with `test`.",
         ),
         (
             {
@@ -163,7 +165,7 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
                 "test": [("goal", "sport")],
             },
             "train has no topic with two documents to set one aside and find the best epoch on it; "
-            "add documents, or give a file of its own with --validation.",
+            "add documents, or give documents of their own with `validation`.",
         ),
         (
             {

@@ -247,7 +247,7 @@ def test_the_seed_reaches_the_order_in_which_rows_are_learned_from() -> None:
 def test_a_cost_that_is_no_number_over_0_is_refused(C: float) -> None:
     with pytest.raises(OptionError) as caught:
         LinearLearner(C=C)
-    assert str(caught.value) == f"C is {C}; give a number over 0."
+    assert str(caught.value) == f"`C` is {C}; give a number over 0."
 
 
 def test_rows_of_another_width_are_refused() -> None:
@@ -264,5 +264,5 @@ def test_a_learner_restored_from_its_parts_is_the_same() -> None:
     X, y = make_up(100)
     learner = fit(X, y, C=0.5, clean=False)
     again = LinearLearner.restore(learner.settings(), learner.arrays())
-    assert vars(again) == vars(learner)
+    assert (again.settings(), repr(again)) == (learner.settings(), repr(learner))
     assert np.array_equal(again.predict_proba(X), learner.predict_proba(X))

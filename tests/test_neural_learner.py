@@ -160,7 +160,7 @@ def test_the_seed_decides_everything() -> None:
 def test_a_learning_rate_that_is_no_number_over_0_is_refused(rate: float) -> None:
     with pytest.raises(OptionError) as caught:
         NeuralLearner(learning_rate=rate)
-    assert str(caught.value) == f"learning_rate is {rate}; give a number over 0."
+    assert str(caught.value) == f"`learning_rate` is {rate}; give a number over 0, or None."
 
 
 @pytest.mark.parametrize(
@@ -168,17 +168,23 @@ def test_a_learning_rate_that_is_no_number_over_0_is_refused(rate: float) -> Non
     [
         (
             {"optimizer": "adagrad"},
-            "unknown optimizer 'adagrad'; choose one of sgd, rmsprop, adam.",
+            "`optimizer` is 'adagrad'; give one of rmsprop, adam, sgd.",
         ),
-        ({"hidden": (0,)}, "a layer has 0 units; give at least 1."),
-        ({"dropout": 1}, "dropout is 1; give a share from 0 up to, not with, 1."),
-        ({"validation_fraction": 1}, "fraction is 1; give a number over 0 and under 1."),
+        (
+            {"hidden": (0,)},
+            "`hidden` is (0,); give a sequence, and in it a whole number of at least 1, or None.",
+        ),
+        ({"dropout": 1}, "`dropout` is 1; give a number from 0 up to, not with, 1."),
+        (
+            {"validation_fraction": 1},
+            "`validation_fraction` is 1; give a number over 0 up to, not with, 1.",
+        ),
     ],
     ids=["optimizer", "hidden", "dropout", "validation_fraction"],
 )
-def test_an_odd_option_is_refused_when_fitting(options: dict[str, Any], message: str) -> None:
+def test_an_odd_option_is_refused_at_once(options: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as caught:
-        fit(NeuralLearner(**options))
+        NeuralLearner(**options)
     assert str(caught.value) == message
 
 

@@ -184,7 +184,7 @@ def test_a_bad_item_of_a_json_array_is_named_by_its_number() -> None:
 
     assert rows_of("a.json", ("[" + ",\n".join(items) + "]").encode("latin-1")) == [
         Row(1, {"text": "x"}),
-        BadRow(2, "byte 0xe9 at offset 10 is not UTF-8", LATIN),
+        not_utf8(2, b'"caf\xe9"'),
         BadRow(3, "JSON, but no object or text"),
         BadRow(4, *NUL),
         BadRow(5, "no valid JSON (JSON is malformed: invalid character (byte 1))"),
@@ -305,8 +305,12 @@ def test_any_bytes_give_rows_or_a_data_error(data: bytes) -> None:
 
 # Bad rows
 
-LATIN = "convert to UTF-8 (from Latin-1: iconv -f latin1 -t utf8)"
-NUL = ("a NUL character", "delete NULs (or convert from UTF-16)")
+NUL = ("a NUL character", "delete NULs (of UTF-16, name its `encoding`)")
+
+
+def not_utf8(at: int | str, sample: bytes) -> BadRow:
+    advice = 'name its encoding, such as `encoding="cp1252"`'
+    return BadRow(at, "bytes that are not UTF-8", advice, sample)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +328,7 @@ NUL = ("a NUL character", "delete NULs (or convert from UTF-16)")
             "a,b\nx\ry,2\n",
             BadRow(2, "text after a closing quote, or a lone carriage return"),
         ),
-        ("a.csv", b'a,b\n"x\n\xe9",2\n', BadRow(3, "byte 0xe9 at offset 7 is not UTF-8", LATIN)),
+        ("a.csv", b'a,b\n"x\n\xe9",2\n', not_utf8(3, b'\xe9",2\n')),
         ("a.csv", "a,b\nx\0y,2\n", BadRow(2, *NUL)),
         (
             "a.jsonl",
@@ -342,9 +346,9 @@ NUL = ("a NUL character", "delete NULs (or convert from UTF-16)")
         ),
         ("a.jsonl", '{"a": "\\u0000"}\n', BadRow(1, *NUL)),
         ("a.jsonl", '{"a": "\0"}\n', BadRow(1, *NUL)),
-        ("a.jsonl", b'{"a": "\xff"}\n', BadRow(1, "byte 0xff at offset 7 is not UTF-8", LATIN)),
+        ("a.jsonl", b'{"a": "\xff"}\n', not_utf8(1, b'{"a": "\xff"}\n')),
         ("a.jsonl", "x" * 10_000_001, BadRow(1, "more than 10,000,000 bytes", "split them")),
-        ("a.txt", b"one\ntw\xf6\n", BadRow(2, "byte 0xf6 at offset 6 is not UTF-8", LATIN)),
+        ("a.txt", b"one\ntw\xf6\n", not_utf8(2, b"tw\xf6\n")),
     ],
     ids=[
         "too many cells",
@@ -402,8 +406,8 @@ def test_bad_files_in_a_folder_are_named_by_their_path() -> None:
     write("texts/a/3.txt", "x" * 10_000_001)
 
     assert list(read_rows("texts")) == [
-        BadRow("a/1.txt", "byte 0xe9 at offset 3 is not UTF-8", LATIN),
-        BadRow("a/1b.txt", "byte 0xe9 at offset 6 is not UTF-8", LATIN),
+        not_utf8("a/1.txt", b"caf\xe9"),
+        not_utf8("a/1b.txt", b"\xef\xbb\xbfcaf\xe9"),
         BadRow("a/2.txt", *NUL),
         BadRow("a/3.txt", "more than 10,000,000 bytes", "split them"),
     ]
@@ -456,7 +460,12 @@ def test_bad_parquet_rows_keep_their_place() -> None:
             "close its quotes, or split it.",
         ),
         ("a.csv", "a,b,a\n1,2,3\n", "a.csv has two columns named 'a'; rename one."),
-        ("a.csv", b"t\xe9xt\n", f"a.csv, line 1: byte 0xe9 at offset 1 is not UTF-8; {LATIN}."),
+        (
+            "a.csv",
+            b"t\xe9xte long\n",
+            "a.csv, line 1: bytes that are not UTF-8; if it is cp1252, name that with "
+            '`encoding="cp1252"`.',
+        ),
         (
             "a.csv",
             "a,b\r1,2\r3,4\r",
@@ -477,7 +486,7 @@ def test_bad_parquet_rows_keep_their_place() -> None:
         (
             "a.csv",
             "text".encode("utf-16"),
-            "a.csv is UTF-16; convert it with iconv -f utf-16 -t utf-8.",
+            'a.csv is UTF-16; read it with `encoding="utf-16"`.',
         ),
     ],
     ids=[

@@ -72,7 +72,7 @@ def test_smoothing_out_of_range_is_refused(smoothing: float) -> None:
     with pytest.raises(OptionError) as caught:
         ShallowLearner(label_smoothing=smoothing)
     assert str(caught.value) == (
-        f"label_smoothing is {smoothing}; give a share from 0 up to, not with, 1."
+        f"`label_smoothing` is {smoothing}; give a number from 0 up to, not with, 1."
     )
 
 

@@ -230,4 +230,4 @@ def test_a_model_of_folded_topics_can_be_checked(
     write_csv("t.csv", shouted(topics, 4), texts)
     run("train", "t.csv", "--fold-topics", "-q")
 
-    assert run("train", "t.csv", "--fold-topics", "--check", "model.slug", "-q").code == 0
+    assert run("check", "model.slug", "t.csv", "--fold-topics", "-q").code == 0

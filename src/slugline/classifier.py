@@ -223,7 +223,7 @@ class TopicClassifier:
             Figures to keep in the file, such as the test accuracy.
         test_fraction : float, optional
             If `X` was left of a corpus by `corpus.split(test_fraction, random_state)`, so that
-            `slugline train --check` can part the corpus in the same way.
+            `slugline check` can part the corpus in the same way.
         quantize : {"float16", "int8"}, optional
             Store the weights in fewer bits than float32's, for a smaller file whose answers differ
             a little; see `slugline.experiment.quantized.save_quantized` for how much.

@@ -17,13 +17,14 @@ def main() -> None:
     """Run `slugline`, and end the process with its exit status."""
     _open_closed_streams()
     from slugline.cli.app import make_app
+    from slugline.cli.voice import in_flags
     from slugline.errors import OptionError, SluglineError
 
     # Of an interrupt, and of a reader that has had enough, as `head` has, typer takes care.
     try:
         make_app(sys.argv[1:])(prog_name="slugline")
     except SluglineError as error:
-        _fail(str(error), 2 if isinstance(error, OptionError) else 1)
+        _fail(in_flags(str(error)), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
         _fail(
             f"the memory is full ({error}); give less at a time, keep fewer words with "

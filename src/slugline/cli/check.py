@@ -1,4 +1,4 @@
-"""`slugline train --check`: what came of training a model again."""
+"""`slugline check`: what comes of training a model again."""
 
 from __future__ import annotations
 
@@ -6,23 +6,58 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from slugline.cli.options import (
+    AsJson,
+    Data,
+    Encoding,
+    FoldTopics,
+    Format,
+    MapTopics,
+    Model,
+    Quiet,
+    Reading,
+    SkipBadRows,
+    Test,
+    TextColumn,
+    Threads,
+    TopicColumn,
+    Validation,
+    read_parts,
+)
 from slugline.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from slugline.corpus.corpus import Corpus
-    from slugline.experiment.retraining import Reproduction
+    from slugline.experiment.retraining import Retraining
 
-__all__ = ["check_model"]
+__all__ = ["check"]
 
 
-def check_model(
-    model: str, parts: dict[str, Corpus], threads: int, quiet: bool, as_json: bool
+def check(
+    model: Model,
+    data: Data,
+    text: TextColumn = None,
+    topic: TopicColumn = None,
+    format_: Format = None,
+    test: Test = None,
+    validation: Validation = None,
+    skip_bad_rows: SkipBadRows = False,
+    encoding: Encoding = None,
+    fold_topics: FoldTopics = False,
+    map_topics: MapTopics = None,
+    threads: Threads = 1,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Train again, print whether the result is identical, and end with 1 if it is not."""
-    from slugline.experiment.retraining import reproduce
+    """Train again as MODEL was, and say whether the result is the same, byte for byte.
+
+    Nothing is written. Exit status 1 if it is not the same. DATA is what MODEL was trained on.
+    """
+    from slugline.experiment.retraining import retrain
     from slugline.progress import progress_on
 
-    found = reproduce(
+    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    parts = read_parts(data, validation, test, reading, quiet)
+    found = retrain(
         model,
         parts["train"],
         parts.get("validation"),
@@ -42,7 +77,7 @@ def check_model(
         raise typer.Exit(1)
 
 
-def _print(found: Reproduction) -> None:
+def _print(found: Retraining) -> None:
     if found.is_identical:
         typer.echo(
             f"{found.model}: identical; {found.n_documents:,} documents give the same "
@@ -58,7 +93,7 @@ def _shown(value: Any) -> str:
     return "-" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
-def _likely_cause(found: Reproduction) -> str:
+def _likely_cause(found: Retraining) -> str:
     if found.differences[0].what.startswith("versions."):
         return "made by other versions; install those to have the same bytes"
     if all(difference.what.startswith("metrics.") for difference in found.differences):

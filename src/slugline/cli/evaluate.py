@@ -9,6 +9,7 @@ import typer
 from slugline.cli.options import (
     AsJson,
     Data,
+    Encoding,
     FoldTopics,
     Format,
     MapTopics,
@@ -35,6 +36,7 @@ def evaluate(
     topic: TopicColumn = None,
     format_: Format = None,
     skip_bad_rows: SkipBadRows = False,
+    encoding: Encoding = None,
     fold_topics: FoldTopics = False,
     map_topics: MapTopics = None,
     quiet: Quiet = False,
@@ -52,7 +54,7 @@ def evaluate(
 
     fitted, _ = load_model(model)
     known = [str(name) for name in fitted.topics.names]
-    reading = Reading(text, topic, format_, skip_bad_rows, fold_topics, map_topics)
+    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = load_parts(data, reading, known)
     corpus = parts.get("test", parts["train"])
     for note in corpus.notes:

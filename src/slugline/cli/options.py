@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AsJson",
     "Data",
+    "Encoding",
     "FoldTopics",
     "Format",
     "MapTopics",
@@ -23,18 +24,21 @@ __all__ = [
     "Reading",
     "Seed",
     "SkipBadRows",
+    "Test",
     "TextColumn",
     "Threads",
     "TopicColumn",
+    "Validation",
     "load_parts",
+    "read_parts",
 ]
 
 _DATA_HELP = (
     "CSV, TSV, JSONL, JSON, Parquet or fastText file (also .gz), a folder with a sub-folder of "
-    "*.txt per topic, `-`, or one of: bbc, reuters, reuters-corrected."
+    "*.txt per topic, `-`, several of these, or one of: bbc, reuters, reuters-corrected."
 )
 
-Data = Annotated[str, typer.Argument(metavar="DATA", help=_DATA_HELP, show_default=False)]
+Data = Annotated[list[str], typer.Argument(metavar="DATA", help=_DATA_HELP, show_default=False)]
 Model = Annotated[
     str,
     typer.Argument(
@@ -44,26 +48,37 @@ Model = Annotated[
     ),
 ]
 TextColumn = Annotated[
-    str | None, typer.Option("--text", help="Column that holds the text.", show_default="guessed")
+    str | None,
+    typer.Option(
+        "--text",
+        metavar="COLUMN",
+        help="Column that holds the text, or several, such as subject,body.",
+        show_default="guessed",
+    ),
 ]
 TopicColumn = Annotated[
-    str | None, typer.Option("--topic", help="Column that holds the topic.", show_default="guessed")
+    str | None,
+    typer.Option(
+        "--topic", metavar="COLUMN", help="Column that holds the topic.", show_default="guessed"
+    ),
 ]
 Format = Annotated[
     str | None,
     typer.Option(
         "--format",
+        metavar="FORMAT",
         help="csv, tsv, jsonl, json, parquet, txt or folder.",
         show_default="told from the name",
     ),
 ]
 SkipBadRows = Annotated[
-    bool, typer.Option("--skip-bad-rows", help="Go on without rows that can't be used.")
+    bool, typer.Option("--skip-bad-rows", metavar="", help="Go on without rows that can't be used.")
 ]
 FoldTopics = Annotated[
     bool,
     typer.Option(
         "--fold-topics",
+        metavar="",
         help="Make one of topics that differ in case or spaces only; the commonest spelling wins.",
     ),
 ]
@@ -76,10 +91,41 @@ MapTopics = Annotated[
         show_default=False,
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Reaches every random choice.")]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="To work on; changes no result.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No talk on standard error.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print figures as JSON.")]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding",
+        metavar="NAME",
+        help="Such as cp1252, latin-1 or utf-16.",
+        show_default="UTF-8",
+    ),
+]
+Test = Annotated[
+    str | None,
+    typer.Option(
+        "--test", metavar="FILE", help="Labelled texts to test on.", show_default="a part of DATA"
+    ),
+]
+Validation = Annotated[
+    str | None,
+    typer.Option(
+        "--validation",
+        metavar="FILE",
+        help="Labelled texts to find the best epoch on.",
+        show_default="a tenth of DATA",
+        rich_help_panel="Of --learner network",
+    ),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, metavar="N", help="Reaches every random choice.")
+]
+Threads = Annotated[
+    int, typer.Option("--threads", min=1, metavar="N", help="To work on; changes no result.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", metavar="", help="No talk on standard error.")
+]
+AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print figures as JSON.")]
 
 
 class Reading(NamedTuple):
@@ -89,11 +135,14 @@ class Reading(NamedTuple):
     topic: str | None
     format_: str | None
     skip_bad_rows: bool
+    encoding: str | None
     fold_topics: bool
     map_topics: Path | None
 
 
-def load_parts(data: str, reading: Reading, known: Iterable[str] = ()) -> dict[str, Corpus]:
+def load_parts(
+    data: Sequence[str], reading: Reading, known: Iterable[str] = ()
+) -> dict[str, Corpus]:
     """Read DATA: "train" and, of a data set that its publisher has parted, "test".
 
     With --fold-topics, topics are written as in `known` where they are there in any spelling.
@@ -116,16 +165,46 @@ def load_parts(data: str, reading: Reading, known: Iterable[str] = ()) -> dict[s
     return parts
 
 
-def _read_parts(data: str, reading: Reading) -> dict[str, Corpus]:
+def _read_parts(data: Sequence[str], reading: Reading) -> dict[str, Corpus]:
     from slugline.corpus.loading import NAMED_CORPORA, load_splits, read_corpus
     from slugline.errors import DataError
 
-    text, topic, format_, skip_bad_rows, *_ = reading
-    if data in NAMED_CORPORA and (text, topic, format_) == (None, None, None):
-        return load_splits(data)
-    near = difflib.get_close_matches(data, NAMED_CORPORA, n=1, cutoff=0.8)
-    if near and data not in NAMED_CORPORA and not Path(data).exists():
-        raise DataError(
-            f"{data} is no file, no folder and no known data set; did you mean {near[0]}?"
-        )
-    return {"train": read_corpus(data, text, topic, format=format_, skip_bad_rows=skip_bad_rows)}
+    text, topic, format_, skip_bad_rows, encoding, *_ = reading
+    if len(data) == 1 and data[0] in NAMED_CORPORA and (text, topic, format_) == (None,) * 3:
+        return load_splits(data[0])
+    for name in data:
+        near = difflib.get_close_matches(name, NAMED_CORPORA, n=1, cutoff=0.8)
+        if near and name not in NAMED_CORPORA and not Path(name).exists():
+            raise DataError(
+                f"{name} is no file, no folder and no known data set; did you mean {near[0]}?"
+            )
+    corpus = read_corpus(
+        data, text, topic, format=format_, skip_bad_rows=skip_bad_rows, encoding=encoding
+    )
+    return {"train": corpus}
+
+
+def read_parts(
+    data: Sequence[str], validation: str | None, test: str | None, reading: Reading, quiet: bool
+) -> dict[str, Corpus]:
+    """Read the documents to learn from and, if there are files or parts of them, the others.
+
+    Parameters
+    ----------
+    data, validation, test
+        What the user named.
+    reading : Reading
+    quiet : bool
+        Whether to keep notes on the reading to oneself.
+    """
+    from slugline.cli.output import say
+
+    parts = load_parts(data, reading)
+    for part, source in (("validation", validation), ("test", test)):
+        if source is not None:
+            found = load_parts([source], reading, parts["train"].topics)
+            parts[part] = found.get(part, found["train"])
+    for corpus in parts.values():
+        for note in corpus.notes:
+            say(f"{corpus.name}: {note}", quiet=quiet)
+    return parts

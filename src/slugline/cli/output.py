@@ -9,13 +9,15 @@ from typing import Any
 
 import typer
 
+from slugline.cli.voice import in_flags
+
 __all__ = ["print_json", "print_table", "say", "warn"]
 
 
 def say(message: str, *, quiet: bool = False) -> None:
     """Tell the person at the keyboard something that is no result."""
     if not quiet:
-        typer.echo(message, err=True)
+        typer.echo(in_flags(message), err=True)
 
 
 def warn(messages: Iterable[str]) -> None:
@@ -23,7 +25,7 @@ def warn(messages: Iterable[str]) -> None:
     # Off a terminal typer drops colours by itself.
     colour = False if os.environ.get("NO_COLOR") else None
     for message in messages:
-        typer.secho(f"warning: {message}", fg="yellow", err=True, color=colour)
+        typer.secho(f"warning: {in_flags(message)}", fg="yellow", err=True, color=colour)
 
 
 def print_json(value: Any) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slugline.cli.check import check_model
-from slugline.cli.net_options import make_learner, net_option, widths
+from slugline.cli.net_options import make_learner, with_net_options
 from slugline.cli.options import (
     AsJson,
     Data,
+    Encoding,
     FoldTopics,
     Format,
     MapTopics,
@@ -20,17 +21,19 @@ from slugline.cli.options import (
     Reading,
     Seed,
     SkipBadRows,
+    Test,
     TextColumn,
     Threads,
     TopicColumn,
-    load_parts,
+    Validation,
+    read_parts,
 )
-from slugline.cli.output import print_json, print_table, say, warn
+from slugline.cli.output import print_json, print_table, warn
 from slugline.cli.targets import check_apart, check_target
+from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
-    from slugline.corpus.corpus import Corpus
     from slugline.experiment.quantized import Quantized
     from slugline.experiment.run import Experiment
     from slugline.learners import Learner
@@ -39,11 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _NUM_WORDS = 10_000
-# What may be said beside --check: how to read, not how to learn.
-_WITH_CHECK = (
-    *("data", "check", "text", "topic", "format_", "skip_bad_rows", "fold_topics"),
-    *("map_topics", "validation", "test", "threads", "quiet", "as_json"),
-)
 
 
 def _choose_blocks(
@@ -74,34 +72,8 @@ def _check_fraction(test_fraction: float) -> None:
         raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
 
 
-def _read_parts(
-    data: str, validation: str | None, test: str | None, reading: Reading, quiet: bool
-) -> dict[str, Corpus]:
-    """Read the documents to learn from and, if there are files or parts of them, the others."""
-    parts = load_parts(data, reading)
-    for part, source in (("validation", validation), ("test", test)):
-        if source is not None:
-            found = load_parts(source, reading, parts["train"].topics)
-            parts[part] = found.get(part, found["train"])
-    for corpus in parts.values():
-        for note in corpus.notes:
-            say(f"{corpus.name}: {note}", quiet=quiet)
-    return parts
-
-
-def _refuse_settings(ctx: typer.Context) -> None:
-    """See to it that --check has no options beside it that say how to learn, or where to write."""
-    for parameter in ctx.command.params:
-        name = parameter.name or ""
-        source = ctx.get_parameter_source(name)
-        if name in _WITH_CHECK or source is None or source.name != "COMMANDLINE":
-            continue
-        why = "writes nothing" if name in ("output", "report") else "has it from the model"
-        raise OptionError(f"{parameter.opts[0]}: --check {why}; leave it out.")
-
-
+@with_net_options
 def train(
-    ctx: typer.Context,
     data: Data,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="MODEL", help="Where to save the model.")
@@ -115,31 +87,16 @@ def train(
             show_default="beside MODEL",
         ),
     ] = None,
-    check: Annotated[
-        str | None,
-        typer.Option(
-            "--check",
-            metavar="MODEL",
-            help="Train again as MODEL was, write nothing, and say whether the result is the same, "
-            "byte for byte.",
-        ),
-    ] = None,
+    check: Annotated[str | None, typer.Option("--check", hidden=True)] = None,
     text: TextColumn = None,
     topic: TopicColumn = None,
     format_: Format = None,
-    test: Annotated[
-        str | None,
-        typer.Option(
-            "--test",
-            metavar="FILE",
-            help="Labelled texts to test on.",
-            show_default="a part of DATA",
-        ),
-    ] = None,
+    test: Test = None,
     test_fraction: Annotated[
         float, typer.Option("--test-fraction", help="Share of DATA to test on without --test.")
     ] = 0.2,
     skip_bad_rows: SkipBadRows = False,
+    encoding: Encoding = None,
     fold_topics: FoldTopics = False,
     map_topics: MapTopics = None,
     learner: Annotated[
@@ -166,56 +123,18 @@ def train(
             show_default=f"{_NUM_WORDS:,}, if words alone count",
         ),
     ] = None,
-    validation: Annotated[
-        str | None,
-        net_option(
-            "--validation",
-            "Labelled texts to find the best epoch on.",
-            "a tenth of DATA",
-            metavar="FILE",
-        ),
-    ] = None,
-    hidden: Annotated[
-        str | None,
-        net_option(
-            "--hidden",
-            "Widths of the hidden layers, such as 64 or 128,64.",
-            "64, or as many as topics",
-            metavar="WIDTHS",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, net_option("--epochs", "The most epochs to try.", "100", min=1)
-    ] = None,
-    batch_size: Annotated[
-        int | None, net_option("--batch-size", "Documents a step.", "128", min=1)
-    ] = None,
-    patience: Annotated[
-        int | None,
-        net_option(
-            "--patience", "Epochs to wait for the validation loss to fall by 0.001.", "3", min=0
-        ),
-    ] = None,
-    dropout: Annotated[
-        float | None, net_option("--dropout", "Of the hidden layers, from 0 to under 1.", "0.0")
-    ] = None,
-    l2: Annotated[float | None, net_option("--l2", "Penalty on large weights.", "0.0")] = None,
-    optimizer: Annotated[
-        str | None, net_option("--optimizer", "rmsprop, adam or sgd.", "rmsprop")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, net_option("--learning-rate", "Size of a step.", "the optimizer's own")
-    ] = None,
+    validation: Validation = None,
     tune: Annotated[
         bool,
         typer.Option(
             "--tune",
+            metavar="",
             help="First look for better terms and learners by cross-validation, which takes some "
             "fifty times as long; Ctrl-C ends the search and takes the best so far.",
         ),
     ] = False,
     balanced: Annotated[
-        bool, typer.Option("--balanced", help="Give every topic the same total weight.")
+        bool, typer.Option("--balanced", metavar="", help="Give every topic the same total weight.")
     ] = False,
     quantize: Annotated[
         str | None,
@@ -230,6 +149,7 @@ def train(
     threads: Threads = 1,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    **net_options: Any,
 ) -> None:
     """Learn from labelled texts, test on others, write a report, save the model.
 
@@ -238,8 +158,6 @@ def train(
       slugline train tickets.csv -o tickets.slug --text body --topic queue
 
       slugline train reuters -o reuters.slug
-
-      slugline train reuters --check reuters.slug
     """
     from slugline.classifier import TopicClassifier
     from slugline.experiment.run import run_experiment
@@ -247,22 +165,10 @@ def train(
     from slugline.report import write_training_report
     from slugline.saving.quantization import check_precision
 
-    reading = Reading(text, topic, format_, skip_bad_rows, fold_topics, map_topics)
     if check is not None:
-        _refuse_settings(ctx)
-        parts = _read_parts(data, validation, test, reading, quiet)
-        check_model(check, parts, threads, quiet, as_json)
-        return
-    net_options = {
-        "hidden": None if hidden is None else widths(hidden),
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "patience": patience,
-        "dropout": dropout,
-        "l2": l2,
-        "optimizer": optimizer,
-        "learning_rate": learning_rate,
-    }
+        raise OptionError(
+            f"train --check is a command of its own: slugline check {check} {' '.join(data)}."
+        )
     chosen = make_learner(learner, validation, net_options)
     if tune:
         _check_free(learner, weighting, num_words)
@@ -281,8 +187,9 @@ def train(
     # A name such as v1.2 keeps its dots.
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
     check_target("--report", report)
-    check_apart(output, report, [data, validation, test, map_topics])
-    parts = _read_parts(data, validation, test, reading, quiet)
+    check_apart(output, report, [*data, validation, test, map_topics])
+    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    parts = read_parts(data, validation, test, reading, quiet)
     experiment = run_experiment(
         classifier,
         parts["train"],
@@ -290,6 +197,11 @@ def train(
         parts.get("test"),
         test_fraction=test_fraction,
         progress=None if quiet else progress_on(),
+    )
+    experiment = replace(
+        experiment,
+        warnings=tuple(map(in_flags, experiment.warnings)),
+        notes=tuple(map(in_flags, experiment.notes)),
     )
     warn(experiment.warnings)
     experiment, cost = _save(experiment, output, quantize)
@@ -326,6 +238,8 @@ def _save(
 def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     """Give rows of what was found out on the training documents."""
     fitted = experiment.fitted
+    if experiment.n_skipped:
+        yield "skipped", f"{experiment.n_skipped:,}", "rows that can't be used"
     if experiment.best_epoch is not None:
         yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
     n_left_out = fitted.learner.settings().get("n_left_out", 0)

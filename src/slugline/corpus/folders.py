@@ -19,12 +19,16 @@ from slugline.errors import DataError
 __all__ = ["folder_rows"]
 
 
-def folder_rows(folder: Path, fallback_encoding: str | None = None) -> Items:
+def folder_rows(
+    folder: Path, encoding: str | None = None, *, fallback_encoding: str | None = None
+) -> Items:
     """Give the *.txt files of each sub-folder in order of names; the sub-folder is the topic.
 
     Parameters
     ----------
     folder : Path
+    encoding : str, optional
+        Of all files; UTF-8 by default.
     fallback_encoding : str, optional
         For files that are not UTF-8; by default each such file is a bad row.
 
@@ -41,7 +45,7 @@ def folder_rows(folder: Path, fallback_encoding: str | None = None) -> Items:
             )
         for topic in topics:
             for file in _text_files(topic):
-                yield _file_row(file, topic.name, fallback_encoding)
+                yield _file_row(file, topic.name, encoding, fallback_encoding)
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -61,16 +65,18 @@ def _text_files(topic: Path) -> list[Path]:
     return files
 
 
-def _file_row(file: Path, topic: str, fallback_encoding: str | None) -> Row | BadRow:
+def _file_row(
+    file: Path, topic: str, encoding: str | None, fallback_encoding: str | None
+) -> Row | BadRow:
     at, note = f"{topic}/{file.name}", ""
     if file.stat().st_size > MAX_RECORD:
         return too_long(at)
     data = file.read_bytes()
     try:
-        text = data.decode().lstrip("\ufeff")
+        text = data.decode(encoding or "utf-8").lstrip("\ufeff")
     except UnicodeDecodeError as error:
         if fallback_encoding is None:
-            return not_utf8(at, error, 0)
+            return not_utf8(at, error, encoding)
         text = data.decode(fallback_encoding)
         note = f"not UTF-8; read as {fallback_encoding}"
     return checked_row(at, {"text": text, "topic": topic}, note)

@@ -21,8 +21,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from slugline.corpus.encodings import known_encoding
 from slugline.corpus.folders import folder_rows
 from slugline.corpus.formats import array_rows, json_rows, table_rows, text_rows
 from slugline.corpus.lines import Lines
@@ -82,6 +83,7 @@ def read_rows(
     *,
     format: str | None = None,  # noqa: A002 (the user's word)
     fallback: str | None = None,
+    encoding: str | None = None,
 ) -> Rows:
     """Open a file, a folder with a sub-folder per topic, or standard input ("-").
 
@@ -95,6 +97,9 @@ def read_rows(
         "{".
     fallback : str, optional
         The format to assume where none can be told; by default that is an error.
+    encoding : str, optional
+        Any of Python's for text, such as "cp1252" or "utf-16"; UTF-8 by default. Parquet files have
+        their own.
 
     Returns
     -------
@@ -105,12 +110,14 @@ def read_rows(
     ------
     DataError : if there is no such file, its format can't be told, or, later on and while rows are
         taken, it can't be read further.
-    OptionError : if there is no such format.
+    OptionError : if there is no such format or encoding.
     """
     if format is not None and format not in _FORMATS:
         raise OptionError(f"there is no format {format!r}; choose one of {', '.join(_FORMATS)}.")
+    if encoding is not None:
+        encoding = known_encoding(encoding)
     if str(source) == "-":
-        return _standard_input(format, fallback)
+        return _standard_input(format, fallback, encoding)
     path = Path(source)
     with os_errors_named(str(path)):
         _check_exists(path)
@@ -120,15 +127,15 @@ def read_rows(
             raise DataError(f"{path} is {found} and can't be read as {name}; check the path.")
         chosen = _FORMATS[name]
         if chosen.takes_path:
-            return Rows(str(path), name, chosen.read(path))
+            return Rows(str(path), name, chosen.read(path, encoding))
         file = path.open("rb")
-    stream = Stream(file, packed=path.suffix.lower() == ".gz")
-    return Rows(str(path), name, _file_rows(str(path), file, stream, chosen.read), stream)
+    stream = Stream(file, path.suffix.lower() == ".gz", encoding)
+    return Rows(str(path), name, _file_rows(str(path), file, stream, chosen.read, encoding), stream)
 
 
-def _standard_input(name: str | None, fallback: str | None) -> Rows:
-    stream = Stream(sys.stdin.buffer)
-    lines = Lines(stream.readline, "standard input")
+def _standard_input(name: str | None, fallback: str | None, encoding: str | None) -> Rows:
+    stream = Stream(sys.stdin.buffer, encoding=encoding)
+    lines = Lines(stream.readline, "standard input", encoding=encoding)
     if name is None:
         name = "jsonl" if lines.head.lstrip().startswith(b"{") else fallback
     if name is None:
@@ -166,11 +173,17 @@ def _format_of(path: Path, fallback: str | None) -> str:
     return found
 
 
-def _file_rows(name: str, file: BinaryIO, stream: Stream, read: Callable[[Lines], Items]) -> Items:
+def _file_rows(
+    name: str,
+    file: BinaryIO,
+    stream: Stream,
+    read: Callable[[Lines], Items],
+    encoding: str | None,
+) -> Items:
     limit = MAX_UNPACKED if stream.packed else math.inf
     with os_errors_named(name), file:
         try:
-            yield from read(Lines(stream.readline, name, limit))
+            yield from read(Lines(stream.readline, name, limit, encoding))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f"{name} is not a whole gzip file ({error}); fetch or pack it again."
@@ -179,9 +192,9 @@ def _file_rows(name: str, file: BinaryIO, stream: Stream, read: Callable[[Lines]
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """How one format is read: from lines, or from a path where `takes_path`."""
+    """How one format is read: from lines, or from a path and an encoding where `takes_path`."""
 
-    read: Callable[[Any], Items]
+    read: Callable[..., Items]
     takes_path: bool = False
     unit: str = "line"
     has_names: bool = True
@@ -192,7 +205,7 @@ _FORMATS = {
     "tsv": _Format(partial(table_rows, delimiter="\t")),
     "jsonl": _Format(json_rows),
     "json": _Format(array_rows, unit="item"),
-    "parquet": _Format(parquet_rows, takes_path=True, unit="row"),
+    "parquet": _Format(lambda path, _: parquet_rows(path), takes_path=True, unit="row"),
     "txt": _Format(text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
 }

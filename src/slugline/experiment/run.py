@@ -48,6 +48,10 @@ class Experiment:
         What may be wrong with the data or the settings, and what that means.
     seconds : float
         Wall time of fitting.
+    notes : tuple of str
+        What was decided while reading the documents to learn from.
+    n_skipped : int
+        Rows of theirs left out because they could not be used.
     """
 
     fitted: Fitted
@@ -62,6 +66,8 @@ class Experiment:
     shuffled: float
     warnings: tuple[str, ...]
     seconds: float
+    notes: tuple[str, ...] = ()
+    n_skipped: int = 0
 
     @property
     def n_test(self) -> int:
@@ -105,6 +111,8 @@ class Experiment:
                 "n_validation": self.n_validation,
                 "n_test": self.n_test,
                 "n_topics": len(self.fitted.topics),
+                "n_skipped": self.n_skipped,
+                "notes": list(self.notes),
             },
             "evaluation": self.evaluation.to_dict(),
             "baselines": {
@@ -146,14 +154,15 @@ def run_experiment(
     ------
     DataError : if nothing can be set aside, or the parts don't share their topics.
     """
+    notes, n_skipped = train.notes, train.n_skipped
     chosen_fraction = test_fraction if test is None else None
     if test is None:
-        _check_two_documents(train, "test on", "--test")
+        _check_two_documents(train, "test on", "test")
         train, test = train.split(test_fraction, classifier.random_state)
     if validation is not None:
         _check_all_known(train, validation)
     elif choose_learner(classifier.learner).has_epochs:
-        _check_two_documents(train, "find the best epoch on", "--validation")
+        _check_two_documents(train, "find the best epoch on", "validation")
     check_some_known(train.topics, test)
     warnings = [*data_warnings(train), *leak_warnings(train, test)]
     started = time.perf_counter()
@@ -171,7 +180,7 @@ def run_experiment(
         warnings.append(
             f"the model is no better than always answering {majority_topic!r}: that is right in "
             f"{majority:.1%} of the test documents, the model in {evaluation.accuracy:.1%}. Use "
-            "another --learner, or more documents."
+            "another `learner`, or more documents."
         )
     return Experiment(
         fitted=fitted,
@@ -186,14 +195,16 @@ def run_experiment(
         shuffled=shuffled_baseline(test.topics, classifier.random_state),
         warnings=(*warnings, *model_warnings(fitted, test)),
         seconds=seconds,
+        notes=notes,
+        n_skipped=n_skipped,
     )
 
 
-def _check_two_documents(corpus: Corpus, purpose: str, option: str) -> None:
+def _check_two_documents(corpus: Corpus, purpose: str, parameter: str) -> None:
     if max(corpus.topic_counts().values(), default=0) < 2:
         raise DataError(
             f"{corpus.name} has no topic with two documents to set one aside and {purpose} it; "
-            f"add documents, or give a file of its own with {option}."
+            f"add documents, or give documents of their own with `{parameter}`."
         )
 
 

@@ -64,6 +64,14 @@ class Mixture:
         ]
         return next((history for history in histories if history is not None), None)
 
+    def __repr__(self) -> str:
+        said = [repr(self.learners)]
+        if len(set(self.shares)) > 1:
+            said.append(f"shares={self.shares!r}")
+        if self.sharpness != 1:
+            said.append(f"sharpness={self.sharpness!r}")
+        return f"Mixture({', '.join(said)})"
+
     def decision_function(self, X: Any) -> Floats:
         """Logarithms of the mean probabilities, shape (n_rows, n_topics)."""
         total = sum(self.shares)

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from slugline.errors import DataError
 from slugline.learners import Learner
-from slugline.learners.linear import LinearLearner
+from slugline.learners.linear import LinearLearner, LinearOptions
 from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.learners.shallow import ShallowLearner
+from slugline.learners.neural import NeuralLearner, NeuralOptions
+from slugline.learners.options import settings_struct
+from slugline.learners.shallow import ShallowLearner, ShallowOptions
 
 __all__ = ["restore"]
 
@@ -28,42 +29,19 @@ _OverZero = Annotated[float, msgspec.Meta(gt=0)]
 _Sharpness = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
-
-class _Settings(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True):
-    """What settings may say: files come from anywhere."""
-
-
-class _Linear(_Settings, tag="linear"):
-    C: _OverZero
-    clean: bool
-    sharpness: _Sharpness
-    n_left_out: _Count
+# What settings may say: files come from anywhere.
+_Linear = settings_struct("linear", LinearOptions, {"sharpness": _Sharpness, "n_left_out": _Count})
+_Network = settings_struct("network", NeuralOptions, {"n_epochs": _Count})
+_Shallow = settings_struct("shallow", ShallowOptions, {})
 
 
-class _Network(_Settings, tag="network"):
-    hidden: list[Annotated[int, msgspec.Meta(ge=1)]]
-    epochs: int
-    batch_size: int
-    patience: int | None
-    validation_fraction: float
-    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)]
-    l2: Annotated[float, msgspec.Meta(ge=0)]
-    optimizer: str
-    learning_rate: _OverZero | None
-    n_epochs: _Count
-
-
-class _Shallow(_Settings, tag="shallow"):
-    units: Annotated[int, msgspec.Meta(ge=1)]
-    epochs: _Count
-    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)]
-    label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)]
-
-
-class _Mixture(_Settings, tag="mixture"):
-    learners: Annotated[list[_Linear | _Network | _Shallow | _Mixture], msgspec.Meta(min_length=1)]
+class _Mixture(msgspec.Struct, tag_field="kind", tag="mixture", forbid_unknown_fields=True):
+    learners: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
     shares: list[_OverZero] | None = None
     sharpness: _Sharpness = 1.0
+
+
+_AnySettings: Any = _Linear | _Network | _Shallow | _Mixture
 
 
 def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float32]]) -> Learner:
@@ -74,7 +52,7 @@ def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.flo
     DataError : if there is no such kind, or settings or arrays are missing, odd or too many.
     """
     try:
-        msgspec.convert(settings, _Linear | _Network | _Shallow | _Mixture)
+        msgspec.convert(settings, _AnySettings)
     except msgspec.ValidationError as error:
         raise DataError(f"settings of the learner: {error}") from error
     try:
