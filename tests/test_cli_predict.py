@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from slugline.classifier import load
@@ -74,6 +73,15 @@ def test_lines_of_json_on_standard_input_are_told_from_text(run: Run) -> None:
     assert [(row.get("id"), row["topic"]) for row in rows] == [([7], "grain"), (None, "sport")]
 
 
+def write_parquet(path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t (id VARCHAR, body VARCHAR)")
+        rows = [(f"n{i}", text) for i, text in enumerate(TEXTS)]
+        connection.executemany("INSERT INTO t VALUES (?, ?)", rows)
+        connection.execute(f"COPY t TO '{path}' (FORMAT parquet)")
+
+
 def csv_of(texts: list[str]) -> str:
     return "id,body,queue\n" + "".join(f"n{i},{text},\n" for i, text in enumerate(texts))
 
@@ -98,9 +106,7 @@ def csv_of(texts: list[str]) -> str:
         ),
         (
             "t.parquet",
-            lambda path: pl.DataFrame(
-                {"id": [f"n{i}" for i in range(4)], "body": TEXTS}
-            ).write_parquet(path),
+            write_parquet,
         ),
     ],
     ids=["csv", "gzip", "tsv", "jsonl", "json", "parquet"],

@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from slugline.classifier import TopicClassifier, load
@@ -50,7 +49,11 @@ def write_jsonl(path: str, documents: News) -> str:
 
 
 def write_parquet(path: str, documents: News) -> str:
-    pl.DataFrame(documents, schema=["body", "queue"], orient="row").write_parquet(path)
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t (body VARCHAR, queue VARCHAR)")
+        connection.executemany("INSERT INTO t VALUES (?, ?)", documents)
+        connection.execute(f"COPY t TO '{path}' (FORMAT parquet)")
     return path
 
 

@@ -11,8 +11,8 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,9 +123,10 @@ def test_topics_are_strings_and_whole_numbers_look_alike(
     assert load_corpus("a.jsonl").topics == expected
 
 
-def test_whole_numbers_that_parquet_holds_as_floats_are_whole() -> None:
+def test_whole_numbers_that_parquet_holds_as_floats_are_whole(write_parquet: Any) -> None:
     labels = [1.0, 2.0, None, *[1.0] * 7]
-    pl.DataFrame({"text": list("abcdefghij"), "label": labels}).write_parquet("a.parquet")
+    columns = {"text": ("VARCHAR", list("abcdefghij")), "label": ("DOUBLE", labels)}
+    write_parquet("a.parquet", columns)
 
     corpus = load_corpus("a.parquet", skip_bad_rows=True)
 
@@ -134,6 +135,7 @@ def test_whole_numbers_that_parquet_holds_as_floats_are_whole() -> None:
 
 
 def test_categories_of_parquet_are_their_names() -> None:
+    pl = pytest.importorskip("polars")
     topics = pl.Series(["a", "b"], dtype=pl.Categorical)
     pl.DataFrame({"text": ["x", "y"], "topic": topics}).write_parquet("a.parquet")
 

@@ -5,9 +5,8 @@ where it stands. What stops a whole file (no such file, a cut archive) raises `D
 text or a topic is, and whether a bad row may be passed over, is for the caller to say.
 
 CSV and JSONL are read by the standard library's csv module and by msgspec, a line at a time,
-because bad input must be named by its physical line: polars numbers rows, not lines, and stops at
-the first bad one. 100,000 rows of 500 bytes take 0.5 to 0.7 s so, where polars would take 0.3 s to
-the same Python strings.
+because bad input must be named by its physical line: readers of whole tables number rows, not
+lines, and stop at the first bad one. 100,000 rows of 500 bytes take 0.5 to 0.7 s so.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ def read_rows(
     Returns
     -------
     Rows, which hold one line, one quoted row, some tens of megabytes of a JSON array or
-    `PARQUET_BATCH` Parquet rows in memory at a time.
+    some thousands of Parquet rows in memory at a time.
 
     Raises
     ------
