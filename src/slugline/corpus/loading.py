@@ -12,7 +12,8 @@ from slugline.corpus import topics
 from slugline.corpus.collecting import collect
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.folders import folder_rows
-from slugline.corpus.readers import Rows, read_rows
+from slugline.corpus.frames import Frame
+from slugline.corpus.readers import Rows, read_frame, read_rows
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -24,9 +25,12 @@ __all__ = ["NAMED_CORPORA", "load_corpus", "load_splits", "read_corpus"]
 #: Data sets that `load_corpus` knows by name; a folder so called is read as "./bbc".
 NAMED_CORPORA = ("bbc", "reuters", "reuters-corrected")
 
+#: What texts are read from.
+Source = str | Path | Frame
+
 
 def load_corpus(
-    source: str | Path | Sequence[str | Path],
+    source: Source | Sequence[Source],
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
     *,
@@ -40,10 +44,11 @@ def load_corpus(
 
     Parameters
     ----------
-    source : str, Path, or a sequence of them
+    source : str, Path or data frame, or a sequence of them
         A file, a folder with a sub-folder of *.txt files per topic, "-" for standard input, or one
-        of "bbc", "reuters" and "reuters-corrected" (of Reuters, the part to learn from). Several
-        files, which may be of several formats, make one corpus; columns are found in each of them.
+        of "bbc", "reuters" and "reuters-corrected" (of Reuters, the part to learn from); or a
+        DataFrame of pandas or polars, whose rows are named by their index or their number from 0
+        on. Several, of any formats, make one corpus; columns are found in each of them.
     text : str or sequence of str, optional
         The column to read, or several, in a sequence or with commas between them: their texts are
         joined by line breaks, without those that are missing. By default it is guessed, and `notes`
@@ -88,7 +93,7 @@ def load_corpus(
 
 
 def read_corpus(
-    source: str | Path | Sequence[str | Path],
+    source: Source | Sequence[Source],
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
     *,
@@ -97,10 +102,10 @@ def read_corpus(
     encoding: str | None = None,
 ) -> Corpus:
     """Read labelled texts as `load_corpus` does, with topics as they are written."""
-    sources = [source] if isinstance(source, str | Path) else list(source)
+    sources = [source] if isinstance(source, Source) else list(source)
     if not sources:
         raise OptionError("no file is named; give at least one.")
-    named = next((each for each in sources if each in NAMED_CORPORA), None)
+    named = next((s for s in sources if isinstance(s, str) and s in NAMED_CORPORA), None)
     if named is not None and len(sources) > 1:
         raise OptionError(
             f"{named} is a known data set, and can't be joined with others; give it alone, or "
@@ -112,8 +117,13 @@ def read_corpus(
                 f"{named} is a known data set without columns or format to choose; leave them "
                 f"out, or write ./{named} for a file."
             )
-        return load_splits(str(named))["train"]
-    rows = (read_rows(each, format=format, encoding=encoding) for each in sources)
+        return load_splits(named)["train"]
+    rows = (
+        read_rows(each, format=format, encoding=encoding)
+        if isinstance(each, str | Path)
+        else read_frame(each)
+        for each in sources
+    )
     return collect(rows, text, topic, skip_bad_rows)
 
 

@@ -25,13 +25,14 @@ from typing import BinaryIO
 from slugline.corpus.encodings import known_encoding
 from slugline.corpus.folders import folder_rows
 from slugline.corpus.formats import array_rows, json_rows, table_rows, text_rows
+from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.lines import Lines
 from slugline.corpus.parquet import parquet_rows
 from slugline.corpus.rows import BadRow, Items, os_errors_named
 from slugline.corpus.streams import Stream
 from slugline.errors import DataError, OptionError
 
-__all__ = ["BadRow", "Rows", "read_rows"]
+__all__ = ["BadRow", "Rows", "read_frame", "read_rows"]
 
 #: Bytes that one .gz may unpack to.
 MAX_UNPACKED = 4 * 2**30
@@ -45,7 +46,7 @@ class Rows:
     ----------
     name : str
         How messages call it.
-    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}
+    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder", "frame"}
     stream : Stream, optional
         What they are read from, where that is lines.
     """
@@ -61,12 +62,12 @@ class Rows:
     @property
     def unit(self) -> str:
         """What `Row.at` counts: "line", "item", "row" or "file"."""
-        return _FORMATS[self.format].unit
+        return _known_format(self.format).unit
 
     @property
     def has_names(self) -> bool:
         """Whether the columns have names of the user's; otherwise they are "text" and "topic"."""
-        return _FORMATS[self.format].has_names
+        return _known_format(self.format).has_names
 
     def must_wait(self) -> bool:
         """Tell whether whoever writes the rows makes the reader wait for the next one."""
@@ -130,6 +131,11 @@ def read_rows(
         file = path.open("rb")
     stream = Stream(file, path.suffix.lower() == ".gz", encoding)
     return Rows(str(path), name, _file_rows(str(path), file, stream, chosen.read, encoding), stream)
+
+
+def read_frame(frame: Frame) -> Rows:
+    """Return the rows of a data frame of pandas or polars."""
+    return Rows("the DataFrame", "frame", frame_rows(frame))
 
 
 def _standard_input(name: str | None, fallback: str | None, encoding: str | None) -> Rows:
@@ -208,6 +214,14 @@ _FORMATS = {
     "txt": _Format(text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
 }
+# Nobody can name this one.
+_FRAME = _Format(frame_rows, unit="row")
+
+
+def _known_format(name: str) -> _Format:
+    return _FRAME if name == "frame" else _FORMATS[name]
+
+
 _ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",
