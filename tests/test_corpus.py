@@ -591,3 +591,40 @@ def test_the_digest_stays_the_same_for_ever() -> None:
 
     as_written = b"7:Gr\xc3\xbc\xc3\x9fe" + b"1:a" + b"3:\xed\xa0\x80" + b"1:b"
     assert corpus.digest() == hashlib.sha256(as_written).hexdigest()
+
+
+# Showing
+
+
+def test_a_corpus_is_shown_in_three_lines() -> None:
+    corpus = Corpus(["No heat\nin May", "It leaks", "Cold"], ["boiler", "roof", "boiler"], "t.csv")
+
+    assert repr(corpus) == (
+        "<Corpus t.csv: 3 documents, 2 topics\n"
+        "  topics: boiler (2), roof (1)\n"
+        "  first text: 'No heat in May'>"
+    )
+
+
+def test_a_large_corpus_is_shown_in_few_characters() -> None:
+    topics = [f"topic {n} {'y' * 10_000}" for n in range(500)]
+    corpus = Corpus(["x" * 1_000_000, *["text"] * 499], topics, "t" * 1000)
+
+    assert len(repr(corpus)) < 600
+    assert "and 492 more" in repr(corpus)
+    assert len(corpus._repr_html_()) < 1200
+
+
+def test_an_empty_corpus_is_shown() -> None:
+    assert repr(Corpus([], [], "t.csv")).startswith("<Corpus t.csv: 0 documents, 0 topics\n")
+    assert "0 documents" in Corpus([], [], "t.csv")._repr_html_()
+
+
+def test_a_notebook_shows_the_commonest_topics_and_no_markup_of_the_data() -> None:
+    corpus = Corpus(["<script>x</script>"], ["<b>&amp;"], "<i>.csv")
+
+    page = corpus._repr_html_()
+
+    assert "<script>" not in page
+    assert "<tr><td>&lt;b&gt;&amp;amp;</td><td>1</td></tr>" in page
+    assert "<b>&lt;i&gt;.csv</b>: 1 documents, 1 topics" in page
