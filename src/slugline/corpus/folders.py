@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from slugline.corpus.rows import (
@@ -18,6 +20,9 @@ from slugline.errors import DataError
 
 __all__ = ["folder_rows"]
 
+_OUTSIDE = "a link that leads out of the folder"
+_COPY = "copy what it leads to into the folder, or remove it"
+
 
 def folder_rows(
     folder: Path, encoding: str | None = None, *, fallback_encoding: str | None = None
@@ -32,6 +37,9 @@ def folder_rows(
     fallback_encoding : str, optional
         For files that are not UTF-8; by default each such file is a bad row.
 
+    Only regular files of the folder are read: pipes, devices, and links that lead out of it or
+    nowhere are bad rows.
+
     Raises
     ------
     DataError : if there are no sub-folders, one has no *.txt file or holds folders itself, or
@@ -43,9 +51,19 @@ def folder_rows(
             raise DataError(
                 f"{folder} has no sub-folders; make one for each topic, with its texts as *.txt."
             )
+        root = os.path.realpath(folder)
         for topic in topics:
+            if not _is_within(root, topic):
+                yield BadRow(topic.name, _OUTSIDE, _COPY)
+                continue
             for file in _text_files(topic):
-                yield _file_row(file, topic.name, encoding, fallback_encoding)
+                at = f"{topic.name}/{file.name}"
+                problem = _problem(root, file)
+                yield (
+                    problem._replace(at=at)
+                    if problem
+                    else _file_row(at, file, topic.name, encoding, fallback_encoding)
+                )
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -65,13 +83,34 @@ def _text_files(topic: Path) -> list[Path]:
     return files
 
 
+def _is_within(root: str, path: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(root)
+
+
+def _problem(root: str, file: Path) -> BadRow | None:
+    """Return why a file is not to be opened; None if nothing speaks against it."""
+    if not _is_within(root, file):
+        return BadRow("", _OUTSIDE, _COPY)
+    try:
+        status = file.stat()
+    except OSError:
+        if not file.is_symlink():
+            raise
+        return BadRow("", "a link that leads nowhere", "remove it")
+    # To open a pipe is to wait for a writer, and a device may never end.
+    if not stat.S_ISREG(status.st_mode):
+        return BadRow("", "no regular file, but a pipe or device", "remove it")
+    return too_long("") if status.st_size > MAX_RECORD else None
+
+
 def _file_row(
-    file: Path, topic: str, encoding: str | None, fallback_encoding: str | None
+    at: str, file: Path, topic: str, encoding: str | None, fallback_encoding: str | None
 ) -> Row | BadRow:
-    at, note = f"{topic}/{file.name}", ""
-    if file.stat().st_size > MAX_RECORD:
+    note = ""
+    with file.open("rb") as opened:
+        data = opened.read(MAX_RECORD + 1)
+    if len(data) > MAX_RECORD:  # it has grown meanwhile
         return too_long(at)
-    data = file.read_bytes()
     try:
         text = data.decode(encoding or "utf-8").lstrip("\ufeff")
     except UnicodeDecodeError as error:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import gzip
 import math
+import stat
 import sys
 import zlib
 from collections.abc import Callable
@@ -126,6 +127,7 @@ def read_rows(
             found = "a folder" if path.is_dir() else "no folder"
             raise DataError(f"{path} is {found} and can't be read as {name}; check the path.")
         chosen = _FORMATS[name]
+        _check_kind(path, name)
         if chosen.takes_path:
             return Rows(str(path), name, chosen.read(path, encoding))
         file = path.open("rb")
@@ -163,6 +165,17 @@ def _check_exists(path: Path) -> None:
     near = difflib.get_close_matches(path.name, siblings, n=1)
     advice = f"did you mean {path.with_name(near[0])}?" if near else "check the path."
     raise DataError(f"{path} doesn't exist; {advice}")
+
+
+def _check_kind(path: Path, name: str) -> None:
+    """Make sure that a path is a file or folder, or a pipe where a format can be read from one."""
+    mode = path.stat().st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise DataError(
+            f"{path} is a device, and may have no end; give a file, or - for a terminal."
+        )
+    if _FORMATS[name].takes_path and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise DataError(f"{path} is a pipe, and can't be read as {name}; save it as a file.")
 
 
 def _format_of(path: Path, fallback: str | None) -> str:
