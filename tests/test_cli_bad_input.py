@@ -117,7 +117,7 @@ def test_bad_data_stop_the_training_with_one_line_and_leave_all_as_it_was(
         (
             "tickets.doc",
             "tickets.doc doesn't tell its format; let its name end in one of .csv, .tsv, .jsonl, "
-            ".ndjson, .json, .parquet, .txt, .ft, or name the format with --format.",
+            ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with --format.",
         ),
     ],
     ids=["near a file", "nowhere", "near a data set", "empty folder", "unknown ending"],

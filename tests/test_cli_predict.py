@@ -223,7 +223,8 @@ def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) ->
         (
             ["t.csv", "--format", "xls"],
             2,
-            "there is no format 'xls'; choose one of csv, tsv, jsonl, json, parquet, txt, folder.",
+            "there is no format 'xls'; choose one of csv, tsv, jsonl, json, parquet, "
+            "xlsx, txt, folder.",
         ),
     ],
     ids=["missing file", "folder", "missing column", "no known column", "format"],

@@ -521,7 +521,8 @@ def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
         ([*NET, "--l2", -1], "--l2 is -1.0; give a number of at least 0."),
         (
             ["--format", "xml"],
-            "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, txt, folder.",
+            "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, "
+            "xlsx, txt, folder.",
         ),
         (
             ["--text", "body", "--topic", "body"],

@@ -604,7 +604,7 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
             "notes.docx",
             {},
             "notes.docx doesn't tell its format; let its name end in one of .csv, .tsv, .jsonl, "
-            ".ndjson, .json, .parquet, .txt, .ft, or name the format with --format.",
+            ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with --format.",
         ),
         (
             "texts.csv",
@@ -637,7 +637,7 @@ def test_an_unknown_format_is_an_error() -> None:
         read_rows("a.csv", format="xml")
 
     assert str(error.value) == (
-        "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, txt, folder."
+        "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, xlsx, txt, folder."
     )
 
 

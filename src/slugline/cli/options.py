@@ -34,8 +34,8 @@ __all__ = [
 ]
 
 _DATA_HELP = (
-    "CSV, TSV, JSONL, JSON, Parquet or fastText file (also .gz), a folder with a sub-folder of "
-    "*.txt per topic, `-`, several of these, or one of: bbc, reuters, reuters-corrected."
+    "CSV, TSV, JSONL, JSON, Parquet, Excel or fastText file (also .gz), a folder with a sub-folder "
+    "of *.txt per topic, `-`, several of these, or one of: bbc, reuters, reuters-corrected."
 )
 
 Data = Annotated[list[str], typer.Argument(metavar="DATA", help=_DATA_HELP, show_default=False)]
@@ -67,7 +67,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="csv, tsv, jsonl, json, parquet, txt or folder.",
+        help="csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
         show_default="told from the name",
     ),
 ]

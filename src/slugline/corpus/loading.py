@@ -55,7 +55,7 @@ def load_corpus(
         says how.
     topic : str, optional
         The column to read; guessed by default.
-    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}, optional
+    format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"}, optional
         By default told from the name; see `slugline.corpus.readers.read_rows`.
     skip_bad_rows : bool, default False
         Leave out rows that can't be used, and count them, where it would be an error otherwise;

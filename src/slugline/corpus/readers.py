@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from slugline.corpus.encodings import known_encoding
+from slugline.corpus.excel import excel_rows
 from slugline.corpus.folders import folder_rows
 from slugline.corpus.formats import array_rows, json_rows, table_rows, text_rows
 from slugline.corpus.frames import Frame, frame_rows
@@ -47,7 +48,7 @@ class Rows:
     ----------
     name : str
         How messages call it.
-    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder", "frame"}
+    format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder", "frame"}
     stream : Stream, optional
         What they are read from, where that is lines.
     """
@@ -92,15 +93,15 @@ def read_rows(
     ----------
     source : str or Path
         A path, or "-".
-    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}, optional
+    format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"}, optional
         By default told from the end of the name (.csv .tsv .jsonl .ndjson .json .txt .ft, each
-        also with .gz, and .parquet). Standard input counts as "jsonl" if its first line begins with
-        "{".
+        also with .gz, and .parquet and .xlsx). Standard input counts as "jsonl" if its first line
+        begins with "{".
     fallback : str, optional
         The format to assume where none can be told; by default that is an error.
     encoding : str, optional
-        Any of Python's for text, such as "cp1252" or "utf-16"; UTF-8 by default. Parquet files have
-        their own.
+        Any of Python's for text, such as "cp1252" or "utf-16"; UTF-8 by default. Parquet and Excel
+        files have their own.
 
     Returns
     -------
@@ -224,6 +225,7 @@ _FORMATS = {
     "jsonl": _Format(json_rows),
     "json": _Format(array_rows, unit="item"),
     "parquet": _Format(lambda path, _: parquet_rows(path), takes_path=True, unit="row"),
+    "xlsx": _Format(lambda path, _: excel_rows(path), takes_path=True, unit="row"),
     "txt": _Format(text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
 }
@@ -242,6 +244,7 @@ _ENDINGS = {
     ".ndjson": "jsonl",
     ".json": "json",
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
     ".txt": "txt",
     ".ft": "txt",
 }
