@@ -510,16 +510,6 @@ def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
         (["--test-fraction", 1], "--test-fraction is 1.0; give a number over 0 and under 1."),
         (["--test-fraction", "nan"], "--test-fraction is nan; give a number over 0 and under 1."),
         (
-            ["--weighting", "idf"],
-            "unknown weighting 'idf'; choose one of multi-hot, counts, tf-idf, log-tf-idf.",
-        ),
-        (
-            [*NET, "--optimizer", "lbfgs"],
-            "--optimizer is 'lbfgs'; give one of rmsprop, adam, sgd.",
-        ),
-        ([*NET, "--dropout", 1], "--dropout is 1.0; give a number from 0 up to, not with, 1."),
-        ([*NET, "--l2", -1], "--l2 is -1.0; give a number of at least 0."),
-        (
             ["--format", "xml"],
             "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, "
             "xlsx, txt, folder.",
@@ -759,7 +749,7 @@ class InterruptAt:
 
 @pytest.fixture
 def interrupted_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], None]]:
-    """Give a function that says when to press Ctrl-C, which Python's own handler is to hear."""
+    """Return a function that says when to press Ctrl-C, which Python's own handler is to hear."""
 
     def press(run: int, number: int) -> None:
         told = InterruptAt((run, number))

@@ -31,7 +31,7 @@ STILL_FALLING = (
 
 
 def settled_net() -> TopicClassifier:
-    """Give a net whose validation loss stops falling on so few documents as the news."""
+    """Return a net whose validation loss stops falling on so few documents as the news."""
     return TopicClassifier(learner=NeuralLearner(l2=0.01, learning_rate=0.03))
 
 
@@ -84,7 +84,9 @@ def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpu
         "notes": [],
     }
     assert set(figures["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
-    assert figures["best_epoch"] == experiment.best_epoch == experiment.fitted.learner.n_epochs
+    learner = experiment.fitted.learner
+    assert isinstance(learner, NeuralLearner)
+    assert figures["best_epoch"] == experiment.best_epoch == learner.n_epochs
     assert experiment.metrics == {
         "test_accuracy": figures["evaluation"]["accuracy"],
         "test_macro_f1": figures["evaluation"]["macro_f1"],
@@ -191,7 +193,9 @@ def test_parts_that_do_not_fit_are_found_before_any_training(
     parts: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
-    corpora = {name: corpus_of(documents, name) for name, documents in parts.items()}
+    corpora: dict[str, Any] = {
+        name: corpus_of(documents, name) for name, documents in parts.items()
+    }
 
     with pytest.raises(DataError) as error:
         run_experiment(TopicClassifier(learner="network"), **corpora)

@@ -43,7 +43,8 @@ def test_a_value_of_another_kind_or_range_is_named(learner: Any, value: Any) -> 
 
 
 def test_numbers_of_numpy_become_plain_ones() -> None:
-    net = NeuralLearner(hidden=np.array([3, 4]), epochs=np.int64(2), l2=np.float32(0.5))
+    odd: Any = {"hidden": np.array([3, 4]), "epochs": np.int64(2), "l2": np.float32(0.5)}
+    net = NeuralLearner(**odd)
     assert repr(net) == "NeuralLearner(hidden=[3, 4], epochs=2, l2=0.5)"
 
 

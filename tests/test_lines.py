@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from slugline.corpus.rows import MAX_RECORD, BadRow
 from slugline.errors import DataError
 
 
-def lines_of(data: bytes, **options: int) -> Lines:
+def lines_of(data: bytes, **options: Any) -> Lines:
     return Lines(io.BytesIO(data).readline, "data", **options)
 
 

@@ -23,6 +23,7 @@ from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
 from slugline.saving import container
 from slugline.saving.classifier_file import library_versions
+from slugline.saving.schema import ModelFile
 from slugline.text import words
 from slugline.text.block import Block
 
@@ -51,7 +52,7 @@ def slug(tmp_path: Path, corpus: Corpus) -> Path:
 def edit(path: Path, *, arrays: Any = None, terms: Any = None, **info: Any) -> None:
     """Change some of what a model file says."""
     file = container.read(path)
-    changed = container.ModelFile(
+    changed = ModelFile(
         msgspec.structs.replace(file.info, **info),
         dict(file.arrays) | (arrays or {}),
         terms or file.terms,
@@ -109,7 +110,7 @@ def test_files_to_test_and_to_find_the_best_epoch_on_are_given_again(
 ) -> None:
     learned, rest = corpus.split(0.4, seed=1)
     test, validation = rest.split(0.5, seed=1)
-    parts = {"test": test, "validation": validation}
+    parts: dict[str, Any] = {"test": test, "validation": validation}
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="network"), **parts)
 
     found = retrain(path, learned, **parts)
@@ -358,6 +359,8 @@ class Impatient:
             signal.raise_signal(signal.SIGINT)
 
     def end(self) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
 
 def test_training_that_was_interrupted_cannot_be_repeated(tmp_path: Path, corpus: Corpus) -> None:

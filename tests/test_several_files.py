@@ -30,7 +30,7 @@ def write(name: str, content: str) -> str:
 
 def test_files_of_several_formats_and_columns_make_one_corpus() -> None:
     Path("b.csv.gz").write_bytes(gzip.compress(b"label;body\ny;two\n"))
-    sources = [
+    sources: list[str | Path] = [
         write("a.csv", "text,topic\none,x\n"),
         Path("b.csv.gz"),
         write("c.jsonl", json.dumps({"text": "three", "topic": "x"})),

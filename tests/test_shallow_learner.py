@@ -17,7 +17,7 @@ CONTEXT = FitContext(n_topics=3, seed=5)
 
 
 def make_up(seed: int) -> tuple[sp.csr_array, np.ndarray]:
-    """Give rows of length 1 of three topics, which share most of their columns."""
+    """Return rows of length 1 of three topics, which share most of their columns."""
     rng = np.random.default_rng(seed)
     y = rng.integers(3, size=240)
     X = rng.random((240, 40)) < 0.2

@@ -18,7 +18,9 @@ topic_lists = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60).filte
 
 
 @given(topic_lists, st.floats(0.05, 0.95), st.integers(0, 5))
-def test_each_topic_gives_its_share_rounded_and_keeps_one(topics, fraction, seed):
+def test_each_topic_gives_its_share_rounded_and_keeps_one(
+    topics: list[str], fraction: float, seed: int
+) -> None:
     held = hold_out(topics, fraction, seed)
     counts = Counter(topics)
     shares = Counter(np.array(topics)[held].tolist())
@@ -30,27 +32,27 @@ def test_each_topic_gives_its_share_rounded_and_keeps_one(topics, fraction, seed
 
 
 @given(topic_lists, st.integers(0, 5))
-def test_the_same_seed_holds_out_the_same(topics, seed):
+def test_the_same_seed_holds_out_the_same(topics: list[str], seed: int) -> None:
     assert np.array_equal(hold_out(topics, 0.3, seed), hold_out(topics, 0.3, seed))
 
 
-def test_another_seed_holds_out_others():
+def test_another_seed_holds_out_others() -> None:
     topics = ["a", "b"] * 50
     assert not np.array_equal(hold_out(topics, 0.2, 0), hold_out(topics, 0.2, 1))
 
 
-def test_sizes_add_up():
+def test_sizes_add_up() -> None:
     assert hold_out(["a"] * 50 + ["b"] * 47 + ["c"] * 3, 0.2, 0).sum() == 20
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5])
-def test_a_fraction_out_of_range_is_an_error(fraction):
+def test_a_fraction_out_of_range_is_an_error(fraction: float) -> None:
     with pytest.raises(OptionError) as caught:
         hold_out(["a", "a"], fraction, 0)
     assert str(caught.value) == f"fraction is {fraction}; give a number over 0 and under 1."
 
 
-def test_topics_with_one_document_each_give_none():
+def test_topics_with_one_document_each_give_none() -> None:
     with pytest.raises(DataError) as caught:
         hold_out(["a", "b"], 0.5, 0)
     assert str(caught.value) == (
@@ -60,7 +62,7 @@ def test_topics_with_one_document_each_give_none():
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=5, max_size=60), st.integers(2, 5))
-def test_folds_are_of_one_size_and_share_each_topic_evenly(topics, n_folds):
+def test_folds_are_of_one_size_and_share_each_topic_evenly(topics: list[str], n_folds: int) -> None:
     folds = make_folds(topics, n_folds, seed=0)
     sizes = np.bincount(folds, minlength=n_folds)
     assert sizes.max() - sizes.min() <= 1
@@ -69,14 +71,14 @@ def test_folds_are_of_one_size_and_share_each_topic_evenly(topics, n_folds):
         assert own.max() - own.min() <= 1
 
 
-def test_folds_are_the_seeds():
+def test_folds_are_the_seeds() -> None:
     topics = ["a", "b"] * 50
     assert np.array_equal(make_folds(topics, 3, 0), make_folds(topics, 3, 0))
     assert not np.array_equal(make_folds(topics, 3, 0), make_folds(topics, 3, 1))
 
 
 @pytest.mark.parametrize("n_folds", [0, 1, 4])
-def test_folds_that_can_not_be_filled_are_an_error(n_folds):
+def test_folds_that_can_not_be_filled_are_an_error(n_folds: int) -> None:
     with pytest.raises(DataError) as caught:
         make_folds(["a", "a", "b"], n_folds, 0)
     assert str(caught.value) == (

@@ -190,7 +190,7 @@ class TopicClassifier:
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
-        """Give the likeliest topic of each text, shape (n_documents,)."""
+        """Return the likeliest topic of each text, shape (n_documents,)."""
         best = self._scores(X).argmax(axis=1)
         return self.classes_[best]
 
@@ -261,7 +261,7 @@ class TopicClassifier:
         return list(inspect.signature(cls).parameters)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Give the constructor's arguments; `deep` is scikit-learn's and changes nothing here."""
+        """Return the constructor's arguments; `deep` is scikit-learn's and changes nothing here."""
         return {name: getattr(self, name) for name in self._parameter_names()}
 
     def set_params(self, **params: Any) -> TopicClassifier:

@@ -40,12 +40,14 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give a stream that the caller has closed (`<&-`, `>&-`) nothing to read or say."""
+    """Return a stream that the caller has closed (`<&-`, `>&-`) nothing to read or say."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
-    print(f"slugline: error: {message}", file=sys.stderr)  # noqa: T201
+    from slugline.cli.printable import printable
+
+    print(f"slugline: error: {printable(message)}", file=sys.stderr)  # noqa: T201
     sys.exit(status)

@@ -17,7 +17,7 @@ COMMANDS = ("train", "predict", "evaluate", "check", "info", "reproduce")
 
 
 def make_app(arguments: Sequence[str]) -> typer.Typer:
-    """Give the program that is to run with these arguments.
+    """Return the program that is to run with these arguments.
 
     It has the command that they name; where they name none, such as for help, it has all. Answering
     a question takes about as long as importing the other commands would.

@@ -27,7 +27,7 @@ _COPY = "copy what it leads to into the folder, or remove it"
 def folder_rows(
     folder: Path, encoding: str | None = None, *, fallback_encoding: str | None = None
 ) -> Items:
-    """Give the *.txt files of each sub-folder in order of names; the sub-folder is the topic.
+    """Return the *.txt files of each sub-folder in order of names; the sub-folder is the topic.
 
     Parameters
     ----------

@@ -50,12 +50,12 @@ class BadRow(NamedTuple):
 
 
 def too_long(at: int | str) -> BadRow:
-    """Give the bad row for one that passes `MAX_RECORD`."""
+    """Return the bad row for one that passes `MAX_RECORD`."""
     return BadRow(at, f"more than {MAX_RECORD:,} bytes", "split them")
 
 
 def nul(at: int | str) -> BadRow:
-    """Give the bad row for one with a NUL, which no text has and UTF-16 is full of."""
+    """Return the bad row for one with a NUL, which no text has and UTF-16 is full of."""
     return BadRow(at, "a NUL character", "delete NULs (of UTF-16, name its `encoding`)")
 
 

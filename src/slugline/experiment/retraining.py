@@ -78,7 +78,7 @@ class Retraining:
         return not self.differences
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all as plain data for JSON."""
+        """Return all as plain data for JSON."""
         return {
             "model": self.model,
             "identical": self.is_identical,
@@ -235,7 +235,7 @@ def _in_settings(then: ModelInfo, now: ModelInfo) -> Iterator[Difference]:
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Give each plain value within JSON, and the names that lead there."""
+    """Return each plain value within JSON, and the names that lead there."""
     if not isinstance(value, dict | list):
         yield path, value
         return

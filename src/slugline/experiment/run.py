@@ -103,7 +103,7 @@ class Experiment:
         return kept_figures(self.evaluation, self.majority)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all figures as plain data for JSON."""
+        """Return all figures as plain data for JSON."""
         return {
             "data": {
                 "name": self.name,

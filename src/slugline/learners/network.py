@@ -90,7 +90,7 @@ class Network(DenseStack):
         return self
 
     def fresh(self) -> Network:
-        """Give an untrained net of the same make, to start from scratch."""
+        """Return an untrained net of the same make, to start from scratch."""
         return Network(self.layers, optimizer=self.optimizer, loss=self.loss, seed=self.seed)
 
     def fit(
