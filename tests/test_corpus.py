@@ -554,7 +554,7 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
 def test_a_fraction_that_is_none_is_an_error(fraction: float) -> None:
-    with pytest.raises(OptionError, match=f"^fraction is {fraction};"):
+    with pytest.raises(OptionError, match=f"^`fraction` is {fraction};"):
         corpus_of([5]).split(fraction, seed=0)
 
 

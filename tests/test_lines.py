@@ -31,7 +31,7 @@ def test_a_byte_order_mark_is_dropped() -> None:
         2,
         "bytes that are not UTF-8",
         'name its encoding, such as `encoding="cp1252"`',
-        b"c\xe9\n",
+        sample=b"c\xe9\n",
     )
 
 

@@ -11,6 +11,7 @@ from slugline.cli.options import (
     FoldTopics,
     Format,
     MapTopics,
+    Mistakes,
     Model,
     Quiet,
     Reading,
@@ -20,6 +21,7 @@ from slugline.cli.options import (
     load_parts,
 )
 from slugline.cli.output import print_json, print_table, say, show, warn
+from slugline.cli.targets import check_mistakes
 
 if TYPE_CHECKING:
     from slugline.evaluation import Evaluation
@@ -37,6 +39,7 @@ def evaluate(
     encoding: Encoding = None,
     fold_topics: FoldTopics = False,
     map_topics: MapTopics = None,
+    mistakes: Mistakes = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -47,9 +50,11 @@ def evaluate(
     """
     from slugline.corpus.topics import spelling_warnings
     from slugline.experiment.concerns import model_warnings
+    from slugline.experiment.mistakes import write_mistakes
     from slugline.experiment.testing import evaluate as evaluate_on
     from slugline.saving.classifier_file import load_model
 
+    check_mistakes(mistakes, [model, *data])
     fitted, _ = load_model(model)
     known = [str(name) for name in fitted.topics.names]
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
@@ -59,6 +64,8 @@ def evaluate(
         say(f"{corpus.name}: {note}", quiet=quiet)
     evaluation = evaluate_on(fitted, corpus)
     warn([*spelling_warnings(corpus.topics, known), *model_warnings(fitted, corpus)])
+    if mistakes is not None:
+        write_mistakes(mistakes, fitted, corpus)
     if as_json:
         print_json(evaluation.to_dict())
     else:

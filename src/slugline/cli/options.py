@@ -19,6 +19,7 @@ __all__ = [
     "FoldTopics",
     "Format",
     "MapTopics",
+    "Mistakes",
     "Model",
     "Quiet",
     "Reading",
@@ -69,6 +70,15 @@ Format = Annotated[
         metavar="FORMAT",
         help="csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
         show_default="told from the name",
+    ),
+]
+Mistakes = Annotated[
+    Path | None,
+    typer.Option(
+        "--mistakes",
+        metavar="CSV",
+        help="Write the test documents that got a wrong topic, the surest mistakes first.",
+        show_default=False,
     ),
 ]
 SkipBadRows = Annotated[

@@ -17,6 +17,7 @@ from slugline.cli.options import (
     FoldTopics,
     Format,
     MapTopics,
+    Mistakes,
     Quiet,
     Reading,
     Seed,
@@ -29,7 +30,7 @@ from slugline.cli.options import (
     read_parts,
 )
 from slugline.cli.output import print_json, print_table, show, warn
-from slugline.cli.targets import check_apart, check_target
+from slugline.cli.targets import check_apart, check_mistakes, check_target
 from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
 
@@ -147,6 +148,7 @@ def train(
     ] = None,
     seed: Seed = 0,
     threads: Threads = 1,
+    mistakes: Mistakes = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
     **net_options: Any,
@@ -160,6 +162,7 @@ def train(
       slugline train reuters -o reuters.slug
     """
     from slugline.classifier import TopicClassifier
+    from slugline.experiment.mistakes import write_mistakes
     from slugline.experiment.run import run_experiment
     from slugline.progress import progress_on
     from slugline.report import write_training_report
@@ -187,7 +190,9 @@ def train(
     # A name such as v1.2 keeps its dots.
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
     check_target("--report", report)
-    check_apart(output, report, [*data, validation, test, map_topics])
+    sources = [*data, validation, test, map_topics]
+    check_apart(output, report, sources)
+    check_mistakes(mistakes, [*sources, output, report])
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, validation, test, reading, quiet)
     experiment = run_experiment(
@@ -209,6 +214,8 @@ def train(
         write_training_report(experiment, report)
     except SluglineError as error:
         raise SluglineError(f"{error} The model is safe in {output}.") from error
+    if mistakes is not None:
+        write_mistakes(mistakes, experiment.fitted, experiment.test)
     if as_json:
         files = {"model": str(output), "report": str(report)}
         quantization = {"quantization": cost.to_dict()} if cost else {}

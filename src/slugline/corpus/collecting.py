@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from slugline.corpus.columns import find_both_columns, peek, text_of
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import BadRow, Rows
@@ -39,6 +41,7 @@ class _Source(NamedTuple):
     """What one file, folder or stream holds."""
 
     name: str
+    unit: str
     documents: list[_Document]
     n_skipped: int
     notes: list[str]
@@ -60,7 +63,17 @@ def collect(
         _joined_names([Path(source.name).name or source.name for source in found]),
         tuple(_joined_notes(found)),
         sum(source.n_skipped for source in found),
+        *_places(found),
     )
+
+
+def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
+    """Return where each document stands, and what that counts; of several sources with names."""
+    if len(sources) == 1:
+        return [document.at for document in sources[0].documents], sources[0].unit
+    return [
+        f"{s.name}, {s.unit} {document.at}" for s in sources for document in s.documents
+    ], "place"
 
 
 def _collect_one(
@@ -88,9 +101,11 @@ def _collect_one(
             " with ".join(map(repr, columns[0])), columns[1]
         )
         notes.insert(0, f"{used}; name others with `text` and `topic`")
+    if rows.note:
+        notes.insert(0, rows.note)
     if bad:
         notes.append(f"skipped {found}: {faults}")
-    return _Source(rows.name, documents, len(bad), notes)
+    return _Source(rows.name, rows.unit, documents, len(bad), notes)
 
 
 def _way_on(few: bool, skip_bad_rows: bool) -> str:
@@ -143,7 +158,7 @@ def _check(
     text, topic = text_of(row, text_columns), row.values.get(topic_column)
     if text is not None and not isinstance(text, str):
         return BadRow(row.at, f"{_kind(text)} for a text")
-    if isinstance(topic, list | dict):
+    if isinstance(topic, msgspec.Raw | list | dict):
         return BadRow(row.at, f"{_kind(topic)} for a topic")
     name = _topic_name(topic)
     if not text or text.isspace() or not name:
@@ -152,6 +167,8 @@ def _check(
 
 
 def _kind(value: object) -> str:
+    if isinstance(value, msgspec.Raw):
+        return "an object" if bytes(memoryview(value)[:1]) == b"{" else "a list"
     kinds = {int: "a number", float: "a number", list: "a list", dict: "an object"}
     return kinds.get(type(value), f"a value of type {type(value).__name__}")
 

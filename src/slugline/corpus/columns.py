@@ -1,12 +1,14 @@
-"""Which column of a table holds the texts, and which the topics."""
+"""Which column of a table holds the texts, which the topics, and which names its rows."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from slugline.corpus.headers import ID_NAME, TEXT_NAMES, TOPIC_NAMES
 from slugline.corpus.readers import Rows
 from slugline.corpus.rows import BadRow, Row
 from slugline.errors import DataError, OptionError
@@ -15,7 +17,9 @@ __all__ = [
     "column_names",
     "find_both_columns",
     "find_columns",
+    "find_id",
     "find_text_columns",
+    "listed",
     "peek",
     "text_of",
 ]
@@ -24,35 +28,29 @@ __all__ = [
 N_PEEKED = 100
 #: Columns named in a message.
 N_LISTED = 20
-#: Names that are taken without being told, in any case of letters, the likeliest first.
-TEXT_NAMES = (
-    *("text", "body", "content", "message", "document", "article", "question", "description"),
-    *("sentence", "utterance", "review", "comment", "tweet", "summary", "headline", "title"),
-)
-TOPIC_NAMES = (
-    *("topic", "label", "category", "class", "queue", "intent", "target", "tag"),
-    *("section", "department", "genre", "theme", "subject"),
-)
 
 
 def peek(
     rows: Rows,
     n: int = N_PEEKED,
     *,
+    n_bytes: float = math.inf,
     patient: bool = True,
     head: list[Row | BadRow] | None = None,
 ) -> list[Row | BadRow]:
     """Take rows until `n` good ones are there, or the end; they are gone from `rows`.
 
-    Unless `patient`, a pause of whoever writes the rows ends it, too. An empty list to take them in
-    has what was there before an error.
+    `n_bytes` that were read for them end it, too, and so does, unless `patient`, a pause of whoever
+    writes the rows. An empty list to take them in has what was there before an error.
     """
     head = [] if head is None else head
-    n_good = 0
+    n_good = n_read = 0
     for row in rows:
         head.append(row)
-        n_good += isinstance(row, Row)
-        if n_good == n or (not patient and rows.must_wait()):
+        if isinstance(row, Row):
+            n_good += 1
+            n_read += row.n_bytes
+        if n_good == n or n_read >= n_bytes or (not patient and rows.must_wait()):
             break
     return head
 
@@ -86,7 +84,10 @@ def find_columns(
 
 
 def find_text_columns(
-    name: str, head: Sequence[Row | BadRow], text: str | Sequence[str] | None = None
+    name: str,
+    head: Sequence[Row | BadRow],
+    text: str | Sequence[str] | None = None,
+    identity: str | None = None,
 ) -> tuple[str, ...]:
     """Find the columns that make up the text as `find_columns` does; none if they can't be told.
 
@@ -96,8 +97,25 @@ def find_text_columns(
     text : str or sequence of str, optional
         The columns that the user named: a sequence of them, or one string with commas between
         them. A column whose own name is that string goes before.
+    identity : str, optional
+        The column that names the rows, and is no text.
     """
-    return _find(name, head, _named(head, text), None)[0]
+    return _find(name, head, _named(head, text), None, identity)[0]
+
+
+def find_id(name: str, head: Sequence[Row | BadRow], identity: str | None = None) -> str | None:
+    """Return the column that names the rows: the one that the user named, or "id" in any case.
+
+    Raises
+    ------
+    DataError : if a column that was named isn't there.
+    """
+    columns = column_names(head)
+    if identity is None:
+        return ID_NAME if ID_NAME in columns else next(iter(_known(columns, (ID_NAME,), ())), None)
+    if columns:
+        _check_there(name, identity, columns)
+    return identity
 
 
 def find_both_columns(
@@ -117,7 +135,7 @@ def find_both_columns(
         return texts, topic
     missing = [what for what, column in (("text", texts), ("topic", topic)) if not column]
     raise DataError(
-        f"{name} has {_listed(column_names(head))}, none of them known as {' or '.join(missing)}; "
+        f"{name} has {listed(column_names(head))}, none of them known as {' or '.join(missing)}; "
         f"name columns with {' and '.join(f'`{what}`' for what in missing)}, "
         "or add a header if these are no names."
     )
@@ -155,7 +173,11 @@ def _named(head: Sequence[Row | BadRow], text: str | Sequence[str] | None) -> tu
 
 
 def _find(
-    name: str, head: Sequence[Row | BadRow], texts: tuple[str, ...], topic: str | None
+    name: str,
+    head: Sequence[Row | BadRow],
+    texts: tuple[str, ...],
+    topic: str | None,
+    identity: str | None = None,
 ) -> tuple[tuple[str, ...], str | None]:
     if topic is not None and topic in texts:
         raise OptionError(f"`text` and `topic` both name column {topic!r}; name two columns.")
@@ -164,12 +186,13 @@ def _find(
     if not rows:
         return texts or ("text",), topic or "topic"
     for wanted in (*texts, topic):
-        if wanted is not None and wanted not in columns:
-            raise DataError(f"{name} has no column {wanted!r}; {_nearest(wanted, columns)}")
+        if wanted is not None:
+            _check_there(name, wanted, columns)
     texts = texts or _known(columns, TEXT_NAMES, taken=(topic,))
     topic = topic or next(iter(_known(columns, TOPIC_NAMES, taken=texts)), None)
     # What names a row is never its topic or text.
-    left = [c for c in columns if c not in (*texts, topic) and c.lower() != "id"]
+    taken = (*texts, topic, identity)
+    left = [c for c in columns if c not in taken and c.lower() != ID_NAME]
     if len(left) == 2 == len(columns):
         topic, text = sorted(left, key=partial(_n_characters, rows))
         _check_header(name, rows, topic)
@@ -184,7 +207,7 @@ def column_names(head: Iterable[Row | BadRow]) -> list[str]:
     return list(dict.fromkeys(c for row in head if isinstance(row, Row) for c in row.values))
 
 
-def _listed(columns: Sequence[str]) -> str:
+def listed(columns: Sequence[str]) -> str:
     """Name up to `N_LISTED` columns, and count the others."""
     shown = ", ".join(map(repr, columns[:N_LISTED]))
     n_more = len(columns) - N_LISTED
@@ -203,10 +226,15 @@ def _n_characters(rows: Sequence[Row], column: str) -> int:
     return sum(len(str(row.values.get(column, ""))) for row in rows)
 
 
+def _check_there(name: str, wanted: str, columns: Sequence[str]) -> None:
+    if wanted not in columns:
+        raise DataError(f"{name} has no column {wanted!r}; {_nearest(wanted, columns)}")
+
+
 def _nearest(wanted: str, columns: Sequence[str]) -> str:
     near = difflib.get_close_matches(wanted, columns, n=1)
     advice = f"did you mean {near[0]!r}?" if near else "name one of them."
-    return f"there are {_listed(columns)}; {advice}"
+    return f"there are {listed(columns)}; {advice}"
 
 
 def _check_header(name: str, rows: Sequence[Row], topic: str) -> None:

@@ -118,4 +118,4 @@ def _file_row(
             return not_utf8(at, error, encoding)
         text = data.decode(fallback_encoding)
         note = f"not UTF-8; read as {fallback_encoding}"
-    return checked_row(at, {"text": text, "topic": topic}, note)
+    return checked_row(at, {"text": text, "topic": topic}, note, len(data))

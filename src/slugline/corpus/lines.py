@@ -52,6 +52,8 @@ class Lines:
     encoding : str or None
     number, offset : int
         The line last given, counted from 1, and the bytes up to its end.
+    n_bytes : int
+        The bytes of the line last given, or of its first piece if it passes `MAX_RECORD`.
     exhausted : bool
         Whether the end has been reached.
 
@@ -76,7 +78,7 @@ class Lines:
         self.name = name
         self.encoding = encoding
         self.head = _MARKS.sub(b"", first, count=1)
-        self.number = 0
+        self.number = self.n_bytes = 0
         self.offset = len(first) - len(self.head)
         self.exhausted = False
         self._limit = limit
@@ -100,6 +102,7 @@ class Lines:
         for piece in self.pieces():
             if not continued:
                 self.number += 1
+                self.n_bytes = len(piece)
                 yield self._decode(piece)
             continued = not piece.endswith(b"\n")
         self.exhausted = True

@@ -45,11 +45,11 @@ def parquet_rows(path: Path) -> Items:
         columns = _scalar_columns(connection, path)
         found = connection.execute(_query(columns), [_literal(path)])
         batches = iter(partial(found.fetchmany, _N_FETCHED), [])
-        for at, (fits, *values) in enumerate(itertools.chain.from_iterable(batches), 1):
-            if fits:
-                yield checked_row(at, dict(zip(columns, values, strict=True)))
-            else:
+        for at, (n_bytes, *values) in enumerate(itertools.chain.from_iterable(batches), 1):
+            if n_bytes > MAX_RECORD:
                 yield too_long(at)
+            else:
+                yield checked_row(at, dict(zip(columns, values, strict=True)), n_bytes=n_bytes)
 
 
 def _reader() -> Any:
@@ -94,15 +94,15 @@ def _scalar_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, boo
 
 
 def _query(columns: dict[str, bool]) -> str:
-    """Return the query for whether a row is short enough, and its values if it is."""
+    """Return the query for the bytes of a row's texts, and its values if these are not too long."""
     quoted = {name: '"' + name.replace('"', '""') + '"' for name in columns}
     lengths = [
         f"coalesce(strlen({quoted[name]}), 0)" for name, is_text in columns.items() if is_text
     ]
-    fits = f"{' + '.join(lengths) or '0'} <= {MAX_RECORD}"
+    n_bytes = " + ".join(lengths) or "0"
     values = [
-        f"CASE WHEN {fits} THEN {name} END" if columns[column] else name
+        f"CASE WHEN {n_bytes} <= {MAX_RECORD} THEN {name} END" if columns[column] else name
         for column, name in quoted.items()
     ]
     table = "read_parquet(?, hive_partitioning=false)"
-    return f"SELECT {', '.join([fits, *values])} FROM {table}"  # noqa: S608 (names are quoted)
+    return f"SELECT {', '.join([n_bytes, *values])} FROM {table}"  # noqa: S608 (names are quoted)
