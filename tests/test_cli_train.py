@@ -922,3 +922,23 @@ def test_documents_left_out_are_counted_on_the_screen(run: Run) -> None:
     counted = re.search(r"^left out +(\d+)  to learn from, as their topic looks wrong$", out, re.M)
     assert counted is not None
     assert 10 <= int(counted[1]) <= 20
+
+
+def test_the_test_documents_that_got_a_wrong_topic_are_written_on_demand(
+    run: Run, news_csv: Path
+) -> None:
+    test = news_csv.with_name("test.csv")
+    test.write_text("body,queue\nwheat crop,grain\ngoal,bank\n")
+    options = ["--test", test.name, "-q", "-o", "m.slug", "--mistakes", "wrong.csv"]
+
+    assert run("train", news_csv.name, *options).code == 0
+
+    header, row = Path("wrong.csv").read_text().splitlines()
+    assert header == "line,text,topic,predicted,probability"
+    assert row.startswith("3,goal,bank,sport,")
+
+
+def test_mistakes_do_not_go_where_the_model_goes(run: Run, news_csv: Path) -> None:
+    result = run("train", news_csv.name, "-o", "m.slug", "--mistakes", "m.slug")
+    assert result.code == 2
+    assert not Path("m.slug").exists()

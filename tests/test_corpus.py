@@ -22,7 +22,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus, load_splits
 from slugline.errors import DataError, OptionError
 
-GUESSED = "read column 'body' as text and 'queue' as topic; name others with --text and --topic"
+GUESSED = "read column 'body' as text and 'queue' as topic; name others with `text` and `topic`"
 SKIP = "or go on without them with --skip-bad-rows."
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-__all__ = ["fresh_part", "put_in_place", "remove_dead_parts", "write_whole"]
+__all__ = ["fresh_part", "put_in_place", "remove_dead_parts", "whole_file", "write_whole"]
 
 _DAY = 24 * 60 * 60.0  # seconds
 _SHOWN = 48  # characters of the target's name in its part's name; file systems allow 255 bytes
@@ -53,13 +53,25 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     ------
     OSError : if this fails; `path` is then unchanged, and nothing is left over.
     """
+    with whole_file(path) as part:
+        part.write(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file to write bit by bit, which is put in place as `write_whole` does at the end.
+
+    Raises
+    ------
+    OSError : as `write_whole`. After any error, what was at `path` before is unchanged.
+    """
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "it is a device or pipe", str(path))
     with fresh_part(target) as part:
-        part.write(data)
+        yield part
         put_in_place(part, target)
 
 
