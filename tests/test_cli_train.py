@@ -890,7 +890,7 @@ def test_tuning_tells_every_way_it_tries_and_which_one_it_took(run: Run, news_cs
     assert code == 0
     trials = [line for line in err.splitlines() if "log loss" in line]
     assert trials[0].endswith("best so far  words + bigrams + characters, C 1")
-    assert f"of {len(trials)} ways" in out
+    assert f"of the {len(trials)} ways tried" in out
     assert "by cross-validation, " in out
 
 
