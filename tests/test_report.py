@@ -462,7 +462,7 @@ def test_the_lessons_rules_are_checked_against_the_numbers(result: NotebookResul
     ],
     ids=["outputs", "softmax", "labels", "bottleneck"],
 )
-def test_a_rule_that_the_figures_do_not_bear_out_is_not_said_to_hold(
+def test_a_rule_that_the_numbers_do_not_bear_out_is_not_said_to_hold(
     result: NotebookResult, number: int, change: Any
 ) -> None:
     assert rules(change(result))[number].verdict == "not seen"

@@ -321,7 +321,7 @@ def test_the_most_common_mistakes_come_first() -> None:
     ]
 
 
-def test_the_table_of_confusions_shows_topics_by_their_commonest_mistake() -> None:
+def test_the_table_of_confusions_shows_topics_by_their_most_common_mistake() -> None:
     page = training_page(trained())
     assert re.findall(r'class="right".*>(\d+)<', page) == ["7", "36", "38", "1"]
     assert re.findall(r'class="wrong".*>(\d+)<', page) == ["5", "4", "4", "2", "3"]
