@@ -422,7 +422,8 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     ),
     "a header that claims exabytes": (
         lambda e: e | {WEIGHTS: struct.pack("<Q", 2**62)},
-        damaged("Error while deserializing: header too large"),
+        "weights.safetensors claims a list of arrays of N bytes, more than a model has; get an "
+        "untouched copy of it.",
     ),
 }
 
@@ -655,7 +656,7 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     ),
     "weights of no dimension": (
         lambda a: a | {"learner.weights": np.float32(1).reshape(())},
-        damaged("weights of shape (1,) and biases of (4,)"),
+        damaged("weights of shape () and biases of (4,)"),
     ),
     "one bias for all": (
         lambda a: a | {"learner.biases": a["learner.biases"][:1]},
@@ -695,7 +696,7 @@ def test_damaged_arrays_are_refused(
     entries = unzip(good)
     with np.errstate(over="ignore"):
         arrays = damage(load_arrays(entries[WEIGHTS]))
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
     assert (
         refusal(rezip([*(entries | {WEIGHTS: save_arrays(arrays)}).items()]), tmp_path) == message
     )
@@ -789,7 +790,7 @@ def test_layers_that_do_not_fit_one_another_are_refused(good_net: bytes, tmp_pat
     )
 
 
-@pytest.mark.parametrize("depth", [600, 3000])
+@pytest.mark.parametrize("depth", [100, 3000])
 def test_mixtures_of_mixtures_without_end_are_refused(
     depth: int, good: bytes, tmp_path: Path
 ) -> None:
@@ -805,16 +806,21 @@ def test_mixtures_of_mixtures_without_end_are_refused(
     changed = {JSON: (text[:first] + nested + "," + text[last:]).encode()}
     changed[WEIGHTS] = save_arrays(arrays)
     message = refusal(rezip([*(entries | changed).items()]), tmp_path)
-    # The rest of the message is Python's own, and names where it happened to give up.
-    assert message.startswith("damaged (maximum recursion depth exceeded")
+    assert message.startswith(
+        "damaged (a mixture of over 1,000 learners, or mixtures in one another over 16 deep)"
+        if depth == 100
+        # The rest of the message is Python's own, and names where it happened to give up.
+        else "damaged (maximum recursion depth exceeded"
+    )
 
 
 def test_weights_whose_sums_overflow_are_refused(good_net: bytes, tmp_path: Path) -> None:
     entries = unzip(good_net)
     arrays = load_arrays(entries[WEIGHTS])
-    huge = {name: np.full_like(array, 3e38) for name, array in arrays.items()}
-    assert refusal(rezip([*(entries | {WEIGHTS: save_arrays(huge)}).items()]), tmp_path) == damaged(
-        "overflow encountered in matmul"
+    huge = arrays | {"learner.0": np.full_like(arrays["learner.0"], 3e38)}
+    assert refusal(rezip([*(entries | {WEIGHTS: save_arrays(huge)}).items()]), tmp_path) == (
+        "array 'learner.0' holds 3e+38, and weights over 1e+09 are no use; train the model again, "
+        "in smaller steps."
     )
 
 
@@ -825,13 +831,13 @@ def test_bombs_are_refused_before_they_are_unpacked(
     entries = unzip(good)
     size = 8 << 20 if name != CARD else 1 << 20
     bomb = rezip([*(entries | {name: b" " * size}).items()], zipfile.ZIP_DEFLATED)
-    real_read = zipfile.ZipFile.read
+    real_open = zipfile.ZipFile.open
 
-    def read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    def open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
         assert entry.filename != name, "unpacked"
-        return real_read(archive, entry)
+        return real_open(archive, entry)
 
-    monkeypatch.setattr(zipfile.ZipFile, "read", read)
+    monkeypatch.setattr(zipfile.ZipFile, "open", open_entry)
     assert refusal(bomb, tmp_path) == (
         f"{name} claims to unpack to {size:,} bytes, which no {len(bomb):,}-byte model does."
     )
@@ -880,10 +886,11 @@ def fuzzer() -> dict[str, Any]:
 def test_files_damaged_at_random_are_refused_or_work(
     fuzzer: dict[str, Any], tmp_path: Path
 ) -> None:
-    counts = fuzzer["fuzz"](3_000, 0, tmp_path)
+    counts, slowest = fuzzer["fuzz"](3_000, 0, tmp_path)
     assert sum(counts.values()) == 3_000
     ends = {
         name: sum(n for key, n in counts.items() if name in key) for name in ("refused", "loaded")
     }
     assert ends["refused"] > 2_000
     assert ends["loaded"] > 100
+    assert slowest < 5

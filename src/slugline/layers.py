@@ -20,6 +20,9 @@ __all__ = ["Dense", "DenseStack", "LossAndAccuracy"]
 Floats = npt.NDArray[np.float32]
 
 _PREDICT_ROWS = 4096
+# What a hidden unit gives at most when a net answers: far over what any honest one does, and so far
+# under the end of float32 that sums of it, weighted by up to a milliard, can't overflow.
+_MAX_SIGNAL = np.float32(1e18)
 _ACTIVATIONS = ("linear", "relu", "softmax")
 
 
@@ -134,5 +137,7 @@ class DenseStack:
     def _scores(self, X: sp.csr_array) -> Floats:
         signal: Any = X
         for number in range(len(self.layers)):
+            if number:
+                np.minimum(signal, _MAX_SIGNAL, out=signal)
             signal = self.layer_output(number, signal)
         return signal

@@ -47,5 +47,7 @@ def _open_closed_streams() -> None:
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
-    print(f"slugline: error: {message}", file=sys.stderr)  # noqa: T201
+    from slugline.cli.printable import printable
+
+    print(f"slugline: error: {printable(message)}", file=sys.stderr)  # noqa: T201
     sys.exit(status)

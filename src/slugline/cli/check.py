@@ -20,7 +20,7 @@ from slugline.cli.options import (
     Validation,
     read_parts,
 )
-from slugline.cli.output import print_json, print_table, say
+from slugline.cli.output import print_json, print_table, say, show
 
 if TYPE_CHECKING:
     from slugline.experiment.retraining import Retraining
@@ -72,12 +72,12 @@ def check(
 
 def _print(found: Retraining) -> None:
     if found.is_identical:
-        typer.echo(
+        show(
             f"{found.model}: identical; {found.n_documents:,} documents give the same "
             f"{found.n_bytes:,} bytes again"
         )
         return
-    typer.echo(f"{found.model}: not identical")
+    show(f"{found.model}: not identical")
     rows = [(what, _shown(then), _shown(now)) for what, then, now in found.differences]
     print_table([("", "in the file", "now"), *rows])
 

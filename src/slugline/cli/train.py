@@ -24,7 +24,7 @@ from slugline.cli.options import (
     Validation,
     read_parts,
 )
-from slugline.cli.output import print_json, print_table, warn
+from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.targets import check_apart, check_target
 from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
@@ -241,7 +241,7 @@ def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: 
 
     evaluation = experiment.evaluation
     low, high = evaluation.interval
-    typer.echo(
+    show(
         f"{experiment.name}: learned {counted(len(experiment.fitted.topics), 'topic')} from "
         f"{counted(experiment.n_learned, 'document')} in {experiment.seconds:.1f} s, "
         f"tested on {counted(experiment.n_test, 'other')}"
@@ -256,10 +256,10 @@ def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: 
         left=(0, 2),
     )
     if cost:
-        typer.echo(
+        show(
             f"{cost.precision}: accuracy {cost.accuracy_before:.4f} before, "
             f"{cost.accuracy_after:.4f} after; {cost.bytes_before / 1000:,.0f} kB before, "
             f"{cost.bytes_after / 1000:,.0f} kB after"
         )
-    typer.echo(f"model   {model}")
-    typer.echo(f"report  {report}")
+    show(f"model   {model}")
+    show(f"report  {report}")

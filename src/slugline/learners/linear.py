@@ -126,7 +126,7 @@ class LinearLearner(LinearOptions):
         """Make a fitted learner of its parts, as a model file holds them."""
         learner = cls(**cls.options_in(settings))
         learner.weights, learner.biases = arrays["weights"], arrays["biases"]
-        if learner.weights.shape[1:] != learner.biases.shape:
+        if learner.weights.ndim != 2 or learner.weights.shape[1:] != learner.biases.shape:
             raise DataError(
                 f"weights of shape {learner.weights.shape} and biases of {learner.biases.shape}"
             )

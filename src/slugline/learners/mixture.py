@@ -110,15 +110,15 @@ class Mixture:
         restore: Callable[[Mapping[str, Any], Mapping[str, Floats]], Learner],
     ) -> Mixture:
         """Make a fitted mixture of its parts, as a model file holds them; `restore` makes each."""
+        by_part: dict[str, dict[str, Floats]] = {}
+        for name, array in arrays.items():
+            number, _, inner_name = name.partition(".")
+            by_part.setdefault(number, {})[inner_name] = array
         return cls(
             [
-                restore(part, _under(arrays, f"{number}."))
+                restore(part, by_part.get(str(number), {}))
                 for number, part in enumerate(settings["learners"])
             ],
             settings.get("shares"),
             settings.get("sharpness", 1.0),
         )
-
-
-def _under(arrays: Mapping[str, Floats], prefix: str) -> dict[str, Floats]:
-    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}

@@ -169,6 +169,9 @@ class NeuralLearner(NeuralOptions):
         """Make a fitted learner of its parts, as a model file holds them."""
         learner = cls(**cls.options_in(settings))
         learner.n_epochs = settings["n_epochs"]
+        n_layers = 2 if learner.hidden is None else len(learner.hidden) + 1
+        if len(arrays) != 2 * n_layers:
+            raise DataError(f"{len(arrays)} arrays where a net of {n_layers} layers has two each")
         learner.network = Network(learner._layers(len(arrays[str(len(arrays) - 1)])))
         learner.network.start_from([arrays[str(number)] for number in range(len(arrays))])
         _check_shapes(learner.network)

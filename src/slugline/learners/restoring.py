@@ -17,7 +17,7 @@ from slugline.learners.neural import NeuralLearner, NeuralOptions
 from slugline.learners.options import settings_struct
 from slugline.learners.shallow import ShallowLearner, ShallowOptions
 
-__all__ = ["restore"]
+__all__ = ["check_settings", "restore"]
 
 _KINDS: dict[str, Any] = {
     "linear": LinearLearner,
@@ -25,7 +25,10 @@ _KINDS: dict[str, Any] = {
     "shallow": ShallowLearner,
 }
 
-_OverZero = Annotated[float, msgspec.Meta(gt=0)]
+# What a file may hold. People mix a handful of learners, and mixtures within one another twice.
+_MAX_LEARNERS = 1000
+_MAX_DEPTH = 16
+
 _Sharpness = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -37,7 +40,8 @@ _Shallow = settings_struct("shallow", ShallowOptions, {})
 
 class _Mixture(msgspec.Struct, tag_field="kind", tag="mixture", forbid_unknown_fields=True):
     learners: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
-    shares: list[_OverZero] | None = None
+    # Their sum is to be finite, too.
+    shares: list[Annotated[float, msgspec.Meta(gt=0, lt=1e300)]] | None = None
     sharpness: _Sharpness = 1.0
 
 
@@ -51,10 +55,7 @@ def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.flo
     ------
     DataError : if there is no such kind, or settings or arrays are missing, odd or too many.
     """
-    try:
-        msgspec.convert(settings, _AnySettings)
-    except msgspec.ValidationError as error:
-        raise DataError(f"settings of the learner: {error}") from error
+    check_settings(settings)
     try:
         learner = _restore_kind(settings, arrays)
     except KeyError as error:
@@ -64,10 +65,38 @@ def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.flo
     return learner
 
 
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Make sure that a file may hold settings.
+
+    Raises
+    ------
+    DataError : if there is no such kind, or a setting is missing or odd, or learners are too many.
+    """
+    level = [settings]
+    n_learners = depth = 0
+    while level:
+        n_learners, depth = n_learners + len(level), depth + 1
+        if n_learners > _MAX_LEARNERS or depth > _MAX_DEPTH:
+            raise DataError(
+                f"a mixture of over {_MAX_LEARNERS:,} learners, or mixtures in one another over "
+                f"{_MAX_DEPTH} deep"
+            )
+        level = [part for one in level for part in _check_one(one)]
+
+
+def _check_one(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Check the settings of one learner; return those of its parts, which nobody has checked."""
+    try:
+        checked = msgspec.convert(settings, _AnySettings)
+    except msgspec.ValidationError as error:
+        raise DataError(f"settings of the learner: {error}") from error
+    return checked.learners if isinstance(checked, _Mixture) else []
+
+
 def _restore_kind(
     settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float32]]
 ) -> Learner:
     if settings["kind"] == "mixture":
-        return Mixture.restore(settings, arrays, restore)
+        return Mixture.restore(settings, arrays, _restore_kind)
     learner: Learner = _KINDS[settings["kind"]].restore(settings, arrays)
     return learner

@@ -124,7 +124,7 @@ class ShallowLearner(ShallowOptions):
             (learner.units,),
             (learner.units, len(out_biases)),
         )
-        if (hidden.shape, biases.shape, out.shape) != expected:
+        if (hidden.shape, biases.shape, out.shape) != expected or out_biases.ndim != 1:
             raise DataError(
                 f"layers of shape {hidden.shape}, {biases.shape} and {out.shape} where "
                 f"{learner.units} units want others"
