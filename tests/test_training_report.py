@@ -551,20 +551,20 @@ def test_topics_are_most_common_and_rarest_only_if_they_differ(sizes: list[int],
         (
             [True, False],
             False,
-            "None of 2 ways is clearly better than the default: words, C 1. In cross-validation on "
-            "the training documents, the default gets 80.0 % right.",
+            "None of the 2 ways tried is clearly better than the default: words, C 1. In "
+            "cross-validation on the training documents, the default gets 80.0 % right.",
         ),
         (
             [True, False, True],
             True,
-            "The best of 3 ways tried until the interrupt: words, C 4. In cross-validation on the "
-            "training documents, it gets 82.0 % right and the default 80.0 %.",
+            "The best of the 3 ways tried until the interrupt: words, C 4. In cross-validation on "
+            "the training documents, it gets 82.0 % right and the default 80.0 %.",
         ),
         (
             [True],
             True,
-            "No way but the default was tried: words, C 1. In cross-validation on the training "
-            "documents, the default gets 80.0 % right.",
+            "Only the default was tried: words, C 1. In cross-validation on the training documents, "
+            "the default gets 80.0 % right.",
         ),
     ],
     ids=["default", "interrupted", "interrupted at once"],
