@@ -563,8 +563,8 @@ def test_topics_are_most_common_and_rarest_only_if_they_differ(sizes: list[int],
         (
             [True],
             True,
-            "Only the default was tried: words, C 1. In cross-validation on the training documents, "
-            "the default gets 80.0 % right.",
+            "Only the default was tried: words, C 1. In cross-validation on the training "
+            "documents, the default gets 80.0 % right.",
         ),
     ],
     ids=["default", "interrupted", "interrupted at once"],
