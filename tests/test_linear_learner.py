@@ -11,6 +11,7 @@ from sklearn.svm import LinearSVC
 from slugline.errors import DataError, OptionError
 from slugline.learners.linear import LinearLearner
 from slugline.training.context import FitContext
+from slugline.training.linear import hinge_pulls, topic_rarity
 
 N_TOPICS = 8
 
@@ -79,6 +80,18 @@ def test_a_topic_without_rows_is_never_the_likeliest() -> None:
     learner = LinearLearner()
     learner.fit(X, np.where(y > 4, 6, y), FitContext(n_topics=9))
     assert set(learner.decision_function(X).argmax(axis=1)) == {0, 1, 2, 3, 4, 6}
+
+
+def test_scores_are_drawn_down_the_slope_of_the_squared_hinge_loss() -> None:
+    scores = np.array([[0.5, -2.0, -0.5], [3.0, 1.5, 0.0]], dtype=np.float32)
+    pulls = hinge_pulls(scores, np.array([0, 1]))
+    assert pulls.tolist() == [[0.5, 0, -0.5], [-4, 0, -1]]
+
+
+def test_a_topic_counts_more_the_rarer_it_is_than_the_mean_one_and_never_less_than_1() -> None:
+    rarity = topic_rarity(np.array([10, 40, 0, 10]))  # the topics that occur have 20 rows each
+    np.testing.assert_allclose(rarity, [2**0.75, 1, 1, 2**0.75])
+    assert rarity.dtype == np.float32
 
 
 # Doubtful documents -----------------------------------------------------------------------------
