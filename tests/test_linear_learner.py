@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from scipy.special import log_softmax
 from sklearn.svm import LinearSVC
 
+from slugline.calibration import best_sharpness
 from slugline.errors import DataError, OptionError
 from slugline.learners.linear import LinearLearner
 from slugline.training.context import FitContext
@@ -163,6 +164,35 @@ def test_sharpness_makes_probabilities_of_new_rows_as_good_as_any_other_would() 
     assert loss(1) == pytest.approx(min(map(loss, np.geomspace(0.5, 2, 41))), rel=0.06)
 
 
+@pytest.mark.parametrize(("n_topics", "C"), [(N_TOPICS, 1.0), (N_TOPICS, 3.0), (2, 2.0)])
+def test_sharpness_is_near_what_fitting_without_each_row_would_give(
+    n_topics: int, C: float
+) -> None:
+    X, y = make_up(120)
+    y = plant_wrong_topics(y, 0.1)[0] % n_topics
+    context = FitContext(n_topics=n_topics)
+    scores = np.empty((120, n_topics), dtype=np.float32)
+    learner = LinearLearner(C, clean=False)
+    for row in range(120):
+        others = np.arange(120) != row
+        learner.fit(X[others], y[others], context)
+        scores[row] = learner.decision_function(X[[row]])[0]
+    learner.fit(X, y, context)
+    assert learner.sharpness == pytest.approx(best_sharpness(scores, y), rel=0.35)
+
+
+def test_rows_that_count_half_at_twice_the_cost_make_the_same_classifier() -> None:
+    X, y = make_up(800)
+    y = plant_wrong_topics(y, 0.08)[0]
+    one, other = LinearLearner(C=1.0), LinearLearner(C=2.0)
+    one.fit(X, y, FitContext(n_topics=N_TOPICS))
+    weight = np.full(800, 0.5, dtype=np.float32)
+    other.fit(X, y, FitContext(n_topics=N_TOPICS, sample_weight=weight))
+    assert one.n_left_out == other.n_left_out > 0
+    assert one.sharpness == pytest.approx(other.sharpness, rel=1e-3)
+    np.testing.assert_allclose(one.weights, other.weights, atol=1e-4)
+
+
 def test_noise_makes_probabilities_less_sharp() -> None:
     X, y = make_up(800)
     assert fit(X, plant_wrong_topics(y, 0.3)[0], clean=False).sharpness < fit(X, y).sharpness
@@ -186,6 +216,7 @@ def test_one_topic_is_certain() -> None:
     learner = LinearLearner()
     learner.fit(X, 0 * y, FitContext(n_topics=1))
     assert learner.predict_proba(X).tolist() == [[1]] * 20
+    assert learner.sharpness == 5.0
 
 
 def test_a_topic_of_which_most_rows_are_doubtful_keeps_them_all() -> None:
@@ -198,6 +229,20 @@ def test_a_topic_of_which_most_rows_are_doubtful_keeps_them_all() -> None:
     learner.fit(X, noisy, FitContext(n_topics=9))
 
     assert learner.n_left_out > 0
+    assert learner.biases[8] > -5  # it is -10 without a row
+
+
+def test_rows_of_weight_0_do_not_outvote_the_doubtful_ones_of_their_topic() -> None:
+    X, y = make_up(800)
+    noisy, _ = plant_wrong_topics(y, 0.1)
+    noisy[np.flatnonzero(y == 3)[:2]] = 8  # a ninth topic of two rows that count, and ten others
+    weight = np.ones(800, dtype=np.float32)
+    idle = np.flatnonzero(y == 4)[:10]
+    noisy[idle], weight[idle] = 8, 0
+
+    learner = LinearLearner()
+    learner.fit(X, noisy, FitContext(n_topics=9, sample_weight=weight))
+
     assert learner.biases[8] > -5  # it is -10 without a row
 
 

@@ -885,3 +885,22 @@ def test_files_damaged_at_random_are_refused_or_work(
     }
     assert ends["refused"] > 2_000
     assert ends["loaded"] > 100
+
+
+@pytest.mark.parametrize(
+    ("texts", "method"),
+    [
+        ([f"word{n} other{n}" for n in range(400)], zipfile.ZIP_DEFLATED),
+        (["x" * 500_000, "oil", "gas", "tin"], zipfile.ZIP_STORED),
+    ],
+    ids=["many words", "a word that would be taken for a bomb"],
+)
+def test_an_entry_is_deflated_unless_reading_would_refuse_it(
+    texts: list[str], method: int, tmp_path: Path
+) -> None:
+    classifier = TopicClassifier(blocks=[Block("words")])
+    classifier.fit(texts, ["a", "b"] * (len(texts) // 2)).save(tmp_path / "a.slug")
+    with zipfile.ZipFile(tmp_path / "a.slug") as archive:
+        assert archive.getinfo("vocabulary.txt").compress_type == method
+    again = load(tmp_path / "a.slug")
+    assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
