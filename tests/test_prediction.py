@@ -298,3 +298,47 @@ def test_what_was_read_before_an_error_is_answered(model: TopicClassifier, n_goo
     with pytest.raises(DataError) as caught:
         next(answers)
     assert str(caught.value) == "t.jsonl: cut off."
+
+
+def sizes_of_batches(model: TopicClassifier, rows: list[Row | BadRow], **options: Any) -> list[int]:
+    return [len(batch) for batch in predict_rows(model.fitted_, rows_of(*rows), **options)]
+
+
+def test_a_batch_ends_with_the_row_that_brings_it_to_its_number_of_characters(
+    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "_BATCH_CHARACTERS", 100)
+    long, short = "wheat " * 8 + "no", "wheat"  # 50 characters and 5
+
+    # Columns are looked for in the first hundred.
+    assert sizes_of_batches(model, [*texts_of(*[long] * 107)]) == [100, 2, 2, 2, 1]
+    assert sizes_of_batches(model, [*texts_of(*[short] * 145)], batch_rows=10) == [10] * 14 + [5]
+    assert sizes_of_batches(model, [*texts_of(*[short] * 145)]) == [100, 20, 20, 5]
+
+
+def test_all_columns_of_a_row_count_but_numbers_and_bad_rows_do_not(
+    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "_BATCH_CHARACTERS", 100)
+    row = Row(1, {"text": "wheat", "note": "x" * 45, "id": 10**60})
+    rows: list[Row | BadRow] = [row] * 100
+    rows += [row, BadRow(2, "x" * 200), row, row]
+    assert sizes_of_batches(model, rows) == [100, 3, 1]
+
+
+@pytest.mark.parametrize(("n_rows", "sizes"), [(6, [3, 3]), (7, [3, 3, 1])])
+def test_no_batch_is_empty_and_none_has_more_rows_than_it_may(
+    model: TopicClassifier, n_rows: int, sizes: list[int]
+) -> None:
+    found = sizes_of_batches(model, [*texts_of(*["wheat"] * n_rows)], batch_rows=3)
+    assert [size for size in found if size] == sizes
+
+
+def test_the_column_that_was_guessed_is_announced_once(model: TopicClassifier) -> None:
+    said: list[str] = []
+    rows = [Row(at, {"id": at, "body": "wheat"}) for at in range(5)]
+    list(answers_to(model, rows_of(*rows), announce=said.append))
+    list(answers_to(model, rows_of(*rows), announce=said.append, text="body"))
+    list(answers_to(model, rows_of(*rows, kind="txt"), announce=said.append))
+    assert len(said) == 1
+    assert said[0].startswith("read column 'body' as text; ")
