@@ -152,3 +152,13 @@ def test_peeking_takes_no_more_good_rows_than_it_needs() -> None:
     assert [row.at for row in peek(rows)] == list(range(1, 2 * N_PEEKED + 1))
     assert [row.at for row in peek(rows, 1)] == [2 * N_PEEKED + 1, 2 * N_PEEKED + 2]
     assert next(iter(rows)).at == 2 * N_PEEKED + 3
+
+
+def test_up_to_twenty_columns_are_all_named() -> None:
+    columns = {f"c{number}": "x" for number in range(20)}
+    with pytest.raises(DataError) as error:
+        find_columns("data.csv", head_of(columns), text="zzz")
+    names = ", ".join(repr(column) for column in columns)
+    assert str(error.value) == (
+        f"data.csv has no column 'zzz'; there are {names}; name one of them."
+    )

@@ -904,3 +904,10 @@ def test_an_entry_is_deflated_unless_reading_would_refuse_it(
         assert archive.getinfo("vocabulary.txt").compress_type == method
     again = load(tmp_path / "a.slug")
     assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
+
+
+def test_entries_bear_no_time_and_may_be_read_by_everybody(good: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(good)) as archive:
+        for entry in archive.infolist():
+            assert entry.date_time == (1980, 1, 1, 0, 0, 0)
+            assert entry.external_attr >> 16 == 0o644
