@@ -324,3 +324,9 @@ def test_a_learner_restored_from_its_parts_is_the_same() -> None:
     again = LinearLearner.restore(learner.settings(), learner.arrays())
     assert vars(again) == vars(learner)
     assert np.array_equal(again.predict_proba(X), learner.predict_proba(X))
+
+
+def test_documents_that_contradict_each_other_bring_no_warning_at_high_costs() -> None:
+    X, y = make_up(50)
+    twice = sp.csr_array(sp.vstack([X, X])), np.concatenate([y, (y + 1) % N_TOPICS])
+    assert np.isfinite(fit(*twice, C=1e3).weights).all()
