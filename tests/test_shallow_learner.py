@@ -122,5 +122,10 @@ def test_ctrl_c_leaves_no_half_trained_net() -> None:
 
         def note(self, text: str) -> None: ...
 
-    with pytest.raises(KeyboardInterrupt):
-        fit(FitContext(n_topics=3, progress=Impatient()))
+    # Shells start background jobs with SIGINT ignored; the test needs Python's own handler.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(FitContext(n_topics=3, progress=Impatient()))
+    finally:
+        signal.signal(signal.SIGINT, before)
