@@ -911,3 +911,11 @@ def test_entries_bear_no_time_and_may_be_read_by_everybody(good: bytes) -> None:
         for entry in archive.infolist():
             assert entry.date_time == (1980, 1, 1, 0, 0, 0)
             assert entry.external_attr >> 16 == 0o644
+
+
+def test_weights_are_saved_right_however_they_lie_in_memory(tmp_path: Path) -> None:
+    classifier = fit("linear")
+    expected = classifier.predict_proba(NEW)
+    classifier.learner_.weights = np.asfortranarray(classifier.learner_.weights)
+    classifier.save(tmp_path / "a.slug")
+    assert np.array_equal(load(tmp_path / "a.slug").predict_proba(NEW), expected)

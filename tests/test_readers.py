@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.corpus import parquet, readers
+from slugline.corpus import formats, parquet, readers
+from slugline.corpus.lines import Lines
 from slugline.corpus.readers import BadRow, read_rows
 from slugline.corpus.rows import Row
 from slugline.errors import DataError, OptionError
@@ -625,3 +626,20 @@ def test_a_folder_of_another_shape_is_an_error(files: list[str], message: str) -
         list(read_rows("texts"))
 
     assert str(error.value) == message
+
+
+def test_a_row_over_several_lines_may_be_as_long_as_a_line_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(formats, "MAX_RECORD", 100)
+    for n_bytes, fits in ((100, True), (101, False)):
+        row = b'"' + b"a\n" * 40 + b"a" * (n_bytes - 83) + b'"\n'
+        assert len(row) == n_bytes
+        lines = Lines(io.BytesIO(b"text\nfirst\n" + row).readline, "data.csv")
+        rows = formats.table_rows(lines)
+        assert next(rows) == Row(2, {"text": "first"})
+        if fits:
+            assert [row.at for row in rows] == [3]
+        else:
+            with pytest.raises(DataError, match="line 3: the row that begins here has more than"):
+                next(rows)

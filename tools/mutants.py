@@ -77,7 +77,7 @@ def variants(node: ast.AST, in_function: bool) -> Iterator[ast.AST]:
         case ast.Constant(value=int(number)):
             yield ast.Constant(number + 1)
             yield ast.Constant(number - 1)
-        case ast.Return(value=ast.expr()):
+        case ast.Return(value=ast.expr()) if ast.unparse(node) != "return None":
             yield ast.Return(ast.Constant(None))
         case ast.Assign(targets=[target]) if not _names(target) <= _names(node.value):
             return  # without it, there would be no such name, and any test would tell
