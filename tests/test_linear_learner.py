@@ -164,11 +164,14 @@ def test_sharpness_makes_probabilities_of_new_rows_as_good_as_any_other_would() 
     assert loss(1) == pytest.approx(min(map(loss, np.geomspace(0.5, 2, 41))), rel=0.06)
 
 
-@pytest.mark.parametrize(("n_topics", "C"), [(N_TOPICS, 1.0), (N_TOPICS, 3.0), (2, 2.0)])
+@pytest.mark.parametrize(
+    ("n_topics", "C", "length"), [(N_TOPICS, 1.0, 1), (N_TOPICS, 3.0, 1), (2, 2.0, 1), (4, 0.3, 2)]
+)
 def test_sharpness_is_near_what_fitting_without_each_row_would_give(
-    n_topics: int, C: float
+    n_topics: int, C: float, length: int
 ) -> None:
     X, y = make_up(120)
+    X *= np.float32(length)
     y = plant_wrong_topics(y, 0.1)[0] % n_topics
     context = FitContext(n_topics=n_topics)
     scores = np.empty((120, n_topics), dtype=np.float32)
