@@ -185,12 +185,13 @@ def main() -> None:
             sys.exit(f"without any change: {failure}")
         for mutant in drawn:
             path = tree / PACKAGE / mutant.module
+            original = path.read_text()
             path.write_text(mutant.source)
             failure = first_failure(tree, [mutant.module], options.seconds)
             if options.verbose or not failure:
                 print(f"{mutant.module}:{mutant.line}: {mutant.change}  {failure}", flush=True)
             n_killed += bool(failure)
-            shutil.copy(ROOT / PACKAGE / mutant.module, path)
+            path.write_text(original)
     print(f"{n_killed} of {len(drawn)} killed; {len(found)} mutants in all")
 
 
