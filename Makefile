@@ -7,11 +7,13 @@ BIN := .venv/bin
 quickstart: .venv/quickstart-ready ## install, train, report, classify two sample wires
 	$(BIN)/python examples/quickstart.py
 
+# A process per core, and one BLAS thread in each. Tests typed by hand run in one process, whose BLAS
+# has all cores.
 test: .venv/dev-ready ## lint, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 format: .venv/dev-ready ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

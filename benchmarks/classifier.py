@@ -60,7 +60,7 @@ def _table(
 
 
 def _bars(figures: dict[tuple[str, str], dict[str, float]]) -> str:
-    """Give what is asked of the default, and what it reaches."""
+    """Return what is asked of the default, and what it reaches."""
 
     def of(contender: str, what: str) -> list[float]:
         return [figures[contender, name][what] for name in NAMES]

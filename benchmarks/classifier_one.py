@@ -62,7 +62,7 @@ class FastText:
         raise Diverged
 
     def predict(self, X: Sequence[str]) -> list[str]:
-        """Give the topic of each text."""
+        """Return the topic of each text."""
         labels, _ = self.model.predict([_line(x) for x in X])
         return [label[0].removeprefix("__label__") for label in labels]
 
@@ -82,7 +82,7 @@ CONTENDERS = {
 
 
 def seconds(function: Callable[[], object], n_runs: int) -> float:
-    """Give the median time of several runs."""
+    """Return the median time of several runs."""
     times = []
     for _ in range(n_runs):
         started = time.perf_counter()

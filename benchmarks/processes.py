@@ -42,7 +42,7 @@ def run(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
 
 
 def medians(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """Give the median of every figure over several runs."""
+    """Return the median of every figure over several runs."""
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 

@@ -12,7 +12,7 @@ NAMES = ("reuters", "reuters-corrected", "banking77", "trec", "20ng", "bbc")
 
 
 def load(name: str) -> tuple[Corpus, Corpus]:
-    """Give the documents to learn from and those to test on."""
+    """Return the documents to learn from and those to test on."""
     if name.startswith("reuters"):
         parts = load_splits(name)
         return parts["train"], parts["test"]

@@ -9,11 +9,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says something of the machine, and nothing of the code.
+settings.register_profile(
+    "untimed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("untimed")
+
+# Nor does the service that runs the tests decide whether help comes in colour.
+for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+    os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")
 def reuters_data() -> Path:
-    """Give the folder that holds the Reuters files; skip the test where there is none."""
+    """Return the folder that holds the Reuters files; skip the test where there is none."""
     root = os.environ.get("SLUGLINE_DATA")
     folder = Path(root) / "reuters" if root else None
     if folder is None or not (folder / "reuters.npz").is_file():
@@ -36,7 +47,7 @@ class Result(NamedTuple):
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Result]:
-    """Give a function that runs `slugline` in this process, in an empty folder."""
+    """Return a function that runs `slugline` in this process, in an empty folder."""
     from slugline.cli import main
 
     monkeypatch.chdir(tmp_path)
@@ -61,7 +72,7 @@ WORDS = {
 
 @pytest.fixture(scope="session")
 def news() -> list[tuple[str, str]]:
-    """Give 90 short texts, each with its topic; the topics take turns and share few words."""
+    """Return 90 short texts, each with its topic; the topics take turns and share few words."""
     documents = []
     for number in range(30):
         for topic, words in WORDS.items():
@@ -72,13 +83,13 @@ def news() -> list[tuple[str, str]]:
 
 @pytest.fixture
 def texts(news: list[tuple[str, str]]) -> list[str]:
-    """Give the texts of the news."""
+    """Return the texts of the news."""
     return [text for text, _ in news]
 
 
 @pytest.fixture
 def topics(news: list[tuple[str, str]]) -> list[str]:
-    """Give the topics of the news."""
+    """Return the topics of the news."""
     return [topic for _, topic in news]
 
 

@@ -35,74 +35,77 @@ def old(tmp_path: Path) -> Path:
     return path
 
 
+def assert_refused(result: Any, opening: str) -> None:
+    """See that a job failed with one line that opens so; the library's tests have all of it."""
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith(f"slugline: error: {opening}")
+    assert len(result.err.splitlines()) == 1
+
+
 # Data -------------------------------------------------------------------------------------------
 
 BAD_DATA = {
-    "empty file": (b"", "t.csv holds no documents, at most a header; check the file."),
-    "header only": (table(), "t.csv holds no documents, at most a header; check the file."),
+    "empty file": (b"", "t.csv holds no documents"),
+    "header only": (table(), "t.csv holds no documents"),
     "row without text": (
         table("wheat,grain", ",grain", "goal,sport", " ,sport"),
         "t.csv: 2 of 4 rows can't be used: no text or no topic (lines 3, 5); mend them, " + SKIP,
     ),
     "row without topic": (
         table("wheat,grain", "corn,", *["goal,sport"] * 3),
-        "t.csv: 1 of 5 rows can't be used: no text or no topic (line 3); mend them, " + SKIP,
+        "t.csv: 1 of 5 rows can't be used: no text or no topic (line 3)",
     ),
     "many rows without topic": (
         table("wheat,grain", *["corn,"] * 1000),
-        "t.csv: 1000 of 1001 rows can't be used: no text or no topic (lines 3, 4, 5, 6, 7 and 995 "
-        "more); mend them, " + SKIP,
+        "t.csv: 1000 of 1001 rows can't be used: no text or no topic (lines 3, 4, ",
     ),
     "not UTF-8": (
         table("wheat,grain") + "café,sport\n".encode("latin1"),
-        "t.csv: 1 of 2 rows can't be used: byte 0xe9 at offset 26 is not UTF-8 (line 3); convert "
-        "to UTF-8 (from Latin-1: iconv -f latin1 -t utf8), " + SKIP,
+        "t.csv: 1 of 2 rows can't be used: byte 0xe9 at offset 26 is not UTF-8 (line 3)",
     ),
     "UTF-16": (
         table("wheat,grain").decode().encode("utf-16"),
-        "t.csv is UTF-16; convert it with iconv -f utf-16 -t utf-8.",
+        "t.csv is UTF-16",
     ),
     "NUL": (
         table("wheat,grain", "go\0al,sport"),
-        "t.csv: 1 of 2 rows can't be used: a NUL character (line 3); delete NULs (or convert from "
-        "UTF-16), " + SKIP,
+        "t.csv: 1 of 2 rows can't be used: a NUL character (line 3)",
     ),
     "topics of numbers and words": (
         table("wheat,1", "goal,2", "loan,bank"),
-        "t.csv: 1 of 3 rows can't be used: a word as topic, such as 'bank', where most are like "
-        "'1' (line 4); make all topics words or all numbers, " + SKIP,
+        "t.csv: 1 of 3 rows can't be used: a word as topic, such as 'bank'",
     ),
     "all topics with one document": (
         table("wheat,grain", "goal,sport", "loan,bank"),
         "t.csv has no topic with two documents to set one aside and test on it; add documents, or "
-        "give a file of its own with --test.",
+        "give documents of their own with --test.",
     ),
     "no document left to validate on": (
         table("wheat,grain", "corn,grain", "goal,sport"),
         "t.csv has no topic with two documents to set one aside and find the best epoch on it; "
-        "add documents, or give a file of its own with --validation.",
+        "add documents, or give documents of their own with --validation.",
     ),
     "open quote": (
         table("wheat,grain", '"corn,grain', "goal,sport"),
-        "t.csv, line 3: the row that begins here has a quote that is never closed; close it.",
+        "t.csv, line 3: the row that begins here has a quote that is never closed",
     ),
     "zip archive": (
         b"PK\x03\x04 and more",
-        "t.csv is a zip archive or a spreadsheet; unpack it, or save it as CSV.",
+        "t.csv is a zip archive or a spreadsheet",
     ),
 }
 
 
-@pytest.mark.parametrize(("content", "message"), BAD_DATA.values(), ids=BAD_DATA)
+@pytest.mark.parametrize(("content", "opening"), BAD_DATA.values(), ids=BAD_DATA)
 def test_bad_data_stop_the_training_with_one_line_and_leave_all_as_it_was(
-    run: Run, old: Path, content: bytes, message: str
+    run: Run, old: Path, content: bytes, opening: str
 ) -> None:
     Path("t.csv").write_bytes(content)
 
     # A net wants the most of its data: documents to test on, and documents to validate on.
     result = run("train", "t.csv", "-o", "old.slug", "--quiet", "--learner", "network")
 
-    assert result == (1, "", f"slugline: error: {message}\n")
+    assert_refused(result, opening)
     assert old.read_bytes() == OLD
     assert {path.name for path in Path().iterdir()} == {"t.csv", "old.slug"}
 
@@ -164,19 +167,17 @@ def test_a_column_that_is_not_there_is_said_so_with_those_that_are(
 
 
 @pytest.mark.parametrize(
-    ("rows", "option", "message"),
+    ("rows", "option", "opening"),
     [
         (
             ["oil,crude"],
             "--validation",
-            "other.csv has topics that news.csv has no documents of, such as 'crude'; validate on "
-            "documents with the topics that the model learns.",
+            "other.csv has topics that news.csv has no documents of, such as 'crude'",
         ),
         (
             ["oil,crude"],
             "--test",
-            "other.csv has none of the model's topics, such as 'bank', but ones like 'crude'; "
-            "test on documents with the topics that the model learns.",
+            "other.csv has none of the model's topics, such as 'bank', but ones like 'crude'",
         ),
     ],
     ids=["validation", "test"],
@@ -187,7 +188,7 @@ def test_files_with_other_topics_are_found_before_any_training(
     monkeypatch: pytest.MonkeyPatch,
     rows: list[str],
     option: str,
-    message: str,
+    opening: str,
 ) -> None:
     from slugline.classifier import TopicClassifier
 
@@ -196,7 +197,7 @@ def test_files_with_other_topics_are_found_before_any_training(
 
     result = run("train", "news.csv", option, "other.csv", "-q", "--learner", "network")
 
-    assert result == (1, "", f"slugline: error: {message}\n")
+    assert_refused(result, opening)
 
 
 def test_skip_bad_rows_goes_on_and_tells_which_ones(run: Run, news_csv: Path) -> None:
@@ -327,31 +328,20 @@ def another_zip(path: Path) -> None:
         archive.writestr("letter.txt", "Dear Sir,")
 
 
-NO_MODEL = (
-    "not a Slugline model, or cut off; make one with `slugline train DATA -o model.slug`, or get a "
-    "whole copy."
-)
+NO_MODEL = "not a Slugline model, or cut off"
 
 
 @pytest.mark.parametrize("command", [["predict"], ["evaluate", "news.csv"], ["info"]])
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("damage", "opening"),
     [
-        (missing, "there is no such file; check the path."),
+        (missing, "there is no such file"),
         (empty, NO_MODEL),
         (a_text, NO_MODEL),
         (cut_off, NO_MODEL),
-        (a_folder, "can't be read (Is a directory); check the path and its rights."),
-        (
-            another_zip,
-            "a zip archive without model.json, so not a Slugline model; check the path, or export "
-            "a spreadsheet as CSV.",
-        ),
-        (
-            of_a_later_format,
-            "written in format 99 by a later Slugline, and this one reads up to format 1; upgrade "
-            "with `pip install -U slugline`.",
-        ),
+        (a_folder, "can't be read (Is a directory)"),
+        (another_zip, "a zip archive without model.json"),
+        (of_a_later_format, "written in format 99 by a later Slugline"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -361,14 +351,14 @@ def test_a_file_that_is_no_whole_model_is_said_so_by_every_command(
     news_csv: Path,
     command: list[str],
     damage: Callable[[Path], None],
-    message: str,
+    opening: str,
 ) -> None:
     damage(news_slug)
     verb, *rest = command
 
     result = run(verb, "news.slug", *rest, stdin="wheat")
 
-    assert result == (1, "", f"slugline: error: news.slug: {message}\n")
+    assert_refused(result, f"news.slug: {opening}")
 
 
 # A full disk ------------------------------------------------------------------------------------
@@ -383,12 +373,9 @@ def test_a_disk_that_fills_up_while_saving_leaves_the_old_model_and_no_part_of_t
 ) -> None:
     monkeypatch.setattr(os, "fsync", fill_up)
 
-    assert run("train", "news.csv", "-q", "-o", "old.slug") == (
-        1,
-        "",
-        "slugline: error: old.slug: the model could not be saved (No space left on device); what "
-        "was there before is unchanged. Free some space, or name another place.\n",
-    )
+    result = run("train", "news.csv", "-q", "-o", "old.slug")
+
+    assert_refused(result, "old.slug: the model could not be saved (No space left on device)")
     assert old.read_bytes() == OLD
     assert {path.name for path in Path().iterdir()} == {"news.csv", "old.slug"}
 
@@ -410,11 +397,10 @@ def test_a_file_that_may_not_grow_leaves_the_old_model_and_no_part_of_the_new(
         preexec_fn=allow_small_files_only,
     )
 
-    assert (process.returncode, process.stdout, process.stderr) == (
-        1,
-        "",
-        "slugline: error: old.slug: the model could not be saved (File too large); what was there "
-        "before is unchanged. Free some space, or name another place.\n",
+    assert (process.returncode, process.stdout) == (1, "")
+    assert process.stderr.startswith(
+        "slugline: error: old.slug: the model could not be saved (File too large)"
     )
+    assert len(process.stderr.splitlines()) == 1
     assert old.read_bytes() == OLD
     assert {path.name for path in old.parent.iterdir()} == {"news.csv", "old.slug"}

@@ -156,7 +156,7 @@ def test_peeking_takes_no_more_good_rows_than_it_needs() -> None:
 
 @pytest.mark.parametrize(("n_columns", "more"), [(20, ""), (21, " and 1 more")])
 def test_up_to_twenty_columns_are_named(n_columns: int, more: str) -> None:
-    columns = {f"c{number}": "x" for number in range(n_columns)}
+    columns: dict[str, object] = {f"c{number}": "x" for number in range(n_columns)}
     with pytest.raises(DataError) as error:
         find_columns("data.csv", head_of(columns), text="zzz")
     names = ", ".join(repr(column) for column in list(columns)[:20])

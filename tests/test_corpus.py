@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -333,24 +334,21 @@ def test_a_file_without_documents_is_an_error(name: str, content: str) -> None:
         (
             "body,queue\na,x\n",
             {"topic": "queues"},
-            "a.csv has no column 'queues'; there are 'body', 'queue'; did you mean 'queue'?",
+            "a.csv has no column 'queues'",
         ),
         (
             "a,b,c\n1,2,3\n",
             {},
-            "a.csv has 'a', 'b', 'c', none of them known as text or topic; name columns with "
-            "--text and --topic, or add a header if these are no names.",
+            "a.csv has 'a', 'b', 'c', none of them known as text or topic",
         ),
     ],
     ids=["not there", "not told"],
 )
 def test_columns_that_are_not_there_or_can_not_be_told_are_an_error(
-    content: str, options: dict[str, str], message: str
+    content: str, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, match=message):
         load_corpus(write("a.csv", content), **options)
-
-    assert str(error.value) == message
 
 
 def test_a_topic_with_one_document_is_no_error() -> None:
@@ -530,20 +528,13 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
 def test_a_fraction_that_is_none_is_an_error(fraction: float) -> None:
-    with pytest.raises(OptionError) as error:
+    with pytest.raises(OptionError, match=f"^fraction is {fraction};"):
         corpus_of([5]).split(fraction, seed=0)
-
-    assert str(error.value) == f"fraction is {fraction}; give a number over 0 and under 1."
 
 
 def test_a_corpus_of_single_documents_can_not_be_split() -> None:
-    with pytest.raises(DataError) as error:
+    with pytest.raises(DataError, match="no topic has two documents"):
         corpus_of([1, 1]).split(0.2, seed=0)
-
-    assert str(error.value) == (
-        "no topic has two documents, so none can be held out; "
-        "add documents, or give a file of its own to validate on."
-    )
 
 
 def test_the_digest_depends_on_texts_topics_and_order_alone() -> None:

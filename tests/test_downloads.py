@@ -200,7 +200,7 @@ def other() -> Iterator[Server]:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give an empty cache, in a world without other places and with little time."""
+    """Return an empty cache, in a world without other places and with little time."""
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SLUGLINE_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -18,14 +18,14 @@ TOPICS = ["acq", "earn", "grain", "zinc"]
 seeds = st.integers(0, 10_000)
 
 
-def random_case(seed, n=60):
+def random_case(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     proba = rng.dirichlet(np.ones(len(TOPICS)), n)
     return rng.integers(0, 3, n), proba
 
 
 @given(seeds)
-def test_figures_equal_scikit_learns(seed):
+def test_figures_equal_scikit_learns(seed: int) -> None:
     y, proba = random_case(seed)
     predicted = proba.argmax(axis=1)
     ours = Evaluation.of(TOPICS, y, proba)
@@ -46,21 +46,21 @@ def test_figures_equal_scikit_learns(seed):
             assert figures.f1 == pytest.approx(np.nan_to_num(f1[i]))
 
 
-def test_an_unknown_topic_can_only_be_wrong():
+def test_an_unknown_topic_can_only_be_wrong() -> None:
     ours = Evaluation.of(["a", "b"], np.array([0, -1]), np.array([[0.9, 0.1], [0.8, 0.2]]))
     assert ours.accuracy == 0.5
     assert ours.topics == ["a", "b", "(unknown)"]
     assert ours.confusions() == [("(unknown)", "a", 1)]
 
 
-def test_confusions_come_commonest_first_and_leave_out_what_did_not_happen():
+def test_confusions_come_commonest_first_and_leave_out_what_did_not_happen() -> None:
     confusion = np.array([[5, 2, 0], [3, 1, 0], [0, 0, 4]])
     ours = Evaluation(["a", "b", "c"], confusion, 0.1)
     assert ours.confusions() == [("b", "a", 3), ("a", "b", 2)]
     assert ours.confusions(1) == [("b", "a", 3)]
 
 
-def test_plain_data_holds_no_nan():
+def test_plain_data_holds_no_nan() -> None:
     ours = Evaluation(["a", "b"], np.array([[3, 0], [0, 0]]), 0.0)
     figures = json.loads(json.dumps(ours.to_dict(), allow_nan=False))
     assert figures["topics"][1] == {
@@ -72,17 +72,17 @@ def test_plain_data_holds_no_nan():
     }
 
 
-def test_nothing_to_evaluate_is_an_error():
+def test_nothing_to_evaluate_is_an_error() -> None:
     with pytest.raises(DataError) as caught:
         Evaluation.of(["a"], np.array([], dtype=np.int64), np.zeros((0, 1)))
     assert str(caught.value) == "there are no documents to evaluate; give at least one."
 
 
-def test_majority_baseline_learns_from_training_topics_only():
+def test_majority_baseline_learns_from_training_topics_only() -> None:
     assert majority_baseline(["a", "a", "b"], ["b", "b", "a"]) == ("a", 1 / 3)
 
 
-def test_shuffled_baseline_comes_near_the_sum_of_squared_shares():
+def test_shuffled_baseline_comes_near_the_sum_of_squared_shares() -> None:
     y = ["a"] * 700 + ["b"] * 300
     values = [shuffled_baseline(y, seed) for seed in range(20)]
     assert np.mean(values) == pytest.approx(0.7**2 + 0.3**2, abs=0.01)
@@ -94,11 +94,13 @@ def test_shuffled_baseline_comes_near_the_sum_of_squared_shares():
     ("n_right", "n", "low", "high"),
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)],
 )
-def test_wilson_gives_the_published_intervals(n_right, n, low, high):
+def test_wilson_gives_the_published_intervals(
+    n_right: int, n: int, low: float, high: float
+) -> None:
     assert wilson(n_right, n) == pytest.approx((low, high), abs=1e-4)
 
 
-def test_plain_data_hold_all_figures():
+def test_plain_data_hold_all_figures() -> None:
     ours = Evaluation(["a", "b"], np.array([[3, 1], [0, 4]]), 0.25)
     assert ours.to_dict() == {
         "n_documents": 8,
@@ -114,12 +116,12 @@ def test_plain_data_hold_all_figures():
     }
 
 
-def test_ten_confusions_are_given_by_default():
+def test_ten_confusions_are_given_by_default() -> None:
     ours = Evaluation(list("abcd"), np.arange(16).reshape(4, 4), 0.0)
     assert [n for _, _, n in ours.confusions()] == [14, 13, 12, 11, 9, 8, 7, 6, 4, 3]
 
 
-def test_macro_f1_leaves_out_topics_that_do_not_occur_and_counts_those_never_found_as_0():
+def test_macro_f1_leaves_out_topics_that_do_not_occur_and_counts_those_never_found_as_0() -> None:
     confusion = np.array([[4, 0, 0], [1, 0, 0], [0, 0, 0]])
     assert Evaluation(["a", "b", "c"], confusion, 0.0).macro_f1 == pytest.approx(8 / 9 / 2)
     confusion = np.array([[4, 0, 1], [0, 0, 0], [0, 0, 0]])
@@ -127,12 +129,12 @@ def test_macro_f1_leaves_out_topics_that_do_not_occur_and_counts_those_never_fou
 
 
 @pytest.mark.parametrize("topic", [1, -1], ids=["without probability", "unknown"])
-def test_the_log_loss_of_an_impossible_topic_is_finite(topic):
+def test_the_log_loss_of_an_impossible_topic_is_finite(topic: int) -> None:
     ours = Evaluation.of(["a", "b"], np.array([0, topic]), np.array([[1.0, 0.0], [1.0, 0.0]]))
     assert ours.log_loss == pytest.approx(-np.log(np.finfo(np.float32).tiny) / 2)
 
 
-def test_intervals_stay_between_0_and_1():
+def test_intervals_stay_between_0_and_1() -> None:
     assert wilson(0, 3)[0] == pytest.approx(0, abs=1e-12)
     assert wilson(3, 3)[1] == pytest.approx(1, abs=1e-12)
     assert all(0 <= end <= 1 for n in range(1, 50) for end in wilson(n, n) + wilson(0, n))

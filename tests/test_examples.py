@@ -11,7 +11,9 @@ from nbclient import NotebookClient
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def run_notebook(monkeypatch, tmp_path, **environment):
+def run_notebook(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **environment: str
+) -> nbformat.NotebookNode:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     notebook = nbformat.read(EXAMPLES / "classifying_newswires.ipynb", as_version=4)
@@ -19,7 +21,7 @@ def run_notebook(monkeypatch, tmp_path, **environment):
     return notebook
 
 
-def output_of(notebook, source):
+def output_of(notebook: nbformat.NotebookNode, source: str) -> str:
     cell = next(cell for cell in notebook.cells if source in cell.source)
     return "".join(
         output.get("text", "") or output.get("data", {}).get("text/plain", "")
@@ -28,16 +30,22 @@ def output_of(notebook, source):
 
 
 @pytest.mark.reuters
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_lesson_notebook_runs_on_reuters(reuters_data, monkeypatch, tmp_path):
+def test_the_lesson_notebook_runs_on_reuters(
+    reuters_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     notebook = run_notebook(monkeypatch, tmp_path)
     assert output_of(notebook, "len(train_data), len(test_data)") == "(8982, 2246, 46)"
     assert "0.362" in output_of(notebook, "majority_baseline(")
     assert "image/png" in str(notebook.cells)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_lesson_notebook_runs_on_bbc_where_reuters_cannot_be_had(monkeypatch, tmp_path):
+def test_the_lesson_notebook_runs_on_bbc_where_reuters_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     # A proxy on a closed port makes every download fail at once.
     notebook = run_notebook(
         monkeypatch,

@@ -26,12 +26,12 @@ News = list[tuple[str, str]]
 
 STILL_FALLING = (
     "the validation loss was still falling at epoch {}, the last: the net could learn more. "
-    "Use --epochs {}."
+    "Use `epochs={}`."
 )
 
 
 def settled_net() -> TopicClassifier:
-    """Give a net whose validation loss stops falling on so few documents as the news."""
+    """Return a net whose validation loss stops falling on so few documents as the news."""
     return TopicClassifier(learner=NeuralLearner(l2=0.01, learning_rate=0.03))
 
 
@@ -82,7 +82,9 @@ def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpu
         "n_topics": 3,
     }
     assert set(figures["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
-    assert figures["best_epoch"] == experiment.best_epoch == experiment.fitted.learner.n_epochs
+    learner = experiment.fitted.learner
+    assert isinstance(learner, NeuralLearner)
+    assert figures["best_epoch"] == experiment.best_epoch == learner.n_epochs
     assert experiment.metrics == {
         "test_accuracy": figures["evaluation"]["accuracy"],
         "test_macro_f1": figures["evaluation"]["macro_f1"],
@@ -155,7 +157,7 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
         (
             {"train": [("wheat", "grain"), ("goal", "sport")]},
             "train has no topic with two documents to set one aside and test on it; add documents, "
-            "or give a file of its own with --test.",
+            "or give documents of their own with `test`.",
         ),
         (
             {
@@ -163,7 +165,7 @@ def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
                 "test": [("goal", "sport")],
             },
             "train has no topic with two documents to set one aside and find the best epoch on it; "
-            "add documents, or give a file of its own with --validation.",
+            "add documents, or give documents of their own with `validation`.",
         ),
         (
             {
@@ -189,7 +191,9 @@ def test_parts_that_do_not_fit_are_found_before_any_training(
     parts: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
-    corpora = {name: corpus_of(documents, name) for name, documents in parts.items()}
+    corpora: dict[str, Any] = {
+        name: corpus_of(documents, name) for name, documents in parts.items()
+    }
 
     with pytest.raises(DataError) as error:
         run_experiment(TopicClassifier(learner="network"), **corpora)

@@ -39,7 +39,7 @@ documents = st.lists(st.lists(words, max_size=60).map(" ".join), min_size=1, max
 
 
 def reference_terms(kind: str, document: str) -> list[str]:
-    """Give the terms of a document, in plain Python."""
+    """Return the terms of a document, in plain Python."""
     found = tokenize(document)
     if kind == "lead":
         return found[:48]
@@ -51,7 +51,7 @@ def reference_terms(kind: str, document: str) -> list[str]:
 
 
 def reference_rows(texts: list[str], kind: str, weighting: str, terms: list[str]) -> Any:
-    """Give the rows that scikit-learn makes of the same terms."""
+    """Return the rows that scikit-learn makes of the same terms."""
     options: dict[str, dict[str, Any]] = {
         "multi-hot": {"binary": True, "use_idf": False, "norm": None},
         "counts": {"use_idf": False, "norm": None},
@@ -70,7 +70,7 @@ def fitted(*blocks: Block) -> Features:
 
 
 def parts_of(X: sp.csr_array) -> list[list[float]]:
-    """Give all that a CSR array consists of: equal for equal bits alone."""
+    """Return all that a CSR array consists of: equal for equal bits alone."""
     return [X.data.tolist(), X.indices.tolist(), X.indptr.tolist(), list(X.shape)]
 
 
@@ -88,7 +88,7 @@ def test_rows_equal_scikit_learns(kind: str, weighting: str, texts: list[str]) -
     assume(any(reference_terms(kind, document) for document in texts))
     features = Features([Block(kind, weighting)])
     ours = features.fit_transform(texts)
-    expected = reference_rows(texts, kind, weighting, features.vocabularies_[0].terms)
+    expected = reference_rows(texts, kind, weighting, list(features.vocabularies_[0].terms))
     assert ours.dtype == np.float32
     assert ours.has_canonical_format
     np.testing.assert_allclose(ours.toarray(), expected, rtol=1e-5, atol=1e-6)

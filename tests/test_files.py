@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,8 @@ def test_if_a_step_fails_the_earlier_file_stays_and_nothing_is_left_over(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     (tmp_path / "a.bin").write_bytes(b"old")
-    monkeypatch.setattr(*{"fsync": ("os.fsync", fail), "replace": (Path, "replace", fail)}[step])
+    owner: Any = {"fsync": os, "replace": Path}[step]
+    monkeypatch.setattr(owner, step, fail)
 
     with pytest.raises(OSError, match="No space left on device"):
         write_whole(tmp_path / "a.bin", b"new")
@@ -227,7 +229,8 @@ def test_a_part_that_is_taken_for_a_dead_one_before_it_is_locked_is_made_anew(
 ) -> None:
     import fcntl
 
-    lock, removed = fcntl.flock, []
+    lock = fcntl.flock
+    removed: list[Path] = []
 
     def late(file: int, kind: int) -> None:
         if not removed:

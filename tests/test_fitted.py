@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -97,9 +98,9 @@ def test_learning_on_leaves_the_value_from_before(classifier: TopicClassifier) -
 def test_learning_on_from_a_value_leaves_its_rarity_of_terms() -> None:
     stream = TopicClassifier(blocks=[Block(n_buckets=64)])
     before = stream.partial_fit(["wheat", "goal"], ["a", "b"], ["a", "b"]).fitted_
-    rarity = before.features.idf_[0].copy()
+    rarity = copy.deepcopy(before.features.idf_)
     stream.partial_fit(["wheat", "wheat"], ["a", "b"])
-    assert np.array_equal(before.features.idf_[0], rarity)
+    np.testing.assert_equal(before.features.idf_, rarity)
 
 
 @pytest.fixture
@@ -158,9 +159,9 @@ def test_a_nets_batch_broken_off_is_not_learned_by_half(
 
 
 def test_one_long_name_among_many_takes_no_memory_of_all() -> None:
-    topics = ["t" * 1_000_000, *(f"t{number}" for number in range(500))]
+    topics = ["t" * 1000, *(f"t{number}" for number in range(500))]
     classifier = TopicClassifier(blocks=[Block()]).fit(["a b"] * 2 * len(topics), topics * 2)
-    # Fixed-width strings would take 2 GB, and as much again for each thousand answers.
+    # Fixed-width strings would take 2 MB, and 4 MB for each thousand answers.
     assert classifier.classes_.dtype == object
 
 

@@ -31,7 +31,8 @@ def hashes(keys: list[int]) -> np.ndarray:
 def test_numbers_are_those_of_a_dict_filled_in_the_same_order(
     batches: list[list[int]], others: list[int], multiplier: int
 ) -> None:
-    table, model = table_of(multiplier), {}
+    table = table_of(multiplier)
+    model: dict[int, int] = {}
     for batch in batches:
         expected = [model.setdefault(key, len(model)) for key in batch]
         assert table.add(hashes(batch)).tolist() == expected

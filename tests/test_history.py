@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -88,15 +89,17 @@ def test_curves_have_dots_for_training_and_a_line_for_validation(history: Histor
         training, validation, best = ax.lines
         assert (training.get_label(), training.get_marker()) == ("Training", "o")
         assert training.get_linestyle() in {"none", "None"}
-        assert training.get_xydata().tolist() == [[i + 1, v] for i, v in enumerate(history[name])]
+        dots = np.asarray(training.get_xydata())
+        assert dots.tolist() == [[i + 1, v] for i, v in enumerate(history[name])]
         assert (validation.get_label(), validation.get_marker()) == ("Validation", "None")
         assert validation.get_linestyle() == "-"
-        assert validation.get_ydata().tolist() == history[f"val_{name}"]
-        assert list(best.get_xdata()) == [2, 2]
+        assert np.asarray(validation.get_ydata()).tolist() == history[f"val_{name}"]
+        assert np.asarray(best.get_xdata()).tolist() == [2, 2]
         assert [text.get_text() for text in ax.texts] == ["best epoch: 2"]
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("Epoch", label)
-        legend = [text.get_text() for text in ax.get_legend().get_texts()]
-        assert legend == ["Training", "Validation"]
+        legend = ax.get_legend()
+        assert legend is not None
+        assert [text.get_text() for text in legend.get_texts()] == ["Training", "Validation"]
 
 
 def test_curves_without_validation_are_dots_alone(without_validation: History) -> None:
@@ -108,8 +111,9 @@ def test_curves_without_validation_are_dots_alone(without_validation: History) -
 def test_curves_make_a_figure_of_their_own_where_none_is_given(history: History) -> None:
     plt.switch_backend("agg")
     loss_axes, accuracy_axes = history.plot()
+    figure = plt.gcf()
     try:
-        assert loss_axes.figure is accuracy_axes.figure is plt.gcf()
-        loss_axes.figure.canvas.draw()
+        assert loss_axes.figure is accuracy_axes.figure is figure
+        figure.canvas.draw()
     finally:
-        plt.close(loss_axes.figure)
+        plt.close(figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -163,3 +164,48 @@ def test_files_import_one_another_in_no_circle() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_is_longer_than_can_be_read_at_once(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 450
+
+
+# Names of earlier releases ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "home"),
+    [
+        ("features", "Block", "text.block"),
+        ("features", "Features", "text.features"),
+        ("features", "idf", "text.weighting"),
+        ("model_file", "ModelInfo", "saving.schema"),
+        ("model_file", "read", "saving.container"),
+        ("notebook", "run", "lesson.run"),
+        ("training.progress", "progress_on", "progress"),
+        ("vocabulary", "Vocabulary", "text.vocabulary"),
+    ],
+)
+def test_a_name_that_has_moved_is_still_found_with_a_warning(
+    module: str, name: str, home: str
+) -> None:
+    old = importlib.import_module(f"slugline.{module}")
+    with pytest.warns(
+        DeprecationWarning, match=rf"{module}\.{name} has moved to slugline\.{home};"
+    ):
+        found = getattr(old, name)
+    assert found is getattr(importlib.import_module(f"slugline.{home}"), name)
+
+
+def test_the_public_names_are_all_there() -> None:
+    for name in slugline.__all__:
+        assert getattr(slugline, name) is not None
+    with pytest.raises(AttributeError, match="module 'slugline' has no attribute 'Nothing'"):
+        slugline.Nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in HOUSE if part_of(p) != "cli"], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_no_function_has_more_parameters_than_can_be_kept_in_mind(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            given = node.args
+            names = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+            assert len([n for n in names if n not in ("self", "cls")]) <= 8, node.name

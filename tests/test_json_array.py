@@ -109,7 +109,7 @@ ADVICE = (
 def test_what_is_no_array_is_an_error_after_its_good_items(
     data: bytes, n_items: int, message: str
 ) -> None:
-    found = []
+    found: list[object] = []
     with pytest.raises(DataError) as error:
         found.extend(json_items(lines_of(data)))
     assert str(error.value) == message

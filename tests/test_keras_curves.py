@@ -151,6 +151,6 @@ def test_curves_on_newswires_equal_those_of_keras(
     from slugline.reuters.sequences import load_data
 
     (x_train, y_train), _ = load_data(reuters_data, num_words=10_000)
-    X, y = multi_hot(x_train[:3000], 10_000).toarray(), y_train[:3000]
+    X, y = multi_hot(x_train[:3000].tolist(), 10_000).toarray(), y_train[:3000]
     weights = first_weights(10_000, 64, 46)
     compare(keras_history, weights, setting, X, y, 2000, batch_size=512)

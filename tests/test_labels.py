@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,24 +11,24 @@ from slugline.errors import DataError
 from slugline.labels import Topics, one_hot
 
 
-def test_topics_are_sorted_and_numbered_from_zero():
+def test_topics_are_sorted_and_numbered_from_zero() -> None:
     topics = Topics.fit(["grain", "earn", "grain", "acq"])
     assert topics.names == ["acq", "earn", "grain"]
     assert topics.encode(["grain", "acq"]).tolist() == [2, 0]
     assert topics.decode([2, 0]) == ["grain", "acq"]
 
 
-def test_integer_topics_stay_integers_and_sort_as_numbers():
+def test_integer_topics_stay_integers_and_sort_as_numbers() -> None:
     assert Topics.fit([10, 2, 10]).names == [2, 10]
 
 
-def test_an_unknown_topic_is_named_with_the_known_ones():
+def test_an_unknown_topic_is_named_with_the_known_ones() -> None:
     with pytest.raises(DataError) as caught:
         Topics(["earn", "grain"]).encode(["earn", "sport"])
     assert str(caught.value) == "unknown topic 'sport'; the known ones are earn, grain."
 
 
-def test_many_known_topics_are_not_all_listed():
+def test_many_known_topics_are_not_all_listed() -> None:
     with pytest.raises(DataError) as caught:
         Topics(list(range(12))).encode([99])
     assert str(caught.value) == (
@@ -34,7 +36,7 @@ def test_many_known_topics_are_not_all_listed():
     )
 
 
-def test_words_and_numbers_do_not_mix():
+def test_words_and_numbers_do_not_mix() -> None:
     with pytest.raises(DataError) as caught:
         Topics.fit(["sport", 3])
     assert str(caught.value) == (
@@ -42,12 +44,12 @@ def test_words_and_numbers_do_not_mix():
     )
 
 
-def test_a_topic_named_twice_is_an_error():
+def test_a_topic_named_twice_is_an_error() -> None:
     with pytest.raises(DataError, match="a topic is named twice"):
         Topics(["earn", "earn"])
 
 
-def test_one_hot_equals_the_lessons_own_function():
+def test_one_hot_equals_the_lessons_own_function() -> None:
     labels = np.random.default_rng(0).integers(0, 46, 200)
     expected = np.zeros((200, 46))
     for i, label in enumerate(labels):
@@ -58,7 +60,7 @@ def test_one_hot_equals_the_lessons_own_function():
     assert np.array_equal(one_hot(labels), expected[:, : labels.max() + 1])
 
 
-def test_one_hot_of_nothing_has_no_rows():
+def test_one_hot_of_nothing_has_no_rows() -> None:
     assert one_hot([], 3).shape == (0, 3)
 
 
@@ -72,17 +74,17 @@ def test_one_hot_of_nothing_has_no_rows():
     ],
     ids=["too large", "negative", "fraction", "matrix"],
 )
-def test_one_hot_refuses_what_names_no_column(y, n_topics, message):
+def test_one_hot_refuses_what_names_no_column(y: list[Any], n_topics: int, message: str) -> None:
     with pytest.raises(DataError) as caught:
         one_hot(y, n_topics)
     assert str(caught.value) == message
 
 
-def test_eight_known_topics_are_all_listed():
+def test_eight_known_topics_are_all_listed() -> None:
     with pytest.raises(DataError) as caught:
         Topics(list(range(8))).encode([99])
     assert str(caught.value) == "unknown topic 99; the known ones are 0, 1, 2, 3, 4, 5, 6, 7."
 
 
-def test_one_hot_of_nothing_has_no_columns_unless_they_are_asked_for():
+def test_one_hot_of_nothing_has_no_columns_unless_they_are_asked_for() -> None:
     assert one_hot([]).shape == (0, 0)

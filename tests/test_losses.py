@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from slugline.calibration import log_softmax
+from slugline.calibration import log_softmax, softmax
 from slugline.errors import DataError, OptionError
-from slugline.learners.network import softmax
 from slugline.training.losses import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
@@ -99,7 +100,7 @@ def test_targets_tell_their_topics(
         pytest.param("categorical_crossentropy", SOFT[:3].astype(np.float64), id="float64"),
     ],
 )
-def test_targets_come_in_any_container(loss: str, y: object) -> None:
+def test_targets_come_in_any_container(loss: str, y: Any) -> None:
     targets = get_loss(loss).check_targets(y, 3, 4)
     np.testing.assert_allclose(targets, y, rtol=1e-6)
 
@@ -150,7 +151,7 @@ RANGE = (
         "negative",
     ],
 )
-def test_targets_in_another_form_are_an_error(loss: str, y: object, message: str) -> None:
+def test_targets_in_another_form_are_an_error(loss: str, y: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
         get_loss(f"{loss}_crossentropy").check_targets(y, 3, 4)
     assert str(caught.value) == message

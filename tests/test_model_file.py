@@ -93,8 +93,8 @@ def test_the_same_model_gives_the_same_bytes_for_any_number_of_threads(tmp_path:
 
 
 def test_numpy_numbers_as_options_can_be_saved(tmp_path: Path) -> None:
-    odd = NeuralLearner([np.int64(4)], epochs=np.int64(2), l2=np.float32(0.5))
-    fit(odd, random_state=np.int64(3)).save(tmp_path / "a.slug")
+    odd: Any = {"hidden": [np.int64(4)], "epochs": np.int64(2), "l2": np.float32(0.5)}
+    fit(NeuralLearner(**odd), random_state=np.int64(3)).save(tmp_path / "a.slug")
     again = load(tmp_path / "a.slug")
     assert again.random_state == 3
     plain = fit(NeuralLearner([4], epochs=2, l2=0.5), random_state=3)
@@ -202,7 +202,7 @@ def test_what_only_the_maker_knows_stands_in_the_card(tmp_path: Path) -> None:
 # Writing ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", ["fsync", "rename"])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_full_disk_leaves_the_earlier_file(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +211,8 @@ def test_a_full_disk_leaves_the_earlier_file(
 
     classifier = fit()
     before = bytes_of(classifier, tmp_path)
-    monkeypatch.setattr(*{"fsync": ("os.fsync", fail), "rename": (Path, "replace", fail)}[step])
+    owner: Any = {"fsync": os, "replace": Path}[step]
+    monkeypatch.setattr(owner, step, fail)
 
     with pytest.raises(ModelFileError) as caught:
         classifier.save(tmp_path / "model.slug")
@@ -238,13 +239,13 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Give the bytes of a linear model."""
+    """Return the bytes of a linear model."""
     return bytes_of(fit("linear"), tmp_path_factory.mktemp("good"))
 
 
 @pytest.fixture(scope="module")
 def good_net(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Give the bytes of a net."""
+    """Return the bytes of a net."""
     return bytes_of(fit(NET), tmp_path_factory.mktemp("good"))
 
 
@@ -421,13 +422,14 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     ),
     "a header that claims exabytes": (
         lambda e: e | {WEIGHTS: struct.pack("<Q", 2**62)},
-        damaged("Error while deserializing: header too large"),
+        "weights.safetensors claims a list of arrays of N bytes, more than a model has; get an "
+        "untouched copy of it.",
     ),
 }
 
 
 def claim(shape: list[int]) -> bytes:
-    """Give a safetensors file whose header says more than it holds."""
+    """Return a safetensors file whose header says more than it holds."""
     end = 4 * int(np.prod(np.array(shape, dtype=object)))
     header = {"learner.weights": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}
     data = json.dumps(header).encode()
@@ -446,7 +448,7 @@ def test_damaged_entries_are_refused(
 
 
 def set_to(*path: str | int, value: Any) -> Callable[[Any], None]:
-    """Give a function that sets a value deep in the settings."""
+    """Return a function that sets a value deep in the settings."""
 
     def change(info: Any) -> None:
         for key in path[:-1]:
@@ -654,7 +656,7 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     ),
     "weights of no dimension": (
         lambda a: a | {"learner.weights": np.float32(1).reshape(())},
-        damaged("weights of shape (1,) and biases of (4,)"),
+        damaged("weights of shape () and biases of (4,)"),
     ),
     "one bias for all": (
         lambda a: a | {"learner.biases": a["learner.biases"][:1]},
@@ -694,7 +696,7 @@ def test_damaged_arrays_are_refused(
     entries = unzip(good)
     with np.errstate(over="ignore"):
         arrays = damage(load_arrays(entries[WEIGHTS]))
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
     assert (
         refusal(rezip([*(entries | {WEIGHTS: save_arrays(arrays)}).items()]), tmp_path) == message
     )
@@ -788,7 +790,7 @@ def test_layers_that_do_not_fit_one_another_are_refused(good_net: bytes, tmp_pat
     )
 
 
-@pytest.mark.parametrize("depth", [600, 3000])
+@pytest.mark.parametrize("depth", [100, 3000])
 def test_mixtures_of_mixtures_without_end_are_refused(
     depth: int, good: bytes, tmp_path: Path
 ) -> None:
@@ -804,16 +806,21 @@ def test_mixtures_of_mixtures_without_end_are_refused(
     changed = {JSON: (text[:first] + nested + "," + text[last:]).encode()}
     changed[WEIGHTS] = save_arrays(arrays)
     message = refusal(rezip([*(entries | changed).items()]), tmp_path)
-    # The rest of the message is Python's own, and names where it happened to give up.
-    assert message.startswith("damaged (maximum recursion depth exceeded")
+    assert message.startswith(
+        "damaged (a mixture of over 1,000 learners, or mixtures in one another over 16 deep)"
+        if depth == 100
+        # The rest of the message is Python's own, and names where it happened to give up.
+        else "damaged (maximum recursion depth exceeded"
+    )
 
 
 def test_weights_whose_sums_overflow_are_refused(good_net: bytes, tmp_path: Path) -> None:
     entries = unzip(good_net)
     arrays = load_arrays(entries[WEIGHTS])
-    huge = {name: np.full_like(array, 3e38) for name, array in arrays.items()}
-    assert refusal(rezip([*(entries | {WEIGHTS: save_arrays(huge)}).items()]), tmp_path) == damaged(
-        "overflow encountered in matmul"
+    huge = arrays | {"learner.0": np.full_like(arrays["learner.0"], 3e38)}
+    assert refusal(rezip([*(entries | {WEIGHTS: save_arrays(huge)}).items()]), tmp_path) == (
+        "array 'learner.0' holds 3e+38, and weights over 1e+09 are no use; train the model again, "
+        "in smaller steps."
     )
 
 
@@ -824,13 +831,13 @@ def test_bombs_are_refused_before_they_are_unpacked(
     entries = unzip(good)
     size = 8 << 20 if name != CARD else 1 << 20
     bomb = rezip([*(entries | {name: b" " * size}).items()], zipfile.ZIP_DEFLATED)
-    real_read = zipfile.ZipFile.read
+    real_open = zipfile.ZipFile.open
 
-    def read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    def open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Any:
         assert entry.filename != name, "unpacked"
-        return real_read(archive, entry)
+        return real_open(archive, entry)
 
-    monkeypatch.setattr(zipfile.ZipFile, "read", read)
+    monkeypatch.setattr(zipfile.ZipFile, "open", open_entry)
     assert refusal(bomb, tmp_path) == (
         f"{name} claims to unpack to {size:,} bytes, which no {len(bomb):,}-byte model does."
     )
@@ -869,22 +876,24 @@ FUZZER = Path(__file__).parents[1] / "tools" / "fuzz_model_file.py"
 
 @pytest.fixture(scope="module")
 def fuzzer() -> dict[str, Any]:
-    """Give the names of the tool that damages files at random."""
+    """Return the names of the tool that damages files at random."""
     if not FUZZER.is_file():
         pytest.skip("no tools folder beside the tests")
     return runpy.run_path(str(FUZZER))
 
 
+@pytest.mark.slow
 def test_files_damaged_at_random_are_refused_or_work(
     fuzzer: dict[str, Any], tmp_path: Path
 ) -> None:
-    counts = fuzzer["fuzz"](3_000, 0, tmp_path)
+    counts, slowest = fuzzer["fuzz"](3_000, 0, tmp_path)
     assert sum(counts.values()) == 3_000
     ends = {
         name: sum(n for key, n in counts.items() if name in key) for name in ("refused", "loaded")
     }
     assert ends["refused"] > 2_000
     assert ends["loaded"] > 100
+    assert slowest < 5
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import scipy.sparse as sp
 from sklearn.metrics import accuracy_score, log_loss
 
 from slugline import layers
-from slugline.calibration import log_softmax
+from slugline.calibration import log_softmax, softmax
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.layers import Dense
-from slugline.learners.network import Network, softmax
+from slugline.learners.network import Network
 from slugline.training.optimizers import RMSprop
 
 N_ROWS, N_COLUMNS, N_TOPICS = 25, 12, 4
@@ -183,8 +183,11 @@ def test_the_loss_includes_the_penalties() -> None:
 
 def test_softmax_bears_scores_of_any_size() -> None:
     scores = np.array([[1e4, 0, -1e4], [-1e4, -1e4, -1e4]], dtype=np.float32)
-    np.testing.assert_allclose(softmax(scores), [[1, 0, 0], [1 / 3] * 3], rtol=1e-6)
-    np.testing.assert_allclose(log_softmax(scores), [[0, -1e4, -2e4], [-np.log(3)] * 3], rtol=1e-6)
+    third = 1 / 3
+    expected = np.array([[1, 0, 0], [third, third, third]])
+    np.testing.assert_allclose(softmax(scores), expected, rtol=1e-6)
+    expected = np.array([[0, -1e4, -2e4], np.log([third, third, third])])
+    np.testing.assert_allclose(log_softmax(scores), expected, rtol=1e-6)
 
 
 # What it refuses --------------------------------------------------------------------------------
@@ -264,22 +267,14 @@ def test_a_net_without_weights_is_an_error(use: Any) -> None:
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 def test_rows_of_another_width_are_an_error(method: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match="X has 11 columns, but the model was made for 12;"):
         getattr(small_net(), method)(X[:, :11], Y)
-    assert str(caught.value) == (
-        "X has 11 columns, but the model was made for 12; use the vocabulary that the model was "
-        "trained with."
-    )
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 def test_topics_that_do_not_fit_the_rows_are_an_error(method: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match=r"^y has shape \(24,\) .* topics of shape \(25,\);"):
         getattr(small_net(), method)(X, Y[:-1])
-    assert str(caught.value) == (
-        "y has shape (24,) and type int64, but sparse_categorical_crossentropy wants integer "
-        "topics of shape (25,); use categorical_crossentropy for one-hot rows."
-    )
 
 
 @pytest.mark.parametrize(("method", "purpose"), [("fit", "train on"), ("evaluate", "evaluate")])

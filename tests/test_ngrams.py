@@ -41,7 +41,7 @@ def grams_reference(document: str) -> list[str]:
 
 
 def spelled(kind: str, batch: list[str]) -> list[list[str]]:
-    """Give the terms of each document, as they are spread from their groups."""
+    """Return the terms of each document, as they are spread from their groups."""
     terms = KINDS[kind].find(find_words(batch))
     places, indptr = terms.spread(np.arange(len(terms.spans), dtype=np.int32))
     return [
@@ -51,7 +51,7 @@ def spelled(kind: str, batch: list[str]) -> list[list[str]]:
 
 
 def terms_of(words: Words) -> list[list[str]]:
-    """Give the terms of each document."""
+    """Return the terms of each document."""
     return [
         [words.word(i) for i in range(first, last)]
         for first, last in itertools.pairwise(words.indptr.tolist())

@@ -226,7 +226,7 @@ def test_an_interrupt_ends_the_whole_run(
     ],
     ids=["no seeds", "negative seed"],
 )
-def test_senseless_arguments_are_refused(arguments: dict[str, int], message: str) -> None:
+def test_senseless_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as error:
         run(**arguments)
     assert str(error.value) == message
@@ -247,6 +247,7 @@ def test_the_lessons_own_figures_agree_with_its_curves() -> None:
 
 
 @pytest.mark.reuters
+@pytest.mark.slow
 def test_on_reuters_the_figures_are_the_lessons(reuters_data: Path) -> None:
     result = run(1)
     data = result.data
@@ -274,7 +275,7 @@ def test_on_reuters_the_figures_are_the_lessons(reuters_data: Path) -> None:
 
 @pytest.fixture
 def command(result: NotebookResult, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
-    """Give the command, fed with figures that are there already."""
+    """Return the command, fed with figures that are there already."""
 
     def run_no_more(n_seeds: int, first_seed: int, progress: Any) -> NotebookResult:
         for step in ("first step", "first step", "second step"):
@@ -325,7 +326,7 @@ def test_the_command_refuses_a_folder_that_cannot_be_before_it_works(
 
 @pytest.fixture
 def run_with(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Give a function that runs `slugline reproduce` with another function in place of `run`."""
+    """Return a function that runs `slugline reproduce` with another function in place of `run`."""
 
     def run_with(instead: Callable[..., NotebookResult], *args: object) -> Any:
         monkeypatch.setattr(lesson, "run", instead)

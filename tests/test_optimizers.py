@@ -74,7 +74,7 @@ def first_weights() -> np.ndarray:
 
 
 def sparse_gradients() -> Iterator[np.ndarray]:
-    """Give gradients with most rows zero, some rows for long, and values of many sizes."""
+    """Return gradients with most rows zero, some rows for long, and values of many sizes."""
     rng = np.random.default_rng(2)
     for _ in range(N_STEPS):
         gradient = rng.normal(size=SHAPE) * 10.0 ** rng.integers(-4, 2)

@@ -53,7 +53,7 @@ def npz(pickled: bytes, n: int = 1) -> bytes:
 
 
 def lists(*contents: bytes) -> bytes:
-    """Give the instructions for a list of lists, from those for what each of them holds."""
+    """Return the instructions for a list of lists, from those for what each of them holds."""
     return b"](" + b"".join(b"](" + content + b"e" for content in contents) + b"e"
 
 
@@ -83,7 +83,7 @@ def test_what_numpy_saves_is_read(save: Any) -> None:
     rows, labels = read_lists(buffer.getvalue())
     assert rows == ROWS
     assert {type(n) for row in rows for n in row} == {int}
-    assert (labels.dtype, labels.tolist()) == (np.int64, LABELS)
+    assert (labels.dtype, labels.tolist()) == (np.dtype(np.int64), LABELS)
 
 
 def test_lists_pickled_by_python_2_are_read() -> None:

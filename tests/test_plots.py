@@ -44,7 +44,9 @@ def test_nothing_crosses_the_words(n_epochs: int, best_epoch: int, others: int) 
 
 
 def test_the_legend_names_other_runs_last() -> None:
-    names = [text.get_text() for text in panel(9, 6, others=1).get_legend().get_texts()]
+    legend = panel(9, 6, others=1).get_legend()
+    assert legend is not None
+    names = [text.get_text() for text in legend.get_texts()]
     assert names == ["Training", "Validation", "Another run, number 0"]
 
 

@@ -25,7 +25,7 @@ def model(news_slug: Path) -> TopicClassifier:
 
 
 def answers_to(model: TopicClassifier, rows: Rows, **options: Any) -> Generator[Any, None, None]:
-    """Give the answers one by one, whatever the batches."""
+    """Return the answers one by one, whatever the batches."""
     for batch in predict_rows(model.fitted_, rows, **options):
         yield from batch
 
@@ -278,7 +278,7 @@ def test_rows_before_an_error_of_their_source_are_answered(
 
 
 def test_long_texts_are_classified_before_many_of_them_gather(model: TopicClassifier) -> None:
-    endless = Endless("wheat " * 200_000)
+    endless = Endless("wheat " * 10_000)  # a hundred of them are more than a batch holds
 
     answers = answers_to(model, Rows("t", "txt", iter(endless)))
 

@@ -23,7 +23,7 @@ class Terminal(io.StringIO):
         return True
 
     def screen(self) -> list[str]:
-        """Give the lines that are left, of all that was written, erased and written over."""
+        """Return the lines that are left, of all that was written, erased and written over."""
         lines, row, column = [""], 0, 0
         for step in re.findall(r"\x1b\[[?\d;]*[A-Za-z]|[\r\n]|[^\x1b\r\n]+", self.getvalue()):
             if step == "\r":

@@ -35,7 +35,6 @@ from slugline.report.lesson_table import compare_with_lesson
 from slugline.report.lesson_text import rules, takeaways
 from slugline.report.page import write_page
 from slugline.report.words import spread_percent, typeset
-from slugline.training.history import History
 
 
 def over_seeds(*values: float) -> OverSeeds:
@@ -43,28 +42,26 @@ def over_seeds(*values: float) -> OverSeeds:
 
 
 def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: Any) -> Curves:
-    """Give three seeds' curves, whose validation loss is lowest after epoch 2."""
+    """Return three seeds' curves, whose validation loss is lowest after epoch 2."""
     history = {
         "loss": [2.5, 1.0, 0.5, 0.1],
         "accuracy": [0.5, 0.8, 0.9, 0.95],
         "val_loss": [1.5, 0.9, 1.0, 1.1],
         "val_accuracy": [0.6, accuracy, accuracy - 0.01, accuracy - 0.02],
     }
-    return Curves(
-        **{
-            "hidden": hidden,
-            "epochs": 4,
-            "batch_size": batch_size,
-            **history,
-            "best_epoch": over_seeds(2, 2, 3),
-            "val_loss_lowest": over_seeds(0.9, 0.91, 0.92),
-            "val_accuracy_peak": over_seeds(accuracy, accuracy + 0.005, accuracy + 0.01),
-            "test_loss": over_seeds(1.2, 1.25, 1.3),
-            "test_accuracy": over_seeds(accuracy - 0.03, accuracy - 0.025, accuracy - 0.02),
-            "seeds": [history] * 3,
-        }
-        | others
-    )
+    figures: dict[str, Any] = {
+        "hidden": hidden,
+        "epochs": 4,
+        "batch_size": batch_size,
+        **history,
+        "best_epoch": over_seeds(2, 2, 3),
+        "val_loss_lowest": over_seeds(0.9, 0.91, 0.92),
+        "val_accuracy_peak": over_seeds(accuracy, accuracy + 0.005, accuracy + 0.01),
+        "test_loss": over_seeds(1.2, 1.25, 1.3),
+        "test_accuracy": over_seeds(accuracy - 0.03, accuracy - 0.025, accuracy - 0.02),
+        "seeds": [history] * 3,
+    }
+    return Curves(**(figures | others))
 
 
 def made(hidden: tuple[int, ...], *accuracies: float) -> Trial:
@@ -210,7 +207,7 @@ Colour = tuple[float, float, float]
 
 
 def palettes(page: str) -> dict[str, dict[str, Colour]]:
-    """Give the colours of the sheet by name: in the light, in the dark and on paper."""
+    """Return the colours of the sheet by name: in the light, in the dark and on paper."""
     sheets = re.findall(r":root \{(.*?)\}", page[: page.index("</style>")], re.DOTALL)
     found = [
         {name: _colour(value) for name, value in re.findall(r"--(\w+): #(\w+);", sheet)}
@@ -480,23 +477,6 @@ def test_a_full_disk_keeps_the_old_page(tmp_path: Path, monkeypatch: pytest.Monk
         write_page("<p>new</p>", target)
     assert target.read_text() == "<p>old</p>"
     assert list(tmp_path.iterdir()) == [target]
-
-
-def test_a_history_is_drawn_with_dots_a_line_and_the_right_names() -> None:
-    from matplotlib.figure import Figure
-
-    history = History(curves((64,), 512, 0.8).seeds[0])
-    loss, accuracy = history.plot(Figure().subplots(1, 2))
-    assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("Loss (nats)", "Accuracy")
-    for ax, name in ((loss, "loss"), (accuracy, "accuracy")):
-        assert ax.get_xlabel() == "Epoch"
-        training, validation, best = ax.get_lines()
-        assert (training.get_linestyle(), training.get_marker()) == ("None", "o")
-        assert (validation.get_linestyle(), validation.get_marker()) == ("-", "None")
-        assert list(training.get_ydata()) == history[name]
-        assert list(validation.get_ydata()) == history[f"val_{name}"]
-        assert list(best.get_xdata()) == [2, 2]
-        assert [text.get_text() for text in ax.texts] == ["best epoch: 2"]
 
 
 @pytest.mark.parametrize(

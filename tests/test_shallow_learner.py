@@ -21,7 +21,7 @@ CONTEXT = FitContext(n_topics=3, seed=5)
 
 
 def make_up(seed: int) -> tuple[sp.csr_array, np.ndarray]:
-    """Give rows of length 1 of three topics, which share most of their columns."""
+    """Return rows of length 1 of three topics, which share most of their columns."""
     rng = np.random.default_rng(seed)
     y = rng.integers(3, size=240)
     X = rng.random((240, 40)) < 0.2
@@ -88,7 +88,7 @@ def test_smoothing_out_of_range_is_refused(smoothing: float) -> None:
     with pytest.raises(OptionError) as caught:
         ShallowLearner(label_smoothing=smoothing)
     assert str(caught.value) == (
-        f"label_smoothing is {smoothing}; give a share from 0 up to, not with, 1."
+        f"`label_smoothing` is {smoothing}; give a number from 0 up to, not with, 1."
     )
 
 

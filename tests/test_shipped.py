@@ -82,6 +82,7 @@ def test_a_name_wins_over_a_file_of_that_name(
 
 
 @pytest.mark.reuters
+@pytest.mark.slow
 def test_training_it_again_gives_the_same_bytes(
     model: TopicClassifier, reuters_data: Path, tmp_path: Path
 ) -> None:

@@ -47,6 +47,17 @@ def test_no_rows_give_no_rows(function: object) -> None:
     assert function(np.zeros((0, 3), dtype=np.float32)).shape == (0, 3)  # type: ignore[operator]
 
 
+@pytest.mark.filterwarnings("error")
+def test_infinite_scores_are_taken_for_very_large_ones() -> None:
+    inf = np.float32(np.inf)
+    largest = np.finfo(np.float32).max
+    scores = np.array(
+        [[inf, 0], [-inf, 0], [-inf, -inf], [inf, inf], [inf, -inf], [largest, -largest]],
+        dtype=np.float32,
+    )
+    assert softmax(scores).tolist() == [[1, 0], [0, 1], [0.5, 0.5], [0.5, 0.5], [1, 0], [1, 0]]
+
+
 # Sharpness --------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,9 @@ topic_lists = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60).filte
 
 
 @given(topic_lists, st.floats(0.05, 0.95), st.integers(0, 5))
-def test_each_topic_gives_its_share_rounded_and_keeps_one(topics, fraction, seed):
+def test_each_topic_gives_its_share_rounded_and_keeps_one(
+    topics: list[str], fraction: float, seed: int
+) -> None:
     held = hold_out(topics, fraction, seed)
     counts = Counter(topics)
     shares = Counter(np.array(topics)[held].tolist())
@@ -30,68 +32,70 @@ def test_each_topic_gives_its_share_rounded_and_keeps_one(topics, fraction, seed
 
 
 @given(topic_lists, st.integers(0, 5))
-def test_the_same_seed_holds_out_the_same(topics, seed):
+def test_the_same_seed_holds_out_the_same(topics: list[str], seed: int) -> None:
     assert np.array_equal(hold_out(topics, 0.3, seed), hold_out(topics, 0.3, seed))
 
 
-def test_another_seed_holds_out_others():
+def test_another_seed_holds_out_others() -> None:
     topics = ["a", "b"] * 50
     assert not np.array_equal(hold_out(topics, 0.2, 0), hold_out(topics, 0.2, 1))
 
 
-def shares_of(topics, fraction, seed=0):
+def shares_of(topics: list[str], fraction: float, seed: int = 0) -> dict[str, int]:
     """Give how many documents of each topic are held out."""
     return Counter(np.array(topics)[hold_out(topics, fraction, seed)].tolist())
 
 
-def test_sizes_add_up():
+def test_sizes_add_up() -> None:
     assert hold_out(["a"] * 50 + ["b"] * 47 + ["c"] * 3, 0.2, 0).sum() == 20
 
 
 @given(st.lists(st.integers(10, 40), min_size=1, max_size=6), st.floats(0.05, 0.9))
-def test_the_number_held_out_is_the_share_of_all_documents_rounded(counts, fraction):
+def test_the_number_held_out_is_the_share_of_all_documents_rounded(
+    counts: list[int], fraction: float
+) -> None:
     topics = [topic for topic, n in enumerate(counts) for _ in range(n)]
     assert hold_out(topics, fraction, 0).sum() == max(1, round(fraction * len(topics)))
 
 
-def test_the_topics_with_the_largest_remainders_give_the_odd_documents():
+def test_the_topics_with_the_largest_remainders_give_the_odd_documents() -> None:
     # Shares of 1.7, 1.2 and 2.6, of which the sum is 5.5 and rounded to even 6.
     topics = ["a"] * 17 + ["b"] * 12 + ["c"] * 26
     for seed in range(5):
         assert shares_of(topics, 0.1, seed) == {"a": 2, "b": 1, "c": 3}
 
 
-def test_which_of_two_equal_topics_gives_the_odd_document_is_left_to_chance():
+def test_which_of_two_equal_topics_gives_the_odd_document_is_left_to_chance() -> None:
     topics = ["a"] * 15 + ["b"] * 15
     found = {tuple(sorted(shares_of(topics, 0.1, seed).items())) for seed in range(20)}
     assert found == {(("a", 1), ("b", 2)), (("a", 2), ("b", 1))}
 
 
-def test_topics_with_one_document_make_no_others_give_more():
+def test_topics_with_one_document_make_no_others_give_more() -> None:
     assert shares_of(["a"] * 9 + list("bcdefghijk"), 0.5) == {"a": 4}
 
 
-def test_a_small_share_is_one_document_at_least():
+def test_a_small_share_is_one_document_at_least() -> None:
     assert shares_of(["a"] * 10 + ["b"] * 2, 0.01) == {"a": 1}
 
 
-def test_a_topic_of_two_keeps_one_however_large_the_share():
+def test_a_topic_of_two_keeps_one_however_large_the_share() -> None:
     assert shares_of(["a"] * 2 + ["b"] * 100, 0.99) == {"a": 1, "b": 99}
 
 
-def test_which_documents_are_held_out_is_left_to_chance():
+def test_which_documents_are_held_out_is_left_to_chance() -> None:
     first = [int(np.flatnonzero(hold_out(["a"] * 4, 0.25, seed))[0]) for seed in range(50)]
     assert set(first) == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5])
-def test_a_fraction_out_of_range_is_an_error(fraction):
+def test_a_fraction_out_of_range_is_an_error(fraction: float) -> None:
     with pytest.raises(OptionError) as caught:
         hold_out(["a", "a"], fraction, 0)
     assert str(caught.value) == f"fraction is {fraction}; give a number over 0 and under 1."
 
 
-def test_topics_with_one_document_each_give_none():
+def test_topics_with_one_document_each_give_none() -> None:
     with pytest.raises(DataError) as caught:
         hold_out(["a", "b"], 0.5, 0)
     assert str(caught.value) == (
@@ -101,7 +105,7 @@ def test_topics_with_one_document_each_give_none():
 
 
 @given(st.lists(st.sampled_from("abcdef"), min_size=5, max_size=60), st.integers(2, 5))
-def test_folds_are_of_one_size_and_share_each_topic_evenly(topics, n_folds):
+def test_folds_are_of_one_size_and_share_each_topic_evenly(topics: list[str], n_folds: int) -> None:
     folds = make_folds(topics, n_folds, seed=0)
     sizes = np.bincount(folds, minlength=n_folds)
     assert sizes.max() - sizes.min() <= 1
@@ -110,14 +114,14 @@ def test_folds_are_of_one_size_and_share_each_topic_evenly(topics, n_folds):
         assert own.max() - own.min() <= 1
 
 
-def test_folds_are_the_seeds():
+def test_folds_are_the_seeds() -> None:
     topics = ["a", "b"] * 50
     assert np.array_equal(make_folds(topics, 3, 0), make_folds(topics, 3, 0))
     assert not np.array_equal(make_folds(topics, 3, 0), make_folds(topics, 3, 1))
 
 
 @pytest.mark.parametrize("n_folds", [0, 1, 4])
-def test_folds_that_can_not_be_filled_are_an_error(n_folds):
+def test_folds_that_can_not_be_filled_are_an_error(n_folds: int) -> None:
     with pytest.raises(DataError) as caught:
         make_folds(["a", "a", "b"], n_folds, 0)
     assert str(caught.value) == (

@@ -14,7 +14,7 @@ from slugline.training.stopping import BestEpoch, EarlyStopping, catch_interrupt
 
 
 def run(stopping: EarlyStopping, values: list[float]) -> tuple[int, int]:
-    """Give the best epoch of a run with such values, and the one after which it stopped."""
+    """Return the best epoch of a run with such values, and the one after which it stopped."""
     best = BestEpoch(stopping)
     for epoch, value in enumerate(values, start=1):
         best.improves(epoch, {stopping.monitor: value})
@@ -76,7 +76,7 @@ Press = Callable[..., None]
 
 @pytest.fixture
 def press_ctrl_c() -> Iterator[Press]:
-    """Give a way to press it, with effect even where the tests run in the background."""
+    """Return a way to press it, with effect even where the tests run in the background."""
 
     def press(times: int = 1) -> None:
         for _ in range(times):
@@ -89,9 +89,10 @@ def press_ctrl_c() -> Iterator[Press]:
 
 def test_ctrl_c_raises_a_flag_and_the_handler_from_before_comes_back(press_ctrl_c: Press) -> None:
     with catch_interrupt() as interrupt:
-        assert not interrupt.requested
+        requested = [interrupt.requested]
         press_ctrl_c()
-        assert interrupt.requested
+        requested.append(interrupt.requested)
+    assert requested == [False, True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -6,7 +6,7 @@ import itertools
 import string
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -135,8 +135,13 @@ def test_chunks_come_in_order_and_are_pulled_only_as_they_are_needed(
     monkeypatch.setattr(words, "_CHUNK_CHARACTERS", 1)
     monkeypatch.setattr(words, "_PIECE_TEXTS", 1)
     pulled: list[int] = []
-    endless = (str(pulled.append(i) or i) for i in itertools.count())
-    results = list(itertools.islice(map_chunks(lambda chunk: chunk[0], endless, n_threads), 50))
+
+    def endless() -> Iterator[str]:
+        for i in itertools.count():
+            pulled.append(i)
+            yield str(i)
+
+    results = list(itertools.islice(map_chunks(lambda chunk: chunk[0], endless(), n_threads), 50))
     assert results == [str(i) for i in range(50)]
     assert len(pulled) <= 50 + 3 * n_threads
 

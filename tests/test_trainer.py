@@ -169,27 +169,18 @@ def test_class_weights_find_the_topics_of_one_hot_rows() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"sample_weight": [1.0, 2.0]},
-            "sample_weight has shape (2,); give one weight for each of the 9 rows.",
-        ),
+        ({"sample_weight": [1.0, 2.0]}, "sample_weight has shape (2,)"),
         ({"class_weight": {3: 1.0}}, "class_weight names topic 3, but topics run from 0 to 2."),
         ({"class_weight": {-1: 1.0}}, "class_weight names topic -1, but topics run from 0 to 2."),
-        (
-            {"sample_weight": [-1.0] * N_ROWS},
-            "a weight is negative or not finite; give weights of at least 0.",
-        ),
-        (
-            {"class_weight": {int(Y[0]): np.nan}},
-            "a weight is negative or not finite; give weights of at least 0.",
-        ),
+        ({"sample_weight": [-1.0] * N_ROWS}, "a weight is negative or not finite"),
+        ({"class_weight": {int(Y[0]): np.nan}}, "a weight is negative or not finite"),
     ],
     ids=["shape", "topic too large", "topic negative", "weight negative", "weight NaN"],
 )
 def test_weights_that_cannot_be_used_are_an_error(options: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError) as caught:
         random_net([SOFTMAX]).fit(X, Y, **options)
-    assert str(caught.value) == message
+    assert str(caught.value).startswith(message)
 
 
 # Dropout ----------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def trained(
     history: History | None = HISTORY,
     **changes: Any,
 ) -> Experiment:
-    """Give an experiment with just these figures."""
+    """Return an experiment with just these figures."""
     matrix = np.array(confusion)
     experiment = Experiment(
         fitted=replace(fitted or learned(topics), history=history),
@@ -111,7 +111,7 @@ class Elements(HTMLParser):
 
 
 def rows_of(page: str, section: str, number: int = 0) -> list[list[str]]:
-    """Give the cells' texts of one of the tables of a section."""
+    """Return the cells' texts of one of the tables of a section."""
     whole = page[page.index(f'<section id="{section}">') :]
     table = re.findall(r"<table.*?</table>", whole, re.DOTALL)[number]
     rows = re.findall(r"<tr>.*?</tr>", table, re.DOTALL)
@@ -125,7 +125,7 @@ def rows_of(page: str, section: str, number: int = 0) -> list[list[str]]:
 
 
 def many_topics() -> Experiment:
-    """Give an experiment on 150 topics, whose first is mistaken for each of the others."""
+    """Return an experiment on 150 topics, whose first is mistaken for each of the others."""
     topics = [f"topic {number:03}" for number in range(150)]
     confusion = np.diag(np.arange(150, 0, -1))
     confusion[0, 1:] = 1

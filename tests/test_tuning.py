@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ WORDS = (FAMILIES["words"],)
 
 
 def ordered_pairs(n: int) -> tuple[list[str], np.ndarray]:
-    """Give texts whose topic lies in the order of two words, and in nothing else."""
+    """Return texts whose topic lies in the order of two words, and in nothing else."""
     rng = np.random.default_rng(0)
     y = rng.integers(2, size=n)
     fill = [" ".join(f"filler{i}" for i in rng.integers(30, size=5)) for _ in range(n)]
@@ -68,7 +70,7 @@ def test_accuracy_is_that_of_cross_validation_by_hand() -> None:
         learn, held = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
         learner.fit(features.fit_transform([texts[i] for i in learn]), y[learn], FitContext(2))
         rows = features.transform([texts[i] for i in held])
-        n_right += np.count_nonzero(learner.predict_proba(rows).argmax(axis=1) == y[held])
+        n_right += int(np.sum(learner.predict_proba(rows).argmax(axis=1) == y[held]))
     trial = next(trial for trial in search().trials if trial.way == Way(blocks))
     assert trial.accuracy == pytest.approx(n_right / 240)
 
@@ -171,7 +173,7 @@ def test_a_single_document_can_not_be_tuned_on() -> None:
 # In a classifier --------------------------------------------------------------------------------
 
 
-def test_a_tuned_classifier_learns_in_the_best_way_and_is_saved_with_it(tmp_path) -> None:
+def test_a_tuned_classifier_learns_in_the_best_way_and_is_saved_with_it(tmp_path: Path) -> None:
     texts, y = ordered_pairs(90)
     classifier = TopicClassifier(tune=True).fit(texts, y)
     assert classifier.tuning_ is not None
@@ -200,7 +202,7 @@ def test_other_threads_find_the_same() -> None:
 
 
 @pytest.mark.parametrize("options", [{"learner": "network"}, {"blocks": WORDS}])
-def test_tuning_leaves_no_room_for_choices_of_the_user(options) -> None:
+def test_tuning_leaves_no_room_for_choices_of_the_user(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier(tune=True, **options).fit(["wheat", "zinc"], ["a", "b"])
     assert str(caught.value) == (
@@ -209,7 +211,7 @@ def test_tuning_leaves_no_room_for_choices_of_the_user(options) -> None:
 
 
 @pytest.mark.parametrize("budget", [-1, float("nan"), float("inf"), "yes", None])
-def test_a_budget_that_is_none_is_refused(budget) -> None:
+def test_a_budget_that_is_none_is_refused(budget: Any) -> None:
     with pytest.raises(OptionError) as caught:
         TopicClassifier(tune=budget).fit(["wheat", "zinc"], ["a", "b"])
     assert str(caught.value) == f"tune is {budget!r}; give True, False or a budget over 0."

@@ -2,8 +2,10 @@
 
     python tools/fuzz_model_file.py [NUMBER] [SEED]
 
-Prints how many files ended how, and the peak memory; exits 1 if any ended otherwise, and keeps the
-first such file as fuzz-failure.slug. The seed is 0 unless given.
+Models of all learners and precisions are damaged, and files of earlier releases. A file may be
+refused with ModelFileError; else its answers must be numbers, and both within seconds. Prints how
+many files ended how, the slowest one and the peak memory; exits 1 if any ended otherwise, and keeps
+the first such file as fuzz-failure.slug. The seed is 0 unless given.
 """
 
 from __future__ import annotations
@@ -12,13 +14,15 @@ import io
 import json
 import random
 import resource
+import struct
 import sys
 import tempfile
 import time
 import traceback
+import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +31,37 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from slugline.classifier import TopicClassifier, load
-from slugline.errors import ModelFileError, SluglineError
+from slugline.errors import ModelFileError
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
+from slugline.learners.shallow import ShallowLearner
+from slugline.text.block import Block
 
+ROOT = Path(__file__).parents[1]
+OLD = [*sorted((ROOT / "tests/data").glob("*.slug"))]
+SHIPPED = ROOT / "src/slugline/models/reuters46.slug"
 TEXTS = ["wheat and corn prices rose", "quarterly net profit rose", "zinc output fell"] * 10
 TOPICS = ["grain", "earn", "zinc"] * 10
+QUESTIONS = ["wheat rose", "", "zinc " * 3000 + "\ud800 石油"]
+# Any of them takes a hundredth of it.
+SECONDS = 5
 
 Entries = dict[str, bytes]
 
 
 def make_models(folder: Path) -> list[bytes]:
-    """Give the bytes of a small model of each kind of learner, in each precision."""
-    net = NeuralLearner((4,), epochs=2)
-    models = []
-    for learner in (net, LinearLearner(), Mixture([LinearLearner(), net])):
-        classifier = TopicClassifier(learner=learner, class_weight={"zinc": 2}).fit(TEXTS, TOPICS)
+    """Return files of before, and small models of each kind of learner in each precision."""
+    net, shallow = NeuralLearner((4, 3), epochs=2), ShallowLearner(4, epochs=2)
+    counted = [Block("words", "counts"), Block("characters", n_buckets=64), Block("bigrams")]
+    makes: list[tuple[Any, list[Block] | None]] = [
+        *((net, None), (shallow, None), (LinearLearner(), None), (LinearLearner(), counted)),
+        (Mixture([LinearLearner(), Mixture([net, shallow], [1, 2])], sharpness=1.5), counted),
+    ]
+    models = [path.read_bytes() for path in [*OLD, SHIPPED]]
+    for learner, blocks in makes:
+        classifier = TopicClassifier(learner=learner, blocks=blocks, class_weight={"zinc": 2})
+        classifier.fit(TEXTS, TOPICS)
         for precision in (None, "float16", "int8"):
             path = folder / "model.slug"
             classifier.save(path, quantize=precision)
@@ -118,15 +136,79 @@ def change_json(data: bytes, rng: random.Random) -> bytes:
     return rezip(entries | {"model.json": json.dumps(info).encode()}, rng)
 
 
+def change_number(data: bytes, rng: random.Random) -> bytes:
+    """Make a number in model.json a little or far larger or smaller."""
+    entries = unzip(data)
+    info = json.loads(entries["model.json"])
+    places = [
+        (place, key)
+        for place in containers(info)
+        for key in (place if isinstance(place, dict) else range(len(place)))
+        if isinstance(place[key], int | float) and not isinstance(place[key], bool)
+    ]
+    place, key = rng.choice(places)
+    place[key] = rng.choice(NUMBER_CHANGES)(place[key])
+    return rezip(entries | {"model.json": json.dumps(info).encode()}, rng)
+
+
+def name_twice(data: bytes, rng: random.Random) -> bytes:
+    """Have two of a name: entries, keys of the JSON, topics, terms, or arrays."""
+    entries = unzip(data)
+    what = rng.randrange(5)
+    if what == 0:
+        return rezip(entries, rng, [rng.choice(sorted(entries))])
+    if what == 1:
+        key = rng.choice(sorted(json.loads(entries["model.json"])))
+        extra = json.dumps({key: rng.choice(ODD_VALUES)})[1:-1]
+        entries["model.json"] = entries["model.json"].rstrip()[:-1] + f",{extra}}}".encode()
+    elif what == 2:
+        info = json.loads(entries["model.json"])
+        info["topics"][-1] = info["topics"][0]
+        entries["model.json"] = json.dumps(info).encode()
+    elif what == 3:
+        lines = entries["vocabulary.txt"].split(b"\n")
+        lines[rng.randrange(len(lines))] = rng.choice(lines)
+        entries["vocabulary.txt"] = b"\n".join(lines)
+    else:
+        entries["weights.safetensors"] = double_array(entries["weights.safetensors"], rng)
+    return rezip(entries, rng)
+
+
+def double_array(data: bytes, rng: random.Random) -> bytes:
+    """List an array twice: under its own name, or at the same place under another's."""
+    n_bytes = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + n_bytes])
+    name, other = rng.choice(sorted(header)), rng.choice([*sorted(header), "learner.x"])
+    text = json.dumps(header)[:-1] + f", {json.dumps(other)}: {json.dumps(header[name])}}}"
+    return struct.pack("<Q", len(text)) + text.encode() + data[8 + n_bytes :]
+
+
+def lie_in_headers(data: bytes, rng: random.Random) -> bytes:
+    """Change a number in the headers of the archive: sizes, places, methods, checksums, counts."""
+    changed = bytearray(data)
+    mark = rng.choice([b"PK\1\2", b"PK\3\4", b"PK\5\6"])
+    starts = [i for i in range(len(data)) if data.startswith(mark, i)]
+    place = rng.choice(starts) + rng.randrange(4, 22 if mark == b"PK\5\6" else 42)
+    width = rng.choice([1, 2, 4])
+    value = rng.choice(
+        [0, 1, 8, 255, 1 << 15, len(data), 1 << 20, (1 << 32) - 1, rng.getrandbits(32)]
+    )
+    lie = (value % (1 << 8 * width)).to_bytes(width, "little")
+    changed[place : place + width] = lie
+    return bytes(changed[: len(data)])
+
+
 def change_arrays(data: bytes, rng: random.Random) -> bytes:
-    """Give an array another shape, type or name, or odd values."""
+    """Return an array another shape, type or name, or odd values."""
     entries = unzip(data)
     arrays = load_arrays(entries["weights.safetensors"])
-    name = rng.choice(sorted(arrays))
-    array = arrays.pop(name)
-    new_name = rng.choice([name, name, name, name + "0", "learner.0", "idf.0"])
-    with np.errstate(all="ignore"):
-        arrays[new_name] = np.ascontiguousarray(rng.choice(ARRAY_CHANGES)(array))
+    change = rng.choice(ARRAY_CHANGES)
+    for name in sorted(arrays) if rng.random() < 0.2 else [rng.choice(sorted(arrays))]:
+        array = arrays.pop(name)
+        new_name = name if rng.random() < 0.8 else rng.choice([name + "0", "learner.0", "idf.0"])
+        with np.errstate(all="ignore"):
+            # Not np.ascontiguousarray, which gives every array a dimension.
+            arrays[new_name] = np.array(change(array), order="C")
     return rezip(entries | {"weights.safetensors": save_arrays(arrays)}, rng)
 
 
@@ -160,6 +242,9 @@ MUTATIONS = (
     change_entry,
     replace_entry,
     change_json,
+    change_number,
+    name_twice,
+    lie_in_headers,
     change_arrays,
     change_precision,
 )
@@ -171,11 +256,23 @@ ODD_VALUES: list[Any] = [
     *([], {}, [1], ["a"], {"a": 1}, {"kind": "linear"}, {"kind": "mixture", "learners": []}),
 ]
 
+NUMBER_CHANGES: list[Callable[[float], float]] = [
+    lambda number: number + 1,
+    lambda number: number - 1,
+    lambda number: -number,
+    lambda number: number * 0,
+    lambda number: number * 2,
+    lambda number: number * 1e-300,
+    *(lambda _, value=value: value for value in (1e308, 999_999.0, 2**63 - 1, 2**64, 10**400)),
+]
+
 ARRAY_CHANGES: list[Callable[[np.ndarray], np.ndarray]] = [
     lambda array: array[:-1],
     lambda array: array[:0],
     lambda array: array[..., np.newaxis],
-    lambda array: array.ravel()[0].reshape(()),
+    lambda array: array.ravel()[:1].reshape(()),
+    lambda array: array.ravel(),
+    lambda array: np.zeros((0, 2**40), array.dtype),
     lambda array: array.T,
     lambda array: np.concatenate([array, array]),
     lambda array: array.astype(np.float64),
@@ -186,27 +283,39 @@ ARRAY_CHANGES: list[Callable[[np.ndarray], np.ndarray]] = [
     lambda array: array * 0,
     lambda array: -array,
     lambda array: array * 0 + np.float32(3e38),
+    lambda array: array * 0 + np.finfo(np.float32).max,
+    lambda array: array * 0 + np.float32(1e-45),
+    lambda array: array * 0 + np.float32(9.9e8),
+    lambda array: array * 0 - np.float32(9.9e8),
+    lambda array: array * np.float32(1e-38),
+    lambda array: array * np.float32(1e6),
+    lambda array: np.where(np.arange(array.size).reshape(array.shape) % 2, array, -9e8),
+    lambda array: np.where(np.arange(array.size).reshape(array.shape) % 2, array, 0),
+    lambda array: np.where(np.arange(array.size).reshape(array.shape), array, np.inf),
     lambda array: array * np.float32("nan"),
 ]
 
 
 def unzip(data: bytes) -> Entries:
-    """Give the content of each entry."""
+    """Return the content of each entry."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def rezip(entries: Entries, rng: random.Random) -> bytes:
-    """Pack entries, each deflated or not."""
+def rezip(entries: Entries, rng: random.Random, again: Sequence[str] = ()) -> bytes:
+    """Pack entries, each deflated or not, and some of them once more."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in entries.items():
-            archive.writestr(name, data, rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
+    with zipfile.ZipFile(buffer, "w") as archive, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Duplicate name")
+        for name in [*entries, *again]:
+            archive.writestr(
+                name, entries[name], rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+            )
     return buffer.getvalue()
 
 
 def containers(value: Any) -> list[Any]:
-    """Give all lists and dicts in a JSON value that aren't empty."""
+    """Return all lists and dicts in a JSON value that aren't empty."""
     if not isinstance(value, list | dict) or not value:
         return []
     inner = value.values() if isinstance(value, dict) else value
@@ -222,28 +331,37 @@ def outcome(path: Path) -> str:
         classifier = load(path)
     except ModelFileError:
         return "refused"
-    try:
-        # Weights may be as large as float32 goes: their sums then overflow.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            proba = classifier.predict_proba(["wheat rose", ""])
-    except SluglineError:
-        return "refused when predicting"
-    if proba.shape != (2, len(classifier.classes_)):
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        proba = classifier.predict_proba(QUESTIONS)
+        scores = classifier.decision_function(QUESTIONS)
+    if proba.shape != (len(QUESTIONS), len(classifier.classes_)):
         raise AssertionError(f"probabilities of shape {proba.shape}")
+    if not np.allclose(proba.sum(axis=1), 1, atol=1e-4) or not np.isfinite(scores).all():
+        raise AssertionError(f"probabilities {proba} of scores {scores}")
     return "loaded"
 
 
-def fuzz(number: int, seed: int, folder: Path) -> Counter[str]:
-    """Damage and load so many files; count kinds of damage and of ends."""
+def fuzz(number: int, seed: int, folder: Path) -> tuple[Counter[str], float]:
+    """Damage and load so many files.
+
+    Returns
+    -------
+    How many had which kind of damage and end, and the seconds of the slowest.
+    """
     models = make_models(folder)
+    slowest = 0.0
     rng = random.Random(seed)  # noqa: S311 (no secret)
     counts: Counter[str] = Counter()
     path = folder / "damaged.slug"
     for _ in range(number):
         mutation = rng.choice(MUTATIONS)
         path.write_bytes(mutation(rng.choice(models), rng))
+        started = time.perf_counter()
         counts[f"{mutation.__name__}: {outcome(path)}"] += 1
-    return counts
+        slowest = max(slowest, time.perf_counter() - started)
+        if slowest > SECONDS:
+            raise AssertionError(f"took {slowest:.0f} s")
+    return counts, slowest
 
 
 def main() -> int:
@@ -252,7 +370,7 @@ def main() -> int:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            counts = fuzz(number, seed, Path(folder))
+            counts, slowest = fuzz(number, seed, Path(folder))
         except Exception:  # noqa: BLE001 (any is a failure)
             traceback.print_exc()
             Path("fuzz-failure.slug").write_bytes(Path(folder, "damaged.slug").read_bytes())
@@ -260,7 +378,10 @@ def main() -> int:
     for name, count in sorted(counts.items()):
         print(f"{count:>7,}  {name}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{number:,} files in {time.perf_counter() - started:.0f} s, peak memory {peak:.0f} MB")
+    seconds = time.perf_counter() - started
+    print(
+        f"{number:,} files in {seconds:.0f} s, slowest {slowest:.1f} s, peak memory {peak:.0f} MB"
+    )
     return 0
 
 

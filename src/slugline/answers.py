@@ -79,7 +79,7 @@ def _check(row: Row | BadRow, column: str, missing: BadRow) -> Row | BadRow:
 
 
 def _best(proba: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.intp]:
-    """Give the columns of the `top` likeliest topics of each row, the likeliest first."""
+    """Return the columns of the `top` likeliest topics of each row, the likeliest first."""
     if top == 1:  # the usual case, and no sort
         return proba.argmax(axis=1)[:, np.newaxis]
     return np.argsort(-proba, axis=1, kind="stable")[:, :top]

@@ -9,10 +9,14 @@ __all__ = ["best_sharpness", "log_softmax", "softmax"]
 
 Floats = npt.NDArray[np.float32]
 
+# Differences of scores up to this are finite.
+_MAX_SCORE = np.float32(1e38)
+
 
 def softmax(scores: Floats) -> Floats:
-    """Turn rows of scores into rows of probabilities."""
-    proba = scores - scores.max(axis=1, keepdims=True)
+    """Turn rows of scores into rows of probabilities; infinite scores are taken for very large."""
+    proba = np.clip(scores, -_MAX_SCORE, _MAX_SCORE)
+    proba -= proba.max(axis=1, keepdims=True)
     np.exp(proba, out=proba)
     proba /= proba.sum(axis=1, keepdims=True)
     return proba

@@ -190,7 +190,7 @@ class TopicClassifier:
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
-        """Give the likeliest topic of each text, shape (n_documents,)."""
+        """Return the likeliest topic of each text, shape (n_documents,)."""
         best = self._scores(X).argmax(axis=1)
         return self.classes_[best]
 
@@ -223,7 +223,7 @@ class TopicClassifier:
             Figures to keep in the file, such as the test accuracy.
         test_fraction : float, optional
             If `X` was left of a corpus by `corpus.split(test_fraction, random_state)`, so that
-            `slugline train --check` can part the corpus in the same way.
+            `slugline check` can part the corpus in the same way.
         quantize : {"float16", "int8"}, optional
             Store the weights in fewer bits than float32's, for a smaller file whose answers differ
             a little; see `slugline.experiment.quantized.save_quantized` for how much.
@@ -261,7 +261,7 @@ class TopicClassifier:
         return list(inspect.signature(cls).parameters)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Give the constructor's arguments; `deep` is scikit-learn's and changes nothing here."""
+        """Return the constructor's arguments; `deep` is scikit-learn's and changes nothing here."""
         return {name: getattr(self, name) for name in self._parameter_names()}
 
     def set_params(self, **params: Any) -> TopicClassifier:

@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 # The integers that NumPy holds in one type.
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+# Characters in the name of a topic: a table of topics is as wide as the longest.
+_LONGEST = 1000
 
 
 def check_documents(X: Iterable[str], y: Iterable[Topic]) -> tuple[list[str], list[Any]]:
@@ -66,6 +68,11 @@ def check_names(topics: Sequence[Any]) -> None:
             f"topic {odd[0]!r} is of type {type(odd[0]).__name__}; topics are strings or integers."
         )
     for topic in set(topics):
+        if isinstance(topic, str) and len(topic) > _LONGEST:
+            raise DataError(
+                f"topic {topic[:40]!r}... has {len(topic):,} characters, and a name may have "
+                f"{_LONGEST:,}; check which column holds the topics."
+            )
         if isinstance(topic, str) and not _is_name(topic):
             raise DataError(
                 f"topic {topic!r} is blank, or holds a NUL or half a character; rename it."
@@ -95,7 +102,7 @@ def chain_digests(digest: str, another: str) -> str:
 
 
 def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
-    """Give the texts as a list.
+    """Return the texts as a list.
 
     Parameters
     ----------

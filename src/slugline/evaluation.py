@@ -112,7 +112,7 @@ class Evaluation:
         ]
 
     def confusions(self, most: int = 10) -> list[tuple[str, str, int]]:
-        """Give the commonest mistakes: true topic, predicted topic, how many documents."""
+        """Return the commonest mistakes: true topic, predicted topic, how many documents."""
         wrong = self.confusion.copy()
         np.fill_diagonal(wrong, 0)
         order = np.argsort(-wrong, axis=None, kind="stable")[:most]
@@ -120,7 +120,7 @@ class Evaluation:
         return [(self.topics[a], self.topics[b], int(wrong[a, b])) for a, b in pairs if wrong[a, b]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the figures as plain data for JSON; an undefined ratio is None."""
+        """Return the figures as plain data for JSON; an undefined ratio is None."""
         return {
             "n_documents": self.n_documents,
             "accuracy": self.accuracy,
@@ -148,7 +148,7 @@ class Evaluation:
 
 
 def majority_baseline(y_train: Sequence[Any], y_test: Sequence[Any]) -> tuple[Any, float]:
-    """Give the commonest topic of `y_train`, and the accuracy of always answering it."""
+    """Return the commonest topic of `y_train`, and the accuracy of always answering it."""
     topic = Counter(y_train).most_common(1)[0][0]
     return topic, sum(y == topic for y in y_test) / len(y_test)
 

@@ -56,7 +56,7 @@ class Topics:
         return len(self.names)
 
     def encode(self, topics: Iterable[Topic]) -> npt.NDArray[np.int64]:
-        """Give the number of each topic, shape (n_documents,).
+        """Return the number of each topic, shape (n_documents,).
 
         Raises
         ------
@@ -70,12 +70,12 @@ class Topics:
             ) from None
 
     def decode(self, numbers: Iterable[int]) -> list[Topic]:
-        """Give the name behind each number."""
+        """Return the name behind each number."""
         return [self.names[number] for number in numbers]
 
 
 def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> npt.NDArray[np.float32]:
-    """Give every row a 1 in the column of its topic and 0 elsewhere.
+    """Return every row a 1 in the column of its topic and 0 elsewhere.
 
     Parameters
     ----------

@@ -20,6 +20,9 @@ __all__ = ["Dense", "DenseStack", "LossAndAccuracy"]
 Floats = npt.NDArray[np.float32]
 
 _PREDICT_ROWS = 4096
+# What a hidden unit gives at most when a net answers: far over what any honest one does, and so far
+# under the end of float32 that sums of it, weighted by up to a milliard, can't overflow.
+_MAX_SIGNAL = np.float32(1e18)
 _ACTIVATIONS = ("linear", "relu", "softmax")
 
 
@@ -114,7 +117,7 @@ class DenseStack:
         return np.concatenate([self._scores(csr[a : a + _PREDICT_ROWS]) for a in starts])
 
     def layer_output(self, number: int, inputs: Any) -> Floats:
-        """Give what a layer makes of its inputs: scores for the last one, before softmax."""
+        """Return what a layer makes of its inputs: scores for the last one, before softmax."""
         signal: Floats = inputs @ self.weights[2 * number]
         signal += self.weights[2 * number + 1]
         if self.layers[number].activation == "relu":
@@ -134,5 +137,7 @@ class DenseStack:
     def _scores(self, X: sp.csr_array) -> Floats:
         signal: Any = X
         for number in range(len(self.layers)):
+            if number:
+                np.minimum(signal, _MAX_SIGNAL, out=signal)
             signal = self.layer_output(number, signal)
         return signal

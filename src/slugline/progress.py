@@ -108,7 +108,7 @@ class BarProgress:
 
 
 def progress_on(stream: TextIO | None = None) -> Progress:
-    """Give a bar if `stream` (by default standard error) is a terminal, else plain lines."""
+    """Return a bar if `stream` (by default standard error) is a terminal, else plain lines."""
     stream = stream or sys.stderr
     return BarProgress(stream) if stream.isatty() else LineProgress(stream)
 

@@ -11,7 +11,7 @@ Integers = npt.NDArray[np.integer]
 
 
 def boundaries(lengths: Integers | npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Give where rows of these lengths begin, and where the last one ends.
+    """Return where rows of these lengths begin, and where the last one ends.
 
     >>> boundaries(np.array([2, 0, 3])).tolist()
     [0, 2, 2, 5]
@@ -31,7 +31,7 @@ def row_lengths(indptr: Integers) -> Integers:
 
 
 def ranges(starts: Integers, lengths: Integers) -> npt.NDArray[np.int64]:
-    """Give start, start + 1, ... for `length` numbers from each start, one after another.
+    """Return start, start + 1, ... for `length` numbers from each start, one after another.
 
     >>> ranges(np.array([10, 20, 30]), np.array([2, 0, 3])).tolist()
     [10, 11, 30, 31, 32]

@@ -166,7 +166,7 @@ def _csr(
 
 
 def row_gradient(X: sp.csr_array, delta: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Give the rows of X.T @ delta that may differ from zero, as a batch names few of all columns.
+    """Return the rows of X.T @ delta that may differ from zero, as a batch names few columns.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ def _codes(topics: Sequence[Topic]) -> npt.NDArray[np.intp]:
 def _shuffle_within_topics(
     codes: npt.NDArray[np.intp], rng: np.random.Generator
 ) -> npt.NDArray[np.intp]:
-    """Give the numbers of all documents, topic after topic."""
+    """Return the numbers of all documents, topic after topic."""
     shuffled = rng.permutation(len(codes))
     return shuffled[np.argsort(codes[shuffled], kind="stable")]
 

@@ -126,7 +126,7 @@ class Tuning:
     interrupted: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all as plain data for JSON."""
+        """Return all as plain data for JSON."""
         return {
             "trials": [asdict(trial) | {"way": str(trial.way)} for trial in self.trials],
             "best": str(self.best.way),
@@ -266,7 +266,7 @@ class _CrossValidation:
         self._n_terms_at_start = self._n_terms(start.blocks)
 
     def scores(self, way: Way) -> tuple[Floats, float]:
-        """Give scores, shape (n_documents, n_topics), and how sharp probabilities may be."""
+        """Return scores, shape (n_documents, n_topics), and how sharp probabilities may be."""
         mean = np.zeros((len(self.y), self._context.n_topics), dtype=np.float32)
         for key, learner, share in _parts(way):
             if key not in self._proba:
@@ -305,7 +305,7 @@ class _CrossValidation:
         return proba
 
     def _rows_of(self, block: Block) -> list[_Rows]:
-        """Give the rows of one family alone for each fold."""
+        """Return the rows of one family alone for each fold."""
         if block not in self._family:
             self._family[block] = [self._split(block, held) for held in self._folds]
         return self._family[block]
@@ -334,7 +334,7 @@ class _Key(NamedTuple):
 
 
 def _parts(way: Way) -> Iterator[tuple[_Key, Learner, float]]:
-    """Give each learner within a way, and its share."""
+    """Return each learner within a way, and its share."""
     learner = way.learner()
     mixture = learner if isinstance(learner, Mixture) else Mixture([learner])
     for number, (part, share) in enumerate(zip(mixture.learners, mixture.shares, strict=True)):

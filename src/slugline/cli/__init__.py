@@ -17,13 +17,14 @@ def main() -> None:
     """Run `slugline`, and end the process with its exit status."""
     _open_closed_streams()
     from slugline.cli.app import make_app
+    from slugline.cli.voice import in_flags
     from slugline.errors import OptionError, SluglineError
 
     # Of an interrupt, and of a reader that has had enough, as `head` has, typer takes care.
     try:
         make_app(sys.argv[1:])(prog_name="slugline")
     except SluglineError as error:
-        _fail(str(error), 2 if isinstance(error, OptionError) else 1)
+        _fail(in_flags(str(error)), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
         _fail(
             f"the memory is full ({error}); give less at a time, keep fewer words with "
@@ -39,12 +40,14 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give a stream that the caller has closed (`<&-`, `>&-`) nothing to read or say."""
+    """Return a stream that the caller has closed (`<&-`, `>&-`) nothing to read or say."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
-    print(f"slugline: error: {message}", file=sys.stderr)  # noqa: T201
+    from slugline.cli.printable import printable
+
+    print(f"slugline: error: {printable(message)}", file=sys.stderr)  # noqa: T201
     sys.exit(status)

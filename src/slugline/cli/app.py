@@ -13,11 +13,11 @@ from slugline import __version__
 __all__ = ["make_app"]
 
 #: Each is a function in a module of its own name.
-COMMANDS = ("train", "predict", "evaluate", "info", "reproduce")
+COMMANDS = ("train", "predict", "evaluate", "check", "info", "reproduce")
 
 
 def make_app(arguments: Sequence[str]) -> typer.Typer:
-    """Give the program that is to run with these arguments.
+    """Return the program that is to run with these arguments.
 
     It has the command that they name; where they name none, such as for help, it has all. Answering
     a question takes about as long as importing the other commands would.

@@ -1,4 +1,4 @@
-"""`slugline train --check`: what came of training a model again."""
+"""`slugline check`: what comes of training a model again."""
 
 from __future__ import annotations
 
@@ -6,23 +6,51 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from slugline.cli.output import print_json, print_table, say
+from slugline.cli.options import (
+    AsJson,
+    Data,
+    Format,
+    Model,
+    Quiet,
+    SkipBadRows,
+    Test,
+    TextColumn,
+    Threads,
+    TopicColumn,
+    Validation,
+    read_parts,
+)
+from slugline.cli.output import print_json, print_table, say, show
 
 if TYPE_CHECKING:
-    from slugline.corpus.corpus import Corpus
-    from slugline.experiment.retraining import Reproduction
+    from slugline.experiment.retraining import Retraining
 
-__all__ = ["check_model"]
+__all__ = ["check"]
 
 
-def check_model(
-    model: str, parts: dict[str, Corpus], threads: int, quiet: bool, as_json: bool
+def check(
+    model: Model,
+    data: Data,
+    text: TextColumn = None,
+    topic: TopicColumn = None,
+    format_: Format = None,
+    test: Test = None,
+    validation: Validation = None,
+    skip_bad_rows: SkipBadRows = False,
+    threads: Threads = 1,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Train again, print whether the result is identical, and end with 1 if it is not."""
-    from slugline.experiment.retraining import reproduce
+    """Train again as MODEL was, and say whether the result is the same, byte for byte.
+
+    Nothing is written. Exit status 1 if it is not the same. DATA is what MODEL was trained on.
+    """
+    from slugline.experiment.retraining import retrain
     from slugline.progress import progress_on
 
-    found = reproduce(
+    reading = {"text": text, "topic": topic, "format_": format_, "skip_bad_rows": skip_bad_rows}
+    parts = read_parts(data, validation, test, quiet, **reading)
+    found = retrain(
         model,
         parts["train"],
         parts.get("validation"),
@@ -42,14 +70,14 @@ def check_model(
         raise typer.Exit(1)
 
 
-def _print(found: Reproduction) -> None:
+def _print(found: Retraining) -> None:
     if found.is_identical:
-        typer.echo(
+        show(
             f"{found.model}: identical; {found.n_documents:,} documents give the same "
             f"{found.n_bytes:,} bytes again"
         )
         return
-    typer.echo(f"{found.model}: not identical")
+    show(f"{found.model}: not identical")
     rows = [(what, _shown(then), _shown(now)) for what, then, now in found.differences]
     print_table([("", "in the file", "now"), *rows])
 
@@ -58,7 +86,7 @@ def _shown(value: Any) -> str:
     return "-" if value is None else f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
-def _likely_cause(found: Reproduction) -> str:
+def _likely_cause(found: Retraining) -> str:
     if found.differences[0].what.startswith("versions."):
         return "made by other versions; install those to have the same bytes"
     if all(difference.what.startswith("metrics.") for difference in found.differences):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from slugline.cli.options import (
     AsJson,
     Data,
@@ -17,7 +15,7 @@ from slugline.cli.options import (
     TopicColumn,
     load_parts,
 )
-from slugline.cli.output import print_json, print_table, say, warn
+from slugline.cli.output import print_json, print_table, say, show, warn
 
 if TYPE_CHECKING:
     from slugline.evaluation import Evaluation
@@ -68,7 +66,7 @@ def _print(evaluation: Evaluation) -> None:
         ],
         left=(0, 2),
     )
-    typer.echo()
+    show()
     shown = sorted(evaluation.per_topic(), key=lambda figures: -figures.n_documents)
     rows = [("topic", "documents", "precision", "recall", "F1")]
     rows += [
@@ -78,9 +76,9 @@ def _print(evaluation: Evaluation) -> None:
     print_table(rows)
     mistakes = evaluation.confusions(5)
     if mistakes:
-        typer.echo("\ncommonest mistakes")
+        show("\ncommonest mistakes")
         for true, predicted, n in mistakes:
-            typer.echo(f"  {true} taken for {predicted}: {n}")
+            show(f"  {true} taken for {predicted}: {n}")
 
 
 def _share(value: float) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from slugline.cli.options import AsJson, Model
-from slugline.cli.output import print_json
+from slugline.cli.output import print_json, show
 
 __all__ = ["info"]
 
@@ -21,4 +19,4 @@ def info(model: Model, as_json: AsJson = False) -> None:
     if as_json:
         print_json(msgspec.to_builtins(file.info))
     else:
-        typer.echo(file.card)
+        show(file.card)

@@ -1,61 +1,109 @@
-"""Options of the net's."""
+"""The command line's options of the net, made of those that `NeuralLearner` declares."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
+import msgspec
 import typer
 
 from slugline.errors import OptionError
+from slugline.learners.neural import MAX_WIDTH, NeuralLearner, NeuralOptions
+from slugline.learners.options import option_hints
 
 if TYPE_CHECKING:
     from slugline.learners import Learner
 
-__all__ = ["make_learner", "net_option", "widths"]
+__all__ = ["NET_PANEL", "make_learner", "with_net_options"]
 
-#: Of a hidden layer. Wider ones are slips of the finger.
-MAX_WIDTH = 100_000
+#: The heading in the help under which the net's options stand.
+NET_PANEL = "Of --learner network"
+
+# What is the case where an option's default alone doesn't say it.
+_SHOWN = {"hidden": "64, or as many as topics", "learning_rate": "the optimizer's own"}
 
 
-def net_option(name: str, help_: str, default: str, **settings: Any) -> Any:
-    """Declare an option of the net: None unless given, as other learners must do without it."""
-    return typer.Option(
-        name, help=help_, show_default=default, rich_help_panel="Of --learner network", **settings
-    )
+def with_net_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """Let a verb that takes further keywords have the net's options, None where not given."""
+    signature = inspect.signature(verb, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    net = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        for name, hint in _net_hints().items()
+    ]
+    verb.__signature__ = signature.replace(parameters=[*own, *net])  # type: ignore[attr-defined]
+    verb.__annotations__ |= _net_hints()
+    return verb
+
+
+def _net_hints() -> dict[str, Any]:
+    """Return how typer is to read each option."""
+    return {name: _typer_hint(name, hint) for name, hint in option_hints(NeuralOptions).items()}
+
+
+def _typer_hint(name: str, hint: Any) -> Any:
+    kind, metas = _parts(hint)
+    default = getattr(NeuralOptions, name, None)
+    settings: dict[str, Any] = {
+        "help": next(meta.description for meta in metas if meta.description),
+        "show_default": _SHOWN.get(name, str(default)),
+        "rich_help_panel": NET_PANEL,
+    }
+    if kind is int:
+        settings["min"] = next(meta.ge for meta in metas if meta.ge is not None)
+    if kind not in (int, float):
+        kind = str
+    if name == "hidden":
+        settings["metavar"] = "WIDTHS"
+    return Annotated[kind | None, typer.Option(_flag(name), **settings)]
+
+
+def _parts(hint: Any) -> tuple[Any, list[msgspec.Meta]]:
+    """Return the plain type of a hint, and all that is said of it."""
+    if get_origin(hint) is Annotated:
+        kind, metas = _parts(get_args(hint)[0])
+        return kind, [*metas, *(m for m in hint.__metadata__ if isinstance(m, msgspec.Meta))]
+    if type(None) in get_args(hint):
+        return _parts(next(arg for arg in get_args(hint) if arg is not type(None)))
+    return hint, []
 
 
 def widths(value: str) -> list[int]:
     """Read "64,32" as the widths of two hidden layers."""
     try:
-        widths = [int(part) for part in value.split(",")]
+        found = [int(part) for part in value.split(",")]
     except ValueError:
         raise OptionError(
             f"--hidden {value!r} is no list of widths; write one like 64 or 128,64."
         ) from None
-    if not all(1 <= width <= MAX_WIDTH for width in widths):
+    if not all(1 <= width <= MAX_WIDTH for width in found):
         raise OptionError(
             f"--hidden {value!r} holds a width outside 1 to {MAX_WIDTH:,}; "
             "write one like 64 or 128,64."
         )
-    return widths
+    return found
 
 
 def make_learner(name: str, validation: str | None, options: Mapping[str, Any]) -> Learner:
-    """Make a learner of the net's options, None where one was not given; others take none."""
+    """Return a learner with the net's options, None where one was not given; others take none."""
     from slugline.learners.choosing import choose_learner
-    from slugline.learners.neural import NeuralLearner
 
     given = {option: value for option, value in options.items() if value is not None}
+    if "hidden" in given:
+        given["hidden"] = widths(given["hidden"])
     if name == "network":
-        net = NeuralLearner(**given)
-        net.check_options()
-        return net
+        return NeuralLearner(**given)
     learner = choose_learner(name)
     unused = [*given, *(["validation"] if validation else [])]
     if unused:
         raise OptionError(
-            f"--{unused[0].replace('_', '-')} says how a net learns, and the {name} learner makes "
+            f"{_flag(unused[0])} says how a net learns, and the {name} learner makes "
             "none; leave it out, or add --learner network."
         )
     return learner
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

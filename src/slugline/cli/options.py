@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,10 +19,13 @@ __all__ = [
     "Quiet",
     "Seed",
     "SkipBadRows",
+    "Test",
     "TextColumn",
     "Threads",
     "TopicColumn",
+    "Validation",
     "load_parts",
+    "read_parts",
 ]
 
 _DATA_HELP = (
@@ -40,26 +43,55 @@ Model = Annotated[
     ),
 ]
 TextColumn = Annotated[
-    str | None, typer.Option("--text", help="Column that holds the text.", show_default="guessed")
+    str | None,
+    typer.Option(
+        "--text", metavar="COLUMN", help="Column that holds the text.", show_default="guessed"
+    ),
 ]
 TopicColumn = Annotated[
-    str | None, typer.Option("--topic", help="Column that holds the topic.", show_default="guessed")
+    str | None,
+    typer.Option(
+        "--topic", metavar="COLUMN", help="Column that holds the topic.", show_default="guessed"
+    ),
 ]
 Format = Annotated[
     str | None,
     typer.Option(
         "--format",
+        metavar="FORMAT",
         help="csv, tsv, jsonl, json, parquet, txt or folder.",
         show_default="told from the name",
     ),
 ]
 SkipBadRows = Annotated[
-    bool, typer.Option("--skip-bad-rows", help="Go on without rows that can't be used.")
+    bool, typer.Option("--skip-bad-rows", metavar="", help="Go on without rows that can't be used.")
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Reaches every random choice.")]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="To work on; changes no result.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No talk on standard error.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print figures as JSON.")]
+Test = Annotated[
+    str | None,
+    typer.Option(
+        "--test", metavar="FILE", help="Labelled texts to test on.", show_default="a part of DATA"
+    ),
+]
+Validation = Annotated[
+    str | None,
+    typer.Option(
+        "--validation",
+        metavar="FILE",
+        help="Labelled texts to find the best epoch on.",
+        show_default="a tenth of DATA",
+        rich_help_panel="Of --learner network",
+    ),
+]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, metavar="N", help="Reaches every random choice.")
+]
+Threads = Annotated[
+    int, typer.Option("--threads", min=1, metavar="N", help="To work on; changes no result.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", metavar="", help="No talk on standard error.")
+]
+AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print figures as JSON.")]
 
 
 def load_parts(
@@ -82,3 +114,30 @@ def load_parts(
             f"{data} is no file, no folder and no known data set; did you mean {near[0]}?"
         )
     return {"train": load_corpus(data, text, topic, format=format_, skip_bad_rows=skip_bad_rows)}
+
+
+def read_parts(
+    data: str, validation: str | None, test: str | None, quiet: bool, **reading: Any
+) -> dict[str, Corpus]:
+    """Read the documents to learn from and, if there are files or parts of them, the others.
+
+    Parameters
+    ----------
+    data, validation, test : str
+        What the user named.
+    quiet : bool
+        Whether to keep notes on the reading to oneself.
+    reading
+        The rest of what `load_parts` takes.
+    """
+    from slugline.cli.output import say
+
+    parts = load_parts(data, **reading)
+    for part, source in (("validation", validation), ("test", test)):
+        if source is not None:
+            found = load_parts(source, **reading)
+            parts[part] = found.get(part, found["train"])
+    for corpus in parts.values():
+        for note in corpus.notes:
+            say(f"{corpus.name}: {note}", quiet=quiet)
+    return parts

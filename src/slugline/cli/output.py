@@ -9,13 +9,21 @@ from typing import Any
 
 import typer
 
-__all__ = ["print_json", "print_table", "say", "warn"]
+from slugline.cli.printable import printable, printable_json
+from slugline.cli.voice import in_flags
+
+__all__ = ["print_json", "print_table", "say", "show", "warn"]
+
+
+def show(text: str = "") -> None:
+    """Print text that is a result."""
+    typer.echo(printable(text))
 
 
 def say(message: str, *, quiet: bool = False) -> None:
     """Tell the person at the keyboard something that is no result."""
     if not quiet:
-        typer.echo(message, err=True)
+        typer.echo(printable(in_flags(message)), err=True)
 
 
 def warn(messages: Iterable[str]) -> None:
@@ -23,16 +31,18 @@ def warn(messages: Iterable[str]) -> None:
     # Off a terminal typer drops colours by itself.
     colour = False if os.environ.get("NO_COLOR") else None
     for message in messages:
-        typer.secho(f"warning: {message}", fg="yellow", err=True, color=colour)
+        typer.secho(f"warning: {printable(in_flags(message))}", fg="yellow", err=True, color=colour)
 
 
 def print_json(value: Any) -> None:
     """Print one JSON value; NaN, which JSON has no word for, is an error here."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    typer.echo(printable_json(text))
 
 
 def print_table(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> None:
     """Print rows in columns: those of the numbers `left` to the left, all others to the right."""
+    rows = [[printable(cell, keep="") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [

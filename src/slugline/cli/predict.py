@@ -10,6 +10,7 @@ import typer
 
 from slugline.cli.options import Format, Quiet, TextColumn, Threads
 from slugline.cli.output import say
+from slugline.cli.printable import printable_json
 from slugline.cli.progress import DocumentBar, has_onlooker
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError
@@ -90,7 +91,8 @@ def predict(
                     if strict:
                         raise _strict_error(rows, answer)
                     n_bad += 1
-                out.write(encode(_line(answer, rows.unit, top)) + b"\n")
+                line = encode(_line(answer, rows.unit, top)).decode()
+                out.write(printable_json(line).encode() + b"\n")
             # Whoever waits for these answers may be who writes the next rows.
             out.flush()
             n_rows += len(batch)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slugline.cli.options import AsJson, Quiet
-from slugline.cli.output import print_json, print_table, say
+from slugline.cli.output import print_json, print_table, say, show
 from slugline.cli.targets import check_target
 from slugline.errors import OptionError
 
@@ -58,7 +58,7 @@ def reproduce(
     if as_json:
         say(f"report  {report}", quiet=quiet)
     else:
-        typer.echo(f"report  {report}")
+        show(f"report  {report}")
 
 
 def _check_folder(out: Path) -> None:
@@ -88,7 +88,7 @@ def _print(result: NotebookResult) -> None:
     )
     memory = "" if result.peak_memory_mb is None else f", at most {result.peak_memory_mb:,.0f} MB"
     n_seeds = len(result.seeds)
-    typer.echo(f"{n_seeds} {'seed' if n_seeds == 1 else 'seeds'}, {result.seconds:.1f} s{memory}")
+    show(f"{n_seeds} {'seed' if n_seeds == 1 else 'seeds'}, {result.seconds:.1f} s{memory}")
 
 
 @contextmanager

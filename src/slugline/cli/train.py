@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slugline.cli.check import check_model
-from slugline.cli.net_options import make_learner, net_option, widths
+from slugline.cli.net_options import make_learner, with_net_options
 from slugline.cli.options import (
     AsJson,
     Data,
@@ -18,17 +17,19 @@ from slugline.cli.options import (
     Quiet,
     Seed,
     SkipBadRows,
+    Test,
     TextColumn,
     Threads,
     TopicColumn,
-    load_parts,
+    Validation,
+    read_parts,
 )
-from slugline.cli.output import print_json, print_table, say, warn
+from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.targets import check_apart, check_target
+from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
-    from slugline.corpus.corpus import Corpus
     from slugline.experiment.quantized import Quantized
     from slugline.experiment.run import Experiment
     from slugline.learners import Learner
@@ -37,11 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _NUM_WORDS = 10_000
-# What may be said beside --check: how to read, not how to learn.
-_WITH_CHECK = (
-    *("data", "check", "text", "topic", "format_", "skip_bad_rows", "validation", "test"),
-    *("threads", "quiet", "as_json"),
-)
 
 
 def _choose_blocks(
@@ -72,38 +68,8 @@ def _check_fraction(test_fraction: float) -> None:
         raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
 
 
-def _read_parts(
-    read: Callable[[str], dict[str, Corpus]],
-    data: str,
-    validation: str | None,
-    test: str | None,
-    quiet: bool,
-) -> dict[str, Corpus]:
-    """Read the documents to learn from and, if there are files or parts of them, the others."""
-    parts = read(data)
-    for part, source in (("validation", validation), ("test", test)):
-        if source is not None:
-            found = read(source)
-            parts[part] = found.get(part, found["train"])
-    for corpus in parts.values():
-        for note in corpus.notes:
-            say(f"{corpus.name}: {note}", quiet=quiet)
-    return parts
-
-
-def _refuse_settings(ctx: typer.Context) -> None:
-    """See to it that --check has no options beside it that say how to learn, or where to write."""
-    for parameter in ctx.command.params:
-        name = parameter.name or ""
-        source = ctx.get_parameter_source(name)
-        if name in _WITH_CHECK or source is None or source.name != "COMMANDLINE":
-            continue
-        why = "writes nothing" if name in ("output", "report") else "has it from the model"
-        raise OptionError(f"{parameter.opts[0]}: --check {why}; leave it out.")
-
-
+@with_net_options
 def train(
-    ctx: typer.Context,
     data: Data,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="MODEL", help="Where to save the model.")
@@ -117,27 +83,11 @@ def train(
             show_default="beside MODEL",
         ),
     ] = None,
-    check: Annotated[
-        str | None,
-        typer.Option(
-            "--check",
-            metavar="MODEL",
-            help="Train again as MODEL was, write nothing, and say whether the result is the same, "
-            "byte for byte.",
-        ),
-    ] = None,
+    check: Annotated[str | None, typer.Option("--check", hidden=True)] = None,
     text: TextColumn = None,
     topic: TopicColumn = None,
     format_: Format = None,
-    test: Annotated[
-        str | None,
-        typer.Option(
-            "--test",
-            metavar="FILE",
-            help="Labelled texts to test on.",
-            show_default="a part of DATA",
-        ),
-    ] = None,
+    test: Test = None,
     test_fraction: Annotated[
         float, typer.Option("--test-fraction", help="Share of DATA to test on without --test.")
     ] = 0.2,
@@ -166,56 +116,18 @@ def train(
             show_default=f"{_NUM_WORDS:,}, if words alone count",
         ),
     ] = None,
-    validation: Annotated[
-        str | None,
-        net_option(
-            "--validation",
-            "Labelled texts to find the best epoch on.",
-            "a tenth of DATA",
-            metavar="FILE",
-        ),
-    ] = None,
-    hidden: Annotated[
-        str | None,
-        net_option(
-            "--hidden",
-            "Widths of the hidden layers, such as 64 or 128,64.",
-            "64, or as many as topics",
-            metavar="WIDTHS",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, net_option("--epochs", "The most epochs to try.", "100", min=1)
-    ] = None,
-    batch_size: Annotated[
-        int | None, net_option("--batch-size", "Documents a step.", "128", min=1)
-    ] = None,
-    patience: Annotated[
-        int | None,
-        net_option(
-            "--patience", "Epochs to wait for the validation loss to fall by 0.001.", "3", min=0
-        ),
-    ] = None,
-    dropout: Annotated[
-        float | None, net_option("--dropout", "Of the hidden layers, from 0 to under 1.", "0.0")
-    ] = None,
-    l2: Annotated[float | None, net_option("--l2", "Penalty on large weights.", "0.0")] = None,
-    optimizer: Annotated[
-        str | None, net_option("--optimizer", "rmsprop, adam or sgd.", "rmsprop")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, net_option("--learning-rate", "Size of a step.", "the optimizer's own")
-    ] = None,
+    validation: Validation = None,
     tune: Annotated[
         bool,
         typer.Option(
             "--tune",
+            metavar="",
             help="First look for better terms and learners by cross-validation, which takes some "
             "fifty times as long; Ctrl-C ends the search and takes the best so far.",
         ),
     ] = False,
     balanced: Annotated[
-        bool, typer.Option("--balanced", help="Give every topic the same total weight.")
+        bool, typer.Option("--balanced", metavar="", help="Give every topic the same total weight.")
     ] = False,
     quantize: Annotated[
         str | None,
@@ -230,6 +142,7 @@ def train(
     threads: Threads = 1,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    **net_options: Any,
 ) -> None:
     """Learn from labelled texts, test on others, write a report, save the model.
 
@@ -238,8 +151,6 @@ def train(
       slugline train tickets.csv -o tickets.slug --text body --topic queue
 
       slugline train reuters -o reuters.slug
-
-      slugline train reuters --check reuters.slug
     """
     from slugline.classifier import TopicClassifier
     from slugline.experiment.run import run_experiment
@@ -247,23 +158,8 @@ def train(
     from slugline.report import write_training_report
     from slugline.saving.quantization import check_precision
 
-    read = partial(load_parts, text=text, topic=topic, format_=format_, skip_bad_rows=skip_bad_rows)
     if check is not None:
-        _refuse_settings(ctx)
-        check_model(
-            check, _read_parts(read, data, validation, test, quiet), threads, quiet, as_json
-        )
-        return
-    net_options = {
-        "hidden": None if hidden is None else widths(hidden),
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "patience": patience,
-        "dropout": dropout,
-        "l2": l2,
-        "optimizer": optimizer,
-        "learning_rate": learning_rate,
-    }
+        raise OptionError(f"train --check is a command of its own: slugline check {check} {data}.")
     chosen = make_learner(learner, validation, net_options)
     if tune:
         _check_free(learner, weighting, num_words)
@@ -283,7 +179,8 @@ def train(
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
     check_target("--report", report)
     check_apart(output, report, [data, validation, test])
-    parts = _read_parts(read, data, validation, test, quiet)
+    reading = {"text": text, "topic": topic, "format_": format_, "skip_bad_rows": skip_bad_rows}
+    parts = read_parts(data, validation, test, quiet, **reading)
     experiment = run_experiment(
         classifier,
         parts["train"],
@@ -292,6 +189,7 @@ def train(
         test_fraction=test_fraction,
         progress=None if quiet else progress_on(),
     )
+    experiment = replace(experiment, warnings=tuple(map(in_flags, experiment.warnings)))
     warn(experiment.warnings)
     experiment, cost = _save(experiment, output, quantize)
     try:
@@ -325,7 +223,7 @@ def _save(
 
 
 def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
-    """Give rows of what was found out on the training documents."""
+    """Return rows of what was found out on the training documents."""
     fitted = experiment.fitted
     if experiment.best_epoch is not None:
         yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
@@ -343,7 +241,7 @@ def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: 
 
     evaluation = experiment.evaluation
     low, high = evaluation.interval
-    typer.echo(
+    show(
         f"{experiment.name}: learned {counted(len(experiment.fitted.topics), 'topic')} from "
         f"{counted(experiment.n_learned, 'document')} in {experiment.seconds:.1f} s, "
         f"tested on {counted(experiment.n_test, 'other')}"
@@ -358,10 +256,10 @@ def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: 
         left=(0, 2),
     )
     if cost:
-        typer.echo(
+        show(
             f"{cost.precision}: accuracy {cost.accuracy_before:.4f} before, "
             f"{cost.accuracy_after:.4f} after; {cost.bytes_before / 1000:,.0f} kB before, "
             f"{cost.bytes_after / 1000:,.0f} kB after"
         )
-    typer.echo(f"model   {model}")
-    typer.echo(f"report  {report}")
+    show(f"model   {model}")
+    show(f"report  {report}")

@@ -80,7 +80,7 @@ def _kind(value: object) -> str:
 
 
 def _topic_name(value: object) -> str:
-    """Give 3 and 3.0 one name, true the name it has in JSON, and null and NaN none."""
+    """Return 3 and 3.0 one name, true the name it has in JSON, and null and NaN none."""
     if value is None or value != value:
         return ""
     if isinstance(value, bool):

@@ -82,7 +82,7 @@ class Corpus:
         return self._take(~held), self._take(held)
 
     def digest(self) -> str:
-        """Give the SHA-256, in hexadecimal, of texts and topics in order; names don't count."""
+        """Return the SHA-256, in hexadecimal, of texts and topics in order; names don't count."""
         return digest_of(self.texts, self.topics)
 
     def _take(self, mask: NDArray[np.bool_]) -> Corpus:

@@ -20,7 +20,7 @@ __all__ = ["folder_rows"]
 
 
 def folder_rows(folder: Path, fallback_encoding: str | None = None) -> Items:
-    """Give the *.txt files of each sub-folder in order of names; the sub-folder is the topic.
+    """Return the *.txt files of each sub-folder in order of names; the sub-folder is the topic.
 
     Parameters
     ----------

@@ -59,7 +59,7 @@ class _Record(NamedTuple):
 
 
 def _records(lines: Lines, delimiter: str) -> Iterator[_Record | BadRow]:
-    """Give the records of CSV, the header among them; one without anything in it is none."""
+    """Return the records of CSV, the header among them; one without anything in it is none."""
     # The limit is the process's, not ours alone, so it is never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
     at = begin = 0

@@ -94,7 +94,7 @@ class Lines:
         self.exhausted = True
 
     def take_fault(self) -> BadRow | None:
-        """Give the first fault since last asked, and forget the others."""
+        """Return the first fault since last asked, and forget the others."""
         fault = self._faults[0] if self._faults else None
         self._faults.clear()
         return fault

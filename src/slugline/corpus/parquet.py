@@ -25,7 +25,7 @@ PARQUET_BATCH = 10_000
 
 
 def parquet_rows(path: Path) -> Items:
-    """Give the scalar columns; vectors are neither texts nor topics, and cost much to convert."""
+    """Return the scalar columns; vectors are neither texts nor topics, and cost much to convert."""
     import polars as pl
 
     try:

@@ -42,17 +42,17 @@ class BadRow(NamedTuple):
 
 
 def too_long(at: int | str) -> BadRow:
-    """Give the bad row for one that passes `MAX_RECORD`."""
+    """Return the bad row for one that passes `MAX_RECORD`."""
     return BadRow(at, f"more than {MAX_RECORD:,} bytes", "split them")
 
 
 def nul(at: int | str) -> BadRow:
-    """Give the bad row for one with a NUL, which no text has and UTF-16 is full of."""
+    """Return the bad row for one with a NUL, which no text has and UTF-16 is full of."""
     return BadRow(at, "a NUL character", "delete NULs (or convert from UTF-16)")
 
 
 def not_utf8(at: int | str, error: UnicodeDecodeError, offset: int = 0) -> BadRow:
-    """Give the bad row for bytes that begin `offset` bytes into the file."""
+    """Return the bad row for bytes that begin `offset` bytes into the file."""
     byte = error.object[error.start]
     problem = f"byte 0x{byte:02x} at offset {offset + error.start} is not UTF-8"
     return BadRow(at, problem, "convert to UTF-8 (from Latin-1: iconv -f latin1 -t utf8)")

@@ -37,7 +37,7 @@ class Stream:
         self._at = 0  # in the buffer, where the next line begins
 
     def readline(self, limit: int) -> bytes:
-        """Give the next line with its end, or its first `limit` bytes; nothing at the end."""
+        """Return the next line with its end, or its first `limit` bytes; nothing at the end."""
         end = self._buffer.find(b"\n", self._at, self._at + limit) + 1 or self._read_on(limit)
         line = self._buffer[self._at : end]
         self._at = end
@@ -82,7 +82,7 @@ class Stream:
 
 
 def _plain_size(file: BinaryIO) -> int | None:
-    """Give the bytes of a file on a disk; None for pipes, terminals and the like."""
+    """Return the bytes of a file on a disk; None for pipes, terminals and the like."""
     try:
         status = os.fstat(file.fileno())
     except (OSError, ValueError):  # bytes in memory

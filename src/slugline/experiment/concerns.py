@@ -58,7 +58,7 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
         warnings.append(
             f"a hidden layer of {narrow[0]} units is narrower than the {n_topics} topics: an "
             "information bottleneck, as what it drops no later layer can bring back. "
-            f"Train with --hidden {max(64, n_topics)}, or without the option."
+            f"Train with `hidden={max(64, n_topics)}`, or without it."
         )
     history = fitted.history
     if history is not None and history.stopped_by == "interrupt":
@@ -66,13 +66,13 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     elif history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:
         warnings.append(
             f"the validation loss was still falling at epoch {history.n_epochs}, the last: the net "
-            f"could learn more. Use --epochs {2 * history.n_epochs}."
+            f"could learn more. Use `epochs={2 * history.n_epochs}`."
         )
     if fitted.tuning is not None and fitted.tuning.interrupted:
         n_ways = len(fitted.tuning.trials)
         warnings.append(
             f"the search was interrupted after {n_ways} {'way' if n_ways == 1 else 'ways'} to "
-            "learn: the model is learned in the best of these. Let --tune come to its end for more."
+            "learn: the model is learned in the best of these. Let `tune` come to its end for more."
         )
     known_share = fitted.features.vocabularies_[0].known_share(test.texts)
     if known_share < 0.5:
@@ -80,7 +80,7 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
         warnings.append(
             f"{1 - known_share:.0%} of the words in the test documents are unknown to the model: "
             "it judges by the rest. Test on documents of the kind it learned from"
-            f"{', or keep more words with --num-words' if is_cut else ''}."
+            f"{', or keep more words with `max_terms`' if is_cut else ''}."
         )
     known = {str(name) for name in fitted.topics.names}
     unknown = [topic for topic in test.topics if topic not in known]

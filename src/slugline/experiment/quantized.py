@@ -42,7 +42,7 @@ class Quantized:
     bytes_after: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the figures as plain data for JSON."""
+        """Return the figures as plain data for JSON."""
         return {
             "precision": self.precision,
             "accuracy": {"before": self.accuracy_before, "after": self.accuracy_after},

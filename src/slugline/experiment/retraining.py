@@ -27,7 +27,7 @@ from slugline.saving.shipped import model_path
 if TYPE_CHECKING:
     from slugline.progress import Progress
 
-__all__ = ["Difference", "Reproduction", "reproduce"]
+__all__ = ["Difference", "Retraining", "retrain"]
 
 # Digits of a digest that tell two apart for a person.
 _N_DIGITS = 12
@@ -51,7 +51,7 @@ class Difference(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reproduction:
+class Retraining:
     """What came of training a model again.
 
     Attributes
@@ -78,7 +78,7 @@ class Reproduction:
         return not self.differences
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all as plain data for JSON."""
+        """Return all as plain data for JSON."""
         return {
             "model": self.model,
             "identical": self.is_identical,
@@ -89,7 +89,7 @@ class Reproduction:
         }
 
 
-def reproduce(
+def retrain(
     path: str | os.PathLike[str],
     train: Corpus,
     validation: Corpus | None = None,
@@ -97,7 +97,7 @@ def reproduce(
     *,
     n_threads: int = 1,
     progress: Progress | None = None,
-) -> Reproduction:
+) -> Retraining:
     """Train a model again with the settings in its file, and compare.
 
     Parameters
@@ -150,7 +150,7 @@ def reproduce(
         card_notes=info.card_notes,
     )
     data = Path(model_path(path)).read_bytes()
-    return Reproduction(
+    return Retraining(
         model=str(path),
         n_documents=len(train),
         n_bytes=len(data),
@@ -166,7 +166,7 @@ def _check_documents(path: str | os.PathLike[str], info: ModelInfo, train: Corpu
             f"{train.name}: its {len(train):,} documents to learn from are not the "
             f"{info.n_documents:,} that {path} learned from (SHA-256 {found[:_N_DIGITS]}..., not "
             f"{info.data_digest[:_N_DIGITS]}...); check the edition of the data, the columns, and "
-            "whether there was a --test file."
+            "whether there was a `test` of its own."
         )
 
 
@@ -176,11 +176,12 @@ def _check_validation(
     if validation is None:
         if info.validation_digest is not None:
             raise OptionError(
-                f"{path} found its best epoch on a file of its own; name it with --validation."
+                f"{path} found its best epoch on documents of their own; give them with "
+                "`validation`."
             )
         return
     if info.validation_digest is None:
-        raise OptionError(f"{path} was trained without a --validation file; leave it out.")
+        raise OptionError(f"{path} was trained without `validation`; leave it out.")
     found = validation.digest()
     if found != info.validation_digest:
         raise DataError(
@@ -234,7 +235,7 @@ def _in_settings(then: ModelInfo, now: ModelInfo) -> Iterator[Difference]:
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Give each plain value within JSON, and the names that lead there."""
+    """Return each plain value within JSON, and the names that lead there."""
     if not isinstance(value, dict | list):
         yield path, value
         return

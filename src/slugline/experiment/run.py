@@ -97,7 +97,7 @@ class Experiment:
         return kept_figures(self.evaluation, self.majority)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all figures as plain data for JSON."""
+        """Return all figures as plain data for JSON."""
         return {
             "data": {
                 "name": self.name,
@@ -148,12 +148,12 @@ def run_experiment(
     """
     chosen_fraction = test_fraction if test is None else None
     if test is None:
-        _check_two_documents(train, "test on", "--test")
+        _check_two_documents(train, "test on", "test")
         train, test = train.split(test_fraction, classifier.random_state)
     if validation is not None:
         _check_all_known(train, validation)
     elif choose_learner(classifier.learner).has_epochs:
-        _check_two_documents(train, "find the best epoch on", "--validation")
+        _check_two_documents(train, "find the best epoch on", "validation")
     check_some_known(train.topics, test)
     warnings = [*data_warnings(train), *leak_warnings(train, test)]
     started = time.perf_counter()
@@ -171,7 +171,7 @@ def run_experiment(
         warnings.append(
             f"the model is no better than always answering {majority_topic!r}: that is right in "
             f"{majority:.1%} of the test documents, the model in {evaluation.accuracy:.1%}. Use "
-            "another --learner, or more documents."
+            "another `learner`, or more documents."
         )
     return Experiment(
         fitted=fitted,
@@ -189,11 +189,11 @@ def run_experiment(
     )
 
 
-def _check_two_documents(corpus: Corpus, purpose: str, option: str) -> None:
+def _check_two_documents(corpus: Corpus, purpose: str, parameter: str) -> None:
     if max(corpus.topic_counts().values(), default=0) < 2:
         raise DataError(
             f"{corpus.name} has no topic with two documents to set one aside and {purpose} it; "
-            f"add documents, or give a file of its own with {option}."
+            f"add documents, or give documents of their own with `{parameter}`."
         )
 
 

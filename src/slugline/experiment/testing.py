@@ -31,7 +31,7 @@ def evaluate(fitted: Fitted, corpus: Corpus) -> Evaluation:
 
 
 def kept_figures(evaluation: Evaluation, majority: float) -> dict[str, float]:
-    """Give the figures of a test that a model file keeps, by name."""
+    """Return the figures of a test that a model file keeps, by name."""
     return {
         "test_accuracy": evaluation.accuracy,
         "test_macro_f1": evaluation.macro_f1,

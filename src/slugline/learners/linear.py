@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from slugline.calibration import softmax
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
+from slugline.learners.options import Options
 from slugline.sparse import check_csr
 
 if TYPE_CHECKING:
     from slugline.training.context import FitContext
     from slugline.training.linear_stream import LinearStream
 
-__all__ = ["LinearLearner"]
+__all__ = ["LinearLearner", "LinearOptions"]
 
 Floats = npt.NDArray[np.float32]
 
 
-class LinearLearner:
+@dataclass(eq=False, repr=False)
+class LinearOptions(Options):
+    """What a `LinearLearner` can be told."""
+
+    C: Annotated[float, Meta(gt=0, description="What errors cost beside large weights.")] = 1.0
+    clean: Annotated[bool, Meta(description="Leave out documents whose topic looks wrong.")] = True
+
+
+class LinearLearner(LinearOptions):
     """One-vs-rest linear classifier with squared hinge loss, and calibrated probabilities.
 
     From one fit, what all other documents make of each one is known without further ones. It shows
@@ -53,13 +63,7 @@ class LinearLearner:
     biases: Floats
     sharpness: float
     n_left_out: int
-
-    def __init__(self, C: float = 1.0, clean: bool = True) -> None:
-        if not 0 < C < math.inf:
-            raise OptionError(f"C is {C}; give a number over 0.")
-        self.C = C
-        self.clean = clean
-        self._stream: LinearStream | None = None
+    _stream: LinearStream | None = None
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
         """Learn from rows and their topics."""
@@ -110,13 +114,8 @@ class LinearLearner:
 
     def settings(self) -> dict[str, Any]:
         """Plain data that makes it again."""
-        return {
-            "kind": "linear",
-            "C": self.C,
-            "clean": self.clean,
-            "sharpness": self.sharpness,
-            "n_left_out": self.n_left_out,
-        }
+        learned = {"sharpness": self.sharpness, "n_left_out": self.n_left_out}
+        return {"kind": "linear", **self.options(), **learned}
 
     def arrays(self) -> dict[str, Floats]:
         """What it has learned."""
@@ -125,9 +124,9 @@ class LinearLearner:
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> LinearLearner:
         """Make a fitted learner of its parts, as a model file holds them."""
-        learner = cls(settings["C"], settings["clean"])
+        learner = cls(**cls.options_in(settings))
         learner.weights, learner.biases = arrays["weights"], arrays["biases"]
-        if learner.weights.shape[1:] != learner.biases.shape:
+        if learner.weights.ndim != 2 or learner.weights.shape[1:] != learner.biases.shape:
             raise DataError(
                 f"weights of shape {learner.weights.shape} and biases of {learner.biases.shape}"
             )

@@ -64,6 +64,14 @@ class Mixture:
         ]
         return next((history for history in histories if history is not None), None)
 
+    def __repr__(self) -> str:
+        said = [repr(self.learners)]
+        if len(set(self.shares)) > 1:
+            said.append(f"shares={self.shares!r}")
+        if self.sharpness != 1:
+            said.append(f"sharpness={self.sharpness!r}")
+        return f"Mixture({', '.join(said)})"
+
     def decision_function(self, X: Any) -> Floats:
         """Logarithms of the mean probabilities, shape (n_rows, n_topics)."""
         total = sum(self.shares)
@@ -102,15 +110,15 @@ class Mixture:
         restore: Callable[[Mapping[str, Any], Mapping[str, Floats]], Learner],
     ) -> Mixture:
         """Make a fitted mixture of its parts, as a model file holds them; `restore` makes each."""
+        by_part: dict[str, dict[str, Floats]] = {}
+        for name, array in arrays.items():
+            number, _, inner_name = name.partition(".")
+            by_part.setdefault(number, {})[inner_name] = array
         return cls(
             [
-                restore(part, _under(arrays, f"{number}."))
+                restore(part, by_part.get(str(number), {}))
                 for number, part in enumerate(settings["learners"])
             ],
             settings.get("shares"),
             settings.get("sharpness", 1.0),
         )
-
-
-def _under(arrays: Mapping[str, Floats], prefix: str) -> dict[str, Floats]:
-    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,9 @@ from slugline.layers import Dense, DenseStack, LossAndAccuracy
 from slugline.sparse import check_csr
 
 if TYPE_CHECKING:
-    from slugline.progress import Progress
     from slugline.training.history import History
+    from slugline.training.loop import FitKeywords
     from slugline.training.optimizers import Optimizer
-    from slugline.training.stopping import EarlyStopping
     from slugline.training.trainer import Trainer
 
 __all__ = ["Network"]
@@ -91,7 +90,7 @@ class Network(DenseStack):
         return self
 
     def fresh(self) -> Network:
-        """Give an untrained net of the same make, to start from scratch."""
+        """Return an untrained net of the same make, to start from scratch."""
         return Network(self.layers, optimizer=self.optimizer, loss=self.loss, seed=self.seed)
 
     def fit(
@@ -99,14 +98,10 @@ class Network(DenseStack):
         X: Any,
         y: npt.ArrayLike,
         *,
-        epochs: int = 1,
-        batch_size: int = 32,
         validation_data: tuple[Any, npt.ArrayLike] | None = None,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: Mapping[int, float] | None = None,
-        shuffle: bool = True,
-        early_stopping: EarlyStopping | None = None,
-        progress: Progress | None = None,
+        **how: Unpack[FitKeywords],
     ) -> History:
         """Train; a net that has been trained goes on from where it is.
 
@@ -147,7 +142,7 @@ class Network(DenseStack):
             self.build(X.shape[1])
         if self._trainer is None:
             self._trainer = self._new_trainer()
-        options = FitOptions(epochs, batch_size, shuffle, early_stopping, progress)
+        options = FitOptions(**how)
         weight = self._trainer.check_weights(y, X.shape[0], sample_weight, class_weight)
         return fit_loop(self._trainer, X, y, weight, validation_data, options)
 

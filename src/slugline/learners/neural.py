@@ -3,31 +3,62 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 from slugline.layers import Dense
 from slugline.learners.network import Network
+from slugline.learners.options import Options
 
 if TYPE_CHECKING:
     from slugline.training.context import FitContext
     from slugline.training.history import History
     from slugline.training.optimizers import Optimizer
 
-__all__ = ["NeuralLearner"]
+__all__ = ["MAX_WIDTH", "NeuralLearner", "NeuralOptions"]
 
 Floats = npt.NDArray[np.float32]
 
 # A validation loss that falls by less, in nats, is as good as level.
 _PROGRESS = 1e-3
+#: Of a hidden layer. Wider ones are slips of the finger.
+MAX_WIDTH = 100_000
 
 
-class NeuralLearner:
+@dataclass(eq=False, repr=False)
+class NeuralOptions(Options):
+    """What a `NeuralLearner` can be told."""
+
+    hidden: Annotated[
+        Sequence[Annotated[int, Meta(ge=1, le=MAX_WIDTH)]] | None,
+        Meta(description="Widths of the hidden layers, such as 64 or 128,64."),
+    ] = None
+    epochs: Annotated[int, Meta(ge=1, description="The most epochs to try.")] = 100
+    batch_size: Annotated[int, Meta(ge=1, description="Documents a step.")] = 128
+    patience: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="Epochs to wait for the validation loss to fall by 0.001."),
+    ] = 3
+    validation_fraction: Annotated[
+        float, Meta(gt=0, lt=1, description="Share of the documents to find the best epoch on.")
+    ] = 0.1
+    dropout: Annotated[
+        float, Meta(ge=0, lt=1, description="Of the hidden layers, from 0 to under 1.")
+    ] = 0.0
+    l2: Annotated[float, Meta(ge=0, description="Penalty on large weights.")] = 0.0
+    optimizer: Annotated[
+        Literal["rmsprop", "adam", "sgd"], Meta(description="rmsprop, adam or sgd.")
+    ] = "rmsprop"
+    learning_rate: Annotated[float, Meta(gt=0, description="Size of a step.")] | None = None
+
+
+class NeuralLearner(NeuralOptions):
     """A net of dense layers, trained for its best number of epochs.
 
     Part of the rows is held out to find the epoch from which on the net overfits; then a fresh net
@@ -67,42 +98,7 @@ class NeuralLearner:
 
     network: Network
     n_epochs: int
-
-    def __init__(
-        self,
-        hidden: Sequence[int] | None = None,
-        epochs: int = 100,
-        batch_size: int = 128,
-        patience: int = 3,
-        validation_fraction: float = 0.1,
-        dropout: float = 0.0,
-        l2: float = 0.0,
-        optimizer: str = "rmsprop",
-        learning_rate: float | None = None,
-    ) -> None:
-        self.hidden = hidden
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.dropout = dropout
-        self.l2 = l2
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
-        self._in_batches = False
-        if learning_rate is not None and not 0 < learning_rate < math.inf:
-            raise OptionError(f"learning_rate is {learning_rate}; give a number over 0.")
-
-    def check_options(self) -> None:
-        """Find out before `fit`, and before data are read, that no net can be made so.
-
-        Raises
-        ------
-        OptionError : if one of the options is out of its range.
-        """
-        from slugline.training.context import FitContext
-
-        self._network(FitContext(n_topics=1))
+    _in_batches = False
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History:
         """Learn from rows and their topics; give the history of the search for the best epoch."""
@@ -160,15 +156,9 @@ class NeuralLearner:
 
     def settings(self) -> dict[str, Any]:
         """Plain data that makes it again."""
-        names = ("epochs", "batch_size", "patience", "validation_fraction", "dropout", "l2")
-        return {
-            "kind": "network",
-            "hidden": [layer.units for layer in self.network.layers[:-1]],
-            **{name: getattr(self, name) for name in names},
-            "optimizer": self.optimizer,
-            "learning_rate": self.learning_rate,
-            "n_epochs": self.n_epochs,
-        }
+        hidden = [layer.units for layer in self.network.layers[:-1]]
+        options = self.options() | {"hidden": hidden}
+        return {"kind": "network", **options, "n_epochs": self.n_epochs}
 
     def arrays(self) -> dict[str, Floats]:
         """What it has learned: weights and biases of each layer in turn."""
@@ -177,11 +167,11 @@ class NeuralLearner:
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> NeuralLearner:
         """Make a fitted learner of its parts, as a model file holds them."""
-        settings = dict(settings)
-        n_epochs = settings.pop("n_epochs")
-        settings.pop("kind")
-        learner = cls(**settings)
-        learner.n_epochs = n_epochs
+        learner = cls(**cls.options_in(settings))
+        learner.n_epochs = settings["n_epochs"]
+        n_layers = 2 if learner.hidden is None else len(learner.hidden) + 1
+        if len(arrays) != 2 * n_layers:
+            raise DataError(f"{len(arrays)} arrays where a net of {n_layers} layers has two each")
         learner.network = Network(learner._layers(len(arrays[str(len(arrays) - 1)])))
         learner.network.start_from([arrays[str(number)] for number in range(len(arrays))])
         _check_shapes(learner.network)

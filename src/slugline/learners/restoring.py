@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from slugline.errors import DataError
 from slugline.learners import Learner
-from slugline.learners.linear import LinearLearner
+from slugline.learners.linear import LinearLearner, LinearOptions
 from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.learners.shallow import ShallowLearner
+from slugline.learners.neural import NeuralLearner, NeuralOptions
+from slugline.learners.options import settings_struct
+from slugline.learners.shallow import ShallowLearner, ShallowOptions
 
-__all__ = ["restore"]
+__all__ = ["check_settings", "restore"]
 
 _KINDS: dict[str, Any] = {
     "linear": LinearLearner,
@@ -24,46 +25,27 @@ _KINDS: dict[str, Any] = {
     "shallow": ShallowLearner,
 }
 
-_OverZero = Annotated[float, msgspec.Meta(gt=0)]
+# What a file may hold. People mix a handful of learners, and mixtures within one another twice.
+_MAX_LEARNERS = 1000
+_MAX_DEPTH = 16
+
 _Sharpness = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
-
-class _Settings(msgspec.Struct, tag_field="kind", forbid_unknown_fields=True):
-    """What settings may say: files come from anywhere."""
-
-
-class _Linear(_Settings, tag="linear"):
-    C: _OverZero
-    clean: bool
-    sharpness: _Sharpness
-    n_left_out: _Count
+# What settings may say: files come from anywhere.
+_Linear = settings_struct("linear", LinearOptions, {"sharpness": _Sharpness, "n_left_out": _Count})
+_Network = settings_struct("network", NeuralOptions, {"n_epochs": _Count})
+_Shallow = settings_struct("shallow", ShallowOptions, {})
 
 
-class _Network(_Settings, tag="network"):
-    hidden: list[Annotated[int, msgspec.Meta(ge=1)]]
-    epochs: int
-    batch_size: int
-    patience: int | None
-    validation_fraction: float
-    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)]
-    l2: Annotated[float, msgspec.Meta(ge=0)]
-    optimizer: str
-    learning_rate: _OverZero | None
-    n_epochs: _Count
-
-
-class _Shallow(_Settings, tag="shallow"):
-    units: Annotated[int, msgspec.Meta(ge=1)]
-    epochs: _Count
-    dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)]
-    label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)]
-
-
-class _Mixture(_Settings, tag="mixture"):
-    learners: Annotated[list[_Linear | _Network | _Shallow | _Mixture], msgspec.Meta(min_length=1)]
-    shares: list[_OverZero] | None = None
+class _Mixture(msgspec.Struct, tag_field="kind", tag="mixture", forbid_unknown_fields=True):
+    learners: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+    # Their sum is to be finite, too.
+    shares: list[Annotated[float, msgspec.Meta(gt=0, lt=1e300)]] | None = None
     sharpness: _Sharpness = 1.0
+
+
+_AnySettings: Any = _Linear | _Network | _Shallow | _Mixture
 
 
 def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float32]]) -> Learner:
@@ -73,10 +55,7 @@ def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.flo
     ------
     DataError : if there is no such kind, or settings or arrays are missing, odd or too many.
     """
-    try:
-        msgspec.convert(settings, _Linear | _Network | _Shallow | _Mixture)
-    except msgspec.ValidationError as error:
-        raise DataError(f"settings of the learner: {error}") from error
+    check_settings(settings)
     try:
         learner = _restore_kind(settings, arrays)
     except KeyError as error:
@@ -86,10 +65,38 @@ def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.flo
     return learner
 
 
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Make sure that a file may hold settings.
+
+    Raises
+    ------
+    DataError : if there is no such kind, or a setting is missing or odd, or learners are too many.
+    """
+    level = [settings]
+    n_learners = depth = 0
+    while level:
+        n_learners, depth = n_learners + len(level), depth + 1
+        if n_learners > _MAX_LEARNERS or depth > _MAX_DEPTH:
+            raise DataError(
+                f"a mixture of over {_MAX_LEARNERS:,} learners, or mixtures in one another over "
+                f"{_MAX_DEPTH} deep"
+            )
+        level = [part for one in level for part in _check_one(one)]
+
+
+def _check_one(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Check the settings of one learner; return those of its parts, which nobody has checked."""
+    try:
+        checked = msgspec.convert(settings, _AnySettings)
+    except msgspec.ValidationError as error:
+        raise DataError(f"settings of the learner: {error}") from error
+    return checked.learners if isinstance(checked, _Mixture) else []
+
+
 def _restore_kind(
     settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float32]]
 ) -> Learner:
     if settings["kind"] == "mixture":
-        return Mixture.restore(settings, arrays, restore)
+        return Mixture.restore(settings, arrays, _restore_kind)
     learner: Learner = _KINDS[settings["kind"]].restore(settings, arrays)
     return learner

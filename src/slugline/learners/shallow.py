@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError
 from slugline.layers import Dense
 from slugline.learners.network import Network
+from slugline.learners.options import Options
 from slugline.sparse import check_csr
 
 if TYPE_CHECKING:
     from slugline.training.context import FitContext
 
-__all__ = ["ShallowLearner"]
+__all__ = ["ShallowLearner", "ShallowOptions"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -26,7 +29,19 @@ _INPUT_SCALE = np.float32(6)
 _BATCH_SIZE = 128
 
 
-class ShallowLearner:
+@dataclass(eq=False, repr=False)
+class ShallowOptions(Options):
+    """What a `ShallowLearner` can be told."""
+
+    units: Annotated[int, Meta(ge=1, description="Width of the hidden layer.")] = 128
+    epochs: Annotated[int, Meta(ge=1, description="How often to go through all documents.")] = 15
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Share of units left out a step.")] = 0.5
+    label_smoothing: Annotated[
+        float, Meta(ge=0, lt=1, description="Share of each topic spread over all.")
+    ] = 0.0
+
+
+class ShallowLearner(ShallowOptions):
     """A net that errs on other documents than a linear classifier, to be mixed with one.
 
     Its learning rates fall to nothing by the end, so no rows are held out to find an epoch.
@@ -52,22 +67,6 @@ class ShallowLearner:
     has_epochs = False
 
     network: Network
-
-    def __init__(
-        self,
-        units: int = 128,
-        epochs: int = 15,
-        dropout: float = 0.5,
-        label_smoothing: float = 0.0,
-    ) -> None:
-        self.units = units
-        self.epochs = epochs
-        self.dropout = dropout
-        self.label_smoothing = label_smoothing
-        if not 0 <= label_smoothing < 1:
-            raise OptionError(
-                f"label_smoothing is {label_smoothing}; give a share from 0 up to, not with, 1."
-            )
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
         """Learn from rows and their topics; Ctrl-C ends it with KeyboardInterrupt."""
@@ -107,8 +106,7 @@ class ShallowLearner:
 
     def settings(self) -> dict[str, Any]:
         """Plain data that makes it again."""
-        names = ("units", "epochs", "dropout", "label_smoothing")
-        return {"kind": "shallow", **{name: getattr(self, name) for name in names}}
+        return {"kind": "shallow", **self.options()}
 
     def arrays(self) -> dict[str, Floats]:
         """What it has learned."""
@@ -118,7 +116,7 @@ class ShallowLearner:
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> ShallowLearner:
         """Make a fitted learner of its parts, as a model file holds them."""
-        learner = cls(**{name: value for name, value in settings.items() if name != "kind"})
+        learner = cls(**cls.options_in(settings))
         hidden, biases = arrays["hidden.weights"], arrays["hidden.biases"]
         out, out_biases = arrays["topics.weights"], arrays["topics.biases"]
         expected = (
@@ -126,7 +124,7 @@ class ShallowLearner:
             (learner.units,),
             (learner.units, len(out_biases)),
         )
-        if (hidden.shape, biases.shape, out.shape) != expected:
+        if (hidden.shape, biases.shape, out.shape) != expected or out_biases.ndim != 1:
             raise DataError(
                 f"layers of shape {hidden.shape}, {biases.shape} and {out.shape} where "
                 f"{learner.units} units want others"

@@ -171,5 +171,5 @@ class NotebookResult:
     peak_memory_mb: float | None  # of the process so far; None where the system can't tell
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all figures as plain data for JSON."""
+        """Return all figures as plain data for JSON."""
         return asdict(self)

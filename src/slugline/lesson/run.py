@@ -63,7 +63,7 @@ class Source(Protocol):
     """Where the wires come from; the module `slugline.reuters` is one."""
 
     def load_data(self, *, num_words: int) -> tuple[Any, Any]:
-        """Give (x_train, y_train), (x_test, y_test): lists of word numbers, and integer topics."""
+        """Return (x_train, y_train), (x_test, y_test): word numbers, and integer topics."""
         ...
 
     def topic_names(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from functools import lru_cache
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
     from pathlib import Path
-    from typing import TypeAlias
+    from typing import TypeAlias, Unpack
 
     from numpy.typing import NDArray
 
@@ -33,6 +33,14 @@ __all__ = ["decode", "get_word_index", "load_data"]
 _INDEX_FROM = 3  # ranks begin at 1, so words begin at 4: 0 pads, 1 starts, 2 stands for cut words
 
 
+class Marks(TypedDict, total=False):
+    """Numbers of `load_data` that stand for more or less than a word."""
+
+    start_char: int | None
+    oov_char: int | None
+    index_from: int
+
+
 def load_data(
     path: PathLike | None = None,
     num_words: int | None = None,
@@ -40,11 +48,9 @@ def load_data(
     maxlen: int | None = None,
     test_split: float = DEFAULT_TEST_SPLIT,
     seed: int | None = DEFAULT_SEED,
-    start_char: int | None = 1,
-    oov_char: int | None = 2,
-    index_from: int = _INDEX_FROM,
     *,
     progress: ProgressBar | None = None,
+    **marks: Unpack[Marks],
 ) -> tuple[Labelled, Labelled]:
     """Newswires as sequences of word numbers: the arrays of `keras.datasets.reuters.load_data`.
 
@@ -61,10 +67,10 @@ def load_data(
     test_split : share of the wires, 0 to 1, that goes to the test set.
     seed : of the shuffling that precedes the split; None shuffles anew each time. NumPy's
         global random state is left alone.
-    start_char : put in front of each sequence; None for nothing.
-    oov_char : put in the place of each number cut; None to drop those.
-    index_from : added to each rank.
     progress : told of the download, if there is one.
+    start_char : put in front of each sequence, by default 1; None for nothing.
+    oov_char : put in the place of each number cut, by default 2; None to drop those.
+    index_from : added to each rank, by default 3.
 
     Returns
     -------
@@ -79,6 +85,9 @@ def load_data(
     DataError : if the file is damaged, planted, or something else.
     DownloadError : if it is nowhere to be had.
     """
+    given: Marks = {"start_char": 1, "oov_char": 2, "index_from": _INDEX_FROM, **marks}
+    start_char, oov_char = given["start_char"], given["oov_char"]
+    index_from = given["index_from"]
     _check_integers(skip_top=skip_top, index_from=index_from)
     _check_integers(
         or_none=True, num_words=num_words, maxlen=maxlen, start_char=start_char, oov_char=oov_char

@@ -40,7 +40,7 @@ def _terms(block: BlockInfo) -> str:
 
 
 def describe_learner(settings: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, str]]:
-    """Give the name and value of each setting of a learner, in words, and of those it is made of.
+    """Return the name and value of each setting of a learner, in words, and of those it is made of.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def _shown(value: Any) -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) and abs(value) > 1 else f"{value:.4f}"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
 
 
 def _words(name: str) -> str:

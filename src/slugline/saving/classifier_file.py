@@ -25,6 +25,7 @@ from slugline.text.block import Block
 from slugline.text.features import Features
 from slugline.text.term_columns import Buckets, TermColumns
 from slugline.text.vocabulary import Vocabulary
+from slugline.text.weighting import check_idf
 
 __all__ = ["as_model_file", "from_model_file", "library_versions", "load_model"]
 
@@ -98,7 +99,8 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Fitted, ModelFile]:
     file = container.read(path)
     try:
         return from_model_file(file), file
-    except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
+    # Parts that don't fit one another make NumPy and SciPy raise any type.
+    except Exception as error:
         raise container.damaged(path, error) from error
 
 
@@ -162,6 +164,8 @@ def _check_fit(fitted: Fitted, file: ModelFile) -> None:
         expected = (vocabulary.n_columns,) if block.has_idf else None
         if (None if idf is None else idf.shape) != expected:
             raise DataError(f"the {block.kind} have {vocabulary.n_columns} terms and other weights")
+        if idf is not None:
+            check_idf(idf, fitted.n_documents)
     n_idf = sum(idf is not None for idf in features.idf_)
     if len(file.arrays) != n_idf + len(fitted.learner.arrays()):
         raise DataError(f"arrays {sorted(file.arrays)}, of which some belong to nothing")

@@ -2,16 +2,19 @@
 
 A zip archive of exactly four entries: `model.json` (what the model is), `weights.safetensors`
 (numbers), `vocabulary.txt` (a term per line) and `card.md` (for people). None of them can name
-code. Every size is checked against what the archive could honestly hold before memory is taken.
+code. Every size is checked against what the archive could honestly hold before memory is taken,
+and what could not be read again is not written.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import reprlib
 import textwrap
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from slugline.errors import ModelFileError
+from slugline.errors import DataError, ModelFileError
 from slugline.files import write_whole
+from slugline.learners.restoring import check_settings
+from slugline.saving.entries import MAX_RATIO, PiecewiseFile, read_entry
 from slugline.saving.quantization import BYTES, Precision, dequantize, quantize
 from slugline.saving.schema import FORMAT, FormatOnly, ModelFile, ModelInfo
 
@@ -33,11 +38,13 @@ _JSON, _WEIGHTS, _VOCABULARY, _CARD = (
     "card.md",
 )
 # The most bytes that each entry may unpack to.
-_LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 1 << 20}
-# Honest entries shrink less than this; what would shrink more is stored as it is, and what claims
-# to have shrunk more is a bomb.
-_MAX_RATIO = 20
-_SLACK = 1 << 16
+_LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 8 << 20}
+# Each array that the header of the weights lists takes fifty bytes of it.
+_MAX_HEADER = 4 << 20
+# With weights up to this no text can give scores that overflow. A row has less than 1e12 terms, a
+# hidden unit gives 1e18 at most (`slugline.layers`), and a column has less than 2**30 weights: sums
+# stay below 1e36, and float32 goes to 3e38. Those of honest models are below a thousand.
+_MAX_WEIGHT = 1e9
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -68,7 +75,7 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
     ModelFileError : if there is none, or it is damaged, of a later format, or something else.
     """
     try:
-        with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
+        with PiecewiseFile(io.FileIO(Path(path))) as file, zipfile.ZipFile(file) as archive:
             return _unpack(archive, os.fstat(file.fileno()).st_size)
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
@@ -90,14 +97,22 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
 
 def damaged(path: str | os.PathLike[str], error: Exception) -> ModelFileError:
     """Say in one line what is wrong with a file, however much of it `error` quotes."""
-    reason = textwrap.shorten(str(error), 200)
+    if isinstance(error, MemoryError):
+        return ModelFileError(f"{path}: it takes more memory than there is; free some.")
+    reason = textwrap.shorten(str(error)[:2000], 200)
     return ModelFileError(f"{path}: damaged ({reason}); get a whole copy of it.")
 
 
 def pack(model: ModelFile) -> bytes:
-    """Give the bytes of the file; the same model gives the same bytes."""
+    """Return the bytes of the file; the same model gives the same bytes.
+
+    Raises
+    ------
+    ModelFileError : if they could not be read again, as something is larger than a file may have.
+    """
     from safetensors.numpy import save
 
+    _check_weights(model.arrays)
     arrays = quantize(model.arrays, model.info.precision)
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     entries = {
@@ -108,19 +123,37 @@ def pack(model: ModelFile) -> bytes:
         _VOCABULARY: "".join(f"{term}\n" for term in model.terms).encode("utf-8", "surrogatepass"),
         _CARD: model.card.encode(),
     }
+    _check_own(entries, model.info.precision)
+    n_lines = {_VOCABULARY: len(model.terms)}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in entries.items():
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, data, _best_method(data))
+            archive.writestr(entry, data, _best_method(data, n_lines.get(name, 0)))
     return buffer.getvalue()
 
 
-def _best_method(data: bytes) -> int:
+def _check_own(entries: dict[str, bytes], precision: Precision) -> None:
+    """Find out before it is written that a file could not be read."""
+    for name, data in entries.items():
+        if len(data) > _LIMITS[name]:
+            raise ModelFileError(
+                f"{name} would have {len(data):,} bytes, and a model file may have "
+                f"{_LIMITS[name]:,} there; make the model smaller."
+            )
+    _check_growth(len(entries[_WEIGHTS]), precision)
+    _check_header(entries[_WEIGHTS])
+    try:
+        check_settings(msgspec.json.decode(entries[_JSON], type=ModelInfo).learner)
+    except (DataError, msgspec.ValidationError) as error:
+        raise ModelFileError(f"a model file can't hold this model: {error}.") from error
+
+
+def _best_method(data: bytes, n_lines: int) -> int:
     """Deflate what deflating shrinks, but never so much that reading would take it for a bomb."""
     deflated = len(zlib.compress(data))
-    worth_it = deflated < 0.95 * len(data) and len(data) < _MAX_RATIO * deflated
+    worth_it = max(n_lines, len(data) / MAX_RATIO) < deflated < 0.95 * len(data)
     return zipfile.ZIP_DEFLATED if worth_it else zipfile.ZIP_STORED
 
 
@@ -131,7 +164,11 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
             f"a zip archive without {_JSON}, so not a Slugline model; check the path, or export a "
             "spreadsheet as CSV."
         )
-    data = _read_entry(archive, entries[_JSON], file_size)
+
+    def content(name: str) -> bytes:
+        return read_entry(archive, entries[name], most=_LIMITS[name], file_size=file_size)
+
+    data = content(_JSON)
     version = msgspec.json.decode(data, type=FormatOnly).format
     if version > FORMAT:
         raise ModelFileError(
@@ -143,46 +180,51 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
             f"holds {len(archive.infolist())} entries where a model has just {', '.join(_LIMITS)}; "
             "get an untouched copy of it."
         )
+    if sum(entry.compress_size for entry in entries.values()) > file_size:
+        raise ModelFileError("holds entries that overlap; get an untouched copy of it.")
     info = msgspec.json.decode(data, type=ModelInfo)
-    _check_growth(entries[_WEIGHTS], info.precision)
-    rest = {
-        name: _read_entry(archive, entry, file_size)
-        for name, entry in entries.items()
-        if name != _JSON
-    }
-    terms = _split_terms(rest[_VOCABULARY], sum(block.n_terms for block in info.blocks))
-    arrays = _load_arrays(rest[_WEIGHTS], info.precision)
-    return ModelFile(info, arrays, terms, rest[_CARD].decode())
+    _check_growth(entries[_WEIGHTS].file_size, info.precision)
+    terms = _split_terms(
+        content(_VOCABULARY),
+        sum(block.n_terms for block in info.blocks),
+        entries[_VOCABULARY].compress_size,
+    )
+    arrays = _load_arrays(content(_WEIGHTS), info.precision)
+    return ModelFile(info, arrays, terms, content(_CARD).decode())
 
 
-def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file_size: int) -> bytes:
-    if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ModelFileError(f"{entry.filename} is encrypted or packed in an unknown way.")
-    honest = min(entry.compress_size, file_size) * _MAX_RATIO + _SLACK
-    if entry.file_size > min(_LIMITS[entry.filename], honest):
-        raise ModelFileError(
-            f"{entry.filename} claims to unpack to {entry.file_size:,} bytes, "
-            f"which no {file_size:,}-byte model does."
-        )
-    return archive.read(entry)
-
-
-def _check_growth(entry: zipfile.ZipInfo, precision: Precision) -> None:
+def _check_growth(n_stored: int, precision: Precision) -> None:
     """Hold weights to their limit by the size that they will have in memory, as float32."""
-    n_bytes = entry.file_size * BYTES["float32"] // BYTES[precision]
+    n_bytes = n_stored * BYTES["float32"] // BYTES[precision]
     if n_bytes > _LIMITS[_WEIGHTS]:
         raise ModelFileError(
-            f"{entry.filename} claims to hold {n_bytes:,} bytes of weights, more than a model has; "
+            f"{_WEIGHTS} claims to hold {n_bytes:,} bytes of weights, more than a model has; "
             "get an untouched copy of it."
         )
 
 
-def _split_terms(data: bytes, n_terms: int) -> list[str]:
+def _check_header(data: bytes) -> None:
+    """Refuse a list of arrays so long that it is no model's; it stands behind its own length."""
+    n_bytes = int.from_bytes(data[:8], "little")
+    if n_bytes > _MAX_HEADER:
+        raise ModelFileError(
+            f"{_WEIGHTS} claims a list of arrays of {n_bytes:,} bytes, more than a model has; "
+            "get an untouched copy of it."
+        )
+
+
+def _split_terms(data: bytes, n_terms: int, n_packed: int) -> list[str]:
     n_lines = data.count(b"\n")
     if n_lines != n_terms:
         raise ModelFileError(
             f"{_VOCABULARY} holds {n_lines} terms but {_JSON} says {n_terms}; "
             "both must come from one training run."
+        )
+    # No two terms are the same, so none deflates to nothing; in memory each takes 300 bytes.
+    if n_terms > n_packed:
+        raise ModelFileError(
+            f"{_VOCABULARY} claims {n_terms:,} terms in {n_packed:,} bytes, which no distinct "
+            "terms fit into; get an untouched copy of it."
         )
     return data.decode("utf-8", "surrogatepass").split("\n")[:-1]
 
@@ -190,10 +232,24 @@ def _split_terms(data: bytes, n_terms: int) -> list[str]:
 def _load_arrays(data: bytes, precision: Precision) -> dict[str, npt.NDArray[Any]]:
     from safetensors.numpy import load
 
+    _check_header(data)
     with np.errstate(over="ignore"):
         # What overflows is found below.
         arrays = dequantize(load(data), precision)
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise ModelFileError(f"array {name!r} holds NaN or infinity; train the model again.")
+    _check_weights(arrays)
     return arrays
+
+
+def _check_weights(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuse numbers of which scores could come that are none."""
+    for name, array in arrays.items():
+        largest = max(float(array.max(initial=0)), -float(array.min(initial=0)))
+        if not np.isfinite(largest):
+            raise ModelFileError(
+                f"array {reprlib.repr(name)} holds NaN or infinity; train the model again."
+            )
+        if largest > _MAX_WEIGHT:
+            raise ModelFileError(
+                f"array {reprlib.repr(name)} holds {largest:.3g}, and weights over "
+                f"{_MAX_WEIGHT:.0e} are no use; train the model again, in smaller steps."
+            )

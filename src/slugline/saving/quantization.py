@@ -32,7 +32,7 @@ _SCALE = ".scale"
 
 
 def check_precision(name: str) -> Precision:
-    """Give the precision of this name, lower than float32.
+    """Return the precision of this name, lower than float32.
 
     Raises
     ------
@@ -94,7 +94,8 @@ def dequantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[An
 
 
 def _scale(array: Floats, precision: Precision) -> Floats:
-    scale: Floats = np.abs(array).max(axis=0, initial=0) / np.float32(_LARGEST[precision])
+    largest: Floats = np.abs(array).max(axis=0, initial=0)
+    scale: Floats = largest / np.float32(_LARGEST[precision])
     # Cut to 16 binary digits, a scale times an int8 is exact, and so a model that is loaded and
     # saved again gives the same bytes. Cut and not rounded, so that no product is infinite.
     scale = (scale.view(np.uint32) & np.uint32(0xFFFFFF00)).view(np.float32)

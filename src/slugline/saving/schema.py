@@ -16,6 +16,12 @@ __all__ = ["FORMAT", "BlockInfo", "FormatOnly", "ModelFile", "ModelInfo"]
 #: The version of the format that this release writes. It reads this one and all before.
 FORMAT = 1
 
+# So many topics that each text has as many scores, and families of terms that each text is read
+# for. What people train has hundreds and five.
+_MAX_TOPICS = 1 << 16
+_MAX_BLOCKS = 64
+_Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
 
 class BlockInfo(msgspec.Struct, frozen=True):
     """One family of terms; see `slugline.text.block.Block`."""
@@ -25,7 +31,7 @@ class BlockInfo(msgspec.Struct, frozen=True):
     weight: float
     max_terms: int | None
     min_count: int
-    n_terms: Annotated[int, msgspec.Meta(ge=0)]
+    n_terms: _Count
     #: Files of earlier releases say nothing of it.
     n_buckets: int | None = None
 
@@ -35,8 +41,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int = FORMAT
     kind: Literal["topic-classifier"] = "topic-classifier"
-    topics: Annotated[list[str | int], msgspec.Meta(min_length=1)]
-    blocks: list[BlockInfo]
+    topics: Annotated[list[str | int], msgspec.Meta(min_length=1, max_length=_MAX_TOPICS)]
+    blocks: Annotated[list[BlockInfo], msgspec.Meta(max_length=_MAX_BLOCKS)]
     #: Kind and options of the learner; see `slugline.learners`.
     learner: dict[str, Any]
     seed: Annotated[int, msgspec.Meta(ge=0)]
@@ -45,7 +51,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     #: sha256 over the texts and topics it learned from, and how many there were.
     data_digest: str
-    n_documents: Annotated[int, msgspec.Meta(ge=0)]
+    n_documents: _Count
     #: Figures measured when it was trained, by name.
     metrics: dict[str, float]
     #: How the file stores weights; in memory they are float32. Earlier files don't tell.
@@ -57,7 +63,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     #: Whether a person broke off the training, so that it can't be repeated.
     interrupted: bool = False
     #: How many batches `partial_fit` learned from; if any, training can't be repeated in one go.
-    n_batches: Annotated[int, msgspec.Meta(ge=0)] = 0
+    n_batches: _Count = 0
     #: Markdown of the maker's, for the card.
     card_notes: str = ""
 
@@ -76,7 +82,7 @@ class ModelFile:
     ----------
     info : ModelInfo
     arrays : mapping of str to float32 array
-        All values are finite. `info.precision` is how `write` stores them.
+        All values are finite, and few are large. `info.precision` is how `write` stores them.
     terms : list of str
         The vocabulary of each block in turn, in the order of its columns.
     card : str

@@ -15,7 +15,7 @@ _FOLDER = Path(__file__).parents[1] / "models"
 
 
 def model_path(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Give the path of a model that may be named.
+    """Return the path of a model that may be named.
 
     Only a plain string is a name: "./reuters46" and Path("reuters46") are files.
     """

@@ -32,7 +32,7 @@ _N_LOOKED_AT = 1000
 
 
 def default_blocks(texts: Sequence[str], wants: str) -> tuple[Block, ...]:
-    """Give the families of terms that suit the texts and a learner that wants such weights."""
+    """Return the families of terms that suit the texts and a learner that wants such weights."""
     if wants == "multi-hot":
         return _LESSON
     kinds = ("words", "bigrams", "characters") if is_short(texts) else ("words", "lead")
@@ -40,7 +40,7 @@ def default_blocks(texts: Sequence[str], wants: str) -> tuple[Block, ...]:
 
 
 def hashed_blocks(texts: Sequence[str], wants: str) -> tuple[Block, ...]:
-    """Give the same families in hash buckets, for documents of which these are only the first."""
+    """Return the same families in hash buckets, for documents of which these are only the first."""
     return tuple(
         replace(block, n_buckets=_N_BUCKETS, max_terms=None, min_count=1)
         for block in default_blocks(texts, wants)

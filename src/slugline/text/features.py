@@ -106,13 +106,13 @@ class Features:
         return stack_rows((self._weigh(part) for part in counts), self.n_columns)
 
     def transform(self, texts: Iterable[str]) -> sp.csr_array:
-        """Give one float32 CSR row per document, shape (n_documents, n_columns)."""
+        """Return one float32 CSR row per document, shape (n_documents, n_columns)."""
         n_columns = self.n_columns
         parts = map_chunks(lambda chunk: self._weigh(self._count(chunk)), texts, self.n_jobs)
         return stack_rows(parts, n_columns)
 
     def term(self, column: int) -> str | None:
-        """Give the term of a column; None in a block of hash buckets, which have no names."""
+        """Return the term of a column; None in a block of hash buckets, which have no names."""
         for width, vocabulary in zip(self._widths(), self.vocabularies_, strict=True):
             if column < width:
                 return vocabulary.term(column)
@@ -158,7 +158,7 @@ class Features:
         return count_matrix(columns, boundaries(lengths), max(self._widths()))
 
     def _split(self, counts: sp.csr_array) -> Iterator[tuple[Floats, Integers, Integers]]:
-        """Give views of each block's values and columns, and how many each row has."""
+        """Return views of each block's values and columns, and how many each row has."""
         n_documents = counts.shape[0] // len(self.blocks)
         for block in range(len(self.blocks)):
             indptr = counts.indptr[block * n_documents : (block + 1) * n_documents + 1]

@@ -46,7 +46,7 @@ class HashTable:
         return self._size
 
     def lookup(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
-        """Give the number of each hash, -1 where it is unknown; shape like `hashes`."""
+        """Return the number of each hash, -1 where it is unknown; shape like `hashes`."""
         mask = len(self._keys) - 1
         slots = self._slots(hashes)
         found = self._keys[slots]

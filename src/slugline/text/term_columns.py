@@ -37,14 +37,14 @@ class TermColumns(ABC):
 
     @abstractmethod
     def term(self, column: int) -> str | None:
-        """Give the term of `column`, or None if it has no name."""
+        """Return the term of `column`, or None if it has no name."""
 
     @abstractmethod
     def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
-        """Give the column of each term by its hash, below 0 where it has none."""
+        """Return the column of each term by its hash, below 0 where it has none."""
 
     def columns(self, words: Words) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        """Give the columns of the terms in documents whose words have been found.
+        """Return the columns of the terms in documents whose words have been found.
 
         Returns
         -------
@@ -72,7 +72,7 @@ class TermColumns(ABC):
         return stack_rows(parts, self.n_columns)
 
     def known_share(self, texts: Iterable[str], n_threads: int = 1) -> float:
-        """Give the share of all terms in `texts` that have a column; NaN without any."""
+        """Return the share of all terms in `texts` that have a column; NaN without any."""
 
         def count(chunk: Sequence[str]) -> tuple[int, int]:
             terms = self._find(find_words(chunk))
@@ -121,7 +121,7 @@ class Buckets(TermColumns):
         return self._n_buckets
 
     def term(self, column: int) -> None:
-        """Give None: many terms may share a bucket, and none is kept."""
+        """Return None: many terms may share a bucket, and none is kept."""
 
     def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
         return (hashes & np.uint64(self._n_buckets - 1)).astype(np.int32)

@@ -23,7 +23,7 @@ _SECOND = np.uint64(0x9E3779B97F4A7C15)
 
 
 def lead_words(words: Words) -> Words:
-    """Give the first `N_LEAD` words of each document.
+    """Return the first `N_LEAD` words of each document.
 
     >>> lead_words(find_words(["rise " * 50, "fall"])).indptr.tolist()
     [0, 48, 49]
@@ -40,7 +40,7 @@ def lead_words(words: Words) -> Words:
 
 
 def bigrams(words: Words) -> Words:
-    """Give each pair of neighbouring words as one term.
+    """Return each pair of neighbouring words as one term.
 
     >>> pairs = bigrams(find_words(["oil, gas and tin", "tin"]))
     >>> [pairs.word(i) for i in range(len(pairs))]
@@ -60,7 +60,7 @@ def bigrams(words: Words) -> Words:
 
 
 def character_grams(words: Words) -> Words:
-    """Give each run of 4 characters within a word, the space on either side included.
+    """Return each run of 4 characters within a word, the space on either side included.
 
     >>> grams = character_grams(find_words(["is rice"]))
     >>> [grams.word(i) for i in range(len(grams))]
@@ -108,7 +108,7 @@ class Terms:
     def spread(
         self, columns: npt.NDArray[np.int32]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        """Give the column of each term in the documents, in reading order.
+        """Return the column of each term in the documents, in reading order.
 
         Parameters
         ----------

@@ -111,14 +111,14 @@ class Vocabulary(TermColumns):
         return self.n_reserved + len(self)
 
     def column(self, term: str) -> int | None:
-        """Give the column of `term`, or None if it is unknown."""
+        """Return the column of `term`, or None if it is unknown."""
         hashes = KINDS[self.kind].hash([term])
         # A string that is no pair has no hash as one, and a string of more words has several.
         number = int(self._table.lookup(hashes)[0]) if len(hashes) == 1 else -1
         return None if number < 0 else self.n_reserved + number
 
     def term(self, column: int) -> str | None:
-        """Give the term of `column`, or None for a reserved one."""
+        """Return the term of `column`, or None for a reserved one."""
         return self.terms[column - self.n_reserved] if column >= self.n_reserved else None
 
     def encode(self, texts: Iterable[str], n_threads: int = 1) -> list[list[int]]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["WEIGHTINGS", "document_frequency", "idf", "weigh"]
+from slugline.errors import DataError
+
+__all__ = ["WEIGHTINGS", "check_idf", "document_frequency", "idf", "weigh"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer]
@@ -13,6 +17,9 @@ Integers = npt.NDArray[np.integer]
 #: How a term's count in a document becomes a number: present or not; how often; or how often, less
 #: the more documents have it, with rows of length 1, where "log-tf-idf" takes 1 + ln(count).
 WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
+
+# idf is kept as float32, and counted on from that batch after batch.
+_ROUNDING = 0.01
 
 
 def idf(document_frequency: npt.NDArray[np.int64], n_documents: int) -> Floats:
@@ -34,6 +41,24 @@ def idf(document_frequency: npt.NDArray[np.int64], n_documents: int) -> Floats:
     6.2.1. Smoothed as scikit-learn's TfidfTransformer does.
     """
     return (np.log((1 + n_documents) / (1 + document_frequency)) + 1).astype(np.float32)
+
+
+def check_idf(idf: Floats, n_documents: int) -> None:
+    """Make sure that idf can be what `idf` gives for so many documents.
+
+    Raises
+    ------
+    DataError : if a value is below 1 or over that of a term that no document has.
+    """
+    if not len(idf):
+        return
+    most = math.log(1 + n_documents) + 1
+    least, largest = float(idf.min()), float(idf.max())
+    if not 1 - _ROUNDING <= least <= largest <= most + _ROUNDING:
+        raise DataError(
+            f"idf runs from {least:.3g} to {largest:.3g}, but with {n_documents:,} documents it is "
+            f"between 1 and {most:.3g}"
+        )
 
 
 def document_frequency(idf: Floats, n_documents: int) -> npt.NDArray[np.int64]:

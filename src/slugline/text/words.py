@@ -85,7 +85,7 @@ class Words:
         return len(self.starts)
 
     def word(self, i: int) -> str:
-        """Give the `i`-th word as text."""
+        """Return the `i`-th word as text."""
         return span_text(self.buffer[self.starts[i] : self.ends[i]])
 
     @cached_property
@@ -107,7 +107,7 @@ class Words:
 
 
 def span_text(data: bytes) -> str:
-    """Give the text of a word, or of neighbouring ones with one space between them."""
+    """Return the text of a word, or of neighbouring ones with one space between them."""
     return _SPACES.sub(" ", data.decode("utf-8", "surrogatepass"))
 
 

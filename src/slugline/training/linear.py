@@ -135,7 +135,7 @@ class _Fit:
         self.biases[topics] = np.ravel(signs * svc.intercept_.reshape(-1, 1))
 
     def _own_parts(self, X: sp.csr_array, rarity: Floats, C: float) -> Floats:
-        """Give what each row has put into its own scores, shape (n_rows, n_topics).
+        """Return what each row has put into its own scores, shape (n_rows, n_topics).
 
         A solution is a sum of rows, x_i with the factor 2 C c_i t_i max(0, 1 - t_i s_i), where t_i
         is 1 for its topic and -1 for all others, s_i its score, and c_i its cost. So its own part
@@ -159,7 +159,7 @@ class _Fit:
 
 
 def hinge_pulls(scores: Floats, y: Labels) -> Floats:
-    """Give where each score is drawn: t max(0, 1 - t s), half the slope of the squared hinge loss.
+    """Return the pull on each score: t max(0, 1 - t s), half the slope of the squared hinge.
 
     t is 1 in the column of a row's topic and -1 in all others; shape (n_rows, n_topics).
     """
@@ -169,7 +169,7 @@ def hinge_pulls(scores: Floats, y: Labels) -> Floats:
 
 
 def topic_rarity(totals: npt.NDArray[np.number]) -> Floats:
-    """Give what each topic's documents count, at least 1; shape (n_topics,).
+    """Return what each topic's documents count, at least 1; shape (n_topics,).
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +18,27 @@ from slugline.training.history import History
 from slugline.training.stopping import BestEpoch, EarlyStopping, catch_interrupt
 from slugline.training.trainer import Trainer
 
-__all__ = ["FitOptions", "fit_loop"]
+__all__ = ["FitKeywords", "FitOptions", "fit_loop"]
 
 Floats = npt.NDArray[np.float32]
+
+
+class FitKeywords(TypedDict, total=False):
+    """What `FitOptions` are made of."""
+
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    early_stopping: EarlyStopping | None
+    progress: Progress | None
 
 
 @dataclass(frozen=True)
 class FitOptions:
     """How to go through the rows; see `Network.fit`."""
 
-    epochs: int
-    batch_size: int
+    epochs: int = 1
+    batch_size: int = 32
     shuffle: bool = True
     early_stopping: EarlyStopping | None = None
     progress: Progress | None = None

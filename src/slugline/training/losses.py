@@ -110,7 +110,7 @@ _LOSSES: dict[str, type[CategoricalCrossentropy] | type[SparseCategoricalCrossen
 
 
 def get_loss(name: str) -> Loss:
-    """Give the loss of that name.
+    """Return the loss of that name.
 
     Raises
     ------

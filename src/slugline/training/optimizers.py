@@ -121,7 +121,7 @@ class RMSprop:
         return square
 
     def _change(self, gradient: Floats, mean_square: Floats) -> Floats:
-        """Give what to subtract; overwrites both."""
+        """Return what to subtract; overwrites both."""
         mean_square += np.float32(self.epsilon)
         np.sqrt(mean_square, out=mean_square)
         gradient *= np.float32(self.learning_rate)
@@ -232,7 +232,7 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam
 
 
 def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
-    """Give a new optimizer: of that name with its defaults, or like the one that is passed.
+    """Return a new optimizer: of that name with its defaults, or like the one that is passed.
 
     Raises
     ------

@@ -95,7 +95,7 @@ class Trainer:
         return LossAndAccuracy(mean + self.network.penalty(), float(hits.mean()))
 
     def _forward(self, X: sp.csr_array) -> tuple[list[Any], list[Floats | None]]:
-        """Give each layer's input and then the scores, and each layer's dropout mask."""
+        """Return each layer's input and then the scores, and each layer's dropout mask."""
         signals: list[Any] = [X]
         masks: list[Floats | None] = []
         for number, layer in enumerate(self.network.layers):

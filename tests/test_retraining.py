@@ -16,13 +16,14 @@ import pytest
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, ModelFileError, OptionError
-from slugline.experiment.retraining import Difference, reproduce
+from slugline.experiment.retraining import Difference, retrain
 from slugline.experiment.run import run_experiment
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
 from slugline.saving import container
 from slugline.saving.classifier_file import library_versions
+from slugline.saving.schema import ModelFile
 from slugline.text import words
 from slugline.text.block import Block
 
@@ -51,7 +52,7 @@ def slug(tmp_path: Path, corpus: Corpus) -> Path:
 def edit(path: Path, *, arrays: Any = None, terms: Any = None, **info: Any) -> None:
     """Change some of what a model file says."""
     file = container.read(path)
-    changed = container.ModelFile(
+    changed = ModelFile(
         msgspec.structs.replace(file.info, **info),
         dict(file.arrays) | (arrays or {}),
         terms or file.terms,
@@ -81,7 +82,7 @@ def test_the_same_documents_give_the_same_bytes(
     path = train(tmp_path / "a.slug", corpus, TopicClassifier(**options))
     before = path.read_bytes()
 
-    found = reproduce(path, corpus)
+    found = retrain(path, corpus)
 
     assert found.is_identical
     assert found.to_dict() == {
@@ -101,7 +102,7 @@ def test_threads_and_chunks_change_nothing(
     slug: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, n_threads: int, n_characters: int
 ) -> None:
     monkeypatch.setattr(words, "_CHUNK_CHARACTERS", n_characters)
-    assert reproduce(slug, corpus, n_threads=n_threads).is_identical
+    assert retrain(slug, corpus, n_threads=n_threads).is_identical
 
 
 def test_files_to_test_and_to_find_the_best_epoch_on_are_given_again(
@@ -109,10 +110,10 @@ def test_files_to_test_and_to_find_the_best_epoch_on_are_given_again(
 ) -> None:
     learned, rest = corpus.split(0.4, seed=1)
     test, validation = rest.split(0.5, seed=1)
-    parts = {"test": test, "validation": validation}
+    parts: dict[str, Any] = {"test": test, "validation": validation}
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="network"), **parts)
 
-    found = reproduce(path, learned, **parts)
+    found = retrain(path, learned, **parts)
 
     assert (found.is_identical, found.not_measured) == (True, ())
 
@@ -123,7 +124,7 @@ def test_without_the_test_file_its_figures_are_taken_on_trust(
     learned, test = corpus.split(0.2, seed=1)
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="linear"), test=test)
 
-    found = reproduce(path, learned)
+    found = retrain(path, learned)
 
     assert found.is_identical
     assert found.not_measured == (
@@ -141,7 +142,7 @@ def test_a_model_without_figures_gets_none(tmp_path: Path, corpus: Corpus) -> No
     TopicClassifier(learner="linear").fit(learned.texts, learned.topics).save(path)
 
     for given in (None, test):
-        found = reproduce(path, learned, test=given)
+        found = retrain(path, learned, test=given)
         assert (found.is_identical, found.not_measured) == (True, ())
 
 
@@ -151,7 +152,7 @@ def test_figures_of_the_user_s_own_are_taken_on_trust(tmp_path: Path, corpus: Co
     classifier = TopicClassifier(learner="linear").fit(learned.texts, learned.topics)
     classifier.save(path, metrics={"by_hand": 0.5}, test_fraction=0.2)
 
-    found = reproduce(path, corpus)
+    found = retrain(path, corpus)
 
     assert (found.is_identical, found.not_measured) == (True, ("by_hand",))
 
@@ -162,13 +163,13 @@ def test_topics_that_are_integers_are_found_by_their_names(tmp_path: Path, corpu
     topics = [numbers[topic] for topic in corpus.topics]
     TopicClassifier(learner="linear").fit(corpus.texts, topics).save(path)
 
-    assert reproduce(path, Corpus(corpus.texts, list(map(str, topics)), "n")).is_identical
+    assert retrain(path, Corpus(corpus.texts, list(map(str, topics)), "n")).is_identical
 
 
 def test_a_model_saved_again_is_checked_like_the_first(slug: Path, corpus: Corpus) -> None:
     again = load(slug)
     again.save(slug, metrics=again.info_.metrics, test_fraction=again.info_.test_fraction)
-    assert reproduce(slug, corpus).is_identical
+    assert retrain(slug, corpus).is_identical
 
 
 # Not identical ----------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ def test_other_versions_of_libraries_are_named(slug: Path, corpus: Corpus) -> No
     versions = library_versions()
     edit(slug, versions=versions | {"numpy": "1.0", "lapack": "3"})
 
-    found = reproduce(slug, corpus)
+    found = retrain(slug, corpus)
 
     assert not found.is_identical
     assert found.differences == (
@@ -197,7 +198,7 @@ def test_versions_come_first_as_they_may_be_the_cause(slug: Path, corpus: Corpus
         versions=versions | {"scipy": "0.1"},
     )
 
-    found = reproduce(slug, corpus)
+    found = retrain(slug, corpus)
 
     assert [difference.what for difference in found.differences[:1]] == ["versions.scipy"]
     assert ("metrics.test_accuracy", 0.5, 1.0) in found.differences
@@ -210,7 +211,7 @@ def test_the_largest_difference_of_weights_is_shown(slug: Path, corpus: Corpus) 
     changed[4, 2] -= 0.5
     edit(slug, arrays={"learner.weights": changed})
 
-    found = reproduce(slug, corpus)
+    found = retrain(slug, corpus)
 
     assert found.differences == (
         Difference("learner.weights", float(changed[4, 2]), float(weights[4, 2])),
@@ -222,7 +223,7 @@ def test_another_seed_gives_another_net(tmp_path: Path, corpus: Corpus) -> None:
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner=NET), test=test)
     edit(path, seed=1)
 
-    found = reproduce(path, learned, test=test)
+    found = retrain(path, learned, test=test)
 
     assert {"learner.0", "learner.1", "learner.5"} <= {each.what for each in found.differences}
 
@@ -235,7 +236,7 @@ def test_weights_of_another_shape_are_shown_by_their_shapes(tmp_path: Path, corp
     info = load(path).info_.blocks
     edit(path, blocks=[msgspec.structs.replace(info[0], max_terms=9)])
 
-    found = reproduce(path, corpus)
+    found = retrain(path, corpus)
 
     assert {
         Difference("blocks.0.n_terms", 10, 9),
@@ -248,7 +249,7 @@ def test_weights_of_another_shape_are_shown_by_their_shapes(tmp_path: Path, corp
 def test_a_vocabulary_with_other_words_is_told(slug: Path, corpus: Corpus) -> None:
     edit(slug, terms=["zebra", *container.read(slug).terms[1:]])
 
-    assert reproduce(slug, corpus).differences == (
+    assert retrain(slug, corpus).differences == (
         Difference("vocabulary", "1 of its own", "1 of its own"),
     )
 
@@ -261,7 +262,7 @@ def test_the_same_content_in_another_packing_is_told(slug: Path, corpus: Corpus)
         for name, data in entries.items():
             archive.writestr(name, data)
 
-    assert reproduce(slug, corpus).differences == (
+    assert retrain(slug, corpus).differences == (
         Difference("packing", f"{slug.stat().st_size:,} bytes", f"{n_bytes:,} bytes"),
     )
 
@@ -301,12 +302,12 @@ def test_other_documents_are_told_by_their_digest_and_number(
     digest = other.split(0.2, seed=3)[0].digest()
 
     with pytest.raises(DataError) as error:
-        reproduce(slug, other)
+        retrain(slug, other)
 
     assert str(error.value) == (
         f"news.csv: its {n} documents to learn from are not the 72 that {slug} learned from "
         f"(SHA-256 {digest[:12]}..., not {load(slug).fitted_.data_digest[:12]}...); check the "
-        "edition of the data, the columns, and whether there was a --test file."
+        "edition of the data, the columns, and whether there was a `test` of its own."
     )
 
 
@@ -316,7 +317,7 @@ def test_a_test_file_where_a_part_was_set_aside_leaves_other_documents(
     with pytest.raises(
         DataError, match=r"^news.csv: its 90 documents to learn from are not the 72"
     ):
-        reproduce(slug, corpus, test=corpus)
+        retrain(slug, corpus, test=corpus)
 
 
 def test_a_file_to_find_the_best_epoch_on_must_be_the_same(tmp_path: Path, corpus: Corpus) -> None:
@@ -324,12 +325,12 @@ def test_a_file_to_find_the_best_epoch_on_must_be_the_same(tmp_path: Path, corpu
     path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="network"), validation=rest)
 
     with pytest.raises(OptionError) as missing:
-        reproduce(path, learned)
+        retrain(path, learned)
     with pytest.raises(DataError) as other:
-        reproduce(path, learned, with_changed_row(rest))
+        retrain(path, learned, with_changed_row(rest))
 
     assert str(missing.value) == (
-        f"{path} found its best epoch on a file of its own; name it with --validation."
+        f"{path} found its best epoch on documents of their own; give them with `validation`."
     )
     assert re.sub(r"[0-9a-f]{12}\.", "#.", str(other.value)) == (
         f"news.csv: not the documents that {path} found its best epoch on (SHA-256 #..., not "
@@ -341,9 +342,9 @@ def test_a_file_to_find_the_best_epoch_on_is_refused_where_there_was_none(
     slug: Path, corpus: Corpus
 ) -> None:
     with pytest.raises(OptionError) as error:
-        reproduce(slug, corpus, corpus)
+        retrain(slug, corpus, corpus)
 
-    assert str(error.value) == f"{slug} was trained without a --validation file; leave it out."
+    assert str(error.value) == f"{slug} was trained without `validation`; leave it out."
 
 
 class Impatient:
@@ -359,6 +360,8 @@ class Impatient:
 
     def end(self) -> None: ...
 
+    def note(self, text: str) -> None: ...
+
 
 def test_training_that_was_interrupted_cannot_be_repeated(tmp_path: Path, corpus: Corpus) -> None:
     path = tmp_path / "a.slug"
@@ -368,7 +371,7 @@ def test_training_that_was_interrupted_cannot_be_repeated(tmp_path: Path, corpus
     load(path).save(path)
 
     with pytest.raises(ModelFileError) as error:
-        reproduce(path, corpus)
+        retrain(path, corpus)
 
     assert str(error.value) == (
         f"{path}: its training was interrupted, and nobody can do that again at the very same "
@@ -383,7 +386,7 @@ def test_training_on_batches_cannot_be_repeated(tmp_path: Path, corpus: Corpus) 
     load(path).save(path)
 
     with pytest.raises(ModelFileError) as error:
-        reproduce(path, corpus)
+        retrain(path, corpus)
 
     assert str(error.value) == (
         f"{path}: it learned batch by batch, and how documents were cut into batches is not kept; "
@@ -395,4 +398,4 @@ def test_weights_are_compared_bit_by_bit(slug: Path, corpus: Corpus) -> None:
     biases = container.read(slug).arrays["learner.biases"]
     edit(slug, arrays={"learner.biases": np.nextafter(biases, np.float32(9))})
 
-    assert [each.what for each in reproduce(slug, corpus).differences] == ["learner.biases"]
+    assert [each.what for each in retrain(slug, corpus).differences] == ["learner.biases"]

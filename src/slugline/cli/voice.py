@@ -1,0 +1,50 @@
+"""From the library's voice to the command line's: parameters in backticks become flags.
+
+The library speaks to a Python user, of `test_fraction` or `tune=True`. Who typed a command knows
+these as --test-fraction and --tune.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["FLAGS", "in_flags"]
+
+#: Flags that are called as their parameter, but for dashes.
+_ALIKE = (
+    *("batch_size", "dropout", "epochs", "format", "hidden", "l2", "learner", "learning_rate"),
+    *("num_words", "optimizer", "output", "patience", "quantize", "report", "seeds"),
+    *("skip_bad_rows", "test", "test_fraction", "text", "top", "topic", "tune", "validation"),
+    *("validation_fraction", "weighting"),
+)
+#: The flag of each parameter.
+FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
+    "class_weight": "--balanced",
+    "first_seed": "--seed",
+    "max_terms": "--num-words",
+    "n_jobs": "--threads",
+    "n_seeds": "--seeds",
+    "n_threads": "--threads",
+    "random_state": "--seed",
+    "validation_data": "--validation",
+}
+
+_PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
+# Values that the flag alone stands for.
+_SILENT = ("True", '"balanced"', "'balanced'")
+
+
+def in_flags(message: str) -> str:
+    """Return what the library says in the command line's words.
+
+    >>> in_flags("`dropout` is 3; for more, pass `tune=True` or `hidden=64`, not `classes`.")
+    '--dropout is 3; for more, pass --tune or --hidden 64, not `classes`.'
+    """
+    return _PARAMETER.sub(_flag, message)
+
+
+def _flag(found: re.Match[str]) -> str:
+    name, value = found.groups()
+    if name not in FLAGS:
+        return found[0]
+    return FLAGS[name] if value is None or value in _SILENT else f"{FLAGS[name]} {value}"

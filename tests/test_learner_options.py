@@ -1,0 +1,63 @@
+"""Options of learners: declared once, checked, shown, and read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import slugline
+from slugline import LinearLearner, Mixture, NeuralLearner, ShallowLearner
+from slugline.cli.net_options import with_net_options
+from slugline.errors import OptionError
+from slugline.learners.neural import NeuralOptions
+from slugline.learners.options import option_hints
+
+LEARNERS = [LinearLearner, NeuralLearner, ShallowLearner]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "LinearLearner()",
+        "LinearLearner(C=0.5, clean=False)",
+        "NeuralLearner(hidden=(64, 32), epochs=7)",
+        "ShallowLearner(units=3)",
+        "Mixture([LinearLearner(C=2.0), ShallowLearner()])",
+        "Mixture([LinearLearner(), NeuralLearner()], shares=[1.0, 3.0], sharpness=2.0)",
+    ],
+)
+def test_a_learner_shows_itself_as_it_could_be_typed(shown: str) -> None:
+    names = {name: getattr(slugline, name) for name in slugline.__all__}
+    assert repr(eval(shown, names)) == shown  # noqa: S307
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("value", ["x", [1, "x"], -1, float("nan"), {}], ids=repr)
+def test_a_value_of_another_kind_or_range_is_named(learner: Any, value: Any) -> None:
+    for name in option_hints(learner):
+        with pytest.raises(OptionError) as caught:
+            learner(**{name: value})
+        assert str(caught.value).startswith(f"`{name}` is {value!r}; give ")
+
+
+def test_numbers_of_numpy_become_plain_ones() -> None:
+    odd: Any = {"hidden": np.array([3, 4]), "epochs": np.int64(2), "l2": np.float32(0.5)}
+    net = NeuralLearner(**odd)
+    assert repr(net) == "NeuralLearner(hidden=[3, 4], epochs=2, l2=0.5)"
+
+
+def test_the_command_line_has_every_option_of_the_net() -> None:
+    def verb(seed: int = 0, **net: Any) -> None: ...
+
+    import inspect
+
+    parameters = inspect.signature(with_net_options(verb)).parameters
+    assert list(parameters) == ["seed", *option_hints(NeuralOptions)]
+
+
+def test_a_mixture_shows_no_shares_that_are_all_the_same() -> None:
+    assert repr(Mixture([LinearLearner()] * 2, [2.0, 2.0])) == (
+        "Mixture([LinearLearner(), LinearLearner()])"
+    )

@@ -1,0 +1,88 @@
+"""What goes to a terminal: nothing from a file, a name or a topic is obeyed there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import TopicClassifier
+from slugline.cli.printable import printable, printable_json
+
+Run = Callable[..., Any]
+
+#: Clears a terminal, titles its window, rings, goes back, colours by one byte, and turns writing.
+EVIL = "\x1b[2J\x1b]0;title\x07\r\x9b31m\x7f\u202e"
+SEEN = r"\x1b[2J\x1b]0;title\x07\x0d\x9b31m\x7f\u202e"
+OBEYED = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def test_what_cannot_be_seen_is_shown_and_all_else_stays() -> None:
+    text = "Größe 石 e\u0301 עברית 😀\n\t“—”\u00a0"
+    assert printable(text) == text
+    assert printable(EVIL) == SEEN
+    assert printable("a\ud800\0") == r"a\ud800\x00"
+    assert printable("a\nb\tc", keep="") == r"a\x0ab\x09c"
+
+
+@pytest.mark.parametrize("value", [EVIL, "\ud800 \u2028", "Größe\n\t\\", ["a", {"b": 1}]])
+def test_json_stays_the_same_value(value: Any) -> None:
+    shown = printable_json(json.dumps(value, indent=1, ensure_ascii=False))
+    assert not OBEYED.search(shown)
+    assert json.loads(shown) == value
+
+
+@pytest.fixture
+def evil_model(tmp_path: Path) -> Path:
+    """Save a model whose topics and card would have a terminal obey."""
+    folder = tmp_path / f"folder{EVIL}"
+    folder.mkdir()
+    texts = ["wheat and corn", "zinc and tin"] * 10
+    classifier = TopicClassifier().fit(texts, [f"a{EVIL}", f"b{EVIL}"] * 10)
+    classifier.save(folder / "evil.slug", card_notes=f"notes {EVIL}", metrics={EVIL: 1.0})
+    rows = [f'"{text}","{topic}{EVIL}"\n' for text in texts for topic in "abc"]
+    (tmp_path / "data.csv").write_text("".join(["text,topic\n", *rows]), newline="")
+    return folder / "evil.slug"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("info", "MODEL"),
+        ("info", "MODEL", "--json"),
+        ("evaluate", "MODEL", "data.csv"),
+        ("evaluate", "MODEL", "data.csv", "--json"),
+        ("evaluate", "MODEL", f"{EVIL}.csv"),
+        ("predict", "MODEL", "data.csv", "--text", EVIL),
+        ("predict", "MODEL", "data.csv"),
+        ("predict", f"MODEL{EVIL}"),
+        ("train", "data.csv", "-o", f"{EVIL}.slug", "--quiet"),
+        ("train", "data.csv", "--check", "MODEL"),
+    ],
+    ids=lambda command: " ".join(command).replace(EVIL, "EVIL"),
+)
+def test_no_command_writes_what_a_terminal_would_obey(
+    command: tuple[str, ...], evil_model: Path, run: Run
+) -> None:
+    code, out, err = run(*(part.replace("MODEL", str(evil_model)) for part in command))
+    assert code in {0, 1, 2}
+    assert not OBEYED.search(out + err)
+    assert r"\x1b" in out + err or r"\u001b" in out + err
+
+
+def test_a_card_keeps_its_lines(evil_model: Path, run: Run) -> None:
+    out = run("info", evil_model).out
+    assert f"\n\nnotes {SEEN}\n\n## Learner\n\n" in out
+    assert f"- a{SEEN}\n- b{SEEN}\n" in out
+
+
+def test_a_topic_of_several_lines_stays_in_its_row(run: Run, tmp_path: Path) -> None:
+    texts = ["wheat and corn", "zinc and tin"] * 10
+    TopicClassifier().fit(texts, ["a\nb", "c"] * 10).save(tmp_path / "a.slug")
+    (tmp_path / "data.csv").write_text('text,topic\nwheat,"a\nb"\nzinc,c\n')
+    out = run("evaluate", "a.slug", "data.csv", "-q").out
+    assert "\na\\x0ab" in out
