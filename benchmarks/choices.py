@@ -1,4 +1,4 @@
-"""What the parts of the default recipe are worth: cross-validation on training documents alone."""
+"""What each part of the default recipe contributes, by cross-validation on training documents."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def _hashed(blocks: tuple[Block, ...]) -> list[Block]:
     return [replace(block, min_count=1, n_buckets=N_BUCKETS) for block in blocks]
 
 
-# What each does otherwise than the default, given the default's families of terms.
+# How each choice differs from the default, given the default's families of terms.
 CHOICES: dict[str, Callable[[tuple[Block, ...]], dict[str, Any]]] = {
     "default": lambda _: {},
     "words alone": lambda _: {"blocks": [Block("words")]},
     "no document left out": lambda _: {"learner": LinearLearner(clean=False)},
-    "topics count by their documents alone": lambda _: {"class_weight": {}},
+    "no extra weight for rare topics": lambda _: {"class_weight": {}},
     "2^18 hash buckets for each family": lambda blocks: {"blocks": _hashed(blocks)},
 }
 
 
 def report() -> str:
-    """Cross-validate each and give a Markdown section."""
+    """Cross-validate each choice and return a Markdown section."""
     rows = [["", *SETS]]
     columns = [_accuracies(name) for name in SETS]
     rows += [[choice, *(column[choice] for column in columns)] for choice in columns[0]]
     return (
-        "## What the parts of the default are worth\n\n"
+        "## What each part of the default contributes\n\n"
         "Accuracy and macro-F1 over three folds of the training documents.\n\n"
         f"{table(rows)}\n"
     )

@@ -1,4 +1,4 @@
-"""Fits one classifier on one data set, tests it, and prints what it took."""
+"""Fits one classifier on one data set, tests it, and prints accuracy and times."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from sklearn.svm import LinearSVC
 from sets import load
 from slugline import TopicClassifier
 
-# What is short is measured several times; medians are taken.
+# Short steps are measured several times, and the median is taken.
 N_PREDICTIONS = 5
 N_SINGLE = 201
-FIGURES = ("accuracy", "macro_f1", "fit_seconds", "documents_per_second", "single_ms")
+METRICS = ("accuracy", "macro_f1", "fit_seconds", "documents_per_second", "single_ms")
 
 
 def words_and_characters():
-    """Word pairs and character runs: what short texts ask for, at its price."""
+    """Return a pipeline with word pairs and character runs: good for short texts, but slow."""
     return make_pipeline(
         make_union(
             TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
@@ -37,14 +37,14 @@ def words_and_characters():
 
 
 class Diverged(Exception):  # noqa: N818
-    """There is no model, as numbers ran out of range."""
+    """There is no model, because numbers ran out of range."""
 
 
 class FastText:
-    """fastText as its tutorial has it, from Python; at a fifth of the rate where that diverges."""
+    """fastText with its tutorial's settings; at a fifth of the learning rate if that diverges."""
 
     def fit(self, X: Sequence[str], y: Sequence[str]) -> FastText:
-        """Write the file that it wants, and train."""
+        """Write the file that fastText needs, and train."""
         import fasttext
 
         with tempfile.TemporaryDirectory() as folder:
@@ -99,20 +99,20 @@ def main() -> None:
     try:
         fit_seconds = seconds(lambda: classifier.fit(train.texts, train.topics), 1)
     except Diverged:
-        print(json.dumps(dict.fromkeys(FIGURES, math.nan)))
+        print(json.dumps(dict.fromkeys(METRICS, math.nan)))
         return
     predicted = classifier.predict(test.texts)
     # (b) takes half a minute for the longest set, every time the same.
     n_runs = 1 if contender == "b" else N_PREDICTIONS
     short = min(test.texts, key=lambda text: abs(len(text) - 60))
-    figures = (
+    metrics = (
         accuracy_score(test.topics, predicted),
         f1_score(test.topics, predicted, average="macro"),
         fit_seconds,
         len(test) / seconds(lambda: classifier.predict(test.texts), n_runs),
         1000 * seconds(lambda: classifier.predict([short]), N_SINGLE),
     )
-    print(json.dumps(dict(zip(FIGURES, figures, strict=True))))
+    print(json.dumps(dict(zip(METRICS, metrics, strict=True))))
 
 
 if __name__ == "__main__":

@@ -22,19 +22,19 @@ COMMANDS = {
 
 
 def report() -> str:
-    """Measure in turn and give a Markdown section."""
+    """Measure in turn and return a Markdown section."""
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
     for _ in range(N_RUNS):
         for name, command in COMMANDS.items():
             started = time.perf_counter()
             subprocess.run(command, input=TEXT, capture_output=True, check=True)
             seconds[name].append(time.perf_counter() - started)
-    rows = [["command", "median", "least"]]
+    rows = [["command", "median", "minimum"]]
     rows += [
         [name, f"{statistics.median(times):.3f} s", f"{min(times):.3f} s"]
         for name, times in seconds.items()
     ]
-    return f"## Whole processes\n\nOf {N_RUNS} runs each, in turn.\n\n{table(rows)}\n"
+    return f"## Whole processes\n\n{N_RUNS} runs each, in turn.\n\n{table(rows)}\n"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long `import slugline` and the first prediction's imports take."""
+"""How long `import slugline` takes, and the imports of a first prediction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATEMENTS = [
 
 
 def report() -> str:
-    """Measure in turn, in fresh processes, and give a Markdown section."""
+    """Measure in turn, in fresh processes, and return a Markdown section."""
     seconds: dict[str, list[float]] = {statement: [] for statement in STATEMENTS}
     for _ in range(N_RUNS):
         for statement in STATEMENTS:
@@ -27,7 +27,7 @@ def report() -> str:
             subprocess.run([sys.executable, "-c", statement], check=True)
             seconds[statement].append(time.perf_counter() - started)
     base = statistics.median(seconds["pass"])
-    rows = [["statement", "over an empty interpreter"]]
+    rows = [["statement", "more than an empty interpreter"]]
     rows += [
         [f"`{statement}`", f"{statistics.median(times) - base:.3f} s"]
         for statement, times in seconds.items()

@@ -1,4 +1,4 @@
-"""The newswire lesson in Keras and in Slugline: fit, whole process, peak memory."""
+"""The newswire lesson in Keras and in Slugline: fit time, process time, peak memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ N_RUNS = 5
 
 
 def report() -> str:
-    """Measure in turn, in fresh processes, and give a Markdown section."""
+    """Measure in turn, in fresh processes, and return a Markdown section."""
     with tempfile.TemporaryDirectory() as home:
-        # Keras looks for its data here before it would download them.
+        # Keras looks for its data here before it downloads them.
         cache = Path(home, "datasets")
         cache.mkdir()
         shutil.copy(Path(os.environ["SLUGLINE_DATA"], "reuters", "reuters.npz"), cache)
@@ -28,8 +28,8 @@ def report() -> str:
         for _ in range(N_RUNS):
             for name, (script, backend) in contenders.items():
                 runs[name].append(run(script, KERAS_BACKEND=backend, KERAS_HOME=home))
-    figures = {name: medians(of) for name, of in runs.items()}
-    ours = figures["Slugline"]
+    metrics = {name: medians(of) for name, of in runs.items()}
+    ours = metrics["Slugline"]
     rows = [["", "fit", "whole process", "peak memory", "test accuracy"]]
     rows += [
         [
@@ -39,7 +39,7 @@ def report() -> str:
             f"{of['peak_mb']:,.0f} MB",
             f"{of['test_accuracy']:.3f}",
         ]
-        for name, of in figures.items()
+        for name, of in metrics.items()
     ]
     rows += [
         [
@@ -47,7 +47,7 @@ def report() -> str:
             *(f"{of[k] / ours[k]:.1f}x" for k in ("fit_seconds", "process_seconds", "peak_mb")),
             "",
         ]
-        for name, of in figures.items()
+        for name, of in metrics.items()
         if name != "Slugline"
     ]
     return (

@@ -1,4 +1,4 @@
-"""The newswire lesson's own steps in Keras, as the notebook has them, for 8 epochs."""
+"""The newswire lesson's own steps in Keras, as in its notebook, for 8 epochs."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from keras.utils import to_categorical
 
 
 def vectorize_sequences(sequences, dimension=10000):
-    """Turn lists of word numbers into dense rows of zeros and ones, as the notebook does."""
+    """Return lists of word numbers as dense rows of zeros and ones, like the notebook."""
     results = np.zeros((len(sequences), dimension))
     for i, sequence in enumerate(sequences):
         results[i, sequence] = 1.0

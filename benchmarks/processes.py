@@ -1,4 +1,4 @@
-"""Runs a script in a fresh process, and measures it from outside."""
+"""Runs a script in a fresh process, and measures the process."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ HERE = Path(__file__).parent
 
 
 def run(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
-    """Run a script of this folder whose last line is a JSON object.
+    """Run a script in this folder that prints a JSON object as its last line.
 
     Returns
     -------
-    That object, with `process_seconds` from start to exit and `peak_mb` of memory.
+    That object, plus `process_seconds` from start to exit and `peak_mb` of memory.
     """
     command = [sys.executable, str(HERE / script), *arguments]
     started = time.perf_counter()
@@ -37,16 +37,16 @@ def run(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{script} failed with status {process.returncode}; run it by hand.")
-    figures = json.loads(output.strip().splitlines()[-1])
-    return figures | {"process_seconds": seconds, "peak_mb": usage.ru_maxrss / 1024}
+    metrics = json.loads(output.strip().splitlines()[-1])
+    return metrics | {"process_seconds": seconds, "peak_mb": usage.ru_maxrss / 1024}
 
 
 def medians(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the median of every figure over several runs."""
+    """Return the median of each metric over several runs."""
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
 def table(rows: list[list[str]]) -> str:
-    """Lay out rows, the first of which is the head, as a Markdown table."""
+    """Return rows as a Markdown table; the first row is the header."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])

@@ -1,4 +1,4 @@
-"""The bars of the newswire lesson over ten seeds, from `slugline reproduce --json`."""
+"""The newswire lesson's numbers over ten seeds, from `slugline reproduce --json`."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ N_SEEDS = 10
 
 
 def report() -> str:
-    """Run the command as a person would, and give a Markdown section."""
+    """Run the command as a user would, and return a Markdown section."""
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "slugline", "reproduce"]
         command += ["--seeds", str(N_SEEDS), "--out", out, "--json", "--quiet"]
         started = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         seconds = time.perf_counter() - started
-    figures = json.loads(done.stdout)
-    best = figures["curves"]["best_epoch"]["values"]
+    metrics = json.loads(done.stdout)
+    best = metrics["curves"]["best_epoch"]["values"]
     rows = [
         ["what", f"mean and sd of {N_SEEDS} seeds", "the lesson"],
-        ["test accuracy after 8 epochs", _spread(figures["retrained"]["test_accuracy"]), "0.781"],
+        ["test accuracy after 8 epochs", _spread(metrics["retrained"]["test_accuracy"]), "0.781"],
         [
             "test accuracy, own best epoch, all 8,982 wires",
-            _spread(figures["retrained_on_all"]["test_accuracy"]),
+            _spread(metrics["retrained_on_all"]["test_accuracy"]),
             "-",
         ],
         ["best epoch by validation loss", f"{sorted(best)}", "8"],
         [
             "bottleneck 64-4: validation peak",
-            _spread(figures["bottleneck"]["val_accuracy_peak"]),
+            _spread(metrics["bottleneck"]["val_accuracy_peak"]),
             "0.708",
         ],
-        ["bottleneck 64-4: test", _spread(figures["bottleneck"]["test_accuracy"]), "-"],
+        ["bottleneck 64-4: test", _spread(metrics["bottleneck"]["test_accuracy"]), "-"],
     ]
     rows += [
         [f"hidden layers {e['hidden']}, 8 epochs: test", _spread(e["test_accuracy"]), "-"]
-        for e in figures["experiments"]
+        for e in metrics["experiments"]
     ]
-    majority = figures["baselines"]["majority"]
+    majority = metrics["baselines"]["majority"]
     return (
-        "## The lesson's figures\n\n"
+        "## The lesson's numbers\n\n"
         f"`slugline reproduce --seeds {N_SEEDS}`, {seconds:.0f} s. "
         f"Majority baseline: {json.dumps(majority)}.\n\n{table(rows)}\n"
     )

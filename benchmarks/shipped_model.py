@@ -1,4 +1,4 @@
-"""How many terms the shipped model needs: by cross-validation on its training wires alone."""
+"""How many terms the shipped model needs, by cross-validation on its training wires only."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from slugline.saving.classifier_file import as_model_file, from_model_file
 from slugline.saving.container import pack
 from slugline.text.block import Block
 
-# Words and lead: least count, and most terms.
+# Minimum count, and maximum numbers of words and of lead terms.
 LIMITS = {
     "all": (1, None, None),
-    "that occur twice": (2, None, None),
-    "3 times": (3, None, None),
-    "**5 times**": (5, None, None),
-    "the 5,000 and 3,000 commonest": (1, 5000, 3000),
-    "the 3,000 and 2,000 commonest": (1, 3000, 2000),
+    "that occur at least twice": (2, None, None),
+    "at least 3 times": (3, None, None),
+    "**at least 5 times**": (5, None, None),
+    "the 5,000 and 3,000 most frequent": (1, 5000, 3000),
+    "the 3,000 and 2,000 most frequent": (1, 3000, 2000),
 }
 
 
 def report() -> str:
-    """Cross-validate each and give a Markdown section."""
+    """Cross-validate each limit and return a Markdown section."""
     train, _ = load("reuters-corrected")
     rows = [["terms kept", "words, lead", "accuracy", "macro-F1", "bytes"]]
     rows += [
-        [name, *_figures(train.texts, train.topics, *limits)] for name, limits in LIMITS.items()
+        [name, *_metrics(train.texts, train.topics, *limits)] for name, limits in LIMITS.items()
     ]
     metrics = load_model("reuters46").info_.metrics
     card = f"{metrics['test_accuracy']:.4f} and {metrics['test_macro_f1']:.4f}"
     return (
         "## The shipped model\n\n"
         "Five folds of the corrected training wires, int8 weights; the bytes are those of a model "
-        "of four fifths of the wires. The shipped one keeps what is printed in bold; its card says "
+        "of four fifths of the wires. The shipped model keeps the terms in bold; its card says "
         f"{card} on the test wires.\n\n{table(rows)}\n"
     )
 
 
-def _figures(
+def _metrics(
     texts: list[str], topics: list[str], least: int, n_words: int | None, n_lead: int | None
 ) -> list[str]:
     blocks = [

@@ -1,4 +1,4 @@
-"""Texts to multi-hot rows: scikit-learn's CountVectorizer and ours, on one and two threads."""
+"""Texts to multi-hot rows: scikit-learn's CountVectorizer and Slugline, on one and two threads."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ WAYS = {
 
 
 def report() -> str:
-    """Measure in turn, in fresh processes, and give a Markdown section."""
+    """Measure in turn, in fresh processes, and return a Markdown section."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
     for _ in range(N_RUNS):
         for name, way in WAYS.items():
             runs[name].append(run("tokenise_one.py", way))
-    figures = {name: medians(of) for name, of in runs.items()}
-    base = next(iter(figures.values()))["seconds"]
+    metrics = {name: medians(of) for name, of in runs.items()}
+    base = next(iter(metrics.values()))["seconds"]
     rows = [["", "time", "speed", "ratio"]]
     rows += [
         [
@@ -28,12 +28,12 @@ def report() -> str:
             f"{of['megabytes'] / of['seconds']:.0f} MB/s",
             f"{base / of['seconds']:.1f}x",
         ]
-        for name, of in figures.items()
+        for name, of in metrics.items()
     ]
     return (
         "## Tokenising the 11,228 newswires\n\n"
-        "From strings to multi-hot CSR rows over 10,000 words. Medians over "
-        f"{N_RUNS} fresh processes of the best of five.\n\n{table(rows)}\n"
+        "From strings to multi-hot CSR rows over 10,000 words. The best of five runs; medians over "
+        f"{N_RUNS} fresh processes.\n\n{table(rows)}\n"
     )
 
 

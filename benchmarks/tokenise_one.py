@@ -1,4 +1,4 @@
-"""Tokenises the 11,228 Reuters texts into multi-hot rows, one way, and prints the best time."""
+"""Tokenises the 11,228 Reuters texts into multi-hot rows in one way, and prints the best time."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ else:
     vocabulary = Vocabulary.fit(texts, 10_000)
 
     def transform(texts):
-        """Count words, then forget how often."""
+        """Return 1 for each word that a text contains."""
         X = vocabulary.transform(texts, n_threads=int(way))
         X.data[:] = 1
         return X

@@ -474,10 +474,10 @@ def test_weights_that_can_not_be_are_refused(
     ("options", "message"),
     [
         ({"learner": "forest"}, "unknown learner 'forest'; choose one of linear, network."),
-        ({"learner": 3}, "learner is 3; give one of linear, network, or a learner object."),
+        ({"learner": 3}, "`learner` is 3; give one of linear, network, or a learner object."),
         (
             {"learner": LinearLearner},
-            "learner is <class 'slugline.learners.linear.LinearLearner'>; "
+            "`learner` is <class 'slugline.learners.linear.LinearLearner'>; "
             "give one of linear, network, or a learner object.",
         ),
         (

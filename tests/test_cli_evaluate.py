@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -203,3 +204,47 @@ def test_the_model_must_be_named(run: Run, command: str) -> None:
 def test_the_module_runs_as_the_command_does() -> None:
     command = [sys.executable, "-m", "slugline", "--version"]
     assert subprocess.check_output(command, text=True) == f"slugline {slugline.__version__}\n"
+
+
+# --mistakes -------------------------------------------------------------------------------------
+
+
+def test_mistakes_are_written_with_their_lines_the_surest_first(run: Run) -> None:
+    Path("wrong.csv").write_text(
+        'topic,text\nsport,"wheat\nand corn"\ngrain,wheat\nbank,corn and goal\nsport,wheat crop\n'
+    )
+
+    code, _, err = run("evaluate", "news.slug", "wrong.csv", "-q", "--mistakes", "m.csv")
+
+    texts = ["wheat\nand corn", "corn and goal", "wheat crop"]
+    proba = load("news.slug").predict_proba(texts)
+    with Path("m.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert (code, err) == (0, "")
+    assert header == ["line", "text", "topic", "predicted", "probability"]
+    assert {int(row[0]): row[1:3] for row in rows} == {
+        2: [texts[0], "sport"],
+        5: [texts[1], "bank"],
+        6: [texts[2], "sport"],
+    }
+    expected = sorted((round(float(p), 4) for p in proba.max(axis=1)), reverse=True)
+    assert [float(row[4]) for row in rows] == expected
+
+
+def test_without_mistakes_there_is_a_header_alone(run: Run) -> None:
+    Path("right.csv").write_text("text,topic\nwheat,grain\n")
+    assert run("evaluate", "news.slug", "right.csv", "-q", "--mistakes", "m.csv").code == 0
+    assert Path("m.csv").read_text() == "line,text,topic,predicted,probability\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("mixed.csv", "--mistakes mixed.csv: would overwrite a file to be read; name another one."),
+        ("news.slug", "--mistakes news.slug: would overwrite a file to be read; name another one."),
+        ("-", "--mistakes -: this goes to a file, not to standard output; name one."),
+    ],
+)
+def test_mistakes_overwrite_nothing_that_is_read(run: Run, path: str, message: str) -> None:
+    result = run("evaluate", "news.slug", "mixed.csv", "--mistakes", path)
+    assert result == (2, "", f"slugline: error: {message}\n")

@@ -141,6 +141,70 @@ def test_the_column_of_text_can_be_named(run: Run) -> None:
     assert row["topic"] == "sport"
 
 
+@pytest.mark.parametrize("format_", [[], ["--format", "csv"]], ids=["guessed", "named"])
+def test_a_table_on_standard_input_is_told_by_its_header(run: Run, format_: list[str]) -> None:
+    options = ["-", "-q", *format_] if format_ else ["-q"]
+    rows = rows_of(run("predict", "news.slug", *options, stdin=csv_of(TEXTS)))
+
+    assert [row["id"] for row in rows] == ["n0", "n1", "n2", "n3"]
+    assert [row["topic"] for row in rows] == TOPICS
+
+
+def test_what_is_assumed_of_standard_input_is_told(run: Run) -> None:
+    _, out, err = run("predict", "news.slug", stdin="id,text\n7,wheat\n")
+
+    assert json.loads(out)["id"] == "7"
+    assert err == (
+        "standard input: read as CSV, as its first line names columns; "
+        "for plain texts, --format txt\n"
+        "standard input: read column 'text' as text; name another with --text\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "wheat, goal, and more",
+        "The text, in short",
+        "text",
+        "a,b,c",
+        'text,"',
+        "text,text",
+        "text,",
+    ],
+)
+def test_a_first_line_without_evidence_of_a_table_is_a_text(run: Run, first: str) -> None:
+    rows = rows_of(run("predict", "news.slug", stdin=f"{first}\nwheat\n"))
+    assert len(rows) == 2
+
+
+def test_an_id_in_another_case_is_told_and_one_of_another_name_can_be_named(run: Run) -> None:
+    Path("t.csv").write_text("ID,ticket_id,text\n7,t7,wheat\n")
+
+    _, out, err = run("predict", "news.slug", "t.csv", "--text", "text")
+    assert (json.loads(out)["id"], err) == (
+        "7",
+        "t.csv: read column 'ID' as id; name another with --id\n",
+    )
+    [row] = rows_of(run("predict", "news.slug", "t.csv", "--text", "text", "--id", "ticket_id"))
+    assert row["id"] == "t7"
+
+
+def test_two_columns_are_joined_to_a_text(run: Run) -> None:
+    Path("t.csv").write_text("subject,body\nwheat,corn\n")
+
+    [joined] = rows_of(run("predict", "news.slug", "t.csv", "--text", "subject,body"))
+    [row] = rows_of(run("predict", "news.slug", stdin="wheat corn"))
+
+    assert joined == row
+
+
+def test_an_id_over_several_lines_stays_on_one(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text('[{"id": [1,\n 2],\n "text": "wheat"}]')
+    [row] = rows_of(run("predict", "news.slug", "t.json", "-q"))
+    assert row["id"] == [1, 2]
+
+
 # Bad rows ---------------------------------------------------------------------------------------
 
 
@@ -212,7 +276,7 @@ def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) ->
         (
             ["none.csv"],
             1,
-            "none.csv has the columns a, b, c, none of them known as text; name one with --text.",
+            "none.csv has 'a', 'b', 'c', none of them known as text; name one with --text.",
         ),
         (
             ["t.csv", "--format", "xls"],
@@ -396,14 +460,14 @@ def test_output_on_a_full_disk_is_said_in_one_line(tmp_path: Path, command: str)
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
     ("first", "line"),
-    [("", "{}"), ("", '{{"text": "{}"}}'), ("id,text\n", "7,{}")],
-    ids=["text", "JSON", "CSV"],
+    [("", "{}"), ("", '{{"text": "{}"}}'), ("id,text\n", "7,{}"), ("key;wire\n", "7;{}")],
+    ids=["text", "JSON", "CSV", "CSV by name"],
 )
 def test_a_program_that_waits_for_each_answer_gets_it(
     tmp_path: Path, threads: int, first: str, line: str
 ) -> None:
     command = ["predict", "news.slug", "-q", "--threads", str(threads)]
-    options = ["-", "--format", "csv"] if first else []
+    options = ["-", "--format", "csv", "--text", "wire"] if "wire" in first else []
     with subprocess.Popen(
         [*SLUGLINE, *command, *options],
         cwd=tmp_path,

@@ -420,7 +420,7 @@ def test_test_documents_that_were_learned_from_are_warned_of(run: Run, news: New
     ("option", "message"),
     [
         (["--optimizer", "lbfgs"], "--optimizer is 'lbfgs'; give one of rmsprop, adam, sgd."),
-        (["--dropout", 1], "--dropout is 1.0; give a number from 0 up to, not with, 1."),
+        (["--dropout", 1], "--dropout is 1.0; give a number of at least 0 and under 1."),
         (["--l2", -1], "--l2 is -1.0; give a number of at least 0."),
         (["--learning-rate", 0], "--learning-rate is 0.0; give a number over 0, or None."),
     ],
@@ -805,9 +805,10 @@ def test_after_ctrl_c_in_tuning_the_screen_and_the_report_say_the_same(
     assert warning in err
     assert warning in report
     said = (
-        "no way but the default was tried: words"
+        "only the default was tried: words"
         if n == 1
-        else "none of 2 ways tried until the interrupt is clearly better than the default: words"
+        else "none of the 2 ways tried until the interrupt is clearly better than the default: "
+        "words"
     )
     assert said in out
     assert said[1:] in report
@@ -921,3 +922,23 @@ def test_documents_left_out_are_counted_on_the_screen(run: Run) -> None:
     counted = re.search(r"^left out +(\d+)  to learn from, as their topic looks wrong$", out, re.M)
     assert counted is not None
     assert 10 <= int(counted[1]) <= 20
+
+
+def test_the_test_documents_that_got_a_wrong_topic_are_written_on_demand(
+    run: Run, news_csv: Path
+) -> None:
+    test = news_csv.with_name("test.csv")
+    test.write_text("body,queue\nwheat crop,grain\ngoal,bank\n")
+    options = ["--test", test.name, "-q", "-o", "m.slug", "--mistakes", "wrong.csv"]
+
+    assert run("train", news_csv.name, *options).code == 0
+
+    header, row = Path("wrong.csv").read_text().splitlines()
+    assert header == "line,text,topic,predicted,probability"
+    assert row.startswith("3,goal,bank,sport,")
+
+
+def test_mistakes_do_not_go_where_the_model_goes(run: Run, news_csv: Path) -> None:
+    result = run("train", news_csv.name, "-o", "m.slug", "--mistakes", "m.slug")
+    assert result.code == 2
+    assert not Path("m.slug").exists()

@@ -66,11 +66,11 @@ def test_a_column_that_the_user_names_is_not_guessed_again() -> None:
 def test_columns_that_only_later_rows_have_are_found() -> None:
     head = head_of({"id": 1}, {"id": 2, "text": LONG}, {"id": 3, "topic": "x"})
 
-    assert find_both_columns("data.jsonl", head) == ("text", "topic")
+    assert find_both_columns("data.jsonl", head) == (("text",), "topic")
 
 
 def test_where_no_row_is_good_any_name_will_do() -> None:
-    assert find_both_columns("data.csv", [BadRow(2, "torn")], text="a") == ("a", "topic")
+    assert find_both_columns("data.csv", [BadRow(2, "torn")], text="a") == (("a",), "topic")
 
 
 @pytest.mark.parametrize(
@@ -100,17 +100,17 @@ def test_a_column_that_is_not_there_is_an_error(wanted: dict[str, str], message:
         (
             {"id": 1, "desk": "x", "wire": LONG},
             "data.csv has 'id', 'desk', 'wire', none of them known as text or topic; name columns "
-            "with --text and --topic, or add a header if these are no names.",
+            "with `text` and `topic`, or add a header if these are no names.",
         ),
         (
             {"text": LONG, "a": 1, "b": 2},
             "data.csv has 'text', 'a', 'b', none of them known as topic; name columns "
-            "with --topic, or add a header if these are no names.",
+            "with `topic`, or add a header if these are no names.",
         ),
         (
             {f"c{i}": 1 for i in range(25)},
             f"data.csv has {', '.join(repr(f'c{i}') for i in range(20))} and 5 more, none of them "
-            "known as text or topic; name columns with --text and --topic, or add a header if "
+            "known as text or topic; name columns with `text` and `topic`, or add a header if "
             "these are no names.",
         ),
     ],
@@ -142,7 +142,7 @@ def test_one_column_can_not_be_both() -> None:
     with pytest.raises(OptionError) as error:
         find_columns("data.csv", head_of({"a": 1}), text="a", topic="a")
 
-    assert str(error.value) == "--text and --topic both name column 'a'; name two columns."
+    assert str(error.value) == "`text` and `topic` both name column 'a'; name two columns."
 
 
 def test_peeking_takes_no_more_good_rows_than_it_needs() -> None:

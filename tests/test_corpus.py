@@ -22,7 +22,7 @@ from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus, load_splits
 from slugline.errors import DataError, OptionError
 
-GUESSED = "read column 'body' as text and 'queue' as topic; name others with --text and --topic"
+GUESSED = "read column 'body' as text and 'queue' as topic; name others with `text` and `topic`"
 SKIP = "or go on without them with --skip-bad-rows."
 
 
@@ -528,7 +528,7 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
 def test_a_fraction_that_is_none_is_an_error(fraction: float) -> None:
-    with pytest.raises(OptionError, match=f"^fraction is {fraction};"):
+    with pytest.raises(OptionError, match=f"^`fraction` is {fraction};"):
         corpus_of([5]).split(fraction, seed=0)
 
 

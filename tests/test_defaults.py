@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from slugline import layers, prediction
-from slugline.learners import linear, mixture, neural, shallow
+from slugline.learners import linear, mixture, network, neural, shallow
 from slugline.text import features, vocabulary
-from slugline.training import optimizers, stopping
+from slugline.training import loop, optimizers, stopping
 
 DOCUMENTED = [
     layers.Dense,
@@ -30,14 +30,25 @@ DOCUMENTED = [
 ]
 
 
+def told_of(made: Callable[..., Any]) -> dict[str, Any]:
+    """Give the defaults in a docstring."""
+    found = re.findall(r"^ *([\w, ]+) : .*, default (\S+)$", inspect.getdoc(made) or "", re.M)
+    return {name: ast.literal_eval(told) for names, told in found for name in names.split(", ")}
+
+
 @pytest.mark.parametrize("made", DOCUMENTED, ids=lambda made: made.__qualname__)
 def test_documented_defaults_are_those_of_the_signature(made: Callable[..., Any]) -> None:
-    told = re.findall(r"^ *([\w, ]+) : .*, default (\S+)$", inspect.getdoc(made) or "", re.M)
     parameters = inspect.signature(made).parameters
+    told = told_of(made)
     assert told
-    for names, value in told:
-        for name in names.split(", "):
-            assert parameters[name].default == ast.literal_eval(value), name
+    assert {name: parameters[name].default for name in told} == told
+
+
+def test_a_net_is_fitted_with_the_defaults_that_are_told() -> None:
+    options = loop.FitOptions()
+    told = told_of(network.Network.fit)
+    assert set(told) >= {"epochs", "batch_size", "shuffle"}
+    assert {name: getattr(options, name) for name in told} == told
 
 
 def test_optimizers_start_with_the_defaults_of_keras() -> None:

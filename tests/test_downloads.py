@@ -255,8 +255,9 @@ def failure(server: Server, cache: Path, reason: str) -> str:
 
 def nowhere(cache: Path, reason: str) -> str:
     return (
-        f"thing.bin can't be had: SLUGLINE_DATA is not set, no good copy is in {cache / 'box'}, "
-        f"and {reason}; put thing.bin into a folder and set SLUGLINE_DATA to that folder."
+        "thing.bin can't be found or downloaded: SLUGLINE_DATA is not set, there is no good copy "
+        f"in {cache / 'box'}, and {reason}; put thing.bin into a folder and set "
+        "SLUGLINE_DATA to that folder."
     )
 
 
@@ -411,7 +412,7 @@ def test_a_download_without_digest_is_checked_by_its_contents(server: Server, ca
     server.behaviours = [wrong_bytes, honest]
     with pytest.raises(DownloadError) as caught:
         fetch(thing(server, sha256=None), check=check)
-    assert str(caught.value) == failure(server, cache, "it sent something else: not the thing")
+    assert str(caught.value) == failure(server, cache, "it sent the wrong file: not the thing")
     assert files_in(cache) == []
     assert fetch(thing(server, sha256=None), check=check).read_bytes() == CONTENT
 
@@ -421,7 +422,7 @@ def test_a_download_without_digest_is_checked_by_its_contents(server: Server, ca
 
 def wrong_digest() -> str:
     reversed_digest = hashlib.sha256(CONTENT[::-1]).hexdigest()
-    return f"it sent something else: sha256 {reversed_digest} instead of {DIGEST}"
+    return f"it sent the wrong file: sha256 {reversed_digest} instead of {DIGEST}"
 
 
 @pytest.mark.parametrize(
@@ -493,7 +494,7 @@ def test_with_nothing_listening_the_error_names_each_place(
     with pytest.raises(DownloadError) as caught:
         fetch(thing(closed))
     assert str(caught.value) == failure(closed, cache, "Connection refused").replace(
-        "SLUGLINE_DATA is not set", f"{tmp_path / 'data'} (SLUGLINE_DATA) doesn't hold it"
+        "SLUGLINE_DATA is not set", f"it is not in {tmp_path / 'data'} (SLUGLINE_DATA)"
     )
     assert files_in(cache) == []
 
@@ -504,7 +505,9 @@ def test_a_cache_that_cannot_be_written_is_said_so(
     put(cache, b"a file where the folder should be")
     with pytest.raises(DownloadError) as caught:
         fetch(thing(server))
-    assert str(caught.value) == nowhere(cache, f"{cache / 'box'} can't be written: Not a directory")
+    assert str(caught.value) == nowhere(
+        cache, f"{cache / 'box'} can't be written to: Not a directory"
+    )
     assert server.ranges == []
 
 
@@ -519,7 +522,9 @@ def test_a_disk_that_takes_no_more_is_said_so(server: Server, cache: Path) -> No
             fetch(thing(server))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert str(caught.value) == nowhere(cache, f"{cache / 'box'} can't be written: File too large")
+    assert str(caught.value) == nowhere(
+        cache, f"{cache / 'box'} can't be written to: File too large"
+    )
     assert "box/thing.bin" not in files_in(cache)
     assert fetch(thing(server)).read_bytes() == CONTENT
 
@@ -646,9 +651,9 @@ def test_an_archive_is_resumed_within_a_run_and_not_kept(server: Server, cache: 
     ("behaviour", "found"),
     [
         (honest, "File is not a zip file"),
-        (zipped({"other.bin": CONTENT}), "the archive holds no thing.bin"),
+        (zipped({"other.bin": CONTENT}), "there is no thing.bin in the archive"),
         (zipped({"thing.bin": CONTENT[::-1]}), None),
-        (zipped({"thing.bin": bytes(300_000)}), "thing.bin is 300,000 bytes large"),
+        (zipped({"thing.bin": bytes(300_000)}), "thing.bin has 300,000 bytes, too many"),
         (
             zipped({"thing.bin": CONTENT}, zipfile.ZIP_BZIP2),
             "thing.bin is compressed in an unknown way",
@@ -665,7 +670,7 @@ def test_an_archive_of_anything_else_is_said_so(
     behaviour: Callable[[Handler], None], found: str | None, server: Server, cache: Path
 ) -> None:
     server.behaviours = [behaviour]
-    reason = f"it sent something else: {found}" if found else wrong_digest()
+    reason = f"it sent the wrong file: {found}" if found else wrong_digest()
     remote = thing(server, packed=True)
     with pytest.raises(DownloadError) as caught:
         fetch(remote)
@@ -776,7 +781,7 @@ def test_the_part_of_another_user_is_not_resumed(
 
 def test_a_folder_in_the_place_of_the_file_is_said_so(server: Server, cache: Path) -> None:
     (cache / "box" / "thing.bin").mkdir(parents=True)
-    with pytest.raises(DownloadError, match="can't be written: Is a directory"):
+    with pytest.raises(DownloadError, match="can't be written to: Is a directory"):
         fetch(thing(server))
 
 

@@ -313,7 +313,7 @@ def test_a_cost_that_is_no_number_over_0_is_refused(C: float) -> None:
 
 def test_rows_of_another_width_are_refused() -> None:
     learner = fit(*make_up(40))
-    with pytest.raises(DataError, match="X has 3 columns, but the model was made for 360;"):
+    with pytest.raises(DataError, match="`X` has 3 columns, but the model expects 360;"):
         learner.decision_function(np.ones((1, 3)))
 
 

@@ -318,13 +318,13 @@ def test_a_validation_loss_that_is_not_finite_is_an_error_too() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"epochs": 0}, OptionError, "epochs is 0; give at least 1."),
-        ({"batch_size": 0}, OptionError, "batch_size is 0; give at least 1."),
-        ({"early_stopping": EarlyStopping()}, OptionError, "early stopping watches 'val_loss'"),
+        ({"epochs": 0}, OptionError, "`epochs` is 0; give a whole number of at least 1."),
+        ({"batch_size": 0}, OptionError, "`batch_size` is 0; give a whole number of at least 1."),
+        ({"early_stopping": EarlyStopping()}, OptionError, "early stopping monitors 'val_loss'"),
         (
             {"validation_data": (X[:, :20], Y)},
             DataError,
-            "X has 20 columns, but the model was made for 30",
+            "`X` has 20 columns, but the model expects 30",
         ),
         (
             {"validation_data": (X[:0], Y[:0])},

@@ -106,19 +106,20 @@ def test_targets_come_in_any_container(loss: str, y: Any) -> None:
 
 
 ONE_HOT_SHAPE = (
-    "y has shape {}, but categorical_crossentropy wants one-hot rows of shape (3, 4); use "
+    "`y` has shape {}, but categorical_crossentropy needs one-hot rows of shape (3, 4); use "
     "one_hot(y, 4), or sparse_categorical_crossentropy for integer topics."
 )
 NO_DISTRIBUTION = (
-    "a row of y is no distribution over topics; its values must be at least 0 and sum to 1."
+    "a row of `y` does not hold probabilities of topics; its values must be at least 0 and sum to "
+    "1."
 )
 INTEGERS = (
-    "y has shape {} and type {}, but sparse_categorical_crossentropy wants integer topics of shape "
-    "(3,); use categorical_crossentropy for one-hot rows."
+    "`y` has shape {} and type {}, but sparse_categorical_crossentropy needs integer topics of "
+    "shape (3,); use categorical_crossentropy for one-hot rows."
 )
 RANGE = (
-    "y runs from {} to {}, but topics run from 0 to 3; make the last layer as wide as there are "
-    "topics."
+    "`y` runs from {} to {}, but topics run from 0 to 3; give the last layer one unit for each "
+    "topic."
 )
 
 

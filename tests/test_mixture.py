@@ -69,7 +69,7 @@ def test_shares_that_are_no_numbers_over_0_are_refused(shares: list[float]) -> N
     with pytest.raises(OptionError) as caught:
         Mixture([LinearLearner(), LinearLearner()], shares)
     assert str(caught.value) == (
-        f"shares are {shares}; give a number over 0 for each of the 2 learners."
+        f"`shares` is {shares}; give a number over 0 for each of the 2 learners."
     )
 
 
@@ -130,4 +130,4 @@ def test_mixtures_may_hold_mixtures_and_are_restored_from_their_parts(mixture: M
 def test_a_mixture_of_nothing_is_refused() -> None:
     with pytest.raises(OptionError) as caught:
         Mixture([])
-    assert str(caught.value) == "a mixture of no learners; give at least one."
+    assert str(caught.value) == "`learners` is empty; give at least one learner."

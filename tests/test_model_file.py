@@ -384,13 +384,13 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     "a term twice": (
         lambda e: e | {WORDS: e[WORDS].replace(b"rose\n", b"zinc\n", 1)},
         damaged(
-            "a term occurs twice in the vocabulary, or two have the same hash; each needs one "
-            "column."
+            "a term occurs twice in the vocabulary, or two terms have the same hash; each must "
+            "occur once."
         ),
     ),
     "a pair that is none": (
         lambda e: e | {WORDS: e[WORDS].replace(b"wheat and\n", b"wheat\n", 1)},
-        damaged("a term of the vocabulary is none of the kind 'bigrams'."),
+        damaged("a term of the vocabulary is not of the kind 'bigrams'; all must be."),
     ),
     "terms that are no UTF-8": (
         lambda e: e | {WORDS: e[WORDS].replace(b"rose", b"\xff", 1)},
@@ -536,7 +536,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
             info["blocks"][0] | {"weighting": "counts", "n_terms": 0, "n_buckets": 1 << 24}
         ),
         damaged(
-            "X has 16777281 columns, but the model was made for 65; use the vocabulary that the "
+            "`X` has 16777281 columns, but the model expects 65; use the vocabulary that the "
             "model was trained with."
         ),
     ),
@@ -545,7 +545,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
             info["blocks"][0].update(n_terms=info["blocks"][0]["n_terms"] - 1),
             info["blocks"][2].update(n_terms=info["blocks"][2]["n_terms"] + 1),
         ),
-        damaged("a term of the vocabulary is none of the kind 'bigrams'."),
+        damaged("a term of the vocabulary is not of the kind 'bigrams'; all must be."),
     ),
     "an unknown learner": (
         set_to("learner", "kind", value="forest"),
@@ -641,26 +641,26 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     ),
     "a column too few": (
         lambda a: a | {"learner.weights": a["learner.weights"][:, 1:]},
-        damaged("weights of shape (65, 3) and biases of (4,)"),
+        damaged("weights of shape (65, 3) do not match biases of shape (4,)"),
     ),
     "a row too few": (
         lambda a: a | {"learner.weights": a["learner.weights"][1:]},
         damaged(
-            "X has 65 columns, but the model was made for 64; use the vocabulary that the "
+            "`X` has 65 columns, but the model expects 64; use the vocabulary that the "
             "model was trained with."
         ),
     ),
     "weights of one dimension": (
         lambda a: a | {"learner.weights": a["learner.weights"][:, 0]},
-        damaged("weights of shape (65,) and biases of (4,)"),
+        damaged("weights of shape (65,) do not match biases of shape (4,)"),
     ),
     "weights of no dimension": (
         lambda a: a | {"learner.weights": np.float32(1).reshape(())},
-        damaged("weights of shape () and biases of (4,)"),
+        damaged("weights of shape () do not match biases of shape (4,)"),
     ),
     "one bias for all": (
         lambda a: a | {"learner.biases": a["learner.biases"][:1]},
-        damaged("weights of shape (65, 4) and biases of (1,)"),
+        damaged("weights of shape (65, 4) do not match biases of shape (1,)"),
     ),
     "an idf too few": (
         lambda a: a | {"idf.0": a["idf.0"][1:]},
@@ -785,7 +785,7 @@ def test_layers_that_do_not_fit_one_another_are_refused(good_net: bytes, tmp_pat
     assert refusal(
         rezip([*(entries | {JSON: json.dumps(info).encode()}).items()]), tmp_path
     ) == damaged(
-        "layers of shape [(14, 5), (5,), (5, 4), (4,), (4, 4), (4,)] where the settings want "
+        "layers have shapes [(14, 5), (5,), (5, 4), (4,), (4, 4), (4,)], but the settings require "
         "[(14, 4), (4,), (4, 5), (5,), (5, 4), (4,)]"
     )
 

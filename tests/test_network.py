@@ -196,21 +196,21 @@ def test_softmax_bears_scores_of_any_size() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"units": 0}, "a layer has 0 units; give at least 1."),
+        ({"units": 0}, "`units` is 0; give a whole number of at least 1."),
         (
             {"units": 3, "activation": "tanh"},
             "unknown activation 'tanh'; choose one of linear, relu, softmax.",
         ),
-        ({"units": 3, "l2": -0.1}, "l2 is -0.1; give a finite number of at least 0."),
-        ({"units": 3, "l2": np.inf}, "l2 is inf; give a finite number of at least 0."),
-        ({"units": 3, "l2": np.nan}, "l2 is nan; give a finite number of at least 0."),
+        ({"units": 3, "l2": -0.1}, "`l2` is -0.1; give a finite number of at least 0."),
+        ({"units": 3, "l2": np.inf}, "`l2` is inf; give a finite number of at least 0."),
+        ({"units": 3, "l2": np.nan}, "`l2` is nan; give a finite number of at least 0."),
         (
             {"units": 3, "dropout": 1.0},
-            "dropout is 1.0; give a share from 0 up to, not with, 1.",
+            "`dropout` is 1.0; give a number of at least 0 and under 1.",
         ),
         (
             {"units": 3, "dropout": -0.5},
-            "dropout is -0.5; give a share from 0 up to, not with, 1.",
+            "`dropout` is -0.5; give a number of at least 0 and under 1.",
         ),
     ],
     ids=str,
@@ -224,7 +224,7 @@ def test_a_layer_outside_its_legal_values_is_an_error(
 
 
 NO_PROBABILITIES = (
-    'the last layer gives no probabilities; end the stack with Dense(n_topics, "softmax").'
+    'the last layer does not return probabilities; end the stack with Dense(n_topics, "softmax").'
 )
 
 
@@ -267,13 +267,13 @@ def test_a_net_without_weights_is_an_error(use: Any) -> None:
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 def test_rows_of_another_width_are_an_error(method: str) -> None:
-    with pytest.raises(DataError, match="X has 11 columns, but the model was made for 12;"):
+    with pytest.raises(DataError, match="`X` has 11 columns, but the model expects 12;"):
         getattr(small_net(), method)(X[:, :11], Y)
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 def test_topics_that_do_not_fit_the_rows_are_an_error(method: str) -> None:
-    with pytest.raises(DataError, match=r"^y has shape \(24,\) .* topics of shape \(25,\);"):
+    with pytest.raises(DataError, match=r"^`y` has shape \(24,\) .* topics of shape \(25,\);"):
         getattr(small_net(), method)(X, Y[:-1])
 
 

@@ -172,12 +172,13 @@ def test_a_learning_rate_that_is_no_number_over_0_is_refused(rate: float) -> Non
         ),
         (
             {"hidden": (0,)},
-            "`hidden` is (0,); give a sequence, and in it a whole number of at least 1, or None.",
+            "`hidden` is (0,); give a sequence whose items are each a whole number of at least 1, "
+            "or None.",
         ),
-        ({"dropout": 1}, "`dropout` is 1; give a number from 0 up to, not with, 1."),
+        ({"dropout": 1}, "`dropout` is 1; give a number of at least 0 and under 1."),
         (
             {"validation_fraction": 1},
-            "`validation_fraction` is 1; give a number over 0 up to, not with, 1.",
+            "`validation_fraction` is 1; give a number over 0 and under 1.",
         ),
     ],
     ids=["optimizer", "hidden", "dropout", "validation_fraction"],
@@ -210,7 +211,7 @@ def test_layers_that_do_not_fit_one_another_are_refused() -> None:
     with pytest.raises(DataError) as caught:
         NeuralLearner.restore(learner.settings() | {"hidden": [5]}, learner.arrays())
     assert str(caught.value) == (
-        "layers of shape [(60, 6), (6,), (6, 4), (4,)] where the settings want "
+        "layers have shapes [(60, 6), (6,), (6, 4), (4,)], but the settings require "
         "[(60, 5), (5,), (5, 4), (4,)]"
     )
 

@@ -288,7 +288,7 @@ def good_members() -> dict[str, bytes]:
         (zipped(good_members(), zipfile.ZIP_LZMA), "x.npy is compressed in an unknown way"),
         (
             zipped(good_members() | {"x.npy": bytes(100_000_000)}),
-            "x.npy is 100,000,000 bytes large",
+            "x.npy has 100,000,000 bytes, too many",
         ),
         (
             zipped(good_members() | {"y.npy": member("<f8", "(1,)", bytes(8))}),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import tracemalloc
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from slugline import prediction
 from slugline.answers import Prediction
 from slugline.classifier import TopicClassifier, load
-from slugline.corpus.readers import Rows
+from slugline.corpus.readers import Rows, read_rows
 from slugline.corpus.rows import BadRow, Row
 from slugline.corpus.streams import Stream
 from slugline.errors import DataError
@@ -44,7 +46,7 @@ class Endless:
     def __iter__(self) -> Iterator[Row | BadRow]:
         while True:
             self.taken += 1
-            yield Row(self.taken, {"text": self._text})
+            yield Row(self.taken, {"text": self._text}, n_bytes=len(self._text))
 
 
 def texts_of(*texts: Any) -> list[Row]:
@@ -89,12 +91,12 @@ def test_a_row_without_a_text_is_a_bad_row(model: TopicClassifier, text: object)
 
     _, item = answers_to(model, rows)
 
-    assert item == BadRow(2, "no text in column 'text'")
+    assert item == BadRow(2, "no text in column 'text'", values={"text": text})
 
 
 def test_a_blank_line_of_text_is_a_bad_row_without_talk_of_columns(model: TopicClassifier) -> None:
     [item] = answers_to(model, rows_of(*texts_of(" "), kind="txt"))
-    assert item == BadRow(1, "no text")
+    assert item == BadRow(1, "no text", values={"text": " "})
 
 
 def test_a_row_that_lacks_the_column_is_a_bad_row(model: TopicClassifier) -> None:
@@ -102,7 +104,7 @@ def test_a_row_that_lacks_the_column_is_a_bad_row(model: TopicClassifier) -> Non
 
     _, item = answers_to(model, rows)
 
-    assert item == BadRow(2, "no text in column 'text'")
+    assert item == BadRow(2, "no text in column 'text'", values={"other": "goal"})
 
 
 @pytest.mark.parametrize("identity", [7, "a7", None, [1], {"a": 1}])
@@ -138,7 +140,7 @@ def test_the_column_is_told_from_the_names_unless_named(model: TopicClassifier) 
     [
         (
             None,
-            "t.jsonl has the columns a, b, c, none of them known as text; name one with --text.",
+            "t.jsonl has 'a', 'b', 'c', none of them known as text; name one with `text`.",
         ),
         (
             "bb",
@@ -156,6 +158,84 @@ def test_a_column_that_cannot_be_found_is_an_error(
         list(answers_to(model, rows, text=text))
 
     assert str(error.value) == message
+
+
+def test_of_many_columns_none_of_them_known_only_some_are_named(model: TopicClassifier) -> None:
+    rows = rows_of(Row(1, {f"c{i}": "wheat" for i in range(5000)}))
+
+    with pytest.raises(DataError) as error:
+        list(answers_to(model, rows))
+
+    assert str(error.value) == (
+        f"t.jsonl has {', '.join(repr(f'c{i}') for i in range(20))} and 4980 more, none of them "
+        "known as text; name one with `text`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted", "identity", "said"),
+    [
+        ({"id": 1, "ID": 2}, None, 1, []),
+        ({"ID": 2}, None, 2, ["read column 'ID' as id; name another with `id`"]),
+        ({"Id": 3}, None, 3, ["read column 'Id' as id; name another with `id`"]),
+        ({"ticket_id": 4}, None, None, []),
+        ({"id": 1, "ticket_id": 4}, "ticket_id", 4, []),
+    ],
+    ids=["id before ID", "ID", "Id", "an unknown name", "named"],
+)
+def test_an_id_is_found_in_any_case_or_named(
+    model: TopicClassifier,
+    values: dict[str, object],
+    wanted: str | None,
+    identity: object,
+    said: list[str],
+) -> None:
+    told: list[str] = []
+    rows = rows_of(Row(1, {**values, "text": "wheat"}))
+
+    [item] = answers_to(model, rows, text="text", id=wanted, announce=told.append)
+
+    assert (item.id, told) == (identity, said)
+
+
+def test_a_column_named_as_id_is_not_guessed_as_text(model: TopicClassifier) -> None:
+    [item] = answers_to(model, rows_of(Row(1, {"key": "goal", "wire": "wheat"})), id="key")
+    assert (item.id, item.topics[0][0]) == ("goal", "grain")
+
+
+def test_an_id_that_is_not_there_is_an_error(model: TopicClassifier) -> None:
+    rows = rows_of(Row(1, {"text": "wheat", "ticket_id": 4}))
+
+    with pytest.raises(DataError) as error:
+        list(answers_to(model, rows, id="ticketid"))
+
+    assert str(error.value) == (
+        "t.jsonl has no column 'ticketid'; there are 'text', 'ticket_id'; did you mean 'ticket_id'?"
+    )
+
+
+def test_several_columns_make_one_text(model: TopicClassifier) -> None:
+    rows = rows_of(
+        Row(1, {"subject": "wheat", "body": "corn crop"}),
+        Row(2, {"subject": "wheat", "body": None}),
+        Row(3, {"subject": " ", "body": ""}),
+        Row(4, {"subject": "goal", "body": 5}),
+    )
+
+    first, second, *bad = answers_to(model, rows, text="subject,body", top=3)
+    joined, alone = answers_to(model, rows_of(*texts_of("wheat\ncorn crop", "wheat")), top=3)
+
+    assert (first.topics, second.topics) == (joined.topics, alone.topics)
+    assert [(row.at, row.problem) for row in bad] == [
+        (3, "no text in columns 'subject' and 'body'"),
+        (4, "no text in columns 'subject' and 'body'"),
+    ]
+
+
+def test_a_column_with_a_comma_in_its_name_comes_first(model: TopicClassifier) -> None:
+    values = {"subject,body": "goal", "subject": "wheat", "body": "wheat"}
+    [item] = answers_to(model, rows_of(Row(1, values)), text="subject,body")
+    assert item.topics[0][0] == "sport"
 
 
 def test_no_rows_make_no_predictions(model: TopicClassifier) -> None:
@@ -283,7 +363,7 @@ def test_long_texts_are_classified_before_many_of_them_gather(model: TopicClassi
     answers = answers_to(model, Rows("t", "txt", iter(endless)))
 
     next(answers)
-    assert endless.taken < 150  # the hundred that columns are looked for in, and no more than a few
+    assert endless.taken == 70
 
 
 @pytest.mark.parametrize("n_good", [1, 50, 99, 150])
@@ -300,30 +380,75 @@ def test_what_was_read_before_an_error_is_answered(model: TopicClassifier, n_goo
     assert str(caught.value) == "t.jsonl: cut off."
 
 
+# Memory -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize(
+    "line",
+    [
+        json.dumps({"text": "wheat", "vector": [n / 7 for n in range(40_000)]}),
+        json.dumps({"text": "wheat", "words": {f"w{n}": 1 for n in range(60_000)}}),
+        json.dumps({"text": "wheat" + " " * 900_000}),
+    ],
+    ids=["numbers", "object", "text"],
+)
+def test_memory_does_not_grow_with_the_number_of_large_rows(
+    model: TopicClassifier, tmp_path: Path, line: str, n_threads: int
+) -> None:
+    path = tmp_path / "large.jsonl"
+    path.write_text(f"{line}\n" * 120)
+    batches = predict_rows(model.fitted_, read_rows(path), n_threads=n_threads)
+
+    tracemalloc.start()
+    n_answers = sum(map(len, batches))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert n_answers == 120
+    assert path.stat().st_size > 80e6
+    assert peak < 70e6
+
+
+def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(
+    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "_PENDING_BYTES", 100)
+    endless = Endless("wheat " * 10)
+
+    answers = answers_to(model, Rows("t", "txt", iter(endless)), batch_rows=1, n_threads=8)
+
+    for n in range(1, 10):
+        next(answers)
+        assert endless.taken <= n + 1
+    answers.close()
+
+
 def sizes_of_batches(model: TopicClassifier, rows: list[Row | BadRow], **options: Any) -> list[int]:
     return [len(batch) for batch in predict_rows(model.fitted_, rows_of(*rows), **options)]
 
 
-def test_a_batch_ends_with_the_row_that_brings_it_to_its_number_of_characters(
+def rows_of_bytes(*sizes: int) -> list[Row | BadRow]:
+    return [Row(at, {"text": "wheat"}, n_bytes=size) for at, size in enumerate(sizes, 1)]
+
+
+def test_a_batch_ends_with_the_row_that_brings_it_to_its_number_of_bytes(
     model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prediction, "_BATCH_CHARACTERS", 100)
-    long, short = "wheat " * 8 + "no", "wheat"  # 50 characters and 5
+    monkeypatch.setattr(prediction, "_BATCH_BYTES", 100)
 
-    # Columns are looked for in the first hundred.
-    assert sizes_of_batches(model, [*texts_of(*[long] * 107)]) == [100, 2, 2, 2, 1]
-    assert sizes_of_batches(model, [*texts_of(*[short] * 145)], batch_rows=10) == [10] * 14 + [5]
-    assert sizes_of_batches(model, [*texts_of(*[short] * 145)]) == [100, 20, 20, 5]
+    assert sizes_of_batches(model, rows_of_bytes(*[50] * 7)) == [2, 2, 2, 1]
+    assert sizes_of_batches(model, rows_of_bytes(99, 1, 99, 200, 1)) == [2, 2, 1]
+    assert sizes_of_batches(model, rows_of_bytes(*[5] * 45)) == [20, 20, 5]
+    assert sizes_of_batches(model, rows_of_bytes(*[5] * 45), batch_rows=10) == [10] * 4 + [5]
 
 
-def test_all_columns_of_a_row_count_but_numbers_and_bad_rows_do_not(
+def test_bad_rows_add_no_bytes_to_a_batch(
     model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prediction, "_BATCH_CHARACTERS", 100)
-    row = Row(1, {"text": "wheat", "note": "x" * 45, "id": 10**60})
-    rows: list[Row | BadRow] = [row] * 100
-    rows += [row, BadRow(2, "x" * 200), row, row]
-    assert sizes_of_batches(model, rows) == [100, 3, 1]
+    monkeypatch.setattr(prediction, "_BATCH_BYTES", 100)
+    first, *others = rows_of_bytes(50, 50, 50)
+    assert sizes_of_batches(model, [first, BadRow(2, "x" * 200), *others]) == [3, 1]
 
 
 @pytest.mark.parametrize(("n_rows", "sizes"), [(6, [3, 3]), (7, [3, 3, 1])])
@@ -334,11 +459,17 @@ def test_no_batch_is_empty_and_none_has_more_rows_than_it_may(
     assert [size for size in found if size] == sizes
 
 
-def test_the_column_that_was_guessed_is_announced_once(model: TopicClassifier) -> None:
-    said: list[str] = []
-    rows = [Row(at, {"id": at, "body": "wheat"}) for at in range(5)]
-    list(answers_to(model, rows_of(*rows), announce=said.append))
-    list(answers_to(model, rows_of(*rows), announce=said.append, text="body"))
-    list(answers_to(model, rows_of(*rows, kind="txt"), announce=said.append))
-    assert len(said) == 1
-    assert said[0].startswith("read column 'body' as text; ")
+def test_columns_that_were_guessed_are_announced_once(model: TopicClassifier) -> None:
+    rows = [Row(at, {"ID": at, "body": "wheat"}) for at in range(5)]
+
+    def told(kind: str = "jsonl", **options: Any) -> list[str]:
+        said: list[str] = []
+        list(answers_to(model, rows_of(*rows, kind=kind), announce=said.append, **options))
+        return said
+
+    of_text, of_id = told()
+    assert of_text == "read column 'body' as text; name another with `text`"
+    assert of_id == "read column 'ID' as id; name another with `id`"
+    assert told(text="body") == [of_id]
+    assert told(id="ID") == [of_text]
+    assert told(kind="txt") == []

@@ -631,6 +631,36 @@ def test_a_folder_of_another_shape_is_an_error(files: list[str], message: str) -
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", 'text,n\n"two\nlines",1\nx,2\n'),
+        ("a.jsonl", '{"text": "\u00e9", "n": [1, 2, 3]}\n{"text": "x"}\n'),
+        ("a.txt", "one\ntw\u00f6\n"),
+    ],
+)
+def test_rows_know_how_much_was_read_for_them(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+
+    sizes = [row.n_bytes for row in read_rows(tmp_path / name) if isinstance(row, Row)]
+
+    header = "text,n\n" if name == "a.csv" else ""
+    assert len(sizes) == 2
+    assert sum(sizes) == len((text.removeprefix(header)).encode())
+
+
+def test_a_list_or_object_of_json_stays_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "x", "list": [1, 2.50], "object": {"a": []}, "n": 1, "no": null}')
+
+    [row] = read_rows(path)
+
+    assert isinstance(row, Row)
+    written = {name: bytes(row.values[name]) for name in ("list", "object")}
+    assert written == {"list": b"[1, 2.50]", "object": b'{"a": []}'}
+    assert [row.values[name] for name in ("text", "n", "no")] == ["x", 1, None]
+
+
 def test_a_row_over_several_lines_may_be_as_long_as_a_line_and_no_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

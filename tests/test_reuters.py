@@ -250,18 +250,18 @@ def test_two_seeds_give_two_orders_and_no_seed_gives_a_new_one(small: Path) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_words": "10"}, "num_words is '10'; give a whole number or None."),
-        ({"maxlen": 5.5}, "maxlen is 5.5; give a whole number or None."),
-        ({"start_char": "<"}, "start_char is '<'; give a whole number or None."),
-        ({"oov_char": 2.0}, "oov_char is 2.0; give a whole number or None."),
-        ({"skip_top": None}, "skip_top is None; give a whole number."),
-        ({"index_from": None}, "index_from is None; give a whole number."),
-        ({"test_split": 1.5}, "test_split is 1.5; give a share from 0 to 1."),
-        ({"test_split": float("nan")}, "test_split is nan; give a share from 0 to 1."),
-        ({"test_split": None}, "test_split is None; give a share from 0 to 1."),
-        ({"seed": -1}, "seed is -1; give a whole number from 0 to 4294967295 or None."),
-        ({"seed": "x"}, "seed is 'x'; give a whole number from 0 to 4294967295 or None."),
-        ({"maxlen": 2}, "maxlen is 2, and no wire is shorter; give a larger one or None."),
+        ({"num_words": "10"}, "`num_words` is '10'; give a whole number or None."),
+        ({"maxlen": 5.5}, "`maxlen` is 5.5; give a whole number or None."),
+        ({"start_char": "<"}, "`start_char` is '<'; give a whole number or None."),
+        ({"oov_char": 2.0}, "`oov_char` is 2.0; give a whole number or None."),
+        ({"skip_top": None}, "`skip_top` is None; give a whole number."),
+        ({"index_from": None}, "`index_from` is None; give a whole number."),
+        ({"test_split": 1.5}, "`test_split` is 1.5; give a number from 0 to 1."),
+        ({"test_split": float("nan")}, "`test_split` is nan; give a number from 0 to 1."),
+        ({"test_split": None}, "`test_split` is None; give a number from 0 to 1."),
+        ({"seed": -1}, "`seed` is -1; give a whole number from 0 to 4294967295, or None."),
+        ({"seed": "x"}, "`seed` is 'x'; give a whole number from 0 to 4294967295, or None."),
+        ({"maxlen": 2}, "`maxlen` is 2, but no wire is shorter; give a larger number or None."),
     ],
     ids=lambda value: "" if isinstance(value, str) else "=".join(map(str, *value.items())),
 )
@@ -317,8 +317,8 @@ def test_a_file_of_anything_else_is_said_so(
     with pytest.raises(DataError) as caught:
         read(path=tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path / name} is damaged or something else ({found[name]}); "
-        f"put the original {name} from {sources.FILES[key].urls[0]} there."
+        f"{tmp_path / name} is damaged or not the original ({found[name]}); "
+        f"replace it with {name} from {sources.FILES[key].urls[0]}."
     )
 
 
@@ -326,7 +326,7 @@ def test_a_file_of_anything_else_is_said_so(
 @pytest.mark.parametrize("size", [1000, 1_000_000, 2_110_847], ids=["start", "half", "all but one"])
 def test_a_file_that_is_cut_off_is_said_so(size: int, reuters_data: Path, tmp_path: Path) -> None:
     (tmp_path / "reuters.npz").write_bytes((reuters_data / "reuters.npz").read_bytes()[:size])
-    with pytest.raises(DataError, match=r"^\S+reuters.npz is damaged or something else \(\w"):
+    with pytest.raises(DataError, match=r"^\S+reuters.npz is damaged or not the original \(\w"):
         reuters.load_data(tmp_path)
 
 
@@ -658,9 +658,9 @@ def test_a_downloaded_archive_is_checked_and_kept(
     with pytest.raises(DownloadError) as caught:
         reuters.load_wires()
     assert str(caught.value) == (
-        "reuters21578.tar.gz can't be had: SLUGLINE_DATA is not set, no good copy is in "
-        f"{tmp_path / 'cache' / 'reuters'}, and {here}/other failed (it sent something else: "
-        f"Not a gzipped file (b'<h')), {here}/missing failed (HTTP status 404); "
+        "reuters21578.tar.gz can't be found or downloaded: SLUGLINE_DATA is not set, there is no "
+        f"good copy in {tmp_path / 'cache' / 'reuters'}, and {here}/other failed (it sent the "
+        f"wrong file: Not a gzipped file (b'<h')), {here}/missing failed (HTTP status 404); "
         "put reuters21578.tar.gz into a folder and set SLUGLINE_DATA to that folder."
     )
     archive_from(monkeypatch, f"{here}/other", f"{here}/{small_archive.name}")
@@ -702,7 +702,7 @@ def test_a_wire_list_shows_texts_and_topics_side_by_side(small_archive: Path) ->
 def test_an_unknown_edition_is_said_so() -> None:
     with pytest.raises(OptionError) as caught:
         reuters.load_wires("original")  # type: ignore[arg-type]
-    assert str(caught.value) == "edition is 'original'; give one of ('keras', 'corrected')."
+    assert str(caught.value) == "`edition` is 'original'; give one of keras, corrected."
 
 
 @pytest.mark.parametrize(
@@ -732,7 +732,7 @@ def test_a_damaged_archive_is_named_with_what_is_wrong(
     with pytest.raises(DataError) as caught:
         reuters.load_wires(path=small_archive)
     message = str(caught.value)
-    assert message.startswith(f"{small_archive} is damaged or something else ({found}")
+    assert message.startswith(f"{small_archive} is damaged or not the original ({found}")
     source = sources.FILES["archive"].urls[0]
-    assert message.endswith(f"; put the original reuters21578.tar.gz from {source} there.")
+    assert message.endswith(f"; replace it with reuters21578.tar.gz from {source}.")
     assert "\n" not in message

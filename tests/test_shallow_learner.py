@@ -88,7 +88,7 @@ def test_smoothing_out_of_range_is_refused(smoothing: float) -> None:
     with pytest.raises(OptionError) as caught:
         ShallowLearner(label_smoothing=smoothing)
     assert str(caught.value) == (
-        f"`label_smoothing` is {smoothing}; give a number from 0 up to, not with, 1."
+        f"`label_smoothing` is {smoothing}; give a number of at least 0 and under 1."
     )
 
 
@@ -105,7 +105,7 @@ def test_layers_that_do_not_fit_one_another_are_refused() -> None:
     with pytest.raises(DataError) as caught:
         ShallowLearner.restore(learner.settings(), arrays)
     assert str(caught.value) == (
-        "layers of shape (40, 16), (15,) and (16, 3) where 16 units want others"
+        "layers have shapes (40, 16), (15,) and (16, 3), which do not match 16 units"
     )
 
 

@@ -82,7 +82,7 @@ def test_a_number_without_a_column_is_an_error(sequences: list[list[int]], messa
 def test_there_must_be_a_column() -> None:
     with pytest.raises(OptionError) as caught:
         multi_hot([[]], 0)
-    assert str(caught.value) == "num_columns is 0; give a number of at least 1."
+    assert str(caught.value) == "`num_columns` is 0; give a whole number of at least 1."
 
 
 @given(SEQUENCES)
@@ -171,27 +171,29 @@ def test_any_matrix_becomes_float32_csr(X: object) -> None:
     ("X", "message"),
     [
         pytest.param(
-            [1.0, 2.0], "X has 1 dimensions; give a matrix with one row per document.", id="vector"
+            [1.0, 2.0],
+            "`X` has 1 dimensions; give a matrix with one row per document.",
+            id="vector",
         ),
         pytest.param(
             np.zeros((2, 2, 2)),
-            "X has 3 dimensions; give a matrix with one row per document.",
+            "`X` has 3 dimensions; give a matrix with one row per document.",
             id="cube",
         ),
         pytest.param(
             np.zeros((2, 5)),
-            "X has 5 columns, but the model was made for 3; use the vocabulary that the model was "
+            "`X` has 5 columns, but the model expects 3; use the vocabulary that the model was "
             "trained with.",
             id="columns",
         ),
         pytest.param(
             [[0, np.nan, 0]],
-            "X holds NaN or infinity; remove or replace such values first.",
+            "`X` holds NaN or infinity; remove or replace such values first.",
             id="NaN",
         ),
         pytest.param(
             sp.csr_array([[0, 0, -np.inf]]),
-            "X holds NaN or infinity; remove or replace such values first.",
+            "`X` holds NaN or infinity; remove or replace such values first.",
             id="infinity",
         ),
     ],

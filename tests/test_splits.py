@@ -92,7 +92,7 @@ def test_which_documents_are_held_out_is_left_to_chance() -> None:
 def test_a_fraction_out_of_range_is_an_error(fraction: float) -> None:
     with pytest.raises(OptionError) as caught:
         hold_out(["a", "a"], fraction, 0)
-    assert str(caught.value) == f"fraction is {fraction}; give a number over 0 and under 1."
+    assert str(caught.value) == f"`fraction` is {fraction}; give a number over 0 and under 1."
 
 
 def test_topics_with_one_document_each_give_none() -> None:
@@ -100,7 +100,7 @@ def test_topics_with_one_document_each_give_none() -> None:
         hold_out(["a", "b"], 0.5, 0)
     assert str(caught.value) == (
         "no topic has two documents, so none can be held out; "
-        "add documents, or give a file of its own to validate on."
+        "add documents, or give a separate file for validation."
     )
 
 
@@ -125,6 +125,6 @@ def test_folds_that_can_not_be_filled_are_an_error(n_folds: int) -> None:
     with pytest.raises(DataError) as caught:
         make_folds(["a", "a", "b"], n_folds, 0)
     assert str(caught.value) == (
-        f"3 documents can't be parted into {n_folds} folds; give two or more, and a document for "
-        "each."
+        f"3 documents can't be split into {n_folds} folds; use two folds or more, and at most as "
+        "many as there are documents."
     )

@@ -54,19 +54,19 @@ def test_training_stops_when_patience_ends(
     assert run(stopping, values) == expected
 
 
-def test_watching_a_figure_that_is_not_there_is_an_error() -> None:
+def test_monitoring_a_metric_that_is_not_there_is_an_error() -> None:
     with pytest.raises(OptionError) as caught:
         BestEpoch(EarlyStopping()).improves(1, {"loss": 1.0, "accuracy": 0.5})
     assert str(caught.value) == (
-        "early stopping watches 'val_loss', but there are only loss, accuracy; pass "
-        "validation_data, or watch another figure."
+        "early stopping monitors 'val_loss', but the only metrics are loss, accuracy; pass "
+        "`validation_data`, or monitor one of these."
     )
 
 
 def test_negative_patience_is_an_error() -> None:
     with pytest.raises(OptionError) as caught:
         EarlyStopping(patience=-1)
-    assert str(caught.value) == "patience is -1; give 0 or more epochs, or None."
+    assert str(caught.value) == "`patience` is -1; give 0 or more epochs, or None."
 
 
 # Ctrl-C -----------------------------------------------------------------------------------------

@@ -542,20 +542,20 @@ def test_topics_are_commonest_and_rarest_only_where_they_differ(
         (
             [True, False],
             False,
-            "None of 2 ways is clearly better than the default: words, C 1. In cross-validation on "
-            "the documents to learn from, the default gets 80.0 % right.",
+            "None of the 2 ways tried is clearly better than the default: words, C 1. In "
+            "cross-validation on the documents to learn from, the default gets 80.0 % right.",
         ),
         (
             [True, False, True],
             True,
-            "The best of 3 ways tried until the interrupt: words, C 4. In cross-validation on the "
-            "documents to learn from, it gets 82.0 % right, the default 80.0 %.",
+            "The best of the 3 ways tried until the interrupt: words, C 4. In cross-validation on "
+            "the documents to learn from, it gets 82.0 % right, the default 80.0 %.",
         ),
         (
             [True],
             True,
-            "No way but the default was tried: words, C 1. In cross-validation on the documents to "
-            "learn from, the default gets 80.0 % right.",
+            "Only the default was tried: words, C 1. In cross-validation on the documents to learn "
+            "from, the default gets 80.0 % right.",
         ),
     ],
     ids=["default", "interrupted", "interrupted at once"],

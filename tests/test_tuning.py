@@ -167,7 +167,7 @@ def test_a_way_with_nets_is_a_mixture_with_their_share() -> None:
 def test_a_single_document_can_not_be_tuned_on() -> None:
     with pytest.raises(DataError) as caught:
         tune(["wheat"], np.array([0]), WORDS, FitContext(n_topics=1))
-    assert str(caught.value).startswith("1 documents can't be parted into 1 folds")
+    assert str(caught.value).startswith("1 documents can't be split into 1 folds")
 
 
 # In a classifier --------------------------------------------------------------------------------

@@ -75,7 +75,8 @@ def test_terms_that_no_text_can_tell_apart_are_refused(kind: str, terms: list[st
     with pytest.raises(DataError) as caught:
         Vocabulary(terms, kind)
     assert str(caught.value) == (
-        "a term occurs twice in the vocabulary, or two have the same hash; each needs one column."
+        "a term occurs twice in the vocabulary, or two terms have the same hash; each must occur "
+        "once."
     )
 
 
@@ -98,13 +99,15 @@ def test_a_term_that_no_text_holds_keeps_its_column_and_never_counts(odd: str) -
 def test_a_bigram_that_is_no_pair_of_words_is_refused(odd: str) -> None:
     with pytest.raises(DataError) as caught:
         Vocabulary(["oil price", odd], "bigrams")
-    assert str(caught.value) == "a term of the vocabulary is none of the kind 'bigrams'."
+    assert str(caught.value) == (
+        "a term of the vocabulary is not of the kind 'bigrams'; all must be."
+    )
 
 
 def test_a_vocabulary_of_less_than_one_word_is_not_asked_for() -> None:
     with pytest.raises(OptionError) as caught:
         Vocabulary.fit(["oil"], num_words=0)
-    assert str(caught.value) == "num_words is 0; give a number of at least 1."
+    assert str(caught.value) == "`num_words` is 0; give a whole number of at least 1."
 
 
 # Which columns ----------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
-"""Write the loss curves that Keras gives on a small made-up data set, for tests to compare with.
+"""Write the loss curves of Keras on a small made-up data set, for tests to compare with.
 
     python tools/keras_curves.py
 
-needs the `bench` extra and writes tests/data/keras_curves.json, which holds all that another net
-needs to draw the same curves: rows, topics, first weights, settings. Keras takes the rows in their
-order, so that no random number is drawn.
+needs the `bench` extra and writes tests/data/keras_curves.json. The file holds all that another net
+needs for the same curves: rows, topics, initial weights, settings. Keras doesn't shuffle the rows,
+so no random numbers are drawn.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SETTINGS: list[dict[str, Any]] = [
 
 
 def make_up_data() -> dict[str, Any]:
-    """Draw rows of words, of which two depend on the topic, and first weights."""
+    """Return random rows of words, two of which depend on the topic, and initial weights."""
     rng = np.random.default_rng(1987)
     n_topics = LAYERS[-1]
     topics = rng.integers(0, n_topics, N_ROWS)
@@ -93,11 +93,11 @@ def keras_history(
     ----------
     X, y, validation_data : dense matrices and integer topics
     weights : list of arrays
-        First weights and biases of each layer in turn.
+        Initial weights and biases of each layer in turn.
     optimizer, options : name of a class in keras.optimizers, and its arguments
     l2 : float
         Penalty on all layers.
-    fit : what else goes to `keras.Model.fit`
+    fit : further arguments of `keras.Model.fit`
     """
     import keras
 
@@ -121,7 +121,7 @@ def keras_history(
 
 
 def draw_curves(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """Train once for each of `SETTINGS`; give each with the curves that came out."""
+    """Train once for each of `SETTINGS`; return each with its curves."""
     n_train = data["n_train"]
     X = np.zeros((N_ROWS, N_COLUMNS), dtype=np.float32)
     for row, columns in enumerate(data["columns"]):
@@ -152,7 +152,7 @@ def draw_curves(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Write the file, one top-level value a line."""
+    """Write the file, one top-level value per line."""
     data = make_up_data()
     data["cases"] = draw_curves(data)
     lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in data.items()]

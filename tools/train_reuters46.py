@@ -3,9 +3,9 @@
     python tools/train_reuters46.py [MODEL]
 
 needs the Reuters files, as `slugline train reuters-corrected` does, and writes
-src/slugline/models/reuters46.slug unless another path is given: the same bytes each time, as long
-as the library versions are the same. It learns from the training wires alone. Its settings were
-chosen on these, by cross-validation; the test wires are read once, for the figures on the card.
+src/slugline/models/reuters46.slug unless another path is given. With the same library versions, it
+writes the same bytes each time. It learns from the training wires only. Its settings were chosen on
+these by cross-validation; the test wires are read once, for the numbers on the card.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from slugline.text.block import Block
 
 TARGET = Path(__file__).parents[1] / "src" / "slugline" / "models" / "reuters46.slug"
 
-# The default blocks of long texts, without rare terms: these make no answer better, and the file
-# twice as large.
+# The default blocks for long texts, without rare terms, which don't improve accuracy and make the
+# file twice as large.
 BLOCKS = [Block("words", min_count=5), Block("lead", weight=0.6, min_count=5)]
 
 NOTES = """\
@@ -47,7 +47,7 @@ as "Reuters-21578, Distribution 1.0".
 
 
 def train(path: Path) -> Quantized:
-    """Train the model, save it at `path`, and give its figures."""
+    """Train the model, save it at `path`, and return its metrics."""
     parts = load_splits("reuters-corrected")
     classifier = TopicClassifier(blocks=BLOCKS)
     experiment = run_experiment(classifier, parts["train"], test=parts["test"])
@@ -59,10 +59,10 @@ def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
     path.parent.mkdir(exist_ok=True)
     done = train(path)
-    figures = done.experiment.evaluation
+    metrics = done.experiment.evaluation
     print(
-        f"{path}: {done.bytes_after:,} bytes, accuracy {figures.accuracy:.4f}, "
-        f"macro-F1 {figures.macro_f1:.4f} ({done.accuracy_before:.4f} with float32 weights in "
+        f"{path}: {done.bytes_after:,} bytes, accuracy {metrics.accuracy:.4f}, "
+        f"macro-F1 {metrics.macro_f1:.4f} ({done.accuracy_before:.4f} with float32 weights in "
         f"{done.bytes_before:,} bytes)"
     )
 

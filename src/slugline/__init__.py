@@ -45,7 +45,7 @@ __all__ = [
     "reuters",
 ]
 
-# The whole public surface, and where each name lives.
+# All public names, and the module that defines each.
 __getattr__ = lazy_names(
     __name__,
     {

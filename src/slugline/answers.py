@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from slugline.corpus.columns import text_of
 from slugline.corpus.rows import BadRow, Row
 from slugline.fitted import Fitted
 from slugline.labels import Topic
 
-__all__ = ["Prediction", "answer_rows"]
+__all__ = ["Columns", "Prediction", "answer_rows"]
 
-_ID = "id"
+
+class Columns(NamedTuple):
+    """Where rows have what they are classified by, and what they are known by.
+
+    Attributes
+    ----------
+    text : tuple of str
+        Whose cells are the text, joined by line breaks.
+    id : str or None
+        Whose cells are passed through.
+    """
+
+    text: tuple[str, ...]
+    id: str | None = None
 
 
 class Prediction(NamedTuple):
@@ -24,21 +39,24 @@ class Prediction(NamedTuple):
     at : int or str
         Where the row stands; see `slugline.corpus.rows.Row`.
     id : object
-        What the row has in a column named "id", if there is one; else None.
+        What the row has in the column that names it, if there is one; else None.
     topics : list of (topic, probability)
         The likeliest first.
+    values : mapping of str to object
+        All cells of the row by column name.
     """
 
     at: int | str
     id: Any
     topics: list[tuple[Topic, float]]
+    values: Mapping[str, Any]
 
 
 def answer_rows(
     fitted: Fitted,
     batch: list[Row | BadRow],
     *,
-    column: str,
+    columns: Columns,
     missing: BadRow,
     top: int,
 ) -> list[Prediction | BadRow]:
@@ -49,33 +67,36 @@ def answer_rows(
     fitted : Fitted
     batch : list of Row or BadRow
         A BadRow is its own answer.
-    column : str
-        The one that holds the text.
+    columns : Columns
     missing : BadRow
         The answer to a row without text.
     top : int
         How many topics to give for each row.
     """
-    checked = [_check(row, column, missing) for row in batch]
-    proba = fitted.predict_proba([r.values[column] for r in checked if isinstance(r, Row)])
+    texts = [_text(row, columns.text, missing) for row in batch]
+    proba = fitted.predict_proba([text for text in texts if isinstance(text, str)])
     best = _best(proba, top)
     names = fitted.topics.names
     likeliest = zip(best.tolist(), np.take_along_axis(proba, best, axis=1).tolist(), strict=True)
     answers: list[Prediction | BadRow] = []
-    for row in checked:
-        if isinstance(row, BadRow):
-            answers.append(row)
+    for row, text in zip(batch, texts, strict=True):
+        if isinstance(text, BadRow):
+            answers.append(text)
             continue
         topics = [(names[i], p) for i, p in zip(*next(likeliest), strict=True)]
-        answers.append(Prediction(row.at, row.values.get(_ID), topics))
+        identity = row.values.get(columns.id) if columns.id is not None else None
+        answers.append(Prediction(row.at, identity, topics, row.values))
     return answers
 
 
-def _check(row: Row | BadRow, column: str, missing: BadRow) -> Row | BadRow:
+def _text(row: Row | BadRow, columns: Sequence[str], missing: BadRow) -> str | BadRow:
+    """Return a row's text, or the answer to a row without one."""
     if isinstance(row, BadRow):
         return row
-    value = row.values.get(column)
-    return row if isinstance(value, str) and value.strip() else missing._replace(at=row.at)
+    text = text_of(row, columns)
+    if isinstance(text, str) and text.strip():
+        return text
+    return missing._replace(at=row.at, values=row.values)
 
 
 def _best(proba: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.intp]:

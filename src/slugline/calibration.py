@@ -1,4 +1,4 @@
-"""Scores to probabilities."""
+"""Turns scores into probabilities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_SCORE = np.float32(1e38)
 
 
 def softmax(scores: Floats) -> Floats:
-    """Turn rows of scores into rows of probabilities; infinite scores are taken for very large."""
+    """Return rows of probabilities for rows of scores; infinite scores count as very large."""
     proba = np.clip(scores, -_MAX_SCORE, _MAX_SCORE)
     proba -= proba.max(axis=1, keepdims=True)
     np.exp(proba, out=proba)
@@ -23,7 +23,7 @@ def softmax(scores: Floats) -> Floats:
 
 
 def log_softmax(scores: Floats) -> Floats:
-    """Turn rows of scores into rows of log-probabilities, without ever taking the log of 0."""
+    """Return rows of log-probabilities for rows of scores, without ever taking the log of 0."""
     shifted = scores - scores.max(axis=1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return shifted
@@ -33,20 +33,23 @@ Labels = npt.NDArray[np.int64]
 
 
 def best_sharpness(scores: Floats, y: Labels, weights: Floats | None = None) -> float:
-    """Find the factor, between a seventh and fifty.
+    """Return the sharpness, between 1/7 and 55, for which rows have the lowest mean log loss.
+
+    Sharpness is the factor on scores before softmax. Log loss is -log of the probability of the
+    right topic.
 
     Parameters
     ----------
     scores : float32 array, shape (n_rows, n_topics)
-        Of rows that were not learned from.
+        Scores of rows that were not learned from.
     y : int array, shape (n_rows,)
     weights : float32 array, shape (n_rows,), optional
-        What each row's loss counts; all the same by default.
+        Weight of each row's loss; equal by default.
 
     References
     ----------
     Guo, Pleiss, Sun and Weinberger (2017), On calibration of modern neural networks: temperature
-    scaling, where this is the inverse of the temperature.
+    scaling, in which sharpness is the inverse of the temperature.
     """
     from scipy.optimize import minimize_scalar
 

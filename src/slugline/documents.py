@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -112,7 +112,8 @@ def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
 
     Raises
     ------
-    DataError : if one is no `str`, or they are one string themselves.
+    DataError : if one is no `str`, or they are no sequence of texts: None, a single string, a
+        mapping, a data frame or an array of two dimensions.
     """
     documents = list(no_string(texts))
     if set(map(type, documents)) <= {str}:
@@ -127,10 +128,32 @@ def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
 
 
 def no_string(texts: Iterable[str]) -> Iterable[str]:
-    """Return the texts; DataError if they are one string themselves."""
+    """Return the texts; DataError if they are one string themselves, or else no sequence."""
+    if not isinstance(texts, Iterable):
+        raise DataError(f"`X` is {texts!r}; give a list with one item per document.")
     if isinstance(texts, str | bytes):
         raise DataError(
             "the texts are a single string, not a sequence of strings; put brackets around it: "
             "[text]."
         )
+    _check_flat(texts)
     return texts
+
+
+def _check_flat(texts: Any) -> None:
+    """Make sure that iterating gives texts, not the names of columns or keys, and not rows."""
+    kind = type(texts).__name__
+    shape = getattr(texts, "shape", (0,))
+    if isinstance(texts, Mapping):
+        raise DataError(f"the texts are of type {kind}; pass its values: list(texts.values()).")
+    if len(shape) != 1 and hasattr(texts, "columns"):
+        names = list(texts.columns)
+        name = "text" if "text" in names or not names else names[0]
+        raise DataError(
+            f"the texts are of type {kind}; pass the column that holds them: df[{name!r}]."
+        )
+    if len(shape) != 1:
+        raise DataError(
+            f"the texts are of type {kind} and shape {tuple(shape)}; pass one dimension, with "
+            "one string per document."
+        )

@@ -1,6 +1,6 @@
 """Every exception that Slugline raises on purpose.
 
-One tree with one root, so that a caller can catch `SluglineError` and be sure. Each message says
+All derive from `SluglineError`, so a caller who catches that catches all of them. Each message says
 which thing is wrong, what was found, and what to do about it.
 """
 
@@ -28,15 +28,15 @@ class DataError(SluglineError, ValueError):
 
 
 class OptionError(SluglineError, ValueError):
-    """An argument or setting outside its legal values."""
+    """An argument or setting outside its allowed values."""
 
 
 class DownloadError(SluglineError, OSError):
-    """A data set that could be had nowhere."""
+    """A data set that could not be found or downloaded."""
 
 
 class ModelFileError(SluglineError, ValueError):
-    """A model file that is damaged, foreign, or of a later format."""
+    """A model file that is damaged, from another program, or in a later format."""
 
 
 class TrainingError(SluglineError, ArithmeticError):
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # scikit-learn takes half a second to import, and only an error needs it: the class is made on
-    # first use, with scikit-learn's own as a base so that existing handlers keep working.
+    # scikit-learn takes half a second to import, and only this error needs it, so the class is made
+    # on first use. It derives from scikit-learn's own, so that existing handlers keep working.
     if name != "NotFittedError":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from sklearn.exceptions import NotFittedError as SklearnNotFittedError

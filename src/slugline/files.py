@@ -1,20 +1,20 @@
 """Files that appear whole or not at all.
 
-What is being written grows in a part beside its target, `.<name>.<machine>.<random>.part`. A
-process that is killed leaves its part behind, and the next one that writes to the same target
-removes it. A part that somebody still writes is never removed:
+While a file is written, it is a part beside its target, `.<name>.<machine>.<random>.part`. A
+process that is killed leaves its part behind, and the next process that writes to the same target
+removes it. A part that is still being written is never removed:
 
-* On Linux and macOS, a process locks its part as long as it lives, and only a part whose lock is
-  free is removed. Processes of one machine see each other's locks.
-* Another machine's locks are seen on some shared folders and not on others. So a part that
-  another machine has made must be a day old as well. Saving touches it with each block, and is
-  over in minutes. The age is reckoned on the clock of the folder and not of this machine.
-* On Windows, what is open can't be removed, from other machines neither. Only for an instant
-  before it is renamed is a part closed, so that there, too, each part must be a day old.
-* Where a file system knows no locks, nobody gets one, and nothing is removed.
+* On Linux and macOS, a process locks its part as long as it lives, and only an unlocked part is
+  removed. Processes on one machine see each other's locks.
+* Another machine's locks are visible in some shared folders and not in others. So a part from
+  another machine must also be a day old. Saving updates its time with each block, and takes
+  minutes at most. The age is measured by the clock of the folder, not of this machine.
+* On Windows, an open file can't be removed, not even from another machine. A part is closed only
+  for an instant before it is renamed, so there, too, each part must be a day old.
+* On a file system without locks, nobody gets one, and nothing is removed.
 
-Should a process stand still in mid-save for a day, on another machine whose locks aren't seen, it
-will find its part gone: its save fails with an error, and the file under the name is whole.
+If a process on another machine, whose locks are not visible, stops for a day in the middle of a
+save, its part is gone: its save fails with an error, and the file at the target is whole.
 """
 
 from __future__ import annotations
@@ -37,21 +37,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-__all__ = ["fresh_part", "put_in_place", "remove_dead_parts", "write_whole"]
+__all__ = ["fresh_part", "put_in_place", "remove_dead_parts", "whole_file", "write_whole"]
 
 _DAY = 24 * 60 * 60.0  # seconds
-_SHOWN = 48  # characters of the target's name in that of its part; file systems take 255 bytes
-_TAIL = re.compile(r"(\.(?P<machine>[0-9a-f]{8}))?\.[0-9a-f]{8}\.part")  # earlier: no machine
+_SHOWN = 48  # characters of the target's name in its part's name; file systems allow 255 bytes
+_TAIL = re.compile(r"(\.(?P<machine>[0-9a-f]{8}))?\.[0-9a-f]{8}\.part")  # once without machine
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` beside `path`, flush it to the disk, and rename it into place.
 
-    A file that is there already keeps its rights, and nobody else may read the new one earlier.
+    An existing file keeps its permissions, and nobody else can read the new one before that.
 
     Raises
     ------
-    OSError : if that fails; what was at `path` before is then unchanged, and nothing is left over.
+    OSError : if this fails; `path` is then unchanged, and nothing is left over.
+    """
+    with whole_file(path) as part:
+        part.write(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file to write bit by bit, which is put in place as `write_whole` does at the end.
+
+    Raises
+    ------
+    OSError : as `write_whole`. After any error, what was at `path` before is unchanged.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
@@ -59,19 +71,19 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     if target.exists() and not target.is_file():
         raise OSError(errno.EINVAL, "it is a device or pipe", str(path))
     with fresh_part(target) as part:
-        part.write(data)
+        yield part
         put_in_place(part, target)
 
 
 @contextlib.contextmanager
 def fresh_part(target: Path) -> Iterator[BinaryIO]:
-    """Open a new file beside `target`, which goes in the end unless it has been put in place.
+    """Open a new file beside `target`; remove it at the end unless it has been put in place.
 
-    Parts of the same target that dead processes left are removed first.
+    Parts that dead processes left for the same target are removed first.
 
     Raises
     ------
-    OSError : if no file can be made there.
+    OSError : if no file can be created there.
     """
     part = _new_part(target)
     try:
@@ -83,18 +95,18 @@ def fresh_part(target: Path) -> Iterator[BinaryIO]:
 
 
 def put_in_place(part: BinaryIO, target: Path) -> None:
-    """Flush an open part to the disk and rename it to `target`, whose rights it takes over.
+    """Flush an open part to the disk and rename it to `target`, whose permissions it takes over.
 
     Raises
     ------
-    OSError : if that fails; `target` is then unchanged.
+    OSError : if this fails; `target` is then unchanged.
     """
     part.flush()
     os.fsync(part.fileno())
     path = Path(part.name)
     if target.exists():
         path.chmod(target.stat().st_mode & 0o777)
-    if sys.platform == "win32":  # where an open file can't be renamed; elsewhere the lock stays
+    if sys.platform == "win32":  # an open file can't be renamed there; elsewhere the lock stays
         part.close()
     path.replace(target)
 
@@ -102,7 +114,7 @@ def put_in_place(part: BinaryIO, target: Path) -> None:
 def remove_dead_parts(target: Path, own: BinaryIO) -> None:
     """Remove the parts of `target` that dead processes left; `own` is our open file beside it.
 
-    Nothing is said of those that can't be removed: they are in nobody's way.
+    Parts that can't be removed are ignored, as they do no harm.
     """
     with contextlib.suppress(OSError):
         os.utime(own.name)
@@ -130,7 +142,7 @@ def _stem(target: Path) -> str:
 
 @functools.cache
 def _machine() -> str:
-    """Return eight hexadecimal digits that stand for this machine: its name and network card."""
+    """Return eight hexadecimal digits for this machine, from its name and network card."""
     import platform
     import uuid
 
@@ -139,7 +151,7 @@ def _machine() -> str:
 
 
 def _claim(part: BinaryIO) -> bool:
-    """Lock a new part; tell whether it is ours, and wasn't taken for a dead one before that."""
+    """Lock a new part; return whether it is ours and was not removed as dead before that."""
     if sys.platform != "win32":
         try:
             fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Dense layers, forward only."""
+"""Dense layers, forward pass only."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Dense:
     Parameters
     ----------
     units : int
-        How wide it is.
+        Width of the layer.
     activation : {"linear", "relu", "softmax"}, default "linear"
-        softmax belongs to the last layer, and there only.
+        The last layer must have softmax, and no other layer may.
     l2 : float, default 0.0
-        Penalty on the loss: l2 * sum(weights ** 2), as in Keras.
+        Penalty added to the loss: l2 * sum(weights ** 2), as in Keras.
     dropout : float, default 0.0
         Share of the outputs set to zero at random while training, in [0, 1).
     """
@@ -49,26 +49,28 @@ class Dense:
 
     def __post_init__(self) -> None:
         if self.units < 1:
-            raise OptionError(f"a layer has {self.units} units; give at least 1.")
+            raise OptionError(f"`units` is {self.units}; give a whole number of at least 1.")
         if self.activation not in _ACTIVATIONS:
             raise OptionError(
                 f"unknown activation {self.activation!r}; choose one of {', '.join(_ACTIVATIONS)}."
             )
         if not 0 <= self.l2 < math.inf:
-            raise OptionError(f"l2 is {self.l2}; give a finite number of at least 0.")
+            raise OptionError(f"`l2` is {self.l2}; give a finite number of at least 0.")
         if not 0 <= self.dropout < 1:
-            raise OptionError(f"dropout is {self.dropout}; give a share from 0 up to, not with, 1.")
+            raise OptionError(
+                f"`dropout` is {self.dropout}; give a number of at least 0 and under 1."
+            )
 
 
 class LossAndAccuracy(NamedTuple):
-    """Mean loss in nats, penalties included, and share of rows whose likeliest topic is right."""
+    """Mean loss in nats (natural-log units) with penalties, and share of rows answered right."""
 
     loss: float
     accuracy: float
 
 
 class DenseStack:
-    """A stack of dense layers that ends in softmax over the topics: what predicting needs of a net.
+    """A stack of dense layers that ends in softmax over the topics: all that predicting needs.
 
     Parameters
     ----------
@@ -82,7 +84,7 @@ class DenseStack:
 
     Raises
     ------
-    OptionError : if softmax is missing at the end, or stands elsewhere, or topics would be dropped.
+    OptionError : if the last layer lacks softmax or has dropout, or another layer has softmax.
     """
 
     def __init__(self, layers: Sequence[Dense]) -> None:
@@ -90,26 +92,26 @@ class DenseStack:
         self.weights: list[Floats] = []
         if not self.layers or self.layers[-1].activation != "softmax":
             raise OptionError(
-                "the last layer gives no probabilities; end the stack with "
+                "the last layer does not return probabilities; end the stack with "
                 'Dense(n_topics, "softmax").'
             )
         if any(layer.activation == "softmax" for layer in self.layers[:-1]):
             raise OptionError('a layer before the last one has softmax; use "relu" there.')
         if self.layers[-1].dropout:
-            raise OptionError("the last layer has dropout, which would drop topics; leave it out.")
+            raise OptionError("the last layer has dropout, which would drop topics; remove it.")
 
     @property
     def n_topics(self) -> int:
-        """How many topics the net tells apart."""
+        """Number of topics."""
         return self.layers[-1].units
 
     @property
     def n_inputs(self) -> int:
-        """How many columns a row has; NotFittedError before `build` or `fit`."""
+        """Number of columns in a row; raises NotFittedError before `build` or `fit`."""
         return len(self._built()[0])
 
     def decision_function(self, X: Any) -> Floats:
-        """Scores before softmax, shape (n_rows, n_topics)."""
+        """Return scores before softmax, shape (n_rows, n_topics)."""
         csr = check_csr(X, self.n_inputs)
         if csr.shape[0] <= _PREDICT_ROWS:
             return self._scores(csr)
@@ -117,7 +119,7 @@ class DenseStack:
         return np.concatenate([self._scores(csr[a : a + _PREDICT_ROWS]) for a in starts])
 
     def layer_output(self, number: int, inputs: Any) -> Floats:
-        """Return what a layer makes of its inputs: scores for the last one, before softmax."""
+        """Return the output of a layer; for the last one, the scores before softmax."""
         signal: Floats = inputs @ self.weights[2 * number]
         signal += self.weights[2 * number + 1]
         if self.layers[number].activation == "relu":
@@ -125,7 +127,7 @@ class DenseStack:
         return signal
 
     def penalty(self) -> float:
-        """The layers' L2 penalties on the loss as it stands."""
+        """Return the sum of the layers' L2 penalties for the current weights."""
         pairs = zip(self.layers, self._built()[0::2], strict=True)
         return sum(layer.l2 * float(np.vdot(W, W)) for layer, W in pairs if layer.l2)
 

@@ -1,4 +1,4 @@
-"""Names that are imported on first use, so that a package costs nothing until it is needed."""
+"""Imports names on first use, so that a package costs nothing until it is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     package : str
         Its `__name__`.
     homes : mapping of str to str
-        The module that each name lives in; a name that is its home's own is that module.
+        The module that defines each name. A name mapped to `package.name` is that module itself.
     """
 
     def find(name: str) -> Any:
@@ -34,14 +34,14 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 def moved_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a module whose names live elsewhere now; it warns of each use.
+    """Return a `__getattr__` for a module whose names have moved; it warns on each use.
 
     Parameters
     ----------
     module : str
         Its `__name__`.
     homes : mapping of str to str
-        The module that each name lives in.
+        The module that defines each name now.
     """
     find = lazy_names(module, homes)
 

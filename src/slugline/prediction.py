@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from slugline.answers import Prediction, answer_rows
-from slugline.corpus.columns import N_PEEKED, column_names, find_columns, peek
+from slugline.answers import Columns, Prediction, answer_rows
+from slugline.corpus.columns import (
+    N_PEEKED,
+    column_names,
+    find_id,
+    find_text_columns,
+    listed,
+    peek,
+)
+from slugline.corpus.headers import ID_NAME
 from slugline.corpus.readers import Rows
 from slugline.corpus.rows import BadRow, Row
 from slugline.errors import DataError
@@ -17,9 +25,11 @@ from slugline.fitted import Fitted
 
 __all__ = ["predict_rows"]
 
-# Rows, and characters in them, that are classified at a time.
+# Rows, and bytes that were read for them, that are classified at a time.
 _BATCH_ROWS = 1024
-_BATCH_CHARACTERS = 1 << 22
+_BATCH_BYTES = 1 << 22
+# Bytes that were read for all batches that wait for a thread or for their turn.
+_PENDING_BYTES = 1 << 25
 
 
 def predict_rows(
@@ -27,6 +37,7 @@ def predict_rows(
     rows: Rows,
     *,
     text: str | None = None,
+    id: str | None = None,  # noqa: A002 (the user's word)
     top: int = 1,
     batch_rows: int = _BATCH_ROWS,
     n_threads: int = 1,
@@ -40,15 +51,19 @@ def predict_rows(
         What answers.
     rows : Rows, from `slugline.corpus.readers.read_rows`
     text : str, optional
-        The column that holds the text; told from the names by default.
+        The column that holds the text; told from the names by default. Several, parted by commas,
+        are joined by line breaks, unless there is a column of just that name.
+    id : str, optional
+        The column that is passed through; by default the one called "id", in any case.
     top : int, default 1
         How many topics to give for each row.
     batch_rows : int, default 1024
-        The most rows to classify at a time.
+        The most rows to classify at a time; a few megabytes of long ones are enough, too.
     n_threads : int, default 1
-        Threads to classify batches on. Two or three batches for each are held in memory.
+        Threads to classify batches on. Two or three batches for each are held in memory, up to
+        some tens of megabytes.
     announce : callable, optional
-        Told which column was taken for the text, if that was a guess.
+        Told which columns were taken for text and id, if that was a guess; not if it is "id".
 
     Yields
     ------
@@ -63,59 +78,80 @@ def predict_rows(
     head: list[Row | BadRow] = []
     broken = None
     try:
-        peek(rows, min(batch_rows, N_PEEKED), patient=False, head=head)
+        n_peeked = min(batch_rows, N_PEEKED)
+        peek(rows, n_peeked, n_bytes=_BATCH_BYTES, patient=False, head=head)
     except DataError as error:
         if not head:
             raise
         broken = error
-    column, _ = find_columns(rows.name, head, text)
-    if column is None:
-        columns = ", ".join(column_names(head))
-        raise DataError(
-            f"{rows.name} has the columns {columns}, none of them known as text; "
-            "name one with --text."
-        )
-    if announce and text is None and rows.has_names and head:
-        announce(f"read column {column!r} as text; name another with --text")
-    missing = BadRow("", f"no text in column {column!r}" if rows.has_names else "no text")
-    answer = partial(answer_rows, fitted, column=column, missing=missing, top=top)
+    columns = _columns_of(rows, head, text, id)
+    if announce and rows.has_names and head:
+        _announce_guesses(announce, columns, text, id)
+    missing = BadRow("", f"no text in {_named(columns.text)}" if rows.has_names else "no text")
+    answer = partial(answer_rows, fitted, columns=columns, missing=missing, top=top)
     if broken is not None:
         yield answer(head)
         raise broken
     yield from _map_in_order(answer, _batches(head, rows, batch_rows), n_threads)
 
 
+def _columns_of(
+    rows: Rows, head: list[Row | BadRow], text: str | None, identity: str | None
+) -> Columns:
+    identity = find_id(rows.name, head, identity)
+    texts = find_text_columns(rows.name, head, text, identity)
+    if not texts:
+        names = listed(column_names(head))
+        raise DataError(
+            f"{rows.name} has {names}, none of them known as text; name one with `text`."
+        )
+    return Columns(texts, identity)
+
+
+def _announce_guesses(
+    announce: Callable[[str], object], columns: Columns, text: str | None, identity: str | None
+) -> None:
+    if text is None:
+        announce(f"read column {columns.text[0]!r} as text; name another with `text`")
+    if identity is None and columns.id not in (None, ID_NAME):
+        announce(f"read column {columns.id!r} as id; name another with `id`")
+
+
+def _named(columns: Sequence[str]) -> str:
+    plural = "s" if len(columns) > 1 else ""
+    return f"column{plural} {' and '.join(map(repr, columns))}"
+
+
 class _Batch(NamedTuple):
     rows: list[Row | BadRow]
+    n_bytes: int
     is_last_for_now: bool  # what follows is not there yet
 
 
 def _batches(head: list[Row | BadRow], rows: Rows, most: int) -> Iterator[_Batch]:
     items = iter(rows)
     batch = head
-    n_characters = sum(map(_n_characters, head))
+    n_bytes = sum(map(_n_bytes, head))
     while True:
         pauses = bool(batch) and rows.must_wait()
-        if pauses or len(batch) >= most or n_characters >= _BATCH_CHARACTERS:
-            yield _Batch(batch, pauses)
-            batch, n_characters = [], 0
+        if pauses or len(batch) >= most or n_bytes >= _BATCH_BYTES:
+            yield _Batch(batch, n_bytes, pauses)
+            batch, n_bytes = [], 0
         try:
             row = next(items, None)
         except DataError:
             # Further on it can't be read; what has been is answered before that is said.
-            yield _Batch(batch, is_last_for_now=True)
+            yield _Batch(batch, n_bytes, is_last_for_now=True)
             raise
         if row is None:
             break
         batch.append(row)
-        n_characters += _n_characters(row)
-    yield _Batch(batch, is_last_for_now=True)
+        n_bytes += _n_bytes(row)
+    yield _Batch(batch, n_bytes, is_last_for_now=True)
 
 
-def _n_characters(row: Row | BadRow) -> int:
-    if isinstance(row, BadRow):
-        return 0
-    return sum(len(value) for value in row.values.values() if isinstance(value, str))
+def _n_bytes(row: Row | BadRow) -> int:
+    return row.n_bytes if isinstance(row, Row) else 0  # nothing is kept of a bad one
 
 
 def _map_in_order(
@@ -126,14 +162,18 @@ def _map_in_order(
     if n_threads == 1:
         yield from (answer(batch.rows) for batch in batches)
         return
-    pending: deque[Future[list[Prediction | BadRow]]] = deque()
+    pending: deque[tuple[Future[list[Prediction | BadRow]], int]] = deque()
+    n_bytes = 0
     pool = ThreadPoolExecutor(n_threads)
     try:
         for batch in batches:
-            pending.append(pool.submit(answer, batch.rows))
+            pending.append((pool.submit(answer, batch.rows), batch.n_bytes))
+            n_bytes += batch.n_bytes
             n_kept = 0 if batch.is_last_for_now else 2 * n_threads
-            while len(pending) > n_kept:
-                yield pending.popleft().result()
+            while len(pending) > n_kept or n_bytes > _PENDING_BYTES:
+                future, n_done = pending.popleft()
+                n_bytes -= n_done
+                yield future.result()
     finally:
         # An interrupt, or a reader that has had enough, need not wait for what nobody will read.
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Runs of consecutive integers: where the items of each row lie in one long array."""
+"""Runs of consecutive integers: where the items of each row are in one long array."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def boundaries(lengths: Integers | npt.NDArray[np.bool_]) -> npt.NDArray[np.int6
 
 
 def row_lengths(indptr: Integers) -> Integers:
-    """Undo `boundaries`; many times faster than np.diff for a few rows.
+    """Return the lengths of rows from their `boundaries`; for few rows, far faster than np.diff.
 
     >>> row_lengths(np.array([0, 2, 2, 5])).tolist()
     [2, 0, 3]

@@ -1,4 +1,4 @@
-"""Sparse matrices of counts, made from the columns that each document names."""
+"""Sparse matrices of counts, made from the columns of each document's terms."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["check_csr", "count_matrix", "join_blocks", "multi_hot", "row_gradien
 
 Floats = npt.NDArray[np.float32]
 
-# The fewer entries there are to a column, the sooner sorting them is faster than transposing.
+# With more columns than this for each entry, sorting is faster than transposing.
 _ENTRIES_PER_COLUMN = 4
 
 
 def count_matrix(
     columns: npt.NDArray[np.integer], indptr: npt.NDArray[np.integer], n_columns: int
 ) -> sp.csr_array:
-    """Count how often each column occurs in each row.
+    """Return how often each column occurs in each row.
 
     Parameters
     ----------
     columns : int array, shape (n_occurrences,)
-        Row after row, in any order and with repeats within a row.
+        Columns row after row; within a row, in any order and with repeats.
     indptr : int array, shape (n_rows + 1,)
         Row `r` has `columns[indptr[r]:indptr[r + 1]]`.
 
@@ -37,8 +37,8 @@ def count_matrix(
     float32 CSR array, shape (n_rows, n_columns), with sorted indices.
     """
     X = _csr(np.ones(len(columns), dtype=np.float32), columns, indptr, n_columns)
-    # Transposing twice sorts the columns of every row, much faster than any sort does, in a time
-    # that is linear in the entries, but in the columns too: not for the few entries of one text.
+    # Transposing twice sorts the columns of every row, much faster than any sort. But its time is
+    # linear in the columns as well as in the entries, too long for the few entries of one text.
     if _ENTRIES_PER_COLUMN * len(columns) < n_columns:
         X.sort_indices()
     else:
@@ -49,9 +49,10 @@ def count_matrix(
 
 
 def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_array:
-    """Mark with 1 which columns each sequence of integers names; how often makes no difference.
+    """Return a 1 in each column that a sequence of integers contains, however often.
 
-    The newswire lesson's `vectorize_sequences`, without the nine tenths and more of zeros.
+    Like the newswire lesson's `vectorize_sequences`, but without storing the zeros, which are over
+    nine tenths.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_ar
            [0., 0., 0., 0.]], dtype=float32)
     """
     if num_columns < 1:
-        raise OptionError(f"num_columns is {num_columns}; give a number of at least 1.")
+        raise OptionError(f"`num_columns` is {num_columns}; give a whole number of at least 1.")
     lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
     columns = np.fromiter(
         itertools.chain.from_iterable(sequences), dtype=np.int64, count=lengths.sum()
@@ -86,7 +87,7 @@ def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_ar
 
 
 def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
-    """Put CSR arrays of `n_columns` columns below one another."""
+    """Return CSR arrays of `n_columns` columns, stacked on top of each other."""
     blocks = list(parts)
     if not blocks:
         return sp.csr_array((0, n_columns), dtype=np.float32)
@@ -105,14 +106,14 @@ def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
 
 
 def join_blocks(X: sp.csr_array, widths: Sequence[int]) -> sp.csr_array:
-    """Put rows of several blocks that lie below one another side by side.
+    """Return blocks side by side that are stacked on top of each other in `X`.
 
     Parameters
     ----------
     X : CSR array, shape (n_blocks * n_rows, n_columns), with sorted indices
-        All rows of one block, then all of the next one. It is used up: its indices change.
+        All rows of one block, then all rows of the next. Its indices are overwritten.
     widths : sequence of int, length n_blocks
-        How many columns each block has.
+        Number of columns of each block.
 
     Returns
     -------
@@ -129,25 +130,27 @@ def join_blocks(X: sp.csr_array, widths: Sequence[int]) -> sp.csr_array:
 
 
 def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
-    """Take any matrix-like `X` as a float32 CSR array, without a copy where it is one already.
+    """Return any matrix-like `X` as a float32 CSR array; no copy is made if it already is one.
 
     Raises
     ------
-    DataError : if `X` is no matrix, has another number of columns than `n_columns`, or holds a
-        value that is not finite.
+    DataError : if `X` is not a matrix, does not have `n_columns` columns, or holds a value that is
+        not finite.
     """
     if not sp.issparse(X):
         X = np.asarray(X)
         if X.ndim != 2:
-            raise DataError(f"X has {X.ndim} dimensions; give a matrix with one row per document.")
+            raise DataError(
+                f"`X` has {X.ndim} dimensions; give a matrix with one row per document."
+            )
     csr = sp.csr_array(X, dtype=np.float32)
     if n_columns is not None and csr.shape[1] != n_columns:
         raise DataError(
-            f"X has {csr.shape[1]} columns, but the model was made for {n_columns}; "
+            f"`X` has {csr.shape[1]} columns, but the model expects {n_columns}; "
             "use the vocabulary that the model was trained with."
         )
     if not np.isfinite(csr.data).all():
-        raise DataError("X holds NaN or infinity; remove or replace such values first.")
+        raise DataError("`X` holds NaN or infinity; remove or replace such values first.")
     return csr
 
 
@@ -157,7 +160,7 @@ def _csr(
     indptr: npt.NDArray[np.integer],
     n_columns: int,
 ) -> sp.csr_array:
-    # scipy wants both index arrays of one type, and works faster with the narrow one.
+    # scipy needs both index arrays to have one type, and is faster with the narrow one.
     index_type = np.int32 if len(data) < np.iinfo(np.int32).max else np.int64
     return sp.csr_array(
         (data, indices.astype(index_type, copy=False), indptr.astype(index_type, copy=False)),
@@ -166,7 +169,7 @@ def _csr(
 
 
 def row_gradient(X: sp.csr_array, delta: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Return the rows of X.T @ delta that may differ from zero, as a batch names few columns.
+    """Return the rows of X.T @ delta that may differ from 0: a batch has few of all columns.
 
     Parameters
     ----------
@@ -176,7 +179,7 @@ def row_gradient(X: sp.csr_array, delta: Floats) -> tuple[npt.NDArray[np.intp], 
     Returns
     -------
     rows : int array, shape (n_named,)
-        The columns of `X` with an entry, from the least up.
+        The columns of `X` with an entry, in ascending order.
     values : float32 array, shape (n_named, n_outputs)
     """
     named = np.zeros(X.shape[1], dtype=bool)

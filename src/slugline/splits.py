@@ -1,4 +1,4 @@
-"""Which documents to hold out, so that each topic has its share on both sides."""
+"""Chooses documents to hold out, so that each topic has its share on both sides."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["hold_out", "make_folds"]
 
 
 def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Choose documents to hold out.
+    """Return which documents to hold out.
 
     Parameters
     ----------
@@ -23,27 +23,27 @@ def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> npt.NDArray
     fraction : float, over 0 and under 1
         Share of the documents to hold out.
     seed : int
-        Chooses the documents, and which topics give the odd ones.
+        Determines which documents are held out, and for which topics the number is rounded up.
 
     Returns
     -------
-    bool array, shape (n_documents,), True where a document is held out. Each topic gives `fraction`
-    of its documents, rounded up or down so that the sum is right, but at least one stays: a topic
-    with a single document gives none.
+    bool array, shape (n_documents,), True where a document is held out. From each topic, `fraction`
+    of the documents are held out, rounded up or down so that the sum is right. At least one always
+    stays, so none is held out from a topic with a single document.
 
     Raises
     ------
     OptionError : if `fraction` is out of range.
-    DataError : if nothing can be held out, as no topic has two documents.
+    DataError : if no topic has two documents, so that none can be held out.
     """
     if not 0 < fraction < 1:
-        raise OptionError(f"fraction is {fraction}; give a number over 0 and under 1.")
+        raise OptionError(f"`fraction` is {fraction}; give a number over 0 and under 1.")
     codes = _codes(topics)
     counts = np.bincount(codes)
     if not np.any(counts > 1):
         raise DataError(
             "no topic has two documents, so none can be held out; "
-            "add documents, or give a file of its own to validate on."
+            "add documents, or give a separate file for validation."
         )
     rng = np.random.default_rng(seed)
     n_held = _shares(counts, fraction, rng)
@@ -55,11 +55,11 @@ def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> npt.NDArray
 
 
 def make_folds(topics: Sequence[Topic], n_folds: int, seed: int) -> npt.NDArray[np.int64]:
-    """Part documents into folds of one size, over which those of each topic are spread evenly.
+    """Return a fold for each document: folds have equal size, and topics are spread evenly.
 
     Returns
     -------
-    int array, shape (n_documents,): the fold of each, from 0 on.
+    int array, shape (n_documents,): the fold of each document, from 0.
 
     Raises
     ------
@@ -67,8 +67,8 @@ def make_folds(topics: Sequence[Topic], n_folds: int, seed: int) -> npt.NDArray[
     """
     if not 2 <= n_folds <= len(topics):
         raise DataError(
-            f"{len(topics)} documents can't be parted into {n_folds} folds; give two or more, "
-            "and a document for each."
+            f"{len(topics)} documents can't be split into {n_folds} folds; use two folds or more, "
+            "and at most as many as there are documents."
         )
     rng = np.random.default_rng(seed)
     by_topic = _shuffle_within_topics(_codes(topics), rng)
@@ -85,7 +85,7 @@ def _codes(topics: Sequence[Topic]) -> npt.NDArray[np.intp]:
 def _shuffle_within_topics(
     codes: npt.NDArray[np.intp], rng: np.random.Generator
 ) -> npt.NDArray[np.intp]:
-    """Return the numbers of all documents, topic after topic."""
+    """Return the numbers of all documents, topic after topic, in random order within each."""
     shuffled = rng.permutation(len(codes))
     return shuffled[np.argsort(codes[shuffled], kind="stable")]
 
@@ -93,7 +93,7 @@ def _shuffle_within_topics(
 def _shares(
     counts: npt.NDArray[np.intp], fraction: float, rng: np.random.Generator
 ) -> npt.NDArray[np.intp]:
-    """Round each topic's share by largest remainders, ties by chance; leave one of each."""
+    """Return each topic's share, rounded by largest remainders, ties by chance; leave one each."""
     quotas = np.where(counts > 1, counts * fraction, 0.0)
     shares = np.floor(quotas).astype(np.intp)
     n_odd = max(1, round(quotas.sum())) - shares.sum()

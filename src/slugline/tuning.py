@@ -1,4 +1,4 @@
-"""Looks for a better way to learn than the default one, by cross-validation on training texts."""
+"""Searches for a better way to learn than the default, by cross-validation on training texts."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ __all__ = ["BUDGET", "Trial", "Tuning", "Way", "tune"]
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
-#: How many multiplications to spend on each term of a document, unless the user says.
+#: Multiplications to spend on each term of a document, by default.
 BUDGET = 200_000
 
 _N_FOLDS = 3
-# A way is better if it finds no fewer topics and its log loss is lower by so many standard errors:
-# of many ways, some are lucky with the documents at hand.
+# A way is better if its accuracy is no lower, and its log loss lower by this many standard errors:
+# among many ways, some are just lucky with the documents at hand.
 _LEAD = 2.0
-# How often liblinear goes through the rows, and how often a step of the net does.
+# Passes over the rows: of liblinear in one fit, and of a net in one epoch.
 _LINEAR_PASSES = 16
 _NET_PASSES = 2
 _SHARES = (0.5, 0.3, 0.7)
@@ -49,18 +49,18 @@ _N_NETS = 3
 
 @dataclass(frozen=True)
 class Way:
-    """A way to learn: families of terms, a linear classifier, and nets mixed with it, if any.
+    """A way to learn: families of terms, a linear classifier, and any nets mixed with it.
 
     Attributes
     ----------
     blocks : tuple of Block
     C : float
-        Of the linear classifier.
+        Cost of errors of the linear classifier.
     net : (epochs, label smoothing) or None
     n_nets : int
-        How many nets, which differ in their seeds.
+        Number of nets, each with its own seed.
     net_share : float
-        What all nets together count, the linear classifier counting the rest.
+        Weight of all nets together; the linear classifier has the rest.
     """
 
     blocks: tuple[Block, ...]
@@ -70,7 +70,7 @@ class Way:
     net_share: float = 0.5
 
     def learner(self, sharpness: float = 1.0) -> Learner:
-        """Make the learner, unfitted; `sharpness` is that of a mixture."""
+        """Return the unfitted learner; `sharpness` applies to a mixture only."""
         linear = LinearLearner(self.C)
         if self.net is None:
             return linear
@@ -93,9 +93,10 @@ class Way:
 
 @dataclass(frozen=True)
 class Trial:
-    """A way that was tried, what cross-validation says of it, and whether it became the best.
+    """A way that was tried, its results in cross-validation, and whether it became the best.
 
-    `log_loss` is in nats, of probabilities as sharp as is best, which `sharpness` says.
+    `log_loss`, the mean of -log of the right topic's probability, is in nats (natural-log units).
+    It is that of the best `sharpness`, the factor on scores before softmax.
     """
 
     way: Way
@@ -105,7 +106,7 @@ class Trial:
     is_better: bool
 
     def learner(self) -> Learner:
-        """Make its learner, unfitted."""
+        """Return the unfitted learner."""
         return self.way.learner(self.sharpness)
 
 
@@ -119,14 +120,14 @@ class Tuning:
         In order; the first one is the default way.
     best : Trial
     interrupted : bool
-        Whether Ctrl-C ended it.
+        Whether Ctrl-C ended the search.
     """
 
     trials: tuple[Trial, ...]
     interrupted: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all as plain data for JSON."""
+        """Return everything as plain data for JSON."""
         return {
             "trials": [asdict(trial) | {"way": str(trial.way)} for trial in self.trials],
             "best": str(self.best.way),
@@ -135,16 +136,17 @@ class Tuning:
 
     @property
     def best(self) -> Trial:
-        """The last one that beat the best one before it."""
+        """The last trial that beat the best one before it."""
         return [trial for trial in self.trials if trial.is_better][-1]
 
     @property
     def outcome(self) -> str:
-        """What came of the search, as words that can follow others."""
+        """What the search found, as part of a sentence."""
         default, best = self.trials[0], self.best
         if len(self.trials) == 1:
-            return f"no way but the default was tried: {default.way}"
-        ways = f"{len(self.trials)} ways{' tried until the interrupt' if self.interrupted else ''}"
+            return f"only the default was tried: {default.way}"
+        until = " until the interrupt" if self.interrupted else ""
+        ways = f"the {len(self.trials)} ways tried{until}"
         if best is default:
             return f"none of {ways} is clearly better than the default: {default.way}"
         return f"the best of {ways}: {best.way}"
@@ -159,25 +161,25 @@ def tune(
     budget: float = BUDGET,
     n_jobs: int = 1,
 ) -> Tuning:
-    """Search families of terms, regularisation, nets and their share, one after another.
+    """Search for the best families of terms, regularisation, nets and their share, in this order.
 
-    Deterministic: the budget counts work, not time, and a way that would exceed it is left out.
-    Ctrl-C ends the search after the running trial.
+    The search is deterministic: the budget counts work, not time, and a way that would exceed it is
+    skipped. Ctrl-C ends the search after the current trial.
 
     Parameters
     ----------
     texts : sequence of str, two or more
     y : int array, shape (n_documents,)
     blocks : tuple of Block
-        Where to start.
+        The families of terms to start from.
     context : FitContext
-        Its `progress` is told of every trial.
+        Its `progress` receives a line for every trial.
     budget : float
-        The most multiplications to spend on each term of a document.
+        Maximum number of multiplications to spend on each term of a document.
 
     Raises
     ------
-    DataError : if there are no two documents.
+    DataError : if there are fewer than two documents.
     """
     start = Way(blocks)
     validation = _CrossValidation(texts, y, context, n_jobs, start)
@@ -192,7 +194,7 @@ def tune(
 
 
 class _Search:
-    """Takes ways as they come, as long as there is budget, and knows the best one so far."""
+    """Tries one way after another while the budget lasts, and knows the best one so far."""
 
     def __init__(
         self, validation: _CrossValidation, budget: float, progress: Progress | None
@@ -206,7 +208,7 @@ class _Search:
         self._progress = progress
 
     def take(self, way: Way) -> None:
-        """Try a way, unless it costs too much or has been tried."""
+        """Try a way, unless it exceeds the budget or has been tried before."""
         work = self._validation.work(way)
         if (self.trials and work > self._budget) or any(t.way == way for t in self.trials):
             return
@@ -231,15 +233,15 @@ class _Search:
 
 
 def _ways(search: _Search, short: bool) -> Iterator[Way]:
-    """Propose ways, each a step from the one that is best by then."""
+    """Yield ways to try, each one step away from the best one so far."""
     for kind in ("lead", "bigrams", "characters"):
         others = tuple(block for block in search.best.blocks if block.kind != kind)
         has_it = len(others) < len(search.best.blocks)
         yield replace(search.best, blocks=others if has_it else (*others, FAMILIES[kind]))
     for factor in (2.0, 0.5):
-        for _ in range(2):  # a second step only if the first one led on: no way is tried twice
+        for _ in range(2):  # a second step only if the first was better: no way is tried twice
             yield replace(search.best, C=search.best.C * factor)
-    # Longer texts have more to learn by heart.
+    # Longer texts are easier to memorise, so nets get fewer epochs.
     for net in ((15, 0.0), (30, 0.1)) if short else ((6, 0.1), (12, 0.1)):
         yield from (replace(search.best, net=net, net_share=share) for share in _SHARES)
     if search.best.net:
@@ -247,10 +249,9 @@ def _ways(search: _Search, short: bool) -> Iterator[Way]:
 
 
 class _CrossValidation:
-    """Answers for all documents, each from learners that have not seen it.
+    """Scores of all documents, each from learners that have not seen it.
 
-    What ways have in common is done once: the rows of each family, each linear classifier and each
-    net.
+    Work that ways share is done once: the rows of each family, each linear classifier and each net.
     """
 
     def __init__(
@@ -266,7 +267,7 @@ class _CrossValidation:
         self._n_terms_at_start = self._n_terms(start.blocks)
 
     def scores(self, way: Way) -> tuple[Floats, float]:
-        """Return scores, shape (n_documents, n_topics), and how sharp probabilities may be."""
+        """Return scores, shape (n_documents, n_topics), and the best sharpness."""
         mean = np.zeros((len(self.y), self._context.n_topics), dtype=np.float32)
         for key, learner, share in _parts(way):
             if key not in self._proba:
@@ -277,7 +278,7 @@ class _CrossValidation:
         return scores, 1.0 if way.net is None else best_sharpness(scores, self.y, self.weights)
 
     def work(self, way: Way) -> float:
-        """Multiplications that trying the way would take, for each term at the start."""
+        """Return the multiplications that trying the way takes, per term of the first way."""
         n_passes = sum(
             _passes(learner, self._context.n_topics)
             for key, learner, _ in _parts(way)
@@ -305,7 +306,7 @@ class _CrossValidation:
         return proba
 
     def _rows_of(self, block: Block) -> list[_Rows]:
-        """Return the rows of one family alone for each fold."""
+        """Return the rows of a single family for each fold."""
         if block not in self._family:
             self._family[block] = [self._split(block, held) for held in self._folds]
         return self._family[block]
@@ -325,7 +326,7 @@ class _Rows(NamedTuple):
 
 
 class _Key(NamedTuple):
-    """What makes the probabilities of one learner within a way."""
+    """What determines the probabilities of one learner within a way."""
 
     blocks: tuple[Block, ...]
     number: int
@@ -334,23 +335,23 @@ class _Key(NamedTuple):
 
 
 def _parts(way: Way) -> Iterator[tuple[_Key, Learner, float]]:
-    """Return each learner within a way, and its share."""
+    """Yield each learner within a way, and its share."""
     learner = way.learner()
     mixture = learner if isinstance(learner, Mixture) else Mixture([learner])
     for number, (part, share) in enumerate(zip(mixture.learners, mixture.shares, strict=True)):
-        options = tuple(sorted(vars(part).items()))  # all that an unfitted learner has
+        options = tuple(sorted(vars(part).items()))  # an unfitted learner has nothing else
         yield _Key(way.blocks, number, type(part), options), part, share
 
 
 def _passes(learner: Learner, n_topics: int) -> int:
-    """Multiplications for each number in the rows that fitting takes, roughly."""
+    """Return roughly how many multiplications fitting takes for each number in the rows."""
     if isinstance(learner, ShallowLearner):
         return _NET_PASSES * learner.epochs * learner.units
     return _LINEAR_PASSES * n_topics
 
 
 def _join(parts: Sequence[sp.csr_array], blocks: Sequence[Block]) -> sp.csr_array:
-    """Put families of rows side by side, as `Features` does."""
+    """Return rows of families side by side, as `Features` does."""
     total = math.hypot(*(block.weight for block in blocks))
     weighted = [
         part * np.float32(block.weight / total) for part, block in zip(parts, blocks, strict=True)

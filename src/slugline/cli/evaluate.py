@@ -8,6 +8,7 @@ from slugline.cli.options import (
     AsJson,
     Data,
     Format,
+    Mistakes,
     Model,
     Quiet,
     SkipBadRows,
@@ -16,6 +17,7 @@ from slugline.cli.options import (
     load_parts,
 )
 from slugline.cli.output import print_json, print_table, say, show, warn
+from slugline.cli.targets import check_mistakes
 
 if TYPE_CHECKING:
     from slugline.evaluation import Evaluation
@@ -30,6 +32,7 @@ def evaluate(
     topic: TopicColumn = None,
     format_: Format = None,
     skip_bad_rows: SkipBadRows = False,
+    mistakes: Mistakes = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -39,9 +42,11 @@ def evaluate(
     there is one.
     """
     from slugline.experiment.concerns import model_warnings
+    from slugline.experiment.mistakes import write_mistakes
     from slugline.experiment.testing import evaluate as evaluate_on
     from slugline.saving.classifier_file import load_model
 
+    check_mistakes(mistakes, [model, data])
     fitted, _ = load_model(model)
     parts = load_parts(data, text, topic, format_, skip_bad_rows)
     corpus = parts.get("test", parts["train"])
@@ -49,6 +54,8 @@ def evaluate(
         say(f"{corpus.name}: {note}", quiet=quiet)
     evaluation = evaluate_on(fitted, corpus)
     warn(model_warnings(fitted, corpus))
+    if mistakes is not None:
+        write_mistakes(mistakes, fitted, corpus)
     if as_json:
         print_json(evaluation.to_dict())
     else:

@@ -15,6 +15,7 @@ __all__ = [
     "AsJson",
     "Data",
     "Format",
+    "Mistakes",
     "Model",
     "Quiet",
     "Seed",
@@ -61,6 +62,15 @@ Format = Annotated[
         metavar="FORMAT",
         help="csv, tsv, jsonl, json, parquet, txt or folder.",
         show_default="told from the name",
+    ),
+]
+Mistakes = Annotated[
+    Path | None,
+    typer.Option(
+        "--mistakes",
+        metavar="CSV",
+        help="Write the test documents that got a wrong topic, the surest mistakes first.",
+        show_default=False,
     ),
 ]
 SkipBadRows = Annotated[

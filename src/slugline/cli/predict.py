@@ -1,17 +1,22 @@
-"""`slugline predict`: one JSON line per document."""
+"""`slugline predict`: a JSON line for each document, or a row of a file."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slugline.cli.answer_file import check_answer_file, compact, open_answer_file
 from slugline.cli.options import Format, Quiet, TextColumn, Threads
-from slugline.cli.output import say
+from slugline.cli.output import say, warn
 from slugline.cli.printable import printable_json
 from slugline.cli.progress import DocumentBar, has_onlooker
+from slugline.corpus.columns import listed
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError
 from slugline.saving.shipped import DEFAULT, SHIPPED
@@ -43,8 +48,22 @@ def predict(
         ),
     ] = None,
     text: TextColumn = None,
+    id_: Annotated[
+        str | None,
+        typer.Option("--id", help="Column to pass through.", show_default="id, in any case"),
+    ] = None,
     format_: Format = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Give the K likeliest topics.")] = 1,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write a .csv, .tsv or .jsonl file: all columns of FILE, then the answers.",
+            show_default="JSON lines to standard output",
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
     threads: Threads = 1,
     quiet: Quiet = False,
@@ -56,53 +75,92 @@ def predict(
     passed through. Whenever standard input has no more for now, all that
     came are answered.
 
+    With --output, the answers are columns beside those of FILE: topic and
+    probability (with --top, also topic_2, probability_2 and so on), and error.
+    If FILE has a column of such a name, the answer's is predicted_topic, say.
+
     For example:
 
       echo "Wheat exports rose" | slugline predict
 
       slugline predict model.slug new.csv
-    """
-    import msgspec
 
+      slugline predict model.slug new.csv -o answers.csv
+    """
     from slugline.corpus.readers import read_rows
     from slugline.prediction import predict_rows
     from slugline.saving.classifier_file import load_model
 
     model, file = _model_and_file(model, file, quiet)
+    if output is not None:
+        check_answer_file(output, [model, file])
     fitted, _ = load_model(model)
-    rows = read_rows(file, format=format_, fallback="txt")
-    if _is_typed(file):
+    if _is_typed(file):  # said first, as the format is told by the first line
         say("reads a text from each line that you type; Ctrl-D ends it", quiet=quiet)
+    rows = read_rows(file, format=format_, fallback="txt")
+    if rows.note:
+        say(f"{rows.name}: {rows.note}", quiet=quiet)
     batches = predict_rows(
         fitted,
         rows,
         text=text,
+        id=id_,
         top=top,
         n_threads=threads,
         announce=lambda note: say(f"{rows.name}: {note}", quiet=quiet),
     )
-    encode = msgspec.json.Encoder().encode
-    out = sys.stdout.buffer
     n_rows = n_bad = 0
-    with DocumentBar(_wants_bar(file, quiet)) as bar:
+    n_topics = min(top, len(fitted.topics))
+    with (
+        _writer(output, rows, top, n_topics) as write,
+        DocumentBar(_wants_bar(file, quiet)) as bar,
+    ):
         for batch in batches:
-            for answer in batch:
-                if isinstance(answer, BadRow):
-                    if strict:
-                        raise _strict_error(rows, answer)
-                    n_bad += 1
-                line = encode(_line(answer, rows.unit, top)).decode()
-                out.write(printable_json(line).encode() + b"\n")
-            # Whoever waits for these answers may be who writes the next rows.
-            out.flush()
+            bad = [row for row in batch if isinstance(row, BadRow)]
+            if strict and bad:
+                write(batch[: batch.index(bad[0])])
+                raise _strict_error(rows, bad[0])
+            write(batch)
             n_rows += len(batch)
+            n_bad += len(bad)
             bar.update(n_rows, rows.share_read())
     if not n_rows:
         say(f"{rows.name} holds no documents", quiet=quiet)
     if n_bad:
         found = f"{n_bad} of {n_rows} {rows.unit}s could not be classified"
-        say(f'{rows.name}: {found}; the lines with "error" say why', quiet=quiet)
+        say(f'{rows.name}: {found}; the {_places(output)} "error" say why', quiet=quiet)
         raise typer.Exit(1)
+
+
+@contextmanager
+def _writer(
+    output: Path | None, rows: Rows, top: int, n_topics: int
+) -> Iterator[Callable[[Sequence[Prediction | BadRow]], None]]:
+    """Return what writes batches of answers: to standard output, or to a file."""
+    if output is None:
+        yield partial(_print_lines, unit=rows.unit, top=top)
+        return
+    with open_answer_file(output, rows.unit, n_topics, rows.has_names) as file:
+        yield file.write
+    if file.left_out:
+        columns = listed(file.left_out)
+        warn([f"{output} is without {columns}, which the first rows of {rows.name} have not got"])
+
+
+def _print_lines(answers: Sequence[Prediction | BadRow], unit: str, top: int) -> None:
+    import msgspec
+
+    encode = msgspec.json.Encoder(enc_hook=str).encode
+    out = sys.stdout.buffer
+    for answer in answers:
+        line = encode(_line(answer, unit, top)).decode()
+        out.write(printable_json(line).encode() + b"\n")
+    # Whoever waits for these answers may be who writes the next rows.
+    out.flush()
+
+
+def _places(output: Path | None) -> str:
+    return "lines with" if output is None else f"cells of {output} under"
 
 
 def _model_and_file(first: str | None, second: str | None, quiet: bool) -> tuple[str, str]:
@@ -162,7 +220,7 @@ def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:
     if isinstance(answer, BadRow):
         return {unit: answer.at, "error": answer.problem}
     topic, probability = answer.topics[0]
-    line: dict[str, Any] = {} if answer.id is None else {"id": answer.id}
+    line: dict[str, Any] = {} if answer.id is None else {"id": compact(answer.id)}
     line |= {"topic": topic, "probability": round(probability, 4)}
     if top > 1:
         line["topics"] = [{"topic": name, "probability": round(p, 4)} for name, p in answer.topics]

@@ -8,22 +8,32 @@ from pathlib import Path
 
 from slugline.errors import OptionError
 
-__all__ = ["check_apart", "check_target"]
+__all__ = ["check_apart", "check_mistakes", "check_not_read", "check_target"]
 
 
 def check_apart(output: Path, report: Path, sources: Iterable[str | None]) -> None:
     """See to it that no file overwrites another one."""
-    read = {Path(source).resolve() for source in sources if source}
+    sources = list(sources)
     for option, path in (("--output", output), ("--report", report)):
-        if path.resolve() in read:
-            raise OptionError(
-                f"{option} {path}: would overwrite a file to be read; name another one."
-            )
+        check_not_read(option, path, sources)
     if output.resolve() == report.resolve():
         raise OptionError(
             f"model and report would both be written to {output}; "
             "name two files with --output and --report."
         )
+
+
+def check_mistakes(path: Path | None, others: Iterable[str | Path | None]) -> None:
+    """See to it that mistakes, if they are wanted, can be written, and over no other file."""
+    if path is not None:
+        check_target("--mistakes", path)
+        check_not_read("--mistakes", path, others)
+
+
+def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]) -> None:
+    """See to it that a file to be written is none of those to be read; OptionError if it is."""
+    if path.resolve() in {Path(source).resolve() for source in sources if source}:
+        raise OptionError(f"{option} {path}: would overwrite a file to be read; name another one.")
 
 
 def check_target(option: str, path: Path) -> None:

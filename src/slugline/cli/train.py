@@ -14,6 +14,7 @@ from slugline.cli.options import (
     AsJson,
     Data,
     Format,
+    Mistakes,
     Quiet,
     Seed,
     SkipBadRows,
@@ -25,7 +26,7 @@ from slugline.cli.options import (
     read_parts,
 )
 from slugline.cli.output import print_json, print_table, show, warn
-from slugline.cli.targets import check_apart, check_target
+from slugline.cli.targets import check_apart, check_mistakes, check_target
 from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
 
@@ -140,6 +141,7 @@ def train(
     ] = None,
     seed: Seed = 0,
     threads: Threads = 1,
+    mistakes: Mistakes = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
     **net_options: Any,
@@ -153,6 +155,7 @@ def train(
       slugline train reuters -o reuters.slug
     """
     from slugline.classifier import TopicClassifier
+    from slugline.experiment.mistakes import write_mistakes
     from slugline.experiment.run import run_experiment
     from slugline.progress import progress_on
     from slugline.report import write_training_report
@@ -179,6 +182,7 @@ def train(
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
     check_target("--report", report)
     check_apart(output, report, [data, validation, test])
+    check_mistakes(mistakes, [data, validation, test, output, report])
     reading = {"text": text, "topic": topic, "format_": format_, "skip_bad_rows": skip_bad_rows}
     parts = read_parts(data, validation, test, quiet, **reading)
     experiment = run_experiment(
@@ -196,6 +200,8 @@ def train(
         write_training_report(experiment, report)
     except SluglineError as error:
         raise SluglineError(f"{error} The model is safe in {output}.") from error
+    if mistakes is not None:
+        write_mistakes(mistakes, experiment.fitted, experiment.test)
     if as_json:
         files = {"model": str(output), "report": str(report)}
         quantization = {"quantization": cost.to_dict()} if cost else {}

@@ -12,7 +12,17 @@ __all__ = ["FLAGS", "in_flags"]
 
 #: Flags that are called as their parameter, but for dashes.
 _ALIKE = (
-    *("batch_size", "dropout", "epochs", "format", "hidden", "l2", "learner", "learning_rate"),
+    *(
+        "batch_size",
+        "dropout",
+        "epochs",
+        "format",
+        "hidden",
+        "id",
+        "l2",
+        "learner",
+        "learning_rate",
+    ),
     *("num_words", "optimizer", "output", "patience", "quantize", "report", "seeds"),
     *("skip_bad_rows", "test", "test_fraction", "text", "top", "topic", "tune", "validation"),
     *("validation_fraction", "weighting"),

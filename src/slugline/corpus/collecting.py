@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from slugline.corpus.columns import find_both_columns, peek
+import msgspec
+
+from slugline.corpus.columns import find_both_columns, peek, text_of
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import BadRow, Rows
 from slugline.corpus.rows import Row
@@ -50,23 +52,35 @@ def collect(rows: Rows, text: str | None, topic: str | None, skip_bad_rows: bool
         raise DataError(f"{rows.name}: {found} can't be used: {faults}; {advice}{way_on}.")
     notes = _grouped(((d.note, d.at) for d in documents if d.note), rows.unit)
     if rows.has_names and None in (text, topic):
-        used = "read column {!r} as text and {!r} as topic".format(*columns)
-        notes.insert(0, f"{used}; name others with --text and --topic")
+        used = "read column {} as text and {!r} as topic".format(
+            " with ".join(map(repr, columns[0])), columns[1]
+        )
+        notes.insert(0, f"{used}; name others with `text` and `topic`")
+    if rows.note:
+        notes.insert(0, rows.note)
     if bad:
         notes.append(f"skipped {found}: {faults}")
     texts, topics = [d.text for d in documents], [d.topic for d in documents]
-    return Corpus(texts, topics, Path(rows.name).name or rows.name, tuple(notes), len(bad))
+    return Corpus(
+        texts,
+        topics,
+        Path(rows.name).name or rows.name,
+        tuple(notes),
+        len(bad),
+        [d.at for d in documents],
+        rows.unit,
+    )
 
 
 def _check(
-    row: Row | BadRow, text_column: str, topic_column: str, missing: BadRow
+    row: Row | BadRow, text_columns: Sequence[str], topic_column: str, missing: BadRow
 ) -> _Document | BadRow:
     if isinstance(row, BadRow):
         return row
-    text, topic = row.values.get(text_column), row.values.get(topic_column)
+    text, topic = text_of(row, text_columns), row.values.get(topic_column)
     if text is not None and not isinstance(text, str):
         return BadRow(row.at, f"{_kind(text)} for a text")
-    if isinstance(topic, list | dict):
+    if isinstance(topic, msgspec.Raw | list | dict):
         return BadRow(row.at, f"{_kind(topic)} for a topic")
     name = _topic_name(topic)
     if not text or text.isspace() or not name:
@@ -75,6 +89,8 @@ def _check(
 
 
 def _kind(value: object) -> str:
+    if isinstance(value, msgspec.Raw):
+        return "an object" if bytes(memoryview(value)[:1]) == b"{" else "a list"
     kinds = {int: "a number", float: "a number", list: "a list", dict: "an object"}
     return kinds.get(type(value), f"a value of type {type(value).__name__}")
 

@@ -1,50 +1,56 @@
-"""Which column of a table holds the texts, and which the topics."""
+"""Which column of a table holds the texts, which the topics, and which names its rows."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
+from slugline.corpus.headers import ID_NAME, TEXT_NAMES, TOPIC_NAMES
 from slugline.corpus.readers import Rows
 from slugline.corpus.rows import BadRow, Row
 from slugline.errors import DataError, OptionError
 
-__all__ = ["column_names", "find_both_columns", "find_columns", "peek"]
+__all__ = [
+    "column_names",
+    "find_both_columns",
+    "find_columns",
+    "find_id",
+    "find_text_columns",
+    "listed",
+    "peek",
+    "text_of",
+]
 
 #: Good rows looked at.
 N_PEEKED = 100
 #: Columns named in a message.
 N_LISTED = 20
-#: Names that are taken without being told, in any case of letters, the likeliest first.
-TEXT_NAMES = (
-    *("text", "body", "content", "message", "document", "article", "question", "description"),
-    *("sentence", "utterance", "review", "comment", "tweet", "summary", "headline", "title"),
-)
-TOPIC_NAMES = (
-    *("topic", "label", "category", "class", "queue", "intent", "target", "tag"),
-    *("section", "department", "genre", "theme", "subject"),
-)
 
 
 def peek(
     rows: Rows,
     n: int = N_PEEKED,
     *,
+    n_bytes: float = math.inf,
     patient: bool = True,
     head: list[Row | BadRow] | None = None,
 ) -> list[Row | BadRow]:
     """Take rows until `n` good ones are there, or the end; they are gone from `rows`.
 
-    Unless `patient`, a pause of whoever writes the rows ends it, too. An empty list to take them in
-    has what was there before an error.
+    `n_bytes` that were read for them end it, too, and so does, unless `patient`, a pause of whoever
+    writes the rows. An empty list to take them in has what was there before an error.
     """
     head = [] if head is None else head
-    n_good = 0
+    n_good = n_read = 0
     for row in rows:
         head.append(row)
-        n_good += isinstance(row, Row)
-        if n_good == n or (not patient and rows.must_wait()):
+        if isinstance(row, Row):
+            n_good += 1
+            n_read += row.n_bytes
+        if n_good == n or n_read >= n_bytes or (not patient and rows.must_wait()):
             break
     return head
 
@@ -73,40 +79,127 @@ def find_columns(
     DataError : if a column that was named isn't there, or a table seems to have no header.
     OptionError : if text and topic are to be the same column.
     """
-    if text is not None and text == topic:
-        raise OptionError(f"--text and --topic both name column {text!r}; name two columns.")
-    rows = [row for row in head if isinstance(row, Row)]
-    columns = column_names(rows)
-    if not rows:
-        return text or "text", topic or "topic"
-    for wanted in (text, topic):
-        if wanted is not None and wanted not in columns:
-            raise DataError(f"{name} has no column {wanted!r}; {_nearest(wanted, columns)}")
-    text = text or _known(columns, TEXT_NAMES, taken=topic)
-    topic = topic or _known(columns, TOPIC_NAMES, taken=text)
-    # What names a row is never its topic or text.
-    left = [c for c in columns if c not in (text, topic) and c.lower() != "id"]
-    if len(left) == 2 == len(columns):
-        topic, text = sorted(left, key=partial(_n_characters, rows))
-        _check_header(name, rows, topic)
-    elif len(left) == 1:
-        text, topic = text or left[0], topic or (left[0] if text else None)
-    return text, topic
+    texts, topic = _find(name, head, () if text is None else (text,), topic)
+    return next(iter(texts), None), topic
+
+
+def find_text_columns(
+    name: str,
+    head: Sequence[Row | BadRow],
+    text: str | Sequence[str] | None = None,
+    identity: str | None = None,
+) -> tuple[str, ...]:
+    """Find the columns that make up the text as `find_columns` does; none if they can't be told.
+
+    Parameters
+    ----------
+    name, head : as in `find_columns`
+    text : str or sequence of str, optional
+        The columns that the user named: a sequence of them, or one string with commas between
+        them. A column whose own name is that string goes before.
+    identity : str, optional
+        The column that names the rows, and is no text.
+    """
+    return _find(name, head, _named(head, text), None, identity)[0]
+
+
+def find_id(name: str, head: Sequence[Row | BadRow], identity: str | None = None) -> str | None:
+    """Return the column that names the rows: the one that the user named, or "id" in any case.
+
+    Raises
+    ------
+    DataError : if a column that was named isn't there.
+    """
+    columns = column_names(head)
+    if identity is None:
+        return ID_NAME if ID_NAME in columns else next(iter(_known(columns, (ID_NAME,), ())), None)
+    if columns:
+        _check_there(name, identity, columns)
+    return identity
 
 
 def find_both_columns(
-    name: str, head: Sequence[Row | BadRow], text: str | None = None, topic: str | None = None
-) -> tuple[str, str]:
-    """Find the columns as `find_columns` does; that one can't be told is a DataError, too."""
-    text, topic = find_columns(name, head, text, topic)
-    if text is not None and topic is not None:
-        return text, topic
-    missing = [what for what, column in (("text", text), ("topic", topic)) if column is None]
+    name: str,
+    head: Sequence[Row | BadRow],
+    text: str | Sequence[str] | None = None,
+    topic: str | None = None,
+) -> tuple[tuple[str, ...], str]:
+    """Find the columns of the text as `find_text_columns` does, and that of the topic.
+
+    Raises
+    ------
+    DataError : as `find_columns` does, and if a column can't be told.
+    """
+    texts, topic = _find(name, head, _named(head, text), topic)
+    if texts and topic is not None:
+        return texts, topic
+    missing = [what for what, column in (("text", texts), ("topic", topic)) if not column]
     raise DataError(
-        f"{name} has {_listed(column_names(head))}, none of them known as {' or '.join(missing)}; "
-        f"name columns with {' and '.join('--' + what for what in missing)}, "
+        f"{name} has {listed(column_names(head))}, none of them known as {' or '.join(missing)}; "
+        f"name columns with {' and '.join(f'`{what}`' for what in missing)}, "
         "or add a header if these are no names."
     )
+
+
+def text_of(row: Row, columns: Sequence[str]) -> Any:
+    """Return the text of a row, which may be in several columns; None if there is none.
+
+    Where columns are several, their texts are joined by line breaks, and those that are missing or
+    blank are left out, so that a document without a subject is its body. What is no text, such as a
+    number, is returned in place of the text.
+    """
+    values = [row.values.get(column) for column in columns]
+    if len(values) == 1:
+        return values[0]
+    odd = next((value for value in values if not isinstance(value, str | None)), None)
+    if odd is not None:
+        return odd
+    return "\n".join(value for value in values if value and not value.isspace()) or None
+
+
+def _named(head: Sequence[Row | BadRow], text: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the columns that the user named for the text."""
+    if text is None:
+        return ()
+    if not isinstance(text, str):
+        wanted = tuple(text)
+    elif text in column_names(head):
+        wanted = (text,)
+    else:
+        wanted = tuple(part.strip() for part in text.split(","))
+    if not all(wanted) or len(set(wanted)) < max(len(wanted), 1):
+        raise OptionError(f"`text` is {text!r}; name each column of the text once.")
+    return wanted
+
+
+def _find(
+    name: str,
+    head: Sequence[Row | BadRow],
+    texts: tuple[str, ...],
+    topic: str | None,
+    identity: str | None = None,
+) -> tuple[tuple[str, ...], str | None]:
+    if topic is not None and topic in texts:
+        raise OptionError(f"`text` and `topic` both name column {topic!r}; name two columns.")
+    rows = [row for row in head if isinstance(row, Row)]
+    columns = column_names(rows)
+    if not rows:
+        return texts or ("text",), topic or "topic"
+    for wanted in (*texts, topic):
+        if wanted is not None:
+            _check_there(name, wanted, columns)
+    texts = texts or _known(columns, TEXT_NAMES, taken=(topic,))
+    topic = topic or next(iter(_known(columns, TOPIC_NAMES, taken=texts)), None)
+    # What names a row is never its topic or text.
+    taken = (*texts, topic, identity)
+    left = [c for c in columns if c not in taken and c.lower() != ID_NAME]
+    if len(left) == 2 == len(columns):
+        topic, text = sorted(left, key=partial(_n_characters, rows))
+        _check_header(name, rows, topic)
+        return (text,), topic
+    if len(left) == 1:
+        return texts or (left[0],), topic or (left[0] if texts else None)
+    return texts, topic
 
 
 def column_names(head: Iterable[Row | BadRow]) -> list[str]:
@@ -114,26 +207,34 @@ def column_names(head: Iterable[Row | BadRow]) -> list[str]:
     return list(dict.fromkeys(c for row in head if isinstance(row, Row) for c in row.values))
 
 
-def _listed(columns: Sequence[str]) -> str:
+def listed(columns: Sequence[str]) -> str:
     """Name up to `N_LISTED` columns, and count the others."""
     shown = ", ".join(map(repr, columns[:N_LISTED]))
     n_more = len(columns) - N_LISTED
     return shown if n_more <= 0 else f"{shown} and {n_more} more"
 
 
-def _known(columns: Sequence[str], names: Sequence[str], taken: str | None) -> str | None:
-    by_lower = {column.lower(): column for column in reversed(columns) if column != taken}
-    return next((by_lower[name] for name in names if name in by_lower), None)
+def _known(
+    columns: Sequence[str], names: Sequence[str], taken: Sequence[str | None]
+) -> tuple[str, ...]:
+    """Return the column with the likeliest name, in a tuple; an empty one if there is none."""
+    by_lower = {column.lower(): column for column in reversed(columns) if column not in taken}
+    return next(((by_lower[name],) for name in names if name in by_lower), ())
 
 
 def _n_characters(rows: Sequence[Row], column: str) -> int:
     return sum(len(str(row.values.get(column, ""))) for row in rows)
 
 
+def _check_there(name: str, wanted: str, columns: Sequence[str]) -> None:
+    if wanted not in columns:
+        raise DataError(f"{name} has no column {wanted!r}; {_nearest(wanted, columns)}")
+
+
 def _nearest(wanted: str, columns: Sequence[str]) -> str:
     near = difflib.get_close_matches(wanted, columns, n=1)
     advice = f"did you mean {near[0]!r}?" if near else "name one of them."
-    return f"there are {_listed(columns)}; {advice}"
+    return f"there are {listed(columns)}; {advice}"
 
 
 def _check_header(name: str, rows: Sequence[Row], topic: str) -> None:

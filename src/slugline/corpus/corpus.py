@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slugline.documents import digest_of
@@ -32,6 +33,10 @@ class Corpus:
         What was decided while reading, such as which columns were guessed, for the user to see.
     n_skipped : int, default 0
         Rows left out because they could not be used.
+    places : sequence of int or str, default ()
+        Where each document stands in its source, such as its line; unknown by default.
+    unit : str, default "document"
+        What `places` count: "line", "row", "item", "file" or, where they are unknown, "document".
 
     Raises
     ------
@@ -43,6 +48,8 @@ class Corpus:
     name: str
     notes: tuple[str, ...] = ()
     n_skipped: int = 0
+    places: Sequence[int | str] = field(default=(), compare=False, repr=False)
+    unit: str = field(default="document", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.topics):
@@ -53,6 +60,10 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def numbered_places(self) -> Sequence[int | str]:
+        """Return the place of each document: where it stands, or its number, counted from 1."""
+        return self.places or range(1, len(self) + 1)
 
     def topic_counts(self) -> dict[str, int]:
         """Count the documents of each topic, the most frequent first, ties by name.
@@ -87,4 +98,6 @@ class Corpus:
 
     def _take(self, mask: NDArray[np.bool_]) -> Corpus:
         texts = list(itertools.compress(self.texts, mask))
-        return Corpus(texts, list(itertools.compress(self.topics, mask)), self.name)
+        topics = list(itertools.compress(self.topics, mask))
+        places = list(itertools.compress(self.numbered_places(), mask))
+        return Corpus(texts, topics, self.name, places=places, unit=self.unit)

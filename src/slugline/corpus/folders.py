@@ -73,4 +73,4 @@ def _file_row(file: Path, topic: str, fallback_encoding: str | None) -> Row | Ba
             return not_utf8(at, error, 0)
         text = data.decode(fallback_encoding)
         note = f"not UTF-8; read as {fallback_encoding}"
-    return checked_row(at, {"text": text, "topic": topic}, note)
+    return checked_row(at, {"text": text, "topic": topic}, note, len(data))

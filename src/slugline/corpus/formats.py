@@ -6,10 +6,11 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from slugline.corpus.headers import delimiter_of
 from slugline.corpus.json_array import json_items
 from slugline.corpus.lines import Lines
 from slugline.corpus.rows import (
@@ -26,13 +27,16 @@ from slugline.errors import DataError
 __all__ = ["array_rows", "json_rows", "table_rows", "text_rows"]
 
 _decode_json = msgspec.json.Decoder().decode
+_decode_flat = msgspec.json.Decoder(dict[str, str | int | float | bool | None]).decode
+_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
 def table_rows(lines: Lines, delimiter: str | None = None) -> Items:
     """CSV with a header; unless told, cells are parted by what occurs most in it of , ; and tab."""
     if delimiter is None:
-        delimiter = max(",;\t", key=lines.head.decode(errors="replace").count)
+        delimiter = delimiter_of(lines.head.decode(errors="replace"))
     records = _records(lines, delimiter)
     header = next(records, None)
     if header is None:
@@ -48,7 +52,8 @@ def table_rows(lines: Lines, delimiter: str | None = None) -> Items:
         if isinstance(record, BadRow):
             yield record
         elif len(record.cells) == len(names):
-            yield Row(record.at, dict(zip(names, record.cells, strict=True)))
+            values = dict(zip(names, record.cells, strict=True))
+            yield Row(record.at, values, n_bytes=record.n_bytes)
         else:
             yield BadRow(record.at, f"{len(record.cells)} cells in place of {len(names)}")
 
@@ -56,6 +61,7 @@ def table_rows(lines: Lines, delimiter: str | None = None) -> Items:
 class _Record(NamedTuple):
     at: int  # the physical line on which it begins
     cells: list[str]
+    n_bytes: int
 
 
 def _records(lines: Lines, delimiter: str) -> Iterator[_Record | BadRow]:
@@ -92,7 +98,7 @@ def _records(lines: Lines, delimiter: str) -> Iterator[_Record | BadRow]:
         if fault := lines.take_fault():
             yield fault
         elif any(map(str.strip, cells)):
-            yield _Record(at, cells)
+            yield _Record(at, cells, lines.offset - begin)
 
 
 def json_rows(lines: Lines) -> Items:
@@ -101,7 +107,7 @@ def json_rows(lines: Lines) -> Items:
         if fault := lines.take_fault():
             yield fault
         elif not line.isspace():
-            yield _json_row(lines.number, line)
+            yield _json_row(lines.number, line, lines.n_bytes)
 
 
 def array_rows(lines: Lines) -> Items:
@@ -115,19 +121,39 @@ def array_rows(lines: Lines) -> Items:
         except UnicodeDecodeError as error:
             yield not_utf8(at, error, offset)
         else:
-            yield _json_row(at, data, may_be_text=True)
+            yield _json_row(at, data, len(item), may_be_text=True)
 
 
-def _json_row(at: int, data: str, may_be_text: bool = False) -> Row | BadRow:
+def _json_row(at: int, data: str, n_bytes: int, may_be_text: bool = False) -> Row | BadRow:
     try:
-        values = _decode_json(data)
+        values = _json_values(data)
     except (msgspec.DecodeError, RecursionError) as error:
         return BadRow(at, f"no valid JSON ({error})")
     if may_be_text and isinstance(values, str):
         values = {"text": values}
     if isinstance(values, dict):
-        return checked_row(at, values)
+        return checked_row(at, values, n_bytes=n_bytes)
     return BadRow(at, "JSON, but no object" + " or text" * may_be_text)
+
+
+def _json_values(data: str) -> Any:
+    """Return what JSON holds, an object as a dict; other lists and objects stay as written."""
+    try:
+        return _decode_flat(data)
+    except msgspec.ValidationError:  # something is nested in it, or it is no object
+        whole = _decode_raw(data)
+    if _first(whole) != b"{":
+        return _plain(whole)
+    return {name: _plain(value) for name, value in _decode_parts(whole).items()}
+
+
+def _plain(value: msgspec.Raw) -> Any:
+    """Return a string, number, boolean or null, and leave a list or object as it was written."""
+    return value if _first(value) in (b"[", b"{") else _decode_json(value)
+
+
+def _first(value: msgspec.Raw) -> bytes:
+    return bytes(memoryview(value)[:1])
 
 
 def text_rows(lines: Lines) -> Items:
@@ -142,4 +168,4 @@ def text_rows(lines: Lines) -> Items:
             end = label.end()
         values = {"text": text[end:], "topic": topics[0] if topics else None}
         note = "several topics on one line; the first counts" if len(topics) > 1 else ""
-        yield Row(lines.number, values, note)
+        yield Row(lines.number, values, note, lines.n_bytes)

@@ -17,8 +17,11 @@ __all__ = ["json_items"]
 _PIECE = 1 << 16
 
 _SPACES = re.compile(r"[ \t\r\n]*")
-# Only where an item ends is asked here; whoever decodes it will say what else is wrong.
-_scan = json.JSONDecoder(parse_int=str, parse_float=str, strict=False).raw_decode
+# Only where an item ends is asked here; whoever decodes it will say what else is wrong. Of numbers
+# and objects no more is kept than that they were there, as millions of them take much memory.
+_scan = json.JSONDecoder(
+    parse_int=len, parse_float=len, object_pairs_hook=len, strict=False
+).raw_decode
 
 
 def json_items(lines: Lines) -> Iterator[tuple[int, bytes]]:

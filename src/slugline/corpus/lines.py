@@ -48,6 +48,8 @@ class Lines:
         The first line, or its first `MAX_RECORD` bytes, before it is iterated over.
     number, offset : int
         The line last given, counted from 1, and the bytes up to its end.
+    n_bytes : int
+        The bytes of the line last given, or of its first piece if it passes `MAX_RECORD`.
     exhausted : bool
         Whether the end has been reached.
 
@@ -65,7 +67,7 @@ class Lines:
                 raise DataError(f"{name} is {what}.")
         self.name = name
         self.head = _MARKS.sub(b"", first, count=1)
-        self.number = 0
+        self.number = self.n_bytes = 0
         self.offset = len(first) - len(self.head)
         self.exhausted = False
         self._limit = limit
@@ -89,6 +91,7 @@ class Lines:
         for piece in self.pieces():
             if not continued:
                 self.number += 1
+                self.n_bytes = len(piece)
                 yield self._decode(piece)
             continued = not piece.endswith(b"\n")
         self.exhausted = True

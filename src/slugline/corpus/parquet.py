@@ -53,8 +53,8 @@ def _batch_rows(batch: pl.DataFrame, first: int) -> Items:
 
     # The zeros are for a batch without any column of strings.
     sizes = pl.sum_horizontal(pl.repeat(0, batch.height), cs.string().str.len_bytes())
-    fits = batch.select(sizes <= MAX_RECORD).to_series()
+    n_bytes = batch.select(sizes).to_series()
     # By 64, so that what Python holds is bounded where every row is at the limit.
-    rows = batch.filter(fits).iter_rows(named=True, buffer_size=64)
-    for at, fit in enumerate(fits, first):
-        yield checked_row(at, next(rows)) if fit else too_long(at)
+    rows = batch.filter(n_bytes <= MAX_RECORD).iter_rows(named=True, buffer_size=64)
+    for at, size in enumerate(n_bytes, first):
+        yield too_long(at) if size > MAX_RECORD else checked_row(at, next(rows), n_bytes=size)

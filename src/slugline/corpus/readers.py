@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 
 from slugline.corpus.folders import folder_rows
 from slugline.corpus.formats import array_rows, json_rows, table_rows, text_rows
+from slugline.corpus.headers import is_header
 from slugline.corpus.lines import Lines
 from slugline.corpus.parquet import parquet_rows
 from slugline.corpus.rows import BadRow, Items, os_errors_named
@@ -48,12 +49,15 @@ class Rows:
     format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}
     stream : Stream, optional
         What they are read from, where that is lines.
+    note : str, default ""
+        What was assumed of the format, for the user to see.
     """
 
     name: str
     format: str
     _items: Items
     stream: Stream | None = None
+    note: str = ""
 
     def __iter__(self) -> Items:
         return self._items
@@ -92,7 +96,7 @@ def read_rows(
     format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}, optional
         By default told from the end of the name (.csv .tsv .jsonl .ndjson .json .txt .ft, each
         also with .gz, and .parquet). Standard input counts as "jsonl" if its first line begins with
-        "{".
+        "{", and as "csv" if that line names columns and nobody types it.
     fallback : str, optional
         The format to assume where none can be told; by default that is an error.
 
@@ -129,8 +133,9 @@ def read_rows(
 def _standard_input(name: str | None, fallback: str | None) -> Rows:
     stream = Stream(sys.stdin.buffer)
     lines = Lines(stream.readline, "standard input")
+    note = ""
     if name is None:
-        name = "jsonl" if lines.head.lstrip().startswith(b"{") else fallback
+        name, note = _format_of_lines(lines, fallback)
     if name is None:
         raise DataError("standard input doesn't tell its format; name it with --format.")
     chosen = _FORMATS[name]
@@ -138,7 +143,16 @@ def _standard_input(name: str | None, fallback: str | None) -> Rows:
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
     # What holds many rows in a line may have rows left when there is no whole line.
     waits_for_lines = stream if chosen.unit == "line" else None
-    return Rows(lines.name, name, chosen.read(lines), waits_for_lines)
+    return Rows(lines.name, name, chosen.read(lines), waits_for_lines, note)
+
+
+def _format_of_lines(lines: Lines, fallback: str | None) -> tuple[str | None, str]:
+    """Return the format that the first line tells, and what to say of it."""
+    if lines.head.lstrip().startswith(b"{"):
+        return "jsonl", ""
+    if not sys.stdin.isatty() and is_header(lines.head.decode(errors="replace")):
+        return "csv", "read as CSV, as its first line names columns; for plain texts, `format=txt`"
+    return fallback, ""
 
 
 # Finding and opening

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from slugline.errors import DataError
@@ -34,11 +36,14 @@ class BadRow(NamedTuple):
         path in a folder.
     problem, advice : str
         What is wrong with it, and what to do about rows like it.
+    values : mapping of str to object, default empty
+        Its cells by column name, as far as they could be read.
     """
 
     at: int | str
     problem: str
     advice: str = "mend them"
+    values: Mapping[str, Any] = MappingProxyType({})
 
 
 def too_long(at: int | str) -> BadRow:
@@ -58,7 +63,8 @@ def not_utf8(at: int | str, error: UnicodeDecodeError, offset: int = 0) -> BadRo
     return BadRow(at, problem, "convert to UTF-8 (from Latin-1: iconv -f latin1 -t utf8)")
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Row:
     """One document as it stands in its file.
 
     Attributes
@@ -67,14 +73,19 @@ class Row(NamedTuple):
         The physical line on which it begins, its number in a Parquet file or a JSON array, or its
         path in a folder.
     values : mapping of str to object
-        Its cells by column name.
+        Its cells by column name. A list or an object of JSON stays as it was written, a
+        `msgspec.Raw`: as Python values it would take up to fifty times its bytes, and nobody asks
+        what is in it.
     note : str, default ""
         What the reader had to decide, such as which of two topics counts.
+    n_bytes : int, default 0
+        How much was read for it, whatever became of that. Two rows are equal without it.
     """
 
     at: int | str
     values: Mapping[str, Any]
     note: str = ""
+    n_bytes: int = field(default=0, compare=False)
 
 
 #: The rows of a source.
@@ -93,8 +104,10 @@ def os_errors_named(name: str) -> Iterator[None]:
         ) from error
 
 
-def checked_row(at: int | str, values: Mapping[str, Any], note: str = "") -> Row | BadRow:
-    """Make a row of values that no line of text has been checked for."""
+def checked_row(
+    at: int | str, values: Mapping[str, Any], note: str = "", n_bytes: int = 0
+) -> Row | BadRow:
+    """Return a row of values that no line of text has been checked for."""
     if any(isinstance(value, str) and "\0" in value for value in values.values()):
         return nul(at)
-    return Row(at, values, note)
+    return Row(at, values, note, n_bytes)

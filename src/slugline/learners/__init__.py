@@ -1,7 +1,7 @@
 """Learners turn CSR rows into scores and probabilities, one column per topic.
 
-A learner holds what predicting needs and no more; what fitting needs it imports when it is asked to
-fit. `Learner` is what all of them share, and what `slugline.classifier` asks of them.
+A learner holds only what predicting needs; it imports what fitting needs when `fit` is called.
+`Learner` is the interface that all of them share, and that `slugline.classifier` relies on.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ __all__ = ["BatchLearner", "Learner"]
 
 
 class Learner(Protocol):
-    """Fits rows, and then gives scores and probabilities for others."""
+    """Learns from rows, then returns scores and probabilities of topics for other rows."""
 
     #: The weighting of terms that it learns best from.
     wants: str
-    #: Whether it looks for its best epoch, on documents held out if none are given.
+    #: Whether it looks for its best epoch, on held-out documents unless the user passes some.
     has_epochs: bool
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History | None:
-        """Learn from rows and their topics; give the history of epochs, if there were any."""
+        """Learn from rows and their topics; return the history of epochs, if there are any."""
         ...
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float32]:
-        """Scores, shape (n_rows, n_topics): the largest marks the topic."""
+        """Return scores, shape (n_rows, n_topics); the largest marks the topic."""
         ...
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
-        """Probabilities, shape (n_rows, n_topics); every row sums to 1."""
+        """Return probabilities, shape (n_rows, n_topics); every row sums to 1."""
         ...
 
     def settings(self) -> dict[str, Any]:
-        """Plain data, from which `slugline.learners.restore` makes the learner again."""
+        """Return plain data from which `slugline.learners.restoring.restore` rebuilds it."""
         ...
 
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
-        """What it has learned."""
+        """Return what it has learned."""
         ...
 
 
 @runtime_checkable
 class BatchLearner(Learner, Protocol):
-    """Learns from one batch of rows after another, too."""
+    """A learner that can also learn from one batch of rows after another."""
 
     def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
-        """Learn on from one more batch; from nothing if it is the first one."""
+        """Learn from one more batch; start from nothing if it is the first one."""
         ...

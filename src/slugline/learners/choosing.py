@@ -18,7 +18,7 @@ def choose_learner(learner: str | Learner) -> Learner:
 
     Raises
     ------
-    OptionError : if there is none of that name; the message lists them.
+    OptionError : if there is no learner of that name; the message lists them.
     """
     from slugline.learners.linear import LinearLearner
     from slugline.learners.neural import NeuralLearner
@@ -31,6 +31,6 @@ def choose_learner(learner: str | Learner) -> Learner:
         raise OptionError(f"unknown learner {learner!r}; choose one of {', '.join(LEARNERS)}.")
     if isinstance(learner, type) or not hasattr(learner, "fit"):
         raise OptionError(
-            f"learner is {learner!r}; give one of {', '.join(LEARNERS)}, or a learner object."
+            f"`learner` is {learner!r}; give one of {', '.join(LEARNERS)}, or a learner object."
         )
     return copy.deepcopy(learner)

@@ -1,4 +1,4 @@
-"""One weight per term and topic: the sum of a document's weights is its score."""
+"""One weight per term and topic: a document's score is the sum of the weights of its terms."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(eq=False, repr=False)
 class LinearOptions(Options):
-    """What a `LinearLearner` can be told."""
+    """The options of a `LinearLearner`."""
 
-    C: Annotated[float, Meta(gt=0, description="What errors cost beside large weights.")] = 1.0
+    C: Annotated[float, Meta(gt=0, description="Cost of errors, against large weights.")] = 1.0
     clean: Annotated[bool, Meta(description="Leave out documents whose topic looks wrong.")] = True
 
 
 class LinearLearner(LinearOptions):
     """One-vs-rest linear classifier with squared hinge loss, and calibrated probabilities.
 
-    From one fit, what all other documents make of each one is known without further ones. It shows
-    how sharp probabilities may be, and which documents hardly can belong to their topic; if these
-    are too many to be mere hard cases, it learns anew without them.
+    A single fit also shows how each document would score had it not been learned from. These scores
+    show how sure probabilities may be, and which documents probably do not belong to their topic.
+    If there are too many of those to be just hard cases, it learns again without them.
 
     Parameters
     ----------
     C : float, default 1.0
-        What errors cost beside large weights.
+        Cost of errors, against large weights.
     clean : bool, default True
-        Leave out training documents that hardly can belong to their topic.
+        Leave out training documents that probably do not belong to their topic.
 
     Attributes
     ----------
     weights : float32 array, shape (n_columns, n_topics)
     biases : float32 array, shape (n_topics,)
     sharpness : float
-        What scores are multiplied by before softmax makes probabilities of them.
+        The factor on scores before softmax turns them into probabilities.
     n_left_out : int
-        How many training documents were left out.
+        Number of training documents that were left out.
     """
 
     wants = "log-tf-idf"
@@ -75,10 +75,10 @@ class LinearLearner(LinearOptions):
         self.sharpness, self.n_left_out = fitted.sharpness, fitted.n_left_out
 
     def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
-        """Learn on from one more batch of rows, all of them, whatever `clean` says.
+        """Learn from one more batch of rows; from all of them, whatever `clean` is.
 
-        Documents that were learned from before make probabilities too sure. The step sizes and the
-        latest documents' scores are kept from call to call, but not in a model file.
+        Passing documents again makes probabilities too sure. Step sizes and the scores of the
+        latest documents are kept from call to call, but not in a model file.
         """
         from slugline.training.linear import SHARPNESS
         from slugline.training.linear_stream import LinearStream
@@ -89,7 +89,7 @@ class LinearLearner(LinearOptions):
             self.biases = np.full(context.n_topics, -1, dtype=np.float32)
             self.sharpness, self.n_left_out = SHARPNESS, 0
         elif self._stream is None:
-            # What `fit` or a file has made may be in use elsewhere.
+            # Arrays from `fit` or a file may be in use elsewhere.
             self.weights, self.biases = self.weights.copy(), self.biases.copy()
         if context.first or self._stream is None:
             self._stream = LinearStream(
@@ -103,32 +103,33 @@ class LinearLearner(LinearOptions):
         self.sharpness = self._stream.learn(X, y, context)
 
     def decision_function(self, X: Any) -> Floats:
-        """Scores, shape (n_rows, n_topics)."""
+        """Return scores, shape (n_rows, n_topics)."""
         scores = check_csr(X, len(self.weights)) @ self.weights
         scores += self.biases
         return scores
 
     def predict_proba(self, X: Any) -> Floats:
-        """Probabilities, shape (n_rows, n_topics)."""
+        """Return probabilities, shape (n_rows, n_topics)."""
         return softmax(self.decision_function(X) * np.float32(self.sharpness))
 
     def settings(self) -> dict[str, Any]:
-        """Plain data that makes it again."""
+        """Return plain data from which `restore` rebuilds it."""
         learned = {"sharpness": self.sharpness, "n_left_out": self.n_left_out}
         return {"kind": "linear", **self.options(), **learned}
 
     def arrays(self) -> dict[str, Floats]:
-        """What it has learned."""
+        """Return what it has learned."""
         return {"weights": self.weights, "biases": self.biases}
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> LinearLearner:
-        """Make a fitted learner of its parts, as a model file holds them."""
+        """Return a fitted learner, rebuilt from the parts in a model file."""
         learner = cls(**cls.options_in(settings))
         learner.weights, learner.biases = arrays["weights"], arrays["biases"]
         if learner.weights.ndim != 2 or learner.weights.shape[1:] != learner.biases.shape:
             raise DataError(
-                f"weights of shape {learner.weights.shape} and biases of {learner.biases.shape}"
+                f"weights of shape {learner.weights.shape} do not match biases of shape "
+                f"{learner.biases.shape}"
             )
         learner.sharpness, learner.n_left_out = settings["sharpness"], settings["n_left_out"]
         return learner

@@ -1,4 +1,4 @@
-"""Several learners on the same rows, whose probabilities are averaged."""
+"""Several learners on the same rows, with averaged probabilities."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Mixture:
     Parameters
     ----------
     learners : sequence of Learner
-        Each is fitted with a seed of its own, so that nets of one make differ.
+        Each is fitted with its own seed, so that nets with the same options differ.
     shares : sequence of float, optional
-        What each learner counts, over 0; all the same by default.
+        The weight of each learner, over 0; equal by default.
     sharpness : float, default 1.0
-        The power of the mean that gives the probabilities: over 1 to be surer than it.
+        The power to which the mean is raised; over 1 makes probabilities surer.
     """
 
     wants = "log-tf-idf"
@@ -49,15 +49,15 @@ class Mixture:
         self.shares = [1.0] * len(self.learners) if shares is None else list(shares)
         self.has_epochs = any(learner.has_epochs for learner in self.learners)
         if not self.learners:
-            raise OptionError("a mixture of no learners; give at least one.")
+            raise OptionError("`learners` is empty; give at least one learner.")
         if len(self.shares) != len(self.learners) or not all(0 < s < math.inf for s in self.shares):
             raise OptionError(
-                f"shares are {self.shares}; give a number over 0 for each of the "
+                f"`shares` is {self.shares}; give a number over 0 for each of the "
                 f"{len(self.learners)} learners."
             )
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History | None:
-        """Fit each; give the history of the one that has epochs, if there is one."""
+        """Fit each learner; return the history of the first that has epochs, if there is one."""
         histories = [
             learner.fit(X, y, replace(context, seed=context.seed + number))
             for number, learner in enumerate(self.learners)
@@ -73,7 +73,7 @@ class Mixture:
         return f"Mixture({', '.join(said)})"
 
     def decision_function(self, X: Any) -> Floats:
-        """Logarithms of the mean probabilities, shape (n_rows, n_topics)."""
+        """Return logarithms of the mean probabilities, shape (n_rows, n_topics)."""
         total = sum(self.shares)
         weighted = [
             np.float32(share / total) * learner.predict_proba(X)
@@ -82,11 +82,11 @@ class Mixture:
         return np.log(np.maximum(np.sum(weighted, axis=0), np.finfo(np.float32).tiny))
 
     def predict_proba(self, X: Any) -> Floats:
-        """Probabilities, shape (n_rows, n_topics)."""
+        """Return probabilities, shape (n_rows, n_topics)."""
         return softmax(self.decision_function(X) * np.float32(self.sharpness))
 
     def settings(self) -> dict[str, Any]:
-        """Plain data that makes it again."""
+        """Return plain data from which `restore` rebuilds it."""
         return {
             "kind": "mixture",
             "learners": [learner.settings() for learner in self.learners],
@@ -95,7 +95,7 @@ class Mixture:
         }
 
     def arrays(self) -> dict[str, Floats]:
-        """What all have learned, the names of each behind its number."""
+        """Return what each learner has learned, under names that begin with its number."""
         return {
             f"{number}.{name}": array
             for number, learner in enumerate(self.learners)
@@ -109,7 +109,7 @@ class Mixture:
         arrays: Mapping[str, Floats],
         restore: Callable[[Mapping[str, Any], Mapping[str, Floats]], Learner],
     ) -> Mixture:
-        """Make a fitted mixture of its parts, as a model file holds them; `restore` makes each."""
+        """Return a fitted mixture, rebuilt from the parts in a model file; `restore` does each."""
         by_part: dict[str, dict[str, Floats]] = {}
         for name, array in arrays.items():
             number, _, inner_name = name.partition(".")

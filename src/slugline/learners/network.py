@@ -31,17 +31,17 @@ class Network(DenseStack):
     layers : sequence of Dense
         From the words to the topics; the last one is `Dense(n_topics, "softmax")`.
     optimizer : {"rmsprop", "adam", "sgd"} or Optimizer, default "rmsprop"
-        An object of `slugline.training.optimizers` sets its own learning rate.
+        Pass an object from `slugline.training.optimizers` to set the learning rate.
     loss : {"sparse_categorical_crossentropy", "categorical_crossentropy"}
-        The first, the default, takes integer topics; the second one-hot rows.
+        The first is the default and takes integer topics; the second takes one-hot rows.
     seed : int, default 0
-        Reaches the first weights, the order of the batches and dropout.
+        Determines the initial weights, the order of the batches, and dropout.
 
     Attributes
     ----------
     weights : list of float32 arrays
         Weights (n_inputs, n_outputs) and biases (n_outputs,) of each layer in turn, as Keras'
-        `get_weights` gives them. Empty before `build` or `fit`.
+        `get_weights` returns them. Empty before `build` or `fit`.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class Network(DenseStack):
         self._trainer: Trainer | None = None
 
     def build(self, n_inputs: int) -> Network:
-        """Draw first weights for rows of `n_inputs` columns: Glorot uniform, biases zero."""
+        """Draw initial weights for rows of `n_inputs` columns: Glorot uniform, biases zero."""
         from slugline.training.initializers import glorot_uniform
 
         rng = np.random.default_rng([self.seed, 0])
@@ -84,13 +84,13 @@ class Network(DenseStack):
         return self
 
     def start_from(self, weights: Sequence[Floats]) -> Network:
-        """Take weights and biases of each layer in turn; the optimizer starts its averages anew."""
+        """Set the weights and biases of each layer in turn, and reset the optimizer's averages."""
         self.weights = list(weights)
         self._trainer = None
         return self
 
     def fresh(self) -> Network:
-        """Return an untrained net of the same make, to start from scratch."""
+        """Return an untrained net with the same layers and settings."""
         return Network(self.layers, optimizer=self.optimizer, loss=self.loss, seed=self.seed)
 
     def fit(
@@ -103,37 +103,37 @@ class Network(DenseStack):
         class_weight: Mapping[int, float] | None = None,
         **how: Unpack[FitKeywords],
     ) -> History:
-        """Train; a net that has been trained goes on from where it is.
+        """Train the net, starting from its current weights if it has any.
 
-        Ctrl-C ends training after the running epoch; a second one ends it at once.
+        Ctrl-C ends training after the current epoch; a second Ctrl-C ends it at once.
 
         Parameters
         ----------
         X : CSR or dense matrix, shape (n_rows, n_inputs)
         y : integer array, shape (n_rows,), or one-hot rows, shape (n_rows, n_topics)
-            As the loss wants it.
+            In the form that the loss expects.
         epochs : int, default 1
-            How often to go through all rows.
+            Number of passes over all rows.
         batch_size : int, default 32
             Rows per step.
         validation_data : (X, y), optional
-            Rows to evaluate after every epoch.
+            Rows to evaluate on after every epoch.
         sample_weight : float array, shape (n_rows,), optional
-            What each row's loss counts; 1 by default. A batch's loss is divided by its number of
+            Weight of each row's loss; 1 by default. A batch's loss is divided by its number of
             rows, as in Keras, not by the sum of their weights.
         class_weight : mapping of int to float, optional
-            What each topic's loss counts, times the sample weight; 1 where it is not named.
+            Weight of each topic's loss, multiplied by the sample weight; 1 for topics not named.
         shuffle : bool, default True
             Take the rows in a new random order every epoch.
         early_stopping : EarlyStopping, optional
-            When to stop, and which epoch's weights to go back to; also after Ctrl-C.
+            When to stop, and which epoch's weights to restore; also after Ctrl-C.
         progress : Progress, optional
-            Whom to tell; nobody by default. See `slugline.progress.progress_on`.
+            Receives reports on progress; see `slugline.progress.progress_on`.
 
         Raises
         ------
-        DataError : if X and y don't fit each other or the net.
-        TrainingError : if the loss is no longer finite; the weights are then of no more use.
+        DataError : if `X` and `y` don't match each other or the net.
+        TrainingError : if the loss is no longer finite; the weights are then useless.
         """
         from slugline.training.loop import FitOptions, fit_loop
 
@@ -147,15 +147,15 @@ class Network(DenseStack):
         return fit_loop(self._trainer, X, y, weight, validation_data, options)
 
     def predict(self, X: Any) -> Floats:
-        """Probabilities, shape (n_rows, n_topics); every row sums to 1."""
+        """Return probabilities, shape (n_rows, n_topics); every row sums to 1."""
         return softmax(self.decision_function(X))
 
     def evaluate(self, X: Any, y: npt.ArrayLike) -> LossAndAccuracy:
-        """Mean loss and accuracy on labelled rows, in the form of labels that the loss wants."""
+        """Return mean loss and accuracy on rows with labels in the form that the loss expects."""
         return self._new_trainer().evaluate(X, y)
 
     def summary(self) -> str:
-        """Lay out the layers and their parameters as a small table."""
+        """Return a small table of the layers and their parameters."""
         rows = [("layer", "units", "activation", "parameters")]
         arrays = self._built()
         for number, layer in enumerate(self.layers):
@@ -176,7 +176,7 @@ class Network(DenseStack):
         return f"Network({widths}, optimizer={self.optimizer!r}, loss={self.loss!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # A trainer belongs to one net; a copy starts its running averages anew.
+        # A trainer belongs to one net; a copy starts with new running averages.
         return self.__dict__ | {"_trainer": None}
 
     def _new_trainer(self) -> Trainer:

@@ -1,4 +1,4 @@
-"""The lesson's way as a learner: find the epoch where a net overfits, then train anew."""
+"""The newswire lesson as a learner: find the epoch where a net overfits, then train a fresh one."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ __all__ = ["MAX_WIDTH", "NeuralLearner", "NeuralOptions"]
 
 Floats = npt.NDArray[np.float32]
 
-# A validation loss that falls by less, in nats, is as good as level.
+# A validation loss that falls by less than this, in nats (natural-log units), counts as level.
 _PROGRESS = 1e-3
-#: Of a hidden layer. Wider ones are slips of the finger.
+#: Largest width of a hidden layer. Wider ones are typing errors.
 MAX_WIDTH = 100_000
 
 
 @dataclass(eq=False, repr=False)
 class NeuralOptions(Options):
-    """What a `NeuralLearner` can be told."""
+    """The options of a `NeuralLearner`."""
 
     hidden: Annotated[
         Sequence[Annotated[int, Meta(ge=1, le=MAX_WIDTH)]] | None,
         Meta(description="Widths of the hidden layers, such as 64 or 128,64."),
     ] = None
-    epochs: Annotated[int, Meta(ge=1, description="The most epochs to try.")] = 100
-    batch_size: Annotated[int, Meta(ge=1, description="Documents a step.")] = 128
+    epochs: Annotated[int, Meta(ge=1, description="Largest number of epochs to try.")] = 100
+    batch_size: Annotated[int, Meta(ge=1, description="Documents per step.")] = 128
     patience: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="Epochs to wait for the validation loss to fall by 0.001."),
@@ -49,7 +49,7 @@ class NeuralOptions(Options):
         float, Meta(gt=0, lt=1, description="Share of the documents to find the best epoch on.")
     ] = 0.1
     dropout: Annotated[
-        float, Meta(ge=0, lt=1, description="Of the hidden layers, from 0 to under 1.")
+        float, Meta(ge=0, lt=1, description="Dropout of the hidden layers, from 0 to under 1.")
     ] = 0.0
     l2: Annotated[float, Meta(ge=0, description="Penalty on large weights.")] = 0.0
     optimizer: Annotated[
@@ -61,36 +61,36 @@ class NeuralOptions(Options):
 class NeuralLearner(NeuralOptions):
     """A net of dense layers, trained for its best number of epochs.
 
-    Part of the rows is held out to find the epoch from which on the net overfits; then a fresh net
-    learns from all rows for as many. With validation rows of the user's, the net learns from all
-    others, and keeps the weights of the epoch that is best on those. Ctrl-C keeps the best epoch of
-    the search.
+    Some rows are held out to find the epoch after which the net overfits; then a fresh net learns
+    from all rows for as many epochs. If the user passes validation rows, the net learns from all
+    other rows and keeps the weights of the epoch that is best on the validation rows. Ctrl-C keeps
+    the best epoch found so far.
 
     Parameters
     ----------
     hidden : sequence of int, optional
-        Widths of the hidden layers; by default one of 64, or as wide as there are topics if that is
-        more. A layer narrower than that loses information that no later one can bring back.
+        Widths of the hidden layers; by default one layer with 64 units, or one unit per topic if
+        that is more. A layer with fewer units than topics loses information for good.
     epochs : int, default 100
-        The most epochs to try.
+        Largest number of epochs to try.
     batch_size : int, default 128
         Rows per step.
     patience : int, default 3
-        Stop looking for the best epoch after so many in which the validation loss has not fallen by
-        a thousandth of a nat.
+        Stop looking for the best epoch after this many in which the validation loss has not fallen
+        by a thousandth of a nat.
     validation_fraction : float, default 0.1
         Share of the rows held out to find the best epoch.
     dropout, l2 : float, default 0.0
-        Of the hidden layers; see `Dense`.
+        Applied to the hidden layers; see `Dense`.
     optimizer : {"rmsprop", "adam", "sgd"}, default "rmsprop"
     learning_rate : float, optional
-        The optimizer's own default if not given.
+        By default that of the optimizer.
 
     Attributes
     ----------
     network : Network
     n_epochs : int
-        For how many epochs it was trained; each call of `partial_fit` is one.
+        Number of epochs that it was trained for; each call of `partial_fit` is one.
     """
 
     wants = "multi-hot"
@@ -126,7 +126,7 @@ class NeuralLearner(NeuralOptions):
         return history
 
     def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
-        """Learn one epoch more, from one more batch of rows, with the net as it is.
+        """Train the current net for one more epoch, on one more batch of rows.
 
         The optimizer's averages are kept from call to call, but not in a model file.
         """
@@ -134,7 +134,7 @@ class NeuralLearner(NeuralOptions):
             self.network = self._network(context)
             self.n_epochs = 0
         elif not self._in_batches:
-            # What `fit` or a file has made may be in use elsewhere.
+            # A net from `fit` or a file may be in use elsewhere.
             self.network = copy.deepcopy(self.network)
         self._in_batches = True
         self.network.optimizer = self._optimizer()
@@ -147,26 +147,26 @@ class NeuralLearner(NeuralOptions):
         self.n_epochs += 1
 
     def decision_function(self, X: Any) -> Floats:
-        """Scores before softmax, shape (n_rows, n_topics)."""
+        """Return scores before softmax, shape (n_rows, n_topics)."""
         return self.network.decision_function(X)
 
     def predict_proba(self, X: Any) -> Floats:
-        """Probabilities, shape (n_rows, n_topics)."""
+        """Return probabilities, shape (n_rows, n_topics)."""
         return self.network.predict(X)
 
     def settings(self) -> dict[str, Any]:
-        """Plain data that makes it again."""
+        """Return plain data from which `restore` rebuilds it."""
         hidden = [layer.units for layer in self.network.layers[:-1]]
         options = self.options() | {"hidden": hidden}
         return {"kind": "network", **options, "n_epochs": self.n_epochs}
 
     def arrays(self) -> dict[str, Floats]:
-        """What it has learned: weights and biases of each layer in turn."""
+        """Return what it has learned: weights and biases of each layer in turn."""
         return {str(number): array for number, array in enumerate(self.network.weights)}
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> NeuralLearner:
-        """Make a fitted learner of its parts, as a model file holds them."""
+        """Return a fitted learner, rebuilt from the parts in a model file."""
         learner = cls(**cls.options_in(settings))
         learner.n_epochs = settings["n_epochs"]
         n_layers = 2 if learner.hidden is None else len(learner.hidden) + 1
@@ -180,7 +180,7 @@ class NeuralLearner(NeuralOptions):
     def _train_anew(
         self, X: Any, y: npt.NDArray[np.int64], history: History, context: FitContext
     ) -> None:
-        """Train a fresh net on all rows; interrupted, keep the one that the search has found."""
+        """Train a fresh net on all rows; if interrupted, keep the one that the search found."""
         anew = self.network.fresh()
         done = anew.fit(
             X,
@@ -242,4 +242,4 @@ def _check_shapes(network: Network) -> None:
         n_inputs = layer.units
     found = [array.shape for array in network.weights]
     if found != expected:
-        raise DataError(f"layers of shape {found} where the settings want {expected}")
+        raise DataError(f"layers have shapes {found}, but the settings require {expected}")

@@ -23,40 +23,40 @@ __all__ = ["ShallowLearner", "ShallowOptions"]
 
 Floats = npt.NDArray[np.float32]
 
-# Chosen by cross-validation on training splits. Rows of length 1 are small for a net that has to
-# learn within few epochs.
+# Chosen by cross-validation on training splits. Rows of length 1 are too small for a net that must
+# learn within a few epochs.
 _INPUT_SCALE = np.float32(6)
 _BATCH_SIZE = 128
 
 
 @dataclass(eq=False, repr=False)
 class ShallowOptions(Options):
-    """What a `ShallowLearner` can be told."""
+    """The options of a `ShallowLearner`."""
 
     units: Annotated[int, Meta(ge=1, description="Width of the hidden layer.")] = 128
-    epochs: Annotated[int, Meta(ge=1, description="How often to go through all documents.")] = 15
-    dropout: Annotated[float, Meta(ge=0, lt=1, description="Share of units left out a step.")] = 0.5
+    epochs: Annotated[int, Meta(ge=1, description="Passes over all documents.")] = 15
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Share of units left out.")] = 0.5
     label_smoothing: Annotated[
-        float, Meta(ge=0, lt=1, description="Share of each topic spread over all.")
+        float, Meta(ge=0, lt=1, description="Share of each label spread over all topics.")
     ] = 0.0
 
 
 class ShallowLearner(ShallowOptions):
-    """A net that errs on other documents than a linear classifier, to be mixed with one.
+    """A net to mix with a linear classifier, because the two err on different documents.
 
-    Its learning rates fall to nothing by the end, so no rows are held out to find an epoch.
+    Its learning rates fall to 0 by the end, so no rows are held out to find the best epoch.
 
     Parameters
     ----------
     units : int, default 128
         Width of the hidden layer.
     epochs : int, default 15
-        How often to go through all rows.
+        Number of passes over all rows.
     dropout : float, default 0.5
         Share of the hidden units left out at random in each step, in [0, 1).
     label_smoothing : float, default 0.0
-        Share of each row's topic that is spread evenly over all topics, from 0 to under 1, so that
-        the net doesn't strain for certainty.
+        Share of each row's label that is spread evenly over all topics, from 0 to under 1, so that
+        the net doesn't become too sure.
 
     Attributes
     ----------
@@ -92,30 +92,30 @@ class ShallowLearner(ShallowOptions):
             progress=context.progress,
         )
         if history.stopped_by == "interrupt":
-            raise KeyboardInterrupt  # there is no best epoch that could stand for the whole
-        # Whoever predicts need not scale anything.
+            raise KeyboardInterrupt  # no earlier epoch can replace the whole run
+        # Scale the weights too, so that predicting need not scale rows.
         self.network.weights[0] *= _INPUT_SCALE
 
     def decision_function(self, X: Any) -> Floats:
-        """Scores before softmax, shape (n_rows, n_topics)."""
+        """Return scores before softmax, shape (n_rows, n_topics)."""
         return self.network.decision_function(X)
 
     def predict_proba(self, X: Any) -> Floats:
-        """Probabilities, shape (n_rows, n_topics)."""
+        """Return probabilities, shape (n_rows, n_topics)."""
         return self.network.predict(X)
 
     def settings(self) -> dict[str, Any]:
-        """Plain data that makes it again."""
+        """Return plain data from which `restore` rebuilds it."""
         return {"kind": "shallow", **self.options()}
 
     def arrays(self) -> dict[str, Floats]:
-        """What it has learned."""
+        """Return what it has learned."""
         names = ("hidden.weights", "hidden.biases", "topics.weights", "topics.biases")
         return dict(zip(names, self.network.weights, strict=True))
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> ShallowLearner:
-        """Make a fitted learner of its parts, as a model file holds them."""
+        """Return a fitted learner, rebuilt from the parts in a model file."""
         learner = cls(**cls.options_in(settings))
         hidden, biases = arrays["hidden.weights"], arrays["hidden.biases"]
         out, out_biases = arrays["topics.weights"], arrays["topics.biases"]
@@ -126,8 +126,8 @@ class ShallowLearner(ShallowOptions):
         )
         if (hidden.shape, biases.shape, out.shape) != expected or out_biases.ndim != 1:
             raise DataError(
-                f"layers of shape {hidden.shape}, {biases.shape} and {out.shape} where "
-                f"{learner.units} units want others"
+                f"layers have shapes {hidden.shape}, {biases.shape} and {out.shape}, which do not "
+                f"match {learner.units} units"
             )
         learner.network = Network(learner._layers(len(out_biases)))
         learner.network.start_from([hidden, biases, out, out_biases])

@@ -1,13 +1,13 @@
-"""Where data files come from: a given path, `SLUGLINE_DATA`, the user's cache, or a download.
+"""Finds data files: at a given path, in `SLUGLINE_DATA`, in the user's cache, or by download.
 
-pooch, the usual choice, neither resumes a download nor bounds its size and time, so the transfer is
-written here and in `transfers.py`, on requests. It holds four promises:
+pooch, the usual choice, neither resumes a download nor limits its size and time, so this module and
+`transfers.py` do the transfer themselves, with requests. They guarantee four things:
 
 * a file appears under its name whole and checked, or not at all;
-* what a broken transfer got is kept beside the target as `<name>.part` and continued later;
-* processes that want the same file at the same time do not touch each other's work;
-* with nothing coming in for `PATIENCE` seconds, it ends, even where the name lookup or the
-  servers hang, or single bytes trickle in; a slow transfer that does move may take its time.
+* the bytes of a broken transfer are kept beside the target as `<name>.part` and continued later;
+* processes that need the same file at the same time do not disturb each other;
+* a download ends when nothing arrives for `PATIENCE` seconds, even if the name lookup or a server
+  hangs, or single bytes trickle in; a slow transfer that does make progress may take its time.
 """
 
 from __future__ import annotations
@@ -39,38 +39,39 @@ __all__ = ["ProgressBar", "RemoteFile", "cache_folder", "fetch"]
 
 PAUSES = (0.5, 1.0, 2.0)  # seconds between attempts at one address, of which there is one more
 
-# zipfile takes memory for all members when it opens an archive; in its directory, each begins so.
+# zipfile takes memory for all members when it opens an archive. In the archive's directory, each
+# member begins with these bytes.
 _MEMBER = b"PK\1\2"
 _MAX_MEMBERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file that can be downloaded, and how to tell that it is the right one."""
+    """A file that can be downloaded, and how to recognise it."""
 
     name: str  # path below a data folder, such as "reuters/reuters.npz"
-    urls: tuple[str, ...]  # tried in turn; where one ends in .zip, the file is in an archive there
-    sha256: str | None  # hexadecimal; None where only the file's contents can be checked
+    urls: tuple[str, ...]  # tried in turn; one that ends in .zip is an archive that holds the file
+    sha256: str | None  # hexadecimal; None if only the file's contents can be checked
     max_bytes: int  # a longer reply is not this file
 
 
 class ProgressBar(Protocol):
-    """What a download reports to: the interface of tqdm, which others share."""
+    """Shows the progress of a download: the interface of tqdm, which others share."""
 
-    total: int  # bytes; 0 where the server doesn't tell
+    total: int  # bytes; 0 if the server doesn't say
 
     def update(self, n: int, /) -> object:
         """Count `n` more bytes."""
 
     def reset(self) -> object:
-        """Start from zero: a transfer begins, perhaps anew."""
+        """Start from zero: a transfer begins or begins again."""
 
     def close(self) -> object:
-        """Finish: the transfer is over, well or not."""
+        """Finish: the transfer has succeeded or failed."""
 
 
 def cache_folder() -> Path:
-    """Folder for downloaded files: `SLUGLINE_CACHE`, or the system's place for a user's caches."""
+    """Return the folder for downloads: `SLUGLINE_CACHE`, or the system's folder for user caches."""
     setting = os.environ.get("SLUGLINE_CACHE")
     if setting:
         return _expanded(setting)
@@ -86,30 +87,30 @@ def fetch(
     check: Callable[[Path], object] | None = None,
     progress: ProgressBar | None = None,
 ) -> Path:
-    """Find a file on this machine, or download it into the user's cache.
+    """Return the path of a file on this machine, or download it into the user's cache.
 
-    The places, in this order: `path`, and no other if it is given; the folder that the
-    environment variable `SLUGLINE_DATA` names; the cache (see `cache_folder`); `remote.urls`.
-    A folder may hold the file itself or in the sub-folder that `remote.name` tells.
+    The places to look, in this order: `path`, and nowhere else if it is given; the folder in the
+    environment variable `SLUGLINE_DATA`; the cache (see `cache_folder`); `remote.urls`. A folder
+    may hold the file directly or in the sub-folder given in `remote.name`.
 
     Parameters
     ----------
-    remote : which file.
+    remote : the file.
     path : the file under any name, or a folder that holds it.
-    check : called with the path of a finished download before that gets its name; raises
-        DataError if the contents are not what they should be. For a `remote` without sha256.
-    progress : told of a download's bytes, then closed; left alone where none is needed.
+    check : called with the path of a finished download before it is renamed; raises DataError if
+        the contents are wrong. For a `remote` without sha256.
+    progress : receives the number of bytes, then is closed; not used if there is no download.
 
     Returns
     -------
-    Path of the file. Its sha256 has been checked if it comes from the cache or the network, not
-    if it comes from `path` or `SLUGLINE_DATA`: whoever reads it must expect anything there.
+    Path of the file. Its sha256 has been checked if it comes from the cache or the network, but
+    not if it comes from `path` or `SLUGLINE_DATA`: its reader must be prepared for anything.
 
     Raises
     ------
     DataError : if `path` is given and the file isn't there.
-    DownloadError : if the file is in none of the places; after `PATIENCE` seconds without
-        progress, which the addresses share, or a few failed attempts at each.
+    DownloadError : if the file is in none of these places. A download fails after `PATIENCE`
+        seconds without progress, shared among the addresses, or a few attempts at each.
     """
     if path is not None:
         return _at(_expanded(path), remote)
@@ -124,15 +125,16 @@ def fetch(
         _download(remote, cached, check, progress)
     except Failure as failure:
         name = cached.name
-        tried = f"{data} (SLUGLINE_DATA) doesn't hold it" if data else "SLUGLINE_DATA is not set"
+        tried = f"it is not in {data} (SLUGLINE_DATA)" if data else "SLUGLINE_DATA is not set"
         raise DownloadError(
-            f"{name} can't be had: {tried}, no good copy is in {cached.parent}, and {failure}; "
-            f"put {name} into a folder and set SLUGLINE_DATA to that folder."
+            f"{name} can't be found or downloaded: {tried}, there is no good copy in "
+            f"{cached.parent}, and {failure}; put {name} into a folder and set SLUGLINE_DATA to "
+            "that folder."
         ) from failure
     return cached
 
 
-# os.path answers "no" where pathlib raises: no such user, a name too long, a folder that is closed.
+# os.path returns False where pathlib raises: unknown user, name too long, folder without access.
 
 
 def _expanded(path: str | os.PathLike[str]) -> Path:
@@ -179,12 +181,12 @@ def _download(
     check: Callable[[Path], object] | None,
     progress: ProgressBar | None,
 ) -> None:
-    """Bring `remote` to `target`, whole and checked, or raise Failure."""
+    """Download `remote` to `target`, whole and checked, or raise Failure."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _from_the_first_that_has_it(remote, target, check, progress)
-    except OSError as error:  # the disk; what goes wrong on the network is a Failure by now
-        raise Failure(f"{target.parent} can't be written: {error.strerror or error}") from error
+    except OSError as error:  # from the disk; those of the network have become a Failure
+        raise Failure(f"{target.parent} can't be written to: {error.strerror or error}") from error
     finally:
         if progress:
             progress.close()
@@ -217,10 +219,10 @@ def _is_packed(url: str) -> bool:
 
 @contextlib.contextmanager
 def _part_of(target: Path, *, resumable: bool) -> Iterator[BinaryIO]:
-    """Open the file that a download grows in; leave it for the next run if it is cut short.
+    """Open the file that receives a download; keep it for the next run if it is cut short.
 
-    While another process downloads into the same folder, this one works in a file of its own,
-    which is removed if it isn't finished. So is an archive, which is none of the file's bytes.
+    While another process downloads into the same folder, this one uses a separate file, which is
+    removed if it isn't finished. So is an archive, whose bytes are not those of the file.
     """
     with _sole_use_of(target.parent) as alone:
         if not (alone and resumable):
@@ -240,7 +242,7 @@ def _part_of(target: Path, *, resumable: bool) -> Iterator[BinaryIO]:
 def _kept_part(path: Path) -> BinaryIO:
     """Open what an earlier run left, if it is a plain file of ours and no link; else a new file.
 
-    Whoever may write to the folder could plant a link, and have the download write elsewhere.
+    Somebody with access to the folder could plant a link to make the download write elsewhere.
     """
     with contextlib.suppress(OSError):
         part = open(path, "r+b", opener=_no_link)  # noqa: SIM115
@@ -253,23 +255,23 @@ def _kept_part(path: Path) -> BinaryIO:
 
 
 def _no_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe must not stop us either
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)  # and don't wait for a pipe
 
 
 @contextlib.contextmanager
 def _sole_use_of(folder: Path) -> Iterator[bool]:
-    """Tell whether no other process is in here for the same folder.
+    """Yield whether no other process is downloading into the folder.
 
-    The lock is on the folder itself, so it leaves no file behind, and goes when its owner dies.
+    The lock is on the folder itself, so it leaves no file behind and ends with its process.
     """
-    if sys.platform == "win32":  # folders can't be locked there: downloads don't outlive a process
+    if sys.platform == "win32":  # folders can't be locked there, so downloads aren't resumed
         yield False
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         alone = True
-    except OSError:  # taken, or a network drive without locks
+    except OSError:  # locked already, or a network drive without locks
         alone = False
     try:
         yield alone
@@ -285,7 +287,7 @@ def _attempts(
     check: Callable[[Path], object] | None,
     progress: ProgressBar | None,
 ) -> None:
-    """Fill the part file from one address, trying again as long as that makes sense."""
+    """Fill the part file from one address, retrying as long as that makes sense."""
     pauses = iter(PAUSES)
     while True:
         try:
@@ -305,7 +307,7 @@ def _attempts(
 def _receive(
     url: str, limit: int, part: BinaryIO, patience: Patience, progress: ProgressBar | None
 ) -> bool:
-    """Append to the part file what one connection brings; tell whether it held anything before."""
+    """Append the bytes of one connection to the part file; return whether it held any before."""
     kept = size = part.seek(0, os.SEEK_END)
     with contextlib.closing(listen(url, kept, patience)) as chunks:
         for number, chunk in enumerate(chunks):
@@ -336,7 +338,7 @@ def _verify(
     check: Callable[[Path], object] | None,
     resumed: bool,
 ) -> None:
-    """Unpack the part file where it is an archive, and compare it with what was promised."""
+    """Unpack the part file if it is an archive, and check that it is the right file."""
     path = Path(part.name)
     try:
         if _is_packed(url):
@@ -347,17 +349,18 @@ def _verify(
         if check:
             check(path)
     except DataError as error:
-        failure = BadPart if resumed else Hopeless  # a file in one piece would only come again
-        raise failure(f"it sent something else: {error}") from error
+        # A file received in one piece would only be the same again.
+        failure = BadPart if resumed else Hopeless
+        raise failure(f"it sent the wrong file: {error}") from error
 
 
 def _unpack(part: BinaryIO, name: str, limit: int) -> None:
-    """Put in the place of a zip archive, which nobody has checked, the one file wanted from it."""
+    """Replace a zip archive, which nobody has checked, by the one file needed from it."""
     part.seek(0)
     packed = part.read(limit)
     try:
         content = _member(packed, name, limit)
-    except Exception as error:  # a planted file can fail in any way it likes: one answer to all
+    except Exception as error:  # a crafted file can fail in any way: treat all alike
         raise DataError(str(error) or type(error).__name__) from error
     part.seek(0)
     part.truncate()
@@ -365,18 +368,18 @@ def _unpack(part: BinaryIO, name: str, limit: int) -> None:
 
 
 def _member(packed: bytes, name: str, limit: int) -> bytes:
-    """Content of the archive's first file of that name, in whichever folder it is."""
+    """Return the content of the archive's first file of that name, in any folder."""
     if packed.count(_MEMBER) > _MAX_MEMBERS:
         raise ValueError(f"the archive holds more than {_MAX_MEMBERS:,} files")
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         named = (m for m in archive.infolist() if PurePosixPath(m.filename).name == name)
         member = next(named, None)
         if member is None:
-            raise ValueError(f"the archive holds no {name}")
-        # The other ways to compress can't be unpacked in bounded steps.
+            raise ValueError(f"there is no {name} in the archive")
+        # Other compression methods can't be unpacked in bounded steps.
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"{name} is compressed in an unknown way")
         if member.file_size > limit:
-            raise ValueError(f"{name} is {member.file_size:,} bytes large")
+            raise ValueError(f"{name} has {member.file_size:,} bytes, too many")
         with archive.open(member) as file:
-            return file.read(limit + 1)  # a size, since the declared one may be a lie
+            return file.read(limit + 1)  # limited, as the declared size may be false

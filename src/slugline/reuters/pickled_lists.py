@@ -1,10 +1,9 @@
-"""Lists of whole numbers from an .npz file that isn't trusted.
+"""Reads lists of whole numbers from an .npz file that isn't trusted.
 
-NumPy stores an array of lists as a pickle, and a pickle is a program. Here it has to pass four
-walls: only a zip of the right layout and a bearable size is opened; the pickle may consist of
-harmless instructions only; it can name nothing that runs, for even NumPy's names lead to an
-object that does nothing; and what comes out must be lists of whole numbers, as many as there are
-labels.
+NumPy stores an array of lists as a pickle, and a pickle is a program. Here it must pass four
+checks: only a zip of the right layout and a reasonable size is opened; the pickle may contain only
+harmless instructions; it can name nothing that runs, because even NumPy's names lead to an object
+that does nothing; and the result must be lists of whole numbers, as many as there are labels.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_NUMBER", "read_lists"]
 
-MAX_NUMBER = 65_535  # the largest that a list may hold
-_MAX_MEMBER = 8_000_000  # bytes; what an array may grow to in memory
+MAX_NUMBER = 65_535  # the largest number that a list may hold
+_MAX_MEMBER = 8_000_000  # bytes; the most that an array may take in memory
 
 
 def read_lists(content: bytes) -> tuple[list[list[int]], NDArray[np.int64]]:
-    """Lists and labels from the bytes of an .npz file with the arrays `x` and `y`.
+    """Return lists and labels from the bytes of an .npz file with the arrays `x` and `y`.
 
     Returns
     -------
@@ -40,7 +39,7 @@ def read_lists(content: bytes) -> tuple[list[list[int]], NDArray[np.int64]]:
 
     Raises
     ------
-    DataError : if the file is anything else. Nothing in it has been run by then.
+    DataError : if the file is anything else. Nothing in it is run.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -52,7 +51,7 @@ def read_lists(content: bytes) -> tuple[list[list[int]], NDArray[np.int64]]:
         labels = np.frombuffer(numbers, dtype="<i8").astype(np.int64)
         if not n_lists == len(lists) == n_labels == len(labels):
             raise ValueError(f"it holds {len(lists)} lists and {len(labels)} labels")
-    except Exception as error:  # a planted file can fail in any way it likes: one answer to all
+    except Exception as error:  # a crafted file can fail in any way: treat all alike
         raise DataError(str(error) or type(error).__name__) from error
     return lists, labels
 
@@ -65,14 +64,14 @@ _NPY_HEADER = re.compile(
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, dtype: bytes) -> tuple[int, bytes]:
-    """Length by the header, and content, of a one-dimensional array."""
+    """Return the length in the header, and the content, of a one-dimensional array."""
     member = archive.getinfo(name)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is compressed in an unknown way")
     if member.file_size > _MAX_MEMBER:
-        raise ValueError(f"{name} is {member.file_size:,} bytes large")
+        raise ValueError(f"{name} has {member.file_size:,} bytes, too many")
     with archive.open(member) as file:
-        content = file.read(_MAX_MEMBER)  # a size, since the declared one may be a lie
+        content = file.read(_MAX_MEMBER)  # limited, as the declared size may be false
     header = _NPY_HEADER.match(content)
     if header is None or header["dtype"] != dtype:
         raise ValueError(f"{name} is not an array of {dtype.decode()}")
@@ -80,13 +79,13 @@ def _read_member(archive: zipfile.ZipFile, name: str, dtype: bytes) -> tuple[int
 
 
 def _counted(width: int) -> bytes:
-    """Pattern of a string of up to 31 bytes after its length in `width` bytes."""
+    """Return a pattern for a string of up to 31 bytes after its length in `width` bytes."""
     lengths = (re.escape(n.to_bytes(width, "little")) + b".{%d}" % n for n in range(32))
     return b"(?:" + b"|".join(lengths) + b")"
 
 
-# Protocols 2 to 4, as far as lists of numbers in an object array need them. Places in the memo are
-# limited to 65,535: Python takes memory up to the place that is named, and the pickle names it.
+# Protocols 2 to 4, as far as lists of numbers in an object array need them. Positions in the memo
+# are limited to 65,535, because Python takes memory up to the position that the pickle names.
 _INSTRUCTIONS = re.compile(
     rb"\x80[\x02-\x04]"
     rb"(?:K.|M..|J....|[(\])aetRbN\x85-\x89\x93\x94.]|q.|h.|[rj]..\0\0|\x95.{8}"
@@ -102,7 +101,7 @@ _NUMPY_NAMES = {
 
 
 class _Standin:
-    """Takes the place of NumPy's names in a pickle: it keeps what it is told and does nothing."""
+    """Replaces NumPy's names in a pickle: it keeps its state and does nothing."""
 
     __slots__ = ("state",)
 
@@ -123,15 +122,15 @@ class _ArrayUnpickler(pickle.Unpickler):
 def _unpickle(pickled: bytes) -> list[list[int]]:
     if not _INSTRUCTIONS.fullmatch(pickled):
         raise ValueError("its pickle does more than list numbers")
-    # The buffer matters: without it, every instruction becomes a call of `read`.
+    # The buffer matters: without it, every instruction would be a call of `read`.
     found = _ArrayUnpickler(io.BufferedReader(io.BytesIO(pickled))).load()
     if type(found) is not _Standin or not isinstance(found.state, tuple):
         raise ValueError("its pickle is not an array")
     lists = found.state[-1]
-    # One list may stand in many places, so the sizes are added up before they are walked through.
+    # One list may be in many places, so add up the sizes before looping over them.
     if not all(type(each) is list for each in lists) or sum(map(len, lists)) > len(pickled):
         raise ValueError("its pickle is not an array of lists")
-    # Refuses all but whole numbers up to MAX_NUMBER, and unlike a set or a comparison, it looks
-    # into nothing: to hash a tuple that is nested deep enough would end the process.
+    # Refuses all but whole numbers up to MAX_NUMBER. Unlike a set or a comparison, it does not look
+    # inside objects: hashing a deeply nested tuple would crash the process.
     array("H", itertools.chain.from_iterable(lists))
     return list(lists)

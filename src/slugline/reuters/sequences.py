@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["decode", "get_word_index", "load_data"]
 
-_INDEX_FROM = 3  # ranks begin at 1, so words begin at 4: 0 pads, 1 starts, 2 stands for cut words
+_INDEX_FROM = 3  # ranks begin at 1, so words begin at 4: 0 is padding, 1 start, 2 a word left out
 
 
 class Marks(TypedDict, total=False):
-    """Numbers of `load_data` that stand for more or less than a word."""
+    """Parameters of `load_data` that set the numbers of words and of marks."""
 
     start_char: int | None
     oov_char: int | None
@@ -52,38 +52,38 @@ def load_data(
     progress: ProgressBar | None = None,
     **marks: Unpack[Marks],
 ) -> tuple[Labelled, Labelled]:
-    """Newswires as sequences of word numbers: the arrays of `keras.datasets.reuters.load_data`.
+    """Return newswires as word numbers: the arrays of `keras.datasets.reuters.load_data`.
 
     A word's number is its rank by frequency, from 1, plus `index_from`.
 
     Parameters
     ----------
-    path : reuters.npz or its folder, not a name in a cache as in Keras; by default see
+    path : reuters.npz or its folder, not a name in a cache as in Keras; for the default, see
         `slugline.reuters.downloads.fetch`.
     num_words : keep numbers below this one. None or 0 keeps numbers below the largest that
-        occurs, so that, as in Keras, the rarest word of all is cut.
-    skip_top : keep numbers from this one on; also cuts `start_char` if that is lower.
-    maxlen : keep wires shorter than this, the start mark included. None or 0 keeps all.
+        occurs, so that, as in Keras, the rarest word of all is left out.
+    skip_top : keep numbers from this one on; also leaves out `start_char` if that is lower.
+    maxlen : keep wires shorter than this, including the start mark. None or 0 keeps all.
     test_split : share of the wires, 0 to 1, that goes to the test set.
-    seed : of the shuffling that precedes the split; None shuffles anew each time. NumPy's
+    seed : seed for shuffling before the split; None shuffles differently each time. NumPy's
         global random state is left alone.
-    progress : told of the download, if there is one.
-    start_char : put in front of each sequence, by default 1; None for nothing.
-    oov_char : put in the place of each number cut, by default 2; None to drop those.
-    index_from : added to each rank, by default 3.
+    progress : shows the progress of a download, if there is one.
+    start_char : put in front of each sequence; 1 by default, None for nothing.
+    oov_char : replaces each number left out; 2 by default, None for no replacement.
+    index_from : added to each rank; 3 by default.
 
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
-        x: object arrays of lists of int, shape (n_wires,); as in Keras, a 2-D array if all the
-        lists happen to have one length. y: int64 labels, shape (n_wires,), see `topic_names`.
+        x: object arrays of lists of int, shape (n_wires,); as in Keras, a 2-D array if all lists
+        happen to have the same length. y: int64 labels, shape (n_wires,), see `topic_names`.
 
     Raises
     ------
     OptionError : for a value of the wrong kind, or a `maxlen` that no wire is shorter than,
         unless `num_words` is given: then, as in Keras, the arrays are empty.
-    DataError : if the file is damaged, planted, or something else.
-    DownloadError : if it is nowhere to be had.
+    DataError : if the file is damaged, crafted, or not the original.
+    DownloadError : if it can't be found or downloaded.
     """
     given: Marks = {"start_char": 1, "oov_char": 2, "index_from": _INDEX_FROM, **marks}
     start_char, oov_char = given["start_char"], given["oov_char"]
@@ -112,12 +112,12 @@ def _check_integers(*, or_none: bool = False, **options: object) -> None:
     for name, value in options.items():
         if not isinstance(value, Integral) and not (or_none and value is None):
             kind = "a whole number or None" if or_none else "a whole number"
-            raise OptionError(f"{name} is {value!r}; give {kind}.")
+            raise OptionError(f"`{name}` is {value!r}; give {kind}.")
 
 
 def _check_share(test_split: object) -> None:
     if not isinstance(test_split, int | float | np.floating) or not 0 <= test_split <= 1:
-        raise OptionError(f"test_split is {test_split!r}; give a share from 0 to 1.")
+        raise OptionError(f"`test_split` is {test_split!r}; give a number from 0 to 1.")
 
 
 def _read_sequences(path: Path) -> tuple[list[list[int]], NDArray[np.int64]]:
@@ -128,9 +128,11 @@ def _read_sequences(path: Path) -> tuple[list[list[int]], NDArray[np.int64]]:
 
 
 def _largest(rows: list[list[int]], head: list[int], index_from: int, maxlen: int | None) -> int:
-    """Largest number that will occur in the sequences, the start mark included."""
+    """Return the largest number that will occur in the sequences, including the start mark."""
     if not rows:
-        raise OptionError(f"maxlen is {maxlen}, and no wire is shorter; give a larger one or None.")
+        raise OptionError(
+            f"`maxlen` is {maxlen}, but no wire is shorter; give a larger number or None."
+        )
     ranks = itertools.chain.from_iterable(rows)
     return max([*head, max(ranks, default=0) + index_from])
 
@@ -142,7 +144,7 @@ def _numbered(
     oov_char: int | None,
     index_from: int,
 ) -> list[list[int]]:
-    """Ranks to numbers, with `head` in front and what isn't `wanted` replaced or dropped."""
+    """Return ranks as numbers, with `head` in front; those not `wanted` are replaced or dropped."""
     numbers = [rank + index_from for rank in range(MAX_NUMBER + 1)]
     if oov_char is None:
         head = [number for number in head if number in wanted]
@@ -155,17 +157,18 @@ def _numbered(
 def get_word_index(
     path: PathLike | None = None, *, progress: ProgressBar | None = None
 ) -> dict[str, int]:
-    """Each word's rank by frequency, from 1: 30,979 words.
+    """Return the rank of each of 30,979 words by frequency, from 1.
 
     Parameters
     ----------
-    path : reuters_word_index.json or its folder; by default see `slugline.reuters.downloads.fetch`.
-    progress : told of the download, if there is one.
+    path : reuters_word_index.json or its folder; for the default, see
+        `slugline.reuters.downloads.fetch`.
+    progress : shows the progress of a download, if there is one.
 
     Raises
     ------
-    DataError : if the file is damaged or something else.
-    DownloadError : if it is nowhere to be had.
+    DataError : if the file is damaged or not the original.
+    DownloadError : if it can't be found or downloaded.
     """
     return _read_word_index(fetch(FILES["word index"], path, progress=progress))
 
@@ -173,12 +176,12 @@ def get_word_index(
 def decode(
     sequence: Iterable[int], *, index_from: int = _INDEX_FROM, path: PathLike | None = None
 ) -> str:
-    """Words of a sequence from `load_data`, joined by spaces.
+    """Return the words of a sequence from `load_data`, joined by spaces.
 
     Parameters
     ----------
     sequence : word numbers.
-    index_from : as given to `load_data`; numbers that are no word, such as the reserved
+    index_from : as passed to `load_data`; numbers that are not words, such as the reserved
         0, 1 and 2, become "?".
     path : as in `get_word_index`. The file is read once per process.
 

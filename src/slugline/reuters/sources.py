@@ -29,7 +29,7 @@ FILES = {
         sha256="9b56000edc4b34a32e89fd5a23b2605594682c74efcf7d8f4e2a5514b771e633",
         max_bytes=1_000_000,
     ),
-    # The archive has been packed in several ways; what counts is what is in it (SGML_SHA256).
+    # The archive has been packed in several ways, so only its contents are checked (SGML_SHA256).
     "archive": RemoteFile(
         name="reuters/reuters21578.tar.gz",
         urls=(
@@ -44,7 +44,7 @@ FILES = {
 
 
 def read_bounded(path: Path, remote: RemoteFile) -> bytes:
-    """Bytes of a file, unless it is larger than `remote` can be."""
+    """Return the bytes of a file; DataError if it is larger than `remote` can be."""
     with path.open("rb") as file:
         content = file.read(remote.max_bytes + 1)
     if len(content) > remote.max_bytes:
@@ -55,11 +55,11 @@ def read_bounded(path: Path, remote: RemoteFile) -> bytes:
 def not_the_original(path: Path, remote: RemoteFile, error: Exception) -> DataError:
     """Return the error for a file that is not what the publisher serves."""
     return DataError(
-        f"{path} is damaged or something else ({reason_of(error)}); "
-        f"put the original {PurePosixPath(remote.name).name} from {remote.urls[0]} there."
+        f"{path} is damaged or not the original ({reason_of(error)}); "
+        f"replace it with {PurePosixPath(remote.name).name} from {remote.urls[0]}."
     )
 
 
 def reason_of(error: Exception) -> str:
-    """Return what an error says, on one line."""
+    """Return the message of an error, on one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Which newswires are for learning and which for testing."""
+"""Which newswires are for training and which for testing."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ DEFAULT_TEST_SPLIT = 0.2
 
 
 def shuffled_order(n: int, seed: int | None) -> list[int]:
-    """Order of the wires before the split: positions in Keras' file."""
+    """Return the order of the wires before the split, as positions in Keras' file."""
     try:
         generator = np.random.RandomState(seed)
     except (TypeError, ValueError) as error:
         raise OptionError(
-            f"seed is {seed!r}; give a whole number from 0 to 4294967295 or None."
+            f"`seed` is {seed!r}; give a whole number from 0 to 4294967295, or None."
         ) from error
     order = np.arange(n)
     generator.shuffle(order)
@@ -44,10 +44,10 @@ def shuffled_order(n: int, seed: int | None) -> list[int]:
 
 
 def n_train_of(n: int, test_split: float) -> int:
-    """Return how many of the first wires are for learning."""
+    """Return how many wires, from the first, are for training."""
     return int(n * (1 - test_split))
 
 
 def topic_names() -> list[str]:
-    """The 46 topics; the one at position i has the label i."""
+    """Return the 46 topics; the one at position i has the label i."""
     return list(_TOPICS)

@@ -1,4 +1,4 @@
-"""One reply of a server, chunk by chunk, in bounded time and memory, whatever the server does."""
+"""Reads a server's reply chunk by chunk, in bounded time and memory, whatever the server does."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["PATIENCE", "BadPart", "Chunk", "Failure", "Hopeless", "Patience", "l
 
 PATIENCE = 10.0  # seconds without progress after which a download is given up
 STALL = 5.0  # seconds without progress after which another connection is tried
-CHUNK = 16 * 1024  # bytes; what counts as progress when it arrives
+CHUNK = 16 * 1024  # bytes; so many must arrive to count as progress
 
-_WAITING = 64  # chunks that may have arrived and not been taken yet
-_SHOWN = 200  # characters of an error's text, which may be the server's
+_WAITING = 64  # chunks that may have arrived without being taken yet
+_SHOWN = 200  # characters of an error's text, which may come from the server
 
 
 class Failure(Exception):  # noqa: N818 - an attempt's outcome, seen by users as DownloadError
-    """An attempt that came to nothing; the next one may fare better."""
+    """An attempt that failed; the next one may succeed."""
 
 
 class Hopeless(Failure):
@@ -32,13 +32,13 @@ class Hopeless(Failure):
 
 
 class BadPart(Failure):
-    """The bytes kept from an earlier attempt can't be continued; start from nothing."""
+    """The bytes kept from an earlier attempt can't be continued; start again from nothing."""
 
 
 class Chunk(NamedTuple):
     """Some bytes of a file, and where they belong."""
 
-    offset: int  # where in the file the data belong: a server may ignore that we have a part
+    offset: int  # where in the file the data belong: a server may ignore that we have a part of it
     data: bytes
     total: int  # bytes of the whole file, 0 if unknown
 
@@ -47,19 +47,19 @@ _Inbox: TypeAlias = "queue.Queue[Chunk | Failure | None]"
 
 
 class Patience:
-    """The seconds left in which something has to arrive, shared out among the addresses."""
+    """The seconds left for something to arrive, shared among the addresses."""
 
     def __init__(self) -> None:
         self._end = time.monotonic() + PATIENCE
 
     def begin(self, turn: int, n_turns: int) -> None:
-        """Start with an address, the first of which is `turn` 1; leave time for those after it."""
+        """Start with an address (the first is `turn` 1), and leave time for those after it."""
         self._reserve = PATIENCE * (1 - turn / n_turns)
         self._best = 0
         self._since = time.monotonic()
 
     def note(self, size: int) -> None:
-        """Start counting anew if the file has grown; bytes that we had before are no progress."""
+        """Restart the clock if the file has grown; bytes that we had before are no progress."""
         if size >= self._best + CHUNK:
             self._best = size
             self._since = time.monotonic()
@@ -77,10 +77,10 @@ class Patience:
 
 
 def listen(url: str, start: int, patience: Patience) -> Generator[Chunk, None, None]:
-    """Yield the chunks of one reply as they come, from byte `start` of the file on if it can.
+    """Yield the chunks of a reply as they arrive, from byte `start` of the file if possible.
 
-    The network is read on a thread of its own, because neither a name lookup nor a header that
-    trickles in can be interrupted. Given up, the thread dies with its connection or the process.
+    The network is read on a separate thread, because neither a name lookup nor a header that
+    trickles in can be interrupted. A thread that is given up ends with its connection or process.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def _pump(url: str, start: int, inbox: _Inbox, given_up: threading.Event) -> Non
 
 
 def _post(item: Chunk | Failure | None, inbox: _Inbox, given_up: threading.Event) -> bool:
-    """Wait for room in the inbox; tell whether anybody still wants what comes."""
+    """Wait for room in the inbox; return whether anybody still wants the item."""
     while not given_up.is_set():
         with contextlib.suppress(queue.Full):
             inbox.put(item, timeout=STALL)
@@ -133,26 +133,26 @@ def _post(item: Chunk | Failure | None, inbox: _Inbox, given_up: threading.Event
 def _chunks(url: str, start: int) -> Generator[Chunk, None, None]:
     import requests
 
-    # Files are stored as they are sent: an archive must not be unpacked on its way.
+    # Files are stored as they are sent: an archive must not be unpacked on the way.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(
         url, headers=headers, stream=True, timeout=PATIENCE, hooks={"response": _drop_redirect}
     ) as response:
         offset, total = _placed(response, start)
-        # Other ways to read have no limit on the line before a chunk, nor on a chunk of size -1.
+        # Other ways to read have no limit on the line before a chunk, or on a chunk of size -1.
         while data := response.raw.read1(CHUNK, decode_content=False):
             yield Chunk(offset, data, total)
             offset += len(data)
 
 
 def _drop_redirect(response: requests.Response, **_: object) -> None:
-    """Hang up on a redirect, the body of which requests would read to the end."""
+    """Hang up on a redirect, because requests would read its body to the end."""
     if response.is_redirect:
         response.close()
 
 
 def _placed(response: requests.Response, start: int) -> tuple[int, int]:
-    """Where a reply's first byte belongs in the file, and how long the file is (0 if unknown)."""
+    """Return where a reply's first byte belongs in the file, and the file's length (0: unknown)."""
     status = response.status_code
     length = max(0, int(response.headers.get("Content-Length", 0)))
     if status == 200:
@@ -167,7 +167,7 @@ def _placed(response: requests.Response, start: int) -> tuple[int, int]:
 
 
 def _root_cause(error: BaseException) -> str:
-    """What an exception of requests is about, on a short line, without the layers that wrap it."""
+    """Return the cause of an exception from requests, on a short line, without its wrappers."""
     while error.__context__:
         error = error.__context__
     text = str(getattr(error, "strerror", None) or error or type(error).__name__)[:_SHOWN]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Wire", "WireList", "Wires", "load_wires"]
 
-_MAX_UNPACKED = 64_000_000  # bytes; what an archive may grow to in memory, twice the real size
+_MAX_UNPACKED = 64_000_000  # bytes; the most an archive may take in memory, twice its real size
 # The files of Reuters-21578, Distribution 1.0, in the order in which the wires are numbered.
 SGML_SHA256 = {
     "reut2-000.sgm": "9ff9bb40624ef992a03f62aace12e697dca1087abfd9b4d06aa787a6ad3e0687",
@@ -70,11 +70,11 @@ class Wire:
     text: str  # depends on the edition, see `load_wires`
     headline: str  # "" where the wire has none
     topic: str  # the first of `topics`: the wire's label in Keras' file
-    topics: tuple[str, ...]  # all of them; some are none of `topic_names()`
-    date: datetime  # when it was sent; the collection tells no time zone
+    topics: tuple[str, ...]  # all of them; some are not in `topic_names()`
+    date: datetime  # when it was sent; the collection has no time zone
     newid: int  # number in Reuters-21578, 1 to 21,578
     label: int  # position of `topic` in `topic_names()`
-    misplaced: bool  # whether it has no body of its own, and in Keras' file another wire's text
+    misplaced: bool  # whether it has no body, so that Keras' file has another wire's text for it
 
 
 class WireList(tuple[Wire, ...]):
@@ -110,16 +110,17 @@ def load_wires(
     *,
     progress: ProgressBar | None = None,
 ) -> Wires:
-    """Newswires as text, in the order and split of `load_data` with its default arguments.
+    """Return newswires as text, in the order and split of `load_data` with default arguments.
 
     Parameters
     ----------
     edition : which text a wire has.
         "corrected": its headline, a line break, and its own body, entities resolved.
-        "keras": what was made into the sequences of Keras' file, mark-up included: for a
+        "keras": the text that Keras' sequences were made from, including mark-up; for a
         misplaced wire, the body of the next wire that has one.
-    path : reuters21578.tar.gz or its folder; by default see `slugline.reuters.downloads.fetch`.
-    progress : told of the download, if there is one.
+    path : reuters21578.tar.gz or its folder; for the default, see
+        `slugline.reuters.downloads.fetch`.
+    progress : shows the progress of a download, if there is one.
 
     Returns
     -------
@@ -128,11 +129,11 @@ def load_wires(
     Raises
     ------
     OptionError : for an unknown edition.
-    DataError : if the archive is damaged or something else.
-    DownloadError : if it is nowhere to be had.
+    DataError : if the archive is damaged or not the original.
+    DownloadError : if it can't be found or downloaded.
     """
     if edition not in get_args(Edition):
-        raise OptionError(f"edition is {edition!r}; give one of {get_args(Edition)}.")
+        raise OptionError(f"`edition` is {edition!r}; give one of {', '.join(get_args(Edition))}.")
     archive = fetch(FILES["archive"], path, check=_unpacked, progress=progress)
     wires = [wire for sgml in _read_archive(archive) for wire in _wires_in(sgml, edition)]
     shuffled = [wires[i] for i in shuffled_order(len(wires), DEFAULT_SEED)]
@@ -148,7 +149,7 @@ def _read_archive(path: Path) -> list[str]:
 
 
 def _unpacked(path: Path) -> list[str]:
-    """Contents of the SGML files, each checked to be the original."""
+    """Return the contents of the SGML files, after checking that each is the original."""
     try:
         with gzip.open(path) as file:
             unpacked = file.read(_MAX_UNPACKED + 1)
@@ -185,7 +186,7 @@ _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT",
 
 
 def _wires_in(sgml: str, edition: Edition) -> Iterator[Wire]:
-    """Wires of one SGML file whose first topic is among the 46."""
+    """Yield the wires of one SGML file whose first topic is among the 46."""
     for found in _WIRE.finditer(sgml):
         topics = tuple(_TOPIC.findall(found["topics"]))
         if not topics or topics[0] not in LABELS:
@@ -208,20 +209,20 @@ def _wires_in(sgml: str, edition: Edition) -> Iterator[Wire]:
 
 
 def _text_in_keras(sgml: str, start: int) -> str:
-    """What Keras' file was made from: from the next body mark to the next closing mark.
+    """Return what Keras' file was made from: from the next <BODY> tag to the next closing tag.
 
-    The mark may belong to a later wire. One wire has none behind it in its file; Keras' file has
-    the word "rn" there, perhaps what was left of a carriage return and a line feed.
+    The tag may belong to a later wire. After one wire, there is none in its file; Keras' file has
+    the word "rn" for it, perhaps the remains of a carriage return and a line feed.
     """
     mark = sgml.find("<BODY>", start)
     return "rn" if mark < 0 else sgml[mark + len("<BODY>") : sgml.index("</", mark)]
 
 
 def _own_text(markup: str) -> tuple[str, str]:
-    """Headline and body of a wire; either may be empty.
+    """Return the headline and body of a wire; either may be empty.
 
-    A wire marked UNPROC has its text bare, a BRIEF has only a headline, with stars in front and,
-    from those who made the collection, "Blah blah blah." behind.
+    A wire marked UNPROC has text without tags. A BRIEF has only a headline, with stars before it
+    and "Blah blah blah." after it, added by the collection's makers.
     """
     title = _TITLE.search(markup)
     if title is None:
@@ -231,7 +232,7 @@ def _own_text(markup: str) -> tuple[str, str]:
 
 
 def _plain(markup: str) -> str:
-    """Text without control characters, with the two entities that the collection uses resolved."""
+    """Return text without control characters and with the collection's two entities resolved."""
     return _CONTROL.sub(" ", markup).replace("&lt;", "<").replace("&amp;", "&").strip()
 
 

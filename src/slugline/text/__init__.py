@@ -1,1 +1,1 @@
-"""Texts to weighted rows: words, terms made of them, their columns, and what each counts."""
+"""Turns texts into weighted rows: words, terms made of them, their columns and weights."""

@@ -1,4 +1,4 @@
-"""A table from 64-bit hashes to consecutive numbers, looked up whole arrays at a time."""
+"""A table that maps 64-bit hashes to consecutive numbers, a whole array at a time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MIN_CAPACITY = 64
 class HashTable:
     """Numbers distinct non-zero 64-bit hashes 0, 1, 2, ... in order of arrival.
 
-    Open addressing with linear probing, at most a quarter full, so that nearly every look-up ends
-    at the first probe: one gather for an array of any size. A slot is the top bits of the hash
-    times a random odd number, each table's own: texts made by somebody who knows how words are
-    hashed can't send them all to one slot, where each would be compared with all others. No number
-    depends on it.
+    Open addressing with linear probing. The table is at most a quarter full, so nearly every
+    look-up ends at the first probe, and an array of any size takes one gather. A slot is the top
+    bits of the hash times an odd number that each table draws at random. So nobody can craft texts
+    whose words all fall into one slot, where each would be compared with all others. The numbers
+    that the table assigns do not depend on it.
 
     References
     ----------
@@ -46,7 +46,7 @@ class HashTable:
         return self._size
 
     def lookup(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
-        """Return the number of each hash, -1 where it is unknown; shape like `hashes`."""
+        """Return the number of each hash, or -1 if it is unknown; same shape as `hashes`."""
         mask = len(self._keys) - 1
         slots = self._slots(hashes)
         found = self._keys[slots]
@@ -63,7 +63,7 @@ class HashTable:
         return numbers
 
     def add(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
-        """Number the hashes not met before, first come first; give the number of each."""
+        """Number the hashes that are new, in order of arrival; return the number of each hash."""
         numbers = self.lookup(hashes)
         unknown = np.flatnonzero(numbers < 0)
         if not unknown.size:
@@ -78,7 +78,7 @@ class HashTable:
         return numbers
 
     def _slots(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-        """Return the slot where the probes for each hash begin."""
+        """Return the slot where probing for each hash begins."""
         slots = hashes * self._multiplier
         slots >>= np.uint64(65 - len(self._keys).bit_length())
         return slots.view(np.int64)
@@ -92,12 +92,12 @@ class HashTable:
         self._insert(keys, numbers)
 
     def _insert(self, keys: npt.NDArray[np.uint64], numbers: npt.NDArray[np.int32]) -> None:
-        """Insert distinct `keys`, none of which is in the table."""
+        """Insert distinct `keys`, none of which is in the table yet."""
         mask = len(self._keys) - 1
         slots = self._slots(keys)
         while keys.size:
             free = self._keys[slots] == _EMPTY
-            # Several keys may claim one free slot; the one that is read back has it.
+            # Several keys may claim the same free slot; the one that is read back has won it.
             self._keys[slots[free]] = keys[free]
             placed = self._keys[slots] == keys
             self._numbers[slots[placed]] = numbers[placed]

@@ -1,7 +1,7 @@
-"""Bytes to 64-bit hashes, and which of many hashes are the same.
+"""Hashes bytes to 64 bits, and finds equal hashes.
 
-Model files with hashed blocks rest on these hashes: they are the same on every machine, and must
-stay so.
+Model files with hashed blocks depend on these hashes: they are the same on every machine, and must
+never change.
 """
 
 from __future__ import annotations
@@ -14,40 +14,41 @@ import numpy.typing as npt
 __all__ = ["PADDING", "distinct", "hash_spans", "mix"]
 
 _WORD_BYTES = 8
-#: What must follow the last span in a buffer: an 8-byte load may start at any of its bytes.
+#: Must follow the last span in a buffer, because an 8-byte load may start at any of its bytes.
 PADDING = b" " * (_WORD_BYTES + 1)
-# _KEEP[n] keeps the first n bytes of a little-endian 8-byte load, and _END[n] puts behind them a
-# byte that no UTF-8 text has: without it, a word and the same word with a NUL behind would be one.
+# _KEEP[n] keeps the first n bytes of a little-endian 8-byte load, and _END[n] appends a byte that
+# never occurs in UTF-8. Without it, a word and the same word followed by NUL would be equal.
 _KEEP = np.array([(1 << 8 * n) - 1 for n in range(_WORD_BYTES + 1)], dtype=np.uint64)
 _END = np.array([*(0xFF << 8 * n for n in range(_WORD_BYTES)), 0], dtype=np.uint64)
 Hashes = npt.NDArray[np.uint64]
 _FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _64_BITS = (1 << 64) - 1
-# So many spans hash faster in one array operation after another than each on its own.
+# More spans than this hash faster in array operations than one by one.
 _MANY = 32
 
 
 def hash_spans(
     array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
 ) -> Hashes:
-    """Hash the bytes of each span: 8 bytes a round, masked to the span's end.
+    """Return a hash of each span's bytes, taking 8 bytes a round, masked at the span's end.
 
     Parameters
     ----------
     array : uint8 array
-        With `PADDING` behind the last span.
+        The buffer; `PADDING` follows the last span.
     starts, lengths : int64 arrays, shape (n_spans,)
 
     Returns
     -------
-    uint64 array, shape (n_spans,); never 0, which marks an empty slot in tables.
+    uint64 array, shape (n_spans,); never 0, because 0 marks an empty slot in tables.
     """
-    # The same bytes seen as one (unaligned) 8-byte integer starting at every position.
+    # The same bytes, viewed as an (unaligned) 8-byte integer that starts at each position.
     loads = np.ndarray((len(array) - _WORD_BYTES + 1,), "<u8", array, strides=(1,))
     hashes = mix(_masked(loads, starts, lengths))
     longer = np.flatnonzero(lengths > _WORD_BYTES)
     offset = _WORD_BYTES
-    # Spans that go on and on are few at last: a word of megabytes, in arrays of one number.
+    # Few spans are very long. For a word of megabytes, array operations on one number each would be
+    # slow, so the last few spans are finished one by one.
     while longer.size > min(offset // 4, _MANY):
         rest = lengths[longer] - offset
         hashes[longer] = mix(hashes[longer] ^ _masked(loads, starts[longer] + offset, rest))
@@ -60,7 +61,7 @@ def hash_spans(
 
 
 def _masked(loads: Hashes, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Hashes:
-    """Load up to 8 bytes of each span."""
+    """Return up to 8 bytes of each span as an integer."""
     lengths = np.minimum(lengths, _WORD_BYTES)
     loaded = loads[starts]
     loaded &= _KEEP[lengths]
@@ -69,7 +70,7 @@ def _masked(loads: Hashes, starts: npt.NDArray[np.int64], lengths: npt.NDArray[n
 
 
 def _hash_on(hashed: int, rest: bytes) -> int:
-    """Return the hash of a span from that of its beginning and the bytes of its rest."""
+    """Return the hash of a span, given the hash of its beginning and the remaining bytes."""
     first, second = _FACTORS
     n_last = len(rest) % _WORD_BYTES
     padding = b"\xff".ljust(_WORD_BYTES - n_last, b"\0") if n_last else b""
@@ -84,7 +85,7 @@ def _hash_on(hashed: int, rest: bytes) -> int:
 
 
 def mix(hashes: Hashes) -> Hashes:
-    """Scramble in place, one to one: the finaliser of splitmix64 (Steele et al., 2014)."""
+    """Scramble bits in place, one to one, with splitmix64's finaliser (Steele et al., 2014)."""
     hashes ^= hashes >> np.uint64(30)
     hashes *= np.uint64(_FACTORS[0])
     hashes ^= hashes >> np.uint64(27)
@@ -96,17 +97,18 @@ def mix(hashes: Hashes) -> Hashes:
 def distinct(hashes: Hashes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Number the distinct hashes in order of appearance, in linear time.
 
-    All write their places into the slots of a table that their low bits choose; who reads back the
-    place of an equal one has its number. Those whose slot went to another hash try again with other
-    bits. Hashes made to meet in one slot part at the next try; to meet in several tries in a row,
-    each one more takes as much search as there are slots.
+    Each hash writes its position into a table, at the slot that its low bits choose. If the
+    position that it reads back holds an equal hash, the two share a number. Hashes whose slot went
+    to a different hash try again with other bits. Hashes crafted to share a slot separate at the
+    next try; each further try in which they should collide multiplies the search for them by the
+    number of slots.
 
     Returns
     -------
     first : int64 array, shape (n_distinct,)
-        Where each distinct hash is first met.
+        The position where each distinct hash first occurs.
     numbers : int32 array, shape (n_hashes,)
-        Which distinct hash stands at each place.
+        The number of the distinct hash at each position.
 
     >>> first, numbers = distinct(np.array([40, 7, 40, 9], dtype=np.uint64))
     >>> first.tolist(), numbers.tolist()
@@ -117,7 +119,7 @@ def distinct(hashes: Hashes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int3
 
     def claim(keys: Hashes, places: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         slots = (keys & mask).astype(np.intp)
-        table[slots[::-1]] = places[::-1]  # the last one written stays, and so the first one met
+        table[slots[::-1]] = places[::-1]  # the last write stays: that of the first occurrence
         return table[slots]
 
     places = np.arange(len(hashes), dtype=np.int32)

@@ -1,4 +1,4 @@
-"""Which column each term has: what a vocabulary and hash buckets have in common."""
+"""Maps terms to columns: what a vocabulary and hash buckets have in common."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Buckets", "TermColumns"]
 
 
 class TermColumns(ABC):
-    """Gives each term of documents a column.
+    """Assigns a column to each term.
 
     Attributes
     ----------
     kind : {"words", "lead", "bigrams", "characters"}
         What a term is; see `slugline.text.terms`.
     terms : sequence of str
-        Those that are known by name.
+        The terms whose names are known.
     """
 
     kind: str
@@ -33,7 +33,7 @@ class TermColumns(ABC):
     @property
     @abstractmethod
     def n_columns(self) -> int:
-        """How many columns `transform` gives."""
+        """Number of columns that `transform` returns."""
 
     @abstractmethod
     def term(self, column: int) -> str | None:
@@ -41,10 +41,10 @@ class TermColumns(ABC):
 
     @abstractmethod
     def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
-        """Return the column of each term by its hash, below 0 where it has none."""
+        """Return the column of each term, given its hash; below 0 if it has none."""
 
     def columns(self, words: Words) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        """Return the columns of the terms in documents whose words have been found.
+        """Return the columns of the terms in documents, given the documents' words.
 
         Returns
         -------
@@ -57,22 +57,22 @@ class TermColumns(ABC):
         return terms.spread(self._find_columns(terms.spans.hashes))
 
     def count(self, words: Words) -> sp.csr_array:
-        """Count terms in documents whose words have been found.
+        """Return how often each term occurs in documents, given the documents' words.
 
         Returns
         -------
-        float32 CSR array, shape (n_documents, n_columns); indices sorted, terms without a column
-        left out.
+        float32 CSR array, shape (n_documents, n_columns), with sorted indices; terms without a
+        column are left out.
         """
         return count_matrix(*self.columns(words), self.n_columns)
 
     def transform(self, texts: Iterable[str], n_threads: int = 1) -> sp.csr_array:
-        """Count terms in texts; see `count`."""
+        """Return how often each term occurs in texts; see `count`."""
         parts = map_chunks(lambda chunk: self.count(find_words(chunk)), texts, n_threads)
         return stack_rows(parts, self.n_columns)
 
     def known_share(self, texts: Iterable[str], n_threads: int = 1) -> float:
-        """Return the share of all terms in `texts` that have a column; NaN without any."""
+        """Return the share of all terms in `texts` that have a column; NaN if there are none."""
 
         def count(chunk: Sequence[str]) -> tuple[int, int]:
             terms = self._find(find_words(chunk))
@@ -89,10 +89,10 @@ class TermColumns(ABC):
 
 
 class Buckets(TermColumns):
-    """A fixed number of columns, of which a term has the one that its hash names.
+    """A fixed number of columns; the hash of a term chooses its column.
 
-    Nothing is learned and nothing shared: rows made in any process agree. Terms that meet in a
-    bucket are counted together, and none has a name.
+    Nothing is learned and nothing is shared, so rows agree whichever process makes them. Terms in
+    the same bucket are counted together, and none has a name.
 
     Parameters
     ----------
@@ -117,11 +117,11 @@ class Buckets(TermColumns):
 
     @property
     def n_columns(self) -> int:
-        """How many buckets there are."""
+        """Number of buckets."""
         return self._n_buckets
 
     def term(self, column: int) -> None:
-        """Return None: many terms may share a bucket, and none is kept."""
+        """Return None: many terms may share a bucket, and their names are not kept."""
 
     def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
         return (hashes & np.uint64(self._n_buckets - 1)).astype(np.int32)

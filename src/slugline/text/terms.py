@@ -1,4 +1,4 @@
-"""Terms made of words: the first ones of a document, pairs of neighbours, runs of characters."""
+"""Terms made of words: a document's first words, pairs of neighbours, runs of characters."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from slugline.text.words import Words, find_words
 
 __all__ = ["KINDS", "TermKind", "Terms", "bigrams", "character_grams", "lead_words"]
 
-#: How many of a document's words are its lead, the part where news says what it is about.
+#: Number of words in a document's lead, the part where news says what it is about.
 N_LEAD = 48
-#: Characters in a run. Shorter and longer ones beside it tell no more, and take thrice the time.
+#: Characters in a run. Adding shorter and longer runs does not help, and takes three times as long.
 RUN_LENGTH = 4
 _SECOND = np.uint64(0x9E3779B97F4A7C15)
 
@@ -48,7 +48,7 @@ def bigrams(words: Words) -> Words:
     """
     lengths = np.maximum(row_lengths(words.indptr) - 1, 0)
     first = ranges(words.indptr[:-1], lengths)
-    # Not symmetric: "gas oil" is another term than "oil gas".
+    # Not symmetric: "gas oil" and "oil gas" are different terms.
     hashes = mix(words.hashes[first] * _SECOND + words.hashes[first + 1])
     return Words(
         words.buffer,
@@ -60,40 +60,40 @@ def bigrams(words: Words) -> Words:
 
 
 def character_grams(words: Words) -> Words:
-    """Return each run of 4 characters within a word, the space on either side included.
+    """Return each run of 4 characters within a word, including the space on either side.
 
     >>> grams = character_grams(find_words(["is rice"]))
     >>> [grams.word(i) for i in range(len(grams))]
     [' is ', ' ric', 'rice', 'ice ']
     """
     array = np.frombuffer(words.buffer, dtype=np.uint8)
-    characters = np.flatnonzero((array & 0xC0) != 0x80)  # other bytes go on with a UTF-8 character
-    # A word has a space before and after it in the buffer, and these count as its edges.
+    characters = np.flatnonzero((array & 0xC0) != 0x80)  # other bytes continue a UTF-8 character
+    # In the buffer, a space precedes and follows each word; both count as part of it.
     first = np.searchsorted(characters, words.starts) - 1
     n_characters = np.searchsorted(characters, words.ends) + 1 - first
     n_runs = np.maximum(n_characters - RUN_LENGTH + 1, 0)
     start = ranges(first, n_runs)
     starts, ends = characters[start], characters[start + RUN_LENGTH]
-    del characters, start  # as much memory as hashing takes
+    del characters, start  # they take as much memory as hashing does
     hashes = hash_spans(array, starts, ends - starts)
     return Words(words.buffer, starts, ends, boundaries(n_runs)[words.indptr], hashes)
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The terms of some documents, in groups that are kept once however often they come.
+    """The terms of some documents, in groups that are stored once however often they occur.
 
     A word's runs of characters are one group: they are found, hashed and looked up once for all
-    the places where it stands.
+    the places where the word occurs.
 
     Attributes
     ----------
     spans : Words
-        The terms of each group, as if it were a document.
+        The terms; each group is one of its documents.
     groups : int array, shape (n_places,)
-        The groups that documents are made of, one after another.
+        The groups of one document after another.
     indptr : int64 array, shape (n_documents + 1,)
-        Document `d` is made of `groups[indptr[d]:indptr[d + 1]]`.
+        Document `d` has `groups[indptr[d]:indptr[d + 1]]`.
     """
 
     spans: Words
@@ -101,7 +101,7 @@ class Terms:
     indptr: npt.NDArray[np.int64]
 
     def counts(self) -> npt.NDArray[np.int64]:
-        """How often each span comes in all documents together."""
+        """Return how often each span occurs in all documents together."""
         group_lengths = row_lengths(self.spans.indptr)
         return np.repeat(np.bincount(self.groups, minlength=len(group_lengths)), group_lengths)
 
@@ -113,7 +113,7 @@ class Terms:
         Parameters
         ----------
         columns : int32 array, shape (n_spans,)
-            The column of each span; what is below 0 is left out.
+            The column of each span; spans with a number below 0 are left out.
 
         Returns
         -------
@@ -129,7 +129,7 @@ class Terms:
 
 
 def _single(words: Words) -> Terms:
-    """Take each word, or pair of words, as a group of its own."""
+    """Return terms in which each word, or pair of words, is a group of its own."""
     distinct, numbers = words.distinct
     return Terms(distinct, numbers, words.indptr)
 
@@ -140,14 +140,14 @@ def _runs(words: Words) -> Terms:
 
 
 class TermKind(NamedTuple):
-    """A kind of term: how to find its terms in documents, and to hash their own text."""
+    """A kind of term: how to find its terms in documents, and how to hash a term's text."""
 
     find: Callable[[Words], Terms]
     hash: Callable[[Sequence[str]], npt.NDArray[np.uint64]]
 
 
 def _hash_as_is(terms: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """Hash each string's own bytes, whatever separators are in it."""
+    """Return the hash of each string's bytes, including any separators."""
     data = [term.encode("utf-8", "surrogatepass") for term in terms]
     lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
     array = np.frombuffer(b"".join([*data, PADDING]), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The terms that a model knows, and the column that each has."""
+"""The terms that a model knows, and the column of each."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ __all__ = ["Vocabulary", "VocabularyBuilder"]
 
 
 class Vocabulary(TermColumns):
-    """Terms in a fixed order, from the most frequent down, each with a column of its own.
+    """Terms in a fixed order, most frequent first, each with its own column.
 
     Parameters
     ----------
     terms : sequence of str
-        Distinct terms as they occur in texts; words as `slugline.text.words.tokenize` gives them.
+        Distinct terms as they occur in texts; words as `slugline.text.words.tokenize` returns them.
     kind : {"words", "lead", "bigrams", "characters"}, default "words"
         What a term is; see `slugline.text.terms`.
     n_reserved : int, default 0
-        Columns kept free before the first term. The Reuters data set reserves 4, of which 0 stands
+        Columns reserved before the first term. The Reuters data set reserves 4, of which 0 stands
         for padding, 1 for the start of a document and 2 for a word outside the vocabulary.
 
     Raises
     ------
-    DataError : if a term occurs twice, two terms share a hash (which takes intent), or a bigram is
-        not a pair of words.
+    DataError : if a term occurs twice, two terms share a hash (which does not happen by accident),
+        or a bigram is not a pair of words.
     """
 
     PADDING, START, UNKNOWN = 0, 1, 2
-    #: How many columns the Reuters data set keeps free.
+    #: Number of columns that the Reuters data set reserves.
     REUTERS_RESERVED = 4
 
     def __init__(self, terms: Sequence[str], kind: str = "words", n_reserved: int = 0) -> None:
         if 0 < n_reserved <= self.UNKNOWN:
             raise OptionError(
-                f"n_reserved is {n_reserved}; give 0, or at least {self.UNKNOWN + 1} for the marks "
-                "of padding, start and unknown words."
+                f"`n_reserved` is {n_reserved}; give 0, or at least {self.UNKNOWN + 1} to leave "
+                "room for padding, start and unknown words."
             )
         self.terms = list(terms)
         self.kind = kind
         self.n_reserved = n_reserved
         hashes = KINDS[kind].hash(self.terms)
         if len(hashes) != len(self.terms):
-            raise DataError(f"a term of the vocabulary is none of the kind {kind!r}.")
+            raise DataError(f"a term of the vocabulary is not of the kind {kind!r}; all must be.")
         self._table = HashTable()
         self._table.add(hashes)
         if len(self._table) != len(self.terms):
             raise DataError(
-                "a term occurs twice in the vocabulary, or two have the same hash; "
-                "each needs one column."
+                "a term occurs twice in the vocabulary, or two terms have the same hash; "
+                "each must occur once."
             )
 
     @classmethod
@@ -69,16 +69,16 @@ class Vocabulary(TermColumns):
         min_count: int = 1,
         n_threads: int = 1,
     ) -> Vocabulary:
-        """Collect the words of `texts`, most frequent first, ties in order of appearance.
+        """Return the vocabulary of `texts`: most frequent words first, ties by first appearance.
 
         Parameters
         ----------
         texts : iterable of str
-            May be a stream; only a chunk of it is held at a time.
+            May be a stream; only part of it is in memory at a time.
         num_words : int, optional
-            Keep at most so many words; all by default.
+            Keep at most this many words; all by default.
         min_count : int, default 1
-            Drop words that occur less often.
+            Drop words that occur less often than this.
         """
         builder = VocabularyBuilder()
         for words in map_chunks(find_words, texts, n_threads):
@@ -89,10 +89,10 @@ class Vocabulary(TermColumns):
     def from_word_index(
         cls, word_index: Mapping[str, int], num_words: int | None = None
     ) -> Vocabulary:
-        """Make the vocabulary of a Keras word index, which ranks words from 1.
+        """Return the vocabulary of a Keras word index, which ranks words from 1.
 
-        Columns agree with `slugline.reuters.load_data`, whose `num_words` counts the four reserved
-        columns too.
+        Columns agree with `slugline.reuters.load_data`, whose `num_words` also counts the four
+        reserved columns.
         """
         words = sorted(word_index, key=word_index.__getitem__)
         if num_words is not None:
@@ -107,13 +107,13 @@ class Vocabulary(TermColumns):
 
     @property
     def n_columns(self) -> int:
-        """How many columns `transform` gives: the reserved ones and one per term."""
+        """Number of columns that `transform` returns: the reserved ones plus one per term."""
         return self.n_reserved + len(self)
 
     def column(self, term: str) -> int | None:
         """Return the column of `term`, or None if it is unknown."""
         hashes = KINDS[self.kind].hash([term])
-        # A string that is no pair has no hash as one, and a string of more words has several.
+        # As a bigram, a single word has no hash, and three or more words have several.
         number = int(self._table.lookup(hashes)[0]) if len(hashes) == 1 else -1
         return None if number < 0 else self.n_reserved + number
 
@@ -122,10 +122,10 @@ class Vocabulary(TermColumns):
         return self.terms[column - self.n_reserved] if column >= self.n_reserved else None
 
     def encode(self, texts: Iterable[str], n_threads: int = 1) -> list[list[int]]:
-        """Turn each document into its terms' columns, in reading order, as Keras' Reuters does.
+        """Return the columns of each document's terms, in reading order, like Keras' Reuters.
 
-        With reserved columns a document begins with `START`, and a term outside the vocabulary is
-        `UNKNOWN`; without them unknown terms are left out.
+        With reserved columns, a document begins with `START`, and a term outside the vocabulary is
+        `UNKNOWN`; without them, unknown terms are left out.
         """
         parts = map_chunks(self._encode, texts, n_threads)
         return [sequence for part in parts for sequence in part]
@@ -147,10 +147,10 @@ class Vocabulary(TermColumns):
 
 
 class VocabularyBuilder:
-    """Counts terms chunk by chunk, then makes a vocabulary of the most frequent.
+    """Counts terms chunk by chunk, then makes a vocabulary of the most frequent ones.
 
-    Until then a term is its hash, its count and its bytes: of millions of distinct pairs most occur
-    once, and never become strings.
+    Until then, a term is stored as its hash, count and bytes: among millions of distinct pairs,
+    most occur only once and never become strings.
     """
 
     def __init__(self, kind: str = "words") -> None:
@@ -168,7 +168,7 @@ class VocabularyBuilder:
         counts = np.bincount(numbers, terms.counts(), minlength=len(self._table)).astype(np.int64)
         counts[:n_known] += self._counts
         self._counts = counts
-        # Written from the last to the first, so that it is where each fresh term is first met.
+        # Written from last to first, so that the first occurrence of each new term stays.
         places = np.flatnonzero(numbers >= n_known)[::-1]
         first = np.empty(len(counts) - n_known, dtype=np.int64)
         first[numbers[places] - n_known] = places
@@ -177,9 +177,9 @@ class VocabularyBuilder:
         self._lengths.append(lengths)
 
     def build(self, max_terms: int | None = None, min_count: int = 1) -> Vocabulary:
-        """Keep terms that occur often enough, the most frequent first, ties by appearance."""
+        """Return the terms that occur often enough: most frequent first, ties by appearance."""
         if max_terms is not None and max_terms < 1:
-            raise OptionError(f"num_words is {max_terms}; give a number of at least 1.")
+            raise OptionError(f"`num_words` is {max_terms}; give a whole number of at least 1.")
         order = np.argsort(-self._counts, kind="stable")
         order = order[: np.count_nonzero(self._counts >= min_count)][:max_terms]
         data = b"".join(self._bytes)

@@ -1,4 +1,4 @@
-"""How counts of terms become weights."""
+"""Turns counts of terms into weights."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["WEIGHTINGS", "check_idf", "document_frequency", "idf", "weigh"]
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer]
 
-#: How a term's count in a document becomes a number: present or not; how often; or how often, less
-#: the more documents have it, with rows of length 1, where "log-tf-idf" takes 1 + ln(count).
+#: How a term's count in a document becomes a weight: 1 if it occurs; the count; or the count times
+#: `idf`, with rows scaled to length 1. "log-tf-idf" takes 1 + ln(count) in place of the count.
 WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
 
 # idf is kept as float32, and counted on from that batch after batch.
@@ -23,12 +23,12 @@ _ROUNDING = 0.01
 
 
 def idf(document_frequency: npt.NDArray[np.int64], n_documents: int) -> Floats:
-    """Smoothed inverse document frequency of each term: ln((1 + N) / (1 + df)) + 1.
+    """Return the smoothed inverse document frequency of terms: ln((1 + N) / (1 + df)) + 1.
 
     Parameters
     ----------
     document_frequency : int array, shape (n_terms,)
-        How many documents have each term.
+        How many documents contain each term.
     n_documents : int
 
     Returns
@@ -62,9 +62,9 @@ def check_idf(idf: Floats, n_documents: int) -> None:
 
 
 def document_frequency(idf: Floats, n_documents: int) -> npt.NDArray[np.int64]:
-    """Undo `idf`: how many of the documents have each term, shape (n_terms,).
+    """Return how many documents contain each term, shape (n_terms,), by undoing `idf`.
 
-    Exact up to some millions of documents; beyond, float32 tells frequencies to seven digits.
+    Exact up to a few million documents; beyond that, float32 limits it to seven digits.
     """
     return np.rint((1 + n_documents) / np.exp(idf.astype(np.float64) - 1) - 1).astype(np.int64)
 
@@ -72,17 +72,17 @@ def document_frequency(idf: Floats, n_documents: int) -> npt.NDArray[np.int64]:
 def weigh(
     values: Floats, columns: Integers, lengths: Integers, weighting: str, idf: Floats | None = None
 ) -> None:
-    """Turn counts into weights, in place; with idf, every row that has terms gets length 1.
+    """Turn counts into weights, in place; with `idf`, scale each row that has terms to length 1.
 
     Parameters
     ----------
     values : float32 array, shape (n_values,)
-        The counts of one row after another.
+        The counts, row after row.
     columns : int array, shape (n_values,)
     lengths : int array, shape (n_rows,)
-        How many values each row has.
+        Number of values in each row.
     weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}
-    idf : float32 array, shape (n_columns,), or None for a weighting without
+    idf : float32 array, shape (n_columns,), or None if the weighting does not use it
     """
     if weighting == "multi-hot":
         values[:] = 1
@@ -92,7 +92,7 @@ def weigh(
     if idf is None or not len(values):
         return
     values *= idf[columns]
-    lengths = lengths[lengths > 0]  # np.add.reduceat would take a value for an empty row
+    lengths = lengths[lengths > 0]  # for an empty row, np.add.reduceat would return a value
     squares = np.square(values, dtype=np.float64)
     norms = np.sqrt(np.add.reduceat(squares, np.cumsum(lengths) - lengths))
     values /= np.repeat(norms.astype(np.float32), lengths)

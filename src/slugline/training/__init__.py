@@ -1,4 +1,4 @@
-"""What happens between labelled rows and a trained net: losses, optimizers, epochs, history.
+"""Turns labelled rows into trained weights: losses, optimizers, epochs, history.
 
-Nothing here is imported to predict or to serve.
+Predicting and serving import nothing from here.
 """

@@ -1,4 +1,4 @@
-"""What fitting is told beside rows and topics."""
+"""What fitting needs besides rows and topics."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ __all__ = ["FitContext"]
 
 @dataclass(frozen=True)
 class FitContext:
-    """What every learner is told beside rows and topics.
+    """What every learner receives for fitting, besides rows and topics.
 
     Attributes
     ----------
     n_topics : int
     sample_weight : float32 array, shape (n_rows,), or None if all are 1
     weighted_topics : bool
-        Whether the user has said, within `sample_weight`, what each topic counts. A learner may
-        decide on it otherwise.
+        Whether `sample_weight` includes weights of topics that the user has set. If not, a learner
+        may choose its own.
     validation_data : (X, y) or None
-        Rows kept apart by the user, to choose on and never to learn from.
+        Rows that the user keeps for validation; nothing is learned from them.
     seed : int
-        Reaches every random choice.
+        Determines every random choice.
     first : bool
         Only for `partial_fit`: whether to start from nothing, not from what was learned before.
     progress : Progress, optional
-        Whom to tell.
+        Receives reports on progress.
     """
 
     n_topics: int

@@ -1,4 +1,4 @@
-"""Weights to begin with."""
+"""Initial weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["glorot_uniform"]
 def glorot_uniform(
     rng: np.random.Generator, n_inputs: int, n_outputs: int
 ) -> npt.NDArray[np.float32]:
-    """Draw weights evenly from [-limit, limit], limit = sqrt(6 / (n_inputs + n_outputs)).
+    """Return weights drawn evenly from +-limit, where limit = sqrt(6 / (n_inputs + n_outputs)).
 
     Returns
     -------

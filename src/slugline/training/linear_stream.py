@@ -1,4 +1,4 @@
-"""Learning linear weights on from one batch of documents after another."""
+"""Trains linear weights on one batch of documents after another."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ __all__ = ["LinearStream"]
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
-# All chosen by cross-validation on training splits. A penalty on large weights made no answer
-# better: the passes are few, and steps shrink.
+# All chosen by cross-validation on training splits. A penalty on large weights did not help: passes
+# are few, and steps shrink.
 _PASSES = 3
 _ROWS_PER_STEP = 64
 _LEARNING_RATE = 0.1
-# Where a term's sum of squared gradients starts. From 0, the first step would be as long for a
-# small error as for a large one. Weights that have been learned move less than those that have not.
+# Initial sum of squared gradients of a term. If it were 0, the first step would be as long for a
+# small error as for a large one. Weights that have been learned before move less than fresh ones.
 _SUM_AT_FIRST, _SUM_OF_LEARNED = 0.3, 3.0
-# Sharpness is told by so many of the latest documents.
+# Sharpness, the factor on scores before softmax, is fitted to this many of the latest documents.
 _N_RECENT = 1000
 _WEIGHTS, _BIASES = 0, 1
-# What learning changes beside weights and biases, other than by setting it anew.
+# What learning changes in place, besides weights and biases.
 _CHANGED_IN_PLACE = ("_rng", "_optimizer", "_totals")
 
 
 class LinearStream:
-    """What fitting a linear learner keeps from batch to batch, and predicting doesn't need.
+    """What a linear learner keeps from batch to batch for fitting, but doesn't need to predict.
 
     Parameters
     ----------
@@ -44,13 +44,13 @@ class LinearStream:
     biases : float32 array, shape (n_topics,)
         Likewise.
     sharpness : float
-        What is thought of it before the first batch.
+        The factor on scores before softmax that is assumed before the first batch.
     first : bool
-        Whether the weights have not learned anything yet.
+        Whether nothing has been learned yet.
     C : float
-        What errors cost.
+        Cost of errors.
     seed : int
-        Reaches the order of the rows.
+        Determines the order of the rows.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class LinearStream:
         self._recent_costs = np.empty(0, dtype=np.float32)
 
     def learn(self, X: sp.csr_array, y: Labels, context: FitContext) -> float:
-        """Go through the rows of a batch a few times; return the sharpness that follows.
+        """Go through the rows of a batch a few times; return the new sharpness.
 
-        If that fails, or is interrupted, nothing of the batch is learned.
+        If this fails or is interrupted, nothing is learned from the batch.
         """
         touched = np.unique(X.indices)
         weights, biases = self._weights[touched], self._biases.copy()
@@ -97,14 +97,14 @@ class LinearStream:
             X, y, costs = X[told], y[told], context.sample_weight[told]
         self._totals += np.bincount(y, costs, minlength=len(self._totals))
         own_costs = costs if context.weighted_topics else costs * topic_rarity(self._totals)[y]
-        # What a row scores before anything is learned from it is what a new one would.
+        # Before anything is learned from a row, it scores as a new document would.
         honest = self._pass(X, y, costs, own_costs)
         for _ in range(_PASSES - 1):
             self._pass(X, y, costs, own_costs)
         return self._sharpness(honest, y, costs)
 
     def _pass(self, X: sp.csr_array, y: Labels, costs: Floats, own_costs: Floats) -> Floats:
-        """Take one step after another; give each row's scores from before its step."""
+        """Take one step after another; return each row's scores from before its step."""
         scores = np.empty((len(y), len(self._biases)), dtype=np.float32)
         order = self._rng.permutation(len(y))
         for first in range(0, len(y), _ROWS_PER_STEP):
@@ -119,7 +119,7 @@ class LinearStream:
         return scores
 
     def _step(self, X: sp.csr_array, slope: Floats) -> None:
-        """Go downhill, given the slope of the loss by each score."""
+        """Move downhill, given the derivative of the loss with respect to each score."""
         self._optimizer.begin_step()
         terms, gradient = row_gradient(X, slope)
         self._optimizer.update(_WEIGHTS, self._weights, gradient, terms)
@@ -129,7 +129,7 @@ class LinearStream:
         self._optimizer.update(_BIASES, self._biases[np.newaxis], gradient, everywhere)
 
     def _sharpness(self, scores: Floats, y: Labels, costs: Floats) -> float:
-        """Find it on the latest documents; while these are few, hold on to the first one."""
+        """Return the sharpness that fits the latest documents; if few, stay near the first one."""
         self._recent_scores = np.concatenate([self._recent_scores, scores])[-_N_RECENT:]
         self._recent_labels = np.concatenate([self._recent_labels, y])[-_N_RECENT:]
         self._recent_costs = np.concatenate([self._recent_costs, costs])[-_N_RECENT:]

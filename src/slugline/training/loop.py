@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class FitKeywords(TypedDict, total=False):
-    """What `FitOptions` are made of."""
+    """The keyword arguments of `FitOptions`."""
 
     epochs: int
     batch_size: int
@@ -46,7 +46,9 @@ class FitOptions:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
-                raise OptionError(f"{name} is {getattr(self, name)}; give at least 1.")
+                raise OptionError(
+                    f"`{name}` is {getattr(self, name)}; give a whole number of at least 1."
+                )
 
 
 def fit_loop(
@@ -57,7 +59,10 @@ def fit_loop(
     validation_data: tuple[Any, npt.ArrayLike] | None,
     options: FitOptions,
 ) -> History:
-    """Train for up to `options.epochs` epochs; `weight` is one number per row, or None."""
+    """Train for up to `options.epochs` epochs and return the history.
+
+    `weight` holds one number per row; None means that all are 1.
+    """
     n_rows = X.shape[0]
     if not n_rows:
         raise DataError("there are no rows to train on; give at least one.")
@@ -68,8 +73,8 @@ def fit_loop(
     kept: list[Floats] = []
     if options.progress:
         options.progress.begin(options.epochs, math.ceil(n_rows / options.batch_size))
-    # The products are too small to gain from BLAS threads, whose spinning costs far more, and
-    # whose number would show in the last bits. A net that diverges overflows; the loss tells.
+    # The products are too small to gain from BLAS threads: their spinning costs far more, and their
+    # number would change the last bits. A net that diverges overflows; the loss shows that.
     with (
         threadpool_limits(1, "blas"),
         np.errstate(over="ignore", invalid="ignore"),
@@ -77,15 +82,15 @@ def fit_loop(
     ):
         try:
             for epoch in range(1, options.epochs + 1):
-                figures = _run_epoch(trainer, X, targets, weight, options, epoch)
+                metrics = _run_epoch(trainer, X, targets, weight, options, epoch)
                 if validation_data is not None:
                     loss, accuracy = trainer.evaluate(*validation_data)
                     _check_finite(trainer, loss, f"validation loss became {loss} after", epoch)
-                    figures |= {"val_loss": loss, "val_accuracy": accuracy}
-                history.append(figures)
+                    metrics |= {"val_loss": loss, "val_accuracy": accuracy}
+                history.append(metrics)
                 if options.progress:
-                    options.progress.epoch(epoch, figures)
-                if best and best.improves(epoch, figures):
+                    options.progress.epoch(epoch, metrics)
+                if best and best.improves(epoch, metrics):
                     kept = [array.copy() for array in network.weights]
                 history.stopped_by = _reason_to_stop(interrupt.requested, best, epoch, options)
                 if history.stopped_by:

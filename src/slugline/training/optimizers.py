@@ -1,8 +1,8 @@
-"""Rules that turn gradients into smaller losses, with Keras' defaults and arithmetic.
+"""Optimizers: rules that update weights from gradients, with Keras' defaults and arithmetic.
 
-The gradient of a wide first layer is zero in most rows, as a batch of documents names few of all
-words. It comes as `rows` and the gradient of those rows alone, and a rule for which a zero gradient
-changes no weight touches nothing else.
+The gradient of a wide first layer is zero in most rows, because a batch of documents contains few
+of all words. It is passed as `rows` and the gradient of those rows alone. A rule for which a zero
+gradient changes no weight touches no other rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "RowAdaGrad", "get_optimizer"]
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp] | None
 
-# Keeps the first step of a row without gradient from 0 / 0.
+# Avoids 0 / 0 in the first step of a row whose gradient is zero.
 _TINY = np.float32(1e-10)
 
 
@@ -31,7 +31,7 @@ class Optimizer(Protocol):
     learning_rate: float
 
     def begin_step(self) -> None:
-        """Say that the updates from here on belong to the next batch."""
+        """Begin the next batch, to which the updates from here on belong."""
         ...
 
     def update(self, key: int, weights: Floats, gradient: Floats, rows: Rows = None) -> None:
@@ -40,11 +40,11 @@ class Optimizer(Protocol):
         Parameters
         ----------
         key : int
-            Names the array, whose running averages are kept under it.
+            Identifies the array; its running averages are kept under this key.
         gradient : float32 array
-            Of the shape of `weights` or, with `rows`, of `weights[rows]`; may be overwritten.
+            Same shape as `weights` or, with `rows`, as `weights[rows]`; may be overwritten.
         rows : int array, optional
-            Distinct rows outside which the gradient is zero.
+            Distinct rows; the gradient of all others is zero.
         """
         ...
 
@@ -58,14 +58,14 @@ class SGD:
     _velocity: dict[int, Floats] = field(default_factory=dict, init=False, repr=False)
 
     def begin_step(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing: no step depends on its number."""
 
     def update(self, key: int, weights: Floats, gradient: Floats, rows: Rows = None) -> None:
         """Move `weights` downhill."""
         if not self.momentum:
             weights[... if rows is None else rows] -= np.float32(self.learning_rate) * gradient
             return
-        # Momentum moves on where the gradient is zero, so no row may be left out.
+        # Momentum also moves weights whose gradient is zero, so no row may be left out.
         gradient = _all_rows(weights, gradient, rows)
         velocity = self._velocity.setdefault(key, np.zeros_like(weights))
         velocity *= np.float32(self.momentum)
@@ -94,7 +94,7 @@ class RMSprop:
     _step: int = field(default=0, init=False, repr=False)
 
     def begin_step(self) -> None:
-        """Count the step, from which rows learn how long they lay untouched."""
+        """Count the step, so that rows know how many steps they have missed."""
         self._step += 1
 
     def update(self, key: int, weights: Floats, gradient: Floats, rows: Rows = None) -> None:
@@ -105,7 +105,7 @@ class RMSprop:
             mean_square += self._square(gradient)
             weights -= self._change(gradient, mean_square.copy())
             return
-        # A zero gradient only shrinks v, so a row makes up for all steps missed when it is met.
+        # A zero gradient only shrinks v, so a row can catch up on all missed steps at its next one.
         last_step = self._last_step.setdefault(key, np.zeros(len(weights), dtype=np.int32))
         missed = (self._step - last_step[rows]).astype(np.float32)
         last_step[rows] = self._step
@@ -121,7 +121,7 @@ class RMSprop:
         return square
 
     def _change(self, gradient: Floats, mean_square: Floats) -> Floats:
-        """Return what to subtract; overwrites both."""
+        """Return what to subtract from the weights; overwrites both arguments."""
         mean_square += np.float32(self.epsilon)
         np.sqrt(mean_square, out=mean_square)
         gradient *= np.float32(self.learning_rate)
@@ -131,12 +131,12 @@ class RMSprop:
 
 @dataclass
 class Adam:
-    """Running mean of the gradient over its root mean square, both corrected for their start.
+    """Running mean of the gradient over its root mean square, both corrected for starting at 0.
 
     References
     ----------
     Kingma and Ba (2015), Adam: a method for stochastic optimization; in the form at the end of
-    their section 2, where the step size takes both corrections.
+    their section 2, where the step size includes both corrections.
     """
 
     learning_rate: float = 0.001
@@ -153,7 +153,7 @@ class Adam:
 
     def update(self, key: int, weights: Floats, gradient: Floats, rows: Rows = None) -> None:
         """Move `weights` downhill."""
-        # The mean moves weights on where the gradient is zero, so no row may be left out.
+        # The mean also moves weights whose gradient is zero, so no row may be left out.
         gradient = _all_rows(weights, gradient, rows)
         mean = self._mean.setdefault(key, np.zeros_like(weights))
         mean_square = self._mean_square.setdefault(key, np.zeros_like(weights))
@@ -166,27 +166,27 @@ class Adam:
 
 @dataclass
 class RowAdaGrad:
-    """One step size per word, which shrinks with what the word has seen; Adam for all other arrays.
+    """One step size per word, which shrinks as its gradients add up; Adam for all other arrays.
 
     For the rows of a first layer: s += mean(g^2) over the row; w -= lr g / sqrt(s). A word that few
-    documents have keeps a large step, and a row costs one number of state instead of one or two a
-    weight.
+    documents contain keeps a large step, and a row needs one number of state instead of one or two
+    per weight.
 
     Parameters
     ----------
     learning_rate : float, default 0.05
-        Of rows.
+        Learning rate of rows.
     above : float, default 0.003
         Learning rate of all other arrays.
     n_steps : int, optional
-        Both rates fall along a line, to nothing after so many steps; by default they stay.
+        Both rates fall linearly to 0 over this many steps; by default they stay constant.
     start : float, default 0.0
-        Where s starts: above 0, first steps are as small as the first gradients.
+        Initial s. If it is above 0, small first gradients mean small first steps.
 
     References
     ----------
     Duchi, Hazan and Singer (2011), Adaptive subgradient methods for online learning and stochastic
-    optimization; with one sum for each row in place of one for each weight.
+    optimization; here with one sum per row instead of one per weight.
     """
 
     learning_rate: float = 0.05
@@ -199,7 +199,7 @@ class RowAdaGrad:
     _step: int = field(default=0, init=False, repr=False)
 
     def begin_step(self) -> None:
-        """Count the step, with which the rates fall."""
+        """Count the step, and lower the rates."""
         if self.n_steps is not None:
             self._fade = max(0.0, 1 - self._step / self.n_steps)
         self._step += 1
@@ -232,14 +232,14 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam
 
 
 def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
-    """Return a new optimizer: of that name with its defaults, or like the one that is passed.
+    """Return a new optimizer: the one of that name with its defaults, or a copy of the one passed.
 
     Raises
     ------
-    OptionError : if there is none of that name.
+    OptionError : if there is no optimizer of that name.
     """
     if not isinstance(optimizer, str):
-        return copy.deepcopy(optimizer)  # a net's running averages are its own
+        return copy.deepcopy(optimizer)  # each net has its own running averages
     if optimizer not in _OPTIMIZERS:
         raise OptionError(
             f"unknown optimizer {optimizer!r}; choose one of {', '.join(_OPTIMIZERS)}."

@@ -16,17 +16,17 @@ __all__ = ["BestEpoch", "EarlyStopping", "Interrupt", "catch_interrupt"]
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop when a figure no longer improves, and go back to the weights of its best epoch.
+    """Stops when a metric no longer improves, and restores the weights of its best epoch.
 
     Parameters
     ----------
     monitor : str, default "val_loss"
-        A key of `History.history`; those that end in "loss" should fall, all others rise.
+        A key of `History.history`. Metrics that end in "loss" should fall, all others rise.
     patience : int or None, default 3
-        How many epochs in a row may pass without progress. None never stops early, and still goes
-        back to the best epoch at the end.
+        How many epochs in a row may pass without progress. With None, training never stops early,
+        but the best epoch is still restored at the end.
     min_delta : float, default 0.0
-        By how much a figure must beat the last one that was progress, to be progress too. The best
+        To count as progress, a metric must beat the last one that did by more than this. The best
         epoch is the best one however small its lead.
     """
 
@@ -36,11 +36,11 @@ class EarlyStopping:
 
     def __post_init__(self) -> None:
         if self.patience is not None and self.patience < 0:
-            raise OptionError(f"patience is {self.patience}; give 0 or more epochs, or None.")
+            raise OptionError(f"`patience` is {self.patience}; give 0 or more epochs, or None.")
 
 
 class BestEpoch:
-    """Remembers the best epoch so far of one `EarlyStopping`."""
+    """Keeps track of the best epoch so far for one `EarlyStopping`."""
 
     def __init__(self, stopping: EarlyStopping) -> None:
         self.stopping = stopping
@@ -50,14 +50,14 @@ class BestEpoch:
         self._reference = float("inf")
         self._sign = 1 if stopping.monitor.endswith("loss") else -1
 
-    def improves(self, epoch: int, figures: dict[str, float]) -> bool:
-        """Take in an epoch's figures (epochs count from 1); say whether it is the best so far."""
-        if self.stopping.monitor not in figures:
+    def improves(self, epoch: int, metrics: dict[str, float]) -> bool:
+        """Record an epoch's metrics (epochs count from 1); return whether it is the best so far."""
+        if self.stopping.monitor not in metrics:
             raise OptionError(
-                f"early stopping watches {self.stopping.monitor!r}, but there are only "
-                f"{', '.join(figures)}; pass validation_data, or watch another figure."
+                f"early stopping monitors {self.stopping.monitor!r}, but the only metrics are "
+                f"{', '.join(metrics)}; pass `validation_data`, or monitor one of these."
             )
-        value = self._sign * figures[self.stopping.monitor]
+        value = self._sign * metrics[self.stopping.monitor]
         if value < self._reference - self.stopping.min_delta:
             self._last_progress, self._reference = epoch, value
         if self.epoch and value >= self._value:
@@ -66,13 +66,13 @@ class BestEpoch:
         return True
 
     def is_over(self, epoch: int) -> bool:
-        """Say whether patience ends with this epoch (a patience of 0 or 1 allows no bad epoch)."""
+        """Whether patience runs out with this epoch (0 or 1 allows no epoch without progress)."""
         patience = self.stopping.patience
         return patience is not None and epoch - self._last_progress >= max(patience, 1)
 
 
 class Interrupt:
-    """Set once Ctrl-C has been pressed."""
+    """A flag that is set once Ctrl-C has been pressed."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -88,7 +88,7 @@ class Interrupt:
 def catch_interrupt() -> Iterator[Interrupt]:
     """Turn Ctrl-C into a flag while the block runs, so that an epoch can end cleanly.
 
-    Signals reach the main thread only; elsewhere, the flag simply stays down. A handler that the
+    Signals reach the main thread only; in other threads, the flag is never set. A handler that the
     application has set itself is left alone.
     """
     interrupt = Interrupt()

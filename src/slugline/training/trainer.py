@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class Trainer:
-    """Holds what a net needs only while it learns, and takes it one step at a time.
+    """Holds what a net needs only for training, and trains it one step at a time.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Trainer:
     def __init__(
         self, network: DenseStack, *, loss: str, optimizer: str | Optimizer, seed: int
     ) -> None:
-        # The net holds its trainer: a cycle would keep both until the collector comes round.
+        # The net holds its trainer: a cycle would keep both alive until garbage collection.
         self.network: DenseStack = weakref.proxy(network)
         self.loss = get_loss(loss)
         self.optimizer = get_optimizer(optimizer)
@@ -52,7 +52,7 @@ class Trainer:
         sample_weight: npt.ArrayLike | None,
         class_weight: Mapping[int, float] | None,
     ) -> Floats | None:
-        """Multiply sample and class weights into one per row; None if all are 1."""
+        """Return the product of sample and class weight for each row; None if all are 1."""
         per_row = None
         if class_weight is not None:
             targets = self.loss.check_targets(y, n_rows, self.network.n_topics)
@@ -67,7 +67,7 @@ class Trainer:
         Returns
         -------
         The batch's mean loss with penalties, and how many of its topics were right, both from
-        before the update, which a loss that is not finite leaves out.
+        before the update. If the loss is not finite, there is no update.
         """
         signals, masks = self._forward(X)
         log_proba = log_softmax(signals.pop())
@@ -95,7 +95,7 @@ class Trainer:
         return LossAndAccuracy(mean + self.network.penalty(), float(hits.mean()))
 
     def _forward(self, X: sp.csr_array) -> tuple[list[Any], list[Floats | None]]:
-        """Return each layer's input and then the scores, and each layer's dropout mask."""
+        """Return each layer's input followed by the scores, and each layer's dropout mask."""
         signals: list[Any] = [X]
         masks: list[Floats | None] = []
         for number, layer in enumerate(self.network.layers):
@@ -108,14 +108,14 @@ class Trainer:
         return signals, masks
 
     def _dropout_mask(self, share: float, shape: tuple[int, int]) -> Floats | None:
-        """0 for what is dropped; the rest is scaled up so that the expected sum stays the same."""
+        """Return 0 for dropped units; the rest is scaled up to keep the expected sum the same."""
         if not share:
             return None
         kept = self._dropout_rng.random(shape, dtype=np.float32) >= share
         return kept.astype(np.float32) / np.float32(1 - share)
 
     def _backward(self, signals: list[Any], masks: list[Floats | None], delta: Floats) -> None:
-        """Carry the loss's derivative by the scores down the stack, updating on the way."""
+        """Propagate the loss's derivative by the scores down the stack, updating each layer."""
         self.optimizer.begin_step()
         for number in reversed(range(len(self.network.layers))):
             layer = self.network.layers[number]

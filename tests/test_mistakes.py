@@ -1,0 +1,62 @@
+"""Documents that a classifier got wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from slugline.classifier import load
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.loading import load_corpus
+from slugline.errors import SluglineError
+from slugline.experiment.mistakes import find_mistakes, write_mistakes
+
+
+def test_documents_of_an_unknown_place_are_numbered(news_slug: Path) -> None:
+    corpus = Corpus(["wheat", "goal", "loan"], ["grain", "bank", "bank"], "news")
+
+    [mistake] = find_mistakes(load(news_slug).fitted_, corpus)
+
+    assert mistake[:4] == (2, "goal", "bank", "sport")
+    assert 0.5 < mistake.probability <= 1
+
+
+def test_a_part_of_a_corpus_keeps_the_lines_of_its_file(news_csv: Path) -> None:
+    corpus = load_corpus(news_csv)
+    lines = news_csv.read_text().splitlines()
+
+    for part in corpus.split(0.2, 0):
+        assert part.unit == "line"
+        assert [lines[int(line) - 1] for line in part.places] == [
+            f"{text},{topic}" for text, topic in zip(part.texts, part.topics, strict=True)
+        ]
+
+
+def test_a_part_of_a_corpus_without_places_keeps_the_numbers(topics: list[str]) -> None:
+    corpus = Corpus([f"text {n}" for n in range(1, 91)], topics, "news")
+
+    _, part = corpus.split(0.2, 0)
+
+    assert part.texts == [f"text {n}" for n in part.numbered_places()]
+
+
+def test_mistakes_that_can_not_be_written_leave_the_earlier_file(
+    news_slug: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("earlier")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+
+    with pytest.raises(SluglineError) as error:
+        write_mistakes(path, load(news_slug).fitted_, Corpus(["goal"], ["bank"], "news"))
+
+    assert str(error.value) == (
+        f"{path}: the mistakes can't be written (No space left on device); free some space or "
+        "choose another folder."
+    )
+    assert path.read_text() == "earlier"
