@@ -1,4 +1,4 @@
-"""Train on Reuters newswires, or on BBC News where they can't be had, and classify two wires."""
+"""Train on the Reuters newswires, or on BBC News without them, and classify two wires."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Net profit for the quarter rose to 12 mln dlrs, or 41 cts a share, on higher sal
 
 
 def main() -> None:
-    """Run the commands that a person would type."""
+    """Run the commands that you would type yourself."""
     try:
         reuters.load_wires("corrected")
         data = "reuters-corrected"
     except SluglineError:
-        print("The Reuters newswires can't be had here, so this trains on BBC News instead.")
+        print("The Reuters newswires aren't available here, so this trains on BBC News instead.")
         data = "bbc"
     OUT.mkdir(exist_ok=True)
     model = OUT / f"{data}.slug"
     _slugline("train", data, "-o", str(model))
-    print("\ntwo sample wires, and what the model says of them:")
+    print("\nTwo sample wires, and the topics that the model gives them:")
     print(WIRES, end="", flush=True)
     _slugline("predict", str(model), text=WIRES)
 

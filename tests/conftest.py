@@ -6,7 +6,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -118,3 +118,29 @@ def news_slug(_model_bytes: bytes, tmp_path: Path) -> Path:
     path = tmp_path / "news.slug"
     path.write_bytes(_model_bytes)
     return path
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+Columns = dict[str, tuple[str, list[Any]]]
+
+
+@pytest.fixture(scope="session")
+def write_parquet() -> Callable[[str | Path, Columns], None]:
+    """Give a function that writes columns, each with its SQL type and its values."""
+    duckdb = pytest.importorskip("duckdb")
+
+    def write(path: str | Path, columns: Columns) -> None:
+        names = [name.replace('"', '""') for name in columns]
+        kinds = [kind for kind, _ in columns.values()]
+        types = ", ".join(f'"{name}" {kind}' for name, kind in zip(names, kinds, strict=True))
+        rows = list(zip(*(values for _, values in columns.values()), strict=True))
+        places = ", ".join("?" for _ in columns)
+        target = str(path).replace("'", "''")
+        with duckdb.connect() as connection:
+            connection.execute(f"CREATE TABLE t ({types})")
+            connection.executemany(f"INSERT INTO t VALUES ({places})", rows)  # noqa: S608
+            connection.execute(f"COPY t TO '{target}' (FORMAT parquet)")
+
+    return write

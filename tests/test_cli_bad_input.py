@@ -49,7 +49,7 @@ BAD_DATA = {
     "header only": (table(), "t.csv holds no documents"),
     "row without text": (
         table("wheat,grain", ",grain", "goal,sport", " ,sport"),
-        "t.csv: 2 of 4 rows can't be used: no text or no topic (lines 3, 5); mend them, " + SKIP,
+        "t.csv: 2 of 4 rows can't be used: no text or no topic (lines 3, 5); mend them.",
     ),
     "row without topic": (
         table("wheat,grain", "corn,", *["goal,sport"] * 3),
@@ -60,8 +60,8 @@ BAD_DATA = {
         "t.csv: 1000 of 1001 rows can't be used: no text or no topic (lines 3, 4, ",
     ),
     "not UTF-8": (
-        table("wheat,grain") + "café,sport\n".encode("latin1"),
-        "t.csv: 1 of 2 rows can't be used: byte 0xe9 at offset 26 is not UTF-8 (line 3)",
+        table("wheat,grain") + "café,sport in the evening\n".encode("latin1"),
+        "t.csv: 1 of 2 rows can't be used: bytes that are not UTF-8 (line 3)",
     ),
     "UTF-16": (
         table("wheat,grain").decode().encode("utf-16"),
@@ -120,7 +120,7 @@ def test_bad_data_stop_the_training_with_one_line_and_leave_all_as_it_was(
         (
             "tickets.doc",
             "tickets.doc doesn't tell its format; let its name end in one of .csv, .tsv, .jsonl, "
-            ".ndjson, .json, .parquet, .txt, .ft, or name the format with --format.",
+            ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with --format.",
         ),
     ],
     ids=["near a file", "nowhere", "near a data set", "empty folder", "unknown ending"],
@@ -209,22 +209,37 @@ def test_skip_bad_rows_goes_on_and_tells_which_ones(run: Run, news_csv: Path) ->
     assert code == 0
     assert err.splitlines()[1] == (
         "news.csv: skipped 3 of 93 rows: no text or no topic (lines 92, 93); "
-        f"byte 0xe9 at offset {news_csv.stat().st_size - 8} is not UTF-8 (line 94)"
+        "bytes that are not UTF-8 (line 94)"
     )
     assert load("model.slug").n_documents_ == 72
 
 
+def test_rows_that_were_skipped_are_told_on_the_screen_and_in_the_report(
+    run: Run, news_csv: Path
+) -> None:
+    with news_csv.open("ab") as file:
+        file.write(b",grain\nwheat,\ncaf\xe9,grain\n")
+
+    _, out, err = run("train", "news.csv", "--skip-bad-rows", "--quiet")
+
+    assert err == ""
+    assert "skipped       3  rows that can't be used\n" in out
+    report = Path("model.html").read_text("utf-8")
+    assert "skipped 3 of 93 rows: no text or no topic (lines 92, 93); bytes" in report
+    assert "name others with --text and --topic" in report
+
+
 def test_bad_rows_stop_an_evaluation_but_can_be_skipped(run: Run, news_slug: Path) -> None:
-    Path("t.csv").write_bytes(table("wheat,grain", ",grain"))
+    Path("t.csv").write_bytes(table(*["wheat,grain"] * 9, ",grain"))
 
     assert run("evaluate", "news.slug", "t.csv") == (
         1,
         "",
-        "slugline: error: t.csv: 1 of 2 rows can't be used: no text or no topic (line 3); "
+        "slugline: error: t.csv: 1 of 10 rows can't be used: no text or no topic (line 11); "
         f"mend them, {SKIP}\n",
     )
     code, out, _ = run("evaluate", "news.slug", "t.csv", "--skip-bad-rows", "--json")
-    assert (code, json.loads(out)["n_documents"]) == (0, 1)
+    assert (code, json.loads(out)["n_documents"]) == (0, 9)
 
 
 # Size -------------------------------------------------------------------------------------------
@@ -256,7 +271,7 @@ finally:
             ["train", "t.txt"],
             b"__label__grain corn\n__label__grain wheat\n__label__grain ",
             "slugline: error: t.txt: 1 of 3 rows can't be used: more than 10,000,000 bytes "
-            f"(line 3); split them, {SKIP}",
+            "(line 3); split them.",
         ),
         (
             ["predict", "news.slug", "t.txt"],

@@ -1,4 +1,4 @@
-"""The bar of a long job: seen by a person who looks on, and by nobody else."""
+"""The bar of a long job: shown to a person who is watching, and to nobody else."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_bar_shows_documents_their_pace_and_the_share_of_the_file(
     assert terminal.getvalue().endswith("\x1b[1A\x1b[2K")  # one up, and erased
 
 
-def test_without_a_share_the_figures_are_shown_all_the_same(
+def test_without_a_share_the_metrics_are_shown_all_the_same(
     monkeypatch: Patch, clock: Clock
 ) -> None:
     terminal = look_on(monkeypatch)

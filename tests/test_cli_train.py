@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from slugline.classifier import TopicClassifier, load
@@ -50,7 +49,11 @@ def write_jsonl(path: str, documents: News) -> str:
 
 
 def write_parquet(path: str, documents: News) -> str:
-    pl.DataFrame(documents, schema=["body", "queue"], orient="row").write_parquet(path)
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t (body VARCHAR, queue VARCHAR)")
+        connection.executemany("INSERT INTO t VALUES (?, ?)", documents)
+        connection.execute(f"COPY t TO '{path}' (FORMAT parquet)")
     return path
 
 
@@ -149,6 +152,8 @@ def test_the_json_holds_the_figures_and_nothing_else_is_on_standard_output(
         "n_validation": 0,
         "n_test": 18,
         "n_topics": 3,
+        "n_skipped": 0,
+        "notes": [GUESSED],
     }
     assert (figures["model"], figures["report"]) == ("n.slug", "r/x.html")
     assert load("n.slug").info_.metrics["test_accuracy"] == figures["evaluation"]["accuracy"]
@@ -324,6 +329,8 @@ def test_reuters_is_parted_as_its_publisher_did(run: Run, reuters_data: Path) ->
         "n_validation": 0,
         "n_test": 2246,
         "n_topics": 46,
+        "n_skipped": 0,
+        "notes": [],
     }
     assert figures["baselines"]["majority"] == {"topic": "earn", "accuracy": 813 / 2246}
 
@@ -504,7 +511,8 @@ def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
         (["--test-fraction", "nan"], "--test-fraction is nan; give a number over 0 and under 1."),
         (
             ["--format", "xml"],
-            "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, txt, folder.",
+            "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, "
+            "xlsx, txt, folder.",
         ),
         (
             ["--text", "body", "--topic", "body"],
@@ -882,7 +890,7 @@ def test_tuning_tells_every_way_it_tries_and_which_one_it_took(run: Run, news_cs
     assert code == 0
     trials = [line for line in err.splitlines() if "log loss" in line]
     assert trials[0].endswith("best so far  words + bigrams + characters, C 1")
-    assert f"of {len(trials)} ways" in out
+    assert f"of the {len(trials)} ways tried" in out
     assert "by cross-validation, " in out
 
 

@@ -6,7 +6,14 @@ from itertools import count
 
 import pytest
 
-from slugline.corpus.columns import N_PEEKED, find_both_columns, find_columns, peek
+from slugline.corpus.columns import (
+    N_PEEKED,
+    find_both_columns,
+    find_columns,
+    find_text_columns,
+    peek,
+    text_of,
+)
 from slugline.corpus.readers import BadRow, Rows
 from slugline.corpus.rows import Row
 from slugline.errors import DataError, OptionError
@@ -152,6 +159,86 @@ def test_peeking_takes_no_more_good_rows_than_it_needs() -> None:
     assert [row.at for row in peek(rows)] == list(range(1, 2 * N_PEEKED + 1))
     assert [row.at for row in peek(rows, 1)] == [2 * N_PEEKED + 1, 2 * N_PEEKED + 2]
     assert next(iter(rows)).at == 2 * N_PEEKED + 3
+
+
+# Texts in several columns
+
+
+@pytest.mark.parametrize("text", ["subject,body", " subject, body", ("subject", "body")])
+def test_a_text_may_be_in_several_columns(text: str | tuple[str, ...]) -> None:
+    head = head_of({"id": 1, "subject": "a", "body": "b", "queue": "c"})
+
+    assert find_both_columns("data.csv", head, text) == (("subject", "body"), "queue")
+    assert find_text_columns("data.csv", head, text) == ("subject", "body")
+
+
+def test_a_column_whose_own_name_has_a_comma_goes_before() -> None:
+    head = head_of({"subject": "a", "body": "b", "subject,body": "c"})
+
+    assert find_text_columns("data.csv", head, "subject,body") == ("subject,body",)
+
+
+def test_a_text_whose_columns_can_not_be_told_has_none() -> None:
+    assert find_text_columns("data.csv", head_of({"a": 1, "b": 2, "c": 3})) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "topic", "error", "message"),
+    [
+        (
+            "subject,bodi",
+            None,
+            DataError,
+            "data.csv has no column 'bodi'; there are 'subject', 'body'; did you mean 'body'?",
+        ),
+        ("body,", None, OptionError, "`text` is 'body,'; name each column of the text once."),
+        (
+            "body,body",
+            None,
+            OptionError,
+            "`text` is 'body,body'; name each column of the text once.",
+        ),
+        ((), None, OptionError, "`text` is (); name each column of the text once."),
+        (
+            "subject,body",
+            "body",
+            OptionError,
+            "`text` and `topic` both name column 'body'; name two columns.",
+        ),
+    ],
+    ids=["not there", "no name", "twice", "none", "topic among them"],
+)
+def test_several_columns_that_can_not_be_the_text_are_an_error(
+    text: str | tuple[str, ...], topic: str | None, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as raised:
+        find_both_columns("data.csv", head_of({"subject": "a", "body": "b"}), text, topic)
+
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"subject": "No heat", "body": "since May"}, "No heat\nsince May"),
+        ({"subject": "", "body": "since May"}, "since May"),
+        ({"subject": "No heat", "body": " \n"}, "No heat"),
+        ({"subject": None, "body": "since May"}, "since May"),
+        ({"body": " since May "}, " since May "),
+        ({"subject": None, "body": ""}, None),
+        ({}, None),
+        ({"subject": "No heat", "body": 3}, 3),
+    ],
+    ids=["both", "empty", "blank", "null", "not there", "all missing", "nothing", "a number"],
+)
+def test_parts_of_a_text_are_joined_without_those_that_are_missing(
+    values: dict[str, object], text: object
+) -> None:
+    assert text_of(Row(1, values), ("subject", "body")) == text
+
+
+def test_a_text_in_one_column_is_taken_as_it_is() -> None:
+    assert text_of(Row(1, {"body": " "}), ("body",)) == " "
 
 
 @pytest.mark.parametrize(("n_columns", "more"), [(20, ""), (21, " and 1 more")])

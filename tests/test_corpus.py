@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +22,7 @@ from slugline.corpus.loading import load_corpus, load_splits
 from slugline.errors import DataError, OptionError
 
 GUESSED = "read column 'body' as text and 'queue' as topic; name others with `text` and `topic`"
-SKIP = "or go on without them with --skip-bad-rows."
+SKIP = "or go on without them with `skip_bad_rows`."
 
 
 @pytest.fixture(autouse=True)
@@ -124,16 +123,19 @@ def test_topics_are_strings_and_whole_numbers_look_alike(
     assert load_corpus("a.jsonl").topics == expected
 
 
-def test_whole_numbers_that_parquet_holds_as_floats_are_whole() -> None:
-    pl.DataFrame({"text": ["a", "b", "c"], "label": [1.0, 2.0, None]}).write_parquet("a.parquet")
+def test_whole_numbers_that_parquet_holds_as_floats_are_whole(write_parquet: Any) -> None:
+    labels = [1.0, 2.0, None, *[1.0] * 7]
+    columns = {"text": ("VARCHAR", list("abcdefghij")), "label": ("DOUBLE", labels)}
+    write_parquet("a.parquet", columns)
 
     corpus = load_corpus("a.parquet", skip_bad_rows=True)
 
-    assert corpus.topics == ["1", "2"]
-    assert corpus.notes[1] == "skipped 1 of 3 rows: no text or no topic (row 3)"
+    assert corpus.topics == ["1", "2"] + ["1"] * 7
+    assert corpus.notes[1] == "skipped 1 of 10 rows: no text or no topic (row 3)"
 
 
 def test_categories_of_parquet_are_their_names() -> None:
+    pl = pytest.importorskip("polars")
     topics = pl.Series(["a", "b"], dtype=pl.Categorical)
     pl.DataFrame({"text": ["x", "y"], "topic": topics}).write_parquet("a.parquet")
 
@@ -154,7 +156,7 @@ def test_a_text_without_a_topic_in_a_json_array_is_named_by_its_number() -> None
         load_corpus(write("a.json", json.dumps(rows)))
 
     assert str(error.value) == (
-        "a.json: 1 of 2 rows can't be used: no text or no topic (item 2); mend them, " + SKIP
+        "a.json: 1 of 2 rows can't be used: no text or no topic (item 2); mend them."
     )
 
 
@@ -184,28 +186,27 @@ def with_gaps(n_rows: int, *lines: int) -> str:
         (
             "a.csv",
             'body,queue\n"two\nlines",x\n,x\n \t,x\ny, \n,\n',
-            "a.csv: 3 of 4 rows can't be used: no text or no topic (lines 4, 5, 6); mend them, "
-            + SKIP,
+            "a.csv: 3 of 4 rows can't be used: no text or no topic (lines 4, 5, 6); mend them.",
         ),
         (
             "a.csv",
-            b"body,queue\nx,y\nx\n,y\n\xe9,y\nx,y,z\n\0,y\n",
+            b"body,queue\nx,y\nx\n,y\ncaf\xe9 au lait,y\nx,y,z\n\0,y\n",
             "a.csv: 5 of 6 rows can't be used: 1 cells in place of 2 (line 3); "
-            "no text or no topic (line 4); byte 0xe9 at offset 20 is not UTF-8 (line 5); 2 more of "
-            "other kinds; mend them and convert to UTF-8 (from Latin-1: iconv -f latin1 -t utf8) "
-            "and delete NULs (or convert from UTF-16), " + SKIP,
+            "no text or no topic (line 4); bytes that are not UTF-8 (line 5); 2 more of other "
+            'kinds; mend them and if it is cp1252, name that with `encoding="cp1252"` and delete '
+            "NULs (of UTF-16, name its `encoding`).",
         ),
         (
             "a.csv",
             "body,queue\na,sport\nb,3\nc,arts\nd,4\ne,4\nf,arts\n",
             "a.csv: 3 of 6 rows can't be used: a number as topic, such as '3', where most are like "
-            "'sport' (lines 3, 5, 6); make all topics words or all numbers, " + SKIP,
+            "'sport' (lines 3, 5, 6); make all topics words or all numbers.",
         ),
         (
             "a.jsonl",
             jsonl(*({"text": "x", "topic": topic} for topic in [1, 2.5, "-3", "misc", 4])),
             "a.jsonl: 1 of 5 rows can't be used: a word as topic, such as 'misc', where most are "
-            "like '1' (line 4); make all topics words or all numbers, " + SKIP,
+            "like '1' (line 4); make all topics words or all numbers.",
         ),
         (
             "a.jsonl",
@@ -217,7 +218,7 @@ def with_gaps(n_rows: int, *lines: int) -> str:
                 {"topic": "y"},
             ),
             "a.jsonl: 4 of 5 rows can't be used: a number for a text (line 2); a list for a text "
-            "(line 3); no text or no topic (lines 4, 5); mend them, " + SKIP,
+            "(line 3); no text or no topic (lines 4, 5); mend them.",
         ),
         (
             "a.jsonl",
@@ -228,13 +229,13 @@ def with_gaps(n_rows: int, *lines: int) -> str:
                 {"text": True, "topic": "y"},
             ),
             "a.jsonl: 3 of 4 rows can't be used: a list for a topic (line 2); an object for a "
-            "topic (line 3); a value of type bool for a text (line 4); mend them, " + SKIP,
+            "topic (line 3); a value of type bool for a text (line 4); mend them.",
         ),
         (
             "a.txt",
             "__label__a x\nplain\n",
             "a.txt: 1 of 2 rows can't be used: no text or no topic (line 2); begin each line with "
-            "__label__ and its topic, " + SKIP,
+            "__label__ and its topic.",
         ),
         (
             "a.txt",
@@ -263,39 +264,63 @@ def test_bad_rows_are_counted_and_named(name: str, content: str | bytes, message
     assert str(error.value) == message
 
 
+PADDING = "".join(f"text {n},x\n" for n in range(18))
+
+
 def test_bad_rows_are_skipped_and_counted_on_request() -> None:
-    write("a.csv", "body,queue\na,x\nb\nc,\nd,y\n")
-
-    assert load_corpus("a.csv", skip_bad_rows=True) == Corpus(
-        ["a", "d"],
-        ["x", "y"],
-        "a.csv",
-        (
-            GUESSED,
-            "skipped 2 of 4 rows: 1 cells in place of 2 (line 3); no text or no topic (line 4)",
-        ),
-        2,
-    )
-
-
-def test_the_rarer_of_numbers_and_words_is_skipped_on_request() -> None:
-    write("a.csv", "body,queue\na,1\nb,sport\nc,2\n")
+    write("a.csv", f"body,queue\na,x\nb\nc,\nd,y\n{PADDING}")
 
     corpus = load_corpus("a.csv", skip_bad_rows=True)
 
-    assert (corpus.texts, corpus.topics, corpus.n_skipped) == (["a", "c"], ["1", "2"], 1)
+    assert corpus.topics == ["x", "y"] + ["x"] * 18
+    assert corpus.n_skipped == 2
+    assert corpus.notes == (
+        GUESSED,
+        "skipped 2 of 22 rows: 1 cells in place of 2 (line 3); no text or no topic (line 4)",
+    )
+
+
+def test_no_more_than_a_tenth_of_the_rows_is_skipped() -> None:
+    n_good = 69
+    rows = ["body,queue", *(f"bon {n},x" for n in range(n_good)), *["pay\xe9 d\xe9j\xe0,y"] * 8]
+    write("a.csv", ("\n".join(rows) + "\n").encode("latin-1"))
+
+    with pytest.raises(DataError) as error:
+        load_corpus("a.csv", skip_bad_rows=True)
+
+    assert str(error.value) == (
+        "a.csv: 8 of 77 rows can't be used: bytes that are not UTF-8 (lines 71, 72, 73, 74, 75 and "
+        '3 more); if it is cp1252, name that with `encoding="cp1252"`. `skip_bad_rows` leaves out '
+        "at most 10% of the rows."
+    )
+    assert len(load_corpus("a.csv", encoding="cp1252")) == 77
+
+
+def test_skipping_is_offered_only_where_it_is_possible() -> None:
+    with pytest.raises(DataError) as error:
+        load_corpus(write("a.csv", "body,queue\na,x\nb,\n"))
+
+    assert str(error.value).endswith("no text or no topic (line 3); mend them.")
+
+
+def test_the_rarer_of_numbers_and_words_is_skipped_on_request() -> None:
+    write("a.csv", "body,queue\na,1\nb,sport\n" + "c,2\n" * 10)
+
+    corpus = load_corpus("a.csv", skip_bad_rows=True)
+
+    assert (set(corpus.topics), corpus.n_skipped) == ({"1", "2"}, 1)
 
 
 def test_a_line_of_50_mb_can_be_skipped_in_jsonl() -> None:
     row = jsonl({"text": "x", "topic": "y"})
-    write("a.jsonl", row + jsonl({"text": "x" * 50_000_000, "topic": "y"}) + row)
+    write("a.jsonl", row + jsonl({"text": "x" * 50_000_000, "topic": "y"}) + row * 8)
 
     with pytest.raises(DataError) as error:
         load_corpus("a.jsonl")
 
-    assert len(load_corpus("a.jsonl", skip_bad_rows=True)) == 2
+    assert len(load_corpus("a.jsonl", skip_bad_rows=True)) == 9
     assert str(error.value) == (
-        "a.jsonl: 1 of 3 rows can't be used: more than 10,000,000 bytes (line 2); split them, "
+        "a.jsonl: 1 of 10 rows can't be used: more than 10,000,000 bytes (line 2); split them, "
         + SKIP
     )
 
@@ -305,7 +330,8 @@ def test_nothing_is_left_to_skip_to_if_all_rows_are_bad() -> None:
         load_corpus(write("a.csv", "body,queue\na\nb\n"), skip_bad_rows=True)
 
     assert str(error.value) == (
-        "a.csv: 2 of 2 rows can't be used: 1 cells in place of 2 (lines 2, 3); mend them."
+        "a.csv: 2 of 2 rows can't be used: 1 cells in place of 2 (lines 2, 3); mend them. "
+        "`skip_bad_rows` leaves out at most 10% of the rows."
     )
 
 
@@ -555,3 +581,40 @@ def test_the_digest_stays_the_same_for_ever() -> None:
 
     as_written = b"7:Gr\xc3\xbc\xc3\x9fe" + b"1:a" + b"3:\xed\xa0\x80" + b"1:b"
     assert corpus.digest() == hashlib.sha256(as_written).hexdigest()
+
+
+# Showing
+
+
+def test_a_corpus_is_shown_in_three_lines() -> None:
+    corpus = Corpus(["No heat\nin May", "It leaks", "Cold"], ["boiler", "roof", "boiler"], "t.csv")
+
+    assert repr(corpus) == (
+        "<Corpus t.csv: 3 documents, 2 topics\n"
+        "  topics: boiler (2), roof (1)\n"
+        "  first text: 'No heat in May'>"
+    )
+
+
+def test_a_large_corpus_is_shown_in_few_characters() -> None:
+    topics = [f"topic {n} {'y' * 10_000}" for n in range(500)]
+    corpus = Corpus(["x" * 1_000_000, *["text"] * 499], topics, "t" * 1000)
+
+    assert len(repr(corpus)) < 600
+    assert "and 492 more" in repr(corpus)
+    assert len(corpus._repr_html_()) < 1200
+
+
+def test_an_empty_corpus_is_shown() -> None:
+    assert repr(Corpus([], [], "t.csv")).startswith("<Corpus t.csv: 0 documents, 0 topics\n")
+    assert "0 documents" in Corpus([], [], "t.csv")._repr_html_()
+
+
+def test_a_notebook_shows_the_commonest_topics_and_no_markup_of_the_data() -> None:
+    corpus = Corpus(["<script>x</script>"], ["<b>&amp;"], "<i>.csv")
+
+    page = corpus._repr_html_()
+
+    assert "<script>" not in page
+    assert "<tr><td>&lt;b&gt;&amp;amp;</td><td>1</td></tr>" in page
+    assert "<b>&lt;i&gt;.csv</b>: 1 documents, 1 topics" in page

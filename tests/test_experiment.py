@@ -80,6 +80,8 @@ def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpu
         "n_validation": 0,
         "n_test": 45,
         "n_topics": 3,
+        "n_skipped": 0,
+        "notes": [],
     }
     assert set(figures["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     learner = experiment.fitted.learner

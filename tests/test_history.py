@@ -84,7 +84,7 @@ def test_an_empty_history_shows_an_empty_table() -> None:
 def test_curves_have_dots_for_training_and_a_line_for_validation(history: History) -> None:
     axes = history.plot(Figure().subplots(1, 2))
     for ax, name, label in zip(
-        axes, ["loss", "accuracy"], ["Loss (nats)", "Accuracy"], strict=True
+        axes, ["loss", "accuracy"], ["Loss (lower is better)", "Accuracy"], strict=True
     ):
         training, validation, best = ax.lines
         assert (training.get_label(), training.get_marker()) == ("Training", "o")

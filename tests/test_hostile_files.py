@@ -436,7 +436,7 @@ def test_weights_and_biases_of_too_few_dimensions_are_refused(tmp_path: Path) ->
         },
     )
     assert refusal(as_file(entries), tmp_path) == (
-        "damaged (weights of shape (9,) and biases of ()); get a whole copy of it."
+        "damaged (weights of shape (9,) do not match biases of shape ()); get a whole copy of it."
     )
 
 

@@ -32,7 +32,7 @@ def packages(modules: set[str]) -> set[str]:
 
 
 def test_importing_slugline_loads_nothing_heavy() -> None:
-    heavy = {"numpy", "scipy", "sklearn", "matplotlib", "polars", "typer", "rich", "requests"}
+    heavy = {"numpy", "scipy", "sklearn", "matplotlib", "duckdb", "typer", "rich", "requests"}
     assert packages(loaded_by("import slugline")) & heavy == set()
 
 
@@ -65,7 +65,7 @@ def test_a_saved_model_predicts_without_training_scikit_learn_or_plotting(
     modules = loaded_by(
         f"from slugline.classifier import load\nload({str(path)!r}).predict_proba(['wheat'])"
     )
-    assert packages(modules) & {"sklearn", "matplotlib", "polars", "rich", "typer"} == set()
+    assert packages(modules) & {"sklearn", "matplotlib", "duckdb", "rich", "typer"} == set()
     assert [name for name in modules if name.startswith("slugline.training")] == []
 
 
@@ -78,7 +78,7 @@ def test_a_command_line_that_predicts_loads_no_other_command_and_nothing_to_trai
         "try: main()\n"
         "except SystemExit: pass"
     )
-    heavy = {"sklearn", "matplotlib", "polars", "requests", "rich", "threadpoolctl", "jinja2"}
+    heavy = {"sklearn", "matplotlib", "duckdb", "requests", "rich", "threadpoolctl", "jinja2"}
     assert packages(modules) & heavy == set()
     assert {
         "slugline.cli.train",

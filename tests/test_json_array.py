@@ -29,7 +29,7 @@ def lines_of(data: bytes, n_bytes: int = MAX_RECORD) -> Lines:
 
 
 def items_of(data: bytes, n_bytes: int = MAX_RECORD) -> list[bytes]:
-    return [item for _, item in json_items(lines_of(data, n_bytes))]
+    return list(json_items(lines_of(data, n_bytes)))
 
 
 @given(st.lists(VALUES), st.none() | st.integers(0, 2), st.booleans(), st.integers(1, 40))
@@ -42,13 +42,12 @@ def test_items_are_those_that_were_written_whatever_the_pieces(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_array, "_PIECE", 1)
         found = list(json_items(lines_of(b"\n " + data + b"\r\n", n_bytes)))
-    assert [item for _, item in found] == [
+    assert found == [
         json.dumps(value, indent=indent, ensure_ascii=ascii_only)
         .replace("\n", "\n" + " " * (indent or 0))
         .encode("utf-8", "surrogatepass")
         for value in values
     ]
-    assert all(data[at - 2 :].startswith(item) for at, item in found)
 
 
 @pytest.mark.parametrize("data", [b"[]", b" [ \n] ", b"\xef\xbb\xbf[]"])

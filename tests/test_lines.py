@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tracemalloc
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from slugline.corpus.rows import MAX_RECORD, BadRow
 from slugline.errors import DataError
 
 
-def lines_of(data: bytes, **options: int) -> Lines:
+def lines_of(data: bytes, **options: Any) -> Lines:
     return Lines(io.BytesIO(data).readline, "data", **options)
 
 
@@ -22,14 +23,15 @@ def test_lines_keep_their_ends_and_only_line_feeds_end_them() -> None:
     assert list(lines_of(data)) == ["a\r\n", "b\u2028c\x0b\r\n", "\n", "last"]
 
 
-def test_a_byte_order_mark_is_dropped_and_counted_in_offsets() -> None:
+def test_a_byte_order_mark_is_dropped() -> None:
     lines = lines_of(b"\xef\xbb\xbfab\nc\xe9\n")
 
     assert list(lines) == ["ab\n", "c\ufffd\n"]
     assert lines.take_fault() == BadRow(
         2,
-        "byte 0xe9 at offset 7 is not UTF-8",
-        "convert to UTF-8 (from Latin-1: iconv -f latin1 -t utf8)",
+        "bytes that are not UTF-8",
+        'name its encoding, such as `encoding="cp1252"`',
+        sample=b"c\xe9\n",
     )
 
 
@@ -89,10 +91,10 @@ def test_a_limit_ends_the_reading_within_a_long_line_too() -> None:
 @pytest.mark.parametrize(
     ("data", "found"),
     [
-        ("a".encode("utf-16"), "UTF-16; convert it with iconv -f utf-16 -t utf-8"),
-        (b"\xfe\xff\x00a", "UTF-16; convert it with iconv -f utf-16 -t utf-8"),
-        ("a".encode("utf-32"), "UTF-32; convert it with iconv -f utf-32 -t utf-8"),
-        (b"\0\0\xfe\xff\0\0\0a", "UTF-32; convert it with iconv -f utf-32 -t utf-8"),
+        ("a".encode("utf-16"), 'UTF-16; read it with `encoding="utf-16"`'),
+        (b"\xfe\xff\x00a", 'UTF-16; read it with `encoding="utf-16"`'),
+        ("a".encode("utf-32"), 'UTF-32; read it with `encoding="utf-32"`'),
+        (b"\0\0\xfe\xff\0\0\0a", 'UTF-32; read it with `encoding="utf-32"`'),
         (b"\x1f\x8b\x08", "gzip; let its name end in .gz"),
         (b"PK\x03\x04", "a zip archive or a spreadsheet; unpack it, or save it as CSV"),
     ],

@@ -1,4 +1,4 @@
-"""The newswire lesson from end to end: on made-up wires, and on Reuters where it can be had."""
+"""The newswire lesson from start to finish: on made-up wires, and on Reuters if it is there."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def result(wires: MadeUpWires) -> NotebookResult:
     return run(2, 3, source=wires)
 
 
-# Figures ----------------------------------------------------------------------------------------
+# Results ----------------------------------------------------------------------------------------
 
 
-def test_the_figures_go_to_json_under_the_promised_names(result: NotebookResult) -> None:
-    figures = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-    assert set(figures) == {
+def test_the_results_go_to_json_under_the_promised_names(result: NotebookResult) -> None:
+    results = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert set(results) == {
         "seeds",
         "data",
         "baselines",
@@ -90,28 +90,28 @@ def test_the_figures_go_to_json_under_the_promised_names(result: NotebookResult)
         "seconds",
         "peak_memory_mb",
     }
-    assert {"shuffled", "majority"} <= set(figures["baselines"])
-    assert {"loss", "accuracy", "val_loss", "val_accuracy", "best_epoch"} <= set(figures["curves"])
-    assert {"epochs", "test_accuracy", "test_loss"} <= set(figures["retrained"])
-    assert set(figures["retrained"]) == set(figures["retrained_on_all"])
-    assert {"shape", "sum", "argmax", "topic"} <= set(figures["predictions"])
-    assert "max_difference" in figures["integer_labels"]
-    assert {"val_accuracy_peak", "test_accuracy"} <= set(figures["bottleneck"])
-    assert {"hidden", "test_accuracy"} <= set(figures["experiments"][0])
-    assert set(figures["retrained"]["test_accuracy"]) == {"mean", "sd", "values"}
+    assert {"shuffled", "majority"} <= set(results["baselines"])
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "best_epoch"} <= set(results["curves"])
+    assert {"epochs", "test_accuracy", "test_loss"} <= set(results["retrained"])
+    assert set(results["retrained"]) == set(results["retrained_on_all"])
+    assert {"shape", "sum", "argmax", "topic"} <= set(results["predictions"])
+    assert "max_difference" in results["integer_labels"]
+    assert {"val_accuracy_peak", "test_accuracy"} <= set(results["bottleneck"])
+    assert {"hidden", "test_accuracy"} <= set(results["experiments"][0])
+    assert set(results["retrained"]["test_accuracy"]) == {"mean", "sd", "values"}
 
 
-def test_figures_over_seeds_come_with_mean_and_sample_deviation(result: NotebookResult) -> None:
-    for figure in (
+def test_numbers_over_seeds_come_with_mean_and_sample_deviation(result: NotebookResult) -> None:
+    for metric in (
         result.curves.best_epoch,
         result.retrained.test_loss,
         result.baselines.shuffled,
         result.bottleneck.test_accuracy,
         result.experiments[0].test_accuracy,
     ):
-        first, second = figure.values
-        assert figure.mean == pytest.approx((first + second) / 2)
-        assert figure.sd == pytest.approx(abs(first - second) / np.sqrt(2))
+        first, second = metric.values
+        assert metric.mean == pytest.approx((first + second) / 2)
+        assert metric.sd == pytest.approx(abs(first - second) / np.sqrt(2))
 
 
 def test_a_single_seed_has_no_deviation() -> None:
@@ -190,7 +190,7 @@ def test_the_experiments_are_those_that_the_lesson_proposes(result: NotebookResu
     assert result.experiments[1] == result.retrained
 
 
-def test_a_seeds_figures_do_not_depend_on_the_other_seeds(
+def test_the_results_of_a_seed_do_not_depend_on_the_other_seeds(
     result: NotebookResult, wires: MadeUpWires
 ) -> None:
     alone = run(1, 4, source=wires)
@@ -235,7 +235,7 @@ def test_senseless_arguments_are_refused(arguments: dict[str, Any], message: str
 # The lesson -------------------------------------------------------------------------------------
 
 
-def test_the_lessons_own_figures_agree_with_its_curves() -> None:
+def test_the_lessons_own_numbers_agree_with_its_curves() -> None:
     curves, bottleneck = LESSON["curves"], LESSON["bottleneck"]
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
         assert len(curves[name]) == 20
@@ -248,7 +248,7 @@ def test_the_lessons_own_figures_agree_with_its_curves() -> None:
 
 @pytest.mark.reuters
 @pytest.mark.slow
-def test_on_reuters_the_figures_are_the_lessons(reuters_data: Path) -> None:
+def test_on_reuters_the_results_are_the_lessons(reuters_data: Path) -> None:
     result = run(1)
     data = result.data
     assert (data.n_train, data.n_test, data.n_topics) == (8982, 2246, 46)
@@ -275,7 +275,7 @@ def test_on_reuters_the_figures_are_the_lessons(reuters_data: Path) -> None:
 
 @pytest.fixture
 def command(result: NotebookResult, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
-    """Return the command, fed with figures that are there already."""
+    """Return the command, which returns results that exist already."""
 
     def run_no_more(n_seeds: int, first_seed: int, progress: Any) -> NotebookResult:
         for step in ("first step", "first step", "second step"):
@@ -319,7 +319,8 @@ def test_the_command_refuses_a_folder_that_cannot_be_before_it_works(
     done = CliRunner().invoke(command, ["--out", str(tmp_path / "file")])
     assert isinstance(done.exception, OptionError)
     assert str(done.exception) == (
-        f"--out {tmp_path / 'file'}: can't be made a folder (Not a directory); choose another one."
+        f"--out {tmp_path / 'file'}: the folder can't be created (Not a directory); "
+        "choose another one."
     )
     assert done.stderr == ""
 

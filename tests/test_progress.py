@@ -1,4 +1,4 @@
-"""What training tells a person: a bar on a terminal that leaves no trace, plain lines elsewhere."""
+"""Training progress for a person: a bar on a terminal that leaves no trace, otherwise lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from slugline.progress import BarProgress, LineProgress, Progress, progress_on
 
-FIGURES = [
+METRICS = [
     {"loss": 2.53219, "accuracy": 0.5, "val_loss": 1.7, "val_accuracy": 0.62499},
     {"loss": 1.4, "accuracy": 0.7, "val_loss": 1.3, "val_accuracy": 0.75},
 ]
@@ -55,9 +55,9 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return Terminal()
 
 
-def train(progress: Progress, figures: list[dict[str, float]]) -> None:
-    progress.begin(n_epochs=len(figures), n_steps=3)
-    for epoch, values in enumerate(figures, start=1):
+def train(progress: Progress, metrics: list[dict[str, float]]) -> None:
+    progress.begin(n_epochs=len(metrics), n_steps=3)
+    for epoch, values in enumerate(metrics, start=1):
         for _ in range(3):
             progress.step()
         progress.epoch(epoch, values)
@@ -66,7 +66,7 @@ def train(progress: Progress, figures: list[dict[str, float]]) -> None:
 
 def test_a_file_gets_one_plain_line_per_epoch() -> None:
     stream = io.StringIO()
-    train(progress_on(stream), FIGURES)
+    train(progress_on(stream), METRICS)
     assert stream.getvalue() == (
         "epoch 1/2  loss 2.5322  accuracy 0.5000  val_loss 1.7000  val_accuracy 0.6250\n"
         "epoch 2/2  loss 1.4000  accuracy 0.7000  val_loss 1.3000  val_accuracy 0.7500\n"
@@ -89,20 +89,20 @@ def test_each_line_is_out_as_soon_as_its_epoch_is_over() -> None:
     assert binary.getvalue() == b"epoch 1/2  loss 2.0000\n"
 
 
-def test_a_terminal_gets_a_bar_that_shows_the_figures_and_leaves_the_screen_clean(
+def test_a_terminal_gets_a_bar_that_shows_the_metrics_and_leaves_the_screen_clean(
     terminal: Terminal,
 ) -> None:
-    train(progress_on(terminal), FIGURES)
+    train(progress_on(terminal), METRICS)
     assert "val_loss 1.3000" in terminal.getvalue()
     assert set(terminal.screen()) == {""}
     assert terminal.shows_cursor()
 
 
-def test_bar_and_figures_fit_in_the_usual_eighty_columns(
+def test_bar_and_metrics_fit_in_the_usual_eighty_columns(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    train(progress_on(terminal), FIGURES)
+    train(progress_on(terminal), METRICS)
     last_drawing = terminal.getvalue().rpartition("\r\x1b[2K")[2]
     assert "━" in last_drawing
     assert "…" not in last_drawing
@@ -119,8 +119,8 @@ def test_a_bar_that_is_stopped_half_way_leaves_the_screen_clean(terminal: Termin
 
 def test_a_bar_can_be_used_for_one_training_after_another(terminal: Terminal) -> None:
     progress = progress_on(terminal)
-    train(progress, FIGURES)
-    train(progress, FIGURES)
+    train(progress, METRICS)
+    train(progress, METRICS)
     assert set(terminal.screen()) == {""}
 
 
@@ -134,5 +134,5 @@ def test_standard_error_is_the_stream_unless_another_is_given(
     monkeypatch.setattr(sys, "stderr", stream)
     progress = progress_on()
     assert type(progress) is kind
-    train(progress, FIGURES)
+    train(progress, METRICS)
     assert stream.getvalue()

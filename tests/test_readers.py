@@ -9,17 +9,19 @@ import io
 import itertools
 import json
 import re
+import subprocess
 import sys
 import time
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.corpus import formats, parquet, readers
+from slugline.corpus import formats, readers
 from slugline.corpus.folders import folder_rows
 from slugline.corpus.lines import Lines
 from slugline.corpus.readers import BadRow, read_rows
@@ -119,22 +121,67 @@ def test_a_format_can_be_named() -> None:
     assert rows_of("wires.csv", CSV, fallback="txt") == rows_of("wires.csv", CSV)
 
 
-def test_a_parquet_file_gives_its_scalar_columns_by_row() -> None:
-    table = {"text": ["a", None], "n": [1.0, 2.0], "vector": [[1.0], [2.0]], "raw": [b"x", b"y"]}
-    pl.DataFrame(table).write_parquet("a[1].parquet")
+@pytest.mark.parametrize("name", ["a[1].parquet", "a*.parquet", "n=3/a?.parquet", "it's.parquet"])
+def test_a_parquet_file_gives_its_scalar_columns_by_row(write_parquet: Any, name: str) -> None:
+    Path("n=3").mkdir()
+    columns = {
+        "text": ("VARCHAR", ["a", None]),
+        'the "n"': ("DOUBLE", [1.0, 2.0]),
+        "price": ("DECIMAL(8, 2)", [1, 2]),
+        "day": ("DATE", [date(1987, 2, 26)] * 2),
+        "vector": ("DOUBLE[]", [[1.0], [2.0]]),
+        "parts": ("STRUCT(a DOUBLE)", [{"a": 1.0}, {"a": 2.0}]),
+        "by_name": ("MAP(VARCHAR, INT)", [{"a": 1}, {"a": 2}]),
+        "raw": ("BLOB", [b"x", b"y"]),
+    }
+    write_parquet(name, columns)
+    write_parquet("ab.parquet", {"text": ("VARCHAR", ["another file"])})
 
-    rows = list(read_rows("a[1].parquet"))
+    rows = list(read_rows(name))
 
-    assert rows == [Row(1, {"text": "a", "n": 1.0}), Row(2, {"text": None, "n": 2.0})]
+    day = date(1987, 2, 26)
+    assert rows == [
+        Row(1, {"text": "a", 'the "n"': 1.0, "price": Decimal(1), "day": day}),
+        Row(2, {"text": None, 'the "n"': 2.0, "price": Decimal(2), "day": day}),
+    ]
 
 
-def test_parquet_rows_keep_their_order_and_number_across_batches(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(parquet, "PARQUET_BATCH", 3)
-    pl.DataFrame({"n": range(10)}).write_parquet("a.parquet", row_group_size=4)
+def test_parquet_rows_keep_their_order_and_number_across_row_groups(write_parquet: Any) -> None:
+    write_parquet("a.parquet", {"n": ("INTEGER", list(range(300)))})
 
-    assert list(read_rows("a.parquet")) == [Row(n + 1, {"n": n}) for n in range(10)]
+    assert list(read_rows("a.parquet")) == [Row(n + 1, {"n": n}) for n in range(300)]
+
+
+def test_a_large_parquet_file_is_not_held_in_memory(write_parquet: Any) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    duckdb.sql("SELECT repeat(n::VARCHAR || ' ', 300) AS t FROM range(200_000) s(n)").write_parquet(
+        "a.parquet", compression="uncompressed"
+    )
+    assert Path("a.parquet").stat().st_size > 300 * 2**20
+    code = """
+from pathlib import Path
+from slugline.corpus.readers import read_rows
+n_rows = sum(1 for _ in read_rows("a.parquet"))
+status = Path("/proc/self/status").read_text()
+print(n_rows, status.partition("VmHWM:")[2].split()[0])
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    n_rows, peak = map(int, said.stdout.split())
+    assert n_rows == 200_000
+    assert peak < 480 * 1024
+
+
+def test_parquet_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+
+    with pytest.raises(DataError) as error:
+        rows_of("a.parquet", b"PAR1")
+
+    assert str(error.value) == (
+        "Parquet files need the package duckdb, which is not installed; "
+        'pip install "slugline[parquet]".'
+    )
 
 
 def test_a_folder_gives_its_topics_and_files_in_order_of_names() -> None:
@@ -187,7 +234,7 @@ def test_a_bad_item_of_a_json_array_is_named_by_its_number() -> None:
 
     assert rows_of("a.json", ("[" + ",\n".join(items) + "]").encode("latin-1")) == [
         Row(1, {"text": "x"}),
-        BadRow(2, "byte 0xe9 at offset 10 is not UTF-8", LATIN),
+        not_utf8(2, b'"caf\xe9"'),
         BadRow(3, "JSON, but no object or text"),
         BadRow(4, *NUL),
         BadRow(5, "no valid JSON (JSON is malformed: invalid character (byte 1))"),
@@ -309,8 +356,12 @@ def test_any_bytes_give_rows_or_a_data_error(data: bytes) -> None:
 
 # Bad rows
 
-LATIN = "convert to UTF-8 (from Latin-1: iconv -f latin1 -t utf8)"
-NUL = ("a NUL character", "delete NULs (or convert from UTF-16)")
+NUL = ("a NUL character", "delete NULs (of UTF-16, name its `encoding`)")
+
+
+def not_utf8(at: int | str, sample: bytes) -> BadRow:
+    advice = 'name its encoding, such as `encoding="cp1252"`'
+    return BadRow(at, "bytes that are not UTF-8", advice, sample=sample)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +379,7 @@ NUL = ("a NUL character", "delete NULs (or convert from UTF-16)")
             "a,b\nx\ry,2\n",
             BadRow(2, "text after a closing quote, or a lone carriage return"),
         ),
-        ("a.csv", b'a,b\n"x\n\xe9",2\n', BadRow(3, "byte 0xe9 at offset 7 is not UTF-8", LATIN)),
+        ("a.csv", b'a,b\n"x\n\xe9",2\n', not_utf8(3, b'\xe9",2\n')),
         ("a.csv", "a,b\nx\0y,2\n", BadRow(2, *NUL)),
         (
             "a.jsonl",
@@ -346,9 +397,9 @@ NUL = ("a NUL character", "delete NULs (or convert from UTF-16)")
         ),
         ("a.jsonl", '{"a": "\\u0000"}\n', BadRow(1, *NUL)),
         ("a.jsonl", '{"a": "\0"}\n', BadRow(1, *NUL)),
-        ("a.jsonl", b'{"a": "\xff"}\n', BadRow(1, "byte 0xff at offset 7 is not UTF-8", LATIN)),
+        ("a.jsonl", b'{"a": "\xff"}\n', not_utf8(1, b'{"a": "\xff"}\n')),
         ("a.jsonl", "x" * 10_000_001, BadRow(1, "more than 10,000,000 bytes", "split them")),
-        ("a.txt", b"one\ntw\xf6\n", BadRow(2, "byte 0xf6 at offset 6 is not UTF-8", LATIN)),
+        ("a.txt", b"one\ntw\xf6\n", not_utf8(2, b"tw\xf6\n")),
     ],
     ids=[
         "too many cells",
@@ -406,8 +457,8 @@ def test_bad_files_in_a_folder_are_named_by_their_path() -> None:
     write("texts/a/3.txt", "x" * 10_000_001)
 
     assert list(read_rows("texts")) == [
-        BadRow("a/1.txt", "byte 0xe9 at offset 3 is not UTF-8", LATIN),
-        BadRow("a/1b.txt", "byte 0xe9 at offset 6 is not UTF-8", LATIN),
+        not_utf8("a/1.txt", b"caf\xe9"),
+        not_utf8("a/1b.txt", b"\xef\xbb\xbfcaf\xe9"),
         BadRow("a/2.txt", *NUL),
         BadRow("a/3.txt", "more than 10,000,000 bytes", "split them"),
     ]
@@ -425,8 +476,8 @@ def test_a_fallback_encoding_is_used_for_what_is_no_utf8_and_noted() -> None:
     ]
 
 
-def test_bad_parquet_rows_keep_their_place() -> None:
-    pl.DataFrame({"t": ["a", "b" * 10_000_001, "c\0", "d"]}).write_parquet("a.parquet")
+def test_bad_parquet_rows_keep_their_place(write_parquet: Any) -> None:
+    write_parquet("a.parquet", {"t": ("VARCHAR", ["a", "b" * 10_000_001, "c\0", "d"])})
 
     assert list(read_rows("a.parquet")) == [
         Row(1, {"t": "a"}),
@@ -460,7 +511,12 @@ def test_bad_parquet_rows_keep_their_place() -> None:
             "close its quotes, or split it.",
         ),
         ("a.csv", "a,b,a\n1,2,3\n", "a.csv has two columns named 'a'; rename one."),
-        ("a.csv", b"t\xe9xt\n", f"a.csv, line 1: byte 0xe9 at offset 1 is not UTF-8; {LATIN}."),
+        (
+            "a.csv",
+            b"t\xe9xte long\n",
+            "a.csv, line 1: bytes that are not UTF-8; if it is cp1252, name that with "
+            '`encoding="cp1252"`.',
+        ),
         (
             "a.csv",
             "a,b\r1,2\r3,4\r",
@@ -481,7 +537,7 @@ def test_bad_parquet_rows_keep_their_place() -> None:
         (
             "a.csv",
             "text".encode("utf-16"),
-            "a.csv is UTF-16; convert it with iconv -f utf-16 -t utf-8.",
+            'a.csv is UTF-16; read it with `encoding="utf-16"`.',
         ),
     ],
     ids=[
@@ -506,32 +562,29 @@ def test_a_file_that_can_not_be_read_on_is_an_error(
 
 
 @pytest.mark.parametrize("n_bytes", [0, 10, 300, -1], ids=["none", "few", "half", "all but one"])
-def test_a_parquet_file_that_is_cut_off_is_an_error(n_bytes: int) -> None:
-    pl.DataFrame(TWO_ROWS).write_parquet("whole.parquet")
+def test_a_parquet_file_that_is_cut_off_is_an_error(n_bytes: int, write_parquet: Any) -> None:
+    columns = {name: ("VARCHAR", [row[name] for row in TWO_ROWS]) for name in ("text", "topic")}
+    write_parquet("whole.parquet", columns)
 
     with pytest.raises(DataError) as error:
         rows_of("a.parquet", Path("whole.parquet").read_bytes()[:n_bytes])
 
-    # What stands in brackets is polars' reason, and changes with its version.
+    # What stands in brackets is DuckDB's reason, and changes with its version.
     assert re.fullmatch(
         r"a\.parquet is no whole Parquet file \(.+\); write it again\.", str(error.value)
     )
 
 
-def test_a_parquet_file_that_polars_panics_over_is_an_error(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_parquet_file_with_any_byte_changed_gives_rows_or_a_data_error(
+    write_parquet: Any,
 ) -> None:
-    def panic(*_: object, **__: object) -> None:
-        raise pl.exceptions.PanicException("assertion failed\nand more")
-
-    monkeypatch.setattr(pl, "scan_parquet", panic)
-
-    with pytest.raises(DataError) as error:
-        rows_of("a.parquet", b"PAR1")
-
-    assert str(error.value) == (
-        "a.parquet is no whole Parquet file (assertion failed); write it again."
-    )
+    columns = {"t": ("VARCHAR", ["wheat", "corn"]), "n": ("INTEGER", [1, 2])}
+    write_parquet("whole.parquet", columns)
+    whole = Path("whole.parquet").read_bytes()
+    for at in range(0, len(whole), 3):
+        damaged = whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :]
+        with contextlib.suppress(DataError):
+            rows_of("a.parquet", damaged)
 
 
 def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -554,7 +607,7 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
             "notes.docx",
             {},
             "notes.docx doesn't tell its format; let its name end in one of .csv, .tsv, .jsonl, "
-            ".ndjson, .json, .parquet, .txt, .ft, or name the format with --format.",
+            ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with --format.",
         ),
         (
             "texts.csv",
@@ -587,7 +640,7 @@ def test_an_unknown_format_is_an_error() -> None:
         read_rows("a.csv", format="xml")
 
     assert str(error.value) == (
-        "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, txt, folder."
+        "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, xlsx, txt, folder."
     )
 
 

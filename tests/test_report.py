@@ -1,4 +1,4 @@
-"""Reports: pages that need no other file, with sentences that follow from the figures."""
+"""Reports: pages that need no other file, with sentences that follow from the numbers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: 
         "val_loss": [1.5, 0.9, 1.0, 1.1],
         "val_accuracy": [0.6, accuracy, accuracy - 0.01, accuracy - 0.02],
     }
-    figures: dict[str, Any] = {
+    values: dict[str, Any] = {
         "hidden": hidden,
         "epochs": 4,
         "batch_size": batch_size,
@@ -61,7 +61,7 @@ def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: 
         "test_accuracy": over_seeds(accuracy - 0.03, accuracy - 0.025, accuracy - 0.02),
         "seeds": [history] * 3,
     }
-    return Curves(**(figures | others))
+    return Curves(**(values | others))
 
 
 def made(hidden: tuple[int, ...], *accuracies: float) -> Trial:
@@ -175,8 +175,8 @@ def test_pictures_say_what_they_show_and_take_the_pages_colours(page: str) -> No
     assert labels == [
         "Loss by epoch, on training and validation documents",
         "Accuracy by epoch, on training and validation documents",
-        "Validation accuracy by epoch of several nets",
-        "Test accuracy by the units of the hidden layers",
+        "Validation accuracy of several networks by epoch",
+        "Test accuracy by the number of units in the hidden layers",
     ]
     for picture in pictures:
         assert not any(colour in picture for colour in COLOURS.values())
@@ -255,7 +255,7 @@ def test_text_from_the_wires_is_escaped(page: str) -> None:
     assert "? ? &lt;said&gt; &amp; done" in page
 
 
-def test_every_figure_stands_beside_the_lessons(result: NotebookResult, page: str) -> None:
+def test_every_number_is_beside_the_lessons(result: NotebookResult, page: str) -> None:
     text = Elements(page).text
     for row in compare_with_lesson(result):
         assert f"{row.what}{row.lesson}{row.ours}" in text
@@ -268,13 +268,13 @@ def test_one_result_makes_one_page(result: NotebookResult, page: str) -> None:
 def of_seeds(result: NotebookResult, n: int) -> NotebookResult:
     """Keep the first seeds alone."""
 
-    def cut(figure: Any) -> Any:
+    def cut(value: Any) -> Any:
         """Cut a dataclass or list, all the way down."""
-        if isinstance(figure, OverSeeds):
-            return OverSeeds.of(figure.values[:n])
-        if isinstance(figure, (Curves, Trial, Baselines)):
-            return replace(figure, **{k: cut(v) for k, v in vars(figure).items()})
-        return [cut(one) for one in figure] if isinstance(figure, list) else figure
+        if isinstance(value, OverSeeds):
+            return OverSeeds.of(value.values[:n])
+        if isinstance(value, (Curves, Trial, Baselines)):
+            return replace(value, **{k: cut(v) for k, v in vars(value).items()})
+        return [cut(one) for one in value] if isinstance(value, list) else value
 
     cut_down = replace(result, **{name: cut(value) for name, value in vars(result).items()})
     return replace(cut_down, seeds=result.seeds[:n])
@@ -283,8 +283,12 @@ def of_seeds(result: NotebookResult, n: int) -> NotebookResult:
 @pytest.mark.parametrize(
     ("n", "luck", "note"),
     [
-        (1, "With 1 seed, a", "Ours are those of a single seed."),
-        (2, "With 2 seeds, a", "Ours are means over 2 seeds, too few to tell how far they spread."),
+        (1, "With 1 seed, a", "Our numbers come from a single seed."),
+        (
+            2,
+            "With 2 seeds, a",
+            "Our numbers are means over 2 seeds, which are too few to show how much they vary.",
+        ),
     ],
 )
 def test_one_seed_or_two_show_no_deviation(
@@ -293,13 +297,16 @@ def test_one_seed_or_two_show_no_deviation(
     page = notebook_page(of_seeds(result, n))
     text = Elements(page).text
     assert "±" not in text
-    assert f"{luck} difference below a point may be luck: --seeds 10 tells." in text
+    assert f"{luck} difference of less than a point may be luck; try --seeds 10." in text
     assert "<code>--seeds 10</code>" in page
     assert note in text
 
 
 def test_two_seeds_that_agree_are_both(result: NotebookResult) -> None:
-    assert "Both seeds have their lowest in epoch 2." in takeaways(of_seeds(result, 2))["curves"]
+    assert (
+        "Both seeds have their lowest loss after epoch 2."
+        in takeaways(of_seeds(result, 2))["curves"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -325,22 +332,40 @@ def test_a_deviation_has_digits_enough_not_to_look_like_none(
 @pytest.mark.parametrize(
     ("section", "sentence"),
     [
-        ("data", "Only 0.82 % of the words’ cells are ones. Kept alone, they take 6 MB; "),
-        ("curves", "The validation loss turns after epoch 2 and climbs from 0.90 to 1.10, "),
-        ("curves", "Over 3 seeds, the lowest lies between epochs 2 and 3. "),
-        ("retrained", "gets 78.5 ± 0.5 % of the test wires right; the lesson’s got 78.1 %. "),
-        ("retrained", "the net gets 79.5 ± 0.5 %, 1.0 points more."),
-        ("baselines", "The net beats it: it gets 21.5 % of the test wires wrong, against 63.8 %."),
-        ("predictions", "at most 5 × 10⁻⁷ off"),
-        ("predictions", "it says “earn” with 84 %, and it is. "),
-        ("integer_labels", "16 training and validation losses that do not differ at all. "),
-        ("bottleneck", "peaks at 70.5 ± 0.5 % of the validation wires, 11.0 points below the wide"),
-        ("bottleneck", "On the test wires, which had no say, we measure 67.5 ± 0.5 % after"),
-        ("experiments", "Best of these is a single layer of 64 with 79.2 ± 0.2 %, last 32-32 "),
-        ("experiments", "every further hidden layer costs accuracy: 79.2 %, 78.5 % and 77.2 % "),
+        ("data", "Only 0.82 % of the cells for words are ones. Stored alone, they take 6 MB; "),
+        ("curves", "is lowest after epoch 2. It then rises from 0.90 to 1.10, while the training "),
+        ("curves", "Across 3 seeds, the lowest loss comes between epochs 2 and 3. "),
+        (
+            "retrained",
+            "gets 78.5 ± 0.5 % of the test wires right; the lesson’s network got 78.1 %. ",
+        ),
+        ("retrained", "best for each seed, it gets 79.5 ± 0.5 %, 1.0 points more."),
+        (
+            "baselines",
+            "The network beats it: it gets 21.5 % of the test wires wrong, compared with 63.8 %.",
+        ),
+        ("predictions", "(off by at most 5 × 10⁻⁷). "),
+        ("predictions", "it answers “earn” with a probability of 84 %, and that is right. "),
+        ("integer_labels", "The 16 training and validation losses do not differ at all. "),
+        (
+            "bottleneck",
+            "gets at most 70.5 ± 0.5 % of the validation wires right, 11.0 points below the wide ",
+        ),
+        (
+            "bottleneck",
+            "On the test wires, which were not used to choose anything, we measure 67.5 ± 0.5 % "
+            "after",
+        ),
+        (
+            "experiments",
+            "The best of these is a single layer of 64, with 79.2 ± 0.2 %; the worst is 32-32, ",
+        ),
+        ("experiments", "every extra hidden layer lowers the accuracy: 79.2 %, 78.5 % and 77.2 % "),
     ],
 )
-def test_takeaways_tell_the_figures(result: NotebookResult, section: str, sentence: str) -> None:
+def test_takeaways_follow_from_the_numbers(
+    result: NotebookResult, section: str, sentence: str
+) -> None:
     assert sentence in takeaways(result)[section]
 
 
@@ -352,17 +377,21 @@ def _still_falling(result: NotebookResult) -> NotebookResult:
 @pytest.mark.parametrize(
     ("change", "section", "sentence"),
     [
-        (_still_falling, "curves", "After 4 epochs the validation loss is still falling: "),
-        (_still_falling, "curves", "All 3 seeds have their lowest in epoch 4."),
+        (
+            _still_falling,
+            "curves",
+            "After 4 epochs the validation loss (lower is better) is still falling. ",
+        ),
+        (_still_falling, "curves", "All 3 seeds have their lowest loss after epoch 4."),
         (
             lambda r: replace(r, curves=replace(r.curves, test_loss=over_seeds(0.8, 0.9, 0.9))),
             "retrained",
-            "on the test wires, stopping early did not pay.",
+            "On the test wires, stopping early did not pay off.",
         ),
         (
             lambda r: replace(r, curves=replace(r.curves, test_accuracy=over_seeds(0.7, 0.7, 0.7))),
             "retrained",
-            "and the accuracy to 70.0 %: overfitting costs both.",
+            "and the accuracy to 70.0 %. Overfitting makes both worse.",
         ),
         (
             lambda r: replace(
@@ -374,27 +403,28 @@ def _still_falling(result: NotebookResult) -> NotebookResult:
         (
             lambda r: replace(r, baselines=replace(r.baselines, majority=0.9)),
             "baselines",
-            "The net does not beat it: ",
+            "The network does not beat it: ",
         ),
         (
             lambda r: replace(r, predictions=replace(r.predictions, true_topic="acq")),
             "predictions",
-            "it says “earn” with 84 %, but it is “acq”. ",
+            "with a probability of 84 %, but the right topic is “acq”. ",
         ),
         (
             lambda r: replace(r, integer_labels=IntegerLabels(0.02, 16)),
             "integer_labels",
-            "over 16 losses they part by up to 2 × 10⁻². ",
+            "over 16 values they differ by up to 2 × 10⁻². ",
         ),
         (
             lambda r: replace(r, bottleneck=curves((64, 4), 128, 0.85)),
             "bottleneck",
-            "4.0 points above the wide one",
+            "4.0 points above the wide network. ",
         ),
         (
             lambda r: replace(r, experiments=r.experiments[:2]),
             "experiments",
-            "Best of these is 64-64 with 78.5 ± 0.5 %, last 32-32 with 76.0 ± 1.0 %. ",
+            "The best of these is 64-64, with 78.5 ± 0.5 %; the worst is 32-32, with 76.0 ± 1.0 "
+            "%. ",
         ),
     ],
     ids=[
@@ -403,21 +433,21 @@ def _still_falling(result: NotebookResult) -> NotebookResult:
         "late is better",
         "late is worse",
         "all wires are worse",
-        "a poor net",
+        "a poor network",
         "a wrong answer",
         "labels that differ",
         "a wide bottleneck",
         "few experiments",
     ],
 )
-def test_takeaways_say_otherwise_where_the_figures_do(
+def test_takeaways_say_otherwise_if_the_numbers_do(
     result: NotebookResult, change: Any, section: str, sentence: str
 ) -> None:
     assert sentence in takeaways(change(result))[section]
     assert sentence not in takeaways(result)[section]
 
 
-def test_the_lessons_rules_are_held_against_the_figures(result: NotebookResult) -> None:
+def test_the_lessons_rules_are_checked_against_the_numbers(result: NotebookResult) -> None:
     verdicts = [rule.verdict for rule in rules(result)]
     assert verdicts == ["holds", "holds", "not tested", "holds", "holds"]
 
@@ -432,7 +462,7 @@ def test_the_lessons_rules_are_held_against_the_figures(result: NotebookResult) 
     ],
     ids=["outputs", "softmax", "labels", "bottleneck"],
 )
-def test_a_rule_that_the_figures_do_not_bear_out_is_not_said_to_hold(
+def test_a_rule_that_the_numbers_do_not_bear_out_is_not_said_to_hold(
     result: NotebookResult, number: int, change: Any
 ) -> None:
     assert rules(change(result))[number].verdict == "not seen"

@@ -1,4 +1,4 @@
-"""The report on a training run: a page for any topics, whose sentences follow from the figures."""
+"""The report on a training run: a page for any topics, whose sentences follow from the numbers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def trained(
     history: History | None = HISTORY,
     **changes: Any,
 ) -> Experiment:
-    """Return an experiment with just these figures."""
+    """Return an experiment with just these numbers."""
     matrix = np.array(confusion)
     experiment = Experiment(
         fitted=replace(fitted or learned(topics), history=history),
@@ -183,7 +183,7 @@ def test_the_title_names_the_data_and_how_well_it_went() -> None:
     title = "<title>wires.csv: 4 topics, 82.0 % right</title>"
     assert title in training_page(trained())
     assert "<dd>1</dd></div>" in (page := training_page(trained(["one"], [[5]])))
-    assert "<dt>topic to tell apart</dt>" in page
+    assert "<dt>topic to choose from</dt>" in page
 
 
 def test_a_long_word_may_end_a_line_after_an_underscore_but_a_short_one_may_not() -> None:
@@ -286,7 +286,7 @@ def test_names_are_escaped_and_cut_wherever_they_stand() -> None:
     )
     elements = Elements(page)
     assert "script" not in {tag for tag, _ in elements.seen}
-    assert "Learned from <b>wires</b>.csv" in elements.text
+    assert "Trained on <b>wires</b>.csv" in elements.text
     assert [row[0] for row in rows_of(page, "topics")[1:]] == [
         "тема --x <!--",
         "$a_1$ & 'b' \"c\"",
@@ -302,7 +302,7 @@ def test_names_are_escaped_and_cut_wherever_they_stand() -> None:
 # Tables -----------------------------------------------------------------------------------------
 
 
-def test_every_topic_has_its_figures_the_commonest_first() -> None:
+def test_every_topic_has_its_numbers_the_most_common_first() -> None:
     confusion = [[0, 0, 2, 0], [0, 0, 0, 0], [1, 0, 8, 0], [0, 0, 0, 9]]
     assert rows_of(training_page(trained(confusion=confusion)), "topics") == [
         ["Topic", "Documents", "Precision", "Recall", "F1"],
@@ -313,15 +313,15 @@ def test_every_topic_has_its_figures_the_commonest_first() -> None:
     ]
 
 
-def test_the_commonest_mistakes_come_first() -> None:
+def test_the_most_common_mistakes_come_first() -> None:
     assert rows_of(training_page(trained()), "confusions")[:3] == [
-        ["Topic", "taken for", "Documents"],
+        ["Topic", "Taken for", "Documents"],
         ["grain", "acq", "5 of 16"],
         ["acq", "earn", "4 of 40"],
     ]
 
 
-def test_the_table_of_confusions_shows_topics_by_their_commonest_mistake() -> None:
+def test_the_table_of_confusions_shows_topics_by_their_most_common_mistake() -> None:
     page = training_page(trained())
     assert re.findall(r'class="right".*>(\d+)<', page) == ["7", "36", "38", "1"]
     assert re.findall(r'class="wrong".*>(\d+)<', page) == ["5", "4", "4", "2", "3"]
@@ -345,7 +345,7 @@ def test_confusions_of_many_topics_are_cut_down_and_add_up() -> None:
     assert len(shown) == 12
     assert [row.n_documents for row in shown] == [n_documents[row.topic] for row in shown]
     text = Elements(training_page(experiment)).text
-    assert "Only the 12 topics that take part in the commonest mistakes, of 150." in text
+    assert "The table shows the 12 of 150 topics with the most common mistakes." in text
     assert "any other topic" in text
 
 
@@ -373,91 +373,101 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
         (
             "headline",
             {},
-            "The classifier gets 82.0 % of 100 documents right that it had not seen (95 % "
-            "interval: 73.3 to 88.3 %). That beats always answering “acq” by 42.0 points.",
+            "The classifier gets 82.0 % of 100 unseen documents right (95 % confidence interval: "
+            "73.3 to 88.3 %). That is 42.0 points better than always answering “acq”.",
         ),
         (
             "baselines",
             {},
-            "No topic is commoner among the documents to learn from than “acq”; always answering "
-            "it takes no reading and is right in 40.0 % of the test documents.",
+            "Answering with shuffled topics means guessing each topic as often as it occurs. No "
+            "topic is more common in the training documents than “acq”; always answering it needs "
+            "no reading and is right for 40.0 % of the test documents.",
         ),
         (
             "baselines",
             {"majority": 0.8},
-            "No topic is commoner among the documents to learn from than “acq”; always answering "
-            "it takes no reading and is right in 80.0 % of the test documents. The 95 % interval "
-            "of the classifier, 73.3 % to 88.3 %, holds that share too: the difference may be "
-            "luck.",
+            "Answering with shuffled topics means guessing each topic as often as it occurs. No "
+            "topic is more common in the training documents than “acq”; always answering it needs "
+            "no reading and is right for 80.0 % of the test documents. The 95 % confidence "
+            "interval of the classifier, 73.3 % to 88.3 %, includes 80.0 %, so the difference may "
+            "be luck.",
         ),
         ("data", {}, "Tested on: “acq” (40), “earn” (40), “grain” (16) and “zinc” (4)."),
         (
             "data",
             {"evaluation": Evaluation(TOPICS, np.diag([9, 5, 1, 0]), 0.5)},
-            "Tested on: “acq” (9), “earn” (5), “grain” (1) and “zinc” (0). Nothing can be said of "
-            "1 topic without a test document.",
+            "Tested on: “acq” (9), “earn” (5), “grain” (1) and “zinc” (0). 1 topic has no test "
+            "document, so nothing can be said about it.",
         ),
         (
             "data",
             {"evaluation": Evaluation([*TOPICS, "(unknown)"], np.tri(5, dtype=int), 0.5)},
-            "Tested on: “zinc” (4), “grain” (3), “earn” (2) and “acq” (1). 5 test documents of "
-            "topics that the classifier never met count as wrong.",
+            "Tested on: “zinc” (4), “grain” (3), “earn” (2) and “acq” (1). 5 test documents "
+            "have a topic that is not in the training documents and count as wrong.",
+        ),
+        (
+            "data",
+            {"evaluation": Evaluation([*TOPICS, "(unknown)"], np.eye(5, dtype=int), 0.5)},
+            "Tested on: “acq” (1), “earn” (1), “grain” (1) and “zinc” (1). 1 test document has a "
+            "topic that is not in the training documents and counts as wrong.",
         ),
         (
             "curves",
             {},
-            "The loss on validation documents is lowest after epoch 2, at 1.00; 2 more epochs did "
-            "not lower it, while the loss on the documents learned from went on falling from 1.00 "
-            "to 0.25: what was learned then holds for those alone. For these curves, 10 % of the "
-            "documents were held out; the classifier then learned from all 400 anew, for 2 epochs.",
+            "The validation loss (lower is better) is lowest after epoch 2, at 1.00; 2 more epochs "
+            "did not lower it, while the training loss kept falling from 1.00 to 0.25. What the "
+            "network learned then applies to the training documents only. For these curves, 10 % "
+            "of the training documents were held out. The classifier was then trained from scratch "
+            "on all 400, for 2 epochs.",
         ),
         (
             "curves",
             {"history": with_curves([1.0, 1.5], [1.0, 2.0]), "n_validation": 50},
-            "The loss on validation documents is lowest after epoch 1, at 1.00; 1 more epoch did "
-            "not lower it. The classifier is the one after 1 epoch.",
+            "The validation loss (lower is better) is lowest after epoch 1, at 1.00; 1 more epoch "
+            "did not lower it. The classifier is the one after epoch 1.",
         ),
         (
             "curves",
             {"history": with_curves([2.0, 1.5], [2.0, 1.0]), "n_validation": 50},
-            "After 2 epochs the loss on validation documents was still falling: more epochs might "
-            "help. The classifier is the one after 2 epochs.",
+            "After 2 epochs the validation loss (lower is better) was still falling, so more "
+            "epochs might help. The classifier is the one after epoch 2.",
         ),
         (
             "curves",
             {"history": with_curves([2.0, 1.5], [2.0, 1.0], "early stopping"), "n_validation": 50},
-            "The loss on validation documents is lowest after epoch 2, the last one, at 1.00, but "
-            "had all but stopped falling by then. The classifier is the one after 2 epochs.",
+            "The validation loss (lower is better) is lowest after epoch 2, the last one, at 1.00, "
+            "but it had almost stopped falling by then. The classifier is the one after epoch 2.",
         ),
         (
             "curves",
             {"history": with_curves([2.0, 1.5], [1.0, 2.0], "interrupt")},
-            "The loss on validation documents is lowest after epoch 1, at 1.00; 1 more epoch did "
-            "not lower it, while the loss on the documents learned from went on falling from 2.00 "
-            "to 1.50: what was learned then holds for those alone. For these curves, 10 % of the "
-            "documents were held out. Training was interrupted before these could be learned from: "
-            "the classifier is the one after 1 epoch, and has learned from the other 360.",
+            "The validation loss (lower is better) is lowest after epoch 1, at 1.00; 1 more epoch "
+            "did not lower it, while the training loss kept falling from 2.00 to 1.50. What the "
+            "network learned then applies to the training documents only. For these curves, 10 % "
+            "of the training documents were held out. Training was interrupted before the "
+            "classifier could learn from these too: it is the one after epoch 1 and has learned "
+            "from the other 360.",
         ),
         (
             "curves",
             {"history": with_curves([2.0, 1.5], [2.0, 1.0], "interrupt"), "n_validation": 50},
-            "The loss on validation documents is lowest after epoch 2, the last one, at 1.00. "
-            "Training was interrupted. The classifier is the one after 2 epochs.",
+            "The validation loss (lower is better) is lowest after epoch 2, the last one, at 1.00. "
+            "Training was interrupted. The classifier is the one after epoch 2.",
         ),
         (
             "confusions",
             {"evaluation": Evaluation(TOPICS, PERFECT + np.eye(4, k=3, dtype=int), 0.5)},
-            "1 of 101 test documents got another topic than their own. This is the only one.",
+            "1 of 101 test documents was given a wrong topic. It is shown below.",
         ),
         (
             "confusions",
             {},
-            "18 of 100 test documents got another topic than their own. These are all of them.",
+            "18 of 100 test documents were given a wrong topic. All of them are shown below.",
         ),
         (
             "confusions",
             {"evaluation": Evaluation(TOPICS, PERFECT, 0.5)},
-            "No test document got another topic than its own.",
+            "No test document was given a wrong topic.",
         ),
     ],
     ids=[
@@ -467,6 +477,7 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
         "few topics",
         "untested topic",
         "unknown topic",
+        "one document of an unknown topic",
         "curves",
         "validation file",
         "still falling",
@@ -478,7 +489,7 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
         "no mistake",
     ],
 )
-def test_each_section_says_what_the_figures_say(
+def test_each_section_says_what_the_numbers_say(
     section: str, changes: dict[str, Any], said: str
 ) -> None:
     assert findings(trained(**changes))[section] == said
@@ -498,10 +509,10 @@ def test_a_classifier_that_does_not_beat_the_baseline_is_not_said_to(
     assert findings(trained(majority=majority))["headline"].endswith(said)
 
 
-def test_of_many_topics_the_commonest_and_rarest_are_named() -> None:
+def test_of_many_topics_the_most_common_and_rarest_are_named() -> None:
     assert findings(of_topics(7))["data"] == (
-        "The commonest topics among the test documents are “t0” (7), “t1” (6) and “t2” (5), "
-        "the rarest “t4” (3), “t5” (2) and “t6” (1)."
+        "The most common topics in the test documents are “t0” (7), “t1” (6) and “t2” (5); "
+        "the rarest are “t4” (3), “t5” (2) and “t6” (1)."
     )
 
 
@@ -512,26 +523,24 @@ def test_of_many_topics_the_commonest_and_rarest_are_named() -> None:
         ([1] * 7, "Every topic has 1 test document."),
         (
             [9] * 7 + [0],
-            "Every tested topic has 9 test documents. Nothing can be said of 1 topic without a "
-            "test document.",
+            "Every tested topic has 9 test documents. 1 topic has no test document, so nothing can "
+            "be said about it.",
         ),
         (
             [9, 8, 7, 6, 5, 4, 3, 0, 0],
-            "The commonest topics among the test documents are “t0” (9), “t1” (8) and “t2” (7), "
-            "the rarest “t4” (5), “t5” (4) and “t6” (3). Nothing can be said of 2 topics without "
-            "a test document.",
+            "The most common topics in the test documents are “t0” (9), “t1” (8) and “t2” (7); "
+            "the rarest are “t4” (5), “t5” (4) and “t6” (3). 2 topics have no test document, so "
+            "nothing can be said about them.",
         ),
         (
             [5, 4, 3, 0, 0, 0, 0],
-            "Tested on: “t0” (5), “t1” (4) and “t2” (3). Nothing can be said of 4 topics without "
-            "a test document.",
+            "Tested on: “t0” (5), “t1” (4) and “t2” (3). 4 topics have no test document, so "
+            "nothing can be said about them.",
         ),
     ],
     ids=["equal", "one each", "equal but one", "some untested", "most untested"],
 )
-def test_topics_are_commonest_and_rarest_only_where_they_differ(
-    sizes: list[int], said: str
-) -> None:
+def test_topics_are_most_common_and_rarest_only_if_they_differ(sizes: list[int], said: str) -> None:
     experiment = trained([f"t{number}" for number in range(len(sizes))], np.diag(sizes))
     assert findings(experiment)["data"] == said
 
@@ -543,19 +552,19 @@ def test_topics_are_commonest_and_rarest_only_where_they_differ(
             [True, False],
             False,
             "None of the 2 ways tried is clearly better than the default: words, C 1. In "
-            "cross-validation on the documents to learn from, the default gets 80.0 % right.",
+            "cross-validation on the training documents, the default gets 80.0 % right.",
         ),
         (
             [True, False, True],
             True,
             "The best of the 3 ways tried until the interrupt: words, C 4. In cross-validation on "
-            "the documents to learn from, it gets 82.0 % right, the default 80.0 %.",
+            "the training documents, it gets 82.0 % right and the default 80.0 %.",
         ),
         (
             [True],
             True,
-            "Only the default was tried: words, C 1. In cross-validation on the documents to learn "
-            "from, the default gets 80.0 % right.",
+            "Only the default was tried: words, C 1. In cross-validation on the training "
+            "documents, the default gets 80.0 % right.",
         ),
     ],
     ids=["default", "interrupted", "interrupted at once"],
@@ -576,43 +585,49 @@ def test_the_search_is_told_of_as_on_the_screen(
     assert f"{len(trials)} way{'s' * (len(trials) > 1)} to learn, compared" in page
 
 
-def test_documents_that_were_left_out_are_counted() -> None:
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (1, "1 training document was left out because its topic looks wrong."),
+        (2, "2 training documents were left out because their topic looks wrong."),
+    ],
+)
+def test_documents_that_were_left_out_are_counted(n: int, said: str) -> None:
     learner = LinearLearner()
     learner.fit(np.eye(4, dtype=np.float32), np.arange(4), FitContext(4))
-    learner.n_left_out = 2
+    learner.n_left_out = n
     fitted = replace(learned(TOPICS), learner=learner)
-    assert findings(trained(fitted=fitted, history=None))["data"].endswith(
-        "Of the documents to learn from, 2 were left out, as the topic looks wrong."
-    )
+    assert findings(trained(fitted=fitted, history=None))["data"].endswith(said)
 
 
-def test_of_many_mistakes_the_commonest_are_counted() -> None:
+def test_of_many_mistakes_the_most_common_are_counted() -> None:
     assert findings(many_topics())["confusions"] == (
-        "149 of 11,474 test documents got another topic than their own. The commonest mistakes "
-        "make up 7 % of them."
+        "149 of 11,474 test documents were given a wrong topic. The most common mistakes make up "
+        "7 % of them."
     )
 
 
 # What to do next --------------------------------------------------------------------------------
 
 CONFUSED = (
-    "“acq” and “earn” are mixed up most: 6 test documents, 33 % of all mistakes. Read some of "
-    "them. If you can’t tell the topics apart either, merge them; if you can, check how these "
-    "documents were labelled."
+    "“acq” and “earn” are mixed up most often: 6 test documents, 33 % of all mistakes. Read some "
+    "of them. If you can’t tell the two topics apart either, merge them. If you can, check how "
+    "these documents were labelled."
 )
 FEW_TESTS = (
-    "100 test documents leave the accuracy anywhere from 73 % to 88 %, too wide to tell one "
-    "setting from another. Four times as many would halve that range."
+    "With 100 test documents, the true accuracy may be anywhere from 73 % to 88 %. That range is "
+    "too wide to compare settings; four times as many test documents would halve it."
 )
 RARE = (
-    "2 topics of 4 are missed more often than found: “grain” (7 of 16 found) and “zinc” (1 of 4 "
-    "found). They are rare (10 test documents on average; the others have 40): add such documents"
+    "2 of 4 topics are missed more often than found: “grain” (7 of 16 found) and “zinc” (1 of 4 "
+    "found). They are rare (10 test documents on average; the others have 40), so add more such "
+    "documents"
 )
 
 
 def test_advice_names_missed_topics_confused_ones_and_a_test_too_small() -> None:
     assert advice(trained()) == [
-        f"{RARE}, or let each one count more with `--balanced` (in Python, "
+        f"{RARE}, or give them more weight with `--balanced` (in Python, "
         '`class_weight="balanced"`).',
         CONFUSED,
         FEW_TESTS,
@@ -625,21 +640,21 @@ def test_advice_names_missed_topics_confused_ones_and_a_test_too_small() -> None
         (lambda: trained(fitted=learned(TOPICS, class_weight="balanced")), f"{RARE}."),
         (
             lambda: trained(["acq", "earn"], [[10, 30], [0, 20]]),
-            "1 topic of 2 is missed more often than found: “acq” (10 of 40 found). It is not rare "
-            "(40 test documents; the others have 20): see what is taken for what, and check the "
-            "labels.",
+            "1 of 2 topics is missed more often than found: “acq” (10 of 40 found). It is not rare "
+            "(40 test documents; the others have 20), so look at which topics are given instead, "
+            "and check the labels.",
         ),
         (
             lambda: trained(["acq", "earn"], [[1, 9], [9, 1]]),
-            "2 topics of 2 are missed more often than found: “acq” (1 of 10 found) and “earn” (1 "
-            "of 10 found). No topic does better: look first at whether the texts tell their topics "
-            "at all.",
+            "2 of 2 topics are missed more often than found: “acq” (1 of 10 found) and “earn” (1 "
+            "of 10 found). No topic does better, so check first whether the texts say anything "
+            "about their topics.",
         ),
         (
             lambda: trained([*"abcde"], np.eye(5, dtype=int)[[0, 0, 0, 0, 0]] * 9),
-            "4 topics of 5 are missed more often than found, such as “b” (0 of 9 found), “c” (0 of "
+            "4 of 5 topics are missed more often than found, such as “b” (0 of 9 found), “c” (0 of "
             "9 found) and “d” (0 of 9 found). They are not rare (9 test documents on average; the "
-            "others have 9): see what is taken for what, and check the labels.",
+            "others have 9), so look at which topics are given instead, and check the labels.",
         ),
     ],
     ids=["balanced already", "common", "all", "many"],
@@ -652,7 +667,7 @@ def test_enough_test_documents_are_not_said_to_be_too_few() -> None:
     assert len(advice(trained(evaluation=MANY))) == 2
 
 
-def test_topics_that_the_classifier_never_met_are_not_said_to_be_mixed_up() -> None:
+def test_topics_that_the_classifier_does_not_know_are_not_said_to_be_mixed_up() -> None:
     confusion = np.pad(np.array(CONFUSION) * 100, (0, 1))
     confusion[4, 0] = 5000
     evaluation = Evaluation([*TOPICS, "(unknown)"], confusion, 0.5)
@@ -664,10 +679,10 @@ def test_topics_that_the_classifier_never_met_are_not_said_to_be_mixed_up() -> N
     [PERFECT * 10, [[300, 0, 0, 0], [0, 80, 0, 0], [0, 0, 20, 0], [1, 0, 0, 1]]],
     ids=["no mistake", "half of a topic, one mistake"],
 )
-def test_figures_without_a_flaw_suggest_newer_documents(confusion: Any) -> None:
+def test_numbers_without_a_flaw_suggest_newer_documents(confusion: Any) -> None:
     assert advice(trained(confusion=confusion)) == [
-        "Nothing stands out: no topic is missed more often than found, no two are taken for one "
-        "another more than once, and there are enough test documents. Try the classifier on newer "
+        "Nothing stands out: no topic is missed more often than found, no two topics are mixed up "
+        "more than once, and there are enough test documents. Try the classifier on newer "
         "documents than these."
     ]
 
@@ -688,5 +703,5 @@ def test_a_run_makes_a_report(learner: Learner, n_pictures: int) -> None:
     corpus = Corpus(texts, ["grain", "earn", "ship"] * 10, "wires.csv")
     experiment = run_experiment(TopicClassifier(learner=learner), corpus)
     page = training_page(experiment)
-    assert "24 documents to learn from, 6 to be tested on" in page
+    assert "24 training documents, 6 test documents" in page
     assert page.count("<svg") == n_pictures

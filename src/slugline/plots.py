@@ -1,4 +1,4 @@
-"""Curves of a training as matplotlib draws them, for `History.plot` and for reports alike."""
+"""Learning curves drawn with matplotlib, for `History.plot` and for reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "count_epochs", "count_percents", "plot_epochs"]
 
-#: What curves are drawn in; a report replaces them by its page's own.
+#: Colours of the curves; a report replaces them with those of its page.
 COLOURS = {"training": "#7a8794", "validation": "#0b5fa5", "best": "#c2410c"}
 
 _STEPS = [1, 2, 5, 10]
@@ -33,15 +33,15 @@ def plot_epochs(
     axes : two matplotlib axes
         For loss and for accuracy.
     curves : mapping
-        `loss` (nats) and `accuracy`, one number per epoch; `val_loss` and `val_accuracy` if there
-        were validation data.
+        `loss` and `accuracy`, one number per epoch; `val_loss` and `val_accuracy` if there are
+        validation data. Losses use natural logarithms.
     best_epoch : int
-        Counted from 1; marked where there are validation data.
+        Counted from 1; marked if there are validation data.
     others : mapping of names to `val_loss` and `val_accuracy`, optional
-        Other runs, drawn as thin dashes.
+        Other runs, drawn as thin dashed lines.
     """
     for ax, name, label in zip(
-        axes, ("loss", "accuracy"), ("Loss (nats)", "Accuracy"), strict=True
+        axes, ("loss", "accuracy"), ("Loss (lower is better)", "Accuracy"), strict=True
     ):
         _plot_one(ax, curves[name], curves.get(f"val_{name}"), best_epoch)
         for other, run in (others or {}).items():
@@ -53,7 +53,7 @@ def plot_epochs(
 
 
 def count_epochs(ax: Axes) -> None:
-    """Let the axis of epochs begin with epoch 1, and mark whole epochs only."""
+    """Start the axis of epochs at epoch 1, and mark whole epochs only."""
     from matplotlib.ticker import MaxNLocator
 
     ax.set_xlabel("Epoch")
@@ -62,7 +62,7 @@ def count_epochs(ax: Axes) -> None:
 
 
 def count_percents(axis: Axis) -> None:
-    """Mark an axis of shares in percent, with as many digits as tell the marks apart."""
+    """Mark an axis of shares in percent, with enough digits to tell the marks apart."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins=7, steps=_STEPS))
@@ -89,7 +89,7 @@ def _plot_other(ax: Axes, validation: Sequence[float], label: str) -> None:
 
 
 def _explain(ax: Axes) -> None:
-    """Put the legend above the line in which the best epoch is named."""
+    """Put the legend above the line of text that names the best epoch."""
     from matplotlib.transforms import ScaledTranslation
 
     a_line = ScaledTranslation(0, 0.25, ax.figure.dpi_scale_trans)  # inches
@@ -106,7 +106,7 @@ def _explain(ax: Axes) -> None:
 
 
 def _mark_best(ax: Axes, best_epoch: int) -> None:
-    """Name the best epoch above the picture, where no line can cross the words."""
+    """Name the best epoch above the picture, where no curve can cross the words."""
     late = best_epoch > sum(ax.dataLim.intervalx) / 2
     ax.axvline(best_epoch, color=COLOURS["best"], linewidth=1, linestyle=":")
     ax.annotate(

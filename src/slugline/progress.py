@@ -1,4 +1,4 @@
-"""How training tells a person where it is: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a training run for a person: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,59 +13,59 @@ __all__ = ["BarProgress", "LineProgress", "Progress", "progress_on"]
 
 
 class Progress(Protocol):
-    """Is told of every step and epoch of a `fit`."""
+    """What `fit` calls for every step and epoch."""
 
     def begin(self, n_epochs: int, n_steps: int) -> None:
-        """`n_steps` batches make an epoch."""
+        """Training starts; an epoch has `n_steps` batches."""
         ...
 
     def step(self) -> None:
-        """A batch is done."""
+        """A batch is finished."""
         ...
 
-    def epoch(self, number: int, figures: dict[str, float]) -> None:
-        """Epoch `number`, counted from 1, is done."""
+    def epoch(self, number: int, metrics: dict[str, float]) -> None:
+        """Epoch `number`, counted from 1, is finished."""
         ...
 
     def end(self) -> None:
-        """Training is over, whichever way."""
+        """Training is over, whether it succeeded or not."""
         ...
 
     def note(self, text: str) -> None:
-        """Something is done that is no part of training one net."""
+        """Report something other than the training of one network."""
         ...
 
 
 class LineProgress:
-    """One line of figures per epoch."""
+    """One line of metrics per epoch."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._n_epochs = 0
 
     def begin(self, n_epochs: int, n_steps: int) -> None:  # noqa: ARG002
-        """Note how many epochs there will be."""
+        """Remember how many epochs there will be."""
         self._n_epochs = n_epochs
 
     def step(self) -> None:
-        """Say nothing."""
+        """Write nothing."""
 
-    def epoch(self, number: int, figures: dict[str, float]) -> None:
-        """Write the epoch's figures."""
-        self._stream.write(f"epoch {number}/{self._n_epochs}  {_show(figures)}\n")
+    def epoch(self, number: int, metrics: dict[str, float]) -> None:
+        """Write the metrics of the epoch."""
+        self._stream.write(f"epoch {number}/{self._n_epochs}  {_show(metrics)}\n")
         self._stream.flush()
 
     def end(self) -> None:
-        """Nothing is left to close."""
+        """Do nothing: there is nothing to close."""
 
     def note(self, text: str) -> None:
-        """Write it as a line."""
+        """Write `text` as a line."""
         self._stream.write(f"{text}\n")
         self._stream.flush()
 
 
 class BarProgress:
-    """A bar that moves with every batch, and the figures of the last epoch beside it."""
+    """A bar that moves with every batch, with the metrics of the last epoch beside it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -73,17 +73,17 @@ class BarProgress:
         self._task: TaskID | None = None
 
     def begin(self, n_epochs: int, n_steps: int) -> None:
-        """Draw the empty bar."""
+        """Draw an empty bar."""
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._bar = Progress(
             BarColumn(bar_width=12),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[metrics]}"),
             console=Console(file=self._stream),
             transient=True,
         )
-        self._task = self._bar.add_task("training", total=n_epochs * n_steps, figures="")
+        self._task = self._bar.add_task("training", total=n_epochs * n_steps, metrics="")
         self._bar.start()
 
     def step(self) -> None:
@@ -91,27 +91,27 @@ class BarProgress:
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task)
 
-    def epoch(self, number: int, figures: dict[str, float]) -> None:  # noqa: ARG002
-        """Show the epoch's figures: with its number, they would not fit in 80 columns."""
+    def epoch(self, number: int, metrics: dict[str, float]) -> None:  # noqa: ARG002
+        """Show the metrics of the epoch. Its number would not fit into 80 columns too."""
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, figures=_show(figures))
+            self._bar.update(self._task, metrics=_show(metrics))
 
     def end(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
     def note(self, text: str) -> None:
-        """Write it as a line; no bar is there between two trainings."""
+        """Write `text` as a line; between two training runs there is no bar."""
         self._stream.write(f"{text}\n")
         self._stream.flush()
 
 
 def progress_on(stream: TextIO | None = None) -> Progress:
-    """Return a bar if `stream` (by default standard error) is a terminal, else plain lines."""
+    """Return a bar if `stream` (by default standard error) is a terminal, otherwise lines."""
     stream = stream or sys.stderr
     return BarProgress(stream) if stream.isatty() else LineProgress(stream)
 
 
-def _show(figures: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+def _show(metrics: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())

@@ -9,9 +9,13 @@ import typer
 from slugline.cli.options import (
     AsJson,
     Data,
+    Encoding,
+    FoldTopics,
     Format,
+    MapTopics,
     Model,
     Quiet,
+    Reading,
     SkipBadRows,
     Test,
     TextColumn,
@@ -37,6 +41,9 @@ def check(
     test: Test = None,
     validation: Validation = None,
     skip_bad_rows: SkipBadRows = False,
+    encoding: Encoding = None,
+    fold_topics: FoldTopics = False,
+    map_topics: MapTopics = None,
     threads: Threads = 1,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -48,8 +55,8 @@ def check(
     from slugline.experiment.retraining import retrain
     from slugline.progress import progress_on
 
-    reading = {"text": text, "topic": topic, "format_": format_, "skip_bad_rows": skip_bad_rows}
-    parts = read_parts(data, validation, test, quiet, **reading)
+    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    parts = read_parts(data, validation, test, reading, quiet)
     found = retrain(
         model,
         parts["train"],

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 from slugline.cli.options import (
     AsJson,
     Data,
+    Encoding,
+    FoldTopics,
     Format,
+    MapTopics,
     Mistakes,
     Model,
     Quiet,
+    Reading,
     SkipBadRows,
     TextColumn,
     TopicColumn,
@@ -32,6 +36,9 @@ def evaluate(
     topic: TopicColumn = None,
     format_: Format = None,
     skip_bad_rows: SkipBadRows = False,
+    encoding: Encoding = None,
+    fold_topics: FoldTopics = False,
+    map_topics: MapTopics = None,
     mistakes: Mistakes = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -41,19 +48,22 @@ def evaluate(
     Of a data set known by name, the part made for testing is used where
     there is one.
     """
+    from slugline.corpus.topics import spelling_warnings
     from slugline.experiment.concerns import model_warnings
     from slugline.experiment.mistakes import write_mistakes
     from slugline.experiment.testing import evaluate as evaluate_on
     from slugline.saving.classifier_file import load_model
 
-    check_mistakes(mistakes, [model, data])
+    check_mistakes(mistakes, [model, *data])
     fitted, _ = load_model(model)
-    parts = load_parts(data, text, topic, format_, skip_bad_rows)
+    known = [str(name) for name in fitted.topics.names]
+    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    parts = load_parts(data, reading, known)
     corpus = parts.get("test", parts["train"])
     for note in corpus.notes:
         say(f"{corpus.name}: {note}", quiet=quiet)
     evaluation = evaluate_on(fitted, corpus)
-    warn(model_warnings(fitted, corpus))
+    warn([*spelling_warnings(corpus.topics, known), *model_warnings(fitted, corpus)])
     if mistakes is not None:
         write_mistakes(mistakes, fitted, corpus)
     if as_json:

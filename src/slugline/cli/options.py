@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
 __all__ = [
     "AsJson",
     "Data",
+    "Encoding",
+    "FoldTopics",
     "Format",
+    "MapTopics",
     "Mistakes",
     "Model",
     "Quiet",
+    "Reading",
     "Seed",
     "SkipBadRows",
     "Test",
@@ -30,11 +35,11 @@ __all__ = [
 ]
 
 _DATA_HELP = (
-    "CSV, TSV, JSONL, JSON, Parquet or fastText file (also .gz), a folder with a sub-folder of "
-    "*.txt per topic, `-`, or one of: bbc, reuters, reuters-corrected."
+    "CSV, TSV, JSONL, JSON, Parquet, Excel or fastText file (also .gz), a folder with a sub-folder "
+    "of *.txt per topic, `-`, several of these, or one of: bbc, reuters, reuters-corrected."
 )
 
-Data = Annotated[str, typer.Argument(metavar="DATA", help=_DATA_HELP, show_default=False)]
+Data = Annotated[list[str], typer.Argument(metavar="DATA", help=_DATA_HELP, show_default=False)]
 Model = Annotated[
     str,
     typer.Argument(
@@ -46,7 +51,10 @@ Model = Annotated[
 TextColumn = Annotated[
     str | None,
     typer.Option(
-        "--text", metavar="COLUMN", help="Column that holds the text.", show_default="guessed"
+        "--text",
+        metavar="COLUMN",
+        help="Column that holds the text, or several, such as subject,body.",
+        show_default="guessed",
     ),
 ]
 TopicColumn = Annotated[
@@ -60,7 +68,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="csv, tsv, jsonl, json, parquet, txt or folder.",
+        help="csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
         show_default="told from the name",
     ),
 ]
@@ -75,6 +83,32 @@ Mistakes = Annotated[
 ]
 SkipBadRows = Annotated[
     bool, typer.Option("--skip-bad-rows", metavar="", help="Go on without rows that can't be used.")
+]
+FoldTopics = Annotated[
+    bool,
+    typer.Option(
+        "--fold-topics",
+        metavar="",
+        help="Make one of topics that differ in case or spaces only; the commonest spelling wins.",
+    ),
+]
+MapTopics = Annotated[
+    Path | None,
+    typer.Option(
+        "--map-topics",
+        metavar="FILE",
+        help="Rename topics: a CSV or TSV file with the columns from and to.",
+        show_default=False,
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding",
+        metavar="NAME",
+        help="Such as cp1252, latin-1 or utf-16.",
+        show_default="UTF-8",
+    ),
 ]
 Test = Annotated[
     str | None,
@@ -104,48 +138,81 @@ Quiet = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print figures as JSON.")]
 
 
+class Reading(NamedTuple):
+    """How the user wants labelled texts to be read."""
+
+    text: str | None
+    topic: str | None
+    format_: str | None
+    skip_bad_rows: bool
+    encoding: str | None
+    fold_topics: bool
+    map_topics: Path | None
+
+
 def load_parts(
-    data: str, text: str | None, topic: str | None, format_: str | None, skip_bad_rows: bool
+    data: Sequence[str], reading: Reading, known: Iterable[str] = ()
 ) -> dict[str, Corpus]:
     """Read DATA: "train" and, of a data set that its publisher has parted, "test".
+
+    With --fold-topics, topics are written as in `known` where they are there in any spelling.
 
     Raises
     ------
     DataError, OptionError, DownloadError : see `load_corpus` and `load_splits`.
     """
-    from slugline.corpus.loading import NAMED_CORPORA, load_corpus, load_splits
+    from slugline.corpus import topics
+
+    parts = _read_parts(data, reading)
+    if reading.map_topics is not None:
+        names = topics.read_topic_map(reading.map_topics)
+        parts = {part: topics.rename_topics(corpus, names) for part, corpus in parts.items()}
+    if reading.fold_topics:
+        train = topics.fold_topics(parts["train"], known)
+        known = [*known] or train.topics
+        parts = {part: topics.fold_topics(corpus, known) for part, corpus in parts.items()}
+        parts["train"] = train
+    return parts
+
+
+def _read_parts(data: Sequence[str], reading: Reading) -> dict[str, Corpus]:
+    from slugline.corpus.loading import NAMED_CORPORA, load_splits, read_corpus
     from slugline.errors import DataError
 
-    if data in NAMED_CORPORA and (text, topic, format_) == (None, None, None):
-        return load_splits(data)
-    near = difflib.get_close_matches(data, NAMED_CORPORA, n=1, cutoff=0.8)
-    if near and data not in NAMED_CORPORA and not Path(data).exists():
-        raise DataError(
-            f"{data} is no file, no folder and no known data set; did you mean {near[0]}?"
-        )
-    return {"train": load_corpus(data, text, topic, format=format_, skip_bad_rows=skip_bad_rows)}
+    text, topic, format_, skip_bad_rows, encoding, *_ = reading
+    if len(data) == 1 and data[0] in NAMED_CORPORA and (text, topic, format_) == (None,) * 3:
+        return load_splits(data[0])
+    for name in data:
+        near = difflib.get_close_matches(name, NAMED_CORPORA, n=1, cutoff=0.8)
+        if near and name not in NAMED_CORPORA and not Path(name).exists():
+            raise DataError(
+                f"{name} is no file, no folder and no known data set; did you mean {near[0]}?"
+            )
+    corpus = read_corpus(
+        data, text, topic, format=format_, skip_bad_rows=skip_bad_rows, encoding=encoding
+    )
+    return {"train": corpus}
 
 
 def read_parts(
-    data: str, validation: str | None, test: str | None, quiet: bool, **reading: Any
+    data: Sequence[str], validation: str | None, test: str | None, reading: Reading, quiet: bool
 ) -> dict[str, Corpus]:
     """Read the documents to learn from and, if there are files or parts of them, the others.
 
     Parameters
     ----------
-    data, validation, test : str
+    data, validation, test
         What the user named.
+    reading : Reading
     quiet : bool
         Whether to keep notes on the reading to oneself.
-    reading
-        The rest of what `load_parts` takes.
     """
     from slugline.cli.output import say
 
-    parts = load_parts(data, **reading)
+    parts = load_parts(data, reading)
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
-            found = load_parts(source, **reading)
+            found = load_parts([source], reading, parts["train"].topics)
             parts[part] = found.get(part, found["train"])
     for corpus in parts.values():
         for note in corpus.notes:

@@ -1,4 +1,4 @@
-"""How far a long job is, on standard error, for a person who looks on."""
+"""The progress of a long job, shown on standard error to a person who is watching."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 
 __all__ = ["DocumentBar", "has_onlooker"]
 
-# Seconds: a job that is over sooner needs no bar, and does not pay for one.
+# Seconds. A shorter job needs no bar, and is spared the cost of one.
 _DELAY = 1.0
 # Seconds between two drawings.
 _INTERVAL = 0.25
 
 
 def has_onlooker() -> bool:
-    """Tell whether a bar would be seen, and would not stand in the way.
+    """Whether somebody would see a bar, and it would not get in the way.
 
-    Standard error must be a terminal that can erase, and standard output must not share it: the
-    bar would run into the answers.
+    Standard error must be a terminal that can erase text, and standard output must not be a
+    terminal: the bar would run into the answers.
     """
     can_erase = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     return can_erase and not sys.stdout.isatty()
 
 
 class DocumentBar:
-    """Documents done, documents a second, and the share of the file that has been read.
+    """A bar with the documents done, documents per second, and the share of the file read.
 
     Parameters
     ----------
     is_wanted : bool
-        If not, nothing is drawn.
+        Whether to draw anything.
     """
 
     def __init__(self, is_wanted: bool) -> None:
@@ -58,16 +58,16 @@ class DocumentBar:
             self._bar.stop()
 
     def update(self, n_documents: int, share: float | None) -> None:
-        """Draw the bar, if it is time to; `share` runs from 0 to 1, and is None if not known."""
+        """Draw the bar if it is time to; `share` runs from 0 to 1, and is None if unknown."""
         now = time.monotonic()
         if not self._is_wanted or now < self._next:
             return
         self._next = now + _INTERVAL
-        figures = f"{n_documents:,} documents  {n_documents / (now - self._began):,.0f} a second"
+        metrics = f"{n_documents:,} documents  {n_documents / (now - self._began):,.0f} a second"
         if self._bar is None:
             self._bar = _start_bar()
         task = self._bar.task_ids[0]
-        self._bar.update(task, total=None if share is None else 1.0, completed=share, text=figures)
+        self._bar.update(task, total=None if share is None else 1.0, completed=share, text=metrics)
         self._bar.refresh()
 
 
@@ -81,7 +81,7 @@ def _start_bar() -> Progress:
         TextColumn("{task.fields[text]}"),
         console=Console(file=sys.stderr),
         transient=True,
-        # It is drawn when there is something to say; a thread for it would take turns with ours.
+        # We draw it when there is something to show; a thread for it would slow ours down.
         auto_refresh=False,
     )
     bar.add_task("predicting", total=None, text="")

@@ -1,4 +1,4 @@
-"""`slugline reproduce`: the newswire lesson from end to end, its figures beside ours."""
+"""`slugline reproduce`: the newswire lesson from start to finish, its numbers beside ours."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ __all__ = ["reproduce"]
 
 def reproduce(
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, metavar="N", help="How often to train each net.")
+        int,
+        typer.Option("--seeds", min=1, metavar="N", help="How many times to train each network."),
     ] = 1,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder for report.html.")
@@ -36,19 +37,19 @@ def reproduce(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take every step of the Keras lesson on newswires; show its figures beside ours.
+    """Run every step of the Keras newswire lesson and show its numbers beside ours.
 
     For example:
 
       slugline reproduce
 
-      slugline reproduce --seeds 10 --json > figures.json
+      slugline reproduce --seeds 10 --json > numbers.json
     """
     from slugline.lesson.run import run
     from slugline.report import write_notebook_report
 
     _check_folder(out)
-    with _telling(quiet) as progress:
+    with _reporting(quiet) as progress:
         result = run(seeds, seed, progress)
     if as_json:
         print_json(result.to_dict())
@@ -62,7 +63,7 @@ def reproduce(
 
 
 def _check_folder(out: Path) -> None:
-    """Fail before the work is done rather than after it; make the folder only then."""
+    """Raise before the work rather than after it; the folder is created only then."""
     if out.is_dir():
         check_target("--out", out / "report.html")
         return
@@ -72,7 +73,8 @@ def _check_folder(out: Path) -> None:
             pass
     except OSError as error:
         raise OptionError(
-            f"--out {out}: can't be made a folder ({error.strerror or error}); choose another one."
+            f"--out {out}: the folder can't be created ({error.strerror or error}); "
+            "choose another one."
         ) from error
 
 
@@ -92,8 +94,8 @@ def _print(result: NotebookResult) -> None:
 
 
 @contextmanager
-def _telling(quiet: bool) -> Iterator[Progress | None]:
-    """Tell which fit is running: a bar on a terminal, a line for each kind of fit elsewhere."""
+def _reporting(quiet: bool) -> Iterator[Progress | None]:
+    """Report which fit is running: a bar on a terminal, otherwise a line for each kind of fit."""
     import sys
 
     if quiet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,12 +12,12 @@ from slugline.errors import OptionError
 __all__ = ["check_apart", "check_mistakes", "check_not_read", "check_target"]
 
 
-def check_apart(output: Path, report: Path, sources: Iterable[str | None]) -> None:
+def check_apart(output: Path, report: Path, sources: Iterable[str | Path | None]) -> None:
     """See to it that no file overwrites another one."""
     sources = list(sources)
     for option, path in (("--output", output), ("--report", report)):
         check_not_read(option, path, sources)
-    if output.resolve() == report.resolve():
+    if os.path.realpath(output) == os.path.realpath(report):
         raise OptionError(
             f"model and report would both be written to {output}; "
             "name two files with --output and --report."
@@ -32,7 +33,8 @@ def check_mistakes(path: Path | None, others: Iterable[str | Path | None]) -> No
 
 def check_not_read(option: str, path: Path, sources: Iterable[str | Path | None]) -> None:
     """See to it that a file to be written is none of those to be read; OptionError if it is."""
-    if path.resolve() in {Path(source).resolve() for source in sources if source}:
+    # Not `Path.resolve`, which raises an error of its own where links go in a circle.
+    if os.path.realpath(path) in {os.path.realpath(source) for source in sources if source}:
         raise OptionError(f"{option} {path}: would overwrite a file to be read; name another one.")
 
 
@@ -49,7 +51,7 @@ def check_target(option: str, path: Path) -> None:
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "a device or pipe"
             raise OptionError(f"{option} {path}: is {kind}; name a file.")
-        with tempfile.TemporaryFile(dir=path.resolve().parent):
+        with tempfile.TemporaryFile(dir=Path(os.path.realpath(path)).parent):
             pass
     except OSError as error:
         raise OptionError(

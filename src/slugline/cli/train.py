@@ -13,9 +13,13 @@ from slugline.cli.net_options import make_learner, with_net_options
 from slugline.cli.options import (
     AsJson,
     Data,
+    Encoding,
+    FoldTopics,
     Format,
+    MapTopics,
     Mistakes,
     Quiet,
+    Reading,
     Seed,
     SkipBadRows,
     Test,
@@ -93,6 +97,9 @@ def train(
         float, typer.Option("--test-fraction", help="Share of DATA to test on without --test.")
     ] = 0.2,
     skip_bad_rows: SkipBadRows = False,
+    encoding: Encoding = None,
+    fold_topics: FoldTopics = False,
+    map_topics: MapTopics = None,
     learner: Annotated[
         str,
         typer.Option(
@@ -162,7 +169,9 @@ def train(
     from slugline.saving.quantization import check_precision
 
     if check is not None:
-        raise OptionError(f"train --check is a command of its own: slugline check {check} {data}.")
+        raise OptionError(
+            f"train --check is a command of its own: slugline check {check} {' '.join(data)}."
+        )
     chosen = make_learner(learner, validation, net_options)
     if tune:
         _check_free(learner, weighting, num_words)
@@ -181,10 +190,11 @@ def train(
     # A name such as v1.2 keeps its dots.
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
     check_target("--report", report)
-    check_apart(output, report, [data, validation, test])
-    check_mistakes(mistakes, [data, validation, test, output, report])
-    reading = {"text": text, "topic": topic, "format_": format_, "skip_bad_rows": skip_bad_rows}
-    parts = read_parts(data, validation, test, quiet, **reading)
+    sources = [*data, validation, test, map_topics]
+    check_apart(output, report, sources)
+    check_mistakes(mistakes, [*sources, output, report])
+    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    parts = read_parts(data, validation, test, reading, quiet)
     experiment = run_experiment(
         classifier,
         parts["train"],
@@ -193,7 +203,11 @@ def train(
         test_fraction=test_fraction,
         progress=None if quiet else progress_on(),
     )
-    experiment = replace(experiment, warnings=tuple(map(in_flags, experiment.warnings)))
+    experiment = replace(
+        experiment,
+        warnings=tuple(map(in_flags, experiment.warnings)),
+        notes=tuple(map(in_flags, experiment.notes)),
+    )
     warn(experiment.warnings)
     experiment, cost = _save(experiment, output, quantize)
     try:
@@ -231,6 +245,8 @@ def _save(
 def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     """Return rows of what was found out on the training documents."""
     fitted = experiment.fitted
+    if experiment.n_skipped:
+        yield "skipped", f"{experiment.n_skipped:,}", "rows that can't be used"
     if experiment.best_epoch is not None:
         yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
     n_left_out = fitted.learner.settings().get("n_left_out", 0)

@@ -12,20 +12,10 @@ __all__ = ["FLAGS", "in_flags"]
 
 #: Flags that are called as their parameter, but for dashes.
 _ALIKE = (
-    *(
-        "batch_size",
-        "dropout",
-        "epochs",
-        "format",
-        "hidden",
-        "id",
-        "l2",
-        "learner",
-        "learning_rate",
-    ),
-    *("num_words", "optimizer", "output", "patience", "quantize", "report", "seeds"),
-    *("skip_bad_rows", "test", "test_fraction", "text", "top", "topic", "tune", "validation"),
-    *("validation_fraction", "weighting"),
+    *("batch_size", "dropout", "encoding", "epochs", "fold_topics", "format", "hidden", "id"),
+    *("l2", "learner", "learning_rate", "num_words", "optimizer", "output", "patience"),
+    *("quantize", "report", "seeds", "skip_bad_rows", "test", "test_fraction", "text", "top"),
+    *("topic", "tune", "validation", "validation_fraction", "weighting"),
 )
 #: The flag of each parameter.
 FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
@@ -36,6 +26,7 @@ FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "n_seeds": "--seeds",
     "n_threads": "--threads",
     "random_state": "--seed",
+    "topic_map": "--map-topics",
     "validation_data": "--validation",
 }
 

@@ -13,13 +13,16 @@ import msgspec
 from slugline.corpus.columns import find_both_columns, peek, text_of
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import BadRow, Rows
-from slugline.corpus.rows import Row
+from slugline.corpus.rows import Row, advice_on
 from slugline.errors import DataError
 
 __all__ = ["collect"]
 
-#: How many kinds of faults a message names, and how many places of each.
-N_FAULTS, N_PLACES = 3, 5
+#: How many kinds of faults a message names, how many places of each, and how many sources.
+N_FAULTS, N_PLACES, N_SOURCES = 3, 5, 3
+#: The share of the rows of a source that may be skipped. If more can't be used, something is wrong
+#: with all of it, and what would be learned from the rest is not what the user thinks.
+MAX_SKIPPED = 0.1
 _MISSING_ADVICE = {
     "txt": "begin each line with __label__ and its topic",
     "folder": "fill them",
@@ -34,8 +37,48 @@ class _Document(NamedTuple):
     note: str
 
 
-def collect(rows: Rows, text: str | None, topic: str | None, skip_bad_rows: bool) -> Corpus:
-    """Return the corpus that rows hold; see `load_corpus` for what is raised."""
+class _Source(NamedTuple):
+    """What one file, folder or stream holds."""
+
+    name: str
+    unit: str
+    documents: list[_Document]
+    n_skipped: int
+    notes: list[str]
+
+
+def collect(
+    sources: Iterable[Rows],
+    text: str | Sequence[str] | None,
+    topic: str | None,
+    skip_bad_rows: bool,
+) -> Corpus:
+    """Return the corpus that sources hold together; see `load_corpus` for what is raised."""
+    found = [_collect_one(rows, text, topic, skip_bad_rows) for rows in sources]
+    _check_alike(found)
+    documents = [document for source in found for document in source.documents]
+    return Corpus(
+        [document.text for document in documents],
+        [document.topic for document in documents],
+        _joined_names([Path(source.name).name or source.name for source in found]),
+        tuple(_joined_notes(found)),
+        sum(source.n_skipped for source in found),
+        *_places(found),
+    )
+
+
+def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
+    """Return where each document stands, and what that counts; of several sources with names."""
+    if len(sources) == 1:
+        return [document.at for document in sources[0].documents], sources[0].unit
+    return [
+        f"{s.name}, {s.unit} {document.at}" for s in sources for document in s.documents
+    ], "place"
+
+
+def _collect_one(
+    rows: Rows, text: str | Sequence[str] | None, topic: str | None, skip_bad_rows: bool
+) -> _Source:
     head = peek(rows)
     if not head:
         raise DataError(f"{rows.name} holds no documents, at most a header; check the file.")
@@ -46,10 +89,12 @@ def collect(rows: Rows, text: str | None, topic: str | None, skip_bad_rows: bool
     bad = [item for item in checked if isinstance(item, BadRow)] + odd
     found = f"{len(bad)} of {len(checked)} {'files' if rows.unit == 'file' else 'rows'}"
     faults = "; ".join(_grouped(((row.problem, row.at) for row in bad), rows.unit))
-    if bad and not (skip_bad_rows and documents):
-        advice = " and ".join(dict.fromkeys(row.advice for row in bad))
-        way_on = ", or go on without them with --skip-bad-rows" if documents else ""
-        raise DataError(f"{rows.name}: {found} can't be used: {faults}; {advice}{way_on}.")
+    few = len(bad) <= MAX_SKIPPED * len(checked)
+    if bad and not (skip_bad_rows and few):
+        raise DataError(
+            f"{rows.name}: {found} can't be used: {faults}; {advice_on(bad)}"
+            f"{_way_on(few, skip_bad_rows)}."
+        )
     notes = _grouped(((d.note, d.at) for d in documents if d.note), rows.unit)
     if rows.has_names and None in (text, topic):
         used = "read column {} as text and {!r} as topic".format(
@@ -60,16 +105,49 @@ def collect(rows: Rows, text: str | None, topic: str | None, skip_bad_rows: bool
         notes.insert(0, rows.note)
     if bad:
         notes.append(f"skipped {found}: {faults}")
-    texts, topics = [d.text for d in documents], [d.topic for d in documents]
-    return Corpus(
-        texts,
-        topics,
-        Path(rows.name).name or rows.name,
-        tuple(notes),
-        len(bad),
-        [d.at for d in documents],
-        rows.unit,
-    )
+    return _Source(rows.name, rows.unit, documents, len(bad), notes)
+
+
+def _way_on(few: bool, skip_bad_rows: bool) -> str:
+    """Return how to go on without bad rows, or why that is no way."""
+    if few:
+        return ", or go on without them with `skip_bad_rows`"
+    if skip_bad_rows:
+        return f". `skip_bad_rows` leaves out at most {MAX_SKIPPED:.0%} of the rows"
+    return ""
+
+
+def _check_alike(sources: Sequence[_Source]) -> None:
+    """Make sure that topics are numbers in all sources or in none."""
+    samples = [(source.name, source.documents[0].topic) for source in sources]
+    first, other = samples[0], None
+    for sample in samples[1:]:
+        if bool(_NUMBER.fullmatch(sample[1])) != bool(_NUMBER.fullmatch(first[1])):
+            other = sample
+            break
+    if other is not None:
+        raise DataError(
+            f"{first[0]} has topics like {first[1]!r} and {other[0]} ones like {other[1]!r}; make "
+            "all topics words or all numbers."
+        )
+
+
+def _joined_names(names: Sequence[str]) -> str:
+    n_more = len(names) - N_SOURCES
+    if n_more > 0:
+        return f"{', '.join(names[:N_SOURCES])} and {n_more} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _joined_notes(sources: Sequence[_Source]) -> list[str]:
+    """Return the notes, each once; of several sources with the names of those it is on."""
+    named: dict[str, list[str]] = {}
+    for source in sources:
+        for note in source.notes:
+            named.setdefault(note, []).append(source.name)
+    if len(sources) == 1:
+        return list(named)
+    return [f"{_joined_names(names)}: {note}" for note, names in named.items()]
 
 
 def _check(

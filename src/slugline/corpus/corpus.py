@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING
 
 from slugline.documents import digest_of
@@ -20,7 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["Corpus"]
 
 
-@dataclass(frozen=True)
+#: Topics that are shown of a corpus, and characters of a name and of a text.
+N_SHOWN, N_NAME, N_TEXT = 8, 40, 70
+
+
+def _shortened(text: str, most: int = N_NAME) -> str:
+    """Return a text on one line, cut to so many characters."""
+    # Words of megabytes are cut before they are looked at.
+    line = " ".join(text[: 4 * most].split())
+    return line if len(line) <= most and len(text) <= 4 * most else f"{line[: most - 1]}…"
+
+
+@dataclass(frozen=True, repr=False)
 class Corpus:
     """Documents and the topic of each, in the order of their source.
 
@@ -60,6 +72,39 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def __repr__(self) -> str:
+        n_topics = len(set(self.topics))
+        return (
+            f"<Corpus {_shortened(self.name)}: {len(self):,} documents, {n_topics:,} topics\n"
+            f"  topics: {self._commonest()}\n"
+            f"  first text: {self._first_text()!r}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the same for a notebook, as a table of the commonest topics."""
+        counts = list(self.topic_counts().items())
+        rows = [
+            f"<tr><td>{escape(_shortened(topic))}</td><td>{n:,}</td></tr>"
+            for topic, n in counts[:N_SHOWN]
+        ]
+        rest = sum(n for _, n in counts[N_SHOWN:])
+        if rest:
+            rows.append(f"<tr><td>{len(counts) - N_SHOWN:,} more</td><td>{rest:,}</td></tr>")
+        return (
+            f"<p><b>{escape(_shortened(self.name))}</b>: {len(self):,} documents, {len(counts):,} "
+            f"topics. The first text: {escape(self._first_text())}</p>"
+            f"<table><tr><th>topic</th><th>documents</th></tr>{''.join(rows)}</table>"
+        )
+
+    def _commonest(self) -> str:
+        counts = list(self.topic_counts().items())
+        shown = ", ".join(f"{_shortened(topic)} ({n:,})" for topic, n in counts[:N_SHOWN])
+        n_more = len(counts) - N_SHOWN
+        return f"{shown} and {n_more:,} more" if n_more > 0 else shown
+
+    def _first_text(self) -> str:
+        return _shortened(self.texts[0], N_TEXT) if self.texts else ""
 
     def numbered_places(self) -> Sequence[int | str]:
         """Return the place of each document: where it stands, or its number, counted from 1."""

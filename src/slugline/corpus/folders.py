@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from slugline.corpus.rows import (
@@ -18,15 +20,25 @@ from slugline.errors import DataError
 
 __all__ = ["folder_rows"]
 
+_OUTSIDE = "a link that leads out of the folder"
+_COPY = "copy what it leads to into the folder, or remove it"
 
-def folder_rows(folder: Path, fallback_encoding: str | None = None) -> Items:
+
+def folder_rows(
+    folder: Path, encoding: str | None = None, *, fallback_encoding: str | None = None
+) -> Items:
     """Return the *.txt files of each sub-folder in order of names; the sub-folder is the topic.
 
     Parameters
     ----------
     folder : Path
+    encoding : str, optional
+        Of all files; UTF-8 by default.
     fallback_encoding : str, optional
         For files that are not UTF-8; by default each such file is a bad row.
+
+    Only regular files of the folder are read: pipes, devices, and links that lead out of it or
+    nowhere are bad rows.
 
     Raises
     ------
@@ -39,9 +51,19 @@ def folder_rows(folder: Path, fallback_encoding: str | None = None) -> Items:
             raise DataError(
                 f"{folder} has no sub-folders; make one for each topic, with its texts as *.txt."
             )
+        root = os.path.realpath(folder)
         for topic in topics:
+            if not _is_within(root, topic):
+                yield BadRow(topic.name, _OUTSIDE, _COPY)
+                continue
             for file in _text_files(topic):
-                yield _file_row(file, topic.name, fallback_encoding)
+                at = f"{topic.name}/{file.name}"
+                problem = _problem(root, file)
+                yield (
+                    problem._replace(at=at)
+                    if problem
+                    else _file_row(at, file, topic.name, encoding, fallback_encoding)
+                )
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -61,16 +83,39 @@ def _text_files(topic: Path) -> list[Path]:
     return files
 
 
-def _file_row(file: Path, topic: str, fallback_encoding: str | None) -> Row | BadRow:
-    at, note = f"{topic}/{file.name}", ""
-    if file.stat().st_size > MAX_RECORD:
-        return too_long(at)
-    data = file.read_bytes()
+def _is_within(root: str, path: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(root)
+
+
+def _problem(root: str, file: Path) -> BadRow | None:
+    """Return why a file is not to be opened; None if nothing speaks against it."""
+    if not _is_within(root, file):
+        return BadRow("", _OUTSIDE, _COPY)
     try:
-        text = data.decode().lstrip("\ufeff")
+        status = file.stat()
+    except OSError:
+        if not file.is_symlink():
+            raise
+        return BadRow("", "a link that leads nowhere", "remove it")
+    # To open a pipe is to wait for a writer, and a device may never end.
+    if not stat.S_ISREG(status.st_mode):
+        return BadRow("", "no regular file, but a pipe or device", "remove it")
+    return too_long("") if status.st_size > MAX_RECORD else None
+
+
+def _file_row(
+    at: str, file: Path, topic: str, encoding: str | None, fallback_encoding: str | None
+) -> Row | BadRow:
+    note = ""
+    with file.open("rb") as opened:
+        data = opened.read(MAX_RECORD + 1)
+    if len(data) > MAX_RECORD:  # it has grown meanwhile
+        return too_long(at)
+    try:
+        text = data.decode(encoding or "utf-8").lstrip("\ufeff")
     except UnicodeDecodeError as error:
         if fallback_encoding is None:
-            return not_utf8(at, error, 0)
+            return not_utf8(at, error, encoding)
         text = data.decode(fallback_encoding)
         note = f"not UTF-8; read as {fallback_encoding}"
     return checked_row(at, {"text": text, "topic": topic}, note, len(data))

@@ -18,6 +18,7 @@ from slugline.corpus.rows import (
     BadRow,
     Items,
     Row,
+    advice_on,
     checked_row,
     not_utf8,
     too_long,
@@ -42,7 +43,8 @@ def table_rows(lines: Lines, delimiter: str | None = None) -> Items:
     if header is None:
         return
     if isinstance(header, BadRow):
-        raise DataError(f"{lines.name}, line {header.at}: {header.problem}; {header.advice}.")
+        advice = advice_on([header])
+        raise DataError(f"{lines.name}, line {header.at}: {header.problem}; {advice}.")
     names = [name.strip() for name in header.cells]
     counts = Counter(filter(None, names))
     twice = next((name for name, n in counts.items() if n > 1), None)
@@ -112,14 +114,14 @@ def json_rows(lines: Lines) -> Items:
 
 def array_rows(lines: Lines) -> Items:
     """One JSON array of objects, or of texts."""
-    for at, (offset, item) in enumerate(json_items(lines), 1):
+    for at, item in enumerate(json_items(lines), 1):
         if len(item) > MAX_RECORD:
             yield too_long(at)
             continue
         try:
             data = item.decode()
         except UnicodeDecodeError as error:
-            yield not_utf8(at, error, offset)
+            yield not_utf8(at, error, lines.encoding)
         else:
             yield _json_row(at, data, len(item), may_be_text=True)
 

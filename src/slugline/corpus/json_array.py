@@ -24,8 +24,8 @@ _scan = json.JSONDecoder(
 ).raw_decode
 
 
-def json_items(lines: Lines) -> Iterator[tuple[int, bytes]]:
-    """Return each item of a JSON array: how many bytes the stream has before it, and its own.
+def json_items(lines: Lines) -> Iterator[bytes]:
+    """Return the bytes of each item of a JSON array.
 
     An item may pass `MAX_RECORD` bytes, but not twice as many: by then it counts as one that has no
     end. No more than some tens of megabytes are held at a time.
@@ -62,7 +62,6 @@ class _Text:
         # As Latin-1, in which each byte is a character: the marks of JSON are all ASCII.
         self._held = ""
         self._at = 0  # what is before has been taken
-        self._offset = lines.offset  # bytes before what is held
 
     def peek(self) -> str:
         """Return the next character that is no white space, "" at the end, without taking it."""
@@ -78,14 +77,14 @@ class _Text:
         self._at += len(character)
         return character
 
-    def take_item(self, number: int) -> tuple[int, bytes]:
-        """Return the bytes before the next item, and its own."""
+    def take_item(self, number: int) -> bytes:
+        """Return the bytes of the next item."""
         self.peek()
         end = None
         while end is None:
             end = self._find_end(number)
         first, self._at = self._at, end
-        return self._offset + first, self._held[first:end].encode("latin-1")
+        return self._held[first:end].encode("latin-1")
 
     def broken(self, number: int, reason: str) -> DataError:
         """Return the error for an item after which nothing can be read."""
@@ -117,5 +116,5 @@ class _Text:
             wanted -= len(piece)
         if pieces:
             self._held = self._held[self._at :] + b"".join(pieces).decode("latin-1")
-            self._offset, self._at = self._offset + self._at, 0
+            self._at = 0
         return bool(pieces)

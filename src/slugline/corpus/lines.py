@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from slugline.corpus.encodings import guess_utf16
 from slugline.corpus.rows import MAX_RECORD, BadRow, not_utf8, nul, too_long
 from slugline.errors import DataError
 
@@ -16,10 +17,10 @@ __all__ = ["Lines"]
 
 _FOREIGN_STARTS = {
     # Before UTF-16, whose little-endian mark is the beginning of UTF-32's.
-    codecs.BOM_UTF32_LE: "UTF-32; convert it with iconv -f utf-32 -t utf-8",
-    codecs.BOM_UTF32_BE: "UTF-32; convert it with iconv -f utf-32 -t utf-8",
-    codecs.BOM_UTF16_LE: "UTF-16; convert it with iconv -f utf-16 -t utf-8",
-    codecs.BOM_UTF16_BE: "UTF-16; convert it with iconv -f utf-16 -t utf-8",
+    codecs.BOM_UTF32_LE: 'UTF-32; read it with `encoding="utf-32"`',
+    codecs.BOM_UTF32_BE: 'UTF-32; read it with `encoding="utf-32"`',
+    codecs.BOM_UTF16_LE: 'UTF-16; read it with `encoding="utf-16"`',
+    codecs.BOM_UTF16_BE: 'UTF-16; read it with `encoding="utf-16"`',
     b"\x1f\x8b": "gzip; let its name end in .gz",
     b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
 }
@@ -41,11 +42,14 @@ class Lines:
         For messages.
     limit : int, optional
         Bytes after which to give up; by default there is no end.
+    encoding : str, optional
+        What `readline` made its UTF-8 of, for messages.
 
     Attributes
     ----------
     head : bytes
         The first line, or its first `MAX_RECORD` bytes, before it is iterated over.
+    encoding : str or None
     number, offset : int
         The line last given, counted from 1, and the bytes up to its end.
     n_bytes : int
@@ -59,13 +63,20 @@ class Lines:
     """
 
     def __init__(
-        self, readline: Callable[[int], bytes], name: str, limit: float = math.inf
+        self,
+        readline: Callable[[int], bytes],
+        name: str,
+        limit: float = math.inf,
+        encoding: str | None = None,
     ) -> None:
         first = readline(MAX_RECORD + 1)
         for start, what in _FOREIGN_STARTS.items():
             if first.startswith(start):
                 raise DataError(f"{name} is {what}.")
+        if utf16 := guess_utf16(first):
+            raise DataError(f'{name} seems to be UTF-16; read it with `encoding="{utf16}"`.')
         self.name = name
+        self.encoding = encoding
         self.head = _MARKS.sub(b"", first, count=1)
         self.number = self.n_bytes = 0
         self.offset = len(first) - len(self.head)
@@ -111,5 +122,5 @@ class Lines:
         try:
             return line.decode()
         except UnicodeDecodeError as error:
-            self._faults.append(not_utf8(self.number, error, self.offset - len(line)))
+            self._faults.append(not_utf8(self.number, error, self.encoding))
             return line.decode(errors="replace")

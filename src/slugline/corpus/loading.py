@@ -3,46 +3,70 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slugline.corpus import topics
 from slugline.corpus.collecting import collect
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.folders import folder_rows
-from slugline.corpus.readers import Rows, read_rows
+from slugline.corpus.frames import Frame
+from slugline.corpus.readers import Rows, read_frame, read_rows
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from slugline.reuters.downloads import ProgressBar
     from slugline.reuters.wires import Edition
 
-__all__ = ["NAMED_CORPORA", "load_corpus", "load_splits"]
+__all__ = ["NAMED_CORPORA", "load_corpus", "load_splits", "read_corpus"]
 
 #: Data sets that `load_corpus` knows by name; a folder so called is read as "./bbc".
 NAMED_CORPORA = ("bbc", "reuters", "reuters-corrected")
 
+#: What texts are read from.
+Source = str | Path | Frame
+
 
 def load_corpus(
-    source: str | Path,
-    text: str | None = None,
+    source: Source | Sequence[Source],
+    text: str | Sequence[str] | None = None,
     topic: str | None = None,
     *,
     format: str | None = None,  # noqa: A002 (the user's word)
     skip_bad_rows: bool = False,
+    encoding: str | None = None,
+    fold_topics: bool = False,
+    topic_map: Mapping[str, str] | str | Path | None = None,
 ) -> Corpus:
     """Read labelled texts.
 
     Parameters
     ----------
-    source : str or Path
+    source : str, Path or data frame, or a sequence of them
         A file, a folder with a sub-folder of *.txt files per topic, "-" for standard input, or one
-        of "bbc", "reuters" and "reuters-corrected" (of Reuters, the part to learn from).
-    text, topic : str, optional
-        The columns to read; by default they are guessed, and `notes` says how.
-    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}, optional
+        of "bbc", "reuters" and "reuters-corrected" (of Reuters, the part to learn from); or a
+        DataFrame of pandas or polars, whose rows are named by their index or their number from 0
+        on. Several, of any formats, make one corpus; columns are found in each of them.
+    text : str or sequence of str, optional
+        The column to read, or several, in a sequence or with commas between them: their texts are
+        joined by line breaks, without those that are missing. By default it is guessed, and `notes`
+        says how.
+    topic : str, optional
+        The column to read; guessed by default.
+    format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"}, optional
         By default told from the name; see `slugline.corpus.readers.read_rows`.
     skip_bad_rows : bool, default False
-        Leave out rows that can't be used, and count them, where it would be an error otherwise.
+        Leave out rows that can't be used, and count them, where it would be an error otherwise;
+        more than a tenth of a file is an error all the same.
+    encoding : str, optional
+        Any of Python's for text, such as "cp1252" or "utf-16"; UTF-8 by default.
+    fold_topics : bool, default False
+        Make one of topics that differ in case or spaces only, such as "Billing" and "billing"; the
+        commonest spelling wins. Without it, `notes` names them.
+    topic_map : mapping, or path of a table with the columns "from" and "to", optional
+        New names for topics; looked up before topics are folded.
 
     Returns
     -------
@@ -54,16 +78,53 @@ def load_corpus(
     DataError : if there is no such source, it can't be read, holds no documents, has no such
         columns, or has bad rows: no text or topic, too many cells, bytes that are not UTF-8, topics
         that are numbers in some rows and words in others, and so on. The message names the first.
-    OptionError : if there is no such format, or columns are named where there are none.
+    OptionError : if there is no such format or encoding, or columns are named where there are none.
     """
-    if source in NAMED_CORPORA:
+    corpus = read_corpus(
+        source, text, topic, format=format, skip_bad_rows=skip_bad_rows, encoding=encoding
+    )
+    if topic_map is not None:
+        if isinstance(topic_map, str | Path):
+            topic_map = topics.read_topic_map(topic_map)
+        corpus = topics.rename_topics(corpus, topic_map)
+    if fold_topics:
+        return topics.fold_topics(corpus)
+    return replace(corpus, notes=(*corpus.notes, *topics.spelling_warnings(corpus.topics)))
+
+
+def read_corpus(
+    source: Source | Sequence[Source],
+    text: str | Sequence[str] | None = None,
+    topic: str | None = None,
+    *,
+    format: str | None = None,  # noqa: A002 (the user's word)
+    skip_bad_rows: bool = False,
+    encoding: str | None = None,
+) -> Corpus:
+    """Read labelled texts as `load_corpus` does, with topics as they are written."""
+    sources = [source] if isinstance(source, Source) else list(source)
+    if not sources:
+        raise OptionError("no file is named; give at least one.")
+    named = next((s for s in sources if isinstance(s, str) and s in NAMED_CORPORA), None)
+    if named is not None and len(sources) > 1:
+        raise OptionError(
+            f"{named} is a known data set, and can't be joined with others; give it alone, or "
+            f"write ./{named} for a file."
+        )
+    if named is not None:
         if (text, topic, format) != (None, None, None):
             raise OptionError(
-                f"{source} is a known data set without columns or format to choose; leave them "
-                f"out, or write ./{source} for a file."
+                f"{named} is a known data set without columns or format to choose; leave them "
+                f"out, or write ./{named} for a file."
             )
-        return load_splits(str(source))["train"]
-    return collect(read_rows(source, format=format), text, topic, skip_bad_rows)
+        return load_splits(named)["train"]
+    rows = (
+        read_rows(each, format=format, encoding=encoding)
+        if isinstance(each, str | Path)
+        else read_frame(each)
+        for each in sources
+    )
+    return collect(rows, text, topic, skip_bad_rows)
 
 
 def load_splits(name: str, *, progress: ProgressBar | None = None) -> dict[str, Corpus]:
@@ -108,4 +169,4 @@ def _load_bbc() -> Corpus:
     folder = Path(package.submodule_search_locations[0], "bbcnews", "data")
     # One of the 2,225 articles has a pound sign in Windows-1252.
     rows = Rows("bbc", "folder", folder_rows(folder, fallback_encoding="cp1252"))
-    return collect(rows, "text", "topic", skip_bad_rows=False)
+    return collect([rows], "text", "topic", skip_bad_rows=False)

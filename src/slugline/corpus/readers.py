@@ -5,9 +5,8 @@ where it stands. What stops a whole file (no such file, a cut archive) raises `D
 text or a topic is, and whether a bad row may be passed over, is for the caller to say.
 
 CSV and JSONL are read by the standard library's csv module and by msgspec, a line at a time,
-because bad input must be named by its physical line: polars numbers rows, not lines, and stops at
-the first bad one. 100,000 rows of 500 bytes take 0.5 to 0.7 s so, where polars would take 0.3 s to
-the same Python strings.
+because bad input must be named by its physical line: readers of whole tables number rows, not
+lines, and stop at the first bad one. 100,000 rows of 500 bytes take 0.5 to 0.7 s so.
 """
 
 from __future__ import annotations
@@ -15,16 +14,20 @@ from __future__ import annotations
 import difflib
 import gzip
 import math
+import stat
 import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from slugline.corpus.encodings import known_encoding
+from slugline.corpus.excel import excel_rows
 from slugline.corpus.folders import folder_rows
 from slugline.corpus.formats import array_rows, json_rows, table_rows, text_rows
+from slugline.corpus.frames import Frame, frame_rows
 from slugline.corpus.headers import is_header
 from slugline.corpus.lines import Lines
 from slugline.corpus.parquet import parquet_rows
@@ -32,7 +35,7 @@ from slugline.corpus.rows import BadRow, Items, os_errors_named
 from slugline.corpus.streams import Stream
 from slugline.errors import DataError, OptionError
 
-__all__ = ["BadRow", "Rows", "read_rows"]
+__all__ = ["BadRow", "Rows", "read_frame", "read_rows"]
 
 #: Bytes that one .gz may unpack to.
 MAX_UNPACKED = 4 * 2**30
@@ -46,7 +49,7 @@ class Rows:
     ----------
     name : str
         How messages call it.
-    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}
+    format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder", "frame"}
     stream : Stream, optional
         What they are read from, where that is lines.
     note : str, default ""
@@ -65,12 +68,12 @@ class Rows:
     @property
     def unit(self) -> str:
         """What `Row.at` counts: "line", "item", "row" or "file"."""
-        return _FORMATS[self.format].unit
+        return _known_format(self.format).unit
 
     @property
     def has_names(self) -> bool:
         """Whether the columns have names of the user's; otherwise they are "text" and "topic"."""
-        return _FORMATS[self.format].has_names
+        return _known_format(self.format).has_names
 
     def must_wait(self) -> bool:
         """Tell whether whoever writes the rows makes the reader wait for the next one."""
@@ -86,6 +89,7 @@ def read_rows(
     *,
     format: str | None = None,  # noqa: A002 (the user's word)
     fallback: str | None = None,
+    encoding: str | None = None,
 ) -> Rows:
     """Open a file, a folder with a sub-folder per topic, or standard input ("-").
 
@@ -93,28 +97,33 @@ def read_rows(
     ----------
     source : str or Path
         A path, or "-".
-    format : {"csv", "tsv", "jsonl", "json", "parquet", "txt", "folder"}, optional
+    format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"}, optional
         By default told from the end of the name (.csv .tsv .jsonl .ndjson .json .txt .ft, each
-        also with .gz, and .parquet). Standard input counts as "jsonl" if its first line begins with
-        "{", and as "csv" if that line names columns and nobody types it.
+        also with .gz, and .parquet and .xlsx). Standard input counts as "jsonl" if its first line
+        begins with "{", and as "csv" if that line names columns and nobody types it.
     fallback : str, optional
         The format to assume where none can be told; by default that is an error.
+    encoding : str, optional
+        Any of Python's for text, such as "cp1252" or "utf-16"; UTF-8 by default. Parquet and Excel
+        files have their own.
 
     Returns
     -------
     Rows, which hold one line, one quoted row, some tens of megabytes of a JSON array or
-    `PARQUET_BATCH` Parquet rows in memory at a time.
+    some thousands of Parquet rows in memory at a time.
 
     Raises
     ------
     DataError : if there is no such file, its format can't be told, or, later on and while rows are
         taken, it can't be read further.
-    OptionError : if there is no such format.
+    OptionError : if there is no such format or encoding.
     """
     if format is not None and format not in _FORMATS:
         raise OptionError(f"there is no format {format!r}; choose one of {', '.join(_FORMATS)}.")
+    if encoding is not None:
+        encoding = known_encoding(encoding)
     if str(source) == "-":
-        return _standard_input(format, fallback)
+        return _standard_input(format, fallback, encoding)
     path = Path(source)
     with os_errors_named(str(path)):
         _check_exists(path)
@@ -123,16 +132,22 @@ def read_rows(
             found = "a folder" if path.is_dir() else "no folder"
             raise DataError(f"{path} is {found} and can't be read as {name}; check the path.")
         chosen = _FORMATS[name]
+        _check_kind(path, name)
         if chosen.takes_path:
-            return Rows(str(path), name, chosen.read(path))
+            return Rows(str(path), name, chosen.read(path, encoding))
         file = path.open("rb")
-    stream = Stream(file, packed=path.suffix.lower() == ".gz")
-    return Rows(str(path), name, _file_rows(str(path), file, stream, chosen.read), stream)
+    stream = Stream(file, path.suffix.lower() == ".gz", encoding)
+    return Rows(str(path), name, _file_rows(str(path), file, stream, chosen.read, encoding), stream)
 
 
-def _standard_input(name: str | None, fallback: str | None) -> Rows:
-    stream = Stream(sys.stdin.buffer)
-    lines = Lines(stream.readline, "standard input")
+def read_frame(frame: Frame) -> Rows:
+    """Return the rows of a data frame of pandas or polars."""
+    return Rows("the DataFrame", "frame", frame_rows(frame))
+
+
+def _standard_input(name: str | None, fallback: str | None, encoding: str | None) -> Rows:
+    stream = Stream(sys.stdin.buffer, encoding=encoding)
+    lines = Lines(stream.readline, "standard input", encoding=encoding)
     note = ""
     if name is None:
         name, note = _format_of_lines(lines, fallback)
@@ -167,6 +182,17 @@ def _check_exists(path: Path) -> None:
     raise DataError(f"{path} doesn't exist; {advice}")
 
 
+def _check_kind(path: Path, name: str) -> None:
+    """Make sure that a path is a file or folder, or a pipe where a format can be read from one."""
+    mode = path.stat().st_mode
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise DataError(
+            f"{path} is a device, and may have no end; give a file, or - for a terminal."
+        )
+    if _FORMATS[name].takes_path and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise DataError(f"{path} is a pipe, and can't be read as {name}; save it as a file.")
+
+
 def _format_of(path: Path, fallback: str | None) -> str:
     if path.is_dir():
         return "folder"
@@ -180,11 +206,17 @@ def _format_of(path: Path, fallback: str | None) -> str:
     return found
 
 
-def _file_rows(name: str, file: BinaryIO, stream: Stream, read: Callable[[Lines], Items]) -> Items:
+def _file_rows(
+    name: str,
+    file: BinaryIO,
+    stream: Stream,
+    read: Callable[[Lines], Items],
+    encoding: str | None,
+) -> Items:
     limit = MAX_UNPACKED if stream.packed else math.inf
     with os_errors_named(name), file:
         try:
-            yield from read(Lines(stream.readline, name, limit))
+            yield from read(Lines(stream.readline, name, limit, encoding))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f"{name} is not a whole gzip file ({error}); fetch or pack it again."
@@ -193,9 +225,9 @@ def _file_rows(name: str, file: BinaryIO, stream: Stream, read: Callable[[Lines]
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """How one format is read: from lines, or from a path where `takes_path`."""
+    """How one format is read: from lines, or from a path and an encoding where `takes_path`."""
 
-    read: Callable[[Any], Items]
+    read: Callable[..., Items]
     takes_path: bool = False
     unit: str = "line"
     has_names: bool = True
@@ -206,10 +238,19 @@ _FORMATS = {
     "tsv": _Format(partial(table_rows, delimiter="\t")),
     "jsonl": _Format(json_rows),
     "json": _Format(array_rows, unit="item"),
-    "parquet": _Format(parquet_rows, takes_path=True, unit="row"),
+    "parquet": _Format(lambda path, _: parquet_rows(path), takes_path=True, unit="row"),
+    "xlsx": _Format(lambda path, _: excel_rows(path), takes_path=True, unit="row"),
     "txt": _Format(text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
 }
+# Nobody can name this one.
+_FRAME = _Format(frame_rows, unit="row")
+
+
+def _known_format(name: str) -> _Format:
+    return _FRAME if name == "frame" else _FORMATS[name]
+
+
 _ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -217,6 +258,7 @@ _ENDINGS = {
     ".ndjson": "jsonl",
     ".json": "json",
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
     ".txt": "txt",
     ".ft": "txt",
 }

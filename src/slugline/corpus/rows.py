@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from slugline.corpus.encodings import guess_encoding
 from slugline.errors import DataError
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "BadRow",
     "Items",
     "Row",
+    "advice_on",
     "checked_row",
     "not_utf8",
     "nul",
@@ -24,6 +26,9 @@ __all__ = [
 
 #: Bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
 MAX_RECORD = 10_000_000
+#: Bytes before and after one that is not UTF-8 which are kept to guess the encoding from.
+N_AROUND = 40
+_NAME_IT = 'name its encoding, such as `encoding="cp1252"`'
 
 
 class BadRow(NamedTuple):
@@ -38,12 +43,15 @@ class BadRow(NamedTuple):
         What is wrong with it, and what to do about rows like it.
     values : mapping of str to object, default empty
         Its cells by column name, as far as they could be read.
+    sample : bytes, default b""
+        Some of its bytes where these are not in the encoding that was expected.
     """
 
     at: int | str
     problem: str
     advice: str = "mend them"
     values: Mapping[str, Any] = MappingProxyType({})
+    sample: bytes = b""
 
 
 def too_long(at: int | str) -> BadRow:
@@ -53,14 +61,28 @@ def too_long(at: int | str) -> BadRow:
 
 def nul(at: int | str) -> BadRow:
     """Return the bad row for one with a NUL, which no text has and UTF-16 is full of."""
-    return BadRow(at, "a NUL character", "delete NULs (or convert from UTF-16)")
+    return BadRow(at, "a NUL character", "delete NULs (of UTF-16, name its `encoding`)")
 
 
-def not_utf8(at: int | str, error: UnicodeDecodeError, offset: int = 0) -> BadRow:
-    """Return the bad row for bytes that begin `offset` bytes into the file."""
-    byte = error.object[error.start]
-    problem = f"byte 0x{byte:02x} at offset {offset + error.start} is not UTF-8"
-    return BadRow(at, problem, "convert to UTF-8 (from Latin-1: iconv -f latin1 -t utf8)")
+def not_utf8(at: int | str, error: UnicodeDecodeError, encoding: str | None = None) -> BadRow:
+    """Return the bad row for bytes that are not UTF-8, or not in the encoding that was named."""
+    if encoding is not None:
+        return BadRow(at, f"bytes that are not {encoding}", "check `encoding`")
+    around = slice(max(error.start - N_AROUND, 0), error.start + N_AROUND)
+    return BadRow(at, "bytes that are not UTF-8", _NAME_IT, sample=error.object[around])
+
+
+def advice_on(bad: Sequence[BadRow]) -> str:
+    """Return what to do about bad rows, each thing once, with a guess at their encoding."""
+    samples = [row.sample for row in bad if row.sample]
+    guess = guess_encoding(samples) if samples else None
+    advice = dict.fromkeys(row.advice for row in bad)
+    return " and ".join(
+        f'if it is {guess}, name that with `encoding="{guess}"`'
+        if guess and said == _NAME_IT
+        else said
+        for said in advice
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ import select
 import stat
 from typing import Any, BinaryIO
 
+from slugline.corpus.encodings import Decoded
+
 __all__ = ["Stream"]
 
 #: Bytes to read at a time; a pipe of Linux holds as many.
@@ -26,12 +28,16 @@ class Stream:
         Nothing else may read from it.
     packed : bool, default False
         Whether it is gzip; its lines are those that it unpacks to.
+    encoding : str, optional
+        That of its bytes, from `slugline.corpus.encodings.known_encoding`; its lines are UTF-8.
     """
 
-    def __init__(self, file: BinaryIO, packed: bool = False) -> None:
+    def __init__(self, file: BinaryIO, packed: bool = False, encoding: str | None = None) -> None:
         self.packed = packed
         self._file = file
         self._bytes: Any = gzip.GzipFile(fileobj=file) if packed else file
+        if encoding is not None:
+            self._bytes = Decoded(self._bytes, encoding)
         self._size = _plain_size(file)
         self._buffer = b""
         self._at = 0  # in the buffer, where the next line begins

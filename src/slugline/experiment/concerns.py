@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.topics import spelling_warnings
 from slugline.fitted import Fitted
 
 if TYPE_CHECKING:
@@ -26,13 +27,15 @@ def data_warnings(train: Corpus) -> list[str]:
             f"all {len(train):,} documents have the topic {train.topics[0]!r}: there is nothing to "
             "tell apart, and the model will always answer it. Add documents of other topics."
         ]
+    spelled = spelling_warnings(train.topics)
     few = [topic for topic, n in counts.items() if n < FEW_DOCUMENTS]
     if not few:
-        return []
+        return spelled
     rarest = ", ".join(f"{topic} ({counts[topic]})" for topic in few[-5:][::-1])
     return [
+        *spelled,
         f"{len(few)} of {len(counts)} topics have fewer than {FEW_DOCUMENTS} documents to learn "
-        f"from, such as {rarest}: expect them to be missed. Add documents, or merge topics."
+        f"from, such as {rarest}: expect them to be missed. Add documents, or merge topics.",
     ]
 
 

@@ -48,6 +48,10 @@ class Experiment:
         What may be wrong with the data or the settings, and what that means.
     seconds : float
         Wall time of fitting.
+    notes : tuple of str
+        What was decided while reading the documents to learn from.
+    n_skipped : int
+        Rows of theirs left out because they could not be used.
     """
 
     fitted: Fitted
@@ -62,6 +66,8 @@ class Experiment:
     shuffled: float
     warnings: tuple[str, ...]
     seconds: float
+    notes: tuple[str, ...] = ()
+    n_skipped: int = 0
 
     @property
     def n_test(self) -> int:
@@ -105,6 +111,8 @@ class Experiment:
                 "n_validation": self.n_validation,
                 "n_test": self.n_test,
                 "n_topics": len(self.fitted.topics),
+                "n_skipped": self.n_skipped,
+                "notes": list(self.notes),
             },
             "evaluation": self.evaluation.to_dict(),
             "baselines": {
@@ -146,6 +154,7 @@ def run_experiment(
     ------
     DataError : if nothing can be set aside, or the parts don't share their topics.
     """
+    notes, n_skipped = train.notes, train.n_skipped
     chosen_fraction = test_fraction if test is None else None
     if test is None:
         _check_two_documents(train, "test on", "test")
@@ -186,6 +195,8 @@ def run_experiment(
         shuffled=shuffled_baseline(test.topics, classifier.random_state),
         warnings=(*warnings, *model_warnings(fitted, test)),
         seconds=seconds,
+        notes=notes,
+        n_skipped=n_skipped,
     )
 
 

@@ -1,1 +1,1 @@
-"""The classic newswire lesson, step by step, with the results that it gave."""
+"""The classic newswire lesson, step by step, and the results that it printed."""

@@ -1,4 +1,4 @@
-"""The lesson's own figures."""
+"""The lesson's own numbers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 __all__ = ["LESSON"]
 
 # fmt: off
-#: What the lesson itself prints or says, in the shape of `NotebookResult`; None where it gives no
-#: figure. Its text and its output differ in places: keys that end in `_said` hold the text's.
+#: What the lesson itself prints or says, in the shape of `NotebookResult`; None if it gives no
+#: number. Its text and its output differ in places; keys that end in `_said` are from the text.
 LESSON: dict[str, Any] = {
     "data": {
         "n_train": 8982, "n_test": 2246, "n_topics": 46,

@@ -1,4 +1,4 @@
-"""What the lesson finds, as plain values."""
+"""The results of the lesson, as plain values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class OverSeeds:
-    """One figure, measured once per seed; `sd` is the sample's, None for a single seed."""
+    """One number, measured once per seed; `sd` is of the sample, and None for a single seed."""
 
     mean: float
     sd: float | None
@@ -35,7 +35,7 @@ class OverSeeds:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> OverSeeds:
-        """Summarise at least one value."""
+        """Return a summary of one or more values."""
         listed = list(values)
         sd = statistics.stdev(listed) if len(listed) > 1 else None
         return cls(statistics.fmean(listed), sd, listed)
@@ -48,14 +48,14 @@ class Example:
     index: int
     sequence: list[int]
     text: str
-    sha256: str  # of `text`: the lesson's own text is Reuters', and only its digest is kept here
+    sha256: str  # of `text`: the lesson's own text belongs to Reuters, so we keep only its digest
     label: int
     topic: str
 
 
 @dataclass(frozen=True)
 class MultiHot:
-    """The training wires as a matrix: its size as it is, and filled up with zeros as float64."""
+    """The training wires as a matrix: its size when sparse, and when dense in float64."""
 
     shape: tuple[int, int]
     n_ones: int
@@ -65,7 +65,7 @@ class MultiHot:
 
 @dataclass(frozen=True)
 class Data:
-    """What there is to learn from."""
+    """The data that the lesson trains and tests on."""
 
     n_train: int
     n_test: int
@@ -80,19 +80,20 @@ class Data:
 
 @dataclass(frozen=True)
 class Baselines:
-    """Test accuracy without reading a wire."""
+    """Test accuracy without reading any wire."""
 
     shuffled: OverSeeds  # the true topics in random order
-    majority: float  # the commonest topic of the training wires, always
+    majority: float  # always the most common topic of the training wires
     majority_topic: str
 
 
 @dataclass(frozen=True)
 class Curves:
-    """A net trained for a fixed number of epochs on the partial training set.
+    """A network trained for a fixed number of epochs on the partial training set.
 
-    The four lists are the first seed's, one number per epoch; `seeds` has the same four for every
-    seed. Losses are in nats. The test figures are those after the last epoch.
+    The four lists are those of the first seed, with one number per epoch; `seeds` has the same four
+    for every seed. Losses use natural logarithms. `test_loss` and `test_accuracy` are those after
+    the last epoch.
     """
 
     hidden: tuple[int, ...]
@@ -112,7 +113,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Trial:
-    """A net trained from scratch and then tested; `epochs` is a list where seeds differ in it."""
+    """A network trained from scratch and tested; `epochs` is a list if it differs between seeds."""
 
     hidden: tuple[int, ...]
     epochs: int | list[int]
@@ -122,7 +123,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class TopicProbability:
-    """How likely a net finds a topic."""
+    """A topic and the probability that a network gives it."""
 
     topic: str
     probability: float
@@ -130,7 +131,7 @@ class TopicProbability:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the first seed's retrained net says of the first test wire, and of all of them."""
+    """What the retrained network of the first seed predicts for the first test wire and for all."""
 
     shape: tuple[int, ...]
     sum: float
@@ -139,14 +140,14 @@ class Predictions:
     probability: float
     true_topic: str
     likeliest: list[TopicProbability]
-    largest_sum_error: float  # how far any wire's probabilities are from adding up to 1
-    n_topics_answered: int  # how many different topics come first for some wire
-    n_topics_present: int  # how many there are
+    largest_sum_error: float  # the largest distance of a wire's sum of probabilities from 1
+    n_topics_answered: int  # how many topics come first for at least one wire
+    n_topics_present: int  # how many topics the test wires have
 
 
 @dataclass(frozen=True)
 class IntegerLabels:
-    """One-hot against integer labels, from the same seed: largest difference of `n_losses`."""
+    """One-hot and integer labels with the same seed: the largest difference over `n_losses`."""
 
     max_difference: float
     n_losses: int
@@ -154,7 +155,7 @@ class IntegerLabels:
 
 @dataclass(frozen=True)
 class NotebookResult:
-    """Every figure of the lesson; `notebook` holds the lesson's own, see `LESSON`."""
+    """Every number of the lesson; `notebook` holds the lesson's own, see `LESSON`."""
 
     seeds: list[int]
     data: Data
@@ -171,5 +172,5 @@ class NotebookResult:
     peak_memory_mb: float | None  # of the process so far; None where the system can't tell
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all figures as plain data for JSON."""
+        """Return all results as plain data for JSON."""
         return asdict(self)

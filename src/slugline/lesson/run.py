@@ -1,4 +1,4 @@
-"""The classic newswire lesson, step by step and over several seeds, as figures.
+"""The classic newswire lesson, step by step and over several seeds, as numbers.
 
 The lesson is the notebook "Classifying newswires: a multi-class classification example". Nothing
 here prints or draws; `slugline.report` does.
@@ -60,26 +60,26 @@ N_LIKELIEST = 5
 
 
 class Source(Protocol):
-    """Where the wires come from; the module `slugline.reuters` is one."""
+    """Where the wires come from; the module `slugline.reuters` is one such source."""
 
     def load_data(self, *, num_words: int) -> tuple[Any, Any]:
         """Return (x_train, y_train), (x_test, y_test): word numbers, and integer topics."""
         ...
 
     def topic_names(self) -> list[str]:
-        """Name the topics in the order of their numbers."""
+        """Return the names of the topics, in the order of their numbers."""
         ...
 
     def decode(self, sequence: Iterable[int], /) -> str:
-        """Turn word numbers back into words."""
+        """Return the words for word numbers."""
         ...
 
 
 class Progress(Protocol):
-    """Is told before every fit."""
+    """What `run` calls before every fit."""
 
     def __call__(self, step: str, n_done: int, n_fits: int) -> None:
-        """`step` comes next, `n_done` of `n_fits` fits are over."""
+        """`step` comes next; `n_done` of `n_fits` fits are finished."""
         ...
 
 
@@ -89,23 +89,24 @@ def run(
     progress: Progress | None = None,
     source: Source = reuters,
 ) -> NotebookResult:
-    """Take every step of the lesson, in its order.
+    """Run every step of the lesson, in order, and return the results.
 
     Parameters
     ----------
     n_seeds : int, default 1
-        How often to train each net, from other first weights and in another order of batches.
+        How many times to train each network, with other initial weights and another order of
+        batches each time.
     first_seed : int, default 0
-        The others follow it.
+        The other seeds are the numbers that follow.
     progress : Progress, optional
-        Whom to tell; nobody by default.
+        What to call before every fit; nothing by default.
     source : Source, default `slugline.reuters`
         Must have more than 1,000 training wires: the first 1,000 are for validation.
 
     Raises
     ------
     OptionError : if `n_seeds` is below 1 or `first_seed` below 0.
-    DownloadError, DataError : if the wires can't be had or read.
+    DownloadError, DataError : if the wires can't be downloaded or read.
     """
     if n_seeds < 1:
         raise OptionError(f"n_seeds is {n_seeds}; give at least 1.")
@@ -146,7 +147,7 @@ class _Fit(NamedTuple):
 
 
 class _Lesson:
-    """The wires, ready to train on, and how the lesson trains."""
+    """The wires, ready for training, and how the lesson trains."""
 
     def __init__(self, source: Source, seeds: range, progress: Progress | None) -> None:
         (x_train, y_train), (x_test, y_test) = source.load_data(num_words=NUM_WORDS)
@@ -159,8 +160,8 @@ class _Lesson:
         self.data = self._describe(source, x_train)
         self._progress = progress
         self._n_done = 0
-        fits_per_seed = 4 + len(EXPERIMENTS) - 1  # one of the experiments is the retrained net
-        self._n_fits = fits_per_seed * len(seeds) + 1  # and once with integer labels
+        fits_per_seed = 4 + len(EXPERIMENTS) - 1  # one of the experiments is the retrained network
+        self._n_fits = fits_per_seed * len(seeds) + 1  # plus one with integer labels
 
     def fit(
         self,
@@ -172,7 +173,7 @@ class _Lesson:
         rows: _Rows | None = None,
         loss: str = "categorical_crossentropy",
     ) -> _Fit:
-        """Train a new net on `rows`, by default the partial training set, and test it."""
+        """Train a new network on `rows`, by default the partial training set, and test it."""
         rows = rows or self.partial
         if self._progress:
             name = "-".join(map(str, hidden))
@@ -187,7 +188,7 @@ class _Lesson:
             validation_data=self._with_targets(self.validation, loss),
         )
         if history.stopped_by == "interrupt":
-            # A net cut short is of use to somebody who trains it, not to a comparison.
+            # An unfinished network may be useful to whoever trains it, but not in a comparison.
             raise KeyboardInterrupt
         self._n_done += 1
         return _Fit(network, history, network.evaluate(*self._with_targets(self.test, loss)))

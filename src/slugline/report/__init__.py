@@ -1,9 +1,9 @@
-"""Reports for people, from finished results: pages of HTML with their pictures inside.
+"""Reports for people, from finished results: single HTML pages that include their pictures.
 
 Nothing is measured or trained here. matplotlib and Jinja are imported when a page is written.
 
-`words` turns numbers into text and `figures` into pictures; `page` puts both into a template.
-Every kind of report is a module that knows what to say, and a template that extends `base.html.j2`.
+`words` turns numbers into text, `pictures` draws them, and `page` puts both into a template.
+Each kind of report is a module that knows what to say, and a template that extends `base.html.j2`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ __all__ = ["notebook_page", "write_notebook_report"]
 
 
 def write_notebook_report(result: NotebookResult, path: str | os.PathLike[str]) -> Path:
-    """Write `notebook_page` to a file, whole or not at all; folders are made as needed.
+    """Write `notebook_page` to a file, completely or not at all; create folders as needed.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def _pictures(result: NotebookResult) -> dict[str, str | list[str]]:
     wide, narrow, lesson = result.curves, result.bottleneck, result.notebook
     return {
         "curves": learning_curves(
-            History(wide.seeds[0]), {"The lesson’s validation": lesson["curves"]}
+            History(wide.seeds[0]), {"Validation (lesson)": lesson["curves"]}
         ),
         "bottleneck": accuracy_curves(
             [

@@ -1,4 +1,4 @@
-"""Every number of the newswire lesson beside ours, as rows of a table."""
+"""Every number from the newswire lesson beside ours, as rows of a table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 def compare_with_lesson(result: NotebookResult) -> list[Row]:
-    """Put the lesson's numbers beside ours, in the order of its steps."""
+    """Return the lesson's numbers beside ours, in the order of its steps."""
     return [
         *_data(result),
         *_training(result),
@@ -41,7 +41,7 @@ def _data(result: NotebookResult) -> list[Row]:
         Row(step, "training wires", number(lesson["n_train"], 0), number(data.n_train, 0)),
         Row(step, "test wires", number(lesson["n_test"], 0), number(data.n_test, 0)),
         Row(step, "topics", str(lesson["n_topics"]), str(data.n_topics)),
-        Row(step, "wire 0 in words", "a text", "same text" if same else "another text"),
+        Row(step, "text of wire 0", "printed", "the same" if same else "different"),
     ]
 
 
@@ -51,7 +51,7 @@ def _training(result: NotebookResult) -> list[Row]:
     on_all = result.retrained_on_all
     first, second = f"{curves.epochs} epochs", f"{retrained.epochs} epochs, from scratch"
     digits = 0 if curves.best_epoch.sd is None else 1
-    third = "Own best epoch, all wires"
+    third = "Best epoch of each seed, all wires"
     return [
         Row(first, "best epoch", str(lesson["best_epoch"]), spread(curves.best_epoch, digits)),
         Row(
@@ -83,7 +83,7 @@ def _baselines(result: NotebookResult) -> list[Row]:
     return [
         Row(
             "Baselines",
-            "topics shuffled",
+            "shuffled topics",
             percent(lesson["shuffled"]),
             spread_percent(ours.shuffled),
         ),
@@ -98,10 +98,10 @@ def _predictions(result: NotebookResult) -> list[Row]:
     return [
         Row(step, "probabilities", str(lesson["shape"][0]), str(ours.shape[0])),
         Row(step, "their sum", number(lesson["sum"], 4), number(ours.sum, 4)),
-        Row(step, "likeliest topic", str(lesson["argmax"]), f"{ours.argmax} ({ours.topic})"),
+        Row(step, "most likely topic", str(lesson["argmax"]), f"{ours.argmax} ({ours.topic})"),
         Row(
             "Integer labels",
-            "largest change of a loss",
+            "largest change in a loss",
             "none",
             f"{difference:.0e}" if difference else "none",
         ),

@@ -1,4 +1,4 @@
-"""A template and its values make a page, which is written whole or not at all."""
+"""Fill a template to make a page, and write it completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 __all__ = ["render", "write_page"]
 
-#: Characters of a word that may be too long for a narrow column.
+#: Words with more characters may be too long for a narrow column.
 LONG_WORD = 12
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill a template of this package.
+    """Return a template of this package, filled in.
 
     Parameters
     ----------
     template : str
         A file name in `templates`.
-    values : what the template names; text is escaped unless the template says `safe`.
+    values : what the template refers to; text is escaped unless the template says `safe`.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -46,18 +46,18 @@ def render(template: str, **values: Any) -> str:
 
 
 def _prose(text: str) -> Markup:
-    """Set a sentence: what stands between backticks is code, and numbers keep their units."""
+    """Return a sentence as HTML: text in backticks is code, and numbers keep their units."""
     from markupsafe import Markup
 
     code = Markup("<code>{}</code>")
-    parts = re.split(r"`([^`]+)`", text)  # every second one stands between backticks
+    parts = re.split(r"`([^`]+)`", text)  # every second one was in backticks
     return Markup("").join(
         code.format(part) if i % 2 else words.typeset(part) for i, part in enumerate(parts)
     )
 
 
 def _breakable(name: str) -> Markup:
-    """Let a line end after each underscore of a long word in a name."""
+    """Return a name in which lines may break after each underscore of a long word."""
     from markupsafe import Markup
 
     return Markup(" ").join(
@@ -67,11 +67,11 @@ def _breakable(name: str) -> Markup:
 
 
 def write_page(page: str, path: str | os.PathLike[str]) -> Path:
-    """Write a page beside its target and rename it into place; folders are made as needed.
+    """Write a page beside its target and rename it into place; create folders as needed.
 
     Raises
     ------
-    SluglineError : if that fails; an earlier file is left as it was.
+    SluglineError : if that fails; an earlier file stays as it was.
     """
     target = Path(path)
     try:

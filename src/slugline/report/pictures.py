@@ -1,6 +1,6 @@
-"""Pictures for reports: matplotlib figures as SVG that takes its colours and letters from the page.
+"""Pictures for reports: matplotlib figures as SVG, with the colours and fonts of the page.
 
-Drawn on figures of their own, never through pyplot, whose state belongs to the user.
+They are drawn on their own figures, never through pyplot, whose state belongs to the user.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Curve", "accuracy_curves", "learning_curves", "strips"]
 
 _INK, _RULE = "#1c2126", "#d5d2ca"
 _ORDINARY, _MARKED = COLOURS["validation"], COLOURS["best"]
-# What is drawn in a colour takes that of a variable of style.css, which changes in the dark.
+# Each colour is replaced by a variable of style.css, which has another value in dark mode.
 _VARIABLES = {_INK: "--ink", _RULE: "--rule"} | {
     colour: f"--{name}" for name, colour in COLOURS.items()
 }
@@ -42,22 +42,22 @@ _STYLE: Any = {
     "grid.color": _RULE,
     "grid.linewidth": 0.5,
     "legend.labelcolor": _INK,
-    "svg.fonttype": "none",  # letters stay letters: in the page's font, selectable, small
+    "svg.fonttype": "none",  # keep text as text: in the page's font, selectable, small
     "text.color": _INK,
     "xtick.color": _RULE,
     "xtick.labelcolor": _INK,
     "ytick.color": _RULE,
     "ytick.labelcolor": _INK,
 }
-_PANEL = (4.4, 3.2)  # inches, of a picture that shares a line with another one
+_PANEL = (4.4, 3.2)  # inches, for a picture with another one beside it
 _ALONE = (5.4, 3.1)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One net's accuracy by epoch: a line for each seed, and the lesson's as dashes.
+    """Accuracy of one network by epoch: a line for each seed, and a dashed one for the lesson.
 
-    Its name stands above the lines, or below them if it is `marked` by another colour.
+    Its name is above the lines, or below them if it is `marked` with another colour.
     """
 
     label: str
@@ -69,18 +69,18 @@ class Curve:
 def learning_curves(
     history: History, others: Mapping[str, Mapping[str, Sequence[float]]] | None = None
 ) -> list[str]:
-    """Draw loss and accuracy by epoch.
+    """Return pictures of the loss and the accuracy by epoch.
 
     Parameters
     ----------
     history : History
-        Dots for training, a line for validation, the best epoch marked.
+        Drawn as dots for training and a line for validation; the best epoch is marked.
     others : mapping of names to `val_loss` and `val_accuracy`, optional
-        Other runs, drawn as thin dashes.
+        Other runs, drawn as thin dashed lines.
 
     Returns
     -------
-    Two SVG elements, to stand beside or above one another.
+    Two SVG elements, to be placed side by side or one above the other.
     """
     figures = [_figure(_PANEL), _figure(_PANEL)]
     with _style():
@@ -93,7 +93,7 @@ def learning_curves(
 
 
 def accuracy_curves(curves: Sequence[Curve]) -> str:
-    """Draw the validation accuracy of several nets by epoch, as one SVG element."""
+    """Return the validation accuracy of several networks by epoch, as one SVG element."""
     figure = _figure(_ALONE)
     with _style():
         ax = figure.subplots()
@@ -103,11 +103,11 @@ def accuracy_curves(curves: Sequence[Curve]) -> str:
         ax.margins(y=0.12)
         count_epochs(ax)
         count_percents(ax.yaxis)
-        return _svg(figure, "Validation accuracy by epoch of several nets")
+        return _svg(figure, "Validation accuracy of several networks by epoch")
 
 
 def strips(rows: Sequence[tuple[str, OverSeeds]], marked: str) -> str:
-    """Draw test accuracies as one SVG element: a row per net, dots for seeds, a bar for a mean."""
+    """Return test accuracies as one SVG element: a row per network, a dot per seed, a mean."""
     figure = _figure(_ALONE)
     with _style():
         ax = figure.subplots()
@@ -119,9 +119,9 @@ def strips(rows: Sequence[tuple[str, OverSeeds]], marked: str) -> str:
         ax.grid(visible=False, axis="y")
         ax.spines["left"].set_visible(False)
         ax.set_xlabel("Test accuracy")
-        ax.set_ylabel("Units of the hidden layers")
+        ax.set_ylabel("Units in the hidden layers")
         count_percents(ax.xaxis)
-        return _svg(figure, "Test accuracy by the units of the hidden layers")
+        return _svg(figure, "Test accuracy by the number of units in the hidden layers")
 
 
 def _draw_row(ax: Axes, place: int, accuracy: OverSeeds, colour: str) -> None:
@@ -136,13 +136,13 @@ def _draw_row(ax: Axes, place: int, accuracy: OverSeeds, colour: str) -> None:
 def _draw_curve(ax: Axes, curve: Curve) -> None:
     colour = _MARKED if curve.marked else _ORDINARY
     for number, values in enumerate(curve.seeds):
-        # The first seed stands out; the others show how far chance goes.
+        # The first seed stands out; the others show how much is chance.
         width, alpha = (0.7, 0.5) if number else (1.8, 1)
         epochs = range(1, len(values) + 1)
         ax.plot(epochs, values, color=colour, linewidth=width, alpha=alpha)
     epochs = range(1, len(curve.lesson) + 1)
     ax.plot(epochs, curve.lesson, "--", linewidth=1, color=COLOURS["training"])
-    # The name lies along the last third of the lines, which it should not cross.
+    # The name is next to the last third of the lines, which it should not cross.
     near = [value for run in (*curve.seeds, curve.lesson) for value in run[-len(run) // 3 :]]
     ax.annotate(
         curve.label,
@@ -169,18 +169,19 @@ def _figure(size: tuple[float, float]) -> Figure:
 
 
 def _svg(figure: Figure, label: str) -> str:
-    """Write a figure as an SVG element that fits into a page among others."""
+    """Return a matplotlib figure as an SVG element that fits into a page with others."""
     from matplotlib import rc_context
 
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    # The salt keeps names apart that several pictures of one page would share, and makes them the
-    # same in every run.
+    # The salt gives each picture of a page names of its own, which are the same in every run.
     with rc_context({"svg.hashsalt": label}):
         figure.savefig(buffer, format="svg", metadata=nothing)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r' id="[a-z0-9_.]*_\d+"', "", svg)  # of groups, numbered anew in every picture
+    svg = re.sub(
+        r' id="[a-z0-9_.]*_\d+"', "", svg
+    )  # of groups, whose numbers start again in every picture
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg)
     for colour, variable in _VARIABLES.items():

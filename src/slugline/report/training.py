@@ -20,12 +20,12 @@ from slugline.text.block import Block
 
 __all__ = ["training_page", "write_training_report"]
 
-#: How many topics fit into a table of confusions that can be read.
+#: How many topics a table of confusions can have and stay readable.
 N_CONFUSED = 12
 
 
 def write_training_report(experiment: Experiment, path: str | os.PathLike[str]) -> Path:
-    """Write `training_page` to a file, whole or not at all; folders are made as needed.
+    """Write `training_page` to a file, completely or not at all; create folders as needed.
 
     Raises
     ------
@@ -47,8 +47,8 @@ def training_page(experiment: Experiment) -> str:
         curves=_curves(experiment),
         confusions=evaluation.confusions(),
         confused=confused_topics(evaluation),
-        n_documents={figures.topic: figures.n_documents for figures in topics},
-        topics=sorted(topics, key=lambda figures: (-figures.n_documents, figures.topic)),
+        n_documents={metrics.topic: metrics.n_documents for metrics in topics},
+        topics=sorted(topics, key=lambda metrics: (-metrics.n_documents, metrics.topic)),
         settings=_settings(experiment.fitted),
         versions=library_versions(),
     )
@@ -56,15 +56,15 @@ def training_page(experiment: Experiment) -> str:
 
 @dataclass(frozen=True)
 class ConfusedTopic:
-    """A row of the table of confusions: what the documents of one topic were taken for.
+    """A row of the table of confusions: which topics the documents of one topic were given.
 
     Attributes
     ----------
     topic : str
     counts : list of int
-        By topic, in the order of the table's rows.
+        One for each topic, in the order of the table's rows.
     n_elsewhere : int
-        Documents taken for a topic that is not in the table.
+        Documents that were given a topic that is not in the table.
     """
 
     topic: str
@@ -73,22 +73,22 @@ class ConfusedTopic:
 
     @property
     def n_documents(self) -> int:
-        """How many documents the topic has."""
+        """Number of documents that have the topic."""
         return sum(self.counts) + self.n_elsewhere
 
 
 def confused_topics(evaluation: Evaluation, most: int = N_CONFUSED) -> list[ConfusedTopic]:
-    """Cut the topics of the commonest mistakes out of the confusion matrix.
+    """Return the part of the confusion matrix with the most common mistakes.
 
     Parameters
     ----------
     evaluation : Evaluation
     most : int
-        How many topics to take.
+        How many topics to include.
 
     Returns
     -------
-    list of ConfusedTopic, those of the commonest mistake first; empty if there is no mistake.
+    list of ConfusedTopic, those of the most common mistake first; empty if there is no mistake.
     """
     chosen: dict[str, None] = {}  # a set that keeps its order
     for topic, predicted, _ in evaluation.confusions(most=evaluation.confusion.size):
@@ -106,7 +106,7 @@ def confused_topics(evaluation: Evaluation, most: int = N_CONFUSED) -> list[Conf
 
 
 def _curves(experiment: Experiment) -> list[str]:
-    """Draw the learning curves; a classifier that learns in one go has none."""
+    """Return the learning curves; a classifier without epochs has none."""
     from slugline.report.pictures import learning_curves
 
     return [] if experiment.history is None else learning_curves(experiment.history)
@@ -122,7 +122,7 @@ def _settings(fitted: Fitted) -> dict[str, Any]:
 
 
 def _terms(blocks: Sequence[Block]) -> str:
-    """Name families of terms, and how they are weighted: once, if it is the same for all."""
+    """Return the families of terms and their weighting, named once if all share it."""
     weightings = {block.weighting for block in blocks}
     if len(weightings) == 1:
         return f"{listed([block.kind for block in blocks])} ({blocks[0].weighting})"

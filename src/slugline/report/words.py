@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Numbers as people read them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ __all__ = [
     "typeset",
 ]
 
-#: A standard deviation of fewer values says next to nothing.
+#: A standard deviation of fewer values says almost nothing.
 N_FOR_SPREAD = 3
-#: Decimal places, however small a standard deviation is.
+#: The most decimal places, however small a standard deviation is.
 MOST_DIGITS = 6
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -36,7 +36,7 @@ _NO_BREAK_SPACE, _NO_BREAK_HYPHEN = "\u00a0", "\u2011"
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """Write a share as a percentage.
+    """Return a share as a percentage.
 
     >>> percent(0.78139)
     '78.1 %'
@@ -45,7 +45,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def percent_or_dash(share: float) -> str:
-    """Write a share as a whole percentage, and one that is not defined as a dash.
+    """Return a share as a whole percentage, or a dash if it is NaN.
 
     >>> percent_or_dash(0.78139), percent_or_dash(math.nan)
     ('78 %', '–')
@@ -54,7 +54,7 @@ def percent_or_dash(share: float) -> str:
 
 
 def points(difference: float) -> str:
-    """Write how far two shares are apart, whichever is larger.
+    """Return the difference of two shares in percentage points, without its sign.
 
     >>> points(-0.0801)
     '8.0 points'
@@ -63,7 +63,7 @@ def points(difference: float) -> str:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """Write a number with a comma for every thousand.
+    """Return a number with commas between thousands.
 
     >>> number(8982, 0)
     '8,982'
@@ -72,7 +72,7 @@ def number(value: float, digits: int = 2) -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """Write a number with its noun.
+    """Return a number with its noun in the singular or plural.
 
     >>> counted(1, "topic"), counted(8982, "document")
     ('1 topic', '8,982 documents')
@@ -81,7 +81,7 @@ def counted(n: int, noun: str) -> str:
 
 
 def shortened(name: str, most: int = 50) -> str:
-    """Cut off the end of a name that has more than `most` characters.
+    """Return a name without its end if it has more than `most` characters.
 
     >>> shortened("money-supply", 8)
     'money-s…'
@@ -89,39 +89,39 @@ def shortened(name: str, most: int = 50) -> str:
     return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
 
 
-def has_spread(figure: OverSeeds) -> bool:
-    """Return whether there are enough seeds to tell how far they spread.
+def has_spread(metric: OverSeeds) -> bool:
+    """Whether there are enough seeds to show how much they vary.
 
-    The standard deviation of two values comes out at less than a third of the true one in one case
-    of four.
+    In one case out of four, the standard deviation of two values is less than a third of the true
+    one.
     """
-    return len(figure.values) >= N_FOR_SPREAD
+    return len(metric.values) >= N_FOR_SPREAD
 
 
-def spread(figure: OverSeeds, digits: int = 2) -> str:
-    """Write a mean and, where there are at least three seeds, its standard deviation.
+def spread(metric: OverSeeds, digits: int = 2) -> str:
+    """Return a mean and, for at least three seeds, its standard deviation.
 
-    Both get more than `digits` decimal places, if the deviation would be rounded to zero else.
+    Both get more than `digits` decimal places if the deviation would otherwise round to zero.
     """
-    return _spread(figure, 1, digits)
+    return _spread(metric, 1, digits)
 
 
-def spread_percent(figure: OverSeeds) -> str:
-    """Write a mean share and its standard deviation, as `spread` does, as percentages."""
-    return f"{_spread(figure, 100, 1)} %"
+def spread_percent(metric: OverSeeds) -> str:
+    """Return a mean share and its standard deviation as percentages; see `spread`."""
+    return f"{_spread(metric, 100, 1)} %"
 
 
-def _spread(figure: OverSeeds, unit: float, digits: int) -> str:
-    if figure.sd is None or not has_spread(figure):
-        return number(unit * figure.mean, digits)
-    sd = unit * figure.sd
+def _spread(metric: OverSeeds, unit: float, digits: int) -> str:
+    if metric.sd is None or not has_spread(metric):
+        return number(unit * metric.mean, digits)
+    sd = unit * metric.sd
     while round(sd, digits) == 0 < sd and digits < MOST_DIGITS:
         digits += 1
-    return f"{number(unit * figure.mean, digits)} ± {number(sd, digits) if sd else 0}"
+    return f"{number(unit * metric.mean, digits)} ± {number(sd, digits) if sd else 0}"
 
 
 def tiny(value: float) -> str:
-    """Write the size of a rounding error.
+    """Return a rounding error as a power of ten.
 
     >>> tiny(4.8e-07)
     '5 × 10⁻⁷'
@@ -135,7 +135,7 @@ def tiny(value: float) -> str:
 
 
 def layers(hidden: Sequence[int]) -> str:
-    """Name hidden layers by their widths.
+    """Return the name of hidden layers: their widths.
 
     >>> layers([64, 4])
     '64-4'
@@ -144,7 +144,7 @@ def layers(hidden: Sequence[int]) -> str:
 
 
 def listed(values: Sequence[object]) -> str:
-    """Write values as a list in a sentence.
+    """Return values as a list in a sentence.
 
     >>> listed([7, 8, 10])
     '7, 8 and 10'
@@ -154,6 +154,6 @@ def listed(values: Sequence[object]) -> str:
 
 
 def typeset(text: str) -> str:
-    """Keep a number and its unit, and the numbers of a net's name, on one line."""
+    """Return text that keeps a number and its unit, and a network's name, on one line."""
     text = re.sub(r"(?<=\d)-(?=\d)", _NO_BREAK_HYPHEN, text)
     return re.sub(r" (?=[%±×])|(?<=[±×]) |(?<=\d) (?=points|MB)", _NO_BREAK_SPACE, text)

@@ -1,0 +1,131 @@
+"""Rows from the first sheet of an Excel file."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from slugline.corpus.rows import MAX_RECORD, Items, checked_row, os_errors_named, too_long
+from slugline.errors import DataError
+
+__all__ = ["excel_rows"]
+
+#: Bytes that all parts of a file may unpack to, and how many times their packed size.
+MAX_UNPACKED, MAX_RATIO = 2**30, 200
+#: Cells of the rectangle that a sheet spans: it is held in memory, be it nearly empty.
+MAX_CELLS = 20_000_000
+#: Below this, nobody minds how well a part is packed.
+_SMALL = 10_000_000
+_PIECE = 1 << 20
+_PLACE = re.compile(rb"""\br=["']([A-Z]{0,3})(\d{1,9})["']""")
+
+
+def excel_rows(path: Path) -> Items:
+    """Return the rows below the first that has anything in it, which names the columns.
+
+    Columns without a name are left out, and rows without anything in them are none.
+    """
+    calamine = _reader()
+    with os_errors_named(str(path)):
+        _check_sizes(path)
+        try:
+            with calamine.CalamineWorkbook.from_path(str(path)) as book:
+                sheet = book.get_sheet_by_index(0)
+        except (calamine.CalamineError, IndexError) as error:
+            raise _broken(path, error) from error
+    yield from _table_rows(path, sheet.iter_rows())
+
+
+def _table_rows(path: Path, rows: Iterable[list[Any]]) -> Items:
+    names: list[str] = []
+    for at, cells in enumerate(rows, 1):
+        if all(isinstance(cell, str) and not cell.strip() for cell in cells):
+            continue
+        if not names:
+            names = [str(cell).strip() for cell in cells]
+            _check_names(path, names)
+            continue
+        values = {name: cell for name, cell in zip(names, cells, strict=True) if name}
+        n_characters = sum(len(value) for value in values.values() if isinstance(value, str))
+        yield checked_row(at, values) if n_characters <= MAX_RECORD else too_long(at)
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    counts = Counter(filter(None, names))
+    twice = next((name for name, n in counts.items() if n > 1), None)
+    if twice is not None:
+        raise DataError(f"{path} has two columns named {twice!r}; rename one.")
+
+
+def _reader() -> Any:
+    try:
+        import python_calamine
+    except ImportError as error:
+        raise DataError(
+            "Excel files need the package python-calamine, which is not installed; "
+            'pip install "slugline[excel]".'
+        ) from error
+    return python_calamine
+
+
+def _broken(path: Path, error: Exception) -> DataError:
+    reason = str(error).partition("\n")[0]
+    return DataError(f"{path} is no whole Excel file ({reason}); save it again, or as CSV.")
+
+
+def _check_sizes(path: Path) -> None:
+    """Make sure that a file neither unpacks nor spreads to more than fits into memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+            _check_claims(path, parts)
+            # To its end, so that what was claimed of each is known to be true.
+            spans = [_span(archive.open(part)) for part in parts]
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise _broken(path, error) from error
+    n_rows, n_columns = max(spans, key=lambda span: span[0] * span[1], default=(0, 0))
+    if n_rows * n_columns > MAX_CELLS:
+        raise DataError(
+            f"{path} has cells as far as row {n_rows:,} and column {n_columns:,}; delete what is "
+            "beside and below the table, or save it as CSV."
+        )
+
+
+def _check_claims(path: Path, parts: list[zipfile.ZipInfo]) -> None:
+    n_bytes = sum(part.file_size for part in parts)
+    packed = any(part.file_size > max(_SMALL, MAX_RATIO * part.compress_size) for part in parts)
+    if n_bytes > MAX_UNPACKED or packed:
+        raise DataError(
+            f"{path} unpacks to {n_bytes:,} bytes, more than is likely or fits into memory; save "
+            "it as CSV."
+        )
+
+
+def _span(part: IO[bytes]) -> tuple[int, int]:
+    """Return the last row and column that a part of an Excel file names."""
+    n_rows = n_columns = 0
+    with part:
+        for piece in _overlapping(part):
+            for found in _PLACE.finditer(piece):
+                n_rows = max(n_rows, int(found[2]))
+                n_columns = max(n_columns, _column(found[1]))
+    return n_rows, n_columns
+
+
+def _overlapping(part: IO[bytes]) -> Iterator[bytes]:
+    end = b""
+    while piece := part.read(_PIECE):
+        yield end + piece
+        end = piece[-32:]
+
+
+def _column(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = 26 * number + letter - 64
+    return number

@@ -1,0 +1,148 @@
+"""Files that are not UTF-8: read in the encoding that is named, and guessed at in messages."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from slugline.corpus.encodings import guess_encoding, guess_utf16, known_encoding
+from slugline.corpus.loading import load_corpus
+from slugline.corpus.readers import read_rows
+from slugline.corpus.rows import BadRow, Row
+from slugline.errors import DataError, OptionError
+
+FRENCH = "Le client écrit que sa carte a été refusée à l’étranger; prélèvement de 5 € non annulé."
+RUSSIAN = "Банк не принимает мою карту. Когда будет возвращён платёж?"
+JAPANESE = "カードが使えません。いつ返金されますか。お問い合わせの件について"
+POLISH = "Proszę o zwrot płatności za ostatnie zamówienie, ponieważ łącze nie działało i żądam."
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.txt", "a.csv.gz"])
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (FRENCH, "cp1252"),
+        (FRENCH, "utf-16"),
+        (FRENCH, "utf-16-le"),
+        (FRENCH, "UTF-32"),
+        (FRENCH, "utf_8"),
+        (RUSSIAN, "koi8-r"),
+        (JAPANESE, "shift_jis"),
+    ],
+)
+def test_a_file_is_read_in_the_encoding_that_is_named(name: str, text: str, encoding: str) -> None:
+    content = {
+        "csv": f'text,topic\n"{text}\nmore",a\n',
+        "tsv": f"text\ttopic\n{text}\ta\n",
+        "jsonl": f'{{"text": "{text}", "topic": "a"}}\n',
+        "json": f'[{{"text": "{text}", "topic": "a"}}]',
+        "txt": f"__label__a {text}\n",
+    }[name.split(".")[1]]
+    data = content.encode(encoding)
+    Path(name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+    (row,) = read_rows(name, encoding=encoding)
+
+    assert isinstance(row, Row)
+    assert row.values == {"text": text + "\nmore" * (".csv" in name), "topic": "a"}
+
+
+def test_a_folder_is_read_in_the_encoding_that_is_named() -> None:
+    Path("texts/a").mkdir(parents=True)
+    Path("texts/a/1.txt").write_text(RUSSIAN, "cp1251")
+    Path("texts/a/2.txt").write_bytes(b"\x98")
+
+    good, bad = read_rows("texts", encoding="cp1251")
+
+    assert good == Row("a/1.txt", {"text": RUSSIAN, "topic": "a"})
+    assert bad == BadRow("a/2.txt", "bytes that are not cp1251", "check `encoding`")
+
+
+def test_standard_input_is_read_in_the_encoding_that_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = io.BytesIO(f"text,topic\n{FRENCH},a\n".encode("utf-16"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
+
+    (row,) = read_rows("-", format="csv", encoding="utf-16")
+
+    assert row == Row(2, {"text": FRENCH, "topic": "a"})
+
+
+def test_bytes_that_are_not_in_the_encoding_make_a_bad_row() -> None:
+    Path("a.csv").write_bytes(b"text,topic\nwell\xe9,a\nbad\x81,a\ngood,a\n")
+
+    assert list(read_rows("a.csv", encoding="cp1252")) == [
+        Row(2, {"text": "wellé", "topic": "a"}),
+        BadRow(3, "bytes that are not cp1252", "check `encoding`"),
+        Row(4, {"text": "good", "topic": "a"}),
+    ]
+
+
+def test_a_file_of_another_encoding_altogether_is_an_error() -> None:
+    Path("a.csv").write_bytes(b"text,topic\nx,a\n")
+
+    with pytest.raises(DataError) as error:
+        list(read_rows("a.csv", encoding="utf-16"))
+
+    assert str(error.value).startswith("a.csv can't be read as utf-16 (")
+    assert str(error.value).endswith("); name another `encoding`.")
+
+
+@pytest.mark.parametrize("name", ["klingon", "rot13", "base64", "idna", "undefined", "a\0b", ""])
+def test_what_is_no_encoding_of_text_is_an_error(name: str) -> None:
+    with pytest.raises(OptionError) as error:
+        known_encoding(name)
+
+    assert str(error.value) == (
+        f"`encoding` is {name!r}, which Python can't read text in; "
+        "give one such as cp1252, latin-1, utf-16 or shift_jis."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "guess"),
+    [
+        (FRENCH, "cp1252", "cp1252"),
+        (FRENCH.replace("’", "'").replace("€", "F"), "latin-1", "cp1252"),
+        ("Die Überweisung wurde nicht ausgeführt", "latin-1", "cp1252"),
+        (RUSSIAN, "cp1251", "cp1251"),
+        (JAPANESE, "shift_jis", "cp932"),
+        (POLISH, "cp1250", "cp1250"),
+    ],
+)
+def test_encodings_are_guessed(text: str, encoding: str, guess: str) -> None:
+    assert guess_encoding([text.encode(encoding)]) == guess
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_guessed(encoding: str) -> None:
+    data = f"text,topic\n{FRENCH},a\n".encode(encoding)
+    Path("a.csv").write_bytes(data)
+
+    assert guess_utf16(data) == encoding
+    with pytest.raises(DataError) as error:
+        load_corpus("a.csv")
+    assert str(error.value) == (f'a.csv seems to be UTF-16; read it with `encoding="{encoding}"`.')
+
+
+def test_a_file_that_is_all_latin_1_is_told_so_in_one_line() -> None:
+    rows = "".join(f"{FRENCH} {n},a\n" for n in range(40))
+    Path("a.csv").write_bytes(f"text,topic\n{rows}".encode("cp1252"))
+
+    with pytest.raises(DataError) as error:
+        load_corpus("a.csv")
+
+    assert str(error.value) == (
+        "a.csv: 40 of 40 rows can't be used: bytes that are not UTF-8 (lines 2, 3, 4, 5, 6 and 35 "
+        'more); if it is cp1252, name that with `encoding="cp1252"`.'
+    )

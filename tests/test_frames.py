@@ -1,0 +1,121 @@
+"""Corpora from data frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from slugline.corpus.loading import load_corpus
+from slugline.errors import DataError
+
+GUESSED = "read column 'body' as text and 'queue' as topic; name others with `text` and `topic`"
+TABLE: dict[str, list[Any]] = {
+    "id": [1, 2, 3],
+    "body": ["No heat", "It leaks", "Late"],
+    "queue": ["boiler", " roof ", "post"],
+}
+
+
+@pytest.fixture(params=["pandas", "polars"])
+def frames(request: pytest.FixtureRequest) -> Any:
+    return pytest.importorskip(request.param)
+
+
+def test_a_data_frame_is_a_corpus(frames: Any) -> None:
+    corpus = load_corpus(frames.DataFrame(TABLE))
+
+    assert (corpus.texts, corpus.topics) == (TABLE["body"], ["boiler", "roof", "post"])
+    assert (corpus.name, corpus.notes) == ("the DataFrame", (GUESSED,))
+
+
+def test_columns_of_a_data_frame_are_named_and_joined(frames: Any) -> None:
+    frame = frames.DataFrame(TABLE | {"subject": ["a", None, ""]})
+
+    corpus = load_corpus(frame, text=("subject", "body"), topic="queue")
+
+    assert corpus.texts == ["a\nNo heat", "It leaks", "Late"]
+
+
+@pytest.mark.parametrize(
+    ("topics", "expected"),
+    [
+        ([1, 2, 3], ["1", "2", "3"]),
+        ([1.0, 2.0, 3.0], ["1", "2", "3"]),
+        ([True, False, True], ["true", "false", "true"]),
+    ],
+    ids=["integers", "floats", "truth values"],
+)
+def test_topics_of_other_types_read_as_in_a_file(
+    frames: Any, topics: list[Any], expected: list[str]
+) -> None:
+    assert load_corpus(frames.DataFrame(TABLE | {"queue": topics})).topics == expected
+
+
+def test_missing_values_are_bad_rows_with_their_numbers(frames: Any) -> None:
+    table = {
+        "body": ["a", None, "c", *["text"] * 20],
+        "queue": [1.0, 2.0, float("nan"), *[1.0] * 20],
+    }
+
+    with pytest.raises(DataError) as error:
+        load_corpus(frames.DataFrame(table))
+
+    assert str(error.value) == (
+        "the DataFrame: 2 of 23 rows can't be used: no text or no topic (rows 1, 2); mend them, or "
+        "go on without them with `skip_bad_rows`."
+    )
+    assert load_corpus(frames.DataFrame(table), skip_bad_rows=True).n_skipped == 2
+
+
+def test_rows_of_pandas_are_named_by_their_index() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {"body": ["a", pandas.NA], "queue": ["x", "y"]}, index=["first", "second"]
+    )
+
+    with pytest.raises(DataError, match=r"no text or no topic \(row second\)"):
+        load_corpus(frame)
+
+
+def test_categories_and_own_strings_of_pandas_are_read() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {
+            "body": pandas.array(["a", "b"], dtype="string"),
+            "queue": pandas.Categorical(["x", "y"]),
+        }
+    )
+
+    assert load_corpus(frame).topics == ["x", "y"]
+
+
+def test_lists_are_no_texts(frames: Any) -> None:
+    frame = frames.DataFrame({"body": [["a"], ["b"]], "queue": ["x", "y"]})
+
+    with pytest.raises(
+        DataError, match=r"2 of 2 rows can't be used: a list for a text \(rows 0, 1\)"
+    ):
+        load_corpus(frame)
+
+
+def test_two_columns_of_one_name_are_an_error() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame([["a", "b"]], columns=["body", "body"])
+
+    with pytest.raises(DataError) as error:
+        load_corpus(frame)
+
+    assert str(error.value) == "the DataFrame has two columns named 'body'; rename one."
+
+
+def test_an_empty_data_frame_is_an_error(frames: Any) -> None:
+    with pytest.raises(DataError, match="the DataFrame holds no documents"):
+        load_corpus(frames.DataFrame({"body": [], "queue": []}))
+
+
+def test_data_frames_and_files_may_be_joined(frames: Any, tmp_path: Any) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,topic\nlast,roof\n")
+
+    assert load_corpus([frames.DataFrame(TABLE), path]).texts == [*TABLE["body"], "last"]

@@ -1,0 +1,140 @@
+"""Several files that make one corpus."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import load
+from slugline.corpus.loading import load_corpus
+from slugline.errors import DataError, OptionError
+
+Run = Callable[..., Any]
+News = list[tuple[str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(name: str, content: str) -> str:
+    Path(name).write_text(content)
+    return name
+
+
+def test_files_of_several_formats_and_columns_make_one_corpus() -> None:
+    Path("b.csv.gz").write_bytes(gzip.compress(b"label;body\ny;two\n"))
+    sources: list[str | Path] = [
+        write("a.csv", "text,topic\none,x\n"),
+        Path("b.csv.gz"),
+        write("c.jsonl", json.dumps({"text": "three", "topic": "x"})),
+        write("d.txt", "__label__y four\n"),
+    ]
+
+    corpus = load_corpus(sources)
+
+    assert (corpus.texts, corpus.topics) == (["one", "two", "three", "four"], list("xyxy"))
+    assert corpus.name == "a.csv, b.csv.gz, c.jsonl and 1 more"
+    others = "name others with `text` and `topic`"
+    assert corpus.notes == (
+        f"a.csv and c.jsonl: read column 'text' as text and 'topic' as topic; {others}",
+        f"b.csv.gz: read column 'body' as text and 'label' as topic; {others}",
+    )
+
+
+def test_a_single_file_in_a_list_is_read_as_the_file_is() -> None:
+    name = write("a.csv", "text,topic\none,x\n")
+
+    assert load_corpus([name]) == load_corpus(name)
+
+
+def test_errors_and_notes_name_the_file() -> None:
+    write("a.csv", "text,topic\none,x\n")
+    write("b.csv", "text,topic\none,x\ntwo,\n" + "three,x\n" * 8)
+
+    with pytest.raises(DataError) as error:
+        load_corpus(["a.csv", "b.csv"])
+
+    assert str(error.value) == (
+        "b.csv: 1 of 10 rows can't be used: no text or no topic (line 3); mend them, or go on "
+        "without them with `skip_bad_rows`."
+    )
+    corpus = load_corpus(["a.csv", "b.csv"], "text", "topic", skip_bad_rows=True)
+    assert corpus.notes == ("b.csv: skipped 1 of 10 rows: no text or no topic (line 3)",)
+    assert (len(corpus), corpus.n_skipped) == (10, 1)
+
+
+def test_topics_that_are_words_in_one_file_and_numbers_in_another_are_an_error() -> None:
+    write("a.csv", "text,topic\none,3\n")
+    write("b.csv", "text,topic\none,x\n")
+
+    with pytest.raises(DataError) as error:
+        load_corpus(["a.csv", "b.csv"])
+
+    assert str(error.value) == (
+        "a.csv has topics like '3' and b.csv ones like 'x'; make all topics words or all numbers."
+    )
+
+
+def test_a_data_set_known_by_name_is_given_alone() -> None:
+    write("a.csv", "text,topic\none,x\n")
+
+    with pytest.raises(OptionError) as error:
+        load_corpus(["a.csv", "bbc"])
+
+    assert str(error.value) == (
+        "bbc is a known data set, and can't be joined with others; give it alone, or write ./bbc "
+        "for a file."
+    )
+
+
+def test_no_file_is_an_error() -> None:
+    with pytest.raises(OptionError, match="no file is named; give at least one"):
+        load_corpus([])
+
+
+def test_spellings_are_folded_over_all_files() -> None:
+    write("a.csv", "text,topic\none,X\n")
+    write("b.csv", "text,topic\ntwo,x\nthree,x\n")
+
+    assert load_corpus(["a.csv", "b.csv"], fold_topics=True).topics == ["x"] * 3
+
+
+def test_training_evaluating_and_checking_take_several_files(run: Run, news: News) -> None:
+    for name, part in (("a.csv", news[:40]), ("b.csv", news[40:])):
+        write(name, "body,queue\n" + "".join(f"{text},{topic}\n" for text, topic in part))
+
+    trained = run("train", "a.csv", "b.csv", "-o", "m.slug", "-q")
+
+    assert trained.out.startswith("a.csv and b.csv: learned 3 topics from 72 documents in ")
+    assert load("m.slug").n_documents_ == 72
+    evaluated = run("evaluate", "m.slug", "a.csv", "b.csv", "-q", "--json")
+    assert json.loads(evaluated.out)["n_documents"] == 90
+    assert run("check", "m.slug", "a.csv", "b.csv", "-q").code == 0
+
+
+def test_a_file_that_would_be_overwritten_is_found_among_several(run: Run) -> None:
+    write("a.csv", "text,topic\none,x\n")
+
+    result = run("train", "b.csv", "a.csv", "-o", "a.csv")
+
+    assert result.code == 2
+    assert "--output a.csv: would overwrite a file to be read" in result.err
+
+
+def test_a_subject_and_a_body_are_learned_from_together(run: Run, news: News) -> None:
+    rows = [f",{text},{topic}" for text, topic in news]
+    rows[::2] = [f"{text},,{topic}" for text, topic in news[::2]]
+    write("a.csv", "\n".join(["subject,body,queue", *rows]) + "\n")
+
+    assert run("train", "a.csv", "-o", "m.slug", "-q").code == 1
+    assert run("train", "a.csv", "-o", "m.slug", "-q", "--text", "subject,body").code == 0
+    assert load_corpus("a.csv", ["subject", "body"]).texts == [text for text, _ in news]
+    result = run("evaluate", "m.slug", "a.csv", "--text", "subject,body", "-q", "--json")
+    assert json.loads(result.out)["accuracy"] > 0.9

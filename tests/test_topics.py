@@ -1,0 +1,233 @@
+"""Names of topics: folding their spellings, renaming them, warning of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import load
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.loading import load_corpus
+from slugline.corpus.topics import fold_topics, read_topic_map, rename_topics, spelling_warnings
+from slugline.errors import DataError
+
+Run = Callable[..., Any]
+
+SPELLED = ["Billing", "billing", "Billing", "BILLING", "late  fee", "Late fee", "late  fee", "card"]
+WARNING = (
+    "2 topics are written in several ways, which differ in case or spaces only and count as topics "
+    "of their own: 'Billing', 'BILLING', 'billing'; 'late  fee', 'Late fee'. Use `fold_topics` to "
+    "make them one, written in the commonest way."
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def corpus_of(topics: Sequence[str]) -> Corpus:
+    return Corpus([f"text {n}" for n in range(len(topics))], list(topics), "example")
+
+
+def write_csv(name: str, topics: Sequence[str], texts: Sequence[str] | None = None) -> str:
+    texts = texts or [f"text {n}" for n in range(len(topics))]
+    rows = [f'{text},"{topic}"\n' for text, topic in zip(texts, topics, strict=True)]
+    Path(name).write_text("".join(["text,topic\n", *rows]))
+    return name
+
+
+def test_topics_that_differ_in_case_or_spaces_only_are_warned_of() -> None:
+    assert spelling_warnings(SPELLED) == [WARNING]
+    assert load_corpus(write_csv("a.csv", SPELLED), "text", "topic").notes == (WARNING,)
+
+
+def test_topics_that_differ_in_more_are_not_warned_of() -> None:
+    assert spelling_warnings(["late fee", "latefee", "late-fee", "fee late"]) == []
+
+
+def test_a_topic_that_the_model_writes_in_another_way_is_warned_of() -> None:
+    (warning,) = spelling_warnings(["card", "card"], known=["Card", "cash"])
+
+    assert warning.startswith("1 topic is written in several ways")
+    assert "'card', 'Card'" in warning
+
+
+def test_a_warning_of_many_spellings_names_some_of_them() -> None:
+    topics = [f"{n}{'x' * k}{'X' * (6 - k)}" for n in range(50) for k in range(7)]
+
+    (warning,) = spelling_warnings(topics)
+
+    assert warning.startswith("50 topics are written in several ways")
+    assert "and 3 more; " in warning
+    assert "and 45 more. Use" in warning
+    assert len(warning) < 500
+
+
+def test_folding_writes_topics_in_the_commonest_way_and_notes_it() -> None:
+    folded = fold_topics(corpus_of(SPELLED))
+
+    assert folded.topics == ["Billing"] * 4 + ["late  fee"] * 3 + ["card"]
+    assert folded.notes == (
+        "wrote the topic of 3 documents as others write it, in other case or with other spaces: "
+        "'Billing', 'late  fee'",
+    )
+    assert load_corpus(write_csv("a.csv", SPELLED), fold_topics=True).topics == folded.topics
+
+
+def test_folding_what_is_written_in_one_way_changes_nothing() -> None:
+    corpus = corpus_of(["a", "b", "a"])
+
+    assert fold_topics(corpus) is corpus
+
+
+def test_folding_keeps_to_the_spelling_of_what_is_known() -> None:
+    folded = fold_topics(corpus_of(["billing", "billing", "new", "New", "new"]), ["BILLING"])
+
+    assert folded.topics == ["BILLING", "BILLING", "new", "new", "new"]
+
+
+def test_folding_leaves_alone_a_topic_that_is_known_in_two_spellings() -> None:
+    assert fold_topics(corpus_of(["a", "A"]), ["a", "A", "A"]).topics == ["a", "A"]
+
+
+def test_topics_are_renamed_by_a_mapping_or_a_file() -> None:
+    write_csv("a.csv", ["bill", "invoice", "card"])
+    Path("map.tsv").write_text("from\tto\nbill\tBilling\ninvoice\tBilling\n")
+    renamed = ["Billing", "Billing", "card"]
+
+    assert load_corpus("a.csv", topic_map={"bill": "Billing", "invoice": "Billing"}).topics == (
+        renamed
+    )
+    assert load_corpus("a.csv", topic_map="map.tsv").topics == renamed
+
+
+def test_topics_are_renamed_before_they_are_folded() -> None:
+    write_csv("a.csv", ["bill", "billing", "Billing", "Billing"])
+
+    corpus = load_corpus("a.csv", topic_map={"bill": "BILLING"}, fold_topics=True)
+
+    assert corpus.topics == ["Billing"] * 4
+
+
+def test_each_topic_is_renamed_once() -> None:
+    assert rename_topics(corpus_of(["a", "b"]), {"a": "b", "b": "a"}).topics == ["b", "a"]
+
+
+def test_a_new_name_for_a_topic_that_no_document_has_is_noted() -> None:
+    corpus = rename_topics(corpus_of(["a"]), {"a": "x", "A": "x", "b": "y"})
+
+    assert corpus.notes == (
+        "topics to be renamed that no document has: 'A', 'b'; check how they are written",
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "old,new\na,b\n",
+            "map.csv has the columns 'old', 'new'; begin it with the line from,to and let each "
+            "further one name a topic and its new name.",
+        ),
+        (
+            "from,to\n",
+            "map.csv has no rows; begin it with the line from,to and let each further one name a "
+            "topic and its new name.",
+        ),
+        (
+            "from,to\na,b\nc,\n",
+            "map.csv, line 3: an empty name of a topic; fill the cell, or delete the line.",
+        ),
+        (
+            "from,to\n ,b\n",
+            "map.csv, line 2: an empty name of a topic; fill the cell, or delete the line.",
+        ),
+        (
+            "from,to\na,b\na ,c\n",
+            "map.csv, line 3: 'a' is there twice; delete one of its lines.",
+        ),
+        ("from,to\na,b,c\n", "map.csv, line 2: 3 cells in place of 2; mend them."),
+    ],
+    ids=["other columns", "no rows", "no new name", "no name", "twice", "too many cells"],
+)
+def test_a_map_of_topics_that_can_not_be_used_is_an_error(content: str, message: str) -> None:
+    Path("map.csv").write_text(content)
+
+    with pytest.raises(DataError) as error:
+        read_topic_map("map.csv")
+
+    assert str(error.value) == message
+
+
+# On the command line ----------------------------------------------------------------------------
+
+
+def shouted(topics: Sequence[str], every: int) -> list[str]:
+    return [topic.upper() if n % every == 0 else topic for n, topic in enumerate(topics)]
+
+
+def test_training_warns_of_spellings_and_folds_them_on_request(
+    run: Run, texts: list[str], topics: list[str]
+) -> None:
+    write_csv("t.csv", shouted(topics, 4), texts)
+
+    warned = run("train", "t.csv", "--json", "-q")
+    folded = run("train", "t.csv", "--json", "-q", "--fold-topics")
+
+    assert json.loads(warned.out)["data"]["n_topics"] == 6
+    assert "warning: 3 topics are written in several ways" in warned.err
+    assert json.loads(folded.out)["data"]["n_topics"] == 3
+    assert folded.err == ""
+    assert list(load("model.slug").classes_) == ["bank", "grain", "sport"]
+    assert "3 topics are written" not in Path("model.html").read_text("utf-8")
+
+
+def test_files_to_test_on_are_folded_to_the_spelling_of_what_is_learned(
+    run: Run, texts: list[str], topics: list[str]
+) -> None:
+    write_csv("t.csv", topics, texts)
+    write_csv("test.csv", [topic.upper() for topic in topics[:30]], texts[:30])
+
+    result = run("train", "t.csv", "--test", "test.csv", "--fold-topics", "--json")
+
+    assert json.loads(result.out)["evaluation"]["accuracy"] > 0.9
+
+
+def test_topics_are_renamed_in_training_and_evaluation(
+    run: Run, texts: list[str], topics: list[str]
+) -> None:
+    write_csv("t.csv", topics, texts)
+    Path("map.csv").write_text("from,to\nbank,Money\nsport,Games\n")
+
+    assert run("train", "t.csv", "--map-topics", "map.csv", "-q").code == 0
+    assert list(load("model.slug").classes_) == ["Games", "Money", "grain"]
+    result = run("evaluate", "model.slug", "t.csv", "--map-topics", "map.csv", "--json", "-q")
+    assert json.loads(result.out)["accuracy"] > 0.9
+
+
+def test_evaluation_folds_topics_to_the_spelling_of_the_model(
+    run: Run, news_slug: Path, texts: list[str], topics: list[str]
+) -> None:
+    write_csv("t.csv", shouted(topics, 2), texts)
+
+    warned = run("evaluate", "news.slug", "t.csv", "--json", "-q")
+    folded = run("evaluate", "news.slug", "t.csv", "--json", "-q", "--fold-topics")
+
+    assert "warning: 3 topics are written in several ways" in warned.err
+    assert json.loads(warned.out)["accuracy"] < 0.6
+    assert json.loads(folded.out)["accuracy"] > 0.9
+    assert folded.err == ""
+
+
+def test_a_model_of_folded_topics_can_be_checked(
+    run: Run, texts: list[str], topics: list[str]
+) -> None:
+    write_csv("t.csv", shouted(topics, 4), texts)
+    run("train", "t.csv", "--fold-topics", "-q")
+
+    assert run("check", "model.slug", "t.csv", "--fold-topics", "-q").code == 0
