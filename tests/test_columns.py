@@ -239,3 +239,14 @@ def test_parts_of_a_text_are_joined_without_those_that_are_missing(
 
 def test_a_text_in_one_column_is_taken_as_it_is() -> None:
     assert text_of(Row(1, {"body": " "}), ("body",)) == " "
+
+
+@pytest.mark.parametrize(("n_columns", "more"), [(20, ""), (21, " and 1 more")])
+def test_up_to_twenty_columns_are_named(n_columns: int, more: str) -> None:
+    columns: dict[str, object] = {f"c{number}": "x" for number in range(n_columns)}
+    with pytest.raises(DataError) as error:
+        find_columns("data.csv", head_of(columns), text="zzz")
+    names = ", ".join(repr(column) for column in list(columns)[:20])
+    assert str(error.value) == (
+        f"data.csv has no column 'zzz'; there are {names}{more}; name one of them."
+    )

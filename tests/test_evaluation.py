@@ -98,3 +98,43 @@ def test_wilson_gives_the_published_intervals(
     n_right: int, n: int, low: float, high: float
 ) -> None:
     assert wilson(n_right, n) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_plain_data_hold_all_figures() -> None:
+    ours = Evaluation(["a", "b"], np.array([[3, 1], [0, 4]]), 0.25)
+    assert ours.to_dict() == {
+        "n_documents": 8,
+        "accuracy": 7 / 8,
+        "accuracy_interval": list(wilson(7, 8)),
+        "macro_f1": pytest.approx((6 / 7 + 8 / 9) / 2),
+        "log_loss": 0.25,
+        "topics": [
+            {"topic": "a", "n_documents": 4, "precision": 1, "recall": 0.75, "f1": 6 / 7},
+            {"topic": "b", "n_documents": 4, "precision": 0.8, "recall": 1, "f1": 8 / 9},
+        ],
+        "confusions": [{"topic": "a", "predicted": "b", "n_documents": 1}],
+    }
+
+
+def test_ten_confusions_are_given_by_default() -> None:
+    ours = Evaluation(list("abcd"), np.arange(16).reshape(4, 4), 0.0)
+    assert [n for _, _, n in ours.confusions()] == [14, 13, 12, 11, 9, 8, 7, 6, 4, 3]
+
+
+def test_macro_f1_leaves_out_topics_that_do_not_occur_and_counts_those_never_found_as_0() -> None:
+    confusion = np.array([[4, 0, 0], [1, 0, 0], [0, 0, 0]])
+    assert Evaluation(["a", "b", "c"], confusion, 0.0).macro_f1 == pytest.approx(8 / 9 / 2)
+    confusion = np.array([[4, 0, 1], [0, 0, 0], [0, 0, 0]])
+    assert Evaluation(["a", "b", "c"], confusion, 0.0).macro_f1 == pytest.approx(8 / 9 / 2)
+
+
+@pytest.mark.parametrize("topic", [1, -1], ids=["without probability", "unknown"])
+def test_the_log_loss_of_an_impossible_topic_is_finite(topic: int) -> None:
+    ours = Evaluation.of(["a", "b"], np.array([0, topic]), np.array([[1.0, 0.0], [1.0, 0.0]]))
+    assert ours.log_loss == pytest.approx(-np.log(np.finfo(np.float32).tiny) / 2)
+
+
+def test_intervals_stay_between_0_and_1() -> None:
+    assert wilson(0, 3)[0] == pytest.approx(0, abs=1e-12)
+    assert wilson(3, 3)[1] == pytest.approx(1, abs=1e-12)
+    assert all(0 <= end <= 1 for n in range(1, 50) for end in wilson(n, n) + wilson(0, n))

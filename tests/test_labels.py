@@ -78,3 +78,13 @@ def test_one_hot_refuses_what_names_no_column(y: list[Any], n_topics: int, messa
     with pytest.raises(DataError) as caught:
         one_hot(y, n_topics)
     assert str(caught.value) == message
+
+
+def test_eight_known_topics_are_all_listed() -> None:
+    with pytest.raises(DataError) as caught:
+        Topics(list(range(8))).encode([99])
+    assert str(caught.value) == "unknown topic 99; the known ones are 0, 1, 2, 3, 4, 5, 6, 7."
+
+
+def test_one_hot_of_nothing_has_no_columns_unless_they_are_asked_for() -> None:
+    assert one_hot([]).shape == (0, 0)

@@ -11,9 +11,11 @@ import scipy.sparse as sp
 from scipy.special import log_softmax
 from sklearn.svm import LinearSVC
 
+from slugline.calibration import best_sharpness
 from slugline.errors import DataError, OptionError
 from slugline.learners.linear import LinearLearner
 from slugline.training.context import FitContext
+from slugline.training.linear import hinge_pulls, topic_rarity
 
 N_TOPICS = 8
 
@@ -84,6 +86,18 @@ def test_a_topic_without_rows_is_never_the_likeliest() -> None:
     assert set(learner.decision_function(X).argmax(axis=1)) == {0, 1, 2, 3, 4, 6}
 
 
+def test_scores_are_drawn_down_the_slope_of_the_squared_hinge_loss() -> None:
+    scores = np.array([[0.5, -2.0, -0.5], [3.0, 1.5, 0.0]], dtype=np.float32)
+    pulls = hinge_pulls(scores, np.array([0, 1]))
+    assert pulls.tolist() == [[0.5, 0, -0.5], [-4, 0, -1]]
+
+
+def test_a_topic_counts_more_the_rarer_it_is_than_the_mean_one_and_never_less_than_1() -> None:
+    rarity = topic_rarity(np.array([10, 40, 0, 10]))  # the topics that occur have 20 rows each
+    np.testing.assert_allclose(rarity, [2**0.75, 1, 1, 2**0.75])
+    assert rarity.dtype == np.float32
+
+
 # Doubtful documents -----------------------------------------------------------------------------
 
 
@@ -151,6 +165,38 @@ def test_sharpness_makes_probabilities_of_new_rows_as_good_as_any_other_would() 
 
     assert loss(1) < min(loss(0.5), loss(2))
     assert loss(1) == pytest.approx(min(map(loss, np.geomspace(0.5, 2, 41))), rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("n_topics", "C", "length"), [(N_TOPICS, 1.0, 1), (N_TOPICS, 3.0, 1), (2, 2.0, 1), (4, 0.3, 2)]
+)
+def test_sharpness_is_near_what_fitting_without_each_row_would_give(
+    n_topics: int, C: float, length: int
+) -> None:
+    X, y = make_up(120)
+    X *= np.float32(length)
+    y = plant_wrong_topics(y, 0.1)[0] % n_topics
+    context = FitContext(n_topics=n_topics)
+    scores = np.empty((120, n_topics), dtype=np.float32)
+    learner = LinearLearner(C, clean=False)
+    for row in range(120):
+        others = np.arange(120) != row
+        learner.fit(X[others], y[others], context)
+        scores[row] = learner.decision_function(X[[row]])[0]
+    learner.fit(X, y, context)
+    assert learner.sharpness == pytest.approx(best_sharpness(scores, y), rel=0.35)
+
+
+def test_rows_that_count_half_at_twice_the_cost_make_the_same_classifier() -> None:
+    X, y = make_up(800)
+    y = plant_wrong_topics(y, 0.08)[0]
+    one, other = LinearLearner(C=1.0), LinearLearner(C=2.0)
+    one.fit(X, y, FitContext(n_topics=N_TOPICS))
+    weight = np.full(800, 0.5, dtype=np.float32)
+    other.fit(X, y, FitContext(n_topics=N_TOPICS, sample_weight=weight))
+    assert one.n_left_out == other.n_left_out > 0
+    assert one.sharpness == pytest.approx(other.sharpness, rel=1e-3)
+    np.testing.assert_allclose(one.weights, other.weights, atol=1e-4)
 
 
 def test_noise_makes_probabilities_less_sharp() -> None:
@@ -228,6 +274,7 @@ def test_one_topic_is_certain() -> None:
     learner = LinearLearner()
     learner.fit(X, 0 * y, FitContext(n_topics=1))
     assert learner.predict_proba(X).tolist() == [[1]] * 20
+    assert learner.sharpness == 5.0
 
 
 def test_a_topic_of_which_most_rows_are_doubtful_keeps_them_all() -> None:
@@ -240,6 +287,20 @@ def test_a_topic_of_which_most_rows_are_doubtful_keeps_them_all() -> None:
     learner.fit(X, noisy, FitContext(n_topics=9))
 
     assert learner.n_left_out > 0
+    assert learner.biases[8] > -5  # it is -10 without a row
+
+
+def test_rows_of_weight_0_do_not_outvote_the_doubtful_ones_of_their_topic() -> None:
+    X, y = make_up(800)
+    noisy, _ = plant_wrong_topics(y, 0.1)
+    noisy[np.flatnonzero(y == 3)[:2]] = 8  # a ninth topic of two rows that count, and ten others
+    weight = np.ones(800, dtype=np.float32)
+    idle = np.flatnonzero(y == 4)[:10]
+    noisy[idle], weight[idle] = 8, 0
+
+    learner = LinearLearner()
+    learner.fit(X, noisy, FitContext(n_topics=9, sample_weight=weight))
+
     assert learner.biases[8] > -5  # it is -10 without a row
 
 
@@ -317,3 +378,9 @@ def test_a_learner_restored_from_its_parts_is_the_same() -> None:
     again = LinearLearner.restore(learner.settings(), learner.arrays())
     assert (again.settings(), repr(again)) == (learner.settings(), repr(learner))
     assert np.array_equal(again.predict_proba(X), learner.predict_proba(X))
+
+
+def test_documents_that_contradict_each_other_bring_no_warning_at_high_costs() -> None:
+    X, y = make_up(50)
+    twice = sp.csr_array(sp.vstack([X, X])), np.concatenate([y, (y + 1) % N_TOPICS])
+    assert np.isfinite(fit(*twice, C=1e3).weights).all()

@@ -165,3 +165,10 @@ def test_an_unknown_loss_is_an_error() -> None:
         "unknown loss 'mse'; choose one of categorical_crossentropy, "
         "sparse_categorical_crossentropy."
     )
+
+
+def test_an_infinite_loss_counts_nothing_for_a_topic_of_no_probability() -> None:
+    log_proba = np.array([[0, -np.inf]], dtype=np.float32)
+    with np.errstate(invalid="ignore"):
+        values = CategoricalCrossentropy().values(log_proba, np.array([[1, 0]], dtype=np.float32))
+    assert values.tolist() == [0]

@@ -894,3 +894,37 @@ def test_files_damaged_at_random_are_refused_or_work(
     assert ends["refused"] > 2_000
     assert ends["loaded"] > 100
     assert slowest < 5
+
+
+@pytest.mark.parametrize(
+    ("texts", "method"),
+    [
+        ([f"word{n} other{n}" for n in range(400)], zipfile.ZIP_DEFLATED),
+        (["x" * 500_000, "oil", "gas", "tin"], zipfile.ZIP_STORED),
+    ],
+    ids=["many words", "a word that would be taken for a bomb"],
+)
+def test_an_entry_is_deflated_unless_reading_would_refuse_it(
+    texts: list[str], method: int, tmp_path: Path
+) -> None:
+    classifier = TopicClassifier(blocks=[Block("words")])
+    classifier.fit(texts, ["a", "b"] * (len(texts) // 2)).save(tmp_path / "a.slug")
+    with zipfile.ZipFile(tmp_path / "a.slug") as archive:
+        assert archive.getinfo("vocabulary.txt").compress_type == method
+    again = load(tmp_path / "a.slug")
+    assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
+
+
+def test_entries_bear_no_time_and_may_be_read_by_everybody(good: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(good)) as archive:
+        for entry in archive.infolist():
+            assert entry.date_time == (1980, 1, 1, 0, 0, 0)
+            assert entry.external_attr >> 16 == 0o644
+
+
+def test_weights_are_saved_right_however_they_lie_in_memory(tmp_path: Path) -> None:
+    classifier = fit("linear")
+    expected = classifier.predict_proba(NEW)
+    classifier.learner_.weights = np.asfortranarray(classifier.learner_.weights)
+    classifier.save(tmp_path / "a.slug")
+    assert np.array_equal(load(tmp_path / "a.slug").predict_proba(NEW), expected)

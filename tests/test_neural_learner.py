@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, TrainingError
 from slugline.layers import Dense
 from slugline.learners.network import Network
 from slugline.learners.neural import NeuralLearner
@@ -301,3 +301,43 @@ def test_rows_of_weight_0_might_as_well_not_be_there() -> None:
     fit(one, sample_weight=weight)
     other.fit(X[Y > 0], Y[Y > 0], FitContext(n_topics=N_TOPICS, sample_weight=weight[Y > 0]))
     assert same_weights(one.network, other.network)
+
+
+# Batches ----------------------------------------------------------------------------------------
+
+
+def test_learning_on_leaves_the_net_that_was_fitted_alone_and_goes_on_with_one_of_its_own() -> None:
+    learner = NeuralLearner((8,), epochs=2)
+    fit(learner)
+    fitted, before = learner.network, [array.copy() for array in learner.network.weights]
+    n_epochs = learner.n_epochs
+    learner.partial_fit(X, Y, FitContext(n_topics=N_TOPICS))
+    own = learner.network
+    learner.partial_fit(X, Y, FitContext(n_topics=N_TOPICS))
+    assert learner.network is own is not fitted
+    assert learner.n_epochs == n_epochs + 2
+    assert all(np.array_equal(a, b) for a, b in zip(fitted.weights, before, strict=True))
+    assert not same_weights(own, fitted)
+
+
+def test_of_a_batch_that_fails_nothing_is_learned() -> None:
+    learner = NeuralLearner((8,), batch_size=20)
+    learner.partial_fit(X, Y, FitContext(n_topics=N_TOPICS, first=True))
+    before = [array.copy() for array in learner.network.weights]
+    weight = np.ones(len(Y), dtype=np.float32)
+    weight[-20:] = 1e38  # the loss of some steps, not of all, is infinite
+    with pytest.raises(TrainingError):
+        learner.partial_fit(X, Y, FitContext(n_topics=N_TOPICS, sample_weight=weight))
+    assert learner.n_epochs == 1
+    assert all(np.array_equal(a, b) for a, b in zip(learner.network.weights, before, strict=True))
+
+
+def test_batches_are_steps_of_the_epoch_of_one_net() -> None:
+    learner = NeuralLearner((8,), batch_size=20)
+    by_hand = Network([Dense(8, "relu"), Dense(N_TOPICS, "softmax")], seed=4)
+    weight = np.linspace(0.5, 2, 100).astype(np.float32)
+    for half in (slice(0, 100), slice(100, 200)):
+        context = FitContext(N_TOPICS, sample_weight=weight, seed=4, first=half.start == 0)
+        learner.partial_fit(X[half], Y[half], context)
+        by_hand.fit(X[half], Y[half], batch_size=20, sample_weight=weight)
+    assert same_weights(learner.network, by_hand)

@@ -153,6 +153,17 @@ def test_a_pair_is_another_term_than_the_pair_reversed() -> None:
     assert pairs.hashes[0] == pairs.hashes[2] != pairs.hashes[1]
 
 
+def test_the_hash_of_a_pair_stays_what_it_is_since_models_are_made_of_it() -> None:
+    assert bigrams(find_words(["oil gas"])).hashes.tolist() == [0x36E2E1DB62A21C7C]
+
+
+def test_words_made_to_give_a_pair_the_hash_of_an_empty_slot_do_not() -> None:
+    hashes = np.array([1, 2**64 - 0x9E3779B97F4A7C15], dtype=np.uint64)
+    oil, gas = np.array([1, 5]), np.array([4, 8])
+    words = Words(b" oil gas", oil, gas, np.array([0, 2]), hashes)
+    assert bigrams(words).hashes.tolist() == [1]
+
+
 def test_characters_of_a_word_of_megabytes_take_bounded_memory() -> None:
     words = find_words(["x1y2" * 500_000])
     tracemalloc.start()

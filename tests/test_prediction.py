@@ -422,3 +422,54 @@ def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(
         next(answers)
         assert endless.taken <= n + 1
     answers.close()
+
+
+def sizes_of_batches(model: TopicClassifier, rows: list[Row | BadRow], **options: Any) -> list[int]:
+    return [len(batch) for batch in predict_rows(model.fitted_, rows_of(*rows), **options)]
+
+
+def rows_of_bytes(*sizes: int) -> list[Row | BadRow]:
+    return [Row(at, {"text": "wheat"}, n_bytes=size) for at, size in enumerate(sizes, 1)]
+
+
+def test_a_batch_ends_with_the_row_that_brings_it_to_its_number_of_bytes(
+    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "_BATCH_BYTES", 100)
+
+    assert sizes_of_batches(model, rows_of_bytes(*[50] * 7)) == [2, 2, 2, 1]
+    assert sizes_of_batches(model, rows_of_bytes(99, 1, 99, 200, 1)) == [2, 2, 1]
+    assert sizes_of_batches(model, rows_of_bytes(*[5] * 45)) == [20, 20, 5]
+    assert sizes_of_batches(model, rows_of_bytes(*[5] * 45), batch_rows=10) == [10] * 4 + [5]
+
+
+def test_bad_rows_add_no_bytes_to_a_batch(
+    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "_BATCH_BYTES", 100)
+    first, *others = rows_of_bytes(50, 50, 50)
+    assert sizes_of_batches(model, [first, BadRow(2, "x" * 200), *others]) == [3, 1]
+
+
+@pytest.mark.parametrize(("n_rows", "sizes"), [(6, [3, 3]), (7, [3, 3, 1])])
+def test_no_batch_is_empty_and_none_has_more_rows_than_it_may(
+    model: TopicClassifier, n_rows: int, sizes: list[int]
+) -> None:
+    found = sizes_of_batches(model, [*texts_of(*["wheat"] * n_rows)], batch_rows=3)
+    assert [size for size in found if size] == sizes
+
+
+def test_columns_that_were_guessed_are_announced_once(model: TopicClassifier) -> None:
+    rows = [Row(at, {"ID": at, "body": "wheat"}) for at in range(5)]
+
+    def told(kind: str = "jsonl", **options: Any) -> list[str]:
+        said: list[str] = []
+        list(answers_to(model, rows_of(*rows, kind=kind), announce=said.append, **options))
+        return said
+
+    of_text, of_id = told()
+    assert of_text == "read column 'body' as text; name another with `text`"
+    assert of_id == "read column 'ID' as id; name another with `id`"
+    assert told(text="body") == [of_id]
+    assert told(id="ID") == [of_text]
+    assert told(kind="txt") == []

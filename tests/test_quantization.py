@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slugline.errors import DataError, OptionError
-from slugline.saving.quantization import LOWER, check_precision, dequantize, quantize
+from slugline.saving.quantization import BYTES, LOWER, check_precision, dequantize, quantize
 
 RNG = np.random.default_rng(0)
 # Columns of very different sizes, and one of zeros.
@@ -115,3 +115,14 @@ def test_arrays_that_quantizing_can_not_have_made_are_refused(
     with pytest.raises(DataError) as caught:
         dequantize(arrays, "int8")
     assert str(caught.value) == message
+
+
+def test_entries_times_their_scale_are_exact_in_float32() -> None:
+    weights = RNG.normal(size=(50, 1000)).astype(np.float32)
+    stored = quantize({"w": weights}, "int8")
+    exact = stored["w"].astype(np.float64) * stored["w.scale"]
+    assert np.array_equal(dequantize(stored, "int8")["w"], exact)
+
+
+def test_entries_take_the_bytes_that_are_told_of_each_precision() -> None:
+    assert {name: np.dtype(name).itemsize for name in BYTES} == BYTES

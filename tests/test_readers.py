@@ -21,8 +21,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.corpus import readers
+from slugline.corpus import formats, readers
 from slugline.corpus.folders import folder_rows
+from slugline.corpus.lines import Lines
 from slugline.corpus.readers import BadRow, read_rows
 from slugline.corpus.rows import Row
 from slugline.errors import DataError, OptionError
@@ -711,3 +712,20 @@ def test_a_list_or_object_of_json_stays_as_it_was_written(tmp_path: Path) -> Non
     written = {name: bytes(row.values[name]) for name in ("list", "object")}
     assert written == {"list": b"[1, 2.50]", "object": b'{"a": []}'}
     assert [row.values[name] for name in ("text", "n", "no")] == ["x", 1, None]
+
+
+def test_a_row_over_several_lines_may_be_as_long_as_a_line_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(formats, "MAX_RECORD", 100)
+    for n_bytes, fits in ((100, True), (101, False)):
+        row = b'"' + b"a\n" * 40 + b"a" * (n_bytes - 83) + b'"\n'
+        assert len(row) == n_bytes
+        lines = Lines(io.BytesIO(b"text\nfirst\n" + row).readline, "data.csv")
+        rows = formats.table_rows(lines)
+        assert next(rows) == Row(2, {"text": "first"})
+        if fits:
+            assert [row.at for row in rows] == [3]
+        else:
+            with pytest.raises(DataError, match="line 3: the row that begins here has more than"):
+                next(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from typing import Any
 
@@ -10,8 +11,11 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.errors import DataError, OptionError
-from slugline.learners.shallow import ShallowLearner
+from slugline.layers import Dense
+from slugline.learners.network import Network
+from slugline.learners.shallow import _BATCH_SIZE, _INPUT_SCALE, ShallowLearner
 from slugline.training.context import FitContext
+from slugline.training.optimizers import RowAdaGrad
 
 CONTEXT = FitContext(n_topics=3, seed=5)
 
@@ -45,6 +49,18 @@ def test_probabilities_are_the_softmax_of_the_scores() -> None:
     scores = np.exp(learner.decision_function(X).astype(np.float64))
     expected = scores / scores.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(learner.predict_proba(X), expected, rtol=1e-4)
+
+
+def test_rows_are_scaled_topics_smoothed_and_rates_fall_to_nothing_by_the_last_step() -> None:
+    layers = [Dense(16, "relu", dropout=0.5), Dense(3, "softmax")]
+    optimizer = RowAdaGrad(n_steps=8 * math.ceil(240 / _BATCH_SIZE))
+    by_hand = Network(layers, optimizer=optimizer, loss="categorical_crossentropy", seed=5)
+    smoothed = 0.7 * np.eye(3, dtype=np.float32)[Y] + np.float32(0.1)
+    by_hand.fit(X * _INPUT_SCALE, smoothed, epochs=8, batch_size=_BATCH_SIZE)
+
+    scores = fit(label_smoothing=0.3).decision_function(X)
+
+    np.testing.assert_allclose(scores, by_hand.decision_function(X * _INPUT_SCALE), rtol=1e-3)
 
 
 def test_smoothed_labels_keep_probabilities_from_certainty() -> None:
@@ -106,5 +122,10 @@ def test_ctrl_c_leaves_no_half_trained_net() -> None:
 
         def note(self, text: str) -> None: ...
 
-    with pytest.raises(KeyboardInterrupt):
-        fit(FitContext(n_topics=3, progress=Impatient()))
+    # Shells start background jobs with SIGINT ignored; the test needs Python's own handler.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(FitContext(n_topics=3, progress=Impatient()))
+    finally:
+        signal.signal(signal.SIGINT, before)

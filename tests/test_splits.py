@@ -41,8 +41,51 @@ def test_another_seed_holds_out_others() -> None:
     assert not np.array_equal(hold_out(topics, 0.2, 0), hold_out(topics, 0.2, 1))
 
 
+def shares_of(topics: list[str], fraction: float, seed: int = 0) -> dict[str, int]:
+    """Give how many documents of each topic are held out."""
+    return Counter(np.array(topics)[hold_out(topics, fraction, seed)].tolist())
+
+
 def test_sizes_add_up() -> None:
     assert hold_out(["a"] * 50 + ["b"] * 47 + ["c"] * 3, 0.2, 0).sum() == 20
+
+
+@given(st.lists(st.integers(10, 40), min_size=1, max_size=6), st.floats(0.05, 0.9))
+def test_the_number_held_out_is_the_share_of_all_documents_rounded(
+    counts: list[int], fraction: float
+) -> None:
+    topics = [topic for topic, n in enumerate(counts) for _ in range(n)]
+    assert hold_out(topics, fraction, 0).sum() == max(1, round(fraction * len(topics)))
+
+
+def test_the_topics_with_the_largest_remainders_give_the_odd_documents() -> None:
+    # Shares of 1.7, 1.2 and 2.6, of which the sum is 5.5 and rounded to even 6.
+    topics = ["a"] * 17 + ["b"] * 12 + ["c"] * 26
+    for seed in range(5):
+        assert shares_of(topics, 0.1, seed) == {"a": 2, "b": 1, "c": 3}
+
+
+def test_which_of_two_equal_topics_gives_the_odd_document_is_left_to_chance() -> None:
+    topics = ["a"] * 15 + ["b"] * 15
+    found = {tuple(sorted(shares_of(topics, 0.1, seed).items())) for seed in range(20)}
+    assert found == {(("a", 1), ("b", 2)), (("a", 2), ("b", 1))}
+
+
+def test_topics_with_one_document_make_no_others_give_more() -> None:
+    assert shares_of(["a"] * 9 + list("bcdefghijk"), 0.5) == {"a": 4}
+
+
+def test_a_small_share_is_one_document_at_least() -> None:
+    assert shares_of(["a"] * 10 + ["b"] * 2, 0.01) == {"a": 1}
+
+
+def test_a_topic_of_two_keeps_one_however_large_the_share() -> None:
+    assert shares_of(["a"] * 2 + ["b"] * 100, 0.99) == {"a": 1, "b": 99}
+
+
+def test_which_documents_are_held_out_is_left_to_chance() -> None:
+    first = [int(np.flatnonzero(hold_out(["a"] * 4, 0.25, seed))[0]) for seed in range(50)]
+    assert set(first) == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5])

@@ -32,13 +32,18 @@ def run(stopping: EarlyStopping, values: list[float]) -> tuple[int, int]:
         pytest.param(EarlyStopping(patience=0), [5, 4, 6, 1], (2, 3), id="patience 0"),
         pytest.param(EarlyStopping(patience=1), [5, 4, 6, 1], (2, 3), id="patience 1, the same"),
         pytest.param(EarlyStopping(patience=None), [5, 1, 6, 7, 8, 9], (2, 6), id="no end"),
-        pytest.param(EarlyStopping(min_delta=1), [5, 4.5, 3.9, 3.5, 3, 3], (5, 6), id="min_delta"),
+        pytest.param(
+            EarlyStopping(min_delta=1), [5, 4.5, 3.9, 3.5, 3, 3, 1], (5, 6), id="min_delta"
+        ),
+        pytest.param(
+            EarlyStopping(min_delta=1), [5, 4, 4, 4, 1], (2, 4), id="min_delta is to be beaten"
+        ),
         pytest.param(EarlyStopping("val_accuracy"), [1, 3, 2, 2, 2, 9], (2, 5), id="should rise"),
         pytest.param(EarlyStopping("loss"), [3, 1, 2, 2, 2, 0], (2, 5), id="training loss"),
         pytest.param(
             EarlyStopping("val_accuracy", min_delta=0.5),
-            [1, 1.4, 1.6, 2, 2],
-            (4, 5),
+            [1, 1.4, 1.6, 2, 2, 2, 9],
+            (4, 6),
             id="should rise by min_delta",
         ),
     ],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import string
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -156,3 +157,18 @@ def test_an_exception_in_a_worker_comes_out(
     with pytest.raises(ZeroDivisionError):
         results.extend(chunks)
     assert results == [2, 3]
+
+
+@pytest.mark.parametrize("n_threads", [2, 4])
+def test_as_many_chunks_are_worked_on_at_once_as_there_are_threads(
+    n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", 1)
+    monkeypatch.setattr(words, "_PIECE_TEXTS", 1)
+    all_at_work = threading.Barrier(n_threads, timeout=60)
+
+    def work(chunk: Sequence[str]) -> int:
+        all_at_work.wait()
+        return len(chunk)
+
+    assert list(map_chunks(work, ["oil"] * (2 * n_threads), n_threads)) == [1] * (2 * n_threads)

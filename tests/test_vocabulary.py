@@ -256,3 +256,18 @@ def test_newswires_become_the_sequences_of_the_data_set(reuters_data: Path) -> N
     }
     # Where the wire of that place in the data set has an "ü", its sequence names the word "?".
     assert differing == {9624: [(vocabulary.UNKNOWN, word_index["?"] + 3)]}
+
+
+@pytest.mark.parametrize("n_reserved", [1, 2])
+def test_columns_for_some_marks_but_not_all_are_refused(n_reserved: int) -> None:
+    with pytest.raises(OptionError) as caught:
+        Vocabulary(["oil"], n_reserved=n_reserved)
+    assert str(caught.value) == (
+        f"n_reserved is {n_reserved}; give 0, or at least 3 for the marks of padding, start and "
+        "unknown words."
+    )
+    assert Vocabulary(["oil"], n_reserved=3).n_columns == 4
+
+
+def test_a_word_index_cut_below_its_reserved_columns_has_no_words() -> None:
+    assert Vocabulary.from_word_index({"the": 1, "of": 2}, num_words=3).terms == []

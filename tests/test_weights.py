@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slugline.errors import DataError
-from slugline.sample_weights import row_weights
+from slugline.errors import DataError, OptionError
+from slugline.labels import Topics
+from slugline.sample_weights import class_weights, row_weights, topic_weights
 
 
 def test_no_weights_are_none() -> None:
@@ -43,3 +44,37 @@ def test_odd_weights_are_refused(weight: list[float], message: str) -> None:
     with pytest.raises(DataError) as caught:
         row_weights(3, weight, None)
     assert str(caught.value) == message
+
+
+def test_a_weight_a_little_below_0_is_refused_and_0_is_not() -> None:
+    assert row_weights(2, [0, 1], None).tolist() == [0, 1]  # type: ignore[union-attr]
+    with pytest.raises(DataError):
+        row_weights(2, [-0.01, 1], None)
+
+
+def test_balanced_topics_have_the_same_total_and_the_rows_a_mean_of_1() -> None:
+    topics, labels = Topics(["a", "b", "c"]), np.array([0, 0, 0, 1, 2, 2])
+    weights = topic_weights("balanced", topics, labels)
+    assert weights is not None
+    np.testing.assert_allclose(np.bincount(labels, weights), 2)
+
+
+def test_a_mapping_gives_the_weight_of_each_topic_and_1_to_all_others() -> None:
+    topics, labels = Topics(["a", "b", "c"]), np.array([2, 0, 1, 2])
+    assert topic_weights(None, topics, labels) is None
+    weights = topic_weights({"c": 3, "a": 0.5}, topics, labels)
+    assert weights is not None
+    assert weights.tolist() == [3, 0.5, 1, 3]
+    with pytest.raises(OptionError) as caught:
+        topic_weights("equal", topics, labels)
+    assert str(caught.value) == (
+        "class_weight is 'equal'; give None, 'balanced' or a mapping of topic to weight."
+    )
+
+
+@pytest.mark.parametrize("topic", [-1, 3])
+def test_a_weight_of_a_topic_that_there_is_none_of_is_refused(topic: int) -> None:
+    assert class_weights({0: 2, 2: 3}, 3).tolist() == [2, 1, 3]
+    with pytest.raises(DataError) as caught:
+        class_weights({topic: 1.0}, 3)
+    assert str(caught.value) == (f"class_weight names topic {topic}, but topics run from 0 to 2.")

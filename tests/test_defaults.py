@@ -1,0 +1,57 @@
+"""What docstrings say of defaults is what holds."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from slugline import layers, prediction
+from slugline.learners import linear, mixture, network, neural, shallow
+from slugline.text import features, vocabulary
+from slugline.training import loop, optimizers, stopping
+
+DOCUMENTED = [
+    layers.Dense,
+    linear.LinearLearner,
+    mixture.Mixture,
+    neural.NeuralLearner,
+    shallow.ShallowLearner,
+    features.Features,
+    vocabulary.Vocabulary,
+    vocabulary.Vocabulary.fit,
+    optimizers.RowAdaGrad,
+    stopping.EarlyStopping,
+    prediction.predict_rows,
+]
+
+
+def told_of(made: Callable[..., Any]) -> dict[str, Any]:
+    """Give the defaults in a docstring."""
+    found = re.findall(r"^ *([\w, ]+) : .*, default (\S+)$", inspect.getdoc(made) or "", re.M)
+    return {name: ast.literal_eval(told) for names, told in found for name in names.split(", ")}
+
+
+@pytest.mark.parametrize("made", DOCUMENTED, ids=lambda made: made.__qualname__)
+def test_documented_defaults_are_those_of_the_signature(made: Callable[..., Any]) -> None:
+    parameters = inspect.signature(made).parameters
+    told = told_of(made)
+    assert told
+    assert {name: parameters[name].default for name in told} == told
+
+
+def test_a_net_is_fitted_with_the_defaults_that_are_told() -> None:
+    options = loop.FitOptions()
+    told = told_of(network.Network.fit)
+    assert set(told) >= {"epochs", "batch_size", "shuffle"}
+    assert {name: getattr(options, name) for name in told} == told
+
+
+def test_optimizers_start_with_the_defaults_of_keras() -> None:
+    assert optimizers.SGD() == optimizers.SGD(learning_rate=0.01, momentum=0.0)
+    assert optimizers.RMSprop() == optimizers.RMSprop(0.001, rho=0.9, epsilon=1e-7)
+    assert optimizers.Adam() == optimizers.Adam(0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7)
