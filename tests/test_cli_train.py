@@ -782,9 +782,10 @@ def test_after_ctrl_c_the_screen_and_the_report_say_the_same(
     assert out.startswith("news.csv: learned 3 topics from 65 documents in ")
     assert re.search(rf"epochs +{best}  best by", out)
     assert (
-        f"the classifier is the one after {best} epochs, and has learned from the other 65."
+        "Training was interrupted before the classifier could learn from these too: it is the one "
+        f"after epoch {best} and has learned from the other 65."
     ) in report
-    assert "anew" not in report
+    assert "from scratch" not in report
 
 
 def test_after_ctrl_c_documents_of_a_validation_file_are_not_said_to_be_held_out(
@@ -798,7 +799,7 @@ def test_after_ctrl_c_documents_of_a_validation_file_are_not_said_to_be_held_out
     assert "the model is the one after epoch 2, the best of 2.\n" in err
     assert out.startswith("news.csv: learned 3 topics from 72 documents in ")
     report = Path("model.html").read_text("utf-8")
-    assert "Training was interrupted. The classifier is the one after 2 epochs." in report
+    assert "Training was interrupted. The classifier is the one after epoch 2." in report
 
 
 @pytest.mark.parametrize(("n", "ways"), [(1, "1 way"), (2, "2 ways")])
