@@ -781,7 +781,10 @@ def test_after_ctrl_c_the_screen_and_the_report_say_the_same(
     assert warning in report
     assert out.startswith("news.csv: learned 3 topics from 65 documents in ")
     assert re.search(rf"epochs +{best}  best by", out)
-    assert f"it is the one after epoch {best} and has learned from the other 65." in report
+    assert (
+        "Training was interrupted before the classifier could learn from these too: it is the one "
+        f"after epoch {best} and has learned from the other 65."
+    ) in report
     assert "from scratch" not in report
 
 
