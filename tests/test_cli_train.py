@@ -35,6 +35,8 @@ STILL_FALLING = (
 )
 GUESSED = "read column 'body' as text and 'queue' as topic; name others with --text and --topic"
 
+SHARE = "give a number of at least 0 and under 1."
+
 
 def write_csv(path: str, documents: News, header: str = "body,queue", sep: str = ",") -> str:
     lines = [header.replace(",", sep), *(f"{text}{sep}{topic}" for text, topic in documents)]
@@ -507,8 +509,14 @@ def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
             "--hidden '99999999999' holds a width outside 1 to 100,000; "
             "write one like 64 or 128,64.",
         ),
-        (["--test-fraction", 1], "--test-fraction is 1.0; give a number over 0 and under 1."),
-        (["--test-fraction", "nan"], "--test-fraction is nan; give a number over 0 and under 1."),
+        (
+            ["--test-fraction", 1],
+            "--test-fraction is 1.0; give a number of at least 0 and under 1.",
+        ),
+        (
+            ["--test-fraction", "nan"],
+            "--test-fraction is nan; give a number of at least 0 and under 1.",
+        ),
         (
             ["--format", "xml"],
             "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, "
@@ -959,3 +967,55 @@ def test_mistakes_do_not_go_where_the_model_goes(run: Run, news_csv: Path) -> No
     result = run("train", news_csv.name, "-o", "m.slug", "--mistakes", "m.slug")
     assert result.code == 2
     assert not Path("m.slug").exists()
+
+
+# All documents, and no test ---------------------------------------------------------------------
+
+
+def test_a_test_fraction_of_0_learns_from_all_documents(run: Run, news_csv: Path) -> None:
+    code, out, _ = run("train", "news.csv", "-q", "--test-fraction", 0)
+    assert (code, load("model.slug").n_documents_) == (0, 90)
+    assert re.sub(r"in [\d.]+ s", "in 1.0 s", out) == (
+        "news.csv: learned 3 topics from all 90 documents in 1.0 s\n"
+        "not tested, so there is no report; `slugline evaluate` tests it on other documents\n"
+        "model   model.slug\n"
+    )
+    assert not Path("model.html").exists()
+    assert load("model.slug").info_.metrics == {}
+    assert run("check", "model.slug", "news.csv", "-q")[0] == 0
+
+
+def test_without_a_test_the_json_has_no_evaluation(run: Run, news_csv: Path) -> None:
+    code, out, _ = run("train", "news.csv", "-q", "--test-fraction", 0, "--json")
+    found = json.loads(out)
+    assert (code, found["evaluation"], found["model"]) == (0, None, "model.slug")
+    assert found["data"]["n_train"] == 90
+
+
+@pytest.mark.parametrize("option", [["--mistakes", "m.csv"], ["--quantize", "int8"]])
+def test_what_needs_a_test_is_refused_without_one(
+    run: Run, news_csv: Path, option: list[str]
+) -> None:
+    code, _, err = run("train", "news.csv", "-q", "--test-fraction", 0, *option)
+    assert (code, err) == (
+        2,
+        "slugline: error: --test-fraction 0 leaves nothing to test on, which --mistakes and "
+        "--quantize need; leave them out, or give a --test file.\n",
+    )
+    assert not Path("model.slug").exists()
+
+
+def test_a_model_is_not_named_like_a_page(run: Run, news_csv: Path) -> None:
+    assert run("train", "news.csv", "-o", "same.html") == (
+        2,
+        "",
+        "slugline: error: --output same.html: the model is no web page; name it like same.slug, and "
+        "the report goes to same.html.\n",
+    )
+
+
+def test_a_seed_too_large_is_refused_before_the_data_are_read(run: Run) -> None:
+    code, _, err = run("train", "none.csv", "--seed", 1 << 32)
+    assert code == 2
+    assert "--seed" in err
+    assert "none.csv" not in err

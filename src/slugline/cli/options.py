@@ -126,8 +126,12 @@ Validation = Annotated[
         rich_help_panel="Of --learner network",
     ),
 ]
+#: The largest seed that scikit-learn takes.
+MAX_SEED = 4294967295
+
 Seed = Annotated[
-    int, typer.Option("--seed", min=0, metavar="N", help="Reaches every random choice.")
+    int,
+    typer.Option("--seed", min=0, max=MAX_SEED, metavar="N", help="Reaches every random choice."),
 ]
 Threads = Annotated[
     int, typer.Option("--threads", min=1, metavar="N", help="To work on; changes no result.")

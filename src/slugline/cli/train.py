@@ -35,6 +35,8 @@ from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
+    from slugline.classifier import TopicClassifier
+    from slugline.corpus.corpus import Corpus
     from slugline.experiment.quantized import Quantized
     from slugline.experiment.run import Experiment
     from slugline.learners import Learner
@@ -69,8 +71,10 @@ def _check_free(learner: str, weighting: str | None, num_words: int | None) -> N
 
 
 def _check_fraction(test_fraction: float) -> None:
-    if not 0 < test_fraction < 1:
-        raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
+    if not 0 <= test_fraction < 1:
+        raise OptionError(
+            f"--test-fraction is {test_fraction}; give a number of at least 0 and under 1."
+        )
 
 
 @with_net_options
@@ -94,7 +98,11 @@ def train(
     format_: Format = None,
     test: Test = None,
     test_fraction: Annotated[
-        float, typer.Option("--test-fraction", help="Share of DATA to test on without --test.")
+        float,
+        typer.Option(
+            "--test-fraction",
+            help="Share of DATA to test on without --test; 0 learns from all of it, untested.",
+        ),
     ] = 0.2,
     skip_bad_rows: SkipBadRows = False,
     encoding: Encoding = None,
@@ -187,6 +195,11 @@ def train(
     if quantize is not None:
         check_precision(quantize)
     check_target("--output", output)
+    if output.suffix == ".html" and report is None:
+        raise OptionError(
+            f"--output {output}: the model is no web page; name it like {output.stem}.slug, and the "
+            f"report goes to {output.stem}.html."
+        )
     # A name such as v1.2 keeps its dots.
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
     check_target("--report", report)
@@ -195,6 +208,14 @@ def train(
     check_mistakes(mistakes, [*sources, output, report])
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, validation, test, reading, quiet)
+    if test_fraction == 0 and "test" not in parts:
+        if mistakes is not None or quantize is not None:
+            raise OptionError(
+                "--test-fraction 0 leaves nothing to test on, which --mistakes and --quantize "
+                "need; leave them out, or give a --test file."
+            )
+        _learn_untested(classifier, parts, output, quiet, as_json)
+        return
     experiment = run_experiment(
         classifier,
         parts["train"],
@@ -222,6 +243,36 @@ def train(
         print_json(experiment.to_dict() | quantization | files)
     else:
         _print(experiment, cost, output, report)
+
+
+def _learn_untested(
+    classifier: TopicClassifier,
+    parts: dict[str, Corpus],
+    output: Path,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Learn from all documents and save the model; without a test there is nothing to report on."""
+    from slugline.experiment.untested import learn_from_all
+    from slugline.progress import progress_on
+    from slugline.report.words import counted
+    from slugline.saving.classifier_file import as_model_file
+    from slugline.saving.container import write
+
+    progress = None if quiet else progress_on()
+    done = learn_from_all(classifier, parts["train"], parts.get("validation"), progress=progress)
+    warnings = tuple(map(in_flags, done.warnings))
+    warn(warnings)
+    write(output, as_model_file(done.fitted))
+    if as_json:
+        print_json(replace(done, warnings=warnings).to_dict() | {"model": str(output)})
+        return
+    show(
+        f"{done.name}: learned {counted(len(done.fitted.topics), 'topic')} from all "
+        f"{counted(done.fitted.n_documents, 'document')} in {done.seconds:.1f} s"
+    )
+    show("not tested, so there is no report; `slugline evaluate` tests it on other documents")
+    show(f"model   {output}")
 
 
 def _save(

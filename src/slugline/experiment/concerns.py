@@ -12,7 +12,13 @@ from slugline.fitted import Fitted
 if TYPE_CHECKING:
     from slugline.training.history import History
 
-__all__ = ["data_warnings", "known_document_warnings", "leak_warnings", "model_warnings"]
+__all__ = [
+    "data_warnings",
+    "fit_warnings",
+    "known_document_warnings",
+    "leak_warnings",
+    "model_warnings",
+]
 
 #: A topic with fewer documents than this is warned of: the newswire lesson's least is as many.
 FEW_DOCUMENTS = 10
@@ -95,8 +101,8 @@ def _known(documents: str) -> str:
     )
 
 
-def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
-    """Say what in the settings, or in the match of training and test, will cost accuracy."""
+def fit_warnings(fitted: Fitted) -> list[str]:
+    """Say what in the settings, or in how training ended, will cost accuracy."""
     warnings = []
     n_topics = len(fitted.topics)
     widths = fitted.learner.settings().get("hidden", ())
@@ -121,6 +127,12 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
             f"the search was interrupted after {n_ways} {'way' if n_ways == 1 else 'ways'} to "
             "learn: the model is learned in the best of these. Let `tune` come to its end for more."
         )
+    return warnings
+
+
+def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
+    """Say what in the settings, or in the match of training and test, will cost accuracy."""
+    warnings = fit_warnings(fitted)
     known_share = fitted.features.vocabularies_[0].known_share(test.texts)
     if known_share < 0.5:
         is_cut = fitted.features.blocks[0].max_terms is not None
