@@ -879,14 +879,6 @@ def test_without_the_option_nothing_is_said_of_bits(run: Run, news_csv: Path) ->
     assert load("model.slug").info_.precision == "float32"
 
 
-def test_a_seed_too_large_is_told_by_its_flag(run: Run, news_csv: Path) -> None:
-    assert run("train", news_csv, "-q", "--seed", 1 << 32) == (
-        2,
-        "",
-        "slugline: error: --seed is 4294967296; give a whole number from 0 to 4294967295.\n",
-    )
-
-
 def test_an_unknown_precision_is_refused_before_any_work(
     run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1009,8 +1001,8 @@ def test_a_model_is_not_named_like_a_page(run: Run, news_csv: Path) -> None:
     assert run("train", "news.csv", "-o", "same.html") == (
         2,
         "",
-        "slugline: error: --output same.html: the model is no web page; name it like same.slug, and "
-        "the report goes to same.html.\n",
+        "slugline: error: --output same.html: the model is no web page; name it like same.slug, "
+        "and the report goes to same.html.\n",
     )
 
 

@@ -197,8 +197,8 @@ def train(
     check_target("--output", output)
     if output.suffix == ".html" and report is None:
         raise OptionError(
-            f"--output {output}: the model is no web page; name it like {output.stem}.slug, and the "
-            f"report goes to {output.stem}.html."
+            f"--output {output}: the model is no web page; name it like {output.stem}.slug, and "
+            f"the report goes to {output.stem}.html."
         )
     # A name such as v1.2 keeps its dots.
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
