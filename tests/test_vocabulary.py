@@ -263,7 +263,7 @@ def test_columns_for_some_marks_but_not_all_are_refused(n_reserved: int) -> None
     with pytest.raises(OptionError) as caught:
         Vocabulary(["oil"], n_reserved=n_reserved)
     assert str(caught.value) == (
-        f"n_reserved is {n_reserved}; give 0, or at least 3 for the marks of padding, start and "
+        f"`n_reserved` is {n_reserved}; give 0, or at least 3 to leave room for padding, start and "
         "unknown words."
     )
     assert Vocabulary(["oil"], n_reserved=3).n_columns == 4

@@ -68,7 +68,7 @@ def test_a_mapping_gives_the_weight_of_each_topic_and_1_to_all_others() -> None:
     with pytest.raises(OptionError) as caught:
         topic_weights("equal", topics, labels)
     assert str(caught.value) == (
-        "class_weight is 'equal'; give None, 'balanced' or a mapping of topic to weight."
+        "`class_weight` is 'equal'; give None, 'balanced' or a mapping of topic to weight."
     )
 
 
@@ -77,4 +77,4 @@ def test_a_weight_of_a_topic_that_there_is_none_of_is_refused(topic: int) -> Non
     assert class_weights({0: 2, 2: 3}, 3).tolist() == [2, 1, 3]
     with pytest.raises(DataError) as caught:
         class_weights({topic: 1.0}, 3)
-    assert str(caught.value) == (f"class_weight names topic {topic}, but topics run from 0 to 2.")
+    assert str(caught.value) == (f"`class_weight` names topic {topic}, but topics run from 0 to 2.")
