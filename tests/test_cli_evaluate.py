@@ -62,7 +62,7 @@ def test_a_table_gives_the_figures_of_every_topic_and_the_mistakes(run: Run) -> 
         "sport          2      1.000   0.500  0.667\n"
         "grain          1      0.500   1.000  0.667\n"
         "\n"
-        "commonest mistakes\n"
+        "most common mistakes\n"
         "  sport taken for grain: 1\n"
     )
 
@@ -112,7 +112,7 @@ def test_none_of_the_topics_known_is_an_error(run: Run) -> None:
         (
             ["reuter"],
             1,
-            "reuter is no file, no folder and no known data set",
+            "reuter is not a file, folder or known data set",
         ),
         (
             ["mixed.csv", "--text", "txt"],
@@ -122,7 +122,7 @@ def test_none_of_the_topics_known_is_an_error(run: Run) -> None:
         (
             ["bbc", "--topic", "queue"],
             2,
-            "bbc is a known data set without columns or format to choose",
+            "bbc is a known data set, with no columns or format to choose",
         ),
     ],
     ids=["missing file", "misspelt data set", "missing column", "columns of a known data set"],
@@ -289,9 +289,9 @@ def test_without_mistakes_there_is_a_header_alone(run: Run) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("mixed.csv", "--mistakes mixed.csv: would overwrite a file to be read; name another one."),
-        ("news.slug", "--mistakes news.slug: would overwrite a file to be read; name another one."),
-        ("-", "--mistakes -: this goes to a file, not to standard output; name one."),
+        ("mixed.csv", "--mistakes mixed.csv: would overwrite an input file; name another one."),
+        ("news.slug", "--mistakes news.slug: would overwrite an input file; name another one."),
+        ("-", "--mistakes -: this is written to a file, not standard output; name a file."),
     ],
 )
 def test_mistakes_overwrite_nothing_that_is_read(run: Run, path: str, message: str) -> None:
