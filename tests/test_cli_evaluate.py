@@ -208,7 +208,7 @@ def test_the_module_runs_as_the_command_does() -> None:
 
 
 KNOWN = (
-    "the results say how well it remembers, not how well it does on new documents. Evaluate it on "
+    "the results show how well it remembers, not how well it does on new documents. Evaluate it on "
     "documents that it has not seen.\n"
 )
 
@@ -236,7 +236,8 @@ def test_documents_that_the_best_epoch_was_chosen_on_are_warned_of(
     net = ("--learner", "network", "--epochs", 1, "--validation", "held.csv")
     run("train", news_csv, "-q", *net)
     assert run("evaluate", "model.slug", "held.csv", "-q").err.startswith(
-        "warning: the model's best epoch was chosen on these documents: the results flatter."
+        "warning: the model's best epoch was chosen on these documents, so the results "
+        "look better than they are."
     )
 
 

@@ -357,7 +357,7 @@ def test_topics_with_few_documents_are_warned_of_by_name(run: Run, news: News) -
     )
 
     assert warnings_of(run("train", "n.csv", "-q")) == [
-        "2 of 5 topics have fewer than 10 documents to learn from, such as ship (1), crude (4): "
+        "2 of 5 topics have fewer than 10 training documents, such as ship (1), crude (4): "
         "expect them to be missed. Add documents, or merge topics."
     ]
 
@@ -366,7 +366,7 @@ def test_a_topic_with_a_single_document_is_learned_and_warned_of(run: Run, news:
     write_csv("n.csv", [*news, ("ship port", "ship")])
 
     assert warnings_of(run("train", "n.csv", "-q")) == [
-        "1 of 4 topics have fewer than 10 documents to learn from, such as ship (1): "
+        "1 of 4 topics have fewer than 10 training documents, such as ship (1): "
         "expect them to be missed. Add documents, or merge topics."
     ]
     assert "ship" in load("model.slug").classes_
@@ -418,7 +418,8 @@ def test_test_documents_that_were_learned_from_are_warned_of(run: Run, news: New
     write_csv("test.csv", [news[0], ("corn wheat crop", "grain")])
 
     assert warnings_of(run("train", "n.csv", "-q", "--test", "test.csv")) == [
-        "1 of the 2 test documents have the very text of one to learn from: the figures flatter. "
+        "1 of the 2 test documents have exactly the text of a training document, so the results "
+        "look better than they are. "
         "Remove duplicates, or test on other documents."
     ]
 

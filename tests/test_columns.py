@@ -117,7 +117,8 @@ def test_a_column_that_is_not_there_is_an_error(wanted: dict[str, str], message:
         (
             {f"c{i}": 1 for i in range(25)},
             f"data.csv has {', '.join(repr(f'c{i}') for i in range(20))} and 5 more, "
-            "and none is known as text or topic; name columns with `text` and `topic`, or add a header if "
+            "and none is known as text or topic; name columns with `text` and `topic`, "
+            "or add a header if "
             "these are not names.",
         ),
     ],
