@@ -154,7 +154,7 @@ def test_an_unknown_parameter_is_refused() -> None:
         TopicClassifier().set_params(seed=3)
     assert str(caught.value) == (
         "TopicClassifier has no parameter 'seed'; "
-        "choose of learner, blocks, class_weight, tune, n_jobs, random_state."
+        "choose one of learner, blocks, class_weight, tune, n_jobs, random_state."
     )
 
 

@@ -83,7 +83,7 @@ def test_bad_rows_are_kept_with_what_is_wrong(run: Run) -> None:
         ["id", "text", "topic", "error"],
         ["1", "wheat", "grain", ""],
         ["2", "", "", "line 3: no text in column 'text'"],
-        ["", "", "", "line 4: 3 cells in place of 2"],
+        ["", "", "", "line 4: 3 cells instead of 2"],
         ["4", "goal", "sport", ""],
     ]
 
@@ -146,7 +146,7 @@ def test_nothing_but_bad_rows_is_a_table_too(run: Run) -> None:
     assert run("predict", "news.slug", "-q", "-o", "a.csv", stdin="{bad\n").code == 1
     header, row = cells_of("a.csv")
     assert header == ["topic", "probability", "error"]
-    assert row[2].startswith("line 1: no valid JSON")
+    assert row[2].startswith("line 1: not valid JSON")
 
 
 # Whole or not at all ----------------------------------------------------------------------------
@@ -166,17 +166,17 @@ def test_a_job_that_fails_leaves_the_earlier_file(run: Run, options: list[str]) 
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("a.xlsx", "--output is a.xlsx; let its name end in one of .csv, .tsv, .jsonl."),
+        ("a.xlsx", "--output is a.xlsx; use a name that ends in one of .csv, .tsv, .jsonl."),
         (
             "tickets.csv",
-            "--output tickets.csv: would overwrite a file to be read; name another one.",
+            "--output tickets.csv: would overwrite an input file; name another one.",
         ),
-        ("./m.csv", "--output m.csv: would overwrite a file to be read; name another one."),
+        ("./m.csv", "--output m.csv: would overwrite an input file; name another one."),
         ("folder.csv", "--output folder.csv: is a folder; name a file."),
         (
             "none/a.csv",
-            "--output none/a.csv: no file can be written there (No such file or directory); "
-            "make the folder, mend its rights, or name another place.",
+            "--output none/a.csv: can't write a file there (No such file or directory); "
+            "create the folder, fix its permissions, or name another place.",
         ),
     ],
     ids=["ending", "texts", "model", "folder", "no folder"],

@@ -115,12 +115,13 @@ def test_bad_data_stop_the_training_with_one_line_and_leave_all_as_it_was(
     [
         ("ticket.csv", "ticket.csv doesn't exist; did you mean tickets.csv?"),
         ("elsewhere/t.csv", "elsewhere/t.csv doesn't exist; check the path."),
-        ("reuter", "reuter is no file, no folder and no known data set; did you mean reuters?"),
+        ("reuter", "reuter is not a file, folder or known data set; did you mean reuters?"),
         ("empty", "empty has no sub-folders; make one for each topic, with its texts as *.txt."),
         (
             "tickets.doc",
-            "tickets.doc doesn't tell its format; let its name end in one of .csv, .tsv, .jsonl, "
-            ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with --format.",
+            "tickets.doc is in an unknown format; use a name that ends in one of .csv, .tsv, "
+            ".jsonl, "
+            ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with `format`.",
         ),
     ],
     ids=["near a file", "nowhere", "near a data set", "empty folder", "unknown ending"],

@@ -117,7 +117,7 @@ def test_what_differs_is_printed_and_ends_with_1(run: Run) -> None:
         ["in", "the", "file", "now"],
         ["versions.numpy", "1.0", now],
     ]
-    assert err == "a.slug: made by other versions; install those to have the same bytes\n"
+    assert err == "a.slug: made by other versions; install those to get the same bytes\n"
 
 
 def test_figures_alone_speak_of_other_documents_to_test_on(run: Run) -> None:

@@ -62,7 +62,7 @@ def test_a_table_gives_the_figures_of_every_topic_and_the_mistakes(run: Run) -> 
         "sport          2      1.000   0.500  0.667\n"
         "grain          1      0.500   1.000  0.667\n"
         "\n"
-        "commonest mistakes\n"
+        "most common mistakes\n"
         "  sport taken for grain: 1\n"
     )
 
@@ -112,7 +112,7 @@ def test_none_of_the_topics_known_is_an_error(run: Run) -> None:
         (
             ["reuter"],
             1,
-            "reuter is no file, no folder and no known data set",
+            "reuter is not a file, folder or known data set",
         ),
         (
             ["mixed.csv", "--text", "txt"],
@@ -122,7 +122,7 @@ def test_none_of_the_topics_known_is_an_error(run: Run) -> None:
         (
             ["bbc", "--topic", "queue"],
             2,
-            "bbc is a known data set without columns or format to choose",
+            "bbc is a known data set, with no columns or format to choose",
         ),
     ],
     ids=["missing file", "misspelt data set", "missing column", "columns of a known data set"],
@@ -208,7 +208,7 @@ def test_the_module_runs_as_the_command_does() -> None:
 
 
 KNOWN = (
-    "the results say how well it remembers, not how well it does on new documents. Evaluate it on "
+    "the results show how well it remembers, not how well it does on new documents. Evaluate it on "
     "documents that it has not seen.\n"
 )
 
@@ -236,7 +236,8 @@ def test_documents_that_the_best_epoch_was_chosen_on_are_warned_of(
     net = ("--learner", "network", "--epochs", 1, "--validation", "held.csv")
     run("train", news_csv, "-q", *net)
     assert run("evaluate", "model.slug", "held.csv", "-q").err.startswith(
-        "warning: the model's best epoch was chosen on these documents: the results flatter."
+        "warning: the model's best epoch was chosen on these documents, so the results "
+        "look better than they are."
     )
 
 
@@ -289,11 +290,25 @@ def test_without_mistakes_there_is_a_header_alone(run: Run) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("mixed.csv", "--mistakes mixed.csv: would overwrite a file to be read; name another one."),
-        ("news.slug", "--mistakes news.slug: would overwrite a file to be read; name another one."),
-        ("-", "--mistakes -: this goes to a file, not to standard output; name one."),
+        ("mixed.csv", "--mistakes mixed.csv: would overwrite an input file; name another one."),
+        ("news.slug", "--mistakes news.slug: would overwrite an input file; name another one."),
+        ("-", "--mistakes -: this is written to a file, not standard output; name a file."),
     ],
 )
 def test_mistakes_overwrite_nothing_that_is_read(run: Run, path: str, message: str) -> None:
     result = run("evaluate", "news.slug", "mixed.csv", "--mistakes", path)
     assert result == (2, "", f"slugline: error: {message}\n")
+
+
+def test_ctrl_c_while_commands_are_imported_ends_quietly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    from slugline.cli import main
+
+    monkeypatch.setattr("slugline.cli.app.make_app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().err) == (130, "")

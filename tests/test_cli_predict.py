@@ -130,7 +130,7 @@ def test_a_json_array_of_texts_has_an_answer_for_each(run: Run, tmp_path: Path) 
 
     assert code == 1
     assert [row["topic"] for row in rows[:4]] == TOPICS
-    assert rows[4:] == [{"item": 5, "error": "JSON, but no object or text"}]
+    assert rows[4:] == [{"item": 5, "error": "JSON, but not an object or text"}]
 
 
 def test_a_file_of_unknown_ending_is_read_as_lines(run: Run, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run: Run) ->
     assert topics == ["grain", None, None, None, "sport"]
     assert out.splitlines()[1:4] == [
         '{"line":2,"error":"no text in column \'text\'"}',
-        '{"line":3,"error":"no valid JSON (JSON is malformed: invalid character (byte 4))"}',
+        '{"line":3,"error":"not valid JSON (JSON is malformed: invalid character (byte 4))"}',
         '{"line":4,"error":"bytes that are not UTF-8"}',
     ]
     assert (code, err) == (
@@ -282,7 +282,7 @@ def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) ->
         (
             ["none.csv"],
             1,
-            "none.csv has 'a', 'b', 'c', none of them known as text; name one with --text.",
+            "none.csv has 'a', 'b', 'c', and none is known as text; name one with --text.",
         ),
         (
             ["t.csv", "--format", "xls"],
@@ -359,7 +359,7 @@ def test_one_argument_is_a_model_if_it_looks_like_one_and_else_a_file(
     [
         (
             ["tickets"],
-            "tickets is neither a model nor a file of texts, for there is no such file; check the "
+            "tickets is neither a model nor a file of texts: there is no such file; check the "
             "path, or name a model: reuters46, or a file that ends in .slug.",
         ),
         (["mine.slug"], "mine.slug: there is no such file; check the path."),
@@ -540,7 +540,7 @@ def test_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
     os.close(their_end)
     os.close(keyboard)
     assert process.returncode == 0
-    assert said == b"reads a text from each line that you type; Ctrl-D ends it\n"
+    assert said == b"reading a text from each line that you type; Ctrl-D ends it\n"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])
@@ -563,3 +563,9 @@ def test_a_guessed_column_is_told_unless_quiet(run: Run, news_slug: Path) -> Non
     assert run("predict", "news.slug", "t.csv").err == note
     assert run("predict", "news.slug", "t.csv", "-q").err == ""
     assert run("predict", "news.slug", "t.csv", "--text", "body").err == ""
+
+
+def test_texts_in_another_encoding_are_read(run: Run, news_slug: Path) -> None:
+    Path("latin.csv").write_bytes("body\nwheat für köln\n".encode("cp1252"))
+    code, out, _ = run("predict", news_slug, "latin.csv", "-q", "--encoding", "cp1252")
+    assert (code, json.loads(out)["topic"]) == (0, "grain")

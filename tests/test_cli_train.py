@@ -359,7 +359,7 @@ def test_topics_with_few_documents_are_warned_of_by_name(run: Run, news: News) -
     )
 
     assert warnings_of(run("train", "n.csv", "-q")) == [
-        "2 of 5 topics have fewer than 10 documents to learn from, such as ship (1), crude (4): "
+        "2 of 5 topics have fewer than 10 training documents, such as ship (1), crude (4): "
         "expect them to be missed. Add documents, or merge topics."
     ]
 
@@ -368,7 +368,7 @@ def test_a_topic_with_a_single_document_is_learned_and_warned_of(run: Run, news:
     write_csv("n.csv", [*news, ("ship port", "ship")])
 
     assert warnings_of(run("train", "n.csv", "-q")) == [
-        "1 of 4 topics have fewer than 10 documents to learn from, such as ship (1): "
+        "1 of 4 topics have fewer than 10 training documents, such as ship (1): "
         "expect them to be missed. Add documents, or merge topics."
     ]
     assert "ship" in load("model.slug").classes_
@@ -420,7 +420,8 @@ def test_test_documents_that_were_learned_from_are_warned_of(run: Run, news: New
     write_csv("test.csv", [news[0], ("corn wheat crop", "grain")])
 
     assert warnings_of(run("train", "n.csv", "-q", "--test", "test.csv")) == [
-        "1 of the 2 test documents have the very text of one to learn from: the figures flatter. "
+        "1 of the 2 test documents have exactly the text of a training document, so the results "
+        "look better than they are. "
         "Remove duplicates, or test on other documents."
     ]
 
@@ -494,11 +495,11 @@ def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
     [
         (
             ["--hidden", "wide"],
-            "--hidden 'wide' is no list of widths; write one like 64 or 128,64.",
+            "--hidden 'wide' is not a list of widths; write one like 64 or 128,64.",
         ),
         (
             ["--hidden", "8,,8"],
-            "--hidden '8,,8' is no list of widths; write one like 64 or 128,64.",
+            "--hidden '8,,8' is not a list of widths; write one like 64 or 128,64.",
         ),
         (
             ["--hidden", "8,0"],
@@ -528,32 +529,32 @@ def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
         ),
         (
             ["-o", "nowhere/n.slug"],
-            "--output nowhere/n.slug: no file can be written there (No such file or directory); "
-            "make the folder, mend its rights, or name another place.",
+            "--output nowhere/n.slug: can't write a file there (No such file or directory); "
+            "create the folder, fix its permissions, or name another place.",
         ),
         (
             ["--report", "nowhere/n.html"],
-            "--report nowhere/n.html: no file can be written there (No such file or directory); "
-            "make the folder, mend its rights, or name another place.",
+            "--report nowhere/n.html: can't write a file there (No such file or directory); "
+            "create the folder, fix its permissions, or name another place.",
         ),
         (["-o", "."], "--output .: is a folder; name a file."),
         (["--report", "."], "--report .: is a folder; name a file."),
         (["-o", "/dev/null"], "--output /dev/null: is a device or pipe; name a file."),
         (
             ["-o", "news.csv"],
-            "--output news.csv: would overwrite a file to be read; name another one.",
+            "--output news.csv: would overwrite an input file; name another one.",
         ),
         (
             ["--test", "../{folder}/news.csv", "--report", "news.csv"],
-            "--report news.csv: would overwrite a file to be read; name another one.",
+            "--report news.csv: would overwrite an input file; name another one.",
         ),
         (
             ["-o", "-"],
-            "--output -: this goes to a file, not to standard output; name one.",
+            "--output -: this is written to a file, not standard output; name a file.",
         ),
         (
             ["-o", "news.html", "--report", "news.html"],
-            "model and report would both be written to news.html; "
+            "the model and the report would both be written to news.html; "
             "name two files with --output and --report.",
         ),
     ],
@@ -590,7 +591,7 @@ def test_misuse_is_said_in_one_line_and_leaves_nothing_behind(
         *(
             (
                 [*learner, option, value],
-                f"{option} says how a net learns, and the linear learner makes none; "
+                f"{option} says how a net learns, but the linear learner has no net; "
                 "leave it out, or add --learner network.",
             )
             for learner, option, value in [
@@ -654,8 +655,8 @@ def test_a_folder_without_rights_is_found_before_any_training(
     assert run("train", "news.csv", "-q", "-o", "locked/n.slug") == (
         2,
         "",
-        "slugline: error: --output locked/n.slug: no file can be written there (Permission "
-        "denied); make the folder, mend its rights, or name another place.\n",
+        "slugline: error: --output locked/n.slug: can't write a file there (Permission "
+        "denied); create the folder, fix its permissions, or name another place.\n",
     )
 
 
@@ -936,7 +937,7 @@ def test_documents_left_out_are_counted_on_the_screen(run: Run) -> None:
 
     out = run("train", "noisy.csv", "-q").out
 
-    counted = re.search(r"^left out +(\d+)  to learn from, as their topic looks wrong$", out, re.M)
+    counted = re.search(r"^left out +(\d+)  training documents whose topic looks wrong$", out, re.M)
     assert counted is not None
     assert 10 <= int(counted[1]) <= 20
 

@@ -106,19 +106,20 @@ def test_a_column_that_is_not_there_is_an_error(wanted: dict[str, str], message:
     [
         (
             {"id": 1, "desk": "x", "wire": LONG},
-            "data.csv has 'id', 'desk', 'wire', none of them known as text or topic; name columns "
-            "with `text` and `topic`, or add a header if these are no names.",
+            "data.csv has 'id', 'desk', 'wire', and none is known as text or topic; name columns "
+            "with `text` and `topic`, or add a header if these are not names.",
         ),
         (
             {"text": LONG, "a": 1, "b": 2},
-            "data.csv has 'text', 'a', 'b', none of them known as topic; name columns "
-            "with `topic`, or add a header if these are no names.",
+            "data.csv has 'text', 'a', 'b', and none is known as topic; name columns "
+            "with `topic`, or add a header if these are not names.",
         ),
         (
             {f"c{i}": 1 for i in range(25)},
-            f"data.csv has {', '.join(repr(f'c{i}') for i in range(20))} and 5 more, none of them "
-            "known as text or topic; name columns with `text` and `topic`, or add a header if "
-            "these are no names.",
+            f"data.csv has {', '.join(repr(f'c{i}') for i in range(20))} and 5 more, "
+            "and none is known as text or topic; name columns with `text` and `topic`, "
+            "or add a header if "
+            "these are not names.",
         ),
     ],
     ids=["both", "the topic", "of many"],

@@ -191,7 +191,7 @@ def with_gaps(n_rows: int, *lines: int) -> str:
         (
             "a.csv",
             b"body,queue\nx,y\nx\n,y\ncaf\xe9 au lait,y\nx,y,z\n\0,y\n",
-            "a.csv: 5 of 6 rows can't be used: 1 cells in place of 2 (line 3); "
+            "a.csv: 5 of 6 rows can't be used: 1 cells instead of 2 (line 3); "
             "no text or no topic (line 4); bytes that are not UTF-8 (line 5); 2 more of other "
             'kinds; mend them and if it is cp1252, name that with `encoding="cp1252"` and delete '
             "NULs (of UTF-16, name its `encoding`).",
@@ -276,7 +276,7 @@ def test_bad_rows_are_skipped_and_counted_on_request() -> None:
     assert corpus.n_skipped == 2
     assert corpus.notes == (
         GUESSED,
-        "skipped 2 of 22 rows: 1 cells in place of 2 (line 3); no text or no topic (line 4)",
+        "skipped 2 of 22 rows: 1 cells instead of 2 (line 3); no text or no topic (line 4)",
     )
 
 
@@ -330,7 +330,7 @@ def test_nothing_is_left_to_skip_to_if_all_rows_are_bad() -> None:
         load_corpus(write("a.csv", "body,queue\na\nb\n"), skip_bad_rows=True)
 
     assert str(error.value) == (
-        "a.csv: 2 of 2 rows can't be used: 1 cells in place of 2 (lines 2, 3); mend them. "
+        "a.csv: 2 of 2 rows can't be used: 1 cells instead of 2 (lines 2, 3); mend them. "
         "`skip_bad_rows` leaves out at most 10% of the rows."
     )
 
@@ -365,7 +365,7 @@ def test_a_file_without_documents_is_an_error(name: str, content: str) -> None:
         (
             "a,b,c\n1,2,3\n",
             {},
-            "a.csv has 'a', 'b', 'c', none of them known as text or topic",
+            "a.csv has 'a', 'b', 'c', and none is known as text or topic",
         ),
     ],
     ids=["not there", "not told"],
@@ -441,7 +441,7 @@ def test_a_data_set_known_by_name_has_no_columns_to_choose() -> None:
         load_corpus("bbc", topic="queue")
 
     assert str(error.value) == (
-        "bbc is a known data set without columns or format to choose; leave them out, "
+        "bbc is a known data set, with no columns or format to choose; leave them out, "
         "or write ./bbc for a file."
     )
 
@@ -457,7 +457,7 @@ def test_an_unknown_data_set_is_an_error() -> None:
         load_splits("bcb")
 
     assert str(error.value) == (
-        "no data set is named 'bcb'; choose of bbc, reuters, reuters-corrected."
+        "there is no data set 'bcb'; choose one of bbc, reuters, reuters-corrected."
     )
 
 

@@ -104,7 +104,7 @@ def test_what_is_no_encoding_of_text_is_an_error(name: str) -> None:
         known_encoding(name)
 
     assert str(error.value) == (
-        f"`encoding` is {name!r}, which Python can't read text in; "
+        f"`encoding` is {name!r}, which is not an encoding that Python reads; "
         "give one such as cp1252, latin-1, utf-16 or shift_jis."
     )
 

@@ -70,7 +70,9 @@ def test_a_file_that_is_cut_off_is_an_error(n_bytes: int) -> None:
     path = Path(write(["text", "topic"], ["a", "x"]))
     path.write_bytes(path.read_bytes()[:n_bytes])
 
-    with pytest.raises(DataError, match=r"a\.xlsx is no whole Excel file \(.+\); save it again"):
+    with pytest.raises(
+        DataError, match=r"a\.xlsx is not a complete Excel file \(.+\); save it again"
+    ):
         list(read_rows("a.xlsx"))
 
 
@@ -95,7 +97,7 @@ def test_a_file_that_is_larger_than_it_claims_is_an_error() -> None:
     size = max(sizes).to_bytes(4, "little")
     path.write_bytes(bytes(data).replace(size, (100).to_bytes(4, "little")))
 
-    with pytest.raises(DataError, match=r"a\.xlsx is no whole Excel file"):
+    with pytest.raises(DataError, match=r"a\.xlsx is not a complete Excel file"):
         list(read_rows("a.xlsx"))
 
 

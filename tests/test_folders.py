@@ -71,7 +71,7 @@ def test_links_within_the_folder_are_followed() -> None:
 def test_a_pipe_in_a_folder_is_a_bad_row_and_not_waited_for() -> None:
     os.mkfifo("texts/a/2.txt")
 
-    assert bad_rows() == [BadRow("a/2.txt", "no regular file, but a pipe or device", "remove it")]
+    assert bad_rows() == [BadRow("a/2.txt", "a pipe or device, not a regular file", "remove it")]
 
 
 @pytest.mark.parametrize("format_", ["csv", "jsonl", "json", "txt", "parquet"])
@@ -80,7 +80,7 @@ def test_a_device_is_no_file(format_: str) -> None:
         read_rows("/dev/zero", format=format_)
 
     assert str(error.value) == (
-        "/dev/zero is a device, and may have no end; give a file, or - for a terminal."
+        "/dev/zero is a device, which may have no end; give a file, or - for a terminal."
     )
 
 
@@ -91,7 +91,7 @@ def test_a_pipe_is_refused_where_a_file_is_needed() -> None:
         read_rows("a.parquet")
 
     assert str(error.value) == (
-        "a.parquet is a pipe, and can't be read as parquet; save it as a file."
+        "a.parquet is a pipe, which can't be read as parquet; save it as a file."
     )
 
 

@@ -270,7 +270,7 @@ def test_a_list_of_many_entries_is_refused_before_it_is_read(tmp_path: Path) -> 
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert message == "a zip archive of too many entries to be a Slugline model; check the path."
+    assert message == "a zip archive with too many entries for a Slugline model; check the path."
     assert peak < 2 << 20
 
 
@@ -282,17 +282,17 @@ def test_entries_that_overlap_are_refused(good: Entries, tmp_path: Path) -> None
         struct.pack_into("<L", data, place + 20, len(data))
         place = data.index(b"PK\1\2", place + 1)
     assert refusal(bytes(data), tmp_path) in {
-        "holds entries that overlap; get an untouched copy of it.",
+        "holds entries that overlap; get an unmodified copy.",
         # Later releases of zipfile see it themselves.
-        "not a Slugline model, or cut off; make one with `slugline train DATA -o model.slug`, "
-        "or get a whole copy.",
+        "not a Slugline model, or truncated; make one with `slugline train DATA -o model.slug`, "
+        "or get an intact copy.",
     }
 
 
 def test_an_entry_that_has_less_than_it_claims_is_refused(good: Entries, tmp_path: Path) -> None:
     name, method, crc, size, data = deflated(CARD, good[CARD])
     assert refusal(as_file(good, card=(name, method, crc, size + 10, data)), tmp_path) == (
-        f"card.md claims {size + 10} bytes and has {size}; get a whole copy of it."
+        f"card.md claims {size + 10} bytes and has {size}; get an intact copy."
     )
 
 
@@ -334,8 +334,8 @@ def test_weights_are_refused_or_give_finite_answers(
     if value > 1e9:
         message = refusal(as_file(entries), tmp_path)
         assert message.endswith(
-            f"holds {np.float32(value):.3g}, and weights over 1e+09 are no use; "
-            "train the model again, in smaller steps."
+            f"holds {np.float32(value):.3g}, and weights over 1e+09 "
+            "are useless; train the model again, in smaller steps."
         )
         return
     (tmp_path / "a.slug").write_bytes(as_file(entries))
@@ -434,7 +434,7 @@ def test_weights_and_biases_of_too_few_dimensions_are_refused(tmp_path: Path) ->
         },
     )
     assert refusal(as_file(entries), tmp_path) == (
-        "damaged (weights of shape (9,) do not match biases of shape ()); get a whole copy of it."
+        "damaged (weights of shape (9,) do not match biases of shape ()); get an intact copy."
     )
 
 
@@ -445,7 +445,7 @@ def test_too_little_memory_is_no_damage(
         raise MemoryError
 
     monkeypatch.setattr("slugline.saving.classifier_file.Vocabulary", fail)
-    assert refusal(as_file(good), tmp_path) == "it takes more memory than there is; free some."
+    assert refusal(as_file(good), tmp_path) == "there is not enough memory to read it; free some."
 
 
 # Topics -----------------------------------------------------------------------------------------

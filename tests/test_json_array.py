@@ -66,30 +66,30 @@ def test_a_number_is_not_cut_in_two(
 
 ADVICE = (
     "put [ and ] around its objects and commas between them, or, if there is one on each line, "
-    "let its name end in .jsonl."
+    "use a name that ends in .jsonl."
 )
 
 
 @pytest.mark.parametrize(
     ("data", "n_items", "message"),
     [
-        (b"", 0, f"data is no JSON array; {ADVICE}"),
-        (b'{"a": 1}\n{"a": 2}\n', 0, f"data is no JSON array; {ADVICE}"),
-        (b"[", 0, "data, item 1: no valid JSON (Expecting value); mend it."),
-        (b"[1, 2", 2, "data, item 2: no valid JSON (no comma after it); mend it."),
-        (b"[1 2]", 1, "data, item 1: no valid JSON (no comma after it); mend it."),
-        (b"[1,]", 1, "data, item 2: no valid JSON (Expecting value); mend it."),
+        (b"", 0, f"data is not a JSON array; {ADVICE}"),
+        (b'{"a": 1}\n{"a": 2}\n', 0, f"data is not a JSON array; {ADVICE}"),
+        (b"[", 0, "data, item 1: not valid JSON (Expecting value); mend it."),
+        (b"[1, 2", 2, "data, item 2: not valid JSON (no comma after it); mend it."),
+        (b"[1 2]", 1, "data, item 1: not valid JSON (no comma after it); mend it."),
+        (b"[1,]", 1, "data, item 2: not valid JSON (Expecting value); mend it."),
         (
             b'[1, {"a": "x',
             1,
-            "data, item 2: no valid JSON (Unterminated string starting at); mend it.",
+            "data, item 2: not valid JSON (Unterminated string starting at); mend it.",
         ),
-        (b"[" * 200_000, 0, "data, item 1: no valid JSON (nested too deeply); mend it."),
-        (b"[1][2]", 1, "data goes on after its JSON array; give each array its own file."),
+        (b"[" * 200_000, 0, "data, item 1: not valid JSON (nested too deeply); mend it."),
+        (b"[1][2]", 1, "data goes on after its JSON array; put each array in its own file."),
         (
             b'[1, "' + b"x" * 40_000_000 + b'"]',
             1,
-            "data, item 2: no valid JSON (or more than 20,000,000 bytes); mend it.",
+            "data, item 2: not valid JSON (or more than 20,000,000 bytes); mend it.",
         ),
     ],
     ids=[

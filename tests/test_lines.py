@@ -95,7 +95,7 @@ def test_a_limit_ends_the_reading_within_a_long_line_too() -> None:
         (b"\xfe\xff\x00a", 'UTF-16; read it with `encoding="utf-16"`'),
         ("a".encode("utf-32"), 'UTF-32; read it with `encoding="utf-32"`'),
         (b"\0\0\xfe\xff\0\0\0a", 'UTF-32; read it with `encoding="utf-32"`'),
-        (b"\x1f\x8b\x08", "gzip; let its name end in .gz"),
+        (b"\x1f\x8b\x08", "gzip; give it a name that ends in .gz"),
         (b"PK\x03\x04", "a zip archive or a spreadsheet; unpack it, or save it as CSV"),
     ],
     ids=["UTF-16 little-endian", "UTF-16 big-endian", "UTF-32 little", "UTF-32 big", "gzip", "zip"],

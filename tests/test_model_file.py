@@ -218,8 +218,8 @@ def test_a_full_disk_leaves_the_earlier_file(
         classifier.save(tmp_path / "model.slug")
 
     assert str(caught.value) == (
-        f"{tmp_path}/model.slug: the model could not be saved (No space left on device); what was "
-        "there before is unchanged. Free some space, or name another place."
+        f"{tmp_path}/model.slug: the model could not be saved (No space left on device); an "
+        "earlier file there is unchanged. Free some space, or save it elsewhere."
     )
     assert [path.name for path in tmp_path.iterdir()] == ["model.slug"]
     assert (tmp_path / "model.slug").read_bytes() == before
@@ -229,8 +229,8 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError) as caught:
         fit().save(tmp_path / "none" / "a.slug")
     assert str(caught.value) == (
-        f"{tmp_path}/none/a.slug: the model could not be saved (No such file or directory); what "
-        "was there before is unchanged. Free some space, or name another place."
+        f"{tmp_path}/none/a.slug: the model could not be saved (No such file or directory); an "
+        "earlier file there is unchanged. Free some space, or save it elsewhere."
     )
 
 
@@ -262,8 +262,8 @@ def refusal(data: bytes, folder: Path) -> str:
 
 
 NOT_A_MODEL = (
-    "not a Slugline model, or cut off; "
-    "make one with `slugline train DATA -o model.slug`, or get a whole copy."
+    "not a Slugline model, or truncated; "
+    "make one with `slugline train DATA -o model.slug`, or get an intact copy."
 )
 
 
@@ -282,12 +282,12 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError) as caught:
         load(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: can't be read (Is a directory); check the path and its rights."
+        f"{tmp_path}: can't be read (Is a directory); check the path and its permissions."
     )
 
 
 def damaged(reason: str) -> str:
-    return f"damaged ({reason}); get a whole copy of it."
+    return f"damaged ({reason}); get an intact copy."
 
 
 Entries = dict[str, bytes]
@@ -327,21 +327,21 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
         lambda e: {n: e[n] for n in (JSON, WEIGHTS, WORDS)},
         (
             "holds 3 entries where a model has just model.json, weights.safetensors, "
-            "vocabulary.txt, card.md; get an untouched copy of it."
+            "vocabulary.txt, card.md; get an unmodified copy."
         ),
     ),
     "an entry too many": (
         lambda e: e | {"code.py": b""},
         (
             "holds 5 entries where a model has just model.json, weights.safetensors, "
-            "vocabulary.txt, card.md; get an untouched copy of it."
+            "vocabulary.txt, card.md; get an unmodified copy."
         ),
     ),
     "an entry twice": (
         lambda e: [*e.items(), (WORDS, e[WORDS])],
         (
             "holds 5 entries where a model has just model.json, weights.safetensors, "
-            "vocabulary.txt, card.md; get an untouched copy of it."
+            "vocabulary.txt, card.md; get an unmodified copy."
         ),
     ),
     "weights and words swapped": (
@@ -422,8 +422,8 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     ),
     "a header that claims exabytes": (
         lambda e: e | {WEIGHTS: struct.pack("<Q", 2**62)},
-        "weights.safetensors claims a list of arrays of N bytes, more than a model has; get an "
-        "untouched copy of it.",
+        "weights.safetensors claims a list of arrays of N bytes, more than a model has; get "
+        "an unmodified copy.",
     ),
 }
 
@@ -682,7 +682,7 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
         lambda a: a | {"more": a["idf.0"]},
         damaged(
             "arrays ['idf.0', 'idf.1', 'idf.2', 'learner.biases', 'learner.weights', "
-            "'more'], of which some belong to nothing"
+            "'more'], of which some are unknown"
         ),
     ),
     "no arrays": (lambda a: {}, damaged("the learner has no array 'weights'")),
@@ -709,15 +709,15 @@ QUANTIZED_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     ),
     "scales missing": (
         lambda a: {n: v for n, v in a.items() if not n.endswith(".scale")},
-        damaged("array 'learner.weights' has not one float32 scale for each of its columns"),
+        damaged("array 'learner.weights' doesn't have one float32 scale for each column"),
     ),
     "a scale too many": (
         lambda a: a | {"learner.weights.scale": np.ones(5, np.float32)},
-        damaged("array 'learner.weights' has not one float32 scale for each of its columns"),
+        damaged("array 'learner.weights' doesn't have one float32 scale for each column"),
     ),
     "NaN as scale": (
         lambda a: a | {"learner.weights.scale": np.full(4, np.nan, np.float32)},
-        damaged("array 'learner.weights' has a scale that is no number over 0"),
+        damaged("array 'learner.weights' has a scale that is not a finite number over 0"),
     ),
     "scales so large that weights overflow": (
         lambda a: a | {"learner.weights.scale": np.full(4, 3e38, np.float32)},
@@ -774,7 +774,7 @@ def test_weights_that_would_grow_past_their_limit_are_refused_before_they_are_un
     monkeypatch.setitem(container._LIMITS, WEIGHTS, 2 * n_bytes)
     assert refusal(data, tmp_path) == (
         f"weights.safetensors claims to hold {4 * n_bytes:,} bytes of weights, more than a model "
-        "has; get an untouched copy of it."
+        "has; get an unmodified copy."
     )
 
 
@@ -819,7 +819,7 @@ def test_weights_whose_sums_overflow_are_refused(good_net: bytes, tmp_path: Path
     arrays = load_arrays(entries[WEIGHTS])
     huge = arrays | {"learner.0": np.full_like(arrays["learner.0"], 3e38)}
     assert refusal(rezip([*(entries | {WEIGHTS: save_arrays(huge)}).items()]), tmp_path) == (
-        "array 'learner.0' holds 3e+38, and weights over 1e+09 are no use; train the model again, "
+        "array 'learner.0' holds 3e+38, and weights over 1e+09 are useless; train the model again, "
         "in smaller steps."
     )
 

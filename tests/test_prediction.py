@@ -54,7 +54,7 @@ def texts_of(*texts: Any) -> list[Row]:
 
 
 def test_rows_keep_their_order_and_bad_ones_their_place(model: TopicClassifier) -> None:
-    broken = BadRow(2, "no valid JSON")
+    broken = BadRow(2, "not valid JSON")
     rows = rows_of(Row(1, {"text": "wheat"}), broken, Row(3, {"text": "goal"}))
 
     first, second, third = answers_to(model, rows)
@@ -140,7 +140,7 @@ def test_the_column_is_told_from_the_names_unless_named(model: TopicClassifier) 
     [
         (
             None,
-            "t.jsonl has 'a', 'b', 'c', none of them known as text; name one with `text`.",
+            "t.jsonl has 'a', 'b', 'c', and none is known as text; name one with `text`.",
         ),
         (
             "bb",
@@ -167,8 +167,8 @@ def test_of_many_columns_none_of_them_known_only_some_are_named(model: TopicClas
         list(answers_to(model, rows))
 
     assert str(error.value) == (
-        f"t.jsonl has {', '.join(repr(f'c{i}') for i in range(20))} and 4980 more, none of them "
-        "known as text; name one with `text`."
+        f"t.jsonl has {', '.join(repr(f'c{i}') for i in range(20))} and 4980 more, "
+        "and none is known as text; name one with `text`."
     )
 
 

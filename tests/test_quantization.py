@@ -86,8 +86,8 @@ def test_an_unknown_precision_is_refused_with_the_choices(name: str) -> None:
 
 
 SCALE = "learner.weights.scale"
-NO_SCALE = "array 'learner.weights' has not one float32 scale for each of its columns"
-ODD_SCALE = "array 'learner.weights' has a scale that is no number over 0"
+NO_SCALE = "array 'learner.weights' doesn't have one float32 scale for each column"
+ODD_SCALE = "array 'learner.weights' has a scale that is not a finite number over 0"
 
 DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "weights of another precision": (

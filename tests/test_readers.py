@@ -235,10 +235,10 @@ def test_a_bad_item_of_a_json_array_is_named_by_its_number() -> None:
     assert rows_of("a.json", ("[" + ",\n".join(items) + "]").encode("latin-1")) == [
         Row(1, {"text": "x"}),
         not_utf8(2, b'"caf\xe9"'),
-        BadRow(3, "JSON, but no object or text"),
+        BadRow(3, "JSON, but not an object or text"),
         BadRow(4, *NUL),
-        BadRow(5, "no valid JSON (JSON is malformed: invalid character (byte 1))"),
-        BadRow(6, "no valid JSON (JSON is malformed: invalid character (byte 0))"),
+        BadRow(5, "not valid JSON (JSON is malformed: invalid character (byte 1))"),
+        BadRow(6, "not valid JSON (JSON is malformed: invalid character (byte 0))"),
         BadRow(7, "more than 10,000,000 bytes", "split them"),
         Row(8, {"text": "y"}),
     ]
@@ -280,7 +280,7 @@ def test_standard_input_can_be_of_a_named_format(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "standard input doesn't tell its format; name it with --format."),
+        ({}, "standard input is in an unknown format; name it with `format`."),
         (
             {"format": "parquet"},
             "standard input can't be read as parquet; save it and give its path.",
@@ -367,8 +367,8 @@ def not_utf8(at: int | str, sample: bytes) -> BadRow:
 @pytest.mark.parametrize(
     ("name", "content", "bad"),
     [
-        ("a.csv", "a,b\n1,2,3\n", BadRow(2, "3 cells in place of 2")),
-        ("a.csv", 'a,b\n"1\n",2\n3\n', BadRow(4, "1 cells in place of 2")),
+        ("a.csv", "a,b\n1,2,3\n", BadRow(2, "3 cells instead of 2")),
+        ("a.csv", 'a,b\n"1\n",2\n3\n', BadRow(4, "1 cells instead of 2")),
         (
             "a.csv",
             'a,b\n"x"y,2\n',
@@ -384,15 +384,15 @@ def not_utf8(at: int | str, sample: bytes) -> BadRow:
         (
             "a.jsonl",
             '{"a": 1}\n{"a" 1}\n',
-            BadRow(2, "no valid JSON (JSON is malformed: expected ':' (byte 5))"),
+            BadRow(2, "not valid JSON (JSON is malformed: expected ':' (byte 5))"),
         ),
-        ("a.jsonl", '{"a": "x', BadRow(1, "no valid JSON (Input data was truncated)")),
-        ("a.jsonl", "[1]\n", BadRow(1, "JSON, but no object")),
+        ("a.jsonl", '{"a": "x', BadRow(1, "not valid JSON (Input data was truncated)")),
+        ("a.jsonl", "[1]\n", BadRow(1, "JSON, but not an object")),
         (
             "a.jsonl",
             "[" * 100_000,
             BadRow(
-                1, "no valid JSON (maximum recursion depth exceeded while deserializing an object)"
+                1, "not valid JSON (maximum recursion depth exceeded while deserializing an object)"
             ),
         ),
         ("a.jsonl", '{"a": "\\u0000"}\n', BadRow(1, *NUL)),
@@ -571,7 +571,7 @@ def test_a_parquet_file_that_is_cut_off_is_an_error(n_bytes: int, write_parquet:
 
     # What stands in brackets is DuckDB's reason, and changes with its version.
     assert re.fullmatch(
-        r"a\.parquet is no whole Parquet file \(.+\); write it again\.", str(error.value)
+        r"a\.parquet is not a complete Parquet file \(.+\); write it again\.", str(error.value)
     )
 
 
@@ -606,8 +606,9 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
         (
             "notes.docx",
             {},
-            "notes.docx doesn't tell its format; let its name end in one of .csv, .tsv, .jsonl, "
-            ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with --format.",
+            "notes.docx is in an unknown format; use a name that ends in one of .csv, .tsv, "
+            ".jsonl, "
+            ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with `format`.",
         ),
         (
             "texts.csv",
@@ -617,7 +618,7 @@ def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch)
         (
             "tickets.csv",
             {"format": "folder"},
-            "tickets.csv is no folder and can't be read as folder; check the path.",
+            "tickets.csv is not a folder and can't be read as folder; check the path.",
         ),
     ],
     ids=["near name", "no near name", "unknown ending", "folder as file", "file as folder"],
@@ -655,7 +656,7 @@ def test_a_file_without_the_right_to_read_it_is_an_error(monkeypatch: pytest.Mon
         read_rows("a.csv")
 
     assert str(error.value) == (
-        "a.csv can't be read (Permission denied); check the file and its rights."
+        "a.csv can't be read (Permission denied); check the file and its permissions."
     )
 
 

@@ -89,7 +89,7 @@ def test_a_data_set_known_by_name_is_given_alone() -> None:
         load_corpus(["a.csv", "bbc"])
 
     assert str(error.value) == (
-        "bbc is a known data set, and can't be joined with others; give it alone, or write ./bbc "
+        "bbc is a known data set, and can't be combined with others; give it alone, or write ./bbc "
         "for a file."
     )
 
@@ -125,7 +125,7 @@ def test_a_file_that_would_be_overwritten_is_found_among_several(run: Run) -> No
     result = run("train", "b.csv", "a.csv", "-o", "a.csv")
 
     assert result.code == 2
-    assert "--output a.csv: would overwrite a file to be read" in result.err
+    assert "--output a.csv: would overwrite an input file" in result.err
 
 
 def test_a_subject_and_a_body_are_learned_from_together(run: Run, news: News) -> None:

@@ -19,9 +19,9 @@ Run = Callable[..., Any]
 
 SPELLED = ["Billing", "billing", "Billing", "BILLING", "late  fee", "Late fee", "late  fee", "card"]
 WARNING = (
-    "2 topics are written in several ways, which differ in case or spaces only and count as topics "
-    "of their own: 'Billing', 'BILLING', 'billing'; 'late  fee', 'Late fee'. Use `fold_topics` to "
-    "make them one, written in the commonest way."
+    "2 topics are written in several ways, which differ only in case or spaces and count "
+    "as separate topics: 'Billing', 'BILLING', 'billing'; 'late  fee', 'Late fee'. Use "
+    "`fold_topics` to merge them under the most common spelling."
 )
 
 
@@ -122,7 +122,8 @@ def test_a_new_name_for_a_topic_that_no_document_has_is_noted() -> None:
     corpus = rename_topics(corpus_of(["a"]), {"a": "x", "A": "x", "b": "y"})
 
     assert corpus.notes == (
-        "topics to be renamed that no document has: 'A', 'b'; check how they are written",
+        "no document has these topics that were to be renamed: 'A', 'b'; "
+        "check how they are written",
     )
 
 
@@ -131,27 +132,27 @@ def test_a_new_name_for_a_topic_that_no_document_has_is_noted() -> None:
     [
         (
             "old,new\na,b\n",
-            "map.csv has the columns 'old', 'new'; begin it with the line from,to and let each "
-            "further one name a topic and its new name.",
+            "map.csv has the columns 'old', 'new'; begin "
+            "it with the line from,to and put a topic and its new name on each further line.",
         ),
         (
             "from,to\n",
-            "map.csv has no rows; begin it with the line from,to and let each further one name a "
-            "topic and its new name.",
+            "map.csv has no rows; begin "
+            "it with the line from,to and put a topic and its new name on each further line.",
         ),
         (
             "from,to\na,b\nc,\n",
-            "map.csv, line 3: an empty name of a topic; fill the cell, or delete the line.",
+            "map.csv, line 3: an empty topic name; fill the cell, or delete the line.",
         ),
         (
             "from,to\n ,b\n",
-            "map.csv, line 2: an empty name of a topic; fill the cell, or delete the line.",
+            "map.csv, line 2: an empty topic name; fill the cell, or delete the line.",
         ),
         (
             "from,to\na,b\na ,c\n",
-            "map.csv, line 3: 'a' is there twice; delete one of its lines.",
+            "map.csv, line 3: 'a' occurs twice; delete one of its lines.",
         ),
-        ("from,to\na,b,c\n", "map.csv, line 2: 3 cells in place of 2; mend them."),
+        ("from,to\na,b,c\n", "map.csv, line 2: 3 cells instead of 2; mend them."),
     ],
     ids=["other columns", "no rows", "no new name", "no name", "twice", "too many cells"],
 )

@@ -17,14 +17,14 @@ __all__ = ["Columns", "Prediction", "answer_rows"]
 
 
 class Columns(NamedTuple):
-    """Where rows have what they are classified by, and what they are known by.
+    """The columns of a row's text and of its id.
 
     Attributes
     ----------
     text : tuple of str
-        Whose cells are the text, joined by line breaks.
+        Columns whose cells, joined by line breaks, are the text.
     id : str or None
-        Whose cells are passed through.
+        Column whose cells are passed through.
     """
 
     text: tuple[str, ...]
@@ -32,16 +32,16 @@ class Columns(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the classifier says of one row.
+    """The classifier's answer for one row.
 
     Attributes
     ----------
     at : int or str
         Where the row stands; see `slugline.corpus.rows.Row`.
     id : object
-        What the row has in the column that names it, if there is one; else None.
+        The row's cell in the id column, if there is one; else None.
     topics : list of (topic, probability)
-        The likeliest first.
+        The most likely first.
     values : mapping of str to object
         All cells of the row by column name.
     """
@@ -100,7 +100,7 @@ def _text(row: Row | BadRow, columns: Sequence[str], missing: BadRow) -> str | B
 
 
 def _best(proba: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.intp]:
-    """Return the columns of the `top` likeliest topics of each row, the likeliest first."""
-    if top == 1:  # the usual case, and no sort
+    """Return the columns of the `top` most likely topics of each row, the most likely first."""
+    if top == 1:  # the usual case needs no sort
         return proba.argmax(axis=1)[:, np.newaxis]
     return np.argsort(-proba, axis=1, kind="stable")[:, :top]

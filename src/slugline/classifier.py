@@ -44,12 +44,12 @@ class TopicClassifier:
     Parameters
     ----------
     learner : {"linear", "network"} or Learner, default "linear"
-        "linear" weighs each term for each topic; "network" goes the way of the newswire lesson, and
-        has been behind on every data set measured. An object sets its own options:
+        "linear" weighs each term for each topic; "network" is that of the newswire lesson, and was
+        less accurate on every data set measured. An object sets its own options:
         `NeuralLearner(hidden=(64, 64))`, `LinearLearner(C=0.5)`, or a `Mixture` of several.
     blocks : sequence of Block, optional
-        Which terms count, and how much; by default what suits the learner, and for the linear one
-        the length of the documents.
+        Which terms count, and how much; the default depends on the learner and, for the linear one,
+        on the length of the documents.
     class_weight : {None, "balanced"} or mapping of topic to float
         What each topic's documents count; "balanced" gives every topic the same total.
     tune : bool or float, default False
@@ -59,7 +59,7 @@ class TopicClassifier:
     n_jobs : int, default 1
         Threads for reading texts. Results are the same for any number.
     random_state : int, default 0
-        Reaches every random choice.
+        Seed for every random choice.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class TopicClassifier:
     tuning_ : Tuning or None
         What was tried; None without `tune`, in a loaded model, or after `partial_fit`.
     n_documents_, n_batches_ : int
-        How many documents it learned from; and in how many calls of `partial_fit`, 0 after `fit`.
+        Number of documents it learned from, and of calls of `partial_fit`, 0 after `fit`.
     fitted_ : Fitted
         All of that as one value, which a fit replaces in one step, or not at all if it fails.
     """
@@ -125,7 +125,7 @@ class TopicClassifier:
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
             from them. Only for learners that have epochs.
         progress : Progress, optional
-            Whom to tell of steps and epochs; see `slugline.progress`.
+            Told of steps and epochs; see `slugline.progress`.
 
         Raises
         ------
@@ -156,11 +156,11 @@ class TopicClassifier:
     ) -> TopicClassifier:
         """Learn on from one more batch of texts, such as of a stream that doesn't fit into memory.
 
-        After `fit`, or in a loaded classifier, what was learned is where it goes on from: a
+        After `fit`, or in a loaded classifier, it continues from what was learned: a
         vocabulary and its idf stay, and new words are left out. Without `fit`, terms are counted in
-        hash buckets, and the first texts choose the families. Nothing of a batch is kept but what
-        was learned from it. Batches of a thousand documents take least time, and each document
-        should come once: probabilities are too sure of what was learned from before.
+        hash buckets, and the first texts choose the families. Only what was learned from a
+        batch is kept. Batches of a thousand documents are fastest. Pass each document only once:
+        probabilities are too high for documents learned from before.
 
         Parameters
         ----------
@@ -184,19 +184,19 @@ class TopicClassifier:
         )
 
     def predict_proba(self, X: Iterable[str]) -> Floats:
-        """Probability of each topic, shape (n_documents, n_topics); every row sums to 1."""
+        """Return the topics' probabilities, shape (n_documents, n_topics); every row sums to 1."""
         return self._fitted().predict_proba(X)
 
     def decision_function(self, X: Iterable[str]) -> Floats:
-        """Scores, shape (n_documents, n_topics): the largest marks the topic.
+        """Return scores, shape (n_documents, n_topics); the topic has the largest.
 
-        Of two topics, as in scikit-learn: shape (n_documents,), over 0 for the second one.
+        With two topics, as in scikit-learn: shape (n_documents,), over 0 for the second one.
         """
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
-        """Return the likeliest topic of each text, shape (n_documents,)."""
+        """Return the most likely topic of each text, shape (n_documents,)."""
         best = self._scores(X).argmax(axis=1)
         return self.classes_[best]
 
@@ -206,7 +206,7 @@ class TopicClassifier:
         y: Iterable[Topic],
         sample_weight: npt.ArrayLike | None = None,
     ) -> float:
-        """Return the share of texts whose likeliest topic is the true one.
+        """Return the share of texts whose most likely topic is the true one.
 
         Raises
         ------
@@ -236,10 +236,10 @@ class TopicClassifier:
         ----------
         path : path of the file, by custom ending in `.slug`
         metrics : mapping of str to float, optional
-            Figures to keep in the file, such as the test accuracy.
+            Metrics to keep in the file, such as the test accuracy.
         test_fraction : float, optional
-            If `X` was left of a corpus by `corpus.split(test_fraction, random_state)`, so that
-            `slugline check` can part the corpus in the same way.
+            If `X` is the training part of `corpus.split(test_fraction, random_state)`, so that
+            `slugline check` can split the corpus in the same way.
         quantize : {"float16", "int8"}, optional
             Store the weights in fewer bits than float32's, for a smaller file whose answers differ
             a little; see `slugline.experiment.quantized.save_quantized` for how much.
@@ -286,7 +286,7 @@ class TopicClassifier:
             if name not in self._parameter_names():
                 raise OptionError(
                     f"TopicClassifier has no parameter {name!r}; "
-                    f"choose of {', '.join(self._parameter_names())}."
+                    f"choose one of {', '.join(self._parameter_names())}."
                 )
             setattr(self, name, value)
         return self
@@ -344,12 +344,12 @@ class TopicClassifier:
 
     @property
     def n_documents_(self) -> int:
-        """How many documents it learned from."""
+        """Number of documents it learned from."""
         return self._fitted().n_learned
 
     @property
     def n_batches_(self) -> int:
-        """In how many calls of `partial_fit` it learned; 0 after `fit`."""
+        """Number of calls of `partial_fit`; 0 after `fit`."""
         return self._fitted().n_batches
 
     def _settings(self, learner: Learner) -> FitSettings:
@@ -381,7 +381,7 @@ class TopicClassifier:
 
 
 def load(path: str | os.PathLike[str]) -> TopicClassifier:
-    """Read a classifier that `TopicClassifier.save` wrote, whatever its source.
+    """Return a classifier that `TopicClassifier.save` wrote, from any source.
 
     The classifier predicts; its `info_` attribute is the file's `ModelInfo`, and `card_` its card.
 

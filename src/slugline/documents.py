@@ -42,11 +42,11 @@ def check_documents(
     y : iterable of str or int, one for each text
         See `plain_topics`.
     names : (str, str)
-        What the caller knows them by, for messages.
+        The caller's names for them, for messages.
 
     Raises
     ------
-    DataError : if there are none, not one topic for each text, or a topic that is no name.
+    DataError : if there are none, not one topic for each text, or a topic that is not a valid name.
     """
     _check_iterable(X, names[0])
     texts = as_texts(X)
@@ -74,7 +74,7 @@ def plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
 
     Raises
     ------
-    DataError : if they are no sequence, or one is missing, or neither a word nor a whole number.
+    DataError : if they are not a sequence, or one is missing or neither a word nor a whole number.
     """
     _check_iterable(topics, name)
     if isinstance(topics, str | bytes):
@@ -103,7 +103,7 @@ def _plain_topic(topic: Any, row: int, name: str) -> Topic:
 
 
 def _is_missing(topic: Any) -> bool:
-    """Whether it stands for no topic: None, NaN, or one of the marks of pandas'."""
+    """Whether it stands for no topic: None, NaN, or a missing value of pandas."""
     is_nan = isinstance(topic, float) and math.isnan(topic)
     return topic is None or is_nan or type(topic).__name__ in ("NAType", "NaTType")
 
@@ -165,7 +165,7 @@ def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
 
     Raises
     ------
-    DataError : if one is no `str`, or they are no sequence of texts: None, a single string, a
+    DataError : if one is not a `str`, or they are not a sequence of texts: None, a single string, a
         mapping, a data frame or an array of two dimensions.
     """
     documents = list(no_string(texts))
@@ -181,7 +181,7 @@ def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
 
 
 def no_string(texts: Iterable[str]) -> Iterable[str]:
-    """Return the texts; DataError if they are one string themselves, or else no sequence."""
+    """Return the texts; DataError if they are a single string or not a sequence."""
     _check_iterable(texts, "X")
     if isinstance(texts, str | bytes):
         raise DataError(

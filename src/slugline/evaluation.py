@@ -1,4 +1,4 @@
-"""From counts of what was right and wrong to the figures that people quote."""
+"""Metrics of a classifier, from counts of right and wrong answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Z_95 = 1.959964
 
 @dataclass(frozen=True, slots=True)
 class TopicFigures:
-    """One topic's figures; a ratio without anything to divide by is NaN."""
+    """One topic's metrics; a ratio with nothing to divide by is NaN."""
 
     topic: str
     n_documents: int
@@ -52,7 +52,7 @@ class Evaluation:
     def of(
         cls, topics: Sequence[str], y_true: npt.NDArray[np.int64], proba: npt.NDArray[np.floating]
     ) -> Evaluation:
-        """Evaluate probabilities.
+        """Return the evaluation of probabilities.
 
         Parameters
         ----------
@@ -84,12 +84,12 @@ class Evaluation:
 
     @property
     def n_documents(self) -> int:
-        """How many documents were classified."""
+        """Number of documents that were classified."""
         return int(self.confusion.sum())
 
     @property
     def n_right(self) -> int:
-        """How many of them got their true topic."""
+        """Number of documents that got their true topic."""
         return int(np.trace(self.confusion))
 
     @property
@@ -109,7 +109,7 @@ class Evaluation:
         return sum(scores) / len(scores)
 
     def per_topic(self) -> list[TopicFigures]:
-        """Figures of each topic, in the order of `topics`."""
+        """Metrics of each topic, in the order of `topics`."""
         right = np.diag(self.confusion)
         true = self.confusion.sum(axis=1)
         predicted = self.confusion.sum(axis=0)
@@ -119,7 +119,7 @@ class Evaluation:
         ]
 
     def confusions(self, most: int = 10) -> list[tuple[str, str, int]]:
-        """Return the commonest mistakes: true topic, predicted topic, how many documents."""
+        """Return the most common mistakes: true topic, predicted topic, how many documents."""
         wrong = self.confusion.copy()
         np.fill_diagonal(wrong, 0)
         order = np.argsort(-wrong, axis=None, kind="stable")[:most]
@@ -127,7 +127,7 @@ class Evaluation:
         return [(self.topics[a], self.topics[b], int(wrong[a, b])) for a, b in pairs if wrong[a, b]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures as plain data for JSON; an undefined ratio is None."""
+        """Return the metrics as plain data for JSON; an undefined ratio is None."""
         return {
             "n_documents": self.n_documents,
             "accuracy": self.accuracy,
@@ -164,19 +164,19 @@ class Evaluation:
 
 
 def majority_baseline(y_train: Sequence[Any], y_test: Sequence[Any]) -> tuple[Any, float]:
-    """Return the commonest topic of `y_train`, and the accuracy of always answering it."""
+    """Return the most common topic of `y_train`, and the accuracy of always answering it."""
     topic = Counter(y_train).most_common(1)[0][0]
     return topic, sum(y == topic for y in y_test) / len(y_test)
 
 
 def shuffled_baseline(y: Sequence[Any], seed: int) -> float:
-    """Accuracy of answering with the true topics in random order, as the lesson does."""
+    """Return the accuracy of answering with the true topics in random order, as the lesson does."""
     order = np.random.default_rng(seed).permutation(len(y))
     return sum(y[i] == y[j] for i, j in enumerate(order)) / len(y)
 
 
 def wilson(n_right: int, n: int) -> tuple[float, float]:
-    """95 % score interval of a share.
+    """Return the 95 % score interval of a share.
 
     References
     ----------

@@ -55,13 +55,13 @@ class Fitted:
     n_documents : int
         How many documents there were to learn from.
     n_held_out : int
-        How many of them only served to find the best epoch, as the training was interrupted.
+        How many of them only served to find the best epoch, because training was interrupted.
     validation_digest : str or None
         SHA-256 over the user's own documents on which the best epoch was found.
     interrupted : bool
         Whether a person stopped the training early.
     n_batches : int
-        In how many batches it learned; 0 if from all documents at once.
+        How many batches it learned from; 0 if from all documents at once.
     history : History or None
         The search for the best epoch; None without epochs, in a loaded model, or after batches.
     tuning : Tuning or None
@@ -108,19 +108,19 @@ class Fitted:
 
     @property
     def n_learned(self) -> int:
-        """How many documents it learned from."""
+        """Number of documents it learned from."""
         return self.n_documents - self.n_held_out
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
-        """Return the likeliest topic of each text, shape (n_documents,)."""
+        """Return the most likely topic of each text, shape (n_documents,)."""
         return self.classes[self.decision_function(X).argmax(axis=1)]
 
     def decision_function(self, X: Iterable[str]) -> Floats:
-        """Scores, shape (n_documents, n_topics): the largest marks the topic."""
+        """Return scores, shape (n_documents, n_topics); the topic has the largest."""
         return self.learner.decision_function(self.features.transform(X))
 
     def predict_proba(self, X: Iterable[str]) -> Floats:
-        """Probabilities, shape (n_documents, n_topics); every row sums to 1."""
+        """Return probabilities, shape (n_documents, n_topics); every row sums to 1."""
         return self.learner.predict_proba(self.features.transform(X))
 
 

@@ -41,7 +41,7 @@ class Topics:
 
     @classmethod
     def fit(cls, topics: Iterable[Topic]) -> Topics:
-        """Collect the distinct topics, sorted."""
+        """Return the distinct topics, sorted."""
         distinct = set(topics)
         if len({isinstance(topic, str) for topic in distinct}) > 1:
             word = next(topic for topic in distinct if isinstance(topic, str))
@@ -75,7 +75,7 @@ class Topics:
 
 
 def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> npt.NDArray[np.float32]:
-    """Return every row a 1 in the column of its topic and 0 elsewhere.
+    """Return rows with a 1 in the column of the topic and 0 elsewhere.
 
     Parameters
     ----------

@@ -51,8 +51,8 @@ def predict_rows(
         What answers.
     rows : Rows, from `slugline.corpus.readers.read_rows`
     text : str, optional
-        The column that holds the text; told from the names by default. Several, parted by commas,
-        are joined by line breaks, unless there is a column of just that name.
+        The column that holds the text; guessed from the names by default. Several, separated by
+        commas, are joined by line breaks, unless one column has exactly that name.
     id : str, optional
         The column that is passed through; by default the one called "id", in any case.
     top : int, default 1
@@ -63,17 +63,17 @@ def predict_rows(
         Threads to classify batches on. Two or three batches for each are held in memory, up to
         some tens of megabytes.
     announce : callable, optional
-        Told which columns were taken for text and id, if that was a guess; not if it is "id".
+        Told which columns were taken for text and id, if they were guessed, unless it is "id".
 
     Yields
     ------
     list of Prediction and, for a row that has no text or can't be read, BadRow: the answers to a
-    batch, in the order of the rows. Before a pause of whoever writes the rows, and before an error
-    of theirs, all that were read are answered.
+    batch, in the order of the rows. Before a pause or an error of the source, all rows read so far
+    are answered.
 
     Raises
     ------
-    DataError : if there is no such column, or it can't be told which one holds the text.
+    DataError : if there is no such column, or it is unclear which one holds the text.
     """
     head: list[Row | BadRow] = []
     broken = None
@@ -103,7 +103,7 @@ def _columns_of(
     if not texts:
         names = listed(column_names(head))
         raise DataError(
-            f"{rows.name} has {names}, none of them known as text; name one with `text`."
+            f"{rows.name} has {names}, and none is known as text; name one with `text`."
         )
     return Columns(texts, identity)
 
@@ -125,7 +125,7 @@ def _named(columns: Sequence[str]) -> str:
 class _Batch(NamedTuple):
     rows: list[Row | BadRow]
     n_bytes: int
-    is_last_for_now: bool  # what follows is not there yet
+    is_last_for_now: bool  # the next row is not there yet
 
 
 def _batches(head: list[Row | BadRow], rows: Rows, most: int) -> Iterator[_Batch]:
@@ -140,7 +140,7 @@ def _batches(head: list[Row | BadRow], rows: Rows, most: int) -> Iterator[_Batch
         try:
             row = next(items, None)
         except DataError:
-            # Further on it can't be read; what has been is answered before that is said.
+            # The rest can't be read; answer what has been read before reporting that.
             yield _Batch(batch, n_bytes, is_last_for_now=True)
             raise
         if row is None:
@@ -151,7 +151,7 @@ def _batches(head: list[Row | BadRow], rows: Rows, most: int) -> Iterator[_Batch
 
 
 def _n_bytes(row: Row | BadRow) -> int:
-    return row.n_bytes if isinstance(row, Row) else 0  # nothing is kept of a bad one
+    return row.n_bytes if isinstance(row, Row) else 0  # a bad one is not kept
 
 
 def _map_in_order(
@@ -175,5 +175,5 @@ def _map_in_order(
                 n_bytes -= n_done
                 yield future.result()
     finally:
-        # An interrupt, or a reader that has had enough, need not wait for what nobody will read.
+        # After an interrupt, or when the reader has stopped, nobody waits for the other answers.
         pool.shutdown(cancel_futures=True)

@@ -1,7 +1,7 @@
 """The command line: verbs, each of which parses, calls the library, and prints.
 
-Data goes to standard output, talk and progress to standard error. Exit status 0: done; 1: the job
-failed; 2: it was asked wrongly; 130: interrupted.
+Data goes to standard output, messages and progress to standard error. Exit status 0: done; 1: the
+job failed; 2: wrong usage; 130: interrupted.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ __all__ = ["main"]
 def main() -> None:
     """Run `slugline`, and end the process with its exit status."""
     _open_closed_streams()
+    try:
+        _run()
+    except KeyboardInterrupt:  # while commands are still being imported
+        sys.exit(130)
+
+
+def _run() -> None:
     from slugline.cli.app import make_app
     from slugline.cli.voice import in_flags
     from slugline.errors import OptionError, SluglineError
 
-    # Of an interrupt, and of a reader that has had enough, as `head` has, typer takes care.
+    # Typer handles interrupts, and readers that stop early, as `head` does.
     try:
         make_app(sys.argv[1:])(prog_name="slugline")
     except SluglineError as error:
@@ -31,16 +38,16 @@ def main() -> None:
             "--num-words, or narrow --hidden."
         )
     except OSError as error:
-        # Of files that it opens the library tells by errors of its own: this is standard output.
+        # The library has its own errors for files that it opens: this is standard output.
         if error.filename is not None:
             raise
-        # What is left to write would fail once more at exit.
+        # Writing the rest would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _fail(f"the output can't be written ({error.strerror}); free space, or send it elsewhere.")
 
 
 def _open_closed_streams() -> None:
-    """Return a stream that the caller has closed (`<&-`, `>&-`) nothing to read or say."""
+    """Open the null device in place of streams that the caller has closed (`<&-`, `>&-`)."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115

@@ -1,4 +1,4 @@
-"""Answers as a file: a row for each document, with all that was given and what was answered."""
+"""Answers as a file: a row for each document, with its given cells and the answer."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ["AnswerFile", "check_answer_file", "compact", "open_answer_file"]
 
-#: What parts the cells in a file of each ending; None for JSON lines.
+#: What separates the cells in a file with each ending; None for JSON lines.
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": None}
 #: Names of left-out columns that are kept for the message.
 N_LEFT_OUT = 100
 
 
 def check_answer_file(path: Path, sources: Iterable[str]) -> None:
-    """Find out before the work that answers can't be written to `path`; OptionError if so."""
+    """Check, before the work, that answers can be written to `path`; OptionError if not."""
     if path.suffix.lower() not in DELIMITERS:
         raise OptionError(
-            f"`output` is {path}; let its name end in one of {', '.join(DELIMITERS)}."
+            f"`output` is {path}; use a name that ends in one of {', '.join(DELIMITERS)}."
         )
     check_target("--output", path)
     check_not_read("--output", path, sources)
@@ -41,16 +41,16 @@ def check_answer_file(path: Path, sources: Iterable[str]) -> None:
 def open_answer_file(
     path: Path, unit: str, n_topics: int, has_names: bool = True
 ) -> Iterator[AnswerFile]:
-    """Open a file for answers, which is there as a whole when the block ends, or not at all.
+    """Open a file for answers, which is complete when the block ends, or does not appear at all.
 
     Parameters
     ----------
     path : Path
-        Its ending tells the format; see `DELIMITERS`.
-    unit, has_names : of the rows that were given
+        Its ending decides the format; see `DELIMITERS`.
+    unit, has_names : of the given rows
         See `slugline.corpus.readers.Rows`.
     n_topics : int
-        How many are given for each row.
+        How many topics to write for each row.
 
     Raises
     ------
@@ -71,13 +71,13 @@ def open_answer_file(
 class AnswerFile:
     """Rows of CSV, TSV or JSON lines: the given columns in their order, then the answers.
 
-    The given columns are those of the first batch that has any. Cells stay as they were given, be
-    they formulas to a spreadsheet.
+    The given columns are those of the first batch that has any. Cells stay as given, even if a
+    spreadsheet would read them as formulas.
 
     Attributes
     ----------
     left_out : list of str
-        Columns that occurred too late for the header, or for another name of an answer.
+        Columns that came too late for the header, or to rename an answer column.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class AnswerFile:
             self._write_row(answer)
 
     def finish(self) -> None:
-        """Write what is left to write once there are no more answers."""
+        """Write the rest, after the last answer."""
         if self._columns is None:
             self._begin({})
 
@@ -133,7 +133,7 @@ class AnswerFile:
             self._table.writerow([_cell(row.get(name)) for name in self._fields])
 
     def _given(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the cells that were given and that have a place."""
+        """Return the given cells that have a column."""
         known, is_table = self._columns or (), self._table is not None
         given = {}
         for name, value in values.items():
@@ -155,7 +155,7 @@ class AnswerFile:
 
 
 def answer_names(given: Iterable[str], n_topics: int) -> dict[str, str]:
-    """Return the columns of answers, each with the name that it has beside given columns.
+    """Return the name of each answer column, which differs from all given columns.
 
     >>> answer_names(["id", "Topic"], 1)
     {'topic': 'predicted_topic', 'probability': 'probability', 'error': 'error'}
@@ -173,7 +173,7 @@ def answer_names(given: Iterable[str], n_topics: int) -> dict[str, str]:
 
 
 def compact(value: Any) -> Any:
-    """Return a value as it can stand in a line: JSON as it was written has its own breaks."""
+    """Return a value that fits on one line: JSON as written may have line breaks."""
     return msgspec.Raw(msgspec.json.format(value, indent=-1)) if _is_raw(value) else value
 
 
@@ -187,7 +187,7 @@ def _is_raw(value: Any) -> bool:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as a cell of a table: null as nothing, true as JSON has it."""
+    """Return a value as a cell of a table: null as an empty cell, true as in JSON."""
     if _is_raw(value):
         return bytes(value).decode()
     return str(value).lower() if isinstance(value, bool) else value

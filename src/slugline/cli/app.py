@@ -12,15 +12,15 @@ from slugline import __version__
 
 __all__ = ["make_app"]
 
-#: Each is a function in a module of its own name.
+#: Each is a function in a module of the same name.
 COMMANDS = ("train", "predict", "evaluate", "check", "info", "reproduce")
 
 
 def make_app(arguments: Sequence[str]) -> typer.Typer:
-    """Return the program that is to run with these arguments.
+    """Return the program to run with these arguments.
 
-    It has the command that they name; where they name none, such as for help, it has all. Answering
-    a question takes about as long as importing the other commands would.
+    It has only the command that they name or, if they name none, such as for help, all. Importing
+    the other commands would take about as long as answering a question.
     """
     app = typer.Typer(
         name="slugline",

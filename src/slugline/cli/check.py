@@ -1,4 +1,4 @@
-"""`slugline check`: what comes of training a model again."""
+"""`slugline check`: the result of training a model again."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _shown(value: Any) -> str:
 
 def _likely_cause(found: Retraining) -> str:
     if found.differences[0].what.startswith("versions."):
-        return "made by other versions; install those to have the same bytes"
+        return "made by other versions; install those to get the same bytes"
     if all(difference.what.startswith("metrics.") for difference in found.differences):
         return "the same model, tested on other documents"
     return "made by the same versions; the file was changed, or another processor rounded otherwise"

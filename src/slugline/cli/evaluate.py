@@ -45,8 +45,7 @@ def evaluate(
 ) -> None:
     """Compare a model's answers with the topics of labelled texts.
 
-    Of a data set known by name, the part made for testing is used where
-    there is one.
+    For a data set known by name, its test part is used if there is one.
     """
     from slugline.corpus.topics import spelling_warnings
     from slugline.experiment.concerns import known_document_warnings, model_warnings
@@ -94,7 +93,7 @@ def _print(evaluation: Evaluation) -> None:
     print_table(rows)
     mistakes = evaluation.confusions(5)
     if mistakes:
-        show("\ncommonest mistakes")
+        show("\nmost common mistakes")
         for true, predicted, n in mistakes:
             show(f"  {true} taken for {predicted}: {n}")
 

@@ -1,4 +1,4 @@
-"""`slugline info`: what a model file says of itself."""
+"""`slugline info`: what a model file says about itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["info"]
 
 
 def info(model: Model, as_json: AsJson = False) -> None:
-    """Print a model's card: what it learned from, its topics, figures and limits."""
+    """Print a model's card: what it learned from, its topics, metrics and limits."""
     import msgspec
 
     from slugline.saving import container

@@ -1,4 +1,4 @@
-"""The command line's options of the net, made of those that `NeuralLearner` declares."""
+"""The command line's options for the net, made from those that `NeuralLearner` declares."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["NET_PANEL", "make_learner", "with_net_options"]
 
-#: The heading in the help under which the net's options stand.
+#: The heading of the net's options in the help.
 NET_PANEL = "Of --learner network"
 
-# What is the case where an option's default alone doesn't say it.
+# The default in words, where the value alone doesn't explain it.
 _SHOWN = {"hidden": "64, or as many as topics", "learning_rate": "the optimizer's own"}
 
 
 def with_net_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Let a verb that takes further keywords have the net's options, None where not given."""
+    """Add the net's options to a verb that takes further keywords; None if not given."""
     signature = inspect.signature(verb, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     net = [
@@ -39,7 +39,7 @@ def with_net_options(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def _net_hints() -> dict[str, Any]:
-    """Return how typer is to read each option."""
+    """Return how typer reads each option."""
     return {name: _typer_hint(name, hint) for name, hint in option_hints(NeuralOptions).items()}
 
 
@@ -61,7 +61,7 @@ def _typer_hint(name: str, hint: Any) -> Any:
 
 
 def _parts(hint: Any) -> tuple[Any, list[msgspec.Meta]]:
-    """Return the plain type of a hint, and all that is said of it."""
+    """Return the plain type of a hint, and its descriptions."""
     if get_origin(hint) is Annotated:
         kind, metas = _parts(get_args(hint)[0])
         return kind, [*metas, *(m for m in hint.__metadata__ if isinstance(m, msgspec.Meta))]
@@ -71,12 +71,12 @@ def _parts(hint: Any) -> tuple[Any, list[msgspec.Meta]]:
 
 
 def widths(value: str) -> list[int]:
-    """Read "64,32" as the widths of two hidden layers."""
+    """Return the widths of hidden layers: those of two for "64,32"."""
     try:
         found = [int(part) for part in value.split(",")]
     except ValueError:
         raise OptionError(
-            f"--hidden {value!r} is no list of widths; write one like 64 or 128,64."
+            f"--hidden {value!r} is not a list of widths; write one like 64 or 128,64."
         ) from None
     if not all(1 <= width <= MAX_WIDTH for width in found):
         raise OptionError(
@@ -87,7 +87,7 @@ def widths(value: str) -> list[int]:
 
 
 def make_learner(name: str, validation: str | None, options: Mapping[str, Any]) -> Learner:
-    """Return a learner with the net's options, None where one was not given; others take none."""
+    """Return a learner with the net's options, None if one was not given; others take none."""
     from slugline.learners.choosing import choose_learner
 
     given = {option: value for option, value in options.items() if value is not None}
@@ -99,8 +99,8 @@ def make_learner(name: str, validation: str | None, options: Mapping[str, Any]) 
     unused = [*given, *(["validation"] if validation else [])]
     if unused:
         raise OptionError(
-            f"{_flag(unused[0])} says how a net learns, and the {name} learner makes "
-            "none; leave it out, or add --learner network."
+            f"{_flag(unused[0])} says how a net learns, but the {name} learner has "
+            "no net; leave it out, or add --learner network."
         )
     return learner
 

@@ -69,7 +69,7 @@ Format = Annotated[
         "--format",
         metavar="FORMAT",
         help="csv, tsv, jsonl, json, parquet, xlsx, txt or folder.",
-        show_default="told from the name",
+        show_default="taken from the name",
     ),
 ]
 Mistakes = Annotated[
@@ -77,19 +77,19 @@ Mistakes = Annotated[
     typer.Option(
         "--mistakes",
         metavar="CSV",
-        help="Write the test documents that got a wrong topic, the surest mistakes first.",
+        help="Write the test documents that got a wrong topic, the most certain mistakes first.",
         show_default=False,
     ),
 ]
 SkipBadRows = Annotated[
-    bool, typer.Option("--skip-bad-rows", metavar="", help="Go on without rows that can't be used.")
+    bool, typer.Option("--skip-bad-rows", metavar="", help="Leave out rows that can't be used.")
 ]
 FoldTopics = Annotated[
     bool,
     typer.Option(
         "--fold-topics",
         metavar="",
-        help="Make one of topics that differ in case or spaces only; the commonest spelling wins.",
+        help="Merge topics that differ only in case or spaces; the most common spelling wins.",
     ),
 ]
 MapTopics = Annotated[
@@ -131,19 +131,20 @@ MAX_SEED = 4294967295
 
 Seed = Annotated[
     int,
-    typer.Option("--seed", min=0, max=MAX_SEED, metavar="N", help="Reaches every random choice."),
+    typer.Option("--seed", min=0, max=MAX_SEED, metavar="N", help="Seed for every random choice."),
 ]
 Threads = Annotated[
-    int, typer.Option("--threads", min=1, metavar="N", help="To work on; changes no result.")
+    int, typer.Option("--threads", min=1, metavar="N", help="Number of threads; changes no result.")
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", metavar="", help="No talk on standard error.")
+    bool,
+    typer.Option("--quiet", "-q", metavar="", help="No messages on standard error but warnings."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print figures as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print the results as JSON.")]
 
 
 class Reading(NamedTuple):
-    """How the user wants labelled texts to be read."""
+    """How to read labelled texts."""
 
     text: str | None
     topic: str | None
@@ -157,9 +158,9 @@ class Reading(NamedTuple):
 def load_parts(
     data: Sequence[str], reading: Reading, known: Iterable[str] = ()
 ) -> dict[str, Corpus]:
-    """Read DATA: "train" and, of a data set that its publisher has parted, "test".
+    """Return DATA: "train" and, for a data set that its publisher has split, "test".
 
-    With --fold-topics, topics are written as in `known` where they are there in any spelling.
+    With --fold-topics, topics that `known` has in any spelling get that spelling.
 
     Raises
     ------
@@ -190,7 +191,7 @@ def _read_parts(data: Sequence[str], reading: Reading) -> dict[str, Corpus]:
         near = difflib.get_close_matches(name, NAMED_CORPORA, n=1, cutoff=0.8)
         if near and name not in NAMED_CORPORA and not Path(name).exists():
             raise DataError(
-                f"{name} is no file, no folder and no known data set; did you mean {near[0]}?"
+                f"{name} is not a file, folder or known data set; did you mean {near[0]}?"
             )
     corpus = read_corpus(
         data, text, topic, format=format_, skip_bad_rows=skip_bad_rows, encoding=encoding
@@ -201,7 +202,7 @@ def _read_parts(data: Sequence[str], reading: Reading) -> dict[str, Corpus]:
 def read_parts(
     data: Sequence[str], validation: str | None, test: str | None, reading: Reading, quiet: bool
 ) -> dict[str, Corpus]:
-    """Read the documents to learn from and, if there are files or parts of them, the others.
+    """Return the training documents and, if there are files or parts for them, the others.
 
     Parameters
     ----------
@@ -209,7 +210,7 @@ def read_parts(
         What the user named.
     reading : Reading
     quiet : bool
-        Whether to keep notes on the reading to oneself.
+        Whether to suppress notes on the reading.
     """
     from slugline.cli.output import say
 

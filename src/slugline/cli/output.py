@@ -1,4 +1,4 @@
-"""Where words and figures go: data to standard output, talk to standard error."""
+"""Where output goes: data to standard output, messages to standard error."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def show(text: str = "") -> None:
 
 
 def say(message: str, *, quiet: bool = False) -> None:
-    """Tell the person at the keyboard something that is no result."""
+    """Print a message that is not a result."""
     if not quiet:
         typer.echo(printable(in_flags(message)), err=True)
 
 
 def warn(messages: Iterable[str]) -> None:
-    """Tell what may be wrong; not even --quiet keeps a warning back."""
+    """Print what may be wrong; not even --quiet suppresses a warning."""
     # Off a terminal typer drops colours by itself.
     colour = False if os.environ.get("NO_COLOR") else None
     for message in messages:
@@ -35,13 +35,13 @@ def warn(messages: Iterable[str]) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value; NaN, which JSON has no word for, is an error here."""
+    """Print one JSON value; NaN, which JSON lacks, is an error here."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     typer.echo(printable_json(text))
 
 
 def print_table(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> None:
-    """Print rows in columns: those of the numbers `left` to the left, all others to the right."""
+    """Print rows in columns, left-aligned if their number is in `left`, else right-aligned."""
     rows = [[printable(cell, keep="") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

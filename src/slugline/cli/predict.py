@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slugline.cli.answer_file import check_answer_file, compact, open_answer_file
-from slugline.cli.options import Format, Quiet, TextColumn, Threads
+from slugline.cli.options import Encoding, Format, Quiet, TextColumn, Threads
 from slugline.cli.output import say, warn
 from slugline.cli.printable import printable_json
 from slugline.cli.progress import DocumentBar, has_onlooker
@@ -53,7 +53,8 @@ def predict(
         typer.Option("--id", help="Column to pass through.", show_default="id, in any case"),
     ] = None,
     format_: Format = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="Give the K likeliest topics.")] = 1,
+    encoding: Encoding = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Print the K most likely topics.")] = 1,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -71,13 +72,12 @@ def predict(
     """Classify texts: one JSON line per document, in their order.
 
     A row that can't be read becomes a line with "error", and the job goes
-    on; exit status 1 then says that there were some. A column named "id" is
-    passed through. Whenever standard input has no more for now, all that
-    came are answered.
+    on; the exit status is then 1. A column named "id" is passed through.
+    Whenever standard input pauses, all texts so far are answered.
 
     With --output, the answers are columns beside those of FILE: topic and
     probability (with --top, also topic_2, probability_2 and so on), and error.
-    If FILE has a column of such a name, the answer's is predicted_topic, say.
+    If FILE has a column of that name, the answer's is, say, predicted_topic.
 
     For example:
 
@@ -95,9 +95,9 @@ def predict(
     if output is not None:
         check_answer_file(output, [model, file])
     fitted, _ = load_model(model)
-    if _is_typed(file):  # said first, as the format is told by the first line
-        say("reads a text from each line that you type; Ctrl-D ends it", quiet=quiet)
-    rows = read_rows(file, format=format_, fallback="txt")
+    if _is_typed(file):  # before the first line is read to find the format
+        say("reading a text from each line that you type; Ctrl-D ends it", quiet=quiet)
+    rows = read_rows(file, format=format_, fallback="txt", encoding=encoding)
     if rows.note:
         say(f"{rows.name}: {rows.note}", quiet=quiet)
     batches = predict_rows(
@@ -136,7 +136,7 @@ def predict(
 def _writer(
     output: Path | None, rows: Rows, top: int, n_topics: int
 ) -> Iterator[Callable[[Sequence[Prediction | BadRow]], None]]:
-    """Return what writes batches of answers: to standard output, or to a file."""
+    """Return a function that writes batches of answers to standard output or a file."""
     if output is None:
         yield partial(_print_lines, unit=rows.unit, top=top)
         return
@@ -144,7 +144,7 @@ def _writer(
         yield file.write
     if file.left_out:
         columns = listed(file.left_out)
-        warn([f"{output} is without {columns}, which the first rows of {rows.name} have not got"])
+        warn([f"{output} lacks {columns}, which the first rows of {rows.name} don't have"])
 
 
 def _print_lines(answers: Sequence[Prediction | BadRow], unit: str, top: int) -> None:
@@ -155,7 +155,7 @@ def _print_lines(answers: Sequence[Prediction | BadRow], unit: str, top: int) ->
     for answer in answers:
         line = encode(_line(answer, unit, top)).decode()
         out.write(printable_json(line).encode() + b"\n")
-    # Whoever waits for these answers may be who writes the next rows.
+    # The writer of the next rows may be waiting for these answers.
     out.flush()
 
 
@@ -164,11 +164,11 @@ def _places(output: Path | None) -> str:
 
 
 def _model_and_file(first: str | None, second: str | None, quiet: bool) -> tuple[str, str]:
-    """Tell which is which where only one of MODEL and FILE is given, or none."""
+    """Return model and file, where only one of MODEL and FILE is given, or none."""
     if first is not None and second is not None:
         if not _is_model(first) and _is_model(second):
             raise DataError(
-                f"{first} is no model, and {second} is one; the model comes first: "
+                f"{first} is not a model, but {second} is one; the model comes first: "
                 f"slugline predict {second} {first}"
             )
         return first, second
@@ -176,7 +176,7 @@ def _model_and_file(first: str | None, second: str | None, quiet: bool) -> tuple
         return first, "-"
     if first not in (None, "-") and not Path(first).exists():
         raise DataError(
-            f"{first} is neither a model nor a file of texts, for there is no such file; check the "
+            f"{first} is neither a model nor a file of texts: there is no such file; check the "
             f"path, or name a model: {', '.join(SHIPPED)}, or a file that ends in .slug."
         )
     say(
@@ -188,10 +188,10 @@ def _model_and_file(first: str | None, second: str | None, quiet: bool) -> tuple
 
 
 def _is_model(name: str) -> bool:
-    """Whether what is named is a shipped model, or a file that looks like one."""
+    """Whether this names a shipped model, or a file that looks like a model."""
     if name in SHIPPED or name.endswith(".slug"):
         return True
-    # Of a pipe, the first bytes would be lost for whoever reads it next.
+    # A pipe's first bytes would be lost to the next reader.
     if not Path(name).is_file():
         return False
     try:

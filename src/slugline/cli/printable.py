@@ -1,4 +1,4 @@
-"""Text in which nothing is left that a terminal would obey, wherever it comes from."""
+"""Make text from anywhere safe to print: a terminal finds nothing in it to obey."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 
 __all__ = ["printable", "printable_json"]
 
-# Control characters, those that turn the direction of writing, and halves of characters, which
-# can't be written as UTF-8.
+# Control characters, those that change the direction of writing, and halves of characters, which
+# UTF-8 can't encode.
 _UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
-    r"""Return the text with each character that can't be seen as its escape sequence.
+    r"""Return the text with an escape sequence for each character that can't be seen.
 
     Parameters
     ----------
@@ -27,12 +27,12 @@ def printable(text: str, keep: str = "\n\t") -> str:
 
 
 def printable_json(text: str) -> str:
-    r"""Return the same JSON with escapes for characters that JSON lets stand but can't be seen.
+    r"""Return the same JSON with escapes for characters that JSON allows but nobody can see.
 
     >>> print(printable_json('{"topic":"\x9b2Jzinc"}'))
     {"topic":"\u009b2Jzinc"}
     """
-    # Between strings JSON has newlines, and in them it escapes those itself.
+    # JSON has newlines only between strings; within them it escapes newlines itself.
     return _UNSEEN.sub(
         lambda found: found[0] if found[0] == "\n" else rf"\u{ord(found[0]):04x}", text
     )

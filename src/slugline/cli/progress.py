@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["DocumentBar", "has_onlooker"]
 
-# Seconds. A shorter job needs no bar, and is spared the cost of one.
+# Seconds. A shorter job needs no bar, so it doesn't pay for one.
 _DELAY = 1.0
 # Seconds between two drawings.
 _INTERVAL = 0.25
 
 
 def has_onlooker() -> bool:
-    """Whether somebody would see a bar, and it would not get in the way.
+    """Whether somebody would see a bar that doesn't get in the way.
 
     Standard error must be a terminal that can erase text, and standard output must not be a
     terminal: the bar would run into the answers.
@@ -81,7 +81,7 @@ def _start_bar() -> Progress:
         TextColumn("{task.fields[text]}"),
         console=Console(file=sys.stderr),
         transient=True,
-        # We draw it when there is something to show; a thread for it would slow ours down.
+        # Drawn when there is something to show; a separate thread would slow down the work.
         auto_refresh=False,
     )
     bar.add_task("predicting", total=None, text="")

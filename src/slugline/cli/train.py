@@ -50,7 +50,7 @@ _NUM_WORDS = 10_000
 def _choose_blocks(
     learner: Learner, weighting: str | None, num_words: int | None
 ) -> list[Block] | None:
-    """Let words alone count if the user says how they should; else None, for what suits best."""
+    """Return a block of words if the user sets how they count; else None, for the best default."""
     from slugline.text.block import Block
 
     if weighting is None and num_words is None:
@@ -59,7 +59,7 @@ def _choose_blocks(
 
 
 def _check_free(learner: str, weighting: str | None, num_words: int | None) -> None:
-    """See to it that nothing is said of what --tune chooses."""
+    """Check that no option sets what --tune chooses."""
     given = {
         "learner": None if learner == "linear" else learner,
         "weighting": weighting,
@@ -119,7 +119,7 @@ def train(
         str | None,
         typer.Option(
             "--weighting",
-            help="Words alone count: multi-hot, counts, tf-idf or log-tf-idf.",
+            help="Use only words: multi-hot, counts, tf-idf or log-tf-idf.",
             show_default="what suits the learner",
         ),
     ] = None,
@@ -128,8 +128,8 @@ def train(
         typer.Option(
             "--num-words",
             min=1,
-            help="Words alone count: the most frequent.",
-            show_default=f"{_NUM_WORDS:,}, if words alone count",
+            help="Use only words: this many of the most frequent.",
+            show_default=f"{_NUM_WORDS:,}, if only words are used",
         ),
     ] = None,
     validation: Validation = None,
@@ -139,7 +139,7 @@ def train(
             "--tune",
             metavar="",
             help="First look for better terms and learners by cross-validation, which takes some "
-            "fifty times as long; Ctrl-C ends the search and takes the best so far.",
+            "fifty times as long; Ctrl-C ends the search and uses the best so far.",
         ),
     ] = False,
     balanced: Annotated[
@@ -150,7 +150,7 @@ def train(
         typer.Option(
             "--quantize",
             metavar="PRECISION",
-            help="Store weights as float16 or int8, and say what it cost.",
+            help="Store weights as float16 or int8, and print what that costs.",
             show_default="float32",
         ),
     ] = None,
@@ -278,7 +278,7 @@ def _learn_untested(
 def _save(
     experiment: Experiment, path: Path, quantize: str | None
 ) -> tuple[Experiment, Quantized | None]:
-    """Save the model; give the experiment with the figures of the file, and what bits cost."""
+    """Save the model; return the experiment with the file's metrics, and the cost of fewer bits."""
     from slugline.experiment.quantized import save_quantized
     from slugline.saving.classifier_file import as_model_file
     from slugline.saving.container import write
@@ -294,7 +294,7 @@ def _save(
 
 
 def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
-    """Return rows of what was found out on the training documents."""
+    """Return rows on what was found in the training documents."""
     fitted = experiment.fitted
     if experiment.n_skipped:
         yield "skipped", f"{experiment.n_skipped:,}", "rows that can't be used"
@@ -302,7 +302,7 @@ def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
     n_left_out = fitted.learner.settings().get("n_left_out", 0)
     if n_left_out:
-        yield "left out", f"{n_left_out}", "to learn from, as their topic looks wrong"
+        yield "left out", f"{n_left_out}", "training documents whose topic looks wrong"
     if fitted.tuning is not None:
         first, best = fitted.tuning.trials[0], fitted.tuning.best
         yield "tuned", f"{best.accuracy:.3f}", f"by cross-validation, {first.accuracy:.3f} untuned"

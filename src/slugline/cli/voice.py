@@ -1,7 +1,7 @@
-"""From the library's voice to the command line's: parameters in backticks become flags.
+"""Reword the library's messages for the command line: parameters in backticks become flags.
 
-The library speaks to a Python user, of `test_fraction` or `tune=True`. Who typed a command knows
-these as --test-fraction and --tune.
+The library's messages name `test_fraction` or `tune=True`, for a Python user. On the command line
+these are --test-fraction and --tune.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 __all__ = ["FLAGS", "in_flags"]
 
-#: Flags that are called as their parameter, but for dashes.
+#: Flags named like their parameter, apart from dashes.
 _ALIKE = (
     *("batch_size", "dropout", "encoding", "epochs", "fold_topics", "format", "hidden", "id"),
     *("l2", "learner", "learning_rate", "num_words", "optimizer", "output", "patience"),
@@ -31,12 +31,12 @@ FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
 }
 
 _PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
-# Values that the flag alone stands for.
+# Values that the flag alone implies.
 _SILENT = ("True", '"balanced"', "'balanced'")
 
 
 def in_flags(message: str) -> str:
-    """Return what the library says in the command line's words.
+    """Return a message of the library in the command line's words.
 
     >>> in_flags("`dropout` is 3; for more, pass `tune=True` or `hidden=64`, not `classes`.")
     '--dropout is 3; for more, pass --tune or --hidden 64, not `classes`.'

@@ -21,7 +21,7 @@ __all__ = ["collect"]
 #: How many kinds of faults a message names, how many places of each, and how many sources.
 N_FAULTS, N_PLACES, N_SOURCES = 3, 5, 3
 #: The share of the rows of a source that may be skipped. If more can't be used, something is wrong
-#: with all of it, and what would be learned from the rest is not what the user thinks.
+#: with all of it, and a model of the rest would not be what the user expects.
 MAX_SKIPPED = 0.1
 _MISSING_ADVICE = {
     "txt": "begin each line with __label__ and its topic",
@@ -53,7 +53,7 @@ def collect(
     topic: str | None,
     skip_bad_rows: bool,
 ) -> Corpus:
-    """Return the corpus that sources hold together; see `load_corpus` for what is raised."""
+    """Return one corpus of all sources; see `load_corpus` for the errors."""
     found = [_collect_one(rows, text, topic, skip_bad_rows) for rows in sources]
     _check_alike(found)
     documents = [document for source in found for document in source.documents]
@@ -68,7 +68,7 @@ def collect(
 
 
 def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
-    """Return where each document stands, and what that counts; of several sources with names."""
+    """Return where each document stands, and the unit; with the names of several sources."""
     if len(sources) == 1:
         return [document.at for document in sources[0].documents], sources[0].unit
     return [
@@ -109,7 +109,7 @@ def _collect_one(
 
 
 def _way_on(few: bool, skip_bad_rows: bool) -> str:
-    """Return how to go on without bad rows, or why that is no way."""
+    """Return how to go on without bad rows, or why that is not possible."""
     if few:
         return ", or go on without them with `skip_bad_rows`"
     if skip_bad_rows:
@@ -127,8 +127,8 @@ def _check_alike(sources: Sequence[_Source]) -> None:
             break
     if other is not None:
         raise DataError(
-            f"{first[0]} has topics like {first[1]!r} and {other[0]} ones like {other[1]!r}; make "
-            "all topics words or all numbers."
+            f"{first[0]} has topics like {first[1]!r}, but {other[0]} has some like {other[1]!r}; "
+            "make all topics words or all numbers."
         )
 
 
@@ -140,7 +140,7 @@ def _joined_names(names: Sequence[str]) -> str:
 
 
 def _joined_notes(sources: Sequence[_Source]) -> list[str]:
-    """Return the notes, each once; of several sources with the names of those it is on."""
+    """Return the notes, each once; with several sources, also the names of those it is about."""
     named: dict[str, list[str]] = {}
     for source in sources:
         for note in source.notes:
@@ -174,7 +174,7 @@ def _kind(value: object) -> str:
 
 
 def _topic_name(value: object) -> str:
-    """Return 3 and 3.0 one name, true the name it has in JSON, and null and NaN none."""
+    """Return the same name for 3 and 3.0, the JSON name of true, and none for null and NaN."""
     if value is None or value != value:
         return ""
     if isinstance(value, bool):
@@ -185,7 +185,7 @@ def _topic_name(value: object) -> str:
 
 
 def _part_odd_topics(documents: list[_Document]) -> tuple[list[_Document], list[BadRow]]:
-    """Where some topics are numbers and some are words, tell the rarer kind from the rest."""
+    """Separate the rarer kind from the rest, where some topics are numbers and some are words."""
     numbers = {topic for topic in {d.topic for d in documents} if _NUMBER.fullmatch(topic)}
     kinds = {
         "number": [d for d in documents if d.topic in numbers],

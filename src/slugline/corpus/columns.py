@@ -24,7 +24,7 @@ __all__ = [
     "text_of",
 ]
 
-#: Good rows looked at.
+#: How many good rows to look at.
 N_PEEKED = 100
 #: Columns named in a message.
 N_LISTED = 20
@@ -38,10 +38,10 @@ def peek(
     patient: bool = True,
     head: list[Row | BadRow] | None = None,
 ) -> list[Row | BadRow]:
-    """Take rows until `n` good ones are there, or the end; they are gone from `rows`.
+    """Take rows from `rows` until there are `n` good ones, or until the end.
 
-    `n_bytes` that were read for them end it, too, and so does, unless `patient`, a pause of whoever
-    writes the rows. An empty list to take them in has what was there before an error.
+    It also stops after reading `n_bytes` for them and, unless `patient`, when the next row has not
+    been written yet. A list passed in to collect them keeps those that came before an error.
     """
     head = [] if head is None else head
     n_good = n_read = 0
@@ -58,26 +58,26 @@ def peek(
 def find_columns(
     name: str, head: Sequence[Row | BadRow], text: str | None = None, topic: str | None = None
 ) -> tuple[str | None, str | None]:
-    """Find the columns of text and topic by their names; of two columns, the longer is the text.
+    """Return the columns of text and topic by their names; of two, the longer is the text.
 
     Parameters
     ----------
     name : str
         Of the source, for messages.
     head : sequence of Row or BadRow
-        Its first rows, from `peek`. If none of them is good, no column is ever looked up, and any
-        name will do.
+        Its first rows, from `peek`. If none of them is good, no column is ever looked up, so any
+        name is accepted.
     text, topic : str, optional
         Columns that the user named, which must be there.
 
     Returns
     -------
-    The two names, each None where the column can't be told.
+    The two names, each None if the column can't be determined.
 
     Raises
     ------
-    DataError : if a column that was named isn't there, or a table seems to have no header.
-    OptionError : if text and topic are to be the same column.
+    DataError : if a named column doesn't exist, or a table seems to have no header.
+    OptionError : if text and topic name the same column.
     """
     texts, topic = _find(name, head, () if text is None else (text,), topic)
     return next(iter(texts), None), topic
@@ -89,16 +89,16 @@ def find_text_columns(
     text: str | Sequence[str] | None = None,
     identity: str | None = None,
 ) -> tuple[str, ...]:
-    """Find the columns that make up the text as `find_columns` does; none if they can't be told.
+    """Return the columns of the text, found as `find_columns` does; none if none can be found.
 
     Parameters
     ----------
     name, head : as in `find_columns`
     text : str or sequence of str, optional
         The columns that the user named: a sequence of them, or one string with commas between
-        them. A column whose own name is that string goes before.
+        them. A column with exactly that name comes first.
     identity : str, optional
-        The column that names the rows, and is no text.
+        The column that names the rows and is not part of the text.
     """
     return _find(name, head, _named(head, text), None, identity)[0]
 
@@ -108,7 +108,7 @@ def find_id(name: str, head: Sequence[Row | BadRow], identity: str | None = None
 
     Raises
     ------
-    DataError : if a column that was named isn't there.
+    DataError : if a named column doesn't exist.
     """
     columns = column_names(head)
     if identity is None:
@@ -124,29 +124,29 @@ def find_both_columns(
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
 ) -> tuple[tuple[str, ...], str]:
-    """Find the columns of the text as `find_text_columns` does, and that of the topic.
+    """Return the columns of the text, found as `find_text_columns` does, and that of the topic.
 
     Raises
     ------
-    DataError : as `find_columns` does, and if a column can't be told.
+    DataError : as in `find_columns`, and if a column can't be determined.
     """
     texts, topic = _find(name, head, _named(head, text), topic)
     if texts and topic is not None:
         return texts, topic
     missing = [what for what, column in (("text", texts), ("topic", topic)) if not column]
     raise DataError(
-        f"{name} has {listed(column_names(head))}, none of them known as {' or '.join(missing)}; "
+        f"{name} has {listed(column_names(head))}, and none is known as {' or '.join(missing)}; "
         f"name columns with {' and '.join(f'`{what}`' for what in missing)}, "
-        "or add a header if these are no names."
+        "or add a header if these are not names."
     )
 
 
 def text_of(row: Row, columns: Sequence[str]) -> Any:
     """Return the text of a row, which may be in several columns; None if there is none.
 
-    Where columns are several, their texts are joined by line breaks, and those that are missing or
-    blank are left out, so that a document without a subject is its body. What is no text, such as a
-    number, is returned in place of the text.
+    The texts of several columns are joined by line breaks. Missing and blank ones are left out, so
+    a document without a subject is just its body. A value that is not text, such as a number, is
+    returned in place of the text.
     """
     values = [row.values.get(column) for column in columns]
     if len(values) == 1:
@@ -203,12 +203,12 @@ def _find(
 
 
 def column_names(head: Iterable[Row | BadRow]) -> list[str]:
-    """Name all columns that the good rows have, in the order in which they first occur."""
+    """Return all columns of the good rows, in the order in which they first occur."""
     return list(dict.fromkeys(c for row in head if isinstance(row, Row) for c in row.values))
 
 
 def listed(columns: Sequence[str]) -> str:
-    """Name up to `N_LISTED` columns, and count the others."""
+    """Return up to `N_LISTED` column names in words, and the number of the others."""
     shown = ", ".join(map(repr, columns[:N_LISTED]))
     n_more = len(columns) - N_LISTED
     return shown if n_more <= 0 else f"{shown} and {n_more} more"
@@ -217,7 +217,7 @@ def listed(columns: Sequence[str]) -> str:
 def _known(
     columns: Sequence[str], names: Sequence[str], taken: Sequence[str | None]
 ) -> tuple[str, ...]:
-    """Return the column with the likeliest name, in a tuple; an empty one if there is none."""
+    """Return the column with the most likely name in a tuple, which is empty if there is none."""
     by_lower = {column.lower(): column for column in reversed(columns) if column not in taken}
     return next(((by_lower[name],) for name in names if name in by_lower), ())
 
@@ -238,7 +238,7 @@ def _nearest(wanted: str, columns: Sequence[str]) -> str:
 
 
 def _check_header(name: str, rows: Sequence[Row], topic: str) -> None:
-    """Without a header, a topic takes the place of a column's name, and likely comes again."""
+    """Refuse a table whose topic column is named like a topic: it probably has no header."""
     if any(row.values.get(topic) == topic for row in rows):
         raise DataError(
             f"{name} seems to have no header, as {topic!r} stands in its first line and below; "

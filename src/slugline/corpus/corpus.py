@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["Corpus"]
 
 
-#: Topics that are shown of a corpus, and characters of a name and of a text.
+#: How many topics of a corpus are shown, and how many characters of a name and of a text.
 N_SHOWN, N_NAME, N_TEXT = 8, 40, 70
 
 
 def _shortened(text: str, most: int = N_NAME) -> str:
-    """Return a text on one line, cut to so many characters."""
+    """Return a text on one line, cut to at most `most` characters."""
     # Words of megabytes are cut before they are looked at.
     line = " ".join(text[: 4 * most].split())
     return line if len(line) <= most and len(text) <= 4 * most else f"{line[: most - 1]}…"
@@ -38,9 +38,9 @@ class Corpus:
 
     Attributes
     ----------
-    texts, topics : list of str, one for one
+    texts, topics : list of str, one topic for each text
     name : str
-        What reports call it.
+        Its name in reports.
     notes : tuple of str, default ()
         What was decided while reading, such as which columns were guessed, for the user to see.
     n_skipped : int, default 0
@@ -82,7 +82,7 @@ class Corpus:
         )
 
     def _repr_html_(self) -> str:
-        """Return the same for a notebook, as a table of the commonest topics."""
+        """Return the same for a notebook, as a table of the most common topics."""
         counts = list(self.topic_counts().items())
         rows = [
             f"<tr><td>{escape(_shortened(topic))}</td><td>{n:,}</td></tr>"
@@ -120,25 +120,25 @@ class Corpus:
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def split(self, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
-        """Hold out a part in which each topic has its share.
+        """Return two parts of the corpus, in each of which every topic has its share.
 
         Parameters
         ----------
         fraction : float, over 0 and under 1
             Share of the documents to hold out.
         seed : int
-            Chooses the documents, and which topics get the odd ones.
+            Chooses the documents, and which topics get the ones left over.
 
         Returns
         -------
-        The part to learn from and the part held out, both in the order of the corpus; see
-        `slugline.splits.hold_out` for the shares and for what is raised.
+        The training part and the held-out part, both in the order of the corpus; see
+        `slugline.splits.hold_out` for the shares and the errors.
         """
         held = hold_out(self.topics, fraction, seed)
         return self._take(~held), self._take(held)
 
     def digest(self) -> str:
-        """Return the SHA-256, in hexadecimal, of texts and topics in order; names don't count."""
+        """Return the SHA-256, in hexadecimal, of texts and topics in order, without the name."""
         return digest_of(self.texts, self.topics)
 
     def _take(self, mask: NDArray[np.bool_]) -> Corpus:

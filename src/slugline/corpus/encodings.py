@@ -10,17 +10,17 @@ from slugline.errors import DataError, OptionError
 
 __all__ = ["Decoded", "guess_encoding", "guess_utf16", "known_encoding"]
 
-#: What bytes become that an encoding has no characters for; in UTF-8 there is none for it either.
+#: What replaces bytes that an encoding has no character for; it is not valid in UTF-8 either.
 _NOTHING = "\udcff"
 _HANDLER = "slugline.mark"
-# Letters and signs of western Europe that ASCII hasn't.
+# Letters and signs of western Europe that ASCII lacks.
 _WESTERN = set(
     "àáâãäåæçèéêëìíîïñòóôõöøœùúûüýÿßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØŒÙÚÛÜÝŸ"
     "€£§°·«»¿¡‘’‚“”„–—…\N{NO-BREAK SPACE}"
 )
-#: Of western text most bytes are ASCII; of Cyrillic, Greek or Chinese text few are.
+#: Most bytes of western text are ASCII; few of Cyrillic, Greek or Chinese text are.
 _MOST_WESTERN = 0.4
-#: Bytes that are looked at to guess.
+#: How many bytes to look at for a guess.
 _N_GUESSED = 20_000
 
 
@@ -34,18 +34,18 @@ codecs.register_error(_HANDLER, _mark)
 
 
 def known_encoding(name: str) -> str | None:
-    """Return the name that Python has for an encoding, None for UTF-8.
+    """Return Python's name for an encoding, or None for UTF-8.
 
     Raises
     ------
-    OptionError : if it is no encoding of text, or one that can't be read bit by bit.
+    OptionError : if it is not an encoding of text, or can't be read piece by piece.
     """
     try:
         found = codecs.lookup(name)
         _decoder(name).decode(b"")
     except (LookupError, ValueError) as error:
         raise OptionError(
-            f"`encoding` is {name!r}, which Python can't read text in; "
+            f"`encoding` is {name!r}, which is not an encoding that Python reads; "
             "give one such as cp1252, latin-1, utf-16 or shift_jis."
         ) from error
     return None if found.name in ("utf-8", "utf-8-sig") else found.name
@@ -58,9 +58,9 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
 
 
 class Decoded:
-    """The bytes of a binary file as UTF-8, which makes of any encoding what lines are cut from.
+    """The bytes of a binary file, converted to UTF-8, so that lines can be cut from any encoding.
 
-    Where the file has bytes that its encoding doesn't know, what is read is no UTF-8.
+    Where the file has bytes that its encoding doesn't know, the result is not valid UTF-8.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Decoded:
         self._decoder = _decoder(encoding)
 
     def read1(self, size: int) -> bytes:
-        """Return what there is, from some `size` bytes of the file; nothing at its end only."""
+        """Return about `size` bytes of the file as UTF-8; nothing only at its end."""
         while True:
             piece = self._file.read1(size)
             try:
@@ -90,7 +90,7 @@ class Decoded:
 
 
 def guess_utf16(head: bytes) -> str | None:
-    """Return which UTF-16 a file without a mark seems to be: every other byte is zero."""
+    """Return the kind of UTF-16 of a file without a mark, if every other byte is zero."""
     start = head[:1000]
     for name, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
         if len(start) > 3 and zeros.count(0) > 0.4 * len(start) / 2:
@@ -99,7 +99,7 @@ def guess_utf16(head: bytes) -> str | None:
 
 
 def guess_encoding(samples: Sequence[bytes]) -> str | None:
-    """Return what encoding bytes that are not UTF-8 seem to be in; None where it can't be told.
+    """Return the likely encoding of bytes that are not UTF-8; None if there is no good guess.
 
     Parameters
     ----------
@@ -111,9 +111,9 @@ def guess_encoding(samples: Sequence[bytes]) -> str | None:
     western = bytes(foreign).decode("cp1252", errors="replace")
     if len(foreign) <= _MOST_WESTERN * len(sample) and set(western) <= _WESTERN:
         return "cp1252"
-    # Of western text it says cp1250 or cp1257 as often; of others it is mostly right.
+    # It often guesses cp1250 or cp1257 for western text; for other text it is mostly right.
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample).best()
-    # Its guesses at UTF-16 are Chinese made of pairs of letters.
+    # When it guesses UTF-16, it takes pairs of letters for Chinese.
     return None if best is None or best.encoding.startswith(("utf", "ascii")) else best.encoding

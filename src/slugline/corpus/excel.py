@@ -15,20 +15,20 @@ from slugline.errors import DataError
 
 __all__ = ["excel_rows"]
 
-#: Bytes that all parts of a file may unpack to, and how many times their packed size.
+#: The most bytes that all parts of a file may unpack to, and the most times their packed size.
 MAX_UNPACKED, MAX_RATIO = 2**30, 200
-#: Cells of the rectangle that a sheet spans: it is held in memory, be it nearly empty.
+#: Cells of the rectangle that a sheet spans: it is held in memory even if nearly empty.
 MAX_CELLS = 20_000_000
-#: Below this, nobody minds how well a part is packed.
+#: A part below this size may be packed in any ratio.
 _SMALL = 10_000_000
 _PIECE = 1 << 20
 _PLACE = re.compile(rb"""\br=["']([A-Z]{0,3})(\d{1,9})["']""")
 
 
 def excel_rows(path: Path) -> Items:
-    """Return the rows below the first that has anything in it, which names the columns.
+    """Return the rows below the first one that is not empty, which names the columns.
 
-    Columns without a name are left out, and rows without anything in them are none.
+    Columns without a name and empty rows are left out.
     """
     calamine = _reader()
     with os_errors_named(str(path)):
@@ -75,16 +75,16 @@ def _reader() -> Any:
 
 def _broken(path: Path, error: Exception) -> DataError:
     reason = str(error).partition("\n")[0]
-    return DataError(f"{path} is no whole Excel file ({reason}); save it again, or as CSV.")
+    return DataError(f"{path} is not a complete Excel file ({reason}); save it again, or as CSV.")
 
 
 def _check_sizes(path: Path) -> None:
-    """Make sure that a file neither unpacks nor spreads to more than fits into memory."""
+    """Make sure that a file neither unpacks nor spans more than fits into memory."""
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
             _check_claims(path, parts)
-            # To its end, so that what was claimed of each is known to be true.
+            # Read to the end, to check that each has the size it claims.
             spans = [_span(archive.open(part)) for part in parts]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise _broken(path, error) from error

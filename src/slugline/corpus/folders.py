@@ -27,7 +27,7 @@ _COPY = "copy what it leads to into the folder, or remove it"
 def folder_rows(
     folder: Path, encoding: str | None = None, *, fallback_encoding: str | None = None
 ) -> Items:
-    """Return the *.txt files of each sub-folder in order of names; the sub-folder is the topic.
+    """Return the *.txt files of each sub-folder, sorted by name; the sub-folder is the topic.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def _is_within(root: str, path: Path) -> bool:
 
 
 def _problem(root: str, file: Path) -> BadRow | None:
-    """Return why a file is not to be opened; None if nothing speaks against it."""
+    """Return why a file must not be opened; None if it may be."""
     if not _is_within(root, file):
         return BadRow("", _OUTSIDE, _COPY)
     try:
@@ -97,9 +97,9 @@ def _problem(root: str, file: Path) -> BadRow | None:
         if not file.is_symlink():
             raise
         return BadRow("", "a link that leads nowhere", "remove it")
-    # To open a pipe is to wait for a writer, and a device may never end.
+    # Opening a pipe waits for a writer, and a device may never end.
     if not stat.S_ISREG(status.st_mode):
-        return BadRow("", "no regular file, but a pipe or device", "remove it")
+        return BadRow("", "a pipe or device, not a regular file", "remove it")
     return too_long("") if status.st_size > MAX_RECORD else None
 
 
@@ -109,7 +109,7 @@ def _file_row(
     note = ""
     with file.open("rb") as opened:
         data = opened.read(MAX_RECORD + 1)
-    if len(data) > MAX_RECORD:  # it has grown meanwhile
+    if len(data) > MAX_RECORD:  # it has grown in the meantime
         return too_long(at)
     try:
         text = data.decode(encoding or "utf-8").lstrip("\ufeff")

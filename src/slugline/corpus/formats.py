@@ -35,7 +35,7 @@ _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
 def table_rows(lines: Lines, delimiter: str | None = None) -> Items:
-    """CSV with a header; unless told, cells are parted by what occurs most in it of , ; and tab."""
+    """Return rows of CSV with a header; by default its most frequent of , ; and tab separates."""
     if delimiter is None:
         delimiter = delimiter_of(lines.head.decode(errors="replace"))
     records = _records(lines, delimiter)
@@ -57,7 +57,7 @@ def table_rows(lines: Lines, delimiter: str | None = None) -> Items:
             values = dict(zip(names, record.cells, strict=True))
             yield Row(record.at, values, n_bytes=record.n_bytes)
         else:
-            yield BadRow(record.at, f"{len(record.cells)} cells in place of {len(names)}")
+            yield BadRow(record.at, f"{len(record.cells)} cells instead of {len(names)}")
 
 
 class _Record(NamedTuple):
@@ -67,8 +67,8 @@ class _Record(NamedTuple):
 
 
 def _records(lines: Lines, delimiter: str) -> Iterator[_Record | BadRow]:
-    """Return the records of CSV, the header among them; one without anything in it is none."""
-    # The limit is the process's, not ours alone, so it is never lowered.
+    """Return the records of CSV, with the header and without empty ones."""
+    # The limit belongs to the whole process, so it is never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
     at = begin = 0
 
@@ -104,7 +104,7 @@ def _records(lines: Lines, delimiter: str) -> Iterator[_Record | BadRow]:
 
 
 def json_rows(lines: Lines) -> Items:
-    """One JSON object a line; blank lines are none."""
+    """Return rows of one JSON object per line; blank lines are skipped."""
     for line in lines:
         if fault := lines.take_fault():
             yield fault
@@ -113,7 +113,7 @@ def json_rows(lines: Lines) -> Items:
 
 
 def array_rows(lines: Lines) -> Items:
-    """One JSON array of objects, or of texts."""
+    """Return rows of one JSON array of objects or of texts."""
     for at, item in enumerate(json_items(lines), 1):
         if len(item) > MAX_RECORD:
             yield too_long(at)
@@ -130,19 +130,19 @@ def _json_row(at: int, data: str, n_bytes: int, may_be_text: bool = False) -> Ro
     try:
         values = _json_values(data)
     except (msgspec.DecodeError, RecursionError) as error:
-        return BadRow(at, f"no valid JSON ({error})")
+        return BadRow(at, f"not valid JSON ({error})")
     if may_be_text and isinstance(values, str):
         values = {"text": values}
     if isinstance(values, dict):
         return checked_row(at, values, n_bytes=n_bytes)
-    return BadRow(at, "JSON, but no object" + " or text" * may_be_text)
+    return BadRow(at, "JSON, but not an object" + " or text" * may_be_text)
 
 
 def _json_values(data: str) -> Any:
     """Return what JSON holds, an object as a dict; other lists and objects stay as written."""
     try:
         return _decode_flat(data)
-    except msgspec.ValidationError:  # something is nested in it, or it is no object
+    except msgspec.ValidationError:  # something is nested in it, or it is not an object
         whole = _decode_raw(data)
     if _first(whole) != b"{":
         return _plain(whole)
@@ -159,7 +159,7 @@ def _first(value: msgspec.Raw) -> bytes:
 
 
 def text_rows(lines: Lines) -> Items:
-    """One text a line, after as many fastText labels as there are (`__label__sport Late goal`)."""
+    """Return rows of one text per line, after any fastText labels (`__label__sport Late goal`)."""
     for line in lines:
         if fault := lines.take_fault():
             yield fault

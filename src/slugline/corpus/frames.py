@@ -14,7 +14,7 @@ __all__ = ["Frame", "frame_rows"]
 
 @runtime_checkable
 class PandasFrame(Protocol):
-    """What is used of a `pandas.DataFrame`."""
+    """The parts of a `pandas.DataFrame` that are used."""
 
     columns: Any
     index: Any
@@ -28,7 +28,7 @@ class PandasFrame(Protocol):
 
 @runtime_checkable
 class PolarsFrame(Protocol):
-    """What is used of a `polars.DataFrame`."""
+    """The parts of a `polars.DataFrame` that are used."""
 
     columns: Any
 
@@ -36,7 +36,7 @@ class PolarsFrame(Protocol):
         """Return the rows."""
 
 
-#: What `load_corpus` takes in place of a file.
+#: What `load_corpus` accepts instead of a file.
 Frame = PandasFrame | PolarsFrame
 
 
@@ -45,7 +45,7 @@ def frame_rows(frame: Frame) -> Items:
 
     Raises
     ------
-    DataError : if two columns have one name.
+    DataError : if two columns have the same name.
     """
     names = [str(name) for name in frame.columns]
     twice = next((name for name, n in Counter(names).items() if n > 1), None)
@@ -57,7 +57,7 @@ def frame_rows(frame: Frame) -> Items:
 
 def _numbered(frame: Frame) -> Iterator[tuple[int | str, tuple[Any, ...]]]:
     if isinstance(frame, PandasFrame):
-        # As objects, among which None can stand for all that pandas calls missing.
+        # As objects, so that None can stand for whatever pandas counts as missing.
         whole: Any = frame
         objects = whole.astype(object).where(frame.notna(), None)
         index = (at if isinstance(at, int) else str(at) for at in frame.index)
@@ -67,7 +67,7 @@ def _numbered(frame: Frame) -> Iterator[tuple[int | str, tuple[Any, ...]]]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of NumPy's, or a series in a cell, as Python's own; NaN as None."""
+    """Return a NumPy value, or a series in a cell, as a Python value; NaN as None."""
     for convert in ("tolist", "to_list"):
         if hasattr(value, convert):
             value = getattr(value, convert)()

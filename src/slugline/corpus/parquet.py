@@ -28,19 +28,18 @@ _SETTINGS: dict[str, Any] = {
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
 }
-# These it knows only once it runs.
+# It knows these only once it runs.
 _LATER_SETTINGS = "SET enable_progress_bar = false; SET disable_parquet_prefetching = true"
-#: Rows held as Python objects at a time, so that what they take is bounded where all are at the
-#: limit.
+#: Rows held as Python objects at a time, so that memory is bounded even if all are at the limit.
 _N_FETCHED = 64
 
 
 def parquet_rows(path: Path) -> Items:
-    """Return the scalar columns; vectors are neither texts nor topics, and cost much to convert."""
+    """Return rows of the scalar columns; vectors are never text or topic, and slow to convert."""
     duckdb = _reader()
     with _errors_named(path), duckdb.connect(":memory:", config=_SETTINGS) as connection:
         connection.execute(_LATER_SETTINGS)
-        # Opened first, lest what the system says of it come in other words.
+        # Opened first, so that errors of the system are reported in the usual words.
         path.open("rb").close()
         columns = _scalar_columns(connection, path)
         found = connection.execute(_query(columns), [_literal(path)])
@@ -73,11 +72,13 @@ def _errors_named(path: Path) -> Iterator[None]:
             yield
     except duckdb.Error as error:
         reason = str(error).partition("\n")[0]
-        raise DataError(f"{path} is no whole Parquet file ({reason}); write it again.") from error
+        raise DataError(
+            f"{path} is not a complete Parquet file ({reason}); write it again."
+        ) from error
 
 
 def _literal(path: Path) -> str:
-    """Return a path in which no character stands for others."""
+    """Return a path in which no character is a wildcard."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
 
 
@@ -94,7 +95,7 @@ def _scalar_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, boo
 
 
 def _query(columns: dict[str, bool]) -> str:
-    """Return the query for the bytes of a row's texts, and its values if these are not too long."""
+    """Return the query for the bytes of a row's texts, and its values if they are not too long."""
     quoted = {name: '"' + name.replace('"', '""') + '"' for name in columns}
     lengths = [
         f"coalesce(strlen({quoted[name]}), 0)" for name, is_text in columns.items() if is_text

@@ -1,12 +1,12 @@
 """Files of documents, row by row and in bounded memory: the layer under `slugline.corpus`.
 
-One function per format gives `Row`s and, for what can't be read, `BadRow`s, each with the place
-where it stands. What stops a whole file (no such file, a cut archive) raises `DataError`. What a
-text or a topic is, and whether a bad row may be passed over, is for the caller to say.
+One function per format yields `Row`s and, for what can't be read, `BadRow`s, each with its place.
+What stops a whole file (no such file, a truncated archive) raises `DataError`. The caller decides
+what is a text or a topic, and whether a bad row may be skipped.
 
 CSV and JSONL are read by the standard library's csv module and by msgspec, a line at a time,
-because bad input must be named by its physical line: readers of whole tables number rows, not
-lines, and stop at the first bad one. 100,000 rows of 500 bytes take 0.5 to 0.7 s so.
+because messages must name bad input by its physical line: readers of whole tables number rows, not
+lines, and stop at the first bad one. 100,000 rows of 500 bytes take 0.5 to 0.7 s this way.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from slugline.errors import DataError, OptionError
 
 __all__ = ["BadRow", "Rows", "read_frame", "read_rows"]
 
-#: Bytes that one .gz may unpack to.
+#: The most bytes that one .gz may unpack to.
 MAX_UNPACKED = 4 * 2**30
 
 
@@ -48,12 +48,12 @@ class Rows:
     Attributes
     ----------
     name : str
-        How messages call it.
+        Its name in messages.
     format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder", "frame"}
     stream : Stream, optional
-        What they are read from, where that is lines.
+        What they are read from, if it has lines.
     note : str, default ""
-        What was assumed of the format, for the user to see.
+        What was assumed about the format, for the user to see.
     """
 
     name: str
@@ -72,15 +72,15 @@ class Rows:
 
     @property
     def has_names(self) -> bool:
-        """Whether the columns have names of the user's; otherwise they are "text" and "topic"."""
+        """Whether the source names its columns; otherwise they are "text" and "topic"."""
         return _known_format(self.format).has_names
 
     def must_wait(self) -> bool:
-        """Tell whether whoever writes the rows makes the reader wait for the next one."""
+        """Whether the reader must wait for the next row to be written."""
         return self.stream is not None and self.stream.must_wait()
 
     def share_read(self) -> float | None:
-        """Tell how much of the file has been read, from 0 to 1; None where that can't be told."""
+        """Return how much of the file has been read, from 0 to 1; None if unknown."""
         return None if self.stream is None else self.stream.share_read()
 
 
@@ -98,14 +98,14 @@ def read_rows(
     source : str or Path
         A path, or "-".
     format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"}, optional
-        By default told from the end of the name (.csv .tsv .jsonl .ndjson .json .txt .ft, each
+        By default taken from the end of the name (.csv .tsv .jsonl .ndjson .json .txt .ft, each
         also with .gz, and .parquet and .xlsx). Standard input counts as "jsonl" if its first line
-        begins with "{", and as "csv" if that line names columns and nobody types it.
+        begins with "{", and as "csv" if that line names columns and is not typed.
     fallback : str, optional
-        The format to assume where none can be told; by default that is an error.
+        The format to assume if none can be recognized; by default that is an error.
     encoding : str, optional
-        Any of Python's for text, such as "cp1252" or "utf-16"; UTF-8 by default. Parquet and Excel
-        files have their own.
+        Any text encoding of Python, such as "cp1252" or "utf-16"; UTF-8 by default. Parquet and
+        Excel files have their own.
 
     Returns
     -------
@@ -114,8 +114,8 @@ def read_rows(
 
     Raises
     ------
-    DataError : if there is no such file, its format can't be told, or, later on and while rows are
-        taken, it can't be read further.
+    DataError : if there is no such file, its format is unknown or, later, while rows are taken, it
+        can't be read further.
     OptionError : if there is no such format or encoding.
     """
     if format is not None and format not in _FORMATS:
@@ -129,7 +129,7 @@ def read_rows(
         _check_exists(path)
         name = format or _format_of(path, fallback)
         if path.is_dir() != (name == "folder"):
-            found = "a folder" if path.is_dir() else "no folder"
+            found = "a folder" if path.is_dir() else "not a folder"
             raise DataError(f"{path} is {found} and can't be read as {name}; check the path.")
         chosen = _FORMATS[name]
         _check_kind(path, name)
@@ -152,17 +152,17 @@ def _standard_input(name: str | None, fallback: str | None, encoding: str | None
     if name is None:
         name, note = _format_of_lines(lines, fallback)
     if name is None:
-        raise DataError("standard input doesn't tell its format; name it with --format.")
+        raise DataError("standard input is in an unknown format; name it with `format`.")
     chosen = _FORMATS[name]
     if chosen.takes_path:
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
-    # What holds many rows in a line may have rows left when there is no whole line.
+    # A format with many rows in a line may have rows left when there is no whole line.
     waits_for_lines = stream if chosen.unit == "line" else None
     return Rows(lines.name, name, chosen.read(lines), waits_for_lines, note)
 
 
 def _format_of_lines(lines: Lines, fallback: str | None) -> tuple[str | None, str]:
-    """Return the format that the first line tells, and what to say of it."""
+    """Return the format that the first line shows, and a note on it."""
     if lines.head.lstrip().startswith(b"{"):
         return "jsonl", ""
     if not sys.stdin.isatty() and is_header(lines.head.decode(errors="replace")):
@@ -187,10 +187,10 @@ def _check_kind(path: Path, name: str) -> None:
     mode = path.stat().st_mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         raise DataError(
-            f"{path} is a device, and may have no end; give a file, or - for a terminal."
+            f"{path} is a device, which may have no end; give a file, or - for a terminal."
         )
     if _FORMATS[name].takes_path and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise DataError(f"{path} is a pipe, and can't be read as {name}; save it as a file.")
+        raise DataError(f"{path} is a pipe, which can't be read as {name}; save it as a file.")
 
 
 def _format_of(path: Path, fallback: str | None) -> str:
@@ -200,8 +200,8 @@ def _format_of(path: Path, fallback: str | None) -> str:
     found = _ENDINGS.get(Path(name).suffix, fallback)
     if found is None:
         raise DataError(
-            f"{path} doesn't tell its format; let its name end in one of {', '.join(_ENDINGS)}, "
-            "or name the format with --format."
+            f"{path} is in an unknown format; use a name that ends in one of "
+            f"{', '.join(_ENDINGS)}, or name the format with `format`."
         )
     return found
 
@@ -243,7 +243,7 @@ _FORMATS = {
     "txt": _Format(text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
 }
-# Nobody can name this one.
+# Users can't name this one.
 _FRAME = _Format(frame_rows, unit="row")
 
 

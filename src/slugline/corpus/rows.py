@@ -1,4 +1,4 @@
-"""One row of a source, or why it is of no use."""
+"""One row of a source, or why it can't be used."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = [
     "too_long",
 ]
 
-#: Bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
+#: The most bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
 MAX_RECORD = 10_000_000
-#: Bytes before and after one that is not UTF-8 which are kept to guess the encoding from.
+#: How many bytes around one that is not UTF-8 are kept, to guess the encoding from.
 N_AROUND = 40
 _NAME_IT = 'name its encoding, such as `encoding="cp1252"`'
 
@@ -40,11 +40,11 @@ class BadRow(NamedTuple):
         The physical line on which it begins, its number in a Parquet file or a JSON array, or its
         path in a folder.
     problem, advice : str
-        What is wrong with it, and what to do about rows like it.
+        What is wrong with it, and what to do about such rows.
     values : mapping of str to object, default empty
         Its cells by column name, as far as they could be read.
     sample : bytes, default b""
-        Some of its bytes where these are not in the encoding that was expected.
+        Some of its bytes, if they are not in the expected encoding.
     """
 
     at: int | str
@@ -55,17 +55,17 @@ class BadRow(NamedTuple):
 
 
 def too_long(at: int | str) -> BadRow:
-    """Return the bad row for one that passes `MAX_RECORD`."""
+    """Return the bad row for one that exceeds `MAX_RECORD`."""
     return BadRow(at, f"more than {MAX_RECORD:,} bytes", "split them")
 
 
 def nul(at: int | str) -> BadRow:
-    """Return the bad row for one with a NUL, which no text has and UTF-16 is full of."""
+    """Return the bad row for one with a NUL, which text never has and UTF-16 is full of."""
     return BadRow(at, "a NUL character", "delete NULs (of UTF-16, name its `encoding`)")
 
 
 def not_utf8(at: int | str, error: UnicodeDecodeError, encoding: str | None = None) -> BadRow:
-    """Return the bad row for bytes that are not UTF-8, or not in the encoding that was named."""
+    """Return the bad row for bytes that are not UTF-8, or not in the named encoding."""
     if encoding is not None:
         return BadRow(at, f"bytes that are not {encoding}", "check `encoding`")
     around = slice(max(error.start - N_AROUND, 0), error.start + N_AROUND)
@@ -96,12 +96,12 @@ class Row:
         path in a folder.
     values : mapping of str to object
         Its cells by column name. A list or an object of JSON stays as it was written, a
-        `msgspec.Raw`: as Python values it would take up to fifty times its bytes, and nobody asks
-        what is in it.
+        `msgspec.Raw`: as Python values it would take up to fifty times its bytes, and its content
+        is never used.
     note : str, default ""
-        What the reader had to decide, such as which of two topics counts.
+        What the reader decided, such as which of two topics counts.
     n_bytes : int, default 0
-        How much was read for it, whatever became of that. Two rows are equal without it.
+        How many bytes were read for it, used or not. Not compared when rows are.
     """
 
     at: int | str
@@ -116,20 +116,20 @@ Items = Iterator[Row | BadRow]
 
 @contextmanager
 def os_errors_named(name: str) -> Iterator[None]:
-    """Turn what the system says of a file into a DataError that names it."""
+    """Turn the system's errors about a file into a DataError that names it."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error).partition("\n")[0]
         raise DataError(
-            f"{name} can't be read ({reason}); check the file and its rights."
+            f"{name} can't be read ({reason}); check the file and its permissions."
         ) from error
 
 
 def checked_row(
     at: int | str, values: Mapping[str, Any], note: str = "", n_bytes: int = 0
 ) -> Row | BadRow:
-    """Return a row of values that no line of text has been checked for."""
+    """Return a row of values, after the checks that a line of text would have had."""
     if any(isinstance(value, str) and "\0" in value for value in values.values()):
         return nul(at)
     return Row(at, values, note, n_bytes)

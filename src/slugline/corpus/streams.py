@@ -12,24 +12,24 @@ from slugline.corpus.encodings import Decoded
 
 __all__ = ["Stream"]
 
-#: Bytes to read at a time; a pipe of Linux holds as many.
+#: Bytes to read at a time; a pipe on Linux holds as many.
 _PIECE = 1 << 16
-# Seconds. A writer that only takes breath is waited for, so that batches of a steady stream stay
-# whole; a person at the keyboard does not feel it.
+# Seconds. A writer that only pauses briefly is waited for, so that batches of a steady stream stay
+# whole; a person at the keyboard does not notice.
 _MOMENT = 0.05
 
 
 class Stream:
-    """Lines of a binary file, how much of it has been read, and whether more is there now.
+    """Lines of a binary file, how much of it has been read, and whether more is available.
 
     Parameters
     ----------
     file : binary file, open for reading
         Nothing else may read from it.
     packed : bool, default False
-        Whether it is gzip; its lines are those that it unpacks to.
+        Whether it is gzip; its lines are then the unpacked ones.
     encoding : str, optional
-        That of its bytes, from `slugline.corpus.encodings.known_encoding`; its lines are UTF-8.
+        Encoding of its bytes, from `slugline.corpus.encodings.known_encoding`; lines are UTF-8.
     """
 
     def __init__(self, file: BinaryIO, packed: bool = False, encoding: str | None = None) -> None:
@@ -50,10 +50,10 @@ class Stream:
         return line
 
     def must_wait(self) -> bool:
-        """Tell whether the next line is not there yet, and doesn't come within a moment either."""
+        """Whether the next line is not there yet, and doesn't come within a moment."""
         if self._size is not None or self._file.closed:  # closed once its end has been read
             return False
-        # Half a line is none, so what comes is taken in until it is one, or too long for one.
+        # Half a line doesn't count, so read on until it is whole, or too long.
         while self._buffer.find(b"\n", self._at) < 0 and len(self._buffer) - self._at < _PIECE:
             try:
                 if not select.select([self._file], [], [], _MOMENT)[0]:
@@ -67,17 +67,17 @@ class Stream:
         return False
 
     def share_read(self) -> float | None:
-        """Tell how much of a plain file has been read, from 0 to 1; None of anything else."""
+        """Return how much of a plain file has been read, from 0 to 1; None for anything else."""
         if self._size is None:
             return None
         return 1.0 if self._file.closed else self._file.tell() / max(self._size, 1)
 
     def _read_on(self, limit: int) -> int:
-        """Read until a line or `limit` bytes are in the buffer; give where they end there."""
+        """Read until the buffer has a line or `limit` bytes, and return where they end in it."""
         pieces = [self._buffer[self._at :]]
         n_bytes = len(pieces[0])
         while n_bytes < limit and b"\n" not in pieces[-1]:
-            # One system call gives what is there, be it less than was asked for.
+            # One system call returns what is there, even if it is less than requested.
             piece = self._bytes.read1(_PIECE)
             if not piece:
                 break
@@ -88,7 +88,7 @@ class Stream:
 
 
 def _plain_size(file: BinaryIO) -> int | None:
-    """Return the bytes of a file on a disk; None for pipes, terminals and the like."""
+    """Return the size in bytes of a file on disk; None for pipes, terminals and the like."""
     try:
         status = os.fstat(file.fileno())
     except (OSError, ValueError):  # bytes in memory

@@ -1,4 +1,4 @@
-"""Names of topics: those that differ in case or spaces only, and those to be renamed."""
+"""Names of topics: those that differ only in case or spaces, and those to be renamed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ N_TOPICS, N_SPELLINGS = 5, 4
 
 
 def spelling_warnings(topics: Iterable[str], known: Iterable[str] = ()) -> list[str]:
-    """Return what to say of topics that differ in case or spaces only; nothing if there are none.
+    """Return warnings about topics that differ only in case or spaces.
 
     Parameters
     ----------
     topics : iterable of str
         The topic of each document.
     known : iterable of str
-        Topics of a model, which none of the documents need have.
+        Topics of a model, which need not occur in the documents.
     """
     counts = Counter(topics)
     counts.update(dict.fromkeys(known, 0))
@@ -36,25 +36,25 @@ def spelling_warnings(topics: Iterable[str], known: Iterable[str] = ()) -> list[
         return []
     are = "topic is" if len(groups) == 1 else "topics are"
     return [
-        f"{len(groups):,} {are} written in several ways, which differ in case or spaces only and "
-        f"count as topics of their own: {_listed(groups)}. Use `fold_topics` to make them one, "
-        "written in the commonest way."
+        f"{len(groups):,} {are} written in several ways, which differ only in case or spaces and "
+        f"count as separate topics: {_listed(groups)}. Use `fold_topics` to merge them "
+        "under the most common spelling."
     ]
 
 
 def fold_topics(corpus: Corpus, known: Iterable[str] = ()) -> Corpus:
-    """Write topics that differ in case or spaces only in one way, the commonest.
+    """Merge topics that differ only in case or spaces, under the most common spelling.
 
     Parameters
     ----------
     corpus : Corpus
     known : iterable of str
-        Topics whose spelling goes before that of the corpus, such as those of a model, or of the
-        documents to learn from, where the commonest counts.
+        Topics whose spelling takes precedence over that of the corpus, such as those of a model or
+        of the training documents; of these, the most common spelling counts.
 
     Returns
     -------
-    Corpus with a note of what was changed, if anything was.
+    Corpus, with a note on what was changed, if anything was.
     """
     own, before = Counter(corpus.topics), Counter(known)
     chosen = {key: group[0] for key, group in (_by_key(own) | _by_key(before)).items()}
@@ -66,19 +66,19 @@ def fold_topics(corpus: Corpus, known: Iterable[str] = ()) -> Corpus:
     shown = ", ".join(f"{topic!r}" for topic, _ in spellings.most_common(N_TOPICS))
     n_documents = sum(own[topic] for topic in changed)
     note = (
-        f"wrote the topic of {n_documents:,} documents as others write it, in other case or with "
-        f"other spaces: {shown}{_and_more(len(spellings) - N_TOPICS)}"
+        f"changed case or spaces in the topics of {n_documents:,} documents, to match other "
+        f"documents: {shown}{_and_more(len(spellings) - N_TOPICS)}"
     )
     topics = [new[topic] for topic in corpus.topics]
     return replace(corpus, topics=topics, notes=(*corpus.notes, note))
 
 
 def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
-    """Give topics the names that a map has for them; each is looked up once, and exactly.
+    """Replace topics by the names that a map has for them; each is looked up once, exactly.
 
     Returns
     -------
-    Corpus with a note of those entries of the map that no document has as its topic.
+    Corpus, with a note on entries of the map that match no document's topic.
     """
     present = set(corpus.topics)
     unknown = [topic for topic in names if topic not in present]
@@ -86,7 +86,7 @@ def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     if unknown:
         shown = ", ".join(map(repr, unknown[:N_TOPICS]))
         notes.append(
-            f"topics to be renamed that no document has: {shown}"
+            f"no document has these topics that were to be renamed: {shown}"
             f"{_and_more(len(unknown) - N_TOPICS)}; check how they are written"
         )
     topics = [names.get(topic, topic) for topic in corpus.topics]
@@ -103,7 +103,7 @@ def read_topic_map(path: str | Path) -> dict[str, str]:
 
     Raises
     ------
-    DataError : if it can't be read, has no such columns, an empty cell, or a topic twice.
+    DataError : if it can't be read, lacks the columns, or has an empty cell or a topic twice.
     """
     rows = read_rows(path)
     items = list(rows)
@@ -114,8 +114,8 @@ def read_topic_map(path: str | Path) -> dict[str, str]:
     if not {"from", "to"} <= set(columns):
         found = f"the columns {', '.join(map(repr, columns))}" if columns else "no rows"
         raise DataError(
-            f"{rows.name} has {found}; begin it with the line from,to and let each further one "
-            "name a topic and its new name."
+            f"{rows.name} has {found}; begin it with the line from,to and put a topic and its "
+            "new name on each further line."
         )
     names: dict[str, str] = {}
     for row in items:
@@ -127,9 +127,9 @@ def read_topic_map(path: str | Path) -> dict[str, str]:
 def _add_entry(names: dict[str, str], row: Row, place: str) -> None:
     old, new = (str(row.values.get(column) or "").strip() for column in ("from", "to"))
     if not old or not new:
-        raise DataError(f"{place}: an empty name of a topic; fill the cell, or delete the line.")
+        raise DataError(f"{place}: an empty topic name; fill the cell, or delete the line.")
     if old in names:
-        raise DataError(f"{place}: {old!r} is there twice; delete one of its lines.")
+        raise DataError(f"{place}: {old!r} occurs twice; delete one of its lines.")
     names[old] = new
 
 
@@ -138,7 +138,7 @@ def _key(topic: str) -> str:
 
 
 def _by_key(counts: Counter[str]) -> dict[str, list[str]]:
-    """Return the spellings of each topic, the commonest first, ties by name."""
+    """Return the spellings of each topic, the most common first, ties by name."""
     groups: dict[str, list[str]] = {}
     for topic in sorted(counts, key=lambda topic: (-counts[topic], topic)):
         groups.setdefault(_key(topic), []).append(topic)

@@ -20,14 +20,14 @@ __all__ = [
     "model_warnings",
 ]
 
-#: A topic with fewer documents than this is warned of: the newswire lesson's least is as many.
+#: A topic with fewer documents than this gets a warning; the newswire lesson's rarest has as many.
 FEW_DOCUMENTS = 10
-#: Share of the test documents from which on it is said that they were learned from.
+#: Share of known test documents from which on there is a warning.
 _LEAK = 0.01
 
 
 def data_warnings(train: Corpus) -> list[str]:
-    """Say what in the training data will limit any classifier."""
+    """Return warnings about training data that will limit any classifier."""
     counts = train.topic_counts()
     if len(counts) == 1:
         return [
@@ -41,27 +41,28 @@ def data_warnings(train: Corpus) -> list[str]:
     rarest = ", ".join(f"{topic} ({counts[topic]})" for topic in few[-5:][::-1])
     return [
         *spelled,
-        f"{len(few)} of {len(counts)} topics have fewer than {FEW_DOCUMENTS} documents to learn "
-        f"from, such as {rarest}: expect them to be missed. Add documents, or merge topics.",
+        f"{len(few)} of {len(counts)} topics have fewer than {FEW_DOCUMENTS} training documents, "
+        f"such as {rarest}: expect them to be missed. Add documents, or merge topics.",
     ]
 
 
 def leak_warnings(train: Corpus, test: Corpus) -> list[str]:
-    """Say if test documents are among the training ones, which flatters every figure."""
+    """Return a warning if test documents are among the training ones, so results look too good."""
     known = set(train.texts)
     n_leaked = sum(text in known for text in test.texts)
     if n_leaked <= _LEAK * len(test):
         return []
     return [
-        f"{n_leaked:,} of the {len(test):,} test documents have the very text of one to learn "
-        "from: the figures flatter. Remove duplicates, or test on other documents."
+        f"{n_leaked:,} of the {len(test):,} test documents have exactly the text of a "
+        "training document, so the results look better than they are. "
+        "Remove duplicates, or test on other documents."
     ]
 
 
 def known_document_warnings(
     fitted: Fitted, corpus: Corpus, test_fraction: float | None = None
 ) -> list[str]:
-    """Say if a model is evaluated on the very documents that it learned from.
+    """Return a warning if a model is evaluated on the documents that it learned from.
 
     Parameters
     ----------
@@ -75,8 +76,8 @@ def known_document_warnings(
         return [_known(f"all of these {len(corpus):,} documents")]
     if fitted.validation_digest == corpus.digest():
         return [
-            "the model's best epoch was chosen on these documents: the results flatter. Evaluate "
-            "it on others."
+            "the model's best epoch was chosen on these documents, so the results look better than "
+            "they are. Evaluate it on others."
         ]
     if test_fraction is None:
         return []
@@ -96,13 +97,13 @@ def known_document_warnings(
 
 def _known(documents: str) -> str:
     return (
-        f"the model learned from {documents}: the results say how well it remembers, not how well "
+        f"the model learned from {documents}: the results show how well it remembers, not how well "
         "it does on new documents. Evaluate it on documents that it has not seen."
     )
 
 
 def fit_warnings(fitted: Fitted) -> list[str]:
-    """Say what in the settings, or in how training ended, will cost accuracy."""
+    """Return warnings about settings, or how training ended, that cost accuracy."""
     warnings = []
     n_topics = len(fitted.topics)
     widths = fitted.learner.settings().get("hidden", ())

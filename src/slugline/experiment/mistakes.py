@@ -18,7 +18,7 @@ __all__ = ["Mistake", "find_mistakes", "write_mistakes"]
 
 
 class Mistake(NamedTuple):
-    """A document whose likeliest topic is not its own.
+    """A document whose most likely topic is not its own.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Mistake(NamedTuple):
         Where it stands; see `Corpus.places`.
     text, topic : str
     predicted : str
-        The likeliest topic.
+        The most likely topic.
     probability : float
         That of `predicted`.
     """
@@ -39,9 +39,9 @@ class Mistake(NamedTuple):
 
 
 def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
-    """Return the documents of `corpus` that `fitted` gets wrong, the surest mistakes first.
+    """Return the documents of `corpus` that `fitted` gets wrong, the most certain mistakes first.
 
-    Of these, most have a wrong topic in the data, or are of two topics.
+    Most of these have a wrong topic in the data, or belong to two topics.
     """
     names = [str(name) for name in fitted.topics.names]
     proba = fitted.predict_proba(corpus.texts)

@@ -42,7 +42,7 @@ class Quantized:
     bytes_after: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures as plain data for JSON."""
+        """Return the results as plain data for JSON."""
         return {
             "precision": self.precision,
             "accuracy": {"before": self.accuracy_before, "after": self.accuracy_after},
@@ -59,7 +59,7 @@ def save_quantized(
 ) -> Quantized:
     """Save an experiment's classifier with weights in fewer bits, and measure what that costs.
 
-    The file keeps the figures of what it holds.
+    The file keeps the metrics of the weights that it holds.
 
     Parameters
     ----------

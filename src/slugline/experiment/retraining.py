@@ -1,4 +1,4 @@
-"""A model trained again from its own file, and held against it byte for byte."""
+"""A model trained again from its own file, and compared with it byte for byte."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Difference", "Retraining", "retrain"]
 
-# Digits of a digest that tell two apart for a person.
+# How many digits of a digest a person needs to tell two apart.
 _N_DIGITS = 12
 
 
@@ -41,8 +41,8 @@ class Difference(NamedTuple):
     what : str
         A path in `model.json` such as "versions.numpy", "vocabulary", an array, or "packing".
     then, now : object
-        What the file says of it, and the new model. Of an array, the two values that are furthest
-        apart; of the vocabulary, how many terms only the one has.
+        What the file says of it, and the new model. For an array, the two values that are furthest
+        apart; for the vocabulary, how many terms only that one has.
     """
 
     what: str
@@ -52,7 +52,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Retraining:
-    """What came of training a model again.
+    """The result of training a model again.
 
     Attributes
     ----------
@@ -61,9 +61,9 @@ class Retraining:
     n_documents, n_bytes : int
         Documents that both learned from, and the size of the file.
     differences : tuple of Difference
-        The versions of libraries come first, as they may be why.
+        The versions of libraries come first, as they may be the cause.
     not_measured : tuple of str
-        Figures in the file that were taken on trust, as the documents to test on weren't given.
+        Metrics in the file that were taken on trust, as no test documents were given.
     """
 
     model: str
@@ -74,7 +74,7 @@ class Retraining:
 
     @property
     def is_identical(self) -> bool:
-        """Whether the new model has the very bytes of the file."""
+        """Whether the new model has exactly the bytes of the file."""
         return not self.differences
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def retrain(
     train : Corpus
         What it was trained on, with the part to test on if that was chosen by the seed.
     validation, test : Corpus, optional
-        As when it was trained. Without a test the figures in the file are taken on trust.
+        As when it was trained. Without a test, the metrics in the file are taken on trust.
     n_threads : int, default 1
         Changes no result.
     progress : Progress, optional
@@ -138,7 +138,7 @@ def retrain(
     measured = {}
     if test is not None:
         majority = majority_baseline(train.topics, test.topics)[1]
-        # Of a model in fewer bits, the figures are those of what the file holds.
+        # The metrics of a model in fewer bits are those of the weights in the file.
         stored = from_model_file(as_model_file(again, precision=info.precision))
         measured = kept_figures(evaluate(stored, test), majority)
     metrics = {name: measured.get(name, value) for name, value in info.metrics.items()}

@@ -34,15 +34,15 @@ class Experiment:
     name : str
         Of the data.
     n_train, n_validation : int
-        Documents to learn from; of a validation file, 0 if a part of the documents to learn from
-        served.
+        Training documents, and those of a validation file; the latter are 0 if a part of the
+        training documents was used.
     test : Corpus
         Documents that it was tested on.
     test_fraction : float or None
         What share of all documents they are, if the seed chose them.
     evaluation : Evaluation
         On the test documents.
-    majority_topic, majority : the commonest training topic, and the accuracy of always naming it.
+    majority_topic, majority : the most common training topic, and the accuracy of always naming it.
     shuffled : float
         Accuracy of the test topics in random order.
     warnings : tuple of str
@@ -50,9 +50,9 @@ class Experiment:
     seconds : float
         Wall time of fitting.
     notes : tuple of str
-        What was decided while reading the documents to learn from.
+        What was decided while reading the training documents.
     n_skipped : int
-        Rows of theirs left out because they could not be used.
+        Rows left out of these because they could not be used.
     """
 
     fitted: Fitted
@@ -89,7 +89,7 @@ class Experiment:
 
     @property
     def n_test(self) -> int:
-        """How many documents it was tested on."""
+        """Number of documents it was tested on."""
         return len(self.test)
 
     @property
@@ -104,7 +104,7 @@ class Experiment:
 
     @property
     def n_learned(self) -> int:
-        """How many of `n_train` the classifier learned from.
+        """Number of the `n_train` documents that the classifier learned from.
 
         An interrupt leaves no time to learn from those that were held out to find the best epoch.
         """
@@ -117,11 +117,11 @@ class Experiment:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The figures that a model file keeps."""
+        """The metrics that a model file keeps."""
         return kept_figures(self.evaluation, self.majority)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all figures as plain data for JSON."""
+        """Return all results as plain data for JSON."""
         return {
             "data": {
                 "name": self.name,

@@ -15,13 +15,13 @@ __all__ = ["check_some_known", "evaluate", "kept_figures"]
 
 
 def evaluate(fitted: Fitted, corpus: Corpus) -> Evaluation:
-    """Compare a classifier's answers with the topics of `corpus`.
+    """Return the evaluation of a classifier's answers against the topics of `corpus`.
 
     Topics that the classifier does not know count as wrong.
 
     Raises
     ------
-    DataError : if it knows none of them, so that the comparison would be senseless.
+    DataError : if it knows none of them, so that a comparison makes no sense.
     """
     names = [str(name) for name in fitted.topics.names]
     check_some_known(names, corpus)
@@ -31,7 +31,7 @@ def evaluate(fitted: Fitted, corpus: Corpus) -> Evaluation:
 
 
 def kept_figures(evaluation: Evaluation, majority: float) -> dict[str, float]:
-    """Return the figures of a test that a model file keeps, by name."""
+    """Return the metrics of a test that a model file keeps, by name."""
     return {
         "test_accuracy": evaluation.accuracy,
         "test_macro_f1": evaluation.macro_f1,

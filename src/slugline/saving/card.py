@@ -1,4 +1,4 @@
-"""The model card: what a person should know of a model, in Markdown."""
+"""The model card: what a person should know about a model, in Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["describe_learner", "write_card"]
 
 
 def write_card(info: ModelInfo) -> str:
-    """Write the card of a model."""
+    """Return the card of a model."""
     figures = [f"- {_words(name)}: {_figure(value)}" for name, value in info.metrics.items()]
     sections = [
         "# Topic classifier",
@@ -55,9 +55,9 @@ def describe_learner(settings: Mapping[str, Any], of: str = "") -> Iterator[tupl
     Parameters
     ----------
     settings : mapping
-        What `Learner.settings` gives.
+        What `Learner.settings` returns.
     of : str
-        Stands before each name.
+        A prefix for each name.
     """
     for name, value in settings.items():
         if name == "learners":

@@ -1,4 +1,4 @@
-"""What a fit has made, as a model file holds it, and back."""
+"""Convert what a fit has made to the content of a model file, and back."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def as_model_file(
     precision: str = "float32",
     card_notes: str = "",
 ) -> ModelFile:
-    """Return what a file holds of it; `from_model_file` makes the same of it as of the file.
+    """Return the content of the model file; `from_model_file` reads it like that of a saved file.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def as_model_file(
 
     Raises
     ------
-    OptionError : if there is no such precision, or one of the others is not what a file can hold.
+    OptionError : if there is no such precision, or a file can't hold one of the others.
     """
     _check_extras(metrics, test_fraction, card_notes)
     features, vocabularies = fitted.features, fitted.features.vocabularies_
@@ -84,7 +84,7 @@ def as_model_file(
         if idf is not None:
             arrays[f"idf.{number}"] = idf
     terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
-    # As a reader will have them.
+    # As a reader of the file gets them.
     arrays = dequantize(quantize(arrays, bits), bits)
     return ModelFile(info, arrays, terms, write_card(info))
 
@@ -103,11 +103,11 @@ def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
 
 
 def load_model(path: str | os.PathLike[str]) -> tuple[Fitted, ModelFile]:
-    """Read a model file, whatever its source, or "reuters46", the model that comes with Slugline.
+    """Read a model file from any source, or "reuters46", the model that comes with Slugline.
 
     Returns
     -------
-    What answers, and what else the file says.
+    The fitted value, and what else the file holds.
 
     Raises
     ------
@@ -117,17 +117,17 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Fitted, ModelFile]:
     file = container.read(path)
     try:
         return from_model_file(file), file
-    # Parts that don't fit one another make NumPy and SciPy raise any type.
+    # Parts that don't fit together can make NumPy and SciPy raise any type of error.
     except Exception as error:
         raise container.damaged(path, error) from error
 
 
 def from_model_file(file: ModelFile) -> Fitted:
-    """Return the fitted value of what a file holds.
+    """Return the fitted value from the content of a file.
 
     Raises
     ------
-    DataError, ValueError, ... : whatever comes of parts that don't fit one another.
+    DataError, ValueError, ... : anything, if parts don't fit together.
     """
     info = file.info
     check_names(info.topics)
@@ -170,7 +170,7 @@ def _restore_columns(block: BlockInfo, terms: list[str]) -> TermColumns:
 
 
 def _check_fit(fitted: Fitted, file: ModelFile) -> None:
-    """Check that features, learner and topics of a file fit one another."""
+    """Check that features, learner and topics of a file fit together."""
     odd = next((n for n, a in file.arrays.items() if a.dtype != np.float32), None)
     if odd is not None:
         raise DataError(f"array {odd!r} is of type {file.arrays[odd].dtype}, not float32")
@@ -187,8 +187,8 @@ def _check_fit(fitted: Fitted, file: ModelFile) -> None:
             check_idf(idf, fitted.n_documents)
     n_idf = sum(idf is not None for idf in features.idf_)
     if len(file.arrays) != n_idf + len(fitted.learner.arrays()):
-        raise DataError(f"arrays {sorted(file.arrays)}, of which some belong to nothing")
-    # The least text shows whether every shape fits the next one.
+        raise DataError(f"arrays {sorted(file.arrays)}, of which some are unknown")
+    # The shortest text shows whether every shape fits the next one.
     with np.errstate(over="raise", invalid="raise"):
         scores = fitted.learner.decision_function(features.transform([""]))
     if scores.shape != (1, len(fitted.topics)):
@@ -214,8 +214,8 @@ def _weights_by_topic(
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of what, beside the seed, may change a model."""
-    # Asked of the installation, as importing scikit-learn takes longer than anything else here.
+    """Return the versions of whatever, besides the seed, may change a model."""
+    # From the installation's metadata: importing scikit-learn takes longer than all else here.
     names = ("slugline", "numpy", "scipy", "scikit-learn")
     versions = {name: importlib.metadata.version(name) for name in names}
     return {"python": platform.python_version()} | versions

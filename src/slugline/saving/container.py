@@ -3,7 +3,7 @@
 A zip archive of exactly four entries: `model.json` (what the model is), `weights.safetensors`
 (numbers), `vocabulary.txt` (a term per line) and `card.md` (for people). None of them can name
 code. Every size is checked against what the archive could honestly hold before memory is taken,
-and what could not be read again is not written.
+and nothing is written that could not be read again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _JSON, _WEIGHTS, _VOCABULARY, _CARD = (
 _LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 8 << 20}
 # Each array that the header of the weights lists takes fifty bytes of it.
 _MAX_HEADER = 4 << 20
-# With weights up to this no text can give scores that overflow. A row has less than 1e12 terms, a
+# With weights up to this, no text can give scores that overflow. A row has under 1e12 terms, a
 # hidden unit gives 1e18 at most (`slugline.layers`), and a column has less than 2**30 weights: sums
 # stay below 1e36, and float32 goes to 3e38. Those of honest models are below a thousand.
 _MAX_WEIGHT = 1e9
@@ -57,7 +57,7 @@ def write(path: str | os.PathLike[str], model: ModelFile) -> None:
     Raises
     ------
     ModelFileError : if the file can't be written, such as on a full disk.
-    OptionError : if `path` is no path.
+    OptionError : if `path` is not a path.
     """
     _check_path(path)
     data = pack(model)
@@ -65,8 +65,8 @@ def write(path: str | os.PathLike[str], model: ModelFile) -> None:
         write_whole(path, data)
     except OSError as error:
         raise ModelFileError(
-            f"{path}: the model could not be saved ({error.strerror or error}); what was there "
-            "before is unchanged. Free some space, or name another place."
+            f"{path}: the model could not be saved ({error.strerror or error}); an earlier "
+            "file there is unchanged. Free some space, or save it elsewhere."
         ) from error
 
 
@@ -75,8 +75,8 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
 
     Raises
     ------
-    ModelFileError : if there is none, or it is damaged, of a later format, or something else.
-    OptionError : if `path` is no path.
+    ModelFileError : if there is no such file, it is damaged, of a later format, or not a model.
+    OptionError : if `path` is not a path.
     """
     _check_path(path)
     try:
@@ -88,12 +88,13 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
         raise ModelFileError(f"{path}: there is no such file; check the path.") from error
     except zipfile.BadZipFile as error:
         raise ModelFileError(
-            f"{path}: not a Slugline model, or cut off; "
-            "make one with `slugline train DATA -o model.slug`, or get a whole copy."
+            f"{path}: not a Slugline model, or truncated; "
+            "make one with `slugline train DATA -o model.slug`, or get an intact copy."
         ) from error
     except OSError as error:
         raise ModelFileError(
-            f"{path}: can't be read ({error.strerror or error}); check the path and its rights."
+            f"{path}: can't be read ({error.strerror or error}); "
+            "check the path and its permissions."
         ) from error
     # Damage makes zipfile, zlib and the decoders raise half a dozen more types.
     except Exception as error:
@@ -106,11 +107,11 @@ def _check_path(path: Any) -> None:
 
 
 def damaged(path: str | os.PathLike[str], error: Exception) -> ModelFileError:
-    """Say in one line what is wrong with a file, however much of it `error` quotes."""
+    """Return an error that says in one line what is wrong, however much `error` quotes."""
     if isinstance(error, MemoryError):
-        return ModelFileError(f"{path}: it takes more memory than there is; free some.")
+        return ModelFileError(f"{path}: there is not enough memory to read it; free some.")
     reason = textwrap.shorten(str(error)[:2000], 200)
-    return ModelFileError(f"{path}: damaged ({reason}); get a whole copy of it.")
+    return ModelFileError(f"{path}: damaged ({reason}); get an intact copy.")
 
 
 def pack(model: ModelFile) -> bytes:
@@ -118,7 +119,7 @@ def pack(model: ModelFile) -> bytes:
 
     Raises
     ------
-    ModelFileError : if they could not be read again, as something is larger than a file may have.
+    ModelFileError : if they could not be read again because something exceeds a file's limits.
     """
     from safetensors.numpy import save
 
@@ -145,12 +146,12 @@ def pack(model: ModelFile) -> bytes:
 
 
 def _check_own(entries: dict[str, bytes], precision: Precision) -> None:
-    """Find out before it is written that a file could not be read."""
+    """Refuse, before it is written, a file that could not be read."""
     for name, data in entries.items():
         if len(data) > _LIMITS[name]:
             raise ModelFileError(
-                f"{name} would have {len(data):,} bytes, and a model file may have "
-                f"{_LIMITS[name]:,} there; make the model smaller."
+                f"{name} would have {len(data):,} bytes, but may have at most "
+                f"{_LIMITS[name]:,}; make the model smaller."
             )
     _check_growth(len(entries[_WEIGHTS]), precision)
     _check_header(entries[_WEIGHTS])
@@ -161,7 +162,7 @@ def _check_own(entries: dict[str, bytes], precision: Precision) -> None:
 
 
 def _best_method(data: bytes, n_lines: int) -> int:
-    """Deflate what deflating shrinks, but never so much that reading would take it for a bomb."""
+    """Return deflate if it shrinks the data, but not so much that a reader suspects a zip bomb."""
     deflated = len(zlib.compress(data))
     worth_it = max(n_lines, len(data) / MAX_RATIO) < deflated < 0.95 * len(data)
     return zipfile.ZIP_DEFLATED if worth_it else zipfile.ZIP_STORED
@@ -188,10 +189,10 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
     if len(archive.infolist()) != len(_LIMITS) or set(entries) != set(_LIMITS):
         raise ModelFileError(
             f"holds {len(archive.infolist())} entries where a model has just {', '.join(_LIMITS)}; "
-            "get an untouched copy of it."
+            "get an unmodified copy."
         )
     if sum(entry.compress_size for entry in entries.values()) > file_size:
-        raise ModelFileError("holds entries that overlap; get an untouched copy of it.")
+        raise ModelFileError("holds entries that overlap; get an unmodified copy.")
     info = msgspec.json.decode(data, type=ModelInfo)
     _check_growth(entries[_WEIGHTS].file_size, info.precision)
     terms = _split_terms(
@@ -204,22 +205,22 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
 
 
 def _check_growth(n_stored: int, precision: Precision) -> None:
-    """Hold weights to their limit by the size that they will have in memory, as float32."""
+    """Refuse weights that exceed their limit in memory, where they are float32."""
     n_bytes = n_stored * BYTES["float32"] // BYTES[precision]
     if n_bytes > _LIMITS[_WEIGHTS]:
         raise ModelFileError(
             f"{_WEIGHTS} claims to hold {n_bytes:,} bytes of weights, more than a model has; "
-            "get an untouched copy of it."
+            "get an unmodified copy."
         )
 
 
 def _check_header(data: bytes) -> None:
-    """Refuse a list of arrays so long that it is no model's; it stands behind its own length."""
+    """Refuse a list of arrays that is too long for a model; its length comes first."""
     n_bytes = int.from_bytes(data[:8], "little")
     if n_bytes > _MAX_HEADER:
         raise ModelFileError(
             f"{_WEIGHTS} claims a list of arrays of {n_bytes:,} bytes, more than a model has; "
-            "get an untouched copy of it."
+            "get an unmodified copy."
         )
 
 
@@ -230,11 +231,11 @@ def _split_terms(data: bytes, n_terms: int, n_packed: int) -> list[str]:
             f"{_VOCABULARY} holds {n_lines} terms but {_JSON} says {n_terms}; "
             "both must come from one training run."
         )
-    # No two terms are the same, so none deflates to nothing; in memory each takes 300 bytes.
+    # All terms differ, so each takes some packed bytes; in memory each takes 300.
     if n_terms > n_packed:
         raise ModelFileError(
-            f"{_VOCABULARY} claims {n_terms:,} terms in {n_packed:,} bytes, which no distinct "
-            "terms fit into; get an untouched copy of it."
+            f"{_VOCABULARY} claims {n_terms:,} terms in {n_packed:,} bytes, too few for "
+            "distinct terms; get an unmodified copy."
         )
     return data.decode("utf-8", "surrogatepass").split("\n")[:-1]
 
@@ -244,14 +245,14 @@ def _load_arrays(data: bytes, precision: Precision) -> dict[str, npt.NDArray[Any
 
     _check_header(data)
     with np.errstate(over="ignore"):
-        # What overflows is found below.
+        # Overflow is detected below.
         arrays = dequantize(load(data), precision)
     _check_weights(arrays)
     return arrays
 
 
 def _check_weights(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Refuse numbers of which scores could come that are none."""
+    """Refuse weights that could give scores that are not finite."""
     for name, array in arrays.items():
         largest = max(float(array.max(initial=0)), -float(array.min(initial=0)))
         if not np.isfinite(largest):
@@ -261,5 +262,5 @@ def _check_weights(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         if largest > _MAX_WEIGHT:
             raise ModelFileError(
                 f"array {reprlib.repr(name)} holds {largest:.3g}, and weights over "
-                f"{_MAX_WEIGHT:.0e} are no use; train the model again, in smaller steps."
+                f"{_MAX_WEIGHT:.0e} are useless; train the model again, in smaller steps."
             )

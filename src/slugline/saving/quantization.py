@@ -1,8 +1,8 @@
 """Weights in fewer bits, for smaller files: float16 or int8, with a scale for each column.
 
-Two-dimensional arrays, which are nearly all of a model, are stored so: the entries of each column,
-a topic's or a unit's, are divided by its scale. Scales of the rows were tried too, by
-cross-validation on six data sets: they make no answer better, and files twice as large.
+This applies to two-dimensional arrays, which make up nearly all of a model: the entries of each
+column (a topic or a unit) are divided by its scale. Scales for rows were also tried, by
+cross-validation on six data sets: they improve no answer and double the size of files.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ __all__ = ["BYTES", "LOWER", "Precision", "check_precision", "dequantize", "quan
 Floats: TypeAlias = npt.NDArray[np.float32]
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
-#: How weights may be stored, and how many bytes each then takes.
+#: How weights may be stored, and how many bytes each weight takes.
 Precision = Literal["float32", "float16", "int8"]
 BYTES: dict[Precision, int] = {"float32": 4, "float16": 2, "int8": 1}
-#: Those that a user can ask for.
+#: Those that a user can choose.
 LOWER: tuple[Precision, ...] = ("float16", "int8")
 # What the largest entry of a column becomes. A float16 has 11 binary digits from 2^-14 up, and
-# fewer below, which is of no account beside the largest entry.
+# fewer below, which doesn't matter next to the largest entry.
 _LARGEST = {"float16": 1, "int8": 127}
 _SCALE = ".scale"
 
 
 def check_precision(name: str) -> Precision:
-    """Return the precision of this name, lower than float32.
+    """Return the precision with this name, lower than float32.
 
     Raises
     ------
-    OptionError : if there is none; the message lists them.
+    OptionError : if there is none; the message lists the choices.
     """
     for precision in LOWER:
         if name == precision:
@@ -46,7 +46,7 @@ def check_precision(name: str) -> Precision:
 
 
 def quantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[Any]]:
-    """Store two-dimensional arrays in fewer bits.
+    """Return the arrays, with the two-dimensional ones in fewer bits.
 
     Parameters
     ----------
@@ -69,12 +69,12 @@ def quantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[Any]
 
 
 def dequantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[Any]]:
-    """Undo `quantize`, but for what rounding has lost.
+    """Return the arrays before `quantize`, apart from rounding.
 
     Parameters
     ----------
     arrays : mapping of str to array
-        From a file, and so not to be believed.
+        From a file, and so not to be trusted.
     precision : {"float32", "float16", "int8"}
 
     Raises
@@ -97,8 +97,8 @@ def dequantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[An
 def _scale(array: Floats, precision: Precision) -> Floats:
     largest: Floats = np.abs(array).max(axis=0, initial=0)
     scale: Floats = largest / np.float32(_LARGEST[precision])
-    # Cut to 16 binary digits, a scale times an int8 is exact, and so a model that is loaded and
-    # saved again gives the same bytes. Cut and not rounded, so that no product is infinite.
+    # With a scale cut to 16 binary digits, its product with an int8 is exact, so a model that is
+    # loaded and saved again gives the same bytes. Cut, not rounded, so that no product is infinite.
     scale = (scale.view(np.uint32) & np.uint32(0xFFFFFF00)).view(np.float32)
     return np.where(scale < np.finfo(np.float32).tiny, np.float32(1), scale)
 
@@ -112,6 +112,6 @@ def _check(name: str, arrays: Arrays, precision: Precision) -> None:
     if array.dtype != precision:
         raise DataError(f"array {name!r} is of type {array.dtype}, not {precision}")
     if scale is None or scale.dtype != np.float32 or scale.shape != array.shape[1:]:
-        raise DataError(f"array {name!r} has not one float32 scale for each of its columns")
+        raise DataError(f"array {name!r} doesn't have one float32 scale for each column")
     if not ((scale > 0) & (scale < np.inf)).all():
-        raise DataError(f"array {name!r} has a scale that is no number over 0")
+        raise DataError(f"array {name!r} has a scale that is not a finite number over 0")

@@ -13,11 +13,11 @@ from slugline.saving.quantization import Precision
 
 __all__ = ["FORMAT", "BlockInfo", "FormatOnly", "ModelFile", "ModelInfo"]
 
-#: The version of the format that this release writes. It reads this one and all before.
+#: The version of the format that this release writes. It also reads all earlier ones.
 FORMAT = 1
 
-# So many topics that each text has as many scores, and families of terms that each text is read
-# for. What people train has hundreds and five.
+# Limits on topics (each text gets a score for each) and on families of terms (each text is read for
+# each). Real models have hundreds of topics and five families.
 _MAX_TOPICS = 1 << 16
 _MAX_BLOCKS = 64
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -32,7 +32,7 @@ class BlockInfo(msgspec.Struct, frozen=True):
     max_terms: int | None
     min_count: int
     n_terms: _Count
-    #: Files of earlier releases say nothing of it.
+    #: Files of earlier releases lack it.
     n_buckets: int | None = None
 
 
@@ -47,32 +47,32 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     learner: dict[str, Any]
     seed: Annotated[int, msgspec.Meta(ge=0)]
     class_weight: str | dict[str, float] | None
-    #: Library versions that trained it.
+    #: Versions of the libraries that trained it.
     versions: dict[str, str]
     #: sha256 over the texts and topics it learned from, and how many there were.
     data_digest: str
     n_documents: _Count
-    #: How many of these only served to find the best epoch, as the training was interrupted.
+    #: How many of these only served to find the best epoch, because training was interrupted.
     #: Left out where there are none, as by earlier releases: same documents, same bytes.
     n_held_out: Annotated[int, msgspec.Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
-    #: Figures measured when it was trained, by name.
+    #: Metrics measured when it was trained, by name.
     metrics: dict[str, float]
-    #: How the file stores weights; in memory they are float32. Earlier files don't tell.
+    #: How the file stores weights; in memory they are float32. Earlier files lack this.
     precision: Precision = "float32"
-    #: Share of the documents that the seed chose to test on; None if a file served, or no test.
+    #: Share of the documents that the seed chose to test on; None with a test file or no test.
     test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
-    #: sha256 of documents of the user's that the best epoch was found on; None if there were none.
+    #: sha256 of the user's documents on which the best epoch was found; None if there were none.
     validation_digest: str | None = None
-    #: Whether a person broke off the training, so that it can't be repeated.
+    #: Whether a person interrupted training, so that it can't be repeated.
     interrupted: bool = False
     #: How many batches `partial_fit` learned from; if any, training can't be repeated in one go.
     n_batches: _Count = 0
-    #: Markdown of the maker's, for the card.
+    #: Markdown by the maker of the model, for the card.
     card_notes: str = ""
 
 
 class FormatOnly(msgspec.Struct):
-    """What is read first: the rest may be of a later release."""
+    """What is read first, as the rest may be from a later release."""
 
     format: int
 

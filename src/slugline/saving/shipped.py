@@ -1,4 +1,4 @@
-"""Models that travel inside the package, known by name."""
+"""Models inside the package, known by name."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 __all__ = ["DEFAULT", "SHIPPED", "model_path"]
 
-#: What each of them tells apart.
+#: The topics that each of them distinguishes.
 SHIPPED = {"reuters46": "46 newswire topics of 1987"}
-#: The one that answers where none is named.
+#: The one that answers if none is named.
 DEFAULT = "reuters46"
 _FOLDER = Path(__file__).parents[1] / "models"
 
 
 def model_path(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Return the path of a model that may be named.
+    """Return the path of a model, which may be given by name.
 
     Only a plain string is a name: "./reuters46" and Path("reuters46") are files.
     """

@@ -20,7 +20,7 @@ __all__ = ["MAX_BUCKETS", "Block", "check_blocks"]
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer]
 
-#: The most hash buckets of a block: more would cost learners more memory than they could be worth.
+#: The most hash buckets of a block: more would cost learners more memory than they are worth.
 MAX_BUCKETS = 1 << 24
 
 
@@ -34,7 +34,7 @@ class Block:
         Words; the first words of a document; pairs of neighbours; runs of characters in words.
     weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}, default "log-tf-idf"
     weight : float, default 1.0
-        What the whole block counts beside others. With idf, a row that has terms of all blocks
+        How much the block counts beside others. With idf, a row that has terms of all blocks
         gets length 1.
     max_terms : int, optional
         Keep the most frequent terms, at most so many; all by default.
@@ -43,7 +43,7 @@ class Block:
     n_buckets : int, optional
         A power of two up to `MAX_BUCKETS`: learn no vocabulary, but count each term in the column
         that its hash names. Columns then have no names, and rows of counts agree between processes
-        that share nothing. What idf weighs terms by is learned all the same.
+        that share nothing. The idf of terms is still learned.
     """
 
     kind: str = "words"

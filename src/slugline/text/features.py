@@ -41,7 +41,7 @@ class Features:
 
     Raises
     ------
-    OptionError : if there is no block, or something else among them, or no thread.
+    OptionError : if there is no block, or one of them is something else, or no thread.
 
     Attributes
     ----------
@@ -64,18 +64,18 @@ class Features:
     def restore(
         cls, blocks: Sequence[Block], vocabularies: list[TermColumns], idf: list[Floats | None]
     ) -> Features:
-        """Make fitted features from their parts, as a model file holds them."""
+        """Return fitted features from their parts, as a model file holds them."""
         features = cls(blocks)
         features.vocabularies_, features.idf_ = vocabularies, idf
         return features
 
     @property
     def n_columns(self) -> int:
-        """How many columns a row has."""
+        """Number of columns of a row."""
         return sum(self._widths())
 
     def fit_transform(self, texts: Iterable[str]) -> sp.csr_array:
-        """Learn the vocabularies, and how many documents have each term; give the rows."""
+        """Learn the vocabularies, and how many documents have each term; return the rows."""
         texts = as_texts(texts)  # they are read twice
         self.vocabularies_ = self._learn_columns(texts)
         counts = deque(map_chunks(self._count, texts, self.n_jobs))
@@ -90,7 +90,7 @@ class Features:
         return stack_rows(rows(), self.n_columns)
 
     def partial_fit_transform(self, texts: Sequence[str], n_before: int) -> sp.csr_array:
-        """Learn from further documents how many have each term; give their rows.
+        """Learn from further documents how many have each term; return their rows.
 
         Only blocks of hash buckets learn on: a vocabulary, and its idf, stay as they were fitted.
 

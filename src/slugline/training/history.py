@@ -18,7 +18,7 @@ __all__ = ["History"]
 
 @dataclass(repr=False)
 class History:
-    """Figures of each epoch of one `fit`.
+    """Metrics of each epoch of one `fit`.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class History:
         `loss` (nats) and `accuracy` on the training rows, averaged while the weights changed;
         `val_loss` and `val_accuracy` after each epoch, if there were validation data.
     n_rows, batch_size : int
-        How many rows were trained on, and how many a step.
+        How many rows were trained on, and how many per step.
     restored_epoch : int or None
         The epoch whose weights the net has now, counted from 1, if it is not the last one.
     stopped_by : str or None
@@ -56,7 +56,7 @@ class History:
 
     @property
     def n_epochs(self) -> int:
-        """How many epochs were finished."""
+        """Number of epochs that were finished."""
         return len(self.history.get("loss", []))
 
     @property
@@ -70,17 +70,17 @@ class History:
         return min(range(len(losses)), key=losses.__getitem__) + 1
 
     def append(self, figures: dict[str, float]) -> None:
-        """Add one epoch's figures."""
+        """Add one epoch's metrics."""
         for name, value in figures.items():
             self.history.setdefault(name, []).append(value)
 
     def to_json(self) -> str:
-        """Write as JSON text."""
+        """Return the history as JSON text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> History:
-        """Read what `to_json` wrote."""
+        """Return the history that `to_json` wrote."""
         return cls(**json.loads(text))
 
     def plot(self, axes: Any = None) -> tuple[Axes, Axes]:
@@ -106,7 +106,7 @@ class History:
         return ", ".join(f"{name} {values[epoch - 1]:.4f}" for name, values in self.history.items())
 
     def _repr_html_(self) -> str:
-        """Show as a table of epochs in a notebook."""
+        """Return a table of epochs for a notebook."""
         names = list(self.history)
         head = "".join(f"<th>{html.escape(name)}</th>" for name in ["epoch", *names])
         rows = "".join(

@@ -21,7 +21,7 @@ Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 # All chosen by cross-validation on training splits.
-# liblinear may stop here: finer steps move hardly a document to another topic, at twice the time.
+# liblinear may stop here: finer steps change hardly any topic, and take twice the time.
 _TOLERANCE = 0.05
 # A topic rarer than the mean one counts more, by this power of how much rarer it is: 0 would leave
 # rare topics unheard, 1 would call them up in every doubtful case.
@@ -45,7 +45,7 @@ SHARPNESS = 5.0
 _one_at_a_time = threading.Lock()
 # scikit-learn's seeds end here.
 _N_SEEDS = 1 << 32
-# What scikit-learn warns of and users can't act on: `_TOLERANCE` is loose by choice, and a topic
+# Warnings of scikit-learn that users can't act on: `_TOLERANCE` is loose by choice, and a topic
 # may well have a single document.
 _NO_CONCERN = ("Liblinear failed to converge", "The number of unique classes is greater than 50%")
 
@@ -77,7 +77,7 @@ def fit_linear(
 
 
 class _Fit:
-    """liblinear's one-vs-rest classifiers with squared hinge loss, and what they tell of the rows.
+    """liblinear's one-vs-rest classifiers with squared hinge loss, and their view of the rows.
 
     Attributes
     ----------
@@ -85,9 +85,9 @@ class _Fit:
         The rows that it learned from.
     weights : float32 array, shape (n_columns, n_topics)
     biases : float32 array, shape (n_topics,)
-        A topic without a row among those kept is never the likeliest.
+        A topic without a row among those kept is never the most likely.
     scores : float32 array, shape (n_rows, n_topics)
-        Of each row, as if it had not been learned from.
+        Scores of each row, as if it had not been learned from.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class _Fit:
         self.scores -= self._own_parts(X, rarity, C)
 
     def doubtful(self) -> Mask:
-        """Tell which rows hardly can belong to their topic, by what the others make of them."""
+        """Return which rows probably do not belong to their topic, judged by the others."""
         own = self.scores[np.arange(len(self.y)), self.y]
         far_under = own < self.scores.max(axis=1) - _MARGIN
         far_under &= self.costs > 0
@@ -119,8 +119,8 @@ class _Fit:
         return far_under & (2 * n_far_under <= n_rows)[self.y]
 
     def sharpness(self) -> float:
-        """Find how sharp probabilities may be; see `slugline.calibration`."""
-        # Nothing can be told of a topic from its only row.
+        """Return how sharp probabilities may be; see `slugline.calibration`."""
+        # A topic's only row shows nothing about it.
         n_kept = np.bincount(self.y[self.kept], minlength=len(self.biases))
         told = (self.costs > 0) & (n_kept[self.y] > 1)
         if len(self._topics) == 1 or not told.any():
@@ -139,7 +139,7 @@ class _Fit:
             random_state=seed % _N_SEEDS,
         )
         _fit_alone(svc, X[kept], self.y[kept], self.costs[kept])
-        # Of two topics, liblinear fits the second one alone: the first one is its opposite.
+        # With two topics, liblinear fits only the second: the first is its opposite.
         signs = np.array([[-1], [1]]) if len(topics) == 2 else 1
         self.weights[:, topics] = (signs * svc.coef_).T
         self.biases[topics] = np.ravel(signs * svc.intercept_.reshape(-1, 1))
@@ -169,7 +169,7 @@ class _Fit:
 
 
 def _fit_alone(svc: Any, X: sp.csr_array, y: Labels, costs: Floats) -> None:
-    """Fit while no other thread fits, and keep back warnings that nobody can act on."""
+    """Fit while no other thread fits, and suppress warnings that nobody can act on."""
     with _one_at_a_time, warnings.catch_warnings():
         for start in _NO_CONCERN:
             warnings.filterwarnings("ignore", start)
