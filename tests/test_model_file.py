@@ -928,3 +928,17 @@ def test_weights_are_saved_right_however_they_lie_in_memory(tmp_path: Path) -> N
     classifier.learner_.weights = np.asfortranarray(classifier.learner_.weights)
     classifier.save(tmp_path / "a.slug")
     assert np.array_equal(load(tmp_path / "a.slug").predict_proba(NEW), expected)
+
+
+def test_a_model_that_could_not_be_read_again_for_its_size_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(container._LIMITS, "vocabulary.txt", 10)
+    with pytest.raises(ModelFileError) as caught:
+        fit("linear").save(tmp_path / "a.slug")
+    assert re.search(
+        r"vocabulary\.txt would have \d+ bytes, and a model file may have 10 there; "
+        r"make the model smaller\.$",
+        str(caught.value),
+    )
+    assert not (tmp_path / "a.slug").exists()

@@ -205,6 +205,13 @@ def test_a_learner_restored_from_its_parts_is_the_same() -> None:
     assert np.array_equal(again.predict_proba(X_OTHER), learner.predict_proba(X_OTHER))
 
 
+def test_settings_without_widths_stand_for_the_default_ones() -> None:
+    learner = NeuralLearner(epochs=1)
+    fit(learner)
+    again = NeuralLearner.restore(learner.settings() | {"hidden": None}, learner.arrays())
+    assert np.array_equal(again.predict_proba(X_OTHER), learner.predict_proba(X_OTHER))
+
+
 def test_layers_that_do_not_fit_one_another_are_refused() -> None:
     learner = NeuralLearner((6,), epochs=1)
     fit(learner)

@@ -80,6 +80,7 @@ def test_a_number_without_a_column_is_an_error(sequences: list[list[int]], messa
 
 
 def test_there_must_be_a_column() -> None:
+    assert multi_hot([[0], []], 1).toarray().tolist() == [[1], [0]]
     with pytest.raises(OptionError) as caught:
         multi_hot([[]], 0)
     assert str(caught.value) == "`num_columns` is 0; give a whole number of at least 1."

@@ -157,7 +157,7 @@ def _run_pytest(tree: Path, files: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, it is ignored
     os.environ["PYTHONPATH"] = str(tree / "src")
     sys.path.insert(0, str(tree / "src"))
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=ci"]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=ci", "--basetemp=tmp"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # for what is imported already
     with Path("pytest.log").open("w") as log, redirect_stdout(log):
         code = pytest.main([*options, *files])
