@@ -937,7 +937,7 @@ def test_a_model_that_could_not_be_read_again_for_its_size_is_not_written(
     with pytest.raises(ModelFileError) as caught:
         fit("linear").save(tmp_path / "a.slug")
     assert re.search(
-        r"vocabulary\.txt would have \d+ bytes, and a model file may have 10 there; "
+        r"vocabulary\.txt would have \d+ bytes, but may have at most 10; "
         r"make the model smaller\.$",
         str(caught.value),
     )
