@@ -122,8 +122,7 @@ def test_columns_that_come_too_late_for_the_header_are_told(run: Run) -> None:
         code, _, err = run("predict", "news.slug", "t.jsonl", "--text", "text", "-o", name)
         assert (code, err) == (
             0,
-            f"warning: {name} is without {left_out}, "
-            "which the first rows of t.jsonl have not got\n",
+            f"warning: {name} lacks {left_out}, which the first rows of t.jsonl don't have\n",
         )
     assert cells_of("a.csv")[0] == ["text", "topic", "probability", "error"]
     assert json.loads(Path("a.jsonl").read_text().splitlines()[-1])["late"] == 1

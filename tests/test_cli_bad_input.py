@@ -121,7 +121,7 @@ def test_bad_data_stop_the_training_with_one_line_and_leave_all_as_it_was(
             "tickets.doc",
             "tickets.doc is in an unknown format; use a name that ends in one of .csv, .tsv, "
             ".jsonl, "
-            ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with `format`.",
+            ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with --format.",
         ),
     ],
     ids=["near a file", "nowhere", "near a data set", "empty folder", "unknown ending"],
@@ -344,7 +344,7 @@ def another_zip(path: Path) -> None:
         archive.writestr("letter.txt", "Dear Sir,")
 
 
-NO_MODEL = "not a Slugline model, or cut off"
+NO_MODEL = "not a Slugline model, or truncated"
 
 
 @pytest.mark.parametrize("command", [["predict"], ["evaluate", "news.csv"], ["info"]])

@@ -390,7 +390,7 @@ def test_a_model_in_the_place_of_the_texts_is_told(run: Run) -> None:
     assert run("predict", "texts.csv", "news.slug") == (
         1,
         "",
-        "slugline: error: texts.csv is no model, and news.slug is one; the model comes first: "
+        "slugline: error: texts.csv is not a model, but news.slug is one; the model comes first: "
         "slugline predict news.slug texts.csv\n",
     )
 

@@ -292,7 +292,7 @@ def test_entries_that_overlap_are_refused(good: Entries, tmp_path: Path) -> None
 def test_an_entry_that_has_less_than_it_claims_is_refused(good: Entries, tmp_path: Path) -> None:
     name, method, crc, size, data = deflated(CARD, good[CARD])
     assert refusal(as_file(good, card=(name, method, crc, size + 10, data)), tmp_path) == (
-        f"card.md claims {size + 10} bytes and has {size}; get an intact copy."
+        f"card.md claims {size + 10} bytes but has {size}; get an intact copy."
     )
 
 

@@ -78,7 +78,8 @@ def test_topics_that_are_words_in_one_file_and_numbers_in_another_are_an_error()
         load_corpus(["a.csv", "b.csv"])
 
     assert str(error.value) == (
-        "a.csv has topics like '3' and b.csv ones like 'x'; make all topics words or all numbers."
+        "a.csv has topics like '3', but b.csv has some like 'x'; "
+        "make all topics words or all numbers."
     )
 
 

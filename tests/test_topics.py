@@ -73,7 +73,7 @@ def test_folding_writes_topics_in_the_commonest_way_and_notes_it() -> None:
 
     assert folded.topics == ["Billing"] * 4 + ["late  fee"] * 3 + ["card"]
     assert folded.notes == (
-        "wrote the topic of 3 documents as others write it, in other case or with other spaces: "
+        "changed case or spaces in the topics of 3 documents, to match other documents: "
         "'Billing', 'late  fee'",
     )
     assert load_corpus(write_csv("a.csv", SPELLED), fold_topics=True).topics == folded.topics
