@@ -618,3 +618,11 @@ def test_a_notebook_shows_the_commonest_topics_and_no_markup_of_the_data() -> No
     assert "<script>" not in page
     assert "<tr><td>&lt;b&gt;&amp;amp;</td><td>1</td></tr>" in page
     assert "<b>&lt;i&gt;.csv</b>: 1 documents, 1 topics" in page
+
+
+@pytest.mark.parametrize("source", [5, None, b"news.csv", {"a": 1}, ["news.csv", 3]], ids=repr)
+def test_what_can_be_no_source_is_refused(source: Any) -> None:
+    with pytest.raises(
+        OptionError, match=r"^`source` is a .*; give a path, a DataFrame, or a list"
+    ):
+        load_corpus(source)

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slugline.corpus import topics
 from slugline.corpus.collecting import collect
@@ -103,7 +103,7 @@ def read_corpus(
     encoding: str | None = None,
 ) -> Corpus:
     """Read labelled texts as `load_corpus` does, but leave topics as they are written."""
-    sources = [source] if isinstance(source, Source) else list(source)
+    sources = _listed(source)
     if not sources:
         raise OptionError("no file is named; give at least one.")
     named = next((s for s in sources if isinstance(s, str) and s in NAMED_CORPORA), None)
@@ -126,6 +126,18 @@ def read_corpus(
         for each in sources
     )
     return collect(rows, text, topic, skip_bad_rows)
+
+
+def _listed(source: Any) -> list[Any]:
+    """Return the sources one by one; OptionError if one of them can't be a source."""
+    several = isinstance(source, list | tuple)
+    sources = list(source) if several else [source]
+    odd = [each for each in sources if not isinstance(each, Source)]
+    if odd:
+        raise OptionError(
+            f"`source` is a {type(odd[0]).__name__}; give a path, a DataFrame, or a list of these."
+        )
+    return sources
 
 
 def load_splits(name: str, *, progress: ProgressBar | None = None) -> dict[str, Corpus]:
