@@ -29,12 +29,13 @@ def with_net_options(verb: Callable[..., None]) -> Callable[..., None]:
     """Add the net's options to a verb that takes further keywords; None if not given."""
     signature = inspect.signature(verb, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    hints = _net_hints()
     net = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
-        for name, hint in _net_hints().items()
+        for name, hint in hints.items()
     ]
     verb.__signature__ = signature.replace(parameters=[*own, *net])  # type: ignore[attr-defined]
-    verb.__annotations__ |= _net_hints()
+    verb.__annotations__ |= hints
     return verb
 
 

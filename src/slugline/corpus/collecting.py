@@ -119,12 +119,9 @@ def _way_on(few: bool, skip_bad_rows: bool) -> str:
 
 def _check_alike(sources: Sequence[_Source]) -> None:
     """Make sure that topics are numbers in all sources or in none."""
-    samples = [(source.name, source.documents[0].topic) for source in sources]
-    first, other = samples[0], None
-    for sample in samples[1:]:
-        if bool(_NUMBER.fullmatch(sample[1])) != bool(_NUMBER.fullmatch(first[1])):
-            other = sample
-            break
+    first, *others = [(source.name, source.documents[0].topic) for source in sources]
+    is_number = bool(_NUMBER.fullmatch(first[1]))
+    other = next((o for o in others if bool(_NUMBER.fullmatch(o[1])) != is_number), None)
     if other is not None:
         raise DataError(
             f"{first[0]} has topics like {first[1]!r}, but {other[0]} has some like {other[1]!r}; "

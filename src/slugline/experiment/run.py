@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slugline.progress import Progress
     from slugline.training.history import History
 
-__all__ = ["Experiment", "run_experiment"]
+__all__ = ["Experiment", "check_validation", "run_experiment", "timed_fit"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -177,20 +177,10 @@ def run_experiment(
     if test is None:
         _check_two_documents(train, "test on", "test")
         train, test = train.split(test_fraction, classifier.random_state)
-    if validation is not None:
-        _check_all_known(train, validation)
-    elif choose_learner(classifier.learner).has_epochs:
-        _check_two_documents(train, "find the best epoch on", "validation")
+    check_validation(classifier, train, validation)
     check_some_known(train.topics, test)
     warnings = [*data_warnings(train), *leak_warnings(train, test)]
-    started = time.perf_counter()
-    classifier.fit(
-        train.texts,
-        train.topics,
-        validation_data=None if validation is None else (validation.texts, validation.topics),
-        progress=progress,
-    )
-    seconds = time.perf_counter() - started
+    seconds = timed_fit(classifier, train, validation, progress)
     fitted = classifier.fitted_
     evaluation = evaluate(fitted, test)
     majority_topic, majority = majority_baseline(train.topics, test.topics)
@@ -216,6 +206,31 @@ def run_experiment(
         notes=notes,
         n_skipped=n_skipped,
     )
+
+
+def check_validation(classifier: TopicClassifier, train: Corpus, validation: Corpus | None) -> None:
+    """Make sure that there is something to find the best epoch on; DataError if there isn't."""
+    if validation is not None:
+        _check_all_known(train, validation)
+    elif choose_learner(classifier.learner).has_epochs:
+        _check_two_documents(train, "find the best epoch on", "validation")
+
+
+def timed_fit(
+    classifier: TopicClassifier,
+    train: Corpus,
+    validation: Corpus | None,
+    progress: Progress | None,
+) -> float:
+    """Fit `classifier` to a corpus, and return the wall time in seconds."""
+    started = time.perf_counter()
+    classifier.fit(
+        train.texts,
+        train.topics,
+        validation_data=None if validation is None else (validation.texts, validation.topics),
+        progress=progress,
+    )
+    return time.perf_counter() - started
 
 
 def _check_two_documents(corpus: Corpus, purpose: str, parameter: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.experiment.concerns import data_warnings, fit_warnings
+from slugline.experiment.run import check_validation, timed_fit
 from slugline.fitted import Fitted
 
 if TYPE_CHECKING:
@@ -70,14 +70,8 @@ def learn_from_all(
     progress: Progress | None = None,
 ) -> Untested:
     """Fit `classifier` on all documents; see `run_experiment` for the parameters."""
-    started = time.perf_counter()
-    classifier.fit(
-        train.texts,
-        train.topics,
-        validation_data=None if validation is None else (validation.texts, validation.topics),
-        progress=progress,
-    )
-    seconds = time.perf_counter() - started
+    check_validation(classifier, train, validation)
+    seconds = timed_fit(classifier, train, validation, progress)
     return Untested(
         fitted=classifier.fitted_,
         name=train.name,
