@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,17 @@ from typing import Any
 HERE = Path(__file__).parent
 
 
-def run(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
+class TookTooLong(Exception):  # noqa: N818
+    """A process was ended because it took longer than it may."""
+
+
+def run(
+    script: str, *arguments: str, most_seconds: float | None = None, **environment: str
+) -> dict[str, Any]:
     """Run a script in this folder that prints a JSON object as its last line.
+
+    A script that takes over `most_seconds` is ended, along with what it has started, and raises
+    TookTooLong.
 
     Returns
     -------
@@ -29,12 +40,25 @@ def run(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
         stderr=subprocess.DEVNULL,
         text=True,
         env=os.environ | environment,
+        start_new_session=True,
     )
+    ended = threading.Event()
+
+    def end() -> None:
+        ended.set()
+        os.killpg(process.pid, signal.SIGKILL)
+
+    timer = threading.Timer(most_seconds or threading.TIMEOUT_MAX, end)
+    timer.daemon = True
+    timer.start()
     assert process.stdout is not None
     output = process.stdout.read()
+    timer.cancel()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
+    if ended.is_set():
+        raise TookTooLong(f"{script} took over {most_seconds:,.0f} s.")
     if process.returncode:
         raise SystemExit(f"{script} failed with status {process.returncode}; run it by hand.")
     metrics = json.loads(output.strip().splitlines()[-1])

@@ -7,12 +7,16 @@ import os
 import platform
 from pathlib import Path
 
+import active
 import choices
 import classifier
 import commands
+import few
 import imports
+import leave_out
 import lesson
 import reproduction
+import scale
 import shipped_model
 import tokenise
 
@@ -20,7 +24,10 @@ PACKAGES = (
     *("slugline", "numpy", "scipy", "scikit-learn"),
     *("keras", "tensorflow-cpu", "jax", "fasttext"),
 )
-PARTS = (reproduction, lesson, tokenise, classifier, choices, shipped_model, imports, commands)
+PARTS = (
+    *(reproduction, lesson, tokenise, classifier, few, leave_out, choices, scale),
+    *(active, shipped_model, imports, commands),
+)
 
 
 def main() -> None:

@@ -985,15 +985,15 @@ def test_without_a_test_the_json_has_no_evaluation(run: Run, news_csv: Path) -> 
     assert found["data"]["n_train"] == 90
 
 
-@pytest.mark.parametrize("option", [["--mistakes", "m.csv"], ["--quantize", "int8"]])
+@pytest.mark.parametrize("option", [["--mistakes", "m.csv"], ["--quantize", "int8"], ["--curve"]])
 def test_what_needs_a_test_is_refused_without_one(
     run: Run, news_csv: Path, option: list[str]
 ) -> None:
     code, _, err = run("train", "news.csv", "-q", "--test-fraction", 0, *option)
     assert (code, err) == (
         2,
-        "slugline: error: --test-fraction 0 leaves nothing to test on, which --mistakes and "
-        "--quantize need; leave them out, or give a --test file.\n",
+        "slugline: error: --test-fraction 0 leaves nothing to test on, which --mistakes, "
+        "--quantize and --curve need; leave them out, or give a --test file.\n",
     )
     assert not Path("model.slug").exists()
 

@@ -20,12 +20,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import platformdirs
 import pytest
 
 from slugline.errors import DataError, DownloadError
 from slugline.reuters import downloads, transfers
-from slugline.reuters.downloads import RemoteFile, cache_folder, fetch
+from slugline.reuters.downloads import RemoteFile, fetch
 
 CONTENT = bytes(range(256)) * 1024  # 16 chunks
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -332,13 +331,6 @@ def test_a_damaged_copy_in_the_cache_is_downloaded_again(server: Server, cache: 
     assert fetch(thing(server)).read_bytes() == CONTENT
     assert fetch(thing(server)) == cached
     assert server.ranges == [None]
-
-
-def test_the_cache_is_the_system_s_place_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SLUGLINE_CACHE", raising=False)
-    assert cache_folder() == platformdirs.user_cache_path("slugline")
-    monkeypatch.setenv("SLUGLINE_CACHE", "~/elsewhere")
-    assert cache_folder() == Path.home() / "elsewhere"
 
 
 # Transfers that end well

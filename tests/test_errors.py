@@ -16,6 +16,7 @@ from slugline import errors
         ("DataError", ValueError),
         ("OptionError", ValueError),
         ("DownloadError", OSError),
+        ("EncoderError", RuntimeError),
         ("ModelFileError", ValueError),
         ("TrainingError", ArithmeticError),
         ("NotFittedError", sklearn.exceptions.NotFittedError),

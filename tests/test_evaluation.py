@@ -11,8 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from slugline.errors import DataError
-from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline, wilson
+from slugline.errors import DataError, OptionError
+from slugline.evaluation import (
+    Evaluation,
+    calibration_error,
+    majority_baseline,
+    shuffled_baseline,
+    wilson,
+)
 
 TOPICS = ["acq", "earn", "grain", "zinc"]
 seeds = st.integers(0, 10_000)
@@ -138,3 +144,62 @@ def test_intervals_stay_between_0_and_1() -> None:
     assert wilson(0, 3)[0] == pytest.approx(0, abs=1e-12)
     assert wilson(3, 3)[1] == pytest.approx(1, abs=1e-12)
     assert all(0 <= end <= 1 for n in range(1, 50) for end in wilson(n, n) + wilson(0, n))
+
+
+def test_probabilities_that_come_true_as_often_as_they_say_have_no_calibration_error() -> None:
+    right = [True, False] * 20 + [True, True, True, False] * 10
+    assert calibration_error([0.5] * 40 + [0.75] * 40, right, n_bins=2) == pytest.approx(0)
+
+
+def test_the_calibration_error_is_the_mean_gap_of_bins_with_equally_many_answers() -> None:
+    proba = [0.5, 0.6, 0.9, 1.0]
+    right = [True, False, True, False]
+    # Bins: 0.55 said and 0.5 right; 0.95 said and 0.5 right.
+    assert calibration_error(proba, right, n_bins=2) == pytest.approx((0.05 + 0.45) / 2)
+
+
+def test_a_bin_may_be_a_document_larger_than_another_and_counts_for_more() -> None:
+    assert calibration_error([0.1, 0.2, 0.9], [0, 0, 0], n_bins=2) == pytest.approx(
+        2 / 3 * 0.15 + 1 / 3 * 0.9
+    )
+
+
+@given(seeds, st.integers(1, 80))
+def test_the_calibration_error_does_not_depend_on_the_order_of_the_documents(
+    seed: int, n_bins: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    proba, right = rng.integers(0, 11, 50) / 10, rng.random(50) < 0.5
+    order = rng.permutation(50)
+    one = calibration_error(proba, right, n_bins)
+    assert one == pytest.approx(calibration_error(proba[order], right[order], n_bins))
+    assert 0 <= one <= 1
+
+
+def test_a_probability_that_float32_rounded_over_1_is_taken_as_it_is() -> None:
+    assert calibration_error(np.array([1.0000001], dtype=np.float32), [True]) == pytest.approx(
+        0, abs=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("proba", "right", "message"),
+    [
+        ([], [], "there are probabilities of shape (0,) and answers of shape (0,); give"),
+        ([0.5], [True, True], "there are probabilities of shape (1,) and answers of shape (2,)"),
+        ([1.5], [True], "a probability is not between 0 and 1; give those of `predict_proba`."),
+        ([math.nan], [True], "a probability is not between 0 and 1"),
+    ],
+    ids=["nothing", "lengths", "over 1", "NaN"],
+)
+def test_no_calibration_error_of_what_are_no_probabilities(
+    proba: list[float], right: list[bool], message: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        calibration_error(proba, right)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_calibration_error_needs_a_bin() -> None:
+    with pytest.raises(OptionError, match=r"^`n_bins` is 0; give a whole number of at least 1\.$"):
+        calibration_error([0.5], [True], n_bins=0)

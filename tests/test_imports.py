@@ -95,10 +95,12 @@ def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
 
 #: The whole house: each part may import those below it, and nothing else.
 PARTS = (
-    *("__main__", "cli", "report", "prediction", "answers", "experiment", "classifier", "saving"),
+    *("__main__", "cli", "report", "prediction", "answers", "curve", "suggest", "experiment"),
+    *("classifier", "saving"),
     *("fitted", "tuning", "lesson", "learners", "training", "corpus", "text", "reuters", "layers"),
-    *("documents", "calibration", "evaluation", "splits", "sample_weights", "labels", "sparse"),
-    *("ragged", "plots", "progress", "files", "displays", "checks", "errors", "lazy"),
+    *("encoders", "documents", "calibration", "trend", "evaluation", "splits", "sample_weights"),
+    *("labels", "sparse", "ragged", "plots", "progress", "cache", "files", "displays", "checks"),
+    *("errors", "lazy"),
 )
 FRONT_DOORS = {"__main__", "cli"}
 #: Modules of earlier releases, which only tell where their names have gone.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError, OptionError
-from slugline.splits import hold_out, make_folds
+from slugline.splits import hold_out, make_folds, places_in_topics
 
 topic_lists = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60).filter(
     lambda topics: max(Counter(topics).values()) > 1
@@ -128,3 +128,17 @@ def test_folds_that_can_not_be_filled_are_an_error(n_folds: int) -> None:
         f"3 documents can't be split into {n_folds} folds; use two folds or more, and at most as "
         "many as there are documents."
     )
+
+
+@given(topic_lists, st.integers(0, 5))
+def test_places_count_the_documents_of_each_topic(topics: list[str], seed: int) -> None:
+    places = places_in_topics(topics, seed)
+    for topic, n in Counter(topics).items():
+        mine = [place for place, name in zip(places.tolist(), topics, strict=True) if name == topic]
+        assert sorted(mine) == list(range(n))
+
+
+def test_another_seed_gives_other_places() -> None:
+    topics = ["a"] * 50
+    assert places_in_topics(topics, 1).tolist() == places_in_topics(topics, 1).tolist()
+    assert places_in_topics(topics, 1).tolist() != places_in_topics(topics, [1, 1]).tolist()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __all__ = [
     "DataError",
     "DownloadError",
+    "EncoderError",
     "ModelFileError",
     "NotFittedError",
     "OptionError",
@@ -33,6 +34,10 @@ class OptionError(SluglineError, ValueError):
 
 class DownloadError(SluglineError, OSError):
     """A data set that could not be found or downloaded."""
+
+
+class EncoderError(SluglineError, RuntimeError):
+    """A sentence encoder that is missing, was changed, fails, or returns what can't be used."""
 
 
 class ModelFileError(SluglineError, ValueError):

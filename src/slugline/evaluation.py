@@ -11,12 +11,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.checks import check_whole
 from slugline.displays import as_lines, as_table
 from slugline.errors import DataError
 
-__all__ = ["Evaluation", "TopicFigures", "majority_baseline", "shuffled_baseline", "wilson"]
+__all__ = [
+    "Z_95",
+    "Evaluation",
+    "TopicFigures",
+    "calibration_error",
+    "majority_baseline",
+    "shuffled_baseline",
+    "wilson",
+]
 
-_Z_95 = 1.959964
+#: Standard errors from the mean to the ends of a 95 % interval.
+Z_95 = 1.959964
+# By how much float32 may miss the 1 that probabilities sum to.
+_ROUNDED = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +194,55 @@ def wilson(n_right: int, n: int) -> tuple[float, float]:
     ----------
     Wilson (1927), Probable inference, the law of succession, and statistical inference.
     """
-    share, z2 = n_right / n, _Z_95**2
+    share, z2 = n_right / n, Z_95**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    reach = _Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    reach = Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def calibration_error(proba_top: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = 15) -> float:
+    """Return how far probabilities are from the share of right answers, on average.
+
+    Answers are sorted by probability and divided into bins with the same number of answers. In each
+    bin, the mean probability is compared with the share that is right. Answers of the same
+    probability count alike, so that the order of the documents doesn't matter.
+
+    Parameters
+    ----------
+    proba_top : float array, shape (n_documents,)
+        Probability that each document's most likely topic was given.
+    correct : bool array, shape (n_documents,)
+        Whether that topic is the true one.
+    n_bins : int, default 15
+        With fewer documents than that, each has a bin of its own.
+
+    Returns
+    -------
+    float from 0 to 1: the mean of the absolute differences, each bin weighed by its documents.
+
+    Raises
+    ------
+    DataError : if there are no documents, not one of both for each, or a number out of 0 to 1.
+
+    References
+    ----------
+    Nixon et al. (2019), Measuring calibration in deep learning: bins of equal mass.
+    """
+    check_whole("n_bins", n_bins, 1)
+    proba = np.asarray(proba_top, dtype=np.float64)
+    right = np.asarray(correct, dtype=np.float64)
+    if proba.ndim != 1 or proba.shape != right.shape or not proba.size:
+        raise DataError(
+            f"there are probabilities of shape {proba.shape} and answers of shape {right.shape}; "
+            "give one probability for each answer, and at least one."
+        )
+    if not ((proba >= 0) & (proba <= 1 + _ROUNDED)).all():
+        raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
+    values, alike, counts = np.unique(proba, return_inverse=True, return_counts=True)
+    right = (np.bincount(alike, right) / counts)[alike]
+    order = np.argsort(proba, kind="stable")
+    gaps = np.array_split(values[alike][order] - right[order], min(n_bins, proba.size))
+    return float(sum(abs(gap.sum()) for gap in gaps) / proba.size)
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -19,7 +19,7 @@ from slugline.labels import Topic, Topics
 from slugline.learners import BatchLearner, Learner
 from slugline.sample_weights import check_class_weight, row_weights, topic_weights
 from slugline.text.block import Block, check_blocks
-from slugline.text.defaults import default_blocks, hashed_blocks
+from slugline.text.defaults import default_blocks
 from slugline.text.features import Features
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ __all__ = ["FitSettings", "Fitted", "fit", "fit_batch"]
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 ClassWeight = str | Mapping[Any, float] | None
+# Hash buckets of a net that learns batch by batch, which has weights for each of them.
+_N_BUCKETS = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -152,16 +154,17 @@ class FitSettings:
         # scikit-learn's seeds end there.
         check_whole("random_state", self.random_state, 0, (1 << 32) - 1)
 
-    def blocks_for(self, texts: Sequence[str]) -> tuple[Block, ...]:
-        """Return the families of terms to learn from all documents."""
-        if self.blocks is not None:
-            return tuple(self.blocks)
-        return default_blocks(texts, self.learner.wants)
+    def chosen_blocks(self) -> tuple[Block, ...]:
+        """Return the families of terms to learn from."""
+        return default_blocks(self.learner.wants) if self.blocks is None else tuple(self.blocks)
 
-    def hashed_blocks_for(self, texts: Sequence[str]) -> tuple[Block, ...]:
-        """Return the families of terms to learn batch by batch, of which `texts` is the first."""
+    def batch_blocks(self) -> tuple[Block, ...]:
+        """Return the families of terms to learn from batch by batch: all have hash buckets."""
         if self.blocks is None:
-            return hashed_blocks(texts, self.learner.wants)
+            return tuple(
+                replace(block, n_buckets=block.n_buckets or _N_BUCKETS, max_terms=None)
+                for block in self.chosen_blocks()
+            )
         odd = next((block for block in self.blocks if block.n_buckets is None), None)
         if odd is not None:
             raise OptionError(
@@ -193,7 +196,7 @@ def fit(
     _check_progress(progress)
     held = None if validation_data is None else _held_out(validation_data, topics)
     context = _context(settings, topics, labels, sample_weight, progress=progress)
-    blocks, tuning = settings.blocks_for(texts), None
+    blocks, tuning = settings.chosen_blocks(), None
     if settings.tune:
         tuning = _tune(texts, labels, blocks, context, settings)
         blocks, learner = tuning.best.way.blocks, tuning.best.learner()
@@ -275,14 +278,14 @@ def fit_batch(
     """
     texts, names = check_documents(X, y)
     if before is None:
-        before = _untaught(texts, settings, classes)
+        before = _untaught(settings, classes)
     elif classes is not None and set(plain_topics(classes, "classes")) != set(before.topics.names):
         raise DataError("`classes` differ from those of the first call; leave them out.")
     labels = before.topics.encode(names)
     context = _batch_context(settings, before, labels, sample_weight)
     learner, features = _batch_learner(copy.copy(before.learner)), copy.copy(before.features)
-    rows = features.partial_fit_transform(texts, before.n_documents)
-    learner.partial_fit(rows, labels, context)
+    rows, moved = features.partial_fit_transform(texts, before.n_documents, grow=learner.grows)
+    learner.partial_fit(rows, labels, replace(context, moved=moved))
     digest = digest_of(texts, names)
     return replace(
         before,
@@ -298,9 +301,7 @@ def fit_batch(
     )
 
 
-def _untaught(
-    texts: Sequence[str], settings: FitSettings, classes: Iterable[Topic] | None
-) -> Fitted:
+def _untaught(settings: FitSettings, classes: Iterable[Topic] | None) -> Fitted:
     """Return what there is before the first batch."""
     if settings.tune:
         raise OptionError("`tune` needs all documents at once; leave it out, or call fit first.")
@@ -313,7 +314,7 @@ def _untaught(
     learner = _batch_learner(settings.learner)
     return Fitted(
         topics=Topics.fit(names),
-        features=Features(settings.hashed_blocks_for(texts), settings.n_jobs),
+        features=Features(settings.batch_blocks(), settings.n_jobs),
         learner=learner,
         seed=int(settings.random_state),
         class_weight=_plain_weights(settings.class_weight),
@@ -362,6 +363,7 @@ def _context(
         weighted_topics=settings.class_weight is not None,
         seed=int(settings.random_state),
         first=first,
+        n_jobs=settings.n_jobs,
         progress=progress,
     )
 

@@ -1,15 +1,17 @@
-"""Learning curves drawn with matplotlib, for `History.plot` and for reports."""
+"""Curves drawn with matplotlib, by epoch and by number of labels, for users and for reports."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-__all__ = ["COLOURS", "count_epochs", "count_percents", "plot_epochs"]
+__all__ = ["COLOURS", "LabelCurve", "count_epochs", "count_percents", "plot_epochs", "plot_labels"]
 
 #: Colours of the curves; a report replaces them with those of its page.
 COLOURS = {"training": "#7a8794", "validation": "#0b5fa5", "best": "#c2410c"}
@@ -50,6 +52,55 @@ def plot_epochs(
         count_epochs(ax)
         _explain(ax)
     count_percents(axes[1].yaxis)
+
+
+@dataclass(frozen=True)
+class LabelCurve:
+    """Accuracy by number of documents: points with intervals, and what is expected of more.
+
+    `expected` is a number of documents, the accuracy, and the ends of its range.
+    """
+
+    name: str
+    n_documents: Sequence[int]
+    accuracies: Sequence[float]
+    intervals: Sequence[tuple[float, float]]
+    expected: tuple[int, float, float, float] | None = None
+
+
+def plot_labels(ax: Axes, curves: Sequence[LabelCurve]) -> None:
+    """Draw curves by number of documents: lines with bands, and dashes to what is expected."""
+    colours = (COLOURS["validation"], COLOURS["best"], COLOURS["training"])
+    for curve, colour in zip(curves, itertools.cycle(colours), strict=False):
+        _plot_labels(ax, curve, colour)
+    ax.set_xscale("log")
+    ax.set_xlabel("Documents learned from")
+    ax.set_ylabel("Accuracy")
+    _count_documents(ax.xaxis)
+    count_percents(ax.yaxis)
+    ax.legend(frameon=False, loc="lower right")
+
+
+def _plot_labels(ax: Axes, curve: LabelCurve, colour: str) -> None:
+    lows, highs = zip(*curve.intervals, strict=True)
+    ax.fill_between(curve.n_documents, lows, highs, color=colour, alpha=0.15, linewidth=0)
+    ax.plot(curve.n_documents, curve.accuracies, "o-", markersize=4, color=colour, label=curve.name)
+    if curve.expected is not None:
+        n, accuracy, low, high = curve.expected
+        last = curve.n_documents[-1], curve.accuracies[-1]
+        ax.plot([last[0], n], [last[1], accuracy], "--", linewidth=1, color=colour)
+        reach = [[accuracy - low], [high - accuracy]]
+        style: Any = {"fmt": "o", "markersize": 4, "markerfacecolor": "none", "capsize": 3}
+        ax.errorbar([n], [accuracy], yerr=reach, color=colour, linewidth=1, **style)
+
+
+def _count_documents(axis: Axis) -> None:
+    """Mark an axis of logarithms by whole numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def count_epochs(ax: Axes) -> None:

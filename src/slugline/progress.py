@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-__all__ = ["BarProgress", "LineProgress", "Progress", "progress_on"]
+__all__ = ["BarProgress", "LineProgress", "Progress", "StepProgress", "progress_on"]
 
 
 class Progress(Protocol):
@@ -33,6 +33,14 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Report something other than the training of one network."""
+        ...
+
+
+class StepProgress(Protocol):
+    """What a job of many fits calls before every fit."""
+
+    def __call__(self, step: str, n_done: int, n_fits: int) -> None:
+        """`step` comes next; `n_done` of `n_fits` fits are finished."""
         ...
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from slugline.errors import DataError, OptionError
 from slugline.labels import Topic
 
-__all__ = ["hold_out", "make_folds"]
+__all__ = ["hold_out", "make_folds", "places_in_topics"]
 
 
 def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> npt.NDArray[np.bool_]:
@@ -47,11 +47,16 @@ def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> npt.NDArray
         )
     rng = np.random.default_rng(seed)
     n_held = _shares(counts, fraction, rng)
-    by_topic = _shuffle_within_topics(codes, rng)
-    rank = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
-    held = np.zeros(len(codes), dtype=bool)
-    held[by_topic] = rank < n_held[codes[by_topic]]
-    return held
+    return _places(codes, rng) < n_held[codes]
+
+
+def places_in_topics(topics: Sequence[Topic], seed: int | Sequence[int]) -> npt.NDArray[np.intp]:
+    """Return each document's place, from 0, in a random order of the documents of its topic.
+
+    The documents in a place below `n` are a draw of `n` from each topic, or of all where there are
+    fewer, and part of every larger draw with the same seed.
+    """
+    return _places(_codes(topics), np.random.default_rng(seed))
 
 
 def make_folds(topics: Sequence[Topic], n_folds: int, seed: int) -> npt.NDArray[np.int64]:
@@ -80,6 +85,14 @@ def make_folds(topics: Sequence[Topic], n_folds: int, seed: int) -> npt.NDArray[
 def _codes(topics: Sequence[Topic]) -> npt.NDArray[np.intp]:
     names = {topic: code for code, topic in enumerate(sorted(set(topics)))}
     return np.array([names[topic] for topic in topics], dtype=np.intp)
+
+
+def _places(codes: npt.NDArray[np.intp], rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    counts = np.bincount(codes)
+    places = np.empty(len(codes), dtype=np.intp)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    places[_shuffle_within_topics(codes, rng)] = np.arange(len(codes)) - first
+    return places
 
 
 def _shuffle_within_topics(

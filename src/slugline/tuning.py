@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,9 +19,10 @@ from slugline.learners.mixture import Mixture
 from slugline.learners.shallow import ShallowLearner
 from slugline.splits import make_folds
 from slugline.text.block import Block
-from slugline.text.defaults import FAMILIES, is_short
+from slugline.text.defaults import FAMILIES
 from slugline.text.features import Features
 from slugline.training.context import FitContext
+from slugline.training.linear_stream import passes_for
 from slugline.training.stopping import catch_interrupt
 
 if TYPE_CHECKING:
@@ -40,9 +40,13 @@ _N_FOLDS = 3
 # A way is better if its accuracy is no lower, and its log loss lower by this many standard errors:
 # among many ways, some are just lucky with the documents at hand.
 _LEAD = 2.0
-# Passes over the rows: of liblinear in one fit, and of a net in one epoch.
-_LINEAR_PASSES = 16
-_NET_PASSES = 2
+# How often each number in the rows is multiplied in one pass, forth and back.
+_PRODUCTS = 2
+_PASSES = (2, 6, 10)
+# How much words and their pairs count beside runs of characters.
+_WORD_WEIGHTS = (1.0, 3.0)
+# Texts are short if their median number of words is at most this.
+_SHORT, _N_LOOKED_AT = 48, 1000
 _SHARES = (0.5, 0.3, 0.7)
 _N_NETS = 3
 
@@ -54,8 +58,8 @@ class Way:
     Attributes
     ----------
     blocks : tuple of Block
-    C : float
-        Cost of errors of the linear classifier.
+    passes : int or None
+        Passes of the linear classifier over the documents; None if their number decides.
     net : (epochs, label smoothing) or None
     n_nets : int
         Number of nets, each with its own seed.
@@ -64,14 +68,14 @@ class Way:
     """
 
     blocks: tuple[Block, ...]
-    C: float = 1.0
+    passes: int | None = None
     net: tuple[int, float] | None = None
     n_nets: int = 1
     net_share: float = 0.5
 
     def learner(self, sharpness: float = 1.0) -> Learner:
         """Return the unfitted learner; `sharpness` applies to a mixture only."""
-        linear = LinearLearner(self.C)
+        linear = LinearLearner(passes=self.passes)
         if self.net is None:
             return linear
         epochs, smoothing = self.net
@@ -82,7 +86,9 @@ class Way:
         return Mixture([linear, *nets], shares, sharpness)
 
     def __str__(self) -> str:
-        words = " + ".join(block.kind for block in self.blocks) + f", C {self.C:g}"
+        words = " + ".join(map(_named, self.blocks))
+        if self.passes is not None:
+            words += f", {self.passes} passes"
         if self.net is None:
             return words
         epochs, smoothing = self.net
@@ -186,7 +192,7 @@ def tune(
     search = _Search(validation, budget, context.progress)
     with catch_interrupt() as interrupt:
         search.take(start)
-        for way in _ways(search, is_short(texts)):
+        for way in _ways(search, _are_short(texts)):
             if interrupt.requested:
                 break
             search.take(way)
@@ -238,9 +244,13 @@ def _ways(search: _Search, short: bool) -> Iterator[Way]:
         others = tuple(block for block in search.best.blocks if block.kind != kind)
         has_it = len(others) < len(search.best.blocks)
         yield replace(search.best, blocks=others if has_it else (*others, FAMILIES[kind]))
-    for factor in (2.0, 0.5):
-        for _ in range(2):  # a second step only if the first was better: no way is tried twice
-            yield replace(search.best, C=search.best.C * factor)
+    for weight in _WORD_WEIGHTS:
+        blocks = [
+            replace(block, weight=weight) if block.kind in ("words", "bigrams") else block
+            for block in search.best.blocks
+        ]
+        yield replace(search.best, blocks=tuple(blocks))
+    yield from (replace(search.best, passes=n_passes) for n_passes in _PASSES)
     # Longer texts are easier to memorise, so nets get fewer epochs.
     for net in ((15, 0.0), (30, 0.1)) if short else ((6, 0.1), (12, 0.1)):
         yield from (replace(search.best, net=net, net_share=share) for share in _SHARES)
@@ -262,7 +272,7 @@ class _CrossValidation:
         self.weights = np.ones(len(y), dtype=np.float32) if weights is None else weights
         folds = make_folds(y.tolist(), min(_N_FOLDS, len(y)), context.seed)
         self._folds = [folds == number for number in range(folds.max() + 1)]
-        self._family: dict[Block, list[_Rows]] = {}
+        self._rows: dict[tuple[Block, ...], list[_Rows]] = {}
         self._proba: dict[_Key, Floats] = {}
         self._n_terms_at_start = self._n_terms(start.blocks)
 
@@ -280,7 +290,7 @@ class _CrossValidation:
     def work(self, way: Way) -> float:
         """Return the multiplications that trying the way takes, per term of the first way."""
         n_passes = sum(
-            _passes(learner, self._context.n_topics)
+            _products(learner, self._context.n_topics, len(self.y))
             for key, learner, _ in _parts(way)
             if key not in self._proba
         )
@@ -288,7 +298,7 @@ class _CrossValidation:
         return n_passes * (len(self._folds) - 1) * n_terms / max(self._n_terms_at_start, 1)
 
     def _n_terms(self, blocks: tuple[Block, ...]) -> int:
-        return sum(self._rows_of(block)[0].train.nnz for block in blocks)
+        return self._rows_of(blocks)[0].train.nnz
 
     def _predict(self, blocks: tuple[Block, ...], learner: Learner, key: _Key) -> Floats:
         proba = np.empty((len(self.y), self._context.n_topics), dtype=np.float32)
@@ -300,19 +310,19 @@ class _CrossValidation:
                 seed=self._context.seed + key.number,
                 progress=None,
             )
-            parts = [self._rows_of(block)[number] for block in blocks]
-            learner.fit(_join([part.train for part in parts], blocks), self.y[~held], context)
-            proba[held] = learner.predict_proba(_join([part.test for part in parts], blocks))
+            rows = self._rows_of(blocks)[number]
+            learner.fit(rows.train, self.y[~held], context)
+            proba[held] = learner.predict_proba(rows.test)
         return proba
 
-    def _rows_of(self, block: Block) -> list[_Rows]:
-        """Return the rows of a single family for each fold."""
-        if block not in self._family:
-            self._family[block] = [self._split(block, held) for held in self._folds]
-        return self._family[block]
+    def _rows_of(self, blocks: tuple[Block, ...]) -> list[_Rows]:
+        """Return the rows over some families for each fold."""
+        if blocks not in self._rows:
+            self._rows[blocks] = [self._split(blocks, held) for held in self._folds]
+        return self._rows[blocks]
 
-    def _split(self, block: Block, held: npt.NDArray[np.bool_]) -> _Rows:
-        features = Features((block,), self._n_jobs)
+    def _split(self, blocks: tuple[Block, ...], held: npt.NDArray[np.bool_]) -> _Rows:
+        features = Features(blocks, self._n_jobs)
         try:
             train = features.fit_transform(itertools.compress(self._texts, ~held))
         except DataError:  # no document has such a term
@@ -343,17 +353,19 @@ def _parts(way: Way) -> Iterator[tuple[_Key, Learner, float]]:
         yield _Key(way.blocks, number, type(part), options), part, share
 
 
-def _passes(learner: Learner, n_topics: int) -> int:
+def _products(learner: Learner, n_topics: int, n_rows: int) -> int:
     """Return roughly how many multiplications fitting takes for each number in the rows."""
     if isinstance(learner, ShallowLearner):
-        return _NET_PASSES * learner.epochs * learner.units
-    return _LINEAR_PASSES * n_topics
+        return _PRODUCTS * learner.epochs * learner.units
+    assert isinstance(learner, LinearLearner)
+    return _PRODUCTS * (learner.passes or passes_for(n_rows)) * n_topics
 
 
-def _join(parts: Sequence[sp.csr_array], blocks: Sequence[Block]) -> sp.csr_array:
-    """Return rows of families side by side, as `Features` does."""
-    total = math.hypot(*(block.weight for block in blocks))
-    weighted = [
-        part * np.float32(block.weight / total) for part, block in zip(parts, blocks, strict=True)
-    ]
-    return sp.hstack(weighted, format="csr")
+def _named(block: Block) -> str:
+    return block.kind if block.weight == 1 else f"{block.weight:g} x {block.kind}"
+
+
+def _are_short(texts: Sequence[str]) -> bool:
+    """Whether texts are short, by the median number of words in a sample of 1,000 or more."""
+    some = texts[:: max(1, len(texts) // _N_LOOKED_AT)]
+    return float(np.median([len(text.split()) for text in some])) <= _SHORT

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from slugline.cli.output import say
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from rich.progress import Progress
 
-__all__ = ["DocumentBar", "has_onlooker"]
+    from slugline.progress import StepProgress
+
+__all__ = ["DocumentBar", "has_onlooker", "step_progress"]
 
 # Seconds. A shorter job needs no bar, so it doesn't pay for one.
 _DELAY = 1.0
@@ -87,3 +93,38 @@ def _start_bar() -> Progress:
     bar.add_task("predicting", total=None, text="")
     bar.start()
     return bar
+
+
+@contextmanager
+def step_progress(quiet: bool) -> Iterator[StepProgress | None]:
+    """Report which fit is running: a bar on a terminal, otherwise a line for each kind of fit."""
+    if quiet:
+        yield None
+    elif not sys.stderr.isatty():
+        yield _Lines()
+    else:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            yield _OnBar(bar)
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._said = ""
+
+    def __call__(self, step: str, n_done: int, n_fits: int) -> None:
+        if step != self._said:
+            say(f"{n_done}/{n_fits}  {step}")
+        self._said = step
+
+
+class _OnBar:
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", total=None)
+
+    def __call__(self, step: str, n_done: int, n_fits: int) -> None:
+        self._bar.update(self._task, description=step, completed=n_done, total=n_fits)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,14 +11,12 @@ import typer
 
 from slugline.cli.options import AsJson, Quiet
 from slugline.cli.output import print_json, print_table, say, show
+from slugline.cli.progress import step_progress
 from slugline.cli.targets import check_target
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-
     from slugline.lesson.results import NotebookResult
-    from slugline.lesson.run import Progress
 
 __all__ = ["reproduce"]
 
@@ -49,7 +45,7 @@ def reproduce(
     from slugline.report import write_notebook_report
 
     _check_folder(out)
-    with _reporting(quiet) as progress:
+    with step_progress(quiet) as progress:
         result = run(seeds, seed, progress)
     if as_json:
         print_json(result.to_dict())
@@ -91,40 +87,3 @@ def _print(result: NotebookResult) -> None:
     memory = "" if result.peak_memory_mb is None else f", at most {result.peak_memory_mb:,.0f} MB"
     n_seeds = len(result.seeds)
     show(f"{n_seeds} {'seed' if n_seeds == 1 else 'seeds'}, {result.seconds:.1f} s{memory}")
-
-
-@contextmanager
-def _reporting(quiet: bool) -> Iterator[Progress | None]:
-    """Report which fit is running: a bar on a terminal, otherwise a line for each kind of fit."""
-    import sys
-
-    if quiet:
-        yield None
-    elif not sys.stderr.isatty():
-        yield _Lines()
-    else:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            yield _OnBar(bar)
-
-
-class _Lines:
-    def __init__(self) -> None:
-        self._said = ""
-
-    def __call__(self, step: str, n_done: int, n_fits: int) -> None:
-        if step != self._said:
-            say(f"{n_done}/{n_fits}  {step}")
-        self._said = step
-
-
-class _OnBar:
-    def __init__(self, bar: Bar) -> None:
-        self._bar = bar
-        self._task = bar.add_task("", total=None)
-
-    def __call__(self, step: str, n_done: int, n_fits: int) -> None:
-        self._bar.update(self._task, description=step, completed=n_done, total=n_fits)

@@ -30,6 +30,7 @@ from slugline.cli.options import (
     read_parts,
 )
 from slugline.cli.output import print_json, print_table, show, warn
+from slugline.cli.progress import step_progress
 from slugline.cli.targets import check_apart, check_mistakes, check_target
 from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
@@ -37,6 +38,7 @@ from slugline.errors import OptionError, SluglineError
 if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
+    from slugline.curve import LearningCurves
     from slugline.experiment.quantized import Quantized
     from slugline.experiment.run import Experiment
     from slugline.learners import Learner
@@ -145,6 +147,14 @@ def train(
     balanced: Annotated[
         bool, typer.Option("--balanced", metavar="", help="Give every topic the same total weight.")
     ] = False,
+    curve: Annotated[
+        bool,
+        typer.Option(
+            "--curve",
+            metavar="",
+            help="Also learn from fewer labels, and add to the report what more would bring.",
+        ),
+    ] = False,
     quantize: Annotated[
         str | None,
         typer.Option(
@@ -209,10 +219,10 @@ def train(
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, validation, test, reading, quiet)
     if test_fraction == 0 and "test" not in parts:
-        if mistakes is not None or quantize is not None:
+        if mistakes is not None or quantize is not None or curve:
             raise OptionError(
-                "--test-fraction 0 leaves nothing to test on, which --mistakes and --quantize "
-                "need; leave them out, or give a --test file."
+                "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize and "
+                "--curve need; leave them out, or give a --test file."
             )
         _learn_untested(classifier, parts, output, quiet, as_json)
         return
@@ -231,8 +241,9 @@ def train(
     )
     warn(experiment.warnings)
     experiment, cost = _save(experiment, output, quantize)
+    curves = _curves(classifier, parts, test_fraction, quiet) if curve else None
     try:
-        write_training_report(experiment, report)
+        write_training_report(experiment, report, curves)
     except SluglineError as error:
         raise SluglineError(f"{error} The model is safe in {output}.") from error
     if mistakes is not None:
@@ -240,9 +251,10 @@ def train(
     if as_json:
         files = {"model": str(output), "report": str(report)}
         quantization = {"quantization": cost.to_dict()} if cost else {}
-        print_json(experiment.to_dict() | quantization | files)
+        by_labels = {"curve": curves.to_dict()} if curves else {}
+        print_json(experiment.to_dict() | quantization | by_labels | files)
     else:
-        _print(experiment, cost, output, report)
+        _print(experiment, cost, output, report, curves)
 
 
 def _learn_untested(
@@ -309,7 +321,34 @@ def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
         yield "", "", fitted.tuning.outcome
 
 
-def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: Path) -> None:
+def _curves(
+    classifier: TopicClassifier, parts: dict[str, Corpus], test_fraction: float, quiet: bool
+) -> LearningCurves:
+    """Learn from fewer labels with the same settings, and test on the same documents."""
+    from slugline.classifier import TopicClassifier
+    from slugline.curve import DEFAULT, learning_curves
+
+    # What tuning has found is learned again, and not looked for again.
+    found = TopicClassifier.from_fitted(classifier.fitted_) if classifier.tune else classifier
+    with step_progress(quiet) as progress:
+        return learning_curves(
+            parts["train"],
+            parts.get("test"),
+            {DEFAULT: lambda: TopicClassifier(**found.get_params())},
+            test_fraction=test_fraction,
+            seed=classifier.random_state,
+            progress=progress,
+        )
+
+
+def _print(
+    experiment: Experiment,
+    cost: Quantized | None,
+    model: Path,
+    report: Path,
+    curves: LearningCurves | None,
+) -> None:
+    from slugline.report.curve_text import doubling
     from slugline.report.words import counted
 
     evaluation = experiment.evaluation
@@ -334,5 +373,7 @@ def _print(experiment: Experiment, cost: Quantized | None, model: Path, report: 
             f"{cost.accuracy_after:.4f} after; {cost.bytes_before / 1000:,.0f} kB before, "
             f"{cost.bytes_after / 1000:,.0f} kB after"
         )
+    for each in curves.curves if curves else ():
+        show(doubling(each))
     show(f"model   {model}")
     show(f"report  {report}")

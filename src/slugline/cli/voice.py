@@ -22,6 +22,7 @@ FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "class_weight": "--balanced",
     "first_seed": "--seed",
     "max_terms": "--num-words",
+    "n_draws": "--draws",
     "n_jobs": "--threads",
     "n_seeds": "--seeds",
     "n_threads": "--threads",

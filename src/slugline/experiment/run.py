@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slugline.progress import Progress
     from slugline.training.history import History
 
-__all__ = ["Experiment", "check_validation", "run_experiment", "timed_fit"]
+__all__ = ["Experiment", "check_two_documents", "check_validation", "run_experiment", "timed_fit"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -175,7 +175,7 @@ def run_experiment(
     notes, n_skipped = train.notes, train.n_skipped
     chosen_fraction = test_fraction if test is None else None
     if test is None:
-        _check_two_documents(train, "test on", "test")
+        check_two_documents(train, "test on", "test")
         train, test = train.split(test_fraction, classifier.random_state)
     check_validation(classifier, train, validation)
     check_some_known(train.topics, test)
@@ -213,7 +213,7 @@ def check_validation(classifier: TopicClassifier, train: Corpus, validation: Cor
     if validation is not None:
         _check_all_known(train, validation)
     elif choose_learner(classifier.learner).has_epochs:
-        _check_two_documents(train, "find the best epoch on", "validation")
+        check_two_documents(train, "find the best epoch on", "validation")
 
 
 def timed_fit(
@@ -233,7 +233,8 @@ def timed_fit(
     return time.perf_counter() - started
 
 
-def _check_two_documents(corpus: Corpus, purpose: str, parameter: str) -> None:
+def check_two_documents(corpus: Corpus, purpose: str, parameter: str) -> None:
+    """Make sure that a document can be set aside for a purpose; DataError if none can."""
     if max(corpus.topic_counts().values(), default=0) < 2:
         raise DataError(
             f"{corpus.name} has no topic with two documents to set one aside and {purpose} it; "

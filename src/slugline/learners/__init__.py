@@ -52,6 +52,9 @@ class Learner(Protocol):
 class BatchLearner(Learner, Protocol):
     """A learner that can also learn from one batch of rows after another."""
 
+    #: Whether rows of a later batch may have columns that earlier ones didn't have.
+    grows: bool
+
     def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
         """Learn from one more batch; start from nothing if it is the first one."""
         ...

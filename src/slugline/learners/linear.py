@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from slugline.calibration import softmax
+from slugline.calibration import Calibration
 from slugline.errors import DataError
 from slugline.learners.options import Options
 from slugline.sparse import check_csr
@@ -28,21 +28,27 @@ Floats = npt.NDArray[np.float32]
 class LinearOptions(Options):
     """The options of a `LinearLearner`."""
 
-    C: Annotated[float, Meta(gt=0, description="Cost of errors, against large weights.")] = 1.0
+    passes: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="Passes over the documents; fewer keep weights smaller."),
+    ] = None
     clean: Annotated[bool, Meta(description="Leave out documents whose topic looks wrong.")] = True
 
 
 class LinearLearner(LinearOptions):
     """One-vs-rest linear classifier with squared hinge loss, and calibrated probabilities.
 
-    A single fit also shows how each document would score had it not been learned from. These scores
-    show how sure probabilities may be, and which documents probably do not belong to their topic.
-    If there are too many of those to be just hard cases, it learns again without them.
+    It learns in steps that shrink for each term, and is the same for documents all at once and for
+    batch after batch. The scores that a row gets before it is first learned from show which
+    documents probably do not belong to their topic. If there are too many of those to be just hard
+    cases, it learns again without them. How sure probabilities may be follows from scores that rows
+    would have had they not been learned from: by cross-validation if they are few, and otherwise by
+    taking out of its scores what each row has put in.
 
     Parameters
     ----------
-    C : float, default 1.0
-        Cost of errors, against large weights.
+    passes : int, optional
+        Passes over the rows; by default, from 6 for a few hundred rows down to 3 for thousands.
     clean : bool, default True
         Leave out training documents that probably do not belong to their topic.
 
@@ -50,29 +56,28 @@ class LinearLearner(LinearOptions):
     ----------
     weights : float32 array, shape (n_columns, n_topics)
     biases : float32 array, shape (n_topics,)
-    sharpness : float
-        The factor on scores before softmax turns them into probabilities.
+    calibration : Calibration
+        How scores become probabilities.
     n_left_out : int
         Number of training documents that were left out.
     """
 
     wants = "log-tf-idf"
     has_epochs = False
+    grows = True
 
     weights: Floats
     biases: Floats
-    sharpness: float
+    calibration: Calibration
     n_left_out: int
     _stream: LinearStream | None = None
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
         """Learn from rows and their topics."""
-        from slugline.training.linear import fit_linear
-
         self._stream = None
-        fitted = fit_linear(check_csr(X), y, context, C=self.C, clean=self.clean)
-        self.weights, self.biases = fitted.weights, fitted.biases
-        self.sharpness, self.n_left_out = fitted.sharpness, fitted.n_left_out
+        stream = self._new_stream(check_csr(X).shape[1], context)
+        stream.learn(check_csr(X), y, context, clean=self.clean)
+        self._take(stream)
 
     def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
         """Learn from one more batch of rows; from all of them, whatever `clean` is.
@@ -80,27 +85,37 @@ class LinearLearner(LinearOptions):
         Passing documents again makes probabilities too sure. Step sizes and the scores of the
         latest documents are kept from call to call, but not in a model file.
         """
-        from slugline.training.linear import SHARPNESS
         from slugline.training.linear_stream import LinearStream
 
-        X = check_csr(X, None if context.first else len(self.weights))
         if context.first:
-            self.weights = np.zeros((X.shape[1], context.n_topics), dtype=np.float32)
-            self.biases = np.full(context.n_topics, -1, dtype=np.float32)
-            self.sharpness, self.n_left_out = SHARPNESS, 0
+            stream = self._new_stream(check_csr(X).shape[1], context)
         elif self._stream is None:
-            # Arrays from `fit` or a file may be in use elsewhere.
-            self.weights, self.biases = self.weights.copy(), self.biases.copy()
-        if context.first or self._stream is None:
-            self._stream = LinearStream(
-                self.weights,
-                self.biases,
-                sharpness=self.sharpness,
-                first=context.first,
-                C=self.C,
+            stream = LinearStream(
+                self.weights.copy(),
+                self.biases.copy(),
+                calibration=self.calibration,
+                first=False,
+                passes=self.passes,
                 seed=context.seed,
             )
-        self.sharpness = self._stream.learn(X, y, context)
+        else:
+            stream = self._stream.copy()
+        if context.moved is not None:
+            stream.widen(context.moved, check_csr(X).shape[1])
+        stream.learn(check_csr(X, len(stream.weights)), y, context, clean=False)
+        self._take(stream)
+        self._stream = stream
+
+    def _new_stream(self, n_columns: int, context: FitContext) -> LinearStream:
+        from slugline.training.linear_stream import LinearStream
+
+        return LinearStream.of_nothing(
+            n_columns, context.n_topics, passes=self.passes, seed=context.seed
+        )
+
+    def _take(self, stream: LinearStream) -> None:
+        self.weights, self.biases = stream.weights, stream.biases
+        self.calibration, self.n_left_out = stream.calibration, stream.n_left_out
 
     def decision_function(self, X: Any) -> Floats:
         """Return scores, shape (n_rows, n_topics)."""
@@ -110,11 +125,11 @@ class LinearLearner(LinearOptions):
 
     def predict_proba(self, X: Any) -> Floats:
         """Return probabilities, shape (n_rows, n_topics)."""
-        return softmax(self.decision_function(X) * np.float32(self.sharpness))
+        return self.calibration.proba(self.decision_function(X))
 
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
-        learned = {"sharpness": self.sharpness, "n_left_out": self.n_left_out}
+        learned = {**self.calibration._asdict(), "n_left_out": self.n_left_out}
         return {"kind": "linear", **self.options(), **learned}
 
     def arrays(self) -> dict[str, Floats]:
@@ -131,5 +146,7 @@ class LinearLearner(LinearOptions):
                 f"weights of shape {learner.weights.shape} do not match biases of shape "
                 f"{learner.biases.shape}"
             )
-        learner.sharpness, learner.n_left_out = settings["sharpness"], settings["n_left_out"]
+        # Files of format 1 have no doubt.
+        learner.calibration = Calibration(settings["sharpness"], settings.get("doubt", 0.0))
+        learner.n_left_out = settings["n_left_out"]
         return learner

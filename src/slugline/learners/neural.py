@@ -95,6 +95,7 @@ class NeuralLearner(NeuralOptions):
 
     wants = "multi-hot"
     has_epochs = True
+    grows = False
 
     network: Network
     n_epochs: int

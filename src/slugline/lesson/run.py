@@ -36,11 +36,12 @@ from slugline.lesson.results import (
     TopicProbability,
     Trial,
 )
+from slugline.progress import StepProgress
 from slugline.sparse import multi_hot
 from slugline.training.history import History
 from slugline.training.optimizers import RMSprop
 
-__all__ = ["Progress", "Source", "run"]
+__all__ = ["Source", "run"]
 
 NUM_WORDS = 10_000
 N_VALIDATION = 1_000
@@ -75,18 +76,10 @@ class Source(Protocol):
         ...
 
 
-class Progress(Protocol):
-    """What `run` calls before every fit."""
-
-    def __call__(self, step: str, n_done: int, n_fits: int) -> None:
-        """`step` comes next; `n_done` of `n_fits` fits are finished."""
-        ...
-
-
 def run(
     n_seeds: int = 1,
     first_seed: int = 0,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
     source: Source = reuters,
 ) -> NotebookResult:
     """Run every step of the lesson, in order, and return the results.
@@ -98,7 +91,7 @@ def run(
         batches each time.
     first_seed : int, default 0
         The other seeds are the numbers that follow.
-    progress : Progress, optional
+    progress : StepProgress, optional
         What to call before every fit; nothing by default.
     source : Source, default `slugline.reuters`
         Must have more than 1,000 training wires: the first 1,000 are for validation.
@@ -149,7 +142,7 @@ class _Fit(NamedTuple):
 class _Lesson:
     """The wires, ready for training, and how the lesson trains."""
 
-    def __init__(self, source: Source, seeds: range, progress: Progress | None) -> None:
+    def __init__(self, source: Source, seeds: range, progress: StepProgress | None) -> None:
         (x_train, y_train), (x_test, y_test) = source.load_data(num_words=NUM_WORDS)
         self.seeds = seeds
         self.topics = source.topic_names()

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from slugline.curve import LearningCurves
     from slugline.lesson.results import OverSeeds
 
-__all__ = ["Curve", "accuracy_curves", "learning_curves", "strips"]
+__all__ = ["Curve", "accuracy_curves", "label_curves", "learning_curves", "strips"]
 
 _INK, _RULE = "#1c2126", "#d5d2ca"
 _ORDINARY, _MARKED = COLOURS["validation"], COLOURS["best"]
@@ -104,6 +105,14 @@ def accuracy_curves(curves: Sequence[Curve]) -> str:
         count_epochs(ax)
         count_percents(ax.yaxis)
         return _svg(figure, "Validation accuracy of several networks by epoch")
+
+
+def label_curves(curves: LearningCurves) -> str:
+    """Return the accuracy by number of documents learned from, as one SVG element."""
+    figure = _figure(_ALONE)
+    with _style():
+        curves.plot(figure.subplots())
+        return _svg(figure, "Accuracy by number of documents learned from")
 
 
 def strips(rows: Sequence[tuple[str, OverSeeds]], marked: str) -> str:

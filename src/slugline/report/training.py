@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slugline.curve import LearningCurves
 from slugline.evaluation import Evaluation
 from slugline.experiment.run import Experiment
 from slugline.fitted import Fitted
+from slugline.report.curve_text import curve_rows, doubling, intervals
 from slugline.report.page import render, write_page
 from slugline.report.training_text import advice, findings
 from slugline.report.words import listed
@@ -24,18 +26,27 @@ __all__ = ["training_page", "write_training_report"]
 N_CONFUSED = 12
 
 
-def write_training_report(experiment: Experiment, path: str | os.PathLike[str]) -> Path:
+def write_training_report(
+    experiment: Experiment, path: str | os.PathLike[str], by_labels: LearningCurves | None = None
+) -> Path:
     """Write `training_page` to a file, completely or not at all; create folders as needed.
 
     Raises
     ------
     SluglineError : if it can't be written there.
     """
-    return write_page(training_page(experiment), path)
+    return write_page(training_page(experiment, by_labels), path)
 
 
-def training_page(experiment: Experiment) -> str:
-    """Return the report as one HTML page that needs no other file."""
+def training_page(experiment: Experiment, by_labels: LearningCurves | None = None) -> str:
+    """Return the report as one HTML page that needs no other file.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    by_labels : LearningCurves, optional
+        The same settings with fewer labels, for a section of its own.
+    """
     evaluation = experiment.evaluation
     topics = evaluation.per_topic()
     return render(
@@ -45,6 +56,7 @@ def training_page(experiment: Experiment) -> str:
         says=findings(experiment),
         advice=advice(experiment),
         curves=_curves(experiment),
+        by_labels=_by_labels(by_labels),
         confusions=evaluation.confusions(),
         confused=confused_topics(evaluation),
         n_documents={metrics.topic: metrics.n_documents for metrics in topics},
@@ -110,6 +122,23 @@ def _curves(experiment: Experiment) -> list[str]:
     from slugline.report.pictures import learning_curves
 
     return [] if experiment.history is None else learning_curves(experiment.history)
+
+
+def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:
+    """Return the picture of learning curves, their table, and what they say."""
+    if curves is None:
+        return None
+    from slugline.report.pictures import label_curves
+
+    head, *rows = curve_rows(curves)
+    return {
+        "picture": label_curves(curves),
+        "head": head,
+        "rows": rows,
+        "says": [doubling(curve) for curve in curves.curves],
+        "intervals": intervals(curves),
+        "notes": curves.notes,
+    }
 
 
 def _settings(fitted: Fitted) -> dict[str, Any]:

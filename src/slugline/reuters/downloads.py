@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
+from slugline.cache import cache_folder
 from slugline.errors import DataError, DownloadError
 from slugline.files import fresh_part, put_in_place, remove_dead_parts
 from slugline.reuters.transfers import BadPart, Failure, Hopeless, Patience, listen
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
-__all__ = ["ProgressBar", "RemoteFile", "cache_folder", "fetch"]
+__all__ = ["ProgressBar", "RemoteFile", "fetch"]
 
 PAUSES = (0.5, 1.0, 2.0)  # seconds between attempts at one address, of which there is one more
 
@@ -68,16 +69,6 @@ class ProgressBar(Protocol):
 
     def close(self) -> object:
         """Finish: the transfer has succeeded or failed."""
-
-
-def cache_folder() -> Path:
-    """Return the folder for downloads: `SLUGLINE_CACHE`, or the system's folder for user caches."""
-    setting = os.environ.get("SLUGLINE_CACHE")
-    if setting:
-        return _expanded(setting)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("slugline")
 
 
 def fetch(

@@ -26,7 +26,7 @@ from slugline.saving.schema import BlockInfo, ModelFile, ModelInfo
 from slugline.saving.shipped import model_path
 from slugline.text.block import Block
 from slugline.text.features import Features
-from slugline.text.term_columns import Buckets, TermColumns
+from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.vocabulary import Vocabulary
 from slugline.text.weighting import check_idf
 
@@ -64,6 +64,7 @@ def as_model_file(
             BlockInfo(**asdict(block), n_terms=len(vocabulary.terms))
             for block, vocabulary in zip(features.blocks, vocabularies, strict=True)
         ],
+        apart=features.apart,
         learner=fitted.learner.settings(),
         seed=fitted.seed,
         class_weight=_plain_weights(fitted.class_weight),
@@ -146,7 +147,7 @@ def from_model_file(file: ModelFile) -> Fitted:
     }
     fitted = Fitted(
         topics=Topics(info.topics),
-        features=Features.restore(blocks, vocabularies, idf),
+        features=Features.restore(blocks, vocabularies, idf, apart=info.apart or info.format == 1),
         learner=restore(info.learner, learned),
         seed=info.seed,
         class_weight=_weights_by_topic(info.class_weight, info.topics),
@@ -165,7 +166,7 @@ def _restore_columns(block: BlockInfo, terms: list[str]) -> TermColumns:
     if block.n_buckets is None:
         return Vocabulary(terms, block.kind)
     if terms:
-        raise DataError(f"the {block.kind} have hash buckets and {len(terms)} terms")
+        return SeenBuckets.of(terms, block.n_buckets, block.kind)
     return Buckets(block.n_buckets, block.kind)
 
 

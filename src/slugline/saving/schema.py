@@ -14,7 +14,7 @@ from slugline.saving.quantization import Precision
 __all__ = ["FORMAT", "BlockInfo", "FormatOnly", "ModelFile", "ModelInfo"]
 
 #: The version of the format that this release writes. It also reads all earlier ones.
-FORMAT = 1
+FORMAT = 2
 
 # Limits on topics (each text gets a score for each) and on families of terms (each text is read for
 # each). Real models have hundreds of topics and five families.
@@ -32,7 +32,7 @@ class BlockInfo(msgspec.Struct, frozen=True):
     max_terms: int | None
     min_count: int
     n_terms: _Count
-    #: Files of earlier releases lack it.
+    #: Files of earlier releases lack it, or have buckets without terms, each of which is a column.
     n_buckets: int | None = None
 
 
@@ -43,6 +43,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["topic-classifier"] = "topic-classifier"
     topics: Annotated[list[str | int], msgspec.Meta(min_length=1, max_length=_MAX_TOPICS)]
     blocks: Annotated[list[BlockInfo], msgspec.Meta(max_length=_MAX_BLOCKS)]
+    #: Whether each block's part of a row was scaled on its own, as in format 1.
+    apart: bool = False
     #: Kind and options of the learner; see `slugline.learners`.
     learner: dict[str, Any]
     seed: Annotated[int, msgspec.Meta(ge=0)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -15,12 +15,13 @@ from slugline.checks import check_whole
 from slugline.displays import as_call
 from slugline.documents import as_texts
 from slugline.errors import DataError
-from slugline.ragged import boundaries, row_lengths
+from slugline.ragged import boundaries, ranges, row_lengths
 from slugline.sparse import count_matrix, join_blocks, stack_rows
 from slugline.text.block import Block, check_blocks
-from slugline.text.term_columns import Buckets, TermColumns
+from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.vocabulary import VocabularyBuilder
-from slugline.text.weighting import document_frequency, idf, weigh
+from slugline.text.terms import KINDS, Terms
+from slugline.text.weighting import document_frequency, idf, squares, weigh
 from slugline.text.words import find_words, map_chunks
 
 __all__ = ["Features"]
@@ -38,6 +39,9 @@ class Features:
         Their columns follow one another.
     n_jobs : int, default 1
         Threads. The rows are the same for any number.
+    apart : bool, default False
+        Scale each block's part of a row on its own. By default, the parts that weigh terms by idf
+        get length 1 together. True for model files of format 1.
 
     Raises
     ------
@@ -45,27 +49,35 @@ class Features:
 
     Attributes
     ----------
-    vocabularies_ : list of Vocabulary or Buckets, one for each block
+    vocabularies_ : list of Vocabulary, SeenBuckets or Buckets, one for each block
     idf_ : list of float32 array, shape (n_terms,), or None where a block has no idf
     """
 
     vocabularies_: list[TermColumns]
     idf_: list[Floats | None]
 
-    def __init__(self, blocks: Sequence[Block] = (Block(),), n_jobs: int = 1) -> None:
+    def __init__(
+        self, blocks: Sequence[Block] = (Block(),), n_jobs: int = 1, *, apart: bool = False
+    ) -> None:
         self.blocks = check_blocks(blocks)
         check_whole("n_jobs", n_jobs, 1)
         self.n_jobs = n_jobs
+        self.apart = apart
 
     def __repr__(self) -> str:
         return as_call(self)
 
     @classmethod
     def restore(
-        cls, blocks: Sequence[Block], vocabularies: list[TermColumns], idf: list[Floats | None]
+        cls,
+        blocks: Sequence[Block],
+        vocabularies: list[TermColumns],
+        idf: list[Floats | None],
+        *,
+        apart: bool = False,
     ) -> Features:
         """Return fitted features from their parts, as a model file holds them."""
-        features = cls(blocks)
+        features = cls(blocks, apart=apart)
         features.vocabularies_, features.idf_ = vocabularies, idf
         return features
 
@@ -76,23 +88,24 @@ class Features:
 
     def fit_transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Learn the vocabularies, and how many documents have each term; return the rows."""
-        texts = as_texts(texts)  # they are read twice
-        self.vocabularies_ = self._learn_columns(texts)
-        counts = deque(map_chunks(self._count, texts, self.n_jobs))
+        texts = as_texts(texts)  # they may be read twice
+        self.vocabularies_ = self._learn_vocabularies(texts)
+        counts = deque(self._count_learning(texts, True))
         if not any(part.nnz for part in counts):
             raise DataError("no document has a word in it; check which column holds the text.")
-        self.idf_ = self._learn_idf(counts, len(texts))
+        frequencies = self._document_frequencies(counts)
+        self.idf_ = [
+            idf(frequency, len(texts)) if block.has_idf else None
+            for frequency, block in zip(frequencies, self.blocks, strict=True)
+        ]
+        return self._rows(counts)
 
-        def rows() -> Iterator[sp.csr_array]:
-            while counts:  # each is let go when its rows are made
-                yield self._weigh(counts.popleft())
-
-        return stack_rows(rows(), self.n_columns)
-
-    def partial_fit_transform(self, texts: Sequence[str], n_before: int) -> sp.csr_array:
+    def partial_fit_transform(
+        self, texts: Sequence[str], n_before: int, *, grow: bool = True
+    ) -> tuple[sp.csr_array, npt.NDArray[np.intp] | None]:
         """Learn from further documents how many have each term; return their rows.
 
-        Only blocks of hash buckets learn on: a vocabulary, and its idf, stay as they were fitted.
+        Only blocks of hash buckets learn on. A vocabulary, and its idf, stay as they were fitted.
 
         Parameters
         ----------
@@ -100,26 +113,52 @@ class Features:
         n_before : int
             How many documents there were in all calls before; 0 in the first one, for which every
             block has to have hash buckets.
+        grow : bool, default True
+            Add columns for buckets that no document before had a term in. If False in the first
+            call, every bucket has a column from the start.
+
+        Returns
+        -------
+        rows : float32 CSR array, shape (n_documents, n_columns)
+        moved : int array, shape (n_columns_before,), or None if no column has been added
+            Where each column is now: those of the second block follow the new ones of the first.
         """
         if n_before == 0:
-            self.vocabularies_ = self._learn_columns(())
-            self.idf_ = self._learn_idf((), 0)
-        counts = list(map_chunks(self._count, texts, self.n_jobs))
+            self.vocabularies_ = [
+                SeenBuckets(b.n_buckets, b.kind) if grow else Buckets(b.n_buckets, b.kind)
+                for b in self.blocks
+                if b.n_buckets is not None
+            ]
+            self.idf_ = [
+                idf(np.zeros(width, dtype=np.int64), 0) if block.has_idf else None
+                for width, block in zip(self._widths(), self.blocks, strict=True)
+            ]
+        before = self._widths()
+        if grow:  # what was learned before may still be in use
+            self.vocabularies_ = [
+                known.copy() if isinstance(known, SeenBuckets) else known
+                for known in self.vocabularies_
+            ]
+        counts = deque(self._count_learning(texts, grow))
         more = self._document_frequencies(counts)
-        # A list of its own: a copy of these features may still be in use.
         self.idf_ = [
-            idf(document_frequency(rarity, n_before) + counted, n_before + len(texts))
+            _idf_of_more(rarity, n_before, counted, len(texts))
             if block.n_buckets is not None and rarity is not None
             else rarity
             for block, rarity, counted in zip(self.blocks, self.idf_, more, strict=True)
         ]
-        return stack_rows((self._weigh(part) for part in counts), self.n_columns)
+        now = self._widths()
+        moved = ranges(np.cumsum([0, *now[:-1]]), np.array(before)) if now != before else None
+        return self._rows(counts), moved
 
     def transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Return one float32 CSR row per document, shape (n_documents, n_columns)."""
         n_columns = self.n_columns
-        parts = map_chunks(lambda chunk: self._weigh(self._count(chunk)), texts, self.n_jobs)
+        parts = map_chunks(self._transform, texts, self.n_jobs)
         return stack_rows(parts, n_columns)
+
+    def _transform(self, texts: Sequence[str]) -> sp.csr_array:
+        return self._weigh(self._count(self._find(texts)))
 
     def term(self, column: int) -> str | None:
         """Return the term of a column; None in a block of hash buckets, which have no names."""
@@ -129,7 +168,25 @@ class Features:
             column -= width
         raise IndexError(column)
 
-    def _learn_columns(self, texts: Sequence[str]) -> list[TermColumns]:
+    def keep(self, columns: npt.NDArray[np.integer]) -> Features:
+        """Return features of which only some columns are left, in ascending order.
+
+        Only blocks of hash buckets may lose columns.
+        """
+        kept, idfs, first = list(self.vocabularies_), list(self.idf_), 0
+        for number, vocabulary in enumerate(self.vocabularies_):
+            last = first + vocabulary.n_columns
+            own = columns[(first <= columns) & (columns < last)] - first
+            if len(own) < vocabulary.n_columns and isinstance(vocabulary, SeenBuckets):
+                kept[number] = vocabulary.keep(own)
+                rarity = self.idf_[number]
+                idfs[number] = None if rarity is None else rarity[own]
+            first = last
+        features = Features.restore(self.blocks, kept, idfs, apart=self.apart)
+        features.n_jobs = self.n_jobs
+        return features
+
+    def _learn_vocabularies(self, texts: Sequence[str]) -> list[TermColumns]:
         builders = [VocabularyBuilder(b.kind) for b in self.blocks if b.n_buckets is None]
         if builders:
             for words in map_chunks(find_words, texts, self.n_jobs):
@@ -137,19 +194,19 @@ class Features:
                     builder.add(words)
         rest = iter(builders)
         return [
-            Buckets(block.n_buckets, block.kind)
+            SeenBuckets(block.n_buckets, block.kind)
             if block.n_buckets is not None
             else next(rest).build(block.max_terms, block.min_count)
             for block in self.blocks
         ]
 
-    def _learn_idf(self, counts: Iterable[sp.csr_array], n_documents: int) -> list[Floats | None]:
-        return [
-            idf(frequency, n_documents) if block.has_idf else None
-            for frequency, block in zip(
-                self._document_frequencies(counts), self.blocks, strict=True
-            )
-        ]
+    def _count_learning(self, texts: Sequence[str], grow: bool) -> Iterator[sp.csr_array]:
+        """Count terms chunk by chunk, after the buckets have learned those of the chunk."""
+        for found in map_chunks(self._find, texts, self.n_jobs):
+            for vocabulary, terms in zip(self.vocabularies_, found, strict=True):
+                if grow and isinstance(vocabulary, SeenBuckets):
+                    vocabulary.learn(terms.spans)
+            yield self._count(found)
 
     def _document_frequencies(self, counts: Iterable[sp.csr_array]) -> list[npt.NDArray[np.int64]]:
         """Count the documents that have each column of each block."""
@@ -159,13 +216,29 @@ class Features:
                 np.add.at(frequency, columns, 1)
         return frequencies
 
-    def _count(self, texts: Sequence[str]) -> sp.csr_array:
-        """Count terms: all documents' rows over the first block, then those over the next one."""
+    def _find(self, texts: Sequence[str]) -> list[Terms]:
+        """Return the terms of each block in some documents."""
         words = find_words(texts)
-        found = [vocabulary.columns(words) for vocabulary in self.vocabularies_]
-        columns = np.concatenate([columns for columns, _ in found])
-        lengths = np.concatenate([row_lengths(indptr) for _, indptr in found])
+        return [KINDS[block.kind].find(words) for block in self.blocks]
+
+    def _count(self, found: Sequence[Terms]) -> sp.csr_array:
+        """Count terms: all documents' rows over the first block, then those over the next one."""
+        places = [
+            vocabulary.places(terms)
+            for vocabulary, terms in zip(self.vocabularies_, found, strict=True)
+        ]
+        columns = np.concatenate([columns for columns, _ in places])
+        lengths = np.concatenate([row_lengths(indptr) for _, indptr in places])
         return count_matrix(columns, boundaries(lengths), max(self._widths()))
+
+    def _rows(self, counts: deque[sp.csr_array]) -> sp.csr_array:
+        """Return the weighted rows of all counts, each of which is let go when its rows are made."""
+
+        def parts() -> Iterator[sp.csr_array]:
+            while counts:
+                yield self._weigh(counts.popleft())
+
+        return stack_rows(parts(), self.n_columns)
 
     def _split(self, counts: sp.csr_array) -> Iterator[tuple[Floats, Integers, Integers]]:
         """Return views of each block's values and columns, and how many each row has."""
@@ -177,14 +250,33 @@ class Features:
 
     def _weigh(self, counts: sp.csr_array) -> sp.csr_array:
         """Turn counts into weights, in place, and put the blocks side by side."""
-        total = math.hypot(*(block.weight for block in self.blocks))
-        parts = zip(self._split(counts), self.blocks, self.idf_, strict=True)
+        parts = list(zip(self._split(counts), self.blocks, self.idf_, strict=True))
+        sums = []
         for (values, columns, lengths), block, rarity in parts:
-            weigh(values, columns, lengths, block.weighting, rarity)
-            values *= np.float32(block.weight / total)
+            weigh(values, columns, block.weighting, rarity)
+            if not self.apart:
+                values *= np.float32(block.weight)
+            sums.append(squares(values, lengths))
+        total = sum(one for one, block in zip(sums, self.blocks, strict=True) if block.has_idf)
+        weights = np.array([block.weight for block in self.blocks]) if self.apart else None
+        for number, ((values, _, lengths), block, _) in enumerate(parts):
+            scale = 1.0 if weights is None else weights[number] / np.hypot.reduce(weights)
+            if block.has_idf:
+                norms = np.sqrt(sums[number] if self.apart else total)
+                scale = scale / np.where(norms > 0, norms, 1)
+            values *= np.broadcast_to(scale, len(lengths)).astype(np.float32).repeat(lengths)
         return join_blocks(counts, self._widths())
 
     def _widths(self) -> list[int]:
         if not hasattr(self, "vocabularies_"):
             raise errors.NotFittedError("the features have no vocabulary yet; fit them first.")
         return [vocabulary.n_columns for vocabulary in self.vocabularies_]
+
+
+def _idf_of_more(
+    rarity: Floats, n_before: int, counted: npt.NDArray[np.int64], n_more: int
+) -> Floats:
+    """Return the idf of terms after `n_more` documents, for which new columns have been added."""
+    before = np.zeros_like(counted)
+    before[: len(rarity)] = document_frequency(rarity, n_before)
+    return idf(before + counted, n_before + n_more)

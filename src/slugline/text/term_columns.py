@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
@@ -9,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.errors import DataError
+from slugline.ragged import boundaries, ranges, row_lengths
 from slugline.sparse import count_matrix, stack_rows
 from slugline.text.terms import KINDS, Terms
-from slugline.text.words import Words, find_words, map_chunks
+from slugline.text.words import Words, find_words, map_chunks, span_text
 
-__all__ = ["Buckets", "TermColumns"]
+__all__ = ["Buckets", "SeenBuckets", "TermColumns"]
 
 
 class TermColumns(ABC):
@@ -53,7 +57,10 @@ class TermColumns(ABC):
         indptr : int64 array, shape (n_documents + 1,)
             Document `d` has `columns[indptr[d]:indptr[d + 1]]`.
         """
-        terms = self._find(words)
+        return self.places(self._find(words))
+
+    def places(self, terms: Terms) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Return the same as `columns`, given terms of the kind."""
         return terms.spread(self._find_columns(terms.spans.hashes))
 
     def count(self, words: Words) -> sp.csr_array:
@@ -110,18 +117,126 @@ class Buckets(TermColumns):
 
     def __init__(self, n_buckets: int, kind: str = "words") -> None:
         self.kind = kind
-        self._n_buckets = n_buckets
+        self.n_buckets = n_buckets
 
     def __repr__(self) -> str:
-        return f"Buckets({self._n_buckets}, kind={self.kind!r})"
+        return f"Buckets({self.n_buckets}, kind={self.kind!r})"
 
     @property
     def n_columns(self) -> int:
         """Number of buckets."""
-        return self._n_buckets
+        return self.n_buckets
 
-    def term(self, column: int) -> None:
+    def term(self, column: int) -> str | None:  # noqa: ARG002
         """Return None: many terms may share a bucket, and their names are not kept."""
+        return None
 
     def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
-        return (hashes & np.uint64(self._n_buckets - 1)).astype(np.int32)
+        return self._buckets(hashes)
+
+    def _buckets(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+        return (hashes & np.uint64(self.n_buckets - 1)).astype(np.int32)
+
+
+class SeenBuckets(Buckets):
+    """Columns for those of so many buckets that hold a term of the documents learned from.
+
+    Columns are numbered in order of appearance. Each is named after the term that came first; terms
+    that come later may share its bucket, and are then counted with it.
+
+    Parameters
+    ----------
+    n_buckets : int
+        A power of two.
+    kind : {"words", "lead", "bigrams", "characters"}, default "words"
+    """
+
+    def __init__(self, n_buckets: int, kind: str = "words") -> None:
+        super().__init__(n_buckets, kind)
+        self._columns = np.full(n_buckets, -1, dtype=np.int32)
+        self._names: tuple[tuple[bytes, npt.NDArray[np.int64]], ...] = ()
+        self._n_columns = 0
+
+    @classmethod
+    def of(cls, terms: Sequence[str], n_buckets: int, kind: str = "words") -> SeenBuckets:
+        """Return the buckets of the named terms, in their order.
+
+        Raises
+        ------
+        DataError : if two terms are in one bucket, or a term is not of the kind.
+        """
+        buckets = cls(n_buckets, kind)
+        hashes = KINDS[kind].hash(terms)
+        found = buckets._buckets(hashes)
+        if len(hashes) != len(terms) or len(np.unique(found)) != len(terms):
+            raise DataError(f"terms are not of the kind {kind!r}, or two are in one bucket")
+        data = [term.encode("utf-8", "surrogatepass") for term in terms]
+        lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
+        buckets._append(found, (b"".join(data), lengths))
+        return buckets
+
+    def __repr__(self) -> str:
+        return f"SeenBuckets({self.n_columns} of {self.n_buckets}, kind={self.kind!r})"
+
+    @property
+    def n_columns(self) -> int:
+        """Number of buckets in which a term has been seen."""
+        return self._n_columns
+
+    @property
+    def terms(self) -> Sequence[str]:  # type: ignore[override]
+        """The name of each column."""
+        data, bounds = self._spelled()
+        return [span_text(data[a:b]) for a, b in itertools.pairwise(bounds.tolist())]
+
+    def term(self, column: int) -> str | None:
+        """Return the term that the column is named after."""
+        data, bounds = self._spelled()
+        return span_text(data[bounds[column] : bounds[column + 1]])
+
+    def learn(self, spans: Words) -> None:
+        """Give a column to every bucket that a term falls into for the first time."""
+        buckets = self._buckets(spans.hashes)
+        unseen = np.flatnonzero(self._columns[buckets] < 0)
+        if unseen.size:
+            first = np.unique(buckets[unseen], return_index=True)[1]
+            places = unseen[np.sort(first)]
+            self._append(buckets[places], spans.cut(places))
+
+    def copy(self) -> SeenBuckets:
+        """Return the same columns, to learn on without changing these."""
+        twin = copy.copy(self)
+        twin._columns = self._columns.copy()
+        return twin
+
+    def keep(self, columns: npt.NDArray[np.integer]) -> SeenBuckets:
+        """Return buckets of which only some columns are left, in ascending order."""
+        data, bounds = self._spelled()
+        lengths = row_lengths(bounds)[columns]
+        places = ranges(bounds[columns], lengths)
+        buckets = np.empty(self.n_columns, dtype=np.int32)
+        seen = np.flatnonzero(self._columns >= 0)
+        buckets[self._columns[seen]] = seen
+        kept = SeenBuckets(self.n_buckets, self.kind)
+        spelled = np.frombuffer(data, dtype=np.uint8)[places].tobytes()
+        kept._append(buckets[columns], (spelled, lengths))
+        return kept
+
+    def _append(
+        self, buckets: npt.NDArray[np.int32], names: tuple[bytes, npt.NDArray[np.int64]]
+    ) -> None:
+        self._columns[buckets] = np.arange(self._n_columns, self._n_columns + len(buckets))
+        self._n_columns += len(buckets)
+        self._names = (*self._names, names)
+
+    def _spelled(self) -> tuple[bytes, npt.NDArray[np.int64]]:
+        """Return all names as bytes, one after another, and where each begins and the last ends."""
+        if len(self._names) != 1:
+            none = np.zeros(0, dtype=np.int64)
+            data = b"".join(data for data, _ in self._names)
+            self._names = ((data, np.concatenate([none, *(n for _, n in self._names)])),)
+        data, lengths = self._names[0]
+        return data, boundaries(lengths)
+
+    def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+        return self._columns[self._buckets(hashes)]

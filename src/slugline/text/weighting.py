@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from slugline.errors import DataError
 
-__all__ = ["WEIGHTINGS", "check_idf", "document_frequency", "idf", "weigh"]
+__all__ = ["WEIGHTINGS", "check_idf", "document_frequency", "idf", "squares", "weigh"]
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer]
 
 #: How a term's count in a document becomes a weight: 1 if it occurs; the count; or the count times
-#: `idf`, with rows scaled to length 1. "log-tf-idf" takes 1 + ln(count) in place of the count.
+#: `idf`, of which rows get length 1. "log-tf-idf" takes 1 + ln(count) in place of the count.
 WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
 
 # idf is kept as float32, and counted on from that batch after batch.
@@ -69,18 +69,14 @@ def document_frequency(idf: Floats, n_documents: int) -> npt.NDArray[np.int64]:
     return np.rint((1 + n_documents) / np.exp(idf.astype(np.float64) - 1) - 1).astype(np.int64)
 
 
-def weigh(
-    values: Floats, columns: Integers, lengths: Integers, weighting: str, idf: Floats | None = None
-) -> None:
-    """Turn counts into weights, in place; with `idf`, scale each row that has terms to length 1.
+def weigh(values: Floats, columns: Integers, weighting: str, idf: Floats | None = None) -> None:
+    """Turn counts into weights, in place; rows are not yet scaled to length 1.
 
     Parameters
     ----------
     values : float32 array, shape (n_values,)
         The counts, row after row.
     columns : int array, shape (n_values,)
-    lengths : int array, shape (n_rows,)
-        Number of values in each row.
     weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}
     idf : float32 array, shape (n_columns,), or None if the weighting does not use it
     """
@@ -89,10 +85,23 @@ def weigh(
     if weighting == "log-tf-idf":
         np.log(values, out=values)
         values += 1
-    if idf is None or not len(values):
-        return
-    values *= idf[columns]
-    lengths = lengths[lengths > 0]  # for an empty row, np.add.reduceat would return a value
-    squares = np.square(values, dtype=np.float64)
-    norms = np.sqrt(np.add.reduceat(squares, np.cumsum(lengths) - lengths))
-    values /= np.repeat(norms.astype(np.float32), lengths)
+    if idf is not None:
+        values *= idf[columns]
+
+
+def squares(values: Floats, lengths: Integers) -> npt.NDArray[np.float64]:
+    """Return each row's sum of squares, shape (n_rows,).
+
+    Parameters
+    ----------
+    values : float32 array, shape (n_values,)
+        Row after row.
+    lengths : int array, shape (n_rows,)
+        Number of values in each row.
+    """
+    sums = np.zeros(len(lengths))
+    if len(values):
+        filled = lengths > 0  # for an empty row, np.add.reduceat would return a value
+        starts = (np.cumsum(lengths) - lengths)[filled]
+        sums[filled] = np.add.reduceat(np.square(values, dtype=np.float64), starts)
+    return sums

@@ -1,7 +1,8 @@
 """Splits texts into words and hashes them to 64 bits, a whole array at a time: the hot path.
 
 Words are those of the classic newswire data set: the text is lower-cased, white space and ASCII
-punctuation except the apostrophe separate words, and whatever is between them is a word.
+punctuation except the apostrophe separate words, and whatever is between them is a word. Beyond
+ASCII, so does the punctuation of other scripts; see `slugline.text.scripts`.
 
 Documents are processed in chunks. A chunk is joined into one byte buffer, and every later step is a
 NumPy operation over all its words at once, so Python's own loop runs per chunk, not per word. NumPy
@@ -26,6 +27,7 @@ import numpy.typing as npt
 from slugline.documents import as_texts, no_string
 from slugline.ragged import boundaries, ranges
 from slugline.text.hashing import PADDING, distinct, hash_spans
+from slugline.text.scripts import plain
 
 __all__ = ["PUNCTUATION", "Words", "find_words", "map_chunks", "span_text", "tokenize"]
 
@@ -40,14 +42,6 @@ _PIECE_TEXTS = 16
 # Texts as long as books are processed one by one: temporary arrays are many times as large.
 _BOOK_CHARACTERS = 1 << 22
 _ASCII_SPACE = "\t\n\v\f\r\x1c\x1d\x1e\x1f"
-# All other characters for which str.isspace() is true.
-_WIDE_SPACE = "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-
-
-_WIDE_SPACE += "\u2028\u2029\u202f\u205f\u3000"
-
-
-_WIDE_SPACES = re.compile(f"[{_WIDE_SPACE}]")
 _SPACE = ord(" ")
 # One pass over the bytes lower-cases ASCII and turns separators into spaces. Bytes from 128 up
 # belong to multi-byte UTF-8 characters and stay as they are.
@@ -193,7 +187,7 @@ def _join(texts: list[str]) -> tuple[bytes, npt.NDArray[np.int64]]:
         return joined.encode(), lengths
     for place, text in enumerate(texts):
         if not text.isascii():
-            texts[place] = text = _WIDE_SPACES.sub(" ", text.lower())
+            texts[place] = text = plain(text)
             lengths[place] = len(_encode(text))
     return _encode(" ".join(texts)), lengths
 

@@ -31,6 +31,10 @@ class FitContext:
         Determines every random choice.
     first : bool
         Only for `partial_fit`: whether to start from nothing, not from what was learned before.
+    n_jobs : int
+        Threads; what is learned is the same for any number.
+    moved : int array, shape (n_columns_before,), or None if no column has moved
+        Only for `partial_fit`: where each column of the rows before is now, among new ones.
     progress : Progress, optional
         Receives reports on progress.
     """
@@ -41,4 +45,6 @@ class FitContext:
     validation_data: tuple[Any, npt.NDArray[np.int64]] | None = None
     seed: int = 0
     first: bool = False
+    n_jobs: int = 1
+    moved: npt.NDArray[np.intp] | None = None
     progress: Progress | None = None

@@ -1,189 +1,194 @@
-"""Fitting a linear learner: weights, doubtful documents, sharpness."""
+"""How a linear learner descends: minibatches, steps, and what each row has put into its own scores.
+
+One topic against all others, with squared hinge loss: the same for documents all at once and for
+batch after batch.
+"""
 
 from __future__ import annotations
 
-import threading
-import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.calibration import best_sharpness
-from slugline.training.context import FitContext
-
-__all__ = ["SHARPNESS", "FittedLinear", "fit_linear", "hinge_pulls", "topic_rarity"]
+__all__ = ["Costs", "Descent", "Minibatch", "Minibatches", "topic_rarity"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
-# All chosen by cross-validation on training splits.
-# liblinear may stop here: finer steps change hardly any topic, and take twice the time.
-_TOLERANCE = 0.05
+# Chosen by cross-validation on training splits. A penalty on large weights did not help: passes are
+# few, and steps shrink.
+_ROWS_PER_STEP = 64
 # A topic rarer than the mean one counts more, by this power of how much rarer it is: 0 would leave
 # rare topics unheard, 1 would call them up in every doubtful case.
 _RARITY_POWER = 0.75
-# Without a document, others would take over the rest of its part in the solution.
-_NOT_TAKEN_OVER = 0.5
-# A document is doubtful if its own topic's score lies by more than this under the highest.
-_MARGIN = 1.0
-# Up to this share of doubtful documents are hard cases to learn from rather than wrong topics.
-_EXPECTED = 0.03
-# What is found doubtful without the doubtful documents of a first round is found better.
-_ROUNDS = 2
-# The score of a topic without rows, far under what a topic with rows gives any row.
-_ABSENT = -10.0
-#: Where there is nothing to measure it on.
-SHARPNESS = 5.0
-
-# liblinear draws random numbers from one state for the whole process. scikit-learn seeds it in the
-# same call that then trains, but trains with Python's own lock released: of two fits at once, each
-# would take numbers from the other's sequence. Filters for warnings belong to the process, too.
-_one_at_a_time = threading.Lock()
-# scikit-learn's seeds end here.
-_N_SEEDS = 1 << 32
-# Warnings of scikit-learn that users can't act on: `_TOLERANCE` is loose by choice, and a topic
-# may well have a single document.
-_NO_CONCERN = ("Liblinear failed to converge", "The number of unique classes is greater than 50%")
 
 
-@dataclass(frozen=True)
-class FittedLinear:
-    """See `slugline.learners.linear.LinearLearner`."""
-
-    weights: Floats
-    biases: Floats
-    sharpness: float
-    n_left_out: int
-
-
-def fit_linear(
-    X: sp.csr_array, y: Labels, context: FitContext, *, C: float, clean: bool
-) -> FittedLinear:
-    """Fit weights, biases and sharpness."""
-    costs = np.ones(len(y), dtype=np.float32)
-    if context.sample_weight is not None:
-        costs *= context.sample_weight
-    fit = _Fit(X, y, costs, C, context, costs > 0)
-    n_rows = np.count_nonzero(costs)
-    if clean and np.count_nonzero(fit.doubtful()) > _EXPECTED * n_rows:
-        for _ in range(_ROUNDS):
-            fit = _Fit(X, y, costs, C, context, (costs > 0) & ~fit.doubtful())
-    n_left_out = int(n_rows - np.count_nonzero(fit.kept))
-    return FittedLinear(fit.weights, fit.biases, fit.sharpness(), n_left_out)
-
-
-class _Fit:
-    """liblinear's one-vs-rest classifiers with squared hinge loss, and their view of the rows.
+class Minibatch:
+    """Some rows, of which only the columns that they name are stored.
 
     Attributes
     ----------
-    kept : bool array, shape (n_rows,)
-        The rows that it learned from.
-    weights : float32 array, shape (n_columns, n_topics)
-    biases : float32 array, shape (n_topics,)
-        A topic without a row among those kept is never the most likely.
-    scores : float32 array, shape (n_rows, n_topics)
-        Scores of each row, as if it had not been learned from.
+    rows : int array, shape (n_rows,)
+        Which rows they are.
+    columns : int array, shape (n_named,)
+        In ascending order.
+    X : float32 CSR array, shape (n_rows, n_named)
+    """
+
+    __slots__ = ("X", "columns", "rows")
+
+    def __init__(
+        self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], X: sp.csr_array
+    ) -> None:
+        self.rows, self.columns, self.X = rows, columns, X
+
+
+class Minibatches:
+    """Rows in an order that the seed determines, cut into minibatches.
+
+    Each pass takes the same minibatches: what they name is looked up once.
+
+    Parameters
+    ----------
+    X : float32 CSR array, shape (n_rows, n_columns)
+    rows : int array
+        Those of the rows to go through.
+    rng : numpy.random.Generator
     """
 
     def __init__(
-        self, X: sp.csr_array, y: Labels, costs: Floats, C: float, context: FitContext, kept: Mask
+        self, X: sp.csr_array, rows: npt.NDArray[np.intp], rng: np.random.Generator
     ) -> None:
-        self.y, self.costs, self.kept = y, costs, kept
-        self.weights = np.zeros((X.shape[1], context.n_topics), dtype=np.float32)
-        self.biases = np.full(context.n_topics, _ABSENT, dtype=np.float32)
-        self._topics = np.unique(y[kept])
-        rarity = np.ones(context.n_topics, dtype=np.float32)
-        if not context.weighted_topics:
-            totals = np.bincount(y[kept], costs[kept], minlength=context.n_topics)
-            rarity = topic_rarity(totals)
-        if len(self._topics) == 1:
-            self.biases[self._topics] = 1
-        else:
-            self._learn(X, rarity, C, context.seed)
-        self.scores = X @ self.weights + self.biases
-        self.scores -= self._own_parts(X, rarity, C)
+        self._order = rng.permutation(rows)
+        self._rng = rng
+        self._parts = list(self._cut(X))
 
-    def doubtful(self) -> Mask:
-        """Return which rows probably do not belong to their topic, judged by the others."""
-        own = self.scores[np.arange(len(self.y)), self.y]
-        far_under = own < self.scores.max(axis=1) - _MARGIN
-        far_under &= self.costs > 0
-        # A topic that loses most of its rows is hard, or has few; its rows are not wrong for that.
-        n_rows = np.bincount(self.y, self.costs > 0)
-        n_far_under = np.bincount(self.y, far_under)
-        return far_under & (2 * n_far_under <= n_rows)[self.y]
+    def passes(self, n_passes: int) -> list[list[Minibatch]]:
+        """Return the minibatches of each pass, in an order of its own."""
+        orders = [self._rng.permutation(len(self._parts)) for _ in range(n_passes)]
+        return [[self._parts[number] for number in order] for order in orders]
 
-    def sharpness(self) -> float:
-        """Return how sharp probabilities may be; see `slugline.calibration`."""
-        # A topic's only row shows nothing about it.
-        n_kept = np.bincount(self.y[self.kept], minlength=len(self.biases))
-        told = (self.costs > 0) & (n_kept[self.y] > 1)
-        if len(self._topics) == 1 or not told.any():
-            return SHARPNESS
-        return best_sharpness(self.scores[told], self.y[told], self.costs[told])
-
-    def _learn(self, X: sp.csr_array, rarity: Floats, C: float, seed: int) -> None:
-        from sklearn.svm import LinearSVC
-
-        topics, kept = self._topics, self.kept
-        svc = LinearSVC(
-            C=C,
-            tol=_TOLERANCE,
-            # Counts for the documents of a topic in its own classifier, not as others' opposites.
-            class_weight=dict(zip(topics.tolist(), rarity[topics].tolist(), strict=True)),
-            random_state=seed % _N_SEEDS,
-        )
-        _fit_alone(svc, X[kept], self.y[kept], self.costs[kept])
-        # With two topics, liblinear fits only the second: the first is its opposite.
-        signs = np.array([[-1], [1]]) if len(topics) == 2 else 1
-        self.weights[:, topics] = (signs * svc.coef_).T
-        self.biases[topics] = np.ravel(signs * svc.intercept_.reshape(-1, 1))
-
-    def _own_parts(self, X: sp.csr_array, rarity: Floats, C: float) -> Floats:
-        """Return what each row has put into its own scores, shape (n_rows, n_topics).
-
-        A solution is a sum of rows, x_i with the factor 2 C c_i t_i max(0, 1 - t_i s_i), where t_i
-        is 1 for its topic and -1 for all others, s_i its score, and c_i its cost. So its own part
-        is that times |x_i|^2, of which others would take over some. The bias, which all rows make
-        together, is taken to stay.
-
-        References
-        ----------
-        Jaakkola and Haussler (1999), Probabilistic kernel regression models, for the leave-one-out
-        bound that comes of it.
-        """
-        places = np.arange(len(self.y)), self.y
-        parts = hinge_pulls(self.scores, self.y)
-        lengths = X.multiply(X).sum(axis=1)
-        parts *= (_NOT_TAKEN_OVER * 2 * C * self.costs * self.kept * lengths)[:, np.newaxis]
-        if len(self._topics) == 2:  # both columns are one classifier
-            parts *= rarity[self.y][:, np.newaxis]
-        else:
-            parts[places] *= rarity[self.y]
-        return parts
+    def _cut(self, X: sp.csr_array) -> Iterator[Minibatch]:
+        named = np.zeros(X.shape[1], dtype=bool)
+        number = np.empty(X.shape[1], dtype=np.int32)
+        for first in range(0, len(self._order), _ROWS_PER_STEP):
+            rows = self._order[first : first + _ROWS_PER_STEP]
+            part = X[rows]
+            named[part.indices] = True
+            columns = np.flatnonzero(named)
+            named[columns] = False
+            number[columns] = np.arange(len(columns), dtype=np.int32)
+            shape = (len(rows), len(columns))
+            local = sp.csr_array((part.data, number[part.indices], part.indptr), shape=shape)
+            yield Minibatch(rows, columns, local)
 
 
-def _fit_alone(svc: Any, X: sp.csr_array, y: Labels, costs: Floats) -> None:
-    """Fit while no other thread fits, and suppress warnings that nobody can act on."""
-    with _one_at_a_time, warnings.catch_warnings():
-        for start in _NO_CONCERN:
-            warnings.filterwarnings("ignore", start)
-        svc.fit(X, y, sample_weight=costs)
+@dataclass(frozen=True)
+class Costs:
+    """What errors on rows cost.
 
-
-def hinge_pulls(scores: Floats, y: Labels) -> Floats:
-    """Return the pull on each score: t max(0, 1 - t s), half the slope of the squared hinge.
-
-    t is 1 in the column of a row's topic and -1 in all others; shape (n_rows, n_topics).
+    Attributes
+    ----------
+    y : int array, shape (n_rows,)
+        The topic of each row.
+    others : float32 array, shape (n_rows,)
+        Cost of a score for a topic that a row does not have.
+    own : float32 array, shape (n_rows,)
+        Cost of the score for its own topic.
     """
-    targets = np.full(scores.shape, -1, dtype=np.float32)
-    targets[np.arange(len(y)), y] = 1
-    return targets * np.maximum(1 - targets * scores, 0)
+
+    y: Labels
+    others: Floats
+    own: Floats
+
+
+class Descent:
+    """Weights of some neighbouring topics on their way down.
+
+    Steps shrink for each term as its gradients add up. Topics are learned one against all others,
+    so that those of one descent need nothing of another's.
+
+    Parameters
+    ----------
+    topics : slice
+        Which topics they are.
+    weights : float32 array, shape (n_columns, n_topics)
+        Changed in place, as all of these.
+    biases : float32 array, shape (n_topics,)
+    sums : float32 array, shape (n_columns + 1,)
+        Sum of squared gradients of each term, and last of the biases.
+    learning_rate : float
+
+    References
+    ----------
+    Duchi, Hazan and Singer (2011), Adaptive subgradient methods for online learning and stochastic
+    optimization; here with one sum per term instead of one per weight.
+    """
+
+    def __init__(
+        self, topics: slice, weights: Floats, biases: Floats, sums: Floats, learning_rate: float
+    ) -> None:
+        self.topics, self.weights, self.biases, self.sums = topics, weights, biases, sums
+        self._learning_rate = np.float32(learning_rate)
+
+    def run(self, passes: Sequence[Sequence[Minibatch]], costs: Costs) -> tuple[Floats, Floats]:
+        """Go through the rows, pass after pass.
+
+        Returns
+        -------
+        before : float32 array, shape (n_rows, n_topics)
+            Scores of each row before anything was learned from it.
+        own : float32 array, shape (n_rows, n_topics)
+            By how much all steps moved each row's scores on account of the row itself. (The biases,
+            which all rows make together, are left aside.)
+        """
+        shape = (len(costs.y), len(self.biases))
+        before, own = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+        for number, batches in enumerate(passes):
+            for batch in batches:
+                scores, moved = self._step(batch, costs)
+                own[batch.rows] += moved
+                if number == 0:
+                    before[batch.rows] = scores
+        return before, own
+
+    def _step(self, batch: Minibatch, costs: Costs) -> tuple[Floats, Floats]:
+        """Take one step downhill; return scores from before, and each row's part in the move."""
+        weights = self.weights[batch.columns]
+        scores: Floats = batch.X @ weights
+        scores += self.biases
+        slope = self._slope(scores, batch.rows, costs)
+        gradient = batch.X.T @ slope
+        rates = self._rates(batch.columns, gradient)
+        squared = sp.csr_array((batch.X.data**2, batch.X.indices, batch.X.indptr), batch.X.shape)
+        moved = (squared @ -rates)[:, np.newaxis] * slope
+        gradient *= rates[:, np.newaxis]
+        weights -= gradient
+        self.weights[batch.columns] = weights
+        # The biases are the weights of a term that every document has.
+        common = slope.sum(axis=0, keepdims=True)
+        self.biases -= self._rates(np.array([-1]), common) * common[0]
+        return scores, moved
+
+    def _rates(self, columns: npt.NDArray[np.intp], gradient: Floats) -> Floats:
+        sums = self.sums[columns]
+        sums += np.einsum("ij,ij->i", gradient, gradient) / np.float32(gradient.shape[1])
+        self.sums[columns] = sums
+        return self._learning_rate / np.sqrt(sums)
+
+    def _slope(self, scores: Floats, rows: npt.NDArray[np.intp], costs: Costs) -> Floats:
+        """Return the derivative of the loss with respect to each score."""
+        y = costs.y[rows]
+        here = np.flatnonzero((y >= self.topics.start) & (y < self.topics.stop))
+        own = here, y[here] - self.topics.start
+        slope = np.maximum(1 + scores, 0)
+        slope *= costs.others[rows, np.newaxis]
+        slope[own] = -np.maximum(1 - scores[own], 0) * costs.own[rows[here]]
+        slope *= np.float32(2)
+        return slope
 
 
 def topic_rarity(totals: npt.NDArray[np.number]) -> Floats:

@@ -1,0 +1,157 @@
+"""`slugline curve`: accuracy by the number of labels, and what more of them would bring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slugline.cli.options import (
+    AsJson,
+    Data,
+    Encoding,
+    FoldTopics,
+    Format,
+    MapTopics,
+    Quiet,
+    Reading,
+    Seed,
+    SkipBadRows,
+    Test,
+    TextColumn,
+    Threads,
+    TopicColumn,
+    read_parts,
+)
+from slugline.cli.output import print_json, print_table, say, show, warn
+from slugline.cli.progress import step_progress
+from slugline.cli.targets import check_not_read, check_target
+from slugline.errors import OptionError, SluglineError
+
+if TYPE_CHECKING:
+    from slugline.curve import LearningCurves
+
+__all__ = ["curve"]
+
+
+def curve(
+    data: Data,
+    text: TextColumn = None,
+    topic: TopicColumn = None,
+    format_: Format = None,
+    test: Test = None,
+    test_fraction: Annotated[
+        float, typer.Option("--test-fraction", help="Share of DATA to test on without --test.")
+    ] = 0.2,
+    skip_bad_rows: SkipBadRows = False,
+    encoding: Encoding = None,
+    fold_topics: FoldTopics = False,
+    map_topics: MapTopics = None,
+    baseline: Annotated[
+        bool,
+        typer.Option(
+            "--baseline",
+            metavar="",
+            help="Also a pipeline of scikit-learn's: words, pairs, characters, LinearSVC.",
+        ),
+    ] = False,
+    draws: Annotated[
+        int, typer.Option("--draws", min=1, metavar="N", help="Draws of labels to average over.")
+    ] = 5,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="PNG", help="Draw the curves.", show_default=False),
+    ] = None,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn from 5, 10, 20 and more labels a topic, and show how accuracy grows with them.
+
+    Says in words what twice as many labels would probably bring. Ctrl-C
+    ends it with the points so far.
+
+    For example:
+
+      slugline curve tickets.csv --plot curve.png
+    """
+    from functools import partial
+
+    from slugline.classifier import TopicClassifier
+    from slugline.curve import BASELINE, DEFAULT, learning_curves
+    from slugline.curve import baseline as make_baseline
+
+    if not 0 < test_fraction < 1:
+        raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
+    if plot is not None:
+        _check_picture(plot, [*data, test, map_topics])
+    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    parts = read_parts(data, None, test, reading, quiet)
+    with step_progress(quiet) as progress:
+        curves = learning_curves(
+            parts["train"],
+            parts.get("test"),
+            {
+                DEFAULT: partial(TopicClassifier, n_jobs=threads, random_state=seed),
+                **({BASELINE: make_baseline} if baseline else {}),
+            },
+            test_fraction=test_fraction,
+            n_draws=draws,
+            seed=seed,
+            progress=progress,
+        )
+    for note in curves.notes:
+        say(f"{curves.name}: {note}", quiet=quiet)
+    if curves.interrupted:
+        warn(["interrupted: these are the points so far, some of fewer draws"])
+    if plot is not None:
+        _draw(curves, plot)
+    if as_json:
+        print_json(curves.to_dict() | ({"plot": str(plot)} if plot else {}))
+    else:
+        _print(curves)
+        if plot is not None:
+            show(f"plot    {plot}")
+
+
+def _check_picture(path: Path, sources: list[str | Path | None]) -> None:
+    if path.suffix.lower() != ".png":
+        raise OptionError(f"--plot {path}: the picture is a PNG file; name it {path.stem}.png.")
+    check_target("--plot", path)
+    check_not_read("--plot", path, sources)
+
+
+def _draw(curves: LearningCurves, path: Path) -> None:
+    import io
+
+    from matplotlib.figure import Figure
+
+    from slugline.files import write_whole
+
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    curves.plot(figure.subplots())
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    try:
+        write_whole(path, picture.getvalue())
+    except OSError as error:
+        raise SluglineError(
+            f"{path} can't be written ({error.strerror or error}); name another place."
+        ) from error
+
+
+def _print(curves: LearningCurves) -> None:
+    from slugline.report.curve_text import curve_rows, doubling, intervals
+    from slugline.report.words import counted
+
+    show(
+        f"{curves.name}: {counted(curves.n_topics, 'topic')}, "
+        f"{counted(curves.n_train, 'document')} to learn from, {counted(curves.n_test, 'other')} "
+        "to test on"
+    )
+    print_table(curve_rows(curves), left=())
+    show(intervals(curves))
+    for each in curves.curves:
+        show(doubling(each))

@@ -1,0 +1,140 @@
+"""`slugline suggest`: the documents to label next, as a table to fill in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slugline.cli.options import AsJson, Encoding, Format, Model, Quiet, Seed, TextColumn
+from slugline.cli.output import print_json, say, show, warn
+from slugline.cli.printable import printable
+from slugline.cli.progress import DocumentBar, has_onlooker
+from slugline.cli.targets import check_not_read, check_target
+from slugline.errors import OptionError, SluglineError
+
+if TYPE_CHECKING:
+    from slugline.suggest import Suggestion
+
+__all__ = ["suggest"]
+
+
+def suggest(
+    model: Model,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="UNLABELLED",
+            help="Texts without topics: a line each, or CSV, TSV, JSONL, JSON, Parquet or Excel "
+            "(also .gz); `-` reads standard input.",
+            show_default=False,
+        ),
+    ],
+    n: Annotated[
+        int, typer.Option("-n", "--number", min=1, metavar="N", help="How many to suggest.")
+    ] = 50,
+    text: TextColumn = None,
+    format_: Format = None,
+    encoding: Encoding = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="CSV", help="Where to write.", show_default="standard output"
+        ),
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Choose the texts whose topics would teach MODEL most, and spread them over what it ignores.
+
+    Writes CSV with the columns topic (empty, to fill in), text, guess and
+    probability. Once filled in, it can be given to `slugline train` beside
+    the documents that MODEL learned from.
+
+    For example:
+
+      slugline suggest tickets.slug unlabelled.csv -n 50 -o to-label.csv
+
+      slugline train tickets.csv to-label.csv -o tickets.slug
+    """
+    from slugline.corpus.readers import read_rows
+    from slugline.corpus.unlabelled import read_texts
+    from slugline.saving.classifier_file import load_model
+    from slugline.suggest import suggest as find
+
+    if output is not None:
+        _check_output(output, [model, file], as_json)
+    fitted, _ = load_model(model)
+    rows = read_rows(file, format=format_, fallback="txt", encoding=encoding)
+    unlabelled = read_texts(rows, text)
+    for note in filter(None, (rows.note, unlabelled.note)):
+        say(f"{rows.name}: {note}", quiet=quiet)
+    if unlabelled.n_skipped:
+        warn([f"{rows.name}: skipped {unlabelled.n_skipped:,} rows without a text to read"])
+    n_texts = len(unlabelled.texts)
+    with DocumentBar(not quiet and has_onlooker()) as bar:
+        found = find(
+            fitted,
+            unlabelled.texts,
+            n,
+            seed=seed,
+            progress=lambda n_done: bar.update(n_done, n_done / n_texts),
+        )
+    if len(found) < n:
+        say(f"{rows.name}: only {len(found):,} texts differ enough to be suggested", quiet=quiet)
+    if as_json:
+        print_json([{rows.unit: unlabelled.places[each.row], **_plain(each)} for each in found])
+    elif output is None:
+        _print(found)
+    else:
+        _write(output, found)
+        show(f"{len(found):,} of {n_texts:,} texts to label: {output}")
+
+
+def _check_output(path: Path, sources: Sequence[str], as_json: bool) -> None:
+    if as_json:
+        raise OptionError("--output is for CSV, and --json prints; leave one of them out.")
+    if path.suffix.lower() != ".csv":
+        raise OptionError(f"--output {path}: it is a CSV file; name it {path.stem}.csv.")
+    check_target("--output", path)
+    check_not_read("--output", path, sources)
+
+
+def _plain(each: Suggestion) -> dict[str, object]:
+    return {
+        "text": each.text,
+        "guess": each.topic,
+        "probability": round(each.probability, 4),
+    }
+
+
+def _table(found: Iterable[Suggestion]) -> str:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["topic", "text", "guess", "probability"])
+    writer.writerows(["", each.text, each.topic, f"{each.probability:.4f}"] for each in found)
+    return table.getvalue()
+
+
+def _print(found: Iterable[Suggestion]) -> None:
+    table = _table(found)
+    # A file gets the texts as they are, and a terminal nothing that it would obey.
+    shown = printable(table) if sys.stdout.isatty() else table
+    typer.echo(shown.encode("utf-8", "surrogateescape"), nl=False)
+
+
+def _write(path: Path, found: Iterable[Suggestion]) -> None:
+    from slugline.files import write_whole
+
+    try:
+        write_whole(path, _table(found).encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise SluglineError(
+            f"{path} can't be written ({error.strerror or error}); name another place."
+        ) from error

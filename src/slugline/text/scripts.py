@@ -1,0 +1,85 @@
+"""What texts outside of ASCII need before they are split into words.
+
+Scripts such as Chinese, Japanese and Thai put no spaces between words: each stretch of them becomes
+a word of its own, which terms then take to pieces (see `slugline.text.terms.character_grams`).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["plain", "unspaced"]
+
+# Unicode blocks of scripts that are written without spaces, in ascending order: Thai and Lao,
+# Myanmar, Khmer, Japanese syllables, Chinese characters, those for compatibility, narrow katakana,
+# and the rarer Chinese characters.
+_UNSPACED = (
+    ("\u0e00", "\u0eff"),
+    ("\u1000", "\u109f"),
+    ("\u1780", "\u17ff"),
+    ("\u3005", "\u3007"),
+    ("\u3040", "\u30ff"),
+    ("\u31f0", "\u31ff"),
+    ("\u3400", "\u4dbf"),
+    ("\u4e00", "\u9fff"),
+    ("\uf900", "\ufaff"),
+    ("\uff66", "\uff9f"),
+    ("\U00020000", "\U0003ffff"),
+)
+_BOUNDS = np.array([(ord(first), ord(last) + 1) for first, last in _UNSPACED]).ravel()
+_UNSPACED_RUN = re.compile(f"[{''.join(f'{first}-{last}' for first, last in _UNSPACED)}]+")
+# All characters beyond ASCII for which str.isspace() is true.
+_WIDE_SPACE = "\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_APOSTROPHE = "\u2019"
+
+
+def plain(text: str) -> str:
+    """Return a text in lower case and normal form C, with nothing but words and ASCII separators.
+
+    Punctuation of any script and wide spaces become spaces, a typographic apostrophe becomes the
+    one of ASCII, and spaces set apart each stretch of a script that has none.
+
+    >>> plain("“Öl” aus dem Meer")
+    ' öl  aus dem meer'
+    >>> plain("iPhone手机，很好")
+    'iphone 手机   很好 '
+    """
+    text = unicodedata.normalize("NFC", text.lower()).replace(_APOSTROPHE, "'")
+    return _UNSPACED_RUN.sub(r" \g<0> ", _separators().sub(" ", text))
+
+
+@functools.cache
+def _separators() -> re.Pattern[str]:
+    """Return a pattern for one wide space or punctuation mark: few texts need it made."""
+    marks = [c for c in map(chr, range(0x80, 0x10000)) if unicodedata.category(c)[0] == "P"]
+    return re.compile(f"[{_WIDE_SPACE}{''.join(marks)}]")
+
+
+def unspaced(
+    array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Return whether the character at each start is of a script without spaces.
+
+    Parameters
+    ----------
+    array : uint8 array
+        UTF-8, with at least three more bytes after the last start.
+    starts : int64 array, shape (n_words,)
+    """
+    lead = array[starts].astype(np.int64)
+    is_long = np.flatnonzero(lead >= 0xE0)  # two bytes don't reach as far as these scripts
+    found = np.zeros(len(starts), dtype=bool)
+    first, places = lead[is_long], starts[is_long]
+    following = [array[places + n].astype(np.int64) & 0x3F for n in (1, 2, 3)]
+    points = (first & 0x0F) << 12 | following[0] << 6 | following[1]
+    wide = first >= 0xF0
+    points[wide] = ((first & 0x07) << 18 | following[0] << 12 | following[1] << 6 | following[2])[
+        wide
+    ]
+    found[is_long] = np.searchsorted(_BOUNDS, points, side="right") % 2 == 1
+    return found

@@ -1,0 +1,86 @@
+"""How much each model counts in a sum of scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from slugline.calibration import best_sharpness, log_softmax
+from slugline.training import combining
+from slugline.training.combining import best_factors
+
+Floats = npt.NDArray[np.float32]
+RNG = np.random.default_rng(5)
+Y = RNG.integers(4, size=2000)
+CONSTANT: Floats = np.ones((2000, 4), dtype=np.float32)
+
+
+def scores(signal: float) -> Floats:
+    """Return noisy scores that are higher by `signal` for the right topic."""
+    return (RNG.normal(size=(2000, 4)) + signal * np.eye(4)[Y]).astype(np.float32)
+
+
+def loss(summed: Floats) -> float:
+    return -float(log_softmax(summed)[np.arange(len(Y)), Y].mean())
+
+
+def test_factors_of_one_model_are_its_sharpness() -> None:
+    own = scores(1.5)
+    assert best_factors([own], Y)[0] == pytest.approx(best_sharpness(own, Y), rel=0.02)
+
+
+def test_the_better_model_counts_more_and_the_sum_is_better_than_either() -> None:
+    good, bad = scores(2.0), scores(1.0)
+    a, b = best_factors([good, bad], Y)
+    # For noise of variance 1, the best factor is the signal.
+    assert [a, b] == pytest.approx([2, 1], rel=0.15)
+    assert loss(a * good + b * bad) < min(loss(2 * good), loss(bad))
+
+
+@pytest.mark.parametrize("useless", [scores(0), -scores(1.0), CONSTANT])
+def test_a_model_that_only_misleads_does_not_count(useless: Floats) -> None:
+    good = scores(2.0)
+    a, b = best_factors([good, useless], Y)
+    assert a == pytest.approx(2, rel=0.15)
+    assert b < 0.1 or useless.std() == 0
+
+
+def test_the_scale_of_scores_makes_no_difference() -> None:
+    good, bad = scores(2.0), scores(1.0)
+    factors = best_factors([good * np.float32(1000), bad / np.float32(1000)], Y)
+    plain = best_factors([good, bad], Y)
+    assert factors == pytest.approx([plain[0] / 1000, plain[1] * 1000], rel=1e-3)
+
+
+def test_scores_that_are_always_right_get_finite_factors() -> None:
+    (factor,) = best_factors([np.eye(4, dtype=np.float32)[Y]], Y)
+    assert 5 < factor < 200
+
+
+def test_rows_without_weight_do_not_count() -> None:
+    good, other = scores(2.0), scores(1.0)
+    weight = np.zeros(2000, dtype=np.float32)
+    weight[:1000] = 3
+    expected = best_factors([good[:1000], other[:1000]], Y[:1000])
+    assert best_factors([good, other], Y, weight) == pytest.approx(expected, rel=1e-3)
+
+
+def test_many_rows_are_judged_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(combining, "_MAX_ROWS", 500)
+    assert best_factors([scores(2.0)], Y)[0] == pytest.approx(2, rel=0.2)
+
+
+def test_with_few_rows_the_best_single_model_is_hardly_left() -> None:
+    good, bad = scores(2.0), scores(1.0)
+    few = best_factors([good[:12], bad[:12]], Y[:12])
+    many = best_factors([good, bad], Y)
+    assert few[1] < many[1]
+
+
+def test_a_model_that_knows_what_another_does_not_is_added() -> None:
+    half = np.arange(2000) % 2 == 0
+    first = np.where(half[:, None], scores(3.0), scores(0.0))
+    second = np.where(half[:, None], scores(0.0), scores(3.0))
+    a, b = best_factors([first, second], Y)
+    assert 0.7 < a / b < 1.4

@@ -1,0 +1,261 @@
+"""Learning curves: nested draws, fixed tests, intervals, early ends and odd data."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from scipy import stats
+
+from slugline.corpus.corpus import Corpus
+from slugline.curve import Curve, LearningCurves, Point, baseline, learning_curves, sizes
+from slugline.errors import DataError, OptionError
+from slugline.evaluation import wilson
+from slugline.progress import StepProgress
+
+
+class Recorder:
+    """A contender that answers one topic and remembers what it was given."""
+
+    def __init__(self, seen: list[list[str]]) -> None:
+        self._seen = seen
+
+    def fit(self, X: list[str], y: list[str]) -> None:
+        self._seen.append(list(X))
+        self._answer = max(y)
+
+    def predict(self, X: list[str]) -> list[str]:
+        return [self._answer] * len(X)
+
+
+def numbered(**counts: int) -> Corpus:
+    """Return a corpus of texts that differ, so many of each topic."""
+    topics = [topic for topic, n in counts.items() for _ in range(n)]
+    return Corpus([f"{topic} {row}" for row, topic in enumerate(topics)], topics, "numbered")
+
+
+def recorded(corpus: Corpus, **options: Any) -> tuple[LearningCurves, list[list[str]]]:
+    seen: list[list[str]] = []
+    curves = learning_curves(corpus, None, {"recorder": lambda: Recorder(seen)}, **options)
+    return curves, seen
+
+
+def per_topic(texts: list[str]) -> dict[str, int]:
+    topics = [text.split()[0] for text in texts]
+    return {topic: topics.count(topic) for topic in sorted(set(topics))}
+
+
+def test_labels_go_by_steps_to_nearly_all() -> None:
+    curves, seen = recorded(numbered(a=100, b=100), n_draws=1)
+    points = curves.curves[0].points
+    assert [point.n_labels for point in points] == [5, 10, 20, 50, None]
+    assert [point.n_documents for point in points] == [10, 20, 40, 100, 160]
+    assert per_topic(seen[1]) == {"a": 10, "b": 10}
+
+
+def test_a_draw_includes_the_smaller_ones_and_differs_from_the_next_draw() -> None:
+    _, seen = recorded(numbered(a=100, b=100), n_draws=2)
+    first, second = seen[:4], seen[5:]
+    assert len(second) == 4  # all labels are the same in every draw
+    for draw in (first, second):
+        for fewer, more in itertools.pairwise(draw):
+            assert set(fewer) < set(more)
+    assert set(first[0]) != set(second[0])
+
+
+def test_no_document_is_both_learned_and_tested() -> None:
+    corpus = numbered(a=50, b=50)
+    curves, seen = recorded(corpus)
+    assert len(seen[4 - 1]) == curves.n_train == 80
+    assert curves.n_test == 20
+
+
+def test_the_same_seed_gives_the_same_curves_and_another_one_others() -> None:
+    corpus = numbered(a=50, b=50)
+    assert recorded(corpus, seed=3)[1] == recorded(corpus, seed=3)[1]
+    assert recorded(corpus, seed=3)[1] != recorded(corpus, seed=4)[1]
+
+
+def test_a_rare_topic_gives_all_that_it_has_and_a_note_says_so() -> None:
+    curves, seen = recorded(numbered(a=90, b=5), n_draws=1)
+    assert per_topic(seen[1]) == {"a": 10, "b": 4}
+    assert curves.notes == (
+        "the topics have 4 to 72 documents to learn from: where one has fewer than a row of the "
+        "table asks for, it gives all.",
+    )
+
+
+def test_a_topic_with_one_text_is_learned_but_never_tested() -> None:
+    curves, seen = recorded(numbered(a=20, b=20, c=1), n_draws=1)
+    assert per_topic(seen[0])["c"] == 1
+    assert curves.notes[0] == (
+        "1 of 3 topics, such as 'c', have too few documents to be tested: they are only learned."
+    )
+
+
+def test_three_labels_a_topic_still_give_a_curve() -> None:
+    points = recorded(numbered(a=4, b=4), n_draws=1)[0].curves[0].points
+    assert [point.n_labels for point in points] == [1, 2, None]
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [([300, 300], [5, 10, 20, 50, 100, 200]), ([8, 8], [1, 2, 5]), ([1, 1], []), ([2, 900], None)],
+    ids=["many", "few", "one each", "unbalanced"],
+)
+def test_sizes_stop_short_of_all_documents(counts: list[int], expected: list[int] | None) -> None:
+    found = sizes(counts)
+    assert found == sorted(found)
+    assert all(sum(min(n, count) for count in counts) < 0.9 * sum(counts) for n in found)
+    assert expected is None or found == expected
+
+
+def test_a_set_of_its_own_can_be_tested_on() -> None:
+    corpus, test = numbered(a=20, b=20), numbered(a=3, b=3, d=1)
+    curves = learning_curves(corpus, test, {"any": lambda: Recorder([])}, n_draws=1)
+    assert (curves.n_train, curves.n_test) == (40, 7)
+    assert curves.notes == (
+        "1 topics of the test documents, such as 'd', are never learned: those documents count as "
+        "wrong.",
+    )
+
+
+def test_the_default_beats_chance_and_the_baseline_learns_too(
+    texts: list[str], topics: list[str]
+) -> None:
+    from slugline.classifier import TopicClassifier
+
+    corpus = Corpus(texts, topics, "news")
+    curves = learning_curves(
+        corpus, contenders={"ours": TopicClassifier, "theirs": baseline}, n_draws=2
+    )
+    assert [curve.name for curve in curves.curves] == ["ours", "theirs"]
+    for curve in curves.curves:
+        assert curve.points[-1].accuracy > 0.9
+
+
+# Intervals --------------------------------------------------------------------------------------
+
+
+def test_the_interval_of_several_draws_is_students() -> None:
+    accuracies = (0.5, 0.6, 0.8)
+    low, high = stats.t.interval(0.95, 2, np.mean(accuracies), stats.sem(accuracies))
+    assert Point(5, 10, accuracies, 100).interval == pytest.approx((low, min(1.0, high)))
+
+
+def test_the_interval_of_one_draw_is_wilsons() -> None:
+    assert Point(None, 10, (0.6,), 50).interval == wilson(30, 50)
+
+
+# Early ends, and errors ---------------------------------------------------------------------------
+
+
+def stopping_after(after: int) -> StepProgress:
+    """Return a progress that interrupts before the fit after so many."""
+
+    def progress(step: str, n_done: int, n_fits: int) -> None:
+        assert step.startswith("Slugline: ")
+        assert n_done < n_fits
+        if n_done == after:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_an_interrupt_leaves_the_points_so_far(texts: list[str], topics: list[str]) -> None:
+    corpus = Corpus(texts, topics, "news")
+    curves = learning_curves(corpus, progress=stopping_after(2))
+    assert curves.interrupted
+    assert [point.n_labels for point in curves.curves[0].points] == [5, 10]
+    assert curves.curves[0].doubled is None
+
+
+def test_an_interrupt_in_a_later_draw_leaves_a_whole_curve(
+    texts: list[str], topics: list[str]
+) -> None:
+    corpus = Corpus(texts, topics, "news")
+    curves = learning_curves(corpus, progress=stopping_after(5))
+    assert [len(point.accuracies) for point in curves.curves[0].points] == [2, 1, 1, 1]
+    assert curves.curves[0].doubled is not None
+
+
+def test_an_interrupt_before_the_first_point_is_one(texts: list[str], topics: list[str]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        learning_curves(Corpus(texts, topics, "news"), progress=stopping_after(0))
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        (
+            {"a": 5},
+            "all 5 documents of numbered have the topic 'a': there is nothing to tell apart. Add "
+            "documents of other topics.",
+        ),
+        (
+            {"a": 1, "b": 1},
+            "numbered has no topic with two documents to set one aside and test on it; add "
+            "documents, or give documents of their own with `test`.",
+        ),
+        ({}, "numbered has no documents; give some with their topics."),
+    ],
+    ids=["one topic", "one text each", "nothing"],
+)
+def test_data_that_have_no_curve_are_refused(counts: dict[str, int], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        learning_curves(numbered(**counts))
+    assert str(caught.value) == message
+
+
+def test_there_must_be_a_draw() -> None:
+    with pytest.raises(OptionError, match=r"^`n_draws` is 0; give a whole number of at least 1\.$"):
+        learning_curves(numbered(a=5, b=5), n_draws=0)
+
+
+# Shown --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def curves() -> LearningCurves:
+    points = tuple(
+        Point(n, size, (accuracy, accuracy + 0.02), 500)
+        for n, size, accuracy in ((5, 10, 0.2), (50, 100, 0.6), (500, 1000, 0.79))
+    )
+    whole = Curve("ours", (*points, Point(None, 2000, (0.84,), 500)))
+    return LearningCurves("data", 2, 2000, 500, (whole, Curve("cut short", points[:1])))
+
+
+def test_curves_become_plain_data(curves: LearningCurves) -> None:
+    data = curves.to_dict()
+    assert data["data"] == {"name": "data", "n_topics": 2, "n_train": 2000, "n_test": 500}
+    ours, other = data["curves"]
+    assert ours["points"][0]["labels_per_topic"] == 5
+    assert ours["points"][0]["interval_of"] == "draws"
+    assert ours["points"][-1]["labels_per_topic"] is None
+    assert ours["points"][-1]["interval_of"] == "test documents"
+    assert ours["twice_the_labels"]["n_documents"] == 4000
+    assert 0.84 < ours["twice_the_labels"]["accuracy"] < 0.9
+    assert other["twice_the_labels"] is None
+
+
+def test_curves_show_themselves_by_points(curves: LearningCurves) -> None:
+    assert repr(curves).splitlines()[:2] == [
+        "Learning curves of data: 2 topics",
+        "  ours, 5 a topic       0.210",
+    ]
+
+
+def test_a_picture_has_a_line_for_each_curve_and_dashes_to_twice_the_labels(
+    curves: LearningCurves,
+) -> None:
+    ax = Figure().subplots()
+    curves.plot(ax)
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["ours", "cut short"]
+    dashes = [line for line in ax.lines if line.get_linestyle() == "--"]
+    assert [list(line.get_xdata()) for line in dashes] == [[2000, 4000]]  # type: ignore[arg-type]
+    assert ax.get_xscale() == "log"

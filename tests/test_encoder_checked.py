@@ -1,0 +1,131 @@
+"""Encoders: found by name, checked at every answer, told from one another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.encoders import CheckedEncoder, Encoder, get_encoder
+from slugline.encoders.checked import MAX_WIDTH
+from slugline.errors import EncoderError, OptionError
+from stand_ins import Letters, Nameless, Returning
+
+
+def test_rows_have_unit_length_and_a_row_of_zeros_stays() -> None:
+    rows = get_encoder(Letters()).encode(["aae", "xyz"])
+    assert rows.dtype == np.float16
+    expected = np.array([[2 / 5**0.5, 1 / 5**0.5, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    np.testing.assert_allclose(rows.astype(np.float64), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30], ids=["tiny", "huge"])
+def test_lengths_whose_squares_overflow_are_no_trouble(scale: float) -> None:
+    rows = get_encoder(Returning(np.array([[3 * scale, 4 * scale]], "f4"))).encode(["a"])
+    np.testing.assert_allclose(rows, [[0.6, 0.8]], atol=1e-3)
+
+
+def test_lists_and_whole_numbers_are_arrays_too() -> None:
+    assert get_encoder(Returning([[0, 2]])).encode(["a"]).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (np.ones((1, 3)), "shape (1, 3), not (2, n_columns)"),
+        (np.ones(2), "shape (2,), not (2, n_columns)"),
+        (np.ones((2, 0)), f"0 columns, not 1 to {MAX_WIDTH}"),
+        (np.ones((2, MAX_WIDTH + 1)), f"{MAX_WIDTH + 1} columns, not 1 to {MAX_WIDTH}"),
+        (None, "values of type object, not real numbers"),
+        (np.ones((2, 3)) * 1j, "values of type complex128, not real numbers"),
+        ([["a"], ["b"]], "values of type <U1, not real numbers"),
+        ([[1.0], [np.nan]], "numbers that are NaN, infinite or too large for text 1"),
+        ([[np.inf], [1.0]], "numbers that are NaN, infinite or too large for text 0"),
+        ([[1e300], [1.0]], "numbers that are NaN, infinite or too large for text 0"),
+    ],
+    ids=["few", "flat", "empty", "wide", "none", "complex", "words", "nan", "inf", "large"],
+)
+def test_what_is_no_row_of_numbers_for_each_text_is_refused(answer: Any, what: str) -> None:
+    with pytest.raises(EncoderError) as caught:
+        get_encoder(Returning(answer)).encode(["a", "b"])
+    assert str(caught.value) == (
+        f"the encoder stand_ins.Returning returned {what}; its `encode` must return one row of "
+        "finite numbers for each text, all of one width."
+    )
+
+
+def test_a_ragged_list_is_refused() -> None:
+    with pytest.raises(EncoderError, match=r"returned a list that is no array: "):
+        get_encoder(Returning([[1], [1, 2]])).encode(["a", "b"])
+
+
+def test_a_width_that_changes_is_refused() -> None:
+    letters = Letters("ae")
+    encoder = get_encoder(letters)
+    encoder.encode(["a"])
+    letters.letters = "aei"
+    with pytest.raises(EncoderError, match=r"letters returned 3 columns, and 2 before; "):
+        encoder.encode(["a"])
+
+
+def test_an_encoder_that_raises_is_named_and_the_cause_is_kept() -> None:
+    cause = KeyError("weights")
+    with pytest.raises(EncoderError) as caught:
+        get_encoder(Returning(cause)).encode(["a"])
+    assert str(caught.value) == (
+        "the encoder stand_ins.Returning failed on 1 texts with KeyError: 'weights'"
+    )
+    assert caught.value.__cause__ is cause
+
+
+def test_ctrl_c_within_an_encoder_is_no_error_of_it() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        get_encoder(Returning(KeyboardInterrupt())).encode(["a"])
+
+
+@pytest.mark.parametrize("wrong", ["elmo", "", None, 3, Letters, object()])
+def test_what_is_no_encoder_is_refused(wrong: Any) -> None:
+    with pytest.raises(OptionError, match=r"^`encoder` is .*; give 'use', or an object whose"):
+        get_encoder(wrong)
+
+
+def test_a_checked_encoder_is_not_wrapped_again() -> None:
+    encoder = get_encoder(Letters())
+    assert get_encoder(encoder) is encoder
+    assert isinstance(encoder, Encoder)
+    assert repr(encoder) == "CheckedEncoder(letters)"
+
+
+# Digests ----------------------------------------------------------------------------------------
+
+
+def test_an_encoder_s_own_digest_counts() -> None:
+    first, same, other = Letters(), Letters("xyz"), Letters()
+    other.digest = "2"
+    digests = [CheckedEncoder(encoder).digest for encoder in (first, same, other)]
+    assert digests[0] == digests[1] != digests[2]
+    assert len(digests[0]) == 64
+    assert first.calls == []
+
+
+def test_an_encoder_without_a_digest_is_known_by_its_type_and_what_it_says() -> None:
+    digests = [CheckedEncoder(Nameless(seed)).digest for seed in (0, 0, 1)]
+    assert digests[0] == digests[1] != digests[2]
+    assert CheckedEncoder(Nameless()).name == "stand_ins.Nameless"
+
+
+def test_the_last_bits_of_what_an_encoder_says_do_not_count() -> None:
+    class Shaken(Nameless):
+        def encode(self, texts: list[str]) -> Any:
+            return super().encode(texts) * (1 + 1e-7)
+
+    Shaken.__module__, Shaken.__qualname__ = Nameless.__module__, Nameless.__qualname__
+    assert CheckedEncoder(Shaken()).digest == CheckedEncoder(Nameless()).digest
+
+
+@pytest.mark.parametrize("words", [3, "", "two\nlines", "x" * 201], ids=repr)
+def test_a_name_that_fits_in_no_line_is_not_taken(words: Any) -> None:
+    encoder = Letters()
+    encoder.name = words
+    assert CheckedEncoder(encoder).name == "stand_ins.Letters"

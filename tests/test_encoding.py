@@ -1,0 +1,157 @@
+"""Encoding many texts: once each, kept for the next time, in threads, interrupted."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.encoders import encode
+from slugline.errors import DataError, EncoderError, OptionError
+from stand_ins import Letters
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "encodings.sqlite"
+
+
+TEXTS = [f"{number} aeio {'a' * (number % 7)}{'e' * (number % 11)}" for number in range(700)]
+
+
+def test_each_text_is_encoded_once_and_then_taken_from_the_cache(cache: Path) -> None:
+    letters = Letters()
+    fresh = encode(["ae", "a", "ae", "a\ud800"], letters)
+    assert fresh.dtype == np.float32
+    assert letters.calls == [3]
+    again = encode(["a\ud800", "ae", "a"], Letters("none"))
+    np.testing.assert_array_equal(again, fresh[[3, 0, 1]])
+    assert cache.exists()
+
+
+def test_kept_and_fresh_rows_are_the_same() -> None:
+    uncached = encode(TEXTS, Letters(), keep=False)
+    for _ in range(2):
+        np.testing.assert_array_equal(encode(TEXTS, Letters()), uncached)
+
+
+def test_without_the_cache_nothing_is_written(cache: Path) -> None:
+    encode(TEXTS, Letters(), keep=False)
+    assert not cache.exists()
+
+
+def test_no_texts_make_no_rows_of_the_right_width() -> None:
+    assert encode([], Letters()).shape == (0, 4)
+
+
+def test_an_encoder_with_another_digest_has_rows_of_its_own() -> None:
+    encode(["ae"], Letters())
+    other = Letters("ea")
+    other.digest = "2"
+    assert encode(["ae"], other).shape == (1, 2)
+
+
+def test_an_encoder_whose_width_differs_from_the_kept_rows_is_refused() -> None:
+    encode(["a"], Letters())
+    with pytest.raises(EncoderError, match=r"letters returned 2 columns, and 4 before; "):
+        encode(["a", "b"], Letters("ae"))
+
+
+class ThreadSafe(Letters):
+    is_thread_safe = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[int] = set()
+        self.met = threading.Barrier(2)
+
+    def encode(self, texts: list[str]) -> Any:
+        self.threads.add(threading.get_ident())
+        self.met.wait(10)
+        return super().encode(texts)
+
+
+def test_threads_encode_at_once_and_rows_keep_their_order() -> None:
+    encoder = ThreadSafe()
+    rows = encode(TEXTS[:512], encoder, n_jobs=2)
+    assert len(encoder.threads) == 2
+    np.testing.assert_array_equal(rows, encode(TEXTS[:512], Letters(), keep=False))
+
+
+def test_an_encoder_that_does_not_say_so_is_not_called_by_two_threads() -> None:
+    inside = threading.Lock()
+
+    class Alone(Letters):
+        def encode(self, texts: list[str]) -> Any:
+            assert inside.acquire(blocking=False)
+            try:
+                return super().encode(texts)
+            finally:
+                inside.release()
+
+    assert encode(TEXTS, Alone(), n_jobs=4).shape == (700, 4)
+
+
+class Told:
+    """Notes what a progress bar is told."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+
+    def begin(self, n_epochs: int, n_steps: int) -> None:
+        self.said.append((n_epochs, n_steps))
+
+    def step(self) -> None:
+        self.said.append("step")
+
+    def epoch(self, number: int, metrics: dict[str, float]) -> None: ...
+
+    def end(self) -> None:
+        self.said.append("end")
+
+    def note(self, text: str) -> None: ...
+
+
+def test_progress_is_told_of_what_is_encoded_and_not_of_what_is_kept() -> None:
+    told = Told()
+    for _ in range(2):
+        encode(TEXTS, Letters(), progress=told)
+    assert told.said == [(1, 3), "step", "step", "step", "end"]
+
+
+class Stopping(Letters):
+    """Raises when it is called for the third time."""
+
+    def __init__(self, what: BaseException) -> None:
+        super().__init__()
+        self.what = what
+
+    def encode(self, texts: list[str]) -> Any:
+        if len(self.calls) == 2:
+            raise self.what
+        return super().encode(texts)
+
+
+@pytest.mark.parametrize(
+    "what", [KeyboardInterrupt(), EncoderError("full")], ids=["ctrl-c", "error"]
+)
+def test_what_was_encoded_before_a_stop_is_kept(what: BaseException) -> None:
+    told = Told()
+    with pytest.raises(type(what)):
+        encode(TEXTS, Stopping(what), progress=told)
+    assert told.said == [(1, 3), "step", "step", "end"]
+    letters = Letters()
+    rows = encode(TEXTS, letters)
+    assert letters.calls == [188]
+    np.testing.assert_array_equal(rows, encode(TEXTS, Letters(), keep=False))
+
+
+def test_what_are_no_texts_is_refused() -> None:
+    with pytest.raises(DataError, match="document 1 is a int"):
+        encode(["a", 1], Letters())  # type: ignore[list-item]
+    with pytest.raises(OptionError, match="`n_jobs` is 0"):
+        encode(["a"], Letters(), n_jobs=0)
