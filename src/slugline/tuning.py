@@ -357,8 +357,8 @@ def _products(learner: Learner, n_topics: int, n_rows: int) -> int:
     """Return roughly how many multiplications fitting takes for each number in the rows."""
     if isinstance(learner, ShallowLearner):
         return _PRODUCTS * learner.epochs * learner.units
-    assert isinstance(learner, LinearLearner)
-    return _PRODUCTS * (learner.passes or passes_for(n_rows)) * n_topics
+    passes = getattr(learner, "passes", None) or passes_for(n_rows)
+    return _PRODUCTS * passes * n_topics
 
 
 def _named(block: Block) -> str:

@@ -30,10 +30,17 @@ _MAX_LEARNERS = 1000
 _MAX_DEPTH = 16
 
 _Sharpness = Annotated[float, msgspec.Meta(gt=0, lt=1e6)]
+_Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 # What settings may say: files come from anywhere.
-_Linear = settings_struct("linear", LinearOptions, {"sharpness": _Sharpness, "n_left_out": _Count})
+_Linear = settings_struct(
+    "linear",
+    LinearOptions,
+    {"sharpness": _Sharpness, "n_left_out": _Count},
+    # Format 1 has no doubt; its weights were learned with a penalty, whose size was an option.
+    {"doubt": _Share, "C": Annotated[float, msgspec.Meta(gt=0)]},
+)
 _Network = settings_struct("network", NeuralOptions, {"n_epochs": _Count})
 _Shallow = settings_struct("shallow", ShallowOptions, {})
 

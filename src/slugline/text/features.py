@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -19,8 +18,8 @@ from slugline.ragged import boundaries, ranges, row_lengths
 from slugline.sparse import count_matrix, join_blocks, stack_rows
 from slugline.text.block import Block, check_blocks
 from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
-from slugline.text.vocabulary import VocabularyBuilder
 from slugline.text.terms import KINDS, Terms
+from slugline.text.vocabulary import VocabularyBuilder
 from slugline.text.weighting import document_frequency, idf, squares, weigh
 from slugline.text.words import find_words, map_chunks
 
@@ -232,7 +231,7 @@ class Features:
         return count_matrix(columns, boundaries(lengths), max(self._widths()))
 
     def _rows(self, counts: deque[sp.csr_array]) -> sp.csr_array:
-        """Return the weighted rows of all counts, each of which is let go when its rows are made."""
+        """Return the weighted rows of counts, each of which is let go when its rows are made."""
 
         def parts() -> Iterator[sp.csr_array]:
             while counts:

@@ -60,9 +60,7 @@ def _separators() -> re.Pattern[str]:
     return re.compile(f"[{_WIDE_SPACE}{''.join(marks)}]")
 
 
-def unspaced(
-    array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
+def unspaced(array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Return whether the character at each start is of a script without spaces.
 
     Parameters

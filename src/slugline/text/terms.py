@@ -102,9 +102,7 @@ def _runs_of_both(
     n_each = [np.where(is_unspaced, 0, n_runs)]
     n_each += [np.where(is_unspaced, np.maximum(lengths - n + 1, 0), 0) for n in UNSPACED_LENGTHS]
     owner = np.concatenate([everything.repeat(n) for n in n_each])
-    start = np.concatenate(
-        [ranges(first - 1, n_each[0]), *(ranges(first, n) for n in n_each[1:])]
-    )
+    start = np.concatenate([ranges(first - 1, n_each[0]), *(ranges(first, n) for n in n_each[1:])])
     size = np.repeat((RUN_LENGTH, *UNSPACED_LENGTHS), [int(n.sum()) for n in n_each])
     order = np.argsort(owner, kind="stable")
     return owner[order], start[order], size[order]
