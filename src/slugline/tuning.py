@@ -22,7 +22,7 @@ from slugline.text.block import Block
 from slugline.text.defaults import FAMILIES
 from slugline.text.features import Features
 from slugline.training.context import FitContext
-from slugline.training.linear_stream import passes_for
+from slugline.training.linear_fit import passes_for
 from slugline.training.stopping import catch_interrupt
 
 if TYPE_CHECKING:

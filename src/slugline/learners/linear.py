@@ -14,6 +14,7 @@ from slugline.calibration import Calibration
 from slugline.errors import DataError
 from slugline.learners.options import Options
 from slugline.sparse import check_csr
+from slugline.term_weights import as_arrays, from_arrays, table
 
 if TYPE_CHECKING:
     from slugline.training.context import FitContext
@@ -48,13 +49,14 @@ class LinearLearner(LinearOptions):
     Parameters
     ----------
     passes : int, optional
-        Passes over the rows; by default, from 6 for a few hundred rows down to 3 for thousands.
+        Passes over the rows; by default, from 6 for a few hundred rows down to 2 for many thousands.
     clean : bool, default True
         Leave out training documents that probably do not belong to their topic.
 
     Attributes
     ----------
-    weights : float32 array, shape (n_columns, n_topics)
+    weights : float32 CSR array, shape (n_columns, n_topics)
+        Those that matter; see `slugline.term_weights`.
     biases : float32 array, shape (n_topics,)
     calibration : Calibration
         How scores become probabilities.
@@ -66,18 +68,23 @@ class LinearLearner(LinearOptions):
     has_epochs = False
     grows = True
 
-    weights: Floats
     biases: Floats
     calibration: Calibration
     n_left_out: int
+    # Either weights that stay as they are, with the table that is made of them for scores when
+    # there are some to make, or a stream that learns on.
+    _weights: Any = None
+    _table: Any = None
     _stream: LinearStream | None = None
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
         """Learn from rows and their topics."""
-        self._stream = None
-        stream = self._new_stream(check_csr(X).shape[1], context)
-        stream.learn(check_csr(X), y, context, clean=self.clean)
-        self._take(stream)
+        from slugline.training.linear_fit import fit_linear
+
+        found = fit_linear(check_csr(X), y, context, passes=self.passes, clean=self.clean)
+        self._weights, self._table, self._stream = found.weights, None, None
+        self.biases, self.calibration = found.biases, found.calibration
+        self.n_left_out = found.n_left_out
 
     def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
         """Learn from one more batch of rows; from all of them, whatever `clean` is.
@@ -85,41 +92,39 @@ class LinearLearner(LinearOptions):
         Passing documents again makes probabilities too sure. Step sizes and the scores of the
         latest documents are kept from call to call, but not in a model file.
         """
-        from slugline.training.linear_stream import LinearStream
-
-        if context.first:
-            stream = self._new_stream(check_csr(X).shape[1], context)
-        elif self._stream is None:
-            stream = LinearStream(
-                self.weights.copy(),
-                self.biases.copy(),
-                calibration=self.calibration,
-                first=False,
-                passes=self.passes,
-                seed=context.seed,
-            )
-        else:
-            stream = self._stream.copy()
+        stream = self._begin_stream(check_csr(X).shape[1], context)
         if context.moved is not None:
             stream.widen(context.moved, check_csr(X).shape[1])
-        stream.learn(check_csr(X, len(stream.weights)), y, context, clean=False)
-        self._take(stream)
-        self._stream = stream
+        stream.learn(check_csr(X, stream.n_columns), y, context)
+        self._weights, self._table, self._stream = None, None, stream
+        self.biases, self.calibration = stream.biases, stream.calibration
+        if context.first:
+            self.n_left_out = 0
 
-    def _new_stream(self, n_columns: int, context: FitContext) -> LinearStream:
+    def _begin_stream(self, n_columns: int, context: FitContext) -> LinearStream:
         from slugline.training.linear_stream import LinearStream
 
-        return LinearStream.of_nothing(
-            n_columns, context.n_topics, passes=self.passes, seed=context.seed
-        )
+        how: Any = {"passes": self.passes, "seed": context.seed}
+        if context.first:
+            return LinearStream.of_nothing(n_columns, context.n_topics, **how)
+        if self._stream is None:
+            return LinearStream(self.weights, self.biases, self.calibration, **how)
+        return self._stream.copy()
 
-    def _take(self, stream: LinearStream) -> None:
-        self.weights, self.biases = stream.weights, stream.biases
-        self.calibration, self.n_left_out = stream.calibration, stream.n_left_out
+    @property
+    def weights(self) -> Any:
+        """Weights that matter, float32 CSR array, shape (n_columns, n_topics)."""
+        return self._weights if self._stream is None else self._stream.slim_weights()
 
     def decision_function(self, X: Any) -> Floats:
         """Return scores, shape (n_rows, n_topics)."""
-        scores = check_csr(X, len(self.weights)) @ self.weights
+        if self._stream is not None:
+            return self._stream.decision_function(check_csr(X, self._stream.n_columns))
+        if self._table is None:
+            self._table = table(self._weights)
+        scores = check_csr(X, self._table.shape[0]) @ self._table
+        if not isinstance(scores, np.ndarray):
+            scores = scores.toarray()
         scores += self.biases
         return scores
 
@@ -132,20 +137,20 @@ class LinearLearner(LinearOptions):
         learned = {**self.calibration._asdict(), "n_left_out": self.n_left_out}
         return {"kind": "linear", **self.options(), **learned}
 
-    def arrays(self) -> dict[str, Floats]:
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what it has learned."""
-        return {"weights": self.weights, "biases": self.biases}
+        return {**as_arrays(self.weights), "biases": self.biases}
 
     @classmethod
-    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> LinearLearner:
+    def restore(
+        cls, settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> LinearLearner:
         """Return a fitted learner, rebuilt from the parts in a model file."""
         learner = cls(**cls.options_in(settings))
-        learner.weights, learner.biases = arrays["weights"], arrays["biases"]
-        if learner.weights.ndim != 2 or learner.weights.shape[1:] != learner.biases.shape:
-            raise DataError(
-                f"weights of shape {learner.weights.shape} do not match biases of shape "
-                f"{learner.biases.shape}"
-            )
+        learner.biases = arrays["biases"]
+        if learner.biases.ndim != 1:
+            raise DataError(f"biases of shape {learner.biases.shape}")
+        learner._weights = from_arrays(arrays, len(learner.biases))
         # Files of format 1 have no doubt.
         learner.calibration = Calibration(settings["sharpness"], settings.get("doubt", 0.0))
         learner.n_left_out = settings["n_left_out"]

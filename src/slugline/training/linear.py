@@ -6,21 +6,25 @@ batch after batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-__all__ = ["Costs", "Descent", "Minibatch", "Minibatches", "topic_rarity"]
+__all__ = ["MANY_ROWS", "Costs", "Descent", "Minibatch", "Minibatches", "topic_rarity"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.integer]
+
+#: More rows than this are learned from in larger and shorter steps.
+MANY_ROWS = 20_000
 
 # Chosen by cross-validation on training splits. A penalty on large weights did not help: passes are
 # few, and steps shrink.
-_ROWS_PER_STEP = 64
+_ROWS_PER_STEP, _MORE_ROWS_PER_STEP = 64, 128
 # A topic rarer than the mean one counts more, by this power of how much rarer it is: 0 would leave
 # rare topics unheard, 1 would call them up in every doubtful case.
 _RARITY_POWER = 0.75
@@ -36,14 +40,19 @@ class Minibatch:
     columns : int array, shape (n_named,)
         In ascending order.
     X : float32 CSR array, shape (n_rows, n_named)
+    X_squared : the same, with all values squared
+    watched, places : int array, shape (n_watched,)
+        Which of these rows are watched, and their places among all that are.
     """
 
-    __slots__ = ("X", "columns", "rows")
+    __slots__ = ("X", "X_squared", "columns", "places", "rows", "watched")
 
-    def __init__(
-        self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], X: sp.csr_array
-    ) -> None:
+    def __init__(self, rows: Rows, columns: Rows, X: sp.csr_array, places: Rows) -> None:
         self.rows, self.columns, self.X = rows, columns, X
+        self.watched = np.flatnonzero(places >= 0)
+        self.places = places[self.watched]
+        some = X[self.watched]
+        self.X_squared = sp.csr_array((some.data**2, some.indices, some.indptr), shape=some.shape)
 
 
 class Minibatches:
@@ -56,34 +65,45 @@ class Minibatches:
     X : float32 CSR array, shape (n_rows, n_columns)
     rows : int array
         Those of the rows to go through.
+    watched : int array, shape (n_watched,)
+        Those whose scores are to be told; see `Descent`.
     rng : numpy.random.Generator
+    n_passes : int
+        How many passes there will be.
+
+    Attributes
+    ----------
+    n_watched : int
     """
 
     def __init__(
-        self, X: sp.csr_array, rows: npt.NDArray[np.intp], rng: np.random.Generator
+        self, X: sp.csr_array, rows: Rows, watched: Rows, rng: np.random.Generator, n_passes: int
     ) -> None:
-        self._order = rng.permutation(rows)
-        self._rng = rng
-        self._parts = list(self._cut(X))
+        self.n_watched = len(watched)
+        self._parts = list(self._cut(X, rng.permutation(rows), watched))
+        self._orders = [rng.permutation(len(self._parts)) for _ in range(n_passes)]
 
-    def passes(self, n_passes: int) -> list[list[Minibatch]]:
-        """Return the minibatches of each pass, in an order of its own."""
-        orders = [self._rng.permutation(len(self._parts)) for _ in range(n_passes)]
-        return [[self._parts[number] for number in order] for order in orders]
+    def passes(self, first: int = 0, last: int | None = None) -> list[list[Minibatch]]:
+        """Return the minibatches of each pass from `first` to before `last`, in their order."""
+        return [[self._parts[number] for number in order] for order in self._orders[first:last]]
 
-    def _cut(self, X: sp.csr_array) -> Iterator[Minibatch]:
+    @staticmethod
+    def _cut(X: sp.csr_array, order: Rows, watched: Rows) -> Iterator[Minibatch]:
+        at_a_time = _ROWS_PER_STEP if len(order) <= MANY_ROWS else _MORE_ROWS_PER_STEP
+        places = np.full(X.shape[0], -1, dtype=np.intp)
+        places[watched] = np.arange(len(watched))
         named = np.zeros(X.shape[1], dtype=bool)
         number = np.empty(X.shape[1], dtype=np.int32)
-        for first in range(0, len(self._order), _ROWS_PER_STEP):
-            rows = self._order[first : first + _ROWS_PER_STEP]
+        for first in range(0, len(order), at_a_time):
+            rows = order[first : first + at_a_time]
             part = X[rows]
             named[part.indices] = True
-            columns = np.flatnonzero(named)
+            columns = np.flatnonzero(named).astype(np.int32)
             named[columns] = False
             number[columns] = np.arange(len(columns), dtype=np.int32)
             shape = (len(rows), len(columns))
             local = sp.csr_array((part.data, number[part.indices], part.indptr), shape=shape)
-            yield Minibatch(rows, columns, local)
+            yield Minibatch(rows, columns, local, places[rows])
 
 
 @dataclass(frozen=True)
@@ -120,7 +140,19 @@ class Descent:
     biases : float32 array, shape (n_topics,)
     sums : float32 array, shape (n_columns + 1,)
         Sum of squared gradients of each term, and last of the biases.
+    costs : Costs
     learning_rate : float
+
+    Attributes
+    ----------
+    before : float32 array, shape (n_watched, n_topics)
+        Scores of each watched row before anything was learned from it.
+    own : float32 array, shape (n_watched, n_topics)
+        By how much all steps moved each watched row's scores on account of the row itself. (The
+        biases, which all rows make together, are left aside.)
+    highest, right : float32 array, shape (n_rows,)
+        Of every row, before anything was learned from it: its highest score, and that of its own
+        topic; minus infinity where the topic is not one of these.
 
     References
     ----------
@@ -128,65 +160,74 @@ class Descent:
     optimization; here with one sum per term instead of one per weight.
     """
 
+    before: Floats
+    own: Floats
+
     def __init__(
-        self, topics: slice, weights: Floats, biases: Floats, sums: Floats, learning_rate: float
+        self,
+        topics: slice,
+        weights: Floats,
+        biases: Floats,
+        sums: Floats,
+        costs: Costs,
+        learning_rate: float,
     ) -> None:
         self.topics, self.weights, self.biases, self.sums = topics, weights, biases, sums
-        self._learning_rate = np.float32(learning_rate)
+        self._costs, self._learning_rate = costs, np.float32(learning_rate)
+        self.highest = np.full(len(costs.y), -np.inf, dtype=np.float32)
+        self.right = self.highest.copy()
 
-    def run(self, passes: Sequence[Sequence[Minibatch]], costs: Costs) -> tuple[Floats, Floats]:
-        """Go through the rows, pass after pass.
+    def run(self, batches: Minibatches, first: int = 0, last: int | None = None) -> Descent:
+        """Go through the rows in each of the passes from `first` to before `last`; return this."""
+        if first == 0:
+            shape = (batches.n_watched, len(self.biases))
+            self.before, self.own = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        for number, parts in enumerate(batches.passes(first, last), first):
+            for part in parts:
+                self._step(part, is_first=number == 0)
+        return self
 
-        Returns
-        -------
-        before : float32 array, shape (n_rows, n_topics)
-            Scores of each row before anything was learned from it.
-        own : float32 array, shape (n_rows, n_topics)
-            By how much all steps moved each row's scores on account of the row itself. (The biases,
-            which all rows make together, are left aside.)
-        """
-        shape = (len(costs.y), len(self.biases))
-        before, own = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-        for number, batches in enumerate(passes):
-            for batch in batches:
-                scores, moved = self._step(batch, costs)
-                own[batch.rows] += moved
-                if number == 0:
-                    before[batch.rows] = scores
-        return before, own
-
-    def _step(self, batch: Minibatch, costs: Costs) -> tuple[Floats, Floats]:
-        """Take one step downhill; return scores from before, and each row's part in the move."""
+    def _step(self, batch: Minibatch, *, is_first: bool) -> None:
+        """Take one step downhill."""
         weights = self.weights[batch.columns]
         scores: Floats = batch.X @ weights
         scores += self.biases
-        slope = self._slope(scores, batch.rows, costs)
-        gradient = batch.X.T @ slope
+        here = self._here(batch.rows)
+        if is_first:
+            self.before[batch.places] = scores[batch.watched]
+            self.highest[batch.rows] = scores.max(axis=1)
+            self.right[batch.rows[here[0]]] = scores[here]
+        slope = self._slope(scores, batch.rows, here)
+        gradient: Floats = batch.X.T @ slope
         rates = self._rates(batch.columns, gradient)
-        squared = sp.csr_array((batch.X.data**2, batch.X.indices, batch.X.indptr), batch.X.shape)
-        moved = (squared @ -rates)[:, np.newaxis] * slope
+        if len(batch.watched):
+            moved = batch.X_squared @ rates
+            self.own[batch.places] -= moved[:, np.newaxis] * slope[batch.watched]
         gradient *= rates[:, np.newaxis]
         weights -= gradient
         self.weights[batch.columns] = weights
         # The biases are the weights of a term that every document has.
         common = slope.sum(axis=0, keepdims=True)
         self.biases -= self._rates(np.array([-1]), common) * common[0]
-        return scores, moved
 
-    def _rates(self, columns: npt.NDArray[np.intp], gradient: Floats) -> Floats:
+    def _here(self, rows: Rows) -> tuple[Rows, Rows]:
+        """Return which of the rows have one of these topics, and which one."""
+        y = self._costs.y[rows]
+        here = np.flatnonzero((y >= self.topics.start) & (y < self.topics.stop))
+        return here, y[here] - self.topics.start
+
+    def _rates(self, columns: Rows, gradient: Floats) -> Floats:
         sums = self.sums[columns]
         sums += np.einsum("ij,ij->i", gradient, gradient) / np.float32(gradient.shape[1])
         self.sums[columns] = sums
-        return self._learning_rate / np.sqrt(sums)
+        rates: Floats = self._learning_rate / np.sqrt(sums)
+        return rates
 
-    def _slope(self, scores: Floats, rows: npt.NDArray[np.intp], costs: Costs) -> Floats:
+    def _slope(self, scores: Floats, rows: Rows, here: tuple[Rows, Rows]) -> Floats:
         """Return the derivative of the loss with respect to each score."""
-        y = costs.y[rows]
-        here = np.flatnonzero((y >= self.topics.start) & (y < self.topics.stop))
-        own = here, y[here] - self.topics.start
         slope = np.maximum(1 + scores, 0)
-        slope *= costs.others[rows, np.newaxis]
-        slope[own] = -np.maximum(1 - scores[own], 0) * costs.own[rows[here]]
+        slope *= self._costs.others[rows, np.newaxis]
+        slope[here] = -np.maximum(1 - scores[here], 0) * self._costs.own[rows[here[0]]]
         slope *= np.float32(2)
         return slope
 

@@ -1,0 +1,114 @@
+"""Weights of terms for topics, of which only those are kept that matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline.errors import DataError
+from slugline.ragged import boundaries, row_lengths
+
+__all__ = ["as_arrays", "from_arrays", "join_topics", "slim", "table"]
+
+Floats = npt.NDArray[np.float32]
+
+# Weights nearer to 0 than this share of their root mean square are dropped: that changes one answer
+# in five hundred, and most weights are such. Where there are few, less is to be gained.
+_SMALL, _SMALLER, _FEW = 0.5, 0.25, 1 << 20
+# What is left of a weight is 11 binary digits, as in a float16 of any size.
+_ROUND, _CUT = np.uint32(0x1000), np.uint32(0xFFFFE000)
+# Weights that are looked at at once.
+_AT_ONCE = 1 << 22
+# Up to so many weights make a dense table, which is faster.
+_MOST_DENSE = 1 << 24
+
+
+def slim(weights: Floats) -> sp.csr_array:
+    """Return the weights that matter, rounded to 11 binary digits.
+
+    Parameters
+    ----------
+    weights : float32 array, shape (n_columns, n_topics)
+    """
+    rms = np.sqrt(np.einsum("ij,ij->", weights, weights, dtype=np.float64) / max(1, weights.size))
+    least = (_SMALLER if weights.size <= _FEW else _SMALL) * rms
+    step = max(1, _AT_ONCE // max(1, weights.shape[1]))
+    rows, columns, values = [], [], []
+    for first in range(0, len(weights), step):
+        part = weights[first : first + step]
+        row, column = np.nonzero(np.abs(part) > least)
+        rows.append(np.bincount(row, minlength=len(part)))
+        columns.append(column.astype(np.int32))
+        values.append(_rounded(part[row, column]))
+    return _csr(
+        np.concatenate(values), np.concatenate(columns), np.concatenate(rows), weights.shape
+    )
+
+
+def join_topics(parts: Sequence[sp.csr_array]) -> sp.csr_array:
+    """Return weights for neighbouring blocks of topics, side by side."""
+    if len(parts) == 1:
+        return parts[0]
+    joined = sp.hstack(parts, format="csr")
+    joined.sort_indices()
+    return joined
+
+
+def table(weights: sp.csr_array) -> Floats | sp.csr_array:
+    """Return the same weights in the form that is fastest for scores: dense, unless too large."""
+    n_columns, n_topics = weights.shape
+    return weights.toarray() if n_columns * n_topics <= _MOST_DENSE else weights
+
+
+def as_arrays(weights: sp.csr_array) -> dict[str, npt.NDArray[Any]]:
+    """Return plain arrays for a model file: values and topics row by row, and how many each has."""
+    return {
+        "weights.values": weights.data,
+        "weights.topics": weights.indices.astype(np.uint16),
+        "weights.counts": row_lengths(weights.indptr).astype(np.uint32),
+    }
+
+
+def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sp.csr_array:
+    """Return the weights from such arrays, or from those of format 1, where they are dense.
+
+    Raises
+    ------
+    DataError : if they don't fit together; the arrays may come from anywhere.
+    """
+    if "weights" in arrays:
+        dense = arrays["weights"]
+        if dense.ndim != 2 or dense.shape[1] != n_topics:
+            raise DataError(f"weights of shape {dense.shape} for {n_topics} topics")
+        return sp.csr_array(dense)
+    values, topics, counts = (arrays[f"weights.{name}"] for name in ("values", "topics", "counts"))
+    if not (values.ndim == topics.ndim == counts.ndim == 1) or len(values) != len(topics):
+        raise DataError("weights whose values, topics and counts are not lists that match")
+    if topics.dtype != np.uint16 or counts.dtype != np.uint32:
+        raise DataError(f"topics of weights are {topics.dtype} and counts {counts.dtype}")
+    if counts.sum(dtype=np.uint64) != len(values) or topics.max(initial=0) >= n_topics:
+        raise DataError("weights of topics or terms that there are not")
+    weights = _csr(values, topics.astype(np.int32), counts, (len(counts), n_topics))
+    if not weights.has_canonical_format:
+        raise DataError("weights of a term whose topics are not in ascending order")
+    return weights
+
+
+def _csr(
+    values: Floats,
+    columns: npt.NDArray[np.int32],
+    counts: npt.NDArray[np.integer],
+    shape: tuple[int, ...],
+) -> sp.csr_array:
+    indptr = boundaries(counts.astype(np.int64)).astype(np.int32)
+    return sp.csr_array((values, columns, indptr), shape=shape)
+
+
+def _rounded(values: Floats) -> Floats:
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    rounded: Floats = ((bits + _ROUND) & _CUT).view(np.float32)
+    return rounded

@@ -1,0 +1,333 @@
+"""Linear weights from all documents at once.
+
+Topics are learned in blocks, so that dense weights are only ever needed for a few topics at a time.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline.calibration import Calibration, best_calibration
+from slugline.splits import make_folds
+from slugline.term_weights import join_topics, slim
+from slugline.training.context import FitContext
+from slugline.training.linear import MANY_ROWS, Costs, Descent, Minibatches, topic_rarity
+
+__all__ = ["FittedLinear", "LeftOut", "fit_linear", "passes_for"]
+
+T, U = TypeVar("T"), TypeVar("U")
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+
+# All chosen by cross-validation on training splits.
+# Passes over up to so many rows, and over more. Few rows need more steps.
+_PASSES = {500: 6, 1000: 5, 2000: 4, MANY_ROWS: 3}
+_FEWEST_PASSES = 2
+# Many rows need smaller steps.
+_LEARNING_RATE, _SMALL_LEARNING_RATE = 0.15, 0.1
+# Initial sum of squared gradients of a term. If it were 0, the first step would be as long for a
+# small error as for a large one.
+SUM_AT_FIRST = 0.3
+# The bias of a topic before anything is learned, and of one that never occurs: at first, no row is
+# of the topic; and what no row is of is never the most likely.
+BIAS_AT_FIRST, ABSENT = -1.0, -10.0
+# A document is doubtful if its own topic's score lies by more than this under the highest.
+_MARGIN = 1.0
+# Up to this share of doubtful documents are hard cases to learn from rather than wrong topics.
+_EXPECTED = 0.03
+# With fewer rows a topic than this, the scores before a row say little about it.
+_ENOUGH_A_TOPIC = 10
+# Up to so many rows, calibration comes of cross-validation: what each of few rows has put into its
+# own scores tells too little, as it is nearly all there is.
+_FEW_ROWS, _N_FOLDS = 2000, 4
+# Probabilities are calibrated by at most so many scores, of fewer rows if topics are many.
+MOST_SCORES, _FEWEST_WATCHED = 1 << 18, 500
+# Without a row, others would make up for a little of what it has put into its own scores.
+OWN_SHARE = np.float32(0.95)
+# Topics that are learned at a time, fewer where dense weights for them would be more than this.
+MOST_TOPICS, _FEWEST_TOPICS, _MOST_WEIGHTS = 64, 8, 1 << 25
+# Up to so many weights stay dense until all documents have been looked at.
+_MOST_HELD = 1 << 26
+#: What there is nothing to measure on.
+CALIBRATION = Calibration(5.0, 0.01)
+
+
+def passes_for(n_rows: int) -> int:
+    """Return how many passes suit so many rows: from 6 over a few hundred down to 2."""
+    return next((n for most, n in _PASSES.items() if n_rows <= most), _FEWEST_PASSES)
+
+
+class LeftOut(NamedTuple):
+    """Scores that some rows would have had they not been learned from.
+
+    Attributes
+    ----------
+    rows : int array, shape (n_rows,)
+    scores : float32 array, shape (n_rows, n_topics)
+    """
+
+    rows: Rows
+    scores: Floats
+
+    def calibration(self, y: Labels, costs: Floats) -> Calibration:
+        """Return what fits the scores, given the topics and costs of all rows."""
+        if not len(self.rows):
+            return CALIBRATION
+        return best_calibration(self.scores, y[self.rows], costs[self.rows])
+
+
+@dataclass(frozen=True)
+class FittedLinear:
+    """What `fit_linear` has learned.
+
+    Attributes
+    ----------
+    weights : float32 CSR array, shape (n_columns, n_topics)
+        Without those too small to matter.
+    biases : float32 array, shape (n_topics,)
+    calibration : Calibration
+    n_left_out : int
+        How many rows were left out, as their topic looked wrong.
+    left_out : LeftOut
+        What it was calibrated by.
+    """
+
+    weights: sp.csr_array
+    biases: Floats
+    calibration: Calibration
+    n_left_out: int
+    left_out: LeftOut
+
+
+def fit_linear(
+    X: sp.csr_array,
+    y: Labels,
+    context: FitContext,
+    *,
+    passes: int | None = None,
+    clean: bool = True,
+) -> FittedLinear:
+    """Learn from rows and their topics.
+
+    Parameters
+    ----------
+    X : float32 CSR array, shape (n_rows, n_columns)
+    y : int array, shape (n_rows,)
+    context : FitContext
+    passes : int, optional
+        Passes over the rows; by default, their number decides.
+    clean : bool, default True
+        Leave out rows that probably do not belong to their topic.
+    """
+    problem = Problem.of(X, y, context)
+    told = np.flatnonzero(problem.costs > 0)
+    watched = problem.watched(told)
+    start, kept = _Start.of(problem, told, watched, passes), told
+    if clean:
+        kept = _without_doubtful(start, told)
+        if len(kept) < len(told):
+            start = _Start.of(problem, kept, watched, passes)
+    parts = problem.each_block(start.finish)
+    weights = join_topics([part.weights for part in parts])
+    biases = np.concatenate([part.biases for part in parts])
+    biases[problem.totals(kept) == 0] = ABSENT
+    if is_few(told):
+        left_out = cross_validated(problem, watched, passes)
+    else:
+        own = np.concatenate([part.own for part in parts], axis=1)
+        left_out = LeftOut(watched, (X[watched] @ weights).toarray() + biases - OWN_SHARE * own)
+    calibration = left_out.calibration(y, problem.costs)
+    return FittedLinear(weights, biases, calibration, len(told) - len(kept), left_out)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows, their topics and what they cost."""
+
+    X: sp.csr_array
+    y: Labels
+    costs: Floats
+    context: FitContext
+    blocks: list[slice]
+
+    @classmethod
+    def of(
+        cls, X: sp.csr_array, y: Labels, context: FitContext, blocks: list[slice] | None = None
+    ) -> Problem:
+        """Return the problem; its topics are cut by the memory that they take."""
+        if blocks is None:
+            width = max(_FEWEST_TOPICS, _MOST_WEIGHTS // max(1, X.shape[1]))
+            blocks = topic_blocks(context.n_topics, min(MOST_TOPICS, width))
+        weight = context.sample_weight
+        costs = np.ones(len(y), dtype=np.float32) if weight is None else weight
+        return cls(X, y, costs, context, blocks)
+
+    def totals(self, rows: Rows) -> npt.NDArray[np.float64]:
+        """Return what the rows of each topic cost together."""
+        return np.bincount(self.y[rows], self.costs[rows], minlength=self.context.n_topics)
+
+    def watched(self, rows: Rows) -> Rows:
+        """Return the rows to calibrate by; a topic's only row shows nothing about it."""
+        several = np.bincount(self.y[rows], minlength=self.context.n_topics) > 1
+        rows = rows[several[self.y[rows]]]
+        most = max(_FEWEST_WATCHED, MOST_SCORES // self.context.n_topics)
+        return rows if is_few(rows) else rows[:: -(-len(rows) // most)]
+
+    def weighed(self, totals: npt.NDArray[np.float64]) -> Costs:
+        """Return what errors cost if topics have these totals."""
+        if self.context.weighted_topics:
+            return Costs(self.y, self.costs, self.costs)
+        return Costs(self.y, self.costs, self.costs * topic_rarity(totals)[self.y])
+
+    def each_block(self, work: Callable[[slice], T]) -> list[T]:
+        """Return what `work` makes of each block of topics, on threads."""
+        return on_threads(work, self.blocks, self.context.n_jobs)
+
+
+class _Part(NamedTuple):
+    """What one block of topics has learned."""
+
+    weights: sp.csr_array
+    biases: Floats
+    own: Floats
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Some rows to go through, and descents that have begun."""
+
+    problem: Problem
+    batches: Minibatches
+    costs: Costs
+    learning_rate: float
+    begun: dict[int, Descent]
+
+    @classmethod
+    def of(cls, problem: Problem, rows: Rows, watched: Rows, passes: int | None) -> _Start:
+        """Return passes over rows, none of which has begun."""
+        rng = np.random.default_rng(problem.context.seed)
+        seen = watched[:0] if is_few(rows) else watched
+        batches = Minibatches(problem.X, rows, seen, rng, passes or passes_for(len(rows)))
+        costs = problem.weighed(problem.totals(rows))
+        return cls(problem, batches, costs, learning_rate(len(rows)), {})
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is memory for dense weights of all topics at once."""
+        return self.problem.X.shape[1] * self.problem.context.n_topics <= _MOST_HELD
+
+    def doubtful(self, rows: Rows) -> Mask:
+        """Go through the first pass; return which rows look as if their topic was wrong."""
+
+        def begin(topics: slice) -> tuple[Floats, Floats]:
+            descent = self.descent(topics).run(self.batches, 0, 1)
+            if self.fits:
+                self.begun[topics.start] = descent
+            return descent.highest[rows], descent.right[rows]
+
+        parts = self.problem.each_block(begin)
+        highest = functools.reduce(np.maximum, (highest for highest, _ in parts))
+        right = functools.reduce(np.maximum, (right for _, right in parts))
+        return are_doubtful(highest, right, self.problem.y[rows])
+
+    def finish(self, topics: slice) -> _Part:
+        """Take the passes that are left, and keep only weights that matter."""
+        descent = self.begun.pop(topics.start, None)
+        if descent is None:
+            descent = self.descent(topics).run(self.batches)
+        else:
+            descent.run(self.batches, 1)
+        return _Part(slim(descent.weights), descent.biases, descent.own)
+
+    def descent(self, topics: slice) -> Descent:
+        n_topics, n_columns = topics.stop - topics.start, self.problem.X.shape[1]
+        weights = np.zeros((n_columns, n_topics), dtype=np.float32)
+        biases = np.full(n_topics, BIAS_AT_FIRST, dtype=np.float32)
+        sums = np.full(n_columns + 1, SUM_AT_FIRST, dtype=np.float32)
+        return Descent(topics, weights, biases, sums, self.costs, self.learning_rate)
+
+
+def _without_doubtful(start: _Start, rows: Rows) -> Rows:
+    """Return the rows without those whose topic looks wrong, if these are more than expected."""
+    problem = start.problem
+    if len(rows) < _ENOUGH_A_TOPIC * problem.context.n_topics:
+        return rows
+    if not start.fits and len(rows) > MANY_ROWS:
+        # What has begun can't be kept, so a part of the rows tells first whether that is needed.
+        some = rows[:: -(-len(rows) // MANY_ROWS)]
+        if _Start.of(problem, some, some[:0], 1).doubtful(some).mean() <= _EXPECTED:
+            return rows
+    doubtful = start.doubtful(rows)
+    return rows[~doubtful] if doubtful.mean() > _EXPECTED else rows
+
+
+def are_doubtful(highest: Floats, right: Floats, y: Labels) -> Mask:
+    """Return which rows probably do not belong to their topic, judged by those before them.
+
+    Parameters
+    ----------
+    highest, right : float32 array, shape (n_rows,)
+        The highest score of each row, and that of its topic.
+    y : int array, shape (n_rows,)
+    """
+    far_under = right < highest - _MARGIN
+    # A topic that loses most of its rows is hard, or has few; its rows are not wrong for that.
+    n_rows, n_far_under = np.bincount(y), np.bincount(y, far_under)
+    return far_under & (2 * n_far_under <= n_rows)[y]
+
+
+def cross_validated(problem: Problem, rows: Rows, passes: int | None) -> LeftOut:
+    """Return scores of rows by weights that have not seen them."""
+    X, y, n_topics = problem.X, problem.y, problem.context.n_topics
+    if len(rows) < 2:
+        return LeftOut(rows[:0], np.zeros((0, n_topics), dtype=np.float32))
+    folds = make_folds(y[rows].tolist(), min(_N_FOLDS, len(rows)), problem.context.seed)
+    scores = np.empty((len(rows), n_topics), dtype=np.float32)
+    for fold in range(folds.max() + 1):
+        rest, held = rows[folds != fold], rows[folds == fold]
+        start = _Start.of(problem, rest, rest[:0], passes)
+
+        def score(topics: slice, start: _Start = start, held: Rows = held) -> Floats:
+            descent = start.descent(topics).run(start.batches)
+            return X[held] @ descent.weights + descent.biases
+
+        found = np.concatenate(problem.each_block(score), axis=1)
+        found[:, problem.totals(rest) == 0] = ABSENT
+        scores[folds == fold] = found
+    return LeftOut(rows, scores)
+
+
+def is_few(rows: Rows) -> bool:
+    """Whether rows are so few that they are best calibrated by cross-validation."""
+    return len(rows) <= _FEW_ROWS
+
+
+def learning_rate(n_rows: int) -> float:
+    """Return what suits so many rows."""
+    return _LEARNING_RATE if n_rows <= MANY_ROWS else _SMALL_LEARNING_RATE
+
+
+def topic_blocks(n_topics: int, width: int) -> list[slice]:
+    """Return topics in blocks of nearly equal size, at most `width`."""
+    n_blocks = -(-n_topics // width)
+    bounds = [n_topics * number // n_blocks for number in range(n_blocks + 1)]
+    return [slice(first, last) for first, last in itertools.pairwise(bounds)]
+
+
+def on_threads(work: Callable[[U], T], parts: Sequence[U], n_jobs: int) -> list[T]:
+    """Return what `work` makes of each part; on one thread, without a pool."""
+    if min(n_jobs, len(parts)) < 2:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(n_jobs) as pool:
+        return list(pool.map(work, parts))
