@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,22 @@ import scipy.sparse as sp
 from slugline.errors import DataError, OptionError
 from slugline.ragged import boundaries, row_lengths
 
-__all__ = ["check_csr", "count_matrix", "join_blocks", "multi_hot", "row_gradient", "stack_rows"]
+__all__ = [
+    "RowStack",
+    "check_csr",
+    "count_matrix",
+    "join_blocks",
+    "multi_hot",
+    "row_gradient",
+    "stack_rows",
+]
 
 Floats = npt.NDArray[np.float32]
 
 # With more columns than this for each entry, sorting is faster than transposing.
 _ENTRIES_PER_COLUMN = 4
+# A stack of rows has room for one entry more for each so many that it has.
+_SPARE = 8
 
 
 def count_matrix(
@@ -86,23 +96,71 @@ def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_ar
     return X
 
 
+class RowStack:
+    """CSR rows stacked part by part, in memory that grows with them.
+
+    A list of parts that are put together in the end would take twice the memory.
+    """
+
+    def __init__(self) -> None:
+        self._data = np.empty(0, dtype=np.float32)
+        self._indices = np.empty(0, dtype=np.int32)
+        self._lengths: list[npt.NDArray[np.integer]] = [np.zeros(0, dtype=np.int64)]
+        self._ends = [0]
+
+    @property
+    def n_entries(self) -> int:
+        """Number of entries in all rows."""
+        return self._ends[-1]
+
+    def append(self, part: sp.csr_array) -> None:
+        """Put rows below the others."""
+        first, last = self.n_entries, self.n_entries + part.nnz
+        if last > len(self._data):
+            self._resize(last + last // _SPARE)
+        self._data[first:last], self._indices[first:last] = part.data, part.indices
+        self._lengths.append(row_lengths(part.indptr))
+        self._ends.append(last)
+
+    def parts(self, n_columns: int) -> Iterator[sp.csr_array]:
+        """Yield what was appended, in views: whatever is changed in them is changed here."""
+        for lengths, (first, last) in zip(
+            self._lengths[1:], itertools.pairwise(self._ends), strict=True
+        ):
+            yield _csr(
+                self._data[first:last], self._indices[first:last], boundaries(lengths), n_columns
+            )
+
+    def replace(self, number: int, part: sp.csr_array) -> None:
+        """Put other rows, with as many entries, in the place of those of a part."""
+        first, last = self._ends[number : number + 2]
+        self._data[first:last], self._indices[first:last] = part.data, part.indices
+        self._lengths[number + 1] = row_lengths(part.indptr)
+
+    def rows(self, n_columns: int) -> sp.csr_array:
+        """Return all rows, whose indices are sorted in each part; nothing more can be appended."""
+        self._resize(self.n_entries)
+        indptr = boundaries(np.concatenate(self._lengths))
+        X = _csr(self._data, self._indices, indptr, n_columns)
+        X.has_canonical_format = True
+        return X
+
+    def _resize(self, n_entries: int) -> None:
+        # Nothing else refers to them as long as rows are appended.
+        self._data.resize(n_entries, refcheck=False)
+        self._indices.resize(n_entries, refcheck=False)
+
+
 def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
     """Return CSR arrays of `n_columns` columns, stacked on top of each other."""
-    blocks = list(parts)
-    if not blocks:
-        return sp.csr_array((0, n_columns), dtype=np.float32)
-    if len(blocks) == 1:
-        return blocks[0]
-    starts = itertools.accumulate((block.nnz for block in blocks), initial=0)
-    indptr = [block.indptr[:-1] + start for block, start in zip(blocks, starts, strict=False)]
-    X = _csr(
-        np.concatenate([block.data for block in blocks]),
-        np.concatenate([block.indices for block in blocks]),
-        np.append(np.concatenate(indptr), sum(block.nnz for block in blocks)),
-        n_columns,
-    )
-    X.has_canonical_format = True
-    return X
+    rest = iter(parts)
+    some = list(itertools.islice(rest, 2))
+    if len(some) == 1:
+        return some[0]
+    stack = RowStack()
+    for part in itertools.chain(some, rest):
+        stack.append(part)
+    return stack.rows(n_columns)
 
 
 def join_blocks(X: sp.csr_array, widths: Sequence[int]) -> sp.csr_array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,32 +10,40 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.errors import DataError
-from slugline.ragged import boundaries, row_lengths
+from slugline.ragged import boundaries, ranges, row_lengths
 
-__all__ = ["as_arrays", "from_arrays", "join_topics", "slim", "table"]
+__all__ = ["as_arrays", "from_arrays", "join_topics", "share_to_drop", "slim", "table"]
 
 Floats = npt.NDArray[np.float32]
 
-# Weights nearer to 0 than this share of their root mean square are dropped: that changes one answer
-# in five hundred, and most weights are such. Where there are few, less is to be gained.
-_SMALL, _SMALLER, _FEW = 0.5, 0.25, 1 << 20
+# Weights nearer to 0 than this share of their root mean square are dropped, a larger one the more
+# weights there are: most are near 0, and hardly one answer in a hundred changes.
+_SHARES, _LARGEST_SHARE = {1 << 20: 0.25, 1 << 26: 0.5}, 0.75
 # What is left of a weight is 11 binary digits, as in a float16 of any size.
 _ROUND, _CUT = np.uint32(0x1000), np.uint32(0xFFFFE000)
 # Weights that are looked at at once.
-_AT_ONCE = 1 << 22
+_AT_ONCE = 1 << 20
 # Up to so many weights make a dense table, which is faster.
 _MOST_DENSE = 1 << 24
 
 
-def slim(weights: Floats) -> sp.csr_array:
+def share_to_drop(n_weights: int) -> float:
+    """Return the share of their root mean square up to which so many weights don't matter."""
+    return next((share for most, share in _SHARES.items() if n_weights <= most), _LARGEST_SHARE)
+
+
+def slim(weights: Floats, share: float) -> sp.csr_array:
     """Return the weights that matter, rounded to 11 binary digits.
 
     Parameters
     ----------
     weights : float32 array, shape (n_columns, n_topics)
+        Those of some of a model's topics.
+    share : float
+        See `share_to_drop`.
     """
     rms = np.sqrt(np.einsum("ij,ij->", weights, weights, dtype=np.float64) / max(1, weights.size))
-    least = (_SMALLER if weights.size <= _FEW else _SMALL) * rms
+    least = share * rms
     step = max(1, _AT_ONCE // max(1, weights.shape[1]))
     rows, columns, values = [], [], []
     for first in range(0, len(weights), step):
@@ -49,12 +57,25 @@ def slim(weights: Floats) -> sp.csr_array:
     )
 
 
-def join_topics(parts: Sequence[sp.csr_array]) -> sp.csr_array:
-    """Return weights for neighbouring blocks of topics, side by side."""
+def join_topics(parts: list[sp.csr_array]) -> sp.csr_array:
+    """Return weights for neighbouring blocks of topics, side by side; empties the list.
+
+    Without a copy of them all, which `scipy.sparse.hstack` would make on the way.
+    """
     if len(parts) == 1:
-        return parts[0]
-    joined = sp.hstack(parts, format="csr")
-    joined.sort_indices()
+        return parts.pop()
+    counts = np.sum([row_lengths(part.indptr) for part in parts], axis=0)
+    shape = len(counts), sum(part.shape[1] for part in parts)
+    joined = _csr(
+        np.empty(counts.sum(), np.float32), np.empty(counts.sum(), np.int32), counts, shape
+    )
+    free, n_topics = joined.indptr[:-1].copy(), 0
+    while parts:
+        part = parts.pop(0)
+        places = ranges(free, row_lengths(part.indptr))
+        joined.data[places], joined.indices[places] = part.data, part.indices + n_topics
+        free += row_lengths(part.indptr)
+        n_topics += part.shape[1]
     return joined
 
 

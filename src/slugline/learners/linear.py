@@ -49,7 +49,7 @@ class LinearLearner(LinearOptions):
     Parameters
     ----------
     passes : int, optional
-        Passes over the rows; by default, from 6 for a few hundred rows down to 2 for many thousands.
+        Passes over the rows; by default, from 6 for a few hundred rows down to 2.
     clean : bool, default True
         Leave out training documents that probably do not belong to their topic.
 

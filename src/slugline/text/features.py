@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ from slugline.displays import as_call
 from slugline.documents import as_texts
 from slugline.errors import DataError
 from slugline.ragged import boundaries, ranges, row_lengths
-from slugline.sparse import count_matrix, join_blocks, stack_rows
+from slugline.sparse import RowStack, count_matrix, join_blocks, stack_rows
 from slugline.text.block import Block, check_blocks
 from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.terms import KINDS, Terms
@@ -89,8 +88,8 @@ class Features:
         """Learn the vocabularies, and how many documents have each term; return the rows."""
         texts = as_texts(texts)  # they may be read twice
         self.vocabularies_ = self._learn_vocabularies(texts)
-        counts = deque(self._count_learning(texts, True))
-        if not any(part.nnz for part in counts):
+        counts = self._count_learning(texts, True)
+        if not counts.n_entries:
             raise DataError("no document has a word in it; check which column holds the text.")
         frequencies = self._document_frequencies(counts)
         self.idf_ = [
@@ -138,7 +137,7 @@ class Features:
                 known.copy() if isinstance(known, SeenBuckets) else known
                 for known in self.vocabularies_
             ]
-        counts = deque(self._count_learning(texts, grow))
+        counts = self._count_learning(texts, grow)
         more = self._document_frequencies(counts)
         self.idf_ = [
             _idf_of_more(rarity, n_before, counted, len(texts))
@@ -199,18 +198,20 @@ class Features:
             for block in self.blocks
         ]
 
-    def _count_learning(self, texts: Sequence[str], grow: bool) -> Iterator[sp.csr_array]:
+    def _count_learning(self, texts: Sequence[str], grow: bool) -> RowStack:
         """Count terms chunk by chunk, after the buckets have learned those of the chunk."""
+        counts = RowStack()
         for found in map_chunks(self._find, texts, self.n_jobs):
             for vocabulary, terms in zip(self.vocabularies_, found, strict=True):
                 if grow and isinstance(vocabulary, SeenBuckets):
                     vocabulary.learn(terms.spans)
-            yield self._count(found)
+            counts.append(self._count(found))
+        return counts
 
-    def _document_frequencies(self, counts: Iterable[sp.csr_array]) -> list[npt.NDArray[np.int64]]:
+    def _document_frequencies(self, counts: RowStack) -> list[npt.NDArray[np.int64]]:
         """Count the documents that have each column of each block."""
         frequencies = [np.zeros(width, dtype=np.int64) for width in self._widths()]
-        for part in counts:
+        for part in counts.parts(self.n_columns):
             for frequency, (_, columns, _) in zip(frequencies, self._split(part), strict=True):
                 np.add.at(frequency, columns, 1)
         return frequencies
@@ -230,14 +231,11 @@ class Features:
         lengths = np.concatenate([row_lengths(indptr) for _, indptr in places])
         return count_matrix(columns, boundaries(lengths), max(self._widths()))
 
-    def _rows(self, counts: deque[sp.csr_array]) -> sp.csr_array:
-        """Return the weighted rows of counts, each of which is let go when its rows are made."""
-
-        def parts() -> Iterator[sp.csr_array]:
-            while counts:
-                yield self._weigh(counts.popleft())
-
-        return stack_rows(parts(), self.n_columns)
+    def _rows(self, counts: RowStack) -> sp.csr_array:
+        """Turn counts into weighted rows, part by part in place."""
+        for number, part in enumerate(counts.parts(self.n_columns)):
+            counts.replace(number, self._weigh(part))
+        return counts.rows(self.n_columns)
 
     def _split(self, counts: sp.csr_array) -> Iterator[tuple[Floats, Integers, Integers]]:
         """Return views of each block's values and columns, and how many each row has."""

@@ -18,13 +18,14 @@ import scipy.sparse as sp
 
 from slugline.calibration import Calibration, best_calibration
 from slugline.splits import make_folds
-from slugline.term_weights import join_topics, slim
+from slugline.term_weights import join_topics, share_to_drop, slim
 from slugline.training.context import FitContext
 from slugline.training.linear import MANY_ROWS, Costs, Descent, Minibatches, topic_rarity
 
 __all__ = ["FittedLinear", "LeftOut", "fit_linear", "passes_for"]
 
-T, U = TypeVar("T"), TypeVar("U")
+T = TypeVar("T")
+U = TypeVar("U")
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.intp]
@@ -56,9 +57,9 @@ MOST_SCORES, _FEWEST_WATCHED = 1 << 18, 500
 # Without a row, others would make up for a little of what it has put into its own scores.
 OWN_SHARE = np.float32(0.95)
 # Topics that are learned at a time, fewer where dense weights for them would be more than this.
-MOST_TOPICS, _FEWEST_TOPICS, _MOST_WEIGHTS = 64, 8, 1 << 25
-# Up to so many weights stay dense until all documents have been looked at.
-_MOST_HELD = 1 << 26
+MOST_TOPICS, _FEWEST_TOPICS, _MOST_WEIGHTS = 64, 8, 3 << 23
+# Up to so many weights stay dense until all documents have been looked at, and are learned at once.
+_MOST_HELD, _MOST_AT_ONCE = 1 << 26, 1 << 27
 #: What there is nothing to measure on.
 CALIBRATION = Calibration(5.0, 0.01)
 
@@ -138,14 +139,15 @@ def fit_linear(
         kept = _without_doubtful(start, told)
         if len(kept) < len(told):
             start = _Start.of(problem, kept, watched, passes)
-    parts = problem.each_block(start.finish)
-    weights = join_topics([part.weights for part in parts])
-    biases = np.concatenate([part.biases for part in parts])
+    found = problem.each_block(start.finish)
+    del start  # its minibatches take half as much memory as the rows
+    own = np.concatenate([part.own for part in found], axis=1)
+    biases = np.concatenate([part.biases for part in found])
+    weights = join_topics([found.pop(0).weights for _ in problem.blocks])
     biases[problem.totals(kept) == 0] = ABSENT
     if is_few(told):
         left_out = cross_validated(problem, watched, passes)
     else:
-        own = np.concatenate([part.own for part in parts], axis=1)
         left_out = LeftOut(watched, (X[watched] @ weights).toarray() + biases - OWN_SHARE * own)
     calibration = left_out.calibration(y, problem.costs)
     return FittedLinear(weights, biases, calibration, len(told) - len(kept), left_out)
@@ -175,7 +177,8 @@ class Problem:
 
     def totals(self, rows: Rows) -> npt.NDArray[np.float64]:
         """Return what the rows of each topic cost together."""
-        return np.bincount(self.y[rows], self.costs[rows], minlength=self.context.n_topics)
+        costs = self.costs[rows].astype(np.float64)
+        return np.bincount(self.y[rows], costs, minlength=self.context.n_topics).astype(np.float64)
 
     def watched(self, rows: Rows) -> Rows:
         """Return the rows to calibrate by; a topic's only row shows nothing about it."""
@@ -191,8 +194,10 @@ class Problem:
         return Costs(self.y, self.costs, self.costs * topic_rarity(totals)[self.y])
 
     def each_block(self, work: Callable[[slice], T]) -> list[T]:
-        """Return what `work` makes of each block of topics, on threads."""
-        return on_threads(work, self.blocks, self.context.n_jobs)
+        """Return what `work` makes of each block of topics, on as many threads as memory allows."""
+        size = self.X.shape[1] * (self.blocks[0].stop - self.blocks[0].start)
+        n_threads = min(self.context.n_jobs, max(1, _MOST_AT_ONCE // max(1, size)))
+        return on_threads(work, self.blocks, n_threads)
 
 
 class _Part(NamedTuple):
@@ -223,9 +228,14 @@ class _Start:
         return cls(problem, batches, costs, learning_rate(len(rows)), {})
 
     @property
+    def n_weights(self) -> int:
+        """Number of weights, if they were dense."""
+        return self.problem.X.shape[1] * self.problem.context.n_topics
+
+    @property
     def fits(self) -> bool:
         """Whether there is memory for dense weights of all topics at once."""
-        return self.problem.X.shape[1] * self.problem.context.n_topics <= _MOST_HELD
+        return self.n_weights <= _MOST_HELD
 
     def doubtful(self, rows: Rows) -> Mask:
         """Go through the first pass; return which rows look as if their topic was wrong."""
@@ -248,7 +258,8 @@ class _Start:
             descent = self.descent(topics).run(self.batches)
         else:
             descent.run(self.batches, 1)
-        return _Part(slim(descent.weights), descent.biases, descent.own)
+        weights = slim(descent.weights, share_to_drop(self.n_weights))
+        return _Part(weights, descent.biases, descent.own)
 
     def descent(self, topics: slice) -> Descent:
         n_topics, n_columns = topics.stop - topics.start, self.problem.X.shape[1]

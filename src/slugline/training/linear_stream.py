@@ -10,7 +10,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.calibration import Calibration, best_calibration
-from slugline.term_weights import join_topics, slim
+from slugline.term_weights import join_topics, share_to_drop, slim
 from slugline.training.context import FitContext
 from slugline.training.linear import Descent, Minibatches
 from slugline.training.linear_fit import (
@@ -108,7 +108,8 @@ class LinearStream:
 
     def slim_weights(self) -> sp.csr_array:
         """Return the weights that matter; see `slugline.term_weights.slim`."""
-        return join_topics([slim(weights) for weights in self._weights])
+        share = share_to_drop(self.n_columns * len(self.biases))
+        return join_topics([slim(weights, share) for weights in self._weights])
 
     def copy(self) -> LinearStream:
         """Return the same, to learn on; only the weights are still those of both."""
@@ -152,6 +153,8 @@ class LinearStream:
         told = np.flatnonzero(problem.costs > 0)
         watched = problem.watched(told)
         self._totals += problem.totals(told)
+        # Topics that have not occurred before.
+        self.biases[(self.biases < ABSENT / 2) & (self._totals > 0)] = BIAS_AT_FIRST
         costs = problem.weighed(self._totals)
         n_passes = self._passes or passes_for(len(told))
         batches = Minibatches(problem.X, told, watched, self._rng, n_passes)
@@ -162,7 +165,8 @@ class LinearStream:
         ]
         by_topic = {descent.topics.start: descent for descent in descents}
         problem.each_block(lambda topics: by_topic[topics.start].run(batches))
-        self.biases[self._totals == 0] = ABSENT
+        if self._is_first:
+            self.biases[self._totals == 0] = ABSENT
         self._calibrate(problem, watched, descents)
         self._is_first = False
 
@@ -173,8 +177,8 @@ class LinearStream:
         nothing.
         """
         if not self._is_first:
-            scores = np.concatenate([descent.before for descent in descents], axis=1)
-            left_out = LeftOut(watched, scores)
+            before = np.concatenate([descent.before for descent in descents], axis=1)
+            left_out = LeftOut(watched, before)
         elif is_few(watched):
             left_out = cross_validated(problem, watched, self._passes)
         else:
