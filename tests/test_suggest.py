@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -19,8 +19,12 @@ from slugline.suggest import Suggestion, suggest
 
 @pytest.fixture(scope="module")
 def fitted(news: list[tuple[str, str]]) -> Fitted:
-    """Return what was learned from the news."""
-    texts, topics = zip(*news, strict=True)
+    """Return what was learned from the news, and from a few that might be of two topics."""
+    between = [
+        (f"the {one.split()[1]} and {other.split()[1]}", topic)
+        for (one, topic), (other, _) in pairwise(news[:6])
+    ]
+    texts, topics = zip(*news, *between, strict=True)
     return TopicClassifier().fit(texts, topics).fitted_
 
 
