@@ -54,7 +54,7 @@ def _accuracies(name: str) -> dict[str, str]:
     predicted = {choice: np.empty_like(topics) for choice in [*CHOICES, "int8 weights"]}
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
     for learn, held in folds.split(texts, topics):
-        blocks = default_blocks(texts[learn].tolist(), "log-tf-idf")
+        blocks = default_blocks("log-tf-idf")
         for choice, options in CHOICES.items():
             classifier = TopicClassifier(**options(blocks)).fit(texts[learn], topics[learn])
             predicted[choice][held] = classifier.predict(texts[held])

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,7 @@ from sets import NAMES, arguments, load
 from slugline import TopicClassifier
 from slugline.learners.linear import LinearLearner
 from slugline.text.block import Block
-from slugline.text.defaults import default_blocks
 
-WANTS = "log-tf-idf"
 N_FOLDS, N_HALVES, N_LABELS = 3, 20, 10
 # Training documents of a set that are used, and documents that a draw is tested on.
 N_USED, N_TESTED = 6000, 2000
@@ -32,15 +29,12 @@ N_USED, N_TESTED = 6000, 2000
 # Edit this list: what each candidate passes to TopicClassifier, given the training texts.
 RECIPES: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
     "default": lambda _: {},
-    "nothing pruned": lambda texts: {
-        "blocks": [replace(block, min_count=1) for block in default_blocks(texts, WANTS)]
-    },
     "words": lambda _: {"blocks": [Block("words")]},
     "words and characters": lambda _: {"blocks": [Block("words"), Block("characters")]},
     "words, pairs and characters": lambda _: {
         "blocks": [Block("words"), Block("bigrams"), Block("characters")]
     },
-    "smaller weights": lambda _: {"learner": LinearLearner(C=0.5)},
+    "fewer passes": lambda _: {"learner": LinearLearner(passes=2)},
 }
 
 

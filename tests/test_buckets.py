@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
-from slugline.text.term_columns import Buckets
+from reference_terms import reference_terms
+from slugline.errors import DataError
+from slugline.text.term_columns import Buckets, SeenBuckets
+from slugline.text.terms import KINDS
+from slugline.text.words import find_words
 
 
 @pytest.mark.parametrize(
@@ -32,6 +38,111 @@ def test_every_term_has_a_bucket_and_no_bucket_a_name() -> None:
     buckets = Buckets(4, "bigrams")
     assert repr(buckets) == "Buckets(4, kind='bigrams')"
     assert buckets.n_columns == 4
-    assert {buckets.term(column) for column in range(4)} == {None}  # type: ignore[func-returns-value]
+    assert {buckets.term(column) for column in range(4)} == {None}
     assert buckets.known_share(["crude oil", "tin"]) == 1
     assert math.isnan(buckets.known_share(["oil", ""]))
+
+
+# Buckets that have been seen ----------------------------------------------------------------------
+
+
+def seen(texts: Sequence[str], kind: str = "words", n_buckets: int = 1 << 20) -> SeenBuckets:
+    buckets = SeenBuckets(n_buckets, kind)
+    for text in texts:
+        buckets.learn(KINDS[kind].find(find_words([text])).spans)
+    return buckets
+
+
+TEXTS = ["crude oil", "oil prices", "Ölpreis 石油 crude", "", "don't \ud800"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n_buckets", [8, 1 << 20], ids=["few", "many"])
+def test_columns_are_those_of_buckets_in_order_of_appearance(kind: str, n_buckets: int) -> None:
+    first: dict[int, str] = {}  # the term that came first, by bucket
+    for term in (term for text in TEXTS for term in reference_terms(kind, text)):
+        bucket = int(KINDS[kind].hash([term])[0]) % n_buckets
+        first.setdefault(bucket, term)
+    buckets = seen(TEXTS, kind, n_buckets)
+    assert buckets.n_columns == len(first)
+    assert list(buckets.terms) == list(first.values())
+    assert [buckets.term(column) for column in range(len(first))] == list(first.values())
+    counts = Buckets(n_buckets, kind).transform(TEXTS)
+    assert (buckets.transform(TEXTS) != counts[:, list(first)]).nnz == 0
+
+
+def test_what_is_learned_at_once_or_in_parts_gives_the_same() -> None:
+    at_once = SeenBuckets(64)
+    at_once.learn(find_words(TEXTS))
+    assert list(at_once.terms) == list(seen(TEXTS, n_buckets=64).terms)
+    assert (at_once.transform(TEXTS) != seen(TEXTS, n_buckets=64).transform(TEXTS)).nnz == 0
+
+
+def test_terms_of_other_buckets_are_unknown() -> None:
+    buckets = seen(["crude oil"])
+    assert buckets.transform(["oil gas oil", "tin"]).toarray().tolist() == [[0, 2], [0, 0]]
+    assert buckets.known_share(["oil gas", "crude", "tin"]) == 0.5
+
+
+def test_terms_that_share_a_bucket_are_counted_in_the_column_of_the_first() -> None:
+    buckets = seen(["oil gas", "tin"], n_buckets=1)
+    assert buckets.terms == ["oil"]
+    assert buckets.transform(["tin gas", "oil"]).toarray().tolist() == [[2], [1]]
+
+
+def test_nothing_seen_is_no_column() -> None:
+    buckets = SeenBuckets(8)
+    assert (buckets.n_columns, list(buckets.terms)) == (0, [])
+    assert buckets.transform(["oil"]).shape == (1, 0)
+    assert repr(seen(["oil"], "bigrams")) == "SeenBuckets(0 of 1048576, kind='bigrams')"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_buckets_are_made_again_of_their_terms(kind: str) -> None:
+    buckets = seen(TEXTS, kind, 64)
+    again = SeenBuckets.of(buckets.terms, 64, kind)
+    assert again.terms == buckets.terms
+    assert repr(again) == repr(buckets)
+    assert (again.transform(TEXTS) != buckets.transform(TEXTS)).nnz == 0
+
+
+@pytest.mark.parametrize(
+    ("terms", "kind", "n_buckets"),
+    [
+        (["oil", "gas", "oil"], "words", 1 << 20),
+        (["oil", "gas"], "words", 1),
+        (["crude oil", "oil"], "bigrams", 1 << 20),
+        (["crude oil price"], "bigrams", 1 << 20),
+    ],
+    ids=["a term twice", "two in a bucket", "no pair", "three words"],
+)
+def test_terms_that_no_buckets_can_have_are_refused(
+    terms: list[str], kind: str, n_buckets: int
+) -> None:
+    with pytest.raises(DataError) as caught:
+        SeenBuckets.of(terms, n_buckets, kind)
+    assert str(caught.value) == (f"terms are not of the kind {kind!r}, or two are in one bucket")
+
+
+def test_a_copy_learns_on_by_itself() -> None:
+    buckets = seen(["crude oil"])
+    twin, other = buckets.copy(), buckets.copy()
+    twin.learn(find_words(["tin zinc"]))
+    other.learn(find_words(["gas"]))
+    assert list(buckets.terms) == ["crude", "oil"]
+    assert list(twin.terms) == ["crude", "oil", "tin", "zinc"]
+    assert list(other.terms) == ["crude", "oil", "gas"]
+    assert buckets.transform(["tin oil gas"]).toarray().tolist() == [[0, 1]]
+    assert twin.transform(["tin oil gas"]).toarray().tolist() == [[0, 1, 1, 0]]
+
+
+def test_columns_that_are_kept_move_up_and_the_others_are_unseen() -> None:
+    buckets = seen(["crude oil", "Öl gas"])
+    kept = buckets.keep(np.array([1, 2]))
+    assert list(kept.terms) == ["oil", "öl"]
+    texts = ["crude oil öl öl gas"]
+    assert kept.transform(texts).toarray().tolist() == [[1, 2]]
+    assert buckets.transform(texts).toarray().tolist() == [[1, 1, 2, 1]]
+    kept.learn(find_words(["gas crude"]))
+    assert list(kept.terms) == ["oil", "öl", "gas", "crude"]
+    assert buckets.keep(np.zeros(0, dtype=np.int64)).n_columns == 0

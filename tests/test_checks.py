@@ -63,7 +63,7 @@ MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
         Features,
         {"blocks": [[], None, "words", ["words"], Block(), [None]], "n_jobs": WHOLE},
     ),
-    "linear": (LinearLearner, {"C": OVER_0, "clean": ["x", None, 1]}),
+    "linear": (LinearLearner, {"passes": ["two", 0, -1, 1.5, NAN, True], "clean": ["x", None, 1]}),
     "neural": (
         NeuralLearner,
         {
@@ -200,7 +200,7 @@ def test_a_score_of_nothing_is_an_error(fitted: TopicClassifier) -> None:
 def test_numbers_of_numpys_are_as_good_as_pythons_own(tmp_path: Path) -> None:
     numpy: Any = np  # whose numbers the hints leave out
     classifier = TopicClassifier(
-        learner=LinearLearner(C=numpy.float32(2), clean=numpy.bool_(True)),
+        learner=LinearLearner(passes=numpy.int64(2), clean=numpy.bool_(True)),
         blocks=[Block(weight=numpy.float64(1), max_terms=numpy.int64(5))],
         class_weight={"grain": numpy.float32(2)},
         n_jobs=numpy.int8(1),

@@ -105,7 +105,7 @@ def test_the_seed_reaches_the_split(corpus: Corpus) -> None:
 
 @pytest.mark.parametrize(
     "learner",
-    ["linear", Mixture([LinearLearner(), LinearLearner(C=0.3)])],
+    ["linear", Mixture([LinearLearner(), LinearLearner(passes=2)])],
     ids=["linear", "mixture"],
 )
 def test_a_learner_without_epochs_has_no_history(corpus: Corpus, learner: Any) -> None:

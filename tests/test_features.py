@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
-import itertools
 import math
 from collections import Counter
 from typing import Any
@@ -17,13 +17,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from reference_terms import reference_terms
 from slugline.errors import DataError, NotFittedError, OptionError
-from slugline.text import terms
 from slugline.text import words as text_words
 from slugline.text.block import Block
 from slugline.text.features import Features
 from slugline.text.weighting import WEIGHTINGS
-from slugline.text.words import tokenize
 
 KINDS = ["words", "lead", "bigrams", "characters"]
 TEXTS = ["wheat wheat corn", "corn prices rose", "", "the bank's rate rose rose", "zinc"]
@@ -34,37 +33,27 @@ FAMILIES = (
     Block("characters", "tf-idf", weight=0.25, min_count=2),
 )
 
-words = st.sampled_from(["wheat", "Corn", "rate", "don't", "zinc", "é", "straße", "oil-gas"])
+words = st.sampled_from(["wheat", "Corn", "rate", "don't", "é", "straße", "oil-gas", "石油", "5元"])
 documents = st.lists(st.lists(words, max_size=60).map(" ".join), min_size=1, max_size=8)
 
 
-def reference_terms(kind: str, document: str) -> list[str]:
-    """Return the terms of a document, in plain Python."""
-    found = tokenize(document)
-    if kind == "lead":
-        return found[:48]
-    if kind == "bigrams":
-        return [" ".join(pair) for pair in itertools.pairwise(found)]
-    if kind == "characters":
-        return [f" {word} "[start : start + 4] for word in found for start in range(len(word) - 1)]
-    return found
-
-
-def reference_rows(texts: list[str], kind: str, weighting: str, terms: list[str]) -> Any:
+def reference_rows(
+    texts: list[str], kind: str, weighting: str, terms: list[str], norm: str | None = "l2"
+) -> Any:
     """Return the rows that scikit-learn makes of the same terms."""
     options: dict[str, dict[str, Any]] = {
         "multi-hot": {"binary": True, "use_idf": False, "norm": None},
         "counts": {"use_idf": False, "norm": None},
-        "tf-idf": {},
-        "log-tf-idf": {"sublinear_tf": True},
+        "tf-idf": {"norm": norm},
+        "log-tf-idf": {"sublinear_tf": True, "norm": norm},
     }
     analyzer = functools.partial(reference_terms, kind)
     vectorizer = TfidfVectorizer(analyzer=analyzer, vocabulary=terms, **options[weighting])
     return vectorizer.fit_transform(texts).toarray()
 
 
-def fitted(*blocks: Block) -> Features:
-    features = Features(blocks)
+def fitted(*blocks: Block, apart: bool = False) -> Features:
+    features = Features(blocks, apart=apart)
     features.fit_transform(TEXTS)
     return features
 
@@ -76,6 +65,11 @@ def parts_of(X: sp.csr_array) -> list[list[float]]:
 
 def lengths(rows: npt.NDArray[Any]) -> Any:
     return np.linalg.norm(rows.astype(np.float64), axis=1)
+
+
+def of_length_1(rows: npt.NDArray[Any]) -> Any:
+    norms = lengths(rows)
+    return rows / np.where(norms, norms, 1)[:, np.newaxis]
 
 
 # One family of terms ----------------------------------------------------------------------------
@@ -134,29 +128,48 @@ def test_the_idf_is_kept_where_there_is_one(weighting: str, has_idf: bool) -> No
 # Several side by side ---------------------------------------------------------------------------
 
 
-def test_families_stand_side_by_side_each_weighed_by_its_share() -> None:
-    # The rows of one family have length 1, whatever its weight.
-    alone = [fitted(block).transform(TEXTS).toarray() for block in FAMILIES]
-    total = math.sqrt(1 + 2**2 + 0.5**2 + 0.25**2)
-    shares = [1 / total, 2 / total, 0.5 / total, 0.25 / total]
-    expected = np.hstack([rows * share for rows, share in zip(alone, shares, strict=True)])
+def test_families_stand_side_by_side_and_the_whole_row_has_length_1() -> None:
+    parts = []
+    for block in FAMILIES:
+        terms = list(fitted(block).vocabularies_[0].terms)
+        rows = reference_rows(TEXTS, block.kind, block.weighting, terms, norm=None)
+        parts.append(rows * block.weight)
+    expected = of_length_1(np.hstack(parts))
     np.testing.assert_allclose(fitted(*FAMILIES).transform(TEXTS).toarray(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
-def test_a_row_with_terms_of_all_families_has_length_1_whatever_their_weights(
-    weight: float,
-) -> None:
+def test_a_row_has_length_1_whatever_families_it_has_terms_of(weight: float) -> None:
     rows = fitted(Block("words"), Block("bigrams", "tf-idf", weight)).transform(TEXTS).toarray()
-    # Of the last text, a single word, only the first family has terms; of the empty one, none.
-    own = 1 / math.hypot(1, weight)
-    np.testing.assert_allclose(lengths(rows), [1, 1, 0, 1, own], rtol=1e-6)
-    np.testing.assert_allclose(lengths(rows[:2, :7]), [own, own], rtol=1e-6)
+    # The last text, a single word, has no pair; the empty one has nothing.
+    np.testing.assert_allclose(lengths(rows), [1, 1, 0, 1, 1], rtol=1e-6)
+
+
+def test_a_family_without_idf_keeps_its_counts_and_takes_no_part_in_the_length() -> None:
+    both = fitted(Block("words", weight=3.0), Block("words", "counts", weight=0.5))
+    rows, n_words = both.transform(TEXTS).toarray(), both.n_columns // 2
+    alone = fitted(Block()).transform(TEXTS).toarray()
+    np.testing.assert_allclose(rows[:, :n_words], alone, rtol=1e-6)
+    counts = fitted(Block("words", "counts")).transform(TEXTS).toarray()
+    np.testing.assert_array_equal(rows[:, n_words:], counts / 2)
+
+
+def test_in_files_of_format_1_each_family_is_scaled_by_itself() -> None:
+    alone = [fitted(dataclasses.replace(b, weight=1)).transform(TEXTS).toarray() for b in FAMILIES]
+    total = math.sqrt(1 + 2**2 + 0.5**2 + 0.25**2)
+    shares = [1 / total, 2 / total, 0.5 / total, 0.25 / total]
+    expected = np.hstack([rows * share for rows, share in zip(alone, shares, strict=True)])
+    apart = fitted(*FAMILIES, apart=True)
+    np.testing.assert_allclose(apart.transform(TEXTS).toarray(), expected, rtol=1e-5)
+    parts = apart.blocks, apart.vocabularies_, apart.idf_
+    restored = Features.restore(*parts, apart=True)
+    assert parts_of(restored.transform(TEXTS)) == parts_of(apart.transform(TEXTS))
+    assert parts_of(Features.restore(*parts).transform(TEXTS)) != parts_of(apart.transform(TEXTS))
 
 
 def test_the_weight_of_a_single_family_changes_nothing() -> None:
     heavy, light = (fitted(Block(weight=weight)).transform(TEXTS) for weight in (7.0, 0.1))
-    assert parts_of(heavy) == parts_of(light)
+    np.testing.assert_allclose(heavy.toarray(), light.toarray(), rtol=1e-6)
 
 
 def test_columns_are_named_by_the_terms_of_each_family_in_turn() -> None:
@@ -172,7 +185,7 @@ def test_a_family_without_terms_takes_no_columns() -> None:
     features = Features([Block("words"), Block("bigrams")])
     rows = features.fit_transform(["oil", "gas"])
     assert rows.shape == (2, 2)
-    assert lengths(rows.toarray()).tolist() == pytest.approx([math.sqrt(0.5)] * 2)
+    assert lengths(rows.toarray()).tolist() == pytest.approx([1, 1])
 
 
 # Rows are the same however they are made --------------------------------------------------------
@@ -226,25 +239,32 @@ HASHED = tuple(dataclasses.replace(block, min_count=1, n_buckets=64) for block i
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_where_no_terms_meet_buckets_hold_what_a_vocabulary_has(kind: str, weighting: str) -> None:
-    known, hashed = (
-        Features([Block(kind, weighting)]),
-        Features([Block(kind, weighting, n_buckets=1 << 20)]),
-    )
+    known = Features([Block(kind, weighting)])
+    hashed = Features([Block(kind, weighting, n_buckets=1 << 20)])
     by_term, by_bucket = known.fit_transform(TEXTS), hashed.fit_transform(TEXTS)
-    buckets = terms.KINDS[kind].hash(known.vocabularies_[0].terms) % np.uint64(1 << 20)
-    assert by_bucket.shape == (len(TEXTS), 1 << 20)
+    terms = hashed.vocabularies_[0].terms
+    assert by_bucket.shape == by_term.shape
     assert by_bucket.nnz == by_term.nnz
-    np.testing.assert_allclose(
-        by_bucket[:, buckets.astype(np.int64)].toarray(), by_term.toarray(), rtol=1e-6
-    )
+    columns = [list(known.vocabularies_[0].terms).index(term) for term in terms]
+    np.testing.assert_allclose(by_bucket.toarray(), by_term[:, columns].toarray(), rtol=1e-6)
 
 
-def test_hashed_counts_of_processes_that_share_nothing_agree() -> None:
-    block = Block("words", "counts", n_buckets=64)
-    one, other = Features([block]), Features([block])
-    one.fit_transform(TEXTS)
-    other.fit_transform(["something else"])
-    assert parts_of(one.transform(TEXTS)) == parts_of(other.transform(TEXTS))
+def test_columns_of_buckets_are_in_order_of_appearance_and_named_by_their_first_term() -> None:
+    features = fitted(Block("words", n_buckets=1 << 20), Block("bigrams", n_buckets=1 << 20))
+    terms = [
+        *("wheat", "corn", "prices", "rose", "the", "bank's", "rate", "zinc"),
+        *("wheat wheat", "wheat corn", "corn prices", "prices rose", "the bank's"),
+        *("bank's rate", "rate rose", "rose rose"),
+    ]
+    assert [features.term(column) for column in range(features.n_columns)] == terms
+
+
+def test_a_term_in_a_bucket_that_nothing_was_seen_in_is_left_out() -> None:
+    features = fitted(Block("words", "counts", n_buckets=1 << 20))
+    assert features.transform(["copper wheat", "copper"]).toarray().tolist() == [
+        [1, 0, 0, 0, 0, 0, 0, 0],
+        [0] * 8,
+    ]
 
 
 @pytest.mark.parametrize("n_jobs", [1, 4])
@@ -252,20 +272,107 @@ def test_hashed_counts_of_processes_that_share_nothing_agree() -> None:
 def test_hashed_rows_do_not_depend_on_chunks_and_threads(
     chunk_characters: int, n_jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = Features(HASHED).fit_transform(TEXTS * 20)
+    features = Features(HASHED)
+    expected = features.fit_transform(TEXTS * 20)
     monkeypatch.setattr(text_words, "_CHUNK_CHARACTERS", chunk_characters)
     again = Features(HASHED, n_jobs=n_jobs)
     assert parts_of(again.fit_transform(TEXTS * 20)) == parts_of(expected)
     assert parts_of(again.transform(TEXTS * 20)) == parts_of(expected)
+    assert [v.terms for v in again.vocabularies_] == [v.terms for v in features.vocabularies_]
 
 
-def test_hashed_families_stand_beside_others_and_have_no_names() -> None:
-    features = fitted(Block("words"), Block("bigrams", n_buckets=8), Block("lead"))
-    n_words = len(features.vocabularies_[0].terms)
-    assert features.n_columns == 2 * n_words + 8
-    assert [features.term(n_words + bucket) for bucket in (0, 7)] == [None, None]
-    assert features.term(n_words + 8) == features.term(0) == "rose"
+def test_hashed_families_stand_beside_others() -> None:
+    features = fitted(Block("words"), Block("bigrams", n_buckets=1 << 20), Block("lead"))
+    assert features.n_columns == 8 + 8 + 8
+    assert features.term(0) == features.term(16) == "rose"
+    assert features.term(8) == "wheat wheat"
     assert features.transform(TEXTS).shape == (len(TEXTS), features.n_columns)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_columns_that_are_kept_are_what_they_were_but_for_the_length_of_rows(apart: bool) -> None:
+    blocks = Block("words", n_buckets=1 << 20), Block("bigrams", "counts", n_buckets=1 << 20)
+    features = fitted(*blocks, apart=apart)
+    features.n_jobs = 2
+    columns = np.array([1, 3, 7, 8, 12])
+    kept = features.keep(columns)
+    assert (kept.n_columns, kept.n_jobs, kept.apart) == (5, 2, apart)
+    assert [kept.term(column) for column in range(5)] == [
+        features.term(column) for column in columns.tolist()
+    ]
+    rarity = features.idf_[0]
+    assert rarity is not None
+    np.testing.assert_array_equal(kept.idf_[0], rarity[[1, 3, 7]])
+    assert kept.idf_[1] is None
+    before, after = (f.transform(TEXTS).toarray() for f in (features, kept))
+    np.testing.assert_array_equal(after[:, 3:], before[:, columns[3:]])
+    share = 1 / math.sqrt(2) if apart else 1
+    expected = of_length_1(before[:, columns[:3]]) * share
+    np.testing.assert_allclose(after[:, :3], expected, rtol=1e-6)
+    assert features.n_columns == 16  # these have lost none
+
+
+def test_a_family_with_a_vocabulary_keeps_all_its_columns() -> None:
+    features = fitted(Block("words"), Block("bigrams", n_buckets=1 << 20))
+    kept = features.keep(np.array([0, 9]))
+    assert kept.vocabularies_[0] is features.vocabularies_[0]
+    assert kept.vocabularies_[1].terms == ["wheat corn"]
+    everything = features.keep(np.arange(16))
+    assert everything.vocabularies_ == features.vocabularies_
+    assert parts_of(everything.transform(TEXTS)) == parts_of(features.transform(TEXTS))
+
+
+# Batch after batch -------------------------------------------------------------------------------
+
+
+def test_new_buckets_get_new_columns_and_it_is_told_where_the_others_are_now() -> None:
+    features = Features([Block("words", n_buckets=1 << 20), Block("bigrams", n_buckets=1 << 20)])
+    rows, moved = features.partial_fit_transform(["wheat corn"], 0)
+    assert (rows.shape, moved) == ((1, 3), None)
+    before = [features.term(column) for column in range(3)]
+
+    rows, moved = features.partial_fit_transform(["zinc wheat", "corn"], 1)
+    assert rows.shape == (2, 5)
+    assert moved is not None
+    assert moved.tolist() == [0, 1, 3]
+    assert [features.term(column) for column in moved.tolist()] == before
+    assert [features.term(column) for column in range(5)] == [
+        *("wheat", "corn", "zinc"),
+        *("wheat corn", "zinc wheat"),
+    ]
+    assert parts_of(features.transform(["zinc wheat", "corn"])) == parts_of(rows)
+
+    rows, moved = features.partial_fit_transform(["corn", ""], 3)
+    assert (rows.shape, moved) == ((2, 5), None)
+
+
+def test_what_was_learned_before_is_left_as_it_was() -> None:
+    features = Features([Block("words", n_buckets=1 << 20)])
+    features.partial_fit_transform(["wheat corn"], 0)
+    before = copy.copy(features)
+    rows = before.transform(TEXTS)
+    features.partial_fit_transform(["zinc rose"], 1)
+    assert (before.n_columns, features.n_columns) == (2, 4)
+    assert parts_of(before.transform(TEXTS)) == parts_of(rows)
+
+
+def test_where_columns_may_not_grow_every_bucket_has_one_from_the_start() -> None:
+    features = Features([Block("words", "counts", n_buckets=8), Block("lead", n_buckets=4)])
+    for n_before, batch in enumerate(["wheat corn", "zinc", "rose prices rate"]):
+        rows, moved = features.partial_fit_transform([batch], n_before, grow=False)
+        assert (rows.shape, moved) == ((1, 12), None)
+    assert {features.term(column) for column in range(12)} == {None}
+
+
+def test_a_fitted_vocabulary_does_not_grow() -> None:
+    features = fitted(Block("words"), Block("bigrams", n_buckets=1 << 20))
+    terms, rarity = list(features.vocabularies_[0].terms), features.idf_[0]
+    _, moved = features.partial_fit_transform(["copper rose"], len(TEXTS))
+    assert moved is not None
+    assert moved.tolist() == list(range(16))
+    assert features.vocabularies_[0].terms == terms
+    assert features.idf_[0] is rarity
+    assert features.term(16) == "copper rose"
 
 
 # What is refused --------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner
 from slugline.learners.neural import NeuralLearner
 from slugline.text.block import Block
-from slugline.training.linear_stream import LinearStream
+from slugline.training.linear import Descent
 
 News = list[tuple[str, str]]
 TEXTS = ["wheat crop", "goal match", "rate bond"]
@@ -114,15 +114,15 @@ def test_a_batch_broken_off_is_not_learned_by_half(
     stream: TopicClassifier, news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, texts, topics = answers(stream), *zip(*news[50:] * 4, strict=True)
-    step, steps = LinearStream._step, iter(range(3))
+    step, steps = Descent._step, iter(range(3))
 
-    def broken(self: LinearStream, *args: Any) -> None:
+    def broken(self: Descent, *args: Any, **options: Any) -> Any:
         if next(steps, None) is None:
             raise KeyboardInterrupt
-        step(self, *args)
+        return step(self, *args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LinearStream, "_step", broken)
+        patch.setattr(Descent, "_step", broken)
         with pytest.raises(KeyboardInterrupt):
             stream.partial_fit(texts, topics)
     assert answers(stream) == before

@@ -21,10 +21,10 @@ LEARNERS = [LinearLearner, NeuralLearner, ShallowLearner]
     "shown",
     [
         "LinearLearner()",
-        "LinearLearner(C=0.5, clean=False)",
+        "LinearLearner(passes=5, clean=False)",
         "NeuralLearner(hidden=(64, 32), epochs=7)",
         "ShallowLearner(units=3)",
-        "Mixture([LinearLearner(C=2.0), ShallowLearner()])",
+        "Mixture([LinearLearner(passes=2), ShallowLearner()])",
         "Mixture([LinearLearner(), NeuralLearner()], shares=[1.0, 3.0], sharpness=2.0)",
     ],
 )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from slugline.calibration import Calibration
 from slugline.errors import OptionError
 from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner
@@ -24,7 +25,7 @@ CONTEXT = FitContext(n_topics=3, seed=5)
 
 
 def parts() -> list[Learner]:
-    return [LinearLearner(), NeuralLearner((4,), epochs=2), LinearLearner(C=0.1)]
+    return [LinearLearner(), NeuralLearner((4,), epochs=2), LinearLearner(passes=1)]
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_probabilities_are_the_mean_of_those_of_each_learner(mixture: Mixture) -
 
 
 def test_shares_say_what_each_learner_counts() -> None:
-    first, second = LinearLearner(), LinearLearner(C=0.01)
+    first, second = LinearLearner(), LinearLearner(passes=1)
     mixture = Mixture([first, second], shares=[3, 1])
     mixture.fit(X, Y, CONTEXT)
     expected = 0.75 * first.predict_proba(X) + 0.25 * second.predict_proba(X)
@@ -88,7 +89,7 @@ def test_a_mixture_of_one_is_that_one() -> None:
 
 
 def test_sharpness_is_a_power_of_the_mean() -> None:
-    mixture = Mixture([LinearLearner(), LinearLearner(C=0.1)], sharpness=2.5)
+    mixture = Mixture([LinearLearner(), LinearLearner(passes=1)], sharpness=2.5)
     mixture.fit(X, Y, CONTEXT)
     mean = np.mean([learner.predict_proba(X) for learner in mixture.learners], axis=0)
     expected = mean**2.5 / (mean**2.5).sum(axis=1, keepdims=True)
@@ -107,7 +108,7 @@ def test_scores_are_logarithms_and_finite_even_where_a_topic_is_impossible() -> 
     np.testing.assert_allclose(
         np.exp(mixture.decision_function(X)), mixture.predict_proba(X), rtol=1e-5, atol=1e-30
     )
-    mixture.learners[0].sharpness = 1e5  # type: ignore[attr-defined]
+    mixture.learners[0].calibration = Calibration(1e5)  # type: ignore[attr-defined]
     assert (mixture.learners[0].predict_proba(X) == 0).any()
     assert np.isfinite(mixture.decision_function(X)).all()
 
@@ -123,7 +124,8 @@ def test_mixtures_may_hold_mixtures_and_are_restored_from_their_parts(mixture: M
     nested = Mixture([mixture, copy.deepcopy(mixture.learners[0])])
     again = restore(nested.settings(), nested.arrays())
     assert again.settings() == nested.settings()
-    assert set(again.arrays()) >= {"0.0.weights", "0.1.3", "1.biases"}
+    for part in ("0.0.", "0.1.", "0.2.", "1."):
+        assert any(name.startswith(part) for name in again.arrays())
     assert np.array_equal(again.predict_proba(X), nested.predict_proba(X))
 
 

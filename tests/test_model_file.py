@@ -56,7 +56,7 @@ def fit(learner: str | Learner = "linear", topics: list[Any] = TOPICS, **options
     [
         fit("network", random_state=3),
         fit("linear", class_weight="balanced"),
-        fit(Mixture([LinearLearner(C=0.3), Mixture([NET, LinearLearner(clean=False)])])),
+        fit(Mixture([LinearLearner(passes=2), Mixture([NET, LinearLearner(clean=False)])])),
         fit(NET, topics=[7, -1, 2**40, 0] * 5, class_weight={7: 2, 0: 0.5}),
         fit("linear", blocks=BLOCKS),
         fit("network", blocks=HASHED),

@@ -1,4 +1,4 @@
-"""Terms made of words, against plain Python over the words of `tokenize`."""
+"""Terms made of words, against their definitions in plain Python."""
 
 from __future__ import annotations
 
@@ -12,32 +12,30 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.text.terms import KINDS, N_LEAD, RUN_LENGTH, bigrams, character_grams, lead_words
-from slugline.text.words import Words, find_words, tokenize
+from reference_terms import reference_terms
+from slugline.text.terms import KINDS, N_LEAD, bigrams, character_grams, lead_words
+from slugline.text.words import Words, find_words
 
 # Words of one to four bytes a character, of more than one 8-byte block, and all separators.
 WORDS = st.sampled_from(
-    ["a", "oil", "don't", "é", "straße", "石油", "\U0001f600", "\ud800", "x" * 9]
+    [
+        "a",
+        "oil",
+        "don't",
+        "é",
+        "straße",
+        "石油",
+        "iphone手机",
+        "ราคาน้ำมัน",
+        "\U0001f600",
+        "\U00020000",
+        "\ud800",
+        "x" * 9,
+    ]
 )
-GAPS = st.sampled_from([" ", "  ", ", ", "\u3000", "-\n"])
+GAPS = st.sampled_from([" ", "  ", ", ", "\u3000", "-\n", "、", "’"])
 DOCUMENTS = st.lists(st.tuples(WORDS, GAPS).map("".join), max_size=60).map("".join) | st.text()
 BATCHES = st.lists(DOCUMENTS, max_size=5)
-
-
-def lead_reference(document: str) -> list[str]:
-    return tokenize(document)[:N_LEAD]
-
-
-def bigrams_reference(document: str) -> list[str]:
-    return [f"{a} {b}" for a, b in itertools.pairwise(tokenize(document))]
-
-
-def grams_reference(document: str) -> list[str]:
-    return [
-        f" {word} "[first : first + RUN_LENGTH]
-        for word in tokenize(document)
-        for first in range(len(word) + 2 - RUN_LENGTH + 1)
-    ]
 
 
 def spelled(kind: str, batch: list[str]) -> list[list[str]]:
@@ -59,13 +57,8 @@ def terms_of(words: Words) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("find", "reference"),
-    [
-        (lead_words, lead_reference),
-        (bigrams, bigrams_reference),
-        (character_grams, grams_reference),
-    ],
-    ids=["lead", "bigrams", "characters"],
+    ("find", "kind"),
+    [(lead_words, "lead"), (bigrams, "bigrams"), (character_grams, "characters")],
 )
 @given(batch=BATCHES)
 @example(batch=[])
@@ -73,29 +66,20 @@ def terms_of(words: Words) -> list[list[str]]:
 @example(batch=["", "oil gas", "", "é", ""])
 @example(batch=["one", "two"])
 @example(batch=["to " * (N_LEAD + 1)])
+@example(batch=["x" * 99 + " " + "y" * 100 + " " + "z" * 101 + " " + "石" * 102])
 def test_terms_are_those_of_the_definition(
-    find: Callable[[Words], Words], reference: Callable[[str], list[str]], batch: list[str]
+    find: Callable[[Words], Words], kind: str, batch: list[str]
 ) -> None:
-    assert terms_of(find(find_words(batch))) == [reference(document) for document in batch]
+    assert terms_of(find(find_words(batch))) == [reference_terms(kind, text) for text in batch]
 
 
-@pytest.mark.parametrize(
-    ("kind", "reference"),
-    [
-        ("words", tokenize),
-        ("lead", lead_reference),
-        ("bigrams", bigrams_reference),
-        ("characters", grams_reference),
-    ],
-)
+@pytest.mark.parametrize("kind", KINDS)
 @given(batch=BATCHES)
 @example(batch=[])
 @example(batch=["oil", "", "gas oil gas"])
 @example(batch=["late " * N_LEAD + "far oil", "oil far"])
-def test_groups_that_are_kept_once_spread_to_all_places(
-    kind: str, reference: Callable[[str], list[str]], batch: list[str]
-) -> None:
-    assert spelled(kind, batch) == [reference(document) for document in batch]
+def test_groups_that_are_kept_once_spread_to_all_places(kind: str, batch: list[str]) -> None:
+    assert spelled(kind, batch) == [reference_terms(kind, document) for document in batch]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -112,6 +96,13 @@ def test_the_runs_of_a_word_are_found_once_however_often_it_comes() -> None:
     terms = KINDS["characters"].find(find_words(["tin oil", "tin tin"]))
     assert terms_of(terms.spans) == [[" tin", "tin "], [" oil", "oil "]]
     assert terms.groups.tolist() == [0, 1, 0, 0]
+
+
+def test_scripts_without_spaces_are_taken_to_shorter_pieces() -> None:
+    grams = character_grams(find_words(["New iPhone手机，好"]))
+    assert terms_of(grams) == [
+        [" new", "new ", " iph", "ipho", "phon", "hone", "one ", "手", "机", "手机", "好"]
+    ]
 
 
 def test_terms_without_a_column_are_left_out() -> None:

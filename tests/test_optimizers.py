@@ -127,18 +127,6 @@ def test_arrays_that_come_whole_follow_adam_with_a_rate_of_their_own() -> None:
     np.testing.assert_array_equal(weights, train(Adam(0.02), by_rows=False))
 
 
-def test_row_adagrad_that_starts_above_nothing_takes_small_steps_for_small_gradients() -> None:
-    gradient = np.array([[3.0, 3.0], [0.01, 0.01]], dtype=np.float32)
-    rows = np.arange(2)
-    weights = np.zeros((2, 2), dtype=np.float32)
-    optimizer = RowAdaGrad(learning_rate=1.0, start=16.0)
-    for expected in (-3 / 5, -3 / 5 - 3 / np.sqrt(34)):
-        optimizer.begin_step()
-        optimizer.update(0, weights, gradient.copy(), rows)
-        assert weights[0] == pytest.approx(expected)
-    assert weights[1] == pytest.approx(-2 * 0.01 / 4, rel=1e-4)
-
-
 @pytest.mark.parametrize("optimizer", [RMSprop(), SGD(), RowAdaGrad()], ids=repr)
 def test_rows_without_gradient_are_left_alone_where_the_rule_allows(optimizer: Optimizer) -> None:
     weights = np.full(SHAPE, np.nan, dtype=np.float32)

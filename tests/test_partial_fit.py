@@ -21,7 +21,7 @@ from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
 from slugline.learners.shallow import ShallowLearner
 from slugline.text.block import Block
-from slugline.text.defaults import hashed_blocks
+from slugline.text.defaults import default_blocks
 from slugline.text.features import Features
 from slugline.text.weighting import document_frequency, idf
 
@@ -67,25 +67,16 @@ def test_a_net_learns_an_epoch_from_each_batch(
     assert classifier.learner_.n_epochs == 12  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    ("learner", "n_words", "kinds"),
-    [
-        ("linear", 5, ["words", "bigrams", "characters"]),
-        ("linear", 90, ["words", "lead"]),
-        ("network", 5, ["words"]),
-    ],
-    ids=["short", "long", "network"],
-)
-def test_the_first_batch_chooses_families_in_hash_buckets(
-    learner: str, n_words: int, kinds: list[str]
-) -> None:
-    wants = {"linear": "log-tf-idf", "network": "multi-hot"}[learner]
-    blocks = hashed_blocks(["word " * n_words], wants)
-    assert [block.kind for block in blocks] == kinds
-    assert {block.n_buckets for block in blocks} == {1 << 18}
-    classifier = TopicClassifier(learner=NeuralLearner((2,)) if learner == "network" else learner)
-    classifier.partial_fit(["word " * n_words], ["a"], ["a", "b"])
-    assert classifier.features_.blocks == blocks
+def test_the_default_families_are_in_hash_buckets_as_they_are() -> None:
+    classifier = TopicClassifier().partial_fit(["a few words"], ["a"], ["a", "b"])
+    assert classifier.features_.blocks == default_blocks("log-tf-idf")
+
+
+def test_a_net_of_batches_has_weights_for_every_bucket_of_words() -> None:
+    classifier = TopicClassifier(learner=NeuralLearner((2,)))
+    classifier.partial_fit(["a few words"], ["a"], ["a", "b"])
+    assert classifier.features_.blocks == (Block("words", "multi-hot", n_buckets=1 << 18),)
+    assert classifier.features_.n_columns == 1 << 18
 
 
 def test_classes_are_in_order_however_they_are_given(news: News) -> None:
@@ -147,7 +138,7 @@ def test_idf_after_batches_is_that_of_all_documents(
     n_before = 0
     for size in sizes:
         batch = texts[n_before : n_before + size]
-        rows = parts.partial_fit_transform(batch, n_before)
+        rows, _ = parts.partial_fit_transform(batch, n_before)
         assert (rows != parts.transform(batch)).nnz == 0
         n_before += size
     for one, other in zip(parts.idf_, whole.idf_, strict=True):
@@ -165,12 +156,15 @@ def test_frequencies_can_be_told_from_idf(n_documents: int) -> None:
 
 
 @pytest.mark.parametrize("loaded", [False, True], ids=["fitted", "loaded"])
-@pytest.mark.parametrize("learner", ["linear", "network"])
-def test_a_fitted_model_learns_on_over_its_own_words(
-    learner: Any, loaded: bool, texts: list[str], topics: list[str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("learner", "blocks"),
+    [("linear", [Block(), Block("lead")]), (NeuralLearner((16,), learning_rate=0.01), None)],
+    ids=["linear", "network"],
+)
+def test_a_fitted_model_learns_on_over_its_own_vocabulary(
+    learner: Any, blocks: Any, loaded: bool, texts: list[str], topics: list[str], tmp_path: Path
 ) -> None:
-    learner = NeuralLearner((16,), learning_rate=0.01) if learner == "network" else learner
-    classifier = TopicClassifier(learner=learner).fit(texts, topics)
+    classifier = TopicClassifier(learner=learner, blocks=blocks).fit(texts, topics)
     if loaded:
         classifier.save(tmp_path / "a.slug")
         classifier = load(tmp_path / "a.slug")
@@ -183,6 +177,31 @@ def test_a_fitted_model_learns_on_over_its_own_words(
     assert [list(v.terms) for v in classifier.features_.vocabularies_] == terms
     np.testing.assert_equal(classifier.features_.idf_, rarity)
     assert (classifier.n_documents_, classifier.n_batches_) == (690, 20)
+
+
+@pytest.mark.parametrize("loaded", [False, True], ids=["fitted", "loaded"])
+@pytest.mark.parametrize("started", ["fit", "partial_fit"])
+def test_words_that_come_later_are_learned_too(
+    started: str, loaded: bool, texts: list[str], topics: list[str], tmp_path: Path
+) -> None:
+    classifier = TopicClassifier()
+    getattr(classifier, started)(texts, topics, **({"classes": TOPICS} if started != "fit" else {}))
+    if loaded:
+        classifier.save(tmp_path / "a.slug")
+        classifier = load(tmp_path / "a.slug")
+    before = classifier.fitted_
+    terms = [list(vocabulary.terms) for vocabulary in before.features.vocabularies_]
+    answers = before.predict_proba(texts)
+    unknown = before.predict_proba(["zebra quokka"])
+    for _ in range(3):
+        classifier.partial_fit(["zebra quokka"] * 10, ["sport"] * 10)
+    assert classifier.predict(["zebra", "quokka", *texts]).tolist() == ["sport"] * 2 + topics
+    grown = [list(vocabulary.terms) for vocabulary in classifier.features_.vocabularies_]
+    assert [now[: len(then)] for now, then in zip(grown, terms, strict=True)] == terms
+    assert grown[0][len(terms[0]) :] == ["zebra", "quokka"]
+    # The value from before knows nothing of it.
+    assert np.array_equal(before.predict_proba(texts), answers)
+    assert np.array_equal(before.predict_proba(["zebra quokka"]), unknown)
 
 
 def test_what_was_fitted_outlives_a_few_more_documents(texts: list[str], topics: list[str]) -> None:
@@ -248,8 +267,7 @@ def test_a_document_without_weight_teaches_the_linear_learner_nothing() -> None:
     one, other = LinearLearner(), LinearLearner()
     one.partial_fit(rows, y, FitContext(2, sample_weight=weight, first=True))
     other.partial_fit(rows[:2], y[:2], FitContext(2, first=True))
-    assert np.array_equal(one.weights, other.weights)
-    assert one.sharpness == other.sharpness
+    assert np.array_equal(one.predict_proba(rows), other.predict_proba(rows))
 
 
 @pytest.mark.parametrize("by", ["documents", "topics"])

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import pytest
+from slugline.text.block import Block
+from slugline.text.defaults import FAMILIES, default_blocks
+from slugline.text.terms import KINDS
 
-from slugline.text.defaults import FAMILIES, default_blocks, is_short
-
-
-@pytest.mark.parametrize(
-    ("texts", "short"),
-    [
-        (["word " * 47 + "word"], True),
-        (["word " * 48 + "word"], False),
-        (["a", "a b", "word " * 500], True),
-        (["a", "word " * 500, "word " * 500], False),
-        (["word\n" * 49], False),
-        ([""], True),
-    ],
-    ids=["48 words", "49 words", "one of three", "two of three", "lines", "empty"],
-)
-def test_texts_are_short_if_the_middle_one_is(texts: list[str], short: bool) -> None:
-    assert is_short(texts) == short
+N_BUCKETS = 1 << 20
 
 
-@pytest.mark.parametrize(
-    ("n_words", "kinds"), [(10, ["words", "bigrams", "characters"]), (90, ["words", "lead"])]
-)
-def test_families_suit_the_length_of_texts(n_words: int, kinds: list[str]) -> None:
-    blocks = default_blocks(["word " * n_words] * 3, wants="log-tf-idf")
-    assert list(blocks) == [FAMILIES[kind] for kind in kinds]
+def test_words_pairs_and_runs_of_characters_count_in_buckets() -> None:
+    assert default_blocks("log-tf-idf") == (
+        Block("words", "log-tf-idf", 1.25, n_buckets=N_BUCKETS),
+        Block("bigrams", "log-tf-idf", 1.25, n_buckets=N_BUCKETS),
+        Block("characters", "log-tf-idf", 1.0, n_buckets=N_BUCKETS),
+    )
+
+
+def test_nets_get_the_words_of_the_newswire_lesson() -> None:
+    assert default_blocks("multi-hot") == (Block("words", "multi-hot", max_terms=10_000),)
+
+
+def test_there_is_a_family_of_every_kind() -> None:
+    assert {kind: block.kind for kind, block in FAMILIES.items()} == {kind: kind for kind in KINDS}

@@ -71,7 +71,7 @@ def edit(path: Path, *, arrays: Any = None, terms: Any = None, **info: Any) -> N
         {"learner": "linear"},
         {"learner": "network", "class_weight": "balanced", "random_state": 7},
         {"learner": "linear", "class_weight": {"grain": 2.0, "bank": 0.5}},
-        {"learner": LinearLearner(C=0.3, clean=False), "blocks": [Block("words", "counts")]},
+        {"learner": LinearLearner(passes=2, clean=False), "blocks": [Block("words", "counts")]},
         {"learner": Mixture([NET, LinearLearner()]), "random_state": 2},
     ],
     ids=["network", "linear", "balanced", "weights", "blocks", "mixture"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -19,8 +19,12 @@ from slugline.suggest import Suggestion, suggest
 
 @pytest.fixture(scope="module")
 def fitted(news: list[tuple[str, str]]) -> Fitted:
-    """Return what was learned from the news."""
-    texts, topics = zip(*news, strict=True)
+    """Return what was learned from the news, and from a few that might be of two topics."""
+    between = [
+        (f"the {one.split()[1]} and {other.split()[1]}", topic)
+        for (one, topic), (other, _) in pairwise(news[:6])
+    ]
+    texts, topics = zip(*news, *between, strict=True)
     return TopicClassifier().fit(texts, topics).fitted_
 
 
@@ -60,11 +64,11 @@ def test_near_duplicates_are_suggested_once(fitted: Fitted) -> None:
 
 def test_groups_share_the_suggestions(fitted: Fitted) -> None:
     # Two kinds of documents that the model knows nothing of, one of them twice as common.
-    many = [f"silver mines {a} {b}" for a, b in combinations(["alpha", *"abcdefg"], 2)]
-    few = [f"copper pots {a} {b}" for a, b in combinations(["omega", *"vwxyz"], 2)]
+    many = [f"zebra quokka {a} {b}" for a, b in combinations(["alpha", *"abcdefg"], 2)]
+    few = [f"yoghurt muffin {a} {b}" for a, b in combinations(["omega", *"vwxyz"], 2)]
     found = texts_of(suggest(fitted, many + few, 6))
-    assert any("silver" in text for text in found)
-    assert any("copper" in text for text in found)
+    assert any("zebra" in text for text in found)
+    assert any("muffin" in text for text in found)
 
 
 def test_blank_texts_are_never_suggested(fitted: Fitted) -> None:

@@ -13,17 +13,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from reference_terms import reference_words
 from slugline.errors import DataError
 from slugline.text import words
 from slugline.text.words import Words, find_words, map_chunks, tokenize
-
-BLANKS = dict.fromkeys(map(ord, set(string.punctuation) - {"'"}), " ")
-
-
-def reference_words(document: str) -> list[str]:
-    """Split as the definition says, in one line of plain Python."""
-    return document.lower().translate(BLANKS).split()
-
 
 # Any character at all, and often one that has its own way of being lower-cased, split or encoded.
 CHARACTERS = st.characters() | st.sampled_from("aAZ9'’-_.\t\n\x1c\x1f\x85\xa0\u2028\u3000İßΣσςK\0")
@@ -41,6 +34,8 @@ def words_of(words: Words) -> list[str]:
 @example("İstanbul STRASSE straße")
 @example("a\0b \0 \ud800\udfff")
 @example("e\u0301 E\u0301 É")
+@example("“Öl”—don’t… ¿qué?")
+@example("iPhone手机，很好。ราคา น้ำมัน1")
 @example("seventy seventee eighteens " + "sixteen-sixteens" * 3 + "x" * 300)
 def test_words_are_those_of_the_definition(document: str) -> None:
     assert tokenize(document) == reference_words(document)

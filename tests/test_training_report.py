@@ -553,19 +553,20 @@ def test_topics_are_most_common_and_rarest_only_if_they_differ(sizes: list[int],
         (
             [True, False],
             False,
-            "None of the 2 ways tried is clearly better than the default: words, C 1. In "
+            "None of the 2 ways tried is clearly better than the default: words. In "
             "cross-validation on the training documents, the default gets 80.0 % right.",
         ),
         (
             [True, False, True],
             True,
-            "The best of the 3 ways tried until the interrupt: words, C 4. In cross-validation on "
-            "the training documents, it gets 82.0 % right and the default 80.0 %.",
+            "The best of the 3 ways tried until the interrupt: words, 6 passes. In "
+            "cross-validation on the training documents, it gets 82.0 % right and the "
+            "default 80.0 %.",
         ),
         (
             [True],
             True,
-            "Only the default was tried: words, C 1. In cross-validation on the training "
+            "Only the default was tried: words. In cross-validation on the training "
             "documents, the default gets 80.0 % right.",
         ),
     ],
@@ -575,7 +576,9 @@ def test_the_search_is_told_of_as_on_the_screen(
     better: list[bool], interrupted: bool, said: str
 ) -> None:
     trials = tuple(
-        Trial(Way((Block("words"),), C=2.0**n), 0.8 + n / 100, 0.5, 1.0, is_better)
+        Trial(
+            Way((Block("words"),), passes=(None, 2, 6, 10)[n]), 0.8 + n / 100, 0.5, 1.0, is_better
+        )
         for n, is_better in enumerate(better)
     )
     tuning = Tuning(trials, interrupted)

@@ -66,7 +66,7 @@ def test_a_fitted_vocabulary_can_be_made_again_from_its_words() -> None:
     ("kind", "terms"),
     [
         ("words", ["oil", "grain", "oil"]),
-        ("bigrams", ["oil price", "oil  price"]),
+        ("bigrams", ["oil price", "palm oil", "oil price"]),
         ("words", ["oil", *TWINS]),
     ],
     ids=["words", "bigrams", "words made to share a hash"],
@@ -95,13 +95,23 @@ def test_a_term_that_no_text_holds_keeps_its_column_and_never_counts(odd: str) -
     assert vocabulary.term(0) == odd
 
 
-@pytest.mark.parametrize("odd", ["", "oil", "oil price rise"])
+@pytest.mark.parametrize("odd", ["", "oil", "oil price rise", "oil  price", " oil", "oil "])
 def test_a_bigram_that_is_no_pair_of_words_is_refused(odd: str) -> None:
     with pytest.raises(DataError) as caught:
         Vocabulary(["oil price", odd], "bigrams")
     assert str(caught.value) == (
         "a term of the vocabulary is not of the kind 'bigrams'; all must be."
     )
+
+
+def test_pairs_of_earlier_releases_are_read_although_texts_are_split_at_more_characters_now() -> (
+    None
+):
+    vocabulary = Vocabulary(["öl gas", "“öl gas", "oil –", "my iphone手机"], "bigrams")
+    assert vocabulary.transform(["“Öl – gas", "my iPhone手机"]).toarray().tolist() == [
+        [1, 0, 0, 0],
+        [0, 0, 0, 0],
+    ]
 
 
 def test_a_vocabulary_of_less_than_one_word_is_not_asked_for() -> None:

@@ -118,8 +118,9 @@ class Features:
         Returns
         -------
         rows : float32 CSR array, shape (n_documents, n_columns)
-        moved : int array, shape (n_columns_before,), or None if no column has been added
-            Where each column is now: those of the second block follow the new ones of the first.
+        moved : int array, shape (n_columns_before,), or None
+            Where each column of the rows before is now: those of the second block follow the new
+            ones of the first. None if no column has been added, and in the first call.
         """
         if n_before == 0:
             self.vocabularies_ = [
@@ -146,8 +147,9 @@ class Features:
             for block, rarity, counted in zip(self.blocks, self.idf_, more, strict=True)
         ]
         now = self._widths()
-        moved = ranges(np.cumsum([0, *now[:-1]]), np.array(before)) if now != before else None
-        return self._rows(counts), moved
+        if n_before == 0 or now == before:
+            return self._rows(counts), None
+        return self._rows(counts), ranges(np.cumsum([0, *now[:-1]]), np.array(before))
 
     def transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Return one float32 CSR row per document, shape (n_documents, n_columns)."""
@@ -159,7 +161,7 @@ class Features:
         return self._weigh(self._count(self._find(texts)))
 
     def term(self, column: int) -> str | None:
-        """Return the term of a column; None in a block of hash buckets, which have no names."""
+        """Return the term of a column; None if the block keeps no names of its buckets."""
         for width, vocabulary in zip(self._widths(), self.vocabularies_, strict=True):
             if column < width:
                 return vocabulary.term(column)

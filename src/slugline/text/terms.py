@@ -12,7 +12,7 @@ import numpy.typing as npt
 from slugline.ragged import boundaries, ranges, row_lengths
 from slugline.text.hashing import PADDING, hash_spans, mix
 from slugline.text.scripts import unspaced
-from slugline.text.words import Words, find_words
+from slugline.text.words import Words
 
 __all__ = ["KINDS", "TermKind", "Terms", "bigrams", "character_grams", "lead_words"]
 
@@ -25,12 +25,14 @@ UNSPACED_LENGTHS = (1, 2, 3, 4)
 # What is longer is no word but a code, such as base64, of which the beginning tells enough.
 _LONGEST = 100
 Integers = npt.NDArray[np.integer]
+Hashes = npt.NDArray[np.uint64]
 _SECOND = np.uint64(0x9E3779B97F4A7C15)
 
 
 def lead_words(words: Words) -> Words:
     """Return the first `N_LEAD` words of each document.
 
+    >>> from slugline.text.words import find_words
     >>> lead_words(find_words(["rise " * 50, "fall"])).indptr.tolist()
     [0, 48, 49]
     """
@@ -48,30 +50,35 @@ def lead_words(words: Words) -> Words:
 def bigrams(words: Words) -> Words:
     """Return each pair of neighbouring words as one term.
 
+    >>> from slugline.text.words import find_words
     >>> pairs = bigrams(find_words(["oil, gas and tin", "tin"]))
     >>> [pairs.word(i) for i in range(len(pairs))]
     ['oil gas', 'gas and', 'and tin']
     """
     lengths = np.maximum(row_lengths(words.indptr) - 1, 0)
     first = ranges(words.indptr[:-1], lengths)
-    # Not symmetric: "gas oil" and "oil gas" are different terms.
-    hashes = mix(words.hashes[first] * _SECOND + words.hashes[first + 1])
     return Words(
         words.buffer,
         words.starts[first],
         words.ends[first + 1],
         boundaries(lengths),
-        np.maximum(hashes, 1),
+        _pair(words.hashes[first], words.hashes[first + 1]),
     )
+
+
+def _pair(first: Hashes, second: Hashes) -> Hashes:
+    """Return the hashes of pairs; "gas oil" and "oil gas" are different terms."""
+    return np.maximum(mix(first * _SECOND + second), 1)
 
 
 def character_grams(words: Words) -> Words:
     """Return each run of 4 characters within a word, including the space on either side.
 
     Of a script without spaces, it returns runs of 1, 2, 3 and 4 characters instead, within what
-    stands between other scripts and punctuation. Of a word over 100 characters, only the runs
-    within the first 100.
+    stands between other scripts and punctuation. Of another word over 100 characters, it returns
+    only the first 99 runs.
 
+    >>> from slugline.text.words import find_words
     >>> grams = character_grams(find_words(["is rice"]))
     >>> [grams.word(i) for i in range(len(grams))]
     [' is ', ' ric', 'rice', 'ice ']
@@ -83,6 +90,8 @@ def character_grams(words: Words) -> Words:
     # In the buffer, a space precedes and follows each word; both count as part of it.
     n_runs = np.maximum(np.minimum(lengths, _LONGEST) + 2 - RUN_LENGTH + 1, 0)
     is_unspaced = unspaced(array, words.starts)
+    start: Integers
+    size: Integers | int
     if is_unspaced.any():
         owner, start, size = _runs_of_both(first, lengths, n_runs, is_unspaced)
         n_runs = np.bincount(owner, minlength=len(words))
@@ -172,10 +181,10 @@ class TermKind(NamedTuple):
     """A kind of term: how to find its terms in documents, and how to hash a term's text."""
 
     find: Callable[[Words], Terms]
-    hash: Callable[[Sequence[str]], npt.NDArray[np.uint64]]
+    hash: Callable[[Sequence[str]], Hashes]
 
 
-def _hash_as_is(terms: Sequence[str]) -> npt.NDArray[np.uint64]:
+def _hash_as_is(terms: Sequence[str]) -> Hashes:
     """Return the hash of each string's bytes, including any separators."""
     data = [term.encode("utf-8", "surrogatepass") for term in terms]
     lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
@@ -183,8 +192,13 @@ def _hash_as_is(terms: Sequence[str]) -> npt.NDArray[np.uint64]:
     return hash_spans(array, boundaries(lengths)[:-1], lengths)
 
 
-def _hash_pairs(terms: Sequence[str]) -> npt.NDArray[np.uint64]:
-    return bigrams(find_words(terms)).hashes
+def _hash_pairs(terms: Sequence[str]) -> Hashes:
+    """Return the hash of each term that is two words with a space between them, as they are.
+
+    Earlier releases split texts at fewer characters: their words stay words here.
+    """
+    pairs = [pair for term in terms if len(pair := term.split(" ")) == 2 and all(pair)]
+    return _pair(*(_hash_as_is([pair[place] for pair in pairs]) for place in (0, 1)))
 
 
 KINDS = {

@@ -113,8 +113,8 @@ class Vocabulary(TermColumns):
     def column(self, term: str) -> int | None:
         """Return the column of `term`, or None if it is unknown."""
         hashes = KINDS[self.kind].hash([term])
-        # As a bigram, a single word has no hash, and three or more words have several.
-        number = int(self._table.lookup(hashes)[0]) if len(hashes) == 1 else -1
+        # As a bigram, what is no pair of words has no hash.
+        number = int(self._table.lookup(hashes)[0]) if len(hashes) else -1
         return None if number < 0 else self.n_reserved + number
 
     def term(self, column: int) -> str | None:

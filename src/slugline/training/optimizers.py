@@ -180,8 +180,6 @@ class RowAdaGrad:
         Learning rate of all other arrays.
     n_steps : int, optional
         Both rates fall linearly to 0 over this many steps; by default they stay constant.
-    start : float, default 0.0
-        Initial s. If it is above 0, small first gradients mean small first steps.
 
     References
     ----------
@@ -192,7 +190,6 @@ class RowAdaGrad:
     learning_rate: float = 0.05
     above: float = 0.003
     n_steps: int | None = None
-    start: float = 0.0
     _sum: dict[int, Floats] = field(default_factory=dict, init=False, repr=False)
     _adam: Adam = field(default_factory=Adam, init=False, repr=False)
     _fade: float = field(default=1.0, init=False, repr=False)
@@ -212,7 +209,7 @@ class RowAdaGrad:
             self._adam.update(key, weights, gradient)
             return
         if key not in self._sum:
-            self._sum[key] = np.full(len(weights), self.start, dtype=np.float32)
+            self._sum[key] = np.zeros(len(weights), dtype=np.float32)
         sums = self._sum[key]
         sums[rows] += np.einsum("ij,ij->i", gradient, gradient) / np.float32(gradient.shape[1])
         rates = np.float32(self.learning_rate * self._fade) / (np.sqrt(sums[rows]) + _TINY)

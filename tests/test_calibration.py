@@ -1,0 +1,161 @@
+"""Scores to probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy import special
+
+from slugline.calibration import (
+    Calibration,
+    best_calibration,
+    best_sharpness,
+    log_softmax,
+    softmax,
+)
+
+SCORES = arrays(
+    np.float32,
+    array_shapes(min_dims=2, max_dims=2, max_side=6),
+    elements=st.floats(-1e4, 1e4, width=32),
+)
+
+
+@given(SCORES)
+def test_both_equal_scipys_in_float64(scores: np.ndarray) -> None:
+    exact = scores.astype(np.float64)
+    np.testing.assert_allclose(softmax(scores), special.softmax(exact, axis=1), 1e-4, 1e-30)
+    np.testing.assert_allclose(
+        log_softmax(scores), special.log_softmax(exact, axis=1), rtol=1e-5, atol=1e-5
+    )
+
+
+@given(SCORES)
+def test_rows_sum_to_1_stay_float32_and_leave_the_scores_alone(scores: np.ndarray) -> None:
+    before = scores.copy()
+    proba = softmax(scores)
+    assert proba.dtype == log_softmax(scores).dtype == np.float32
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
+    assert np.array_equal(scores, before)
+
+
+def test_the_log_of_a_hopeless_topic_is_finite() -> None:
+    scores = np.array([[0, -500]], dtype=np.float32)
+    assert softmax(scores).tolist() == [[1, 0]]
+    assert log_softmax(scores).tolist() == [[0, -500]]
+
+
+@pytest.mark.parametrize("function", [softmax, log_softmax])
+def test_no_rows_give_no_rows(function: object) -> None:
+    assert function(np.zeros((0, 3), dtype=np.float32)).shape == (0, 3)  # type: ignore[operator]
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_scores_are_taken_for_very_large_ones() -> None:
+    inf = np.float32(np.inf)
+    largest = np.finfo(np.float32).max
+    scores = np.array(
+        [[inf, 0], [-inf, 0], [-inf, -inf], [inf, inf], [inf, -inf], [largest, -largest]],
+        dtype=np.float32,
+    )
+    assert softmax(scores).tolist() == [[1, 0], [0, 1], [0.5, 0.5], [0.5, 0.5], [1, 0], [1, 0]]
+
+
+# Sharpness --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_best_sharpness_makes_the_weighted_loss_least(weighted: bool) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(200, 4)).astype(np.float32)
+    y = np.where(rng.random(200) < 0.6, scores.argmax(axis=1), rng.integers(4, size=200))
+    weights = rng.random(200).astype(np.float32) ** 4 if weighted else None
+
+    def loss(sharpness: float) -> float:
+        log_proba = special.log_softmax(sharpness * scores.astype(np.float64), axis=1)
+        return float(np.average(-log_proba[np.arange(200), y], weights=weights))
+
+    grid = np.geomspace(0.2, 40, 1000)
+    assert best_sharpness(scores, y, weights) == pytest.approx(min(grid, key=loss), rel=0.02)
+
+
+def test_sharpness_has_bounds_where_all_topics_are_right_or_all_are_wrong() -> None:
+    scores = np.eye(3, dtype=np.float32)
+    assert 10 < best_sharpness(scores, np.arange(3)) < 55
+    assert 1 / 8 < best_sharpness(scores, np.array([1, 2, 0])) < 1 / 7
+
+
+# Sharpness and doubt ----------------------------------------------------------------------------
+
+
+def drawn(planted: Calibration, n: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores, and topics drawn from the probabilities that they should give."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(n, 5)).astype(np.float32)
+    bounds = planted.proba(scores).cumsum(axis=1)
+    return scores, np.minimum((rng.random((n, 1)) > bounds).sum(axis=1), 4)
+
+
+@given(SCORES, st.floats(0.1, 50), st.floats(0, 0.5))
+def test_doubt_is_spread_evenly_over_all_topics(
+    scores: np.ndarray, sharpness: float, doubt: float
+) -> None:
+    before = scores.copy()
+    sure = special.softmax(scores.astype(np.float64) * np.float32(sharpness), axis=1)
+    proba = Calibration(sharpness, doubt).proba(scores)
+    expected = (1 - doubt) * sure + doubt / scores.shape[1]
+    assert proba.dtype == np.float32
+    np.testing.assert_allclose(proba, expected, rtol=1e-2, atol=1e-6)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
+    assert np.array_equal(scores, before)
+
+
+def test_there_is_no_doubt_by_default() -> None:
+    scores = np.array([[1, 0], [0, 500]], dtype=np.float32)
+    assert np.array_equal(Calibration(2.0).proba(scores), softmax(2 * scores))
+    assert Calibration(2.0).proba(scores)[1].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "planted", [Calibration(3.0, 0.2), Calibration(8.0, 0.05), Calibration(1.0, 0.0)], ids=str
+)
+def test_planted_sharpness_and_doubt_are_found(planted: Calibration) -> None:
+    found = best_calibration(*drawn(planted))
+    assert found.sharpness == pytest.approx(planted.sharpness, rel=0.06)
+    assert found.doubt == pytest.approx(planted.doubt, abs=0.01)
+
+
+def test_the_best_calibration_makes_the_weighted_loss_least() -> None:
+    scores, y = drawn(Calibration(4.0, 0.1), 300)
+    weights = np.random.default_rng(1).random(300).astype(np.float32) ** 4
+
+    def loss(calibration: Calibration) -> float:
+        right = calibration.proba(scores)[np.arange(300), y].astype(np.float64)
+        return float(np.average(-np.log(right), weights=weights))
+
+    grid = [Calibration(s, d) for s in np.geomspace(1, 16, 60) for d in np.linspace(0.01, 0.5, 50)]
+    found = best_calibration(scores, y, weights)
+    assert loss(found) <= min(map(loss, grid)) + 1e-4
+    assert loss(best_calibration(scores, y)) > loss(found)
+
+
+def test_calibration_has_bounds_where_all_topics_are_right_or_all_are_wrong() -> None:
+    scores = np.eye(3, dtype=np.float32)
+    right, wrong = (
+        best_calibration(scores, np.arange(3)),
+        best_calibration(scores, np.array([1, 2, 0])),
+    )
+    assert 10 < right.sharpness < 55
+    assert right.doubt < 0.01
+    assert wrong.sharpness > 1 / 8
+    assert wrong.doubt <= 0.5
+    assert np.isfinite(np.log(wrong.proba(scores))).all()
+
+
+def test_scores_that_are_wrong_and_far_apart_leave_nothing_but_doubt() -> None:
+    scores = np.array([[0, 1e6], [1e6, 0], [1e6, 0]], dtype=np.float32)
+    found = best_calibration(scores, np.array([0, 1, 1]))
+    assert found.doubt > 0.4

@@ -1,0 +1,98 @@
+"""Texts outside of ASCII: what separates words, and which scripts have no spaces between them."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from slugline.text.scripts import plain, unspaced
+from slugline.text.words import find_words, tokenize
+
+# What Unicode calls the characters of scripts without spaces.
+NAMES = (
+    "THAI ", "LAO ", "MYANMAR ", "KHMER ", "HIRAGANA ", "KATAKANA ", "HALFWIDTH KATAKANA ",
+    "CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH",
+)  # fmt: skip
+# Later additions and rarities, which are in blocks of their own or among Latin letters.
+RARE = (0x1AFF0, 0x1B16F), (0xA9E0, 0xAA7F), (0x116D0, 0x116E3), (0x1F200, 0x1F200)
+
+
+def is_unspaced(character: str) -> bool:
+    array = np.frombuffer(character.encode() + b"   ", dtype=np.uint8)
+    return bool(unspaced(array, np.zeros(1, dtype=np.int64))[0])
+
+
+def test_scripts_without_spaces_are_those_that_unicode_names() -> None:
+    letters = [c for c in map(chr, range(0x80, sys.maxunicode + 1)) if c.isalpha()]
+    named = {
+        c
+        for c in letters
+        if unicodedata.name(c, "").startswith(NAMES)
+        and not any(first <= ord(c) <= last for first, last in RARE)
+    }
+    array = np.frombuffer("".join(letters).encode() + b"   ", dtype=np.uint8)
+    starts = np.cumsum([0, *(len(c.encode()) for c in letters[:-1])])
+    found = {c for c, one in zip(letters, unspaced(array, starts), strict=True) if one}
+    assert named <= found
+    assert {unicodedata.name(c) for c in found - named} == {
+        "IDEOGRAPHIC ITERATION MARK",
+        "IDEOGRAPHIC CLOSING MARK",
+        "KATAKANA-HIRAGANA PROLONGED SOUND MARK",
+        "HALFWIDTH KATAKANA-HIRAGANA PROLONGED SOUND MARK",
+    }
+
+
+@pytest.mark.parametrize(
+    "character", ["a", "ä", "я", "ع", "한", "ह", "😀", "\ufffd", "\ud7ff", "\ue000", "\U000e0001"]
+)
+def test_other_scripts_are_not_among_them(character: str) -> None:
+    assert not is_unspaced(character)
+
+
+@pytest.mark.parametrize("edges", ["\u0e00\u0eff", "\u4e00\u9fff", "\uff66\uff9f"])
+def test_blocks_end_where_they_end(edges: str) -> None:
+    first, last = map(ord, edges)
+    around = [first - 1, first, last, last + 1]
+    assert [is_unspaced(chr(point)) for point in around] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("“Öl” – 5 %…", ["öl", "5"]),
+        ("l’eau, don’t ‘so’", ["l'eau", "don't", "so'"]),
+        ("¿Qué? ¡No! «oui»", ["qué", "no", "oui"]),
+        ("цена\u00a0нефти\u2009растёт", ["цена", "нефти", "растёт"]),
+        ("كيف؟ نعم،لا", ["كيف", "نعم", "لا"]),
+        ("石油价格上涨。中国", ["石油价格上涨", "中国"]),
+        ("新iPhone16发布", ["新", "iphone16", "发布"]),
+        ("コーヒー・カップ", ["コーヒー", "カップ"]),
+        ("ราคาน้ำมัน ขึ้น5%", ["ราคาน้ำมัน", "ขึ้น", "5"]),
+        ("유가 상승", ["유가", "상승"]),
+        ("cafe\u0301 CAFÉ", ["café", "café"]),
+    ],
+    ids=[
+        "German", "apostrophes", "three languages", "wide spaces", "Arabic", "Chinese", "mixed",
+        "Japanese", "Thai", "Korean", "combining accent",
+    ],
+)  # fmt: skip
+def test_words_of_many_languages(text: str, words: list[str]) -> None:
+    assert tokenize(text) == words
+
+
+@given(st.text())
+@example("ÁΣ\u0301手\u0301")
+@example("\u212b\u2126")
+def test_a_plain_text_stays_what_it_is(text: str) -> None:
+    once = plain(text)
+    assert plain(once).split() == once.split()
+
+
+def test_words_of_one_text_do_not_depend_on_another_ones_script() -> None:
+    alone, beside = find_words(["crude oil"]), find_words(["crude oil", "石油"])
+    assert beside.hashes.tolist()[:2] == alone.hashes.tolist()
