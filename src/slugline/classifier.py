@@ -46,7 +46,7 @@ class TopicClassifier:
     learner : {"linear", "network"} or Learner, default "linear"
         "linear" weighs each term for each topic; "network" is that of the newswire lesson, and was
         less accurate on every data set measured. An object sets its own options:
-        `NeuralLearner(hidden=(64, 64))`, `LinearLearner(C=0.5)`, or a `Mixture` of several.
+        `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`, or a `Mixture` of several.
     blocks : sequence of Block, optional
         Which terms count, and how much; the default depends on the learner and, for the linear one,
         on the length of the documents.

@@ -95,17 +95,12 @@ def as_arrays(weights: sp.csr_array) -> dict[str, npt.NDArray[Any]]:
 
 
 def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sp.csr_array:
-    """Return the weights from such arrays, or from those of format 1, where they are dense.
+    """Return the weights from such arrays.
 
     Raises
     ------
     DataError : if they don't fit together; the arrays may come from anywhere.
     """
-    if "weights" in arrays:
-        dense = arrays["weights"]
-        if dense.ndim != 2 or dense.shape[1] != n_topics:
-            raise DataError(f"weights of shape {dense.shape} for {n_topics} topics")
-        return sp.csr_array(dense)
     values, topics, counts = (arrays[f"weights.{name}"] for name in ("values", "topics", "counts"))
     if not (values.ndim == topics.ndim == counts.ndim == 1) or len(values) != len(topics):
         raise DataError("weights whose values, topics and counts are not lists that match")

@@ -151,7 +151,6 @@ class LinearLearner(LinearOptions):
         if learner.biases.ndim != 1:
             raise DataError(f"biases of shape {learner.biases.shape}")
         learner._weights = from_arrays(arrays, len(learner.biases))
-        # Files of format 1 have no doubt.
-        learner.calibration = Calibration(settings["sharpness"], settings.get("doubt", 0.0))
+        learner.calibration = Calibration(settings["sharpness"], settings["doubt"])
         learner.n_left_out = settings["n_left_out"]
         return learner

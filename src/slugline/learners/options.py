@@ -62,10 +62,7 @@ def option_hints(options: Any) -> dict[str, Any]:
 
 
 def settings_struct(
-    kind: str,
-    options: type[Options],
-    learned: Mapping[str, Any],
-    earlier: Mapping[str, Any] | None = None,
+    kind: str, options: type[Options], learned: Mapping[str, Any]
 ) -> type[msgspec.Struct]:
     """Return the type of a learner's entry in a model file: kind, options and what it learned.
 
@@ -75,19 +72,11 @@ def settings_struct(
     options : subclass of Options
     learned : mapping of str to type
         Further values in the entry, all of them required.
-    earlier : mapping of str to type, optional
-        Options of earlier releases; with these, no option is required.
     """
-    fields: list[Any] = [*option_hints(options).items(), *learned.items()]
-    if earlier:
-        fields = [*learned.items(), *_optional(option_hints(options)), *_optional(earlier)]
+    fields = [*option_hints(options).items(), *learned.items()]
     return msgspec.defstruct(
         f"{kind}_settings", fields, tag_field="kind", tag=kind, forbid_unknown_fields=True
     )
-
-
-def _optional(hints: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    return [(name, hint | msgspec.UnsetType, msgspec.UNSET) for name, hint in hints.items()]
 
 
 def wanted(hint: Any) -> str:

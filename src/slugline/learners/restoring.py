@@ -35,11 +35,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 # What settings may say: files come from anywhere.
 _Linear = settings_struct(
-    "linear",
-    LinearOptions,
-    {"sharpness": _Sharpness, "n_left_out": _Count},
-    # Format 1 has no doubt; its weights were learned with a penalty, whose size was an option.
-    {"doubt": _Share, "C": Annotated[float, msgspec.Meta(gt=0)]},
+    "linear", LinearOptions, {"sharpness": _Sharpness, "doubt": _Share, "n_left_out": _Count}
 )
 _Network = settings_struct("network", NeuralOptions, {"n_epochs": _Count})
 _Shallow = settings_struct("shallow", ShallowOptions, {})

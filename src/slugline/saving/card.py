@@ -17,8 +17,7 @@ def write_card(info: ModelInfo) -> str:
         "# Topic classifier",
         f"Made by Slugline {info.versions['slugline']} from {_documents(info)} with "
         f"seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
-        f"It knows {', '.join(map(_terms, info.blocks))}. Its weights are stored as "
-        f"{info.precision}.",
+        f"It knows {', '.join(map(_terms, info.blocks))}.{_bits(info)}",
         *([info.card_notes.strip()] if info.card_notes else []),
         "## Learner",
         "\n".join(f"- {name}: {value}" for name, value in describe_learner(info.learner)),
@@ -41,6 +40,10 @@ def _documents(info: ModelInfo) -> str:
         f"{n_learned:,} of {info.n_documents:,} documents (its training was interrupted, and the "
         f"other {info.n_held_out:,} only served to find the best epoch)"
     )
+
+
+def _bits(info: ModelInfo) -> str:
+    return "" if info.precision == "float32" else f" Its weights are rounded to {info.precision}."
 
 
 def _terms(block: BlockInfo) -> str:

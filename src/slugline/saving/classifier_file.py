@@ -21,6 +21,7 @@ from slugline.labels import Topic, Topics
 from slugline.learners.restoring import restore
 from slugline.saving import container
 from slugline.saving.card import write_card
+from slugline.saving.earlier import upgraded
 from slugline.saving.quantization import Precision, check_precision, dequantize, quantize
 from slugline.saving.schema import BlockInfo, ModelFile, ModelInfo
 from slugline.saving.shipped import model_path
@@ -130,6 +131,7 @@ def from_model_file(file: ModelFile) -> Fitted:
     ------
     DataError, ValueError, ... : anything, if parts don't fit together.
     """
+    file = upgraded(file)
     info = file.info
     check_names(info.topics)
     blocks, vocabularies, first = [], [], 0
@@ -147,7 +149,7 @@ def from_model_file(file: ModelFile) -> Fitted:
     }
     fitted = Fitted(
         topics=Topics(info.topics),
-        features=Features.restore(blocks, vocabularies, idf, apart=info.apart or info.format == 1),
+        features=Features.restore(blocks, vocabularies, idf, apart=info.apart),
         learner=restore(info.learner, learned),
         seed=info.seed,
         class_weight=_weights_by_topic(info.class_weight, info.topics),
@@ -172,9 +174,10 @@ def _restore_columns(block: BlockInfo, terms: list[str]) -> TermColumns:
 
 def _check_fit(fitted: Fitted, file: ModelFile) -> None:
     """Check that features, learner and topics of a file fit together."""
-    odd = next((n for n, a in file.arrays.items() if a.dtype != np.float32), None)
-    if odd is not None:
-        raise DataError(f"array {odd!r} is of type {file.arrays[odd].dtype}, not float32")
+    for name, array in file.arrays.items():
+        # Learners check those that are numbers of topics or of weights.
+        if array.dtype != np.float32 and not name.endswith((".topics", ".counts")):
+            raise DataError(f"array {name!r} is of type {array.dtype}, not float32")
     if len({type(topic) for topic in file.info.topics}) > 1:
         raise DataError("topics are words and numbers")
     features = fitted.features

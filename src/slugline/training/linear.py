@@ -235,7 +235,7 @@ class Descent:
         return here, y[here] - self.topics.start
 
     def _rates(self, columns: Rows, gradient: Floats) -> Floats:
-        sums = self.sums.take(columns)
+        sums: Floats = self.sums.take(columns)
         sums += np.einsum("ij,ij->i", gradient, gradient) / np.float32(gradient.shape[1])
         self.sums[columns] = sums
         rates: Floats = self._learning_rate / np.sqrt(sums)

@@ -183,7 +183,8 @@ class LinearStream:
             left_out = cross_validated(problem, watched, self._passes)
         else:
             own = np.concatenate([descent.own for descent in descents], axis=1)
-            scores = self.decision_function(problem.X[watched]) - OWN_SHARE * own
+            scores = self.decision_function(problem.X[watched])
+            scores -= OWN_SHARE * own
             left_out = LeftOut(watched, scores)
         rows = left_out.rows
         self._recent = self._recent.then(left_out.scores, problem.y[rows], problem.costs[rows])
