@@ -60,6 +60,8 @@ class LinearLearner(LinearOptions):
         How scores become probabilities.
     n_left_out : int
         Number of training documents that were left out.
+    left_out_ : (int array, shape (n_rows,), float32 array, shape (n_rows, n_topics))
+        Some of the latest rows, and their scores had they not been learned from; not in files.
     """
 
     wants = "log-tf-idf"
@@ -70,6 +72,7 @@ class LinearLearner(LinearOptions):
     biases: Floats
     calibration: Calibration
     n_left_out: int
+    left_out_: tuple[npt.NDArray[np.intp], Floats]
     _stream: LinearStream | None = None
 
     def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
@@ -116,6 +119,7 @@ class LinearLearner(LinearOptions):
     def _take(self, stream: LinearStream) -> None:
         self.weights, self.biases = stream.weights, stream.biases
         self.calibration, self.n_left_out = stream.calibration, stream.n_left_out
+        self.left_out_ = stream.left_out
 
     def decision_function(self, X: Any) -> Floats:
         """Return scores, shape (n_rows, n_topics)."""

@@ -81,7 +81,11 @@ class LinearStream:
     calibration : Calibration
     n_left_out : int
         Number of rows of the latest batch that were left out, as their topic looked wrong.
+    left_out : (int array, shape (n_rows,), float32 array, shape (n_rows, n_topics))
+        Some rows of the latest batch, and their scores had they not been learned from.
     """
+
+    left_out: tuple[Rows, Floats]
 
     def __init__(
         self,
@@ -210,6 +214,7 @@ class LinearStream:
             rows, scores = self._cross_validated(X, y, rows, context)
         else:
             scores = X[rows] @ self.weights + self.biases - _OWN_SHARE * run.own[rows]
+        self.left_out = rows, scores
         self._recent = self._recent.then(scores, y[rows], costs[rows])
         if len(rows):
             self.calibration = self._recent.calibration(self.calibration)
