@@ -105,7 +105,7 @@ def test_a_combination_is_calibrated_and_says_what_each_model_gives() -> None:
 
 
 def test_wrong_topics_among_the_rows_are_a_doubt_that_stays() -> None:
-    good = 5 * np.eye(4, dtype=np.float32)[Y] + scores(0.0) / 10
+    good = 5 * np.eye(4, dtype=np.float32)[Y] + scores(0.0) * np.float32(0.1)
     wrong = np.where(np.arange(len(Y)) % 10 == 0, (Y + 1) % 4, Y)
     found = combine(CONSTANT, good, wrong)
     assert found is not None

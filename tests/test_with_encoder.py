@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ TOPICS = ("grain", "bank", "sport")
 MEANINGS = {word: row for part in (SEEN, NEW) for row, words in part.items() for word in words}
 
 
-def documents(words: dict[int, tuple[str, ...]], n: int) -> tuple[list[str], list[str]]:
+def documents(words: Mapping[int, tuple[str, ...]], n: int) -> tuple[list[str], list[str]]:
     """Return short texts in which a word or two tell the topic, and the topics."""
     texts, topics = [], []
     for number in range(n):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -129,6 +129,10 @@ class DenseHead:
     def summary(self) -> str:
         """Return the encoder's name, and how much it counts."""
         return f"{self.encoder.name}, {self.share:.0%} of the spread of scores"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the encoder's name, and how much it counts, for JSON."""
+        return {"name": self.encoder.name, "share": self.share}
 
     def decision_function(self, sparse: Floats, texts: Sequence[str], n_jobs: int = 1) -> Floats:
         """Return the sum of both scores, shape (n_documents, n_topics).

@@ -148,13 +148,15 @@ def load_model(
     file = container.read(path)
     checked = find_encoder(path, file.info.encoder, encoder)
     try:
-        return from_model_file(file, checked), file
+        return from_model_file(file, checked, keep=False), file
     # Parts that don't fit together can make NumPy and SciPy raise any type of error.
     except Exception as error:
         raise container.damaged(path, error) from error
 
 
-def from_model_file(file: ModelFile, encoder: CheckedEncoder | None = None) -> Fitted:
+def from_model_file(
+    file: ModelFile, encoder: CheckedEncoder | None = None, *, keep: bool = True
+) -> Fitted:
     """Return the fitted value from the content of a file.
 
     Parameters
@@ -162,6 +164,8 @@ def from_model_file(file: ModelFile, encoder: CheckedEncoder | None = None) -> F
     file : ModelFile
     encoder : CheckedEncoder, optional
         The one that the file names, if it names one.
+    keep : bool, default True
+        Whether rows of texts that it is asked about are kept in the cache.
 
     Raises
     ------
@@ -185,7 +189,7 @@ def from_model_file(file: ModelFile, encoder: CheckedEncoder | None = None) -> F
             info.encoder.sparse_factor,
             info.encoder.doubt,
             info.encoder.share,
-            keep=False,
+            keep=keep,
         )
     idf = [file.arrays.get(f"idf.{number}") for number in range(len(blocks))]
     learned = {
