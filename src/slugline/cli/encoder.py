@@ -53,8 +53,9 @@ def advise(classifier: TopicClassifier, train: Corpus, quiet: bool) -> None:
     """Say that there are encoders, if there are few documents a topic to learn words from."""
     from slugline.learners.linear import LinearLearner
 
+    counts = train.topic_counts().values()
     is_default = isinstance(classifier.learner, LinearLearner) and classifier.encoder is None
-    if not is_default or statistics.median(train.topic_counts().values()) > FEW_DOCUMENTS:
+    if not is_default or len(counts) < 2 or statistics.median(counts) > FEW_DOCUMENTS:
         return
     say(
         f"{train.name}: few documents a topic; a sentence encoder would probably help much: "

@@ -224,7 +224,6 @@ def train(
     check_mistakes(mistakes, [*sources, output, report])
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, validation, test, reading, quiet)
-    advise(classifier, parts["train"], quiet)
     if test_fraction == 0 and "test" not in parts:
         if mistakes is not None or quantize is not None or curve:
             raise OptionError(
@@ -248,6 +247,7 @@ def train(
         notes=tuple(map(in_flags, experiment.notes)),
     )
     warn(experiment.warnings)
+    advise(classifier, parts["train"], quiet)
     experiment, cost = _save(experiment, output, quantize)
     curves = _curves(classifier, parts, test_fraction, quiet) if curve else None
     try:
@@ -285,6 +285,7 @@ def _learn_untested(
         done = learn_from_all(classifier, train, validation, progress=progress)
     warnings = tuple(map(in_flags, done.warnings))
     warn(warnings)
+    advise(classifier, parts["train"], quiet)
     write(output, as_model_file(done.fitted))
     if as_json:
         print_json(replace(done, warnings=warnings).to_dict() | {"model": str(output)})
