@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,25 @@ class Letters:
     def encode(self, texts: list[str]) -> Any:
         self.calls.append(len(texts))
         return np.array([[text.count(letter) for letter in self.letters] for text in texts], "f4")
+
+
+class Meanings:
+    """Encodes a text by how many words it has of each meaning, of which words have one or none."""
+
+    name = "meanings"
+    digest = "1"
+    is_thread_safe = True
+
+    def __init__(self, meanings: Mapping[str, int], width: int = 4) -> None:
+        self.meanings, self.width = meanings, width
+
+    def encode(self, texts: list[str]) -> Any:
+        rows = np.zeros((len(texts), self.width), "f4")
+        for row, text in zip(rows, texts, strict=True):
+            for word in text.split():
+                if word in self.meanings:
+                    row[self.meanings[word]] += 1
+        return rows
 
 
 class Nameless:

@@ -143,6 +143,7 @@ def test_the_json_holds_the_figures_and_nothing_else_is_on_standard_output(
         "evaluation",
         "baselines",
         "best_epoch",
+        "encoder",
         "tuning",
         "history",
         "warnings",

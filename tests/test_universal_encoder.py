@@ -96,8 +96,13 @@ def test_a_row_depends_on_its_own_text_alone(use: UniversalEncoder) -> None:
     together = use.encode(TEXTS)
     backwards = use.encode(TEXTS[::-1])[::-1]
     alone = np.concatenate([use.encode([text]) for text in TEXTS])
-    np.testing.assert_array_equal(together, backwards)
-    np.testing.assert_array_equal(together, alone)
+    # Some processors' arithmetic (OpenBLAS' "Haswell") differs between places in a batch.
+    np.testing.assert_allclose(together, backwards, atol=5e-7)
+    np.testing.assert_allclose(together, alone, atol=5e-7)
+
+
+def test_the_same_batch_gives_the_same_bits(use: UniversalEncoder) -> None:
+    np.testing.assert_array_equal(use.encode(TEXTS), use.encode(TEXTS))
 
 
 def test_rows_are_the_same_on_several_threads(

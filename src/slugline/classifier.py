@@ -12,6 +12,7 @@ import numpy.typing as npt
 from slugline import errors
 from slugline.displays import as_call, as_table
 from slugline.documents import plain_topics
+from slugline.encoders.checked import Encoder, get_encoder
 from slugline.errors import DataError, OptionError
 from slugline.fitted import FitSettings, Fitted, fit, fit_batch
 from slugline.labels import Topic, Topics
@@ -47,6 +48,10 @@ class TopicClassifier:
         "linear" weighs each term for each topic; "network" is that of the newswire lesson, and was
         less accurate on every data set measured. An object sets its own options:
         `NeuralLearner(hidden=(64, 64))`, `LinearLearner(passes=3)`, or a `Mixture` of several.
+    encoder : "use" or an object with `encode(list of str) -> array (n_texts, n_columns)`, optional
+        A pretrained sentence encoder, whose scores are added to those of the linear learner. How
+        much it counts is measured on documents that were not learned from. "use" is the Universal
+        Sentence Encoder for 16 languages, of the extra "encoder". See `docs/encoder.md`.
     blocks : sequence of Block, optional
         Which terms count, and how much; the default depends on the learner and, for the linear one,
         on the length of the documents.
@@ -90,6 +95,7 @@ class TopicClassifier:
         self,
         *,
         learner: str | Learner = "linear",
+        encoder: str | Encoder | None = None,
         blocks: Sequence[Block] | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
         tune: bool | float = False,
@@ -97,6 +103,7 @@ class TopicClassifier:
         random_state: int = 0,
     ) -> None:
         self.learner = learner
+        self.encoder = encoder
         self.blocks = blocks
         self.class_weight = class_weight
         self.tune = tune
@@ -130,6 +137,7 @@ class TopicClassifier:
         Raises
         ------
         DataError : if there are no documents, no words in them, or not one topic for each.
+        EncoderError : if the encoder is missing, or fails.
         OptionError : if one of the constructor's arguments is out of its range.
         """
         settings = self._settings(choose_learner(self.learner))
@@ -265,6 +273,7 @@ class TopicClassifier:
         """Return a classifier that answers as `fitted` does; a clone of it learns as that did."""
         classifier = cls(
             learner=fitted.learner,
+            encoder=fitted.encoder,
             blocks=fitted.features.blocks,
             class_weight=fitted.class_weight,
             n_jobs=n_jobs,
@@ -360,6 +369,7 @@ class TopicClassifier:
             tune=self.tune,
             n_jobs=self.n_jobs,
             random_state=self.random_state,
+            encoder=None if self.encoder is None else get_encoder(self.encoder),
         )
 
     def _scores(self, X: Iterable[str]) -> Floats:
@@ -380,7 +390,7 @@ class TopicClassifier:
         return self.fitted_
 
 
-def load(path: str | os.PathLike[str]) -> TopicClassifier:
+def load(path: str | os.PathLike[str], encoder: str | Encoder | None = None) -> TopicClassifier:
     """Return a classifier that `TopicClassifier.save` wrote, from any source.
 
     The classifier predicts; its `info_` attribute is the file's `ModelInfo`, and `card_` its card.
@@ -389,12 +399,17 @@ def load(path: str | os.PathLike[str]) -> TopicClassifier:
     ----------
     path : path of the file, or "reuters46", the model that comes with Slugline
         A file of that name is "./reuters46".
+    encoder : "use" or an object with `encode`, optional
+        Only for a model with an encoder of your own: the same one again. The built-in "use" is
+        found by its name, and loads its weights when the first text comes.
 
     Raises
     ------
     ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
+    EncoderError : if the model's encoder is not installed, or is another one.
+    OptionError : if the model was made without an encoder, or with one that has to be passed.
     """
-    fitted, file = load_model(path)
+    fitted, file = load_model(path, encoder)
     classifier = TopicClassifier.from_fitted(fitted)
     classifier.info_, classifier.card_ = file.info, file.card
     return classifier

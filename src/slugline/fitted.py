@@ -13,10 +13,20 @@ import numpy.typing as npt
 
 from slugline.checks import check_whole, illegal, is_number, shown
 from slugline.displays import as_lines, as_table
-from slugline.documents import chain_digests, check_documents, check_names, digest_of, plain_topics
+from slugline.documents import (
+    as_texts,
+    chain_digests,
+    check_documents,
+    check_names,
+    digest_of,
+    plain_topics,
+)
+from slugline.encoders.checked import CheckedEncoder
 from slugline.errors import DataError, OptionError
 from slugline.labels import Topic, Topics
 from slugline.learners import BatchLearner, Learner
+from slugline.learners.dense_head import DenseHead
+from slugline.learners.linear import LinearLearner
 from slugline.sample_weights import check_class_weight, row_weights, topic_weights
 from slugline.text.block import Block, check_blocks
 from slugline.text.defaults import default_blocks
@@ -68,6 +78,9 @@ class Fitted:
         The search for the best epoch; None without epochs, in a loaded model, or after batches.
     tuning : Tuning or None
         What was tried; None without tuning, in a loaded model, or after batches.
+    dense : DenseHead or None
+        What a sentence encoder adds to the learner's scores; None without one, or if what it said
+        of the documents was of no use.
     """
 
     topics: Topics
@@ -83,6 +96,7 @@ class Fitted:
     n_batches: int = 0
     history: History | None = None
     tuning: Tuning | None = None
+    dense: DenseHead | None = None
 
     def __repr__(self) -> str:
         return as_lines("Fitted", self.summary())
@@ -98,6 +112,7 @@ class Fitted:
             ("topics", f"{len(self.topics):,}: {shown(self.topics.names)}"),
             ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
             ("learner", repr(self.learner)),
+            *([] if self.dense is None else [("encoder", self.dense.summary())]),
             ("learned from", f"{self.n_learned:,} documents, seed {self.seed}{ended}"),
         ]
 
@@ -113,17 +128,28 @@ class Fitted:
         """Number of documents it learned from."""
         return self.n_documents - self.n_held_out
 
+    @property
+    def encoder(self) -> CheckedEncoder | None:
+        """The sentence encoder that it needs, if it needs one."""
+        return None if self.dense is None else self.dense.encoder
+
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
         """Return the most likely topic of each text, shape (n_documents,)."""
         return self.classes[self.decision_function(X).argmax(axis=1)]
 
     def decision_function(self, X: Iterable[str]) -> Floats:
         """Return scores, shape (n_documents, n_topics); the topic has the largest."""
-        return self.learner.decision_function(self.features.transform(X))
+        if self.dense is None:
+            return self.learner.decision_function(self.features.transform(X))
+        texts = as_texts(X)  # they are read twice
+        sparse = self.learner.decision_function(self.features.transform(texts))
+        return self.dense.decision_function(sparse, texts, self.features.n_jobs)
 
     def predict_proba(self, X: Iterable[str]) -> Floats:
         """Return probabilities, shape (n_documents, n_topics); every row sums to 1."""
-        return self.learner.predict_proba(self.features.transform(X))
+        if self.dense is None:
+            return self.learner.predict_proba(self.features.transform(X))
+        return self.dense.predict_proba(self.decision_function(X))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +167,7 @@ class FitSettings:
     tune: bool | float
     n_jobs: int
     random_state: int
+    encoder: CheckedEncoder | None = None
 
     def __post_init__(self) -> None:
         if self.blocks is not None:
@@ -153,6 +180,21 @@ class FitSettings:
         check_whole("n_jobs", self.n_jobs, 1)
         # scikit-learn's seeds end there.
         check_whole("random_state", self.random_state, 0, (1 << 32) - 1)
+        if self.encoder is not None:
+            self._check_alone()
+
+    def _check_alone(self) -> None:
+        """Make sure that nothing else is to be added to an encoder than the linear learner."""
+        if self.tune:
+            raise OptionError(
+                "`tune` looks for words and learners, and not for what an `encoder` adds to them; "
+                "leave one of them out."
+            )
+        if not isinstance(self.learner, LinearLearner):
+            raise OptionError(
+                f"`encoder` adds to the linear learner, and `learner` is a "
+                f"{type(self.learner).__name__}; leave one of them out."
+            )
 
     def chosen_blocks(self) -> tuple[Block, ...]:
         """Return the families of terms to learn from."""
@@ -207,6 +249,7 @@ def fit(
         held_texts, held_labels, validation_digest = held
         context = replace(context, validation_data=(features.transform(held_texts), held_labels))
     history = learner.fit(rows, labels, context)
+    dense = _dense_head(settings.encoder, texts, labels, learner, context)
     interrupted = history is not None and history.stopped_by == "interrupt"
     return Fitted(
         topics=topics,
@@ -221,7 +264,24 @@ def fit(
         interrupted=interrupted,
         history=history,
         tuning=tuning,
+        dense=dense,
     )
+
+
+def _dense_head(
+    encoder: CheckedEncoder | None,
+    texts: Sequence[str],
+    labels: Labels,
+    learner: Learner,
+    context: FitContext,
+) -> DenseHead | None:
+    """Return what an encoder adds to the linear learner, which has learned from the texts."""
+    if encoder is None or not isinstance(learner, LinearLearner):
+        return None
+    from slugline.encoders.encoding import encode
+
+    rows = encode(texts, encoder, n_jobs=context.n_jobs, progress=context.progress)
+    return DenseHead.fit(encoder, rows, labels, context, learner.left_out_)
 
 
 def _held_out(
@@ -277,6 +337,11 @@ def fit_batch(
         What was learned before; nothing by default. If learning fails, it answers as it did.
     """
     texts, names = check_documents(X, y)
+    if settings.encoder is not None:
+        raise OptionError(
+            "what an `encoder` says is learned from all documents at once, not batch by batch; "
+            "call fit, or leave the encoder out."
+        )
     if before is None:
         before = _untaught(settings, classes)
     elif classes is not None and set(plain_topics(classes, "classes")) != set(before.topics.names):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slugline.cli.encoder import EncoderName, advise, check_encoder, told_on_interrupt
 from slugline.cli.net_options import make_learner, with_net_options
 from slugline.cli.options import (
     AsJson,
@@ -117,6 +118,7 @@ def train(
             help="linear, or network, as in the newswire lesson.",
         ),
     ] = "linear",
+    encoder: EncoderName = None,
     weighting: Annotated[
         str | None,
         typer.Option(
@@ -178,6 +180,8 @@ def train(
       slugline train tickets.csv -o tickets.slug --text body --topic queue
 
       slugline train reuters -o reuters.slug
+
+      slugline train few.csv --encoder use -o few.slug
     """
     from slugline.classifier import TopicClassifier
     from slugline.experiment.mistakes import write_mistakes
@@ -191,10 +195,12 @@ def train(
             f"train --check is a command of its own: slugline check {check} {' '.join(data)}."
         )
     chosen = make_learner(learner, validation, net_options)
+    check_encoder(encoder)
     if tune:
         _check_free(learner, weighting, num_words)
     classifier = TopicClassifier(
         learner="linear" if tune else chosen,
+        encoder=encoder,
         blocks=_choose_blocks(chosen, weighting, num_words),
         class_weight="balanced" if balanced else None,
         tune=tune,
@@ -226,20 +232,22 @@ def train(
             )
         _learn_untested(classifier, parts, output, quiet, as_json)
         return
-    experiment = run_experiment(
-        classifier,
-        parts["train"],
-        parts.get("validation"),
-        parts.get("test"),
-        test_fraction=test_fraction,
-        progress=None if quiet else progress_on(),
-    )
+    with told_on_interrupt(classifier):
+        experiment = run_experiment(
+            classifier,
+            parts["train"],
+            parts.get("validation"),
+            parts.get("test"),
+            test_fraction=test_fraction,
+            progress=None if quiet else progress_on(),
+        )
     experiment = replace(
         experiment,
         warnings=tuple(map(in_flags, experiment.warnings)),
         notes=tuple(map(in_flags, experiment.notes)),
     )
     warn(experiment.warnings)
+    advise(classifier, parts["train"], quiet)
     experiment, cost = _save(experiment, output, quantize)
     curves = _curves(classifier, parts, test_fraction, quiet) if curve else None
     try:
@@ -272,9 +280,12 @@ def _learn_untested(
     from slugline.saving.container import write
 
     progress = None if quiet else progress_on()
-    done = learn_from_all(classifier, parts["train"], parts.get("validation"), progress=progress)
+    with told_on_interrupt(classifier):
+        train, validation = parts["train"], parts.get("validation")
+        done = learn_from_all(classifier, train, validation, progress=progress)
     warnings = tuple(map(in_flags, done.warnings))
     warn(warnings)
+    advise(classifier, parts["train"], quiet)
     write(output, as_model_file(done.fitted))
     if as_json:
         print_json(replace(done, warnings=warnings).to_dict() | {"model": str(output)})
@@ -315,6 +326,12 @@ def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     n_left_out = fitted.learner.settings().get("n_left_out", 0)
     if n_left_out:
         yield "left out", f"{n_left_out}", "training documents whose topic looks wrong"
+    if fitted.dense is not None:
+        yield (
+            "encoder",
+            f"{fitted.dense.share:.2f}",
+            f"share of the scores' spread, from {fitted.dense.encoder.name}",
+        )
     if fitted.tuning is not None:
         first, best = fitted.tuning.trials[0], fitted.tuning.best
         yield "tuned", f"{best.accuracy:.3f}", f"by cross-validation, {first.accuracy:.3f} untuned"

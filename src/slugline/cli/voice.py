@@ -12,7 +12,17 @@ __all__ = ["FLAGS", "in_flags"]
 
 #: Flags named like their parameter, apart from dashes.
 _ALIKE = (
-    *("batch_size", "dropout", "encoding", "epochs", "fold_topics", "format", "hidden", "id"),
+    *(
+        "batch_size",
+        "dropout",
+        "encoder",
+        "encoding",
+        "epochs",
+        "fold_topics",
+        "format",
+        "hidden",
+        "id",
+    ),
     *("l2", "learner", "learning_rate", "num_words", "optimizer", "output", "patience"),
     *("quantize", "report", "seeds", "skip_bad_rows", "test", "test_fraction", "text", "top"),
     *("topic", "tune", "validation", "validation_fraction", "weighting"),

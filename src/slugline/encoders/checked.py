@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from typing import Any, Protocol, runtime_checkable
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from slugline.checks import illegal
 from slugline.errors import EncoderError
 
-__all__ = ["MAX_WIDTH", "NAMES", "CheckedEncoder", "Encoder", "get_encoder"]
+__all__ = ["MAX_NAME", "MAX_WIDTH", "NAMES", "CheckedEncoder", "Encoder", "get_encoder"]
 
 Floats = npt.NDArray[np.float32]
 Halves = npt.NDArray[np.float16]
@@ -21,6 +22,8 @@ Halves = npt.NDArray[np.float16]
 NAMES = ("use",)
 #: Columns that an encoder may have; the widest known have 4,096.
 MAX_WIDTH = 4096
+#: Characters that a name or a digest of an encoder may have.
+MAX_NAME = 200
 # An encoder without a digest of its own is known again by what it makes of these.
 _PROBE = (
     "Wheat exports rose as drought cut the harvest.",
@@ -93,11 +96,19 @@ class CheckedEncoder:
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         kind = type(encoder)
-        self.name = _words(encoder, "name") or f"{kind.__module__}.{kind.__qualname__}"
+        self.name = _words(encoder, "name") or f"{kind.__module__}.{kind.__qualname__}"[:MAX_NAME]
         self.is_thread_safe = getattr(encoder, "is_thread_safe", False) is True
         self.width: int | None = None
         self._digest = _words(encoder, "digest")
         self._lock = threading.Lock()
+        self._turn = contextlib.nullcontext() if self.is_thread_safe else threading.Lock()
+
+    def __reduce__(self) -> tuple[type[CheckedEncoder], tuple[Encoder]]:
+        return CheckedEncoder, (self._encoder,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CheckedEncoder:
+        """Return itself: weights are large, and never change."""
+        return self
 
     def __repr__(self) -> str:
         return f"CheckedEncoder({self.name})"
@@ -125,7 +136,8 @@ class CheckedEncoder:
             each text, all of one width.
         """
         try:
-            found = self._encoder.encode(texts)
+            with self._turn:
+                found = self._encoder.encode(texts)
         except EncoderError:
             raise
         except Exception as error:
@@ -181,7 +193,7 @@ class CheckedEncoder:
 def _words(encoder: Encoder, attribute: str) -> str | None:
     """Return what an encoder says of itself, if it is a string that fits in a line."""
     found = getattr(encoder, attribute, None)
-    is_line = isinstance(found, str) and found.isprintable() and 0 < len(found) <= 200
+    is_line = isinstance(found, str) and found.isprintable() and 0 < len(found) <= MAX_NAME
     return found if is_line else None
 
 

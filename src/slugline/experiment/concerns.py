@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topics import spelling_warnings
+from slugline.encoders.checked import get_encoder
 from slugline.errors import DataError
 from slugline.fitted import Fitted
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "data_warnings",
+    "encoder_warnings",
     "fit_warnings",
     "known_document_warnings",
     "leak_warnings",
@@ -102,6 +105,16 @@ def _known(documents: str) -> str:
     )
 
 
+def encoder_warnings(classifier: TopicClassifier) -> list[str]:
+    """Return a warning if a fitted classifier goes without the encoder that was asked for."""
+    if classifier.encoder is None or classifier.fitted_.encoder is not None:
+        return []
+    return [
+        f"the `encoder` {get_encoder(classifier.encoder).name} is left out: on documents that were "
+        "not learned from, it made the answers no better. The model is one of words alone."
+    ]
+
+
 def fit_warnings(fitted: Fitted) -> list[str]:
     """Return warnings about settings, or how training ended, that cost accuracy."""
     warnings = []
@@ -134,7 +147,9 @@ def fit_warnings(fitted: Fitted) -> list[str]:
 def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     """Say what in the settings, or in the match of training and test, will cost accuracy."""
     warnings = fit_warnings(fitted)
-    known_share = fitted.features.vocabularies_[0].known_share(test.texts)
+    # An encoder knows the words of its languages, wherever they stand.
+    is_blind = fitted.dense is None
+    known_share = fitted.features.vocabularies_[0].known_share(test.texts) if is_blind else 1.0
     if known_share < 0.5:
         is_cut = fitted.features.blocks[0].max_terms is not None
         warnings.append(

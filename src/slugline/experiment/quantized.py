@@ -80,7 +80,7 @@ def save_quantized(
         test_fraction=experiment.test_fraction,
         card_notes=card_notes,
     )
-    rounded = from_model_file(as_file(precision=precision))
+    rounded = from_model_file(as_file(precision=precision), experiment.fitted.encoder)
     after = replace(experiment, evaluation=evaluate(rounded, experiment.test))
     write(path, as_file(metrics=after.metrics, precision=precision))
     return Quantized(

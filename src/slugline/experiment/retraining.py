@@ -139,7 +139,7 @@ def retrain(
     if test is not None:
         majority = majority_baseline(train.topics, test.topics)[1]
         # The metrics of a model in fewer bits are those of the weights in the file.
-        stored = from_model_file(as_model_file(again, precision=info.precision))
+        stored = from_model_file(as_model_file(again, precision=info.precision), again.encoder)
         measured = kept_figures(evaluate(stored, test), majority)
     metrics = {name: measured.get(name, value) for name, value in info.metrics.items()}
     now = as_model_file(

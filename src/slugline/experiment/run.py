@@ -11,7 +11,12 @@ from slugline.corpus.corpus import Corpus
 from slugline.displays import as_lines, as_table
 from slugline.errors import DataError
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
-from slugline.experiment.concerns import data_warnings, leak_warnings, model_warnings
+from slugline.experiment.concerns import (
+    data_warnings,
+    encoder_warnings,
+    leak_warnings,
+    model_warnings,
+)
 from slugline.experiment.testing import check_some_known, evaluate, kept_figures
 from slugline.fitted import Fitted
 from slugline.learners.choosing import choose_learner
@@ -81,6 +86,7 @@ class Experiment:
         rows = [
             ("learned from", f"{self.n_learned:,} documents in {self.seconds:.1f} s"),
             ("tested on", f"{self.n_test:,} others"),
+            *(("encoder", head.summary()) for head in [self.fitted.dense] if head),
             ("accuracy", f"{self.evaluation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"),
             ("baseline", f"{self.majority:.3f}, always {self.majority_topic!r}"),
             *(("warning", warning) for warning in self.warnings),
@@ -138,6 +144,7 @@ class Experiment:
                 "shuffled": {"accuracy": self.shuffled},
             },
             "best_epoch": self.best_epoch,
+            "encoder": self.fitted.dense.to_dict() if self.fitted.dense else None,
             "tuning": self.fitted.tuning.to_dict() if self.fitted.tuning else None,
             "history": self.history.history if self.history else None,
             "warnings": list(self.warnings),
@@ -201,7 +208,7 @@ def run_experiment(
         majority_topic=majority_topic,
         majority=majority,
         shuffled=shuffled_baseline(test.topics, classifier.random_state),
-        warnings=(*warnings, *model_warnings(fitted, test)),
+        warnings=(*warnings, *encoder_warnings(classifier), *model_warnings(fitted, test)),
         seconds=seconds,
         notes=notes,
         n_skipped=n_skipped,

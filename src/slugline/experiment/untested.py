@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.experiment.concerns import data_warnings, fit_warnings
+from slugline.experiment.concerns import data_warnings, encoder_warnings, fit_warnings
 from slugline.experiment.run import check_validation, timed_fit
 from slugline.fitted import Fitted
 
@@ -57,6 +57,7 @@ class Untested:
                 "notes": list(self.notes),
             },
             "evaluation": None,
+            "encoder": self.fitted.dense.to_dict() if self.fitted.dense else None,
             "warnings": list(self.warnings),
             "seconds": self.seconds,
         }
@@ -76,7 +77,11 @@ def learn_from_all(
         fitted=classifier.fitted_,
         name=train.name,
         n_validation=len(validation) if validation else 0,
-        warnings=(*data_warnings(train), *fit_warnings(classifier.fitted_)),
+        warnings=(
+            *data_warnings(train),
+            *encoder_warnings(classifier),
+            *fit_warnings(classifier.fitted_),
+        ),
         notes=train.notes,
         n_skipped=train.n_skipped,
         seconds=seconds,

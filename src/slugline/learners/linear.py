@@ -62,6 +62,8 @@ class LinearLearner(LinearOptions):
         How scores become probabilities.
     n_left_out : int
         Number of training documents that were left out.
+    left_out_ : (int array, shape (n_rows,), float32 array, shape (n_rows, n_topics))
+        After `fit`: some rows, and their scores had they not been learned from; not in files.
     """
 
     wants = "log-tf-idf"
@@ -71,6 +73,7 @@ class LinearLearner(LinearOptions):
     biases: Floats
     calibration: Calibration
     n_left_out: int
+    left_out_: tuple[npt.NDArray[np.intp], Floats]
     # Either weights that stay as they are, with the table that is made of them for scores when
     # there are some to make, or a stream that learns on.
     _weights: Any = None
@@ -84,7 +87,7 @@ class LinearLearner(LinearOptions):
         found = fit_linear(check_csr(X), y, context, passes=self.passes, clean=self.clean)
         self._weights, self._table, self._stream = found.weights, None, None
         self.biases, self.calibration = found.biases, found.calibration
-        self.n_left_out = found.n_left_out
+        self.n_left_out, self.left_out_ = found.n_left_out, found.left_out
 
     def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
         """Learn from one more batch of rows; from all of them, whatever `clean` is.

@@ -145,6 +145,7 @@ def _settings(fitted: Fitted) -> dict[str, Any]:
     return {
         **dict(describe_learner(fitted.learner.settings())),
         "terms": _terms(fitted.features.blocks),
+        **({"encoder": fitted.dense.summary()} if fitted.dense else {}),
         **({"class weight": fitted.class_weight} if fitted.class_weight else {}),
         "seed": fitted.seed,
     }

@@ -88,6 +88,13 @@ def _data(experiment: Experiment) -> str:
             f"{counted(n_left_out, 'training document')} {was} left out because {their} topic "
             "looks wrong."
         )
+    dense = experiment.fitted.dense
+    if dense is not None:
+        said.append(
+            f"Besides words, it learned from the rows that the sentence encoder "
+            f"{dense.encoder.name} makes of texts: {percent(dense.share, 0)} of the spread of its "
+            "scores over topics comes from these."
+        )
     n_untested = sum(not metrics.n_documents for metrics in known)
     if n_untested:
         have, them = ("has", "it") if n_untested == 1 else ("have", "them")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from slugline.saving.schema import BlockInfo, ModelInfo
+import msgspec
+
+from slugline.saving.schema import BlockInfo, EncoderInfo, ModelInfo
 
 __all__ = ["describe_learner", "write_card"]
 
@@ -18,14 +20,14 @@ def write_card(info: ModelInfo) -> str:
         f"Made by Slugline {info.versions['slugline']} from {_documents(info)} with "
         f"seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
         f"It knows {', '.join(map(_terms, info.blocks))}.{_bits(info)}",
+        *([] if info.encoder is msgspec.UNSET else [_encoder(info.encoder)]),
         *([info.card_notes.strip()] if info.card_notes else []),
         "## Learner",
         "\n".join(f"- {name}: {value}" for name, value in describe_learner(info.learner)),
         "## Figures",
         "\n".join(figures) or "None were measured when it was saved.",
         "## Limits",
-        "It knows the words and topics of its training data only, and always names one of\n"
-        "them, however foreign the text.",
+        _limits(info),
         f"## Its {len(info.topics)} topics",
         "\n".join(f"- {topic}" for topic in info.topics),
     ]
@@ -44,6 +46,21 @@ def _documents(info: ModelInfo) -> str:
 
 def _bits(info: ModelInfo) -> str:
     return "" if info.precision == "float32" else f" Its weights are rounded to {info.precision}."
+
+
+def _encoder(encoder: EncoderInfo) -> str:
+    return (
+        f"It needs the sentence encoder {encoder.name}, from which {encoder.share:.0%} of the "
+        f"spread of its scores comes. SHA-256 of the encoder: {encoder.digest}."
+    )
+
+
+def _limits(info: ModelInfo) -> str:
+    if info.encoder is msgspec.UNSET:
+        knows = "the words and topics of its training data"
+    else:
+        knows = f"the topics of its training data, and the languages of {info.encoder.name}"
+    return f"It knows {knows} only, and always names one of its\ntopics, however foreign the text."
 
 
 def _terms(block: BlockInfo) -> str:

@@ -15,15 +15,19 @@ import numpy as np
 
 from slugline.checks import check_number, illegal, is_number
 from slugline.documents import check_names
+from slugline.encoders.checked import CheckedEncoder, Encoder
 from slugline.errors import DataError
 from slugline.fitted import Fitted
 from slugline.labels import Topic, Topics
+from slugline.learners.dense_head import DenseHead
+from slugline.learners.linear import LinearLearner
 from slugline.learners.restoring import restore
 from slugline.saving import container
 from slugline.saving.card import write_card
 from slugline.saving.earlier import upgraded
+from slugline.saving.needed_encoder import find_encoder
 from slugline.saving.quantization import Precision, check_precision, dequantize, quantize
-from slugline.saving.schema import BlockInfo, ModelFile, ModelInfo
+from slugline.saving.schema import BlockInfo, EncoderInfo, ModelFile, ModelInfo
 from slugline.saving.shipped import model_path
 from slugline.text.block import Block
 from slugline.text.features import Features
@@ -80,15 +84,31 @@ def as_model_file(
         interrupted=fitted.interrupted,
         n_batches=fitted.n_batches,
         card_notes=card_notes,
+        encoder=_encoder_info(fitted.dense),
     )
     arrays = {f"learner.{name}": array for name, array in fitted.learner.arrays().items()}
     for number, idf in enumerate(features.idf_):
         if idf is not None:
             arrays[f"idf.{number}"] = idf
+    if fitted.dense is not None:
+        arrays |= {"dense.weights": fitted.dense.weights, "dense.biases": fitted.dense.biases}
     terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
     # As a reader of the file gets them.
     arrays = dequantize(quantize(arrays, bits), bits)
     return ModelFile(info, arrays, terms, write_card(info))
+
+
+def _encoder_info(dense: DenseHead | None) -> EncoderInfo | msgspec.UnsetType:
+    if dense is None:
+        return msgspec.UNSET
+    return EncoderInfo(
+        name=dense.encoder.name,
+        digest=dense.encoder.digest,
+        width=len(dense.weights),
+        sparse_factor=dense.sparse_factor,
+        doubt=dense.doubt,
+        share=dense.share,
+    )
 
 
 def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
@@ -104,8 +124,16 @@ def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
         raise illegal("card_notes", card_notes, "text, of whole characters")
 
 
-def load_model(path: str | os.PathLike[str]) -> tuple[Fitted, ModelFile]:
+def load_model(
+    path: str | os.PathLike[str], encoder: str | Encoder | None = None
+) -> tuple[Fitted, ModelFile]:
     """Read a model file from any source, or "reuters46", the model that comes with Slugline.
+
+    Parameters
+    ----------
+    path : path of the file, or the name of a model
+    encoder : "use" or an object with `encode`, optional
+        See `slugline.load`.
 
     Returns
     -------
@@ -114,18 +142,31 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Fitted, ModelFile]:
     Raises
     ------
     ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
+    EncoderError : if the model's encoder is missing, or is another one.
+    OptionError : if an encoder is given to a model without one, or has to be given.
     """
     path = model_path(path)
     file = container.read(path)
+    checked = find_encoder(path, file.info.encoder, encoder)
     try:
-        return from_model_file(file), file
+        return from_model_file(file, checked, keep=False), file
     # Parts that don't fit together can make NumPy and SciPy raise any type of error.
     except Exception as error:
         raise container.damaged(path, error) from error
 
 
-def from_model_file(file: ModelFile) -> Fitted:
+def from_model_file(
+    file: ModelFile, encoder: CheckedEncoder | None = None, *, keep: bool = True
+) -> Fitted:
     """Return the fitted value from the content of a file.
+
+    Parameters
+    ----------
+    file : ModelFile
+    encoder : CheckedEncoder, optional
+        The one that the file names, if it names one.
+    keep : bool, default True
+        Whether rows of texts that it is asked about are kept in the cache.
 
     Raises
     ------
@@ -141,6 +182,17 @@ def from_model_file(file: ModelFile) -> Fitted:
         options = {name: getattr(block, name) for name in Block.__slots__}
         blocks.append(Block(**options))
         vocabularies.append(_restore_columns(block, terms))
+    dense = None
+    if info.encoder is not msgspec.UNSET and encoder is not None:
+        dense = DenseHead(
+            encoder,
+            file.arrays["dense.weights"],
+            file.arrays["dense.biases"],
+            info.encoder.sparse_factor,
+            info.encoder.doubt,
+            info.encoder.share,
+            keep=keep,
+        )
     idf = [file.arrays.get(f"idf.{number}") for number in range(len(blocks))]
     learned = {
         name.removeprefix("learner."): array
@@ -159,6 +211,7 @@ def from_model_file(file: ModelFile) -> Fitted:
         validation_digest=info.validation_digest,
         interrupted=info.interrupted,
         n_batches=info.n_batches,
+        dense=dense,
     )
     _check_fit(fitted, file)
     return fitted
@@ -190,13 +243,26 @@ def _check_fit(fitted: Fitted, file: ModelFile) -> None:
         if idf is not None:
             check_idf(idf, fitted.n_documents)
     n_idf = sum(idf is not None for idf in features.idf_)
-    if len(file.arrays) != n_idf + len(fitted.learner.arrays()):
+    n_dense = 0 if file.info.encoder is msgspec.UNSET else _check_dense(fitted, file.info.encoder)
+    if len(file.arrays) != n_idf + n_dense + len(fitted.learner.arrays()):
         raise DataError(f"arrays {sorted(file.arrays)}, of which some are unknown")
     # The shortest text shows whether every shape fits the next one.
     with np.errstate(over="raise", invalid="raise"):
         scores = fitted.learner.decision_function(features.transform([""]))
     if scores.shape != (1, len(fitted.topics)):
         raise DataError(f"{scores.shape[1]} scores for {len(fitted.topics)} topics")
+
+
+def _check_dense(fitted: Fitted, info: EncoderInfo) -> int:
+    """Check that what an encoder adds fits the rest; return how many arrays it has."""
+    if not isinstance(fitted.learner, LinearLearner):
+        raise DataError("an encoder beside a learner that is not linear")
+    shapes = {"weights": (info.width, len(fitted.topics)), "biases": (len(fitted.topics),)}
+    for name, shape in shapes.items():
+        found = getattr(fitted.dense, name).shape
+        if found != shape:
+            raise DataError(f"{name} of an encoder of shape {found}, not {shape}")
+    return len(shapes)
 
 
 def _plain_weights(

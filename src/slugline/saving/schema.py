@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy.typing as npt
 
+from slugline.encoders.checked import MAX_NAME, MAX_WIDTH
 from slugline.saving.quantization import Precision
 
-__all__ = ["FORMAT", "BlockInfo", "FormatOnly", "ModelFile", "ModelInfo"]
+__all__ = ["FORMAT", "BlockInfo", "EncoderInfo", "FormatOnly", "ModelFile", "ModelInfo"]
 
 #: The version of the format that this release writes. It also reads all earlier ones.
 FORMAT = 2
@@ -34,6 +35,18 @@ class BlockInfo(msgspec.Struct, frozen=True):
     n_terms: _Count
     #: Files of earlier releases lack it, or have buckets without terms, each of which is a column.
     n_buckets: int | None = None
+
+
+class EncoderInfo(msgspec.Struct, frozen=True):
+    """The encoder that a model needs, and what it adds; see `slugline.learners.dense_head`."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+    #: Another encoder, or one with other weights, has another one.
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    width: Annotated[int, msgspec.Meta(ge=1, le=MAX_WIDTH)]
+    sparse_factor: Annotated[float, msgspec.Meta(ge=0, lt=1e6)]
+    doubt: Annotated[float, msgspec.Meta(ge=0, lt=1)]
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +84,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     n_batches: _Count = 0
     #: Markdown by the maker of the model, for the card.
     card_notes: str = ""
+    #: Left out where there is none: same documents, same bytes.
+    encoder: EncoderInfo | msgspec.UnsetType = msgspec.UNSET
 
 
 class FormatOnly(msgspec.Struct):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["best_factors"]
+from slugline.calibration import best_calibration
+
+__all__ = ["Combination", "best_factors", "combine"]
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -19,6 +22,58 @@ _MOST = 50.0
 _MAX_ROWS, _MIN_ROWS, _MAX_SCORES = 10_000, 500, 2_000_000
 # Steps on the way from the best factors to the best single model.
 _N_STEPS = 20
+
+
+class Combination(NamedTuple):
+    """How the scores of words and those of an encoder become one.
+
+    Attributes
+    ----------
+    sparse_factor, dense_factor : float
+        What each is multiplied by before they are added.
+    doubt : float
+        That of the sum; see `slugline.calibration.Calibration`. The sum's sharpness is 1.
+    share : float
+        How much of the sum's spread over topics comes from the encoder, from 0 to 1.
+    """
+
+    sparse_factor: float
+    dense_factor: float
+    doubt: float
+    share: float
+
+
+def combine(
+    sparse: Floats, dense: Floats, y: Labels, sample_weight: Floats | None = None
+) -> Combination | None:
+    """Return how two models' scores are best added, or None if the second one has no use.
+
+    Parameters
+    ----------
+    sparse, dense : float arrays, shape (n_rows, n_topics)
+        What each says of rows that it has not learned from.
+    y : int array, shape (n_rows,)
+        The topic of each row.
+    sample_weight : float array, shape (n_rows,), optional
+        Weights of rows; equal by default.
+    """
+    factors = best_factors([sparse, dense], y, sample_weight)
+    parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
+    spreads = [_spread(part) for part in parts]
+    if not spreads[1]:
+        return None
+    sharpness, doubt = best_calibration(parts[0] + parts[1], y, sample_weight)
+    # Of so many rows that are all right, the next one is wrong with about this probability
+    # (Laplace's rule of succession).
+    doubt = max(doubt, 1 / (len(y) + 2))
+    return Combination(
+        sharpness * factors[0], sharpness * factors[1], doubt, spreads[1] / sum(spreads)
+    )
+
+
+def _spread(scores: Floats | Doubles) -> float:
+    """Return the typical standard deviation of a row's scores over topics."""
+    return float(np.sqrt(np.mean(scores.var(axis=1, dtype=np.float64))))
 
 
 def best_factors(
@@ -53,7 +108,7 @@ def best_factors(
     rows = np.unique(np.linspace(0, len(y) - 1, n_rows).astype(np.intp))
     costs = np.ones(len(rows)) if sample_weight is None else sample_weight[rows].astype(np.float64)
     used = [each[rows].astype(np.float64) for each in scores]
-    spreads = np.array([float(np.sqrt(np.mean(each.var(axis=1)))) or 1.0 for each in used])
+    spreads = np.array([_spread(each) or 1.0 for each in used])
     scaled = np.stack([each / spread for each, spread in zip(used, spreads, strict=True)])
     factors = _Loss(scaled, y[rows], costs / costs.sum()).cautious()
     return [float(factor) for factor in factors / spreads]

@@ -1,0 +1,90 @@
+"""The option --encoder, and what is said of encoders."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slugline.cli.output import say
+
+if TYPE_CHECKING:
+    from slugline.classifier import TopicClassifier
+    from slugline.corpus.corpus import Corpus
+
+__all__ = ["EncoderName", "advise", "check_encoder", "told_on_interrupt"]
+
+#: Up to so many documents a topic (the median), an encoder is recommended.
+FEW_DOCUMENTS = 20
+
+EncoderName = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        metavar="NAME",
+        help="Add a pretrained sentence encoder, which helps most with few labels: use, for 16 "
+        "languages (extra encoder).",
+        show_default=False,
+    ),
+]
+
+
+def check_encoder(name: str | None) -> None:
+    """Make sure, before anything is read, that there is an encoder of this name.
+
+    Raises
+    ------
+    OptionError : if none is called that.
+    EncoderError : if its package is missing.
+    """
+    if name is None:
+        return
+    from slugline.checks import check_choice
+    from slugline.encoders.checked import NAMES, get_encoder
+
+    check_choice("encoder", name, NAMES)
+    get_encoder(name)
+
+
+def advise(classifier: TopicClassifier, train: Corpus, quiet: bool) -> None:
+    """Say that there are encoders, if there are few documents a topic to learn words from."""
+    from slugline.learners.linear import LinearLearner
+
+    counts = train.topic_counts().values()
+    is_default = isinstance(classifier.learner, LinearLearner) and classifier.encoder is None
+    if not is_default or len(counts) < 2 or statistics.median(counts) > FEW_DOCUMENTS:
+        return
+    say(
+        f"{train.name}: few documents a topic; a sentence encoder would probably help much: "
+        f"{_how()} (with ten a topic, +24 points of accuracy on average over 14 data sets, +12 on "
+        "English ones)",
+        quiet=quiet,
+    )
+
+
+def _how() -> str:
+    from slugline.encoders.checked import get_encoder
+    from slugline.errors import EncoderError
+
+    try:
+        get_encoder("use")
+    except EncoderError:
+        return 'pip install "slugline[encoder]", then --encoder use'
+    return "--encoder use"
+
+
+@contextmanager
+def told_on_interrupt(classifier: TopicClassifier) -> Iterator[None]:
+    """Say after Ctrl-C what becomes of texts that were encoded."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if classifier.encoder is not None:
+            say(
+                "interrupted: no model is written. Texts that were encoded are kept, and need not "
+                "be encoded again."
+            )
+        raise
