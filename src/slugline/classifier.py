@@ -61,8 +61,8 @@ class TopicClassifier:
         Look for better families of terms, regularisation and mixtures with nets than the default
         by cross-validation on the training texts. A number is the budget: the most multiplications
         to spend on each term of a document; see `slugline.tuning`. Chooses learner and blocks.
-    n_jobs : int, default 1
-        Threads for reading texts. Results are the same for any number.
+    n_jobs : int, optional
+        Threads, by default one for each core. Results are the same for any number.
     random_state : int, default 0
         Seed for every random choice.
 
@@ -99,7 +99,7 @@ class TopicClassifier:
         blocks: Sequence[Block] | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
         tune: bool | float = False,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         random_state: int = 0,
     ) -> None:
         self.learner = learner
@@ -269,7 +269,7 @@ class TopicClassifier:
         container.write(path, content)
 
     @classmethod
-    def from_fitted(cls, fitted: Fitted, *, n_jobs: int = 1) -> TopicClassifier:
+    def from_fitted(cls, fitted: Fitted, *, n_jobs: int | None = None) -> TopicClassifier:
         """Return a classifier that answers as `fitted` does; a clone of it learns as that did."""
         classifier = cls(
             learner=fitted.learner,

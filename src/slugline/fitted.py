@@ -31,6 +31,7 @@ from slugline.sample_weights import check_class_weight, row_weights, topic_weigh
 from slugline.text.block import Block, check_blocks
 from slugline.text.defaults import default_blocks
 from slugline.text.features import Features
+from slugline.threads import count_threads
 
 if TYPE_CHECKING:
     from slugline.progress import Progress
@@ -165,7 +166,7 @@ class FitSettings:
     blocks: Sequence[Block] | None
     class_weight: ClassWeight
     tune: bool | float
-    n_jobs: int
+    n_jobs: int | None
     random_state: int
     encoder: CheckedEncoder | None = None
 
@@ -177,7 +178,7 @@ class FitSettings:
             not is_number(self.tune) or self.tune < 0
         ):
             raise illegal("tune", self.tune, "True, False or a budget over 0")
-        check_whole("n_jobs", self.n_jobs, 1)
+        count_threads(self.n_jobs)
         # scikit-learn's seeds end there.
         check_whole("random_state", self.random_state, 0, (1 << 32) - 1)
         if self.encoder is not None:
@@ -428,7 +429,7 @@ def _context(
         weighted_topics=settings.class_weight is not None,
         seed=int(settings.random_state),
         first=first,
-        n_jobs=settings.n_jobs,
+        n_jobs=count_threads(settings.n_jobs),
         progress=progress,
     )
 

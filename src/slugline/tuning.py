@@ -165,7 +165,7 @@ def tune(
     context: FitContext,
     *,
     budget: float = BUDGET,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
 ) -> Tuning:
     """Search for the best families of terms, regularisation, nets and their share, in this order.
 
@@ -265,7 +265,7 @@ class _CrossValidation:
     """
 
     def __init__(
-        self, texts: Sequence[str], y: Labels, context: FitContext, n_jobs: int, start: Way
+        self, texts: Sequence[str], y: Labels, context: FitContext, n_jobs: int | None, start: Way
     ) -> None:
         self._texts, self.y, self._context, self._n_jobs = texts, y, context, n_jobs
         weights = context.sample_weight

@@ -44,7 +44,7 @@ def check(
     encoding: Encoding = None,
     fold_topics: FoldTopics = False,
     map_topics: MapTopics = None,
-    threads: Threads = 1,
+    threads: Threads = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:

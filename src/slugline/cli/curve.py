@@ -64,7 +64,7 @@ def curve(
         typer.Option("--plot", metavar="PNG", help="Draw the curves.", show_default=False),
     ] = None,
     seed: Seed = 0,
-    threads: Threads = 1,
+    threads: Threads = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:

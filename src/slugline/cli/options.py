@@ -134,7 +134,13 @@ Seed = Annotated[
     typer.Option("--seed", min=0, max=MAX_SEED, metavar="N", help="Seed for every random choice."),
 ]
 Threads = Annotated[
-    int, typer.Option("--threads", min=1, metavar="N", help="Number of threads; changes no result.")
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        metavar="N",
+        help="Number of threads, by default one for each core; changes no result.",
+    ),
 ]
 Quiet = Annotated[
     bool,

@@ -20,6 +20,7 @@ from slugline.corpus.columns import listed
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError
 from slugline.saving.shipped import DEFAULT, SHIPPED
+from slugline.threads import count_threads
 
 if TYPE_CHECKING:
     from slugline.answers import Prediction
@@ -106,7 +107,7 @@ def predict(
         text=text,
         id=id_,
         top=top,
-        n_threads=threads,
+        n_threads=count_threads(threads),
         announce=lambda note: say(f"{rows.name}: {note}", quiet=quiet),
     )
     n_rows = n_bad = 0

@@ -167,7 +167,7 @@ def train(
         ),
     ] = None,
     seed: Seed = 0,
-    threads: Threads = 1,
+    threads: Threads = None,
     mistakes: Mistakes = None,
     quiet: Quiet = False,
     as_json: AsJson = False,

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from slugline.checks import check_whole
 from slugline.documents import as_texts
 from slugline.encoders.checked import CheckedEncoder, Encoder, get_encoder
 from slugline.encoders.kept import KeptRows
+from slugline.threads import count_threads
 
 if TYPE_CHECKING:
     from slugline.progress import Progress
@@ -33,7 +33,7 @@ def encode(
     texts: Iterable[str],
     encoder: str | Encoder,
     *,
-    n_jobs: int = 1,
+    n_jobs: int | None = None,
     keep: bool = True,
     progress: Progress | None = None,
 ) -> Floats:
@@ -47,7 +47,7 @@ def encode(
     texts : iterable of str
     encoder : "use" or an object with `encode`
         See `get_encoder`.
-    n_jobs : int, default 1
+    n_jobs : int, optional
         Threads, if the encoder allows several.
     keep : bool, default True
         Whether to use the cache.
@@ -59,12 +59,11 @@ def encode(
     DataError : if the texts are not texts.
     EncoderError : if the encoder fails or returns what can't be used.
     """
-    check_whole("n_jobs", n_jobs, 1)
     documents = as_texts(texts)
     checked = get_encoder(encoder)
     # In the order of the texts, so that the calls of an encoder don't depend on hashes.
     distinct = list(dict.fromkeys(documents)) or [""]
-    work = _Work(checked, n_jobs, progress)
+    work = _Work(checked, count_threads(n_jobs), progress)
     if keep:
         with KeptRows(checked.digest) as kept:
             rows = _through_cache(distinct, work, kept)

@@ -95,7 +95,7 @@ def retrain(
     validation: Corpus | None = None,
     test: Corpus | None = None,
     *,
-    n_threads: int = 1,
+    n_threads: int | None = None,
     progress: Progress | None = None,
 ) -> Retraining:
     """Train a model again with the settings in its file, and compare.
@@ -107,7 +107,7 @@ def retrain(
         What it was trained on, with the part to test on if that was chosen by the seed.
     validation, test : Corpus, optional
         As when it was trained. Without a test, the metrics in the file are taken on trust.
-    n_threads : int, default 1
+    n_threads : int, optional
         Changes no result.
     progress : Progress, optional
 
@@ -195,7 +195,7 @@ def _train_again(
     original: Fitted,
     train: Corpus,
     validation: Corpus | None,
-    n_threads: int,
+    n_threads: int | None,
     progress: Progress | None,
 ) -> Fitted:
     # A corpus has names; the model may have been given integers.

@@ -134,7 +134,9 @@ class DenseHead:
         """Return the encoder's name, and how much it counts, for JSON."""
         return {"name": self.encoder.name, "share": self.share}
 
-    def decision_function(self, sparse: Floats, texts: Sequence[str], n_jobs: int = 1) -> Floats:
+    def decision_function(
+        self, sparse: Floats, texts: Sequence[str], n_jobs: int | None = None
+    ) -> Floats:
         """Return the sum of both scores, shape (n_documents, n_topics).
 
         Parameters
@@ -142,7 +144,7 @@ class DenseHead:
         sparse : float32 array, shape (n_documents, n_topics)
             The scores of words.
         texts : sequence of str
-        n_jobs : int, default 1
+        n_jobs : int, optional
             Threads to encode on.
         """
         from slugline.encoders.encoding import encode

@@ -9,7 +9,6 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline import errors
-from slugline.checks import check_whole
 from slugline.displays import as_call
 from slugline.documents import as_texts
 from slugline.errors import DataError
@@ -21,6 +20,7 @@ from slugline.text.terms import KINDS, Terms
 from slugline.text.vocabulary import VocabularyBuilder
 from slugline.text.weighting import document_frequency, idf, squares, weigh
 from slugline.text.words import find_words, map_chunks
+from slugline.threads import count_threads
 
 __all__ = ["Features"]
 
@@ -35,8 +35,8 @@ class Features:
     ----------
     blocks : sequence of Block
         Their columns follow one another.
-    n_jobs : int, default 1
-        Threads. The rows are the same for any number.
+    n_jobs : int, optional
+        Threads, by default one for each core. The rows are the same for any number.
     apart : bool, default False
         Scale each block's part of a row on its own. By default, the parts that weigh terms by idf
         get length 1 together. True for model files of format 1.
@@ -55,11 +55,15 @@ class Features:
     idf_: list[Floats | None]
 
     def __init__(
-        self, blocks: Sequence[Block] = (Block(),), n_jobs: int = 1, *, apart: bool = False
+        self,
+        blocks: Sequence[Block] = (Block(),),
+        n_jobs: int | None = None,
+        *,
+        apart: bool = False,
     ) -> None:
         self.blocks = check_blocks(blocks)
-        check_whole("n_jobs", n_jobs, 1)
         self.n_jobs = n_jobs
+        self._n_threads = count_threads(n_jobs)
         self.apart = apart
 
     def __repr__(self) -> str:
@@ -154,7 +158,7 @@ class Features:
     def transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Return one float32 CSR row per document, shape (n_documents, n_columns)."""
         n_columns = self.n_columns
-        parts = map_chunks(self._transform, texts, self.n_jobs)
+        parts = map_chunks(self._transform, texts, self._n_threads)
         return stack_rows(parts, n_columns)
 
     def _transform(self, texts: Sequence[str]) -> sp.csr_array:
@@ -182,14 +186,14 @@ class Features:
                 rarity = self.idf_[number]
                 idfs[number] = None if rarity is None else rarity[own]
             first = last
-        features = Features.restore(self.blocks, kept, idfs, apart=self.apart)
-        features.n_jobs = self.n_jobs
+        features = Features(self.blocks, self.n_jobs, apart=self.apart)
+        features.vocabularies_, features.idf_ = kept, idfs
         return features
 
     def _learn_vocabularies(self, texts: Sequence[str]) -> list[TermColumns]:
         builders = [VocabularyBuilder(b.kind) for b in self.blocks if b.n_buckets is None]
         if builders:
-            for words in map_chunks(find_words, texts, self.n_jobs):
+            for words in map_chunks(find_words, texts, self._n_threads):
                 for builder in builders:
                     builder.add(words)
         rest = iter(builders)
@@ -203,7 +207,7 @@ class Features:
     def _count_learning(self, texts: Sequence[str], grow: bool) -> RowStack:
         """Count terms chunk by chunk, after the buckets have learned those of the chunk."""
         counts = RowStack()
-        for found in map_chunks(self._find, texts, self.n_jobs):
+        for found in map_chunks(self._find, texts, self._n_threads):
             for vocabulary, terms in zip(self.vocabularies_, found, strict=True):
                 if grow and isinstance(vocabulary, SeenBuckets):
                     vocabulary.learn(terms.spans)

@@ -145,7 +145,9 @@ def map_chunks(
     Only a few chunks per thread are in memory at a time, so `texts` may be an endless stream.
     """
     chunks = _chunks(texts)
-    if n_threads == 1:
+    some = list(itertools.islice(chunks, 1 if n_threads == 1 else 2))
+    chunks = itertools.chain(some, chunks)
+    if len(some) < 2:  # one thread, or nothing to share
         yield from map(function, chunks)
         return
     with ThreadPoolExecutor(n_threads) as pool:

@@ -57,7 +57,7 @@ MOST_SCORES, _FEWEST_WATCHED = 1 << 18, 500
 # Without a row, others would make up for a little of what it has put into its own scores.
 OWN_SHARE = np.float32(0.95)
 # Topics that are learned at a time, fewer where dense weights for them would be more than this.
-MOST_TOPICS, _FEWEST_TOPICS, _MOST_WEIGHTS = 64, 8, 3 << 23
+MOST_TOPICS, _FEWEST_TOPICS, _MOST_WEIGHTS = 64, 8, 1 << 24
 # Up to so many weights stay dense until all documents have been looked at, and are learned at once.
 _MOST_HELD, _MOST_AT_ONCE = 1 << 26, 1 << 27
 #: What there is nothing to measure on.
