@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,8 @@ Labels = npt.NDArray[np.int64]
 ClassWeight = str | Mapping[Any, float] | None
 # Hash buckets of a net that learns batch by batch, which has weights for each of them.
 _N_BUCKETS = 1 << 18
+# Rows of more documents than this would take gigabytes: they are made and learned from in parts.
+_MANY_DOCUMENTS, _DOCUMENTS_AT_A_TIME = 200_000, 50_000
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -244,12 +246,16 @@ def fit(
         tuning = _tune(texts, labels, blocks, context, settings)
         blocks, learner = tuning.best.way.blocks, tuning.best.learner()
     features = Features(blocks, settings.n_jobs)
-    rows = features.fit_transform(texts)
-    validation_digest = None
-    if held is not None:
-        held_texts, held_labels, validation_digest = held
-        context = replace(context, validation_data=(features.transform(held_texts), held_labels))
-    history = learner.fit(rows, labels, context)
+    validation_digest = history = None
+    if isinstance(learner, LinearLearner) and _are_many(texts, blocks, settings):
+        learner.fit_parts(_parts(texts, labels, features, context))
+    else:
+        rows = features.fit_transform(texts)
+        if held is not None:
+            held_texts, held_labels, validation_digest = held
+            held_rows = features.transform(held_texts)
+            context = replace(context, validation_data=(held_rows, held_labels))
+        history = learner.fit(rows, labels, context)
     dense = _dense_head(settings.encoder, texts, labels, learner, context)
     interrupted = history is not None and history.stopped_by == "interrupt"
     return Fitted(
@@ -267,6 +273,34 @@ def fit(
         tuning=tuning,
         dense=dense,
     )
+
+
+def _are_many(texts: Sequence[str], blocks: Sequence[Block], settings: FitSettings) -> bool:
+    """Whether texts are learned from in parts, for which no vocabulary and no encoder is there."""
+    is_simple = settings.encoder is None and all(block.n_buckets for block in blocks)
+    return len(texts) > _MANY_DOCUMENTS and is_simple
+
+
+def _parts(
+    texts: Sequence[str], labels: Labels, features: Features, context: FitContext
+) -> Iterator[tuple[Any, Labels, FitContext]]:
+    """Yield rows of the documents in random order, as `LinearLearner.fit_parts` takes them."""
+    order = np.random.default_rng(context.seed).permutation(len(texts))
+    starts = range(0, len(texts), _DOCUMENTS_AT_A_TIME)
+    weight = context.sample_weight
+    if context.progress is not None:
+        context.progress.begin(1, len(starts))
+    try:
+        for first in starts:
+            some = order[first : first + _DOCUMENTS_AT_A_TIME]
+            rows, moved = features.partial_fit_transform([texts[i] for i in some], first)
+            costs = None if weight is None else weight[some]
+            yield rows, labels[some], replace(context, sample_weight=costs, moved=moved)
+            if context.progress is not None:
+                context.progress.step()
+    finally:
+        if context.progress is not None:
+            context.progress.end()
 
 
 def _dense_head(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,6 +103,28 @@ class LinearLearner(LinearOptions):
         self.biases, self.calibration = stream.biases, stream.calibration
         if context.first:
             self.n_left_out = 0
+
+    def fit_parts(self, parts: Iterable[tuple[Any, npt.NDArray[np.int64], FitContext]]) -> None:
+        """Learn from more rows than there is memory for: from all of them, whatever `clean` is.
+
+        Parameters
+        ----------
+        parts : iterable of (X, y, context)
+            Rows in random order; of the second part and later ones, `context.moved` says where the
+            columns before are now.
+        """
+        from slugline.training.linear_stream import LinearStream
+
+        stream: Any = None
+        for X, y, context in parts:
+            if stream is None:
+                how: Any = {"passes": self.passes or 1, "seed": context.seed}
+                stream = LinearStream.of_nothing(X.shape[1], context.n_topics, **how)
+            elif context.moved is not None:
+                stream.widen(context.moved, X.shape[1])
+            stream.learn(X, y, context, undo=False)
+        self._weights, self._table, self._stream = stream.settle(), None, None
+        self.biases, self.calibration, self.n_left_out = stream.biases, stream.calibration, 0
 
     def _begin_stream(self, n_columns: int, context: FitContext) -> LinearStream:
         from slugline.training.linear_stream import LinearStream

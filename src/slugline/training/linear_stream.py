@@ -18,7 +18,6 @@ from slugline.training.linear_fit import (
     BIAS_AT_FIRST,
     CALIBRATION,
     MOST_SCORES,
-    MOST_TOPICS,
     OWN_SHARE,
     SUM_AT_FIRST,
     LeftOut,
@@ -39,6 +38,8 @@ Rows = npt.NDArray[np.intp]
 # Sum of squared gradients of a term that has been learned before: its weights move less than those
 # of a fresh one.
 _SUM_OF_LEARNED = 3.0
+# Topics that are learned at a time: while room is made for new columns, this many take it twice.
+_TOPICS_AT_A_TIME = 32
 # Probabilities move away from what they were before as the rows become this many.
 _ENOUGH_ROWS = 50
 
@@ -77,7 +78,7 @@ class LinearStream:
         self.biases, self.calibration = biases.copy(), calibration
         self._is_first, self._passes = False, passes
         self._rng = np.random.default_rng(seed)
-        self._blocks = topic_blocks(len(biases), MOST_TOPICS)
+        self._blocks = topic_blocks(len(biases), _TOPICS_AT_A_TIME)
         self._weights = [weights[:, topics].toarray() for topics in self._blocks]
         self._sums = [_new_sums(weights.shape[0], _SUM_OF_LEARNED) for _ in self._blocks]
         self._totals = np.zeros(len(biases))
@@ -111,6 +112,13 @@ class LinearStream:
         share = share_to_drop(self.n_columns * len(self.biases))
         return join_topics([slim(weights, share) for weights in self._weights])
 
+    def settle(self) -> sp.csr_array:
+        """Return the weights that matter, and keep none: nothing more can be learned."""
+        share, parts = share_to_drop(self.n_columns * len(self.biases)), []
+        while self._weights:
+            parts.append(slim(self._weights.pop(0), share))
+        return join_topics(parts)
+
     def copy(self) -> LinearStream:
         """Return the same, to learn on; only the weights are still those of both."""
         twin = copy.copy(self)
@@ -135,11 +143,18 @@ class LinearStream:
             self._sums[number] = _new_sums(n_columns, SUM_AT_FIRST)
             self._sums[number][moved], self._sums[number][-1] = sums[:-1], sums[-1]
 
-    def learn(self, X: sp.csr_array, y: Labels, context: FitContext) -> None:
+    def learn(self, X: sp.csr_array, y: Labels, context: FitContext, *, undo: bool = True) -> None:
         """Go through the rows of a batch a few times.
 
-        If this fails or is interrupted, the weights are as they were.
+        Parameters
+        ----------
+        undo : bool, default True
+            Leave the weights as they were if this fails or is interrupted, for which a copy of
+            those that may change is kept meanwhile.
         """
+        if not undo:
+            self._learn(Problem.of(X, y, context, self._blocks))
+            return
         named = np.unique(X.indices)
         before = [weights[named] for weights in self._weights]
         try:
