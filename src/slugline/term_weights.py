@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.errors import DataError
-from slugline.ragged import boundaries, ranges, row_lengths
+from slugline.ragged import boundaries, row_lengths
 
 __all__ = ["as_arrays", "from_arrays", "join_topics", "share_to_drop", "slim", "table"]
 
@@ -32,7 +32,7 @@ def share_to_drop(n_weights: int) -> float:
     return next((share for most, share in _SHARES.items() if n_weights <= most), _LARGEST_SHARE)
 
 
-def slim(weights: Floats, share: float) -> sp.csr_array:
+def slim(weights: Floats, share: float) -> sp.csc_array:
     """Return the weights that matter, rounded to 11 binary digits.
 
     Parameters
@@ -42,41 +42,23 @@ def slim(weights: Floats, share: float) -> sp.csr_array:
     share : float
         See `share_to_drop`.
     """
-    rms = np.sqrt(np.einsum("ij,ij->", weights, weights, dtype=np.float64) / max(1, weights.size))
-    least = share * rms
+    n_weights = max(1, np.count_nonzero(weights))
+    least = share * np.sqrt(np.einsum("ij,ij->", weights, weights, dtype=np.float64) / n_weights)
     step = max(1, _AT_ONCE // max(1, weights.shape[1]))
     rows, columns, values = [], [], []
     for first in range(0, len(weights), step):
         part = weights[first : first + step]
         row, column = np.nonzero(np.abs(part) > least)
-        rows.append(np.bincount(row, minlength=len(part)))
+        rows.append((row + first).astype(np.int32))
         columns.append(column.astype(np.int32))
         values.append(_rounded(part[row, column]))
-    return _csr(
-        np.concatenate(values), np.concatenate(columns), np.concatenate(rows), weights.shape
-    )
+    places = np.concatenate(rows), np.concatenate(columns)
+    return sp.coo_array((np.concatenate(values), places), shape=weights.shape).tocsc()
 
 
-def join_topics(parts: list[sp.csr_array]) -> sp.csr_array:
-    """Return weights for neighbouring blocks of topics, side by side; empties the list.
-
-    Without a copy of them all, which `scipy.sparse.hstack` would make on the way.
-    """
-    if len(parts) == 1:
-        return parts.pop()
-    counts = np.sum([row_lengths(part.indptr) for part in parts], axis=0)
-    shape = len(counts), sum(part.shape[1] for part in parts)
-    joined = _csr(
-        np.empty(counts.sum(), np.float32), np.empty(counts.sum(), np.int32), counts, shape
-    )
-    free, n_topics = joined.indptr[:-1].copy(), 0
-    while parts:
-        part = parts.pop(0)
-        places = ranges(free, row_lengths(part.indptr))
-        joined.data[places], joined.indices[places] = part.data, part.indices + n_topics
-        free += row_lengths(part.indptr)
-        n_topics += part.shape[1]
-    return joined
+def join_topics(parts: Sequence[sp.csc_array]) -> sp.csr_array:
+    """Return weights for neighbouring blocks of topics, side by side."""
+    return sp.hstack(parts, format="csc").tocsr()
 
 
 def table(weights: sp.csr_array) -> Floats | sp.csr_array:

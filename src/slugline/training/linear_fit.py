@@ -9,7 +9,7 @@ import functools
 import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -56,6 +56,8 @@ _FEW_ROWS, _N_FOLDS = 2000, 4
 MOST_SCORES, _FEWEST_WATCHED = 1 << 18, 500
 # Without a row, others would make up for a little of what it has put into its own scores.
 OWN_SHARE = np.float32(0.95)
+# Of the rows of other topics, a block of topics learns from so many for each row of its own.
+_OTHERS = 10
 # Topics that are learned at a time, fewer where dense weights for them would be more than this.
 MOST_TOPICS, _FEWEST_TOPICS, _MOST_WEIGHTS = 64, 8, 1 << 24
 # Up to so many weights stay dense until all documents have been looked at, and are learned at once.
@@ -129,7 +131,8 @@ def fit_linear(
     passes : int, optional
         Passes over the rows; by default, their number decides.
     clean : bool, default True
-        Leave out rows that probably do not belong to their topic.
+        Leave out rows that probably do not belong to their topic, unless topics have very few, or
+        are so many that most rows are only learned from by some.
     """
     problem = Problem.of(X, y, context)
     told = np.flatnonzero(problem.costs > 0)
@@ -175,6 +178,11 @@ class Problem:
         costs = np.ones(len(y), dtype=np.float32) if weight is None else weight
         return cls(X, y, costs, context, blocks)
 
+    @property
+    def is_sampled(self) -> bool:
+        """Whether topics are so many that each block learns from a part of the rows."""
+        return len(self.blocks) > 1 + _OTHERS
+
     def totals(self, rows: Rows) -> npt.NDArray[np.float64]:
         """Return what the rows of each topic cost together."""
         costs = self.costs[rows].astype(np.float64)
@@ -203,7 +211,7 @@ class Problem:
 class _Part(NamedTuple):
     """What one block of topics has learned."""
 
-    weights: sp.csr_array
+    weights: sp.csc_array
     biases: Floats
     own: Floats
 
@@ -213,19 +221,28 @@ class _Start:
     """Some rows to go through, and descents that have begun."""
 
     problem: Problem
-    batches: Minibatches
+    rows: Rows
+    watched: Rows
+    n_passes: int
     costs: Costs
-    learning_rate: float
+    batches: Minibatches | None
     begun: dict[int, Descent]
 
     @classmethod
     def of(cls, problem: Problem, rows: Rows, watched: Rows, passes: int | None) -> _Start:
         """Return passes over rows, none of which has begun."""
-        rng = np.random.default_rng(problem.context.seed)
-        seen = watched[:0] if is_few(rows) else watched
-        batches = Minibatches(problem.X, rows, seen, rng, passes or passes_for(len(rows)))
+        watched = watched[:0] if is_few(rows) else watched
+        n_passes = passes or passes_for(len(rows))
         costs = problem.weighed(problem.totals(rows))
-        return cls(problem, batches, costs, learning_rate(len(rows)), {})
+        start = cls(problem, rows, watched, n_passes, costs, None, {})
+        if problem.is_sampled:
+            return start
+        return replace(start, batches=start.minibatches(rows, 0))
+
+    def minibatches(self, rows: Rows, number: int) -> Minibatches:
+        """Return some of the rows in minibatches, in an order that seed and `number` determine."""
+        rng = np.random.default_rng((self.problem.context.seed, number))
+        return Minibatches(self.problem.X, rows, self.watched, rng, self.n_passes)
 
     @property
     def n_weights(self) -> int:
@@ -239,9 +256,10 @@ class _Start:
 
     def doubtful(self, rows: Rows) -> Mask:
         """Go through the first pass; return which rows look as if their topic was wrong."""
+        batches = self.batches or self.minibatches(rows, 0)
 
         def begin(topics: slice) -> tuple[Floats, Floats]:
-            descent = self.descent(topics).run(self.batches, 0, 1)
+            descent = self.descent(topics).run(batches, 0, 1)
             if self.fits:
                 self.begun[topics.start] = descent
             return descent.highest[rows], descent.right[rows]
@@ -254,25 +272,43 @@ class _Start:
     def finish(self, topics: slice) -> _Part:
         """Take the passes that are left, and keep only weights that matter."""
         descent = self.begun.pop(topics.start, None)
-        if descent is None:
+        if self.batches is None:
+            descent = self._sampled(topics)
+        elif descent is None:
             descent = self.descent(topics).run(self.batches)
         else:
             descent.run(self.batches, 1)
         weights = slim(descent.weights, share_to_drop(self.n_weights))
         return _Part(weights, descent.biases, descent.own)
 
-    def descent(self, topics: slice) -> Descent:
+    def _sampled(self, topics: slice) -> Descent:
+        """Descend by the rows of the topics and by some others that stand for all."""
+        y = self.problem.y[self.rows]
+        is_own = (topics.start <= y) & (y < topics.stop)
+        own, others = self.rows[is_own], self.rows[~is_own]
+        n_others = min(len(others), _OTHERS * max(1, len(own)))
+        rng = np.random.default_rng((self.problem.context.seed, topics.start, 1))
+        some = rng.choice(others, n_others, replace=False)
+        costs = self.costs.others.copy()
+        costs[some] *= np.float32(len(others) / max(1, n_others))
+        rows = np.sort(np.concatenate([own, some]))
+        descent = self.descent(topics, replace(self.costs, others=costs))
+        return descent.run(self.minibatches(rows, topics.start))
+
+    def descent(self, topics: slice, costs: Costs | None = None) -> Descent:
+        """Return the descent of topics that have learned nothing."""
         n_topics, n_columns = topics.stop - topics.start, self.problem.X.shape[1]
         weights = np.zeros((n_columns, n_topics), dtype=np.float32)
         biases = np.full(n_topics, BIAS_AT_FIRST, dtype=np.float32)
         sums = np.full(n_columns + 1, SUM_AT_FIRST, dtype=np.float32)
-        return Descent(topics, weights, biases, sums, self.costs, self.learning_rate)
+        rate = learning_rate(len(self.rows))
+        return Descent(topics, weights, biases, sums, costs or self.costs, rate)
 
 
 def _without_doubtful(start: _Start, rows: Rows) -> Rows:
     """Return the rows without those whose topic looks wrong, if these are more than expected."""
     problem = start.problem
-    if len(rows) < _ENOUGH_A_TOPIC * problem.context.n_topics:
+    if len(rows) < _ENOUGH_A_TOPIC * problem.context.n_topics or problem.is_sampled:
         return rows
     if not start.fits and len(rows) > MANY_ROWS:
         # What has begun can't be kept, so a part of the rows tells first whether that is needed.
@@ -310,7 +346,7 @@ def cross_validated(problem: Problem, rows: Rows, passes: int | None) -> LeftOut
         start = _Start.of(problem, rest, rest[:0], passes)
 
         def score(topics: slice, start: _Start = start, held: Rows = held) -> Floats:
-            descent = start.descent(topics).run(start.batches)
+            descent = start.descent(topics).run(start.batches or start.minibatches(start.rows, 0))
             return X[held] @ descent.weights + descent.biases
 
         found = np.concatenate(problem.each_block(score), axis=1)
