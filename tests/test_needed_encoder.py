@@ -126,6 +126,20 @@ def test_what_a_loaded_model_is_asked_leaves_no_trace(model: Path, tmp_path: Pat
     assert not kept.exists()
 
 
+def test_descriptions_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "described.slug"
+    described = {0: "wheat", 7: "loan and\nbond"}
+    classifier = TopicClassifier(encoder=Meanings(WORDS), descriptions=described)
+    classifier.fit(TEXTS, [0, 7] * 3).save(path)
+    loaded = load(path, Meanings(WORDS))
+    assert loaded.fitted_.descriptions == described
+    assert loaded.get_params()["descriptions"] == described
+    assert "- 0: wheat\n- 7: loan and bond\n" in loaded.card_
+    again = loaded.fit(TEXTS, [0, 7] * 3)
+    again.save(tmp_path / "again.slug")
+    assert (tmp_path / "again.slug").read_bytes() == path.read_bytes()
+
+
 # The built-in one -------------------------------------------------------------------------------
 
 
@@ -193,6 +207,14 @@ def test_a_missing_setting_is_refused(entries: Entries, tmp_path: Path) -> None:
     assert "missing required field `share`" in refusal(changed, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "descriptions", [{"grain": ""}, {"grain": " "}, {"tin": "a metal"}, {"grain": 1}, ["grain"]]
+)
+def test_odd_descriptions_are_refused(descriptions: Any, entries: Entries, tmp_path: Path) -> None:
+    changed = with_info(entries, lambda info: info.update(descriptions=descriptions))
+    assert refusal(changed, tmp_path).startswith("damaged (")
+
+
 CHANGES: dict[str, Callable[[Arrays], Arrays]] = {
     "no weights": lambda arrays: {n: a for n, a in arrays.items() if n != "dense.weights"},
     "no biases": lambda arrays: {n: a for n, a in arrays.items() if n != "dense.biases"},
@@ -220,6 +242,17 @@ def test_arrays_without_an_encoder_and_other_learners_are_refused(
     path = tmp_path / "bad.slug"
     path.write_bytes(as_file(with_info(entries, lambda info: info.pop("encoder"))))
     with pytest.raises(ModelFileError, match="of which some are unknown"):
+        load(path)
+
+    def describe(info: Any) -> None:
+        del info["encoder"]
+        info["descriptions"] = {"grain": "wheat"}
+
+    arrays = with_arrays(
+        entries, lambda found: {n: a for n, a in found.items() if "dense" not in n}
+    )
+    path.write_bytes(as_file(with_info(arrays, describe)))
+    with pytest.raises(ModelFileError, match="descriptions of topics, and no encoder"):
         load(path)
 
     def mix(info: Any) -> None:

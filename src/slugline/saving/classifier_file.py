@@ -8,13 +8,13 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
 from slugline.checks import check_number, illegal, is_number
-from slugline.documents import check_names
+from slugline.documents import check_descriptions, check_names
 from slugline.encoders.checked import CheckedEncoder, Encoder
 from slugline.errors import DataError
 from slugline.fitted import Fitted
@@ -35,6 +35,8 @@ from slugline.text.vocabulary import Vocabulary
 from slugline.text.weighting import check_idf
 
 __all__ = ["as_model_file", "from_model_file", "library_versions", "load_model"]
+
+_Value = TypeVar("_Value")
 
 
 def as_model_file(
@@ -84,6 +86,8 @@ def as_model_file(
         n_batches=fitted.n_batches,
         card_notes=card_notes,
         encoder=_encoder_info(fitted.dense),
+        descriptions={str(name): text for name, text in fitted.descriptions.items()}
+        or msgspec.UNSET,
     )
     arrays = {f"learner.{name}": array for name, array in fitted.learner.arrays().items()}
     for number, idf in enumerate(features.idf_):
@@ -210,6 +214,7 @@ def from_model_file(
         interrupted=info.interrupted,
         n_batches=info.n_batches,
         dense=dense,
+        descriptions=check_descriptions(_by_topic(info.descriptions or {}, info.topics)),
     )
     _check_fit(fitted, file)
     return fitted
@@ -240,7 +245,11 @@ def _check_fit(fitted: Fitted, file: ModelFile) -> None:
         if idf is not None:
             check_idf(idf, fitted.n_documents)
     n_idf = sum(idf is not None for idf in features.idf_)
-    n_dense = 0 if file.info.encoder is msgspec.UNSET else _check_dense(fitted, file.info.encoder)
+    n_dense = 0
+    if file.info.encoder is not msgspec.UNSET:
+        n_dense = _check_dense(fitted, file.info.encoder)
+    elif fitted.descriptions:
+        raise DataError("descriptions of topics, and no encoder")
     if len(file.arrays) != n_idf + n_dense + len(fitted.learner.arrays()):
         raise DataError(f"arrays {sorted(file.arrays)}, of which some are unknown")
     # The shortest text shows whether every shape fits the next one.
@@ -276,8 +285,12 @@ def _weights_by_topic(
     """Undo `_plain_weights`: keys are strings in JSON, whatever topics are."""
     if plain is None or isinstance(plain, str):
         return plain
+    return _by_topic(plain, topics)
+
+
+def _by_topic(plain: dict[str, _Value], topics: Sequence[Topic]) -> dict[Topic, _Value]:
     names = {str(topic): topic for topic in topics}
-    return {names[name]: weight for name, weight in plain.items()}
+    return {names[name]: value for name, value in plain.items()}
 
 
 def library_versions() -> dict[str, str]:
