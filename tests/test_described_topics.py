@@ -44,8 +44,8 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def described(**changed: Any) -> TopicClassifier:
-    options = {"encoder": Meanings(MEANINGS), "descriptions": DESCRIBED} | changed
-    return TopicClassifier(**options)
+    options: dict[str, Any] = {"encoder": Meanings(MEANINGS), "descriptions": DESCRIBED}
+    return TopicClassifier(**options | changed)
 
 
 # Without documents ------------------------------------------------------------------------------
@@ -57,7 +57,8 @@ def test_descriptions_alone_make_a_classifier(tmp_path: Path) -> None:
     assert classifier.predict(NEW).tolist() == ["grain", "bank", "sport", "ore"]
     # Cosines, times a sharpness.
     scores = classifier.decision_function(["wheat loan", "nothing known"])
-    np.testing.assert_allclose(scores, [[15 / 2**0.5, 15 / 2**0.5, 0, 0], [0] * 4], rtol=1e-3)
+    both = 15 / 2**0.5
+    np.testing.assert_allclose(scores, np.array([[both, both, 0, 0], [0.0] * 4]), rtol=1e-3)
     assert (classifier.n_documents_, classifier.features_.n_columns) == (0, 0)
     assert ("learned from", "0 documents, 4 descriptions, seed 0") in classifier.fitted_.summary()
     path = tmp_path / "described.slug"

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from slugline.checks import check_number, illegal, is_number
 from slugline.documents import check_descriptions, check_names
@@ -178,12 +179,13 @@ def from_model_file(
     info = file.info
     check_names(info.topics)
     blocks, vocabularies, first = [], [], 0
-    for block in info.blocks:
+    idf = [file.arrays.get(f"idf.{number}") for number in range(len(info.blocks))]
+    for block, rarity in zip(info.blocks, idf, strict=True):
         terms = file.terms[first : first + block.n_terms]
         first += block.n_terms
         options = {name: getattr(block, name) for name in Block.__slots__}
         blocks.append(Block(**options))
-        vocabularies.append(_restore_columns(block, terms))
+        vocabularies.append(_restore_columns(block, terms, rarity))
     dense = None
     if info.encoder is not msgspec.UNSET and encoder is not None:
         dense = DenseHead(
@@ -195,7 +197,6 @@ def from_model_file(
             info.encoder.share,
             keep=keep,
         )
-    idf = [file.arrays.get(f"idf.{number}") for number in range(len(blocks))]
     learned = {
         name.removeprefix("learner."): array
         for name, array in file.arrays.items()
@@ -220,10 +221,13 @@ def from_model_file(
     return fitted
 
 
-def _restore_columns(block: BlockInfo, terms: list[str]) -> TermColumns:
+def _restore_columns(
+    block: BlockInfo, terms: list[str], rarity: npt.NDArray[np.float32] | None
+) -> TermColumns:
     if block.n_buckets is None:
         return Vocabulary(terms, block.kind)
-    if terms:
+    # Documents of one word each have no pairs.
+    if terms or (rarity is not None and not len(rarity)):
         return SeenBuckets.of(terms, block.n_buckets, block.kind)
     return Buckets(block.n_buckets, block.kind)
 
