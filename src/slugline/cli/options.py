@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "Baseline",
     "Data",
     "Encoding",
     "FoldTopics",
@@ -111,6 +112,15 @@ Encoding = Annotated[
         metavar="NAME",
         help="Such as cp1252, latin-1 or utf-16.",
         show_default="UTF-8",
+    ),
+]
+Baseline = Annotated[
+    bool,
+    typer.Option(
+        "--baseline",
+        metavar="",
+        help="Compare the curve with that of a pipeline of scikit-learn's: words, pairs, "
+        "characters, LinearSVC.",
     ),
 ]
 Test = Annotated[

@@ -14,6 +14,7 @@ from slugline.cli.experiment import print_experiment
 from slugline.cli.net_options import make_learner, with_net_options
 from slugline.cli.options import (
     AsJson,
+    Baseline,
     Encoding,
     FoldTopics,
     Format,
@@ -114,7 +115,9 @@ def _check_files(
     return report
 
 
-def _check_fraction(test_fraction: float) -> None:
+def _check_test(test_fraction: float, curve: bool, baseline: bool) -> None:
+    if baseline and not curve:
+        raise OptionError("--baseline is one of the curves of --curve; give both.")
     if not 0 <= test_fraction < 1:
         raise OptionError(
             f"--test-fraction is {test_fraction}; give a number of at least 0 and under 1."
@@ -196,9 +199,11 @@ def train(
         typer.Option(
             "--curve",
             metavar="",
-            help="Also learn from fewer labels, and add to the report what more would bring.",
+            help="Also learn from fewer labels, and add to the report what more would bring; with "
+            "an encoder, also without it.",
         ),
     ] = False,
+    baseline: Baseline = False,
     quantize: Annotated[
         str | None,
         typer.Option(
@@ -255,7 +260,7 @@ def train(
     check_encoder(encoder)
     if tune:
         _check_free(learner, weighting, num_words)
-    _check_fraction(test_fraction)
+    _check_test(test_fraction, curve, baseline)
     if quantize is not None:
         check_precision(quantize)
     inputs = [*sources, validation, test, map_topics, topics]
@@ -301,7 +306,7 @@ def train(
     warn(experiment.warnings)
     advise(classifier, parts["train"], quiet)
     experiment, cost = _save(experiment, output, quantize)
-    curves = _curves(classifier, parts, test_fraction, quiet) if curve else None
+    curves = _curves(classifier, parts, test_fraction, quiet, baseline) if curve else None
     try:
         write_training_report(experiment, report, curves)
     except SluglineError as error:
@@ -370,11 +375,15 @@ def _save(
 
 
 def _curves(
-    classifier: TopicClassifier, parts: dict[str, Corpus], test_fraction: float, quiet: bool
+    classifier: TopicClassifier,
+    parts: dict[str, Corpus],
+    test_fraction: float,
+    quiet: bool,
+    baseline: bool,
 ) -> LearningCurves:
     """Learn from fewer labels with the same settings, and test on the same documents."""
     from slugline.classifier import TopicClassifier
-    from slugline.curve import DEFAULT, learning_curves
+    from slugline.curve import contenders_of, learning_curves
 
     # What tuning has found is learned again, and not looked for again.
     found = TopicClassifier.from_fitted(classifier.fitted_) if classifier.tune else classifier
@@ -382,7 +391,7 @@ def _curves(
         return learning_curves(
             parts["train"],
             parts.get("test"),
-            {DEFAULT: lambda: TopicClassifier(**found.get_params())},
+            contenders_of(found, with_baseline=baseline),
             test_fraction=test_fraction,
             seed=classifier.random_state,
             progress=progress,
