@@ -91,7 +91,7 @@ def test_a_file_without_an_encoder_does_not_speak_of_one(tmp_path: Path) -> None
 
 
 def test_an_encoder_of_ones_own_has_to_be_passed(model: Path) -> None:
-    with pytest.raises(OptionError) as caught:
+    with pytest.raises(EncoderError) as caught:
         load(model)
     assert str(caught.value) == (
         f"{model} was made with the encoder meanings, which Slugline doesn't have; in Python, pass "

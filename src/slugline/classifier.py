@@ -416,8 +416,8 @@ def load(path: str | os.PathLike[str], encoder: str | Encoder | None = None) -> 
     Raises
     ------
     ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
-    EncoderError : if the model's encoder is not installed, or is another one.
-    OptionError : if the model was made without an encoder, or with one that has to be passed.
+    EncoderError : if the model's encoder is not installed, has to be passed, or is another one.
+    OptionError : if an encoder is passed for a model without one.
     """
     fitted, file = load_model(path, encoder)
     classifier = TopicClassifier.from_fitted(fitted)

@@ -146,8 +146,8 @@ def load_model(
     Raises
     ------
     ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
-    EncoderError : if the model's encoder is missing, or is another one.
-    OptionError : if an encoder is given to a model without one, or has to be given.
+    EncoderError : if the model's encoder is missing, has to be passed, or is another one.
+    OptionError : if an encoder is passed for a model without one.
     """
     path = model_path(path)
     file = container.read(path)
