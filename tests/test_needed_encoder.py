@@ -72,8 +72,9 @@ def test_the_file_says_which_encoder_it_needs_and_how_much_it_counts(model: Path
     dense = loaded.fitted_.dense
     assert dense is not None
     assert (said.share, said.doubt) == (dense.share, dense.doubt)
+    share = f"{100 * said.share:.0f} %"
     assert (
-        f"It needs the sentence encoder meanings, from which {said.share:.0%} of the spread of its "
+        f"It needs the sentence encoder meanings, from which {share} of the spread of its "
         f"scores comes. SHA-256 of the encoder: {said.digest}."
     ) in loaded.card_
     assert "the languages of meanings only" in loaded.card_

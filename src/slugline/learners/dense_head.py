@@ -46,7 +46,7 @@ class DenseHead:
 
     def summary(self) -> str:
         """Return the encoder's name, and how much it counts."""
-        return f"{self.encoder.name}, {self.share:.0%} of the spread of scores"
+        return f"{self.encoder.name}, {100 * self.share:.0f} % of the spread of scores"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the encoder's name, and how much it counts, for JSON."""

@@ -53,9 +53,10 @@ def _documents(info: ModelInfo) -> str:
 
 
 def _encoder(encoder: EncoderInfo) -> str:
+    share = f"{100 * encoder.share:.0f} %"
     return (
-        f"It needs the sentence encoder {encoder.name}, from which {encoder.share:.0%} of the "
-        f"spread of its scores comes. SHA-256 of the encoder: {encoder.digest}."
+        f"It needs the sentence encoder {encoder.name}, from which {share} of the spread of its "
+        f"scores comes. SHA-256 of the encoder: {encoder.digest}."
     )
 
 

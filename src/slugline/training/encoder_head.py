@@ -72,35 +72,32 @@ def fit_encoder_head(
         biases = np.zeros(context.n_topics, dtype=np.float32)
         weights[:, known] = factor * _centred(found.weights)
         biases[known] = factor * _centred(found.biases)
+        head = EncoderHead(weights, biases, sparse_factor, combined.doubt, combined.share)
         if is_known.all():
-            head = EncoderHead(weights, biases, sparse_factor, combined.doubt, combined.share)
             return head if combined.share else None
         summed = np.float32(sparse_factor) * by_words + factor * by_encoder
-        examples = _examples(y, n_documents, context.n_topics)[known]
-        slope, offset = new_topic_line(
-            summed,
-            rows[judged] @ rows[examples].T,
-            number[y[judged]],
-            judged[:, np.newaxis] != examples,
-        )
+        examples = _examples(y, n_documents, known)
+        cosines = rows[judged] @ rows[examples].T
+    is_other = judged[:, np.newaxis] != examples
+    slope, offset = new_topic_line(summed, cosines, number[y[judged]], is_other)
+    # What is left to fill in of the head's arrays.
     new = y[~used]
     weights[:, new] = np.float32(slope) * rows[~used].T
     # Words have much against a topic that no document has.
     biases[new] = offset - sparse_factor * words[:, new].mean(axis=0)
-    return EncoderHead(weights, biases, sparse_factor, combined.doubt, combined.share)
+    return head
 
 
 def _centred(scores: Floats) -> Floats:
     return scores - scores.mean(axis=-1, keepdims=True)
 
 
-def _examples(y: Labels, n_documents: int, n_topics: int) -> Rows:
+def _examples(y: Labels, n_documents: int, known: Rows) -> Rows:
     """Return a row of each topic: that of its description or, without one, its first document."""
-    examples = np.zeros(n_topics, dtype=np.intp)
-    topics, first = np.unique(y[:n_documents], return_index=True)
-    examples[topics] = first
-    examples[y[n_documents:]] = np.arange(n_documents, len(y))
-    return examples
+    # Of several rows of one topic, the last one that is written stays.
+    order = np.concatenate([np.arange(n_documents)[::-1], np.arange(n_documents, len(y))])
+    examples = dict(zip(y[order].tolist(), order.tolist(), strict=True))
+    return np.array([examples[topic] for topic in known.tolist()], dtype=np.intp)
 
 
 def nearest_means(rows: Floats, y: Labels, context: FitContext) -> EncoderHead:
