@@ -25,7 +25,10 @@ class Letters:
 
 
 class Meanings:
-    """Encodes a text by how many words it has of each meaning, of which words have one or none."""
+    """Encodes a text by how many words it has of each meaning; counts what it is asked.
+
+    A word has one meaning or none.
+    """
 
     name = "meanings"
     digest = "1"
@@ -33,8 +36,10 @@ class Meanings:
 
     def __init__(self, meanings: Mapping[str, int], width: int = 4) -> None:
         self.meanings, self.width = meanings, width
+        self.n_texts = 0
 
     def encode(self, texts: list[str]) -> Any:
+        self.n_texts += len(texts)
         rows = np.zeros((len(texts), self.width), "f4")
         for row, text in zip(rows, texts, strict=True):
             for word in text.split():

@@ -142,6 +142,7 @@ def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
     assert classifier.get_params() == {
         "learner": "linear",
         "encoder": None,
+        "descriptions": None,
         "blocks": None,
         "class_weight": None,
         "tune": False,
@@ -157,7 +158,8 @@ def test_an_unknown_parameter_is_refused() -> None:
         TopicClassifier().set_params(seed=3)
     assert str(caught.value) == (
         "TopicClassifier has no parameter 'seed'; "
-        "choose one of learner, encoder, blocks, class_weight, tune, n_jobs, random_state."
+        "choose one of learner, encoder, descriptions, blocks, class_weight, tune, n_jobs, "
+        "random_state."
     )
 
 

@@ -196,3 +196,31 @@ def test_a_missing_package_is_told_before_anything_is_read(
     assert result.err == (
         'slugline: error: the package is missing; type: pip install "slugline[encoder]"\n'
     )
+
+
+# Curves -----------------------------------------------------------------------------------------
+
+
+def test_a_curve_with_the_encoder_stands_beside_that_of_words(run: Run, few_csv: Path) -> None:
+    options = ("--draws", 1, "--encoder", "use", "--json", "-q")
+    words, with_use = json.loads(run("curve", few_csv, *options).out)["curves"]
+    assert (words["name"], with_use["name"]) == ("Slugline", "Slugline with use")
+    assert with_use["points"][0]["accuracy"] > words["points"][0]["accuracy"]
+
+
+def test_a_report_with_curves_compares_words_the_encoder_and_the_baseline(
+    run: Run, few_csv: Path, tmp_path: Path
+) -> None:
+    options = ("--curve", "--baseline", "--encoder", "use", "-o", "a.slug", "-q")
+    result = run("train", few_csv, *options)
+    for name in ("Slugline", "Slugline with use", "scikit-learn"):
+        assert f"\n{name}: " in result.out
+        assert f'<th scope="col">{name}</th>' in (tmp_path / "a.html").read_text()
+
+
+def test_a_baseline_without_a_curve_is_refused(run: Run, few_csv: Path) -> None:
+    result = run("train", few_csv, "--baseline")
+    assert (result.code, result.err) == (
+        2,
+        "slugline: error: --baseline is one of the curves of --curve; give both.\n",
+    )

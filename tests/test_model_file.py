@@ -51,6 +51,13 @@ def fit(learner: str | Learner = "linear", topics: list[Any] = TOPICS, **options
 # Round trips ------------------------------------------------------------------------------------
 
 
+def test_a_family_of_which_no_document_has_a_term_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "words.slug"
+    classifier = TopicClassifier().fit(["wheat", "loan"] * 3, ["grain", "bank"] * 3)
+    classifier.save(path)
+    assert (load(path).predict_proba(NEW) == classifier.predict_proba(NEW)).all()
+
+
 @pytest.mark.parametrize(
     "classifier",
     [

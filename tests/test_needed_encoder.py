@@ -72,8 +72,9 @@ def test_the_file_says_which_encoder_it_needs_and_how_much_it_counts(model: Path
     dense = loaded.fitted_.dense
     assert dense is not None
     assert (said.share, said.doubt) == (dense.share, dense.doubt)
+    share = f"{100 * said.share:.0f} %"
     assert (
-        f"It needs the sentence encoder meanings, from which {said.share:.0%} of the spread of its "
+        f"It needs the sentence encoder meanings, from which {share} of the spread of its "
         f"scores comes. SHA-256 of the encoder: {said.digest}."
     ) in loaded.card_
     assert "the languages of meanings only" in loaded.card_
@@ -91,7 +92,7 @@ def test_a_file_without_an_encoder_does_not_speak_of_one(tmp_path: Path) -> None
 
 
 def test_an_encoder_of_ones_own_has_to_be_passed(model: Path) -> None:
-    with pytest.raises(OptionError) as caught:
+    with pytest.raises(EncoderError) as caught:
         load(model)
     assert str(caught.value) == (
         f"{model} was made with the encoder meanings, which Slugline doesn't have; in Python, pass "
@@ -124,6 +125,20 @@ def test_what_a_loaded_model_is_asked_leaves_no_trace(model: Path, tmp_path: Pat
     kept.unlink()
     load(model, Meanings(WORDS)).predict(NEW)
     assert not kept.exists()
+
+
+def test_descriptions_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "described.slug"
+    described = {0: "wheat", 7: "loan and\nbond"}
+    classifier = TopicClassifier(encoder=Meanings(WORDS), descriptions=described)
+    classifier.fit(TEXTS, [0, 7] * 3).save(path)
+    loaded = load(path, Meanings(WORDS))
+    assert loaded.fitted_.descriptions == described
+    assert loaded.get_params()["descriptions"] == described
+    assert "- 0: wheat\n- 7: loan and bond\n" in loaded.card_
+    again = loaded.fit(TEXTS, [0, 7] * 3)
+    again.save(tmp_path / "again.slug")
+    assert (tmp_path / "again.slug").read_bytes() == path.read_bytes()
 
 
 # The built-in one -------------------------------------------------------------------------------
@@ -193,6 +208,14 @@ def test_a_missing_setting_is_refused(entries: Entries, tmp_path: Path) -> None:
     assert "missing required field `share`" in refusal(changed, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "descriptions", [{"grain": ""}, {"grain": " "}, {"tin": "a metal"}, {"grain": 1}, ["grain"]]
+)
+def test_odd_descriptions_are_refused(descriptions: Any, entries: Entries, tmp_path: Path) -> None:
+    changed = with_info(entries, lambda info: info.update(descriptions=descriptions))
+    assert refusal(changed, tmp_path).startswith("damaged (")
+
+
 CHANGES: dict[str, Callable[[Arrays], Arrays]] = {
     "no weights": lambda arrays: {n: a for n, a in arrays.items() if n != "dense.weights"},
     "no biases": lambda arrays: {n: a for n, a in arrays.items() if n != "dense.biases"},
@@ -220,6 +243,17 @@ def test_arrays_without_an_encoder_and_other_learners_are_refused(
     path = tmp_path / "bad.slug"
     path.write_bytes(as_file(with_info(entries, lambda info: info.pop("encoder"))))
     with pytest.raises(ModelFileError, match="of which some are unknown"):
+        load(path)
+
+    def describe(info: Any) -> None:
+        del info["encoder"]
+        info["descriptions"] = {"grain": "wheat"}
+
+    arrays = with_arrays(
+        entries, lambda found: {n: a for n, a in found.items() if "dense" not in n}
+    )
+    path.write_bytes(as_file(with_info(arrays, describe)))
+    with pytest.raises(ModelFileError, match="descriptions of topics, and no encoder"):
         load(path)
 
     def mix(info: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline import suggest as module
-from slugline.classifier import TopicClassifier
+from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
 from slugline.fitted import Fitted
 from slugline.suggest import Suggestion, suggest
+from stand_ins import Meanings
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +124,33 @@ def test_progress_is_told_how_many_were_looked_at(
 def test_a_model_of_one_topic_suggests_the_typical() -> None:
     fitted = TopicClassifier().fit(["wheat", "corn"], ["grain", "grain"]).fitted_
     assert len(suggest(fitted, DOUBTFUL, 2)) == 2
+
+
+def test_texts_without_spaces_are_told_apart_by_their_characters() -> None:
+    train = ["银行贷款利率上升", "债券和信贷", "足球比赛进球", "教练和球队"]
+    fitted = TopicClassifier().fit(train, ["bank", "bank", "sport", "sport"]).fitted_
+    # Each is one word to a reader who goes by spaces.
+    alike = [f"小麦和玉米的收成很好{mark}" for mark in "呢吗吧啊"]
+    found = texts_of(suggest(fitted, [*alike, "电影院今天放映新片"], 2))
+    assert "电影院今天放映新片" in found
+    assert len(set(found) & set(alike)) == 1
+
+
+def test_with_an_encoder_documents_are_alike_if_their_rows_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path))
+    synonyms = [["wheat", "corn", "rye"], ["loan", "bond", "debt"], ["goal", "match", "cup"]]
+    meanings = Meanings({word: row for row, words in enumerate(synonyms) for word in words})
+    classifier = TopicClassifier(encoder=meanings).fit(["wheat", "loan"], ["grain", "bank"])
+    classifier.save(tmp_path / "m.slug")
+    fitted = load(tmp_path / "m.slug", meanings).fitted_
+    meanings.n_texts = 0
+    documents = ["goal", "match", "cup", "corn and debt", "rye with bond", "rye"]
+    found = texts_of(suggest(fitted, documents, 2))
+    assert len(set(found) & {"goal", "match", "cup"}) == 1
+    assert len(set(found) & {"corn and debt", "rye with bond"}) == 1
+    assert meanings.n_texts == 6  # each once, though it is classified, compared and grouped
 
 
 def test_doubt_is_1_less_the_lead_of_the_best_guess() -> None:

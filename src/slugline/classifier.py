@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from slugline import errors
 from slugline.displays import as_call, as_table
-from slugline.documents import plain_topics
+from slugline.documents import check_descriptions, plain_topics
 from slugline.encoders.checked import Encoder, get_encoder
 from slugline.errors import DataError, OptionError
-from slugline.fitted import FitSettings, Fitted, fit, fit_batch
+from slugline.fit_settings import FitSettings
+from slugline.fitted import Fitted, fit, fit_batch
 from slugline.labels import Topic, Topics
 from slugline.learners import Learner
 from slugline.learners.choosing import choose_learner
@@ -52,6 +53,10 @@ class TopicClassifier:
         A pretrained sentence encoder, whose scores are added to those of the linear learner. How
         much it counts is measured on documents that were not learned from. "use" is the Universal
         Sentence Encoder for 16 languages, of the extra "encoder". See `docs/encoder.md`.
+    descriptions : mapping of topic to str, optional
+        What topics are about, in a sentence or two. The encoder reads them, and each counts like a
+        document of its topic. Topics that have no document may be described. `fit([], [])` learns
+        from descriptions alone: scores then are cosines, and probabilities are not calibrated.
     blocks : sequence of Block, optional
         Which terms count, and how much; the default depends on the learner and, for the linear one,
         on the length of the documents.
@@ -96,6 +101,7 @@ class TopicClassifier:
         *,
         learner: str | Learner = "linear",
         encoder: str | Encoder | None = None,
+        descriptions: Mapping[Any, str] | None = None,
         blocks: Sequence[Block] | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
         tune: bool | float = False,
@@ -104,6 +110,7 @@ class TopicClassifier:
     ) -> None:
         self.learner = learner
         self.encoder = encoder
+        self.descriptions = descriptions
         self.blocks = blocks
         self.class_weight = class_weight
         self.tune = tune
@@ -136,7 +143,8 @@ class TopicClassifier:
 
         Raises
         ------
-        DataError : if there are no documents, no words in them, or not one topic for each.
+        DataError : if there are no documents (and no descriptions), no words in them, or not one
+            topic for each.
         EncoderError : if the encoder is missing, or fails.
         OptionError : if one of the constructor's arguments is out of its range.
         """
@@ -274,7 +282,8 @@ class TopicClassifier:
         classifier = cls(
             learner=fitted.learner,
             encoder=fitted.encoder,
-            blocks=fitted.features.blocks,
+            descriptions=fitted.descriptions or None,
+            blocks=fitted.features.blocks if fitted.n_documents else None,
             class_weight=fitted.class_weight,
             n_jobs=n_jobs,
             random_state=fitted.seed,
@@ -370,6 +379,7 @@ class TopicClassifier:
             n_jobs=self.n_jobs,
             random_state=self.random_state,
             encoder=None if self.encoder is None else get_encoder(self.encoder),
+            descriptions=check_descriptions(self.descriptions or {}),
         )
 
     def _scores(self, X: Iterable[str]) -> Floats:
@@ -406,8 +416,8 @@ def load(path: str | os.PathLike[str], encoder: str | Encoder | None = None) -> 
     Raises
     ------
     ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
-    EncoderError : if the model's encoder is not installed, or is another one.
-    OptionError : if the model was made without an encoder, or with one that has to be passed.
+    EncoderError : if the model's encoder is not installed, has to be passed, or is another one.
+    OptionError : if an encoder is passed for a model without one.
     """
     fitted, file = load_model(path, encoder)
     classifier = TopicClassifier.from_fitted(fitted)

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from slugline.checks import check_whole
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.displays import as_lines, as_table
+from slugline.encoders.checked import get_encoder
 from slugline.errors import DataError
 from slugline.evaluation import wilson
 from slugline.experiment.run import check_two_documents
@@ -27,7 +29,7 @@ from slugline.trend import Forecast, forecast
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Curve", "LearningCurves", "Point", "baseline", "learning_curves"]
+__all__ = ["Curve", "LearningCurves", "Point", "baseline", "contenders_of", "learning_curves"]
 
 #: The name of the default classifier's curve, and of the baseline's.
 DEFAULT, BASELINE = "Slugline", "scikit-learn"
@@ -216,6 +218,27 @@ def baseline() -> Contender:
     return make_pipeline(make_union(words, characters), LinearSVC())
 
 
+def contenders_of(
+    classifier: TopicClassifier, *, with_baseline: bool = False
+) -> dict[str, Callable[[], Contender]]:
+    """Return what to compare: a classifier's settings, and the same without its encoder.
+
+    Parameters
+    ----------
+    classifier : TopicClassifier
+        Its settings count; it need not be fitted.
+    with_baseline : bool, default False
+        Whether to compare with `baseline` as well.
+    """
+    settings = classifier.get_params()
+    of_words = settings | {"encoder": None, "descriptions": None}
+    made: dict[str, Callable[[], Contender]] = {DEFAULT: partial(TopicClassifier, **of_words)}
+    if classifier.encoder is not None:
+        name = get_encoder(classifier.encoder).name
+        made[f"{DEFAULT} with {name}"] = partial(TopicClassifier, **settings)
+    return made | ({BASELINE: baseline} if with_baseline else {})
+
+
 def learning_curves(
     corpus: Corpus,
     test: Corpus | None = None,
@@ -239,7 +262,7 @@ def learning_curves(
     test : Corpus, optional
         By default, `test_fraction` of the corpus, with each topic's share.
     contenders : mapping of a name to what returns a new classifier, optional
-        By default the classifier that `TopicClassifier()` is.
+        Such as `contenders_of` returns; by default the classifier that `TopicClassifier()` is.
     test_fraction : float, over 0 and under 1, default 0.2
     n_draws : int, default 5
     seed : int, default 0
@@ -260,7 +283,7 @@ def learning_curves(
         check_two_documents(corpus, "test on", "test")
         train, test = corpus.split(test_fraction, seed)
     check_some_known(train.topics, test)
-    made = contenders or {DEFAULT: TopicClassifier}
+    made = contenders or contenders_of(TopicClassifier())
     run = _Run(train, test, made, n_draws, seed)
     interrupted = run.measure(progress)
     return LearningCurves(

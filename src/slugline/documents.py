@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from slugline.checks import shown
+from slugline.checks import illegal, shown
 from slugline.errors import DataError
 from slugline.labels import Topic
 
 __all__ = [
     "as_texts",
     "chain_digests",
+    "check_descriptions",
     "check_documents",
     "check_names",
     "digest_of",
@@ -32,7 +33,11 @@ _LONGEST = 1000
 
 
 def check_documents(
-    X: Iterable[str], y: Iterable[Topic], names: tuple[str, str] = ("X", "y")
+    X: Iterable[str],
+    y: Iterable[Topic],
+    names: tuple[str, str] = ("X", "y"),
+    *,
+    may_be_none: bool = False,
 ) -> tuple[list[str], list[Topic]]:
     """Return texts and topics as lists of one length.
 
@@ -43,6 +48,8 @@ def check_documents(
         See `plain_topics`.
     names : (str, str)
         The caller's names for them, for messages.
+    may_be_none : bool, default False
+        Whether there may be no documents.
 
     Raises
     ------
@@ -55,10 +62,36 @@ def check_documents(
         raise DataError(
             f"there are {len(texts)} texts and {len(topics)} topics; give one topic for each text."
         )
-    if not texts:
+    if not texts and not may_be_none:
         raise DataError("there are no documents to learn from; give at least two.")
     check_names(topics)
     return texts, topics
+
+
+def check_descriptions(descriptions: Any) -> dict[Topic, str]:
+    """Return descriptions by plain names of topics.
+
+    Parameters
+    ----------
+    descriptions : mapping of str or int to str
+
+    Raises
+    ------
+    DataError : if a topic is no name, or a description no text or blank.
+    OptionError : if they are no mapping.
+    """
+    if not isinstance(descriptions, Mapping):
+        raise illegal("descriptions", descriptions, "a mapping of topics to texts")
+    names = plain_topics(descriptions, "descriptions")
+    check_names(names)
+    found = dict(zip(names, descriptions.values(), strict=True))
+    for name, text in found.items():
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(
+                f"the description of topic {name!r} is {shown(text)}; describe it in a few words, "
+                "or leave it out."
+            )
+    return found
 
 
 def plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
-from slugline.checks import check_whole, illegal, is_number, shown
+from slugline.checks import illegal, shown
 from slugline.displays import as_lines, as_table
 from slugline.documents import (
     as_texts,
@@ -23,14 +24,16 @@ from slugline.documents import (
 )
 from slugline.encoders.checked import CheckedEncoder
 from slugline.errors import DataError, OptionError
+from slugline.fit_settings import ClassWeight, FitSettings
 from slugline.labels import Topic, Topics
 from slugline.learners import BatchLearner, Learner
 from slugline.learners.dense_head import DenseHead
 from slugline.learners.linear import LinearLearner
-from slugline.sample_weights import check_class_weight, row_weights, topic_weights
-from slugline.text.block import Block, check_blocks
-from slugline.text.defaults import default_blocks
+from slugline.sample_weights import row_weights, topic_weights
+from slugline.term_weights import as_arrays
+from slugline.text.block import Block
 from slugline.text.features import Features
+from slugline.text.vocabulary import Vocabulary
 from slugline.threads import count_threads
 
 if TYPE_CHECKING:
@@ -43,9 +46,6 @@ __all__ = ["FitSettings", "Fitted", "fit", "fit_batch"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
-ClassWeight = str | Mapping[Any, float] | None
-# Hash buckets of a net that learns batch by batch, which has weights for each of them.
-_N_BUCKETS = 1 << 18
 # Rows of more documents than this would take gigabytes: they are made and learned from in parts.
 _MANY_DOCUMENTS, _DOCUMENTS_AT_A_TIME = 200_000, 50_000
 
@@ -84,6 +84,8 @@ class Fitted:
     dense : DenseHead or None
         What a sentence encoder adds to the learner's scores; None without one, or if what it said
         of the documents was of no use.
+    descriptions : mapping of topic to str
+        Those of topics that were described, if there is a `dense` head.
     """
 
     topics: Topics
@@ -100,6 +102,7 @@ class Fitted:
     history: History | None = None
     tuning: Tuning | None = None
     dense: DenseHead | None = None
+    descriptions: Mapping[Topic, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return as_lines("Fitted", self.summary())
@@ -111,12 +114,13 @@ class Fitted:
         """Return what was learned, from what and how, as pairs of a name and words."""
         columns = zip(self.features.blocks, self.features.vocabularies_, strict=True)
         ended = ", interrupted" if self.interrupted else ""
+        described = f", {len(self.descriptions):,} descriptions" if self.descriptions else ""
         return [
             ("topics", f"{len(self.topics):,}: {shown(self.topics.names)}"),
             ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
             ("learner", repr(self.learner)),
             *([] if self.dense is None else [("encoder", self.dense.summary())]),
-            ("learned from", f"{self.n_learned:,} documents, seed {self.seed}{ended}"),
+            ("learned from", f"{self.n_learned:,} documents{described}, seed {self.seed}{ended}"),
         ]
 
     @cached_property
@@ -155,70 +159,6 @@ class Fitted:
         return self.dense.predict_proba(self.decision_function(X))
 
 
-@dataclass(frozen=True, kw_only=True)
-class FitSettings:
-    """How to learn; see `TopicClassifier` for what each setting means.
-
-    Raises
-    ------
-    OptionError : if one of them is out of its range.
-    """
-
-    learner: Learner
-    blocks: Sequence[Block] | None
-    class_weight: ClassWeight
-    tune: bool | float
-    n_jobs: int | None
-    random_state: int
-    encoder: CheckedEncoder | None = None
-
-    def __post_init__(self) -> None:
-        if self.blocks is not None:
-            check_blocks(self.blocks)
-        check_class_weight(self.class_weight)
-        if not isinstance(self.tune, bool | np.bool_) and (
-            not is_number(self.tune) or self.tune < 0
-        ):
-            raise illegal("tune", self.tune, "True, False or a budget over 0")
-        count_threads(self.n_jobs)
-        # scikit-learn's seeds end there.
-        check_whole("random_state", self.random_state, 0, (1 << 32) - 1)
-        if self.encoder is not None:
-            self._check_alone()
-
-    def _check_alone(self) -> None:
-        """Make sure that nothing else is to be added to an encoder than the linear learner."""
-        if self.tune:
-            raise OptionError(
-                "`tune` looks for words and learners, and not for what an `encoder` adds to them; "
-                "leave one of them out."
-            )
-        if not isinstance(self.learner, LinearLearner):
-            raise OptionError(
-                f"`encoder` adds to the linear learner, and `learner` is a "
-                f"{type(self.learner).__name__}; leave one of them out."
-            )
-
-    def chosen_blocks(self) -> tuple[Block, ...]:
-        """Return the families of terms to learn from."""
-        return default_blocks(self.learner.wants) if self.blocks is None else tuple(self.blocks)
-
-    def batch_blocks(self) -> tuple[Block, ...]:
-        """Return the families of terms to learn from batch by batch: all have hash buckets."""
-        if self.blocks is None:
-            return tuple(
-                replace(block, n_buckets=block.n_buckets or _N_BUCKETS, max_terms=None)
-                for block in self.chosen_blocks()
-            )
-        odd = next((block for block in self.blocks if block.n_buckets is None), None)
-        if odd is not None:
-            raise OptionError(
-                f"the block of {odd.kind} has a vocabulary, which can't grow from batch to batch; "
-                "give it `n_buckets`, or call fit first."
-            )
-        return tuple(self.blocks)
-
-
 def fit(
     X: Iterable[str],
     y: Iterable[Topic],
@@ -229,8 +169,9 @@ def fit(
     progress: Progress | None = None,
 ) -> Fitted:
     """Learn from all documents at once; see `TopicClassifier.fit`."""
-    texts, names = check_documents(X, y)
-    topics = Topics.fit(names)
+    described = settings.descriptions
+    texts, names = check_documents(X, y, may_be_none=bool(described))
+    topics = Topics.fit([*names, *described])
     labels = topics.encode(names)
     learner = settings.learner
     if validation_data is not None and not learner.has_epochs:
@@ -239,6 +180,8 @@ def fit(
             "leave it out."
         )
     _check_progress(progress)
+    if not texts and settings.encoder is not None:
+        return _described(settings.encoder, topics, settings, progress)
     held = None if validation_data is None else _held_out(validation_data, topics)
     context = _context(settings, topics, labels, sample_weight, progress=progress)
     blocks, tuning = settings.chosen_blocks(), None
@@ -256,7 +199,7 @@ def fit(
             held_rows = features.transform(held_texts)
             context = replace(context, validation_data=(held_rows, held_labels))
         history = learner.fit(rows, labels, context)
-    dense = _dense_head(settings.encoder, texts, labels, learner, context)
+    dense = _dense_head(texts, labels, topics, learner, context, settings)
     interrupted = history is not None and history.stopped_by == "interrupt"
     return Fitted(
         topics=topics,
@@ -272,6 +215,7 @@ def fit(
         history=history,
         tuning=tuning,
         dense=dense,
+        descriptions={} if dense is None else dict(described),
     )
 
 
@@ -304,19 +248,73 @@ def _parts(
 
 
 def _dense_head(
-    encoder: CheckedEncoder | None,
     texts: Sequence[str],
     labels: Labels,
+    topics: Topics,
     learner: Learner,
     context: FitContext,
+    settings: FitSettings,
 ) -> DenseHead | None:
     """Return what an encoder adds to the linear learner, which has learned from the texts."""
-    if encoder is None or not isinstance(learner, LinearLearner):
+    if settings.encoder is None or not isinstance(learner, LinearLearner):
         return None
+    from slugline.training.encoder_head import fit_encoder_head
+
+    rows, y = _encoded(settings.encoder, texts, labels, topics, settings, context.progress)
+    weight = context.sample_weight
+    if weight is not None:  # a description counts like a document of weight 1
+        more = np.ones(len(settings.descriptions), dtype=np.float32)
+        context = replace(context, sample_weight=np.concatenate([weight, more]))
+    head = fit_encoder_head(rows, y, len(texts), context, learner.left_out_)
+    return None if head is None else DenseHead(settings.encoder, *head)
+
+
+def _encoded(
+    encoder: CheckedEncoder,
+    texts: Sequence[str],
+    labels: Labels,
+    topics: Topics,
+    settings: FitSettings,
+    progress: Progress | None,
+) -> tuple[Floats, Labels]:
+    """Return the encoder's rows of documents, then of descriptions, and their topics' numbers."""
     from slugline.encoders.encoding import encode
 
-    rows = encode(texts, encoder, n_jobs=context.n_jobs, progress=context.progress)
-    return DenseHead.fit(encoder, rows, labels, context, learner.left_out_)
+    described = settings.descriptions
+    rows = encode(
+        [*texts, *described.values()],
+        encoder,
+        n_jobs=settings.n_jobs,
+        progress=progress,
+    )
+    return rows, np.concatenate([labels, topics.encode(described)])
+
+
+def _described(
+    encoder: CheckedEncoder, topics: Topics, settings: FitSettings, progress: Progress | None
+) -> Fitted:
+    """Return what descriptions say without any document: nothing of words."""
+    from slugline.training.encoder_head import nearest_means
+
+    labels = np.zeros(0, dtype=np.int64)
+    context = _context(settings, topics, labels, None)
+    rows, y = _encoded(encoder, [], labels, topics, settings, progress)
+    # A vocabulary without words, and a learner without weights, whose scores are all 0.
+    features = Features.restore([Block("words", "multi-hot")], [Vocabulary([], "words")], [None])
+    options = {"sharpness": 1.0, "doubt": 0.0, "n_left_out": 0}
+    no_weights = sp.csr_array((0, len(topics)), dtype=np.float32)
+    arrays = {**as_arrays(no_weights), "biases": np.zeros(len(topics), dtype=np.float32)}
+    return Fitted(
+        topics=topics,
+        features=features,
+        learner=LinearLearner.restore(options, arrays),
+        seed=int(settings.random_state),
+        class_weight=_plain_weights(settings.class_weight),
+        data_digest=digest_of([], []),
+        n_documents=0,
+        dense=DenseHead(encoder, *nearest_means(rows, y, context)),
+        descriptions=dict(settings.descriptions),
+    )
 
 
 def _held_out(

@@ -119,7 +119,8 @@ def topic_weights(
     if class_weight is None:
         return None
     if isinstance(class_weight, str):
-        counts = np.bincount(labels, minlength=len(topics))
+        # A topic may be described without having a document.
+        counts = np.maximum(np.bincount(labels, minlength=len(topics)), 1)
         return (len(labels) / (len(counts) * counts)).astype(np.float32)[labels]
     try:
         numbers = topics.encode(class_weight)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,6 @@ from slugline.documents import as_texts
 from slugline.errors import DataError
 from slugline.fitted import Fitted
 from slugline.labels import Topic
-from slugline.text.block import Block
 from slugline.text.features import Features
 
 __all__ = ["Suggestion", "suggest"]
@@ -23,11 +24,14 @@ __all__ = ["Suggestion", "suggest"]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.intp]
 
+#: A row of unit length for each document: a CSR array of terms, or an encoder's float32 array.
+Rows: TypeAlias = Any
 #: Told how many documents have been looked at.
 Progress = Callable[[int], object]
 
-# Documents that tell which words are common, and what a typical document is.
-_N_TYPICAL = 20_000
+# Documents that tell which terms are common, and what a typical document is; an encoder, which
+# takes longer, needs to be told only the latter.
+_N_TYPICAL, _N_ENCODED = 20_000, 2000
 # Documents that are classified at a time, and cells of their probabilities.
 _BLOCK, _CELLS = 4096, 1 << 22
 # Doubtful documents to choose each suggestion from: with 5 or 20, a simulated annotator got no
@@ -36,7 +40,7 @@ _N_EACH = 10
 _TYPICALITY = 0.5
 # Dimensions in which the candidates are grouped.
 _N_DIMENSIONS = 100
-# Two documents are near duplicates if the cosine of their words' weights is at least this.
+# Two documents are near duplicates if the cosine of their rows is at least this.
 _SAME = 0.9
 
 
@@ -74,8 +78,12 @@ def suggest(
     First come the documents between whose two likeliest topics the model hesitates most (margin
     sampling), weighed by how typical they are of all documents (information density), as an odd one
     teaches little of the others. Of these, ten times as many as are wanted are put into as many
-    groups as are wanted, by their words (k-means, weighed in the same way), and each group suggests
-    its middle one. Of near duplicates, only one is suggested, and blank texts never are.
+    groups as are wanted (k-means, weighed in the same way), and each group suggests its middle one.
+    Of near duplicates, only one is suggested, and blank texts never are.
+
+    Documents are alike if their terms are: of the families that the model uses, but with all those
+    of the documents, as a model that has learned from few knows few. If the model has an encoder,
+    documents are alike if their rows are. These are kept in the cache.
 
     Parameters
     ----------
@@ -106,10 +114,17 @@ def suggest(
     rows = _different(documents)
     if not len(rows):
         raise DataError("no document has a word in it; check which column holds the text.")
-    features, typical = _typical([documents[row] for row in _sample(rows, seed)])
-    best, scores = _most_doubtful(fitted, documents, rows, features, typical, _N_EACH * n, progress)
-    words = features.transform([documents[row] for row in best])
-    chosen = best[_spread(words, scores, n, seed)].tolist()
+    if fitted.dense is not None:
+        fitted = replace(fitted, dense=replace(fitted.dense, keep=True))
+    n_typical = _N_TYPICAL if fitted.dense is None else _N_ENCODED
+    transform, typical = _typical(
+        fitted, [documents[row] for row in _sample(rows, n_typical, seed)]
+    )
+    best, scores = _most_doubtful(
+        fitted, documents, rows, transform, typical, _N_EACH * n, progress
+    )
+    candidates = transform([documents[row] for row in best])
+    chosen = best[_spread(candidates, scores, n, seed)].tolist()
     proba = fitted.predict_proba([documents[row] for row in chosen])
     return [
         Suggestion(row, documents[row], fitted.topics.names[guess], float(given[guess]))
@@ -130,27 +145,37 @@ def _different(texts: Sequence[str]) -> Integers:
     return np.array(first, dtype=np.intp)
 
 
-def _sample(rows: Integers, seed: int) -> Integers:
-    if len(rows) <= _N_TYPICAL:
+def _sample(rows: Integers, n: int, seed: int) -> Integers:
+    if len(rows) <= n:
         return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, _N_TYPICAL, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(rows, n, replace=False))
 
 
-def _typical(texts: Sequence[str]) -> tuple[Features, Floats]:
-    """Return the words of documents, and the mean of their rows.
+def _typical(
+    fitted: Fitted, texts: Sequence[str]
+) -> tuple[Callable[[Sequence[str]], Rows], Floats]:
+    """Return what makes rows of documents, by which they are compared, and the mean row."""
+    if fitted.encoder is not None:
+        from slugline.encoders.encoding import encode
 
-    They are the documents' own words: a model that has learned from few knows few of them.
-    """
-    features = Features([Block("words")])
-    rows = features.fit_transform(texts)
-    return features, np.asarray(rows.mean(axis=0), dtype=np.float64).ravel()
+        by_meaning = partial(encode, encoder=fitted.encoder, n_jobs=fitted.features.n_jobs)
+        return by_meaning, by_meaning(texts).mean(axis=0, dtype=np.float64)
+    from sklearn.preprocessing import normalize
+
+    features = Features(fitted.features.blocks, fitted.features.n_jobs)
+    mean = normalize(features.fit_transform(texts)).mean(axis=0)
+
+    def by_terms(texts: Sequence[str]) -> Rows:
+        return normalize(features.transform(texts))
+
+    return by_terms, np.asarray(mean, dtype=np.float64).ravel()
 
 
 def _most_doubtful(
     fitted: Fitted,
     texts: Sequence[str],
     rows: Integers,
-    features: Features,
+    transform: Callable[[Sequence[str]], Rows],
     typical: Floats,
     n: int,
     progress: Progress | None,
@@ -161,7 +186,7 @@ def _most_doubtful(
     for start in range(0, len(rows), n_at_once):
         block = rows[start : start + n_at_once]
         here = [texts[row] for row in block]
-        typicality = (features.transform(here) @ typical) ** _TYPICALITY
+        typicality = np.maximum(transform(here) @ typical, 0) ** _TYPICALITY
         best = np.concatenate([best, block])
         scores = np.concatenate([scores, _doubt(fitted.predict_proba(here)) * typicality])
         order = np.argsort(-scores, kind="stable")[:n]
@@ -179,37 +204,42 @@ def _doubt(proba: npt.NDArray[np.float32]) -> Floats:
     return 1.0 - (first - second).astype(np.float64)
 
 
-def _spread(words: sp.csr_array, scores: Floats, n: int, seed: int) -> list[int]:
-    """Return the rows of `n` documents that differ in their words, or of as many as do."""
-    in_order = [*_middles(words, scores, n, seed), *range(words.shape[0])]
+def _spread(rows: Rows, scores: Floats, n: int, seed: int) -> list[int]:
+    """Return the numbers of `n` rows that differ, or of as many as do."""
+    in_order = [*_middles(rows, scores, n, seed), *range(rows.shape[0])]
     chosen: list[int] = []
-    likeness = np.zeros(words.shape[0])
+    likeness = np.zeros(rows.shape[0])
     for row in in_order:
         if len(chosen) == n:
             break
         if likeness[row] < _SAME:
             chosen.append(row)
-            likeness = np.maximum(likeness, words @ words[[row]].toarray().ravel())
+            likeness = np.maximum(likeness, _cosines(rows, row))
             likeness[row] = 1.0
     return chosen
 
 
-def _middles(words: sp.csr_array, scores: Floats, n: int, seed: int) -> Iterator[int]:
+def _cosines(rows: Rows, row: int) -> Floats:
+    found = rows @ rows[[row]].T
+    return (found.toarray() if sp.issparse(found) else found).ravel().astype(np.float64)
+
+
+def _middles(rows: Rows, scores: Floats, n: int, seed: int) -> Iterator[int]:
     """Yield the row nearest to the middle of each group, those of the best groups first."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.utils.extmath import randomized_svd
     from threadpoolctl import threadpool_limits
 
-    if words.shape[0] <= n or not scores.max() > 0:
+    if rows.shape[0] <= n or not scores.max() > 0:
         return
-    n_dimensions = min(_N_DIMENSIONS, *(size - 1 for size in words.shape))
+    n_dimensions = min(_N_DIMENSIONS, *(size - 1 for size in rows.shape))
     if n_dimensions < 1:
         return
     # The number of threads would show in the last bits. Fewer groups than asked for are no matter.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        left, lengths, _ = randomized_svd(words, n_dimensions, random_state=seed)
+        left, lengths, _ = randomized_svd(rows, n_dimensions, random_state=seed)
         places = (left * lengths).astype(np.float64)
         means = KMeans(n, n_init=1, max_iter=20, random_state=seed)
         distances = means.fit(places, sample_weight=scores).transform(places)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slugline.cli.encoder import EncoderName, check_encoder
 from slugline.cli.options import (
     AsJson,
+    Baseline,
     Data,
     Encoding,
     FoldTopics,
@@ -48,14 +50,8 @@ def curve(
     encoding: Encoding = None,
     fold_topics: FoldTopics = False,
     map_topics: MapTopics = None,
-    baseline: Annotated[
-        bool,
-        typer.Option(
-            "--baseline",
-            metavar="",
-            help="Also a pipeline of scikit-learn's: words, pairs, characters, LinearSVC.",
-        ),
-    ] = False,
+    baseline: Baseline = False,
+    encoder: EncoderName = None,
     draws: Annotated[
         int, typer.Option("--draws", min=1, metavar="N", help="Draws of labels to average over.")
     ] = 5,
@@ -70,19 +66,20 @@ def curve(
 ) -> None:
     """Learn from 5, 10, 20 and more labels a topic, and show how accuracy grows with them.
 
-    Says in words what twice as many labels would probably bring. Ctrl-C
-    ends it with the points so far.
+    Says in words what twice as many labels would probably bring. With an
+    encoder, it shows the curve of words alone as well. Ctrl-C ends it with
+    the points so far.
 
     For example:
 
       slugline curve tickets.csv --plot curve.png
+
+      slugline curve tickets.csv --encoder use --baseline
     """
-    from functools import partial
-
     from slugline.classifier import TopicClassifier
-    from slugline.curve import BASELINE, DEFAULT, learning_curves
-    from slugline.curve import baseline as make_baseline
+    from slugline.curve import contenders_of, learning_curves
 
+    check_encoder(encoder)
     if not 0 < test_fraction < 1:
         raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
     if plot is not None:
@@ -93,10 +90,10 @@ def curve(
         curves = learning_curves(
             parts["train"],
             parts.get("test"),
-            {
-                DEFAULT: partial(TopicClassifier, n_jobs=threads, random_state=seed),
-                **({BASELINE: make_baseline} if baseline else {}),
-            },
+            contenders_of(
+                TopicClassifier(encoder=encoder, n_jobs=threads, random_state=seed),
+                with_baseline=baseline,
+            ),
             test_fraction=test_fraction,
             n_draws=draws,
             seed=seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
 
-__all__ = ["EncoderName", "advise", "check_encoder", "told_on_interrupt"]
+__all__ = ["Descriptions", "EncoderName", "advise", "check_encoder", "told_on_interrupt"]
 
 #: Up to so many documents a topic (the median), an encoder is recommended.
 FEW_DOCUMENTS = 20
@@ -27,6 +28,18 @@ EncoderName = Annotated[
         metavar="NAME",
         help="Add a pretrained sentence encoder, which helps most with few labels: use, for 16 "
         "languages (extra encoder).",
+        show_default=False,
+    ),
+]
+
+
+Descriptions = Annotated[
+    Path | None,
+    typer.Option(
+        "--topics",
+        metavar="FILE",
+        help="What topics are about, for the encoder: a CSV or TSV file with the columns name and "
+        "description. With it, topics need no documents, and DATA may be left out.",
         show_default=False,
     ),
 ]

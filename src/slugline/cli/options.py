@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "Baseline",
     "Data",
     "Encoding",
     "FoldTopics",
@@ -21,6 +22,7 @@ __all__ = [
     "MapTopics",
     "Mistakes",
     "Model",
+    "OptionalData",
     "Quiet",
     "Reading",
     "Seed",
@@ -39,7 +41,9 @@ _DATA_HELP = (
     "of *.txt per topic, `-`, several of these, or one of: bbc, reuters, reuters-corrected."
 )
 
-Data = Annotated[list[str], typer.Argument(metavar="DATA", help=_DATA_HELP, show_default=False)]
+_data = typer.Argument(metavar="DATA", help=_DATA_HELP, show_default=False)
+Data = Annotated[list[str], _data]
+OptionalData = Annotated[list[str] | None, _data]
 Model = Annotated[
     str,
     typer.Argument(
@@ -108,6 +112,15 @@ Encoding = Annotated[
         metavar="NAME",
         help="Such as cp1252, latin-1 or utf-16.",
         show_default="UTF-8",
+    ),
+]
+Baseline = Annotated[
+    bool,
+    typer.Option(
+        "--baseline",
+        metavar="",
+        help="Compare the curve with that of a pipeline of scikit-learn's: words, pairs, "
+        "characters, LinearSVC.",
     ),
 ]
 Test = Annotated[
@@ -206,7 +219,12 @@ def _read_parts(data: Sequence[str], reading: Reading) -> dict[str, Corpus]:
 
 
 def read_parts(
-    data: Sequence[str], validation: str | None, test: str | None, reading: Reading, quiet: bool
+    data: Sequence[str],
+    validation: str | None,
+    test: str | None,
+    reading: Reading,
+    quiet: bool,
+    known: Iterable[str] = (),
 ) -> dict[str, Corpus]:
     """Return the training documents and, if there are files or parts for them, the others.
 
@@ -217,13 +235,15 @@ def read_parts(
     reading : Reading
     quiet : bool
         Whether to suppress notes on the reading.
+    known : iterable of str
+        Topics whose spelling takes precedence.
     """
     from slugline.cli.output import say
 
-    parts = load_parts(data, reading)
+    parts = load_parts(data, reading, [*known])
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
-            found = load_parts([source], reading, parts["train"].topics)
+            found = load_parts([source], reading, [*known, *parts["train"].topics])
             parts[part] = found.get(part, found["train"])
     for corpus in parts.values():
         for note in corpus.notes:

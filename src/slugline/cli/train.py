@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slugline.cli.encoder import EncoderName, advise, check_encoder, told_on_interrupt
+from slugline.cli.encoder import Descriptions, EncoderName, advise, check_encoder, told_on_interrupt
+from slugline.cli.experiment import print_experiment
 from slugline.cli.net_options import make_learner, with_net_options
 from slugline.cli.options import (
     AsJson,
-    Data,
+    Baseline,
     Encoding,
     FoldTopics,
     Format,
     MapTopics,
     Mistakes,
+    OptionalData,
     Quiet,
     Reading,
     Seed,
@@ -30,7 +32,7 @@ from slugline.cli.options import (
     Validation,
     read_parts,
 )
-from slugline.cli.output import print_json, print_table, show, warn
+from slugline.cli.output import print_json, show, warn
 from slugline.cli.progress import step_progress
 from slugline.cli.targets import check_apart, check_mistakes, check_target
 from slugline.cli.voice import in_flags
@@ -73,7 +75,49 @@ def _check_free(learner: str, weighting: str | None, num_words: int | None) -> N
             raise OptionError(f"--{option} {value}: --tune chooses it; leave one of them out.")
 
 
-def _check_fraction(test_fraction: float) -> None:
+def _refuse_check(model: str | None, sources: Sequence[str]) -> None:
+    if model is not None:
+        raise OptionError(
+            f"train --check is a command of its own: slugline check {model} {' '.join(sources)}."
+        )
+
+
+def _check_described(topics: Path | None, given: Mapping[str, object]) -> None:
+    """Check that topics are described where there is no DATA, and nothing needs documents."""
+    if topics is None:
+        raise OptionError(
+            "Missing argument 'DATA': name documents to learn from, or describe topics with "
+            "--topics and name an --encoder."
+        )
+    needing = next((flag for flag, value in given.items() if value), None)
+    if needing is not None:
+        raise OptionError(
+            f"{needing} needs documents, and --topics has descriptions alone; leave it out, or "
+            "name DATA."
+        )
+
+
+def _check_files(
+    output: Path, report: Path | None, mistakes: Path | None, sources: Sequence[str | Path | None]
+) -> Path:
+    """Check that files can be written, and none over another; return the path of the report."""
+    check_target("--output", output)
+    if output.suffix == ".html" and report is None:
+        raise OptionError(
+            f"--output {output}: the model is no web page; name it like {output.stem}.slug, and "
+            f"the report goes to {output.stem}.html."
+        )
+    # A name such as v1.2 keeps its dots.
+    report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
+    check_target("--report", report)
+    check_apart(output, report, sources)
+    check_mistakes(mistakes, [*sources, output, report])
+    return report
+
+
+def _check_test(test_fraction: float, curve: bool, baseline: bool) -> None:
+    if baseline and not curve:
+        raise OptionError("--baseline is one of the curves of --curve; give both.")
     if not 0 <= test_fraction < 1:
         raise OptionError(
             f"--test-fraction is {test_fraction}; give a number of at least 0 and under 1."
@@ -82,7 +126,7 @@ def _check_fraction(test_fraction: float) -> None:
 
 @with_net_options
 def train(
-    data: Data,
+    data: OptionalData = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="MODEL", help="Where to save the model.")
     ] = Path("model.slug"),
@@ -119,6 +163,7 @@ def train(
         ),
     ] = "linear",
     encoder: EncoderName = None,
+    topics: Descriptions = None,
     weighting: Annotated[
         str | None,
         typer.Option(
@@ -154,9 +199,11 @@ def train(
         typer.Option(
             "--curve",
             metavar="",
-            help="Also learn from fewer labels, and add to the report what more would bring.",
+            help="Also learn from fewer labels, and add to the report what more would bring; with "
+            "an encoder, also without it.",
         ),
     ] = False,
+    baseline: Baseline = False,
     quantize: Annotated[
         str | None,
         typer.Option(
@@ -184,47 +231,57 @@ def train(
       slugline train few.csv --encoder use -o few.slug
     """
     from slugline.classifier import TopicClassifier
+    from slugline.corpus.corpus import Corpus
+    from slugline.corpus.topics import read_descriptions
     from slugline.experiment.mistakes import write_mistakes
     from slugline.experiment.run import run_experiment
     from slugline.progress import progress_on
     from slugline.report import write_training_report
     from slugline.saving.quantization import check_precision
 
-    if check is not None:
-        raise OptionError(
-            f"train --check is a command of its own: slugline check {check} {' '.join(data)}."
+    sources = list(data or [])
+    _refuse_check(check, sources)
+    if not sources:
+        _check_described(
+            topics,
+            {
+                "--test": test,
+                "--validation": validation,
+                "--map-topics": map_topics,
+                "--report": report,
+                "--mistakes": mistakes,
+                "--quantize": quantize,
+                "--curve": curve,
+                "--weighting": weighting,
+                "--num-words": num_words,
+            },
         )
     chosen = make_learner(learner, validation, net_options)
     check_encoder(encoder)
     if tune:
         _check_free(learner, weighting, num_words)
+    _check_test(test_fraction, curve, baseline)
+    if quantize is not None:
+        check_precision(quantize)
+    inputs = [*sources, validation, test, map_topics, topics]
+    report = _check_files(output, report, mistakes, inputs)
+    described = read_descriptions(topics) if topics else {}
     classifier = TopicClassifier(
         learner="linear" if tune else chosen,
         encoder=encoder,
+        descriptions=described or None,
         blocks=_choose_blocks(chosen, weighting, num_words),
         class_weight="balanced" if balanced else None,
         tune=tune,
         n_jobs=threads,
         random_state=seed,
     )
-    _check_fraction(test_fraction)
-    if quantize is not None:
-        check_precision(quantize)
-    check_target("--output", output)
-    if output.suffix == ".html" and report is None:
-        raise OptionError(
-            f"--output {output}: the model is no web page; name it like {output.stem}.slug, and "
-            f"the report goes to {output.stem}.html."
-        )
-    # A name such as v1.2 keeps its dots.
-    report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
-    check_target("--report", report)
-    sources = [*data, validation, test, map_topics]
-    check_apart(output, report, sources)
-    check_mistakes(mistakes, [*sources, output, report])
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
-    parts = read_parts(data, validation, test, reading, quiet)
-    if test_fraction == 0 and "test" not in parts:
+    if sources:
+        parts = read_parts(sources, validation, test, reading, quiet, described)
+    else:
+        parts = {"train": Corpus([], [], str(topics))}
+    if "test" not in parts and (test_fraction == 0 or not sources):
         if mistakes is not None or quantize is not None or curve:
             raise OptionError(
                 "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize and "
@@ -249,7 +306,7 @@ def train(
     warn(experiment.warnings)
     advise(classifier, parts["train"], quiet)
     experiment, cost = _save(experiment, output, quantize)
-    curves = _curves(classifier, parts, test_fraction, quiet) if curve else None
+    curves = _curves(classifier, parts, test_fraction, quiet, baseline) if curve else None
     try:
         write_training_report(experiment, report, curves)
     except SluglineError as error:
@@ -262,7 +319,7 @@ def train(
         by_labels = {"curve": curves.to_dict()} if curves else {}
         print_json(experiment.to_dict() | quantization | by_labels | files)
     else:
-        _print(experiment, cost, output, report, curves)
+        print_experiment(experiment, cost, output, report, curves)
 
 
 def _learn_untested(
@@ -290,10 +347,11 @@ def _learn_untested(
     if as_json:
         print_json(replace(done, warnings=warnings).to_dict() | {"model": str(output)})
         return
-    show(
-        f"{done.name}: learned {counted(len(done.fitted.topics), 'topic')} from all "
-        f"{counted(done.fitted.n_documents, 'document')} in {done.seconds:.1f} s"
-    )
+    n_topics = counted(len(done.fitted.topics), "topic")
+    what = f"all {counted(done.fitted.n_documents, 'document')}"
+    if not done.fitted.n_documents:
+        what = "their descriptions, without any document,"
+    show(f"{done.name}: learned {n_topics} from {what} in {done.seconds:.1f} s")
     show("not tested, so there is no report; `slugline evaluate` tests it on other documents")
     show(f"model   {output}")
 
@@ -316,34 +374,16 @@ def _save(
     return quantized.experiment, quantized
 
 
-def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
-    """Return rows on what was found in the training documents."""
-    fitted = experiment.fitted
-    if experiment.n_skipped:
-        yield "skipped", f"{experiment.n_skipped:,}", "rows that can't be used"
-    if experiment.best_epoch is not None:
-        yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
-    n_left_out = fitted.learner.settings().get("n_left_out", 0)
-    if n_left_out:
-        yield "left out", f"{n_left_out}", "training documents whose topic looks wrong"
-    if fitted.dense is not None:
-        yield (
-            "encoder",
-            f"{fitted.dense.share:.2f}",
-            f"share of the scores' spread, from {fitted.dense.encoder.name}",
-        )
-    if fitted.tuning is not None:
-        first, best = fitted.tuning.trials[0], fitted.tuning.best
-        yield "tuned", f"{best.accuracy:.3f}", f"by cross-validation, {first.accuracy:.3f} untuned"
-        yield "", "", fitted.tuning.outcome
-
-
 def _curves(
-    classifier: TopicClassifier, parts: dict[str, Corpus], test_fraction: float, quiet: bool
+    classifier: TopicClassifier,
+    parts: dict[str, Corpus],
+    test_fraction: float,
+    quiet: bool,
+    baseline: bool,
 ) -> LearningCurves:
     """Learn from fewer labels with the same settings, and test on the same documents."""
     from slugline.classifier import TopicClassifier
-    from slugline.curve import DEFAULT, learning_curves
+    from slugline.curve import contenders_of, learning_curves
 
     # What tuning has found is learned again, and not looked for again.
     found = TopicClassifier.from_fitted(classifier.fitted_) if classifier.tune else classifier
@@ -351,46 +391,8 @@ def _curves(
         return learning_curves(
             parts["train"],
             parts.get("test"),
-            {DEFAULT: lambda: TopicClassifier(**found.get_params())},
+            contenders_of(found, with_baseline=baseline),
             test_fraction=test_fraction,
             seed=classifier.random_state,
             progress=progress,
         )
-
-
-def _print(
-    experiment: Experiment,
-    cost: Quantized | None,
-    model: Path,
-    report: Path,
-    curves: LearningCurves | None,
-) -> None:
-    from slugline.report.curve_text import doubling
-    from slugline.report.words import counted
-
-    evaluation = experiment.evaluation
-    low, high = evaluation.interval
-    show(
-        f"{experiment.name}: learned {counted(len(experiment.fitted.topics), 'topic')} from "
-        f"{counted(experiment.n_learned, 'document')} in {experiment.seconds:.1f} s, "
-        f"tested on {counted(experiment.n_test, 'other')}"
-    )
-    print_table(
-        [
-            ("accuracy", f"{evaluation.accuracy:.3f}", f"95 % interval {low:.3f} to {high:.3f}"),
-            ("macro-F1", f"{evaluation.macro_f1:.3f}", "every topic counts the same"),
-            ("baseline", f"{experiment.majority:.3f}", f"always {experiment.majority_topic!r}"),
-            *_learned(experiment),
-        ],
-        left=(0, 2),
-    )
-    if cost:
-        show(
-            f"{cost.precision}: accuracy {cost.accuracy_before:.4f} before, "
-            f"{cost.accuracy_after:.4f} after; {cost.bytes_before / 1000:,.0f} kB before, "
-            f"{cost.bytes_after / 1000:,.0f} kB after"
-        )
-    for each in curves.curves if curves else ():
-        show(doubling(each))
-    show(f"model   {model}")
-    show(f"report  {report}")

@@ -30,6 +30,7 @@ _ALIKE = (
 #: The flag of each parameter.
 FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "class_weight": "--balanced",
+    "descriptions": "--topics",
     "first_seed": "--seed",
     "max_terms": "--num-words",
     "n_draws": "--draws",

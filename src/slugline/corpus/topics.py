@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,13 @@ from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow, Row
 from slugline.errors import DataError
 
-__all__ = ["fold_topics", "read_topic_map", "rename_topics", "spelling_warnings"]
+__all__ = [
+    "fold_topics",
+    "read_descriptions",
+    "read_topic_map",
+    "rename_topics",
+    "spelling_warnings",
+]
 
 #: How many topics a message names, and how many spellings of each.
 N_TOPICS, N_SPELLINGS = 5, 4
@@ -105,32 +111,65 @@ def read_topic_map(path: str | Path) -> dict[str, str]:
     ------
     DataError : if it can't be read, lacks the columns, or has an empty cell or a topic twice.
     """
+    names: dict[str, str] = {}
+    for place, old, new in _read_pairs(path, ("from", "to"), "a topic and its new name"):
+        if not old or not new:
+            raise DataError(f"{place}: an empty topic name; fill the cell, or delete the line.")
+        _add(names, old, new, place)
+    return names
+
+
+def read_descriptions(path: str | Path) -> dict[str, str]:
+    """Read what topics are about from a table with the columns "name" and "description".
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV or TSV, or another format that `read_rows` knows.
+
+    Raises
+    ------
+    DataError : if it can't be read, lacks the columns, or has an empty cell or a topic twice.
+    """
+    described: dict[str, str] = {}
+    wanted = "a topic and what it is about"
+    for place, name, description in _read_pairs(path, ("name", "description"), wanted):
+        if not name:
+            raise DataError(f"{place}: an empty topic name; fill the cell, or delete the line.")
+        if not description:
+            raise DataError(
+                f"{place}: {name!r} has no description; write a few words, or delete the line."
+            )
+        _add(described, name, description, place)
+    return described
+
+
+def _read_pairs(
+    path: str | Path, columns: tuple[str, str], wanted: str
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the place of each row of a table, and what stands in two of its columns."""
     rows = read_rows(path)
     items = list(rows)
     bad = next((item for item in items if isinstance(item, BadRow)), None)
     if bad is not None:
         raise DataError(f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}.")
-    columns = column_names(items)
-    if not {"from", "to"} <= set(columns):
-        found = f"the columns {', '.join(map(repr, columns))}" if columns else "no rows"
+    names = column_names(items)
+    if not set(columns) <= set(names):
+        found = f"the columns {', '.join(map(repr, names))}" if names else "no rows"
         raise DataError(
-            f"{rows.name} has {found}; begin it with the line from,to and put a topic and its "
-            "new name on each further line."
+            f"{rows.name} has {found}; begin it with the line {','.join(columns)} and put {wanted} "
+            "on each further line."
         )
-    names: dict[str, str] = {}
     for row in items:
         if isinstance(row, Row):
-            _add_entry(names, row, f"{rows.name}, {rows.unit} {row.at}")
-    return names
+            first, second = (str(row.values.get(column) or "").strip() for column in columns)
+            yield f"{rows.name}, {rows.unit} {row.at}", first, second
 
 
-def _add_entry(names: dict[str, str], row: Row, place: str) -> None:
-    old, new = (str(row.values.get(column) or "").strip() for column in ("from", "to"))
-    if not old or not new:
-        raise DataError(f"{place}: an empty topic name; fill the cell, or delete the line.")
-    if old in names:
-        raise DataError(f"{place}: {old!r} occurs twice; delete one of its lines.")
-    names[old] = new
+def _add(table: dict[str, str], name: str, value: str, place: str) -> None:
+    if name in table:
+        raise DataError(f"{place}: {name!r} occurs twice; delete one of its lines.")
+    table[name] = value
 
 
 def _key(topic: str) -> str:

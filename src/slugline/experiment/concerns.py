@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from slugline.classifier import TopicClassifier
@@ -29,16 +30,24 @@ FEW_DOCUMENTS = 10
 _LEAK = 0.01
 
 
-def data_warnings(train: Corpus) -> list[str]:
-    """Return warnings about training data that will limit any classifier."""
+def data_warnings(train: Corpus, described: Iterable[str] = ()) -> list[str]:
+    """Return warnings about training data that will limit any classifier.
+
+    Parameters
+    ----------
+    train : Corpus
+    described : iterable of str
+        Topics that have a description, and perhaps no document.
+    """
     counts = train.topic_counts()
-    if len(counts) == 1:
+    described = {str(topic) for topic in described}
+    if len(counts.keys() | described) == 1 and counts:
         return [
             f"all {len(train):,} documents have the topic {train.topics[0]!r}: there is nothing to "
             "tell apart, and the model will always answer it. Add documents of other topics."
         ]
-    spelled = spelling_warnings(train.topics)
-    few = [topic for topic, n in counts.items() if n < FEW_DOCUMENTS]
+    spelled = spelling_warnings(train.topics, described)
+    few = [topic for topic, n in counts.items() if n < FEW_DOCUMENTS and topic not in described]
     if not few:
         return spelled
     rarest = ", ".join(f"{topic} ({counts[topic]})" for topic in few[-5:][::-1])
@@ -126,6 +135,12 @@ def fit_warnings(fitted: Fitted) -> list[str]:
             f"a hidden layer of {narrow[0]} units is narrower than the {n_topics} topics: an "
             "information bottleneck, as what it drops no later layer can bring back. "
             f"Train with `hidden={max(64, n_topics)}`, or without it."
+        )
+    if not fitted.n_documents and fitted.descriptions:
+        warnings.append(
+            "the model was made from descriptions of topics alone, and no document has shown how "
+            "good they are. Its probabilities are not calibrated: they rank topics, but don't say "
+            "how often it is right. A few labelled documents a topic make it better."
         )
     history = fitted.history
     if history is not None and history.stopped_by == "interrupt":

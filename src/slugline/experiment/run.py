@@ -186,7 +186,7 @@ def run_experiment(
         train, test = train.split(test_fraction, classifier.random_state)
     check_validation(classifier, train, validation)
     check_some_known(train.topics, test)
-    warnings = [*data_warnings(train), *leak_warnings(train, test)]
+    warnings = [*data_warnings(train, classifier.descriptions or ()), *leak_warnings(train, test)]
     seconds = timed_fit(classifier, train, validation, progress)
     fitted = classifier.fitted_
     evaluation = evaluate(fitted, test)

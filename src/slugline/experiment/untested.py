@@ -78,7 +78,7 @@ def learn_from_all(
         name=train.name,
         n_validation=len(validation) if validation else 0,
         warnings=(
-            *data_warnings(train),
+            *data_warnings(train, classifier.descriptions or ()),
             *encoder_warnings(classifier),
             *fit_warnings(classifier.fitted_),
         ),

@@ -95,6 +95,9 @@ def _data(experiment: Experiment) -> str:
             f"{dense.encoder.name} makes of texts: {percent(dense.share, 0)} of the spread of its "
             "scores over topics comes from these."
         )
+    if experiment.fitted.descriptions:
+        topics = counted(len(experiment.fitted.descriptions), "topic")
+        said.append(f"{topics} were described to the encoder in words.")
     n_untested = sum(not metrics.n_documents for metrics in known)
     if n_untested:
         have, them = ("has", "it") if n_untested == 1 else ("have", "them")

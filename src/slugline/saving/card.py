@@ -29,12 +29,19 @@ def write_card(info: ModelInfo) -> str:
         "## Limits",
         _limits(info),
         f"## Its {len(info.topics)} topics",
-        "\n".join(f"- {topic}" for topic in info.topics),
+        "\n".join(f"- {_described(info, topic)}" for topic in info.topics),
     ]
     return "\n\n".join(sections) + "\n"
 
 
+def _described(info: ModelInfo, topic: str | int) -> str:
+    description = (info.descriptions or {}).get(str(topic))
+    return f"{topic}: {' '.join(description.split())}" if description else str(topic)
+
+
 def _documents(info: ModelInfo) -> str:
+    if not info.n_documents and info.descriptions:
+        return "descriptions of its topics alone, without any document,"
     if not info.n_held_out:
         return f"{info.n_documents:,} documents"
     n_learned = info.n_documents - info.n_held_out
@@ -49,9 +56,10 @@ def _bits(info: ModelInfo) -> str:
 
 
 def _encoder(encoder: EncoderInfo) -> str:
+    share = f"{100 * encoder.share:.0f} %"
     return (
-        f"It needs the sentence encoder {encoder.name}, from which {encoder.share:.0%} of the "
-        f"spread of its scores comes. SHA-256 of the encoder: {encoder.digest}."
+        f"It needs the sentence encoder {encoder.name}, from which {share} of the spread of its "
+        f"scores comes. SHA-256 of the encoder: {encoder.digest}."
     )
 
 
@@ -60,7 +68,10 @@ def _limits(info: ModelInfo) -> str:
         knows = "the words and topics of its training data"
     else:
         knows = f"the topics of its training data, and the languages of {info.encoder.name}"
-    return f"It knows {knows} only, and always names one of its\ntopics, however foreign the text."
+    said = f"It knows {knows} only, and always names one of its\ntopics, however foreign the text."
+    if not info.n_documents and info.descriptions:
+        said += " Its probabilities are not calibrated: they rank topics,\nand no more."
+    return said
 
 
 def _terms(block: BlockInfo) -> str:

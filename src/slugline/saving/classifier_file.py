@@ -8,13 +8,14 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from slugline.checks import check_number, illegal, is_number
-from slugline.documents import check_names
+from slugline.documents import check_descriptions, check_names
 from slugline.encoders.checked import CheckedEncoder, Encoder
 from slugline.errors import DataError
 from slugline.fitted import Fitted
@@ -36,6 +37,8 @@ from slugline.text.vocabulary import Vocabulary
 from slugline.text.weighting import check_idf
 
 __all__ = ["as_model_file", "from_model_file", "library_versions", "load_model"]
+
+_Value = TypeVar("_Value")
 
 
 def as_model_file(
@@ -85,6 +88,8 @@ def as_model_file(
         n_batches=fitted.n_batches,
         card_notes=card_notes,
         encoder=_encoder_info(fitted.dense),
+        descriptions={str(name): text for name, text in fitted.descriptions.items()}
+        or msgspec.UNSET,
     )
     arrays = {f"learner.{name}": array for name, array in fitted.learner.arrays().items()}
     for number, idf in enumerate(features.idf_):
@@ -142,8 +147,8 @@ def load_model(
     Raises
     ------
     ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
-    EncoderError : if the model's encoder is missing, or is another one.
-    OptionError : if an encoder is given to a model without one, or has to be given.
+    EncoderError : if the model's encoder is missing, has to be passed, or is another one.
+    OptionError : if an encoder is passed for a model without one.
     """
     path = model_path(path)
     file = container.read(path)
@@ -176,12 +181,13 @@ def from_model_file(
     info = file.info
     check_names(info.topics)
     blocks, vocabularies, first = [], [], 0
-    for block in info.blocks:
+    idf = [file.arrays.get(f"idf.{number}") for number in range(len(info.blocks))]
+    for block, rarity in zip(info.blocks, idf, strict=True):
         terms = file.terms[first : first + block.n_terms]
         first += block.n_terms
         options = {name: getattr(block, name) for name in Block.__slots__}
         blocks.append(Block(**options))
-        vocabularies.append(_restore_columns(block, terms))
+        vocabularies.append(_restore_columns(block, terms, rarity))
     dense = None
     if info.encoder is not msgspec.UNSET and encoder is not None:
         dense = DenseHead(
@@ -193,7 +199,6 @@ def from_model_file(
             info.encoder.share,
             keep=keep,
         )
-    idf = [file.arrays.get(f"idf.{number}") for number in range(len(blocks))]
     learned = {
         name.removeprefix("learner."): array
         for name, array in file.arrays.items()
@@ -212,15 +217,19 @@ def from_model_file(
         interrupted=info.interrupted,
         n_batches=info.n_batches,
         dense=dense,
+        descriptions=check_descriptions(_by_topic(info.descriptions or {}, info.topics)),
     )
     _check_fit(fitted, file)
     return fitted
 
 
-def _restore_columns(block: BlockInfo, terms: list[str]) -> TermColumns:
+def _restore_columns(
+    block: BlockInfo, terms: list[str], rarity: npt.NDArray[np.float32] | None
+) -> TermColumns:
     if block.n_buckets is None:
         return Vocabulary(terms, block.kind)
-    if terms:
+    # Documents of one word each have no pairs.
+    if terms or (rarity is not None and not len(rarity)):
         return SeenBuckets.of(terms, block.n_buckets, block.kind)
     return Buckets(block.n_buckets, block.kind)
 
@@ -243,7 +252,11 @@ def _check_fit(fitted: Fitted, file: ModelFile) -> None:
         if idf is not None:
             check_idf(idf, fitted.n_documents)
     n_idf = sum(idf is not None for idf in features.idf_)
-    n_dense = 0 if file.info.encoder is msgspec.UNSET else _check_dense(fitted, file.info.encoder)
+    n_dense = 0
+    if file.info.encoder is not msgspec.UNSET:
+        n_dense = _check_dense(fitted, file.info.encoder)
+    elif fitted.descriptions:
+        raise DataError("descriptions of topics, and no encoder")
     if len(file.arrays) != n_idf + n_dense + len(fitted.learner.arrays()):
         raise DataError(f"arrays {sorted(file.arrays)}, of which some are unknown")
     # The shortest text shows whether every shape fits the next one.
@@ -279,8 +292,12 @@ def _weights_by_topic(
     """Undo `_plain_weights`: keys are strings in JSON, whatever topics are."""
     if plain is None or isinstance(plain, str):
         return plain
+    return _by_topic(plain, topics)
+
+
+def _by_topic(plain: dict[str, _Value], topics: Sequence[Topic]) -> dict[Topic, _Value]:
     names = {str(topic): topic for topic in topics}
-    return {names[name]: weight for name, weight in plain.items()}
+    return {names[name]: value for name, value in plain.items()}
 
 
 def library_versions() -> dict[str, str]:

@@ -32,15 +32,16 @@ def find_encoder(
 
     Raises
     ------
-    EncoderError : if it can't be had, or is another one than the model was made with.
-    OptionError : if the user has to pass one, or should pass none.
+    EncoderError : if it can't be had, has to be passed, or is another one than the model was made
+        with.
+    OptionError : if one is passed for a model without one.
     """
     if needed is msgspec.UNSET:
         if given is not None:
             raise OptionError(f"{path} was made without an encoder; leave `encoder` out.")
         return None
     if given is None and needed.name not in NAMES:
-        raise OptionError(
+        raise EncoderError(
             f"{path} was made with the encoder {needed.name}, which Slugline doesn't have; in "
             "Python, pass it: slugline.load(path, encoder=...)."
         )

@@ -86,6 +86,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     card_notes: str = ""
     #: Left out where there is none: same documents, same bytes.
     encoder: EncoderInfo | msgspec.UnsetType = msgspec.UNSET
+    #: What described topics are about, likewise.
+    descriptions: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class FormatOnly(msgspec.Struct):

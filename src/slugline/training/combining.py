@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.calibration import best_calibration
+from slugline.calibration import Calibration, best_calibration
 
 __all__ = ["Combination", "best_factors", "combine"]
 
@@ -20,6 +20,9 @@ Labels = npt.NDArray[np.int64]
 _MOST = 50.0
 # More rows hardly change the factors; with thousands of topics, fewer are affordable.
 _MAX_ROWS, _MIN_ROWS, _MAX_SCORES = 10_000, 500, 2_000_000
+# A sharpness is lowered in steps of a fifth, as long as the loss grows by less than a tenth of the
+# doubt: by what can't be known anyway.
+_GENTLER, _LITTLE, _LEAST = 0.8, 0.1, 1e-3
 # Steps on the way from the best factors to the best single model.
 _N_STEPS = 20
 
@@ -34,7 +37,8 @@ class Combination(NamedTuple):
     doubt : float
         That of the sum; see `slugline.calibration.Calibration`. The sum's sharpness is 1.
     share : float
-        How much of the sum's spread over topics comes from the encoder, from 0 to 1.
+        How much of the sum's spread over topics comes from the encoder, from 0 to 1. If its scores
+        are of no use, it is 0.
     """
 
     sparse_factor: float
@@ -45,8 +49,8 @@ class Combination(NamedTuple):
 
 def combine(
     sparse: Floats, dense: Floats, y: Labels, sample_weight: Floats | None = None
-) -> Combination | None:
-    """Return how two models' scores are best added, or None if the second one has no use.
+) -> Combination:
+    """Return how two models' scores are best added.
 
     Parameters
     ----------
@@ -60,15 +64,35 @@ def combine(
     factors = best_factors([sparse, dense], y, sample_weight)
     parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
     spreads = [_spread(part) for part in parts]
-    if not spreads[1]:
-        return None
-    sharpness, doubt = best_calibration(parts[0] + parts[1], y, sample_weight)
+    summed = parts[0] + parts[1]
+    sharpness, doubt = best_calibration(summed, y, sample_weight)
     # Of so many rows that are all right, the next one is wrong with about this probability
     # (Laplace's rule of succession).
     doubt = max(doubt, 1 / (len(y) + 2))
+    sharpness = _gentlest(summed, y, sample_weight, Calibration(sharpness, doubt))
     return Combination(
-        sharpness * factors[0], sharpness * factors[1], doubt, spreads[1] / sum(spreads)
+        sharpness * factors[0], sharpness * factors[1], doubt, spreads[1] / (sum(spreads) or 1.0)
     )
+
+
+def _gentlest(
+    scores: Floats, y: Labels, sample_weight: Floats | None, calibration: Calibration
+) -> float:
+    """Return a lower sharpness if it is as good, given the doubt.
+
+    Where scores tell all of few rows apart, the sharper the better, without an end.
+    """
+
+    def loss(sharpness: float) -> float:
+        proba = Calibration(sharpness, calibration.doubt).proba(scores)
+        right = proba[np.arange(len(y)), y].astype(np.float64)
+        return -float(np.average(np.log(right), weights=sample_weight))
+
+    sharpness = calibration.sharpness
+    most = loss(sharpness) + _LITTLE * calibration.doubt
+    while sharpness > _LEAST and loss(sharpness * _GENTLER) <= most:
+        sharpness *= _GENTLER
+    return sharpness
 
 
 def _spread(scores: Floats | Doubles) -> float:
