@@ -99,7 +99,18 @@ PARTS = (
     *("classifier", "saving"),
     *("fitted", "tuning", "lesson", "learners", "training", "corpus", "text", "reuters", "layers"),
     *("encoders", "documents", "calibration", "trend", "evaluation", "splits", "sample_weights"),
-    *("labels", "term_weights", "sparse", "ragged", "plots", "progress", "cache", "files", "displays", "checks"),
+    *(
+        "labels",
+        "term_weights",
+        "sparse",
+        "ragged",
+        "plots",
+        "progress",
+        "cache",
+        "files",
+        "displays",
+        "checks",
+    ),
     *("errors", "lazy"),
 )
 FRONT_DOORS = {"__main__", "cli"}

@@ -29,7 +29,7 @@ def fitted(news: list[tuple[str, str]]) -> Fitted:
 
 
 SURE = [f"wheat and corn and crop of {number}" for number in range(20)]
-DOUBTFUL = ["the rate of wheat", "a goal for the bank", "corn at the match", "loan of a striker"]
+DOUBTFUL = ["the rate of wheat", "a goal for the loan", "corn at the match", "loan of a striker"]
 
 
 def texts_of(found: Sequence[Suggestion]) -> list[str]:
