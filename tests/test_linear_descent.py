@@ -102,6 +102,10 @@ def test_columns_are_told_apart_however_many_a_minibatch_names(n_named: int) -> 
     assert batch.columns.tolist() == batch.X.indices.tolist() == list(range(n_named))
 
 
+def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 # Steps ------------------------------------------------------------------------------------------
 
 
@@ -121,14 +125,13 @@ def test_weights_sums_and_scores_follow_the_formulas() -> None:
 
     assert descent.run(batches) is descent
 
-    close = {"rtol": 1e-4, "atol": 1e-5}
-    np.testing.assert_allclose(descent.weights, reference.weights[:-1], **close)
-    np.testing.assert_allclose(descent.biases, reference.weights[-1], **close)
-    np.testing.assert_allclose(descent.sums, reference.sums, **close)
-    np.testing.assert_allclose(descent.before, before[WATCHED], **close)
-    np.testing.assert_allclose(descent.own, own[WATCHED], **close)
-    np.testing.assert_allclose(descent.highest, before.max(axis=1), **close)
-    np.testing.assert_allclose(descent.right, before[ROWS, Y], **close)
+    assert_close(descent.weights, reference.weights[:-1])
+    assert_close(descent.biases, reference.weights[-1])
+    assert_close(descent.sums, reference.sums)
+    assert_close(descent.before, before[WATCHED])
+    assert_close(descent.own, own[WATCHED])
+    assert_close(descent.highest, before.max(axis=1))
+    assert_close(descent.right, before[ROWS, Y])
     for array in (descent.weights, descent.biases, descent.sums, descent.before, descent.own):
         assert array.dtype == np.float32
 

@@ -25,8 +25,8 @@ WEIGHT = RNG.uniform(0.5, 2, N_ROWS).astype(np.float32)
 FIRST, SECOND = slice(0, 25), slice(25, N_ROWS)
 
 
-def context(rows: slice = slice(None), **options: bool) -> FitContext:
-    return FitContext(N_TOPICS, sample_weight=WEIGHT[rows], **options)
+def context(rows: slice = slice(None)) -> FitContext:
+    return FitContext(N_TOPICS, sample_weight=WEIGHT[rows])
 
 
 def new_stream() -> LinearStream:

@@ -52,7 +52,7 @@ def test_float32_is_left_as_it_is() -> None:
 
 # Sparse weights: topics 0 and 3 have values of very different sizes, and topic 1 and 2 have none.
 TOPICS = np.array([0, 3, 3, 0, 3, 3], dtype=np.uint16)
-SPARSE = {
+SPARSE: dict[str, Any] = {
     "weights.values": np.array([3e-4, 1000, -1023.5, -2e-4, 1, 0.5], dtype=np.float32),
     "weights.topics": TOPICS,
     "weights.counts": np.array([2, 0, 4], dtype=np.uint32),
