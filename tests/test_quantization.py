@@ -95,7 +95,7 @@ def test_a_sparse_value_is_off_by_half_a_step_of_its_topic_at_most(precision: An
 
 @pytest.mark.parametrize("precision", ["float32", *LOWER])
 def test_no_sparse_values_at_all_are_none_again(precision: Any) -> None:
-    none = {"w.values": np.zeros(0, np.float32), "w.topics": np.zeros(0, np.uint16)}
+    none: dict[str, Any] = {"w.values": np.zeros(0, np.float32), "w.topics": np.zeros(0, np.uint16)}
     restored = dequantize(quantize(none, precision), precision)
     assert restored["w.values"].dtype == np.float32
     assert restored["w.values"].shape == (0,)

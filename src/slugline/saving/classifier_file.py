@@ -33,6 +33,9 @@ from slugline.text.weighting import check_idf
 
 __all__ = ["as_model_file", "from_model_file", "library_versions", "load_model"]
 
+# Hash buckets of all blocks that have terms: each takes 4 bytes of memory, and none of the file.
+_MOST_BUCKETS = 1 << 26
+
 
 def as_model_file(
     fitted: Fitted,
@@ -55,6 +58,7 @@ def as_model_file(
     Raises
     ------
     OptionError : if there is no such precision, or a file can't hold one of the others.
+    DataError : if blocks have more hash buckets than a file may have.
     """
     _check_extras(metrics, test_fraction, card_notes)
     features, vocabularies = fitted.features, fitted.features.vocabularies_
@@ -81,6 +85,7 @@ def as_model_file(
         n_batches=fitted.n_batches,
         card_notes=card_notes,
     )
+    _check_buckets(info.blocks)
     arrays = {f"learner.{name}": array for name, array in fitted.learner.arrays().items()}
     for number, idf in enumerate(features.idf_):
         if idf is not None:
@@ -134,6 +139,7 @@ def from_model_file(file: ModelFile) -> Fitted:
     file = upgraded(file)
     info = file.info
     check_names(info.topics)
+    _check_buckets(info.blocks)
     blocks, vocabularies, first = [], [], 0
     for block in info.blocks:
         terms = file.terms[first : first + block.n_terms]
@@ -162,6 +168,15 @@ def from_model_file(file: ModelFile) -> Fitted:
     )
     _check_fit(fitted, file)
     return fitted
+
+
+def _check_buckets(blocks: Sequence[BlockInfo]) -> None:
+    n_buckets = sum(block.n_buckets or 0 for block in blocks if block.n_terms)
+    if n_buckets > _MOST_BUCKETS:
+        raise DataError(
+            f"the blocks have {n_buckets:,} hash buckets, and in a model file they may have "
+            f"{_MOST_BUCKETS:,}; give them fewer `n_buckets`."
+        )
 
 
 def _restore_columns(block: BlockInfo, terms: list[str]) -> TermColumns:
