@@ -92,12 +92,23 @@ TEXTS = [
 ]
 
 
+def products_depend_on_the_place_of_a_row() -> bool:
+    """Whether the processor makes a matrix product's last bits depend on where a row stands."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(128, 512)).astype(np.float32)
+    columns = rng.normal(size=(512, 256)).astype(np.float32)
+    return not np.array_equal((rows @ columns)[::-1], rows[::-1] @ columns)
+
+
 def test_a_row_depends_on_its_own_text_alone(use: UniversalEncoder) -> None:
     together = use.encode(TEXTS)
-    backwards = use.encode(TEXTS[::-1])[::-1]
-    alone = np.concatenate([use.encode([text]) for text in TEXTS])
-    np.testing.assert_array_equal(together, backwards)
-    np.testing.assert_array_equal(together, alone)
+    most = 1e-6 if products_depend_on_the_place_of_a_row() else 0
+    for others in (
+        use.encode(TEXTS[::-1])[::-1],
+        np.concatenate([use.encode([text]) for text in TEXTS]),
+    ):
+        assert np.abs(together - others).max() <= most
+    np.testing.assert_array_equal(use.encode(TEXTS), together)
 
 
 def test_rows_are_the_same_on_several_threads(

