@@ -143,16 +143,27 @@ def test_the_best_calibration_makes_the_weighted_loss_least() -> None:
 
 
 def test_calibration_has_bounds_where_all_topics_are_right_or_all_are_wrong() -> None:
-    scores = np.eye(3, dtype=np.float32)
+    scores = np.tile(np.eye(3, dtype=np.float32), (300, 1))
     right, wrong = (
-        best_calibration(scores, np.arange(3)),
-        best_calibration(scores, np.array([1, 2, 0])),
+        best_calibration(scores, np.tile([0, 1, 2], 300)),
+        best_calibration(scores, np.tile([1, 2, 0], 300)),
     )
-    assert 10 < right.sharpness < 55
+    assert 8 < right.sharpness < 55
     assert right.doubt < 0.01
     assert wrong.sharpness > 1 / 8
     assert wrong.doubt <= 0.5
     assert np.isfinite(np.log(wrong.proba(scores))).all()
+
+
+def test_of_few_rows_that_are_all_right_some_doubt_stays() -> None:
+    doubt = {}
+    for n_rows in (3, 30, 300):
+        scores = np.resize(np.eye(3, dtype=np.float32), (n_rows, 3))
+        found = best_calibration(scores, np.arange(n_rows) % 3)
+        # A row more that no score says anything of.
+        doubt[n_rows] = found.doubt
+        assert 0.5 / (n_rows + 1) < found.doubt < 2 / (n_rows + 1)
+    assert doubt[3] > 0.2 > doubt[30] > 0.01 > doubt[300]
 
 
 def test_scores_that_are_wrong_and_far_apart_leave_nothing_but_doubt() -> None:

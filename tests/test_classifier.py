@@ -198,7 +198,7 @@ def test_a_grid_of_learners_can_be_searched(texts: list[str], topics: list[str])
     search.fit(texts, topics)
     assert search.best_score_ == search.cv_results_["mean_test_roc_auc"].max() == 1
     assert search.best_params_["learner"] in learners
-    assert not hasattr(learners[1], "weights")
+    assert not hasattr(learners[1], "biases")
     assert search.predict(texts).tolist() == topics
 
 

@@ -250,4 +250,6 @@ def test_what_fewer_bits_cost_is_measured_on_the_file_as_it_is_saved(
             "after": path.stat().st_size,
         },
     }
-    assert done.bytes_after < done.bytes_before
+    # Linear weights have no more digits than a float16, as which they are stored in any case.
+    assert (done.bytes_after < done.bytes_before) == (precision == "int8")
+    assert (after.to_dict() == experiment.evaluation.to_dict()) or precision == "int8"

@@ -127,19 +127,19 @@ def many_lines(folder: Path) -> bytes:
 
 
 def many_learners(folder: Path) -> bytes:
-    entries = entries_of(folder, Mixture([LinearLearner()]), blocks=[Block("words", "counts")])
+    entries = with_info(
+        entries_of(folder, Mixture([LinearLearner()]), blocks=[Block("words", "counts")]),
+        lambda info: info["learner"].update(
+            learners=info["learner"]["learners"] * 8000, shares=None
+        ),
+    )
     return as_file(
         with_arrays(
-            with_info(
-                entries,
-                lambda info: info["learner"].update(
-                    learners=info["learner"]["learners"] * 8000, shares=None
-                ),
-            ),
+            entries,
             lambda a: {
-                f"learner.{number}.{name}": a[f"learner.0.{name}"]
+                name.replace(".0.", f".{number}."): array
                 for number in range(8000)
-                for name in ("weights", "biases")
+                for name, array in a.items()
             },
         )
     )
@@ -167,21 +167,60 @@ def many_blocks(folder: Path) -> bytes:
     return as_file(with_info(block, lambda info: info["blocks"].extend([none] * 60_000)))
 
 
-def many_topics(folder: Path) -> bytes:
-    n_topics = 600_000
-    names = [f"t{number}" for number in range(n_topics)]
-    entries = with_info(
-        entries_of(folder, blocks=[Block("words", "counts")]),
-        lambda info: info.update(topics=names, class_weight=None),
+def with_topics(entries: Entries, names: list[str]) -> Entries:
+    """Name other topics, with a bias each."""
+    return with_arrays(
+        with_info(entries, lambda info: info.update(topics=names, class_weight=None)),
+        lambda a: a | {"learner.biases": np.zeros(len(names), np.float32)},
     )
+
+
+def many_topics(folder: Path) -> bytes:
+    names = [f"t{number}" for number in range(600_000)]
+    return as_file(with_topics(entries_of(folder, blocks=[Block("words", "counts")]), names))
+
+
+def many_topics_and_columns(folder: Path) -> bytes:
+    """Claim 2**24 columns and 60,000 topics: 4 TB if weights were dense, and 64 MB of counts."""
+    entries = entries_of(folder, blocks=[Block("words", "counts")])
+    entries = with_topics(entries, [f"t{number}" for number in range(60_000)])
+    entries = with_info(
+        entries, lambda info: info["blocks"][0].update(n_terms=0, n_buckets=1 << 24)
+    )
+    none = {"values": "f2", "topics": "u2"}
     entries = with_arrays(
         entries,
         lambda a: {
-            "learner.weights": np.zeros((len(a["learner.weights"]), n_topics), np.float32),
-            "learner.biases": np.zeros(n_topics, np.float32),
+            **{f"learner.weights.{name}": np.zeros(0, kind) for name, kind in none.items()},
+            "learner.weights.values.scale": np.ones(1, np.float32),
+            "learner.weights.counts": np.zeros(1 << 24, np.uint32),
+            "learner.biases": a["learner.biases"],
         },
     )
-    return as_file(entries)
+    return as_file(entries | {WORDS: b""})
+
+
+def many_weights_of_one_term(folder: Path) -> bytes:
+    """Give one term four billion weights, by its count alone."""
+
+    def change(a: Arrays) -> Arrays:
+        counts = np.zeros_like(a["learner.weights.counts"])
+        counts[:5] = [900_000_000] * 4 + [694_967_296]
+        counts[0] += len(a["learner.weights.values"])
+        return a | {"learner.weights.counts": counts}
+
+    return as_file(with_arrays(entries_of(folder), change))
+
+
+def many_seen_buckets(folder: Path) -> bytes:
+    """Claim sixty blocks of 2**24 hash buckets, of which one has been seen: 4 GB of them."""
+    entries = with_info(
+        entries_of(folder),
+        lambda info: info["blocks"].extend(
+            [info["blocks"][0] | {"n_terms": 1, "n_buckets": 1 << 24}] * 60
+        ),
+    )
+    return as_file(entries | {WORDS: entries[WORDS] + b"wheat\n" * 60})
 
 
 def long_names(folder: Path) -> bytes:
@@ -195,24 +234,13 @@ def long_names(folder: Path) -> bytes:
 def one_long_topic_of_many(folder: Path) -> bytes:
     """Name 20,000 topics, one of them with a million characters: 20 GB if all were as wide."""
     names = ["a" * 1_000_000, *(f"t{number}" for number in range(20_000))]
-    entries = with_info(
-        entries_of(folder, blocks=[Block("words", "counts")]),
-        lambda info: info.update(topics=names, class_weight=None),
-    )
-    return as_file(
-        with_arrays(
-            entries,
-            lambda a: {
-                "learner.weights": np.zeros((len(a["learner.weights"]), 20_001), np.float32),
-                "learner.biases": np.zeros(20_001, np.float32),
-            },
-        )
-    )
+    return as_file(with_topics(entries_of(folder, blocks=[Block("words", "counts")]), names))
 
 
 HOSTILE = (
     *(bomb, many_lines, many_learners, many_arrays, many_layers, many_blocks, many_topics),
-    *(long_names, one_long_topic_of_many),
+    *(long_names, one_long_topic_of_many, many_topics_and_columns, many_weights_of_one_term),
+    many_seen_buckets,
 )
 
 ASK = """
@@ -322,15 +350,17 @@ LONG = ["wheat " * 200_000 + "corn rose", "", "zinc"]
 def test_weights_are_refused_or_give_finite_answers(
     learner: Learner, value: float, sign: int, tmp_path: Path
 ) -> None:
-    entries = with_arrays(
-        entries_of(tmp_path, learner, blocks=BLOCKS),
-        lambda a: {
-            name: np.resize(np.array([value, sign * value], np.float32), array.shape)
-            if "idf" not in name
-            else array
-            for name, array in a.items()
-        },
-    )
+    def change(arrays: Arrays) -> Arrays:
+        large = np.array([value, sign * value], np.float32)
+        return {
+            name: array
+            if name.startswith("idf") or name.endswith((".topics", ".counts"))
+            else np.resize(large, array.shape)
+            for name, array in arrays.items()
+            if not name.endswith(".scale")
+        }
+
+    entries = with_arrays(entries_of(tmp_path, learner, blocks=BLOCKS), change)
     if value > 1e9:
         message = refusal(as_file(entries), tmp_path)
         assert message.endswith(
@@ -399,8 +429,10 @@ def test_shares_of_any_size_give_finite_answers(shares: list[float], tmp_path: P
 
 def test_weights_that_could_not_be_read_again_are_not_written(tmp_path: Path) -> None:
     classifier = TopicClassifier().fit(TEXTS, TOPICS)
-    classifier.learner_.arrays()["weights"][0, 0] = 2e9
-    with pytest.raises(ModelFileError, match=r"'learner.weights' holds 2e\+09"):
+    learner = classifier.learner_
+    assert isinstance(learner, LinearLearner)
+    learner.weights.data[0] = 2e9
+    with pytest.raises(ModelFileError, match=r"'learner.weights.values' holds 2e\+09"):
         classifier.save(tmp_path / "a.slug")
     with pytest.raises(OptionError, match=r"^`metrics\['f'\]` is nan"):
         TopicClassifier().fit(TEXTS, TOPICS).save(tmp_path / "a.slug", metrics={"f": math.nan})
@@ -429,12 +461,19 @@ def test_weights_and_biases_of_too_few_dimensions_are_refused(tmp_path: Path) ->
     entries = with_arrays(
         entries_of(tmp_path, blocks=[Block("words", "counts")]),
         lambda a: {
-            "learner.weights": a["learner.weights"][:, 0],
-            "learner.biases": a["learner.biases"][0].reshape(()),
+            "learner.weights.values": np.float32(1).reshape(()),
+            "learner.weights.topics": np.uint16(0).reshape(()),
+            "learner.weights.counts": np.uint32(1).reshape(()),
+            "learner.biases": a["learner.biases"],
         },
     )
     assert refusal(as_file(entries), tmp_path) == (
-        "damaged (weights of shape (9,) do not match biases of shape ()); get an intact copy."
+        "damaged (weights whose values, topics and counts are not lists that match); "
+        "get an intact copy."
+    )
+    entries = with_arrays(entries, lambda a: a | {"learner.biases": np.float32(0).reshape(())})
+    assert refusal(as_file(entries), tmp_path) == (
+        "damaged (biases of shape ()); get an intact copy."
     )
 
 
@@ -444,7 +483,7 @@ def test_too_little_memory_is_no_damage(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("slugline.saving.classifier_file.Vocabulary", fail)
+    monkeypatch.setattr("slugline.saving.classifier_file.SeenBuckets.of", fail)
     assert refusal(as_file(good), tmp_path) == "there is not enough memory to read it; free some."
 
 
@@ -505,10 +544,10 @@ def test_mixtures_too_deep_to_be_read_are_not_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["learner.00.weights", "learner.1.weights", "learner.x.weights"])
+@pytest.mark.parametrize("name", ["learner.00.biases", "learner.1.biases", "learner.x.biases"])
 def test_arrays_of_learners_that_a_mixture_has_not_are_refused(name: str, tmp_path: Path) -> None:
     entries = with_arrays(
         entries_of(tmp_path, Mixture([LinearLearner()])),
-        lambda a: a | {name: a["learner.0.weights"]},
+        lambda a: a | {name: a["learner.0.biases"]},
     )
     assert refusal(as_file(entries), tmp_path).startswith("damaged (arrays ['0.biases', ")

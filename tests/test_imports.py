@@ -110,7 +110,18 @@ PARTS = (
         "layers",
     ),
     *("encoders", "documents", "calibration", "trend", "evaluation", "splits", "sample_weights"),
-    *("labels", "sparse", "ragged", "plots", "progress", "cache", "files", "displays", "checks"),
+    *(
+        "labels",
+        "term_weights",
+        "sparse",
+        "ragged",
+        "plots",
+        "progress",
+        "cache",
+        "files",
+        "displays",
+        "checks",
+    ),
     *("errors", "lazy"),
 )
 FRONT_DOORS = {"__main__", "cli"}

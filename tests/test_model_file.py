@@ -22,12 +22,13 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from slugline.classifier import TopicClassifier, load
-from slugline.errors import ModelFileError, OptionError
+from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
-from slugline.saving import container
+from slugline.saving import classifier_file, container
+from slugline.saving.schema import FORMAT
 from slugline.text.block import Block
 
 TEXTS = [
@@ -108,15 +109,19 @@ def test_numpy_numbers_as_options_can_be_saved(tmp_path: Path) -> None:
     assert again.learner_.settings() == plain.learner_.settings()
 
 
-def test_hash_buckets_have_no_terms_in_the_file_and_a_line_on_the_card(tmp_path: Path) -> None:
+def test_hash_buckets_are_named_by_first_terms_and_have_a_line_on_the_card(
+    tmp_path: Path,
+) -> None:
     fit("linear", blocks=HASHED).save(tmp_path / "a.slug")
     with zipfile.ZipFile(tmp_path / "a.slug") as archive:
-        assert archive.read("vocabulary.txt").count(b"\n") == 14
+        n_terms = archive.read("vocabulary.txt").count(b"\n")
     again = load(tmp_path / "a.slug")
     assert again.features_.blocks == tuple(HASHED)
-    assert [block.n_terms for block in again.info_.blocks] == [0, 14, 0]
+    # Terms that share a bucket have one name.
+    assert [block.n_terms for block in again.info_.blocks] == [39, 13, 12]
+    assert n_terms == 64
     assert (
-        "It knows all characters by 256 hash buckets (log-tf-idf), 14 words (log-tf-idf), all lead "
+        "It knows all characters by 256 hash buckets (log-tf-idf), 13 words (log-tf-idf), all lead "
         "by 64 hash buckets (counts)."
     ) in again.card_
 
@@ -186,12 +191,17 @@ def test_a_quantized_model_says_nearly_the_same_and_is_stable_when_saved_again(
     again.save(tmp_path / "b.slug", quantize=precision)
 
     assert again.info_.precision == precision
-    assert f"Its weights are stored as {precision}." in again.card_
+    assert f"Its weights are rounded to {precision}." in again.card_
     assert np.abs(again.predict_proba(NEW) - classifier.predict_proba(NEW)).max() < 0.02
     assert (tmp_path / "b.slug").read_bytes() == (tmp_path / "a.slug").read_bytes()
     stored = load_arrays(unzip((tmp_path / "a.slug").read_bytes())[WEIGHTS])
-    assert {a.dtype.name for a in stored.values() if a.ndim == 2} == {precision}
-    assert {a.dtype.name for a in stored.values() if a.ndim == 1} == {"float32"}
+    kinds = {name: array.dtype.name for name, array in stored.items()}
+    rounded = {n for n, a in stored.items() if a.ndim == 2 or n.endswith(".values")}
+    assert {kinds.pop(name) for name in rounded} == {precision}
+    assert {kind for name, kind in kinds.items() if name.endswith(".topics")} <= {"uint16"}
+    assert {kind for name, kind in kinds.items() if name.endswith(".counts")} <= {"uint32"}
+    rest = {kind for name, kind in kinds.items() if not name.endswith((".topics", ".counts"))}
+    assert rest == {"float32"}
 
 
 def test_an_unknown_precision_is_refused_and_nothing_written(tmp_path: Path) -> None:
@@ -390,18 +400,15 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     ),
     "a term twice": (
         lambda e: e | {WORDS: e[WORDS].replace(b"rose\n", b"zinc\n", 1)},
-        damaged(
-            "a term occurs twice in the vocabulary, or two terms have the same hash; each must "
-            "occur once."
-        ),
+        damaged("terms are not of the kind 'words', or two are in one bucket"),
     ),
     "a pair that is none": (
         lambda e: e | {WORDS: e[WORDS].replace(b"wheat and\n", b"wheat\n", 1)},
-        damaged("a term of the vocabulary is not of the kind 'bigrams'; all must be."),
+        damaged("terms are not of the kind 'bigrams', or two are in one bucket"),
     ),
     "terms that are no UTF-8": (
         lambda e: e | {WORDS: e[WORDS].replace(b"rose", b"\xff", 1)},
-        damaged("'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        damaged("'utf-8' codec can't decode byte 0xff in position 15: invalid start byte"),
     ),
     "deep JSON": (lambda e: e | {JSON: b"[" * 100_000}, damaged("Expected `object`, got `array`")),
     "deep JSON in the settings": (
@@ -467,9 +474,13 @@ def set_to(*path: str | int, value: Any) -> Callable[[Any], None]:
 
 SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     "a later format": (
-        set_to("format", value=2),
-        "written in format 2 by a later Slugline, and this one reads up to format 1; "
+        set_to("format", value=FORMAT + 1),
+        "written in format 3 by a later Slugline, and this one reads up to format 2; "
         "upgrade with `pip install -U slugline`.",
+    ),
+    "an earlier format": (
+        set_to("format", value=1),
+        damaged("a linear learner without a table of weights"),
     ),
     "format of another type": (
         set_to("format", value="1"),
@@ -518,7 +529,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "a block of another weighting": (
         set_to("blocks", 0, "weighting", value="counts"),
-        damaged("the words have 14 terms and other weights"),
+        damaged("the words have 13 terms and other weights"),
     ),
     "a block of no weight": (
         set_to("blocks", 0, "weight", value=0),
@@ -528,9 +539,9 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
         set_to("blocks", 0, "n_terms", value=-1),
         damaged("Expected `int` >= 0 - at `$.blocks[0].n_terms`"),
     ),
-    "buckets of a block that has terms": (
-        set_to("blocks", 0, "n_buckets", value=16),
-        damaged("the words have hash buckets and 14 terms"),
+    "fewer buckets than terms": (
+        set_to("blocks", 2, "n_buckets", value=32),
+        damaged("terms are not of the kind 'characters', or two are in one bucket"),
     ),
     "buckets that are no power of two": (
         set_to("blocks", 0, "n_buckets", value=100),
@@ -552,7 +563,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
             info["blocks"][0].update(n_terms=info["blocks"][0]["n_terms"] - 1),
             info["blocks"][2].update(n_terms=info["blocks"][2]["n_terms"] + 1),
         ),
-        damaged("a term of the vocabulary is not of the kind 'bigrams'; all must be."),
+        damaged("terms are not of the kind 'bigrams', or two are in one bucket"),
     ),
     "an unknown learner": (
         set_to("learner", "kind", value="forest"),
@@ -598,41 +609,50 @@ def test_damaged_settings_are_refused(
     )
 
 
-def test_a_file_of_before_there_were_buckets_is_read(good: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("n_terms", [0, 1], ids=["no terms", "a term each"])
+def test_claimed_buckets_take_no_memory(n_terms: int, good: bytes, tmp_path: Path) -> None:
     entries = unzip(good)
     info = json.loads(entries[JSON])
-    for block in info["blocks"]:
-        assert block.pop("n_buckets") is None
-    (tmp_path / "good.slug").write_bytes(good)
-    (tmp_path / "old.slug").write_bytes(
-        rezip([*(entries | {JSON: json.dumps(info).encode()}).items()])
-    )
-    old, new = load(tmp_path / "old.slug"), load(tmp_path / "good.slug")
-    assert old.features_.blocks == new.features_.blocks
-    assert np.array_equal(old.predict_proba(NEW), new.predict_proba(NEW))
-
-
-def test_claimed_buckets_take_no_memory(good: bytes, tmp_path: Path) -> None:
-    entries = unzip(good)
-    info = json.loads(entries[JSON])
-    hostile = info["blocks"][0] | {"weighting": "counts", "n_terms": 0, "n_buckets": 1 << 24}
-    info["blocks"] += [hostile] * 50
-    data = rezip([*(entries | {JSON: json.dumps(info).encode()}).items()])
+    hostile = info["blocks"][0] | {"weighting": "counts", "n_terms": n_terms}
+    info["blocks"] += [hostile | {"n_buckets": 1 << 24}] * 50
+    entries |= {JSON: json.dumps(info).encode(), WORDS: entries[WORDS] + b"zebra\n" * 50 * n_terms}
     tracemalloc.start()
     try:
-        refusal(data, tmp_path)
+        refusal(rezip([*entries.items()]), tmp_path)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 4 << 20
+    # Each of the model's own three blocks of 2**20 buckets takes 4 MiB.
+    assert peak < 16 << 20
 
 
 Arrays = dict[str, Any]
+V, T, C = (f"learner.weights.{name}" for name in ("values", "topics", "counts"))
+OF_WEIGHTS = "'weights.counts', 'weights.topics', 'weights.values']"
+OF_LEARNER = f"['biases', {OF_WEIGHTS}"
+NOT_THERE = damaged("weights of topics or terms that there are not")
+NOT_ASCENDING = damaged("weights of a term whose topics are not in ascending order")
+
+
+def overflowing(counts: np.ndarray) -> np.ndarray:
+    """Return counts with the same sum in 32 bits."""
+    counts, n_values = counts.copy(), counts.sum()
+    counts[:5] += np.array([900_000_000] * 4 + [694_967_296], dtype=np.uint32)
+    assert counts.sum() == n_values + 2**32
+    return counts
+
+
+def reversed_weights(arrays: Arrays) -> Arrays:
+    """Return the weights of each term from the last topic to the first."""
+    rows = np.repeat(np.arange(len(arrays[C])), arrays[C])
+    order = np.lexsort([-np.arange(len(rows)), rows])
+    return {V: arrays[V][order], T: arrays[T][order]}
+
 
 ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "NaN": (
-        lambda a: a | {"learner.weights": a["learner.weights"] * np.float32("nan")},
-        "array 'learner.weights' holds NaN or infinity; train the model again.",
+        lambda a: a | {V: a[V] * np.float16("nan")},
+        f"array {V!r} holds NaN or infinity; train the model again.",
     ),
     "infinity": (
         lambda a: a | {"idf.0": a["idf.0"] / np.float32(1e-45)},
@@ -646,32 +666,68 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
         lambda a: a | {"idf.0": a["idf.0"].astype("i4")},
         damaged("array 'idf.0' is of type int32, not float32"),
     ),
-    "a column too few": (
-        lambda a: a | {"learner.weights": a["learner.weights"][:, 1:]},
-        damaged("weights of shape (65, 3) do not match biases of shape (4,)"),
+    "a dense table": (
+        lambda a: a | {V: np.ones((65, 4), np.float32)},
+        damaged("weights whose values, topics and counts are not lists that match"),
     ),
-    "a row too few": (
-        lambda a: a | {"learner.weights": a["learner.weights"][1:]},
+    "values of no dimension": (
+        lambda a: a | {V: np.float32(1).reshape(())},
+        damaged("weights whose values, topics and counts are not lists that match"),
+    ),
+    "a value too few": (
+        lambda a: a | {V: a[V][1:]},
+        damaged(f"array {V!r} doesn't have one uint16 topic for each value"),
+    ),
+    "a value and its topic too few": (lambda a: a | {V: a[V][1:], T: a[T][1:]}, NOT_THERE),
+    "topics of another type": (
+        lambda a: a | {T: a[T].astype("u4")},
+        damaged(f"array {V!r} doesn't have one uint16 topic for each value"),
+    ),
+    "counts of another type": (
+        lambda a: a | {C: a[C].astype("i8")},
+        damaged("topics of weights are uint16 and counts int64"),
+    ),
+    "counts as a table": (
+        lambda a: a | {C: a[C].reshape(13, 5)},
+        damaged("weights whose values, topics and counts are not lists that match"),
+    ),
+    "counts whose sum overflows": (lambda a: a | {C: overflowing(a[C])}, NOT_THERE),
+    "a term too few": (
+        lambda a: a | {C: a[C][:-1]} | {name: a[name][: -int(a[C][-1])] for name in (V, T)},
         damaged(
             "`X` has 65 columns, but the model expects 64; use the vocabulary that the "
             "model was trained with."
         ),
     ),
-    "weights of one dimension": (
-        lambda a: a | {"learner.weights": a["learner.weights"][:, 0]},
-        damaged("weights of shape (65,) do not match biases of shape (4,)"),
+    "a term too many": (
+        lambda a: a | {C: np.append(a[C], np.uint32(0))},
+        damaged(
+            "`X` has 65 columns, but the model expects 66; use the vocabulary that the "
+            "model was trained with."
+        ),
     ),
-    "weights of no dimension": (
-        lambda a: a | {"learner.weights": np.float32(1).reshape(())},
-        damaged("weights of shape () do not match biases of shape (4,)"),
+    "topics in descending order": (lambda a: a | reversed_weights(a), NOT_ASCENDING),
+    "one topic all over": (lambda a: a | {T: np.full_like(a[T], 3)}, NOT_ASCENDING),
+    "a topic beyond the scales": (
+        lambda a: a | {T: np.append(a[T][:-1], np.uint16(65535))},
+        damaged(f"array {V!r} doesn't have one float32 scale for each column"),
     ),
-    "one bias for all": (
-        lambda a: a | {"learner.biases": a["learner.biases"][:1]},
-        damaged("weights of shape (65, 4) do not match biases of shape (1,)"),
+    "a topic beyond the biases": (
+        lambda a: a | {T: np.append(a[T][:-1], np.uint16(4)), f"{V}.scale": np.ones(5, np.float32)},
+        NOT_THERE,
+    ),
+    "one bias for all": (lambda a: a | {"learner.biases": a["learner.biases"][:1]}, NOT_THERE),
+    "a bias too many": (
+        lambda a: a | {"learner.biases": np.append(a["learner.biases"], np.float32(0))},
+        damaged("5 scores for 4 topics"),
+    ),
+    "biases as a table": (
+        lambda a: a | {"learner.biases": a["learner.biases"].reshape(2, 2)},
+        damaged("biases of shape (2, 2)"),
     ),
     "an idf too few": (
         lambda a: a | {"idf.0": a["idf.0"][1:]},
-        damaged("the words have 14 terms and other weights"),
+        damaged("the words have 13 terms and other weights"),
     ),
     "an array missing": (
         lambda a: {n: v for n, v in a.items() if n != "learner.biases"},
@@ -679,20 +735,20 @@ ARRAY_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     ),
     "an idf missing": (
         lambda a: {n: v for n, v in a.items() if n != "idf.1"},
-        damaged("the bigrams have 11 terms and other weights"),
+        damaged("the bigrams have 10 terms and other weights"),
     ),
     "an array of the learner too many": (
         lambda a: a | {"learner.more": a["idf.0"]},
-        damaged("arrays ['biases', 'more', 'weights'] where the learner has ['biases', 'weights']"),
+        damaged(f"arrays ['biases', 'more', {OF_WEIGHTS} where the learner has {OF_LEARNER}"),
     ),
     "an array of nothing": (
         lambda a: a | {"more": a["idf.0"]},
         damaged(
-            "arrays ['idf.0', 'idf.1', 'idf.2', 'learner.biases', 'learner.weights', "
-            "'more'], of which some are unknown"
+            f"arrays ['idf.0', 'idf.1', 'idf.2', 'learner.biases', {C!r}, {T!r}, {V!r}, 'more'], "
+            "of which some are unknown"
         ),
     ),
-    "no arrays": (lambda a: {}, damaged("the learner has no array 'weights'")),
+    "no arrays": (lambda a: {}, damaged("the learner has no array 'biases'")),
 }
 
 
@@ -704,37 +760,35 @@ def test_damaged_arrays_are_refused(
     with np.errstate(over="ignore"):
         arrays = damage(load_arrays(entries[WEIGHTS]))
     arrays = {name: np.array(array, order="C") for name, array in arrays.items()}
-    assert (
-        refusal(rezip([*(entries | {WEIGHTS: save_arrays(arrays)}).items()]), tmp_path) == message
-    )
+    found = refusal(rezip([*(entries | {WEIGHTS: save_arrays(arrays)}).items()]), tmp_path)
+    assert found == message
 
 
 QUANTIZED_DAMAGE: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "weights of another precision": (
-        lambda a: a | {"learner.weights": a["learner.weights"].astype("f2")},
-        damaged("array 'learner.weights' is of type float16, not int8"),
+        lambda a: a | {V: a[V].astype("f2")},
+        damaged(f"array {V!r} is of type float16, not int8"),
     ),
     "scales missing": (
         lambda a: {n: v for n, v in a.items() if not n.endswith(".scale")},
-        damaged("array 'learner.weights' doesn't have one float32 scale for each column"),
+        damaged(f"array {V!r} doesn't have one float32 scale for each column"),
     ),
     "a scale too many": (
-        lambda a: a | {"learner.weights.scale": np.ones(5, np.float32)},
-        damaged("array 'learner.weights' doesn't have one float32 scale for each column"),
+        lambda a: a | {f"{V}.scale": np.ones(5, np.float32)},
+        damaged(f"array {V!r} doesn't have one float32 scale for each column"),
     ),
     "NaN as scale": (
-        lambda a: a | {"learner.weights.scale": np.full(4, np.nan, np.float32)},
-        damaged("array 'learner.weights' has a scale that is not a finite number over 0"),
+        lambda a: a | {f"{V}.scale": np.full(4, np.nan, np.float32)},
+        damaged(f"array {V!r} has a scale that is not a finite number over 0"),
     ),
     "scales so large that weights overflow": (
-        lambda a: a | {"learner.weights.scale": np.full(4, 3e38, np.float32)},
-        "array 'learner.weights' holds NaN or infinity; train the model again.",
+        lambda a: a | {f"{V}.scale": np.full(4, 3e38, np.float32)},
+        f"array {V!r} holds NaN or infinity; train the model again.",
     ),
     "scales without their array": (
-        lambda a: a | {"learner.biases.scale": a["learner.weights.scale"]},
+        lambda a: a | {"learner.biases.scale": a[f"{V}.scale"]},
         damaged(
-            "arrays ['biases', 'biases.scale', 'weights'] where the learner has "
-            "['biases', 'weights']"
+            f"arrays ['biases', 'biases.scale', {OF_WEIGHTS} where the learner has {OF_LEARNER}"
         ),
     ),
     "biases in fewer bits": (
@@ -763,10 +817,10 @@ def test_a_precision_that_is_not_that_of_the_weights_is_refused(told: str, tmp_p
         refusal(rezip([*entries.items()]), tmp_path)
         == {
             "float32": damaged(
-                "arrays ['biases', 'weights', 'weights.scale'] where the learner has "
-                "['biases', 'weights']"
+                "arrays ['biases', 'weights.counts', 'weights.topics', 'weights.values', "
+                f"'weights.values.scale'] where the learner has {OF_LEARNER}"
             ),
-            "float16": damaged("array 'learner.weights' is of type int8, not float16"),
+            "float16": damaged(f"array {V!r} is of type int8, not float16"),
             "int4": damaged("Invalid enum value 'int4' - at `$.precision`"),
         }[told]
     )
@@ -792,8 +846,8 @@ def test_layers_that_do_not_fit_one_another_are_refused(good_net: bytes, tmp_pat
     assert refusal(
         rezip([*(entries | {JSON: json.dumps(info).encode()}).items()]), tmp_path
     ) == damaged(
-        "layers have shapes [(14, 5), (5,), (5, 4), (4,), (4, 4), (4,)], but the settings require "
-        "[(14, 4), (4,), (4, 5), (5,), (5, 4), (4,)]"
+        "layers have shapes [(13, 5), (5,), (5, 4), (4,), (4, 4), (4,)], but the settings require "
+        "[(13, 4), (4,), (4, 5), (5,), (5, 4), (4,)]"
     )
 
 
@@ -930,9 +984,10 @@ def test_entries_bear_no_time_and_may_be_read_by_everybody(good: bytes) -> None:
 
 
 def test_weights_are_saved_right_however_they_lie_in_memory(tmp_path: Path) -> None:
-    classifier = fit("linear")
+    classifier = fit(NET)
     expected = classifier.predict_proba(NEW)
-    classifier.learner_.weights = np.asfortranarray(classifier.learner_.weights)
+    net = classifier.learner_.network
+    net.weights = [np.asfortranarray(weights) for weights in net.weights]
     classifier.save(tmp_path / "a.slug")
     assert np.array_equal(load(tmp_path / "a.slug").predict_proba(NEW), expected)
 
@@ -949,3 +1004,16 @@ def test_a_model_that_could_not_be_read_again_for_its_size_is_not_written(
         str(caught.value),
     )
     assert not (tmp_path / "a.slug").exists()
+
+
+def test_a_model_of_more_buckets_than_a_file_may_have_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifier_file, "_MOST_BUCKETS", 300)
+    with pytest.raises(DataError) as caught:
+        fit("linear", blocks=HASHED).save(tmp_path / "a.slug")
+    assert str(caught.value) == (
+        "the blocks have 320 hash buckets, and in a model file they may have 300; give them fewer "
+        "`n_buckets`."
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -225,7 +225,10 @@ def test_a_stream_can_be_saved_and_gone_on_with(
     classifier = streamed(news[:60], learner=learner, blocks=blocks)
     classifier.save(tmp_path / "a.slug")
     again = load(tmp_path / "a.slug")
-    assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
+    # Of linear weights, only those are saved that matter.
+    np.testing.assert_allclose(
+        again.predict_proba(texts), classifier.predict_proba(texts), atol=1e-3
+    )
     for batch in batches(news[60:] * 3, 30):
         again.partial_fit(*batch)
         classifier.partial_fit(*batch)

@@ -9,7 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError, OptionError
-from slugline.sparse import check_csr, count_matrix, join_blocks, multi_hot, stack_rows
+from slugline.sparse import (
+    RowStack,
+    check_csr,
+    count_matrix,
+    join_blocks,
+    multi_hot,
+    stack_rows,
+)
 
 N_COLUMNS = 7
 SEQUENCES = st.lists(st.lists(st.integers(0, N_COLUMNS - 1), max_size=10), max_size=6)
@@ -117,6 +124,55 @@ def test_stacked_blocks_are_the_matrix_of_all_rows(blocks: list[list[list[int]]]
     assert stacked.dtype == np.float32
     for part in ("data", "indices", "indptr"):
         assert getattr(stacked, part).tolist() == getattr(whole, part).tolist()
+
+
+# RowStack ---------------------------------------------------------------------------------------
+
+
+def stack_of(blocks: list[list[list[int]]]) -> RowStack:
+    stack = RowStack()
+    for block in blocks:
+        stack.append(count_rows(block))
+    return stack
+
+
+@given(st.lists(SEQUENCES))
+@example([])
+@example([[]])
+def test_rows_come_off_a_stack_as_they_went_on_it_part_by_part(
+    blocks: list[list[list[int]]],
+) -> None:
+    stack = stack_of(blocks)
+    assert stack.n_entries == sum(count_rows(block).nnz for block in blocks)
+    parts = list(stack.parts(N_COLUMNS))
+    assert [part.toarray().tolist() for part in parts] == [
+        count_rows(block).toarray().tolist() for block in blocks
+    ]
+    whole = count_rows([sequence for block in blocks for sequence in block])
+    rows = stack.rows(N_COLUMNS)
+    assert rows.toarray().tolist() == whole.toarray().tolist()
+    assert len(rows.data) == len(rows.indices) == rows.nnz
+    assert (rows.dtype, rows.indices.dtype) == (np.float32, np.int32)
+
+
+def test_what_is_changed_in_a_part_is_changed_in_the_stack() -> None:
+    stack = stack_of([[[0, 1]], [[2], [3, 3]]])
+    for part in stack.parts(N_COLUMNS):
+        part.data *= 2
+        part.indices += 1
+    assert stack.rows(6).toarray().tolist() == [
+        [0, 2, 2, 0, 0, 0],
+        [0, 0, 0, 2, 0, 0],
+        [0, 0, 0, 0, 4, 0],
+    ]
+
+
+def test_a_part_gives_way_to_other_rows_with_as_many_entries() -> None:
+    stack = stack_of([[[0]], [[1, 2], [3]], [[4]]])
+    stack.replace(1, count_rows([[5], [], [6, 0]]))
+    assert stack.n_entries == 5
+    expected = count_rows([[0], [5], [], [6, 0], [4]]).toarray()
+    assert stack.rows(N_COLUMNS).toarray().tolist() == expected.tolist()
 
 
 # join_blocks ------------------------------------------------------------------------------------

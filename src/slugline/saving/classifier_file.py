@@ -39,6 +39,8 @@ from slugline.text.weighting import check_idf
 __all__ = ["as_model_file", "from_model_file", "library_versions", "load_model"]
 
 _Value = TypeVar("_Value")
+# Hash buckets of all blocks that have terms: each takes 4 bytes of memory, and none of the file.
+_MOST_BUCKETS = 1 << 26
 
 
 def as_model_file(
@@ -62,6 +64,7 @@ def as_model_file(
     Raises
     ------
     OptionError : if there is no such precision, or a file can't hold one of the others.
+    DataError : if blocks have more hash buckets than a file may have.
     """
     _check_extras(metrics, test_fraction, card_notes)
     features, vocabularies = fitted.features, fitted.features.vocabularies_
@@ -91,6 +94,7 @@ def as_model_file(
         descriptions={str(name): text for name, text in fitted.descriptions.items()}
         or msgspec.UNSET,
     )
+    _check_buckets(info.blocks)
     arrays = {f"learner.{name}": array for name, array in fitted.learner.arrays().items()}
     for number, idf in enumerate(features.idf_):
         if idf is not None:
@@ -180,6 +184,7 @@ def from_model_file(
     file = upgraded(file)
     info = file.info
     check_names(info.topics)
+    _check_buckets(info.blocks)
     blocks, vocabularies, first = [], [], 0
     idf = [file.arrays.get(f"idf.{number}") for number in range(len(info.blocks))]
     for block, rarity in zip(info.blocks, idf, strict=True):
@@ -223,6 +228,15 @@ def from_model_file(
     return fitted
 
 
+def _check_buckets(blocks: Sequence[BlockInfo]) -> None:
+    n_buckets = sum(block.n_buckets or 0 for block in blocks if block.n_terms)
+    if n_buckets > _MOST_BUCKETS:
+        raise DataError(
+            f"the blocks have {n_buckets:,} hash buckets, and in a model file they may have "
+            f"{_MOST_BUCKETS:,}; give them fewer `n_buckets`."
+        )
+
+
 def _restore_columns(
     block: BlockInfo, terms: list[str], rarity: npt.NDArray[np.float32] | None
 ) -> TermColumns:
@@ -234,12 +248,16 @@ def _restore_columns(
     return Buckets(block.n_buckets, block.kind)
 
 
-def _check_fit(fitted: Fitted, file: ModelFile) -> None:
-    """Check that features, learner and topics of a file fit together."""
+def _check_types(file: ModelFile) -> None:
     for name, array in file.arrays.items():
         # Learners check those that are numbers of topics or of weights.
         if array.dtype != np.float32 and not name.endswith((".topics", ".counts")):
             raise DataError(f"array {name!r} is of type {array.dtype}, not float32")
+
+
+def _check_fit(fitted: Fitted, file: ModelFile) -> None:
+    """Check that features, learner and topics of a file fit together."""
+    _check_types(file)
     if len({type(topic) for topic in file.info.topics}) > 1:
         raise DataError("topics are words and numbers")
     features = fitted.features

@@ -1,0 +1,162 @@
+"""How linear weights descend: minibatches, and steps against the formulas in float64."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from reference_descent import ReferenceDescent
+from slugline.training import linear
+from slugline.training.linear import Costs, Descent, Minibatches, topic_rarity
+
+N_ROWS, N_COLUMNS, N_TOPICS, N_PASSES = 150, 40, 5, 3
+RNG = np.random.default_rng(0)
+X = sp.random_array((N_ROWS, N_COLUMNS), density=0.2, format="csr", dtype=np.float32, rng=1)
+X.sort_indices()
+Y = RNG.choice(N_TOPICS, N_ROWS, p=[0.4, 0.3, 0.15, 0.1, 0.05])
+COSTS = Costs(
+    Y,
+    RNG.uniform(0.5, 2, N_ROWS).astype(np.float32),
+    RNG.uniform(0.5, 4, N_ROWS).astype(np.float32),
+)
+ROWS, WATCHED = np.arange(N_ROWS), np.arange(3, N_ROWS, 7)
+START, RATE = 0.3, 0.15
+
+
+def batches_of(
+    rows: np.ndarray = ROWS, watched: np.ndarray = WATCHED, seed: int = 0, n_passes: int = N_PASSES
+) -> Minibatches:
+    return Minibatches(X, rows, watched, np.random.default_rng(seed), n_passes)
+
+
+def descent_of(topics: slice = slice(0, N_TOPICS)) -> Descent:
+    n_topics = topics.stop - topics.start
+    return Descent(
+        topics,
+        np.zeros((N_COLUMNS, n_topics), dtype=np.float32),
+        np.full(n_topics, -1, dtype=np.float32),
+        np.full(N_COLUMNS + 1, START, dtype=np.float32),
+        COSTS,
+        RATE,
+    )
+
+
+# Minibatches ------------------------------------------------------------------------------------
+
+
+def test_each_pass_goes_once_through_the_rows_that_were_asked_for() -> None:
+    some = np.flatnonzero(RNG.random(N_ROWS) < 0.9)
+    seen = Counter(
+        (number, row)
+        for number, batch in batches_of(some).passes(0, None)
+        for row in batch.rows.tolist()
+    )
+    assert seen == Counter((number, row) for number in range(N_PASSES) for row in some.tolist())
+
+
+def test_a_minibatch_has_the_columns_that_its_rows_name_and_no_others() -> None:
+    for _, batch in batches_of().passes(0, None):
+        whole = X[batch.rows].toarray()
+        assert batch.columns.tolist() == np.flatnonzero(whole.any(axis=0)).tolist()
+        assert np.array_equal(batch.X.toarray(), whole[:, batch.columns])
+
+
+def test_a_minibatch_knows_which_of_its_rows_are_watched() -> None:
+    places = []
+    for _, batch in batches_of(n_passes=1).passes(0, None):
+        assert np.array_equal(batch.rows[batch.watched], WATCHED[batch.places])
+        places += batch.places.tolist()
+    assert sorted(places) == list(range(len(WATCHED)))
+
+
+def test_every_pass_takes_the_same_minibatches_in_an_order_that_the_seed_determines() -> None:
+    def order(seed: int) -> list[list[tuple[int, ...]]]:
+        passes: list[list[tuple[int, ...]]] = [[] for _ in range(8)]
+        for number, batch in batches_of(seed=seed, n_passes=8).passes(0, None):
+            passes[number].append(tuple(batch.rows.tolist()))
+        return passes
+
+    one = order(0)
+    assert {frozenset(each) for each in one} == {frozenset(one[0])}
+    assert len({tuple(each) for each in one}) > 1
+    assert order(0) == one
+    assert order(1)[0] != one[0]
+
+
+def test_many_rows_are_learned_from_in_larger_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [len(batch.rows) for _, batch in batches_of(n_passes=1).passes(0, None)]
+    assert sorted(sizes) == [22, 64, 64]
+    monkeypatch.setattr(linear, "MANY_ROWS", N_ROWS - 1)
+    sizes = [len(batch.rows) for _, batch in batches_of(n_passes=1).passes(0, None)]
+    assert sorted(sizes) == [22, 128]
+
+
+@pytest.mark.parametrize("n_named", [200, 300, 70_000])
+def test_columns_are_told_apart_however_many_a_minibatch_names(n_named: int) -> None:
+    wide = sp.csr_array(np.ones((1, n_named), dtype=np.float32))
+    rng, none = np.random.default_rng(0), np.zeros(0, dtype=int)
+    ((_, batch),) = Minibatches(wide, np.array([0]), none, rng, 1).passes(0, None)
+    assert batch.columns.tolist() == batch.X.indices.tolist() == list(range(n_named))
+
+
+def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+# Steps ------------------------------------------------------------------------------------------
+
+
+def test_weights_sums_and_scores_follow_the_formulas() -> None:
+    batches, descent = batches_of(), descent_of()
+    reference = ReferenceDescent(
+        np.zeros((N_COLUMNS, N_TOPICS)), np.full(N_TOPICS, -1), START, RATE
+    )
+    costs = np.repeat(COSTS.others[:, np.newaxis], N_TOPICS, axis=1).astype(np.float64)
+    costs[ROWS, Y] = COSTS.own
+    before, own = np.zeros((N_ROWS, N_TOPICS)), np.zeros((N_ROWS, N_TOPICS))
+    for number, batch in batches.passes(0, None):
+        dense = X[batch.rows].toarray().astype(np.float64)
+        if number == 0:
+            before[batch.rows] = reference.scores(dense)
+        own[batch.rows] += reference.step(dense, Y[batch.rows], costs[batch.rows])
+
+    assert descent.run(batches) is descent
+
+    assert_close(descent.weights, reference.weights[:-1])
+    assert_close(descent.biases, reference.weights[-1])
+    assert_close(descent.sums, reference.sums)
+    assert_close(descent.before, before[WATCHED])
+    assert_close(descent.own, own[WATCHED])
+    assert_close(descent.highest, before.max(axis=1))
+    assert_close(descent.right, before[ROWS, Y])
+    for array in (descent.weights, descent.biases, descent.sums, descent.before, descent.own):
+        assert array.dtype == np.float32
+
+
+def test_a_descent_tells_scores_of_its_own_topics_alone() -> None:
+    batches = batches_of()
+    descent = descent_of(slice(1, 3)).run(batches)
+    assert np.array_equal(descent.right > -np.inf, (Y == 1) | (Y == 2))
+    assert (descent.highest >= descent.right).all()
+    assert np.array_equal(descent.highest[WATCHED], descent.before.max(axis=1))
+    for place, row in enumerate(WATCHED):
+        if Y[row] in (1, 2):
+            assert descent.right[row] == descent.before[place, Y[row] - 1]
+
+
+def test_a_run_may_pause_between_passes() -> None:
+    batches = batches_of()
+    at_once, paused = descent_of().run(batches), descent_of()
+    for first, last in ((0, 1), (1, 2), (2, None)):
+        paused.run(batches, first, last)
+    for name in ("weights", "biases", "sums", "before", "own", "highest", "right"):
+        assert np.array_equal(getattr(paused, name), getattr(at_once, name))
+
+
+def test_a_topic_counts_more_the_rarer_it_is_than_the_mean_one_and_never_less_than_1() -> None:
+    rarity = topic_rarity(np.array([10, 40, 0, 10]))  # the topics that occur have 20 rows each
+    np.testing.assert_allclose(rarity, [2**0.75, 1, 1, 2**0.75])
+    assert rarity.dtype == np.float32

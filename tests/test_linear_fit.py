@@ -1,0 +1,239 @@
+"""Linear weights from all documents at once: blocks, threads, large problems, rows left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from rows_by_topic import make_up, plant_wrong_topics
+from slugline.calibration import Calibration
+from slugline.training import linear, linear_fit
+from slugline.training.context import FitContext
+from slugline.training.linear_fit import (
+    ABSENT,
+    FittedLinear,
+    Problem,
+    are_doubtful,
+    fit_linear,
+    passes_for,
+    topic_blocks,
+)
+
+N_TOPICS, N_ROWS = 20, 1200
+X, Y = make_up(N_ROWS, n_topics=N_TOPICS)
+NOISY, WRONG = plant_wrong_topics(Y, 0.1, N_TOPICS)
+X_NEW, Y_NEW = make_up(500, seed=2, n_topics=N_TOPICS)
+
+
+def fit(n_jobs: int = 1, y: np.ndarray = NOISY, **options: Any) -> FittedLinear:
+    return fit_linear(X, y, FitContext(N_TOPICS, n_jobs=n_jobs), **options)
+
+
+def scores(found: FittedLinear, rows: sp.csr_array = X_NEW) -> np.ndarray:
+    return (rows @ found.weights).toarray() + found.biases
+
+
+def assert_same(one: FittedLinear, other: FittedLinear) -> None:
+    for part in ("data", "indices", "indptr"):
+        assert np.array_equal(getattr(one.weights, part), getattr(other.weights, part))
+    assert np.array_equal(one.biases, other.biases)
+    assert np.array_equal(one.left_out.rows, other.left_out.rows)
+    assert np.array_equal(one.left_out.scores, other.left_out.scores)
+    assert (one.calibration, one.n_left_out) == (other.calibration, other.n_left_out)
+
+
+# Blocks and threads -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_topics", "width", "sizes"),
+    [(1, 64, [1]), (64, 64, [64]), (65, 64, [32, 33]), (20, 8, [6, 7, 7]), (3, 1, [1, 1, 1])],
+)
+def test_topics_are_cut_into_blocks_of_nearly_one_size(
+    n_topics: int, width: int, sizes: list[int]
+) -> None:
+    blocks = topic_blocks(n_topics, width)
+    assert [block.stop - block.start for block in blocks] == sizes
+    assert [topic for block in blocks for topic in range(block.start, block.stop)] == [
+        *range(n_topics)
+    ]
+
+
+def test_blocks_are_narrower_where_columns_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    def sizes() -> list[int]:
+        blocks = Problem.of(X, Y, FitContext(N_TOPICS)).blocks
+        return [block.stop - block.start for block in blocks]
+
+    assert sizes() == [20]
+    monkeypatch.setattr(linear_fit, "_MOST_WEIGHTS", 10 * X.shape[1])
+    assert sizes() == [10, 10]
+    monkeypatch.setattr(linear_fit, "_MOST_WEIGHTS", 1)
+    assert sizes() == [6, 7, 7]  # at most 8 however many columns there are
+    monkeypatch.setattr(linear_fit, "MOST_TOPICS", 5)
+    assert sizes() == [5, 5, 5, 5]
+
+
+# Each of them makes a problem large in its own way.
+LARGE: dict[str, dict[str, int]] = {
+    "more topics than a block": {"MOST_TOPICS": 10},
+    "narrow blocks": {"_MOST_WEIGHTS": 1},
+    "weights that are not held": {"MOST_TOPICS": 10, "_MOST_HELD": 100},
+    "weights that are not held, and many rows": {
+        "MOST_TOPICS": 10,
+        "_MOST_HELD": 100,
+        "MANY_ROWS": 1000,
+    },
+    "no few rows": {"MOST_TOPICS": 10, "_FEW_ROWS": 100},
+    "one block at a time": {"MOST_TOPICS": 10, "_MOST_AT_ONCE": 1},
+}
+
+
+def enlarge(monkeypatch: pytest.MonkeyPatch, limits: dict[str, int]) -> None:
+    for name, limit in limits.items():
+        monkeypatch.setattr(linear_fit, name, limit)
+
+
+@pytest.mark.parametrize("limits", LARGE.values(), ids=LARGE)
+def test_threads_change_nothing(limits: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    enlarge(monkeypatch, limits)
+    one = fit()
+    assert one.n_left_out > 0
+    for n_jobs in (2, 5):
+        assert_same(fit(n_jobs), one)
+
+
+@pytest.mark.parametrize("limits", LARGE.values(), ids=LARGE)
+def test_a_large_problem_is_answered_like_a_small_one(
+    limits: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = fit()
+    enlarge(monkeypatch, limits)
+    large = fit()
+    one, other = scores(small), scores(large)
+    assert (one.argmax(axis=1) == other.argmax(axis=1)).mean() > 0.99
+    assert np.abs(small.calibration.proba(one) - large.calibration.proba(other)).mean() < 0.01
+    assert large.n_left_out == pytest.approx(small.n_left_out, rel=0.35)
+
+
+def test_weights_that_are_not_held_are_learned_again_to_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(linear_fit, "MOST_TOPICS", 3)
+    for y in (Y, NOISY):
+        monkeypatch.setattr(linear_fit, "_MOST_HELD", 1 << 26)
+        held = fit(y=y)
+        monkeypatch.setattr(linear_fit, "_MOST_HELD", 100)
+        assert_same(fit(y=y), held)
+
+
+def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    enlarge(monkeypatch, {"_MOST_HELD": 100, "MANY_ROWS": 500})
+    looked_at: list[int] = []
+    doubtful = linear_fit._Start.doubtful
+
+    def note(start: Any, rows: np.ndarray) -> Any:
+        looked_at.append(len(rows))
+        return doubtful(start, rows)
+
+    monkeypatch.setattr(linear_fit._Start, "doubtful", note)
+    assert fit(y=Y).n_left_out == 0
+    assert looked_at == [400]
+    assert fit(y=NOISY).n_left_out > 0
+    assert looked_at == [400, 400, 1200]
+
+
+def test_many_rows_take_smaller_and_longer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = fit(y=Y)
+    monkeypatch.setattr(linear_fit, "MANY_ROWS", 500)
+    monkeypatch.setattr(linear, "MANY_ROWS", 500)
+    longer = fit(y=Y)
+    assert np.abs(longer.weights.data).max() < np.abs(usual.weights.data).max()
+    assert (scores(longer).argmax(axis=1) == Y_NEW).mean() > 0.99
+
+
+def test_the_more_rows_there_are_the_fewer_passes_go_over_them() -> None:
+    sizes = (1, 500, 501, 1000, 2000, 20_000, 20_001, 10**7)
+    assert [passes_for(n_rows) for n_rows in sizes] == [6, 6, 5, 5, 4, 3, 2, 2]
+
+
+# Doubtful rows ----------------------------------------------------------------------------------
+
+
+def test_rows_are_doubtful_whose_topic_lies_far_under_the_highest() -> None:
+    highest = np.array([0.5, 0.5, 0.5, 0.5, 0.5], dtype=np.float32)
+    right = np.array([0.5, -0.4, -0.6, 0.5, 0.4], dtype=np.float32)
+    found = are_doubtful(highest, right, np.zeros(5, dtype=np.int64))
+    assert found.tolist() == [False, False, True, False, False]
+
+
+def test_a_topic_of_which_most_rows_lie_far_under_keeps_them() -> None:
+    highest = np.full(7, 2, dtype=np.float32)
+    right = np.array([0, 0, 2, 0, 0, 2, 2], dtype=np.float32)
+    found = are_doubtful(highest, right, np.array([0, 0, 0, 1, 1, 1, 1]))
+    assert found.tolist() == [False, False, False, True, True, False, False]
+
+
+def test_rows_left_out_are_not_learned_from_but_calibrated_by() -> None:
+    found = fit()
+    assert 0.7 * WRONG.sum() < found.n_left_out <= WRONG.sum()
+    # How often topics are wrong shows in how much doubt is left.
+    assert len(found.left_out.rows) == N_ROWS
+    likeliest = found.calibration.proba(scores(found)).max(axis=1).mean()
+    assert likeliest == pytest.approx(0.9, abs=0.03)
+
+
+# Calibration ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("few_rows", [2000, 3000], ids=["own part", "cross-validation"])
+def test_rows_are_calibrated_by_scores_near_those_of_a_fit_without_them(
+    few_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear_fit, "_FEW_ROWS", few_rows)
+    plain, y = make_up(2500, n_topics=N_TOPICS)
+    y, _ = plant_wrong_topics(y, 0.1, N_TOPICS)
+    # As in texts, most terms of a row are in few others.
+    rare = sp.random_array((2500, 30_000), density=20 / 30_000, dtype=np.float32, rng=0)
+    rare.data[:] = plain.data.max()
+    rows = sp.csr_array(sp.hstack([plain, rare], format="csr") / np.float32(np.sqrt(2)))
+
+    found = fit_linear(rows, y, FitContext(N_TOPICS), clean=False)
+
+    assert found.left_out.rows.tolist() == list(range(2500))
+    some = np.arange(0, 2500, 40)
+    rest = np.setdiff1d(np.arange(2500), some)
+    again = fit_linear(rows[rest], y[rest], FitContext(N_TOPICS), clean=False)
+    without, seen = scores(again, rows[some]), scores(found, rows[some])
+    left_out = found.left_out.scores[some]
+    own = np.arange(len(some)), y[some]
+    assert (seen - without)[own].mean() > 0.3
+    assert abs((left_out - without)[own].mean()) < 0.1
+    assert np.abs(left_out - without).mean() < 0.8 * np.abs(seen - without).mean()
+
+
+def test_the_only_row_of_a_topic_is_not_calibrated_by() -> None:
+    y = np.where(Y == 3, 4, Y)
+    y[17] = 3
+    assert fit(y=y).left_out.rows.tolist() == [row for row in range(N_ROWS) if row != 17]
+
+
+def test_of_more_rows_than_are_needed_only_some_are_calibrated_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(linear_fit, "_FEW_ROWS", 100)
+    monkeypatch.setattr(linear_fit, "MOST_SCORES", 600 * N_TOPICS)
+    rows = fit().left_out.rows
+    assert rows.tolist() == list(range(0, N_ROWS, 2))
+
+
+def test_without_a_row_to_measure_on_calibration_is_a_usual_one() -> None:
+    eye = sp.csr_array(np.eye(3, dtype=np.float32))
+    found = fit_linear(eye, np.arange(3), FitContext(4))
+    assert found.calibration == Calibration(5.0, 0.01)
+    assert found.left_out.scores.shape == (0, 4)
+    assert found.biases[3] == ABSENT

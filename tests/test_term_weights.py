@@ -1,0 +1,170 @@
+"""Weights of terms that matter: which stay, how they are rounded, and what a file may hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline import term_weights
+from slugline.errors import DataError
+from slugline.term_weights import as_arrays, from_arrays, join_topics, share_to_drop, slim, table
+
+RNG = np.random.default_rng(0)
+DENSE = RNG.normal(size=(300, 7)).astype(np.float32)
+DENSE[[0, 17, 299]] = 0
+
+
+def assert_same(found: sp.csr_array, expected: sp.csr_array) -> None:
+    assert found.shape == expected.shape
+    for part in ("data", "indices", "indptr"):
+        assert getattr(found, part).dtype == getattr(expected, part).dtype
+        assert getattr(found, part).tolist() == getattr(expected, part).tolist()
+
+
+# slim -------------------------------------------------------------------------------------------
+
+
+def test_weights_far_from_0_for_their_root_mean_square_are_kept_and_no_others() -> None:
+    weights = slim(DENSE, 0.5)
+    least = 0.5 * np.sqrt((DENSE.astype(np.float64) ** 2).mean())
+    assert np.array_equal(weights.toarray() != 0, np.abs(DENSE) > least)
+    assert 0.3 * DENSE.size < weights.nnz < 0.7 * DENSE.size
+    assert (weights.data.dtype, weights.indices.dtype) == (np.float32, np.int32)
+    assert weights.has_canonical_format
+
+
+def test_what_is_kept_is_rounded_to_11_binary_digits() -> None:
+    weights = slim(DENSE, 0)
+    mantissas, exponents = np.frexp(DENSE.astype(np.float64))
+    nearest = np.ldexp(np.rint(mantissas * 2**11) / 2**11, exponents)
+    assert np.array_equal(weights.toarray(), nearest)
+    assert np.array_equal(weights.data.astype(np.float16), weights.data)
+
+
+def test_weights_that_are_all_0_are_all_dropped() -> None:
+    assert slim(np.zeros((4, 3), dtype=np.float32), 0.25).nnz == 0
+
+
+def test_weights_are_the_same_however_many_are_looked_at_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_once = slim(DENSE, 0.25)
+    monkeypatch.setattr(term_weights, "_AT_ONCE", 100)
+    assert_same(slim(DENSE, 0.25), at_once)
+    monkeypatch.setattr(term_weights, "_AT_ONCE", 1)
+    assert_same(slim(DENSE, 0.25), at_once)
+
+
+def test_the_more_weights_there_are_the_more_are_dropped() -> None:
+    sizes = (1, 1 << 20, (1 << 20) + 1, 1 << 26, (1 << 26) + 1, 1 << 40)
+    assert [share_to_drop(size) for size in sizes] == [0.25, 0.25, 0.5, 0.5, 0.75, 0.75]
+
+
+# join_topics ------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(0, 6), st.integers(0, 9))
+def test_blocks_of_topics_come_to_stand_side_by_side(
+    widths: list[int], n_columns: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    parts = [
+        sp.random_array((n_columns, width), density=0.5, format="csr", dtype=np.float32, rng=rng)
+        for width in widths
+    ]
+    expected = np.hstack([part.toarray() for part in parts])
+    for part in parts:
+        part.sort_indices()
+
+    joined = join_topics(parts)
+
+    assert parts == []
+    assert joined.toarray().tolist() == expected.tolist()
+    assert joined.has_canonical_format
+
+
+# table ------------------------------------------------------------------------------------------
+
+
+def test_scores_come_of_a_dense_table_unless_it_would_be_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = slim(DENSE, 0.25)
+    dense = table(weights)
+    assert isinstance(dense, np.ndarray)
+    assert np.array_equal(dense, weights.toarray())
+    monkeypatch.setattr(term_weights, "_MOST_DENSE", DENSE.size - 1)
+    assert table(weights) is weights
+
+
+# Model files ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 9], ids=["all", "some", "none"])
+def test_arrays_of_a_file_give_the_same_weights(share: float) -> None:
+    weights = slim(DENSE, share)
+    arrays = as_arrays(weights)
+    assert {name: array.dtype.name for name, array in arrays.items()} == {
+        "weights.values": "float32",
+        "weights.topics": "uint16",
+        "weights.counts": "uint32",
+    }
+    assert arrays["weights.counts"].tolist() == (weights.toarray() != 0).sum(axis=1).tolist()
+    assert_same(from_arrays(arrays, 7), weights)
+
+
+GOOD: dict[str, np.ndarray] = {
+    "values": np.array([1, 2, 3], dtype=np.float32),
+    "topics": np.array([0, 2, 1], dtype=np.uint16),
+    "counts": np.array([2, 0, 1], dtype=np.uint32),
+}
+NO_LISTS = "weights whose values, topics and counts are not lists that match"
+NOT_THERE = "weights of topics or terms that there are not"
+NOT_ASCENDING = "weights of a term whose topics are not in ascending order"
+
+DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
+    "a value too few": ({"values": GOOD["values"][1:]}, NO_LISTS),
+    "a topic too few": ({"topics": GOOD["topics"][1:]}, NO_LISTS),
+    "values as a table": ({"values": GOOD["values"].reshape(3, 1)}, NO_LISTS),
+    "topics as a table": ({"topics": GOOD["topics"].reshape(3, 1)}, NO_LISTS),
+    "counts as a table": ({"counts": GOOD["counts"].reshape(3, 1)}, NO_LISTS),
+    "one value of no dimension": ({"values": np.float32(1).reshape(())}, NO_LISTS),
+    "one count of no dimension": ({"counts": np.uint32(3).reshape(())}, NO_LISTS),
+    "signed topics": (
+        {"topics": GOOD["topics"].astype(np.int16)},
+        "topics of weights are int16 and counts uint32",
+    ),
+    "counts of 64 bits": (
+        {"counts": GOOD["counts"].astype(np.uint64)},
+        "topics of weights are uint16 and counts uint64",
+    ),
+    "counts as numbers with points": (
+        {"counts": GOOD["counts"].astype(np.float32)},
+        "topics of weights are uint16 and counts float32",
+    ),
+    "counts of fewer values": ({"counts": np.array([2, 0], np.uint32)}, NOT_THERE),
+    "counts of more values": ({"counts": np.array([2, 1, 1], np.uint32)}, NOT_THERE),
+    "no counts": ({"counts": np.zeros(0, np.uint32)}, NOT_THERE),
+    # In 32 bits, their sum is 3.
+    "counts that overflow": ({"counts": np.array([2**32 - 1, 4], np.uint32)}, NOT_THERE),
+    "a topic that there is not": ({"topics": np.array([0, 3, 1], np.uint16)}, NOT_THERE),
+    "the last topic there may be": ({"topics": np.array([0, 2**16 - 1, 1], np.uint16)}, NOT_THERE),
+    "topics that descend": ({"topics": np.array([2, 0, 1], np.uint16)}, NOT_ASCENDING),
+    "a topic twice": ({"topics": np.array([2, 2, 1], np.uint16)}, NOT_ASCENDING),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), DAMAGE.values(), ids=DAMAGE)
+def test_arrays_that_do_not_fit_together_are_refused(changes: dict[str, Any], message: str) -> None:
+    def arrays(parts: dict[str, Any]) -> dict[str, Any]:
+        return {f"weights.{name}": array for name, array in parts.items()}
+
+    assert from_arrays(arrays(GOOD), 3).toarray().tolist() == [[1, 0, 2], [0, 0, 0], [0, 3, 0]]
+    with pytest.raises(DataError) as caught:
+        from_arrays(arrays(GOOD | changes), 3)
+    assert str(caught.value) == message
