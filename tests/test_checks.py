@@ -45,6 +45,8 @@ def check_message(message: str, name: str) -> None:
 
 
 WHOLE = ["two", None, 0, -1, 1.5, NAN, True]
+# None and -1 are one thread for each core.
+N_JOBS = ["two", 0, -2, 1.5, NAN, True]
 SHARE = ["x", None, 1, -0.1, NAN, True, [0.5]]
 OVER_0 = ["x", None, 0, -1, NAN, INF, True, [1], 1j]
 MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
@@ -61,7 +63,7 @@ MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
     ),
     "features": (
         Features,
-        {"blocks": [[], None, "words", ["words"], Block(), [None]], "n_jobs": WHOLE},
+        {"blocks": [[], None, "words", ["words"], Block(), [None]], "n_jobs": N_JOBS},
     ),
     "linear": (LinearLearner, {"passes": ["two", 0, -1, 1.5, NAN, True], "clean": ["x", None, 1]}),
     "neural": (
@@ -101,7 +103,7 @@ MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
                 {"grain": 0, "sport": 0},
             ],
             "tune": ["x", None, -1, NAN, INF, [1]],
-            "n_jobs": WHOLE,
+            "n_jobs": N_JOBS,
             "random_state": ["x", None, -1, 1.5, 1 << 32, True, np.random.default_rng()],
         },
     ),

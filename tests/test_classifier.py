@@ -146,7 +146,7 @@ def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
         "blocks": None,
         "class_weight": None,
         "tune": False,
-        "n_jobs": 1,
+        "n_jobs": None,
         "random_state": 0,
     }
     assert classifier.set_params(random_state=3, learner="network") is classifier

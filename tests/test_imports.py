@@ -99,6 +99,7 @@ PARTS = (
     *("classifier", "saving"),
     *(
         "fitted",
+        "document_parts",
         "fit_settings",
         "tuning",
         "lesson",
@@ -120,6 +121,7 @@ PARTS = (
         "cache",
         "files",
         "displays",
+        "threads",
         "checks",
     ),
     *("errors", "lazy"),

@@ -140,7 +140,7 @@ def test_weights_that_hardly_matter_are_kept_for_learning_and_not_for_a_file() -
 
 @pytest.mark.parametrize("most_topics", [64, 3])
 def test_threads_change_nothing(most_topics: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear_stream, "MOST_TOPICS", most_topics)
+    monkeypatch.setattr(linear_stream, "_TOPICS_AT_A_TIME", most_topics)
     rows, y = make_up(300, n_topics=10)
     found = []
     for n_jobs in (1, 3):

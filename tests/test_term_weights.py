@@ -19,7 +19,7 @@ DENSE = RNG.normal(size=(300, 7)).astype(np.float32)
 DENSE[[0, 17, 299]] = 0
 
 
-def assert_same(found: sp.csr_array, expected: sp.csr_array) -> None:
+def assert_same(found: Any, expected: Any) -> None:
     assert found.shape == expected.shape
     for part in ("data", "indices", "indptr"):
         assert getattr(found, part).dtype == getattr(expected, part).dtype
@@ -31,7 +31,8 @@ def assert_same(found: sp.csr_array, expected: sp.csr_array) -> None:
 
 def test_weights_far_from_0_for_their_root_mean_square_are_kept_and_no_others() -> None:
     weights = slim(DENSE, 0.5)
-    least = 0.5 * np.sqrt((DENSE.astype(np.float64) ** 2).mean())
+    # Those that are 0 were never learned.
+    least = 0.5 * np.sqrt((DENSE[DENSE != 0].astype(np.float64) ** 2).mean())
     assert np.array_equal(weights.toarray() != 0, np.abs(DENSE) > least)
     assert 0.3 * DENSE.size < weights.nnz < 0.7 * DENSE.size
     assert (weights.data.dtype, weights.indices.dtype) == (np.float32, np.int32)
@@ -74,16 +75,12 @@ def test_blocks_of_topics_come_to_stand_side_by_side(
 ) -> None:
     rng = np.random.default_rng(seed)
     parts = [
-        sp.random_array((n_columns, width), density=0.5, format="csr", dtype=np.float32, rng=rng)
+        sp.random_array((n_columns, width), density=0.5, format="csc", dtype=np.float32, rng=rng)
         for width in widths
     ]
     expected = np.hstack([part.toarray() for part in parts])
-    for part in parts:
-        part.sort_indices()
-
     joined = join_topics(parts)
-
-    assert parts == []
+    assert joined.format == "csr"
     assert joined.toarray().tolist() == expected.tolist()
     assert joined.has_canonical_format
 
@@ -94,7 +91,7 @@ def test_blocks_of_topics_come_to_stand_side_by_side(
 def test_scores_come_of_a_dense_table_unless_it_would_be_too_large(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    weights = slim(DENSE, 0.25)
+    weights = slim(DENSE, 0.25).tocsr()
     dense = table(weights)
     assert isinstance(dense, np.ndarray)
     assert np.array_equal(dense, weights.toarray())
@@ -107,7 +104,7 @@ def test_scores_come_of_a_dense_table_unless_it_would_be_too_large(
 
 @pytest.mark.parametrize("share", [0, 0.5, 9], ids=["all", "some", "none"])
 def test_arrays_of_a_file_give_the_same_weights(share: float) -> None:
-    weights = slim(DENSE, share)
+    weights = slim(DENSE, share).tocsr()
     arrays = as_arrays(weights)
     assert {name: array.dtype.name for name, array in arrays.items()} == {
         "weights.values": "float32",

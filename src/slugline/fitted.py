@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from slugline.checks import illegal, shown
 from slugline.displays import as_lines, as_table
+from slugline.document_parts import are_many, rows_in_parts
 from slugline.documents import (
     as_texts,
     chain_digests,
@@ -46,8 +47,6 @@ __all__ = ["FitSettings", "Fitted", "fit", "fit_batch"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
-# Rows of more documents than this would take gigabytes: they are made and learned from in parts.
-_MANY_DOCUMENTS, _DOCUMENTS_AT_A_TIME = 200_000, 50_000
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -190,8 +189,8 @@ def fit(
         blocks, learner = tuning.best.way.blocks, tuning.best.learner()
     features = Features(blocks, settings.n_jobs)
     validation_digest = history = None
-    if isinstance(learner, LinearLearner) and _are_many(texts, blocks, settings):
-        learner.fit_parts(_parts(texts, labels, features, context))
+    if isinstance(learner, LinearLearner) and are_many(texts, blocks, settings):
+        learner.fit_parts(rows_in_parts(texts, labels, features, context))
     else:
         rows = features.fit_transform(texts)
         if held is not None:
@@ -217,34 +216,6 @@ def fit(
         dense=dense,
         descriptions={} if dense is None else dict(described),
     )
-
-
-def _are_many(texts: Sequence[str], blocks: Sequence[Block], settings: FitSettings) -> bool:
-    """Whether texts are learned from in parts, for which no vocabulary and no encoder is there."""
-    is_simple = settings.encoder is None and all(block.n_buckets for block in blocks)
-    return len(texts) > _MANY_DOCUMENTS and is_simple
-
-
-def _parts(
-    texts: Sequence[str], labels: Labels, features: Features, context: FitContext
-) -> Iterator[tuple[Any, Labels, FitContext]]:
-    """Yield rows of the documents in random order, as `LinearLearner.fit_parts` takes them."""
-    order = np.random.default_rng(context.seed).permutation(len(texts))
-    starts = range(0, len(texts), _DOCUMENTS_AT_A_TIME)
-    weight = context.sample_weight
-    if context.progress is not None:
-        context.progress.begin(1, len(starts))
-    try:
-        for first in starts:
-            some = order[first : first + _DOCUMENTS_AT_A_TIME]
-            rows, moved = features.partial_fit_transform([texts[i] for i in some], first)
-            costs = None if weight is None else weight[some]
-            yield rows, labels[some], replace(context, sample_weight=costs, moved=moved)
-            if context.progress is not None:
-                context.progress.step()
-    finally:
-        if context.progress is not None:
-            context.progress.end()
 
 
 def _dense_head(
