@@ -295,7 +295,8 @@ def test_columns_that_are_kept_are_what_they_were_but_for_the_length_of_rows(apa
     features = fitted(*blocks, apart=apart)
     features.n_jobs = 2
     columns = np.array([1, 3, 7, 8, 12])
-    kept = features.keep(columns)
+    kept, left = features.without(~np.isin(np.arange(16), columns))
+    assert left.tolist() == columns.tolist()
     assert (kept.n_columns, kept.n_jobs, kept.apart) == (5, 2, apart)
     assert [kept.term(column) for column in range(5)] == [
         features.term(column) for column in columns.tolist()
@@ -314,11 +315,11 @@ def test_columns_that_are_kept_are_what_they_were_but_for_the_length_of_rows(apa
 
 def test_a_family_with_a_vocabulary_keeps_all_its_columns() -> None:
     features = fitted(Block("words"), Block("bigrams", n_buckets=1 << 20))
-    kept = features.keep(np.array([0, 9]))
+    kept, left = features.without(~np.isin(np.arange(16), [0, 9]))
+    assert left.tolist() == [*range(8), 9]
     assert kept.vocabularies_[0] is features.vocabularies_[0]
     assert kept.vocabularies_[1].terms == ["wheat corn"]
-    everything = features.keep(np.arange(16))
-    assert everything.vocabularies_ == features.vocabularies_
+    everything, _ = features.without(np.zeros(16, dtype=bool))
     assert parts_of(everything.transform(TEXTS)) == parts_of(features.transform(TEXTS))
 
 
@@ -436,3 +437,10 @@ def test_texts_without_words_can_teach_nothing(texts: list[str]) -> None:
     with pytest.raises(DataError) as caught:
         Features().fit_transform(texts)
     assert str(caught.value) == "no document has a word in it; check which column holds the text."
+
+
+def test_a_family_of_hash_buckets_keeps_one_column_at_least() -> None:
+    features = fitted(Block("words", n_buckets=1 << 20), Block("bigrams", n_buckets=1 << 20))
+    kept, left = features.without(np.ones(features.n_columns, dtype=bool))
+    assert left.tolist() == [0, 8]
+    assert [vocabulary.n_columns for vocabulary in kept.vocabularies_] == [1, 1]

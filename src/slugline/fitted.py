@@ -30,7 +30,7 @@ from slugline.labels import Topic, Topics
 from slugline.learners import BatchLearner, Learner
 from slugline.learners.dense_head import DenseHead
 from slugline.learners.linear import LinearLearner
-from slugline.sample_weights import row_weights, topic_weights
+from slugline.sample_weights import plain_class_weight, row_weights, topic_weights
 from slugline.term_weights import as_arrays
 from slugline.text.block import Block
 from slugline.text.features import Features
@@ -199,13 +199,16 @@ def fit(
             context = replace(context, validation_data=(held_rows, held_labels))
         history = learner.fit(rows, labels, context)
     dense = _dense_head(texts, labels, topics, learner, context, settings)
+    if isinstance(learner, LinearLearner):
+        features, columns = features.without(learner.unused_columns())
+        learner = learner.of_columns(columns)
     interrupted = history is not None and history.stopped_by == "interrupt"
     return Fitted(
         topics=topics,
         features=features,
         learner=learner,
         seed=int(settings.random_state),
-        class_weight=_plain_weights(settings.class_weight),
+        class_weight=plain_class_weight(settings.class_weight),
         data_digest=digest_of(texts, names),
         n_documents=len(texts),
         n_held_out=_n_held_out(context, len(texts), history) if interrupted else 0,
@@ -280,7 +283,7 @@ def _described(
         features=features,
         learner=LinearLearner.restore(options, arrays),
         seed=int(settings.random_state),
-        class_weight=_plain_weights(settings.class_weight),
+        class_weight=plain_class_weight(settings.class_weight),
         data_digest=digest_of([], []),
         n_documents=0,
         dense=DenseHead(encoder, *nearest_means(rows, y, context)),
@@ -309,14 +312,6 @@ def _n_held_out(context: FitContext, n_documents: int, history: History | None) 
         return 0
     weight = context.sample_weight
     return (n_documents if weight is None else int(np.count_nonzero(weight))) - history.n_rows
-
-
-def _plain_weights(class_weight: ClassWeight) -> ClassWeight:
-    """Return weights of topics by names that a file can hold."""
-    if class_weight is None or isinstance(class_weight, str):
-        return class_weight
-    names = plain_topics(class_weight, "class_weight")
-    return dict(zip(names, class_weight.values(), strict=True))
 
 
 def _check_progress(progress: Any) -> None:
@@ -361,7 +356,7 @@ def fit_batch(
         features=features,
         learner=learner,
         seed=int(settings.random_state),
-        class_weight=_plain_weights(settings.class_weight),
+        class_weight=plain_class_weight(settings.class_weight),
         data_digest=digest if context.first else chain_digests(before.data_digest, digest),
         n_documents=before.n_documents + len(texts),
         n_batches=before.n_batches + 1,
@@ -386,7 +381,7 @@ def _untaught(settings: FitSettings, classes: Iterable[Topic] | None) -> Fitted:
         features=Features(settings.batch_blocks(), settings.n_jobs),
         learner=learner,
         seed=int(settings.random_state),
-        class_weight=_plain_weights(settings.class_weight),
+        class_weight=plain_class_weight(settings.class_weight),
         data_digest="",
         n_documents=0,
     )

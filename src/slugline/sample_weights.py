@@ -9,10 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.checks import illegal, is_number, shown
+from slugline.documents import plain_topics
 from slugline.errors import DataError, OptionError
 from slugline.labels import Topics
 
-__all__ = ["check_class_weight", "class_weights", "row_weights", "topic_weights"]
+__all__ = [
+    "check_class_weight",
+    "class_weights",
+    "plain_class_weight",
+    "row_weights",
+    "topic_weights",
+]
 
 Floats = npt.NDArray[np.float32]
 
@@ -163,3 +170,13 @@ def class_weights(class_weight: Mapping[int, float], n_topics: int) -> Floats:
             )
         weights[topic] = value
     return weights
+
+
+def plain_class_weight(
+    class_weight: str | Mapping[Any, float] | None,
+) -> str | Mapping[Any, float] | None:
+    """Return weights of topics by names that a file can hold."""
+    if class_weight is None or isinstance(class_weight, str):
+        return class_weight
+    names = plain_topics(class_weight, "class_weight")
+    return dict(zip(names, class_weight.values(), strict=True))

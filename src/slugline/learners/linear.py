@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from msgspec import Meta
 from slugline.calibration import Calibration
 from slugline.errors import DataError
 from slugline.learners.options import Options
+from slugline.ragged import row_lengths
 from slugline.sparse import check_csr
 from slugline.term_weights import as_arrays, from_arrays, table
 
@@ -135,6 +137,17 @@ class LinearLearner(LinearOptions):
         if self._stream is None:
             return LinearStream(self.weights, self.biases, self.calibration, **how)
         return self._stream.copy()
+
+    def unused_columns(self) -> npt.NDArray[np.bool_]:
+        """Return which columns have no weight that matters, shape (n_columns,)."""
+        unused: npt.NDArray[np.bool_] = row_lengths(self.weights.indptr) == 0
+        return unused
+
+    def of_columns(self, columns: npt.NDArray[np.integer]) -> LinearLearner:
+        """Return the same learner for rows of only these columns; with step sizes of its own."""
+        learner = copy.copy(self)
+        learner._weights, learner._table, learner._stream = self.weights[columns], None, None
+        return learner
 
     @property
     def weights(self) -> Any:

@@ -172,23 +172,29 @@ class Features:
             column -= width
         raise IndexError(column)
 
-    def keep(self, columns: npt.NDArray[np.integer]) -> Features:
-        """Return features of which only some columns are left, in ascending order.
+    def without(self, unused: npt.NDArray[np.bool_]) -> tuple[Features, npt.NDArray[np.intp]]:
+        """Return features without some columns, and which columns these are.
 
-        Only blocks of hash buckets may lose columns.
+        Only blocks of hash buckets lose any.
+
+        Parameters
+        ----------
+        unused : bool array, shape (n_columns,)
+            Which columns nobody needs.
         """
-        kept, idfs, first = list(self.vocabularies_), list(self.idf_), 0
+        kept, idfs, columns, first = list(self.vocabularies_), list(self.idf_), [], 0
         for number, vocabulary in enumerate(self.vocabularies_):
-            last = first + vocabulary.n_columns
-            own = columns[(first <= columns) & (columns < last)] - first
-            if len(own) < vocabulary.n_columns and isinstance(vocabulary, SeenBuckets):
-                kept[number] = vocabulary.keep(own)
-                rarity = self.idf_[number]
+            own = np.arange(vocabulary.n_columns)
+            if isinstance(vocabulary, SeenBuckets):
+                used = own[~unused[first : first + len(own)]]
+                own = used if len(used) else own[:1]  # in a model file, none would mean all buckets
+                kept[number], rarity = vocabulary.keep(own), self.idf_[number]
                 idfs[number] = None if rarity is None else rarity[own]
-            first = last
+            columns.append(own + first)
+            first += vocabulary.n_columns
         features = Features(self.blocks, self.n_jobs, apart=self.apart)
         features.vocabularies_, features.idf_ = kept, idfs
-        return features
+        return features, np.concatenate(columns)
 
     def _learn_vocabularies(self, texts: Sequence[str]) -> list[TermColumns]:
         builders = [VocabularyBuilder(b.kind) for b in self.blocks if b.n_buckets is None]
