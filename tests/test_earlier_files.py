@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from scipy.special import softmax
 
 from slugline.classifier import TopicClassifier, load
+from slugline.errors import ModelFileError
 from slugline.saving.schema import FORMAT
 from slugline.text.term_columns import Buckets
 
@@ -115,3 +116,70 @@ def test_buckets_without_terms_have_a_column_each(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         old.predict_proba(["zebra"]), softmax(SHARPNESS * scores, axis=1), rtol=1e-5
     )
+
+
+def rewritten(path: Path, change: Any, arrays: dict[str, Any]) -> Path:
+    """Change the settings of the learner in a file, and give it these arrays."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    info = json.loads(entries["model.json"])
+    info["learner"] = change(info["learner"])
+    entries |= {"model.json": json.dumps(info).encode(), "weights.safetensors": save(arrays)}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    return path
+
+
+ONE_BLOCK = [block("words", 1.0, 3) | {"weighting": "counts"}]
+DENSE = {"learner.weights": WEIGHTS[:3], "learner.biases": BIASES}
+
+
+def test_linear_models_within_a_mixture_answer_as_they_did(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "old.slug", ONE_BLOCK, DENSE)
+    texts = ["wheat goal", "don't", ""]
+    alone = load(path).decision_function(texts)
+    arrays = {
+        f"learner.{place}.{name}": array
+        for place in ("0", "1.0")
+        for name, array in (("weights", WEIGHTS[:3]), ("biases", BIASES))
+    }
+
+    def mixed(linear: Any) -> Any:
+        inner = {"kind": "mixture", "learners": [linear], "shares": None, "sharpness": 1.0}
+        return inner | {"learners": [linear, inner]}
+
+    mixture = load(rewritten(path, mixed, arrays))
+    # Both learners are the same one.
+    classes = (alone > 0).astype(int)
+    assert np.array_equal(mixture.predict_proba(texts).argmax(axis=1), classes)
+    mixture.save(tmp_path / "new.slug")
+    again = load(tmp_path / "new.slug")
+    assert np.array_equal(again.predict_proba(texts), mixture.predict_proba(texts))
+
+
+DAMAGE: dict[str, tuple[dict[str, Any], Any]] = {
+    "no weights": ({"learner.biases": BIASES}, None),
+    "weights of one dimension": (DENSE | {"learner.weights": WEIGHTS[0]}, None),
+    "weights of three dimensions": (DENSE | {"learner.weights": WEIGHTS[np.newaxis, :3]}, None),
+    "a column too many": (DENSE | {"learner.weights": WEIGHTS[:3].repeat(2, axis=1)}, None),
+    "a row too many": (DENSE | {"learner.weights": WEIGHTS[:4]}, None),
+    "sparse weights as well": (
+        DENSE | {"learner.weights.extra": np.ones(3, dtype=np.float32)},
+        None,
+    ),
+    "a mixture of numbers": (DENSE, lambda _: {"kind": "mixture", "learners": [5]}),
+    "a mixture of nothing": (DENSE, lambda _: {"kind": "mixture"}),
+    "a mixture that is no list": (DENSE, lambda one: {"kind": "mixture", "learners": one}),
+    "no kind": (DENSE, lambda _: {}),
+}
+
+
+@pytest.mark.parametrize(("arrays", "change"), DAMAGE.values(), ids=DAMAGE)
+def test_damaged_files_are_refused(arrays: dict[str, Any], change: Any, tmp_path: Path) -> None:
+    path = write_file(tmp_path / "old.slug", ONE_BLOCK, DENSE)
+    assert load(path).predict(["wheat"]).tolist() == ["grain"]
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    rewritten(path, change or dict, arrays)
+    with pytest.raises(ModelFileError, match=r": damaged \(.*\); get an intact copy\.$"):
+        load(path)

@@ -223,6 +223,31 @@ def test_later_batches_are_calibrated_by_scores_from_before() -> None:
     )
 
 
+@pytest.mark.parametrize("size", [1, 7, 50])
+def test_batches_of_any_size_make_honest_probabilities(size: int) -> None:
+    rows, y = make_up(400)
+    y, _ = plant_wrong_topics(y, 0.2)
+    rows_new, _ = make_up(500, seed=2)
+    stream = LinearStream.of_nothing(rows.shape[1], 8)
+    for first in range(0, 400, size):
+        batch = slice(first, first + size)
+        stream.learn(rows[batch], y[batch], FitContext(8))
+    proba = stream.calibration.proba(stream.decision_function(rows_new))
+    assert proba.max(axis=1).mean() == pytest.approx(0.8, abs=0.05)
+
+
+def test_the_only_row_of_a_topic_is_calibrated_by_if_the_topic_is_known() -> None:
+    stream = learned(FIRST)
+    before = stream.calibration
+    stream.learn(X[:1], Y[:1], context(slice(0, 1)))
+    assert stream.calibration != before
+    new = LinearStream.of_nothing(N_COLUMNS, N_TOPICS)
+    for topic in range(N_TOPICS):
+        (row,) = np.flatnonzero(topic == Y)[:1]
+        new.learn(X[[row]], Y[[row]], FitContext(N_TOPICS))
+        assert new.calibration == Calibration(5.0, 0.01)
+
+
 def test_calibration_is_that_of_the_latest_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear_stream, "MOST_SCORES", 30 * N_TOPICS)
     monkeypatch.setattr(linear_stream, "_ENOUGH_ROWS", 30)

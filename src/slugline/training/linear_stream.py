@@ -166,7 +166,8 @@ class LinearStream:
 
     def _learn(self, problem: Problem) -> None:
         told = np.flatnonzero(problem.costs > 0)
-        watched = problem.watched(told)
+        known = not self._is_first and self.biases > ABSENT / 2
+        watched = problem.watched(told, known)
         self._totals += problem.totals(told)
         # Topics that have not occurred before.
         self.biases[(self.biases < ABSENT / 2) & (self._totals > 0)] = BIAS_AT_FIRST
