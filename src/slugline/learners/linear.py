@@ -143,10 +143,20 @@ class LinearLearner(LinearOptions):
         unused: npt.NDArray[np.bool_] = row_lengths(self.weights.indptr) == 0
         return unused
 
+    def of_weights(self, least: float) -> LinearLearner:
+        """Return the same learner without weights nearer to 0 than `least`."""
+        weights = self.weights.copy()
+        weights.data[np.abs(weights.data) < least] = 0
+        weights.eliminate_zeros()
+        return self._with(weights)
+
     def of_columns(self, columns: npt.NDArray[np.integer]) -> LinearLearner:
         """Return the same learner for rows of only these columns; with step sizes of its own."""
+        return self._with(self.weights[columns])
+
+    def _with(self, weights: Any) -> LinearLearner:
         learner = copy.copy(self)
-        learner._weights, learner._table, learner._stream = self.weights[columns], None, None
+        learner._weights, learner._table, learner._stream = weights, None, None
         return learner
 
     @property
