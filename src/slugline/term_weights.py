@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from slugline.errors import DataError
 from slugline.ragged import boundaries, row_lengths
 
-__all__ = ["as_arrays", "from_arrays", "join_topics", "share_to_drop", "slim", "table"]
+__all__ = ["as_arrays", "from_arrays", "join_topics", "scores_by", "share_to_drop", "slim", "table"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -65,6 +65,12 @@ def table(weights: sp.csr_array) -> Floats | sp.csr_array:
     """Return the same weights in the form that is fastest for scores: dense, unless too large."""
     n_columns, n_topics = weights.shape
     return weights.toarray() if n_columns * n_topics <= _MOST_DENSE else weights
+
+
+def scores_by(table: Floats | sp.csr_array, X: sp.csr_array) -> Floats:
+    """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
+    scores = X @ table
+    return scores if isinstance(scores, np.ndarray) else scores.toarray()
 
 
 def as_arrays(weights: sp.csr_array) -> dict[str, npt.NDArray[Any]]:

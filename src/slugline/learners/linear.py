@@ -16,7 +16,7 @@ from slugline.errors import DataError
 from slugline.learners.options import Options
 from slugline.ragged import row_lengths
 from slugline.sparse import check_csr
-from slugline.term_weights import as_arrays, from_arrays, table
+from slugline.term_weights import as_arrays, from_arrays, scores_by, table
 
 if TYPE_CHECKING:
     from slugline.training.context import FitContext
@@ -170,9 +170,7 @@ class LinearLearner(LinearOptions):
             return self._stream.decision_function(check_csr(X, self._stream.n_columns))
         if self._table is None:
             self._table = table(self._weights)
-        scores = check_csr(X, self._table.shape[0]) @ self._table
-        if not isinstance(scores, np.ndarray):
-            scores = scores.toarray()
+        scores = scores_by(self._table, check_csr(X, self._table.shape[0]))
         scores += self.biases
         return scores
 

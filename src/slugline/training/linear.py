@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ MANY_ROWS = 20_000
 # Chosen by cross-validation on training splits. A penalty on large weights did not help: passes are
 # few, and steps shrink.
 _ROWS_PER_STEP, _MORE_ROWS_PER_STEP = 64, 128
+# Minibatches of so many entries are kept from pass to pass: making one takes a quarter of a step.
+_MOST_KEPT = 1 << 23
 # A topic rarer than the mean one counts more, by this power of how much rarer it is: 0 would leave
 # rare topics unheard, 1 would call them up in every doubtful case.
 _RARITY_POWER = 0.75
@@ -44,27 +47,29 @@ class Minibatch:
         Which of these rows are watched, and their places among all that are.
     """
 
-    __slots__ = ("X", "columns", "places", "rows", "watched")
-
     def __init__(
         self, rows: Rows, columns: Rows, X: sp.csr_array, watched: Rows, places: Rows
     ) -> None:
         self.rows, self.columns, self.X = rows, columns, X
         self.watched, self.places = watched, places
 
-    def moved(self, rates: Floats) -> Floats:
-        """Return by how much a slope of 1 moves each watched row's score on its own account."""
+    @cached_property
+    def _squared(self) -> sp.csr_array:
         part = self.X[self.watched]
         part.data **= 2
-        moved: Floats = part @ rates
+        return part
+
+    def moved(self, rates: Floats) -> Floats:
+        """Return by how much a slope of 1 moves each watched row's score on its own account."""
+        moved: Floats = self._squared @ rates
         return moved
 
 
 class Minibatches:
     """Rows in an order that the seed determines, cut into minibatches.
 
-    Each pass takes the same minibatches: what they name is looked up once. Of their values no copy
-    is kept, as that may take as much memory as all the rest.
+    Each pass takes the same minibatches: what they name is looked up once. Of many values no copy
+    is kept, as that would take as much memory as all the rest.
 
     Parameters
     ----------
@@ -89,12 +94,20 @@ class Minibatches:
         self._X = X
         self._parts = list(self._cut(rng.permutation(rows), watched))
         self._orders = [rng.permutation(len(self._parts)) for _ in range(n_passes)]
+        self._kept: dict[int, Minibatch] | None = {} if X.nnz <= _MOST_KEPT else None
 
     def passes(self, first: int, last: int | None) -> Iterator[tuple[int, Minibatch]]:
         """Yield the minibatches of the passes from `first` to before `last`, and the pass."""
         for number, order in enumerate(self._orders[first:last], first):
-            for part in order:
-                yield number, self._made(*self._parts[part])
+            for part in order.tolist():
+                yield number, self._minibatch(part)
+
+    def _minibatch(self, part: int) -> Minibatch:
+        if self._kept is None:
+            return self._made(*self._parts[part])
+        if part not in self._kept:
+            self._kept[part] = self._made(*self._parts[part])
+        return self._kept[part]
 
     def _made(
         self, rows: Rows, columns: Rows, local: Rows, watched: Rows, places: Rows

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from slugline.calibration import Calibration, best_calibration
 from slugline.splits import make_folds
-from slugline.term_weights import join_topics, share_to_drop, slim
+from slugline.term_weights import join_topics, scores_by, share_to_drop, slim, table
 from slugline.training.context import FitContext
 from slugline.training.linear import MANY_ROWS, Costs, Descent, Minibatches, topic_rarity
 
@@ -59,7 +59,7 @@ OWN_SHARE = np.float32(0.95)
 # Of the rows of other topics, a block of topics learns from so many for each row of its own.
 _OTHERS = 10
 # Topics that are learned at a time, fewer where dense weights for them would be more than this.
-MOST_TOPICS, _FEWEST_TOPICS, _MOST_WEIGHTS = 64, 8, 1 << 24
+MOST_TOPICS, _FEWEST_TOPICS, _MOST_WEIGHTS = 32, 8, 1 << 24
 # Up to so many weights stay dense until all documents have been looked at, and are learned at once.
 _MOST_HELD, _MOST_AT_ONCE = 1 << 26, 1 << 27
 #: What there is nothing to measure on.
@@ -151,7 +151,9 @@ def fit_linear(
     if is_few(told):
         left_out = cross_validated(problem, watched, passes)
     else:
-        left_out = LeftOut(watched, (X[watched] @ weights).toarray() + biases - OWN_SHARE * own)
+        left_out = LeftOut(
+            watched, scores_by(table(weights), X[watched]) + biases - OWN_SHARE * own
+        )
     calibration = left_out.calibration(y, problem.costs)
     return FittedLinear(weights, biases, calibration, len(told) - len(kept), left_out)
 

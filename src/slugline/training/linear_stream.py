@@ -42,6 +42,9 @@ _SUM_OF_LEARNED = 3.0
 _TOPICS_AT_A_TIME = 32
 # Probabilities move away from what they were before as the rows become this many.
 _ENOUGH_ROWS = 50
+# They are calibrated again when this share of the latest rows is new, which takes longer than to
+# learn from a few rows.
+_NEWS = 0.02
 
 
 class LinearStream:
@@ -82,7 +85,7 @@ class LinearStream:
         self._weights = [weights[:, topics].toarray() for topics in self._blocks]
         self._sums = [_new_sums(weights.shape[0], _SUM_OF_LEARNED) for _ in self._blocks]
         self._totals = np.zeros(len(biases))
-        self._recent = _Recent.of_nothing(len(biases))
+        self._recent, self._n_new = _Recent.of_nothing(len(biases)), 0
 
     @classmethod
     def of_nothing(
@@ -204,8 +207,9 @@ class LinearStream:
             left_out = LeftOut(watched, scores)
         rows = left_out.rows
         self._recent = self._recent.then(left_out.scores, problem.y[rows], problem.costs[rows])
-        if len(rows):
-            self.calibration = self._recent.calibration(self.calibration)
+        self._n_new += len(rows)
+        if self._n_new > _NEWS * len(self._recent.y):
+            self.calibration, self._n_new = self._recent.calibration(self.calibration), 0
 
 
 @dataclass(frozen=True)
