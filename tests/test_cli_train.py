@@ -401,7 +401,7 @@ def test_unknown_words_and_topics_in_the_test_are_warned_of(
 
     assert warnings_of(run("train", "n.csv", "-q", "--test", "test.csv", *options)) == [
         "75% of the words in the test documents are unknown to the model: it judges by the rest. "
-        f"Test on documents of the kind it learned from{hint}.",
+        f"Learn from more documents, of the kind that you test on{hint}.",
         "1 of the 2 test documents have topics that the model doesn't know, such as 'foot': they "
         "count as wrong. Train with documents of these topics, or leave them out of the test.",
     ]

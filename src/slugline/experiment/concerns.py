@@ -169,7 +169,7 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
         is_cut = fitted.features.blocks[0].max_terms is not None
         warnings.append(
             f"{1 - known_share:.0%} of the words in the test documents are unknown to the model: "
-            "it judges by the rest. Test on documents of the kind it learned from"
+            "it judges by the rest. Learn from more documents, of the kind that you test on"
             f"{', or keep more words with `max_terms`' if is_cut else ''}."
         )
     known = {str(name) for name in fitted.topics.names}

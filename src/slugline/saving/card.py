@@ -75,7 +75,7 @@ def _limits(info: ModelInfo) -> str:
 
 
 def _terms(block: BlockInfo) -> str:
-    if block.n_buckets is None:
+    if block.n_terms or block.n_buckets is None:
         return f"{block.n_terms:,} {block.kind} ({block.weighting})"
     return f"all {block.kind} by {block.n_buckets:,} hash buckets ({block.weighting})"
 
