@@ -83,7 +83,7 @@ def _line(text: str) -> str:
 
 
 def _with_encoder() -> TopicClassifier:
-    return TopicClassifier(encoder="use")
+    return TopicClassifier(encoder="use", n_jobs=1)
 
 
 HAS_ENCODER = "encoder" in inspect.signature(TopicClassifier).parameters
@@ -92,10 +92,11 @@ CONTENDERS: dict[str, Callable[[], Any]] = {
     "a": words,
     "b": words_and_characters,
     "fasttext": FastText,
-    "network": lambda: TopicClassifier(learner="network"),
-    "default": TopicClassifier,
+    "network": lambda: TopicClassifier(learner="network", n_jobs=1),
+    "default": lambda: TopicClassifier(n_jobs=1),
+    "cores": TopicClassifier,
     **({"encoder": _with_encoder} if HAS_ENCODER else {}),
-    "tuned": lambda: TopicClassifier(tune=True),
+    "tuned": lambda: TopicClassifier(tune=True, n_jobs=1),
 }
 LABELS = {
     "a": "(a) TfidfVectorizer + LinearSVC",
@@ -103,6 +104,7 @@ LABELS = {
     "fasttext": "fastText, 25 epochs, rate 0.5",
     "network": "Slugline, the lesson's net",
     "default": "**Slugline, default**",
+    "cores": "Slugline, default, a thread for each core",
     "encoder": "Slugline, with the encoder",
     "tuned": "Slugline, tuned",
 }

@@ -28,9 +28,10 @@ HEAD = """\
 ## Scale
 
 Synthetic texts of 8 to 39 words by Zipf's law, of which 15 % are one of 400 words of the topic's
-own; tested on 5,000 others. Each in a fresh process on one thread; time and memory are those of
-fitting, with the texts in memory except where `train` reads the file. A dash: over {minutes:.0f}
-minutes, or no result.
+own; tested on 5,000 others. Each in a fresh process with default settings, that is on one thread,
+or by Slugline on one for each of the two cores; time and memory are those of fitting, with the
+texts in memory except where `train` reads the file. A dash: over {minutes:.0f} minutes, or no
+result.
 
 ![Seconds and memory by number of texts and of topics](scale.png)
 """
