@@ -144,4 +144,4 @@ def test_a_tuned_models_curve_searches_no_more(run: Run, monkeypatch: pytest.Mon
 def test_an_untested_model_has_no_curve(run: Run) -> None:
     result = run("train", "news.csv", *NAMED, "--curve", "--test-fraction", 0)
     assert result.code == 2
-    assert "--mistakes, --quantize and --curve need" in result.err
+    assert "--max-size and --curve need" in result.err

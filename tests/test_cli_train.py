@@ -865,7 +865,7 @@ def test_what_fewer_bits_cost_is_told(run: Run, news_csv: Path) -> None:
     options = ["news.csv", "-q", "--learner", "linear", "--quantize", "int8"]
     code, out, err = run("train", *options)
 
-    cost = json.loads(run("train", *options, "--json").out)["quantization"]
+    cost = json.loads(run("train", *options, "--json").out)["smaller_file"]
     assert (code, err) == (0, "")
     assert cost["precision"] == "int8"
     assert cost["bytes"]["after"] == Path("model.slug").stat().st_size < cost["bytes"]["before"]
@@ -879,7 +879,7 @@ def test_what_fewer_bits_cost_is_told(run: Run, news_csv: Path) -> None:
 def test_without_the_option_nothing_is_said_of_bits(run: Run, news_csv: Path) -> None:
     code, out, _ = run("train", "news.csv", "-q", "--learner", "linear", "--json")
     assert code == 0
-    assert "quantization" not in json.loads(out)
+    assert "smaller_file" not in json.loads(out)
     assert load("model.slug").info_.precision == "float32"
 
 
@@ -988,7 +988,11 @@ def test_without_a_test_the_json_has_no_evaluation(run: Run, news_csv: Path) -> 
     assert found["data"]["n_train"] == 90
 
 
-@pytest.mark.parametrize("option", [["--mistakes", "m.csv"], ["--quantize", "int8"], ["--curve"]])
+@pytest.mark.parametrize(
+    "option",
+    [["--mistakes", "m.csv"], ["--quantize", "int8"], ["--max-size", "5MB"], ["--curve"]],
+    ids=" ".join,
+)
 def test_what_needs_a_test_is_refused_without_one(
     run: Run, news_csv: Path, option: list[str]
 ) -> None:
@@ -996,7 +1000,7 @@ def test_what_needs_a_test_is_refused_without_one(
     assert (code, err) == (
         2,
         "slugline: error: --test-fraction 0 leaves nothing to test on, which --mistakes, "
-        "--quantize and --curve need; leave them out, or give a --test file.\n",
+        "--quantize, --max-size and --curve need; leave them out, or give a --test file.\n",
     )
     assert not Path("model.slug").exists()
 

@@ -14,8 +14,8 @@ from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
-from slugline.experiment.quantized import save_quantized
 from slugline.experiment.run import run_experiment
+from slugline.experiment.smaller_file import save_smaller
 from slugline.experiment.testing import evaluate
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
@@ -229,7 +229,7 @@ def test_what_fewer_bits_cost_is_measured_on_the_file_as_it_is_saved(
     experiment = run_experiment(TopicClassifier(learner="linear"), corpus)
     path = tmp_path / "small.slug"
 
-    done = save_quantized(experiment, path, precision, card_notes="Of silos.")
+    done = save_smaller(experiment, path, quantize=precision, card_notes="Of silos.")
 
     saved = load(path)
     after = evaluate(saved.fitted_, experiment.test)
@@ -244,6 +244,7 @@ def test_what_fewer_bits_cost_is_measured_on_the_file_as_it_is_saved(
     )
     assert done.to_dict() == {
         "precision": precision,
+        "max_bytes": None,
         "accuracy": {"before": experiment.evaluation.accuracy, "after": after.accuracy},
         "bytes": {
             "before": (tmp_path / "full.slug").stat().st_size,

@@ -244,6 +244,7 @@ class TopicClassifier:
         metrics: Mapping[str, float] | None = None,
         test_fraction: float | None = None,
         quantize: str | None = None,
+        max_size: int | None = None,
         card_notes: str = "",
     ) -> None:
         """Write one file that `slugline.load` reads back, and that can hold no code.
@@ -258,20 +259,26 @@ class TopicClassifier:
             `slugline check` can split the corpus in the same way.
         quantize : {"float16", "int8"}, optional
             Store the weights in fewer bits than float32's, for a smaller file whose answers differ
-            a little; see `slugline.experiment.quantized.save_quantized` for how much.
+            a little; see `slugline.experiment.smaller_file.save_smaller` for how much.
+        max_size : int, optional
+            The most bytes that the file may have. If it would have more, the weights nearest to 0
+            are dropped, and with them terms that have no others. Only for linear learners; an
+            encoder's weights all stay.
         card_notes : str, default ""
             Markdown for the card: what only you know, such as where the documents come from.
 
         Raises
         ------
         ModelFileError : if it can't be written; an earlier file at `path` then stays.
-        OptionError : if there is no such precision, or one of the others is not what it should be.
+        OptionError : if there is no such precision, the model can't be made as small as `max_size`,
+            or one of the others is not what it should be.
         """
         content = as_model_file(
             self._fitted(),
             metrics=metrics,
             test_fraction=test_fraction,
             precision=quantize or "float32",
+            max_size=max_size,
             card_notes=card_notes,
         )
         container.write(path, content)

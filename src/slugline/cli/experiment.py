@@ -10,15 +10,15 @@ from slugline.cli.output import print_table, show
 
 if TYPE_CHECKING:
     from slugline.curve import LearningCurves
-    from slugline.experiment.quantized import Quantized
     from slugline.experiment.run import Experiment
+    from slugline.experiment.smaller_file import SmallerFile
 
 __all__ = ["print_experiment"]
 
 
 def print_experiment(
     experiment: Experiment,
-    cost: Quantized | None,
+    smaller: SmallerFile | None,
     model: Path,
     report: Path,
     curves: LearningCurves | None,
@@ -43,12 +43,8 @@ def print_experiment(
         ],
         left=(0, 2),
     )
-    if cost:
-        show(
-            f"{cost.precision}: accuracy {cost.accuracy_before:.4f} before, "
-            f"{cost.accuracy_after:.4f} after; {cost.bytes_before / 1000:,.0f} kB before, "
-            f"{cost.bytes_after / 1000:,.0f} kB after"
-        )
+    if smaller:
+        show(smaller.summary())
     for each in curves.curves if curves else ():
         show(doubling(each))
     show(f"model   {model}")

@@ -34,6 +34,7 @@ from slugline.cli.options import (
 )
 from slugline.cli.output import print_json, show, warn
 from slugline.cli.progress import step_progress
+from slugline.cli.sizes import read_size
 from slugline.cli.targets import check_apart, check_mistakes, check_target
 from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
     from slugline.curve import LearningCurves
-    from slugline.experiment.quantized import Quantized
     from slugline.experiment.run import Experiment
+    from slugline.experiment.smaller_file import SmallerFile
     from slugline.learners import Learner
     from slugline.text.block import Block
 
@@ -213,6 +214,16 @@ def train(
             show_default="float32",
         ),
     ] = None,
+    max_size: Annotated[
+        str | None,
+        typer.Option(
+            "--max-size",
+            metavar="SIZE",
+            help="Keep MODEL within 5MB or 500kB, say, by dropping the weights nearest to 0, and "
+            "print what that costs.",
+            show_default="no limit",
+        ),
+    ] = None,
     seed: Seed = 0,
     threads: Threads = None,
     mistakes: Mistakes = None,
@@ -251,6 +262,7 @@ def train(
                 "--report": report,
                 "--mistakes": mistakes,
                 "--quantize": quantize,
+                "--max-size": max_size,
                 "--curve": curve,
                 "--weighting": weighting,
                 "--num-words": num_words,
@@ -263,6 +275,7 @@ def train(
     _check_test(test_fraction, curve, baseline)
     if quantize is not None:
         check_precision(quantize)
+    max_bytes = None if max_size is None else read_size("--max-size", max_size)
     inputs = [*sources, validation, test, map_topics, topics]
     report = _check_files(output, report, mistakes, inputs)
     described = read_descriptions(topics) if topics else {}
@@ -282,10 +295,10 @@ def train(
     else:
         parts = {"train": Corpus([], [], str(topics))}
     if "test" not in parts and (test_fraction == 0 or not sources):
-        if mistakes is not None or quantize is not None or curve:
+        if curve or any(option is not None for option in (mistakes, quantize, max_size)):
             raise OptionError(
-                "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize and "
-                "--curve need; leave them out, or give a --test file."
+                "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, "
+                "--max-size and --curve need; leave them out, or give a --test file."
             )
         _learn_untested(classifier, parts, output, quiet, as_json)
         return
@@ -305,21 +318,21 @@ def train(
     )
     warn(experiment.warnings)
     advise(classifier, parts["train"], quiet)
-    experiment, cost = _save(experiment, output, quantize)
+    experiment, smaller = _save(experiment, output, quantize, max_bytes)
     curves = _curves(classifier, parts, test_fraction, quiet, baseline) if curve else None
     try:
-        write_training_report(experiment, report, curves)
+        write_training_report(experiment, report, curves, smaller)
     except SluglineError as error:
         raise SluglineError(f"{error} The model is safe in {output}.") from error
     if mistakes is not None:
         write_mistakes(mistakes, experiment.fitted, experiment.test)
     if as_json:
         files = {"model": str(output), "report": str(report)}
-        quantization = {"quantization": cost.to_dict()} if cost else {}
+        cost = {"smaller_file": smaller.to_dict()} if smaller else {}
         by_labels = {"curve": curves.to_dict()} if curves else {}
-        print_json(experiment.to_dict() | quantization | by_labels | files)
+        print_json(experiment.to_dict() | cost | by_labels | files)
     else:
-        print_experiment(experiment, cost, output, report, curves)
+        print_experiment(experiment, smaller, output, report, curves)
 
 
 def _learn_untested(
@@ -357,21 +370,21 @@ def _learn_untested(
 
 
 def _save(
-    experiment: Experiment, path: Path, quantize: str | None
-) -> tuple[Experiment, Quantized | None]:
-    """Save the model; return the experiment with the file's metrics, and the cost of fewer bits."""
-    from slugline.experiment.quantized import save_quantized
+    experiment: Experiment, path: Path, quantize: str | None, max_size: int | None
+) -> tuple[Experiment, SmallerFile | None]:
+    """Save the model; return the experiment with its file's metrics, and what a small one costs."""
+    from slugline.experiment.smaller_file import save_smaller
     from slugline.saving.classifier_file import as_model_file
     from slugline.saving.container import write
 
-    if quantize is None:
+    if quantize is None and max_size is None:
         content = as_model_file(
             experiment.fitted, metrics=experiment.metrics, test_fraction=experiment.test_fraction
         )
         write(path, content)
         return experiment, None
-    quantized = save_quantized(experiment, path, quantize)
-    return quantized.experiment, quantized
+    smaller = save_smaller(experiment, path, quantize=quantize, max_size=max_size)
+    return smaller.experiment, smaller
 
 
 def _curves(

@@ -20,7 +20,12 @@ from slugline.evaluation import majority_baseline
 from slugline.experiment.testing import evaluate, kept_figures
 from slugline.fitted import Fitted
 from slugline.saving import container
-from slugline.saving.classifier_file import as_model_file, from_model_file, load_model
+from slugline.saving.classifier_file import (
+    as_model_file,
+    from_model_file,
+    load_model,
+    with_metrics,
+)
 from slugline.saving.schema import ModelFile, ModelInfo
 from slugline.saving.shipped import model_path
 
@@ -120,6 +125,12 @@ def retrain(
     """
     original, file = load_model(path)
     info = file.info
+    data = Path(model_path(path)).read_bytes()
+    if info.max_bytes and len(data) > info.max_bytes:
+        raise ModelFileError(
+            f"{path}: it has {len(data):,} bytes, more than the {info.max_bytes:,} that it says it "
+            "may have; get an unmodified copy."
+        )
     if info.interrupted:
         raise ModelFileError(
             f"{path}: its training was interrupted, and nobody can do that again at the very same "
@@ -135,26 +146,26 @@ def retrain(
     _check_documents(path, info, train)
     _check_validation(path, info, validation)
     again = _train_again(original, train, validation, n_threads, progress)
+    now = as_model_file(
+        again,
+        metrics=info.metrics,
+        test_fraction=info.test_fraction,
+        precision=info.precision,
+        max_size=info.max_bytes or None,
+        card_notes=info.card_notes,
+    )
     measured = {}
     if test is not None:
         majority = majority_baseline(train.topics, test.topics)[1]
-        # The metrics of a model in fewer bits are those of the weights in the file.
-        stored = from_model_file(as_model_file(again, precision=info.precision), again.encoder)
+        # The metrics of a smaller file are those of the weights in it.
+        stored = from_model_file(now, again.encoder)
         measured = kept_figures(evaluate(stored, test), majority)
     metrics = {name: measured.get(name, value) for name, value in info.metrics.items()}
-    now = as_model_file(
-        again,
-        metrics=metrics,
-        test_fraction=info.test_fraction,
-        precision=info.precision,
-        card_notes=info.card_notes,
-    )
-    data = Path(model_path(path)).read_bytes()
     return Retraining(
         model=str(path),
         n_documents=len(train),
         n_bytes=len(data),
-        differences=_differences(path, data, now),
+        differences=_differences(path, data, with_metrics(now, metrics)),
         not_measured=tuple(name for name in metrics if name not in measured),
     )
 

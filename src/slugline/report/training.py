@@ -11,6 +11,7 @@ from typing import Any
 from slugline.curve import LearningCurves
 from slugline.evaluation import Evaluation
 from slugline.experiment.run import Experiment
+from slugline.experiment.smaller_file import SmallerFile
 from slugline.fitted import Fitted
 from slugline.report.curve_text import curve_rows, doubling, intervals
 from slugline.report.page import render, write_page
@@ -27,7 +28,10 @@ N_CONFUSED = 12
 
 
 def write_training_report(
-    experiment: Experiment, path: str | os.PathLike[str], by_labels: LearningCurves | None = None
+    experiment: Experiment,
+    path: str | os.PathLike[str],
+    by_labels: LearningCurves | None = None,
+    smaller: SmallerFile | None = None,
 ) -> Path:
     """Write `training_page` to a file, completely or not at all; create folders as needed.
 
@@ -35,10 +39,14 @@ def write_training_report(
     ------
     SluglineError : if it can't be written there.
     """
-    return write_page(training_page(experiment, by_labels), path)
+    return write_page(training_page(experiment, by_labels, smaller), path)
 
 
-def training_page(experiment: Experiment, by_labels: LearningCurves | None = None) -> str:
+def training_page(
+    experiment: Experiment,
+    by_labels: LearningCurves | None = None,
+    smaller: SmallerFile | None = None,
+) -> str:
     """Return the report as one HTML page that needs no other file.
 
     Parameters
@@ -46,6 +54,8 @@ def training_page(experiment: Experiment, by_labels: LearningCurves | None = Non
     experiment : Experiment
     by_labels : LearningCurves, optional
         The same settings with fewer labels, for a section of its own.
+    smaller : SmallerFile, optional
+        How the model's file was made smaller, and what that cost.
     """
     evaluation = experiment.evaluation
     topics = evaluation.per_topic()
@@ -62,6 +72,7 @@ def training_page(experiment: Experiment, by_labels: LearningCurves | None = Non
         n_documents={metrics.topic: metrics.n_documents for metrics in topics},
         topics=sorted(topics, key=lambda metrics: (-metrics.n_documents, metrics.topic)),
         settings=_settings(experiment.fitted),
+        smaller=smaller,
         versions=library_versions(),
     )
 

@@ -7,7 +7,8 @@ import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,17 +31,20 @@ from slugline.saving.needed_encoder import find_encoder
 from slugline.saving.quantization import Precision, check_precision, dequantize, quantize
 from slugline.saving.schema import BlockInfo, EncoderInfo, ModelFile, ModelInfo
 from slugline.saving.shipped import model_path
+from slugline.saving.shrinking import check_max_size, shrunk
 from slugline.text.block import Block
 from slugline.text.features import Features
 from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.vocabulary import Vocabulary
 from slugline.text.weighting import check_idf
 
-__all__ = ["as_model_file", "from_model_file", "library_versions", "load_model"]
+__all__ = ["as_model_file", "from_model_file", "library_versions", "load_model", "with_metrics"]
 
 _Value = TypeVar("_Value")
 # Hash buckets of all blocks that have terms: each takes 4 bytes of memory, and none of the file.
 _MOST_BUCKETS = 1 << 26
+# The most bytes that a metric takes in a file, besides its name in two places.
+_METRIC_BYTES = 60
 
 
 def as_model_file(
@@ -49,6 +53,7 @@ def as_model_file(
     metrics: Mapping[str, float] | None = None,
     test_fraction: float | None = None,
     precision: str = "float32",
+    max_size: int | None = None,
     card_notes: str = "",
 ) -> ModelFile:
     """Return the content of the model file; `from_model_file` reads it like that of a saved file.
@@ -60,15 +65,41 @@ def as_model_file(
         See `TopicClassifier.save`.
     precision : {"float32", "float16", "int8"}, default "float32"
         How the file stores weights.
+    max_size : int, optional
+        The most bytes that the file may have; see `slugline.saving.shrinking`. Which weights are
+        dropped depends on the names of metrics, and not on their values.
 
     Raises
     ------
-    OptionError : if there is no such precision, or a file can't hold one of the others.
+    OptionError : if there is no such precision, a file can't hold one of the others, or the model
+        can't be made so small.
     DataError : if blocks have more hash buckets than a file may have.
     """
     _check_extras(metrics, test_fraction, card_notes)
+    content = partial(
+        _content,
+        test_fraction=test_fraction,
+        precision="float32" if precision == "float32" else check_precision(precision),
+        max_bytes=msgspec.UNSET if max_size is None else check_max_size(max_size),
+        card_notes=card_notes,
+    )
+    if max_size is not None:
+        # Metrics are measured when weights have been dropped.
+        more = sum(map(_most_metric_bytes, metrics or ()))
+        fitted = shrunk(fitted, max_size, lambda small: len(container.pack(content(small))) + more)
+    return with_metrics(content(fitted), metrics or {})
+
+
+def _content(
+    fitted: Fitted,
+    *,
+    test_fraction: float | None,
+    precision: Precision,
+    max_bytes: int | msgspec.UnsetType,
+    card_notes: str,
+) -> ModelFile:
+    """Return the content of a file without metrics."""
     features, vocabularies = fitted.features, fitted.features.vocabularies_
-    bits: Precision = "float32" if precision == "float32" else check_precision(precision)
     info = ModelInfo(
         topics=fitted.topics.names,
         blocks=[
@@ -83,8 +114,9 @@ def as_model_file(
         data_digest=fitted.data_digest,
         n_documents=fitted.n_documents,
         n_held_out=fitted.n_held_out or msgspec.UNSET,
-        metrics=dict(metrics or {}),
-        precision=bits,
+        metrics={},
+        precision=precision,
+        max_bytes=max_bytes,
         test_fraction=test_fraction,
         validation_digest=fitted.validation_digest,
         interrupted=fitted.interrupted,
@@ -103,8 +135,18 @@ def as_model_file(
         arrays |= {"dense.weights": fitted.dense.weights, "dense.biases": fitted.dense.biases}
     terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
     # As a reader of the file gets them.
-    arrays = dequantize(quantize(arrays, bits), bits)
+    arrays = dequantize(quantize(arrays, precision), precision)
     return ModelFile(info, arrays, terms, write_card(info))
+
+
+def with_metrics(file: ModelFile, metrics: Mapping[str, float]) -> ModelFile:
+    """Return the content of a file with these metrics instead of those that it has."""
+    info = msgspec.structs.replace(file.info, metrics=dict(metrics))
+    return replace(file, info=info, card=write_card(info))
+
+
+def _most_metric_bytes(name: str) -> int:
+    return _METRIC_BYTES + 2 * len(msgspec.json.encode(name))
 
 
 def _encoder_info(dense: DenseHead | None) -> EncoderInfo | msgspec.UnsetType:

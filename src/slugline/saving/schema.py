@@ -12,7 +12,15 @@ import numpy.typing as npt
 from slugline.encoders.checked import MAX_NAME, MAX_WIDTH
 from slugline.saving.quantization import Precision
 
-__all__ = ["FORMAT", "BlockInfo", "EncoderInfo", "FormatOnly", "ModelFile", "ModelInfo"]
+__all__ = [
+    "FORMAT",
+    "MAX_COUNT",
+    "BlockInfo",
+    "EncoderInfo",
+    "FormatOnly",
+    "ModelFile",
+    "ModelInfo",
+]
 
 #: The version of the format that this release writes. It also reads all earlier ones.
 FORMAT = 2
@@ -21,7 +29,9 @@ FORMAT = 2
 # each). Real models have hundreds of topics and five families.
 _MAX_TOPICS = 1 << 16
 _MAX_BLOCKS = 64
-_Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+#: The largest whole number in a file.
+MAX_COUNT = (1 << 63) - 1
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 
 
 class BlockInfo(msgspec.Struct, frozen=True):
@@ -74,6 +84,9 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     #: How the file stores weights; in memory they are float32. Earlier files lack this.
     precision: Precision = "float32"
+    #: The most bytes that the file may have; weights nearest to 0 were dropped for it if need be.
+    #: Left out where there is none: same documents, same bytes.
+    max_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | msgspec.UnsetType = msgspec.UNSET
     #: Share of the documents that the seed chose to test on; None with a test file or no test.
     test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
     #: sha256 of the user's documents on which the best epoch was found; None if there were none.
