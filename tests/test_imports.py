@@ -110,7 +110,7 @@ PARTS = (
         "reuters",
         "layers",
     ),
-    *("encoders", "documents", "calibration", "trend", "evaluation", "splits", "sample_weights"),
+    *("encoders", "sample_weights", "documents", "calibration", "trend", "evaluation", "splits"),
     *(
         "labels",
         "term_weights",
