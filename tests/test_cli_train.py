@@ -858,7 +858,7 @@ def test_ctrl_c_while_reading_ends_with_130_and_leaves_nothing(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-# Fewer bits --------------------------------------------------------------------------------------
+# Smaller files ----------------------------------------------------------------------------------
 
 
 def test_what_fewer_bits_cost_is_told(run: Run, news_csv: Path) -> None:
@@ -876,23 +876,75 @@ def test_what_fewer_bits_cost_is_told(run: Run, news_csv: Path) -> None:
     )
 
 
-def test_without_the_option_nothing_is_said_of_bits(run: Run, news_csv: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--max-size", "2.6kB"], "at most 3 kB"),
+        (["--max-size", "2600", "--quantize", "int8"], "int8, at most 3 kB"),
+    ],
+    ids=["alone", "with fewer bits"],
+)
+def test_what_a_limit_of_bytes_costs_is_told(
+    run: Run, news_csv: Path, options: list[str], said: str
+) -> None:
+    code, out, err = run("train", "news.csv", "-q", *options)
+    found = json.loads(run("train", "news.csv", "-q", *options, "--json").out)
+
+    cost = found["smaller_file"]
+    assert (code, err, cost["max_bytes"]) == (0, "", 2600)
+    n_bytes = Path("model.slug").stat().st_size
+    assert cost["bytes"]["after"] == n_bytes <= 2600 < cost["bytes"]["before"]
+    accuracy = load("model.slug").info_.metrics["test_accuracy"]
+    assert accuracy == cost["accuracy"]["after"] == found["evaluation"]["accuracy"]
+    line = (
+        f"{said}: accuracy {cost['accuracy']['before']:.4f} before, {accuracy:.4f} after; 3 kB "
+        f"before, {n_bytes / 1000:,.0f} kB after"
+    )
+    assert line in out.splitlines()
+    assert f"<p>The model’s file is {line}.</p>" in Path("model.html").read_text().replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
+    assert run("check", "model.slug", "news.csv", "-q").out.startswith("model.slug: identical; ")
+
+
+def test_a_model_that_cannot_be_so_small_is_not_saved(run: Run, news_csv: Path) -> None:
+    code, out, err = run("train", "news.csv", "-q", "--max-size", "1kB")
+    assert (code, out) == (2, "")
+    assert err.startswith(
+        "slugline: error: --max-size is 1,000 bytes, and without the weight of any term the file "
+        "would still have "
+    )
+    assert not Path("model.slug").exists()
+
+
+def test_without_the_options_nothing_is_said_of_them(run: Run, news_csv: Path) -> None:
     code, out, _ = run("train", "news.csv", "-q", "--learner", "linear", "--json")
     assert code == 0
     assert "smaller_file" not in json.loads(out)
     assert load("model.slug").info_.precision == "float32"
 
 
-def test_an_unknown_precision_is_refused_before_any_work(
-    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--quantize", "int4"], "--quantize is 'int4'; give one of float16, int8."),
+        (
+            ["--max-size", "5MiB"],
+            "--max-size is '5MiB'; give a number of bytes, kB, MB or GB, such as 2000000, 500kB or "
+            "1.5MB.",
+        ),
+    ],
+    ids=["precision", "size"],
+)
+def test_what_no_file_can_be_is_refused_before_any_work(
+    run: Run,
+    news_csv: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    said: str,
 ) -> None:
     monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
-
-    assert run("train", "news.csv", "--quantize", "int4") == (
-        2,
-        "",
-        "slugline: error: --quantize is 'int4'; give one of float16, int8.\n",
-    )
+    assert run("train", "news.csv", *options) == (2, "", f"slugline: error: {said}\n")
 
 
 # Tuning -----------------------------------------------------------------------------------------

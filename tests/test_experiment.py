@@ -219,22 +219,33 @@ def test_topics_that_are_numbers_are_evaluated_by_their_names(news: News) -> Non
     assert evaluate(classifier.fitted_, numbered).accuracy == 1.0
 
 
-# Fewer bits --------------------------------------------------------------------------------------
+# Smaller files ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("precision", ["float16", "int8"])
-def test_what_fewer_bits_cost_is_measured_on_the_file_as_it_is_saved(
-    corpus: Corpus, tmp_path: Path, precision: str
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"quantize": "float16"}, "float16"),
+        ({"quantize": "int8"}, "int8"),
+        ({"max_size": 2_700}, "at most 3 kB"),
+        ({"max_size": 1_000_000}, "at most 1,000 kB"),
+        ({"quantize": "int8", "max_size": 2_700}, "int8, at most 3 kB"),
+    ],
+    ids=str,
+)
+def test_what_a_smaller_file_costs_is_measured_on_the_file_as_it_is_saved(
+    corpus: Corpus, tmp_path: Path, how: dict[str, Any], said: str
 ) -> None:
     experiment = run_experiment(TopicClassifier(learner="linear"), corpus)
     path = tmp_path / "small.slug"
 
-    done = save_smaller(experiment, path, quantize=precision, card_notes="Of silos.")
+    done = save_smaller(experiment, path, **how, card_notes="Of silos.")
 
     saved = load(path)
     after = evaluate(saved.fitted_, experiment.test)
     assert done.experiment.evaluation.to_dict() == after.to_dict()
     assert saved.info_.metrics == done.experiment.metrics
+    assert (saved.info_.max_bytes or None) == how.get("max_size")
     assert "\nOf silos.\n" in saved.card_
     TopicClassifier.from_fitted(experiment.fitted).save(
         tmp_path / "full.slug",
@@ -242,15 +253,19 @@ def test_what_fewer_bits_cost_is_measured_on_the_file_as_it_is_saved(
         test_fraction=0.2,
         card_notes="Of silos.",
     )
+    full = (tmp_path / "full.slug").stat().st_size
     assert done.to_dict() == {
-        "precision": precision,
-        "max_bytes": None,
+        "precision": how.get("quantize", "float32"),
+        "max_bytes": how.get("max_size"),
         "accuracy": {"before": experiment.evaluation.accuracy, "after": after.accuracy},
-        "bytes": {
-            "before": (tmp_path / "full.slug").stat().st_size,
-            "after": path.stat().st_size,
-        },
+        "bytes": {"before": full, "after": path.stat().st_size},
     }
+    assert done.summary() == (
+        f"{said}: accuracy {experiment.evaluation.accuracy:.4f} before, {after.accuracy:.4f} "
+        f"after; {full / 1000:,.0f} kB before, {path.stat().st_size / 1000:,.0f} kB after"
+    )
     # Linear weights have no more digits than a float16, as which they are stored in any case.
-    assert (done.bytes_after < done.bytes_before) == (precision == "int8")
-    assert (after.to_dict() == experiment.evaluation.to_dict()) or precision == "int8"
+    is_smaller = how not in ({"quantize": "float16"}, {"max_size": 1_000_000})
+    assert (done.bytes_after < done.bytes_before) == is_smaller
+    assert (after.to_dict() == experiment.evaluation.to_dict()) or is_smaller
+    assert done.bytes_after <= how.get("max_size", full + 100)

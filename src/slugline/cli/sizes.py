@@ -11,7 +11,8 @@ from slugline.errors import OptionError
 __all__ = ["read_size"]
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
-_SIZE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?) ?([a-z]*)", re.IGNORECASE)
+# With so few digits, it is always a size that a file can have.
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([a-z]*)", re.IGNORECASE)
 
 
 def read_size(flag: str, size: str) -> int:
