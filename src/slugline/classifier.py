@@ -58,13 +58,11 @@ class TopicClassifier:
         document of its topic. Topics that have no document may be described. `fit([], [])` learns
         from descriptions alone: scores then are cosines, and probabilities are not calibrated.
     blocks : sequence of Block, optional
-        Which terms count, and how much; the default depends on the learner and, for the linear one,
-        on the length of the documents.
+        Which terms count, and how much; the default depends on the learner.
     class_weight : {None, "balanced"} or mapping of topic to float
         What each topic's documents count; "balanced" gives every topic the same total.
     tune : bool or float, default False
-        Look for better families of terms, regularisation and mixtures with nets than the default
-        by cross-validation on the training texts. A number is the budget: the most multiplications
+        Look for better families of terms, passes and mixtures with nets than the default by cross-validation on the training texts. A number is the budget: the most multiplications
         to spend on each term of a document; see `slugline.tuning`. Chooses learner and blocks.
     n_jobs : int, optional
         Threads, by default one for each core. Results are the same for any number.
@@ -172,10 +170,9 @@ class TopicClassifier:
     ) -> TopicClassifier:
         """Learn on from one more batch of texts, such as of a stream that doesn't fit into memory.
 
-        After `fit`, or in a loaded classifier, it continues from what was learned: a
-        vocabulary and its idf stay, and new words are left out. Without `fit`, terms are counted in
-        hash buckets, and the first texts choose the families. Only what was learned from a
-        batch is kept. Batches of a thousand documents are fastest. Pass each document only once:
+        After `fit`, or in a loaded classifier, it continues from what was learned. New terms are
+        learned, except in blocks that have a vocabulary, which stays, as its idf does. Only what was
+        learned from a batch is kept. Batches of a thousand documents are fastest. Pass each document only once:
         probabilities are too high for documents learned from before.
 
         Parameters

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slugline.cli.answer_file import check_answer_file, compact, open_answer_file
-from slugline.cli.options import Encoding, Format, Quiet, TextColumn, Threads
+from slugline.cli.options import Encoding, Format, Quiet, TextColumn
 from slugline.cli.output import say, warn
 from slugline.cli.printable import printable_json
 from slugline.cli.progress import DocumentBar, has_onlooker
@@ -20,7 +20,6 @@ from slugline.corpus.columns import listed
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError
 from slugline.saving.shipped import DEFAULT, SHIPPED
-from slugline.threads import count_threads
 
 if TYPE_CHECKING:
     from slugline.answers import Prediction
@@ -67,7 +66,10 @@ def predict(
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
-    threads: Threads = 1,
+    threads: Annotated[
+        int,
+        typer.Option("--threads", min=1, metavar="N", help="Number of threads; changes no result."),
+    ] = 1,
     quiet: Quiet = False,
 ) -> None:
     """Classify texts: one JSON line per document, in their order.
@@ -107,7 +109,7 @@ def predict(
         text=text,
         id=id_,
         top=top,
-        n_threads=count_threads(threads),
+        n_threads=threads,
         announce=lambda note: say(f"{rows.name}: {note}", quiet=quiet),
     )
     n_rows = n_bad = 0
