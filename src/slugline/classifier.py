@@ -62,8 +62,9 @@ class TopicClassifier:
     class_weight : {None, "balanced"} or mapping of topic to float
         What each topic's documents count; "balanced" gives every topic the same total.
     tune : bool or float, default False
-        Look for better families of terms, passes and mixtures with nets than the default by cross-validation on the training texts. A number is the budget: the most multiplications
-        to spend on each term of a document; see `slugline.tuning`. Chooses learner and blocks.
+        Look for better families of terms, passes and mixtures with nets than the default by
+        cross-validation on the training texts. A number is the budget: the most multiplications to
+        spend on each term of a document; see `slugline.tuning`. Chooses learner and blocks.
     n_jobs : int, optional
         Threads, by default one for each core. Results are the same for any number.
     random_state : int, default 0
@@ -171,9 +172,9 @@ class TopicClassifier:
         """Learn on from one more batch of texts, such as of a stream that doesn't fit into memory.
 
         After `fit`, or in a loaded classifier, it continues from what was learned. New terms are
-        learned, except in blocks that have a vocabulary, which stays, as its idf does. Only what was
-        learned from a batch is kept. Batches of a thousand documents are fastest. Pass each document only once:
-        probabilities are too high for documents learned from before.
+        learned, except in blocks that have a vocabulary, which stays, as its idf does. Only what
+        was learned from a batch is kept. Batches of a thousand documents are fastest. Pass each
+        document only once: probabilities are too high for documents learned from before.
 
         Parameters
         ----------
