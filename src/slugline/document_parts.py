@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.errors import DataError
 from slugline.fit_settings import FitSettings
 from slugline.text.block import Block
 from slugline.text.features import Features
@@ -33,7 +35,14 @@ def are_many(texts: Sequence[str], blocks: Sequence[Block], settings: FitSetting
 def rows_in_parts(
     texts: Sequence[str], labels: Labels, features: Features, context: FitContext
 ) -> Iterator[tuple[Any, Labels, FitContext]]:
-    """Yield rows of the documents in random order, as `LinearLearner.fit_parts` takes them."""
+    """Yield rows of the documents in random order, as `LinearLearner.fit_parts` takes them.
+
+    The features are those of the parts that have been learned from, whenever that ends.
+
+    Raises
+    ------
+    DataError : if the first part has no word in it.
+    """
     order = np.random.default_rng(context.seed).permutation(len(texts))
     starts = range(0, len(texts), _AT_A_TIME)
     weight = context.sample_weight
@@ -42,9 +51,13 @@ def rows_in_parts(
     try:
         for first in starts:
             some = order[first : first + _AT_A_TIME]
-            rows, moved = features.partial_fit_transform([texts[i] for i in some], first)
+            ahead = copy.copy(features)
+            rows, moved = ahead.partial_fit_transform([texts[i] for i in some], first)
+            if not ahead.n_columns:
+                raise DataError("no document has a word in it; check which column holds the text.")
             costs = None if weight is None else weight[some]
             yield rows, labels[some], replace(context, sample_weight=costs, moved=moved)
+            features.vocabularies_, features.idf_ = ahead.vocabularies_, ahead.idf_
             if context.progress is not None:
                 context.progress.step()
     finally:

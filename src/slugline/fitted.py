@@ -69,7 +69,8 @@ class Fitted:
     n_documents : int
         How many documents there were to learn from.
     n_held_out : int
-        How many of them only served to find the best epoch, because training was interrupted.
+        How many of them were not learned from, because training was interrupted: they only served
+        to find the best epoch, or their turn had not come.
     validation_digest : str or None
         SHA-256 over the user's own documents on which the best epoch was found.
     interrupted : bool
@@ -189,8 +190,9 @@ def fit(
         blocks, learner = tuning.best.way.blocks, tuning.best.learner()
     features = Features(blocks, settings.n_jobs)
     validation_digest = history = None
+    n_unread = 0
     if isinstance(learner, LinearLearner) and are_many(texts, blocks, settings):
-        learner.fit_parts(rows_in_parts(texts, labels, features, context))
+        n_unread = len(texts) - learner.fit_parts(rows_in_parts(texts, labels, features, context))
     else:
         rows = features.fit_transform(texts)
         if held is not None:
@@ -202,7 +204,7 @@ def fit(
     if isinstance(learner, LinearLearner):
         features, columns = features.without(learner.unused_columns())
         learner = learner.of_columns(columns)
-    interrupted = history is not None and history.stopped_by == "interrupt"
+    interrupted = n_unread > 0 or (history is not None and history.stopped_by == "interrupt")
     return Fitted(
         topics=topics,
         features=features,
@@ -211,7 +213,7 @@ def fit(
         class_weight=plain_class_weight(settings.class_weight),
         data_digest=digest_of(texts, names),
         n_documents=len(texts),
-        n_held_out=_n_held_out(context, len(texts), history) if interrupted else 0,
+        n_held_out=n_unread or (_n_held_out(context, len(texts), history) if interrupted else 0),
         validation_digest=validation_digest,
         interrupted=interrupted,
         history=history,

@@ -143,6 +143,11 @@ def fit_warnings(fitted: Fitted) -> list[str]:
             "how often it is right. A few labelled documents a topic make it better."
         )
     history = fitted.history
+    if history is None and fitted.interrupted:
+        warnings.append(
+            f"training was interrupted: the model has learned from {fitted.n_learned:,} of the "
+            f"{fitted.n_documents:,} documents, drawn at random."
+        )
     if history is not None and history.stopped_by == "interrupt":
         warnings.append(_interrupted(history, fitted.n_held_out))
     elif history is not None and history.best_epoch == history.n_epochs and not history.stopped_by:

@@ -106,27 +106,43 @@ class LinearLearner(LinearOptions):
         if context.first:
             self.n_left_out = 0
 
-    def fit_parts(self, parts: Iterable[tuple[Any, npt.NDArray[np.int64], FitContext]]) -> None:
+    def fit_parts(self, parts: Iterable[tuple[Any, npt.NDArray[np.int64], FitContext]]) -> int:
         """Learn from more rows than there is memory for: from all of them, whatever `clean` is.
+
+        After Ctrl-C, what was learned from the parts before is kept, if there are any.
 
         Parameters
         ----------
         parts : iterable of (X, y, context)
             Rows in random order; of the second part and later ones, `context.moved` says where the
             columns before are now.
+
+        Returns
+        -------
+        n_learned : int
+            Number of rows of the parts that were learned from to their end.
         """
         from slugline.training.linear_stream import LinearStream
 
         stream: Any = None
-        for X, y, context in parts:
-            if stream is None:
-                how: Any = {"passes": self.passes or 1, "seed": context.seed}
-                stream = LinearStream.of_nothing(X.shape[1], context.n_topics, **how)
-            elif context.moved is not None:
-                stream.widen(context.moved, X.shape[1])
-            stream.learn(X, y, context, undo=False)
-        self._weights, self._table, self._stream = stream.settle(), None, None
+        n_learned = n_columns = 0
+        moved = None
+        try:
+            for X, y, context in parts:
+                if stream is None:
+                    how: Any = {"passes": self.passes or 1, "seed": context.seed}
+                    stream = LinearStream.of_nothing(X.shape[1], context.n_topics, **how)
+                elif context.moved is not None:
+                    moved = context.moved
+                    stream.widen(moved, X.shape[1])
+                stream.learn(X, y, context, undo=False)
+                n_learned, n_columns, moved = n_learned + len(y), X.shape[1], None
+        except KeyboardInterrupt:
+            if not n_learned:
+                raise
+        self._weights, self._table, self._stream = stream.settle(n_columns, moved), None, None
         self.biases, self.calibration, self.n_left_out = stream.biases, stream.calibration, 0
+        return n_learned
 
     def _begin_stream(self, n_columns: int, context: FitContext) -> LinearStream:
         from slugline.training.linear_stream import LinearStream

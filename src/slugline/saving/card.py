@@ -46,8 +46,8 @@ def _documents(info: ModelInfo) -> str:
         return f"{info.n_documents:,} documents"
     n_learned = info.n_documents - info.n_held_out
     return (
-        f"{n_learned:,} of {info.n_documents:,} documents (its training was interrupted, and the "
-        f"other {info.n_held_out:,} only served to find the best epoch)"
+        f"{n_learned:,} of {info.n_documents:,} documents (its training was interrupted before it "
+        f"learned from the other {info.n_held_out:,})"
     )
 
 

@@ -77,7 +77,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     #: sha256 over the texts and topics it learned from, and how many there were.
     data_digest: str
     n_documents: _Count
-    #: How many of these only served to find the best epoch, because training was interrupted.
+    #: How many of these were not learned from, because training was interrupted.
     #: Left out where there are none, as by earlier releases: same documents, same bytes.
     n_held_out: Annotated[int, msgspec.Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
     #: Metrics measured when it was trained, by name.

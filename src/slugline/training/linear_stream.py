@@ -115,11 +115,22 @@ class LinearStream:
         share = share_to_drop(self.n_columns * len(self.biases))
         return join_topics([slim(weights, share) for weights in self._weights])
 
-    def settle(self) -> sp.csr_array:
-        """Return the weights that matter, and keep none: nothing more can be learned."""
-        share, parts = share_to_drop(self.n_columns * len(self.biases)), []
+    def settle(self, n_columns: int, moved: Rows | None) -> sp.csr_array:
+        """Return the weights that matter, and keep none: nothing more can be learned.
+
+        Parameters
+        ----------
+        n_columns : int
+            Number of columns to return weights of.
+        moved : int array, shape (n_columns,), or None
+            Where these columns are, if others have come to stand among them.
+        """
+        share, parts = share_to_drop(n_columns * len(self.biases)), []
         while self._weights:
-            parts.append(slim(self._weights.pop(0), share))
+            weights = self._weights.pop(0)
+            if moved is not None and len(weights) != n_columns:
+                weights = weights[moved]
+            parts.append(slim(weights, share))
         return join_topics(parts)
 
     def copy(self) -> LinearStream:

@@ -1,0 +1,153 @@
+"""Documents that are too many for one table: learned from in parts, in random order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline import document_parts
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import DataError
+from slugline.experiment.concerns import fit_warnings
+from slugline.training.linear_stream import LinearStream
+
+RNG = np.random.default_rng(0)
+WORDS = {
+    "grain": ["wheat", "corn", "barley", "harvest", "tonnes"],
+    "trade": ["tariff", "deficit", "imports", "exports", "quota"],
+    "money": ["dollar", "yen", "rates", "bank", "central"],
+}
+TOPICS = [topic for topic in WORDS for _ in range(100)]
+TEXTS = [
+    " ".join([*RNG.choice(WORDS[topic], 4), f"filler{n % 40}"]) for n, topic in enumerate(TOPICS)
+]
+NEW = ["wheat and barley", "a tariff on imports", "the bank and the yen"]
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document_parts, "_MANY_DOCUMENTS", 200)
+    monkeypatch.setattr(document_parts, "_AT_A_TIME", 60)
+
+
+class Steps:
+    """A progress that counts steps, and at one of them gets Ctrl-C."""
+
+    def __init__(self, interrupt_at: int | None = None) -> None:
+        self.interrupt_at, self.n_steps, self.n_begun, self.n_ended = interrupt_at, 0, 0, 0
+
+    def begin(self, n_epochs: int, n_steps: int) -> None:
+        self.n_begun += n_epochs * n_steps
+
+    def step(self) -> None:
+        self.n_steps += 1
+        if self.n_steps == self.interrupt_at:
+            raise KeyboardInterrupt
+
+    def epoch(self, number: int, metrics: dict[str, float]) -> None:
+        raise AssertionError
+
+    def end(self) -> None:
+        self.n_ended += 1
+
+    def note(self, text: str) -> None:
+        raise AssertionError
+
+
+def test_documents_sorted_by_topic_are_learned_in_random_order() -> None:
+    steps: Any = Steps()
+    classifier = TopicClassifier().fit(TEXTS, TOPICS, progress=steps)
+    assert classifier.predict(NEW).tolist() == ["grain", "trade", "money"]
+    assert (steps.n_begun, steps.n_steps, steps.n_ended) == (5, 5, 1)
+    assert (classifier.n_documents_, classifier.n_batches_) == (300, 0)
+    assert classifier.predict_proba(NEW).max(axis=1).min() > 0.8
+
+
+def test_few_documents_are_learned_from_at_once() -> None:
+    steps: Any = Steps()
+    TopicClassifier().fit(TEXTS[::2], TOPICS[::2], progress=steps)
+    assert steps.n_begun == 0
+
+
+def test_threads_change_nothing_and_the_seed_does(tmp_path: Path) -> None:
+    def saved(**how: Any) -> bytes:
+        TopicClassifier(**how).fit(TEXTS, TOPICS).save(tmp_path / "a.slug")
+        return (tmp_path / "a.slug").read_bytes()
+
+    assert saved(n_jobs=1) == saved(n_jobs=3)
+    assert saved(random_state=1) != saved(random_state=2)
+
+
+def test_the_file_answers_as_the_model_does(tmp_path: Path) -> None:
+    classifier = TopicClassifier().fit(TEXTS, TOPICS)
+    classifier.save(tmp_path / "a.slug")
+    again = load(tmp_path / "a.slug")
+    assert np.array_equal(again.predict_proba(NEW), classifier.predict_proba(NEW))
+
+
+def test_documents_of_no_weight_are_not_learned_from() -> None:
+    wrong = [
+        "money" if text.startswith("wheat") else topic
+        for text, topic in zip(TEXTS, TOPICS, strict=True)
+    ]
+    weight = [float(one == other) for one, other in zip(wrong, TOPICS, strict=True)]
+    classifier = TopicClassifier().fit(TEXTS, wrong, sample_weight=weight)
+    assert classifier.predict(["wheat wheat"]).tolist() == ["grain"]
+    assert TopicClassifier().fit(TEXTS, wrong).predict(["wheat wheat"]).tolist() == ["money"]
+
+
+@pytest.mark.parametrize("interrupt_at", [1, 3])
+def test_what_was_learned_before_ctrl_c_is_kept_and_said(interrupt_at: int, tmp_path: Path) -> None:
+    steps: Any = Steps(interrupt_at)
+    classifier = TopicClassifier().fit(TEXTS, TOPICS, progress=steps)
+    n_learned = 60 * interrupt_at
+    assert (classifier.fitted_.interrupted, classifier.n_documents_) == (True, n_learned)
+    assert steps.n_ended == 1
+    assert fit_warnings(classifier.fitted_) == [
+        f"training was interrupted: the model has learned from {n_learned} of the 300 documents, "
+        "drawn at random."
+    ]
+    classifier.save(tmp_path / "a.slug")
+    again = load(tmp_path / "a.slug")
+    assert np.array_equal(again.predict_proba(NEW), classifier.predict_proba(NEW))
+    assert f"from {n_learned} of 300 documents (its training was interrupted" in again.card_
+
+
+@pytest.fixture
+def interrupted_in(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Get Ctrl-C at the end of a part, before the columns are known to be learned."""
+    n_parts: list[int] = []
+    learn = LinearStream.learn
+
+    def interrupted(self: Any, *args: Any, **how: Any) -> None:
+        n_parts.append(1)
+        learn(self, *args, **how)
+        if len(n_parts) == request.param:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(LinearStream, "learn", interrupted)
+
+
+@pytest.mark.parametrize("interrupted_in", [3], indirect=True)
+@pytest.mark.usefixtures("interrupted_in")
+def test_ctrl_c_within_a_part_leaves_the_terms_before_it() -> None:
+    classifier = TopicClassifier().fit(TEXTS, TOPICS)
+    assert classifier.n_documents_ == 120
+    assert classifier.predict(NEW).tolist() == ["grain", "trade", "money"]
+
+
+@pytest.mark.parametrize("interrupted_in", [1], indirect=True)
+@pytest.mark.usefixtures("interrupted_in")
+def test_ctrl_c_within_the_first_part_leaves_no_model() -> None:
+    classifier = TopicClassifier()
+    with pytest.raises(KeyboardInterrupt):
+        classifier.fit(TEXTS, TOPICS)
+    assert not classifier.__sklearn_is_fitted__()
+
+
+def test_documents_without_words_are_refused() -> None:
+    with pytest.raises(DataError, match="no document has a word in it"):
+        TopicClassifier().fit(["..."] * 300, TOPICS)
