@@ -237,3 +237,31 @@ def test_without_a_row_to_measure_on_calibration_is_a_usual_one() -> None:
     assert found.calibration == Calibration(5.0, 0.01)
     assert found.left_out.scores.shape == (0, 4)
     assert found.biases[3] == ABSENT
+
+
+# True scores of rows that were not learned from ---------------------------------------------------
+
+
+def test_true_scores_come_of_weights_that_have_not_seen_the_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(linear_fit, "_FEW_ROWS", 100)
+    context = FitContext(N_TOPICS, cross_validate=True)
+    found = fit_linear(X, NOISY, context)
+    rows, judged = found.left_out
+
+    # Those that look wrong have taught nothing, and are not asked about.
+    assert 0 < found.n_left_out == N_ROWS - len(Problem.of(X, Y, context).watched(rows))
+    assert np.mean(WRONG[rows]) < 0.5 * np.mean(WRONG)
+    right = np.mean(judged.argmax(axis=1) == NOISY[rows])
+    on_new = np.mean(scores(found).argmax(axis=1) == Y_NEW)
+    assert right == pytest.approx(on_new, abs=0.08)
+    # In scores that rows were learned from, nearly all are right.
+    assert np.mean(scores(found, X[rows]).argmax(axis=1) == NOISY[rows]) > right + 0.02
+
+
+def test_topics_of_no_meaning_are_told_by_chance_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear_fit, "_FEW_ROWS", 100)
+    y = np.random.default_rng(5).integers(0, N_TOPICS, N_ROWS)
+    rows, judged = fit_linear(X, y, FitContext(N_TOPICS, cross_validate=True), clean=False).left_out
+    assert np.mean(judged.argmax(axis=1) == y[rows]) < 3 / N_TOPICS

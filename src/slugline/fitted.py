@@ -199,7 +199,8 @@ def fit(
             held_texts, held_labels, validation_digest = held
             held_rows = features.transform(held_texts)
             context = replace(context, validation_data=(held_rows, held_labels))
-        history = learner.fit(rows, labels, context)
+        needs_true_scores = settings.encoder is not None
+        history = learner.fit(rows, labels, replace(context, cross_validate=needs_true_scores))
     dense = _dense_head(texts, labels, topics, learner, context, settings)
     if isinstance(learner, LinearLearner):
         features, columns = features.without(learner.unused_columns())

@@ -33,6 +33,10 @@ class FitContext:
         Only for `partial_fit`: whether to start from nothing, not from what was learned before.
     n_jobs : int
         Threads; what is learned is the same for any number.
+    cross_validate : bool
+        Whether true scores of rows that were not learned from are worth the time of several fits.
+        If not, a linear learner estimates them from a single fit: good enough for calibration, but
+        lower than those of other learners would be.
     moved : int array, shape (n_columns_before,), or None if no column has moved
         Only for `partial_fit`: where each column of the rows before is now, among new ones.
     progress : Progress, optional
@@ -46,5 +50,6 @@ class FitContext:
     seed: int = 0
     first: bool = False
     n_jobs: int = 1
+    cross_validate: bool = False
     moved: npt.NDArray[np.intp] | None = None
     progress: Progress | None = None

@@ -150,6 +150,8 @@ def fit_linear(
     biases[problem.totals(kept) == 0] = ABSENT
     if is_few(told):
         left_out = cross_validated(problem, watched, passes)
+    elif context.cross_validate:
+        left_out = cross_validated(problem, kept, passes, np.intersect1d(watched, kept))
     else:
         left_out = LeftOut(
             watched, scores_by(table(weights), X[watched]) + biases - OWN_SHARE * own
@@ -339,15 +341,19 @@ def are_doubtful(highest: Floats, right: Floats, y: Labels) -> Mask:
     return far_under & (2 * n_far_under <= n_rows)[y]
 
 
-def cross_validated(problem: Problem, rows: Rows, passes: int | None) -> LeftOut:
-    """Return scores of rows by weights that have not seen them."""
+def cross_validated(
+    problem: Problem, rows: Rows, passes: int | None, judged: Rows | None = None
+) -> LeftOut:
+    """Return scores of rows, or of those of them that are `judged`, by weights of other rows."""
     X, y, n_topics = problem.X, problem.y, problem.context.n_topics
+    judged = rows if judged is None else judged
     if len(rows) < 2:
         return LeftOut(rows[:0], np.zeros((0, n_topics), dtype=np.float32))
     folds = make_folds(y[rows].tolist(), min(_N_FOLDS, len(rows)), problem.context.seed)
-    scores = np.empty((len(rows), n_topics), dtype=np.float32)
+    fold_of = folds[np.searchsorted(rows, judged)]
+    scores = np.empty((len(judged), n_topics), dtype=np.float32)
     for fold in range(folds.max() + 1):
-        rest, held = rows[folds != fold], rows[folds == fold]
+        rest, held = rows[folds != fold], judged[fold_of == fold]
         start = _Start.of(problem, rest, rest[:0], passes)
 
         def score(topics: slice, start: _Start = start, held: Rows = held) -> Floats:
@@ -356,8 +362,8 @@ def cross_validated(problem: Problem, rows: Rows, passes: int | None) -> LeftOut
 
         found = np.concatenate(problem.each_block(score), axis=1)
         found[:, problem.totals(rest) == 0] = ABSENT
-        scores[folds == fold] = found
-    return LeftOut(rows, scores)
+        scores[fold_of == fold] = found
+    return LeftOut(judged, scores)
 
 
 def is_few(rows: Rows) -> bool:
