@@ -51,7 +51,7 @@ class LinearLearner(LinearOptions):
     Parameters
     ----------
     passes : int, optional
-        Passes over the rows; by default, from 6 for a few hundred rows down to 2.
+        Passes over the rows; by default, from 6 for a few hundred rows down to 1.
     clean : bool, default True
         Leave out training documents that probably do not belong to their topic.
 

@@ -33,8 +33,8 @@ Mask = npt.NDArray[np.bool_]
 
 # All chosen by cross-validation on training splits.
 # Passes over up to so many rows, and over more. Few rows need more steps.
-_PASSES = {500: 6, 1000: 5, 2000: 4, MANY_ROWS: 3}
-_FEWEST_PASSES = 2
+_PASSES = {500: 6, 1000: 5, 2000: 4, MANY_ROWS: 3, 50_000: 2}
+_FEWEST_PASSES = 1
 # Many rows need smaller steps.
 _LEARNING_RATE, _SMALL_LEARNING_RATE = 0.15, 0.1
 # Initial sum of squared gradients of a term. If it were 0, the first step would be as long for a
@@ -67,7 +67,7 @@ CALIBRATION = Calibration(5.0, 0.01)
 
 
 def passes_for(n_rows: int) -> int:
-    """Return how many passes suit so many rows: from 6 over a few hundred down to 2."""
+    """Return how many passes suit so many rows: from 6 over a few hundred down to 1."""
     return next((n for most, n in _PASSES.items() if n_rows <= most), _FEWEST_PASSES)
 
 
