@@ -304,6 +304,14 @@ def test_wrong_options(run: Run, options: list[str], message: str) -> None:
     assert result.err.startswith(f"slugline: error: {message}")
 
 
+@pytest.mark.usefixtures("_files")
+def test_the_encoding_is_that_of_the_descriptions_too(run: Run, tmp_path: Path) -> None:
+    table = "name,description\nMünzen,banking\nKörner,cereals\n"
+    (tmp_path / "topics.csv").write_bytes(table.encode("latin-1"))
+    assert run(*ALONE, "-q", "--encoding", "latin-1").code == 0
+    assert "- Körner: cereals\n- Münzen: banking\n" in run("info", "a.slug").out
+
+
 # The table ----------------------------------------------------------------------------------------
 
 

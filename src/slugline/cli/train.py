@@ -278,7 +278,7 @@ def train(
     max_bytes = None if max_size is None else read_size("--max-size", max_size)
     inputs = [*sources, validation, test, map_topics, topics]
     report = _check_files(output, report, mistakes, inputs)
-    described = read_descriptions(topics) if topics else {}
+    described = read_descriptions(topics, encoding) if topics else {}
     classifier = TopicClassifier(
         learner="linear" if tune else chosen,
         encoder=encoder,

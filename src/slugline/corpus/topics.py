@@ -119,21 +119,24 @@ def read_topic_map(path: str | Path) -> dict[str, str]:
     return names
 
 
-def read_descriptions(path: str | Path) -> dict[str, str]:
+def read_descriptions(path: str | Path, encoding: str | None = None) -> dict[str, str]:
     """Read what topics are about from a table with the columns "name" and "description".
 
     Parameters
     ----------
     path : str or Path
         CSV or TSV, or another format that `read_rows` knows.
+    encoding : str, optional
+        Any text encoding of Python; UTF-8 by default.
 
     Raises
     ------
     DataError : if it can't be read, lacks the columns, or has an empty cell or a topic twice.
+    OptionError : if there is no such encoding.
     """
     described: dict[str, str] = {}
     wanted = "a topic and what it is about"
-    for place, name, description in _read_pairs(path, ("name", "description"), wanted):
+    for place, name, description in _read_pairs(path, ("name", "description"), wanted, encoding):
         if not name:
             raise DataError(f"{place}: an empty topic name; fill the cell, or delete the line.")
         if not description:
@@ -145,10 +148,10 @@ def read_descriptions(path: str | Path) -> dict[str, str]:
 
 
 def _read_pairs(
-    path: str | Path, columns: tuple[str, str], wanted: str
+    path: str | Path, columns: tuple[str, str], wanted: str, encoding: str | None = None
 ) -> Iterator[tuple[str, str, str]]:
     """Yield the place of each row of a table, and what stands in two of its columns."""
-    rows = read_rows(path)
+    rows = read_rows(path, encoding=encoding)
     items = list(rows)
     bad = next((item for item in items if isinstance(item, BadRow)), None)
     if bad is not None:
