@@ -263,9 +263,24 @@ def test_json_of_a_model_of_descriptions(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("_files")
+def test_a_model_of_descriptions_can_not_be_trained_again_on_documents(run: Run) -> None:
+    run(*ALONE, "-q")
+    result = run("check", "a.slug", "docs.csv", "-q")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "slugline: error: a.slug: it was made from descriptions of topics alone, so there are no "
+        "documents to train it on again; `slugline evaluate` tests it on some.\n"
+    )
+
+
+@pytest.mark.usefixtures("_files")
 def test_descriptions_besides_documents(run: Run, tmp_path: Path) -> None:
     options = ("--topics", "topics.csv", "--encoder", "use", "-o", "a.slug", "-q")
-    result = run("train", "docs.csv", *options)
+    result = run("train", "docs.csv", *options[:-1])
+    assert (
+        "docs.csv: no document has these topics, which are known by their descriptions alone: "
+        "'ore'; check how they are written\n"
+    ) in result.err
     assert "\ndescribed      4  topics, to the encoder\n" in result.out
     assert "4 topics were described to the encoder in words." in (tmp_path / "a.html").read_text()
     assert "- ore: metals" in run("info", "a.slug").out

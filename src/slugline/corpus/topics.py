@@ -15,6 +15,7 @@ from slugline.errors import DataError
 
 __all__ = [
     "fold_topics",
+    "note_undocumented",
     "read_descriptions",
     "read_topic_map",
     "rename_topics",
@@ -97,6 +98,20 @@ def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
         )
     topics = [names.get(topic, topic) for topic in corpus.topics]
     return replace(corpus, topics=topics, notes=tuple(notes))
+
+
+def note_undocumented(corpus: Corpus, described: Iterable[str]) -> Corpus:
+    """Return a corpus with a note on topics that are described and have no document, if any."""
+    present = set(corpus.topics)
+    missing = [topic for topic in described if topic not in present]
+    if not missing:
+        return corpus
+    shown = ", ".join(map(repr, missing[:N_TOPICS]))
+    note = (
+        f"no document has these topics, which are known by their descriptions alone: {shown}"
+        f"{_and_more(len(missing) - N_TOPICS)}; check how they are written"
+    )
+    return replace(corpus, notes=(*corpus.notes, note))
 
 
 def read_topic_map(path: str | Path) -> dict[str, str]:
