@@ -355,9 +355,9 @@ def _learn_untested(
     as_json: bool,
 ) -> None:
     """Learn from all documents and save the model; without a test there is nothing to report on."""
+    from slugline.displays import counted
     from slugline.experiment.untested import learn_from_all
     from slugline.progress import progress_on
-    from slugline.report.words import counted
     from slugline.saving.classifier_file import as_model_file
     from slugline.saving.container import write
 
@@ -373,8 +373,9 @@ def _learn_untested(
         print_json(replace(done, warnings=warnings).to_dict() | {"model": str(output)})
         return
     n_topics = counted(len(done.fitted.topics), "topic")
-    what = f"all {counted(done.fitted.n_documents, 'document')}"
-    if not done.fitted.n_documents:
+    n_documents = done.fitted.n_documents
+    what = f"{'' if n_documents == 1 else 'all '}{counted(n_documents, 'document')}"
+    if not n_documents:
         what = "their descriptions, without any document,"
     show(f"{done.name}: learned {n_topics} from {what} in {done.seconds:.1f} s")
     show("not tested, so there is no report; `slugline evaluate` tests it on other documents")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from slugline.curve import Curve, LearningCurves
-from slugline.report.words import counted, number, percent, points
+from slugline.displays import counted
+from slugline.report.words import number, percent, points
 from slugline.trend import Forecast
 
 __all__ = ["curve_rows", "doubling", "intervals"]
