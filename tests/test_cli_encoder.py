@@ -172,8 +172,8 @@ def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
         ),
         (
             ["--encoder", "use", "--learner", "network"],
-            "--encoder adds to the linear learner, and --learner is a NeuralLearner; leave one of "
-            "them out.",
+            "--encoder use goes with the linear learner only, and --learner is network; leave one "
+            "of them out.",
         ),
     ],
     ids=["unknown", "tune", "network"],

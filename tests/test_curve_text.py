@@ -42,6 +42,13 @@ def test_where_labels_bring_nothing_other_things_limit() -> None:
     )
 
 
+def test_where_there_are_no_mistakes_labels_can_not_mend_them() -> None:
+    assert doubling(curve(*FEW, (None, 10_000, 1.0), n_test=40)) == (
+        "ours: no mistake is left in 40 test documents for more labels to mend; only more "
+        "documents to test on can show any."
+    )
+
+
 def test_a_curve_that_was_cut_short_says_nothing_of_more_labels() -> None:
     assert doubling(curve(*FEW)) == (
         "ours: not measured with all labels, so more of them can't be judged."

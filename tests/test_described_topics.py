@@ -182,6 +182,16 @@ def test_odd_descriptions_are_refused(descriptions: Any, message: str) -> None:
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize("class_weight", ["balanced", {"grain": 2}], ids=str)
+def test_without_documents_no_topic_has_a_weight(class_weight: Any) -> None:
+    with pytest.raises(OptionError) as caught:
+        described(class_weight=class_weight).fit([], [])
+    assert str(caught.value) == (
+        "`class_weight` says how much a topic's documents count, and there are none; leave it "
+        "out, or learn from documents as well."
+    )
+
+
 def test_a_list_of_descriptions_is_refused() -> None:
     with pytest.raises(OptionError, match=r"^`descriptions` is \['grain'\]; give a mapping of"):
         described(descriptions=["grain"]).fit([], [])
@@ -253,9 +263,24 @@ def test_json_of_a_model_of_descriptions(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("_files")
+def test_a_model_of_descriptions_can_not_be_trained_again_on_documents(run: Run) -> None:
+    run(*ALONE, "-q")
+    result = run("check", "a.slug", "docs.csv", "-q")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "slugline: error: a.slug: it was made from descriptions of topics alone, so there are no "
+        "documents to train it on again; `slugline evaluate` tests it on some.\n"
+    )
+
+
+@pytest.mark.usefixtures("_files")
 def test_descriptions_besides_documents(run: Run, tmp_path: Path) -> None:
     options = ("--topics", "topics.csv", "--encoder", "use", "-o", "a.slug", "-q")
-    result = run("train", "docs.csv", *options)
+    result = run("train", "docs.csv", *options[:-1])
+    assert (
+        "docs.csv: no document has these topics, which are known by their descriptions alone: "
+        "'ore'; check how they are written\n"
+    ) in result.err
     assert "\ndescribed      4  topics, to the encoder\n" in result.out
     assert "4 topics were described to the encoder in words." in (tmp_path / "a.html").read_text()
     assert "- ore: metals" in run("info", "a.slug").out
@@ -294,14 +319,54 @@ def test_a_spelling_that_differs_from_the_documents_is_warned_of_and_can_be_fold
             ["--topics", "topics.csv", "--encoder", "use", "-o", "topics.csv"],
             "--output topics.csv: would overwrite an input file; name another one.",
         ),
+        (
+            ["--topics", "topics.csv", "--encoder", "use", "--learner", "network"],
+            "--encoder use goes with the linear learner only, and --learner is network; leave one",
+        ),
+        (
+            ["--topics", "topics.csv", "--learner", "network"],
+            "--topics need an encoder that reads them; give one as well",
+        ),
     ],
-    ids=["nothing", "no encoder", "test", "curve", "overwrite"],
+    ids=["nothing", "no encoder", "test", "curve", "overwrite", "network", "network alone"],
 )
 @pytest.mark.usefixtures("_files")
 def test_wrong_options(run: Run, options: list[str], message: str) -> None:
     result = run("train", *options)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith(f"slugline: error: {message}")
+
+
+@pytest.mark.usefixtures("_files")
+def test_the_encoding_is_that_of_the_descriptions_too(run: Run, tmp_path: Path) -> None:
+    table = "name,description\nMünzen,banking\nKörner,cereals\n"
+    (tmp_path / "topics.csv").write_bytes(table.encode("latin-1"))
+    assert run(*ALONE, "-q", "--encoding", "latin-1").code == 0
+    assert "- Körner: cereals\n- Münzen: banking\n" in run("info", "a.slug").out
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--text", "body"],
+        ["--topic", "queue"],
+        ["--format", "csv"],
+        ["--test-fraction", "0"],
+        ["--test-fraction", "0.2"],
+        ["--skip-bad-rows"],
+        ["--fold-topics"],
+        ["--balanced"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("_files")
+def test_what_is_said_of_documents_needs_some(run: Run, option: list[str]) -> None:
+    result = run(*ALONE, *option)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        f"slugline: error: {option[0]} needs documents, and --topics has descriptions alone; leave "
+        "it out, or name DATA.\n"
+    )
 
 
 # The table ----------------------------------------------------------------------------------------

@@ -74,9 +74,17 @@ def test_an_encoder_that_raises_is_named_and_the_cause_is_kept() -> None:
     with pytest.raises(EncoderError) as caught:
         get_encoder(Returning(cause)).encode(["a"])
     assert str(caught.value) == (
-        "the encoder stand_ins.Returning failed on 1 texts with KeyError: 'weights'"
+        "the encoder stand_ins.Returning failed on 1 text with KeyError: 'weights'"
     )
     assert caught.value.__cause__ is cause
+
+
+def test_a_failure_on_the_sentences_of_the_digest_says_that_they_are_not_the_users() -> None:
+    with pytest.raises(EncoderError, match=r"failed on 5 texts with KeyError: 'weights'") as caught:
+        _ = get_encoder(Returning(KeyError("weights"))).digest
+    assert str(caught.value).endswith(
+        " The texts were not yours, but 5 sentences by which Slugline knows an encoder again."
+    )
 
 
 def test_ctrl_c_within_an_encoder_is_no_error_of_it() -> None:

@@ -48,6 +48,14 @@ def test_files_of_several_formats_and_columns_make_one_corpus() -> None:
     )
 
 
+def test_a_note_on_all_files_does_not_name_them() -> None:
+    corpus = load_corpus([write(name, "text,topic\none,x\n") for name in ("a.csv", "b.csv")])
+
+    assert corpus.name == "a.csv and b.csv"
+    (note,) = corpus.notes
+    assert note.startswith("read column 'text' as text and 'topic' as topic; ")
+
+
 def test_a_single_file_in_a_list_is_read_as_the_file_is() -> None:
     name = write("a.csv", "text,topic\none,x\n")
 

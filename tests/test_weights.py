@@ -59,6 +59,13 @@ def test_balanced_topics_have_the_same_total_and_the_rows_a_mean_of_1() -> None:
     np.testing.assert_allclose(np.bincount(labels, weights), 2)
 
 
+def test_topics_without_rows_take_no_part_in_the_balance() -> None:
+    topics, labels = Topics(["a", "b", "c", "d"]), np.array([1, 1, 1, 3])
+    weights = topic_weights("balanced", topics, labels)
+    assert weights is not None
+    np.testing.assert_allclose(np.bincount(labels, weights), [0, 2, 0, 2])
+
+
 def test_a_mapping_gives_the_weight_of_each_topic_and_1_to_all_others() -> None:
     topics, labels = Topics(["a", "b", "c"]), np.array([2, 0, 1, 2])
     assert topic_weights(None, topics, labels) is None

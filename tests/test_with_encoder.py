@@ -222,13 +222,13 @@ def test_cross_validation(meanings: Meanings) -> None:
     [
         (
             {"learner": "network"},
-            "`encoder` adds to the linear learner, and `learner` is a NeuralLearner; leave one of "
-            "them out.",
+            "`encoder` goes with the linear learner only, and `learner` is a NeuralLearner; leave "
+            "one of them out.",
         ),
         (
             {"learner": Mixture([LinearLearner(), LinearLearner()])},
-            "`encoder` adds to the linear learner, and `learner` is a Mixture; leave one of them "
-            "out.",
+            "`encoder` goes with the linear learner only, and `learner` is a Mixture; leave one of "
+            "them out.",
         ),
         (
             {"tune": True},

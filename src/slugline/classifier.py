@@ -416,13 +416,13 @@ def load(path: str | os.PathLike[str], encoder: str | Encoder | None = None) -> 
         A file of that name is "./reuters46".
     encoder : "use" or an object with `encode`, optional
         Only for a model with an encoder of your own: the same one again. The built-in "use" is
-        found by its name, and loads its weights when the first text comes.
+        found by its name, and loads its weights when the first text comes. A model that needs none
+        ignores it, as one whose encoder was left out.
 
     Raises
     ------
     ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
     EncoderError : if the model's encoder is not installed, has to be passed, or is another one.
-    OptionError : if an encoder is passed for a model without one.
     """
     fitted, file = load_model(path, encoder)
     classifier = TopicClassifier.from_fitted(fitted)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from slugline.checks import check_whole
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.displays import as_lines, as_table
+from slugline.displays import as_lines, as_table, counted
 from slugline.encoders.checked import get_encoder
 from slugline.errors import DataError
 from slugline.evaluation import wilson
@@ -354,7 +354,7 @@ class _Run:
             for number, (n, draw) in enumerate(fits):
                 for place, name in enumerate(names):
                     if progress is not None:
-                        what = "all labels" if n is None else f"{n:,} labels a topic"
+                        what = "all labels" if n is None else f"{counted(n, 'label')} a topic"
                         n_done, n_fits = number * len(names) + place, len(fits) * len(names)
                         progress(f"{name}: {what}, draw {draw + 1}", n_done, n_fits)
                     accuracy = self._accuracy(name, n, draw)

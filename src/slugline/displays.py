@@ -6,7 +6,7 @@ import html
 import inspect
 from collections.abc import Sequence
 
-__all__ = ["as_call", "as_lines", "as_table"]
+__all__ = ["as_call", "as_lines", "as_table", "counted"]
 
 Rows = Sequence[tuple[str, str]]
 
@@ -44,3 +44,12 @@ def as_table(title: str, rows: Rows) -> str:
         for name, what in rows
     )
     return f"<table><caption>{html.escape(title)}</caption><tbody>{cells}</tbody></table>"
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun in the singular or plural.
+
+    >>> counted(1, "topic"), counted(8982, "document")
+    ('1 topic', '8,982 documents')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -72,7 +72,7 @@ class FitSettings:
             )
         if not isinstance(self.learner, LinearLearner):
             raise OptionError(
-                f"`encoder` adds to the linear learner, and `learner` is a "
+                f"`encoder` goes with the linear learner only, and `learner` is a "
                 f"{type(self.learner).__name__}; leave one of them out."
             )
 

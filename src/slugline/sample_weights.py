@@ -109,7 +109,8 @@ def topic_weights(
     Parameters
     ----------
     class_weight : {None, "balanced"} or mapping of topic to float
-        "balanced" gives every topic the same total; a topic that a mapping doesn't name has 1.
+        "balanced" gives every topic that occurs the same total; one that a mapping doesn't name has
+        1.
     topics : Topics
     labels : int array, shape (n_rows,)
 
@@ -120,15 +121,21 @@ def topic_weights(
     Raises
     ------
     DataError : if a mapping names a topic that there is none of.
-    OptionError : if it is neither of these, or a weight is no number, negative or too large.
+    OptionError : if it is neither of these, a weight is no number, negative or too large, or there
+        are no rows.
     """
     check_class_weight(class_weight)
     if class_weight is None:
         return None
+    if not len(labels):
+        raise OptionError(
+            "`class_weight` says how much a topic's documents count, and there are none; leave it "
+            "out, or learn from documents as well."
+        )
     if isinstance(class_weight, str):
-        # A topic may be described without having a document.
-        counts = np.maximum(np.bincount(labels, minlength=len(topics)), 1)
-        return (len(labels) / (len(counts) * counts)).astype(np.float32)[labels]
+        counts = np.bincount(labels)[labels]
+        # A topic may be described without having a document: it takes no part.
+        return (len(labels) / (len(np.unique(labels)) * counts)).astype(np.float32)
     try:
         numbers = topics.encode(class_weight)
     except DataError as error:

@@ -140,8 +140,8 @@ def _draw(curves: LearningCurves, path: Path) -> None:
 
 
 def _print(curves: LearningCurves) -> None:
+    from slugline.displays import counted
     from slugline.report.curve_text import curve_rows, doubling, intervals
-    from slugline.report.words import counted
 
     show(
         f"{curves.name}: {counted(curves.n_topics, 'topic')}, "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slugline.cli.output import say
+from slugline.errors import OptionError
 
 if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
@@ -45,12 +46,12 @@ Descriptions = Annotated[
 ]
 
 
-def check_encoder(name: str | None) -> None:
-    """Make sure, before anything is read, that there is an encoder of this name.
+def check_encoder(name: str | None, learner: str = "linear") -> None:
+    """Make sure, before anything is read, that there is such an encoder, and that it can be used.
 
     Raises
     ------
-    OptionError : if none is called that.
+    OptionError : if none is called that, or the learner is another than the linear one.
     EncoderError : if its package is missing.
     """
     if name is None:
@@ -59,6 +60,11 @@ def check_encoder(name: str | None) -> None:
     from slugline.encoders.checked import NAMES, get_encoder
 
     check_choice("encoder", name, NAMES)
+    if learner != "linear":
+        raise OptionError(
+            f"--encoder {name} goes with the linear learner only, and --learner is {learner}; "
+            "leave one of them out."
+        )
     get_encoder(name)
 
 

@@ -24,8 +24,8 @@ def print_experiment(
     curves: LearningCurves | None,
 ) -> None:
     """Print how good the classifier is, what it learned from, and where the files are."""
+    from slugline.displays import counted
     from slugline.report.curve_text import doubling
-    from slugline.report.words import counted
 
     evaluation = experiment.evaluation
     low, high = evaluation.interval

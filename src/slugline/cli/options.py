@@ -224,7 +224,7 @@ def read_parts(
     test: str | None,
     reading: Reading,
     quiet: bool,
-    known: Iterable[str] = (),
+    described: Iterable[str] = (),
 ) -> dict[str, Corpus]:
     """Return the training documents and, if there are files or parts for them, the others.
 
@@ -235,15 +235,17 @@ def read_parts(
     reading : Reading
     quiet : bool
         Whether to suppress notes on the reading.
-    known : iterable of str
-        Topics whose spelling takes precedence.
+    described : iterable of str
+        Topics that have a description, whose spelling takes precedence.
     """
     from slugline.cli.output import say
+    from slugline.corpus.topics import note_undocumented
 
-    parts = load_parts(data, reading, [*known])
+    parts = load_parts(data, reading, [*described])
+    parts["train"] = note_undocumented(parts["train"], described)
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
-            found = load_parts([source], reading, [*known, *parts["train"].topics])
+            found = load_parts([source], reading, [*described, *parts["train"].topics])
             parts[part] = found.get(part, found["train"])
     for corpus in parts.values():
         for note in corpus.notes:

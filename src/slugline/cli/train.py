@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 _NUM_WORDS = 10_000
+_TEST_FRACTION = 0.2
 
 
 def _choose_blocks(
@@ -90,7 +91,9 @@ def _check_described(topics: Path | None, given: Mapping[str, object]) -> None:
             "Missing argument 'DATA': name documents to learn from, or describe topics with "
             "--topics and name an --encoder."
         )
-    needing = next((flag for flag, value in given.items() if value), None)
+    needing = next(
+        (flag for flag, value in given.items() if value is not None and value is not False), None
+    )
     if needing is not None:
         raise OptionError(
             f"{needing} needs documents, and --topics has descriptions alone; leave it out, or "
@@ -146,12 +149,13 @@ def train(
     format_: Format = None,
     test: Test = None,
     test_fraction: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--test-fraction",
             help="Share of DATA to test on without --test; 0 learns from all of it, untested.",
+            show_default=str(_TEST_FRACTION),
         ),
-    ] = 0.2,
+    ] = None,
     skip_bad_rows: SkipBadRows = False,
     encoding: Encoding = None,
     fold_topics: FoldTopics = False,
@@ -256,9 +260,16 @@ def train(
         _check_described(
             topics,
             {
+                "--text": text,
+                "--topic": topic,
+                "--format": format_,
                 "--test": test,
+                "--test-fraction": test_fraction,
+                "--skip-bad-rows": skip_bad_rows,
+                "--fold-topics": fold_topics,
                 "--validation": validation,
                 "--map-topics": map_topics,
+                "--balanced": balanced,
                 "--report": report,
                 "--mistakes": mistakes,
                 "--quantize": quantize,
@@ -268,8 +279,9 @@ def train(
                 "--num-words": num_words,
             },
         )
+    test_fraction = _TEST_FRACTION if test_fraction is None else test_fraction
     chosen = make_learner(learner, validation, net_options)
-    check_encoder(encoder)
+    check_encoder(encoder, learner)
     if tune:
         _check_free(learner, weighting, num_words)
     _check_test(test_fraction, curve, baseline)
@@ -278,7 +290,7 @@ def train(
     max_bytes = None if max_size is None else read_size("--max-size", max_size)
     inputs = [*sources, validation, test, map_topics, topics]
     report = _check_files(output, report, mistakes, inputs)
-    described = read_descriptions(topics) if topics else {}
+    described = read_descriptions(topics, encoding) if topics else {}
     classifier = TopicClassifier(
         learner="linear" if tune else chosen,
         encoder=encoder,
@@ -343,9 +355,9 @@ def _learn_untested(
     as_json: bool,
 ) -> None:
     """Learn from all documents and save the model; without a test there is nothing to report on."""
+    from slugline.displays import counted
     from slugline.experiment.untested import learn_from_all
     from slugline.progress import progress_on
-    from slugline.report.words import counted
     from slugline.saving.classifier_file import as_model_file
     from slugline.saving.container import write
 
@@ -361,8 +373,9 @@ def _learn_untested(
         print_json(replace(done, warnings=warnings).to_dict() | {"model": str(output)})
         return
     n_topics = counted(len(done.fitted.topics), "topic")
-    what = f"all {counted(done.fitted.n_documents, 'document')}"
-    if not done.fitted.n_documents:
+    n_documents = done.fitted.n_documents
+    what = f"{'' if n_documents == 1 else 'all '}{counted(n_documents, 'document')}"
+    if not n_documents:
         what = "their descriptions, without any document,"
     show(f"{done.name}: learned {n_topics} from {what} in {done.seconds:.1f} s")
     show("not tested, so there is no report; `slugline evaluate` tests it on other documents")

@@ -137,14 +137,15 @@ def _joined_names(names: Sequence[str]) -> str:
 
 
 def _joined_notes(sources: Sequence[_Source]) -> list[str]:
-    """Return the notes, each once; with several sources, also the names of those it is about."""
+    """Return the notes, each once, with the names of the sources if it is about some of them."""
     named: dict[str, list[str]] = {}
     for source in sources:
         for note in source.notes:
             named.setdefault(note, []).append(source.name)
-    if len(sources) == 1:
-        return list(named)
-    return [f"{_joined_names(names)}: {note}" for note, names in named.items()]
+    return [
+        note if len(names) == len(sources) else f"{_joined_names(names)}: {note}"
+        for note, names in named.items()
+    ]
 
 
 def _check(

@@ -15,6 +15,7 @@ from slugline.errors import DataError
 
 __all__ = [
     "fold_topics",
+    "note_undocumented",
     "read_descriptions",
     "read_topic_map",
     "rename_topics",
@@ -99,6 +100,20 @@ def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
     return replace(corpus, topics=topics, notes=tuple(notes))
 
 
+def note_undocumented(corpus: Corpus, described: Iterable[str]) -> Corpus:
+    """Return a corpus with a note on topics that are described and have no document, if any."""
+    present = set(corpus.topics)
+    missing = [topic for topic in described if topic not in present]
+    if not missing:
+        return corpus
+    shown = ", ".join(map(repr, missing[:N_TOPICS]))
+    note = (
+        f"no document has these topics, which are known by their descriptions alone: {shown}"
+        f"{_and_more(len(missing) - N_TOPICS)}; check how they are written"
+    )
+    return replace(corpus, notes=(*corpus.notes, note))
+
+
 def read_topic_map(path: str | Path) -> dict[str, str]:
     """Read new names of topics from a table with the columns "from" and "to".
 
@@ -119,21 +134,24 @@ def read_topic_map(path: str | Path) -> dict[str, str]:
     return names
 
 
-def read_descriptions(path: str | Path) -> dict[str, str]:
+def read_descriptions(path: str | Path, encoding: str | None = None) -> dict[str, str]:
     """Read what topics are about from a table with the columns "name" and "description".
 
     Parameters
     ----------
     path : str or Path
         CSV or TSV, or another format that `read_rows` knows.
+    encoding : str, optional
+        Any text encoding of Python; UTF-8 by default.
 
     Raises
     ------
     DataError : if it can't be read, lacks the columns, or has an empty cell or a topic twice.
+    OptionError : if there is no such encoding.
     """
     described: dict[str, str] = {}
     wanted = "a topic and what it is about"
-    for place, name, description in _read_pairs(path, ("name", "description"), wanted):
+    for place, name, description in _read_pairs(path, ("name", "description"), wanted, encoding):
         if not name:
             raise DataError(f"{place}: an empty topic name; fill the cell, or delete the line.")
         if not description:
@@ -145,10 +163,10 @@ def read_descriptions(path: str | Path) -> dict[str, str]:
 
 
 def _read_pairs(
-    path: str | Path, columns: tuple[str, str], wanted: str
+    path: str | Path, columns: tuple[str, str], wanted: str, encoding: str | None = None
 ) -> Iterator[tuple[str, str, str]]:
     """Yield the place of each row of a table, and what stands in two of its columns."""
-    rows = read_rows(path)
+    rows = read_rows(path, encoding=encoding)
     items = list(rows)
     bad = next((item for item in items if isinstance(item, BadRow)), None)
     if bad is not None:

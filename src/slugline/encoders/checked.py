@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.checks import illegal
+from slugline.displays import counted
 from slugline.errors import EncoderError
 
 __all__ = ["MAX_NAME", "MAX_WIDTH", "NAMES", "CheckedEncoder", "Encoder", "get_encoder"]
@@ -142,7 +143,7 @@ class CheckedEncoder:
             raise
         except Exception as error:
             raise EncoderError(
-                f"the encoder {self.name} failed on {len(texts)} texts with "
+                f"the encoder {self.name} failed on {counted(len(texts), 'text')} with "
                 f"{type(error).__name__}: {error}"
             ) from error
         return _unit_rows(self._checked(found, len(texts))).astype(np.float16)
@@ -183,7 +184,13 @@ class CheckedEncoder:
 
     def _probe(self) -> str:
         """Return a digest of what the encoder makes of a few fixed texts."""
-        rows = self.encode(list(_PROBE)).astype(np.float64)
+        try:
+            rows = self.encode(list(_PROBE)).astype(np.float64)
+        except EncoderError as error:
+            raise EncoderError(
+                f"{error} The texts were not yours, but {len(_PROBE)} sentences by which Slugline "
+                "knows an encoder again."
+            ) from error
         signs = np.where(np.arange(rows.shape[1]) % 3 == 0, -1.0, 1.0)
         seen = np.concatenate([(rows @ rows.T).ravel(), rows @ signs])
         # Adding 0 makes -0 a 0.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from slugline.displays import counted
 from slugline.documents import as_texts
 from slugline.encoders.checked import CheckedEncoder, Encoder, get_encoder
 from slugline.encoders.kept import KeptRows
@@ -100,7 +101,7 @@ class _Work:
         """Yield the number of the first text, and the rows, of each chunk of texts in order."""
         starts = range(0, len(texts), _AT_ONCE)
         if starts and self.progress is not None:
-            self.progress.note(f"encoding {len(texts):,} texts with {self.encoder.name}")
+            self.progress.note(f"encoding {counted(len(texts), 'text')} with {self.encoder.name}")
             self.progress.begin(1, len(starts))
         n_threads = self.n_jobs if self.encoder.is_thread_safe else 1
         pool = ThreadPoolExecutor(n_threads)

@@ -118,8 +118,8 @@ def retrain(
 
     Raises
     ------
-    ModelFileError : if there is no such model, its training was interrupted, or it learned from
-        batches.
+    ModelFileError : if there is no such model, its training was interrupted, it learned from
+        batches, or from descriptions alone.
     DataError : if these are not the documents that it learned from.
     OptionError : if validation documents are missing, or there should be none.
     """
@@ -135,6 +135,11 @@ def retrain(
         raise ModelFileError(
             f"{path}: its training was interrupted, and nobody can do that again at the very same "
             "step; train a new model to the end."
+        )
+    if not info.n_documents:
+        raise ModelFileError(
+            f"{path}: it was made from descriptions of topics alone, so there are no documents to "
+            "train it on again; `slugline evaluate` tests it on some."
         )
     if info.n_batches:
         raise ModelFileError(

@@ -219,7 +219,7 @@ def check_validation(classifier: TopicClassifier, train: Corpus, validation: Cor
     """Make sure that there is something to find the best epoch on; DataError if there isn't."""
     if validation is not None:
         _check_all_known(train, validation)
-    elif choose_learner(classifier.learner).has_epochs:
+    elif train.texts and choose_learner(classifier.learner).has_epochs:
         check_two_documents(train, "find the best epoch on", "validation")
 
 

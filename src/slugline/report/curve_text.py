@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from slugline.curve import Curve, LearningCurves
-from slugline.report.words import counted, number, percent, points
+from slugline.displays import counted
+from slugline.report.words import number, percent, points
 from slugline.trend import Forecast
 
 __all__ = ["curve_rows", "doubling", "intervals"]
@@ -53,13 +54,19 @@ def doubling(curve: Curve) -> str:
     """Return what twice as many labels would bring, and how sure that is."""
     if not curve.points or curve.points[-1].n_labels is not None:
         return f"{curve.name}: not measured with all labels, so more of them can't be judged."
+    now = curve.points[-1]
+    if now.accuracy == 1:
+        return (
+            f"{curve.name}: no mistake is left in {counted(now.n_test, 'test document')} for more "
+            "labels to mend; only more documents to test on can show any."
+        )
     forecast = curve.doubled
     if forecast is None:
         return (
             f"{curve.name}: too few points to say what more labels would bring; it takes three "
             "different numbers of labels."
         )
-    gain = forecast.accuracy - curve.points[-1].accuracy
+    gain = forecast.accuracy - now.accuracy
     return (
         f"{curve.name}: twice as many labels ({number(forecast.n_documents, 0)} documents) would "
         f"probably bring {percent(forecast.accuracy)}, {points(gain)} more than now. "

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from slugline.displays import counted
 from slugline.lesson.results import NotebookResult, OverSeeds
 from slugline.report.words import (
-    counted,
     has_spread,
     layers,
     listed,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slugline import __version__
+from slugline.displays import counted
 from slugline.errors import SluglineError
 from slugline.files import write_whole
 from slugline.report import words
@@ -41,7 +42,7 @@ def render(template: str, **values: Any) -> str:
     )
     for name in words.__all__:
         environment.filters[name] = getattr(words, name)
-    environment.filters |= {"breakable": _breakable, "prose": _prose}
+    environment.filters |= {"breakable": _breakable, "counted": counted, "prose": _prose}
     return environment.get_template(template).render(version=__version__, **values)
 
 

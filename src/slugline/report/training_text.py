@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from slugline.displays import counted
 from slugline.evaluation import TopicFigures
 from slugline.experiment.run import Experiment
-from slugline.report.words import counted, listed, number, percent, points, shortened
+from slugline.report.words import listed, number, percent, points, shortened
 from slugline.training.history import History
 from slugline.tuning import Tuning
 

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from slugline.lesson.results import OverSeeds
 
 __all__ = [
-    "counted",
     "has_spread",
     "layers",
     "listed",
@@ -69,15 +68,6 @@ def number(value: float, digits: int = 2) -> str:
     '8,982'
     """
     return f"{value:,.{digits}f}"
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a number with its noun in the singular or plural.
-
-    >>> counted(1, "topic"), counted(8982, "document")
-    ('1 topic', '8,982 documents')
-    """
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def shortened(name: str, most: int = 50) -> str:

@@ -7,7 +7,7 @@ import os
 import msgspec
 
 from slugline.encoders.checked import NAMES, CheckedEncoder, Encoder, get_encoder
-from slugline.errors import EncoderError, OptionError
+from slugline.errors import EncoderError
 from slugline.saving.schema import EncoderInfo
 
 __all__ = ["find_encoder"]
@@ -28,17 +28,15 @@ def find_encoder(
     needed : EncoderInfo or UNSET
         What the file says.
     given : "use" or an object with `encode`, or None
-        What the user has passed; without it, one that is known by name is taken.
+        What the user has passed; without it, one that is known by name is taken. A model that
+        needs none ignores it.
 
     Raises
     ------
     EncoderError : if it can't be had, has to be passed, or is another one than the model was made
         with.
-    OptionError : if one is passed for a model without one.
     """
     if needed is msgspec.UNSET:
-        if given is not None:
-            raise OptionError(f"{path} was made without an encoder; leave `encoder` out.")
         return None
     if given is None and needed.name not in NAMES:
         raise EncoderError(
