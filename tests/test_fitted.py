@@ -204,7 +204,9 @@ def test_an_interrupted_model_says_how_many_documents_it_learned_from(
         assert (one.n_documents_, one.fitted_.n_held_out) == (n_learned, n_held_out)
         assert one.fitted_.n_documents == 90
     if n_held_out:
-        assert f"from {n_learned} of 90 documents (its training was interrupted, and" in again.card_
+        assert (
+            f"from {n_learned} of 90 documents (its training was interrupted before" in again.card_
+        )
     again.partial_fit(texts, topics)
     assert again.n_documents_ == n_learned + 90
 
