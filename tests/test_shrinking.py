@@ -271,15 +271,21 @@ def test_what_an_encoder_adds_stays(
 # Limits that are none ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("most", [0, -1, 1.5, "5", True, None, 1 << 63, [5]], ids=str)
-def test_a_file_with_a_limit_that_is_none_is_refused(
-    most: Any, classifier: TopicClassifier, tmp_path: Path
-) -> None:
-    path = tmp_path / "a.slug"
+def with_limit(classifier: TopicClassifier, most: Any, folder: Path) -> Path:
+    """Save a classifier in a file that claims a limit."""
+    path = folder / "a.slug"
     classifier.save(path)
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     path.write_bytes(as_file(with_info(entries, lambda info: info.update(max_bytes=most))))
+    return path
+
+
+@pytest.mark.parametrize("most", [0, -1, 1.5, "5", True, None, 1 << 63, [5]], ids=str)
+def test_a_file_with_a_limit_that_is_none_is_refused(
+    most: Any, classifier: TopicClassifier, tmp_path: Path
+) -> None:
+    path = with_limit(classifier, most, tmp_path)
     with pytest.raises(ModelFileError) as caught:
         load(path)
     assert str(caught.value).startswith(f"{path}: damaged (")
@@ -290,11 +296,7 @@ def test_a_file_with_a_limit_that_is_none_is_refused(
 def test_the_least_and_the_largest_limit_are_read(
     most: int, classifier: TopicClassifier, tmp_path: Path
 ) -> None:
-    path = tmp_path / "a.slug"
-    classifier.save(path)
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    path.write_bytes(as_file(with_info(entries, lambda info: info.update(max_bytes=most))))
+    path = with_limit(classifier, most, tmp_path)
     assert load(path).info_.max_bytes == most
 
 

@@ -26,10 +26,10 @@ from slugline.cli.options import (
     TopicColumn,
     read_parts,
 )
-from slugline.cli.output import print_json, print_table, say, show, warn
+from slugline.cli.output import print_json, print_table, say, show, warn, write_file
 from slugline.cli.progress import step_progress
 from slugline.cli.targets import check_not_read, check_target
-from slugline.errors import OptionError, SluglineError
+from slugline.errors import OptionError
 
 if TYPE_CHECKING:
     from slugline.curve import LearningCurves
@@ -125,18 +125,11 @@ def _draw(curves: LearningCurves, path: Path) -> None:
 
     from matplotlib.figure import Figure
 
-    from slugline.files import write_whole
-
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     curves.plot(figure.subplots())
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)
-    try:
-        write_whole(path, picture.getvalue())
-    except OSError as error:
-        raise SluglineError(
-            f"{path} can't be written ({error.strerror or error}); name another place."
-        ) from error
+    write_file(path, picture.getvalue())
 
 
 def _print(curves: LearningCurves) -> None:

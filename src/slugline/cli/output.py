@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Container, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from slugline.cli.printable import printable, printable_json
 from slugline.cli.voice import in_flags
+from slugline.errors import SluglineError
 
-__all__ = ["print_json", "print_table", "say", "show", "warn"]
+__all__ = ["print_json", "print_table", "say", "show", "warn", "write_file"]
 
 
 def show(text: str = "") -> None:
@@ -50,3 +52,20 @@ def print_table(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> N
             for number, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         typer.echo("  ".join(cells).rstrip())
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises
+    ------
+    SluglineError : if it can't be written; an earlier one then stays.
+    """
+    from slugline.files import write_whole
+
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise SluglineError(
+            f"{path} can't be written ({error.strerror or error}); name another place."
+        ) from error

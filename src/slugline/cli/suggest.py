@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slugline.cli.options import AsJson, Encoding, Format, Model, Quiet, Seed, TextColumn
-from slugline.cli.output import print_json, say, show, warn
+from slugline.cli.output import print_json, say, show, warn, write_file
 from slugline.cli.printable import printable
 from slugline.cli.progress import DocumentBar, has_onlooker
 from slugline.cli.targets import check_not_read, check_target
-from slugline.errors import OptionError, SluglineError
+from slugline.errors import OptionError
 
 if TYPE_CHECKING:
     from slugline.suggest import Suggestion
@@ -130,11 +130,4 @@ def _print(found: Iterable[Suggestion]) -> None:
 
 
 def _write(path: Path, found: Iterable[Suggestion]) -> None:
-    from slugline.files import write_whole
-
-    try:
-        write_whole(path, _table(found).encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise SluglineError(
-            f"{path} can't be written ({error.strerror or error}); name another place."
-        ) from error
+    write_file(path, _table(found).encode("utf-8", "surrogateescape"))

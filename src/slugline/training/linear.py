@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-__all__ = ["MANY_ROWS", "Costs", "Descent", "Minibatch", "Minibatches", "topic_rarity"]
+__all__ = ["MANY_ROWS", "Costs", "Descent", "Minibatch", "Minibatches", "new_sums", "topic_rarity"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -266,6 +266,11 @@ class Descent:
 def _as_items(weights: Floats) -> npt.NDArray[np.void]:
     """Return a view in which each row is one item, as which it is stored twice as fast."""
     return weights.view((np.void, weights.itemsize * weights.shape[1])).reshape(-1)
+
+
+def new_sums(n_columns: int, start: float) -> Floats:
+    """Return the sum of squared gradients of each term, and last of the biases."""
+    return np.full(n_columns + 1, start, dtype=np.float32)
 
 
 def topic_rarity(totals: npt.NDArray[np.number]) -> Floats:

@@ -20,7 +20,7 @@ from slugline.calibration import Calibration, best_calibration
 from slugline.splits import make_folds
 from slugline.term_weights import join_topics, scores_by, share_to_drop, slim, table
 from slugline.training.context import FitContext
-from slugline.training.linear import MANY_ROWS, Costs, Descent, Minibatches, topic_rarity
+from slugline.training.linear import MANY_ROWS, Costs, Descent, Minibatches, new_sums, topic_rarity
 
 __all__ = ["FittedLinear", "LeftOut", "fit_linear", "passes_for"]
 
@@ -307,7 +307,7 @@ class _Start:
         n_topics, n_columns = topics.stop - topics.start, self.problem.X.shape[1]
         weights = np.zeros((n_columns, n_topics), dtype=np.float32)
         biases = np.full(n_topics, BIAS_AT_FIRST, dtype=np.float32)
-        sums = np.full(n_columns + 1, SUM_AT_FIRST, dtype=np.float32)
+        sums = new_sums(n_columns, SUM_AT_FIRST)
         rate = learning_rate(len(self.rows))
         return Descent(topics, weights, biases, sums, costs or self.costs, rate)
 

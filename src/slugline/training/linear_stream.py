@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from slugline.calibration import Calibration, best_calibration
 from slugline.term_weights import join_topics, share_to_drop, slim
 from slugline.training.context import FitContext
-from slugline.training.linear import Descent, Minibatches
+from slugline.training.linear import Descent, Minibatches, new_sums
 from slugline.training.linear_fit import (
     ABSENT,
     BIAS_AT_FIRST,
@@ -83,7 +83,7 @@ class LinearStream:
         self._rng = np.random.default_rng(seed)
         self._blocks = topic_blocks(len(biases), _TOPICS_AT_A_TIME)
         self._weights = [weights[:, topics].toarray() for topics in self._blocks]
-        self._sums = [_new_sums(weights.shape[0], _SUM_OF_LEARNED) for _ in self._blocks]
+        self._sums = [new_sums(weights.shape[0], _SUM_OF_LEARNED) for _ in self._blocks]
         self._totals = np.zeros(len(biases))
         self._recent, self._n_new = _Recent.of_nothing(len(biases)), 0
 
@@ -96,7 +96,7 @@ class LinearStream:
         biases = np.full(n_topics, BIAS_AT_FIRST, dtype=np.float32)
         stream = cls(weights, biases, CALIBRATION, passes=passes, seed=seed)
         stream._is_first = True
-        stream._sums = [_new_sums(n_columns, SUM_AT_FIRST) for _ in stream._blocks]
+        stream._sums = [new_sums(n_columns, SUM_AT_FIRST) for _ in stream._blocks]
         return stream
 
     @property
@@ -154,7 +154,7 @@ class LinearStream:
             wider = np.zeros((n_columns, weights.shape[1]), dtype=np.float32)
             wider[moved] = weights
             self._weights[number] = wider
-            self._sums[number] = _new_sums(n_columns, SUM_AT_FIRST)
+            self._sums[number] = new_sums(n_columns, SUM_AT_FIRST)
             self._sums[number][moved], self._sums[number][-1] = sums[:-1], sums[-1]
 
     def learn(self, X: sp.csr_array, y: Labels, context: FitContext, *, undo: bool = True) -> None:
@@ -253,8 +253,3 @@ class _Recent:
             float(found.sharpness**share * before.sharpness ** (1 - share)),
             share * found.doubt + (1 - share) * before.doubt,
         )
-
-
-def _new_sums(n_columns: int, start: float) -> Floats:
-    """Return the sum of squared gradients of each term, and last of the biases."""
-    return np.full(n_columns + 1, start, dtype=np.float32)
