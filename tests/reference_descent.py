@@ -21,11 +21,8 @@ class ReferenceDescent:
     def scores(self, X: np.ndarray) -> np.ndarray:
         return self.with_bias(X) @ self.weights
 
-    def step(self, X: np.ndarray, y: np.ndarray, costs: np.ndarray) -> np.ndarray:
-        """Take a step by some rows, whose costs have the shape (n_rows, n_topics).
-
-        Give by how much each row has moved its own scores, the bias aside.
-        """
+    def step(self, X: np.ndarray, y: np.ndarray, costs: np.ndarray) -> None:
+        """Take a step by some rows, whose costs have the shape (n_rows, n_topics)."""
         rows = self.with_bias(X)
         signs = 2 * (y[:, np.newaxis] == np.arange(costs.shape[1])) - 1
         errors = np.maximum(0, 1 - signs * (rows @ self.weights))
@@ -34,7 +31,6 @@ class ReferenceDescent:
         self.sums += (gradient**2).mean(axis=1)
         rates = self.learning_rate / np.sqrt(self.sums)
         self.weights -= rates[:, np.newaxis] * gradient
-        return -(X**2 @ rates[:-1])[:, np.newaxis] * slope
 
     @staticmethod
     def with_bias(X: np.ndarray) -> np.ndarray:

@@ -22,14 +22,12 @@ COSTS = Costs(
     RNG.uniform(0.5, 2, N_ROWS).astype(np.float32),
     RNG.uniform(0.5, 4, N_ROWS).astype(np.float32),
 )
-ROWS, WATCHED = np.arange(N_ROWS), np.arange(3, N_ROWS, 7)
+ROWS = np.arange(N_ROWS)
 START, RATE = 0.3, 0.15
 
 
-def batches_of(
-    rows: np.ndarray = ROWS, watched: np.ndarray = WATCHED, seed: int = 0, n_passes: int = N_PASSES
-) -> Minibatches:
-    return Minibatches(X, rows, watched, np.random.default_rng(seed), n_passes)
+def batches_of(rows: np.ndarray = ROWS, seed: int = 0, n_passes: int = N_PASSES) -> Minibatches:
+    return Minibatches(X, rows, np.random.default_rng(seed), n_passes)
 
 
 def descent_of(topics: slice = slice(0, N_TOPICS)) -> Descent:
@@ -64,14 +62,6 @@ def test_a_minibatch_has_the_columns_that_its_rows_name_and_no_others() -> None:
         assert np.array_equal(batch.X.toarray(), whole[:, batch.columns])
 
 
-def test_a_minibatch_knows_which_of_its_rows_are_watched() -> None:
-    places = []
-    for _, batch in batches_of(n_passes=1).passes(0, None):
-        assert np.array_equal(batch.rows[batch.watched], WATCHED[batch.places])
-        places += batch.places.tolist()
-    assert sorted(places) == list(range(len(WATCHED)))
-
-
 def test_every_pass_takes_the_same_minibatches_in_an_order_that_the_seed_determines() -> None:
     def order(seed: int) -> list[list[tuple[int, ...]]]:
         passes: list[list[tuple[int, ...]]] = [[] for _ in range(8)]
@@ -97,8 +87,8 @@ def test_many_rows_are_learned_from_in_larger_steps(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("n_named", [200, 300, 70_000])
 def test_columns_are_told_apart_however_many_a_minibatch_names(n_named: int) -> None:
     wide = sp.csr_array(np.ones((1, n_named), dtype=np.float32))
-    rng, none = np.random.default_rng(0), np.zeros(0, dtype=int)
-    ((_, batch),) = Minibatches(wide, np.array([0]), none, rng, 1).passes(0, None)
+    batches = Minibatches(wide, np.array([0]), np.random.default_rng(0), 1)
+    ((_, batch),) = batches.passes(0, None)
     assert batch.columns.tolist() == batch.X.indices.tolist() == list(range(n_named))
 
 
@@ -116,35 +106,33 @@ def test_weights_sums_and_scores_follow_the_formulas() -> None:
     )
     costs = np.repeat(COSTS.others[:, np.newaxis], N_TOPICS, axis=1).astype(np.float64)
     costs[ROWS, Y] = COSTS.own
-    before, own = np.zeros((N_ROWS, N_TOPICS)), np.zeros((N_ROWS, N_TOPICS))
+    before = np.zeros((N_ROWS, N_TOPICS))
     for number, batch in batches.passes(0, None):
         dense = X[batch.rows].toarray().astype(np.float64)
         if number == 0:
             before[batch.rows] = reference.scores(dense)
-        own[batch.rows] += reference.step(dense, Y[batch.rows], costs[batch.rows])
+        reference.step(dense, Y[batch.rows], costs[batch.rows])
 
     assert descent.run(batches) is descent
 
     assert_close(descent.weights, reference.weights[:-1])
     assert_close(descent.biases, reference.weights[-1])
     assert_close(descent.sums, reference.sums)
-    assert_close(descent.before, before[WATCHED])
-    assert_close(descent.own, own[WATCHED])
     assert_close(descent.highest, before.max(axis=1))
     assert_close(descent.right, before[ROWS, Y])
-    for array in (descent.weights, descent.biases, descent.sums, descent.before, descent.own):
+    for array in (descent.weights, descent.biases, descent.sums):
         assert array.dtype == np.float32
 
 
 def test_a_descent_tells_scores_of_its_own_topics_alone() -> None:
     batches = batches_of()
-    descent = descent_of(slice(1, 3)).run(batches)
+    descent, whole = descent_of(slice(1, 3)).run(batches), descent_of().run(batches)
     assert np.array_equal(descent.right > -np.inf, (Y == 1) | (Y == 2))
     assert (descent.highest >= descent.right).all()
-    assert np.array_equal(descent.highest[WATCHED], descent.before.max(axis=1))
-    for place, row in enumerate(WATCHED):
-        if Y[row] in (1, 2):
-            assert descent.right[row] == descent.before[place, Y[row] - 1]
+    first = batches_of(n_passes=1)
+    (_, batch) = next(iter(first.passes(0, None)))  # of which nothing had been learned before
+    assert (descent.highest[batch.rows] == -1).all()
+    assert (whole.right[batch.rows] == -1).all()
 
 
 def test_a_run_may_pause_between_passes() -> None:
@@ -152,7 +140,7 @@ def test_a_run_may_pause_between_passes() -> None:
     at_once, paused = descent_of().run(batches), descent_of()
     for first, last in ((0, 1), (1, 2), (2, None)):
         paused.run(batches, first, last)
-    for name in ("weights", "biases", "sums", "before", "own", "highest", "right"):
+    for name in ("weights", "biases", "sums", "highest", "right"):
         assert np.array_equal(getattr(paused, name), getattr(at_once, name))
 
 

@@ -44,9 +44,9 @@ class LinearLearner(LinearOptions):
     It learns in steps that shrink for each term, and is the same for documents all at once and for
     batch after batch. The scores that a row gets before it is first learned from show which
     documents probably do not belong to their topic. If there are too many of those to be just hard
-    cases, it learns again without them. How sure probabilities may be follows from scores that rows
-    would have had they not been learned from: by cross-validation if they are few, and otherwise by
-    taking out of its scores what each row has put in.
+    cases, it learns again without them. How sure probabilities may be follows from scores of rows
+    that were not learned from: in folds if rows are few, and otherwise by learning from a third of
+    them again.
 
     Parameters
     ----------

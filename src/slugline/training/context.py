@@ -34,9 +34,9 @@ class FitContext:
     n_jobs : int
         Threads; what is learned is the same for any number.
     cross_validate : bool
-        Whether true scores of rows that were not learned from are worth the time of several fits.
-        If not, a linear learner estimates them from a single fit: good enough for calibration, but
-        lower than those of other learners would be.
+        Whether scores of all rows by weights that were learned from others, and from nearly as many
+        as there are, are worth the time of several fits. If not, a linear learner has scores of
+        some rows, by weights learned from few: good enough for calibration, but lower.
     moved : int array, shape (n_columns_before,), or None if no column has moved
         Only for `partial_fit`: where each column of the rows before is now, among new ones.
     progress : Progress, optional

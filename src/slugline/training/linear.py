@@ -1,4 +1,4 @@
-"""How a linear learner descends: minibatches, steps, and what each row has put into its own scores.
+"""How a linear learner descends: minibatches and steps.
 
 One topic against all others, with squared hinge loss: the same for documents all at once and for
 batch after batch.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -43,26 +42,10 @@ class Minibatch:
     columns : int array, shape (n_named,)
         In ascending order.
     X : float32 CSR array, shape (n_rows, n_named)
-    watched, places : int array, shape (n_watched,)
-        Which of these rows are watched, and their places among all that are.
     """
 
-    def __init__(
-        self, rows: Rows, columns: Rows, X: sp.csr_array, watched: Rows, places: Rows
-    ) -> None:
+    def __init__(self, rows: Rows, columns: Rows, X: sp.csr_array) -> None:
         self.rows, self.columns, self.X = rows, columns, X
-        self.watched, self.places = watched, places
-
-    @cached_property
-    def _squared(self) -> sp.csr_array:
-        part = self.X[self.watched]
-        part.data **= 2
-        return part
-
-    def moved(self, rates: Floats) -> Floats:
-        """Return by how much a slope of 1 moves each watched row's score on its own account."""
-        moved: Floats = self._squared @ rates
-        return moved
 
 
 class Minibatches:
@@ -76,23 +59,16 @@ class Minibatches:
     X : float32 CSR array, shape (n_rows, n_columns)
     rows : int array
         Those of the rows to go through.
-    watched : int array, shape (n_watched,)
-        Those whose scores are to be told; see `Descent`.
     rng : numpy.random.Generator
     n_passes : int
         How many passes there will be.
-
-    Attributes
-    ----------
-    n_watched : int
     """
 
     def __init__(
-        self, X: sp.csr_array, rows: Rows, watched: Rows, rng: np.random.Generator, n_passes: int
+        self, X: sp.csr_array, rows: Rows, rng: np.random.Generator, n_passes: int
     ) -> None:
-        self.n_watched = len(watched)
         self._X = X
-        self._parts = list(self._cut(rng.permutation(rows), watched))
+        self._parts = list(self._cut(rng.permutation(rows)))
         self._orders = [rng.permutation(len(self._parts)) for _ in range(n_passes)]
         self._kept: dict[int, Minibatch] | None = {} if X.nnz <= _MOST_KEPT else None
 
@@ -109,20 +85,16 @@ class Minibatches:
             self._kept[part] = self._made(*self._parts[part])
         return self._kept[part]
 
-    def _made(
-        self, rows: Rows, columns: Rows, local: Rows, watched: Rows, places: Rows
-    ) -> Minibatch:
+    def _made(self, rows: Rows, columns: Rows, local: Rows) -> Minibatch:
         part = self._X[rows]
         shape = (len(rows), len(columns))
         X = sp.csr_array((part.data, local.astype(np.int32), part.indptr), shape=shape)
-        return Minibatch(rows, columns, X, watched, places)
+        return Minibatch(rows, columns, X)
 
-    def _cut(self, order: Rows, watched: Rows) -> Iterator[tuple[Rows, ...]]:
-        """Yield rows, the columns they name, which of these each value is of, and who watches."""
+    def _cut(self, order: Rows) -> Iterator[tuple[Rows, Rows, Rows]]:
+        """Yield rows, the columns they name, and which of these each value is of."""
         X = self._X
         at_a_time = _ROWS_PER_STEP if len(order) <= MANY_ROWS else _MORE_ROWS_PER_STEP
-        place = np.full(X.shape[0], -1, dtype=np.int32)
-        place[watched] = np.arange(len(watched))
         named = np.zeros(X.shape[1], dtype=bool)
         number = np.empty(X.shape[1], dtype=np.int32)
         for first in range(0, len(order), at_a_time):
@@ -133,8 +105,7 @@ class Minibatches:
             named[columns] = False
             number[columns] = np.arange(len(columns), dtype=np.int32)
             local = number[indices].astype(np.min_scalar_type(len(columns)))
-            here = np.flatnonzero(place[rows] >= 0)
-            yield rows, columns, local, here, place[rows[here]]
+            yield rows, columns, local
 
 
 @dataclass(frozen=True)
@@ -176,11 +147,6 @@ class Descent:
 
     Attributes
     ----------
-    before : float32 array, shape (n_watched, n_topics)
-        Scores of each watched row before anything was learned from it.
-    own : float32 array, shape (n_watched, n_topics)
-        By how much all steps moved each watched row's scores on account of the row itself. (The
-        biases, which all rows make together, are left aside.)
     highest, right : float32 array, shape (n_rows,)
         Of every row, before anything was learned from it: its highest score, and that of its own
         topic; minus infinity where the topic is not one of these.
@@ -190,9 +156,6 @@ class Descent:
     Duchi, Hazan and Singer (2011), Adaptive subgradient methods for online learning and stochastic
     optimization; here with one sum per term instead of one per weight.
     """
-
-    before: Floats
-    own: Floats
 
     def __init__(
         self,
@@ -211,9 +174,6 @@ class Descent:
 
     def run(self, batches: Minibatches, first: int = 0, last: int | None = None) -> Descent:
         """Go through the rows in each of the passes from `first` to before `last`; return this."""
-        if first == 0:
-            shape = (batches.n_watched, len(self.biases))
-            self.before, self.own = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         for number, batch in batches.passes(first, last):
             self._step(batch, is_first=number == 0)
         return self
@@ -225,15 +185,11 @@ class Descent:
         scores += self.biases
         here = self._here(batch.rows)
         if is_first:
-            self.before[batch.places] = scores[batch.watched]
             self.highest[batch.rows] = scores.max(axis=1)
             self.right[batch.rows[here[0]]] = scores[here]
         slope = self._slope(scores, batch.rows, here)
         gradient: Floats = batch.X.T @ slope
         rates = self._rates(batch.columns, gradient)
-        if len(batch.watched):
-            moved = batch.moved(rates)[:, np.newaxis] * slope[batch.watched]
-            self.own[batch.places] -= moved
         gradient *= rates[:, np.newaxis]
         weights -= gradient
         self._items.put(batch.columns, _as_items(weights))

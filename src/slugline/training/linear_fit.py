@@ -10,19 +10,21 @@ import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.calibration import Calibration, best_calibration
+from slugline.calibration import Calibration
 from slugline.splits import make_folds
-from slugline.term_weights import join_topics, scores_by, share_to_drop, slim, table
+from slugline.term_weights import join_topics, share_to_drop, slim
 from slugline.training.context import FitContext
+from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear import MANY_ROWS, Costs, Descent, Minibatches, new_sums, topic_rarity
 
-__all__ = ["FittedLinear", "LeftOut", "fit_linear", "passes_for"]
+__all__ = ["FittedLinear", "fit_linear", "passes_for"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -49,45 +51,22 @@ _MARGIN = 1.0
 _EXPECTED = 0.03
 # With fewer rows a topic than this, the scores before a row say little about it.
 _ENOUGH_A_TOPIC = 10
-# Up to so many rows, calibration comes of cross-validation: what each of few rows has put into its
-# own scores tells too little, as it is nearly all there is.
-_FEW_ROWS, _N_FOLDS = 2000, 4
+# Up to so many rows, each gets scores from a fit without its fold: rows are few, and fits quick. Of
+# more rows, a third is learned from once more to judge the others.
+_FEW_ROWS, _N_FOLDS, _N_PARTS = 500, 4, 3
 # Probabilities are calibrated by at most so many scores, of fewer rows if topics are many.
 MOST_SCORES, _FEWEST_WATCHED = 1 << 18, 500
-# Without a row, others would make up for a little of what it has put into its own scores.
-OWN_SHARE = np.float32(0.95)
 # Of the rows of other topics, a block of topics learns from so many for each row of its own.
 _OTHERS = 10
 # Topics that are learned at a time, fewer where dense weights for them would be more than this.
 MOST_TOPICS, _FEWEST_TOPICS, _MOST_WEIGHTS = 32, 8, 1 << 24
 # Up to so many weights stay dense until all documents have been looked at, and are learned at once.
 _MOST_HELD, _MOST_AT_ONCE = 1 << 26, 1 << 27
-#: What there is nothing to measure on.
-CALIBRATION = Calibration(5.0, 0.01)
 
 
 def passes_for(n_rows: int) -> int:
     """Return how many passes suit so many rows: from 6 over a few hundred down to 1."""
     return next((n for most, n in _PASSES.items() if n_rows <= most), _FEWEST_PASSES)
-
-
-class LeftOut(NamedTuple):
-    """Scores that some rows would have had they not been learned from.
-
-    Attributes
-    ----------
-    rows : int array, shape (n_rows,)
-    scores : float32 array, shape (n_rows, n_topics)
-    """
-
-    rows: Rows
-    scores: Floats
-
-    def calibration(self, y: Labels, costs: Floats) -> Calibration:
-        """Return what fits the scores, given the topics and costs of all rows."""
-        if not len(self.rows):
-            return CALIBRATION
-        return best_calibration(self.scores, y[self.rows], costs[self.rows])
 
 
 @dataclass(frozen=True)
@@ -136,26 +115,17 @@ def fit_linear(
     """
     problem = Problem.of(X, y, context)
     told = np.flatnonzero(problem.costs > 0)
-    watched = problem.watched(told)
-    start, kept = _Start.of(problem, told, watched, passes), told
+    start, kept = _Start.of(problem, told, passes), told
     if clean:
         kept = _without_doubtful(start, told)
         if len(kept) < len(told):
-            start = _Start.of(problem, kept, watched, passes)
-    found = problem.each_block(start.finish)
+            start = _Start.of(problem, kept, passes)
+    found = start.each_block(start.finish)
     del start  # its minibatches take half as much memory as the rows
-    own = np.concatenate([part.own for part in found], axis=1)
     biases = np.concatenate([part.biases for part in found])
     weights = join_topics([found.pop(0).weights for _ in problem.blocks])
     biases[problem.totals(kept) == 0] = ABSENT
-    if is_few(told):
-        left_out = cross_validated(problem, watched, passes)
-    elif context.cross_validate:
-        left_out = cross_validated(problem, kept, passes, np.intersect1d(watched, kept))
-    else:
-        left_out = LeftOut(
-            watched, scores_by(table(weights), X[watched]) + biases - OWN_SHARE * own
-        )
+    left_out = leave_out(problem, told, kept, passes)
     calibration = left_out.calibration(y, problem.costs)
     return FittedLinear(weights, biases, calibration, len(told) - len(kept), left_out)
 
@@ -220,7 +190,6 @@ class _Part(NamedTuple):
 
     weights: sp.csc_array
     biases: Floats
-    own: Floats
 
 
 @dataclass(frozen=True)
@@ -229,27 +198,26 @@ class _Start:
 
     problem: Problem
     rows: Rows
-    watched: Rows
     n_passes: int
     costs: Costs
-    batches: Minibatches | None
     begun: dict[int, Descent]
 
     @classmethod
-    def of(cls, problem: Problem, rows: Rows, watched: Rows, passes: int | None) -> _Start:
+    def of(cls, problem: Problem, rows: Rows, passes: int | None) -> _Start:
         """Return passes over rows, none of which has begun."""
-        watched = watched[:0] if is_few(rows) else watched
         n_passes = passes or passes_for(len(rows))
         costs = problem.weighed(problem.totals(rows))
-        start = cls(problem, rows, watched, n_passes, costs, None, {})
-        if problem.is_sampled:
-            return start
-        return replace(start, batches=start.minibatches(rows, 0))
+        return cls(problem, rows, n_passes, costs, {})
+
+    @cached_property
+    def batches(self) -> Minibatches:
+        """All the rows in minibatches."""
+        return self.minibatches(self.rows, 0)
 
     def minibatches(self, rows: Rows, number: int) -> Minibatches:
         """Return some of the rows in minibatches, in an order that seed and `number` determine."""
         rng = np.random.default_rng((self.problem.context.seed, number))
-        return Minibatches(self.problem.X, rows, self.watched, rng, self.n_passes)
+        return Minibatches(self.problem.X, rows, rng, self.n_passes)
 
     @property
     def n_weights(self) -> int:
@@ -263,30 +231,36 @@ class _Start:
 
     def doubtful(self, rows: Rows) -> Mask:
         """Go through the first pass; return which rows look as if their topic was wrong."""
-        batches = self.batches or self.minibatches(rows, 0)
 
         def begin(topics: slice) -> tuple[Floats, Floats]:
-            descent = self.descent(topics).run(batches, 0, 1)
+            descent = self.descent(topics).run(self.batches, 0, 1)
             if self.fits:
                 self.begun[topics.start] = descent
             return descent.highest[rows], descent.right[rows]
 
-        parts = self.problem.each_block(begin)
+        parts = self.each_block(begin)
         highest = functools.reduce(np.maximum, (highest for highest, _ in parts))
         right = functools.reduce(np.maximum, (right for _, right in parts))
         return are_doubtful(highest, right, self.problem.y[rows])
 
+    def each_block(self, work: Callable[[slice], T]) -> list[T]:
+        """Return what `work` makes of each block of topics; see `Problem.each_block`."""
+        if not self.problem.is_sampled:
+            self.batches  # noqa: B018  made once, before there are threads
+        return self.problem.each_block(work)
+
     def finish(self, topics: slice) -> _Part:
         """Take the passes that are left, and keep only weights that matter."""
-        descent = self.begun.pop(topics.start, None)
-        if self.batches is None:
-            descent = self._sampled(topics)
-        elif descent is None:
-            descent = self.descent(topics).run(self.batches)
-        else:
-            descent.run(self.batches, 1)
+        descent = self.run(topics)
         weights = slim(descent.weights, share_to_drop(self.n_weights))
-        return _Part(weights, descent.biases, descent.own)
+        return _Part(weights, descent.biases)
+
+    def run(self, topics: slice) -> Descent:
+        """Take the passes that are left."""
+        if self.problem.is_sampled:
+            return self._sampled(topics)
+        begun = self.begun.pop(topics.start, None)
+        return begun.run(self.batches, 1) if begun else self.descent(topics).run(self.batches)
 
     def _sampled(self, topics: slice) -> Descent:
         """Descend by the rows of the topics and by some others that stand for all."""
@@ -320,7 +294,7 @@ def _without_doubtful(start: _Start, rows: Rows) -> Rows:
     if not start.fits and len(rows) > MANY_ROWS:
         # What has begun can't be kept, so a part of the rows tells first whether that is needed.
         some = rows[:: -(-len(rows) // MANY_ROWS)]
-        if _Start.of(problem, some, some[:0], 1).doubtful(some).mean() <= _EXPECTED:
+        if _Start.of(problem, some, 1).doubtful(some).mean() <= _EXPECTED:
             return rows
     doubtful = start.doubtful(rows)
     return rows[~doubtful] if doubtful.mean() > _EXPECTED else rows
@@ -341,29 +315,57 @@ def are_doubtful(highest: Floats, right: Floats, y: Labels) -> Mask:
     return far_under & (2 * n_far_under <= n_rows)[y]
 
 
-def cross_validated(
-    problem: Problem, rows: Rows, passes: int | None, judged: Rows | None = None
+def leave_out(
+    problem: Problem, told: Rows, kept: Rows, passes: int | None, known: Mask | bool = False
 ) -> LeftOut:
-    """Return scores of rows, or of those of them that are `judged`, by weights of other rows."""
-    X, y, n_topics = problem.X, problem.y, problem.context.n_topics
-    judged = rows if judged is None else judged
-    if len(rows) < 2:
-        return LeftOut(rows[:0], np.zeros((0, n_topics), dtype=np.float32))
-    folds = make_folds(y[rows].tolist(), min(_N_FOLDS, len(rows)), problem.context.seed)
-    fold_of = folds[np.searchsorted(rows, judged)]
-    scores = np.empty((len(judged), n_topics), dtype=np.float32)
-    for fold in range(folds.max() + 1):
-        rest, held = rows[folds != fold], judged[fold_of == fold]
-        start = _Start.of(problem, rest, rest[:0], passes)
+    """Return scores of rows by weights of others: of other folds if rows are few, or of one part.
 
-        def score(topics: slice, start: _Start = start, held: Rows = held) -> Floats:
-            descent = start.descent(topics).run(start.batches or start.minibatches(start.rows, 0))
-            return X[held] @ descent.weights + descent.biases
+    Parameters
+    ----------
+    problem : Problem
+    told, kept : int array
+        The rows, and those of them to learn from.
+    passes : int, optional
+        See `fit_linear`.
+    known : bool array, shape (n_topics,), optional
+        See `Problem.watched`.
+    """
+    judged, y, n_topics = problem.watched(told, known), problem.y, problem.context.n_topics
+    in_folds = is_few(told) or problem.context.cross_validate
+    n_folds = min(_N_FOLDS if in_folds else _N_PARTS, len(told))
+    scores = [np.zeros((0, n_topics), dtype=np.float32)]
+    rows = [judged[:0]]
+    fold_of = np.full(len(y), -1)
+    if n_folds > 1:
+        fold_of[told] = make_folds(y[told].tolist(), n_folds, problem.context.seed)
+    for fold in range(n_folds if in_folds else 1):
+        is_held = (fold_of == fold) == in_folds
+        rest, held = kept[~is_held[kept]], judged[is_held[judged]]
+        held = held[problem.totals(rest)[y[held]] > 0]  # others' topics can't be told
+        if len(held):
+            rows.append(held)
+            part = _scores_by(problem, rest, held, passes)
+            scores.append(as_of_all(part, len(rest) / len(kept)))
+    found = np.concatenate(rows)
+    order = np.argsort(found)
+    return LeftOut(found[order], np.concatenate(scores)[order])
 
-        found = np.concatenate(problem.each_block(score), axis=1)
-        found[:, problem.totals(rest) == 0] = ABSENT
-        scores[fold_of == fold] = found
-    return LeftOut(judged, scores)
+
+def _scores_by(problem: Problem, rest: Rows, held: Rows, passes: int | None) -> Floats:
+    """Return scores of the rows that are held by weights learned from the rest."""
+    start = _Start.of(problem, rest, passes)
+    known = np.zeros(problem.X.shape[1], dtype=bool)
+    known[problem.X[rest].indices] = True
+    X = as_new(problem.X[held], known)
+
+    def score(topics: slice) -> Floats:
+        descent = start.run(topics)
+        scores: Floats = X @ descent.weights + descent.biases
+        return scores
+
+    scores = np.concatenate(start.each_block(score), axis=1)
+    scores[:, problem.totals(rest) == 0] = ABSENT
+    return scores
 
 
 def is_few(rows: Rows) -> bool:

@@ -12,19 +12,16 @@ import scipy.sparse as sp
 from slugline.calibration import Calibration, best_calibration
 from slugline.term_weights import join_topics, share_to_drop, slim
 from slugline.training.context import FitContext
+from slugline.training.left_out import USUAL, LeftOut, as_new
 from slugline.training.linear import Descent, Minibatches, new_sums
 from slugline.training.linear_fit import (
     ABSENT,
     BIAS_AT_FIRST,
-    CALIBRATION,
     MOST_SCORES,
-    OWN_SHARE,
     SUM_AT_FIRST,
-    LeftOut,
     Problem,
-    cross_validated,
-    is_few,
     learning_rate,
+    leave_out,
     passes_for,
     topic_blocks,
 )
@@ -85,6 +82,8 @@ class LinearStream:
         self._weights = [weights[:, topics].toarray() for topics in self._blocks]
         self._sums = [new_sums(weights.shape[0], _SUM_OF_LEARNED) for _ in self._blocks]
         self._totals = np.zeros(len(biases))
+        # Of weights from elsewhere, it isn't known.
+        self._n_learned = np.inf
         self._recent, self._n_new = _Recent.of_nothing(len(biases)), 0
 
     @classmethod
@@ -94,8 +93,8 @@ class LinearStream:
         """Return a stream that has learned nothing yet."""
         weights = sp.csr_array((n_columns, n_topics), dtype=np.float32)
         biases = np.full(n_topics, BIAS_AT_FIRST, dtype=np.float32)
-        stream = cls(weights, biases, CALIBRATION, passes=passes, seed=seed)
-        stream._is_first = True
+        stream = cls(weights, biases, USUAL, passes=passes, seed=seed)
+        stream._is_first, stream._n_learned = True, 0
         stream._sums = [new_sums(n_columns, SUM_AT_FIRST) for _ in stream._blocks]
         return stream
 
@@ -180,14 +179,13 @@ class LinearStream:
 
     def _learn(self, problem: Problem) -> None:
         told = np.flatnonzero(problem.costs > 0)
-        known = not self._is_first and self.biases > ABSENT / 2
-        watched = problem.watched(told, known)
+        left_out = self._left_out(problem, told)
         self._totals += problem.totals(told)
         # Topics that have not occurred before.
         self.biases[(self.biases < ABSENT / 2) & (self._totals > 0)] = BIAS_AT_FIRST
         costs = problem.weighed(self._totals)
         n_passes = self._passes or passes_for(len(told))
-        batches = Minibatches(problem.X, told, watched, self._rng, n_passes)
+        batches = Minibatches(problem.X, told, self._rng, n_passes)
         rate = learning_rate(len(told))
         descents = [
             Descent(topics, weights, self.biases[topics], sums, costs, rate)
@@ -197,25 +195,25 @@ class LinearStream:
         problem.each_block(lambda topics: by_topic[topics.start].run(batches))
         if self._is_first:
             self.biases[self._totals == 0] = ABSENT
-        self._calibrate(problem, watched, descents)
+        self._calibrate(problem, left_out)
         self._is_first = False
+        self._n_learned += len(told)
 
-    def _calibrate(self, problem: Problem, watched: Rows, descents: list[Descent]) -> None:
-        """Calibrate by scores that the latest rows would have had they not been learned from.
+    def _left_out(self, problem: Problem, told: Rows) -> LeftOut:
+        """Return scores of the latest rows by what was learned before.
 
-        Of later batches, these are the scores from before; the first one's were learned from
-        nothing.
+        Where that is less than they are themselves, by what is learned of a part of them instead.
         """
-        if not self._is_first:
-            before = np.concatenate([descent.before for descent in descents], axis=1)
-            left_out = LeftOut(watched, before)
-        elif is_few(watched):
-            left_out = cross_validated(problem, watched, self._passes)
-        else:
-            own = np.concatenate([descent.own for descent in descents], axis=1)
-            scores = self.decision_function(problem.X[watched])
-            scores -= OWN_SHARE * own
-            left_out = LeftOut(watched, scores)
+        if len(told) > self._n_learned:
+            return leave_out(problem, told, told, self._passes)
+        rows = problem.watched(told, self.biases > ABSENT / 2)
+        X = problem.X
+        known = np.bincount(X.indices, minlength=X.shape[1]) > 1
+        for sums in self._sums:
+            known |= sums[:-1] > SUM_AT_FIRST
+        return LeftOut(rows, self.decision_function(as_new(X[rows], known)))
+
+    def _calibrate(self, problem: Problem, left_out: LeftOut) -> None:
         rows = left_out.rows
         self._recent = self._recent.then(left_out.scores, problem.y[rows], problem.costs[rows])
         self._n_new += len(rows)

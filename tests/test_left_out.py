@@ -1,0 +1,45 @@
+"""Rows that were left out, as if they were new."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from slugline.text.block import Block
+from slugline.text.features import Features
+from slugline.training.left_out import USUAL, LeftOut, as_new, as_of_all
+
+
+def test_rows_are_as_long_as_if_unknown_columns_had_never_been() -> None:
+    learned, new = ["oil price rises", "wheat crop falls"], ["oil crop tin zinc", "tin"]
+    features = Features([Block("words", "log-tf-idf", n_buckets=1 << 10)])
+    features.fit_transform(learned)
+    expected = features.transform(new).toarray()
+
+    wide = Features([Block("words", "log-tf-idf", n_buckets=1 << 10)])
+    n_known = wide.fit_transform([*learned, *new]).shape[1] - 2
+    rows = wide.transform(new)
+    known = np.arange(rows.shape[1]) < n_known  # in order of appearance: tin and zinc are last
+    found = as_new(rows, known).toarray()[:, :n_known]
+
+    assert np.linalg.norm(found[0]) == np.float32(1)
+    assert np.array_equal(found[0] > 0, expected[0] > 0)
+    assert found[1].tolist() == [0] * n_known  # nothing of it is known
+    np.testing.assert_allclose(as_new(rows, known | True).toarray(), rows.toarray(), rtol=1e-6)
+
+
+def test_rows_that_were_not_scaled_stay_as_they_are() -> None:
+    counts = sp.csr_array(np.array([[2, 1, 3], [0, 5, 0]], dtype=np.float32))
+    assert np.array_equal(as_new(counts, np.array([True, False, True])).toarray(), counts.toarray())
+
+
+def test_scores_of_a_part_of_the_rows_are_spread_as_those_of_all() -> None:
+    scores = np.array([[1, -2], [0, 4]], dtype=np.float32)
+    assert np.array_equal(as_of_all(scores, 1.0), scores)
+    np.testing.assert_allclose(as_of_all(scores, 1 / 3), 3**0.1 * scores, rtol=1e-6)
+
+
+def test_without_rows_calibration_is_a_usual_one() -> None:
+    none = LeftOut(np.zeros(0, dtype=np.intp), np.zeros((0, 2), dtype=np.float32))
+    y, costs = np.array([0, 1]), np.ones(2, dtype=np.float32)
+    assert none.calibration(y, costs) == USUAL
