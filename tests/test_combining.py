@@ -100,19 +100,19 @@ def test_a_combination_is_calibrated_and_says_what_each_model_gives() -> None:
     assert best_sharpness(summed, Y) == pytest.approx(1, rel=0.1)
     # The factors are about 2 and 1, and the better scores have a larger spread as well.
     assert found.share == pytest.approx(0.71, abs=0.08)
-    assert 0 < found.doubt < 0.02
+    assert 0 < found.calibration.doubt < 0.02
 
 
 def test_wrong_topics_among_the_rows_are_a_doubt_that_stays() -> None:
     good = 5 * np.eye(4, dtype=np.float32)[Y] + scores(0.0) * np.float32(0.1)
     wrong = np.where(np.arange(len(Y)) % 10 == 0, (Y + 1) % 4, Y)
     found = combine(CONSTANT, good, wrong)
-    assert found.doubt == pytest.approx(0.1 * 4 / 3, abs=0.02)
+    assert found.calibration.doubt == pytest.approx(0.1 * 4 / 3, abs=0.02)
 
 
 def test_a_few_rows_that_are_all_right_leave_a_doubt() -> None:
     found = combine(CONSTANT[:6], 5 * np.eye(4, dtype=np.float32)[Y[:6]], Y[:6])
-    assert found.doubt >= 1 / 8
+    assert found.calibration.doubt >= 1 / 8
 
 
 @pytest.mark.parametrize("of_no_use", [CONSTANT, -scores(2.0)], ids=["the same", "misleading"])

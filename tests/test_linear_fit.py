@@ -258,7 +258,7 @@ def test_of_more_rows_than_are_needed_only_some_are_calibrated_by(
 def test_without_a_row_to_measure_on_calibration_is_a_usual_one() -> None:
     eye = sp.csr_array(np.eye(3, dtype=np.float32))
     found = fit_linear(eye, np.arange(3), FitContext(4))
-    assert found.calibration == Calibration(5.0, 0.01)
+    assert found.calibration == Calibration(5.5, 0.01, 0.06)
     assert found.left_out.scores.shape == (0, 4)
     assert found.biases[3] == ABSENT
 

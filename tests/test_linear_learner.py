@@ -18,7 +18,7 @@ from slugline.errors import DataError, OptionError
 from slugline.learners.linear import LinearLearner
 from slugline.training.context import FitContext
 
-TYPICAL = Calibration(5.0, 0.01)
+TYPICAL = Calibration(5.5, 0.01, 0.06)
 
 
 def fit(

@@ -191,11 +191,11 @@ def test_the_first_batch_is_calibrated_like_all_rows_at_once() -> None:
         share * found.calibration.doubt + (1 - share) * 0.01, rel=1e-3
     )
     assert stream.calibration.sharpness == pytest.approx(
-        found.calibration.sharpness**share * 5 ** (1 - share), rel=1e-3
+        found.calibration.sharpness**share * 5.5 ** (1 - share), rel=1e-3
     )
 
 
-@pytest.mark.parametrize("limit", [2000, 100], ids=["cross-validation", "own part"])
+@pytest.mark.parametrize("limit", [2000, 100], ids=["folds", "one part"])
 def test_the_first_batch_makes_honest_probabilities(
     limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,7 +205,7 @@ def test_the_first_batch_makes_honest_probabilities(
     stream = LinearStream.of_nothing(rows.shape[1], 8)
     stream.learn(rows, plant_wrong_topics(y, 0.2)[0], FitContext(8))
     proba = stream.calibration.proba(stream.decision_function(rows_new))
-    assert proba.max(axis=1).mean() == pytest.approx(0.8, abs=0.04)
+    assert proba.max(axis=1).mean() == pytest.approx(0.8, abs=0.05)
 
 
 def test_later_batches_are_calibrated_by_scores_from_before() -> None:
@@ -245,7 +245,7 @@ def test_the_only_row_of_a_topic_is_calibrated_by_if_the_topic_is_known() -> Non
     for topic in range(N_TOPICS):
         (row,) = np.flatnonzero(topic == Y)[:1]
         new.learn(X[[row]], Y[[row]], FitContext(N_TOPICS))
-        assert new.calibration == Calibration(5.0, 0.01)
+        assert new.calibration == Calibration(5.5, 0.01, 0.06)
 
 
 def test_calibration_is_that_of_the_latest_documents(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -370,7 +370,7 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
     "words and card swapped": (
         lambda e: swap(e, WORDS, CARD),
         (
-            "vocabulary.txt holds 29 terms but model.json says 65; both must come from one "
+            "vocabulary.txt holds 30 terms but model.json says 65; both must come from one "
             "training run."
         ),
     ),

@@ -71,7 +71,7 @@ def test_the_file_says_which_encoder_it_needs_and_how_much_it_counts(model: Path
     assert said.digest == get_encoder(Meanings(WORDS)).digest
     dense = loaded.fitted_.dense
     assert dense is not None
-    assert (said.share, said.doubt) == (dense.share, dense.doubt)
+    assert (said.share, said.doubt, said.ambiguity) == (dense.share, *dense.calibration[1:])
     share = f"{100 * said.share:.0f} %"
     assert (
         f"It needs the sentence encoder meanings, from which {share} of the spread of its "
@@ -190,7 +190,7 @@ def refusal(entries: Entries, folder: Path) -> str:
     [
         *(("width", value) for value in (0, -1, 4097, "4", None)),
         *(("sparse_factor", value) for value in (-1.0, 1e6, "1")),
-        *(("doubt", value) for value in (-0.1, 1.0)),
+        *((name, value) for name in ("doubt", "ambiguity") for value in (-0.1, 1.0)),
         *(("share", value) for value in (-0.1, 1.1)),
         *(("digest", value) for value in ("", "x" * 64, "0" * 65, 5)),
         *(("name", value) for value in ("", "n" * 201, None)),

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.calibration import Calibration
 from slugline.checks import illegal, shown
 from slugline.displays import as_lines, as_table
 from slugline.document_parts import are_many, rows_in_parts
@@ -278,7 +279,7 @@ def _described(
     rows, y = _encoded(encoder, [], labels, topics, settings, progress)
     # A vocabulary without words, and a learner without weights, whose scores are all 0.
     features = Features.restore([Block("words", "multi-hot")], [Vocabulary([], "words")], [None])
-    options = {"sharpness": 1.0, "doubt": 0.0, "n_left_out": 0}
+    options = {**Calibration(1.0)._asdict(), "n_left_out": 0}
     no_weights = sp.csr_array((0, len(topics)), dtype=np.float32)
     arrays = {**as_arrays(no_weights), "biases": np.zeros(len(topics), dtype=np.float32)}
     return Fitted(

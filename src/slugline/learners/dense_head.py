@@ -28,8 +28,8 @@ class DenseHead:
     biases : float32 array, shape (n_topics,)
     sparse_factor : float
         What the scores of words are multiplied by.
-    doubt : float
-        See `Calibration`.
+    calibration : Calibration
+        How summed scores become probabilities.
     share : float
         How much the encoder counts, from 0 to 1: its part of the scores' spread over topics.
     keep : bool, default True
@@ -40,7 +40,7 @@ class DenseHead:
     weights: Floats
     biases: Floats
     sparse_factor: float
-    doubt: float
+    calibration: Calibration
     share: float
     keep: bool = True
 
@@ -76,4 +76,4 @@ class DenseHead:
 
     def predict_proba(self, scores: Floats) -> Floats:
         """Return the probabilities of summed scores, shape (n_documents, n_topics)."""
-        return Calibration(1.0, self.doubt).proba(scores)
+        return self.calibration.proba(scores)

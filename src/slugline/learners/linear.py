@@ -213,6 +213,6 @@ class LinearLearner(LinearOptions):
         if learner.biases.ndim != 1:
             raise DataError(f"biases of shape {learner.biases.shape}")
         learner._weights = from_arrays(arrays, len(learner.biases))
-        learner.calibration = Calibration(settings["sharpness"], settings["doubt"])
+        learner.calibration = Calibration(*(settings[name] for name in Calibration._fields))
         learner.n_left_out = settings["n_left_out"]
         return learner

@@ -35,7 +35,9 @@ _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 # What settings may say: files come from anywhere.
 _Linear = settings_struct(
-    "linear", LinearOptions, {"sharpness": _Sharpness, "doubt": _Share, "n_left_out": _Count}
+    "linear",
+    LinearOptions,
+    {"sharpness": _Sharpness, "doubt": _Share, "ambiguity": _Share, "n_left_out": _Count},
 )
 _Network = settings_struct("network", NeuralOptions, {"n_epochs": _Count})
 _Shallow = settings_struct("shallow", ShallowOptions, {})

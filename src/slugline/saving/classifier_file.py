@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from slugline.calibration import Calibration
 from slugline.checks import check_number, illegal, is_number
 from slugline.documents import check_descriptions, check_names
 from slugline.encoders.checked import CheckedEncoder, Encoder
@@ -157,7 +158,8 @@ def _encoder_info(dense: DenseHead | None) -> EncoderInfo | msgspec.UnsetType:
         digest=dense.encoder.digest,
         width=len(dense.weights),
         sparse_factor=dense.sparse_factor,
-        doubt=dense.doubt,
+        doubt=dense.calibration.doubt,
+        ambiguity=dense.calibration.ambiguity,
         share=dense.share,
     )
 
@@ -242,7 +244,7 @@ def from_model_file(
             file.arrays["dense.weights"],
             file.arrays["dense.biases"],
             info.encoder.sparse_factor,
-            info.encoder.doubt,
+            Calibration(1.0, info.encoder.doubt, info.encoder.ambiguity),
             info.encoder.share,
             keep=keep,
         )

@@ -43,7 +43,7 @@ def _upgraded_learner(
     new = dict(settings)
     if new.get("kind") == "linear":
         new.pop("C", None)
-        new |= {"passes": None, "doubt": 0.0}
+        new |= {"passes": None, "doubt": 0.0, "ambiguity": 0.0}
         _thin(arrays, prefix)
     if new.get("kind") == "mixture" and isinstance(new.get("learners"), list):
         new["learners"] = [

@@ -56,6 +56,7 @@ class EncoderInfo(msgspec.Struct, frozen=True):
     width: Annotated[int, msgspec.Meta(ge=1, le=MAX_WIDTH)]
     sparse_factor: Annotated[float, msgspec.Meta(ge=0, lt=1e6)]
     doubt: Annotated[float, msgspec.Meta(ge=0, lt=1)]
+    ambiguity: Annotated[float, msgspec.Meta(ge=0, lt=1)]
     share: Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 

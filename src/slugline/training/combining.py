@@ -34,8 +34,8 @@ class Combination(NamedTuple):
     ----------
     sparse_factor, dense_factor : float
         What each is multiplied by before they are added.
-    doubt : float
-        That of the sum; see `slugline.calibration.Calibration`. The sum's sharpness is 1.
+    calibration : Calibration
+        That of the sum, whose sharpness is 1.
     share : float
         How much of the sum's spread over topics comes from the encoder, from 0 to 1. If its scores
         are of no use, it is 0.
@@ -43,7 +43,7 @@ class Combination(NamedTuple):
 
     sparse_factor: float
     dense_factor: float
-    doubt: float
+    calibration: Calibration
     share: float
 
 
@@ -65,26 +65,26 @@ def combine(
     parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
     spreads = [_spread(part) for part in parts]
     summed = parts[0] + parts[1]
-    sharpness, doubt = best_calibration(summed, y, sample_weight)
+    found = best_calibration(summed, y, sample_weight)
     # Of so many rows that are all right, the next one is wrong with about this probability
     # (Laplace's rule of succession).
-    doubt = max(doubt, 1 / (len(y) + 2))
-    sharpness = _gentlest(summed, y, sample_weight, Calibration(sharpness, doubt))
-    return Combination(
-        sharpness * factors[0], sharpness * factors[1], doubt, spreads[1] / (sum(spreads) or 1.0)
-    )
+    found = found._replace(doubt=max(found.doubt, 1 / (len(y) + 2)))
+    sharpness = _gentlest(summed, y, sample_weight, found)
+    share = spreads[1] / (sum(spreads) or 1.0)
+    calibration = found._replace(sharpness=1.0)
+    return Combination(sharpness * factors[0], sharpness * factors[1], calibration, share)
 
 
 def _gentlest(
     scores: Floats, y: Labels, sample_weight: Floats | None, calibration: Calibration
 ) -> float:
-    """Return a lower sharpness if it is as good, given the doubt.
+    """Return a lower sharpness if it is as good, given the rest.
 
     Where scores tell all of few rows apart, the sharper the better, without an end.
     """
 
     def loss(sharpness: float) -> float:
-        proba = Calibration(sharpness, calibration.doubt).proba(scores)
+        proba = calibration._replace(sharpness=sharpness).proba(scores)
         right = proba[np.arange(len(y)), y].astype(np.float64)
         return -float(np.average(np.log(right), weights=sample_weight))
 

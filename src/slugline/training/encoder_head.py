@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from slugline.calibration import Calibration
 from slugline.training.combining import combine
 from slugline.training.context import FitContext
 from slugline.training.dense_head import fit_dense_head
@@ -30,7 +31,7 @@ class EncoderHead(NamedTuple):
     weights: Floats
     biases: Floats
     sparse_factor: float
-    doubt: float
+    calibration: Calibration
     share: float
 
 
@@ -72,7 +73,7 @@ def fit_encoder_head(
         biases = np.zeros(context.n_topics, dtype=np.float32)
         weights[:, known] = factor * _centred(found.weights)
         biases[known] = factor * _centred(found.biases)
-        head = EncoderHead(weights, biases, sparse_factor, combined.doubt, combined.share)
+        head = EncoderHead(weights, biases, sparse_factor, combined.calibration, combined.share)
         if is_known.all():
             return head if combined.share else None
         summed = np.float32(sparse_factor) * by_words + factor * by_encoder
@@ -117,6 +118,6 @@ def nearest_means(rows: Floats, y: Labels, context: FitContext) -> EncoderHead:
         np.ascontiguousarray(weights, dtype=np.float32),
         biases.astype(np.float32),
         sparse_factor=0.0,
-        doubt=0.0,
+        calibration=Calibration(1.0),
         share=1.0,
     )

@@ -19,7 +19,7 @@ Rows = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 
 #: The calibration where there is nothing to measure on.
-USUAL = Calibration(5.0, 0.01)
+USUAL = Calibration(5.5, 0.01, 0.06)
 # Scores spread with this power of the number of rows that they are learned from, as measured over
 # training splits from 20 rows to 10,000; probabilities get no surer by that.
 _SPREAD_POWER = 0.1

@@ -250,4 +250,5 @@ class _Recent:
         return Calibration(
             float(found.sharpness**share * before.sharpness ** (1 - share)),
             share * found.doubt + (1 - share) * before.doubt,
+            share * found.ambiguity + (1 - share) * before.ambiguity,
         )
