@@ -34,6 +34,7 @@ not measured.
 SECTIONS = (
     ("Macro-F1 on test documents", "macro_f1", ".3f", "mean"),
     ("Calibration error of the top answer, 15 bins of equal mass", "calibration", ".3f", "mean"),
+    ("The same by chance, if probabilities were true", "calibration_by_chance", ".3f", "mean"),
     ("Seconds to fit", "fit_seconds", ".2f", "sum"),
     ("Documents a second", "documents_per_second", ",.0f", "median"),
     ("Milliseconds for one short text", "single_ms", ".2f", "median"),
@@ -149,6 +150,7 @@ def _targets(metrics: Metrics, sets: Sequence[str]) -> str:
 
     leads = _leads(metrics, judged)
     errors = _of(metrics, "default", judged, "calibration")
+    by_chance = _of(metrics, "default", judged, "calibration_by_chance")
     worst_errors = _of(metrics, "default", tested, "calibration")
     speed, latency = ratio("documents_per_second", "a"), ratio("single_ms", "a")
     rows = [
@@ -162,6 +164,7 @@ def _targets(metrics: Metrics, sets: Sequence[str]) -> str:
         ["one short text, relative to (a), worst set", "0.33", f"{max(latency):.2f}"],
         ["the same, median", "", f"{_median(latency):.2f}"],
         ["calibration error, mean", "0.02", f"{_mean(errors):.3f}"],
+        ["the same by chance, if probabilities were true", "", f"{_mean(by_chance):.3f}"],
         [
             f"the same, worst set of {N_FOR_CALIBRATION:,} test documents or more",
             "0.04",

@@ -24,8 +24,10 @@ from slugline.evaluation import calibration_error
 # Short steps are measured several times, and the median is taken.
 N_PREDICTIONS = 5
 N_SINGLE = 201
+# Draws of what is right, to see what calibration error chance alone makes.
+N_DRAWS = 50
 METRICS = (
-    *("accuracy", "macro_f1", "calibration", "fit_seconds"),
+    *("accuracy", "macro_f1", "calibration", "calibration_by_chance", "fit_seconds"),
     *("documents_per_second", "single_ms"),
 )
 
@@ -40,19 +42,24 @@ def seconds(function: Callable[[], object], n_runs: int) -> float:
     return statistics.median(times)
 
 
-def calibration(contender: str, classifier: Any, train: Corpus, right: Any, texts: Any) -> float:
-    """Return the calibration error of the top answers; NaN if a contender has no probabilities."""
+def top_probabilities(
+    contender: str, classifier: Any, train: Corpus, texts: Sequence[str]
+) -> Any | None:
+    """Return the probability of each text's answer; None if a contender has no probabilities."""
     if hasattr(classifier, "predict_proba"):
-        return calibration_error(classifier.predict_proba(texts).max(axis=1), right)
+        return classifier.predict_proba(texts).max(axis=1)
     if hasattr(classifier, "top_probabilities"):
-        return calibration_error(classifier.top_probabilities(texts), right)
+        return classifier.top_probabilities(texts)
     # What scikit-learn's users can do: a factor on the scores, found by five folds (temperature
     # scaling). Its time is not counted. For (b), it would take minutes.
-    return (
-        calibration_error(_scaled(classifier, train, texts), right)
-        if contender == "a"
-        else math.nan
-    )
+    return _scaled(classifier, train, texts) if contender == "a" else None
+
+
+def by_chance(top: Any) -> float:
+    """Return the calibration error that probabilities would have on average if they were true."""
+    rng = np.random.default_rng(0)
+    drawn = (rng.random(len(top)) < top for _ in range(N_DRAWS))
+    return statistics.mean(calibration_error(top, right) for right in drawn)
 
 
 def _scaled(classifier: Any, train: Corpus, texts: Sequence[str]) -> Any:
@@ -88,10 +95,12 @@ def main() -> None:
     n_runs = 1 if contender == "b" else N_PREDICTIONS
     short = min(test.texts, key=lambda text: abs(len(text) - 60))
     right = np.array(predicted) == np.array(test.topics)
+    top = top_probabilities(contender, classifier, train, test.texts)
     metrics = (
         accuracy_score(test.topics, predicted),
         f1_score(test.topics, predicted, average="macro"),
-        calibration(contender, classifier, train, right, test.texts),
+        math.nan if top is None else calibration_error(top, right),
+        math.nan if top is None else by_chance(top),
         fit_seconds,
         len(test) / seconds(lambda: classifier.predict(test.texts), n_runs),
         1000 * seconds(lambda: classifier.predict([short]), N_SINGLE),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,11 +25,20 @@ HEAD = """\
 ## Few labels
 
 Accuracy on test documents (at most {n_tested:,}, drawn once), mean of {n_draws} draws of so many
-labels a topic from the training documents. A topic with fewer documents than that gives all.
+labels a topic from the training documents. A topic with fewer documents than that gives all. The
+mean probability of the answers says how sure they are, which should be the accuracy.
 """
 
-#: Mean accuracy by set, contender and labels a topic.
-Means = dict[tuple[str, str, int], float]
+
+class Found(NamedTuple):
+    """Means over draws; without probabilities, the second is NaN."""
+
+    accuracy: float
+    sureness: float
+
+
+#: What was found by set, contender and labels a topic.
+Means = dict[tuple[str, str, int], Found]
 
 
 def report(
@@ -39,11 +50,11 @@ def report(
     contenders = list(contenders)
     jobs = [(name, contender) for name in sets for contender in contenders]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(partial(_accuracies, labels=labels), *zip(*jobs, strict=True)))
+        rows = list(pool.map(partial(_found, labels=labels), *zip(*jobs, strict=True)))
     means: Means = {
-        (name, contender, n): accuracy
-        for (name, contender), row in zip(jobs, found, strict=True)
-        for n, accuracy in zip(labels, row, strict=True)
+        (name, contender, n): found
+        for (name, contender), row in zip(jobs, rows, strict=True)
+        for n, found in zip(labels, row, strict=True)
     }
     parts = [HEAD.format(n_tested=N_TESTED, n_draws=N_DRAWS), _summary(means, contenders, labels)]
     for n in labels:
@@ -56,7 +67,7 @@ def draw(topics: Sequence[str], n: int, seed: int) -> np.ndarray:
     return np.flatnonzero(places_in_topics(topics, seed) < n)
 
 
-def _accuracies(name: str, contender: str, labels: Sequence[int]) -> list[float]:
+def _found(name: str, contender: str, labels: Sequence[int]) -> list[Found]:
     train, test = load(name)
     chosen = np.random.default_rng(0).permutation(len(test))[:N_TESTED]
     texts = [test.texts[i] for i in chosen]
@@ -68,8 +79,12 @@ def _accuracies(name: str, contender: str, labels: Sequence[int]) -> list[float]
             rows = draw(train.topics, n, seed)
             classifier = CONTENDERS[contender]()
             classifier.fit([train.texts[i] for i in rows], [train.topics[i] for i in rows])
-            found.append(np.mean(np.array(classifier.predict(texts)) == topics))
-        means.append(float(np.mean(found)))
+            right = np.array(classifier.predict(texts)) == topics
+            sure = math.nan
+            if hasattr(classifier, "predict_proba"):
+                sure = classifier.predict_proba(texts).max(axis=1).mean()
+            found.append((right.mean(), sure))
+        means.append(Found(*map(float, np.mean(found, axis=0))))
     return means
 
 
@@ -77,8 +92,8 @@ def _summary(means: Means, contenders: Sequence[str], labels: Sequence[int]) -> 
     """Return the means over the sets, and the lead over (b)."""
     sets = {name for name, _, _ in means}
 
-    def mean(contender: str, n: int) -> float:
-        return sum(means[name, contender, n] for name in sets) / len(sets)
+    def mean(contender: str, n: int, what: str = "accuracy") -> float:
+        return sum(getattr(means[name, contender, n], what) for name in sets) / len(sets)
 
     rows = [["mean of the sets, labels a topic", *map(str, labels)]]
     rows += [[LABELS[who], *(f"{mean(who, n):.3f}" for n in labels)] for who in contenders]
@@ -87,6 +102,11 @@ def _summary(means: Means, contenders: Sequence[str], labels: Sequence[int]) -> 
         + [f"{100 * (mean(who, n) - mean('b', n)):+.1f}" for n in labels]
         for who in contenders
         if "b" in contenders and who not in ("a", "b")
+    ]
+    rows += [
+        [f"{LABELS[who]}, mean probability", *(f"{mean(who, n, 'sureness'):.3f}" for n in labels)]
+        for who in contenders
+        if who not in ("a", "b")
     ]
     return table(rows)
 
@@ -97,10 +117,10 @@ def _table(means: Means, sets: Sequence[str], contenders: Sequence[str], n: int)
     compared = bool(others) and "default" in contenders
     rows = [["", *(LABELS[who] for who in contenders), *(["default over best"] * compared)]]
     for name in sets:
-        row = [f"{means[name, who, n]:.3f}" for who in contenders]
+        row = [f"{means[name, who, n].accuracy:.3f}" for who in contenders]
         if compared:
-            best = max(means[name, who, n] for who in others)
-            row.append(f"{100 * (means[name, 'default', n] - best):+.1f}")
+            best = max(means[name, who, n].accuracy for who in others)
+            row.append(f"{100 * (means[name, 'default', n].accuracy - best):+.1f}")
         rows.append([name, *row])
     return table(rows)
 
