@@ -262,8 +262,13 @@ class _Start:
         return self.n_weights <= _MOST_HELD
 
     def doubtful(self, rows: Rows) -> Mask:
-        """Go through the first pass; return which rows look as if their topic was wrong."""
-        batches = self.batches or self.minibatches(rows, 0)
+        """Go through the first pass; return which rows look as if their topic was wrong.
+
+        Where each block of topics learns from a part of the rows, none does.
+        """
+        batches = self.batches
+        if batches is None:
+            return np.zeros(len(rows), dtype=bool)
 
         def begin(topics: slice) -> tuple[Floats, Floats]:
             descent = self.descent(topics).run(batches, 0, 1)
@@ -276,15 +281,18 @@ class _Start:
         right = functools.reduce(np.maximum, (right for _, right in parts))
         return are_doubtful(highest, right, self.problem.y[rows])
 
+    def run(self, topics: slice) -> Descent:
+        """Take all passes, or those that are left."""
+        if self.batches is None:
+            return self._sampled(topics)
+        descent = self.begun.pop(topics.start, None)
+        if descent is None:
+            return self.descent(topics).run(self.batches)
+        return descent.run(self.batches, 1)
+
     def finish(self, topics: slice) -> _Part:
         """Take the passes that are left, and keep only weights that matter."""
-        descent = self.begun.pop(topics.start, None)
-        if self.batches is None:
-            descent = self._sampled(topics)
-        elif descent is None:
-            descent = self.descent(topics).run(self.batches)
-        else:
-            descent.run(self.batches, 1)
+        descent = self.run(topics)
         weights = slim(descent.weights, share_to_drop(self.n_weights))
         return _Part(weights, descent.biases, descent.own)
 
@@ -315,7 +323,7 @@ class _Start:
 def _without_doubtful(start: _Start, rows: Rows) -> Rows:
     """Return the rows without those whose topic looks wrong, if these are more than expected."""
     problem = start.problem
-    if len(rows) < _ENOUGH_A_TOPIC * problem.context.n_topics or problem.is_sampled:
+    if len(rows) < _ENOUGH_A_TOPIC * problem.context.n_topics:
         return rows
     if not start.fits and len(rows) > MANY_ROWS:
         # What has begun can't be kept, so a part of the rows tells first whether that is needed.
@@ -357,7 +365,7 @@ def cross_validated(
         start = _Start.of(problem, rest, rest[:0], passes)
 
         def score(topics: slice, start: _Start = start, held: Rows = held) -> Floats:
-            descent = start.descent(topics).run(start.batches or start.minibatches(start.rows, 0))
+            descent = start.run(topics)
             return X[held] @ descent.weights + descent.biases
 
         found = np.concatenate(problem.each_block(score), axis=1)
