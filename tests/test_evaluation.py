@@ -59,6 +59,12 @@ def test_an_unknown_topic_can_only_be_wrong() -> None:
     assert ours.confusions() == [("(unknown)", "a", 1)]
 
 
+def test_a_topic_that_is_called_unknown_is_told_from_unknown_ones() -> None:
+    ours = Evaluation.of(["(unknown)", "b"], np.array([0, -1]), np.array([[0.9, 0.1], [0.9, 0.1]]))
+    assert ours.topics == ["(unknown)", "b", "((unknown))"]
+    assert ours.confusions() == [("((unknown))", "(unknown)", 1)]
+
+
 def test_confusions_come_commonest_first_and_leave_out_what_did_not_happen() -> None:
     confusion = np.array([[5, 2, 0], [3, 1, 0], [0, 0, 4]])
     ours = Evaluation(["a", "b", "c"], confusion, 0.1)

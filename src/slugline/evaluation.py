@@ -69,6 +69,7 @@ class Evaluation:
         Parameters
         ----------
         topics : names of the columns of `proba`
+            If there are documents of unknown topics, these become one more, "(unknown)".
         y_true : int array, shape (n_documents,)
             True topics, as column numbers; -1 for a topic that the classifier does not know, which
             it can only get wrong.
@@ -81,7 +82,7 @@ class Evaluation:
         predicted = proba.argmax(axis=1)
         names = list(topics)
         if not known.all():
-            names, n = [*names, "(unknown)"], n + 1
+            names, n = [*names, _unused("(unknown)", names)], n + 1
         pairs = np.where(known, y_true, n - 1) * n + predicted
         confusion = np.bincount(pairs, minlength=n * n).reshape(n, n)
         given = np.where(known, proba[np.arange(len(y_true)), y_true], 0)
@@ -173,6 +174,13 @@ class Evaluation:
 
     def _occurs(self, figures: TopicFigures) -> bool:
         return figures.n_documents > 0 or not math.isnan(figures.precision)
+
+
+def _unused(name: str, names: Sequence[str]) -> str:
+    """Return a name in more brackets, if need be, than any of the others."""
+    while name in names:
+        name = f"({name})"
+    return name
 
 
 def majority_baseline(y_train: Sequence[Any], y_test: Sequence[Any]) -> tuple[Any, float]:
