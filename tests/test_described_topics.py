@@ -345,12 +345,20 @@ def test_the_encoding_is_that_of_the_descriptions_too(run: Run, tmp_path: Path) 
     assert "- Körner: cereals\n- Münzen: banking\n" in run("info", "a.slug").out
 
 
+@pytest.mark.usefixtures("_files")
+def test_the_format_is_that_of_descriptions_whose_name_shows_none(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "topics.csv").rename(tmp_path / "topics")
+    named = [word if word != "topics.csv" else "topics" for word in ALONE]
+    assert "topics is in an unknown format; use a name" in run(*named, "-q").err
+    assert run(*named, "-q", "--format", "csv").code == 0
+    assert "there is no format 'cvs'; choose one of csv, " in run(*ALONE, "--format", "cvs").err
+
+
 @pytest.mark.parametrize(
     "option",
     [
         ["--text", "body"],
         ["--topic", "queue"],
-        ["--format", "csv"],
         ["--test-fraction", "0"],
         ["--test-fraction", "0.2"],
         ["--skip-bad-rows"],

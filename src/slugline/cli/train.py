@@ -262,7 +262,6 @@ def train(
             {
                 "--text": text,
                 "--topic": topic,
-                "--format": format_,
                 "--test": test,
                 "--test-fraction": test_fraction,
                 "--skip-bad-rows": skip_bad_rows,
@@ -290,7 +289,7 @@ def train(
     max_bytes = None if max_size is None else read_size("--max-size", max_size)
     inputs = [*sources, validation, test, map_topics, topics]
     report = _check_files(output, report, mistakes, inputs)
-    described = read_descriptions(topics, encoding) if topics else {}
+    described = read_descriptions(topics, encoding, format_) if topics else {}
     classifier = TopicClassifier(
         learner="linear" if tune else chosen,
         encoder=encoder,
