@@ -19,8 +19,9 @@ from slugline.cli.options import (
     TextColumn,
     TopicColumn,
     load_parts,
+    say_notes,
 )
-from slugline.cli.output import print_json, print_table, say, show, warn
+from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.targets import check_mistakes
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ def evaluate(
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = load_parts(data, reading, known)
     corpus = parts.get("test", parts["train"])
-    for note in corpus.notes:
-        say(f"{corpus.name}: {note}", quiet=quiet)
+    say_notes(corpus, quiet, several=len(data) > 1)
     evaluation = evaluate_on(fitted, corpus)
     warn(known_document_warnings(fitted, corpus, file.info.test_fraction))
     warn([*spelling_warnings(corpus.topics, known), *model_warnings(fitted, corpus)])
