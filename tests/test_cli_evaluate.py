@@ -88,7 +88,7 @@ def test_unknown_topics_count_as_wrong_and_are_warned_of(run: Run) -> None:
 
     assert code == 0
     assert err.startswith(
-        "warning: 1 of the 3 test documents have topics that the model doesn't know, such as 'oats'"
+        "warning: 1 of the 3 test documents has a topic that the model doesn't know, such as 'oats'"
     )
     assert json.loads(out)["accuracy"] == pytest.approx(2 / 3)
     assert json.loads(out)["topics"][-1]["topic"] == "(unknown)"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from slugline.checks import check_whole
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.displays import as_lines, as_table, counted
+from slugline.displays import all_of, as_lines, as_table, counted, have
 from slugline.encoders.checked import get_encoder
 from slugline.errors import DataError
 from slugline.evaluation import wilson
@@ -303,7 +303,7 @@ def _check_topics(corpus: Corpus) -> None:
         raise DataError(f"{corpus.name} has no documents; give some with their topics.")
     if len(topics) == 1:
         raise DataError(
-            f"all {len(corpus):,} documents of {corpus.name} have the topic "
+            f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
             f"{corpus.topics[0]!r}: there is nothing to tell apart. Add documents of other topics."
         )
 
@@ -316,13 +316,14 @@ def _notes(train: Corpus, test: Corpus) -> list[str]:
     notes = []
     if untested:
         notes.append(
-            f"{len(untested)} of {len(counts)} topics, such as {untested[0]!r}, have too few "
-            "documents to be tested: they are only learned."
+            f"{len(untested)} of {len(counts)} topics, such as {untested[0]!r}, "
+            f"{have(len(untested))} too few documents to be tested, and can only be learned."
         )
     if unlearned:
         notes.append(
-            f"{len(unlearned)} topics of the test documents, such as {unlearned[0]!r}, are never "
-            "learned: those documents count as wrong."
+            f"{counted(len(unlearned), 'topic')} of the test documents, such as {unlearned[0]!r}, "
+            f"{'is' if len(unlearned) == 1 else 'are'} never learned: those documents count as "
+            "wrong."
         )
     if least < most:
         notes.append(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.checks import check_whole
-from slugline.displays import as_lines, as_table
+from slugline.displays import as_lines, as_table, counted
 from slugline.errors import DataError
 
 __all__ = [
@@ -170,7 +170,9 @@ class Evaluation:
             ("macro-F1", f"{self.macro_f1:.3f}, every topic counts the same"),
             ("log loss", f"{self.log_loss:.3f} nats, lower is better"),
         ]
-        return f"Evaluation on {self.n_documents:,} documents of {len(self.topics):,} topics", rows
+        n_documents, n_topics = self.n_documents, len(self.topics)
+        title = f"{counted(n_documents, 'document')} of {counted(n_topics, 'topic')}"
+        return f"Evaluation on {title}", rows
 
     def _occurs(self, figures: TopicFigures) -> bool:
         return figures.n_documents > 0 or not math.isnan(figures.precision)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.checks import illegal, shown
-from slugline.displays import as_lines, as_table
+from slugline.displays import as_lines, as_table, counted
 from slugline.document_parts import are_many, rows_in_parts
 from slugline.documents import (
     as_texts,
@@ -114,13 +114,18 @@ class Fitted:
         """Return what was learned, from what and how, as pairs of a name and words."""
         columns = zip(self.features.blocks, self.features.vocabularies_, strict=True)
         ended = ", interrupted" if self.interrupted else ""
-        described = f", {len(self.descriptions):,} descriptions" if self.descriptions else ""
+        described = (
+            f", {counted(len(self.descriptions), 'description')}" if self.descriptions else ""
+        )
         return [
             ("topics", f"{len(self.topics):,}: {shown(self.topics.names)}"),
             ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
             ("learner", repr(self.learner)),
             *([] if self.dense is None else [("encoder", self.dense.summary())]),
-            ("learned from", f"{self.n_learned:,} documents{described}, seed {self.seed}{ended}"),
+            (
+                "learned from",
+                f"{counted(self.n_learned, 'document')}{described}, seed {self.seed}{ended}",
+            ),
         ]
 
     @cached_property

@@ -78,9 +78,13 @@ def check(
 
 
 def _print(found: Retraining) -> None:
+    from slugline.displays import counted
+
     if found.is_identical:
+        n_documents = found.n_documents
+        give = "gives" if n_documents == 1 else "give"
         show(
-            f"{found.model}: identical; {found.n_documents:,} documents give the same "
+            f"{found.model}: identical; {counted(n_documents, 'document')} {give} the same "
             f"{found.n_bytes:,} bytes again"
         )
         return

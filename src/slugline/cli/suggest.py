@@ -65,6 +65,7 @@ def suggest(
     """
     from slugline.corpus.readers import read_rows
     from slugline.corpus.unlabelled import read_texts
+    from slugline.displays import counted
     from slugline.saving.classifier_file import load_model
     from slugline.suggest import suggest as find
 
@@ -76,7 +77,9 @@ def suggest(
     for note in filter(None, (rows.note, unlabelled.note)):
         say(f"{rows.name}: {note}", quiet=quiet)
     if unlabelled.n_skipped:
-        warn([f"{rows.name}: skipped {unlabelled.n_skipped:,} rows without a text to read"])
+        warn(
+            [f"{rows.name}: skipped {counted(unlabelled.n_skipped, 'row')} without a text to read"]
+        )
     n_texts = len(unlabelled.texts)
     with DocumentBar(not quiet and has_onlooker()) as bar:
         found = find(
@@ -87,14 +90,18 @@ def suggest(
             progress=lambda n_done: bar.update(n_done, n_done / n_texts),
         )
     if len(found) < n:
-        say(f"{rows.name}: only {len(found):,} texts differ enough to be suggested", quiet=quiet)
+        differ = "differs" if len(found) == 1 else "differ"
+        say(
+            f"{rows.name}: only {counted(len(found), 'text')} {differ} enough to be suggested",
+            quiet=quiet,
+        )
     if as_json:
         print_json([{rows.unit: unlabelled.places[each.row], **_plain(each)} for each in found])
     elif output is None:
         _print(found)
     else:
         _write(output, found)
-        show(f"{len(found):,} of {n_texts:,} texts to label: {output}")
+        show(f"{len(found):,} of {counted(n_texts, 'text')} to label: {output}")
 
 
 def _check_output(path: Path, sources: Sequence[str], as_json: bool) -> None:

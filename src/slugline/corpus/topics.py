@@ -11,6 +11,7 @@ from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import Rows, read_rows
 from slugline.corpus.rows import BadRow, Row
+from slugline.displays import counted
 from slugline.errors import DataError
 
 __all__ = [
@@ -73,8 +74,8 @@ def fold_topics(corpus: Corpus, known: Iterable[str] = ()) -> Corpus:
     shown = ", ".join(f"{topic!r}" for topic, _ in spellings.most_common(N_TOPICS))
     n_documents = sum(own[topic] for topic in changed)
     note = (
-        f"changed case or spaces in the topics of {n_documents:,} documents, to match other "
-        f"documents: {shown}{_and_more(len(spellings) - N_TOPICS)}"
+        f"changed case or spaces in the topics of {counted(n_documents, 'document')}, to match "
+        f"other documents: {shown}{_and_more(len(spellings) - N_TOPICS)}"
     )
     topics = [new[topic] for topic in corpus.topics]
     return replace(corpus, topics=topics, notes=(*corpus.notes, note))

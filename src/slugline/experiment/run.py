@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.displays import as_lines, as_table
+from slugline.displays import as_lines, as_table, counted
 from slugline.errors import DataError
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.experiment.concerns import (
@@ -84,14 +84,14 @@ class Experiment:
     def _shown(self) -> tuple[str, list[tuple[str, str]]]:
         low, high = self.evaluation.interval
         rows = [
-            ("learned from", f"{self.n_learned:,} documents in {self.seconds:.1f} s"),
-            ("tested on", f"{self.n_test:,} others"),
+            ("learned from", f"{counted(self.n_learned, 'document')} in {self.seconds:.1f} s"),
+            ("tested on", counted(self.n_test, "other")),
             *(("encoder", head.summary()) for head in [self.fitted.dense] if head),
             ("accuracy", f"{self.evaluation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"),
             ("baseline", f"{self.majority:.3f}, always {self.majority_topic!r}"),
             *(("warning", warning) for warning in self.warnings),
         ]
-        return f"Experiment on {self.name}: {len(self.fitted.topics):,} topics", rows
+        return f"Experiment on {self.name}: {counted(len(self.fitted.topics), 'topic')}", rows
 
     @property
     def n_test(self) -> int:
