@@ -15,7 +15,7 @@ from sklearn.base import clone
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.topics import read_descriptions
 from slugline.encoders import universal
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.training.new_topics import new_topic_line
 from stand_ins import Meanings, Nameless
 
@@ -122,7 +122,8 @@ def test_weights_are_those_of_documents() -> None:
 
 def test_descriptions_that_nobody_reads_are_not_kept() -> None:
     classifier = described(encoder=Nameless(), descriptions={"grain": "cereals"})
-    classifier.fit(TEXTS, TOPICS)
+    with pytest.warns(EncoderWarning):
+        classifier.fit(TEXTS, TOPICS)
     assert classifier.fitted_.dense is None
     assert classifier.fitted_.descriptions == {}
 

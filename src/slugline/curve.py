@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +18,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.displays import all_of, as_lines, as_table, counted, have
 from slugline.encoders.checked import get_encoder
-from slugline.errors import DataError
+from slugline.errors import DataError, EncoderWarning
 from slugline.evaluation import wilson
 from slugline.experiment.run import check_two_documents
 from slugline.experiment.testing import check_some_known
@@ -376,10 +377,11 @@ class _Run:
 
     def _accuracy(self, name: str, n: int | None, draw: int) -> float:
         chosen = self._drawn(n, draw)
+        texts = [self.train.texts[row] for row in chosen]
         classifier = self.contenders[name]()
-        classifier.fit(
-            [self.train.texts[row] for row in chosen], [self.train.topics[row] for row in chosen]
-        )
+        # Of few labels, an encoder may well be left out: that is what the curve is to show.
+        with warnings.catch_warnings(action="ignore", category=EncoderWarning):
+            classifier.fit(texts, [self.train.topics[row] for row in chosen])
         predicted = np.asarray(classifier.predict(self.test.texts), dtype=object)
         return float(np.mean(predicted == np.array(self.test.topics, dtype=object)))
 

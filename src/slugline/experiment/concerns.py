@@ -126,10 +126,7 @@ def encoder_warnings(classifier: TopicClassifier) -> list[str]:
     """Return a warning if a fitted classifier goes without the encoder that was asked for."""
     if classifier.encoder is None or classifier.fitted_.encoder is not None:
         return []
-    return [
-        f"the `encoder` {get_encoder(classifier.encoder).name} is left out: on documents that were "
-        "not learned from, it made the answers no better. The model is one of words alone."
-    ]
+    return [get_encoder(classifier.encoder).left_out]
 
 
 def fit_warnings(fitted: Fitted) -> list[str]:

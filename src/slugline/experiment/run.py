@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.displays import as_lines, as_table, counted
-from slugline.errors import DataError
+from slugline.errors import DataError, EncoderWarning
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.experiment.concerns import (
     data_warnings,
@@ -229,14 +230,18 @@ def timed_fit(
     validation: Corpus | None,
     progress: Progress | None,
 ) -> float:
-    """Fit `classifier` to a corpus, and return the wall time in seconds."""
+    """Fit `classifier` to a corpus, and return the wall time in seconds.
+
+    That an encoder is left out is for `encoder_warnings` to say.
+    """
     started = time.perf_counter()
-    classifier.fit(
-        train.texts,
-        train.topics,
-        validation_data=None if validation is None else (validation.texts, validation.topics),
-        progress=progress,
-    )
+    with warnings.catch_warnings(action="ignore", category=EncoderWarning):
+        classifier.fit(
+            train.texts,
+            train.topics,
+            validation_data=None if validation is None else (validation.texts, validation.topics),
+            progress=progress,
+        )
     return time.perf_counter() - started
 
 
