@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slugline.cli.models import check_model_first
 from slugline.cli.options import (
     AsJson,
     Data,
@@ -54,6 +55,7 @@ def evaluate(
     from slugline.experiment.testing import evaluate as evaluate_on
     from slugline.saving.classifier_file import load_model
 
+    check_model_first("evaluate", model, data[0])
     check_mistakes(mistakes, [model, *data])
     fitted, file = load_model(model)
     known = [str(name) for name in fitted.topics.names]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slugline.cli.models import check_model_first
 from slugline.cli.options import AsJson, Encoding, Format, Model, Quiet, Seed, TextColumn
 from slugline.cli.output import print_json, say, show, warn, write_file
 from slugline.cli.printable import printable
@@ -69,6 +70,7 @@ def suggest(
     from slugline.saving.classifier_file import load_model
     from slugline.suggest import suggest as find
 
+    check_model_first("suggest", model, file)
     if output is not None:
         _check_output(output, [model, file], as_json)
     fitted, _ = load_model(model)
