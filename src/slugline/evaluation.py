@@ -133,11 +133,14 @@ class Evaluation:
 
     def confusions(self, most: int = 10) -> list[tuple[str, str, int]]:
         """Return the most common mistakes: true topic, predicted topic, how many documents."""
-        wrong = self.confusion.copy()
-        np.fill_diagonal(wrong, 0)
-        order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-        pairs = [(divmod(int(cell), len(self.topics))) for cell in order]
-        return [(self.topics[a], self.topics[b], int(wrong[a, b])) for a, b in pairs if wrong[a, b]]
+        # Of thousands of topics, most are never taken for most others.
+        true, predicted = np.nonzero(self.confusion)
+        is_wrong = true != predicted
+        true, predicted = true[is_wrong], predicted[is_wrong]
+        counts = self.confusion[true, predicted]
+        order = np.argsort(-counts, kind="stable")[:most]
+        found = zip(true[order], predicted[order], counts[order].tolist(), strict=True)
+        return [(self.topics[a], self.topics[b], n) for a, b, n in found]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics as plain data for JSON; an undefined ratio is None."""
