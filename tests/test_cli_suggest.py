@@ -57,6 +57,8 @@ def test_fewer_than_asked_for_are_told(run: Run) -> None:
     assert result.err.splitlines()[-1] == (
         "standard input: only 1 text differs enough to be suggested"
     )
+    result = run("suggest", "news.slug", "-", "-n", 9, stdin="the rate of wheat\nThe goal and cup")
+    assert result.err == ""  # where all are suggested, there is nothing to explain
 
 
 @pytest.mark.parametrize(

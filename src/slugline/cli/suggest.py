@@ -91,7 +91,7 @@ def suggest(
             seed=seed,
             progress=lambda n_done: bar.update(n_done, n_done / n_texts),
         )
-    if len(found) < n:
+    if len(found) < min(n, n_texts):
         differ = "differs" if len(found) == 1 else "differ"
         say(
             f"{rows.name}: only {counted(len(found), 'text')} {differ} enough to be suggested",
