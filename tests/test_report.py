@@ -360,7 +360,10 @@ def test_a_deviation_has_digits_enough_not_to_look_like_none(
             "The network beats it: it gets 21.5 % of the test wires wrong, compared with 63.8 %.",
         ),
         ("predictions", "(off by at most 5 × 10⁻⁷). "),
-        ("predictions", "it answers “earn” with a probability of 84 %, and that is right. "),
+        (
+            "predictions",
+            "the network answers “earn” with a probability of 84 %, and that is right. ",
+        ),
         ("integer_labels", "The 16 training and validation losses do not differ at all. "),
         (
             "bottleneck",
