@@ -164,7 +164,7 @@ def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--encoder", "bert"], "--encoder is 'bert'; give one of use."),
+        (["--encoder", "bert"], "--encoder is 'bert'; give use."),
         (
             ["--encoder", "use", "--tune"],
             "--tune looks for words and learners, and not for what an --encoder adds to them; "

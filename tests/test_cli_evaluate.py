@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 
 import slugline
 from slugline.classifier import load
+from slugline.cli.app import COMMANDS
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation import Evaluation
 
@@ -88,7 +90,7 @@ def test_unknown_topics_count_as_wrong_and_are_warned_of(run: Run) -> None:
 
     assert code == 0
     assert err.startswith(
-        "warning: 1 of the 3 test documents have topics that the model doesn't know, such as 'oats'"
+        "warning: 1 of the 3 test documents has a topic that the model doesn't know, such as 'oats'"
     )
     assert json.loads(out)["accuracy"] == pytest.approx(2 / 3)
     assert json.loads(out)["topics"][-1]["topic"] == "(unknown)"
@@ -179,12 +181,25 @@ def test_without_arguments_the_help_is_shown(run: Run) -> None:
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "info", "reproduce"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_help(run: Run, command: str, option: str) -> None:
     code, out, err = run(command, option)
 
     assert (code, err) == (0, "")
     assert f"Usage: slugline {command}" in out
+    # What an option takes has a name of ours, and is no type of Python's.
+    options = out[out.index("─ Options ─") :].splitlines()
+    assert [row for row in options if re.search("<[a-z]", row) and "--help" not in row] == []
+
+
+@pytest.mark.parametrize("command", ["evaluate", "check", "suggest"])
+def test_a_model_in_the_place_of_the_texts_is_told(run: Run, command: str) -> None:
+    assert run(command, "mixed.csv", "news.slug") == (
+        1,
+        "",
+        "slugline: error: mixed.csv is not a model, but news.slug is one; the model comes first: "
+        f"slugline {command} news.slug mixed.csv\n",
+    )
 
 
 def test_an_unknown_command_is_misuse(run: Run) -> None:

@@ -32,7 +32,7 @@ def test_a_table_with_an_empty_column_of_topics(run: Run) -> None:
         assert row["text"] in LINES
         assert row["guess"] in ("bank", "grain", "sport")
         assert 0 < float(row["probability"]) <= 1
-    assert result.err == "warning: new.txt: skipped 1 rows without a text to read\n"
+    assert result.err == "warning: new.txt: skipped 1 row without a text to read\n"
 
 
 def test_what_was_filled_in_can_be_learned_from(run: Run, tmp_path: Path) -> None:
@@ -55,8 +55,10 @@ def test_json_says_where_each_stands(run: Run) -> None:
 def test_fewer_than_asked_for_are_told(run: Run) -> None:
     result = run("suggest", "news.slug", "-", "-n", 9, stdin="the rate of wheat\nThe Rate of wheat")
     assert result.err.splitlines()[-1] == (
-        "standard input: only 1 texts differ enough to be suggested"
+        "standard input: only 1 text differs enough to be suggested"
     )
+    result = run("suggest", "news.slug", "-", "-n", 9, stdin="the rate of wheat\nThe goal and cup")
+    assert result.err == ""  # where all are suggested, there is nothing to explain
 
 
 @pytest.mark.parametrize(

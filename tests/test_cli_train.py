@@ -371,8 +371,8 @@ def test_a_topic_with_a_single_document_is_learned_and_warned_of(run: Run, news:
     write_csv("n.csv", [*news, ("ship port", "ship")])
 
     assert warnings_of(run("train", "n.csv", "-q")) == [
-        "1 of 4 topics have fewer than 10 training documents, such as ship (1): "
-        "expect them to be missed. Add documents, or merge topics."
+        "1 of 4 topics has fewer than 10 training documents, such as ship (1): "
+        "expect it to be missed. Add documents, or merge topics."
     ]
     assert "ship" in load("model.slug").classes_
 
@@ -402,8 +402,8 @@ def test_unknown_words_and_topics_in_the_test_are_warned_of(
     assert warnings_of(run("train", "n.csv", "-q", "--test", "test.csv", *options)) == [
         "75% of the words in the test documents are unknown to the model: it judges by the rest. "
         f"Learn from more documents, of the kind that you test on{hint}.",
-        "1 of the 2 test documents have topics that the model doesn't know, such as 'foot': they "
-        "count as wrong. Train with documents of these topics, or leave them out of the test.",
+        "1 of the 2 test documents has a topic that the model doesn't know, such as 'foot', and "
+        "counts as wrong. Train with documents of such topics, or leave them out of the test.",
     ]
 
 
@@ -423,7 +423,7 @@ def test_test_documents_that_were_learned_from_are_warned_of(run: Run, news: New
     write_csv("test.csv", [news[0], ("corn wheat crop", "grain")])
 
     assert warnings_of(run("train", "n.csv", "-q", "--test", "test.csv")) == [
-        "1 of the 2 test documents have exactly the text of a training document, so the results "
+        "1 of the 2 test documents has exactly the text of a training document, so the results "
         "look better than they are. "
         "Remove duplicates, or test on other documents."
     ]

@@ -617,7 +617,7 @@ def test_a_notebook_shows_the_commonest_topics_and_no_markup_of_the_data() -> No
 
     assert "<script>" not in page
     assert "<tr><td>&lt;b&gt;&amp;amp;</td><td>1</td></tr>" in page
-    assert "<b>&lt;i&gt;.csv</b>: 1 documents, 1 topics" in page
+    assert "<b>&lt;i&gt;.csv</b>: 1 document, 1 topic" in page
 
 
 @pytest.mark.parametrize("source", [5, None, b"news.csv", {"a": 1}, ["news.csv", 3]], ids=repr)

@@ -92,7 +92,7 @@ def test_a_topic_with_one_text_is_learned_but_never_tested() -> None:
     curves, seen = recorded(numbered(a=20, b=20, c=1), n_draws=1)
     assert per_topic(seen[0])["c"] == 1
     assert curves.notes[0] == (
-        "1 of 3 topics, such as 'c', have too few documents to be tested: they are only learned."
+        "1 of 3 topics, such as 'c', has too few documents to be tested, and can only be learned."
     )
 
 
@@ -118,7 +118,7 @@ def test_a_set_of_its_own_can_be_tested_on() -> None:
     curves = learning_curves(corpus, test, {"any": lambda: Recorder([])}, n_draws=1)
     assert (curves.n_train, curves.n_test) == (40, 7)
     assert curves.notes == (
-        "1 topics of the test documents, such as 'd', are never learned: those documents count as "
+        "1 topic of the test documents, such as 'd', is never learned: those documents count as "
         "wrong.",
     )
 

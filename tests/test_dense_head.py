@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -156,3 +157,15 @@ def test_many_rows_are_judged_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch)
     part = fit_dense_head(X, y, 4, penalties=[full.penalty])
     np.testing.assert_allclose(shape(part.weights), shape(full.weights), atol=1e-5)
     assert len(fit_dense_head(X, y, 4).scores) == 1000
+
+
+def test_scores_of_all_rows_are_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense_head, "_best_penalty", lambda *_: (1.0, 1.0))
+    X, y = made(4000, 8, 500)
+    tracemalloc.start()
+    try:
+        found = fit_dense_head(X, y, 500)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * found.scores.nbytes

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.topics import read_descriptions
 from slugline.encoders import universal
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.training.new_topics import new_topic_line
 from stand_ins import Meanings, Nameless
 
@@ -122,7 +122,8 @@ def test_weights_are_those_of_documents() -> None:
 
 def test_descriptions_that_nobody_reads_are_not_kept() -> None:
     classifier = described(encoder=Nameless(), descriptions={"grain": "cereals"})
-    classifier.fit(TEXTS, TOPICS)
+    with pytest.warns(EncoderWarning):
+        classifier.fit(TEXTS, TOPICS)
     assert classifier.fitted_.dense is None
     assert classifier.fitted_.descriptions == {}
 
@@ -345,12 +346,20 @@ def test_the_encoding_is_that_of_the_descriptions_too(run: Run, tmp_path: Path) 
     assert "- Körner: cereals\n- Münzen: banking\n" in run("info", "a.slug").out
 
 
+@pytest.mark.usefixtures("_files")
+def test_the_format_is_that_of_descriptions_whose_name_shows_none(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "topics.csv").rename(tmp_path / "topics")
+    named = [word if word != "topics.csv" else "topics" for word in ALONE]
+    assert "topics is in an unknown format; use a name" in run(*named, "-q").err
+    assert run(*named, "-q", "--format", "csv").code == 0
+    assert "there is no format 'cvs'; choose one of csv, " in run(*ALONE, "--format", "cvs").err
+
+
 @pytest.mark.parametrize(
     "option",
     [
         ["--text", "body"],
         ["--topic", "queue"],
-        ["--format", "csv"],
         ["--test-fraction", "0"],
         ["--test-fraction", "0.2"],
         ["--skip-bad-rows"],

@@ -12,8 +12,12 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.displays import as_call, as_lines, as_table
 from slugline.evaluation import Evaluation
+from slugline.experiment.concerns import data_warnings, known_document_warnings, leak_warnings
 from slugline.experiment.run import Experiment, run_experiment
+from slugline.experiment.testing import evaluate
 from slugline.fitted import Fitted
+from slugline.saving.card import write_card
+from slugline.saving.classifier_file import as_model_file
 from slugline.text.block import Block
 from slugline.text.features import Features
 from slugline.training.history import History
@@ -121,3 +125,28 @@ def test_lines_and_tables_say_the_same() -> None:
     assert "<caption>T</caption>" in as_table("T", rows)
     assert "1 &lt; 2" in as_table("T", rows)
     assert as_lines("T", []) == "T"
+
+
+def test_one_is_not_all() -> None:
+    one, two = Corpus(["a"], ["x"], "one"), Corpus(["a", "b"], ["x", "x"], "two")
+    said = "the topic 'x': there is nothing to tell apart"
+    assert data_warnings(one)[0].startswith(f"the only document has {said}")
+    assert data_warnings(two)[0].startswith(f"all 2 documents have {said}")
+    assert leak_warnings(one, one)[0].startswith("1 of the 1 test document has exactly")
+    assert repr(one).startswith("<Corpus one: 1 document, 1 topic\n")
+
+    fitted = TopicClassifier().fit(["a", "b"], ["x", "y"]).fitted_
+    learned = replace(fitted, n_documents=1, data_digest=one.digest())
+    (known,) = known_document_warnings(learned, one)
+    assert known.startswith("the model learned from this document: ")
+    assert dict(learned.summary())["learned from"] == "1 document, seed 0"
+
+
+def test_one_topic_is_not_topics() -> None:
+    fitted = TopicClassifier().fit(["a"], ["x"]).fitted_
+    assert repr(evaluate(fitted, Corpus(["a"], ["x"], "one"))).startswith(
+        "Evaluation on 1 document of 1 topic\n"
+    )
+    card = write_card(as_model_file(fitted).info)
+    assert " from 1 document with seed 0." in card
+    assert "## Its topic\n\n- x\n" in card

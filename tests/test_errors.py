@@ -37,7 +37,7 @@ def test_every_error_is_listed() -> None:
     found = {
         name
         for name, value in vars(errors).items()
-        if isinstance(value, type) and issubclass(value, errors.SluglineError)
+        if isinstance(value, type) and issubclass(value, errors.SluglineError | UserWarning)
     }
     assert found | {"NotFittedError"} == set(errors.__all__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -57,6 +58,26 @@ def test_an_unknown_topic_can_only_be_wrong() -> None:
     assert ours.accuracy == 0.5
     assert ours.topics == ["a", "b", "(unknown)"]
     assert ours.confusions() == [("(unknown)", "a", 1)]
+
+
+def test_all_confusions_of_many_topics_take_less_memory_than_the_table_of_them() -> None:
+    confusion = np.zeros((1000, 1000), dtype=np.int64)
+    confusion[2, 1], confusion[1, 2], confusion[0, 3], confusion[5, 5] = 1, 1, 4, 9
+    ours = Evaluation([str(topic) for topic in range(1000)], confusion, 0.5)
+    tracemalloc.start()
+    try:
+        found = ours.confusions(10**6)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == [("0", "3", 4), ("1", "2", 1), ("2", "1", 1)]
+    assert peak < confusion.nbytes / 10
+
+
+def test_a_topic_that_is_called_unknown_is_told_from_unknown_ones() -> None:
+    ours = Evaluation.of(["(unknown)", "b"], np.array([0, -1]), np.array([[0.9, 0.1], [0.9, 0.1]]))
+    assert ours.topics == ["(unknown)", "b", "((unknown))"]
+    assert ours.confusions() == [("((unknown))", "(unknown)", 1)]
 
 
 def test_confusions_come_commonest_first_and_leave_out_what_did_not_happen() -> None:

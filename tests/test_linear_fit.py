@@ -283,3 +283,22 @@ def test_topics_of_no_meaning_are_told_by_chance_alone() -> None:
     y = np.random.default_rng(5).integers(0, N_TOPICS, N_ROWS)
     rows, judged = fit_linear(X, y, FitContext(N_TOPICS, cross_validate=True), clean=False).left_out
     assert np.mean(judged.argmax(axis=1) == y[rows]) < 3 / N_TOPICS
+
+
+def test_where_topics_are_many_those_left_out_are_judged_by_a_part_of_the_rows_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    enlarge(monkeypatch, {"MOST_TOPICS": 1, "_OTHERS": 3})
+    sizes: list[int] = []
+
+    class Counted(linear.Minibatches):
+        def __init__(self, X: Any, rows: np.ndarray, *rest: Any) -> None:
+            sizes.append(len(rows))
+            super().__init__(X, rows, *rest)
+
+    monkeypatch.setattr(linear_fit, "Minibatches", Counted)
+    rows, judged = fit(y=Y).left_out
+
+    assert len(sizes) == 2 * N_TOPICS  # for all rows, and for a third
+    assert max(sizes) < N_ROWS / 3
+    assert np.mean(judged.argmax(axis=1) == Y[rows]) > 0.9

@@ -302,6 +302,21 @@ def test_one_seed_or_two_show_no_deviation(
     assert note in text
 
 
+@pytest.mark.parametrize(
+    ("n", "accuracy", "said"),
+    [
+        (3, 0.7, "64-4 is behind 64-64 on the test wires in 3 of 3 runs: "),
+        (1, 0.7, "64-4 is behind 64-64 on the test wires: "),
+        (1, 0.99, "64-4 is not behind 64-64 on the test wires: "),
+    ],
+)
+def test_a_single_run_is_not_counted(
+    result: NotebookResult, n: int, accuracy: float, said: str
+) -> None:
+    changed = replace(result, bottleneck=curves((64, 4), 128, accuracy))
+    assert said in rules(of_seeds(changed, n))[-1].evidence
+
+
 def test_two_seeds_that_agree_are_both(result: NotebookResult) -> None:
     assert (
         "Both seeds have their lowest loss after epoch 2."
@@ -345,7 +360,10 @@ def test_a_deviation_has_digits_enough_not_to_look_like_none(
             "The network beats it: it gets 21.5 % of the test wires wrong, compared with 63.8 %.",
         ),
         ("predictions", "(off by at most 5 × 10⁻⁷). "),
-        ("predictions", "it answers “earn” with a probability of 84 %, and that is right. "),
+        (
+            "predictions",
+            "the network answers “earn” with a probability of 84 %, and that is right. ",
+        ),
         ("integer_labels", "The 16 training and validation losses do not differ at all. "),
         (
             "bottleneck",

@@ -128,6 +128,23 @@ def test_training_evaluating_and_checking_take_several_files(run: Run, news: New
     assert run("check", "m.slug", "a.csv", "b.csv", "-q").code == 0
 
 
+def test_notes_on_some_of_several_files_name_these_alone(run: Run, news: News) -> None:
+    names, rows = ("a.csv", "b.csv", "c.csv"), (news[:30], news[30:60], news[60:])
+    for name, header, part in zip(
+        names, ("body,queue", "body,queue", "text,topic"), rows, strict=True
+    ):
+        write(name, f"{header}\n" + "".join(f"{text},{topic}\n" for text, topic in part))
+
+    trained = run("train", *names, "-o", "m.slug")
+    evaluated = run("evaluate", "m.slug", *names)
+
+    for result in (trained, evaluated):
+        assert result.err.startswith(
+            "a.csv and b.csv: read column 'body' as text and 'queue' as topic; name others with "
+            "--text and --topic\nc.csv: read column 'text' as text and 'topic' as topic; "
+        )
+
+
 def test_a_file_that_would_be_overwritten_is_found_among_several(run: Run) -> None:
     write("a.csv", "text,topic\none,x\n")
 

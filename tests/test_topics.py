@@ -165,6 +165,15 @@ def test_a_map_of_topics_that_can_not_be_used_is_an_error(content: str, message:
     assert str(error.value) == message
 
 
+def test_a_map_of_topics_is_in_the_encoding_and_format_of_the_texts() -> None:
+    Path("t").write_bytes("text,topic\neins,Müll\n".encode("cp1252"))
+    Path("map").write_bytes("from,to\nMüll,Abfälle\n".encode("cp1252"))
+
+    corpus = load_corpus("t", format="csv", encoding="cp1252", topic_map="map")
+
+    assert corpus.topics == ["Abfälle"]
+
+
 # On the command line ----------------------------------------------------------------------------
 
 
@@ -209,6 +218,16 @@ def test_topics_are_renamed_in_training_and_evaluation(
     assert list(load("model.slug").classes_) == ["Games", "Money", "grain"]
     result = run("evaluate", "model.slug", "t.csv", "--map-topics", "map.csv", "--json", "-q")
     assert json.loads(result.out)["accuracy"] > 0.9
+
+
+def test_the_encoding_is_that_of_the_map_of_topics_too(
+    run: Run, texts: list[str], topics: list[str]
+) -> None:
+    write_csv("t.csv", topics, texts)
+    Path("map.csv").write_bytes("from,to\nbank,Bänke\n".encode("cp1252"))
+
+    assert run("train", "t.csv", "--map-topics", "map.csv", "--encoding", "cp1252").code == 0
+    assert list(load("model.slug").classes_) == ["Bänke", "grain", "sport"]
 
 
 def test_evaluation_folds_topics_to_the_spelling_of_the_model(

@@ -15,11 +15,11 @@ from sklearn.model_selection import cross_val_score
 
 from slugline.classifier import TopicClassifier, load
 from slugline.encoders import CheckedEncoder, get_encoder
-from slugline.errors import DataError, EncoderError, OptionError
+from slugline.errors import DataError, EncoderError, EncoderWarning, OptionError
 from slugline.learners.dense_head import DenseHead
 from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
-from stand_ins import Letters, Meanings, Nameless, Returning
+from stand_ins import Meanings, Nameless, Returning
 
 SEEN = {0: ("wheat", "corn", "barley"), 1: ("loan", "bond", "credit"), 2: ("goal", "match", "cup")}
 NEW = {0: ("rye", "oats"), 1: ("debt", "lender"), 2: ("striker", "referee")}
@@ -80,9 +80,15 @@ def test_scores_are_those_of_words_times_their_factor_and_those_of_the_encoder(
     assert proba.min() >= head.calibration.doubt / 3 * 0.999
 
 
-def test_an_encoder_that_says_nothing_is_left_out() -> None:
-    noise = Nameless()
-    classifier = fit(noise)
+def test_an_encoder_that_says_nothing_is_left_out_with_a_warning() -> None:
+    with pytest.warns(EncoderWarning) as caught:
+        classifier = fit(Nameless())
+    (warning,) = caught
+    assert str(warning.message) == (
+        "the `encoder` stand_ins.Nameless is left out: on documents that were not learned from, it "
+        "made the answers no better. The model is one of words alone."
+    )
+    assert warning.filename == __file__
     plain = TopicClassifier().fit(TRAIN, TRAIN_TOPICS)
     assert classifier.fitted_.dense is None
     assert classifier.fitted_.encoder is None
@@ -179,14 +185,13 @@ def test_threads_and_the_cache_change_nothing(meanings: Meanings, tmp_path: Path
     np.testing.assert_array_equal(one.predict_proba(TEST), two.predict_proba(TEST))
 
 
-def test_a_text_that_was_encoded_is_not_encoded_again() -> None:
-    letters = Letters("aeo")
-    fit(letters)
-    n_calls = len(letters.calls)
-    again = fit(letters)
-    assert len(letters.calls) == n_calls
+def test_a_text_that_was_encoded_is_not_encoded_again(meanings: Meanings) -> None:
+    fit(meanings)
+    n_texts = meanings.n_texts
+    again = fit(meanings)
+    assert meanings.n_texts == n_texts
     again.predict(TRAIN)
-    assert len(letters.calls) == n_calls
+    assert meanings.n_texts == n_texts
 
 
 # What scikit-learn asks of it ----------------------------------------------------------------

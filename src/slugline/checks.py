@@ -70,7 +70,7 @@ def check_number(
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """Raise OptionError unless a value is one of a few words."""
     if not isinstance(value, str) or value not in choices:
-        raise illegal(name, value, f"one of {', '.join(choices)}")
+        raise illegal(name, value, f"{'one of ' if len(choices) > 1 else ''}{', '.join(choices)}")
 
 
 def is_number(value: Any) -> bool:

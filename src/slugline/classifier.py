@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,10 @@ class TopicClassifier:
             topic for each.
         EncoderError : if the encoder is missing, or fails.
         OptionError : if one of the constructor's arguments is out of its range.
+
+        Warns
+        -----
+        EncoderWarning : if there is an encoder, and it is left out, as it makes nothing better.
         """
         settings = self._settings(choose_learner(self.learner))
         if self.tune and (self.learner != "linear" or self.blocks is not None):
@@ -160,6 +165,8 @@ class TopicClassifier:
             validation_data=validation_data,
             progress=progress,
         )
+        if settings.encoder is not None and fitted.encoder is None:
+            warnings.warn(settings.encoder.left_out, errors.EncoderWarning, stacklevel=2)
         return self._hold(fitted)
 
     def partial_fit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,9 +16,9 @@ import numpy.typing as npt
 from slugline.checks import check_whole
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.displays import as_lines, as_table, counted
+from slugline.displays import all_of, as_lines, as_table, counted, have
 from slugline.encoders.checked import get_encoder
-from slugline.errors import DataError
+from slugline.errors import DataError, EncoderWarning
 from slugline.evaluation import wilson
 from slugline.experiment.run import check_two_documents
 from slugline.experiment.testing import check_some_known
@@ -303,7 +304,7 @@ def _check_topics(corpus: Corpus) -> None:
         raise DataError(f"{corpus.name} has no documents; give some with their topics.")
     if len(topics) == 1:
         raise DataError(
-            f"all {len(corpus):,} documents of {corpus.name} have the topic "
+            f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
             f"{corpus.topics[0]!r}: there is nothing to tell apart. Add documents of other topics."
         )
 
@@ -316,13 +317,14 @@ def _notes(train: Corpus, test: Corpus) -> list[str]:
     notes = []
     if untested:
         notes.append(
-            f"{len(untested)} of {len(counts)} topics, such as {untested[0]!r}, have too few "
-            "documents to be tested: they are only learned."
+            f"{len(untested)} of {len(counts)} topics, such as {untested[0]!r}, "
+            f"{have(len(untested))} too few documents to be tested, and can only be learned."
         )
     if unlearned:
         notes.append(
-            f"{len(unlearned)} topics of the test documents, such as {unlearned[0]!r}, are never "
-            "learned: those documents count as wrong."
+            f"{counted(len(unlearned), 'topic')} of the test documents, such as {unlearned[0]!r}, "
+            f"{'is' if len(unlearned) == 1 else 'are'} never learned: those documents count as "
+            "wrong."
         )
     if least < most:
         notes.append(
@@ -375,10 +377,11 @@ class _Run:
 
     def _accuracy(self, name: str, n: int | None, draw: int) -> float:
         chosen = self._drawn(n, draw)
+        texts = [self.train.texts[row] for row in chosen]
         classifier = self.contenders[name]()
-        classifier.fit(
-            [self.train.texts[row] for row in chosen], [self.train.topics[row] for row in chosen]
-        )
+        # Of few labels, an encoder may well be left out: that is what the curve is to show.
+        with warnings.catch_warnings(action="ignore", category=EncoderWarning):
+            classifier.fit(texts, [self.train.topics[row] for row in chosen])
         predicted = np.asarray(classifier.predict(self.test.texts), dtype=object)
         return float(np.mean(predicted == np.array(self.test.topics, dtype=object)))
 

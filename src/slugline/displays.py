@@ -6,7 +6,7 @@ import html
 import inspect
 from collections.abc import Sequence
 
-__all__ = ["as_call", "as_lines", "as_table", "counted"]
+__all__ = ["all_of", "as_call", "as_lines", "as_table", "counted", "have"]
 
 Rows = Sequence[tuple[str, str]]
 
@@ -53,3 +53,17 @@ def counted(n: int, noun: str) -> str:
     ('1 topic', '8,982 documents')
     """
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def all_of(n: int, noun: str) -> str:
+    """Return words for all of so many.
+
+    >>> all_of(1, "document"), all_of(30, "document")
+    ('the only document', 'all 30 documents')
+    """
+    return f"the only {noun}" if n == 1 else f"all {counted(n, noun)}"
+
+
+def have(n: int) -> str:
+    """Return the verb that goes with so many: "has" or "have"."""
+    return "has" if n == 1 else "have"

@@ -1,7 +1,7 @@
-"""Every exception that Slugline raises on purpose.
+"""Every exception that Slugline raises on purpose, and every warning.
 
-All derive from `SluglineError`, so a caller who catches that catches all of them. Each message says
-which thing is wrong, what was found, and what to do about it.
+All exceptions derive from `SluglineError`, so a caller who catches that catches all of them. Each
+message says which thing is wrong, what was found, and what to do about it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ __all__ = [
     "DataError",
     "DownloadError",
     "EncoderError",
+    "EncoderWarning",
     "ModelFileError",
     "NotFittedError",
     "OptionError",
@@ -38,6 +39,10 @@ class DownloadError(SluglineError, OSError):
 
 class EncoderError(SluglineError, RuntimeError):
     """A sentence encoder that is missing, was changed, fails, or returns what can't be used."""
+
+
+class EncoderWarning(UserWarning):
+    """A sentence encoder that was asked for, and is left out as it made the answers no better."""
 
 
 class ModelFileError(SluglineError, ValueError):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.checks import check_whole
-from slugline.displays import as_lines, as_table
+from slugline.displays import as_lines, as_table, counted
 from slugline.errors import DataError
 
 __all__ = [
@@ -69,6 +69,7 @@ class Evaluation:
         Parameters
         ----------
         topics : names of the columns of `proba`
+            If there are documents of unknown topics, these become one more, "(unknown)".
         y_true : int array, shape (n_documents,)
             True topics, as column numbers; -1 for a topic that the classifier does not know, which
             it can only get wrong.
@@ -81,7 +82,7 @@ class Evaluation:
         predicted = proba.argmax(axis=1)
         names = list(topics)
         if not known.all():
-            names, n = [*names, "(unknown)"], n + 1
+            names, n = [*names, _unused("(unknown)", names)], n + 1
         pairs = np.where(known, y_true, n - 1) * n + predicted
         confusion = np.bincount(pairs, minlength=n * n).reshape(n, n)
         given = np.where(known, proba[np.arange(len(y_true)), y_true], 0)
@@ -132,11 +133,14 @@ class Evaluation:
 
     def confusions(self, most: int = 10) -> list[tuple[str, str, int]]:
         """Return the most common mistakes: true topic, predicted topic, how many documents."""
-        wrong = self.confusion.copy()
-        np.fill_diagonal(wrong, 0)
-        order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-        pairs = [(divmod(int(cell), len(self.topics))) for cell in order]
-        return [(self.topics[a], self.topics[b], int(wrong[a, b])) for a, b in pairs if wrong[a, b]]
+        # Of thousands of topics, most are never taken for most others.
+        true, predicted = np.nonzero(self.confusion)
+        is_wrong = true != predicted
+        true, predicted = true[is_wrong], predicted[is_wrong]
+        counts = self.confusion[true, predicted]
+        order = np.argsort(-counts, kind="stable")[:most]
+        found = zip(true[order], predicted[order], counts[order].tolist(), strict=True)
+        return [(self.topics[a], self.topics[b], n) for a, b, n in found]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics as plain data for JSON; an undefined ratio is None."""
@@ -169,10 +173,19 @@ class Evaluation:
             ("macro-F1", f"{self.macro_f1:.3f}, every topic counts the same"),
             ("log loss", f"{self.log_loss:.3f} nats, lower is better"),
         ]
-        return f"Evaluation on {self.n_documents:,} documents of {len(self.topics):,} topics", rows
+        n_documents, n_topics = self.n_documents, len(self.topics)
+        title = f"{counted(n_documents, 'document')} of {counted(n_topics, 'topic')}"
+        return f"Evaluation on {title}", rows
 
     def _occurs(self, figures: TopicFigures) -> bool:
         return figures.n_documents > 0 or not math.isnan(figures.precision)
+
+
+def _unused(name: str, names: Sequence[str]) -> str:
+    """Return a name in more brackets, if need be, than any of the others."""
+    while name in names:
+        name = f"({name})"
+    return name
 
 
 def majority_baseline(y_train: Sequence[Any], y_test: Sequence[Any]) -> tuple[Any, float]:

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from slugline.calibration import Calibration
 from slugline.checks import illegal, shown
-from slugline.displays import as_lines, as_table
+from slugline.displays import as_lines, as_table, counted
 from slugline.document_parts import are_many, rows_in_parts
 from slugline.documents import (
     as_texts,
@@ -115,13 +115,15 @@ class Fitted:
         """Return what was learned, from what and how, as pairs of a name and words."""
         columns = zip(self.features.blocks, self.features.vocabularies_, strict=True)
         ended = ", interrupted" if self.interrupted else ""
-        described = f", {len(self.descriptions):,} descriptions" if self.descriptions else ""
+        learned_from = counted(self.n_learned, "document")
+        if self.descriptions:
+            learned_from += f", {counted(len(self.descriptions), 'description')}"
         return [
             ("topics", f"{len(self.topics):,}: {shown(self.topics.names)}"),
             ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
             ("learner", repr(self.learner)),
             *([] if self.dense is None else [("encoder", self.dense.summary())]),
-            ("learned from", f"{self.n_learned:,} documents{described}, seed {self.seed}{ended}"),
+            ("learned from", f"{learned_from}, seed {self.seed}{ended}"),
         ]
 
     @cached_property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slugline.cli.models import check_model_first
 from slugline.cli.options import (
     AsJson,
     Data,
@@ -21,7 +22,6 @@ from slugline.cli.options import (
     TextColumn,
     Threads,
     TopicColumn,
-    Validation,
     read_parts,
 )
 from slugline.cli.output import print_json, print_table, say, show
@@ -39,7 +39,15 @@ def check(
     topic: TopicColumn = None,
     format_: Format = None,
     test: Test = None,
-    validation: Validation = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            "--validation",
+            metavar="FILE",
+            help="Labelled texts that the best epoch was found on.",
+            show_default="a part of DATA, if MODEL is a network",
+        ),
+    ] = None,
     skip_bad_rows: SkipBadRows = False,
     encoding: Encoding = None,
     fold_topics: FoldTopics = False,
@@ -55,6 +63,7 @@ def check(
     from slugline.experiment.retraining import retrain
     from slugline.progress import progress_on
 
+    check_model_first("check", model, data[0])
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, validation, test, reading, quiet)
     found = retrain(
@@ -78,9 +87,13 @@ def check(
 
 
 def _print(found: Retraining) -> None:
+    from slugline.displays import counted
+
     if found.is_identical:
+        n_documents = found.n_documents
+        give = "gives" if n_documents == 1 else "give"
         show(
-            f"{found.model}: identical; {found.n_documents:,} documents give the same "
+            f"{found.model}: identical; {counted(n_documents, 'document')} {give} the same "
             f"{found.n_bytes:,} bytes again"
         )
         return

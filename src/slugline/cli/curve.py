@@ -44,7 +44,10 @@ def curve(
     format_: Format = None,
     test: Test = None,
     test_fraction: Annotated[
-        float, typer.Option("--test-fraction", help="Share of DATA to test on without --test.")
+        float,
+        typer.Option(
+            "--test-fraction", metavar="SHARE", help="Share of DATA to test on without --test."
+        ),
     ] = 0.2,
     skip_bad_rows: SkipBadRows = False,
     encoding: Encoding = None,

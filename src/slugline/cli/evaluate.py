@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slugline.cli.models import check_model_first
 from slugline.cli.options import (
     AsJson,
     Data,
@@ -19,8 +20,9 @@ from slugline.cli.options import (
     TextColumn,
     TopicColumn,
     load_parts,
+    say_notes,
 )
-from slugline.cli.output import print_json, print_table, say, show, warn
+from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.targets import check_mistakes
 
 if TYPE_CHECKING:
@@ -53,14 +55,14 @@ def evaluate(
     from slugline.experiment.testing import evaluate as evaluate_on
     from slugline.saving.classifier_file import load_model
 
+    check_model_first("evaluate", model, data[0])
     check_mistakes(mistakes, [model, *data])
     fitted, file = load_model(model)
     known = [str(name) for name in fitted.topics.names]
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = load_parts(data, reading, known)
     corpus = parts.get("test", parts["train"])
-    for note in corpus.notes:
-        say(f"{corpus.name}: {note}", quiet=quiet)
+    say_notes(corpus, quiet, several=len(data) > 1)
     evaluation = evaluate_on(fitted, corpus)
     warn(known_document_warnings(fitted, corpus, file.info.test_fraction))
     warn([*spelling_warnings(corpus.topics, known), *model_warnings(fitted, corpus)])

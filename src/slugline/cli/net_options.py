@@ -56,8 +56,8 @@ def _typer_hint(name: str, hint: Any) -> Any:
         settings["min"] = next(meta.ge for meta in metas if meta.ge is not None)
     if kind not in (int, float):
         kind = str
-    if name == "hidden":
-        settings["metavar"] = "WIDTHS"
+    metavars = {int: "N", float: "NUMBER", str: "NAME"}
+    settings["metavar"] = "WIDTHS" if name == "hidden" else metavars[kind]
     return Annotated[kind | None, typer.Option(_flag(name), **settings)]
 
 

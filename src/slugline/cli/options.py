@@ -34,6 +34,7 @@ __all__ = [
     "Validation",
     "load_parts",
     "read_parts",
+    "say_notes",
 ]
 
 _DATA_HELP = (
@@ -189,7 +190,7 @@ def load_parts(
 
     parts = _read_parts(data, reading)
     if reading.map_topics is not None:
-        names = topics.read_topic_map(reading.map_topics)
+        names = topics.read_topic_map(reading.map_topics, reading.encoding, reading.format_)
         parts = {part: topics.rename_topics(corpus, names) for part, corpus in parts.items()}
     if reading.fold_topics:
         train = topics.fold_topics(parts["train"], known)
@@ -238,7 +239,6 @@ def read_parts(
     described : iterable of str
         Topics that have a description, whose spelling takes precedence.
     """
-    from slugline.cli.output import say
     from slugline.corpus.topics import note_undocumented
 
     parts = load_parts(data, reading, [*described])
@@ -247,7 +247,14 @@ def read_parts(
         if source is not None:
             found = load_parts([source], reading, [*described, *parts["train"].topics])
             parts[part] = found.get(part, found["train"])
-    for corpus in parts.values():
-        for note in corpus.notes:
-            say(f"{corpus.name}: {note}", quiet=quiet)
+    for part, corpus in parts.items():
+        say_notes(corpus, quiet, several=part == "train" and len(data) > 1)
     return parts
+
+
+def say_notes(corpus: Corpus, quiet: bool, *, several: bool) -> None:
+    """Say what was decided while reading; notes on some of several files name these themselves."""
+    from slugline.cli.output import say
+
+    for note in corpus.notes:
+        say(note if several else f"{corpus.name}: {note}", quiet=quiet)

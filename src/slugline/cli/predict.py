@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slugline.cli.answer_file import check_answer_file, compact, open_answer_file
+from slugline.cli.models import check_model_first, is_model
 from slugline.cli.options import Encoding, Format, Quiet, TextColumn
 from slugline.cli.output import say, warn
 from slugline.cli.printable import printable_json
@@ -50,11 +51,15 @@ def predict(
     text: TextColumn = None,
     id_: Annotated[
         str | None,
-        typer.Option("--id", help="Column to pass through.", show_default="id, in any case"),
+        typer.Option(
+            "--id", metavar="COLUMN", help="Column to pass through.", show_default="id, in any case"
+        ),
     ] = None,
     format_: Format = None,
     encoding: Encoding = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="Print the K most likely topics.")] = 1,
+    top: Annotated[
+        int, typer.Option("--top", min=1, metavar="K", help="Print the K most likely topics.")
+    ] = 1,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -65,7 +70,9 @@ def predict(
             show_default="JSON lines to standard output",
         ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", metavar="", help="Stop at the first bad row.")
+    ] = False,
     threads: Annotated[
         int,
         typer.Option("--threads", min=1, metavar="N", help="Number of threads; changes no result."),
@@ -169,13 +176,9 @@ def _places(output: Path | None) -> str:
 def _model_and_file(first: str | None, second: str | None, quiet: bool) -> tuple[str, str]:
     """Return model and file, where only one of MODEL and FILE is given, or none."""
     if first is not None and second is not None:
-        if not _is_model(first) and _is_model(second):
-            raise DataError(
-                f"{first} is not a model, but {second} is one; the model comes first: "
-                f"slugline predict {second} {first}"
-            )
+        check_model_first("predict", first, second)
         return first, second
-    if first is not None and _is_model(first):
+    if first is not None and is_model(first):
         return first, "-"
     if first not in (None, "-") and not Path(first).exists():
         raise DataError(
@@ -188,20 +191,6 @@ def _model_and_file(first: str | None, second: str | None, quiet: bool) -> tuple
         quiet=quiet,
     )
     return DEFAULT, first or "-"
-
-
-def _is_model(name: str) -> bool:
-    """Whether this names a shipped model, or a file that looks like a model."""
-    if name in SHIPPED or name.endswith(".slug"):
-        return True
-    # A pipe's first bytes would be lost to the next reader.
-    if not Path(name).is_file():
-        return False
-    try:
-        with Path(name).open("rb") as file:
-            return file.read(2) == b"PK"
-    except OSError:
-        return False  # reading it as texts will say what is wrong
 
 
 def _is_typed(file: str) -> bool:

@@ -29,7 +29,7 @@ def reproduce(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder for report.html.")
     ] = Path("reproduce-out"),
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The first seed.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The first seed.")] = 0,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slugline.cli.models import check_model_first
 from slugline.cli.options import AsJson, Encoding, Format, Model, Quiet, Seed, TextColumn
 from slugline.cli.output import print_json, say, show, warn, write_file
 from slugline.cli.printable import printable
@@ -65,9 +66,11 @@ def suggest(
     """
     from slugline.corpus.readers import read_rows
     from slugline.corpus.unlabelled import read_texts
+    from slugline.displays import counted
     from slugline.saving.classifier_file import load_model
     from slugline.suggest import suggest as find
 
+    check_model_first("suggest", model, file)
     if output is not None:
         _check_output(output, [model, file], as_json)
     fitted, _ = load_model(model)
@@ -76,7 +79,9 @@ def suggest(
     for note in filter(None, (rows.note, unlabelled.note)):
         say(f"{rows.name}: {note}", quiet=quiet)
     if unlabelled.n_skipped:
-        warn([f"{rows.name}: skipped {unlabelled.n_skipped:,} rows without a text to read"])
+        warn(
+            [f"{rows.name}: skipped {counted(unlabelled.n_skipped, 'row')} without a text to read"]
+        )
     n_texts = len(unlabelled.texts)
     with DocumentBar(not quiet and has_onlooker()) as bar:
         found = find(
@@ -86,15 +91,19 @@ def suggest(
             seed=seed,
             progress=lambda n_done: bar.update(n_done, n_done / n_texts),
         )
-    if len(found) < n:
-        say(f"{rows.name}: only {len(found):,} texts differ enough to be suggested", quiet=quiet)
+    if len(found) < min(n, n_texts):
+        differ = "differs" if len(found) == 1 else "differ"
+        say(
+            f"{rows.name}: only {counted(len(found), 'text')} {differ} enough to be suggested",
+            quiet=quiet,
+        )
     if as_json:
         print_json([{rows.unit: unlabelled.places[each.row], **_plain(each)} for each in found])
     elif output is None:
         _print(found)
     else:
         _write(output, found)
-        show(f"{len(found):,} of {n_texts:,} texts to label: {output}")
+        show(f"{len(found):,} of {counted(n_texts, 'text')} to label: {output}")
 
 
 def _check_output(path: Path, sources: Sequence[str], as_json: bool) -> None:

@@ -152,6 +152,7 @@ def train(
         float | None,
         typer.Option(
             "--test-fraction",
+            metavar="SHARE",
             help="Share of DATA to test on without --test; 0 learns from all of it, untested.",
             show_default=str(_TEST_FRACTION),
         ),
@@ -164,6 +165,7 @@ def train(
         str,
         typer.Option(
             "--learner",
+            metavar="NAME",
             help="linear, or network, as in the newswire lesson.",
         ),
     ] = "linear",
@@ -173,6 +175,7 @@ def train(
         str | None,
         typer.Option(
             "--weighting",
+            metavar="NAME",
             help="Use only words: multi-hot, counts, tf-idf or log-tf-idf.",
             show_default="what suits the learner",
         ),
@@ -181,6 +184,7 @@ def train(
         int | None,
         typer.Option(
             "--num-words",
+            metavar="N",
             min=1,
             help="Use only words: this many of the most frequent.",
             show_default=f"{_NUM_WORDS:,}, if only words are used",
@@ -262,7 +266,6 @@ def train(
             {
                 "--text": text,
                 "--topic": topic,
-                "--format": format_,
                 "--test": test,
                 "--test-fraction": test_fraction,
                 "--skip-bad-rows": skip_bad_rows,
@@ -290,7 +293,7 @@ def train(
     max_bytes = None if max_size is None else read_size("--max-size", max_size)
     inputs = [*sources, validation, test, map_topics, topics]
     report = _check_files(output, report, mistakes, inputs)
-    described = read_descriptions(topics, encoding) if topics else {}
+    described = read_descriptions(topics, encoding, format_) if topics else {}
     classifier = TopicClassifier(
         learner="linear" if tune else chosen,
         encoder=encoder,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
+from slugline.displays import counted
 from slugline.documents import digest_of
 from slugline.errors import DataError
 from slugline.splits import hold_out
@@ -76,7 +77,8 @@ class Corpus:
     def __repr__(self) -> str:
         n_topics = len(set(self.topics))
         return (
-            f"<Corpus {_shortened(self.name)}: {len(self):,} documents, {n_topics:,} topics\n"
+            f"<Corpus {_shortened(self.name)}: {counted(len(self), 'document')}, "
+            f"{counted(n_topics, 'topic')}\n"
             f"  topics: {self._commonest()}\n"
             f"  first text: {self._first_text()!r}>"
         )
@@ -92,8 +94,8 @@ class Corpus:
         if rest:
             rows.append(f"<tr><td>{len(counts) - N_SHOWN:,} more</td><td>{rest:,}</td></tr>")
         return (
-            f"<p><b>{escape(_shortened(self.name))}</b>: {len(self):,} documents, {len(counts):,} "
-            f"topics. The first text: {escape(self._first_text())}</p>"
+            f"<p><b>{escape(_shortened(self.name))}</b>: {counted(len(self), 'document')}, "
+            f"{counted(len(counts), 'topic')}. The first text: {escape(self._first_text())}</p>"
             f"<table><tr><th>topic</th><th>documents</th></tr>{''.join(rows)}</table>"
         )
 

@@ -61,7 +61,8 @@ def load_corpus(
         Leave out and count rows that can't be used, instead of raising an error; more than a tenth
         of a file is still an error.
     encoding : str, optional
-        Any text encoding of Python, such as "cp1252" or "utf-16"; UTF-8 by default.
+        Any text encoding of Python, such as "cp1252" or "utf-16"; UTF-8 by default. That of a
+        `topic_map`, too.
     fold_topics : bool, default False
         Merge topics that differ only in case or spaces, such as "Billing" and "billing"; the most
         common spelling wins. Without it, `notes` names them.
@@ -86,7 +87,7 @@ def load_corpus(
     )
     if topic_map is not None:
         if isinstance(topic_map, str | Path):
-            topic_map = topics.read_topic_map(topic_map)
+            topic_map = topics.read_topic_map(topic_map, encoding, format)
         corpus = topics.rename_topics(corpus, topic_map)
     if fold_topics:
         return topics.fold_topics(corpus)

@@ -118,8 +118,9 @@ def read_rows(
         can't be read further.
     OptionError : if there is no such format or encoding.
     """
-    if format is not None and format not in _FORMATS:
-        raise OptionError(f"there is no format {format!r}; choose one of {', '.join(_FORMATS)}.")
+    for given in (format, fallback):
+        if given is not None and given not in _FORMATS:
+            raise OptionError(f"there is no format {given!r}; choose one of {', '.join(_FORMATS)}.")
     if encoding is not None:
         encoding = known_encoding(encoding)
     if str(source) == "-":

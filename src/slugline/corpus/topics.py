@@ -9,8 +9,9 @@ from pathlib import Path
 
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.readers import read_rows
+from slugline.corpus.readers import Rows, read_rows
 from slugline.corpus.rows import BadRow, Row
+from slugline.displays import counted
 from slugline.errors import DataError
 
 __all__ = [
@@ -73,8 +74,8 @@ def fold_topics(corpus: Corpus, known: Iterable[str] = ()) -> Corpus:
     shown = ", ".join(f"{topic!r}" for topic, _ in spellings.most_common(N_TOPICS))
     n_documents = sum(own[topic] for topic in changed)
     note = (
-        f"changed case or spaces in the topics of {n_documents:,} documents, to match other "
-        f"documents: {shown}{_and_more(len(spellings) - N_TOPICS)}"
+        f"changed case or spaces in the topics of {counted(n_documents, 'document')}, to match "
+        f"other documents: {shown}{_and_more(len(spellings) - N_TOPICS)}"
     )
     topics = [new[topic] for topic in corpus.topics]
     return replace(corpus, topics=topics, notes=(*corpus.notes, note))
@@ -114,28 +115,10 @@ def note_undocumented(corpus: Corpus, described: Iterable[str]) -> Corpus:
     return replace(corpus, notes=(*corpus.notes, note))
 
 
-def read_topic_map(path: str | Path) -> dict[str, str]:
+def read_topic_map(
+    path: str | Path, encoding: str | None = None, fallback: str | None = None
+) -> dict[str, str]:
     """Read new names of topics from a table with the columns "from" and "to".
-
-    Parameters
-    ----------
-    path : str or Path
-        CSV or TSV, or another format that `read_rows` knows.
-
-    Raises
-    ------
-    DataError : if it can't be read, lacks the columns, or has an empty cell or a topic twice.
-    """
-    names: dict[str, str] = {}
-    for place, old, new in _read_pairs(path, ("from", "to"), "a topic and its new name"):
-        if not old or not new:
-            raise DataError(f"{place}: an empty topic name; fill the cell, or delete the line.")
-        _add(names, old, new, place)
-    return names
-
-
-def read_descriptions(path: str | Path, encoding: str | None = None) -> dict[str, str]:
-    """Read what topics are about from a table with the columns "name" and "description".
 
     Parameters
     ----------
@@ -143,15 +126,37 @@ def read_descriptions(path: str | Path, encoding: str | None = None) -> dict[str
         CSV or TSV, or another format that `read_rows` knows.
     encoding : str, optional
         Any text encoding of Python; UTF-8 by default.
+    fallback : str, optional
+        The format to assume if the name doesn't show it; by default that is an error.
 
     Raises
     ------
     DataError : if it can't be read, lacks the columns, or has an empty cell or a topic twice.
-    OptionError : if there is no such encoding.
+    OptionError : if there is no such encoding or format.
+    """
+    names: dict[str, str] = {}
+    rows = read_rows(path, encoding=encoding, fallback=fallback)
+    for place, old, new in _pairs(rows, ("from", "to"), "a topic and its new name"):
+        if not old or not new:
+            raise DataError(f"{place}: an empty topic name; fill the cell, or delete the line.")
+        _add(names, old, new, place)
+    return names
+
+
+def read_descriptions(
+    path: str | Path, encoding: str | None = None, fallback: str | None = None
+) -> dict[str, str]:
+    """Read what topics are about from a table with the columns "name" and "description".
+
+    Parameters
+    ----------
+    path, encoding, fallback
+        As those of `read_topic_map`, which names the errors, too.
     """
     described: dict[str, str] = {}
+    rows = read_rows(path, encoding=encoding, fallback=fallback)
     wanted = "a topic and what it is about"
-    for place, name, description in _read_pairs(path, ("name", "description"), wanted, encoding):
+    for place, name, description in _pairs(rows, ("name", "description"), wanted):
         if not name:
             raise DataError(f"{place}: an empty topic name; fill the cell, or delete the line.")
         if not description:
@@ -162,11 +167,8 @@ def read_descriptions(path: str | Path, encoding: str | None = None) -> dict[str
     return described
 
 
-def _read_pairs(
-    path: str | Path, columns: tuple[str, str], wanted: str, encoding: str | None = None
-) -> Iterator[tuple[str, str, str]]:
+def _pairs(rows: Rows, columns: tuple[str, str], wanted: str) -> Iterator[tuple[str, str, str]]:
     """Yield the place of each row of a table, and what stands in two of its columns."""
-    rows = read_rows(path, encoding=encoding)
     items = list(rows)
     bad = next((item for item in items if isinstance(item, BadRow)), None)
     if bad is not None:

@@ -125,6 +125,14 @@ class CheckedEncoder:
             self._digest = self._probe()
         return _sha256(f"{self.name}\n{self._digest}")
 
+    @property
+    def left_out(self) -> str:
+        """What is said if it is left out: a model was to have it, and goes without."""
+        return (
+            f"the `encoder` {self.name} is left out: on documents that were not learned from, it "
+            "made the answers no better. The model is one of words alone."
+        )
+
     def encode(self, texts: list[str]) -> Halves:
         """Return float16 rows of unit length, shape (n_texts, width); a row of zeros stays.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topics import spelling_warnings
+from slugline.displays import all_of, counted, have
 from slugline.encoders.checked import get_encoder
 from slugline.errors import DataError
 from slugline.fitted import Fitted
@@ -43,18 +44,21 @@ def data_warnings(train: Corpus, described: Iterable[str] = ()) -> list[str]:
     described = {str(topic) for topic in described}
     if len(counts.keys() | described) == 1 and counts:
         return [
-            f"all {len(train):,} documents have the topic {train.topics[0]!r}: there is nothing to "
-            "tell apart, and the model will always answer it. Add documents of other topics."
+            f"{all_of(len(train), 'document')} {have(len(train))} the topic {train.topics[0]!r}: "
+            "there is nothing to tell apart, and the model will always answer it. Add documents of "
+            "other topics."
         ]
     spelled = spelling_warnings(train.topics, described)
     few = [topic for topic, n in counts.items() if n < FEW_DOCUMENTS and topic not in described]
     if not few:
         return spelled
     rarest = ", ".join(f"{topic} ({counts[topic]})" for topic in few[-5:][::-1])
+    them = "it" if len(few) == 1 else "them"
     return [
         *spelled,
-        f"{len(few)} of {len(counts)} topics have fewer than {FEW_DOCUMENTS} training documents, "
-        f"such as {rarest}: expect them to be missed. Add documents, or merge topics.",
+        f"{len(few)} of {counted(len(counts), 'topic')} {have(len(few))} fewer than "
+        f"{FEW_DOCUMENTS} training documents, such as {rarest}: expect {them} to be missed. Add "
+        "documents, or merge topics.",
     ]
 
 
@@ -65,8 +69,8 @@ def leak_warnings(train: Corpus, test: Corpus) -> list[str]:
     if n_leaked <= _LEAK * len(test):
         return []
     return [
-        f"{n_leaked:,} of the {len(test):,} test documents have exactly the text of a "
-        "training document, so the results look better than they are. "
+        f"{n_leaked:,} of the {counted(len(test), 'test document')} {have(n_leaked)} exactly the "
+        "text of a training document, so the results look better than they are. "
         "Remove duplicates, or test on other documents."
     ]
 
@@ -85,7 +89,7 @@ def known_document_warnings(
         What share of its data the seed set aside when it was trained, as its file says.
     """
     if fitted.data_digest == corpus.digest():
-        return [_known(f"all of these {len(corpus):,} documents")]
+        return [_known(f"{'' if len(corpus) == 1 else 'all of '}{_these(corpus)}")]
     if fitted.validation_digest == corpus.digest():
         return [
             "the model's best epoch was chosen on these documents, so the results look better than "
@@ -101,10 +105,14 @@ def known_document_warnings(
         return []
     return [
         _known(
-            f"{len(train):,} of these {len(corpus):,} documents, and only the other {len(test):,} "
-            "are new to it"
+            f"{len(train):,} of {_these(corpus)}, and only the other {len(test):,} "
+            f"{'is' if len(test) == 1 else 'are'} new to it"
         )
     ]
+
+
+def _these(corpus: Corpus) -> str:
+    return "this document" if len(corpus) == 1 else f"these {len(corpus):,} documents"
 
 
 def _known(documents: str) -> str:
@@ -118,10 +126,7 @@ def encoder_warnings(classifier: TopicClassifier) -> list[str]:
     """Return a warning if a fitted classifier goes without the encoder that was asked for."""
     if classifier.encoder is None or classifier.fitted_.encoder is not None:
         return []
-    return [
-        f"the `encoder` {get_encoder(classifier.encoder).name} is left out: on documents that were "
-        "not learned from, it made the answers no better. The model is one of words alone."
-    ]
+    return [get_encoder(classifier.encoder).left_out]
 
 
 def fit_warnings(fitted: Fitted) -> list[str]:
@@ -156,9 +161,8 @@ def fit_warnings(fitted: Fitted) -> list[str]:
             f"could learn more. Use `epochs={2 * history.n_epochs}`."
         )
     if fitted.tuning is not None and fitted.tuning.interrupted:
-        n_ways = len(fitted.tuning.trials)
         warnings.append(
-            f"the search was interrupted after {n_ways} {'way' if n_ways == 1 else 'ways'} to "
+            f"the search was interrupted after {counted(len(fitted.tuning.trials), 'way')} to "
             "learn: the model is learned in the best of these. Let `tune` come to its end for more."
         )
     return warnings
@@ -181,9 +185,10 @@ def model_warnings(fitted: Fitted, test: Corpus) -> list[str]:
     unknown = [topic for topic in test.topics if topic not in known]
     if unknown:
         warnings.append(
-            f"{len(unknown):,} of the {len(test):,} test documents have topics that the model "
-            f"doesn't know, such as {unknown[0]!r}: they count as wrong. Train with documents of "
-            "these topics, or leave them out of the test."
+            f"{len(unknown):,} of the {counted(len(test), 'test document')} {have(len(unknown))} "
+            f"a topic that the model doesn't know, such as {unknown[0]!r}, and "
+            f"{'counts' if len(unknown) == 1 else 'count'} as wrong. Train with documents of such "
+            "topics, or leave them out of the test."
         )
     return warnings
 
@@ -195,4 +200,5 @@ def _interrupted(history: History, n_held_out: int) -> str:
     )
     if not n_held_out:  # a file served to find the epoch
         return f"{said}."
-    return f"{said}, and has not learned from the {n_held_out:,} documents held out to find it."
+    held_out = counted(n_held_out, "document")
+    return f"{said}, and has not learned from the {held_out} held out to find it."

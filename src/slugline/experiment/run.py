@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.displays import as_lines, as_table
-from slugline.errors import DataError
+from slugline.displays import as_lines, as_table, counted
+from slugline.errors import DataError, EncoderWarning
 from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.experiment.concerns import (
     data_warnings,
@@ -84,14 +85,14 @@ class Experiment:
     def _shown(self) -> tuple[str, list[tuple[str, str]]]:
         low, high = self.evaluation.interval
         rows = [
-            ("learned from", f"{self.n_learned:,} documents in {self.seconds:.1f} s"),
-            ("tested on", f"{self.n_test:,} others"),
+            ("learned from", f"{counted(self.n_learned, 'document')} in {self.seconds:.1f} s"),
+            ("tested on", counted(self.n_test, "other")),
             *(("encoder", head.summary()) for head in [self.fitted.dense] if head),
             ("accuracy", f"{self.evaluation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"),
             ("baseline", f"{self.majority:.3f}, always {self.majority_topic!r}"),
             *(("warning", warning) for warning in self.warnings),
         ]
-        return f"Experiment on {self.name}: {len(self.fitted.topics):,} topics", rows
+        return f"Experiment on {self.name}: {counted(len(self.fitted.topics), 'topic')}", rows
 
     @property
     def n_test(self) -> int:
@@ -229,14 +230,18 @@ def timed_fit(
     validation: Corpus | None,
     progress: Progress | None,
 ) -> float:
-    """Fit `classifier` to a corpus, and return the wall time in seconds."""
+    """Fit `classifier` to a corpus, and return the wall time in seconds.
+
+    That an encoder is left out is for `encoder_warnings` to say.
+    """
     started = time.perf_counter()
-    classifier.fit(
-        train.texts,
-        train.topics,
-        validation_data=None if validation is None else (validation.texts, validation.topics),
-        progress=progress,
-    )
+    with warnings.catch_warnings(action="ignore", category=EncoderWarning):
+        classifier.fit(
+            train.texts,
+            train.topics,
+            validation_data=None if validation is None else (validation.texts, validation.topics),
+            progress=progress,
+        )
     return time.perf_counter() - started
 
 

@@ -174,8 +174,8 @@ def _predictions(result: NotebookResult) -> str:
     )
     return (
         f"For every wire the network gives {ours.shape[0]} probabilities, which add up to 1 except "
-        f"for rounding (off by at most {tiny(ours.largest_sum_error)}). For the first test wire, "
-        f"shown above, it answers “{ours.topic}” with a probability of "
+        f"for rounding (off by at most {tiny(ours.largest_sum_error)}). The bars show the largest "
+        f"for the first test wire: the network answers “{ours.topic}” with a probability of "
         f"{percent(ours.probability, 0)}, {right}. Having an output for each topic does not mean "
         f"using it: of the {ours.n_topics_present} topics among the test wires, "
         f"{ours.n_topics_answered} are the first answer for at least one wire."
@@ -299,11 +299,13 @@ def _rule_of_bottlenecks(result: NotebookResult) -> Rule:
     pairs = zip(narrow.test_accuracy.values, wide.test_accuracy.values, strict=True)
     n_behind = sum(few < many for few, many in pairs)
     n_seeds = len(result.seeds)
+    is_behind = "is behind" if n_behind or n_seeds > 1 else "is not behind"
+    runs = f" in {n_behind} of {n_seeds} runs" if n_seeds > 1 else ""
     return Rule(
         "With many categories, avoid hidden layers that are too small.",
         "holds" if n_behind == n_seeds else "not seen",
-        f"After {wide.epochs} epochs, {layers(narrow.hidden)} is behind {layers(wide.hidden)} on "
-        f"the test wires in {n_behind} of {counted(n_seeds, 'run')}: "
+        f"After {wide.epochs} epochs, {layers(narrow.hidden)} {is_behind} "
+        f"{layers(wide.hidden)} on the test wires{runs}: "
         f"{spread_percent(narrow.test_accuracy)} compared with "
         f"{spread_percent(wide.test_accuracy)}."
         f"{_of_narrow_layers(result)}",

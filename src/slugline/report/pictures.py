@@ -125,7 +125,6 @@ def strips(rows: Sequence[tuple[str, OverSeeds]], marked: str) -> str:
         ax.set_yticks(range(len(rows)), [label for label, _ in rows])
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.tick_params(axis="y", length=0)
-        ax.grid(visible=False, axis="y")
         ax.spines["left"].set_visible(False)
         ax.set_xlabel("Test accuracy")
         ax.set_ylabel("Units in the hidden layers")
@@ -136,8 +135,8 @@ def strips(rows: Sequence[tuple[str, OverSeeds]], marked: str) -> str:
 def _draw_row(ax: Axes, place: int, accuracy: OverSeeds, colour: str) -> None:
     several = len(accuracy.values) > 1
     height = [place] * len(accuracy.values)
-    alpha = 0.45 if several else 1
-    ax.scatter(accuracy.values, height, s=18, color=colour, alpha=alpha, linewidths=0)
+    size, alpha = (18, 0.45) if several else (40, 1)
+    ax.scatter(accuracy.values, height, size, color=colour, alpha=alpha, linewidths=0, zorder=3)
     if several:
         ax.plot([accuracy.mean] * 2, [place - 0.28, place + 0.28], color=colour, linewidth=2)
 

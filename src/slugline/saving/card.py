@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from slugline.displays import counted
 from slugline.saving.schema import BlockInfo, EncoderInfo, ModelInfo
 
 __all__ = ["describe_learner", "write_card"]
@@ -28,7 +29,7 @@ def write_card(info: ModelInfo) -> str:
         "\n".join(figures) or "None were measured when it was saved.",
         "## Limits",
         _limits(info),
-        f"## Its {len(info.topics)} topics",
+        f"## Its {'topic' if len(info.topics) == 1 else counted(len(info.topics), 'topic')}",
         "\n".join(f"- {_described(info, topic)}" for topic in info.topics),
     ]
     return "\n\n".join(sections) + "\n"
@@ -43,7 +44,7 @@ def _documents(info: ModelInfo) -> str:
     if not info.n_documents and info.descriptions:
         return "descriptions of its topics alone, without any document,"
     if not info.n_held_out:
-        return f"{info.n_documents:,} documents"
+        return counted(info.n_documents, "document")
     n_learned = info.n_documents - info.n_held_out
     return (
         f"{n_learned:,} of {info.n_documents:,} documents (its training was interrupted before it "

@@ -100,10 +100,13 @@ def fit_dense_head(
     # No row of unit length scores less than this for all of the others.
     least = (biases - np.linalg.norm(weights, axis=0))[~absent].max() - 1
     weights[:, absent], biases[absent] = 0, least
-    scores = (X @ weights + biases).astype(np.float32)
+    scores = np.empty((len(y), n_topics), dtype=np.float32)
+    others = np.flatnonzero(costs == 0)
+    scores[others] = X[others] @ weights + biases
     for group in groups:
         scores[group] = factor * shape.left_out(group, penalty)
-    scores[:, absent] = np.minimum(scores[:, ~absent].min(axis=1, keepdims=True) - 1, least)
+    least_known = scores.min(axis=1, keepdims=True, where=~absent, initial=np.inf)
+    scores[:, absent] = np.minimum(least_known - 1, least)
     return FittedDense(
         weights.astype(np.float32), biases.astype(np.float32), scores, float(penalty)
     )

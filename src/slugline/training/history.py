@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from slugline.displays import as_lines
+from slugline.displays import as_lines, counted
 from slugline.plots import plot_epochs
 
 if TYPE_CHECKING:
@@ -43,13 +43,14 @@ class History:
         if not self.n_epochs:
             return "History of no epochs"
         ended = f", ended by {self.stopped_by}" if self.stopped_by else ""
-        epochs = "1 epoch" if self.n_epochs == 1 else f"{self.n_epochs} epochs"
         best = self.best_epoch
         rows = [
             ("last epoch", self._figures(self.n_epochs)),
             (f"best, {best}", self._figures(best)),
         ]
-        return as_lines(f"History of {epochs} of {self.n_rows:,} rows{ended}", rows)
+        return as_lines(
+            f"History of {counted(self.n_epochs, 'epoch')} of {self.n_rows:,} rows{ended}", rows
+        )
 
     def __getitem__(self, name: str) -> list[float]:
         return self.history[name]
