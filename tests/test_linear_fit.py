@@ -147,13 +147,17 @@ def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
     assert looked_at == [400, 400, 1200]
 
 
-def test_many_rows_take_smaller_and_longer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = fit(y=Y)
+def test_terms_of_many_rows_have_one_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem.of(X, Y, FitContext(N_TOPICS))
+    few = problem.rates(np.arange(500))
     monkeypatch.setattr(linear_fit, "MANY_ROWS", 500)
-    monkeypatch.setattr(linear, "MANY_ROWS", 500)
-    longer = fit(y=Y)
-    assert np.abs(longer.weights.data).max() < np.abs(usual.weights.data).max()
-    assert (scores(longer).argmax(axis=1) == Y_NEW).mean() > 0.99
+    assert np.array_equal(problem.rates(np.arange(500)), few)
+    assert len(few) == X.shape[1] + 1
+    assert few[:-1].max() > 1.5 * few[:-1].min()
+    assert few[-1] == np.float32(linear_fit.LEARNING_RATE)
+    many = problem.rates(np.arange(501))
+    assert many.dtype == few.dtype == np.float32
+    assert (many == few[-1]).all()
 
 
 def test_the_more_rows_there_are_the_fewer_passes_go_over_them() -> None:
