@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from rows_by_topic import make_up, plant_wrong_topics
 from slugline.calibration import Calibration
-from slugline.training import linear, linear_fit
+from slugline.training import linear_fit
 from slugline.training.context import FitContext
 from slugline.training.linear_fit import (
     ABSENT,
@@ -147,17 +147,19 @@ def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
     assert looked_at == [400, 400, 1200]
 
 
-def test_terms_of_many_rows_have_one_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terms_of_many_rows_have_one_learning_rate_and_a_smaller_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     problem = Problem.of(X, Y, FitContext(N_TOPICS))
     few = problem.rates(np.arange(500))
     monkeypatch.setattr(linear_fit, "MANY_ROWS", 500)
     assert np.array_equal(problem.rates(np.arange(500)), few)
     assert len(few) == X.shape[1] + 1
     assert few[:-1].max() > 1.5 * few[:-1].min()
-    assert few[-1] == np.float32(linear_fit.LEARNING_RATE)
     many = problem.rates(np.arange(501))
     assert many.dtype == few.dtype == np.float32
-    assert (many == few[-1]).all()
+    assert (many == many[-1]).all()
+    assert many[-1] < few[-1]
 
 
 def test_the_more_rows_there_are_the_fewer_passes_go_over_them() -> None:

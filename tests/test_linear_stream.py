@@ -17,7 +17,7 @@ from slugline.training.linear_stream import LinearStream
 
 # A batch of so few rows is one step in each pass.
 N_ROWS, N_COLUMNS, N_TOPICS, N_PASSES = 40, 9, 3, 6
-RATE, FRESH, LEARNED = 0.1, 0.3, 3.0
+RATE, FRESH, LEARNED = 0.15, 0.3, 3.0
 RNG = np.random.default_rng(0)
 X = sp.random_array((N_ROWS, N_COLUMNS), density=0.4, format="csr", dtype=np.float32, rng=1)
 Y = RNG.choice(N_TOPICS, N_ROWS, p=[0.6, 0.3, 0.1])

@@ -21,7 +21,7 @@ def expected(has: np.ndarray, y: np.ndarray) -> float:
     topics = np.unique(y)
     usual = np.array([(y == topic).mean() for topic in topics])
     found = np.array([has[y == topic].sum() for topic in topics])
-    prior = len(topics) / 3
+    prior = len(topics) / 6
     shares = (found + prior * usual) / (found.sum() + prior)
     return float((shares * np.log(shares / usual)).sum() / np.log(len(topics)))
 
@@ -46,6 +46,13 @@ def test_only_the_rows_to_learn_from_are_looked_at() -> None:
     some = np.flatnonzero(np.arange(12) % 3)
     for of in (relevance, term_rates):
         np.testing.assert_allclose(of(X, Y, some), of(X[some], Y[some], np.arange(len(some))))
+
+
+def test_a_stored_zero_is_no_term() -> None:
+    stored = sp.csr_array(np.ones((12, 4), dtype=np.float32))
+    stored.data[:] = X.toarray().reshape(-1)
+    assert stored.nnz > X.nnz
+    np.testing.assert_allclose(relevance(stored, Y, ROWS), relevance(X, Y, ROWS), atol=1e-12)
 
 
 def test_terms_that_tell_more_move_more_freely_and_by_1_in_the_mean() -> None:

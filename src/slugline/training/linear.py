@@ -208,7 +208,9 @@ class Descent:
         sums: Floats = self.sums.take(columns)
         sums += np.einsum("ij,ij->i", gradient, gradient) / np.float32(gradient.shape[1])
         self.sums[columns] = sums
-        rates: Floats = self._learning_rates.take(columns) / np.sqrt(sums)
+        rates: Floats = np.divide(
+            self._learning_rates.take(columns), np.sqrt(sums), dtype=np.float32
+        )
         return rates
 
     def _slope(self, scores: Floats, rows: Rows, here: tuple[Rows, Rows]) -> Floats:

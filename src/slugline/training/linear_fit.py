@@ -38,8 +38,8 @@ Mask = npt.NDArray[np.bool_]
 # Passes over up to so many rows, and over more. Few rows need more steps.
 _PASSES = {500: 6, 1000: 5, 2000: 4, MANY_ROWS: 3, 50_000: 2}
 _FEWEST_PASSES = 1
-#: How long steps are; see `slugline.training.term_rates` for those of each term.
-LEARNING_RATE = 0.1
+# Many rows need smaller steps.
+_LEARNING_RATE, _SMALL_LEARNING_RATE = 0.15, 0.1
 # Initial sum of squared gradients of a term. If it were 0, the first step would be as long for a
 # small error as for a large one.
 SUM_AT_FIRST = 0.3
@@ -184,9 +184,10 @@ class Problem:
 
         Many rows tell soon enough what a term is worth.
         """
+        rate = np.float32(learning_rate(len(rows)))
         if len(rows) > MANY_ROWS:
-            return np.full(self.X.shape[1] + 1, LEARNING_RATE, dtype=np.float32)
-        return np.float32(LEARNING_RATE) * term_rates(self.X, self.y, rows)
+            return np.full(self.X.shape[1] + 1, rate)
+        return rate * term_rates(self.X, self.y, rows)
 
     def each_block(self, work: Callable[[slice], T]) -> list[T]:
         """Return what `work` makes of each block of topics, on as many threads as memory allows."""
@@ -381,6 +382,11 @@ def _scores_by(problem: Problem, rest: Rows, held: Rows, passes: int | None) -> 
 def is_few(rows: Rows) -> bool:
     """Whether rows are so few that they are best calibrated by cross-validation."""
     return len(rows) <= _FEW_ROWS
+
+
+def learning_rate(n_rows: int) -> float:
+    """Return what suits so many rows."""
+    return _LEARNING_RATE if n_rows <= MANY_ROWS else _SMALL_LEARNING_RATE
 
 
 def topic_blocks(n_topics: int, width: int) -> list[slice]:

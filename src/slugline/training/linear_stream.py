@@ -17,10 +17,10 @@ from slugline.training.linear import Descent, Minibatches, new_sums
 from slugline.training.linear_fit import (
     ABSENT,
     BIAS_AT_FIRST,
-    LEARNING_RATE,
     MOST_SCORES,
     SUM_AT_FIRST,
     Problem,
+    learning_rate,
     leave_out,
     passes_for,
     topic_blocks,
@@ -186,7 +186,7 @@ class LinearStream:
         costs = problem.weighed(self._totals)
         n_passes = self._passes or passes_for(len(told))
         batches = Minibatches(problem.X, told, self._rng, n_passes)
-        rates = np.full(self.n_columns + 1, LEARNING_RATE, dtype=np.float32)
+        rates = np.full(self.n_columns + 1, learning_rate(len(told)), dtype=np.float32)
         descents = [
             Descent(topics, weights, self.biases[topics], sums, costs, rates)
             for topics, weights, sums in zip(self._blocks, self._weights, self._sums, strict=True)
