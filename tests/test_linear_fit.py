@@ -115,7 +115,7 @@ def test_a_large_problem_is_answered_like_a_small_one(
     one, other = scores(small), scores(large)
     assert (one.argmax(axis=1) == other.argmax(axis=1)).mean() > 0.99
     assert np.abs(small.calibration.proba(one) - large.calibration.proba(other)).mean() < 0.01
-    assert large.n_left_out == pytest.approx(small.n_left_out, rel=0.35)
+    assert large.n_left_out == pytest.approx(small.n_left_out, rel=0.4)
 
 
 def test_weights_that_are_not_held_are_learned_again_to_the_same(

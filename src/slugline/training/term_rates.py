@@ -18,8 +18,9 @@ Rows = npt.NDArray[np.integer]
 # A term has been seen in so much of a document of each topic before it is seen in any: what few
 # documents say of a term counts little.
 _SEEN_BEFORE = 1 / 6
-# Added to each term's relevance, as a term that tells nothing alone may tell something with others.
-_IRRELEVANT = 0.5
+# Added to each term's relevance, as one that tells nothing alone may tell something with others.
+# Half as much would be better by 0.2 points in the mean, but lose up to 2 on some sets.
+_IRRELEVANT = 1.0
 
 
 def relevance(X: sp.csr_array, y: Labels, rows: Rows) -> npt.NDArray[np.float64]:
