@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.integer]
 
-# Chosen by cross-validation on half of the training splits, and looked at on the others.
+# Chosen on parts of training splits.
 # A term has been seen in so much of a document of each topic before it is seen in any: what few
 # documents say of a term counts little.
 _SEEN_BEFORE = 1 / 6
