@@ -12,7 +12,11 @@ class ReferenceDescent:
     """
 
     def __init__(
-        self, weights: np.ndarray, biases: np.ndarray, start: float, learning_rate: float
+        self,
+        weights: np.ndarray,
+        biases: np.ndarray,
+        start: float,
+        learning_rate: float | np.ndarray,
     ) -> None:
         self.weights = np.vstack([weights, biases]).astype(np.float64)
         self.sums = np.full(len(self.weights), start)

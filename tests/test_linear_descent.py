@@ -23,7 +23,7 @@ COSTS = Costs(
     RNG.uniform(0.5, 4, N_ROWS).astype(np.float32),
 )
 ROWS = np.arange(N_ROWS)
-START, RATE = 0.3, 0.15
+START, RATES = 0.3, RNG.uniform(0.05, 0.5, N_COLUMNS + 1).astype(np.float32)
 
 
 def batches_of(rows: np.ndarray = ROWS, seed: int = 0, n_passes: int = N_PASSES) -> Minibatches:
@@ -38,7 +38,7 @@ def descent_of(topics: slice = slice(0, N_TOPICS)) -> Descent:
         np.full(n_topics, -1, dtype=np.float32),
         np.full(N_COLUMNS + 1, START, dtype=np.float32),
         COSTS,
-        RATE,
+        RATES,
     )
 
 
@@ -102,7 +102,7 @@ def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
 def test_weights_sums_and_scores_follow_the_formulas() -> None:
     batches, descent = batches_of(), descent_of()
     reference = ReferenceDescent(
-        np.zeros((N_COLUMNS, N_TOPICS)), np.full(N_TOPICS, -1), START, RATE
+        np.zeros((N_COLUMNS, N_TOPICS)), np.full(N_TOPICS, -1), START, RATES
     )
     costs = np.repeat(COSTS.others[:, np.newaxis], N_TOPICS, axis=1).astype(np.float64)
     costs[ROWS, Y] = COSTS.own

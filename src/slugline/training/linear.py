@@ -143,7 +143,8 @@ class Descent:
     sums : float32 array, shape (n_columns + 1,)
         Sum of squared gradients of each term, and last of the biases.
     costs : Costs
-    learning_rate : float
+    rates : float32 array, shape (n_columns + 1,)
+        Learning rate of each term, and last of the biases.
 
     Attributes
     ----------
@@ -164,11 +165,11 @@ class Descent:
         biases: Floats,
         sums: Floats,
         costs: Costs,
-        learning_rate: float,
+        rates: Floats,
     ) -> None:
         self.topics, self.weights, self.biases, self.sums = topics, weights, biases, sums
         self._items = _as_items(weights)
-        self._costs, self._learning_rate = costs, np.float32(learning_rate)
+        self._costs, self._learning_rates = costs, rates
         self.highest = np.full(len(costs.y), -np.inf, dtype=np.float32)
         self.right = self.highest.copy()
 
@@ -207,7 +208,9 @@ class Descent:
         sums: Floats = self.sums.take(columns)
         sums += np.einsum("ij,ij->i", gradient, gradient) / np.float32(gradient.shape[1])
         self.sums[columns] = sums
-        rates: Floats = np.divide(self._learning_rate, np.sqrt(sums), dtype=np.float32)
+        rates: Floats = np.divide(
+            self._learning_rates.take(columns), np.sqrt(sums), dtype=np.float32
+        )
         return rates
 
     def _slope(self, scores: Floats, rows: Rows, here: tuple[Rows, Rows]) -> Floats:

@@ -23,6 +23,7 @@ from slugline.term_weights import join_topics, share_to_drop, slim
 from slugline.training.context import FitContext
 from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear import MANY_ROWS, Costs, Descent, Minibatches, new_sums, topic_rarity
+from slugline.training.term_rates import term_rates
 
 __all__ = ["FittedLinear", "fit_linear", "passes_for"]
 
@@ -178,6 +179,16 @@ class Problem:
             return Costs(self.y, self.costs, self.costs)
         return Costs(self.y, self.costs, self.costs * topic_rarity(totals)[self.y])
 
+    def rates(self, rows: Rows) -> Floats:
+        """Return the learning rate of each term, and last of the biases.
+
+        Many rows tell soon enough what a term is worth.
+        """
+        rate = np.float32(learning_rate(len(rows)))
+        if len(rows) > MANY_ROWS:
+            return np.full(self.X.shape[1] + 1, rate)
+        return rate * term_rates(self.X, self.y, rows)
+
     def each_block(self, work: Callable[[slice], T]) -> list[T]:
         """Return what `work` makes of each block of topics, on as many threads as memory allows."""
         size = self.X.shape[1] * (self.blocks[0].stop - self.blocks[0].start)
@@ -200,6 +211,7 @@ class _Start:
     rows: Rows
     n_passes: int
     costs: Costs
+    rates: Floats
     begun: dict[int, Descent]
 
     @classmethod
@@ -207,7 +219,7 @@ class _Start:
         """Return passes over rows, none of which has begun."""
         n_passes = passes or passes_for(len(rows))
         costs = problem.weighed(problem.totals(rows))
-        return cls(problem, rows, n_passes, costs, {})
+        return cls(problem, rows, n_passes, costs, problem.rates(rows), {})
 
     @cached_property
     def batches(self) -> Minibatches:
@@ -282,8 +294,7 @@ class _Start:
         weights = np.zeros((n_columns, n_topics), dtype=np.float32)
         biases = np.full(n_topics, BIAS_AT_FIRST, dtype=np.float32)
         sums = new_sums(n_columns, SUM_AT_FIRST)
-        rate = learning_rate(len(self.rows))
-        return Descent(topics, weights, biases, sums, costs or self.costs, rate)
+        return Descent(topics, weights, biases, sums, costs or self.costs, self.rates)
 
 
 def _without_doubtful(start: _Start, rows: Rows) -> Rows:

@@ -186,9 +186,9 @@ class LinearStream:
         costs = problem.weighed(self._totals)
         n_passes = self._passes or passes_for(len(told))
         batches = Minibatches(problem.X, told, self._rng, n_passes)
-        rate = learning_rate(len(told))
+        rates = np.full(self.n_columns + 1, learning_rate(len(told)), dtype=np.float32)
         descents = [
-            Descent(topics, weights, self.biases[topics], sums, costs, rate)
+            Descent(topics, weights, self.biases[topics], sums, costs, rates)
             for topics, weights, sums in zip(self._blocks, self._weights, self._sums, strict=True)
         ]
         by_topic = {descent.topics.start: descent for descent in descents}

@@ -1,0 +1,75 @@
+"""How freely the weights of terms move: relevance by its definition, and its mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from slugline.training.term_rates import relevance, term_rates
+
+# Twelve documents of three topics. The first term is in all of them, the second in one topic, the
+# third in one document, the fourth in none.
+Y = np.repeat([0, 2, 5], [6, 4, 2])
+HAS = np.array([np.ones(12), Y == 2, np.arange(12) == 11, np.zeros(12)]).T
+X = sp.csr_array(HAS * np.arange(1, 13)[:, np.newaxis], dtype=np.float32)
+ROWS = np.arange(12)
+
+
+def expected(has: np.ndarray, y: np.ndarray) -> float:
+    """Give the relevance of a term that these documents have, from dense arrays."""
+    topics = np.unique(y)
+    usual = np.array([(y == topic).mean() for topic in topics])
+    found = np.array([has[y == topic].sum() for topic in topics])
+    prior = len(topics) / 6
+    shares = (found + prior * usual) / (found.sum() + prior)
+    return float((shares * np.log(shares / usual)).sum() / np.log(len(topics)))
+
+
+def test_relevance_is_the_divergence_of_a_terms_topics_from_those_of_all() -> None:
+    found = relevance(X, Y, ROWS)
+    np.testing.assert_allclose(found, [expected(has, Y) for has in HAS.T], atol=1e-12)
+    assert found[0] == pytest.approx(0, abs=1e-12)
+    assert found[3] == pytest.approx(0, abs=1e-12)
+    assert found[1] > 0.1
+
+
+def test_what_fewer_documents_say_of_a_term_counts_less() -> None:
+    y = np.repeat([0, 1], 20)
+    seen = np.array([(np.arange(40) < n) for n in (1, 2, 5, 20)]).T
+    few_to_many = relevance(sp.csr_array(seen, dtype=np.float32), y, np.arange(40))
+    assert (np.diff(few_to_many) > 0).all()
+    assert few_to_many[-1] < 1
+
+
+def test_only_the_rows_to_learn_from_are_looked_at() -> None:
+    some = np.flatnonzero(np.arange(12) % 3)
+    for of in (relevance, term_rates):
+        np.testing.assert_allclose(of(X, Y, some), of(X[some], Y[some], np.arange(len(some))))
+
+
+def test_a_stored_zero_is_no_term() -> None:
+    stored = sp.csr_array(np.ones((12, 4), dtype=np.float32))
+    stored.data[:] = X.toarray().reshape(-1)
+    assert stored.nnz > X.nnz
+    np.testing.assert_allclose(relevance(stored, Y, ROWS), relevance(X, Y, ROWS), atol=1e-12)
+
+
+def test_terms_that_tell_more_move_more_freely_and_by_1_in_the_mean() -> None:
+    rates = term_rates(X, Y, ROWS)
+    squares = (X**2).sum(axis=0)
+    assert squares @ rates[:-1] / squares.sum() == pytest.approx(1)
+    assert rates[1] > 1 > rates[0] == rates[3]
+    assert rates[-1] == 1
+    assert rates.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("X", "y"),
+    [(X, np.zeros(12, dtype=int)), (sp.csr_array((12, 4), dtype=np.float32), Y)],
+    ids=["one topic", "no entry"],
+)
+def test_where_there_is_nothing_to_tell_terms_are_alike(X: sp.csr_array, y: np.ndarray) -> None:
+    rates = term_rates(X, y, ROWS)
+    np.testing.assert_allclose(rates[:-1], rates[0], rtol=1e-6)
+    assert rates[0] > 0
