@@ -51,9 +51,9 @@ static int make_room(Pile *pile, size_t more)
     return 1;
 }
 
-static int push(Pile *pile, const void *bytes, size_t size)
+static inline int push(Pile *pile, const void *bytes, size_t size)
 {
-    if (!make_room(pile, size))
+    if (size > pile->room - pile->size && !make_room(pile, size))
         return 0;
     memcpy(pile->bytes + pile->size, bytes, size);
     pile->size += size;
@@ -85,10 +85,9 @@ typedef struct {
 
 static inline uint64_t load(const unsigned char *at)
 {
-    uint64_t loaded = 0;
-    for (int n = 0; n < 8; n++) /* compilers make one load of this */
-        loaded |= (uint64_t)at[n] << 8 * n;
-    return loaded;
+    uint64_t low = at[0] | (uint64_t)at[1] << 8 | (uint64_t)at[2] << 16 | (uint64_t)at[3] << 24;
+    uint64_t high = at[4] | (uint64_t)at[5] << 8 | (uint64_t)at[6] << 16 | (uint64_t)at[7] << 24;
+    return low | high << 32; /* compilers make one load of this */
 }
 
 static inline uint64_t mix(uint64_t hash)
@@ -144,6 +143,7 @@ static int find_words(Work *work, const unsigned char *at, size_t n_left)
         return 0;
     unsigned char *text = (unsigned char *)work->text.bytes, *to = text;
     *to++ = ' ';
+    const unsigned char *ascii = work->ascii;
     int state = BETWEEN;
     Word word = {0, 0, 0, SPACED};
     while (1) {
@@ -152,7 +152,7 @@ static int find_words(Work *work, const unsigned char *at, size_t n_left)
         const unsigned char *shown = at;
         if (n_left && at[0] < 0x80) {
             width = n_shown = 1;
-            shown = work->ascii + at[0];
+            shown = ascii + at[0];
             side = *shown == ' ' ? BETWEEN : SPACED;
         } else if (n_left) {
             width = n_shown = look_at(work, at, n_left, &side);
@@ -174,6 +174,12 @@ static int find_words(Work *work, const unsigned char *at, size_t n_left)
         }
         if (!n_left)
             break;
+        if (side == SPACED && at[0] < 0x80) { /* the usual case, faster */
+            do
+                *to++ = *shown;
+            while (++at, --n_left && at[0] < 0x80 && *(shown = ascii + at[0]) != ' ');
+            continue;
+        }
         for (size_t n = 0; side != BETWEEN && n < n_shown; n++)
             *to++ = shown[n];
         at += width;
@@ -212,6 +218,7 @@ typedef struct {
     int learns;         /* whether unseen buckets get a column */
     int32_t n_before, n_columns; /* before this call, and so far */
     Pile names, lengths; /* of what has been learned: bytes, and int64_t */
+    int failed;          /* whether there was no memory for these */
     Known *known;        /* hash table of words */
     size_t n_known;      /* a power of two, or 0 without one */
     Pile known_columns;
@@ -237,9 +244,20 @@ static inline int32_t number_in(const Block *block, uint64_t hash)
     return -1;
 }
 
-/* Add the column of a term to those of the document; 0 if there is no memory. */
-static inline int add_term(
-    Work *work, Block *block, uint64_t hash, const unsigned char *name, size_t length)
+/* Give a column to a bucket that is seen for the first time; -1 if there is no memory. */
+static int32_t learn(Block *block, size_t bucket, const unsigned char *name, size_t length)
+{
+    int64_t n_bytes = (int64_t)length;
+    if (!push(&block->names, name, length) || !push(&block->lengths, &n_bytes, sizeof n_bytes)) {
+        block->failed = 1;
+        return -1;
+    }
+    return block->columns[bucket] = block->n_columns++;
+}
+
+/* Write a term's column, if it has one, and return where the next one comes. */
+static inline int32_t *put_column(
+    int32_t *to, Block *block, uint64_t hash, const unsigned char *name, size_t length)
 {
     int32_t column;
     if (block->keys) {
@@ -247,15 +265,25 @@ static inline int add_term(
     } else {
         size_t bucket = (size_t)hash & (block->n_slots - 1);
         column = block->columns ? block->columns[bucket] : (int32_t)bucket;
-        if (column < 0 && block->learns) {
-            int64_t n_bytes = (int64_t)length;
-            if (!push(&block->names, name, length)
-                || !push(&block->lengths, &n_bytes, sizeof n_bytes))
-                return 0;
-            column = block->columns[bucket] = block->n_columns++;
-        }
+        if (block->learns && column < 0)
+            column = learn(block, bucket, name, length);
     }
-    return column < 0 || push(&work->columns, &column, sizeof column);
+    *to = column;
+    return to + (column >= 0); /* whether it has one, no processor could foresee */
+}
+
+/* Make room for so many columns, and return where they come; NULL if there is no memory. */
+static inline int32_t *more_columns(Work *work, size_t n)
+{
+    if (n > SIZE_MAX / sizeof(int32_t) || !make_room(&work->columns, n * sizeof(int32_t)))
+        return NULL;
+    return (int32_t *)(work->columns.bytes + work->columns.size);
+}
+
+static inline int columns_end(Work *work, const Block *block, const int32_t *to)
+{
+    work->columns.size = (size_t)((const char *)to - work->columns.bytes);
+    return !block->failed;
 }
 
 static inline const unsigned char *after(const unsigned char *at, const unsigned char *stop)
@@ -276,16 +304,20 @@ static int add_runs(Work *work, Block *block, const unsigned char *at, const uns
             return 1;
         end = after(end, stop);
     }
+    if (most > (size_t)(stop - at))
+        most = (size_t)(stop - at);
+    int32_t *to = more_columns(work, most);
+    if (!to)
+        return 0;
     for (size_t n = 0; n < most; n++) {
         size_t length = (size_t)(end - at);
-        if (!add_term(work, block, hash_of(at, length), at, length))
-            return 0;
+        to = put_column(to, block, hash_of(at, length), at, length);
         if (end >= stop)
             break;
         at = after(at, stop);
         end = after(end, stop);
     }
-    return 1;
+    return columns_end(work, block, to);
 }
 
 static int add_runs_of_word(Work *work, Block *block, const Word *word)
@@ -338,29 +370,34 @@ static int find_columns(Work *work, Block *block)
     work->columns.size = 0;
     if (block->kind == LEAD && n_words > N_LEAD)
         n_words = N_LEAD;
-    for (size_t i = 0; i < n_words; i++) {
-        const Word *word = words + i;
-        int ok = 1;
-        if (block->kind == CHARACTERS) {
-            ok = add_known_runs(work, block, word);
-        } else if (block->kind != BIGRAMS) {
-            ok = add_term(work, block, word->hash, text + word->start, word->length);
-        } else if (i + 1 < n_words) {
-            uint64_t hash = mix(word->hash * UINT64_C(0x9E3779B97F4A7C15) + word[1].hash);
-            size_t length = word[1].start + word[1].length - word->start;
-            ok = add_term(work, block, hash ? hash : 1, text + word->start, length);
-        }
-        if (!ok)
-            return 0;
+    if (block->kind == CHARACTERS) {
+        for (size_t i = 0; i < n_words; i++)
+            if (!add_known_runs(work, block, words + i))
+                return 0;
+        return 1;
     }
-    return 1;
+    size_t n_together = block->kind == BIGRAMS ? 2 : 1;
+    int32_t *to = more_columns(work, n_words);
+    if (!to)
+        return 0;
+    for (size_t i = 0; i + n_together <= n_words; i++) {
+        const Word *word = words + i, *last = word + n_together - 1;
+        uint64_t hash = word->hash;
+        if (block->kind == BIGRAMS) {
+            hash = mix(hash * UINT64_C(0x9E3779B97F4A7C15) + last->hash);
+            hash = hash ? hash : 1;
+        }
+        size_t length = last->start + last->length - word->start;
+        to = put_column(to, block, hash, text + word->start, length);
+    }
+    return columns_end(work, block, to);
 }
 
 /* ------------------------------------------------------------------------------------------------
    Counts
    --------------------------------------------------------------------------------------------- */
 
-#define FEW 40 /* that are sorted faster by insertion */
+#define FEW 20 /* that are sorted faster by insertion */
 
 /* Sort integers, and return where they are then: in `keys` or in `spare`. */
 static uint32_t *sorted(uint32_t *keys, uint32_t *spare, size_t n)
@@ -379,11 +416,14 @@ static uint32_t *sorted(uint32_t *keys, uint32_t *spare, size_t n)
     for (size_t i = 0; i < n; i++)
         all |= keys[i];
     for (int shift = 0; shift < 32 && all >> shift; shift += 8) {
-        size_t places[257] = {0};
+        size_t places[256] = {0}, before = 0;
         for (size_t i = 0; i < n; i++)
-            places[(keys[i] >> shift & 0xFF) + 1]++;
-        for (int digit = 1; digit < 256; digit++)
-            places[digit] += places[digit - 1];
+            places[keys[i] >> shift & 0xFF]++;
+        for (int digit = 0; digit < 256; digit++) {
+            size_t n_here = places[digit];
+            places[digit] = before;
+            before += n_here;
+        }
         for (size_t i = 0; i < n; i++)
             spare[places[keys[i] >> shift & 0xFF]++] = keys[i];
         uint32_t *swapped = keys;
