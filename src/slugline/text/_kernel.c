@@ -55,7 +55,8 @@ static inline int push(Pile *pile, const void *bytes, size_t size)
 {
     if (size > pile->room - pile->size && !make_room(pile, size))
         return 0;
-    memcpy(pile->bytes + pile->size, bytes, size);
+    if (size) /* there may be no place for nothing */
+        memcpy(pile->bytes + pile->size, bytes, size);
     pile->size += size;
     return 1;
 }
@@ -275,7 +276,9 @@ static inline int32_t *put_column(
 /* Make room for so many columns, and return where they come; NULL if there is no memory. */
 static inline int32_t *more_columns(Work *work, size_t n)
 {
-    if (n > SIZE_MAX / sizeof(int32_t) || !make_room(&work->columns, n * sizeof(int32_t)))
+    /* One more, as there has to be a place even for none. */
+    if (n >= SIZE_MAX / sizeof(int32_t)
+        || !make_room(&work->columns, (n + 1) * sizeof(int32_t)))
         return NULL;
     return (int32_t *)(work->columns.bytes + work->columns.size);
 }

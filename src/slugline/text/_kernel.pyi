@@ -6,7 +6,7 @@ import numpy.typing as npt
 def count(
     text: bytes,
     lengths: npt.NDArray[np.int64],
-    ascii: bytes,
+    letters: bytes,
     sides: bytes | None,
     blocks: tuple[tuple[Any, ...], ...],
     /,

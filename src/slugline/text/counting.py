@@ -26,7 +26,7 @@ try:
 except ImportError:  # there was no compiler
     kernel = None  # type: ignore[assignment]
 
-__all__ = ["ArrayCounter", "Counter", "KernelCounter", "counter"]
+__all__ = ["ArrayCounter", "Counter", "KernelCounter", "counter", "kernel"]
 
 
 class Counter(Protocol):

@@ -256,7 +256,7 @@ class Features:
         has_idf = np.array([block.has_idf for block in self.blocks])
         sums = squares(values, lengths).reshape(-1, len(self.blocks))
         if not self.apart:  # one length for all of them
-            sums = sum(sums[:, has_idf].T)[:, np.newaxis]
+            sums = sum(sums[:, has_idf].T, np.zeros(len(sums)))[:, np.newaxis]
         norms = np.sqrt(sums)
         scale = weights / np.hypot.reduce(weights) if self.apart else 1.0
         scales = scale / np.where(has_idf & (norms > 0), norms, 1)

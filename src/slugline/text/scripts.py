@@ -34,7 +34,10 @@ _UNSPACED = (
 _BOUNDS = np.array([(ord(first), ord(last) + 1) for first, last in _UNSPACED]).ravel()
 _UNSPACED_RUN = re.compile(f"[{''.join(f'{first}-{last}' for first, last in _UNSPACED)}]+")
 # All characters beyond ASCII for which str.isspace() is true.
-_WIDE_SPACE = "\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_WIDE_SPACE = (
+    "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
 _APOSTROPHE = "\u2019"
 # Characters of the first plane, and planes in all.
 _N_PLAIN, _N_PLANES = 0x10000, 17

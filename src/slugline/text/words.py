@@ -29,7 +29,16 @@ from slugline.ragged import boundaries, ranges
 from slugline.text.hashing import PADDING, distinct, hash_spans
 from slugline.text.scripts import plain
 
-__all__ = ["PUNCTUATION", "TRANSLATION", "Words", "find_words", "join", "map_chunks", "span_text", "tokenize"]
+__all__ = [
+    "PUNCTUATION",
+    "TRANSLATION",
+    "Words",
+    "find_words",
+    "join",
+    "map_chunks",
+    "span_text",
+    "tokenize",
+]
 
 T = TypeVar("T")
 
@@ -181,9 +190,7 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def join(
-    texts: list[str], prepare: Callable[[str], str]
-) -> tuple[bytes, npt.NDArray[np.int64]]:
+def join(texts: list[str], prepare: Callable[[str], str]) -> tuple[bytes, npt.NDArray[np.int64]]:
     """Return the documents as bytes, joined with spaces, and the number of bytes of each.
 
     Parameters
