@@ -120,7 +120,7 @@ static inline size_t look_at(const Work *work, const unsigned char *at, size_t n
 {
     unsigned char first = at[0];
     size_t width = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC0 ? 2 : 1;
-    uint32_t point = width == 1 ? 0 : first & (0xFF >> (width + 1));
+    uint32_t point = width == 1 ? 0 : first & (0xFFu >> (width + 1));
     *side = SPACED;
     if (width > n_left)
         return 1;
