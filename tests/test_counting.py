@@ -14,7 +14,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.errors import DataError
 from slugline.sparse import Entries
 from slugline.text import counting
 from slugline.text.block import Block
@@ -249,12 +248,6 @@ def test_a_table_that_cannot_be_written_to_learns_nothing() -> None:
         counting.kernel.count(
             b"oil", np.array([3]), bytes(128), None, (("words", 4, fixed, None, 0, 0, 0),)
         )
-
-
-@pytest.mark.parametrize("counter", [ArrayCounter(), KernelCounter()], ids=["numpy", "kernel"])
-def test_what_is_no_text_is_refused(counter: Counter) -> None:
-    with pytest.raises(DataError, match="document 1 is a int, not a str"):
-        counter.read(["oil", 3], ["words"])  # type: ignore[list-item]
 
 
 # Without a kernel -------------------------------------------------------------------------------

@@ -191,7 +191,10 @@ def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
             raise DataError(
                 f"`X` has {X.ndim} dimensions; give a matrix with one row per document."
             )
-    csr = sp.csr_array(X, dtype=np.float32)
+    if isinstance(X, sp.csr_array) and X.dtype == np.float32:
+        csr = X
+    else:
+        csr = sp.csr_array(X, dtype=np.float32)
     if n_columns is not None and csr.shape[1] != n_columns:
         raise DataError(
             f"`X` has {csr.shape[1]} columns, but the model expects {n_columns}; "

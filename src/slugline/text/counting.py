@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from slugline.documents import as_texts
 from slugline.ragged import boundaries, row_lengths
 from slugline.sparse import Entries, count_matrix
 from slugline.text.scripts import composed, sides
@@ -33,12 +32,7 @@ class Counter(Protocol):
     """Counts terms of documents, chunk by chunk."""
 
     def read(self, texts: Sequence[str], kinds: Sequence[str]) -> Any:
-        """Return what `count` needs of a chunk of texts; chunks may be read on threads.
-
-        Raises
-        ------
-        DataError : if a document is not a `str`.
-        """
+        """Return what `count` needs of a chunk of texts; chunks may be read on threads."""
 
     def count(
         self, read: Any, vocabularies: Sequence[TermColumns], *, learn: bool = False
@@ -94,7 +88,7 @@ class KernelCounter:
         self, texts: Sequence[str], kinds: Sequence[str]
     ) -> tuple[bytes, npt.NDArray[np.int64], Sequence[str]]:
         """Return the documents as bytes, in lower case beyond ASCII, and the length of each."""
-        return *join(as_texts(texts), composed), kinds
+        return *join(texts, composed), kinds
 
     def count(
         self,

@@ -276,7 +276,8 @@ class Features:
 
     def _spread(self, each: npt.NDArray[Any], counts: Entries) -> npt.NDArray[Any]:
         """Return what there is for each block, for each entry of theirs."""
-        return np.tile(each, len(counts.lengths) // len(each)).repeat(counts.lengths)
+        n_documents = len(counts.lengths) // len(each)
+        return each[np.newaxis].repeat(n_documents, axis=0).ravel().repeat(counts.lengths)
 
     def _all_idf(self) -> Floats | None:
         """Return the idf of all columns, 1 in blocks without one; None if no block has any."""

@@ -24,7 +24,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from slugline.documents import as_texts, no_string
+from slugline.documents import as_texts, check_texts, no_string
 from slugline.ragged import boundaries, ranges
 from slugline.text.hashing import PADDING, distinct, hash_spans
 from slugline.text.scripts import plain
@@ -174,7 +174,8 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
     chunk: list[str] = []
     n_given = size = 0
     # A few at a time, because a Python step for every text would be noticeable.
-    while piece := as_texts(itertools.islice(remaining, _PIECE_TEXTS), n_given):
+    while piece := list(itertools.islice(remaining, _PIECE_TEXTS)):
+        check_texts(piece, n_given)
         n_given += len(piece)
         piece_size = sum(map(len, piece))
         if piece_size > _BOOK_CHARACTERS:
@@ -190,19 +191,21 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def join(texts: list[str], prepare: Callable[[str], str]) -> tuple[bytes, npt.NDArray[np.int64]]:
+def join(
+    texts: Sequence[str], prepare: Callable[[str], str]
+) -> tuple[bytes, npt.NDArray[np.int64]]:
     """Return the documents as bytes, joined with spaces, and the number of bytes of each.
 
     Parameters
     ----------
-    texts : list of str
+    texts : sequence of str
     prepare : callable
         What is done to a text beyond ASCII before.
     """
     joined = " ".join(texts)
     if joined.isascii():
         return joined.encode(), np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    data = [_encode(text if text.isascii() else prepare(text)) for text in texts]
+    data = [text.encode() if text.isascii() else _encode(prepare(text)) for text in texts]
     return b" ".join(data), np.fromiter(map(len, data), dtype=np.int64, count=len(data))
 
 
