@@ -400,7 +400,7 @@ static int find_columns(Work *work, Block *block)
    Counts
    --------------------------------------------------------------------------------------------- */
 
-#define FEW 20 /* that are sorted faster by insertion */
+#define FEW 16 /* that are sorted faster by insertion */
 
 /* Sort integers, and return where they are then: in `keys` or in `spare`. */
 static uint32_t *sorted(uint32_t *keys, uint32_t *spare, size_t n)
@@ -418,17 +418,21 @@ static uint32_t *sorted(uint32_t *keys, uint32_t *spare, size_t n)
     uint32_t all = 0;
     for (size_t i = 0; i < n; i++)
         all |= keys[i];
-    for (int shift = 0; shift < 32 && all >> shift; shift += 8) {
-        size_t places[256] = {0}, before = 0;
+    /* Going over all values of a digit has to be worth it. */
+    const int bits = n < 128 ? 6 : 8;
+    const uint32_t n_values = 1u << bits;
+    for (int shift = 0; shift < 32 && all >> shift; shift += bits) {
+        size_t places[256], before = 0;
+        memset(places, 0, n_values * sizeof *places);
         for (size_t i = 0; i < n; i++)
-            places[keys[i] >> shift & 0xFF]++;
-        for (int digit = 0; digit < 256; digit++) {
-            size_t n_here = places[digit];
-            places[digit] = before;
+            places[keys[i] >> shift & (n_values - 1)]++;
+        for (uint32_t value = 0; value < n_values; value++) {
+            size_t n_here = places[value];
+            places[value] = before;
             before += n_here;
         }
         for (size_t i = 0; i < n; i++)
-            spare[places[keys[i] >> shift & 0xFF]++] = keys[i];
+            spare[places[keys[i] >> shift & (n_values - 1)]++] = keys[i];
         uint32_t *swapped = keys;
         keys = spare;
         spare = swapped;
