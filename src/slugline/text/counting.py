@@ -108,10 +108,8 @@ class KernelCounter:
         columns, values, n_each, names = kernel.count(
             data, lengths, TRANSLATION, characters, blocks
         )
-        for vocabulary, learns, (spelled, n_bytes) in zip(
-            vocabularies, learning, names, strict=True
-        ):
-            if learns and isinstance(vocabulary, SeenBuckets):
+        for vocabulary, (spelled, n_bytes) in zip(vocabularies, names, strict=True):
+            if n_bytes and isinstance(vocabulary, SeenBuckets):
                 vocabulary.learned((spelled, np.frombuffer(n_bytes, dtype=np.int64)))
         return Entries(
             np.frombuffer(values, dtype=np.float32),
