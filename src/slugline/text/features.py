@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -54,8 +55,8 @@ class Features:
 
     vocabularies_: list[TermColumns]
     idf_: list[Floats | None]
-    # The idf of all blocks in one array, and what it was made of.
-    _joined_idf: tuple[list[Floats | None], Floats | None] = [], None
+    # What `_joined_idf` was made of, and what it is.
+    _joined: tuple[list[Floats], Floats | None] = [], None
 
     def __init__(
         self,
@@ -265,13 +266,21 @@ class Features:
     def _weigh_blocks(self, counts: Entries, weighting: str) -> None:
         """Turn counts of all blocks of a weighting into weights, in place."""
         values, columns, _ = counts
-        are_of_it = np.array([block.weighting == weighting for block in self.blocks])
-        if are_of_it.all():
-            weigh(values, columns, weighting, self._all_idf())
+        have_it = np.array([block.weighting == weighting for block in self.blocks])
+        if have_it.all():
+            weigh(values, columns, weighting, self._joined_idf())
             return
-        own = self._spread(are_of_it, counts)
-        part = values[own]
-        weigh(part, columns[own], weighting, self._all_idf())
+        own = self._spread(have_it, counts)
+        part, idf = values[own], None
+        columns = columns[own]
+        if weighting.endswith("idf"):
+            idf = self._joined_idf()
+            without = [
+                0 if block.has_idf else width
+                for block, width in zip(self.blocks, self._widths(), strict=True)
+            ]
+            columns = columns - self._spread(np.cumsum(without), counts)[own]
+        weigh(part, columns, weighting, idf)
         values[own] = part
 
     def _spread(self, each: npt.NDArray[Any], counts: Entries) -> npt.NDArray[Any]:
@@ -279,21 +288,14 @@ class Features:
         n_documents = len(counts.lengths) // len(each)
         return each[np.newaxis].repeat(n_documents, axis=0).ravel().repeat(counts.lengths)
 
-    def _all_idf(self) -> Floats | None:
-        """Return the idf of all columns, 1 in blocks without one; None if no block has any."""
-        made_of, made = self._joined_idf
-        if len(made_of) != len(self.idf_) or any(
-            one is not other for one, other in zip(made_of, self.idf_, strict=True)
-        ):
-            made_of = list(self.idf_)
-            parts = zip(self.idf_, self._widths(), strict=True)
-            made = None
-            if any(block.has_idf for block in self.blocks):
-                made = np.concatenate(
-                    [np.ones(w, np.float32) if idf is None else idf for idf, w in parts]
-                )
-            self._joined_idf = made_of, made
-        return made
+    def _joined_idf(self) -> Floats | None:
+        """Return the idf of all blocks that have one, one after another; None if none has."""
+        parts = [part for part in self.idf_ if part is not None]
+        made_of, joined = self._joined
+        if len(parts) != len(made_of) or any(map(operator.is_not, parts, made_of)):
+            joined = np.concatenate(parts) if parts else None
+            self._joined = parts, joined
+        return joined
 
     def _kinds(self) -> list[str]:
         return [block.kind for block in self.blocks]
