@@ -80,6 +80,7 @@ typedef struct {
     const unsigned char *sides; /* the table of characters, or NULL: all are SPACED */
     Pile text;                  /* a document's words, with one space before, between and after */
     Pile words;                 /* of Word */
+    Pile hashes;                /* of uint64_t: those of a document's words or pairs */
     Pile columns, spare;        /* of uint32_t: those of one document's terms in one block */
     Pile out_columns, out_values, out_lengths; /* of int32_t, float and int64_t */
 } Work;
@@ -245,6 +246,17 @@ static inline int32_t number_in(const Block *block, uint64_t hash)
     return -1;
 }
 
+/* Have the processor fetch what will be read: tables are larger than its cache. */
+static inline void expect(const Block *block, uint64_t hash)
+{
+#ifdef __GNUC__
+    if (block->columns && !block->keys)
+        __builtin_prefetch(block->columns + ((size_t)hash & (block->n_slots - 1)));
+#else
+    (void)block, (void)hash;
+#endif
+}
+
 /* Give a column to a bucket that is seen for the first time; -1 if there is no memory. */
 static int32_t learn(Block *block, size_t bucket, const unsigned char *name, size_t length)
 {
@@ -383,15 +395,23 @@ static int find_columns(Work *work, Block *block)
     int32_t *to = more_columns(work, n_words);
     if (!to)
         return 0;
-    for (size_t i = 0; i + n_together <= n_words; i++) {
-        const Word *word = words + i, *last = word + n_together - 1;
-        uint64_t hash = word->hash;
+    size_t n_terms = n_words < n_together ? 0 : n_words - n_together + 1;
+    work->hashes.size = 0;
+    if (!make_room(&work->hashes, (n_terms + 1) * sizeof(uint64_t)))
+        return 0;
+    uint64_t *hashes = (uint64_t *)work->hashes.bytes;
+    for (size_t i = 0; i < n_terms; i++) {
+        hashes[i] = words[i].hash;
         if (block->kind == BIGRAMS) {
-            hash = mix(hash * UINT64_C(0x9E3779B97F4A7C15) + last->hash);
-            hash = hash ? hash : 1;
+            uint64_t hash = mix(words[i].hash * UINT64_C(0x9E3779B97F4A7C15) + words[i + 1].hash);
+            hashes[i] = hash ? hash : 1;
         }
+        expect(block, hashes[i]);
+    }
+    for (size_t i = 0; i < n_terms; i++) {
+        const Word *word = words + i, *last = word + n_together - 1;
         size_t length = last->start + last->length - word->start;
-        to = put_column(to, block, hash, text + word->start, length);
+        to = put_column(to, block, hashes[i], text + word->start, length);
     }
     return columns_end(work, block, to);
 }
@@ -682,7 +702,7 @@ done:
     for (Py_ssize_t i = 0; i < n_read; i++)
         free_block(blocks + i);
     free(blocks);
-    Pile *piles[] = {&work.text, &work.words, &work.columns, &work.spare, &work.out_columns,
+    Pile *piles[] = {&work.text, &work.words, &work.hashes, &work.columns, &work.spare, &work.out_columns,
                      &work.out_values, &work.out_lengths};
     for (size_t i = 0; i < sizeof piles / sizeof *piles; i++)
         free(piles[i]->bytes);
