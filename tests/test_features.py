@@ -288,6 +288,17 @@ def test_a_term_in_a_bucket_that_nothing_was_seen_in_is_left_out() -> None:
     ]
 
 
+@pytest.mark.parametrize("texts", [TEXTS * 20, TEXTS, []], ids=["many", "few", "none"])
+def test_rows_in_parts_are_those_of_the_whole(
+    texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_words, "_CHUNK_CHARACTERS", 50)
+    features = fitted(*HASHED)
+    parts = list(features.transform_parts(texts))
+    assert len(parts) == (7 if len(texts) == 100 else 1)
+    assert parts_of(sp.vstack(parts, format="csr")) == parts_of(features.transform(texts))
+
+
 @pytest.mark.parametrize("n_jobs", [1, 4])
 @pytest.mark.parametrize("chunk_characters", [1, 50])
 def test_hashed_rows_do_not_depend_on_chunks_and_threads(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -161,9 +161,15 @@ class Features:
 
     def transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Return one float32 CSR row per document, shape (n_documents, n_columns)."""
-        n_columns = self.n_columns
+        return stack_rows(self.transform_parts(texts), self.n_columns)
+
+    def transform_parts(self, texts: Iterable[str]) -> Iterator[sp.csr_array]:
+        """Yield the same rows a few at a time; one part without any, if there is no document."""
+        n_columns = self.n_columns  # an error, before any text is read, if there are none
         parts = map_chunks(self._transform, texts, self._n_threads)
-        return stack_rows(parts, n_columns)
+        first = next(parts, None)
+        yield sp.csr_array((0, n_columns), dtype=np.float32) if first is None else first
+        yield from parts
 
     def _transform(self, texts: Sequence[str]) -> sp.csr_array:
         count = counter()
