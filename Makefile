@@ -1,6 +1,8 @@
 # Two commands set everything up on a machine that has Python 3.11 or later and a package index.
 PYTHON ?= python3
 BIN := .venv/bin
+# After a change of these, the package has to be built again.
+BUILT_OF := pyproject.toml setup.py src/slugline/text/_kernel.c
 
 .PHONY: quickstart test format bench clean
 
@@ -23,20 +25,20 @@ bench: .venv/bench-ready ## measure; needs a quiet machine and some ten minutes
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf .venv quickstart-out reproduce-out dist build
+	rm -rf .venv quickstart-out reproduce-out dist build src/slugline.egg-info src/slugline/text/_kernel*.so
 
 .venv/pip-ready:
 	$(PYTHON) -m venv .venv
 	touch $@
 
-.venv/quickstart-ready: .venv/pip-ready pyproject.toml
+.venv/quickstart-ready: .venv/pip-ready $(BUILT_OF)
 	$(BIN)/python -m pip install --quiet --editable ".[demo]"
 	touch $@
 
-.venv/dev-ready: .venv/pip-ready pyproject.toml
+.venv/dev-ready: .venv/pip-ready $(BUILT_OF)
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
 
-.venv/bench-ready: .venv/pip-ready pyproject.toml
+.venv/bench-ready: .venv/pip-ready $(BUILT_OF)
 	$(BIN)/python -m pip install --quiet --editable ".[bench,demo]"
 	touch $@

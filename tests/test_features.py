@@ -138,6 +138,27 @@ def test_families_stand_side_by_side_and_the_whole_row_has_length_1() -> None:
     np.testing.assert_allclose(fitted(*FAMILIES).transform(TEXTS).toarray(), expected, rtol=1e-5)
 
 
+def test_families_may_be_weighed_in_different_ways() -> None:
+    blocks = (
+        Block("words", "counts", weight=2.0),
+        Block("bigrams", "tf-idf", weight=0.5),
+        Block("lead", "multi-hot", weight=0.1),
+        Block("characters", "log-tf-idf"),
+    )
+    parts = [
+        reference_rows(
+            TEXTS, b.kind, b.weighting, list(fitted(b).vocabularies_[0].terms), norm=None
+        )
+        * b.weight
+        for b in blocks
+    ]
+    # Those with idf have length 1 together; the others are as long as they are.
+    norms = lengths(np.hstack(parts[1::2]))[:, np.newaxis]
+    parts[1::2] = [part / np.where(norms, norms, 1) for part in parts[1::2]]
+    rows = fitted(*blocks).transform(TEXTS).toarray()
+    np.testing.assert_allclose(rows, np.hstack(parts), rtol=1e-5)
+
+
 @pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
 def test_a_row_has_length_1_whatever_families_it_has_terms_of(weight: float) -> None:
     rows = fitted(Block("words"), Block("bigrams", "tf-idf", weight)).transform(TEXTS).toarray()
@@ -265,6 +286,17 @@ def test_a_term_in_a_bucket_that_nothing_was_seen_in_is_left_out() -> None:
         [1, 0, 0, 0, 0, 0, 0, 0],
         [0] * 8,
     ]
+
+
+@pytest.mark.parametrize("texts", [TEXTS * 20, TEXTS, []], ids=["many", "few", "none"])
+def test_rows_in_parts_are_those_of_the_whole(
+    texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_words, "_CHUNK_CHARACTERS", 50)
+    features = fitted(*HASHED)
+    parts = list(features.transform_parts(texts))
+    assert len(parts) == (7 if len(texts) == 100 else 1)
+    assert parts_of(sp.vstack(parts, format="csr")) == parts_of(features.transform(texts))
 
 
 @pytest.mark.parametrize("n_jobs", [1, 4])

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from slugline.errors import DataError, OptionError
 from slugline.sparse import (
+    Entries,
     RowStack,
     check_csr,
     count_matrix,
-    join_blocks,
     multi_hot,
     stack_rows,
 )
@@ -126,13 +126,18 @@ def test_stacked_blocks_are_the_matrix_of_all_rows(blocks: list[list[list[int]]]
         assert getattr(stacked, part).tolist() == getattr(whole, part).tolist()
 
 
-# RowStack ---------------------------------------------------------------------------------------
+# Entries and RowStack ---------------------------------------------------------------------------
+
+
+def entries_of(sequences: list[list[int]]) -> Entries:
+    X = count_rows(sequences)
+    return Entries(X.data, X.indices, np.diff(X.indptr))
 
 
 def stack_of(blocks: list[list[list[int]]]) -> RowStack:
     stack = RowStack()
     for block in blocks:
-        stack.append(count_rows(block))
+        stack.append(entries_of(block))
     return stack
 
 
@@ -144,12 +149,12 @@ def test_rows_come_off_a_stack_as_they_went_on_it_part_by_part(
 ) -> None:
     stack = stack_of(blocks)
     assert stack.n_entries == sum(count_rows(block).nnz for block in blocks)
-    parts = list(stack.parts(N_COLUMNS))
+    parts = [part.rows(N_COLUMNS) for part in stack.parts()]
     assert [part.toarray().tolist() for part in parts] == [
         count_rows(block).toarray().tolist() for block in blocks
     ]
     whole = count_rows([sequence for block in blocks for sequence in block])
-    rows = stack.rows(N_COLUMNS)
+    rows = stack.all().rows(N_COLUMNS)
     assert rows.toarray().tolist() == whole.toarray().tolist()
     assert len(rows.data) == len(rows.indices) == rows.nnz
     assert (rows.dtype, rows.indices.dtype) == (np.float32, np.int32)
@@ -157,43 +162,21 @@ def test_rows_come_off_a_stack_as_they_went_on_it_part_by_part(
 
 def test_what_is_changed_in_a_part_is_changed_in_the_stack() -> None:
     stack = stack_of([[[0, 1]], [[2], [3, 3]]])
-    for part in stack.parts(N_COLUMNS):
-        part.data *= 2
-        part.indices += 1
-    assert stack.rows(6).toarray().tolist() == [
+    for part in stack.parts():
+        values, columns, _ = part
+        values *= 2
+        columns += 1
+    assert stack.all().rows(6).toarray().tolist() == [
         [0, 2, 2, 0, 0, 0],
         [0, 0, 0, 2, 0, 0],
         [0, 0, 0, 0, 4, 0],
     ]
 
 
-def test_a_part_gives_way_to_other_rows_with_as_many_entries() -> None:
-    stack = stack_of([[[0]], [[1, 2], [3]], [[4]]])
-    stack.replace(1, count_rows([[5], [], [6, 0]]))
-    assert stack.n_entries == 5
-    expected = count_rows([[0], [5], [], [6, 0], [4]]).toarray()
-    assert stack.rows(N_COLUMNS).toarray().tolist() == expected.tolist()
-
-
-# join_blocks ------------------------------------------------------------------------------------
-
-
-@given(st.integers(0, 4), st.integers(1, 3), st.data())
-def test_blocks_below_one_another_come_to_stand_side_by_side(
-    n_rows: int, n_blocks: int, data: st.DataObject
-) -> None:
-    rows = st.lists(st.lists(st.integers(0, N_COLUMNS - 1)), min_size=n_rows, max_size=n_rows)
-    blocks = [count_rows(data.draw(rows)) for _ in range(n_blocks)]
-    joined = join_blocks(stack_rows(blocks, N_COLUMNS), [N_COLUMNS] * n_blocks)
-    expected = np.hstack([block.toarray() for block in blocks])
-    assert joined.toarray().tolist() == expected.tolist()
-    assert joined.has_canonical_format
-
-
-def test_blocks_may_differ_in_width() -> None:
-    X = count_matrix(np.array([4, 1, 0, 1]), np.array([0, 1, 2, 3, 4]), 5)
-    joined = join_blocks(X, [5, 2])
-    assert joined.toarray().tolist() == [[0, 0, 0, 0, 1, 1, 0], [0, 1, 0, 0, 0, 0, 1]]
+def test_entries_may_stand_side_by_side_in_a_row() -> None:
+    rows = entries_of([[0, 2], [4], [1], [5, 3]]).rows(6, 2)
+    assert rows.toarray().tolist() == [[1, 0, 1, 0, 1, 0], [0, 1, 0, 1, 0, 1]]
+    assert rows.has_canonical_format
 
 
 # check_csr --------------------------------------------------------------------------------------

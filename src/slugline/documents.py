@@ -21,6 +21,7 @@ __all__ = [
     "check_descriptions",
     "check_documents",
     "check_names",
+    "check_texts",
     "digest_of",
     "no_string",
     "plain_topics",
@@ -202,15 +203,20 @@ def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
         mapping, a data frame or an array of two dimensions.
     """
     documents = list(no_string(texts))
+    check_texts(documents, first)
+    return documents
+
+
+def check_texts(documents: Sequence[object], first: int = 0) -> None:
+    """Make sure that all documents are texts; see `as_texts`."""
     if set(map(type, documents)) <= {str}:
-        return documents
+        return
     for number, text in enumerate(documents, start=first):
         if not isinstance(text, str):
             raise DataError(
                 f"document {number} is a {type(text).__name__}, not a str; "
                 "pass a sequence with one string per document."
             )
-    return documents
 
 
 def no_string(texts: Iterable[str]) -> Iterable[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -150,16 +150,22 @@ class Fitted:
     def decision_function(self, X: Iterable[str]) -> Floats:
         """Return scores, shape (n_documents, n_topics); the topic has the largest."""
         if self.dense is None:
-            return self.learner.decision_function(self.features.transform(X))
+            return self._answer(self.learner.decision_function, X)
         texts = as_texts(X)  # they are read twice
-        sparse = self.learner.decision_function(self.features.transform(texts))
+        sparse = self._answer(self.learner.decision_function, texts)
         return self.dense.decision_function(sparse, texts, self.features.n_jobs)
 
     def predict_proba(self, X: Iterable[str]) -> Floats:
         """Return probabilities, shape (n_documents, n_topics); every row sums to 1."""
         if self.dense is None:
-            return self.learner.predict_proba(self.features.transform(X))
+            return self._answer(self.learner.predict_proba, X)
         return self.dense.predict_proba(self.decision_function(X))
+
+    def _answer(self, function: Callable[[Any], Floats], X: Iterable[str]) -> Floats:
+        """Return what the learner's function says of texts."""
+        if isinstance(self.learner, LinearLearner):  # to which rows are nothing to each other
+            return np.concatenate([*map(function, self.features.transform_parts(X))])
+        return function(self.features.transform(X))
 
 
 def fit(
@@ -261,12 +267,8 @@ def _encoded(
     from slugline.encoders.encoding import encode
 
     described = settings.descriptions
-    rows = encode(
-        [*texts, *described.values()],
-        encoder,
-        n_jobs=settings.n_jobs,
-        progress=progress,
-    )
+    everything = [*texts, *described.values()]
+    rows = encode(everything, encoder, n_jobs=settings.n_jobs, progress=progress)
     return rows, np.concatenate([labels, topics.encode(described)])
 
 

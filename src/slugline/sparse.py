@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,10 @@ from slugline.errors import DataError, OptionError
 from slugline.ragged import boundaries, row_lengths
 
 __all__ = [
+    "Entries",
     "RowStack",
     "check_csr",
     "count_matrix",
-    "join_blocks",
     "multi_hot",
     "row_gradient",
     "stack_rows",
@@ -96,15 +97,39 @@ def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_ar
     return X
 
 
+class Entries(NamedTuple):
+    """Rows of a sparse matrix, of which nothing says yet how wide it is.
+
+    Attributes
+    ----------
+    values : float32 array, shape (n_entries,)
+        Row after row.
+    columns : int32 array, shape (n_entries,)
+        Ascending in each row.
+    lengths : int array, shape (n_rows,)
+        How many entries each row has.
+    """
+
+    values: Floats
+    columns: npt.NDArray[np.int32]
+    lengths: npt.NDArray[np.integer]
+
+    def rows(self, n_columns: int, n_each: int = 1) -> sp.csr_array:
+        """Return them as a CSR array, with so many of them side by side in each of its rows."""
+        X = _csr(self.values, self.columns, boundaries(self.lengths)[::n_each], n_columns)
+        X.has_canonical_format = True
+        return X
+
+
 class RowStack:
-    """CSR rows stacked part by part, in memory that grows with them.
+    """Rows stacked part by part, in memory that grows with them.
 
     A list of parts that are put together in the end would take twice the memory.
     """
 
     def __init__(self) -> None:
-        self._data = np.empty(0, dtype=np.float32)
-        self._indices = np.empty(0, dtype=np.int32)
+        self._values = np.empty(0, dtype=np.float32)
+        self._columns = np.empty(0, dtype=np.int32)
         self._lengths: list[npt.NDArray[np.integer]] = [np.zeros(0, dtype=np.int64)]
         self._ends = [0]
 
@@ -113,42 +138,31 @@ class RowStack:
         """Number of entries in all rows."""
         return self._ends[-1]
 
-    def append(self, part: sp.csr_array) -> None:
+    def append(self, part: Entries) -> None:
         """Put rows below the others."""
-        first, last = self.n_entries, self.n_entries + part.nnz
-        if last > len(self._data):
+        first, last = self.n_entries, self.n_entries + len(part.values)
+        if last > len(self._values):
             self._resize(last + last // _SPARE)
-        self._data[first:last], self._indices[first:last] = part.data, part.indices
-        self._lengths.append(row_lengths(part.indptr))
+        self._values[first:last], self._columns[first:last] = part.values, part.columns
+        self._lengths.append(part.lengths)
         self._ends.append(last)
 
-    def parts(self, n_columns: int) -> Iterator[sp.csr_array]:
+    def parts(self) -> Iterator[Entries]:
         """Yield what was appended, in views: whatever is changed in them is changed here."""
         for lengths, (first, last) in zip(
             self._lengths[1:], itertools.pairwise(self._ends), strict=True
         ):
-            yield _csr(
-                self._data[first:last], self._indices[first:last], boundaries(lengths), n_columns
-            )
+            yield Entries(self._values[first:last], self._columns[first:last], lengths)
 
-    def replace(self, number: int, part: sp.csr_array) -> None:
-        """Put other rows, with as many entries, in the place of those of a part."""
-        first, last = self._ends[number : number + 2]
-        self._data[first:last], self._indices[first:last] = part.data, part.indices
-        self._lengths[number + 1] = row_lengths(part.indptr)
-
-    def rows(self, n_columns: int) -> sp.csr_array:
-        """Return all rows, whose indices are sorted in each part; nothing more can be appended."""
+    def all(self) -> Entries:
+        """Return all rows; nothing more can be appended."""
         self._resize(self.n_entries)
-        indptr = boundaries(np.concatenate(self._lengths))
-        X = _csr(self._data, self._indices, indptr, n_columns)
-        X.has_canonical_format = True
-        return X
+        return Entries(self._values, self._columns, np.concatenate(self._lengths))
 
     def _resize(self, n_entries: int) -> None:
         # Nothing else refers to them as long as rows are appended.
-        self._data.resize(n_entries, refcheck=False)
-        self._indices.resize(n_entries, refcheck=False)
+        self._values.resize(n_entries, refcheck=False)
+        self._columns.resize(n_entries, refcheck=False)
 
 
 def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
@@ -159,32 +173,8 @@ def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
         return some[0]
     stack = RowStack()
     for part in itertools.chain(some, rest):
-        stack.append(part)
-    return stack.rows(n_columns)
-
-
-def join_blocks(X: sp.csr_array, widths: Sequence[int]) -> sp.csr_array:
-    """Return blocks side by side that are stacked on top of each other in `X`.
-
-    Parameters
-    ----------
-    X : CSR array, shape (n_blocks * n_rows, n_columns), with sorted indices
-        All rows of one block, then all rows of the next. Its indices are overwritten.
-    widths : sequence of int, length n_blocks
-        Number of columns of each block.
-
-    Returns
-    -------
-    CSR array, shape (n_rows, sum(widths)), with sorted indices.
-    """
-    n_blocks, n_rows = len(widths), X.shape[0] // len(widths)
-    shifts = np.cumsum([0, *widths[:-1]], dtype=X.indices.dtype)
-    X.indices += np.repeat(shifts, row_lengths(X.indptr[np.arange(n_blocks + 1) * n_rows]))
-    if n_blocks > 1 and n_rows > 1:
-        X = X[np.arange(X.shape[0]).reshape(n_blocks, n_rows).T.ravel()]
-    joined = _csr(X.data, X.indices, X.indptr[::n_blocks], sum(widths))
-    joined.has_canonical_format = True
-    return joined
+        stack.append(Entries(part.data, part.indices, row_lengths(part.indptr)))
+    return stack.all().rows(n_columns)
 
 
 def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
@@ -201,7 +191,10 @@ def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
             raise DataError(
                 f"`X` has {X.ndim} dimensions; give a matrix with one row per document."
             )
-    csr = sp.csr_array(X, dtype=np.float32)
+    if isinstance(X, sp.csr_array) and X.dtype == np.float32:
+        csr = X
+    else:
+        csr = sp.csr_array(X, dtype=np.float32)
     if n_columns is not None and csr.shape[1] != n_columns:
         raise DataError(
             f"`X` has {csr.shape[1]} columns, but the model expects {n_columns}; "

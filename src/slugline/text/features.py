@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +14,11 @@ from slugline import errors
 from slugline.displays import as_call
 from slugline.documents import as_texts
 from slugline.errors import DataError
-from slugline.ragged import boundaries, ranges, row_lengths
-from slugline.sparse import RowStack, count_matrix, join_blocks, stack_rows
+from slugline.ragged import ranges
+from slugline.sparse import Entries, RowStack, stack_rows
 from slugline.text.block import Block, check_blocks
+from slugline.text.counting import counter
 from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
-from slugline.text.terms import KINDS, Terms
 from slugline.text.vocabulary import VocabularyBuilder
 from slugline.text.weighting import document_frequency, idf, squares, weigh
 from slugline.text.words import find_words, map_chunks
@@ -53,6 +55,8 @@ class Features:
 
     vocabularies_: list[TermColumns]
     idf_: list[Floats | None]
+    # What `_joined_idf` was made of, and what it is.
+    _joined: tuple[list[Floats], Floats | None] = [], None
 
     def __init__(
         self,
@@ -157,12 +161,22 @@ class Features:
 
     def transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Return one float32 CSR row per document, shape (n_documents, n_columns)."""
-        n_columns = self.n_columns
+        return stack_rows(self.transform_parts(texts), self.n_columns)
+
+    def transform_parts(self, texts: Iterable[str]) -> Iterator[sp.csr_array]:
+        """Yield the same rows a few at a time; one part without any, if there is no document."""
+        n_columns = self.n_columns  # an error, before any text is read, if there are none
         parts = map_chunks(self._transform, texts, self._n_threads)
-        return stack_rows(parts, n_columns)
+        first = next(parts, None)
+        yield sp.csr_array((0, n_columns), dtype=np.float32) if first is None else first
+        yield from parts
 
     def _transform(self, texts: Sequence[str]) -> sp.csr_array:
-        return self._weigh(self._count(self._find(texts)))
+        count = counter()
+        counts = count.count(count.read(texts, self._kinds()), self.vocabularies_)
+        self._place(counts)
+        self._weigh(counts)
+        return counts.rows(self.n_columns, len(self.blocks))
 
     def term(self, column: int) -> str | None:
         """Return the term of a column; None if the block keeps no names of its buckets."""
@@ -212,69 +226,85 @@ class Features:
 
     def _count_learning(self, texts: Sequence[str], grow: bool) -> RowStack:
         """Count terms chunk by chunk, after the buckets have learned those of the chunk."""
-        counts = RowStack()
-        for found in map_chunks(self._find, texts, self._n_threads):
-            for vocabulary, terms in zip(self.vocabularies_, found, strict=True):
-                if grow and isinstance(vocabulary, SeenBuckets):
-                    vocabulary.learn(terms.spans)
-            counts.append(self._count(found))
+        count, kinds, counts = counter(), self._kinds(), RowStack()
+        for read in map_chunks(lambda chunk: count.read(chunk, kinds), texts, self._n_threads):
+            counts.append(count.count(read, self.vocabularies_, learn=grow))
+        for part in counts.parts():  # only now is it known how many columns each block has
+            self._place(part)
         return counts
 
     def _document_frequencies(self, counts: RowStack) -> list[npt.NDArray[np.int64]]:
         """Count the documents that have each column of each block."""
-        frequencies = [np.zeros(width, dtype=np.int64) for width in self._widths()]
-        for part in counts.parts(self.n_columns):
-            for frequency, (_, columns, _) in zip(frequencies, self._split(part), strict=True):
-                np.add.at(frequency, columns, 1)
-        return frequencies
-
-    def _find(self, texts: Sequence[str]) -> list[Terms]:
-        """Return the terms of each block in some documents."""
-        words = find_words(texts)
-        return [KINDS[block.kind].find(words) for block in self.blocks]
-
-    def _count(self, found: Sequence[Terms]) -> sp.csr_array:
-        """Count terms: all documents' rows over the first block, then those over the next one."""
-        places = [
-            vocabulary.places(terms)
-            for vocabulary, terms in zip(self.vocabularies_, found, strict=True)
-        ]
-        columns = np.concatenate([columns for columns, _ in places])
-        lengths = np.concatenate([row_lengths(indptr) for _, indptr in places])
-        return count_matrix(columns, boundaries(lengths), max(self._widths()))
+        widths = self._widths()
+        frequencies = np.zeros(sum(widths), dtype=np.int64)
+        for part in counts.parts():
+            np.add.at(frequencies, part.columns, 1)
+        return np.split(frequencies, np.cumsum(widths[:-1]))
 
     def _rows(self, counts: RowStack) -> sp.csr_array:
         """Turn counts into weighted rows, part by part in place."""
-        for number, part in enumerate(counts.parts(self.n_columns)):
-            counts.replace(number, self._weigh(part))
-        return counts.rows(self.n_columns)
+        for part in counts.parts():
+            self._weigh(part)
+        return counts.all().rows(self.n_columns, len(self.blocks))
 
-    def _split(self, counts: sp.csr_array) -> Iterator[tuple[Floats, Integers, Integers]]:
-        """Return views of each block's values and columns, and how many each row has."""
-        n_documents = counts.shape[0] // len(self.blocks)
-        for block in range(len(self.blocks)):
-            indptr = counts.indptr[block * n_documents : (block + 1) * n_documents + 1]
-            part = slice(indptr[0], indptr[-1])
-            yield counts.data[part], counts.indices[part], row_lengths(indptr)
+    def _place(self, counts: Entries) -> None:
+        """Move each block's columns behind those of the blocks before, in place."""
+        columns = counts.columns
+        columns += self._spread(np.cumsum([0, *self._widths()[:-1]], dtype=np.int32), counts)
 
-    def _weigh(self, counts: sp.csr_array) -> sp.csr_array:
-        """Turn counts into weights, in place, and put the blocks side by side."""
-        parts = list(zip(self._split(counts), self.blocks, self.idf_, strict=True))
-        sums = []
-        for (values, columns, lengths), block, rarity in parts:
-            weigh(values, columns, block.weighting, rarity)
-            if not self.apart:
-                values *= np.float32(block.weight)
-            sums.append(squares(values, lengths))
-        total = sum(one for one, block in zip(sums, self.blocks, strict=True) if block.has_idf)
-        weights = np.array([block.weight for block in self.blocks]) if self.apart else None
-        for number, ((values, _, lengths), block, _) in enumerate(parts):
-            scale = 1.0 if weights is None else weights[number] / np.hypot.reduce(weights)
-            if block.has_idf:
-                norms = np.sqrt(sums[number] if self.apart else total)
-                scale = scale / np.where(norms > 0, norms, 1)
-            values *= np.broadcast_to(scale, len(lengths)).astype(np.float32).repeat(lengths)
-        return join_blocks(counts, self._widths())
+    def _weigh(self, counts: Entries) -> None:
+        """Turn counts into weights, in place."""
+        values, _, lengths = counts
+        for weighting in {block.weighting for block in self.blocks}:
+            self._weigh_blocks(counts, weighting)
+        weights = np.array([block.weight for block in self.blocks])
+        if not self.apart:
+            values *= self._spread(weights.astype(np.float32), counts)
+        has_idf = np.array([block.has_idf for block in self.blocks])
+        sums = squares(values, lengths).reshape(-1, len(self.blocks))
+        if not self.apart:  # one length for all of them
+            sums = sum(sums[:, has_idf].T, np.zeros(len(sums)))[:, np.newaxis]
+        norms = np.sqrt(sums)
+        scale = weights / np.hypot.reduce(weights) if self.apart else 1.0
+        scales = scale / np.where(has_idf & (norms > 0), norms, 1)
+        values *= scales.astype(np.float32).ravel().repeat(lengths)
+
+    def _weigh_blocks(self, counts: Entries, weighting: str) -> None:
+        """Turn counts of all blocks of a weighting into weights, in place."""
+        values, columns, _ = counts
+        have_it = np.array([block.weighting == weighting for block in self.blocks])
+        if have_it.all():
+            weigh(values, columns, weighting, self._joined_idf())
+            return
+        own = self._spread(have_it, counts)
+        part, idf = values[own], None
+        columns = columns[own]
+        if weighting.endswith("idf"):
+            idf = self._joined_idf()
+            without = [
+                0 if block.has_idf else width
+                for block, width in zip(self.blocks, self._widths(), strict=True)
+            ]
+            columns = columns - self._spread(np.cumsum(without), counts)[own]
+        weigh(part, columns, weighting, idf)
+        values[own] = part
+
+    def _spread(self, each: npt.NDArray[Any], counts: Entries) -> npt.NDArray[Any]:
+        """Return what there is for each block, for each entry of theirs."""
+        n_documents = len(counts.lengths) // len(each)
+        return each[np.newaxis].repeat(n_documents, axis=0).ravel().repeat(counts.lengths)
+
+    def _joined_idf(self) -> Floats | None:
+        """Return the idf of all blocks that have one, one after another; None if none has."""
+        parts = [part for part in self.idf_ if part is not None]
+        made_of, joined = self._joined
+        if len(parts) != len(made_of) or any(map(operator.is_not, parts, made_of)):
+            joined = np.concatenate(parts) if parts else None
+            self._joined = parts, joined
+        return joined
+
+    def _kinds(self) -> list[str]:
+        return [block.kind for block in self.blocks]
 
     def _widths(self) -> list[int]:
         if not hasattr(self, "vocabularies_"):

@@ -45,6 +45,11 @@ class HashTable:
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def slots(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32], int]:
+        """Return each slot's hash and number, and what hashes are multiplied by."""
+        return self._keys, self._numbers, int(self._multiplier)
+
     def lookup(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
         """Return the number of each hash, or -1 if it is unknown; same shape as `hashes`."""
         mask = len(self._keys) - 1

@@ -13,7 +13,7 @@ import unicodedata
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["plain", "unspaced"]
+__all__ = ["composed", "plain", "sides", "unspaced"]
 
 # Unicode blocks of scripts that are written without spaces, in ascending order: Thai and Lao,
 # Myanmar, Khmer, Japanese syllables, Chinese characters, those for compatibility, narrow katakana,
@@ -34,8 +34,13 @@ _UNSPACED = (
 _BOUNDS = np.array([(ord(first), ord(last) + 1) for first, last in _UNSPACED]).ravel()
 _UNSPACED_RUN = re.compile(f"[{''.join(f'{first}-{last}' for first, last in _UNSPACED)}]+")
 # All characters beyond ASCII for which str.isspace() is true.
-_WIDE_SPACE = "\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_WIDE_SPACE = (
+    "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
 _APOSTROPHE = "\u2019"
+# Characters of the first plane, and planes in all.
+_N_PLAIN, _N_PLANES = 0x10000, 17
 
 
 def plain(text: str) -> str:
@@ -49,15 +54,46 @@ def plain(text: str) -> str:
     >>> plain("iPhone手机，很好")
     'iphone 手机   很好 '
     """
-    text = unicodedata.normalize("NFC", text.lower()).replace(_APOSTROPHE, "'")
+    text = composed(text).replace(_APOSTROPHE, "'")
     return _UNSPACED_RUN.sub(r" \g<0> ", _separators().sub(" ", text))
+
+
+def composed(text: str) -> str:
+    """Return a text in lower case and normal form C."""
+    return unicodedata.normalize("NFC", text.lower())
+
+
+@functools.cache
+def sides() -> bytes:
+    """Return what `plain` takes each character for, in a table for the compiled kernel.
+
+    Returns
+    -------
+    bytes, of length 2^16 + 17
+        For each character up to U+FFFF, then for each plane: 0 for those of words, 1 for those of
+        scripts without spaces, 2 for separators, 3 for the apostrophe.
+    """
+    found = np.zeros(_N_PLAIN + _N_PLANES, dtype=np.uint8)
+    for first, last in _UNSPACED:
+        if ord(last) < _N_PLAIN:
+            found[ord(first) : ord(last) + 1] = 1
+        else:  # these are whole planes
+            found[_N_PLAIN + (ord(first) >> 16) : _N_PLAIN + (ord(last) >> 16) + 1] = 1
+    found[[ord(character) for character in _separating()]] = 2
+    found[ord(_APOSTROPHE)] = 3
+    return found.tobytes()
 
 
 @functools.cache
 def _separators() -> re.Pattern[str]:
     """Return a pattern for one wide space or punctuation mark: few texts need it made."""
-    marks = [c for c in map(chr, range(0x80, 0x10000)) if unicodedata.category(c)[0] == "P"]
-    return re.compile(f"[{_WIDE_SPACE}{''.join(marks)}]")
+    return re.compile(f"[{_separating()}]")
+
+
+def _separating() -> str:
+    """Return all wide spaces and punctuation marks."""
+    marks = [c for c in map(chr, range(0x80, _N_PLAIN)) if unicodedata.category(c)[0] == "P"]
+    return _WIDE_SPACE + "".join(marks)
 
 
 def unspaced(array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

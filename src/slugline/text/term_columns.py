@@ -6,6 +6,7 @@ import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,31 @@ from slugline.sparse import count_matrix, stack_rows
 from slugline.text.terms import KINDS, Terms
 from slugline.text.words import Words, find_words, map_chunks, span_text
 
-__all__ = ["Buckets", "SeenBuckets", "TermColumns"]
+__all__ = ["Buckets", "SeenBuckets", "TermColumns", "TermTable"]
+
+
+class TermTable(NamedTuple):
+    """Where the compiled kernel finds the column of a term.
+
+    Attributes
+    ----------
+    n_slots : int
+        A power of two.
+    columns : int32 array, shape (n_slots,), or None
+        The column of each bucket or slot, below 0 if it has none. None makes buckets columns.
+    keys : uint64 array, shape (n_slots,), or None
+        Hashes in a table with linear probing; 0 in an empty slot. None if slots are buckets.
+    multiplier : int
+        Of the table with keys; see `slugline.text.hash_table`.
+    n_reserved : int
+        What is added to what `columns` says, if there are keys.
+    """
+
+    n_slots: int
+    columns: npt.NDArray[np.int32] | None = None
+    keys: npt.NDArray[np.uint64] | None = None
+    multiplier: int = 0
+    n_reserved: int = 0
 
 
 class TermColumns(ABC):
@@ -42,6 +67,11 @@ class TermColumns(ABC):
     @abstractmethod
     def term(self, column: int) -> str | None:
         """Return the term of `column`, or None if it has no name."""
+
+    @property
+    @abstractmethod
+    def table(self) -> TermTable:
+        """Return where the kernel finds the column of a term."""
 
     @abstractmethod
     def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
@@ -131,6 +161,11 @@ class Buckets(TermColumns):
         """Return None: many terms may share a bucket, and their names are not kept."""
         return None
 
+    @property
+    def table(self) -> TermTable:
+        """Return where the kernel finds the column of a term."""
+        return TermTable(self.n_buckets)
+
     def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
         return self._buckets(hashes)
 
@@ -203,6 +238,16 @@ class SeenBuckets(Buckets):
             places = unseen[np.sort(first)]
             self._append(buckets[places], spans.cut(places))
 
+    @property
+    def table(self) -> TermTable:
+        """Return where the kernel finds the column of a term, and writes those of new ones."""
+        return TermTable(self.n_buckets, self._columns)
+
+    def learned(self, names: tuple[bytes, npt.NDArray[np.int64]]) -> None:
+        """Take the bytes and lengths of names of columns that have been written into the table."""
+        self._n_columns += len(names[1])
+        self._names = (*self._names, names)
+
     def copy(self) -> SeenBuckets:
         """Return the same columns, to learn on without changing these."""
         twin = copy.copy(self)
@@ -226,8 +271,7 @@ class SeenBuckets(Buckets):
         self, buckets: npt.NDArray[np.int32], names: tuple[bytes, npt.NDArray[np.int64]]
     ) -> None:
         self._columns[buckets] = np.arange(self._n_columns, self._n_columns + len(buckets))
-        self._n_columns += len(buckets)
-        self._names = (*self._names, names)
+        self.learned(names)
 
     def _spelled(self) -> tuple[bytes, npt.NDArray[np.int64]]:
         """Return all names as bytes, one after another, and where each begins and the last ends."""

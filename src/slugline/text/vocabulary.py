@@ -11,7 +11,7 @@ import numpy.typing as npt
 from slugline.errors import DataError, OptionError
 from slugline.ragged import boundaries
 from slugline.text.hash_table import HashTable
-from slugline.text.term_columns import TermColumns
+from slugline.text.term_columns import TermColumns, TermTable
 from slugline.text.terms import KINDS
 from slugline.text.words import Words, find_words, map_chunks, span_text
 
@@ -109,6 +109,12 @@ class Vocabulary(TermColumns):
     def n_columns(self) -> int:
         """Number of columns that `transform` returns: the reserved ones plus one per term."""
         return self.n_reserved + len(self)
+
+    @property
+    def table(self) -> TermTable:
+        """Return where the kernel finds the column of a term."""
+        keys, numbers, multiplier = self._table.slots
+        return TermTable(len(keys), numbers, keys, multiplier, self.n_reserved)
 
     def column(self, term: str) -> int | None:
         """Return the column of `term`, or None if it is unknown."""

@@ -86,7 +86,7 @@ def weigh(values: Floats, columns: Integers, weighting: str, idf: Floats | None 
         np.log(values, out=values)
         values += 1
     if idf is not None:
-        values *= idf[columns]
+        values *= idf.take(columns)
 
 
 def squares(values: Floats, lengths: Integers) -> npt.NDArray[np.float64]:

@@ -24,12 +24,21 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from slugline.documents import as_texts, no_string
+from slugline.documents import as_texts, check_texts, no_string
 from slugline.ragged import boundaries, ranges
 from slugline.text.hashing import PADDING, distinct, hash_spans
 from slugline.text.scripts import plain
 
-__all__ = ["PUNCTUATION", "Words", "find_words", "map_chunks", "span_text", "tokenize"]
+__all__ = [
+    "PUNCTUATION",
+    "TRANSLATION",
+    "Words",
+    "find_words",
+    "join",
+    "map_chunks",
+    "span_text",
+    "tokenize",
+]
 
 T = TypeVar("T")
 
@@ -43,10 +52,10 @@ _PIECE_TEXTS = 16
 _BOOK_CHARACTERS = 1 << 22
 _ASCII_SPACE = "\t\n\v\f\r\x1c\x1d\x1e\x1f"
 _SPACE = ord(" ")
-# One pass over the bytes lower-cases ASCII and turns separators into spaces. Bytes from 128 up
-# belong to multi-byte UTF-8 characters and stay as they are.
 _SEPARATORS = (PUNCTUATION + _ASCII_SPACE).encode()
-_TRANSLATION = bytes(
+#: Lower-cases ASCII and turns separators into spaces. Bytes from 128 up belong to multi-byte UTF-8
+#: characters and stay as they are.
+TRANSLATION = bytes(
     _SPACE if byte in _SEPARATORS else ord(chr(byte).lower()) if byte < 128 else byte
     for byte in range(256)
 )
@@ -122,10 +131,10 @@ def find_words(texts: Sequence[str]) -> Words:
     ------
     DataError : if a document is not a `str`.
     """
-    data, lengths = _join(as_texts(texts))
+    data, lengths = join(as_texts(texts), plain)
     # With spaces before, between and after documents, edges alternate between starts and ends, and
     # no word runs from one document into the next.
-    buffer = b" ".join([b"", data, PADDING]).translate(_TRANSLATION)
+    buffer = b" ".join([b"", data, PADDING]).translate(TRANSLATION)
     array = np.frombuffer(buffer, dtype=np.uint8)
     is_space = array == _SPACE
     edges = np.flatnonzero(is_space[1:] != is_space[:-1])
@@ -165,7 +174,8 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
     chunk: list[str] = []
     n_given = size = 0
     # A few at a time, because a Python step for every text would be noticeable.
-    while piece := as_texts(itertools.islice(remaining, _PIECE_TEXTS), n_given):
+    while piece := list(itertools.islice(remaining, _PIECE_TEXTS)):
+        check_texts(piece, n_given)
         n_given += len(piece)
         piece_size = sum(map(len, piece))
         if piece_size > _BOOK_CHARACTERS:
@@ -181,17 +191,22 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _join(texts: list[str]) -> tuple[bytes, npt.NDArray[np.int64]]:
-    """Return the documents as bytes, joined with spaces, and the number of bytes of each."""
-    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+def join(
+    texts: Sequence[str], prepare: Callable[[str], str]
+) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """Return the documents as bytes, joined with spaces, and the number of bytes of each.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    prepare : callable
+        What is done to a text beyond ASCII before.
+    """
     joined = " ".join(texts)
     if joined.isascii():
-        return joined.encode(), lengths
-    for place, text in enumerate(texts):
-        if not text.isascii():
-            texts[place] = text = plain(text)
-            lengths[place] = len(_encode(text))
-    return _encode(" ".join(texts)), lengths
+        return joined.encode(), np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    data = [text.encode() if text.isascii() else _encode(prepare(text)) for text in texts]
+    return b" ".join(data), np.fromiter(map(len, data), dtype=np.int64, count=len(data))
 
 
 def _encode(text: str) -> bytes:

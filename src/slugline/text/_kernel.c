@@ -1,0 +1,730 @@
+/* Counts the terms of documents, in one pass over their bytes.
+
+   This is what `ArrayCounter` of slugline/text/counting.py does in array operations, and the
+   results are the same, bit for bit: words and their hashes are those of words.py and hashing.py,
+   terms those of terms.py. Whatever a table of characters can say comes from Python as such.
+
+   All work is on memory that is this call's own, and on tables that the caller lends, so that the
+   interpreter's lock is released meanwhile. Any bytes will do: what is no UTF-8 is taken for
+   characters of one byte. Memory grows with the longest document and with what is returned. */
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* As in terms.py. */
+#define N_LEAD 48
+#define RUN_LENGTH 4
+#define MOST_RUNS 99 /* of a word, which is looked at up to its 100th character */
+#define LONGEST_UNSPACED_RUN 4
+
+/* Of the table of characters: one entry for each of the first 2^16, then one for each plane. */
+#define N_PLAIN 0x10000
+#define N_CHARACTERS (N_PLAIN + 17)
+
+/* ------------------------------------------------------------------------------------------------
+   Memory that grows
+   --------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    char *bytes;
+    size_t size, room;
+} Pile;
+
+/* Make room for so many bytes more; 0 if there is no memory. */
+static int make_room(Pile *pile, size_t more)
+{
+    if (more <= pile->room - pile->size)
+        return 1;
+    if (more > SIZE_MAX / 4 - pile->size)
+        return 0;
+    size_t room = pile->size + more + pile->size / 2 + 64;
+    char *bytes = realloc(pile->bytes, room);
+    if (!bytes)
+        return 0;
+    pile->bytes = bytes;
+    pile->room = room;
+    return 1;
+}
+
+static inline int push(Pile *pile, const void *bytes, size_t size)
+{
+    if (size > pile->room - pile->size && !make_room(pile, size))
+        return 0;
+    if (size) /* there may be no place for nothing */
+        memcpy(pile->bytes + pile->size, bytes, size);
+    pile->size += size;
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------
+   Words
+   --------------------------------------------------------------------------------------------- */
+
+/* What a character belongs to; the table of characters has these numbers. */
+enum { SPACED, UNSPACED, BETWEEN, APOSTROPHE };
+
+typedef struct {
+    size_t start, length; /* in bytes */
+    uint64_t hash;
+    int side;
+} Word;
+
+/* What the call works with. */
+typedef struct {
+    const unsigned char *ascii; /* what stands for each ASCII character, a space for separators */
+    const unsigned char *sides; /* the table of characters, or NULL: all are SPACED */
+    Pile text;                  /* a document's words, with one space before, between and after */
+    Pile words;                 /* of Word */
+    Pile hashes;                /* of uint64_t: those of a document's words or pairs */
+    Pile columns, spare;        /* of uint32_t: those of one document's terms in one block */
+    Pile out_columns, out_values, out_lengths; /* of int32_t, float and int64_t */
+} Work;
+
+static inline uint64_t load(const unsigned char *at)
+{
+    uint64_t low = at[0] | (uint64_t)at[1] << 8 | (uint64_t)at[2] << 16 | (uint64_t)at[3] << 24;
+    uint64_t high = at[4] | (uint64_t)at[5] << 8 | (uint64_t)at[6] << 16 | (uint64_t)at[7] << 24;
+    return low | high << 32; /* compilers make one load of this */
+}
+
+static inline uint64_t mix(uint64_t hash)
+{
+    hash ^= hash >> 30;
+    hash *= UINT64_C(0xBF58476D1CE4E5B9);
+    hash ^= hash >> 27;
+    hash *= UINT64_C(0x94D049BB133111EB);
+    hash ^= hash >> 31;
+    return hash;
+}
+
+/* Return the hash of one byte or more; 8 bytes after the last one must be readable. */
+static inline uint64_t hash_of(const unsigned char *at, size_t length)
+{
+    uint64_t hash = 0;
+    for (; length >= 8; at += 8, length -= 8) {
+        hash = mix(hash ^ load(at));
+        if (length == 8)
+            return hash ? hash : 1;
+    }
+    uint64_t end = UINT64_C(1) << 8 * length;
+    hash = mix(hash ^ ((load(at) & (end - 1)) | end * 0xFF));
+    return hash ? hash : 1;
+}
+
+/* Return the number of bytes of the first character, and say which side it is on. */
+static inline size_t look_at(const Work *work, const unsigned char *at, size_t n_left, int *side)
+{
+    unsigned char first = at[0];
+    size_t width = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC0 ? 2 : 1;
+    uint32_t point = width == 1 ? 0 : first & (0xFFu >> (width + 1));
+    *side = SPACED;
+    if (width > n_left)
+        return 1;
+    for (size_t n = 1; n < width; n++) {
+        if ((at[n] & 0xC0) != 0x80)
+            return 1;
+        point = point << 6 | (at[n] & 0x3F);
+    }
+    uint32_t plane = point >> 16;
+    if (work->sides && width > 1 && plane <= 16)
+        *side = work->sides[plane ? N_PLAIN + plane : point];
+    return width;
+}
+
+/* Find a document's words; 0 if there is no memory. */
+static int find_words(Work *work, const unsigned char *at, size_t n_left)
+{
+    work->text.size = work->words.size = 0;
+    /* A word of one byte is followed by a space. Eight more are for `load`. */
+    if (n_left > SIZE_MAX / 8 || !make_room(&work->text, 2 * n_left + 16))
+        return 0;
+    unsigned char *text = (unsigned char *)work->text.bytes, *to = text;
+    *to++ = ' ';
+    const unsigned char *ascii = work->ascii;
+    int state = BETWEEN;
+    Word word = {0, 0, 0, SPACED};
+    while (1) {
+        int side = BETWEEN; /* as after the last character */
+        size_t width = 0, n_shown = 0;
+        const unsigned char *shown = at;
+        if (n_left && at[0] < 0x80) {
+            width = n_shown = 1;
+            shown = ascii + at[0];
+            side = *shown == ' ' ? BETWEEN : SPACED;
+        } else if (n_left) {
+            width = n_shown = look_at(work, at, n_left, &side);
+            if (side == APOSTROPHE) {
+                side = SPACED;
+                shown = (const unsigned char *)"'";
+                n_shown = 1;
+            }
+        }
+        if (side != state) {
+            if (state != BETWEEN) {
+                word.length = (size_t)(to - text) - word.start;
+                *to++ = ' ';
+                if (!push(&work->words, &word, sizeof word))
+                    return 0;
+            }
+            word.start = (size_t)(to - text);
+            word.side = state = side;
+        }
+        if (!n_left)
+            break;
+        if (side == SPACED && at[0] < 0x80) { /* the usual case, faster */
+            do
+                *to++ = *shown;
+            while (++at, --n_left && at[0] < 0x80 && *(shown = ascii + at[0]) != ' ');
+            continue;
+        }
+        for (size_t n = 0; side != BETWEEN && n < n_shown; n++)
+            *to++ = shown[n];
+        at += width;
+        n_left -= width;
+    }
+    memset(to, ' ', 8);
+    Word *words = (Word *)work->words.bytes;
+    for (size_t i = 0; i < work->words.size / sizeof(Word); i++)
+        words[i].hash = hash_of(text + words[i].start, words[i].length);
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------
+   The column of a term
+   --------------------------------------------------------------------------------------------- */
+
+/* The columns of a word's runs, found before. */
+typedef struct {
+    uint64_t hash; /* 0 in an empty slot */
+    uint32_t first, n_columns;
+} Known;
+
+enum { WORDS, LEAD, BIGRAMS, CHARACTERS };
+
+/* A family of terms. Columns are those of hash buckets: `columns` has one for each, or buckets are
+   columns themselves if it is NULL. Or they are those of a vocabulary, whose hash table has `keys`,
+   and `columns` has the number of each. */
+typedef struct {
+    int kind;
+    size_t n_slots; /* a power of two */
+    int32_t *columns;
+    const uint64_t *keys;
+    uint64_t multiplier;
+    int shift;
+    int32_t n_reserved; /* what is added to a number of the vocabulary */
+    int learns;         /* whether unseen buckets get a column */
+    int32_t n_before, n_columns; /* before this call, and so far */
+    Pile names, lengths; /* of what has been learned: bytes, and int64_t */
+    int failed;          /* whether there was no memory for these */
+    Known *known;        /* hash table of words */
+    size_t n_known;      /* a power of two, or 0 without one */
+    Pile known_columns;
+    Py_buffer lent_columns, lent_keys; /* .obj is NULL if there is none */
+} Block;
+
+/* Probes of a word before it is taken to pieces again: nobody can prepare words that take longer. */
+#define N_PROBES 4
+#define MOST_KNOWN ((size_t)1 << 14)
+#define MOST_KNOWN_BYTES ((size_t)1 << 21)
+
+static inline int32_t number_in(const Block *block, uint64_t hash)
+{
+    size_t slot = (size_t)(hash * block->multiplier >> block->shift);
+    for (size_t n = 0; n < block->n_slots; n++) {
+        uint64_t key = block->keys[slot];
+        if (key == hash)
+            return block->columns[slot] < 0 ? -1 : block->columns[slot] + block->n_reserved;
+        if (!key)
+            break;
+        slot = (slot + 1) & (block->n_slots - 1);
+    }
+    return -1;
+}
+
+/* Have the processor fetch what will be read: tables are larger than its cache. */
+static inline void expect(const Block *block, uint64_t hash)
+{
+#ifdef __GNUC__
+    if (block->columns && !block->keys)
+        __builtin_prefetch(block->columns + ((size_t)hash & (block->n_slots - 1)));
+#else
+    (void)block, (void)hash;
+#endif
+}
+
+/* Give a column to a bucket that is seen for the first time; -1 if there is no memory. */
+static int32_t learn(Block *block, size_t bucket, const unsigned char *name, size_t length)
+{
+    int64_t n_bytes = (int64_t)length;
+    if (!push(&block->names, name, length) || !push(&block->lengths, &n_bytes, sizeof n_bytes)) {
+        block->failed = 1;
+        return -1;
+    }
+    return block->columns[bucket] = block->n_columns++;
+}
+
+/* Write a term's column, if it has one, and return where the next one comes. */
+static inline int32_t *put_column(
+    int32_t *to, Block *block, uint64_t hash, const unsigned char *name, size_t length)
+{
+    int32_t column;
+    if (block->keys) {
+        column = number_in(block, hash);
+    } else {
+        size_t bucket = (size_t)hash & (block->n_slots - 1);
+        column = block->columns ? block->columns[bucket] : (int32_t)bucket;
+        if (block->learns && column < 0)
+            column = learn(block, bucket, name, length);
+    }
+    *to = column;
+    return to + (column >= 0); /* whether it has one, no processor could foresee */
+}
+
+/* Make room for so many columns, and return where they come; NULL if there is no memory. */
+static inline int32_t *more_columns(Work *work, size_t n)
+{
+    /* One more, as there has to be a place even for none. */
+    if (n >= SIZE_MAX / sizeof(int32_t)
+        || !make_room(&work->columns, (n + 1) * sizeof(int32_t)))
+        return NULL;
+    return (int32_t *)(work->columns.bytes + work->columns.size);
+}
+
+static inline int columns_end(Work *work, const Block *block, const int32_t *to)
+{
+    work->columns.size = (size_t)((const char *)to - work->columns.bytes);
+    return !block->failed;
+}
+
+static inline const unsigned char *after(const unsigned char *at, const unsigned char *stop)
+{
+    do
+        at++;
+    while (at < stop && (*at & 0xC0) == 0x80);
+    return at;
+}
+
+/* Add runs of `size` characters from `at` up to `stop`. */
+static int add_runs(Work *work, Block *block, const unsigned char *at, const unsigned char *stop,
+                    int size, size_t most)
+{
+    const unsigned char *end = at;
+    for (int n = 0; n < size; n++) {
+        if (end >= stop)
+            return 1;
+        end = after(end, stop);
+    }
+    if (most > (size_t)(stop - at))
+        most = (size_t)(stop - at);
+    int32_t *to = more_columns(work, most);
+    if (!to)
+        return 0;
+    for (size_t n = 0; n < most; n++) {
+        size_t length = (size_t)(end - at);
+        to = put_column(to, block, hash_of(at, length), at, length);
+        if (end >= stop)
+            break;
+        at = after(at, stop);
+        end = after(end, stop);
+    }
+    return columns_end(work, block, to);
+}
+
+static int add_runs_of_word(Work *work, Block *block, const Word *word)
+{
+    const unsigned char *start = (const unsigned char *)work->text.bytes + word->start;
+    const unsigned char *stop = start + word->length;
+    if (word->side == SPACED)
+        return add_runs(work, block, start - 1, stop + 1, RUN_LENGTH, MOST_RUNS);
+    for (int size = 1; size <= LONGEST_UNSPACED_RUN; size++)
+        if (!add_runs(work, block, start, stop, size, SIZE_MAX))
+            return 0;
+    return 1;
+}
+
+/* Add the runs of a word; they are found once, as words come again and again. */
+static int add_known_runs(Work *work, Block *block, const Word *word)
+{
+    size_t slot = (size_t)word->hash, mask = block->n_known - 1;
+    Known *free_slot = NULL;
+    for (int n = 0; block->n_known && n < N_PROBES; n++) {
+        Known *known = block->known + ((slot + (size_t)n) & mask);
+        if (known->hash == word->hash)
+            return push(&work->columns, block->known_columns.bytes + known->first,
+                        (size_t)known->n_columns * sizeof(int32_t));
+        if (!known->hash) {
+            free_slot = known;
+            break;
+        }
+    }
+    size_t before = work->columns.size;
+    if (!add_runs_of_word(work, block, word))
+        return 0;
+    size_t size = work->columns.size - before;
+    if (free_slot && block->known_columns.size + size <= MOST_KNOWN_BYTES) {
+        Known known = {word->hash, (uint32_t)block->known_columns.size,
+                       (uint32_t)(size / sizeof(int32_t))};
+        if (!push(&block->known_columns, work->columns.bytes + before, size))
+            return 0;
+        *free_slot = known;
+    }
+    return 1;
+}
+
+/* Put the columns of all of a document's terms into `work->columns`, in reading order. */
+static int find_columns(Work *work, Block *block)
+{
+    const unsigned char *text = (const unsigned char *)work->text.bytes;
+    const Word *words = (const Word *)work->words.bytes;
+    size_t n_words = work->words.size / sizeof(Word);
+    work->columns.size = 0;
+    if (block->kind == LEAD && n_words > N_LEAD)
+        n_words = N_LEAD;
+    if (block->kind == CHARACTERS) {
+        for (size_t i = 0; i < n_words; i++)
+            if (!add_known_runs(work, block, words + i))
+                return 0;
+        return 1;
+    }
+    size_t n_together = block->kind == BIGRAMS ? 2 : 1;
+    int32_t *to = more_columns(work, n_words);
+    if (!to)
+        return 0;
+    size_t n_terms = n_words < n_together ? 0 : n_words - n_together + 1;
+    work->hashes.size = 0;
+    if (!make_room(&work->hashes, (n_terms + 1) * sizeof(uint64_t)))
+        return 0;
+    uint64_t *hashes = (uint64_t *)work->hashes.bytes;
+    for (size_t i = 0; i < n_terms; i++) {
+        hashes[i] = words[i].hash;
+        if (block->kind == BIGRAMS) {
+            uint64_t hash = mix(words[i].hash * UINT64_C(0x9E3779B97F4A7C15) + words[i + 1].hash);
+            hashes[i] = hash ? hash : 1;
+        }
+        expect(block, hashes[i]);
+    }
+    for (size_t i = 0; i < n_terms; i++) {
+        const Word *word = words + i, *last = word + n_together - 1;
+        size_t length = last->start + last->length - word->start;
+        to = put_column(to, block, hashes[i], text + word->start, length);
+    }
+    return columns_end(work, block, to);
+}
+
+/* ------------------------------------------------------------------------------------------------
+   Counts
+   --------------------------------------------------------------------------------------------- */
+
+#define FEW 16 /* that are sorted faster by insertion */
+
+/* Sort integers, and return where they are then: in `keys` or in `spare`. */
+static uint32_t *sorted(uint32_t *keys, uint32_t *spare, size_t n)
+{
+    if (n <= FEW) {
+        for (size_t i = 1; i < n; i++) {
+            uint32_t key = keys[i];
+            size_t j = i;
+            for (; j && keys[j - 1] > key; j--)
+                keys[j] = keys[j - 1];
+            keys[j] = key;
+        }
+        return keys;
+    }
+    uint32_t all = 0;
+    for (size_t i = 0; i < n; i++)
+        all |= keys[i];
+    /* Going over all values of a digit has to be worth it. */
+    const int bits = n < 128 ? 6 : 8;
+    const uint32_t n_values = 1u << bits;
+    for (int shift = 0; shift < 32 && all >> shift; shift += bits) {
+        size_t places[256], before = 0;
+        memset(places, 0, n_values * sizeof *places);
+        for (size_t i = 0; i < n; i++)
+            places[keys[i] >> shift & (n_values - 1)]++;
+        for (uint32_t value = 0; value < n_values; value++) {
+            size_t n_here = places[value];
+            places[value] = before;
+            before += n_here;
+        }
+        for (size_t i = 0; i < n; i++)
+            spare[places[keys[i] >> shift & (n_values - 1)]++] = keys[i];
+        uint32_t *swapped = keys;
+        keys = spare;
+        spare = swapped;
+    }
+    return keys;
+}
+
+/* Return the counts of a document's columns, in ascending order of these. */
+static int put_counts(Work *work)
+{
+    size_t size = work->columns.size, n = size / sizeof(uint32_t);
+    if (!make_room(&work->spare, size) || !make_room(&work->out_columns, size)
+        || !make_room(&work->out_values, size))
+        return 0;
+    int32_t *columns = (int32_t *)(work->out_columns.bytes + work->out_columns.size);
+    float *values = (float *)(work->out_values.bytes + work->out_values.size);
+    int64_t n_put = 0;
+    if (n) {
+        const uint32_t *keys =
+            sorted((uint32_t *)work->columns.bytes, (uint32_t *)work->spare.bytes, n);
+        for (size_t i = 0, first = 0; i < n; i++) {
+            if (i + 1 < n && keys[i + 1] == keys[i])
+                continue;
+            size_t count = i + 1 - first;
+            columns[n_put] = (int32_t)keys[i];
+            /* A sum of ones in a float comes no further. */
+            values[n_put++] = (float)(count < 1 << 24 ? count : 1 << 24);
+            first = i + 1;
+        }
+    }
+    work->out_columns.size += (size_t)n_put * sizeof(int32_t);
+    work->out_values.size += (size_t)n_put * sizeof(float);
+    return push(&work->out_lengths, &n_put, sizeof n_put);
+}
+
+static int count_all(Work *work, Block *blocks, Py_ssize_t n_blocks, const Py_buffer *text,
+                     const int64_t *lengths, size_t n_documents)
+{
+    size_t at = 0;
+    for (size_t document = 0; document < n_documents; document++) {
+        size_t length = (size_t)lengths[document];
+        if (!find_words(work, (const unsigned char *)text->buf + at, length))
+            return 0;
+        for (Py_ssize_t i = 0; i < n_blocks; i++)
+            if (!find_columns(work, blocks + i) || !put_counts(work))
+                return 0;
+        at += length + 1; /* a space follows */
+    }
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------
+   Python's side
+   --------------------------------------------------------------------------------------------- */
+
+static int fail(const char *message)
+{
+    PyErr_SetString(PyExc_ValueError, message);
+    return 0;
+}
+
+static int kind_of(const char *name)
+{
+    static const char *const names[] = {"words", "lead", "bigrams", "characters"};
+    for (int kind = WORDS; kind <= CHARACTERS; kind++)
+        if (!strcmp(name, names[kind]))
+            return kind;
+    return -1;
+}
+
+/* Borrow an array of `n` items, which is to be written to if `writable`. */
+static int borrow(PyObject *array, Py_buffer *lent, size_t n, size_t item_size, int writable)
+{
+    if (PyObject_GetBuffer(array, lent, writable ? PyBUF_WRITABLE : PyBUF_SIMPLE) < 0)
+        return 0;
+    if ((size_t)lent->len / item_size != n || (size_t)lent->len % item_size)
+        return fail("a table is not of the size that it has to be");
+    return 1;
+}
+
+static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
+{
+    const char *kind;
+    Py_ssize_t n_slots;
+    PyObject *columns, *keys;
+    unsigned long long multiplier;
+    int n_reserved, n_columns;
+    if (!PyTuple_Check(item))
+        return fail("a block is no tuple");
+    if (!PyArg_ParseTuple(item, "snOOKii", &kind, &n_slots, &columns, &keys, &multiplier,
+                          &n_reserved, &n_columns))
+        return 0;
+    block->kind = kind_of(kind);
+    if (block->kind < 0)
+        return fail("a block is of no kind that there is");
+    if (n_slots < 1 || n_slots > 1 << 30 || n_slots & (n_slots - 1))
+        return fail("the number of slots is no power of two up to 2^30");
+    block->n_slots = (size_t)n_slots;
+    block->multiplier = multiplier;
+    for (block->shift = 64; n_slots > 1; n_slots >>= 1)
+        block->shift--;
+    block->n_reserved = n_reserved;
+    block->learns = n_columns >= 0;
+    block->n_before = block->n_columns = n_columns;
+    if (columns != Py_None) {
+        if (!borrow(columns, &block->lent_columns, block->n_slots, sizeof(int32_t), block->learns))
+            return 0;
+        block->columns = block->lent_columns.buf;
+    }
+    if (keys != Py_None) {
+        if (!borrow(keys, &block->lent_keys, block->n_slots, sizeof(uint64_t), 0))
+            return 0;
+        block->keys = block->lent_keys.buf;
+    }
+    if ((block->keys && (!block->columns || block->shift == 64 || n_reserved < 0))
+        || (block->learns && (!block->columns || block->keys)))
+        return fail("a block's tables do not fit together");
+    if (block->kind == CHARACTERS) {
+        block->n_known = 16;
+        while (block->n_known < MOST_KNOWN && block->n_known < (size_t)n_bytes / 8)
+            block->n_known *= 2;
+        block->known = calloc(block->n_known, sizeof(Known));
+        if (!block->known)
+            block->n_known = 0; /* slower, but no less right */
+    }
+    return 1;
+}
+
+static void free_block(Block *block)
+{
+    free(block->known);
+    free(block->known_columns.bytes);
+    free(block->names.bytes);
+    free(block->lengths.bytes);
+    if (block->lent_columns.obj)
+        PyBuffer_Release(&block->lent_columns);
+    if (block->lent_keys.obj)
+        PyBuffer_Release(&block->lent_keys);
+}
+
+/* Take back the columns that were given before memory ran out. */
+static void unlearn(Block *block)
+{
+    for (size_t i = 0; block->learns && i < block->n_slots; i++)
+        if (block->columns[i] >= block->n_before)
+            block->columns[i] = -1;
+}
+
+static PyObject *as_bytes(const Pile *pile)
+{
+    /* A bytearray can be written to, as an array made of it must be. */
+    return PyByteArray_FromStringAndSize(pile->bytes, (Py_ssize_t)pile->size);
+}
+
+static PyObject *result_of(const Work *work, const Block *blocks, Py_ssize_t n_blocks)
+{
+    PyObject *names = PyTuple_New(n_blocks);
+    for (Py_ssize_t i = 0; names && i < n_blocks; i++) {
+        PyObject *learned = Py_BuildValue("(y#N)",
+            blocks[i].names.bytes ? blocks[i].names.bytes : "", (Py_ssize_t)blocks[i].names.size,
+            as_bytes(&blocks[i].lengths));
+        if (!learned || PyTuple_SetItem(names, i, learned) < 0) {
+            Py_DECREF(names);
+            return NULL;
+        }
+    }
+    return names ? Py_BuildValue("(NNNN)", as_bytes(&work->out_columns),
+        as_bytes(&work->out_values), as_bytes(&work->out_lengths), names) : NULL;
+}
+
+static int lengths_fit(const Py_buffer *text, const Py_buffer *lengths)
+{
+    const int64_t *each = lengths->buf;
+    int64_t n_left = text->len;
+    if (lengths->len % (Py_ssize_t)sizeof *each)
+        return fail("the lengths are no array of int64");
+    for (size_t i = 0; i < (size_t)lengths->len / sizeof *each; i++) {
+        if (each[i] < 0 || each[i] > n_left)
+            return fail("the documents are longer than the text");
+        n_left -= each[i] + 1;
+    }
+    return 1;
+}
+
+PyDoc_STRVAR(count_doc,
+"count(text, lengths, ascii, sides, blocks)\n--\n\n"
+"Return how often each term occurs in documents.\n\n"
+"Parameters\n"
+"----------\n"
+"text : bytes\n"
+"    The documents in UTF-8, with one byte between them.\n"
+"lengths : int64 array, shape (n_documents,)\n"
+"    The number of bytes of each.\n"
+"ascii : bytes, at least 128\n"
+"    What stands for each ASCII character; a space for what separates words.\n"
+"sides : bytes of 2^16 + 17, or None\n"
+"    For each character up to U+FFFF, then for each plane: 0 for letters and the like, 1 in scripts\n"
+"    without spaces, 2 for separators, 3 for an apostrophe. None makes all of them 0.\n"
+"blocks : tuple of (kind, n_slots, columns, keys, multiplier, n_reserved, n_columns)\n"
+"    `n_columns` is the number of columns so far if unseen buckets are to get one, else -1.\n\n"
+"Returns\n"
+"-------\n"
+"columns, values, lengths : bytearray, of int32, float32 and int64\n"
+"    Ascending columns and their counts, for each block of the first document, then of the second;\n"
+"    and how many each block of each document has.\n"
+"names : tuple of (bytes, bytearray of int64)\n"
+"    For each block, the terms that columns were given to, and their lengths.");
+
+static PyObject *count(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    Py_buffer text, lengths, ascii, sides;
+    PyObject *items, *result = NULL;
+    Work work;
+    memset(&work, 0, sizeof work);
+    if (!PyArg_ParseTuple(arguments, "y*y*y*z*O!", &text, &lengths, &ascii, &sides, &PyTuple_Type,
+                          &items))
+        return NULL;
+    Py_ssize_t n_blocks = PyTuple_Size(items), n_read = 0;
+    Block *blocks = calloc((size_t)n_blocks + 1, sizeof(Block));
+    if (!blocks) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    if (ascii.len < 0x80 || (sides.buf && sides.len < N_CHARACTERS)) {
+        fail("a table of characters is too short");
+        goto done;
+    }
+    if (!lengths_fit(&text, &lengths))
+        goto done;
+    work.ascii = ascii.buf;
+    work.sides = sides.buf;
+    while (n_read < n_blocks) {
+        Block *block = blocks + n_read;
+        if (!read_block(PyTuple_GetItem(items, n_read++), block, text.len))
+            goto done;
+    }
+    int ok;
+    Py_BEGIN_ALLOW_THREADS
+    ok = count_all(&work, blocks, n_blocks, &text, lengths.buf,
+                   (size_t)lengths.len / sizeof(int64_t));
+    Py_END_ALLOW_THREADS
+    result = ok ? result_of(&work, blocks, n_blocks) : PyErr_NoMemory();
+    for (Py_ssize_t i = 0; !result && i < n_blocks; i++)
+        unlearn(blocks + i);
+done:
+    for (Py_ssize_t i = 0; i < n_read; i++)
+        free_block(blocks + i);
+    free(blocks);
+    Pile *piles[] = {&work.text, &work.words, &work.hashes, &work.columns, &work.spare, &work.out_columns,
+                     &work.out_values, &work.out_lengths};
+    for (size_t i = 0; i < sizeof piles / sizeof *piles; i++)
+        free(piles[i]->bytes);
+    PyBuffer_Release(&text);
+    PyBuffer_Release(&lengths);
+    PyBuffer_Release(&ascii);
+    if (sides.buf)
+        PyBuffer_Release(&sides);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"count", count, METH_VARARGS, count_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "slugline.text._kernel", "Counts terms.", 0, methods,
+    NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__kernel(void)
+{
+    return PyModuleDef_Init(&definition);
+}

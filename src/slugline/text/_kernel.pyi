@@ -1,0 +1,13 @@
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+def count(
+    text: bytes,
+    lengths: npt.NDArray[np.int64],
+    letters: bytes,
+    sides: bytes | None,
+    blocks: tuple[tuple[Any, ...], ...],
+    /,
+) -> tuple[bytearray, bytearray, bytearray, tuple[tuple[bytes, bytearray], ...]]: ...

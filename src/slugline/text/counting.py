@@ -1,0 +1,125 @@
+"""Counts the terms of documents: in a compiled kernel where there is one, else in NumPy.
+
+Both give the same, bit for bit. The kernel, `_kernel.c`, goes over the bytes of a document once;
+NumPy goes over arrays of all words of a chunk, many times.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.ragged import boundaries, row_lengths
+from slugline.sparse import Entries, count_matrix
+from slugline.text.scripts import composed, sides
+from slugline.text.term_columns import SeenBuckets, TermColumns
+from slugline.text.terms import KINDS, Terms
+from slugline.text.words import TRANSLATION, find_words, join
+
+try:
+    from slugline.text import _kernel as kernel
+except ImportError:  # there was no compiler
+    kernel = None  # type: ignore[assignment]
+
+__all__ = ["ArrayCounter", "Counter", "KernelCounter", "counter", "kernel"]
+
+
+class Counter(Protocol):
+    """Counts terms of documents, chunk by chunk."""
+
+    def read(self, texts: Sequence[str], kinds: Sequence[str]) -> Any:
+        """Return what `count` needs of a chunk of texts; chunks may be read on threads."""
+
+    def count(
+        self, read: Any, vocabularies: Sequence[TermColumns], *, learn: bool = False
+    ) -> Entries:
+        """Return how often each term occurs.
+
+        Parameters
+        ----------
+        read : object
+            What `read` returns.
+        vocabularies : sequence of TermColumns, one for each kind
+            Those that are `SeenBuckets` get columns for buckets that were not seen before, if
+            `learn`.
+
+        Returns
+        -------
+        A row of entries for each vocabulary of the first document, then of the second, and so on.
+        """
+
+
+class ArrayCounter:
+    """Counts in NumPy."""
+
+    def read(self, texts: Sequence[str], kinds: Sequence[str]) -> list[Terms]:
+        """Return the terms of each kind."""
+        words = find_words(texts)
+        return [KINDS[kind].find(words) for kind in kinds]
+
+    def count(
+        self, read: list[Terms], vocabularies: Sequence[TermColumns], *, learn: bool = False
+    ) -> Entries:
+        """Count all documents' terms of one kind, then of the next, and put them in order."""
+        for vocabulary, terms in zip(vocabularies, read, strict=True):
+            if learn and isinstance(vocabulary, SeenBuckets):
+                vocabulary.learn(terms.spans)
+        places = [
+            vocabulary.places(terms) for vocabulary, terms in zip(vocabularies, read, strict=True)
+        ]
+        columns = np.concatenate([columns for columns, _ in places])
+        lengths = np.concatenate([row_lengths(indptr) for _, indptr in places])
+        width = max(vocabulary.n_columns for vocabulary in vocabularies)
+        counts = count_matrix(columns, boundaries(lengths), width)
+        n_kinds = len(vocabularies)
+        if n_kinds > 1:
+            counts = counts[np.arange(counts.shape[0]).reshape(n_kinds, -1).T.ravel()]
+        return Entries(counts.data, counts.indices, row_lengths(counts.indptr))
+
+
+class KernelCounter:
+    """Counts in the compiled kernel, which other threads may go on beside."""
+
+    def read(
+        self, texts: Sequence[str], kinds: Sequence[str]
+    ) -> tuple[bytes, npt.NDArray[np.int64], Sequence[str]]:
+        """Return the documents as bytes, in lower case beyond ASCII, and the length of each."""
+        return *join(texts, composed), kinds
+
+    def count(
+        self,
+        read: tuple[bytes, npt.NDArray[np.int64], Sequence[str]],
+        vocabularies: Sequence[TermColumns],
+        *,
+        learn: bool = False,
+    ) -> Entries:
+        """Count document by document."""
+        data, lengths, kinds = read
+        learning = [learn and isinstance(vocabulary, SeenBuckets) for vocabulary in vocabularies]
+        blocks = tuple(
+            (kind, *vocabulary.table, vocabulary.n_columns if learns else -1)
+            for kind, vocabulary, learns in zip(kinds, vocabularies, learning, strict=True)
+        )
+        characters = None if data.isascii() else sides()
+        columns, values, n_each, names = kernel.count(
+            data, lengths, TRANSLATION, characters, blocks
+        )
+        for vocabulary, (spelled, n_bytes) in zip(vocabularies, names, strict=True):
+            if n_bytes and isinstance(vocabulary, SeenBuckets):
+                vocabulary.learned((spelled, np.frombuffer(n_bytes, dtype=np.int64)))
+        return Entries(
+            np.frombuffer(values, dtype=np.float32),
+            np.frombuffer(columns, dtype=np.int32),
+            np.frombuffer(n_each, dtype=np.int64),
+        )
+
+
+def counter() -> Counter:
+    """Return the kernel's counter, or NumPy's without a kernel or if `SLUGLINE_KERNEL` is 0."""
+    if kernel is None or os.environ.get("SLUGLINE_KERNEL") == "0":
+        return ArrayCounter()
+    return KernelCounter()
