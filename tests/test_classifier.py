@@ -86,8 +86,12 @@ class MatrixClassifier(TopicClassifier):
 
     @staticmethod
     def _texts(X: Any) -> list[str]:
+        # Near values have words in common.
         steps = np.clip(np.round(4 * X) + 40, 0, 80).astype(int)
-        return [" ".join(f"c{j}s{s}" for j, n in enumerate(row) for s in range(n)) for row in steps]
+        return [
+            " ".join(f"c{j}s{s}" for j, n in enumerate(row) for s in range(n, n + 15))
+            for row in steps
+        ]
 
     @staticmethod
     def _topics(y: Any) -> list[Any]:

@@ -98,6 +98,7 @@ PARTS = (
     *("__main__", "cli", "report", "prediction", "answers", "curve", "suggest", "experiment"),
     *("classifier", "saving"),
     *(
+        "fitting",
         "fitted",
         "document_parts",
         "fit_settings",

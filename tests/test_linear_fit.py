@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from rows_by_topic import make_up, plant_wrong_topics
 from slugline.calibration import Calibration
-from slugline.training import linear_fit
+from slugline.training import linear, linear_fit
 from slugline.training.context import FitContext
 from slugline.training.linear_fit import (
     ABSENT,

@@ -16,7 +16,8 @@ from slugline.documents import check_descriptions, plain_topics
 from slugline.encoders.checked import Encoder, get_encoder
 from slugline.errors import DataError, OptionError
 from slugline.fit_settings import FitSettings
-from slugline.fitted import Fitted, fit, fit_batch
+from slugline.fitted import Fitted
+from slugline.fitting import fit, fit_batch
 from slugline.labels import Topic, Topics
 from slugline.learners import Learner
 from slugline.learners.choosing import choose_learner
