@@ -123,6 +123,7 @@ PARTS = (
         "files",
         "displays",
         "threads",
+        "kernels",
         "checks",
     ),
     *("errors", "lazy"),
