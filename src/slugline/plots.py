@@ -129,7 +129,7 @@ def plot_marks(ax: Axes, marks: Sequence[Mark]) -> None:
         )
     ax.set_xscale("log")
     ax.margins(x=0.2, y=0.1)
-    ax.set_xlabel("Seconds to learn, by powers of ten")
+    ax.set_xlabel("Time to learn")
     ax.set_ylabel("Accuracy")
     _count_seconds(ax.xaxis)
     count_percents(ax.yaxis)

@@ -193,5 +193,5 @@ def _print(comparison: Comparison) -> None:
     for reason in failures(comparison):
         show(reason)
     show(verdict(comparison))
-    for sentence in reading(comparison):
+    for sentence in (*reading(comparison).quality, *reading(comparison).costs):
         show(sentence)

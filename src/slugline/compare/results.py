@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,8 +32,10 @@ class ModelResult:
     Attributes
     ----------
     name, about : str
-    n_right, n_documents : tuple of int
-        For each fold: answers that are right, and documents.
+    right : tuple of bool
+        Whether the answer is right, for each document, fold by fold.
+    n_documents : tuple of int
+        Documents of each fold.
     macro_f1 : float or None
         Over the answers of all folds; the mean of the topics that occur, as true ones or as
         answers. None if the model failed.
@@ -48,7 +51,7 @@ class ModelResult:
 
     name: str
     about: str
-    n_right: tuple[int, ...] = ()
+    right: tuple[bool, ...] = field(default=(), repr=False)
     n_documents: tuple[int, ...] = ()
     macro_f1: float | None = None
     fit_seconds: tuple[float, ...] = ()
@@ -60,17 +63,21 @@ class ModelResult:
     @property
     def accuracy(self) -> float:
         """Share of all documents that got their topic when their fold was tested."""
-        return sum(self.n_right) / sum(self.n_documents)
+        return sum(self.right) / len(self.right)
 
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval of the accuracy, by Wilson, for the chance in which documents there are."""
-        return wilson(sum(self.n_right), sum(self.n_documents))
+        return wilson(sum(self.right), len(self.right))
 
     @property
     def accuracies(self) -> list[float]:
         """Share of right answers in each fold."""
-        return [n / of for n, of in zip(self.n_right, self.n_documents, strict=True)]
+        ends = itertools.accumulate(self.n_documents)
+        return [
+            sum(self.right[end - n : end]) / n
+            for n, end in zip(self.n_documents, ends, strict=True)
+        ]
 
     @property
     def fit_time(self) -> float:
@@ -80,7 +87,7 @@ class ModelResult:
     @property
     def documents_per_second(self) -> float:
         """Documents answered in a second."""
-        return sum(self.n_documents) / max(sum(self.answer_seconds), 1e-9)
+        return len(self.right) / max(sum(self.answer_seconds), 1e-9)
 
 
 def result_of(
@@ -99,7 +106,7 @@ def result_of(
     return ModelResult(
         model.name,
         model.about,
-        tuple(int((found == true).sum()) for found, true in pairs),
+        tuple(bool(hit) for found, true in pairs for hit in found == true),
         tuple(len(true) for _, true in pairs),
         f1,
         tuple(fold.fit_seconds for fold in folds),
@@ -181,7 +188,7 @@ class Comparison:
         if best is None:
             return {}
         others = [model for model in self.measured if model is not best]
-        return adjusted({m.name: difference(m.accuracies, best.accuracies) for m in others})
+        return adjusted({m.name: difference(m.right, best.right) for m in others})
 
     def plot(self, ax: Axes) -> None:
         """Draw accuracy against the time of a fit on axes of matplotlib's."""
@@ -233,8 +240,10 @@ def _model_dict(model: ModelResult, behind: Difference | None) -> dict[str, Any]
         "difference": None
         if behind is None
         else {
-            "accuracy": behind.mean,
-            "interval": [behind.low, behind.high],
+            "accuracy": behind.accuracy,
+            "interval": list(behind.interval),
+            "n_only_right_here": behind.n_only_ours,
+            "n_only_right_with_best": behind.n_only_theirs,
             "p_value": behind.p_value,
         },
         "fit_seconds": list(model.fit_seconds),

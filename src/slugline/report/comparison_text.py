@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from slugline.compare.paired import NAME, Difference
 from slugline.compare.results import Comparison, ModelResult
 from slugline.displays import counted
@@ -33,7 +35,7 @@ def _row(model: ModelResult, behind: Difference | None) -> list[str]:
         f"{model.accuracy:.3f}",
         f"{low:.3f} to {high:.3f}",
         "-" if model.macro_f1 is None else f"{model.macro_f1:.3f}",
-        "" if behind is None else f"{-behind.mean:.3f}",
+        "" if behind is None else f"{-behind.accuracy:.3f}",
         "" if behind is None else _p_value(behind.p_value),
         _seconds(model.fit_time),
         number(float(f"{model.documents_per_second:.3g}"), 0),
@@ -42,9 +44,7 @@ def _row(model: ModelResult, behind: Difference | None) -> list[str]:
     ]
 
 
-def _p_value(p_value: float | None) -> str:
-    if p_value is None:
-        return "-"
+def _p_value(p_value: float) -> str:
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
@@ -90,12 +90,14 @@ def verdict(comparison: Comparison) -> str:
     said = f"{best.name} is right most often: {percent(best.accuracy)}."
     if not behind:
         return said
-    alike = [name for name, d in behind.items() if d.p_value is None or d.p_value >= SURE]
+    alike = [name for name, d in behind.items() if d.p_value >= SURE]
     if not alike:
-        runner_up = max(behind, key=lambda name: behind[name].mean)
+        runner_up = max(behind, key=lambda name: behind[name].accuracy)
+        apart = behind[runner_up]
         return (
-            f"{said} No other model is as good: the next one, {runner_up}, is "
-            f"{points(behind[runner_up].mean)} behind, which is more than chance."
+            f"{said} The next one, {runner_up}, is {points(apart.accuracy)} behind, which is more "
+            f"than chance: of the documents that only one of them has right, {best.name} has "
+            f"{number(apart.n_only_theirs, 0)} and {runner_up} {number(apart.n_only_ours, 0)}."
         )
     return (
         f"{said} Chance may be all that tells it from {listed(alike)} (p of {SURE} or more): among "
@@ -103,21 +105,30 @@ def verdict(comparison: Comparison) -> str:
     )
 
 
-def reading(comparison: Comparison) -> list[str]:
-    """Return how the columns of the table are to be read."""
+class Reading(NamedTuple):
+    """How the columns of the table are to be read: those on how good models are, and on costs."""
+
+    quality: list[str]
+    costs: list[str]
+
+
+def reading(comparison: Comparison) -> Reading:
+    """Return what the numbers of the table are, and how they came about."""
     n, n_learned = comparison.n_documents, comparison.n_documents // comparison.n_folds
-    said = [
+    quality = [
         f"Each model learned {counted(comparison.n_folds, 'time')}, from about "
         f"{number(n - n_learned, 0)} documents, and answered the {number(n_learned, 0)} others. "
         "The interval is Wilson's, of the answers to all documents.",
-        f"behind and p compare with the best model, fold by fold: {NAME}. The smaller p, the less "
-        "is it chance.",
-        "fit is the median time to learn; memory is the most that the process took, Python and the "
+        "The columns behind and p compare with the best model on the documents that only one of "
+        f"the two has right: {NAME}. The smaller p, the less it looks like chance.",
+    ]
+    costs = [
+        "Fit is the median time to learn; memory is the most that the process took, Python and the "
         "documents included; file is the saved model's size, for scikit-learn that of its pickle.",
     ]
     if comparison.n_jobs > 1:
-        said.append(
+        costs.append(
             f"{comparison.n_jobs} models ran at the same time, so that each took longer than it "
             "does alone."
         )
-    return said
+    return Reading(quality, costs)
