@@ -121,7 +121,8 @@ def plot_marks(ax: Axes, marks: Sequence[Mark]) -> None:
         ax.errorbar(
             [mark.seconds],
             [mark.accuracy],
-            yerr=[[mark.accuracy - low], [high - mark.accuracy]],
+            # Of an accuracy of 1, rounding may leave the upper end a little below.
+            yerr=[[max(0, mark.accuracy - low)], [max(0, high - mark.accuracy)]],
             fmt="o",
             markersize=5,
             linewidth=1,

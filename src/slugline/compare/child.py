@@ -182,9 +182,7 @@ def _file_bytes(model: Any) -> int | None:
 
     Our own models have files; those of scikit-learn's are pickled by custom.
     """
-    from slugline.classifier import TopicClassifier
-
-    if isinstance(model, TopicClassifier):
+    if type(model).__module__ == "slugline.classifier":  # not imported for the others
         with tempfile.TemporaryDirectory(prefix="slugline-") as folder:
             path = Path(folder, "model.slug")
             model.save(path)

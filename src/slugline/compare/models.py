@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from slugline.checks import shown
 from slugline.encoders.checked import get_encoder
 from slugline.errors import EncoderError, OptionError
 
-__all__ = ["ALL", "MODELS", "Model", "choose_models", "make_model"]
+__all__ = ["ALL", "MODELS", "Majority", "Model", "choose_models", "make_model"]
 
 #: Stands for all models that come with Slugline.
 ALL = "all"
@@ -31,10 +32,24 @@ class Model(NamedTuple):
         return ":" in self.name
 
 
-def _majority(seed: int, n_threads: int) -> Any:  # noqa: ARG001
-    from sklearn.dummy import DummyClassifier
+class Majority:
+    """Answers with the most common topic, whatever the text; of several, with the first by name."""
 
-    return DummyClassifier(strategy="most_frequent")
+    topic: str
+
+    def fit(self, X: Sequence[str], y: Sequence[str]) -> Majority:  # noqa: ARG002
+        """Count the topics."""
+        counts = Counter(y)
+        self.topic = min(counts, key=lambda topic: (-counts[topic], topic))
+        return self
+
+    def predict(self, X: Sequence[str]) -> list[str]:
+        """Return the same topic for each text."""
+        return [self.topic] * len(X)
+
+
+def _majority(seed: int, n_threads: int) -> Any:  # noqa: ARG001
+    return Majority()
 
 
 def _naive_bayes(seed: int, n_threads: int) -> Any:  # noqa: ARG001

@@ -76,7 +76,9 @@ def describe_own(reference: str, seed: int) -> str:
         )
     source = getattr(sys.modules[reference.partition(":")[0]], "__file__", None)
     content = Path(source).read_bytes() if source else b""
-    return f"{hashlib.sha256(content).hexdigest()} {model!r}"
+    # Without parameters, a `repr` says where in memory the model is.
+    settings = repr(model) if hasattr(model, "get_params") else type(model).__qualname__
+    return f"{hashlib.sha256(content).hexdigest()} {settings}"
 
 
 def reason_of(error: BaseException) -> str:

@@ -1,16 +1,19 @@
-"""Whether one model is better than another on the same documents, or just had luck with them."""
+"""Whether one model is better than another on the same folds, or had luck with them."""
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-
-from slugline.evaluation import wilson
 
 __all__ = ["NAME", "Difference", "adjusted", "difference"]
 
 #: What the test is called, and by whom it is.
-NAME = "McNemar's exact test (1947), p-values adjusted by Holm (1979)"
+NAME = "corrected resampled t-test (Nadeau and Bengio, 2003), p-values adjusted by Holm (1979)"
+
+# Differences of accuracies that are nothing but rounding.
+_ROUNDED = 1e-12
 
 
 @dataclass(frozen=True)
@@ -19,50 +22,47 @@ class Difference:
 
     Attributes
     ----------
-    n_only_ours, n_only_theirs : int
-        Documents that one model answered right and the other one wrong.
     accuracy : float
-        The difference of the accuracies.
-    interval : (float, float)
+        The mean difference over the folds.
+    interval : (float, float) or None
         Its 95 % interval.
-    p_value : float
-        How often documents would be shared out as unevenly as this, if each of them were as likely
-        to be the one model's as the other's.
+    p_value : float or None
+        How often folds would differ as much as this if neither model were better.
+
+    Interval and p-value are None if the models differ by the same in all folds, which says nothing
+    of how they would differ elsewhere.
     """
 
-    n_only_ours: int
-    n_only_theirs: int
     accuracy: float
-    interval: tuple[float, float]
-    p_value: float
+    interval: tuple[float, float] | None
+    p_value: float | None
 
 
-def difference(ours: Sequence[bool], theirs: Sequence[bool]) -> Difference:
-    """Return the difference between two models' answers to the same documents.
+def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
+    """Return the difference of two models' accuracies on the same folds, two or more.
 
-    It rests on the documents that only one of them has right. The interval is Wilson's of the
-    share of these that are ours. Neither allows for the chance in which documents there were to
-    learn from.
-
-    Parameters
-    ----------
-    ours, theirs : sequence of bool, one for each document
-        Whether the answer is right.
+    Each two of k folds have most of the documents to learn from in common, so that folds vary less
+    than new documents would. The variance of the mean is therefore taken as 1/k + 1/(k - 1) times
+    that of the differences, where 1/(k - 1) is the ratio of documents tested on to those learned
+    from; without the correction it is 1/k times. Student's t with k - 1 degrees of freedom.
 
     References
     ----------
-    McNemar (1947), Note on the sampling error of the difference between correlated proportions.
+    Nadeau and Bengio (2003), Inference for the generalization error, Machine Learning 52.
     """
-    from scipy.stats import binomtest
+    n = len(ours)
+    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    mean = statistics.fmean(differences)
+    error = math.sqrt((1 / n + 1 / (n - 1)) * statistics.variance(differences))
+    if error < _ROUNDED and abs(mean) < _ROUNDED:
+        return Difference(0.0, (0.0, 0.0), 1.0)
+    if error < _ROUNDED:
+        return Difference(mean, None, None)
+    from scipy.stats import t
 
-    pairs = list(zip(ours, theirs, strict=True))
-    n, n_ours, n_theirs = len(pairs), pairs.count((True, False)), pairs.count((False, True))
-    n_apart = n_ours + n_theirs
-    if not n_apart:
-        return Difference(0, 0, 0.0, (0.0, 0.0), 1.0)
-    low, high = ((2 * share - 1) * n_apart / n for share in wilson(n_ours, n_apart))
-    p_value = float(binomtest(n_ours, n_apart).pvalue)
-    return Difference(n_ours, n_theirs, (n_ours - n_theirs) / n, (low, high), p_value)
+    reach = float(t.ppf(0.975, n - 1)) * error
+    p_value = float(2 * t.sf(abs(mean) / error, n - 1))
+    return Difference(mean, (mean - reach, mean + reach), p_value)
 
 
 def adjusted(found: Mapping[str, Difference]) -> dict[str, Difference]:
@@ -75,8 +75,9 @@ def adjusted(found: Mapping[str, Difference]) -> dict[str, Difference]:
     ----------
     Holm (1979), A simple sequentially rejective multiple test procedure.
     """
+    p_values = sorted((d.p_value, name) for name, d in found.items() if d.p_value is not None)
     made, least = dict(found), 0.0
-    for place, name in enumerate(sorted(found, key=lambda name: found[name].p_value)):
-        least = min(1.0, max(least, (len(found) - place) * found[name].p_value))
+    for place, (p_value, name) in enumerate(p_values):
+        least = min(1.0, max(least, (len(p_values) - place) * p_value))
         made[name] = replace(found[name], p_value=least)
     return made

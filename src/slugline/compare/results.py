@@ -188,22 +188,20 @@ class Comparison:
         if best is None:
             return {}
         others = [model for model in self.measured if model is not best]
-        return adjusted({m.name: difference(m.right, best.right) for m in others})
+        return adjusted({m.name: difference(m.accuracies, best.accuracies) for m in others})
 
     def plot(self, ax: Axes) -> None:
         """Draw accuracy against the time of a fit on axes of matplotlib's."""
         from slugline.plots import Mark, plot_marks
 
         best = self.best
-        plot_marks(
-            ax,
-            [
-                Mark(m.name, m.fit_time, m.accuracy, m.interval, is_best=m is best)
-                for m in self.measured
-                # Knows no texts, and would push all others into a corner.
-                if m.name != "majority"
-            ],
-        )
+        # Always the same topic is no use, and would push all others into a corner.
+        useful = [model for model in self.measured if model.name != "majority"]
+        marks = [
+            Mark(m.name, m.fit_time, m.accuracy, m.interval, is_best=m is best)
+            for m in useful or self.measured
+        ]
+        plot_marks(ax, marks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON; what is undefined is None."""
@@ -241,9 +239,7 @@ def _model_dict(model: ModelResult, behind: Difference | None) -> dict[str, Any]
         if behind is None
         else {
             "accuracy": behind.accuracy,
-            "interval": list(behind.interval),
-            "n_only_right_here": behind.n_only_ours,
-            "n_only_right_with_best": behind.n_only_theirs,
+            "interval": None if behind.interval is None else list(behind.interval),
             "p_value": behind.p_value,
         },
         "fit_seconds": list(model.fit_seconds),

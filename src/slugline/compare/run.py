@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from slugline import __version__
 from slugline.checks import check_number, check_whole
-from slugline.compare.documents import check_corpus, check_folds, notes_on, write_documents
+from slugline.compare.concerns import check_corpus, check_folds, notes_on
+from slugline.compare.documents import write_documents
 from slugline.compare.messages import Described, Failed, FoldResult, Job, fits
 from slugline.compare.models import Model, choose_models
 from slugline.compare.process import ModelProcess, ProcessError

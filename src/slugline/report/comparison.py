@@ -15,7 +15,6 @@ def comparison_page(comparison: Comparison) -> str:
     from slugline.report.pictures import accuracy_by_time
 
     head, *rows = comparison_rows(comparison)
-    drawn = [model for model in comparison.measured if model.name != "majority"]
     return render(
         "comparison.html.j2",
         comparison=comparison,
@@ -25,6 +24,6 @@ def comparison_page(comparison: Comparison) -> str:
         says=verdict(comparison),
         failed=failures(comparison),
         reading=reading(comparison),
-        picture=accuracy_by_time(comparison) if drawn else None,
+        picture=accuracy_by_time(comparison) if comparison.measured else None,
         versions=library_versions(),
     )

@@ -44,11 +44,15 @@ def _row(model: ModelResult, behind: Difference | None) -> list[str]:
     ]
 
 
-def _p_value(p_value: float) -> str:
+def _p_value(p_value: float | None) -> str:
+    if p_value is None:
+        return "-"
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def _seconds(seconds: float) -> str:
+    if seconds < 0.001:
+        return "< 0.001 s"
     return f"{seconds:.2g} s" if seconds < 10 else f"{number(seconds, 0)} s"
 
 
@@ -90,14 +94,12 @@ def verdict(comparison: Comparison) -> str:
     said = f"{best.name} is right most often: {percent(best.accuracy)}."
     if not behind:
         return said
-    alike = [name for name, d in behind.items() if d.p_value >= SURE]
+    alike = [name for name, d in behind.items() if d.p_value is None or d.p_value >= SURE]
     if not alike:
         runner_up = max(behind, key=lambda name: behind[name].accuracy)
-        apart = behind[runner_up]
         return (
-            f"{said} The next one, {runner_up}, is {points(apart.accuracy)} behind, which is more "
-            f"than chance: of the documents that only one of them has right, {best.name} has "
-            f"{number(apart.n_only_theirs, 0)} and {runner_up} {number(apart.n_only_ours, 0)}."
+            f"{said} The next one, {runner_up}, is {points(behind[runner_up].accuracy)} behind, "
+            "which is more than chance."
         )
     return (
         f"{said} Chance may be all that tells it from {listed(alike)} (p of {SURE} or more): among "
@@ -119,8 +121,8 @@ def reading(comparison: Comparison) -> Reading:
         f"Each model learned {counted(comparison.n_folds, 'time')}, from about "
         f"{number(n - n_learned, 0)} documents, and answered the {number(n_learned, 0)} others. "
         "The interval is Wilson's, of the answers to all documents.",
-        "The columns behind and p compare with the best model on the documents that only one of "
-        f"the two has right: {NAME}. The smaller p, the less it looks like chance.",
+        f"The columns behind and p compare with the best model, fold by fold: {NAME}. The smaller "
+        "p, the less it looks like chance.",
     ]
     costs = [
         "Fit is the median time to learn; memory is the most that the process took, Python and the "
