@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -364,6 +365,22 @@ def test_a_pipeline_a_function_and_a_class_may_join(corpus: Corpus, pipelines: P
     assert sum(pipeline.right) > sum(guess.right)
     assert pipeline.file_bytes == made.file_bytes
     assert (pipeline.file_bytes or 0) > 500
+
+
+def test_texts_reach_a_model_as_they_are(pipelines: Path) -> None:
+    texts = ["half \ud800", "zero \0 and\r\nlines", "\U0001f600", "", '"quoted"', "ab" * 100_000]
+    code = f"""
+        class Same:
+            def fit(self, X, y):
+                self.seen = X
+
+            def predict(self, X):
+                return ["x" if sorted(self.seen + X) == sorted({texts!r}) else "y" for _ in X]
+        """
+    Path("same.py").write_text(textwrap.dedent(code))
+    corpus = Corpus(texts, ["x", "y"] * 3, "it")
+    (model,) = compare_models(corpus, ["same:Same"], TWO).models
+    assert (model.error, model.accuracy) == (None, 0.5)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,8 +26,10 @@ from slugline.cli.options import (
     read_parts,
 )
 from slugline.cli.output import print_json, print_table, say, show, warn, write_file
+from slugline.cli.printable import printable
 from slugline.cli.progress import step_progress
 from slugline.cli.targets import check_not_read, check_target
+from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
@@ -144,7 +147,9 @@ def _teller(width: int, quiet: bool) -> Callable[[ModelResult], None]:
     from slugline.report.comparison_text import model_line
 
     def tell(model: ModelResult) -> None:
-        say(model_line(model, width), quiet=quiet)
+        if not quiet:
+            # Not by `say`, whose stream a bar on a terminal doesn't know of.
+            print(printable(in_flags(model_line(model, width))), file=sys.stderr)  # noqa: T201
 
     return tell
 

@@ -1,8 +1,8 @@
 """The process of one model: it fits, answers, and tells times, memory and size.
 
 Started as `python -m slugline.compare.child JOB`. What it has to say goes to what was standard
-output; whatever the model prints goes nowhere. It ends when its standard input does, which is when
-the process that started it is gone.
+output; whatever the model prints goes nowhere. The documents come on standard input, and when that
+ends, the process that started this one is gone, and this one ends as well.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import msgspec
 import numpy as np
 
-from slugline.compare.documents import Documents, read_documents
+from slugline.compare.documents import Documents, receive
 from slugline.compare.messages import Described, Failed, FoldResult, Job, Message
 from slugline.compare.models import MODELS, make_model
 from slugline.compare.own import describe_own, find_own, reason_of
@@ -36,10 +36,12 @@ _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 def main() -> None:
     """Do what the only argument says."""
-    channel = _take_channel()
+    source, channel = _take_streams()
     job = msgspec.json.decode(sys.argv[1], type=Job)
     try:
-        for message in _messages(job):
+        documents = receive(source) if job.folds else None
+        threading.Thread(target=_end_with, args=(source,), daemon=True).start()
+        for message in _messages(job, documents):
             _send(channel, message)
     # Whatever ends the model, an exit included, is told.
     except BaseException as error:  # noqa: BLE001
@@ -60,32 +62,29 @@ def _send(channel: BinaryIO, message: Message) -> None:
     channel.flush()
 
 
-def _take_channel() -> BinaryIO:
-    """Keep standard output for ourselves, watch standard input, and give the model neither."""
-    channel = os.fdopen(os.dup(1), "wb")
-    watched = os.dup(0)
+def _take_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Return what were standard input and output, and give the model neither."""
+    source, channel = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
-    threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
-    return channel
+    return source, channel
 
 
-def _end_with(watched: int) -> None:
-    """End this process, and those it has started, when the file ends."""
-    while os.read(watched, 1):
+def _end_with(source: BinaryIO) -> None:
+    """End this process, and those it has started, when the stream ends."""
+    while source.read(1):
         pass
     if sys.platform != "win32" and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 
-def _messages(job: Job) -> Iterator[Message]:
-    if job.file is None:
+def _messages(job: Job, documents: Documents | None) -> Iterator[Message]:
+    if documents is None:
         yield Described(describe_own(job.model, job.seed))
         return
     make = _maker(job)
-    documents = read_documents(Path(job.file))
     last = max(documents.folds)
     gc.collect()
     _forget_peak()

@@ -10,15 +10,14 @@ __all__ = ["Described", "Failed", "FoldResult", "Job", "Message", "fits"]
 
 
 class Job(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a process is to do: measure a model on some folds or, without a file, describe it.
+    """What a process is to do: measure a model on folds, in their order; without any, describe it.
 
-    `file` holds the documents, see `slugline.compare.child`; `folds` are to be measured in order.
+    If there are folds, the documents come on its standard input; see `slugline.compare.documents`.
     """
 
     model: str
     seed: int = 0
     n_threads: int = 1
-    file: str | None = None
     folds: tuple[int, ...] = ()
 
 

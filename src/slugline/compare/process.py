@@ -34,20 +34,23 @@ class ModelProcess:
     job : Job
     folder : Path
         For its temporary files.
+    documents : bytes, default b""
+        What it reads from standard input, which stays open as long as this process lives.
     """
 
-    def __init__(self, job: Job, folder: Path) -> None:
+    def __init__(self, job: Job, folder: Path, documents: bytes = b"") -> None:
         self._overdue = threading.Event()
         self._process = subprocess.Popen(  # noqa: S603 (this very program)
             # -P: files of the current folder must not take the place of installed modules.
             [sys.executable, "-P", "-m", "slugline.compare.child", msgspec.json.encode(job)],
-            stdin=subprocess.PIPE,  # never written to: it ends when this process does
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=_environment(job.n_threads, folder),
             # Ctrl-C reaches this process alone, which ends the others.
             start_new_session=True,
         )
+        self._documents = documents
 
     def __enter__(self) -> ModelProcess:
         return self
@@ -56,8 +59,10 @@ class ModelProcess:
         self.end()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+            # What was not yet written is not wanted any more.
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
 
     def receive(self, seconds: float) -> Message:
         """Return the next message.
@@ -70,6 +75,7 @@ class ModelProcess:
         timer.daemon = True
         timer.start()
         try:
+            self._send_documents()
             line = self._process.stdout.readline(_LONGEST) if self._process.stdout else b""
         finally:
             timer.cancel()
@@ -89,6 +95,14 @@ class ModelProcess:
                 self._process.kill()
             else:
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _send_documents(self) -> None:
+        documents, self._documents = self._documents, b""
+        # If the process is gone, what it left to be read says why.
+        with contextlib.suppress(OSError):
+            if documents and self._process.stdin is not None:
+                self._process.stdin.write(documents)
+                self._process.stdin.flush()
 
     def _expire(self) -> None:
         self._overdue.set()

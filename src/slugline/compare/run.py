@@ -16,7 +16,7 @@ import numpy.typing as npt
 from slugline import __version__
 from slugline.checks import check_number, check_whole
 from slugline.compare.concerns import check_corpus, check_folds, notes_on
-from slugline.compare.documents import write_documents
+from slugline.compare.documents import packed
 from slugline.compare.messages import Described, Failed, FoldResult, Job, fits
 from slugline.compare.models import Model, choose_models
 from slugline.compare.process import ModelProcess, ProcessError
@@ -172,7 +172,7 @@ class _Run:
         topics = np.array([numbers[topic] for topic in self.corpus.topics], dtype=np.int64)
         self._topics = [topics[self.folds == fold] for fold in range(self.settings.n_folds)]
         self._n_topics = len(names)
-        self._file = self.folder / "documents.json"
+        self._documents = packed(self.corpus.texts, self.corpus.topics, self.folds.tolist())
         self.digest = self.corpus.digest()
 
     def measure(
@@ -182,9 +182,6 @@ class _Run:
         keys = {model.name: self._key(model) for model in self.models}
         for model in self.models:
             self._done[model.name] = self._known(keys[model.name])
-        write_documents(
-            self._file, self.corpus.texts, self.corpus.topics, [int(n) for n in self.folds]
-        )
         steps = _Steps(progress, {m.name: self._missing(m) for m in self.models})
         with ThreadPoolExecutor(self.settings.n_jobs) as pool:
             try:
@@ -292,8 +289,8 @@ class _Run:
 
     def _listen(self, model: Model, missing: list[int]) -> None:
         threads = self.settings.threads
-        job = Job(model.name, self.settings.seed, threads, str(self._file), tuple(missing))
-        with ModelProcess(job, self.folder) as process:
+        job = Job(model.name, self.settings.seed, threads, tuple(missing))
+        with ModelProcess(job, self.folder, self._documents) as process:
             self._running.add(process)
             try:
                 if self._is_over:
