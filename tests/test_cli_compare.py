@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
 import shutil
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from slugline.compare.models import MODELS
 
 Run = Callable[..., Any]
 NAMED = ["--text", "body", "--topic", "queue"]
@@ -187,6 +191,15 @@ def test_another_file_is_no_record(run: Run, tmp_path: Path) -> None:
         "file, or one that doesn't exist yet, with --resume.\n"
     )
     assert (tmp_path / "notes.txt").read_text() == "keep me"
+
+
+def test_help_and_page_name_every_model() -> None:
+    command = importlib.import_module("slugline.cli.compare").compare
+    option = typing.get_type_hints(command, include_extras=True)["models"].__metadata__[0]
+    for name in (*MODELS, "module:name"):
+        assert name in option.help
+    for name in MODELS:
+        assert f"\n| `{name}` | " in PAGE
 
 
 # The page in docs -------------------------------------------------------------------------------
