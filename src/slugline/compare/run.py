@@ -46,10 +46,10 @@ class CompareSettings:
         Each document is in one of them, and is answered by a model that learned from the others.
     seed : int, default 0
         Chooses the folds, and what the models draw by chance.
-    n_jobs : int, default 1
+    jobs : int, default 1
         Models to measure at the same time. With more than one, they slow each other down.
     n_threads : int, optional
-        Threads that a model may use; by default the cores, divided among `n_jobs`.
+        Threads that a model may use; by default the cores, divided among `jobs`.
     timeout : float, default 3600
         Seconds that a model may take for one fold.
 
@@ -60,14 +60,14 @@ class CompareSettings:
 
     n_folds: int = 5
     seed: int = 0
-    n_jobs: int = 1
+    jobs: int = 1
     n_threads: int | None = None
     timeout: float = 3600.0
 
     def __post_init__(self) -> None:
         check_whole("n_folds", self.n_folds, 2)
         check_whole("seed", self.seed, 0, (1 << 32) - 1)
-        check_whole("jobs", self.n_jobs, 1)
+        check_whole("jobs", self.jobs, 1)
         check_number("timeout", self.timeout, over=0, under=1e8)
 
     @property
@@ -75,7 +75,7 @@ class CompareSettings:
         """Threads of each model."""
         if self.n_threads is not None:
             return count_threads(self.n_threads, "n_threads")
-        return max(1, count_threads(None) // self.n_jobs)
+        return max(1, count_threads(None) // self.jobs)
 
 
 def compare_models(
@@ -132,7 +132,7 @@ def compare_models(
         n_topics=len(set(corpus.topics)),
         n_folds=settings.n_folds,
         seed=settings.seed,
-        n_jobs=settings.n_jobs,
+        jobs=settings.jobs,
         n_threads=settings.threads,
         models=tuple(run.result(model) for model in chosen),
         notes=(*notes_on(corpus, settings.n_folds), *left_out),
@@ -183,7 +183,7 @@ class _Run:
         for model in self.models:
             self._done[model.name] = self._known(keys[model.name])
         steps = _Steps(progress, {m.name: self._missing(m) for m in self.models})
-        with ThreadPoolExecutor(self.settings.n_jobs) as pool:
+        with ThreadPoolExecutor(self.settings.jobs) as pool:
             try:
                 for model in self.models:
                     pool.submit(self._measure, model)

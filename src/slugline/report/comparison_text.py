@@ -128,9 +128,9 @@ def reading(comparison: Comparison) -> Reading:
         "Fit is the median time to learn; memory is the most that the process took, Python and the "
         "documents included; file is the saved model's size, for scikit-learn that of its pickle.",
     ]
-    if comparison.n_jobs > 1:
+    if comparison.jobs > 1:
         costs.append(
-            f"{comparison.n_jobs} models ran at the same time, so that each took longer than it "
+            f"{comparison.jobs} models ran at the same time, so that each took longer than it "
             "does alone."
         )
     return Reading(quality, costs)
