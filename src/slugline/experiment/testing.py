@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from slugline.corpus.corpus import Corpus
+from slugline.displays import all_of, have
 from slugline.errors import DataError
 from slugline.evaluation import Evaluation
 from slugline.fitted import Fitted
 
-__all__ = ["check_some_known", "evaluate", "kept_figures"]
+__all__ = ["check_several_topics", "check_some_known", "evaluate", "kept_figures"]
 
 
 def evaluate(fitted: Fitted, corpus: Corpus) -> Evaluation:
@@ -47,4 +48,15 @@ def check_some_known(topics: Sequence[str], test: Corpus) -> None:
         raise DataError(
             f"{test.name} has none of the model's topics, such as {min(topics)!r}, but ones like "
             f"{test.topics[0]!r}; test on documents with the topics that the model learns."
+        )
+
+
+def check_several_topics(corpus: Corpus) -> None:
+    """Make sure that there are topics to tell apart; DataError if there is one or none."""
+    if not len(corpus):
+        raise DataError(f"{corpus.name} has no documents; give some with their topics.")
+    if len(set(corpus.topics)) == 1:
+        raise DataError(
+            f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
+            f"{corpus.topics[0]!r}: there is nothing to tell apart. Add documents of other topics."
         )
