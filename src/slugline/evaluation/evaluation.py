@@ -116,6 +116,13 @@ class Evaluation:
         return self.n_right / self.n_documents
 
     @property
+    def predicted(self) -> list[str]:
+        """The topic that each document was given; none without answers."""
+        if self.answers is None:
+            return []
+        return [self.topics[number] for number in self.answers.predicted.tolist()]
+
+    @property
     def interval(self) -> Interval:
         """95 % interval of the accuracy, by Wilson."""
         return wilson(self.n_right, self.n_documents)

@@ -71,7 +71,7 @@ def bootstrap(
     Efron (1981), Nonparametric standard errors and confidence intervals.
     """
     drawn = np.concatenate([statistic(some) for some in _resamples(counts, seed, n_resamples)])
-    found = statistic(counts[np.newaxis])[0]
+    found = statistic(counts[np.newaxis].astype(np.int64))[0]
     return [_corrected(*pair) for pair in zip(drawn.T, found.tolist(), strict=True)]
 
 
