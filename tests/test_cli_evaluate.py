@@ -194,7 +194,7 @@ def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
     paired = told["against"]["paired"]
 
     assert code == 0
-    assert "warning: other.slug: 4 of the 5 test documents have topics that" in err
+    assert "warning: other.slug: 4 of the 5 test documents have a topic that" in err
     assert "warning: the model" not in err
     # Of wheat, corn, goal, loan and bond, only the second is wrong for the first model; the other
     # one knows grain alone.
