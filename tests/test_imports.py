@@ -121,6 +121,7 @@ PARTS = (
         "progress",
         "cache",
         "files",
+        "marks",
         "displays",
         "threads",
         "checks",

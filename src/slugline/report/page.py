@@ -11,6 +11,7 @@ from slugline import __version__
 from slugline.displays import counted
 from slugline.errors import SluglineError
 from slugline.files import write_whole
+from slugline.marks import STYLE
 from slugline.report import words
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def render(template: str, **values: Any) -> str:
     for name in words.__all__:
         environment.filters[name] = getattr(words, name)
     environment.filters |= {"breakable": _breakable, "counted": counted, "prose": _prose}
-    return environment.get_template(template).render(version=__version__, **values)
+    return environment.get_template(template).render(version=__version__, marks=STYLE, **values)
 
 
 def _prose(text: str) -> Markup:
