@@ -106,6 +106,12 @@ class Evaluation:
         return int(self.confusion.sum())
 
     @property
+    def n_known(self) -> int:
+        """Number of topics that the classifier knows: all of `topics`, or all but "(unknown)"."""
+        has_unknown = self.answers is not None and bool((self.answers.true < 0).any())
+        return len(self.topics) - has_unknown
+
+    @property
     def n_right(self) -> int:
         """Number of documents that got their true topic."""
         return int(np.trace(self.confusion))
@@ -187,8 +193,7 @@ class Evaluation:
     @property
     def top_ks(self) -> list[int]:
         """The numbers `k` of which `top_k` says something: 2, 3, 5, 10, under that of topics."""
-        n_topics = len(self.topics)
-        return [k for k in TOP if k < n_topics] if self.answers is not None else []
+        return [k for k in TOP if k < self.n_known] if self.answers is not None else []
 
     def per_topic(self) -> list[TopicFigures]:
         """Metrics of each topic, in the order of `topics`."""
