@@ -91,7 +91,11 @@ class TermColumns(ABC):
 
     def places(self, terms: Terms) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         """Return the same as `columns`, given terms of the kind."""
-        return terms.spread(self._find_columns(terms.spans.hashes))
+        return terms.spread(self.of_spans(terms))
+
+    def of_spans(self, terms: Terms) -> npt.NDArray[np.int32]:
+        """Return the column of each of `terms.spans`, shape (n_spans,); below 0 if it has none."""
+        return self._find_columns(terms.spans.hashes)
 
     def count(self, words: Words) -> sp.csr_array:
         """Return how often each term occurs in documents, given the documents' words.
@@ -114,7 +118,7 @@ class TermColumns(ABC):
         def count(chunk: Sequence[str]) -> tuple[int, int]:
             terms = self._find(find_words(chunk))
             counts = terms.counts()
-            known = self._find_columns(terms.spans.hashes) >= 0
+            known = self.of_spans(terms) >= 0
             return int(counts[known].sum()), int(counts.sum())
 
         parts = list(map_chunks(count, texts, n_threads))
