@@ -141,6 +141,7 @@ def test_plain_data_hold_all_figures() -> None:
         "log_loss": 0.25,
         "brier_score": None,
         "calibration_error": None,
+        "calibration_error_by_chance": None,
         "reliability": [],
         "topics": [
             {"topic": "a", "n_documents": 4, "precision": 1, "recall": 0.75, "f1": 6 / 7},

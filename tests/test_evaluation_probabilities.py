@@ -16,6 +16,7 @@ from slugline.evaluation import (
     Answers,
     Evaluation,
     calibration_error,
+    chance_error,
     coverage_curve,
     reliability_curve,
     wilson,
@@ -135,16 +136,24 @@ def test_bins_hold_every_document_and_every_right_answer_once(seed: int, n_bins:
     assert calibration_error(proba, right, n_bins) == pytest.approx(gap)
 
 
+def test_probabilities_without_error_have_the_calibration_error_that_chance_makes() -> None:
+    rng = np.random.default_rng(0)
+    proba = rng.uniform(0.2, 1, 400)
+    found = [calibration_error(proba, rng.random(400) < proba) for _ in range(200)]
+    expected = chance_error(reliability_curve(proba, proba > 0.5))
+    assert np.mean(found) == pytest.approx(expected, rel=0.05)
+    assert chance_error(reliability_curve([1.0, 1.0], [True, True])) == 0
+
+
 # Coverage ---------------------------------------------------------------------------------------
 
 
 def test_coverage_grows_as_the_threshold_falls_and_ties_are_answered_together() -> None:
     curve = coverage_curve([0.9, 0.6, 0.6, 0.3], [True, True, False, False])
-    assert curve.thresholds.tolist() == [0.9, 0.6, 0.3]
-    assert curve.n_answered.tolist() == [1, 3, 4]
-    assert curve.n_right.tolist() == [1, 2, 2]
-    assert curve.coverage.tolist() == [0.25, 0.75, 1]
-    assert curve.accuracy.tolist() == pytest.approx([1, 2 / 3, 0.5])
+    assert curve.points() == [(0.9, 4, 1, 1), (0.6, 4, 3, 2), (0.3, 4, 4, 2)]
+    assert [p.coverage for p in curve.points()] == [0.25, 0.75, 1]
+    assert [p.accuracy for p in curve.points()] == pytest.approx([1, 2 / 3, 0.5])
+    assert curve.points()[1].interval == wilson(2, 3)
 
 
 @pytest.mark.parametrize(
@@ -154,14 +163,36 @@ def test_coverage_grows_as_the_threshold_falls_and_ties_are_answered_together() 
 def test_a_threshold_tells_how_many_are_answered_and_right(
     threshold: float, counts: tuple[int, int]
 ) -> None:
-    assert coverage_curve([0.9, 0.6, 0.6, 0.3], [1, 1, 0, 0]).at(threshold) == counts
+    point = coverage_curve([0.9, 0.6, 0.6, 0.3], [1, 1, 0, 0]).at(threshold)
+    assert (point.n_answered, point.n_right) == counts
+    assert math.isnan(point.accuracy) == (counts == (0, 0))
 
 
-def test_the_widest_coverage_with_an_accuracy_may_come_after_a_worse_one() -> None:
+def test_most_answers_with_an_accuracy_may_come_after_a_worse_point() -> None:
     curve = coverage_curve([0.9, 0.8, 0.7, 0.6, 0.5], [1, 0, 1, 1, 0])
-    assert curve.widest(0.75) == 3
-    assert curve.widest(1.0) == 0
-    assert coverage_curve([0.9], [False]).widest(0.5) is None
+    assert curve.reaching(0.75) == (0.6, 5, 4, 3)
+    assert curve.reaching(1.0) == (0.9, 5, 1, 1)
+    assert coverage_curve([0.9], [False]).reaching(0.5) is None
+
+
+@pytest.mark.parametrize(("share", "n_answered"), [(0, 1), (0.25, 1), (0.26, 3), (0.5, 3), (1, 4)])
+def test_a_coverage_is_reached_by_whole_documents_and_whole_ties(
+    share: float, n_answered: int
+) -> None:
+    curve = coverage_curve([0.9, 0.6, 0.6, 0.3], [1, 1, 0, 0])
+    assert curve.covering(share).n_answered == n_answered
+
+
+@given(seeds, st.integers(1, 30))
+def test_few_points_are_spread_over_a_curve_and_end_with_all_documents(
+    seed: int, most: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    curve = coverage_curve(rng.integers(0, 40, 60) / 40, rng.random(60) < 0.5)
+    points = curve.points(most)
+    assert len(points) <= most
+    assert points[-1].coverage == 1
+    assert all(point == curve.at(point.threshold) for point in points)
 
 
 @given(seeds)

@@ -111,11 +111,12 @@ def _of_probabilities(evaluation: Evaluation) -> Iterator[Row]:
     yield "log loss", _share(evaluation.log_loss), "nats; lower is better"
     yield "Brier score", _share(evaluation.brier_score), "from 0 to 2; lower is better"
     n_bins = len(evaluation.reliability())
+    bins = "1 bin" if n_bins == 1 else f"{n_bins} bins of equally many documents"
     yield (
         "calibration",
         _share(evaluation.calibration_error),
-        "mean gap between probability and share right, in "
-        + ("1 bin" if n_bins == 1 else f"{n_bins} bins of equally many documents"),
+        f"mean gap between probability and share right, in {bins}; "
+        f"chance alone makes {_share(evaluation.chance_error)}",
     )
 
 

@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from slugline.errors import DataError
+from slugline.evaluation.intervals import Interval, wilson
 
-__all__ = ["CoverageCurve", "coverage_curve"]
+__all__ = ["CoverageCurve", "CoveragePoint", "coverage_curve"]
+
+
+class CoveragePoint(NamedTuple):
+    """What is answered and what is right with one threshold.
+
+    Attributes
+    ----------
+    threshold : float
+        Answers with at least this probability are given.
+    n_documents, n_answered, n_right : int
+    """
+
+    threshold: float
+    n_documents: int
+    n_answered: int
+    n_right: int
+
+    @property
+    def coverage(self) -> float:
+        """Share of the documents that is answered."""
+        return self.n_answered / self.n_documents
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the answers that is right; NaN if there are none."""
+        return self.n_right / self.n_answered if self.n_answered else math.nan
+
+    @property
+    def interval(self) -> Interval:
+        """95 % interval of the accuracy, by Wilson; there must be an answer."""
+        return wilson(self.n_right, self.n_answered)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,27 +67,32 @@ class CoverageCurve:
         """Number of documents, answered or not."""
         return int(self.n_answered[-1])
 
-    @property
-    def coverage(self) -> npt.NDArray[np.float64]:
-        """Share of the documents that is answered, shape (n_thresholds,)."""
-        shares: npt.NDArray[np.float64] = self.n_answered / self.n_documents
-        return shares
-
-    @property
-    def accuracy(self) -> npt.NDArray[np.float64]:
-        """Share of the answers that is right, shape (n_thresholds,)."""
-        shares: npt.NDArray[np.float64] = self.n_right / self.n_answered
-        return shares
-
-    def at(self, threshold: float) -> tuple[int, int]:
-        """Return how many answers have at least a probability, and how many of them are right."""
+    def at(self, threshold: float) -> CoveragePoint:
+        """Return what is answered and right with a threshold."""
         n = int(np.count_nonzero(self.thresholds >= threshold))
-        return (int(self.n_answered[n - 1]), int(self.n_right[n - 1])) if n else (0, 0)
+        found = (int(self.n_answered[n - 1]), int(self.n_right[n - 1])) if n else (0, 0)
+        return CoveragePoint(threshold, self.n_documents, *found)
 
-    def widest(self, accuracy: float) -> int | None:
-        """Return the place of the lowest threshold with such an accuracy; None if there is none."""
+    def reaching(self, accuracy: float) -> CoveragePoint | None:
+        """Return the point of the most answers of which such a share is right, if there is one."""
         places = np.flatnonzero(self.n_right >= accuracy * self.n_answered)
-        return int(places[-1]) if len(places) else None
+        return self._point(int(places[-1])) if len(places) else None
+
+    def covering(self, share: float) -> CoveragePoint:
+        """Return the point of the fewest answers that are at least a share of all documents."""
+        return self._point(int(np.searchsorted(self.n_answered, share * self.n_documents)))
+
+    def points(self, most: int = 200) -> list[CoveragePoint]:
+        """Return points that are spread over all coverages, the fewest answers first."""
+        wanted = np.linspace(self.n_documents, 1, min(most, self.n_documents))
+        places = np.unique(np.searchsorted(self.n_answered, wanted))
+        return [self._point(place) for place in places.tolist()]
+
+    def _point(self, place: int) -> CoveragePoint:
+        return CoveragePoint(
+            float(self.thresholds[place]),
+            *(self.n_documents, int(self.n_answered[place]), int(self.n_right[place])),
+        )
 
 
 def coverage_curve(proba_top: npt.ArrayLike, correct: npt.ArrayLike) -> CoverageCurve:

@@ -16,7 +16,7 @@ from slugline.errors import DataError
 from slugline.evaluation.answers import Answers
 from slugline.evaluation.coverage import CoverageCurve, coverage_curve
 from slugline.evaluation.intervals import Interval, bootstrap, wilson
-from slugline.evaluation.reliability import Bin, calibration_error, reliability_curve
+from slugline.evaluation.reliability import Bin, calibration_error, chance_error, reliability_curve
 from slugline.evaluation.topic_figures import (
     TopicFigures,
     macro_f1,
@@ -174,6 +174,11 @@ class Evaluation:
             return math.nan
         return calibration_error(self.answers.probability, self.answers.right)
 
+    @property
+    def chance_error(self) -> float:
+        """The calibration error that probabilities without any would have; see `chance_error`."""
+        return math.nan if self.answers is None else chance_error(self.reliability())
+
     def reliability(self) -> list[Bin]:
         """Return probability and share of right answers, bin by bin; none without answers."""
         if self.answers is None:
@@ -249,6 +254,7 @@ class Evaluation:
             "log_loss": self.log_loss,
             "brier_score": _or_none(self.brier_score),
             "calibration_error": _or_none(self.calibration_error),
+            "calibration_error_by_chance": _or_none(self.chance_error),
             "reliability": [
                 {"n_documents": b.n_documents, "probability": b.probability, "right": b.share}
                 for b in self.reliability()

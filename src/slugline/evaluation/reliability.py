@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +13,7 @@ from slugline.checks import check_whole
 from slugline.errors import DataError
 from slugline.evaluation.intervals import Interval, wilson
 
-__all__ = ["N_BINS", "ROUNDED", "Bin", "calibration_error", "reliability_curve"]
+__all__ = ["N_BINS", "ROUNDED", "Bin", "calibration_error", "chance_error", "reliability_curve"]
 
 #: How many bins answers are divided into.
 N_BINS = 15
@@ -113,3 +115,15 @@ def calibration_error(
     bins = reliability_curve(proba_top, correct, n_bins)
     gaps = (abs(b.n_documents * b.probability - b.n_right) for b in bins)
     return sum(gaps) / sum(b.n_documents for b in bins)
+
+
+def chance_error(bins: Sequence[Bin]) -> float:
+    """Return the calibration error that probabilities without any error would have by chance.
+
+    The share of right answers in a bin of n documents misses its probability p by
+    sqrt(2 p (1 - p) / (pi n)) on average: the mean absolute deviation of a normal distribution in
+    the place of the binomial one. So the fewer documents, the larger the calibration error.
+    """
+    n_documents = sum(b.n_documents for b in bins)
+    variances = (max(0.0, b.probability * (1 - b.probability)) * b.n_documents for b in bins)
+    return sum(math.sqrt(2 / math.pi * variance) for variance in variances) / n_documents

@@ -115,14 +115,16 @@ def gather_evidence(experiment: Experiment) -> Evidence:
     return Evidence(terms, pairs, quote.all(surest), len(wrong), test.unit)
 
 
-def _mistakes(evaluation: Evaluation, rows: Sequence[int], topic: str, predicted: str) -> list[int]:
+def _of_pair(
+    evaluation: Evaluation, answers: Answers, rows: list[int], topic: str, predicted: str
+) -> list[int]:
     """Return those of the wrong answers that mistake a topic for another one."""
-    assert evaluation.answers is not None
-    true, given = evaluation.answers.true, evaluation.answers.predicted
     number, other = map(evaluation.topics.index, (topic, predicted))
     if number >= evaluation.n_known:
         number = -1
-    return [row for row in rows if true[row] == number and given[row] == other]
+    is_one = (answers.true[rows] == number) & (answers.predicted[rows] == other)
+    found: list[int] = np.array(rows)[is_one].tolist()
+    return found
 
 
 def _not_among(shown: Sequence[int], rows: Sequence[int]) -> list[int]:

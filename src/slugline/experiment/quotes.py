@@ -14,6 +14,9 @@ N_CHARACTERS = 280
 
 _SPACES = re.compile(r"\s+")
 _CUT = "…"
+# A passage in which all words are marked is hard to read: spans that count less than this share of
+# the strongest one are left out.
+_FAINTEST = 0.3
 # At most so many characters of a word are left out at the end of a passage.
 _LONGEST_REST = 20
 
@@ -28,7 +31,7 @@ class Quote(NamedTuple):
     text : str
         With an ellipsis where it is cut.
     spans : list of (start, end, share)
-        `text[start:end]` adds `share` to a score.
+        `text[start:end]` adds `share` to a score. Those that count most, in their order.
     """
 
     text: str
@@ -54,7 +57,9 @@ def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote
         for a, b, share in spans
         if a < end and b > start
     ]
-    cut, moved = _on_one_line(text[start:end], found)
+    least = _FAINTEST * max((abs(share) for *_, share in found), default=0)
+    strong = [span for span in found if abs(span[2]) >= least]
+    cut, moved = _on_one_line(text[start:end], strong)
     n = len(lead)
     return Quote(f"{lead}{cut}{tail}", [(a + n, b + n, share) for a, b, share in moved])
 
@@ -98,5 +103,6 @@ def _on_one_line(text: str, spans: Sequence[Span]) -> tuple[str, list[Span]]:
             kept.append(" " if space else character)
             n += 1
     places.append(n)
-    moved = [(places[a], places[b], share) for a, b, share in spans]
-    return "".join(kept), [span for span in moved if span[0] < span[1]]
+    line = "".join(kept).rstrip()
+    moved = [(places[a], min(places[b], len(line)), share) for a, b, share in spans]
+    return line, [span for span in moved if span[0] < span[1]]

@@ -82,7 +82,7 @@ def strongest_terms(fitted: Fitted, n_terms: int = N_TERMS) -> list[TopicTerms]:
 def _spread(idf: npt.NDArray[np.float32], fitted: Fitted) -> Floats:
     n = max(1, fitted.n_documents)
     share = np.clip(document_frequency(idf, n) / n, 0, 1)
-    found: Floats = idf * np.sqrt(share * (1 - share))
+    found: Floats = idf.astype(np.float64) * np.sqrt(share * (1 - share))
     return found
 
 

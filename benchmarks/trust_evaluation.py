@@ -1,0 +1,145 @@
+"""The report on 150 topics: its size, and how long Chromium takes to open it.
+
+Run with: python benchmarks/trust_evaluation.py [--keep report.html]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import synthetic
+from slugline import Corpus, TopicClassifier
+from slugline.curve import learning_curves
+from slugline.experiment.evidence import gather_evidence
+from slugline.experiment.run import run_experiment
+from slugline.report import write_training_report
+
+N_TOPICS, N_DOCUMENTS, N_LOADS = 150, 9_000, 7
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def write_report(path: Path) -> dict[str, float]:
+    """Train on synthetic texts and write the report with all sections; return seconds of each."""
+    texts, topics = zip(*synthetic.texts(N_DOCUMENTS, N_TOPICS, seed=0, n_each=10), strict=True)
+    corpus = Corpus(list(texts), list(topics), "150 topics")
+    classifier = TopicClassifier(random_state=0)
+    started = time.perf_counter()
+    experiment = run_experiment(classifier, corpus)
+    trained = time.perf_counter()
+    evidence = gather_evidence(experiment)
+    gathered = time.perf_counter()
+    curves = learning_curves(corpus, n_draws=1)
+    drawn = time.perf_counter()
+    write_training_report(experiment, path, curves, evidence=evidence, threshold=0.5)
+    return {
+        "training and test": trained - started,
+        "evidence": gathered - trained,
+        "page and pictures": time.perf_counter() - drawn,
+    }
+
+
+class Browser:
+    """A Chromium without a window, told what to do through a pipe."""
+
+    def __init__(self, program: str, folder: str) -> None:
+        to_child, self._out = os.pipe()
+        self._in, from_child = os.pipe()
+        # The browser reads commands from descriptor 3 and writes answers to 4.
+        command = (
+            f"exec {program} --headless --no-sandbox --disable-gpu --no-first-run "
+            f"--disable-background-networking --user-data-dir={folder} --window-size=1200,900 "
+            f"--remote-debugging-pipe 3<&{to_child} 4>&{from_child}"
+        )
+        self._process = subprocess.Popen(
+            ["/bin/bash", "-c", command],
+            pass_fds=(to_child, from_child),
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_child)
+        os.close(from_child)
+        self._buffer, self._n_sent = b"", 0
+
+    def call(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
+        """Return the answer to a command of the DevTools protocol."""
+        self._n_sent += 1
+        message = {"id": self._n_sent, "method": method, "params": params}
+        if session is not None:
+            message["sessionId"] = session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while (answer := self._next()).get("id") != self._n_sent:
+            pass
+        return dict(answer["result"])
+
+    def wait_for(self, event: str) -> None:
+        """Read until an event comes."""
+        while self._next().get("method") != event:
+            pass
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            self._buffer += os.read(self._in, 1 << 16)
+        message, self._buffer = self._buffer.split(b"\0", 1)
+        return dict(json.loads(message))
+
+    def close(self) -> None:
+        """End the browser."""
+        self.call("Browser.close")
+        self._process.wait()
+
+
+PAINTED = """new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
+  const paint = performance.getEntriesByName("first-contentful-paint")[0];
+  done([paint ? paint.startTime : null, performance.now(), document.body.scrollHeight]);
+})))"""
+
+
+def open_page(browser: Browser, path: Path) -> tuple[float, float]:
+    """Return milliseconds until the first contents are painted, and until all is laid out."""
+    target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+    session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+    browser.call("Page.enable", session)
+    browser.call("Page.navigate", session, url=path.resolve().as_uri())
+    browser.wait_for("Page.loadEventFired")
+    said = browser.call(
+        "Runtime.evaluate", session, expression=PAINTED, awaitPromise=True, returnByValue=True
+    )
+    browser.call("Target.closeTarget", targetId=target)
+    first, whole, _ = said["result"]["value"]
+    return float(first or whole), float(whole)
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", type=Path, help="where to leave the report")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        path = options.keep or Path(folder, "report.html")
+        seconds = write_report(path)
+        print("| report on 150 topics | |\n|---|---:|")
+        print(f"| size | {path.stat().st_size / 1e6:.2f} MB |")
+        for name, took in seconds.items():
+            print(f"| {name} | {took:.2f} s |")
+        program = next(filter(None, map(shutil.which, BROWSERS)), None)
+        if program is None:
+            print("| Chromium | not installed |")
+            return
+        browser = Browser(program, folder)
+        loads = [open_page(browser, path) for _ in range(N_LOADS)]
+        browser.close()
+        for name, times in zip(("first paint", "laid out"), zip(*loads, strict=True), strict=True):
+            print(f"| Chromium, {name}, median of {N_LOADS} | {statistics.median(times):.0f} ms |")
+            print(f"| Chromium, {name}, slowest | {max(times):.0f} ms |")
+
+
+if __name__ == "__main__":
+    main()
