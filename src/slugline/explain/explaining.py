@@ -12,7 +12,7 @@ import numpy.typing as npt
 from slugline.checks import check_whole, shown
 from slugline.displays import counted
 from slugline.errors import DataError, OptionError
-from slugline.explain.attribution import attribute
+from slugline.explain.attribution import attribute, made_to_sum
 from slugline.explain.examples import nearest
 from slugline.explain.explanation import Example, Explanation, Reason
 from slugline.explain.spreading import Shares, spread
@@ -45,10 +45,11 @@ def explain(
     """Return which words of a text speak for a topic and against it, and how much each counts.
 
     The shares of all words and phrases add up to the score that the model gives, less what an empty
-    text would get. For a linear learner, they are the weights times the values of the row, and the
-    sum is off by no more than the rounding of the model's own scores, which are float32. For nets
+    text would get. For a linear learner, they are the weights times the values of the row; for nets
     they are those of DeepLIFT's Rescale rule, and for mixtures integrated gradients over the
-    learners' scores; see `slugline.explain.attribution`. What an encoder adds is one reason.
+    learners' scores: see `slugline.explain.attribution`. What an encoder adds is one reason. Shares
+    are calculated in float64, while models score in float32; what that rounds, some millionths, is
+    shared out as well.
 
     Parameters
     ----------
@@ -79,25 +80,23 @@ def explain(
     names = fitted.topics.names
     number = answer.best if topic is None else names.index(known_topic(fitted, topic))
     wanted, other = _wanted(fitted, number, against)
-    parts = attribute(fitted.learner, answer.X.indices, answer.X.data)
-    shares, bias = parts.shares(wanted), float(parts.base @ wanted)
-    more: list[Reason] = []
-    if fitted.dense is not None:
-        factor, weights = fitted.dense.sparse_factor, fitted.dense.weights.astype(np.float64)
-        shares, bias = factor * shares, factor * bias + float(fitted.dense.biases @ wanted)
-        more.append(Reason(_BY_ENCODER, None, None, float(answer.encoded @ weights @ wanted)))
+    score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
+    shares, bias, method = _shares(fitted, answer, wanted, score)
+    n_columns = len(answer.X.indices)
+    more = [Reason(_BY_ENCODER, None, None, share) for share in shares[n_columns:].tolist()]
+    shares = shares[:n_columns]
     words = find_words([text])
     found = spread(words, fitted.features, answer.X.indices, shares)
     return Explanation(
         text=text,
         topic=names[number],
         against=None if other is None else names[other],
-        score=float(answer.scores[number]) - (0 if other is None else float(answer.scores[other])),
+        score=score,
         bias=bias,
         probability=float(answer.proba[number]),
         reasons=_reasons(text, words, found, more, most),
         n_words=len(words),
-        method=parts.method,
+        method=method,
         examples=_examples(fitted, answer.X, shares, names[number], corpus),
     )
 
@@ -132,6 +131,19 @@ class _Answer:
             proba = fitted.dense.predict_proba(scores)
         self.scores, self.proba = scores[0], proba[0]
         self.best = int(self.scores.argmax())
+
+
+def _shares(
+    fitted: Fitted, answer: _Answer, wanted: Floats, score: float
+) -> tuple[Floats, float, str]:
+    """Return what each column, and the encoder if there is one, adds to the score; bias; method."""
+    parts = attribute(fitted.learner, answer.X.indices, answer.X.data)
+    shares, bias = parts.shares(wanted), float(parts.base @ wanted)
+    if fitted.dense is not None:
+        factor, weights = fitted.dense.sparse_factor, fitted.dense.weights.astype(np.float64)
+        shares = np.append(factor * shares, answer.encoded @ weights @ wanted)
+        bias = factor * bias + float(fitted.dense.biases @ wanted)
+    return made_to_sum(shares, score - bias), bias, parts.method
 
 
 def _wanted(fitted: Fitted, number: int, against: Any) -> tuple[Floats, int | None]:
