@@ -30,6 +30,8 @@ _MOST = 1000
 _N_EXAMPLES = 5
 # Characters of an unknown topic for which the nearest is looked for.
 _LONGEST = 1000
+# Characters of a word in a reason; offsets say where the whole of it is.
+_LONGEST_WORD = 100
 _BY_ENCODER = "the meaning of the whole text, by the encoder"
 
 
@@ -171,7 +173,7 @@ def _reasons(
     firsts, lasts = found.starts[best], found.ends[best]
     starts, ends = Places(text, words).of(firsts, lasts)
     listed = [
-        Reason(span_text(words.buffer[first:last]), start, end, share)
+        Reason(_spelled(words.buffer[first:last]), start, end, share)
         for first, last, start, end, share in zip(
             *(firsts.tolist(), lasts.tolist(), starts, ends, found.values[best].tolist()),
             strict=True,
@@ -182,6 +184,14 @@ def _reasons(
         others = f"{counted(len(rest), 'weaker place')} of words and phrases"
         reasons.append(Reason(others, None, None, float(found.values[rest].sum())))
     return tuple(reasons)
+
+
+def _spelled(word: bytes) -> str:
+    """Return a word as text, without the end of one as long as a code or a picture."""
+    if len(word) <= _LONGEST_WORD:
+        return span_text(word)
+    # No character has more than four bytes, so that the cut is behind those that are kept.
+    return word[: 4 * _LONGEST_WORD].decode("utf-8", "ignore")[: _LONGEST_WORD - 1] + "…"
 
 
 def _examples(
