@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from slugline.checks import check_whole, shown
+from slugline.checks import check_whole, illegal, shown
+from slugline.corpus.corpus import Corpus
 from slugline.displays import counted
 from slugline.errors import DataError, OptionError
 from slugline.explain.attribution import attribute, made_to_sum
@@ -24,6 +25,7 @@ from slugline.text.words import Words, find_words, span_text
 __all__ = ["explain", "known_topic"]
 
 Floats = npt.NDArray[np.float64]
+Documents: TypeAlias = Corpus | tuple[Iterable[str], Iterable[Topic]]
 
 # Words and phrases that are listed one by one: more than anybody reads, and few for a machine.
 _MOST = 1000
@@ -42,7 +44,7 @@ def explain(
     *,
     against: Topic | None = None,
     most: int = _MOST,
-    corpus: tuple[Iterable[str], Iterable[Topic]] | None = None,
+    corpus: Documents | None = None,
 ) -> Explanation:
     """Return which words of a text speak for a topic and against it, and how much each counts.
 
@@ -64,7 +66,7 @@ def explain(
     most : int, default 1000
         How many places of words and phrases to list, the strongest first. What the others count is
         summed up in a last reason.
-    corpus : (texts, topics), optional
+    corpus : Corpus or (texts, topics), optional
         The documents that the model learned from. Those that are most alike in what spoke for the
         topic are then among the examples; see `slugline.explain.examples.nearest`.
 
@@ -199,11 +201,14 @@ def _examples(
     X: Any,
     shares: Floats,
     topic: Topic,
-    corpus: tuple[Iterable[str], Iterable[Topic]] | None,
+    corpus: Documents | None,
 ) -> tuple[Example, ...]:
     if corpus is None:
         return ()
+    try:
+        texts, topics = (corpus.texts, corpus.topics) if isinstance(corpus, Corpus) else corpus
+    except (TypeError, ValueError) as error:
+        raise illegal("corpus", corpus, "a Corpus, or texts and topics: (texts, topics)") from error
     by_column = np.zeros(fitted.features.n_columns)
     by_column[X.indices] = shares
-    texts, topics = corpus
     return nearest(fitted, texts, topics, topic, by_column, _N_EXAMPLES)
