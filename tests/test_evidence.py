@@ -106,9 +106,18 @@ def test_without_a_mistake_there_are_words_alone(news: list[tuple[str, str]]) ->
     assert [row.topic for row in found.terms] == ["bank", "grain", "sport"]
 
 
+def test_of_very_many_topics_the_most_common_have_words(
+    news: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.experiment.evidence.N_TOPICS", 2)
+    found = gather_evidence(experiment_on(news, [*RIGHT, ("goal and cup", "sport"), WRONG[0]]))
+    assert [row.topic for row in found.terms] == ["grain", "sport"]
+
+
 def test_without_answers_there_is_nothing_to_quote(news: list[tuple[str, str]]) -> None:
     experiment = experiment_on(news, [*RIGHT, *WRONG])
-    bare = replace(experiment, evaluation=Evaluation(["a"], np.array([[1]]), 0.0))
+    topics = [str(name) for name in experiment.fitted.topics.names]
+    bare = replace(experiment, evaluation=Evaluation(topics, np.diag([1, 2, 3]), 0.0))
     assert gather_evidence(bare) == Evidence(gather_evidence(experiment).terms, [], [], 0, "line")
 
 

@@ -41,6 +41,12 @@ def test_no_two_terms_share_a_word(news: list[tuple[str, str]]) -> None:
         assert len(words) == len(set(words))
 
 
+def test_only_the_topics_that_are_asked_for_are_looked_at(news: list[tuple[str, str]]) -> None:
+    fitted = learned(news)
+    bank, _, sport = strongest_terms(fitted)
+    assert strongest_terms(fitted, [2, 0]) == [sport, bank]
+
+
 def test_a_term_of_many_documents_counts_more_than_one_with_a_larger_weight_and_few() -> None:
     documents = [(f"wheat word{n}", "grain") for n in range(20)]
     documents += [(f"loan rate{n}", "bank") for n in range(20)]

@@ -14,7 +14,7 @@ from slugline.errors import DataError
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["STYLE", "highlighted"]
+__all__ = ["STYLE", "highlighted", "pieces"]
 
 # Marks that are fainter than this share of the strongest one are left out: nobody would see them.
 _FAINTEST = 0.05
@@ -54,10 +54,10 @@ def highlighted(text: str, spans: Iterable[tuple[int, int, float]]) -> Markup:
     """
     from markupsafe import Markup
 
-    pieces = _pieces(text, spans)
-    most = max((abs(share) for *_, share in pieces), default=0)
+    marked = pieces(text, spans)
+    most = max((abs(share) for *_, share in marked), default=0)
     parts, last = [], 0
-    for start, end, share in pieces:
+    for start, end, share in marked:
         if abs(share) <= _FAINTEST * most:
             continue
         parts += [_shown(text[last:start]), _mark(_shown(text[start:end]), share, most)]
@@ -73,7 +73,7 @@ def _mark(word: str, share: float, most: float) -> Markup:
     return mark.format("for" if share > 0 else "against", abs(share) / most, share, word)
 
 
-def _pieces(text: str, spans: Iterable[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
+def pieces(text: str, spans: Iterable[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
     """Return neighbouring pieces of the text, each with the sum of the shares of its spans."""
     beginning: dict[int, list[float]] = {}
     ending: dict[int, list[float]] = {}
@@ -85,15 +85,15 @@ def _pieces(text: str, spans: Iterable[tuple[int, int, float]]) -> list[tuple[in
             )
         beginning.setdefault(start, []).append(share)
         ending.setdefault(end, []).append(share)
-    pieces, n_open, total = [], 0, 0.0
+    found, n_open, total = [], 0, 0.0
     for start, end in itertools.pairwise(sorted({*beginning, *ending})):
         begun, ended = beginning.get(start, []), ending.get(start, [])
         n_open += len(begun) - len(ended)
         # With no span open there is nothing, whatever was rounded on the way.
         total = total + sum(begun) - sum(ended) if n_open else 0.0
         if total:
-            pieces.append((start, end, total))
-    return pieces
+            found.append((start, end, total))
+    return found
 
 
 def _shown(text: str) -> str:

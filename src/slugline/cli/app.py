@@ -13,7 +13,10 @@ from slugline import __version__
 __all__ = ["make_app"]
 
 #: Each is a function in a module of the same name.
-COMMANDS = ("train", "predict", "evaluate", "check", "curve", "suggest", "info", "reproduce")
+COMMANDS = (
+    *("train", "predict", "explain", "evaluate", "check", "curve", "suggest", "info"),
+    "reproduce",
+)
 
 
 def make_app(arguments: Sequence[str]) -> typer.Typer:

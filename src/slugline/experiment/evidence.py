@@ -19,6 +19,8 @@ __all__ = ["ConfusedPair", "Evidence", "QuotedMistake", "gather_evidence"]
 
 #: How many pairs of topics are shown, how many documents of each, and how many mistakes.
 N_PAIRS, N_OF_PAIR, N_SUREST = 6, 2, 10
+#: Of how many topics the terms are looked for: the most common ones.
+N_TOPICS = 200
 # Longer texts are quoted from their beginning, without marks: explaining them would take long.
 _LONGEST = 100_000
 
@@ -70,7 +72,7 @@ class Evidence:
     Attributes
     ----------
     terms : list of TopicTerms
-        See `strongest_terms`; empty if the learner isn't linear.
+        Of up to 200 topics; see `strongest_terms`. Empty if the learner isn't linear.
     pairs : list of ConfusedPair
         The most common mistakes.
     surest : list of QuotedMistake
@@ -95,7 +97,9 @@ def gather_evidence(experiment: Experiment) -> Evidence:
     Nothing is learned or answered again; some texts are explained.
     """
     evaluation, test = experiment.evaluation, experiment.test
-    terms = strongest_terms(experiment.fitted)
+    terms = strongest_terms(
+        experiment.fitted, _commonest(evaluation, len(experiment.fitted.topics))
+    )
     answers = evaluation.answers
     if answers is None:
         return Evidence(terms, [], [], 0, test.unit)
@@ -113,6 +117,12 @@ def gather_evidence(experiment: Experiment) -> Evidence:
         for topic, predicted, n in evaluation.confusions(N_PAIRS)
     ]
     return Evidence(terms, pairs, quote.all(surest), len(wrong), test.unit)
+
+
+def _commonest(evaluation: Evaluation, n_topics: int) -> list[int]:
+    """Return the numbers of the topics with the most test documents, in the order of the topics."""
+    n_documents = evaluation.confusion.sum(axis=1)[:n_topics]
+    return sorted(np.argsort(-n_documents, kind="stable")[:N_TOPICS].tolist())
 
 
 def _of_pair(

@@ -1,8 +1,8 @@
-"""The words that count most for each topic, from the weights of a linear learner."""
+"""The terms that count most for each topic, from the weights of a linear learner."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,8 +37,10 @@ class TopicTerms(NamedTuple):
     terms: list[str]
 
 
-def strongest_terms(fitted: Fitted, n_terms: int = N_TERMS) -> list[TopicTerms]:
-    """Return the terms that count most for each topic, in the order of the topics.
+def strongest_terms(
+    fitted: Fitted, numbers: Iterable[int] | None = None, n_terms: int = N_TERMS
+) -> list[TopicTerms]:
+    """Return the terms that count most for each topic.
 
     A term counts as much as it moves the scores of all documents: its weight times the standard
     deviation of its value, which is its idf times sqrt(p (1 - p)) where a share p of the documents
@@ -47,6 +49,8 @@ def strongest_terms(fitted: Fitted, n_terms: int = N_TERMS) -> list[TopicTerms]:
     Parameters
     ----------
     fitted : Fitted
+    numbers : iterable of int, optional
+        The numbers of the topics to look at; by default all.
     n_terms : int, default 8
         Fewer are given if a topic has no more with a weight over 0.
 
@@ -73,9 +77,13 @@ def strongest_terms(fitted: Fitted, n_terms: int = N_TERMS) -> list[TopicTerms]:
     ]
     is_run = np.array(kinds)
     weights = fitted.learner.weights.tocsc()
+    names = fitted.topics.names
     return [
-        TopicTerms(str(name), _chosen([*_by_strength(fitted, weights, n, spread, is_run)], n_terms))
-        for n, name in enumerate(fitted.topics.names)
+        TopicTerms(
+            str(names[number]),
+            _chosen([*_by_strength(fitted, weights, number, spread, is_run)], n_terms),
+        )
+        for number in (range(len(names)) if numbers is None else numbers)
     ]
 
 

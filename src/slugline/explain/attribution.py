@@ -23,7 +23,7 @@ from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
 from slugline.learners.shallow import ShallowLearner
 
-__all__ = ["Attribution", "attribute"]
+__all__ = ["Attribution", "attribute", "made_to_sum"]
 
 Floats = npt.NDArray[np.float64]
 Columns = npt.NDArray[np.integer]
@@ -32,6 +32,9 @@ Columns = npt.NDArray[np.integer]
 # less than this, or they are so many.
 _CLOSE, _MOST_PANELS = 1e-7, 256
 _NODES = 16
+# What sums may be off by, as a share of the sum of sizes, and still be right: models calculate in
+# float32.
+_ROUNDING = 1e-4
 # Probabilities below this count as this much, as in `Mixture.decision_function`.
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -182,7 +185,7 @@ class _Mixed(Attribution):
             panels *= 2
             found = self._gradients(wanted, panels)
         shares = sum(part.shares(own) for part, own in zip(self._parts, found, strict=True))
-        return _made_to_sum(np.asarray(shares), float(total))
+        return made_to_sum(np.asarray(shares), float(total))
 
     def _sum(self, gradients: list[Floats]) -> float:
         pairs = zip(self._parts, gradients, strict=True)
@@ -236,9 +239,13 @@ def _pulled(calibration: Calibration, scores: Any, pull: Floats) -> Floats:
     return total
 
 
-def _made_to_sum(shares: Floats, total: float) -> Floats:
-    """Return shares with what is left of the total added, in proportion to their size."""
+def made_to_sum(shares: Floats, total: float) -> Floats:
+    """Return shares with what their sum misses the total by added, in proportion to their size.
+
+    This is for rounding alone: if they miss it by more, they stay as they are.
+    """
     sizes = np.abs(shares)
-    if not sizes.any():
+    missing = total - shares.sum()
+    if abs(missing) > _ROUNDING * sizes.sum() or not missing:
         return shares
-    return shares + sizes * ((total - shares.sum()) / sizes.sum())
+    return shares + sizes * (missing / sizes.sum())

@@ -47,7 +47,7 @@ def nearest(
     DataError : if there is not one topic for each text, or no document at all.
     """
     documents, given = check_documents(texts, topics, ("corpus", "corpus"))
-    own = [row for row, name in enumerate(given) if name == topic]
+    own = [row for row, name in enumerate(given) if str(name) == str(topic)]
     found = [np.zeros(0)]
     for X in fitted.features.transform_parts([documents[row] for row in own]):
         lengths = np.sqrt(np.asarray(X.multiply(X).sum(axis=1), dtype=np.float64)).ravel()
