@@ -1,4 +1,4 @@
-"""Curves drawn with matplotlib, of learning and of what a test says, for users and for reports."""
+"""Curves drawn with matplotlib, by epoch and by number of labels, for users and for reports."""
 
 from __future__ import annotations
 
@@ -11,16 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-__all__ = [
-    "COLOURS",
-    "LabelCurve",
-    "count_epochs",
-    "count_percents",
-    "plot_coverage",
-    "plot_epochs",
-    "plot_labels",
-    "plot_reliability",
-]
+__all__ = ["COLOURS", "LabelCurve", "count_epochs", "count_percents", "plot_epochs", "plot_labels"]
 
 #: Colours of the curves; a report replaces them with those of its page.
 COLOURS = {"training": "#7a8794", "validation": "#0b5fa5", "best": "#c2410c"}
@@ -28,7 +19,6 @@ COLOURS = {"training": "#7a8794", "validation": "#0b5fa5", "best": "#c2410c"}
 _STEPS = [1, 2, 5, 10]
 
 
-Interval = tuple[float, float]
 Curves = Mapping[str, Sequence[float]]
 
 
@@ -89,83 +79,6 @@ def plot_labels(ax: Axes, curves: Sequence[LabelCurve]) -> None:
     _count_documents(ax.xaxis)
     count_percents(ax.yaxis)
     ax.legend(frameon=False, loc="lower right")
-
-
-def plot_reliability(
-    ax: Axes,
-    probabilities: Sequence[float],
-    shares: Sequence[float],
-    intervals: Sequence[Interval],
-) -> None:
-    """Draw the share of right answers by their probability, and the line on which both agree.
-
-    Parameters
-    ----------
-    ax : matplotlib axes
-    probabilities, shares : sequences of float
-        Mean probability and share of right answers of each bin.
-    intervals : sequence of (low, high)
-        Of each share.
-    """
-    ax.plot([0, 1], [0, 1], "--", linewidth=1, color=COLOURS["training"])
-    # An end may be off the share by a rounding error, on the wrong side.
-    reach = [
-        [max(0.0, share - low) for share, (low, _) in zip(shares, intervals, strict=True)],
-        [max(0.0, high - share) for share, (_, high) in zip(shares, intervals, strict=True)],
-    ]
-    style: Any = {"fmt": "o", "markersize": 4, "linewidth": 1}
-    ax.errorbar(probabilities, shares, reach, color=COLOURS["validation"], **style)
-    ax.set_xlim(0, 1.02)
-    ax.set_ylim(0, 1.02)
-    ax.set_xlabel("Probability of the answer")
-    ax.set_ylabel("Share that is right")
-    count_percents(ax.xaxis)
-    count_percents(ax.yaxis)
-
-
-def plot_coverage(
-    ax: Axes,
-    coverages: Sequence[float],
-    accuracies: Sequence[float],
-    intervals: Sequence[Interval],
-    marked: tuple[float, float, str] | None = None,
-) -> None:
-    """Draw the accuracy of the surest answers by how large a share of all documents they are.
-
-    Parameters
-    ----------
-    ax : matplotlib axes
-    coverages, accuracies : sequences of float
-    intervals : sequence of (low, high)
-        Of each accuracy.
-    marked : (coverage, accuracy, words), optional
-        A point to mark.
-    """
-    lows, highs = zip(*intervals, strict=True)
-    colour = COLOURS["validation"]
-    ax.fill_between(coverages, lows, highs, color=colour, alpha=0.15, linewidth=0)
-    ax.plot(coverages, accuracies, color=colour)
-    if marked is not None:
-        coverage, accuracy, words = marked
-        # The curve falls: it is free on the right of a point, and on the left below.
-        late = coverage > 0.6
-        ax.plot([coverage], [accuracy], "o", markersize=6, color=COLOURS["best"], zorder=3)
-        ax.annotate(
-            words,
-            (coverage, accuracy),
-            xytext=(-6, -6) if late else (9, 2),
-            textcoords="offset points",
-            horizontalalignment="right" if late else "left",
-            verticalalignment="top" if late else "center",
-            color=COLOURS["best"],
-        )
-    ax.set_xlim(0, 1.02)
-    least = min(*accuracies, lows[-1])
-    ax.set_ylim(max(0, least - 0.1 * (1 - least)) if least < 1 else 0, 1 + 0.02 * (1 - least))
-    ax.set_xlabel("Share of documents answered, the surest first")
-    ax.set_ylabel("Accuracy of these answers")
-    count_percents(ax.xaxis)
-    count_percents(ax.yaxis)
 
 
 def _plot_labels(ax: Axes, curve: LabelCurve, colour: str) -> None:

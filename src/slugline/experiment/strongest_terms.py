@@ -114,7 +114,7 @@ def _by_strength(
 
 def _is_unspaced(term: str) -> bool:
     """Whether a run is all of a script that has no spaces, whose words aren't terms themselves."""
-    return unspaced_runs(term) == [(0, len(term))]
+    return not term.isascii() and unspaced_runs(term) == [(0, len(term))]
 
 
 def _chosen(candidates: Sequence[tuple[str, float]], n_terms: int) -> list[str]:

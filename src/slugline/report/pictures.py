@@ -12,14 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from slugline.plots import (
-    COLOURS,
-    count_epochs,
-    count_percents,
-    plot_coverage,
-    plot_epochs,
-    plot_reliability,
-)
+from slugline.plots import COLOURS, count_epochs, count_percents, plot_epochs
 from slugline.training.history import History
 
 if TYPE_CHECKING:
@@ -27,18 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from slugline.curve import LearningCurves
-    from slugline.evaluation import Bin, CoverageCurve, CoveragePoint
     from slugline.lesson.results import OverSeeds
 
-__all__ = [
-    "Curve",
-    "accuracy_curves",
-    "coverage_picture",
-    "label_curves",
-    "learning_curves",
-    "reliability_diagram",
-    "strips",
-]
+__all__ = ["Curve", "accuracy_curves", "label_curves", "learning_curves", "strips"]
 
 _INK, _RULE = "#1c2126", "#d5d2ca"
 _ORDINARY, _MARKED = COLOURS["validation"], COLOURS["best"]
@@ -66,8 +50,6 @@ _STYLE: Any = {
     "ytick.color": _RULE,
     "ytick.labelcolor": _INK,
 }
-#: The accuracy of fewer answers is not drawn: it jumps with each of them.
-FEW = 20
 _PANEL = (4.4, 3.2)  # inches, for a picture with another one beside it
 _ALONE = (5.4, 3.1)
 
@@ -131,43 +113,6 @@ def label_curves(curves: LearningCurves) -> str:
     with _style():
         curves.plot(figure.subplots())
         return _svg(figure, "Accuracy by number of documents learned from")
-
-
-def reliability_diagram(bins: Sequence[Bin]) -> str:
-    """Return the share of right answers by their probability, as one SVG element."""
-    figure = _figure(_PANEL)
-    with _style():
-        plot_reliability(
-            figure.subplots(),
-            [each.probability for each in bins],
-            [each.share for each in bins],
-            [each.interval for each in bins],
-        )
-        return _svg(figure, "Share of right answers by their probability")
-
-
-def coverage_picture(curve: CoverageCurve, chosen: CoveragePoint | None = None) -> str:
-    """Return the accuracy of the surest answers by how many they are, as one SVG element.
-
-    Parameters
-    ----------
-    curve : CoverageCurve
-    chosen : CoveragePoint, optional
-        The threshold that the model answers with, to be marked.
-    """
-    figure, marked = _figure(_PANEL), None
-    points = [p for p in curve.points() if p.n_answered >= FEW] or curve.points()
-    if chosen is not None and chosen.n_answered:
-        marked = chosen.coverage, chosen.accuracy, f"threshold {chosen.threshold:.2f}"
-    with _style():
-        plot_coverage(
-            figure.subplots(),
-            [point.coverage for point in points],
-            [point.accuracy for point in points],
-            [point.interval for point in points],
-            marked,
-        )
-        return _svg(figure, "Accuracy of the surest answers by how many they are")
 
 
 def strips(rows: Sequence[tuple[str, OverSeeds]], marked: str) -> str:

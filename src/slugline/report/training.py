@@ -16,6 +16,7 @@ from slugline.experiment.smaller_file import SmallerFile
 from slugline.fitted import Fitted
 from slugline.report.curve_text import curve_rows, doubling, intervals
 from slugline.report.page import render, write_page
+from slugline.report.probability_charts import coverage_chart, reliability_diagram
 from slugline.report.probability_text import coverage_said, metrics_said, reliability_said
 from slugline.report.training_text import advice, findings
 from slugline.report.words import listed
@@ -153,12 +154,10 @@ def _probabilities(evaluation: Evaluation, threshold: float | None) -> dict[str,
     curve = evaluation.coverage()
     if curve is None:
         return None
-    from slugline.report.pictures import coverage_picture, reliability_diagram
-
     bins = evaluation.reliability()
     chosen = None if threshold is None else curve.at(threshold)
     return {
-        "pictures": [reliability_diagram(bins), coverage_picture(curve, chosen)],
+        "pictures": [reliability_diagram(bins), coverage_chart(curve, chosen)],
         "reliability": reliability_said(evaluation, bins),
         "coverage": coverage_said(curve, chosen),
         "metrics": metrics_said(evaluation),
