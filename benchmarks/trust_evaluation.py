@@ -1,6 +1,10 @@
 """The report on 150 topics: its size, and how long Chromium takes to open it.
 
-Run with: python benchmarks/trust_evaluation.py [--keep report.html]
+With --intervals, how often 95 % intervals of F1 hold the F1 of all documents, too: a classifier
+that learned from half of the training documents answers the other half, and small tests are drawn
+from these answers. Test splits are not read.
+
+Run with: python benchmarks/trust_evaluation.py [--keep report.html] [--intervals]
 """
 
 from __future__ import annotations
@@ -16,11 +20,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+import sets
 import synthetic
 from slugline import Corpus, TopicClassifier
 from slugline.curve import learning_curves
+from slugline.evaluation import Evaluation
+from slugline.evaluation.intervals import N_RESAMPLES
 from slugline.experiment.evidence import gather_evidence
 from slugline.experiment.run import run_experiment
+from slugline.experiment.testing import evaluate
 from slugline.report import write_training_report
 
 N_TOPICS, N_DOCUMENTS, N_LOADS = 150, 9_000, 7
@@ -45,6 +55,55 @@ def write_report(path: Path) -> dict[str, float]:
         "evidence": gathered - trained,
         "page and pictures": time.perf_counter() - drawn,
     }
+
+
+INTERVAL_SETS = ("reuters", "banking77", "trec", "20ng", "webkb", "sib200-de", "sib200-zh")
+N_TESTS, SIZES = 100, (200, 1000)
+
+
+def print_intervals() -> None:
+    """Print how often intervals hold what they should, and how wide they are."""
+    print("| set | documents | macro-F1 | plain percentiles | weighted F1 | width of macro-F1 |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name in INTERVAL_SETS:
+        learn, rest = sets.load(name)[0].split(0.5, seed=0)
+        fitted = TopicClassifier(random_state=0).fit(learn.texts, learn.topics).fitted_
+        whole = evaluate(fitted, rest)
+        for size in SIZES:
+            print(f"| {name} | {size} | {' | '.join(held(whole, size))} |", flush=True)
+
+
+def held(whole: Evaluation, size: int) -> list[str]:
+    """Return the share of tests of a size whose intervals hold the F1 of the whole."""
+    rng = np.random.default_rng(size)
+    share = whole.confusion.ravel() / whole.n_documents
+    macro, plain, weighted, width = 0, 0, 0, 0.0
+    for seed in range(N_TESTS):
+        confusion = rng.multinomial(size, share).reshape(whole.confusion.shape)
+        test = Evaluation(whole.topics, confusion, 0.0, seed=seed)
+        macro += inside(whole.macro_f1, test.macro_f1_interval)
+        weighted += inside(whole.weighted_f1, test.weighted_f1_interval)
+        plain += inside(whole.macro_f1, percentiles(test, rng))
+        width += test.macro_f1_interval.high - test.macro_f1_interval.low
+    shares = [f"{count / N_TESTS:.2f}" for count in (macro, plain, weighted)]
+    return [*shares, f"{width / N_TESTS:.3f}"]
+
+
+def percentiles(test: Evaluation, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the plain percentile interval of the macro-F1."""
+    share = test.confusion.ravel() / test.n_documents
+    drawn = rng.multinomial(test.n_documents, share, N_RESAMPLES // 4)
+    scores = [
+        Evaluation(test.topics, counts.reshape(test.confusion.shape), 0.0).macro_f1
+        for counts in drawn
+    ]
+    low, high = np.quantile(scores, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def inside(value: float, ends: tuple[float, float]) -> bool:
+    """Whether a value is in an interval."""
+    return ends[0] <= value <= ends[1]
 
 
 class Browser:
@@ -117,13 +176,10 @@ def open_page(browser: Browser, path: Path) -> tuple[float, float]:
     return float(first or whole), float(whole)
 
 
-def main() -> None:
-    """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keep", type=Path, help="where to leave the report")
-    options = parser.parse_args()
+def print_report(keep: Path | None) -> None:
+    """Print how large the report is, and how long it takes to make and to open."""
     with tempfile.TemporaryDirectory() as folder:
-        path = options.keep or Path(folder, "report.html")
+        path = keep or Path(folder, "report.html")
         seconds = write_report(path)
         print("| report on 150 topics | |\n|---|---:|")
         print(f"| size | {path.stat().st_size / 1e6:.2f} MB |")
@@ -139,6 +195,18 @@ def main() -> None:
         for name, times in zip(("first paint", "laid out"), zip(*loads, strict=True), strict=True):
             print(f"| Chromium, {name}, median of {N_LOADS} | {statistics.median(times):.0f} ms |")
             print(f"| Chromium, {name}, slowest | {max(times):.0f} ms |")
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", type=Path, help="where to leave the report")
+    parser.add_argument("--intervals", action="store_true", help="measure intervals of F1 as well")
+    options = parser.parse_args()
+    print_report(options.keep)
+    if options.intervals:
+        print()
+        print_intervals()
 
 
 if __name__ == "__main__":
