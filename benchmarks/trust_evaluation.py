@@ -4,7 +4,10 @@ With --intervals, how often 95 % intervals of F1 hold the F1 of all documents, t
 that learned from half of the training documents answers the other half, and small tests are drawn
 from these answers. Test splits are not read.
 
-Run with: python benchmarks/trust_evaluation.py [--keep report.html] [--intervals]
+With --terms, how well eight terms of each topic tell the topics of documents: of half of the
+training documents again, by which topic's terms a document has most of.
+
+Run with: python benchmarks/trust_evaluation.py [--keep report.html] [--intervals] [--terms]
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -28,9 +32,11 @@ from slugline import Corpus, TopicClassifier
 from slugline.curve import learning_curves
 from slugline.evaluation import Evaluation
 from slugline.evaluation.intervals import N_RESAMPLES
+from slugline.experiment import strongest_terms
 from slugline.experiment.evidence import gather_evidence
 from slugline.experiment.run import run_experiment
 from slugline.experiment.testing import evaluate
+from slugline.fitted import Fitted
 from slugline.report import write_training_report
 
 N_TOPICS, N_DOCUMENTS, N_LOADS = 150, 9_000, 7
@@ -104,6 +110,42 @@ def percentiles(test: Evaluation, rng: np.random.Generator) -> tuple[float, floa
 def inside(value: float, ends: tuple[float, float]) -> bool:
     """Whether a value is in an interval."""
     return ends[0] <= value <= ends[1]
+
+
+TERM_SETS = (*INTERVAL_SETS, "stackoverflow", "sib200-ar", "sib200-ja")
+POWERS = (0.0, 1 / 4, 1 / 3, 1 / 2)
+
+
+def print_terms() -> None:
+    """Print the share of documents whose topic is told by terms alone, for several powers."""
+    print("| set | " + " | ".join(f"{power:.2f}" for power in POWERS) + " |")
+    print("|---|" + "---:|" * len(POWERS))
+    for name in TERM_SETS:
+        learn, rest = sets.load(name)[0].split(0.5, seed=0)
+        fitted = TopicClassifier(random_state=0).fit(learn.texts, learn.topics).fitted_
+        found = [f"{told(fitted, rest, power):.3f}" for power in POWERS]
+        print(f"| {name} | {' | '.join(found)} |", flush=True)
+
+
+def told(fitted: Fitted, rest: Corpus, power: float) -> float:
+    """Return the share of documents whose own topic has the most terms in them; ties are split."""
+    with mock.patch.object(strongest_terms, "POWER", power):
+        rows = strongest_terms.strongest_terms(fitted)
+    columns: dict[str | None, list[int]] = {}
+    for column in range(fitted.features.n_columns):
+        columns.setdefault(fitted.features.term(column), []).append(column)
+    is_term = np.zeros((fitted.features.n_columns, len(rows)), dtype=np.float32)
+    for number, row in enumerate(rows):
+        for term in row.terms:
+            is_term[columns[term][0], number] = 1
+    has = fitted.features.transform(rest.texts)
+    has.data[:] = 1
+    n_found = has @ is_term
+    number = {row.topic: n for n, row in enumerate(rows)}
+    own = n_found[np.arange(len(rest)), [number[topic] for topic in rest.topics]]
+    most = n_found.max(axis=1)
+    ties = (n_found == most[:, np.newaxis]).sum(axis=1)
+    return float(np.mean(((own == most) & (most > 0)) / ties))
 
 
 class Browser:
@@ -202,11 +244,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", type=Path, help="where to leave the report")
     parser.add_argument("--intervals", action="store_true", help="measure intervals of F1 as well")
+    parser.add_argument("--terms", action="store_true", help="measure the terms of topics as well")
     options = parser.parse_args()
     print_report(options.keep)
     if options.intervals:
         print()
         print_intervals()
+    if options.terms:
+        print()
+        print_terms()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 
 #: How many terms are given for each topic, and of how many of the strongest they are chosen.
 N_TERMS, _N_LOOKED_AT = 8, 60
+#: The power of the variance of whether a document has a term.
+POWER = 1 / 3
 # A run of characters gives way to a longer one around it that counts at least this share.
 _NEARLY = 0.5
 
@@ -42,9 +44,11 @@ def strongest_terms(
 ) -> list[TopicTerms]:
     """Return the terms that count most for each topic.
 
-    A term counts as much as it moves the scores of all documents: its weight times the standard
-    deviation of its value, which is its idf times sqrt(p (1 - p)) where a share p of the documents
-    has it. Rare terms with a large weight count less than common ones, then, that decide often.
+    A term counts its weight times its idf, times the cube root of p (1 - p) where a share p of the
+    documents has it. With a square root, this would be the standard deviation of its value, and the
+    product its standardised weight (Agresti, 2013, 5.4.7), which puts common words first; without,
+    terms of a single document come first. Of these, the cube root gives the terms that tell best
+    which topic a document has; see `benchmarks/trust_evaluation.py`.
 
     Parameters
     ----------
@@ -57,10 +61,6 @@ def strongest_terms(
     Returns
     -------
     list of TopicTerms; empty if the learner isn't linear, or columns have no idf or no names.
-
-    References
-    ----------
-    Standardised coefficients: Agresti (2013), Categorical data analysis, 5.4.7.
     """
     rarity = fitted.features.idf_
     if not isinstance(fitted.learner, LinearLearner) or any(part is None for part in rarity):
@@ -90,7 +90,7 @@ def strongest_terms(
 def _spread(idf: npt.NDArray[np.float32], fitted: Fitted) -> Floats:
     n = max(1, fitted.n_documents)
     share = np.clip(document_frequency(idf, n) / n, 0, 1)
-    found: Floats = idf.astype(np.float64) * np.sqrt(share * (1 - share))
+    found: Floats = idf.astype(np.float64) * (share * (1 - share)) ** POWER
     return found
 
 
