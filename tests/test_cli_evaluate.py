@@ -221,14 +221,15 @@ def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
 
 @pytest.mark.usefixtures("other")
 def test_a_model_that_is_much_better_is_said_to_be(run: Run) -> None:
-    rows = "".join(f"{word} {n},bank\n" for n in range(5) for word in ("loan", "bond"))
+    rows = "".join(f"{word} {n},bank\n" for n in range(8) for word in ("loan", "bond"))
     Path("more.csv").write_text(f"text,topic\n{rows}wheat,grain\n")
     ends = [
-        run("evaluate", one, "more.csv", "-q", "--against", two).out.splitlines()[-1]
+        run("evaluate", one, "more.csv", "-q", "--against", two).out.splitlines()[-2:]
         for one, two in (("news.slug", "other.slug"), ("other.slug", "news.slug"))
     ]
     said = "news.slug is more accurate: luck alone would rarely make such a difference"
-    assert ends == [said, said]
+    assert [end for _, end in ends] == [said, said]
+    assert all(row.endswith("p < 0.001 by McNemar's exact test") for row, _ in ends)
 
 
 def test_a_model_against_itself_is_no_better(run: Run) -> None:

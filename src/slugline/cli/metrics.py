@@ -15,6 +15,8 @@ __all__ = ["print_evaluation", "print_paired", "shares"]
 # Under this, luck alone is no good explanation.
 _RARE = 0.05
 _N_MISTAKES = 5
+# With three places, smaller values would look like 0.
+_LEAST_SHOWN = 0.001
 
 Row = tuple[str, str, str]
 
@@ -90,7 +92,7 @@ def print_paired(paired: Paired, first: str, second: str) -> None:
                 f"{paired.n_first:,}",
                 f"{paired.n_second:,}",
                 f"{paired.n_first - paired.n_second:+,}",
-                f"p = {paired.p_value:.3f} by McNemar's exact test",
+                f"{_p(paired.p_value)} by McNemar's exact test",
             ),
         ],
         left=(0, 4),
@@ -103,6 +105,10 @@ def _verdict(paired: Paired, first: str, second: str) -> str:
         return "neither is shown to be more accurate: the difference may be luck"
     better = first if paired.n_first > paired.n_second else second
     return f"{better} is more accurate: luck alone would rarely make such a difference"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < _LEAST_SHOWN else f"p = {value:.3f}"
 
 
 def _of_probabilities(evaluation: Evaluation) -> Iterator[Row]:
