@@ -96,7 +96,7 @@ def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
 #: The whole house: each part may import those below it, and nothing else.
 PARTS = (
     *("__main__", "cli", "report", "compare", "prediction", "answers", "curve", "suggest"),
-    *("experiment", "classifier", "saving"),
+    *("experiment", "classifier", "saving", "explain"),
     *(
         "fitting",
         "fitted",
@@ -121,6 +121,7 @@ PARTS = (
         "progress",
         "cache",
         "files",
+        "marks",
         "displays",
         "threads",
         "kernels",

@@ -14,14 +14,7 @@ __all__ = ["make_app"]
 
 #: Each is a function in a module of the same name.
 COMMANDS = (
-    "train",
-    "predict",
-    "evaluate",
-    "check",
-    "compare",
-    "curve",
-    "suggest",
-    "info",
+    *("train", "predict", "explain", "evaluate", "check", "compare", "curve", "suggest", "info"),
     "reproduce",
 )
 

@@ -13,6 +13,7 @@ __all__ = ["FLAGS", "in_flags"]
 #: Flags named like their parameter, apart from dashes.
 _ALIKE = (
     *(
+        "against",
         "batch_size",
         "dropout",
         "encoder",

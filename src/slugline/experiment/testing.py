@@ -15,10 +15,11 @@ from slugline.fitted import Fitted
 __all__ = ["check_several_topics", "check_some_known", "evaluate", "kept_figures"]
 
 
-def evaluate(fitted: Fitted, corpus: Corpus) -> Evaluation:
+def evaluate(fitted: Fitted, corpus: Corpus, *, seed: int = 0) -> Evaluation:
     """Return the evaluation of a classifier's answers against the topics of `corpus`.
 
-    Topics that the classifier does not know count as wrong.
+    Topics that the classifier does not know count as wrong. `seed` draws the test sets that
+    intervals come of.
 
     Raises
     ------
@@ -28,7 +29,7 @@ def evaluate(fitted: Fitted, corpus: Corpus) -> Evaluation:
     check_some_known(names, corpus)
     number = {name: i for i, name in enumerate(names)}
     y_true = [number.get(topic, -1) for topic in corpus.topics]
-    return Evaluation.of(names, np.array(y_true), fitted.predict_proba(corpus.texts))
+    return Evaluation.of(names, np.array(y_true), fitted.predict_proba(corpus.texts), seed=seed)
 
 
 def kept_figures(evaluation: Evaluation, majority: float) -> dict[str, float]:

@@ -14,7 +14,7 @@ import unicodedata
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["composed", "plain", "sides", "unspaced"]
+__all__ = ["composed", "plain", "sides", "unspaced", "unspaced_runs"]
 
 # Unicode blocks of scripts that are written without spaces, in ascending order: Thai and Lao,
 # Myanmar, Khmer, Japanese syllables, Chinese characters, those for compatibility, narrow katakana,
@@ -58,8 +58,21 @@ def plain(text: str) -> str:
     >>> plain("iPhone手机，很好")
     'iphone 手机   很好 '
     """
-    text = composed(text).replace(_APOSTROPHE, "'")
-    return _UNSPACED_RUN.sub(r" \g<0> ", _separators().sub(" ", text))
+    return _UNSPACED_RUN.sub(r" \g<0> ", _separated(composed(text)))
+
+
+def unspaced_runs(text: str) -> list[tuple[int, int]]:
+    """Return where each stretch of a script without spaces is, in a text that is `composed`.
+
+    >>> unspaced_runs("iphone手机，很好")
+    [(6, 8), (9, 11)]
+    """
+    return [run.span() for run in _UNSPACED_RUN.finditer(_separated(text))]
+
+
+def _separated(text: str) -> str:
+    """Return a text in which punctuation and wide spaces are spaces; no character moves."""
+    return _separators().sub(" ", text.replace(_APOSTROPHE, "'"))
 
 
 def composed(text: str) -> str:
