@@ -14,6 +14,7 @@ from slugline.cli.options import AsJson, Model, Quiet, Reading, load_parts
 from slugline.cli.output import print_json, print_table, say, show
 from slugline.cli.printable import printable
 from slugline.cli.targets import check_not_read, check_target
+from slugline.displays import counted
 from slugline.errors import DataError
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _print(found: Explanation, n: int) -> None:
     if paint:
         _print_painted(found)
     print_table(_rows(found, n), left=(1, 2))
-    show(f"\n{found.n_words:,} words; shares by {found.method}")
+    show(f"\n{counted(found.n_words, 'word')}; shares are {found.method}")
     if found.examples:
         show(f"\ndocuments of {found.topic} that are most like it in these words")
         rows = [
@@ -196,4 +197,6 @@ def _print_painted(found: Explanation) -> None:
         text.append(printable(found.text[start:end]), style)
         last = end
     text.append(printable(found.text[last : max(last, _N_CHARACTERS)]))
+    if len(found.text) > _N_CHARACTERS:
+        text.append("…")
     Console(soft_wrap=True, highlight=False).print(text, end="\n\n")

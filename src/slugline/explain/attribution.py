@@ -98,7 +98,7 @@ def attribute(learner: Learner, columns: Columns, values: npt.NDArray[np.floatin
 class _Linear(Attribution):
     """A term adds its weight times its value: there is nothing to choose."""
 
-    method = "the weight of each term, exact"
+    method = "each term's weight times its value"
 
     def __init__(self, learner: LinearLearner, columns: Columns, values: Floats) -> None:
         self._values = values
@@ -123,7 +123,7 @@ class _Net(Attribution):
     activation differences: the Rescale rule of DeepLIFT.
     """
 
-    method = "DeepLIFT (Rescale), from an empty text"
+    method = "DeepLIFT's Rescale rule, from an empty text"
 
     def __init__(self, network: DenseStack, columns: Columns, values: Floats) -> None:
         self._values = values
@@ -175,7 +175,9 @@ class _Mixed(Attribution):
         self._weights = np.array(mixture.shares) / sum(mixture.shares)
         self.base, self.top = (self._scores(np.array([[at]]))[0] for at in (0.0, 1.0))
         kinds = dict.fromkeys(part.method for part in parts)
-        self.method = f"integrated gradients over the learners' scores; then {'; '.join(kinds)}"
+        self.method = (
+            f"integrated gradients over the learners' scores, which are {' or '.join(kinds)}"
+        )
 
     def shares(self, wanted: Floats) -> Floats:
         total = (self.top - self.base) @ wanted

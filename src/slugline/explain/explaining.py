@@ -116,7 +116,9 @@ def known_topic(fitted: Fitted, topic: Any) -> Topic:
     if str(topic) in by_name:
         return by_name[str(topic)]
     near = difflib.get_close_matches(str(topic)[:_LONGEST], by_name, n=1, cutoff=0.5)
-    advice = f"did you mean {near[0]!r}?" if near else f"it has {shown(list(by_name))}."
+    advice = (
+        f"did you mean {by_name[near[0]]!r}?" if near else f"it has {shown(fitted.topics.names)}."
+    )
     raise DataError(f"the model has no topic {shown(topic)}; {advice}")
 
 
@@ -160,7 +162,8 @@ def _wanted(fitted: Fitted, number: int, against: Any) -> tuple[Floats, int | No
     other = names.index(known_topic(fitted, against))
     if other == number:
         raise OptionError(
-            f"`against` is {shown(names[other])}, which is the topic to explain; name another one."
+            f"`against` is {shown(names[other])}, which is the topic to explain; name another one, "
+            "or say with `topic` which one to compare it with."
         )
     wanted[other] = -1
     return wanted, other

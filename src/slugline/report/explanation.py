@@ -12,7 +12,7 @@ from slugline.report.page import render, write_page
 __all__ = ["explanation_page", "write_explanation"]
 
 #: Words in the table, and characters of the text that are shown.
-N_WORDS, N_CHARACTERS = 40, 100_000
+N_WORDS, N_CHARACTERS = 25, 100_000
 # Characters of a document that is shown.
 _N_EXAMPLE = 600
 
