@@ -220,6 +220,39 @@ def test_what_the_encoder_adds_is_one_reason() -> None:
     assert found.to_dict()["reasons"][0]["start"] is None
 
 
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("rye for all", ["rye", "for", "all"]),
+        ("rye for all. A goal! And", ["rye for all", "a goal", "and"]),
+        ("rye " * 120, 40 * ["rye rye rye"]),
+        ("rye", ["rye"]),
+    ],
+)
+def test_what_the_encoder_adds_can_be_split(text: str, parts: list[str]) -> None:
+    classifier = with_encoder()
+    whole = classifier.explain(text, "grain")
+    found = classifier.explain(text, "grain", split_encoder=True)
+    assert off_by(found) < 1e-6
+    assert all(reason.start is not None for reason in found.reasons)
+    (meant,) = [reason.share for reason in whole.reasons if reason.start is None]
+    before = {reason[1:3]: reason.share for reason in whole.reasons}
+    own = {
+        reason.start: reason.share - before.get(reason[1:3], 0)
+        for reason in found.reasons
+        if reason.word in parts
+    }
+    assert len(own) == len(parts)
+    assert sum(own.values()) == pytest.approx(meant)
+    assert max(own.values()) == pytest.approx(own[0])
+
+
+def test_an_empty_text_has_no_parts_to_split() -> None:
+    found = with_encoder().explain("…", split_encoder=True)
+    assert [reason.start for reason in found.reasons] in ([None], [])
+    assert off_by(found) < 1e-6
+
+
 def test_a_model_of_descriptions_alone_is_explained() -> None:
     described = {"grain": "wheat rye", "sport": "goal match"}
     meanings = {"wheat": 0, "rye": 0, "goal": 1, "match": 1}

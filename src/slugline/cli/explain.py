@@ -64,6 +64,15 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    split_encoder: Annotated[
+        bool,
+        typer.Option(
+            "--split-encoder",
+            metavar="",
+            help="Share out what an encoder adds among the sentences, or the words of a single "
+            "one, by leaving out each.",
+        ),
+    ] = False,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -96,7 +105,7 @@ def explain(
     corpus = None
     if data:
         corpus = load_parts(data, Reading(None, None, None, True, None, False, None))["train"]
-    found = find(fitted, text, topic, against=against, corpus=corpus)
+    found = find(fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder)
     if not found.spans():
         say("the model knows no word of the text; it answers as of an empty one", quiet=quiet)
     if data and not found.examples:

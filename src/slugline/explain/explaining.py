@@ -16,7 +16,8 @@ from slugline.errors import DataError, OptionError
 from slugline.explain.attribution import attribute, made_to_sum
 from slugline.explain.examples import nearest
 from slugline.explain.explanation import Example, Explanation, Reason
-from slugline.explain.spreading import Shares, spread
+from slugline.explain.meaning import split
+from slugline.explain.spreading import Shares, joined, spread
 from slugline.fitted import Fitted
 from slugline.labels import Topic
 from slugline.text.places import Places
@@ -44,6 +45,7 @@ def explain(
     *,
     against: Topic | None = None,
     most: int = _MOST,
+    split_encoder: bool = False,
     corpus: Documents | None = None,
 ) -> Explanation:
     """Return which words of a text speak for a topic and against it, and how much each counts.
@@ -66,6 +68,9 @@ def explain(
     most : int, default 1000
         How many places of words and phrases to list, the strongest first. What the others count is
         summed up in a last reason.
+    split_encoder : bool, default False
+        Share out what an encoder adds among the sentences of the text, or the words of a single
+        one, by encoding it without each; see `slugline.explain.meaning`.
     corpus : Corpus or (texts, topics), optional
         The documents that the model learned from. Those that are most alike in what spoke for the
         topic are then among the examples; see `slugline.explain.examples.nearest`.
@@ -87,10 +92,13 @@ def explain(
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
     shares, bias, method = _shares(fitted, answer, wanted, score)
     n_columns = len(answer.X.indices)
-    more = [Reason(_BY_ENCODER, None, None, share) for share in shares[n_columns:].tolist()]
-    shares = shares[:n_columns]
+    shares, meant = shares[:n_columns], shares[n_columns:].tolist()
     words = find_words([text])
     found = spread(words, fitted.features, answer.X.indices, shares)
+    if split_encoder and fitted.dense is not None and len(words):
+        own = fitted.dense.weights.astype(np.float64) @ wanted
+        found = joined([found, split(text, words, fitted.dense, own, meant.pop())])
+    more = [Reason(_BY_ENCODER, None, None, share) for share in meant]
     return Explanation(
         text=text,
         topic=names[number],
