@@ -42,7 +42,7 @@ def test_a_table_of_words_that_adds_up(run: Run) -> None:
     head, _, *rows, _, foot = result.out.splitlines()
     found = load("news.slug").explain(TEXT)
     assert head == f"grain, probability {found.probability:.2f}"
-    assert foot == "7 words; shares are each term's weight times its value"
+    assert foot == "shares are each term's weight times its value"
     assert re.fullmatch(r"\+\d\.\d{3}  \+{10}  wheat \(2 times\)", rows[0])
     assert rows[-2].endswith("  what an empty text would get")
     assert rows[-1].endswith("  score: the sum of these")
@@ -198,6 +198,18 @@ def test_reasons_are_not_for_files(run: Run) -> None:
 )
 def test_what_can_not_be_explained(run: Run, args: list[str], code: int, message: str) -> None:
     assert run("explain", *args) == (code, "", f"slugline: error: {message}\n")
+
+
+def test_of_a_long_text_it_says_how_many_words_are_listed(run: Run) -> None:
+    text = "wheat " * 1500
+    result = run("explain", "news.slug", "-", stdin=text)
+    assert result.code == 0
+    assert re.fullmatch(
+        r"the text has 1,500 words; only the 1,000 strongest places are listed one by one; "
+        r"[1-9][\d,]* others are summed up\n",
+        result.err,
+    )
+    assert run("explain", "news.slug", "-", "-q", stdin=text).err == ""
 
 
 @pytest.mark.parametrize("text", ["", "xyzzy", "…"])

@@ -149,9 +149,12 @@ def test_the_strongest_words_come_first_and_the_rest_is_summed_up(
     sizes = [abs(reason.share) for reason in everything.reasons]
     assert sizes == sorted(sizes, reverse=True)
     assert some.reasons[:3] == everything.reasons[:3]
+    assert (everything.n_unlisted, some.n_unlisted) == (0, len(sizes) - 3)
     assert some.reasons[3].word == f"{len(sizes) - 3} weaker places of words and phrases"
     assert (some.reasons[3].start, some.reasons[3].end) == (None, None)
     assert len(some.reasons) == 4
+    assert some.words()[-1].word == some.reasons[3].word
+    assert "all others" not in repr(some)
     assert off_by(some) < 1e-6
 
 
@@ -325,7 +328,7 @@ def test_it_is_a_value(classifier: TopicClassifier) -> None:
         found.score = 1.0  # type: ignore[misc]
     plain = found.to_dict()
     assert list(plain) == [
-        *("topic", "probability", "score", "bias", "n_words", "method", "reasons")
+        *("topic", "probability", "score", "bias", "n_words", "n_unlisted", "method", "reasons")
     ]
     assert all(math.isfinite(reason["share"]) for reason in plain["reasons"])
 

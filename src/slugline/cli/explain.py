@@ -26,6 +26,8 @@ __all__ = ["explain"]
 _N_WORDS, _N_CHARACTERS = 15, 4000
 # Signs of the strongest word, and characters of a document that is shown.
 _N_SIGNS, _N_EXAMPLE = 10, 70
+# Characters of a text that could be the path of a file.
+_LONGEST_PATH = 1000
 # The most bytes to read: a text of a hundred books.
 _MOST_BYTES = 1 << 26
 
@@ -106,8 +108,14 @@ def explain(
     if data:
         corpus = load_parts(data, Reading(None, None, None, True, None, False, None))["train"]
     found = find(fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder)
-    if not found.spans():
+    if not found.reasons:
         say("the model knows no word of the text; it answers as of an empty one", quiet=quiet)
+    if found.n_unlisted:
+        say(
+            f"the text has {counted(found.n_words, 'word')}; only the {len(found.spans()):,} "
+            f"strongest places are listed one by one; {found.n_unlisted:,} others are summed up",
+            quiet=quiet,
+        )
     if data and not found.examples:
         say(f"{' '.join(data)}: no document of {found.topic} is like the text", quiet=quiet)
     if html is not None:
@@ -128,7 +136,7 @@ def _read(text: str, quiet: bool) -> str:
     DataError : if there is too much of it.
     """
     if text != "-":
-        if len(text) < os.pathconf("/", "PC_PATH_MAX") and _is_file(text):
+        if len(text) < _LONGEST_PATH and _is_file(text):
             say(
                 f"explaining the words {text!r}, not what is in the file of that name; for that, "
                 f"give it as standard input: - < {text}",
@@ -159,7 +167,7 @@ def _print(found: Explanation, n: int) -> None:
     if paint:
         _print_painted(found)
     print_table(_rows(found, n), left=(1, 2))
-    show(f"\n{counted(found.n_words, 'word')}; shares are {found.method}")
+    show(f"\nshares are {found.method}")
     if found.examples:
         show(f"\ndocuments of {found.topic} that are most like it in these words")
         rows = [
@@ -174,11 +182,12 @@ def _rows(found: Explanation, n: int) -> list[tuple[str, str, str]]:
     from slugline.explain.explanation import label
 
     words = found.words()
-    most = max((abs(each.share) for each in words), default=0)
+    most = max((abs(each.share) for each in words[:n]), default=0)
     rows = [(f"{each.share:+.3f}", _signs(each.share, most), label(each)) for each in words[:n]]
     rest = words[n:]
     if rest:
-        rows.append((f"{sum(each.share for each in rest):+.3f}", "", f"{len(rest):,} others"))
+        others = "all others" if found.n_unlisted else f"{len(rest):,} others"
+        rows.append((f"{sum(each.share for each in rest):+.3f}", "", others))
     rows.append((f"{found.bias:+.3f}", "", "what an empty text would get"))
     return [*rows, (f"{found.score:+.3f}", "", "score: the sum of these")]
 

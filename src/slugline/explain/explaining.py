@@ -108,6 +108,7 @@ def explain(
         probability=float(answer.proba[number]),
         reasons=_reasons(text, words, found, more, most),
         n_words=len(words),
+        n_unlisted=max(0, len(found.values) - most),
         method=method,
         examples=_examples(fitted, answer.X, shares, names[number], corpus),
     )
