@@ -7,6 +7,7 @@ another's, are shared out by the same arithmetic, as every share is linear in wh
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -32,6 +33,8 @@ Columns = npt.NDArray[np.integer]
 # less than this, or they are so many.
 _CLOSE, _MOST_PANELS = 1e-7, 256
 _NODES = 16
+# Probabilities that are looked at at once.
+_CELLS = 1 << 20
 # What sums may be off by, as a share of the sum of sizes, and still be right: models calculate in
 # float32.
 _ROUNDING = 1e-4
@@ -207,18 +210,26 @@ class _Mixed(Attribution):
 
     def _gradients(self, wanted: Floats, panels: int) -> list[Floats]:
         """Return the mean gradient with respect to each learner's scores, shape (n_topics,)."""
-        nodes, sizes = np.polynomial.legendre.leggauss(_NODES)
         found = [np.zeros_like(part.base) for part in self._parts]
-        for panel in range(panels):
-            at = (panel + (nodes[:, np.newaxis] + 1) / 2) / panels
-            scores = self._on_the_way(at)
+        nodes, sizes = _nodes(panels)
+        step = max(1, _CELLS // len(wanted))
+        for start in range(0, len(nodes), step):
+            scores = self._on_the_way(nodes[start : start + step])
             mean = self._mean(scores)
             pull = np.where(mean > _TINY, wanted / np.maximum(mean, _TINY), 0)
-            pull *= sizes[:, np.newaxis] / (2 * panels)
+            pull *= sizes[start : start + step]
             parts = zip(self._calibrations, scores, self._weights, found, strict=True)
             for calibration, own, weight, total in parts:
                 total += weight * _pulled(calibration, own, pull)
         return found
+
+
+@functools.cache
+def _nodes(panels: int) -> tuple[Floats, Floats]:
+    """Return where on the way from 0 to 1 gradients are taken, and what each counts, as columns."""
+    nodes, sizes = np.polynomial.legendre.leggauss(_NODES)
+    at = (np.arange(panels)[:, np.newaxis] + (nodes + 1) / 2) / panels
+    return at.reshape(-1, 1), np.tile(sizes / (2 * panels), panels).reshape(-1, 1)
 
 
 def _calibration(learner: Learner) -> Calibration:
@@ -230,15 +241,26 @@ def _calibration(learner: Learner) -> Calibration:
 
 def _pulled(calibration: Calibration, scores: Any, pull: Floats) -> Floats:
     """Return the gradient of the sum of probabilities times `pull`, summed over rows."""
-    doubt, ambiguity = calibration.doubt, calibration.ambiguity
     total = np.zeros(scores.shape[1])
-    for share, part in ((1 - ambiguity, 1), (ambiguity, 3)):
-        if share:
-            sharpness = float(np.float32(calibration.sharpness / part))
-            proba = softmax(scores * sharpness)
-            mean = (proba * pull).sum(axis=1, keepdims=True)
-            total += (1 - doubt) * share * sharpness * (proba * (pull - mean)).sum(axis=0)
+    for share, sharpness in _softmaxes(calibration):
+        proba = softmax(scores * sharpness)
+        mean = (proba * pull).sum(axis=1, keepdims=True)
+        total += share * sharpness * (proba * (pull - mean)).sum(axis=0)
     return total
+
+
+def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
+    """Return the share and the sharpness of each softmax that probabilities are made of.
+
+    They are rounded as `Calibration.proba` has them.
+    """
+    sharpness, doubt, ambiguity = calibration
+    sure = float(np.float32(1 - doubt))
+    if not ambiguity:
+        return [(sure, float(np.float32(sharpness)))]
+    flat = float(np.float32(sharpness / 3))
+    shares = (float(np.float32(share)) for share in (1 - ambiguity, ambiguity))
+    return [(sure * share, factor) for share, factor in zip(shares, (3 * flat, flat), strict=True)]
 
 
 def made_to_sum(shares: Floats, total: float) -> Floats:
