@@ -148,7 +148,8 @@ class Explanation:
         if rest:
             others = "all others" if self.n_unlisted else counted(len(rest), "other")
             rows.append((signed(sum(each.share for each in rest)), others))
-        return [*rows, (signed(self.bias), "an empty text"), (signed(self.score), "score")]
+        rows.append((signed(self.bias), "what an empty text would get"))
+        return [*rows, (signed(self.score), "score: the sum of these")]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; without the text, which may be long."""
