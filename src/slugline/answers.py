@@ -88,7 +88,7 @@ def answer_rows(
             continue
         topics = [(names[i], p) for i, p in zip(*next(likeliest), strict=True)]
         identity = row.values.get(columns.id) if columns.id is not None else None
-        answers.append(Prediction(row.at, identity, topics, row.values, text))
+        answers.append(Prediction(row.at, identity, topics, row.values, text=text))
     return answers
 
 
