@@ -34,6 +34,14 @@ def linear(seed: int = 0, sharpness: float = 5.0) -> LinearLearner:
     return learner
 
 
+def sure() -> LinearLearner:
+    """Return a learner by which some topics have a probability of 0."""
+    learner = linear()
+    learner._weights = learner._weights * np.float32(30)
+    learner.calibration = Calibration(20.0)
+    return learner
+
+
 def net(*hidden: int, seed: int = 0, activation: str = "relu") -> NeuralLearner:
     rng = np.random.default_rng(seed)
     learner = NeuralLearner(hidden=hidden)
@@ -64,6 +72,7 @@ LEARNERS: dict[str, Learner] = {
     "shallow": shallow(),
     "mixture": Mixture([linear(), net(8), linear(1)], shares=[1, 2, 0.5]),
     "sharp mixture": Mixture([linear(sharpness=50.0), net(6, 5)], sharpness=2.0),
+    "mixture in which topics are impossible": Mixture([sure(), sure()]),
     "mixture of a mixture": Mixture([Mixture([linear(), net(8)], sharpness=1.5), linear(2)]),
 }
 
@@ -85,8 +94,8 @@ def test_shares_of_columns_add_up_to_what_a_row_scores_over_an_empty_one(
     found = attribute(learner, X.indices, X.data)
 
     empty = sp.csr_array((1, N_COLUMNS), dtype=np.float32)
-    assert found.top == pytest.approx(learner.decision_function(X)[0], abs=1e-4)
-    assert found.base == pytest.approx(learner.decision_function(empty)[0], abs=1e-4)
+    assert found.top == pytest.approx(learner.decision_function(X)[0], rel=1e-4, abs=1e-4)
+    assert found.base == pytest.approx(learner.decision_function(empty)[0], rel=1e-4, abs=1e-4)
     shares = found.shares(wanted)
     assert shares.shape == (n_values,)
     assert shares.sum() == pytest.approx((found.top - found.base) @ wanted, abs=1e-6)

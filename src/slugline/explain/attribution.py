@@ -38,6 +38,8 @@ _CELLS = 1 << 20
 # What sums may be off by, as a share of the sum of sizes, and still be right: models calculate in
 # float32.
 _ROUNDING = 1e-4
+# And what the steps of a mixture's path may miss, as where a probability falls to nothing.
+_STEPS = 1e-2
 # Probabilities below this count as this much, as in `Mixture.decision_function`.
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -190,7 +192,7 @@ class _Mixed(Attribution):
             panels *= 2
             found = self._gradients(wanted, panels)
         shares = sum(part.shares(own) for part, own in zip(self._parts, found, strict=True))
-        return made_to_sum(np.asarray(shares), float(total))
+        return made_to_sum(np.asarray(shares), float(total), most=_STEPS)
 
     def _sum(self, gradients: list[Floats]) -> float:
         pairs = zip(self._parts, gradients, strict=True)
@@ -263,13 +265,14 @@ def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
     return [(sure * share, factor) for share, factor in zip(shares, (3 * flat, flat), strict=True)]
 
 
-def made_to_sum(shares: Floats, total: float) -> Floats:
+def made_to_sum(shares: Floats, total: float, most: float = _ROUNDING) -> Floats:
     """Return shares with what their sum misses the total by added, in proportion to their size.
 
-    This is for rounding alone: if they miss it by more, they stay as they are.
+    If they miss it by more than `most`, a share of the sum of their sizes, they stay as they are:
+    this is for rounding, and hides no error.
     """
     sizes = np.abs(shares)
     missing = total - shares.sum()
-    if abs(missing) > _ROUNDING * sizes.sum() or not missing:
+    if abs(missing) > most * sizes.sum() or not missing:
         return shares
     return shares + sizes * (missing / sizes.sum())
