@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import WORDS
 from slugline import (
     Block,
     Corpus,
@@ -315,6 +317,20 @@ def test_a_text_of_many_words_is_shown_in_part(classifier: TopicClassifier) -> N
     assert found.n_words == 6000
     assert len(found._repr_html_()) < 200_000
     assert off_by(found) < 1e-6
+
+
+def test_what_it_shows_adds_up_however_many_words_there_are(classifier: TopicClassifier) -> None:
+    text = " and ".join(word for words in WORDS.values() for word in words)
+    lines = repr(classifier.explain(text)).splitlines()[1:]
+    assert re.fullmatch(r" *[+−]\d\.\d{3}  \d+ others", lines[-3])
+    *terms, score = (float(line.split()[0].replace("−", "-")) for line in lines)
+    assert sum(terms) == pytest.approx(score, abs=0.01)
+
+
+def test_a_text_is_marked_whole_or_cut_where_asked(classifier: TopicClassifier) -> None:
+    found = classifier.explain("wheat goal wheat")
+    assert str(found.marked(16)).endswith("wheat</mark></bdi>")
+    assert str(found.marked(15)).endswith(" whea…</bdi>")
 
 
 def test_a_word_as_long_as_a_picture_is_cut_short(classifier: TopicClassifier) -> None:
