@@ -14,6 +14,7 @@ from slugline.cli.options import AsJson, Model, Quiet, Reading, load_parts
 from slugline.cli.output import print_json, print_table, say, show
 from slugline.cli.printable import printable
 from slugline.cli.targets import check_not_read, check_target
+from slugline.displays import counted
 from slugline.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ __all__ = ["explain"]
 _N_WORDS, _N_CHARACTERS = 15, 4000
 # Signs of the strongest word, and characters of a document that is shown.
 _N_SIGNS, _N_EXAMPLE = 10, 70
+# Characters of a text that could be the path of a file.
+_LONGEST_PATH = 1000
 # The most bytes to read: a text of a hundred books.
 _MOST_BYTES = 1 << 26
 
@@ -63,6 +66,15 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    split_encoder: Annotated[
+        bool,
+        typer.Option(
+            "--split-encoder",
+            metavar="",
+            help="Share out what an encoder adds among the sentences, or the words of a single "
+            "one, by leaving out each.",
+        ),
+    ] = False,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -95,9 +107,15 @@ def explain(
     corpus = None
     if data:
         corpus = load_parts(data, Reading(None, None, None, True, None, False, None))["train"]
-    found = find(fitted, text, topic, against=against, corpus=corpus)
-    if not found.spans():
+    found = find(fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder)
+    if not found.reasons:
         say("the model knows no word of the text; it answers as of an empty one", quiet=quiet)
+    if found.n_unlisted:
+        say(
+            f"the text has {counted(found.n_words, 'word')}; only the {len(found.spans()):,} "
+            f"strongest places are listed one by one; {found.n_unlisted:,} others are summed up",
+            quiet=quiet,
+        )
     if data and not found.examples:
         say(f"{' '.join(data)}: no document of {found.topic} is like the text", quiet=quiet)
     if html is not None:
@@ -118,7 +136,7 @@ def _read(text: str, quiet: bool) -> str:
     DataError : if there is too much of it.
     """
     if text != "-":
-        if len(text) < os.pathconf("/", "PC_PATH_MAX") and _is_file(text):
+        if len(text) < _LONGEST_PATH and _is_file(text):
             say(
                 f"explaining the words {text!r}, not what is in the file of that name; for that, "
                 f"give it as standard input: - < {text}",
@@ -149,7 +167,7 @@ def _print(found: Explanation, n: int) -> None:
     if paint:
         _print_painted(found)
     print_table(_rows(found, n), left=(1, 2))
-    show(f"\n{found.n_words:,} words; shares by {found.method}")
+    show(f"\nshares are {found.method}")
     if found.examples:
         show(f"\ndocuments of {found.topic} that are most like it in these words")
         rows = [
@@ -164,11 +182,12 @@ def _rows(found: Explanation, n: int) -> list[tuple[str, str, str]]:
     from slugline.explain.explanation import label
 
     words = found.words()
-    most = max((abs(each.share) for each in words), default=0)
+    most = max((abs(each.share) for each in words[:n]), default=0)
     rows = [(f"{each.share:+.3f}", _signs(each.share, most), label(each)) for each in words[:n]]
     rest = words[n:]
     if rest:
-        rows.append((f"{sum(each.share for each in rest):+.3f}", "", f"{len(rest):,} others"))
+        others = "all others" if found.n_unlisted else f"{len(rest):,} others"
+        rows.append((f"{sum(each.share for each in rest):+.3f}", "", others))
     rows.append((f"{found.bias:+.3f}", "", "what an empty text would get"))
     return [*rows, (f"{found.score:+.3f}", "", "score: the sum of these")]
 
@@ -196,4 +215,6 @@ def _print_painted(found: Explanation) -> None:
         text.append(printable(found.text[start:end]), style)
         last = end
     text.append(printable(found.text[last : max(last, _N_CHARACTERS)]))
+    if len(found.text) > _N_CHARACTERS:
+        text.append("…")
     Console(soft_wrap=True, highlight=False).print(text, end="\n\n")

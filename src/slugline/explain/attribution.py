@@ -7,6 +7,7 @@ another's, are shared out by the same arithmetic, as every share is linear in wh
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -32,9 +33,13 @@ Columns = npt.NDArray[np.integer]
 # less than this, or they are so many.
 _CLOSE, _MOST_PANELS = 1e-7, 256
 _NODES = 16
+# Probabilities that are looked at at once.
+_CELLS = 1 << 20
 # What sums may be off by, as a share of the sum of sizes, and still be right: models calculate in
 # float32.
 _ROUNDING = 1e-4
+# And what the steps of a mixture's path may miss, as where a probability falls to nothing.
+_STEPS = 1e-2
 # Probabilities below this count as this much, as in `Mixture.decision_function`.
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -98,7 +103,7 @@ def attribute(learner: Learner, columns: Columns, values: npt.NDArray[np.floatin
 class _Linear(Attribution):
     """A term adds its weight times its value: there is nothing to choose."""
 
-    method = "the weight of each term, exact"
+    method = "each term's weight times its value"
 
     def __init__(self, learner: LinearLearner, columns: Columns, values: Floats) -> None:
         self._values = values
@@ -123,7 +128,7 @@ class _Net(Attribution):
     activation differences: the Rescale rule of DeepLIFT.
     """
 
-    method = "DeepLIFT (Rescale), from an empty text"
+    method = "DeepLIFT's Rescale rule, from an empty text"
 
     def __init__(self, network: DenseStack, columns: Columns, values: Floats) -> None:
         self._values = values
@@ -175,7 +180,9 @@ class _Mixed(Attribution):
         self._weights = np.array(mixture.shares) / sum(mixture.shares)
         self.base, self.top = (self._scores(np.array([[at]]))[0] for at in (0.0, 1.0))
         kinds = dict.fromkeys(part.method for part in parts)
-        self.method = f"integrated gradients over the learners' scores; then {'; '.join(kinds)}"
+        self.method = (
+            f"integrated gradients over the learners' scores, which are {' or '.join(kinds)}"
+        )
 
     def shares(self, wanted: Floats) -> Floats:
         total = (self.top - self.base) @ wanted
@@ -185,7 +192,7 @@ class _Mixed(Attribution):
             panels *= 2
             found = self._gradients(wanted, panels)
         shares = sum(part.shares(own) for part, own in zip(self._parts, found, strict=True))
-        return made_to_sum(np.asarray(shares), float(total))
+        return made_to_sum(np.asarray(shares), float(total), most=_STEPS)
 
     def _sum(self, gradients: list[Floats]) -> float:
         pairs = zip(self._parts, gradients, strict=True)
@@ -205,18 +212,26 @@ class _Mixed(Attribution):
 
     def _gradients(self, wanted: Floats, panels: int) -> list[Floats]:
         """Return the mean gradient with respect to each learner's scores, shape (n_topics,)."""
-        nodes, sizes = np.polynomial.legendre.leggauss(_NODES)
         found = [np.zeros_like(part.base) for part in self._parts]
-        for panel in range(panels):
-            at = (panel + (nodes[:, np.newaxis] + 1) / 2) / panels
-            scores = self._on_the_way(at)
+        nodes, sizes = _nodes(panels)
+        step = max(1, _CELLS // len(wanted))
+        for start in range(0, len(nodes), step):
+            scores = self._on_the_way(nodes[start : start + step])
             mean = self._mean(scores)
             pull = np.where(mean > _TINY, wanted / np.maximum(mean, _TINY), 0)
-            pull *= sizes[:, np.newaxis] / (2 * panels)
+            pull *= sizes[start : start + step]
             parts = zip(self._calibrations, scores, self._weights, found, strict=True)
             for calibration, own, weight, total in parts:
                 total += weight * _pulled(calibration, own, pull)
         return found
+
+
+@functools.cache
+def _nodes(panels: int) -> tuple[Floats, Floats]:
+    """Return where on the way from 0 to 1 gradients are taken, and what each counts, as columns."""
+    nodes, sizes = np.polynomial.legendre.leggauss(_NODES)
+    at = (np.arange(panels)[:, np.newaxis] + (nodes + 1) / 2) / panels
+    return at.reshape(-1, 1), np.tile(sizes / (2 * panels), panels).reshape(-1, 1)
 
 
 def _calibration(learner: Learner) -> Calibration:
@@ -228,24 +243,36 @@ def _calibration(learner: Learner) -> Calibration:
 
 def _pulled(calibration: Calibration, scores: Any, pull: Floats) -> Floats:
     """Return the gradient of the sum of probabilities times `pull`, summed over rows."""
-    doubt, ambiguity = calibration.doubt, calibration.ambiguity
     total = np.zeros(scores.shape[1])
-    for share, part in ((1 - ambiguity, 1), (ambiguity, 3)):
-        if share:
-            sharpness = float(np.float32(calibration.sharpness / part))
-            proba = softmax(scores * sharpness)
-            mean = (proba * pull).sum(axis=1, keepdims=True)
-            total += (1 - doubt) * share * sharpness * (proba * (pull - mean)).sum(axis=0)
+    for share, sharpness in _softmaxes(calibration):
+        proba = softmax(scores * sharpness)
+        mean = (proba * pull).sum(axis=1, keepdims=True)
+        total += share * sharpness * (proba * (pull - mean)).sum(axis=0)
     return total
 
 
-def made_to_sum(shares: Floats, total: float) -> Floats:
+def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
+    """Return the share and the sharpness of each softmax that probabilities are made of.
+
+    They are rounded as `Calibration.proba` has them.
+    """
+    sharpness, doubt, ambiguity = calibration
+    sure = float(np.float32(1 - doubt))
+    if not ambiguity:
+        return [(sure, float(np.float32(sharpness)))]
+    flat = float(np.float32(sharpness / 3))
+    shares = (float(np.float32(share)) for share in (1 - ambiguity, ambiguity))
+    return [(sure * share, factor) for share, factor in zip(shares, (3 * flat, flat), strict=True)]
+
+
+def made_to_sum(shares: Floats, total: float, most: float = _ROUNDING) -> Floats:
     """Return shares with what their sum misses the total by added, in proportion to their size.
 
-    This is for rounding alone: if they miss it by more, they stay as they are.
+    If they miss it by more than `most`, a share of the sum of their sizes, they stay as they are:
+    this is for rounding, and hides no error.
     """
     sizes = np.abs(shares)
     missing = total - shares.sum()
-    if abs(missing) > _ROUNDING * sizes.sum() or not missing:
+    if abs(missing) > most * sizes.sum() or not missing:
         return shares
     return shares + sizes * (missing / sizes.sum())

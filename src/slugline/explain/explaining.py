@@ -16,7 +16,8 @@ from slugline.errors import DataError, OptionError
 from slugline.explain.attribution import attribute, made_to_sum
 from slugline.explain.examples import nearest
 from slugline.explain.explanation import Example, Explanation, Reason
-from slugline.explain.spreading import Shares, spread
+from slugline.explain.meaning import split
+from slugline.explain.spreading import Shares, joined, spread
 from slugline.fitted import Fitted
 from slugline.labels import Topic
 from slugline.text.places import Places
@@ -44,6 +45,7 @@ def explain(
     *,
     against: Topic | None = None,
     most: int = _MOST,
+    split_encoder: bool = False,
     corpus: Documents | None = None,
 ) -> Explanation:
     """Return which words of a text speak for a topic and against it, and how much each counts.
@@ -66,6 +68,9 @@ def explain(
     most : int, default 1000
         How many places of words and phrases to list, the strongest first. What the others count is
         summed up in a last reason.
+    split_encoder : bool, default False
+        Share out what an encoder adds among the sentences of the text, or the words of a single
+        one, by encoding it without each; see `slugline.explain.meaning`.
     corpus : Corpus or (texts, topics), optional
         The documents that the model learned from. Those that are most alike in what spoke for the
         topic are then among the examples; see `slugline.explain.examples.nearest`.
@@ -87,10 +92,13 @@ def explain(
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
     shares, bias, method = _shares(fitted, answer, wanted, score)
     n_columns = len(answer.X.indices)
-    more = [Reason(_BY_ENCODER, None, None, share) for share in shares[n_columns:].tolist()]
-    shares = shares[:n_columns]
+    shares, meant = shares[:n_columns], shares[n_columns:].tolist()
     words = find_words([text])
     found = spread(words, fitted.features, answer.X.indices, shares)
+    if split_encoder and fitted.dense is not None and len(words):
+        own = fitted.dense.weights.astype(np.float64) @ wanted
+        found = joined([found, split(text, words, fitted.dense, own, meant.pop())])
+    more = [Reason(_BY_ENCODER, None, None, share) for share in meant]
     return Explanation(
         text=text,
         topic=names[number],
@@ -100,6 +108,7 @@ def explain(
         probability=float(answer.proba[number]),
         reasons=_reasons(text, words, found, more, most),
         n_words=len(words),
+        n_unlisted=max(0, len(found.values) - most),
         method=method,
         examples=_examples(fitted, answer.X, shares, names[number], corpus),
     )
@@ -116,7 +125,9 @@ def known_topic(fitted: Fitted, topic: Any) -> Topic:
     if str(topic) in by_name:
         return by_name[str(topic)]
     near = difflib.get_close_matches(str(topic)[:_LONGEST], by_name, n=1, cutoff=0.5)
-    advice = f"did you mean {near[0]!r}?" if near else f"it has {shown(list(by_name))}."
+    advice = (
+        f"did you mean {by_name[near[0]]!r}?" if near else f"it has {shown(fitted.topics.names)}."
+    )
     raise DataError(f"the model has no topic {shown(topic)}; {advice}")
 
 
@@ -160,7 +171,8 @@ def _wanted(fitted: Fitted, number: int, against: Any) -> tuple[Floats, int | No
     other = names.index(known_topic(fitted, against))
     if other == number:
         raise OptionError(
-            f"`against` is {shown(names[other])}, which is the topic to explain; name another one."
+            f"`against` is {shown(names[other])}, which is the topic to explain; name another one, "
+            "or say with `topic` which one to compare it with."
         )
     wanted[other] = -1
     return wanted, other

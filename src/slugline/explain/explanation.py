@@ -90,7 +90,9 @@ class Explanation:
     reasons : tuple of Reason
         The strongest first, and words that are not listed one by one last, as one reason.
     n_words : int
-        How many words the text has.
+        How many words the text has; a stretch of a script without spaces is one.
+    n_unlisted : int
+        How many places of words and phrases are summed up in the last reason.
     method : str
         How the score was shared out.
     examples : tuple of Example
@@ -105,6 +107,7 @@ class Explanation:
     probability: float
     reasons: tuple[Reason, ...]
     n_words: int
+    n_unlisted: int
     method: str
     examples: tuple[Example, ...] = ()
 
@@ -114,15 +117,20 @@ class Explanation:
         return f"Why {self.topic}" + ("" if self.against is None else f", not {self.against}")
 
     def words(self) -> list[WordShare]:
-        """Return what each word counts at all of its places together, the strongest first."""
+        """Return what each word counts at all of its places together, the strongest first.
+
+        What all those that are not listed count is last.
+        """
         shares: Counter[tuple[str, bool]] = Counter()
         places: Counter[tuple[str, bool]] = Counter()
-        for reason in self.reasons:
+        n_listed = len(self.reasons) - bool(self.n_unlisted)
+        for reason in self.reasons[:n_listed]:
             key = reason.word, reason.start is not None
             shares[key] += reason.share  # type: ignore[assignment]
             places[key] += key[1]
         found = [WordShare(key[0], places[key], share) for key, share in shares.items()]
-        return sorted(found, key=lambda each: (-abs(each.share), each.word))
+        found.sort(key=lambda each: (-abs(each.share), each.word))
+        return found + [WordShare(rest.word, 0, rest.share) for rest in self.reasons[n_listed:]]
 
     def spans(self) -> list[tuple[int, int, float]]:
         """Return where words stand in the text and what they count, for `highlighted`."""
@@ -138,9 +146,10 @@ class Explanation:
         rest = words[_N_WORDS:]
         rows = [(signed(each.share), label(each)) for each in words[:_N_WORDS]]
         if rest:
-            others = counted(len(rest), "other word")
+            others = "all others" if self.n_unlisted else counted(len(rest), "other")
             rows.append((signed(sum(each.share for each in rest)), others))
-        return [*rows, (signed(self.bias), "an empty text"), (signed(self.score), "score")]
+        rows.append((signed(self.bias), "what an empty text would get"))
+        return [*rows, (signed(self.score), "score: the sum of these")]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; without the text, which may be long."""
@@ -151,6 +160,7 @@ class Explanation:
             "score": self.score,
             "bias": self.bias,
             "n_words": self.n_words,
+            "n_unlisted": self.n_unlisted,
             "method": self.method,
             "reasons": [reason._asdict() for reason in self.reasons],
             **({"examples": [e._asdict() for e in self.examples]} if self.examples else {}),

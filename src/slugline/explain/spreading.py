@@ -13,7 +13,7 @@ from slugline.text.scripts import unspaced
 from slugline.text.terms import KINDS, Terms
 from slugline.text.words import Words
 
-__all__ = ["Shares", "spread"]
+__all__ = ["Shares", "joined", "spread"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.integer]
@@ -71,7 +71,7 @@ def spread(words: Words, features: Features, columns: Integers, shares: Floats) 
             parts.append(Shares(words.starts[:-1], words.ends[1:], values[terms.groups]))
         else:  # the lead is the first words
             on_words[: len(terms.groups)] += values[terms.groups]
-    return _joined(parts)
+    return joined(parts)
 
 
 def _on_spans(
@@ -104,8 +104,8 @@ def _fold(words: Words, terms: Terms, values: Floats) -> tuple[Floats, Shares]:
     return folded[terms.groups], phrases
 
 
-def _joined(parts: list[Shares]) -> Shares:
-    """Return all shares that are not 0, each place once."""
+def joined(parts: list[Shares]) -> Shares:
+    """Return all shares that are not 0 as one, each place once."""
     starts, ends, values = (np.concatenate(each) for each in zip(*parts, strict=True))
     kept = values != 0
     starts, ends, values = starts[kept], ends[kept], values[kept]

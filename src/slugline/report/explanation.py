@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from slugline.displays import counted
 from slugline.explain import Explanation
 from slugline.explain.explanation import label, signed
 from slugline.report.page import render, write_page
@@ -12,7 +13,7 @@ from slugline.report.page import render, write_page
 __all__ = ["explanation_page", "write_explanation"]
 
 #: Words in the table, and characters of the text that are shown.
-N_WORDS, N_CHARACTERS = 40, 100_000
+N_WORDS, N_CHARACTERS = 25, 100_000
 # Characters of a document that is shown.
 _N_EXAMPLE = 600
 
@@ -53,7 +54,9 @@ def explanation_page(explanation: Explanation) -> str:
             }
             for each in shown
         ],
+        heading=_heading(len(words)),
         n_rest=len(rest),
+        rest_label="all others" if explanation.n_unlisted else counted(len(rest), "other"),
         rest=signed(sum(each.share for each in rest)),
         bias=signed(explanation.bias),
         score=signed(explanation.score),
@@ -62,3 +65,9 @@ def explanation_page(explanation: Explanation) -> str:
             for each in explanation.examples
         ],
     )
+
+
+def _heading(n_words: int) -> str:
+    if n_words < 2:
+        return "One word counts" if n_words else "No word counts"
+    return f"{n_words:,} words and phrases count"
