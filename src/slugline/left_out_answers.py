@@ -1,0 +1,140 @@
+"""Answers to documents that were not learned from: what tells how far to trust new ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.precision_bound import Reach, best_precision, lowest_threshold
+from slugline.prediction_sets import highest_score, set_scores
+
+__all__ = ["MOST_ANSWERS", "LeftOutAnswers"]
+
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+#: As many say whether a precision is reached to within a third of a point.
+MOST_ANSWERS = 5000
+# A topic that was answered less often has no threshold of its own: at a precision of 0.95, 76 right
+# answers in a row are the fewest that pass.
+_ENOUGH = 100
+# Topics, probabilities, whether right, scores in sets.
+_N_COLUMNS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOutAnswers:
+    """The most likely topic of some training documents, by what was learned from others.
+
+    Attributes
+    ----------
+    topics : int array, shape (n_answers,)
+        The number of the most likely topic.
+    probabilities : float32 array, shape (n_answers,)
+        Its probability.
+    right : bool array, shape (n_answers,)
+        Whether it is the document's own topic.
+    scores : float32 array, shape (n_answers,)
+        The score of the document's own topic; see `slugline.prediction_sets`.
+    least_known : float
+        Of the words of nearly all training documents, at least this share occurs in others.
+    precision : float or None
+        The one to choose thresholds for, if no other is asked.
+    """
+
+    topics: Labels
+    probabilities: Floats
+    right: npt.NDArray[np.bool_]
+    scores: Floats
+    least_known: float = 0.0
+    precision: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.topics)
+
+    @classmethod
+    def of(
+        cls, proba: Floats, y: Labels, least_known: float, precision: float | None
+    ) -> LeftOutAnswers:
+        """Return the answers by probabilities of documents, evenly thinned if they are very many.
+
+        Parameters
+        ----------
+        proba : float32 array, shape (n_documents, n_topics)
+        y : int array, shape (n_documents,)
+            Their topics.
+        least_known, precision
+        """
+        some = np.linspace(0, len(y), min(len(y), MOST_ANSWERS), endpoint=False).astype(np.intp)
+        proba, y = proba[some], y[some]
+        own, best = np.arange(len(y)), proba.argmax(axis=1)
+        scores = set_scores(proba)[own, y].astype(np.float32)
+        return cls(best, proba[own, best], best == y, scores, least_known, precision)
+
+    @classmethod
+    def of_array(cls, array: Floats, least_known: float, precision: float | None) -> LeftOutAnswers:
+        """Return what `as_array` was made of; the array may come from anywhere, so check it first.
+
+        Raises
+        ------
+        ValueError : if it can't be such an array.
+        """
+        if array.ndim != 2 or array.shape[1] != _N_COLUMNS or len(array) > MOST_ANSWERS:
+            raise ValueError(f"answers of shape {array.shape}")
+        topics, probabilities, right, scores = array.T
+        in_range = (probabilities >= 0) & (probabilities <= 1.001) & (scores >= 0)
+        if not (in_range.all() and np.isin(right, (0, 1)).all() and (topics % 1 == 0).all()):
+            raise ValueError("answers with numbers out of range")
+        return cls(
+            topics.astype(np.int64), probabilities, right == 1, scores, least_known, precision
+        )
+
+    def as_array(self) -> Floats:
+        """Return the answers as one float32 array, shape (n_answers, 4)."""
+        columns = (self.topics, self.probabilities, self.right, self.scores)
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def thresholds(self, precision: float, n_topics: int, per_topic: bool = False) -> Floats:
+        """Return the probability from which on an answer of each topic is given alone.
+
+        Parameters
+        ----------
+        precision : float, over 0 and under 1
+            How often answers that are given alone are to be right.
+        n_topics : int
+        per_topic : bool, default False
+            Keep that promise for each topic that was answered a hundred times, and for all others
+            together. By default, it is kept for all answers together.
+
+        Returns
+        -------
+        float32 array, shape (n_topics,); infinite for topics that are never answered alone.
+        """
+        found = np.full(n_topics, np.inf, dtype=np.float32)
+        if per_topic:
+            often = np.flatnonzero(np.bincount(self.topics, minlength=n_topics) >= _ENOUGH)
+            for topic in often.tolist():
+                found[topic] = self._threshold(precision, self.topics == topic)
+        rest = np.isinf(found)
+        found[rest] = self._threshold(precision, rest[self.topics])
+        return found
+
+    def reach(self, thresholds: Floats) -> Reach:
+        """Return how often left-out answers over thresholds are right, and how many these are."""
+        alone = self.probabilities >= thresholds[self.topics]
+        if not alone.any():
+            return Reach(0.0, 0.0)
+        return Reach(float(self.right[alone].mean()), float(alone.mean()))
+
+    def best_precision(self) -> Reach:
+        """Return the highest precision that can be promised for all topics together."""
+        return best_precision(self.probabilities, self.right)
+
+    def highest_score(self, coverage: float) -> float:
+        """Return the score up to which topics belong to sets that hold the right one so often."""
+        return highest_score(self.scores, coverage)
+
+    def _threshold(self, precision: float, chosen: npt.NDArray[np.bool_]) -> float:
+        return lowest_threshold(self.probabilities[chosen], self.right[chosen], precision)
