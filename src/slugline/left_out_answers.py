@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from slugline.errors import DataError
 from slugline.precision_bound import Reach, best_precision, lowest_threshold
 from slugline.prediction_sets import highest_score, set_scores
 
-__all__ = ["MOST_ANSWERS", "LeftOutAnswers"]
+__all__ = ["ARRAYS", "MOST_ANSWERS", "LeftOutAnswers"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -20,8 +23,10 @@ MOST_ANSWERS = 5000
 # A topic that was answered less often has no threshold of its own: at a precision of 0.95, 76 right
 # answers in a row are the fewest that pass.
 _ENOUGH = 100
-# Topics, probabilities, whether right, scores in sets.
-_N_COLUMNS = 4
+#: Names of the arrays in a model file.
+ARRAYS = ("topics", "probabilities", "scores")
+# What no probability reaches, though float32 may miss 1.
+_OVER_1 = 1.001
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,27 +79,40 @@ class LeftOutAnswers:
         return cls(best, proba[own, best], best == y, scores, least_known, precision)
 
     @classmethod
-    def of_array(cls, array: Floats, least_known: float, precision: float | None) -> LeftOutAnswers:
-        """Return what `as_array` was made of; the array may come from anywhere, so check it first.
+    def restore(
+        cls,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        n_topics: int,
+        least_known: float,
+        precision: float,
+    ) -> LeftOutAnswers:
+        """Return what `arrays` gave, from a file.
 
         Raises
         ------
-        ValueError : if it can't be such an array.
+        DataError : if they can't be such arrays; they may come from anywhere.
         """
-        if array.ndim != 2 or array.shape[1] != _N_COLUMNS or len(array) > MOST_ANSWERS:
-            raise ValueError(f"answers of shape {array.shape}")
-        topics, probabilities, right, scores = array.T
-        in_range = (probabilities >= 0) & (probabilities <= 1.001) & (scores >= 0)
-        if not (in_range.all() and np.isin(right, (0, 1)).all() and (topics % 1 == 0).all()):
-            raise ValueError("answers with numbers out of range")
-        return cls(
-            topics.astype(np.int64), probabilities, right == 1, scores, least_known, precision
-        )
+        topics, probabilities, scores = (arrays[name] for name in ARRAYS)
+        if not (topics.shape == probabilities.shape == scores.shape == (len(topics),)):
+            raise DataError("answers left out whose topics, probabilities and scores don't match")
+        if len(topics) > MOST_ANSWERS or topics.dtype != np.uint16:
+            raise DataError(f"{len(topics):,} answers left out, of type {topics.dtype}")
+        if topics.max(initial=0) >= n_topics:
+            raise DataError("answers left out with a topic that there is not")
+        in_range = (probabilities > 0) & (probabilities < _OVER_1) & (scores > 0)
+        if not in_range.all():
+            raise DataError("answers left out with a probability or score out of range")
+        right = scores < probabilities
+        return cls(topics.astype(np.int64), probabilities, right, scores, least_known, precision)
 
-    def as_array(self) -> Floats:
-        """Return the answers as one float32 array, shape (n_answers, 4)."""
-        columns = (self.topics, self.probabilities, self.right, self.scores)
-        return np.stack(columns, axis=1).astype(np.float32)
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return them for a model file.
+
+        Which are right is not among them: the score of a topic in the first place is half its
+        probability, and that of another one is over the first one's probability.
+        """
+        columns = (self.topics.astype(np.uint16), self.probabilities, self.scores)
+        return dict(zip(ARRAYS, columns, strict=True))
 
     def thresholds(self, precision: float, n_topics: int, per_topic: bool = False) -> Floats:
         """Return the probability from which on an answer of each topic is given alone.
