@@ -20,13 +20,14 @@ from slugline.precision_bound import Reach
 from slugline.prediction_sets import set_scores
 from slugline.text.known_words import count_words
 
-__all__ = ["NO_TEXT", "Route", "Router", "Routes"]
+__all__ = ["NO_TEXT", "N_GUESSES", "Route", "Router", "Routes"]
 
 Floats = npt.NDArray[np.float32]
 
 #: Why a text that is blank is not answered.
 NO_TEXT = "no text"
-_N_GUESSES = 3
+#: How many guesses there are where the model is unsure.
+N_GUESSES = 3
 
 
 class Route(NamedTuple):
@@ -169,7 +170,7 @@ class Router:
         proba = self.fitted.predict_proba(texts)
         reasons, sets = self.judge(texts, proba)
         names = self.fitted.topics.names
-        order = np.argsort(-proba, axis=1, kind="stable")[:, :_N_GUESSES]
+        order = np.argsort(-proba, axis=1, kind="stable")[:, :N_GUESSES]
         routes = []
         for number, (reason, best) in enumerate(zip(reasons, order.tolist(), strict=True)):
             top = [(names[i], float(proba[number, i])) for i in best]
@@ -232,9 +233,9 @@ def _needed(fitted: Fitted, option: str) -> LeftOutAnswers:
     if fitted.left_out is not None:
         return fitted.left_out
     if fitted.n_batches:
-        why = "it has learned from batches since, and only a fit answers such documents; fit it"
+        why = "it has learned from batches since, and only a fit gives such answers; train it"
     else:
-        why = "it was fitted without; fit it"
+        why = "it was trained without; train it"
     raise OptionError(
         f"`{option}` needs answers to training documents that were left out, which this model "
         f"doesn't have: {why} with `min_precision`."

@@ -14,6 +14,7 @@ __all__ = ["FLAGS", "in_flags"]
 _ALIKE = (
     *(
         "batch_size",
+        "coverage",
         "dropout",
         "encoder",
         "encoding",
@@ -23,7 +24,17 @@ _ALIKE = (
         "hidden",
         "id",
     ),
-    *("l2", "learner", "learning_rate", "max_size", "num_words", "optimizer", "output", "patience"),
+    *(
+        "l2",
+        "learner",
+        "learning_rate",
+        "max_size",
+        "min_precision",
+        "num_words",
+        "optimizer",
+        "output",
+        "patience",
+    ),
     *("quantize", "report", "seeds", "skip_bad_rows", "test", "test_fraction", "text", "top"),
     *("topic", "tune", "validation", "validation_fraction", "weighting"),
 )
