@@ -112,7 +112,8 @@ def _answer(fitted: Fitted | Router, texts: list[str], top: int) -> list[_Answer
     if not isinstance(fitted, Router):
         return list(map(_Answer, topics))
     reasons, sets = fitted.judge(texts, proba)
-    return list(map(_Answer, topics, reasons, sets or [None] * len(texts)))
+    chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
+    return list(map(_Answer, topics, reasons, chosen))
 
 
 def _text(

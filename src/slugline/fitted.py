@@ -108,6 +108,11 @@ class Fitted:
             ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
             ("learner", repr(self.learner)),
             *([] if self.dense is None else [("encoder", self.dense.summary())]),
+            *(
+                ("min precision", f"{kept.precision:g} of answers given alone")
+                for kept in [self.left_out]
+                if kept is not None and kept.precision is not None
+            ),
             ("learned from", f"{learned_from}, seed {self.seed}{ended}"),
         ]
 

@@ -19,8 +19,8 @@ CONFIDENCE = 0.9
 # with the highest alone ends at its few answers if one of these has a wrong topic. Chosen on
 # training splits of 21 sets, from 5 labels a topic to all.
 _N_LEVELS, _N_STARTS = 100, 5
-# Precisions that are tried to find the highest that can be promised.
-_STEPS = np.concatenate([[0.999, 0.995], np.arange(99, 0, -1) / 100])
+# Precisions that are tried to find the highest that can be promised; nobody asks for lower ones.
+_STEPS = np.concatenate([[0.999, 0.995], np.arange(99, 49, -1) / 100])
 
 
 class Reach(NamedTuple):
@@ -29,7 +29,7 @@ class Reach(NamedTuple):
     Attributes
     ----------
     precision : float
-        0 if nothing can.
+        0 if not even 0.5 can.
     coverage : float
         Share of the answers that reach the threshold for it.
     """

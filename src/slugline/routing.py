@@ -126,7 +126,9 @@ class Router:
         if coverage is not None:
             check_number("coverage", coverage, over=0, under=1)
         n_topics, left_out = len(fitted.topics), fitted.left_out
-        precision = left_out.precision if min_precision is None and left_out else min_precision
+        precision = min_precision
+        if precision is None and left_out is not None:
+            precision = left_out.precision
         thresholds, least_known = np.zeros(n_topics, dtype=np.float32), 0.0
         if precision:
             left_out = _needed(fitted, "min_precision")
@@ -249,7 +251,10 @@ def _unreachable(left_out: LeftOutAnswers, precision: float) -> OptionError:
         f"{counted(len(left_out), 'training document')} left out of the fit. "
     )
     if not best:
-        return OptionError(f"{found}Nothing can be promised by so few; give more documents.")
+        return OptionError(
+            f"{found}Not even half of the answers can be promised to be right: documents are too "
+            "few, or their topics can't be told apart; give more documents."
+        )
     return OptionError(
         f"{found}The best that can be promised is {best:g}, for {coverage:.0%} of the texts; ask "
         "for that or less, or give more documents."
