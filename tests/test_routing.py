@@ -21,7 +21,7 @@ from slugline.prediction_sets import highest_score, set_scores
 from slugline.routing import Router
 from slugline.text.block import Block
 from slugline.text.features import Features
-from slugline.text.known_words import count_words, least_known_share
+from slugline.text.known_words import UsualWords, WordCounts, count_words, usual_words
 
 News = list[tuple[str, str]]
 
@@ -91,7 +91,7 @@ def test_the_best_precision_is_one_that_can_be_reached() -> None:
 def left_out(topics: np.ndarray, probabilities: np.ndarray, right: np.ndarray) -> LeftOutAnswers:
     probabilities = probabilities.astype(np.float32)
     scores = np.where(right, probabilities / 2, 1.2).astype(np.float32)
-    return LeftOutAnswers(topics, probabilities, right, scores, 0.5, 0.9)
+    return LeftOutAnswers(topics, probabilities, right, scores, None, 0.9)
 
 
 def test_a_topic_that_is_often_wrong_has_a_threshold_of_its_own_or_none() -> None:
@@ -153,20 +153,33 @@ def test_words_are_counted_and_those_known_among_them() -> None:
     counts = count_words(features_of(["wheat and corn"]), ["Corn, corn, zinc", "", "wheat"])
     assert counts.all.tolist() == [3, 0, 1]
     assert counts.known.tolist() == [2, 0, 1]
-    assert counts.share.tolist() == [2 / 3, 1, 1]
+    assert counts.unknown.tolist() == [1, 0, 0]
 
 
 def test_where_words_are_no_family_of_terms_all_are_known() -> None:
     features = Features([Block("characters")])
     features.fit_transform(["wheat and corn"])
-    assert count_words(features, ["zinc tin"]).share.tolist() == [1]
-    assert least_known_share(features, ["zinc tin"]) == 0
+    assert count_words(features, ["zinc tin"]).unknown.tolist() == [0]
+    assert usual_words(features, ["zinc tin"]) is None
 
 
-def test_a_word_of_one_document_alone_does_not_count_as_known_there() -> None:
+@pytest.mark.parametrize("options", [{}, {"n_buckets": 1 << 16}], ids=["words", "buckets"])
+def test_a_word_of_one_document_alone_does_not_count_as_known_there(options: Any) -> None:
     texts = ["wheat corn", "wheat corn", "wheat tin"]
-    assert least_known_share(features_of(texts), texts) == 0.5
-    assert least_known_share(features_of(texts, n_buckets=1 << 16), texts) == 0.5
+    usual = usual_words(features_of(texts, **options), texts)
+    assert usual is not None
+    assert usual.unknown == (1 + 1) / (6 + 2)
+    assert usual.highest == (1 - 2 * usual.unknown) / np.sqrt(2 * usual.unknown * 0.75)
+
+
+def test_one_in_a_hundred_of_the_documents_is_odd_and_short_texts_may_have_a_larger_share() -> None:
+    rng = np.random.default_rng(0)
+    n_words = rng.integers(50, 150, 5000)
+    counts = WordCounts(n_words - rng.binomial(n_words, 0.05), n_words)
+    usual = UsualWords.of(counts)
+    assert usual.are_odd(counts).mean() == pytest.approx(0.01, abs=0.002)
+    some = WordCounts(known=np.array([90, 80, 4, 2]), all=np.array([100, 100, 5, 5]))
+    assert usual.are_odd(some).tolist() == [False, True, False, True]
 
 
 # Answers ----------------------------------------------------------------------------------------
@@ -356,7 +369,7 @@ def test_a_file_keeps_thresholds(
     assert after is not None
     for name in ("topics", "probabilities", "right", "scores"):
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
-    assert (after.precision, after.least_known) == (before.precision, before.least_known)
+    assert (after.precision, after.words) == (before.precision, before.words)
     assert "right in 80 of 100 cases" in loaded.card_
     loaded.save(tmp_path / "b.slug", quantize=quantize)
     assert (tmp_path / "a.slug").read_bytes() == (tmp_path / "b.slug").read_bytes()
@@ -368,7 +381,7 @@ def test_a_model_fitted_without_keeps_none(news: News, tmp_path: Path) -> None:
     assert load(tmp_path / "a.slug").fitted_.left_out is None
 
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "topics": np.array([0, 1], dtype=np.uint16),
     "probabilities": np.array([0.9, 0.8], dtype=np.float32),
     "scores": np.array([0.45, 1.3], dtype=np.float32),
@@ -376,7 +389,7 @@ GOOD = {
 
 
 def test_which_answers_are_right_follows_from_scores() -> None:
-    assert LeftOutAnswers.restore(GOOD, 2, 0.5, 0.9).right.tolist() == [True, False]
+    assert LeftOutAnswers.restore(GOOD, 2, None, 0.9).right.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -395,7 +408,7 @@ def test_which_answers_are_right_follows_from_scores() -> None:
 )
 def test_arrays_that_can_not_be_answers_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="answers left out"):
-        LeftOutAnswers.restore(GOOD | bad, 2, 0.5, 0.9)
+        LeftOutAnswers.restore(GOOD | bad, 2, None, 0.9)
 
 
 def test_a_file_without_one_of_the_arrays_is_damaged(

@@ -15,7 +15,7 @@ from slugline.learners.choosing import choose_learner
 from slugline.learners.linear import LinearLearner
 from slugline.left_out_answers import MOST_ANSWERS, LeftOutAnswers
 from slugline.splits import make_folds
-from slugline.text.known_words import least_known_share
+from slugline.text.known_words import usual_words
 
 __all__ = ["Refit", "judged"]
 
@@ -48,8 +48,8 @@ def judged(
         Learns again from some of the documents.
     """
     rows, proba = _linear(fitted) or _cross_validated(fitted, texts, labels, settings, refit)
-    least_known = least_known_share(fitted.features, texts)
-    answers = LeftOutAnswers.of(proba, labels[rows], least_known, settings.min_precision)
+    words = usual_words(fitted.features, texts)
+    answers = LeftOutAnswers.of(proba, labels[rows], words, settings.min_precision)
     return replace(fitted, left_out=answers)
 
 

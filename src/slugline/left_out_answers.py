@@ -12,6 +12,7 @@ import numpy.typing as npt
 from slugline.errors import DataError
 from slugline.precision_bound import Reach, best_precision, lowest_threshold
 from slugline.prediction_sets import highest_score, set_scores
+from slugline.text.known_words import UsualWords
 
 __all__ = ["ARRAYS", "MOST_ANSWERS", "LeftOutAnswers"]
 
@@ -43,8 +44,8 @@ class LeftOutAnswers:
         Whether it is the document's own topic.
     scores : float32 array, shape (n_answers,)
         The score of the document's own topic; see `slugline.prediction_sets`.
-    least_known : float
-        Of the words of nearly all training documents, at least this share occurs in others.
+    words : UsualWords or None
+        How many unknown words are usual; None if that is not looked at.
     precision : float or None
         The one to choose thresholds for, if no other is asked.
     """
@@ -53,7 +54,7 @@ class LeftOutAnswers:
     probabilities: Floats
     right: npt.NDArray[np.bool_]
     scores: Floats
-    least_known: float = 0.0
+    words: UsualWords | None = None
     precision: float | None = None
 
     def __len__(self) -> int:
@@ -61,7 +62,7 @@ class LeftOutAnswers:
 
     @classmethod
     def of(
-        cls, proba: Floats, y: Labels, least_known: float, precision: float | None
+        cls, proba: Floats, y: Labels, words: UsualWords | None, precision: float | None
     ) -> LeftOutAnswers:
         """Return the answers by probabilities of documents, evenly thinned if they are very many.
 
@@ -70,20 +71,20 @@ class LeftOutAnswers:
         proba : float32 array, shape (n_documents, n_topics)
         y : int array, shape (n_documents,)
             Their topics.
-        least_known, precision
+        words, precision
         """
         some = np.linspace(0, len(y), min(len(y), MOST_ANSWERS), endpoint=False).astype(np.intp)
         proba, y = proba[some], y[some]
         own, best = np.arange(len(y)), proba.argmax(axis=1)
         scores = set_scores(proba)[own, y].astype(np.float32)
-        return cls(best, proba[own, best], best == y, scores, least_known, precision)
+        return cls(best, proba[own, best], best == y, scores, words, precision)
 
     @classmethod
     def restore(
         cls,
         arrays: Mapping[str, npt.NDArray[Any]],
         n_topics: int,
-        least_known: float,
+        words: UsualWords | None,
         precision: float,
     ) -> LeftOutAnswers:
         """Return what `arrays` gave, from a file.
@@ -103,7 +104,7 @@ class LeftOutAnswers:
         if not in_range.all():
             raise DataError("answers left out with a probability or score out of range")
         right = scores < probabilities
-        return cls(topics.astype(np.int64), probabilities, right, scores, least_known, precision)
+        return cls(topics.astype(np.int64), probabilities, right, scores, words, precision)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return them for a model file.

@@ -18,7 +18,7 @@ from slugline.labels import Topic
 from slugline.left_out_answers import LeftOutAnswers
 from slugline.precision_bound import Reach
 from slugline.prediction_sets import set_scores
-from slugline.text.known_words import count_words
+from slugline.text.known_words import UsualWords, count_words
 
 __all__ = ["NO_TEXT", "N_GUESSES", "Route", "Router", "Routes"]
 
@@ -81,8 +81,8 @@ class Router:
         How often answers given alone are to be right; None if all answers are given.
     thresholds : float32 array, shape (n_topics,)
         The probability from which on an answer of each topic is given alone.
-    least_known : float
-        The least share of a text's words that has to be known.
+    words : UsualWords or None
+        How many unknown words a text may have; None if that is not looked at.
     coverage, highest_score : float or None
         How often sets are to hold the right topic, and the score up to which topics belong to them;
         see `slugline.prediction_sets`.
@@ -91,7 +91,7 @@ class Router:
     fitted: Fitted
     precision: float | None
     thresholds: Floats
-    least_known: float
+    words: UsualWords | None = None
     coverage: float | None = None
     highest_score: float | None = None
 
@@ -129,17 +129,17 @@ class Router:
         precision = min_precision
         if precision is None and left_out is not None:
             precision = left_out.precision
-        thresholds, least_known = np.zeros(n_topics, dtype=np.float32), 0.0
+        thresholds, words = np.zeros(n_topics, dtype=np.float32), None
         if precision:
             left_out = _needed(fitted, "min_precision")
             thresholds = left_out.thresholds(precision, n_topics, per_topic)
-            least_known = left_out.least_known
+            words = left_out.words
             if np.isinf(thresholds).all():
                 raise _unreachable(left_out, precision)
         highest = None
         if coverage is not None:
             highest = _needed(fitted, "coverage").highest_score(coverage)
-        return cls(fitted, precision or None, thresholds, least_known, coverage, highest)
+        return cls(fitted, precision or None, thresholds, words, coverage, highest)
 
     def __repr__(self) -> str:
         return as_lines("Router", self.summary())
@@ -197,10 +197,11 @@ class Router:
     def _reasons(self, texts: Sequence[str], proba: Floats) -> list[str | None]:
         counts = count_words(self.fitted.features, texts)
         highest, thresholds = proba.max(axis=1), self.thresholds[proba.argmax(axis=1)]
-        is_odd, is_low = counts.share < self.least_known, highest < thresholds
+        is_low = highest < thresholds
+        is_odd = np.zeros_like(is_low) if self.words is None else self.words.are_odd(counts)
         reasons: list[str | None] = [None] * len(texts)
         for number in np.flatnonzero(is_odd | is_low | (counts.all == 0)).tolist():
-            n_words, n_unknown = counts.all[number], (counts.all - counts.known)[number]
+            n_words, n_unknown = counts.all[number], counts.unknown[number]
             if not texts[number].strip():
                 reasons[number] = NO_TEXT
             elif n_words == 0:

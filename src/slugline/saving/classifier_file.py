@@ -36,6 +36,7 @@ from slugline.saving.shipped import model_path
 from slugline.saving.shrinking import check_max_size, shrunk
 from slugline.text.block import Block
 from slugline.text.features import Features
+from slugline.text.known_words import UsualWords
 from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.vocabulary import Vocabulary
 from slugline.text.weighting import check_idf
@@ -173,7 +174,7 @@ def _encoder_info(dense: DenseHead | None) -> EncoderInfo | msgspec.UnsetType:
 def _routing_info(left_out: LeftOutAnswers | None) -> RoutingInfo | msgspec.UnsetType:
     if left_out is None or left_out.precision is None:
         return msgspec.UNSET
-    return RoutingInfo(left_out.precision, left_out.least_known)
+    return RoutingInfo(left_out.precision, *(left_out.words or (None, None)))
 
 
 def _left_out(file: ModelFile) -> LeftOutAnswers | None:
@@ -181,8 +182,10 @@ def _left_out(file: ModelFile) -> LeftOutAnswers | None:
     if info is msgspec.UNSET:
         return None
     arrays = {name: file.arrays[_LEFT_OUT + name] for name in ARRAYS}
-    n_topics = len(file.info.topics)
-    return LeftOutAnswers.restore(arrays, n_topics, info.least_known, info.min_precision)
+    words = None
+    if info.unknown_words is not None and info.most_unknown is not None:
+        words = UsualWords(info.unknown_words, info.most_unknown)
+    return LeftOutAnswers.restore(arrays, len(file.info.topics), words, info.min_precision)
 
 
 def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:

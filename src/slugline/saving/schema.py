@@ -65,7 +65,10 @@ class RoutingInfo(msgspec.Struct, frozen=True):
     """What thresholds are chosen for; see `slugline.left_out_answers`."""
 
     min_precision: Annotated[float, msgspec.Meta(gt=0, lt=1)]
-    least_known: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    #: The usual share of unknown words, and how many standard errors more there may be; None where
+    #: that is not looked at.
+    unknown_words: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None
+    most_unknown: Annotated[float, msgspec.Meta(ge=0, lt=1e9)] | None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,14 +14,16 @@ from slugline.text.terms import KINDS
 from slugline.text.words import find_words, map_chunks
 from slugline.threads import count_threads
 
-__all__ = ["WordCounts", "count_words", "least_known_share"]
+__all__ = ["UsualWords", "WordCounts", "count_words", "usual_words"]
 
 Integers = npt.NDArray[np.integer]
 
-# Of the training documents, this share has fewer known words than what still counts as usual.
+# Of the training documents, this share has more unknown words than what still counts as usual.
 _ODD = 0.01
-# As many documents say which share of words is usual.
+# As many documents say what is usual.
 _ENOUGH_DOCUMENTS = 20_000
+# By how much the same arithmetic may differ.
+_ROUNDED = 1e-6
 
 
 class WordCounts(NamedTuple):
@@ -36,9 +38,46 @@ class WordCounts(NamedTuple):
     all: Integers
 
     @property
-    def share(self) -> npt.NDArray[np.float64]:
-        """The share of words that are known, shape (n_documents,); 1 of a text without any."""
-        return np.where(self.all > 0, self.known / np.maximum(self.all, 1), 1.0)
+    def unknown(self) -> Integers:
+        """How many words are unknown, shape (n_documents,)."""
+        return self.all - self.known
+
+
+class UsualWords(NamedTuple):
+    """How many unknown words a new document usually has.
+
+    Attributes
+    ----------
+    unknown : float, over 0 and under 1
+        The share of words that are unknown.
+    highest : float, at least 0
+        By how many standard errors a document may have more of them, at most. Short texts may thus
+        have a larger share than long ones.
+    """
+
+    unknown: float
+    highest: float
+
+    @classmethod
+    def of(cls, counts: WordCounts) -> UsualWords:
+        """Return what is usual in documents that are as good as new, but for one in a hundred."""
+        n_words, n_unknown = int(counts.all.sum()), int(counts.unknown.sum())
+        share = (n_unknown + 1) / (n_words + 2)  # Laplace's: under 1, and never 0
+        if not n_words:
+            return cls(share, 0.0)
+        excess = _excess(counts, share)[counts.all > 0]
+        return cls(share, max(0.0, float(np.quantile(excess, 1 - _ODD, method="higher"))))
+
+    def are_odd(self, counts: WordCounts) -> npt.NDArray[np.bool_]:
+        """Return which texts have more unknown words than usual, shape (n_documents,)."""
+        return _excess(counts, self.unknown) > self.highest + _ROUNDED
+
+
+def _excess(counts: WordCounts, share: float) -> npt.NDArray[np.float64]:
+    """Return by how many standard errors texts have more unknown words than a share of all."""
+    error = np.sqrt(np.maximum(counts.all, 1) * share * (1 - share))
+    found: npt.NDArray[np.float64] = (counts.unknown - counts.all * share) / error
+    return found
 
 
 def count_words(features: Features, texts: Sequence[str]) -> WordCounts:
@@ -47,22 +86,21 @@ def count_words(features: Features, texts: Sequence[str]) -> WordCounts:
     return WordCounts(n_words if indptr is None else row_lengths(indptr), n_words)
 
 
-def least_known_share(features: Features, texts: Sequence[str]) -> float:
-    """Return the share of known words that 99 of 100 training documents have, at least.
+def usual_words(features: Features, texts: Sequence[str]) -> UsualWords | None:
+    """Return what is usual in training documents; None where words are no family of the features.
 
     In each of them, a word counts as known if it occurs in another one, so that the document is as
     good as new.
     """
     texts = texts[:: max(1, -(-len(texts) // _ENOUGH_DOCUMENTS))]
     n_words, columns, indptr = _places(features, texts)
-    if indptr is None or not n_words.any():
-        return 0.0
+    if indptr is None:
+        return None
     owner = np.arange(len(texts)).repeat(row_lengths(indptr))
     width = int(columns.max(initial=0)) + 1
     several = np.bincount(np.unique(owner * width + columns) % width, minlength=width) > 1
     known = np.bincount(owner[several[columns]], minlength=len(texts))
-    shares = WordCounts(known, n_words).share[n_words > 0]
-    return float(np.quantile(shares, _ODD, method="lower"))
+    return UsualWords.of(WordCounts(known, n_words))
 
 
 def _places(
