@@ -174,12 +174,18 @@ def test_a_word_of_one_document_alone_does_not_count_as_known_there(options: Any
 
 def test_one_in_a_hundred_of_the_documents_is_odd_and_short_texts_may_have_a_larger_share() -> None:
     rng = np.random.default_rng(0)
-    n_words = rng.integers(50, 150, 5000)
-    counts = WordCounts(n_words - rng.binomial(n_words, 0.05), n_words)
+    n_words = rng.integers(5, 15, 5000)
+    counts = WordCounts(n_words - rng.binomial(n_words, 0.2), n_words)
     usual = UsualWords.of(counts)
-    assert usual.are_odd(counts).mean() == pytest.approx(0.01, abs=0.002)
-    some = WordCounts(known=np.array([90, 80, 4, 2]), all=np.array([100, 100, 5, 5]))
+    assert usual.are_odd(counts).mean() == pytest.approx(0.01, abs=0.004)
+    some = WordCounts(known=np.array([40, 20, 2, 0]), all=np.array([50, 50, 5, 5]))
     assert usual.are_odd(some).tolist() == [False, True, False, True]
+
+
+def test_a_few_unknown_words_are_no_oddity_though_there_usually_are_none() -> None:
+    usual = UsualWords.of(WordCounts(np.full(100, 1000), np.full(100, 1000)))
+    some = WordCounts(known=np.array([90, 70]), all=np.array([100, 100]))
+    assert usual.are_odd(some).tolist() == [False, True]
 
 
 # Answers ----------------------------------------------------------------------------------------

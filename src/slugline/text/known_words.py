@@ -20,6 +20,10 @@ Integers = npt.NDArray[np.integer]
 
 # Of the training documents, this share has more unknown words than what still counts as usual.
 _ODD = 0.01
+# A smaller share of unknown words makes no text a foreign one, where documents to learn from have
+# hardly any, such as those that were cut to a vocabulary. With this, texts in other languages are
+# found as before.
+_MANY = 0.25
 # As many documents say what is usual.
 _ENOUGH_DOCUMENTS = 20_000
 # By how much the same arithmetic may differ.
@@ -70,7 +74,8 @@ class UsualWords(NamedTuple):
 
     def are_odd(self, counts: WordCounts) -> npt.NDArray[np.bool_]:
         """Return which texts have more unknown words than usual, shape (n_documents,)."""
-        return _excess(counts, self.unknown) > self.highest + _ROUNDED
+        are_many = counts.unknown >= _MANY * np.maximum(counts.all, 1)
+        return are_many & (_excess(counts, self.unknown) > self.highest + _ROUNDED)
 
 
 def _excess(counts: WordCounts, share: float) -> npt.NDArray[np.float64]:
