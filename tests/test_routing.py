@@ -114,6 +114,14 @@ def test_topics_with_few_answers_share_a_threshold() -> None:
     assert apart[1] == apart[2] == apart[3] != apart[0]
 
 
+def test_an_answer_more_likely_wrong_than_right_is_not_given_alone() -> None:
+    probabilities = np.linspace(0.3, 1, 1000)
+    kept = left_out(np.zeros(1000, int), probabilities, np.ones(1000, bool))
+    assert kept.thresholds(0.9, 1).tolist() == [0.5]
+    assert kept.thresholds(0.4, 1).tolist() == [np.float32(0.4)]
+    assert kept.best_precision().coverage == pytest.approx(5 / 7, abs=0.01)
+
+
 # Sets of topics ---------------------------------------------------------------------------------
 
 

@@ -24,6 +24,8 @@ MOST_ANSWERS = 5000
 # A topic that was answered less often has no threshold of its own: at a precision of 0.95, 76 right
 # answers in a row are the fewest that pass.
 _ENOUGH = 100
+# An answer that is more likely wrong than right is not given alone, however good the others are.
+_EVEN = 0.5
 #: Names of the arrays in a model file.
 ARRAYS = ("topics", "probabilities", "scores")
 # What no probability reaches, though float32 may miss 1.
@@ -129,7 +131,8 @@ class LeftOutAnswers:
 
         Returns
         -------
-        float32 array, shape (n_topics,); infinite for topics that are never answered alone.
+        float32 array, shape (n_topics,): at least 0.5, or the precision if that is lower; infinite
+        for topics that are never answered alone.
         """
         found = np.full(n_topics, np.inf, dtype=np.float32)
         if per_topic:
@@ -138,7 +141,7 @@ class LeftOutAnswers:
                 found[topic] = self._threshold(precision, self.topics == topic)
         rest = np.isinf(found)
         found[rest] = self._threshold(precision, rest[self.topics])
-        return found
+        return np.maximum(found, np.float32(min(_EVEN, precision)))
 
     def reach(self, thresholds: Floats) -> Reach:
         """Return how often left-out answers over thresholds are right, and how many these are."""
@@ -149,7 +152,11 @@ class LeftOutAnswers:
 
     def best_precision(self) -> Reach:
         """Return the highest precision that can be promised for all topics together."""
-        return best_precision(self.probabilities, self.right)
+        best, _ = best_precision(self.probabilities, self.right)
+        if not best:
+            return Reach(0.0, 0.0)
+        n_topics = int(self.topics.max()) + 1
+        return Reach(best, self.reach(self.thresholds(best, n_topics)).coverage)
 
     def highest_score(self, coverage: float) -> float:
         """Return the score up to which topics belong to sets that hold the right one so often."""
