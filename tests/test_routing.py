@@ -22,6 +22,7 @@ from slugline.routing import Router
 from slugline.text.block import Block
 from slugline.text.features import Features
 from slugline.text.known_words import UsualWords, WordCounts, count_words, usual_words
+from stand_ins import Meanings
 
 News = list[tuple[str, str]]
 
@@ -279,6 +280,22 @@ def test_other_learners_are_judged_in_folds(learner: Any, many: Any) -> None:
     assert len(left_out) == len(texts)
     np.testing.assert_array_equal(classifier.predict_proba(texts), plain.predict_proba(texts))
     assert any(route.topic for route in classifier.route(texts))
+
+
+def test_with_an_encoder_unknown_words_are_no_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+    meanings = {"wheat": 0, "corn": 0, "rye": 0, "goal": 1, "cup": 1, "match": 1}
+    texts = ["the wheat and corn", "the goal and cup"] * 60
+    encoder = Meanings(meanings, width=2)
+    classifier = TopicClassifier(encoder=encoder)
+    classifier.fit(texts, ["grain", "sport"] * 60, min_precision=0.9)
+    classifier.save(tmp_path / "a.slug")
+    for model in (classifier, load(tmp_path / "a.slug", encoder=encoder)):
+        known, unknown = model.route(["the wheat and corn", "the rye"])
+        assert known.topic == unknown.top[0][0] == "grain"
+        assert (unknown.reason or "").startswith("probability")
 
 
 def test_weights_go_along_where_learners_are_judged_in_folds(many: Any) -> None:

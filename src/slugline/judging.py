@@ -48,7 +48,8 @@ def judged(
         Learns again from some of the documents.
     """
     rows, proba = _linear(fitted) or _cross_validated(fitted, texts, labels, settings, refit)
-    words = usual_words(fitted.features, texts)
+    # An encoder may know what words don't, even in other languages.
+    words = usual_words(fitted.features, texts) if fitted.dense is None else None
     answers = LeftOutAnswers.of(proba, labels[rows], words, settings.min_precision)
     return replace(fitted, left_out=answers)
 
