@@ -32,6 +32,8 @@ ASKED = 0.95
 N_SPLITS, N_TRAIN = 20, 10_003
 #: Labels a topic to learn from, or 0 for most of the training documents.
 LABELS, N_DRAWS = (5, 10, 20, 50, 0), 2
+# The rest of a small set would be of one or two topics.
+FEWEST_TESTED = 200
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,10 @@ def promise_report(sets: Sequence[str] = NAMES) -> str:
 def _promised(
     train: Corpus, labels: int, seed: int, asked: Iterable[float]
 ) -> dict[float, tuple[float, float, float]]:
-    """Return precision, coverage and standard error for each precision; 0 if it is out of reach."""
+    """Return precision, coverage and standard error for each precision; 0 if it is out of reach.
+
+    Nothing, if too few documents are left to test on.
+    """
     rng = np.random.default_rng(seed)
     if labels:
         is_chosen = places_in_topics(train.topics, seed) < labels
@@ -149,6 +154,8 @@ def _promised(
         is_chosen = rng.permutation(len(train)) < min(5000, 0.7 * len(train))
     chosen = np.flatnonzero(is_chosen).tolist()
     rest = rng.permutation(np.flatnonzero(~is_chosen))[:1500].tolist()
+    if len(rest) < FEWEST_TESTED:
+        return {}
     texts, topics = train.texts, train.topics
     classifier = TopicClassifier(n_jobs=1, random_state=seed)
     classifier.fit([texts[i] for i in chosen], [topics[i] for i in chosen], min_precision=ASKED)
