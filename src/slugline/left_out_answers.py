@@ -126,8 +126,8 @@ class LeftOutAnswers:
             How often answers that are given alone are to be right.
         n_topics : int
         per_topic : bool, default False
-            Keep that promise for each topic that was answered a hundred times, and for all others
-            together. By default, it is kept for all answers together.
+            Keep that promise for each topic that was answered a hundred times, if that can be
+            promised, and for all others together. By default, it is kept for all answers together.
 
         Returns
         -------
