@@ -116,7 +116,7 @@ def _routed(router: Router, test: Corpus) -> tuple[float, float]:
 
 def promise_report(sets: Sequence[str] = NAMES) -> str:
     """Return how often the promise is kept with few labels and many, on training documents."""
-    rows = [["labels a topic", "asked", "promised in", "of these kept", "worst", "answered"]]
+    rows = [["labels a topic", "asked", "promised in", "of these kept", "precision", "answered"]]
     for labels in LABELS:
         found: dict[float, list[tuple[float, float, float]]] = {0.9: [], ASKED: []}
         for name in sets:
@@ -128,7 +128,8 @@ def promise_report(sets: Sequence[str] = NAMES) -> str:
             if not len(made):
                 continue
             kept = made[:, 0] >= asked - made[:, 2]
-            shares = f"{kept.mean():.0%}", f"{(made[:, 0] - asked).min():+.3f}"
+            precision = np.average(made[:, 0], weights=made[:, 1])
+            shares = f"{kept.mean():.0%}", f"{precision:.3f}"
             answered = f"{np.mean([reached[1] for reached in each]):.3f}"
             n_made = f"{len(made)} of {len(each)}"
             rows.append([str(labels or "70 %"), f"{asked}", n_made, *shares, answered])
