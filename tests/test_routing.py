@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from scipy.stats import beta
@@ -19,6 +22,9 @@ from slugline.left_out_answers import MOST_ANSWERS, LeftOutAnswers
 from slugline.precision_bound import CONFIDENCE, best_precision, lowest_threshold
 from slugline.prediction_sets import highest_score, set_scores
 from slugline.routing import Router
+from slugline.saving import container
+from slugline.saving.classifier_file import as_model_file
+from slugline.saving.schema import ModelFile, RoutingInfo
 from slugline.text.block import Block
 from slugline.text.features import Features
 from slugline.text.known_words import UsualWords, WordCounts, count_words, usual_words
@@ -442,16 +448,40 @@ def test_arrays_that_can_not_be_answers_are_refused(bad: dict[str, Any]) -> None
         LeftOutAnswers.restore(GOOD | bad, 2, None, 0.9)
 
 
-def test_a_file_without_one_of_the_arrays_is_damaged(
-    fitted: TopicClassifier, tmp_path: Path
-) -> None:
-    from dataclasses import replace
-
-    from slugline.saving import container
-    from slugline.saving.classifier_file import as_model_file
-
-    file = as_model_file(fitted.fitted_)
+def without_scores(file: ModelFile) -> ModelFile:
     arrays = {name: array for name, array in file.arrays.items() if name != "left_out.scores"}
-    container.write(tmp_path / "a.slug", replace(file, arrays=arrays))
-    with pytest.raises(ModelFileError, match="damaged"):
+    return replace(file, arrays=arrays)
+
+
+def with_info(**changed: Any) -> Callable[[ModelFile], ModelFile]:
+    def change(file: ModelFile) -> ModelFile:
+        assert isinstance(file.info.routing, RoutingInfo)
+        routing = msgspec.structs.replace(file.info.routing, **changed)
+        return replace(file, info=msgspec.structs.replace(file.info, routing=routing))
+
+    return change
+
+
+def without_info(file: ModelFile) -> ModelFile:
+    return replace(file, info=msgspec.structs.replace(file.info, routing=msgspec.UNSET))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without_scores,
+        without_info,
+        with_info(min_precision=1.0),
+        with_info(min_precision=0.0),
+        with_info(unknown_words=1.5),
+        with_info(most_unknown=-1.0),
+    ],
+    ids=["no scores", "no info", "certain", "nothing", "words", "errors"],
+)
+def test_a_file_whose_parts_do_not_fit_is_damaged(
+    fitted: TopicClassifier, tmp_path: Path, change: Callable[[ModelFile], ModelFile]
+) -> None:
+    file = change(as_model_file(fitted.fitted_))
+    with pytest.raises(ModelFileError, match="is damaged|can't hold this model"):
+        container.write(tmp_path / "a.slug", file)
         load(tmp_path / "a.slug")
