@@ -90,6 +90,23 @@ def test_another_precision_may_be_asked_for(run: Run, model: Path, data: Path) -
     assert answered[1] < 270
 
 
+def test_each_topic_may_have_a_threshold_of_its_own(
+    run: Run, documents: tuple[list[str], list[str]], tmp_path: Path
+) -> None:
+    texts, topics = (2 * part for part in documents)
+    for number in range(0, len(topics), 2):  # half of a topic's documents look like others
+        topics[number] = "bank" if topics[number] == "grain" else topics[number]
+    classifier = TopicClassifier().fit(texts, topics, min_precision=0.85)
+    classifier.save(tmp_path / "hard.slug")
+    asked = "".join(f"{text}\n" for text in texts[:90])
+    together, apart = (
+        [line["topic"] for line in lines_of(run("predict", "hard.slug", *more, stdin=asked).out)]
+        for more in ([], ["--per-topic"])
+    )
+    assert apart == [route.topic for route in classifier.route(texts[:90], per_topic=True)]
+    assert apart != together == [route.topic for route in classifier.route(texts[:90])]
+
+
 def test_a_precision_out_of_reach_is_an_error_before_the_first_answer(
     run: Run, model: Path
 ) -> None:
