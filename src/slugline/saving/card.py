@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from slugline.displays import counted
-from slugline.saving.schema import BlockInfo, EncoderInfo, ModelInfo
+from slugline.saving.schema import BlockInfo, EncoderInfo, ModelInfo, RoutingInfo
 
 __all__ = ["describe_learner", "write_card"]
 
@@ -22,6 +22,7 @@ def write_card(info: ModelInfo) -> str:
         f"seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
         f"It knows {', '.join(map(_terms, info.blocks))}.{_bits(info)}",
         *([] if info.encoder is msgspec.UNSET else [_encoder(info.encoder)]),
+        *([] if info.routing is msgspec.UNSET else [_routing(info.routing)]),
         *([info.card_notes.strip()] if info.card_notes else []),
         "## Learner",
         "\n".join(f"- {name}: {value}" for name, value in describe_learner(info.learner)),
@@ -61,6 +62,13 @@ def _encoder(encoder: EncoderInfo) -> str:
     return (
         f"It needs the sentence encoder {encoder.name}, from which {share} of the spread of its "
         f"scores comes. SHA-256 of the encoder: {encoder.digest}."
+    )
+
+
+def _routing(routing: RoutingInfo) -> str:
+    return (
+        f"Answers that it gives alone are to be right in {100 * routing.min_precision:g} of 100 "
+        "cases; of other texts it says that it is unsure."
     )
 
 
