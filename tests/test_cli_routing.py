@@ -237,6 +237,22 @@ def test_descriptions_alone_tell_no_precision(run: Run, tmp_path: Path) -> None:
     assert "--min-precision needs documents" in err
 
 
+def test_evaluating_says_what_thresholds_bring_on_other_documents(
+    run: Run, model: Path, data: Path
+) -> None:
+    told = json.loads(run("evaluate", model, data, "--json").out)["routing"]["test"]
+    out = run("evaluate", model, data).out
+    assert told["n_documents"] == 270
+    assert f"{told['coverage']:.1%} answered, {told['precision']:.1%} of them right" in out
+
+
+def test_the_report_marks_the_threshold(run: Run, data: Path) -> None:
+    told = json.loads(run("train", data, "--min-precision", 0.8, "--json").out)
+    thresholds = set(told["routing"]["thresholds"].values())
+    (threshold,) = thresholds - {None}
+    assert f"threshold {threshold:.2f}" in Path(told["report"]).read_text("utf-8")
+
+
 # The page about it ------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""What `train` says of the answers that the model gives alone."""
+"""What `train` and `evaluate` say of the answers that the model gives alone."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ class Routing(NamedTuple):
 
     router: Router
     tested: Routed | None
+
+    @property
+    def threshold(self) -> float | None:
+        """The one threshold of all topics that are ever answered; None if there are several."""
+        finite = {value for value in self.router.thresholds.tolist() if value < math.inf}
+        return finite.pop() if len(finite) == 1 else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON; a topic never answered has no threshold."""

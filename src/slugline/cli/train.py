@@ -340,13 +340,15 @@ def train(
     advise(classifier, parts["train"], quiet)
     experiment, smaller = _save(experiment, output, quantize, max_bytes)
     curves = _curves(classifier, parts, test_fraction, quiet, baseline) if curve else None
+    routing = routing_of(experiment.fitted, experiment.test)
+    threshold = routing.threshold if routing else None
+    evidence = gather_evidence(experiment)
     try:
-        write_training_report(experiment, report, curves, smaller, gather_evidence(experiment))
+        write_training_report(experiment, report, curves, smaller, evidence, threshold)
     except SluglineError as error:
         raise SluglineError(f"{error} The model is safe in {output}.") from error
     if mistakes is not None:
         write_mistakes(mistakes, experiment.fitted, experiment.test)
-    routing = routing_of(experiment.fitted, experiment.test)
     if as_json:
         files = {"model": str(output), "report": str(report)}
         cost = {"smaller_file": smaller.to_dict()} if smaller else {}
