@@ -77,7 +77,11 @@ def _limits(info: ModelInfo) -> str:
         knows = "the words and topics of its training data"
     else:
         knows = f"the topics of its training data, and the languages of {info.encoder.name}"
-    said = f"It knows {knows} only, and always names one of its\ntopics, however foreign the text."
+    if info.routing is msgspec.UNSET:
+        but = " only, and always names one of its\ntopics, however foreign the text."
+    else:
+        but = " only. Of a text about something else,\nit may be sure of a topic all the same."
+    said = f"It knows {knows}{but}"
     if not info.n_documents and info.descriptions:
         said += " Its probabilities are not calibrated: they rank topics,\nand no more."
     return said
