@@ -20,8 +20,8 @@ _LOG_BOUNDS, _MOST = (-2.0, 4.0), 0.5
 # The log of a usual sharpness, 5.5, and the log-odds of usual shares, 1 % and 6 %, and how far each
 # mostly is from there: what suited training splits of many kinds best. And what log can take.
 _USUAL, _SPREADS, _TINY = np.array([1.7, -4.0, -2.0]), np.array([0.5, 1.0, 1.0]), 1e-30
-# The lowest loss is looked for from there, and from where a third of the documents are in doubt.
-_STARTS, _LOGIT_BOUNDS = (_USUAL, np.array([1.7, 0.7, -2.0])), (-12.0, 12.0)
+# The lowest loss is looked for from there, and from where scores are sharp and a quarter in doubt.
+_STARTS, _LOGIT_BOUNDS = (_USUAL, np.array([3.0, 0.0, -2.0])), (-12.0, 12.0)
 _PRECISION = {"ftol": 1e-7, "gtol": 1e-4}
 
 
