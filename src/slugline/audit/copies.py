@@ -93,7 +93,9 @@ def groups_of(known: Integers, pairs: Integers) -> Integers:
     first, last = np.unique(known, return_index=True)[1][known], np.arange(len(known))
     start = np.concatenate([first, pairs[:, 0]])
     end = np.concatenate([last, pairs[:, 1]])
-    links = sp.coo_array((np.ones(len(start), dtype=np.int8), (start, end)), shape=(len(known),) * 2)
+    links = sp.coo_array(
+        (np.ones(len(start), dtype=np.int8), (start, end)), shape=(len(known),) * 2
+    )
     return np.asarray(sp.csgraph.connected_components(links, directed=False)[1], dtype=np.intp)
 
 

@@ -120,7 +120,9 @@ def frequency_scores(X: sp.csr_array, y: Labels, n_topics: int, folds: Labels) -
         held, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         if len(held) and len(rest):
             found[held] = (X[held] @ _log_odds(X[rest], y[rest], n_topics)).toarray()
-            found[held] -= X[held].sum(axis=1)[:, np.newaxis] * _log_totals(X[rest], y[rest], n_topics)
+            found[held] -= X[held].sum(axis=1)[:, np.newaxis] * _log_totals(
+                X[rest], y[rest], n_topics
+            )
     found -= found.mean(axis=1, keepdims=True)
     spread = found.std()
     return found * np.float32(_FREQUENCY_SHARE / spread) if spread > 0 else found

@@ -119,7 +119,7 @@ def probabilities(evidence: Evidence, seed: int) -> Floats:
     found, wrong = evidence.against(y), evidence.against(drawn)[drawn != y]
     if not len(wrong):
         return np.zeros(len(y))
-    share = min(1.0, 2 * float(np.mean(found > np.median(wrong))))
+    share = min(1.0, (2 * int(np.sum(found > np.median(wrong))) + 1) / len(y))
     ratio = _log_ratio(found, wrong)
     return np.clip(share * np.exp(np.minimum(ratio, 20)), _LEAST, 1 - _LEAST)
 
@@ -175,7 +175,9 @@ def _misplaced(y: Labels, copies: Sequence[Integers]) -> float:
     """
     shares = np.bincount(y) / len(y)
     agree = float((shares**2).sum())
-    differing = float(np.mean([1 - _pairs(np.bincount(y[rows])) / _pairs(len(rows)) for rows in copies]))
+    differing = float(
+        np.mean([1 - _pairs(np.bincount(y[rows])) / _pairs(len(rows)) for rows in copies])
+    )
     if differing == 1 or agree == 1:
         return 0.0
     return min(1.0, differing * agree / (1 - agree) / (1 - differing))

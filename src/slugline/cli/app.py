@@ -13,7 +13,9 @@ from slugline import __version__
 __all__ = ["make_app"]
 
 #: Each is a function in a module of the same name.
-COMMANDS = ("train", "predict", "evaluate", "check", "curve", "suggest", "info", "reproduce")
+COMMANDS = (
+    *("train", "predict", "evaluate", "audit", "check", "curve", "suggest", "info", "reproduce"),
+)
 
 
 def make_app(arguments: Sequence[str]) -> typer.Typer:
