@@ -95,7 +95,8 @@ def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
 
 #: The whole house: each part may import those below it, and nothing else.
 PARTS = (
-    *("__main__", "cli", "report", "prediction", "answers", "curve", "suggest", "experiment"),
+    *("__main__", "cli", "report", "prediction", "answers", "curve", "suggest", "audit"),
+    "experiment",
     *("classifier", "saving"),
     *(
         "fitting",
@@ -121,6 +122,7 @@ PARTS = (
         "progress",
         "cache",
         "files",
+        "marks",
         "displays",
         "threads",
         "checks",

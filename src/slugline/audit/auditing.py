@@ -151,7 +151,7 @@ def audit_corpus(
 
     Raises
     ------
-    DataError : if there are no documents, a single topic, no word, or nothing but copies of one text.
+    DataError : if there are no documents, a single topic, no word, or copies of one text alone.
     OptionError : if `seed` or `n_jobs` is out of its range.
     """
     check_whole("seed", seed, 0, (1 << 32) - 1)
@@ -235,8 +235,8 @@ def _check(corpus: Corpus) -> None:
         raise DataError(f"{corpus.name} holds no documents; an audit needs some of two topics.")
     if len(set(corpus.topics)) == 1:
         raise DataError(
-            f"{corpus.name}: every document has the topic {corpus.topics[0]!r}, so that none can be "
-            "wrong; give documents of at least two topics, and check which column holds the topic."
+            f"{corpus.name}: every document has the topic {corpus.topics[0]!r}, so that none can "
+            "be wrong; give documents of two topics, and check which column holds the topic."
         )
 
 

@@ -32,7 +32,7 @@ _FEWEST_TERMS = 6
 
 
 def identical(texts: Sequence[str]) -> Integers:
-    """Return a number for each text, shape (n_texts,); equal if letter case and spaces alone differ.
+    """Return a number for each text, equal if letter case and spaces alone differ.
 
     >>> identical(["Oil up", "oil  UP", "gas"]).tolist()
     [0, 0, 1]
@@ -65,6 +65,8 @@ def near_pairs(X: sp.csr_array, seed: int, likeness: float = LIKENESS) -> Intege
     Ullman (2014), Mining of Massive Datasets, 3.4: bands.
     """
     rows = np.flatnonzero(row_lengths(X.indptr) >= _FEWEST_TERMS)
+    if not len(rows):
+        return np.zeros((0, 2), dtype=np.intp)
     bands = _bands(X, rows, seed)
     found = np.concatenate([_equal_pairs(band, rows) for band in bands.T])
     pairs = np.unique(np.sort(found, axis=1), axis=0)
@@ -93,9 +95,8 @@ def groups_of(known: Integers, pairs: Integers) -> Integers:
     first, last = np.unique(known, return_index=True)[1][known], np.arange(len(known))
     start = np.concatenate([first, pairs[:, 0]])
     end = np.concatenate([last, pairs[:, 1]])
-    links = sp.coo_array(
-        (np.ones(len(start), dtype=np.int8), (start, end)), shape=(len(known),) * 2
-    )
+    ones, shape = np.ones(len(start), dtype=np.int8), (len(known), len(known))
+    links = sp.coo_array((ones, (start, end)), shape=shape)
     return np.asarray(sp.csgraph.connected_components(links, directed=False)[1], dtype=np.intp)
 
 
@@ -118,8 +119,8 @@ def _bands(X: sp.csr_array, rows: Integers, seed: int) -> Hashes:
         for salt in band:
             # The high half is enough to tell columns apart, and takes half the time.
             hashes = (mix(columns + salt) >> np.uint64(32)).astype(np.uint32)
-            least = np.concatenate([_least(hashes, *part) for part in parts]) if parts else []
-            bands[:, number] = mix(bands[:, number] * np.uint64(31) + least)
+            least = [_least(hashes, *part) for part in parts]
+            bands[:, number] = mix(bands[:, number] * np.uint64(31) + np.concatenate(least))
     return bands
 
 
@@ -145,6 +146,6 @@ def _equal_pairs(band: Hashes, rows: Integers) -> Integers:
     order = np.argsort(band, kind="stable")
     pairs = []
     for gap in range(1, _MOST_NEIGHBOURS + 1):
-        same = np.flatnonzero(band[order[gap:]] == band[order[:-gap]]) if gap < len(order) else []
+        same = np.flatnonzero(band[order[gap:]] == band[order[:-gap]])
         pairs.append(np.stack([rows[order[:-gap][same]], rows[order[gap:][same]]], axis=1))
     return np.concatenate(pairs)

@@ -20,8 +20,8 @@ Span = tuple[int, int, float]
 
 # Words of a text that are marked for each of the two topics.
 _N_WORDS = 8
-# How often a word is thought to occur in every topic before any document is seen.
-_SMOOTHING = 0.1
+# Added to a word's share of a topic: words that are rarer tell little.
+_SMOOTHING = 1e-4
 # A score under -1 says that a document looks like none of the topic's.
 _UNLIKE = -0.5
 # Places that a reason names.
@@ -111,14 +111,14 @@ class Findings:
         row : int
         topic, likely : str
             Over 0 speaks for `likely`, under 0 for `topic`: the log of how much more frequent the
-            word is in the documents of one than of the other, this one left out.
+            word is in the documents of one than of the other, this one and its copies left out.
         """
         weights = self._word_weights(row, topic, likely)
         text = self.audit.corpus.texts[row]
         found = []
         for word, weight in weights.items():
-            for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE):
-                found.append((match.start(), match.end(), weight))
+            matches = re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE)
+            found += [(match.start(), match.end(), weight) for match in matches]
         return sorted(found)
 
     def _word_weights(self, row: int, topic: str, likely: str) -> dict[str, float]:
@@ -129,9 +129,11 @@ class Findings:
             return {}
         numbers = self.audit.topics.encode([topic, likely])
         counts = self._by_topic[:, numbers][columns].toarray()
-        counts[:, numbers == self.audit.evidence.y[row]] -= values[:, np.newaxis]
-        rates = np.log(np.maximum(counts, 0) + _SMOOTHING) - np.log(self._totals[numbers] + 1)
-        found = values * (rates[:, 1] - rates[:, 0])
+        y = self.audit.evidence.y[self._copies.get(row, np.array([row]))]
+        n_copies = np.array([np.count_nonzero(y == number) for number in numbers])
+        counts -= values[:, np.newaxis] * n_copies
+        shares = np.log(np.maximum(counts, 0) / (self._totals[numbers] + 1) + _SMOOTHING)
+        found = values * (shares[:, 1] - shares[:, 0])
         order = np.argsort(found, kind="stable")
         best = [*order[::-1][:_N_WORDS], *order[:_N_WORDS]]
         kept = [n for n in best if abs(found[n]) > 0]

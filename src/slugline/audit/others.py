@@ -48,7 +48,7 @@ class Neighbours(NamedTuple):
     likeness: Floats
 
     def shares(self, y: Labels, n_topics: int) -> Floats:
-        """Return each topic's share of the likeness, shape (n_rows, n_topics); 0 if there is none."""
+        """Return each topic's share of the likeness, shape (n_rows, n_topics)."""
         shares = np.zeros((len(self.rows), n_topics), dtype=np.float32)
         owner = np.arange(len(self.rows)).repeat(self.rows.shape[1])
         np.add.at(shares, (owner, y[self.rows].ravel()), self.likeness.ravel())
@@ -96,7 +96,9 @@ def scores(
     learned = ~suspects(found + by_frequency)
     folds = folds_of(y, groups, context.seed + 1)
     found += scores_in_folds(X, y, context, folds, learned, passes=1)
-    return found / 2 + by_frequency
+    found /= 2
+    found += by_frequency
+    return found
 
 
 def frequency_scores(X: sp.csr_array, y: Labels, n_topics: int, folds: Labels) -> Floats:
@@ -112,17 +114,16 @@ def frequency_scores(X: sp.csr_array, y: Labels, n_topics: int, folds: Labels) -
 
     References
     ----------
-    Multinomial naive Bayes: Manning, Raghavan, Schuetze (2008), Introduction to IR, 13.2; with equal
-    priors.
+    Multinomial naive Bayes: Manning, Raghavan, Schuetze (2008), Introduction to IR, 13.2;
+    with equal priors.
     """
     found = np.zeros((len(y), n_topics), dtype=np.float32)
     for fold in range(N_FOLDS):
         held, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         if len(held) and len(rest):
             found[held] = (X[held] @ _log_odds(X[rest], y[rest], n_topics)).toarray()
-            found[held] -= X[held].sum(axis=1)[:, np.newaxis] * _log_totals(
-                X[rest], y[rest], n_topics
-            )
+            totals = _log_totals(X[rest], y[rest], n_topics)
+            found[held] -= X[held].sum(axis=1)[:, np.newaxis] * totals
     found -= found.mean(axis=1, keepdims=True)
     spread = found.std()
     return found * np.float32(_FREQUENCY_SHARE / spread) if spread > 0 else found

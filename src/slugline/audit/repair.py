@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -74,8 +75,8 @@ def read_decisions(path: str | Path) -> list[Decision]:
 
     Raises
     ------
-    DataError : if it can't be read, lacks a column, or has a decision that is none of the three; the
-        message names the line.
+    DataError : if it can't be read, lacks a column, or has a decision that is none of the three;
+        the message names the line.
     """
     name = str(path)
     try:
@@ -96,7 +97,7 @@ def _read(name: str, content: str) -> list[Decision]:
     try:
         first_line = content.split("\n", 1)[0]
         separator = ";" if first_line.count(";") > first_line.count(",") else ","
-        reader = csv.DictReader(content.splitlines(keepends=True), delimiter=separator)
+        reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=separator)
         missing = [column for column in _NEEDED if column not in (reader.fieldnames or ())]
         if missing:
             raise DataError(
@@ -149,8 +150,8 @@ def repaired(
 
     Raises
     ------
-    DataError : if a decision is about a document that isn't there, or was changed since, or if there
-        are two about one; the message names the line. Or if no document would be left.
+    DataError : if a decision is about a document that isn't there, or was changed since, or if
+        there are two about one; the message names the line. Or if no document would be left.
     """
     rows = _rows(corpus)
     topics = list(corpus.topics)

@@ -98,7 +98,7 @@ class Evidence:
 
 
 def _bent(scores: npt.NDArray[np.float32]) -> Floats:
-    """Return scores of which those under -1 are nearly equal: the learner, too, leaves them alone."""
+    """Return scores of which those under -1 are nearly equal, as to the learner."""
     return np.logaddexp(0, _BEND * (scores.astype(np.float64) + 1)) / _BEND - 1
 
 
@@ -175,9 +175,8 @@ def _misplaced(y: Labels, copies: Sequence[Integers]) -> float:
     """
     shares = np.bincount(y) / len(y)
     agree = float((shares**2).sum())
-    differing = float(
-        np.mean([1 - _pairs(np.bincount(y[rows])) / _pairs(len(rows)) for rows in copies])
-    )
+    of_pairs = [_pairs(np.bincount(y[rows])) / _pairs(len(rows)) for rows in copies]
+    differing = 1 - float(np.mean(of_pairs))
     if differing == 1 or agree == 1:
         return 0.0
     return min(1.0, differing * agree / (1 - agree) / (1 - differing))

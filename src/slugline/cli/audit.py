@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from slugline.audit.gain import Gain
     from slugline.audit.repair import Repair
     from slugline.corpus.corpus import Corpus
-    from slugline.progress import StepProgress
 
 __all__ = ["audit"]
 

@@ -76,9 +76,8 @@ def _odd(audit: Audit) -> list[str]:
         rows = [odd.row for odd in audit.odd if odd.kind == kind][:_N_SHOWN]
         places = listed([audit.corpus.places[row] for row in rows])
         more = f" and {n - _N_SHOWN:,} more" if n > _N_SHOWN else ""
-        found.append(
-            f"{counted(n, 'text')} {_are(n)} {_NAMES[kind]}: {audit.corpus.unit} {places}{more}"
-        )
+        where = f"{audit.corpus.unit} {places}{more}"
+        found.append(f"{counted(n, 'text')} {_are(n)} {_NAMES[kind]}: {where}")
     return found
 
 
