@@ -27,6 +27,12 @@ _CONFUSED, _PRIOR = 0.2, 10.0
 _BEND = 4.0
 # In one text out of so many, two topics are both right.
 _BOTH_RIGHT = 1 / 20
+# The share of wrong topics follows from how many documents lie above each of these quantiles of
+# wrong ones. The lowest counts, as hard cases raise the others. And it is no more than this, as
+# documents that are too few to learn from would all seem wrong.
+_QUANTILES, _MOST_WRONG = (0.5, 0.7, 0.9), 0.2
+# On the weights of a logistic regression: it keeps few documents from making sure of anything.
+_PENALTY = 1.0
 # No probability comes nearer to 0 or 1.
 _LEAST = 1e-4
 
@@ -119,7 +125,9 @@ def probabilities(evidence: Evidence, seed: int) -> Floats:
     found, wrong = evidence.against(y), evidence.against(drawn)[drawn != y]
     if not len(wrong):
         return np.zeros(len(y))
-    share = min(1.0, (2 * int(np.sum(found > np.median(wrong))) + 1) / len(y))
+    n_above = [int(np.sum(found > np.quantile(wrong, q))) + 1 for q in _QUANTILES]
+    shares = np.array(n_above) / (1 - np.array(_QUANTILES)) / len(y)
+    share = min(_MOST_WRONG, float(shares.min()))
     ratio = _log_ratio(found, wrong)
     return np.clip(share * np.exp(np.minimum(ratio, 20)), _LEAST, 1 - _LEAST)
 
@@ -130,10 +138,10 @@ def _log_ratio(found: Floats, wrong: Floats) -> Floats:
     is_wrong = np.concatenate([np.zeros(len(found)), np.ones(len(wrong))])
     inputs = np.stack([np.ones_like(values), values], axis=1)
     weights = np.zeros(2)
-    for _ in range(30):  # Newton's method; a penalty keeps it finite where the two don't overlap
+    for _ in range(30):  # Newton's method
         p = expit(inputs @ weights)
-        slope = inputs.T @ (is_wrong - p) - 1e-3 * weights
-        curvature = (inputs.T * (p * (1 - p))) @ inputs + 1e-3 * np.eye(2)
+        slope = inputs.T @ (is_wrong - p) - _PENALTY * weights
+        curvature = (inputs.T * (p * (1 - p))) @ inputs + _PENALTY * np.eye(2)
         weights += np.clip(np.linalg.solve(curvature, slope), -5, 5)
     odds = weights[0] + weights[1] * found
     return np.asarray(odds + np.log(len(found) / len(wrong)))
