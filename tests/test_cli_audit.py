@@ -118,7 +118,7 @@ def test_copies_print_as_a_sentence(run: Run, tmp_path: Path) -> None:
         file.write("the page has moved,bank\nthe page has moved,sport\nцены на нефть,bank\n")
     out = run("audit", "news.csv", "-n", 0, "-q").out.splitlines()
     assert out[1:] == [
-        "1 text occurs several times, 1 of them under different topics",
+        "1 text occurs several times, under different topics",
         "1 text is in another script: line 124",
     ]
 

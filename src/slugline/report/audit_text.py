@@ -48,9 +48,10 @@ def _copies(audit: Audit) -> list[str]:
     if audit.copies:
         topics = audit.corpus.topics
         n_differ = sum(len({topics[row] for row in rows.tolist()}) > 1 for rows in audit.copies)
+        n = len(audit.copies)
+        which = f"{n_differ:,} of them " if n > 1 else ("" if n_differ else "not ")
         found.append(
-            f"{counted(len(audit.copies), 'text')} {_occur(len(audit.copies))} several times, "
-            f"{n_differ:,} of them under different topics"
+            f"{counted(n, 'text')} {_occur(n)} several times, {which}under different topics"
         )
     if audit.near_copies:
         n_near = sum(map(len, audit.near_copies))
