@@ -35,6 +35,8 @@ Floats = npt.NDArray[np.float64]
 
 # The share of documents that are not learned from, once they look wrong.
 _DOUBTED = 0.08
+# Words with which a text begins, as many as a block of leads takes, and characters of a long word.
+_N_LEAD, _LONG_WORD = 48, 100
 # The order of documents whose suspicion is equal follows what other documents say.
 _TIE = 1e-9
 
@@ -184,8 +186,9 @@ def audit_corpus(
         doubted[np.argsort(-found, kind="stable")[: int(_DOUBTED * len(y))]] = True
         return doubted
 
+    leads = _leads(both.texts, X, n_jobs)
     scores = others.scores(
-        X, y, context, groups, suspects, lambda n: tell("judging topics", 2 + n, 4)
+        X, leads, y, context, groups, suspects, lambda n: tell("judging topics", 2 + n, 4)
     )
     evidence = Evidence(scores, shares, y)
     suspicion = _suspicion(evidence, groups, copies, seed)
@@ -238,6 +241,19 @@ def _check(corpus: Corpus) -> None:
             f"{corpus.name}: every document has the topic {corpus.topics[0]!r}, so that none can "
             "be wrong; give documents of two topics, and check which column holds the topic."
         )
+
+
+def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_array:
+    """Return rows of the first words of the texts; the rows themselves if no text has more."""
+    # Characters come first: splitting a text of megabytes for its first words takes long.
+    starts = (text.lstrip()[: _N_LEAD * _LONG_WORD] for text in texts)
+    leads = [" ".join(start.split()[:_N_LEAD]) for start in starts]
+    if all(len(lead) >= len(text.strip()) for lead, text in zip(leads, texts, strict=True)):
+        return X
+    try:
+        return Features(default_blocks("log-tf-idf"), n_jobs).fit_transform(leads)
+    except DataError:  # no text begins with a word
+        return X
 
 
 def _exactly_same(texts: Sequence[str]) -> Integers:

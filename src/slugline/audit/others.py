@@ -64,6 +64,7 @@ def folds_of(y: Labels, groups: Integers, seed: int) -> Labels:
 
 def scores(
     X: sp.csr_array,
+    leads: sp.csr_array,
     y: Labels,
     context: FitContext,
     groups: Integers,
@@ -72,12 +73,15 @@ def scores(
 ) -> Floats:
     """Return scores of each row by what was learned from others, shape (n_rows, n_topics).
 
-    A classifier goes through the rows of four folds once and judges those of the fifth, twice with
-    other folds. The second time, it learns without the rows that looked wrong the first time.
+    A classifier goes through the rows of four folds once and judges those of the fifth. Then it
+    does so again in other folds, by how the texts begin, and without learning from the rows that
+    looked wrong the first time.
 
     Parameters
     ----------
     X : float32 CSR array, shape (n_rows, n_columns)
+    leads : float32 CSR array, shape (n_rows, n_other_columns)
+        Rows of how the texts begin; of a long one, that often tells the topic best.
     y : int array, shape (n_rows,)
     context : FitContext
     groups : int array, shape (n_rows,)
@@ -95,7 +99,7 @@ def scores(
     tell(1)
     learned = ~suspects(found + by_frequency)
     folds = folds_of(y, groups, context.seed + 1)
-    found += scores_in_folds(X, y, context, folds, learned, passes=1)
+    found += scores_in_folds(leads, y, context, folds, learned, passes=1)
     found /= 2
     found += by_frequency
     return found
