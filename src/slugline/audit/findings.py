@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -180,18 +180,14 @@ class Findings:
         return reasons + self._odd.get(row, [])
 
     def _of_copies(self, row: int) -> list[str]:
-        topics, others = self.audit.corpus.topics, self._others(row).tolist()
-        different = [other for other in others if topics[other] != topics[row]]
-        if different:
-            return [f"the same text stands under {self._listed(different)}"]
-        if others:
-            places = _several([self.place(other) for other in others])
-            return [f"the same text stands at {places}, with the same topic"]
+        topics, y, others = self.audit.corpus.topics, self.audit.evidence.y, self._others(row)
+        different = others[y[others] != y[row]]
+        if len(different):
+            listed = _several(different, lambda n: f"{topics[n]} ({self.place(n)})")
+            return [f"the same text stands under {listed}"]
+        if len(others):
+            return [f"the same text stands at {_several(others, self.place)}, with the same topic"]
         return []
-
-    def _listed(self, rows: Sequence[int]) -> str:
-        topics = self.audit.corpus.topics
-        return _several([f"{topics[row]} ({self.place(row)})" for row in rows])
 
     def _of_scores(self, row: int) -> list[str]:
         evidence, topic, likely = (
@@ -223,9 +219,9 @@ def _are(n: int) -> str:
     return "is" if n < 2 else "are"
 
 
-def _several(names: Sequence[str]) -> str:
-    """Return the first few names, and how many more there are."""
-    shown = [*names[:_N_PLACES]]
-    if len(names) > _N_PLACES:
-        shown.append(f"{len(names) - _N_PLACES:,} more")
-    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
+def _several(rows: npt.NDArray[np.intp], name: Callable[[int], str]) -> str:
+    """Return the names of the first few rows, and how many more there are."""
+    names = [name(row) for row in rows[:_N_PLACES].tolist()]
+    if len(rows) > _N_PLACES:
+        names.append(f"{len(rows) - _N_PLACES:,} more")
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
