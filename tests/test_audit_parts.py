@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -295,6 +297,21 @@ def test_decisions_that_say_nothing(
     with pytest.raises(DataError) as raised:
         read_decisions(table(tmp_path, decision))
     assert message in str(raised.value)
+
+
+def test_a_part_that_is_none(tmp_path: Path) -> None:
+    path = table(tmp_path, ("drop", "", 1), part="all")
+    with pytest.raises(DataError, match="line 2: the part is 'all'; it must be train or test"):
+        read_decisions(path)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "review.csv")
+        path.write_bytes(b"decision,new_topic,at,digest\n" + data)
+        with contextlib.suppress(DataError):
+            read_decisions(path)
 
 
 def test_no_table_of_decisions(tmp_path: Path) -> None:

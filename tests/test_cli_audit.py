@@ -213,6 +213,21 @@ def test_decisions_about_test_documents_are_left_out_with_a_warning(
     assert result.out.startswith(f"0 relabelled, {12 - n_test} dropped, 0 kept\n")
 
 
+def test_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) -> None:
+    run("audit", "news.csv", "--review", "review.csv", "-q")
+    review(tmp_path, "relabel")
+    path = tmp_path / "review.csv"
+    head, first, *rest = path.read_text().splitlines()
+    for name in ("bank", "grain", "sport"):
+        first = first.replace(f"relabel,{name},", "relabel,grian,")
+    path.write_text("\n".join([head, first, *rest]) + "\n")
+    result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
+    assert result.out == "1 relabelled, 0 dropped, 0 kept\n120 documents: new.csv\n"
+    assert result.err == (
+        "warning: review.csv: no document had the topic 'grian' before; did you mean grain?\n"
+    )
+
+
 # The newswires ----------------------------------------------------------------------------------
 
 

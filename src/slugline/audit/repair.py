@@ -19,6 +19,7 @@ from slugline.errors import DataError
 __all__ = ["Decision", "Repair", "read_decisions", "repaired"]
 
 _NEEDED = ("decision", "new_topic", "at", "digest")
+_PARTS = ("train", "test")
 # Bytes of a file of decisions, and of one of its cells, that are read.
 _MOST_BYTES, _LONGEST_CELL = 1 << 30, 1 << 28
 
@@ -59,12 +60,15 @@ class Repair:
     corpus : Corpus
     topics : list of str or None
         The topic of each document that there was; None for those that were dropped.
+    new_topics : list of str
+        Topics that no document had before.
     n_relabelled, n_dropped, n_kept : int
         How many documents each decision was about.
     """
 
     corpus: Corpus
     topics: list[str | None]
+    new_topics: list[str]
     n_relabelled: int
     n_dropped: int
     n_kept: int
@@ -129,8 +133,14 @@ def _decision(name: str, line: int, row: Mapping[str, str | None]) -> Decision |
                 "empty; write one, or decide otherwise."
             )
         check_names([new_topic])
+    part = (row.get("part") or _PARTS[0]).strip()
+    if part not in _PARTS:
+        raise DataError(
+            f"{name}, line {line}: the part is {part[:40]!r}; it must be train or test, as in the "
+            "table that the audit wrote."
+        )
     at, digest = (row["at"] or "").strip(), (row["digest"] or "").strip()
-    return Decision(line, what, new_topic, (row.get("part") or "train").strip(), at, digest)
+    return Decision(line, what, new_topic, part, at, digest)
 
 
 def repaired(
@@ -179,7 +189,8 @@ def repaired(
         places=list(itertools.compress(corpus.numbered_places(), kept)),
     )
     after = [topic if keep else None for topic, keep in zip(topics, kept, strict=True)]
-    return Repair(left, after, counts["relabel"], counts["drop"], counts["keep"])
+    new = sorted(set(left.topics) - set(corpus.topics))
+    return Repair(left, after, new, counts["relabel"], counts["drop"], counts["keep"])
 
 
 def _rows(corpus: Corpus) -> dict[str, list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -218,6 +219,7 @@ def _repair(
     n_test = sum(decision.part == "test" for decision in decided)
     if n_test:
         warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
+    warn(_of_new_topic(str(path), new, corpus.topics) for new in done.new_topics)
     gained = _gain_of(corpus, done, how) if gain else None
     if output is not None:
         write_file(output, _documents(done.corpus, output))
@@ -236,6 +238,12 @@ def _repair(
         show(_gain_in_words(gained))
     if output is not None:
         show(f"{len(done.corpus):,} documents: {output}")
+
+
+def _of_new_topic(path: str, topic: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(topic, set(known), n=1)
+    asked = f"; did you mean {near[0]}?" if near else ""
+    return f"{path}: no document had the topic {topic!r} before{asked}"
 
 
 def _documents(corpus: Corpus, path: Path) -> bytes:
