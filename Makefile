@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # After a change of these, the package has to be built again.
-BUILT_OF := pyproject.toml setup.py src/slugline/text/_kernel.c
+BUILT_OF := pyproject.toml setup.py src/slugline/text/_kernel.c src/slugline/training/_descent.c
 
 .PHONY: quickstart test format bench clean
 
@@ -25,7 +25,7 @@ bench: .venv/bench-ready ## measure; needs a quiet machine and some ten minutes
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf .venv quickstart-out reproduce-out dist build src/slugline.egg-info src/slugline/text/_kernel*.so
+	rm -rf .venv quickstart-out reproduce-out dist build src/slugline.egg-info src/slugline/*/_*.so
 
 .venv/pip-ready:
 	$(PYTHON) -m venv .venv

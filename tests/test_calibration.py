@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import special
 
+from slugline import calibration
 from slugline.calibration import (
     Calibration,
     best_calibration,
@@ -182,3 +183,29 @@ def test_scores_that_are_wrong_and_far_apart_leave_nothing_but_doubt() -> None:
     scores = np.tile(np.array([[0, 1e6], [1e6, 0]], dtype=np.float32), (100, 1))
     found = best_calibration(scores, np.tile([0, 1], 100))
     assert found.doubt > 0.4
+
+
+@pytest.mark.parametrize("parameters", [(1.7, -4, -2), (2.5, 1, 0), (0, 2, -5)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_gradient_of_the_loss_is_what_differences_say(
+    parameters: tuple[float, ...], weighted: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(200, 4)).astype(np.float32)
+    y = np.where(rng.random(200) < 0.6, scores.argmax(axis=1), rng.integers(4, size=200))
+    weights = rng.random(200).astype(np.float32) if weighted else None
+    loss, at = calibration._Loss(scores, y, weights), np.array(parameters, dtype=np.float64)
+    steps = 1e-3 * np.eye(3)
+    differences = [(loss(at + step)[0] - loss(at - step)[0]) / 2e-3 for step in steps]
+    np.testing.assert_allclose(loss(at)[1], differences, rtol=2e-2, atol=1e-4)
+
+
+def test_the_loss_is_that_of_the_probabilities() -> None:
+    rng = np.random.default_rng(1)
+    scores, y = rng.normal(size=(300, 5)).astype(np.float32), rng.integers(5, size=300)
+    found = best_calibration(scores, y)
+    log_odds = [np.log(share / (0.5 - share)) for share in found[1:]]
+    loss, _ = calibration._Loss(scores, y, None)(np.array([np.log(found.sharpness), *log_odds]))
+    prior = np.square(([np.log(found.sharpness), *log_odds] - calibration._USUAL) / (0.5, 1, 1))
+    own = found.proba(scores)[np.arange(300), y]
+    assert loss == pytest.approx(-np.log(own).mean() + prior.sum() / 2 / 300, rel=1e-5)

@@ -224,7 +224,7 @@ def test_rows_that_were_skipped_are_told_on_the_screen_and_in_the_report(
     _, out, err = run("train", "news.csv", "--skip-bad-rows", "--quiet")
 
     assert err == ""
-    assert "skipped       3  rows that can't be used\n" in out
+    assert "skipped          3  rows that can't be used\n" in out
     report = Path("model.html").read_text("utf-8")
     assert "skipped 3 of 93 rows: no text or no topic (lines 92, 93); bytes" in report
     assert "name others with --text and --topic" in report

@@ -51,13 +51,23 @@ def test_the_json_holds_the_figures_of_the_library(run: Run) -> None:
 def test_a_table_gives_the_figures_of_every_topic_and_the_mistakes(run: Run) -> None:
     code, out, err = run("evaluate", "news.slug", "mixed.csv", "--quiet")
 
-    log_loss = json.loads(run("evaluate", "news.slug", "mixed.csv", "--json").out)["log_loss"]
+    told = json.loads(run("evaluate", "news.slug", "mixed.csv", "--json").out)
+    ends = {
+        name: "95 % interval {:.3f} to {:.3f}".format(*told[f"{name}_interval"])
+        for name in ("macro_f1", "weighted_f1")
+    }
     assert (code, err) == (0, "")
     assert out == (
-        "documents      5\n"
-        "accuracy   0.800  95 % interval 0.376 to 0.964\n"
-        "macro-F1   0.778  every topic counts the same\n"
-        f"log loss   {log_loss:.3f}  nats; lower is better\n"
+        "documents        5\n"
+        "accuracy     0.800  95 % interval 0.376 to 0.964\n"
+        f"macro-F1     0.778  {ends['macro_f1']}; every topic counts the same\n"
+        f"weighted F1  0.800  {ends['weighted_f1']}; every document counts the same\n"
+        f"top 2        {told['top_k'][0]['accuracy']:.3f}  the topic is among the 2 likeliest\n"
+        f"log loss     {told['log_loss']:.3f}  nats; lower is better\n"
+        f"Brier score  {told['brier_score']:.3f}  from 0 to 2; lower is better\n"
+        f"calibration  {told['calibration_error']:.3f}  mean gap between probability and share "
+        "right, in 5 bins of equally many documents; chance alone makes "
+        f"{told['calibration_error_by_chance']:.3f}\n"
         "\n"
         "topic  documents  precision  recall     F1\n"
         "bank           2      1.000   1.000  1.000\n"
@@ -137,6 +147,110 @@ def test_what_cannot_be_read_is_said_in_one_line(
     assert (result.code, result.out) == (code, "")
     assert result.err.startswith(f"slugline: error: {message}")
     assert len(result.err.splitlines()) == 1
+
+
+def test_the_seed_draws_the_intervals_of_f1_and_nothing_else(run: Run) -> None:
+    def told(seed: int) -> dict[str, Any]:
+        options = ["mixed.csv", "--json", "-q", "--seed", seed]
+        return dict(json.loads(run("evaluate", "news.slug", *options).out))
+
+    one, same, other = told(1), told(1), told(2)
+    assert one == same
+    differing = {name for name in one if one[name] != other[name]}
+    assert differing <= {"macro_f1_interval", "weighted_f1_interval"}
+
+
+def test_a_topic_of_the_model_that_has_a_single_document_is_no_hindrance(run: Run) -> None:
+    stdin = "text,topic\nwheat,grain\n"
+    options = ["-", "--format", "csv", "-q", "--json"]
+    told = json.loads(run("evaluate", "news.slug", *options, stdin=stdin).out)
+    assert told["macro_f1_interval"] == told["accuracy_interval"]
+    assert told["topics"][0] == {
+        "topic": "bank",
+        "n_documents": 0,
+        "precision": None,
+        "recall": None,
+        "f1": None,
+    }
+
+
+# --against --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(run: Run, tmp_path: Path) -> Path:
+    """Have a second model, that knows other topics: grain and oats."""
+    rows = "".join(f"wheat {n},grain\nbarley {n},oats\n" for n in range(9))
+    (tmp_path / "oats.csv").write_text(f"text,topic\n{rows}")
+    run("train", "oats.csv", "-q", "-o", "other.slug")
+    return tmp_path / "other.slug"
+
+
+@pytest.mark.usefixtures("other")
+def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
+    code, out, err = run("evaluate", "news.slug", "mixed.csv", "-q", "--against", "other.slug")
+    told = json.loads(
+        run("evaluate", "news.slug", "mixed.csv", "--json", "-q", "--against", "other.slug").out
+    )
+    paired = told["against"]["paired"]
+
+    assert code == 0
+    assert "warning: other.slug: 4 of the 5 test documents have a topic that" in err
+    assert "warning: the model" not in err
+    # Of wheat, corn, goal, loan and bond, only the second is wrong for the first model; the other
+    # one knows grain alone.
+    assert told["accuracy"] == 0.8
+    assert told["against"]["evaluation"]["accuracy"] == 0.2
+    assert (paired["n_both_right"], paired["n_only_first_right"]) == (1, 3)
+    assert (paired["n_only_second_right"], paired["n_neither_right"]) == (0, 1)
+    assert paired["mcnemar_p"] == 0.25
+    ends = [
+        "95 % interval {:.3f} to {:.3f}".format(*paired[f"{name}_difference_interval"])
+        for name in ("accuracy", "macro_f1")
+    ]
+    f1, difference = paired["macro_f1"], paired["macro_f1_difference"]
+    assert out.partition("\n\nnews.slug and")[2].splitlines() == [
+        " other.slug on the same documents",
+        "                    first  second  difference",
+        f"accuracy            0.800   0.200      +0.600  {ends[0]}",
+        f"macro-F1            {f1[0]:.3f}   {f1[1]:.3f}      {difference:+.3f}  {ends[1]}",
+        "right, other wrong      3       0          +3  p = 0.250 by McNemar's exact test",
+        "neither is shown to be more accurate: the difference may be luck",
+    ]
+
+
+@pytest.mark.usefixtures("other")
+def test_a_model_that_is_much_better_is_said_to_be(run: Run) -> None:
+    rows = "".join(f"{word} {n},bank\n" for n in range(8) for word in ("loan", "bond"))
+    Path("more.csv").write_text(f"text,topic\n{rows}wheat,grain\n")
+    ends = [
+        run("evaluate", one, "more.csv", "-q", "--against", two).out.splitlines()[-2:]
+        for one, two in (("news.slug", "other.slug"), ("other.slug", "news.slug"))
+    ]
+    said = "news.slug is more accurate: luck alone would rarely make such a difference"
+    assert [end for _, end in ends] == [said, said]
+    assert all(row.endswith("p < 0.001 by McNemar's exact test") for row, _ in ends)
+
+
+def test_a_model_against_itself_is_no_better(run: Run) -> None:
+    options = ["mixed.csv", "--json", "-q", "--against", "news.slug"]
+    paired = json.loads(run("evaluate", "news.slug", *options).out)["against"]["paired"]
+    assert (paired["accuracy_difference"], paired["mcnemar_p"]) == (0, 1)
+
+
+def test_a_second_model_that_cannot_be_read_is_said_before_anything_is_printed(run: Run) -> None:
+    code, out, err = run("evaluate", "news.slug", "mixed.csv", "--against", "none.slug")
+    assert (code, out) == (1, "")
+    assert err.startswith("slugline: error: none.slug")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("other")
+def test_mistakes_overwrite_no_second_model(run: Run) -> None:
+    options = ["--against", "other.slug", "--mistakes", "other.slug"]
+    assert run("evaluate", "news.slug", "mixed.csv", *options).err == (
+        "slugline: error: --mistakes other.slug: would overwrite an input file; name another one.\n"
+    )
 
 
 # info -------------------------------------------------------------------------------------------

@@ -119,10 +119,11 @@ def test_a_table_on_standard_output_gives_the_figures_and_the_files(
     assert code == 0
     assert re.sub(r"in \d+\.\d s", "in - s", out) == (
         "news.csv: learned 3 topics from 72 documents in - s, tested on 18 others\n"
-        "accuracy  1.000  95 % interval 0.824 to 1.000\n"
-        "macro-F1  1.000  every topic counts the same\n"
-        "baseline  0.333  always 'bank'\n"
-        f"epochs    {figures['best_epoch']:>5}  best by validation loss\n"
+        "accuracy     1.000  95 % interval 0.824 to 1.000\n"
+        "macro-F1     1.000  95 % interval 0.824 to 1.000; every topic counts the same\n"
+        "weighted F1  1.000  95 % interval 0.824 to 1.000; every document counts the same\n"
+        "baseline     0.333  always 'bank'\n"
+        f"epochs       {figures['best_epoch']:>5}  best by validation loss\n"
         "model   model.slug\n"
         "report  model.html\n"
     )
@@ -292,9 +293,10 @@ def test_the_default_learner_makes_a_model_a_report_and_figures_without_epochs(
     assert (code, err) == (0, f"news.csv: {GUESSED}\n")
     assert re.sub(r"in \d+\.\d s", "in - s", out) == (
         "news.csv: learned 3 topics from 72 documents in - s, tested on 18 others\n"
-        "accuracy  1.000  95 % interval 0.824 to 1.000\n"
-        "macro-F1  1.000  every topic counts the same\n"
-        "baseline  0.333  always 'bank'\n"
+        "accuracy     1.000  95 % interval 0.824 to 1.000\n"
+        "macro-F1     1.000  95 % interval 0.824 to 1.000; every topic counts the same\n"
+        "weighted F1  1.000  95 % interval 0.824 to 1.000; every document counts the same\n"
+        "baseline     0.333  always 'bank'\n"
         "model   model.slug\n"
         "report  model.html\n"
     )
@@ -871,7 +873,7 @@ def test_what_fewer_bits_cost_is_told(run: Run, news_csv: Path) -> None:
     assert cost["bytes"]["after"] == Path("model.slug").stat().st_size < cost["bytes"]["before"]
     assert load("model.slug").info_.metrics["test_accuracy"] == cost["accuracy"]["after"] == 1
     before, after = (f"{cost['bytes'][when] / 1000:,.0f} kB" for when in ("before", "after"))
-    assert out.splitlines()[4] == (
+    assert out.splitlines()[5] == (
         f"int8: accuracy 1.0000 before, 1.0000 after; {before} before, {after} after"
     )
 

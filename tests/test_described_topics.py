@@ -250,7 +250,7 @@ def test_a_model_of_descriptions_alone_says_what_it_is_not(run: Run, tmp_path: P
     answer = json.loads(run("predict", "a.slug", "-q", stdin="copper").out)
     assert answer["topic"] == "ore"
     result = run("evaluate", "a.slug", "docs.csv", "-q")
-    assert "accuracy   1.000" in result.out
+    assert "accuracy     1.000" in result.out
     assert "unknown to the model" not in result.err
 
 
@@ -282,7 +282,7 @@ def test_descriptions_besides_documents(run: Run, tmp_path: Path) -> None:
         "docs.csv: no document has these topics, which are known by their descriptions alone: "
         "'ore'; check how they are written\n"
     ) in result.err
-    assert "\ndescribed      4  topics, to the encoder\n" in result.out
+    assert "\ndescribed        4  topics, to the encoder\n" in result.out
     assert "4 topics were described to the encoder in words." in (tmp_path / "a.html").read_text()
     assert "- ore: metals" in run("info", "a.slug").out
     assert run("check", "a.slug", "docs.csv", "-q").out.startswith("a.slug: identical; ")

@@ -18,6 +18,7 @@ from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner
 from slugline.learners.neural import NeuralLearner
 from slugline.text.block import Block
+from slugline.training import linear
 from slugline.training.linear import Descent
 
 News = list[tuple[str, str]]
@@ -122,6 +123,7 @@ def test_a_batch_broken_off_is_not_learned_by_half(
         return step(self, *args, **options)
 
     with monkeypatch.context() as patch:
+        patch.setenv("SLUGLINE_KERNEL", "0")
         patch.setattr(Descent, "_step", broken)
         with pytest.raises(KeyboardInterrupt):
             stream.partial_fit(texts, topics)
@@ -133,6 +135,25 @@ def test_a_batch_broken_off_is_not_learned_by_half(
     for classifier in (stream, unbroken):
         classifier.partial_fit(texts, topics)
     assert answers(stream) == answers(unbroken)
+
+
+@pytest.mark.skipif(linear.kernel is None, reason="the kernel is not built: no compiler")
+def test_nor_is_one_that_breaks_off_in_the_kernel(
+    stream: TopicClassifier, news: News, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, texts, topics = answers(stream), *zip(*news[50:] * 4, strict=True)
+    steps, passes = Descent._steps, iter(range(2))
+
+    def broken(self: Descent, *args: Any, **options: Any) -> Any:
+        steps(self, *args, **options)
+        if next(passes, None) is None:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Descent, "_steps", broken)
+        with pytest.raises(KeyboardInterrupt):
+            stream.partial_fit(texts, topics)
+    assert answers(stream) == before
 
 
 def test_a_nets_batch_broken_off_is_not_learned_by_half(

@@ -95,9 +95,8 @@ def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
 
 #: The whole house: each part may import those below it, and nothing else.
 PARTS = (
-    *("__main__", "cli", "report", "prediction", "answers", "curve", "suggest", "audit"),
-    "experiment",
-    *("classifier", "saving"),
+    *("__main__", "cli", "report", "compare", "prediction", "answers", "curve", "suggest"),
+    *("audit", "experiment", "classifier", "saving", "explain"),
     *(
         "fitting",
         "fitted",
@@ -125,6 +124,7 @@ PARTS = (
         "marks",
         "displays",
         "threads",
+        "kernels",
         "checks",
     ),
     *("errors", "lazy"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,13 +94,24 @@ def test_columns_are_told_apart_however_many_a_minibatch_names(n_named: int) -> 
     assert batch.columns.tolist() == batch.X.indices.tolist() == list(range(n_named))
 
 
+# Steps ------------------------------------------------------------------------------------------
+
+needs_kernel = pytest.mark.skipif(
+    linear.kernel is None, reason="the kernel is not built: there was no compiler"
+)
+LEARNED = ("weights", "biases", "sums", "highest", "right")
+
+
+@pytest.fixture(params=[pytest.param("1", marks=needs_kernel), "0"], ids=["kernel", "numpy"])
+def by_either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUGLINE_KERNEL", request.param)
+
+
 def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-# Steps ------------------------------------------------------------------------------------------
-
-
+@pytest.mark.usefixtures("by_either")
 def test_weights_sums_and_scores_follow_the_formulas() -> None:
     batches, descent = batches_of(), descent_of()
     reference = ReferenceDescent(
@@ -124,6 +137,7 @@ def test_weights_sums_and_scores_follow_the_formulas() -> None:
         assert array.dtype == np.float32
 
 
+@pytest.mark.usefixtures("by_either")
 def test_a_descent_tells_scores_of_its_own_topics_alone() -> None:
     batches = batches_of()
     descent, whole = descent_of(slice(1, 3)).run(batches), descent_of().run(batches)
@@ -135,13 +149,92 @@ def test_a_descent_tells_scores_of_its_own_topics_alone() -> None:
     assert (whole.right[batch.rows] == -1).all()
 
 
+@pytest.mark.usefixtures("by_either")
 def test_a_run_may_pause_between_passes() -> None:
     batches = batches_of()
     at_once, paused = descent_of().run(batches), descent_of()
     for first, last in ((0, 1), (1, 2), (2, None)):
         paused.run(batches, first, last)
-    for name in ("weights", "biases", "sums", "highest", "right"):
+    for name in LEARNED:
         assert np.array_equal(getattr(paused, name), getattr(at_once, name))
+
+
+@needs_kernel
+@pytest.mark.parametrize("n_topics", [1, 2, 7, 8, 9, 16, 25, 32])
+@pytest.mark.parametrize("n_rows", [1, 64, 500])
+def test_the_kernel_steps_as_numpy_does(
+    n_topics: int, n_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(n_rows)
+    X = sp.random_array((n_rows, 300), density=0.1, format="csr", dtype=np.float32, rng=rng)
+    X.sort_indices()
+    costs = Costs(
+        rng.integers(0, n_topics + 4, n_rows),  # some are of no topic of the descent
+        *rng.uniform(0.5, 2, (2, n_rows)).astype(np.float32),
+    )
+    learned = []
+    for setting in ("1", "0"):
+        monkeypatch.setenv("SLUGLINE_KERNEL", setting)
+        descent = Descent(
+            slice(2, 2 + n_topics),
+            np.zeros((300, n_topics), dtype=np.float32),
+            np.full(n_topics, -1, dtype=np.float32),
+            np.full(301, START, dtype=np.float32),
+            costs,
+            np.full(301, 0.3, dtype=np.float32),
+        )
+        descent.run(Minibatches(X, np.arange(n_rows), np.random.default_rng(0), N_PASSES))
+        learned.append([getattr(descent, name) for name in LEARNED])
+    same_bits = platform.machine() in ("x86_64", "AMD64")  # elsewhere, SciPy may not round products
+    for ours, theirs in zip(*learned, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0 if same_bits else 1e-4, atol=0)
+
+
+def arrays(**other: Any) -> list[Any]:
+    of_rows = {
+        "values": np.ones(2, dtype=np.float32),
+        "columns": np.array([0, 2], dtype=np.int32),
+        "starts": np.array([0, 1, 2]),
+        "y": np.array([0, 1]),
+        "others": np.ones(2, dtype=np.float32),
+        "own": np.ones(2, dtype=np.float32),
+        "rows": np.array([1, 0], dtype=np.int32),
+        "sizes": np.array([2]),
+        "rates": np.ones(4, dtype=np.float32),
+        "weights": np.zeros((3, 2), dtype=np.float32),
+        "biases": np.zeros(2, dtype=np.float32),
+        "sums": np.ones(4, dtype=np.float32),
+        "highest": None,
+        "right": None,
+        "first_topic": 0,
+    }
+    return list((of_rows | other).values())
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"columns": np.array([0, 3], dtype=np.int32)}, "a column that there is not"),
+        ({"columns": np.array([0, -1], dtype=np.int32)}, "a column that there is not"),
+        ({"rows": np.array([1, 2], dtype=np.int32)}, "a row that there is not"),
+        ({"starts": np.array([0, 1, 3])}, "do not fit together"),
+        ({"starts": np.array([0, 3, 2])}, "do not fit together"),
+        ({"sizes": np.array([3])}, "do not fit together"),
+        ({"sizes": np.array([0, 2])}, "do not fit together"),
+        ({"weights": np.zeros((2, 2), dtype=np.float32)}, "do not fit together"),
+        ({"biases": np.zeros(0, dtype=np.float32)}, "do not fit together"),
+        ({"highest": np.zeros(2, dtype=np.float32)}, "do not fit together"),
+        ({"own": np.ones(1, dtype=np.float32)}, "do not fit together"),
+        ({"first_topic": -1}, "do not fit together"),
+    ],
+)
+def test_the_kernel_reads_and_writes_nothing_beyond_its_arrays(
+    wrong: dict[str, Any], words: str
+) -> None:
+    linear.kernel.descend(*arrays())
+    with pytest.raises(ValueError, match=words):
+        linear.kernel.descend(*arrays(**wrong))
 
 
 def test_a_topic_counts_more_the_rarer_it_is_than_the_mean_one_and_never_less_than_1() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.text.scripts import plain, unspaced
+from slugline.text.scripts import composed, plain, unspaced
 from slugline.text.words import find_words, tokenize
 
 # What Unicode calls the characters of scripts without spaces.
@@ -96,3 +96,11 @@ def test_a_plain_text_stays_what_it_is(text: str) -> None:
 def test_words_of_one_text_do_not_depend_on_another_ones_script() -> None:
     alone, beside = find_words(["crude oil"]), find_words(["crude oil", "石油"])
     assert beside.hashes.tolist()[:2] == alone.hashes.tolist()
+
+
+def test_a_heap_of_marks_takes_no_longer_than_other_text() -> None:
+    heap = "É" + "\u0301\u0316" * 100_000  # in order, this would take minutes
+    assert composed(heap) == heap.lower()
+    long = "E\u0301" * 2000
+    assert composed(long) == "é" * 2000
+    assert composed(long + "e" + "\u0301\u0316" * 15).endswith("é" + "\u0316" * 15 + "\u0301" * 14)

@@ -698,9 +698,9 @@ def test_numbers_without_a_flaw_suggest_newer_documents(confusion: Any) -> None:
 @pytest.mark.parametrize(
     ("learner", "n_pictures"),
     [
-        pytest.param(NeuralLearner(epochs=3), 2, id="network"),
-        pytest.param(LinearLearner(), 0, id="linear"),
-        pytest.param(Mixture([LinearLearner(), NeuralLearner(epochs=3)]), 2, id="mixture"),
+        pytest.param(NeuralLearner(epochs=3), 4, id="network"),
+        pytest.param(LinearLearner(), 2, id="linear"),
+        pytest.param(Mixture([LinearLearner(), NeuralLearner(epochs=3)]), 4, id="mixture"),
     ],
 )
 def test_a_run_makes_a_report(learner: Learner, n_pictures: int) -> None:

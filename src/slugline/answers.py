@@ -44,12 +44,15 @@ class Prediction(NamedTuple):
         The most likely first.
     values : mapping of str to object
         All cells of the row by column name.
+    text : str
+        What was classified.
     """
 
     at: int | str
     id: Any
     topics: list[tuple[Topic, float]]
     values: Mapping[str, Any]
+    text: str = ""
 
 
 def answer_rows(
@@ -85,7 +88,7 @@ def answer_rows(
             continue
         topics = [(names[i], p) for i, p in zip(*next(likeliest), strict=True)]
         identity = row.values.get(columns.id) if columns.id is not None else None
-        answers.append(Prediction(row.at, identity, topics, row.values))
+        answers.append(Prediction(row.at, identity, topics, row.values, text=text))
     return answers
 
 

@@ -31,6 +31,7 @@ from slugline.text.features import Features
 if TYPE_CHECKING:
     import os
 
+    from slugline.explain import Explanation
     from slugline.progress import Progress
     from slugline.training.history import History
     from slugline.tuning import Tuning
@@ -242,6 +243,12 @@ class TopicClassifier:
             )
         hits = [found == topic for found, topic in zip(predicted, topics, strict=True)]
         return float(np.average(hits, weights=row_weights(len(topics), sample_weight, None)))
+
+    def explain(self, text: str, topic: Topic | None = None, **how: Any) -> Explanation:
+        """Return the words for and against a topic; see `slugline.explain.explain` for `how`."""
+        from slugline.explain import explain
+
+        return explain(self._fitted(), text, topic, **how)
 
     def save(
         self,

@@ -16,12 +16,12 @@ import numpy.typing as npt
 from slugline.checks import check_whole
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.displays import all_of, as_lines, as_table, counted, have
+from slugline.displays import as_lines, as_table, counted, have
 from slugline.encoders.checked import get_encoder
-from slugline.errors import DataError, EncoderWarning
+from slugline.errors import EncoderWarning
 from slugline.evaluation import wilson
 from slugline.experiment.run import check_two_documents
-from slugline.experiment.testing import check_some_known
+from slugline.experiment.testing import check_several_topics, check_some_known
 from slugline.plots import LabelCurve, plot_labels
 from slugline.progress import StepProgress
 from slugline.splits import places_in_topics
@@ -278,7 +278,7 @@ def learning_curves(
     """
     check_whole("n_draws", n_draws, 1)
     check_whole("seed", seed, 0, (1 << 32) - 1)
-    _check_topics(corpus)
+    check_several_topics(corpus)
     train = corpus
     if test is None:
         check_two_documents(corpus, "test on", "test")
@@ -296,17 +296,6 @@ def learning_curves(
         notes=tuple(_notes(train, test)),
         interrupted=interrupted,
     )
-
-
-def _check_topics(corpus: Corpus) -> None:
-    topics = set(corpus.topics)
-    if not topics:
-        raise DataError(f"{corpus.name} has no documents; give some with their topics.")
-    if len(topics) == 1:
-        raise DataError(
-            f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
-            f"{corpus.topics[0]!r}: there is nothing to tell apart. Add documents of other topics."
-        )
 
 
 def _notes(train: Corpus, test: Corpus) -> list[str]:

@@ -15,14 +15,14 @@ from slugline import errors
 from slugline.errors import OptionError
 from slugline.sparse import check_csr
 
-__all__ = ["Dense", "DenseStack", "LossAndAccuracy"]
+__all__ = ["MAX_SIGNAL", "Dense", "DenseStack", "LossAndAccuracy"]
 
 Floats = npt.NDArray[np.float32]
 
 _PREDICT_ROWS = 4096
-# What a hidden unit gives at most when a net answers: far over what any honest one does, and so far
-# under the end of float32 that sums of it, weighted by up to a milliard, can't overflow.
-_MAX_SIGNAL = np.float32(1e18)
+#: What a hidden unit gives at most when a net answers: far over what any honest one does, and so
+#: far under the end of float32 that sums of it, weighted by up to a milliard, can't overflow.
+MAX_SIGNAL = np.float32(1e18)
 _ACTIVATIONS = ("linear", "relu", "softmax")
 
 
@@ -140,6 +140,6 @@ class DenseStack:
         signal: Any = X
         for number in range(len(self.layers)):
             if number:
-                np.minimum(signal, _MAX_SIGNAL, out=signal)
+                np.minimum(signal, MAX_SIGNAL, out=signal)
             signal = self.layer_output(number, signal)
         return signal

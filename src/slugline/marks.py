@@ -18,6 +18,8 @@ __all__ = ["STYLE", "highlighted", "pieces"]
 
 # Marks that are fainter than this share of the strongest one are left out: nobody would see them.
 _FAINTEST = 0.05
+# Sums that are less than this share of the largest span's are what rounding left of nothing.
+_ROUNDED = 1e-9
 # What HTML can't hold, or a browser would not show: control characters and halves of characters.
 _UNSHOWN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -85,13 +87,14 @@ def pieces(text: str, spans: Iterable[tuple[int, int, float]]) -> list[tuple[int
             )
         beginning.setdefault(start, []).append(share)
         ending.setdefault(end, []).append(share)
+    shares = itertools.chain.from_iterable(beginning.values())
+    least = _ROUNDED * max(map(abs, shares), default=0)
     found, n_open, total = [], 0, 0.0
     for start, end in itertools.pairwise(sorted({*beginning, *ending})):
         begun, ended = beginning.get(start, []), ending.get(start, [])
         n_open += len(begun) - len(ended)
-        # With no span open there is nothing, whatever was rounded on the way.
         total = total + sum(begun) - sum(ended) if n_open else 0.0
-        if total:
+        if abs(total) > least:
             found.append((start, end, total))
     return found
 

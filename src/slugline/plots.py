@@ -11,7 +11,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-__all__ = ["COLOURS", "LabelCurve", "count_epochs", "count_percents", "plot_epochs", "plot_labels"]
+__all__ = [
+    "COLOURS",
+    "LabelCurve",
+    "Mark",
+    "count_epochs",
+    "count_percents",
+    "plot_epochs",
+    "plot_labels",
+    "plot_marks",
+]
 
 #: Colours of the curves; a report replaces them with those of its page.
 COLOURS = {"training": "#7a8794", "validation": "#0b5fa5", "best": "#c2410c"}
@@ -92,6 +101,92 @@ def _plot_labels(ax: Axes, curve: LabelCurve, colour: str) -> None:
         reach = [[accuracy - low], [high - accuracy]]
         style: Any = {"fmt": "o", "markersize": 4, "markerfacecolor": "none", "capsize": 3}
         ax.errorbar([n], [accuracy], yerr=reach, color=colour, linewidth=1, **style)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A model in a picture of accuracy against seconds."""
+
+    name: str
+    seconds: float
+    accuracy: float
+    interval: tuple[float, float]
+    is_best: bool = False
+
+
+def plot_marks(ax: Axes, marks: Sequence[Mark]) -> None:
+    """Draw a dot for each model, with its interval and its name: the best are at the top left."""
+    for mark in marks:
+        low, high = mark.interval
+        ax.errorbar(
+            [mark.seconds],
+            [mark.accuracy],
+            # Of an accuracy of 1, rounding may leave the upper end a little below.
+            yerr=[[max(0, mark.accuracy - low)], [max(0, high - mark.accuracy)]],
+            fmt="o",
+            markersize=5,
+            linewidth=1,
+            color=COLOURS["best" if mark.is_best else "validation"],
+        )
+    ax.set_xscale("log")
+    ax.margins(x=0.2, y=0.1)
+    ax.set_xlabel("Time to learn")
+    ax.set_ylabel("Accuracy")
+    _count_seconds(ax.xaxis)
+    count_percents(ax.yaxis)
+    _name_marks(ax, marks)
+
+
+# Where a name may be from its dot, in points, and which end of it is there; the first is best.
+_PLACES = (
+    *((7, 0, "left"), (-7, 0, "right"), (7, 9, "left"), (7, -9, "left")),
+    *((-7, 9, "right"), (-7, -9, "right"), (7, 18, "left"), (7, -18, "left")),
+)
+# Points that a character is wide and high, roughly.
+_CHARACTER = (5.0, 10.0)
+
+
+def _name_marks(ax: Axes, marks: Sequence[Mark]) -> None:
+    """Write names beside dots, where no other name or dot is."""
+    to_points = 72 / ax.figure.dpi
+    dots = [ax.transData.transform((mark.seconds, mark.accuracy)) * to_points for mark in marks]
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
+    for mark, (x, y) in zip(marks, dots, strict=True):
+        boxes = [_box(x + dx, y + dy, side, len(mark.name)) for dx, dy, side in _PLACES]
+        crossed = [sum(_meet(box, other) for other in taken) for box in boxes]
+        place = crossed.index(min(crossed))
+        taken.append(boxes[place])
+        dx, dy, side = _PLACES[place]
+        ax.annotate(
+            mark.name,
+            (mark.seconds, mark.accuracy),
+            xytext=(dx, dy),
+            textcoords="offset points",
+            horizontalalignment=side,
+            verticalalignment="center",
+            color=COLOURS["best" if mark.is_best else "validation"],
+        )
+
+
+_Box = tuple[float, float, float, float]
+
+
+def _box(x: float, y: float, side: str, n_characters: int) -> _Box:
+    width, height = n_characters * _CHARACTER[0], _CHARACTER[1]
+    left = x if side == "left" else x - width
+    return left, y - height / 2, left + width, y + height / 2
+
+
+def _meet(one: _Box, other: _Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _count_seconds(axis: Axis) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 3), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g} s"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _count_documents(axis: Axis) -> None:

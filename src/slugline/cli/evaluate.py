@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from slugline.cli.metrics import print_evaluation, print_paired
 from slugline.cli.models import check_model_first
 from slugline.cli.options import (
     AsJson,
@@ -16,17 +20,19 @@ from slugline.cli.options import (
     Model,
     Quiet,
     Reading,
+    Seed,
     SkipBadRows,
     TextColumn,
     TopicColumn,
     load_parts,
     say_notes,
 )
-from slugline.cli.output import print_json, print_table, show, warn
+from slugline.cli.output import print_json, warn
 from slugline.cli.targets import check_mistakes
 
 if TYPE_CHECKING:
-    from slugline.evaluation import Evaluation
+    from slugline.corpus.corpus import Corpus
+    from slugline.fitted import Fitted
 
 __all__ = ["evaluate"]
 
@@ -42,63 +48,76 @@ def evaluate(
     fold_topics: FoldTopics = False,
     map_topics: MapTopics = None,
     mistakes: Mistakes = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="MODEL2",
+            help="Test another model on the same documents, and say whether one is better.",
+        ),
+    ] = None,
+    seed: Seed = 0,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare a model's answers with the topics of labelled texts.
 
     For a data set known by name, its test part is used if there is one.
+
+    For example:
+
+      slugline evaluate tickets.slug labelled-later.csv
+
+      slugline evaluate new.slug labelled-later.csv --against old.slug
     """
-    from slugline.corpus.topics import spelling_warnings
-    from slugline.experiment.concerns import known_document_warnings, model_warnings
+    from slugline.evaluation import compare_paired
     from slugline.experiment.mistakes import write_mistakes
     from slugline.experiment.testing import evaluate as evaluate_on
     from slugline.saving.classifier_file import load_model
 
     check_model_first("evaluate", model, data[0])
-    check_mistakes(mistakes, [model, *data])
+    check_mistakes(mistakes, [model, *data, *([against] if against else [])])
     fitted, file = load_model(model)
+    # A second model that can't be read is said before the first one has answered.
+    second = load_model(against) if against is not None else None
     known = [str(name) for name in fitted.topics.names]
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = load_parts(data, reading, known)
     corpus = parts.get("test", parts["train"])
     say_notes(corpus, quiet, several=len(data) > 1)
-    evaluation = evaluate_on(fitted, corpus)
-    warn(known_document_warnings(fitted, corpus, file.info.test_fraction))
-    warn([*spelling_warnings(corpus.topics, known), *model_warnings(fitted, corpus)])
+    evaluation = evaluate_on(fitted, corpus, seed=seed)
+    warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))
     if mistakes is not None:
         write_mistakes(mistakes, fitted, corpus)
+    told: dict[str, Any] = evaluation.to_dict()
+    if not as_json:
+        print_evaluation(evaluation)
+    if against is not None and second is not None:
+        other = evaluate_on(second[0], corpus, seed=seed)
+        warn(_warnings(second[0], corpus, second[1].info.test_fraction, against))
+        paired = compare_paired(corpus.topics, evaluation.predicted, other.predicted, seed=seed)
+        told["against"] = {
+            "model": against,
+            "evaluation": other.to_dict(),
+            "paired": paired.to_dict(),
+        }
+        if not as_json:
+            print_paired(paired, model, against)
     if as_json:
-        print_json(evaluation.to_dict())
-    else:
-        _print(evaluation)
+        print_json(told)
 
 
-def _print(evaluation: Evaluation) -> None:
-    low, high = evaluation.interval
-    print_table(
-        [
-            ("documents", f"{evaluation.n_documents:,}", ""),
-            ("accuracy", f"{evaluation.accuracy:.3f}", f"95 % interval {low:.3f} to {high:.3f}"),
-            ("macro-F1", f"{evaluation.macro_f1:.3f}", "every topic counts the same"),
-            ("log loss", f"{evaluation.log_loss:.3f}", "nats; lower is better"),
-        ],
-        left=(0, 2),
-    )
-    show()
-    shown = sorted(evaluation.per_topic(), key=lambda figures: -figures.n_documents)
-    rows = [("topic", "documents", "precision", "recall", "F1")]
-    rows += [
-        (f.topic, str(f.n_documents), _share(f.precision), _share(f.recall), _share(f.f1))
-        for f in shown
-    ]
-    print_table(rows)
-    mistakes = evaluation.confusions(5)
-    if mistakes:
-        show("\nmost common mistakes")
-        for true, predicted, n in mistakes:
-            show(f"  {true} taken for {predicted}: {n}")
+def _warnings(
+    fitted: Fitted, corpus: Corpus, test_fraction: float | None, name: str | None
+) -> Iterator[str]:
+    """Return what may be wrong with testing a model on a corpus; it is named if there are two."""
+    from slugline.corpus.topics import spelling_warnings
+    from slugline.experiment.concerns import known_document_warnings, model_warnings
 
-
-def _share(value: float) -> str:
-    return "-" if value != value else f"{value:.3f}"
+    known = [str(name) for name in fitted.topics.names]
+    for warning in (
+        *known_document_warnings(fitted, corpus, test_fraction),
+        *spelling_warnings(corpus.topics, known),
+        *model_warnings(fitted, corpus),
+    ):
+        yield warning if name is None else f"{name}: {warning}"

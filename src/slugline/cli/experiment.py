@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slugline.cli.metrics import shares
 from slugline.cli.output import print_table, show
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ def print_experiment(
     from slugline.report.curve_text import doubling
 
     evaluation = experiment.evaluation
-    low, high = evaluation.interval
     show(
         f"{experiment.name}: learned {counted(len(experiment.fitted.topics), 'topic')} from "
         f"{counted(experiment.n_learned, 'document')} in {experiment.seconds:.1f} s, "
@@ -36,8 +36,7 @@ def print_experiment(
     )
     print_table(
         [
-            ("accuracy", f"{evaluation.accuracy:.3f}", f"95 % interval {low:.3f} to {high:.3f}"),
-            ("macro-F1", f"{evaluation.macro_f1:.3f}", "every topic counts the same"),
+            *shares(evaluation),
             ("baseline", f"{experiment.majority:.3f}", f"always {experiment.majority_topic!r}"),
             *_learned(experiment),
         ],

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -15,18 +14,22 @@ from slugline.cli.answer_file import check_answer_file, compact, open_answer_fil
 from slugline.cli.models import check_model_first, is_model
 from slugline.cli.options import Encoding, Format, Quiet, TextColumn
 from slugline.cli.output import say, warn
-from slugline.cli.printable import printable_json
+from slugline.cli.printable import printable, printable_json
 from slugline.cli.progress import DocumentBar, has_onlooker
 from slugline.corpus.columns import listed
 from slugline.corpus.rows import BadRow
-from slugline.errors import DataError
+from slugline.errors import DataError, OptionError
 from slugline.saving.shipped import DEFAULT, SHIPPED
 
 if TYPE_CHECKING:
     from slugline.answers import Prediction
     from slugline.corpus.readers import Rows
+    from slugline.fitted import Fitted
 
 __all__ = ["predict"]
+
+# Words and phrases for and against that a line names.
+_N_REASONS = 10
 
 
 def predict(
@@ -60,6 +63,14 @@ def predict(
     top: Annotated[
         int, typer.Option("--top", min=1, metavar="K", help="Print the K most likely topics.")
     ] = 1,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            metavar="",
+            help="Add the words that count most for or against the topic, and where they stand.",
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -103,6 +114,7 @@ def predict(
 
     model, file = _model_and_file(model, file, quiet)
     if output is not None:
+        _check_unexplained(explain)
         check_answer_file(output, [model, file])
     fitted, _ = load_model(model)
     if _is_typed(file):  # before the first line is read to find the format
@@ -121,8 +133,9 @@ def predict(
     )
     n_rows = n_bad = 0
     n_topics = min(top, len(fitted.topics))
+    lines = _Lines(rows.unit, top, fitted if explain else None)
     with (
-        _writer(output, rows, top, n_topics) as write,
+        _writer(output, rows, n_topics, lines) as write,
         DocumentBar(_wants_bar(file, quiet)) as bar,
     ):
         for batch in batches:
@@ -144,11 +157,11 @@ def predict(
 
 @contextmanager
 def _writer(
-    output: Path | None, rows: Rows, top: int, n_topics: int
+    output: Path | None, rows: Rows, n_topics: int, lines: _Lines
 ) -> Iterator[Callable[[Sequence[Prediction | BadRow]], None]]:
     """Return a function that writes batches of answers to standard output or a file."""
     if output is None:
-        yield partial(_print_lines, unit=rows.unit, top=top)
+        yield lines.write
         return
     with open_answer_file(output, rows.unit, n_topics, rows.has_names) as file:
         yield file.write
@@ -157,16 +170,46 @@ def _writer(
         warn([f"{output} lacks {columns}, which the first rows of {rows.name} don't have"])
 
 
-def _print_lines(answers: Sequence[Prediction | BadRow], unit: str, top: int) -> None:
-    import msgspec
+class _Lines(NamedTuple):
+    """Writes answers as JSON lines to standard output; with reasons, if there is an `explainer`."""
 
-    encode = msgspec.json.Encoder(enc_hook=str).encode
-    out = sys.stdout.buffer
-    for answer in answers:
-        line = encode(_line(answer, unit, top)).decode()
-        out.write(printable_json(line).encode() + b"\n")
-    # The writer of the next rows may be waiting for these answers.
-    out.flush()
+    unit: str
+    top: int
+    explainer: Fitted | None
+
+    def write(self, answers: Sequence[Prediction | BadRow]) -> None:
+        import msgspec
+
+        encode = msgspec.json.Encoder(enc_hook=str).encode
+        out = sys.stdout.buffer
+        for answer in answers:
+            line = _line(answer, self.unit, self.top)
+            if self.explainer is not None and not isinstance(answer, BadRow):
+                line["reasons"] = _reasons(self.explainer, answer)
+            out.write(printable_json(encode(line).decode()).encode() + b"\n")
+        # The writer of the next rows may be waiting for these answers.
+        out.flush()
+
+
+def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
+    """Return the strongest words for and against the topic of an answer."""
+    from slugline.explain import explain
+
+    found = explain(fitted, answer.text, answer.topics[0][0], most=_N_REASONS)
+    return [
+        # Halves of characters, which JSON may have in escapes, can't be written.
+        {**reason._asdict(), "word": printable(reason.word), "share": round(reason.share, 6)}
+        for reason in found.reasons
+        if reason.start is not None
+    ]
+
+
+def _check_unexplained(explain: bool) -> None:
+    if explain:
+        raise OptionError(
+            "--explain is for JSON lines on standard output, and --output writes a file; leave one "
+            "of them out."
+        )
 
 
 def _places(output: Path | None) -> str:

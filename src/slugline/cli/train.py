@@ -252,6 +252,7 @@ def train(
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
     from slugline.corpus.topics import read_descriptions
+    from slugline.experiment.evidence import gather_evidence
     from slugline.experiment.mistakes import write_mistakes
     from slugline.experiment.run import run_experiment
     from slugline.progress import progress_on
@@ -336,7 +337,7 @@ def train(
     experiment, smaller = _save(experiment, output, quantize, max_bytes)
     curves = _curves(classifier, parts, test_fraction, quiet, baseline) if curve else None
     try:
-        write_training_report(experiment, report, curves, smaller)
+        write_training_report(experiment, report, curves, smaller, gather_evidence(experiment))
     except SluglineError as error:
         raise SluglineError(f"{error} The model is safe in {output}.") from error
     if mistakes is not None:

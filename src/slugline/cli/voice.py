@@ -13,6 +13,7 @@ __all__ = ["FLAGS", "in_flags"]
 #: Flags named like their parameter, apart from dashes.
 _ALIKE = (
     *(
+        "against",
         "batch_size",
         "dropout",
         "encoder",
@@ -33,10 +34,15 @@ FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "descriptions": "--topics",
     "first_seed": "--seed",
     "max_terms": "--num-words",
+    "jobs": "--jobs",
+    "models": "--models",
     "n_draws": "--draws",
+    "n_folds": "--folds",
     "n_jobs": "--threads",
     "n_seeds": "--seeds",
     "n_threads": "--threads",
+    "resume": "--resume",
+    "timeout": "--timeout",
     "random_state": "--seed",
     "topic_map": "--map-topics",
     "validation_data": "--validation",

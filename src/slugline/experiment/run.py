@@ -190,7 +190,7 @@ def run_experiment(
     warnings = [*data_warnings(train, classifier.descriptions or ()), *leak_warnings(train, test)]
     seconds = timed_fit(classifier, train, validation, progress)
     fitted = classifier.fitted_
-    evaluation = evaluate(fitted, test)
+    evaluation = evaluate(fitted, test, seed=fitted.seed)
     majority_topic, majority = majority_baseline(train.topics, test.topics)
     if evaluation.accuracy <= majority and len(fitted.topics) > 1:
         warnings.append(

@@ -98,7 +98,7 @@ def save_smaller(
     )
     file = as_file(precision=quantize or "float32", max_size=max_size)
     smaller = from_model_file(file, experiment.fitted.encoder)
-    after = replace(experiment, evaluation=evaluate(smaller, experiment.test))
+    after = replace(experiment, evaluation=evaluate(smaller, experiment.test, seed=smaller.seed))
     write(path, with_metrics(file, after.metrics))
     return SmallerFile(
         experiment=after,

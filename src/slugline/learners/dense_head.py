@@ -65,11 +65,16 @@ class DenseHead:
         n_jobs : int, optional
             Threads to encode on.
         """
+        return self.added(sparse, self.rows(texts, n_jobs)) if texts else sparse
+
+    def rows(self, texts: Sequence[str], n_jobs: int | None = None) -> Floats:
+        """Return what the encoder makes of texts, shape (n_documents, encoder.width)."""
         from slugline.encoders.encoding import encode
 
-        if not texts:
-            return sparse
-        rows = encode(texts, self.encoder, n_jobs=n_jobs, keep=self.keep)
+        return encode(texts, self.encoder, n_jobs=n_jobs, keep=self.keep)
+
+    def added(self, sparse: Floats, rows: Floats) -> Floats:
+        """Return the sum of both scores, given the encoder's rows."""
         # In double precision, so that a text's scores don't show how many others stand beside it.
         dense = rows.astype(np.float64) @ self.weights.astype(np.float64) + self.biases
         return (np.float64(self.sparse_factor) * sparse + dense).astype(np.float32)

@@ -180,6 +180,14 @@ class LinearLearner(LinearOptions):
         """Weights that matter, float32 CSR array, shape (n_columns, n_topics)."""
         return self._weights if self._stream is None else self._stream.slim_weights()
 
+    def weights_of(self, columns: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """Return the weights that scores are made of, shape (n_chosen, n_topics)."""
+        if self._stream is not None:
+            return self._stream.weights_of(columns)
+        rows = self._weights[columns] if self._table is None else self._table[columns]
+        dense: Floats = rows if isinstance(rows, np.ndarray) else rows.toarray()
+        return dense.astype(np.float64)
+
     def decision_function(self, X: Any) -> Floats:
         """Return scores, shape (n_rows, n_topics)."""
         if self._stream is not None:

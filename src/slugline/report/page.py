@@ -11,10 +11,14 @@ from slugline import __version__
 from slugline.displays import counted
 from slugline.errors import SluglineError
 from slugline.files import write_whole
+from slugline.marks import STYLE
 from slugline.report import words
+from slugline.report.highlight import highlighted
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+
+    from slugline.experiment.quotes import Quote
 
 __all__ = ["render", "write_page"]
 
@@ -42,8 +46,13 @@ def render(template: str, **values: Any) -> str:
     )
     for name in words.__all__:
         environment.filters[name] = getattr(words, name)
-    environment.filters |= {"breakable": _breakable, "counted": counted, "prose": _prose}
-    return environment.get_template(template).render(version=__version__, **values)
+    environment.filters |= {
+        "breakable": _breakable,
+        "counted": counted,
+        "marked": _marked,
+        "prose": _prose,
+    }
+    return environment.get_template(template).render(version=__version__, marks=STYLE, **values)
 
 
 def _prose(text: str) -> Markup:
@@ -55,6 +64,11 @@ def _prose(text: str) -> Markup:
     return Markup("").join(
         code.format(part) if i % 2 else words.typeset(part) for i, part in enumerate(parts)
     )
+
+
+def _marked(quote: Quote) -> Markup:
+    """Return a passage as HTML whose words are marked."""
+    return highlighted(*quote)
 
 
 def _breakable(name: str) -> Markup:

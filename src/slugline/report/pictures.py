@@ -19,10 +19,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from slugline.compare.results import Comparison
     from slugline.curve import LearningCurves
     from slugline.lesson.results import OverSeeds
 
-__all__ = ["Curve", "accuracy_curves", "label_curves", "learning_curves", "strips"]
+__all__ = [
+    "Curve",
+    "accuracy_by_time",
+    "accuracy_curves",
+    "label_curves",
+    "learning_curves",
+    "strips",
+]
 
 _INK, _RULE = "#1c2126", "#d5d2ca"
 _ORDINARY, _MARKED = COLOURS["validation"], COLOURS["best"]
@@ -113,6 +121,14 @@ def label_curves(curves: LearningCurves) -> str:
     with _style():
         curves.plot(figure.subplots())
         return _svg(figure, "Accuracy by number of documents learned from")
+
+
+def accuracy_by_time(comparison: Comparison) -> str:
+    """Return the accuracy of each model against the time of a fit, as one SVG element."""
+    figure = _figure(_ALONE)
+    with _style():
+        comparison.plot(figure.subplots())
+        return _svg(figure, "Accuracy of each model by the seconds that it takes to learn")
 
 
 def strips(rows: Sequence[tuple[str, OverSeeds]], marked: str) -> str:

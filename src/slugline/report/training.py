@@ -10,11 +10,14 @@ from typing import Any
 
 from slugline.curve import LearningCurves
 from slugline.evaluation import Evaluation
+from slugline.experiment.evidence import Evidence
 from slugline.experiment.run import Experiment
 from slugline.experiment.smaller_file import SmallerFile
 from slugline.fitted import Fitted
 from slugline.report.curve_text import curve_rows, doubling, intervals
 from slugline.report.page import render, write_page
+from slugline.report.probability_charts import coverage_chart, reliability_diagram
+from slugline.report.probability_text import coverage_said, metrics_said, reliability_said
 from slugline.report.training_text import advice, findings
 from slugline.report.words import listed
 from slugline.saving.card import describe_learner
@@ -32,6 +35,8 @@ def write_training_report(
     path: str | os.PathLike[str],
     by_labels: LearningCurves | None = None,
     smaller: SmallerFile | None = None,
+    evidence: Evidence | None = None,
+    threshold: float | None = None,
 ) -> Path:
     """Write `training_page` to a file, completely or not at all; create folders as needed.
 
@@ -39,13 +44,16 @@ def write_training_report(
     ------
     SluglineError : if it can't be written there.
     """
-    return write_page(training_page(experiment, by_labels, smaller), path)
+    page = training_page(experiment, by_labels, smaller, evidence, threshold)
+    return write_page(page, path)
 
 
 def training_page(
     experiment: Experiment,
     by_labels: LearningCurves | None = None,
     smaller: SmallerFile | None = None,
+    evidence: Evidence | None = None,
+    threshold: float | None = None,
 ) -> str:
     """Return the report as one HTML page that needs no other file.
 
@@ -56,6 +64,10 @@ def training_page(
         The same settings with fewer labels, for a section of its own.
     smaller : SmallerFile, optional
         How the model's file was made smaller, and what that cost.
+    evidence : Evidence, optional
+        Words of topics and documents got wrong, which are then quoted.
+    threshold : float, optional
+        The probability from which on the model gives an answer alone, to be marked.
     """
     evaluation = experiment.evaluation
     topics = evaluation.per_topic()
@@ -67,6 +79,8 @@ def training_page(
         advice=advice(experiment),
         curves=_curves(experiment),
         by_labels=_by_labels(by_labels),
+        probabilities=_probabilities(evaluation, threshold),
+        evidence=evidence,
         confusions=evaluation.confusions(),
         confused=confused_topics(evaluation),
         n_documents={metrics.topic: metrics.n_documents for metrics in topics},
@@ -133,6 +147,21 @@ def _curves(experiment: Experiment) -> list[str]:
     from slugline.report.pictures import learning_curves
 
     return [] if experiment.history is None else learning_curves(experiment.history)
+
+
+def _probabilities(evaluation: Evaluation, threshold: float | None) -> dict[str, Any] | None:
+    """Return the pictures of what probabilities are worth, and what they say."""
+    curve = evaluation.coverage()
+    if curve is None:
+        return None
+    bins = evaluation.reliability()
+    chosen = None if threshold is None else curve.at(threshold)
+    return {
+        "pictures": [reliability_diagram(bins), coverage_chart(curve, chosen)],
+        "reliability": reliability_said(evaluation, bins),
+        "coverage": coverage_said(curve, chosen),
+        "metrics": metrics_said(evaluation),
+    }
 
 
 def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:

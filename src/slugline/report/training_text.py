@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from slugline.displays import counted
-from slugline.evaluation import TopicFigures
+from slugline.evaluation import Evaluation, TopicFigures
 from slugline.experiment.run import Experiment
 from slugline.report.words import listed, number, percent, points, shortened
 from slugline.training.history import History
@@ -34,6 +34,7 @@ def findings(experiment: Experiment) -> dict[str, str]:
         "data": _data(experiment),
         "baselines": _baselines(experiment),
         "confusions": _confusions(experiment),
+        "f1": _f1(experiment.evaluation),
     }
     if experiment.fitted.tuning is not None:
         said["tuning"] = _tuning(experiment.fitted.tuning)
@@ -82,6 +83,9 @@ def _against_majority(experiment: Experiment) -> str:
 def _data(experiment: Experiment) -> str:
     known = _by_size(_known_topics(experiment))
     said = [_sizes(known)]
+    if experiment.n_skipped:
+        was, it = ("was", "it") if experiment.n_skipped == 1 else ("were", "they")
+        said.append(f"{counted(experiment.n_skipped, 'row')} {was} skipped: {it} can’t be used.")
     n_left_out = experiment.fitted.learner.settings().get("n_left_out", 0)
     if n_left_out:
         was, their = ("was", "its") if n_left_out == 1 else ("were", "their")
@@ -237,6 +241,20 @@ def _confusions(experiment: Experiment) -> str:
     return (
         f"{number(n_wrong, 0)} of {number(evaluation.n_documents, 0)} test documents "
         f"{'was' if n_wrong == 1 else 'were'} given a wrong topic. {below}"
+    )
+
+
+def _f1(evaluation: Evaluation) -> str:
+    macro, weighted = (
+        f"{percent(score)} (95 % confidence interval: {100 * low:.1f} to {100 * high:.1f} %)"
+        for score, (low, high) in (
+            (evaluation.macro_f1, evaluation.macro_f1_interval),
+            (evaluation.weighted_f1, evaluation.weighted_f1_interval),
+        )
+    )
+    return (
+        f"The mean of F1 is {macro} if every topic counts the same, and {weighted} if it counts as "
+        "often as documents have it."
     )
 
 

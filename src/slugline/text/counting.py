@@ -6,13 +6,13 @@ NumPy goes over arrays of all words of a chunk, many times.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from slugline import kernels
 from slugline.ragged import boundaries, row_lengths
 from slugline.sparse import Entries, count_matrix
 from slugline.text.scripts import composed, sides
@@ -120,6 +120,6 @@ class KernelCounter:
 
 def counter() -> Counter:
     """Return the kernel's counter, or NumPy's without a kernel or if `SLUGLINE_KERNEL` is 0."""
-    if kernel is None or os.environ.get("SLUGLINE_KERNEL") == "0":
+    if kernel is None or not kernels.are_wanted():
         return ArrayCounter()
     return KernelCounter()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 import unicodedata
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["composed", "plain", "sides", "unspaced"]
+__all__ = ["composed", "plain", "sides", "unspaced", "unspaced_runs"]
 
 # Unicode blocks of scripts that are written without spaces, in ascending order: Thai and Lao,
 # Myanmar, Khmer, Japanese syllables, Chinese characters, those for compatibility, narrow katakana,
@@ -41,6 +42,9 @@ _WIDE_SPACE = (
 _APOSTROPHE = "\u2019"
 # Characters of the first plane, and planes in all.
 _N_PLAIN, _N_PLANES = 0x10000, 17
+# As many marks on a character as in Unicode's stream-safe text format, which is far more than any
+# language has; and up to so many characters, any number takes no time.
+_MOST_MARKS, _MOST_UNSEEN = 30, 1000
 
 
 def plain(text: str) -> str:
@@ -54,13 +58,46 @@ def plain(text: str) -> str:
     >>> plain("iPhone手机，很好")
     'iphone 手机   很好 '
     """
-    text = composed(text).replace(_APOSTROPHE, "'")
-    return _UNSPACED_RUN.sub(r" \g<0> ", _separators().sub(" ", text))
+    return _UNSPACED_RUN.sub(r" \g<0> ", _separated(composed(text)))
+
+
+def unspaced_runs(text: str) -> list[tuple[int, int]]:
+    """Return where each stretch of a script without spaces is, in a text that is `composed`.
+
+    >>> unspaced_runs("iphone手机，很好")
+    [(6, 8), (9, 11)]
+    """
+    return [run.span() for run in _UNSPACED_RUN.finditer(_separated(text))]
+
+
+def _separated(text: str) -> str:
+    """Return a text in which punctuation and wide spaces are spaces; no character moves."""
+    return _separators().sub(" ", text.replace(_APOSTROPHE, "'"))
 
 
 def composed(text: str) -> str:
-    """Return a text in lower case and normal form C."""
-    return unicodedata.normalize("NFC", text.lower())
+    """Return a text in lower case and normal form C, if it can be brought into that.
+
+    Putting marks in order takes the square of the time of how many follow one another. Where these
+    are more than any language has, the text is nobody's, and stays as it is.
+    """
+    text = text.lower()
+    if len(text) > _MOST_UNSEEN and _most_marks(text) > _MOST_MARKS:
+        return text
+    return unicodedata.normalize("NFC", text)
+
+
+def _most_marks(text: str) -> int:
+    """Return how many combining marks follow one another at most."""
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    others = np.flatnonzero(~_marks()[points])
+    return int(np.diff(others, prepend=-1, append=len(points)).max()) - 1
+
+
+@functools.cache
+def _marks() -> npt.NDArray[np.bool_]:
+    """Return whether each character is a combining mark."""
+    return np.array([unicodedata.combining(chr(n)) > 0 for n in range(sys.maxunicode + 1)])
 
 
 @functools.cache

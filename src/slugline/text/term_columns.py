@@ -91,7 +91,11 @@ class TermColumns(ABC):
 
     def places(self, terms: Terms) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         """Return the same as `columns`, given terms of the kind."""
-        return terms.spread(self._find_columns(terms.spans.hashes))
+        return terms.spread(self.of_spans(terms))
+
+    def of_spans(self, terms: Terms) -> npt.NDArray[np.int32]:
+        """Return the column of each of `terms.spans`, shape (n_spans,); below 0 if it has none."""
+        return self._find_columns(terms.spans.hashes)
 
     def count(self, words: Words) -> sp.csr_array:
         """Return how often each term occurs in documents, given the documents' words.
@@ -114,7 +118,7 @@ class TermColumns(ABC):
         def count(chunk: Sequence[str]) -> tuple[int, int]:
             terms = self._find(find_words(chunk))
             counts = terms.counts()
-            known = self._find_columns(terms.spans.hashes) >= 0
+            known = self.of_spans(terms) >= 0
             return int(counts[known].sum()), int(counts.sum())
 
         parts = list(map_chunks(count, texts, n_threads))
@@ -190,6 +194,7 @@ class SeenBuckets(Buckets):
         super().__init__(n_buckets, kind)
         self._columns = np.full(n_buckets, -1, dtype=np.int32)
         self._names: tuple[tuple[bytes, npt.NDArray[np.int64]], ...] = ()
+        self._bounds: npt.NDArray[np.int64] | None = None
         self._n_columns = 0
 
     @classmethod
@@ -246,7 +251,7 @@ class SeenBuckets(Buckets):
     def learned(self, names: tuple[bytes, npt.NDArray[np.int64]]) -> None:
         """Take the bytes and lengths of names of columns that have been written into the table."""
         self._n_columns += len(names[1])
-        self._names = (*self._names, names)
+        self._names, self._bounds = (*self._names, names), None
 
     def copy(self) -> SeenBuckets:
         """Return the same columns, to learn on without changing these."""
@@ -280,7 +285,9 @@ class SeenBuckets(Buckets):
             data = b"".join(data for data, _ in self._names)
             self._names = ((data, np.concatenate([none, *(n for _, n in self._names)])),)
         data, lengths = self._names[0]
-        return data, boundaries(lengths)
+        if self._bounds is None:  # or a name would take as long to find as all of them
+            self._bounds = boundaries(lengths)
+        return data, self._bounds
 
     def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
         return self._columns[self._buckets(hashes)]

@@ -1,19 +1,37 @@
 """How a linear learner descends: minibatches and steps.
 
 One topic against all others, with squared hinge loss: the same for documents all at once and for
-batch after batch.
+batch after batch. A compiled kernel, `_descent.c`, takes the steps where there is one, else NumPy:
+the same, bit for bit, where SciPy rounds each product, as on x86-64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-__all__ = ["MANY_ROWS", "Costs", "Descent", "Minibatch", "Minibatches", "new_sums", "topic_rarity"]
+from slugline import kernels
+
+try:
+    from slugline.training import _descent as kernel
+except ImportError:  # there was no compiler
+    kernel = None  # type: ignore[assignment]
+
+__all__ = [
+    "MANY_ROWS",
+    "Costs",
+    "Descent",
+    "Minibatch",
+    "Minibatches",
+    "kernel",
+    "new_sums",
+    "topic_rarity",
+]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -25,6 +43,8 @@ MANY_ROWS = 20_000
 # Chosen by cross-validation on training splits. A penalty on large weights did not help: passes are
 # few, and steps shrink.
 _ROWS_PER_STEP, _MORE_ROWS_PER_STEP = 64, 128
+# Minibatches that the kernel learns from at a time, for as long as which Ctrl-C waits.
+_STEPS_AT_A_TIME = 256
 # Minibatches of so many entries are kept from pass to pass: making one takes a quarter of a step.
 _MOST_KEPT = 1 << 23
 # A topic rarer than the mean one counts more, by this power of how much rarer it is: 0 would leave
@@ -51,8 +71,8 @@ class Minibatch:
 class Minibatches:
     """Rows in an order that the seed determines, cut into minibatches.
 
-    Each pass takes the same minibatches: what they name is looked up once. Of many values no copy
-    is kept, as that would take as much memory as all the rest.
+    Each pass takes the same minibatches: what they name is looked up once, which the kernel does
+    without. Of many values no copy is kept, as that would take as much memory as all the rest.
 
     Parameters
     ----------
@@ -67,10 +87,21 @@ class Minibatches:
     def __init__(
         self, X: sp.csr_array, rows: Rows, rng: np.random.Generator, n_passes: int
     ) -> None:
-        self._X = X
-        self._parts = list(self._cut(rng.permutation(rows)))
-        self._orders = [rng.permutation(len(self._parts)) for _ in range(n_passes)]
+        self.X = X
+        order = rng.permutation(rows).astype(np.int32)
+        size = _ROWS_PER_STEP if len(order) <= MANY_ROWS else _MORE_ROWS_PER_STEP
+        self._rows = [order[first : first + size] for first in range(0, len(order), size)]
+        self._orders = [rng.permutation(len(self._rows)) for _ in range(n_passes)]
+        if not _has_kernel():
+            self._parts  # noqa: B018  made once, before there are threads
         self._kept: dict[int, Minibatch] | None = {} if X.nnz <= _MOST_KEPT else None
+
+    def rows_of_passes(self, first: int, last: int | None) -> Iterator[tuple[int, list[Rows]]]:
+        """Yield the rows of some minibatches at a time, and the pass, as `passes` does."""
+        for number, order in enumerate(self._orders[first:last], first):
+            for start in range(0, len(order), _STEPS_AT_A_TIME):
+                some = order[start : start + _STEPS_AT_A_TIME]
+                yield number, [self._rows[part] for part in some.tolist()]
 
     def passes(self, first: int, last: int | None) -> Iterator[tuple[int, Minibatch]]:
         """Yield the minibatches of the passes from `first` to before `last`, and the pass."""
@@ -86,20 +117,21 @@ class Minibatches:
         return self._kept[part]
 
     def _made(self, rows: Rows, columns: Rows, local: Rows) -> Minibatch:
-        part = self._X[rows]
+        part = self.X[rows]
         shape = (len(rows), len(columns))
         X = sp.csr_array((part.data, local.astype(np.int32), part.indptr), shape=shape)
         return Minibatch(rows, columns, X)
 
-    def _cut(self, order: Rows) -> Iterator[tuple[Rows, Rows, Rows]]:
-        """Yield rows, the columns they name, and which of these each value is of."""
-        X = self._X
-        at_a_time = _ROWS_PER_STEP if len(order) <= MANY_ROWS else _MORE_ROWS_PER_STEP
-        named = np.zeros(X.shape[1], dtype=bool)
-        number = np.empty(X.shape[1], dtype=np.int32)
-        for first in range(0, len(order), at_a_time):
-            rows = order[first : first + at_a_time].astype(np.int32)
-            indices = X[rows].indices
+    @cached_property
+    def _parts(self) -> list[tuple[Rows, Rows, Rows]]:
+        """Of each minibatch: rows, the columns they name, and which of these each value is of."""
+        return list(self._cut())
+
+    def _cut(self) -> Iterator[tuple[Rows, Rows, Rows]]:
+        named = np.zeros(self.X.shape[1], dtype=bool)
+        number = np.empty(self.X.shape[1], dtype=np.int32)
+        for rows in self._rows:
+            indices = self.X[rows].indices
             named[indices] = True
             columns = np.flatnonzero(named).astype(np.int32)
             named[columns] = False
@@ -175,9 +207,35 @@ class Descent:
 
     def run(self, batches: Minibatches, first: int = 0, last: int | None = None) -> Descent:
         """Go through the rows in each of the passes from `first` to before `last`; return this."""
-        for number, batch in batches.passes(first, last):
-            self._step(batch, is_first=number == 0)
+        if _has_kernel():
+            for number, parts in batches.rows_of_passes(first, last):
+                self._steps(batches.X, parts, is_first=number == 0)
+        else:
+            for number, batch in batches.passes(first, last):
+                self._step(batch, is_first=number == 0)
         return self
+
+    def _steps(self, X: sp.csr_array, parts: list[Rows], *, is_first: bool) -> None:
+        """Take the step of each minibatch in the kernel."""
+        costs = self._costs
+        rows, sizes = np.concatenate(parts), np.array(list(map(len, parts)), dtype=np.int64)
+        kernel.descend(
+            X.data,
+            X.indices.astype(np.int32, copy=False),
+            X.indptr.astype(np.int64, copy=False),
+            costs.y,
+            costs.others,
+            costs.own,
+            rows,
+            sizes,
+            self._learning_rates,
+            self.weights,
+            self.biases,
+            self.sums,
+            self.highest if is_first else None,
+            self.right if is_first else None,
+            self.topics.start,
+        )
 
     def _step(self, batch: Minibatch, *, is_first: bool) -> None:
         """Take one step downhill."""
@@ -206,7 +264,7 @@ class Descent:
 
     def _rates(self, columns: Rows, gradient: Floats) -> Floats:
         sums: Floats = self.sums.take(columns)
-        sums += np.einsum("ij,ij->i", gradient, gradient) / np.float32(gradient.shape[1])
+        sums += np.square(gradient).sum(axis=1) / np.float32(gradient.shape[1])
         self.sums[columns] = sums
         rates: Floats = np.divide(
             self._learning_rates.take(columns), np.sqrt(sums), dtype=np.float32
@@ -220,6 +278,10 @@ class Descent:
         slope[here] = -np.maximum(1 - scores[here], 0) * self._costs.own[rows[here[0]]]
         slope *= np.float32(2)
         return slope
+
+
+def _has_kernel() -> bool:
+    return kernel is not None and kernels.are_wanted()
 
 
 def _as_items(weights: Floats) -> npt.NDArray[np.void]:

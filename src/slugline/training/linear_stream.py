@@ -109,6 +109,11 @@ class LinearStream:
         scores += self.biases
         return scores
 
+    def weights_of(self, columns: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+        """Return the weights of some columns, shape (n_chosen, n_topics)."""
+        chosen = [weights[columns] for weights in self._weights]
+        return np.concatenate(chosen, axis=1, dtype=np.float64)
+
     def slim_weights(self) -> sp.csr_array:
         """Return the weights that matter; see `slugline.term_weights.slim`."""
         share = share_to_drop(self.n_columns * len(self.biases))

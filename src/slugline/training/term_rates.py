@@ -6,8 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.ragged import row_lengths
-
 __all__ = ["relevance", "term_rates"]
 
 Floats = npt.NDArray[np.float32]
@@ -39,9 +37,9 @@ def relevance(X: sp.csr_array, y: Labels, rows: Rows) -> npt.NDArray[np.float64]
     topics, number = np.unique(y[rows], return_inverse=True)
     n_topics, n_columns = len(topics), X.shape[1]
     is_of = sp.csr_array(
-        (np.ones(len(rows)), (rows, number)), shape=(X.shape[0], n_topics), dtype=np.float64
+        (np.ones(len(rows)), (rows, number)), shape=(X.shape[0], n_topics), dtype=np.float32
     )
-    has = sp.csr_array(((X.data != 0).astype(np.float64), X.indices, X.indptr), shape=X.shape)
+    has = sp.csr_array(((X.data != 0).astype(np.float32), X.indices, X.indptr), shape=X.shape)
     found = (has.T @ is_of).tocoo()  # a value for each term and topic that occur together
     terms, share = found.row, (np.bincount(number) / len(rows))[found.col]
     prior = _SEEN_BEFORE * n_topics
@@ -71,9 +69,9 @@ def term_rates(X: sp.csr_array, y: Labels, rows: Rows) -> Floats:
     float32 array, shape (n_columns + 1,)
     """
     rates = (_IRRELEVANT + relevance(X, y, rows)) ** 2
-    is_seen = np.zeros(X.shape[0], dtype=bool)
-    is_seen[rows] = True
-    squares = np.square(X.data, dtype=np.float64) * is_seen.repeat(row_lengths(X.indptr))
-    seen = np.bincount(X.indices, squares, X.shape[1])
+    is_seen = np.zeros(X.shape[0], dtype=np.float32)
+    is_seen[rows] = 1
+    squares = sp.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape)
+    seen = (squares.T @ is_seen).astype(np.float64)
     mean = (seen @ rates) / seen.sum() if seen.any() else 1.0
     return np.append(rates / mean, 1).astype(np.float32)

@@ -1,0 +1,202 @@
+"""`slugline compare`: several models on the same folds, with what each of them takes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slugline.cli.options import (
+    AsJson,
+    Data,
+    Encoding,
+    FoldTopics,
+    Format,
+    MapTopics,
+    Quiet,
+    Reading,
+    Seed,
+    SkipBadRows,
+    TextColumn,
+    Threads,
+    TopicColumn,
+    read_parts,
+)
+from slugline.cli.output import print_json, print_table, say, show, warn, write_file
+from slugline.cli.printable import printable
+from slugline.cli.progress import step_progress
+from slugline.cli.targets import check_not_read, check_target
+from slugline.cli.voice import in_flags
+from slugline.errors import OptionError, SluglineError
+
+if TYPE_CHECKING:
+    from slugline.compare.results import Comparison, ModelResult
+
+__all__ = ["compare"]
+
+_PAGE, _JSON, _PICTURE = "comparison.html", "comparison.json", "comparison.png"
+
+
+def compare(
+    data: Data,
+    text: TextColumn = None,
+    topic: TopicColumn = None,
+    format_: Format = None,
+    skip_bad_rows: SkipBadRows = False,
+    encoding: Encoding = None,
+    fold_topics: FoldTopics = False,
+    map_topics: MapTopics = None,
+    models: Annotated[
+        str,
+        typer.Option(
+            "--models",
+            metavar="A,B,...",
+            help="majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, encoder, tuned, "
+            "all of these, or module:name for a scikit-learn pipeline of yours.",
+        ),
+    ] = "all",
+    folds: Annotated[int, typer.Option("--folds", metavar="N", help="Number of folds.")] = 5,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help=f"Folder for {_PAGE}, {_JSON} and {_PICTURE}.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="FILE",
+            help="Keep results in this file, and measure only what it doesn't have.",
+            show_default=False,
+        ),
+    ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", metavar="S", help="Seconds that a model may take for a fold."),
+    ] = 3600.0,
+    jobs: Annotated[
+        int, typer.Option("--jobs", metavar="N", help="Models to measure at the same time.")
+    ] = 1,
+    seed: Seed = 0,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure several models on the same folds: how good they are, and what they take.
+
+    Each model runs in a process of its own. One that fails or takes too
+    long is told with the reason, and the others go on. Ctrl-C ends it with
+    the models measured so far; with --resume, it can go on later.
+
+    For example:
+
+      slugline compare tickets.csv -o comparison
+
+      slugline compare tickets.csv --models default,tfidf-svc,pipelines:mine
+    """
+    from slugline.compare.models import choose_models
+    from slugline.compare.run import CompareSettings, compare_models
+
+    settings = CompareSettings(folds, seed, jobs, threads, timeout)
+    names = models.split(",")
+    chosen, _ = choose_models(names)
+    sources = [*data, map_topics]
+    if output is not None:
+        _check_folder(output, sources)
+    if resume is not None:
+        check_target("--resume", resume)
+        check_not_read("--resume", resume, sources)
+    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    corpus = read_parts(data, None, None, reading, quiet)["train"]
+    width = max(len(model.name) for model in chosen)
+    with step_progress(quiet) as progress:
+        comparison = compare_models(
+            corpus,
+            names,
+            settings,
+            resume=resume,
+            progress=progress,
+            found=_teller(width, quiet),
+        )
+    for note in comparison.notes:
+        say(f"{comparison.name}: {note}", quiet=quiet)
+    if comparison.interrupted:
+        warn(["interrupted: these are the models measured so far"])
+    if output is not None:
+        _write(comparison, output)
+    if as_json:
+        print_json(comparison.to_dict() | ({"output": str(output)} if output else {}))
+    else:
+        _print(comparison)
+        if output is not None:
+            show(f"page    {output / _PAGE}")
+    if comparison.best is None:
+        raise SluglineError("no model could be measured; see the reasons above.")
+
+
+def _teller(width: int, quiet: bool) -> Callable[[ModelResult], None]:
+    """Return what prints a line for each model as soon as it is measured."""
+    from slugline.report.comparison_text import model_line
+
+    def tell(model: ModelResult) -> None:
+        if not quiet:
+            # Not by `say`, whose stream a bar on a terminal doesn't know of.
+            print(printable(in_flags(model_line(model, width))), file=sys.stderr)  # noqa: T201
+
+    return tell
+
+
+def _check_folder(folder: Path, sources: list[str | Path | None]) -> None:
+    """Make sure, before the work, that the files can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(
+            f"--output {folder}: is no folder and can't become one ({error.strerror or error}); "
+            "name another place."
+        ) from error
+    for name in (_PAGE, _JSON, _PICTURE):
+        check_target("--output", folder / name)
+        check_not_read("--output", folder / name, sources)
+
+
+def _write(comparison: Comparison, folder: Path) -> None:
+    import io
+    import json
+
+    from matplotlib.figure import Figure
+
+    from slugline.report.comparison import comparison_page
+
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    comparison.plot(figure.subplots())
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    text = json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_file(folder / _PAGE, comparison_page(comparison).encode("utf-8", "backslashreplace"))
+    write_file(folder / _JSON, text.encode("utf-8", "backslashreplace"))
+    write_file(folder / _PICTURE, picture.getvalue())
+
+
+def _print(comparison: Comparison) -> None:
+    from slugline.displays import counted
+    from slugline.report.comparison_text import comparison_rows, failures, reading, verdict
+
+    show(
+        f"{comparison.name}: {counted(comparison.n_documents, 'document')}, "
+        f"{counted(comparison.n_topics, 'topic')}, {counted(comparison.n_folds, 'fold')}"
+    )
+    print_table(comparison_rows(comparison))
+    for reason in failures(comparison):
+        show(reason)
+    show(verdict(comparison))
+    for sentence in (*reading(comparison).quality, *reading(comparison).costs):
+        show(sentence)

@@ -1,0 +1,220 @@
+"""`slugline explain`: the words for and against a topic."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slugline.cli.models import check_model_first
+from slugline.cli.options import AsJson, Model, Quiet, Reading, load_parts
+from slugline.cli.output import print_json, print_table, say, show
+from slugline.cli.printable import printable
+from slugline.cli.targets import check_not_read, check_target
+from slugline.displays import counted
+from slugline.errors import DataError
+
+if TYPE_CHECKING:
+    from slugline.explain import Explanation
+
+__all__ = ["explain"]
+
+# Words that are shown unless the user says how many; characters of a text that is shown in colour.
+_N_WORDS, _N_CHARACTERS = 15, 4000
+# Signs of the strongest word, and characters of a document that is shown.
+_N_SIGNS, _N_EXAMPLE = 10, 70
+# Characters of a text that could be the path of a file.
+_LONGEST_PATH = 1000
+# The most bytes to read: a text of a hundred books.
+_MOST_BYTES = 1 << 26
+
+
+def explain(
+    model: Model,
+    text: Annotated[
+        str,
+        typer.Argument(metavar="TEXT", help="The text itself, or `-` for standard input."),
+    ],
+    topic: Annotated[
+        str | None,
+        typer.Option(
+            "--topic", metavar="NAME", help="Topic to explain.", show_default="the answer"
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            "--not",
+            metavar="NAME",
+            help="Say why it isn't this topic: how far the other one is above it.",
+            show_default=False,
+        ),
+    ] = None,
+    n: Annotated[
+        int, typer.Option("-n", "--number", min=1, metavar="N", help="How many words to show.")
+    ] = _N_WORDS,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--examples",
+            metavar="DATA",
+            help="The documents that MODEL learned from, to show those that are most alike.",
+            show_default=False,
+        ),
+    ] = None,
+    split_encoder: Annotated[
+        bool,
+        typer.Option(
+            "--split-encoder",
+            metavar="",
+            help="Share out what an encoder adds among the sentences, or the words of a single "
+            "one, by leaving out each.",
+        ),
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write a page with the text marked.", show_default=False
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say which words of a text speak for a topic and against it, and how much each counts.
+
+    The shares of all words and what an empty text would get add up to the
+    model's score. With --json, each word says where it stands in the text.
+
+    For example:
+
+      slugline explain reuters46 "Wheat exports rose"
+
+      slugline explain tickets.slug --not refund - < ticket.txt
+    """
+    from slugline.explain import explain as find
+    from slugline.saving.classifier_file import load_model
+
+    check_model_first("explain", model, text)
+    if html is not None:
+        check_target("--html", html)
+        check_not_read("--html", html, [model, *(data or ())])
+    fitted, _ = load_model(model)
+    text = _read(text, quiet)
+    corpus = None
+    if data:
+        corpus = load_parts(data, Reading(None, None, None, True, None, False, None))["train"]
+    found = find(fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder)
+    if not found.reasons:
+        say("the model knows no word of the text; it answers as of an empty one", quiet=quiet)
+    if found.n_unlisted:
+        say(
+            f"the text has {counted(found.n_words, 'word')}; only the {len(found.spans()):,} "
+            f"strongest places are listed one by one; {found.n_unlisted:,} others are summed up",
+            quiet=quiet,
+        )
+    if data and not found.examples:
+        say(f"{' '.join(data)}: no document of {found.topic} is like the text", quiet=quiet)
+    if html is not None:
+        from slugline.report.explanation import write_explanation
+
+        write_explanation(found, html)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        _print(found, n)
+
+
+def _read(text: str, quiet: bool) -> str:
+    """Return the text, from standard input if it is a dash.
+
+    Raises
+    ------
+    DataError : if there is too much of it.
+    """
+    if text != "-":
+        if len(text) < _LONGEST_PATH and _is_file(text):
+            say(
+                f"explaining the words {text!r}, not what is in the file of that name; for that, "
+                f"give it as standard input: - < {text}",
+                quiet=quiet,
+            )
+        return text
+    if sys.stdin.isatty():
+        say("reading the text that you type; Ctrl-D ends it", quiet=quiet)
+    data = sys.stdin.buffer.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise DataError(
+            f"standard input holds over {_MOST_BYTES >> 20} MB; explain one text at a time."
+        )
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _print(found: Explanation, n: int) -> None:
+    paint = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    versus = "" if found.against is None else f" rather than {found.against}"
+    show(f"{found.topic}{versus}, probability {found.probability:.2f}\n")
+    if paint:
+        _print_painted(found)
+    print_table(_rows(found, n), left=(1, 2))
+    show(f"\nshares are {found.method}")
+    if found.examples:
+        show(f"\ndocuments of {found.topic} that are most like it in these words")
+        rows = [
+            (f"{each.share:.3f}", f"row {each.row + 1}", " ".join(each.text[:400].split()))
+            for each in found.examples
+        ]
+        print_table([(*row[:2], row[2][:_N_EXAMPLE]) for row in rows], left=(1, 2))
+
+
+def _rows(found: Explanation, n: int) -> list[tuple[str, str, str]]:
+    """Return the strongest words, what all others count, and the sum."""
+    from slugline.explain.explanation import label
+
+    words = found.words()
+    most = max((abs(each.share) for each in words[:n]), default=0)
+    rows = [(f"{each.share:+.3f}", _signs(each.share, most), label(each)) for each in words[:n]]
+    rest = words[n:]
+    if rest:
+        others = "all others" if found.n_unlisted else f"{len(rest):,} others"
+        rows.append((f"{sum(each.share for each in rest):+.3f}", "", others))
+    rows.append((f"{found.bias:+.3f}", "", "what an empty text would get"))
+    return [*rows, (f"{found.score:+.3f}", "", "score: the sum of these")]
+
+
+def _signs(share: float, most: float) -> str:
+    sign = "+" if share > 0 else "-"
+    return sign * max(1, round(_N_SIGNS * abs(share) / most)) if share else ""
+
+
+def _print_painted(found: Explanation) -> None:
+    """Print the text with its strongest words in colour; those against are underlined as well."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from slugline.marks import pieces
+
+    marked = pieces(found.text, found.spans())
+    most = max((abs(share) for *_, share in marked), default=0)
+    text, last = Text(), 0
+    for start, end, share in marked:
+        if abs(share) < most / _N_SIGNS or end > _N_CHARACTERS:
+            continue
+        text.append(printable(found.text[last:start]))
+        style = "bold green" if share > 0 else "red underline"
+        text.append(printable(found.text[start:end]), style)
+        last = end
+    text.append(printable(found.text[last : max(last, _N_CHARACTERS)]))
+    if len(found.text) > _N_CHARACTERS:
+        text.append("…")
+    Console(soft_wrap=True, highlight=False).print(text, end="\n\n")

@@ -1,0 +1,199 @@
+"""The process of one model: it fits, answers, and tells times, memory and size.
+
+Started as `python -m slugline.compare.child JOB`. What it has to say goes to what was standard
+output; whatever the model prints goes nowhere. The documents come on standard input, and when that
+ends, the process that started this one is gone, and this one ends as well.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+
+from slugline.compare.documents import Documents, receive
+from slugline.compare.messages import Described, Failed, FoldResult, Job, Message
+from slugline.compare.models import MODELS, make_model
+from slugline.compare.own import describe_own, find_own, reason_of
+from slugline.errors import OptionError, SluglineError
+
+__all__ = ["main"]
+
+_STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def main() -> None:
+    """Do what the only argument says."""
+    source, channel = _take_streams()
+    job = msgspec.json.decode(sys.argv[1], type=Job)
+    try:
+        documents = receive(source) if job.folds else None
+        threading.Thread(target=_end_with, args=(source,), daemon=True).start()
+        for message in _messages(job, documents):
+            _send(channel, message)
+    # Whatever ends the model, an exit included, is told.
+    except BaseException as error:  # noqa: BLE001
+        _send(channel, Failed(_said(error)))
+
+
+def _said(error: BaseException) -> str:
+    # Our own errors are sentences for the user already.
+    if isinstance(error, SluglineError):
+        return str(error)
+    said = f"raised {reason_of(error)}"
+    is_of_numbers = isinstance(error, ValueError) and "could not convert string" in str(error)
+    return f"{said}; put a vectorizer before a classifier of numbers" if is_of_numbers else said
+
+
+def _send(channel: BinaryIO, message: Message) -> None:
+    channel.write(msgspec.json.encode(message) + b"\n")
+    channel.flush()
+
+
+def _take_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Return what were standard input and output, and give the model neither."""
+    source, channel = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    return source, channel
+
+
+def _end_with(source: BinaryIO) -> None:
+    """End this process, and those it has started, when the stream ends."""
+    while source.read(1):
+        pass
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def _messages(job: Job, documents: Documents | None) -> Iterator[Message]:
+    if documents is None:
+        yield Described(describe_own(job.model, job.seed))
+        return
+    make = _maker(job)
+    last = max(documents.folds)
+    gc.collect()
+    _forget_peak()
+    for fold in job.folds:
+        yield _measure(make, documents, fold, job.seed, is_last=fold == last)
+        gc.collect()
+
+
+def _maker(job: Job) -> Callable[[], Any]:
+    if job.model not in MODELS:
+        return find_own(job.model, job.seed)
+    return lambda: make_model(job.model, job.seed, job.n_threads)
+
+
+def _measure(
+    make: Callable[[], Any], documents: Documents, fold: int, seed: int, *, is_last: bool
+) -> FoldResult:
+    train = [row for row, held in enumerate(documents.folds) if held != fold]
+    test = [row for row, held in enumerate(documents.folds) if held == fold]
+    # A fold has the same result whether or not others were measured before it.
+    random.seed(seed)
+    np.random.seed(seed)
+    # Rows that an encoder has made before would hide the time that they take.
+    with tempfile.TemporaryDirectory(prefix="slugline-") as cache:
+        os.environ["SLUGLINE_CACHE"] = cache
+        model = make()
+        started = time.perf_counter()
+        model.fit(*_taken(documents, train))
+        fitted = time.perf_counter()
+        answers = model.predict([documents.texts[row] for row in test])
+        answered = time.perf_counter()
+    return FoldResult(
+        fold,
+        _numbered(answers, sorted(set(documents.topics)), len(test)),
+        fitted - started,
+        answered - fitted,
+        _peak_mb(),
+        _file_bytes(model) if is_last else None,
+    )
+
+
+def _taken(documents: Documents, rows: list[int]) -> tuple[list[str], list[str]]:
+    return [documents.texts[row] for row in rows], [documents.topics[row] for row in rows]
+
+
+def _numbered(answers: Any, names: list[str], n_wanted: int) -> tuple[int, ...]:
+    found = np.asarray(answers, dtype=object)
+    if found.shape != (n_wanted,):
+        raise OptionError(
+            f"answers {n_wanted} texts with an array of shape {found.shape}, where one topic for "
+            "each text is due"
+        )
+    numbers = {name: number for number, name in enumerate(names)}
+    return tuple(numbers.get(str(answer), -1) for answer in found)
+
+
+def _peak_mb() -> float | None:
+    """Return the most memory that this process had since `_forget_peak`, in 10^6 bytes."""
+    if sys.platform == "win32":
+        return None
+    # On Linux, what `resource` tells begins with the memory of the process that started this one.
+    if _STATUS.exists():
+        lines = _STATUS.read_text("ascii", "replace").splitlines()
+        high = next((line for line in lines if line.startswith("VmHWM:")), None)
+        if high is not None:
+            return int(high.split()[1]) * 1024 / 1e6
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _forget_peak() -> None:
+    """Forget what reading the documents took, where the system can."""
+    try:
+        _CLEAR_REFS.write_text("5")
+    except OSError:
+        return
+
+
+class _Counter:
+    """A file that only counts."""
+
+    def __init__(self) -> None:
+        self.n_bytes = 0
+
+    def write(self, data: Any) -> int:
+        self.n_bytes += memoryview(data).nbytes
+        return memoryview(data).nbytes
+
+
+def _file_bytes(model: Any) -> int | None:
+    """Return the size of the model's file, or of its pickle, which is never read; None if neither.
+
+    Our own models have files; those of scikit-learn's are pickled by custom.
+    """
+    if type(model).__module__ == "slugline.classifier":  # not imported for the others
+        with tempfile.TemporaryDirectory(prefix="slugline-") as folder:
+            path = Path(folder, "model.slug")
+            model.save(path)
+            return path.stat().st_size
+    counter = _Counter()
+    try:
+        pickle.Pickler(counter, pickle.HIGHEST_PROTOCOL).dump(model)
+    # A model that can't be pickled may raise anything, and still has its other results.
+    except Exception:  # noqa: BLE001
+        return None
+    return counter.n_bytes
+
+
+if __name__ == "__main__":
+    main()

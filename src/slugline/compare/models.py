@@ -1,0 +1,179 @@
+"""The models that can be compared: ours, usual ones of scikit-learn's, and the user's."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from slugline.checks import shown
+from slugline.encoders.checked import get_encoder
+from slugline.errors import EncoderError, OptionError
+
+__all__ = ["ALL", "MODELS", "Majority", "Model", "choose_models", "make_model"]
+
+#: Stands for all models that come with Slugline.
+ALL = "all"
+
+_REFERENCE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+
+
+class Model(NamedTuple):
+    """A model by name, and what it is in a few words."""
+
+    name: str
+    about: str
+
+    @property
+    def is_users(self) -> bool:
+        """Whether it comes from a module of the user's."""
+        return ":" in self.name
+
+
+class Majority:
+    """Answers with the most common topic, whatever the text; of several, with the first by name."""
+
+    topic: str
+
+    def fit(self, X: Sequence[str], y: Sequence[str]) -> Majority:  # noqa: ARG002
+        """Count the topics."""
+        counts = Counter(y)
+        self.topic = min(counts, key=lambda topic: (-counts[topic], topic))
+        return self
+
+    def predict(self, X: Sequence[str]) -> list[str]:
+        """Return the same topic for each text."""
+        return [self.topic] * len(X)
+
+
+def _majority(seed: int, n_threads: int) -> Any:  # noqa: ARG001
+    return Majority()
+
+
+def _naive_bayes(seed: int, n_threads: int) -> Any:  # noqa: ARG001
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.naive_bayes import MultinomialNB
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(CountVectorizer(), MultinomialNB())
+
+
+def _words(seed: int, n_threads: int) -> Any:  # noqa: ARG001
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import LinearSVC
+
+    return make_pipeline(TfidfVectorizer(), LinearSVC(random_state=seed))
+
+
+def _words_and_characters(seed: int, n_threads: int) -> Any:  # noqa: ARG001
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.svm import LinearSVC
+
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+    return make_pipeline(make_union(words, characters), LinearSVC(random_state=seed))
+
+
+def _ours(**settings: Any) -> Callable[[int, int], Any]:
+    def make(seed: int, n_threads: int) -> Any:
+        from slugline.classifier import TopicClassifier
+
+        return TopicClassifier(random_state=seed, n_jobs=n_threads, **settings)
+
+    return make
+
+
+class _Known(NamedTuple):
+    about: str
+    make: Callable[[int, int], Any]  # of a seed and a number of threads
+
+
+#: The models that come with Slugline, the quickest first.
+MODELS = {
+    "majority": _Known("always the most common topic", _majority),
+    "naive-bayes": _Known("CountVectorizer, MultinomialNB", _naive_bayes),
+    "tfidf-svc": _Known("TfidfVectorizer, LinearSVC", _words),
+    "default": _Known("Slugline as it is", _ours()),
+    "network": _Known("Slugline with the lesson's net", _ours(learner="network")),
+    "ngrams-svc": _Known(
+        "words, pairs and runs of 2 to 5 characters, sublinear TF-IDF, LinearSVC",
+        _words_and_characters,
+    ),
+    "encoder": _Known("Slugline with a sentence encoder", _ours(encoder="use")),
+    "tuned": _Known("Slugline, settings searched on the training documents", _ours(tune=True)),
+}
+
+
+def make_model(name: str, seed: int, n_threads: int) -> Any:
+    """Return a new, unfitted model of `MODELS`."""
+    return MODELS[name].make(seed, n_threads)
+
+
+def choose_models(names: Sequence[str] = (ALL,)) -> tuple[tuple[Model, ...], tuple[str, ...]]:
+    """Return the models of these names, each once, and notes on those left out.
+
+    Parameters
+    ----------
+    names : sequence of str, default ("all",)
+        Names of `MODELS`; "all" for all of them, the encoder only if its package is there; or
+        "module:name" for any classifier of texts that has `fit` and `predict`, such as a pipeline
+        of scikit-learn's.
+
+    Raises
+    ------
+    OptionError : if there are none, or one is unknown.
+    EncoderError : if the encoder is asked for by its name and its package is missing.
+    """
+    if isinstance(names, str):
+        names = [names]
+    wanted = dict.fromkeys(name.strip() for name in names if name.strip())
+    if not wanted:
+        raise OptionError(f"`models` names no model; name some of {', '.join((*MODELS, ALL))}.")
+    notes = []
+    chosen: dict[str, None] = {}
+    for name in wanted:
+        if name != ALL:
+            _check_name(name)
+            chosen[name] = None
+            continue
+        chosen |= dict.fromkeys(MODELS)
+        missing = _missing_encoder()
+        if missing is not None and "encoder" not in wanted:
+            del chosen["encoder"]
+            notes.append(f"the model encoder is left out: {missing}")
+    if "encoder" in chosen:
+        get_encoder("use")
+    return tuple(Model(name, _about(name)) for name in chosen), tuple(notes)
+
+
+def _about(name: str) -> str:
+    return MODELS[name].about if name in MODELS else "yours"
+
+
+def _check_name(name: str) -> None:
+    if name in MODELS or _REFERENCE.fullmatch(name):
+        return
+    if ":" in name:
+        raise OptionError(
+            f"`models` names {shown(name)}; for a model of yours give module:name, such as "
+            "pipelines:mine for what pipelines.py calls mine."
+        )
+    near = difflib.get_close_matches(name.lower(), (*MODELS, ALL), n=1)
+    meant = f"did you mean {near[0]}? Choose" if near else "choose"
+    raise OptionError(
+        f"`models` names {shown(name)}, which is none; {meant} from "
+        f"{', '.join((*MODELS, ALL))}, or give module:name for one of yours."
+    )
+
+
+def _missing_encoder() -> str | None:
+    """Return what is said if the encoder can't be used; None if it can."""
+    try:
+        get_encoder("use")
+    except EncoderError as error:
+        return str(error)
+    return None

@@ -1,0 +1,252 @@
+"""What a comparison found: a result for each model, and how far each is behind the best."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.compare.messages import FoldResult
+from slugline.compare.models import Model
+from slugline.compare.paired import NAME, Difference, adjusted, difference
+from slugline.displays import as_lines, as_table, counted
+from slugline.evaluation import wilson
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Comparison", "ModelResult", "result_of"]
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """How good a model is on documents it had not learned from, and what it takes.
+
+    A model that failed has its `error`, and no other numbers than those of the folds before.
+
+    Attributes
+    ----------
+    name, about : str
+    right : tuple of bool
+        Whether the answer is right, for each document, fold by fold.
+    n_documents : tuple of int
+        Documents of each fold.
+    macro_f1 : float or None
+        Over the answers of all folds; the mean of the topics that occur, as true ones or as
+        answers. None if the model failed.
+    fit_seconds, answer_seconds : tuple of float
+        For each fold.
+    peak_mb : float or None
+        The most memory its process took, Python and the documents included, in 10^6 bytes.
+    file_bytes : int or None
+        Size of the saved model; of a model that is not Slugline's, of its pickle.
+    error : str or None
+        Why it failed.
+    """
+
+    name: str
+    about: str
+    right: tuple[bool, ...] = field(default=(), repr=False)
+    n_documents: tuple[int, ...] = ()
+    macro_f1: float | None = None
+    fit_seconds: tuple[float, ...] = ()
+    answer_seconds: tuple[float, ...] = ()
+    peak_mb: float | None = None
+    file_bytes: int | None = None
+    error: str | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Share of all documents that got their topic when their fold was tested."""
+        return sum(self.right) / len(self.right)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the accuracy, by Wilson, for the chance in which documents there are."""
+        return wilson(sum(self.right), len(self.right))
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Share of right answers in each fold."""
+        ends = itertools.accumulate(self.n_documents)
+        return [
+            sum(self.right[end - n : end]) / n
+            for n, end in zip(self.n_documents, ends, strict=True)
+        ]
+
+    @property
+    def fit_time(self) -> float:
+        """Seconds of a fit, the median over the folds; of two in the middle, the lower one.
+
+        The first fit may also import modules, which is no part of learning.
+        """
+        return statistics.median_low(self.fit_seconds)
+
+    @property
+    def documents_per_second(self) -> float:
+        """Documents answered in a second."""
+        return len(self.right) / max(sum(self.answer_seconds), 1e-9)
+
+
+def result_of(
+    model: Model,
+    folds: Sequence[FoldResult],
+    topics: Sequence[npt.NDArray[np.int64]],
+    n_topics: int,
+    error: str | None,
+) -> ModelResult:
+    """Return a model's result, given those of its folds and the true topics of each of them."""
+    answers = [np.array(fold.answers, dtype=np.int64) for fold in folds]
+    pairs = list(zip(answers, topics, strict=False))
+    f1 = None
+    if error is None:
+        f1 = _macro_f1(np.concatenate(topics), np.concatenate(answers), n_topics)
+    return ModelResult(
+        model.name,
+        model.about,
+        tuple(bool(hit) for found, true in pairs for hit in found == true),
+        tuple(len(true) for _, true in pairs),
+        f1,
+        tuple(fold.fit_seconds for fold in folds),
+        tuple(fold.answer_seconds for fold in folds),
+        max((fold.peak_mb for fold in folds if fold.peak_mb is not None), default=None),
+        next((fold.file_bytes for fold in folds if fold.file_bytes is not None), None),
+        error,
+    )
+
+
+def _macro_f1(true: Any, answered: Any, n_topics: int) -> float:
+    right = np.bincount(true[true == answered], minlength=n_topics)
+    # An answer that is no topic (-1) counts for none.
+    total = np.bincount(true, minlength=n_topics) + np.bincount(
+        answered[answered >= 0], minlength=n_topics
+    )
+    return float(np.mean(2 * right[total > 0] / total[total > 0]))
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """Several models on the same folds.
+
+    Attributes
+    ----------
+    name, digest : str
+        Of the data; the SHA-256 of its texts and topics.
+    n_documents, n_topics, n_folds, seed : int
+    jobs, n_threads : int
+        Models measured at the same time, and threads that each of them could use.
+    models : tuple of ModelResult
+        In the order in which they were asked for.
+    notes : tuple of str
+        What to know about the data and the models when reading the results.
+    interrupted : bool
+        Whether Ctrl-C ended it before all models were measured.
+    """
+
+    name: str
+    digest: str
+    n_documents: int
+    n_topics: int
+    n_folds: int
+    seed: int
+    jobs: int
+    n_threads: int
+    models: tuple[ModelResult, ...]
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    def __repr__(self) -> str:
+        return as_lines(*self._shown())
+
+    def _repr_html_(self) -> str:
+        return as_table(*self._shown())
+
+    def _shown(self) -> tuple[str, list[tuple[str, str]]]:
+        rows = [(m.name, m.error or f"{m.accuracy:.3f}") for m in self.models]
+        return f"Comparison on {self.name}: {counted(self.n_folds, 'fold')}", rows
+
+    @property
+    def measured(self) -> list[ModelResult]:
+        """The models that answered in all folds."""
+        return [model for model in self.models if model.error is None]
+
+    @property
+    def best(self) -> ModelResult | None:
+        """The model of the highest accuracy, then macro-F1, then the quickest; None if all failed.
+
+        Nothing else than luck may tell it from the next: see `behind`.
+        """
+        return max(
+            self.measured, key=lambda m: (m.accuracy, m.macro_f1 or 0, -m.fit_time), default=None
+        )
+
+    def behind(self) -> dict[str, Difference]:
+        """Return the difference between each other model's accuracy and the best one's."""
+        best = self.best
+        if best is None:
+            return {}
+        others = [model for model in self.measured if model is not best]
+        return adjusted({m.name: difference(m.accuracies, best.accuracies) for m in others})
+
+    def plot(self, ax: Axes) -> None:
+        """Draw accuracy against the time of a fit on axes of matplotlib's."""
+        from slugline.plots import Mark, plot_marks
+
+        best = self.best
+        # Always the same topic is no use, and would push all others into a corner.
+        useful = [model for model in self.measured if model.name != "majority"]
+        marks = [
+            Mark(m.name, m.fit_time, m.accuracy, m.interval, is_best=m is best)
+            for m in useful or self.measured
+        ]
+        plot_marks(ax, marks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON; what is undefined is None."""
+        best, behind = self.best, self.behind()
+        return {
+            "data": {
+                "name": self.name,
+                "sha256": self.digest,
+                "n_documents": self.n_documents,
+                "n_topics": self.n_topics,
+            },
+            "folds": self.n_folds,
+            "seed": self.seed,
+            "jobs": self.jobs,
+            "threads": self.n_threads,
+            "test": NAME,
+            "best": None if best is None else best.name,
+            "models": [_model_dict(model, behind.get(model.name)) for model in self.models],
+            "notes": list(self.notes),
+            "interrupted": self.interrupted,
+        }
+
+
+def _model_dict(model: ModelResult, behind: Difference | None) -> dict[str, Any]:
+    is_whole = model.error is None
+    return {
+        "name": model.name,
+        "about": model.about,
+        "error": model.error,
+        "accuracy": model.accuracy if is_whole else None,
+        "accuracy_interval": list(model.interval) if is_whole else None,
+        "macro_f1": model.macro_f1,
+        "accuracies": model.accuracies,
+        "difference": None
+        if behind is None
+        else {
+            "accuracy": behind.accuracy,
+            "interval": None if behind.interval is None else list(behind.interval),
+            "p_value": behind.p_value,
+        },
+        "fit_seconds": list(model.fit_seconds),
+        "documents_per_second": model.documents_per_second if is_whole else None,
+        "peak_memory_mb": model.peak_mb,
+        "file_bytes": model.file_bytes,
+    }

@@ -1,0 +1,341 @@
+"""Measures several models on the same folds, each in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import queue
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline import __version__
+from slugline.checks import check_number, check_whole
+from slugline.compare.concerns import check_corpus, check_folds, notes_on
+from slugline.compare.documents import packed
+from slugline.compare.messages import Described, Failed, FoldResult, Job, fits
+from slugline.compare.models import Model, choose_models
+from slugline.compare.process import ModelProcess, ProcessError
+from slugline.compare.record import Record, key_of
+from slugline.compare.results import Comparison, ModelResult, result_of
+from slugline.corpus.corpus import Corpus
+from slugline.errors import OptionError
+from slugline.progress import StepProgress
+from slugline.splits import make_folds
+from slugline.threads import count_threads
+
+__all__ = ["CompareSettings", "compare_models"]
+
+# Seconds. Ctrl-C can't wake some systems from waiting without an end.
+_PATIENCE = 0.5
+# What the results depend on beside the model.
+_LIBRARIES = ("numpy", "scipy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """How models are compared.
+
+    Attributes
+    ----------
+    n_folds : int, default 5
+        Each document is in one of them, and is answered by a model that learned from the others.
+    seed : int, default 0
+        Chooses the folds, and what the models draw by chance.
+    jobs : int, default 1
+        Models to measure at the same time. With more than one, they slow each other down.
+    n_threads : int, optional
+        Threads that a model may use; by default the cores, divided among `jobs`.
+    timeout : float, default 3600
+        Seconds that a model may take for one fold.
+
+    Raises
+    ------
+    OptionError : if one is out of its range.
+    """
+
+    n_folds: int = 5
+    seed: int = 0
+    jobs: int = 1
+    n_threads: int | None = None
+    timeout: float = 3600.0
+
+    def __post_init__(self) -> None:
+        check_whole("n_folds", self.n_folds, 2)
+        check_whole("seed", self.seed, 0, (1 << 32) - 1)
+        check_whole("jobs", self.jobs, 1)
+        check_number("timeout", self.timeout, over=0, under=1e8)
+
+    @property
+    def threads(self) -> int:
+        """Threads of each model."""
+        if self.n_threads is not None:
+            return count_threads(self.n_threads, "n_threads")
+        return max(1, count_threads(None) // self.jobs)
+
+
+def compare_models(
+    corpus: Corpus,
+    models: Sequence[str] = ("all",),
+    settings: CompareSettings | None = None,
+    *,
+    resume: Path | None = None,
+    progress: StepProgress | None = None,
+    found: Callable[[ModelResult], None] | None = None,
+) -> Comparison:
+    """Return how good several models are on the same folds, and what each of them takes.
+
+    A model that raises an error, crashes or takes too long has that as its result, and the others
+    go on. Ctrl-C ends all processes, and gives the models that were measured by then, if any.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    models : sequence of str, default ("all",)
+        Names of models that come with Slugline, or "module:name" for one of yours; see
+        `slugline.compare.models.choose_models`.
+    settings : CompareSettings, optional
+    resume : Path, optional
+        A file that keeps the results of each fold. What it has need not be measured again, if
+        documents, folds, seed and models are the same.
+    progress : callable, optional
+        Told of each fit; see `slugline.progress.StepProgress`.
+    found : callable, optional
+        Told of each model's result as soon as it is there.
+
+    Raises
+    ------
+    DataError : if there is nothing to tell apart: one topic alone, all texts the same, too few
+        documents; or `resume` is another file.
+    OptionError : if a model is unknown, or one of yours can't be found.
+    EncoderError : if the encoder is asked for and missing.
+    """
+    settings = settings or CompareSettings()
+    chosen, left_out = choose_models(models)
+    check_corpus(corpus)
+    folds = make_folds(corpus.topics, settings.n_folds, settings.seed)
+    check_folds(corpus, folds)
+    with (
+        tempfile.TemporaryDirectory(prefix="slugline-") as folder,
+        Record(resume) as record,
+    ):
+        run = _Run(corpus, folds, settings, chosen, Path(folder), record)
+        interrupted = run.measure(progress, found)
+    return Comparison(
+        name=corpus.name,
+        digest=run.digest,
+        n_documents=len(corpus),
+        n_topics=len(set(corpus.topics)),
+        n_folds=settings.n_folds,
+        seed=settings.seed,
+        jobs=settings.jobs,
+        n_threads=settings.threads,
+        models=tuple(run.result(model) for model in chosen),
+        notes=(*notes_on(corpus, settings.n_folds), *left_out),
+        interrupted=interrupted,
+    )
+
+
+@dataclass
+class _Event:
+    """What a thread that listens to a process tells: a fit begins, ends, or the model is over."""
+
+    model: Model
+    begins: int | None = None
+    result: FoldResult | None = None
+    error: str | None = None
+
+
+@dataclass
+class _Run:
+    """All models of a comparison, measured by processes that threads listen to."""
+
+    corpus: Corpus
+    folds: npt.NDArray[np.int64]
+    settings: CompareSettings
+    models: tuple[Model, ...]
+    folder: Path
+    record: Record
+    _events: queue.SimpleQueue[_Event] = field(default_factory=queue.SimpleQueue)
+    _running: set[ModelProcess] = field(default_factory=set)
+    _done: dict[str, dict[int, FoldResult]] = field(default_factory=dict)
+    _errors: dict[str, str] = field(default_factory=dict)
+    _is_over: bool = False
+
+    def __post_init__(self) -> None:
+        names = sorted(set(self.corpus.topics))
+        numbers = {name: number for number, name in enumerate(names)}
+        topics = np.array([numbers[topic] for topic in self.corpus.topics], dtype=np.int64)
+        self._topics = [topics[self.folds == fold] for fold in range(self.settings.n_folds)]
+        self._n_topics = len(names)
+        self._documents = packed(self.corpus.texts, self.corpus.topics, self.folds.tolist())
+        self.digest = self.corpus.digest()
+
+    def measure(
+        self, progress: StepProgress | None, found: Callable[[ModelResult], None] | None
+    ) -> bool:
+        """Measure all models; return whether Ctrl-C came in between, with something to show."""
+        keys = {model.name: self._key(model) for model in self.models}
+        for model in self.models:
+            self._done[model.name] = self._known(keys[model.name])
+        steps = _Steps(progress, {m.name: self._missing(m) for m in self.models})
+        with ThreadPoolExecutor(self.settings.jobs) as pool:
+            try:
+                for model in self.models:
+                    pool.submit(self._measure, model)
+                self._follow(steps, keys, found)
+            except KeyboardInterrupt:
+                self._end_all(pool)
+                if not any(self._is_whole(model) for model in self.models):
+                    raise
+                return True
+            # Whatever went wrong here, no process may go on.
+            except BaseException:
+                self._end_all(pool)
+                raise
+        return False
+
+    def result(self, model: Model) -> ModelResult:
+        """Return the result of a model, as far as it was measured."""
+        done = self._done[model.name]
+        error = self._errors.get(model.name)
+        if error is None and not self._is_whole(model):
+            error = f"interrupted after {len(done)} of {self.settings.n_folds} folds"
+        # A record may have folds beyond one that is missing.
+        n_whole = next((n for n in range(self.settings.n_folds) if n not in done), len(done))
+        whole = [done[fold] for fold in range(n_whole)]
+        return result_of(model, whole, self._topics, self._n_topics, error)
+
+    def _key(self, model: Model) -> str:
+        """Return what a model's results are kept under; OptionError if the model isn't there."""
+        identity = self._identity(model) if model.is_users else ""
+        versions = [importlib.metadata.version(library) for library in _LIBRARIES]
+        n_folds, seed = self.settings.n_folds, self.settings.seed
+        return key_of(
+            self.digest, n_folds, seed, model.name, identity, "slugline", __version__, *versions
+        )
+
+    def _identity(self, model: Model) -> str:
+        job = Job(model.name, self.settings.seed, self.settings.threads)
+        with ModelProcess(job, self.folder) as process:
+            try:
+                message = process.receive(self.settings.timeout)
+            except ProcessError as error:
+                raise OptionError(f"`models` names {model.name}, which {error}.") from error
+        if not isinstance(message, Described):
+            reason = message.reason if isinstance(message, Failed) else "it can't be used."
+            raise OptionError(f"`models` names {model.name}: {reason}")
+        return message.identity
+
+    def _known(self, key: str) -> dict[int, FoldResult]:
+        return {
+            fold: result
+            for fold, result in self.record.find(key).items()
+            if self._is_right(result, fold)
+        }
+
+    def _is_right(self, result: FoldResult, fold: int) -> bool:
+        is_fold = result.fold == fold and 0 <= fold < self.settings.n_folds
+        return is_fold and fits(result, len(self._topics[fold]), self._n_topics)
+
+    def _missing(self, model: Model) -> list[int]:
+        return [fold for fold in range(self.settings.n_folds) if fold not in self._done[model.name]]
+
+    def _is_whole(self, model: Model) -> bool:
+        return len(self._done[model.name]) == self.settings.n_folds
+
+    def _follow(
+        self,
+        steps: _Steps,
+        keys: dict[str, str],
+        found: Callable[[ModelResult], None] | None,
+    ) -> None:
+        """Do what the threads tell, until all models are over."""
+        n_left = len(self.models)
+        while n_left:
+            event = _next(self._events)
+            name = event.model.name
+            if event.begins is not None:
+                steps.begin(name, event.begins, self.settings.n_folds)
+            elif event.result is not None:
+                self._done[name][event.result.fold] = event.result
+                self.record.add(keys[name], event.result)
+                steps.end(name, event.result.fold)
+            else:
+                n_left -= 1
+                if event.error is not None:
+                    self._errors[name] = event.error
+                steps.end(name)
+                if found is not None:
+                    found(self.result(event.model))
+
+    def _measure(self, model: Model) -> None:
+        """Tell of all folds of a model that are missing; runs in a thread."""
+        error = None
+        try:
+            missing = self._missing(model)
+            if missing and not self._is_over:
+                self._listen(model, missing)
+        except ProcessError as ended:
+            error = str(ended)
+        # The one that waits for this thread's words must not wait for ever.
+        except Exception as failure:  # noqa: BLE001
+            error = f"can't be measured ({type(failure).__name__}: {failure})"
+        self._events.put(_Event(model, error=error))
+
+    def _listen(self, model: Model, missing: list[int]) -> None:
+        threads = self.settings.threads
+        job = Job(model.name, self.settings.seed, threads, tuple(missing))
+        with ModelProcess(job, self.folder, self._documents) as process:
+            self._running.add(process)
+            try:
+                if self._is_over:
+                    return
+                for fold in missing:
+                    self._events.put(_Event(model, begins=fold))
+                    message = process.receive(self.settings.timeout)
+                    if isinstance(message, Failed):
+                        raise ProcessError(message.reason)
+                    if not isinstance(message, FoldResult) or not self._is_right(message, fold):
+                        raise ProcessError("sent something that is no result")
+                    self._events.put(_Event(model, result=message))
+            finally:
+                self._running.discard(process)
+
+    def _end_all(self, pool: ThreadPoolExecutor) -> None:
+        self._is_over = True
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(self._running):
+            process.end()
+
+
+def _next(events: queue.SimpleQueue[_Event]) -> _Event:
+    while True:
+        try:
+            return events.get(timeout=_PATIENCE)
+        except queue.Empty:
+            continue
+
+
+class _Steps:
+    """Counts fits for a progress that may be None."""
+
+    def __init__(self, progress: StepProgress | None, missing: dict[str, list[int]]) -> None:
+        self._progress = progress
+        self._missing = {name: set(folds) for name, folds in missing.items()}
+        self._n_fits = sum(map(len, missing.values()))
+
+    def begin(self, name: str, fold: int, n_folds: int) -> None:
+        """Say that a fit begins."""
+        if self._progress is not None:
+            n_left = sum(map(len, self._missing.values()))
+            step = f"{name}: fold {fold + 1} of {n_folds}"
+            self._progress(step, self._n_fits - n_left, self._n_fits)
+
+    def end(self, name: str, fold: int | None = None) -> None:
+        """Count a fit as done, or all of a model that is over."""
+        self._missing[name] -= self._missing[name].copy() if fold is None else {fold}

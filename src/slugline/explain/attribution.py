@@ -1,0 +1,278 @@
+"""What each column of a row adds to a learner's scores: all of it, and nothing more.
+
+A learner scores a row of zeros, too: that is what an empty text would get. What a row's scores are
+over that is shared out among its columns, exactly. Sums of scores, such as one topic's less
+another's, are shared out by the same arithmetic, as every share is linear in what is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.calibration import Calibration, softmax
+from slugline.checks import shown
+from slugline.errors import OptionError
+from slugline.layers import MAX_SIGNAL, Dense, DenseStack
+from slugline.learners import Learner
+from slugline.learners.linear import LinearLearner
+from slugline.learners.mixture import Mixture
+from slugline.learners.neural import NeuralLearner
+from slugline.learners.shallow import ShallowLearner
+
+__all__ = ["Attribution", "attribute", "made_to_sum"]
+
+Floats = npt.NDArray[np.float64]
+Columns = npt.NDArray[np.integer]
+
+# A mixture's path from an empty text is cut into panels, twice as many until their sum is off by
+# less than this, or they are so many.
+_CLOSE, _MOST_PANELS = 1e-7, 256
+_NODES = 16
+# Probabilities that are looked at at once.
+_CELLS = 1 << 20
+# What sums may be off by, as a share of the sum of sizes, and still be right: models calculate in
+# float32.
+_ROUNDING = 1e-4
+# And what the steps of a mixture's path may miss, as where a probability falls to nothing.
+_STEPS = 1e-2
+# Probabilities below this count as this much, as in `Mixture.decision_function`.
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+class Attribution(ABC):
+    """A learner's scores of one row, and what they are made of.
+
+    Attributes
+    ----------
+    base, top : float64 arrays, shape (n_topics,)
+        The scores of a row of zeros, and of the row.
+    method : str
+        How scores are shared out, in words.
+    """
+
+    base: Floats
+    top: Floats
+    method: str
+
+    @abstractmethod
+    def shares(self, wanted: Floats) -> Floats:
+        """Return what each of the row's columns adds, shape (n_values,).
+
+        Parameters
+        ----------
+        wanted : float64 array, shape (n_topics,)
+            A factor for each topic's score, such as 1 for one topic and -1 for another.
+
+        Returns
+        -------
+        Shares whose sum is `(top - base) @ wanted`.
+        """
+
+
+def attribute(learner: Learner, columns: Columns, values: npt.NDArray[np.floating]) -> Attribution:
+    """Return what a learner's scores of one row are made of.
+
+    Parameters
+    ----------
+    learner : LinearLearner, NeuralLearner, ShallowLearner, or a Mixture of these
+    columns, values : arrays, shape (n_values,)
+        The entries of the row.
+
+    Raises
+    ------
+    OptionError : if it is a learner of another kind.
+    """
+    doubles = values.astype(np.float64)
+    if isinstance(learner, LinearLearner):
+        return _Linear(learner, columns, doubles)
+    if isinstance(learner, NeuralLearner | ShallowLearner):
+        return _Net(learner.network, columns, doubles)
+    if isinstance(learner, Mixture):
+        return _Mixed(learner, [attribute(part, columns, values) for part in learner.learners])
+    raise OptionError(
+        f"`learner` is {shown(learner)}, which can't be explained; linear learners, nets and "
+        "mixtures of them can."
+    )
+
+
+class _Linear(Attribution):
+    """A term adds its weight times its value: there is nothing to choose."""
+
+    method = "each term's weight times its value"
+
+    def __init__(self, learner: LinearLearner, columns: Columns, values: Floats) -> None:
+        self._values = values
+        self._weights = learner.weights_of(columns)
+        self.base = learner.biases.astype(np.float64)
+        self.top = self.base + values @ self._weights
+
+    def shares(self, wanted: Floats) -> Floats:
+        return self._values * (self._weights @ wanted)
+
+
+class _Net(Attribution):
+    """Differences from a row of zeros are handed back layer by layer.
+
+    A unit of a hidden layer hands on what its output differs by, in proportion to what made its
+    input differ. With one hidden layer these are integrated gradients (Sundararajan, Taly and Yan,
+    2017), without their approximation.
+
+    References
+    ----------
+    Shrikumar, Greenside and Kundaje (2017), Learning important features through propagating
+    activation differences: the Rescale rule of DeepLIFT.
+    """
+
+    method = "DeepLIFT's Rescale rule, from an empty text"
+
+    def __init__(self, network: DenseStack, columns: Columns, values: Floats) -> None:
+        self._values = values
+        first, *rest = network.weights
+        self._first = first[columns].astype(np.float64)
+        self._outer = [array.astype(np.float64) for array in rest[1::2]]
+        biases = [array.astype(np.float64) for array in rest[0::2]]
+        self._slopes: list[Floats] = []
+        low, high = biases[0], biases[0] + values @ self._first
+        hidden = zip(network.layers[:-1], self._outer, biases[1:], strict=True)
+        for layer, weights, bias in hidden:
+            before, after = _output(layer, low), _output(layer, high)
+            self._slopes.append(_slopes(low, high, before, after))
+            low, high = before @ weights + bias, after @ weights + bias
+        self.base, self.top = low, high
+
+    def shares(self, wanted: Floats) -> Floats:
+        for weights, slopes in zip(reversed(self._outer), reversed(self._slopes), strict=True):
+            wanted = (weights @ wanted) * slopes
+        return self._values * (self._first @ wanted)
+
+
+def _output(layer: Dense, inputs: Floats) -> Floats:
+    """Return the output of a hidden layer, as `DenseStack.decision_function` has it."""
+    return np.minimum(np.maximum(inputs, 0) if layer.activation == "relu" else inputs, MAX_SIGNAL)
+
+
+def _slopes(low: Floats, high: Floats, before: Floats, after: Floats) -> Floats:
+    """Return by how much outputs differ for a difference of inputs."""
+    differs = high != low
+    return np.divide(after - before, high - low, out=np.zeros_like(low), where=differs)
+
+
+class _Mixed(Attribution):
+    """The logarithm of a mean of probabilities is shared out among the learners' scores.
+
+    Along a straight line from the scores of an empty text to those of the row, each score of each
+    learner gets the sum of the gradients on the way; the learner shares that out among the columns.
+
+    References
+    ----------
+    Sundararajan, Taly and Yan (2017), Axiomatic attribution for deep networks: integrated
+    gradients. The chain rule is that of DeepLIFT; see `_Net`.
+    """
+
+    def __init__(self, mixture: Mixture, parts: list[Attribution]) -> None:
+        self._parts = parts
+        self._calibrations = [_calibration(learner) for learner in mixture.learners]
+        self._weights = np.array(mixture.shares) / sum(mixture.shares)
+        self.base, self.top = (self._scores(np.array([[at]]))[0] for at in (0.0, 1.0))
+        kinds = dict.fromkeys(part.method for part in parts)
+        self.method = (
+            f"integrated gradients over the learners' scores, which are {' or '.join(kinds)}"
+        )
+
+    def shares(self, wanted: Floats) -> Floats:
+        total = (self.top - self.base) @ wanted
+        panels = 4
+        found = self._gradients(wanted, panels)
+        while abs(self._sum(found) - total) > _CLOSE and panels < _MOST_PANELS:
+            panels *= 2
+            found = self._gradients(wanted, panels)
+        shares = sum(part.shares(own) for part, own in zip(self._parts, found, strict=True))
+        return made_to_sum(np.asarray(shares), float(total), most=_STEPS)
+
+    def _sum(self, gradients: list[Floats]) -> float:
+        pairs = zip(self._parts, gradients, strict=True)
+        return float(sum((part.top - part.base) @ own for part, own in pairs))
+
+    def _scores(self, at: Floats) -> Floats:
+        return np.log(np.maximum(self._mean(self._on_the_way(at)), _TINY))
+
+    def _mean(self, scores: list[Any]) -> Floats:
+        """Return mean probabilities of rows of scores of each learner."""
+        proba = [c.proba(s) for c, s in zip(self._calibrations, scores, strict=True)]
+        return np.tensordot(self._weights, np.array(proba), axes=1)
+
+    def _on_the_way(self, at: Floats) -> list[Any]:
+        """Return each learner's scores at shares of the way, given as a column."""
+        return [part.base + at * (part.top - part.base) for part in self._parts]
+
+    def _gradients(self, wanted: Floats, panels: int) -> list[Floats]:
+        """Return the mean gradient with respect to each learner's scores, shape (n_topics,)."""
+        found = [np.zeros_like(part.base) for part in self._parts]
+        nodes, sizes = _nodes(panels)
+        step = max(1, _CELLS // len(wanted))
+        for start in range(0, len(nodes), step):
+            scores = self._on_the_way(nodes[start : start + step])
+            mean = self._mean(scores)
+            pull = np.where(mean > _TINY, wanted / np.maximum(mean, _TINY), 0)
+            pull *= sizes[start : start + step]
+            parts = zip(self._calibrations, scores, self._weights, found, strict=True)
+            for calibration, own, weight, total in parts:
+                total += weight * _pulled(calibration, own, pull)
+        return found
+
+
+@functools.cache
+def _nodes(panels: int) -> tuple[Floats, Floats]:
+    """Return where on the way from 0 to 1 gradients are taken, and what each counts, as columns."""
+    nodes, sizes = np.polynomial.legendre.leggauss(_NODES)
+    at = (np.arange(panels)[:, np.newaxis] + (nodes + 1) / 2) / panels
+    return at.reshape(-1, 1), np.tile(sizes / (2 * panels), panels).reshape(-1, 1)
+
+
+def _calibration(learner: Learner) -> Calibration:
+    """Return what makes probabilities of the learner's scores."""
+    if isinstance(learner, LinearLearner):
+        return learner.calibration
+    return Calibration(learner.sharpness if isinstance(learner, Mixture) else 1.0)
+
+
+def _pulled(calibration: Calibration, scores: Any, pull: Floats) -> Floats:
+    """Return the gradient of the sum of probabilities times `pull`, summed over rows."""
+    total = np.zeros(scores.shape[1])
+    for share, sharpness in _softmaxes(calibration):
+        proba = softmax(scores * sharpness)
+        mean = (proba * pull).sum(axis=1, keepdims=True)
+        total += share * sharpness * (proba * (pull - mean)).sum(axis=0)
+    return total
+
+
+def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
+    """Return the share and the sharpness of each softmax that probabilities are made of.
+
+    They are rounded as `Calibration.proba` has them.
+    """
+    sharpness, doubt, ambiguity = calibration
+    sure = float(np.float32(1 - doubt))
+    if not ambiguity:
+        return [(sure, float(np.float32(sharpness)))]
+    flat = float(np.float32(sharpness / 3))
+    shares = (float(np.float32(share)) for share in (1 - ambiguity, ambiguity))
+    return [(sure * share, factor) for share, factor in zip(shares, (3 * flat, flat), strict=True)]
+
+
+def made_to_sum(shares: Floats, total: float, most: float = _ROUNDING) -> Floats:
+    """Return shares with what their sum misses the total by added, in proportion to their size.
+
+    If they miss it by more than `most`, a share of the sum of their sizes, they stay as they are:
+    this is for rounding, and hides no error.
+    """
+    sizes = np.abs(shares)
+    missing = total - shares.sum()
+    if abs(missing) > most * sizes.sum() or not missing:
+        return shares
+    return shares + sizes * (missing / sizes.sum())

@@ -1,0 +1,25 @@
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+def descend(
+    values: Array,
+    columns: Array,
+    starts: Array,
+    y: Array,
+    others: Array,
+    own: Array,
+    rows: Array,
+    sizes: Array,
+    rates: Array,
+    weights: Array,
+    biases: Array,
+    sums: Array,
+    highest: npt.NDArray[np.float32] | None,
+    right: npt.NDArray[np.float32] | None,
+    first_topic: int,
+    /,
+) -> None: ...

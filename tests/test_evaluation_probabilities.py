@@ -1,0 +1,210 @@
+"""What probabilities are worth: against scikit-learn's figures, with ties and unknown topics."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from slugline.errors import DataError
+from slugline.evaluation import (
+    Answers,
+    Evaluation,
+    calibration_error,
+    chance_error,
+    coverage_curve,
+    reliability_curve,
+    wilson,
+)
+
+TOPICS = ["acq", "earn", "grain", "zinc"]
+seeds = st.integers(0, 10_000)
+
+
+def random_case(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 4, n), rng.dirichlet(np.ones(4), n)
+
+
+def of(y: np.ndarray, proba: np.ndarray) -> Evaluation:
+    return Evaluation.of(TOPICS, y, proba)
+
+
+@given(seeds)
+def test_scores_equal_scikit_learns(seed: int) -> None:
+    y, proba = random_case(seed)
+    ours = of(y, proba)
+    assert ours.brier_score == pytest.approx(((proba - np.eye(4)[y]) ** 2).sum(axis=1).mean())
+    for k in (1, 2, 3):
+        expected = metrics.top_k_accuracy_score(y, proba, k=k, labels=range(4))
+        assert ours.top_k(k) == pytest.approx(expected)
+    assert ours.top_k(4) == 1
+    assert ours.weighted_f1 == pytest.approx(
+        metrics.f1_score(y, proba.argmax(axis=1), average="weighted")
+    )
+
+
+@given(seeds)
+def test_for_two_topics_the_brier_score_is_twice_that_of_one_of_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    p, y = rng.random(30), rng.integers(0, 2, 30)
+    ours = Evaluation.of(["a", "b"], y, np.stack([1 - p, p], axis=1))
+    assert ours.brier_score == pytest.approx(2 * metrics.brier_score_loss(y, p))
+
+
+def test_of_equally_likely_topics_the_first_comes_first() -> None:
+    proba = np.full((4, 4), 0.25)
+    ours = of(np.array([0, 1, 2, 3]), proba)
+    assert ours.n_right == 1
+    assert [ours.top_k(k) for k in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1]
+
+
+def test_many_rows_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    y, proba = random_case(3)
+    whole = Answers.of(y, proba)
+    monkeypatch.setattr("slugline.evaluation.answers._AT_ONCE", 28)
+    parts = Answers.of(y, proba)
+    for name in vars(whole):
+        assert np.array_equal(getattr(whole, name), getattr(parts, name))
+
+
+def test_an_unknown_topic_is_never_among_the_likeliest_and_costs_most() -> None:
+    ours = Evaluation.of(["a", "b"], np.array([0, -1]), np.array([[1.0, 0.0], [1.0, 0.0]]))
+    assert (ours.top_k(1), ours.top_k(2), ours.top_k(3)) == (0.5, 0.5, 0.5)
+    assert ours.brier_score == 1  # 0 for the first and 2 for the second
+    assert ours.calibration_error == pytest.approx(0.5)
+
+
+def test_one_topic_has_metrics() -> None:
+    ours = Evaluation.of(["a"], np.array([0, 0]), np.ones((2, 1)))
+    told = json.loads(json.dumps(ours.to_dict(), allow_nan=False))
+    assert (told["accuracy"], told["macro_f1"], told["weighted_f1"]) == (1, 1, 1)
+    assert (told["brier_score"], told["calibration_error"], told["top_k"]) == (0, 0, [])
+
+
+def test_without_answers_what_is_about_probabilities_is_not_defined() -> None:
+    ours = Evaluation(["a", "b"], np.array([[3, 1], [0, 4]]), 0.25)
+    assert math.isnan(ours.brier_score)
+    assert math.isnan(ours.calibration_error)
+    assert math.isnan(ours.top_k(1))
+    assert (ours.reliability(), ours.coverage(), ours.top_ks) == ([], None, [])
+    told = json.loads(json.dumps(ours.to_dict(), allow_nan=False))
+    assert (told["brier_score"], told["calibration_error"], told["top_k"]) == (None, None, [])
+
+
+@pytest.mark.parametrize(
+    ("y", "proba", "message"),
+    [
+        ([0, 1], [[1.0, 0.0]], "there are topics of shape (2,) and probabilities of shape (1, 2);"),
+        ([0], [1.0], "there are topics of shape (1,) and probabilities of shape (1,); give"),
+        ([2], [[1.0, 0.0]], "the topics go from 2 to 2, for 2 columns; give each as the number"),
+        ([-2], [[1.0, 0.0]], "the topics go from -2 to -2, for 2 columns; give"),
+        ([0], [[math.nan, 0.0]], "a probability is not between 0 and 1; give"),
+        ([0], [[1.5, -0.5]], "a probability is not between 0 and 1; give"),
+    ],
+    ids=["lengths", "no table", "no column", "under -1", "NaN", "over 1"],
+)
+def test_what_cannot_be_answers_is_an_error(y: list[int], proba: object, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        Evaluation.of(["a", "b"], np.array(y), np.array(proba))
+    assert str(caught.value).startswith(message)
+
+
+# Reliability ------------------------------------------------------------------------------------
+
+
+def test_the_reliability_curve_gives_counts_and_their_intervals() -> None:
+    bins = reliability_curve([0.5, 0.6, 0.9, 1.0], [True, False, True, False], n_bins=2)
+    assert [tuple(b) for b in bins] == [(2, 0.55, 1), (2, 0.95, 1)]
+    assert (bins[0].share, bins[0].interval) == (0.5, wilson(1, 2))
+
+
+@given(seeds, st.integers(1, 20))
+def test_bins_hold_every_document_and_every_right_answer_once(seed: int, n_bins: int) -> None:
+    rng = np.random.default_rng(seed)
+    proba, right = rng.integers(0, 6, 50) / 5, rng.random(50) < 0.5
+    bins = reliability_curve(proba, right, n_bins)
+    assert sum(b.n_documents for b in bins) == 50
+    assert sum(b.n_right for b in bins) == pytest.approx(right.sum())
+    assert (np.diff([b.probability for b in bins]) > -1e-12).all()
+    gap = sum(b.n_documents * abs(b.probability - b.share) for b in bins) / 50
+    assert calibration_error(proba, right, n_bins) == pytest.approx(gap)
+
+
+def test_probabilities_without_error_have_the_calibration_error_that_chance_makes() -> None:
+    rng = np.random.default_rng(0)
+    proba = rng.uniform(0.2, 1, 400)
+    found = [calibration_error(proba, rng.random(400) < proba) for _ in range(200)]
+    expected = chance_error(reliability_curve(proba, proba > 0.5))
+    assert np.mean(found) == pytest.approx(expected, rel=0.05)
+    assert chance_error(reliability_curve([1.0, 1.0], [True, True])) == 0
+
+
+# Coverage ---------------------------------------------------------------------------------------
+
+
+def test_coverage_grows_as_the_threshold_falls_and_ties_are_answered_together() -> None:
+    curve = coverage_curve([0.9, 0.6, 0.6, 0.3], [True, True, False, False])
+    assert curve.points() == [(0.9, 4, 1, 1), (0.6, 4, 3, 2), (0.3, 4, 4, 2)]
+    assert [p.coverage for p in curve.points()] == [0.25, 0.75, 1]
+    assert [p.accuracy for p in curve.points()] == pytest.approx([1, 2 / 3, 0.5])
+    assert curve.points()[1].interval == wilson(2, 3)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "counts"),
+    [(1.0, (0, 0)), (0.9, (1, 1)), (0.7, (1, 1)), (0.6, (3, 2)), (0.0, (4, 2))],
+)
+def test_a_threshold_tells_how_many_are_answered_and_right(
+    threshold: float, counts: tuple[int, int]
+) -> None:
+    point = coverage_curve([0.9, 0.6, 0.6, 0.3], [1, 1, 0, 0]).at(threshold)
+    assert (point.n_answered, point.n_right) == counts
+    assert math.isnan(point.accuracy) == (counts == (0, 0))
+
+
+def test_most_answers_with_an_accuracy_may_come_after_a_worse_point() -> None:
+    curve = coverage_curve([0.9, 0.8, 0.7, 0.6, 0.5], [1, 0, 1, 1, 0])
+    assert curve.reaching(0.75) == (0.6, 5, 4, 3)
+    assert curve.reaching(1.0) == (0.9, 5, 1, 1)
+    assert coverage_curve([0.9], [False]).reaching(0.5) is None
+
+
+@pytest.mark.parametrize(("share", "n_answered"), [(0, 1), (0.25, 1), (0.26, 3), (0.5, 3), (1, 4)])
+def test_a_coverage_is_reached_by_whole_documents_and_whole_ties(
+    share: float, n_answered: int
+) -> None:
+    curve = coverage_curve([0.9, 0.6, 0.6, 0.3], [1, 1, 0, 0])
+    assert curve.covering(share).n_answered == n_answered
+
+
+@given(seeds, st.integers(1, 30))
+def test_few_points_are_spread_over_a_curve_and_end_with_all_documents(
+    seed: int, most: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    curve = coverage_curve(rng.integers(0, 40, 60) / 40, rng.random(60) < 0.5)
+    points = curve.points(most)
+    assert len(points) <= most
+    assert points[-1].coverage == 1
+    assert all(point == curve.at(point.threshold) for point in points)
+
+
+@given(seeds)
+def test_the_order_of_documents_does_not_matter_to_coverage(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    proba, right = rng.integers(0, 11, 50) / 10, rng.random(50) < 0.5
+    order = rng.permutation(50)
+    one, other = coverage_curve(proba, right), coverage_curve(proba[order], right[order])
+    assert np.array_equal(one.n_right, other.n_right)
+    assert (one.n_documents, one.n_right[-1]) == (50, right.sum())
+
+
+def test_no_coverage_of_nothing() -> None:
+    with pytest.raises(DataError, match=r"^there are probabilities of shape \(0,\) and answers"):
+        coverage_curve([], [])

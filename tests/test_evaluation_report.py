@@ -1,0 +1,242 @@
+"""What the report shows of probabilities, mistakes and words, and that it follows from numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from slugline.classifier import TopicClassifier
+from slugline.corpus.corpus import Corpus
+from slugline.evaluation import CoveragePoint, Evaluation, coverage_curve
+from slugline.experiment.evidence import Evidence, gather_evidence
+from slugline.experiment.run import Experiment, run_experiment
+from slugline.report.probability_text import coverage_said, metrics_said, reliability_said
+from slugline.report.training import training_page
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def experiment(news: list[tuple[str, str]]) -> Experiment:
+    """Return an experiment some of whose test documents are got wrong."""
+    texts, topics = zip(*news, strict=True)
+    test = Corpus(
+        [
+            *("wheat and corn", "team and goal", "loan and bond"),
+            f"loan and bond {HOSTILE}",
+            "goal and match",
+            "القمح loan",
+        ],
+        ["grain", "sport", "bank", "grain", "grain", "oats"],
+        "test.csv",
+    )
+    train = Corpus(list(texts), list(topics), "news.csv")
+    return run_experiment(TopicClassifier(random_state=0), train, test=test)
+
+
+@pytest.fixture(scope="module")
+def evidence(experiment: Experiment) -> Evidence:
+    return gather_evidence(experiment)
+
+
+def section(page: str, name: str) -> str:
+    start = page.index(f'<section id="{name}">')
+    return page[start : page.index("</section>", start)]
+
+
+def plain(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", "", html).split())
+
+
+# The page ---------------------------------------------------------------------------------------
+
+
+def test_all_sections_come_in_order(experiment: Experiment, evidence: Evidence) -> None:
+    page = training_page(experiment, evidence=evidence)
+    names = re.findall(r'<section id="(\w+)">', page)
+    assert [name for name in names if name != "warnings"] == [
+        *("data", "baselines", "probabilities", "confusions", "pairs", "surest"),
+        *("next", "topics", "words", "settings"),
+    ]
+
+
+def test_without_evidence_nothing_is_quoted(experiment: Experiment) -> None:
+    page = training_page(experiment)
+    assert not {"pairs", "surest", "words"} & set(re.findall(r'<section id="(\w+)">', page))
+    assert "<blockquote" not in page
+
+
+def test_a_learner_without_weights_of_terms_has_no_words(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    page = training_page(experiment, evidence=replace(evidence, terms=[]))
+    assert 'id="words"' not in page
+    assert 'id="surest"' in page
+
+
+def test_without_a_mistake_there_are_words_and_no_examples(experiment: Experiment) -> None:
+    alone = Evidence(gather_evidence(experiment).terms, [], [], 0, "line")
+    page = training_page(experiment, evidence=alone)
+    assert 'id="words"' in page
+    assert 'id="pairs"' not in page
+    assert 'id="surest"' not in page
+
+
+def test_mistakes_are_quoted_with_marked_words_and_places(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    surest = section(training_page(experiment, evidence=evidence), "surest")
+    assert "Of 3 mistakes, these are the ones with the highest probability" in plain(surest)
+    assert surest.count("<blockquote") == 3
+    assert re.search(r'<mark class="for" [^>]*>loan</mark>', surest)
+    assert "grain taken for bank" in plain(surest)
+    assert re.search(r"Document 4, probability \d+\.\d\s%", plain(surest))
+
+
+def test_texts_are_escaped_and_have_a_direction_of_their_own(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    page = training_page(experiment, evidence=evidence)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert page.count('<blockquote dir="auto">') == page.count("<blockquote")
+
+
+def test_every_pair_has_a_heading_with_its_documents(
+    experiment: Experiment, evidence: Evidence
+) -> None:
+    pairs = section(training_page(experiment, evidence=evidence), "pairs")
+    headings = [plain(heading) for heading in re.findall(r"<h3.*?</h3>", pairs, re.DOTALL)]
+    assert headings == [
+        "grain taken for bank 1 document",
+        "grain taken for sport 1 document",
+        "(unknown) taken for bank 1 document",
+    ]
+
+
+def test_every_topic_has_its_words(experiment: Experiment, evidence: Evidence) -> None:
+    words = section(training_page(experiment, evidence=evidence), "words")
+    assert re.findall(r"<dt[^>]*>(.*?)</dt>", words) == ["bank", "grain", "sport"]
+    shown = [plain(row).split(", ") for row in re.findall(r"<dd>(.*?)</dd>", words)]
+    assert shown == [row.terms for row in evidence.terms]
+
+
+def test_a_topic_without_words_gets_a_dash(experiment: Experiment, evidence: Evidence) -> None:
+    bare = [row._replace(terms=[]) for row in evidence.terms]
+    words = section(training_page(experiment, evidence=replace(evidence, terms=bare)), "words")
+    assert re.findall(r"<dd>(.*?)</dd>", words) == ["–"] * 3
+
+
+def test_a_threshold_is_marked_if_there_is_one(experiment: Experiment) -> None:
+    assert "threshold 0.30" in training_page(experiment, threshold=0.3)
+    assert "threshold 0" not in training_page(experiment)
+    none = training_page(experiment, threshold=1.0)
+    assert "threshold 1" not in none
+    assert "it answers none of the test documents" in none
+
+
+def test_skipped_rows_are_told(experiment: Experiment) -> None:
+    for n, said in (
+        (1, "1 row was skipped: it can’t be used."),
+        (1200, "1,200 rows were skipped: they can’t be used."),
+    ):
+        assert said in section(training_page(replace(experiment, n_skipped=n)), "data")
+    assert "skipped" not in section(training_page(experiment), "data")
+
+
+def test_the_mean_of_f1_comes_with_intervals(experiment: Experiment) -> None:
+    low, high = experiment.evaluation.macro_f1_interval
+    said = plain(section(training_page(experiment), "topics"))
+    score = f"{100 * experiment.evaluation.macro_f1:.1f}"
+    assert f"The mean of F1 is {score}" in said
+    assert f"95 % confidence interval: {100 * low:.1f} to {100 * high:.1f}" in said.replace(
+        "\xa0", " "
+    )
+
+
+# What it says -----------------------------------------------------------------------------------
+
+
+def answered(probabilities: Sequence[float], right: Sequence[int]) -> Evaluation:
+    """Return an evaluation of answers "a" with these probabilities."""
+    p = np.array(probabilities)
+    proba = np.stack([p, 1 - p], axis=1)
+    return Evaluation.of(["a", "b"], np.where(right, 0, 1), proba)
+
+
+@pytest.mark.parametrize(
+    ("share", "verdict"),
+    [
+        (0.5, "it is too sure"),
+        (1.0, "it is too cautious"),
+        (0.8, "it is as sure as it should be, as far as one can tell"),
+    ],
+)
+def test_how_sure_it_is_follows_from_the_interval(share: float, verdict: str) -> None:
+    n = 200
+    ours = answered([0.8] * n, [int(place < share * n) for place in range(n)])
+    said = reliability_said(ours, ours.reliability())
+    assert (
+        f"gives its answers 80.0 %, and {100 * share:.1f} % of them are right: {verdict}." in said
+    )
+    assert said.endswith("chance alone would make 8.7 points.") or "chance alone" in said
+
+
+def test_a_single_document_is_one_group() -> None:
+    ours = answered([0.8], [1])
+    assert "Sorted by probability, in one group," in reliability_said(ours, ours.reliability())
+
+
+PROBABILITIES, RIGHT = [0.9, 0.8, 0.7, 0.6], [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "right", "chosen", "said"),
+    [
+        (
+            PROBABILITIES,
+            RIGHT,
+            None,
+            "In this test, at least 95 % of its answers are right if it gives only those with a "
+            "probability of at least 0.70: 75.0 % of the documents.",
+        ),
+        ([0.9], [1], None, "At least 95 % are right even if it answers everything."),
+        ([0.9], [0], None, "However sure it has to be, fewer than 95 % of its answers are right."),
+        (
+            PROBABILITIES,
+            RIGHT,
+            CoveragePoint(0.65, 4, 3, 3),
+            "With the threshold of 0.65, it answers 75.0 % of the test documents and is right for "
+            "100.0 % of these (95 % confidence interval: 43.9 to 100.0 %).",
+        ),
+        (
+            PROBABILITIES,
+            RIGHT,
+            CoveragePoint(0.95, 4, 0, 0),
+            "With the threshold of 0.95, it answers none of the test documents.",
+        ),
+    ],
+    ids=["reached", "all right", "never", "threshold", "threshold too high"],
+)
+def test_what_may_be_answered_alone_follows_from_the_curve(
+    probabilities: list[float], right: list[int], chosen: CoveragePoint | None, said: str
+) -> None:
+    found = coverage_said(coverage_curve(probabilities, right), chosen)
+    assert found.endswith(f". {said}")
+
+
+def test_shares_of_the_surest_documents_are_named_as_they_are() -> None:
+    said = coverage_said(coverage_curve(PROBABILITIES, RIGHT), None)
+    assert "It is right for 100.0 % of the surest 50 % and 75.0 % of the surest 100 %." in said
+
+
+def test_the_likeliest_topics_are_told_where_there_are_enough() -> None:
+    assert "likeliest" not in metrics_said(answered([0.8], [1]))
+    three = Evaluation.of(["a", "b", "c"], np.array([0, 1]), np.array([[0.5, 0.3, 0.2]] * 2))
+    assert metrics_said(three).startswith(
+        "The right topic is among the 2 likeliest for 100.0 % of the test documents. Log loss: "
+    )

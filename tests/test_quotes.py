@@ -1,0 +1,75 @@
+"""Passages of texts: where they are cut, and what of them is marked."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline.experiment.quotes import Quote, passage
+
+
+def span(text: str, word: str, share: float) -> tuple[int, int, float]:
+    start = text.index(word)
+    return start, start + len(word), share
+
+
+def test_a_short_text_is_quoted_whole_on_one_line() -> None:
+    text = "  wheat\n\n  rose\tby 5 %\n"
+    quote = passage(text, [span(text, "wheat", 0.5), span(text, "rose", -0.4)])
+    assert quote.text == "wheat rose by 5 %"
+    assert [quote.text[a:b] for a, b, _ in quote.spans] == ["wheat", "rose"]
+    assert [share for *_, share in quote.spans] == [0.5, -0.4]
+
+
+def test_a_long_text_is_cut_between_words_around_those_that_count() -> None:
+    text = "word " * 200 + "the wheat harvest " + "word " * 200
+    quote = passage(text, [span(text, "wheat", 0.5), (0, 4, 0.1)], most=60)
+    assert quote.text.startswith("…word ")
+    assert quote.text.endswith(" word…")
+    assert len(quote.text) <= 62
+    assert [quote.text[a:b] for a, b, _ in quote.spans] == ["wheat"]
+
+
+def test_several_words_that_count_are_better_than_one_that_counts_a_little_more() -> None:
+    text = "silver " + "word " * 100 + "wheat and corn"
+    spans = [span(text, "silver", 0.5), span(text, "wheat", 0.4), span(text, "corn", -0.4)]
+    quote = passage(text, spans, most=60)
+    assert quote.text.endswith("wheat and corn")
+    assert len(quote.spans) == 2
+
+
+def test_words_that_count_little_are_not_marked() -> None:
+    text = "wheat and corn rose"
+    spans = [span(text, "wheat", 0.5), span(text, "corn", -0.1), span(text, "rose", -0.2)]
+    assert [share for *_, share in passage(text, spans).spans] == [0.5, -0.2]
+
+
+def test_a_text_without_spaces_is_cut_where_it_must_be() -> None:
+    quote = passage("麦" * 500, [(250, 251, 1.0)], most=60)
+    assert len(quote.text) == 62
+    assert [quote.text[a:b] for a, b, _ in quote.spans] == ["麦"]
+
+
+def test_nothing_marked_means_the_beginning() -> None:
+    assert passage("word " * 50, [], most=11) == Quote("word word…", [])
+    assert passage("", []) == Quote("", [])
+
+
+@given(
+    st.text(alphabet=st.sampled_from("ab \n\té麦"), max_size=200),
+    st.lists(st.tuples(st.integers(0, 199), st.integers(1, 9), st.floats(-1, 1)), max_size=8),
+    st.integers(1, 80),
+)
+def test_marks_stay_on_the_words_that_they_were_on(
+    text: str, chosen: list[tuple[int, int, float]], most: int
+) -> None:
+    spans = [(a, min(a + n, len(text)), share) for a, n, share in chosen if a < len(text)]
+    quote = passage(text, spans, most)
+    assert len(quote.text) <= most + 2
+    assert "\n" not in quote.text
+    assert "  " not in quote.text
+    sources = {("".join(text[a:b].split()), share) for a, b, share in spans}
+    for start, end, share in quote.spans:
+        assert 0 <= start < end <= len(quote.text)
+        word = "".join(quote.text[start:end].split())
+        assert any(word in source and share == of for source, of in sources)
