@@ -160,13 +160,13 @@ def audit_corpus(
     n_train = len(corpus)
     both = _joined(corpus, test)
     _check(both)
-    tell = progress or (lambda *_: None)
-    tell("reading texts", 0, 4)
+    tell, n_steps = progress or (lambda *_: None), 2 + others.N_ROUNDS
+    tell("reading texts", 0, n_steps)
     features = Features(default_blocks("log-tf-idf"), n_jobs)
     X = features.fit_transform(both.texts)
     topics = Topics.fit(both.topics)
     y = topics.encode(both.topics)
-    tell("comparing texts", 1, 4)
+    tell("comparing texts", 1, n_steps)
     same = identical(both.texts)
     pairs = near_pairs(X, seed)
     groups = groups_of(same, pairs)
@@ -188,7 +188,7 @@ def audit_corpus(
 
     leads = _leads(both.texts, X, n_jobs)
     scores = others.scores(
-        X, leads, y, context, groups, suspects, lambda n: tell("judging topics", 2 + n, 4)
+        X, leads, y, context, groups, suspects, lambda n: tell("judging topics", 2 + n, n_steps)
     )
     evidence = Evidence(scores, shares, y)
     suspicion = _suspicion(evidence, groups, copies, seed)
