@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from slugline.cli.answer_file import answer_names
+from slugline.cli.answer_file import answer_names, topic_names
 
 Run = Callable[..., Any]
 
@@ -101,7 +101,7 @@ def test_bad_rows_are_kept_with_what_is_wrong(run: Run) -> None:
 def test_an_answer_gets_another_name_beside_a_column_of_its_own(
     given: list[str], names: list[str]
 ) -> None:
-    assert list(answer_names(given, 1).values()) == names
+    assert list(answer_names(given, topic_names(1)).values()) == names
 
 
 def test_a_given_topic_stays_beside_the_predicted_one(run: Run) -> None:

@@ -152,7 +152,7 @@ def test_half_a_character_in_a_word_can_be_written(news_slug: Path) -> None:
     from slugline.answers import Prediction
     from slugline.cli.predict import _reasons
 
-    answer = Prediction(1, None, [("grain", 0.9)], {}, "wheat\ud800 wheat")
+    answer = Prediction(1, None, [("grain", 0.9)], {}, text="wheat\ud800 wheat")
     found = _reasons(load(news_slug).fitted_, answer)
     assert {reason["word"] for reason in found} >= {"wheat\\ud800", "wheat"}
 

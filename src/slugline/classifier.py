@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,16 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline import errors
-from slugline.displays import as_call, as_table
+from slugline.displays import as_table
 from slugline.documents import check_descriptions, plain_topics
 from slugline.encoders.checked import Encoder, get_encoder
 from slugline.errors import DataError, OptionError
+from slugline.estimator import TextEstimator
 from slugline.fit_settings import FitSettings
 from slugline.fitted import Fitted
 from slugline.fitting import fit, fit_batch
 from slugline.labels import Topic, Topics
 from slugline.learners import Learner
 from slugline.learners.choosing import choose_learner
+from slugline.routing import Route, Router
 from slugline.sample_weights import row_weights
 from slugline.saving import container
 from slugline.saving.classifier_file import as_model_file, load_model
@@ -41,7 +42,7 @@ __all__ = ["TopicClassifier", "load"]
 Floats = npt.NDArray[np.float32]
 
 
-class TopicClassifier:
+class TopicClassifier(TextEstimator):
     """Learns to tell the topic of a text from its words.
 
     Follows scikit-learn's estimator contract on raw strings.
@@ -91,8 +92,6 @@ class TopicClassifier:
         All of that as one value, which a fit replaces in one step, or not at all if it fails.
     """
 
-    _estimator_type = "classifier"
-
     fitted_: Fitted
     #: Only in a loaded classifier: what the file says of it.
     info_: ModelInfo
@@ -126,6 +125,7 @@ class TopicClassifier:
         sample_weight: npt.ArrayLike | None = None,
         *,
         validation_data: tuple[Iterable[str], Iterable[Topic]] | None = None,
+        min_precision: float | None = None,
         progress: Progress | None = None,
     ) -> TopicClassifier:
         """Learn from texts and their topics.
@@ -140,6 +140,9 @@ class TopicClassifier:
         validation_data : (texts, topics), optional
             Documents to find the best epoch on, instead of a part of `X`. Nothing else is learned
             from them. Only for learners that have epochs.
+        min_precision : float, over 0 and under 1, optional
+            How often the answers that `route` gives are to be right. To choose thresholds, it also
+            answers documents by what it learns from others, which takes up to thrice as long.
         progress : Progress, optional
             Told of steps and epochs; see `slugline.progress`.
 
@@ -154,7 +157,7 @@ class TopicClassifier:
         -----
         EncoderWarning : if there is an encoder, and it is left out, as it makes nothing better.
         """
-        settings = self._settings(choose_learner(self.learner))
+        settings = self._settings(choose_learner(self.learner), min_precision)
         if self.tune and (self.learner != "linear" or self.blocks is not None):
             raise OptionError(
                 "`tune` chooses `learner` and `blocks` itself; leave them at their defaults."
@@ -222,6 +225,29 @@ class TopicClassifier:
         """Return the most likely topic of each text, shape (n_documents,)."""
         best = self._scores(X).argmax(axis=1)
         return self.classes_[best]
+
+    def route(
+        self,
+        X: Iterable[str],
+        min_precision: float | None = None,
+        *,
+        per_topic: bool = False,
+        coverage: float | None = None,
+    ) -> list[Route]:
+        """Return an answer to each text that can be given alone, and why the others have none.
+
+        Parameters
+        ----------
+        X : iterable of str
+        min_precision, per_topic, coverage
+            See `slugline.routing.Router.of`; by default, the `min_precision` of `fit`.
+
+        Raises
+        ------
+        OptionError : if it was fitted without `min_precision`, or no threshold reaches it.
+        """
+        router = Router.of(self._fitted(), min_precision, per_topic=per_topic, coverage=coverage)
+        return router.route(X)
 
     def score(
         self,
@@ -310,42 +336,9 @@ class TopicClassifier:
         )
         return classifier._hold(fitted)
 
-    @classmethod
-    def _parameter_names(cls) -> list[str]:
-        return list(inspect.signature(cls).parameters)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Return the constructor's arguments; `deep` is scikit-learn's and changes nothing here."""
-        return {name: getattr(self, name) for name in self._parameter_names()}
-
-    def set_params(self, **params: Any) -> TopicClassifier:
-        """Change some of the constructor's arguments."""
-        for name, value in params.items():
-            if name not in self._parameter_names():
-                raise OptionError(
-                    f"TopicClassifier has no parameter {name!r}; "
-                    f"choose one of {', '.join(self._parameter_names())}."
-                )
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        return as_call(self)
-
     def _repr_html_(self) -> str:
         is_fitted = self.__sklearn_is_fitted__()
         return as_table(repr(self), self.fitted_.summary() if is_fitted else [("", "not fitted")])
-
-    def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that this is a classifier of strings."""
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type="classifier",
-            target_tags=TargetTags(required=True),
-            classifier_tags=ClassifierTags(),
-            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
-        )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "fitted_")
@@ -390,7 +383,7 @@ class TopicClassifier:
         """Number of calls of `partial_fit`; 0 after `fit`."""
         return self._fitted().n_batches
 
-    def _settings(self, learner: Learner) -> FitSettings:
+    def _settings(self, learner: Learner, min_precision: float | None = None) -> FitSettings:
         return FitSettings(
             learner=learner,
             blocks=self.blocks,
@@ -400,6 +393,7 @@ class TopicClassifier:
             random_state=self.random_state,
             encoder=None if self.encoder is None else get_encoder(self.encoder),
             descriptions=check_descriptions(self.descriptions or {}),
+            min_precision=min_precision,
         )
 
     def _scores(self, X: Iterable[str]) -> Floats:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from slugline.checks import check_whole, illegal, is_number
+from slugline.checks import check_number, check_whole, illegal, is_number
 from slugline.encoders.checked import CheckedEncoder
 from slugline.errors import OptionError
 from slugline.labels import Topic
@@ -44,6 +44,7 @@ class FitSettings:
     random_state: int
     encoder: CheckedEncoder | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
+    min_precision: float | None = None
 
     def __post_init__(self) -> None:
         if self.blocks is not None:
@@ -56,6 +57,8 @@ class FitSettings:
         count_threads(self.n_jobs)
         # scikit-learn's seeds end there.
         check_whole("random_state", self.random_state, 0, (1 << 32) - 1)
+        if self.min_precision is not None:
+            check_number("min_precision", self.min_precision, over=0, under=1)
         if self.encoder is not None:
             self._check_alone()
         elif self.descriptions:

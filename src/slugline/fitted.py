@@ -19,6 +19,7 @@ from slugline.labels import Topic, Topics
 from slugline.learners import Learner
 from slugline.learners.dense_head import DenseHead
 from slugline.learners.linear import LinearLearner
+from slugline.left_out_answers import LeftOutAnswers
 from slugline.text.features import Features
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Fitted:
         of the documents was of no use.
     descriptions : mapping of topic to str
         Those of topics that were described, if there is a `dense` head.
+    left_out : LeftOutAnswers or None
+        Answers to choose thresholds by; None if no precision was asked for, or after batches.
     """
 
     topics: Topics
@@ -85,6 +88,7 @@ class Fitted:
     tuning: Tuning | None = None
     dense: DenseHead | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
+    left_out: LeftOutAnswers | None = None
 
     def __repr__(self) -> str:
         return as_lines("Fitted", self.summary())
@@ -104,6 +108,11 @@ class Fitted:
             ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
             ("learner", repr(self.learner)),
             *([] if self.dense is None else [("encoder", self.dense.summary())]),
+            *(
+                ("min precision", f"{kept.precision:g} of answers given alone")
+                for kept in [self.left_out]
+                if kept is not None and kept.precision is not None
+            ),
             ("learned from", f"{learned_from}, seed {self.seed}{ended}"),
         ]
 

@@ -25,6 +25,7 @@ from slugline.encoders.checked import CheckedEncoder
 from slugline.errors import DataError, OptionError
 from slugline.fit_settings import FitSettings
 from slugline.fitted import Fitted
+from slugline.judging import judged
 from slugline.labels import Topic, Topics
 from slugline.learners import BatchLearner, Learner
 from slugline.learners.dense_head import DenseHead
@@ -46,6 +47,7 @@ __all__ = ["fit", "fit_batch"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.intp]
 
 
 def fit(
@@ -69,6 +71,11 @@ def fit(
             "leave it out."
         )
     _check_progress(progress)
+    if not texts and settings.min_precision is not None:
+        raise OptionError(
+            "`min_precision` needs documents to choose thresholds by, and there are only "
+            "descriptions; leave it out."
+        )
     if not texts and settings.encoder is not None:
         return _described(settings.encoder, topics, settings, progress)
     held = None if validation_data is None else _held_out(validation_data, topics)
@@ -88,14 +95,14 @@ def fit(
             held_texts, held_labels, validation_digest = held
             held_rows = features.transform(held_texts)
             context = replace(context, validation_data=(held_rows, held_labels))
-        needs_true_scores = settings.encoder is not None
+        needs_true_scores = settings.encoder is not None or settings.min_precision is not None
         history = learner.fit(rows, labels, replace(context, cross_validate=needs_true_scores))
     dense = _dense_head(texts, labels, topics, learner, context, settings)
     if isinstance(learner, LinearLearner):
         features, columns = features.without(learner.unused_columns())
         learner = learner.of_columns(columns)
     interrupted = n_unread > 0 or (history is not None and history.stopped_by == "interrupt")
-    return Fitted(
+    fitted = Fitted(
         topics=topics,
         features=features,
         learner=learner,
@@ -111,6 +118,28 @@ def fit(
         dense=dense,
         descriptions={} if dense is None else dict(described),
     )
+    if settings.min_precision is None or interrupted:
+        return fitted
+    return _with_left_out(fitted, (texts, names), labels, settings, sample_weight)
+
+
+def _with_left_out(
+    fitted: Fitted,
+    documents: tuple[Sequence[str], Sequence[Topic]],
+    labels: Labels,
+    settings: FitSettings,
+    sample_weight: npt.ArrayLike | None,
+) -> Fitted:
+    """Return the same with answers to documents that were left out."""
+    texts, names = documents
+    weight = None if sample_weight is None else np.asarray(sample_weight)
+
+    def refit(how: FitSettings, rows: Rows) -> Fitted:
+        some = rows.tolist()
+        chosen = [texts[i] for i in some], [names[i] for i in some]
+        return fit(*chosen, how, sample_weight=None if weight is None else weight[rows])
+
+    return judged(fitted, texts, labels, settings, refit)
 
 
 def _dense_head(
@@ -250,6 +279,7 @@ def fit_batch(
         n_batches=before.n_batches + 1,
         history=None,
         tuning=None,
+        left_out=None,  # they were answered by other weights
     )
 
 
@@ -257,6 +287,11 @@ def _untaught(settings: FitSettings, classes: Iterable[Topic] | None) -> Fitted:
     """Return what there is before the first batch."""
     if settings.tune:
         raise OptionError("`tune` needs all documents at once; leave it out, or call fit first.")
+    if settings.min_precision is not None:
+        raise OptionError(
+            "thresholds for `min_precision` are chosen from all documents at once, not batch by "
+            "batch; leave it out, or call fit."
+        )
     names = [] if classes is None else plain_topics(classes, "classes")
     if not names:
         raise OptionError(

@@ -22,6 +22,7 @@ from slugline.corpus.readers import Rows
 from slugline.corpus.rows import BadRow, Row
 from slugline.errors import DataError
 from slugline.fitted import Fitted
+from slugline.routing import Router
 
 __all__ = ["predict_rows"]
 
@@ -33,7 +34,7 @@ _PENDING_BYTES = 1 << 25
 
 
 def predict_rows(
-    fitted: Fitted,
+    fitted: Fitted | Router,
     rows: Rows,
     *,
     text: str | None = None,
@@ -47,7 +48,7 @@ def predict_rows(
 
     Parameters
     ----------
-    fitted : Fitted
+    fitted : Fitted or Router
         What answers.
     rows : Rows, from `slugline.corpus.readers.read_rows`
     text : str, optional

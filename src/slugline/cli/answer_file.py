@@ -19,7 +19,7 @@ from slugline.files import whole_file
 if TYPE_CHECKING:
     from slugline.answers import Prediction
 
-__all__ = ["AnswerFile", "check_answer_file", "compact", "open_answer_file"]
+__all__ = ["AnswerFile", "check_answer_file", "compact", "open_answer_file", "topic_names"]
 
 #: What separates the cells in a file with each ending; None for JSON lines.
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": None}
@@ -39,7 +39,7 @@ def check_answer_file(path: Path, sources: Iterable[str]) -> None:
 
 @contextmanager
 def open_answer_file(
-    path: Path, unit: str, n_topics: int, has_names: bool = True
+    path: Path, unit: str, names: Sequence[str], has_names: bool = True
 ) -> Iterator[AnswerFile]:
     """Open a file for answers, which is complete when the block ends, or does not appear at all.
 
@@ -49,8 +49,8 @@ def open_answer_file(
         Its ending decides the format; see `DELIMITERS`.
     unit, has_names : of the given rows
         See `slugline.corpus.readers.Rows`.
-    n_topics : int
-        How many topics to write for each row.
+    names : sequence of str
+        Those of the answers, besides "error": some of `topic_names`, "reason", "guess" and "set".
 
     Raises
     ------
@@ -58,7 +58,7 @@ def open_answer_file(
     """
     try:
         with whole_file(path) as part:
-            file = AnswerFile(part, DELIMITERS[path.suffix.lower()], unit, n_topics, has_names)
+            file = AnswerFile(part, DELIMITERS[path.suffix.lower()], unit, names, has_names)
             yield file
             file.finish()
     except OSError as error:
@@ -81,14 +81,19 @@ class AnswerFile:
     """
 
     def __init__(
-        self, file: BinaryIO, delimiter: str | None, unit: str, n_topics: int, has_names: bool
+        self,
+        file: BinaryIO,
+        delimiter: str | None,
+        unit: str,
+        names: Sequence[str],
+        has_names: bool,
     ) -> None:
         self.left_out: list[str] = []
         self._file = file
         self._table = None if delimiter is None else _table_writer(file, delimiter)
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._unit = unit
-        self._n_topics = n_topics
+        self._answer_names = names
         self._has_names = has_names
         self._columns: Container[str] | None = None
         self._names: dict[str, str] = {}
@@ -118,7 +123,7 @@ class AnswerFile:
 
     def _begin(self, columns: dict[str, None]) -> None:
         self._columns = columns
-        self._names = answer_names(columns, self._n_topics)
+        self._names = answer_names(columns, self._answer_names)
         self._fields = [*columns, *self._names.values()]
         if self._table is not None:
             self._table.writerow(self._fields)
@@ -146,21 +151,32 @@ class AnswerFile:
     def _answers(self, answer: Prediction | BadRow) -> dict[str, Any]:
         if isinstance(answer, BadRow):
             return {self._names["error"]: f"{self._unit} {answer.at}: {answer.problem}"}
-        cells: dict[str, Any] = {}
+        found: dict[str, Any] = {"reason": answer.reason, "guess": answer.topics[0][0]}
         for number, (topic, probability) in enumerate(answer.topics, 1):
             topic_name, probability_name = _numbered(number)
-            cells[self._names[topic_name]] = topic
-            cells[self._names[probability_name]] = round(probability, 4)
-        return cells
+            found |= {topic_name: topic, probability_name: round(probability, 4)}
+        if answer.reason:
+            found["topic"] = None
+        if answer.set is not None:
+            found["set"] = answer.set if self._table is None else "; ".join(map(str, answer.set))
+        return {self._names[name]: found.get(name) for name in self._answer_names}
 
 
-def answer_names(given: Iterable[str], n_topics: int) -> dict[str, str]:
+def topic_names(n_topics: int) -> list[str]:
+    """Return the names of columns for so many topics.
+
+    >>> topic_names(2)
+    ['topic', 'probability', 'topic_2', 'probability_2']
+    """
+    return [name for number in range(1, n_topics + 1) for name in _numbered(number)]
+
+
+def answer_names(given: Iterable[str], names: Iterable[str]) -> dict[str, str]:
     """Return the name of each answer column, which differs from all given columns.
 
-    >>> answer_names(["id", "Topic"], 1)
+    >>> answer_names(["id", "Topic"], topic_names(1))
     {'topic': 'predicted_topic', 'probability': 'probability', 'error': 'error'}
     """
-    names = [name for number in range(1, n_topics + 1) for name in _numbered(number)]
     taken = {name.lower() for name in given}
     found = {}
     for name in (*names, "error"):

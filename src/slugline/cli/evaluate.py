@@ -28,6 +28,7 @@ from slugline.cli.options import (
     say_notes,
 )
 from slugline.cli.output import print_json, warn
+from slugline.cli.routing import as_entry, print_routing, routing_of
 from slugline.cli.targets import check_mistakes
 
 if TYPE_CHECKING:
@@ -89,9 +90,11 @@ def evaluate(
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))
     if mistakes is not None:
         write_mistakes(mistakes, fitted, corpus)
-    told: dict[str, Any] = evaluation.to_dict()
+    routing = routing_of(fitted, corpus)
+    told: dict[str, Any] = evaluation.to_dict() | as_entry(routing)
     if not as_json:
         print_evaluation(evaluation)
+        print_routing(routing)
     if against is not None and second is not None:
         other = evaluate_on(second[0], corpus, seed=seed)
         warn(_warnings(second[0], corpus, second[1].info.test_fraction, against))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from slugline.cli.answer_file import check_answer_file, compact, open_answer_file
+from slugline.cli.answer_file import check_answer_file, compact, open_answer_file, topic_names
 from slugline.cli.models import check_model_first, is_model
 from slugline.cli.options import Encoding, Format, Quiet, TextColumn
 from slugline.cli.output import say, warn
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from slugline.answers import Prediction
     from slugline.corpus.readers import Rows
     from slugline.fitted import Fitted
+    from slugline.routing import Router
 
 __all__ = ["predict"]
 
@@ -63,6 +64,30 @@ def predict(
     top: Annotated[
         int, typer.Option("--top", min=1, metavar="K", help="Print the K most likely topics.")
     ] = 1,
+    min_precision: Annotated[
+        float | None,
+        typer.Option(
+            "--min-precision",
+            metavar="SHARE",
+            help="Answer only where answers are right this often, such as 0.95; 0 answers all.",
+            show_default="what MODEL was trained for",
+        ),
+    ] = None,
+    per_topic: Annotated[
+        bool,
+        typer.Option(
+            "--per-topic", metavar="", help="Keep --min-precision for each topic that is common."
+        ),
+    ] = False,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            "--coverage",
+            metavar="SHARE",
+            help="Also print the few topics among which the right one is this often.",
+            show_default=False,
+        ),
+    ] = None,
     explain: Annotated[
         bool,
         typer.Option(
@@ -96,8 +121,12 @@ def predict(
     on; the exit status is then 1. A column named "id" is passed through.
     Whenever standard input pauses, all texts so far are answered.
 
+    A model trained with --min-precision may be unsure of a text: its topic then
+    is null, "reason" tells why, and "topics" are the best guesses.
+
     With --output, the answers are columns beside those of FILE: topic and
-    probability (with --top, also topic_2, probability_2 and so on), and error.
+    probability (with --top, also topic_2, probability_2 and so on), and error;
+    with --min-precision, also reason and guess, the most likely topic.
     If FILE has a column of that name, the answer's is, say, predicted_topic.
 
     For example:
@@ -110,6 +139,7 @@ def predict(
     """
     from slugline.corpus.readers import read_rows
     from slugline.prediction import predict_rows
+    from slugline.routing import N_GUESSES, Router
     from slugline.saving.classifier_file import load_model
 
     model, file = _model_and_file(model, file, quiet)
@@ -117,25 +147,27 @@ def predict(
         _check_unexplained(explain)
         check_answer_file(output, [model, file])
     fitted, _ = load_model(model)
+    router = Router.of(fitted, min_precision, per_topic=per_topic, coverage=coverage)
+    if per_topic and router.precision is None:
+        raise OptionError("--per-topic is about --min-precision; give both.")
     if _is_typed(file):  # before the first line is read to find the format
         say("reading a text from each line that you type; Ctrl-D ends it", quiet=quiet)
     rows = read_rows(file, format=format_, fallback="txt", encoding=encoding)
     if rows.note:
         say(f"{rows.name}: {rows.note}", quiet=quiet)
     batches = predict_rows(
-        fitted,
+        router,
         rows,
         text=text,
         id=id_,
-        top=top,
+        top=top if router.precision is None else max(top, N_GUESSES),
         n_threads=threads,
         announce=lambda note: say(f"{rows.name}: {note}", quiet=quiet),
     )
     n_rows = n_bad = 0
-    n_topics = min(top, len(fitted.topics))
     lines = _Lines(rows.unit, top, fitted if explain else None)
     with (
-        _writer(output, rows, n_topics, lines) as write,
+        _writer(output, rows, top, router, lines) as write,
         DocumentBar(_wants_bar(file, quiet)) as bar,
     ):
         for batch in batches:
@@ -157,13 +189,18 @@ def predict(
 
 @contextmanager
 def _writer(
-    output: Path | None, rows: Rows, n_topics: int, lines: _Lines
+    output: Path | None, rows: Rows, top: int, router: Router, lines: _Lines
 ) -> Iterator[Callable[[Sequence[Prediction | BadRow]], None]]:
     """Return a function that writes batches of answers to standard output or a file."""
     if output is None:
         yield lines.write
         return
-    with open_answer_file(output, rows.unit, n_topics, rows.has_names) as file:
+    names = topic_names(min(top, len(router.fitted.topics)))
+    if router.precision is not None:
+        names += ["reason", "guess"]
+    if router.coverage is not None:
+        names.append("set")
+    with open_answer_file(output, rows.unit, names, rows.has_names) as file:
         yield file.write
     if file.left_out:
         columns = listed(file.left_out)
@@ -256,7 +293,12 @@ def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:
         return {unit: answer.at, "error": answer.problem}
     topic, probability = answer.topics[0]
     line: dict[str, Any] = {} if answer.id is None else {"id": compact(answer.id)}
-    line |= {"topic": topic, "probability": round(probability, 4)}
-    if top > 1:
-        line["topics"] = [{"topic": name, "probability": round(p, 4)} for name, p in answer.topics]
+    line |= {"topic": None if answer.reason else topic, "probability": round(probability, 4)}
+    if answer.reason:
+        line["reason"] = answer.reason
+    if top > 1 or answer.reason:
+        shown = answer.topics if answer.reason else answer.topics[:top]
+        line["topics"] = [{"topic": name, "probability": round(p, 4)} for name, p in shown]
+    if answer.set is not None:
+        line["set"] = answer.set
     return line

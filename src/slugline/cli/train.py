@@ -34,6 +34,7 @@ from slugline.cli.options import (
 )
 from slugline.cli.output import print_json, show, warn
 from slugline.cli.progress import step_progress
+from slugline.cli.routing import MinPrecision, as_entry, print_routing, routing_of
 from slugline.cli.sizes import read_size
 from slugline.cli.targets import check_apart, check_mistakes, check_target
 from slugline.cli.voice import in_flags
@@ -200,6 +201,7 @@ def train(
             "fifty times as long; Ctrl-C ends the search and uses the best so far.",
         ),
     ] = False,
+    min_precision: MinPrecision = None,
     balanced: Annotated[
         bool, typer.Option("--balanced", metavar="", help="Give every topic the same total weight.")
     ] = False,
@@ -281,6 +283,7 @@ def train(
                 "--curve": curve,
                 "--weighting": weighting,
                 "--num-words": num_words,
+                "--min-precision": min_precision,
             },
         )
     test_fraction = _TEST_FRACTION if test_fraction is None else test_fraction
@@ -316,7 +319,7 @@ def train(
                 "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, "
                 "--max-size and --curve need; leave them out, or give a --test file."
             )
-        _learn_untested(classifier, parts, output, quiet, as_json)
+        _learn_untested(classifier, parts, output, min_precision, quiet, as_json)
         return
     with told_on_interrupt(classifier):
         experiment = run_experiment(
@@ -325,6 +328,7 @@ def train(
             parts.get("validation"),
             parts.get("test"),
             test_fraction=test_fraction,
+            min_precision=min_precision,
             progress=None if quiet else progress_on(),
         )
     experiment = replace(
@@ -336,8 +340,11 @@ def train(
     advise(classifier, parts["train"], quiet)
     experiment, smaller = _save(experiment, output, quantize, max_bytes)
     curves = _curves(classifier, parts, test_fraction, quiet, baseline) if curve else None
+    routing = routing_of(experiment.fitted, experiment.test)
+    threshold = routing.threshold if routing else None
+    evidence = gather_evidence(experiment)
     try:
-        write_training_report(experiment, report, curves, smaller, gather_evidence(experiment))
+        write_training_report(experiment, report, curves, smaller, evidence, threshold)
     except SluglineError as error:
         raise SluglineError(f"{error} The model is safe in {output}.") from error
     if mistakes is not None:
@@ -346,15 +353,17 @@ def train(
         files = {"model": str(output), "report": str(report)}
         cost = {"smaller_file": smaller.to_dict()} if smaller else {}
         by_labels = {"curve": curves.to_dict()} if curves else {}
-        print_json(experiment.to_dict() | cost | by_labels | files)
+        print_json(experiment.to_dict() | cost | by_labels | as_entry(routing) | files)
     else:
         print_experiment(experiment, smaller, output, report, curves)
+        print_routing(routing)
 
 
 def _learn_untested(
     classifier: TopicClassifier,
     parts: dict[str, Corpus],
     output: Path,
+    min_precision: float | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -368,13 +377,17 @@ def _learn_untested(
     progress = None if quiet else progress_on()
     with told_on_interrupt(classifier):
         train, validation = parts["train"], parts.get("validation")
-        done = learn_from_all(classifier, train, validation, progress=progress)
+        done = learn_from_all(
+            classifier, train, validation, min_precision=min_precision, progress=progress
+        )
     warnings = tuple(map(in_flags, done.warnings))
     warn(warnings)
     advise(classifier, parts["train"], quiet)
     write(output, as_model_file(done.fitted))
+    routing = routing_of(done.fitted, None)
     if as_json:
-        print_json(replace(done, warnings=warnings).to_dict() | {"model": str(output)})
+        found = replace(done, warnings=warnings).to_dict() | as_entry(routing)
+        print_json(found | {"model": str(output)})
         return
     n_topics = counted(len(done.fitted.topics), "topic")
     n_documents = done.fitted.n_documents
@@ -382,6 +395,7 @@ def _learn_untested(
     if not n_documents:
         what = "their descriptions, without any document,"
     show(f"{done.name}: learned {n_topics} from {what} in {done.seconds:.1f} s")
+    print_routing(routing)
     show("not tested, so there is no report; `slugline evaluate` tests it on other documents")
     show(f"model   {output}")
 

@@ -15,6 +15,7 @@ _ALIKE = (
     *(
         "against",
         "batch_size",
+        "coverage",
         "dropout",
         "encoder",
         "encoding",
@@ -24,7 +25,17 @@ _ALIKE = (
         "hidden",
         "id",
     ),
-    *("l2", "learner", "learning_rate", "max_size", "num_words", "optimizer", "output", "patience"),
+    *(
+        "l2",
+        "learner",
+        "learning_rate",
+        "max_size",
+        "min_precision",
+        "num_words",
+        "optimizer",
+        "output",
+        "patience",
+    ),
     *("quantize", "report", "seeds", "skip_bad_rows", "test", "test_fraction", "text", "top"),
     *("topic", "tune", "validation", "validation_fraction", "weighting"),
 )

@@ -222,6 +222,7 @@ def _train_again(
         validation_data=None
         if validation is None
         else (validation.texts, [topics[topic] for topic in validation.topics]),
+        min_precision=None if original.left_out is None else original.left_out.precision,
         progress=progress,
     )
     return again.fitted_

@@ -160,6 +160,7 @@ def run_experiment(
     test: Corpus | None = None,
     *,
     test_fraction: float = 0.2,
+    min_precision: float | None = None,
     progress: Progress | None = None,
 ) -> Experiment:
     """Fit `classifier` and test it.
@@ -174,6 +175,8 @@ def run_experiment(
     test : Corpus, optional
         By default a part of `train`, `test_fraction` of it with each topic's share, is set aside
         before anything is learned.
+    min_precision : float, optional
+        See `TopicClassifier.fit`.
     progress : Progress, optional
 
     Raises
@@ -188,7 +191,7 @@ def run_experiment(
     check_validation(classifier, train, validation)
     check_some_known(train.topics, test)
     warnings = [*data_warnings(train, classifier.descriptions or ()), *leak_warnings(train, test)]
-    seconds = timed_fit(classifier, train, validation, progress)
+    seconds = timed_fit(classifier, train, validation, progress, min_precision)
     fitted = classifier.fitted_
     evaluation = evaluate(fitted, test, seed=fitted.seed)
     majority_topic, majority = majority_baseline(train.topics, test.topics)
@@ -229,6 +232,7 @@ def timed_fit(
     train: Corpus,
     validation: Corpus | None,
     progress: Progress | None,
+    min_precision: float | None = None,
 ) -> float:
     """Fit `classifier` to a corpus, and return the wall time in seconds.
 
@@ -240,6 +244,7 @@ def timed_fit(
             train.texts,
             train.topics,
             validation_data=None if validation is None else (validation.texts, validation.topics),
+            min_precision=min_precision,
             progress=progress,
         )
     return time.perf_counter() - started

@@ -68,11 +68,12 @@ def learn_from_all(
     train: Corpus,
     validation: Corpus | None = None,
     *,
+    min_precision: float | None = None,
     progress: Progress | None = None,
 ) -> Untested:
     """Fit `classifier` on all documents; see `run_experiment` for the parameters."""
     check_validation(classifier, train, validation)
-    seconds = timed_fit(classifier, train, validation, progress)
+    seconds = timed_fit(classifier, train, validation, progress, min_precision)
     return Untested(
         fitted=classifier.fitted_,
         name=train.name,

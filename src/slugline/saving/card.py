@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from slugline.displays import counted
-from slugline.saving.schema import BlockInfo, EncoderInfo, ModelInfo
+from slugline.saving.schema import BlockInfo, EncoderInfo, ModelInfo, RoutingInfo
 
 __all__ = ["describe_learner", "write_card"]
 
@@ -22,6 +22,7 @@ def write_card(info: ModelInfo) -> str:
         f"seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
         f"It knows {', '.join(map(_terms, info.blocks))}.{_bits(info)}",
         *([] if info.encoder is msgspec.UNSET else [_encoder(info.encoder)]),
+        *([] if info.routing is msgspec.UNSET else [_routing(info.routing)]),
         *([info.card_notes.strip()] if info.card_notes else []),
         "## Learner",
         "\n".join(f"- {name}: {value}" for name, value in describe_learner(info.learner)),
@@ -64,12 +65,23 @@ def _encoder(encoder: EncoderInfo) -> str:
     )
 
 
+def _routing(routing: RoutingInfo) -> str:
+    return (
+        f"Answers that it gives alone are to be right in {100 * routing.min_precision:g} of 100 "
+        "cases; of other texts it says that it is unsure."
+    )
+
+
 def _limits(info: ModelInfo) -> str:
     if info.encoder is msgspec.UNSET:
         knows = "the words and topics of its training data"
     else:
         knows = f"the topics of its training data, and the languages of {info.encoder.name}"
-    said = f"It knows {knows} only, and always names one of its\ntopics, however foreign the text."
+    if info.routing is msgspec.UNSET:
+        but = " only, and always names one of its\ntopics, however foreign the text."
+    else:
+        but = " only. Of a text about something else,\nit may be sure of a topic all the same."
+    said = f"It knows {knows}{but}"
     if not info.n_documents and info.descriptions:
         said += " Its probabilities are not calibrated: they rank topics,\nand no more."
     return said

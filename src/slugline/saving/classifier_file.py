@@ -25,16 +25,18 @@ from slugline.labels import Topic, Topics
 from slugline.learners.dense_head import DenseHead
 from slugline.learners.linear import LinearLearner
 from slugline.learners.restoring import restore
+from slugline.left_out_answers import ARRAYS, LeftOutAnswers
 from slugline.saving import container
 from slugline.saving.card import write_card
 from slugline.saving.earlier import upgraded
 from slugline.saving.needed_encoder import find_encoder
 from slugline.saving.quantization import Precision, check_precision, dequantize, quantize
-from slugline.saving.schema import BlockInfo, EncoderInfo, ModelFile, ModelInfo
+from slugline.saving.schema import BlockInfo, EncoderInfo, ModelFile, ModelInfo, RoutingInfo
 from slugline.saving.shipped import model_path
 from slugline.saving.shrinking import check_max_size, shrunk
 from slugline.text.block import Block
 from slugline.text.features import Features
+from slugline.text.known_words import UsualWords
 from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.vocabulary import Vocabulary
 from slugline.text.weighting import check_idf
@@ -44,6 +46,8 @@ __all__ = ["as_model_file", "from_model_file", "library_versions", "load_model",
 _Value = TypeVar("_Value")
 # Hash buckets of all blocks that have terms: each takes 4 bytes of memory, and none of the file.
 _MOST_BUCKETS = 1 << 26
+# What names of arrays of answers to documents left out begin with.
+_LEFT_OUT = "left_out."
 # The most bytes that a metric takes in a file, besides its name in two places.
 _METRIC_BYTES = 60
 
@@ -126,6 +130,7 @@ def _content(
         encoder=_encoder_info(fitted.dense),
         descriptions={str(name): text for name, text in fitted.descriptions.items()}
         or msgspec.UNSET,
+        routing=_routing_info(fitted.left_out),
     )
     _check_buckets(info.blocks)
     arrays = {f"learner.{name}": array for name, array in fitted.learner.arrays().items()}
@@ -134,6 +139,8 @@ def _content(
             arrays[f"idf.{number}"] = idf
     if fitted.dense is not None:
         arrays |= {"dense.weights": fitted.dense.weights, "dense.biases": fitted.dense.biases}
+    if fitted.left_out is not None:
+        arrays |= {_LEFT_OUT + name: array for name, array in fitted.left_out.arrays().items()}
     terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
     # As a reader of the file gets them.
     arrays = dequantize(quantize(arrays, precision), precision)
@@ -162,6 +169,23 @@ def _encoder_info(dense: DenseHead | None) -> EncoderInfo | msgspec.UnsetType:
         ambiguity=dense.calibration.ambiguity,
         share=dense.share,
     )
+
+
+def _routing_info(left_out: LeftOutAnswers | None) -> RoutingInfo | msgspec.UnsetType:
+    if left_out is None or left_out.precision is None:
+        return msgspec.UNSET
+    return RoutingInfo(left_out.precision, *(left_out.words or (None, None)))
+
+
+def _left_out(file: ModelFile) -> LeftOutAnswers | None:
+    info = file.info.routing
+    if info is msgspec.UNSET:
+        return None
+    arrays = {name: file.arrays[_LEFT_OUT + name] for name in ARRAYS}
+    words = None
+    if info.unknown_words is not None and info.most_unknown is not None:
+        words = UsualWords(info.unknown_words, info.most_unknown)
+    return LeftOutAnswers.restore(arrays, len(file.info.topics), words, info.min_precision)
 
 
 def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
@@ -267,6 +291,7 @@ def from_model_file(
         n_batches=info.n_batches,
         dense=dense,
         descriptions=check_descriptions(_by_topic(info.descriptions or {}, info.topics)),
+        left_out=_left_out(file),
     )
     _check_fit(fitted, file)
     return fitted
@@ -319,7 +344,8 @@ def _check_fit(fitted: Fitted, file: ModelFile) -> None:
         n_dense = _check_dense(fitted, file.info.encoder)
     elif fitted.descriptions:
         raise DataError("descriptions of topics, and no encoder")
-    if len(file.arrays) != n_idf + n_dense + len(fitted.learner.arrays()):
+    n_left_out = 0 if fitted.left_out is None else len(ARRAYS)
+    if len(file.arrays) != n_idf + n_dense + n_left_out + len(fitted.learner.arrays()):
         raise DataError(f"arrays {sorted(file.arrays)}, of which some are unknown")
     # The shortest text shows whether every shape fits the next one.
     with np.errstate(over="raise", invalid="raise"):

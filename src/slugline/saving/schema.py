@@ -20,6 +20,7 @@ __all__ = [
     "FormatOnly",
     "ModelFile",
     "ModelInfo",
+    "RoutingInfo",
 ]
 
 #: The version of the format that this release writes. It also reads all earlier ones.
@@ -58,6 +59,16 @@ class EncoderInfo(msgspec.Struct, frozen=True):
     doubt: Annotated[float, msgspec.Meta(ge=0, lt=1)]
     ambiguity: Annotated[float, msgspec.Meta(ge=0, lt=1)]
     share: Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class RoutingInfo(msgspec.Struct, frozen=True):
+    """What thresholds are chosen for; see `slugline.left_out_answers`."""
+
+    min_precision: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    #: The usual share of unknown words, and how many standard errors more there may be; None where
+    #: that is not looked at.
+    unknown_words: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None
+    most_unknown: Annotated[float, msgspec.Meta(ge=0, lt=1e9)] | None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +113,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     encoder: EncoderInfo | msgspec.UnsetType = msgspec.UNSET
     #: What described topics are about, likewise.
     descriptions: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    #: How often answers that are given alone are to be right, likewise.
+    routing: RoutingInfo | msgspec.UnsetType = msgspec.UNSET
 
 
 class FormatOnly(msgspec.Struct):

@@ -1,0 +1,493 @@
+"""Which answers are given alone, and why others are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from scipy.stats import beta
+
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import DataError, ModelFileError, OptionError
+from slugline.learners.linear import LinearLearner
+from slugline.learners.mixture import Mixture
+from slugline.learners.neural import NeuralLearner
+from slugline.learners.shallow import ShallowLearner
+from slugline.left_out_answers import MOST_ANSWERS, LeftOutAnswers
+from slugline.precision_bound import CONFIDENCE, best_precision, lowest_threshold
+from slugline.prediction_sets import highest_score, set_scores
+from slugline.routing import Router
+from slugline.saving import container
+from slugline.saving.classifier_file import as_model_file
+from slugline.saving.schema import ModelFile, RoutingInfo
+from slugline.text.block import Block
+from slugline.text.features import Features
+from slugline.text.known_words import UsualWords, WordCounts, count_words, usual_words
+from stand_ins import Meanings
+
+News = list[tuple[str, str]]
+
+
+def answers(seed: int, n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """Give probabilities that are too high by a tenth of the doubt, and which answers are right."""
+    rng = np.random.default_rng(seed)
+    probabilities = 1 - rng.random(n) ** 2 / 2
+    return probabilities, rng.random(n) < 1 - 1.1 * (1 - probabilities)
+
+
+# The bound --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", [0.85, 0.95])
+@pytest.mark.parametrize("n", [300, 2000])
+def test_a_threshold_keeps_its_promise_as_often_as_stated(precision: float, n: int) -> None:
+    probabilities, right = answers(10_000, 200_000)
+    broken = 0
+    for seed in range(200):
+        threshold = lowest_threshold(*answers(seed, n), precision)
+        alone = probabilities >= threshold
+        broken += bool(alone.any() and right[alone].mean() < precision)
+    assert broken / 200 <= 1 - CONFIDENCE
+
+
+def test_a_threshold_passes_the_bound_of_clopper_and_pearson() -> None:
+    probabilities, right = answers(0)
+    threshold = lowest_threshold(probabilities, right, 0.9)
+    alone = probabilities >= threshold
+    n, n_right = alone.sum(), right[alone].sum()
+    assert beta.ppf((1 - CONFIDENCE) / 5, n_right, n - n_right + 1) >= 0.9
+    assert 0.3 < alone.mean() < 1
+
+
+def test_a_wrong_topic_with_the_highest_probability_does_not_end_the_search() -> None:
+    probabilities, right = np.linspace(1, 0.5, 1000), np.ones(1000, dtype=bool)
+    right[:2] = False
+    assert lowest_threshold(probabilities, right, 0.95) == 0.5
+
+
+def test_answers_of_the_same_probability_come_all_or_none() -> None:
+    probabilities = np.repeat([0.9, 0.8], 500)
+    right = np.concatenate([np.ones(500, bool), np.arange(500) < 300])
+    assert lowest_threshold(probabilities, right, 0.95) == 0.9
+    assert lowest_threshold(probabilities, right, 0.75) == 0.8
+
+
+@pytest.mark.parametrize("n", [0, 1, 50, 76])
+def test_so_few_answers_promise_nothing(n: int) -> None:
+    assert lowest_threshold(np.ones(n), np.ones(n, dtype=bool), 0.95) == np.inf
+
+
+def test_seventy_seven_right_answers_are_enough_for_a_promise_of_95_in_100() -> None:
+    assert lowest_threshold(np.ones(77), np.ones(77, dtype=bool), 0.95) == 1
+
+
+def test_the_best_precision_is_one_that_can_be_reached() -> None:
+    probabilities, right = answers(1)
+    precision, coverage = best_precision(probabilities, right)
+    threshold = lowest_threshold(probabilities, right, precision)
+    assert coverage == (probabilities >= threshold).mean() > 0
+    assert lowest_threshold(probabilities, right, precision + 0.01) == np.inf
+    assert best_precision(probabilities[:1], right[:1]) == (0, 0)
+
+
+def left_out(topics: np.ndarray, probabilities: np.ndarray, right: np.ndarray) -> LeftOutAnswers:
+    probabilities = probabilities.astype(np.float32)
+    scores = np.where(right, probabilities / 2, 1.2).astype(np.float32)
+    return LeftOutAnswers(topics, probabilities, right, scores, None, 0.9)
+
+
+def test_a_topic_that_is_often_wrong_has_a_threshold_of_its_own_or_none() -> None:
+    probabilities, right = answers(2, 3000)
+    topics = np.arange(3000) % 3
+    right[topics == 2] = np.arange(1000) % 2 == 0
+    kept = left_out(topics, probabilities, right)
+    together = kept.thresholds(0.9, 3)
+    apart = kept.thresholds(0.9, 3, per_topic=True)
+    assert len(set(together.tolist())) == 1
+    assert apart[2] == np.inf
+    assert (apart[:2] < 1).all()
+    assert kept.reach(apart).precision > 0.9
+
+
+def test_topics_with_few_answers_share_a_threshold() -> None:
+    probabilities, right = answers(3, 1000)
+    topics = np.concatenate([np.zeros(850, int), 1 + np.arange(150) % 3])
+    apart = left_out(topics, probabilities, right).thresholds(0.85, 4, per_topic=True)
+    assert apart[1] == apart[2] == apart[3] != apart[0]
+
+
+def test_an_answer_more_likely_wrong_than_right_is_not_given_alone() -> None:
+    probabilities = np.linspace(0.3, 1, 1000)
+    kept = left_out(np.zeros(1000, int), probabilities, np.ones(1000, bool))
+    assert kept.thresholds(0.9, 1).tolist() == [0.5]
+    assert kept.thresholds(0.4, 1).tolist() == [np.float32(0.4)]
+    assert kept.best_precision().coverage == pytest.approx(5 / 7, abs=0.01)
+
+
+# Sets of topics ---------------------------------------------------------------------------------
+
+
+def test_set_scores_are_those_of_a_small_example() -> None:
+    proba = np.array([[0.2, 0.7, 0.1]])
+    expected = [[0.7 + 0.2 / 2 + 0.05, 0.7 / 2, 0.9 + 0.1 / 2 + 0.1]]
+    np.testing.assert_allclose(set_scores(proba), expected)
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.9])
+def test_sets_hold_the_right_topic_as_often_as_asked(coverage: float) -> None:
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(100):
+        proba = rng.dirichlet(np.full(6, 0.3), 1000)
+        y = (proba.cumsum(axis=1) < rng.random((1000, 1))).sum(axis=1)
+        own = set_scores(proba)[np.arange(1000), y]
+        held.append((own[500:] <= highest_score(own[:500], coverage)).mean())
+    assert np.mean(held) == pytest.approx(coverage, abs=0.01)
+
+
+def test_too_few_documents_put_every_topic_into_each_set() -> None:
+    assert highest_score(np.full(8, 0.3), 0.9) == np.inf
+    assert highest_score(np.full(9, 0.3), 0.9) == 0.3
+
+
+# Known words ------------------------------------------------------------------------------------
+
+
+def features_of(texts: list[str], **options: Any) -> Features:
+    features = Features([Block("words", **options)])
+    features.fit_transform(texts)
+    return features
+
+
+def test_words_are_counted_and_those_known_among_them() -> None:
+    counts = count_words(features_of(["wheat and corn"]), ["Corn, corn, zinc", "", "wheat"])
+    assert counts.all.tolist() == [3, 0, 1]
+    assert counts.known.tolist() == [2, 0, 1]
+    assert counts.unknown.tolist() == [1, 0, 0]
+
+
+def test_where_words_are_no_family_of_terms_all_are_known() -> None:
+    features = Features([Block("characters")])
+    features.fit_transform(["wheat and corn"])
+    assert count_words(features, ["zinc tin"]).unknown.tolist() == [0]
+    assert usual_words(features, ["zinc tin"]) is None
+
+
+@pytest.mark.parametrize("options", [{}, {"n_buckets": 1 << 16}], ids=["words", "buckets"])
+def test_a_word_of_one_document_alone_does_not_count_as_known_there(options: Any) -> None:
+    texts = ["wheat corn", "wheat corn", "wheat tin"]
+    usual = usual_words(features_of(texts, **options), texts)
+    assert usual is not None
+    assert usual.unknown == (1 + 1) / (6 + 2)
+    assert usual.highest == (1 - 2 * usual.unknown) / np.sqrt(2 * usual.unknown * 0.75)
+
+
+def test_one_in_a_hundred_of_the_documents_is_odd_and_short_texts_may_have_a_larger_share() -> None:
+    rng = np.random.default_rng(0)
+    n_words = rng.integers(5, 15, 5000)
+    counts = WordCounts(n_words - rng.binomial(n_words, 0.2), n_words)
+    usual = UsualWords.of(counts)
+    assert usual.are_odd(counts).mean() == pytest.approx(0.01, abs=0.004)
+    some = WordCounts(known=np.array([40, 20, 2, 0]), all=np.array([50, 50, 5, 5]))
+    assert usual.are_odd(some).tolist() == [False, True, False, True]
+
+
+def test_a_few_unknown_words_are_no_oddity_though_there_usually_are_none() -> None:
+    usual = UsualWords.of(WordCounts(np.full(100, 1000), np.full(100, 1000)))
+    some = WordCounts(known=np.array([90, 70]), all=np.array([100, 100]))
+    assert usual.are_odd(some).tolist() == [False, True]
+
+
+# Answers ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(news: News) -> tuple[list[str], list[str]]:
+    """Return 270 texts of three topics, of which one in thirty has a wrong topic."""
+    texts = [f"{text} {number % 4}" for number in range(3) for text, _ in news]
+    topics = [topic for _ in range(3) for _, topic in news]
+    for number in range(0, len(topics), 30):
+        topics[number] = {"bank": "grain", "grain": "sport", "sport": "bank"}[topics[number]]
+    return texts, topics
+
+
+@pytest.fixture(scope="module")
+def fitted(many: tuple[list[str], list[str]]) -> TopicClassifier:
+    return TopicClassifier().fit(*many, min_precision=0.8)
+
+
+def test_an_answer_says_why_there_is_none(fitted: TopicClassifier) -> None:
+    texts = ["the loan and rate and bond of 1", "Das Kraut schmeckt", "!?", " ", "the and of"]
+    routes = fitted.route(texts)
+    assert [route.topic for route in routes[:4]] == ["bank", None, None, None]
+    reasons = [None, "unknown words: 3 of 3", "no words", "no text"]
+    assert [route.reason for route in routes[:4]] == reasons
+    assert routes[0].top[0] == ("bank", routes[0].probability)
+    assert len(routes[1].top) == 3
+
+
+def test_an_unsure_answer_names_both_probabilities(fitted: TopicClassifier) -> None:
+    (route,) = Router.of(fitted.fitted_, 0.9).route(["the loan and wheat and goal of 1"])
+    assert route.topic is None
+    assert route.reason is not None
+    assert route.reason.startswith(f"probability {route.probability:.2f} is under 0.")
+
+
+def test_without_a_precision_every_text_is_answered(fitted: TopicClassifier) -> None:
+    texts = ["the loan and wheat and goal of 1", "", "Das Kraut"]
+    routes = fitted.route(texts, 0)
+    assert [route.topic for route in routes] == fitted.predict(texts).tolist()
+    assert [route.reason for route in routes] == [None] * 3
+
+
+def test_one_text_is_answered_as_among_others(fitted: TopicClassifier) -> None:
+    texts = ["the loan and rate and bond of 1", "Das Kraut", "", "corn goal"]
+    together = fitted.route(texts, coverage=0.9)
+    alone = [fitted.route([text], coverage=0.9)[0] for text in texts]
+    assert [(r.topic, r.reason, r.topics) for r in together] == [
+        (r.topic, r.reason, r.topics) for r in alone
+    ]
+    assert fitted.route([]) == []
+
+
+def test_sets_are_asked_for_by_coverage(fitted: TopicClassifier) -> None:
+    (sure,) = fitted.route(["the loan and rate and bond of 1"], coverage=0.9)
+    (everything,) = fitted.route(["corn goal"], coverage=0.999)
+    assert sure.topics == ["bank"]
+    assert set(everything.topics or []) == {"bank", "grain", "sport"}
+    assert fitted.route(["corn"])[0].topics is None
+
+
+def test_threads_change_no_threshold(many: Any, fitted: TopicClassifier) -> None:
+    other = TopicClassifier(n_jobs=1).fit(*many, min_precision=0.8)
+    for name, array in fitted.fitted_.left_out.arrays().items():  # type: ignore[union-attr]
+        assert other.fitted_.left_out.arrays()[name].tobytes() == array.tobytes()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        NeuralLearner((8,), epochs=15),
+        Mixture([LinearLearner(), ShallowLearner(epochs=5)]),
+    ],
+    ids=["network", "mixture"],
+)
+def test_other_learners_are_judged_in_folds(learner: Any, many: Any) -> None:
+    texts, topics = many
+    classifier = TopicClassifier(learner=learner).fit(texts, topics, min_precision=0.7)
+    plain = TopicClassifier(learner=learner).fit(texts, topics)
+    left_out = classifier.fitted_.left_out
+    assert left_out is not None
+    assert len(left_out) == len(texts)
+    np.testing.assert_array_equal(classifier.predict_proba(texts), plain.predict_proba(texts))
+    assert any(route.topic for route in classifier.route(texts))
+
+
+def test_with_an_encoder_unknown_words_are_no_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+    meanings = {"wheat": 0, "corn": 0, "rye": 0, "goal": 1, "cup": 1, "match": 1}
+    texts = ["the wheat and corn", "the goal and cup"] * 60
+    encoder = Meanings(meanings, width=2)
+    classifier = TopicClassifier(encoder=encoder)
+    classifier.fit(texts, ["grain", "sport"] * 60, min_precision=0.9)
+    classifier.save(tmp_path / "a.slug")
+    for model in (classifier, load(tmp_path / "a.slug", encoder=encoder)):
+        known, unknown = model.route(["the wheat and corn", "the rye"])
+        assert known.topic == unknown.top[0][0] == "grain"
+        assert (unknown.reason or "").startswith("probability")
+
+
+def test_weights_go_along_where_learners_are_judged_in_folds(many: Any) -> None:
+    texts, topics = many
+    weight = np.array([topic != "sport" for topic in topics], dtype=float)
+    classifier = TopicClassifier(learner=Mixture([LinearLearner()]))
+    classifier.fit(texts, topics, weight, min_precision=0.5)
+    names = classifier.classes_[classifier.fitted_.left_out.topics]  # type: ignore[union-attr]
+    assert "sport" not in names.tolist()
+
+
+# Bad input --------------------------------------------------------------------------------------
+
+
+def test_a_precision_out_of_reach_says_what_can_be_reached(fitted: TopicClassifier) -> None:
+    best, coverage = fitted.fitted_.left_out.best_precision()  # type: ignore[union-attr]
+    with pytest.raises(OptionError) as caught:
+        fitted.route(["corn"], 0.999)
+    n = len(fitted.fitted_.left_out)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "`min_precision` is 0.999, and no threshold reaches it by the answers to "
+        f"{n} training documents left out of the fit. The best that can be promised is {best:g}, "
+        f"for {coverage:.0%} of the texts; ask for that or less, or give more documents."
+    )
+    assert fitted.route(["the loan and rate and bond of 1"], best)[0].topic == "bank"
+
+
+def test_one_document_a_topic_promises_nothing() -> None:
+    classifier = TopicClassifier().fit(["wheat", "goal"], ["grain", "sport"], min_precision=0.9)
+    with pytest.raises(OptionError, match="Not even half of the answers can be"):
+        classifier.route(["wheat"])
+
+
+def test_a_topic_with_a_single_document_is_no_obstacle(many: Any) -> None:
+    texts, topics = many
+    classifier = TopicClassifier().fit([*texts, "tin"], [*topics, "metal"], min_precision=0.8)
+    assert classifier.route(["the loan and rate and bond of 1"])[0].topic == "bank"
+
+
+def test_of_one_topic_all_answers_are_right() -> None:
+    texts = ["wheat and corn", "corn and rye"] * 60
+    classifier = TopicClassifier().fit(texts, ["grain"] * 120, min_precision=0.95)
+    routes = classifier.route(["corn and wheat", "zinc"])
+    assert [route.topic for route in routes] == ["grain", None]
+
+
+def test_where_every_text_is_the_same_no_answer_is_sure() -> None:
+    classifier = TopicClassifier().fit(["wheat"] * 200, ["a", "b"] * 100, min_precision=0.9)
+    with pytest.raises(OptionError, match="Not even half of the answers can be"):
+        classifier.route(["wheat"])
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.5, 1.5, "0.9", float("nan"), True])
+def test_a_precision_that_is_none_is_refused_before_the_fit(value: Any, news: News) -> None:
+    texts, topics = zip(*news, strict=True)
+    with pytest.raises(OptionError, match="give a number over 0 and under 1"):
+        TopicClassifier().fit(texts, topics, min_precision=value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_precision": 1}, "`min_precision` is 1; give a number of at least 0 and under 1."),
+        ({"coverage": 0}, "`coverage` is 0; give a number over 0 and under 1."),
+        ({"coverage": "all"}, "`coverage` is 'all'; give a number over 0 and under 1."),
+    ],
+)
+def test_what_is_asked_for_is_checked(
+    fitted: TopicClassifier, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        fitted.route(["corn"], **options)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("options", [{"min_precision": 0.9}, {"coverage": 0.9}], ids=str)
+def test_a_model_fitted_without_says_what_to_do(options: dict[str, Any], news: News) -> None:
+    classifier = TopicClassifier().fit(*zip(*news, strict=True))
+    assert classifier.route(["wheat corn crop"])[0].topic == "grain"
+    with pytest.raises(OptionError, match="it was trained without; train it with `min_precision`"):
+        classifier.route(["wheat"], **options)
+
+
+def test_batches_need_a_fit_for_thresholds(fitted: TopicClassifier, many: Any) -> None:
+    classifier = TopicClassifier.from_fitted(fitted.fitted_)
+    classifier.partial_fit(*(part[:30] for part in many))
+    with pytest.raises(OptionError, match="it has learned from batches since"):
+        classifier.route(["wheat"], 0.8)
+
+
+# In a file --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quantize", [None, "float16", "int8"])
+def test_a_file_keeps_thresholds(
+    fitted: TopicClassifier, tmp_path: Path, quantize: str | None
+) -> None:
+    fitted.save(tmp_path / "a.slug", quantize=quantize)
+    loaded = load(tmp_path / "a.slug")
+    before, after = fitted.fitted_.left_out, loaded.fitted_.left_out
+    assert before is not None
+    assert after is not None
+    for name in ("topics", "probabilities", "right", "scores"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    assert (after.precision, after.words) == (before.precision, before.words)
+    assert "right in 80 of 100 cases" in loaded.card_
+    loaded.save(tmp_path / "b.slug", quantize=quantize)
+    assert (tmp_path / "a.slug").read_bytes() == (tmp_path / "b.slug").read_bytes()
+
+
+def test_a_model_fitted_without_keeps_none(news: News, tmp_path: Path) -> None:
+    classifier = TopicClassifier().fit(*zip(*news, strict=True))
+    classifier.save(tmp_path / "a.slug")
+    assert load(tmp_path / "a.slug").fitted_.left_out is None
+
+
+GOOD: dict[str, Any] = {
+    "topics": np.array([0, 1], dtype=np.uint16),
+    "probabilities": np.array([0.9, 0.8], dtype=np.float32),
+    "scores": np.array([0.45, 1.3], dtype=np.float32),
+}
+
+
+def test_which_answers_are_right_follows_from_scores() -> None:
+    assert LeftOutAnswers.restore(GOOD, 2, None, 0.9).right.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"topics": np.array([0, 2], dtype=np.uint16)},
+        {"topics": np.array([0, 1], dtype=np.float32)},
+        {"topics": np.array([[0, 1]], dtype=np.uint16)},
+        {"probabilities": np.array([0.9], dtype=np.float32)},
+        {"probabilities": np.array([0.9, 1.5], dtype=np.float32)},
+        {"probabilities": np.array([0.9, np.nan], dtype=np.float32)},
+        {"scores": np.array([0.45, -1], dtype=np.float32)},
+        {name: np.repeat(array, MOST_ANSWERS) for name, array in GOOD.items()},
+    ],
+    ids=["topic", "type", "shape", "length", "probability", "nan", "score", "many"],
+)
+def test_arrays_that_can_not_be_answers_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="answers left out"):
+        LeftOutAnswers.restore(GOOD | bad, 2, None, 0.9)
+
+
+def without_scores(file: ModelFile) -> ModelFile:
+    arrays = {name: array for name, array in file.arrays.items() if name != "left_out.scores"}
+    return replace(file, arrays=arrays)
+
+
+def with_info(**changed: Any) -> Callable[[ModelFile], ModelFile]:
+    def change(file: ModelFile) -> ModelFile:
+        assert isinstance(file.info.routing, RoutingInfo)
+        routing = msgspec.structs.replace(file.info.routing, **changed)
+        return replace(file, info=msgspec.structs.replace(file.info, routing=routing))
+
+    return change
+
+
+def without_info(file: ModelFile) -> ModelFile:
+    return replace(file, info=msgspec.structs.replace(file.info, routing=msgspec.UNSET))
+
+
+@pytest.mark.parametrize("change", [without_scores, without_info])
+def test_a_file_whose_parts_do_not_fit_is_damaged(
+    fitted: TopicClassifier, tmp_path: Path, change: Callable[[ModelFile], ModelFile]
+) -> None:
+    container.write(tmp_path / "a.slug", change(as_model_file(fitted.fitted_)))
+    with pytest.raises(ModelFileError, match="damaged"):
+        load(tmp_path / "a.slug")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"min_precision": 1.0},
+        {"min_precision": 0.0},
+        {"unknown_words": 1.5},
+        {"most_unknown": -1.0},
+    ],
+    ids=str,
+)
+def test_a_file_holds_no_number_out_of_range(
+    fitted: TopicClassifier, changed: dict[str, Any]
+) -> None:
+    file = with_info(**changed)(as_model_file(fitted.fitted_))
+    with pytest.raises(ModelFileError, match="can't hold this model: Expected `float`"):
+        container.pack(file)
