@@ -14,8 +14,8 @@ __all__ = ["make_app"]
 
 #: Each is a function in a module of the same name.
 COMMANDS = (
-    *("train", "predict", "explain", "evaluate", "check", "compare", "curve", "suggest", "info"),
-    "reproduce",
+    *("train", "predict", "explain", "evaluate", "audit", "check", "compare", "curve", "suggest"),
+    *("info", "reproduce"),
 )
 
 

@@ -25,7 +25,7 @@ from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear import MANY_ROWS, Costs, Descent, Minibatches, new_sums, topic_rarity
 from slugline.training.term_rates import term_rates
 
-__all__ = ["FittedLinear", "fit_linear", "passes_for"]
+__all__ = ["FittedLinear", "fit_linear", "passes_for", "scores_in_folds"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -360,6 +360,42 @@ def leave_out(
     found = np.concatenate(rows)
     order = np.argsort(found)
     return LeftOut(found[order], np.concatenate(scores)[order])
+
+
+def scores_in_folds(
+    X: sp.csr_array,
+    y: Labels,
+    context: FitContext,
+    folds: Labels,
+    learned: Mask,
+    *,
+    passes: int | None = None,
+) -> Floats:
+    """Return the score of each row by weights learned from the other folds.
+
+    Parameters
+    ----------
+    X : float32 CSR array, shape (n_rows, n_columns)
+    y : int array, shape (n_rows,)
+    context : FitContext
+    folds : int array, shape (n_rows,)
+        The fold of each row, from 0.
+    learned : bool array, shape (n_rows,)
+        Which rows to learn from; the others get scores alone.
+    passes : int, optional
+        See `fit_linear`.
+
+    Returns
+    -------
+    float32 array, shape (n_rows, n_topics); -10 for a topic that no other fold has.
+    """
+    problem = Problem.of(X, y, context)
+    scores = np.full((len(y), context.n_topics), ABSENT, dtype=np.float32)
+    for fold in range(int(folds.max(initial=-1)) + 1):
+        held, rest = np.flatnonzero(folds == fold), np.flatnonzero((folds != fold) & learned)
+        if len(held) and len(rest):
+            scores[held] = _scores_by(problem, rest, held, passes)
+    return scores
 
 
 def _scores_by(problem: Problem, rest: Rows, held: Rows, passes: int | None) -> Floats:

@@ -1,0 +1,373 @@
+"""`slugline audit`: labelled texts whose topic is probably wrong, and what else is."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slugline.cli.options import (
+    AsJson,
+    Data,
+    Encoding,
+    FoldTopics,
+    Format,
+    MapTopics,
+    Quiet,
+    Reading,
+    Seed,
+    SkipBadRows,
+    Test,
+    TextColumn,
+    Threads,
+    TopicColumn,
+    read_parts,
+)
+from slugline.cli.output import print_json, print_table, show, warn, write_file
+from slugline.cli.progress import step_progress
+from slugline.cli.targets import check_not_read, check_target
+from slugline.errors import OptionError
+
+if TYPE_CHECKING:
+    from slugline.audit.auditing import Audit
+    from slugline.audit.findings import Findings
+    from slugline.audit.gain import Gain
+    from slugline.audit.repair import Repair
+    from slugline.corpus.corpus import Corpus
+
+__all__ = ["audit"]
+
+#: Kinds of files that each option writes.
+_SUFFIXES = {"--ranking": (".jsonl",), "--review": (".csv",), "--output": (".html",)}
+_REPAIRED = (".jsonl", ".csv")
+# Documents to review, at least, and characters of a text in the table on screen.
+_FEWEST_TO_REVIEW, _N_CHARACTERS = 100, 48
+# Suspicion from which on a document is dropped where nobody has decided.
+_DROPPED = 0.5
+
+
+def audit(
+    data: Data,
+    text: TextColumn = None,
+    topic: TopicColumn = None,
+    format_: Format = None,
+    test: Test = None,
+    n: Annotated[
+        int, typer.Option("-n", "--number", min=0, metavar="N", help="How many suspects to print.")
+    ] = 20,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write a page with the evidence (.html); with --decisions, the repaired "
+            "documents (.jsonl or .csv).",
+            show_default=False,
+        ),
+    ] = None,
+    ranking: Annotated[
+        Path | None,
+        typer.Option(
+            "--ranking",
+            metavar="JSONL",
+            help="Write every document, the most suspect first.",
+            show_default=False,
+        ),
+    ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option(
+            "--review",
+            metavar="CSV",
+            help="Write the suspects as a table, to decide in: keep, relabel or drop.",
+            show_default=False,
+        ),
+    ] = None,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(
+            "--decisions",
+            metavar="CSV",
+            help="Carry out the decisions in a reviewed table.",
+            show_default=False,
+        ),
+    ] = None,
+    gain: Annotated[
+        bool,
+        typer.Option(
+            "--gain",
+            metavar="",
+            help="Measure by cross-validation what the decisions are worth; without --decisions, "
+            "what dropping the suspects is.",
+        ),
+    ] = False,
+    skip_bad_rows: SkipBadRows = False,
+    fold_topics: FoldTopics = False,
+    map_topics: MapTopics = None,
+    encoding: Encoding = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find texts whose topic is probably wrong, copies, leaks, odd texts and topics alike.
+
+    Each document is judged by classifiers that learned from others, by the
+    documents nearest to it, and by its identical copies.
+
+    For example:
+
+      slugline audit tickets.csv --review review.csv -o audit.html
+
+      slugline audit tickets.csv --decisions review.csv -o repaired.jsonl
+    """
+    sources = [*data, test, map_topics, decisions]
+    _check_files(output, ranking, review, decisions, sources)
+    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    parts = read_parts(data, None, test, reading, quiet)
+    train, others = parts["train"], _numbered_on(parts, test)
+    how: dict[str, Any] = {"seed": seed, "n_jobs": threads}
+    with step_progress(quiet) as progress:
+        how["progress"] = progress
+        if decisions is not None:
+            _repair(train, decisions, output, gain, how, as_json)
+            return
+        from slugline.audit.auditing import audit_corpus
+        from slugline.audit.findings import Findings
+
+        found = audit_corpus(train, others, **how)
+        gained = _gain_of_dropping(found, how) if gain else None
+    findings = Findings(found)
+    files = _write(findings, output, ranking, review)
+    if as_json:
+        print_json(_plain(findings, n) | ({"gain": gained.to_dict()} if gained else {}) | files)
+    else:
+        _print(findings, n, gained)
+        for what, name in files.items():
+            show(f"{what:<8}{name}")
+
+
+def _check_files(
+    output: Path | None,
+    ranking: Path | None,
+    review: Path | None,
+    decisions: Path | None,
+    sources: list[str | Path | None],
+) -> None:
+    """Check that every file can be written, is named after its kind, and replaces no other."""
+    named = {"--output": output, "--ranking": ranking, "--review": review}
+    if decisions is not None:
+        odd = next((option for option in ("--ranking", "--review") if named[option]), None)
+        if odd:
+            raise OptionError(f"{odd} is of an audit, and --decisions repairs; leave one out.")
+    suffixes = _SUFFIXES | ({} if decisions is None else {"--output": _REPAIRED})
+    seen: list[str | Path | None] = list(sources)
+    for option, path in named.items():
+        if path is None:
+            continue
+        _check_suffix(option, path, suffixes[option], decisions)
+        check_target(option, path)
+        check_not_read(option, path, seen)
+        seen.append(path)
+
+
+def _check_suffix(
+    option: str, path: Path, suffixes: tuple[str, ...], decisions: Path | None
+) -> None:
+    suffix = path.suffix.lower()
+    if suffix in suffixes:
+        return
+    if option == "--output" and decisions is None and suffix in _REPAIRED:
+        raise OptionError(
+            f"--output {path}: repaired documents need --decisions; add it, or name a page: "
+            f"{path.stem}.html."
+        )
+    wanted = " or ".join(f"{path.stem}{each}" for each in suffixes)
+    raise OptionError(f"{option} {path}: name it {wanted}.")
+
+
+def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
+    """Return the test documents; those of a known data set are numbered on after the others."""
+    found = parts.get("test")
+    if found is None or test is not None:
+        return found
+    n_train = len(parts["train"])
+    return replace(found, places=range(n_train + 1, n_train + len(found) + 1))
+
+
+def _repair(
+    corpus: Corpus,
+    path: Path,
+    output: Path | None,
+    gain: bool,
+    how: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Carry out decisions, write the documents that are left, and say what was done."""
+    from slugline.audit.repair import read_decisions, repaired
+
+    if output is None and not gain:
+        raise OptionError(
+            "--decisions need a file for the repaired documents, or --gain; add --output."
+        )
+    decided = read_decisions(path)
+    done = repaired(corpus, decided, str(path))
+    n_test = sum(decision.part == "test" for decision in decided)
+    if n_test:
+        warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
+    warn(_of_new_topic(str(path), new, corpus.topics) for new in done.new_topics)
+    gained = _gain_of(corpus, done, how) if gain else None
+    if output is not None:
+        write_file(output, _documents(done.corpus, output))
+    said = {
+        "relabelled": done.n_relabelled,
+        "dropped": done.n_dropped,
+        "kept": done.n_kept,
+        "documents": len(done.corpus),
+    }
+    if as_json:
+        files = {} if output is None else {"output": str(output)}
+        print_json(said | ({"gain": gained.to_dict()} if gained else {}) | files)
+        return
+    show(", ".join(f"{number:,} {what}" for what, number in said.items() if what != "documents"))
+    if gained is not None:
+        show(_gain_in_words(gained))
+    if output is not None:
+        show(f"{len(done.corpus):,} documents: {output}")
+
+
+def _of_new_topic(path: str, topic: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(topic, set(known), n=1)
+    asked = f"; did you mean {near[0]}?" if near else ""
+    return f"{path}: no document had the topic {topic!r} before{asked}"
+
+
+def _documents(corpus: Corpus, path: Path) -> bytes:
+    """Return documents as JSON Lines or as CSV, whichever the name says."""
+    import csv
+    import io
+    import json
+
+    pairs = zip(corpus.texts, corpus.topics, strict=True)
+    if path.suffix.lower() == ".csv":
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["text", "topic"])
+        writer.writerows(pairs)
+        return table.getvalue().encode("utf-8", "backslashreplace")
+    lines = (
+        json.dumps({"text": text, "topic": topic}, ensure_ascii=False) for text, topic in pairs
+    )
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+
+
+def _gain_of(corpus: Corpus, done: Repair, how: dict[str, Any]) -> Gain:
+    from slugline.audit.auditing import copy_groups
+    from slugline.audit.gain import measure_gain
+
+    groups = copy_groups(corpus.texts, seed=how["seed"], n_jobs=how["n_jobs"])
+    return measure_gain(corpus.texts, corpus.topics, done.topics, groups, **how)
+
+
+def _gain_of_dropping(found: Audit, how: dict[str, Any]) -> Gain:
+    from slugline.audit.gain import measure_gain
+
+    corpus = found.corpus
+    dropped = set(found.suspects(_DROPPED).tolist())
+    after = [None if row in dropped else topic for row, topic in enumerate(corpus.topics)]
+    return measure_gain(corpus.texts, corpus.topics, after, found.groups, **how)
+
+
+def _gain_in_words(gained: Gain) -> str:
+    low, high = gained.interval
+    return (
+        f"learned from repaired documents, {100 * gained.n_after / gained.n_tested:.1f} % are "
+        f"right instead of {100 * gained.n_before / gained.n_tested:.1f} %: {gained.points:+.1f} "
+        f"points, 95 % interval {low:+.1f} to {high:+.1f}"
+    )
+
+
+def _write(
+    findings: Findings, output: Path | None, ranking: Path | None, review: Path | None
+) -> dict[str, str]:
+    """Write the files that were asked for; return what each is, with its name."""
+    files = {}
+    if ranking is not None:
+        from slugline.audit.tables import ranking_lines
+
+        write_file(ranking, "".join(ranking_lines(findings)).encode())
+        files["ranking"] = str(ranking)
+    if review is not None:
+        from slugline.audit.tables import review_table
+
+        rows = findings.to_review(_FEWEST_TO_REVIEW)
+        table = review_table(findings, map(findings.of, rows))
+        write_file(review, table.encode("utf-8", "backslashreplace"))
+        files["review"] = str(review)
+    if output is not None:
+        from slugline.report.audit import write_audit_page
+
+        write_audit_page(findings, output)
+        files["page"] = str(output)
+    return files
+
+
+def _print(findings: Findings, n: int, gained: Gain | None) -> None:
+    from slugline.report.audit_text import headline, other_findings
+    from slugline.report.words import shortened
+
+    show(headline(findings.audit))
+    rows = [findings.of(row) for row in findings.audit.order[:n].tolist()]
+    if rows:
+        table = [[findings.audit.corpus.unit, "suspicion", "topic", "likely", "text"]]
+        for each in rows:
+            start = " ".join(findings.audit.corpus.texts[each.row][:400].split())
+            at = f"test {each.at}" if each.part == "test" else str(each.at)
+            shown = shortened(start, _N_CHARACTERS)
+            table.append([at, f"{each.suspicion:.2f}", each.topic, each.likely, shown])
+        print_table(table, left=(0, 2, 3, 4))
+    for line in other_findings(findings.audit):
+        show(line)
+    if gained is not None:
+        show(_gain_in_words(gained))
+
+
+def _plain(findings: Findings, n: int) -> dict[str, Any]:
+    from slugline.audit.tables import plain
+
+    found = findings.audit
+    suspects = [findings.of(row) for row in found.order[:n].tolist()]
+    return {
+        "data": found.corpus.name,
+        "documents": len(found),
+        "test_documents": len(found) - found.n_train,
+        "topics": len(found.topics),
+        "probably_wrong": len(found.suspects()),
+        "unit": found.corpus.unit,
+        "suspects": [{"at": each.at, "part": each.part, **plain(each)} for each in suspects],
+        "copies": [_places(findings, rows.tolist()) for rows in found.copies],
+        "near_copies": [_places(findings, rows.tolist()) for rows in found.near_copies],
+        "leaks": [
+            {
+                "train": found.corpus.places[leak.row],
+                "test": found.corpus.places[leak.test_row],
+                "likeness": round(leak.likeness, 4),
+            }
+            for leak in found.leaks
+        ],
+        "topics_alike": [each._asdict() for each in found.alike],
+        "odd_texts": [
+            {"at": found.corpus.places[odd.row], "kind": odd.kind, "why": odd.why}
+            for odd in found.odd
+        ],
+        "shared_lines": [{"line": line, "documents": number} for line, number in found.lines],
+    }
+
+
+def _places(findings: Findings, rows: list[int]) -> list[dict[str, Any]]:
+    corpus = findings.audit.corpus
+    return [{"at": corpus.places[row], "topic": corpus.topics[row]} for row in rows]

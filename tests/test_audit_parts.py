@@ -1,0 +1,322 @@
+"""The parts of an audit: copies, probabilities, odd texts, topics alike, decisions."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labelled_texts import COMMON, labelled
+from slugline.audit.alike_topics import alike_topics
+from slugline.audit.copies import groups_of, identical, jaccard, members_of, near_pairs
+from slugline.audit.odd_texts import odd_texts, shared_lines
+from slugline.audit.others import folds_of, frequency_scores, neighbours
+from slugline.audit.repair import read_decisions, repaired
+from slugline.audit.suspicion import with_copies
+from slugline.audit.tables import REVIEW_COLUMNS, text_digest
+from slugline.corpus.corpus import Corpus
+from slugline.errors import DataError
+from slugline.text.block import Block
+from slugline.text.features import Features
+
+
+def rows_of(sets: list[set[int]], n_columns: int = 60) -> sp.csr_array:
+    dense = np.zeros((len(sets), n_columns), dtype=np.float32)
+    for row, columns in enumerate(sets):
+        dense[row, list(columns)] = 1
+    return sp.csr_array(dense)
+
+
+# Copies -----------------------------------------------------------------------------------------
+
+
+def test_near_pairs_are_those_that_comparing_all_pairs_finds() -> None:
+    rng = np.random.default_rng(0)
+    sets = [set(rng.choice(60, 20, replace=False).tolist()) for _ in range(60)]
+    sets += [{*sorted(each)[1:], 59} for each in sets[:25]]  # 19 of 21 or 20 terms are shared
+    X = rows_of(sets)
+    expected = {
+        (a, b)
+        for b in range(len(sets))
+        for a in range(b)
+        if len(sets[a] & sets[b]) >= 0.8 * len(sets[a] | sets[b])
+    }
+    found = {tuple(pair) for pair in near_pairs(X, seed=1).tolist()}
+    assert len(expected) >= 25
+    assert found == expected
+
+
+def test_jaccard_of_known_sets() -> None:
+    X = rows_of([{1, 2, 3}, {2, 3, 4}, {7}, set()])
+    pairs = np.array([[0, 1], [0, 2], [0, 0], [3, 3]])
+    assert jaccard(X, pairs).tolist() == [0.5, 0, 1, 0]
+
+
+def test_rows_of_few_terms_are_no_near_copies() -> None:
+    assert near_pairs(rows_of([{1, 2}, {1, 2}]), 0).shape == (0, 2)
+
+
+def test_a_thousand_copies_are_one_group() -> None:
+    X = rows_of([set(range(20))] * 1000 + [set(range(30, 50))])
+    groups = groups_of(np.arange(1001), near_pairs(X, 0))
+    assert [len(rows) for rows in members_of(groups)] == [1000]
+
+
+def test_identical_texts_and_their_groups() -> None:
+    numbers = identical(["Oil up", "gas", "oil  UP\n", "tin"])
+    assert numbers.tolist() == [0, 1, 0, 2]
+    assert [rows.tolist() for rows in members_of(numbers)] == [[0, 2]]
+
+
+# What others say --------------------------------------------------------------------------------
+
+
+def test_the_copies_of_a_text_are_in_one_fold_and_none_of_its_neighbours() -> None:
+    texts, topics, _ = labelled(60, 0)
+    texts = texts + texts[:20]
+    groups = identical(texts)
+    y = np.array([hash(topic) % 2 for topic in topics + topics[:20]])
+    folds = folds_of(y, groups, 0)
+    assert (folds[60:] == folds[:20]).all()
+    near = neighbours(Features([Block("words")]).fit_transform(texts), groups)
+    for row, others in enumerate(near.rows.tolist()):
+        assert groups[row] not in groups[[other for other in others if other >= 0]]
+
+
+def test_frequency_scores_are_those_of_naive_bayes() -> None:
+    from sklearn.naive_bayes import MultinomialNB
+
+    texts, topics, _ = labelled(60, 6)
+    X = Features([Block("words")], 1).fit_transform(texts)
+    y = np.array([["bank", "grain", "sport"].index(topic) for topic in topics])
+    folds = np.arange(60) % 5
+    expected = np.zeros((60, 3))
+    for fold in range(5):
+        bayes = MultinomialNB(alpha=0.01, fit_prior=False).fit(X[folds != fold], y[folds != fold])
+        expected[folds == fold] = bayes.predict_joint_log_proba(X[folds == fold])
+    expected -= expected.mean(axis=1, keepdims=True)
+    found = frequency_scores(X, y, 3, folds)
+    np.testing.assert_allclose(found, 0.1 * expected / expected.std(), atol=1e-4)
+
+
+# Probabilities ----------------------------------------------------------------------------------
+
+
+def test_two_topics_of_a_text_are_rarely_both_right() -> None:
+    # By Bayes' rule: right and wrong, wrong and right, both wrong, and both right once in twenty.
+    p, q = 0.1, 0.4
+    a, b, none, both = (1 - p) * q, p * (1 - q), p * q, (1 - p) * (1 - q) / 20
+    total = a + b + none + both
+    found = with_copies(np.array([p, q]), np.array([0, 1]), [np.array([0, 1])])
+    np.testing.assert_allclose(found, [(b + none) / total, (a + none) / total], rtol=1e-6)
+
+
+def test_copies_that_agree_stay_as_they_are_where_none_differ() -> None:
+    before = np.array([0.1, 0.2, 0.3])
+    after = with_copies(before, np.array([0, 0, 1]), [np.array([0, 1])])
+    assert after.tolist() == before.tolist()
+
+
+def test_copies_that_agree_are_suspect_where_many_differ() -> None:
+    y = np.array([0, 1, 0, 1, 1, 1])
+    copies = [np.array([0, 1]), np.array([2, 3]), np.array([4, 5])]
+    after = with_copies(np.full(6, 0.01), y, copies)
+    assert after[4] == after[5] > 0.2
+
+
+@given(
+    st.lists(st.floats(1e-4, 1 - 1e-4), min_size=2, max_size=30),
+    st.integers(1, 4),
+    st.integers(0, 100),
+)
+def test_probabilities_of_any_copies_are_probabilities(
+    wrong: list[float], n_topics: int, seed: int
+) -> None:
+    y = np.random.default_rng(seed).integers(0, n_topics, len(wrong))
+    after = with_copies(np.array(wrong), y, [np.arange(len(wrong))])
+    assert ((after > 0) & (after <= 1)).all()
+
+
+# Odd texts --------------------------------------------------------------------------------------
+
+
+def odd_among(texts: list[str], topics: list[str] | None = None) -> list[tuple[int, str]]:
+    topics = topics or ["a"] * len(texts)
+    words = Features([Block("words")], 1).fit_transform(texts)
+    copies = members_of(np.unique(texts, return_inverse=True)[1])
+    return [(odd.row, odd.kind) for odd in odd_texts(texts, topics, words, copies)]
+
+
+def prose(n: int) -> list[str]:
+    texts, _, _ = labelled(n, 0)
+    rng = np.random.default_rng(1)
+    return [f"{text} {' '.join(rng.choice(COMMON, 8))}" for text in texts]
+
+
+def test_texts_in_order_are_not_odd() -> None:
+    assert odd_among(prose(100)) == []
+
+
+def test_a_text_in_another_script_and_one_in_another_language() -> None:
+    german = "die Zentralbank hat heute ihre Zinsen nicht erhöht wie viele Anleger gehofft hatten"
+    texts = [*prose(100), "цены на нефть выросли", german]
+    assert odd_among(texts) == [(100, "other script"), (101, "other language")]
+
+
+def test_texts_of_one_longest_length_were_cut() -> None:
+    cut = ["".join(text[:60].ljust(60, "x")) for text in prose(6)]
+    assert odd_among([*(text[:50] for text in prose(50)), *cut]) == [
+        (row, "cut off") for row in range(50, 56)
+    ]
+
+
+def test_a_short_text_under_three_topics_is_boilerplate() -> None:
+    texts, topics = [*prose(30), *["page moved"] * 3], [*["a"] * 30, "a", "b", "c"]
+    assert odd_among(texts, topics) == [(row, "boilerplate") for row in (30, 31, 32)]
+
+
+def test_lines_that_many_texts_share() -> None:
+    texts = [f"wheat {number}\nReuter" for number in range(10)] + ["no line"] * 10
+    assert shared_lines(texts) == [("Reuter", 10)]
+
+
+# Topics alike -----------------------------------------------------------------------------------
+
+
+def test_topics_that_differ_in_case_and_topics_that_can_not_be_told_apart() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 4
+    scores = rng.normal(size=(400, 4)).astype(np.float32)
+    scores[:, 2:] -= 9
+    scores[y == 2, 2] += 20
+    scores[y == 3, 3] += 20
+    first, second = alike_topics(["grain", "wheat", "Oil", "oil "], y, scores)
+    assert (first.topic, first.other, first.mixed) == ("Oil", "oil ", None)
+    assert (second.topic, second.other) == ("grain", "wheat")
+    assert second.mixed == pytest.approx(0.5, abs=0.1)
+
+
+# Decisions --------------------------------------------------------------------------------------
+
+CORPUS = Corpus(["wheat up", "goal", "bond"], ["sport", "sport", "bank"], "news.csv", unit="line")
+
+
+def table(tmp_path: Path, *decisions: tuple[str, str, int], **cells: str) -> Path:
+    """Write decisions about documents by number, from 1: (decision, new_topic, number)."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, REVIEW_COLUMNS)
+    writer.writeheader()
+    for what, new_topic, at in decisions:
+        known = CORPUS.texts[at - 1 : at] or ["?"]
+        digest = text_digest(known[0], (CORPUS.topics[at - 1 : at] or ["?"])[0])
+        row = {
+            "decision": what,
+            "new_topic": new_topic,
+            "at": at,
+            "digest": digest,
+            "part": "train",
+        }
+        writer.writerow(row | cells)
+    path = tmp_path / "review.csv"
+    path.write_text(out.getvalue(), newline="")
+    return path
+
+
+def test_decisions_are_carried_out(tmp_path: Path) -> None:
+    path = table(tmp_path, ("Relabel ", "grain", 1), ("drop", "x", 2), ("keep", "", 3))
+    done = repaired(CORPUS, read_decisions(path), "review.csv")
+    assert (done.corpus.texts, done.corpus.topics) == (["wheat up", "bond"], ["grain", "bank"])
+    assert list(done.corpus.places) == [1, 3]
+    assert done.topics == ["grain", None, "bank"]
+    assert (done.n_relabelled, done.n_dropped, done.n_kept) == (1, 1, 1)
+
+
+def test_rows_without_a_decision_change_nothing(tmp_path: Path) -> None:
+    done = repaired(CORPUS, read_decisions(table(tmp_path, ("", "grain", 1))), "review.csv")
+    assert done.corpus.topics == CORPUS.topics
+
+
+def test_a_table_that_was_saved_with_semicolons_and_a_mark(tmp_path: Path) -> None:
+    digest = text_digest("goal", "sport")
+    path = tmp_path / "review.csv"
+    path.write_text(f"\ufeffdecision;new_topic;at;digest\ndrop;;2;{digest}\n", encoding="utf-8")
+    assert repaired(CORPUS, read_decisions(path), "r").n_dropped == 1
+
+
+@pytest.mark.parametrize(
+    ("decisions", "cells", "message"),
+    [
+        ([("drop", "", 7)], {}, "r.csv, line 2: news.csv has no line 7; give the documents that"),
+        (
+            [("drop", "", 1)],
+            {"digest": "0" * 16},
+            "r.csv, line 2: line 1 of news.csv was changed since it was reviewed; audit the "
+            "documents again, or leave the line out.",
+        ),
+        (
+            [("drop", "", 1), ("keep", "", 1)],
+            {},
+            "r.csv, line 3: line 1 has a decision in line 2 already; leave one of them.",
+        ),
+        (
+            [("drop", "", 1), ("drop", "", 2), ("drop", "", 3)],
+            {},
+            "r.csv drops every document of news.csv; keep some.",
+        ),
+    ],
+    ids=["no such row", "changed", "twice", "all"],
+)
+def test_decisions_about_other_documents(
+    tmp_path: Path, decisions: list[tuple[str, str, int]], cells: dict[str, str], message: str
+) -> None:
+    read = read_decisions(table(tmp_path, *decisions, **cells))
+    with pytest.raises(DataError) as raised:
+        repaired(CORPUS, read, "r.csv")
+    assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("decision", "message"),
+    [
+        (("delete", "", 1), "line 2: the decision is 'delete'; write keep, relabel or drop, or"),
+        (("relabel", " ", 1), "line 2: relabel needs a topic in the column new_topic, which is"),
+    ],
+    ids=["unknown", "no topic"],
+)
+def test_decisions_that_say_nothing(
+    tmp_path: Path, decision: tuple[str, str, int], message: str
+) -> None:
+    with pytest.raises(DataError) as raised:
+        read_decisions(table(tmp_path, decision))
+    assert message in str(raised.value)
+
+
+def test_a_part_that_is_none(tmp_path: Path) -> None:
+    path = table(tmp_path, ("drop", "", 1), part="all")
+    with pytest.raises(DataError, match="line 2: the part is 'all'; it must be train or test"):
+        read_decisions(path)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "review.csv")
+        path.write_bytes(b"decision,new_topic,at,digest\n" + data)
+        with contextlib.suppress(DataError):
+            read_decisions(path)
+
+
+def test_no_table_of_decisions(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"decision,at\ndrop,1\n\xff\0")
+    with pytest.raises(DataError, match="has no column 'new_topic'; it must have the columns"):
+        read_decisions(tmp_path / "a.csv")
+    with pytest.raises(DataError, match=r"can't be read \(No such file or directory\); give"):
+        read_decisions(tmp_path / "b.csv")

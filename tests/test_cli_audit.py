@@ -1,0 +1,252 @@
+"""`slugline audit`: what it prints, the files that it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelled_texts import labelled
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def wrong(tmp_path: Path) -> list[int]:
+    """Write 120 documents to news.csv, 8 of which have a wrong topic; give their lines."""
+    texts, topics, wrong = labelled(120, 8)
+    with (tmp_path / "news.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["text", "topic"], *zip(texts, topics, strict=True)])
+    return [row + 2 for row in wrong]
+
+
+def review(tmp_path: Path, *decisions: str) -> None:
+    """Write decisions into the first rows of review.csv."""
+    with (tmp_path / "review.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, decision in zip(rows, decisions, strict=False):
+        row["decision"] = decision
+    with (tmp_path / "review.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_the_suspects_are_printed(run: Run, wrong: list[int]) -> None:
+    result = run("audit", "news.csv", "-n", 8, "-q", "--threads", 1)
+    assert (result.code, result.err) == (0, "")
+    first, head, *rows = result.out.splitlines()
+    assert first == "news.csv: 120 documents, 3 topics; 8 probably have a wrong topic"
+    assert head.split() == ["line", "suspicion", "topic", "likely", "text"]
+    assert {int(row.split()[0]) for row in rows} == set(wrong)
+
+
+def test_the_ranking_holds_every_document_once(run: Run, wrong: list[int], tmp_path: Path) -> None:
+    assert run("audit", "news.csv", "--ranking", "all.jsonl", "-q").code == 0
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert [list(line) for line in lines[:1]] == [["at", "suspicion", "topic", "likely", "reasons"]]
+    assert {line["at"] for line in lines[:8]} == set(wrong)
+    assert sorted(line["at"] for line in lines) == list(range(2, 122))
+    suspicions = [line["suspicion"] for line in lines]
+    assert suspicions == sorted(suspicions, reverse=True)
+    assert all(line["reasons"] for line in lines[:8])
+
+
+def test_what_was_reviewed_is_repaired(run: Run, wrong: list[int], tmp_path: Path) -> None:
+    assert run("audit", "news.csv", "--review", "review.csv", "-q").code == 0
+    review(tmp_path, *["relabel"] * 6, "drop", "keep")
+    result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
+    assert result.out == "6 relabelled, 1 dropped, 1 kept\n119 documents: new.csv\n"
+    texts, right, _ = labelled(120, 0)
+    with (tmp_path / "new.csv").open(newline="") as file:
+        found = {row["text"]: row["topic"] for row in csv.DictReader(file)}
+    assert len(found) == 119
+    # The one that was kept is still wrong.
+    assert (
+        sum(found.get(text, topic) != topic for text, topic in zip(texts, right, strict=True)) == 1
+    )
+    again = run("audit", "new.csv", "-q", "--json")
+    assert json.loads(again.out)["probably_wrong"] <= 1
+
+
+def test_repaired_documents_as_json_lines_with_the_gain(run: Run, tmp_path: Path) -> None:
+    run("audit", "news.csv", "--review", "review.csv", "-q")
+    review(tmp_path, *["drop"] * 8)
+    options = ["--decisions", "review.csv", "-o", "new.jsonl", "--gain", "--json", "-q"]
+    said = json.loads(run("audit", "news.csv", *options).out)
+    assert (said["dropped"], said["documents"], said["output"]) == (8, 112, "new.jsonl")
+    assert said["gain"]["tested"] == 112
+    assert said["gain"]["accuracy_after"] >= said["gain"]["accuracy_before"]
+    lines = (tmp_path / "new.jsonl").read_text().splitlines()
+    assert set(json.loads(lines[0])) == {"text", "topic"}
+
+
+def test_json_holds_everything_that_was_found(run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "news.csv").open("a") as file:
+        file.write("the page has moved,bank\nthe page has moved,sport\n")
+    (tmp_path / "test.csv").write_text("text,topic\nthe page has moved,bank\nwheat,grain\n")
+    result = run("audit", "news.csv", "--test", "test.csv", "-n", 3, "--json", "-q", "--gain")
+    said = json.loads(result.out)
+    assert (said["documents"], said["test_documents"], said["topics"]) == (124, 2, 3)
+    assert len(said["suspects"]) == 3
+    assert [each["at"] for each in said["copies"][0]] == [122, 123, 2]
+    assert said["leaks"] == [{"train": 122, "test": 2, "likeness": 1.0}]
+    assert said["gain"]["tested"] == 124 - said["probably_wrong"]
+
+
+def test_the_page_shows_both_copies_and_nothing_from_a_text_as_markup(
+    run: Run, tmp_path: Path
+) -> None:
+    with (tmp_path / "news.csv").open("a") as file:
+        file.write("<script>alert(1)</script> wheat corn crop,grain\n")
+        file.write("<script>alert(1)</script> wheat corn crop,sport\n")
+    assert run("audit", "news.csv", "-o", "page.html", "-q").code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "<script" not in page
+    assert "http" not in page.split("<body>")[1]
+    assert "line 123, topic <b>sport</b>" in page
+    assert "line 122, topic <b>grain</b>, the same text" in page
+    assert "the same text stands under grain (line 122)" in page
+
+
+def test_copies_print_as_a_sentence(run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "news.csv").open("a") as file:
+        file.write("the page has moved,bank\nthe page has moved,sport\nцены на нефть,bank\n")
+    out = run("audit", "news.csv", "-n", 0, "-q").out.splitlines()
+    assert out[1:] == [
+        "1 text occurs several times, under different topics",
+        "1 text is in another script: line 124",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-o", "a.txt"], "--output a.txt: name it a.html."),
+        (
+            ["-o", "a.jsonl"],
+            "--output a.jsonl: repaired documents need --decisions; add it, or name a page: "
+            "a.html.",
+        ),
+        (["--ranking", "a.csv"], "--ranking a.csv: name it a.jsonl."),
+        (["--review", "news.csv"], "--review news.csv: would overwrite an input file; name"),
+        (["--review", "no/a.csv"], "--review no/a.csv: can't write a file there"),
+        (
+            ["--decisions", "r.csv", "--review", "a.csv"],
+            "--review is of an audit, and --decisions repairs; leave one out.",
+        ),
+        (["--decisions", "r.csv", "-o", "a.html"], "--output a.html: name it a.jsonl or a.csv."),
+        (
+            ["--decisions", "r.csv"],
+            "--decisions need a file for the repaired documents, or --gain; add --output.",
+        ),
+        (["--decisions", "r.csv", "-o", "r.csv"], "--output r.csv: would overwrite an input"),
+    ],
+)
+def test_options_that_do_not_go_together(run: Run, options: list[str], message: str) -> None:
+    result = run("audit", "news.csv", *options, "-q")
+    assert result.code == 2
+    assert result.err.startswith(f"slugline: error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "text,topic\nwheat,grain\ncorn,grain\n",
+            "bad.csv: every document has the topic 'grain', so that none can be wrong; give "
+            "documents of two topics, and check which column holds the topic.",
+        ),
+        (
+            "text,topic\nwheat,grain\nwheat,sport\n",
+            "bad.csv: all 2 texts are the same, or nearly; there is nothing to compare them with. "
+            "Check which column holds the text.",
+        ),
+    ],
+    ids=["one topic", "one text"],
+)
+def test_documents_that_can_not_be_audited(
+    run: Run, tmp_path: Path, content: str, message: str
+) -> None:
+    (tmp_path / "bad.csv").write_text(content)
+    result = run("audit", "bad.csv", "-q")
+    assert (result.code, result.err) == (1, f"slugline: error: {message}\n")
+
+
+def test_documents_that_were_changed_since_their_review(
+    run: Run, tmp_path: Path, wrong: list[int]
+) -> None:
+    run("audit", "news.csv", "--review", "review.csv", "-q")
+    review(tmp_path, *["drop"] * 8)
+    path = tmp_path / "news.csv"
+    lines = path.read_text().splitlines()
+    lines = [f"now {line}" if n in wrong else line for n, line in enumerate(lines, start=1)]
+    path.write_text("\n".join(lines) + "\n")
+    result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
+    assert result.code == 1
+    assert result.err.startswith("slugline: error: review.csv, line 2: line ")
+    assert "of news.csv was changed since it was reviewed; audit the documents again" in result.err
+    assert not (tmp_path / "new.csv").exists()
+
+
+def test_decisions_about_test_documents_are_left_out_with_a_warning(
+    run: Run, tmp_path: Path
+) -> None:
+    texts, topics, _ = labelled(30, 0, seed=5)
+    rows = zip(texts, ["bank" if topic == "grain" else topic for topic in topics], strict=True)
+    with (tmp_path / "test.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["text", "topic"], *rows])
+    run("audit", "news.csv", "--test", "test.csv", "--review", "review.csv", "-q")
+    with (tmp_path / "review.csv").open(newline="") as file:
+        parts = [row["part"] for row in csv.DictReader(file)]
+    review(tmp_path, *["drop"] * 12)
+    result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
+    n_test = parts[:12].count("test")
+    assert n_test > 0
+    assert result.err == (
+        f"warning: review.csv: left out {n_test} about test documents; audit these as DATA\n"
+    )
+    assert result.out.startswith(f"0 relabelled, {12 - n_test} dropped, 0 kept\n")
+
+
+def test_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) -> None:
+    run("audit", "news.csv", "--review", "review.csv", "-q")
+    review(tmp_path, "relabel")
+    path = tmp_path / "review.csv"
+    head, first, *rest = path.read_text().splitlines()
+    for name in ("bank", "grain", "sport"):
+        first = first.replace(f"relabel,{name},", "relabel,grian,")
+    path.write_text("\n".join([head, first, *rest]) + "\n")
+    result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
+    assert result.out == "1 relabelled, 0 dropped, 0 kept\n120 documents: new.csv\n"
+    assert result.err == (
+        "warning: review.csv: no document had the topic 'grian' before; did you mean grain?\n"
+    )
+
+
+# The newswires ----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("reuters_data")
+def test_the_swapped_wires_come_first_and_the_page_shows_whose_text_they_carry(
+    run: Run, tmp_path: Path
+) -> None:
+    from slugline.reuters.wires import load_wires
+
+    result = run("audit", "reuters", "--ranking", "r.jsonl", "-o", "r.html", "-q", "-n", 0)
+    assert result.code == 0
+    wires = load_wires("keras")
+    every = [*wires.train, *wires.test]
+    lines = (tmp_path / "r.jsonl").read_text().splitlines()
+    order = [json.loads(line)["at"] - 1 for line in lines]
+    assert sorted(order) == list(range(len(every)))
+    hits = [every[row].misplaced for row in order[:400]]
+    assert sum(hits) / 400 > 0.95
+    first = order[0]
+    own = next(i for i, w in enumerate(every) if w.text == every[first].text and not w.misplaced)
+    page = (tmp_path / "r.html").read_text()
+    assert f"document {own + 1}, topic <b>{every[own].topic}</b>, the same text" in page
