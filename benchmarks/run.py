@@ -19,6 +19,7 @@ import reproduction
 import scale
 import shipped_model
 import tokenise
+import trust
 
 PACKAGES = (
     *("slugline", "numpy", "scipy", "scikit-learn"),
@@ -26,7 +27,7 @@ PACKAGES = (
 )
 PARTS = (
     *(reproduction, lesson, tokenise, classifier, few, leave_out, choices, scale),
-    *(active, shipped_model, imports, commands),
+    *(active, trust, shipped_model, imports, commands),
 )
 
 

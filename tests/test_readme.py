@@ -49,6 +49,13 @@ def test_the_example_on_the_command_line_answers_as_the_readme_says(run: Run) ->
     assert said == {**expected, "probability": pytest.approx(expected["probability"], abs=0.01)}
 
 
+def test_the_included_model_is_unsure_as_the_readme_says(run: Run) -> None:
+    block = next(block for block in blocks("sh") if "cake" in block)
+    _, ask, answer = block.splitlines()
+    said = json.loads(run("predict", stdin=shlex.split(ask)[1]).out)
+    assert said == json.loads(answer.removeprefix("# "))
+
+
 def test_the_readme_shows_lines_of_the_examples() -> None:
     (shown,) = blocks("csv")
     tickets = (ROOT / "examples" / "tickets.csv").read_text(encoding="utf-8")
