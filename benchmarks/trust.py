@@ -17,8 +17,8 @@ def report(parts: Sequence[str] = PARTS) -> str:
 
 
 def _measured(part: str) -> str:
-    script = Path(__file__).with_name(f"trust_{part}.py")
-    return subprocess.run([sys.executable, script], capture_output=True, check=True, text=True).stdout
+    command = [sys.executable, Path(__file__).with_name(f"trust_{part}.py")]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout
 
 
 def main() -> None:
