@@ -19,11 +19,11 @@ from processes import table
 from sets import LANGUAGES, NAMES, load
 from slugline import Corpus, TopicClassifier
 from slugline.errors import OptionError
-from slugline.precision_bound import lowest_threshold
-from slugline.prediction_sets import highest_score, set_scores
 from slugline.routing import Router
 from slugline.splits import places_in_topics
 from slugline.text.known_words import count_words
+from slugline.thresholds.precision import lowest_threshold
+from slugline.thresholds.sets import highest_score, set_scores
 
 #: Sets on which 0.95 can be reached.
 REACHING = (

@@ -18,9 +18,6 @@ from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
 from slugline.learners.shallow import ShallowLearner
-from slugline.left_out_answers import MOST_ANSWERS, LeftOutAnswers
-from slugline.precision_bound import CONFIDENCE, best_precision, lowest_threshold
-from slugline.prediction_sets import highest_score, set_scores
 from slugline.routing import Router
 from slugline.saving import container
 from slugline.saving.classifier_file import as_model_file
@@ -28,6 +25,9 @@ from slugline.saving.schema import ModelFile, RoutingInfo
 from slugline.text.block import Block
 from slugline.text.features import Features
 from slugline.text.known_words import UsualWords, WordCounts, count_words, usual_words
+from slugline.thresholds.answers import MOST_ANSWERS, LeftOutAnswers
+from slugline.thresholds.precision import CONFIDENCE, best_precision, lowest_threshold
+from slugline.thresholds.sets import highest_score, set_scores
 from stand_ins import Meanings
 
 News = list[tuple[str, str]]

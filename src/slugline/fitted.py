@@ -19,8 +19,8 @@ from slugline.labels import Topic, Topics
 from slugline.learners import Learner
 from slugline.learners.dense_head import DenseHead
 from slugline.learners.linear import LinearLearner
-from slugline.left_out_answers import LeftOutAnswers
 from slugline.text.features import Features
+from slugline.thresholds.answers import LeftOutAnswers
 
 if TYPE_CHECKING:
     from slugline.training.history import History

@@ -13,9 +13,9 @@ from slugline.fitted import Fitted
 from slugline.labels import Topic
 from slugline.learners.choosing import choose_learner
 from slugline.learners.linear import LinearLearner
-from slugline.left_out_answers import MOST_ANSWERS, LeftOutAnswers
 from slugline.splits import make_folds
 from slugline.text.known_words import usual_words
+from slugline.thresholds.answers import MOST_ANSWERS, LeftOutAnswers
 
 __all__ = ["Refit", "judged"]
 

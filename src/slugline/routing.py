@@ -15,10 +15,10 @@ from slugline.documents import as_texts
 from slugline.errors import OptionError
 from slugline.fitted import Fitted
 from slugline.labels import Topic
-from slugline.left_out_answers import LeftOutAnswers
-from slugline.precision_bound import Reach
-from slugline.prediction_sets import set_scores
 from slugline.text.known_words import UsualWords, count_words
+from slugline.thresholds.answers import LeftOutAnswers
+from slugline.thresholds.precision import Reach
+from slugline.thresholds.sets import set_scores
 
 __all__ = ["NO_TEXT", "N_GUESSES", "Route", "Router", "Routes"]
 
@@ -85,7 +85,7 @@ class Router:
         How many unknown words a text may have; None if that is not looked at.
     coverage, highest_score : float or None
         How often sets are to hold the right topic, and the score up to which topics belong to them;
-        see `slugline.prediction_sets`.
+        see `slugline.thresholds.sets`.
     """
 
     fitted: Fitted

@@ -25,7 +25,6 @@ from slugline.labels import Topic, Topics
 from slugline.learners.dense_head import DenseHead
 from slugline.learners.linear import LinearLearner
 from slugline.learners.restoring import restore
-from slugline.left_out_answers import ARRAYS, LeftOutAnswers
 from slugline.saving import container
 from slugline.saving.card import write_card
 from slugline.saving.earlier import upgraded
@@ -40,6 +39,7 @@ from slugline.text.known_words import UsualWords
 from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.vocabulary import Vocabulary
 from slugline.text.weighting import check_idf
+from slugline.thresholds.answers import ARRAYS, LeftOutAnswers
 
 __all__ = ["as_model_file", "from_model_file", "library_versions", "load_model", "with_metrics"]
 

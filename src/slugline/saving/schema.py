@@ -62,7 +62,7 @@ class EncoderInfo(msgspec.Struct, frozen=True):
 
 
 class RoutingInfo(msgspec.Struct, frozen=True):
-    """What thresholds are chosen for; see `slugline.left_out_answers`."""
+    """What thresholds are chosen for; see `slugline.thresholds.answers`."""
 
     min_precision: Annotated[float, msgspec.Meta(gt=0, lt=1)]
     #: The usual share of unknown words, and how many standard errors more there may be; None where

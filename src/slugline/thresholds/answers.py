@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.errors import DataError
-from slugline.precision_bound import Reach, best_precision, lowest_threshold
-from slugline.prediction_sets import highest_score, set_scores
 from slugline.text.known_words import UsualWords
+from slugline.thresholds.precision import Reach, best_precision, lowest_threshold
+from slugline.thresholds.sets import highest_score, set_scores
 
 __all__ = ["ARRAYS", "MOST_ANSWERS", "LeftOutAnswers"]
 
@@ -45,7 +45,7 @@ class LeftOutAnswers:
     right : bool array, shape (n_answers,)
         Whether it is the document's own topic.
     scores : float32 array, shape (n_answers,)
-        The score of the document's own topic; see `slugline.prediction_sets`.
+        The score of the document's own topic; see `slugline.thresholds.sets`.
     words : UsualWords or None
         How many unknown words are usual; None if that is not looked at.
     precision : float or None
