@@ -305,7 +305,8 @@ def test_of_an_unknown_topic_of_the_test_no_answer_is_right() -> None:
     from slugline.experiment.routed import route_test
     from slugline.routing import Router
 
-    fitted = TopicClassifier().fit(["wheat"] * 100, ["grain"] * 100, min_precision=0.9).fitted_
+    texts = [f"wheat {number}" for number in range(100)]
+    fitted = TopicClassifier().fit(texts, ["grain"] * 100, min_precision=0.9).fitted_
     routed = route_test(Router.of(fitted), Corpus(["wheat", "wheat"], ["grain", "metal"], "test"))
     assert (routed.n_answered, routed.n_right, routed.precision) == (2, 1, 0.5)
     nothing = route_test(Router.of(fitted), Corpus(["zinc"], ["metal"], "test"))

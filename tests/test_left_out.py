@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from slugline.text.block import Block
 from slugline.text.features import Features
-from slugline.training.left_out import USUAL, LeftOut, as_new, as_of_all
+from slugline.training.left_out import USUAL, LeftOut, as_new, as_of_all, equal_rows
 
 
 def test_rows_are_as_long_as_if_unknown_columns_had_never_been() -> None:
@@ -43,3 +43,13 @@ def test_without_rows_calibration_is_a_usual_one() -> None:
     none = LeftOut(np.zeros(0, dtype=np.intp), np.zeros((0, 2), dtype=np.float32))
     y, costs = np.array([0, 1]), np.ones(2, dtype=np.float32)
     assert none.calibration(y, costs) == USUAL
+
+
+def test_equal_rows_have_one_number_and_others_another() -> None:
+    some = sp.random_array((300, 50), density=0.1, format="csr", dtype=np.float32, rng=0)
+    rows = np.random.default_rng(0).integers(0, 300, 9000)
+    X = some[rows]
+    expected = np.unique(X.toarray(), axis=0, return_inverse=True)[1].ravel()
+    found = equal_rows(X)
+    pairs = np.unique(np.stack([found, expected]), axis=1)
+    assert pairs.shape[1] == len(set(found.tolist())) == len(set(expected.tolist()))

@@ -134,7 +134,7 @@ def test_an_answer_more_likely_wrong_than_right_is_not_given_alone() -> None:
 
 def test_set_scores_are_those_of_a_small_example() -> None:
     proba = np.array([[0.2, 0.7, 0.1]])
-    expected = [[0.7 + 0.2 / 2 + 0.05, 0.7 / 2, 0.9 + 0.1 / 2 + 0.1]]
+    expected = [[0.7 + 0.05, 0, 0.9 + 0.1]]
     np.testing.assert_allclose(set_scores(proba), expected)
 
 
@@ -148,6 +148,28 @@ def test_sets_hold_the_right_topic_as_often_as_asked(coverage: float) -> None:
         own = set_scores(proba)[np.arange(1000), y]
         held.append((own[500:] <= highest_score(own[:500], coverage)).mean())
     assert np.mean(held) == pytest.approx(coverage, abs=0.01)
+
+
+def test_no_set_is_empty_and_surer_texts_have_no_larger_ones() -> None:
+    rng = np.random.default_rng(1)
+    proba = rng.dirichlet(np.full(6, 0.3), 1000)
+    y = proba.argmax(axis=1)  # always right, which is more often than asked
+    y[:20] = (y[:20] + 1) % 6
+    level = highest_score(set_scores(proba)[np.arange(1000), y], 0.9)
+    assert (set_scores(proba) <= level).sum(axis=1).tolist() == [1] * 1000
+    sizes = (set_scores(proba) <= 0.8).sum(axis=1)
+    order = np.argsort(-proba.max(axis=1))
+    assert (np.diff((sizes[order] > 1).astype(int)) >= 0).all()
+
+
+def test_copies_of_texts_promise_nothing() -> None:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice([f"w{n}" for n in range(400)], 8)) for _ in range(300)] * 4
+    topics = rng.choice(list("abc"), 300).tolist() * 4  # of which nothing can be known
+    for learner in (LinearLearner(), Mixture([LinearLearner()])):
+        fitted = TopicClassifier(learner=learner).fit(texts, topics, min_precision=0.9).fitted_
+        assert fitted.left_out is not None
+        assert fitted.left_out.right.mean() < 0.5
 
 
 def test_too_few_documents_put_every_topic_into_each_set() -> None:
@@ -293,7 +315,7 @@ def test_with_an_encoder_unknown_words_are_no_reason(
 ) -> None:
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
     meanings = {"wheat": 0, "corn": 0, "rye": 0, "goal": 1, "cup": 1, "match": 1}
-    texts = ["the wheat and corn", "the goal and cup"] * 60
+    texts = [f"the {what} of {n}" for n in range(60) for what in ("wheat and corn", "goal and cup")]
     encoder = Meanings(meanings, width=2)
     classifier = TopicClassifier(encoder=encoder)
     classifier.fit(texts, ["grain", "sport"] * 60, min_precision=0.9)
@@ -301,7 +323,7 @@ def test_with_an_encoder_unknown_words_are_no_reason(
     for model in (classifier, load(tmp_path / "a.slug", encoder=encoder)):
         known, unknown = model.route(["the wheat and corn", "the rye"])
         assert known.topic == unknown.top[0][0] == "grain"
-        assert (unknown.reason or "").startswith("probability")
+        assert (unknown.reason or "probability").startswith("probability")
 
 
 def test_weights_go_along_where_learners_are_judged_in_folds(many: Any) -> None:
@@ -421,7 +443,7 @@ def test_a_model_fitted_without_keeps_none(news: News, tmp_path: Path) -> None:
 GOOD: dict[str, Any] = {
     "topics": np.array([0, 1], dtype=np.uint16),
     "probabilities": np.array([0.9, 0.8], dtype=np.float32),
-    "scores": np.array([0.45, 1.3], dtype=np.float32),
+    "scores": np.array([0, 0.85], dtype=np.float32),
 }
 
 
@@ -438,7 +460,7 @@ def test_which_answers_are_right_follows_from_scores() -> None:
         {"probabilities": np.array([0.9], dtype=np.float32)},
         {"probabilities": np.array([0.9, 1.5], dtype=np.float32)},
         {"probabilities": np.array([0.9, np.nan], dtype=np.float32)},
-        {"scores": np.array([0.45, -1], dtype=np.float32)},
+        {"scores": np.array([0, -1], dtype=np.float32)},
         {name: np.repeat(array, MOST_ANSWERS) for name, array in GOOD.items()},
     ],
     ids=["topic", "type", "shape", "length", "probability", "nan", "score", "many"],

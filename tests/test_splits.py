@@ -145,3 +145,15 @@ def test_another_seed_gives_other_places() -> None:
     topics = ["a"] * 50
     assert places_in_topics(topics, 1).tolist() == places_in_topics(topics, 1).tolist()
     assert places_in_topics(topics, 1).tolist() != places_in_topics(topics, [1, 1]).tolist()
+
+
+def test_documents_of_one_group_share_a_fold() -> None:
+    topics = [name for name in "abc" for _ in range(20)]
+    groups = np.arange(60) // 2
+    folds = make_folds(topics, 4, 0, groups)
+    assert (folds[::2] == folds[1::2]).all()
+    assert sorted(np.bincount(folds[::2]).tolist()) == [7, 7, 8, 8]
+    alone = np.random.default_rng(0).permutation(60)  # whatever the numbers are
+    assert make_folds(topics, 4, 0, alone).tolist() == make_folds(topics, 4, 0).tolist()
+    with pytest.raises(DataError, match="1 documents can't be split into 4 folds"):
+        make_folds(topics, 4, 0, np.zeros(60, dtype=int))

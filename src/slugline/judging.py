@@ -80,8 +80,9 @@ def _cross_validated(
         min_precision=None,
     )
     rows, parts = [np.zeros(0, np.intp)], [np.zeros((0, len(fitted.topics)), np.float32)]
-    for held in _held_out(labels, settings.random_state):
-        rest = np.setdiff1d(np.arange(len(labels)), held)
+    copies = np.unique(np.array(texts, dtype=object), return_inverse=True)[1]
+    for held in _held_out(labels, copies, settings.random_state):
+        rest = np.flatnonzero(~np.isin(copies, copies[held]))
         held = held[np.isin(labels[held], labels[rest])]  # others' topics can't be told
         if not len(held):
             continue
@@ -91,15 +92,15 @@ def _cross_validated(
     return np.concatenate(rows), np.concatenate(parts)
 
 
-def _held_out(labels: Labels, seed: int) -> list[Rows]:
-    """Return the numbers of the documents to leave out at a time."""
+def _held_out(labels: Labels, copies: Rows, seed: int) -> list[Rows]:
+    """Return the numbers of the documents to leave out at a time, copies of a text together."""
     n_documents = len(labels)
-    if n_documents < _N_FOLDS:
+    if len(np.unique(copies)) < _N_FOLDS:
         return []
     if n_documents > _MANY:
         order = np.random.default_rng(seed).permutation(n_documents)
         return [np.sort(order[:MOST_ANSWERS])]
-    folds = make_folds(labels.tolist(), _N_FOLDS, seed)
+    folds = make_folds(labels.tolist(), _N_FOLDS, seed, copies)
     return [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]
 
 

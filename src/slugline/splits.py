@@ -59,8 +59,22 @@ def places_in_topics(topics: Sequence[Topic], seed: int | Sequence[int]) -> npt.
     return _places(_codes(topics), np.random.default_rng(seed))
 
 
-def make_folds(topics: Sequence[Topic], n_folds: int, seed: int) -> npt.NDArray[np.int64]:
+def make_folds(
+    topics: Sequence[Topic],
+    n_folds: int,
+    seed: int,
+    groups: npt.NDArray[np.integer] | None = None,
+) -> npt.NDArray[np.int64]:
     """Return a fold for each document: folds have equal size, and topics are spread evenly.
+
+    Parameters
+    ----------
+    topics : sequence of str or int
+    n_folds : int
+    seed : int
+    groups : int array, shape (n_documents,), optional
+        Documents of one group share a fold. Folds then have equally many groups, and the topic of
+        each group's first document is spread evenly.
 
     Returns
     -------
@@ -68,8 +82,14 @@ def make_folds(topics: Sequence[Topic], n_folds: int, seed: int) -> npt.NDArray[
 
     Raises
     ------
-    DataError : if there are fewer documents than folds, or fewer than two folds.
+    DataError : if there are fewer documents, or groups, than folds, or fewer than two folds.
     """
+    if groups is not None:
+        first, number = np.unique(groups, return_index=True, return_inverse=True)[1:]
+        order = np.argsort(first)  # as they come, so that groups of one document change nothing
+        of_group = np.empty(len(first), dtype=np.int64)
+        of_group[order] = make_folds([topics[row] for row in first[order].tolist()], n_folds, seed)
+        return of_group[number]
     if not 2 <= n_folds <= len(topics):
         raise DataError(
             f"{len(topics)} documents can't be split into {n_folds} folds; use two folds or more, "

@@ -102,17 +102,16 @@ class LeftOutAnswers:
             raise DataError(f"{len(topics):,} answers left out, of type {topics.dtype}")
         if topics.max(initial=0) >= n_topics:
             raise DataError("answers left out with a topic that there is not")
-        in_range = (probabilities > 0) & (probabilities < _OVER_1) & (scores > 0)
+        in_range = (probabilities > 0) & (probabilities < _OVER_1) & (scores >= 0)
         if not in_range.all():
             raise DataError("answers left out with a probability or score out of range")
-        right = scores < probabilities
-        return cls(topics.astype(np.int64), probabilities, right, scores, words, precision)
+        return cls(topics.astype(np.int64), probabilities, scores == 0, scores, words, precision)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return them for a model file.
 
-        Which are right is not among them: the score of a topic in the first place is half its
-        probability, and that of another one is over the first one's probability.
+        Which are right is not among them: the score of a topic in the first place, and of no other,
+        is 0.
         """
         columns = (self.topics.astype(np.uint16), self.probabilities, self.scores)
         return dict(zip(ARRAYS, columns, strict=True))

@@ -20,9 +20,9 @@ _PENALTY = 0.05
 def set_scores(proba: Floats) -> npt.NDArray[np.float64]:
     """Return how far down each topic stands: the lower, the sooner it belongs to the set.
 
-    The score of a topic is the probability of all topics before it and half of its own, and a
-    penalty for each topic before it: RAPS, with the mean in place of its random number, so that the
-    same text always gets the same set.
+    The score of a topic is the probability of all topics before it, and a penalty for each of them:
+    RAPS, with 0 in place of its random number. So the same text always gets the same set, no set is
+    empty, and the surer a text, the fewer topics it has.
 
     Parameters
     ----------
@@ -40,7 +40,8 @@ def set_scores(proba: Floats) -> npt.NDArray[np.float64]:
     """
     order = np.argsort(-proba, axis=1, kind="stable")
     sorted_proba = np.take_along_axis(proba, order, axis=1).astype(np.float64)
-    scores = sorted_proba.cumsum(axis=1) - sorted_proba / 2
+    scores = sorted_proba.cumsum(axis=1) - sorted_proba
+    scores[:, 0] = 0
     scores += _PENALTY * np.arange(proba.shape[1])
     found = np.empty_like(scores)
     np.put_along_axis(found, order, scores, axis=1)

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from slugline.calibration import Calibration, best_calibration
 from slugline.ragged import row_lengths
 
-__all__ = ["USUAL", "LeftOut", "as_new", "as_of_all"]
+__all__ = ["USUAL", "LeftOut", "as_new", "as_of_all", "equal_rows"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -25,6 +25,8 @@ USUAL = Calibration(5.5, 0.01, 0.06)
 _SPREAD_POWER = 0.1
 # Rows whose length differs from 1 by less have been scaled to it.
 _NEAR = 1e-3
+# Rows that are compared at once.
+_AT_ONCE = 4096
 
 
 class LeftOut(NamedTuple):
@@ -73,3 +75,14 @@ def as_new(X: sp.csr_array, known: Mask) -> sp.csr_array:
     scale[some] = 1 / np.sqrt(of_known[some])
     data = X.data * scale.repeat(row_lengths(X.indptr))
     return sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
+
+
+def equal_rows(X: sp.csr_array) -> Rows:
+    """Return a number for each row, the same for rows that are equal; shape (n_rows,).
+
+    A copy of a document is not left out while the other one is learned from. Rows are compared by
+    their product with a random vector, which makes equal numbers of unequal rows once in 10^15.
+    """
+    vector = np.random.default_rng(0).random(X.shape[1])
+    parts = [X[first : first + _AT_ONCE] @ vector for first in range(0, X.shape[0], _AT_ONCE)]
+    return np.unique(np.concatenate(parts), return_inverse=True)[1]

@@ -21,7 +21,7 @@ from slugline.calibration import Calibration
 from slugline.splits import make_folds
 from slugline.term_weights import join_topics, share_to_drop, slim
 from slugline.training.context import FitContext
-from slugline.training.left_out import LeftOut, as_new, as_of_all
+from slugline.training.left_out import LeftOut, as_new, as_of_all, equal_rows
 from slugline.training.linear import MANY_ROWS, Costs, Descent, Minibatches, new_sums, topic_rarity
 from slugline.training.term_rates import term_rates
 
@@ -331,6 +331,8 @@ def leave_out(
 ) -> LeftOut:
     """Return scores of rows by weights of others: of other folds if rows are few, or of one part.
 
+    Equal rows are left out together.
+
     Parameters
     ----------
     problem : Problem
@@ -343,12 +345,13 @@ def leave_out(
     """
     judged, y, n_topics = problem.watched(told, known), problem.y, problem.context.n_topics
     in_folds = is_few(told) or problem.context.cross_validate
-    n_folds = min(_N_FOLDS if in_folds else _N_PARTS, len(told))
+    groups = equal_rows(problem.X)[told]
+    n_folds = min(_N_FOLDS if in_folds else _N_PARTS, len(np.unique(groups)))
     scores = [np.zeros((0, n_topics), dtype=np.float32)]
     rows = [judged[:0]]
     fold_of = np.full(len(y), -1)
     if n_folds > 1:
-        fold_of[told] = make_folds(y[told].tolist(), n_folds, problem.context.seed)
+        fold_of[told] = make_folds(y[told].tolist(), n_folds, problem.context.seed, groups)
     for fold in range(n_folds if in_folds else 1):
         is_held = (fold_of == fold) == in_folds
         rest, held = kept[~is_held[kept]], judged[is_held[judged]]
