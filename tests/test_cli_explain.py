@@ -72,7 +72,7 @@ def test_a_topic_can_be_named_and_another_one_set_against_it(run: Run) -> None:
     assert explained(run, TEXT, "--topic", "bank")["topic"] == "bank"
     found = explained(run, TEXT, "--not", "sport")
     assert (found["topic"], found["against"]) == ("grain", "sport")
-    assert found == explained(run, TEXT, "--against", "sport", "--topic", "grain")
+    assert found == explained(run, TEXT, "--topic", "grain", "--not", "sport")
     out = run("explain", "news.slug", TEXT, "--not", "sport").out
     assert out.startswith("grain rather than sport, probability 0.")
 
@@ -195,7 +195,7 @@ def test_reasons_are_not_for_files(run: Run) -> None:
         (
             ["news.slug", TEXT, "--not", "grain"],
             2,
-            "--against is 'grain', which is the topic to explain; name another one, or say with "
+            "--not is 'grain', which is the topic to explain; name another one, or say with "
             "--topic which one to compare it with.",
         ),
         (

@@ -47,7 +47,6 @@ def explain(
     against: Annotated[
         str | None,
         typer.Option(
-            "--against",
             "--not",
             metavar="NAME",
             help="Say why it isn't this topic: how far the other one is above it.",
