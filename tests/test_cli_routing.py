@@ -134,6 +134,10 @@ def test_a_model_trained_without_says_how_to_train_it(
     assert run("predict", "plain.slug", "--per-topic", stdin=SURE).err == (
         "slugline: error: --per-topic is about --min-precision; give both.\n"
     )
+    assert run("predict", "plain.slug", "--per-topic", "--min-precision", 0, stdin=SURE).err == (
+        "slugline: error: --per-topic keeps --min-precision for each topic, and with 0 all answers "
+        "are given; leave it out, or give a --min-precision over 0.\n"
+    )
 
 
 @pytest.mark.parametrize(
