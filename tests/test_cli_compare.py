@@ -128,7 +128,10 @@ def test_a_model_that_fails_is_a_line_with_the_reason(run: Run, fails: str) -> N
 def test_if_all_models_fail_the_job_has_failed(run: Run, tmp_path: Path, fails: str) -> None:
     result = run("compare", "news.csv", *QUICK, "--models", fails, "-q", "-o", "found")
     assert result.code == 1
-    assert "No model could be measured." in result.out
+    assert result.out.splitlines()[-2:] == [
+        "No model could be measured.",
+        "page    found/comparison.html",
+    ]
     assert result.err == "slugline: error: no model could be measured; see the reasons above.\n"
     assert "What is missing" in (tmp_path / "found" / "comparison.html").read_text()
 

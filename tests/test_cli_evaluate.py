@@ -209,6 +209,8 @@ def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
         for name in ("accuracy", "macro_f1")
     ]
     f1, difference = paired["macro_f1"], paired["macro_f1_difference"]
+    evaluations = told, told["against"]["evaluation"]
+    assert f1 == pytest.approx([each["macro_f1"] for each in evaluations])
     assert out.partition("\n\nnews.slug and")[2].splitlines() == [
         " other.slug on the same documents",
         "                    first  second  difference",
@@ -217,6 +219,17 @@ def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
         "right, other wrong      3       0          +3  p = 0.250 by McNemar's exact test",
         "neither is shown to be more accurate: the difference may be luck",
     ]
+
+
+@pytest.mark.usefixtures("other")
+def test_topics_that_a_model_does_not_know_count_the_same_in_both_tables(run: Run) -> None:
+    Path("more.csv").write_text(f"{MIXED}oats,oats\npalette,art\nsymphony,music\n")
+    for pair in (("news.slug", "other.slug"), ("other.slug", "news.slug")):
+        out = run("evaluate", pair[0], "more.csv", "-q", "--json", "--against", pair[1]).out
+        told = json.loads(out)
+        evaluations = told, told["against"]["evaluation"]
+        expected = [each["macro_f1"] for each in evaluations]
+        assert told["against"]["paired"]["macro_f1"] == pytest.approx(expected)
 
 
 @pytest.mark.usefixtures("other")

@@ -72,7 +72,7 @@ def test_a_topic_can_be_named_and_another_one_set_against_it(run: Run) -> None:
     assert explained(run, TEXT, "--topic", "bank")["topic"] == "bank"
     found = explained(run, TEXT, "--not", "sport")
     assert (found["topic"], found["against"]) == ("grain", "sport")
-    assert found == explained(run, TEXT, "--against", "sport", "--topic", "grain")
+    assert found == explained(run, TEXT, "--topic", "grain", "--not", "sport")
     out = run("explain", "news.slug", TEXT, "--not", "sport").out
     assert out.startswith("grain rather than sport, probability 0.")
 
@@ -95,9 +95,24 @@ def test_documents_like_it_are_shown(run: Run, news_csv: Path) -> None:
     for row in rows:
         share, number, text = re.split(r"  +", row, maxsplit=2)
         assert float(share) > 0
-        assert lines[int(number.removeprefix("row "))] == f"{text},grain"
+        assert lines[int(number.removeprefix("line ")) - 1] == f"{text},grain"
     found = explained(run, "wheat and corn", "--examples", "news.csv", "-q")
     assert len(found["examples"]) == 5
+
+
+def test_documents_like_it_stand_where_the_file_has_them(run: Run, tmp_path: Path) -> None:
+    rows = ["text,topic", '"goal', 'match",sport', *["loan bond,bank"] * 200, "wheat,"]
+    (tmp_path / "news.csv").write_text("\n".join([*rows, "wheat,grain"]))
+    options = ["news.slug", "wheat", "--examples", "news.csv"]
+    result = run("explain", *options, "--html", "why.html")
+    assert result.err == "news.csv: skipped 1 row without a text or a topic to use\n"
+    assert re.split("  +", result.out.splitlines()[-1])[1:] == ["line 205", "wheat"]
+    assert "<bdi>line 205</bdi>" in (tmp_path / "why.html").read_text(encoding="utf-8")
+    (tmp_path / "more.csv").write_text("text,topic\ngoal,sport\n")
+    out = run("explain", *options, "--examples", "more.csv").out
+    assert re.split("  +", out.splitlines()[-1])[1] == "news.csv, line 205"
+    found = load("news.slug").explain("wheat", corpus=(["goal", "wheat"], ["sport", "grain"]))
+    assert found.examples[0].place == "document 2"
 
 
 def test_a_page_is_written(run: Run, tmp_path: Path) -> None:
@@ -180,7 +195,7 @@ def test_reasons_are_not_for_files(run: Run) -> None:
         (
             ["news.slug", TEXT, "--not", "grain"],
             2,
-            "--against is 'grain', which is the topic to explain; name another one, or say with "
+            "--not is 'grain', which is the topic to explain; name another one, or say with "
             "--topic which one to compare it with.",
         ),
         (

@@ -130,9 +130,15 @@ def test_a_model_trained_without_says_how_to_train_it(
         "slugline: error: --min-precision needs answers to training documents that were left out, "
         "which this model doesn't have: it was trained without; train it with --min-precision.\n"
     )
-    assert run("predict", "plain.slug", "--coverage", 0.9, stdin=SURE).code == 2
+    code, out, err = run("predict", "plain.slug", "--coverage", 0.9, stdin=SURE)
+    assert (code, out) == (2, "")
+    assert err.endswith("train it with --min-precision; any will do, such as 0.95.\n")
     assert run("predict", "plain.slug", "--per-topic", stdin=SURE).err == (
         "slugline: error: --per-topic is about --min-precision; give both.\n"
+    )
+    assert run("predict", "plain.slug", "--per-topic", "--min-precision", 0, stdin=SURE).err == (
+        "slugline: error: --per-topic keeps --min-precision for each topic, and with 0 all answers "
+        "are given; leave it out, or give a --min-precision over 0.\n"
     )
 
 
@@ -158,6 +164,18 @@ def test_sets_stand_beside_topics(run: Run, model: Path) -> None:
     sure, mixed = lines_of(run(*command, stdin=f"{SURE}\n{MIXED}\n").out)
     assert sure["set"] == ["bank"]
     assert len(mixed["set"]) > 1
+
+
+def test_sets_are_the_same_with_any_precision(
+    run: Run, documents: tuple[list[str], list[str]], tmp_path: Path
+) -> None:
+    found = []
+    for precision in (0.5, 0.9):
+        TopicClassifier().fit(*documents, min_precision=precision).save(tmp_path / "it.slug")
+        command = ("predict", "it.slug", "-q", "--coverage", 0.9, "--min-precision", 0)
+        found.append(run(*command, stdin=f"{SURE}\n{MIXED}\n").out)
+    assert found[0] == found[1]
+    assert all(line["topic"] and line["set"] for line in lines_of(found[0]))
 
 
 def test_a_table_of_answers_has_columns_for_them(run: Run, model: Path, tmp_path: Path) -> None:

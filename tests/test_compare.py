@@ -682,9 +682,25 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_was_measured(
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0
     assert err == "warning: interrupted: these are the models measured so far\n"
-    assert "majority is right most often: 33.3 %." in out
+    assert "Only majority was measured: 33.3 % of its answers are right." in out
     assert "models:NeverEnds has no result: interrupted after 0 of 5 folds." in out
     assert not is_alive(int(pid.read_text()))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_ctrl_c_before_anything_is_measured_leaves_no_folder(
+    pipelines: Path, news_csv: Path
+) -> None:
+    command = [sys.executable, "-m", "slugline", "compare", "news.csv", "--text", "body"]
+    process = subprocess.Popen(
+        [*command, "--topic", "queue", "--models", "models:NeverEnds", "-q", "-o", "deep/found"],
+    )
+    pid = Path("pid")
+    wait_until(lambda: pid.exists() and pid.read_text() != "")
+    assert Path("deep/found").is_dir()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    assert not Path("deep").exists()
 
 
 # Bad input --------------------------------------------------------------------------------------

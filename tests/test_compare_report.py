@@ -53,7 +53,7 @@ FAILED = ModelResult("failed", "made up", error="crashed (SIGSEGV)")
             "good is right most often: 91.2 %. Chance may be all that tells it from near (p of "
             "0.05 or more): among these, choose by time, memory and size.",
         ),
-        ((GOOD, FAILED), "good is right most often: 91.2 %."),
+        ((GOOD, FAILED), "Only good was measured: 91.2 % of its answers are right."),
         ((FAILED,), "No model could be measured."),
     ],
     ids=["better", "alike", "alone", "none"],

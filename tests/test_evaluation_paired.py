@@ -47,9 +47,8 @@ def test_counts_and_metrics_are_those_of_both_alone(seed: int) -> None:
     assert found.n_documents == len(y)
     assert found.accuracy_first == pytest.approx(right[0].mean())
     assert found.accuracy_second == pytest.approx(right[1].mean())
-    labels = sorted({*y, *one, *other})
     for ours, of in ((found.macro_f1_first, one), (found.macro_f1_second, other)):
-        expected = metrics.f1_score(y, of, labels=labels, average="macro", zero_division=0)
+        expected = metrics.f1_score(y, of, average="macro", zero_division=0)
         assert ours == pytest.approx(expected)
 
 

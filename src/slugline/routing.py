@@ -241,7 +241,8 @@ def _needed(fitted: Fitted, option: str) -> LeftOutAnswers:
         why = "it was trained without; train it"
     raise OptionError(
         f"`{option}` needs answers to training documents that were left out, which this model "
-        f"doesn't have: {why} with `min_precision`."
+        f"doesn't have: {why} with `min_precision`"
+        f"{'; any will do, such as 0.95' if option == 'coverage' else ''}."
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,15 +110,13 @@ def compare(
     names = models.split(",")
     chosen, _ = choose_models(names)
     sources = [*data, map_topics]
-    if output is not None:
-        _check_folder(output, sources)
     if resume is not None:
         check_target("--resume", resume)
         check_not_read("--resume", resume, sources)
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
-    corpus = read_parts(data, None, None, reading, quiet)["train"]
     width = max(len(model.name) for model in chosen)
-    with step_progress(quiet) as progress:
+    with _folder_for(output, sources), step_progress(quiet) as progress:
+        corpus = read_parts(data, None, None, reading, quiet)["train"]
         comparison = compare_models(
             corpus,
             names,
@@ -126,12 +125,12 @@ def compare(
             progress=progress,
             found=_teller(width, quiet),
         )
+        if output is not None:
+            _write(comparison, output)
     for note in comparison.notes:
         say(f"{comparison.name}: {note}", quiet=quiet)
     if comparison.interrupted:
         warn(["interrupted: these are the models measured so far"])
-    if output is not None:
-        _write(comparison, output)
     if as_json:
         print_json(comparison.to_dict() | ({"output": str(output)} if output else {}))
     else:
@@ -154,8 +153,23 @@ def _teller(width: int, quiet: bool) -> Callable[[ModelResult], None]:
     return tell
 
 
+@contextmanager
+def _folder_for(folder: Path | None, sources: list[str | Path | None]) -> Iterator[None]:
+    """Make sure, before the work, that the files can be written; leave no empty folder behind."""
+    if folder is None:
+        yield
+        return
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        _check_folder(folder, sources)
+        yield
+    finally:
+        for path in missing:
+            with suppress(OSError):  # what has files in it stays
+                path.rmdir()
+
+
 def _check_folder(folder: Path, sources: list[str | Path | None]) -> None:
-    """Make sure, before the work, that the files can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -198,5 +212,7 @@ def _print(comparison: Comparison) -> None:
     for reason in failures(comparison):
         show(reason)
     show(verdict(comparison))
+    if comparison.best is None:
+        return
     for sentence in (*reading(comparison).quality, *reading(comparison).costs):
         show(sentence)

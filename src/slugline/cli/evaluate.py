@@ -98,7 +98,13 @@ def evaluate(
     if against is not None and second is not None:
         other = evaluate_on(second[0], corpus, seed=seed)
         warn(_warnings(second[0], corpus, second[1].info.test_fraction, against))
-        paired = compare_paired(corpus.topics, evaluation.predicted, other.predicted, seed=seed)
+        paired = compare_paired(
+            corpus.topics,
+            evaluation.predicted,
+            other.predicted,
+            known=(set(known), {str(name) for name in second[0].topics.names}),
+            seed=seed,
+        )
         told["against"] = {
             "model": against,
             "evaluation": other.to_dict(),

@@ -47,7 +47,6 @@ def explain(
     against: Annotated[
         str | None,
         typer.Option(
-            "--against",
             "--not",
             metavar="NAME",
             help="Say why it isn't this topic: how far the other one is above it.",
@@ -107,6 +106,9 @@ def explain(
     corpus = None
     if data:
         corpus = load_parts(data, Reading(None, None, None, True, None, False, None))["train"]
+        if corpus.n_skipped:
+            skipped = counted(corpus.n_skipped, "row")
+            say(f"{corpus.name}: skipped {skipped} without a text or a topic to use", quiet=quiet)
     found = find(fitted, text, topic, against=against, corpus=corpus, split_encoder=split_encoder)
     if not found.reasons:
         say("the model knows no word of the text; it answers as of an empty one", quiet=quiet)
@@ -171,7 +173,7 @@ def _print(found: Explanation, n: int) -> None:
     if found.examples:
         show(f"\ndocuments of {found.topic} that are most like it in these words")
         rows = [
-            (f"{each.share:.3f}", f"row {each.row + 1}", " ".join(each.text[:400].split()))
+            (f"{each.share:.3f}", each.place, " ".join(each.text[:400].split()))
             for each in found.examples
         ]
         print_table([(*row[:2], row[2][:_N_EXAMPLE]) for row in rows], left=(1, 2))

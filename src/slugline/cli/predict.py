@@ -149,7 +149,12 @@ def predict(
     fitted, _ = load_model(model)
     router = Router.of(fitted, min_precision, per_topic=per_topic, coverage=coverage)
     if per_topic and router.precision is None:
-        raise OptionError("--per-topic is about --min-precision; give both.")
+        if min_precision is None:
+            raise OptionError("--per-topic is about --min-precision; give both.")
+        raise OptionError(
+            "--per-topic keeps --min-precision for each topic, and with 0 all answers are given; "
+            "leave it out, or give a --min-precision over 0."
+        )
     if _is_typed(file):  # before the first line is read to find the format
         say("reading a text from each line that you type; Ctrl-D ends it", quiet=quiet)
     rows = read_rows(file, format=format_, fallback="txt", encoding=encoding)

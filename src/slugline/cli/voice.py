@@ -13,7 +13,6 @@ __all__ = ["FLAGS", "in_flags"]
 #: Flags named like their parameter, apart from dashes.
 _ALIKE = (
     *(
-        "against",
         "batch_size",
         "coverage",
         "dropout",
@@ -41,6 +40,7 @@ _ALIKE = (
 )
 #: The flag of each parameter.
 FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
+    "against": "--not",
     "class_weight": "--balanced",
     "descriptions": "--topics",
     "first_seed": "--seed",

@@ -112,6 +112,12 @@ class Corpus:
         """Return the place of each document: where it stands, or its number, counted from 1."""
         return self.places or range(1, len(self) + 1)
 
+    def place(self, row: int) -> str:
+        """Return where a document stands in words, such as "line 13"; rows are counted from 0."""
+        at = self.numbered_places()[row]
+        # Of several files, the places have their names and units.
+        return str(at) if self.unit == "place" else f"{self.unit} {at}"
+
     def topic_counts(self) -> dict[str, int]:
         """Count the documents of each topic, the most frequent first, ties by name.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from slugline.errors import DataError
 from slugline.evaluation.intervals import Interval, bootstrap
-from slugline.evaluation.topic_figures import totals_by
+from slugline.evaluation.topic_figures import macro_f1, totals_by
 
 __all__ = ["Paired", "compare_paired", "mcnemar"]
 
@@ -31,7 +31,7 @@ class Paired:
         Documents that both get right, that only the first or only the second gets right, and that
         both get wrong.
     macro_f1_first, macro_f1_second : float
-        Both over the topics that are true or that either classifier gave.
+        Each over the topics that are true or that the classifier gave, as in `Evaluation`.
     accuracy_interval, macro_f1_interval : Interval
         95 % intervals of the differences.
     """
@@ -94,7 +94,12 @@ class Paired:
 
 
 def compare_paired(
-    y_true: Sequence[Any], first: Sequence[Any], second: Sequence[Any], *, seed: int = 0
+    y_true: Sequence[Any],
+    first: Sequence[Any],
+    second: Sequence[Any],
+    *,
+    known: tuple[Collection[Any], Collection[Any]] | None = None,
+    seed: int = 0,
 ) -> Paired:
     """Return the comparison of two classifiers' answers to the same documents.
 
@@ -103,6 +108,9 @@ def compare_paired(
     y_true : sequence of topics, one for each document
     first, second : sequences of topics, in the same order
         What each classifier answered; they need not know the same topics.
+    known : pair of collections of topics, optional
+        The topics that each classifier knows. All others are one topic in its macro-F1, as in
+        `Evaluation.of`. By default, it knows all.
     seed : int, default 0
         Of the bootstrap.
 
@@ -117,9 +125,9 @@ def compare_paired(
         )
     numbers = {topic: n for n, topic in enumerate(dict.fromkeys([*y_true, *first, *second]))}
     answers = np.array([[numbers[topic] for topic in of] for of in (y_true, first, second)])
-    kinds, counts = np.unique(answers, axis=1, return_counts=True)
-    true, one, other = kinds
-    is_right = one == true, other == true
+    seen = [_merged(answers[0], numbers, of) for of in known or (numbers, numbers)]
+    kinds, counts = np.unique([*seen, *answers[1:]], axis=1, return_counts=True)
+    is_right = kinds[:2] == kinds[2:]
     both, only_first, only_second, neither = (
         int(counts[(is_right[0] == a) & (is_right[1] == b)].sum())
         for a, b in ((True, True), (True, False), (False, True), (False, False))
@@ -128,11 +136,11 @@ def compare_paired(
 
     def differences(drawn: Integers) -> npt.NDArray[np.float64]:
         right = [drawn[:, right].sum(axis=1) / n for right in is_right]
-        f1 = _macro_f1s(drawn, kinds)
+        f1 = [_macro_f1(drawn, *kinds[which::2]) for which in (0, 1)]
         return np.stack([right[0] - right[1], f1[0] - f1[1]], axis=1)
 
     of_accuracy, of_f1 = bootstrap(counts, differences, seed=seed)
-    one_f1, other_f1 = _macro_f1s(counts[np.newaxis], kinds)
+    one_f1, other_f1 = (_macro_f1(counts[np.newaxis], *kinds[which::2]) for which in (0, 1))
     return Paired(
         *(both, only_first, only_second, neither),
         *(float(one_f1[0]), float(other_f1[0])),
@@ -140,24 +148,24 @@ def compare_paired(
     )
 
 
-def _macro_f1s(counts: Integers, kinds: Integers) -> list[npt.NDArray[np.float64]]:
-    """Return the macro-F1 of both classifiers for several test sets, over the same topics.
+def _merged(true: Integers, numbers: Mapping[Any, int], known: Collection[Any]) -> Integers:
+    """Return the true topics as a classifier sees them: unknown ones have one number together."""
+    is_known = np.array([topic in known for topic in numbers])
+    return np.where(is_known[true], true, len(numbers))
+
+
+def _macro_f1(counts: Integers, true: Integers, given: Integers) -> npt.NDArray[np.float64]:
+    """Return the macro-F1 of a classifier for several test sets.
 
     Parameters
     ----------
     counts : int array, shape (n_sets, n_kinds)
-    kinds : int array, shape (3, n_kinds)
-        The true topic and both answers of each kind of document.
+    true, given : int arrays, shape (n_kinds,)
+        The true topic and the answer of each kind of document.
     """
-    n_topics = int(kinds.max()) + 1
-    true, *predicted = (totals_by(topics, counts, n_topics) for topics in kinds)
-    occurs = (true > 0) | (predicted[0] > 0) | (predicted[1] > 0)
-    found = []
-    for answers, given in zip(kinds[1:], predicted, strict=True):
-        right = totals_by(kinds[0], counts * (answers == kinds[0]), n_topics)
-        scores = 2 * right / np.maximum(true + given, 1)
-        found.append(scores.sum(axis=1) / occurs.sum(axis=1))
-    return found
+    n_topics = int(max(true.max(), given.max())) + 1
+    right = totals_by(true, counts * (given == true), n_topics)
+    return macro_f1(right, totals_by(true, counts, n_topics), totals_by(given, counts, n_topics))
 
 
 def mcnemar(n_first: int, n_second: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ def nearest(
     topic: Topic,
     shares: npt.NDArray[np.float64],
     most: int,
+    place: Callable[[int], str],
 ) -> tuple[Example, ...]:
     """Return the documents of a topic that have most of what spoke for it in a text.
 
@@ -41,6 +42,8 @@ def nearest(
         What each column counts in the text.
     most : int
         How many to return.
+    place : callable
+        Says where a document stands, by its row.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def nearest(
     measures = np.concatenate(found)
     best = np.argsort(-measures, kind="stable")[:most]
     return tuple(
-        Example(own[i], documents[own[i]], topic, float(measures[i]))
+        Example(own[i], documents[own[i]], topic, float(measures[i]), place(own[i]))
         for i in best.tolist()
         if measures[i] > 0
     )

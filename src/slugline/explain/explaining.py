@@ -223,4 +223,9 @@ def _examples(
         raise illegal("corpus", corpus, "a Corpus, or texts and topics: (texts, topics)") from error
     by_column = np.zeros(fitted.features.n_columns)
     by_column[X.indices] = shares
-    return nearest(fitted, texts, topics, topic, by_column, _N_EXAMPLES)
+    place = corpus.place if isinstance(corpus, Corpus) else _number
+    return nearest(fitted, texts, topics, topic, by_column, _N_EXAMPLES, place)
+
+
+def _number(row: int) -> str:
+    return f"document {row + 1}"

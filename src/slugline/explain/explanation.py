@@ -63,12 +63,15 @@ class Example(NamedTuple):
     topic : str or int
     share : float
         How much of what spoke for the topic it has as well; see `slugline.explain.examples`.
+    place : str
+        Where it stands in its source, such as "line 13"; see `slugline.corpus.corpus.Corpus`.
     """
 
     row: int
     text: str
     topic: Topic
     share: float
+    place: str
 
 
 @dataclass(frozen=True, repr=False)

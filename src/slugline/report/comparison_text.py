@@ -91,9 +91,9 @@ def verdict(comparison: Comparison) -> str:
     best, behind = comparison.best, comparison.behind()
     if best is None:
         return "No model could be measured."
-    said = f"{best.name} is right most often: {percent(best.accuracy)}."
     if not behind:
-        return said
+        return f"Only {best.name} was measured: {percent(best.accuracy)} of its answers are right."
+    said = f"{best.name} is right most often: {percent(best.accuracy)}."
     alike = [name for name, d in behind.items() if d.p_value is None or d.p_value >= SURE]
     if not alike:
         runner_up = max(behind, key=lambda name: behind[name].accuracy)
