@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 import tempfile
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from hypothesis import strategies as st
 
 from labelled_texts import COMMON, labelled
 from slugline.audit.alike_topics import alike_topics
+from slugline.audit.auditing import audit_corpus
 from slugline.audit.copies import groups_of, identical, jaccard, members_of, near_pairs
+from slugline.audit.findings import Findings
 from slugline.audit.odd_texts import odd_texts, shared_lines
 from slugline.audit.others import folds_of, frequency_scores, neighbours
 from slugline.audit.repair import read_decisions, repaired
 from slugline.audit.suspicion import with_copies
-from slugline.audit.tables import REVIEW_COLUMNS, text_digest
+from slugline.audit.tables import REVIEW_COLUMNS, review_table, text_digest
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError
 from slugline.text.block import Block
@@ -251,6 +254,41 @@ def test_a_table_that_was_saved_with_semicolons_and_a_mark(tmp_path: Path) -> No
     assert repaired(CORPUS, read_decisions(path), "r").n_dropped == 1
 
 
+def test_a_table_that_was_saved_as_excel(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (
+        ["decision", "new_topic", "at", "digest"],
+        [None, "x", 1, "d0"],
+        ["Relabel", 7, 2.0, text_digest("goal", "sport")],
+    ):
+        book.active.append(row)
+    book.save(tmp_path / "review.xlsx")
+    (decision,) = read_decisions(tmp_path / "review.xlsx", "cp1252")
+    assert (decision.place, decision.new_topic, decision.at) == ("row 3", "7", "2")
+    assert repaired(CORPUS, [decision], "r").corpus.topics == ["sport", "7", "bank"]
+
+
+def test_a_named_encoding_counts_only_if_the_table_is_not_as_it_was_written(
+    tmp_path: Path,
+) -> None:
+    head = "decision,new_topic,at,digest\n"
+    for written in ("utf-8", "utf-8-sig", "cp1252"):
+        path = tmp_path / f"{written}.csv"
+        path.write_text(f"{head}relabel,Öl,1,d\n", encoding=written)
+        assert [each.new_topic for each in read_decisions(path, "cp1252")] == ["Öl"]
+
+
+def test_a_long_text_fits_into_a_cell_and_a_digest_is_no_number() -> None:
+    texts, topics, _ = labelled(30, 0)
+    corpus = Corpus([*texts, "wheat " * 9_000], [*topics, "grain"], "news.csv")
+    findings = Findings(audit_corpus(corpus, n_jobs=1))
+    written = review_table(findings, map(findings.of, range(31))).decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(written)))
+    assert max(len(cell) for row in rows for cell in row.values()) == 32_000
+    assert all(re.fullmatch("d[0-9a-f]{16}", row["digest"]) for row in rows)
+
+
 @pytest.mark.parametrize(
     ("decisions", "cells", "message"),
     [
@@ -316,7 +354,13 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 def test_no_table_of_decisions(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"decision,at\ndrop,1\n\xff\0")
-    with pytest.raises(DataError, match="has no column 'new_topic'; it must have the columns"):
+    with pytest.raises(DataError, match="has no column 'new_topic', but 'decision', 'at'; it must"):
         read_decisions(tmp_path / "a.csv")
-    with pytest.raises(DataError, match=r"can't be read \(No such file or directory\); give"):
+    with pytest.raises(DataError, match=r"b.csv doesn't exist; did you mean .*a.csv\?"):
         read_decisions(tmp_path / "b.csv")
+    (tmp_path / "c.csv").write_text("decision,new_topic,at,digest\n")
+    with pytest.raises(DataError, match=r"c.csv holds no rows; give the table that was reviewed"):
+        read_decisions(tmp_path / "c.csv")
+    (tmp_path / "e.csv").write_text("decision,new_topic,at,digest\ndrop,1\n")
+    with pytest.raises(DataError, match=r"e.csv, line 2: 2 cells instead of 4; mend them"):
+        read_decisions(tmp_path / "e.csv")

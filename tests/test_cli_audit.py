@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def wrong(tmp_path: Path) -> list[int]:
 
 def review(tmp_path: Path, *decisions: str) -> None:
     """Write decisions into the first rows of review.csv."""
-    with (tmp_path / "review.csv").open(newline="") as file:
+    with (tmp_path / "review.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     for row, decision in zip(rows, decisions, strict=False):
         row["decision"] = decision
@@ -201,7 +202,7 @@ def test_decisions_about_test_documents_are_left_out_with_a_warning(
     with (tmp_path / "test.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["text", "topic"], *rows])
     run("audit", "news.csv", "--test", "test.csv", "--review", "review.csv", "-q")
-    with (tmp_path / "review.csv").open(newline="") as file:
+    with (tmp_path / "review.csv").open(encoding="utf-8-sig", newline="") as file:
         parts = [row["part"] for row in csv.DictReader(file)]
     review(tmp_path, *["drop"] * 12)
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
@@ -211,6 +212,40 @@ def test_decisions_about_test_documents_are_left_out_with_a_warning(
         f"warning: review.csv: left out {n_test} about test documents; audit these as DATA\n"
     )
     assert result.out.startswith(f"0 relabelled, {12 - n_test} dropped, 0 kept\n")
+
+
+def test_a_table_comes_back_from_spreadsheets(run: Run, tmp_path: Path) -> None:
+    texts, topics, _ = labelled(120, 8)
+    topics = ["Getreidebörse" if topic == "grain" else topic for topic in topics]
+    with (tmp_path / "news.csv").open("w", encoding="cp1252", newline="") as file:
+        csv.writer(file).writerows([["text", "topic"], *zip(texts, topics, strict=True)])
+    read = ["audit", "news.csv", "--encoding", "cp1252", "-q"]
+    assert run(*read, "--review", "review.csv").code == 0
+    path = tmp_path / "review.csv"
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfdecision,")
+    review(tmp_path, *["relabel"] * 8)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert all(row[-1][0] == "d" for row in rows)
+    expected = None
+    for encoding, delimiter in (("utf-8-sig", ","), ("utf-8", "\t"), ("cp1252", ";")):
+        with path.open("w", encoding=encoding, newline="") as file:
+            csv.writer(file, delimiter=delimiter).writerows(rows)
+        result = run(*read, "--decisions", "review.csv", "-o", "new.csv")
+        assert result.out.startswith("8 relabelled, 0 dropped, 0 kept\n"), result.err
+        found = (tmp_path / "new.csv").read_bytes()
+        expected = expected or found
+        assert found == expected
+    (tmp_path / "news.csv").write_text(
+        (tmp_path / "news.csv").read_text(encoding="cp1252"), encoding="utf-8"
+    )
+    result = run("audit", "news.csv", "-q", "--decisions", "review.csv", "-o", "new.csv")
+    assert result.code == 1
+    assert re.fullmatch(
+        r"slugline: error: review\.csv, line \d+: bytes that are not UTF-8; if it is cp1252, name "
+        r'that with --encoding "cp1252"\.\n',
+        result.err,
+    ), result.err
 
 
 def test_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) -> None:
