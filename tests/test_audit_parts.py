@@ -292,12 +292,17 @@ def test_a_long_text_fits_into_a_cell_and_a_digest_is_no_number() -> None:
 @pytest.mark.parametrize(
     ("decisions", "cells", "message"),
     [
-        ([("drop", "", 7)], {}, "r.csv, line 2: news.csv has no line 7; give the documents that"),
+        (
+            [("drop", "", 7)],
+            {},
+            "r.csv, line 2: there is no line 7 in news.csv; give the documents that",
+        ),
         (
             [("drop", "", 1)],
             {"digest": "0" * 16},
-            "r.csv, line 2: line 1 of news.csv was changed since it was reviewed; audit the "
-            "documents again, or leave the line out.",
+            "r.csv, line 2: line 1 of news.csv was changed since it was reviewed, or is read in "
+            "another way; give the options of the audit, such as `text`, `topic`, `fold_topics` "
+            "and `topic_map`, audit the documents again, or leave the line out.",
         ),
         (
             [("drop", "", 1), ("keep", "", 1)],

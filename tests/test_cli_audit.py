@@ -61,7 +61,10 @@ def test_what_was_reviewed_is_repaired(run: Run, wrong: list[int], tmp_path: Pat
     assert run("audit", "news.csv", "--review", "review.csv", "-q").code == 0
     review(tmp_path, *["relabel"] * 6, "drop", "keep")
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
-    assert result.out == "6 relabelled, 1 dropped, 1 kept\n119 documents: new.csv\n"
+    assert (
+        result.out
+        == "6 relabelled, 1 dropped, 1 kept\n119 documents, with text and topic alone: new.csv\n"
+    )
     texts, right, _ = labelled(120, 0)
     with (tmp_path / "new.csv").open(newline="") as file:
         found = {row["text"]: row["topic"] for row in csv.DictReader(file)}
@@ -190,7 +193,8 @@ def test_documents_that_were_changed_since_their_review(
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
     assert result.code == 1
     assert result.err.startswith("slugline: error: review.csv, line 2: line ")
-    assert "of news.csv was changed since it was reviewed; audit the documents again" in result.err
+    assert "of news.csv was changed since it was reviewed, or is read in another way" in result.err
+    assert "such as --text, --topic, --fold-topics and --map-topics, audit" in result.err
     assert not (tmp_path / "new.csv").exists()
 
 
@@ -257,7 +261,10 @@ def test_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) -> None:
         first = first.replace(f"relabel,{name},", "relabel,grian,")
     path.write_text("\n".join([head, first, *rest]) + "\n")
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
-    assert result.out == "1 relabelled, 0 dropped, 0 kept\n120 documents: new.csv\n"
+    assert (
+        result.out
+        == "1 relabelled, 0 dropped, 0 kept\n120 documents, with text and topic alone: new.csv\n"
+    )
     assert result.err == (
         "warning: review.csv: no document had the topic 'grian' before; did you mean grain?\n"
     )

@@ -234,13 +234,14 @@ def _row(corpus: Corpus, rows: Mapping[str, list[int]], decision: Decision, name
     where = f"{name}, {decision.place}"
     if decision.at not in rows:
         raise DataError(
-            f"{where}: {corpus.name} has no {corpus.unit} {decision.at[:40]}; give the documents "
-            "that were reviewed, or leave the line out."
+            f"{where}: there is no {corpus.unit} {decision.at[:40]} in {corpus.name}; give the "
+            "documents that were reviewed, or leave the line out."
         )
     for row in rows[decision.at]:
         if text_digest(corpus.texts[row], corpus.topics[row]) == decision.digest:
             return row
     raise DataError(
-        f"{where}: {corpus.unit} {decision.at} of {corpus.name} was changed since it was reviewed; "
-        "audit the documents again, or leave the line out."
+        f"{where}: {corpus.unit} {decision.at} of {corpus.name} was changed since it was reviewed, "
+        "or is read in another way; give the options of the audit, such as `text`, `topic`, "
+        "`fold_topics` and `topic_map`, audit the documents again, or leave the line out."
     )

@@ -238,7 +238,7 @@ def _repair(
     if gained is not None:
         show(_gain_in_words(gained))
     if output is not None:
-        show(f"{len(done.corpus):,} documents: {output}")
+        show(f"{len(done.corpus):,} documents, with text and topic alone: {output}")
 
 
 def _of_new_topic(path: str, topic: str, known: list[str]) -> str:
