@@ -155,7 +155,8 @@ def odd_among(texts: list[str], topics: list[str] | None = None) -> list[tuple[i
     topics = topics or ["a"] * len(texts)
     words = Features([Block("words")], 1).fit_transform(texts)
     copies = members_of(np.unique(texts, return_inverse=True)[1])
-    return [(odd.row, odd.kind) for odd in odd_texts(texts, topics, words, copies)]
+    groups = groups_of(identical(texts), near_pairs(words, 0))
+    return [(odd.row, odd.kind) for odd in odd_texts(texts, topics, words, copies, groups)]
 
 
 def prose(n: int) -> list[str]:
@@ -175,10 +176,18 @@ def test_a_text_in_another_script_and_one_in_another_language() -> None:
 
 
 def test_texts_of_one_longest_length_were_cut() -> None:
-    cut = ["".join(text[:60].ljust(60, "x")) for text in prose(6)]
+    cut = ["".join(text[:60].ljust(60, "x")) for text in prose(56)[50:]]
     assert odd_among([*(text[:50] for text in prose(50)), *cut]) == [
         (row, "cut off") for row in range(50, 56)
     ]
+
+
+def test_texts_of_one_template_were_not_cut() -> None:
+    letter = "dear customer your order has been sent to you today and will arrive soon number"
+    short = [text[:50] for text in prose(50)]
+    assert odd_among([*short, *(f"{letter} {number}" for number in range(10, 16))]) == []
+    # All are of one length: it is that of a form, and no limit.
+    assert odd_among([text[:60].ljust(60, "x") for text in prose(40)]) == []
 
 
 def test_a_short_text_under_three_topics_is_boilerplate() -> None:

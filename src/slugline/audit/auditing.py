@@ -207,7 +207,7 @@ def audit_corpus(
         near_copies=[rows for rows in members_of(groups) if len(set(same[rows].tolist())) > 1],
         leaks=_leaks(X, n_train, same, pairs),
         alike=alike_topics([str(name) for name in topics.names], y[judged], scores[judged]),
-        odd=odd_texts(both.texts, both.topics, _words(X, features), copies),
+        odd=odd_texts(both.texts, both.topics, _words(X, features), copies, groups),
         lines=shared_lines(both.texts),
         features=features,
         rows=X,
