@@ -176,6 +176,18 @@ def test_of_the_only_document_of_a_topic_nothing_is_known() -> None:
     assert audit.suspicion[120] < 0.2
 
 
+def test_a_topic_of_form_letters_spoils_nothing() -> None:
+    texts, topics, wrong = labelled(200, 11)
+    letter = (
+        "dear customer this is the newsletter of our shop with all offers of this week and more"
+    )
+    letters = [f"{letter} number{n}" for n in range(14)]
+    audit = audited([*texts, *letters], [*topics, *["news"] * 14])
+    assert [len(rows) for rows in audit.near_copies] == [14]
+    assert set(audit.suspects().tolist()) == set(wrong)
+    assert audit.alike == []
+
+
 def test_a_text_of_megabytes_and_one_without_words() -> None:
     texts, topics, _ = labelled(60, 0)
     audit = audited([*texts, "wheat " * 200_000, "?!"], [*topics, "grain", "bank"])

@@ -50,7 +50,7 @@ def test_the_example_prints_and_writes_what_the_page_says(run: Run, tmp_path: Pa
     said, expected = json.loads(lines[1]), json.loads(ranked)
     assert said == {**expected, "suspicion": pytest.approx(expected["suspicion"], abs=0.01)}
 
-    with Path("review.csv").open(encoding="utf-8", newline="") as file:
+    with Path("review.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     rows[0]["decision"], rows[1]["decision"] = "drop", "relabel"
     with Path("review.csv").open("w", encoding="utf-8", newline="") as file:

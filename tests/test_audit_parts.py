@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 import tempfile
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from hypothesis import strategies as st
 
 from labelled_texts import COMMON, labelled
 from slugline.audit.alike_topics import alike_topics
+from slugline.audit.auditing import audit_corpus
 from slugline.audit.copies import groups_of, identical, jaccard, members_of, near_pairs
+from slugline.audit.findings import Findings
 from slugline.audit.odd_texts import odd_texts, shared_lines
 from slugline.audit.others import folds_of, frequency_scores, neighbours
 from slugline.audit.repair import read_decisions, repaired
 from slugline.audit.suspicion import with_copies
-from slugline.audit.tables import REVIEW_COLUMNS, text_digest
+from slugline.audit.tables import REVIEW_COLUMNS, review_table, text_digest
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError
 from slugline.text.block import Block
@@ -152,7 +155,8 @@ def odd_among(texts: list[str], topics: list[str] | None = None) -> list[tuple[i
     topics = topics or ["a"] * len(texts)
     words = Features([Block("words")], 1).fit_transform(texts)
     copies = members_of(np.unique(texts, return_inverse=True)[1])
-    return [(odd.row, odd.kind) for odd in odd_texts(texts, topics, words, copies)]
+    groups = groups_of(identical(texts), near_pairs(words, 0))
+    return [(odd.row, odd.kind) for odd in odd_texts(texts, topics, words, copies, groups)]
 
 
 def prose(n: int) -> list[str]:
@@ -172,10 +176,18 @@ def test_a_text_in_another_script_and_one_in_another_language() -> None:
 
 
 def test_texts_of_one_longest_length_were_cut() -> None:
-    cut = ["".join(text[:60].ljust(60, "x")) for text in prose(6)]
+    cut = ["".join(text[:60].ljust(60, "x")) for text in prose(56)[50:]]
     assert odd_among([*(text[:50] for text in prose(50)), *cut]) == [
         (row, "cut off") for row in range(50, 56)
     ]
+
+
+def test_texts_of_one_template_were_not_cut() -> None:
+    letter = "dear customer your order has been sent to you today and will arrive soon number"
+    short = [text[:50] for text in prose(50)]
+    assert odd_among([*short, *(f"{letter} {number}" for number in range(10, 16))]) == []
+    # All are of one length: it is that of a form, and no limit.
+    assert odd_among([text[:60].ljust(60, "x") for text in prose(40)]) == []
 
 
 def test_a_short_text_under_three_topics_is_boilerplate() -> None:
@@ -251,15 +263,55 @@ def test_a_table_that_was_saved_with_semicolons_and_a_mark(tmp_path: Path) -> No
     assert repaired(CORPUS, read_decisions(path), "r").n_dropped == 1
 
 
+def test_a_table_that_was_saved_as_excel(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (
+        ["decision", "new_topic", "at", "digest"],
+        [None, "x", 1, "d0"],
+        ["Relabel", 7, 2.0, text_digest("goal", "sport")],
+    ):
+        book.active.append(row)
+    book.save(tmp_path / "review.xlsx")
+    (decision,) = read_decisions(tmp_path / "review.xlsx", "cp1252")
+    assert (decision.place, decision.new_topic, decision.at) == ("row 3", "7", "2")
+    assert repaired(CORPUS, [decision], "r").corpus.topics == ["sport", "7", "bank"]
+
+
+def test_a_named_encoding_counts_only_if_the_table_is_not_as_it_was_written(
+    tmp_path: Path,
+) -> None:
+    head = "decision,new_topic,at,digest\n"
+    for written in ("utf-8", "utf-8-sig", "cp1252"):
+        path = tmp_path / f"{written}.csv"
+        path.write_text(f"{head}relabel,Öl,1,d\n", encoding=written)
+        assert [each.new_topic for each in read_decisions(path, "cp1252")] == ["Öl"]
+
+
+def test_a_long_text_fits_into_a_cell_and_a_digest_is_no_number() -> None:
+    texts, topics, _ = labelled(30, 0)
+    corpus = Corpus([*texts, "wheat " * 9_000], [*topics, "grain"], "news.csv")
+    findings = Findings(audit_corpus(corpus, n_jobs=1))
+    written = review_table(findings, map(findings.of, range(31))).decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(written)))
+    assert max(len(cell) for row in rows for cell in row.values()) == 32_000
+    assert all(re.fullmatch("d[0-9a-f]{16}", row["digest"]) for row in rows)
+
+
 @pytest.mark.parametrize(
     ("decisions", "cells", "message"),
     [
-        ([("drop", "", 7)], {}, "r.csv, line 2: news.csv has no line 7; give the documents that"),
+        (
+            [("drop", "", 7)],
+            {},
+            "r.csv, line 2: there is no line 7 in news.csv; give the documents that",
+        ),
         (
             [("drop", "", 1)],
             {"digest": "0" * 16},
-            "r.csv, line 2: line 1 of news.csv was changed since it was reviewed; audit the "
-            "documents again, or leave the line out.",
+            "r.csv, line 2: line 1 of news.csv was changed since it was reviewed, or is read in "
+            "another way; give the options of the audit, such as `text`, `topic`, `fold_topics` "
+            "and `topic_map`, audit the documents again, or leave the line out.",
         ),
         (
             [("drop", "", 1), ("keep", "", 1)],
@@ -316,7 +368,13 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 def test_no_table_of_decisions(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"decision,at\ndrop,1\n\xff\0")
-    with pytest.raises(DataError, match="has no column 'new_topic'; it must have the columns"):
+    with pytest.raises(DataError, match="has no column 'new_topic', but 'decision', 'at'; it must"):
         read_decisions(tmp_path / "a.csv")
-    with pytest.raises(DataError, match=r"can't be read \(No such file or directory\); give"):
+    with pytest.raises(DataError, match=r"b.csv doesn't exist; did you mean .*a.csv\?"):
         read_decisions(tmp_path / "b.csv")
+    (tmp_path / "c.csv").write_text("decision,new_topic,at,digest\n")
+    with pytest.raises(DataError, match=r"c.csv holds no rows; give the table that was reviewed"):
+        read_decisions(tmp_path / "c.csv")
+    (tmp_path / "e.csv").write_text("decision,new_topic,at,digest\ndrop,1\n")
+    with pytest.raises(DataError, match=r"e.csv, line 2: 2 cells instead of 4; mend them"):
+        read_decisions(tmp_path / "e.csv")

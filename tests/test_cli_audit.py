@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def wrong(tmp_path: Path) -> list[int]:
 
 def review(tmp_path: Path, *decisions: str) -> None:
     """Write decisions into the first rows of review.csv."""
-    with (tmp_path / "review.csv").open(newline="") as file:
+    with (tmp_path / "review.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     for row, decision in zip(rows, decisions, strict=False):
         row["decision"] = decision
@@ -60,7 +61,10 @@ def test_what_was_reviewed_is_repaired(run: Run, wrong: list[int], tmp_path: Pat
     assert run("audit", "news.csv", "--review", "review.csv", "-q").code == 0
     review(tmp_path, *["relabel"] * 6, "drop", "keep")
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
-    assert result.out == "6 relabelled, 1 dropped, 1 kept\n119 documents: new.csv\n"
+    assert (
+        result.out
+        == "6 relabelled, 1 dropped, 1 kept\n119 documents, with text and topic alone: new.csv\n"
+    )
     texts, right, _ = labelled(120, 0)
     with (tmp_path / "new.csv").open(newline="") as file:
         found = {row["text"]: row["topic"] for row in csv.DictReader(file)}
@@ -189,7 +193,8 @@ def test_documents_that_were_changed_since_their_review(
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
     assert result.code == 1
     assert result.err.startswith("slugline: error: review.csv, line 2: line ")
-    assert "of news.csv was changed since it was reviewed; audit the documents again" in result.err
+    assert "of news.csv was changed since it was reviewed, or is read in another way" in result.err
+    assert "such as --text, --topic, --fold-topics and --map-topics, audit" in result.err
     assert not (tmp_path / "new.csv").exists()
 
 
@@ -201,7 +206,7 @@ def test_decisions_about_test_documents_are_left_out_with_a_warning(
     with (tmp_path / "test.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["text", "topic"], *rows])
     run("audit", "news.csv", "--test", "test.csv", "--review", "review.csv", "-q")
-    with (tmp_path / "review.csv").open(newline="") as file:
+    with (tmp_path / "review.csv").open(encoding="utf-8-sig", newline="") as file:
         parts = [row["part"] for row in csv.DictReader(file)]
     review(tmp_path, *["drop"] * 12)
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
@@ -213,6 +218,40 @@ def test_decisions_about_test_documents_are_left_out_with_a_warning(
     assert result.out.startswith(f"0 relabelled, {12 - n_test} dropped, 0 kept\n")
 
 
+def test_a_table_comes_back_from_spreadsheets(run: Run, tmp_path: Path) -> None:
+    texts, topics, _ = labelled(120, 8)
+    topics = ["Getreidebörse" if topic == "grain" else topic for topic in topics]
+    with (tmp_path / "news.csv").open("w", encoding="cp1252", newline="") as file:
+        csv.writer(file).writerows([["text", "topic"], *zip(texts, topics, strict=True)])
+    read = ["audit", "news.csv", "--encoding", "cp1252", "-q"]
+    assert run(*read, "--review", "review.csv").code == 0
+    path = tmp_path / "review.csv"
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfdecision,")
+    review(tmp_path, *["relabel"] * 8)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert all(row[-1][0] == "d" for row in rows)
+    expected = None
+    for encoding, delimiter in (("utf-8-sig", ","), ("utf-8", "\t"), ("cp1252", ";")):
+        with path.open("w", encoding=encoding, newline="") as file:
+            csv.writer(file, delimiter=delimiter).writerows(rows)
+        result = run(*read, "--decisions", "review.csv", "-o", "new.csv")
+        assert result.out.startswith("8 relabelled, 0 dropped, 0 kept\n"), result.err
+        found = (tmp_path / "new.csv").read_bytes()
+        expected = expected or found
+        assert found == expected
+    (tmp_path / "news.csv").write_text(
+        (tmp_path / "news.csv").read_text(encoding="cp1252"), encoding="utf-8"
+    )
+    result = run("audit", "news.csv", "-q", "--decisions", "review.csv", "-o", "new.csv")
+    assert result.code == 1
+    assert re.fullmatch(
+        r"slugline: error: review\.csv, line \d+: bytes that are not UTF-8; if it is cp1252, name "
+        r'that with --encoding "cp1252"\.\n',
+        result.err,
+    ), result.err
+
+
 def test_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) -> None:
     run("audit", "news.csv", "--review", "review.csv", "-q")
     review(tmp_path, "relabel")
@@ -222,7 +261,10 @@ def test_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) -> None:
         first = first.replace(f"relabel,{name},", "relabel,grian,")
     path.write_text("\n".join([head, first, *rest]) + "\n")
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
-    assert result.out == "1 relabelled, 0 dropped, 0 kept\n120 documents: new.csv\n"
+    assert (
+        result.out
+        == "1 relabelled, 0 dropped, 0 kept\n120 documents, with text and topic alone: new.csv\n"
+    )
     assert result.err == (
         "warning: review.csv: no document had the topic 'grian' before; did you mean grain?\n"
     )

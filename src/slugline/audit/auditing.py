@@ -76,8 +76,6 @@ class Audit:
         The topic that each would have if its own were wrong.
     nearest : Neighbours
         The documents nearest to each.
-    shares : float32 array, shape (n_documents, n_topics)
-        Each topic's share of the nearest documents.
     topics : Topics
     evidence : Evidence
     groups : int array, shape (n_documents,)
@@ -180,8 +178,10 @@ def audit_corpus(
     context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
     shares = nearest.shares(y, len(topics))
 
+    judged = _judged(y, groups)
+
     def suspects(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-        found = _suspicion(Evidence(scores, shares, y), groups, copies, seed)
+        found = _suspicion(Evidence(scores, shares, y), judged, copies, seed)
         doubted = np.zeros(len(y), dtype=bool)
         doubted[np.argsort(-found, kind="stable")[: int(_DOUBTED * len(y))]] = True
         return doubted
@@ -191,7 +191,7 @@ def audit_corpus(
         X, leads, y, context, groups, suspects, lambda n: tell("judging topics", 2 + n, n_steps)
     )
     evidence = Evidence(scores, shares, y)
-    suspicion = _suspicion(evidence, groups, copies, seed)
+    suspicion = _suspicion(evidence, judged, copies, seed)
     order = np.argsort(-(suspicion + _TIE * evidence.against(y)), kind="stable")
     return Audit(
         corpus=both,
@@ -206,8 +206,8 @@ def audit_corpus(
         copies=copies,
         near_copies=[rows for rows in members_of(groups) if len(set(same[rows].tolist())) > 1],
         leaks=_leaks(X, n_train, same, pairs),
-        alike=alike_topics([str(name) for name in topics.names], y, scores),
-        odd=odd_texts(both.texts, both.topics, _words(X, features), copies),
+        alike=alike_topics([str(name) for name in topics.names], y[judged], scores[judged]),
+        odd=odd_texts(both.texts, both.topics, _words(X, features), copies, groups),
         lines=shared_lines(both.texts),
         features=features,
         rows=X,
@@ -267,21 +267,25 @@ def _exactly_same(texts: Sequence[str]) -> Integers:
 
 
 def _suspicion(
-    evidence: Evidence, groups: Integers, copies: Sequence[Integers], seed: int
+    evidence: Evidence, judged: npt.NDArray[np.bool_], copies: Sequence[Integers], seed: int
 ) -> Floats:
-    found = probabilities(evidence, seed)
-    alone = _only_ones(evidence.y, groups)
-    if alone.any():  # of these, nothing is known
-        found[alone] = found[~alone].mean() if not alone.all() else 0.5
-    return with_copies(found, evidence.y, copies)
+    scores, shares, y = evidence.scores, evidence.shares, evidence.y
+    found = np.full(len(y), 0.5)
+    if judged.any():
+        # The others' scores are those of a topic that nothing was learned of: they would pass for
+        # wrong ones, by the dozen where one topic is a letter to many.
+        known = Evidence(scores[judged], shares[judged], y[judged])
+        found[judged] = probabilities(known, seed)
+        found[~judged] = found[judged].mean()
+    return with_copies(found, y, copies)
 
 
-def _only_ones(y: npt.NDArray[np.int64], groups: Integers) -> npt.NDArray[np.bool_]:
-    """Return which documents have a topic that only copies of them have."""
+def _judged(y: npt.NDArray[np.int64], groups: Integers) -> npt.NDArray[np.bool_]:
+    """Return which documents have a topic that others have, too, and not only copies of them."""
     pairs = np.unique(np.stack([y, groups], axis=1), axis=0)
     n_groups = np.bincount(pairs[:, 0], minlength=int(y.max()) + 1)
-    alone: npt.NDArray[np.bool_] = n_groups[y] == 1
-    return alone
+    judged: npt.NDArray[np.bool_] = n_groups[y] > 1
+    return judged
 
 
 def _likely(

@@ -30,7 +30,8 @@ _MOST_LETTERS, _FEWEST_LETTERS = 400, 4
 _N_COMMON, _FEWEST_WORDS, _IMPROBABLE, _N_LENGTHS = 50, 8, 1e-3, 10
 # If more texts than this share have so few, the texts are simply of many kinds.
 _MOST_STRANGE = 0.05
-# Texts that end at the same longest length were cut, if they are so many and so long.
+# Texts that end at the same longest length were cut, if they are so many and so long, and most
+# texts are shorter.
 _FEWEST_CUT, _SHORTEST_CUT = 3, 40
 # Dots at the end of a text so long stand for the rest of it.
 _LONG = 80
@@ -59,7 +60,11 @@ class OddText(NamedTuple):
 
 
 def odd_texts(
-    texts: Sequence[str], topics: Sequence[str], words: sp.csr_array, copies: Sequence[Integers]
+    texts: Sequence[str],
+    topics: Sequence[str],
+    words: sp.csr_array,
+    copies: Sequence[Integers],
+    groups: Integers,
 ) -> list[OddText]:
     """Return texts that are blank, cut off and so on, by row.
 
@@ -70,10 +75,12 @@ def odd_texts(
         Which words each text has.
     copies : sequence of int arrays
         The rows of each text that occurs several times.
+    groups : int array, shape (n_texts,)
+        Copies and near copies share a number.
     """
     found = [
         *_blank(words),
-        *_cut_off(texts),
+        *_cut_off(texts, groups),
         *_of_many_topics(topics, copies, row_lengths(words.indptr)),
         *_of_other_scripts(texts),
         *_of_other_languages(words),
@@ -99,18 +106,21 @@ def _blank(words: sp.csr_array) -> Iterator[OddText]:
         yield OddText(row, "blank", "there is no word in it")
 
 
-def _cut_off(texts: Sequence[str]) -> Iterator[OddText]:
+def _cut_off(texts: Sequence[str], groups: Integers) -> Iterator[OddText]:
     lengths = np.array([len(text) for text in texts])
-    longest = int(lengths.max(initial=0))
-    at_end = np.flatnonzero(lengths == longest)
-    distinct = {texts[row] for row in at_end.tolist()}
-    is_limit = len(distinct) >= _FEWEST_CUT and longest >= _SHORTEST_CUT
-    for row in at_end.tolist() if is_limit else ():
-        why = f"it ends after {counted(longest, 'character')}, as {len(at_end) - 1:,} others do"
+    # Texts that were made from one template often are of one length, too.
+    own = np.bincount(groups)[groups] == 1
+    longest = int(lengths[own].max(initial=0))
+    cut = np.flatnonzero(own & (lengths == longest)).tolist()
+    is_limit = len(cut) >= _FEWEST_CUT and longest >= _SHORTEST_CUT
+    if not is_limit or 2 * np.count_nonzero(lengths < longest) <= len(texts):
+        cut = []
+    for row in cut:
+        why = f"it ends after {counted(longest, 'character')}, as {len(cut) - 1:,} others do"
         yield OddText(row, "cut off", why)
-    for row, text in enumerate(texts):
-        dots = lengths[row] >= _LONG and text.rstrip().endswith(("…", "..."))
-        if dots and not (is_limit and lengths[row] == longest):
+    known = set(cut)
+    for row in np.flatnonzero(lengths >= _LONG).tolist():
+        if texts[row].rstrip().endswith(("…", "...")) and row not in known:
             yield OddText(row, "cut off", "it ends in dots")
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import codecs
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from slugline.audit.tables import DECISIONS, text_digest
+from slugline.corpus.columns import listed
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.readers import Rows, read_rows
+from slugline.corpus.rows import BadRow, Row, advice_on, os_errors_named
 from slugline.documents import check_names
 from slugline.errors import DataError
 
@@ -20,8 +23,8 @@ __all__ = ["Decision", "Repair", "read_decisions", "repaired"]
 
 _NEEDED = ("decision", "new_topic", "at", "digest")
 _PARTS = ("train", "test")
-# Bytes of a file of decisions, and of one of its cells, that are read.
-_MOST_BYTES, _LONGEST_CELL = 1 << 30, 1 << 28
+# Bytes of a file to look at, at a time.
+_PIECE = 1 << 20
 
 
 class Decision(NamedTuple):
@@ -29,8 +32,8 @@ class Decision(NamedTuple):
 
     Attributes
     ----------
-    line : int
-        Where the decision stands in its file.
+    place : str
+        Where the decision stands in its file, such as "line 2".
     what : str
         "keep", "relabel" or "drop".
     new_topic : str
@@ -43,7 +46,7 @@ class Decision(NamedTuple):
         See `slugline.audit.tables.text_digest`.
     """
 
-    line: int
+    place: str
     what: str
     new_topic: str
     part: str
@@ -74,73 +77,99 @@ class Repair:
     n_kept: int
 
 
-def read_decisions(path: str | Path) -> list[Decision]:
+def read_decisions(path: str | Path, encoding: str | None = None) -> list[Decision]:
     """Read a reviewed table, of which rows without a decision are left out.
+
+    Parameters
+    ----------
+    path : str or Path
+        CSV with commas, semicolons or tabs, or an Excel file.
+    encoding : str, optional
+        Any text encoding of Python. It plays no part if the table is UTF-8, as it was written.
 
     Raises
     ------
     DataError : if it can't be read, lacks a column, or has a decision that is none of the three;
         the message names the line.
+    OptionError : if there is no such encoding.
     """
-    name = str(path)
-    try:
-        if Path(path).stat().st_size > _MOST_BYTES:
-            raise DataError(
-                f"{name} is larger than {_MOST_BYTES >> 20:,} MB; give the table that was reviewed."
-            )
-        with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            return _read(name, file.read())
-    except OSError as error:
+    kind = "xlsx" if Path(path).suffix.lower() == ".xlsx" else "csv"
+    rows = read_rows(path, format=kind, encoding=_encoding_of(Path(path), encoding))
+    read = (_decision(rows, row) for row in _good(rows))
+    return [decision for decision in read if decision is not None]
+
+
+def _encoding_of(path: Path, named: str | None) -> str | None:
+    """Return the named encoding, or None if the file holds UTF-8 that is more than ASCII."""
+    if named is None or not path.is_file():
+        return named
+    decoder, is_ascii = codecs.getincrementaldecoder("utf-8")(), True
+    with os_errors_named(str(path)), path.open("rb") as file:
+        try:
+            for piece in iter(partial(file.read, _PIECE), b""):
+                decoder.decode(piece)
+                is_ascii = is_ascii and piece.isascii()
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return named
+    return named if is_ascii else None
+
+
+def _good(rows: Rows) -> list[Row]:
+    """Return the rows of a table, if it has the columns of one to review, and no bad row."""
+    items = list(rows)
+    good = [item for item in items if isinstance(item, Row)]
+    bad = [item for item in items if isinstance(item, BadRow)]
+    missing = [column for column in _NEEDED if good and column not in good[0].values]
+    if missing:
         raise DataError(
-            f"{name} can't be read ({error.strerror or error}); give the table that was reviewed."
-        ) from error
+            f"{rows.name} has no column {missing[0]!r}, but {listed([*good[0].values])}; it must "
+            "have the columns of the table that the audit wrote to review."
+        )
+    if bad:
+        # The more samples of its bytes there are, the better an encoding can be guessed.
+        advice = advice_on([row for row in bad if row.problem == bad[0].problem])
+        raise DataError(f"{rows.name}, {rows.unit} {bad[0].at}: {bad[0].problem}; {advice}.")
+    if not good:
+        raise DataError(f"{rows.name} holds no rows; give the table that was reviewed.")
+    return good
 
 
-def _read(name: str, content: str) -> list[Decision]:
-    before = csv.field_size_limit(_LONGEST_CELL)
-    try:
-        first_line = content.split("\n", 1)[0]
-        separator = ";" if first_line.count(";") > first_line.count(",") else ","
-        reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=separator)
-        missing = [column for column in _NEEDED if column not in (reader.fieldnames or ())]
-        if missing:
-            raise DataError(
-                f"{name} has no column {missing[0]!r}; it must have the columns of the table that "
-                "the audit wrote to review."
-            )
-        read = (_decision(name, reader.line_num, row) for row in reader)
-        return [decision for decision in read if decision is not None]
-    except csv.Error as error:
-        raise DataError(f"{name} is no CSV ({error}); save the table as CSV again.") from error
-    finally:
-        csv.field_size_limit(before)
-
-
-def _decision(name: str, line: int, row: Mapping[str, str | None]) -> Decision | None:
-    what = (row["decision"] or "").strip().casefold()
+def _decision(rows: Rows, row: Row) -> Decision | None:
+    values, place = row.values, f"{rows.unit} {row.at}"
+    where = f"{rows.name}, {place}"
+    what = _cell(values, "decision").casefold()
     if not what:
         return None
     if what not in DECISIONS:
         raise DataError(
-            f"{name}, line {line}: the decision is {what[:40]!r}; write keep, relabel or drop, or "
-            "leave it empty."
+            f"{where}: the decision is {what[:40]!r}; write keep, relabel or drop, or leave it "
+            "empty."
         )
-    new_topic = (row["new_topic"] or "").strip()
+    new_topic = _cell(values, "new_topic")
     if what == "relabel":
         if not new_topic:
             raise DataError(
-                f"{name}, line {line}: relabel needs a topic in the column new_topic, which is "
-                "empty; write one, or decide otherwise."
+                f"{where}: relabel needs a topic in the column new_topic, which is empty; write "
+                "one, or decide otherwise."
             )
         check_names([new_topic])
-    part = (row.get("part") or _PARTS[0]).strip()
+    part = _cell(values, "part") or _PARTS[0]
     if part not in _PARTS:
         raise DataError(
-            f"{name}, line {line}: the part is {part[:40]!r}; it must be train or test, as in the "
-            "table that the audit wrote."
+            f"{where}: the part is {part[:40]!r}; it must be train or test, as in the table that "
+            "the audit wrote."
         )
-    at, digest = (row["at"] or "").strip(), (row["digest"] or "").strip()
-    return Decision(line, what, new_topic, part, at, digest)
+    return Decision(place, what, new_topic, part, _cell(values, "at"), _cell(values, "digest"))
+
+
+def _cell(values: Mapping[str, Any], column: str) -> str:
+    """Return what stands in a cell; Excel keeps 3 as 3.0."""
+    value = values.get(column)
+    if value is None or value != value:
+        return ""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value).strip()
 
 
 def repaired(
@@ -166,16 +195,16 @@ def repaired(
     rows = _rows(corpus)
     topics = list(corpus.topics)
     kept = [True] * len(corpus)
-    seen: dict[int, int] = {}
+    seen: dict[int, str] = {}
     chosen = [decision for decision in decisions if decision.part == part]
     for decision in chosen:
         row = _row(corpus, rows, decision, name)
         if row in seen:
             raise DataError(
-                f"{name}, line {decision.line}: {corpus.unit} {decision.at} has a decision in line "
+                f"{name}, {decision.place}: {corpus.unit} {decision.at} has a decision in "
                 f"{seen[row]} already; leave one of them."
             )
-        seen[row] = decision.line
+        seen[row] = decision.place
         if decision.what == "relabel":
             topics[row] = decision.new_topic
         kept[row] = decision.what != "drop"
@@ -202,16 +231,17 @@ def _rows(corpus: Corpus) -> dict[str, list[int]]:
 
 
 def _row(corpus: Corpus, rows: Mapping[str, list[int]], decision: Decision, name: str) -> int:
-    where = f"{name}, line {decision.line}"
+    where = f"{name}, {decision.place}"
     if decision.at not in rows:
         raise DataError(
-            f"{where}: {corpus.name} has no {corpus.unit} {decision.at[:40]}; give the documents "
-            "that were reviewed, or leave the line out."
+            f"{where}: there is no {corpus.unit} {decision.at[:40]} in {corpus.name}; give the "
+            "documents that were reviewed, or leave the line out."
         )
     for row in rows[decision.at]:
         if text_digest(corpus.texts[row], corpus.topics[row]) == decision.digest:
             return row
     raise DataError(
-        f"{where}: {corpus.unit} {decision.at} of {corpus.name} was changed since it was reviewed; "
-        "audit the documents again, or leave the line out."
+        f"{where}: {corpus.unit} {decision.at} of {corpus.name} was changed since it was reviewed, "
+        "or is read in another way; give the options of the audit, such as `text`, `topic`, "
+        "`fold_topics` and `topic_map`, audit the documents again, or leave the line out."
     )

@@ -18,14 +18,17 @@ DECISIONS = ("keep", "relabel", "drop")
 REVIEW_COLUMNS = (
     "decision", "new_topic", "topic", "suspicion", "reasons", "text", "part", "at", "digest",
 )  # fmt: skip
-# Hexadecimal digits: enough to see that a text is no longer the same.
-_DIGITS = 16
+# Hexadecimal digits: enough to see that a text is no longer the same. A spreadsheet takes some such
+# digits for a number, as 1234e567, unless a letter comes first.
+_DIGITS, _LETTER = 16, "d"
+# A spreadsheet's cell holds 32,767 characters, and the text is there to be read alone.
+_MOST_CHARACTERS = 32_000
 
 
 def text_digest(text: str, topic: str) -> str:
-    """Return the beginning of the SHA-256 of a text and its topic, in hexadecimal."""
+    """Return a letter and the beginning of the SHA-256 of a text and its topic, in hexadecimal."""
     data = f"{len(topic)}:{topic}{text}".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(data).hexdigest()[:_DIGITS]
+    return _LETTER + hashlib.sha256(data).hexdigest()[:_DIGITS]
 
 
 def ranking_lines(findings: Findings) -> Iterator[str]:
@@ -56,10 +59,11 @@ def _is_unicode(line: dict[str, object]) -> bool:
     return True
 
 
-def review_table(findings: Findings, found: Iterable[Finding]) -> str:
+def review_table(findings: Findings, found: Iterable[Finding]) -> bytes:
     """Return documents as CSV, for a person to write decisions into the first column.
 
-    The second holds the likely topic, which `relabel` gives the document unless it is changed.
+    The second holds the likely topic, which `relabel` gives the document unless it is changed. The
+    table is UTF-8 with a mark, without which a spreadsheet would take it for something else.
     """
     table = io.StringIO()
     writer = csv.DictWriter(table, REVIEW_COLUMNS, lineterminator="\n")
@@ -73,10 +77,10 @@ def review_table(findings: Findings, found: Iterable[Finding]) -> str:
                 "topic": each.topic,
                 "suspicion": f"{each.suspicion:.4f}",
                 "reasons": "; ".join(each.reasons),
-                "text": text,
+                "text": text[:_MOST_CHARACTERS],
                 "part": each.part,
                 "at": each.at,
                 "digest": text_digest(text, each.topic),
             }
         )
-    return table.getvalue()
+    return table.getvalue().encode("utf-8-sig", "backslashreplace")

@@ -134,7 +134,7 @@ def audit(
     with step_progress(quiet) as progress:
         how["progress"] = progress
         if decisions is not None:
-            _repair(train, decisions, output, gain, how, as_json)
+            _repair(train, decisions, encoding, output, gain, how, as_json)
             return
         from slugline.audit.auditing import audit_corpus
         from slugline.audit.findings import Findings
@@ -202,6 +202,7 @@ def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
 def _repair(
     corpus: Corpus,
     path: Path,
+    encoding: str | None,
     output: Path | None,
     gain: bool,
     how: dict[str, Any],
@@ -214,7 +215,7 @@ def _repair(
         raise OptionError(
             "--decisions need a file for the repaired documents, or --gain; add --output."
         )
-    decided = read_decisions(path)
+    decided = read_decisions(path, encoding)
     done = repaired(corpus, decided, str(path))
     n_test = sum(decision.part == "test" for decision in decided)
     if n_test:
@@ -237,7 +238,7 @@ def _repair(
     if gained is not None:
         show(_gain_in_words(gained))
     if output is not None:
-        show(f"{len(done.corpus):,} documents: {output}")
+        show(f"{len(done.corpus):,} documents, with text and topic alone: {output}")
 
 
 def _of_new_topic(path: str, topic: str, known: list[str]) -> str:
@@ -305,8 +306,7 @@ def _write(
         from slugline.audit.tables import review_table
 
         rows = findings.to_review(_FEWEST_TO_REVIEW)
-        table = review_table(findings, map(findings.of, rows))
-        write_file(review, table.encode("utf-8", "backslashreplace"))
+        write_file(review, review_table(findings, map(findings.of, rows)))
         files["review"] = str(review)
     if output is not None:
         from slugline.report.audit import write_audit_page
