@@ -66,8 +66,7 @@ class Neighbours(NamedTuple):
 
 def folds_of(y: Labels, groups: Integers, seed: int) -> Labels:
     """Return the fold of each row; those of one group share it."""
-    first, numbers = np.unique(groups, return_index=True, return_inverse=True)[1:]
-    return make_folds(y[first].tolist(), min(N_FOLDS, len(first)), seed)[numbers]
+    return make_folds(y.tolist(), min(N_FOLDS, len(np.unique(groups))), seed, groups)
 
 
 def scores(
