@@ -211,7 +211,7 @@ def test_training_says_what_thresholds_bring(run: Run, data: Path) -> None:
     assert re.search(
         r"min precision      0\.8, with 90 % confidence\n"
         r"from probability   \d\.\d\d\n"
-        r"on left-out texts  \d+\.\d% answered, \d+\.\d% of them right\n"
+        r"on left-out texts  \d+\.\d% answered by probability alone, \d+\.\d% of them right\n"
         r"on test texts      \d+\.\d% answered, \d+\.\d% of them right\n",
         out,
     )
@@ -242,9 +242,13 @@ def test_training_for_a_precision_out_of_reach_saves_the_model_and_warns(
 
 @pytest.mark.parametrize("value", ["0", "1", "95"])
 def test_training_checks_the_precision_before_it_learns(run: Run, data: Path, value: str) -> None:
+    # Before it reads, as well: this file can't be read.
+    data.write_text("{")
     code, _, err = run("train", data, "-q", "--min-precision", value)
+    meant = " Did you mean 0.95?" if value == "95" else ""
     assert code == 2
-    assert f"--min-precision is {float(value)}; give a number over 0 and under 1." in err
+    said = f"--min-precision is {float(value)}; give a number over 0 and under 1.{meant}"
+    assert err == f"slugline: error: {said}\n"
     assert not Path("model.slug").exists()
 
 

@@ -687,6 +687,13 @@ def test_ctrl_c_ends_all_processes_and_keeps_what_was_measured(
     assert not is_alive(int(pid.read_text()))
 
 
+def test_models_may_be_chosen_beforehand(corpus: Corpus) -> None:
+    chosen = choose_models(["majority"])._replace(notes=("one is left out",))
+    comparison = compare_models(corpus, chosen, TWO)
+    assert [model.name for model in comparison.models] == ["majority"]
+    assert comparison.notes[-1] == "one is left out"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
 def test_ctrl_c_before_anything_is_measured_leaves_no_folder(
     pipelines: Path, news_csv: Path

@@ -14,6 +14,7 @@ from slugline.errors import OptionError
 __all__ = [
     "check_choice",
     "check_number",
+    "check_share",
     "check_whole",
     "illegal",
     "is_number",
@@ -65,6 +66,16 @@ def check_number(
     bounds = (("over", over), ("of at least", least), ("under", under))
     wanted = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
     raise illegal(name, value, f"a number {wanted}")
+
+
+def check_share(name: str, value: Any) -> None:
+    """Raise OptionError unless a value is over 0 and under 1; ask whether per cent were meant."""
+    try:
+        check_number(name, value, over=0, under=1)
+    except OptionError as error:
+        if not (is_number(value) and 1 < value < 100):
+            raise
+        raise OptionError(f"{error} Did you mean {value / 100:g}?") from None
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from slugline.checks import check_number, check_whole, illegal, is_number
+from slugline.checks import check_share, check_whole, illegal, is_number
 from slugline.encoders.checked import CheckedEncoder
 from slugline.errors import OptionError
 from slugline.labels import Topic
@@ -58,7 +58,7 @@ class FitSettings:
         # scikit-learn's seeds end there.
         check_whole("random_state", self.random_state, 0, (1 << 32) - 1)
         if self.min_precision is not None:
-            check_number("min_precision", self.min_precision, over=0, under=1)
+            check_share("min_precision", self.min_precision)
         if self.encoder is not None:
             self._check_alone()
         elif self.descriptions:

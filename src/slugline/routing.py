@@ -17,7 +17,7 @@ from slugline.fitted import Fitted
 from slugline.labels import Topic
 from slugline.text.known_words import UsualWords, count_words
 from slugline.thresholds.answers import LeftOutAnswers
-from slugline.thresholds.precision import Reach
+from slugline.thresholds.precision import CONFIDENCE, Reach
 from slugline.thresholds.sets import set_scores
 
 __all__ = ["NO_TEXT", "N_GUESSES", "Route", "Router", "Routes"]
@@ -158,9 +158,12 @@ class Router:
             low, high = finite.min(), finite.max()
             from_on = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}, by topic"
             rows += [
-                ("min precision", f"{self.precision:g}, with 90 % confidence"),
+                ("min precision", f"{self.precision:g}, with {CONFIDENCE * 100:g} % confidence"),
                 ("from probability", from_on),
-                ("on left-out texts", f"{coverage:.1%} answered, {precision:.1%} of them right"),
+                (
+                    "on left-out texts",
+                    f"{coverage:.1%} answered by probability alone, {precision:.1%} of them right",
+                ),
             ]
         if self.coverage is not None:
             rows.append(("coverage of sets", f"{self.coverage:g}"))

@@ -107,19 +107,18 @@ def compare(
     from slugline.compare.run import CompareSettings, compare_models
 
     settings = CompareSettings(folds, seed, jobs, threads, timeout)
-    names = models.split(",")
-    chosen, _ = choose_models(names)
+    chosen = choose_models(models.split(","))
     sources = [*data, map_topics]
     if resume is not None:
         check_target("--resume", resume)
         check_not_read("--resume", resume, sources)
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
-    width = max(len(model.name) for model in chosen)
+    width = max(len(model.name) for model in chosen.models)
     with _folder_for(output, sources), step_progress(quiet) as progress:
         corpus = read_parts(data, None, None, reading, quiet)["train"]
         comparison = compare_models(
             corpus,
-            names,
+            chosen,
             settings,
             resume=resume,
             progress=progress,

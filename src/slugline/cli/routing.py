@@ -17,11 +17,21 @@ if TYPE_CHECKING:
 
 __all__ = ["MinPrecision", "Routing", "as_entry", "print_routing", "routing_of"]
 
+
+def _checked(share: float | None) -> float | None:
+    if share is not None:
+        from slugline.checks import check_share
+
+        check_share("min_precision", share)
+    return share
+
+
 MinPrecision = Annotated[
     float | None,
     typer.Option(
         "--min-precision",
         metavar="SHARE",
+        callback=_checked,
         help="Choose thresholds, so that answers given alone are right this often, such as 0.95; "
         "of other texts, `predict` says that it is unsure.",
         show_default=False,

@@ -12,7 +12,7 @@ from slugline.checks import shown
 from slugline.encoders.checked import get_encoder
 from slugline.errors import EncoderError, OptionError
 
-__all__ = ["ALL", "MODELS", "Majority", "Model", "choose_models", "make_model"]
+__all__ = ["ALL", "MODELS", "Chosen", "Majority", "Model", "choose_models", "make_model"]
 
 #: Stands for all models that come with Slugline.
 ALL = "all"
@@ -30,6 +30,13 @@ class Model(NamedTuple):
     def is_users(self) -> bool:
         """Whether it comes from a module of the user's."""
         return ":" in self.name
+
+
+class Chosen(NamedTuple):
+    """The models to compare, and notes on those left out."""
+
+    models: tuple[Model, ...]
+    notes: tuple[str, ...]
 
 
 class Majority:
@@ -113,7 +120,7 @@ def make_model(name: str, seed: int, n_threads: int) -> Any:
     return MODELS[name].make(seed, n_threads)
 
 
-def choose_models(names: Sequence[str] = (ALL,)) -> tuple[tuple[Model, ...], tuple[str, ...]]:
+def choose_models(names: Sequence[str] = (ALL,)) -> Chosen:
     """Return the models of these names, each once, and notes on those left out.
 
     Parameters
@@ -147,7 +154,7 @@ def choose_models(names: Sequence[str] = (ALL,)) -> tuple[tuple[Model, ...], tup
             notes.append(f"the model encoder is left out: {missing}")
     if "encoder" in chosen:
         get_encoder("use")
-    return tuple(Model(name, _about(name)) for name in chosen), tuple(notes)
+    return Chosen(tuple(Model(name, _about(name)) for name in chosen), tuple(notes))
 
 
 def _about(name: str) -> str:

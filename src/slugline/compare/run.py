@@ -18,7 +18,7 @@ from slugline.checks import check_number, check_whole
 from slugline.compare.concerns import check_corpus, check_folds, notes_on
 from slugline.compare.documents import packed
 from slugline.compare.messages import Described, Failed, FoldResult, Job, fits
-from slugline.compare.models import Model, choose_models
+from slugline.compare.models import Chosen, Model, choose_models
 from slugline.compare.process import ModelProcess, ProcessError
 from slugline.compare.record import Record, key_of
 from slugline.compare.results import Comparison, ModelResult, result_of
@@ -80,7 +80,7 @@ class CompareSettings:
 
 def compare_models(
     corpus: Corpus,
-    models: Sequence[str] = ("all",),
+    models: Sequence[str] | Chosen = ("all",),
     settings: CompareSettings | None = None,
     *,
     resume: Path | None = None,
@@ -95,9 +95,9 @@ def compare_models(
     Parameters
     ----------
     corpus : Corpus
-    models : sequence of str, default ("all",)
-        Names of models that come with Slugline, or "module:name" for one of yours; see
-        `slugline.compare.models.choose_models`.
+    models : sequence of str or Chosen, default ("all",)
+        Names of models that come with Slugline, or "module:name" for one of yours; or what
+        `slugline.compare.models.choose_models` returned for them.
     settings : CompareSettings, optional
     resume : Path, optional
         A file that keeps the results of each fold. What it has need not be measured again, if
@@ -115,7 +115,7 @@ def compare_models(
     EncoderError : if the encoder is asked for and missing.
     """
     settings = settings or CompareSettings()
-    chosen, left_out = choose_models(models)
+    chosen, left_out = models if isinstance(models, Chosen) else choose_models(models)
     check_corpus(corpus)
     folds = make_folds(corpus.topics, settings.n_folds, settings.seed)
     check_folds(corpus, folds)
