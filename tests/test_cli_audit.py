@@ -46,6 +46,25 @@ def test_the_suspects_are_printed(run: Run, wrong: list[int]) -> None:
     assert {int(row.split()[0]) for row in rows} == set(wrong)
 
 
+def test_those_that_are_no_suspects_stand_below_a_line(run: Run, wrong: list[int]) -> None:
+    result = run("audit", "news.csv", "-n", 10, "-q", "--gain")
+    _, _, *rows, gain = result.out.splitlines()
+    assert rows[8].strip() == "(below: more likely right than wrong)"
+    assert {int(row.split()[0]) for row in rows[:8]} == set(wrong)
+    assert len(rows) == 11
+    assert gain.startswith("learned without the 8 suspects, ")
+
+
+def test_a_gain_that_can_not_be_measured_leaves_the_rest(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("text,topic\nwheat corn,grain\ngoal match,sport\n")
+    result = run("audit", "few.csv", "-q", "--gain", "-o", "page.html", "--review", "review.csv")
+    assert result.code == 0
+    assert result.err.startswith("warning: the gain can't be measured: ")
+    assert "few.csv: 2 documents, 2 topics" in result.out
+    assert (tmp_path / "page.html").is_file()
+    assert (tmp_path / "review.csv").is_file()
+
+
 def test_the_ranking_holds_every_document_once(run: Run, wrong: list[int], tmp_path: Path) -> None:
     assert run("audit", "news.csv", "--ranking", "all.jsonl", "-q").code == 0
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
