@@ -136,6 +136,27 @@ def test_the_page_shows_both_copies_and_nothing_from_a_text_as_markup(
     assert "the same text stands under grain (line 122)" in page
 
 
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ("the page,bank\n" * 2, "1 text occurs several times, always under the same topic"),
+        (
+            "the page,bank\n" * 2 + "a goal,sport\n" * 2,
+            "2 texts occur several times, each under one topic",
+        ),
+        (
+            "the page,bank\n" * 2 + "a goal,sport\na goal,bank\n",
+            "2 texts occur several times, 1 of them under different topics",
+        ),
+    ],
+    ids=["one", "several", "one of several"],
+)
+def test_copies_in_words(run: Run, tmp_path: Path, added: str, said: str) -> None:
+    with (tmp_path / "news.csv").open("a") as file:
+        file.write(added)
+    assert said in run("audit", "news.csv", "-n", 0, "-q").out.splitlines()
+
+
 def test_copies_print_as_a_sentence(run: Run, tmp_path: Path) -> None:
     with (tmp_path / "news.csv").open("a") as file:
         file.write("the page has moved,bank\nthe page has moved,sport\nцены на нефть,bank\n")
