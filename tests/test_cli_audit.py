@@ -80,10 +80,7 @@ def test_what_was_reviewed_is_repaired(run: Run, wrong: list[int], tmp_path: Pat
     assert run("audit", "news.csv", "--review", "review.csv", "-q").code == 0
     review(tmp_path, *["relabel"] * 6, "drop", "keep")
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
-    assert (
-        result.out
-        == "6 relabelled, 1 dropped, 1 kept\n119 documents, with text and topic alone: new.csv\n"
-    )
+    assert result.out == "6 relabelled, 1 dropped, 1 kept\n119 documents: new.csv\n"
     texts, right, _ = labelled(120, 0)
     with (tmp_path / "new.csv").open(newline="") as file:
         found = {row["text"]: row["topic"] for row in csv.DictReader(file)}
@@ -258,6 +255,32 @@ def test_decisions_about_test_documents_are_left_out_with_a_warning(
     assert result.out.startswith(f"0 relabelled, {12 - n_test} dropped, 0 kept\n")
 
 
+def test_repaired_documents_keep_their_columns(run: Run, tmp_path: Path) -> None:
+    texts, topics, _ = labelled(120, 8)
+    rows = [[n, text, topic, ""] for n, (text, topic) in enumerate(zip(texts, topics, strict=True))]
+    for name, part in (("a", rows[:70]), ("b", rows[70:])):
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([["id", "body", "queue", "agent"], *part])
+    run("audit", "a.csv", "b.csv", "--review", "review.csv", "-q")
+    review(tmp_path, "drop", *["relabel"] * 7)
+    decided = ["--decisions", "review.csv", "-q", "-o"]
+    assert run("audit", "a.csv", "b.csv", *decided, "new.csv").out.endswith(
+        "\n119 documents: new.csv\n"
+    )
+    with (tmp_path / "new.csv").open(newline="") as file:
+        found = list(csv.reader(file))
+    assert found[0] == ["id", "body", "queue", "agent"]
+    by_id = {row[0]: row for row in found[1:]}
+    assert len(by_id) == 119
+    given = {str(row[0]): [str(cell) for cell in row] for row in rows}
+    _, right, _ = labelled(120, 0)
+    for key, row in by_id.items():
+        assert row == [*given[key][:2], right[int(key)], ""]
+    assert run("audit", "a.csv", "b.csv", *decided, "new.jsonl").code == 0
+    lines = [json.loads(line) for line in (tmp_path / "new.jsonl").read_text().splitlines()]
+    assert [list(line.values()) for line in lines] == found[1:]
+
+
 def test_a_table_comes_back_from_spreadsheets(run: Run, tmp_path: Path) -> None:
     texts, topics, _ = labelled(120, 8)
     topics = ["Getreidebörse" if topic == "grain" else topic for topic in topics]
@@ -301,10 +324,7 @@ def test_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) -> None:
         first = first.replace(f"relabel,{name},", "relabel,grian,")
     path.write_text("\n".join([head, first, *rest]) + "\n")
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
-    assert (
-        result.out
-        == "1 relabelled, 0 dropped, 0 kept\n120 documents, with text and topic alone: new.csv\n"
-    )
+    assert result.out == "1 relabelled, 0 dropped, 0 kept\n120 documents: new.csv\n"
     assert result.err == (
         "warning: review.csv: no document had the topic 'grian' before; did you mean grain?\n"
     )

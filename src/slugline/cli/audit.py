@@ -137,7 +137,7 @@ def audit(
     with step_progress(quiet) as progress:
         how["progress"] = progress
         if decisions is not None:
-            _repair(train, decisions, encoding, output, gain, how, as_json)
+            _repair(train, data, reading, decisions, output, gain, how, as_json)
             return
         from slugline.audit.auditing import audit_corpus
         from slugline.audit.findings import Findings
@@ -204,8 +204,9 @@ def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
 
 def _repair(
     corpus: Corpus,
+    data: list[str],
+    reading: Reading,
     path: Path,
-    encoding: str | None,
     output: Path | None,
     gain: bool,
     how: dict[str, Any],
@@ -218,15 +219,14 @@ def _repair(
         raise OptionError(
             "--decisions need a file for the repaired documents, or --gain; add --output."
         )
-    decided = read_decisions(path, encoding)
+    decided = read_decisions(path, reading.encoding)
     done = repaired(corpus, decided, str(path))
     n_test = sum(decision.part == "test" for decision in decided)
     if n_test:
         warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
     warn(_of_new_topic(str(path), new, corpus.topics) for new in done.new_topics)
     gained = _gain_of(corpus, done, how) if gain else None
-    if output is not None:
-        write_file(output, _documents(done.corpus, output))
+    is_whole = output is not None and _write_documents(output, corpus, done, data, reading)
     said = {
         "relabelled": done.n_relabelled,
         "dropped": done.n_dropped,
@@ -241,7 +241,8 @@ def _repair(
     if gained is not None:
         show(_gain_in_words(gained, "from repaired documents"))
     if output is not None:
-        show(f"{len(done.corpus):,} documents, with text and topic alone: {output}")
+        alone = "" if is_whole else ", with text and topic alone"
+        show(f"{len(done.corpus):,} documents{alone}: {output}")
 
 
 def _of_new_topic(path: str, topic: str, known: list[str]) -> str:
@@ -250,23 +251,25 @@ def _of_new_topic(path: str, topic: str, known: list[str]) -> str:
     return f"{path}: no document had the topic {topic!r} before{asked}"
 
 
-def _documents(corpus: Corpus, path: Path) -> bytes:
-    """Return documents as JSON Lines or as CSV, whichever the name says."""
-    import csv
-    import io
-    import json
+def _write_documents(
+    path: Path, corpus: Corpus, done: Repair, data: list[str], reading: Reading
+) -> bool:
+    """Write documents as JSON Lines or CSV, as the name says; return whether with all columns."""
+    from slugline.audit.whole_rows import as_csv, as_json_lines, whole_rows
 
-    pairs = zip(corpus.texts, corpus.topics, strict=True)
-    if path.suffix.lower() == ".csv":
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["text", "topic"])
-        writer.writerows(pairs)
-        return table.getvalue().encode("utf-8", "backslashreplace")
-    lines = (
-        json.dumps({"text": text, "topic": topic}, ensure_ascii=False) for text, topic in pairs
+    rows = whole_rows(
+        data,
+        corpus,
+        done.topics,
+        reading.text,
+        reading.topic,
+        format=reading.format_,
+        encoding=reading.encoding,
     )
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+    pairs = zip(done.corpus.texts, done.corpus.topics, strict=True)
+    written = [{"text": text, "topic": topic} for text, topic in pairs] if rows is None else rows
+    write_file(path, (as_csv if path.suffix.lower() == ".csv" else as_json_lines)(written))
+    return rows is not None
 
 
 def _gain_of(corpus: Corpus, done: Repair, how: dict[str, Any]) -> Gain | None:
