@@ -25,6 +25,7 @@ from slugline.audit.others import folds_of, frequency_scores, neighbours
 from slugline.audit.repair import read_decisions, repaired
 from slugline.audit.suspicion import with_copies
 from slugline.audit.tables import REVIEW_COLUMNS, review_table, text_digest
+from slugline.audit.whole_rows import as_csv, as_json_lines, whole_rows
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError
 from slugline.text.block import Block
@@ -378,3 +379,31 @@ def test_no_table_of_decisions(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("decision,new_topic,at,digest\ndrop,1\n")
     with pytest.raises(DataError, match=r"e.csv, line 2: 2 cells instead of 4; mend them"):
         read_decisions(tmp_path / "e.csv")
+
+
+# Repaired documents as they were -----------------------------------------------------------------
+
+
+def test_nested_json_stays_and_a_file_that_was_changed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    lines = [
+        '{"text":"wheat","topic":3,"tags":["a",{"b":1}]}',
+        '{"text":"","topic":3}',
+        '{"text":"goal","topic":4,"ok":true}',
+    ]
+    path.write_text("\n".join(lines))
+    corpus = Corpus(["wheat", "goal"], ["3", "4"], "a.jsonl", places=[1, 3], unit="line")
+    rows = whole_rows([str(path)], corpus, ["3", "sport"])
+    assert rows is not None
+    assert as_json_lines(rows).decode().splitlines() == [
+        lines[0], '{"text":"goal","topic":"sport","ok":true}'
+    ]  # fmt: skip
+    assert as_csv(rows).decode().splitlines() == [
+        "text,topic,tags,ok",
+        'wheat,3,"[""a"",{""b"":1}]",',
+        "goal,sport,,true",
+    ]
+    assert whole_rows(["-"], corpus, ["3", "4"]) is None
+    path.write_text(lines[0])
+    with pytest.raises(DataError, match=r"a.jsonl was changed while it was read; try again"):
+        whole_rows([str(path)], corpus, ["3", "4"])

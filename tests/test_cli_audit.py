@@ -46,6 +46,25 @@ def test_the_suspects_are_printed(run: Run, wrong: list[int]) -> None:
     assert {int(row.split()[0]) for row in rows} == set(wrong)
 
 
+def test_those_that_are_no_suspects_stand_below_a_line(run: Run, wrong: list[int]) -> None:
+    result = run("audit", "news.csv", "-n", 10, "-q", "--gain")
+    _, _, *rows, gain = result.out.splitlines()
+    assert rows[8].strip() == "(below: more likely right than wrong)"
+    assert {int(row.split()[0]) for row in rows[:8]} == set(wrong)
+    assert len(rows) == 11
+    assert gain.startswith("learned without the 8 suspects, ")
+
+
+def test_a_gain_that_can_not_be_measured_leaves_the_rest(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("text,topic\nwheat corn,grain\ngoal match,sport\n")
+    result = run("audit", "few.csv", "-q", "--gain", "-o", "page.html", "--review", "review.csv")
+    assert result.code == 0
+    assert result.err.startswith("warning: the gain can't be measured: ")
+    assert "few.csv: 2 documents, 2 topics" in result.out
+    assert (tmp_path / "page.html").is_file()
+    assert (tmp_path / "review.csv").is_file()
+
+
 def test_the_ranking_holds_every_document_once(run: Run, wrong: list[int], tmp_path: Path) -> None:
     assert run("audit", "news.csv", "--ranking", "all.jsonl", "-q").code == 0
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
@@ -61,10 +80,7 @@ def test_what_was_reviewed_is_repaired(run: Run, wrong: list[int], tmp_path: Pat
     assert run("audit", "news.csv", "--review", "review.csv", "-q").code == 0
     review(tmp_path, *["relabel"] * 6, "drop", "keep")
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
-    assert (
-        result.out
-        == "6 relabelled, 1 dropped, 1 kept\n119 documents, with text and topic alone: new.csv\n"
-    )
+    assert result.out == "6 relabelled, 1 dropped, 1 kept\n119 documents: new.csv\n"
     texts, right, _ = labelled(120, 0)
     with (tmp_path / "new.csv").open(newline="") as file:
         found = {row["text"]: row["topic"] for row in csv.DictReader(file)}
@@ -115,6 +131,27 @@ def test_the_page_shows_both_copies_and_nothing_from_a_text_as_markup(
     assert "line 123, topic <b>sport</b>" in page
     assert "line 122, topic <b>grain</b>, the same text" in page
     assert "the same text stands under grain (line 122)" in page
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ("the page,bank\n" * 2, "1 text occurs several times, always under the same topic"),
+        (
+            "the page,bank\n" * 2 + "a goal,sport\n" * 2,
+            "2 texts occur several times, each under one topic",
+        ),
+        (
+            "the page,bank\n" * 2 + "a goal,sport\na goal,bank\n",
+            "2 texts occur several times, 1 of them under different topics",
+        ),
+    ],
+    ids=["one", "several", "one of several"],
+)
+def test_copies_in_words(run: Run, tmp_path: Path, added: str, said: str) -> None:
+    with (tmp_path / "news.csv").open("a") as file:
+        file.write(added)
+    assert said in run("audit", "news.csv", "-n", 0, "-q").out.splitlines()
 
 
 def test_copies_print_as_a_sentence(run: Run, tmp_path: Path) -> None:
@@ -218,6 +255,32 @@ def test_decisions_about_test_documents_are_left_out_with_a_warning(
     assert result.out.startswith(f"0 relabelled, {12 - n_test} dropped, 0 kept\n")
 
 
+def test_repaired_documents_keep_their_columns(run: Run, tmp_path: Path) -> None:
+    texts, topics, _ = labelled(120, 8)
+    rows = [[n, text, topic, ""] for n, (text, topic) in enumerate(zip(texts, topics, strict=True))]
+    for name, part in (("a", rows[:70]), ("b", rows[70:])):
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([["id", "body", "queue", "agent"], *part])
+    run("audit", "a.csv", "b.csv", "--review", "review.csv", "-q")
+    review(tmp_path, "drop", *["relabel"] * 7)
+    decided = ["--decisions", "review.csv", "-q", "-o"]
+    assert run("audit", "a.csv", "b.csv", *decided, "new.csv").out.endswith(
+        "\n119 documents: new.csv\n"
+    )
+    with (tmp_path / "new.csv").open(newline="") as file:
+        found = list(csv.reader(file))
+    assert found[0] == ["id", "body", "queue", "agent"]
+    by_id = {row[0]: row for row in found[1:]}
+    assert len(by_id) == 119
+    given = {str(row[0]): [str(cell) for cell in row] for row in rows}
+    _, right, _ = labelled(120, 0)
+    for key, row in by_id.items():
+        assert row == [*given[key][:2], right[int(key)], ""]
+    assert run("audit", "a.csv", "b.csv", *decided, "new.jsonl").code == 0
+    lines = [json.loads(line) for line in (tmp_path / "new.jsonl").read_text().splitlines()]
+    assert [list(line.values()) for line in lines] == found[1:]
+
+
 def test_a_table_comes_back_from_spreadsheets(run: Run, tmp_path: Path) -> None:
     texts, topics, _ = labelled(120, 8)
     topics = ["Getreidebörse" if topic == "grain" else topic for topic in topics]
@@ -261,10 +324,7 @@ def test_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) -> None:
         first = first.replace(f"relabel,{name},", "relabel,grian,")
     path.write_text("\n".join([head, first, *rest]) + "\n")
     result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
-    assert (
-        result.out
-        == "1 relabelled, 0 dropped, 0 kept\n120 documents, with text and topic alone: new.csv\n"
-    )
+    assert result.out == "1 relabelled, 0 dropped, 0 kept\n120 documents: new.csv\n"
     assert result.err == (
         "warning: review.csv: no document had the topic 'grian' before; did you mean grain?\n"
     )

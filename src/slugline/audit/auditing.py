@@ -112,6 +112,12 @@ class Audit:
     def __len__(self) -> int:
         return len(self.corpus)
 
+    @property
+    def n_contradicting(self) -> int:
+        """How many of the texts that occur several times have different topics."""
+        topics = self.corpus.topics
+        return sum(len({topics[row] for row in rows.tolist()}) > 1 for rows in self.copies)
+
     def suspects(self, least: float = 0.5) -> Integers:
         """Return the documents whose suspicion is at least so high, the most suspect first."""
         return self.order[self.suspicion[self.order] >= least]

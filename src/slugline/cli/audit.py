@@ -29,9 +29,12 @@ from slugline.cli.options import (
 from slugline.cli.output import print_json, print_table, show, warn, write_file
 from slugline.cli.progress import step_progress
 from slugline.cli.targets import check_not_read, check_target
-from slugline.errors import OptionError
+from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from slugline.audit.auditing import Audit
     from slugline.audit.findings import Findings
     from slugline.audit.gain import Gain
@@ -134,7 +137,7 @@ def audit(
     with step_progress(quiet) as progress:
         how["progress"] = progress
         if decisions is not None:
-            _repair(train, decisions, encoding, output, gain, how, as_json)
+            _repair(train, data, reading, decisions, output, gain, how, as_json)
             return
         from slugline.audit.auditing import audit_corpus
         from slugline.audit.findings import Findings
@@ -201,8 +204,9 @@ def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
 
 def _repair(
     corpus: Corpus,
+    data: list[str],
+    reading: Reading,
     path: Path,
-    encoding: str | None,
     output: Path | None,
     gain: bool,
     how: dict[str, Any],
@@ -215,15 +219,14 @@ def _repair(
         raise OptionError(
             "--decisions need a file for the repaired documents, or --gain; add --output."
         )
-    decided = read_decisions(path, encoding)
+    decided = read_decisions(path, reading.encoding)
     done = repaired(corpus, decided, str(path))
     n_test = sum(decision.part == "test" for decision in decided)
     if n_test:
         warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
     warn(_of_new_topic(str(path), new, corpus.topics) for new in done.new_topics)
     gained = _gain_of(corpus, done, how) if gain else None
-    if output is not None:
-        write_file(output, _documents(done.corpus, output))
+    is_whole = output is not None and _write_documents(output, corpus, done, data, reading)
     said = {
         "relabelled": done.n_relabelled,
         "dropped": done.n_dropped,
@@ -236,9 +239,10 @@ def _repair(
         return
     show(", ".join(f"{number:,} {what}" for what, number in said.items() if what != "documents"))
     if gained is not None:
-        show(_gain_in_words(gained))
+        show(_gain_in_words(gained, "from repaired documents"))
     if output is not None:
-        show(f"{len(done.corpus):,} documents, with text and topic alone: {output}")
+        alone = "" if is_whole else ", with text and topic alone"
+        show(f"{len(done.corpus):,} documents{alone}: {output}")
 
 
 def _of_new_topic(path: str, topic: str, known: list[str]) -> str:
@@ -247,46 +251,61 @@ def _of_new_topic(path: str, topic: str, known: list[str]) -> str:
     return f"{path}: no document had the topic {topic!r} before{asked}"
 
 
-def _documents(corpus: Corpus, path: Path) -> bytes:
-    """Return documents as JSON Lines or as CSV, whichever the name says."""
-    import csv
-    import io
-    import json
+def _write_documents(
+    path: Path, corpus: Corpus, done: Repair, data: list[str], reading: Reading
+) -> bool:
+    """Write documents as JSON Lines or CSV, as the name says; return whether with all columns."""
+    from slugline.audit.whole_rows import as_csv, as_json_lines, whole_rows
 
-    pairs = zip(corpus.texts, corpus.topics, strict=True)
-    if path.suffix.lower() == ".csv":
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["text", "topic"])
-        writer.writerows(pairs)
-        return table.getvalue().encode("utf-8", "backslashreplace")
-    lines = (
-        json.dumps({"text": text, "topic": topic}, ensure_ascii=False) for text, topic in pairs
+    rows = whole_rows(
+        data,
+        corpus,
+        done.topics,
+        reading.text,
+        reading.topic,
+        format=reading.format_,
+        encoding=reading.encoding,
     )
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+    pairs = zip(done.corpus.texts, done.corpus.topics, strict=True)
+    written = [{"text": text, "topic": topic} for text, topic in pairs] if rows is None else rows
+    write_file(path, (as_csv if path.suffix.lower() == ".csv" else as_json_lines)(written))
+    return rows is not None
 
 
-def _gain_of(corpus: Corpus, done: Repair, how: dict[str, Any]) -> Gain:
+def _gain_of(corpus: Corpus, done: Repair, how: dict[str, Any]) -> Gain | None:
     from slugline.audit.auditing import copy_groups
-    from slugline.audit.gain import measure_gain
 
     groups = copy_groups(corpus.texts, seed=how["seed"], n_jobs=how["n_jobs"])
-    return measure_gain(corpus.texts, corpus.topics, done.topics, groups, **how)
+    return _measured(corpus, done.topics, groups, how)
 
 
-def _gain_of_dropping(found: Audit, how: dict[str, Any]) -> Gain:
-    from slugline.audit.gain import measure_gain
-
+def _gain_of_dropping(found: Audit, how: dict[str, Any]) -> Gain | None:
     corpus = found.corpus
     dropped = set(found.suspects(_DROPPED).tolist())
     after = [None if row in dropped else topic for row, topic in enumerate(corpus.topics)]
-    return measure_gain(corpus.texts, corpus.topics, after, found.groups, **how)
+    return _measured(corpus, after, found.groups, how)
 
 
-def _gain_in_words(gained: Gain) -> str:
+def _measured(
+    corpus: Corpus,
+    after: list[str | None],
+    groups: npt.NDArray[np.intp],
+    how: dict[str, Any],
+) -> Gain | None:
+    """Return the gain; None, with a warning, if it can't be measured, as the rest still counts."""
+    from slugline.audit.gain import measure_gain
+
+    try:
+        return measure_gain(corpus.texts, corpus.topics, after, groups, **how)
+    except DataError as error:
+        warn([f"the gain can't be measured: {error}"])
+        return None
+
+
+def _gain_in_words(gained: Gain, learned: str) -> str:
     low, high = gained.interval
     return (
-        f"learned from repaired documents, {100 * gained.n_after / gained.n_tested:.1f} % are "
+        f"learned {learned}, {100 * gained.n_after / gained.n_tested:.1f} % are "
         f"right instead of {100 * gained.n_before / gained.n_tested:.1f} %: {gained.points:+.1f} "
         f"points, 95 % interval {low:+.1f} to {high:+.1f}"
     )
@@ -317,6 +336,7 @@ def _write(
 
 
 def _print(findings: Findings, n: int, gained: Gain | None) -> None:
+    from slugline.displays import counted
     from slugline.report.audit_text import headline, other_findings
     from slugline.report.words import shortened
 
@@ -324,7 +344,11 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
     rows = [findings.of(row) for row in findings.audit.order[:n].tolist()]
     if rows:
         table = [[findings.audit.corpus.unit, "suspicion", "topic", "likely", "text"]]
+        is_line_drawn = False
         for each in rows:
+            if each.suspicion < _DROPPED and not is_line_drawn:
+                table.append(["", "", "", "", "(below: more likely right than wrong)"])
+                is_line_drawn = True
             start = " ".join(findings.audit.corpus.texts[each.row][:400].split())
             at = f"test {each.at}" if each.part == "test" else str(each.at)
             shown = shortened(start, _N_CHARACTERS)
@@ -333,7 +357,8 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
     for line in other_findings(findings.audit):
         show(line)
     if gained is not None:
-        show(_gain_in_words(gained))
+        n = len(findings.audit.suspects(_DROPPED))
+        show(_gain_in_words(gained, f"without the {counted(n, 'suspect')}"))
 
 
 def _plain(findings: Findings, n: int) -> dict[str, Any]:

@@ -71,7 +71,6 @@ def audit_page(findings: Findings) -> str:
         others=other_findings(audit),
         cards=[_card(findings, row) for row in rows],
         n_wrong=len(audit.suspects()),
-        n_contradicting=_n_contradicting(audit),
         leaks=[_leak(findings, leak) for leak in audit.leaks[:_N_ROWS]],
         odd=[
             (findings.place(odd.row), odd.kind, odd.why, _start(audit.corpus.texts[odd.row]))
@@ -117,11 +116,6 @@ def _excerpt(text: str, spans: Sequence[Span]) -> Markup:
 
 def _start(text: str) -> str:
     return shortened(" ".join(text[: 4 * _N_SHORT].split()), _N_SHORT)
-
-
-def _n_contradicting(audit: Audit) -> int:
-    topics = audit.corpus.topics
-    return sum(len({topics[row] for row in rows.tolist()}) > 1 for rows in audit.copies)
 
 
 def _leak(findings: Findings, leak: Leak) -> tuple[str, str, str, str, str]:

@@ -46,17 +46,18 @@ def other_findings(audit: Audit) -> list[str]:
 def _copies(audit: Audit) -> list[str]:
     found = []
     if audit.copies:
-        topics = audit.corpus.topics
-        n_differ = sum(len({topics[row] for row in rows.tolist()}) > 1 for rows in audit.copies)
-        n = len(audit.copies)
-        which = f"{n_differ:,} of them " if n > 1 else ("" if n_differ else "not ")
-        found.append(
-            f"{counted(n, 'text')} {_occur(n)} several times, {which}under different topics"
-        )
+        n, n_differ = len(audit.copies), audit.n_contradicting
+        found.append(f"{counted(n, 'text')} {_occur(n)} several times, {_under(n, n_differ)}")
     if audit.near_copies:
         n_near = sum(map(len, audit.near_copies))
         found.append(f"{counted(n_near, 'text')} {_are(n_near)} nearly the same as another")
     return found
+
+
+def _under(n: int, n_differ: int) -> str:
+    if not n_differ:
+        return "always under the same topic" if n == 1 else "each under one topic"
+    return "under different topics" if n == 1 else f"{n_differ:,} of them under different topics"
 
 
 def _leaks(audit: Audit) -> list[str]:
