@@ -55,6 +55,8 @@ _ENOUGH_A_TOPIC = 10
 # Up to so many rows, each gets scores from a fit without its fold: rows are few, and fits quick. Of
 # more rows, a third is learned from once more to judge the others.
 _FEW_ROWS, _N_FOLDS, _N_PARTS = 500, 4, 3
+# Where fewer rows than this share are different, new ones will be copies of those, too.
+_FEW_DIFFERENT = 0.1
 # Probabilities are calibrated by at most so many scores, of fewer rows if topics are many.
 MOST_SCORES, _FEWEST_WATCHED = 1 << 18, 500
 # Of the rows of other topics, a block of topics learns from so many for each row of its own.
@@ -331,7 +333,7 @@ def leave_out(
 ) -> LeftOut:
     """Return scores of rows by weights of others: of other folds if rows are few, or of one part.
 
-    Equal rows are left out together.
+    Equal rows are left out together, unless most rows have so many copies that new ones will, too.
 
     Parameters
     ----------
@@ -346,6 +348,8 @@ def leave_out(
     judged, y, n_topics = problem.watched(told, known), problem.y, problem.context.n_topics
     in_folds = is_few(told) or problem.context.cross_validate
     groups = equal_rows(problem.X)[told]
+    if len(np.unique(groups)) < max(2, _FEW_DIFFERENT * len(told)):
+        groups = np.arange(len(told))
     n_folds = min(_N_FOLDS if in_folds else _N_PARTS, len(np.unique(groups)))
     scores = [np.zeros((0, n_topics), dtype=np.float32)]
     rows = [judged[:0]]
