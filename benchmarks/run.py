@@ -23,7 +23,7 @@ import trust
 
 PACKAGES = (
     *("slugline", "numpy", "scipy", "scikit-learn"),
-    *("keras", "tensorflow-cpu", "jax", "fasttext"),
+    *("keras", "tensorflow-cpu", "jax", "fasttext", "cleanlab"),
 )
 PARTS = (
     *(reproduction, lesson, tokenise, classifier, few, leave_out, choices, scale),
