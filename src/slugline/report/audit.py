@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from slugline.audit.auditing import Audit, Leak
 from slugline.audit.findings import Finding, Findings, Span
+from slugline.marks import highlighted
 from slugline.report.audit_text import headline, other_findings
-from slugline.report.highlight import highlighted
 from slugline.report.page import render, write_page
 from slugline.report.words import shortened
 

@@ -11,9 +11,8 @@ from slugline import __version__
 from slugline.displays import counted
 from slugline.errors import SluglineError
 from slugline.files import write_whole
-from slugline.marks import STYLE
+from slugline.marks import STYLE, highlighted
 from slugline.report import words
-from slugline.report.highlight import highlighted
 
 if TYPE_CHECKING:
     from markupsafe import Markup

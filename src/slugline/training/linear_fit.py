@@ -348,9 +348,10 @@ def leave_out(
     judged, y, n_topics = problem.watched(told, known), problem.y, problem.context.n_topics
     in_folds = is_few(told) or problem.context.cross_validate
     groups = equal_rows(problem.X)[told]
-    if len(np.unique(groups)) < max(2, _FEW_DIFFERENT * len(told)):
-        groups = np.arange(len(told))
-    n_folds = min(_N_FOLDS if in_folds else _N_PARTS, len(np.unique(groups)))
+    n_different = len(np.unique(groups))
+    if n_different < max(2, _FEW_DIFFERENT * len(told)):
+        groups, n_different = np.arange(len(told)), len(told)
+    n_folds = min(_N_FOLDS if in_folds else _N_PARTS, n_different)
     scores = [np.zeros((0, n_topics), dtype=np.float32)]
     rows = [judged[:0]]
     fold_of = np.full(len(y), -1)
