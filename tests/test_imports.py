@@ -122,6 +122,7 @@ PARTS = (
         "plots",
         "progress",
         "cache",
+        "databases",
         "files",
         "marks",
         "displays",

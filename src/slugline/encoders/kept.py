@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.cache import cache_folder
+from slugline.databases import write_ahead
 from slugline.encoders.checked import MAX_WIDTH
 
 __all__ = ["KeptRows"]
@@ -154,7 +155,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     ask = connection.execute
     ask("PRAGMA trusted_schema = OFF")
     ask("PRAGMA page_size = 8192")
-    ask("PRAGMA journal_mode = WAL")
+    write_ahead(connection, _PATIENCE)
     ask("PRAGMA synchronous = NORMAL")
     version = ask("PRAGMA user_version").fetchone()[0]
     if version not in (0, _FORMAT):
