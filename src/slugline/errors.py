@@ -17,6 +17,7 @@ __all__ = [
     "NotFittedError",
     "OptionError",
     "SluglineError",
+    "StoreError",
     "TrainingError",
 ]
 
@@ -47,6 +48,10 @@ class EncoderWarning(UserWarning):
 
 class ModelFileError(SluglineError, ValueError):
     """A model file that is damaged, from another program, or in a later format."""
+
+
+class StoreError(SluglineError, OSError):
+    """A file of corrections that can't be opened, read or written."""
 
 
 class TrainingError(SluglineError, ArithmeticError):
