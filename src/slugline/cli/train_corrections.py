@@ -11,6 +11,7 @@ import typer
 
 from slugline.cli.options import Reading
 from slugline.cli.output import print_json, print_table, show, warn
+from slugline.cli.targets import check_not_read
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ CorrectionWeight = Annotated[
         "--correction-weight",
         metavar="W",
         help="How many documents a correction counts as.",
-        show_default="2",
+        show_default="1",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -122,6 +123,7 @@ def read_teaching(
             if given:
                 raise OptionError(f"{flag} goes with --corrections FILE; give both.")
         return None
+    check_not_read("--output", output, [path])
     weight = DEFAULT_WEIGHT if weight is None else weight
     check_number("correction_weight", weight, over=0)
     if test_fraction == 0 and test is None:
@@ -228,13 +230,16 @@ def print_outcome(outcome: Outcome | None, output: Path | None = None) -> None:
 
 
 def _summary(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    from slugline.corrections.gate import FEWEST
+    from slugline.displays import counted
+
     merged, now, paired = outcome.merged, outcome.now_right, outcome.paired
     yield "corrections", f"{'; '.join(merged.corrections.notes)}; weight {outcome.weight:g}"
     if merged.n_replaced or merged.n_from_test:
         yield (
             "in the data",
-            f"{merged.n_replaced:,} documents to learn from and {merged.n_from_test:,} to test on "
-            "had such texts, and gave way",
+            f"{counted(merged.n_replaced, 'document')} to learn from and {merged.n_from_test:,} to "
+            "test on had such texts, and gave way",
         )
     if merged.new_topics:
         yield "new topics", ", ".join(merged.new_topics)
@@ -248,6 +253,14 @@ def _summary(outcome: Outcome) -> Iterator[tuple[str, str]]:
         "test texts",
         f"accuracy {paired.accuracy_second:.3f} before, {paired.accuracy_first:.3f} after; "
         f"difference {paired.accuracy_difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}",
+    )
+    n_topics = sum(change.n_documents > 0 for change in outcome.topics)
+    n_judged = sum(change.n_documents >= FEWEST for change in outcome.topics)
+    n_worse = len(outcome.worse_topics)
+    yield (
+        "clearly worse",
+        f"{counted(n_worse, 'topic') if n_worse else 'no topic'}; {n_judged:,} of {n_topics:,} "
+        f"have the {FEWEST} test texts that it takes to tell",
     )
 
 

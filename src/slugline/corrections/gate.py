@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ALPHA", "TopicChange", "chance_of", "clearly_worse", "topic_changes"]
+__all__ = ["ALPHA", "FEWEST", "TopicChange", "chance_of", "clearly_worse", "topic_changes"]
 
 #: How often, at most, a new model that is no worse in any topic is held back.
 ALPHA = 0.05
+#: Documents that must have changed, at the least, all of them for the worse: 1 / 2^5 is under 0.05.
+FEWEST = 5
 
 
 @dataclass(frozen=True, slots=True)

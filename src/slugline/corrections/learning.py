@@ -104,7 +104,7 @@ class Outcome:
         found = self.merged.corrections
         return (
             f"Learned from {counted(len(found), 'corrected text')} as well, each of which counted "
-            f"as {self.weight:g} documents (SHA-256 {found.digest()})."
+            f"as {_as_documents(self.weight)} (SHA-256 {found.digest()})."
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def learn(
         See `slugline.corrections.merging.as_corpus`.
     validation, test : Corpus, optional
         See `slugline.experiment.run.run_experiment`.
-    weight : float, default 2
+    weight : float, default 1
         How many documents a correction counts as.
     test_fraction : float, default 0.2
         The share of `train` to set aside without a `test`: the same documents as without
@@ -202,11 +202,15 @@ def learn(
 
 def _note(merged: Merged, weight: float) -> str:
     found = merged.corrections
-    note = f"learned from {counted(len(found), 'corrected text')} as well, of {found.name}, each "
-    note += f"of which counts as {weight:g} documents"
+    note = f"learned from {counted(len(found), 'corrected text')} of {found.name} as well, each of "
+    note += f"which counts as {_as_documents(weight)}"
     if merged.n_replaced:
         note += f"; {counted(merged.n_replaced, 'document')} with such a text gave way"
     return note
+
+
+def _as_documents(weight: float) -> str:
+    return "a document" if weight == 1 else f"{weight:g} documents"
 
 
 def _refit(

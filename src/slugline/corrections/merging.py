@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_WEIGHT", "Merged", "as_corpus", "merge", "same_words"]
 
 #: How many documents a correction counts as; `benchmarks/correction_weight.py` chose it.
-DEFAULT_WEIGHT = 2.0
+DEFAULT_WEIGHT = 1.0
 
 
 def same_words(text: str) -> str:
