@@ -154,7 +154,9 @@ def summarize(
     return CorrectionSummary(
         n_corrections=tally.n,
         by_topic=_ordered(tally.topics),
-        pairs=tuple(Taken(*pair, n) for pair, n in _ordered(tally.pairs).items()),
+        pairs=tuple(
+            Taken(answer, topic, n) for (answer, topic), n in _ordered(tally.pairs).items()
+        ),
         n_confirmed=tally.n_confirmed,
         by_who=_ordered(tally.who),
         first=tally.first,
