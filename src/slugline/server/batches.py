@@ -1,0 +1,165 @@
+"""Answers off the event loop, those that wait together in one batch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from slugline.routing import Route
+from slugline.served import ServedModel
+from slugline.server.metrics import Metrics
+
+__all__ = ["Batches"]
+
+# Texts, and characters, that are classified at once: larger batches are hardly faster, and what
+# comes after them waits the longer.
+_MOST_TEXTS = 64
+_MOST_CHARACTERS = 1 << 17
+
+
+@dataclass(eq=False)
+class _Job:
+    """Texts of one request."""
+
+    model: ServedModel
+    min_precision: float | None
+    texts: Sequence[str]
+    future: asyncio.Future[list[Route]]
+    since: float = field(default_factory=time.perf_counter)
+    #: How many texts have been given to a thread.
+    n_given: int = 0
+    #: Answers by the number of the first text.
+    parts: dict[int, list[Route]] = field(default_factory=dict)
+    n_answered: int = 0
+
+    def fits(self, other: _Job) -> bool:
+        return self.model is other.model and self.min_precision == other.min_precision
+
+    def take(self, n_texts: int, n_characters: int) -> slice:
+        """Give texts, as many as may be; one at least."""
+        start = self.n_given
+        end = start + 1
+        n_characters -= len(self.texts[start])
+        while end < min(len(self.texts), start + n_texts):
+            n_characters -= len(self.texts[end])
+            if n_characters < 0:
+                break
+            end += 1
+        self.n_given = end
+        return slice(start, end)
+
+    def accept(self, start: int, routes: list[Route]) -> None:
+        self.parts[start] = routes
+        self.n_answered += len(routes)
+        if self.n_answered == len(self.texts) and not self.future.done():
+            self.future.set_result([r for at in sorted(self.parts) for r in self.parts[at]])
+
+
+class Batches:
+    """Answers texts of many requests on threads.
+
+    Whenever a thread is free, it takes what waits: texts of several requests for the same model in
+    one batch, and a long request in parts, between which others have their turn.
+
+    Parameters
+    ----------
+    n_threads : int
+    metrics : Metrics
+    """
+
+    def __init__(self, n_threads: int, metrics: Metrics) -> None:
+        self._pool = ThreadPoolExecutor(n_threads, "slugline-answers")
+        self._n_free = n_threads
+        self._waiting: deque[_Job] = deque()
+        self._metrics = metrics
+
+    async def route(
+        self, model: ServedModel, texts: Sequence[str], min_precision: float | None = None
+    ) -> list[Route]:
+        """Return the answer to each text; see `ServedModel.route`."""
+        future: asyncio.Future[list[Route]] = asyncio.get_running_loop().create_future()
+        job = _Job(model, min_precision, texts, future)
+        self._waiting.append(job)
+        self._metrics.add("queue_size")
+        self._give()
+        try:
+            return await future
+        finally:  # it may have been cancelled
+            self._metrics.add("queue_size", -1)
+
+    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run something else that takes its time on one of the threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _give(self) -> None:
+        """Give free threads what waits."""
+        while self._n_free and (batch := self._next()):
+            self._n_free -= 1
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(self._pool, self._answer, batch, loop)
+
+    def _next(self) -> list[tuple[_Job, slice]]:
+        """Take the next texts of one model from the queue."""
+        batch: list[tuple[_Job, slice]] = []
+        n_texts, n_characters = _MOST_TEXTS, _MOST_CHARACTERS
+        while self._waiting and n_texts > 0 and n_characters > 0:
+            job = self._waiting[0]
+            if job.future.done():  # whoever asked has gone
+                self._waiting.popleft()
+                continue
+            if batch and not job.fits(batch[0][0]):
+                break
+            taken = job.take(n_texts, n_characters)
+            batch.append((job, taken))
+            n_texts -= taken.stop - taken.start
+            n_characters -= sum(map(len, job.texts[taken]))
+            self._waiting.popleft()
+            if job.n_given < len(job.texts):
+                self._waiting.append(job)  # behind the others
+                break
+        return batch
+
+    def _answer(self, batch: list[tuple[_Job, slice]], loop: asyncio.AbstractEventLoop) -> None:
+        """Answer a batch; runs on a thread."""
+        started = time.perf_counter()
+        model, min_precision = batch[0][0].model, batch[0][0].min_precision
+        texts = [text for job, taken in batch for text in job.texts[taken]]
+        found: list[Route] | Exception
+        try:
+            found = model.route(texts, min_precision)
+        except Exception as error:  # noqa: BLE001 - whoever asked is told
+            found = error
+        loop.call_soon_threadsafe(self._hand_over, batch, found, started)
+
+    def _hand_over(
+        self, batch: list[tuple[_Job, slice]], found: list[Route] | Exception, started: float
+    ) -> None:
+        self._n_free += 1
+        self._give()  # before anything else: the thread has nothing to do
+        metrics = self._metrics
+        first = 0
+        for job, taken in batch:
+            if taken.start == 0:
+                metrics.observe("request_queue_duration", started - job.since)
+            if isinstance(found, Exception):
+                if not job.future.done():
+                    job.future.set_exception(found)
+                continue
+            n_texts = taken.stop - taken.start
+            job.accept(taken.start, found[first : first + n_texts])
+            first += n_texts
+        metrics.observe("request_inference_duration", time.perf_counter() - started)
+        if not isinstance(found, Exception):
+            metrics.observe("batch_size", len(found))
+            metrics.add("documents", len(found))
+            metrics.add("unsure", sum(route.reason is not None for route in found))
+            metrics.observe_all("confidence", [route.probability for route in found])
