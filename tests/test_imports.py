@@ -153,7 +153,7 @@ PARTS = (
     ),
     *("errors", "lazy"),
 )
-FRONT_DOORS = {"__main__", "cli", "mcp", "server"}
+FRONT_DOORS = {"__main__", "cli", "server"}
 #: Modules of earlier releases, which only tell where their names have gone.
 MOVED = {"features", "model_file", "vocabulary", "notebook"}
 SOURCES = sorted(ROOT.rglob("*.py"))

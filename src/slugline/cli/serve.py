@@ -192,7 +192,7 @@ def serve(
       slugline serve tickets.slug --host 0.0.0.0 --token-file tokens
     """
     try:
-        from slugline.server.process import serve as run
+        from slugline.server.run import serve as run
         from slugline.server.settings import Settings, read_tokens
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("slugline"):
