@@ -98,7 +98,6 @@ PARTS = (
     *(
         "__main__",
         "cli",
-        "mcp",
         "server",
         "served",
         "report",
