@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import joblib
-import kills
 import serving_page
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
+import kills
 import served
 import slugline
 from processes import table
@@ -41,7 +41,7 @@ def report(parts: Sequence[str] = ()) -> str:
             "swaps": lambda: swaps(wires.test.texts, Path(folder)),
             "start": starts,
             "page": lambda: page(wires, Path(folder)),
-            "kills": lambda: [["kills while corrections come in", kills.measured(N_KILLS), "-"]],
+            "kills": lambda: killed(Path(folder)),
         }
         rows = [row for part in parts or measured for row in measured[part]()]
     head = (
@@ -175,6 +175,13 @@ def page(wires: reuters.Wires, folder: Path) -> list[list[str]]:
         writer.writerows(enumerate(texts))
     with served.slugline() as server:
         return serving_page.measured(server.url, path)
+
+
+def killed(folder: Path) -> list[list[str]]:
+    """Kill processes that keep corrections."""
+    found = kills.kill_all(N_KILLS, 0, folder)
+    name = f"{found['rounds']:,} rounds of kills while corrections come in: lost"
+    return [[name, f"{found['lost']} of {found['acknowledged']:,} acknowledged", "-"]]
 
 
 def main() -> None:

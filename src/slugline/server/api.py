@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Iterator
 from typing import Any, TypeVar
 
@@ -36,6 +37,7 @@ from slugline.server.state import State, state_of
 
 __all__ = ["JSONL"]
 
+_log = logging.getLogger("slugline.server")
 JSONL = "application/jsonl"
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
@@ -51,6 +53,8 @@ async def classify(request: Request) -> Response:
     texts = _texts(asked)
     _check(state, texts, explain=asked.explain)
     model = find_model(request, asked.model)
+    if state.settings.log_texts:
+        _log.info("%s: %r", request.state.request_id, texts)
 
     async def answers() -> Classification:
         routes = await state.batches.route(model, texts, asked.min_precision)

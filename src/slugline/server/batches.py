@@ -18,7 +18,7 @@ __all__ = ["Batches"]
 
 # Texts, and characters, that are classified at once: larger batches are hardly faster, and what
 # comes after them waits the longer.
-_MOST_TEXTS = 64
+_MOST_TEXTS = 128
 _MOST_CHARACTERS = 1 << 17
 
 

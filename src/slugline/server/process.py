@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import signal
 import socket
@@ -16,6 +17,7 @@ from slugline.corrections.store import CorrectionStore
 from slugline.server.app import make_app
 from slugline.server.metrics import Metrics
 from slugline.server.models import Models
+from slugline.server.protocol import protocol_with
 from slugline.server.settings import Settings
 from slugline.server.state import State
 
@@ -39,6 +41,7 @@ def run_process(
         make_app(state),
         log_config=None,
         access_log=False,
+        http=protocol_with(settings.timeout),
         lifespan="off",
         server_header=False,
         date_header=False,
@@ -46,6 +49,8 @@ def run_process(
         timeout_graceful_shutdown=int(settings.timeout) + 1,
         ws="none",
     )
+    # What is here to stay need not be looked through each time that garbage is collected.
+    gc.freeze()
     with contextlib.ExitStack() as stack:
         if store is not None:
             stack.callback(store.close)

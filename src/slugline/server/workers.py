@@ -65,8 +65,9 @@ class _Workers:
             return
         status = 1
         try:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # models have just been read
             settings, models, metrics, listening = self._arguments
             metrics.be(process)
             run_process(settings, models, metrics, listening)
