@@ -38,6 +38,8 @@ from slugline.server.state import State, state_of
 __all__ = ["JSONL"]
 
 _log = logging.getLogger("slugline.server")
+# Digits of a number that SQLite can hold.
+_ID_DIGITS = 18
 JSONL = "application/jsonl"
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
@@ -57,7 +59,7 @@ async def classify(request: Request) -> Response:
         _log.info("%s: %r", request.state.request_id, texts)
 
     async def answers() -> Classification:
-        routes = await state.batches.route(model, texts, asked.min_precision)
+        routes = await state.batches.route(model, texts, asked.min_precision, asked.top)
         found = results(routes, asked.top)
         if asked.explain:
             found = await state.batches.run(explained, model, texts, found)
@@ -137,7 +139,7 @@ async def keep_correction(request: Request, asked: Correct) -> CorrectionReply:
 async def undo_correction(request: Request) -> Response:
     """Take a correction back."""
     state = state_of(request)
-    number = request.path_params["id"]
+    number = _id(request.path_params["id"], "the id")
     try:
         is_there = await state.batches.run(store_of(state).undo, number)
     except StoreError as error:
@@ -150,10 +152,8 @@ async def undo_correction(request: Request) -> Response:
 async def list_corrections(request: Request) -> Response:
     """Send all corrections, a line of JSON each."""
     state = state_of(request)
-    after = request.query_params.get("after", "0")
-    if not after.isascii() or not after.isdecimal() or len(after) > 18:
-        raise Problem(422, f"`after` is {after[:100]!r}; give the id of a correction.")
-    lines = _lines(store_of(state), int(after))
+    after = _id(request.query_params.get("after", "0"), "`after`")
+    lines = _lines(store_of(state), after)
     return StreamingResponse(iterate_in_threadpool(lines), media_type=JSONL)
 
 
@@ -289,6 +289,12 @@ async def in_time(answer: Awaitable[_T], state: State) -> _T:
         ) from None
     except SluglineError as error:
         raise Problem(422, f"{error}") from error
+
+
+def _id(said: str, name: str) -> int:
+    if not said.isascii() or not said.isdecimal() or len(said) > _ID_DIGITS:
+        raise Problem(422, f"{name} is {said[:100]!r}; give the number of a correction.")
+    return int(said)
 
 
 async def _json(request: Request, state: State) -> bytes:

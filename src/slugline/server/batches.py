@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from slugline.routing import Route
+from slugline.routing import N_GUESSES, Route
 from slugline.served import ServedModel
 from slugline.server.metrics import Metrics
 
@@ -28,6 +28,7 @@ class _Job:
 
     model: ServedModel
     min_precision: float | None
+    top: int
     texts: Sequence[str]
     future: asyncio.Future[list[Route]]
     since: float = field(default_factory=time.perf_counter)
@@ -79,11 +80,15 @@ class Batches:
         self._metrics = metrics
 
     async def route(
-        self, model: ServedModel, texts: Sequence[str], min_precision: float | None = None
+        self,
+        model: ServedModel,
+        texts: Sequence[str],
+        min_precision: float | None = None,
+        top: int = N_GUESSES,
     ) -> list[Route]:
-        """Return the answer to each text; see `ServedModel.route`."""
+        """Return the answer to each text, with `top` guesses or more; see `ServedModel.route`."""
         future: asyncio.Future[list[Route]] = asyncio.get_running_loop().create_future()
-        job = _Job(model, min_precision, texts, future)
+        job = _Job(model, min_precision, top, texts, future)
         self._waiting.append(job)
         self._metrics.add("queue_size")
         self._give()
@@ -135,7 +140,7 @@ class Batches:
         texts = [text for job, taken in batch for text in job.texts[taken]]
         found: list[Route] | Exception
         try:
-            found = model.route(texts, min_precision)
+            found = model.route(texts, min_precision, max(job.top for job, _ in batch))
         except Exception as error:  # noqa: BLE001 - whoever asked is told
             found = error
         loop.call_soon_threadsafe(self._hand_over, batch, found, started)

@@ -78,14 +78,14 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End without a traceback: uvicorn would raise the signal again afterwards."""
-        handled = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self.handle_exit) for number in handled}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        """End once what runs is finished, and without a traceback.
+
+        uvicorn itself would raise the signal again afterwards.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+        yield
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
 
     async def _watch(self, hangup: asyncio.Event) -> None:
         """Read the models' files again when they change, and when a signal asks for it."""

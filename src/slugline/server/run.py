@@ -31,7 +31,8 @@ def serve(settings: Settings, names: list[str], announce: Callable[[str], object
 
     Raises
     ------
-    OptionError : if the address can't be had, or two models have one name.
+    ServerError : if the address can't be had.
+    OptionError : if two models have one name.
     ModelFileError, EncoderError : if a model can't be read.
     StoreError : if the file of corrections can't be opened.
     """
