@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -225,6 +226,8 @@ def test_topics_that_are_numbers_stay_numbers(api: httpx.Client) -> None:
     answer = ask(api, "/v1/corrections", text="a refund", topic="refund", model="tickets")
     check_problem(answer, 422, "numbers")
     check_problem(ask(api, "/v1/corrections", text="a", topic=" "), 422, "empty")
+    check_problem(ask(api, "/v1/corrections", text="a", topic="a\0b"), 422, "topic")
+    check_problem(ask(api, "/v1/corrections", text="a", topic="a" * 2000), 422, "topic")
 
 
 def test_a_full_disk_is_said_and_nothing_is_acknowledged(tmp_path: Path) -> None:
@@ -313,6 +316,9 @@ def test_what_is_not_there_is_said(api: httpx.Client) -> None:
     answer = api.get("/v1/classify")
     check_problem(answer, 405, "does not answer GET")
     assert answer.headers["allow"] == "POST"
+    assert set(api.put("/v1/corrections").headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+    assert api.head("/v1/corrections").status_code == 200
+    check_problem(api.post("/v1/classify/", json={"text": "a"}), 404, "nothing at /v1/classify/")
     check_problem(api.get("/v1/corrections", params={"after": "x"}), 422, "`after` is 'x'")
     check_problem(api.delete(f"/v1/corrections/{'9' * 5000}"), 422, "the id is '999")
 
@@ -336,18 +342,41 @@ def test_bodies_that_do_not_arrive_are_given_up() -> None:
         assert httpx.get(f"{url}/health").status_code == 200
 
 
+def test_a_head_without_end_is_refused(api: httpx.Client) -> None:
+    with socket.create_connection(("127.0.0.1", api.base_url.port or 0), timeout=20) as large:
+        large.sendall(b"GET /health HTTP/1.1\r\nX: ")
+        answer = b""
+        for _ in range(200):
+            try:
+                large.sendall(b"x" * 10_000)
+            except OSError:  # the rest is not wanted
+                break
+        with contextlib.suppress(ConnectionError):
+            answer = large.recv(1000)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+    assert api.get("/health", headers={"X": "x" * 30_000}).status_code == 200
+
+
 # Who may ask ------------------------------------------------------------------------------------
 
 
 def test_pages_of_other_sites_are_refused(api: httpx.Client) -> None:
-    answer = api.get("/health", headers={"Host": "rebound.example:8080"})
-    check_problem(answer, 421, "not called 'rebound.example:8080'")
-    answer = api.get("/health", headers={"Origin": "http://elsewhere.example"})
-    check_problem(answer, 403, "other sites")
-    check_problem(api.get("/health", headers={"Origin": "null"}), 403, "other sites")
-    assert api.get("/health", headers={"Origin": str(api.base_url)}).status_code == 200
-    assert api.get("/health", headers={"Host": "[::1]:80"}).status_code == 200
-    assert api.get("/health", headers={"Host": "LOCALHOST"}).status_code == 200
+    def get(**headers: str) -> httpx.Response:
+        return api.get("/v1/models", headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    check_problem(get(Host="rebound.example:8080"), 421, "not called 'rebound.example:8080'")
+    for origin in ("http://elsewhere.example", "null", "http://[", ""):
+        check_problem(get(Origin=origin), 403, "other sites")
+    check_problem(get(Sec_Fetch_Site="cross-site"), 403, "other sites")
+    for known in ("[::1]:80", "LOCALHOST", "10.1.2.3"):
+        assert get(Host=known).status_code == 200
+    assert get(Origin=str(api.base_url).rstrip("/")).status_code == 200
+    # A link on another site's page, which a person follows.
+    assert get(Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status_code == 200
+
+
+def test_probes_are_answered_by_any_name(api: httpx.Client) -> None:
+    assert api.get("/health", headers={"Host": "inside.cluster"}).status_code == 200
 
 
 def test_a_token_is_asked_for_and_never_told(tmp_path: Path) -> None:

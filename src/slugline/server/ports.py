@@ -28,6 +28,8 @@ def bind(settings: Settings) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise ServerError(f"--host {host[:200]} is not known here; give an address.") from None
+    # Of two, the one that whoever asks for "localhost" tries.
+    found.sort(key=lambda each: each[0] != socket.AF_INET)
     family, kind, protocol, _, address = found[0]
     listening = socket.socket(family, kind, protocol)
     try:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ def run_process(
         access_log=False,
         http=protocol_with(settings.timeout),
         lifespan="off",
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
@@ -51,10 +53,7 @@ def run_process(
     )
     # What is here to stay need not be looked through each time that garbage is collected.
     gc.freeze()
-    with contextlib.ExitStack() as stack:
-        if store is not None:
-            stack.callback(store.close)
-        stack.callback(state.batches.close)
+    with contextlib.closing(state):
         _Server(config, state).run(sockets=[listening])
 
 
@@ -64,6 +63,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, state: State) -> None:
         super().__init__(config)
         self._shared = state
+        self._parent = os.getppid()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         hangup = asyncio.Event()
@@ -92,6 +92,8 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         state = self._shared
         while True:
+            if state.settings.workers > 1 and os.getppid() != self._parent:
+                self.should_exit = True  # nobody is left who would end it
             asked = False
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(hangup.wait(), _WATCH_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Callable
 
 from slugline.corrections.store import CorrectionStore
@@ -36,6 +37,8 @@ def serve(settings: Settings, names: list[str], announce: Callable[[str], object
     ModelFileError, EncoderError : if a model can't be read.
     StoreError : if the file of corrections can't be opened.
     """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     listening = bind(settings)
     with contextlib.closing(listening):
         models = Models.load(names)

@@ -57,7 +57,12 @@ class _Workers:
                 self._bury(*os.wait())
 
     def _start(self, process: int) -> None:
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError as error:
+            _log.error("no process can be started: %s", error.strerror)
+            self._pass_on(signal.SIGTERM, None)
+            return
         if child:
             self._running[child] = process, time.monotonic()
             if self._is_ending:  # the signal came in between
