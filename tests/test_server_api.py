@@ -142,7 +142,7 @@ def test_a_model_is_chosen_by_name(api: httpx.Client) -> None:
     answer = ask(api, "/v1/classify", text="a refund", model="tickets")
     assert answer.json()["results"][0]["topic"] == 1
     assert answer.headers["x-model"] == "tickets"
-    check_problem(ask(api, "/v1/classify", text="a", model="other"), 422, "no model 'other'")
+    check_problem(ask(api, "/v1/classify", text="a", model="other"), 404, "no model 'other'")
 
 
 def test_questions_at_the_same_time_get_each_their_own_answer(api: httpx.Client) -> None:

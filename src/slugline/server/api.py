@@ -168,7 +168,7 @@ async def list_models(request: Request) -> Response:
 
 async def show_model(request: Request) -> Response:
     """Send a model's card."""
-    model = find_model(request, request.path_params["name"], 404)
+    model = find_model(request, request.path_params["name"])
     info = model.file.info
     return as_json(
         ModelCard(
@@ -218,18 +218,13 @@ def as_json(value: Any, status: int = 200) -> Response:
     return Response(_encode(value), status, media_type="application/json")
 
 
-def find_model(request: Request, name: str | None, status: int = 422) -> ServedModel:
-    """Return a model by its name, which replies then carry.
-
-    Raises
-    ------
-    Problem : of this status, if there is none of that name.
-    """
+def find_model(request: Request, name: str | None) -> ServedModel:
+    """Return a model by its name, which replies then carry; Problem 404 if there is none."""
     models = state_of(request).models
     model = models.get(name)
     if model is None:
         names = ", ".join(each.name for each in models.all())
-        raise Problem(status, f"there is no model {str(name)[:100]!r}; there are: {names}.")
+        raise Problem(404, f"there is no model {str(name)[:100]!r}; there are: {names}.")
     request.state.model = model
     return model
 

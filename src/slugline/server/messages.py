@@ -88,7 +88,7 @@ class Correct(_Request, frozen=True, kw_only=True):
     """A text, and its right topic, which may be a new one."""
 
     text: str
-    topic: Topic
+    topic: Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")] | int
     model: _Model = None
     who: Annotated[str, Meta(max_length=200)] | None = None
 
