@@ -95,7 +95,18 @@ def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
 
 #: The whole house: each part may import those below it, and nothing else.
 PARTS = (
-    *("__main__", "cli", "report", "compare", "prediction", "answers", "curve", "suggest"),
+    *(
+        "__main__",
+        "cli",
+        "server",
+        "served",
+        "report",
+        "compare",
+        "prediction",
+        "answers",
+        "curve",
+        "suggest",
+    ),
     *(
         "corrections",
         "audit",
@@ -141,7 +152,7 @@ PARTS = (
     ),
     *("errors", "lazy"),
 )
-FRONT_DOORS = {"__main__", "cli"}
+FRONT_DOORS = {"__main__", "cli", "server"}
 #: Modules of earlier releases, which only tell where their names have gone.
 MOVED = {"features", "model_file", "vocabulary", "notebook"}
 SOURCES = sorted(ROOT.rglob("*.py"))
@@ -189,7 +200,7 @@ def test_arrows_point_down(path: Path) -> None:
 
 @pytest.mark.parametrize("path", HOUSE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_library_knows_nothing_of_its_front_doors(path: Path) -> None:
-    front = {"typer", "click", "argparse", "fastapi", "uvicorn"}
+    front = {"typer", "click", "argparse", "starlette", "uvicorn", "mcp"}
     assert part_of(path) in FRONT_DOORS or not packages(imported_by(path)) & front
 
 
