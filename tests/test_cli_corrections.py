@@ -20,11 +20,11 @@ News = list[tuple[str, str]]
 TRAIN = ["train", "news.csv", "-o", "news.slug", "-q", "--test-fraction", 0.4]
 
 
-def correct(path: str, *pairs: tuple[str, str | int]) -> None:
+def correct(path: str, *pairs: tuple[str, str | int], model: str = "news") -> None:
     with CorrectionStore(path) as store:
         for text, topic in pairs:
             store.add(
-                text=text, topic=topic, answer="bank", probability=0.5, model="news", digest="abc"
+                text=text, topic=topic, answer="bank", probability=0.5, model=model, digest="abc"
             )
 
 
@@ -151,6 +151,19 @@ def test_topics_are_folded_and_mapped_as_those_of_the_data(run: Run) -> None:
     assert load("news.slug").classes_.tolist() == ["bank", "grain", "sport"]
 
 
+def test_of_several_models_one_is_chosen(run: Run) -> None:
+    correct("c.db", *FLOWERS)
+    correct("c.db", ("goal", "Ziel"), model="german")
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert found.code == 1
+    assert found.err == (
+        "slugline: error: c.db holds corrections of 2 models, news (9), german (1); say of which "
+        "to learn with --corrections-of.\n"
+    )
+    assert run(*TRAIN, "--corrections", "c.db", "--corrections-of", "news").code == 0
+    assert load("news.slug").classes_.tolist() == ["bank", "flowers", "grain", "sport"]
+
+
 def test_corrections_that_contradict_each_other_are_counted(run: Run) -> None:
     correct("c.db", *FLOWERS, (FLOWERS[0][0], "plants"), (FLOWERS[0][0], "flowers"))
     found = run(*TRAIN, "--corrections", "c.db")
@@ -228,6 +241,7 @@ def test_a_file_that_others_write_can_be_read(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--corrections-of", "a"], "--corrections-of goes with --corrections FILE; give both."),
         (["--force"], "--force goes with --corrections FILE; give both."),
         (
             ["--correction-weight", 2],

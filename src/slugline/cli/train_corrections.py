@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CorrectionWeight",
     "Corrections",
+    "CorrectionsOf",
     "Force",
     "Teaching",
     "learn_corrections",
@@ -53,6 +54,16 @@ CorrectionWeight = Annotated[
         metavar="W",
         help="How many documents a correction counts as.",
         show_default="1",
+        rich_help_panel=_PANEL,
+    ),
+]
+CorrectionsOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--corrections-of",
+        metavar="NAME",
+        help="Only those of the model with this name, as it was served; may be repeated.",
+        show_default="the only one",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -88,6 +99,7 @@ class Teaching(NamedTuple):
 
 def read_teaching(
     path: Path | None,
+    models: Sequence[str] | None,
     weight: float | None,
     force: bool,
     output: Path,
@@ -100,7 +112,7 @@ def read_teaching(
 
     Parameters
     ----------
-    path, weight, force, output, test, test_fraction, n_threads
+    path, models, weight, force, output, test, test_fraction, n_threads
         What the user gave.
     settings : sequence of object
         All options that say how to learn. If none of them is given, the model that is at `output`
@@ -119,8 +131,13 @@ def read_teaching(
     from slugline.corrections.store import CorrectionStore
 
     if path is None:
-        for flag, given in (("--correction-weight", weight is not None), ("--force", force)):
-            if given:
+        flags = {
+            "--correction-weight": weight is not None,
+            "--corrections-of": bool(models),
+            "--force": force,
+        }
+        for flag, is_given in flags.items():
+            if is_given:
                 raise OptionError(f"{flag} goes with --corrections FILE; give both.")
         return None
     check_not_read("--output", output, [path])
@@ -132,7 +149,7 @@ def read_teaching(
             "--corrections make a topic worse; leave it out, or give a --test file."
         )
     with CorrectionStore(path, create=False) as store:
-        corrections = as_corpus(store.rows(), str(path))
+        corrections = as_corpus(store.rows(), str(path), models or None)
     before = _before(output, n_threads) if output.exists() else None
     if any(value not in (None, False, 0, "linear") for value in settings):
         before = None
