@@ -98,6 +98,7 @@ PARTS = (
     *(
         "__main__",
         "cli",
+        "mcp",
         "server",
         "served",
         "report",
@@ -152,7 +153,7 @@ PARTS = (
     ),
     *("errors", "lazy"),
 )
-FRONT_DOORS = {"__main__", "cli", "server"}
+FRONT_DOORS = {"__main__", "cli", "mcp", "server"}
 #: Modules of earlier releases, which only tell where their names have gone.
 MOVED = {"features", "model_file", "vocabulary", "notebook"}
 SOURCES = sorted(ROOT.rglob("*.py"))

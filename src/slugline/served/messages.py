@@ -45,8 +45,10 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
 class Explain(_Question, frozen=True, kw_only=True):
     """A text, and the topic to explain: the answer's by default."""
 
-    text: str
-    topic: Topic | None = None
+    text: Annotated[str, Meta(description="The text to explain.")]
+    topic: Annotated[
+        Topic | None, Meta(description="A topic of the model; by default the most likely one.")
+    ] = None
     against: Annotated[
         Topic | None, Meta(description="Say how far the topic is above this one.")
     ] = None
@@ -71,10 +73,15 @@ class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
 class Correct(_Question, frozen=True, kw_only=True):
     """A text, and its right topic, which may be a new one."""
 
-    text: str
-    topic: Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")] | int
+    text: Annotated[str, Meta(description="The text that got a wrong answer.")]
+    topic: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")] | int,
+        Meta(description="The right topic, which may be a new one."),
+    ]
     model: _Model = None
-    who: Annotated[str, Meta(max_length=200)] | None = None
+    who: Annotated[
+        Annotated[str, Meta(max_length=200)] | None, Meta(description="Who says so.")
+    ] = None
 
 
 class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
