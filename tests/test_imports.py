@@ -96,7 +96,16 @@ def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
 #: The whole house: each part may import those below it, and nothing else.
 PARTS = (
     *("__main__", "cli", "report", "compare", "prediction", "answers", "curve", "suggest"),
-    *("audit", "experiment", "classifier", "estimator", "saving", "explain", "routing"),
+    *(
+        "audit",
+        "experiment",
+        "classifier",
+        "estimator",
+        "exporters",
+        "saving",
+        "explain",
+        "routing",
+    ),
     *(
         "fitting",
         "judging",
