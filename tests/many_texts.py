@@ -6,7 +6,7 @@ import random
 import unicodedata
 from collections.abc import Callable, Sequence
 
-__all__ = ["many_texts"]
+__all__ = ["many_texts", "script_words"]
 
 # First and last characters of letters and signs of many scripts.
 _SCRIPTS = (
@@ -60,9 +60,16 @@ def many_texts(n: int, seed: int, words: Sequence[str]) -> list[str]:
     return [_apart(text) for text in texts[:n]]
 
 
+def script_words(rng: random.Random, n: int) -> list[str]:
+    """Return words, each of one script."""
+    return [_of_script(rng) for _ in range(n)]
+
+
 def _of_script(rng: random.Random) -> str:
-    first, last = rng.choice(_SCRIPTS)
-    return "".join(chr(rng.randint(ord(first), ord(last))) for _ in range(rng.randint(1, 8)))
+    bounds = rng.choice(_SCRIPTS)
+    return "".join(
+        chr(rng.randint(ord(bounds[0]), ord(bounds[1]))) for _ in range(rng.randint(1, 8))
+    )
 
 
 def _anything(rng: random.Random) -> str:

@@ -26,10 +26,11 @@ _N_ALL = sys.maxunicode + 1
 _N_ASCII = 128
 _SPACE, _SEPARATES = ord(" "), 2
 _SIGMA = "\u03a3"
-# Categories of which no character is cased or ignored in looking for the end of a word: ideographs
-# and the like, code points that stand for nothing, and halves of characters.
-_CASELESS = {"Cn", "Co", "Cs"}
-_IDEOGRAPHS = range(0x3400, 0xA000), range(0xAC00, 0xD7B0), range(0x20000, 0x40000)
+# Categories of code points that stand for nothing, or nothing agreed on, and of halves of
+# characters: nothing becomes of them.
+_INERT = {"Cn", "Co", "Cs"}
+# Ideographs and syllables are neither cased nor passed over; they are most of all characters.
+_CASELESS = range(0x3400, 0xA000), range(0xAC00, 0xD7B0), range(0x20000, 0x40000)
 
 
 class Characters(NamedTuple):
@@ -70,24 +71,26 @@ class Characters(NamedTuple):
 @functools.cache
 def characters() -> Characters:
     """Return the tables of this Python."""
-    every = [chr(number) for number in range(_N_ALL)]
-    lower = {ord(c): c.lower() for c in every if c.lower() != c}
+    found = [c for c in map(chr, range(_N_ALL)) if unicodedata.category(c) not in _INERT]
+    lower = {ord(c): c.lower() for c in found if c.lower() != c}
     single = [(number, ord(low)) for number, low in lower.items() if len(low) == 1]
-    parts = [(ord(c), *_parts(c)) for c in every if _is_made_of_others(c)]
+    parts = [(ord(c), *_parts(c)) for c in found if _is_made_of_others(c)]
     return Characters(
         sides=_sides(),
-        blank=np.array([ord(c) for c in every if c.isspace()]),
+        blank=np.array([ord(c) for c in found if c.isspace()]),
         lower=np.array(single),
         lower_many={number: [*map(ord, low)] for number, low in lower.items() if len(low) > 1},
-        casing=_table(every, _casing),
-        combining=_table(every, unicodedata.combining),
+        casing=_table(found, _casing),
+        combining=_table(found, unicodedata.combining),
         parts=np.array(parts),
         composes=np.array([_composes(*map(chr, each)) for each in parts], dtype=np.uint8),
     )
 
 
-def _table(every: list[str], function: Callable[[str], int]) -> npt.NDArray[np.uint8]:
-    return np.fromiter(map(function, every), dtype=np.uint8, count=len(every))
+def _table(found: list[str], function: Callable[[str], int]) -> npt.NDArray[np.uint8]:
+    table = np.zeros(_N_ALL, dtype=np.uint8)
+    table[[*map(ord, found)]] = [*map(function, found)]
+    return table
 
 
 def _sides() -> npt.NDArray[np.uint8]:
@@ -99,10 +102,7 @@ def _sides() -> npt.NDArray[np.uint8]:
 
 def _casing(character: str) -> int:
     """Return what a character says of a sigma before it, by looking at what Python makes of it."""
-    number = ord(character)
-    if any(number in block for block in _IDEOGRAPHS):
-        return 0
-    if unicodedata.category(character) in _CASELESS:
+    if any(ord(character) in block for block in _CASELESS):
         return 0
     if f"a{_SIGMA}{character}".lower()[1] == "\u03c3":
         return 1
