@@ -77,13 +77,13 @@ def _by_place(spans: Iterable[tuple[Any, Any, float]]) -> dict[tuple[Any, Any], 
     for start, end, share in spans:
         found[start, end] = found.get((start, end), 0) + share
     # Shares that cancel leave nothing, or what rounding makes of it.
-    return {place: share for place, share in found.items() if abs(share) > 1e-12}
+    return {place: share for place, share in found.items() if abs(share) > 1e-7}
 
 
 # Characters -------------------------------------------------------------------------------------
 
-# Every character stands after a sigma, before a mark and in a word. What is read of a chunk, and its
-# words, are told by sums that depend on the order.
+# Every character stands after a sigma, before a mark and in a word. What is read of a chunk, and
+# its words, are told by sums that depend on the order.
 _N_CHUNK, _N_ALL = 0x1000, 0x110000
 _READ = """(size) => {
   const told = (points) => points.reduce((sum, point, i) => sum + point * (i + 1), 0);
