@@ -15,7 +15,7 @@ from slugline.exporters.page import page_of
 from slugline.exporters.parts import ModelParts, model_parts
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 __all__ = ["Answers", "OpenPage", "open_page"]
 
@@ -76,7 +76,10 @@ class OpenPage(NamedTuple):
 
 
 def open_page(
-    browser: Browser, model: str | Path, folder: Path, min_precision: float | None = None
+    browser: Browser | BrowserContext,
+    model: str | Path,
+    folder: Path,
+    min_precision: float | None = None,
 ) -> OpenPage:
     """Write the page of a model to a folder and open it; errors in it fail the test."""
     parts = model_parts(model, min_precision=min_precision)
@@ -87,7 +90,7 @@ def open_page(
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text))
     page.goto(path.as_uri())
-    page.wait_for_function("page.model || !byId('trouble').hidden")
+    page.wait_for_function("() => page.model || !byId('trouble').hidden")
     assert page.inner_text("#trouble") == ""
     assert errors == []
     return OpenPage(page, parts)

@@ -39,19 +39,19 @@ function showAnswer() {
   if (!answer) {
     status.replaceChildren(WAITING);
   } else if (answer.reason) {
-    status.replaceChildren(element("strong", {}, "unsure"), ` ${answer.reason}`);
+    status.replaceChildren(element("strong", {}, "unsure"), " ", element("span", {}, answer.reason));
   } else {
     const best = answer.order[0];
     const topic = element("strong", { dir: "auto" }, model.topics[best]);
-    status.replaceChildren(topic, ` ${percent(answer.probabilities[best])}`);
+    status.replaceChildren(topic, " ", element("span", {}, percent(answer.probabilities[best])));
   }
 }
 
 function showTopics() {
   const { answer, model } = page, list = byId("topics"), more = byId("more");
   const order = answer ? answer.order : [...model.topics.keys()];
-  const shown = page.showsAll ? order : order.slice(0, N_SHOWN);
-  list.classList.toggle("waiting", !answer);
+  const shown = page.showsAll && answer ? order : order.slice(0, N_SHOWN);
+  more.classList.toggle("waiting", !answer);
   list.replaceChildren(...shown.map((topic) => topicRow(topic, answer)));
   more.hidden = order.length <= N_SHOWN;
   more.setAttribute("aria-expanded", String(page.showsAll));
@@ -83,7 +83,6 @@ function choose(topic) {
 
 function showWords() {
   const { answer, model, chosen } = page, marked = byId("marked"), legend = byId("legend");
-  marked.hidden = !answer;
   if (!answer) {
     legend.replaceChildren(LEGEND);
     marked.replaceChildren();

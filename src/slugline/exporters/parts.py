@@ -11,7 +11,6 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.calibration import Calibration
-from slugline.checks import shown
 from slugline.errors import OptionError
 from slugline.exporters.characters import characters
 from slugline.exporters.packing import Bundle, runs_of
@@ -104,10 +103,11 @@ def _refused(model: str | os.PathLike[str], why: str) -> OptionError:
 def _checked(model: str | os.PathLike[str], fitted: Fitted) -> LinearLearner:
     """Return the learner; OptionError unless the script knows what the model is made of."""
     if not isinstance(fitted.learner, LinearLearner):
+        kind = fitted.learner.settings()["kind"]
         raise _refused(
             model,
-            f"its learner is {shown(fitted.learner)}, and a page holds linear ones only; train "
-            'with `learner="linear"`',
+            f"its learner is {kind!r}, and a page holds linear ones only; train with "
+            "`learner=linear`",
         )
     for block in fitted.features.blocks:
         if block.kind not in _KINDS or block.weighting not in _WEIGHTINGS:
