@@ -127,7 +127,7 @@ def test_a_model_with_an_encoder_is_refused(
 @pytest.mark.parametrize(
     ("kind", "learner"),
     [
-        ("neural", NeuralLearner(epochs=1, hidden=(4,))),
+        ("network", NeuralLearner(epochs=1, hidden=(4,))),
         ("mixture", Mixture([NeuralLearner(epochs=1, hidden=(4,))])),
     ],
 )

@@ -35,6 +35,7 @@ function update() {
 function showAnswer() {
   const { answer, model } = page;
   const status = byId("answer");
+  status.classList.toggle("given", Boolean(answer));
   status.classList.toggle("unsure", Boolean(answer?.reason));
   if (!answer) {
     status.replaceChildren(WAITING);
@@ -63,7 +64,11 @@ function topicRow(topic, answer) {
   const name = element("span", { dir: "auto" }, answer ? page.model.topics[topic] : "\u00a0");
   const bar = element("i", {});
   bar.style.setProperty("--share", `${(100 * probability).toFixed(2)}%`);
-  if (!answer) return element("li", { ariaHidden: "true" }, element("div", { className: "topic" }, name, bar));
+  if (!answer) {
+    const row = element("li", {}, element("div", { className: "topic" }, name, bar));
+    row.setAttribute("aria-hidden", "true");
+    return row;
+  }
   const button = element("button", { type: "button", className: "topic" }, name, element("b", {}, percent(probability)), bar);
   button.setAttribute("aria-pressed", String(topic === page.chosen));
   button.addEventListener("click", () => choose(topic));
@@ -162,7 +167,7 @@ async function begin() {
     update();
   } catch (error) {
     byId("trouble").textContent =
-      `The model can’t be read (${error.message}). Open the page in a browser of 2023 or later, or get an intact copy.`;
+      `The model can’t be read (${error.message}). Open the page in a browser of summer 2023 or later, or get an intact copy.`;
     byId("trouble").hidden = false;
   }
 }
