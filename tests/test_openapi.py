@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from serving import running
 
 pytest.importorskip("schemathesis", reason="needs schemathesis")
@@ -20,6 +21,8 @@ def test_what_is_described_is_what_is_answered(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/openapi.json").json()["openapi"] == "3.1.0"
         command = Path(sys.executable).with_name("schemathesis")
         arguments = ["run", f"{url}/openapi.json", "--max-examples", "25", "--seed", "1"]
+        # Which topics a model has, and which precision it reaches, no schema says.
+        arguments += ["--exclude-checks", "positive_data_acceptance"]
         arguments += ["--checks", "all", "--generation-database", "none", "--no-color"]
         done = subprocess.run(
             [command, *arguments],
