@@ -143,6 +143,31 @@ def test_settings_that_are_given_count_alone(run: Run) -> None:
     assert (info.seed, info.class_weight) == (5, None)
 
 
+NUMBERS = {"bank": 10, "grain": -2, "sport": 0}
+
+
+@pytest.mark.parametrize(
+    ("new", "classes"),
+    [(7, [10, -2, 0, 7]), ("flowers", ["-2", "0", "10", "flowers"])],
+    ids=["a number", "a word"],
+)
+def test_topics_that_are_numbers_stay_so_if_all_are(
+    run: Run, news: News, new: str | int, classes: list[str | int]
+) -> None:
+    texts, topics = zip(*((text, NUMBERS[topic]) for text, topic in news), strict=True)
+    weights = {10: 1.0, -2: 2.0, 0: 3.0}
+    TopicClassifier(class_weight=weights).fit(texts, topics).save("news.slug")
+    lines = [f"{text},{topic}" for text, topic in zip(texts, topics, strict=True)]
+    Path("news.csv").write_text("\n".join(["body,queue", *lines]))
+    correct("c.db", *((text, new) for text, _ in FLOWERS))
+    assert run(*TRAIN, "--corrections", "c.db").code == 0
+    model = load("news.slug")
+    assert sorted(model.classes_.tolist()) == sorted(classes)
+    assert model.predict(["tulip and rose"]).tolist() == [new]
+    found = container.read("news.slug").info.class_weight
+    assert found == {str(key): value for key, value in weights.items()}
+
+
 def test_topics_are_folded_and_mapped_as_those_of_the_data(run: Run) -> None:
     correct("c.db", ("wheat tonnes", "GRAIN"), ("goal", "football"))
     Path("map.csv").write_text("from,to\nfootball,sport\n")

@@ -292,7 +292,7 @@ def train(
     warn(experiment.warnings)
     advise(classifier, parts["train"], quiet)
     if taught is not None:
-        make_way(taught, output, force, as_json)
+        experiment = replace(experiment, fitted=make_way(taught, output, force, as_json))
     experiment, smaller = _save(experiment, output, quantize, max_bytes, taught)
     curves = _curves(classifier, parts, test_fraction, quiet, baseline) if curve else None
     _report(Learned(experiment, smaller, curves, taught), output, report, mistakes, as_json)

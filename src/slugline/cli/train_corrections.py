@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
     from slugline.corrections.gate import TopicChange
     from slugline.corrections.learning import Outcome
+    from slugline.fitted import Fitted
 
 __all__ = [
     "CorrectionWeight",
@@ -165,13 +166,22 @@ def _before(output: Path, n_threads: int | None) -> Before:
 
     fitted, file = load_model(output)
     precision, left_out = file.info.precision, fitted.left_out
+    classifier = TopicClassifier.from_fitted(fitted, n_jobs=n_threads)
+    # Of files, all topics are words, even those that are numbers in the model.
+    classifier.descriptions = _by_word(classifier.descriptions)
+    if isinstance(classifier.class_weight, Mapping):
+        classifier.class_weight = _by_word(classifier.class_weight)
     return Before(
-        TopicClassifier.from_fitted(fitted, n_jobs=n_threads),
+        classifier,
         None if left_out is None else left_out.precision,
         None if precision == "float32" else precision,
         file.info.max_bytes or None,
         file.info.test_fraction,
     )
+
+
+def _by_word(by_topic: Mapping[Any, Any] | None) -> dict[str, Any] | None:
+    return {str(topic): value for topic, value in by_topic.items()} if by_topic else None
 
 
 def learn_corrections(
@@ -203,14 +213,16 @@ def learn_corrections(
     )
 
 
-def make_way(outcome: Outcome, output: Path, force: bool, as_json: bool) -> None:
-    """Keep the model that is there, if the new one may take its place.
+def make_way(outcome: Outcome, output: Path, force: bool, as_json: bool) -> Fitted:
+    """Keep the model that is there, if the new one may take its place; return the latter.
 
     Raises
     ------
     SluglineError : if a topic got clearly worse, and --force wasn't given.
     ModelFileError : if the model that is there can't be kept.
     """
+    from slugline.corrections.learning import with_numbers
+    from slugline.saving import container
     from slugline.saving.generations import keep_before
 
     if not outcome.passes and not force:
@@ -224,7 +236,11 @@ def make_way(outcome: Outcome, output: Path, force: bool, as_json: bool) -> None
         )
     if not outcome.passes:
         warn([outcome.why_not()])
-    keep_before(output)
+    fitted = outcome.experiment.fitted
+    if output.exists():
+        fitted = with_numbers(fitted, container.read(output).info.topics)
+        keep_before(output)
+    return fitted
 
 
 def print_outcome(outcome: Outcome | None, output: Path | None = None) -> None:

@@ -24,7 +24,7 @@ from typing import IO, Any
 from slugline.checks import check_whole
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, StoreError
-from slugline.saving.shipped import SHIPPED
+from slugline.saving.shipped import is_shipped
 
 if sys.platform != "win32":
     import fcntl
@@ -78,7 +78,7 @@ class Learner:
         *,
         options: Sequence[str] = (),
     ) -> None:
-        if model_path in SHIPPED:
+        if is_shipped(model_path):
             raise OptionError(
                 f"{model_path} comes with Slugline and never changes, so it can't learn from "
                 "corrections; serve a model of your own."
