@@ -41,11 +41,13 @@ _HEADERS: list[tuple[bytes, bytes]] = [
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    # With "no-referrer", browsers would not say that our own forms come from here.
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
 ]
+# Files of the page change their name whenever they change, and say themselves how long they stay.
+_UNKEPT = (b"cache-control", b"no-store")
 
 
 class Guard:
@@ -128,9 +130,9 @@ class Guard:
                 f"this server is not called {host[:100]!r}; ask by its address, or start it with "
                 "--allowed-host.",
             )
-        _check_origin(headers, host)
+        _check_origin(scope, headers, host)
         if self._tokens and not self._is_open(scope["path"]):
-            self._check_token(headers)
+            self._check_token(scope, headers)
         settings = self._state.settings
         if self._n_running > settings.max_waiting or self._n_bytes > settings.max_held:
             raise Problem(
@@ -154,13 +156,15 @@ class Guard:
     def _is_open(self, path: str) -> bool:
         return path in _OPEN or path.startswith(_OPEN_FOLDER)
 
-    def _check_token(self, headers: dict[bytes, bytes]) -> None:
+    def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         given = headers.get(b"authorization", b"")
         kind, _, token = given.partition(b" ")
         if kind.lower() == b"bearer" and _is_among(token.strip(), self._tokens):
             return
         if _is_among(_cookie(headers), self._cookies):
             return
+        if _is_reader(scope, headers):
+            raise Problem(303, "give a token first.", headers={"Location": "/login"})
         raise Problem(
             401,
             "a token is needed, as in `Authorization: Bearer ...`"
@@ -171,6 +175,8 @@ class Guard:
     def _add_headers(self, message: Message, request_id: str, scope: Scope) -> None:
         model = scope["state"].get("model") or self._state.models.default
         message["headers"] += _HEADERS
+        if not scope["path"].startswith(_OPEN_FOLDER) or message["status"] >= 400:
+            message["headers"].append(_UNKEPT)
         message["headers"] += [
             (b"x-request-id", request_id.encode()),
             (b"x-model", _as_header(model.name)),
@@ -196,11 +202,21 @@ def _cookie(headers: dict[bytes, bytes]) -> bytes:
     return found.value.encode() if found else b""
 
 
-def _check_origin(headers: dict[bytes, bytes], host: str) -> None:
-    """Raise a Problem if another site's page asks."""
+def _is_reader(scope: Scope, headers: dict[bytes, bytes]) -> bool:
+    """Return whether somebody looks at a page, who can be sent to the form that asks for a token.
+
+    Scripts and programs are told 401 instead.
+    """
+    is_page = scope["method"] == "GET" and not scope["path"].startswith("/v1/")
+    return is_page and b"text/html" in headers.get(b"accept", b"")
+
+
+def _check_origin(scope: Scope, headers: dict[bytes, bytes], host: str) -> None:
+    """Raise a Problem if another site's page asks; a link there may be followed."""
     origin = headers.get(b"origin", b"").decode("latin-1")
     is_foreign = bool(origin) and urlsplit(origin).netloc.lower() != host.lower()
-    if is_foreign or headers.get(b"sec-fetch-site") == b"cross-site":
+    is_link = scope["method"] == "GET" and headers.get(b"sec-fetch-mode") == b"navigate"
+    if is_foreign or (headers.get(b"sec-fetch-site") == b"cross-site" and not is_link):
         raise Problem(403, "pages of other sites can't use this server.")
 
 
