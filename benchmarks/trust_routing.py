@@ -21,7 +21,6 @@ from slugline import Corpus, TopicClassifier
 from slugline.errors import OptionError
 from slugline.routing import Router
 from slugline.splits import places_in_topics
-from slugline.text.known_words import count_words
 from slugline.thresholds.precision import lowest_threshold
 from slugline.thresholds.sets import highest_score, set_scores
 
@@ -210,7 +209,7 @@ def out_of_scope_report() -> str:
     row("asked for 0.9, Slugline", routed[0], ~routed[1])
     row("0.9 on the test itself, by probability", *by(plain_threshold(highest, right, 0.9)))
     usual = [
-        ~left_out.words.are_odd(count_words(fitted.features, texts))
+        ~left_out.words.are_odd(fitted.features.read(texts).words)
         for texts in (test.texts, outside)
     ]
     threshold = plain_threshold(highest[usual[0]], right[usual[0]], 0.9)
@@ -227,7 +226,7 @@ def far_report() -> str:
     for name, (train, test) in own.items():
         fitted = TopicClassifier(n_jobs=1).fit(train.texts, train.topics, min_precision=0.8).fitted_
         router = Router.of(fitted)
-        reasons, _ = router.judge(test.texts, fitted.predict_proba(test.texts))
+        reasons, _ = router.judge(test.texts, *fitted.predict_with_words(test.texts))
         odd = np.mean([(reason or "").startswith("unknown") for reason in reasons])
         others = {
             "other languages": [
@@ -239,9 +238,10 @@ def far_report() -> str:
         }
         others |= {other: part.texts[:500] for other, (_, part) in own.items() if other != name}
         for what, texts in others.items():
-            proba = fitted.predict_proba(texts)
+            proba, counts = fitted.predict_with_words(texts)
             low = proba.max(axis=1) < router.thresholds[proba.argmax(axis=1)]
-            refused = np.array([r is not None for r in router.judge(texts, proba).reasons])
+            reasons = router.judge(texts, proba, counts).reasons
+            refused = np.array([reason is not None for reason in reasons])
             rows.append([name, what, f"{low.mean():.3f}", f"{refused.mean():.3f}", f"{odd:.3f}"])
     return (
         "## Texts unlike the training documents\n\nThe share that is refused, asked for 0.8. The "

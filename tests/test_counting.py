@@ -14,10 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.sparse import Entries
 from slugline.text import counting
 from slugline.text.block import Block
-from slugline.text.counting import ArrayCounter, Counter, KernelCounter
+from slugline.text.counting import ArrayCounter, Counter, Counts, KernelCounter
 from slugline.text.features import Features
 from slugline.text.scripts import plain, sides
 from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
@@ -67,7 +66,7 @@ def fresh(*, reserved: int = 0) -> list[tuple[str, TermColumns]]:
 
 def counted(
     counter: Counter, chunks: Sequence[Sequence[str]], columns: list[tuple[str, TermColumns]]
-) -> list[Entries]:
+) -> list[Counts]:
     """Count chunks, in a first round learning from each; return the counts of both rounds."""
     kinds, vocabularies = zip(*columns, strict=True)
     return [
@@ -77,9 +76,14 @@ def counted(
     ]
 
 
-def bits(counts: Sequence[Entries]) -> list[Any]:
-    """Return all that counts consist of: equal for equal bits alone."""
-    return [[(array.dtype, array.tolist()) for array in entries] for entries in counts]
+def arrays_of(counts: Counts) -> list[np.ndarray]:
+    """Return all that counts consist of."""
+    return [*counts.entries, counts.n_terms, counts.n_words]
+
+
+def bits(counts: Sequence[Counts]) -> list[Any]:
+    """Return the same as plain values: equal for equal bits alone."""
+    return [[(array.dtype, array.tolist()) for array in arrays_of(each)] for each in counts]
 
 
 # The same as NumPy ------------------------------------------------------------------------------
@@ -95,9 +99,9 @@ def test_the_kernel_counts_as_numpy_does(chunks: list[list[str]], reserved: int)
     theirs = counted(ArrayCounter(), chunks, by_numpy)
     ours = counted(KernelCounter(), chunks, by_kernel)
     for some, others in zip(ours, theirs, strict=True):
-        assert [array.tolist() for array in some] == [array.tolist() for array in others]
-        assert (some.values.dtype.name, some.columns.dtype.name) == ("float32", "int32")
-        assert (others.values.dtype.name, others.columns.dtype.name) == ("float32", "int32")
+        assert [a.tolist() for a in arrays_of(some)] == [a.tolist() for a in arrays_of(others)]
+        for values, columns, _ in (some.entries, others.entries):
+            assert (values.dtype.name, columns.dtype.name) == ("float32", "int32")
     for (_, one), (_, other) in zip(by_kernel, by_numpy, strict=True):
         assert one.n_columns == other.n_columns
         assert list(one.terms) == list(other.terms)
@@ -124,7 +128,8 @@ def test_long_documents_are_counted_as_numpy_does(text: str) -> None:
         for counter in (KernelCounter(), ArrayCounter())
     )
     for some, others in zip(ours, theirs, strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
+        pairs = zip(arrays_of(some), arrays_of(others), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs)
 
 
 TOPICS = ["Crude oil, 石油!", "", "Ölpreis rose", "crude CRUDE ราคาน้ำมัน don’t", "\ud800 oil"] * 40
@@ -197,8 +202,11 @@ def test_any_bytes_can_be_counted(text: bytes, data: st.DataObject) -> None:
         for kind, columns in fresh()
     )
     letters = bytes(range(128))
-    _, values, n_each, _ = counting.kernel.count(text, lengths, letters, sides(), blocks)
-    assert np.frombuffer(n_each, dtype=np.int64).sum() == len(values) // 4
+    _, values, *n_each, _ = counting.kernel.count(text, lengths, letters, sides(), blocks)
+    n_entries, n_terms, n_words = (np.frombuffer(n, dtype=np.int64) for n in n_each)
+    assert n_entries.sum() == len(values) // 4
+    assert n_terms.sum() == np.frombuffer(values, dtype=np.float32).sum()
+    assert len(n_words) == len(lengths)
 
 
 SLOTS = np.full(4, -1, dtype=np.int32)

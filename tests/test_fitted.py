@@ -77,6 +77,18 @@ def test_a_fit_that_fails_leaves_what_was_learned_before(
     assert answers(classifier) == before
 
 
+@pytest.mark.parametrize("texts", [TEXTS, ["zinc wheat " * n for n in range(40)], []])
+def test_words_are_counted_as_probabilities_are_made(
+    texts: list[str], classifier: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = classifier.predict_proba(texts)
+    monkeypatch.setattr("slugline.text.words._CHUNK_CHARACTERS", 50)
+    proba, words = classifier.fitted_.predict_with_words(texts)
+    np.testing.assert_allclose(proba, expected, atol=1e-6)
+    assert words.all.tolist() == [len(text.split()) for text in texts]
+    assert words.unknown.tolist() == [text.count("zinc") for text in texts]
+
+
 def test_a_refit_of_a_loaded_model_drops_what_the_file_said(
     classifier: TopicClassifier, tmp_path: Path
 ) -> None:

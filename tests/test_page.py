@@ -20,9 +20,7 @@ def state(news_slug: Path, tmp_path: Path) -> Iterator[State]:
     """Return the state of a server that takes corrections."""
     found = make_state(news_slug, corrections=tmp_path / "corrections.db")
     yield found
-    assert found.store is not None
-    found.store.close()
-    found.batches.close()
+    found.close()
 
 
 @pytest.fixture

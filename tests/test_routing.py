@@ -18,13 +18,16 @@ from slugline.learners.linear import LinearLearner
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
 from slugline.learners.shallow import ShallowLearner
-from slugline.routing import Router
+from slugline.routing import Router, likeliest
 from slugline.saving import container
 from slugline.saving.classifier_file import as_model_file
 from slugline.saving.schema import ModelFile, RoutingInfo
+from slugline.text import counting
+from slugline.text import words as text_words
 from slugline.text.block import Block
 from slugline.text.features import Features
-from slugline.text.known_words import UsualWords, WordCounts, count_words, usual_words
+from slugline.text.known_words import UsualWords, usual_words
+from slugline.text.reading import WordCounts
 from slugline.thresholds.answers import MOST_ANSWERS, LeftOutAnswers
 from slugline.thresholds.precision import CONFIDENCE, best_precision, lowest_threshold
 from slugline.thresholds.sets import highest_score, set_scores
@@ -187,7 +190,7 @@ def features_of(texts: list[str], **options: Any) -> Features:
 
 
 def test_words_are_counted_and_those_known_among_them() -> None:
-    counts = count_words(features_of(["wheat and corn"]), ["Corn, corn, zinc", "", "wheat"])
+    counts = features_of(["wheat and corn"]).read(["Corn, corn, zinc", "", "wheat"]).words
     assert counts.all.tolist() == [3, 0, 1]
     assert counts.known.tolist() == [2, 0, 1]
     assert counts.unknown.tolist() == [1, 0, 0]
@@ -196,7 +199,7 @@ def test_words_are_counted_and_those_known_among_them() -> None:
 def test_where_words_are_no_family_of_terms_all_are_known() -> None:
     features = Features([Block("characters")])
     features.fit_transform(["wheat and corn"])
-    assert count_words(features, ["zinc tin"]).unknown.tolist() == [0]
+    assert features.read(["zinc tin"]).words.unknown.tolist() == [0]
     assert usual_words(features, ["zinc tin"]) is None
 
 
@@ -275,6 +278,36 @@ def test_one_text_is_answered_as_among_others(fitted: TopicClassifier) -> None:
         (r.topic, r.reason, r.topics) for r in alone
     ]
     assert fitted.route([]) == []
+
+
+def test_a_text_is_taken_to_pieces_once(
+    fitted: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def join(texts: list[str], prepare: Any) -> Any:
+        read.extend(texts)
+        return text_words.join(texts, prepare)
+
+    def find_words(texts: list[str]) -> Any:
+        read.extend(texts)
+        return text_words.find_words(texts)
+
+    monkeypatch.setattr(counting, "join", join)
+    monkeypatch.setattr(counting, "find_words", find_words)
+    fitted.route(["corn goal", "Das Kraut"], coverage=0.9)
+    assert read == ["corn goal", "Das Kraut"]
+
+
+@pytest.mark.parametrize("n_guesses", [1, 2, 3, 5])
+def test_the_likeliest_topics_come_in_order_and_of_equal_ones_the_first(n_guesses: int) -> None:
+    proba = np.array([[0.25, 0.5, 0.25, 0.0], [0.25] * 4, [0.0, 0.125, 0.25, 0.625]], dtype="f4")
+    expected = [
+        [("b", 0.5), ("a", 0.25), ("c", 0.25), ("d", 0.0)],
+        [("a", 0.25), ("b", 0.25), ("c", 0.25), ("d", 0.25)],
+        [("d", 0.625), ("c", 0.25), ("b", 0.125), ("a", 0.0)],
+    ]
+    assert likeliest(proba, n_guesses, "abcd") == [each[:n_guesses] for each in expected]
 
 
 def test_sets_are_asked_for_by_coverage(fitted: TopicClassifier) -> None:

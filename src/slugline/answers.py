@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from slugline.corpus.columns import text_of
 from slugline.corpus.rows import BadRow, Row
 from slugline.fitted import Fitted
 from slugline.labels import Topic
-from slugline.routing import Router
+from slugline.routing import Router, likeliest
 
 __all__ = ["Columns", "Prediction", "answer_rows"]
 
@@ -109,13 +106,11 @@ class _Answer(NamedTuple):
 
 def _answer(fitted: Fitted | Router, texts: list[str], top: int) -> list[_Answer]:
     model = fitted.fitted if isinstance(fitted, Router) else fitted
-    proba = model.predict_proba(texts)
-    best, names = _best(proba, top), model.topics.names
-    likeliest = zip(best.tolist(), np.take_along_axis(proba, best, axis=1).tolist(), strict=True)
-    topics = [[(names[i], p) for i, p in zip(*found, strict=True)] for found in likeliest]
+    proba, counts = model.predict_with_words(texts)
+    topics = likeliest(proba, top, model.topics.names)
     if not isinstance(fitted, Router):
         return list(map(_Answer, topics))
-    reasons, sets = fitted.judge(texts, proba)
+    reasons, sets = fitted.judge(texts, proba, counts)
     chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
     return list(map(_Answer, topics, reasons, chosen))
 
@@ -130,10 +125,3 @@ def _text(
     if isinstance(text, str) and (text.strip() or may_be_blank):
         return text
     return missing._replace(at=row.at, values=row.values)
-
-
-def _best(proba: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.intp]:
-    """Return the columns of the `top` most likely topics of each row, the most likely first."""
-    if top == 1:  # the usual case needs no sort
-        return proba.argmax(axis=1)[:, np.newaxis]
-    return np.argsort(-proba, axis=1, kind="stable")[:, :top]

@@ -20,6 +20,7 @@ from slugline.learners import Learner
 from slugline.learners.dense_head import DenseHead
 from slugline.learners.linear import LinearLearner
 from slugline.text.features import Features
+from slugline.text.reading import WordCounts
 from slugline.thresholds.answers import LeftOutAnswers
 
 if TYPE_CHECKING:
@@ -139,20 +140,36 @@ class Fitted:
 
     def decision_function(self, X: Iterable[str]) -> Floats:
         """Return scores, shape (n_documents, n_topics); the topic has the largest."""
-        if self.dense is None:
-            return self._answer(self.learner.decision_function, X)
-        texts = as_texts(X)  # they are read twice
-        sparse = self._answer(self.learner.decision_function, texts)
-        return self.dense.decision_function(sparse, texts, self.features.n_jobs)
+        return self._scores(X)[0]
 
     def predict_proba(self, X: Iterable[str]) -> Floats:
         """Return probabilities, shape (n_documents, n_topics); every row sums to 1."""
+        return self.predict_with_words(X)[0]
+
+    def predict_with_words(self, X: Iterable[str]) -> tuple[Floats, WordCounts]:
+        """Return the probabilities of texts, and how many words they have: they are read once."""
         if self.dense is None:
             return self._answer(self.learner.predict_proba, X)
-        return self.dense.predict_proba(self.decision_function(X))
+        scores, words = self._scores(X)
+        return self.dense.predict_proba(scores), words
 
-    def _answer(self, function: Callable[[Any], Floats], X: Iterable[str]) -> Floats:
-        """Return what the learner's function says of texts."""
-        if isinstance(self.learner, LinearLearner):  # to which rows are nothing to each other
-            return np.concatenate([*map(function, self.features.transform_parts(X))])
-        return function(self.features.transform(X))
+    def _scores(self, X: Iterable[str]) -> tuple[Floats, WordCounts]:
+        if self.dense is None:
+            return self._answer(self.learner.decision_function, X)
+        texts = as_texts(X)  # they are read twice
+        sparse, words = self._answer(self.learner.decision_function, texts)
+        return self.dense.decision_function(sparse, texts, self.features.n_jobs), words
+
+    def _answer(
+        self, function: Callable[[Any], Floats], X: Iterable[str]
+    ) -> tuple[Floats, WordCounts]:
+        """Return what the learner's function says of texts, and how many words they have."""
+        if not isinstance(self.learner, LinearLearner):
+            rows, words = self.features.read(X)
+            return function(rows), words
+        # To which rows are nothing to each other.
+        parts = [(function(rows), words) for rows, words in self.features.read_parts(X)]
+        if len(parts) == 1:
+            return parts[0]
+        answers, counts = zip(*parts, strict=True)
+        return np.concatenate(answers), WordCounts.joined(counts)

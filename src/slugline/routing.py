@@ -9,18 +9,19 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.checks import check_number
+from slugline.checks import check_number, check_whole
 from slugline.displays import as_lines, counted
 from slugline.documents import as_texts
 from slugline.errors import OptionError
 from slugline.fitted import Fitted
 from slugline.labels import Topic
-from slugline.text.known_words import UsualWords, count_words
+from slugline.text.known_words import UsualWords
+from slugline.text.reading import WordCounts
 from slugline.thresholds.answers import LeftOutAnswers
 from slugline.thresholds.precision import CONFIDENCE, Reach
 from slugline.thresholds.sets import set_scores
 
-__all__ = ["NO_TEXT", "N_GUESSES", "Route", "Router", "Routes"]
+__all__ = ["NO_TEXT", "N_GUESSES", "Route", "Router", "Routes", "likeliest"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -169,37 +170,45 @@ class Router:
             rows.append(("coverage of sets", f"{self.coverage:g}"))
         return rows
 
-    def route(self, X: Iterable[str]) -> list[Route]:
-        """Return the answer to each text, or why there is none."""
-        texts = as_texts(X)
-        proba = self.fitted.predict_proba(texts)
-        reasons, sets = self.judge(texts, proba)
-        names = self.fitted.topics.names
-        order = np.argsort(-proba, axis=1, kind="stable")[:, :N_GUESSES]
-        routes = []
-        for number, (reason, best) in enumerate(zip(reasons, order.tolist(), strict=True)):
-            top = [(names[i], float(proba[number, i])) for i in best]
-            topic, probability = top[0]
-            chosen = None if sets is None else sets[number]
-            routes.append(Route(None if reason else topic, probability, reason, top, chosen))
-        return routes
+    def route(self, X: Iterable[str], top: int = N_GUESSES) -> list[Route]:
+        """Return the answer to each text, or why there is none.
 
-    def judge(self, texts: Sequence[str], proba: Floats) -> Routes:
-        """Return whether to answer texts, given the probabilities of their topics.
+        Parameters
+        ----------
+        X : iterable of str
+        top : int, default 3
+            How many guesses to give for each text.
+        """
+        check_whole("top", top, 1)
+        texts = as_texts(X)
+        proba, counts = self.fitted.predict_with_words(texts)
+        reasons, sets = self.judge(texts, proba, counts)
+        guesses = likeliest(proba, top, self.fitted.topics.names)
+        chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
+        return [
+            Route(None if reason else top[0][0], top[0][1], reason, top, topics)
+            for reason, top, topics in zip(reasons, guesses, chosen, strict=True)
+        ]
+
+    def judge(self, texts: Sequence[str], proba: Floats, counts: WordCounts) -> Routes:
+        """Return whether to answer texts, given what `Fitted.predict_with_words` says of them.
 
         Parameters
         ----------
         texts : sequence of str
         proba : float32 array, shape (n_documents, n_topics)
+            The probabilities of their topics.
+        counts : WordCounts
+            How many words they have.
         """
         reasons: list[str | None] = [None] * len(texts)
         if self.precision is not None and texts:
-            reasons = self._reasons(texts, proba)
+            reasons = self._reasons(texts, proba, counts)
         return Routes(reasons, self._sets(proba))
 
-    def _reasons(self, texts: Sequence[str], proba: Floats) -> list[str | None]:
-        counts = count_words(self.fitted.features, texts)
-        highest, thresholds = proba.max(axis=1), self.thresholds[proba.argmax(axis=1)]
+    def _reasons(self, texts: Sequence[str], proba: Floats, counts: WordCounts) -> list[str | None]:
+        best = proba.argmax(axis=1)
+        highest, thresholds = proba[np.arange(len(best)), best], self.thresholds[best]
         is_low = highest < thresholds
         is_odd = np.zeros_like(is_low) if self.words is None else self.words.are_odd(counts)
         reasons: list[str | None] = [None] * len(texts)
@@ -224,6 +233,34 @@ class Router:
             [names[i] for i in best if chosen[i]]
             for best, chosen in zip(order.tolist(), is_in, strict=True)
         ]
+
+
+def likeliest(
+    proba: Floats, n_guesses: int, names: Sequence[Topic]
+) -> list[list[tuple[Topic, float]]]:
+    """Return the most likely topics of each text and their probabilities, the most likely first.
+
+    Parameters
+    ----------
+    proba : float32 array, shape (n_documents, n_topics)
+    n_guesses : int
+        How many for each text; fewer, if there are fewer topics.
+    names : sequence of topics
+        Those of the columns.
+    """
+    best = _best(proba, n_guesses)
+    highest = np.take_along_axis(proba, best, axis=1)
+    return [
+        [(names[number], probability) for number, probability in zip(*each, strict=True)]
+        for each in zip(best.tolist(), highest.tolist(), strict=True)
+    ]
+
+
+def _best(proba: Floats, n_guesses: int) -> npt.NDArray[np.intp]:
+    """Return the columns of the most likely topics of each row, the first of equal ones first."""
+    if n_guesses == 1:  # the usual case needs no sort
+        return proba.argmax(axis=1)[:, np.newaxis]
+    return np.argsort(-proba, axis=1, kind="stable")[:, :n_guesses]
 
 
 def _low(probability: float, threshold: float) -> str:

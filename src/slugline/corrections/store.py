@@ -41,7 +41,6 @@ _ROWS, _BYTES = 500, 4 << 20
 _MAX_ROW_BYTES = MAX_TEXT_BYTES + (1 << 16)
 _LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _NO_RIGHT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class CorrectionStore:
@@ -269,7 +268,10 @@ class CorrectionStore:
         self._connection = None
 
     def _open(self) -> sqlite3.Connection:
-        self._check_ours()
+        if self.path.exists() and not self.path.is_file():
+            raise self._foreign("a folder" if self.path.is_dir() else "a device or pipe")
+        if not self.path.exists() and not self._create:
+            raise StoreError(f"{self.path} doesn't exist; name a file that holds corrections.")
         connection = sqlite3.connect(
             self.path, self._patience, isolation_level=None, check_same_thread=False
         )
@@ -277,7 +279,7 @@ class CorrectionStore:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_ROW_BYTES)
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA synchronous = FULL")
-            _make_tables(connection)
+            self._make_tables(connection)
             write_ahead(connection, self._patience)
             self._check_tables(connection)
         except BaseException:
@@ -285,24 +287,32 @@ class CorrectionStore:
             raise
         return connection
 
-    def _check_ours(self) -> None:
-        """Make sure, without changing anything, that a file that is there is one of ours."""
-        if not self.path.exists() and not self._create:
-            raise StoreError(f"{self.path} doesn't exist; name a file that holds corrections.")
-        if self.path.exists() and not self.path.is_file():
-            raise self._foreign("a folder" if self.path.is_dir() else "a device or pipe")
-        if not self.path.exists() or not self.path.stat().st_size:
+    def _make_tables(self, connection: sqlite3.Connection) -> None:
+        """Make the tables in a new file, all of them and the marks at once; refuse others' files.
+
+        That is before it is written ahead, so that a killed process leaves all of it or nothing.
+        """
+        if not self._is_new(connection):
             return
-        # Through SQLite, as closing a file that was opened apart would end this process's locks.
-        name = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
-        try:
-            with contextlib.closing(sqlite3.connect(name, uri=True)) as connection:
-                found = connection.execute("PRAGMA application_id").fetchone()[0]
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-        except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_NOTADB:
-                raise
-            raise self._foreign("no SQLite file") from error
+        with _transaction(connection):
+            if self._is_new(connection):  # no other process has been quicker
+                for table in _TABLES:
+                    connection.execute(table)
+                connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _is_new(self, connection: sqlite3.Connection) -> bool:
+        """Whether there is nothing in the file; StoreError, without a change, if it isn't ours."""
+        found, version, is_used = (
+            int(connection.execute(question).fetchone()[0])
+            for question in (
+                "PRAGMA application_id",
+                "PRAGMA user_version",
+                "SELECT count(*) FROM sqlite_schema",
+            )
+        )
+        if (found, version, is_used) == (0, 0, 0):
+            return True
         if found != APPLICATION:
             raise self._foreign("the file of another program")
         if version > FORMAT:
@@ -311,6 +321,7 @@ class CorrectionStore:
                 f"and this one knows format {FORMAT}; install a newer Slugline, or name another "
                 "file."
             )
+        return False
 
     def _check_tables(self, connection: sqlite3.Connection) -> None:
         """Make sure that there is nothing in the file but our tables, such as a trigger."""
@@ -350,7 +361,9 @@ class CorrectionStore:
                 f"{self.path} can't be {done} ({error}); Slugline must be allowed to write this "
                 "file and others in its folder, so fix the permissions, or name another place."
             )
-        if code in _DAMAGE:
+        if code == sqlite3.SQLITE_NOTADB:
+            return self._foreign("no SQLite file")
+        if code == sqlite3.SQLITE_CORRUPT:
             return StoreError(
                 f"{self.path} is damaged ({error}); restore it from a copy, or save what can be "
                 "saved with: sqlite3 FILE .recover"
@@ -369,25 +382,6 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _make_tables(connection: sqlite3.Connection) -> None:
-    """Make the tables in a new file, all of them and the marks at once.
-
-    That is before it is written ahead, so that the marks are in the file itself from the start.
-    """
-
-    def is_new() -> bool:
-        return int(connection.execute("PRAGMA user_version").fetchone()[0]) == 0
-
-    if not is_new():
-        return
-    with _transaction(connection):
-        if is_new():  # no other process has been quicker
-            for table in _TABLES:
-                connection.execute(table)
-            connection.execute(f"PRAGMA application_id = {APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

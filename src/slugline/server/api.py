@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
+import logging
 from collections.abc import Awaitable, Iterator
 from typing import Any, TypeVar
 
@@ -12,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from slugline.corrections.store import CorrectionStore
-from slugline.errors import SluglineError, StoreError
 from slugline.explain import explain
 from slugline.labels import Topic
 from slugline.served import LimitError, ServedModel, explained, results
@@ -36,6 +38,9 @@ from slugline.server.state import State, state_of
 
 __all__ = ["JSONL"]
 
+_log = logging.getLogger("slugline.server")
+# Digits of a number that SQLite can hold.
+_ID_DIGITS = 18
 JSONL = "application/jsonl"
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
@@ -51,12 +56,14 @@ async def classify(request: Request) -> Response:
     texts = _texts(asked)
     _check(state, texts, explain=asked.explain)
     model = find_model(request, asked.model)
+    if state.settings.log_texts:
+        _log.info("%s: %r", request.state.request_id, texts)
 
     async def answers() -> Classification:
-        routes = await state.batches.route(model, texts, asked.min_precision)
+        routes = await state.batches.route(model, texts, asked.min_precision, asked.top)
         found = results(routes, asked.top)
         if asked.explain:
-            found = await state.batches.run(explained, model, texts, found)
+            found = await state.run(explained, model, texts, found)
         return Classification(model=model.name, version=model.digest, results=found)
 
     return as_json(await in_time(answers(), state))
@@ -68,7 +75,7 @@ async def explain_text(request: Request) -> Response:
     asked = decoded(await _json(request, state), _explain)
     _check(state, [asked.text], explain=True)
     model = find_model(request, asked.model)
-    found = await in_time(state.batches.run(_explained, model, asked), state)
+    found = await in_time(state.run(_explained, model, asked), state)
     return as_json(found)
 
 
@@ -103,20 +110,17 @@ async def keep_correction(request: Request, asked: Correct) -> CorrectionReply:
     model = find_model(request, asked.model)
     topic, is_new = known_topic(model, asked.topic)
     [route] = await in_time(state.batches.route(model, [asked.text]), state)
-    try:
-        kept = await state.batches.run(
-            lambda: store.add(
-                text=asked.text,
-                topic=topic,
-                answer=route.top[0][0],
-                probability=route.probability,
-                model=model.name,
-                digest=model.digest,
-                who=asked.who,
-            )
-        )
-    except StoreError as error:
-        raise Problem(503, f"{error}", headers={"Retry-After": "10"}) from error
+    add = functools.partial(
+        store.add,
+        text=asked.text,
+        topic=topic,
+        answer=route.top[0][0],
+        probability=route.probability,
+        model=model.name,
+        digest=model.digest,
+        who=asked.who,
+    )
+    kept = await state.ask_store(add)
     state.metrics.add("corrections")
     return CorrectionReply(
         id=kept.id,
@@ -133,11 +137,8 @@ async def keep_correction(request: Request, asked: Correct) -> CorrectionReply:
 async def undo_correction(request: Request) -> Response:
     """Take a correction back."""
     state = state_of(request)
-    number = request.path_params["id"]
-    try:
-        is_there = await state.batches.run(store_of(state).undo, number)
-    except StoreError as error:
-        raise Problem(503, f"{error}", headers={"Retry-After": "10"}) from error
+    number = _id(request.path_params["id"], "the id")
+    is_there = await state.ask_store(store_of(state).undo, number)
     if not is_there:
         raise Problem(404, f"there is no correction {number}, or it was undone before.")
     return Response(status_code=204)
@@ -146,11 +147,12 @@ async def undo_correction(request: Request) -> Response:
 async def list_corrections(request: Request) -> Response:
     """Send all corrections, a line of JSON each."""
     state = state_of(request)
-    after = request.query_params.get("after", "0")
-    if not after.isascii() or not after.isdecimal() or len(after) > 18:
-        raise Problem(422, f"`after` is {after[:100]!r}; give the id of a correction.")
-    lines = _lines(store_of(state), int(after))
-    return StreamingResponse(iterate_in_threadpool(lines), media_type=JSONL)
+    after = _id(request.query_params.get("after", "0"), "`after`")
+    lines = _lines(store_of(state), after)
+    first = await state.ask_store(next, lines, b"")  # an error is told before anything is sent
+    return StreamingResponse(
+        iterate_in_threadpool(itertools.chain((first,), lines)), media_type=JSONL
+    )
 
 
 def _lines(store: CorrectionStore, after: int) -> Iterator[bytes]:
@@ -190,12 +192,14 @@ async def health(request: Request) -> Response:  # noqa: ARG001
 async def ready(request: Request) -> Response:
     """Say which models answer, and what is wrong with new versions of their files."""
     state = state_of(request)
-    problems = state.models.problems
+    problems = dict(state.models.problems)
+    if state.settings.tokens:  # anybody may ask this, and paths are nobody's business
+        problems = dict.fromkeys(problems, "the new version can't be used; the log says why")
     return as_json(
         Readiness(
             status="ready, but a new version can't be used" if problems else "ready",
             models=summaries(state),
-            problems=dict(problems),
+            problems=problems,
         )
     )
 
@@ -273,7 +277,7 @@ async def in_time(answer: Awaitable[_T], state: State) -> _T:
 
     Raises
     ------
-    Problem : 504 if it takes too long, 422 if the question can't be answered.
+    Problem : 504 if it takes too long.
     """
     timeout = state.settings.timeout
     try:
@@ -283,8 +287,12 @@ async def in_time(answer: Awaitable[_T], state: State) -> _T:
         raise Problem(
             504, f"there was no answer after {timeout:g} seconds; ask for less at a time."
         ) from None
-    except SluglineError as error:
-        raise Problem(422, f"{error}") from error
+
+
+def _id(said: str, name: str) -> int:
+    if not said.isascii() or not said.isdecimal() or len(said) > _ID_DIGITS:
+        raise Problem(422, f"{name} is {said[:100]!r}; give the number of a correction.")
+    return int(said)
 
 
 async def _json(request: Request, state: State) -> bytes:

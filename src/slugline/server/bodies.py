@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from typing import Any, NoReturn, TypeVar
@@ -15,6 +16,8 @@ from slugline.server.problems import Problem
 __all__ = ["decoded", "read_body"]
 
 _T = TypeVar("_T")
+# Seconds for which what is too large is still taken from the network, and thrown away.
+_LINGER_SECONDS = 2.0
 # Half of a character, as JSON may have it in an escape.
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -42,6 +45,7 @@ async def read_body(request: Request, most: int, timeout: float) -> bytes:
         )  # fmt: skip
     claimed = request.headers.get("content-length", "0")
     if claimed.isdecimal() and int(claimed) > most:
+        await _discard(request)
         raise _too_large(most)
     parts: list[bytes] = []
     n_bytes = 0
@@ -50,7 +54,7 @@ async def read_body(request: Request, most: int, timeout: float) -> bytes:
             async for part in request.stream():
                 n_bytes += len(part)
                 if n_bytes > most:
-                    raise _too_large(most)
+                    break
                 parts.append(part)
     except TimeoutError:
         raise Problem(
@@ -58,7 +62,25 @@ async def read_body(request: Request, most: int, timeout: float) -> bytes:
         ) from None
     except ClientDisconnect:
         raise Problem(400, "the connection ended before the body did.") from None
+    if n_bytes > most:
+        del parts
+        await _discard(request)
+        raise _too_large(most)
     return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+async def _discard(request: Request) -> None:
+    """Let the rest of a body that is too large go by for a while.
+
+    Were the connection closed at once, whoever is still sending would not see why.
+    """
+    if "expect" in request.headers:  # it waits with its body for a word from us
+        return
+    with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while (message := await request.receive())["type"] == "http.request":
+                if not message.get("more_body"):
+                    return
 
 
 def decoded(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:

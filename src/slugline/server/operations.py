@@ -95,8 +95,8 @@ OPERATIONS = (
         path="/v1/corrections/{id}",
         handler=api.undo_correction,
         status=204,
-        errors=(404,),
-        parameters=(("id", "path", {"type": "integer", "minimum": 1}),),
+        errors=(404, 422),
+        parameters=(("id", "path", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}),),
     ),
     Operation(method="GET", path="/v1/models", handler=api.list_models, reply=m.ModelList),
     Operation(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from slugline.corrections.store import CorrectionStore
 from slugline.server.app import make_app
 from slugline.server.metrics import Metrics
 from slugline.server.models import Models
+from slugline.server.protocol import protocol_with
 from slugline.server.settings import Settings
 from slugline.server.state import State
 
@@ -39,17 +42,18 @@ def run_process(
         make_app(state),
         log_config=None,
         access_log=False,
+        http=protocol_with(settings.timeout),
         lifespan="off",
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.timeout) + 1,
         ws="none",
     )
-    with contextlib.ExitStack() as stack:
-        if store is not None:
-            stack.callback(store.close)
-        stack.callback(state.batches.close)
+    # What is here to stay need not be looked through each time that garbage is collected.
+    gc.freeze()
+    with contextlib.closing(state):
         _Server(config, state).run(sockets=[listening])
 
 
@@ -59,6 +63,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, state: State) -> None:
         super().__init__(config)
         self._shared = state
+        self._parent = os.getppid()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         hangup = asyncio.Event()
@@ -73,20 +78,22 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End without a traceback: uvicorn would raise the signal again afterwards."""
-        handled = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self.handle_exit) for number in handled}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        """End once what runs is finished, and without a traceback.
+
+        uvicorn itself would raise the signal again afterwards.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+        yield
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
 
     async def _watch(self, hangup: asyncio.Event) -> None:
         """Read the models' files again when they change, and when a signal asks for it."""
         loop = asyncio.get_running_loop()
         state = self._shared
         while True:
+            if state.settings.workers > 1 and os.getppid() != self._parent:
+                self.should_exit = True  # nobody is left who would end it
             asked = False
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(hangup.wait(), _WATCH_SECONDS)

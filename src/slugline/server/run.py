@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Callable
 
 from slugline.corrections.store import CorrectionStore
@@ -31,10 +32,13 @@ def serve(settings: Settings, names: list[str], announce: Callable[[str], object
 
     Raises
     ------
-    OptionError : if the address can't be had, or two models have one name.
+    ServerError : if the address can't be had.
+    OptionError : if two models have one name.
     ModelFileError, EncoderError : if a model can't be read.
     StoreError : if the file of corrections can't be opened.
     """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     listening = bind(settings)
     with contextlib.closing(listening):
         models = Models.load(names)

@@ -83,6 +83,7 @@ typedef struct {
     Pile hashes;                /* of uint64_t: those of a document's words or pairs */
     Pile columns, spare;        /* of uint32_t: those of one document's terms in one block */
     Pile out_columns, out_values, out_lengths; /* of int32_t, float and int64_t */
+    Pile out_terms, out_words;  /* of int64_t */
 } Work;
 
 static inline uint64_t load(const unsigned char *at)
@@ -464,6 +465,7 @@ static uint32_t *sorted(uint32_t *keys, uint32_t *spare, size_t n)
 static int put_counts(Work *work)
 {
     size_t size = work->columns.size, n = size / sizeof(uint32_t);
+    int64_t n_terms = (int64_t)n;
     if (!make_room(&work->spare, size) || !make_room(&work->out_columns, size)
         || !make_room(&work->out_values, size))
         return 0;
@@ -485,7 +487,8 @@ static int put_counts(Work *work)
     }
     work->out_columns.size += (size_t)n_put * sizeof(int32_t);
     work->out_values.size += (size_t)n_put * sizeof(float);
-    return push(&work->out_lengths, &n_put, sizeof n_put);
+    return push(&work->out_lengths, &n_put, sizeof n_put)
+        && push(&work->out_terms, &n_terms, sizeof n_terms);
 }
 
 static int count_all(Work *work, Block *blocks, Py_ssize_t n_blocks, const Py_buffer *text,
@@ -495,6 +498,9 @@ static int count_all(Work *work, Block *blocks, Py_ssize_t n_blocks, const Py_bu
     for (size_t document = 0; document < n_documents; document++) {
         size_t length = (size_t)lengths[document];
         if (!find_words(work, (const unsigned char *)text->buf + at, length))
+            return 0;
+        int64_t n_words = (int64_t)(work->words.size / sizeof(Word));
+        if (!push(&work->out_words, &n_words, sizeof n_words))
             return 0;
         for (Py_ssize_t i = 0; i < n_blocks; i++)
             if (!find_columns(work, blocks + i) || !put_counts(work))
@@ -619,8 +625,9 @@ static PyObject *result_of(const Work *work, const Block *blocks, Py_ssize_t n_b
             return NULL;
         }
     }
-    return names ? Py_BuildValue("(NNNN)", as_bytes(&work->out_columns),
-        as_bytes(&work->out_values), as_bytes(&work->out_lengths), names) : NULL;
+    return names ? Py_BuildValue("(NNNNNN)", as_bytes(&work->out_columns),
+        as_bytes(&work->out_values), as_bytes(&work->out_lengths), as_bytes(&work->out_terms),
+        as_bytes(&work->out_words), names) : NULL;
 }
 
 static int lengths_fit(const Py_buffer *text, const Py_buffer *lengths)
@@ -658,6 +665,10 @@ PyDoc_STRVAR(count_doc,
 "columns, values, lengths : bytearray, of int32, float32 and int64\n"
 "    Ascending columns and their counts, for each block of the first document, then of the second;\n"
 "    and how many each block of each document has.\n"
+"n_terms : bytearray, of int64\n"
+"    The sum of the counts of each block of each document.\n"
+"n_words : bytearray, of int64\n"
+"    How many words each document has, known or not.\n"
 "names : tuple of (bytes, bytearray of int64)\n"
 "    For each block, the terms that columns were given to, and their lengths.");
 
@@ -702,8 +713,9 @@ done:
     for (Py_ssize_t i = 0; i < n_read; i++)
         free_block(blocks + i);
     free(blocks);
-    Pile *piles[] = {&work.text, &work.words, &work.hashes, &work.columns, &work.spare, &work.out_columns,
-                     &work.out_values, &work.out_lengths};
+    Pile *piles[] = {&work.text, &work.words, &work.hashes, &work.columns, &work.spare,
+                     &work.out_columns, &work.out_values, &work.out_lengths, &work.out_terms,
+                     &work.out_words};
     for (size_t i = 0; i < sizeof piles / sizeof *piles; i++)
         free(piles[i]->bytes);
     PyBuffer_Release(&text);

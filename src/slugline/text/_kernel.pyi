@@ -10,4 +10,6 @@ def count(
     sides: bytes | None,
     blocks: tuple[tuple[Any, ...], ...],
     /,
-) -> tuple[bytearray, bytearray, bytearray, tuple[tuple[bytes, bytearray], ...]]: ...
+) -> tuple[
+    bytearray, bytearray, bytearray, bytearray, bytearray, tuple[tuple[bytes, bytearray], ...]
+]: ...

@@ -7,7 +7,7 @@ NumPy goes over arrays of all words of a chunk, many times.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,27 @@ try:
 except ImportError:  # there was no compiler
     kernel = None  # type: ignore[assignment]
 
-__all__ = ["ArrayCounter", "Counter", "KernelCounter", "counter", "kernel"]
+__all__ = ["ArrayCounter", "Counter", "Counts", "KernelCounter", "counter", "kernel"]
+
+Integers = npt.NDArray[np.integer]
+
+
+class Counts(NamedTuple):
+    """How often terms occur in documents.
+
+    Attributes
+    ----------
+    entries : Entries
+        A row for each vocabulary of the first document, then of the second, and so on.
+    n_terms : int array, shape (n_documents, n_vocabularies)
+        How many terms with a column each document has in all.
+    n_words : int array, shape (n_documents,)
+        How many words each document has, whether they have a column or not.
+    """
+
+    entries: Entries
+    n_terms: Integers
+    n_words: Integers
 
 
 class Counter(Protocol):
@@ -36,7 +56,7 @@ class Counter(Protocol):
 
     def count(
         self, read: Any, vocabularies: Sequence[TermColumns], *, learn: bool = False
-    ) -> Entries:
+    ) -> Counts:
         """Return how often each term occurs.
 
         Parameters
@@ -46,30 +66,31 @@ class Counter(Protocol):
         vocabularies : sequence of TermColumns, one for each kind
             Those that are `SeenBuckets` get columns for buckets that were not seen before, if
             `learn`.
-
-        Returns
-        -------
-        A row of entries for each vocabulary of the first document, then of the second, and so on.
         """
 
 
 class ArrayCounter:
     """Counts in NumPy."""
 
-    def read(self, texts: Sequence[str], kinds: Sequence[str]) -> list[Terms]:
-        """Return the terms of each kind."""
+    def read(self, texts: Sequence[str], kinds: Sequence[str]) -> tuple[list[Terms], Integers]:
+        """Return the terms of each kind, and the number of words of each text."""
         words = find_words(texts)
-        return [KINDS[kind].find(words) for kind in kinds]
+        return [KINDS[kind].find(words) for kind in kinds], row_lengths(words.indptr)
 
     def count(
-        self, read: list[Terms], vocabularies: Sequence[TermColumns], *, learn: bool = False
-    ) -> Entries:
+        self,
+        read: tuple[list[Terms], Integers],
+        vocabularies: Sequence[TermColumns],
+        *,
+        learn: bool = False,
+    ) -> Counts:
         """Count all documents' terms of one kind, then of the next, and put them in order."""
-        for vocabulary, terms in zip(vocabularies, read, strict=True):
+        found, n_words = read
+        for vocabulary, terms in zip(vocabularies, found, strict=True):
             if learn and isinstance(vocabulary, SeenBuckets):
                 vocabulary.learn(terms.spans)
         places = [
-            vocabulary.places(terms) for vocabulary, terms in zip(vocabularies, read, strict=True)
+            vocabulary.places(terms) for vocabulary, terms in zip(vocabularies, found, strict=True)
         ]
         columns = np.concatenate([columns for columns, _ in places])
         lengths = np.concatenate([row_lengths(indptr) for _, indptr in places])
@@ -78,7 +99,8 @@ class ArrayCounter:
         n_kinds = len(vocabularies)
         if n_kinds > 1:
             counts = counts[np.arange(counts.shape[0]).reshape(n_kinds, -1).T.ravel()]
-        return Entries(counts.data, counts.indices, row_lengths(counts.indptr))
+        entries = Entries(counts.data, counts.indices, row_lengths(counts.indptr))
+        return Counts(entries, lengths.reshape(n_kinds, -1).T, n_words)
 
 
 class KernelCounter:
@@ -96,7 +118,7 @@ class KernelCounter:
         vocabularies: Sequence[TermColumns],
         *,
         learn: bool = False,
-    ) -> Entries:
+    ) -> Counts:
         """Count document by document."""
         data, lengths, kinds = read
         learning = [learn and isinstance(vocabulary, SeenBuckets) for vocabulary in vocabularies]
@@ -105,16 +127,21 @@ class KernelCounter:
             for kind, vocabulary, learns in zip(kinds, vocabularies, learning, strict=True)
         )
         characters = None if data.isascii() else sides()
-        columns, values, n_each, names = kernel.count(
+        columns, values, n_each, n_terms, n_words, names = kernel.count(
             data, lengths, TRANSLATION, characters, blocks
         )
         for vocabulary, (spelled, n_bytes) in zip(vocabularies, names, strict=True):
             if n_bytes and isinstance(vocabulary, SeenBuckets):
                 vocabulary.learned((spelled, np.frombuffer(n_bytes, dtype=np.int64)))
-        return Entries(
+        entries = Entries(
             np.frombuffer(values, dtype=np.float32),
             np.frombuffer(columns, dtype=np.int32),
             np.frombuffer(n_each, dtype=np.int64),
+        )
+        return Counts(
+            entries,
+            np.frombuffer(n_terms, dtype=np.int64).reshape(-1, len(blocks)),
+            np.frombuffer(n_words, dtype=np.int64),
         )
 
 

@@ -17,7 +17,8 @@ from slugline.errors import DataError
 from slugline.ragged import ranges
 from slugline.sparse import Entries, RowStack, stack_rows
 from slugline.text.block import Block, check_blocks
-from slugline.text.counting import counter
+from slugline.text.counting import Counts, counter
+from slugline.text.reading import Reading, WordCounts
 from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.vocabulary import VocabularyBuilder
 from slugline.text.weighting import document_frequency, idf, squares, weigh
@@ -159,24 +160,50 @@ class Features:
             return self._rows(counts), None
         return self._rows(counts), ranges(np.cumsum([0, *now[:-1]]), np.array(before))
 
+    @property
+    def words_block(self) -> int | None:
+        """The number of the block whose terms are words; None if there is none."""
+        return next((n for n, block in enumerate(self.blocks) if block.kind == "words"), None)
+
     def transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Return one float32 CSR row per document, shape (n_documents, n_columns)."""
-        return stack_rows(self.transform_parts(texts), self.n_columns)
+        return self.read(texts).rows
 
     def transform_parts(self, texts: Iterable[str]) -> Iterator[sp.csr_array]:
         """Yield the same rows a few at a time; one part without any, if there is no document."""
-        n_columns = self.n_columns  # an error, before any text is read, if there are none
-        parts = map_chunks(self._transform, texts, self._n_threads)
+        return (part.rows for part in self.read_parts(texts))
+
+    def read(self, texts: Iterable[str]) -> Reading:
+        """Return the rows of documents, and how many words they have."""
+        words: list[WordCounts] = []
+
+        def parts() -> Iterator[sp.csr_array]:
+            for part in self.read_parts(texts):
+                words.append(part.words)
+                yield part.rows
+
+        return Reading(stack_rows(parts(), self.n_columns), WordCounts.joined(words))
+
+    def read_parts(self, texts: Iterable[str]) -> Iterator[Reading]:
+        """Yield the same a few at a time; one part of no documents, if there are none."""
+        self._widths()  # an error, before any text is read, if there are none
+        parts = map_chunks(self._read, texts, self._n_threads)
         first = next(parts, None)
-        yield sp.csr_array((0, n_columns), dtype=np.float32) if first is None else first
+        yield self._read([]) if first is None else first
         yield from parts
 
-    def _transform(self, texts: Sequence[str]) -> sp.csr_array:
+    def _read(self, texts: Sequence[str]) -> Reading:
         count = counter()
         counts = count.count(count.read(texts, self._kinds()), self.vocabularies_)
-        self._place(counts)
-        self._weigh(counts)
-        return counts.rows(self.n_columns, len(self.blocks))
+        self._place(counts.entries)
+        self._weigh(counts.entries)
+        rows = counts.entries.rows(self.n_columns, len(self.blocks))
+        return Reading(rows, self._words(counts))
+
+    def _words(self, counts: Counts) -> WordCounts:
+        block = self.words_block
+        known = counts.n_words if block is None else counts.n_terms[:, block]
+        return WordCounts(known, counts.n_words)
 
     def term(self, column: int) -> str | None:
         """Return the term of a column; None if the block keeps no names of its buckets."""
@@ -228,7 +255,7 @@ class Features:
         """Count terms chunk by chunk, after the buckets have learned those of the chunk."""
         count, kinds, counts = counter(), self._kinds(), RowStack()
         for read in map_chunks(lambda chunk: count.read(chunk, kinds), texts, self._n_threads):
-            counts.append(count.count(read, self.vocabularies_, learn=grow))
+            counts.append(count.count(read, self.vocabularies_, learn=grow).entries)
         for part in counts.parts():  # only now is it known how many columns each block has
             self._place(part)
         return counts

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from slugline.ragged import row_lengths
 from slugline.text.features import Features
+from slugline.text.reading import WordCounts
 from slugline.text.terms import KINDS
 from slugline.text.words import find_words, map_chunks
 from slugline.threads import count_threads
 
-__all__ = ["UsualWords", "WordCounts", "count_words", "usual_words"]
+__all__ = ["UsualWords", "usual_words"]
 
 Integers = npt.NDArray[np.integer]
 
@@ -28,23 +29,6 @@ _MANY = 0.25
 _ENOUGH_DOCUMENTS = 20_000
 # By how much the same arithmetic may differ.
 _ROUNDED = 1e-6
-
-
-class WordCounts(NamedTuple):
-    """How many words texts have, and how many of these are known.
-
-    Attributes
-    ----------
-    known, all : int array, shape (n_documents,)
-    """
-
-    known: Integers
-    all: Integers
-
-    @property
-    def unknown(self) -> Integers:
-        """How many words are unknown, shape (n_documents,)."""
-        return self.all - self.known
 
 
 class UsualWords(NamedTuple):
@@ -75,6 +59,8 @@ class UsualWords(NamedTuple):
     def are_odd(self, counts: WordCounts) -> npt.NDArray[np.bool_]:
         """Return which texts have more unknown words than usual, shape (n_documents,)."""
         are_many = counts.unknown >= _MANY * np.maximum(counts.all, 1)
+        if not are_many.any():
+            return are_many
         return are_many & (_excess(counts, self.unknown) > self.highest + _ROUNDED)
 
 
@@ -85,44 +71,31 @@ def _excess(counts: WordCounts, share: float) -> npt.NDArray[np.float64]:
     return found
 
 
-def count_words(features: Features, texts: Sequence[str]) -> WordCounts:
-    """Return the counts of texts; where words are no family of the features, all are known."""
-    n_words, _, indptr = _places(features, texts)
-    return WordCounts(n_words if indptr is None else row_lengths(indptr), n_words)
-
-
 def usual_words(features: Features, texts: Sequence[str]) -> UsualWords | None:
     """Return what is usual in training documents; None where words are no family of the features.
 
     In each of them, a word counts as known if it occurs in another one, so that the document is as
     good as new.
     """
-    texts = texts[:: max(1, -(-len(texts) // _ENOUGH_DOCUMENTS))]
-    n_words, columns, indptr = _places(features, texts)
-    if indptr is None:
+    number = features.words_block
+    if number is None:
         return None
-    owner = np.arange(len(texts)).repeat(row_lengths(indptr))
+    vocabulary = features.vocabularies_[number]
+    texts = texts[:: max(1, -(-len(texts) // _ENOUGH_DOCUMENTS))]
+    none: Integers = np.zeros(0, dtype=np.int64)
+    n_words, columns, n_known = [none], [none], [none]
+    for words in map_chunks(find_words, texts, count_threads(features.n_jobs)):
+        found, indptr = vocabulary.places(KINDS["words"].find(words))
+        n_words.append(row_lengths(words.indptr))
+        columns.append(found)
+        n_known.append(row_lengths(indptr))
+    known = _known_elsewhere(np.concatenate(columns), np.concatenate(n_known))
+    return UsualWords.of(WordCounts(known, np.concatenate(n_words)))
+
+
+def _known_elsewhere(columns: Integers, lengths: Integers) -> Integers:
+    """Return how many words of each document occur in another one, given their columns."""
+    owner = np.arange(len(lengths)).repeat(lengths)
     width = int(columns.max(initial=0)) + 1
     several = np.bincount(np.unique(owner * width + columns) % width, minlength=width) > 1
-    known = np.bincount(owner[several[columns]], minlength=len(texts))
-    return UsualWords.of(WordCounts(known, n_words))
-
-
-def _places(
-    features: Features, texts: Sequence[str]
-) -> tuple[Integers, Integers, npt.NDArray[np.int64] | None]:
-    """Return the number of words of each text, the columns of those known, and whose they are."""
-    number = next((n for n, block in enumerate(features.blocks) if block.kind == "words"), None)
-    vocabulary = None if number is None else features.vocabularies_[number]
-    none: Integers = np.zeros(0, dtype=np.int64)
-    counts, columns, lengths = [none], [none], [none]
-    for words in map_chunks(find_words, texts, count_threads(features.n_jobs)):
-        counts.append(row_lengths(words.indptr))
-        if vocabulary is not None:
-            found, indptr = vocabulary.places(KINDS["words"].find(words))
-            columns.append(found)
-            lengths.append(row_lengths(indptr))
-    n_words = np.concatenate(counts)
-    if vocabulary is None:
-        return n_words, none, None
-    return n_words, np.concatenate(columns), np.cumsum(np.concatenate([[0], *lengths]))
+    return np.bincount(owner[several[columns]], minlength=len(lengths))

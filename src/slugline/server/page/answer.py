@@ -7,13 +7,11 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from slugline.explain import explain
 from slugline.explain.explanation import WordShare
 from slugline.labels import Topic
 from slugline.report.words import percent, typeset
-from slugline.routing import NO_TEXT, Router
+from slugline.routing import NO_TEXT, Route
 from slugline.served import ServedModel
 
 if TYPE_CHECKING:
@@ -86,31 +84,29 @@ class Answer(NamedTuple):
         return f"{self.topic}, {typeset(percent(self.probability, 0))}"
 
 
-def answer_text(model: ServedModel, text: str, chosen: str | None = None) -> Answer:
+def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None = None) -> Answer:
     """Return what to say of a text; takes some milliseconds.
 
     Parameters
     ----------
     model : ServedModel
     text : str
+    route : Route
+        The model's answer, with all topics as guesses.
     chosen : str, optional
         The topic to mark words for; the most likely one by default, and if there is none of it.
     """
-    fitted, names = model.fitted, model.fitted.topics.names
-    proba = fitted.predict_proba([text])
-    [reason] = model.router.judge([text], proba).reasons
-    order = np.argsort(-proba[0], kind="stable").tolist()
-    number = next((i for i in order if str(names[i]) == chosen), order[0])
-    found = explain(fitted, text, names[number])
+    best = route.top[0][0]
+    marked = next((topic for topic, _ in route.top if str(topic) == chosen), best)
+    found = explain(model.fitted, text, marked)
     words = found.words()[: len(found.reasons) - bool(found.n_unlisted)]
-    best = order[0]
     return Answer(
         text=text,
-        topic=None if reason else names[best],
-        probability=float(proba[0, best]),
-        why_unsure=_sentence(reason, float(proba[0, best]), model.router, best) if reason else "",
-        bars=[Bar(names[i], float(proba[0, i]), i == number) for i in order],
-        chosen=names[number],
+        topic=route.topic,
+        probability=route.probability,
+        why_unsure=_why(route, model) if route.reason else "",
+        bars=[Bar(topic, probability, topic == marked) for topic, probability in route.top],
+        chosen=marked,
         marked=found.marked(_MOST_MARKED),
         is_cut=len(text) > _MOST_MARKED,
         words_for=_strongest(words, +1),
@@ -127,14 +123,15 @@ def _strongest(words: Iterable[WordShare], sign: int) -> list[str]:
     ]
 
 
-def _sentence(reason: str, probability: float, router: Router, best: int) -> str:
+def _why(route: Route, model: ServedModel) -> str:
     """Return why a model is unsure, as one would say it."""
+    reason, probability = route.reason or "", route.probability
     if reason == NO_TEXT:
         return "There is no text."
     unknown = _UNKNOWN.fullmatch(reason)
     if unknown:
         return f"The model doesn't know {unknown[1]} of the {unknown[2]} words."
-    threshold = float(router.thresholds[best])
+    threshold = float(model.router.thresholds[model.fitted.topics.names.index(route.top[0][0])])
     if not reason.startswith("probability"):
         return f"{reason[:1].upper()}{reason[1:]}."
     if math.isinf(threshold):

@@ -16,12 +16,12 @@ from slugline.server.page.samples import samples_for
 from slugline.server.problems import Problem
 from slugline.server.state import State, state_of
 
-__all__ = ["ask", "checked", "find_answer", "show_classify"]
+__all__ = ["ask", "classify_page", "find_answer", "show_classify"]
 
 
 async def show_classify(request: Request) -> Response:
     """Show the empty form."""
-    return _classify_page(request, chosen_model(request), "", None)
+    return classify_page(request, chosen_model(request), "", None)
 
 
 async def ask(request: Request) -> Response:
@@ -32,13 +32,13 @@ async def ask(request: Request) -> Response:
     found = await find_answer(state_of(request), model, text, form.get("topic"))
     if wants_part(request):
         return part(request, "answer.html.j2", **_values(found))
-    return _classify_page(request, model, text, found)
+    return classify_page(request, model, text, found)
 
 
 async def find_answer(
     state: State, model: ServedModel, text: str, chosen: str | None = None
 ) -> Answer | None:
-    """Return what to say of a text, which is counted among the others; None if it is blank.
+    """Return what to say of a text; None if it is blank.
 
     Raises
     ------
@@ -46,21 +46,18 @@ async def find_answer(
     """
     if not text.strip():
         return None
-    checked(state, text)
-    found: Answer = await in_time(state.batches.run(answer_text, model, text, chosen), state)
-    state.metrics.add("documents")
-    state.metrics.add("unsure", found.topic is None)
-    state.metrics.observe("confidence", found.probability)
-    return found
+    _check(state, text)
+    n_topics = len(model.fitted.topics)
+    [route] = await in_time(state.batches.route(model, [text], top=n_topics), state)
+    return await in_time(state.run(answer_text, model, text, route, chosen), state)
 
 
-def checked(state: State, text: str) -> str:
-    """Return a text that is not too long; Problem 422 if it is."""
+def _check(state: State, text: str) -> None:
+    """Raise a Problem if a text is too long."""
     try:
         state.settings.limits.check([text], explain=True)
     except LimitError as error:
         raise Problem(422, f"{error}".replace("text 0", "the text")) from None
-    return text
 
 
 def _text(form: dict[str, str], model: ServedModel) -> str:
@@ -72,9 +69,19 @@ def _text(form: dict[str, str], model: ServedModel) -> str:
     return form.get("text", "")
 
 
-def _classify_page(
+def classify_page(
     request: Request, model: ServedModel, text: str, found: Answer | None, **more: Any
 ) -> Response:
+    """Return the whole page, with a text and its answer.
+
+    Parameters
+    ----------
+    request : Request
+    model : ServedModel
+    text : str
+    found : Answer or None
+    **more : what else its parts say; see `_values`.
+    """
     values = _values(found)
     return page(
         request,
