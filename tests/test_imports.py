@@ -102,6 +102,7 @@ PARTS = (
         "served",
         "report",
         "compare",
+        "answer_file",
         "prediction",
         "answers",
         "curve",
