@@ -45,10 +45,11 @@ def shipped(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> OpenP
 def check_answers(opened: OpenPage, texts: list[str]) -> None:
     """Hold what the page says of texts against Python."""
     fitted, router = opened.parts.fitted, opened.parts.router
-    said, proba = opened.answers(texts), fitted.predict_proba(texts)
+    said = opened.answers(texts)
+    proba, counts = fitted.predict_with_words(texts)
     assert said.best == proba.argmax(axis=1).tolist()
     assert np.abs(said.proba - proba).max() < 1e-5
-    expected = router.judge(texts, proba).reasons
+    expected = router.judge(texts, proba, counts).reasons
     assert [_words(reason) for reason in said.reasons] == [_words(reason) for reason in expected]
     for ours, theirs in zip(said.reasons, expected, strict=True):
         assert _numbers(ours) == pytest.approx(_numbers(theirs), abs=2e-5)

@@ -44,11 +44,13 @@ _HEADERS: list[tuple[bytes, bytes]] = [
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    # With "no-referrer", browsers would not say that our own forms come from here.
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
 ]
+# Files of the page change their name whenever they change, and say themselves how long they stay.
+_UNKEPT = (b"cache-control", b"no-store")
 
 
 class Guard:
@@ -126,7 +128,7 @@ class Guard:
                 )
             _check_origin(headers, host, scope["method"])
             if self._tokens and not self._is_open(scope["path"]):
-                self._check_token(headers)
+                self._check_token(scope, headers)
         except Problem as problem:
             problem.headers["Connection"] = "close"  # its body is not waited for
             raise
@@ -155,13 +157,15 @@ class Guard:
     def _is_open(self, path: str) -> bool:
         return path in _OPEN or path.startswith(_OPEN_FOLDER)
 
-    def _check_token(self, headers: dict[bytes, bytes]) -> None:
+    def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         given = headers.get(b"authorization", b"")
         kind, _, token = given.partition(b" ")
         if kind.lower() == b"bearer" and _is_among(token.strip(), self._tokens):
             return
         if _is_among(_cookie(headers), self._cookies):
             return
+        if _is_reader(scope, headers):
+            raise Problem(303, "give a token first.", headers={"Location": "/login"})
         raise Problem(
             401,
             "a token is needed, as in `Authorization: Bearer ...`"
@@ -172,6 +176,8 @@ class Guard:
     def _add_headers(self, message: Message, request_id: str, scope: Scope) -> None:
         model = scope["state"].get("model") or self._state.models.default
         message["headers"] += _HEADERS
+        if not scope["path"].startswith(_OPEN_FOLDER) or message["status"] >= 400:
+            message["headers"].append(_UNKEPT)
         message["headers"] += [
             (b"x-request-id", request_id.encode()),
             (b"x-model", _as_header(model.name)),
@@ -192,6 +198,15 @@ def _is_among(given: bytes, known: Iterable[bytes]) -> bool:
 def _cookie(headers: dict[bytes, bytes]) -> bytes:
     found = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
     return found.get(COOKIE, "").encode()
+
+
+def _is_reader(scope: Scope, headers: dict[bytes, bytes]) -> bool:
+    """Return whether somebody looks at a page, who can be sent to the form that asks for a token.
+
+    Scripts and programs are told 401 instead.
+    """
+    is_page = scope["method"] == "GET" and not scope["path"].startswith("/v1/")
+    return is_page and b"text/html" in headers.get(b"accept", b"")
 
 
 def _check_origin(headers: dict[bytes, bytes], host: str, method: str) -> None:
