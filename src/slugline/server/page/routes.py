@@ -11,6 +11,7 @@ from slugline.server.page.corrections import correct, show_corrections, undo
 from slugline.server.page.forms import Handler, for_people
 from slugline.server.page.model import show_model
 from slugline.server.page.static import static_file
+from slugline.server.page.table import answer_table, show_table, write_table
 
 __all__ = ["PAGE_ROUTES"]
 
@@ -24,6 +25,9 @@ PAGE_ROUTES: Sequence[BaseRoute] = (
     _route("/", "POST", ask),
     _route("/wrong", "POST", correct),
     _route("/undo", "POST", undo),
+    _route("/table", "GET", show_table),
+    Route("/table/answers", answer_table, methods=["POST"]),
+    Route("/table/file", write_table, methods=["POST"]),
     _route("/model", "GET", show_model),
     _route("/corrections", "GET", show_corrections),
     Route("/static/{name}", static_file),
