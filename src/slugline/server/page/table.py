@@ -36,7 +36,7 @@ async def show_table(request: Request) -> Response:
     return page(
         request,
         "table.html.j2",
-        title="Find the topics of a table",
+        title="What are these texts about?",
         max_file=state_of(request).settings.max_file,
     )
 
