@@ -15,7 +15,17 @@ from slugline.labels import Topic
 from slugline.routing import Route
 from slugline.served.model import ServedModel
 
-__all__ = ["Guess", "Result", "Word", "as_guesses", "explained", "reasons_of", "results", "whole"]
+__all__ = [
+    "Guess",
+    "Result",
+    "Word",
+    "as_guesses",
+    "explained",
+    "reasons_of",
+    "results",
+    "rounded",
+    "whole",
+]
 
 # Digits after the point: scores are of float32, and nobody needs more.
 _DIGITS = 6
@@ -64,7 +74,7 @@ def results(routes: Sequence[Route], top: int) -> list[Result]:
     return [
         Result(
             topic=route.topic,
-            probability=round(route.probability, _DIGITS),
+            probability=rounded(route.probability),
             reason=route.reason or UNSET,
             top=as_guesses(route.top[:top]),
         )
@@ -74,7 +84,7 @@ def results(routes: Sequence[Route], top: int) -> list[Result]:
 
 def as_guesses(top: Sequence[tuple[Topic, float]]) -> list[Guess]:
     """Return topics and probabilities as guesses."""
-    return [Guess(topic, round(probability, _DIGITS)) for topic, probability in top]
+    return [Guess(topic, rounded(probability)) for topic, probability in top]
 
 
 def explained(model: ServedModel, texts: Sequence[str], found: Sequence[Result]) -> list[Result]:
@@ -94,7 +104,12 @@ def reasons_of(explanation: Explanation) -> list[Word]:
 
 
 def _word(reason: Reason) -> Word:
-    return Word(whole(reason.word), reason.start, reason.end, round(reason.share, _DIGITS))
+    return Word(whole(reason.word), reason.start, reason.end, rounded(reason.share))
+
+
+def rounded(value: float) -> float:
+    """Return a number with as many digits as are of use."""
+    return round(value, _DIGITS)
 
 
 def whole(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import logging
 from collections.abc import Awaitable, Iterator
@@ -15,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from slugline.corrections.store import CorrectionStore
-from slugline.explain import explain
-from slugline.labels import Topic
 from slugline.served import LimitError, ServedModel, explained, results
-from slugline.served.results import reasons_of, whole
+from slugline.served.corrections import keep
+from slugline.served.reasons import explanation
+from slugline.served.results import whole
 from slugline.server.bodies import decoded, read_body
 from slugline.server.messages import (
     Classification,
@@ -26,7 +25,6 @@ from slugline.server.messages import (
     Correct,
     CorrectionReply,
     Explain,
-    ExplanationReply,
     Health,
     ModelCard,
     ModelList,
@@ -75,24 +73,8 @@ async def explain_text(request: Request) -> Response:
     asked = decoded(await _json(request, state), _explain)
     _check(state, [asked.text], explain=True)
     model = find_model(request, asked.model)
-    found = await in_time(state.run(_explained, model, asked), state)
+    found = await in_time(state.run(explanation, model, asked), state)
     return as_json(found)
-
-
-def _explained(model: ServedModel, asked: Explain) -> ExplanationReply:
-    found = explain(model.fitted, asked.text, asked.topic, against=asked.against)
-    return ExplanationReply(
-        model=model.name,
-        version=model.digest,
-        topic=found.topic,
-        against=found.against,
-        probability=found.probability,
-        score=found.score,
-        bias=found.bias,
-        n_words=found.n_words,
-        method=found.method,
-        reasons=reasons_of(found),
-    )
 
 
 async def correct(request: Request) -> Response:
@@ -108,30 +90,10 @@ async def keep_correction(request: Request, asked: Correct) -> CorrectionReply:
     state = state_of(request)
     store = store_of(state)
     model = find_model(request, asked.model)
-    topic, is_new = known_topic(model, asked.topic)
     [route] = await in_time(state.batches.route(model, [asked.text]), state)
-    add = functools.partial(
-        store.add,
-        text=asked.text,
-        topic=topic,
-        answer=route.top[0][0],
-        probability=route.probability,
-        model=model.name,
-        digest=model.digest,
-        who=asked.who,
-    )
-    kept = await state.ask_store(add)
+    kept: CorrectionReply = await state.ask_store(keep, store, model, asked, route)
     state.metrics.add("corrections")
-    return CorrectionReply(
-        id=kept.id,
-        model=model.name,
-        version=model.digest,
-        topic=topic,
-        is_new=is_new,
-        answer=kept.answer,
-        probability=round(route.probability, 6),
-        at=kept.at,
-    )
+    return kept
 
 
 async def undo_correction(request: Request) -> Response:
@@ -168,7 +130,7 @@ async def list_models(request: Request) -> Response:
 
 async def show_model(request: Request) -> Response:
     """Send a model's card."""
-    model = find_model(request, request.path_params["name"], 404)
+    model = find_model(request, request.path_params["name"])
     info = model.file.info
     return as_json(
         ModelCard(
@@ -218,18 +180,13 @@ def as_json(value: Any, status: int = 200) -> Response:
     return Response(_encode(value), status, media_type="application/json")
 
 
-def find_model(request: Request, name: str | None, status: int = 422) -> ServedModel:
-    """Return a model by its name, which replies then carry.
-
-    Raises
-    ------
-    Problem : of this status, if there is none of that name.
-    """
+def find_model(request: Request, name: str | None) -> ServedModel:
+    """Return a model by its name, which replies then carry; Problem 404 if there is none."""
     models = state_of(request).models
     model = models.get(name)
     if model is None:
         names = ", ".join(each.name for each in models.all())
-        raise Problem(status, f"there is no model {str(name)[:100]!r}; there are: {names}.")
+        raise Problem(404, f"there is no model {str(name)[:100]!r}; there are: {names}.")
     request.state.model = model
     return model
 
@@ -241,27 +198,6 @@ def store_of(state: State) -> CorrectionStore:
             404, "this server takes no corrections; start it with --corrections FILE for that."
         )
     return state.store
-
-
-def known_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:
-    """Return a topic as the model has it, and whether it is a new one.
-
-    Raises
-    ------
-    Problem : 422 if it is empty, or a word where the model's topics are numbers.
-    """
-    names = model.fitted.topics.names
-    same = next((name for name in names if str(name) == str(topic).strip()), None)
-    if same is not None:
-        return same, False
-    if isinstance(names[0], str):
-        name = str(topic).strip()
-        if not name:
-            raise Problem(422, "`topic` is empty; give the right topic.")
-        return whole(name), True
-    if isinstance(topic, str):
-        raise Problem(422, f"topics of {model.name} are numbers, and `topic` is {topic[:100]!r}.")
-    return topic, True
 
 
 def summaries(state: State) -> list[ModelSummary]:

@@ -63,7 +63,7 @@ OPERATIONS = (
         handler=api.classify,
         body=m.Classify,
         reply=m.Classification,
-        errors=(*_BODY, 504),
+        errors=(*_BODY, 404, 504),
     ),
     Operation(
         method="POST",
@@ -71,7 +71,7 @@ OPERATIONS = (
         handler=api.explain_text,
         body=m.Explain,
         reply=m.ExplanationReply,
-        errors=(*_BODY, 504),
+        errors=(*_BODY, 404, 504),
     ),
     Operation(
         method="POST",

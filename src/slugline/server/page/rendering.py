@@ -39,7 +39,7 @@ def chosen_model(request: Request) -> ServedModel:
     ------
     Problem : 404 if there is none of that name.
     """
-    return find_model(request, request.query_params.get("model"), 404)
+    return find_model(request, request.query_params.get("model"))
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
