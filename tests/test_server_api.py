@@ -567,7 +567,7 @@ def test_it_learns_from_corrections_and_serves_what_it_learned(tmp_path: Path) -
         ),
         (
             ["--learn-every", 5, "--corrections", "c.db", "--learn-from", "d.csv"],
-            "reuters46 comes with Slugline and never changes",
+            "reuters46.slug comes with Slugline and never changes",
         ),
     ],
 )
