@@ -106,6 +106,16 @@ class Learner:
         self._awake, self._is_over = threading.Event(), threading.Event()
         self._since: str | None = None
 
+    def open(self) -> None:
+        """Open the file of corrections, for `state` to tell how things stand.
+
+        Raises
+        ------
+        StoreError : if it can't be opened.
+        """
+        if self._store is None:
+            self._store = CorrectionStore(self._store_path)
+
     def start(self) -> None:
         """Begin to look out for corrections, in a thread.
 
@@ -113,7 +123,7 @@ class Learner:
         ------
         StoreError : if the file of corrections can't be opened.
         """
-        self._store = CorrectionStore(self._store_path)
+        self.open()
         self._thread = threading.Thread(target=self._watch, name="learner", daemon=True)
         self._thread.start()
 
