@@ -310,7 +310,8 @@ function rowOf(row) {
   if (row[ERROR] !== null) {
     topic.append(element("span", "Not read", "bad"));
   } else if (row[REASON] !== null) {
-    topic.append(element("span", "Unsure", "bad"), " ", element("bdi", row[TOPIC], "soft"));
+    topic.append(element("span", "Unsure", "bad"), " perhaps ", element("bdi", row[TOPIC]));
+    topic.classList.add("soft");
     topic.title = row[REASON];
   } else {
     topic.append(element("bdi", row[TOPIC]));
