@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -530,6 +532,49 @@ def test_several_processes_answer_as_one(tmp_path: Path, tickets: Path) -> None:
         os.kill(first[0], signal.SIGKILL)
         until(lambda: len(set(children(url.pid)) - {first[0]}) == 2)
         assert httpx.get(f"{url}/health").status_code == 200
+
+
+@pytest.mark.slow
+def test_it_learns_from_corrections_and_serves_what_it_learned(tmp_path: Path) -> None:
+    data, path = tmp_path / "tickets.csv", tmp_path / "tickets.slug"
+    words = {"pay": ["refund", "invoice"], "post": ["parcel", "courier"]}
+    rows = [
+        (f"my {word} no {n}", topic) for n in range(20) for topic in words for word in words[topic]
+    ]
+    data.write_text("text,topic\n" + "".join(f"{text},{topic}\n" for text, topic in rows))
+    slugline.TopicClassifier().fit(*zip(*rows, strict=True)).save(path)
+    learns = ("--learn-every", 5, "--learn-from", data)
+    with (
+        running(path, "--corrections", tmp_path / "c.db", *learns) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
+        for n in range(5):
+            ask(client, "/v1/corrections", text=f"the password no {n} is lost", topic="account")
+        until(lambda: metrics(client)["slugline_model_swaps"] == 1)
+        [result] = ask(client, "/v1/classify", text="a password, lost").json()["results"]
+        assert result["top"][0]["topic"] == "account"
+    subprocess.run([sys.executable, "-m", "slugline", "rollback", path], check=True)
+    assert "account" not in slugline.load(path).classes_
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--learn-every", 5], "--learn-every needs --corrections FILE as well"),
+        (
+            ["--learn-every", 5, "--corrections", "c.db"],
+            "--learn-every needs --learn-from DATA as well",
+        ),
+        (
+            ["--learn-every", 5, "--corrections", "c.db", "--learn-from", "d.csv"],
+            "reuters46.slug comes with Slugline and never changes",
+        ),
+    ],
+)
+def test_what_learning_lacks_is_said(run: Any, arguments: list[str], said: str) -> None:
+    result = run("serve", "--port", "0", *arguments)
+    assert result.code == 2
+    assert said in " ".join(result.err.split())
 
 
 def test_what_runs_is_finished_when_it_ends() -> None:

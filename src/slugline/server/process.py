@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from slugline.corrections.learner import Learner
 from slugline.corrections.store import CorrectionStore
 from slugline.server.app import make_app
 from slugline.server.metrics import Metrics
@@ -22,7 +23,7 @@ from slugline.server.protocol import protocol_with
 from slugline.server.settings import Settings
 from slugline.server.state import State
 
-__all__ = ["run_process"]
+__all__ = ["make_learner", "run_process"]
 
 _log = logging.getLogger("slugline.server")
 
@@ -33,11 +34,26 @@ _KEEP_ALIVE_SECONDS = 75
 
 
 def run_process(
-    settings: Settings, models: Models, metrics: Metrics, listening: socket.socket
+    settings: Settings,
+    models: Models,
+    metrics: Metrics,
+    listening: socket.socket,
+    *,
+    learns: bool = True,
 ) -> None:
-    """Answer in this process, until it gets a signal."""
+    """Answer in this process, until it gets a signal.
+
+    Parameters
+    ----------
+    settings : Settings
+    models : Models
+    metrics : Metrics
+    listening : socket.socket
+    learns : bool, default True
+        Whether it is the process that learns from corrections, if that is wanted.
+    """
     store = None if settings.corrections is None else CorrectionStore(settings.corrections)
-    state = State(settings, models, metrics, store)
+    state = State(settings, models, metrics, store, make_learner(settings, models))
     config = uvicorn.Config(
         make_app(state),
         log_config=None,
@@ -53,8 +69,34 @@ def run_process(
     )
     # What is here to stay need not be looked through each time that garbage is collected.
     gc.freeze()
-    with contextlib.closing(state):
+    with contextlib.ExitStack() as stack:
+        stack.callback(state.close)
+        if state.learner is not None:
+            stack.callback(state.learner.stop)
+            state.learner.open()
+            if learns:
+                state.learner.start()
         _Server(config, state).run(sockets=[listening])
+
+
+def make_learner(settings: Settings, models: Models) -> Learner | None:
+    """Return what learns from corrections of the first model; None if nothing is to.
+
+    Raises
+    ------
+    OptionError : if that model comes with Slugline, or `learn_every` is out of its range.
+    """
+    if settings.learn_every is None or settings.corrections is None:
+        return None
+    model = models.default
+    return Learner(
+        model.path,
+        settings.learn_from,
+        settings.corrections,
+        settings.learn_every,
+        _log.info,
+        options=settings.train_options,
+    )
 
 
 class _Server(uvicorn.Server):

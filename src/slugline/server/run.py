@@ -10,7 +10,7 @@ from slugline.corrections.store import CorrectionStore
 from slugline.server.metrics import Metrics
 from slugline.server.models import Models
 from slugline.server.ports import address_of, bind
-from slugline.server.process import run_process
+from slugline.server.process import make_learner, run_process
 from slugline.server.settings import Settings
 from slugline.server.workers import run_workers
 
@@ -43,6 +43,7 @@ def serve(settings: Settings, names: list[str], announce: Callable[[str], object
     with contextlib.closing(listening):
         models = Models.load(names)
         _check_store(settings)
+        make_learner(settings, models)
         metrics = Metrics(settings.workers)
         announce(address_of(listening))
         if settings.workers == 1:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from slugline.corrections.learner import Learner
 from slugline.corrections.store import CorrectionStore
 from slugline.server.batches import Batches
 from slugline.server.metrics import Metrics
@@ -42,7 +43,7 @@ class State:
     models: Models
     metrics: Metrics
     store: CorrectionStore | None = None
-    learner: Any = None
+    learner: Learner | None = None
     batches: Batches = field(init=False)
 
     def __post_init__(self) -> None:

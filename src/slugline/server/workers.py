@@ -75,7 +75,7 @@ class _Workers:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # models have just been read
             settings, models, metrics, listening = self._arguments
             metrics.be(process)
-            run_process(settings, models, metrics, listening)
+            run_process(settings, models, metrics, listening, learns=process == 0)
             status = 0
         except Exception:  # noqa: BLE001 - nothing above would say so
             _log.exception("worker %d failed", process)
