@@ -165,6 +165,28 @@ def test_a_list_says_what_corrections_would_change(page: TestClient) -> None:
     assert "1 topic among them is new: weather ." in said
 
 
+def test_a_list_says_whether_the_model_learns_from_corrections(
+    page: TestClient, state: State
+) -> None:
+    class Learner:
+        is_learning = False
+        last: dict[str, str] | None = None
+
+        def state(self) -> dict[str, object]:
+            return {"is_learning": self.is_learning, "next_after": 7, "last": self.last}
+
+    assert "by itself" not in page.get("/corrections").text
+    state.learner = Learner()  # type: ignore[assignment]
+    assert "news learns from them by itself: next after 7 more corrections" in words_of(
+        page.get("/corrections").text
+    )
+    Learner.is_learning = True
+    Learner.last = {"at": "2026-01-31T08:15:00.250Z", "message": "a `b` <i>"}
+    found = page.get("/corrections").text
+    assert "Learning from them now." in found
+    assert "Last time, 2026-01-31 08:15 UTC: a <code>b</code> &lt;i&gt;." in found
+
+
 def test_undoing_in_the_list_leads_back_to_it(page: TestClient) -> None:
     kept(page)
     found = page.post("/undo", data={"id": "1", "back": "corrections"})

@@ -131,6 +131,18 @@ def test_a_file_that_breaks_off_is_answered_up_to_there(page: TestClient) -> Non
     assert last["error"].startswith("a.csv.gz is not a whole gzip file")
 
 
+def test_no_end_of_rows_is_not_answered(page: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    from slugline.server.page import upload
+
+    monkeypatch.setattr(upload, "_MOST_ROWS", 300)
+    *batches, last = lines(page, "wheat\n" * 600, "a.txt")[1:]
+    assert sum(len(batch["rows"]) for batch in batches) == 512
+    assert last == {
+        "error": "a.txt has more than 300 rows, and the others are not answered here; use "
+        "`slugline predict`."
+    }
+
+
 def test_a_downloaded_table_has_its_own_columns_and_no_formula(page: TestClient) -> None:
     found = page.post("/table/file", content=TICKETS, params={"name": "my tickets.csv"})
     assert found.headers["content-disposition"] == (

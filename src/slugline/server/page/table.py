@@ -26,8 +26,8 @@ from slugline.server.state import State, state_of
 
 __all__ = ["answer_table", "show_table", "write_table"]
 
-# Rows that are answered for the page, which holds all of them; and characters of each text.
-_MOST_ROWS, _LONGEST_TEXT = 1_000_000, 200
+# Characters that the page is told of each text.
+_LONGEST_TEXT = 200
 _encode = msgspec.json.Encoder().encode
 
 
@@ -103,11 +103,6 @@ def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
         for answers in upload.answers(model.router):
             n_rows += len(answers)
             yield _line(rows=[_row(each) for each in answers], read=upload.share_read())
-            if n_rows >= _MOST_ROWS:
-                raise SluglineError(
-                    f"the page shows {_MOST_ROWS:,} rows, and {upload.name} has more; use "
-                    "`slugline predict` for all of them."
-                )
     except SluglineError as error:
         yield _line(error=whole(f"{error}"))
         return

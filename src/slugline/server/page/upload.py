@@ -31,6 +31,8 @@ _ENDING = re.compile(r"(\.[a-z0-9]{1,10}){1,2}$")
 _SLOWEST = 250_000
 # Rows that are answered at a time: others have their turn in between.
 _BATCH_ROWS = 256
+# Rows that are answered: the page holds all of them, and a packed file may have no end of them.
+_MOST_ROWS = 1_000_000
 
 
 @dataclass(eq=False)
@@ -71,12 +73,21 @@ class Upload:
 
         Raises
         ------
-        DataError : if the file can't be read further; it names the file as its owner does.
+        DataError : if the file can't be read further, or has too many rows; it names the file as
+            its owner does.
         """
         text = self.text if self.has_names else None
+        n_rows = 0
         try:
             self._rows = read_rows(self._file.name, encoding=self.encoding)
-            yield from predict_rows(router, self._rows, text=text, batch_rows=_BATCH_ROWS)
+            for batch in predict_rows(router, self._rows, text=text, batch_rows=_BATCH_ROWS):
+                if n_rows >= _MOST_ROWS:
+                    raise DataError(
+                        f"{self.name} has more than {_MOST_ROWS:,} rows, and the others are not "
+                        "answered here; use `slugline predict`."
+                    )
+                yield batch
+                n_rows += len(batch)
         except SluglineError as error:
             raise DataError(f"{error}".replace(self._file.name, self.name)) from error
 
