@@ -198,9 +198,7 @@ def test_any_bytes_can_be_counted(text: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(text)))
     lengths = np.array([cut, len(text) - cut - 1] if cut < len(text) else [cut])
     blocks = tuple(
-        (kind, *columns.learning_table, columns.n_columns, 0)
-        if isinstance(columns, SeenBuckets)
-        else (kind, *columns.table, -1, 0)
+        (kind, *columns.table, columns.n_columns if isinstance(columns, SeenBuckets) else -1, 0)
         for kind, columns in fresh()
     )
     letters = bytes(range(128))

@@ -127,9 +127,9 @@ class KernelCounter:
         for kind, vocabulary in zip(kinds, vocabularies, strict=True):
             n_columns = vocabulary.n_columns
             if learn and isinstance(vocabulary, SeenBuckets):
-                blocks.append((kind, *vocabulary.learning_table, n_columns, first))
+                blocks.append((kind, *vocabulary.table, n_columns, first))
             else:
-                blocks.append((kind, *vocabulary.table, -1, first))
+                blocks.append((kind, *vocabulary.compact_table, -1, first))
             first += 0 if learn else n_columns
         characters = None if data.isascii() else sides()
         columns, values, n_each, n_terms, n_words, names = kernel.count(

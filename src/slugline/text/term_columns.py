@@ -82,6 +82,11 @@ class TermColumns(ABC):
     def table(self) -> TermTable:
         """Return where the kernel finds the column of a term."""
 
+    @property
+    def compact_table(self) -> TermTable:
+        """Return the same in the form that is fastest for look-ups."""
+        return self.table
+
     @abstractmethod
     def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
         """Return the column of each term, given its hash; below 0 if it has none."""
@@ -204,7 +209,7 @@ class SeenBuckets(Buckets):
         self._columns = np.full(n_buckets, -1, dtype=np.int32)
         self._names: tuple[tuple[bytes, npt.NDArray[np.int64]], ...] = ()
         self._bounds: npt.NDArray[np.int64] | None = None
-        self._table: TermTable | None = None
+        self._compact: TermTable | None = None
         self._n_columns = 0
 
     @classmethod
@@ -255,20 +260,20 @@ class SeenBuckets(Buckets):
 
     @property
     def table(self) -> TermTable:
-        """Return where the kernel finds the column of a term."""
-        if self._table is None:
-            self._table = self._grouped()
-        return self._table
-
-    @property
-    def learning_table(self) -> TermTable:
         """Return where the kernel finds the column of a term, and writes those of new ones."""
         return TermTable(self.n_buckets, self._columns)
+
+    @property
+    def compact_table(self) -> TermTable:
+        """Return where the kernel finds the column of a term sooner, as long as none is new."""
+        if self._compact is None:
+            self._compact = self._grouped()
+        return self._compact
 
     def learned(self, names: tuple[bytes, npt.NDArray[np.int64]]) -> None:
         """Take the bytes and lengths of names of columns that have been written into the table."""
         self._n_columns += len(names[1])
-        self._names, self._bounds, self._table = (*self._names, names), None, None
+        self._names, self._bounds, self._compact = (*self._names, names), None, None
 
     def copy(self) -> SeenBuckets:
         """Return the same columns, to learn on without changing these."""
