@@ -18,6 +18,7 @@ from slugline import errors
         ("DownloadError", OSError),
         ("EncoderError", RuntimeError),
         ("ModelFileError", ValueError),
+        ("StoreError", OSError),
         ("TrainingError", ArithmeticError),
         ("NotFittedError", sklearn.exceptions.NotFittedError),
     ],

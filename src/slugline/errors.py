@@ -16,7 +16,9 @@ __all__ = [
     "ModelFileError",
     "NotFittedError",
     "OptionError",
+    "ServerError",
     "SluglineError",
+    "StoreError",
     "TrainingError",
 ]
 
@@ -47,6 +49,14 @@ class EncoderWarning(UserWarning):
 
 class ModelFileError(SluglineError, ValueError):
     """A model file that is damaged, from another program, or in a later format."""
+
+
+class ServerError(SluglineError, OSError):
+    """A server that can't start, such as where its port is taken."""
+
+
+class StoreError(SluglineError, OSError):
+    """A file of corrections that can't be opened, read or written."""
 
 
 class TrainingError(SluglineError, ArithmeticError):

@@ -15,7 +15,7 @@ __all__ = ["make_app"]
 #: Each is a function in a module of the same name.
 COMMANDS = (
     *("train", "predict", "explain", "evaluate", "audit", "check", "compare", "curve", "suggest"),
-    *("info", "reproduce"),
+    *("serve", "mcp", "export", "rollback", "info", "reproduce"),
 )
 
 
@@ -35,7 +35,10 @@ def make_app(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_options)
     named = [name for name in COMMANDS if [name] == list(arguments[:1])]
     for name in named or COMMANDS:
-        app.command()(getattr(importlib.import_module(f"slugline.cli.{name}"), name))
+        command = getattr(importlib.import_module(f"slugline.cli.{name}"), name)
+        # What runs for long is told how by whatever starts it.
+        settings = {"auto_envvar_prefix": "SLUGLINE"} if name == "serve" else {}
+        app.command(context_settings=settings)(command)
     return app
 
 

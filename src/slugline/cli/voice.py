@@ -14,6 +14,8 @@ __all__ = ["FLAGS", "in_flags"]
 _ALIKE = (
     *(
         "batch_size",
+        "correction_weight",
+        "corrections_of",
         "coverage",
         "dropout",
         "encoder",

@@ -1,0 +1,1 @@
+"""Answers that people said were wrong, with the right topic: kept, and learned from."""

@@ -1,0 +1,406 @@
+"""The file that keeps corrections: SQLite, on disk before anyone is told that they are kept.
+
+Several threads and several processes may use one file at once. Whoever is killed loses nothing that
+was acknowledged: a correction is written ahead and flushed to the disk before `add` returns.
+Nothing in the file is trusted: one of another program or of a later version is left as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from slugline.corrections.correction import MAX_TEXT_BYTES, Correction, as_cells, from_cells
+from slugline.databases import write_ahead
+from slugline.errors import StoreError
+from slugline.labels import Topic
+
+__all__ = ["CorrectionStore"]
+
+#: Marks a file as ours, in SQLite's header: "slug".
+APPLICATION = 0x736C7567
+#: What a file that this version writes says of its tables.
+FORMAT = 1
+_COLUMNS = "id, text, topic, answer, probability, model, digest, who, at"
+# What tells whether a row counts comes before its text, which may run over many pages.
+_TABLES = (
+    "CREATE TABLE corrections (id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, "
+    "undone TEXT, topic NOT NULL, answer NOT NULL, probability REAL NOT NULL, "
+    "model BLOB NOT NULL, digest BLOB NOT NULL, who BLOB, text BLOB NOT NULL)",
+    "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+)
+# A page of rows ends after so many rows or bytes of text.
+_ROWS, _BYTES = 500, 4 << 20
+# A row's text and all other cells.
+_MAX_ROW_BYTES = MAX_TEXT_BYTES + (1 << 16)
+_LOCKS = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_NO_RIGHT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+
+
+class CorrectionStore:
+    """Corrections in one file; a context manager, to be used by several threads.
+
+    Parameters
+    ----------
+    path : str or Path
+    patience : float, default 5.0
+        Seconds to wait while another process or thread writes.
+    create : bool, default True
+        Whether to make the file if there is none.
+
+    Raises
+    ------
+    StoreError : if there is no such file and none is to be made, it can't be opened, or is none of
+        ours or of a later version; it is then unchanged.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, patience: float = 5.0, create: bool = True
+    ) -> None:
+        self.path = Path(path)
+        self._patience = patience
+        self._create = create
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._is_closed = False
+        with self._using("opened"):
+            pass
+
+    def __enter__(self) -> CorrectionStore:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def add(
+        self,
+        *,
+        text: str,
+        topic: Topic,
+        answer: Topic,
+        probability: float,
+        model: str,
+        digest: str,
+        who: str | None = None,
+    ) -> Correction:
+        """Keep a correction, and return it once it is on the disk.
+
+        See `Correction` for the parameters.
+
+        Raises
+        ------
+        DataError : if one of them can't be kept.
+        StoreError : if the file can't be written; the correction is then not kept, and may be added
+            again.
+        """
+        cells = as_cells(text, topic, answer, probability, model, digest, who)
+        at = _now()
+        with self._using("written") as connection, _transaction(connection):
+            done = connection.execute(
+                f"INSERT INTO corrections ({_COLUMNS}) VALUES (NULL,?,?,?,?,?,?,?,?)",  # noqa: S608
+                (*cells, at),
+            )
+        return from_cells((done.lastrowid, *cells, at))
+
+    def undo(self, id: int) -> bool:  # noqa: A002 (the field's name)
+        """Take a correction back; return whether there was one that had not been taken back.
+
+        It stays in the file, marked with the time.
+
+        Raises
+        ------
+        StoreError : if the file can't be written; the correction then stays as it was.
+        """
+        if not 0 < id < 1 << 63:
+            return False
+        with self._using("written") as connection, _transaction(connection):
+            done = connection.execute(
+                "UPDATE corrections SET undone = ? WHERE id = ? AND undone IS NULL", (_now(), id)
+            )
+        return done.rowcount == 1
+
+    def rows(self, after: int = 0, most: int | None = None) -> Iterator[Correction]:
+        """Yield the corrections in order, without those taken back, in bounded memory.
+
+        What is added meanwhile may be among them.
+
+        Parameters
+        ----------
+        after : int, default 0
+            Only those with larger numbers.
+        most : int, optional
+            How many at most; all by default.
+
+        Raises
+        ------
+        StoreError : if the file can't be read, or is damaged.
+        """
+        left = _ROWS if most is None else most
+        while left > 0:
+            page = self._page(after, min(left, _ROWS))
+            if not page:
+                return
+            yield from page
+            after = page[-1].id
+            left -= 0 if most is None else len(page)
+
+    def count(self, after: int = 0, model: str | None = None) -> int:
+        """Return how many corrections there are, without those taken back.
+
+        Parameters
+        ----------
+        after : int, default 0
+            Only those with larger numbers.
+        model : str, optional
+            Only those of the model with this name.
+        """
+        question = "SELECT count(*) FROM corrections WHERE id > ? AND undone IS NULL"
+        if model is None:
+            return int(self._ask(question, after))
+        return int(self._ask(f"{question} AND model = ?", after, model.encode()))
+
+    def last(self) -> int:
+        """Return the largest number that a correction has had; 0 if there has been none."""
+        return int(self._ask("SELECT coalesce(max(id), 0) FROM corrections"))
+
+    def note(self, name: str) -> str | None:
+        """Return what was noted under a name, such as by whoever learns from the corrections."""
+        found = self._ask("SELECT (SELECT value FROM notes WHERE name = ?)", name)
+        return None if found is None else str(found)
+
+    def set_notes(self, notes: Mapping[str, str]) -> None:
+        """Note values under names, in the place of earlier ones, all of them or none."""
+        with self._using("written") as connection, _transaction(connection):
+            connection.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", notes.items())
+
+    def close(self) -> None:
+        """Close the file; whatever is asked of it afterwards is a StoreError."""
+        with self._lock:
+            self._is_closed = True
+            self._let_go()
+
+    def _page(self, after: int, most: int) -> list[Correction]:
+        page: list[Correction] = []
+        n_bytes = 0
+        with self._using("read") as connection:
+            found = connection.execute(
+                f"SELECT {_COLUMNS} FROM corrections "  # noqa: S608 - a constant
+                "WHERE id > ? AND undone IS NULL ORDER BY id LIMIT ?",
+                (after, most),
+            )
+            for cells in found:
+                page.append(self._restored(cells))
+                n_bytes += len(cells[1])
+                if n_bytes > _BYTES:
+                    break
+            found.close()  # readers must not keep a writer from cleaning up
+        return page
+
+    def _restored(self, cells: tuple[Any, ...]) -> Correction:
+        try:
+            return from_cells(cells)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise StoreError(
+                f"{self.path} is damaged: correction {cells[0]} can't be read ({error}); restore "
+                "the file from a copy."
+            ) from error
+
+    def _ask(self, question: str, *values: Any) -> Any:
+        with self._using("read") as connection:
+            return connection.execute(question, values).fetchone()[0]
+
+    # The connection --------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _using(self, done: str) -> Iterator[sqlite3.Connection]:
+        """Lend the connection to one thread; turn whatever goes wrong into a StoreError.
+
+        `done` says what the file is used for, in the words of a message.
+        """
+        if not self._lock.acquire(timeout=max(self._patience, 0)):
+            raise self._busy(done)
+        try:
+            yield self._connected()
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            if code not in (*_LOCKS, sqlite3.SQLITE_FULL):
+                self._let_go()  # the next one begins afresh
+            raise self._failed(done, code, error) from error
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(
+                f"{self.path} can't be {done} ({error.strerror or error}); check the folder, or "
+                "name another file."
+            ) from error
+        finally:
+            self._lock.release()
+
+    def _connected(self) -> sqlite3.Connection:
+        """Return a connection to the file at the path.
+
+        One that was moved while it was in use can't be written: nobody would look for it there. Nor
+        is a new one made in its place, as other processes may still use the files beside it.
+        """
+        if self._is_closed:
+            raise StoreError(f"{self.path} was closed; open it again.")
+        if self._connection is not None and _identity(self.path) != self._file:
+            self._write_back()
+            raise StoreError(
+                f"{self.path} was moved, removed or replaced while it was in use; put it back, or "
+                "start again."
+            )
+        if self._connection is None:
+            self._connection = self._open()
+            self._file = _identity(self.path)
+        return self._connection
+
+    def _write_back(self) -> None:
+        """Bring what was written ahead into the file, wherever that is now."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _let_go(self) -> None:
+        # SQLite does this by itself, but not to a file that was moved.
+        self._write_back()
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self.path.exists() and not self.path.is_file():
+            raise self._foreign("a folder" if self.path.is_dir() else "a device or pipe")
+        if not self.path.exists() and not self._create:
+            raise StoreError(f"{self.path} doesn't exist; name a file that holds corrections.")
+        connection = sqlite3.connect(
+            self.path, self._patience, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_ROW_BYTES)
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA synchronous = FULL")
+            self._make_tables(connection)
+            write_ahead(connection, self._patience)
+            self._check_tables(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _make_tables(self, connection: sqlite3.Connection) -> None:
+        """Make the tables in a new file, all of them and the marks at once; refuse others' files.
+
+        That is before it is written ahead, so that a killed process leaves all of it or nothing.
+        """
+        if not self._is_new(connection):
+            return
+        with _transaction(connection):
+            if self._is_new(connection):  # no other process has been quicker
+                for table in _TABLES:
+                    connection.execute(table)
+                connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _is_new(self, connection: sqlite3.Connection) -> bool:
+        """Whether there is nothing in the file; StoreError, without a change, if it isn't ours."""
+        found, version, is_used = (
+            int(connection.execute(question).fetchone()[0])
+            for question in (
+                "PRAGMA application_id",
+                "PRAGMA user_version",
+                "SELECT count(*) FROM sqlite_schema",
+            )
+        )
+        if (found, version, is_used) == (0, 0, 0):
+            return True
+        if found != APPLICATION:
+            raise self._foreign("the file of another program")
+        if version > FORMAT:
+            raise StoreError(
+                f"{self.path} holds corrections in format {version}, which a later Slugline wrote, "
+                f"and this one knows format {FORMAT}; install a newer Slugline, or name another "
+                "file."
+            )
+        return False
+
+    def _check_tables(self, connection: sqlite3.Connection) -> None:
+        """Make sure that there is nothing in the file but our tables, such as a trigger."""
+        found = connection.execute(
+            "SELECT substr(sql, 1, 1000) FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' "
+            "ESCAPE '!' LIMIT 9"
+        )
+        if {sql for (sql,) in found} != {*_TABLES}:
+            raise StoreError(
+                f"{self.path} is marked as a file of corrections, and has other tables; restore it "
+                "from a copy, or name another file."
+            )
+
+    # Messages --------------------------------------------------------------------------------
+
+    def _foreign(self, what: str) -> StoreError:
+        return StoreError(
+            f"{self.path} holds no corrections: it is {what}; name another file, or one that "
+            "doesn't exist yet."
+        )
+
+    def _busy(self, done: str) -> StoreError:
+        return StoreError(
+            f"{self.path} can't be {done}: for {self._patience:g} s, others have been writing to "
+            "it; try again."
+        )
+
+    def _failed(self, done: str, code: int, error: sqlite3.Error) -> StoreError:
+        if code in _LOCKS:
+            return self._busy(done)
+        if code == sqlite3.SQLITE_FULL:
+            return StoreError(
+                f"{self.path} can't be {done}: the disk is full; make room and try again."
+            )
+        if code in _NO_RIGHT:
+            return StoreError(
+                f"{self.path} can't be {done} ({error}); Slugline must be allowed to write this "
+                "file and others in its folder, so fix the permissions, or name another place."
+            )
+        if code == sqlite3.SQLITE_NOTADB:
+            return self._foreign("no SQLite file")
+        if code == sqlite3.SQLITE_CORRUPT:
+            return StoreError(
+                f"{self.path} is damaged ({error}); restore it from a copy, or save what can be "
+                "saved with: sqlite3 FILE .recover"
+            )
+        return StoreError(f"{self.path} can't be {done} ({error}); check the disk and try again.")
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Write everything, and flush it to the disk, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _now() -> str:
+    now = datetime.datetime.now(datetime.UTC)
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""A front door: models behind HTTP, and a page for people."""

@@ -1,0 +1,137 @@
+"""Bodies of requests: read within limits, and taken apart."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from slugline.server.problems import Problem
+
+__all__ = ["decoded", "read_body", "take_body"]
+
+_T = TypeVar("_T")
+# Seconds for which what is too large is still taken from the network, and thrown away.
+_LINGER_SECONDS = 2.0
+# Half of a character, as JSON may have it in an escape.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+async def read_body(request: Request, most: int, timeout: float) -> bytes:
+    """Return the body of a request; see `take_body`."""
+    parts: list[bytes] = []
+    await take_body(request, most, timeout, parts.append)
+    return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+async def take_body(
+    request: Request, most: int, timeout: float, take: Callable[[bytes], object]
+) -> None:
+    """Hand over the body of a request, part by part as it arrives.
+
+    Parameters
+    ----------
+    request : Request
+    most : int
+        Bytes that it may have.
+    timeout : float
+        Seconds that it may take to arrive.
+    take : callable
+        Gets each part.
+
+    Raises
+    ------
+    Problem : 413 if it is larger, 408 if it takes longer, 415 if it is compressed.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise Problem(
+            415, f"the body is said to be {encoding!r}-encoded; send it as it is.",
+            headers={"Accept-Encoding": "identity"},
+        )  # fmt: skip
+    claimed = request.headers.get("content-length", "0")
+    if claimed.isdecimal() and int(claimed) > most:
+        await _discard(request)
+        raise _too_large(most)
+    n_bytes = 0
+    try:
+        async with asyncio.timeout(timeout):
+            async for part in request.stream():
+                n_bytes += len(part)
+                if n_bytes > most:
+                    break
+                take(part)
+    except TimeoutError:
+        raise Problem(
+            408, f"the body had not arrived after {timeout:g} seconds; send it at once."
+        ) from None
+    except ClientDisconnect:
+        raise Problem(400, "the connection ended before the body did.") from None
+    if n_bytes > most:
+        await _discard(request)
+        raise _too_large(most)
+
+
+async def _discard(request: Request) -> None:
+    """Let the rest of a body that is too large go by for a while.
+
+    Were the connection closed at once, whoever is still sending would not see why.
+    """
+    if "expect" in request.headers:  # it waits with its body for a word from us
+        return
+    with contextlib.suppress(TimeoutError, ClientDisconnect, RuntimeError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while (message := await request.receive())["type"] == "http.request":
+                if not message.get("more_body"):
+                    return
+
+
+def decoded(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """Return what JSON says.
+
+    Raises
+    ------
+    Problem : 400 if it is not JSON, 422 if it says something else than it should.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        _raise_invalid(error)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if _HALF.search(body):
+            return _leniently(body, decoder.type)
+        raise Problem(400, f"the body is not JSON: {error}.") from None
+    except RecursionError:
+        raise Problem(400, "the body is nested too deeply.") from None
+
+
+def _leniently(body: bytes, kind: Any) -> Any:
+    """Read JSON that has halves of characters in it, as texts that were cut in the middle have."""
+    try:
+        return msgspec.convert(json.loads(body, parse_constant=_refuse), kind)
+    except msgspec.ValidationError as error:
+        _raise_invalid(error)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"the body is not JSON: {error}.") from None
+
+
+def _raise_invalid(error: msgspec.ValidationError) -> NoReturn:
+    raise Problem(422, f"{error}; see /docs for what may be asked.") from None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _too_large(most: int) -> Problem:
+    return Problem(
+        413,
+        f"the body is larger than {most:,} bytes; send less at a time.",
+        headers={"Connection": "close"},
+    )

@@ -1,0 +1,96 @@
+"""Servers for tests: in this process, and as a process of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from slugline.corrections.store import CorrectionStore
+from slugline.server.app import make_app
+from slugline.server.metrics import Metrics
+from slugline.server.models import Models
+from slugline.server.settings import Settings
+from slugline.server.state import State
+
+__all__ = ["client", "make_state", "running"]
+
+# Seconds that a server may take to start, and to end.
+_PATIENCE = 30
+
+
+class Address(str):
+    """Where a server is, without a "/" at the end."""
+
+    #: Its process.
+    pid: int
+
+
+def make_state(*models: str | Path, **settings: Any) -> State:
+    """Return what the handlers of a server share.
+
+    Parameters
+    ----------
+    *models : str or Path
+        The model that comes with Slugline by default.
+    **settings : see `Settings`
+        With `corrections`, that file is opened; the state's `store` is to be closed.
+    """
+    found = Settings(**settings)
+    store = None if found.corrections is None else CorrectionStore(found.corrections)
+    return State(found, Models.load([str(model) for model in models]), Metrics(1), store)
+
+
+def client(state: State, **options: Any) -> TestClient:
+    """Return a client, in the manner of httpx, whose requests are answered in this process."""
+    return TestClient(make_app(state), base_url="http://localhost", **options)
+
+
+@contextlib.contextmanager
+def running(*args: object) -> Iterator[Address]:
+    """Run `slugline serve` with these arguments on a free port; yield its address.
+
+    What it says goes to a file, so that it never waits for a reader, and into the failure of a test
+    that finds it ended or ending badly.
+    """
+    command = [sys.executable, "-m", "slugline", "serve", "--port", "0", *map(str, args)]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=dict(os.environ))
+
+        def words() -> str:
+            return os.pread(said.fileno(), 1 << 20, 0).decode(errors="replace")
+
+        try:
+            address = Address(_address(process, words))
+            address.pid = process.pid
+            yield address
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                code = process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise AssertionError(f"the server did not end:\n{words()}") from None
+        assert code == 0, f"the server ended with {code}:\n{words()}"
+
+
+def _address(process: subprocess.Popen[bytes], words: Callable[[], str]) -> str:
+    """Wait until a server says where it listens."""
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until and process.poll() is None:
+        found = re.search(r"listening at (http://\S+)/", words())
+        if found:
+            return found[1]
+        time.sleep(0.02)
+    raise AssertionError(f"the server does not answer:\n{words()}")
