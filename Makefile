@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # After a change of these, the package has to be built again.
-BUILT_OF := pyproject.toml setup.py src/slugline/text/_kernel.c src/slugline/training/_descent.c
+BUILT_OF := pyproject.toml setup.py $(wildcard src/slugline/*/_*.c)
 
 .PHONY: quickstart serve test format bench clean
 

@@ -24,7 +24,7 @@ setup(
     # Without them, the wheel is for any system.
     ext_modules=[]
     if os.environ.get("SLUGLINE_KERNEL") == "0"
-    else [kernel("text/_kernel"), kernel("training/_descent")],
+    else [kernel("kernels/_rows"), kernel("text/_kernel"), kernel("training/_descent")],
     # With them, for all versions of Python from 3.11 on.
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

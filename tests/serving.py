@@ -29,6 +29,13 @@ __all__ = ["client", "make_state", "running"]
 _PATIENCE = 30
 
 
+class Address(str):
+    """Where a server is, without a "/" at the end."""
+
+    #: Its process.
+    pid: int
+
+
 def make_state(*models: str | Path, **settings: Any) -> State:
     """Return what the handlers of a server share.
 
@@ -50,8 +57,8 @@ def client(state: State, **options: Any) -> TestClient:
 
 
 @contextlib.contextmanager
-def running(*args: object) -> Iterator[str]:
-    """Run `slugline serve` with these arguments on a free port; yield its address without a "/".
+def running(*args: object) -> Iterator[Address]:
+    """Run `slugline serve` with these arguments on a free port; yield its address.
 
     What it says goes to a file, so that it never waits for a reader, and into the failure of a test
     that finds it ended or ending badly.
@@ -64,7 +71,9 @@ def running(*args: object) -> Iterator[str]:
             return os.pread(said.fileno(), 1 << 20, 0).decode(errors="replace")
 
         try:
-            yield _address(process, words)
+            address = Address(_address(process, words))
+            address.pid = process.pid
+            yield address
         finally:
             process.send_signal(signal.SIGTERM)
             try:

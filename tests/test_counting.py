@@ -198,7 +198,7 @@ def test_any_bytes_can_be_counted(text: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(text)))
     lengths = np.array([cut, len(text) - cut - 1] if cut < len(text) else [cut])
     blocks = tuple(
-        (kind, *columns.table, columns.n_columns if isinstance(columns, SeenBuckets) else -1)
+        (kind, *columns.table, columns.n_columns if isinstance(columns, SeenBuckets) else -1, 0)
         for kind, columns in fresh()
     )
     letters = bytes(range(128))
@@ -217,14 +217,23 @@ KEYS = np.zeros(4, dtype=np.uint64)
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        (("syllables", 4, SLOTS, None, 0, 0, -1), "a block is of no kind that there is"),
-        (("words", 3, None, None, 0, 0, -1), "the number of slots is no power of two up to 2^30"),
-        (("words", 0, None, None, 0, 0, -1), "the number of slots is no power of two up to 2^30"),
-        (("words", 8, SLOTS, None, 0, 0, -1), "a table is not of the size that it has to be"),
-        (("words", 4, SLOTS, KEYS[:2], 1, 0, -1), "a table is not of the size that it has to be"),
-        (("words", 4, None, KEYS, 1, 0, -1), "a block's tables do not fit together"),
-        (("words", 4, None, None, 0, 0, 0), "a block's tables do not fit together"),
-        (("words", 4, SLOTS, KEYS, 1, 0, 0), "a block's tables do not fit together"),
+        (("syllables", 4, SLOTS, None, 0, 0, -1, 0), "a block is of no kind that there is"),
+        (
+            ("words", 3, None, None, 0, 0, -1, 0),
+            "the number of slots is no power of two up to 2^30",
+        ),
+        (
+            ("words", 0, None, None, 0, 0, -1, 0),
+            "the number of slots is no power of two up to 2^30",
+        ),
+        (("words", 8, SLOTS, None, 0, 0, -1, 0), "a table is not of the size that it has to be"),
+        (
+            ("words", 4, SLOTS, KEYS[:2], 1, 0, -1, 0),
+            "a table is not of the size that it has to be",
+        ),
+        (("words", 4, None, KEYS, 1, 0, -1, 0), "a block's tables do not fit together"),
+        (("words", 4, None, None, 0, 0, 0, 0), "a block's tables do not fit together"),
+        (("words", 4, SLOTS, KEYS, 1, 0, 0, 0), "a block's tables do not fit together"),
         ("words", "a block is no tuple"),
     ],
 )
@@ -254,7 +263,7 @@ def test_a_table_that_cannot_be_written_to_learns_nothing() -> None:
     fixed.setflags(write=False)
     with pytest.raises(ValueError, match="read-only"):
         counting.kernel.count(
-            b"oil", np.array([3]), bytes(128), None, (("words", 4, fixed, None, 0, 0, 0),)
+            b"oil", np.array([3]), bytes(128), None, (("words", 4, fixed, None, 0, 0, 0, 0),)
         )
 
 

@@ -190,7 +190,7 @@ def features_of(texts: list[str], **options: Any) -> Features:
 
 
 def test_words_are_counted_and_those_known_among_them() -> None:
-    counts = features_of(["wheat and corn"]).read(["Corn, corn, zinc", "", "wheat"]).words
+    counts = features_of(["wheat and corn"]).read(["Corn, corn, zinc", "", "wheat"])[1]
     assert counts.all.tolist() == [3, 0, 1]
     assert counts.known.tolist() == [2, 0, 1]
     assert counts.unknown.tolist() == [1, 0, 0]
@@ -199,7 +199,7 @@ def test_words_are_counted_and_those_known_among_them() -> None:
 def test_where_words_are_no_family_of_terms_all_are_known() -> None:
     features = Features([Block("characters")])
     features.fit_transform(["wheat and corn"])
-    assert features.read(["zinc tin"]).words.unknown.tolist() == [0]
+    assert features.read(["zinc tin"])[1].unknown.tolist() == [0]
     assert usual_words(features, ["zinc tin"]) is None
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from slugline.errors import DataError, OptionError
 from slugline.sparse import (
     Entries,
+    Rows,
     RowStack,
     check_csr,
     count_matrix,
@@ -149,12 +150,12 @@ def test_rows_come_off_a_stack_as_they_went_on_it_part_by_part(
 ) -> None:
     stack = stack_of(blocks)
     assert stack.n_entries == sum(count_rows(block).nnz for block in blocks)
-    parts = [part.rows(N_COLUMNS) for part in stack.parts()]
+    parts = [Rows(part, N_COLUMNS).csr() for part in stack.parts()]
     assert [part.toarray().tolist() for part in parts] == [
         count_rows(block).toarray().tolist() for block in blocks
     ]
     whole = count_rows([sequence for block in blocks for sequence in block])
-    rows = stack.all().rows(N_COLUMNS)
+    rows = Rows(stack.all(), N_COLUMNS).csr()
     assert rows.toarray().tolist() == whole.toarray().tolist()
     assert len(rows.data) == len(rows.indices) == rows.nnz
     assert (rows.dtype, rows.indices.dtype) == (np.float32, np.int32)
@@ -166,7 +167,7 @@ def test_what_is_changed_in_a_part_is_changed_in_the_stack() -> None:
         values, columns, _ = part
         values *= 2
         columns += 1
-    assert stack.all().rows(6).toarray().tolist() == [
+    assert Rows(stack.all(), 6).csr().toarray().tolist() == [
         [0, 2, 2, 0, 0, 0],
         [0, 0, 0, 2, 0, 0],
         [0, 0, 0, 0, 4, 0],
@@ -174,9 +175,10 @@ def test_what_is_changed_in_a_part_is_changed_in_the_stack() -> None:
 
 
 def test_entries_may_stand_side_by_side_in_a_row() -> None:
-    rows = entries_of([[0, 2], [4], [1], [5, 3]]).rows(6, 2)
-    assert rows.toarray().tolist() == [[1, 0, 1, 0, 1, 0], [0, 1, 0, 1, 0, 1]]
-    assert rows.has_canonical_format
+    rows = Rows(entries_of([[0, 2], [4], [1], [5, 3]]), 6, 2)
+    assert rows.n_rows == 2
+    assert rows.csr().toarray().tolist() == [[1, 0, 1, 0, 1, 0], [0, 1, 0, 1, 0, 1]]
+    assert rows.csr().has_canonical_format
 
 
 # check_csr --------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ __all__ = [
     "ModelFileError",
     "NotFittedError",
     "OptionError",
+    "ServerError",
     "SluglineError",
     "StoreError",
     "TrainingError",
@@ -48,6 +49,10 @@ class EncoderWarning(UserWarning):
 
 class ModelFileError(SluglineError, ValueError):
     """A model file that is damaged, from another program, or in a later format."""
+
+
+class ServerError(SluglineError, OSError):
+    """A server that can't start, such as where its port is taken."""
 
 
 class StoreError(SluglineError, OSError):

@@ -23,6 +23,9 @@ _ROUNDED = 1e-9
 # What HTML can't hold, or a browser would not show: control characters and halves of characters.
 _UNSHOWN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
+# Steps of strength: more could not be told apart. They are classes, as a page with a strict content
+# policy allows no style of a single mark.
+_STEPS = 9
 #: The rules for what `highlighted` returns. A page may say which colours: `--for` and `--against`.
 #: Lines under the words tell the two apart as well: solid for, dashed against.
 STYLE = """\
@@ -30,6 +33,10 @@ STYLE = """\
 .highlighted mark { --own: var(--for, #2f81c8); border-radius: 0.125em; background: color-mix(in srgb, var(--own) calc(6% + 46% * var(--strength)), transparent); color: inherit; text-decoration: underline solid 0.1em var(--own); text-underline-offset: 0.2em; text-decoration-skip-ink: none; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .highlighted mark.against { --own: var(--against, #d9622b); text-decoration-style: dashed; }
 """  # noqa: E501
+STYLE += "".join(
+    f".highlighted .s{step} {{ --strength: {step / _STEPS:.2f}; }}\n"
+    for step in range(1, _STEPS + 1)
+)
 
 
 def highlighted(text: str, spans: Iterable[tuple[int, int, float]]) -> Markup:
@@ -71,8 +78,9 @@ def highlighted(text: str, spans: Iterable[tuple[int, int, float]]) -> Markup:
 def _mark(word: str, share: float, most: float) -> Markup:
     from markupsafe import Markup
 
-    mark = Markup('<mark class="{}" style="--strength: {:.2f}" title="{:+.3g}">{}</mark>')
-    return mark.format("for" if share > 0 else "against", abs(share) / most, share, word)
+    mark = Markup('<mark class="{} s{}" title="{:+.3g}">{}</mark>')
+    side, step = "for" if share > 0 else "against", math.ceil(_STEPS * abs(share) / most)
+    return mark.format(side, step, share, word)
 
 
 def pieces(text: str, spans: Iterable[tuple[int, int, float]]) -> list[tuple[int, int, float]]:

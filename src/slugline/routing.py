@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.checks import check_number
+from slugline.checks import check_number, check_whole
 from slugline.displays import as_lines, counted
 from slugline.documents import as_texts
 from slugline.errors import OptionError
@@ -170,12 +170,20 @@ class Router:
             rows.append(("coverage of sets", f"{self.coverage:g}"))
         return rows
 
-    def route(self, X: Iterable[str]) -> list[Route]:
-        """Return the answer to each text, or why there is none."""
+    def route(self, X: Iterable[str], top: int = N_GUESSES) -> list[Route]:
+        """Return the answer to each text, or why there is none.
+
+        Parameters
+        ----------
+        X : iterable of str
+        top : int, default 3
+            How many guesses to give for each text.
+        """
+        check_whole("top", top, 1)
         texts = as_texts(X)
         proba, counts = self.fitted.predict_with_words(texts)
         reasons, sets = self.judge(texts, proba, counts)
-        guesses = likeliest(proba, N_GUESSES, self.fitted.topics.names)
+        guesses = likeliest(proba, top, self.fitted.topics.names)
         chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
         return [
             Route(None if reason else top[0][0], top[0][1], reason, top, topics)

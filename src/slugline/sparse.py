@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline import kernels
 from slugline.errors import DataError, OptionError
 from slugline.ragged import boundaries, row_lengths
+
+try:
+    from slugline.kernels import _rows as kernel
+except ImportError:  # there was no compiler
+    kernel = None  # type: ignore[assignment]
 
 __all__ = [
     "Entries",
     "RowStack",
+    "Rows",
     "check_csr",
     "count_matrix",
+    "has_kernel",
+    "kernel",
     "multi_hot",
     "row_gradient",
     "stack_rows",
@@ -114,11 +123,54 @@ class Entries(NamedTuple):
     columns: npt.NDArray[np.int32]
     lengths: npt.NDArray[np.integer]
 
-    def rows(self, n_columns: int, n_each: int = 1) -> sp.csr_array:
-        """Return them as a CSR array, with so many of them side by side in each of its rows."""
-        X = _csr(self.values, self.columns, boundaries(self.lengths)[::n_each], n_columns)
+    def place(self, widths: Sequence[int]) -> None:
+        """Move columns to where they are in rows of which these stand side by side, in place.
+
+        Parameters
+        ----------
+        widths : sequence of int
+            How many columns the first of the rows that make one has, then the second, and so on.
+        """
+        columns = self.columns
+        columns += self.spread(np.cumsum([0, *widths[:-1]], dtype=np.int32))
+
+    def spread(self, each: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what there is for each of the rows that make one, for each of their entries."""
+        n_rows = len(self.lengths) // len(each)
+        return each[np.newaxis].repeat(n_rows, axis=0).ravel().repeat(self.lengths)
+
+
+class Rows(NamedTuple):
+    """Rows of features. A single text is scored sooner than a CSR array of its row is made.
+
+    Attributes
+    ----------
+    entries : Entries
+    n_columns : int
+    n_each : int, default 1
+        How many rows of entries, side by side, make one row.
+    """
+
+    entries: Entries
+    n_columns: int
+    n_each: int = 1
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.entries.lengths) // self.n_each
+
+    def csr(self) -> sp.csr_array:
+        """Return them as a float32 CSR array, shape (n_rows, n_columns)."""
+        values, columns, lengths = self.entries
+        X = _csr(values, columns, boundaries(lengths)[:: self.n_each], self.n_columns)
         X.has_canonical_format = True
         return X
+
+
+def has_kernel() -> bool:
+    """Return whether a compiled kernel weighs and scores rows, or NumPy and SciPy do."""
+    return kernel is not None and kernels.are_wanted()
 
 
 class RowStack:
@@ -174,18 +226,22 @@ def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
     stack = RowStack()
     for part in itertools.chain(some, rest):
         stack.append(Entries(part.data, part.indices, row_lengths(part.indptr)))
-    return stack.all().rows(n_columns)
+    return Rows(stack.all(), n_columns).csr()
 
 
 def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
     """Return any matrix-like `X` as a float32 CSR array; no copy is made if it already is one.
+
+    Rows of features are taken as they are, too.
 
     Raises
     ------
     DataError : if `X` is not a matrix, does not have `n_columns` columns, or holds a value that is
         not finite.
     """
-    if not sp.issparse(X):
+    if isinstance(X, Rows):
+        X = X.csr()
+    elif not sp.issparse(X):
         X = np.asarray(X)
         if X.ndim != 2:
             raise DataError(

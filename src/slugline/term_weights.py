@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from slugline.errors import DataError
 from slugline.ragged import boundaries, row_lengths
+from slugline.sparse import Rows, has_kernel, kernel
 
 __all__ = ["as_arrays", "from_arrays", "join_topics", "scores_by", "share_to_drop", "slim", "table"]
 
@@ -67,8 +68,16 @@ def table(weights: sp.csr_array) -> Floats | sp.csr_array:
     return weights.toarray() if n_columns * n_topics <= _MOST_DENSE else weights
 
 
-def scores_by(table: Floats | sp.csr_array, X: sp.csr_array) -> Floats:
+def scores_by(table: Floats | sp.csr_array, X: Rows | sp.csr_array) -> Floats:
     """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
+    if isinstance(X, Rows):
+        if isinstance(table, np.ndarray) and has_kernel():
+            sums = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
+            values, columns, lengths = X.entries
+            lengths = lengths.astype(np.int64, copy=False)
+            kernel.add_products(values, columns, lengths, X.n_each, table, sums)
+            return sums
+        X = X.csr()
     scores = X @ table
     return scores if isinstance(scores, np.ndarray) else scores.toarray()
 

@@ -15,7 +15,7 @@ __all__ = ["make_app"]
 #: Each is a function in a module of the same name.
 COMMANDS = (
     *("train", "predict", "explain", "evaluate", "audit", "check", "compare", "curve", "suggest"),
-    *("serve", "mcp", "info", "reproduce"),
+    *("serve", "mcp", "export", "rollback", "info", "reproduce"),
 )
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from slugline.cli.answer_file import check_answer_file, compact, open_answer_file, topic_names
+from slugline.answer_file import compact, topic_names
+from slugline.cli.answer_file import check_answer_file, open_answer_file
 from slugline.cli.models import check_model_first, is_model
 from slugline.cli.options import Encoding, Format, Quiet, TextColumn
 from slugline.cli.output import say, warn

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from slugline.cli.options import Quiet
+from slugline.cli.options import Quiet, TextColumn, TopicColumn
 from slugline.cli.output import say
 from slugline.errors import OptionError
 
@@ -101,6 +102,28 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    learn_every: Annotated[
+        int | None,
+        typer.Option(
+            "--learn-every",
+            min=1,
+            metavar="N",
+            help="Learn again after N new corrections of the first model, from DATA and all "
+            "corrections, and replace it if no topic got clearly worse.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            metavar="DATA",
+            help="What the first model learned from; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    text: TextColumn = None,
+    topic: TopicColumn = None,
     max_body: Annotated[
         int,
         typer.Option(
@@ -216,13 +239,22 @@ def serve(
         timeout=timeout,
         max_file=max_file,
         corrections=corrections,
+        learn_every=learn_every,
+        data=tuple(data or ()),
+        train_options=_given({"--text": text, "--topic": topic}),
         log_requests=log_requests or log_texts,
         log_texts=log_texts,
     )
+    settings.check_learning()
     if not insecure:
         settings.check_is_guarded()
     _log_to_standard_error(quiet)
     run(settings, list(models or ()), lambda address: say(f"listening at {address}", quiet=quiet))
+
+
+def _given(options: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Return options with values as they are typed."""
+    return tuple(f"{name}={value}" for name, value in options.items() if value is not None)
 
 
 def _log_to_standard_error(quiet: bool) -> None:

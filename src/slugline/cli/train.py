@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -36,97 +35,39 @@ from slugline.cli.output import print_json, show, warn
 from slugline.cli.progress import step_progress
 from slugline.cli.routing import MinPrecision, as_entry, print_routing, routing_of
 from slugline.cli.sizes import read_size
-from slugline.cli.targets import check_apart, check_mistakes, check_target
+from slugline.cli.train_checks import (
+    NUM_WORDS,
+    check_described,
+    check_files,
+    check_free,
+    check_test,
+    choose_blocks,
+    refuse_check,
+)
+from slugline.cli.train_corrections import (
+    Corrections,
+    CorrectionWeight,
+    Force,
+    Teaching,
+    learn_corrections,
+    make_way,
+    print_outcome,
+    read_teaching,
+)
 from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
+    from slugline.corrections.learning import Outcome
     from slugline.curve import LearningCurves
     from slugline.experiment.run import Experiment
     from slugline.experiment.smaller_file import SmallerFile
-    from slugline.learners import Learner
-    from slugline.text.block import Block
 
 __all__ = ["train"]
 
-_NUM_WORDS = 10_000
 _TEST_FRACTION = 0.2
-
-
-def _choose_blocks(
-    learner: Learner, weighting: str | None, num_words: int | None
-) -> list[Block] | None:
-    """Return a block of words if the user sets how they count; else None, for the best default."""
-    from slugline.text.block import Block
-
-    if weighting is None and num_words is None:
-        return None
-    return [Block("words", weighting or learner.wants, max_terms=num_words or _NUM_WORDS)]
-
-
-def _check_free(learner: str, weighting: str | None, num_words: int | None) -> None:
-    """Check that no option sets what --tune chooses."""
-    given = {
-        "learner": None if learner == "linear" else learner,
-        "weighting": weighting,
-        "num-words": num_words,
-    }
-    for option, value in given.items():
-        if value is not None:
-            raise OptionError(f"--{option} {value}: --tune chooses it; leave one of them out.")
-
-
-def _refuse_check(model: str | None, sources: Sequence[str]) -> None:
-    if model is not None:
-        raise OptionError(
-            f"train --check is a command of its own: slugline check {model} {' '.join(sources)}."
-        )
-
-
-def _check_described(topics: Path | None, given: Mapping[str, object]) -> None:
-    """Check that topics are described where there is no DATA, and nothing needs documents."""
-    if topics is None:
-        raise OptionError(
-            "Missing argument 'DATA': name documents to learn from, or describe topics with "
-            "--topics and name an --encoder."
-        )
-    needing = next(
-        (flag for flag, value in given.items() if value is not None and value is not False), None
-    )
-    if needing is not None:
-        raise OptionError(
-            f"{needing} needs documents, and --topics has descriptions alone; leave it out, or "
-            "name DATA."
-        )
-
-
-def _check_files(
-    output: Path, report: Path | None, mistakes: Path | None, sources: Sequence[str | Path | None]
-) -> Path:
-    """Check that files can be written, and none over another; return the path of the report."""
-    check_target("--output", output)
-    if output.suffix == ".html" and report is None:
-        raise OptionError(
-            f"--output {output}: the model is no web page; name it like {output.stem}.slug, and "
-            f"the report goes to {output.stem}.html."
-        )
-    # A name such as v1.2 keeps its dots.
-    report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
-    check_target("--report", report)
-    check_apart(output, report, sources)
-    check_mistakes(mistakes, [*sources, output, report])
-    return report
-
-
-def _check_test(test_fraction: float, curve: bool, baseline: bool) -> None:
-    if baseline and not curve:
-        raise OptionError("--baseline is one of the curves of --curve; give both.")
-    if not 0 <= test_fraction < 1:
-        raise OptionError(
-            f"--test-fraction is {test_fraction}; give a number of at least 0 and under 1."
-        )
 
 
 @with_net_options
@@ -188,7 +129,7 @@ def train(
             metavar="N",
             min=1,
             help="Use only words: this many of the most frequent.",
-            show_default=f"{_NUM_WORDS:,}, if only words are used",
+            show_default=f"{NUM_WORDS:,}, if only words are used",
         ),
     ] = None,
     validation: Validation = None,
@@ -237,6 +178,9 @@ def train(
     seed: Seed = 0,
     threads: Threads = None,
     mistakes: Mistakes = None,
+    corrections: Corrections = None,
+    correction_weight: CorrectionWeight = None,
+    force: Force = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
     **net_options: Any,
@@ -254,17 +198,13 @@ def train(
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
     from slugline.corpus.topics import read_descriptions
-    from slugline.experiment.evidence import gather_evidence
-    from slugline.experiment.mistakes import write_mistakes
-    from slugline.experiment.run import run_experiment
     from slugline.progress import progress_on
-    from slugline.report import write_training_report
     from slugline.saving.quantization import check_precision
 
     sources = list(data or [])
-    _refuse_check(check, sources)
+    refuse_check(check, sources)
     if not sources:
-        _check_described(
+        check_described(
             topics,
             {
                 "--text": text,
@@ -284,30 +224,40 @@ def train(
                 "--weighting": weighting,
                 "--num-words": num_words,
                 "--min-precision": min_precision,
+                "--corrections": corrections,
             },
         )
+    settings = [learner, encoder, topics, weighting, num_words, validation, tune, min_precision]
+    settings += [balanced, quantize, max_size, seed, *net_options.values()]
+    teaching = read_teaching(
+        corrections, correction_weight, force, output, settings, test, test_fraction, threads
+    )
+    if teaching is not None:
+        test_fraction = teaching.test_fraction
     test_fraction = _TEST_FRACTION if test_fraction is None else test_fraction
     chosen = make_learner(learner, validation, net_options)
     check_encoder(encoder, learner)
     if tune:
-        _check_free(learner, weighting, num_words)
-    _check_test(test_fraction, curve, baseline)
+        check_free(learner, weighting, num_words)
+    check_test(test_fraction, curve, baseline, corrections)
     if quantize is not None:
         check_precision(quantize)
     max_bytes = None if max_size is None else read_size("--max-size", max_size)
-    inputs = [*sources, validation, test, map_topics, topics]
-    report = _check_files(output, report, mistakes, inputs)
+    inputs = [*sources, validation, test, map_topics, topics, corrections]
+    report = check_files(output, report, mistakes, inputs)
     described = read_descriptions(topics, encoding, format_) if topics else {}
     classifier = TopicClassifier(
         learner="linear" if tune else chosen,
         encoder=encoder,
         descriptions=described or None,
-        blocks=_choose_blocks(chosen, weighting, num_words),
+        blocks=choose_blocks(chosen, weighting, num_words),
         class_weight="balanced" if balanced else None,
         tune=tune,
         n_jobs=threads,
         random_state=seed,
     )
+    if teaching is not None and teaching.before is not None:
+        classifier, min_precision, quantize, max_bytes = teaching.before[:4]
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     if sources:
         parts = read_parts(sources, validation, test, reading, quiet, described)
@@ -321,25 +271,40 @@ def train(
             )
         _learn_untested(classifier, parts, output, min_precision, quiet, as_json)
         return
+    how: dict[str, Any] = {
+        "test_fraction": test_fraction,
+        "min_precision": min_precision,
+        "progress": None if quiet else progress_on(),
+    }
     with told_on_interrupt(classifier):
-        experiment = run_experiment(
-            classifier,
-            parts["train"],
-            parts.get("validation"),
-            parts.get("test"),
-            test_fraction=test_fraction,
-            min_precision=min_precision,
-            progress=None if quiet else progress_on(),
-        )
-    experiment = replace(
-        experiment,
-        warnings=tuple(map(in_flags, experiment.warnings)),
-        notes=tuple(map(in_flags, experiment.notes)),
-    )
+        experiment, taught = _learn(classifier, parts, teaching, reading, how)
     warn(experiment.warnings)
     advise(classifier, parts["train"], quiet)
-    experiment, smaller = _save(experiment, output, quantize, max_bytes)
+    if taught is not None:
+        make_way(taught, output, force, as_json)
+    experiment, smaller = _save(experiment, output, quantize, max_bytes, taught)
     curves = _curves(classifier, parts, test_fraction, quiet, baseline) if curve else None
+    _report(Learned(experiment, smaller, curves, taught), output, report, mistakes, as_json)
+
+
+class Learned(NamedTuple):
+    """What there is to report on."""
+
+    experiment: Experiment
+    smaller: SmallerFile | None
+    curves: LearningCurves | None
+    taught: Outcome | None
+
+
+def _report(
+    learned: Learned, output: Path, report: Path, mistakes: Path | None, as_json: bool
+) -> None:
+    """Write the report, and print what was found."""
+    from slugline.experiment.evidence import gather_evidence
+    from slugline.experiment.mistakes import write_mistakes
+    from slugline.report import write_training_report
+
+    experiment, smaller, curves, taught = learned
     routing = routing_of(experiment.fitted, experiment.test)
     threshold = routing.threshold if routing else None
     evidence = gather_evidence(experiment)
@@ -351,12 +316,39 @@ def train(
         write_mistakes(mistakes, experiment.fitted, experiment.test)
     if as_json:
         files = {"model": str(output), "report": str(report)}
-        cost = {"smaller_file": smaller.to_dict()} if smaller else {}
-        by_labels = {"curve": curves.to_dict()} if curves else {}
-        print_json(experiment.to_dict() | cost | by_labels | as_entry(routing) | files)
+        found = {"smaller_file": smaller, "curve": curves, "corrections": taught}
+        entries = {name: value.to_dict() for name, value in found.items() if value}
+        print_json(experiment.to_dict() | entries | as_entry(routing) | files)
     else:
         print_experiment(experiment, smaller, output, report, curves)
         print_routing(routing)
+        print_outcome(taught, output)
+
+
+def _learn(
+    classifier: TopicClassifier,
+    parts: dict[str, Corpus],
+    teaching: Teaching | None,
+    reading: Reading,
+    how: dict[str, Any],
+) -> tuple[Experiment, Outcome | None]:
+    """Learn and test; return also what corrections have changed, if there are any."""
+    from slugline.experiment.run import run_experiment
+
+    taught = None
+    if teaching is None:
+        experiment = run_experiment(
+            classifier, parts["train"], parts.get("validation"), parts.get("test"), **how
+        )
+    else:
+        taught = learn_corrections(classifier, parts, teaching, reading, how)
+        experiment = taught.experiment
+    experiment = replace(
+        experiment,
+        warnings=tuple(map(in_flags, experiment.warnings)),
+        notes=tuple(map(in_flags, experiment.notes)),
+    )
+    return experiment, taught
 
 
 def _learn_untested(
@@ -401,20 +393,28 @@ def _learn_untested(
 
 
 def _save(
-    experiment: Experiment, path: Path, quantize: str | None, max_size: int | None
+    experiment: Experiment,
+    path: Path,
+    quantize: str | None,
+    max_size: int | None,
+    taught: Outcome | None,
 ) -> tuple[Experiment, SmallerFile | None]:
     """Save the model; return the experiment with its file's metrics, and what a small one costs."""
     from slugline.experiment.smaller_file import save_smaller
     from slugline.saving.classifier_file import as_model_file
     from slugline.saving.container import write
 
+    notes = taught.card_notes() if taught else ""
     if quantize is None and max_size is None:
         content = as_model_file(
-            experiment.fitted, metrics=experiment.metrics, test_fraction=experiment.test_fraction
+            experiment.fitted,
+            metrics=experiment.metrics,
+            test_fraction=experiment.test_fraction,
+            card_notes=notes,
         )
         write(path, content)
         return experiment, None
-    smaller = save_smaller(experiment, path, quantize=quantize, max_size=max_size)
+    smaller = save_smaller(experiment, path, quantize=quantize, max_size=max_size, card_notes=notes)
     return smaller.experiment, smaller
 
 

@@ -14,6 +14,7 @@ __all__ = ["FLAGS", "in_flags"]
 _ALIKE = (
     *(
         "batch_size",
+        "correction_weight",
         "coverage",
         "dropout",
         "encoder",

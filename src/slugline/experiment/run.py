@@ -23,6 +23,8 @@ from slugline.fitted import Fitted
 from slugline.learners.choosing import choose_learner
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from slugline.progress import Progress
     from slugline.training.history import History
 
@@ -161,6 +163,7 @@ def run_experiment(
     *,
     test_fraction: float = 0.2,
     min_precision: float | None = None,
+    sample_weight: npt.ArrayLike | None = None,
     progress: Progress | None = None,
 ) -> Experiment:
     """Fit `classifier` and test it.
@@ -177,6 +180,8 @@ def run_experiment(
         before anything is learned.
     min_precision : float, optional
         See `TopicClassifier.fit`.
+    sample_weight : float array, shape (len(train),), optional
+        What each training document counts; only with a `test` of its own.
     progress : Progress, optional
 
     Raises
@@ -191,7 +196,9 @@ def run_experiment(
     check_validation(classifier, train, validation)
     check_some_known(train.topics, test)
     warnings = [*data_warnings(train, classifier.descriptions or ()), *leak_warnings(train, test)]
-    seconds = timed_fit(classifier, train, validation, progress, min_precision)
+    seconds = timed_fit(
+        classifier, train, validation, progress, min_precision, sample_weight=sample_weight
+    )
     fitted = classifier.fitted_
     evaluation = evaluate(fitted, test, seed=fitted.seed)
     majority_topic, majority = majority_baseline(train.topics, test.topics)
@@ -233,6 +240,8 @@ def timed_fit(
     validation: Corpus | None,
     progress: Progress | None,
     min_precision: float | None = None,
+    *,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """Fit `classifier` to a corpus, and return the wall time in seconds.
 
@@ -243,6 +252,7 @@ def timed_fit(
         classifier.fit(
             train.texts,
             train.topics,
+            sample_weight,
             validation_data=None if validation is None else (validation.texts, validation.topics),
             min_precision=min_precision,
             progress=progress,

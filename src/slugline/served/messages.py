@@ -74,7 +74,10 @@ class Correct(_Question, frozen=True, kw_only=True):
     """A text, and its right topic, which may be a new one."""
 
     text: Annotated[str, Meta(description="The text that got a wrong answer.")]
-    topic: Annotated[Topic, Meta(description="The right topic, which may be a new one.")]
+    topic: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")] | int,
+        Meta(description="The right topic, which may be a new one."),
+    ]
     model: _Model = None
     who: Annotated[
         Annotated[str, Meta(max_length=200)] | None, Meta(description="Who says so.")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from slugline.errors import ModelFileError
 from slugline.fitted import Fitted
-from slugline.routing import Route, Router
+from slugline.routing import N_GUESSES, Route, Router
 from slugline.saving.classifier_file import load_model
 from slugline.saving.schema import ModelFile
 from slugline.saving.shipped import model_path
@@ -91,14 +91,16 @@ class ServedModel:
         except ModelFileError:
             return False
 
-    def route(self, texts: Sequence[str], min_precision: float | None = None) -> list[Route]:
+    def route(
+        self, texts: Sequence[str], min_precision: float | None = None, top: int = N_GUESSES
+    ) -> list[Route]:
         """Return the answer to each text, or why there is none; see `Router.route`.
 
         Raises
         ------
         OptionError : if answers of the model can't be as often right as asked.
         """
-        return self.router_for(min_precision).route(texts)
+        return self.router_for(min_precision).route(texts, top)
 
     def router_for(self, min_precision: float | None) -> Router:
         """Return what answers with a precision; thresholds of the latest ones are kept."""

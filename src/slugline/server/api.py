@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Iterator
 from typing import Any, TypeVar
@@ -13,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from slugline.corrections.store import CorrectionStore
-from slugline.errors import SluglineError, StoreError
 from slugline.served import LimitError, ServedModel, explained, results
 from slugline.served.corrections import keep
 from slugline.served.reasons import explanation
@@ -37,6 +37,8 @@ from slugline.server.state import State, state_of
 __all__ = ["JSONL"]
 
 _log = logging.getLogger("slugline.server")
+# Digits of a number that SQLite can hold.
+_ID_DIGITS = 18
 JSONL = "application/jsonl"
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
@@ -56,10 +58,10 @@ async def classify(request: Request) -> Response:
         _log.info("%s: %r", request.state.request_id, texts)
 
     async def answers() -> Classification:
-        routes = await state.batches.route(model, texts, asked.min_precision)
+        routes = await state.batches.route(model, texts, asked.min_precision, asked.top)
         found = results(routes, asked.top)
         if asked.explain:
-            found = await state.batches.run(explained, model, texts, found)
+            found = await state.run(explained, model, texts, found)
         return Classification(model=model.name, version=model.digest, results=found)
 
     return as_json(await in_time(answers(), state))
@@ -71,7 +73,7 @@ async def explain_text(request: Request) -> Response:
     asked = decoded(await _json(request, state), _explain)
     _check(state, [asked.text], explain=True)
     model = find_model(request, asked.model)
-    found = await in_time(state.batches.run(explanation, model, asked), state)
+    found = await in_time(state.run(explanation, model, asked), state)
     return as_json(found)
 
 
@@ -89,12 +91,7 @@ async def keep_correction(request: Request, asked: Correct) -> CorrectionReply:
     store = store_of(state)
     model = find_model(request, asked.model)
     [route] = await in_time(state.batches.route(model, [asked.text]), state)
-    try:
-        kept: CorrectionReply = await state.batches.run(keep, store, model, asked, route)
-    except StoreError as error:
-        raise Problem(503, f"{error}", headers={"Retry-After": "10"}) from error
-    except SluglineError as error:
-        raise Problem(422, f"{error}") from error
+    kept: CorrectionReply = await state.ask_store(keep, store, model, asked, route)
     state.metrics.add("corrections")
     return kept
 
@@ -102,11 +99,8 @@ async def keep_correction(request: Request, asked: Correct) -> CorrectionReply:
 async def undo_correction(request: Request) -> Response:
     """Take a correction back."""
     state = state_of(request)
-    number = request.path_params["id"]
-    try:
-        is_there = await state.batches.run(store_of(state).undo, number)
-    except StoreError as error:
-        raise Problem(503, f"{error}", headers={"Retry-After": "10"}) from error
+    number = _id(request.path_params["id"], "the id")
+    is_there = await state.ask_store(store_of(state).undo, number)
     if not is_there:
         raise Problem(404, f"there is no correction {number}, or it was undone before.")
     return Response(status_code=204)
@@ -115,11 +109,12 @@ async def undo_correction(request: Request) -> Response:
 async def list_corrections(request: Request) -> Response:
     """Send all corrections, a line of JSON each."""
     state = state_of(request)
-    after = request.query_params.get("after", "0")
-    if not after.isascii() or not after.isdecimal() or len(after) > 18:
-        raise Problem(422, f"`after` is {after[:100]!r}; give the id of a correction.")
-    lines = _lines(store_of(state), int(after))
-    return StreamingResponse(iterate_in_threadpool(lines), media_type=JSONL)
+    after = _id(request.query_params.get("after", "0"), "`after`")
+    lines = _lines(store_of(state), after)
+    first = await state.ask_store(next, lines, b"")  # an error is told before anything is sent
+    return StreamingResponse(
+        iterate_in_threadpool(itertools.chain((first,), lines)), media_type=JSONL
+    )
 
 
 def _lines(store: CorrectionStore, after: int) -> Iterator[bytes]:
@@ -135,7 +130,7 @@ async def list_models(request: Request) -> Response:
 
 async def show_model(request: Request) -> Response:
     """Send a model's card."""
-    model = find_model(request, request.path_params["name"], 404)
+    model = find_model(request, request.path_params["name"])
     info = model.file.info
     return as_json(
         ModelCard(
@@ -159,12 +154,14 @@ async def health(request: Request) -> Response:  # noqa: ARG001
 async def ready(request: Request) -> Response:
     """Say which models answer, and what is wrong with new versions of their files."""
     state = state_of(request)
-    problems = state.models.problems
+    problems = dict(state.models.problems)
+    if state.settings.tokens:  # anybody may ask this, and paths are nobody's business
+        problems = dict.fromkeys(problems, "the new version can't be used; the log says why")
     return as_json(
         Readiness(
             status="ready, but a new version can't be used" if problems else "ready",
             models=summaries(state),
-            problems=dict(problems),
+            problems=problems,
         )
     )
 
@@ -183,18 +180,13 @@ def as_json(value: Any, status: int = 200) -> Response:
     return Response(_encode(value), status, media_type="application/json")
 
 
-def find_model(request: Request, name: str | None, status: int = 422) -> ServedModel:
-    """Return a model by its name, which replies then carry.
-
-    Raises
-    ------
-    Problem : of this status, if there is none of that name.
-    """
+def find_model(request: Request, name: str | None) -> ServedModel:
+    """Return a model by its name, which replies then carry; Problem 404 if there is none."""
     models = state_of(request).models
     model = models.get(name)
     if model is None:
         names = ", ".join(each.name for each in models.all())
-        raise Problem(status, f"there is no model {str(name)[:100]!r}; there are: {names}.")
+        raise Problem(404, f"there is no model {str(name)[:100]!r}; there are: {names}.")
     request.state.model = model
     return model
 
@@ -221,7 +213,7 @@ async def in_time(answer: Awaitable[_T], state: State) -> _T:
 
     Raises
     ------
-    Problem : 504 if it takes too long, 422 if the question can't be answered.
+    Problem : 504 if it takes too long.
     """
     timeout = state.settings.timeout
     try:
@@ -231,8 +223,12 @@ async def in_time(answer: Awaitable[_T], state: State) -> _T:
         raise Problem(
             504, f"there was no answer after {timeout:g} seconds; ask for less at a time."
         ) from None
-    except SluglineError as error:
-        raise Problem(422, f"{error}") from error
+
+
+def _id(said: str, name: str) -> int:
+    if not said.isascii() or not said.isdecimal() or len(said) > _ID_DIGITS:
+        raise Problem(422, f"{name} is {said[:100]!r}; give the number of a correction.")
+    return int(said)
 
 
 async def _json(request: Request, state: State) -> bytes:

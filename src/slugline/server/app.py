@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +12,7 @@ from starlette.routing import Route, Router
 
 from slugline.server.guard import Guard
 from slugline.server.openapi import description
-from slugline.server.operations import OPERATIONS
+from slugline.server.operations import OPERATIONS, Operation
 from slugline.server.page import PAGE_ROUTES
 from slugline.server.state import State, state_of
 
@@ -23,14 +24,29 @@ __all__ = ["make_app"]
 
 def make_app(state: State) -> ASGIApp:
     """Return the application of a process."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for each in OPERATIONS:
+        by_path.setdefault(each.path, {})[each.method] = each
     routes = [
         # What has to be fastest is first.
-        *(Route(each.path, each.handler, methods=[each.method]) for each in OPERATIONS),
+        *(Route(path, _dispatch(found), methods=list(found)) for path, found in by_path.items()),
         Route("/openapi.json", _openapi),
         *PAGE_ROUTES,
     ]
     # Not Starlette itself, which would answer to errors before the guard can.
-    return Guard(Router(routes), state)
+    return Guard(Router(routes, redirect_slashes=False), state)
+
+
+def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
+    """Return what answers all methods of a path."""
+    if len(operations) == 1:
+        return next(iter(operations.values())).handler
+
+    async def answer(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await operations[method].handler(request)
+
+    return answer
 
 
 async def _openapi(request: Request) -> Response:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeAlias
 
-from slugline.routing import Route
+from slugline.routing import N_GUESSES, Route
 from slugline.served import ServedModel
 from slugline.server.metrics import Metrics
 
@@ -21,6 +22,8 @@ __all__ = ["Batches"]
 _MOST_TEXTS = 128
 _MOST_CHARACTERS = 1 << 17
 
+_Outcome: TypeAlias = list[Route] | Exception
+
 
 @dataclass(eq=False)
 class _Job:
@@ -28,6 +31,7 @@ class _Job:
 
     model: ServedModel
     min_precision: float | None
+    top: int
     texts: Sequence[str]
     future: asyncio.Future[list[Route]]
     since: float = field(default_factory=time.perf_counter)
@@ -53,11 +57,20 @@ class _Job:
         self.n_given = end
         return slice(start, end)
 
-    def accept(self, start: int, routes: list[Route]) -> None:
-        self.parts[start] = routes
-        self.n_answered += len(routes)
-        if self.n_answered == len(self.texts) and not self.future.done():
+    def accept(self, start: int, outcome: _Outcome) -> None:
+        """Take the answers to the texts from `start` on, or what went wrong with them."""
+        if self.future.done():  # whoever asked has gone
+            return
+        if isinstance(outcome, Exception):
+            self.future.set_exception(outcome)
+            return
+        self.parts[start] = outcome
+        self.n_answered += len(outcome)
+        if self.n_answered == len(self.texts):
             self.future.set_result([r for at in sorted(self.parts) for r in self.parts[at]])
+
+
+_Batch: TypeAlias = list[tuple[_Job, slice]]
 
 
 class Batches:
@@ -79,11 +92,15 @@ class Batches:
         self._metrics = metrics
 
     async def route(
-        self, model: ServedModel, texts: Sequence[str], min_precision: float | None = None
+        self,
+        model: ServedModel,
+        texts: Sequence[str],
+        min_precision: float | None = None,
+        top: int = N_GUESSES,
     ) -> list[Route]:
-        """Return the answer to each text; see `ServedModel.route`."""
+        """Return the answer to each text, with `top` guesses or more; see `ServedModel.route`."""
         future: asyncio.Future[list[Route]] = asyncio.get_running_loop().create_future()
-        job = _Job(model, min_precision, texts, future)
+        job = _Job(model, min_precision, top, texts, future)
         self._waiting.append(job)
         self._metrics.add("queue_size")
         self._give()
@@ -91,10 +108,6 @@ class Batches:
             return await future
         finally:  # it may have been cancelled
             self._metrics.add("queue_size", -1)
-
-    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Run something else that takes its time on one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
     def close(self) -> None:
         """End the threads."""
@@ -104,12 +117,11 @@ class Batches:
         """Give free threads what waits."""
         while self._n_free and (batch := self._next()):
             self._n_free -= 1
-            loop = asyncio.get_running_loop()
-            loop.run_in_executor(self._pool, self._answer, batch, loop)
+            self._pool.submit(self._answer, batch, asyncio.get_running_loop())
 
-    def _next(self) -> list[tuple[_Job, slice]]:
+    def _next(self) -> _Batch:
         """Take the next texts of one model from the queue."""
-        batch: list[tuple[_Job, slice]] = []
+        batch: _Batch = []
         n_texts, n_characters = _MOST_TEXTS, _MOST_CHARACTERS
         while self._waiting and n_texts > 0 and n_characters > 0:
             job = self._waiting[0]
@@ -128,38 +140,40 @@ class Batches:
                 break
         return batch
 
-    def _answer(self, batch: list[tuple[_Job, slice]], loop: asyncio.AbstractEventLoop) -> None:
+    def _answer(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
         """Answer a batch; runs on a thread."""
         started = time.perf_counter()
-        model, min_precision = batch[0][0].model, batch[0][0].min_precision
-        texts = [text for job, taken in batch for text in job.texts[taken]]
-        found: list[Route] | Exception
-        try:
-            found = model.route(texts, min_precision)
-        except Exception as error:  # noqa: BLE001 - whoever asked is told
-            found = error
-        loop.call_soon_threadsafe(self._hand_over, batch, found, started)
+        outcomes = _outcomes(batch)
+        loop.call_soon_threadsafe(self._hand_over, batch, outcomes, started)
 
-    def _hand_over(
-        self, batch: list[tuple[_Job, slice]], found: list[Route] | Exception, started: float
-    ) -> None:
+    def _hand_over(self, batch: _Batch, outcomes: list[_Outcome], started: float) -> None:
         self._n_free += 1
         self._give()  # before anything else: the thread has nothing to do
-        metrics = self._metrics
-        first = 0
-        for job, taken in batch:
+        for (job, taken), outcome in zip(batch, outcomes, strict=True):
             if taken.start == 0:
-                metrics.observe("request_queue_duration", started - job.since)
-            if isinstance(found, Exception):
-                if not job.future.done():
-                    job.future.set_exception(found)
-                continue
-            n_texts = taken.stop - taken.start
-            job.accept(taken.start, found[first : first + n_texts])
-            first += n_texts
-        metrics.observe("request_inference_duration", time.perf_counter() - started)
-        if not isinstance(found, Exception):
-            metrics.observe("batch_size", len(found))
-            metrics.add("documents", len(found))
-            metrics.add("unsure", sum(route.reason is not None for route in found))
-            metrics.observe_all("confidence", [route.probability for route in found])
+                self._metrics.observe("request_queue_duration", started - job.since)
+            job.accept(taken.start, outcome)
+        self._count(outcomes, time.perf_counter() - started)
+
+    def _count(self, outcomes: list[_Outcome], seconds: float) -> None:
+        metrics = self._metrics
+        routes = [route for found in outcomes if isinstance(found, list) for route in found]
+        metrics.observe("request_inference_duration", seconds)
+        metrics.observe("batch_size", len(routes))
+        metrics.add("documents", len(routes))
+        metrics.add("unsure", sum(route.reason is not None for route in routes))
+        metrics.observe_all("confidence", [route.probability for route in routes])
+
+
+def _outcomes(batch: _Batch) -> list[_Outcome]:
+    """Return the answers to each job's texts, or what went wrong with them."""
+    model, min_precision = batch[0][0].model, batch[0][0].min_precision
+    texts = [text for job, taken in batch for text in job.texts[taken]]
+    try:
+        routes = iter(model.route(texts, min_precision, max(job.top for job, _ in batch)))
+    except Exception as error:  # noqa: BLE001 - whoever asked is told
+        if len(batch) == 1:
+            return [error]
+        # Only one of them may be to blame.
+        return [outcome for each in batch for outcome in _outcomes([each])]
+    return [list(itertools.islice(routes, taken.stop - taken.start)) for _, taken in batch]

@@ -9,12 +9,13 @@ import logging
 import secrets
 import time
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
 
+from slugline.errors import SluglineError, StoreError
 from slugline.server.problems import Problem, problem_response
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ _log = logging.getLogger("slugline.server")
 
 #: Holds what shows that a browser has given a token.
 COOKIE = "slugline"
-#: What anybody may see: whether it works, and the form that asks for a token.
-_OPEN = frozenset(("/health", "/ready", "/login"))
+#: What tells whether it works: for whoever asks, by whatever name, and however much else there is.
+_PROBES = frozenset(("/health", "/ready"))
+#: What anybody may see: the form that asks for a token, and what it looks like.
+_OPEN = frozenset(("/login",))
 _OPEN_FOLDER = "/static/"
 
 # Nothing but what the server itself sends is shown, run or asked for, and no other page frames it.
@@ -41,11 +44,13 @@ _HEADERS: list[tuple[bytes, bytes]] = [
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    # With "no-referrer", browsers would not say that our own forms come from here.
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
 ]
+# Files of the page change their name whenever they change, and say themselves how long they stay.
+_UNKEPT = (b"cache-control", b"no-store")
 
 
 class Guard:
@@ -86,28 +91,18 @@ class Guard:
 
         metrics = self._state.metrics
         metrics.add("request_count")
-        held = min(_held(scope), self._most_held)
+        held = _held(scope, self._most_held)
         self._n_running += 1
         self._n_bytes += held
         try:
             try:
                 self._check(scope)
                 await self._app(scope, receive, send_with_headers)
-            except Problem as problem:
-                # It has been answered in part only by what streams.
-                if status:
+            except Exception as error:
+                problem = _problem_of(error, scope)
+                if status:  # what streams has been answered in part
                     raise
                 await problem_response(problem, request_id)(scope, receive, send_with_headers)
-            except HTTPException as error:
-                missing = _nothing_there(error, scope)
-                await problem_response(missing, request_id)(scope, receive, send_with_headers)
-            except Exception:
-                _log.exception("request %s to %s failed", request_id, scope["path"])
-                if status:
-                    raise
-                await problem_response(_crash(request_id), request_id)(
-                    scope, receive, send_with_headers
-                )
         finally:
             self._n_running -= 1
             self._n_bytes -= held
@@ -116,25 +111,33 @@ class Guard:
             metrics.add("request_success" if 200 <= status < 400 else "request_failure")
             if self._state.settings.log_requests:
                 line = "%s %s %d %.1f ms, %s"
-                _log.info(line, scope["method"], scope["path"], status, 1000 * seconds, request_id)
+                _log.info(line, scope["method"], _path(scope), status, 1000 * seconds, request_id)
 
     def _check(self, scope: Scope) -> None:
         """Raise a Problem if a request is not to be answered."""
+        if scope["path"] in _PROBES:
+            return
         headers = dict(scope["headers"])  # of two of a name, the last one
         host = headers.get(b"host", b"").decode("latin-1")
-        if not self._is_ours(host):
-            raise Problem(
-                421,
-                f"this server is not called {host[:100]!r}; ask by its address, or start it with "
-                "--allowed-host.",
-            )
-        _check_origin(headers, host)
-        if self._tokens and not self._is_open(scope["path"]):
-            self._check_token(headers)
+        try:
+            if not self._is_ours(host):
+                raise Problem(
+                    421,
+                    f"this server is not called {host[:100]!r}; ask by its address, or start it "
+                    "with --allowed-host.",
+                )
+            _check_origin(headers, host, scope["method"])
+            if self._tokens and not self._is_open(scope["path"]):
+                self._check_token(scope, headers)
+        except Problem as problem:
+            problem.headers["Connection"] = "close"  # its body is not waited for
+            raise
         settings = self._state.settings
         if self._n_running > settings.max_waiting or self._n_bytes > settings.max_held:
             raise Problem(
-                503, "too many requests wait already; ask again.", headers={"Retry-After": "1"}
+                503,
+                "too many requests wait already; ask again.",
+                headers={"Retry-After": "1", "Connection": "close"},
             )
 
     def _is_ours(self, host: str) -> bool:
@@ -154,13 +157,15 @@ class Guard:
     def _is_open(self, path: str) -> bool:
         return path in _OPEN or path.startswith(_OPEN_FOLDER)
 
-    def _check_token(self, headers: dict[bytes, bytes]) -> None:
+    def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         given = headers.get(b"authorization", b"")
         kind, _, token = given.partition(b" ")
         if kind.lower() == b"bearer" and _is_among(token.strip(), self._tokens):
             return
         if _is_among(_cookie(headers), self._cookies):
             return
+        if _is_reader(scope, headers):
+            raise Problem(303, "give a token first.", headers={"Location": "/login"})
         raise Problem(
             401,
             "a token is needed, as in `Authorization: Bearer ...`"
@@ -171,6 +176,8 @@ class Guard:
     def _add_headers(self, message: Message, request_id: str, scope: Scope) -> None:
         model = scope["state"].get("model") or self._state.models.default
         message["headers"] += _HEADERS
+        if not scope["path"].startswith(_OPEN_FOLDER) or message["status"] >= 400:
+            message["headers"].append(_UNKEPT)
         message["headers"] += [
             (b"x-request-id", request_id.encode()),
             (b"x-model", _as_header(model.name)),
@@ -189,19 +196,33 @@ def _is_among(given: bytes, known: Iterable[bytes]) -> bool:
 
 
 def _cookie(headers: dict[bytes, bytes]) -> bytes:
-    try:
-        found = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(COOKIE)
-    except CookieError:
-        return b""
-    return found.value.encode() if found else b""
+    found = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
+    return found.get(COOKIE, "").encode()
 
 
-def _check_origin(headers: dict[bytes, bytes], host: str) -> None:
-    """Raise a Problem if another site's page asks."""
-    origin = headers.get(b"origin", b"").decode("latin-1")
-    is_foreign = bool(origin) and urlsplit(origin).netloc.lower() != host.lower()
-    if is_foreign or headers.get(b"sec-fetch-site") == b"cross-site":
+def _is_reader(scope: Scope, headers: dict[bytes, bytes]) -> bool:
+    """Return whether somebody looks at a page, who can be sent to the form that asks for a token.
+
+    Scripts and programs are told 401 instead.
+    """
+    is_page = scope["method"] == "GET" and not scope["path"].startswith("/v1/")
+    return is_page and b"text/html" in headers.get(b"accept", b"")
+
+
+def _check_origin(headers: dict[bytes, bytes], host: str, method: str) -> None:
+    """Raise a Problem if another site's page asks; a link that a person follows is none."""
+    origin = headers.get(b"origin")
+    is_foreign = origin is not None and _host_of(origin.decode("latin-1")) != host.lower()
+    is_link = method in ("GET", "HEAD") and headers.get(b"sec-fetch-mode") == b"navigate"
+    if is_foreign or (headers.get(b"sec-fetch-site") == b"cross-site" and not is_link):
         raise Problem(403, "pages of other sites can't use this server.")
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _without_port(host: str) -> str:
@@ -214,26 +235,45 @@ def _without_port(host: str) -> str:
     return name if name and port.isdecimal() else host.lower()
 
 
-def _held(scope: Scope) -> int:
-    """Return how many bytes of memory a request will take; unknown ones are counted as few."""
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            return int(value) if value.isdigit() and len(value) < 12 else 0
-    return 0
+def _held(scope: Scope, most: int) -> int:
+    """Return how many bytes of memory a request will take; the most, if it doesn't say so."""
+    headers = dict(scope["headers"])
+    if b"transfer-encoding" in headers:
+        return most
+    claimed = headers.get(b"content-length", b"0")
+    return min(int(claimed), most) if claimed.isdigit() and len(claimed) < 19 else most
 
 
 def _as_header(name: str) -> bytes:
     return name.encode("ascii", "backslashreplace")
 
 
+def _path(scope: Scope) -> str:
+    """Return a path as it was sent, in which no line can end."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw[:200].decode("ascii", "backslashreplace")
+
+
+def _problem_of(error: Exception, scope: Scope) -> Problem:
+    """Return what whoever asked is told of an error; what is ours goes to the log as well."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, HTTPException):
+        return _nothing_there(error, scope)
+    if isinstance(error, StoreError):
+        _log.error("corrections can't be kept: %s", error)
+        return Problem(503, f"{error}", headers={"Retry-After": "10"})
+    if isinstance(error, SluglineError):
+        return Problem(422, f"{error}")
+    request_id = scope["state"]["request_id"]
+    _log.error("request %s to %s failed", request_id, _path(scope), exc_info=error)
+    return Problem(500, f"an error that is ours; the log says more under {request_id}.")
+
+
 def _nothing_there(error: HTTPException, scope: Scope) -> Problem:
-    path = scope["path"][:200]
+    path = _path(scope)
     if error.status_code == 405:
         detail = f"{path} does not answer {scope['method']}; see /docs."
     else:
         detail = f"there is nothing at {path}; see /docs."
     return Problem(error.status_code, detail, headers=error.headers)
-
-
-def _crash(request_id: str) -> Problem:
-    return Problem(500, f"an error that is ours; the log says more under {request_id}.")

@@ -36,6 +36,8 @@ def description(*, with_tokens: bool = False) -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(
         [*types, ProblemDetails], ref_template=_REF
     )
+    # What types alone don't say.
+    components["Classify"]["oneOf"] = [{"required": ["text"]}, {"required": ["texts"]}]
     refs = dict(zip([*types, ProblemDetails], schemas, strict=True))
     paths: dict[str, Any] = {}
     for operation in OPERATIONS:

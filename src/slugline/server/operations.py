@@ -63,7 +63,7 @@ OPERATIONS = (
         handler=api.classify,
         body=m.Classify,
         reply=m.Classification,
-        errors=(*_BODY, 504),
+        errors=(*_BODY, 404, 504),
     ),
     Operation(
         method="POST",
@@ -71,7 +71,7 @@ OPERATIONS = (
         handler=api.explain_text,
         body=m.Explain,
         reply=m.ExplanationReply,
-        errors=(*_BODY, 504),
+        errors=(*_BODY, 404, 504),
     ),
     Operation(
         method="POST",
@@ -95,8 +95,8 @@ OPERATIONS = (
         path="/v1/corrections/{id}",
         handler=api.undo_correction,
         status=204,
-        errors=(404,),
-        parameters=(("id", "path", {"type": "integer", "minimum": 1}),),
+        errors=(404, 422),
+        parameters=(("id", "path", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}),),
     ),
     Operation(method="GET", path="/v1/models", handler=api.list_models, reply=m.ModelList),
     Operation(

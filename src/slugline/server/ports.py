@@ -8,7 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
-from slugline.errors import OptionError
+from slugline.errors import ServerError
 from slugline.server.settings import Settings
 
 __all__ = ["address_of", "bind"]
@@ -21,13 +21,15 @@ def bind(settings: Settings) -> socket.socket:
 
     Raises
     ------
-    OptionError : if the address is not of this machine, or taken: says by whom, if it can.
+    ServerError : if the address is not of this machine, or taken: says by whom, if it can.
     """
     host, port = settings.host.strip("[]"), settings.port
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise OptionError(f"--host {host[:200]} is not known here; give an address.") from None
+        raise ServerError(f"--host {host[:200]} is not known here; give an address.") from None
+    # Of two, the one that whoever asks for "localhost" tries.
+    found.sort(key=lambda each: each[0] != socket.AF_INET)
     family, kind, protocol, _, address = found[0]
     listening = socket.socket(family, kind, protocol)
     try:
@@ -37,7 +39,7 @@ def bind(settings: Settings) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise OptionError(_why_not(error, host, port)) from None
+        raise ServerError(_why_not(error, host, port)) from None
     return listening
 
 

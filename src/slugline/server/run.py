@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Callable
 
 from slugline.corrections.store import CorrectionStore
 from slugline.server.metrics import Metrics
 from slugline.server.models import Models
 from slugline.server.ports import address_of, bind
-from slugline.server.process import run_process
+from slugline.server.process import make_learner, run_process
 from slugline.server.settings import Settings
 from slugline.server.workers import run_workers
 
@@ -31,14 +32,18 @@ def serve(settings: Settings, names: list[str], announce: Callable[[str], object
 
     Raises
     ------
-    OptionError : if the address can't be had, or two models have one name.
+    ServerError : if the address can't be had.
+    OptionError : if two models have one name.
     ModelFileError, EncoderError : if a model can't be read.
     StoreError : if the file of corrections can't be opened.
     """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     listening = bind(settings)
     with contextlib.closing(listening):
         models = Models.load(names)
         _check_store(settings)
+        make_learner(settings, models)
         metrics = Metrics(settings.workers)
         announce(address_of(listening))
         if settings.workers == 1:

@@ -45,6 +45,12 @@ class Settings:
         Bytes of a table that is dropped on the page.
     corrections : Path or None
         Where corrections are kept; None if none are taken.
+    learn_every : int or None
+        New corrections after which the first model is learned again, beside the server.
+    data : tuple of str
+        What it learned from, as `slugline train` takes it.
+    train_options : tuple of str
+        More options of `slugline train`.
     log_requests, log_texts : bool, default False
         Log a line for each request; and the texts.
     """
@@ -61,6 +67,9 @@ class Settings:
     timeout: float = 30.0
     max_file: int = 1 << 26
     corrections: Path | None = None
+    learn_every: int | None = None
+    data: tuple[str, ...] = ()
+    train_options: tuple[str, ...] = ()
     log_requests: bool = False
     log_texts: bool = False
 
@@ -68,6 +77,17 @@ class Settings:
     def max_held(self) -> int:
         """Bytes of all requests that a process holds at a time."""
         return 4 * max(self.max_body, self.max_file)
+
+    def check_learning(self) -> None:
+        """Raise an OptionError if something is missing to learn from corrections."""
+        if self.learn_every is None:
+            return
+        for name, given in (("--corrections FILE", self.corrections), ("--data DATA", self.data)):
+            if not given:
+                raise OptionError(
+                    f"--learn-every needs {name} as well: corrections, and the documents that the "
+                    "model learned from."
+                )
 
     def check_is_guarded(self) -> None:
         """Raise an OptionError if others could reach the server, and no token is asked for."""

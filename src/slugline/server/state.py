@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from slugline.corrections.learner import Learner
 from slugline.corrections.store import CorrectionStore
 from slugline.server.batches import Batches
 from slugline.server.metrics import Metrics
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 __all__ = ["State", "state_of"]
+
+_T = TypeVar("_T")
 
 
 @dataclass(eq=False)
@@ -37,11 +43,32 @@ class State:
     models: Models
     metrics: Metrics
     store: CorrectionStore | None = None
-    learner: Any = None
+    learner: Learner | None = None
     batches: Batches = field(init=False)
 
     def __post_init__(self) -> None:
         self.batches = Batches(self.settings.threads, self.metrics)
+        self._errands = ThreadPoolExecutor(self.settings.threads, "slugline-errands")
+        # Whoever waits for the disk, or for another process, keeps nobody else from an answer.
+        self._keeping = ThreadPoolExecutor(1, "slugline-store")
+
+    async def run(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        """Run what takes its time off the event loop."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._errands, function, *arguments)
+
+    async def ask_store(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        """Run what reads or writes the corrections off the event loop."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._keeping, function, *arguments)
+
+    def close(self) -> None:
+        """End the threads, and close the file of corrections."""
+        self.batches.close()
+        for pool in (self._errands, self._keeping):
+            pool.shutdown(wait=False, cancel_futures=True)
+        if self.store is not None:
+            self.store.close()
 
 
 def state_of(request: Request) -> State:

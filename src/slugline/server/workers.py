@@ -57,7 +57,12 @@ class _Workers:
                 self._bury(*os.wait())
 
     def _start(self, process: int) -> None:
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError as error:
+            _log.error("no process can be started: %s", error.strerror)
+            self._pass_on(signal.SIGTERM, None)
+            return
         if child:
             self._running[child] = process, time.monotonic()
             if self._is_ending:  # the signal came in between
@@ -70,7 +75,7 @@ class _Workers:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # models have just been read
             settings, models, metrics, listening = self._arguments
             metrics.be(process)
-            run_process(settings, models, metrics, listening)
+            run_process(settings, models, metrics, listening, learns=process == 0)
             status = 0
         except Exception:  # noqa: BLE001 - nothing above would say so
             _log.exception("worker %d failed", process)

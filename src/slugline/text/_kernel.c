@@ -220,6 +220,7 @@ typedef struct {
     int32_t n_reserved; /* what is added to a number of the vocabulary */
     int learns;         /* whether unseen buckets get a column */
     int32_t n_before, n_columns; /* before this call, and so far */
+    int32_t first;      /* what is added to columns that are returned */
     Pile names, lengths; /* of what has been learned: bytes, and int64_t */
     int failed;          /* whether there was no memory for these */
     Known *known;        /* hash table of words */
@@ -462,7 +463,7 @@ static uint32_t *sorted(uint32_t *keys, uint32_t *spare, size_t n)
 }
 
 /* Return the counts of a document's columns, in ascending order of these. */
-static int put_counts(Work *work)
+static int put_counts(Work *work, int32_t first_column)
 {
     size_t size = work->columns.size, n = size / sizeof(uint32_t);
     int64_t n_terms = (int64_t)n;
@@ -479,7 +480,7 @@ static int put_counts(Work *work)
             if (i + 1 < n && keys[i + 1] == keys[i])
                 continue;
             size_t count = i + 1 - first;
-            columns[n_put] = (int32_t)keys[i];
+            columns[n_put] = (int32_t)keys[i] + first_column;
             /* A sum of ones in a float comes no further. */
             values[n_put++] = (float)(count < 1 << 24 ? count : 1 << 24);
             first = i + 1;
@@ -503,7 +504,7 @@ static int count_all(Work *work, Block *blocks, Py_ssize_t n_blocks, const Py_bu
         if (!push(&work->out_words, &n_words, sizeof n_words))
             return 0;
         for (Py_ssize_t i = 0; i < n_blocks; i++)
-            if (!find_columns(work, blocks + i) || !put_counts(work))
+            if (!find_columns(work, blocks + i) || !put_counts(work, blocks[i].first))
                 return 0;
         at += length + 1; /* a space follows */
     }
@@ -545,11 +546,11 @@ static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
     Py_ssize_t n_slots;
     PyObject *columns, *keys;
     unsigned long long multiplier;
-    int n_reserved, n_columns;
+    int n_reserved, n_columns, first;
     if (!PyTuple_Check(item))
         return fail("a block is no tuple");
-    if (!PyArg_ParseTuple(item, "snOOKii", &kind, &n_slots, &columns, &keys, &multiplier,
-                          &n_reserved, &n_columns))
+    if (!PyArg_ParseTuple(item, "snOOKiii", &kind, &n_slots, &columns, &keys, &multiplier,
+                          &n_reserved, &n_columns, &first))
         return 0;
     block->kind = kind_of(kind);
     if (block->kind < 0)
@@ -563,6 +564,7 @@ static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
     block->n_reserved = n_reserved;
     block->learns = n_columns >= 0;
     block->n_before = block->n_columns = n_columns;
+    block->first = first;
     if (columns != Py_None) {
         if (!borrow(columns, &block->lent_columns, block->n_slots, sizeof(int32_t), block->learns))
             return 0;
@@ -658,8 +660,9 @@ PyDoc_STRVAR(count_doc,
 "sides : bytes of 2^16 + 17, or None\n"
 "    For each character up to U+FFFF, then for each plane: 0 for letters and the like, 1 in scripts\n"
 "    without spaces, 2 for separators, 3 for an apostrophe. None makes all of them 0.\n"
-"blocks : tuple of (kind, n_slots, columns, keys, multiplier, n_reserved, n_columns)\n"
-"    `n_columns` is the number of columns so far if unseen buckets are to get one, else -1.\n\n"
+"blocks : tuple of (kind, n_slots, columns, keys, multiplier, n_reserved, n_columns, first)\n"
+"    `n_columns` is the number of columns so far if unseen buckets are to get one, else -1. `first`\n"
+"    is added to the columns that are returned.\n\n"
 "Returns\n"
 "-------\n"
 "columns, values, lengths : bytearray, of int32, float32 and int64\n"

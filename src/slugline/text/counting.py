@@ -64,8 +64,8 @@ class Counter(Protocol):
         read : object
             What `read` returns.
         vocabularies : sequence of TermColumns, one for each kind
-            Those that are `SeenBuckets` get columns for buckets that were not seen before, if
-            `learn`.
+            Their columns follow one another. But if `learn`, each vocabulary's columns begin with
+            0, and those that are `SeenBuckets` get more for buckets that were not seen before.
         """
 
 
@@ -100,6 +100,8 @@ class ArrayCounter:
         if n_kinds > 1:
             counts = counts[np.arange(counts.shape[0]).reshape(n_kinds, -1).T.ravel()]
         entries = Entries(counts.data, counts.indices, row_lengths(counts.indptr))
+        if not learn:
+            entries.place([vocabulary.n_columns for vocabulary in vocabularies])
         return Counts(entries, lengths.reshape(n_kinds, -1).T, n_words)
 
 
@@ -121,14 +123,15 @@ class KernelCounter:
     ) -> Counts:
         """Count document by document."""
         data, lengths, kinds = read
-        learning = [learn and isinstance(vocabulary, SeenBuckets) for vocabulary in vocabularies]
-        blocks = tuple(
-            (kind, *vocabulary.table, vocabulary.n_columns if learns else -1)
-            for kind, vocabulary, learns in zip(kinds, vocabularies, learning, strict=True)
-        )
+        blocks, first = [], 0
+        for kind, vocabulary in zip(kinds, vocabularies, strict=True):
+            n_columns = vocabulary.n_columns
+            learns = learn and isinstance(vocabulary, SeenBuckets)
+            blocks.append((kind, *vocabulary.table, n_columns if learns else -1, first))
+            first += 0 if learn else n_columns
         characters = None if data.isascii() else sides()
         columns, values, n_each, n_terms, n_words, names = kernel.count(
-            data, lengths, TRANSLATION, characters, blocks
+            data, lengths, TRANSLATION, characters, tuple(blocks)
         )
         for vocabulary, (spelled, n_bytes) in zip(vocabularies, names, strict=True):
             if n_bytes and isinstance(vocabulary, SeenBuckets):

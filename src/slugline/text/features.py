@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +14,14 @@ from slugline.displays import as_call
 from slugline.documents import as_texts
 from slugline.errors import DataError
 from slugline.ragged import ranges
-from slugline.sparse import Entries, RowStack, stack_rows
+from slugline.sparse import Rows, RowStack, stack_rows
 from slugline.text.block import Block, check_blocks
 from slugline.text.counting import Counts, counter
 from slugline.text.reading import Reading, WordCounts
+from slugline.text.row_weights import RowWeights
 from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.vocabulary import VocabularyBuilder
-from slugline.text.weighting import document_frequency, idf, squares, weigh
+from slugline.text.weighting import document_frequency, idf
 from slugline.text.words import find_words, map_chunks
 from slugline.threads import count_threads
 
@@ -56,8 +56,7 @@ class Features:
 
     vocabularies_: list[TermColumns]
     idf_: list[Floats | None]
-    # What `_joined_idf` was made of, and what it is.
-    _joined: tuple[list[Floats], Floats | None] = [], None
+    _made: RowWeights | None = None
 
     def __init__(
         self,
@@ -167,25 +166,26 @@ class Features:
 
     def transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Return one float32 CSR row per document, shape (n_documents, n_columns)."""
-        return self.read(texts).rows
+        return self.read(texts)[0]
 
     def transform_parts(self, texts: Iterable[str]) -> Iterator[sp.csr_array]:
         """Yield the same rows a few at a time; one part without any, if there is no document."""
-        return (part.rows for part in self.read_parts(texts))
+        return (part.rows.csr() for part in self.read_parts(texts))
 
-    def read(self, texts: Iterable[str]) -> Reading:
+    def read(self, texts: Iterable[str]) -> tuple[sp.csr_array, WordCounts]:
         """Return the rows of documents, and how many words they have."""
         words: list[WordCounts] = []
 
         def parts() -> Iterator[sp.csr_array]:
             for part in self.read_parts(texts):
                 words.append(part.words)
-                yield part.rows
+                yield part.rows.csr()
 
-        return Reading(stack_rows(parts(), self.n_columns), WordCounts.joined(words))
+        rows = stack_rows(parts(), self.n_columns)
+        return rows, WordCounts.joined(words)
 
     def read_parts(self, texts: Iterable[str]) -> Iterator[Reading]:
-        """Yield the same a few at a time; one part of no documents, if there are none."""
+        """Yield what learners need of a few documents at a time; one part of none, if need be."""
         self._widths()  # an error, before any text is read, if there are none
         parts = map_chunks(self._read, texts, self._n_threads)
         first = next(parts, None)
@@ -195,9 +195,8 @@ class Features:
     def _read(self, texts: Sequence[str]) -> Reading:
         count = counter()
         counts = count.count(count.read(texts, self._kinds()), self.vocabularies_)
-        self._place(counts.entries)
-        self._weigh(counts.entries)
-        rows = counts.entries.rows(self.n_columns, len(self.blocks))
+        self._weights().weigh(counts.entries)
+        rows = Rows(counts.entries, self.n_columns, len(self.blocks))
         return Reading(rows, self._words(counts))
 
     def _words(self, counts: Counts) -> WordCounts:
@@ -256,8 +255,9 @@ class Features:
         count, kinds, counts = counter(), self._kinds(), RowStack()
         for read in map_chunks(lambda chunk: count.read(chunk, kinds), texts, self._n_threads):
             counts.append(count.count(read, self.vocabularies_, learn=grow).entries)
-        for part in counts.parts():  # only now is it known how many columns each block has
-            self._place(part)
+        if grow:  # only now is it known how many columns each block has
+            for part in counts.parts():
+                part.place(self._widths())
         return counts
 
     def _document_frequencies(self, counts: RowStack) -> list[npt.NDArray[np.int64]]:
@@ -271,64 +271,15 @@ class Features:
     def _rows(self, counts: RowStack) -> sp.csr_array:
         """Turn counts into weighted rows, part by part in place."""
         for part in counts.parts():
-            self._weigh(part)
-        return counts.all().rows(self.n_columns, len(self.blocks))
+            self._weights().weigh(part)
+        return Rows(counts.all(), self.n_columns, len(self.blocks)).csr()
 
-    def _place(self, counts: Entries) -> None:
-        """Move each block's columns behind those of the blocks before, in place."""
-        columns = counts.columns
-        columns += self._spread(np.cumsum([0, *self._widths()[:-1]], dtype=np.int32), counts)
-
-    def _weigh(self, counts: Entries) -> None:
-        """Turn counts into weights, in place."""
-        values, _, lengths = counts
-        for weighting in {block.weighting for block in self.blocks}:
-            self._weigh_blocks(counts, weighting)
-        weights = np.array([block.weight for block in self.blocks])
-        if not self.apart:
-            values *= self._spread(weights.astype(np.float32), counts)
-        has_idf = np.array([block.has_idf for block in self.blocks])
-        sums = squares(values, lengths).reshape(-1, len(self.blocks))
-        if not self.apart:  # one length for all of them
-            sums = sum(sums[:, has_idf].T, np.zeros(len(sums)))[:, np.newaxis]
-        norms = np.sqrt(sums)
-        scale = weights / np.hypot.reduce(weights) if self.apart else 1.0
-        scales = scale / np.where(has_idf & (norms > 0), norms, 1)
-        values *= scales.astype(np.float32).ravel().repeat(lengths)
-
-    def _weigh_blocks(self, counts: Entries, weighting: str) -> None:
-        """Turn counts of all blocks of a weighting into weights, in place."""
-        values, columns, _ = counts
-        have_it = np.array([block.weighting == weighting for block in self.blocks])
-        if have_it.all():
-            weigh(values, columns, weighting, self._joined_idf())
-            return
-        own = self._spread(have_it, counts)
-        part, idf = values[own], None
-        columns = columns[own]
-        if weighting.endswith("idf"):
-            idf = self._joined_idf()
-            without = [
-                0 if block.has_idf else width
-                for block, width in zip(self.blocks, self._widths(), strict=True)
-            ]
-            columns = columns - self._spread(np.cumsum(without), counts)[own]
-        weigh(part, columns, weighting, idf)
-        values[own] = part
-
-    def _spread(self, each: npt.NDArray[Any], counts: Entries) -> npt.NDArray[Any]:
-        """Return what there is for each block, for each entry of theirs."""
-        n_documents = len(counts.lengths) // len(each)
-        return each[np.newaxis].repeat(n_documents, axis=0).ravel().repeat(counts.lengths)
-
-    def _joined_idf(self) -> Floats | None:
-        """Return the idf of all blocks that have one, one after another; None if none has."""
-        parts = [part for part in self.idf_ if part is not None]
-        made_of, joined = self._joined
-        if len(parts) != len(made_of) or any(map(operator.is_not, parts, made_of)):
-            joined = np.concatenate(parts) if parts else None
-            self._joined = parts, joined
-        return joined
+    def _weights(self) -> RowWeights:
+        """Return how counts become weights, which only changes if columns or idf do."""
+        made, widths = self._made, self._widths()
+        if made is None or made.widths != widths or any(map(operator.is_not, made.idf, self.idf_)):
+            made = self._made = RowWeights(self.blocks, widths, self.idf_, self.apart)
+        return made
 
     def _kinds(self) -> list[str]:
         return [block.kind for block in self.blocks]

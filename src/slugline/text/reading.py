@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
+
+from slugline.sparse import Rows
 
 __all__ = ["Reading", "WordCounts"]
 
@@ -43,10 +44,10 @@ class Reading(NamedTuple):
 
     Attributes
     ----------
-    rows : float32 CSR array, shape (n_documents, n_columns)
+    rows : Rows, shape (n_documents, n_columns)
     words : WordCounts
         Where words are no family of terms, all count as known.
     """
 
-    rows: sp.csr_array
+    rows: Rows
     words: WordCounts

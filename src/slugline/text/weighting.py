@@ -99,9 +99,7 @@ def squares(values: Floats, lengths: Integers) -> npt.NDArray[np.float64]:
     lengths : int array, shape (n_rows,)
         Number of values in each row.
     """
-    sums = np.zeros(len(lengths))
-    if len(values):
-        filled = lengths > 0  # for an empty row, np.add.reduceat would return a value
-        starts = (np.cumsum(lengths) - lengths)[filled]
-        sums[filled] = np.add.reduceat(np.square(values, dtype=np.float64), starts)
-    return sums
+    owner = np.arange(len(lengths)).repeat(lengths)
+    # Added one after the other, as in the compiled kernel.
+    sums = np.bincount(owner, np.square(values, dtype=np.float64), len(lengths))
+    return sums.astype(np.float64, copy=False)

@@ -4,8 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
+
+from slugline.server.page.classify import ask, show_classify
+from slugline.server.page.corrections import correct, show_corrections, undo
+from slugline.server.page.forms import Handler, for_people
+from slugline.server.page.model import show_model
+from slugline.server.page.static import static_file
 
 __all__ = ["PAGE_ROUTES"]
 
-PAGE_ROUTES: Sequence[BaseRoute] = ()
+
+def _route(path: str, method: str, handler: Handler) -> Route:
+    return Route(path, for_people(handler), methods=[method])
+
+
+PAGE_ROUTES: Sequence[BaseRoute] = (
+    _route("/", "GET", show_classify),
+    _route("/", "POST", ask),
+    _route("/wrong", "POST", correct),
+    _route("/undo", "POST", undo),
+    _route("/model", "GET", show_model),
+    _route("/corrections", "GET", show_corrections),
+    Route("/static/{name}", static_file),
+)

@@ -1,0 +1,68 @@
+"""`slugline export`: a model as one page that answers in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slugline.cli.options import Model, Quiet
+from slugline.cli.output import say, warn, write_file
+from slugline.cli.targets import check_not_read, check_target
+from slugline.saving.shipped import model_path
+
+__all__ = ["export"]
+
+
+def export(
+    model: Model,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write the page; one that exists is replaced.",
+            show_default="MODEL.html, in this folder",
+        ),
+    ] = None,
+    min_precision: Annotated[
+        float | None,
+        typer.Option(
+            "--min-precision",
+            metavar="SHARE",
+            help="Answer only where answers are right this often, such as 0.95; 0 answers all.",
+            show_default="what MODEL was trained for",
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model as one HTML file that answers in the browser, offline.
+
+    Nothing else is needed, neither Python nor a server: open the file, or send
+    it to somebody. Weights are rounded to int8. Models with an encoder, nets
+    and mixtures can't be exported.
+
+    For example:
+
+      slugline export reuters46
+
+      slugline export tickets.slug -o tickets.html
+    """
+    from slugline.exporters.page import LARGE_PAGE, model_page
+
+    path = Path(f"{Path(model).stem}.html") if output is None else output
+    check_target("--output", path)
+    check_not_read("--output", path, [Path(model_path(model))])
+    data = model_page(model, min_precision=min_precision).encode("utf-8", "backslashreplace")
+    write_file(path, data)
+    say(f"wrote {path}, {_size(data)}; open it in a browser", quiet=quiet)
+    if len(data) >= LARGE_PAGE:
+        slow = f"{path} has {_size(data)}, which takes long to send and to open"
+        warn([f"{slow}; train with --max-size for a smaller one."])
+
+
+def _size(data: bytes) -> str:
+    n_bytes = len(data)
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 999_500 else f"{n_bytes / 1e3:,.0f} kB"

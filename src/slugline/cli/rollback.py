@@ -1,0 +1,39 @@
+"""`slugline rollback`: put the last file of a model before its corrections in place again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from slugline.cli.options import AsJson
+from slugline.cli.output import print_json, show
+
+__all__ = ["rollback"]
+
+
+def rollback(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A saved model (.slug).", show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Go back to the model that was there before corrections were learned.
+
+    Learning from corrections keeps the last five files beside MODEL. Once more goes one further
+    back. The model that was taken away stays as MODEL.rolled-back.
+
+    For example:
+
+      slugline rollback tickets.slug
+    """
+    from slugline.saving.generations import roll_back
+
+    done = roll_back(model)
+    if as_json:
+        names = {"source": str(done.source), "taken_away": str(done.taken_away)}
+        print_json({"model": model, **names, "n_left": done.n_left})
+        return
+    show(f"model   {model}, which was {done.source.name}")
+    show(f"away    {done.taken_away}")
+    show(f"left    {done.n_left} to go back to")

@@ -1,0 +1,283 @@
+"""`slugline train --corrections`: what it asks, makes sure of, and prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from slugline.cli.options import Reading
+from slugline.cli.output import print_json, print_table, show, warn
+from slugline.cli.targets import check_not_read
+from slugline.errors import OptionError, SluglineError
+
+if TYPE_CHECKING:
+    from slugline.classifier import TopicClassifier
+    from slugline.corpus.corpus import Corpus
+    from slugline.corrections.gate import TopicChange
+    from slugline.corrections.learning import Outcome
+
+__all__ = [
+    "CorrectionWeight",
+    "Corrections",
+    "Force",
+    "Teaching",
+    "learn_corrections",
+    "make_way",
+    "print_outcome",
+    "read_teaching",
+]
+
+_PANEL = "With --corrections"
+# Rows of the table of topics; --json has all of them.
+_MOST_ROWS = 20
+
+Corrections = Annotated[
+    Path | None,
+    typer.Option(
+        "--corrections",
+        metavar="FILE",
+        help="Learn from corrected answers as well, which `slugline serve` has kept, and print "
+        "what they changed. Learns as MODEL did, if there is one and no settings are given.",
+        show_default=False,
+        rich_help_panel=_PANEL,
+    ),
+]
+CorrectionWeight = Annotated[
+    float | None,
+    typer.Option(
+        "--correction-weight",
+        metavar="W",
+        help="How many documents a correction counts as.",
+        show_default="1",
+        rich_help_panel=_PANEL,
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        metavar="",
+        help="Write the model even if a topic got clearly worse.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+class Before(NamedTuple):
+    """How the model that is there was learned and stored."""
+
+    classifier: TopicClassifier
+    min_precision: float | None
+    quantize: str | None
+    max_bytes: int | None
+    test_fraction: float | None
+
+
+class Teaching(NamedTuple):
+    """Corrections, and how to learn from them."""
+
+    corrections: Corpus
+    weight: float
+    before: Before | None
+    test_fraction: float | None
+
+
+def read_teaching(
+    path: Path | None,
+    weight: float | None,
+    force: bool,
+    output: Path,
+    settings: Sequence[object],
+    test: str | None,
+    test_fraction: float | None,
+    n_threads: int | None,
+) -> Teaching | None:
+    """Return the corrections and how to learn from them; None if there are none to learn from.
+
+    Parameters
+    ----------
+    path, weight, force, output, test, test_fraction, n_threads
+        What the user gave.
+    settings : sequence of object
+        All options that say how to learn. If none of them is given, the model that is at `output`
+        says how, if there is one.
+
+    Raises
+    ------
+    OptionError : if the options don't go together.
+    StoreError : if there is no such file of corrections, or it is none of ours, or can't be read.
+    DataError : if no corrections are in it.
+    ModelFileError : if the file that is at `output` is no model.
+    EncoderError : if it needs an encoder that is missing.
+    """
+    from slugline.checks import check_number
+    from slugline.corrections.merging import DEFAULT_WEIGHT, as_corpus
+    from slugline.corrections.store import CorrectionStore
+
+    if path is None:
+        for flag, given in (("--correction-weight", weight is not None), ("--force", force)):
+            if given:
+                raise OptionError(f"{flag} goes with --corrections FILE; give both.")
+        return None
+    check_not_read("--output", output, [path])
+    weight = DEFAULT_WEIGHT if weight is None else weight
+    check_number("correction_weight", weight, over=0)
+    if test_fraction == 0 and test is None:
+        raise OptionError(
+            "--test-fraction 0 leaves nothing to test on, and so nothing to tell whether "
+            "--corrections make a topic worse; leave it out, or give a --test file."
+        )
+    with CorrectionStore(path, create=False) as store:
+        corrections = as_corpus(store.rows(), str(path))
+    before = _before(output, n_threads) if output.exists() else None
+    if any(value not in (None, False, 0, "linear") for value in settings):
+        before = None
+    if before is not None and test_fraction is None:
+        test_fraction = before.test_fraction
+    return Teaching(corrections, weight, before, test_fraction)
+
+
+def _before(output: Path, n_threads: int | None) -> Before:
+    """Return how the model that is there was learned."""
+    from slugline.classifier import TopicClassifier
+    from slugline.saving.classifier_file import load_model
+
+    fitted, file = load_model(output)
+    precision, left_out = file.info.precision, fitted.left_out
+    return Before(
+        TopicClassifier.from_fitted(fitted, n_jobs=n_threads),
+        None if left_out is None else left_out.precision,
+        None if precision == "float32" else precision,
+        file.info.max_bytes or None,
+        file.info.test_fraction,
+    )
+
+
+def learn_corrections(
+    classifier: TopicClassifier,
+    parts: Mapping[str, Corpus],
+    teaching: Teaching,
+    reading: Reading,
+    how: Mapping[str, Any],
+) -> Outcome:
+    """Learn from documents and corrections; see `slugline.corrections.learning.learn`."""
+    from slugline.corpus.topics import fold_topics, read_topic_map
+    from slugline.corrections.learning import learn
+
+    train, corrections = parts["train"], teaching.corrections
+    if reading.map_topics is not None:
+        names = read_topic_map(reading.map_topics, reading.encoding, reading.format_)
+        renamed = [names.get(topic, topic) for topic in corrections.topics]
+        corrections = replace(corrections, topics=renamed)
+    if reading.fold_topics:
+        corrections = fold_topics(corrections, train.topics)
+    return learn(
+        classifier,
+        train,
+        corrections,
+        parts.get("validation"),
+        parts.get("test"),
+        weight=teaching.weight,
+        **how,
+    )
+
+
+def make_way(outcome: Outcome, output: Path, force: bool, as_json: bool) -> None:
+    """Keep the model that is there, if the new one may take its place.
+
+    Raises
+    ------
+    SluglineError : if a topic got clearly worse, and --force wasn't given.
+    ModelFileError : if the model that is there can't be kept.
+    """
+    from slugline.saving.generations import keep_before
+
+    if not outcome.passes and not force:
+        if as_json:
+            print_json({"corrections": outcome.to_dict(), "model": None, "report": None})
+        else:
+            print_outcome(outcome)
+        raise SluglineError(
+            f"{output} is not written: {outcome.why_not()}. Look at the corrections of these "
+            "topics, or write it all the same with --force."
+        )
+    if not outcome.passes:
+        warn([outcome.why_not()])
+    keep_before(output)
+
+
+def print_outcome(outcome: Outcome | None, output: Path | None = None) -> None:
+    """Print what corrections changed, and how to go back if a model has been replaced."""
+    if outcome is None:
+        return
+    from slugline.saving.generations import kept_before
+
+    show(f"\nwhat {outcome.merged.corrections.name} changed")
+    print_table([*_summary(outcome)], left=(0, 1))
+    rows = [change for change in outcome.topics if _is_shown(change)]
+    if rows:
+        show()
+        head = ("topic", "documents", "corrections", "F1 before", "after", "better", "worse", "")
+        print_table([head, *map(_row, rows[:_MOST_ROWS])], left=(0, 7))
+    if len(rows) > _MOST_ROWS:
+        show(f"and {len(rows) - _MOST_ROWS} more, which --json has")
+    if output is not None and (kept := kept_before(output)):
+        show(f"before  {kept[0]}, to which `slugline rollback {output}` goes back")
+
+
+def _summary(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    from slugline.corrections.gate import FEWEST
+    from slugline.displays import counted
+
+    merged, now, paired = outcome.merged, outcome.now_right, outcome.paired
+    yield "corrections", f"{'; '.join(merged.corrections.notes)}; weight {outcome.weight:g}"
+    if merged.n_replaced or merged.n_from_test:
+        yield (
+            "in the data",
+            f"{counted(merged.n_replaced, 'document')} to learn from and {merged.n_from_test:,} to "
+            "test on had such texts, and gave way",
+        )
+    if merged.new_topics:
+        yield "new topics", ", ".join(merged.new_topics)
+    yield (
+        "corrected texts",
+        f"{now.n_after:,} of {now.n_asked:,} right after learning from the others, "
+        f"{now.n_before:,} before",
+    )
+    low, high = paired.accuracy_interval
+    yield (
+        "test texts",
+        f"accuracy {paired.accuracy_second:.3f} before, {paired.accuracy_first:.3f} after; "
+        f"difference {paired.accuracy_difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}",
+    )
+    n_topics = sum(change.n_documents > 0 for change in outcome.topics)
+    n_judged = sum(change.n_documents >= FEWEST for change in outcome.topics)
+    n_worse = len(outcome.worse_topics)
+    yield (
+        "clearly worse",
+        f"{counted(n_worse, 'topic') if n_worse else 'no topic'}; {n_judged:,} of {n_topics:,} "
+        f"have the {FEWEST} test texts that it takes to tell",
+    )
+
+
+def _is_shown(change: TopicChange) -> bool:
+    return bool(change.n_corrections or change.n_better or change.n_worse)
+
+
+def _row(change: TopicChange) -> tuple[str, ...]:
+    before, after = ("-" if f1 != f1 else f"{f1:.3f}" for f1 in (change.f1_before, change.f1_after))
+    counts = (change.n_documents, change.n_corrections)
+    moved = (change.n_better, change.n_worse)
+    verdict = "clearly worse" if change.is_worse else ""
+    return (
+        change.topic,
+        *map(str, counts),
+        before,
+        after,
+        *map(str, moved),
+        verdict,
+    )

@@ -1,0 +1,168 @@
+"""Whether a topic got clearly worse: by its test documents, with all topics in view."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["ALPHA", "FEWEST", "TopicChange", "chance_of", "clearly_worse", "topic_changes"]
+
+#: How often, at most, a new model that is no worse in any topic is held back.
+ALPHA = 0.05
+#: Documents that must have changed, at the least, all of them for the worse: 1 / 2^5 is under 0.05.
+FEWEST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class TopicChange:
+    """What a topic's answers were on the test documents, before and after.
+
+    Attributes
+    ----------
+    topic : str
+    n_documents : int
+        Test documents that have it.
+    n_corrections : int
+        Corrections that name it as the right one.
+    n_found_before, n_found_after : int
+        How many of the documents got it.
+    n_given_before, n_given_after : int
+        How many of all test documents got it, rightly or wrongly.
+    n_better, n_worse : int
+        Documents of which only the model after says rightly whether they have the topic, and those
+        of which only the one before does.
+    taken_by : str or None
+        The topic that most of the documents got that are no longer found.
+    is_worse : bool
+        Whether the topic got clearly worse; see `clearly_worse`.
+    """
+
+    topic: str
+    n_documents: int
+    n_corrections: int
+    n_found_before: int
+    n_found_after: int
+    n_given_before: int
+    n_given_after: int
+    n_better: int
+    n_worse: int
+    taken_by: str | None
+    is_worse: bool
+
+    @property
+    def f1_before(self) -> float:
+        """F1 before; NaN if the topic neither occurs nor was given."""
+        return _f1(self.n_found_before, self.n_documents + self.n_given_before)
+
+    @property
+    def f1_after(self) -> float:
+        """F1 after; NaN if the topic neither occurs nor was given."""
+        return _f1(self.n_found_after, self.n_documents + self.n_given_after)
+
+    @property
+    def chance(self) -> float:
+        """How often luck alone would make it look at least as much worse; see `chance_of`."""
+        return chance_of(self.n_better, self.n_worse)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return asdict(self) | {"chance": self.chance}
+
+
+def topic_changes(
+    topics: Sequence[str],
+    before: Sequence[str],
+    after: Sequence[str],
+    corrected: Sequence[str],
+) -> tuple[list[TopicChange], bool]:
+    """Return what changed for each topic, the commonest first, and whether all together got worse.
+
+    Parameters
+    ----------
+    topics, before, after : sequences of str, one for each test document
+        Its topic, and what the models before and after answered.
+    corrected : sequence of str
+        The right topic of each correction.
+    """
+    true, old, new = (np.array(names, dtype=object) for names in (topics, before, after))
+    occurring = Counter(topics)
+    n_corrections = Counter(corrected)
+    named = {*occurring, *before, *after, *n_corrections}
+    order = sorted(named, key=lambda topic: (-occurring[topic], topic))
+    rows = [_changes(topic, true, old, new) for topic in order]
+    right = (old == true, new == true)
+    overall = _split(*right)
+    worse = clearly_worse([*((row["n_better"], row["n_worse"]) for row in rows), overall])
+    changes = [
+        TopicChange(topic=topic, n_corrections=n_corrections[topic], is_worse=is_worse, **row)
+        for topic, row, is_worse in zip(order, rows, worse, strict=False)
+    ]
+    return changes, worse[-1]
+
+
+def clearly_worse(changes: Sequence[tuple[int, int]], alpha: float = ALPHA) -> list[bool]:
+    """Return which of several changes for the worse luck alone hardly explains.
+
+    If two models were equally good at something, a document that only one of them gets right would
+    be as likely the first one's as the second one's. A change is clearly for the worse if a split
+    as uneven as the one found is rarer than `alpha` divided by the number of changes that could be
+    so rare at all. What few documents have changed is not counted as one of these, as it can't be
+    shown to be worse: at the least, five documents must have changed, all of them for the worse.
+
+    Parameters
+    ----------
+    changes : sequence of (int, int)
+        How many documents each made better, and how many worse.
+    alpha : float, default 0.05
+        How often, at most, anything is called worse if nothing is.
+
+    References
+    ----------
+    McNemar (1947), Note on the sampling error of the difference between correlated proportions or
+    percentages; Tarone (1990), A modified Bonferroni method for discrete data.
+    """
+    rarest = np.array([0.5 ** (better + worse) for better, worse in changes])
+    n_tested = next(k for k in range(1, len(changes) + 2) if np.sum(rarest <= alpha / k) <= k)
+    return [chance_of(better, worse) <= alpha / n_tested for better, worse in changes]
+
+
+def chance_of(n_better: int, n_worse: int) -> float:
+    """Return how often luck alone would make at least as many of the changes worse."""
+    from scipy.special import bdtr
+
+    return float(bdtr(n_better, n_better + n_worse, 0.5)) if n_worse else 1.0
+
+
+def _changes(
+    topic: str,
+    true: npt.NDArray[np.object_],
+    old: npt.NDArray[np.object_],
+    new: npt.NDArray[np.object_],
+) -> dict[str, Any]:
+    has, had, gets = (names == topic for names in (true, old, new))
+    n_better, n_worse = _split(had == has, gets == has)
+    lost = Counter(new[has & had & ~gets].tolist())
+    return {
+        "n_documents": int(has.sum()),
+        "n_found_before": int((has & had).sum()),
+        "n_found_after": int((has & gets).sum()),
+        "n_given_before": int(had.sum()),
+        "n_given_after": int(gets.sum()),
+        "n_better": n_better,
+        "n_worse": n_worse,
+        "taken_by": lost.most_common(1)[0][0] if lost else None,
+    }
+
+
+def _split(before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Return how many are right only after, and how many only before."""
+    return int((after & ~before).sum()), int((before & ~after).sum())
+
+
+def _f1(n_found: int, n_named: int) -> float:
+    return 2 * n_found / n_named if n_named else float("nan")

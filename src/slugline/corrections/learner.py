@@ -1,0 +1,301 @@
+"""Learning from corrections beside a running server, whenever enough new ones have come in.
+
+It runs `slugline train --corrections` as a process of its own, at low priority, which replaces the
+model's file if nothing got clearly worse. Whoever serves the file notices that by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from slugline.checks import check_whole
+from slugline.corrections.store import CorrectionStore
+from slugline.errors import OptionError, StoreError
+from slugline.saving.shipped import SHIPPED
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["Learner"]
+
+# Seconds between two looks at how many corrections there are, and to wait for a process to end.
+_PAUSE, _GRACE = 2.0, 5.0
+_NICENESS = 10
+# How the command begins to say why it failed.
+_ERROR = "slugline: error: "
+# Bytes of results that are read, and lines and characters of messages.
+_MOST_BYTES, _LINES, _CHARACTERS = 64 << 20, 20, 2000
+
+
+class Learner:
+    """Learns whenever so many corrections have been kept since the last time.
+
+    What was learned last is noted in the file of corrections, so that a restart begins where the
+    last run ended. Of several learners of one model and one file, one learns at a time.
+
+    Parameters
+    ----------
+    model_path : str or Path
+        The model's file, which is replaced. Its settings are used again.
+    data : sequence of str
+        What it learned from, as `slugline train` takes it.
+    store_path : str or Path
+        The file of corrections.
+    every : int
+        How many new corrections it takes to learn again.
+    log : callable
+        Told, from another thread, what happens: one line at a time.
+    options : sequence of str, default ()
+        More options of `slugline train`, such as ``["--text", "body"]``.
+
+    Raises
+    ------
+    OptionError : if the model is one that comes with Slugline, there are no data or they are
+        standard input, or `every` is out of its range.
+    """
+
+    def __init__(
+        self,
+        model_path: str | os.PathLike[str],
+        data: Sequence[str],
+        store_path: str | os.PathLike[str],
+        every: int,
+        log: Callable[[str], object],
+        *,
+        options: Sequence[str] = (),
+    ) -> None:
+        if model_path in SHIPPED:
+            raise OptionError(
+                f"{model_path} comes with Slugline and never changes, so it can't learn from "
+                "corrections; serve a model of your own."
+            )
+        if not data or "-" in data:
+            raise OptionError(
+                "learning from corrections needs the documents that the model learned from, as "
+                "files; name them with `data`."
+            )
+        check_whole("learn_every", every, 1)
+        self._model = Path(model_path)
+        self._store_path = Path(store_path)
+        self._every = every
+        self._log = log
+        self._command = [sys.executable, "-m", "slugline", "train", *options]
+        self._command += ["--corrections", str(store_path), "-o", str(model_path)]
+        self._command += ["--json", "-q", "--", *data]
+        self._note = os.path.realpath(model_path)
+        self._store: CorrectionStore | None = None
+        self._thread: threading.Thread | None = None
+        self._child: subprocess.Popen[str] | None = None
+        self._starting = threading.Lock()  # so that none starts while `stop` looks for one to end
+        self._awake, self._is_over = threading.Event(), threading.Event()
+        self._since: str | None = None
+
+    def open(self) -> None:
+        """Open the file of corrections, for `state` to tell how things stand.
+
+        Raises
+        ------
+        StoreError : if it can't be opened.
+        """
+        if self._store is None:
+            self._store = CorrectionStore(self._store_path)
+
+    def start(self) -> None:
+        """Begin to look out for corrections, in a thread.
+
+        Raises
+        ------
+        StoreError : if the file of corrections can't be opened.
+        """
+        self.open()
+        self._thread = threading.Thread(target=self._watch, name="learner", daemon=True)
+        self._thread.start()
+
+    def poke(self) -> None:
+        """Look at once whether there are enough corrections, such as after one was added."""
+        self._awake.set()
+
+    def stop(self) -> None:
+        """End the learning, if it is under way, and the thread; the model is then unchanged."""
+        with self._starting:
+            self._is_over.set()
+            child = self._child
+        self._awake.set()
+        if child is not None:
+            _end(child)
+        if self._thread is not None:
+            self._thread.join()
+        if self._store is not None:
+            self._store.close()
+
+    def state(self) -> dict[str, Any]:
+        """Return how things stand, as plain data for JSON.
+
+        Returns
+        -------
+        dict: `is_learning`, and `since` when (ISO 8601, UTC; else None); `every`; `n_new`, the
+        corrections since the last time, and `next_after`, how many more it takes to learn again
+        (both None if the file can't be read just now); and `last`, what came of the last time, or
+        None. That has `at`, `outcome` ("replaced", "held back" or "failed"), `message`, and
+        `n_texts`, `now_right`, `accuracy_before` and `accuracy_after` if it got so far.
+        """
+        n_new = last = None
+        with contextlib.suppress(StoreError, ValueError):
+            if self._store is not None:
+                n_new = self._n_new(self._store)
+                last = json.loads(self._store.note(f"outcome {self._note}") or "null")
+        return {
+            "is_learning": self._since is not None,
+            "since": self._since,
+            "every": self._every,
+            "n_new": n_new,
+            "next_after": None if n_new is None else max(0, self._every - n_new),
+            "last": last,
+        }
+
+    def _n_new(self, store: CorrectionStore) -> int:
+        learned = store.note(f"learned {self._note}")
+        return store.count(after=int(learned) if learned is not None else 0)
+
+    def _watch(self) -> None:
+        trouble = ""
+        while not self._is_over.is_set():
+            try:
+                self._learn_if_due()
+                trouble = ""
+            except (StoreError, OSError, ValueError) as error:
+                # Whatever it is, the server goes on, and it is said once.
+                if str(error) != trouble:
+                    self._log(f"learning from corrections: {error}")
+                trouble = str(error)
+            self._awake.wait(_PAUSE)
+            self._awake.clear()
+
+    def _learn_if_due(self) -> None:
+        store = self._store
+        if store is None or self._n_new(store) < self._every:
+            return
+        with self._alone() as is_alone:
+            if not is_alone or self._n_new(store) < self._every:
+                return
+            last = store.last()  # those that come in meanwhile may be learned from twice
+            n_new = self._n_new(store)
+            self._log(f"learning from {n_new:,} new corrections of {self._store_path}")
+            self._since = _now()
+            try:
+                found = self._learn()
+            finally:
+                self._since = None
+            if self._is_over.is_set():
+                self._log("learning from corrections: ended, as the server stops")
+                return
+            store.set_note(f"outcome {self._note}", json.dumps(found))
+            store.set_note(f"learned {self._note}", str(last))
+            self._log(f"learning from corrections: {found['message']}")
+
+    def _learn(self) -> dict[str, Any]:
+        """Run the command; return what came of it, for `state`."""
+        lines: deque[str] = deque(maxlen=_LINES)
+        with tempfile.TemporaryFile() as results:
+            child = self._begin(results)
+            if child is None:
+                return {}
+            with child, contextlib.closing(child.stderr or io.StringIO()) as messages:
+                for line in messages:
+                    lines.append(line.strip()[:_CHARACTERS])
+                    if not line.startswith(_ERROR):  # that is said in the end
+                        self._log(f"learning from corrections: {lines[-1]}")
+            status = child.wait()
+            self._child = None
+            results.seek(0)
+            said = results.read(_MOST_BYTES)
+        return {"at": _now()} | _outcome(status, said, lines, self._model)
+
+    def _begin(self, results: IO[bytes]) -> subprocess.Popen[str] | None:
+        with self._starting:
+            if self._is_over.is_set():
+                return None
+            # Of a session of its own, Ctrl-C on the server's terminal leaves it to `stop`.
+            self._child = subprocess.Popen(  # noqa: S603 - our own command, and no shell
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=results,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
+        if hasattr(os, "setpriority"):
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, self._child.pid, _NICENESS)
+        return self._child
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Keep other learners from this model; tell whether none of them has."""
+        if sys.platform == "win32":
+            yield True
+            return
+        name = self._model.with_name(f".{self._model.name}.learning")
+        with name.open("wb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+
+def _outcome(status: int, said: bytes, lines: Sequence[str], model: Path) -> dict[str, Any]:
+    """Return what came of a process that ended with a status, results and messages."""
+    taught = None
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        taught = json.loads(said)["corrections"]
+    if taught is None or status not in (0, 1):
+        last = lines[-1].removeprefix(_ERROR) if lines else f"exit status {status}"
+        return {"outcome": "failed", "message": f"failed, and {model} is unchanged: {last}"}
+    now, (after, before) = taught["now_right"], taught["paired"]["accuracy"]
+    figures = {
+        "n_texts": taught["n_texts"],
+        "now_right": now,
+        "accuracy_before": before,
+        "accuracy_after": after,
+        "new_topics": taught["new_topics"],
+    }
+    if status:
+        message = f"{model} is unchanged: {taught['why_not']}"
+        return {"outcome": "held back", "message": message} | figures
+    message = (
+        f"{model} is replaced; of {now['n_asked']:,} corrected texts, {now['n_after']:,} are right "
+        f"after learning from the others, {now['n_before']:,} before; accuracy on test texts "
+        f"{before:.3f} before, {after:.3f} after; `slugline rollback {model}` goes back"
+    )
+    return {"outcome": "replaced", "message": message} | figures
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Ask a process to end, and end it if it doesn't."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        with contextlib.suppress(OSError):
+            child.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(_GRACE)
+            return
+
+
+def _now() -> str:
+    now = datetime.datetime.now(datetime.UTC)
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")

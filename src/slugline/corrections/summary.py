@@ -1,0 +1,215 @@
+"""What the corrections so far say: of which topics, by whom, and what they would change."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slugline.checks import check_whole
+
+if TYPE_CHECKING:
+    from slugline.corrections.correction import Correction
+    from slugline.fitted import Fitted
+
+__all__ = ["CorrectionSummary", "StillWrong", "Taken", "summarize"]
+
+# Texts that the model is asked about at a time, and their characters.
+_TEXTS, _CHARACTERS = 500, 4 << 20
+# Different pairs of topics, and people, that are told apart; kinds that come later are left out.
+_MOST_KINDS = 100_000
+
+
+class Taken(NamedTuple):
+    """How often a topic was taken for another one.
+
+    Attributes
+    ----------
+    answer : str
+        What the model said.
+    topic : str
+        What is right.
+    n : int
+    """
+
+    answer: str
+    topic: str
+    n: int
+
+
+class StillWrong(NamedTuple):
+    """What a model says of the texts that were corrected to a topic.
+
+    Attributes
+    ----------
+    topic : str
+        The right one.
+    n_asked : int
+    n_wrong : int
+        Texts to which it answers another topic than the right one.
+    """
+
+    topic: str
+    n_asked: int
+    n_wrong: int
+
+
+@dataclass(frozen=True)
+class CorrectionSummary:
+    """What corrections say.
+
+    Attributes
+    ----------
+    n_corrections : int
+    by_topic : dict of str to int
+        How many name each topic as the right one, the most common first.
+    pairs : tuple of Taken
+        The most common first; corrections that confirm an answer are none.
+    n_confirmed : int
+        Corrections whose topic is the answer that was given.
+    by_who : dict of str to int
+        The most common first; "" are those without a name.
+    first, last : str or None
+        When the first and the last was kept, ISO 8601 in UTC.
+    new_topics : tuple of str
+        Right topics that the model doesn't know; empty without a model.
+    still_wrong : tuple of StillWrong
+        What the model says of the corrected texts now, the most wrong ones first; empty without a
+        model. This is what learning from them would change.
+    """
+
+    n_corrections: int
+    by_topic: dict[str, int]
+    pairs: tuple[Taken, ...]
+    n_confirmed: int
+    by_who: dict[str, int]
+    first: str | None
+    last: str | None
+    new_topics: tuple[str, ...] = ()
+    still_wrong: tuple[StillWrong, ...] = ()
+
+    @property
+    def n_asked(self) -> int:
+        """Number of corrected texts that the model was asked about."""
+        return sum(each.n_asked for each in self.still_wrong)
+
+    @property
+    def n_still_wrong(self) -> int:
+        """Number of those to which the model answers another topic than the right one."""
+        return sum(each.n_wrong for each in self.still_wrong)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return {
+            "n_corrections": self.n_corrections,
+            "by_topic": self.by_topic,
+            "pairs": [pair._asdict() for pair in self.pairs],
+            "n_confirmed": self.n_confirmed,
+            "by_who": self.by_who,
+            "first": self.first,
+            "last": self.last,
+            "new_topics": list(self.new_topics),
+            "n_asked": self.n_asked,
+            "n_still_wrong": self.n_still_wrong,
+            "still_wrong": [each._asdict() for each in self.still_wrong],
+        }
+
+
+def summarize(
+    corrections: Iterable[Correction], fitted: Fitted | None = None, *, most: int = 2000
+) -> CorrectionSummary:
+    """Return what corrections say, in one pass over them and in bounded memory.
+
+    Parameters
+    ----------
+    corrections : iterable of Correction
+        In order, such as those of `CorrectionStore.rows`.
+    fitted : Fitted, optional
+        A model to ask about the corrected texts.
+    most : int, default 2000
+        How many of the texts it is asked about, the first ones.
+
+    Raises
+    ------
+    OptionError : if `most` is out of its range.
+    """
+    check_whole("most", most, 0)
+    tally = _Tally()
+    asked: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    iterator = tally.counted(corrections)
+    if fitted is not None:
+        for part in _parts(itertools.islice(iterator, most)):
+            answers = fitted.predict([correction.text for correction in part])
+            for correction, answer in zip(part, answers, strict=True):
+                topic = str(correction.topic)
+                asked[topic] += 1
+                wrong[topic] += str(answer) != topic
+    for _ in iterator:
+        pass
+    known = None if fitted is None else {str(name) for name in fitted.topics.names}
+    found = [StillWrong(topic, n, wrong[topic]) for topic, n in asked.items()]
+    return CorrectionSummary(
+        n_corrections=tally.n,
+        by_topic=_ordered(tally.topics),
+        pairs=tuple(
+            Taken(answer, topic, n) for (answer, topic), n in _ordered(tally.pairs).items()
+        ),
+        n_confirmed=tally.n_confirmed,
+        by_who=_ordered(tally.who),
+        first=tally.first,
+        last=tally.last,
+        new_topics=() if known is None else tuple(sorted({*tally.topics} - known)),
+        still_wrong=tuple(sorted(found, key=lambda each: (-each.n_wrong, each.topic))),
+    )
+
+
+class _Tally:
+    """Counts of what has gone by."""
+
+    def __init__(self) -> None:
+        self.n = self.n_confirmed = 0
+        self.topics: Counter[str] = Counter()
+        self.pairs: Counter[tuple[str, str]] = Counter()
+        self.who: Counter[str] = Counter()
+        self.first: str | None = None
+        self.last: str | None = None
+
+    def counted(self, corrections: Iterable[Correction]) -> Iterator[Correction]:
+        for correction in corrections:
+            self.n += 1
+            self.first, self.last = self.first or correction.at, correction.at
+            answer, topic = str(correction.answer), str(correction.topic)
+            _count(self.topics, topic)
+            _count(self.who, correction.who or "")
+            if answer == topic:
+                self.n_confirmed += 1
+            else:
+                _count(self.pairs, (answer, topic))
+            yield correction
+
+
+def _count(counter: Counter[Any], what: Any) -> None:
+    """Count one more of a kind; kinds beyond the limit are left out, to bound the memory."""
+    if what in counter or len(counter) < _MOST_KINDS:
+        counter[what] += 1
+
+
+def _ordered(counter: Counter[Any]) -> dict[Any, int]:
+    return dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _parts(corrections: Iterable[Correction]) -> Iterator[list[Correction]]:
+    """Return corrections in lists whose texts are not too long together."""
+    part: list[Correction] = []
+    n_characters = 0
+    for correction in corrections:
+        part.append(correction)
+        n_characters += len(correction.text)
+        if len(part) == _TEXTS or n_characters > _CHARACTERS:
+            yield part
+            part, n_characters = [], 0
+    if part:
+        yield part

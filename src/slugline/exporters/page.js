@@ -1,0 +1,175 @@
+// The page: what is typed is answered at once. Text of others only ever becomes text, never markup.
+
+const byId = (id) => document.getElementById(id);
+const N_SHOWN = 5, MOST_SHOWN = 100000, PAUSE = 120; // topics, characters, milliseconds
+// What HTML can't hold, or a browser would not show: control characters and halves of characters.
+const UNSHOWN = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const WAITING = byId("answer").textContent, LEGEND = byId("legend").textContent;
+
+const page = { model: null, answer: null, chosen: 0, showsAll: false };
+
+function element(name, properties, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+function percent(probability) {
+  if (probability >= 0.9995 && probability < 1) return "> 99.9 %";
+  if (probability < 0.0005) return "< 0.1 %";
+  return `${(100 * probability).toFixed(1)} %`;
+}
+
+// Topics -------------------------------------------------------------------------------------------
+
+function update() {
+  const text = byId("text").value;
+  byId("clear").disabled = !text;
+  page.answer = text ? classify(page.model, text) : null;
+  page.chosen = page.answer ? page.answer.order[0] : 0;
+  showAnswer();
+  showTopics();
+  showWords();
+}
+
+function showAnswer() {
+  const { answer, model } = page;
+  const status = byId("answer");
+  status.classList.toggle("given", Boolean(answer));
+  status.classList.toggle("unsure", Boolean(answer?.reason));
+  if (!answer) {
+    status.replaceChildren(WAITING);
+  } else if (answer.reason) {
+    status.replaceChildren(element("strong", {}, "unsure"), " ", element("span", {}, answer.reason));
+  } else {
+    const best = answer.order[0];
+    const topic = element("strong", { dir: "auto" }, model.topics[best]);
+    status.replaceChildren(topic, " ", element("span", {}, percent(answer.probabilities[best])));
+  }
+}
+
+function showTopics() {
+  const { answer, model } = page, list = byId("topics"), more = byId("more");
+  const order = answer ? answer.order : [...model.topics.keys()];
+  const shown = page.showsAll && answer ? order : order.slice(0, N_SHOWN);
+  more.classList.toggle("waiting", !answer);
+  list.replaceChildren(...shown.map((topic) => topicRow(topic, answer)));
+  more.hidden = order.length <= N_SHOWN;
+  more.setAttribute("aria-expanded", String(page.showsAll));
+  more.textContent = page.showsAll ? "Only the most likely" : `All ${order.length.toLocaleString("en")} topics`;
+}
+
+function topicRow(topic, answer) {
+  const probability = answer ? answer.probabilities[topic] : 0;
+  const name = element("span", { dir: "auto" }, answer ? page.model.topics[topic] : "\u00a0");
+  const bar = element("i", {});
+  bar.style.setProperty("--share", `${(100 * probability).toFixed(2)}%`);
+  if (!answer) {
+    const row = element("li", {}, element("div", { className: "topic" }, name, bar));
+    row.setAttribute("aria-hidden", "true");
+    return row;
+  }
+  const button = element("button", { type: "button", className: "topic" }, name, element("b", {}, percent(probability)), bar);
+  button.setAttribute("aria-pressed", String(topic === page.chosen));
+  button.addEventListener("click", () => choose(topic));
+  button.dataset.topic = topic;
+  return element("li", {}, button);
+}
+
+function choose(topic) {
+  page.chosen = topic;
+  for (const button of byId("topics").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(Number(button.dataset.topic) === topic));
+  }
+  showWords();
+}
+
+// Words --------------------------------------------------------------------------------------------
+
+function showWords() {
+  const { answer, model, chosen } = page, marked = byId("marked"), legend = byId("legend");
+  if (!answer) {
+    legend.replaceChildren(LEGEND);
+    marked.replaceChildren();
+    return;
+  }
+  const { reading } = answer.row;
+  const pieces = piecesOf(placesOf(model, reading, sharesOf(model, answer.row, chosen)));
+  const topic = element("strong", { dir: "auto" }, model.topics[chosen]);
+  legend.replaceChildren(...(pieces.length ? legendOf(topic) : ["No word of the text counts for ", topic, "."]));
+  if (reading.given.length > MOST_SHOWN) {
+    legend.append(" Only the beginning of the text is shown; all of it was read.");
+  }
+  marked.replaceChildren(markedText(reading.given, pieces));
+}
+
+function legendOf(topic) {
+  const sign = (name, words) => {
+    const mark = element("mark", { className: name }, words);
+    mark.style.setProperty("--strength", 0.6);
+    return element("span", { className: "highlighted" }, mark);
+  };
+  return [sign("for", "Words marked so"), " speak for ", topic, ", ", sign("against", "words marked so"),
+    " against it; the deeper the colour, the more they count."];
+}
+
+/** Return the text with its words marked, as far as it is shown. */
+function markedText(points, pieces) {
+  const text = (start, end) => {
+    let letters = "";
+    for (let i = start; i < end; i++) letters += String.fromCodePoint(points[i]);
+    return letters.replace(UNSHOWN, "\ufffd");
+  };
+  const found = element("bdi", { className: "highlighted" }), end = Math.min(points.length, MOST_SHOWN);
+  let last = 0;
+  for (const piece of pieces.filter((piece) => piece.end <= end)) {
+    const mark = element("mark", { className: piece.share > 0 ? "for" : "against" }, text(piece.start, piece.end));
+    mark.style.setProperty("--strength", piece.strength.toFixed(2));
+    mark.title = (piece.share > 0 ? "+" : "−") + Math.abs(piece.share).toPrecision(3);
+    found.append(text(last, piece.start), mark);
+    last = piece.end;
+  }
+  found.append(text(last, end), end < points.length ? "…" : "");
+  return found;
+}
+
+// Beginning ----------------------------------------------------------------------------------------
+
+function listen() {
+  const text = byId("text");
+  let timer = 0;
+  text.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(update, PAUSE);
+  });
+  const set = (value) => {
+    clearTimeout(timer);
+    text.value = value;
+    update();
+  };
+  byId("clear").addEventListener("click", () => { set(""); text.focus(); });
+  for (const sample of document.querySelectorAll("#samples button")) {
+    sample.addEventListener("click", () => set(sample.dataset.text));
+    sample.disabled = false;
+  }
+  byId("more").addEventListener("click", () => {
+    page.showsAll = !page.showsAll;
+    showTopics();
+  });
+  text.disabled = false;
+}
+
+async function begin() {
+  try {
+    const facts = JSON.parse(byId("facts").textContent);
+    page.model = await loadModel(facts, byId("weights").textContent);
+    listen();
+    update();
+  } catch (error) {
+    byId("trouble").textContent =
+      `The model can’t be read (${error.message}). Open the page in a browser of summer 2023 or later, or get an intact copy.`;
+    byId("trouble").hidden = false;
+  }
+}
+
+begin();

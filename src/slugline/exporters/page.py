@@ -1,0 +1,122 @@
+"""A model as one page that answers in the browser: no server, no other file, no request."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from slugline import __version__
+from slugline.displays import counted
+from slugline.exporters.card import card_html
+from slugline.exporters.parts import ModelParts, model_parts
+from slugline.marks import STYLE
+from slugline.saving.shipped import SHIPPED
+
+__all__ = ["LARGE_PAGE", "model_page", "page_of"]
+
+#: From this size on, in bytes, a page takes a phone long to open.
+LARGE_PAGE = 20_000_000
+
+_SCRIPTS = ("text.js", "model.js", "page.js")
+_WAITING = "The answer comes here as you type."
+# Texts to try, of our own, for the model that we know.
+_SAMPLES = {
+    "reuters46": (
+        (
+            "grain",
+            "Shippers booked 120,000 tonnes of soft wheat for delivery in May, traders said. "
+            "Rain delayed the maize harvest in the south, and elevators expect tenders from "
+            "North African buyers next week.",
+        ),
+        (
+            "company results",
+            "Fourth quarter net profit rose to 41 cts a share from 33 cts, on sales of 212 mln "
+            "dlrs. The board declared a quarterly dividend of nine cts, payable April 1.",
+        ),
+        (
+            "currencies",
+            "The central bank bought dollars for yen in early trading after the currency fell "
+            "through 150, dealers said. They see more intervention if the rate does not settle.",
+        ),
+        (
+            "a recipe",
+            "Peel the onions, slice them thinly and let them soften in butter over a low flame. "
+            "Stir in flour and thyme, pour in the broth and simmer until it thickens.",
+        ),
+    ),
+}
+
+
+def model_page(model: str | os.PathLike[str], *, min_precision: float | None = None) -> str:
+    """Return the page of the model in a file, or of one that comes with Slugline.
+
+    The page answers as the model does whose weights are rounded to int8: same topics, and
+    probabilities within 1e-5. The same model gives the same page.
+
+    Parameters
+    ----------
+    model : path of the file, or the name of a model
+    min_precision : float from 0 to under 1, optional
+        How often answers that it gives alone are to be right; see `slugline.routing.Router.of`.
+
+    Raises
+    ------
+    ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
+    OptionError : if the model can't be exported; see `slugline.exporters.parts.model_parts`.
+    """
+    return page_of(model_parts(model, min_precision=min_precision), str(model))
+
+
+def page_of(parts: ModelParts, model: str) -> str:
+    """Return the page of a model's parts; the file's name is shown, and texts to try if known."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("slugline.exporters", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    packed = parts.bundle.packed()
+    script, style = f"\n{_script()}", f"\n{_text('page.css')}{STYLE}"
+    return environment.get_template("page.html.j2").render(
+        name=model if model in SHIPPED else Path(model).stem,
+        n_topics=counted(len(parts.fitted.topics), "topic"),
+        samples=_SAMPLES.get(model, ()),
+        waiting=_WAITING,
+        card=card_html(parts.card),
+        facts=_json({**parts.facts, "arrays": packed.arrays}),
+        weights=packed.data,
+        script=script,
+        script_hash=_hash(script),
+        style=style,
+        style_hash=_hash(style),
+        version=__version__,
+    )
+
+
+def _json(value: Any) -> str:
+    """Return JSON that can't end the script it stands in, whatever the names of topics are."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@functools.cache
+def _script() -> str:
+    return "\n".join(map(_text, _SCRIPTS))
+
+
+def _text(name: str) -> str:
+    return resources.files("slugline.exporters").joinpath(name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    """Return the source by which a content security policy knows a script or style."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,339 @@
+"use strict";
+// Texts to terms: the same characters, words and hashes as Python's `slugline.text`, of which the
+// names of functions here remind. Strings are arrays of code points, as in Python; half a character
+// counts as one.
+
+const N_LEAD = 48, RUN_LENGTH = 4, UNSPACED_LENGTHS = [1, 2, 3, 4], LONGEST_WORD = 100;
+const MOST_MARKS = 30, MOST_UNSEEN = 1000;
+const SPACE = 0x20, SIGMA = 0x3a3, SMALL_SIGMA = 0x3c3, LAST_SIGMA = 0x3c2;
+const SIDE = { word: 0, unspaced: 1, separator: 2, apostrophe: 3 };
+const N_ALL = 0x110000;
+// Below, no character is a mark, and none changes in normal form C.
+const FIRST_MARK = 0x300;
+// Syllables of Hangul are made of parts by arithmetic; see the Unicode Standard, 3.12.
+const HANGUL = { L: 0x1100, V: 0x1161, T: 0x11a7, S: 0xac00, nL: 19, nV: 21, nT: 28, nS: 11172 };
+
+// Tables of characters -----------------------------------------------------------------------------
+
+function makeCharacters(arrays, lowerMany) {
+  const lower = new Map(), parts = new Map(), pairs = new Map();
+  const from = summed(arrays.lowerFrom), made = summed(arrays.made);
+  from.forEach((point, i) => lower.set(point, [arrays.lowerTo[i]]));
+  Object.entries(lowerMany).forEach(([point, several]) => lower.set(Number(point), several));
+  made.forEach((point, i) => {
+    const first = arrays.madeFirst[i], second = arrays.madeSecond[i];
+    parts.set(point, second ? [first, second] : [first]);
+    if (arrays.composes[i]) pairs.set(first * N_ALL + second, point);
+  });
+  return {
+    lower, parts, pairs,
+    sides: fromRuns(arrays.sides, 0x10000 + 17),
+    casing: fromRuns(arrays.casing, N_ALL),
+    combining: fromRuns(arrays.combining, N_ALL),
+    blank: new Set(arrays.blank),
+  };
+}
+
+/** Undo differences. */
+function summed(steps) {
+  let sum = 0;
+  return Float64Array.from(steps, (step) => (sum += step));
+}
+
+function fromRuns(runs, length) {
+  const table = new Uint8Array(length);
+  for (let i = 0, at = 0; i < runs.length; at += runs[i], i += 2) {
+    table.fill(runs[i + 1], at, at + runs[i]);
+  }
+  return table;
+}
+
+// Lower case and normal form C ----------------------------------------------------------------------
+
+function codePoints(text) {
+  const points = new Uint32Array(text.length);
+  let n = 0;
+  for (let i = 0; i < text.length; i += points[n++] > 0xffff ? 2 : 1) points[n] = text.codePointAt(i);
+  return points.subarray(0, n);
+}
+
+/** Return a text in lower case, and for each character of that, which one it comes from. */
+function lowered(points, characters) {
+  const found = [], origins = [];
+  points.forEach((point, i) => {
+    const low = point === SIGMA ? [sigma(points, i, characters)] : characters.lower.get(point);
+    for (const each of low ?? [point]) {
+      found.push(each);
+      origins.push(i);
+    }
+  });
+  return { points: found, origins };
+}
+
+/** A sigma is written in another way at the end of a word. */
+function sigma(points, at, { casing }) {
+  const [cased, passedOver] = [1, 2];
+  let before = at - 1, after = at + 1;
+  while (before >= 0 && casing[points[before]] === passedOver) before--;
+  if (before < 0 || casing[points[before]] !== cased) return SMALL_SIGMA;
+  while (after < points.length && casing[points[after]] === passedOver) after++;
+  return after < points.length && casing[points[after]] === cased ? SMALL_SIGMA : LAST_SIGMA;
+}
+
+/** Return a text in lower case and normal form C, if it can be brought into that. */
+function composed(lower, characters) {
+  if (lower.length > MOST_UNSEEN && mostMarks(lower, characters) > MOST_MARKS) return lower;
+  return normalFormC(lower, characters);
+}
+
+function mostMarks(points, { combining }) {
+  let most = 0, n = 0;
+  for (const point of points) {
+    n = combining[point] ? n + 1 : 0;
+    most = Math.max(most, n);
+  }
+  return most;
+}
+
+function normalFormC(points, characters) {
+  if (points.every((point) => point < FIRST_MARK)) return points;
+  const apart = [];
+  points.forEach((point) => takeApart(point, characters, apart));
+  putInOrder(apart, characters);
+  return putTogether(apart, characters);
+}
+
+function takeApart(point, characters, found) {
+  const parts = characters.parts.get(point);
+  const syllable = point - HANGUL.S;
+  if (parts) {
+    parts.forEach((part) => takeApart(part, characters, found));
+  } else if (syllable >= 0 && syllable < HANGUL.nS) {
+    found.push(HANGUL.L + Math.floor(syllable / (HANGUL.nV * HANGUL.nT)));
+    found.push(HANGUL.V + (Math.floor(syllable / HANGUL.nT) % HANGUL.nV));
+    if (syllable % HANGUL.nT) found.push(HANGUL.T + (syllable % HANGUL.nT));
+  } else {
+    found.push(point);
+  }
+}
+
+/** Sort the marks on each character by their classes, in place. */
+function putInOrder(points, { combining }) {
+  for (let first = 0; first < points.length; first++) {
+    if (!combining[points[first]]) continue;
+    let end = first + 1;
+    while (end < points.length && combining[points[end]]) end++;
+    if (end - first > 1) {
+      const sorted = points.slice(first, end).sort((a, b) => combining[a] - combining[b]);
+      sorted.forEach((point, i) => (points[first + i] = point));
+    }
+    first = end;
+  }
+}
+
+function putTogether(points, characters) {
+  const { combining } = characters, found = [];
+  let starter = -1, before = 0; // where the last starter is, and the class of what follows it
+  for (const point of points) {
+    const own = combining[point];
+    const isNext = starter === found.length - 1;
+    const pair = starter >= 0 && (isNext || before < own) ? together(found[starter], point, characters) : 0;
+    if (pair) {
+      found[starter] = pair;
+      continue;
+    }
+    if (!own) starter = found.length;
+    before = own;
+    found.push(point);
+  }
+  return found;
+}
+
+function together(first, second, { pairs }) {
+  const l = first - HANGUL.L, v = second - HANGUL.V;
+  if (l >= 0 && l < HANGUL.nL && v >= 0 && v < HANGUL.nV) {
+    return HANGUL.S + (l * HANGUL.nV + v) * HANGUL.nT;
+  }
+  const syllable = first - HANGUL.S, t = second - HANGUL.T;
+  if (syllable >= 0 && syllable < HANGUL.nS && syllable % HANGUL.nT === 0 && t > 0 && t < HANGUL.nT) {
+    return first + t;
+  }
+  return pairs.get(first * N_ALL + second) ?? 0;
+}
+
+// Words --------------------------------------------------------------------------------------------
+
+/**
+ * Read a text.
+ *
+ * `points` is the text in lower case, with nothing but words and single spaces in place of what
+ * separates them, and spaces around each stretch of a script that has none; `bytes` are its UTF-8,
+ * where character i begins at `at[i]`. Word i is from `starts[i]` to before `ends[i]`, in points.
+ * Each point was character `froms[i]` of `read`, the text in lower case and normal form C.
+ */
+function readText(text, characters) {
+  const given = codePoints(text);
+  const low = lowered(given, characters);
+  const read = given.every((point) => point < 0x80) ? low.points : composed(low.points, characters);
+  const points = [SPACE], froms = [-1];
+  let isUnspaced = false;
+  const push = (point, from) => { points.push(point); froms.push(from); };
+  read.forEach((point, i) => {
+    const side = characters.sides[point < 0x10000 ? point : 0x10000 + (point >> 16)];
+    if ((side === SIDE.unspaced) !== isUnspaced) {
+      push(SPACE, -1);
+      isUnspaced = !isUnspaced;
+    }
+    if (side === SIDE.separator) push(SPACE, i);
+    else push(side === SIDE.apostrophe ? 0x27 : point, i);
+  });
+  push(SPACE, -1);
+  return { given, low, read, points, froms, ...wordsIn(points), ...encoded(points) };
+}
+
+function wordsIn(points) {
+  const starts = [], ends = [];
+  for (let i = 1; i < points.length; i++) {
+    if (points[i - 1] === SPACE && points[i] !== SPACE) starts.push(i);
+    if (points[i - 1] !== SPACE && points[i] === SPACE) ends.push(i);
+  }
+  return { starts, ends };
+}
+
+function encoded(points) {
+  const bytes = new Uint8Array(4 * points.length), at = new Uint32Array(points.length + 1);
+  let n = 0;
+  points.forEach((point, i) => {
+    at[i] = n;
+    if (point < 0x80) bytes[n++] = point;
+    else if (point < 0x800) bytes[n++] = 0xc0 | (point >> 6);
+    else if (point < 0x10000) bytes[n++] = 0xe0 | (point >> 12);
+    else bytes[n++] = 0xf0 | (point >> 18);
+    if (point >= 0x10000) bytes[n++] = 0x80 | ((point >> 12) & 0x3f);
+    if (point >= 0x800) bytes[n++] = 0x80 | ((point >> 6) & 0x3f);
+    if (point >= 0x80) bytes[n++] = 0x80 | (point & 0x3f);
+  });
+  at[points.length] = n;
+  return { bytes, at };
+}
+
+function isUnspacedWord(reading, word, { sides }) {
+  const point = reading.points[reading.starts[word]];
+  return sides[point < 0x10000 ? point : 0x10000 + (point >> 16)] === SIDE.unspaced;
+}
+
+// Hashes -------------------------------------------------------------------------------------------
+
+// The two halves of a 64-bit number, as a script has no such numbers that are fast.
+const hash = { low: 0, high: 0 };
+
+/** Return the upper half of a product of two 32-bit numbers. */
+function upperHalf(a, b) {
+  const a0 = a & 0xffff, a1 = a >>> 16, b0 = b & 0xffff, b1 = b >>> 16;
+  const middle = a1 * b0 + ((a0 * b0) >>> 16);
+  return (a1 * b1 + (middle >>> 16) + (((middle & 0xffff) + a0 * b1) / 0x10000)) | 0;
+}
+
+function times(low, high) {
+  const upper = upperHalf(hash.low, low) + Math.imul(hash.low, high) + Math.imul(hash.high, low);
+  hash.low = Math.imul(hash.low, low);
+  hash.high = upper | 0;
+}
+
+function shiftIn(bits) {
+  hash.low ^= (hash.low >>> bits) | (hash.high << (32 - bits));
+  hash.high ^= hash.high >>> bits;
+}
+
+/** Scramble bits with splitmix64's finaliser (Steele et al., 2014). */
+function mix() {
+  shiftIn(30);
+  times(0x1ce4e5b9, 0xbf58476d);
+  shiftIn(27);
+  times(0x133111eb, 0x94d049bb);
+  shiftIn(31);
+}
+
+function neverZero() {
+  if (!hash.low && !hash.high) hash.low = 1;
+}
+
+/** Hash bytes, 8 a round; a byte that never occurs in UTF-8 follows the last ones. */
+function hashBytes(bytes, start, end) {
+  hash.low = hash.high = 0;
+  for (let first = start; first < end; first += 8) {
+    const n = Math.min(8, end - first);
+    for (let i = 0; i < n; i++) flip(i, bytes[first + i]);
+    if (n < 8) flip(n, 0xff);
+    mix();
+  }
+  neverZero();
+}
+
+function flip(place, byte) {
+  if (place < 4) hash.low ^= byte << (8 * place);
+  else hash.high ^= byte << (8 * (place - 4));
+}
+
+function hashPair(lows, highs, first) {
+  hash.low = lows[first];
+  hash.high = highs[first];
+  times(0x7f4a7c15, 0x9e3779b9);
+  const sum = (hash.low >>> 0) + (lows[first + 1] >>> 0);
+  hash.high = (hash.high + highs[first + 1] + (sum > 0xffffffff ? 1 : 0)) | 0;
+  hash.low = sum | 0;
+  mix();
+  neverZero();
+}
+
+// Terms --------------------------------------------------------------------------------------------
+
+/**
+ * Call `found(start, end, word, isPhrase)` for each term of a kind, with its hash in `hash`.
+ *
+ * It stands from `start` to before `end` in the reading's points; `isPhrase` tells terms that stand
+ * for themselves from those that are part of a word.
+ */
+function eachTerm(kind, reading, characters, found) {
+  const { starts, ends, bytes, at } = reading;
+  if (kind === "bigrams") {
+    eachPair(reading, found);
+  } else if (kind === "characters") {
+    starts.forEach((_, word) => eachRun(reading, word, characters, found));
+  } else {
+    const n = kind === "lead" ? Math.min(N_LEAD, starts.length) : starts.length;
+    for (let word = 0; word < n; word++) {
+      hashBytes(bytes, at[starts[word]], at[ends[word]]);
+      found(starts[word], ends[word], word, false);
+    }
+  }
+}
+
+function eachPair({ starts, ends, bytes, at }, found) {
+  const lows = new Int32Array(starts.length), highs = new Int32Array(starts.length);
+  for (let word = 0; word < starts.length; word++) {
+    hashBytes(bytes, at[starts[word]], at[ends[word]]);
+    lows[word] = hash.low;
+    highs[word] = hash.high;
+  }
+  for (let word = 0; word + 1 < starts.length; word++) {
+    hashPair(lows, highs, word);
+    found(starts[word], ends[word + 1], word, true);
+  }
+}
+
+function eachRun(reading, word, characters, found) {
+  const { bytes, at } = reading, start = reading.starts[word], length = reading.ends[word] - start;
+  const run = (first, size, isPhrase) => {
+    hashBytes(bytes, at[first], at[first + size]);
+    found(first, first + size, word, isPhrase);
+  };
+  if (isUnspacedWord(reading, word, characters)) {
+    for (const size of UNSPACED_LENGTHS) {
+      for (let first = 0; first + size <= length; first++) run(start + first, size, true);
+    }
+  } else { // the spaces on either side are part of it
+    const n = Math.min(length, LONGEST_WORD) + 2 - RUN_LENGTH + 1;
+    for (let first = 0; first < n; first++) run(start - 1 + first, RUN_LENGTH, false);
+  }
+}

@@ -1,0 +1,22 @@
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+def weigh(
+    values: Floats,
+    columns: npt.NDArray[np.int32],
+    lengths: npt.NDArray[np.integer],
+    blocks: tuple[tuple[int, Floats | None, float, float], ...],
+    apart: bool,
+    /,
+) -> None: ...
+def add_products(
+    values: Floats,
+    columns: npt.NDArray[np.int32],
+    lengths: npt.NDArray[np.integer],
+    n_each: int,
+    table: Floats,
+    scores: Floats,
+    /,
+) -> None: ...

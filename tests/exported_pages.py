@@ -1,0 +1,96 @@
+"""An exported page in a browser, and what it says of texts."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.exporters.page import page_of
+from slugline.exporters.parts import ModelParts, model_parts
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+__all__ = ["Answers", "OpenPage", "open_page"]
+
+# Half characters would not survive the way to the browser: they go as JSON in ASCII.
+_ANSWERS = """(texts) => {
+  const answers = JSON.parse(texts).map((text) => classify(page.model, text));
+  const bytes = new Uint8Array(4 * answers.length * page.model.topics.length);
+  const table = new Float32Array(bytes.buffer);
+  answers.forEach((answer, i) => table.set(answer.probabilities, i * page.model.topics.length));
+  let letters = "";
+  for (let i = 0; i < bytes.length; i += 8192) {
+    letters += String.fromCharCode(...bytes.subarray(i, i + 8192));
+  }
+  const best = answers.map((answer) => answer.order[0]);
+  return [best, answers.map((answer) => answer.reason), btoa(letters)];
+}"""
+_SPANS = """([texts, topics]) => JSON.parse(texts).map((text, i) => {
+  const { row } = classify(page.model, text);
+  const spans = placesOf(page.model, row.reading, sharesOf(page.model, row, topics[i]));
+  return spans.map(({ start, end, share }) => [start, end, share]);
+})"""
+
+
+class Answers(NamedTuple):
+    """What a page says of texts.
+
+    Attributes
+    ----------
+    best : list of int
+        The number of the most likely topic.
+    reasons : list of str or None
+    proba : float32 array, shape (n_texts, n_topics)
+    """
+
+    best: list[int]
+    reasons: list[str | None]
+    proba: npt.NDArray[np.float32]
+
+
+class OpenPage(NamedTuple):
+    """A page that has loaded its model, and the parts of it."""
+
+    page: Page
+    parts: ModelParts
+
+    def answers(self, texts: Sequence[str]) -> Answers:
+        """Return what it says of texts."""
+        best, reasons, data = self.page.evaluate(_ANSWERS, json.dumps(texts))
+        proba = np.frombuffer(base64.b64decode(data), dtype=np.float32)
+        return Answers(best, reasons, proba.reshape(len(texts), -1))
+
+    def spans(
+        self, texts: Sequence[str], topics: Sequence[int]
+    ) -> list[list[tuple[int, int, float]]]:
+        """Return where words stand in each text, and what they count for a topic."""
+        found: list[Any] = self.page.evaluate(_SPANS, [json.dumps(texts), list(topics)])
+        return [[(start, end, share) for start, end, share in spans] for spans in found]
+
+
+def open_page(
+    browser: Browser | BrowserContext,
+    model: str | Path,
+    folder: Path,
+    min_precision: float | None = None,
+) -> OpenPage:
+    """Write the page of a model to a folder and open it; errors in it fail the test."""
+    parts = model_parts(model, min_precision=min_precision)
+    path = folder / "model.html"
+    path.write_text(page_of(parts, str(model)), "utf-8")
+    page = browser.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text))
+    page.goto(path.as_uri())
+    page.wait_for_function("() => page.model || !byId('trouble').hidden")
+    assert page.inner_text("#trouble") == ""
+    assert errors == []
+    return OpenPage(page, parts)

@@ -1,0 +1,92 @@
+"""What got clearly worse, and what luck alone may explain."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from slugline.corrections.gate import ALPHA, FEWEST, chance_of, clearly_worse, topic_changes
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "chance"),
+    [(0, 0, 1), (5, 0, 1), (0, 1, 1 / 2), (0, 5, 1 / 32), (1, 5, 7 / 64), (3, 3, 42 / 64)],
+)
+def test_luck_makes_as_many_worse_as_a_coin_would(better: int, worse: int, chance: float) -> None:
+    assert chance_of(better, worse) == pytest.approx(chance)
+
+
+def test_five_documents_that_all_got_worse_are_the_fewest_that_count() -> None:
+    assert clearly_worse([(0, FEWEST)]) == [True]
+    assert clearly_worse([(0, FEWEST - 1)]) == [False]
+    assert clearly_worse([(1, FEWEST)]) == [False]
+    assert clearly_worse([(FEWEST, 0)]) == [False]
+
+
+def test_topics_of_which_little_changed_make_it_no_harder_to_see_another_one() -> None:
+    assert clearly_worse([(0, 5), *[(2, 2)] * 100]) == [True, *[False] * 100]
+
+
+def test_of_many_topics_that_changed_much_each_must_be_rarer() -> None:
+    many = [(4, 4)] * 9
+    assert clearly_worse([(1, 7)]) == [True]  # 9 / 256
+    assert clearly_worse([(1, 7), *many])[0] is False
+    assert clearly_worse([(0, 8), *many])[0] is True  # 1 / 256
+
+
+def test_nothing_is_worse_of_no_changes() -> None:
+    assert clearly_worse([]) == []
+    assert clearly_worse([(0, 0)] * 3) == [False] * 3
+
+
+def test_models_that_are_no_worse_are_held_back_no_more_often_than_is_said() -> None:
+    rng = np.random.default_rng(0)
+    n_held = 0
+    for _ in range(2000):
+        n_changed = rng.integers(0, 30, size=12)
+        worse = rng.binomial(n_changed, 0.5)
+        n_held += any(
+            clearly_worse([(int(n - k), int(k)) for n, k in zip(n_changed, worse, strict=True)])
+        )
+    assert n_held / 2000 <= ALPHA
+
+
+def test_changes_are_those_of_the_answers() -> None:
+    topics = ["a", "a", "a", "b", "b", "c"]
+    before = ["a", "a", "b", "b", "a", "c"]
+    after = ["a", "b", "b", "b", "b", "d"]
+    changes, is_worse = topic_changes(topics, before, after, ["b", "e"])
+    assert not is_worse
+    assert [change.topic for change in changes] == ["a", "b", "c", "d", "e"]
+    a, b, c, d, e = changes
+    assert (a.n_documents, a.n_found_before, a.n_found_after) == (3, 2, 1)
+    assert (a.n_given_before, a.n_given_after) == (3, 1)
+    assert (a.n_better, a.n_worse, a.taken_by) == (1, 1, "b")  # one no longer a wrong "a"
+    assert (b.n_better, b.n_worse, b.n_corrections, b.taken_by) == (1, 1, 1, None)
+    assert (c.n_found_before, c.n_found_after, c.n_worse, c.taken_by) == (1, 0, 1, "d")
+    assert (d.n_documents, d.n_given_after, d.n_worse) == (0, 1, 1)
+    assert (e.n_documents, e.n_corrections) == (0, 1)
+    assert a.f1_before == pytest.approx(2 / 3)
+    assert a.f1_after == pytest.approx(1 / 2)
+    assert math.isnan(e.f1_after)
+    assert a.to_dict()["chance"] == pytest.approx(3 / 4)
+
+
+def test_a_topic_that_is_lost_is_worse_and_so_may_be_all_together() -> None:
+    topics = ["a"] * 20 + ["b"] * 20
+    changes, is_worse = topic_changes(topics, topics, ["a"] * 40, [])
+    assert is_worse
+    assert {change.topic: change.is_worse for change in changes} == {"a": True, "b": True}
+
+
+def test_many_topics_that_got_a_little_worse_are_seen_together() -> None:
+    names = [f"{n:02}" for n in range(30)]
+    topics = [name for name in names for _ in range(2)]
+    # Each topic loses one document to a topic that there is not, too few to be seen alone.
+    after = [*itertools.chain.from_iterable((name, f"x{name}") for name in names)]
+    changes, is_worse = topic_changes(topics, topics, after, [])
+    assert is_worse
+    assert not any(change.is_worse for change in changes)

@@ -1,0 +1,253 @@
+"""Learning from corrections beside documents: which counts, what is tested, and what changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slugline.classifier import TopicClassifier
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.loading import load_corpus
+from slugline.corrections.correction import Correction
+from slugline.corrections.learning import Outcome, learn
+from slugline.corrections.merging import as_corpus, merge, same_words
+from slugline.corrections.store import CorrectionStore
+from slugline.errors import DataError, OptionError
+
+News = list[tuple[str, str]]
+
+
+def corrected(*pairs: tuple[str, str | int]) -> list[Correction]:
+    return [
+        Correction(n, text, topic, "bank", 0.5, "news", "abc", None, "2026-01-01T00:00:00.000Z")
+        for n, (text, topic) in enumerate(pairs, start=1)
+    ]
+
+
+def corpus(pairs: Sequence[tuple[str, str]], name: str = "news") -> Corpus:
+    return Corpus([text for text, _ in pairs], [topic for _, topic in pairs], name)
+
+
+# What there is to learn from --------------------------------------------------------------------
+
+
+def test_the_latest_correction_of_a_text_counts() -> None:
+    found = as_corpus(
+        corrected(("one", "a"), ("two", 7), ("one\r\n", "b"), ("  one ", "b"), (" ", "a")), "c.db"
+    )
+    assert (found.texts, found.topics) == (["two", "  one "], ["7", "b"])
+    assert found.notes == (
+        "5 corrections of 2 texts",
+        "1 correction gave a text another topic than an earlier one; the latest counts",
+    )
+    assert found.n_skipped == 1
+    assert found.place(1) == "correction 4"
+
+
+@pytest.mark.parametrize("given", [[], corrected((" \n", "a"))], ids=["none", "blank"])
+def test_without_a_correction_there_is_nothing_to_learn(given: list[Correction]) -> None:
+    with pytest.raises(DataError) as caught:
+        as_corpus(given, "c.db")
+    assert str(caught.value) == (
+        "c.db holds no correction of a text that isn't blank; correct some answers first."
+    )
+
+
+def test_corrections_take_the_place_of_documents_with_their_text() -> None:
+    train = corpus([("one", "a"), ("two", "a"), (" one", "b"), ("three", "b")])
+    test = corpus([("two", "a"), ("four", "b")])
+    found = as_corpus(corrected(("one", "c"), ("two ", "b"), ("new", "a")), "c.db")
+    merged = merge(train, test, found, 3)
+    assert merged.base == train
+    assert merged.learned.texts == ["three", "one", "two ", "new"]
+    assert merged.learned.topics == ["b", "c", "b", "a"]
+    assert merged.weights.tolist() == [1, 3, 3, 3]
+    assert merged.test.texts == ["four"]
+    assert (merged.n_replaced, merged.n_from_test, merged.new_topics) == (3, 1, ["c"])
+    rest, weights = merged.without([1])
+    assert (rest.texts, weights.tolist()) == (["three", "one", "new"], [1, 3, 3])
+
+
+def test_something_must_be_left_to_test_on() -> None:
+    found = as_corpus(corrected(("one", "a")), "c.db")
+    with pytest.raises(DataError) as caught:
+        merge(corpus([("two", "a")]), corpus([("one", "b")]), found, 1)
+    assert str(caught.value) == (
+        "news: c.db has the texts of all 1 documents to test on; add documents, or give others "
+        "with `test`."
+    )
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("nan")])
+def test_a_weight_is_over_0(weight: float) -> None:
+    found = as_corpus(corrected(("one", "a")), "c.db")
+    with pytest.raises(OptionError, match=f"`correction_weight` is {weight}; give a number over 0"):
+        merge(corpus([("two", "a")]), corpus([("three", "b")]), found, weight)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [("a  b\n", "\ta b", True), ("a b", "ab", False), ("A", "a", False)],
+)
+def test_spaces_and_line_ends_make_no_other_text(one: str, other: str, is_same: bool) -> None:
+    assert (same_words(one) == same_words(other)) is is_same
+
+
+# What is learned --------------------------------------------------------------------------------
+
+
+def a_text_to_test_on(news: News) -> str:
+    """Return the text of a document that the seed sets aside to test on."""
+    return corpus(news).split(0.3, seed=0)[1].texts[0]
+
+
+@pytest.fixture(scope="module")
+def outcome(news: News) -> Outcome:
+    """Learn that flowers are a topic, and that a document to test on has another one."""
+    flowers = [(f"a tulip and a rose of garden {n}", "flowers") for n in range(9)]
+    found = as_corpus(corrected(*flowers, (a_text_to_test_on(news), "sport")), "c.db")
+    return learn(TopicClassifier(), corpus(news), found, test_fraction=0.3)
+
+
+def test_what_was_learned_knows_the_corrections(outcome: Outcome) -> None:
+    fitted = outcome.experiment.fitted
+    assert fitted.predict(["tulip and rose of the garden"]).tolist() == ["flowers"]
+    assert outcome.merged.new_topics == ["flowers"]
+    assert outcome.now_right.n_asked == 10
+    assert outcome.now_right.n_before == 0
+    assert outcome.now_right.n_after == 9, "flowers, from other flowers"
+
+
+def test_no_corrected_text_is_tested_on_and_the_others_are_those_of_the_seed(
+    outcome: Outcome, news: News
+) -> None:
+    train, test = corpus(news).split(0.3, seed=0)
+    text = a_text_to_test_on(news)
+    assert outcome.merged.n_from_test == test.texts.count(text) > 0
+    assert outcome.merged.base.texts == train.texts
+    assert outcome.experiment.test.texts == [other for other in test.texts if other != text]
+    assert text in outcome.merged.learned.texts
+    assert outcome.experiment.test_fraction == 0.3
+
+
+def test_both_models_are_compared_on_the_same_documents(outcome: Outcome) -> None:
+    test = outcome.experiment.test
+    assert outcome.paired.n_documents == len(test)
+    after = outcome.experiment.fitted.predict(test.texts)
+    right = np.mean(after == np.array(test.topics, dtype=object))
+    assert outcome.paired.accuracy_first == pytest.approx(right)
+    base = TopicClassifier().fit(outcome.merged.base.texts, outcome.merged.base.topics)
+    assert outcome.paired.accuracy_second == pytest.approx(base.score(test.texts, test.topics))
+    assert sum(change.n_documents for change in outcome.topics) == len(test)
+    assert outcome.passes
+    assert outcome.why_not() == ""
+
+
+def test_everything_is_plain_data(outcome: Outcome) -> None:
+    found = json.loads(json.dumps(outcome.to_dict(), allow_nan=False))
+    assert found["new_topics"] == ["flowers"]
+    assert found["weight"] == 1
+    assert [change["topic"] for change in found["topics"]][-1] == "flowers"
+    assert outcome.experiment.notes[-1].startswith(
+        "learned from 10 corrected texts of c.db as well, each of which counts as a document"
+    )
+    assert re.fullmatch(
+        r"Learned from 10 corrected texts as well, each of which counted as a document "
+        r"\(SHA-256 [0-9a-f]{64}\)\.",
+        outcome.card_notes(),
+    )
+
+
+def test_weights_reach_the_learner(news: News) -> None:
+    found = as_corpus(corrected(("wheat goal", "bank"), ("corn match", "bank")), "c.db")
+    weak, strong = (
+        learn(TopicClassifier(), corpus(news), found, weight=weight).experiment.fitted
+        for weight in (0.01, 20)
+    )
+    bank = weak.topics.names.index("bank")
+    text = ["wheat goal and corn match"]
+    assert strong.predict_proba(text)[0, bank] > weak.predict_proba(text)[0, bank] + 0.1
+
+
+def test_what_makes_a_topic_worse_is_told(news: News) -> None:
+    grains = [text for text, topic in news if topic == "grain"]
+    found = as_corpus(corrected(*((f"{text} {n}", "sport") for n, text in enumerate(grains))), "c")
+    harmed = learn(TopicClassifier(), corpus(news), found, weight=10, test_fraction=0.4)
+    assert not harmed.passes
+    assert "grain" in [change.topic for change in harmed.worse_topics]
+    assert harmed.why_not().startswith(
+        "topic 'grain' got clearly worse: of its 12 test documents, 0 are found and 12 were "
+        "before, most others now get 'sport'; of all others, 0 get it and 0 did before; "
+    )
+    assert harmed.to_dict()["why_not"] == harmed.why_not()
+
+
+def test_many_worse_topics_are_counted(outcome: Outcome) -> None:
+    change = dataclasses.replace(outcome.topics[0], is_worse=True)
+    many = dataclasses.replace(outcome, topics=(change,) * 5, is_worse=True)
+    assert many.why_not().count("got clearly worse: ") == 3
+    assert "2 more topics got clearly worse; of all 26 test documents, 0 are right only" in (
+        many.why_not()
+    )
+
+
+def test_a_single_correction_is_enough(news: News) -> None:
+    found = as_corpus(corrected(("tulip", "flowers")), "c.db")
+    assert learn(TopicClassifier(), corpus(news), found).now_right == (1, 0, 0)
+
+
+def test_of_many_documents_only_a_third_of_the_corrections_is_asked_about(
+    news: News, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.corrections.learning._MANY", 10)
+    found = as_corpus(corrected(*((f"tulip {n}", "flowers") for n in range(9))), "c.db")
+    assert learn(TopicClassifier(), corpus(news), found).now_right.n_asked == 3
+
+
+def test_a_net_learns_them_with_documents_to_validate_on(news: News) -> None:
+    learner = "network"
+    flowers = [(f"tulip {n}", "flowers") for n in range(6)]
+    validation = corpus([*news[60:75], ("tulip 99", "flowers")], "validation")
+    found = learn(
+        TopicClassifier(learner=learner),
+        corpus(news[:60]),
+        as_corpus(corrected(*flowers), "c.db"),
+        validation,
+        corpus(news[75:], "test"),
+    )
+    assert found.experiment.n_validation == 16
+    assert found.experiment.test_fraction is None
+    assert found.now_right.n_asked == 6
+
+
+def test_data_that_are_all_corrected_can_be_learned_from(news: News) -> None:
+    some = news[:12]
+    found = learn(
+        TopicClassifier(),
+        corpus(some),
+        as_corpus(corrected(*some), "c.db"),
+        test=corpus(news[60:], "test"),
+    )
+    assert found.merged.n_replaced == len({text for text, _ in some})
+
+
+# Exported ---------------------------------------------------------------------------------------
+
+
+def test_exported_lines_are_documents_like_others(tmp_path: Path) -> None:
+    lines = tmp_path / "corrections.jsonl"
+    with CorrectionStore(tmp_path / "corrections.db") as store:
+        for text, topic in (("wheat, \n corn \U0001f33d", "grain"), ("goal", "sport")):
+            store.add(text=text, topic=topic, answer="b", probability=0.5, model="m", digest="d")
+        lines.write_text(
+            "".join(json.dumps(row._asdict()) + "\n" for row in store.rows()), encoding="utf-8"
+        )
+    found = load_corpus(lines)
+    assert found.texts == ["wheat, \n corn \U0001f33d", "goal"]
+    assert found.topics == ["grain", "sport"]

@@ -1,0 +1,107 @@
+"""What corrections say, by topic, pair and person, and what a model still says of their texts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slugline.classifier import load
+from slugline.corrections.correction import Correction
+from slugline.corrections.store import CorrectionStore
+from slugline.corrections.summary import StillWrong, Taken, summarize
+from slugline.errors import OptionError
+
+
+def correction(
+    text: str, topic: str | int, answer: str | int = "bank", who: str | None = None, at: str = ""
+) -> Correction:
+    return Correction(1, text, topic, answer, 0.5, "news", "abc", who, at)
+
+
+def test_nothing_is_said_of_no_corrections() -> None:
+    found = summarize([])
+    assert (found.n_corrections, found.pairs, found.first, found.last) == (0, (), None, None)
+    assert found.to_dict()["still_wrong"] == []
+
+
+def test_corrections_are_counted_by_topic_pair_and_person() -> None:
+    found = summarize(
+        [
+            correction("a", "grain", who="Kim", at="2026-01-01"),
+            correction("b", "grain"),
+            correction("c", 7, 8, who="Kim"),
+            correction("d", "bank", who="Lee", at="2026-02-02"),
+        ]
+    )
+    assert found.n_corrections == 4
+    assert list(found.by_topic.items()) == [("grain", 2), ("7", 1), ("bank", 1)]
+    assert found.pairs == (Taken("bank", "grain", 2), Taken("8", "7", 1))
+    assert found.n_confirmed == 1
+    assert list(found.by_who.items()) == [("Kim", 2), ("", 1), ("Lee", 1)]
+    assert (found.first, found.last) == ("2026-01-01", "2026-02-02")
+    assert found.new_topics == ()
+    assert found.still_wrong == ()
+
+
+def test_a_model_tells_what_is_new_to_it_and_what_it_still_gets_wrong(news_slug: Path) -> None:
+    found = summarize(
+        [
+            correction("wheat and corn of the silo", "grain", "sport"),
+            correction("wheat and barley harvest", "flowers", "grain"),
+            correction("goal and penalty", "flowers", "sport"),
+            correction("goal and penalty", "bank", "sport"),
+        ],
+        load(news_slug).fitted_,
+    )
+    assert found.new_topics == ("flowers",)
+    assert found.still_wrong == (
+        StillWrong("flowers", 2, 2),
+        StillWrong("bank", 1, 1),
+        StillWrong("grain", 1, 0),
+    )
+    assert (found.n_asked, found.n_still_wrong) == (4, 3)
+
+
+def test_the_model_is_asked_about_no_more_texts_than_wanted_and_all_are_counted(
+    news_slug: Path,
+) -> None:
+    fitted = load(news_slug).fitted_
+    given = [correction("wheat", "grain", "sport")] * 5
+    assert summarize(given, fitted, most=3).n_asked == 3
+    assert summarize(given, fitted, most=3).n_corrections == 5
+    assert summarize(given, fitted, most=0).n_asked == 0
+    with pytest.raises(OptionError, match="`most` is -1"):
+        summarize(given, fitted, most=-1)
+
+
+def test_texts_are_asked_about_in_parts_and_kinds_are_bounded(
+    news_slug: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.corrections.summary._TEXTS", 3)
+    monkeypatch.setattr("slugline.corrections.summary._CHARACTERS", 30)
+    monkeypatch.setattr("slugline.corrections.summary._MOST_KINDS", 2)
+    alive = 0
+
+    def endless() -> Iterator[Correction]:
+        nonlocal alive
+        for n in itertools.count():
+            alive = n
+            yield correction("wheat " * (1 + n), "grain", "sport", who=str(n))
+
+    found = summarize(itertools.islice(endless(), 10), load(news_slug).fitted_)
+    assert alive == 9
+    assert (found.n_asked, found.n_still_wrong) == (10, 0)
+    assert len(found.by_who) == 2
+
+
+def test_a_store_is_summarized_without_those_taken_back(tmp_path: Path) -> None:
+    with CorrectionStore(tmp_path / "corrections.db") as store:
+        for topic in ("grain", "grain", "sport"):
+            kept = store.add(
+                text="x", topic=topic, answer="bank", probability=0.5, model="m", digest="d"
+            )
+        store.undo(kept.id)
+        assert summarize(store.rows()).by_topic == {"grain": 2}

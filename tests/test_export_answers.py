@@ -1,0 +1,259 @@
+"""An exported page answers as Python does: what is read, topics, doubts, shares of words."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from browsers import chromium
+from exported_pages import OpenPage, open_page
+from many_texts import many_texts, script_words
+from slugline.classifier import TopicClassifier, load
+from slugline.explain import explain
+from slugline.labels import Topic
+from slugline.text.block import Block
+from slugline.text.scripts import composed
+from slugline.text.words import tokenize
+from test_earlier_files import BIASES, IDF, WEIGHTS, block, write_file
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+Documents = tuple[list[str], list[Topic]]
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shipped(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> OpenPage:
+    return open_page(browser, "reuters46", tmp_path_factory.mktemp("page"))
+
+
+def check_answers(opened: OpenPage, texts: list[str]) -> None:
+    """Hold what the page says of texts against Python."""
+    fitted, router = opened.parts.fitted, opened.parts.router
+    said = opened.answers(texts)
+    proba, counts = fitted.predict_with_words(texts)
+    assert said.best == proba.argmax(axis=1).tolist()
+    assert np.abs(said.proba - proba).max() < 1e-5
+    expected = router.judge(texts, proba, counts).reasons
+    assert [_words(reason) for reason in said.reasons] == [_words(reason) for reason in expected]
+    for ours, theirs in zip(said.reasons, expected, strict=True):
+        assert _numbers(ours) == pytest.approx(_numbers(theirs), abs=2e-5)
+
+
+def _words(reason: str | None) -> str | None:
+    return None if reason is None else re.sub(r"[.\d]+", "#", reason)
+
+
+def _numbers(reason: str | None) -> list[float]:
+    # Another processor may round the last of the two digits to the other side.
+    return [round(float(number), 1) for number in re.findall(r"[.\d]+", reason or "")]
+
+
+def check_shares(opened: OpenPage, texts: list[str], topics: list[int]) -> None:
+    """Hold the shares of words in texts against those of `explain`."""
+    fitted = opened.parts.fitted
+    for text, topic, spans in zip(texts, topics, opened.spans(texts, topics), strict=True):
+        explained = explain(fitted, text, fitted.topics.names[topic], most=1_000_000)
+        reasons = [(start, end, share) for _, start, end, share in explained.reasons]
+        assert _by_place(spans) == pytest.approx(_by_place(reasons), abs=1e-5)
+
+
+def _by_place(spans: Iterable[tuple[Any, Any, float]]) -> dict[tuple[Any, Any], float]:
+    found: dict[tuple[Any, Any], float] = {}
+    for start, end, share in spans:
+        found[start, end] = found.get((start, end), 0) + share
+    # Shares that cancel leave nothing, or what rounding makes of it.
+    return {place: share for place, share in found.items() if abs(share) > 1e-7}
+
+
+# Characters -------------------------------------------------------------------------------------
+
+# Every character stands after a sigma, before a mark and in a word. What is read of a chunk, and
+# its words, are told by sums that depend on the order.
+_N_CHUNK, _N_ALL = 0x1000, 0x110000
+_READ = """(size) => {
+  const told = (points) => points.reduce((sum, point, i) => sum + point * (i + 1), 0);
+  const found = [];
+  for (let first = 0; first < 0x110000; first += size) {
+    let text = "";
+    for (let c = first; c < first + size; c++) {
+      const one = String.fromCodePoint(c);
+      text += "a\\u03a3" + one + "\\u0301b ";
+    }
+    const reading = readText(text, page.model.characters);
+    const words = reading.starts.map((start, i) => reading.points.slice(start, reading.ends[i]));
+    const joined = words.flatMap((word) => [...word, 0x20]);
+    found.push([reading.read.length, told(reading.read), words.length, told(joined)]);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.slow
+def test_every_character_is_read_as_python_reads_it(shipped: OpenPage) -> None:
+    def told(text: str) -> int:
+        points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        return int(points.astype(np.int64) @ np.arange(1, len(points) + 1))
+
+    found = shipped.page.evaluate(_READ, _N_CHUNK)
+    for number, first in enumerate(range(0, _N_ALL, _N_CHUNK)):
+        characters = map(chr, range(first, first + _N_CHUNK))
+        text = "".join(f"a\u03a3{c}\u0301b " for c in characters)
+        read, words = composed(text), tokenize(text)
+        joined = "".join(f"{word} " for word in words)
+        assert found[number] == [len(read), told(read), len(words), told(joined)], hex(first)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ΟΔΟΣ ΟΔΟΣ. ΣΑΣ Σ aΣ aΣ\u0301 aΣ\u0301b a\xadΣ\xadb aΣ'b Σb",
+        "a\u0316\u0301\u0327 a\u0301\u0301 a\u0327\u0301\u0316b \u0301a e\u0301\u0300\u0345",
+        "\u1100\u1161\u11a8\u11a9 \uac00\u11a8 \uac01\u11a8 \u1100\u1100\u1161 \uac00\u1161\u11a7",
+        "\u0958 \u0344 \u0f73 \u2126 \u212b \u0340 \ufb1d \u0b47\u0b3e \u0dd9\u0dca \U0001d15e",
+        "İstanbul KELVIN ẞ ǅ Ⅷ ⓐ 𐐀 \ud800a \udc00",
+    ],
+    ids=["sigma", "marks", "hangul", "exclusions", "cases"],
+)
+def test_lower_case_and_normal_form_follow_the_same_rules(shipped: OpenPage, text: str) -> None:
+    read = shipped.page.evaluate(
+        "(json) => readText(JSON.parse(json), page.model.characters).read", json.dumps(text)
+    )
+    assert read == [ord(c) for c in composed(text)]
+
+
+# Answers ----------------------------------------------------------------------------------------
+
+
+def test_the_shipped_model_says_the_same_of_ten_thousand_texts(shipped: OpenPage) -> None:
+    known = list(shipped.parts.fitted.features.vocabularies_[0].terms)
+    with (EXAMPLES / "tickets.csv").open(encoding="utf-8") as file:
+        tickets = [row["text"] for row in csv.DictReader(file)]
+    samples = shipped.page.eval_on_selector_all(
+        "#samples button", "(buttons) => buttons.map((button) => button.dataset.text)"
+    )
+    assert len(samples) >= 3
+    texts = [*tickets, *samples]
+    check_answers(shipped, texts + many_texts(10_000 - len(texts), 0, known))
+
+
+def test_words_of_the_shipped_model_count_the_same_at_the_same_places(shipped: OpenPage) -> None:
+    known = list(shipped.parts.fitted.features.vocabularies_[0].terms)
+    texts = many_texts(400, 1, known)
+    best = shipped.answers(texts).best
+    check_shares(shipped, texts, [best[i] if i % 2 else i % 46 for i in range(len(texts))])
+
+
+def scripts(n_topics: int, name: Callable[[int], Topic], n_each: int = 20) -> Documents:
+    """Give texts of words of many scripts, each word mostly in texts of one topic."""
+    rng = random.Random(n_topics)
+    pools = [script_words(rng, 12) for _ in range(n_topics)]
+    everywhere = script_words(rng, 30)
+    texts, topics = [], []
+    for number in range(n_topics * n_each):
+        topic = number % n_topics
+        words = [*rng.choices(pools[topic], k=4), *rng.choices(everywhere, k=5)]
+        words.append(rng.choice(rng.choice(pools)))
+        rng.shuffle(words)
+        texts.append(" ".join(words))
+        topics.append(name(topic))
+    return texts, topics
+
+
+VOCABULARIES = [
+    Block("words", "tf-idf", weight=2.0, max_terms=200),
+    Block("bigrams", "counts", min_count=2),
+    Block("lead", "multi-hot", weight=0.5, n_buckets=1 << 8),
+    Block("characters", "log-tf-idf", max_terms=900),
+]
+MADE: dict[str, tuple[Documents, dict[str, Any], dict[str, Any]]] = {
+    "unsure": (scripts(5, "topic {}".format, 80), {}, {"min_precision": 0.9}),
+    "vocabularies": (scripts(6, str), {"blocks": VOCABULARIES}, {}),
+    "no words": (scripts(3, str), {"blocks": [Block("characters", n_buckets=1 << 10)]}, {}),
+    "integers": (scripts(4, lambda i: 10 - 7 * i), {}, {}),
+    "two topics": (scripts(2, ["no", "yes"].__getitem__), {}, {}),
+    "150 topics": (scripts(150, "topic {}".format, 4), {}, {}),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_trained_model_says_the_same_in_all_scripts(
+    name: str, browser: Browser, tmp_path: Path
+) -> None:
+    (texts, topics), how, fit = MADE[name]
+    path = tmp_path / "made.slug"
+    TopicClassifier(**how).fit(texts, topics, **fit).save(path)
+    opened = open_page(browser, path, tmp_path)
+    known = " ".join(texts).split()
+    asked = texts[:300] + many_texts(400, 2, known)
+    check_answers(opened, asked)
+    some = asked[:30] + asked[-60:]
+    n_topics = len(opened.parts.fitted.topics)
+    check_shares(opened, some, [i % n_topics for i in range(len(some))])
+    if name == "unsure":
+        reasons = {str(_words(reason)) for reason in opened.answers(asked).reasons}
+        assert reasons >= {"None", "no text", "no words", "unknown words: # of #"}
+        assert "probability # is under #" in reasons
+
+
+def test_a_model_of_an_early_release_with_a_column_for_each_bucket(
+    browser: Browser, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "learner.weights": rng.normal(size=(64, 2)).astype(np.float32),
+        "learner.biases": BIASES,
+        "idf.0": (1 + rng.random(64)).astype(np.float32),
+    }
+    path = write_file(tmp_path / "m.slug", [block("words", 1.0, 0, n_buckets=64)], arrays)
+    check_answers(open_page(browser, path, tmp_path), many_texts(300, 3, ["wheat", "goal"]))
+
+
+def test_a_model_of_an_early_release_with_a_length_for_each_family(
+    browser: Browser, tmp_path: Path
+) -> None:
+    blocks = [block("words", 1.0, 3), block("bigrams", 0.5, 2)]
+    arrays = {"learner.weights": WEIGHTS, "learner.biases": BIASES}
+    arrays |= {f"idf.{number}": idf for number, idf in enumerate(IDF)}
+    path = write_file(tmp_path / "m.slug", blocks, arrays)
+    texts = many_texts(300, 4, ["wheat", "goal", "crop", "don't"])
+    check_answers(open_page(browser, path, tmp_path), [*texts, "wheat crop goal wheat crop"])
+
+
+def test_what_precision_is_asked_for_decides_what_is_unsure(
+    browser: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "all").mkdir()
+    texts = ["The harvest of wheat", "Onions in butter", "", "Zzz yyy xxx www"]
+    everything = open_page(browser, "reuters46", tmp_path / "all", min_precision=0)
+    assert everything.answers(texts).reasons == [None] * 4
+    strict = open_page(browser, "reuters46", tmp_path, min_precision=0.99)
+    check_answers(strict, texts)
+    assert sum(reason is not None for reason in strict.answers(texts).reasons) >= 3
+
+
+def test_a_page_holds_what_a_file_of_eight_bits_does(shipped: OpenPage, tmp_path: Path) -> None:
+    texts = many_texts(200, 5, ["wheat", "profit"])
+    load("reuters46").save(tmp_path / "small.slug", quantize="int8")
+    proba = load(tmp_path / "small.slug").predict_proba(texts)
+    assert np.array_equal(proba, shipped.parts.fitted.predict_proba(texts))
+    assert np.abs(shipped.answers(texts).proba - proba).max() < 1e-5
+
+
+def test_a_long_text_and_a_long_word_are_read_to_their_end(shipped: OpenPage) -> None:
+    check_answers(shipped, ["wheat " * 30_000, "wheat" * 20_000, "小麦" * 20_000])

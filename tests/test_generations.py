@@ -1,0 +1,171 @@
+"""Earlier files of a model beside it, and the way back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import ModelFileError
+from slugline.saving.generations import MOST_KEPT, keep_before, kept_before, roll_back
+
+News = list[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def versions(news: News, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """Return whole models that differ."""
+    path = tmp_path_factory.mktemp("versions") / "m.slug"
+    found = []
+    for n in range(MOST_KEPT + 3):
+        texts, topics = zip(*news[: 60 + n], strict=True)
+        TopicClassifier().fit(texts, topics).save(path)
+        found.append(path.read_bytes())
+    return found
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Replace a file as models are: by another one that is put in place."""
+    keep_before(path)
+    part = path.with_name("part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def test_there_is_nothing_to_keep_before_the_first_model(tmp_path: Path) -> None:
+    assert keep_before(tmp_path / "m.slug") is None
+    assert kept_before(tmp_path / "m.slug") == []
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_the_last_files_are_kept_and_going_back_goes_through_them(
+    tmp_path: Path, versions: list[bytes], monkeypatch: pytest.MonkeyPatch, has_links: bool
+) -> None:
+    def fail(*_: Any) -> None:
+        raise PermissionError(1, "no links here")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", fail)
+    path = tmp_path / "m.slug"
+    for data in versions:
+        replace(path, data)
+    n = len(versions)
+    assert [kept.name for kept in kept_before(path)] == [
+        f"m.slug.before.{number}" for number in range(1, MOST_KEPT + 1)
+    ]
+    assert [kept.read_bytes() for kept in kept_before(path)] == versions[n - 2 : n - 7 : -1]
+    for back in range(1, MOST_KEPT + 1):
+        done = roll_back(path)
+        assert done == (kept_name(path, back), tmp_path / "m.slug.rolled-back", MOST_KEPT - back)
+        assert path.read_bytes() == versions[n - 1 - back]
+        assert done.taken_away.read_bytes() == versions[n - back]
+        assert load(path).n_documents_ == 60 + n - 1 - back
+    with pytest.raises(ModelFileError) as caught:
+        roll_back(path)
+    assert str(caught.value) == (
+        f"{path}: no earlier file is kept beside it, so there is nothing to go back to; `slugline "
+        "train --corrections` keeps one."
+    )
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.slug", "m.slug.rolled-back"]
+
+
+def kept_name(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.before.{number}")
+
+
+def test_after_going_back_what_is_kept_next_comes_first(
+    tmp_path: Path, versions: list[bytes]
+) -> None:
+    path = tmp_path / "m.slug"
+    for data in versions[:4]:
+        replace(path, data)
+    roll_back(path)
+    replace(path, versions[4])
+    assert [kept.read_bytes() for kept in kept_before(path)] == [
+        versions[2],
+        versions[1],
+        versions[0],
+    ]
+
+
+def test_a_file_that_was_kept_and_then_not_replaced_is_no_step_back(
+    tmp_path: Path, versions: list[bytes]
+) -> None:
+    path = tmp_path / "m.slug"
+    replace(path, versions[0])
+    replace(path, versions[1])
+    keep_before(path)
+    keep_before(path)
+    assert len(kept_before(path)) == 2
+    roll_back(path)
+    assert path.read_bytes() == versions[0]
+
+
+def test_a_link_to_a_model_is_followed(tmp_path: Path, versions: list[bytes]) -> None:
+    path, link = tmp_path / "m.slug", tmp_path / "link.slug"
+    path.write_bytes(versions[0])
+    link.symlink_to(path)
+    keep_before(link)
+    assert [kept.name for kept in kept_before(link)] == ["m.slug.before.1"]
+    assert link.is_symlink()
+
+
+def test_going_back_is_seen_by_who_looks_for_a_newer_file(
+    tmp_path: Path, versions: list[bytes]
+) -> None:
+    path = tmp_path / "m.slug"
+    replace(path, versions[0])
+    os.utime(path, (0, 0))
+    replace(path, versions[1])
+    roll_back(path)
+    assert path.stat().st_mtime > 1e9
+
+
+def test_a_damaged_file_is_not_gone_back_to(tmp_path: Path, versions: list[bytes]) -> None:
+    path = tmp_path / "m.slug"
+    replace(path, versions[0])
+    replace(path, versions[1])
+    kept_before(path)[0].write_bytes(versions[0][:1000])
+    with pytest.raises(ModelFileError, match=r"m\.slug\.before\.1: not a Slugline model, or trunc"):
+        roll_back(path)
+    assert path.read_bytes() == versions[1]
+
+
+def test_a_model_that_was_deleted_comes_back(tmp_path: Path, versions: list[bytes]) -> None:
+    path = tmp_path / "m.slug"
+    with pytest.raises(ModelFileError, match="there is no such file, and no earlier file is kept"):
+        roll_back(path)
+    replace(path, versions[0])
+    keep_before(path)
+    path.unlink()
+    roll_back(path)
+    assert path.read_bytes() == versions[0]
+
+
+def test_the_shipped_model_never_changes() -> None:
+    with pytest.raises(ModelFileError) as caught:
+        roll_back("reuters46")
+    assert str(caught.value) == (
+        "reuters46 comes with Slugline and never changes, so there is nothing to go back to; name "
+        "the file of a model."
+    )
+
+
+@pytest.mark.parametrize("use", [keep_before, roll_back])
+def test_a_folder_that_can_t_be_written_leaves_the_model(
+    tmp_path: Path, versions: list[bytes], monkeypatch: pytest.MonkeyPatch, use: Any
+) -> None:
+    path = tmp_path / "m.slug"
+    for data in versions[:3]:
+        replace(path, data)
+
+    def fail(*_: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(ModelFileError, match="Read-only file system"):
+        use(path)
+    assert path.read_bytes() == versions[2]

@@ -1,0 +1,158 @@
+"""Rows weighed and scored by the compiled kernel, and by NumPy and SciPy: the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline import sparse
+from slugline.sparse import Entries, Rows
+from slugline.term_weights import scores_by
+from slugline.text.block import Block
+from slugline.text.row_weights import RowWeights
+from slugline.text.weighting import WEIGHTINGS
+
+needs_kernel = pytest.mark.skipif(
+    sparse.kernel is None, reason="the kernel is not built: there was no compiler"
+)
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+
+@st.composite
+def counts_of_blocks(draw: Draw) -> tuple[RowWeights, Entries]:
+    """Give blocks of all sorts, and counts of some documents' terms."""
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    n_blocks, n_documents = draw(st.integers(1, 4)), draw(st.integers(0, 5))
+    blocks = [
+        Block(weighting=draw(st.sampled_from(WEIGHTINGS)), weight=draw(st.floats(0.01, 100)))
+        for _ in range(n_blocks)
+    ]
+    widths = [draw(st.integers(1, 40)) for _ in range(n_blocks)]
+    idf = [
+        (1 + 10 * rng.random(width)).astype(np.float32) if block.has_idf else None
+        for block, width in zip(blocks, widths, strict=True)
+    ]
+    rows = [rng.random(width) < rng.random() / 2 for _ in range(n_documents) for width in widths]
+    columns = np.concatenate([np.zeros(0, int), *map(np.flatnonzero, rows)]).astype(np.int32)
+    values = np.floor(1 + 1e4 * rng.random(len(columns)) ** 8).astype(np.float32)
+    counts = Entries(values, columns, np.array([row.sum() for row in rows], dtype=np.int64))
+    counts.place(widths)
+    return RowWeights(blocks, widths, idf, draw(st.booleans())), counts
+
+
+def weighed(weights: RowWeights, counts: Entries, setting: str) -> bytes:
+    values = counts.values.copy()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLUGLINE_KERNEL", setting)
+        weights.weigh(counts._replace(values=values))
+    return values.tobytes()
+
+
+@needs_kernel
+@given(counts_of_blocks())
+def test_the_kernel_weighs_as_numpy_does(made: tuple[RowWeights, Entries]) -> None:
+    assert weighed(*made, "1") == weighed(*made, "0")
+
+
+@given(counts_of_blocks())
+def test_rows_weigh_as_much_as_the_definition_says(made: tuple[RowWeights, Entries]) -> None:
+    weights, counts = made
+    values = np.frombuffer(weighed(weights, counts, "1"), dtype=np.float32)
+    n_blocks = len(weights.widths)
+    ends = np.cumsum([0, *counts.lengths.tolist()])
+    for first in range(0, len(counts.lengths), n_blocks):
+        bounds = zip(ends[first : first + n_blocks], ends[first + 1 :], strict=False)
+        parts = [values[a:b].astype(np.float64) for a, b in bounds]
+        with_idf = [
+            float(part @ part)
+            for part, idf in zip(parts, weights.idf, strict=True)
+            if idf is not None
+        ]
+        squared = float(np.sum(with_idf))
+        if not weights._apart and squared:
+            assert squared == pytest.approx(1, abs=1e-5)
+
+
+@needs_kernel
+@given(
+    st.integers(0, 1 << 32),
+    st.integers(0, 6),
+    st.integers(1, 3),
+    st.sampled_from([1, 2, 3, 4, 5, 15, 16, 17, 46, 150]),
+)
+def test_the_kernel_scores_as_scipy_does(
+    seed: int, n_rows: int, n_each: int, n_topics: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, 12, n_rows * n_each)
+    columns = [
+        np.sort(rng.choice(np.arange(50 * n, 50 * n + 50), length, replace=False))
+        for n, length in zip(np.tile(np.arange(n_each), n_rows), lengths, strict=True)
+    ]
+    flat = np.concatenate([np.zeros(0, int), *columns]).astype(np.int32)
+    values = rng.normal(size=len(flat)).astype(np.float32)
+    rows = Rows(Entries(values, flat, lengths), 50 * n_each, n_each)
+    table = rng.normal(size=(rows.n_columns, n_topics)).astype(np.float32)
+    table[rng.random(len(table)) < 0.3] = 0
+    found = scores_by(table, rows)
+    assert found.shape == (n_rows, n_topics)
+    assert found.tobytes() == (rows.csr() @ table).tobytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLUGLINE_KERNEL", "0")
+        assert scores_by(table, rows).tobytes() == found.tobytes()
+
+
+# What doesn't fit -------------------------------------------------------------------------------
+
+VALUES, COLUMNS = np.ones(3, dtype="f4"), np.array([0, 1, 2], dtype="i4")
+IDF = np.ones(3, dtype="f4")
+BLOCK = (0, IDF, 1.0, 1.0)
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ("lengths", "blocks", "message"),
+    [
+        ([4], (BLOCK,), "arrays that do not fit together"),
+        ([2], (BLOCK,), "arrays that do not fit together"),
+        ([-1, 4], (BLOCK,), "arrays that do not fit together"),
+        ([1 << 62, 3], (BLOCK,), "arrays that do not fit together"),
+        ([1, 1, 1], (BLOCK, BLOCK), "arrays that do not fit together"),
+        ([3], (), "arrays that do not fit together"),
+        ([3], ("words",), "a block is no tuple"),
+        ([3], ((0, IDF[:2], 1.0, 1.0),), "a column that there is not"),
+        ([3], ((1, IDF, 1.0, 1.0),), "a column that there is not"),
+    ],
+)
+def test_rows_that_do_not_fit_are_not_weighed(lengths: Any, blocks: Any, message: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared)
+        sparse.kernel.weigh(VALUES.copy(), COLUMNS, np.array(lengths), blocks, False)
+    assert str(caught.value) == message
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ("lengths", "n_each", "n_columns", "shape", "message"),
+    [
+        ([4], 1, 3, (1, 2), "arrays that do not fit together"),
+        ([-1, 4], 1, 3, (2, 2), "arrays that do not fit together"),
+        ([1, 2], 0, 3, (2, 2), "arrays that do not fit together"),
+        ([1, 1, 1], 2, 3, (1, 2), "arrays that do not fit together"),
+        ([1, 2], 1, 3, (3, 1), "arrays that do not fit together"),
+        ([1, 2], 1, 2, (2, 2), "a column that there is not"),
+        ([1, 2], 1, 3, (2, 0), "a column that there is not"),
+    ],
+)
+def test_rows_that_do_not_fit_are_not_scored(
+    lengths: Any, n_each: int, n_columns: int, shape: tuple[int, int], message: str
+) -> None:
+    table, scores = np.ones((n_columns, 2), dtype="f4"), np.zeros(shape, dtype="f4")
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared)
+        sparse.kernel.add_products(VALUES, COLUMNS, np.array(lengths), n_each, table, scores)
+    assert str(caught.value) == message
