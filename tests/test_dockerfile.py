@@ -23,7 +23,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # What they do to a system is nothing to do to this one.
 ONLY_IN_A_CONTAINER = ("apt-get ", "useradd ")
-TOKEN = "0123456789abcdef"  # noqa: S105
+TOKEN = "0123456789abcdef"
 
 
 class Step(NamedTuple):
