@@ -20,11 +20,11 @@ News = list[tuple[str, str]]
 TRAIN = ["train", "news.csv", "-o", "news.slug", "-q", "--test-fraction", 0.4]
 
 
-def correct(path: str, *pairs: tuple[str, str | int]) -> None:
+def correct(path: str, *pairs: tuple[str, str | int], model: str = "news") -> None:
     with CorrectionStore(path) as store:
         for text, topic in pairs:
             store.add(
-                text=text, topic=topic, answer="bank", probability=0.5, model="news", digest="abc"
+                text=text, topic=topic, answer="bank", probability=0.5, model=model, digest="abc"
             )
 
 
@@ -143,12 +143,50 @@ def test_settings_that_are_given_count_alone(run: Run) -> None:
     assert (info.seed, info.class_weight) == (5, None)
 
 
+NUMBERS = {"bank": 10, "grain": -2, "sport": 0}
+
+
+@pytest.mark.parametrize(
+    ("new", "classes"),
+    [(7, [10, -2, 0, 7]), ("flowers", ["-2", "0", "10", "flowers"])],
+    ids=["a number", "a word"],
+)
+def test_topics_that_are_numbers_stay_so_if_all_are(
+    run: Run, news: News, new: str | int, classes: list[str | int]
+) -> None:
+    texts, topics = zip(*((text, NUMBERS[topic]) for text, topic in news), strict=True)
+    weights = {10: 1.0, -2: 2.0, 0: 3.0}
+    TopicClassifier(class_weight=weights).fit(texts, topics).save("news.slug")
+    lines = [f"{text},{topic}" for text, topic in zip(texts, topics, strict=True)]
+    Path("news.csv").write_text("\n".join(["body,queue", *lines]))
+    correct("c.db", *((text, new) for text, _ in FLOWERS))
+    assert run(*TRAIN, "--corrections", "c.db").code == 0
+    model = load("news.slug")
+    assert sorted(model.classes_.tolist()) == sorted(classes)
+    assert model.predict(["tulip and rose"]).tolist() == [new]
+    found = container.read("news.slug").info.class_weight
+    assert found == {str(key): value for key, value in weights.items()}
+
+
 def test_topics_are_folded_and_mapped_as_those_of_the_data(run: Run) -> None:
     correct("c.db", ("wheat tonnes", "GRAIN"), ("goal", "football"))
     Path("map.csv").write_text("from,to\nfootball,sport\n")
     found = run(*TRAIN, "--corrections", "c.db", "--fold-topics", "--map-topics", "map.csv")
     assert found.code == 0
     assert load("news.slug").classes_.tolist() == ["bank", "grain", "sport"]
+
+
+def test_of_several_models_one_is_chosen(run: Run) -> None:
+    correct("c.db", *FLOWERS)
+    correct("c.db", ("goal", "Ziel"), model="german")
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert found.code == 1
+    assert found.err == (
+        "slugline: error: c.db holds corrections of 2 models, news (9), german (1); say of which "
+        "to learn with --corrections-of.\n"
+    )
+    assert run(*TRAIN, "--corrections", "c.db", "--corrections-of", "news").code == 0
+    assert load("news.slug").classes_.tolist() == ["bank", "flowers", "grain", "sport"]
 
 
 def test_corrections_that_contradict_each_other_are_counted(run: Run) -> None:
@@ -228,6 +266,7 @@ def test_a_file_that_others_write_can_be_read(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--corrections-of", "a"], "--corrections-of goes with --corrections FILE; give both."),
         (["--force"], "--force goes with --corrections FILE; give both."),
         (
             ["--correction-weight", 2],

@@ -33,10 +33,15 @@ class Place:
         self.log: list[str] = []
         self.learners: list[Learner] = []
 
-    def add(self, *pairs: tuple[str, str]) -> None:
+    def add(self, *pairs: tuple[str, str], model: str = "tickets") -> None:
         for text, topic in pairs:
             self.store.add(
-                text=text, topic=topic, answer="Konto", probability=0.5, model="m", digest="d"
+                text=text,
+                topic=topic,
+                answer="Konto",
+                probability=0.5,
+                model=model,
+                digest="d",
             )
 
     def learner(self, every: int = 3, **how: Any) -> Learner:
@@ -75,6 +80,7 @@ ENDING = [(f"Ich will den Vertrag kündigen, Nummer {n}", "Kündigung") for n in
 @pytest.mark.slow
 def test_enough_corrections_make_a_new_model_and_are_not_learned_from_twice(place: Place) -> None:
     place.add(*ENDING[:2])
+    place.add(*ENDING[3:], model="another one")
     learner = place.learner()
     learner.start()
     state = learner.state()
@@ -93,6 +99,7 @@ def test_enough_corrections_make_a_new_model_and_are_not_learned_from_twice(plac
     assert last["n_texts"] == 3
     assert last["now_right"] == {"n_asked": 3, "n_before": 0, "n_after": 3}
     assert last["new_topics"] == ["Kündigung"]
+    wait_for(lambda: place.said("is replaced"))
     assert place.log[0] == f"learning from 3 new corrections of {place.corrections}"
     assert place.log[-1].startswith(
         f"learning from corrections: {place.model} is replaced; of 3 corrected texts, 3 are right "
@@ -140,6 +147,7 @@ def test_learning_that_fails_is_said_once(place: Place) -> None:
     assert last["outcome"] == "failed"
     assert last["message"].startswith(f"failed, and {place.model} is unchanged: {place.data}")
     assert learner.state()["n_new"] == 0
+    wait_for(lambda: place.said(str(place.data)))
     assert len([line for line in place.log if str(place.data) in line]) == 1
 
 
@@ -200,7 +208,7 @@ def test_trouble_with_the_file_is_said_once_and_the_learner_goes_on(place: Place
 
 
 def test_notes_that_make_no_sense_are_no_reason_to_stop(place: Place) -> None:
-    place.store.set_note(f"learned {os.path.realpath(place.model)}", "many")
+    place.store.set_notes({f"learned {os.path.realpath(place.model)}": "many"})
     learner = place.learner()
     learner.start()
     wait_for(lambda: place.said("invalid literal for int"))

@@ -59,6 +59,24 @@ def test_without_a_correction_there_is_nothing_to_learn(given: list[Correction])
     )
 
 
+def test_corrections_of_several_models_are_not_mixed_by_accident() -> None:
+    given = corrected(("one", "a"), ("two", "b"), ("three", "c"))
+    given[2] = given[2]._replace(model="tickets")
+    with pytest.raises(DataError) as caught:
+        as_corpus(given, "c.db")
+    assert str(caught.value) == (
+        "c.db holds corrections of 2 models, news (2), tickets (1); say of which to learn with "
+        "`corrections_of`."
+    )
+    assert as_corpus(given, "c.db", ["news"]).texts == ["one", "two"]
+    assert as_corpus(given, "c.db", ["news", "tickets"]).texts == ["one", "two", "three"]
+    with pytest.raises(DataError, match=r"^c\.db holds no correction of other of a text that "):
+        as_corpus(given, "c.db", ["other"])
+    many = [each._replace(model=f"{n}") for n, each in enumerate(given * 3)]
+    with pytest.raises(DataError, match=r"of 9 models, 0 .1., .* and 4 more; say of which"):
+        as_corpus(many, "c.db")
+
+
 def test_corrections_take_the_place_of_documents_with_their_text() -> None:
     train = corpus([("one", "a"), ("two", "a"), (" one", "b"), ("three", "b")])
     test = corpus([("two", "a"), ("four", "b")])

@@ -107,6 +107,14 @@ def test_rows_come_in_order_from_where_and_as_many_as_wanted(store: CorrectionSt
     assert store.last() == 7
 
 
+def test_corrections_of_one_model_are_counted(store: CorrectionStore) -> None:
+    for model in ("news", "tickets", "news"):
+        add(store, model=model)
+    assert store.count(model="news") == 2
+    assert store.count(after=1, model="news") == 1
+    assert store.count(model="other") == 0
+
+
 def test_rows_come_in_pages_that_miss_none(
     store: CorrectionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,10 +149,10 @@ def test_one_may_write_while_rows_are_read(store: CorrectionStore) -> None:
 
 def test_notes_are_kept_beside_the_corrections(path: Path, store: CorrectionStore) -> None:
     assert store.note("learned") is None
-    store.set_note("learned", "3")
-    store.set_note("learned", "5")
+    store.set_notes({"learned": "3", "outcome": "none"})
+    store.set_notes({"learned": "5"})
     with CorrectionStore(path) as another:
-        assert another.note("learned") == "5"
+        assert (another.note("learned"), another.note("outcome")) == ("5", "none")
 
 
 # What can't be kept -----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,23 @@ def test_a_text_is_taken_to_pieces_once(
     monkeypatch.setattr(counting, "find_words", find_words)
     fitted.route(["corn goal", "Das Kraut"], coverage=0.9)
     assert read == ["corn goal", "Das Kraut"]
+
+
+def test_few_texts_are_answered_without_starting_threads(
+    fitted: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def pool(n_threads: int) -> Any:
+        started.append(n_threads)
+        return ThreadPoolExecutor(n_threads)
+
+    monkeypatch.setattr(text_words, "ThreadPoolExecutor", pool)
+    monkeypatch.setattr(fitted.fitted_.features, "_n_threads", 2)
+    fitted.route(["the loan and rate " * 50] * 100)
+    assert started == []
+    fitted.route(["the loan and rate " * 50] * 1000)
+    assert started == [2]
 
 
 @pytest.mark.parametrize("n_guesses", [1, 2, 3, 5])

@@ -34,7 +34,7 @@ def softmax(scores: Floats) -> Floats:
 
 def _softmax_powers(scores: Floats) -> Floats:
     """Return rows that are proportional to softmax, with 1 for the largest score."""
-    powers = np.clip(scores, -_MAX_SCORE, _MAX_SCORE)
+    powers = scores.clip(-_MAX_SCORE, _MAX_SCORE)
     powers -= powers.max(axis=1, keepdims=True)
     np.exp(powers, out=powers)
     return powers

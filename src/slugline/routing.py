@@ -249,11 +249,11 @@ def likeliest(
         Those of the columns.
     """
     best = _best(proba, n_guesses)
-    highest = np.take_along_axis(proba, best, axis=1)
-    return [
-        [(names[number], probability) for number, probability in zip(*each, strict=True)]
-        for each in zip(best.tolist(), highest.tolist(), strict=True)
-    ]
+    highest = proba[np.arange(len(proba))[:, np.newaxis], best]
+    topics = [names[number] for number in best.ravel().tolist()]
+    guesses = list(zip(topics, highest.ravel().tolist(), strict=True))
+    n_each = best.shape[1]
+    return [guesses[first : first + n_each] for first in range(0, len(guesses), n_each)]
 
 
 def _best(proba: Floats, n_guesses: int) -> npt.NDArray[np.intp]:

@@ -31,7 +31,7 @@ from slugline.cli.options import (
     Validation,
     read_parts,
 )
-from slugline.cli.output import print_json, show, warn
+from slugline.cli.output import print_json, warn
 from slugline.cli.progress import step_progress
 from slugline.cli.routing import MinPrecision, as_entry, print_routing, routing_of
 from slugline.cli.sizes import read_size
@@ -46,6 +46,7 @@ from slugline.cli.train_checks import (
 )
 from slugline.cli.train_corrections import (
     Corrections,
+    CorrectionsOf,
     CorrectionWeight,
     Force,
     Teaching,
@@ -54,6 +55,7 @@ from slugline.cli.train_corrections import (
     print_outcome,
     read_teaching,
 )
+from slugline.cli.train_untested import learn_untested
 from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
 
@@ -179,6 +181,7 @@ def train(
     threads: Threads = None,
     mistakes: Mistakes = None,
     corrections: Corrections = None,
+    corrections_of: CorrectionsOf = None,
     correction_weight: CorrectionWeight = None,
     force: Force = False,
     quiet: Quiet = False,
@@ -230,7 +233,15 @@ def train(
     settings = [learner, encoder, topics, weighting, num_words, validation, tune, min_precision]
     settings += [balanced, quantize, max_size, seed, *net_options.values()]
     teaching = read_teaching(
-        corrections, correction_weight, force, output, settings, test, test_fraction, threads
+        corrections,
+        corrections_of,
+        correction_weight,
+        force,
+        output,
+        settings,
+        test,
+        test_fraction,
+        threads,
     )
     if teaching is not None:
         test_fraction = teaching.test_fraction
@@ -269,7 +280,7 @@ def train(
                 "--test-fraction 0 leaves nothing to test on, which --mistakes, --quantize, "
                 "--max-size and --curve need; leave them out, or give a --test file."
             )
-        _learn_untested(classifier, parts, output, min_precision, quiet, as_json)
+        learn_untested(classifier, parts, output, min_precision, quiet, as_json)
         return
     how: dict[str, Any] = {
         "test_fraction": test_fraction,
@@ -281,7 +292,7 @@ def train(
     warn(experiment.warnings)
     advise(classifier, parts["train"], quiet)
     if taught is not None:
-        make_way(taught, output, force, as_json)
+        experiment = replace(experiment, fitted=make_way(taught, output, force, as_json))
     experiment, smaller = _save(experiment, output, quantize, max_bytes, taught)
     curves = _curves(classifier, parts, test_fraction, quiet, baseline) if curve else None
     _report(Learned(experiment, smaller, curves, taught), output, report, mistakes, as_json)
@@ -349,47 +360,6 @@ def _learn(
         notes=tuple(map(in_flags, experiment.notes)),
     )
     return experiment, taught
-
-
-def _learn_untested(
-    classifier: TopicClassifier,
-    parts: dict[str, Corpus],
-    output: Path,
-    min_precision: float | None,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Learn from all documents and save the model; without a test there is nothing to report on."""
-    from slugline.displays import counted
-    from slugline.experiment.untested import learn_from_all
-    from slugline.progress import progress_on
-    from slugline.saving.classifier_file import as_model_file
-    from slugline.saving.container import write
-
-    progress = None if quiet else progress_on()
-    with told_on_interrupt(classifier):
-        train, validation = parts["train"], parts.get("validation")
-        done = learn_from_all(
-            classifier, train, validation, min_precision=min_precision, progress=progress
-        )
-    warnings = tuple(map(in_flags, done.warnings))
-    warn(warnings)
-    advise(classifier, parts["train"], quiet)
-    write(output, as_model_file(done.fitted))
-    routing = routing_of(done.fitted, None)
-    if as_json:
-        found = replace(done, warnings=warnings).to_dict() | as_entry(routing)
-        print_json(found | {"model": str(output)})
-        return
-    n_topics = counted(len(done.fitted.topics), "topic")
-    n_documents = done.fitted.n_documents
-    what = f"{'' if n_documents == 1 else 'all '}{counted(n_documents, 'document')}"
-    if not n_documents:
-        what = "their descriptions, without any document,"
-    show(f"{done.name}: learned {n_topics} from {what} in {done.seconds:.1f} s")
-    print_routing(routing)
-    show("not tested, so there is no report; `slugline evaluate` tests it on other documents")
-    show(f"model   {output}")
 
 
 def _save(

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
     from slugline.corrections.gate import TopicChange
     from slugline.corrections.learning import Outcome
+    from slugline.fitted import Fitted
 
 __all__ = [
     "CorrectionWeight",
     "Corrections",
+    "CorrectionsOf",
     "Force",
     "Teaching",
     "learn_corrections",
@@ -53,6 +55,16 @@ CorrectionWeight = Annotated[
         metavar="W",
         help="How many documents a correction counts as.",
         show_default="1",
+        rich_help_panel=_PANEL,
+    ),
+]
+CorrectionsOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--corrections-of",
+        metavar="NAME",
+        help="Only those of the model with this name, as it was served; may be repeated.",
+        show_default="the only one",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -88,6 +100,7 @@ class Teaching(NamedTuple):
 
 def read_teaching(
     path: Path | None,
+    models: Sequence[str] | None,
     weight: float | None,
     force: bool,
     output: Path,
@@ -100,7 +113,7 @@ def read_teaching(
 
     Parameters
     ----------
-    path, weight, force, output, test, test_fraction, n_threads
+    path, models, weight, force, output, test, test_fraction, n_threads
         What the user gave.
     settings : sequence of object
         All options that say how to learn. If none of them is given, the model that is at `output`
@@ -119,8 +132,13 @@ def read_teaching(
     from slugline.corrections.store import CorrectionStore
 
     if path is None:
-        for flag, given in (("--correction-weight", weight is not None), ("--force", force)):
-            if given:
+        flags = {
+            "--correction-weight": weight is not None,
+            "--corrections-of": bool(models),
+            "--force": force,
+        }
+        for flag, is_given in flags.items():
+            if is_given:
                 raise OptionError(f"{flag} goes with --corrections FILE; give both.")
         return None
     check_not_read("--output", output, [path])
@@ -132,7 +150,7 @@ def read_teaching(
             "--corrections make a topic worse; leave it out, or give a --test file."
         )
     with CorrectionStore(path, create=False) as store:
-        corrections = as_corpus(store.rows(), str(path))
+        corrections = as_corpus(store.rows(), str(path), models or None)
     before = _before(output, n_threads) if output.exists() else None
     if any(value not in (None, False, 0, "linear") for value in settings):
         before = None
@@ -148,13 +166,22 @@ def _before(output: Path, n_threads: int | None) -> Before:
 
     fitted, file = load_model(output)
     precision, left_out = file.info.precision, fitted.left_out
+    classifier = TopicClassifier.from_fitted(fitted, n_jobs=n_threads)
+    # Of files, all topics are words, even those that are numbers in the model.
+    classifier.descriptions = _by_word(classifier.descriptions)
+    if isinstance(classifier.class_weight, Mapping):
+        classifier.class_weight = _by_word(classifier.class_weight)
     return Before(
-        TopicClassifier.from_fitted(fitted, n_jobs=n_threads),
+        classifier,
         None if left_out is None else left_out.precision,
         None if precision == "float32" else precision,
         file.info.max_bytes or None,
         file.info.test_fraction,
     )
+
+
+def _by_word(by_topic: Mapping[Any, Any] | None) -> dict[str, Any] | None:
+    return {str(topic): value for topic, value in by_topic.items()} if by_topic else None
 
 
 def learn_corrections(
@@ -186,14 +213,16 @@ def learn_corrections(
     )
 
 
-def make_way(outcome: Outcome, output: Path, force: bool, as_json: bool) -> None:
-    """Keep the model that is there, if the new one may take its place.
+def make_way(outcome: Outcome, output: Path, force: bool, as_json: bool) -> Fitted:
+    """Keep the model that is there, if the new one may take its place; return the latter.
 
     Raises
     ------
     SluglineError : if a topic got clearly worse, and --force wasn't given.
     ModelFileError : if the model that is there can't be kept.
     """
+    from slugline.corrections.learning import with_numbers
+    from slugline.saving import container
     from slugline.saving.generations import keep_before
 
     if not outcome.passes and not force:
@@ -207,7 +236,11 @@ def make_way(outcome: Outcome, output: Path, force: bool, as_json: bool) -> None
         )
     if not outcome.passes:
         warn([outcome.why_not()])
-    keep_before(output)
+    fitted = outcome.experiment.fitted
+    if output.exists():
+        fitted = with_numbers(fitted, container.read(output).info.topics)
+        keep_before(output)
+    return fitted
 
 
 def print_outcome(outcome: Outcome | None, output: Path | None = None) -> None:

@@ -15,6 +15,7 @@ _ALIKE = (
     *(
         "batch_size",
         "correction_weight",
+        "corrections_of",
         "coverage",
         "dropout",
         "encoder",

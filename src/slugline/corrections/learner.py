@@ -24,7 +24,7 @@ from typing import IO, Any
 from slugline.checks import check_whole
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, StoreError
-from slugline.saving.shipped import SHIPPED
+from slugline.saving.shipped import is_shipped
 
 if sys.platform != "win32":
     import fcntl
@@ -49,7 +49,8 @@ class Learner:
     Parameters
     ----------
     model_path : str or Path
-        The model's file, which is replaced. Its settings are used again.
+        The model's file, which is replaced. Its settings are used again. Only corrections of the
+        model that is called like this file, without `.slug`, count.
     data : sequence of str
         What it learned from, as `slugline train` takes it.
     store_path : str or Path
@@ -77,7 +78,7 @@ class Learner:
         *,
         options: Sequence[str] = (),
     ) -> None:
-        if model_path in SHIPPED:
+        if is_shipped(model_path):
             raise OptionError(
                 f"{model_path} comes with Slugline and never changes, so it can't learn from "
                 "corrections; serve a model of your own."
@@ -93,7 +94,9 @@ class Learner:
         self._every = every
         self._log = log
         self._command = [sys.executable, "-m", "slugline", "train", *options]
-        self._command += ["--corrections", str(store_path), "-o", str(model_path)]
+        self._name = self._model.name.removesuffix(".slug")
+        self._command += ["--corrections", str(store_path), "--corrections-of", self._name]
+        self._command += ["-o", str(model_path)]
         self._command += ["--json", "-q", "--", *data]
         self._note = os.path.realpath(model_path)
         self._store: CorrectionStore | None = None
@@ -168,7 +171,7 @@ class Learner:
 
     def _n_new(self, store: CorrectionStore) -> int:
         learned = store.note(f"learned {self._note}")
-        return store.count(after=int(learned) if learned is not None else 0)
+        return store.count(int(learned) if learned is not None else 0, self._name)
 
     def _watch(self) -> None:
         trouble = ""
@@ -202,8 +205,9 @@ class Learner:
             if self._is_over.is_set():
                 self._log("learning from corrections: ended, as the server stops")
                 return
-            store.set_note(f"outcome {self._note}", json.dumps(found))
-            store.set_note(f"learned {self._note}", str(last))
+            store.set_notes(
+                {f"outcome {self._note}": json.dumps(found), f"learned {self._note}": str(last)}
+            )
             self._log(f"learning from corrections: {found['message']}")
 
     def _learn(self) -> dict[str, Any]:

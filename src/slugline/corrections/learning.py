@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,16 +18,19 @@ from slugline.displays import counted
 from slugline.evaluation import Paired, compare_paired
 from slugline.experiment.run import Experiment, check_two_documents, run_experiment, timed_fit
 from slugline.fitted import Fitted
+from slugline.labels import Topic, Topics
 from slugline.splits import make_folds
 
 if TYPE_CHECKING:
     from slugline.progress import Progress
 
-__all__ = ["NowRight", "Outcome", "learn"]
+__all__ = ["NowRight", "Outcome", "learn", "with_numbers"]
 
 # Corrections are answered by models that have learned from the others: three, each of which leaves
 # out a third; or one, if documents are so many that learning again takes long.
 _N_FOLDS, _MANY = 3, 20_000
+# A number as Python writes it, of 64 bits at most.
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
 
 
 class NowRight(NamedTuple):
@@ -198,6 +202,24 @@ def learn(
         is_worse=is_worse,
         now_right=_now_right(before, fitted, merged, validation, progress),
     )
+
+
+def with_numbers(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
+    """Return the same with topics that are numbers, as they were before; files have words alone.
+
+    Nothing changes if some of the topics before, or now, are no numbers.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    before : iterable of str or int
+        The topics of the model that it is to replace.
+    """
+    names = [str(name) for name in fitted.topics.names]
+    is_numbered = all(isinstance(name, int) for name in before)
+    if not is_numbered or not all(_NUMBER.fullmatch(name) for name in names):
+        return fitted
+    return replace(fitted, topics=Topics([int(name) for name in names]))
 
 
 def _note(merged: Merged, weight: float) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ __all__ = ["DEFAULT_WEIGHT", "Merged", "as_corpus", "merge", "same_words"]
 
 #: How many documents a correction counts as; `benchmarks/correction_weight.py` chose it.
 DEFAULT_WEIGHT = 1.0
+# Names of models in a message.
+_N_SHOWN = 5
 
 
 def same_words(text: str) -> str:
@@ -35,7 +38,9 @@ def same_words(text: str) -> str:
     return " ".join(text.split())
 
 
-def as_corpus(corrections: Iterable[Correction], name: str) -> Corpus:
+def as_corpus(
+    corrections: Iterable[Correction], name: str, models: Collection[str] | None = None
+) -> Corpus:
     """Return corrected texts with the right topics, each text once: the latest correction counts.
 
     Parameters
@@ -44,6 +49,8 @@ def as_corpus(corrections: Iterable[Correction], name: str) -> Corpus:
         In order.
     name : str
         Of their file, for messages.
+    models : collection of str, optional
+        Only corrections of models with these names; by default, all must be of one model.
 
     Returns
     -------
@@ -52,12 +59,15 @@ def as_corpus(corrections: Iterable[Correction], name: str) -> Corpus:
 
     Raises
     ------
-    DataError : if there is none.
+    DataError : if there is none, or they are of several models.
     """
     latest: dict[str, Correction] = {}
-    n_given = n_blank = n_other = 0
+    found: Counter[str] = Counter()
+    n_blank = n_other = 0
     for correction in corrections:
-        n_given += 1
+        if models is not None and correction.model not in models:
+            continue
+        found[correction.model] += 1
         key = same_words(correction.text)
         if not key:
             n_blank += 1
@@ -65,12 +75,16 @@ def as_corpus(corrections: Iterable[Correction], name: str) -> Corpus:
         earlier = latest.pop(key, None)
         n_other += earlier is not None and earlier.topic != correction.topic
         latest[key] = correction
+    if models is None and len(found) > 1:
+        raise DataError(_of_several(name, found))
     if not latest:
+        of = "" if models is None else f" of {' or '.join(sorted(models))}"
         raise DataError(
-            f"{name} holds no correction of a text that isn't blank; correct some answers first."
+            f"{name} holds no correction{of} of a text that isn't blank; correct some answers "
+            "first."
         )
     chosen = latest.values()
-    notes = [f"{counted(n_given, 'correction')} of {counted(len(latest), 'text')}"]
+    notes = [f"{counted(found.total(), 'correction')} of {counted(len(latest), 'text')}"]
     if n_other:
         notes.append(
             f"{counted(n_other, 'correction')} gave a text another topic than an earlier one; the "
@@ -84,6 +98,15 @@ def as_corpus(corrections: Iterable[Correction], name: str) -> Corpus:
         n_skipped=n_blank,
         places=[correction.id for correction in chosen],
         unit="correction",
+    )
+
+
+def _of_several(name: str, found: Counter[str]) -> str:
+    shown = ", ".join(f"{model} ({n:,})" for model, n in found.most_common(_N_SHOWN))
+    more = f" and {len(found) - _N_SHOWN} more" if len(found) > _N_SHOWN else ""
+    return (
+        f"{name} holds corrections of {counted(len(found), 'model')}, {shown}{more}; say of which "
+        "to learn with `corrections_of`."
     )
 
 

@@ -12,7 +12,7 @@ import datetime
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -151,11 +151,20 @@ class CorrectionStore:
             after = page[-1].id
             left -= 0 if most is None else len(page)
 
-    def count(self, after: int = 0) -> int:
-        """Return how many corrections there are with larger numbers, without those taken back."""
-        return int(
-            self._ask("SELECT count(*) FROM corrections WHERE id > ? AND undone IS NULL", after)
-        )
+    def count(self, after: int = 0, model: str | None = None) -> int:
+        """Return how many corrections there are, without those taken back.
+
+        Parameters
+        ----------
+        after : int, default 0
+            Only those with larger numbers.
+        model : str, optional
+            Only those of the model with this name.
+        """
+        question = "SELECT count(*) FROM corrections WHERE id > ? AND undone IS NULL"
+        if model is None:
+            return int(self._ask(question, after))
+        return int(self._ask(f"{question} AND model = ?", after, model.encode()))
 
     def last(self) -> int:
         """Return the largest number that a correction has had; 0 if there has been none."""
@@ -166,10 +175,10 @@ class CorrectionStore:
         found = self._ask("SELECT (SELECT value FROM notes WHERE name = ?)", name)
         return None if found is None else str(found)
 
-    def set_note(self, name: str, value: str) -> None:
-        """Note a value under a name, in the place of an earlier one."""
+    def set_notes(self, notes: Mapping[str, str]) -> None:
+        """Note values under names, in the place of earlier ones, all of them or none."""
         with self._using("written") as connection, _transaction(connection):
-            connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+            connection.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", notes.items())
 
     def close(self) -> None:
         """Close the file; whatever is asked of it afterwards is a StoreError."""

@@ -2,7 +2,7 @@
 
    This is what slugline/text/row_weights.py and SciPy's product of a sparse and a dense matrix
    do, in the same order, so that results are the same, bit for bit. All work is on memory that the
-   caller lends, so that the interpreter's lock is released meanwhile. Columns are checked. */
+   caller lends. Columns are checked. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -17,6 +17,20 @@ static PyObject *fail(const char *message)
 {
     PyErr_SetString(PyExc_ValueError, message);
     return NULL;
+}
+
+/* Let other threads go on beside long work. Few entries take less time than it may take to get the
+   interpreter's lock back. */
+#define MANY 8192
+static PyThreadState *begin(size_t n_entries)
+{
+    return n_entries < MANY ? NULL : PyEval_SaveThread();
+}
+
+static void end(PyThreadState *state)
+{
+    if (state)
+        PyEval_RestoreThread(state);
 }
 
 static void release(Py_buffer *lent, size_t n)
@@ -159,11 +173,10 @@ static PyObject *weigh(PyObject *module, PyObject *arguments)
         fail("arrays that do not fit together");
         goto done;
     }
-    int ok;
-    Py_BEGIN_ALLOW_THREADS
-    ok = weigh_all(lent[0].buf, lent[1].buf, lent[2].buf, n_lengths / n_blocks, blocks, n_blocks,
-                   apart);
-    Py_END_ALLOW_THREADS
+    PyThreadState *state = begin((size_t)lent[0].len / sizeof(float));
+    int ok = weigh_all(lent[0].buf, lent[1].buf, lent[2].buf, n_lengths / n_blocks, blocks,
+                       n_blocks, apart);
+    end(state);
     result = ok ? Py_BuildValue("") : fail("a column that there is not");
 done:
     for (size_t i = 0; i < n_read; i++)
@@ -275,9 +288,8 @@ static PyObject *add_products(PyObject *module, PyObject *arguments)
         fail("arrays that do not fit together");
         goto done;
     }
-    int ok;
-    Py_BEGIN_ALLOW_THREADS
-    ok = are_columns(&work);
+    PyThreadState *state = begin(work.n_entries);
+    int ok = are_columns(&work);
     float *scores = lent[4].buf;
     for (size_t row = 0, at = 0; ok && row < n_rows; row++) {
         size_t stop = at;
@@ -287,7 +299,7 @@ static PyObject *add_products(PyObject *module, PyObject *arguments)
         at = stop;
         scores += work.n_topics;
     }
-    Py_END_ALLOW_THREADS
+    end(state);
     result = ok ? Py_BuildValue("") : fail("a column that there is not");
 done:
     release(lent, 5);

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from slugline.errors import ModelFileError
 from slugline.files import whole_file
 from slugline.saving import container
-from slugline.saving.shipped import SHIPPED
+from slugline.saving.shipped import is_shipped
 
 __all__ = ["MOST_KEPT", "RolledBack", "keep_before", "kept_before", "roll_back"]
 
@@ -90,7 +90,7 @@ def roll_back(path: str | os.PathLike[str]) -> RolledBack:
     ModelFileError : if the model comes with Slugline, there is nothing to go back to, the file to
         go back to is no whole model, or it can't be put in place; the model then is unchanged.
     """
-    if path in SHIPPED:
+    if is_shipped(path):
         raise ModelFileError(
             f"{path} comes with Slugline and never changes, so there is nothing to go back to; "
             "name the file of a model."

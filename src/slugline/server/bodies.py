@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -13,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from slugline.server.problems import Problem
 
-__all__ = ["decoded", "read_body"]
+__all__ = ["decoded", "read_body", "take_body"]
 
 _T = TypeVar("_T")
 # Seconds for which what is too large is still taken from the network, and thrown away.
@@ -23,7 +24,16 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 async def read_body(request: Request, most: int, timeout: float) -> bytes:
-    """Return the body of a request.
+    """Return the body of a request; see `take_body`."""
+    parts: list[bytes] = []
+    await take_body(request, most, timeout, parts.append)
+    return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+async def take_body(
+    request: Request, most: int, timeout: float, take: Callable[[bytes], object]
+) -> None:
+    """Hand over the body of a request, part by part as it arrives.
 
     Parameters
     ----------
@@ -32,6 +42,8 @@ async def read_body(request: Request, most: int, timeout: float) -> bytes:
         Bytes that it may have.
     timeout : float
         Seconds that it may take to arrive.
+    take : callable
+        Gets each part.
 
     Raises
     ------
@@ -47,7 +59,6 @@ async def read_body(request: Request, most: int, timeout: float) -> bytes:
     if claimed.isdecimal() and int(claimed) > most:
         await _discard(request)
         raise _too_large(most)
-    parts: list[bytes] = []
     n_bytes = 0
     try:
         async with asyncio.timeout(timeout):
@@ -55,7 +66,7 @@ async def read_body(request: Request, most: int, timeout: float) -> bytes:
                 n_bytes += len(part)
                 if n_bytes > most:
                     break
-                parts.append(part)
+                take(part)
     except TimeoutError:
         raise Problem(
             408, f"the body had not arrived after {timeout:g} seconds; send it at once."
@@ -63,10 +74,8 @@ async def read_body(request: Request, most: int, timeout: float) -> bytes:
     except ClientDisconnect:
         raise Problem(400, "the connection ended before the body did.") from None
     if n_bytes > most:
-        del parts
         await _discard(request)
         raise _too_large(most)
-    return b"".join(parts) if len(parts) != 1 else parts[0]
 
 
 async def _discard(request: Request) -> None:

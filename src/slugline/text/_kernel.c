@@ -5,8 +5,9 @@
    terms those of terms.py. Whatever a table of characters can say comes from Python as such.
 
    All work is on memory that is this call's own, and on tables that the caller lends, so that the
-   interpreter's lock is released meanwhile. Any bytes will do: what is no UTF-8 is taken for
-   characters of one byte. Memory grows with the longest document and with what is returned. */
+   interpreter's lock is released meanwhile, unless texts are short. Any bytes will do: what is no
+   UTF-8 is taken for characters of one byte. Memory grows with the longest document and with what
+   is returned. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -515,6 +516,9 @@ static int count_all(Work *work, Block *blocks, Py_ssize_t n_blocks, const Py_bu
    Python's side
    --------------------------------------------------------------------------------------------- */
 
+/* Bytes that take longer than it may take to get the interpreter's lock back. */
+#define LONG (1 << 13)
+
 static int fail(const char *message)
 {
     PyErr_SetString(PyExc_ValueError, message);
@@ -704,11 +708,11 @@ static PyObject *count(PyObject *module, PyObject *arguments)
         if (!read_block(PyTuple_GetItem(items, n_read++), block, text.len))
             goto done;
     }
-    int ok;
-    Py_BEGIN_ALLOW_THREADS
-    ok = count_all(&work, blocks, n_blocks, &text, lengths.buf,
-                   (size_t)lengths.len / sizeof(int64_t));
-    Py_END_ALLOW_THREADS
+    PyThreadState *state = text.len < LONG ? NULL : PyEval_SaveThread();
+    int ok = count_all(&work, blocks, n_blocks, &text, lengths.buf,
+                       (size_t)lengths.len / sizeof(int64_t));
+    if (state)
+        PyEval_RestoreThread(state);
     result = ok ? result_of(&work, blocks, n_blocks) : PyErr_NoMemory();
     for (Py_ssize_t i = 0; !result && i < n_blocks; i++)
         unlearn(blocks + i);

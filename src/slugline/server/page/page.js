@@ -121,3 +121,246 @@ document.addEventListener("input", (event) => {
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
 });
+
+// A table that is dropped ------------------------------------------------------------------------
+
+const AT = 0, TOPIC = 1, P = 2, REASON = 3, TEXT = 4, ERROR = 5; // what the server says of a row
+const ON_A_PAGE = 50;
+const EVERY = 250; // milliseconds between two looks at what has come
+const ORDERS = ["none", "ascending", "descending"];
+const job = { file: null, rows: [], view: [], first: 0, order: 0, asking: null, shown: 0 };
+const number = (n) => n.toLocaleString("en");
+const percent = (p) => (p > 0 && p < 0.005 ? "<\u00a01" : Math.round(100 * p)) + "\u00a0%";
+const element = (name, text, className) => {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+};
+
+function tableAddress(path, column) {
+  const query = new URLSearchParams(find("#table").dataset.query);
+  query.set("name", job.file.name);
+  if (column) query.set("text", column);
+  return `${path}?${query}`;
+}
+
+function complain(said) {
+  const place = find("#table-problem");
+  place.textContent = said;
+  place.hidden = !said;
+}
+
+// Send the file; what does not succeed is an error that says why.
+async function post(path, column, signal) {
+  let response;
+  try {
+    response = await fetch(tableAddress(path, column), { method: "POST", body: job.file, signal });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server does not answer, or the file has changed. Is it still there?");
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  const said = problem.detail || `The server answers ${response.status}.`;
+  throw new Error(said[0].toUpperCase() + said.slice(1));
+}
+
+async function* linesOf(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split("\n");
+    rest = parts.pop();
+    for (const part of parts) yield JSON.parse(part);
+  }
+}
+
+async function startJob(file, column) {
+  job.asking?.abort();
+  const most = Number(find("#table").dataset.most);
+  const asking = job.asking = new AbortController();
+  Object.assign(job, { file, rows: [], view: [], first: 0, order: 0 });
+  complain("");
+  find("#job").hidden = false;
+  find("#results").hidden = true;
+  find("#download").disabled = true;
+  find("#topic-filter").replaceChildren();
+  find("#sure-filter").value = "";
+  find("#job-name").textContent = file.name;
+  find("#counts").textContent = "Sending …";
+  showRunning(true);
+  find("#progress").removeAttribute("value");
+  if (!column) find("#column").closest("p").hidden = true;
+  if (file.size > most) {
+    showRunning(false);
+    find("#counts").textContent = "";
+    return complain(`The file has ${number(file.size)} bytes, and ${number(most)} can be read here; split it, or use slugline predict.`);
+  }
+  try {
+    await follow(await post("/table/answers", column, asking.signal), asking);
+  } catch (error) {
+    if (job.asking !== asking) return; // another file has taken its place
+    if (error.name !== "AbortError") complain(error.message);
+    find("#counts").textContent = error.name === "AbortError" ? `Cancelled after ${countWords()}.` : countWords();
+  }
+  if (job.asking !== asking) return;
+  showRunning(false);
+  showResults();
+}
+
+async function follow(response, asking) {
+  let isWhole = false;
+  for await (const line of linesOf(response)) {
+    if (job.asking !== asking) return;
+    if (line.columns) {
+      showColumns(line);
+      isWhole = line.text === null;
+    } else if (line.rows) {
+      job.rows.push(...line.rows);
+      if (line.read !== null) find("#progress").value = line.read;
+      if (performance.now() - job.shown > EVERY) showResults();
+    } else if (line.error) {
+      throw new Error(line.error);
+    } else {
+      isWhole = true;
+      find("#download").disabled = false;
+      find("#counts").textContent = countWords();
+    }
+  }
+  if (!isWhole) throw new Error("The server stopped in the middle of the file.");
+}
+
+function showRunning(isRunning) {
+  find("#progress").hidden = find("#cancel").hidden = !isRunning;
+}
+
+function showColumns({ columns, text, encoding }) {
+  const select = find("#column");
+  select.replaceChildren(...(text === null ? [element("option", "Choose …")] : []),
+    ...columns.map((name) => element("option", name)));
+  if (text !== null) select.value = text;
+  select.closest("p").hidden = !columns.length;
+  if (text === null) {
+    find("#counts").textContent = "Which column holds the texts? Its name does not tell.";
+    select.focus();
+  } else {
+    find("#counts").textContent = encoding ? `Its characters were read as ${encoding}.` : "";
+  }
+}
+
+function countWords() {
+  const n = job.rows.length;
+  const unsure = job.rows.reduce((sum, row) => sum + (row[REASON] !== null), 0);
+  const bad = job.rows.reduce((sum, row) => sum + (row[ERROR] !== null), 0);
+  return `${number(n)} ${n === 1 ? "row" : "rows"}` + (unsure ? `, ${number(unsure)} unsure` : "")
+    + (bad ? `, ${number(bad)} not read` : "");
+}
+
+// Choose which rows are seen, and show a page of them.
+function showResults() {
+  job.shown = performance.now();
+  if (!job.rows.length) return;
+  find("#results").hidden = false;
+  showTopics();
+  const topic = find("#topic-filter").value;
+  const sure = find("#sure-filter").value;
+  job.view = job.rows.filter((row) => (!topic || String(row[TOPIC]) === topic)
+    && (!sure || sure === (row[ERROR] !== null ? "error" : row[REASON] !== null ? "unsure" : "sure")));
+  if (job.order) {
+    const sign = job.order === 1 ? 1 : -1;
+    job.view.sort((a, b) => sign * ((a[P] ?? -1) - (b[P] ?? -1)));
+  }
+  find("#p-head").setAttribute("aria-sort", ORDERS[job.order]);
+  showRows();
+}
+
+function showTopics() {
+  const select = find("#topic-filter");
+  const chosen = select.value;
+  const counts = new Map();
+  for (const row of job.rows) if (row[TOPIC] !== null) counts.set(row[TOPIC], (counts.get(row[TOPIC]) || 0) + 1);
+  const options = [...counts].sort((a, b) => b[1] - a[1]).map(([topic, n]) => {
+    const option = element("option", `${topic} (${number(n)})`);
+    option.value = topic;
+    return option;
+  });
+  const all = element("option", "all topics");
+  all.value = "";
+  select.replaceChildren(all, ...options);
+  select.value = chosen;
+  if (select.selectedIndex < 0) select.value = "";
+}
+
+function showRows() {
+  const { view, first } = job;
+  const end = Math.min(first + ON_A_PAGE, view.length);
+  find("#rows").replaceChildren(...view.slice(first, end).map(rowOf));
+  find("#showing").textContent = view.length
+    ? `Rows ${number(first + 1)} to ${number(end)} of ${number(view.length)}` : "No such rows";
+  find("#previous").disabled = first === 0;
+  find("#next").disabled = end >= view.length;
+}
+
+function rowOf(row) {
+  const made = element("tr");
+  const topic = element("td", undefined, "name");
+  if (row[ERROR] !== null) {
+    topic.append(element("span", "Not read", "bad"));
+  } else if (row[REASON] !== null) {
+    topic.append(element("span", "Unsure", "bad"), " ", element("bdi", row[TOPIC], "soft"));
+    topic.title = row[REASON];
+  } else {
+    topic.append(element("bdi", row[TOPIC]));
+  }
+  const p = element("td", row[P] === null ? "–" : percent(row[P]), "p");
+  const text = element("td", undefined, row[ERROR] === null ? "text" : "soft");
+  text.append(element("bdi", row[ERROR] ?? row[TEXT]));
+  made.append(element("td", row[AT], "at soft"), topic, p, text);
+  return made;
+}
+
+async function download() {
+  const button = find("#download");
+  button.disabled = true;
+  complain("");
+  find("#counts").textContent = "Writing the table …";
+  try {
+    const blob = await (await post("/table/file", find("#column").value)).blob();
+    const link = element("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `${job.file.name.replace(/\.gz$/, "").replace(/\.[^.]*$/, "")}-topics.csv`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  } catch (error) {
+    complain(error.message);
+  }
+  find("#counts").textContent = countWords();
+  button.disabled = false;
+}
+
+if (find("#table")) {
+  const drop = find("#drop");
+  find("#file").addEventListener("change", (event) => {
+    if (event.target.files.length) startJob(event.target.files[0]);
+    event.target.value = ""; // so that the same file may be chosen again
+  });
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    document.addEventListener(kind, (event) => {
+      event.preventDefault(); // or the browser would show the file instead of this page
+      drop.classList.toggle("over", kind === "dragover");
+      if (kind === "drop" && event.dataTransfer.files.length) startJob(event.dataTransfer.files[0]);
+    });
+  }
+  find("#cancel").addEventListener("click", () => { job.asking.abort(); drop.control.focus(); });
+  find("#column").addEventListener("change", (event) => startJob(job.file, event.target.value));
+  const again = () => { job.first = 0; showResults(); };
+  find("#topic-filter").addEventListener("change", again);
+  find("#sure-filter").addEventListener("change", again);
+  find("#sort").addEventListener("click", () => { job.order = (job.order + 1) % 3; again(); });
+  find("#previous").addEventListener("click", () => { job.first -= ON_A_PAGE; showRows(); });
+  find("#next").addEventListener("click", () => { job.first += ON_A_PAGE; showRows(); });
+  find("#download").addEventListener("click", download);
+}
