@@ -543,7 +543,7 @@ def test_it_learns_from_corrections_and_serves_what_it_learned(tmp_path: Path) -
     ]
     data.write_text("text,topic\n" + "".join(f"{text},{topic}\n" for text, topic in rows))
     slugline.TopicClassifier().fit(*zip(*rows, strict=True)).save(path)
-    learns = ("--learn-every", 5, "--data", data)
+    learns = ("--learn-every", 5, "--learn-from", data)
     with (
         running(path, "--corrections", tmp_path / "c.db", *learns) as url,
         httpx.Client(base_url=url, timeout=30) as client,
@@ -561,10 +561,13 @@ def test_it_learns_from_corrections_and_serves_what_it_learned(tmp_path: Path) -
     ("arguments", "said"),
     [
         (["--learn-every", 5], "--learn-every needs --corrections FILE as well"),
-        (["--learn-every", 5, "--corrections", "c.db"], "--learn-every needs --data DATA as well"),
         (
-            ["--learn-every", 5, "--corrections", "c.db", "--data", "d.csv"],
-            "reuters46 comes with Slugline and never changes",
+            ["--learn-every", 5, "--corrections", "c.db"],
+            "--learn-every needs --learn-from DATA as well",
+        ),
+        (
+            ["--learn-every", 5, "--corrections", "c.db", "--learn-from", "d.csv"],
+            "reuters46.slug comes with Slugline and never changes",
         ),
     ],
 )

@@ -113,10 +113,10 @@ def serve(
             show_default=False,
         ),
     ] = None,
-    data: Annotated[
+    learn_from: Annotated[
         list[str] | None,
         typer.Option(
-            "--data",
+            "--learn-from",
             metavar="DATA",
             help="What the first model learned from; may be repeated.",
             show_default=False,
@@ -240,7 +240,7 @@ def serve(
         max_file=max_file,
         corrections=corrections,
         learn_every=learn_every,
-        data=tuple(data or ()),
+        learn_from=tuple(learn_from or ()),
         train_options=_given({"--text": text, "--topic": topic}),
         log_requests=log_requests or log_texts,
         log_texts=log_texts,

@@ -11,13 +11,11 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import uvicorn
 
 from slugline.corrections.learner import Learner
 from slugline.corrections.store import CorrectionStore
-from slugline.saving.shipped import model_path
 from slugline.server.app import make_app
 from slugline.server.metrics import Metrics
 from slugline.server.models import Models
@@ -92,8 +90,8 @@ def make_learner(settings: Settings, models: Models) -> Learner | None:
         return None
     model = models.default
     return Learner(
-        model.name if model.path == Path(model_path(model.name)) else model.path,
-        settings.data,
+        model.path,
+        settings.learn_from,
         settings.corrections,
         settings.learn_every,
         _log.info,

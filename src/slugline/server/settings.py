@@ -47,7 +47,7 @@ class Settings:
         Where corrections are kept; None if none are taken.
     learn_every : int or None
         New corrections after which the first model is learned again, beside the server.
-    data : tuple of str
+    learn_from : tuple of str
         What it learned from, as `slugline train` takes it.
     train_options : tuple of str
         More options of `slugline train`.
@@ -68,7 +68,7 @@ class Settings:
     max_file: int = 1 << 26
     corrections: Path | None = None
     learn_every: int | None = None
-    data: tuple[str, ...] = ()
+    learn_from: tuple[str, ...] = ()
     train_options: tuple[str, ...] = ()
     log_requests: bool = False
     log_texts: bool = False
@@ -82,7 +82,10 @@ class Settings:
         """Raise an OptionError if something is missing to learn from corrections."""
         if self.learn_every is None:
             return
-        for name, given in (("--corrections FILE", self.corrections), ("--data DATA", self.data)):
+        for name, given in (
+            ("--corrections FILE", self.corrections),
+            ("--learn-from DATA", self.learn_from),
+        ):
             if not given:
                 raise OptionError(
                     f"--learn-every needs {name} as well: corrections, and the documents that the "
