@@ -113,23 +113,22 @@ def test_a_server_behind_the_proxy_is_used_by_its_own_page_alone() -> None:
 
 
 def test_every_option_is_in_the_table_with_its_variable_and_default() -> None:
-    shown = {names(row[0])[0].split()[0]: row for row in rows("option")}
-    options = {}
+    shown: dict[str, tuple[str, str]] = {}
+    for cell, variables, by_default, _ in rows("option"):
+        options = [words.split()[0] for words in names(cell)]
+        shown |= {
+            option: (variable, by_default.strip("`"))
+            for option, variable in zip(options, names(variables), strict=True)
+        }
+    assert shown.pop("MODEL") == ("SLUGLINE_MODELS", "reuters46")
+    expected = {}
     for name, default in zip(serve.__annotations__, serve.__defaults__ or (), strict=False):
-        options["--" + name.replace("_", "-")] = default
-    options.pop("--models")
-    for name in ("--text", "--topic"):
-        options.pop(name)
-        assert name in names(shown["--data"][0])
-    assert {*shown} == {*options, "MODEL"}
-    for name, default in options.items():
-        _, variable, by_default, _ = shown[name]
-        if name != "--data":
-            assert variable == f"`SLUGLINE_{name[2:].upper().replace('-', '_')}`"
-        expected = {None: "", False: "no"}.get(default, str(default))
-        if isinstance(default, int) and default > 8080:
-            expected = f"{default:,}"
-        assert by_default.strip("`") == expected, name
+        said = {None: "", False: "no"}.get(default, str(default))
+        if isinstance(default, int) and name.startswith("max"):
+            said = f"{default:,}"
+        expected["--" + name.replace("_", "-")] = (f"SLUGLINE_{name.upper()}", said)
+    expected.pop("--models")
+    assert shown == expected
 
 
 def test_every_metric_and_every_error_is_in_its_table() -> None:
