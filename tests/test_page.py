@@ -70,6 +70,19 @@ def test_markup_in_a_text_is_only_text(page: TestClient) -> None:
     assert "alert(&#34;1&#34;)" in found
 
 
+def test_of_very_many_topics_the_most_likely_are_listed(tmp_path: Path) -> None:
+    from slugline import TopicClassifier
+
+    topics = [f"topic{n}" for n in range(600)]
+    TopicClassifier().fit([f"word{n}" for n in range(600)], topics).save(tmp_path / "many.slug")
+    found = client(make_state(tmp_path / "many.slug")).post(
+        "/", data={"text": "word7 word599", "topic": "topic3"}
+    )
+    assert "<summary>The first 500 of 600 topics</summary>" in found.text
+    assert found.text.count("<li><button form") == 500
+    assert "What speaks for <bdi>topic3</bdi>" in found.text
+
+
 def test_nothing_is_said_of_a_blank_text(page: TestClient) -> None:
     assert 'class="why"' not in page.post("/", data={"text": " \n"}).text
 

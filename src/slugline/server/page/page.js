@@ -185,6 +185,7 @@ async function startJob(file, column) {
   Object.assign(job, { file, note: "", rows: [], view: [], first: 0, order: 0 });
   complain("");
   find("#job").hidden = false;
+  find("#hints").hidden = true;
   find("#results").hidden = true;
   find("#download").disabled = true;
   find("#topic-filter").replaceChildren();
