@@ -4,10 +4,14 @@ BIN := .venv/bin
 # After a change of these, the package has to be built again.
 BUILT_OF := pyproject.toml setup.py $(wildcard src/slugline/*/_*.c)
 
-.PHONY: quickstart test format bench clean
+.PHONY: quickstart serve test format bench clean
 
 quickstart: .venv/quickstart-ready ## install, train, report, classify two sample wires
 	$(BIN)/python examples/quickstart.py
+
+# SLUGLINE_PORT=8081 make serve, where 8080 is taken.
+serve: .venv/serve-ready ## install, and serve the included model, with its page, on this machine
+	$(BIN)/slugline serve --corrections corrections.db
 
 # A process per core, and one BLAS thread in each. Tests typed by hand run in one process, whose BLAS
 # has all cores.
@@ -33,6 +37,10 @@ clean:
 
 .venv/quickstart-ready: .venv/pip-ready $(BUILT_OF)
 	$(BIN)/python -m pip install --quiet --editable ".[demo]"
+	touch $@
+
+.venv/serve-ready: .venv/pip-ready $(BUILT_OF)
+	$(BIN)/python -m pip install --quiet --editable ".[serve]"
 	touch $@
 
 .venv/dev-ready: .venv/pip-ready $(BUILT_OF)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from slugline.explain import explain
 from slugline.served.messages import Explain, ExplanationReply
 from slugline.served.model import ServedModel
-from slugline.served.results import reasons_of
+from slugline.served.results import reasons_of, rounded
 
 __all__ = ["explanation"]
 
@@ -23,9 +23,9 @@ def explanation(model: ServedModel, asked: Explain) -> ExplanationReply:
         version=model.digest,
         topic=found.topic,
         against=found.against,
-        probability=found.probability,
-        score=found.score,
-        bias=found.bias,
+        probability=rounded(found.probability),
+        score=rounded(found.score),
+        bias=rounded(found.bias),
         n_words=found.n_words,
         method=found.method,
         reasons=reasons_of(found),
