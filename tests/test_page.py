@@ -303,6 +303,61 @@ def test_commands_in_the_docs_work(page: TestClient) -> None:
     assert len(commands) > 8
 
 
+# What goes wrong ----------------------------------------------------------------------------------
+
+READER = {"Accept": "text/html,*/*"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "said"),
+    [
+        ("/nowhere", {}, 404, "There is nothing at /nowhere; see /docs."),
+        ("/wrong", {}, 405, "/wrong does not answer GET; see /docs."),
+        (
+            "/",
+            {"Host": "<b>.org"},
+            421,
+            "This server is not called &#39;&lt;b&gt;.org&#39;; ask by",
+        ),
+    ],
+)
+def test_people_are_told_on_a_page_and_programs_in_json(
+    page: TestClient, path: str, headers: dict[str, str], status: int, said: str
+) -> None:
+    found = page.get(path, headers=headers | READER)
+    assert found.status_code == status
+    assert said in found.text
+    assert "<nav" not in found.text
+    told = page.get(path, headers=headers)
+    assert told.headers["content-type"] == "application/problem+json"
+
+
+def test_a_crash_is_told_on_a_page_without_what_it_was(
+    page: TestClient, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def state(self) -> dict[str, object]:
+            raise RuntimeError("a secret")
+
+    state.learner = Broken()  # type: ignore[assignment]
+    found = page.get("/corrections")
+    assert found.status_code == 500
+    assert "An error that is ours; the log says more under " in found.text
+    assert "a secret" not in found.text
+    assert "a secret" in caplog.text
+
+
+def test_corrections_that_can_not_be_kept_now_are_asked_for_again(
+    page: TestClient, state: State, tmp_path: Path
+) -> None:
+    (tmp_path / "corrections.db").rename(tmp_path / "elsewhere.db")
+    found = page.post("/wrong", data={"text": "wheat", "topic": "bank"}, headers={"X-Part": "1"})
+    assert found.status_code == 503
+    assert "was moved, removed or replaced while it was in use" in found.text
+    assert '<details id="wrong-form" open>' in found.text
+    assert page.get("/corrections").status_code == 503
+
+
 # Files --------------------------------------------------------------------------------------------
 
 

@@ -132,6 +132,18 @@ def test_a_wrong_answer_is_corrected_and_undone(browser: Browser, address: str) 
         assert page.input_value("#who") == "Ann"  # the browser remembers
 
 
+def test_another_model_answers_the_same_text(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        page.select_option("#model", "queues")
+        page.wait_for_url("**/?model=queues")
+        page.fill("#text", "wheat and corn harvest")
+        page.locator(".why").wait_for()
+        page.select_option("#model", "reuters46")
+        page.locator(".topic", has_text="grain").wait_for()
+        assert page.input_value("#text") == "wheat and corn harvest"
+        assert page.url == f"{address}/?model=reuters46"
+
+
 def test_a_table_is_answered_filtered_and_sent_back(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:

@@ -119,7 +119,11 @@ document.addEventListener("input", (event) => {
 // Choices that show another page at once ---------------------------------------------------------
 
 document.addEventListener("change", (event) => {
-  if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+  if (!event.target.matches("[data-submits]")) return;
+  if (!text?.value.trim()) return event.target.form.requestSubmit();
+  const query = new URLSearchParams({ model: event.target.value }); // the text comes along
+  find("#ask").action = `/?${query}`;
+  find("#ask").submit();
 });
 
 // A table that is dropped ------------------------------------------------------------------------
