@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -81,6 +82,36 @@ def test_of_very_many_topics_the_most_likely_are_listed(tmp_path: Path) -> None:
     assert "<summary>The first 500 of 600 topics</summary>" in found.text
     assert found.text.count("<li><button form") == 500
     assert "What speaks for <bdi>topic3</bdi>" in found.text
+
+
+def test_topics_that_are_numbers(tmp_path: Path) -> None:
+    from slugline import TopicClassifier
+
+    TopicClassifier().fit(["wheat", "goal"] * 3, [3, 11] * 3).save(tmp_path / "numbers.slug")
+    state = make_state(tmp_path / "numbers.slug", corrections=tmp_path / "corrections.db")
+    page = client(state)
+    found = page.post("/", data={"text": "wheat", "topic": "11"}).text
+    assert '<p class="topic"><bdi>3</bdi></p>' in found
+    assert "What speaks for <bdi>11</bdi>" in found
+    kept(page, " 11 ")
+    assert "which is new" in kept(page, "12")
+    assert "topics of numbers are numbers" in kept(page, "sport").lower()
+    assert state.store is not None
+    assert [row.topic for row in state.store.rows()] == [11, 12]
+    state.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["!!!", "\0", "\ud800", "\u202e wheat", "x" * 100_000],
+    ids=["signs", "NUL", "half", "direction", "long"],
+)
+def test_texts_of_all_kinds_are_answered(page: TestClient, text: str) -> None:
+    body = f"text={quote(text, errors='surrogatepass')}"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    found = page.post("/", content=body, headers=headers)
+    assert found.status_code == 200
+    assert 'class="why"' in found.text
 
 
 def test_nothing_is_said_of_a_blank_text(page: TestClient) -> None:

@@ -206,6 +206,22 @@ def test_a_table_that_can_not_be_read_says_why(
         assert page.locator("#progress").is_hidden()
 
 
+def test_who_has_a_token_is_let_in(browser: Browser, news_slug: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("0123456789abcdef\n")
+    with (
+        running(news_slug, "--token-file", tmp_path / "tokens") as guarded,
+        opened(browser, guarded, "/model", expected="403") as page,
+    ):
+        assert page.url == f"{guarded}/login"
+        page.fill("#token", "fedcba9876543210")
+        page.locator("text=Go on").click()
+        assert page.locator("#problem").inner_text() == "That is none of this server’s tokens."
+        page.fill("#token", "0123456789abcdef")
+        page.locator("text=Go on").click()
+        page.fill("#text", "wheat")
+        page.locator(".topic", has_text="grain").wait_for()
+
+
 # Without the script, and by keyboard --------------------------------------------------------------
 
 
@@ -273,6 +289,7 @@ def opened_and_used(page: Page, address: str, path: str, text: str, file: Path) 
         page.locator("#download:enabled").wait_for()
 
 
+@pytest.mark.slow
 def test_axe_finds_nothing(browser: Browser, address: str, tmp_path: Path) -> None:
     from axe_playwright_python.sync_playwright import Axe
 

@@ -212,9 +212,10 @@ def _cookie(headers: dict[bytes, bytes]) -> bytes:
 
 
 def _is_reader(scope: Scope) -> bool:
-    """Return whether somebody looks at a page, rather than a script or a program."""
-    is_page = scope["method"] == "GET" and not scope["path"].startswith("/v1/")
-    return is_page and any(n == b"accept" and b"text/html" in v for n, v in scope["headers"])
+    """Return whether somebody looks at a page or sends its form; scripts and programs do not."""
+    if scope["path"].startswith("/v1/"):
+        return False
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 def _check_origin(headers: dict[bytes, bytes], host: str, method: str) -> None:
