@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -68,6 +69,49 @@ def test_markup_in_a_text_is_only_text(page: TestClient) -> None:
     found = page.post("/", data={"text": HOSTILE, "topic": HOSTILE}).text
     assert found.count("<script") == 1
     assert "alert(&#34;1&#34;)" in found
+
+
+def test_of_very_many_topics_the_most_likely_are_listed(tmp_path: Path) -> None:
+    from slugline import TopicClassifier
+
+    topics = [f"topic{n}" for n in range(600)]
+    TopicClassifier().fit([f"word{n}" for n in range(600)], topics).save(tmp_path / "many.slug")
+    found = client(make_state(tmp_path / "many.slug")).post(
+        "/", data={"text": "word7 word599", "topic": "topic3"}
+    )
+    assert "<summary>The first 500 of 600 topics</summary>" in found.text
+    assert found.text.count("<li><button form") == 500
+    assert "What speaks for <bdi>topic3</bdi>" in found.text
+
+
+def test_topics_that_are_numbers(tmp_path: Path) -> None:
+    from slugline import TopicClassifier
+
+    TopicClassifier().fit(["wheat", "goal"] * 3, [3, 11] * 3).save(tmp_path / "numbers.slug")
+    state = make_state(tmp_path / "numbers.slug", corrections=tmp_path / "corrections.db")
+    page = client(state)
+    found = page.post("/", data={"text": "wheat", "topic": "11"}).text
+    assert '<p class="topic"><bdi>3</bdi></p>' in found
+    assert "What speaks for <bdi>11</bdi>" in found
+    kept(page, " 11 ")
+    assert "which is new" in kept(page, "12")
+    assert "topics of numbers are numbers" in kept(page, "sport").lower()
+    assert state.store is not None
+    assert [row.topic for row in state.store.rows()] == [11, 12]
+    state.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["!!!", "\0", "\ud800", "\u202e wheat", "x" * 100_000],
+    ids=["signs", "NUL", "half", "direction", "long"],
+)
+def test_texts_of_all_kinds_are_answered(page: TestClient, text: str) -> None:
+    body = f"text={quote(text, errors='surrogatepass')}"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    found = page.post("/", content=body, headers=headers)
+    assert found.status_code == 200
+    assert 'class="why"' in found.text
 
 
 def test_nothing_is_said_of_a_blank_text(page: TestClient) -> None:
@@ -288,6 +332,61 @@ def test_commands_in_the_docs_work(page: TestClient) -> None:
         found = page.request(method, address.removeprefix("http://localhost"), json=body)
         assert found.is_success, (words, found.text)
     assert len(commands) > 8
+
+
+# What goes wrong ----------------------------------------------------------------------------------
+
+READER = {"Accept": "text/html,*/*"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "said"),
+    [
+        ("/nowhere", {}, 404, "There is nothing at /nowhere; see /docs."),
+        ("/wrong", {}, 405, "/wrong does not answer GET; see /docs."),
+        (
+            "/",
+            {"Host": "<b>.org"},
+            421,
+            "This server is not called &#39;&lt;b&gt;.org&#39;; ask by",
+        ),
+    ],
+)
+def test_people_are_told_on_a_page_and_programs_in_json(
+    page: TestClient, path: str, headers: dict[str, str], status: int, said: str
+) -> None:
+    found = page.get(path, headers=headers | READER)
+    assert found.status_code == status
+    assert said in found.text
+    assert "<nav" not in found.text
+    told = page.get(path, headers=headers)
+    assert told.headers["content-type"] == "application/problem+json"
+
+
+def test_a_crash_is_told_on_a_page_without_what_it_was(
+    page: TestClient, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def state(self) -> dict[str, object]:
+            raise RuntimeError("a secret")
+
+    state.learner = Broken()  # type: ignore[assignment]
+    found = page.get("/corrections")
+    assert found.status_code == 500
+    assert "An error that is ours; the log says more under " in found.text
+    assert "a secret" not in found.text
+    assert "a secret" in caplog.text
+
+
+def test_corrections_that_can_not_be_kept_now_are_asked_for_again(
+    page: TestClient, state: State, tmp_path: Path
+) -> None:
+    (tmp_path / "corrections.db").rename(tmp_path / "elsewhere.db")
+    found = page.post("/wrong", data={"text": "wheat", "topic": "bank"}, headers={"X-Part": "1"})
+    assert found.status_code == 503
+    assert "was moved, removed or replaced while it was in use" in found.text
+    assert '<details id="wrong-form" open>' in found.text
+    assert page.get("/corrections").status_code == 503
 
 
 # Files --------------------------------------------------------------------------------------------

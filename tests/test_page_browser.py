@@ -132,6 +132,18 @@ def test_a_wrong_answer_is_corrected_and_undone(browser: Browser, address: str) 
         assert page.input_value("#who") == "Ann"  # the browser remembers
 
 
+def test_another_model_answers_the_same_text(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        page.select_option("#model", "queues")
+        page.wait_for_url("**/?model=queues")
+        page.fill("#text", "wheat and corn harvest")
+        page.locator(".why").wait_for()
+        page.select_option("#model", "reuters46")
+        page.locator(".topic", has_text="grain").wait_for()
+        assert page.input_value("#text") == "wheat and corn harvest"
+        assert page.url == f"{address}/?model=reuters46"
+
+
 def test_a_table_is_answered_filtered_and_sent_back(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:
@@ -192,6 +204,22 @@ def test_a_table_that_can_not_be_read_says_why(
         page.set_input_files("#file", path)
         page.locator("#table-problem", has_text="letter.doc is in an unknown format").wait_for()
         assert page.locator("#progress").is_hidden()
+
+
+def test_who_has_a_token_is_let_in(browser: Browser, news_slug: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("0123456789abcdef\n")
+    with (
+        running(news_slug, "--token-file", tmp_path / "tokens") as guarded,
+        opened(browser, guarded, "/model", expected="403") as page,
+    ):
+        assert page.url == f"{guarded}/login"
+        page.fill("#token", "fedcba9876543210")
+        page.locator("text=Go on").click()
+        assert page.locator("#problem").inner_text() == "That is none of this server’s tokens."
+        page.fill("#token", "0123456789abcdef")
+        page.locator("text=Go on").click()
+        page.fill("#text", "wheat")
+        page.locator(".topic", has_text="grain").wait_for()
 
 
 # Without the script, and by keyboard --------------------------------------------------------------
@@ -261,6 +289,7 @@ def opened_and_used(page: Page, address: str, path: str, text: str, file: Path) 
         page.locator("#download:enabled").wait_for()
 
 
+@pytest.mark.slow
 def test_axe_finds_nothing(browser: Browser, address: str, tmp_path: Path) -> None:
     from axe_playwright_python.sync_playwright import Axe
 

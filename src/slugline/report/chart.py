@@ -1,6 +1,6 @@
 """A chart of shares as SVG, drawn by hand: importing matplotlib takes longer than many trainings.
 
-Colours are variables of style.css, which have other values in dark mode and in print.
+Colours are variables of colours.css, which have other values in dark mode and in print.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ __all__ = [
 
 _INK, _RULE = "#1c2126", "#d5d2ca"
 _ORDINARY, _MARKED = COLOURS["validation"], COLOURS["best"]
-# Each colour is replaced by a variable of style.css, which has another value in dark mode.
+# Each colour is replaced by a variable of colours.css, which has another value in dark mode.
 _VARIABLES = {_INK: "--ink", _RULE: "--rule"} | {
     colour: f"--{name}" for name, colour in COLOURS.items()
 }

@@ -13,7 +13,7 @@ from starlette.routing import Route, Router
 from slugline.server.guard import Guard
 from slugline.server.openapi import description
 from slugline.server.operations import OPERATIONS, Operation
-from slugline.server.page import PAGE_ROUTES
+from slugline.server.page import PAGE_ROUTES, problem_page
 from slugline.server.state import State, state_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def make_app(state: State) -> ASGIApp:
         *PAGE_ROUTES,
     ]
     # Not Starlette itself, which would answer to errors before the guard can.
-    return Guard(Router(routes, redirect_slashes=False), state)
+    return Guard(Router(routes, redirect_slashes=False), state, problem_page)
 
 
 def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:

@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,11 +19,12 @@ from slugline.errors import SluglineError, StoreError
 from slugline.server.problems import Problem, problem_response
 
 if TYPE_CHECKING:
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from slugline.server.state import State
 
-__all__ = ["COOKIE", "Guard", "cookie_of"]
+__all__ = ["COOKIE", "Guard", "cookie_of", "problem_of"]
 
 _log = logging.getLogger("slugline.server")
 
@@ -60,10 +61,17 @@ class Guard:
     ----------
     app : ASGI application
     state : State
+    show : callable, optional
+        Makes a page of what went wrong, for people; programs are told in JSON.
     """
 
-    def __init__(self, app: ASGIApp, state: State) -> None:
-        self._app, self._state = app, state
+    def __init__(
+        self,
+        app: ASGIApp,
+        state: State,
+        show: Callable[[Scope, Problem], Response] | None = None,
+    ) -> None:
+        self._app, self._state, self._show = app, state, show
         settings = state.settings
         self._hosts = {name.lower() for name in ("localhost", *settings.allowed_hosts)}
         self._tokens = [token.encode() for token in settings.tokens]
@@ -99,10 +107,13 @@ class Guard:
                 self._check(scope)
                 await self._app(scope, receive, send_with_headers)
             except Exception as error:
-                problem = _problem_of(error, scope)
+                problem = problem_of(error, scope)
                 if status:  # what streams has been answered in part
                     raise
-                await problem_response(problem, request_id)(scope, receive, send_with_headers)
+                response = problem_response(problem, request_id)
+                if self._show is not None and _is_reader(scope):
+                    response = self._show(scope, problem)
+                await response(scope, receive, send_with_headers)
         finally:
             self._n_running -= 1
             self._n_bytes -= held
@@ -164,7 +175,7 @@ class Guard:
             return
         if _is_among(_cookie(headers), self._cookies):
             return
-        if _is_reader(scope, headers):
+        if _is_reader(scope):
             raise Problem(303, "give a token first.", headers={"Location": "/login"})
         raise Problem(
             401,
@@ -200,13 +211,11 @@ def _cookie(headers: dict[bytes, bytes]) -> bytes:
     return found.get(COOKIE, "").encode()
 
 
-def _is_reader(scope: Scope, headers: dict[bytes, bytes]) -> bool:
-    """Return whether somebody looks at a page, who can be sent to the form that asks for a token.
-
-    Scripts and programs are told 401 instead.
-    """
-    is_page = scope["method"] == "GET" and not scope["path"].startswith("/v1/")
-    return is_page and b"text/html" in headers.get(b"accept", b"")
+def _is_reader(scope: Scope) -> bool:
+    """Return whether somebody looks at a page or sends its form; scripts and programs do not."""
+    if scope["path"].startswith("/v1/"):
+        return False
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 def _check_origin(headers: dict[bytes, bytes], host: str, method: str) -> None:
@@ -254,7 +263,7 @@ def _path(scope: Scope) -> str:
     return raw[:200].decode("ascii", "backslashreplace")
 
 
-def _problem_of(error: Exception, scope: Scope) -> Problem:
+def problem_of(error: Exception, scope: Scope) -> Problem:
     """Return what whoever asked is told of an error; what is ours goes to the log as well."""
     if isinstance(error, Problem):
         return error

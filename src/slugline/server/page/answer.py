@@ -54,7 +54,7 @@ class Answer(NamedTuple):
     why_unsure : str
         A sentence; empty if there is an answer.
     bars : list of Bar
-        All topics, the most likely first.
+        Topics, the most likely first; all, unless there are very many.
     chosen : str or int
         The topic whose words are marked.
     marked : Markup
@@ -92,12 +92,12 @@ def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None 
     model : ServedModel
     text : str
     route : Route
-        The model's answer, with all topics as guesses.
+        The model's answer, with all topics to list as guesses.
     chosen : str, optional
         The topic to mark words for; the most likely one by default, and if there is none of it.
     """
     best = route.top[0][0]
-    marked = next((topic for topic, _ in route.top if str(topic) == chosen), best)
+    marked = next((topic for topic in model.fitted.topics.names if str(topic) == chosen), best)
     found = explain(model.fitted, text, marked)
     words = found.words()[: len(found.reasons) - bool(found.n_unlisted)]
     return Answer(

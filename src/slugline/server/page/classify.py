@@ -18,6 +18,9 @@ from slugline.server.state import State, state_of
 
 __all__ = ["ask", "classify_page", "find_answer", "show_classify"]
 
+# Topics that are listed: the most likely ones; and those among which a correction can be found.
+_MOST_TOPICS, _MOST_FOUND = 500, 5000
+
 
 async def show_classify(request: Request) -> Response:
     """Show the empty form."""
@@ -47,7 +50,7 @@ async def find_answer(
     if not text.strip():
         return None
     _check(state, text)
-    n_topics = len(model.fitted.topics)
+    n_topics = min(len(model.fitted.topics), _MOST_TOPICS)
     [route] = await in_time(state.batches.route(model, [text], top=n_topics), state)
     return await in_time(state.run(answer_text, model, text, route, chosen), state)
 
@@ -89,7 +92,7 @@ def classify_page(
         title="What is this text about?",
         text=text,
         samples=samples_for(model),
-        topics=model.fitted.topics.names,
+        topics=model.fitted.topics.names[:_MOST_FOUND],
         **values | more,
     )
 

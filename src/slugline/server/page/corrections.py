@@ -9,14 +9,14 @@ from starlette.responses import RedirectResponse, Response
 
 from slugline.corrections.correction import Correction
 from slugline.corrections.store import CorrectionStore
-from slugline.errors import SluglineError, StoreError
 from slugline.labels import Topic
 from slugline.served import ServedModel
 from slugline.server.api import keep_correction, store_of
+from slugline.server.guard import problem_of
 from slugline.server.messages import Correct, CorrectionReply
 from slugline.server.page.change import summary_of
 from slugline.server.page.classify import classify_page, find_answer
-from slugline.server.page.forms import read_form, wants_part
+from slugline.server.page.forms import in_full, read_form, wants_part
 from slugline.server.page.rendering import chosen_model, link, page, part
 from slugline.server.problems import Problem
 from slugline.server.state import state_of
@@ -60,11 +60,9 @@ async def correct(request: Request) -> Response:
     text = form.get("text", "")
     try:
         kept = await keep_correction(request, _correction(form, model))
-    except Problem as problem:
-        said = problem.detail[:1].upper() + problem.detail[1:]
-        return await _shown(request, model, Wrong(text, problem=said), problem.status)
-    except SluglineError as error:
-        return await _shown(request, model, Wrong(text, problem=f"{error}"), 422)
+    except Exception as error:  # noqa: BLE001 - as the guard does
+        problem = problem_of(error, request.scope)
+        return await _shown(request, model, Wrong(text, problem=in_full(problem)), problem.status)
     return await _shown(request, model, Wrong(text, kept=kept))
 
 
@@ -75,10 +73,7 @@ async def undo(request: Request) -> Response:
     store = store_of(state)
     form = await read_form(request)
     number = _number(form.get("id", ""))
-    try:
-        await state.ask_store(store.undo, number)
-    except StoreError as error:
-        raise Problem(503, f"{error}", headers={"Retry-After": "10"}) from error
+    await state.ask_store(store.undo, number)
     if form.get("back") == "corrections":
         query = {
             name: request.query_params[name] for name in ("model",) if name in request.query_params

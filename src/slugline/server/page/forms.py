@@ -5,18 +5,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slugline.errors import SluglineError
 from slugline.server.bodies import read_body
+from slugline.server.guard import problem_of
 from slugline.server.page.rendering import PART, page, part
 from slugline.server.problems import Problem
 from slugline.server.state import state_of
 
-__all__ = ["Handler", "for_people", "read_form", "wants_part"]
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+__all__ = ["Handler", "for_people", "in_full", "problem_page", "read_form", "wants_part"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -56,20 +60,34 @@ def for_people(handler: Handler) -> Handler:
     async def shown(request: Request) -> Response:
         try:
             return await handler(request)
-        except Problem as problem:
-            return _shown(request, problem)
-        except SluglineError as error:
-            return _shown(request, Problem(422, f"{error}"))
+        except Exception as error:  # noqa: BLE001 - as the guard does
+            return _shown(request, problem_of(error, request.scope))
 
     return shown
 
 
+def problem_page(scope: Scope, problem: Problem) -> Response:
+    """Return a page for people to whom not even a page was shown; it says nothing else."""
+    title = HTTPStatus(problem.status).phrase
+    values: dict[str, Any] = {"said": in_full(problem), "title": title, "has_nav": False}
+    found = page(Request(scope), "error.html.j2", status=problem.status, **values)
+    found.headers.update(problem.headers)
+    return found
+
+
+def in_full(problem: Problem) -> str:
+    """Return what a problem says, as a sentence."""
+    return problem.detail[:1].upper() + problem.detail[1:]
+
+
 def _shown(request: Request, problem: Problem) -> Response:
-    said = problem.detail[:1].upper() + problem.detail[1:]
+    said = in_full(problem)
     if wants_part(request):
         found = part(request, "problem.html.j2", status=problem.status, said=said)
     else:
         title = HTTPStatus(problem.status).phrase
-        found = page(request, "error.html.j2", status=problem.status, said=said, title=title)
+        found = page(
+            request, "error.html.j2", status=problem.status, said=said, title=title, has_nav=True
+        )
     found.headers.update(problem.headers)
     return found

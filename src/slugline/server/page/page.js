@@ -119,16 +119,20 @@ document.addEventListener("input", (event) => {
 // Choices that show another page at once ---------------------------------------------------------
 
 document.addEventListener("change", (event) => {
-  if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+  if (!event.target.matches("[data-submits]")) return;
+  if (!text?.value.trim()) return event.target.form.requestSubmit();
+  const query = new URLSearchParams({ model: event.target.value }); // the text comes along
+  find("#ask").action = `/?${query}`;
+  find("#ask").submit();
 });
 
 // A table that is dropped ------------------------------------------------------------------------
 
 const AT = 0, TOPIC = 1, P = 2, REASON = 3, TEXT = 4, ERROR = 5; // what the server says of a row
 const ON_A_PAGE = 50;
-const EVERY = 250; // milliseconds between two looks at what has come
+const EVERY = 250; // milliseconds between two looks at what has come, at least
 const ORDERS = ["none", "ascending", "descending"];
-const job = { file: null, note: "", rows: [], view: [], first: 0, order: 0, asking: null, shown: 0 };
+const job = { file: null, note: "", rows: [], view: [], first: 0, order: 0, asking: null, next: 0 };
 const number = (n) => n.toLocaleString("en");
 const percent = (p) => (p > 0 && p < 0.005 ? "<\u00a01" : Math.round(100 * p)) + "\u00a0%";
 const element = (name, text, className) => {
@@ -185,6 +189,7 @@ async function startJob(file, column) {
   Object.assign(job, { file, note: "", rows: [], view: [], first: 0, order: 0 });
   complain("");
   find("#job").hidden = false;
+  find("#hints").hidden = true;
   find("#results").hidden = true;
   find("#download").disabled = true;
   find("#topic-filter").replaceChildren();
@@ -221,9 +226,11 @@ async function follow(response, asking) {
     } else if (line.rows) {
       job.rows.push(...line.rows);
       if (line.read !== null) find("#progress").value = line.read;
-      if (performance.now() - job.shown > EVERY) {
+      const now = performance.now();
+      if (now > job.next) {
         find("#counts").textContent = countWords();
         showResults();
+        job.next = performance.now() + Math.max(EVERY, 10 * (performance.now() - now));
       }
     } else if (line.error) {
       throw new Error(line.error);
@@ -237,6 +244,7 @@ async function follow(response, asking) {
 }
 
 function showRunning(isRunning) {
+  job.isRunning = isRunning;
   find("#progress").hidden = find("#cancel").hidden = !isRunning;
 }
 
@@ -268,7 +276,6 @@ function countWords() {
 
 // Choose which rows are seen, and show a page of them.
 function showResults() {
-  job.shown = performance.now();
   if (!job.rows.length) return;
   find("#results").hidden = false;
   showTopics();
@@ -286,6 +293,7 @@ function showResults() {
 
 function showTopics() {
   const select = find("#topic-filter");
+  if (job.isRunning && select === document.activeElement) return; // it may be open
   const chosen = select.value;
   const counts = new Map();
   for (const row of job.rows) if (row[TOPIC] !== null) counts.set(row[TOPIC], (counts.get(row[TOPIC]) || 0) + 1);
@@ -347,6 +355,7 @@ async function download() {
   }
   tell(countWords() + job.note);
   button.disabled = false;
+  if (document.activeElement === document.body) button.focus();
 }
 
 if (find("#table")) {
@@ -368,7 +377,12 @@ if (find("#table")) {
   find("#topic-filter").addEventListener("change", again);
   find("#sure-filter").addEventListener("change", again);
   find("#sort").addEventListener("click", () => { job.order = (job.order + 1) % 3; again(); });
-  find("#previous").addEventListener("click", () => { job.first -= ON_A_PAGE; showRows(); });
-  find("#next").addEventListener("click", () => { job.first += ON_A_PAGE; showRows(); });
+  for (const [id, step, other] of [["#previous", -ON_A_PAGE, "#next"], ["#next", ON_A_PAGE, "#previous"]]) {
+    find(id).addEventListener("click", (event) => {
+      job.first += step;
+      showRows();
+      if (event.target.disabled) find(other).focus();
+    });
+  }
   find("#download").addEventListener("click", download);
 }
