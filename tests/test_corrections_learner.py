@@ -207,6 +207,39 @@ def test_trouble_with_the_file_is_said_once_and_the_learner_goes_on(place: Place
     wait_for(lambda: learner.state()["n_new"] == 0)
 
 
+def test_whatever_goes_wrong_is_tried_again_more_and_more_rarely(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at: list[float] = []
+
+    def fail(_: Learner) -> None:
+        at.append(time.monotonic())
+        raise KeyError("odd")
+
+    monkeypatch.setattr(Learner, "_learn_if_due", fail)
+    monkeypatch.setattr("slugline.corrections.learner._LONGEST_PAUSE", 0.3)
+    learner = place.learner()
+    learner.start()
+    wait_for(lambda: len(at) == 7)
+    assert place.log == ["learning from corrections: 'odd'"]
+    assert at[1] - at[0] >= 0.04
+    assert at[6] - at[5] >= 0.3
+
+
+def test_stopping_waits_for_no_pause(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Learner) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(Learner, "_learn_if_due", fail)
+    monkeypatch.setattr("slugline.corrections.learner._PAUSE", 600)
+    learner = place.learner()
+    learner.start()
+    wait_for(lambda: place.log)
+    started = time.monotonic()
+    learner.stop()
+    assert time.monotonic() - started < 60
+
+
 def test_notes_that_make_no_sense_are_no_reason_to_stop(place: Place) -> None:
     place.store.set_notes({f"learned {os.path.realpath(place.model)}": "many"})
     learner = place.learner()

@@ -33,6 +33,8 @@ __all__ = ["Learner"]
 
 # Seconds between two looks at how many corrections there are, and to wait for a process to end.
 _PAUSE, _GRACE = 2.0, 5.0
+# And, while something is wrong, more and more up to this.
+_LONGEST_PAUSE = 600.0
 _NICENESS = 10
 # How the command begins to say why it failed.
 _ERROR = "slugline: error: "
@@ -174,17 +176,20 @@ class Learner:
         return store.count(int(learned) if learned is not None else 0, self._name)
 
     def _watch(self) -> None:
-        trouble = ""
+        trouble, pause = "", _PAUSE
         while not self._is_over.is_set():
             try:
                 self._learn_if_due()
-                trouble = ""
-            except (StoreError, OSError, ValueError) as error:
-                # Whatever it is, the server goes on, and it is said once.
-                if str(error) != trouble:
+            except Exception as error:  # noqa: BLE001 - the server goes on, whatever it is
+                if str(error) != trouble:  # it is said once
                     self._log(f"learning from corrections: {error}")
                 trouble = str(error)
-            self._awake.wait(_PAUSE)
+                # Where what was learned can't be noted, it would be learned again at once.
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                self._is_over.wait(pause)
+                continue
+            trouble, pause = "", _PAUSE
+            self._awake.wait(pause)
             self._awake.clear()
 
     def _learn_if_due(self) -> None:
