@@ -132,6 +132,18 @@ def test_a_text_that_is_too_long_is_refused_on_a_page(news_slug: Path) -> None:
     assert "The text has 10 characters, and a text may have 9; shorten it." in found.text
 
 
+def test_a_correction_may_be_no_longer_than_a_text(news_slug: Path, tmp_path: Path) -> None:
+    from slugline.served import Limits
+
+    limits, file = Limits(characters=9), tmp_path / "corrections.db"
+    page = client(make_state(news_slug, limits=limits, corrections=file))
+    data = {"text": "0123456789", "topic": "bank"}
+    found = page.post("/wrong", data=data, headers={"X-Part": "1"})
+    assert found.status_code == 422
+    assert "The text has 10 characters, and a text may have 9; shorten it." in found.text
+    assert page.post("/wrong", data=data).status_code == 422
+
+
 def test_what_is_no_form_is_refused(page: TestClient) -> None:
     assert page.post("/", json={"text": "wheat"}).status_code == 415
     assert page.post("/", data={str(i): "" for i in range(30)}).status_code == 400

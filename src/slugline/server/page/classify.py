@@ -16,7 +16,7 @@ from slugline.server.page.samples import samples_for
 from slugline.server.problems import Problem
 from slugline.server.state import State, state_of
 
-__all__ = ["ask", "classify_page", "find_answer", "show_classify"]
+__all__ = ["ask", "check_text", "classify_page", "find_answer", "show_classify"]
 
 # Topics that are listed: the most likely ones; and those among which a correction can be found.
 _MOST_TOPICS, _MOST_FOUND = 500, 5000
@@ -49,13 +49,13 @@ async def find_answer(
     """
     if not text.strip():
         return None
-    _check(state, text)
+    check_text(state, text)
     n_topics = min(len(model.fitted.topics), _MOST_TOPICS)
     [route] = await in_time(state.batches.route(model, [text], top=n_topics), state)
     return await in_time(state.run(answer_text, model, text, route, chosen), state)
 
 
-def _check(state: State, text: str) -> None:
+def check_text(state: State, text: str) -> None:
     """Raise a Problem if a text is too long."""
     try:
         state.settings.limits.check([text], explain=True)

@@ -15,11 +15,11 @@ from slugline.server.api import keep_correction, store_of
 from slugline.server.guard import problem_of
 from slugline.server.messages import Correct, CorrectionReply
 from slugline.server.page.change import summary_of
-from slugline.server.page.classify import classify_page, find_answer
+from slugline.server.page.classify import check_text, classify_page, find_answer
 from slugline.server.page.forms import in_full, read_form, wants_part
 from slugline.server.page.rendering import chosen_model, link, page, part
 from slugline.server.problems import Problem
-from slugline.server.state import state_of
+from slugline.server.state import State, state_of
 
 __all__ = ["Wrong", "correct", "show_corrections", "undo"]
 
@@ -27,6 +27,8 @@ __all__ = ["Wrong", "correct", "show_corrections", "undo"]
 _ON_A_PAGE, _LONGEST_TEXT = 50, 280
 # Characters of who corrects, as in the API.
 _LONGEST_NAME = 200
+# What the list shows where no corrections are kept.
+_NONE: dict[str, Any] = {"rows": [], "n_all": 0, "summary": None}
 
 
 class Wrong(NamedTuple):
@@ -55,11 +57,12 @@ class Wrong(NamedTuple):
 async def correct(request: Request) -> Response:
     """Keep a correction, and say so where it was made, or why it is not kept."""
     model = chosen_model(request)
-    store_of(state_of(request))  # where none are kept, there is nothing to fill in again
+    state = state_of(request)
+    store_of(state)  # where none are kept, there is nothing to fill in again
     form = await read_form(request)
     text = form.get("text", "")
     try:
-        kept = await keep_correction(request, _correction(form, model))
+        kept = await keep_correction(request, _correction(form, model, state))
     except Exception as error:  # noqa: BLE001 - as the guard does
         problem = problem_of(error, request.scope)
         return await _shown(request, model, Wrong(text, problem=in_full(problem)), problem.status)
@@ -75,14 +78,13 @@ async def undo(request: Request) -> Response:
     number = _number(form.get("id", ""))
     await state.ask_store(store.undo, number)
     if form.get("back") == "corrections":
-        query = {
-            name: request.query_params[name] for name in ("model",) if name in request.query_params
-        }
+        named = request.query_params.get("model")
+        query = {"model": named} if named else {}
         return RedirectResponse(link("/corrections", query, undone=number), 303)
     return await _shown(request, model, Wrong(form.get("text", ""), undone=True))
 
 
-def _correction(form: dict[str, str], model: ServedModel) -> Correct:
+def _correction(form: dict[str, str], model: ServedModel, state: State) -> Correct:
     """Return what a form says; Problem 422 if that can't be."""
     who = form.get("who", "").strip()
     if len(who) > _LONGEST_NAME:
@@ -90,6 +92,7 @@ def _correction(form: dict[str, str], model: ServedModel) -> Correct:
     text, typed = form.get("text", ""), form.get("topic", "").strip()
     if not text.strip() or not typed:
         raise Problem(422, "a correction needs a text and its right topic.")
+    check_text(state, text)
     return Correct(text=text, topic=_as_topic(typed, model), model=model.name, who=who or None)
 
 
@@ -115,31 +118,29 @@ async def show_corrections(request: Request) -> Response:
     model = chosen_model(request)
     state = state_of(request)
     undone = request.query_params.get("undone", "")
-    values: dict[str, Any] = {
+    values = {
         "title": "Corrections",
-        "summary": None,
         "undone": _number(undone) if undone else None,
         "learning": None if state.learner is None else await state.run(state.learner.state),
+        **(_NONE if state.store is None else await _listed(request, model, state.store)),
     }
-    if state.store is None:
-        return page(request, "corrections.html.j2", rows=[], n_all=0, **values)
+    return page(request, "corrections.html.j2", **values)
+
+
+async def _listed(request: Request, model: ServedModel, store: CorrectionStore) -> dict[str, Any]:
+    """Return what a page of the list shows, and on the first one what they would change."""
+    state = state_of(request)
     before = request.query_params.get("before", "")
     number = _number(before) if before else None
-    if number is None:
-        values["summary"] = await state.run(summary_of, state, model)
-    found: list[Correction] = await state.ask_store(_latest, state.store, number)
-    n_all = await state.ask_store(state.store.count)
-    older = found[-1].id if len(found) > _ON_A_PAGE - 1 and found[-1].id > 1 else None
-    return page(
-        request,
-        "corrections.html.j2",
-        rows=found,
-        n_all=n_all,
-        older=older,
-        newer=number is not None,
-        longest=_LONGEST_TEXT,
-        **values,
-    )
+    found: list[Correction] = await state.ask_store(_latest, store, number)
+    return {
+        "rows": found,
+        "n_all": await state.ask_store(store.count),
+        "older": found[-1].id if len(found) == _ON_A_PAGE and found[-1].id > 1 else None,
+        "newer": number is not None,
+        "longest": _LONGEST_TEXT,
+        "summary": await state.run(summary_of, state, model) if number is None else None,
+    }
 
 
 def _latest(store: CorrectionStore, before: int | None) -> list[Correction]:

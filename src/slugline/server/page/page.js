@@ -104,7 +104,8 @@ function store(name, value) {
 
 function remember() {
   const who = find("#who");
-  try { if (who && !who.value) who.value = localStorage.getItem("slugline-who") || ""; } catch { /* likewise */ }
+  if (!who || who.value) return;
+  try { who.value = localStorage.getItem("slugline-who") || ""; } catch { /* likewise */ }
 }
 remember();
 
@@ -202,7 +203,8 @@ async function startJob(file, column) {
   if (file.size > most) {
     showRunning(false);
     find("#counts").textContent = "";
-    return complain(`The file has ${number(file.size)} bytes, and ${number(most)} can be read here; split it, or use slugline predict.`);
+    return complain(`The file has ${number(file.size)} bytes, and ${number(most)} can be read here; `
+      + "split it, or use slugline predict.");
   }
   try {
     await follow(await post("/table/answers", column, asking.signal), asking);
@@ -296,7 +298,9 @@ function showTopics() {
   if (job.isRunning && select === document.activeElement) return; // it may be open
   const chosen = select.value;
   const counts = new Map();
-  for (const row of job.rows) if (row[TOPIC] !== null) counts.set(row[TOPIC], (counts.get(row[TOPIC]) || 0) + 1);
+  for (const { [TOPIC]: topic } of job.rows) {
+    if (topic !== null) counts.set(topic, (counts.get(topic) || 0) + 1);
+  }
   const options = [...counts].sort((a, b) => b[1] - a[1]).map(([topic, n]) => {
     const option = element("option", `${topic} (${number(n)})`);
     option.value = topic;
