@@ -71,7 +71,8 @@ def table(weights: sp.csr_array) -> Floats | sp.csr_array:
 def scores_by(table: Floats | sp.csr_array, X: Rows | sp.csr_array) -> Floats:
     """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
     if isinstance(X, Rows):
-        if isinstance(table, np.ndarray) and has_kernel():
+        is_plain = isinstance(table, np.ndarray) and table.dtype == np.float32
+        if is_plain and table.flags.c_contiguous and has_kernel():
             sums = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
             values, columns, lengths = X.entries
             lengths = lengths.astype(np.int64, copy=False)

@@ -56,6 +56,7 @@ class Features:
 
     vocabularies_: list[TermColumns]
     idf_: list[Floats | None]
+    # What `_weights` returned last.
     _made: RowWeights | None = None
 
     def __init__(
@@ -256,8 +257,9 @@ class Features:
         for read in map_chunks(lambda chunk: count.read(chunk, kinds), texts, self._n_threads):
             counts.append(count.count(read, self.vocabularies_, learn=grow).entries)
         if grow:  # only now is it known how many columns each block has
+            widths = self._widths()
             for part in counts.parts():
-                part.place(self._widths())
+                part.place(widths)
         return counts
 
     def _document_frequencies(self, counts: RowStack) -> list[npt.NDArray[np.int64]]:

@@ -51,7 +51,11 @@ class RowWeights:
         self._sizes = weights / np.hypot.reduce(weights) if apart else np.ones_like(weights)
         first = accumulate(widths[:-1], initial=0)
         factors, sizes = self._factors.tolist(), self._sizes.tolist()
-        self._for_kernel = tuple(zip(first, self.idf, factors, sizes, strict=True))
+        plain = [
+            None if rarity is None else np.ascontiguousarray(rarity, dtype=np.float32)
+            for rarity in self.idf
+        ]
+        self._for_kernel = tuple(zip(first, plain, factors, sizes, strict=True))
 
     def weigh(self, counts: Entries) -> None:
         """Turn counts into weights, in place.

@@ -204,12 +204,14 @@ class SeenBuckets(Buckets):
     kind : {"words", "lead", "bigrams", "characters"}, default "words"
     """
 
+    # What `compact_table` has made of columns that are still the same.
+    _compact: TermTable | None = None
+
     def __init__(self, n_buckets: int, kind: str = "words") -> None:
         super().__init__(n_buckets, kind)
         self._columns = np.full(n_buckets, -1, dtype=np.int32)
         self._names: tuple[tuple[bytes, npt.NDArray[np.int64]], ...] = ()
         self._bounds: npt.NDArray[np.int64] | None = None
-        self._compact: TermTable | None = None
         self._n_columns = 0
 
     @classmethod
