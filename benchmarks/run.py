@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 
 import active
+import answering
 import choices
 import classifier
 import commands
@@ -27,7 +28,7 @@ PACKAGES = (
 )
 PARTS = (
     *(reproduction, lesson, tokenise, classifier, few, leave_out, choices, scale),
-    *(active, trust, shipped_model, imports, commands),
+    *(active, trust, shipped_model, imports, commands, answering),
 )
 
 

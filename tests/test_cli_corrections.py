@@ -87,6 +87,20 @@ def test_the_json_holds_what_corrections_changed(run: Run) -> None:
     assert not Path("news.slug.before.1").exists(), "there was none"
 
 
+def test_the_report_says_it_as_well(run: Run, news: News) -> None:
+    run(*TRAIN)
+    assert 'id="corrections"' not in Path("news.html").read_text()
+    correct("c.db", *FLOWERS, ("<b>", "<script>"), *harmful(news))
+    run(*TRAIN, "--corrections", "c.db", "--correction-weight", 10, "--force")
+    page = Path("news.html").read_text()
+    section = page[page.index('<section id="corrections">') :].partition("</section>")[0]
+    assert "<b>New topics:</b> &lt;script&gt;, flowers." in section
+    assert "<b>Clearly worse:</b> 2 topics; 3 of 3 have the 5 test texts" in section
+    assert section.count("<b>(clearly worse)</b>") == 2
+    assert '<tr><th scope="row" title="flowers">' in section
+    assert "<script>" not in section
+
+
 def test_a_topic_that_got_clearly_worse_holds_the_model_back_unless_forced(
     run: Run, news: News
 ) -> None:

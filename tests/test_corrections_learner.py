@@ -238,12 +238,12 @@ def test_a_file_that_is_no_file_of_corrections_is_an_error_at_the_start(place: P
         (
             ("m.slug", [], 1),
             "learning from corrections needs the documents that the model learned from, as files; "
-            "name them with `data`.",
+            "name them with `learn_from`.",
         ),
         (
             ("m.slug", ["-"], 1),
             "learning from corrections needs the documents that the model learned from, as files; "
-            "name them with `data`.",
+            "name them with `learn_from`.",
         ),
         (("m.slug", ["d.csv"], 0), "`learn_every` is 0; give a whole number of at least 1."),
     ],

@@ -209,6 +209,19 @@ def test_any_bytes_can_be_counted(text: bytes, data: st.DataObject) -> None:
     assert len(n_words) == len(lengths)
 
 
+@needs_kernel
+@given(st.binary(max_size=200), st.integers(0, 1 << 32), st.integers(0, 9))
+def test_columns_are_never_looked_up_where_there_are_none(
+    text: bytes, seed: int, n_columns: int
+) -> None:
+    groups = np.random.default_rng(seed).integers(0, 1 << 63, (16, 2), dtype=np.uint64)
+    groups[::2, 1] %= 12
+    columns = np.arange(n_columns, dtype=np.int32)
+    blocks = (("words", 1024, columns, None, 0, 0, groups, -1, 0),)
+    found, *_ = counting.kernel.count(text, np.array([len(text)]), bytes(128), None, blocks)
+    assert set(np.frombuffer(found, dtype=np.int32)) <= set(columns)
+
+
 SLOTS = np.full(4, -1, dtype=np.int32)
 KEYS = np.zeros(4, dtype=np.uint64)
 
@@ -217,23 +230,37 @@ KEYS = np.zeros(4, dtype=np.uint64)
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        (("syllables", 4, SLOTS, None, 0, 0, -1, 0), "a block is of no kind that there is"),
+        (("syllables", 4, SLOTS, None, 0, 0, None, -1, 0), "a block is of no kind that there is"),
         (
-            ("words", 3, None, None, 0, 0, -1, 0),
+            ("words", 3, None, None, 0, 0, None, -1, 0),
             "the number of slots is no power of two up to 2^30",
         ),
         (
-            ("words", 0, None, None, 0, 0, -1, 0),
+            ("words", 0, None, None, 0, 0, None, -1, 0),
             "the number of slots is no power of two up to 2^30",
         ),
-        (("words", 8, SLOTS, None, 0, 0, -1, 0), "a table is not of the size that it has to be"),
         (
-            ("words", 4, SLOTS, KEYS[:2], 1, 0, -1, 0),
+            ("words", 8, SLOTS, None, 0, 0, None, -1, 0),
             "a table is not of the size that it has to be",
         ),
-        (("words", 4, None, KEYS, 1, 0, -1, 0), "a block's tables do not fit together"),
-        (("words", 4, None, None, 0, 0, 0, 0), "a block's tables do not fit together"),
-        (("words", 4, SLOTS, KEYS, 1, 0, 0, 0), "a block's tables do not fit together"),
+        (
+            ("words", 4, SLOTS, KEYS[:2], 1, 0, None, -1, 0),
+            "a table is not of the size that it has to be",
+        ),
+        (("words", 4, None, KEYS, 1, 0, None, -1, 0), "a block's tables do not fit together"),
+        (("words", 4, None, None, 0, 0, None, 0, 0), "a block's tables do not fit together"),
+        (("words", 4, SLOTS, KEYS, 1, 0, None, 0, 0), "a block's tables do not fit together"),
+        (
+            ("words", 64, SLOTS, None, 0, 0, KEYS[:1], -1, 0),
+            "a table is not of the size that it has to be",
+        ),
+        (
+            ("words", 128, SLOTS, None, 0, 0, KEYS[:2], -1, 0),
+            "a table is not of the size that it has to be",
+        ),
+        (("words", 64, None, None, 0, 0, KEYS[:2], -1, 0), "a block's tables do not fit together"),
+        (("words", 64, SLOTS, None, 0, 0, KEYS[:2], 0, 0), "a block's tables do not fit together"),
+        (("words", 4, SLOTS, KEYS, 1, 0, KEYS[:2], -1, 0), "a block's tables do not fit together"),
         ("words", "a block is no tuple"),
     ],
 )
@@ -263,7 +290,7 @@ def test_a_table_that_cannot_be_written_to_learns_nothing() -> None:
     fixed.setflags(write=False)
     with pytest.raises(ValueError, match="read-only"):
         counting.kernel.count(
-            b"oil", np.array([3]), bytes(128), None, (("words", 4, fixed, None, 0, 0, 0, 0),)
+            b"oil", np.array([3]), bytes(128), None, (("words", 4, fixed, None, 0, 0, None, 0, 0),)
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,39 @@ def test_the_last_files_are_kept_and_going_back_goes_through_them(
 
 def kept_name(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.before.{number}")
+
+
+def test_at_every_moment_there_is_a_whole_model(tmp_path: Path, versions: list[bytes]) -> None:
+    path = tmp_path / "m.slug"
+    path.write_bytes(versions[0])
+    found: list[bool] = []
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.is_set():
+            found.append(path.read_bytes() in versions)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    for n in range(60):
+        replace(path, versions[1 + n % 7])
+        if n % 3 == 0:
+            roll_back(path)
+    is_over.set()
+    looking.join()
+    assert len(found) > 10
+    assert all(found)
+
+
+def test_what_a_killed_process_has_left_is_cleared_away(
+    tmp_path: Path, versions: list[bytes]
+) -> None:
+    path = tmp_path / "m.slug"
+    path.write_bytes(versions[0])
+    (tmp_path / ".m.slug.before.1.part").write_bytes(b"half")
+    keep_before(path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["m.slug", "m.slug.before.1"]
+    assert kept_before(path)[0].read_bytes() == versions[0]
 
 
 def test_after_going_back_what_is_kept_next_comes_first(

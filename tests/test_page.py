@@ -93,6 +93,203 @@ def test_what_is_no_form_is_refused(page: TestClient) -> None:
     assert page.post("/", data={str(i): "" for i in range(30)}).status_code == 400
 
 
+# Corrections --------------------------------------------------------------------------------------
+
+
+def kept(page: TestClient, topic: str = "bank", text: str = "wheat", **more: str) -> str:
+    return page.post("/wrong", data={"text": text, "topic": topic, **more}).text
+
+
+def test_a_correction_is_kept_and_undone_where_it_was_made(page: TestClient, state: State) -> None:
+    assert "Kept: the right topic is bank . Undo" in words_of(kept(page, who=" Ann "))
+    assert state.store is not None
+    [row] = state.store.rows()
+    assert (row.text, row.topic, row.answer, row.who) == ("wheat", "bank", "grain", "Ann")
+
+    found = page.post("/undo", data={"id": str(row.id), "text": "wheat"}).text
+    assert "Undone: the correction is no longer kept." in found
+    assert '<input type="hidden" name="text" value="wheat">' in found
+    assert list(state.store.rows()) == []
+
+
+def test_a_new_topic_is_kept_and_said_to_be_new(page: TestClient) -> None:
+    assert "Kept: the right topic is weather , which is new." in words_of(kept(page, "weather"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"topic": " "}, "A correction needs a text and its right topic."),
+        ({"text": " "}, "A correction needs a text and its right topic."),
+        ({"who": "x" * 201}, "The name has more than 200 characters; shorten it."),
+    ],
+    ids=["topic", "text", "who"],
+)
+def test_what_can_not_be_kept_says_why(
+    page: TestClient, state: State, fields: dict[str, str], said: str
+) -> None:
+    given = {"text": "wheat", "topic": "bank", **fields}
+    found = page.post("/wrong", data=given, headers={"X-Part": "1"})
+    assert found.status_code == 422
+    assert said in found.text
+    assert state.store is not None
+    assert state.store.count() == 0
+
+
+def test_corrections_are_listed_latest_first_page_by_page(page: TestClient, state: State) -> None:
+    assert state.store is not None
+    for number in range(60):
+        row = state.store.add(
+            text=f"text {number}", topic=HOSTILE, answer="grain", probability=0.5,
+            model="news", digest="0",
+        )  # fmt: skip
+        if number % 10 == 9:
+            state.store.undo(row.id)
+    first = page.get("/corrections").text
+    numbers = [int(n) for n in re.findall(r"<bdi>text (\d+)</bdi>", first)]
+    assert first.count("<script") == 1
+    assert "54 corrections" in first
+    older = re.search(r'href="([^"]*)" rel="next"', first)
+    assert older is not None
+    numbers += [int(n) for n in re.findall(r"<bdi>text (\d+)</bdi>", page.get(older[1]).text)]
+    assert numbers == [n for n in reversed(range(60)) if n % 10 != 9]
+
+
+def test_a_list_says_what_corrections_would_change(page: TestClient) -> None:
+    kept(page, "bank")
+    kept(page, "grain", "corn")
+    said = words_of(page.get("/corrections").text)
+    assert "Of 2 corrected texts, news still gets 1 wrong." in said
+    kept(page, "weather")
+    said = words_of(page.get("/corrections").text)
+    assert "1 topic among them is new: weather ." in said
+
+
+def test_a_list_says_whether_the_model_learns_from_corrections(
+    page: TestClient, state: State
+) -> None:
+    class Learner:
+        is_learning = False
+        last: dict[str, str] | None = None
+
+        def state(self) -> dict[str, object]:
+            return {"is_learning": self.is_learning, "next_after": 7, "last": self.last}
+
+    assert "by itself" not in page.get("/corrections").text
+    state.learner = Learner()  # type: ignore[assignment]
+    assert "news learns from them by itself: next after 7 more corrections" in words_of(
+        page.get("/corrections").text
+    )
+    Learner.is_learning = True
+    Learner.last = {"at": "2026-01-31T08:15:00.250Z", "message": "a `b` <i>"}
+    found = page.get("/corrections").text
+    assert "Learning from them now." in found
+    assert "Last time, 2026-01-31 08:15 UTC: a <code>b</code> &lt;i&gt;." in found
+
+
+def test_undoing_in_the_list_leads_back_to_it(page: TestClient) -> None:
+    kept(page)
+    found = page.post("/undo", data={"id": "1", "back": "corrections"})
+    assert found.url.path == "/corrections"
+    assert "Correction 1 is undone." in found.text
+    assert page.post("/undo", data={"id": "x"}).status_code == 422
+    assert page.get("/corrections?before=-1").status_code == 422
+
+
+def test_a_server_without_corrections_says_so(news_slug: Path) -> None:
+    page = client(make_state(news_slug))
+    assert "This server keeps none." in page.get("/corrections").text
+    assert "That’s wrong" not in page.post("/", data={"text": "wheat"}).text
+    assert page.post("/wrong", data={"text": "wheat", "topic": "bank"}).status_code == 404
+
+
+# Models -------------------------------------------------------------------------------------------
+
+
+def test_a_model_has_a_tab_with_its_card_and_topics(page: TestClient) -> None:
+    found = words_of(page.get("/model").text)
+    assert "3 topics" in found
+    assert "right on documents left out to test 75.0 %" in found
+    assert "Learner" in found
+    assert "# " not in found
+
+
+def test_links_and_forms_stay_with_the_chosen_model(news_slug: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other one.slug"
+    other.write_bytes(news_slug.read_bytes())
+    page = client(make_state(news_slug, other))
+    found = page.get("/?model=other+one")
+    assert found.headers["x-model"] == "other one"
+    assert 'action="/?model=other+one"' in found.text
+    assert 'href="/model?model=other+one"' in found.text
+    assert page.get("/?model=none").status_code == 404
+    assert "there is no model" in page.get("/?model=none").text.lower()
+
+
+def test_samples_are_for_the_model_that_comes_with_slugline(news_slug: Path) -> None:
+    from slugline.server.page.samples import samples_for
+
+    own = make_state(news_slug)
+    assert samples_for(own.models.default) == ()
+    state = make_state()
+    page = client(state)
+    samples = samples_for(state.models.default)
+    answers = [page.post("/", data={"sample": str(n)}).text for n in range(len(samples))]
+    topics = [re.search(r'<p class="topic[^"]*">(?:<bdi>)?([\w-]+)', text) for text in answers]
+    assert [t and t[1] for t in topics] == ["grain", "crude", "acq", "earn", "Unsure"]
+
+
+# Tokens and docs ----------------------------------------------------------------------------------
+
+TOKEN = "0123456789abcdef"
+
+
+def test_who_has_no_token_is_asked_for_one_and_let_in(news_slug: Path) -> None:
+    page = client(make_state(news_slug, tokens=(TOKEN,)))
+    asked = page.get("/", headers={"Accept": "text/html"})
+    assert asked.url.path == "/login"
+    assert page.get("/").status_code == 401  # a program
+    wrong = page.post("/login", data={"token": "x" * 16})
+    assert wrong.status_code == 403
+    assert "That is none of this server’s tokens." in wrong.text
+    assert "set-cookie" not in wrong.headers
+
+    found = page.post("/login", data={"token": TOKEN}, follow_redirects=False)
+    assert found.status_code == 303
+    cookie = found.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert TOKEN not in cookie
+    assert page.get("/").status_code == 200
+
+
+def test_docs_have_all_that_can_be_asked(page: TestClient) -> None:
+    from slugline.server.operations import OPERATIONS
+
+    found = page.get("/docs").text
+    for operation in OPERATIONS:
+        assert f'<span class="method">{operation.method}</span> {operation.path}</h2>' in found
+    assert "https://" not in found
+
+
+def test_commands_in_the_docs_work(page: TestClient) -> None:
+    import html
+    import itertools
+    import json
+    import shlex
+
+    shown = re.findall("<pre[^>]*>(.*?)</pre>", page.get("/docs").text, re.DOTALL)
+    commands = [shlex.split(html.unescape(text).replace("\\\n", "")) for text in shown]
+    sent = [(words, dict(itertools.pairwise(words))) for words in commands]
+    for words, options in sent:
+        method = options.get("-X", "POST" if "-d" in options else "GET")
+        address = next(word for word in words if word.startswith("http://localhost/"))
+        body = json.loads(options["-d"]) if "-d" in options else None
+        found = page.request(method, address.removeprefix("http://localhost"), json=body)
+        assert found.is_success, (words, found.text)
+    assert len(commands) > 8
+
+
 # Files --------------------------------------------------------------------------------------------
 
 

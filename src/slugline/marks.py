@@ -30,7 +30,7 @@ _STEPS = 9
 #: Lines under the words tell the two apart as well: solid for, dashed against.
 STYLE = """\
 .highlighted { white-space: pre-wrap; overflow-wrap: anywhere; }
-.highlighted mark { --own: var(--for, #2f81c8); border-radius: 0.125em; background: color-mix(in srgb, var(--own) calc(6% + 46% * var(--strength)), transparent); color: inherit; text-decoration: underline solid 0.1em var(--own); text-underline-offset: 0.2em; text-decoration-skip-ink: none; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+.highlighted mark { --own: var(--for, #2f81c8); border-radius: 0.125em; background: color-mix(in srgb, var(--own) calc(6% + 38% * var(--strength)), transparent); color: inherit; text-decoration: underline solid 0.1em var(--own); text-underline-offset: 0.2em; text-decoration-skip-ink: none; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .highlighted mark.against { --own: var(--against, #d9622b); text-decoration-style: dashed; }
 """  # noqa: E501
 STYLE += "".join(

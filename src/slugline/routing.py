@@ -212,8 +212,9 @@ class Router:
         is_low = highest < thresholds
         is_odd = np.zeros_like(is_low) if self.words is None else self.words.are_odd(counts)
         reasons: list[str | None] = [None] * len(texts)
-        for number in np.flatnonzero(is_odd | is_low | (counts.all == 0)).tolist():
-            n_words, n_unknown = counts.all[number], counts.unknown[number]
+        doubtful = np.flatnonzero(is_odd | is_low | (counts.all == 0))
+        n_each = counts.all[doubtful].tolist(), counts.unknown[doubtful].tolist()
+        for number, n_words, n_unknown in zip(doubtful.tolist(), *n_each, strict=True):
             if not texts[number].strip():
                 reasons[number] = NO_TEXT
             elif n_words == 0:
@@ -258,9 +259,13 @@ def likeliest(
 
 def _best(proba: Floats, n_guesses: int) -> npt.NDArray[np.intp]:
     """Return the columns of the most likely topics of each row, the first of equal ones first."""
-    if n_guesses == 1:  # the usual case needs no sort
-        return proba.argmax(axis=1)[:, np.newaxis]
-    return np.argsort(-proba, axis=1, kind="stable")[:, :n_guesses]
+    if n_guesses > N_GUESSES:
+        return np.argsort(-proba, axis=1, kind="stable")[:, :n_guesses]
+    best, left, rows = [], proba.copy(), np.arange(len(proba))
+    for _ in range(min(n_guesses, proba.shape[1])):  # a few need no sort
+        best.append(left.argmax(axis=1))
+        left[rows, best[-1]] = -1
+    return np.array(best).T
 
 
 def _low(probability: float, threshold: float) -> str:

@@ -320,7 +320,7 @@ def _report(
     threshold = routing.threshold if routing else None
     evidence = gather_evidence(experiment)
     try:
-        write_training_report(experiment, report, curves, smaller, evidence, threshold)
+        write_training_report(experiment, report, curves, smaller, evidence, threshold, taught)
     except SluglineError as error:
         raise SluglineError(f"{error} The model is safe in {output}.") from error
     if mistakes is not None:

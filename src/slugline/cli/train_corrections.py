@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -17,7 +17,6 @@ from slugline.errors import OptionError, SluglineError
 if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
-    from slugline.corrections.gate import TopicChange
     from slugline.corrections.learning import Outcome
     from slugline.fitted import Fitted
 
@@ -247,70 +246,16 @@ def print_outcome(outcome: Outcome | None, output: Path | None = None) -> None:
     """Print what corrections changed, and how to go back if a model has been replaced."""
     if outcome is None:
         return
+    from slugline.report.corrections_text import TOPIC_HEAD, said_of, topic_rows
     from slugline.saving.generations import kept_before
 
     show(f"\nwhat {outcome.merged.corrections.name} changed")
-    print_table([*_summary(outcome)], left=(0, 1))
-    rows = [change for change in outcome.topics if _is_shown(change)]
+    print_table(said_of(outcome), left=(0, 1))
+    rows = topic_rows(outcome)
     if rows:
         show()
-        head = ("topic", "documents", "corrections", "F1 before", "after", "better", "worse", "")
-        print_table([head, *map(_row, rows[:_MOST_ROWS])], left=(0, 7))
+        print_table([TOPIC_HEAD, *rows[:_MOST_ROWS]], left=(0, 7))
     if len(rows) > _MOST_ROWS:
         show(f"and {len(rows) - _MOST_ROWS} more, which --json has")
     if output is not None and (kept := kept_before(output)):
         show(f"before  {kept[0]}, to which `slugline rollback {output}` goes back")
-
-
-def _summary(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    from slugline.corrections.gate import FEWEST
-    from slugline.displays import counted
-
-    merged, now, paired = outcome.merged, outcome.now_right, outcome.paired
-    yield "corrections", f"{'; '.join(merged.corrections.notes)}; weight {outcome.weight:g}"
-    if merged.n_replaced or merged.n_from_test:
-        yield (
-            "in the data",
-            f"{counted(merged.n_replaced, 'document')} to learn from and {merged.n_from_test:,} to "
-            "test on had such texts, and gave way",
-        )
-    if merged.new_topics:
-        yield "new topics", ", ".join(merged.new_topics)
-    yield (
-        "corrected texts",
-        f"{now.n_after:,} of {now.n_asked:,} right after learning from the others, "
-        f"{now.n_before:,} before",
-    )
-    low, high = paired.accuracy_interval
-    yield (
-        "test texts",
-        f"accuracy {paired.accuracy_second:.3f} before, {paired.accuracy_first:.3f} after; "
-        f"difference {paired.accuracy_difference:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}",
-    )
-    n_topics = sum(change.n_documents > 0 for change in outcome.topics)
-    n_judged = sum(change.n_documents >= FEWEST for change in outcome.topics)
-    n_worse = len(outcome.worse_topics)
-    yield (
-        "clearly worse",
-        f"{counted(n_worse, 'topic') if n_worse else 'no topic'}; {n_judged:,} of {n_topics:,} "
-        f"have the {FEWEST} test texts that it takes to tell",
-    )
-
-
-def _is_shown(change: TopicChange) -> bool:
-    return bool(change.n_corrections or change.n_better or change.n_worse)
-
-
-def _row(change: TopicChange) -> tuple[str, ...]:
-    before, after = ("-" if f1 != f1 else f"{f1:.3f}" for f1 in (change.f1_before, change.f1_after))
-    counts = (change.n_documents, change.n_corrections)
-    moved = (change.n_better, change.n_worse)
-    verdict = "clearly worse" if change.is_worse else ""
-    return (
-        change.topic,
-        *map(str, counts),
-        before,
-        after,
-        *map(str, moved),
-        verdict,
-    )

@@ -28,6 +28,8 @@ _ALIKE = (
     ),
     *(
         "l2",
+        "learn_every",
+        "learn_from",
         "learner",
         "learning_rate",
         "max_size",

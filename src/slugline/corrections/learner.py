@@ -86,7 +86,7 @@ class Learner:
         if not data or "-" in data:
             raise OptionError(
                 "learning from corrections needs the documents that the model learned from, as "
-                "files; name them with `data`."
+                "files; name them with `learn_from`."
             )
         check_whole("learn_every", every, 1)
         self._model = Path(model_path)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slugline.corrections.learning import Outcome
 from slugline.curve import LearningCurves
 from slugline.evaluation import Evaluation
 from slugline.experiment.evidence import Evidence
 from slugline.experiment.run import Experiment
 from slugline.experiment.smaller_file import SmallerFile
 from slugline.fitted import Fitted
+from slugline.report.corrections_text import TOPIC_HEAD, said_of, topic_rows
 from slugline.report.curve_text import curve_rows, doubling, intervals
 from slugline.report.page import render, write_page
 from slugline.report.probability_charts import coverage_chart, reliability_diagram
@@ -37,6 +39,7 @@ def write_training_report(
     smaller: SmallerFile | None = None,
     evidence: Evidence | None = None,
     threshold: float | None = None,
+    taught: Outcome | None = None,
 ) -> Path:
     """Write `training_page` to a file, completely or not at all; create folders as needed.
 
@@ -44,7 +47,7 @@ def write_training_report(
     ------
     SluglineError : if it can't be written there.
     """
-    page = training_page(experiment, by_labels, smaller, evidence, threshold)
+    page = training_page(experiment, by_labels, smaller, evidence, threshold, taught)
     return write_page(page, path)
 
 
@@ -54,6 +57,7 @@ def training_page(
     smaller: SmallerFile | None = None,
     evidence: Evidence | None = None,
     threshold: float | None = None,
+    taught: Outcome | None = None,
 ) -> str:
     """Return the report as one HTML page that needs no other file.
 
@@ -68,6 +72,8 @@ def training_page(
         Words of topics and documents got wrong, which are then quoted.
     threshold : float, optional
         The probability from which on the model gives an answer alone, to be marked.
+    taught : Outcome, optional
+        What corrections changed, for a section of its own.
     """
     evaluation = experiment.evaluation
     topics = evaluation.per_topic()
@@ -79,6 +85,7 @@ def training_page(
         advice=advice(experiment),
         curves=_curves(experiment),
         by_labels=_by_labels(by_labels),
+        taught=_taught(taught),
         probabilities=_probabilities(evaluation, threshold),
         evidence=evidence,
         confusions=evaluation.confusions(),
@@ -179,6 +186,13 @@ def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:
         "intervals": intervals(curves),
         "notes": curves.notes,
     }
+
+
+def _taught(outcome: Outcome | None) -> dict[str, Any] | None:
+    """Return what corrections changed, as pairs of a name and words, and the table of topics."""
+    if outcome is None:
+        return None
+    return {"says": said_of(outcome), "head": TOPIC_HEAD, "rows": topic_rows(outcome)}
 
 
 def _settings(fitted: Fitted) -> dict[str, Any]:

@@ -6,10 +6,8 @@ that, and so on. At every moment there is a whole model at the path itself.
 
 from __future__ import annotations
 
-import contextlib
 import filecmp
 import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -134,16 +132,13 @@ def _is_kept(target: Path, number: int) -> bool:
 
 def _put_copy(source: Path, place: Path) -> None:
     """Let a file be found at a second place as well, whole or not at all."""
-    linked = place.with_name(f".{place.name[:80]}.{secrets.token_hex(4)}.part")
+    linked = place.with_name(f".{place.name}.part")
+    linked.unlink(missing_ok=True)  # a process that was killed may have left it
     try:
         os.link(source, linked)  # a model is replaced, never written into, so one file does for two
     except OSError:  # some disks have no links
         with source.open("rb") as file, whole_file(place) as copy:
             shutil.copyfileobj(file, copy)
         return
-    try:
-        linked.replace(place)
-    finally:
-        # Renaming a link to another link of the same file leaves both.
-        with contextlib.suppress(OSError):
-            linked.unlink()
+    linked.replace(place)
+    linked.unlink(missing_ok=True)  # renaming a link to another link of the same file leaves both

@@ -208,13 +208,20 @@ typedef struct {
 
 enum { WORDS, LEAD, BIGRAMS, CHARACTERS };
 
-/* A family of terms. Columns are those of hash buckets: `columns` has one for each, or buckets are
-   columns themselves if it is NULL. Or they are those of a vocabulary, whose hash table has `keys`,
+/* 64 buckets: which of them have a column, and how many before them have one. */
+typedef struct {
+    uint64_t bits, n_before;
+} Group;
+
+/* A family of terms. Columns are those of hash buckets: `columns` has one for each, or for each that
+   has one according to `groups`, or buckets are columns themselves if it is NULL. Or they are those of a vocabulary, whose hash table has `keys`,
    and `columns` has the number of each. */
 typedef struct {
     int kind;
     size_t n_slots; /* a power of two */
     int32_t *columns;
+    size_t n_listed; /* columns */
+    const Group *groups;
     const uint64_t *keys;
     uint64_t multiplier;
     int shift;
@@ -227,7 +234,7 @@ typedef struct {
     Known *known;        /* hash table of words */
     size_t n_known;      /* a power of two, or 0 without one */
     Pile known_columns;
-    Py_buffer lent_columns, lent_keys; /* .obj is NULL if there is none */
+    Py_buffer lent_columns, lent_keys, lent_groups; /* .obj is NULL if there is none */
 } Block;
 
 /* Probes of a word before it is taken to pieces again: nobody can prepare words that take longer. */
@@ -253,8 +260,11 @@ static inline int32_t number_in(const Block *block, uint64_t hash)
 static inline void expect(const Block *block, uint64_t hash)
 {
 #ifdef __GNUC__
-    if (block->columns && !block->keys)
-        __builtin_prefetch(block->columns + ((size_t)hash & (block->n_slots - 1)));
+    size_t bucket = (size_t)hash & (block->n_slots - 1);
+    if (block->groups)
+        __builtin_prefetch(block->groups + bucket / 64);
+    else if (block->columns && !block->keys)
+        __builtin_prefetch(block->columns + bucket);
 #else
     (void)block, (void)hash;
 #endif
@@ -271,11 +281,33 @@ static int32_t learn(Block *block, size_t bucket, const unsigned char *name, siz
     return block->columns[bucket] = block->n_columns++;
 }
 
+/* Return how many bits are set. */
+static inline uint64_t n_set(uint64_t bits)
+{
+    bits -= bits >> 1 & UINT64_C(0x5555555555555555);
+    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+    return ((bits + (bits >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F)) * UINT64_C(0x0101010101010101) >> 56;
+}
+
+/* Write the column of a bucket, if it has one, and return where the next one comes. */
+static inline int32_t *put_seen(int32_t *to, const Block *block, size_t bucket)
+{
+    const Group *group = block->groups + bucket / 64;
+    uint64_t bit = UINT64_C(1) << bucket % 64;
+    uint64_t number = group->n_before + n_set(group->bits & (bit - 1));
+    if (number >= block->n_listed) /* only if none of what follows has a column */
+        return to;
+    *to = block->columns[number];
+    return to + ((group->bits & bit) != 0); /* which no processor could foresee */
+}
+
 /* Write a term's column, if it has one, and return where the next one comes. */
 static inline int32_t *put_column(
     int32_t *to, Block *block, uint64_t hash, const unsigned char *name, size_t length)
 {
     int32_t column;
+    if (block->groups)
+        return put_seen(to, block, (size_t)hash & (block->n_slots - 1));
     if (block->keys) {
         column = number_in(block, hash);
     } else {
@@ -548,13 +580,13 @@ static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
 {
     const char *kind;
     Py_ssize_t n_slots;
-    PyObject *columns, *keys;
+    PyObject *columns, *keys, *groups;
     unsigned long long multiplier;
     int n_reserved, n_columns, first;
     if (!PyTuple_Check(item))
         return fail("a block is no tuple");
-    if (!PyArg_ParseTuple(item, "snOOKiii", &kind, &n_slots, &columns, &keys, &multiplier,
-                          &n_reserved, &n_columns, &first))
+    if (!PyArg_ParseTuple(item, "snOOKiOii", &kind, &n_slots, &columns, &keys, &multiplier,
+                          &n_reserved, &groups, &n_columns, &first))
         return 0;
     block->kind = kind_of(kind);
     if (block->kind < 0)
@@ -569,17 +601,26 @@ static int read_block(PyObject *item, Block *block, Py_ssize_t n_bytes)
     block->learns = n_columns >= 0;
     block->n_before = block->n_columns = n_columns;
     block->first = first;
-    if (columns != Py_None) {
+    if (groups != Py_None) {
+        size_t n_groups = (block->n_slots + 63) / 64;
+        if (!borrow(groups, &block->lent_groups, n_groups, sizeof(Group), 0))
+            return 0;
+        if (columns == Py_None || PyObject_GetBuffer(columns, &block->lent_columns, PyBUF_SIMPLE) < 0)
+            return PyErr_Occurred() ? 0 : fail("a block's tables do not fit together");
+        block->groups = block->lent_groups.buf;
+    } else if (columns != Py_None) {
         if (!borrow(columns, &block->lent_columns, block->n_slots, sizeof(int32_t), block->learns))
             return 0;
-        block->columns = block->lent_columns.buf;
     }
+    block->columns = block->lent_columns.buf;
+    block->n_listed = (size_t)block->lent_columns.len / sizeof(int32_t);
     if (keys != Py_None) {
         if (!borrow(keys, &block->lent_keys, block->n_slots, sizeof(uint64_t), 0))
             return 0;
         block->keys = block->lent_keys.buf;
     }
     if ((block->keys && (!block->columns || block->shift == 64 || n_reserved < 0))
+        || (block->groups && (block->keys || block->learns))
         || (block->learns && (!block->columns || block->keys)))
         return fail("a block's tables do not fit together");
     if (block->kind == CHARACTERS) {
@@ -603,6 +644,8 @@ static void free_block(Block *block)
         PyBuffer_Release(&block->lent_columns);
     if (block->lent_keys.obj)
         PyBuffer_Release(&block->lent_keys);
+    if (block->lent_groups.obj)
+        PyBuffer_Release(&block->lent_groups);
 }
 
 /* Take back the columns that were given before memory ran out. */
@@ -664,9 +707,9 @@ PyDoc_STRVAR(count_doc,
 "sides : bytes of 2^16 + 17, or None\n"
 "    For each character up to U+FFFF, then for each plane: 0 for letters and the like, 1 in scripts\n"
 "    without spaces, 2 for separators, 3 for an apostrophe. None makes all of them 0.\n"
-"blocks : tuple of (kind, n_slots, columns, keys, multiplier, n_reserved, n_columns, first)\n"
-"    `n_columns` is the number of columns so far if unseen buckets are to get one, else -1. `first`\n"
-"    is added to the columns that are returned.\n\n"
+"blocks : tuple of (kind, n_slots, columns, keys, multiplier, n_reserved, groups, n_columns, first)\n"
+"    A `TermTable` and what is around it. `n_columns` is the number of columns so far if unseen\n"
+"    buckets are to get one, else -1. `first` is added to the columns that are returned.\n\n"
 "Returns\n"
 "-------\n"
 "columns, values, lengths : bytearray, of int32, float32 and int64\n"

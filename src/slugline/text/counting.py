@@ -126,8 +126,10 @@ class KernelCounter:
         blocks, first = [], 0
         for kind, vocabulary in zip(kinds, vocabularies, strict=True):
             n_columns = vocabulary.n_columns
-            learns = learn and isinstance(vocabulary, SeenBuckets)
-            blocks.append((kind, *vocabulary.table, n_columns if learns else -1, first))
+            if learn and isinstance(vocabulary, SeenBuckets):
+                blocks.append((kind, *vocabulary.table, n_columns, first))
+            else:
+                blocks.append((kind, *vocabulary.compact_table, -1, first))
             first += 0 if learn else n_columns
         characters = None if data.isascii() else sides()
         columns, values, n_each, n_terms, n_words, names = kernel.count(

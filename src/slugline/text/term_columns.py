@@ -21,6 +21,10 @@ from slugline.text.words import Words, find_words, map_chunks, span_text
 __all__ = ["Buckets", "SeenBuckets", "TermColumns", "TermTable"]
 
 
+# Buckets that a look-up sees at once, as bits of an integer.
+_GROUP = 64
+
+
 class TermTable(NamedTuple):
     """Where the compiled kernel finds the column of a term.
 
@@ -36,6 +40,10 @@ class TermTable(NamedTuple):
         Of the table with keys; see `slugline.text.hash_table`.
     n_reserved : int
         What is added to what `columns` says, if there are keys.
+    groups : uint64 array, shape (n_groups, 2), or None
+        For each 64 buckets, a bit for each that has a column, the lowest for the first; and how
+        many buckets before them have one. `columns` then has only the columns that there are. So a
+        look-up of a few of a million buckets mostly stays in the processor's cache.
     """
 
     n_slots: int
@@ -43,6 +51,7 @@ class TermTable(NamedTuple):
     keys: npt.NDArray[np.uint64] | None = None
     multiplier: int = 0
     n_reserved: int = 0
+    groups: npt.NDArray[np.uint64] | None = None
 
 
 class TermColumns(ABC):
@@ -72,6 +81,11 @@ class TermColumns(ABC):
     @abstractmethod
     def table(self) -> TermTable:
         """Return where the kernel finds the column of a term."""
+
+    @property
+    def compact_table(self) -> TermTable:
+        """Return the same in the form that is fastest for look-ups."""
+        return self.table
 
     @abstractmethod
     def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
@@ -195,6 +209,7 @@ class SeenBuckets(Buckets):
         self._columns = np.full(n_buckets, -1, dtype=np.int32)
         self._names: tuple[tuple[bytes, npt.NDArray[np.int64]], ...] = ()
         self._bounds: npt.NDArray[np.int64] | None = None
+        self._compact: TermTable | None = None
         self._n_columns = 0
 
     @classmethod
@@ -248,10 +263,17 @@ class SeenBuckets(Buckets):
         """Return where the kernel finds the column of a term, and writes those of new ones."""
         return TermTable(self.n_buckets, self._columns)
 
+    @property
+    def compact_table(self) -> TermTable:
+        """Return where the kernel finds the column of a term sooner, as long as none is new."""
+        if self._compact is None:
+            self._compact = self._grouped()
+        return self._compact
+
     def learned(self, names: tuple[bytes, npt.NDArray[np.int64]]) -> None:
         """Take the bytes and lengths of names of columns that have been written into the table."""
         self._n_columns += len(names[1])
-        self._names, self._bounds = (*self._names, names), None
+        self._names, self._bounds, self._compact = (*self._names, names), None, None
 
     def copy(self) -> SeenBuckets:
         """Return the same columns, to learn on without changing these."""
@@ -271,6 +293,15 @@ class SeenBuckets(Buckets):
         spelled = np.frombuffer(data, dtype=np.uint8)[places].tobytes()
         kept._append(buckets[columns], (spelled, lengths))
         return kept
+
+    def _grouped(self) -> TermTable:
+        has_column = np.zeros(-(-self.n_buckets // _GROUP) * _GROUP, dtype=bool)
+        has_column[: self.n_buckets] = self._columns >= 0
+        groups = np.empty((len(has_column) // _GROUP, 2), dtype=np.uint64)
+        groups[:, 0] = np.packbits(has_column, bitorder="little").view("<u8")
+        groups[:, 1] = boundaries(has_column.reshape(-1, _GROUP).sum(axis=1))[:-1]
+        columns = self._columns[has_column[: self.n_buckets]]
+        return TermTable(self.n_buckets, columns, groups=groups)
 
     def _append(
         self, buckets: npt.NDArray[np.int32], names: tuple[bytes, npt.NDArray[np.int64]]

@@ -14,6 +14,7 @@ from slugline.labels import Topic
 from slugline.served import ServedModel
 from slugline.server.api import keep_correction, store_of
 from slugline.server.messages import Correct, CorrectionReply
+from slugline.server.page.change import summary_of
 from slugline.server.page.classify import classify_page, find_answer
 from slugline.server.page.forms import read_form, wants_part
 from slugline.server.page.rendering import chosen_model, link, page, part
@@ -115,19 +116,22 @@ async def _shown(request: Request, model: ServedModel, wrong: Wrong, status: int
 
 
 async def show_corrections(request: Request) -> Response:
-    """List corrections, the latest first."""
-    chosen_model(request)
+    """List corrections, the latest first, and say what they would change."""
+    model = chosen_model(request)
     state = state_of(request)
     undone = request.query_params.get("undone", "")
     values: dict[str, Any] = {
         "title": "Corrections",
+        "summary": None,
         "undone": _number(undone) if undone else None,
         "learning": None if state.learner is None else await state.run(state.learner.state),
     }
     if state.store is None:
-        return page(request, "corrections.html.j2", rows=[], n_all=0, older=None, **values)
+        return page(request, "corrections.html.j2", rows=[], n_all=0, **values)
     before = request.query_params.get("before", "")
     number = _number(before) if before else None
+    if number is None:
+        values["summary"] = await state.run(summary_of, state, model)
     found: list[Correction] = await state.ask_store(_latest, state.store, number)
     n_all = await state.ask_store(state.store.count)
     older = found[-1].id if len(found) > _ON_A_PAGE - 1 and found[-1].id > 1 else None

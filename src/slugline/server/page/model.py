@@ -36,7 +36,7 @@ async def show_model(request: Request) -> Response:
         shipped=SHIPPED.get(model.name),
         key=_key(info, model.router.precision),
         topics=[(topic, _description(info, topic)) for topic in info.topics],
-        card=as_html(_without_title(model.file.card), level=2),
+        card=as_html(_without_title(model.file.card)),
         problem=state_of(request).models.problems.get(model.name),
     )
 

@@ -20,7 +20,7 @@ async function send(form, submitter) {
     const response = await fetch(form.action, {
       method: "POST", body, headers: { "X-Part": "1" }, signal: asking.signal,
     });
-    if (response.redirected) return location.reload(); // a token is asked for again
+    if (response.status === 401) return location.reload(); // a token is asked for again
     html = await response.text();
     if ((response.headers.get("content-type") || "").startsWith("application/")) {
       html = notice(JSON.parse(html).detail);
@@ -128,7 +128,7 @@ const AT = 0, TOPIC = 1, P = 2, REASON = 3, TEXT = 4, ERROR = 5; // what the ser
 const ON_A_PAGE = 50;
 const EVERY = 250; // milliseconds between two looks at what has come
 const ORDERS = ["none", "ascending", "descending"];
-const job = { file: null, rows: [], view: [], first: 0, order: 0, asking: null, shown: 0 };
+const job = { file: null, note: "", rows: [], view: [], first: 0, order: 0, asking: null, shown: 0 };
 const number = (n) => n.toLocaleString("en");
 const percent = (p) => (p > 0 && p < 0.005 ? "<\u00a01" : Math.round(100 * p)) + "\u00a0%";
 const element = (name, text, className) => {
@@ -182,7 +182,7 @@ async function startJob(file, column) {
   job.asking?.abort();
   const most = Number(find("#table").dataset.most);
   const asking = job.asking = new AbortController();
-  Object.assign(job, { file, rows: [], view: [], first: 0, order: 0 });
+  Object.assign(job, { file, note: "", rows: [], view: [], first: 0, order: 0 });
   complain("");
   find("#job").hidden = false;
   find("#results").hidden = true;
@@ -204,7 +204,7 @@ async function startJob(file, column) {
   } catch (error) {
     if (job.asking !== asking) return; // another file has taken its place
     if (error.name !== "AbortError") complain(error.message);
-    find("#counts").textContent = error.name === "AbortError" ? `Cancelled after ${countWords()}.` : countWords();
+    tell(error.name === "AbortError" ? `Cancelled after ${countWords()}.` : countWords());
   }
   if (job.asking !== asking) return;
   showRunning(false);
@@ -221,13 +221,16 @@ async function follow(response, asking) {
     } else if (line.rows) {
       job.rows.push(...line.rows);
       if (line.read !== null) find("#progress").value = line.read;
-      if (performance.now() - job.shown > EVERY) showResults();
+      if (performance.now() - job.shown > EVERY) {
+        find("#counts").textContent = countWords();
+        showResults();
+      }
     } else if (line.error) {
       throw new Error(line.error);
     } else {
       isWhole = true;
       find("#download").disabled = false;
-      find("#counts").textContent = countWords();
+      tell(countWords() + job.note);
     }
   }
   if (!isWhole) throw new Error("The server stopped in the middle of the file.");
@@ -244,11 +247,15 @@ function showColumns({ columns, text, encoding }) {
   if (text !== null) select.value = text;
   select.closest("p").hidden = !columns.length;
   if (text === null) {
-    find("#counts").textContent = "Which column holds the texts? Its name does not tell.";
+    tell("Which column holds the texts? Its name does not tell.");
     select.focus();
-  } else {
-    find("#counts").textContent = encoding ? `Its characters were read as ${encoding}.` : "";
   }
+  if (encoding) job.note = `; characters read as ${encoding}`;
+}
+
+// Show something, and say it to who hears the page; what changes all the time is only shown.
+function tell(said) {
+  find("#counts").textContent = find("#said").textContent = said;
 }
 
 function countWords() {
@@ -310,7 +317,8 @@ function rowOf(row) {
   if (row[ERROR] !== null) {
     topic.append(element("span", "Not read", "bad"));
   } else if (row[REASON] !== null) {
-    topic.append(element("span", "Unsure", "bad"), " ", element("bdi", row[TOPIC], "soft"));
+    topic.append(element("span", "Unsure", "bad"), " perhaps ", element("bdi", row[TOPIC]));
+    topic.classList.add("soft");
     topic.title = row[REASON];
   } else {
     topic.append(element("bdi", row[TOPIC]));
@@ -326,7 +334,7 @@ async function download() {
   const button = find("#download");
   button.disabled = true;
   complain("");
-  find("#counts").textContent = "Writing the table …";
+  tell("Writing the table …");
   try {
     const blob = await (await post("/table/file", find("#column").value)).blob();
     const link = element("a");
@@ -337,7 +345,7 @@ async function download() {
   } catch (error) {
     complain(error.message);
   }
-  find("#counts").textContent = countWords();
+  tell(countWords() + job.note);
   button.disabled = false;
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -25,8 +26,8 @@ from slugline.server.state import State, state_of
 
 __all__ = ["answer_table", "show_table", "write_table"]
 
-# Rows that are answered for the page, which holds all of them; and characters of each text.
-_MOST_ROWS, _LONGEST_TEXT = 1_000_000, 200
+# Characters that the page is told of each text.
+_LONGEST_TEXT = 200
 _encode = msgspec.json.Encoder().encode
 
 
@@ -51,18 +52,19 @@ async def answer_table(request: Request) -> Response:
     """
     state, model, upload = await _received(request)
     lines = _lines(model, upload)
-    return StreamingResponse(_steps(state, lines), media_type="application/jsonl")
+    return StreamingResponse(_steps(state, upload, lines), media_type="application/jsonl")
 
 
 async def write_table(request: Request) -> Response:
     """Send a file back as CSV: its own columns, then topic, probability and the like."""
     state, model, upload = await _received(request)
     if upload.text is None:
+        upload.close()
         raise Problem(422, f"{upload.name} has no column known as text; name one with `text`.")
     stem = upload.name.removesuffix(".gz").rpartition(".")[0] or upload.name
     name = quote(f"{stem}-topics.csv", safe="", errors="replace")
     return StreamingResponse(
-        _steps(state, _pieces(model, upload)),
+        _steps(state, upload, _pieces(model, upload)),
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"},
     )
@@ -74,13 +76,21 @@ async def _received(request: Request) -> tuple[State, ServedModel, Upload]:
     return state, model, await state.run(understand, request, file)
 
 
-async def _steps(state: State, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield what an iterator gives, each step of it off the event loop."""
-    while True:
-        piece = await state.run(next, pieces, None)
-        if piece is None:
-            return
-        yield piece
+async def _steps(state: State, upload: Upload, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what an iterator gives, each step of it off the event loop; then delete the file."""
+    step: asyncio.Future[bytes | None] | None = None
+    try:
+        while True:
+            step = asyncio.ensure_future(state.run(next, pieces, None))
+            piece = await asyncio.shield(step)
+            if piece is None:
+                return
+            yield piece
+    finally:
+        if step is None or step.done():
+            upload.close()
+        else:  # whoever asked has gone, and the thread is still at it
+            step.add_done_callback(lambda _: upload.close())
 
 
 def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
@@ -93,11 +103,6 @@ def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
         for answers in upload.answers(model.router):
             n_rows += len(answers)
             yield _line(rows=[_row(each) for each in answers], read=upload.share_read())
-            if n_rows >= _MOST_ROWS:
-                raise SluglineError(
-                    f"the page shows {_MOST_ROWS:,} rows, and {upload.name} has more; use "
-                    "`slugline predict` for all of them."
-                )
     except SluglineError as error:
         yield _line(error=whole(f"{error}"))
         return

@@ -14,7 +14,7 @@ from slugline.answers import Prediction
 from slugline.corpus.columns import column_names, find_text_columns, peek
 from slugline.corpus.encodings import guess_encoding
 from slugline.corpus.readers import Rows, read_rows
-from slugline.corpus.rows import BadRow, Row
+from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, SluglineError
 from slugline.prediction import predict_rows
 from slugline.routing import Router
@@ -31,6 +31,8 @@ _ENDING = re.compile(r"(\.[a-z0-9]{1,10}){1,2}$")
 _SLOWEST = 250_000
 # Rows that are answered at a time: others have their turn in between.
 _BATCH_ROWS = 256
+# Rows that are answered: the page holds all of them, and a packed file may have no end of them.
+_MOST_ROWS = 1_000_000
 
 
 @dataclass(eq=False)
@@ -47,46 +49,51 @@ class Upload:
         The column, or columns with commas between them, that hold the text; None if nobody knows.
     encoding : str or None
         What its bytes were taken for, as they are not UTF-8; None if they are, as far as is known.
+    has_names : bool
+        Whether its columns have names.
+    unit : str
+        What rows are called: "line", "item" or "row".
     """
 
     name: str
     columns: list[str]
     text: str | None
     encoding: str | None
-    #: Is deleted when nobody refers to it any more.
+    has_names: bool
+    unit: str
     _file: Any
-    _rows: Rows
+    _rows: Rows | None = None
+
+    def close(self) -> None:
+        """Delete it."""
+        self._file.close()
 
     def answers(self, router: Router) -> Iterator[list[Prediction | BadRow]]:
-        """Yield the answers to some rows at a time; may be called once.
+        """Yield the answers to some rows at a time.
 
         Raises
         ------
-        DataError : if the file can't be read further; it names the file as its owner does.
+        DataError : if the file can't be read further, or has too many rows; it names the file as
+            its owner does.
         """
-        text = self.text if self._rows.has_names else None
+        text = self.text if self.has_names else None
+        n_rows = 0
         try:
-            yield from predict_rows(router, self._rows, text=text, batch_rows=_BATCH_ROWS)
+            self._rows = read_rows(self._file.name, encoding=self.encoding)
+            for batch in predict_rows(router, self._rows, text=text, batch_rows=_BATCH_ROWS):
+                if n_rows >= _MOST_ROWS:
+                    raise DataError(
+                        f"{self.name} has more than {_MOST_ROWS:,} rows, and the others are not "
+                        "answered here; use `slugline predict`."
+                    )
+                yield batch
+                n_rows += len(batch)
         except SluglineError as error:
-            raise DataError(self.named(f"{error}")) from error
-
-    def named(self, message: str) -> str:
-        """Return a message in which the file is called as its owner does."""
-        return message.replace(self._file.name, self.name)
-
-    @property
-    def unit(self) -> str:
-        """What rows are called: "line", "item" or "row"."""
-        return self._rows.unit
-
-    @property
-    def has_names(self) -> bool:
-        """Whether the columns have names."""
-        return self._rows.has_names
+            raise DataError(f"{error}".replace(self._file.name, self.name)) from error
 
     def share_read(self) -> float | None:
         """Return how much of it has been read, from 0 to 1; None if unknown."""
-        return self._rows.share_read()
+        return None if self._rows is None else self._rows.share_read()
 
 
 async def receive(request: Request, settings: Settings) -> Any:
@@ -104,7 +111,10 @@ async def receive(request: Request, settings: Settings) -> Any:
     try:
         await take_body(request, settings.max_file, timeout, file.write)
         file.flush()
-    except OSError as error:
+    except BaseException as error:
+        file.close()
+        if not isinstance(error, OSError):
+            raise
         raise Problem(
             503,
             f"the file can't be kept while it is read ({error.strerror}); make room on the server.",
@@ -114,7 +124,7 @@ async def receive(request: Request, settings: Settings) -> Any:
 
 
 def understand(request: Request, file: Any) -> Upload:
-    """Return what a file holds, by its first rows.
+    """Return what a file holds, by its first rows; the file is closed if that can't be told.
 
     Raises
     ------
@@ -124,28 +134,34 @@ def understand(request: Request, file: Any) -> Upload:
     text = request.query_params.get("text") or None
     try:
         return _understood(name, text, file)
-    except SluglineError as error:
+    except BaseException as error:
+        file.close()
+        if not isinstance(error, SluglineError):
+            raise
         raise Problem(422, f"{error}".replace(file.name, name)) from error
 
 
 def _understood(name: str, text: str | None, file: Any) -> Upload:
     encoding = None
-    head = peek(read_rows(file.name))
+    rows = read_rows(file.name)
+    head = peek(rows)
     samples = [row.sample for row in head if isinstance(row, BadRow) and row.sample]
     if samples:  # tables that spreadsheets save are often not UTF-8
         encoding = guess_encoding(samples)
         head = peek(read_rows(file.name, encoding=encoding))
-    rows = read_rows(file.name, encoding=encoding)
-    columns = column_names(head) if rows.has_names else []
-    if rows.has_names and text is None:
-        text = next(iter(find_text_columns(name, head)), None)
-    elif rows.has_names:
-        find_text_columns(name, head, text)  # is it there?
-    if not rows.has_names:
-        text = ""
-    elif not any(isinstance(row, Row) for row in head):
-        text = text or "text"
-    return Upload(name, columns, text, encoding, file, rows)
+    if rows.has_names:
+        # One that was named is looked for; of others, the first is taken.
+        found = find_text_columns(name, head, text)
+        text = text or (found[0] if found else None)
+    return Upload(
+        name=name,
+        columns=column_names(head) if rows.has_names else [],
+        text=text if rows.has_names else "",
+        encoding=encoding,
+        has_names=rows.has_names,
+        unit=rows.unit,
+        _file=file,
+    )
 
 
 def _name(request: Request) -> str:

@@ -1,0 +1,68 @@
+"""Model cards as HTML."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline.server.page.markdown import as_html
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("# One", "<h2>One</h2>"),
+        ("###### Six", "<h6>Six</h6>"),
+        ("one\ntwo\n\nthree", "<p>one\ntwo</p>\n<p>three</p>"),
+        ("a\n- b\n  c\n- d", "<p>a</p>\n<ul>\n<li>b\nc</li>\n<li>d</li>\n</ul>"),
+        ("```\n# <b>\n```\nend", "<pre># &lt;b&gt;</pre>\n<p>end</p>"),
+        ("```\nnever ended", "<pre>never ended</pre>"),
+        ("**a** and `**b**`", "<p><strong>a</strong> and <code>**b**</code></p>"),
+        ("<b>&amp;", "<p>&lt;b&gt;&amp;amp;</p>"),
+        (
+            "[a](https://b.org/?c&d)",
+            '<p><a href="https://b.org/?c&amp;d" rel="noreferrer">a</a></p>',
+        ),
+        ("[a](javascript:alert(1))", "<p>[a](javascript:alert(1))</p>"),
+        (
+            '[a](https://b"onload=x)',
+            '<p><a href="https://b&#34;onload=x" rel="noreferrer">a</a></p>',
+        ),
+    ],
+)
+def test_what_markdown_becomes(text: str, html: str) -> None:
+    assert as_html(text, level=2) == html
+
+
+_INLINE = ("pre", "code", "strong", "a")
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would find, and whether all that is opened is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: set[str] = set()
+        self.found: set[str] = set()
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        self.found.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@given(st.lists(st.sampled_from([*"ab \n#-*`[]()<>&\"'/:", "https://a", "```", "**", "](", "- "])))
+def test_nothing_but_the_known_tags_comes_out(parts: list[str]) -> None:
+    tags = Tags(str(as_html("".join(parts))))
+    assert tags.open == []
+    assert tags.found <= {*(f"h{n}" for n in range(1, 7)), "p", "ul", "li", *_INLINE}
+    assert tags.attributes <= {"href", "rel"}
