@@ -68,7 +68,7 @@ def test_answers_of_the_page_and_of_the_library_are_the_same(
         ("a.tsv", b"body\tid\nwheat\t1\n"),
         ("a.jsonl", b'{"body": "wheat", "id": 1}\n'),
         ("a.json", b'[{"body": "wheat", "id": 1}]'),
-        ("a.csv.gz", gzip.compress(b"id,body\n1,wheat\n"), mtime=0),
+        ("a.csv.gz", gzip.compress(b"id,body\n1,wheat\n", mtime=0)),
         ("A.TXT", b"wheat\n"),
         ("../a\\b.csv", b"id,body\n1,wheat\n"),
     ],
@@ -126,7 +126,7 @@ def test_a_file_that_is_too_large_is_refused(page: TestClient) -> None:
 
 
 def test_a_file_that_breaks_off_is_answered_up_to_there(page: TestClient) -> None:
-    whole = gzip.compress(b"id,body\n" + b"".join(b"%d,wheat\n" % n for n in range(5000), mtime=0))
+    whole = gzip.compress(b"id,body\n" + b"".join(b"%d,wheat\n" % n for n in range(5000)), mtime=0)
     *_, last = lines(page, whole[:-9], "a.csv.gz")
     assert last["error"].startswith("a.csv.gz is not a whole gzip file")
 
