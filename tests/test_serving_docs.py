@@ -165,7 +165,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     )
     assert (found.returncode, found.stderr) == (0, "")
 
-    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", file]
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(file)]
     found = subprocess.run(command, capture_output=True, text=True)
     if "unrecognized option" in found.stderr:
         pytest.skip("this systemd-analyze rates no files")
