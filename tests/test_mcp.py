@@ -8,10 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 pytest.importorskip("mcp")
@@ -23,7 +25,10 @@ from mcp.shared.exceptions import MCPError
 from slugline.classifier import TopicClassifier
 from slugline.corrections.store import CorrectionStore
 from slugline.mcp.lines import MAX_BYTES
-from slugline.served import ServedModel, explained, results
+from slugline.mcp.run import make_server
+from slugline.mcp.tools import Toolbox
+from slugline.served import Limits, ServedModel, explained, results
+from slugline.server.models import Models
 
 Run = Callable[..., Any]
 NAMES = ["classify", "explain", "list_topics"]
@@ -65,8 +70,6 @@ async def error(client: Client, tool: str, **asked: Any) -> str:
 
 def plain(value: Any) -> Any:
     """Return what a struct becomes on its way."""
-    import msgspec
-
     return msgspec.to_builtins(value)
 
 
@@ -133,7 +136,7 @@ def test_answers_are_those_of_the_library(news_slug: Path) -> None:
 
 
 def test_what_can_not_be_answered_is_a_tool_error_that_says_why(news_slug: Path) -> None:
-    takes = "classify takes: model, top, min_precision, explain, texts."
+    takes = "classify takes: texts, model, top, min_precision, explain."
 
     async def talk(client: Client) -> None:
         assert await error(client, "classify", texts=["a"] * 10_001) == (
@@ -224,6 +227,36 @@ def test_several_models_have_names_and_a_changed_file_takes_its_place(
         assert (await answer(client, "list_topics", model="numbers"))["topics"] == [1, 7]
 
     ask(talk, news_slug, numbers)
+
+
+class Slow(Toolbox):
+    """Tools that answer when they are told to."""
+
+    def __init__(self, model: Path) -> None:
+        super().__init__(Models.load([str(model)]), Limits())
+        self.may_answer = threading.Event()
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> msgspec.Struct:
+        self.may_answer.wait()
+        return super().call(name, arguments)
+
+
+def test_of_too_many_calls_at_a_time_some_are_refused(news_slug: Path) -> None:
+    tools = Slow(news_slug)
+
+    async def main() -> None:
+        async with Client(make_server(tools)) as client:
+            calls = [asyncio.create_task(client.call_tool("list_topics", {})) for _ in range(66)]
+            refused, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            tools.may_answer.set()
+            found = await asyncio.gather(*calls)
+            assert {task.result().is_error for task in refused} == {True}
+            assert [each.is_error for each in found] == [False] * 64 + [True] * 2
+            assert found[-1].content[0].text == (  # type: ignore[union-attr]
+                "64 calls wait for answers already; ask again when they have them."
+            )
+
+    asyncio.run(main())
 
 
 # Without a client -------------------------------------------------------------------------------

@@ -164,3 +164,13 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
         text=True,
     )
     assert (found.returncode, found.stderr) == (0, "")
+
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(file)]
+    found = subprocess.run(command, capture_output=True, text=True)
+    if "unrecognized option" in found.stderr:
+        pytest.skip("this systemd-analyze rates no files")
+    level = re.search(r"exposure level for slugline.service: ([\d.]+) OK", found.stdout)
+    assert level, found.stdout + found.stderr
+    # Later versions may weigh it a little differently.
+    assert float(level[1]) == pytest.approx(1.5, abs=0.5)
+    assert 'calls the exposure "OK", 1.5 of 10' in PAGE

@@ -44,6 +44,8 @@ _log = logging.getLogger("slugline.mcp")
 
 # Threads that make answers.
 _N_THREADS = 2
+# Calls that are held at a time, each with a message of up to `MAX_BYTES`.
+_MOST_CALLS = 64
 # Topics that are named to every agent; it can ask for the others.
 _MOST_TOPICS = 20
 
@@ -74,13 +76,19 @@ def make_server(toolbox: Toolbox) -> Server[Any]:
     """Return what answers to an agent's requests."""
     described = [_described(tool, toolbox) for tool in toolbox.tools]
     threads = anyio.CapacityLimiter(_N_THREADS)
+    calls = anyio.CapacityLimiter(_MOST_CALLS)
 
     async def list_tools(context: object, asked: object) -> ListToolsResult:  # noqa: ARG001
         return ListToolsResult(tools=described)
 
     async def call_tool(context: object, asked: CallToolRequestParams) -> CallToolResult:  # noqa: ARG001
         _check_name(asked.name, toolbox)
-        return await anyio.to_thread.run_sync(_called, toolbox, asked, limiter=threads)
+        if not calls.available_tokens:
+            return _failed(
+                f"{_MOST_CALLS} calls wait for answers already; ask again when they have them."
+            )
+        async with calls:
+            return await anyio.to_thread.run_sync(_called, toolbox, asked, limiter=threads)
 
     return Server(
         "slugline",

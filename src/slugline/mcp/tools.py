@@ -140,8 +140,9 @@ class Tool:
         try:
             return msgspec.convert(arguments, self.question)
         except msgspec.ValidationError as error:
-            fields = ", ".join(field.encode_name for field in msgspec.structs.fields(self.question))
-            raise DataError(f"{error}; {self.name} takes: {fields}.") from None
+            fields = sorted(msgspec.structs.fields(self.question), key=lambda f: not f.required)
+            names = ", ".join(field.encode_name for field in fields)
+            raise DataError(f"{error}; {self.name} takes: {names}.") from None
 
 
 TOOLS = (
