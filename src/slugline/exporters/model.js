@@ -197,12 +197,16 @@ function reasonOf(model, { reading, blocks }, probabilities, best) {
   if (n === 0) return "no words";
   if (model.usualWords && isOdd(model.usualWords, nUnknown, n)) return `unknown words: ${nUnknown} of ${n}`;
   const probability = probabilities[best], threshold = model.thresholds[best];
-  if (probability >= threshold) return null;
+  return probability < threshold ? low(probability, threshold) : null;
+}
+
+function low(probability, threshold) {
   if (threshold === Infinity) {
     return `probability ${fixed(probability, 2)}; no answer of this topic is sure enough`;
   }
   // Rounded to where they differ.
-  const digits = [2, 3, 4, 5, 6].find((n) => (threshold - probability) * 10 ** n > 0.5) ?? 7;
+  const apart = round(threshold - probability);
+  const digits = [2, 3, 4, 5, 6].find((n) => round(apart * 10 ** n) > 0.5) ?? 7;
   return `probability ${fixed(probability, digits)} is under ${fixed(threshold, digits)}`;
 }
 
