@@ -204,6 +204,28 @@ def test_markup_in_topics_card_and_text_is_harmless(browser: Browser, tmp_path: 
     assert dialogs == []
 
 
+@pytest.mark.parametrize("more", ["", "\u0130\u4e2d\u6587e\u0301"], ids=["ascii", "beyond"])
+def test_of_a_long_text_the_beginning_is_shown(page: Page, shipped: OpenPage, more: str) -> None:
+    text = "Wheat and maize" + (more + " of the ") * 15_000 + "crude oil"
+    page.evaluate("(text) => { byId('text').value = text; update(); }", text)
+    assert page.text_content("#marked") == text[:100_000] + "…"
+    assert page.inner_text("#legend").endswith(
+        "Only the beginning of the text is shown; all of it was read."
+    )
+    # What is marked is as if the rest had been marked as well.
+    topic = page.inner_text("#topics button >> nth=0 >> span")
+    explained = explain(shipped.parts.fitted, text, topic, most=1_000_000)
+    spans = [span for span in explained.spans() if span[1] <= 100_000]
+    expected = pieces(text, spans)
+    most = max(abs(share) for *_, share in expected)
+    found = page.eval_on_selector_all("#marked mark", "(all) => all.map((each) => each.title)")
+    strong = [share for *_, share in expected if abs(share) > 0.05 * most]
+    assert len(found) == len(strong) > 0
+    assert [float(title.replace("\u2212", "-")) for title in found[:50]] == pytest.approx(
+        strong[:50], rel=0.02
+    )
+
+
 def test_a_damaged_page_says_so(shipped: OpenPage, browser: Browser, tmp_path: Path) -> None:
     text = (Path(shipped.page.url.removeprefix("file://"))).read_text("utf-8")
     start = text.index(">", text.index('id="weights"')) + 1

@@ -94,7 +94,8 @@ function showWords() {
     return;
   }
   const { reading } = answer.row;
-  const pieces = piecesOf(placesOf(model, reading, sharesOf(model, answer.row, chosen)));
+  const spans = sharesOf(model, answer.row, chosen, pointsOf(model, reading, MOST_SHOWN));
+  const pieces = piecesOf(placesOf(model, reading, spans));
   const topic = element("strong", { dir: "auto" }, model.topics[chosen]);
   legend.replaceChildren(...(pieces.length ? legendOf(topic) : ["No word of the text counts for ", topic, "."]));
   if (reading.given.length > MOST_SHOWN) {
@@ -122,7 +123,7 @@ function markedText(points, pieces) {
   };
   const found = element("bdi", { className: "highlighted" }), end = Math.min(points.length, MOST_SHOWN);
   let last = 0;
-  for (const piece of pieces.filter((piece) => piece.end <= end)) {
+  for (const piece of pieces) {
     const mark = element("mark", { className: piece.share > 0 ? "for" : "against" }, text(piece.start, piece.end));
     mark.style.setProperty("--strength", piece.strength.toFixed(2));
     mark.title = (piece.share > 0 ? "+" : "−") + Math.abs(piece.share).toPrecision(3);
