@@ -194,6 +194,7 @@ MADE: dict[str, tuple[Documents, dict[str, Any], dict[str, Any]]] = {
     "no words": (scripts(3, str), {"blocks": [Block("characters", n_buckets=1 << 10)]}, {}),
     "integers": (scripts(4, lambda i: 10 - 7 * i), {}, {}),
     "two topics": (scripts(2, ["no", "yes"].__getitem__), {}, {}),
+    "one word each": ((["oil", "gas", "rye"] * 9, ["a", "b", "b"] * 9), {}, {}),
     "150 topics": (scripts(150, "topic {}".format, 4), {}, {}),
 }
 

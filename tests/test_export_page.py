@@ -161,11 +161,13 @@ def test_axe_finds_nothing(page: Page, scheme: Any) -> None:
 
 def test_it_fits_a_phone_and_nothing_moves_when_the_answer_comes(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    tops = "['text', 'answer', 'topics', 'more', 'legend'].map((id) => byId(id).offsetTop)"
-    before = page.evaluate(tops)
-    type_in(page, WHEAT)
-    assert page.evaluate(tops) == before
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    ids = ["text", "answer", "topics", "more", "legend", "marked"]
+    tops = "(ids) => ids.map((id) => byId(id).getBoundingClientRect().top + scrollY)"
+    before = page.evaluate(tops, ids)
+    for text in (WHEAT, "Wheat and oil, gold", "Peel the zucchini, schnippel die Zwiebeln", ""):
+        type_in(page, text)
+        assert page.evaluate(tops, ids) == before
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.set_viewport_size({"width": 1280, "height": 720})
 
 
