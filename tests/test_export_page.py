@@ -228,6 +228,13 @@ def test_of_a_long_text_the_beginning_is_shown(page: Page, shipped: OpenPage, mo
     )
 
 
+def test_a_text_that_would_fill_the_memory_is_not_read(page: Page) -> None:
+    page.evaluate("byId('text').value = 'wheat '.repeat(333334); update();")
+    assert page.inner_text("#answer") == "Over 2,000,000 characters: give a part of the text."
+    assert page.locator("#topics button").count() == 0
+    assert page.is_enabled("#clear")
+
+
 def test_a_damaged_page_says_so(shipped: OpenPage, browser: Browser, tmp_path: Path) -> None:
     text = (Path(shipped.page.url.removeprefix("file://"))).read_text("utf-8")
     start = text.index(">", text.index('id="weights"')) + 1
