@@ -19,10 +19,13 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from sets import LANGUAGES, load
+from slugline import Corpus, TopicClassifier
 from slugline.exporters.page import page_of
 from slugline.exporters.parts import ModelParts, model_parts
+from slugline.fitted import Fitted
+from slugline.saving.classifier_file import load_model
 
-MODEL = "reuters46"
+MODEL, LARGE = "reuters46", "20ng"
 N_TEXTS, N_EACH, N_ROUNDS = 10_000, 1000, 9
 # A text of so many characters is timed on its own.
 N_CHARACTERS = 1000
@@ -84,6 +87,27 @@ def print_speed(page: Page, parts: ModelParts, asked: list[str]) -> None:
     print(f"a text of {N_CHARACTERS:,} characters: {middle['long']:.2f} ms in Chromium")
 
 
+def print_rounding(folder: Path) -> None:
+    """Train on a set of long documents; print its page's size, and what rounding weights costs."""
+    train, test = load(LARGE)
+    path = folder / "large.slug"
+    TopicClassifier().fit(train.texts, train.topics).save(path)
+    parts = model_parts(path)
+    size = len(page_of(parts, LARGE).encode())
+    before, after = classes(load_model(path)[0], test), classes(parts.fitted, test)
+    right = [np.mean(answers == np.array(test.topics)) for answers in (before, after)]
+    print(
+        f"page of {LARGE}: {size:,} bytes; of {len(test.texts):,} test documents, rounding gives "
+        f"{np.count_nonzero(before != after)} another topic; accuracy {right[0]:.4f} before, "
+        f"{right[1]:.4f} after"
+    )
+
+
+def classes(fitted: Fitted, test: Corpus) -> np.ndarray:
+    """Return the answers to test documents."""
+    return np.array(fitted.predict(test.texts).tolist())
+
+
 def main() -> None:
     """Print all of it."""
     parts = model_parts(MODEL)
@@ -103,6 +127,7 @@ def main() -> None:
         print_nearness(page, parts, asked)
         print_speed(page, parts, asked[-N_EACH:])
         browser.close()
+        print_rounding(Path(folder))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from slugline.exporters.page import model_page
 from slugline.exporters.parts import model_parts
 from slugline.learners.mixture import Mixture
 from slugline.learners.neural import NeuralLearner
+from slugline.saving import container
 from slugline.text import terms
 from slugline.text.block import Block
 from stand_ins import Meanings
@@ -181,6 +183,16 @@ def test_wrong_arguments_give_one_clear_line(
     assert (result.code, result.out) == (code, "")
     assert result.err.startswith(f"slugline: error: {message}")
     assert result.err.count("\n") == 1
+    assert not list(Path().glob("*.html"))
+
+
+def test_a_damaged_model_is_told(model: Path, run: Run) -> None:
+    file = container.read(model)
+    fewer = {**file.arrays, "learner.biases": file.arrays["learner.biases"][:2]}
+    container.write(model, replace(file, arrays=fewer))
+    result = run("export", model)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith(f"slugline: error: {model}: damaged (")
     assert not list(Path().glob("*.html"))
 
 

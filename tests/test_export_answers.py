@@ -19,6 +19,7 @@ from many_texts import many_texts, script_words
 from slugline.classifier import TopicClassifier, load
 from slugline.explain import explain
 from slugline.labels import Topic
+from slugline.routing import _low
 from slugline.text.block import Block
 from slugline.text.scripts import composed
 from slugline.text.words import tokenize
@@ -122,13 +123,20 @@ def test_every_character_is_read_as_python_reads_it(shipped: OpenPage) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "ΟΔΟΣ ΟΔΟΣ. ΣΑΣ Σ aΣ aΣ\u0301 aΣ\u0301b a\xadΣ\xadb aΣ'b Σb",
+        "\u0345Σ Σ ΟΔΟΣ ΟΔΟΣ. ΣΑΣ Σ aΣ aΣ\u0301 aΣ\u0301b a\xadΣ\xadb aΣ'b Σb",
+        "Σ",
         "a\u0316\u0301\u0327 a\u0301\u0301 a\u0327\u0301\u0316b \u0301a e\u0301\u0300\u0345",
         "\u1100\u1161\u11a8\u11a9 \uac00\u11a8 \uac01\u11a8 \u1100\u1100\u1161 \uac00\u1161\u11a7",
         "\u0958 \u0344 \u0f73 \u2126 \u212b \u0340 \ufb1d \u0b47\u0b3e \u0dd9\u0dca \U0001d15e",
         "İstanbul KELVIN ẞ ǅ Ⅷ ⓐ 𐐀 \ud800a \udc00",
+        "x" * 2000 + "\u0301\u0316" * 15,
+        "x" * 2000 + "\u0301\u0316" * 15 + "\u0301",
+        "x" * 970 + "\u0301\u0316" * 15,
+        "x" * 969 + "\u0301\u0316" * 15 + "\u0301",
+        "x" * 970 + "\u0301\u0316" * 15 + "\u0301",
     ],
-    ids=["sigma", "marks", "hangul", "exclusions", "cases"],
+    ids=["sigma", "a sigma alone", "marks", "hangul", "exclusions", "cases"]
+    + [f"marks {n}" for n in range(5)],
 )
 def test_lower_case_and_normal_form_follow_the_same_rules(shipped: OpenPage, text: str) -> None:
     read = shipped.page.evaluate(
@@ -187,6 +195,7 @@ MADE: dict[str, tuple[Documents, dict[str, Any], dict[str, Any]]] = {
     "no words": (scripts(3, str), {"blocks": [Block("characters", n_buckets=1 << 10)]}, {}),
     "integers": (scripts(4, lambda i: 10 - 7 * i), {}, {}),
     "two topics": (scripts(2, ["no", "yes"].__getitem__), {}, {}),
+    "one word each": ((["oil", "gas", "rye"] * 9, ["a", "b", "b"] * 9), {}, {}),
     "150 topics": (scripts(150, "topic {}".format, 4), {}, {}),
 }
 
@@ -217,7 +226,7 @@ def test_a_model_of_an_early_release_with_a_column_for_each_bucket(
     rng = np.random.default_rng(0)
     arrays = {
         "learner.weights": rng.normal(size=(64, 2)).astype(np.float32),
-        "learner.biases": BIASES,
+        "learner.biases": np.zeros(2, dtype=np.float32),  # a blank text is a tie
         "idf.0": (1 + rng.random(64)).astype(np.float32),
     }
     path = write_file(tmp_path / "m.slug", [block("words", 1.0, 0, n_buckets=64)], arrays)
@@ -253,6 +262,24 @@ def test_a_page_holds_what_a_file_of_eight_bits_does(shipped: OpenPage, tmp_path
     proba = load(tmp_path / "small.slug").predict_proba(texts)
     assert np.array_equal(proba, shipped.parts.fitted.predict_proba(texts))
     assert np.abs(shipped.answers(texts).proba - proba).max() < 1e-5
+
+
+def test_what_is_too_low_is_told_in_the_same_words(shipped: OpenPage) -> None:
+    rng = np.random.default_rng(0)
+    # Close to each other, alike in all digits but the last, and halves between two numbers.
+    thresholds = np.concatenate([rng.random(2000), np.arange(1, 65) / 64, [np.inf, 0.5, 0.6]])
+    steps = np.resize([*(10.0**-n * k for n in range(1, 9) for k in (0.4, 0.6, 1)), 1 / 64], 2067)
+    pairs: list[tuple[Any, Any]] = [
+        (np.float32(high - step if np.isfinite(high) else step), np.float32(high))
+        for high, step in zip(thresholds, steps, strict=True)
+    ]
+    pairs = [(low, high) for low, high in pairs if 0 < low < high]
+    assert len(pairs) > 1800
+    said = shipped.page.evaluate(
+        "(pairs) => pairs.map(([low_, high]) => low(low_, high ?? Infinity))",
+        [(float(low), float(high) if np.isfinite(high) else None) for low, high in pairs],
+    )
+    assert said == [_low(low, high) for low, high in pairs]
 
 
 def test_a_long_text_and_a_long_word_are_read_to_their_end(shipped: OpenPage) -> None:

@@ -161,11 +161,13 @@ def test_axe_finds_nothing(page: Page, scheme: Any) -> None:
 
 def test_it_fits_a_phone_and_nothing_moves_when_the_answer_comes(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    tops = "['text', 'answer', 'topics', 'more', 'legend'].map((id) => byId(id).offsetTop)"
-    before = page.evaluate(tops)
-    type_in(page, WHEAT)
-    assert page.evaluate(tops) == before
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    ids = ["text", "answer", "topics", "more", "legend", "marked"]
+    tops = "(ids) => ids.map((id) => byId(id).getBoundingClientRect().top + scrollY)"
+    before = page.evaluate(tops, ids)
+    for text in (WHEAT, "Wheat and oil, gold", "Peel the zucchini, schnippel die Zwiebeln", ""):
+        type_in(page, text)
+        assert page.evaluate(tops, ids) == before
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.set_viewport_size({"width": 1280, "height": 720})
 
 
@@ -202,6 +204,35 @@ def test_markup_in_topics_card_and_text_is_harmless(browser: Browser, tmp_path: 
     assert page.inner_text(".slug") == "slugline · <i>m&"
     assert "<script>alert(2)</script> **x**" in (page.text_content(".card") or "")
     assert dialogs == []
+
+
+@pytest.mark.parametrize("more", ["", "\u0130\u4e2d\u6587e\u0301"], ids=["ascii", "beyond"])
+def test_of_a_long_text_the_beginning_is_shown(page: Page, shipped: OpenPage, more: str) -> None:
+    text = "Wheat and maize" + (more + " of the ") * 15_000 + "crude oil"
+    page.evaluate("(text) => { byId('text').value = text; update(); }", text)
+    assert page.text_content("#marked") == text[:100_000] + "…"
+    assert page.inner_text("#legend").endswith(
+        "Only the beginning of the text is shown; all of it was read."
+    )
+    # What is marked is as if the rest had been marked as well.
+    topic = page.inner_text("#topics button >> nth=0 >> span")
+    explained = explain(shipped.parts.fitted, text, topic, most=1_000_000)
+    spans = [span for span in explained.spans() if span[1] <= 100_000]
+    expected = pieces(text, spans)
+    most = max(abs(share) for *_, share in expected)
+    found = page.eval_on_selector_all("#marked mark", "(all) => all.map((each) => each.title)")
+    strong = [share for *_, share in expected if abs(share) > 0.05 * most]
+    assert len(found) == len(strong) > 0
+    assert [float(title.replace("\u2212", "-")) for title in found[:50]] == pytest.approx(
+        strong[:50], rel=0.02
+    )
+
+
+def test_a_text_that_would_fill_the_memory_is_not_read(page: Page) -> None:
+    page.evaluate("byId('text').value = 'wheat '.repeat(333334); update();")
+    assert page.inner_text("#answer") == "Over 2,000,000 characters: give a part of the text."
+    assert page.locator("#topics button").count() == 0
+    assert page.is_enabled("#clear")
 
 
 def test_a_damaged_page_says_so(shipped: OpenPage, browser: Browser, tmp_path: Path) -> None:

@@ -197,12 +197,16 @@ function reasonOf(model, { reading, blocks }, probabilities, best) {
   if (n === 0) return "no words";
   if (model.usualWords && isOdd(model.usualWords, nUnknown, n)) return `unknown words: ${nUnknown} of ${n}`;
   const probability = probabilities[best], threshold = model.thresholds[best];
-  if (probability >= threshold) return null;
+  return probability < threshold ? low(probability, threshold) : null;
+}
+
+function low(probability, threshold) {
   if (threshold === Infinity) {
     return `probability ${fixed(probability, 2)}; no answer of this topic is sure enough`;
   }
   // Rounded to where they differ.
-  const digits = [2, 3, 4, 5, 6].find((n) => (threshold - probability) * 10 ** n > 0.5) ?? 7;
+  const apart = round(threshold - probability);
+  const digits = [2, 3, 4, 5, 6].find((n) => round(apart * 10 ** n) > 0.5) ?? 7;
   return `probability ${fixed(probability, digits)} is under ${fixed(threshold, digits)}`;
 }
 
@@ -220,23 +224,29 @@ function fixed(value, digits) {
 
 // What words count ---------------------------------------------------------------------------------
 
-/** Return what each word and phrase counts for a topic: `start`, `end` in the reading, `share`. */
-function sharesOf(model, { blocks, reading }, topic) {
-  const shares = new Map(), width = reading.points.length + 1;
-  const add = (start, end, share) => {
-    const key = start * width + end;
-    shares.set(key, (shares.get(key) ?? 0) + share);
-  };
+/**
+ * Return what each word and phrase counts for a topic: `start`, `end` in the reading, `share`.
+ *
+ * Of a long text, only those that end at point `until` or before.
+ */
+function sharesOf(model, { blocks, reading }, topic, until = Infinity) {
+  const found = new Map(), width = reading.points.length + 1;
   for (const { block, places, counts, values } of blocks) {
+    const each = new Map();
+    for (const [column, value] of values) {
+      const share = (value * weightOf(model, block.first + column, topic)) / counts.get(column);
+      if (share) each.set(column, share);
+    }
     for (const { column, start, end, word, isPhrase } of places) {
-      const share = (values.get(column) * weightOf(model, block.first + column, topic)) / counts.get(column);
+      const share = each.get(column);
+      if (share === undefined || (isPhrase ? end : reading.ends[word]) > until) continue;
       // What runs of characters count goes to their word.
-      if (share && isPhrase) add(start, end, share);
-      else if (share) add(reading.starts[word], reading.ends[word], share);
+      const key = isPhrase ? start * width + end : reading.starts[word] * width + reading.ends[word];
+      found.set(key, (found.get(key) ?? 0) + share);
     }
   }
-  const found = [...shares].map(([key, share]) => ({ start: Math.floor(key / width), end: key % width, share }));
-  return found.filter(({ share }) => share).sort((a, b) => a.start - b.start || a.end - b.end);
+  const spans = [...found].map(([key, share]) => ({ start: Math.floor(key / width), end: key % width, share }));
+  return spans.filter(({ share }) => share).sort((a, b) => a.start - b.start || a.end - b.end);
 }
 
 function weightOf(model, column, topic) {
@@ -270,9 +280,20 @@ function piecesOf(spans) {
 
 /** Return spans of a reading as spans of the text, in characters; as `slugline.text.places` does. */
 function placesOf(model, reading, spans) {
-  const { low, read, froms } = reading;
-  const [firsts, lasts] = originsOf(low, read, model.characters);
+  const { froms } = reading, [firsts, lasts] = originsIn(model, reading);
   return spans.map(({ start, end, share }) => ({ start: firsts[froms[start]], end: lasts[froms[end - 1]] + 1, share }));
+}
+
+/** Return how many points of a reading the first `n` characters of the text became. */
+function pointsOf(model, reading, n) {
+  if (reading.given.length <= n) return reading.points.length;
+  const [, lasts] = originsIn(model, reading);
+  return reading.froms.findIndex((from) => from >= 0 && lasts[from] >= n);
+}
+
+function originsIn(model, reading) {
+  reading.origins ??= originsOf(reading.low, reading.read, model.characters);
+  return reading.origins;
 }
 
 /** Return the first and last characters that each character of the text as it is read comes from. */

@@ -1,10 +1,10 @@
 // The page: what is typed is answered at once. Text of others only ever becomes text, never markup.
 
 const byId = (id) => document.getElementById(id);
-const N_SHOWN = 5, MOST_SHOWN = 100000, PAUSE = 120; // topics, characters, milliseconds
-// What HTML can't hold, or a browser would not show: control characters and halves of characters.
-const UNSHOWN = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+const N_SHOWN = 5, MOST_SHOWN = 100000, MOST_READ = 2000000, PAUSE = 120; // topics, characters, milliseconds
 const WAITING = byId("answer").textContent, LEGEND = byId("legend").textContent;
+
+const TOO_LONG = `Over ${MOST_READ.toLocaleString("en")} characters: give a part of the text.`;
 
 const page = { model: null, answer: null, chosen: 0, showsAll: false };
 
@@ -25,20 +25,21 @@ function percent(probability) {
 function update() {
   const text = byId("text").value;
   byId("clear").disabled = !text;
-  page.answer = text ? classify(page.model, text) : null;
+  const isTooLong = text.length > MOST_READ;
+  page.answer = text && !isTooLong ? classify(page.model, text) : null;
   page.chosen = page.answer ? page.answer.order[0] : 0;
-  showAnswer();
+  showAnswer(isTooLong ? TOO_LONG : WAITING);
   showTopics();
   showWords();
 }
 
-function showAnswer() {
+function showAnswer(otherwise) {
   const { answer, model } = page;
   const status = byId("answer");
   status.classList.toggle("given", Boolean(answer));
   status.classList.toggle("unsure", Boolean(answer?.reason));
   if (!answer) {
-    status.replaceChildren(WAITING);
+    status.replaceChildren(otherwise);
   } else if (answer.reason) {
     status.replaceChildren(element("strong", {}, "unsure"), " ", element("span", {}, answer.reason));
   } else {
@@ -94,7 +95,8 @@ function showWords() {
     return;
   }
   const { reading } = answer.row;
-  const pieces = piecesOf(placesOf(model, reading, sharesOf(model, answer.row, chosen)));
+  const spans = sharesOf(model, answer.row, chosen, pointsOf(model, reading, MOST_SHOWN));
+  const pieces = piecesOf(placesOf(model, reading, spans));
   const topic = element("strong", { dir: "auto" }, model.topics[chosen]);
   legend.replaceChildren(...(pieces.length ? legendOf(topic) : ["No word of the text counts for ", topic, "."]));
   if (reading.given.length > MOST_SHOWN) {
@@ -113,16 +115,22 @@ function legendOf(topic) {
     " against it; the deeper the colour, the more they count."];
 }
 
+/** Whether HTML can hold a character and a browser shows it: no control characters, and no halves. */
+function isShown(point) {
+  const isControl = point < 0x20 || (point >= 0x7f && point < 0xa0), isHalf = point >= 0xd800 && point < 0xe000;
+  return !isHalf && (!isControl || point === 0x09 || point === 0x0a || point === 0x0d);
+}
+
 /** Return the text with its words marked, as far as it is shown. */
 function markedText(points, pieces) {
   const text = (start, end) => {
     let letters = "";
-    for (let i = start; i < end; i++) letters += String.fromCodePoint(points[i]);
-    return letters.replace(UNSHOWN, "\ufffd");
+    for (let i = start; i < end; i++) letters += isShown(points[i]) ? String.fromCodePoint(points[i]) : "\ufffd";
+    return letters;
   };
   const found = element("bdi", { className: "highlighted" }), end = Math.min(points.length, MOST_SHOWN);
   let last = 0;
-  for (const piece of pieces.filter((piece) => piece.end <= end)) {
+  for (const piece of pieces) {
     const mark = element("mark", { className: piece.share > 0 ? "for" : "against" }, text(piece.start, piece.end));
     mark.style.setProperty("--strength", piece.strength.toFixed(2));
     mark.title = (piece.share > 0 ? "+" : "−") + Math.abs(piece.share).toPrecision(3);

@@ -19,7 +19,7 @@ from slugline.learners.linear import LinearLearner
 from slugline.ragged import boundaries
 from slugline.routing import Router
 from slugline.saving import container
-from slugline.saving.classifier_file import as_model_file, from_model_file, load_model
+from slugline.saving.classifier_file import as_model_file, from_model_file
 from slugline.saving.quantization import quantize
 from slugline.saving.schema import ModelFile
 from slugline.saving.shipped import model_path
@@ -74,9 +74,7 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     OptionError : if the model can't be exported: it needs an encoder, isn't linear, or has terms
         of an unknown kind. Also, if no threshold reaches the precision.
     """
-    if container.read(model_path(model)).info.encoder is not msgspec.UNSET:
-        raise _refused(model, "it needs a sentence encoder, which no page holds; train without one")
-    fitted, read = load_model(model)
+    read, fitted = _read(model)
     calibration = _checked(model, fitted).calibration
     file = as_model_file(
         fitted,
@@ -94,6 +92,19 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     bundle.add("thresholds", router.thresholds)
     facts = _facts(fitted, calibration, router)
     return ModelParts(fitted, router, file.card, facts, bundle)
+
+
+def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
+    """Return what the file says, and the model; OptionError if it needs an encoder."""
+    path = model_path(model)
+    read = container.read(path)
+    if read.info.encoder is not msgspec.UNSET:
+        raise _refused(model, "it needs a sentence encoder, which no page holds; train without one")
+    try:
+        return read, from_model_file(read)
+    # As in `load_model`: parts that don't fit together can raise any type of error.
+    except Exception as error:
+        raise container.damaged(path, error) from error
 
 
 def _refused(model: str | os.PathLike[str], why: str) -> OptionError:
