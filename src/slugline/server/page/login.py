@@ -37,8 +37,11 @@ async def log_in(request: Request) -> Response:
         cookie_of(known[0]),
         max_age=_MONTH,
         httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
+        # Not "strict", with which whoever follows a link to the page would be asked again; that
+        # other sites' pages can't use it, the guard sees to.
+        samesite="lax",
+        # Who forges this only harms himself.
+        secure=request.headers.get("x-forwarded-proto") == "https",
     )
     return answer
 
