@@ -17,6 +17,8 @@ Parameters = npt.NDArray[np.float64]
 _MAX_SCORE = np.float32(1e38)
 # Sharpness is looked for between 1/7 and 55, and doubt and ambiguity up to a half.
 _LOG_BOUNDS, _MOST = (-2.0, 4.0), 0.5
+# Digits of a calibration that the rows determine.
+_DIGITS = 9
 # The log of a usual sharpness, 5.5, and the log-odds of usual shares, 1 % and 6 %, and how far each
 # mostly is from there: what suited training splits of many kinds best. And what log can take.
 _USUAL, _SPREADS, _TINY = np.array([1.7, -4.0, -2.0]), np.array([0.5, 1.0, 1.0]), 1e-30
@@ -105,7 +107,9 @@ def best_calibration(scores: Floats, y: Labels, weights: Floats | None = None) -
     bounds = [_LOG_BOUNDS, _LOGIT_BOUNDS, _LOGIT_BOUNDS]
     how: Any = {"jac": True, "method": "L-BFGS-B", "bounds": bounds, "options": _PRECISION}
     found = [minimize(loss, start, **how) for start in _STARTS]
-    return _calibration(min(found, key=lambda each: float(each.fun)).x)
+    best = _calibration(min(found, key=lambda each: float(each.fun)).x)
+    # The last digits depend on the processor, and mean nothing.
+    return Calibration(*(float(f"{value:.{_DIGITS}g}") for value in best))
 
 
 def _calibration(parameters: Parameters) -> Calibration:

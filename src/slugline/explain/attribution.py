@@ -7,7 +7,6 @@ another's, are shared out by the same arithmetic, as every share is linear in wh
 
 from __future__ import annotations
 
-import functools
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -29,9 +28,9 @@ __all__ = ["Attribution", "attribute", "made_to_sum"]
 Floats = npt.NDArray[np.float64]
 Columns = npt.NDArray[np.integer]
 
-# A mixture's path from an empty text is cut into panels, twice as many until their sum is off by
-# less than this, or they are so many.
-_CLOSE, _MOST_PANELS = 1e-7, 256
+# A mixture's path from an empty text is cut into panels. Those whose part of the score is off by
+# more than this are halved, so many times at most: down to where a probability falls to nothing.
+_PANELS, _CLOSE, _MOST_HALVINGS = 4, 1e-9, 40
 _NODES = 16
 # Probabilities that are looked at at once.
 _CELLS = 1 << 20
@@ -185,18 +184,30 @@ class _Mixed(Attribution):
         )
 
     def shares(self, wanted: Floats) -> Floats:
-        total = (self.top - self.base) @ wanted
-        panels = 4
-        found = self._gradients(wanted, panels)
-        while abs(self._sum(found) - total) > _CLOSE and panels < _MOST_PANELS:
-            panels *= 2
-            found = self._gradients(wanted, panels)
+        found = [np.zeros_like(part.base) for part in self._parts]
+        edges = np.linspace(0, 1, _PANELS + 1)
+        panels = np.stack([edges[:-1], edges[1:]], axis=1)
+        for halving in range(_MOST_HALVINGS + 1):
+            own = self._gradients(wanted, panels)
+            ends = self._scores(panels.reshape(-1, 1)) @ wanted
+            missing = self._sums(own) - (ends[1::2] - ends[::2])
+            is_off = (np.abs(missing) > _CLOSE) & (halving < _MOST_HALVINGS)
+            for sums, gradients in zip(found, own, strict=True):
+                sums += gradients[~is_off].sum(axis=0)
+            if not is_off.any():
+                break
+            starts, stops = panels[is_off].T
+            middles = (starts + stops) / 2
+            panels = np.stack([[starts, middles], [middles, stops]]).transpose(0, 2, 1)
+            panels = panels.reshape(-1, 2)
         shares = sum(part.shares(own) for part, own in zip(self._parts, found, strict=True))
-        return made_to_sum(np.asarray(shares), float(total), most=_STEPS)
+        total = float((self.top - self.base) @ wanted)
+        return made_to_sum(np.asarray(shares), total, most=_STEPS)
 
-    def _sum(self, gradients: list[Floats]) -> float:
+    def _sums(self, gradients: list[Floats]) -> Floats:
+        """Return what gradients of panels come to, shape (n_panels,)."""
         pairs = zip(self._parts, gradients, strict=True)
-        return float(sum((part.top - part.base) @ own for part, own in pairs))
+        return np.asarray(sum(own @ (part.top - part.base) for part, own in pairs))
 
     def _scores(self, at: Floats) -> Floats:
         return np.log(np.maximum(self._mean(self._on_the_way(at)), _TINY))
@@ -210,28 +221,34 @@ class _Mixed(Attribution):
         """Return each learner's scores at shares of the way, given as a column."""
         return [part.base + at * (part.top - part.base) for part in self._parts]
 
-    def _gradients(self, wanted: Floats, panels: int) -> list[Floats]:
-        """Return the mean gradient with respect to each learner's scores, shape (n_topics,)."""
-        found = [np.zeros_like(part.base) for part in self._parts]
-        nodes, sizes = _nodes(panels)
-        step = max(1, _CELLS // len(wanted))
-        for start in range(0, len(nodes), step):
-            scores = self._on_the_way(nodes[start : start + step])
+    def _gradients(self, wanted: Floats, panels: Floats) -> list[Floats]:
+        """Return each panel's part of the mean gradient with respect to each learner's scores.
+
+        Parameters
+        ----------
+        wanted : float64 array, shape (n_topics,)
+        panels : float64 array, shape (n_panels, 2)
+            Where each begins and ends, as shares of the way.
+
+        Returns
+        -------
+        list of float64 array, shape (n_panels, n_topics), one for each learner
+        """
+        nodes, sizes = np.polynomial.legendre.leggauss(_NODES)
+        step = max(1, _CELLS // (_NODES * len(wanted)))
+        parts: list[list[Floats]] = [[] for _ in self._parts]
+        for first in range(0, len(panels), step):
+            starts, stops = panels[first : first + step, :, np.newaxis].transpose(1, 0, 2)
+            at = starts + (nodes + 1) / 2 * (stops - starts)
+            scores = self._on_the_way(at.reshape(-1, 1))
             mean = self._mean(scores)
             pull = np.where(mean > _TINY, wanted / np.maximum(mean, _TINY), 0)
-            pull *= sizes[start : start + step]
-            parts = zip(self._calibrations, scores, self._weights, found, strict=True)
-            for calibration, own, weight, total in parts:
-                total += weight * _pulled(calibration, own, pull)
-        return found
-
-
-@functools.cache
-def _nodes(panels: int) -> tuple[Floats, Floats]:
-    """Return where on the way from 0 to 1 gradients are taken, and what each counts, as columns."""
-    nodes, sizes = np.polynomial.legendre.leggauss(_NODES)
-    at = (np.arange(panels)[:, np.newaxis] + (nodes + 1) / 2) / panels
-    return at.reshape(-1, 1), np.tile(sizes / (2 * panels), panels).reshape(-1, 1)
+            pull *= (sizes / 2 * (stops - starts)).reshape(-1, 1)
+            each = zip(self._calibrations, scores, self._weights, parts, strict=True)
+            for calibration, own, weight, found in each:
+                pulled = weight * _pulled(calibration, own, pull)
+                found.append(pulled.reshape(len(at), _NODES, -1).sum(axis=1))
+        return [np.concatenate(found) for found in parts]
 
 
 def _calibration(learner: Learner) -> Calibration:
@@ -242,12 +259,12 @@ def _calibration(learner: Learner) -> Calibration:
 
 
 def _pulled(calibration: Calibration, scores: Any, pull: Floats) -> Floats:
-    """Return the gradient of the sum of probabilities times `pull`, summed over rows."""
-    total = np.zeros(scores.shape[1])
+    """Return the gradient of each row's sum of probabilities times `pull`."""
+    total = np.zeros_like(scores)
     for share, sharpness in _softmaxes(calibration):
         proba = softmax(scores * sharpness)
         mean = (proba * pull).sum(axis=1, keepdims=True)
-        total += share * sharpness * (proba * (pull - mean)).sum(axis=0)
+        total += share * sharpness * (proba * (pull - mean))
     return total
 
 
