@@ -314,7 +314,7 @@ def test_who_has_no_token_is_asked_for_one_and_let_in(news_slug: Path) -> None:
     assert found.status_code == 303
     cookie = found.headers["set-cookie"]
     assert "HttpOnly" in cookie
-    assert "SameSite=strict" in cookie
+    assert "SameSite=lax" in cookie
     assert TOKEN not in cookie
     assert page.get("/").status_code == 200
 

@@ -22,6 +22,8 @@ Integers = npt.NDArray[np.integer]
 
 #: The most hash buckets of a block: more would cost learners more memory than they are worth.
 MAX_BUCKETS = 1 << 24
+# Squares of what is so many times as large still fit into float32.
+_MOST_WEIGHT = 1e9
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -33,7 +35,7 @@ class Block:
     kind : {"words", "lead", "bigrams", "characters"}, default "words"
         Words; the first words of a document; pairs of neighbours; runs of characters in words.
     weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}, default "log-tf-idf"
-    weight : float, default 1.0
+    weight : float over 0, and under 1e9; default 1.0
         How much the block counts beside others. With idf, a row that has terms of all blocks
         gets length 1.
     max_terms : int, optional
@@ -56,7 +58,7 @@ class Block:
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, tuple(KINDS))
         check_choice("weighting", self.weighting, tuple(WEIGHTINGS))
-        check_number("weight", self.weight, over=0)
+        check_number("weight", self.weight, over=0, under=_MOST_WEIGHT)
         check_whole("min_count", self.min_count, 0)
         if self.max_terms is not None:
             check_whole("max_terms", self.max_terms, 1)
