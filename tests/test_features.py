@@ -422,10 +422,10 @@ def test_a_fitted_vocabulary_does_not_grow() -> None:
             {"kind": "trigrams"},
             "`kind` is 'trigrams'; give one of words, lead, bigrams, characters.",
         ),
-        ({"weight": 0}, "`weight` is 0; give a number over 0."),
-        ({"weight": -1.0}, "`weight` is -1.0; give a number over 0."),
-        ({"weight": math.inf}, "`weight` is inf; give a number over 0."),
-        ({"weight": math.nan}, "`weight` is nan; give a number over 0."),
+        ({"weight": 0}, "`weight` is 0; give a number over 0 and under 1000000."),
+        ({"weight": -1.0}, "`weight` is -1.0; give a number over 0 and under 1000000."),
+        ({"weight": math.inf}, "`weight` is inf; give a number over 0 and under 1000000."),
+        ({"weight": math.nan}, "`weight` is nan; give a number over 0 and under 1000000."),
         *[
             (
                 {"n_buckets": n_buckets},

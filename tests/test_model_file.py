@@ -532,7 +532,7 @@ SETTINGS_DAMAGE: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "a block of no weight": (
         set_to("blocks", 0, "weight", value=0),
-        damaged("`weight` is 0.0; give a number over 0."),
+        damaged("`weight` is 0.0; give a number over 0 and under 1000000."),
     ),
     "a negative number of terms": (
         set_to("blocks", 0, "n_terms", value=-1),

@@ -23,7 +23,7 @@ Integers = npt.NDArray[np.integer]
 #: The most hash buckets of a block: more would cost learners more memory than they are worth.
 MAX_BUCKETS = 1 << 24
 # Squares of what is so many times as large still fit into float32.
-_MOST_WEIGHT = 1e9
+_MOST_WEIGHT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -35,7 +35,7 @@ class Block:
     kind : {"words", "lead", "bigrams", "characters"}, default "words"
         Words; the first words of a document; pairs of neighbours; runs of characters in words.
     weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}, default "log-tf-idf"
-    weight : float over 0, and under 1e9; default 1.0
+    weight : float over 0, and under a million; default 1.0
         How much the block counts beside others. With idf, a row that has terms of all blocks
         gets length 1.
     max_terms : int, optional
