@@ -21,6 +21,9 @@ __all__ = ["Batches"]
 # comes after them waits the longer.
 _MOST_TEXTS = 128
 _MOST_CHARACTERS = 1 << 17
+# Fewer texts are done so soon that those which come meanwhile rather wait for the same thread: two
+# would mostly wait for the interpreter's lock.
+_FEW = 32
 
 _Outcome: TypeAlias = list[Route] | Exception
 
@@ -87,7 +90,9 @@ class Batches:
 
     def __init__(self, n_threads: int, metrics: Metrics) -> None:
         self._pool = ThreadPoolExecutor(n_threads, "slugline-answers")
-        self._n_free = n_threads
+        self._n_threads = n_threads
+        # Numbers of texts: of those that wait, and of each batch that a thread works on.
+        self._n_waiting, self._running = 0, list[int]()
         self._waiting: deque[_Job] = deque()
         self._metrics = metrics
 
@@ -102,6 +107,7 @@ class Batches:
         future: asyncio.Future[list[Route]] = asyncio.get_running_loop().create_future()
         job = _Job(model, min_precision, top, texts, future)
         self._waiting.append(job)
+        self._n_waiting += len(texts)
         self._metrics.add("queue_size")
         self._give()
         try:
@@ -115,9 +121,17 @@ class Batches:
 
     def _give(self) -> None:
         """Give free threads what waits."""
-        while self._n_free and (batch := self._next()):
-            self._n_free -= 1
+        while (
+            len(self._running) < self._n_threads and self._is_enough() and (batch := self._next())
+        ):
+            self._running.append(_n_texts(batch))
             self._pool.submit(self._answer, batch, asyncio.get_running_loop())
+
+    def _is_worth_a_thread(self) -> bool:
+        """Whether a thread is free, and what waits is worth it."""
+        if len(self._running) == self._n_threads:
+            return False
+        return max(self._running, default=_FEW) >= _FEW or self._n_waiting >= _FEW
 
     def _next(self) -> _Batch:
         """Take the next texts of one model from the queue."""
@@ -127,12 +141,14 @@ class Batches:
             job = self._waiting[0]
             if job.future.done():  # whoever asked has gone
                 self._waiting.popleft()
+                self._n_waiting -= len(job.texts) - job.n_given
                 continue
             if batch and not job.fits(batch[0][0]):
                 break
             taken = job.take(n_texts, n_characters)
             batch.append((job, taken))
             n_texts -= taken.stop - taken.start
+            self._n_waiting -= taken.stop - taken.start
             n_characters -= sum(map(len, job.texts[taken]))
             self._waiting.popleft()
             if job.n_given < len(job.texts):
@@ -147,7 +163,7 @@ class Batches:
         loop.call_soon_threadsafe(self._hand_over, batch, outcomes, started)
 
     def _hand_over(self, batch: _Batch, outcomes: list[_Outcome], started: float) -> None:
-        self._n_free += 1
+        self._running.remove(_n_texts(batch))
         self._give()  # before anything else: the thread has nothing to do
         for (job, taken), outcome in zip(batch, outcomes, strict=True):
             if taken.start == 0:
@@ -163,6 +179,10 @@ class Batches:
         metrics.add("documents", len(routes))
         metrics.add("unsure", sum(route.reason is not None for route in routes))
         metrics.observe_all("confidence", [route.probability for route in routes])
+
+
+def _n_texts(batch: _Batch) -> int:
+    return sum(taken.stop - taken.start for _, taken in batch)
 
 
 def _outcomes(batch: _Batch) -> list[_Outcome]:
