@@ -121,9 +121,7 @@ class Batches:
 
     def _give(self) -> None:
         """Give free threads what waits."""
-        while (
-            len(self._running) < self._n_threads and self._is_enough() and (batch := self._next())
-        ):
+        while self._is_worth_a_thread() and (batch := self._next()):
             self._running.append(_n_texts(batch))
             self._pool.submit(self._answer, batch, asyncio.get_running_loop())
 
