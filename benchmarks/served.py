@@ -25,12 +25,15 @@ BIN = Path(sys.executable).parent
 SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-local bodies = {}
-for line in io.lines("%(bodies)s") do bodies[#bodies + 1] = line end
-local number = 0
+local requests, number = {}, 0
+function init()
+  for line in io.lines("%(bodies)s") do
+    requests[#requests + 1] = wrk.format(nil, nil, nil, line)
+  end
+end
 function request()
-  number = number %% #bodies + 1
-  return wrk.format(nil, nil, nil, bodies[number])
+  number = number %% #requests + 1
+  return requests[number]
 end
 local pause = %(pause)g
 if pause > 0 then

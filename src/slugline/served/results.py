@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
 from slugline.explain import Explanation, explain
@@ -19,7 +20,6 @@ __all__ = [
     "Guess",
     "Result",
     "Word",
-    "as_guesses",
     "explained",
     "reasons_of",
     "results",
@@ -71,20 +71,20 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 def results(routes: Sequence[Route], top: int) -> list[Result]:
     """Return answers with the `top` most likely topics."""
-    return [
-        Result(
-            topic=route.topic,
-            probability=rounded(route.probability),
-            reason=route.reason or UNSET,
-            top=as_guesses(route.top[:top]),
-        )
-        for route in routes
-    ]
+    # All at once: of many texts, numbers one by one would take longer than anything else here.
+    shares = [share for route in routes for _, share in route.top[:top]]
+    rounded_shares = iter(np.round(shares, _DIGITS).tolist())
+    return [_result(route, top, rounded_shares) for route in routes]
 
 
-def as_guesses(top: Sequence[tuple[Topic, float]]) -> list[Guess]:
-    """Return topics and probabilities as guesses."""
-    return [Guess(topic, rounded(probability)) for topic, probability in top]
+def _result(route: Route, top: int, shares: Iterator[float]) -> Result:
+    guesses = [Guess(name, next(shares)) for name, _ in route.top[:top]]
+    return Result(
+        topic=route.topic,
+        probability=guesses[0].probability,
+        reason=route.reason or UNSET,
+        top=guesses,
+    )
 
 
 def explained(model: ServedModel, texts: Sequence[str], found: Sequence[Result]) -> list[Result]:

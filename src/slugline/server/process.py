@@ -29,6 +29,9 @@ _log = logging.getLogger("slugline.server")
 
 # Seconds between two looks at the models' files.
 _WATCH_SECONDS = 1.0
+# Objects after which garbage is looked for: a request for many texts makes hundreds, which go away
+# by themselves.
+_GARBAGE = (20_000, 20, 20)
 # Connections that ask nothing are closed after as many seconds.
 _KEEP_ALIVE_SECONDS = 75
 
@@ -69,6 +72,7 @@ def run_process(
     )
     # What is here to stay need not be looked through each time that garbage is collected.
     gc.freeze()
+    gc.set_threshold(*_GARBAGE)
     with contextlib.ExitStack() as stack:
         stack.callback(state.close)
         if state.learner is not None:
