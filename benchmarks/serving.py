@@ -129,7 +129,7 @@ def swaps(texts: Sequence[str], folder: Path) -> list[list[str]]:
     """Put another model in place under load, and count requests that fail."""
     versions = [folder / "a.slug", folder / "b.slug"]
     shutil.copy(model_path("reuters46"), versions[0])
-    slugline.load("reuters46").save(versions[1], precision="int8")
+    slugline.load("reuters46").save(versions[1], quantize="int8")
     served_file = folder / "swapped.slug"
     shutil.copy(versions[0], served_file)
     with served.slugline(str(served_file)) as server:
