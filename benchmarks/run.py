@@ -18,6 +18,7 @@ import leave_out
 import lesson
 import reproduction
 import scale
+import serving
 import shipped_model
 import tokenise
 import trust
@@ -28,7 +29,7 @@ PACKAGES = (
 )
 PARTS = (
     *(reproduction, lesson, tokenise, classifier, few, leave_out, choices, scale),
-    *(active, trust, shipped_model, imports, commands, answering),
+    *(active, trust, serving, shipped_model, imports, commands, answering),
 )
 
 
