@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import joblib
-import serving_page
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 import kills
 import served
+import serving_page
 import slugline
 from processes import table
 from slugline import reuters
