@@ -94,7 +94,10 @@ def test_make_serve_installs_and_starts() -> None:
     if shutil.which("make") is None:
         pytest.skip("no make")
     found = subprocess.run(
-        ["make", "-n", "-W", "pyproject.toml", "serve"], cwd=ROOT, check=True, capture_output=True
+        ["make", "--no-print-directory", "-n", "-W", "pyproject.toml", "serve"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
     ).stdout.decode()
     assert 'pip install --quiet --editable ".[serve]"' in found
     assert found.rstrip().endswith(".venv/bin/slugline serve --corrections corrections.db")

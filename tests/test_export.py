@@ -46,12 +46,12 @@ def model(news: News, tmp_path: Path) -> Path:
 
 def test_the_shipped_model_takes_less_than_600_kb(run: Run) -> None:
     result = run("export", "reuters46")
-    page = Path("reuters46.html").read_bytes()
+    page = Path("reuters46-page.html").read_bytes()
     assert len(page) < 600_000
     assert result == (
         0,
         "",
-        f"wrote reuters46.html, {len(page) / 1e3:.0f} kB; open it in a browser\n",
+        f"wrote reuters46-page.html, {len(page) / 1e3:.0f} kB; open it in a browser\n",
     )
     assert page == model_page("reuters46").encode()
 
@@ -99,9 +99,9 @@ def test_a_policy_allows_the_script_and_the_style_and_nothing_else(model: Path) 
 def test_a_large_page_is_warned_of(model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slugline.exporters.page.LARGE_PAGE", 10_000)
     result = run("export", model, "--quiet")
-    kb = f"{Path('news.html').stat().st_size / 1e3:.0f}"
+    kb = f"{Path('news-page.html').stat().st_size / 1e3:.0f}"
     assert result.err == (
-        f"warning: news.html has {kb} kB, which takes long to send and to open; train with "
+        f"warning: news-page.html has {kb} kB, which takes long to send and to open; train with "
         "--max-size for a smaller one.\n"
     )
     assert command._size(b"0" * 1_234_567) == "1.2 MB"

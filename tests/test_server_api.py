@@ -230,6 +230,9 @@ def test_topics_that_are_numbers_stay_numbers(api: httpx.Client) -> None:
     check_problem(ask(api, "/v1/corrections", text="a", topic=" "), 422, "`$.topic`")
     check_problem(ask(api, "/v1/corrections", text="a", topic="a\0b"), 422, "topic")
     check_problem(ask(api, "/v1/corrections", text="a", topic="a" * 2000), 422, "topic")
+    check_problem(ask(api, "/v1/corrections", text=" ", topic="a"), 422, "`text` is blank")
+    half = json.dumps({"text": "a", "topic": "a\ud800"})
+    check_problem(api.post("/v1/corrections", content=half, headers=JSON), 422, "half a character")
 
 
 def test_a_full_disk_is_said_and_nothing_is_acknowledged(tmp_path: Path) -> None:

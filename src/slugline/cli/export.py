@@ -24,7 +24,7 @@ def export(
             "-o",
             metavar="FILE",
             help="Where to write the page; one that exists is replaced.",
-            show_default="MODEL.html, in this folder",
+            show_default="MODEL-page.html, in this folder",
         ),
     ] = None,
     min_precision: Annotated[
@@ -48,11 +48,11 @@ def export(
 
       slugline export reuters46
 
-      slugline export tickets.slug -o tickets.html
+      slugline export tickets.slug -o tickets-page.html
     """
     from slugline.exporters.page import LARGE_PAGE, model_page
 
-    path = Path(f"{Path(model).stem}.html") if output is None else output
+    path = Path(f"{Path(model).stem}-page.html") if output is None else output
     check_target("--output", path)
     check_not_read("--output", path, [Path(model_path(model))])
     data = model_page(model, min_precision=min_precision).encode("utf-8", "backslashreplace")

@@ -8,7 +8,7 @@ from slugline.labels import Topic
 from slugline.routing import Route
 from slugline.served.messages import Correct, CorrectionReply
 from slugline.served.model import ServedModel
-from slugline.served.results import rounded, whole
+from slugline.served.results import rounded
 
 __all__ = ["keep", "known_topic"]
 
@@ -28,9 +28,12 @@ def keep(
 
     Raises
     ------
-    DataError : if the topic can't be one of the model's, or the text is too long to be kept.
+    DataError : if the text is blank or too long to be kept, or the topic can't be one of the
+        model's.
     StoreError : if the file can't be written; nothing is kept then.
     """
+    if not asked.text.strip():
+        raise DataError("`text` is blank, and teaches nothing; give the text that was answered.")
     topic, is_new = known_topic(model, asked.topic)
     kept = store.add(
         text=asked.text,
@@ -68,7 +71,7 @@ def known_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:
         name = str(topic).strip()
         if not name:
             raise DataError("`topic` is empty; give the right topic.")
-        return whole(name), True
+        return name, True
     if isinstance(topic, str):
         raise DataError(f"topics of {model.name} are numbers, and `topic` is {topic[:100]!r}.")
     return topic, True
