@@ -38,6 +38,8 @@ Report = Callable[[int, slice, float], None]
 ALL_KEYS = 1 << 64
 # Weights that are dense at a time, of all columns and a few topics; and the most topics.
 _MOST_WEIGHTS, _MOST_TOPICS = 1 << 25, 128
+# Weights that are kept from one descent to the other as they are.
+_MOST_KEPT = 1 << 26
 # What is learned to judge the rows held out need not be as near to the minimum.
 _TOLERANCE_OF_JUDGE = 1e-2
 # Rows held out that are judged, if topics are very many.
@@ -137,7 +139,8 @@ class _Training:
         self.interrupted = False
         self._rows, self._report, self._tolerance = rows, report, tolerance
         self._blocks = rows.blocks_of_topics()
-        self._found: dict[int, tuple[sp.csc_array, npt.NDArray[np.float64]]] = {}
+        # Points whose weights may be sparse.
+        self._found: dict[int, Any] = {}
         self._firsts: dict[int, npt.NDArray[np.float64]] = {}
         self._scores: list[Floats] = []
         self._n_passes = self._n_held_out = 0
@@ -183,12 +186,21 @@ class _Training:
     def _start(self, topics: slice) -> Point:
         if topics.start in self._found:
             weights, biases = self._found[topics.start]
-            return Point(weights.toarray(), biases)
+            is_dense = isinstance(weights, np.ndarray)
+            return Point(weights if is_dense else weights.toarray(), biases)
         return Point.first(self._rows.n_columns, topics.stop - topics.start)
 
     def _keep(self, topics: slice, point: Point) -> None:
+        """Keep weights: all of them, as the next descent begins there, if there is memory."""
+        if self._rows.n_columns * self._rows.n_topics > _MOST_KEPT:
+            point = point._replace(weights=self._slim(point))
+        self._found[topics.start] = point
+
+    def _slim(self, point: Any) -> Any:
+        if not isinstance(point.weights, np.ndarray):
+            return point.weights
         share = share_to_drop(self._rows.n_columns * self._rows.n_topics)
-        self._found[topics.start] = slim(point.weights, share), point.biases
+        return slim(point.weights, share)
 
     def result(self) -> Learned:
         """Return what was found."""
@@ -197,13 +209,13 @@ class _Training:
             if topics.start not in self._found:  # the start was the minimum
                 self._keep(topics, self._start(topics))
         found = [self._found[topics.start] for topics in self._blocks]
-        biases = np.concatenate([own for _, own in found]).astype(np.float32)
+        biases = np.concatenate([point.biases for point in found]).astype(np.float32)
         biases[rows.topic_weights * rows.n_all == 0] = ABSENT
         y, scores = self._left_out()
         left_out = LeftOut(np.arange(len(y)), scores)
         calibration = left_out.calibration(y, rows.topic_weights.astype(np.float32)[y])
         return Learned(
-            join_topics([weights for weights, _ in found]),
+            join_topics([self._slim(point) for point in found]),
             biases,
             calibration,
             (y, scores),
@@ -252,7 +264,8 @@ class _Stage:
 
     def aim(self, topics: slice) -> Aim:
         """Return what a few topics are to learn."""
-        return Aim(topics, self.others, self.own, self.least_key)
+        numbers = np.arange(topics.start, topics.stop, dtype=np.int32)
+        return Aim(numbers, self.others, self.own, self.least_key)
 
 
 def _rates(

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 __all__ = ["RowBlock", "column_squares", "topic_counts"]
 
 Floats = npt.NDArray[np.float32]
+Places = npt.NDArray[np.intp]
 
 
 class RowBlock(NamedTuple):
@@ -47,10 +48,20 @@ class RowBlock(NamedTuple):
         shape = (len(indptr) - 1, self.n_columns)
         return sp.csr_array((values, self.columns, indptr), shape=shape)
 
-    def own(self, topics: slice) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int32]]:
-        """Return which of the rows have one of the topics, and which one."""
-        here = np.flatnonzero((self.y >= topics.start) & (self.y < topics.stop))
-        return here, self.y[here] - topics.start
+    def own(self, topics: npt.NDArray[np.integer], n_topics: int) -> tuple[Places, Places]:
+        """Return which of the rows have one of the topics, and which of these it is.
+
+        Parameters
+        ----------
+        topics : int array, shape (n_chosen,)
+        n_topics : int
+            How many there are in all.
+        """
+        place = np.full(n_topics, -1)
+        place[topics] = np.arange(len(topics))
+        own = place[self.y]
+        here = np.flatnonzero(own >= 0)
+        return here, own[here]
 
 
 def column_squares(block: RowBlock) -> tuple[npt.NDArray[np.float64]]:
@@ -69,8 +80,6 @@ def topic_counts(block: RowBlock, topics: slice, least_key: int) -> tuple[Floats
     least_key : int
         Rows with a lower key are not counted.
     """
-    here, number = block.own(topics)
-    is_of = np.zeros((len(block.y), topics.stop - topics.start), dtype=np.float32)
-    is_of[here, number] = 1
+    is_of = (block.y[:, np.newaxis] == np.arange(topics.start, topics.stop)).astype(np.float32)
     is_of[block.keys < np.uint64(least_key)] = 0
     return (block._csr(np.ones_like(block.values)).T @ is_of,)

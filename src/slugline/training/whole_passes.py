@@ -25,7 +25,7 @@ effective terascale linear learning system: sums over a tree.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -38,6 +38,7 @@ __all__ = ["TOLERANCE", "Aim", "Engine", "Point", "Reached", "Scales", "cost_of"
 Floats = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.float64]
 Bits = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.intp]
 
 #: The descent ends when each topic's gradient is this share of the first one. Of held-out answers,
 #: 99.8 to 99.97 % are then those of the minimum itself, on each of five sets.
@@ -56,6 +57,8 @@ _MOST_STEPS, _MOST_CUTS = 60, 8
 _UPHILL = 0.6
 # Weights that are worked on at once, so that they stay in the processor's cache.
 _AT_ONCE = 1 << 16
+# Products that are added up in float32, before float64 goes on.
+_MOST_ADDED = 1 << 12
 BIAS_AT_FIRST = -1.0
 
 
@@ -87,17 +90,21 @@ class Aim:
 
     Attributes
     ----------
-    topics : slice
+    topics : int array, shape (n_topics,)
     others, own : float32 array, shape (n_topics_of_all,)
         By a row's topic: what its errors cost where it is another's, and its own topic's. Times C.
     least_key : int
         Rows with a lower key are held out.
     """
 
-    topics: slice
+    topics: npt.NDArray[np.int32]
     others: Floats
     own: Floats
     least_key: int = 0
+
+    def of(self, chosen: Places) -> Aim:
+        """Return what some of the topics are to learn."""
+        return replace(self, topics=self.topics[chosen])
 
 
 class Scales(NamedTuple):
@@ -148,6 +155,10 @@ class Point(NamedTuple):
         weights = np.zeros((n_columns, n_topics), dtype=np.float32)
         return cls(weights, np.full(n_topics, BIAS_AT_FIRST))
 
+    def of(self, chosen: Places) -> Point:
+        """Return that of some of the topics."""
+        return Point(self.weights.take(chosen, axis=1), self.biases[chosen])
+
 
 class Reached(NamedTuple):
     """How far the descent has come.
@@ -155,7 +166,7 @@ class Reached(NamedTuple):
     Attributes
     ----------
     point : Point
-        Not changed later on.
+        Changed by what comes next.
     gradients : float array, shape (n_topics,)
         The size of each topic's gradient.
     share : float
@@ -198,18 +209,23 @@ def minimise(
         The size of the gradients that the tolerance is a share of; by default, that at the start.
     tolerance : float, default TOLERANCE
     """
-    point, n_passes = start, 1
-    slope = _Slope.at(engine, point, aim, scales)
-    first = slope.sizes(scales) if first is None else first
+    found = Point(start.weights.copy(), start.biases.copy())
+    point, chosen = start, np.arange(len(start.biases))
+    slope, n_passes = _Slope.at(engine, point, aim, scales), 1
+    sizes = slope.sizes(scales)
+    first = sizes.copy() if first is None else first
     for _ in range(_MOST_STEPS):
-        sizes = slope.sizes(scales)
+        sizes[chosen] = slope.sizes(scales)
         shares = np.divide(sizes, first, out=np.zeros_like(sizes), where=first > 0)
-        yield Reached(point, sizes, float(shares.max(initial=0)), n_passes)
-        open_topics = shares > tolerance
-        if not open_topics.any():
+        found.weights[:, chosen], found.biases[chosen] = point
+        yield Reached(found, sizes.copy(), float(shares.max(initial=0)), n_passes)
+        still = np.flatnonzero(shares[chosen] > tolerance)
+        if not len(still):
             return
-        step, n_products = _newton_step(engine, aim, scales, slope, open_topics)
-        point, slope, n_tries = _go(engine, aim, scales, (point, slope), step)
+        chosen = chosen[still]
+        own, point, slope = aim.of(chosen), point.of(still), slope.of(still)
+        step, n_products = _newton_step(engine, own, scales, slope, still)
+        point, slope, n_tries = _go(engine, own, scales, (point, slope), step)
         n_passes += n_products + n_tries
 
 
@@ -228,6 +244,10 @@ class _Slope(NamedTuple):
             gradient[part] += scales.penalties[part] * point.weights[part]
         return cls(gradient, common + (point.biases - BIAS_AT_FIRST), inside)
 
+    def of(self, chosen: Places) -> _Slope:
+        """Return that of some of the topics; the bits are still those of all."""
+        return _Slope(self.weights.take(chosen, axis=1), self.biases[chosen], self.inside)
+
     def sizes(self, scales: Scales) -> Sums:
         """Return the size of each topic's gradient, as the scales measure it."""
         total = scales.bias_step * self.biases**2
@@ -245,22 +265,25 @@ class _Slope(NamedTuple):
 
 
 def _newton_step(
-    engine: Engine, aim: Aim, scales: Scales, slope: _Slope, is_open: npt.NDArray[np.bool_]
+    engine: Engine, aim: Aim, scales: Scales, slope: _Slope, chosen: Places
 ) -> tuple[Point, int]:
     """Return a step to about where the gradient would be 0 if no error began or ceased to count.
 
-    By conjugate gradients, those of all topics at once.
+    By conjugate gradients, those of all topics at once. `chosen` says which of the topics that
+    have bits these are.
     """
     rest, rest_bias = -slope.weights, -slope.biases
     direction, bias_way = scales.steps * rest, scales.bias_step * rest_bias
     step, bias_step = np.zeros_like(rest), np.zeros_like(rest_bias)
     size = slope.sizes(scales) ** 2
     enough = size * _FORCING**2
-    is_open = is_open & (size > 0)
+    is_open = size > 0
     n_products = 0
     for _ in range(_MOST_PRODUCTS):
         n_products += 1
-        bent, bent_bias = engine.sums(products, direction, bias_way, aim, beside=slope.inside)
+        bent, bent_bias = engine.sums(
+            products, direction, bias_way, aim, chosen, beside=slope.inside
+        )
         bent_bias = bent_bias + bias_way
         along = bias_way * bent_bias
         for part in _parts(bent):
@@ -323,7 +346,7 @@ def slopes(
         By the weights and by the biases; and a bit for each row and topic.
     """
     X = block.csr()
-    here = block.own(aim.topics)
+    here = _own(block, aim)
     slope = _scores(X, weights, biases)
     own = 1 - slope[here]
     slope += 1
@@ -338,13 +361,21 @@ def slopes(
 
 
 def products(
-    block: RowBlock, inside: Bits, direction: Floats, bias_way: Sums, aim: Aim
+    block: RowBlock, inside: Bits, direction: Floats, bias_way: Sums, aim: Aim, chosen: Places
 ) -> tuple[Floats, Sums]:
-    """Return the products of a block's part of the Hessian with a direction, as `slopes` does."""
+    """Return the products of a block's part of the Hessian with a direction, as `slopes` does.
+
+    Parameters
+    ----------
+    inside : bits
+        From `slopes`, of more topics.
+    chosen : int array, shape (n_topics,)
+        Which of those these are.
+    """
     X = block.csr()
     bent = _scores(X, direction, bias_way)
-    bent *= _costs(block, block.own(aim.topics), aim)
-    bent *= np.unpackbits(inside, axis=1, count=bent.shape[1])
+    bent *= _costs(block, _own(block, aim), aim)
+    bent *= np.unpackbits(inside, axis=1)[:, chosen]
     return X.T @ bent, bent.sum(axis=0, dtype=np.float64)
 
 
@@ -354,10 +385,13 @@ def _scores(X: Any, weights: Floats, biases: Sums) -> Floats:
     return scores
 
 
+def _own(block: RowBlock, aim: Aim) -> tuple[Places, Places]:
+    return block.own(aim.topics, len(aim.own))
+
+
 def _costs(block: RowBlock, here: tuple[Any, Any], aim: Aim) -> Floats:
     """Return twice what errors cost, shape (n_rows, n_topics)."""
-    n_topics = aim.topics.stop - aim.topics.start
-    costs = np.repeat(aim.others[block.y][:, np.newaxis], n_topics, axis=1)
+    costs = np.repeat(aim.others[block.y][:, np.newaxis], len(aim.topics), axis=1)
     costs[here] = aim.own[block.y[here[0]]]
     costs *= np.float32(2)
     return costs
@@ -365,13 +399,12 @@ def _costs(block: RowBlock, here: tuple[Any, Any], aim: Aim) -> Floats:
 
 def _parts(weights: Floats) -> Iterator[slice]:
     """Yield a few rows at a time."""
-    size = max(1, _AT_ONCE // max(1, weights.shape[1]))
+    size = min(_MOST_ADDED, max(1, _AT_ONCE // max(1, weights.shape[1])))
     for first in range(0, len(weights), size):
         yield slice(first, first + size)
 
 
 def _dot(a: Floats, b: Floats) -> Sums:
     """Return the sum of products for each topic."""
-    # Few enough at a time that float32 would do, but for terms that all rows have.
-    total: Sums = np.einsum("ij,ij->j", a, b, dtype=np.float64)
+    total: Sums = np.einsum("ij,ij->j", a, b).astype(np.float64)
     return total
