@@ -6,7 +6,8 @@ With --held-out, a part of the training documents stands for the test, for choic
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import sets
@@ -42,7 +43,7 @@ def main() -> None:
         rows.append([name, *measure(train, test)])
         print(*rows[-1], flush=True)
     head = ["set", "texts", "fit", "stream", "points", "log loss", "stream's"]
-    print(table([*head, "passes", "fit s", "stream s", "sorted", "shuffled"], rows))
+    print(table([[*head, "passes", "fit s", "stream s", "sorted", "shuffled"], *rows]))
     points = [float(row[4]) for row in rows]
     print(f"mean: {np.mean(points):+.2f} points")
 
@@ -82,7 +83,7 @@ def stream(
     return TopicClassifier(n_jobs=1).fit_stream(batches, progress=progress)
 
 
-def timed(work, *arguments):
+def timed(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     """Return what the work returns, and how many seconds it took."""
     if isinstance(arguments[0], Corpus):
         arguments = arguments[0].texts, arguments[0].topics

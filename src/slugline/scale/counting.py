@@ -177,13 +177,16 @@ class Terms:
         return sum(int(np.count_nonzero(known[:, 0])) for known in self.n_documents)
 
     def features(self, n_documents: int, n_jobs: int | None) -> Features:
-        """Return features with a column for each bucket that has a term, in the buckets' order."""
+        """Return features with a column for each bucket that has a term, the most common first.
+
+        Weights of common terms, which most of a pass is about, then lie side by side.
+        """
         features = Features(self.families, n_jobs)
         features.vocabularies_, features.idf_ = [], []
         for family, known, parts in zip(self.families, self.n_documents, self._names, strict=True):
             buckets = np.concatenate([own for own, *_ in parts])
             lengths = np.concatenate([lengths for *_, lengths in parts])
-            order = np.argsort(buckets)
+            order = np.lexsort((buckets, -known[buckets, 0]))
             names = _cut(b"".join(data for _, data, _ in parts), lengths, order)
             columns = SeenBuckets.of_buckets(
                 buckets[order], names, family.n_buckets or 1, family.kind
@@ -195,12 +198,24 @@ class Terms:
 
     def learned(self) -> npt.NDArray[np.bool_]:
         """Return which columns documents that are not held out have, shape (n_columns,)."""
-        return np.concatenate([known[known[:, 0] > 0, 1] > 0 for known in self.n_documents])
+        parts = [known[_by_frequency(known), 1] > 0 for known in self.n_documents]
+        return np.concatenate(parts)
 
     def columns(self) -> npt.NDArray[np.int32]:
         """Return the column of each bucket, below 0 if it has none; shape (n_buckets,)."""
-        has = np.concatenate([known[:, 0] > 0 for known in self.n_documents])
-        return np.where(has, np.cumsum(has) - 1, -1).astype(np.int32)
+        parts, first = [], 0
+        for known in self.n_documents:
+            order, columns = _by_frequency(known), np.full(len(known), -1, dtype=np.int32)
+            columns[order] = np.arange(first, first + len(order))
+            parts.append(columns)
+            first += len(order)
+        return np.concatenate(parts)
+
+
+def _by_frequency(known: Integers) -> npt.NDArray[np.intp]:
+    """Return the buckets that have a term, those of most documents first."""
+    seen = np.flatnonzero(known[:, 0])
+    return seen[np.argsort(-known[seen, 0], kind="stable")]
 
 
 def _cut(data: bytes, lengths: Integers, places: npt.NDArray[np.intp]) -> tuple[bytes, Integers]:

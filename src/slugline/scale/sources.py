@@ -18,7 +18,7 @@ from slugline.labels import Topic
 __all__ = ["ROWS_PER_BLOCK", "Documents", "files_of"]
 
 #: Enough that weights of all columns are added up seldom, few enough to be held on each thread.
-ROWS_PER_BLOCK = 40_000
+ROWS_PER_BLOCK = 100_000
 # Characters of a block's texts, at which it ends sooner.
 _MOST_CHARACTERS = 1 << 26
 _GLOB = frozenset("*?[")

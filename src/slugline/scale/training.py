@@ -38,10 +38,12 @@ Report = Callable[[int, slice, float], None]
 ALL_KEYS = 1 << 64
 # Weights that are dense at a time, of all columns and a few topics; and the most topics.
 _MOST_WEIGHTS, _MOST_TOPICS = 1 << 25, 128
-# Weights that are kept from one descent to the other as they are.
-_MOST_KEPT = 1 << 26
+# Weights that are kept from one descent to the other, in two bytes each.
+_MOST_KEPT = 1 << 28
+# What two bytes hold at most.
+_MOST_HALF = np.float32(65_504)
 # What is learned to judge the rows held out need not be as near to the minimum.
-_TOLERANCE_OF_JUDGE = 1e-2
+_TOLERANCE_OF_JUDGE = 3e-2
 # Rows held out that are judged, if topics are very many.
 _FEWEST_JUDGED = 500
 
@@ -144,6 +146,7 @@ class _Training:
         self._firsts: dict[int, npt.NDArray[np.float64]] = {}
         self._scores: list[Floats] = []
         self._n_passes = self._n_held_out = 0
+        self._is_first = True
 
     @property
     def is_whole(self) -> bool:
@@ -159,7 +162,7 @@ class _Training:
             stage = _Stage.of(rows, rows.n_learned, rows.least_key)
             for topics in self._blocks:
                 self._scores.append(_judged_scores(rows, self._descend(stage, topics, tolerance)))
-        stage = _Stage.of(rows, rows.n_all, 0)
+        stage, self._is_first = _Stage.of(rows, rows.n_all, 0), False
         for topics in self._blocks:
             self._n_held_out = 0
             self._descend(stage, topics, self._tolerance)
@@ -187,20 +190,24 @@ class _Training:
         if topics.start in self._found:
             weights, biases = self._found[topics.start]
             is_dense = isinstance(weights, np.ndarray)
-            return Point(weights if is_dense else weights.toarray(), biases)
+            return Point(weights.astype(np.float32) if is_dense else weights.toarray(), biases)
         return Point.first(self._rows.n_columns, topics.stop - topics.start)
 
     def _keep(self, topics: slice, point: Point) -> None:
-        """Keep weights: all of them, as the next descent begins there, if there is memory."""
-        if self._rows.n_columns * self._rows.n_topics > _MOST_KEPT:
-            point = point._replace(weights=self._slim(point))
-        self._found[topics.start] = point
+        """Keep weights: while the other descent is to begin there, all of them, if few enough."""
+        n_weights = self._rows.n_columns * self._rows.n_topics
+        if self._is_first and n_weights <= _MOST_KEPT:
+            weights: Any = point.weights.clip(-_MOST_HALF, _MOST_HALF).astype(np.float16)
+        else:
+            weights = self._slim(point)
+        self._found[topics.start] = Point(weights, point.biases)
 
     def _slim(self, point: Any) -> Any:
         if not isinstance(point.weights, np.ndarray):
             return point.weights
+        weights = point.weights.astype(np.float32, copy=False)
         share = share_to_drop(self._rows.n_columns * self._rows.n_topics)
-        return slim(point.weights, share)
+        return slim(weights, share)
 
     def result(self) -> Learned:
         """Return what was found."""
