@@ -99,7 +99,7 @@ PLAN = """
     served report compare answer_file prediction answers curve suggest
     corrections audit experiment
     classifier estimator exporters saving explain routing
-    fitting judging fitted thresholds document_parts fit_settings tuning lesson
+    scale fitting judging fitted thresholds document_parts fit_settings tuning lesson
     learners training corpus text reuters layers
     encoders sample_weights documents calibration trend evaluation splits
     labels term_weights sparse ragged plots progress cache databases files marks displays threads

@@ -209,6 +209,13 @@ class TopicClassifier(TextEstimator):
             fit_batch(X, y, settings, before, classes=classes, sample_weight=sample_weight)
         )
 
+    def fit_stream(self, source: Any, **how: Any) -> TopicClassifier:
+        """Learn from files or batches of any size; see `slugline.scale.fitting.fit_stream`."""
+        from slugline.scale.fitting import fit_stream
+
+        settings = self._settings(choose_learner(self.learner), how.pop("min_precision", None))
+        return self._hold(fit_stream(source, settings, **how))
+
     def predict_proba(self, X: Iterable[str]) -> Floats:
         """Return the topics' probabilities, shape (n_documents, n_topics); every row sums to 1."""
         return self._fitted().predict_proba(X)

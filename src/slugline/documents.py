@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = [
     "check_names",
     "check_texts",
     "digest_of",
+    "digest_parts",
     "no_string",
     "plain_topics",
 ]
@@ -175,12 +176,18 @@ def _is_name(topic: str) -> bool:
 def digest_of(texts: Iterable[str], topics: Iterable[Topic]) -> str:
     """Return the SHA-256, in hexadecimal, of texts and topics in order."""
     digest = hashlib.sha256()
+    for part in digest_parts(texts, topics):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def digest_parts(texts: Iterable[str], topics: Iterable[Topic]) -> Iterator[bytes]:
+    """Yield the bytes that `digest_of` is made of; those of batches follow one another."""
     for part in itertools.chain.from_iterable(zip(texts, map(str, topics), strict=True)):
         # Lengths in front keep ("ab", "c") apart from ("a", "bc").
         data = part.encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(data))
-        digest.update(data)
-    return digest.hexdigest()
+        yield b"%d:" % len(data)
+        yield data
 
 
 def chain_digests(digest: str, another: str) -> str:

@@ -16,21 +16,23 @@ from slugline.corpus.readers import BadRow, Rows
 from slugline.corpus.rows import Row, advice_on
 from slugline.errors import DataError
 
-__all__ = ["collect"]
+__all__ = ["IS_NUMBER", "MAX_SKIPPED", "MISSING_ADVICE", "Document", "check_row", "collect"]
 
 #: How many kinds of faults a message names, how many places of each, and how many sources.
 N_FAULTS, N_PLACES, N_SOURCES = 3, 5, 3
 #: The share of the rows of a source that may be skipped. If more can't be used, something is wrong
 #: with all of it, and a model of the rest would not be what the user expects.
 MAX_SKIPPED = 0.1
-_MISSING_ADVICE = {
+MISSING_ADVICE = {
     "txt": "begin each line with __label__ and its topic",
     "folder": "fill them",
 }
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+IS_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
-class _Document(NamedTuple):
+class Document(NamedTuple):
+    """A text and its topic, where they stand, and what the reader decided about them."""
+
     at: int | str
     text: str
     topic: str
@@ -42,7 +44,7 @@ class _Source(NamedTuple):
 
     name: str
     unit: str
-    documents: list[_Document]
+    documents: list[Document]
     n_skipped: int
     notes: list[str]
 
@@ -83,9 +85,9 @@ def _collect_one(
     if not head:
         raise DataError(f"{rows.name} holds no documents, at most a header; check the file.")
     columns = find_both_columns(rows.name, head, text, topic)
-    missing = BadRow("", "no text or no topic", _MISSING_ADVICE.get(rows.format, "mend them"))
-    checked = [_check(row, *columns, missing) for row in itertools.chain(head, rows)]
-    documents, odd = _part_odd_topics([item for item in checked if isinstance(item, _Document)])
+    missing = BadRow("", "no text or no topic", MISSING_ADVICE.get(rows.format, "mend them"))
+    checked = [check_row(row, *columns, missing) for row in itertools.chain(head, rows)]
+    documents, odd = _part_odd_topics([item for item in checked if isinstance(item, Document)])
     bad = [item for item in checked if isinstance(item, BadRow)] + odd
     found = f"{len(bad)} of {len(checked)} {'files' if rows.unit == 'file' else 'rows'}"
     faults = "; ".join(_grouped(((row.problem, row.at) for row in bad), rows.unit))
@@ -120,8 +122,8 @@ def _way_on(few: bool, skip_bad_rows: bool) -> str:
 def _check_alike(sources: Sequence[_Source]) -> None:
     """Make sure that topics are numbers in all sources or in none."""
     first, *others = [(source.name, source.documents[0].topic) for source in sources]
-    is_number = bool(_NUMBER.fullmatch(first[1]))
-    other = next((o for o in others if bool(_NUMBER.fullmatch(o[1])) != is_number), None)
+    is_number = bool(IS_NUMBER.fullmatch(first[1]))
+    other = next((o for o in others if bool(IS_NUMBER.fullmatch(o[1])) != is_number), None)
     if other is not None:
         raise DataError(
             f"{first[0]} has topics like {first[1]!r}, but {other[0]} has some like {other[1]!r}; "
@@ -148,9 +150,18 @@ def _joined_notes(sources: Sequence[_Source]) -> list[str]:
     ]
 
 
-def _check(
+def check_row(
     row: Row | BadRow, text_columns: Sequence[str], topic_column: str, missing: BadRow
-) -> _Document | BadRow:
+) -> Document | BadRow:
+    """Return the document of a row, or why it can't be used.
+
+    Parameters
+    ----------
+    text_columns, topic_column
+        See `slugline.corpus.columns.find_both_columns`.
+    missing : BadRow
+        What a row without text or topic is, but for its place.
+    """
     if isinstance(row, BadRow):
         return row
     text, topic = text_of(row, text_columns), row.values.get(topic_column)
@@ -161,7 +172,7 @@ def _check(
     name = _topic_name(topic)
     if not text or text.isspace() or not name:
         return missing._replace(at=row.at)
-    return _Document(row.at, text, name, row.note)
+    return Document(row.at, text, name, row.note)
 
 
 def _kind(value: object) -> str:
@@ -182,9 +193,9 @@ def _topic_name(value: object) -> str:
     return str(value).strip()
 
 
-def _part_odd_topics(documents: list[_Document]) -> tuple[list[_Document], list[BadRow]]:
+def _part_odd_topics(documents: list[Document]) -> tuple[list[Document], list[BadRow]]:
     """Separate the rarer kind from the rest, where some topics are numbers and some are words."""
-    numbers = {topic for topic in {d.topic for d in documents} if _NUMBER.fullmatch(topic)}
+    numbers = {topic for topic in {d.topic for d in documents} if IS_NUMBER.fullmatch(topic)}
     kinds = {
         "number": [d for d in documents if d.topic in numbers],
         "word": [d for d in documents if d.topic not in numbers],

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.errors import DataError
-from slugline.ragged import boundaries, ranges, row_lengths
+from slugline.ragged import boundaries, ranges
 from slugline.sparse import count_matrix, stack_rows
 from slugline.text.terms import KINDS, Terms
 from slugline.text.words import Words, find_words, map_chunks, span_text
@@ -285,16 +285,34 @@ class SeenBuckets(Buckets):
 
     def keep(self, columns: npt.NDArray[np.integer]) -> SeenBuckets:
         """Return buckets of which only some columns are left, in ascending order."""
+        buckets, data, lengths = self.named()
+        lengths = lengths[columns]
+        places = ranges(self._spelled()[1][columns], lengths)
+        spelled = np.frombuffer(data, dtype=np.uint8)[places].tobytes()
+        return SeenBuckets.of_buckets(
+            buckets[columns], (spelled, lengths), self.n_buckets, self.kind
+        )
+
+    @classmethod
+    def of_buckets(
+        cls,
+        buckets: npt.NDArray[np.int32],
+        names: tuple[bytes, npt.NDArray[np.int64]],
+        n_buckets: int,
+        kind: str,
+    ) -> SeenBuckets:
+        """Return columns for distinct buckets, in their order; see `named` for the others."""
+        columns = cls(n_buckets, kind)
+        columns._append(buckets, names)
+        return columns
+
+    def named(self) -> tuple[npt.NDArray[np.int32], bytes, npt.NDArray[np.int64]]:
+        """Return the bucket of each column, and all names: their bytes, and their lengths."""
         data, bounds = self._spelled()
-        lengths = row_lengths(bounds)[columns]
-        places = ranges(bounds[columns], lengths)
         buckets = np.empty(self.n_columns, dtype=np.int32)
         seen = np.flatnonzero(self._columns >= 0)
         buckets[self._columns[seen]] = seen
-        kept = SeenBuckets(self.n_buckets, self.kind)
-        spelled = np.frombuffer(data, dtype=np.uint8)[places].tobytes()
-        kept._append(buckets[columns], (spelled, lengths))
-        return kept
+        return buckets, data, np.diff(bounds)
 
     def _grouped(self) -> TermTable:
         has_column = np.zeros(-(-self.n_buckets // _GROUP) * _GROUP, dtype=bool)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-__all__ = ["relevance", "term_rates"]
+__all__ = ["rates_of", "relevance", "relevance_of", "term_rates"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -35,13 +35,26 @@ def relevance(X: sp.csr_array, y: Labels, rows: Rows) -> npt.NDArray[np.float64]
         Those of the rows to look at.
     """
     topics, number = np.unique(y[rows], return_inverse=True)
-    n_topics, n_columns = len(topics), X.shape[1]
+    n_topics = len(topics)
     is_of = sp.csr_array(
         (np.ones(len(rows)), (rows, number)), shape=(X.shape[0], n_topics), dtype=np.float32
     )
     has = sp.csr_array(((X.data != 0).astype(np.float32), X.indices, X.indptr), shape=X.shape)
-    found = (has.T @ is_of).tocoo()  # a value for each term and topic that occur together
-    terms, share = found.row, (np.bincount(number) / len(rows))[found.col]
+    return relevance_of(has.T @ is_of, np.bincount(number))
+
+
+def relevance_of(counts: sp.csr_array, sizes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Return the same as `relevance`, given how many rows of each topic have each term.
+
+    Parameters
+    ----------
+    counts : float32 CSR array, shape (n_columns, n_topics)
+    sizes : int array, shape (n_topics,)
+        How many rows each topic has, at least one.
+    """
+    n_columns, n_topics = counts.shape
+    found = counts.tocoo()  # a value for each term and topic that occur together
+    terms, share = found.row, (sizes / sizes.sum())[found.col]
     prior = _SEEN_BEFORE * n_topics
     total = np.bincount(terms, found.data, n_columns) + prior
     ratio = (found.data / share + prior) / total[terms]
@@ -68,10 +81,16 @@ def term_rates(X: sp.csr_array, y: Labels, rows: Rows) -> Floats:
     -------
     float32 array, shape (n_columns + 1,)
     """
-    rates = (_IRRELEVANT + relevance(X, y, rows)) ** 2
     is_seen = np.zeros(X.shape[0], dtype=np.float32)
     is_seen[rows] = 1
     squares = sp.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape)
     seen = (squares.T @ is_seen).astype(np.float64)
-    mean = (seen @ rates) / seen.sum() if seen.any() else 1.0
-    return np.append(rates / mean, 1).astype(np.float32)
+    return np.append(rates_of(relevance(X, y, rows), seen), 1).astype(np.float32)
+
+
+def rates_of(
+    relevance: npt.NDArray[np.float64], squares: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the rates of terms by their relevance and their sums of squares; all (n_columns,)."""
+    rates: npt.NDArray[np.float64] = (_IRRELEVANT + relevance) ** 2
+    return rates / ((squares @ rates) / squares.sum() if squares.any() else 1.0)

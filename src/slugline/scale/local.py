@@ -1,0 +1,100 @@
+"""The engine on this machine: blocks in memory or in files, and threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from slugline.scale.store import MOST_IN_MEMORY, Store
+from slugline.scale.tree import TreeSum
+
+__all__ = ["LocalEngine", "in_order"]
+
+
+class LocalEngine:
+    """Holds blocks, and has functions of them done on threads.
+
+    Results are the same for any number of threads. Functions take a block and what is shared, and
+    depend on nothing else. What they return of a block belongs to the caller.
+
+    Parameters
+    ----------
+    n_threads : int
+    most_in_memory : int, default MOST_IN_MEMORY
+        Bytes of blocks; see `Store`.
+    """
+
+    def __init__(self, n_threads: int, most_in_memory: int = MOST_IN_MEMORY) -> None:
+        self._n_threads = n_threads
+        self._store = Store(most_in_memory)
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close()
+
+    @property
+    def is_in_files(self) -> bool:
+        """Whether some blocks are in files."""
+        return self._store.is_in_files
+
+    def read(self, function: Callable[..., tuple[Any, Any]], parts: Iterable[Any]) -> Iterator[Any]:
+        """Make a block of each part: `function(*part)` returns it, and what to yield about it."""
+        for block, about in in_order(lambda part: function(*part), parts, self._n_threads):
+            self._store.append(block)
+            yield about
+
+    def change(self, function: Callable[..., Any], *shared: Any) -> None:
+        """Let each block become `function(block, *shared)`."""
+        for number, block in enumerate(self._each(function, shared)):
+            self._store.put(number, block)
+
+    def each(self, function: Callable[..., Any], *shared: Any) -> list[Any]:
+        """Return `function(block, *shared)` of each block, in order."""
+        return list(self._each(function, shared))
+
+    def sums(self, function: Callable[..., Any], *shared: Any, beside: Any = None) -> Any:
+        """Return sums over blocks in a fixed order; see `whole_passes.Engine`."""
+        total = TreeSum()
+        for arrays in self._each(function, shared, beside):
+            total.append(arrays)
+        return total.result()
+
+    def keeping_sums(self, function: Callable[..., Any], *shared: Any) -> tuple[Any, Any]:
+        """Return sums, and what stays with the blocks; see `whole_passes.Engine`."""
+        total, kept = TreeSum(), []
+        for arrays, own in self._each(function, shared):
+            total.append(arrays)
+            kept.append(own)
+        return total.result(), kept
+
+    def _each(
+        self, function: Callable[..., Any], shared: tuple[Any, ...], beside: Any = None
+    ) -> Iterator[Any]:
+        def work(number: int) -> Any:
+            own = () if beside is None else (beside[number],)
+            return function(self._store[number], *own, *shared)
+
+        return in_order(work, range(len(self._store)), self._n_threads)
+
+
+def in_order(work: Callable[[Any], Any], parts: Iterable[Any], n_threads: int) -> Iterator[Any]:
+    """Yield what `work` makes of each part, in order; few more are under way than threads."""
+    if n_threads < 2:
+        yield from map(work, parts)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        pending: deque[Any] = deque()
+        try:
+            for part in parts:
+                pending.append(pool.submit(work, part))
+                if len(pending) > n_threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for job in pending:
+                job.cancel()

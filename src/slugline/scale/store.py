@@ -1,0 +1,102 @@
+"""Blocks of arrays: in memory as long as they are few, then in files."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slugline.errors import DataError
+
+__all__ = ["MOST_IN_MEMORY", "Store"]
+
+#: Bytes of all blocks that are held in memory.
+MOST_IN_MEMORY = 1 << 30
+
+
+class Store:
+    """Blocks by number: named tuples of arrays and plain values.
+
+    Arrays of those that don't fit are written to temporary files, and read back as they are used,
+    by the system, as memory allows.
+
+    Parameters
+    ----------
+    most : int, default MOST_IN_MEMORY
+        How many bytes of arrays may be in memory.
+    """
+
+    def __init__(self, most: int = MOST_IN_MEMORY) -> None:
+        self._most, self._n_bytes, self._n_files = most, 0, 0
+        self._blocks: list[Any] = []
+        self._in_memory: list[int] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def __getitem__(self, number: int) -> Any:
+        return self._blocks[number]
+
+    @property
+    def is_in_files(self) -> bool:
+        """Whether some blocks are in files."""
+        return self._folder is not None
+
+    def append(self, block: Any) -> None:
+        """Add a block after the others."""
+        self._blocks.append(None)
+        self._in_memory.append(0)
+        self.put(len(self._blocks) - 1, block)
+
+    def put(self, number: int, block: Any) -> None:
+        """Replace a block."""
+        self._remove(number)
+        size = sum(array.nbytes for array in block if isinstance(array, np.ndarray))
+        if self._n_bytes + size > self._most:
+            block = self._in_files(block)
+            size = 0
+        self._n_bytes += size
+        self._in_memory[number] = size
+        self._blocks[number] = block
+
+    def close(self) -> None:
+        """Forget all blocks, and remove the files."""
+        self._blocks, self._in_memory, self._n_bytes = [], [], 0
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _remove(self, number: int) -> None:
+        self._n_bytes -= self._in_memory[number]
+        block, self._blocks[number] = self._blocks[number], None
+        for array in block or ():
+            if isinstance(array, np.memmap):
+                # What still uses it keeps it, but on Windows, where it goes with the folder.
+                path = str(array.filename)
+                del array
+                Path(path).unlink(missing_ok=True)
+
+    def _in_files(self, block: Any) -> Any:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(
+                prefix="slugline-", ignore_cleanup_errors=True
+            )
+        folder = Path(self._folder.name)
+        return type(block)(*(self._filed(folder, value) for value in block))
+
+    def _filed(self, folder: Path, value: Any) -> Any:
+        if not isinstance(value, np.ndarray) or not value.nbytes:
+            return value
+        path = folder / f"{self._n_files}.npy"
+        self._n_files += 1
+        try:
+            np.save(path, value)
+        except OSError as error:
+            raise DataError(
+                f"{path} can't be written ({error.strerror}); documents are kept there while they "
+                "are learned from: make room, or name another folder in TMPDIR."
+            ) from error
+        return np.load(path, mmap_mode="r")
