@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
 import sets
 from processes import table
-
 from slugline import Corpus, TopicClassifier
 
 # The share of the training documents that is held out.

@@ -231,6 +231,8 @@ def test_topics_that_are_numbers_stay_numbers(api: httpx.Client) -> None:
     check_problem(ask(api, "/v1/corrections", text="a", topic="a\0b"), 422, "topic")
     check_problem(ask(api, "/v1/corrections", text="a", topic="a" * 2000), 422, "topic")
     check_problem(ask(api, "/v1/corrections", text=" ", topic="a"), 422, "`text` is blank")
+    kept = ask(api, "/v1/corrections", text="a", topic="new\n topic").json()
+    assert kept["topic"] == "new topic"
     half = json.dumps({"text": "a", "topic": "a\ud800"})
     check_problem(api.post("/v1/corrections", content=half, headers=JSON), 422, "half a character")
 
@@ -514,6 +516,7 @@ def test_a_new_version_takes_over_and_a_bad_one_does_not(tmp_path: Path, tickets
         assert ask(client, "/v1/classify", text=WIRE).json()["results"][0]["topic"] == "grain"
         assert metrics(client)["slugline_model_swaps"] == 1
         path.unlink()  # what has been read goes on answering
+        until(lambda: "is gone" in client.get("/ready").json()["problems"].get("model", ""))
         assert ask(client, "/v1/classify", text=WIRE).status_code == 200
 
 

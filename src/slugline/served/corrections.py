@@ -68,7 +68,7 @@ def known_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:
     if same is not None:
         return same, False
     if isinstance(names[0], str):
-        name = str(topic).strip()
+        name = " ".join(str(topic).split())  # of one line, as it stands in lists and tables
         if not name:
             raise DataError("`topic` is empty; give the right topic.")
         return name, True

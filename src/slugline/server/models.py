@@ -80,7 +80,9 @@ class Models:
         swapped = []
         with self._lock:  # one at a time
             for name, model in list(self._models.items()):
-                if not model.is_stale:
+                if _state(model.path) is None:
+                    self._miss(model)
+                elif not model.is_stale:
                     self._settle(name)
                 elif even_refused or self._refused.get(name) != _state(model.path):
                     swapped += self._swap(model)
@@ -108,6 +110,17 @@ class Models:
         self._models[model.name] = new
         _log.info("%s: version %s answers instead of %s", model.name, new.digest, model.digest)
         return [model.name]
+
+    def _miss(self, model: ServedModel) -> None:
+        """Say once that a file is gone; what was read of it goes on answering."""
+        if model.name not in self.problems:
+            _log.error(
+                "%s: %s is gone; version %s goes on answering until the server ends",
+                model.name,
+                model.path,
+                model.digest,
+            )
+        self.problems[model.name] = f"{model.path} is gone; put a model there."
 
     def _settle(self, name: str) -> None:
         self.problems.pop(name, None)
