@@ -373,8 +373,11 @@ def _save(
     from slugline.experiment.smaller_file import save_smaller
     from slugline.saving.classifier_file import as_model_file
     from slugline.saving.container import write
+    from slugline.saving.generations import keep_before, kept_before
 
     notes = taught.card_notes() if taught else ""
+    if taught is None and kept_before(path):  # so that `rollback` leads to what was there last
+        keep_before(path)
     if quantize is None and max_size is None:
         content = as_model_file(
             experiment.fitted,

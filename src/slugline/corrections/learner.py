@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from slugline.checks import check_whole
+from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corrections.store import CorrectionStore
-from slugline.errors import OptionError, StoreError
+from slugline.errors import OptionError, StoreError, TrainingError
 from slugline.saving.shipped import is_shipped
 
 if sys.platform != "win32":
@@ -61,6 +62,8 @@ class Learner:
         How many new corrections it takes to learn again.
     log : callable
         Told, from another thread, what happens: one line at a time.
+    warn : callable, optional
+        Told instead of `log` when it failed, or a model was held back.
     options : sequence of str, default ()
         More options of `slugline train`, such as ``["--text", "body"]``.
 
@@ -78,6 +81,7 @@ class Learner:
         every: int,
         log: Callable[[str], object],
         *,
+        warn: Callable[[str], object] | None = None,
         options: Sequence[str] = (),
     ) -> None:
         if is_shipped(model_path):
@@ -91,10 +95,13 @@ class Learner:
                 "files; name them with `learn_from`."
             )
         check_whole("learn_every", every, 1)
+        for name in data:
+            if name not in NAMED_CORPORA and not Path(name).exists():
+                raise OptionError(f"there is no {name} to learn from; check the path.")
         self._model = Path(model_path)
         self._store_path = Path(store_path)
         self._every = every
-        self._log = log
+        self._log, self._warn = log, warn or log
         self._command = [sys.executable, "-m", "slugline", "train", *options]
         self._name = self._model.name.removesuffix(".slug")
         self._command += ["--corrections", str(store_path), "--corrections-of", self._name]
@@ -182,9 +189,9 @@ class Learner:
                 self._learn_if_due()
             except Exception as error:  # noqa: BLE001 - the server goes on, whatever it is
                 if str(error) != trouble:  # it is said once
-                    self._log(f"learning from corrections: {error}")
+                    self._warn(f"learning from corrections: {error}")
                 trouble = str(error)
-                # Where what was learned can't be noted, it would be learned again at once.
+                # What fails, or was learned and can't be noted, would begin again at once.
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 self._is_over.wait(pause)
                 continue
@@ -210,10 +217,13 @@ class Learner:
             if self._is_over.is_set():
                 self._log("learning from corrections: ended, as the server stops")
                 return
-            store.set_notes(
-                {f"outcome {self._note}": json.dumps(found), f"learned {self._note}": str(last)}
-            )
-            self._log(f"learning from corrections: {found['message']}")
+            notes = {f"outcome {self._note}": json.dumps(found)}
+            if found["outcome"] == "failed":  # the corrections have taught nothing yet
+                store.set_notes(notes)
+                raise TrainingError(found["message"])
+            store.set_notes({**notes, f"learned {self._note}": str(last)})
+            tell = self._log if found["outcome"] == "replaced" else self._warn
+            tell(f"learning from corrections: {found['message']}")
 
     def _learn(self) -> dict[str, Any]:
         """Run the command; return what came of it, for `state`."""

@@ -99,6 +99,7 @@ def make_learner(settings: Settings, models: Models) -> Learner | None:
         settings.corrections,
         settings.learn_every,
         _log.info,
+        warn=_log.warning,
         options=settings.train_options,
     )
 
