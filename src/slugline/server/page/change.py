@@ -49,14 +49,12 @@ def summary_of(state: State, model: ServedModel) -> Summary | None:
     store = state.store
     if store is None:
         return None
-    rests = store.last(), store.count(), model.digest
+    rests = store.last(), store.count(0, model.name), model.digest
     if not rests[1]:
         return None
     kept = _latest.setdefault(store, {})
     if model.name not in kept or kept[model.name][0] != rests:
-        rows = store.rows()
-        if len(state.models.all()) > 1:
-            rows = (row for row in rows if row.model == model.name)
+        rows = (row for row in store.rows() if row.model == model.name)
         kept[model.name] = rests, _short(summarize(rows, model.fitted, most=_MOST_ASKED))
     return kept[model.name][1]
 
