@@ -515,6 +515,11 @@ def test_a_new_version_takes_over_and_a_bad_one_does_not(tmp_path: Path, tickets
         assert client.get("/ready").json()["problems"] == {}
         assert ask(client, "/v1/classify", text=WIRE).json()["results"][0]["topic"] == "grain"
         assert metrics(client)["slugline_model_swaps"] == 1
+        part.write_bytes(b"no model")
+        part.replace(path)
+        os.kill(url.pid, signal.SIGHUP)  # asks for what a look would find anyway
+        until(lambda: client.get("/ready").json()["problems"])
+        assert ask(client, "/v1/classify", text=WIRE).status_code == 200
         path.unlink()  # what has been read goes on answering
         until(lambda: "is gone" in client.get("/ready").json()["problems"].get("model", ""))
         assert ask(client, "/v1/classify", text=WIRE).status_code == 200
