@@ -214,7 +214,7 @@ class Learner:
                 found = self._learn()
             finally:
                 self._since = None
-            if self._is_over.is_set():
+            if self._is_over.is_set() and found.get("outcome") != "replaced":
                 self._log("learning from corrections: ended, as the server stops")
                 return
             notes = {f"outcome {self._note}": json.dumps(found)}
