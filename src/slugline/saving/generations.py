@@ -102,7 +102,13 @@ def roll_back(path: str | os.PathLike[str]) -> RolledBack:
             f"{path}: {missing}no earlier file is kept beside it, so there is nothing to go back "
             "to; `slugline train --corrections` keeps one."
         )
-    container.read(kept[0])
+    try:
+        container.read(kept[0])
+    except ModelFileError as error:
+        further = f", to go back to {kept[1].name}" if len(kept) > 1 else ""
+        raise ModelFileError(
+            f"{error} The model is unchanged; delete that file{further}."
+        ) from None
     away = target.with_name(f"{target.name}.rolled-back")
     try:
         if target.is_file():
