@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline import sparse
-from slugline.sparse import Entries, Rows
+from slugline.errors import DataError
+from slugline.sparse import Entries, Rows, check_rows
 from slugline.term_weights import scores_by
 from slugline.text.block import Block
 from slugline.text.row_weights import RowWeights
@@ -156,3 +157,15 @@ def test_rows_that_do_not_fit_are_not_scored(
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared)
         sparse.kernel.add_products(VALUES, COLUMNS, np.array(lengths), n_each, table, scores)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_rows_that_are_not_finite_are_refused(value: float) -> None:
+    values = np.array([1, value], dtype=np.float32)
+    rows = Rows(Entries(values, COLUMNS[:2], np.array([2])), 3)
+    with pytest.raises(DataError, match=r"^`X` holds NaN or infinity;"):
+        check_rows(rows, 3)
+    whole = rows._replace(entries=rows.entries._replace(values=VALUES[:2]))
+    assert check_rows(whole, 3) is whole
+    with pytest.raises(DataError, match=r"^`X` has 3 columns, but the model expects 4;"):
+        check_rows(whole, 4)

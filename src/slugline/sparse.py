@@ -24,6 +24,7 @@ __all__ = [
     "RowStack",
     "Rows",
     "check_csr",
+    "check_rows",
     "count_matrix",
     "has_kernel",
     "kernel",
@@ -256,9 +257,21 @@ def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
             f"`X` has {csr.shape[1]} columns, but the model expects {n_columns}; "
             "use the vocabulary that the model was trained with."
         )
-    if not np.isfinite(csr.data).all():
-        raise DataError("`X` holds NaN or infinity; remove or replace such values first.")
+    _check_finite(csr.data)
     return csr
+
+
+def check_rows(X: object, n_columns: int) -> Rows | sp.csr_array:
+    """Return rows of features as they are, and anything else as `check_csr` does."""
+    if not isinstance(X, Rows) or X.n_columns != n_columns:
+        return check_csr(X, n_columns)
+    _check_finite(X.entries.values)
+    return X
+
+
+def _check_finite(values: Floats) -> None:
+    if not np.isfinite(values).all():
+        raise DataError("`X` holds NaN or infinity; remove or replace such values first.")
 
 
 def _csr(

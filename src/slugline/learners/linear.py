@@ -15,7 +15,7 @@ from slugline.calibration import Calibration
 from slugline.errors import DataError
 from slugline.learners.options import Options
 from slugline.ragged import row_lengths
-from slugline.sparse import Rows, check_csr
+from slugline.sparse import check_csr, check_rows
 from slugline.term_weights import as_arrays, from_arrays, scores_by, table
 
 if TYPE_CHECKING:
@@ -194,9 +194,7 @@ class LinearLearner(LinearOptions):
             return self._stream.decision_function(check_csr(X, self._stream.n_columns))
         if self._table is None:
             self._table = table(self._weights)
-        n_columns = self._table.shape[0]
-        is_ours = isinstance(X, Rows) and X.n_columns == n_columns  # and needs no check
-        scores = scores_by(self._table, X if is_ours else check_csr(X, n_columns))
+        scores = scores_by(self._table, check_rows(X, self._table.shape[0]))
         scores += self.biases
         return scores
 

@@ -47,7 +47,7 @@ class RowWeights:
         self._apart = apart
         self._weightings = [block.weighting for block in blocks]
         weights = np.array([block.weight for block in blocks])
-        self._factors = np.ones_like(weights) if apart else weights
+        self._factors = (np.ones_like(weights) if apart else weights).astype(np.float32)
         self._sizes = weights / np.hypot.reduce(weights) if apart else np.ones_like(weights)
         first = accumulate(widths[:-1], initial=0)
         factors, sizes = self._factors.tolist(), self._sizes.tolist()
@@ -97,7 +97,7 @@ class RowWeights:
     def _scale(self, counts: Entries) -> None:
         values, _, lengths = counts
         if not self._apart:
-            values *= counts.spread(self._factors.astype(np.float32))
+            values *= counts.spread(self._factors)
         sums = squares(values, lengths).reshape(-1, len(self.idf))
         if not self._apart:  # one length for all of them
             sums = sum(sums[:, self._has_idf].T, np.zeros(len(sums)))[:, np.newaxis]
