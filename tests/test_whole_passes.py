@@ -12,7 +12,7 @@ from sklearn.svm import LinearSVC
 from slugline.scale.local import LocalEngine
 from slugline.scale.tree import TreeSum
 from slugline.training import whole_passes
-from slugline.training.row_block import RowBlock, topic_counts
+from slugline.training.row_block import RowBlock, column_squares, topic_counts
 from slugline.training.whole_passes import Aim, Point, Reached, Scales, minimise, products, slopes
 
 N_TOPICS, N_COLUMNS = 4, 30
@@ -24,7 +24,7 @@ def block_of(seed: int, n_rows: int) -> RowBlock:
     y = rng.integers(0, N_TOPICS, n_rows).astype(np.int32)
     X += sp.csr_array((np.ones(n_rows), (np.arange(n_rows), y)), shape=X.shape, dtype=np.float32)
     keys = rng.integers(0, 1 << 64, n_rows, dtype=np.uint64)
-    return RowBlock(X.data, X.indices, X.indptr.astype(np.int64), y, keys, N_COLUMNS)
+    return RowBlock.of(X, y, keys)
 
 
 def aim_of(cost: float = 1.0, own: float = 1.0, least_key: int = 0) -> Aim:
@@ -40,7 +40,7 @@ def engine_of(blocks: list[RowBlock], n_threads: int = 1) -> LocalEngine:
 
 
 def scales_of(blocks: list[RowBlock]) -> Scales:
-    squares = sum(np.bincount(b.columns, b.values**2, N_COLUMNS) for b in blocks)
+    squares = sum(column_squares(b)[0] for b in blocks)
     return Scales.of(np.ones(N_COLUMNS), np.asarray(squares), sum(len(b.y) for b in blocks))
 
 
@@ -52,7 +52,7 @@ def last(blocks: list[RowBlock], aim: Aim, n_threads: int = 1, **how: Any) -> Re
 
 def loss(block: RowBlock, weights: Any, biases: Any, aim: Aim) -> float:
     """Return the function without its penalty, slowly and in float64."""
-    scores = block.csr().toarray().astype(np.float64) @ weights + biases
+    scores = block.csc().toarray().astype(np.float64) @ weights + biases
     total = 0.0
     for row, topic in enumerate(block.y):
         if int(block.keys[row]) < aim.least_key:
@@ -102,7 +102,7 @@ def test_with_equal_costs_the_minimum_is_that_of_liblinear(monkeypatch: pytest.M
     monkeypatch.setattr(whole_passes, "BIAS_AT_FIRST", 0.0)  # liblinear draws the bias to 0
     blocks = [block_of(4, 80), block_of(5, 70)]
     reached = last(blocks, aim_of(0.5), tolerance=1e-6)
-    X = sp.vstack([block.csr() for block in blocks]).toarray()
+    X = sp.vstack([block.csc() for block in blocks]).toarray()
     y = np.concatenate([block.y for block in blocks])
     svc = LinearSVC(C=0.5, loss="squared_hinge", dual=False, tol=1e-8, max_iter=10_000).fit(X, y)
     np.testing.assert_allclose(reached.point.weights, svc.coef_.T, atol=2e-4)
@@ -143,8 +143,7 @@ def test_the_order_of_blocks_changes_no_more_than_last_bits() -> None:
 def test_rows_held_out_play_no_part() -> None:
     block, least_key = block_of(9, 100), 1 << 63
     kept = np.flatnonzero(block.keys >= np.uint64(least_key))
-    X = block.csr()[kept]
-    rest = RowBlock(X.data, X.indices, X.indptr, block.y[kept], block.keys[kept], N_COLUMNS)
+    rest = RowBlock.of(block.csc().tocsr()[kept], block.y[kept], block.keys[kept])
     scales = scales_of([rest])
     ends = [
         list(minimise(engine_of([rows]), aim_of(least_key=least_key), scales, Point.first(30, 4)))
@@ -156,7 +155,7 @@ def test_rows_held_out_play_no_part() -> None:
 def test_topics_are_counted_by_column() -> None:
     block = block_of(10, 40)
     (counts,) = topic_counts(block, slice(1, 3), 0)
-    has = block.csr().toarray() != 0
+    has = block.csc().toarray() != 0
     np.testing.assert_array_equal(counts[:, 0], has[block.y == 1].sum(axis=0))
     np.testing.assert_array_equal(counts[:, 1], has[block.y == 2].sum(axis=0))
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from slugline.labels import Topic
 from slugline.ragged import boundaries, ranges
-from slugline.sparse import Entries, RowStack
+from slugline.sparse import Entries, Rows, RowStack
 from slugline.text.block import Block
 from slugline.text.counting import counter
 from slugline.text.features import Features
@@ -251,11 +251,5 @@ def weigh(block: Counted, plan: Plan) -> RowBlock:
     entries = Entries(block.values.copy(), plan.columns[block.buckets], np.asarray(block.lengths))
     RowWeights(plan.families, plan.widths, plan.idf, apart=False).weigh(entries)
     numbers = np.array([plan.numbers[name] for name in block.names], dtype=np.int32)
-    return RowBlock(
-        entries.values,
-        entries.columns,
-        boundaries(entries.lengths)[:: len(plan.families)],
-        numbers[block.y],
-        np.asarray(block.keys),
-        sum(plan.widths),
-    )
+    X = Rows(entries, sum(plan.widths), len(plan.families)).csr()
+    return RowBlock.of(X, numbers[block.y], np.asarray(block.keys))

@@ -308,7 +308,7 @@ def scores_of_judged(
 ) -> Floats:
     """Return scores of rows with a lower key, as if they were new: with known columns alone."""
     chosen = np.flatnonzero(block.keys < np.uint64(least_judged))
-    scores: Floats = as_new(block.csr()[chosen], known) @ point.weights
+    scores: Floats = as_new(block.csc().tocsr()[chosen], known) @ point.weights
     scores += point.biases.astype(np.float32)
     return scores
 
