@@ -17,9 +17,9 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from slugline.corrections.store import CorrectionStore
+from slugline.served.models import Models
 from slugline.server.app import make_app
 from slugline.server.metrics import Metrics
-from slugline.server.models import Models
 from slugline.server.settings import Settings
 from slugline.server.state import State
 

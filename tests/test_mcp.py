@@ -28,7 +28,7 @@ from slugline.mcp.lines import MAX_BYTES
 from slugline.mcp.run import make_server
 from slugline.mcp.tools import Toolbox
 from slugline.served import Limits, ServedModel, explained, results
-from slugline.server.models import Models
+from slugline.served.models import Models
 
 Run = Callable[..., Any]
 NAMES = ["classify", "explain", "list_topics"]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from slugline.cli.options import Quiet
-from slugline.cli.output import say
+from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 
 __all__ = ["mcp"]
@@ -56,17 +56,7 @@ def mcp(
             'install it with pip install "slugline[mcp]".'
         ) from None
 
-    _log_to_standard_error(quiet)
+    log_to_standard_error(quiet, ("mcp",))
     if sys.stdin.isatty():
         say("waiting for a client, which is to start this command itself; see -h", quiet=quiet)
     run(list(models or ()), allow_corrections)
-
-
-def _log_to_standard_error(quiet: bool) -> None:
-    import logging
-
-    logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
-    logging.getLogger("mcp").setLevel(logging.WARNING)

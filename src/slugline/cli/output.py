@@ -14,7 +14,27 @@ from slugline.cli.printable import printable, printable_json
 from slugline.cli.voice import in_flags
 from slugline.errors import SluglineError
 
-__all__ = ["print_json", "print_table", "say", "show", "warn", "write_file"]
+__all__ = [
+    "log_to_standard_error",
+    "print_json",
+    "print_table",
+    "say",
+    "show",
+    "warn",
+    "write_file",
+]
+
+
+def log_to_standard_error(quiet: bool, noisy: Iterable[str] = ()) -> None:
+    """Log to standard error, or warnings alone; of the libraries named, these in any case."""
+    import logging
+
+    logging.basicConfig(
+        level=logging.WARNING if quiet else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    for name in noisy:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def show(text: str = "") -> None:

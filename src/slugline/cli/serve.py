@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from slugline.cli.options import Quiet, TextColumn, TopicColumn
-from slugline.cli.output import say
+from slugline.cli.output import log_to_standard_error, say
 from slugline.errors import OptionError
 
 __all__ = ["serve"]
@@ -248,21 +248,10 @@ def serve(
     settings.check_learning()
     if not insecure:
         settings.check_is_guarded()
-    _log_to_standard_error(quiet)
+    log_to_standard_error(quiet, ("uvicorn", "uvicorn.error", "asyncio"))
     run(settings, list(models or ()), lambda address: say(f"listening at {address}", quiet=quiet))
 
 
 def _given(options: Mapping[str, str | None]) -> tuple[str, ...]:
     """Return options with values as they are typed."""
     return tuple(f"{name}={value}" for name, value in options.items() if value is not None)
-
-
-def _log_to_standard_error(quiet: bool) -> None:
-    import logging
-
-    logging.basicConfig(
-        level=logging.WARNING if quiet else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
-    for name in ("uvicorn", "uvicorn.error", "asyncio"):
-        logging.getLogger(name).setLevel(logging.WARNING)

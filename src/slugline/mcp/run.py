@@ -36,7 +36,7 @@ from slugline.mcp.lines import MAX_BYTES, Lines
 from slugline.mcp.schemas import input_schema, output_schema
 from slugline.mcp.tools import Tool, Toolbox
 from slugline.served import Limits
-from slugline.server.models import Models
+from slugline.served.models import Models
 
 __all__ = ["run"]
 

@@ -20,8 +20,8 @@ from slugline.served.messages import (
     Explain,
     ExplanationReply,
 )
+from slugline.served.models import Models
 from slugline.served.reasons import explanation
-from slugline.server.models import Models
 
 __all__ = ["TOOLS", "Tool", "Toolbox"]
 
@@ -107,8 +107,7 @@ class Toolbox:
         """Return a model by its name, the first one for None; DataError if there is none."""
         model = self.models.get(name)
         if model is None:
-            names = ", ".join(each.name for each in self.models.all())
-            raise DataError(f"there is no model {str(name)[:100]!r}; there are: {names}.")
+            raise DataError(self.models.unknown(name))
         return model
 
 

@@ -83,14 +83,6 @@ class ServedModel:
             router=Router.of(fitted),
         )
 
-    @property
-    def is_stale(self) -> bool:
-        """Whether there is another version of the file; False if there is none at all."""
-        try:
-            return file_state(self.path) != self.state
-        except ModelFileError:
-            return False
-
     def route(
         self, texts: Sequence[str], min_precision: float | None = None, top: int = N_GUESSES
     ) -> list[Route]:

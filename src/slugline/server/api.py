@@ -18,7 +18,7 @@ from slugline.served import LimitError, ServedModel, explained, results
 from slugline.served.corrections import keep
 from slugline.served.reasons import explanation
 from slugline.served.results import whole
-from slugline.server.bodies import decoded, read_body
+from slugline.server.bodies import body_type, decoded, read_body
 from slugline.server.messages import (
     Classification,
     Classify,
@@ -185,8 +185,7 @@ def find_model(request: Request, name: str | None) -> ServedModel:
     models = state_of(request).models
     model = models.get(name)
     if model is None:
-        names = ", ".join(each.name for each in models.all())
-        raise Problem(404, f"there is no model {str(name)[:100]!r}; there are: {names}.")
+        raise Problem(404, models.unknown(name))
     request.state.model = model
     return model
 
@@ -232,7 +231,7 @@ def _id(said: str, name: str) -> int:
 
 
 async def _json(request: Request, state: State) -> bytes:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = body_type(request)
     if kind != "application/json":
         raise Problem(
             415, f"the body is of type {kind[:100]!r}; send `Content-Type: application/json`."

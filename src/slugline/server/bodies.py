@@ -14,13 +14,18 @@ from starlette.requests import ClientDisconnect, Request
 
 from slugline.server.problems import Problem
 
-__all__ = ["decoded", "read_body", "take_body"]
+__all__ = ["body_type", "decoded", "read_body", "take_body"]
 
 _T = TypeVar("_T")
 # Seconds for which what is too large is still taken from the network, and thrown away.
 _LINGER_SECONDS = 2.0
 # Half of a character, as JSON may have it in an escape.
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def body_type(request: Request) -> str:
+    """Return the media type that a body is said to have, in lower case; "" if it isn't said."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_body(request: Request, most: int, timeout: float) -> bytes:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from slugline.server.state import State
 
-__all__ = ["COOKIE", "Guard", "cookie_of", "problem_of"]
+__all__ = ["COOKIE", "Guard", "cookie_of", "is_among", "problem_of"]
 
 _log = logging.getLogger("slugline.server")
 
@@ -99,12 +99,13 @@ class Guard:
 
         metrics = self._state.metrics
         metrics.add("request_count")
-        held = _held(scope, self._most_held)
+        headers = dict(scope["headers"])  # of two of a name, the last one
+        held = _held(headers, self._most_held)
         self._n_running += 1
         self._n_bytes += held
         try:
             try:
-                self._check(scope)
+                self._check(scope, headers)
                 await self._app(scope, receive, send_with_headers)
             except Exception as error:
                 problem = problem_of(error, scope)
@@ -124,11 +125,10 @@ class Guard:
                 line = "%s %s %d %.1f ms, %s"
                 _log.info(line, scope["method"], _path(scope), status, 1000 * seconds, request_id)
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         """Raise a Problem if a request is not to be answered."""
         if scope["path"] in _PROBES:
             return
-        headers = dict(scope["headers"])  # of two of a name, the last one
         host = headers.get(b"host", b"").decode("latin-1")
         try:
             if not self._is_ours(host):
@@ -171,9 +171,9 @@ class Guard:
     def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         given = headers.get(b"authorization", b"")
         kind, _, token = given.partition(b" ")
-        if kind.lower() == b"bearer" and _is_among(token.strip(), self._tokens):
+        if kind.lower() == b"bearer" and is_among(token.strip(), self._tokens):
             return
-        if _is_among(_cookie(headers), self._cookies):
+        if is_among(_cookie(headers), self._cookies):
             return
         if _is_reader(scope):
             raise Problem(303, "give a token first.", headers={"Location": "/login"})
@@ -201,7 +201,7 @@ def cookie_of(token: str) -> str:
     return hmac.new(token.encode(), b"slugline page", hashlib.sha256).hexdigest()
 
 
-def _is_among(given: bytes, known: Iterable[bytes]) -> bool:
+def is_among(given: bytes, known: Iterable[bytes]) -> bool:
     """Compare with all, and each in a time that doesn't depend on how much of it is right."""
     return sum(hmac.compare_digest(given, each) for each in known) > 0
 
@@ -244,9 +244,8 @@ def _without_port(host: str) -> str:
     return name if name and port.isdecimal() else host.lower()
 
 
-def _held(scope: Scope, most: int) -> int:
+def _held(headers: dict[bytes, bytes], most: int) -> int:
     """Return how many bytes of memory a request will take; the most, if it doesn't say so."""
-    headers = dict(scope["headers"])
     if b"transfer-encoding" in headers:
         return most
     claimed = headers.get(b"content-length", b"0")

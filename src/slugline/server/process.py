@@ -16,9 +16,9 @@ import uvicorn
 
 from slugline.corrections.learner import Learner
 from slugline.corrections.store import CorrectionStore
+from slugline.served.models import Models
 from slugline.server.app import make_app
 from slugline.server.metrics import Metrics
-from slugline.server.models import Models
 from slugline.server.protocol import protocol_with
 from slugline.server.settings import Settings
 from slugline.server.state import State

@@ -7,8 +7,8 @@ import signal
 from collections.abc import Callable
 
 from slugline.corrections.store import CorrectionStore
+from slugline.served.models import Models
 from slugline.server.metrics import Metrics
-from slugline.server.models import Models
 from slugline.server.ports import address_of, bind
 from slugline.server.process import make_learner, run_process
 from slugline.server.settings import Settings

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from slugline.corrections.learner import Learner
 from slugline.corrections.store import CorrectionStore
+from slugline.served.models import Models
 from slugline.server.batches import Batches
 from slugline.server.metrics import Metrics
-from slugline.server.models import Models
 from slugline.server.settings import Settings
 
 if TYPE_CHECKING:

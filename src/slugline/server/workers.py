@@ -11,8 +11,8 @@ import time
 from types import FrameType
 
 from slugline.errors import OptionError
+from slugline.served.models import Models
 from slugline.server.metrics import Metrics
-from slugline.server.models import Models
 from slugline.server.process import run_process
 from slugline.server.settings import Settings
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slugline.server.bodies import read_body
+from slugline.server.bodies import body_type, read_body
 from slugline.server.guard import problem_of
 from slugline.server.page.rendering import PART, page, part
 from slugline.server.problems import Problem
@@ -40,7 +40,7 @@ async def read_form(request: Request) -> dict[str, str]:
     ------
     Problem : 415 if it is no form, 400 if it has too many fields, and those of `read_body`.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = body_type(request)
     if kind != _FORM:
         raise Problem(415, f"a form was expected, and the body is of type {kind[:100]!r}.")
     settings = state_of(request).settings

@@ -30,7 +30,7 @@ class Models:
         self._models = {model.name: model for model in models}
         #: What is wrong with the latest version of a model's file.
         self.problems: dict[str, str] = {}
-        self._refused: dict[str, FileState | None] = {}
+        self._refused: dict[str, FileState] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -66,6 +66,11 @@ class Models:
         """Return the model of a name, the default one for None, or None if there is none."""
         return self.default if name is None else self._models.get(name)
 
+    def unknown(self, name: str | None) -> str:
+        """Say that there is no model of a name, and which there are."""
+        names = ", ".join(self._models)
+        return f"there is no model {str(name)[:100]!r}; there are: {names}."
+
     def refresh(self, *, even_refused: bool = False) -> list[str]:
         """Read the files that have changed, and return the names of models that were swapped.
 
@@ -80,16 +85,16 @@ class Models:
         swapped = []
         with self._lock:  # one at a time
             for name, model in list(self._models.items()):
-                if _state(model.path) is None:
+                state = _state(model.path)
+                if state is None:
                     self._miss(model)
-                elif not model.is_stale:
+                elif state == model.state:
                     self._settle(name)
-                elif even_refused or self._refused.get(name) != _state(model.path):
-                    swapped += self._swap(model)
+                elif even_refused or self._refused.get(name) != state:
+                    swapped += self._swap(model, state)
         return swapped
 
-    def _swap(self, model: ServedModel) -> list[str]:
-        state = _state(model.path)
+    def _swap(self, model: ServedModel, state: FileState) -> list[str]:
         try:
             new = ServedModel.load(str(model.path))
         except (SluglineError, OSError, MemoryError) as error:
