@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "ClusterError",
     "DataError",
     "DownloadError",
     "EncoderError",
@@ -25,6 +26,10 @@ __all__ = [
 
 class SluglineError(Exception):
     """Root of all errors raised by Slugline."""
+
+
+class ClusterError(SluglineError, RuntimeError):
+    """A cluster that can't be reached, lacks what is needed, or loses its workers."""
 
 
 class DataError(SluglineError, ValueError):

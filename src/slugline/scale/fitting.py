@@ -14,7 +14,7 @@ from slugline.fitted import Fitted
 from slugline.labels import Topic, Topics
 from slugline.learners.linear import LinearLearner
 from slugline.sample_weights import plain_class_weight, topic_weights
-from slugline.scale.counting import Plan, Terms, count, weigh
+from slugline.scale.counting import Plan, Terms, count_batch, weigh
 from slugline.scale.local import LocalEngine
 from slugline.scale.sources import Documents
 from slugline.scale.store import MOST_IN_MEMORY
@@ -26,6 +26,8 @@ from slugline.thresholds.answers import LeftOutAnswers
 from slugline.training.whole_passes import TOLERANCE
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from slugline.progress import Progress
 
 __all__ = ["fit_stream"]
@@ -38,12 +40,13 @@ def fit_stream(
     source: Any,
     settings: FitSettings,
     *,
+    client: Client | str | None = None,
     tolerance: float = TOLERANCE,
     most_in_memory: int = MOST_IN_MEMORY,
     progress: Progress | None = None,
     **reading: Any,
 ) -> Fitted:
-    """Learn from a source of any size, in bounded memory.
+    """Learn from a source of any size, in bounded memory, on this machine or on a cluster.
 
     Texts are read, tokenised and hashed once. What is kept of them are rows, in memory as long as
     these are few, then in temporary files. Weights are the minimum of a strictly convex function:
@@ -60,16 +63,23 @@ def fit_stream(
 
     Parameters
     ----------
-    source : path, pattern such as "tickets/*.parquet", list of these, or iterable of batches
+    source : path, pattern such as "tickets/*.parquet", list of these, iterable of batches, or \
+Dask collection
         A batch is a pair of texts and their topics; batches may have any size. It is gone through
-        once.
+        once. Dask's data frames have columns as files do, its bags pairs or mappings; their
+        partitions are computed on this machine where there is no client.
     settings : FitSettings
         With a linear learner, whose `passes` and `clean` play no part; no encoder, and no `tune`.
+    client : distributed.Client or str, optional
+        A cluster of Dask, or the address of its scheduler: workers then read the files, which they
+        must find under the same names, hold the rows, and do the passes. What is learned is the
+        same, bit for bit, as long as they have the same processors and libraries. Workers may end
+        at any time.
     tolerance : float, default TOLERANCE
         The share of its first size that each topic's gradient has at the end.
     most_in_memory : int, default MOST_IN_MEMORY
         Bytes of rows in memory; weights take one to two gigabytes
-        besides where terms are a million.
+        besides where terms are a million. Workers of a cluster have limits of their own.
     progress : Progress, optional
         Told of each step.
     **reading
@@ -78,6 +88,7 @@ def fit_stream(
 
     Raises
     ------
+    ClusterError : if a cluster can't do the work.
     DataError : if there are no documents, no words in them, bad rows, or files of different
         columns.
     OptionError : if a setting needs all documents at once.
@@ -85,7 +96,9 @@ def fit_stream(
     learner = _checked(settings)
     documents = Documents(source, **reading)
     note = progress.note if progress is not None else _silent
-    with LocalEngine(count_threads(settings.n_jobs), most_in_memory) as engine:
+    with _engine(client, settings, most_in_memory) as engine:
+        if client is not None and engine.sight:
+            note(f"dashboard: {engine.sight}")
         least_key = ALL_KEYS // _HELD_OUT
         terms, counts = _read(engine, documents, settings, least_key, note)
         topics = Topics.fit(counts)
@@ -111,6 +124,14 @@ def fit_stream(
     return _fitted(settings, learner, topics, features, learned, documents)
 
 
+def _engine(client: Any, settings: FitSettings, most_in_memory: int) -> Any:
+    if client is None:
+        return LocalEngine(count_threads(settings.n_jobs), most_in_memory)
+    from slugline.scale.cluster import DaskEngine
+
+    return DaskEngine(client)
+
+
 def _silent(text: str) -> None:
     pass
 
@@ -130,14 +151,16 @@ def _checked(settings: FitSettings) -> LinearLearner:
 
 
 def _read(
-    engine: LocalEngine, documents: Documents, settings: FitSettings, least_key: int, note: Any
+    engine: Any, documents: Documents, settings: FitSettings, least_key: int, note: Any
 ) -> tuple[Terms, dict[Topic, npt.NDArray[np.int64]]]:
     """Count all terms; return these, and how many documents each topic has, as `Found` has them."""
     families = settings.batch_blocks()
     terms = Terms(families)
     counts: dict[Topic, npt.NDArray[np.int64]] = {}
-    parts = ((*block, families, least_key) for block in documents.blocks())
-    for found in engine.read(count, parts):
+    for found, *about in engine.read(count_batch, documents.parts(), families, least_key):
+        documents.add(*about)
+        if found is None:
+            continue
         terms.add(found)
         for name, own in found.topics.items():
             counts[name] = counts.get(name, np.zeros(2, dtype=np.int64)) + np.array(own)
@@ -151,7 +174,7 @@ def _read(
     return terms, counts
 
 
-def _rows(engine: LocalEngine, terms: Terms, counts: npt.NDArray[np.int64], least_key: int) -> Rows:
+def _rows(engine: Any, terms: Terms, counts: npt.NDArray[np.int64], least_key: int) -> Rows:
     n_all, n_learned = counts.T
     known = terms.learned()
     if not known.any() or (n_learned == n_all).all():  # too few to hold any out
