@@ -57,7 +57,7 @@ def parquet_rows(path: Path, stretch: tuple[int, int] | None = None) -> Items:
 
 
 def parquet_stretches(path: Path, n_rows: int) -> list[tuple[int, int]]:
-    """Return stretches of a file of up to so many rows, of whole row groups where these are small.
+    """Return stretches of a file of up to so many rows: row groups, several or a part of one.
 
     Raises
     ------
@@ -77,9 +77,11 @@ def parquet_stretches(path: Path, n_rows: int) -> list[tuple[int, int]]:
             stretches.append((first, end))
             first = end
         end += n_own
-        while end - first > n_rows:
-            stretches.append((first, first + n_rows))
-            first += n_rows
+        if end - first > n_rows:  # equal parts of one
+            n_parts = -(-n_own // n_rows)
+            cuts = [first + n_own * part // n_parts for part in range(n_parts + 1)]
+            stretches += itertools.pairwise(cuts)
+            first = end
     return [*stretches, (first, end)] if end > first else stretches
 
 

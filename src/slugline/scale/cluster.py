@@ -147,21 +147,8 @@ class DaskEngine:
         return self._call(submit, shared)
 
     def keeping_sums(self, function: Callable[..., Any], *shared: Any) -> tuple[Any, Any]:
-        """Return sums, and what stays with the blocks; see `whole_passes.Engine`."""
-        kept: list[Future] = []
-
-        def submit(sent: Any) -> list[Future]:
-            both = [self._submit(_changed, block, function, sent) for block in self._blocks]
-            kept[:] = [self._submit(_item, each, 1) for each in both]
-            return [self._tree([self._submit(_item, each, 0) for each in both])]
-
-        return self._call(submit, shared)[0], kept
-
-    def _tree(self, parts: list[Future]) -> Future:
-        if len(parts) == 1:
-            return parts[0]
-        half = 1 << ((len(parts) - 1).bit_length() - 1)
-        return self._submit(_added, self._tree(parts[:half]), self._tree(parts[half:]))
+        """Return sums, and how what stays with the blocks is made again; see `Engine`."""
+        return self.sums(_without_kept, function, *shared), (function, shared)
 
     def sums(self, function: Callable[..., Any], *shared: Any, beside: Any = None) -> Any:
         """Return the sums of the arrays that `function(block, *shared)` returns, as a `TreeSum`.
@@ -169,11 +156,10 @@ class DaskEngine:
         Each worker adds up the blocks that it has, where these are neighbours in the tree; the
         others' sums are added to those in the order of the tree.
         """
+        if beside is not None:
+            return self.sums(_beside, *beside, function, *shared)
 
         def submit(sent: Any) -> list[Future]:
-            if beside is not None:
-                pairs = zip(self._blocks, beside, strict=True)
-                return [self._tree([self._submit(_beside, function, sent, *p) for p in pairs])]
             return [self._sum_of_all(function, sent)]
 
         return self._call(submit, shared)[0]
@@ -364,9 +350,15 @@ def _added(left: Arrays, right: Arrays) -> Arrays:
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
-def _item(both: Any, number: int) -> Any:
-    return both[number]
+def _without_kept(block: Any, function: Callable[..., Any], *shared: Any) -> Any:
+    return function(block, *shared)[0]
 
 
-def _beside(function: Callable[..., Any], shared: tuple[Any, ...], block: Any, own: Any) -> Any:
-    return function(block, own, *shared)
+def _beside(
+    block: Any,
+    keeping: Callable[..., Any],
+    kept: tuple[Any, ...],
+    function: Callable[..., Any],
+    *shared: Any,
+) -> Any:
+    return function(block, keeping(block, *kept)[1], *shared)
