@@ -36,7 +36,7 @@ MOST_WHOLE = 1 << 26
 # What packed files take, for each of their bytes.
 _UNPACKED = 4
 # The bytes from which the mean length of lines is told, and bounds of those of a part.
-_SAMPLE, _FEWEST_BYTES, _MOST_BYTES = 1 << 20, 1 << 18, 1 << 26
+_SAMPLE, FEWEST_BYTES, _MOST_BYTES = 1 << 20, 1 << 18, 1 << 26
 
 
 class Documents:
@@ -220,7 +220,7 @@ def _bytes_of_rows(file: str, n_rows: int) -> int:
     with os_errors_named(file), Path(file).open("rb") as opened:
         sample = opened.read(_SAMPLE)
     n_bytes = n_rows * len(sample) // (sample.count(b"\n") + 1)
-    return min(_MOST_BYTES, max(_FEWEST_BYTES, n_bytes))
+    return min(_MOST_BYTES, max(FEWEST_BYTES, n_bytes))
 
 
 # Batches -----------------------------------------------------------------------------------------
