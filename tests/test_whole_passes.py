@@ -12,8 +12,9 @@ from sklearn.svm import LinearSVC
 from slugline.scale.local import LocalEngine
 from slugline.scale.tree import TreeSum
 from slugline.training import whole_passes
+from slugline.training.hinge import Aim, products, slopes
 from slugline.training.row_block import RowBlock, column_squares, topic_counts
-from slugline.training.whole_passes import Aim, Descent, Point, Scales, minimise, products, slopes
+from slugline.training.whole_passes import Descent, Point, Scales, minimise
 
 N_TOPICS, N_COLUMNS = 4, 30
 
@@ -121,10 +122,10 @@ def test_the_minimum_does_not_depend_on_the_start() -> None:
 def test_the_gradient_at_the_end_is_within_the_tolerance() -> None:
     blocks, aim = [block_of(8, 200)], aim_of()
     descent = minimise(engine_of(blocks), aim, scales_of(blocks), Point.first(N_COLUMNS, 4))
-    steps = [(step.share, step.n_passes) for step in descent]
-    assert steps[0] == (1, 1)
-    assert steps[-1][0] <= whole_passes.TOLERANCE
-    assert [n_passes for _, n_passes in steps] == sorted({n_passes for _, n_passes in steps})
+    shares, n_passes = zip(*((step.share, step.n_passes) for step in descent), strict=True)
+    assert (shares[0], n_passes[0]) == (1, 1)
+    assert shares[-1] <= whole_passes.TOLERANCE
+    assert list(n_passes) == sorted(set(n_passes))
 
 
 @pytest.mark.parametrize("n_threads", [2, 8])

@@ -12,19 +12,13 @@ import scipy.sparse as sp
 
 from slugline.calibration import Calibration
 from slugline.term_weights import join_topics, share_to_drop, slim
+from slugline.training.hinge import Aim, cost_of
 from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear import MANY_ROWS, topic_rarity
 from slugline.training.linear_fit import ABSENT, MOST_SCORES, topic_blocks
 from slugline.training.row_block import RowBlock, column_squares, topic_counts
 from slugline.training.term_rates import rates_of, relevance_of
-from slugline.training.whole_passes import (
-    TOLERANCE,
-    Aim,
-    Point,
-    Scales,
-    cost_of,
-    minimise,
-)
+from slugline.training.whole_passes import TOLERANCE, Point, Scales, minimise
 
 __all__ = ["ALL_KEYS", "Learned", "Rows", "learn"]
 

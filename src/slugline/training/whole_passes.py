@@ -4,13 +4,7 @@
 each pass adds up what all blocks of rows say of the same weights: any order, any number of threads
 and any number of machines walk the same path.
 
-The function, for each topic `k` against all others, with rows `x_i`, weights `w` and a bias `b`::
-
-    sum_j w_j^2 / (2 r_j) + (b + 1)^2 / 2 + C sum_i c_ik max(0, 1 - t_ik (x_i w + b))^2
-
-where `t_ik` is 1 if row `i` has the topic, else -1, `c_ik` is what the error costs (more for rows
-of rare topics, as in `Descent`), `r_j` is how freely term `j` moves (`term_rates`), and
-`C = (10,000 / n)^(1/4)` for `n` rows. All were chosen by cross-validation on training splits.
+`slugline.training.hinge` states the function.
 
 References
 ----------
@@ -25,26 +19,22 @@ effective terascale linear learning system: sums over a tree.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from slugline.training.row_block import RowBlock
+from slugline.training.hinge import Aim, cost_of, products, slopes
 
-__all__ = ["TOLERANCE", "Aim", "Descent", "Engine", "Point", "Scales", "cost_of", "minimise"]
+__all__ = ["TOLERANCE", "Descent", "Engine", "Point", "Scales", "minimise"]
 
 Floats = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.float64]
-Bits = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
 
 #: The descent ends when each topic's gradient is this share of the first one. Of held-out answers,
 #: 99.8 to 99.97 % were those of the minimum itself with half as much again, on four sets.
 TOLERANCE = 2e-3
-# C for so many rows, and the power with which it falls.
-_ROWS_OF_COST_1, _COST_POWER = 10_000, 0.25
 # How much of the mean curvature along a term is taken for granted, and the power of it that steps
 # are divided by: terms occur together, so that all of it would make steps along common ones too
 # short. With 0.5, 23 to 66 passes are enough where there were 56 to 117 without, and 160 with 1.
@@ -82,29 +72,6 @@ class Engine(Protocol):
 
         The function returns the arrays, and what is to stay with its block.
         """
-
-
-@dataclass(frozen=True)
-class Aim:
-    """What some neighbouring topics are to learn.
-
-    Attributes
-    ----------
-    topics : int array, shape (n_topics,)
-    others, own : float32 array, shape (n_topics_of_all,)
-        By a row's topic: what its errors cost where it is another's, and its own topic's. Times C.
-    least_key : int
-        Rows with a lower key are held out.
-    """
-
-    topics: npt.NDArray[np.int32]
-    others: Floats
-    own: Floats
-    least_key: int = 0
-
-    def of(self, chosen: Places) -> Aim:
-        """Return what some of the topics are to learn."""
-        return replace(self, topics=self.topics[chosen])
 
 
 class Scales(NamedTuple):
@@ -175,11 +142,6 @@ class Point(NamedTuple):
         """Leave a share of a step for each topic."""
         self.weights[:] *= share.astype(np.float32)
         self.biases[:] *= share
-
-
-def cost_of(n_rows: int) -> float:
-    """Return what an error costs where there are so many rows: C."""
-    return float((_ROWS_OF_COST_1 / max(1, n_rows)) ** _COST_POWER)
 
 
 class Descent:
@@ -279,12 +241,13 @@ class Descent:
         is_open = np.zeros(len(self._chosen), dtype=bool)
         is_open[self._open()] = True
         step, down, n_products = _newton_step(engine, self._aim, self._scales, slope, is_open)
-        self._slope = slope = None  # type: ignore[assignment] # its memory is needed
         self._here.move(step)
         for _ in range(_MOST_CUTS):
-            self._slope = self._slope_after(engine, step)
+            self._slope = None
+            del slope  # its memory is needed
+            slope = self._slope_after(engine, step)
             self.n_passes += 1
-            end = self._slope.along(step)
+            end = slope.along(step)
             too_far = (end > -_UPHILL * down) & (down < 0)
             if not too_far.any():
                 break
@@ -295,7 +258,8 @@ class Descent:
             step.shorten(cut)
             down *= cut
         self.n_passes += n_products
-        self.gradients[self._chosen] = self._slope.sizes(self._scales)
+        self._slope = slope
+        self.gradients[self._chosen] = slope.sizes(self._scales)
 
     def _slope_after(self, engine: Engine, step: Point) -> _Slope:
         """Return the slope here, or step back if that is broken off."""
@@ -423,67 +387,6 @@ def _newton_step(
                 direction[part] *= narrow
                 direction[part] += scales.steps[part] * rest[part]
     return step, down, n_products
-
-
-def slopes(
-    block: RowBlock, weights: Floats, biases: Sums, aim: Aim
-) -> tuple[tuple[Floats, Sums], Bits]:
-    """Return the gradient of a block's errors, and which of them count.
-
-    Returns
-    -------
-    ((float32 array, shape (n_columns, n_topics), float64 array, shape (n_topics,)), bits)
-        By the weights and by the biases; and a bit for each row and topic.
-    """
-    here = _own(block, aim)
-    slope = _scores(block, weights, biases)
-    own = 1 - slope[here]
-    slope += 1
-    is_inside = slope >= 0  # 0 as well: at the start, all are there, and the first step is better
-    is_inside[here] = own >= 0
-    np.maximum(slope, 0, out=slope)
-    slope[here] = -np.maximum(own, 0)
-    held = block.keys < np.uint64(aim.least_key)
-    slope[held], is_inside[held] = 0, False
-    slope *= _costs(block, here, aim)
-    sums = block.sums(slope), slope.sum(axis=0, dtype=np.float64)
-    return sums, np.packbits(is_inside, axis=1)
-
-
-def products(
-    block: RowBlock, inside: Bits, direction: Floats, bias_way: Sums, aim: Aim, chosen: Places
-) -> tuple[Floats, Sums]:
-    """Return the products of a block's part of the Hessian with a direction, as `slopes` does.
-
-    Parameters
-    ----------
-    inside : bits
-        From `slopes`, of more topics.
-    chosen : int array, shape (n_topics,)
-        Which of those these are.
-    """
-    bent = _scores(block, direction, bias_way)
-    bent *= _costs(block, _own(block, aim), aim)
-    bent *= np.unpackbits(inside, axis=1)[:, chosen]
-    return block.sums(bent), bent.sum(axis=0, dtype=np.float64)
-
-
-def _scores(block: RowBlock, weights: Floats, biases: Sums) -> Floats:
-    scores = block.scores(weights)
-    scores += biases.astype(np.float32)
-    return scores
-
-
-def _own(block: RowBlock, aim: Aim) -> tuple[Places, Places]:
-    return block.own(aim.topics, len(aim.own))
-
-
-def _costs(block: RowBlock, here: tuple[Any, Any], aim: Aim) -> Floats:
-    """Return twice what errors cost, shape (n_rows, n_topics)."""
-    costs = np.repeat(aim.others[block.y][:, np.newaxis], len(aim.topics), axis=1)
-    costs[here] = aim.own[block.y[here[0]]]
-    costs *= np.float32(2)
-    return costs
 
 
 def _parts(weights: Floats) -> Iterator[slice]:
