@@ -32,8 +32,8 @@ __all__ = [
     "batches_of_pairs",
 ]
 
-#: Enough that weights of all columns are added up seldom, few enough to be held on each thread.
-ROWS_PER_BLOCK = 100_000
+#: Enough that weights of all columns are added up seldom; the most that a block of rows takes.
+ROWS_PER_BLOCK = 1 << 16
 #: Characters of a block's texts, at which it ends sooner.
 MOST_CHARACTERS = 1 << 26
 
