@@ -309,7 +309,7 @@ def test_a_file_that_a_worker_does_not_see_is_named(
     (part,) = sources.Documents(tmp_path / "000.csv").parts()
     shutil.move(tmp_path / "000.csv", tmp_path / "away")
     with DaskEngine(client) as engine, pytest.raises(DataError) as caught:
-        list(engine.read(ramp, [part]))
+        list(engine.read(tuple, [part]))
     said = str(caught.value)
     assert said.startswith(f"{tmp_path}/000.csv isn't seen by worker tcp://127.0.0.1:")
     assert said.endswith(
