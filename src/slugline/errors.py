@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "CheckpointError",
     "DataError",
     "DownloadError",
     "EncoderError",
@@ -29,6 +30,10 @@ class SluglineError(Exception):
 
 class DataError(SluglineError, ValueError):
     """Documents, topics or features that can't be used as they are."""
+
+
+class CheckpointError(SluglineError, ValueError):
+    """A checkpoint that is damaged, of other documents or settings, in use, or can't be written."""
 
 
 class OptionError(SluglineError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from slugline.fitted import Fitted
 from slugline.labels import Topic, Topics
 from slugline.learners.linear import LinearLearner
 from slugline.sample_weights import plain_class_weight, topic_weights
+from slugline.scale.checkpoint import opened
 from slugline.scale.counting import Plan, Terms, count, weigh
+from slugline.scale.job import tie_to_documents, tie_to_settings
 from slugline.scale.local import LocalEngine
 from slugline.scale.sources import Documents
 from slugline.scale.store import MOST_IN_MEMORY
@@ -38,6 +41,7 @@ def fit_stream(
     source: Any,
     settings: FitSettings,
     *,
+    checkpoint: str | Path | None = None,
     tolerance: float = TOLERANCE,
     most_in_memory: int = MOST_IN_MEMORY,
     progress: Progress | None = None,
@@ -65,6 +69,12 @@ def fit_stream(
         once.
     settings : FitSettings
         With a linear learner, whose `passes` and `clean` play no part; no encoder, and no `tune`.
+    checkpoint : path of a folder, optional
+        Where to keep how far learning has come, after a step at a time but for at most a twentieth
+        of the time. If the process dies, the same call goes on from there, to the same bits: it
+        reads the documents again, and does no pass twice but those of one step. When all is
+        learned, the checkpoint stays, and the same call returns what it holds; remove the folder
+        when the model is saved.
     tolerance : float, default TOLERANCE
         The share of its first size that each topic's gradient has at the end.
     most_in_memory : int, default MOST_IN_MEMORY
@@ -80,12 +90,17 @@ def fit_stream(
     ------
     DataError : if there are no documents, no words in them, bad rows, or files of different
         columns.
+    CheckpointError : if the checkpoint is of another job, damaged, in use, or can't be written.
     OptionError : if a setting needs all documents at once.
     """
     learner = _checked(settings)
     documents = Documents(source, **reading)
     note = progress.note if progress is not None else _silent
-    with LocalEngine(count_threads(settings.n_jobs), most_in_memory) as engine:
+    with (
+        opened(checkpoint) as kept,
+        LocalEngine(count_threads(settings.n_jobs), most_in_memory) as engine,
+    ):
+        tie_to_settings(kept, settings, tolerance)
         least_key = ALL_KEYS // _HELD_OUT
         terms, counts = _read(engine, documents, settings, least_key, note)
         topics = Topics.fit(counts)
@@ -100,6 +115,7 @@ def fit_stream(
         engine.change(weigh, plan)
         rows = _rows(engine, terms, np.array([counts[name] for name in topics.names]), least_key)
         rows = _weighted(rows, settings, topics)
+        tie_to_documents(kept, rows, documents.n_documents, documents.digest)
 
         def report(n_passes: int, some: slice, share: float) -> None:
             note(
@@ -107,7 +123,7 @@ def fit_stream(
                 f"{share:.2%} of the first gradient is left"
             )
 
-        learned = learn(rows, report, tolerance)
+        learned = learn(rows, report, tolerance, kept)
     return _fitted(settings, learner, topics, features, learned, documents)
 
 

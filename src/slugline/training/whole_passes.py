@@ -31,9 +31,19 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from slugline.training.rest import Rest
 from slugline.training.row_block import RowBlock
 
-__all__ = ["TOLERANCE", "Aim", "Engine", "Point", "Reached", "Scales", "cost_of", "minimise"]
+__all__ = [
+    "TOLERANCE",
+    "Aim",
+    "Engine",
+    "Point",
+    "Reached",
+    "Scales",
+    "cost_of",
+    "minimise",
+]
 
 Floats = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.float64]
@@ -173,12 +183,15 @@ class Reached(NamedTuple):
         The largest share of its first size that one has.
     n_passes : int
         Passes over all blocks up to here.
+    rest : Rest
+        For `minimise` to go on from here.
     """
 
     point: Point
     gradients: Sums
     share: float
     n_passes: int
+    rest: Rest
 
 
 def cost_of(n_rows: int) -> float:
@@ -193,6 +206,7 @@ def minimise(
     start: Point,
     first: Sums | None = None,
     tolerance: float = TOLERANCE,
+    rest: Rest | None = None,
 ) -> Iterator[Reached]:
     """Yield points nearer and nearer to the minimum; the last one is within the tolerance.
 
@@ -208,17 +222,24 @@ def minimise(
     first : float array, shape (n_topics,), optional
         The size of the gradients that the tolerance is a share of; by default, that at the start.
     tolerance : float, default TOLERANCE
+    rest : Rest, optional
+        To go on from a point that an earlier call has reached, which is then the start: what came
+        with it. That point is yielded again.
     """
     found = Point(start.weights.copy(), start.biases.copy())
-    point, chosen = start, np.arange(len(start.biases))
-    slope, n_passes = _Slope.at(engine, point, aim, scales), 1
-    sizes = slope.sizes(scales)
-    first = sizes.copy() if first is None else first
-    for _ in range(_MOST_STEPS):
+    n_topics = len(start.biases)
+    chosen, sizes, first, counts = rest or Rest.at_start(n_topics, first)
+    sizes, (n_steps, n_passes) = sizes.copy(), counts.tolist()
+    point = start if len(chosen) == n_topics else start.of(chosen)
+    slope = _Slope.at(engine, point, aim.of(chosen), scales)
+    for number in range(n_steps, _MOST_STEPS):
         sizes[chosen] = slope.sizes(scales)
+        if not len(first):
+            first = sizes.copy()
         shares = np.divide(sizes, first, out=np.zeros_like(sizes), where=first > 0)
         found.weights[:, chosen], found.biases[chosen] = point
-        yield Reached(found, sizes.copy(), float(shares.max(initial=0)), n_passes)
+        rest = Rest(chosen, sizes.copy(), first, np.array([number, n_passes]))
+        yield Reached(found, rest.sizes, float(shares.max(initial=0)), n_passes, rest)
         still = np.flatnonzero(shares[chosen] > tolerance)
         if not len(still):
             return
