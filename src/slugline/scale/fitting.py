@@ -14,6 +14,7 @@ from slugline.fit_settings import FitSettings
 from slugline.fitted import Fitted
 from slugline.labels import Topic, Topics
 from slugline.learners.linear import LinearLearner
+from slugline.progress import step_of
 from slugline.sample_weights import plain_class_weight, topic_weights
 from slugline.scale.checkpoint import opened
 from slugline.scale.counting import Plan, Terms, count, weigh
@@ -26,10 +27,11 @@ from slugline.term_weights import as_arrays
 from slugline.text.features import Features
 from slugline.threads import count_threads
 from slugline.thresholds.answers import LeftOutAnswers
+from slugline.training.stream_record import StreamRecord
 from slugline.training.whole_passes import TOLERANCE
 
 if TYPE_CHECKING:
-    from slugline.progress import Progress
+    from slugline.progress import PassProgress, Progress
 
 __all__ = ["fit_stream"]
 
@@ -44,7 +46,7 @@ def fit_stream(
     checkpoint: str | Path | None = None,
     tolerance: float = TOLERANCE,
     most_in_memory: int = MOST_IN_MEMORY,
-    progress: Progress | None = None,
+    progress: PassProgress | Progress | None = None,
     **reading: Any,
 ) -> Fitted:
     """Learn from a source of any size, in bounded memory.
@@ -80,7 +82,7 @@ def fit_stream(
     most_in_memory : int, default MOST_IN_MEMORY
         Bytes of rows in memory; weights take one to two gigabytes
         besides where terms are a million.
-    progress : Progress, optional
+    progress : PassProgress or Progress, optional
         Told of each step.
     **reading
         See `slugline.scale.sources.Documents`: text, topic, format, encoding, skip_bad_rows,
@@ -95,14 +97,16 @@ def fit_stream(
     """
     learner = _checked(settings)
     documents = Documents(source, **reading)
-    note = progress.note if progress is not None else _silent
+    note, step = progress.note if progress is not None else _silent, step_of(progress)
     with (
         opened(checkpoint) as kept,
         LocalEngine(count_threads(settings.n_jobs), most_in_memory) as engine,
     ):
         tie_to_settings(kept, settings, tolerance)
         least_key = ALL_KEYS // _HELD_OUT
-        terms, counts = _read(engine, documents, settings, least_key, note)
+        terms, counts = _read(engine, documents, settings, least_key, step)
+        if documents.n_skipped:
+            note(f"{documents.n_skipped:,} rows skipped")
         topics = Topics.fit(counts)
         features = terms.features(documents.n_documents, settings.n_jobs)
         plan = Plan(
@@ -117,14 +121,16 @@ def fit_stream(
         rows = _weighted(rows, settings, topics)
         tie_to_documents(kept, rows, documents.n_documents, documents.digest)
 
-        def report(n_passes: int, some: slice, share: float) -> None:
-            note(
+        def report(n_passes: int, some: slice, share: float, done: float) -> None:
+            step(
                 f"pass {n_passes}: topics {some.start + 1} to {some.stop} of {len(topics)}, "
-                f"{share:.2%} of the first gradient is left"
+                f"{share:.2%} of the first gradient is left",
+                done,
             )
 
         learned = learn(rows, report, tolerance, kept)
-    return _fitted(settings, learner, topics, features, learned, documents)
+    fitted = _fitted(settings, learner, topics, features, learned, documents)
+    return replace(fitted, stream=_record(learned, documents, rows))
 
 
 def _silent(text: str) -> None:
@@ -146,7 +152,7 @@ def _checked(settings: FitSettings) -> LinearLearner:
 
 
 def _read(
-    engine: LocalEngine, documents: Documents, settings: FitSettings, least_key: int, note: Any
+    engine: LocalEngine, documents: Documents, settings: FitSettings, least_key: int, step: Any
 ) -> tuple[Terms, dict[Topic, npt.NDArray[np.int64]]]:
     """Count all terms; return these, and how many documents each topic has, as `Found` has them."""
     families = settings.batch_blocks()
@@ -157,13 +163,11 @@ def _read(
         terms.add(found)
         for name, own in found.topics.items():
             counts[name] = counts.get(name, np.zeros(2, dtype=np.int64)) + np.array(own)
-        note(f"{documents.n_documents:,} documents read")
+        step(f"{documents.n_documents:,} documents read", None)
     if not counts:
         raise DataError("there are no documents to learn from; give at least two.")
     if not terms.n_columns:
         raise DataError("no document has a word in it; check which column holds the text.")
-    if documents.n_skipped:
-        note(f"{documents.n_skipped:,} rows skipped")
     return terms, counts
 
 
@@ -213,3 +217,10 @@ def _fitted(
         interrupted=learned.interrupted,
         left_out=left_out,
     )
+
+
+def _record(learned: Learned, documents: Documents, rows: Rows) -> StreamRecord:
+    y, scores = learned.left_out
+    n_right = int((scores.argmax(axis=1) == y).sum()) if len(y) else 0
+    counts = tuple(rows.n_all.tolist())
+    return StreamRecord(learned.n_passes, documents.n_skipped, counts, len(y), n_right)

@@ -32,8 +32,9 @@ __all__ = ["ALL_KEYS", "Learned", "Rows", "learn"]
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
-#: Told of the passes done, the topics at work and the share of the gradient that is left.
-Report = Callable[[int, slice, float], None]
+#: Told of the passes done, the topics at work, the share of the gradient that is left, and that of
+#: all the work that is done.
+Report = Callable[[int, slice, float, float], None]
 
 #: There are so many keys.
 ALL_KEYS = 1 << 64
@@ -184,8 +185,11 @@ class _Training:
     def _ended(self) -> None:
         """Note that a descent has ended."""
         self._state.n_done, self._state.under_way = self._state.n_done + 1, None
-        n_descents = len(self._state.scores) + len(self._blocks)
-        self._keep(is_last=not self._is_first and self._state.n_done == n_descents)
+        self._keep(is_last=self._state.n_done == self._n_descents)
+
+    @property
+    def _n_descents(self) -> int:
+        return (2 if self._rows.least_key else 1) * len(self._blocks)
 
     def _keep(self, *, is_last: bool = False) -> None:
         if self._keeper is not None:
@@ -207,7 +211,8 @@ class _Training:
                 state.firsts.setdefault(topics.start, reached.gradients)
                 state.under_way = UnderWay(reached.point, reached.rest)
                 self._keep()
-                self._report(n_before + reached.n_passes, topics, reached.share)
+                done = self._share_done(reached.share, tolerance)
+                self._report(n_before + reached.n_passes, topics, reached.share, done)
         finally:
             if reached is not None:
                 state.n_passes = n_before + reached.n_passes
@@ -215,6 +220,11 @@ class _Training:
                 if reached.n_passes > 1:
                     self._hold(topics, reached.point)
         return start if reached is None else reached.point
+
+    def _share_done(self, left: float, tolerance: float) -> float:
+        """Return the share of the work that is done: a gradient shrinks by a factor each step."""
+        own = np.log(max(left, tolerance)) / np.log(tolerance) if tolerance < 1 else 1.0
+        return float((self._state.n_done + min(1.0, max(0.0, own))) / self._n_descents)
 
     def _start(self, topics: slice) -> Point:
         if topics.start in self._state.found:
