@@ -270,17 +270,22 @@ def _told_on_interrupt(checkpoint: Path | None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        again = "" if checkpoint is None else f" {_goes_on(checkpoint)}"
-        say(f"interrupted: no model is written, as some topics were not begun.{again}")
+        again = _goes_on(checkpoint)
+        say(f"interrupted: no model is written, as some topics were not begun. {again}".rstrip())
         raise
 
 
 def _on_interrupted(checkpoint: Path | None) -> str:
-    again = "Learn without a stop for a better one." if checkpoint is None else _goes_on(checkpoint)
+    again = _goes_on(checkpoint) or "Learn to the end for a better one."
     return f"training was interrupted: the model is that of the last pass. {again}"
 
 
-def _goes_on(checkpoint: Path) -> str:
+def _goes_on(checkpoint: Path | None) -> str:
+    """Return what to do to go on, if that can be done."""
+    from slugline.scale.checkpoint import is_begun
+
+    if checkpoint is None or not is_begun(checkpoint):
+        return ""
     return f"The same command goes on from what {checkpoint} holds."
 
 

@@ -36,7 +36,7 @@ from slugline.scale.state import State
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Checkpoint", "opened", "remove_checkpoint"]
+__all__ = ["Checkpoint", "is_begun", "opened", "remove_checkpoint"]
 
 #: At most this share of the time goes into writing.
 MOST_OF_TIME = 0.05
@@ -92,6 +92,11 @@ def opened(folder: Any) -> Iterator[Checkpoint | None]:
         raise illegal("checkpoint", folder, "the path of a folder")
     with _alone(Path(folder)):
         yield Checkpoint(Path(folder))
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether something was kept in a folder."""
+    return (folder / _INDEX).exists()
 
 
 def remove_checkpoint(folder: Path) -> None:

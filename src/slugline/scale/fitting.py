@@ -124,7 +124,7 @@ def fit_stream(
         def report(n_passes: int, some: slice, share: float, done: float) -> None:
             step(
                 f"pass {n_passes}: topics {some.start + 1} to {some.stop} of {len(topics)}, "
-                f"{share:.2%} of the first gradient is left",
+                f"gradient at {share:.2%}",
                 done,
             )
 
