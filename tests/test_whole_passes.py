@@ -12,8 +12,9 @@ from sklearn.svm import LinearSVC
 from slugline.scale.local import LocalEngine
 from slugline.scale.tree import TreeSum
 from slugline.training import whole_passes
+from slugline.training.hinge import Aim, products, slopes
 from slugline.training.row_block import RowBlock, column_squares, topic_counts
-from slugline.training.whole_passes import Aim, Point, Reached, Scales, minimise, products, slopes
+from slugline.training.whole_passes import Descent, Point, Scales, minimise
 
 N_TOPICS, N_COLUMNS = 4, 30
 
@@ -44,7 +45,7 @@ def scales_of(blocks: list[RowBlock]) -> Scales:
     return Scales.of(np.ones(N_COLUMNS), np.asarray(squares), sum(len(b.y) for b in blocks))
 
 
-def last(blocks: list[RowBlock], aim: Aim, n_threads: int = 1, **how: Any) -> Reached:
+def last(blocks: list[RowBlock], aim: Aim, n_threads: int = 1, **how: Any) -> Descent:
     start = how.pop("start", Point.first(N_COLUMNS, len(aim.topics)))
     scales = scales_of(blocks)
     return list(minimise(engine_of(blocks, n_threads), aim, scales, start, **how))[-1]
@@ -120,10 +121,11 @@ def test_the_minimum_does_not_depend_on_the_start() -> None:
 
 def test_the_gradient_at_the_end_is_within_the_tolerance() -> None:
     blocks, aim = [block_of(8, 200)], aim_of()
-    steps = list(minimise(engine_of(blocks), aim, scales_of(blocks), Point.first(N_COLUMNS, 4)))
-    assert steps[0].share == 1
-    assert steps[-1].share <= whole_passes.TOLERANCE
-    assert [step.n_passes for step in steps] == sorted({step.n_passes for step in steps})
+    descent = minimise(engine_of(blocks), aim, scales_of(blocks), Point.first(N_COLUMNS, 4))
+    shares, n_passes = zip(*((step.share, step.n_passes) for step in descent), strict=True)
+    assert (shares[0], n_passes[0]) == (1, 1)
+    assert shares[-1] <= whole_passes.TOLERANCE
+    assert list(n_passes) == sorted(set(n_passes))
 
 
 @pytest.mark.parametrize("n_threads", [2, 8])
@@ -174,3 +176,24 @@ def total(parts: Any) -> TreeSum:
     for part in parts:
         found.append((part.copy(),))
     return found
+
+
+def test_from_each_step_it_goes_on_to_the_same_bits() -> None:
+    # Topics end one after another, as errors of each cost more than of the one before.
+    blocks = [block_of(seed, 30) for seed in range(3)]
+    costs = np.array([0.01, 0.1, 5, 50], dtype=np.float32)
+    aim = Aim(np.arange(N_TOPICS, dtype=np.int32), costs, costs[::-1].copy())
+    scales, engine = scales_of(blocks), engine_of(blocks)
+    how: Any = {"tolerance": 1e-4}
+    steps = [
+        (Point(descent.point.weights.copy(), descent.point.biases.copy()), descent.rest)
+        for descent in minimise(engine, aim, scales, Point.first(N_COLUMNS, N_TOPICS), **how)
+    ]
+    assert {len(rest.chosen) for _, rest in steps} > {N_TOPICS}
+    end, rest_at_end = steps[-1]
+    for point, rest in steps:
+        start = Point(point.weights.copy(), point.biases.copy())
+        *_, last_one = minimise(engine, aim, scales, start, rest=rest, **how)
+        assert last_one.point.weights.tobytes() == end.weights.tobytes()
+        assert last_one.point.biases.tobytes() == end.biases.tobytes()
+        assert last_one.n_passes == rest_at_end.counts[1]

@@ -13,19 +13,13 @@ import scipy.sparse as sp
 from slugline.calibration import Calibration
 from slugline.scale.state import Keeper, State, UnderWay
 from slugline.term_weights import join_topics, share_to_drop, slim
+from slugline.training.hinge import Aim, cost_of
 from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear import MANY_ROWS, topic_rarity
 from slugline.training.linear_fit import ABSENT, MOST_SCORES, topic_blocks
 from slugline.training.row_block import RowBlock, column_squares, topic_counts
 from slugline.training.term_rates import rates_of, relevance_of
-from slugline.training.whole_passes import (
-    TOLERANCE,
-    Aim,
-    Point,
-    Scales,
-    cost_of,
-    minimise,
-)
+from slugline.training.whole_passes import TOLERANCE, Point, Scales, minimise
 
 __all__ = ["ALL_KEYS", "Learned", "Rows", "learn"]
 
@@ -88,9 +82,13 @@ class Rows:
         return np.ones(self.n_topics) if self.weights is None else self.weights
 
     def blocks_of_topics(self) -> list[slice]:
-        """Return the topics that are learned at a time."""
+        """Return the topics that are learned at a time: two, four, ... runs of about one length.
+
+        So the runs are shared out evenly by two, four, ... workers.
+        """
         width = min(_MOST_TOPICS, max(1, _MOST_WEIGHTS // max(1, self.n_columns)))
-        return topic_blocks(self.n_topics, width)
+        n_blocks = 1 << (-(-self.n_topics // width) - 1).bit_length()
+        return topic_blocks(self.n_topics, -(-self.n_topics // n_blocks))
 
 
 class Learned(NamedTuple):
@@ -197,29 +195,28 @@ class _Training:
 
     def _descend(self, stage: _Stage, topics: slice, tolerance: float) -> Point:
         """Descend for a few topics; hold what was found, even if that was stopped."""
-        state = self._state
-        start, first, rest = self._start(topics), state.firsts.get(topics.start), None
+        state, rest = self._state, None
+        first = state.firsts.get(topics.start)
         if first is not None:  # it was of fewer rows
             first = first * stage.n_rows / self._rows.n_learned.sum()
+        start, n_before = self._start(topics), state.n_passes
         if state.under_way is not None:
             start, rest = state.under_way
-        aim, reached, n_before = stage.aim(topics), None, state.n_passes
+        engine, aim, found = self._rows.engine, stage.aim(topics), None
         try:
-            for reached in minimise(
-                self._rows.engine, aim, stage.scales, start, first, tolerance, rest
-            ):
-                state.firsts.setdefault(topics.start, reached.gradients)
-                state.under_way = UnderWay(reached.point, reached.rest)
+            for found in minimise(engine, aim, stage.scales, start, first, tolerance, rest):
+                state.firsts.setdefault(topics.start, found.first)
+                state.under_way = UnderWay(found.point, found.rest)
                 self._keep()
-                done = self._share_done(reached.share, tolerance)
-                self._report(n_before + reached.n_passes, topics, reached.share, done)
+                done = self._share_done(found.share, tolerance)
+                self._report(n_before + found.n_passes, topics, found.share, done)
         finally:
-            if reached is not None:
-                state.n_passes = n_before + reached.n_passes
+            if found is not None:
+                state.n_passes = n_before + found.n_passes
                 # Before the first step, there is nothing to hold.
-                if reached.n_passes > 1:
-                    self._hold(topics, reached.point)
-        return start if reached is None else reached.point
+                if found.n_passes > 1:
+                    self._hold(topics, found.point)
+        return start if found is None else found.point
 
     def _share_done(self, left: float, tolerance: float) -> float:
         """Return the share of the work that is done: a gradient shrinks by a factor each step."""
@@ -230,7 +227,8 @@ class _Training:
         if topics.start in self._state.found:
             weights, biases = self._state.found[topics.start]
             is_dense = isinstance(weights, np.ndarray)
-            return Point(weights.astype(np.float32) if is_dense else weights.toarray(), biases)
+            weights = weights.astype(np.float32) if is_dense else weights.toarray()
+            return Point(weights, biases.copy())
         return Point.first(self._rows.n_columns, topics.stop - topics.start)
 
     def _hold(self, topics: slice, point: Point) -> None:

@@ -17,8 +17,7 @@ class Rest(NamedTuple):
     Attributes
     ----------
     chosen : int64 array, shape (n_chosen,)
-        The topics that were still moved on the way to it. Sums over all of them could differ from
-        theirs in the last bit.
+        The topics that are at work. Sums over all of them could differ from theirs in the last bit.
     sizes : float64 array, shape (n_topics,)
         The size of each topic's gradient.
     first : float64 array, shape (n_topics,)
@@ -36,7 +35,7 @@ class Rest(NamedTuple):
     def at_start(cls, n_topics: int, first: npt.NDArray[np.float64] | None) -> Rest:
         """Return what comes with a point that nothing has been done at."""
         first = np.zeros(0) if first is None else first
-        return cls(np.arange(n_topics), np.zeros(n_topics), first, np.array([0, 1]))
+        return cls(np.arange(n_topics), np.zeros(n_topics), first, np.array([0, 0]))
 
     @classmethod
     def restore(cls, arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> Rest:
