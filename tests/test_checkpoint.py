@@ -259,15 +259,17 @@ def test_other_documents_are_named(job: Job) -> None:
     job.news = [*job.news[:-1], ("goal", "sport")]
     found = refusal(job)
     assert re.fullmatch(
-        r"kept is a checkpoint of another job \(documents: 90 with digest \w{16} there, 90 with "
-        rf"digest \w{{16}} here\); {NAME_ANOTHER}",
+        r"kept is a checkpoint of another job \(documents: 90 in 5 blocks, digest \w{16} there, 90 "
+        rf"in 5 blocks, digest \w{{16}} here\); {NAME_ANOTHER}",
         found,
     )
 
 
 def test_documents_in_other_blocks_are_named(job: Job) -> None:
     job.begin()
-    assert "(blocks of documents: digest " in refusal(job, rows_per_block=30)
+    refused = refusal(job, rows_per_block=30)
+    assert "(documents: 90 in 5 blocks, digest " in refused
+    assert " there, 90 in 3 blocks, digest " in refused
 
 
 def test_a_later_format_is_named(job: Job) -> None:

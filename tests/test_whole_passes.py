@@ -35,8 +35,8 @@ def aim_of(cost: float = 1.0, own: float = 1.0, least_key: int = 0) -> Aim:
 
 def engine_of(blocks: list[RowBlock], n_threads: int = 1) -> LocalEngine:
     engine = LocalEngine(n_threads)
-    for _ in engine.read(lambda block: (block, None), [(block,) for block in blocks]):
-        pass
+    for block in blocks:
+        engine.append(block)
     return engine
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "CheckpointError",
+    "ClusterError",
     "DataError",
     "DownloadError",
     "EncoderError",
@@ -26,6 +27,10 @@ __all__ = [
 
 class SluglineError(Exception):
     """Root of all errors raised by Slugline."""
+
+
+class ClusterError(SluglineError, RuntimeError):
+    """A cluster that can't be reached, lacks what is needed, or loses its workers."""
 
 
 class DataError(SluglineError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -253,6 +254,10 @@ def _learn(options: _Options) -> tuple[Fitted, float]:
 @contextmanager
 def _cluster(options: _Options) -> Iterator[dict[str, Any]]:
     """Start the processes that the user wants, and yield what `fit_stream` is to be told."""
+    if options.scheduler is not None or options.workers is not None:
+        # What they log of a job that is broken off is for those who write Dask.
+        for name in ("asyncio", "distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     if options.scheduler is not None:
         yield {"client": options.scheduler}
     elif options.workers is not None:

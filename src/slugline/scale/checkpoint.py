@@ -49,7 +49,7 @@ _MOST_INDEX = 16 << 20
 # Bytes that a file may have besides those of weights.
 _MOST_BESIDE = 1 << 30
 # Characters of a fact that a message shows.
-_SHOWN = 60
+_SHOWN = 80
 
 
 class _Part(msgspec.Struct, frozen=True):

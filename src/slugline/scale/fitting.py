@@ -17,7 +17,7 @@ from slugline.learners.linear import LinearLearner
 from slugline.progress import step_of
 from slugline.sample_weights import plain_class_weight, topic_weights
 from slugline.scale.checkpoint import opened
-from slugline.scale.counting import Plan, Terms, count, weigh
+from slugline.scale.counting import Plan, Terms, count_batch, weigh
 from slugline.scale.job import tie_to_documents, tie_to_settings
 from slugline.scale.local import LocalEngine
 from slugline.scale.sources import Documents
@@ -31,6 +31,8 @@ from slugline.training.stream_record import StreamRecord
 from slugline.training.whole_passes import TOLERANCE
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from slugline.progress import PassProgress, Progress
 
 __all__ = ["fit_stream"]
@@ -43,13 +45,14 @@ def fit_stream(
     source: Any,
     settings: FitSettings,
     *,
+    client: Client | str | None = None,
     checkpoint: str | Path | None = None,
     tolerance: float = TOLERANCE,
     most_in_memory: int = MOST_IN_MEMORY,
     progress: PassProgress | Progress | None = None,
     **reading: Any,
 ) -> Fitted:
-    """Learn from a source of any size, in bounded memory.
+    """Learn from a source of any size, in bounded memory, on this machine or on a cluster.
 
     Texts are read, tokenised and hashed once. What is kept of them are rows, in memory as long as
     these are few, then in temporary files. Weights are the minimum of a strictly convex function:
@@ -66,11 +69,18 @@ def fit_stream(
 
     Parameters
     ----------
-    source : path, pattern such as "tickets/*.parquet", list of these, or iterable of batches
+    source : path, pattern such as "tickets/*.parquet", list of these, iterable of batches, or \
+Dask collection
         A batch is a pair of texts and their topics; batches may have any size. It is gone through
-        once.
+        once. Dask's data frames have columns as files do, its bags pairs or mappings; their
+        partitions are computed on this machine where there is no client.
     settings : FitSettings
         With a linear learner, whose `passes` and `clean` play no part; no encoder, and no `tune`.
+    client : distributed.Client or str, optional
+        A cluster of Dask, or the address of its scheduler: workers then read the files, which they
+        must find under the same names, hold the rows, and do the passes. What is learned is the
+        same, bit for bit, as long as they have the same processors and libraries. Workers may end
+        at any time.
     checkpoint : path of a folder, optional
         Where to keep how far learning has come, after a step at a time but for at most a twentieth
         of the time. If the process dies, the same call goes on from there, to the same bits: it
@@ -81,7 +91,7 @@ def fit_stream(
         The share of its first size that each topic's gradient has at the end.
     most_in_memory : int, default MOST_IN_MEMORY
         Bytes of rows in memory; weights take one to two gigabytes
-        besides where terms are a million.
+        besides where terms are a million. Workers of a cluster have limits of their own.
     progress : PassProgress or Progress, optional
         Told of each step.
     **reading
@@ -90,6 +100,7 @@ def fit_stream(
 
     Raises
     ------
+    ClusterError : if a cluster can't do the work.
     DataError : if there are no documents, no words in them, bad rows, or files of different
         columns.
     CheckpointError : if the checkpoint is of another job, damaged, in use, or can't be written.
@@ -98,11 +109,10 @@ def fit_stream(
     learner = _checked(settings)
     documents = Documents(source, **reading)
     note, step = progress.note if progress is not None else _silent, step_of(progress)
-    with (
-        opened(checkpoint) as kept,
-        LocalEngine(count_threads(settings.n_jobs), most_in_memory) as engine,
-    ):
+    with opened(checkpoint) as kept, _engine(client, settings, most_in_memory) as engine:
         tie_to_settings(kept, settings, tolerance)
+        if client is not None and engine.sight:
+            note(f"dashboard: {engine.sight}")
         least_key = ALL_KEYS // _HELD_OUT
         terms, counts = _read(engine, documents, settings, least_key, step)
         if documents.n_skipped:
@@ -133,6 +143,14 @@ def fit_stream(
     return replace(fitted, stream=_record(learned, documents, rows))
 
 
+def _engine(client: Any, settings: FitSettings, most_in_memory: int) -> Any:
+    if client is None:
+        return LocalEngine(count_threads(settings.n_jobs), most_in_memory)
+    from slugline.scale.cluster import DaskEngine
+
+    return DaskEngine(client)
+
+
 def _silent(text: str) -> None:
     pass
 
@@ -152,14 +170,16 @@ def _checked(settings: FitSettings) -> LinearLearner:
 
 
 def _read(
-    engine: LocalEngine, documents: Documents, settings: FitSettings, least_key: int, step: Any
+    engine: Any, documents: Documents, settings: FitSettings, least_key: int, step: Any
 ) -> tuple[Terms, dict[Topic, npt.NDArray[np.int64]]]:
     """Count all terms; return these, and how many documents each topic has, as `Found` has them."""
     families = settings.batch_blocks()
     terms = Terms(families)
     counts: dict[Topic, npt.NDArray[np.int64]] = {}
-    parts = ((*block, families, least_key) for block in documents.blocks())
-    for found in engine.read(count, parts):
+    for found, *about in engine.read(count_batch, documents.parts(), families, least_key):
+        documents.add(*about)
+        if found is None:
+            continue
         terms.add(found)
         for name, own in found.topics.items():
             counts[name] = counts.get(name, np.zeros(2, dtype=np.int64)) + np.array(own)
@@ -171,7 +191,7 @@ def _read(
     return terms, counts
 
 
-def _rows(engine: LocalEngine, terms: Terms, counts: npt.NDArray[np.int64], least_key: int) -> Rows:
+def _rows(engine: Any, terms: Terms, counts: npt.NDArray[np.int64], least_key: int) -> Rows:
     n_all, n_learned = counts.T
     known = terms.learned()
     if not known.any() or (n_learned == n_all).all():  # too few to hold any out

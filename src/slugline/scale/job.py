@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import scipy
 
+from slugline.displays import counted
 from slugline.fit_settings import FitSettings
 from slugline.sample_weights import plain_class_weight
 from slugline.scale.checkpoint import Checkpoint
@@ -55,13 +56,10 @@ def tie_to_documents(kept: Checkpoint | None, rows: Rows, n_documents: int, dige
     """
     if kept is None:
         return
-    cuts = json.dumps(rows.engine.each(n_rows)).encode()
-    kept.tie(
-        {
-            "documents": f"{n_documents:,} with digest {digest[:_DIGITS]}",
-            "blocks of documents": f"digest {hashlib.sha256(cuts).hexdigest()[:_DIGITS]}",
-        }
-    )
+    blocks = rows.engine.each(n_rows)
+    both = hashlib.sha256(f"{digest} {blocks}".encode()).hexdigest()[:_DIGITS]
+    known = f"{n_documents:,} in {counted(len(blocks), 'block')}, digest {both}"
+    kept.tie({"documents": known})
 
 
 def n_rows(block: RowBlock) -> int:
