@@ -30,7 +30,7 @@ def cluster_of(n_workers: int, **how: Any) -> Any:
     return distributed.LocalCluster(
         n_workers=n_workers,
         threads_per_worker=how.pop("threads_per_worker", 1),
-        dashboard_address=None,
+        dashboard_address=":0",
         silence_logs=logging.CRITICAL,
         **({"host": "127.0.0.1"} if how["processes"] else {}),
         **how,

@@ -39,11 +39,10 @@ def write_csv(path: Path, rows: Rows = ROWS, head: str = "text,topic") -> Path:
 def write_parquet(path: Path, rows: Rows = ROWS, group: int = 2048) -> Path:
     duckdb = pytest.importorskip("duckdb")
     lines = write_lines(path.with_suffix(".made"), rows)
-    duckdb.sql(
-        f"COPY (SELECT * FROM read_json('{lines}', columns={{'text': 'VARCHAR', 'topic': "
-        f"'VARCHAR'}}, format='newline_delimited')) TO '{path}' "
-        f"(FORMAT parquet, ROW_GROUP_SIZE {group})"
+    table = duckdb.read_json(
+        str(lines), columns={"text": "VARCHAR", "topic": "VARCHAR"}, format="newline_delimited"
     )
+    table.write_parquet(str(path), row_group_size=group)
     return path
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -39,6 +40,14 @@ _MOST_ADDED, _MOST_SENT = 1 << 27, 1 << 16
 _MOST_LOSSES = 10
 
 
+class _Kept(NamedTuple):
+    """What stays with the blocks, and how it is made again if a worker is lost with it."""
+
+    function: Callable[..., Any]
+    shared: tuple[Any, ...]
+    futures: list[Future]
+
+
 class DaskEngine:
     """Holds blocks on workers; see `slugline.scale.local.LocalEngine`, which gives the same bits.
 
@@ -55,18 +64,19 @@ class DaskEngine:
     def __init__(self, client: Client | str) -> None:
         self._given, self._client = client, cast("Any", None)
         self._open = ExitStack()
-        self._blocks: list[Future] = []
         self._sizes: dict[str, int] = {}
-        # What blocks are made of anew.
-        self._kept: list[Future] = []
+        # All that may still be wanted, of which the last two are to stay.
+        self._made: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._blocks: list[Future] = []
+        self._plans: list[Future] = []
 
     def __enter__(self) -> DaskEngine:
         self._client = self._open.enter_context(connected(self._given))
         return self
 
     def __exit__(self, *_: object) -> None:
-        _release([*self._blocks, *self._kept])
-        self._blocks, self._kept = [], []
+        _release(list(self._made))
+        self._blocks, self._plans = [], []
         self._open.close()
 
     @property
@@ -124,16 +134,16 @@ class DaskEngine:
     def change(self, function: Callable[..., Any], *shared: Any) -> None:
         """Let each block become `function(block, *shared)`."""
         # Workers that come in place of others need it as well.
-        kept = self._submit(_together, *shared)
+        plan = self._submit(_together, *shared)
         workers = self._in_stretches(len(self._blocks))
         changed = [
             self._submit(
-                _changed, block, function, kept, workers=[worker], allow_other_workers=True
+                _changed, block, function, plan, workers=[worker], allow_other_workers=True
             )
             for block, worker in zip(self._blocks, workers, strict=True)
         ]
         before, self._blocks = self._blocks, changed
-        self._kept.append(kept)
+        self._plans.append(plan)
         _release(before)
         self._gather([self._submit(_nothing, block) for block in changed])
         self._sizes = dict(self._client.nbytes([block.key for block in changed], summary=False))
@@ -146,41 +156,74 @@ class DaskEngine:
 
         return self._call(submit, shared)
 
-    def keeping_sums(self, function: Callable[..., Any], *shared: Any) -> tuple[Any, Any]:
-        """Return sums, and how what stays with the blocks is made again; see `Engine`."""
-        return self.sums(_without_kept, function, *shared), (function, shared)
-
     def sums(self, function: Callable[..., Any], *shared: Any, beside: Any = None) -> Any:
-        """Return the sums of the arrays that `function(block, *shared)` returns, as a `TreeSum`.
+        """Return sums over blocks in a fixed order; see `whole_passes.Engine`.
 
         Each worker adds up the blocks that it has, where these are neighbours in the tree; the
         others' sums are added to those in the order of the tree.
         """
-        if beside is not None:
-            return self.sums(_beside, *beside, function, *shared)
 
         def submit(sent: Any) -> list[Future]:
-            return [self._sum_of_all(function, sent)]
+            kept = [] if beside is None else self._again(beside)
 
-        return self._call(submit, shared)[0]
+            def leaf(part: slice) -> Future:
+                return self._submit(_sum, function, sent, self._blocks[part], kept[part])
 
-    def _sum_of_all(self, function: Callable[..., Any], sent: Any) -> Future:
+            return [self._total(leaf)]
+
+        return self._call(submit, shared, beside)[0]
+
+    def keeping_sums(self, function: Callable[..., Any], *shared: Any) -> tuple[Any, Any]:
+        """Return sums, and what stays with the blocks; see `whole_passes.Engine`."""
+        kept = _Kept(function, shared, [])
+        return self._keep(kept), kept
+
+    def _keep(self, kept: _Kept) -> Any:
+        """Have done what is kept, and return the sums."""
+
+        def submit(sent: Any) -> list[Future]:
+            kept.futures.clear()
+
+            def leaf(part: slice) -> Future:
+                blocks = self._blocks[part]
+                both = self._submit(_keeping_sum, kept.function, sent, blocks)
+                arrays = self._submit(_item, both, 0, priority=1)
+                numbers = range(1, len(blocks) + 1)
+                kept.futures.extend(self._submit(_item, both, n, priority=1) for n in numbers)
+                _release([both])
+                return arrays
+
+            return [self._total(leaf)]
+
+        return self._call(submit, kept.shared)[0]
+
+    def _again(self, kept: _Kept) -> list[Future]:
+        """Return what was kept, made again if it was lost."""
+        if not kept.futures:
+            self._keep(kept)
+        return kept.futures
+
+    def _total(self, leaf: Callable[[slice], Future]) -> Future:
+        """Submit the sum of all blocks; `leaf` submits that of a few that a worker has."""
         has = self._client.who_has(self._blocks)
         homes = [set(has.get(block.key, ())) for block in self._blocks]
-        most = self._most_together()
+        return self._part_of_total(leaf, homes, self._most_together(), 0)
 
-        def of(first: int, stop: int) -> Future:
-            n_blocks = stop - first
-            common = set.intersection(*homes[first:stop])
-            if n_blocks == 1 or (n_blocks <= most and common):
-                return self._submit(_sum, function, sent, *self._blocks[first:stop])
-            half = 1 << ((n_blocks - 1).bit_length() - 1)
-            parts = of(first, first + half), of(first + half, stop)
-            total = self._submit(_added, *parts)
-            _release(parts)  # so that they go as soon as they are added
-            return total
-
-        return of(0, len(self._blocks))
+    def _part_of_total(
+        self, leaf: Callable[[slice], Future], homes: Sequence[set[str]], most: int, first: int
+    ) -> Future:
+        """Submit the sum of the blocks of these homes, of which the first one has a number."""
+        n_blocks = len(homes)
+        if n_blocks == 1 or (n_blocks <= most and set.intersection(*homes)):
+            return leaf(slice(first, first + n_blocks))
+        half = 1 << ((n_blocks - 1).bit_length() - 1)
+        parts = (
+            self._part_of_total(leaf, homes[:half], most, first),
+            self._part_of_total(leaf, homes[half:], most, first + half),
+        )
+        total = self._submit(_added, *parts)
+        _release(parts)  # so that they go as soon as they are added
+        return total
 
     def _most_together(self) -> int:
         """Return how many blocks a task may add up: all are in memory then, and threads wait."""
@@ -192,7 +235,12 @@ class DaskEngine:
 
     # Dask ----------------------------------------------------------------------------------------
 
-    def _call(self, submit: Callable[[Any], list[Future]], shared: tuple[Any, ...]) -> list[Any]:
+    def _call(
+        self,
+        submit: Callable[[Any], list[Future]],
+        shared: tuple[Any, ...],
+        beside: _Kept | None = None,
+    ) -> list[Any]:
         """Gather what is submitted with what is shared, anew if all workers that have it are lost.
 
         After Ctrl-C, or any error, nothing more of it is begun.
@@ -204,7 +252,8 @@ class DaskEngine:
                 futures = submit(sent)
                 return self._gather(futures)
             except CancelledError:
-                continue
+                if beside is not None:
+                    beside.futures.clear()
             finally:
                 _release(futures if sent is shared else [*futures, sent])
         raise ClusterError(
@@ -215,7 +264,9 @@ class DaskEngine:
         """Return what is shared, or where workers have it if it is large."""
         if _size(shared) <= _MOST_SENT:
             return shared
-        return self._client.scatter([shared], broadcast=True, hash=False)[0]
+        sent = self._client.scatter([shared], broadcast=True, hash=False)[0]
+        self._made.add(sent)
+        return sent
 
     def _submit(self, function: Callable[..., Any], *arguments: Any, **how: Any) -> Future:
         import dask
@@ -223,7 +274,9 @@ class DaskEngine:
         # Documents in hand are meant to travel with their task.
         key = f"slugline{function.__name__}-{uuid.uuid4().hex}"
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TB"}):
-            return self._client.submit(function, *arguments, key=key, pure=False, **how)
+            future = self._client.submit(function, *arguments, key=key, pure=False, **how)
+        self._made.add(future)
+        return future
 
     def _gather(self, futures: Sequence[Future]) -> list[Any]:
         from distributed import KilledWorker
@@ -338,27 +391,31 @@ def _changed(block: Any, function: Callable[..., Any], shared: tuple[Any, ...]) 
     return function(block, *shared)
 
 
-def _sum(function: Callable[..., Arrays], shared: tuple[Any, ...], *blocks: Any) -> Arrays:
+def _sum(
+    function: Callable[..., Arrays], shared: tuple[Any, ...], blocks: list[Any], kept: list[Any]
+) -> Arrays:
     total = TreeSum()
-    for block in blocks:
-        total.append(function(block, *shared))
+    for number, block in enumerate(blocks):
+        total.append(function(block, *kept[number : number + 1], *shared))
     return total.result()
+
+
+def _keeping_sum(
+    function: Callable[..., Any], shared: tuple[Any, ...], blocks: list[Any]
+) -> tuple[Any, ...]:
+    """Return the sums, and what each block is to keep."""
+    total, kept = TreeSum(), []
+    for block in blocks:
+        arrays, own = function(block, *shared)
+        total.append(arrays)
+        kept.append(own)
+    return total.result(), *kept
+
+
+def _item(several: Sequence[Any], number: int) -> Any:
+    return several[number]
 
 
 def _added(left: Arrays, right: Arrays) -> Arrays:
     """Return sums; what is added stays as it is, as Dask may want it again."""
     return tuple(a + b for a, b in zip(left, right, strict=True))
-
-
-def _without_kept(block: Any, function: Callable[..., Any], *shared: Any) -> Any:
-    return function(block, *shared)[0]
-
-
-def _beside(
-    block: Any,
-    keeping: Callable[..., Any],
-    kept: tuple[Any, ...],
-    function: Callable[..., Any],
-    *shared: Any,
-) -> Any:
-    return function(block, keeping(block, *kept)[1], *shared)

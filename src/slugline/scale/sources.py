@@ -25,6 +25,7 @@ from slugline.scale.parts import (
     RowStretch,
     batches_of_pairs,
 )
+from slugline.training.row_block import MOST_ROWS
 
 __all__ = ["Documents", "files_of"]
 
@@ -74,7 +75,7 @@ class Documents:
         skip_bad_rows: bool = False,
         rows_per_block: int = ROWS_PER_BLOCK,
     ) -> None:
-        check_whole("rows_per_block", rows_per_block, 1)
+        check_whole("rows_per_block", rows_per_block, 1, MOST_ROWS)
         reading = Reading(text, topic, format, encoding, skip_bad_rows, rows_per_block)
         self._agreement = Agreement(skip_bad_rows)
         self._digests: list[str] = []
