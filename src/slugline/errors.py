@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "CheckpointError",
     "ClusterError",
     "DataError",
     "DownloadError",
@@ -34,6 +35,10 @@ class ClusterError(SluglineError, RuntimeError):
 
 class DataError(SluglineError, ValueError):
     """Documents, topics or features that can't be used as they are."""
+
+
+class CheckpointError(SluglineError, ValueError):
+    """A checkpoint that is damaged, of other documents or settings, in use, or can't be written."""
 
 
 class OptionError(SluglineError, ValueError):
