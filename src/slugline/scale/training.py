@@ -21,7 +21,7 @@ from slugline.training.linear import MANY_ROWS, topic_rarity
 from slugline.training.linear_fit import ABSENT, MOST_SCORES, topic_blocks
 from slugline.training.row_block import RowBlock, column_squares, topic_counts
 from slugline.training.term_rates import rates_of, relevance_of
-from slugline.training.whole_passes import TOLERANCE, Point, Scales, minimise
+from slugline.training.whole_passes import TOLERANCE, Descent, Point, Scales, minimise
 
 __all__ = ["ALL_KEYS", "Learned", "Rows", "learn"]
 
@@ -195,7 +195,10 @@ class _Training:
         state, ended = self._state, 0
         told: dict[int, Told] = {}
         finish: Any = (judged_scores, self._judging()) if self._is_first else (_nothing, ())
-        jobs = [Job(partial(self._arguments, stage, topics, tolerance), *finish) for topics in todo]
+        jobs = [
+            Job(begin, partial(self._arguments, stage, tolerance, topics), *finish)
+            for topics in todo
+        ]
         try:
             for number, news in apart.run(jobs):
                 told[number] = news
@@ -222,16 +225,16 @@ class _Training:
     def _judging(self) -> tuple[int, npt.NDArray[np.bool_]]:
         return _least_judged(self._rows), self._rows.known
 
-    def _arguments(self, stage: _Stage, topics: slice, tolerance: float) -> tuple[Any, ...]:
-        """Return what a `Descent` begins with."""
+    def _arguments(self, stage: _Stage, tolerance: float, topics: slice) -> tuple[Any, ...]:
+        """Return those of `begin`."""
         state, rest = self._state, None
         first = state.firsts.get(topics.start)
         if first is not None:  # it was of fewer rows
             first = first * stage.n_rows / self._rows.n_learned.sum()
-        start = self._start(topics)
+        found = state.found.get(topics.start)
         if state.under_way is not None and topics == self._blocks[state.n_done % len(self._blocks)]:
-            start, rest = state.under_way
-        return stage.aim(topics), stage.scales, start, first, tolerance, rest
+            found, rest = state.under_way
+        return stage.aim(topics), stage.scales, found, first, tolerance, rest
 
     def _ended(self) -> None:
         """Note that a descent has ended."""
@@ -249,9 +252,10 @@ class _Training:
     def _descend(self, stage: _Stage, topics: slice, tolerance: float) -> Point:
         """Descend for a few topics; hold what was found, even if that was stopped."""
         state, n_before, found = self._state, self._state.n_passes, None
-        arguments = self._arguments(stage, topics, tolerance)
+        aim, scales, held, *others = self._arguments(stage, tolerance, topics)
+        start = _start_of(held, aim, scales)
         try:
-            for found in minimise(self._rows.engine, *arguments):
+            for found in minimise(self._rows.engine, aim, scales, start, *others):
                 state.firsts.setdefault(topics.start, found.first)
                 state.under_way = UnderWay(found.point, found.rest)
                 self._keep()
@@ -263,7 +267,7 @@ class _Training:
                 # Before the first step, there is nothing to hold.
                 if found.n_passes > 1:
                     self._hold(topics, found.point)
-        return self._start(topics) if found is None else found.point
+        return start if found is None else found.point
 
     def _share_done(self, left: list[float], tolerance: float) -> float:
         """Return the share of the work that is done: a gradient shrinks by a factor each step."""
@@ -272,14 +276,6 @@ class _Training:
         else:
             own = np.ones(len(left))
         return float((self._state.n_done + own.sum()) / self._n_descents)
-
-    def _start(self, topics: slice) -> Point:
-        if topics.start in self._state.found:
-            weights, biases = self._state.found[topics.start]
-            is_dense = isinstance(weights, np.ndarray)
-            weights = weights.astype(np.float32) if is_dense else weights.toarray()
-            return Point(weights, biases.copy())
-        return Point.first(self._rows.n_columns, topics.stop - topics.start)
 
     def _hold(self, topics: slice, point: Point | None) -> None:
         """Hold weights, if any: while the other descent is to begin there, all, if few enough."""
@@ -304,7 +300,7 @@ class _Training:
         rows = self._rows
         for topics in self._blocks:
             if topics.start not in self._state.found:  # the start was the minimum
-                self._hold(topics, self._start(topics))
+                self._hold(topics, Point.first(rows.n_columns, topics.stop - topics.start))
         found = [self._state.found[topics.start] for topics in self._blocks]
         biases = np.concatenate([point.biases for point in found]).astype(np.float32)
         biases[rows.topic_weights * rows.n_all == 0] = ABSENT
@@ -334,6 +330,21 @@ class _Training:
         told = counts[y] > 0  # others' topics can't be told
         share = rows.n_learned.sum() / rows.n_all.sum()
         return y[told], as_of_all(scores[told], float(share))
+
+
+def begin(aim: Aim, scales: Scales, held: Point | None, *others: Any) -> Descent:
+    """Return a descent from what another one has found; `others` are as for `Descent`."""
+    return Descent(aim, scales, _start_of(held, aim, scales), *others)
+
+
+def _start_of(held: Point | None, aim: Aim, scales: Scales) -> Point:
+    """Return where to start: from nothing, or from weights that may be narrow or sparse."""
+    if held is None:
+        return Point.first(len(scales.steps), len(aim.topics))
+    is_dense = isinstance(held.weights, np.ndarray)
+    weights: Any = held.weights
+    weights = weights.astype(np.float32) if is_dense else weights.toarray()
+    return Point(weights, held.biases.copy())
 
 
 @dataclass(frozen=True)
