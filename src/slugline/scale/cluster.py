@@ -346,6 +346,23 @@ class DaskEngine:
         """Have a function done by a certain worker, as long as it is there."""
         return self.submit(function, *arguments, workers=worker, allow_other_workers=True)
 
+    def waited(self, futures: Sequence[Future], until: str = "ALL_COMPLETED") -> bool:
+        """Wait for futures, or some time, after which there must be workers; return which it was.
+
+        Raises
+        ------
+        CancelledError : if what they are made of is lost.
+        ClusterError : if there are no workers.
+        """
+        from distributed import wait
+
+        try:
+            wait(list(futures), timeout=_PATIENCE, return_when=until)
+        except TimeoutError:
+            self._wait_for_workers()
+            return False
+        return True
+
     def gather(self, futures: Sequence[Future]) -> list[Any]:
         """Return what futures stand for.
 
@@ -357,6 +374,8 @@ class DaskEngine:
         from distributed import KilledWorker
 
         try:
+            while not self.waited(futures):
+                pass
             return list(self._client.gather(list(futures)))
         except KilledWorker as error:
             raise ClusterError(

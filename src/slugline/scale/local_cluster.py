@@ -34,6 +34,7 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
     OptionError : if Dask is not installed.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise OptionError(
@@ -53,7 +54,10 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
                 local_directory=folder,
                 silence_logs=logging.CRITICAL,
             )
-        with cluster, connect(cluster, set_as_default=False) as client:
+        # On a busy machine, a worker that comes in place of another one may take longer than the 15
+        # seconds after which it would be forgotten.
+        patience = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
+        with patience, cluster, connect(cluster, set_as_default=False) as client:
             yield client
 
 
