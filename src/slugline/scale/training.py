@@ -17,11 +17,17 @@ from slugline.training.hinge import Aim, cost_of
 from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear import MANY_ROWS, topic_rarity
 from slugline.training.linear_fit import ABSENT, MOST_SCORES, topic_blocks
-from slugline.training.row_block import RowBlock, column_squares, topic_counts
+from slugline.training.rest import Rest
+from slugline.training.row_block import (
+    RowBlock,
+    column_squares,
+    counts_of_learned,
+    topic_counts,
+)
 from slugline.training.term_rates import rates_of, relevance_of
 from slugline.training.whole_passes import TOLERANCE, Point, Scales, minimise
 
-__all__ = ["ALL_KEYS", "Learned", "Rows", "learn"]
+__all__ = ["Learned", "Rows", "learn", "least_key_of_head", "rows_of"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -30,8 +36,14 @@ Counts = npt.NDArray[np.int64]
 #: all the work that is done.
 Report = Callable[[int, slice, float, float], None]
 
-#: There are so many keys.
-ALL_KEYS = 1 << 64
+# There are so many keys.
+_ALL_KEYS = 1 << 64
+# One in so many rows is held out at first, to tell how sure probabilities may be; if topics are
+# very many, so many rows and no more.
+_HELD_OUT, _FEWEST_JUDGED = 5, 500
+# Of so many rows, one in so many is in the head of its block. What is learned from the heads is
+# where all rows begin: where are the passes and the points.
+_ROWS_WITH_HEADS, _ROWS_OF_HEAD = 1 << 17, 8
 # Weights that are dense at a time, of all columns and a few topics; and the most topics.
 _MOST_WEIGHTS, _MOST_TOPICS = 1 << 25, 128
 # Weights that are kept from one descent to the other, in two bytes each.
@@ -40,8 +52,7 @@ _MOST_KEPT = 1 << 28
 _MOST_HALF = np.float32(65_504)
 # What is learned to judge the rows held out need not be as near to the minimum.
 _TOLERANCE_OF_JUDGE = 3e-2
-# Rows held out that are judged, if topics are very many.
-_FEWEST_JUDGED = 500
+_TOLERANCE_OF_HEADS = 5e-2
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,30 @@ class Rows:
         width = min(_MOST_TOPICS, max(1, _MOST_WEIGHTS // max(1, self.n_columns)))
         n_blocks = 1 << (-(-self.n_topics // width) - 1).bit_length()
         return topic_blocks(self.n_topics, -(-self.n_topics // n_blocks))
+
+
+def least_key_of_head(n_rows: int) -> int:
+    """Return the least key of the rows that are the heads of blocks: none, if rows are few."""
+    return _ALL_KEYS - (_ALL_KEYS // _ROWS_OF_HEAD if n_rows >= _ROWS_WITH_HEADS else 1)
+
+
+def rows_of(engine: Any, n_columns: int, n_all: Counts) -> Rows:
+    """Return what is known of rows, of which some are held out: a share that calibration needs.
+
+    Parameters
+    ----------
+    engine : object
+    n_columns : int
+    n_all : int array, shape (n_topics,)
+    """
+    n_rows, n_topics = int(n_all.sum()), len(n_all)
+    most = max(_FEWEST_JUDGED, MOST_SCORES // n_topics)
+    least_key = _ALL_KEYS * min(most, n_rows // _HELD_OUT) // n_rows
+    counts, n_learned = engine.sums(counts_of_learned, n_topics, least_key)
+    known = counts > 0
+    if not known.any() or (n_learned == n_all).all():  # too few to hold any out
+        return Rows(engine, n_columns, n_all, n_all, np.ones(n_columns, dtype=np.bool_), 0)
+    return Rows(engine, n_columns, n_all, n_learned, known, least_key)
 
 
 class Learned(NamedTuple):
@@ -195,13 +230,8 @@ class _Training:
 
     def _descend(self, stage: _Stage, topics: slice, tolerance: float) -> Point:
         """Descend for a few topics; hold what was found, even if that was stopped."""
-        state, rest = self._state, None
-        first = state.firsts.get(topics.start)
-        if first is not None:  # it was of fewer rows
-            first = first * stage.n_rows / self._rows.n_learned.sum()
-        start, n_before = self._start(topics), state.n_passes
-        if state.under_way is not None:
-            start, rest = state.under_way
+        state, n_before = self._state, self._state.n_passes
+        start, first, rest = self._begin(stage, topics)
         engine, aim, found = self._rows.engine, stage.aim(topics), None
         try:
             for found in minimise(engine, aim, stage.scales, start, first, tolerance, rest):
@@ -223,6 +253,18 @@ class _Training:
         own = np.log(max(left, tolerance)) / np.log(tolerance) if tolerance < 1 else 1.0
         return float((self._state.n_done + min(1.0, max(0.0, own))) / self._n_descents)
 
+    def _begin(self, stage: _Stage, topics: slice) -> tuple[Point, Any, Rest | None]:
+        """Return where to begin, the size of the gradients that count as the first, and a rest."""
+        state = self._state
+        first = state.firsts.get(topics.start)
+        if first is not None:  # it was of fewer rows
+            first = first * stage.n_rows / self._rows.n_learned.sum()
+        if state.under_way is not None:
+            return state.under_way.point, first, state.under_way.rest
+        if topics.start in state.found:
+            return self._start(topics), first, None
+        return *self._learned_from_heads(stage, topics), None
+
     def _start(self, topics: slice) -> Point:
         if topics.start in self._state.found:
             weights, biases = self._state.found[topics.start]
@@ -230,6 +272,16 @@ class _Training:
             weights = weights.astype(np.float32) if is_dense else weights.toarray()
             return Point(weights, biases.copy())
         return Point.first(self._rows.n_columns, topics.stop - topics.start)
+
+    def _learned_from_heads(self, stage: _Stage, topics: slice) -> tuple[Point, Any]:
+        """Return about where the heads of blocks have their minimum, and the first gradients."""
+        rows, start = self._rows, self._start(topics)
+        n_head = sum(rows.engine.each(n_rows_of_head))
+        if not n_head:
+            return start, None
+        aim = stage.aim(topics).of_heads(stage.n_rows / n_head)
+        *_, found = minimise(rows.engine, aim, stage.scales, start, tolerance=_TOLERANCE_OF_HEADS)
+        return found.point, found.first
 
     def _hold(self, topics: slice, point: Point) -> None:
         """Hold weights: while the other descent is to begin there, all of them, if few enough."""
@@ -275,7 +327,7 @@ class _Training:
         if len(self._state.scores) < len(self._blocks):
             return np.zeros(0, dtype=np.int64), np.zeros((0, rows.n_topics), dtype=np.float32)
         scores = np.concatenate(self._state.scores, axis=1)
-        parts = rows.engine.each(topics_of_judged, _least_judged(rows))
+        parts = rows.engine.each(topics_of_judged, rows.least_key)
         y = np.concatenate(parts).astype(np.int64)
         counts = rows.topic_weights * rows.n_learned
         scores[:, counts == 0] = ABSENT
@@ -328,30 +380,26 @@ def _rates(
     return rates_of(relevance_of(found, counts[there]), squares)
 
 
-def _least_judged(rows: Rows) -> int:
-    """Return the key from which on rows are not judged: no more are than calibration needs."""
-    n_held_out = int((rows.n_all - rows.n_learned).sum())
-    most = max(_FEWEST_JUDGED, MOST_SCORES // rows.n_topics)
-    return rows.least_key * most // max(most, n_held_out)
+def n_rows_of_head(block: RowBlock) -> int:
+    """Return how many rows the head of a block has."""
+    return block.n_head
 
 
-def topics_of_judged(block: RowBlock, least_judged: int) -> npt.NDArray[np.int32]:
+def topics_of_judged(block: RowBlock, least_key: int) -> npt.NDArray[np.int32]:
     """Return the topics of rows with a lower key."""
-    y: npt.NDArray[np.int32] = block.y[block.keys < np.uint64(least_judged)]
+    y: npt.NDArray[np.int32] = block.y[block.keys < np.uint64(least_key)]
     return y
 
 
 def scores_of_judged(
-    block: RowBlock, least_judged: int, point: Point, known: npt.NDArray[np.bool_]
+    block: RowBlock, least_key: int, point: Point, known: npt.NDArray[np.bool_]
 ) -> Floats:
     """Return scores of rows with a lower key, as if they were new: with known columns alone."""
-    chosen = np.flatnonzero(block.keys < np.uint64(least_judged))
-    scores: Floats = as_new(block.csc().tocsr()[chosen], known) @ point.weights
+    X = block.some(block.keys < np.uint64(least_key))
+    scores: Floats = as_new(X, known) @ point.weights
     scores += point.biases.astype(np.float32)
     return scores
 
 
 def _judged_scores(rows: Rows, point: Point) -> Floats:
-    return np.concatenate(
-        rows.engine.each(scores_of_judged, _least_judged(rows), point, rows.known)
-    )
+    return np.concatenate(rows.engine.each(scores_of_judged, rows.least_key, point, rows.known))

@@ -15,7 +15,14 @@ try:
 except ImportError:  # there was no compiler
     kernel = None  # type: ignore[assignment]
 
-__all__ = ["MOST_ROWS", "RowBlock", "column_squares", "kernel", "topic_counts"]
+__all__ = [
+    "MOST_ROWS",
+    "RowBlock",
+    "column_squares",
+    "counts_of_learned",
+    "kernel",
+    "topic_counts",
+]
 
 Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.intp]
@@ -31,16 +38,20 @@ class RowBlock(NamedTuple):
     and jumps about between the scores of rows, which are few enough for the processor's cache.
     Row by row takes 2.5 times as long.
 
+    Some of the rows, chosen by their keys, come first, with columns of their own: the head.
+
     Attributes
     ----------
     values : float32 array, shape (n_entries,)
     rows : uint16 array, shape (n_entries,)
         Ascending in each column.
     columns : int32 array, shape (n_named,)
-        Those that have entries, in ascending order.
+        Those that have entries, in ascending order: first in the head, then in the other rows.
     ends : int64 array, shape (n_named,)
         Where the entries of each end.
     n_columns : int
+    n_head, n_head_named : int
+        How many rows the head has, and how many of `columns`.
     y : int32 array, shape (n_rows,)
         The number of each row's topic.
     keys : uint64 array, shape (n_rows,)
@@ -52,29 +63,72 @@ class RowBlock(NamedTuple):
     columns: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int64]
     n_columns: int
+    n_head: int
+    n_head_named: int
     y: npt.NDArray[np.int32]
     keys: npt.NDArray[np.uint64]
 
     @classmethod
     def of(
-        cls, X: sp.csr_array, y: npt.NDArray[np.int32], keys: npt.NDArray[np.uint64]
+        cls,
+        X: sp.csr_array,
+        y: npt.NDArray[np.int32],
+        keys: npt.NDArray[np.uint64],
+        least_key_of_head: int = (1 << 64) - 1,
     ) -> RowBlock:
         """Return the block of at most `MOST_ROWS` rows, shape (n_rows, n_columns)."""
-        by_column = X.tocsc()
-        columns = np.flatnonzero(np.diff(by_column.indptr)).astype(np.int32)
-        ends = by_column.indptr[1:][columns].astype(np.int64)
-        rows = by_column.indices.astype(np.uint16)
-        return cls(by_column.data, rows, columns, ends, X.shape[1], y, keys)
+        is_head = keys >= np.uint64(least_key_of_head)
+        order, n_head = np.argsort(~is_head, kind="stable"), int(is_head.sum())
+        values, rows, columns, ends = _by_column(X[order[:n_head]])
+        n_named, n_entries = len(columns), len(values)
+        other_values, other_rows, other_columns, other_ends = _by_column(X[order[n_head:]])
+        return cls(
+            np.concatenate([values, other_values]),
+            np.concatenate([rows, (other_rows + np.int32(n_head)).astype(np.uint16)]),
+            np.concatenate([columns, other_columns]),
+            np.concatenate([ends, other_ends + n_entries]),
+            X.shape[1],
+            n_head,
+            n_named,
+            y[order],
+            keys[order],
+        )
+
+    def head(self) -> RowBlock:
+        """Return the rows that come first, alone."""
+        named = slice(self.n_head_named)
+        end = int(self.ends[self.n_head_named - 1]) if self.n_head_named else 0
+        some = slice(self.n_head)
+        return self._replace(
+            values=self.values[:end],
+            rows=self.rows[:end],
+            columns=self.columns[named],
+            ends=self.ends[named],
+            y=self.y[some],
+            keys=self.keys[some],
+        )
 
     def csc(self) -> sp.csc_array:
         """Return the rows, shape (n_rows, n_columns)."""
-        return self._csc(self.values)
-
-    def _csc(self, values: npt.NDArray[Any]) -> sp.csc_array:
-        lengths = np.zeros(self.n_columns + 1, dtype=np.int32)
-        lengths[self.columns + 1] = np.diff(self.ends, prepend=0)
         shape = (len(self.y), self.n_columns)
-        return sp.csc_array((values, self.rows.astype(np.int32), lengths.cumsum()), shape=shape)
+        places = self.rows.astype(np.int32), self.columns_of_entries()
+        return sp.coo_array((self.values, places), shape=shape).tocsc()
+
+    def some(self, chosen: npt.NDArray[np.bool_]) -> sp.csr_array:
+        """Return some rows, shape (n_chosen, n_columns).
+
+        Parameters
+        ----------
+        chosen : bool array, shape (n_rows,)
+        """
+        place, here = np.cumsum(chosen) - 1, np.flatnonzero(chosen[self.rows])
+        places = place[self.rows[here]], self.columns_of_entries()[here]
+        shape = (int(chosen.sum()), self.n_columns)
+        return sp.coo_array((self.values[here], places), shape=shape).tocsr()
+
+    def columns_of_entries(self) -> npt.NDArray[np.int32]:
+        """Return the column of each entry, shape (n_entries,)."""
+        return self.columns.repeat(np.diff(self.ends, prepend=0))
 
     def scores(self, weights: Floats) -> Floats:
         """Return the products of rows and weights, shape (n_rows, n_topics)."""
@@ -117,10 +171,40 @@ def _has_kernel() -> bool:
     return kernel is not None and kernels.are_wanted()
 
 
+def _by_column(X: sp.csr_array) -> tuple[npt.NDArray[Any], ...]:
+    """Return values, rows, columns and ends; see `RowBlock`."""
+    by_column = X.tocsc()
+    columns = np.flatnonzero(np.diff(by_column.indptr)).astype(np.int32)
+    ends = by_column.indptr[1:][columns].astype(np.int64)
+    return by_column.data, by_column.indices.astype(np.uint16), columns, ends
+
+
 def column_squares(block: RowBlock) -> tuple[npt.NDArray[np.float64]]:
     """Return the sum of squares of each column, shape (n_columns,), as the only item."""
     squares = np.square(block.values, dtype=np.float64)
-    return (block._csc(squares).T @ np.ones(len(block.y)),)
+    by_column = np.bincount(block.columns_of_entries(), squares, block.n_columns)
+    return (by_column.astype(np.float64),)  # no rows give integers
+
+
+def counts_of_learned(
+    block: RowBlock, n_topics: int, least_key: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return how many rows have each column, and how many each topic has.
+
+    Parameters
+    ----------
+    n_topics : int
+    least_key : int
+        Rows with a lower key are not counted.
+
+    Returns
+    -------
+    (int64 array, shape (n_columns,), int64 array, shape (n_topics,))
+    """
+    is_learned = block.keys >= np.uint64(least_key)
+    columns = block.columns_of_entries()[is_learned[block.rows]]
+    by_column = np.bincount(columns, minlength=block.n_columns)
+    return by_column, np.bincount(block.y[is_learned], minlength=n_topics)
 
 
 def topic_counts(block: RowBlock, topics: slice, least_key: int) -> tuple[Floats]:
