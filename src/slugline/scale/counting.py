@@ -236,8 +236,6 @@ class Plan(NamedTuple):
         How many columns each family has.
     idf : list of float32 array or None
     numbers : dict of topic to int
-    least_key_of_head : int
-        Rows with such a key, or a higher one, are the head of their block.
     """
 
     families: Sequence[Block]
@@ -245,7 +243,6 @@ class Plan(NamedTuple):
     widths: list[int]
     idf: list[npt.NDArray[np.float32] | None]
     numbers: dict[Topic, int]
-    least_key_of_head: int
 
 
 def weigh(block: Counted, plan: Plan) -> RowBlock:
@@ -254,4 +251,4 @@ def weigh(block: Counted, plan: Plan) -> RowBlock:
     RowWeights(plan.families, plan.widths, plan.idf, apart=False).weigh(entries)
     numbers = np.array([plan.numbers[name] for name in block.names], dtype=np.int32)
     X = Rows(entries, sum(plan.widths), len(plan.families)).csr()
-    return RowBlock.of(X, numbers[block.y], np.asarray(block.keys), plan.least_key_of_head)
+    return RowBlock.of(X, numbers[block.y], np.asarray(block.keys))

@@ -22,7 +22,7 @@ from slugline.scale.job import tie_to_documents, tie_to_settings
 from slugline.scale.local import LocalEngine
 from slugline.scale.sources import Documents
 from slugline.scale.store import MOST_IN_MEMORY
-from slugline.scale.training import Learned, Rows, learn, least_key_of_head, rows_of
+from slugline.scale.training import Learned, Rows, learn, rows_of
 from slugline.term_weights import as_arrays
 from slugline.text.features import Features
 from slugline.threads import count_threads
@@ -121,7 +121,6 @@ Dask collection
             [columns.n_columns for columns in features.vocabularies_],
             features.idf_,
             {name: number for number, name in enumerate(topics.names)},
-            least_key_of_head(documents.n_documents),
         )
         engine.change(weigh, plan)
         n_all = np.array([counts[name] for name in topics.names])

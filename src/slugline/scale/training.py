@@ -27,7 +27,7 @@ from slugline.training.row_block import (
 from slugline.training.term_rates import rates_of, relevance_of
 from slugline.training.whole_passes import TOLERANCE, Point, Scales, minimise
 
-__all__ = ["Learned", "Rows", "learn", "least_key_of_head", "rows_of"]
+__all__ = ["Learned", "Rows", "learn", "rows_of"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -41,9 +41,6 @@ _ALL_KEYS = 1 << 64
 # One in so many rows is held out at first, to tell how sure probabilities may be; if topics are
 # very many, so many rows and no more.
 _HELD_OUT, _FEWEST_JUDGED = 5, 500
-# Of so many rows, one in so many is in the head of its block. What is learned from the heads is
-# where all rows begin: where are the passes and the points.
-_ROWS_WITH_HEADS, _ROWS_OF_HEAD = 1 << 17, 8
 # Weights that are dense at a time, of all columns and a few topics; and the most topics.
 _MOST_WEIGHTS, _MOST_TOPICS = 1 << 25, 128
 # Weights that are kept from one descent to the other, in two bytes each.
@@ -52,7 +49,6 @@ _MOST_KEPT = 1 << 28
 _MOST_HALF = np.float32(65_504)
 # What is learned to judge the rows held out need not be as near to the minimum.
 _TOLERANCE_OF_JUDGE = 3e-2
-_TOLERANCE_OF_HEADS = 5e-2
 
 
 @dataclass(frozen=True)
@@ -100,11 +96,6 @@ class Rows:
         width = min(_MOST_TOPICS, max(1, _MOST_WEIGHTS // max(1, self.n_columns)))
         n_blocks = 1 << (-(-self.n_topics // width) - 1).bit_length()
         return topic_blocks(self.n_topics, -(-self.n_topics // n_blocks))
-
-
-def least_key_of_head(n_rows: int) -> int:
-    """Return the least key of the rows that are the heads of blocks: none, if rows are few."""
-    return _ALL_KEYS - (_ALL_KEYS // _ROWS_OF_HEAD if n_rows >= _ROWS_WITH_HEADS else 1)
 
 
 def rows_of(engine: Any, n_columns: int, n_all: Counts) -> Rows:
@@ -261,9 +252,7 @@ class _Training:
             first = first * stage.n_rows / self._rows.n_learned.sum()
         if state.under_way is not None:
             return state.under_way.point, first, state.under_way.rest
-        if topics.start in state.found:
-            return self._start(topics), first, None
-        return *self._learned_from_heads(stage, topics), None
+        return self._start(topics), first, None
 
     def _start(self, topics: slice) -> Point:
         if topics.start in self._state.found:
@@ -272,16 +261,6 @@ class _Training:
             weights = weights.astype(np.float32) if is_dense else weights.toarray()
             return Point(weights, biases.copy())
         return Point.first(self._rows.n_columns, topics.stop - topics.start)
-
-    def _learned_from_heads(self, stage: _Stage, topics: slice) -> tuple[Point, Any]:
-        """Return about where the heads of blocks have their minimum, and the first gradients."""
-        rows, start = self._rows, self._start(topics)
-        n_head = sum(rows.engine.each(n_rows_of_head))
-        if not n_head:
-            return start, None
-        aim = stage.aim(topics).of_heads(stage.n_rows / n_head)
-        *_, found = minimise(rows.engine, aim, stage.scales, start, tolerance=_TOLERANCE_OF_HEADS)
-        return found.point, found.first
 
     def _hold(self, topics: slice, point: Point) -> None:
         """Hold weights: while the other descent is to begin there, all of them, if few enough."""
@@ -378,11 +357,6 @@ def _rates(
     there = np.flatnonzero(counts)
     found = sp.hstack(parts, format="csc")[:, there]
     return rates_of(relevance_of(found, counts[there]), squares)
-
-
-def n_rows_of_head(block: RowBlock) -> int:
-    """Return how many rows the head of a block has."""
-    return block.n_head
 
 
 def topics_of_judged(block: RowBlock, least_key: int) -> npt.NDArray[np.int32]:

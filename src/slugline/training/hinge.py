@@ -47,24 +47,16 @@ class Aim:
         By a row's topic: what its errors cost where it is another's, and its own topic's. Times C.
     least_key : int
         Rows with a lower key are held out.
-    is_of_heads : bool
-        Whether the heads of blocks stand for all rows.
     """
 
     topics: npt.NDArray[np.int32]
     others: Floats
     own: Floats
     least_key: int = 0
-    is_of_heads: bool = False
 
     def of(self, chosen: Places) -> Aim:
         """Return what some of the topics are to learn."""
         return replace(self, topics=self.topics[chosen])
-
-    def of_heads(self, n_times: float) -> Aim:
-        """Return the same for the heads of blocks: all rows are so many times as many."""
-        factor = np.float32(n_times)
-        return replace(self, others=self.others * factor, own=self.own * factor, is_of_heads=True)
 
 
 def slopes(
@@ -77,7 +69,6 @@ def slopes(
     ((float32 array, shape (n_columns, n_topics), float64 array, shape (n_topics,)), bits)
         By the weights and by the biases; and a bit for each row and topic.
     """
-    block = _rows_of(block, aim)
     here = _own(block, aim)
     slope = _scores(block, weights, biases)
     own = 1 - slope[here]
@@ -105,15 +96,10 @@ def products(
     chosen : int array, shape (n_topics,)
         Which of those these are.
     """
-    block = _rows_of(block, aim)
     bent = _scores(block, direction, bias_way)
     bent *= _costs(block, _own(block, aim), aim)
     bent *= np.unpackbits(inside, axis=1)[:, chosen]
     return block.sums(bent), bent.sum(axis=0, dtype=np.float64)
-
-
-def _rows_of(block: RowBlock, aim: Aim) -> RowBlock:
-    return block.head() if aim.is_of_heads else block
 
 
 def _scores(block: RowBlock, weights: Floats, biases: Sums) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,20 +38,16 @@ class RowBlock(NamedTuple):
     and jumps about between the scores of rows, which are few enough for the processor's cache.
     Row by row takes 2.5 times as long.
 
-    Some of the rows, chosen by their keys, come first, with columns of their own: the head.
-
     Attributes
     ----------
     values : float32 array, shape (n_entries,)
     rows : uint16 array, shape (n_entries,)
         Ascending in each column.
     columns : int32 array, shape (n_named,)
-        Those that have entries, in ascending order: first in the head, then in the other rows.
+        Those that have entries, in ascending order.
     ends : int64 array, shape (n_named,)
         Where the entries of each end.
     n_columns : int
-    n_head, n_head_named : int
-        How many rows the head has, and how many of `columns`.
     y : int32 array, shape (n_rows,)
         The number of each row's topic.
     keys : uint64 array, shape (n_rows,)
@@ -63,56 +59,27 @@ class RowBlock(NamedTuple):
     columns: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int64]
     n_columns: int
-    n_head: int
-    n_head_named: int
     y: npt.NDArray[np.int32]
     keys: npt.NDArray[np.uint64]
 
     @classmethod
     def of(
-        cls,
-        X: sp.csr_array,
-        y: npt.NDArray[np.int32],
-        keys: npt.NDArray[np.uint64],
-        least_key_of_head: int = (1 << 64) - 1,
+        cls, X: sp.csr_array, y: npt.NDArray[np.int32], keys: npt.NDArray[np.uint64]
     ) -> RowBlock:
         """Return the block of at most `MOST_ROWS` rows, shape (n_rows, n_columns)."""
-        is_head = keys >= np.uint64(least_key_of_head)
-        order, n_head = np.argsort(~is_head, kind="stable"), int(is_head.sum())
-        values, rows, columns, ends = _by_column(X[order[:n_head]])
-        n_named, n_entries = len(columns), len(values)
-        other_values, other_rows, other_columns, other_ends = _by_column(X[order[n_head:]])
-        return cls(
-            np.concatenate([values, other_values]),
-            np.concatenate([rows, (other_rows + np.int32(n_head)).astype(np.uint16)]),
-            np.concatenate([columns, other_columns]),
-            np.concatenate([ends, other_ends + n_entries]),
-            X.shape[1],
-            n_head,
-            n_named,
-            y[order],
-            keys[order],
-        )
-
-    def head(self) -> RowBlock:
-        """Return the rows that come first, alone."""
-        named = slice(self.n_head_named)
-        end = int(self.ends[self.n_head_named - 1]) if self.n_head_named else 0
-        some = slice(self.n_head)
-        return self._replace(
-            values=self.values[:end],
-            rows=self.rows[:end],
-            columns=self.columns[named],
-            ends=self.ends[named],
-            y=self.y[some],
-            keys=self.keys[some],
-        )
+        by_column = X.tocsc()
+        columns = np.flatnonzero(np.diff(by_column.indptr)).astype(np.int32)
+        ends = by_column.indptr[1:][columns].astype(np.int64)
+        rows = by_column.indices.astype(np.uint16)
+        return cls(by_column.data, rows, columns, ends, X.shape[1], y, keys)
 
     def csc(self) -> sp.csc_array:
         """Return the rows, shape (n_rows, n_columns)."""
+        indptr = np.zeros(self.n_columns + 1, dtype=np.int32)
+        indptr[self.columns + 1] = np.diff(self.ends, prepend=0)
         shape = (len(self.y), self.n_columns)
-        places = self.rows.astype(np.int32), self.columns_of_entries()
-        return sp.coo_array((self.values, places), shape=shape).tocsc()
+        arrays = self.values, self.rows.astype(np.int32), indptr.cumsum()
+        return sp.csc_array(arrays, shape=shape)
 
     def some(self, chosen: npt.NDArray[np.bool_]) -> sp.csr_array:
         """Return some rows, shape (n_chosen, n_columns).
@@ -169,14 +136,6 @@ class RowBlock(NamedTuple):
 
 def _has_kernel() -> bool:
     return kernel is not None and kernels.are_wanted()
-
-
-def _by_column(X: sp.csr_array) -> tuple[npt.NDArray[Any], ...]:
-    """Return values, rows, columns and ends; see `RowBlock`."""
-    by_column = X.tocsc()
-    columns = np.flatnonzero(np.diff(by_column.indptr)).astype(np.int32)
-    ends = by_column.indptr[1:][columns].astype(np.int64)
-    return by_column.data, by_column.indices.astype(np.uint16), columns, ends
 
 
 def column_squares(block: RowBlock) -> tuple[npt.NDArray[np.float64]]:
