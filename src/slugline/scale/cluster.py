@@ -74,10 +74,17 @@ class DaskEngine:
         self._client = self._open.enter_context(connected(self._given))
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        is_lost = isinstance(error, OSError | RuntimeError | CancelledError)
+        is_lost &= not isinstance(error, SluglineError) and self._client.status != "running"
         _release(list(self._made))
         self._blocks, self._plans = [], []
         self._open.close()
+        if is_lost:
+            raise ClusterError(
+                "the scheduler of the cluster is gone; start the cluster again, and then the same "
+                "job, which goes on from its checkpoint, if it has one."
+            ) from error
 
     @property
     def sight(self) -> str:

@@ -147,7 +147,7 @@ class _Training:
         self._keeper, self._state = keeper, State()
         if keeper is not None:
             self._state = keeper.load(rows.n_columns, self._blocks)
-        self._n_held_out = 0
+        self._n_held_out, self._done = 0, 0.0
         self._is_first = True
 
     @property
@@ -219,9 +219,14 @@ class _Training:
         return start if found is None else found.point
 
     def _share_done(self, left: float, tolerance: float) -> float:
-        """Return the share of the work that is done: a gradient shrinks by a factor each step."""
+        """Return the share of the work that is done: a gradient shrinks by a factor each step.
+
+        Where it grows for once, the share stays.
+        """
         own = np.log(max(left, tolerance)) / np.log(tolerance) if tolerance < 1 else 1.0
-        return float((self._state.n_done + min(1.0, max(0.0, own))) / self._n_descents)
+        done = (self._state.n_done + min(1.0, max(0.0, own))) / self._n_descents
+        self._done = max(self._done, float(done))
+        return self._done
 
     def _start(self, topics: slice) -> Point:
         if topics.start in self._state.found:
