@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.calibration import Calibration
+from slugline.scale.apart import Job, Told
 from slugline.scale.state import Keeper, State, UnderWay
 from slugline.term_weights import join_topics, share_to_drop, slim
 from slugline.training.hinge import Aim, cost_of
@@ -161,24 +163,75 @@ class _Training:
         if rows.least_key:
             self._n_held_out = int((rows.n_all - rows.n_learned).sum())
             tolerance = max(_TOLERANCE_OF_JUDGE, self._tolerance)
-            for stage, topics in self._todo(rows.n_learned, rows.least_key):
-                point = self._descend(stage, topics, tolerance)
-                self._state.scores.append(_judged_scores(rows, point))
-                self._ended()
+            self._descend_all(rows.n_learned, rows.least_key, tolerance)
         self._is_first = False
-        for stage, topics in self._todo(rows.n_all, 0):
-            self._n_held_out = 0
-            self._descend(stage, topics, self._tolerance)
-            self._ended()
+        self._descend_all(rows.n_all, 0, self._tolerance)
         self._n_held_out = 0
 
-    def _todo(self, counts: Counts, least_key: int) -> Iterator[tuple[_Stage, slice]]:
-        """Yield the topics that a descent from so many rows has not come to yet."""
+    def _descend_all(self, counts: Counts, least_key: int, tolerance: float) -> None:
+        """Descend from so many rows, for the topics that this has not been done for yet."""
         n_before = 0 if self._is_first else len(self._state.scores)
         todo = self._blocks[self._state.n_done - n_before :]
-        if todo:
-            stage = _Stage.of(self._rows, counts, least_key)
-            yield from ((stage, topics) for topics in todo)
+        if not todo:
+            return
+        stage = _Stage.of(self._rows, counts, least_key)
+        if not self._is_first:
+            self._n_held_out = 0
+        width = todo[0].stop - todo[0].start
+        apart = self._rows.engine.apart(self._rows.n_columns * width, len(todo))
+        if apart is not None:
+            self._descend_apart(apart, stage, todo, tolerance)
+            return
+        for topics in todo:
+            point = self._descend(stage, topics, tolerance)
+            if self._is_first:
+                self._state.scores.append(judged_scores(self._rows.engine, point, *self._judging()))
+            self._ended()
+
+    def _descend_apart(
+        self, apart: Any, stage: _Stage, todo: list[slice], tolerance: float
+    ) -> None:
+        """Descend for several topics at once; what has ended is kept in order."""
+        state, ended = self._state, 0
+        told: dict[int, Told] = {}
+        finish: Any = (judged_scores, self._judging()) if self._is_first else (_nothing, ())
+        jobs = [Job(partial(self._arguments, stage, topics, tolerance), *finish) for topics in todo]
+        try:
+            for number, news in apart.run(jobs):
+                told[number] = news
+                state.firsts.setdefault(todo[number].start, news.first)
+                while ended in told and told[ended].point is not None:
+                    self._end(todo[ended], told.pop(ended))
+                    ended += 1
+                n_passes = state.n_passes + sum(each.n_passes for each in told.values())
+                done = self._share_done([each.share for each in told.values()], tolerance)
+                self._report(n_passes, todo[number], news.share, done)
+        finally:
+            told.update(apart.stopped())
+            for number, news in told.items():
+                self._hold(todo[number], news.point)
+
+    def _end(self, topics: slice, told: Told) -> None:
+        """Take what a descent has found that has ended elsewhere."""
+        self._state.n_passes += told.n_passes
+        self._hold(topics, told.point)
+        if self._is_first:
+            self._state.scores.append(told.finished)
+        self._ended()
+
+    def _judging(self) -> tuple[int, npt.NDArray[np.bool_]]:
+        return _least_judged(self._rows), self._rows.known
+
+    def _arguments(self, stage: _Stage, topics: slice, tolerance: float) -> tuple[Any, ...]:
+        """Return what a `Descent` begins with."""
+        state, rest = self._state, None
+        first = state.firsts.get(topics.start)
+        if first is not None:  # it was of fewer rows
+            first = first * stage.n_rows / self._rows.n_learned.sum()
+        start = self._start(topics)
+        if state.under_way is not None and topics == self._blocks[state.n_done % len(self._blocks)]:
+            start, rest = state.under_way
+        return stage.aim(topics), stage.scales, start, first, tolerance, rest
 
     def _ended(self) -> None:
         """Note that a descent has ended."""
@@ -195,20 +248,14 @@ class _Training:
 
     def _descend(self, stage: _Stage, topics: slice, tolerance: float) -> Point:
         """Descend for a few topics; hold what was found, even if that was stopped."""
-        state, rest = self._state, None
-        first = state.firsts.get(topics.start)
-        if first is not None:  # it was of fewer rows
-            first = first * stage.n_rows / self._rows.n_learned.sum()
-        start, n_before = self._start(topics), state.n_passes
-        if state.under_way is not None:
-            start, rest = state.under_way
-        engine, aim, found = self._rows.engine, stage.aim(topics), None
+        state, n_before, found = self._state, self._state.n_passes, None
+        arguments = self._arguments(stage, topics, tolerance)
         try:
-            for found in minimise(engine, aim, stage.scales, start, first, tolerance, rest):
+            for found in minimise(self._rows.engine, *arguments):
                 state.firsts.setdefault(topics.start, found.first)
                 state.under_way = UnderWay(found.point, found.rest)
                 self._keep()
-                done = self._share_done(found.share, tolerance)
+                done = self._share_done([found.share], tolerance)
                 self._report(n_before + found.n_passes, topics, found.share, done)
         finally:
             if found is not None:
@@ -216,15 +263,18 @@ class _Training:
                 # Before the first step, there is nothing to hold.
                 if found.n_passes > 1:
                     self._hold(topics, found.point)
-        return start if found is None else found.point
+        return self._start(topics) if found is None else found.point
 
-    def _share_done(self, left: float, tolerance: float) -> float:
+    def _share_done(self, left: list[float], tolerance: float) -> float:
         """Return the share of the work that is done: a gradient shrinks by a factor each step.
 
         Where it grows for once, the share stays.
         """
-        own = np.log(max(left, tolerance)) / np.log(tolerance) if tolerance < 1 else 1.0
-        done = (self._state.n_done + min(1.0, max(0.0, own))) / self._n_descents
+        if tolerance < 1:
+            own = np.log(np.clip(left, tolerance, 1)) / np.log(tolerance)
+        else:
+            own = np.ones(len(left))
+        done = (self._state.n_done + own.sum()) / self._n_descents
         self._done = max(self._done, float(done))
         return self._done
 
@@ -236,8 +286,10 @@ class _Training:
             return Point(weights, biases.copy())
         return Point.first(self._rows.n_columns, topics.stop - topics.start)
 
-    def _hold(self, topics: slice, point: Point) -> None:
-        """Hold weights: while the other descent is to begin there, all of them, if few enough."""
+    def _hold(self, topics: slice, point: Point | None) -> None:
+        """Hold weights, if any: while the other descent is to begin there, all, if few enough."""
+        if point is None:
+            return
         n_weights = self._rows.n_columns * self._rows.n_topics
         if self._is_first and n_weights <= _MOST_KEPT:
             weights: Any = point.weights.clip(-_MOST_HALF, _MOST_HALF).astype(np.float16)
@@ -356,7 +408,12 @@ def scores_of_judged(
     return scores
 
 
-def _judged_scores(rows: Rows, point: Point) -> Floats:
-    return np.concatenate(
-        rows.engine.each(scores_of_judged, _least_judged(rows), point, rows.known)
-    )
+def judged_scores(
+    engine: Any, point: Point, least_judged: int, known: npt.NDArray[np.bool_]
+) -> Floats:
+    """Return the scores of all rows with a lower key; see `scores_of_judged`."""
+    return np.concatenate(engine.each(scores_of_judged, least_judged, point, known))
+
+
+def _nothing(engine: Any, point: Point) -> None:
+    """Return what is wanted of rows when all have been learned from."""
