@@ -233,6 +233,9 @@ def _learn(options: _Options) -> tuple[Fitted, float]:
     files = files_of(options.data)
     for file in files:
         check_not_read("--output", options.output, [file])
+    if options.scheduler is not None or options.workers is not None:
+        # Workers may be at home in other folders.
+        files = [file if file == "-" else os.path.abspath(file) for file in files]  # noqa: PTH100
     classifier = TopicClassifier(
         class_weight="balanced" if options.balanced else None,
         n_jobs=options.threads,
