@@ -102,7 +102,7 @@ class Apart:
         from distributed import as_completed
 
         self._waiting = deque(enumerate(jobs))
-        self._coming = as_completed()
+        self._coming = as_completed(loop=self._engine.loop)
         while self._waiting or self._under_way:
             while self._waiting and self._free:
                 self._begin(_UnderWay(*self._waiting.popleft(), self._free.popleft()))

@@ -174,7 +174,7 @@ class _Training:
         self._keeper, self._state = keeper, State()
         if keeper is not None:
             self._state = keeper.load(rows.n_columns, self._blocks)
-        self._n_held_out = 0
+        self._n_held_out, self._done = 0, 0.0
         self._is_first = True
 
     @property
@@ -295,12 +295,17 @@ class _Training:
         return start if found is None else found.point
 
     def _share_done(self, left: list[float], tolerance: float) -> float:
-        """Return the share of the work that is done: a gradient shrinks by a factor each step."""
+        """Return the share of the work that is done: a gradient shrinks by a factor each step.
+
+        Where it grows for once, the share stays.
+        """
         if tolerance < 1:
             own = np.log(np.clip(left, tolerance, 1)) / np.log(tolerance)
         else:
             own = np.ones(len(left))
-        return float((self._state.n_done + own.sum()) / self._n_descents)
+        done = (self._state.n_done + own.sum()) / self._n_descents
+        self._done = max(self._done, float(done))
+        return self._done
 
     def _hold(self, topics: slice, point: Point | None) -> None:
         """Hold weights, if any: while the other descent is to begin there, all, if few enough."""
