@@ -96,10 +96,12 @@ def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
 #: The whole house: each part may import those below it, and nothing else.
 PLAN = """
     __main__ cli mcp server
-    served report compare answer_file prediction answers curve suggest
+    served report compare curve suggest
     corrections audit experiment
-    classifier estimator exporters saving explain routing
-    scale fitting judging fitted thresholds document_parts fit_settings tuning lesson
+    classifier estimator exporters
+    scale answer_target answer_parquet answer_file prediction answers
+    saving explain routing
+    fitting judging fitted thresholds document_parts fit_settings tuning lesson
     learners training corpus text reuters layers
     encoders sample_weights documents calibration trend evaluation splits
     labels term_weights sparse ragged plots progress cache databases files marks displays threads

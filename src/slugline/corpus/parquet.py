@@ -15,7 +15,7 @@ from slugline.errors import DataError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["parquet_rows"]
+__all__ = ["column_types", "literal", "open_duckdb", "parquet_rows", "quoted", "table_of"]
 
 # Nothing is fetched from elsewhere, written to the disk, printed, taken from Python's variables, or
 # kept in memory to be read again.
@@ -36,19 +36,54 @@ _N_FETCHED = 64
 
 def parquet_rows(path: Path) -> Items:
     """Return rows of the scalar columns; vectors are never text or topic, and slow to convert."""
-    duckdb = _reader()
-    with _errors_named(path), duckdb.connect(":memory:", config=_SETTINGS) as connection:
-        connection.execute(_LATER_SETTINGS)
+    with open_duckdb() as connection, _errors_named(path):
         # Opened first, so that errors of the system are reported in the usual words.
         path.open("rb").close()
         columns = _scalar_columns(connection, path)
-        found = connection.execute(_query(columns), [_literal(path)])
+        table, parameters = table_of(path)
+        found = connection.execute(_query(columns, table), parameters)
         batches = iter(partial(found.fetchmany, _N_FETCHED), [])
         for at, (n_bytes, *values) in enumerate(itertools.chain.from_iterable(batches), 1):
             if n_bytes > MAX_RECORD:
                 yield too_long(at)
             else:
                 yield checked_row(at, dict(zip(columns, values, strict=True)), n_bytes=n_bytes)
+
+
+@contextmanager
+def open_duckdb() -> Iterator[DuckDBPyConnection]:
+    """Open DuckDB, which works on one thread, in bounded memory, with nothing but named files.
+
+    Raises
+    ------
+    DataError : if it is not installed.
+    """
+    with _reader().connect(":memory:", config=_SETTINGS) as connection:
+        connection.execute(_LATER_SETTINGS)
+        yield connection
+
+
+def table_of(path: Path) -> tuple[str, list[Any]]:
+    """Return a Parquet file as a table of a query, and the parameters of that."""
+    return "read_parquet(?, hive_partitioning=false)", [literal(path)]
+
+
+def column_types(connection: DuckDBPyConnection, path: Path) -> dict[str, str]:
+    """Return the columns of a Parquet file, with their types.
+
+    Raises
+    ------
+    DataError : if it is none.
+    """
+    table, parameters = table_of(path)
+    with _errors_named(path):
+        described = connection.execute(f"DESCRIBE FROM {table}", parameters).fetchall()
+    return {name: str(kind) for name, kind, *_ in described}
+
+
+def quoted(name: str) -> str:
+    """Return the name of a column as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _reader() -> Any:
@@ -77,16 +112,14 @@ def _errors_named(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _literal(path: Path) -> str:
+def literal(path: Path) -> str:
     """Return a path in which no character is a wildcard."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
 
 
 def _scalar_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, bool]:
     """Return the scalar columns, and whether each is one of strings."""
-    table = "SELECT * FROM read_parquet(?, hive_partitioning=false)"
-    described = connection.execute(f"DESCRIBE {table}", [_literal(path)]).fetchall()
-    kinds = {name: str(kind) for name, kind, *_ in described}
+    kinds = column_types(connection, path)
     return {
         name: kind == "VARCHAR"
         for name, kind in kinds.items()
@@ -94,16 +127,14 @@ def _scalar_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, boo
     }
 
 
-def _query(columns: dict[str, bool]) -> str:
+def _query(columns: dict[str, bool], table: str) -> str:
     """Return the query for the bytes of a row's texts, and its values if they are not too long."""
-    quoted = {name: '"' + name.replace('"', '""') + '"' for name in columns}
     lengths = [
-        f"coalesce(strlen({quoted[name]}), 0)" for name, is_text in columns.items() if is_text
+        f"coalesce(strlen({quoted(name)}), 0)" for name, is_text in columns.items() if is_text
     ]
     n_bytes = " + ".join(lengths) or "0"
     values = [
-        f"CASE WHEN {n_bytes} <= {MAX_RECORD} THEN {name} END" if columns[column] else name
-        for column, name in quoted.items()
+        f"CASE WHEN {n_bytes} <= {MAX_RECORD} THEN {quoted(name)} END" if is_text else quoted(name)
+        for name, is_text in columns.items()
     ]
-    table = "read_parquet(?, hive_partitioning=false)"
     return f"SELECT {', '.join([n_bytes, *values])} FROM {table}"  # noqa: S608 (names are quoted)

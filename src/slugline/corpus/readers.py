@@ -35,7 +35,7 @@ from slugline.corpus.rows import BadRow, Items, os_errors_named
 from slugline.corpus.streams import Stream
 from slugline.errors import DataError, OptionError
 
-__all__ = ["BadRow", "Rows", "read_frame", "read_rows"]
+__all__ = ["BadRow", "Rows", "check_exists", "read_frame", "read_rows"]
 
 #: The most bytes that one .gz may unpack to.
 MAX_UNPACKED = 4 * 2**30
@@ -127,7 +127,7 @@ def read_rows(
         return _standard_input(format, fallback, encoding)
     path = Path(source)
     with os_errors_named(str(path)):
-        _check_exists(path)
+        check_exists(path)
         name = format or _format_of(path, fallback)
         if path.is_dir() != (name == "folder"):
             found = "a folder" if path.is_dir() else "not a folder"
@@ -174,7 +174,8 @@ def _format_of_lines(lines: Lines, fallback: str | None) -> tuple[str | None, st
 # Finding and opening
 
 
-def _check_exists(path: Path) -> None:
+def check_exists(path: Path) -> None:
+    """Raise DataError if there is nothing at a path; it names what is called almost so."""
     if path.exists():
         return
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
