@@ -202,8 +202,8 @@ def _finish(done: Answered, out: Path, quiet: bool) -> None:
         )
     if done.n_bad:
         files = f"{done.n_bad_files:,} file{'s' if done.n_bad_files > 1 else ''}"
-        found = f"{done.n_bad:,} of {done.n_rows:,} rows, in {files}"
-        say(f'{found}, could not be classified; their "error" says why', quiet=quiet)
+        rows = f"{done.n_bad:,} row{'s' if done.n_bad > 1 else ''}"
+        say(f'{rows} of {files} could not be classified; "error" there says why', quiet=quiet)
         raise typer.Exit(1)
 
 

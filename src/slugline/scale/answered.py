@@ -89,15 +89,15 @@ class Plan(NamedTuple):
     Attributes
     ----------
     to_do : list of FilePair
-    n_there : int
-        Files whose answers are there.
-    n_changed : int
-        Files to do that have answers, but not to what they or the answers are now.
+    there : list of int
+        Of files whose answers are there: how many rows got an error for an answer.
+    n_again : int
+        Files to do that have answers, but not to what they are now, or not such.
     """
 
     to_do: list[FilePair]
-    n_there: int
-    n_changed: int
+    there: list[int]
+    n_again: int
 
 
 class Record:
@@ -136,7 +136,7 @@ class Record:
         ------
         OptionError : if there are such answers, or a file that no such job has written.
         """
-        to_do, n_there, n_changed = [], 0, 0
+        to_do, there, n_again = list[FilePair](), list[int](), 0
         for pair in pairs:
             is_there = (self._folder / pair.name).exists()
             line = self._last.get(pair.name)
@@ -148,11 +148,13 @@ class Record:
             if is_there and line is not None:
                 self._check_ours(pair, line, overwrite)
                 if self._is_up_to_date(pair, line):
-                    n_there += 1
+                    there.append(line.bad)
                     continue
-                n_changed += line.event == "done"
+                n_again += line.event == "done"
             to_do.append(pair)
-        return Plan(to_do, n_there, n_changed)
+        # The largest first, so that workers end at about the same time.
+        to_do.sort(key=lambda pair: -pair.size)
+        return Plan(to_do, there, n_again)
 
     def begin(self, pairs: Iterable[FilePair]) -> None:
         """Note that files are about to be answered."""

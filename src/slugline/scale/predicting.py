@@ -58,8 +58,10 @@ class Answered(NamedTuple):
         Files that are answered now.
     n_there : int
         Files whose answers were there.
-    n_rows, n_bad, n_bad_files : int
-        Rows of `n_files`, those that got an error for an answer, and files that have such.
+    n_rows : int
+        Rows of `n_files`.
+    n_bad, n_bad_files : int
+        Rows that got an error for an answer, and files that have such, now or before.
     failed : list of (source, why)
         Files without answers.
     seconds : float
@@ -146,7 +148,7 @@ def predict_files(
     with open_record(out, copy, how) as record:
         plan = record.plan(pairs, overwrite)
         job = _Job(plan.to_do, record, watcher or _Silent())
-        job.watcher.note(_planned(len(pairs), plan.n_there, plan.n_changed, out))
+        job.watcher.note(_planned(len(pairs), len(plan.there), plan.n_again))
         if plan.to_do:
             record.begin(plan.to_do)
             tasks = _tasks(plan.to_do, out, absolute=client is not None)
@@ -157,7 +159,7 @@ def predict_files(
             else:
                 run = _on_this_machine(min(count_threads(n_workers), len(tasks)))
             run(copy, how, tasks, job.hear)
-        return job.answered(plan.n_there)
+        return job.answered(plan.there)
 
 
 def _on_this_machine(n_workers: int) -> Any:
@@ -176,12 +178,15 @@ def _tasks(pairs: Sequence[FilePair], out: Path, absolute: bool) -> list[Task]:
     ]
 
 
-def _planned(n_files: int, n_there: int, n_changed: int, out: Path) -> str:
+def _planned(n_files: int, n_there: int, n_again: int) -> str:
     text = f"{n_files:,} file{'s' if n_files > 1 else ''}"
     if n_there:
-        text += f", of which {n_there:,} {'have' if n_there > 1 else 'has'} answers in {out}"
-    if n_changed:
-        text += f"; {n_changed:,} {'have' if n_changed > 1 else 'has'} changed since, and gets new"
+        text += f", {n_there:,} of which {'have' if n_there > 1 else 'has'} answers already"
+    if n_again:
+        text += (
+            f"; {n_again:,} {'are' if n_again > 1 else 'is'} answered again, as files, answers or "
+            "options have changed"
+        )
     return text
 
 
@@ -225,11 +230,17 @@ class _Job:
             Standing(len(self._pairs), n_done, self._n_rows, share, self._seconds())
         )
 
-    def answered(self, n_there: int) -> Answered:
-        bad = [outcome.n_bad for outcome in self._outcomes if outcome.n_bad]
-        n_rows = sum(outcome.n_rows for outcome in self._outcomes)
-        n_files = len(self._outcomes)
-        return Answered(n_files, n_there, n_rows, sum(bad), len(bad), self._failed, self._seconds())
+    def answered(self, there: Sequence[int]) -> Answered:
+        n_bad = [*there, *(outcome.n_bad for outcome in self._outcomes)]
+        return Answered(
+            n_files=len(self._outcomes),
+            n_there=len(there),
+            n_rows=sum(outcome.n_rows for outcome in self._outcomes),
+            n_bad=sum(n_bad),
+            n_bad_files=sum(map(bool, n_bad)),
+            failed=self._failed,
+            seconds=self._seconds(),
+        )
 
     def _take(self, pair: FilePair, outcome: Outcome) -> None:
         self._n_bytes += pair.size

@@ -24,7 +24,7 @@ __all__ = ["MOST_DEATHS", "Heard", "answer_here", "answer_in_processes"]
 #: Told the number of a task, and how many of its rows are answered, or its outcome.
 Heard = Callable[[int, int | Outcome], object]
 #: How many workers may end at one file before it is given up.
-MOST_DEATHS = 3
+MOST_DEATHS = 5
 # Seconds between two messages about one file, and until a worker that is to end is killed.
 _INTERVAL = 0.25
 _PATIENCE = 5.0
