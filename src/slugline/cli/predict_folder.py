@@ -197,7 +197,7 @@ def _finish(done: Answered, out: Path, quiet: bool) -> None:
     if done.failed:
         n_files = done.n_files + len(done.failed)
         raise SluglineError(
-            f"{len(done.failed):,} of {n_files:,} files could not be answered; mend them, and run "
+            f"{len(done.failed):,} of {n_files:,} file{'s' if n_files > 1 else ''} could not be answered; mend them, and run "
             "this again: it answers only these."
         )
     if done.n_bad:
