@@ -197,8 +197,8 @@ def _finish(done: Answered, out: Path, quiet: bool) -> None:
     if done.failed:
         n_files = done.n_files + len(done.failed)
         raise SluglineError(
-            f"{len(done.failed):,} of {n_files:,} file{'s' if n_files > 1 else ''} could not be answered; mend them, and run "
-            "this again: it answers only these."
+            f"{len(done.failed):,} of {n_files:,} file{'s' if n_files > 1 else ''} could not be "
+            "answered; mend them, and run this again: it answers only these."
         )
     if done.n_bad:
         files = f"{done.n_bad_files:,} file{'s' if done.n_bad_files > 1 else ''}"
