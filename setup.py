@@ -8,6 +8,8 @@ from setuptools import Extension, setup
 # Each product is rounded before it is added, as by NumPy, so that results are the same.
 ARGUMENTS = [] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
 
+NAMES = ("kernels/_rows", "text/_kernel", "training/_descent", "training/_passes")
+
 
 def kernel(name: str) -> Extension:
     """Return the extension module of a C file beside the modules that use it."""
@@ -24,7 +26,7 @@ setup(
     # Without them, the wheel is for any system.
     ext_modules=[]
     if os.environ.get("SLUGLINE_KERNEL") == "0"
-    else [kernel("kernels/_rows"), kernel("text/_kernel"), kernel("training/_descent")],
+    else [kernel(name) for name in NAMES],
     # With them, for all versions of Python from 3.11 on.
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

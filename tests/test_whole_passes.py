@@ -12,8 +12,9 @@ from sklearn.svm import LinearSVC
 from slugline.scale.local import LocalEngine
 from slugline.scale.tree import TreeSum
 from slugline.training import whole_passes
+from slugline.training.hinge import Aim, products, slopes
 from slugline.training.row_block import RowBlock, column_squares, topic_counts
-from slugline.training.whole_passes import Aim, Point, Reached, Scales, minimise, products, slopes
+from slugline.training.whole_passes import Descent, Point, Scales, minimise
 
 N_TOPICS, N_COLUMNS = 4, 30
 
@@ -44,7 +45,7 @@ def scales_of(blocks: list[RowBlock]) -> Scales:
     return Scales.of(np.ones(N_COLUMNS), np.asarray(squares), sum(len(b.y) for b in blocks))
 
 
-def last(blocks: list[RowBlock], aim: Aim, n_threads: int = 1, **how: Any) -> Reached:
+def last(blocks: list[RowBlock], aim: Aim, n_threads: int = 1, **how: Any) -> Descent:
     start = how.pop("start", Point.first(N_COLUMNS, len(aim.topics)))
     scales = scales_of(blocks)
     return list(minimise(engine_of(blocks, n_threads), aim, scales, start, **how))[-1]
@@ -120,10 +121,11 @@ def test_the_minimum_does_not_depend_on_the_start() -> None:
 
 def test_the_gradient_at_the_end_is_within_the_tolerance() -> None:
     blocks, aim = [block_of(8, 200)], aim_of()
-    steps = list(minimise(engine_of(blocks), aim, scales_of(blocks), Point.first(N_COLUMNS, 4)))
-    assert steps[0].share == 1
-    assert steps[-1].share <= whole_passes.TOLERANCE
-    assert [step.n_passes for step in steps] == sorted({step.n_passes for step in steps})
+    descent = minimise(engine_of(blocks), aim, scales_of(blocks), Point.first(N_COLUMNS, 4))
+    shares, n_passes = zip(*((step.share, step.n_passes) for step in descent), strict=True)
+    assert (shares[0], n_passes[0]) == (1, 1)
+    assert shares[-1] <= whole_passes.TOLERANCE
+    assert list(n_passes) == sorted(set(n_passes))
 
 
 @pytest.mark.parametrize("n_threads", [2, 8])

@@ -17,8 +17,8 @@ from slugline.labels import Topic
 
 __all__ = ["ROWS_PER_BLOCK", "Documents", "files_of"]
 
-#: Enough that weights of all columns are added up seldom, few enough to be held on each thread.
-ROWS_PER_BLOCK = 100_000
+#: Enough that weights of all columns are added up seldom; the most that a block of rows takes.
+ROWS_PER_BLOCK = 1 << 16
 # Characters of a block's texts, at which it ends sooner.
 _MOST_CHARACTERS = 1 << 26
 _GLOB = frozenset("*?[")

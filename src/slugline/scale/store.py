@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,14 +13,37 @@ from slugline.errors import DataError
 __all__ = ["MOST_IN_MEMORY", "Store"]
 
 #: Bytes of all blocks that are held in memory.
-MOST_IN_MEMORY = 1 << 30
+MOST_IN_MEMORY = 1 << 29
+
+
+class _Filed(NamedTuple):
+    """A block whose arrays are in files.
+
+    Attributes
+    ----------
+    kind : type
+    parts : tuple
+        Files of arrays, and plain values.
+    """
+
+    kind: type
+    parts: tuple[Any, ...]
+
+    def read(self) -> Any:
+        parts = (np.load(part) if isinstance(part, Path) else part for part in self.parts)
+        return self.kind(*parts)
+
+    def remove(self) -> None:
+        for part in self.parts:
+            if isinstance(part, Path):
+                part.unlink(missing_ok=True)
 
 
 class Store:
     """Blocks by number: named tuples of arrays and plain values.
 
-    Arrays of those that don't fit are written to temporary files, and read back as they are used,
-    by the system, as memory allows.
+    Arrays of those that don't fit are written to temporary files, and read each time that they are
+    used; where memory is free, the system has them there.
 
     Parameters
     ----------
@@ -38,7 +61,8 @@ class Store:
         return len(self._blocks)
 
     def __getitem__(self, number: int) -> Any:
-        return self._blocks[number]
+        block = self._blocks[number]
+        return block.read() if isinstance(block, _Filed) else block
 
     @property
     def is_in_files(self) -> bool:
@@ -72,12 +96,8 @@ class Store:
     def _remove(self, number: int) -> None:
         self._n_bytes -= self._in_memory[number]
         block, self._blocks[number] = self._blocks[number], None
-        for array in block or ():
-            if isinstance(array, np.memmap):
-                # What still uses it keeps it, but on Windows, where it goes with the folder.
-                path = str(array.filename)
-                del array
-                Path(path).unlink(missing_ok=True)
+        if isinstance(block, _Filed):
+            block.remove()
 
     def _in_files(self, block: Any) -> Any:
         if self._folder is None:
@@ -85,10 +105,10 @@ class Store:
                 prefix="slugline-", ignore_cleanup_errors=True
             )
         folder = Path(self._folder.name)
-        return type(block)(*(self._filed(folder, value) for value in block))
+        return _Filed(type(block), tuple(self._filed(folder, value) for value in block))
 
     def _filed(self, folder: Path, value: Any) -> Any:
-        if not isinstance(value, np.ndarray) or not value.nbytes:
+        if not isinstance(value, np.ndarray):
             return value
         path = folder / f"{self._n_files}.npy"
         self._n_files += 1
@@ -99,4 +119,4 @@ class Store:
                 f"{path} can't be written ({error.strerror}); documents are kept there while they "
                 "are learned from: make room, or name another folder in TMPDIR."
             ) from error
-        return np.load(path, mmap_mode="r")
+        return path

@@ -12,19 +12,13 @@ import scipy.sparse as sp
 
 from slugline.calibration import Calibration
 from slugline.term_weights import join_topics, share_to_drop, slim
+from slugline.training.hinge import Aim, cost_of
 from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear import MANY_ROWS, topic_rarity
 from slugline.training.linear_fit import ABSENT, MOST_SCORES, topic_blocks
 from slugline.training.row_block import RowBlock, column_squares, topic_counts
 from slugline.training.term_rates import rates_of, relevance_of
-from slugline.training.whole_passes import (
-    TOLERANCE,
-    Aim,
-    Point,
-    Scales,
-    cost_of,
-    minimise,
-)
+from slugline.training.whole_passes import TOLERANCE, Point, Scales, minimise
 
 __all__ = ["ALL_KEYS", "Learned", "Rows", "learn"]
 
@@ -86,9 +80,13 @@ class Rows:
         return np.ones(self.n_topics) if self.weights is None else self.weights
 
     def blocks_of_topics(self) -> list[slice]:
-        """Return the topics that are learned at a time."""
+        """Return the topics that are learned at a time: two, four, ... runs of about one length.
+
+        So the runs are shared out evenly by two, four, ... workers.
+        """
         width = min(_MOST_TOPICS, max(1, _MOST_WEIGHTS // max(1, self.n_columns)))
-        return topic_blocks(self.n_topics, width)
+        n_blocks = 1 << (-(-self.n_topics // width) - 1).bit_length()
+        return topic_blocks(self.n_topics, -(-self.n_topics // n_blocks))
 
 
 class Learned(NamedTuple):
@@ -169,22 +167,21 @@ class _Training:
 
     def _descend(self, stage: _Stage, topics: slice, tolerance: float) -> Point:
         """Descend for a few topics; keep what was found, even if that was stopped."""
-        start, first = self._start(topics), self._firsts.get(topics.start)
+        first = self._firsts.get(topics.start)
         if first is not None:  # it was of fewer rows
             first = first * stage.n_rows / self._rows.n_learned.sum()
-        aim, reached, n_before = stage.aim(topics), None, self._n_passes
+        start, n_before = self._start(topics), self._n_passes
+        engine, aim, found = self._rows.engine, stage.aim(topics), None
         try:
-            for reached in minimise(
-                self._rows.engine, aim, stage.scales, start, first, tolerance=tolerance
-            ):
-                self._firsts.setdefault(topics.start, reached.gradients)
-                self._n_passes = n_before + reached.n_passes
-                self._report(self._n_passes, topics, reached.share)
+            for found in minimise(engine, aim, stage.scales, start, first, tolerance):
+                self._firsts.setdefault(topics.start, found.first)
+                self._n_passes = n_before + found.n_passes
+                self._report(self._n_passes, topics, found.share)
         finally:
             # Before the first step, there is nothing to keep.
-            if reached is not None and reached.n_passes > 1:
-                self._keep(topics, reached.point)
-        return start if reached is None else reached.point
+            if found is not None and found.n_passes > 1:
+                self._keep(topics, found.point)
+        return start if found is None else found.point
 
     def _start(self, topics: slice) -> Point:
         if topics.start in self._found:

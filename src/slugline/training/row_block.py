@@ -8,25 +8,39 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-__all__ = ["RowBlock", "column_squares", "topic_counts"]
+from slugline import kernels
+
+try:
+    from slugline.training import _passes as kernel
+except ImportError:  # there was no compiler
+    kernel = None  # type: ignore[assignment]
+
+__all__ = ["MOST_ROWS", "RowBlock", "column_squares", "kernel", "topic_counts"]
 
 Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.intp]
+
+#: The rows of a block are numbered in 16 bits.
+MOST_ROWS = 1 << 16
 
 
 class RowBlock(NamedTuple):
     """Rows, in arrays that may lie in a file.
 
-    They are stored column by column: a pass then goes through all weights, which are many, in
-    order, and jumps about between scores, which are few. Row by row takes half as long again.
+    They are stored column by column: a pass then goes through weights, which are many, in order,
+    and jumps about between the scores of rows, which are few enough for the processor's cache.
+    Row by row takes 2.5 times as long.
 
     Attributes
     ----------
     values : float32 array, shape (n_entries,)
-    rows : int32 array, shape (n_entries,)
+    rows : uint16 array, shape (n_entries,)
         Ascending in each column.
-    indptr : int32 array, shape (n_columns + 1,)
-        Column `c` has the entries from `indptr[c]` to before `indptr[c + 1]`.
+    columns : int32 array, shape (n_named,)
+        Those that have entries, in ascending order.
+    ends : int64 array, shape (n_named,)
+        Where the entries of each end.
+    n_columns : int
     y : int32 array, shape (n_rows,)
         The number of each row's topic.
     keys : uint64 array, shape (n_rows,)
@@ -34,8 +48,10 @@ class RowBlock(NamedTuple):
     """
 
     values: Floats
-    rows: npt.NDArray[np.int32]
-    indptr: npt.NDArray[np.int32]
+    rows: npt.NDArray[np.uint16]
+    columns: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int64]
+    n_columns: int
     y: npt.NDArray[np.int32]
     keys: npt.NDArray[np.uint64]
 
@@ -43,17 +59,43 @@ class RowBlock(NamedTuple):
     def of(
         cls, X: sp.csr_array, y: npt.NDArray[np.int32], keys: npt.NDArray[np.uint64]
     ) -> RowBlock:
-        """Return the block of rows, shape (n_rows, n_columns)."""
+        """Return the block of at most `MOST_ROWS` rows, shape (n_rows, n_columns)."""
         by_column = X.tocsc()
-        return cls(by_column.data, by_column.indices, by_column.indptr, y, keys)
+        columns = np.flatnonzero(np.diff(by_column.indptr)).astype(np.int32)
+        ends = by_column.indptr[1:][columns].astype(np.int64)
+        rows = by_column.indices.astype(np.uint16)
+        return cls(by_column.data, rows, columns, ends, X.shape[1], y, keys)
 
     def csc(self) -> sp.csc_array:
         """Return the rows, shape (n_rows, n_columns)."""
         return self._csc(self.values)
 
     def _csc(self, values: npt.NDArray[Any]) -> sp.csc_array:
-        shape = (len(self.y), len(self.indptr) - 1)
-        return sp.csc_array((values, self.rows, self.indptr), shape=shape)
+        lengths = np.zeros(self.n_columns + 1, dtype=np.int32)
+        lengths[self.columns + 1] = np.diff(self.ends, prepend=0)
+        shape = (len(self.y), self.n_columns)
+        return sp.csc_array((values, self.rows.astype(np.int32), lengths.cumsum()), shape=shape)
+
+    def scores(self, weights: Floats) -> Floats:
+        """Return the products of rows and weights, shape (n_rows, n_topics)."""
+        if not _has_kernel():
+            return np.asarray(self.csc() @ weights)
+        scores = np.zeros((len(self.y), weights.shape[1]), dtype=np.float32)
+        kernel.scores(*self[:4], np.ascontiguousarray(weights), scores, weights.shape[1])
+        return scores
+
+    def sums(self, slopes: Floats) -> Floats:
+        """Return the sums over rows of products with columns, shape (n_columns, n_topics).
+
+        Parameters
+        ----------
+        slopes : float32 array, shape (n_rows, n_topics)
+        """
+        if not _has_kernel():
+            return np.asarray(self.csc().T @ slopes)
+        sums = np.zeros((self.n_columns, slopes.shape[1]), dtype=np.float32)
+        kernel.sums(*self[:4], sums, np.ascontiguousarray(slopes), slopes.shape[1])
+        return sums
 
     def own(self, topics: npt.NDArray[np.integer], n_topics: int) -> tuple[Places, Places]:
         """Return which of the rows have one of the topics, and which of these it is.
@@ -69,6 +111,10 @@ class RowBlock(NamedTuple):
         own = place[self.y]
         here = np.flatnonzero(own >= 0)
         return here, own[here]
+
+
+def _has_kernel() -> bool:
+    return kernel is not None and kernels.are_wanted()
 
 
 def column_squares(block: RowBlock) -> tuple[npt.NDArray[np.float64]]:
@@ -89,4 +135,4 @@ def topic_counts(block: RowBlock, topics: slice, least_key: int) -> tuple[Floats
     """
     is_of = (block.y[:, np.newaxis] == np.arange(topics.start, topics.stop)).astype(np.float32)
     is_of[block.keys < np.uint64(least_key)] = 0
-    return (block._csc(np.ones_like(block.values)).T @ is_of,)
+    return (block._replace(values=np.ones_like(block.values)).sums(is_of),)

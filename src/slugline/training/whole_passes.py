@@ -4,13 +4,7 @@
 each pass adds up what all blocks of rows say of the same weights: any order, any number of threads
 and any number of machines walk the same path.
 
-The function, for each topic `k` against all others, with rows `x_i`, weights `w` and a bias `b`::
-
-    sum_j w_j^2 / (2 r_j) + (b + 1)^2 / 2 + C sum_i c_ik max(0, 1 - t_ik (x_i w + b))^2
-
-where `t_ik` is 1 if row `i` has the topic, else -1, `c_ik` is what the error costs (more for rows
-of rare topics, as in `Descent`), `r_j` is how freely term `j` moves (`term_rates`), and
-`C = (10,000 / n)^(1/4)` for `n` rows. All were chosen by cross-validation on training splits.
+`slugline.training.hinge` states the function.
 
 References
 ----------
@@ -25,26 +19,22 @@ effective terascale linear learning system: sums over a tree.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from slugline.training.row_block import RowBlock
+from slugline.training.hinge import Aim, cost_of, products, slopes
 
-__all__ = ["TOLERANCE", "Aim", "Engine", "Point", "Reached", "Scales", "cost_of", "minimise"]
+__all__ = ["TOLERANCE", "Descent", "Engine", "Point", "Scales", "minimise"]
 
 Floats = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.float64]
-Bits = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
 
 #: The descent ends when each topic's gradient is this share of the first one. Of held-out answers,
 #: 99.8 to 99.97 % were those of the minimum itself with half as much again, on four sets.
 TOLERANCE = 2e-3
-# C for so many rows, and the power with which it falls.
-_ROWS_OF_COST_1, _COST_POWER = 10_000, 0.25
 # How much of the mean curvature along a term is taken for granted, and the power of it that steps
 # are divided by: terms occur together, so that all of it would make steps along common ones too
 # short. With 0.5, 23 to 66 passes are enough where there were 56 to 117 without, and 160 with 1.
@@ -82,29 +72,6 @@ class Engine(Protocol):
 
         The function returns the arrays, and what is to stay with its block.
         """
-
-
-@dataclass(frozen=True)
-class Aim:
-    """What some neighbouring topics are to learn.
-
-    Attributes
-    ----------
-    topics : int array, shape (n_topics,)
-    others, own : float32 array, shape (n_topics_of_all,)
-        By a row's topic: what its errors cost where it is another's, and its own topic's. Times C.
-    least_key : int
-        Rows with a lower key are held out.
-    """
-
-    topics: npt.NDArray[np.int32]
-    others: Floats
-    own: Floats
-    least_key: int = 0
-
-    def of(self, chosen: Places) -> Aim:
-        """Return what some of the topics are to learn."""
-        return replace(self, topics=self.topics[chosen])
 
 
 class Scales(NamedTuple):
@@ -159,31 +126,148 @@ class Point(NamedTuple):
         """Return that of some of the topics."""
         return Point(self.weights.take(chosen, axis=1), self.biases[chosen])
 
+    def put(self, chosen: Places, some: Point) -> None:
+        """Replace that of some of the topics."""
+        self.weights[:, chosen], self.biases[chosen] = some
 
-class Reached(NamedTuple):
-    """How far the descent has come.
+    def move(self, step: Point, share: Sums | None = None) -> None:
+        """Go a step, or a share of it for each topic."""
+        share = np.ones_like(self.biases) if share is None else share
+        self.biases[:] += share * step.biases
+        narrow = share.astype(np.float32)
+        for part in _parts(self.weights):
+            self.weights[part] += narrow * step.weights[part]
+
+    def shorten(self, share: Sums) -> None:
+        """Leave a share of a step for each topic."""
+        self.weights[:] *= share.astype(np.float32)
+        self.biases[:] *= share
+
+
+class Descent:
+    """Goes to the minimum for some topics, Newton step by Newton step.
+
+    Each step takes three to eight passes, and a descent from nothing four to nine steps. Topics
+    that are within the tolerance stay where they are.
+
+    Parameters
+    ----------
+    aim : Aim
+    scales : Scales
+    start : Point
+        Its arrays become the descent's own.
+    first : float array, shape (n_topics,), optional
+        The size of the gradients that the tolerance is a share of; by default, that at the start.
+    tolerance : float, default TOLERANCE
 
     Attributes
     ----------
-    point : Point
-        Changed by what comes next.
     gradients : float array, shape (n_topics,)
         The size of each topic's gradient.
-    share : float
-        The largest share of its first size that one has.
+    first : float array, shape (n_topics,)
     n_passes : int
         Passes over all blocks up to here.
     """
 
-    point: Point
-    gradients: Sums
-    share: float
-    n_passes: int
+    def __init__(
+        self,
+        aim: Aim,
+        scales: Scales,
+        start: Point,
+        first: Sums | None = None,
+        tolerance: float = TOLERANCE,
+    ) -> None:
+        self.gradients = np.zeros(len(start.biases))
+        self.first = np.zeros(0) if first is None else first
+        self.n_passes = self._n_steps = 0
+        self._aim, self._scales, self._tolerance = aim, scales, tolerance
+        # Topics at work, where they are, and where the others ended.
+        self._chosen, self._here = np.arange(len(start.biases)), start
+        self._ended: Point | None = None
+        self._slope: _Slope | None = None
 
+    @property
+    def share(self) -> float:
+        """The largest share of its first size that a topic's gradient has."""
+        return float(self._shares().max(initial=0))
 
-def cost_of(n_rows: int) -> float:
-    """Return what an error costs where there are so many rows: C."""
-    return float((_ROWS_OF_COST_1 / max(1, n_rows)) ** _COST_POWER)
+    @property
+    def is_done(self) -> bool:
+        """Whether all topics are within the tolerance, or no more steps are to be taken."""
+        return (self._n_steps > 0 and not len(self._open())) or self._n_steps > _MOST_STEPS
+
+    @property
+    def point(self) -> Point:
+        """Where all topics are; it is changed by the next step."""
+        if self._ended is None:
+            return self._here
+        self._ended.put(self._chosen, self._here)
+        return self._ended
+
+    def advance(self, engine: Engine) -> None:
+        """Look at the start, or take a step."""
+        if self._slope is None:
+            self._slope, self.n_passes = _Slope.at(engine, self._here, self._aim, self._scales), 1
+            self.gradients = self._slope.sizes(self._scales)
+            if not len(self.first):
+                self.first = self.gradients.copy()
+        else:
+            self._leave_ended()
+            self._step(engine, self._slope)
+        self._n_steps += 1
+
+    def _shares(self) -> Sums:
+        zeros = np.zeros_like(self.gradients)
+        return np.divide(self.gradients, self.first, out=zeros, where=self.first > 0)
+
+    def _open(self) -> Places:
+        """Return which of the topics at work have to go on."""
+        return np.flatnonzero(self._shares()[self._chosen] > self._tolerance)
+
+    def _leave_ended(self) -> None:
+        """Work no longer on those that have ended, once half of them have."""
+        still = self._open()
+        if not 0 < 2 * len(still) <= len(self._chosen) or self._slope is None:
+            return
+        self._ended = self.point
+        self._chosen, self._aim = self._chosen[still], self._aim.of(still)
+        self._here, self._slope = self._here.of(still), self._slope.of(still)
+
+    def _step(self, engine: Engine, slope: _Slope) -> None:
+        """Go to about where the gradient would be 0 if no error began or ceased to count.
+
+        A topic goes less far if its slope at the end is steep and uphill.
+        """
+        is_open = np.zeros(len(self._chosen), dtype=bool)
+        is_open[self._open()] = True
+        step, down, n_products = _newton_step(engine, self._aim, self._scales, slope, is_open)
+        self._here.move(step)
+        for _ in range(_MOST_CUTS):
+            self._slope = None
+            del slope  # its memory is needed
+            slope = self._slope_after(engine, step)
+            self.n_passes += 1
+            end = slope.along(step)
+            too_far = (end > -_UPHILL * down) & (down < 0)
+            if not too_far.any():
+                break
+            # Where a straight line through both slopes would be level.
+            cut = np.ones_like(down)
+            cut[too_far] = np.clip(down[too_far] / (down - end)[too_far], 0.1, 0.9)
+            self._here.move(step, cut - 1)
+            step.shorten(cut)
+            down *= cut
+        self.n_passes += n_products
+        self._slope = slope
+        self.gradients[self._chosen] = slope.sizes(self._scales)
+
+    def _slope_after(self, engine: Engine, step: Point) -> _Slope:
+        """Return the slope here, or step back if that is broken off."""
+        try:
+            return _Slope.at(engine, self._here, self._aim, self._scales)
+        except BaseException:
+            self._here.move(step, np.full_like(step.biases, -1))
+            raise
 
 
 def minimise(
@@ -193,48 +277,39 @@ def minimise(
     start: Point,
     first: Sums | None = None,
     tolerance: float = TOLERANCE,
-) -> Iterator[Reached]:
-    """Yield points nearer and nearer to the minimum; the last one is within the tolerance.
-
-    Each Newton step takes five to eight passes, and a descent from nothing four to nine steps.
+) -> Iterator[Descent]:
+    """Yield a `Descent` at its start and after each of its steps.
 
     Parameters
     ----------
     engine : Engine
         Whose blocks are `RowBlock`s.
-    aim : Aim
-    scales : Scales
-    start : Point
-    first : float array, shape (n_topics,), optional
-        The size of the gradients that the tolerance is a share of; by default, that at the start.
-    tolerance : float, default TOLERANCE
+    aim, scales, start, first, tolerance
+        As for `Descent`.
     """
-    found = Point(start.weights.copy(), start.biases.copy())
-    point, chosen = start, np.arange(len(start.biases))
-    slope, n_passes = _Slope.at(engine, point, aim, scales), 1
-    sizes = slope.sizes(scales)
-    first = sizes.copy() if first is None else first
-    for _ in range(_MOST_STEPS):
-        sizes[chosen] = slope.sizes(scales)
-        shares = np.divide(sizes, first, out=np.zeros_like(sizes), where=first > 0)
-        found.weights[:, chosen], found.biases[chosen] = point
-        yield Reached(found, sizes.copy(), float(shares.max(initial=0)), n_passes)
-        still = np.flatnonzero(shares[chosen] > tolerance)
-        if not len(still):
-            return
-        chosen = chosen[still]
-        own, point, slope = aim.of(chosen), point.of(still), slope.of(still)
-        step, n_products = _newton_step(engine, own, scales, slope, still)
-        point, slope, n_tries = _go(engine, own, scales, (point, slope), step)
-        n_passes += n_products + n_tries
+    descent = Descent(aim, scales, start, first, tolerance)
+    while not descent.is_done:
+        descent.advance(engine)
+        yield descent
 
 
 class _Slope(NamedTuple):
-    """The gradient at a point, and which errors count there: bits that stay with the blocks."""
+    """The gradient at a point, and which errors count there: bits that stay with the blocks.
+
+    Attributes
+    ----------
+    weights : float32 array, shape (n_columns, n_topics)
+    biases : float64 array, shape (n_topics,)
+    inside : object
+        From `Engine.keeping_sums`.
+    bits : int array, shape (n_topics,)
+        Which of the topics that have bits these are.
+    """
 
     weights: Floats
     biases: Sums
     inside: Any
+    bits: Places
 
     @classmethod
     def at(cls, engine: Engine, point: Point, aim: Aim, scales: Scales) -> _Slope:
@@ -242,11 +317,13 @@ class _Slope(NamedTuple):
         gradient, common = sums
         for part in _parts(gradient):
             gradient[part] += scales.penalties[part] * point.weights[part]
-        return cls(gradient, common + (point.biases - BIAS_AT_FIRST), inside)
+        bits = np.arange(len(aim.topics))
+        return cls(gradient, common + (point.biases - BIAS_AT_FIRST), inside, bits)
 
     def of(self, chosen: Places) -> _Slope:
         """Return that of some of the topics; the bits are still those of all."""
-        return _Slope(self.weights.take(chosen, axis=1), self.biases[chosen], self.inside)
+        weights = self.weights.take(chosen, axis=1)
+        return _Slope(weights, self.biases[chosen], self.inside, self.bits[chosen])
 
     def sizes(self, scales: Scales) -> Sums:
         """Return the size of each topic's gradient, as the scales measure it."""
@@ -265,24 +342,25 @@ class _Slope(NamedTuple):
 
 
 def _newton_step(
-    engine: Engine, aim: Aim, scales: Scales, slope: _Slope, chosen: Places
-) -> tuple[Point, int]:
-    """Return a step to about where the gradient would be 0 if no error began or ceased to count.
+    engine: Engine, aim: Aim, scales: Scales, slope: _Slope, is_open: npt.NDArray[np.bool_]
+) -> tuple[Point, Sums, int]:
+    """Return a step, the slopes along it, and how many products it took.
 
-    By conjugate gradients, those of all topics at once. `chosen` says which of the topics that
-    have bits these are.
+    By conjugate gradients, those of all open topics at once. The gradient is used up.
     """
-    rest, rest_bias = -slope.weights, -slope.biases
+    rest, rest_bias = np.negative(slope.weights, out=slope.weights), -slope.biases
     direction, bias_way = scales.steps * rest, scales.bias_step * rest_bias
-    step, bias_step = np.zeros_like(rest), np.zeros_like(rest_bias)
-    size = slope.sizes(scales) ** 2
-    enough = size * _FORCING**2
-    is_open = size > 0
+    step = Point(np.zeros_like(rest), np.zeros_like(rest_bias))
+    size = scales.bias_step * rest_bias**2
+    for part in _parts(rest):
+        size += _dot(rest[part], direction[part])
+    enough, down = size * _FORCING**2, np.zeros_like(size)
+    is_open = is_open & (size > 0)
     n_products = 0
-    for _ in range(_MOST_PRODUCTS):
+    while is_open.any() and n_products < _MOST_PRODUCTS:
         n_products += 1
         bent, bent_bias = engine.sums(
-            products, direction, bias_way, aim, chosen, beside=slope.inside
+            products, direction, bias_way, aim, slope.bits, beside=slope.inside
         )
         bent_bias = bent_bias + bias_way
         along = bias_way * bent_bias
@@ -290,111 +368,25 @@ def _newton_step(
             bent[part] += scales.penalties[part] * direction[part]
             along += _dot(direction[part], bent[part])
         far = np.divide(size, along, out=np.zeros_like(size), where=is_open & (along > 0))
+        down -= far * size  # as directions are conjugate
         rest_bias -= far * bent_bias
-        bias_step += far * bias_way
         after = scales.bias_step * rest_bias**2
         narrow = far.astype(np.float32)
+        step.biases[:] += far * bias_way
         for part in _parts(bent):
-            step[part] += narrow * direction[part]
+            step.weights[part] += narrow * direction[part]
             rest[part] -= narrow * bent[part]
             after += _dot(rest[part], rest[part] * scales.steps[part])
+        del bent
         is_open &= after > enough
-        if not is_open.any():
-            break
         turn = np.divide(after, size, out=np.zeros_like(size), where=is_open)
         narrow, size = turn.astype(np.float32), after
         bias_way = scales.bias_step * rest_bias + turn * bias_way
-        for part in _parts(bent):
-            direction[part] *= narrow
-            direction[part] += scales.steps[part] * rest[part]
-    return Point(step, bias_step), n_products
-
-
-def _go(
-    engine: Engine, aim: Aim, scales: Scales, here: tuple[Point, _Slope], step: Point
-) -> tuple[Point, _Slope, int]:
-    """Go the step, or as much of it as each topic may; return where that is, and its slope."""
-    point, slope = here
-    down = slope.along(step)
-    n_tries = 0
-    for _ in range(_MOST_CUTS):
-        n_tries += 1
-        there = Point(point.weights + step.weights, point.biases + step.biases)
-        after = _Slope.at(engine, there, aim, scales)
-        end = after.along(step)
-        too_far = end > -_UPHILL * down
-        too_far &= down < 0
-        if not too_far.any():
-            break
-        # Where a straight line through both slopes would be level.
-        cut = np.ones_like(down)
-        cut[too_far] = np.clip(down[too_far] / (down - end)[too_far], 0.1, 0.9)
-        step.weights[:] *= cut.astype(np.float32)
-        step.biases[:] *= cut
-        down *= cut
-    return there, after, n_tries
-
-
-def slopes(
-    block: RowBlock, weights: Floats, biases: Sums, aim: Aim
-) -> tuple[tuple[Floats, Sums], Bits]:
-    """Return the gradient of a block's errors, and which of them count.
-
-    Returns
-    -------
-    ((float32 array, shape (n_columns, n_topics), float64 array, shape (n_topics,)), bits)
-        By the weights and by the biases; and a bit for each row and topic.
-    """
-    X = block.csc()
-    here = _own(block, aim)
-    slope = _scores(X, weights, biases)
-    own = 1 - slope[here]
-    slope += 1
-    is_inside = slope >= 0  # 0 as well: at the start, all are there, and the first step is better
-    is_inside[here] = own >= 0
-    np.maximum(slope, 0, out=slope)
-    slope[here] = -np.maximum(own, 0)
-    held = block.keys < np.uint64(aim.least_key)
-    slope[held], is_inside[held] = 0, False
-    slope *= _costs(block, here, aim)
-    return (X.T @ slope, slope.sum(axis=0, dtype=np.float64)), np.packbits(is_inside, axis=1)
-
-
-def products(
-    block: RowBlock, inside: Bits, direction: Floats, bias_way: Sums, aim: Aim, chosen: Places
-) -> tuple[Floats, Sums]:
-    """Return the products of a block's part of the Hessian with a direction, as `slopes` does.
-
-    Parameters
-    ----------
-    inside : bits
-        From `slopes`, of more topics.
-    chosen : int array, shape (n_topics,)
-        Which of those these are.
-    """
-    X = block.csc()
-    bent = _scores(X, direction, bias_way)
-    bent *= _costs(block, _own(block, aim), aim)
-    bent *= np.unpackbits(inside, axis=1)[:, chosen]
-    return X.T @ bent, bent.sum(axis=0, dtype=np.float64)
-
-
-def _scores(X: Any, weights: Floats, biases: Sums) -> Floats:
-    scores: Floats = X @ weights
-    scores += biases.astype(np.float32)
-    return scores
-
-
-def _own(block: RowBlock, aim: Aim) -> tuple[Places, Places]:
-    return block.own(aim.topics, len(aim.own))
-
-
-def _costs(block: RowBlock, here: tuple[Any, Any], aim: Aim) -> Floats:
-    """Return twice what errors cost, shape (n_rows, n_topics)."""
-    costs = np.repeat(aim.others[block.y][:, np.newaxis], len(aim.topics), axis=1)
-    costs[here] = aim.own[block.y[here[0]]]
-    costs *= np.float32(2)
-    return costs
+        if is_open.any():
+            for part in _parts(rest):
+                direction[part] *= narrow
+                direction[part] += scales.steps[part] * rest[part]
+    return step, down, n_products
 
 
 def _parts(weights: Floats) -> Iterator[slice]:
