@@ -6,6 +6,7 @@ import queue
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from distributed import Future, KilledWorker, Worker, WorkerPlugin, get_worker
@@ -67,43 +68,50 @@ def answer_on_cluster(
     SluglineError : if the cluster is lost.
     """
     name = f"slugline-predict-{uuid.uuid4().hex}"
-    news: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
+    news: queue.SimpleQueue[tuple[int, int | None]] = queue.SimpleQueue()
     client.subscribe_topic(name, lambda event: news.put(tuple(event[1])))
     client.register_plugin(_Job(name, model, how), name=name)
-    futures = []
+    futures: dict[int, Future[Any]] = {}
     try:
         for task in tasks:
             future = client.submit(_answer, name, task, key=f"{name}-{task.number}", pure=False)
             future.add_done_callback(_teller(news, task.number))
-            futures.append(future)
-        n_left = len(futures)
-        while n_left:
+            futures[task.number] = future
+        while futures:
             number, message = news.get()
-            if isinstance(message, Future):
-                message = _outcome(message, tasks[number])
-                n_left -= 1
-            heard(number, message)
+            if message is not None:
+                heard(number, message)
+                continue
+            outcome = _outcome(futures[number], tasks[number])
+            # What is heard is forgotten: it would be done again if its worker were lost now.
+            futures.pop(number).release()
+            heard(number, outcome)
     finally:
         client.unsubscribe_topic(name)
-        client.cancel(futures)
+        client.cancel([*futures.values()])
         client.unregister_worker_plugin(name)
 
 
-def _teller(news: queue.SimpleQueue[tuple[int, Any]], number: int) -> Callable[[Future[Any]], None]:
-    return lambda future: news.put((number, future))
+def _teller(
+    news: queue.SimpleQueue[tuple[int, int | None]], number: int
+) -> Callable[[Future[Any]], None]:
+    return lambda _: news.put((number, None))
 
 
 def _outcome(future: Future[Any], task: Task) -> Outcome:
     """Return what became of a task."""
-    if future.status == "cancelled":
+    try:
+        # Waits, as it is done again if its worker was lost meanwhile.
+        outcome: Outcome = future.result()
+    except CancelledError as cancelled:
         raise SluglineError(
             "the connection to the cluster is lost; start it, and run this again: it goes on from "
             "there."
-        )
-    if future.status == "finished":
-        outcome: Outcome = future.result()
+        ) from cancelled
+    except Exception as raised:  # noqa: BLE001 (whatever happened there is told of the file)
+        error: Exception = raised
+    else:
         return outcome
-    error = future.exception()
     if isinstance(error, KilledWorker):
         return Outcome(
             error=f"{task.source}: several workers ended at it, the last one "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slugline.encoders.checked import Encoder
 from slugline.errors import DataError, OptionError
+from slugline.routing import NO_TEXT
 from slugline.scale.answering import How, router_of
 from slugline.scale.model_copy import ModelCopy
 
@@ -53,9 +54,10 @@ def predict_partitions(
     probability : float64
         Of the most likely topic; NaN if there is no text.
     reason, guess
-        With a precision: why it is unsure, missing if it is not; the most likely topic.
+        With a precision: why it is unsure, missing if it is not; the most likely topic, missing if
+        there is no text.
     set : list of topics
-        With `coverage`.
+        With `coverage`; missing if there is no text.
 
     Raises
     ------
@@ -109,7 +111,7 @@ def _frame(routes: Sequence[Route | None], index: Any, router: Router) -> pd.Dat
         "probability": column([route and route.probability for route in routes], "float64"),
     }
     if router.precision is not None:
-        reasons = [route and route.reason for route in routes]
+        reasons = [NO_TEXT if route is None else route.reason for route in routes]
         columns["reason"] = column(reasons, pd.Series(["text"]).dtype)
         columns["guess"] = column([route and route.top[0][0] for route in routes])
     if router.coverage is not None:
