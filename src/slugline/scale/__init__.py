@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 from slugline.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from slugline.scale.partitions import predict_partitions
-    from slugline.scale.predicting import How, predict_files
+    from slugline.scale.answering import How
+    from slugline.scale.model_copy import ModelCopy
+    from slugline.scale.partitions import answer_frame, predict_partitions
+    from slugline.scale.predicting import predict_files
 
-__all__ = ["How", "predict_files", "predict_partitions"]
+__all__ = ["How", "ModelCopy", "answer_frame", "predict_files", "predict_partitions"]
 
 __getattr__ = lazy_names(
     __name__,
     {
         "How": "slugline.scale.answering",
+        "ModelCopy": "slugline.scale.model_copy",
+        "answer_frame": "slugline.scale.partitions",
         "predict_files": "slugline.scale.predicting",
         "predict_partitions": "slugline.scale.partitions",
     },

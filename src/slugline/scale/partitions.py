@@ -1,4 +1,4 @@
-"""Answers to a data frame of Dask."""
+"""Answers to data frames: one of pandas, such as engines hand out, and one of Dask."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from slugline.routing import Route, Router
 
-__all__ = ["predict_partitions"]
+__all__ = ["answer_frame", "predict_partitions"]
 
 
 def predict_partitions(
@@ -65,15 +65,12 @@ def predict_partitions(
     OptionError : if it is no Dask data frame; see also `Router.of`.
     ModelFileError, EncoderError : see `slugline.load`.
     """
-    columns = (text,) if isinstance(text, str) else tuple(text)
     if not hasattr(frame, "map_partitions"):
         raise OptionError(
             f"`frame` is a {type(frame).__name__}; give a dask.dataframe, or let the model predict "
             "the texts of this one."
         )
-    for column in columns:
-        if column not in frame.columns:
-            raise DataError(f"the data frame has no column {column!r}; it has {[*frame.columns]}.")
+    columns = _columns(frame, text)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.of(model, encoder)
     how = How(min_precision=min_precision, per_topic=per_topic, coverage=coverage)
     router = router_of(copy, how)
@@ -81,15 +78,57 @@ def predict_partitions(
 
     # One node of the graph, which all partitions share, so that workers get it once.
     shared = delayed(copy, name=f"slugline-model-{copy.digest}", pure=True, traverse=False)
-    return frame[[*columns]].map_partitions(_answers, shared, how, meta=_frame([], [], router))
+    meta = _frame([], [], router)
+    return frame[columns].map_partitions(_answers, shared, columns, how, meta=meta)
 
 
-def _answers(frame: pd.DataFrame, copy: ModelCopy, how: How) -> pd.DataFrame:
-    """Return the answers to one partition."""
-    router = router_of(copy, how)
-    texts = [_text(cells) for cells in frame.itertuples(index=False, name=None)]
+def answer_frame(
+    model: ModelCopy,
+    frame: pd.DataFrame,
+    text: str | Sequence[str] = "text",
+    how: How | None = None,
+) -> pd.DataFrame:
+    """Return the answers to the rows of a data frame of pandas.
+
+    Parameters
+    ----------
+    model : ModelCopy
+        Which this process loads once, however many frames there are.
+    frame : pandas.DataFrame
+    text : str or sequence of str, default "text"
+    how : How, optional
+        Of which precision, `per_topic` and coverage count here.
+
+    Returns
+    -------
+    pandas.DataFrame with the index of `frame`, and columns as `predict_partitions` has them.
+
+    Raises
+    ------
+    DataError : if there is no such column.
+    ModelFileError, EncoderError, OptionError : see `slugline.load` and `Router.of`.
+    """
+    columns = _columns(frame, text)
+    router = router_of(model, how or How())
+    texts = [_text(cells) for cells in frame[columns].itertuples(index=False, name=None)]
     routes = iter(router.route([text for text in texts if text is not None], top=1))
     return _frame([None if text is None else next(routes) for text in texts], frame.index, router)
+
+
+def _answers(
+    frame: pd.DataFrame, model: ModelCopy, columns: Sequence[str], how: How
+) -> pd.DataFrame:
+    """Return the answers to one partition."""
+    return answer_frame(model, frame, columns, how)
+
+
+def _columns(frame: Any, text: str | Sequence[str]) -> list[str]:
+    """Return the columns of the texts, which are there."""
+    columns = [text] if isinstance(text, str) else [*text]
+    for column in columns:
+        if column not in frame.columns:
+            raise DataError(f"the data frame has no column {column!r}; it has {[*frame.columns]}.")
+    return columns
 
 
 def _text(cells: tuple[Any, ...]) -> str | None:
