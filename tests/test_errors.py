@@ -13,6 +13,7 @@ from slugline import errors
 @pytest.mark.parametrize(
     ("name", "builtin"),
     [
+        ("CheckpointError", ValueError),
         ("DataError", ValueError),
         ("OptionError", ValueError),
         ("DownloadError", OSError),

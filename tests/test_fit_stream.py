@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from slugline.classifier import TopicClassifier, load
-from slugline.documents import digest_of
+from slugline.documents import chain_digests, digest_of
 from slugline.errors import DataError, OptionError
 
 News = list[tuple[str, str]]
@@ -55,7 +56,7 @@ def test_it_learns_the_topics(news: News) -> None:
     assert classifier.score(texts, topics) == 1
     assert classifier.n_documents_ == len(news)
     assert list(classifier.classes_) == sorted(set(topics))
-    assert classifier.fitted_.data_digest == digest_of(texts, topics)
+    assert learned(news, rows_per_block=1000).fitted_.data_digest == digest_of(texts, topics)
 
 
 @pytest.mark.parametrize("n_jobs", [2, 8])
@@ -68,7 +69,11 @@ def test_blocks_of_any_size_answer_alike(news: News, rows_per_block: int) -> Non
     texts = [text for text, _ in news]
     one, other = learned(news), learned(news, rows_per_block=rows_per_block)
     np.testing.assert_allclose(one.predict_proba(texts), other.predict_proba(texts), atol=2e-3)
-    assert one.fitted_.data_digest == other.fitted_.data_digest
+
+
+def test_digests_of_blocks_are_chained(news: News) -> None:
+    digests = [digest_of(*batch) for batch in pairs(news, 20)]
+    assert learned(news).fitted_.data_digest == functools.reduce(chain_digests, digests)
 
 
 def test_any_order_answers_alike(news: News) -> None:

@@ -35,8 +35,8 @@ def aim_of(cost: float = 1.0, own: float = 1.0, least_key: int = 0) -> Aim:
 
 def engine_of(blocks: list[RowBlock], n_threads: int = 1) -> LocalEngine:
     engine = LocalEngine(n_threads)
-    for _ in engine.read(lambda block: (block, None), [(block,) for block in blocks]):
-        pass
+    for block in blocks:
+        engine.append(block)
     return engine
 
 
@@ -176,3 +176,24 @@ def total(parts: Any) -> TreeSum:
     for part in parts:
         found.append((part.copy(),))
     return found
+
+
+def test_from_each_step_it_goes_on_to_the_same_bits() -> None:
+    # Topics end one after another, as errors of each cost more than of the one before.
+    blocks = [block_of(seed, 30) for seed in range(3)]
+    costs = np.array([0.01, 0.1, 5, 50], dtype=np.float32)
+    aim = Aim(np.arange(N_TOPICS, dtype=np.int32), costs, costs[::-1].copy())
+    scales, engine = scales_of(blocks), engine_of(blocks)
+    how: Any = {"tolerance": 1e-4}
+    steps = [
+        (Point(descent.point.weights.copy(), descent.point.biases.copy()), descent.rest)
+        for descent in minimise(engine, aim, scales, Point.first(N_COLUMNS, N_TOPICS), **how)
+    ]
+    assert {len(rest.chosen) for _, rest in steps} > {N_TOPICS}
+    end, rest_at_end = steps[-1]
+    for point, rest in steps:
+        start = Point(point.weights.copy(), point.biases.copy())
+        *_, last_one = minimise(engine, aim, scales, start, rest=rest, **how)
+        assert last_one.point.weights.tobytes() == end.weights.tobytes()
+        assert last_one.point.biases.tobytes() == end.biases.tobytes()
+        assert last_one.n_passes == rest_at_end.counts[1]

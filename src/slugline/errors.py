@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "CheckpointError",
+    "ClusterError",
     "DataError",
     "DownloadError",
     "EncoderError",
@@ -28,8 +30,16 @@ class SluglineError(Exception):
     """Root of all errors raised by Slugline."""
 
 
+class ClusterError(SluglineError, RuntimeError):
+    """A cluster that can't be reached, lacks what is needed, or loses its workers."""
+
+
 class DataError(SluglineError, ValueError):
     """Documents, topics or features that can't be used as they are."""
+
+
+class CheckpointError(SluglineError, ValueError):
+    """A checkpoint that is damaged, of other documents or settings, in use, or can't be written."""
 
 
 class OptionError(SluglineError, ValueError):

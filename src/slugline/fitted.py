@@ -25,6 +25,7 @@ from slugline.thresholds.answers import LeftOutAnswers
 
 if TYPE_CHECKING:
     from slugline.training.history import History
+    from slugline.training.stream_record import StreamRecord
     from slugline.tuning import Tuning
 
 __all__ = ["Fitted"]
@@ -72,6 +73,8 @@ class Fitted:
         Those of topics that were described, if there is a `dense` head.
     left_out : LeftOutAnswers or None
         Answers to choose thresholds by; None if no precision was asked for, or after batches.
+    stream : StreamRecord or None
+        How it was learned from a stream; None if it was not, or in a loaded model.
     """
 
     topics: Topics
@@ -90,6 +93,7 @@ class Fitted:
     dense: DenseHead | None = None
     descriptions: Mapping[Topic, str] = field(default_factory=dict)
     left_out: LeftOutAnswers | None = None
+    stream: StreamRecord | None = None
 
     def __repr__(self) -> str:
         return as_lines("Fitted", self.summary())

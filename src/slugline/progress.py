@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Protocol, TextIO
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-__all__ = ["BarProgress", "LineProgress", "Progress", "StepProgress", "progress_on"]
+__all__ = [
+    "BarProgress",
+    "LineProgress",
+    "PassProgress",
+    "Progress",
+    "StepProgress",
+    "progress_on",
+    "step_of",
+]
 
 
 class Progress(Protocol):
@@ -42,6 +51,31 @@ class StepProgress(Protocol):
     def __call__(self, step: str, n_done: int, n_fits: int) -> None:
         """`step` comes next; `n_done` of `n_fits` fits are finished."""
         ...
+
+
+class PassProgress(Protocol):
+    """What `fit_stream` calls, which may take hours."""
+
+    def note(self, text: str) -> None:
+        """Report something that is of interest later as well."""
+        ...
+
+    def passed(self, text: str, done: float | None) -> None:
+        """Report how far it has come: a share of all the work, or None as long as it reads."""
+        ...
+
+
+def step_of(progress: Any) -> Callable[[str, float | None], None]:
+    """Return what to tell of each step; what only takes notes gets one.
+
+    Parameters
+    ----------
+    progress : PassProgress, Progress or None
+    """
+    if progress is None:
+        return lambda text, done: None  # noqa: ARG005
+    passed: Callable[[str, float | None], None] | None = getattr(progress, "passed", None)
+    return passed or (lambda text, done: progress.note(text))  # noqa: ARG005
 
 
 class LineProgress:

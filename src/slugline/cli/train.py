@@ -55,6 +55,7 @@ from slugline.cli.train_corrections import (
     print_outcome,
     read_teaching,
 )
+from slugline.cli.train_stream import or_stream
 from slugline.cli.train_untested import learn_untested
 from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
@@ -72,6 +73,7 @@ __all__ = ["train"]
 _TEST_FRACTION = 0.2
 
 
+@or_stream
 @with_net_options
 def train(
     data: OptionalData = None,

@@ -14,6 +14,7 @@ __all__ = ["FLAGS", "in_flags"]
 _ALIKE = (
     *(
         "batch_size",
+        "checkpoint",
         "correction_weight",
         "corrections_of",
         "coverage",

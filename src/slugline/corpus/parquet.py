@@ -15,7 +15,15 @@ from slugline.errors import DataError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["column_types", "literal", "open_duckdb", "parquet_rows", "quoted", "table_of"]
+__all__ = [
+    "column_types",
+    "literal",
+    "open_duckdb",
+    "parquet_rows",
+    "parquet_stretches",
+    "quoted",
+    "table_of",
+]
 
 # Nothing is fetched from elsewhere, written to the disk, printed, taken from Python's variables, or
 # kept in memory to be read again.
@@ -34,20 +42,64 @@ _LATER_SETTINGS = "SET enable_progress_bar = false; SET disable_parquet_prefetch
 _N_FETCHED = 64
 
 
-def parquet_rows(path: Path) -> Items:
-    """Return rows of the scalar columns; vectors are never text or topic, and slow to convert."""
-    with open_duckdb() as connection, _errors_named(path):
-        # Opened first, so that errors of the system are reported in the usual words.
-        path.open("rb").close()
+def parquet_rows(path: Path, stretch: tuple[int, int] | None = None) -> Items:
+    """Return rows of the scalar columns; vectors are never text or topic, and slow to convert.
+
+    Parameters
+    ----------
+    path : Path
+    stretch : (int, int), optional
+        The first row wanted, counted from 0, and that after the last; by default all. Row groups
+        before and after are not read.
+    """
+    with _opened(path) as connection:
         columns = _scalar_columns(connection, path)
-        table, parameters = table_of(path)
-        found = connection.execute(_query(columns, table), parameters)
+        found = connection.execute(_query(columns, stretch), [literal(path)])
         batches = iter(partial(found.fetchmany, _N_FETCHED), [])
-        for at, (n_bytes, *values) in enumerate(itertools.chain.from_iterable(batches), 1):
+        first = 1 if stretch is None else stretch[0] + 1
+        for at, (n_bytes, *values) in enumerate(itertools.chain.from_iterable(batches), first):
             if n_bytes > MAX_RECORD:
                 yield too_long(at)
             else:
                 yield checked_row(at, dict(zip(columns, values, strict=True)), n_bytes=n_bytes)
+
+
+def parquet_stretches(path: Path, n_rows: int) -> list[tuple[int, int]]:
+    """Return stretches of a file of up to so many rows: row groups, several or a part of one.
+
+    Raises
+    ------
+    DataError : if it is not a Parquet file.
+    """
+    with _opened(path) as connection:
+        found = connection.execute(
+            "SELECT row_group_num_rows FROM parquet_metadata(?) WHERE column_id = 0 "
+            "ORDER BY row_group_id",
+            [literal(path)],
+        )
+        groups = [int(n) for (n,) in found.fetchall()]
+    stretches: list[tuple[int, int]] = []
+    first = end = 0
+    for n_own in groups:
+        if end + n_own - first > n_rows and end > first:
+            stretches.append((first, end))
+            first = end
+        end += n_own
+        if end - first > n_rows:  # equal parts of one
+            n_parts = -(-n_own // n_rows)
+            cuts = [first + n_own * part // n_parts for part in range(n_parts + 1)]
+            stretches += itertools.pairwise(cuts)
+            first = end
+    return [*stretches, (first, end)] if end > first else stretches
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[DuckDBPyConnection]:
+    """Connect to nothing, and turn what is wrong with the file into errors that name it."""
+    with open_duckdb() as connection, _errors_named(path):
+        # Opened first, so that errors of the system are reported in the usual words.
+        path.open("rb").close()
+        yield connection
 
 
 @contextmanager
@@ -127,7 +179,7 @@ def _scalar_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, boo
     }
 
 
-def _query(columns: dict[str, bool], table: str) -> str:
+def _query(columns: dict[str, bool], stretch: tuple[int, int] | None) -> str:
     """Return the query for the bytes of a row's texts, and its values if they are not too long."""
     lengths = [
         f"coalesce(strlen({quoted(name)}), 0)" for name, is_text in columns.items() if is_text
@@ -137,4 +189,10 @@ def _query(columns: dict[str, bool], table: str) -> str:
         f"CASE WHEN {n_bytes} <= {MAX_RECORD} THEN {quoted(name)} END" if is_text else quoted(name)
         for name, is_text in columns.items()
     ]
+    table = "read_parquet(?, hive_partitioning=false)"
+    if stretch is not None:
+        table = (
+            "read_parquet(?, hive_partitioning=false, file_row_number=true) "
+            f"WHERE file_row_number >= {stretch[0]:d} AND file_row_number < {stretch[1]:d}"
+        )
     return f"SELECT {', '.join([n_bytes, *values])} FROM {table}"  # noqa: S608 (names are quoted)

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from slugline.corpus.byte_range import ByteRange
 from slugline.corpus.encodings import known_encoding
 from slugline.corpus.excel import excel_rows
 from slugline.corpus.folders import folder_rows
@@ -35,7 +36,16 @@ from slugline.corpus.rows import BadRow, Items, os_errors_named
 from slugline.corpus.streams import Stream
 from slugline.errors import DataError, OptionError
 
-__all__ = ["BadRow", "Rows", "check_exists", "read_frame", "read_rows"]
+__all__ = [
+    "BadRow",
+    "Rows",
+    "check_exists",
+    "format_of",
+    "read_frame",
+    "read_lines",
+    "read_rows",
+    "read_stretch",
+]
 
 #: The most bytes that one .gz may unpack to.
 MAX_UNPACKED = 4 * 2**30
@@ -54,6 +64,8 @@ class Rows:
         What they are read from, if it has lines.
     note : str, default ""
         What was assumed about the format, for the user to see.
+    own : ByteRange, optional
+        The part of the file that they are, if it is one of lines.
     """
 
     name: str
@@ -61,9 +73,14 @@ class Rows:
     _items: Items
     stream: Stream | None = None
     note: str = ""
+    own: ByteRange | None = None
 
     def __iter__(self) -> Items:
         return self._items
+
+    def n_lines(self) -> int:
+        """Return how many lines have been read, if `Row.at` counts from within the file."""
+        return 0 if self.own is None else self.own.n_lines
 
     @property
     def unit(self) -> str:
@@ -139,6 +156,47 @@ def read_rows(
         file = path.open("rb")
     stream = Stream(file, path.suffix.lower() == ".gz", encoding)
     return Rows(str(path), name, _file_rows(str(path), file, stream, chosen.read, encoding), stream)
+
+
+def read_lines(path: str, start: int, stop: int) -> Rows:
+    """Return the rows of a JSONL file, in UTF-8 and not packed, that begin in a range of bytes.
+
+    Rows are counted from the first one on.
+
+    Parameters
+    ----------
+    path : str
+    start, stop : int
+        A row belongs to the range if its first byte does.
+
+    Raises
+    ------
+    DataError : if there is no such file or, later, it can't be read further.
+    """
+    with os_errors_named(path):
+        check_exists(Path(path))
+        file = Path(path).open("rb")  # noqa: SIM115 (closed by whoever reads it)
+        own = ByteRange(file, start, stop)
+    return Rows(path, "jsonl", _range_rows(path, own), own=own)
+
+
+def _range_rows(name: str, own: ByteRange) -> Items:
+    with os_errors_named(name), own:
+        yield from json_rows(Lines(own.readline, name))
+
+
+def read_stretch(path: str, first: int, end: int) -> Rows:
+    """Return the rows of a Parquet file from number `first`, from 0 on, to before `end`."""
+    with os_errors_named(path):
+        check_exists(Path(path))
+    return Rows(path, "parquet", parquet_rows(Path(path), (first, end)))
+
+
+def format_of(path: str, format: str | None = None) -> str:  # noqa: A002 (the user's word)
+    """Return the format that a file will be read in; see `read_rows` for the errors."""
+    with os_errors_named(path):
+        check_exists(Path(path))
+        return format or _format_of(Path(path), None)
 
 
 def read_frame(frame: Frame) -> Rows:

@@ -27,13 +27,15 @@ __all__ = [
 N_TOPICS, N_SPELLINGS = 5, 4
 
 
-def spelling_warnings(topics: Iterable[str], known: Iterable[str] = ()) -> list[str]:
+def spelling_warnings(
+    topics: Iterable[str] | Mapping[str, int], known: Iterable[str] = ()
+) -> list[str]:
     """Return warnings about topics that differ only in case or spaces.
 
     Parameters
     ----------
-    topics : iterable of str
-        The topic of each document.
+    topics : iterable of str, or mapping of str to int
+        The topic of each document, or how many documents each has.
     known : iterable of str
         Topics of a model, which need not occur in the documents.
     """

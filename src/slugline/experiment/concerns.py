@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from slugline.classifier import TopicClassifier
@@ -23,6 +23,7 @@ __all__ = [
     "known_document_warnings",
     "leak_warnings",
     "model_warnings",
+    "topic_warnings",
 ]
 
 #: A topic with fewer documents than this gets a warning; the newswire lesson's rarest has as many.
@@ -40,15 +41,28 @@ def data_warnings(train: Corpus, described: Iterable[str] = ()) -> list[str]:
     described : iterable of str
         Topics that have a description, and perhaps no document.
     """
-    counts = train.topic_counts()
+    return topic_warnings(train.topic_counts(), described)
+
+
+def topic_warnings(counts: Mapping[str, int], described: Iterable[str] = ()) -> list[str]:
+    """Return warnings about how many documents topics have; see `data_warnings`.
+
+    Parameters
+    ----------
+    counts : mapping of str to int
+        The most frequent first.
+    described
+    """
+    n_documents = sum(counts.values())
     described = {str(topic) for topic in described}
     if len(counts.keys() | described) == 1 and counts:
+        only = next(iter(counts))
         return [
-            f"{all_of(len(train), 'document')} {have(len(train))} the topic {train.topics[0]!r}: "
+            f"{all_of(n_documents, 'document')} {have(n_documents)} the topic {only!r}: "
             "there is nothing to tell apart, and the model will always answer it. Add documents of "
             "other topics."
         ]
-    spelled = spelling_warnings(train.topics, described)
+    spelled = spelling_warnings(counts, described)
     few = [topic for topic, n in counts.items() if n < FEW_DOCUMENTS and topic not in described]
     if not few:
         return spelled

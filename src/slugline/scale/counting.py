@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from slugline.corpus.labelled import Facts
+from slugline.documents import digest_of
 from slugline.labels import Topic
 from slugline.ragged import boundaries, ranges
+from slugline.scale.parts import Batch
 from slugline.sparse import Entries, Rows, RowStack
 from slugline.text.block import Block
 from slugline.text.counting import counter
@@ -21,7 +24,7 @@ from slugline.text.weighting import idf
 from slugline.text.words import map_chunks
 from slugline.training.row_block import RowBlock
 
-__all__ = ["Counted", "Found", "Plan", "Terms", "count", "weigh"]
+__all__ = ["Counted", "CountedBatch", "Found", "Plan", "Terms", "count", "count_batch", "weigh"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -120,6 +123,27 @@ def count(
         dict(zip(names, zip(n_all.tolist(), n_learned.tolist(), strict=True), strict=True)),
     )
     return block, found
+
+
+class CountedBatch(NamedTuple):
+    """What is known of a batch: its documents' terms, if there are any, and what files are like."""
+
+    found: Found | None
+    facts: tuple[Facts, ...]
+    n_documents: int
+    digest: str
+
+
+def count_batch(
+    batch: Batch, families: Sequence[Block], least_key: int
+) -> tuple[Counted | None, CountedBatch]:
+    """Count the terms of a batch; there is no block if it has no documents. See `count`."""
+    texts, topics, facts = batch
+    digest = digest_of(texts, topics)
+    if not texts:
+        return None, CountedBatch(None, facts, 0, digest)
+    block, found = count(texts, topics, families, least_key)
+    return block, CountedBatch(found, facts, len(texts), digest)
 
 
 def _documents(

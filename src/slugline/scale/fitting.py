@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from slugline.fit_settings import FitSettings
 from slugline.fitted import Fitted
 from slugline.labels import Topic, Topics
 from slugline.learners.linear import LinearLearner
+from slugline.progress import step_of
 from slugline.sample_weights import plain_class_weight, topic_weights
-from slugline.scale.counting import Plan, Terms, count, weigh
+from slugline.scale.checkpoint import opened
+from slugline.scale.counting import Plan, Terms, count_batch, weigh
+from slugline.scale.job import tie_to_documents, tie_to_settings
 from slugline.scale.local import LocalEngine
 from slugline.scale.sources import Documents
 from slugline.scale.store import MOST_IN_MEMORY
@@ -23,10 +27,13 @@ from slugline.term_weights import as_arrays
 from slugline.text.features import Features
 from slugline.threads import count_threads
 from slugline.thresholds.answers import LeftOutAnswers
+from slugline.training.stream_record import StreamRecord
 from slugline.training.whole_passes import TOLERANCE
 
 if TYPE_CHECKING:
-    from slugline.progress import Progress
+    from distributed import Client
+
+    from slugline.progress import PassProgress, Progress
 
 __all__ = ["fit_stream"]
 
@@ -38,12 +45,14 @@ def fit_stream(
     source: Any,
     settings: FitSettings,
     *,
+    client: Client | str | None = None,
+    checkpoint: str | Path | None = None,
     tolerance: float = TOLERANCE,
     most_in_memory: int = MOST_IN_MEMORY,
-    progress: Progress | None = None,
+    progress: PassProgress | Progress | None = None,
     **reading: Any,
 ) -> Fitted:
-    """Learn from a source of any size, in bounded memory.
+    """Learn from a source of any size, in bounded memory, on this machine or on a cluster.
 
     Texts are read, tokenised and hashed once. What is kept of them are rows, in memory as long as
     these are few, then in temporary files. Weights are the minimum of a strictly convex function:
@@ -60,17 +69,30 @@ def fit_stream(
 
     Parameters
     ----------
-    source : path, pattern such as "tickets/*.parquet", list of these, or iterable of batches
+    source : path, pattern such as "tickets/*.parquet", list of these, iterable of batches, or \
+Dask collection
         A batch is a pair of texts and their topics; batches may have any size. It is gone through
-        once.
+        once. Dask's data frames have columns as files do, its bags pairs or mappings; their
+        partitions are computed on this machine where there is no client.
     settings : FitSettings
         With a linear learner, whose `passes` and `clean` play no part; no encoder, and no `tune`.
+    client : distributed.Client or str, optional
+        A cluster of Dask, or the address of its scheduler: workers then read the files, which they
+        must find under the same names, hold the rows, and do the passes. What is learned is the
+        same, bit for bit, as long as they have the same processors and libraries. Workers may end
+        at any time.
+    checkpoint : path of a folder, optional
+        Where to keep how far learning has come, after a step at a time but for at most a twentieth
+        of the time. If the process dies, the same call goes on from there, to the same bits: it
+        reads the documents again, and does no pass twice but those of one step. When all is
+        learned, the checkpoint stays, and the same call returns what it holds; remove the folder
+        when the model is saved.
     tolerance : float, default TOLERANCE
         The share of its first size that each topic's gradient has at the end.
     most_in_memory : int, default MOST_IN_MEMORY
         Bytes of rows in memory; weights take one to two gigabytes
-        besides where terms are a million.
-    progress : Progress, optional
+        besides where terms are a million. Workers of a cluster have limits of their own.
+    progress : PassProgress or Progress, optional
         Told of each step.
     **reading
         See `slugline.scale.sources.Documents`: text, topic, format, encoding, skip_bad_rows,
@@ -78,16 +100,23 @@ def fit_stream(
 
     Raises
     ------
+    ClusterError : if a cluster can't do the work.
     DataError : if there are no documents, no words in them, bad rows, or files of different
         columns.
+    CheckpointError : if the checkpoint is of another job, damaged, in use, or can't be written.
     OptionError : if a setting needs all documents at once.
     """
     learner = _checked(settings)
     documents = Documents(source, **reading)
-    note = progress.note if progress is not None else _silent
-    with LocalEngine(count_threads(settings.n_jobs), most_in_memory) as engine:
+    note, step = progress.note if progress is not None else _silent, step_of(progress)
+    with opened(checkpoint) as kept, _engine(client, settings, most_in_memory) as engine:
+        tie_to_settings(kept, settings, tolerance)
+        if client is not None and engine.sight:
+            note(f"dashboard: {engine.sight}")
         least_key = ALL_KEYS // _HELD_OUT
-        terms, counts = _read(engine, documents, settings, least_key, note)
+        terms, counts = _read(engine, documents, settings, least_key, step)
+        if documents.n_skipped:
+            note(f"{documents.n_skipped:,} rows skipped")
         topics = Topics.fit(counts)
         features = terms.features(documents.n_documents, settings.n_jobs)
         plan = Plan(
@@ -100,15 +129,26 @@ def fit_stream(
         engine.change(weigh, plan)
         rows = _rows(engine, terms, np.array([counts[name] for name in topics.names]), least_key)
         rows = _weighted(rows, settings, topics)
+        tie_to_documents(kept, rows, documents.n_documents, documents.digest)
 
-        def report(n_passes: int, some: slice, share: float) -> None:
-            note(
+        def report(n_passes: int, some: slice, share: float, done: float) -> None:
+            step(
                 f"pass {n_passes}: topics {some.start + 1} to {some.stop} of {len(topics)}, "
-                f"{share:.2%} of the first gradient is left"
+                f"gradient at {share:.2%}",
+                done,
             )
 
-        learned = learn(rows, report, tolerance)
-    return _fitted(settings, learner, topics, features, learned, documents)
+        learned = learn(rows, report, tolerance, kept)
+    fitted = _fitted(settings, learner, topics, features, learned, documents)
+    return replace(fitted, stream=_record(learned, documents, rows))
+
+
+def _engine(client: Any, settings: FitSettings, most_in_memory: int) -> Any:
+    if client is None:
+        return LocalEngine(count_threads(settings.n_jobs), most_in_memory)
+    from slugline.scale.cluster import DaskEngine
+
+    return DaskEngine(client)
 
 
 def _silent(text: str) -> None:
@@ -130,28 +170,28 @@ def _checked(settings: FitSettings) -> LinearLearner:
 
 
 def _read(
-    engine: LocalEngine, documents: Documents, settings: FitSettings, least_key: int, note: Any
+    engine: Any, documents: Documents, settings: FitSettings, least_key: int, step: Any
 ) -> tuple[Terms, dict[Topic, npt.NDArray[np.int64]]]:
     """Count all terms; return these, and how many documents each topic has, as `Found` has them."""
     families = settings.batch_blocks()
     terms = Terms(families)
     counts: dict[Topic, npt.NDArray[np.int64]] = {}
-    parts = ((*block, families, least_key) for block in documents.blocks())
-    for found in engine.read(count, parts):
+    for found, *about in engine.read(count_batch, documents.parts(), families, least_key):
+        documents.add(*about)
+        if found is None:
+            continue
         terms.add(found)
         for name, own in found.topics.items():
             counts[name] = counts.get(name, np.zeros(2, dtype=np.int64)) + np.array(own)
-        note(f"{documents.n_documents:,} documents read")
+        step(f"{documents.n_documents:,} documents read", None)
     if not counts:
         raise DataError("there are no documents to learn from; give at least two.")
     if not terms.n_columns:
         raise DataError("no document has a word in it; check which column holds the text.")
-    if documents.n_skipped:
-        note(f"{documents.n_skipped:,} rows skipped")
     return terms, counts
 
 
-def _rows(engine: LocalEngine, terms: Terms, counts: npt.NDArray[np.int64], least_key: int) -> Rows:
+def _rows(engine: Any, terms: Terms, counts: npt.NDArray[np.int64], least_key: int) -> Rows:
     n_all, n_learned = counts.T
     known = terms.learned()
     if not known.any() or (n_learned == n_all).all():  # too few to hold any out
@@ -197,3 +237,10 @@ def _fitted(
         interrupted=learned.interrupted,
         left_out=left_out,
     )
+
+
+def _record(learned: Learned, documents: Documents, rows: Rows) -> StreamRecord:
+    y, scores = learned.left_out
+    n_right = int((scores.argmax(axis=1) == y).sum()) if len(y) else 0
+    counts = tuple(rows.n_all.tolist())
+    return StreamRecord(learned.n_passes, documents.n_skipped, counts, len(y), n_right)

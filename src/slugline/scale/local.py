@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from slugline.scale.parts import Batch, Part
 from slugline.scale.store import MOST_IN_MEMORY, Store
 from slugline.scale.tree import TreeSum
 
@@ -41,11 +42,27 @@ class LocalEngine:
         """Whether some blocks are in files."""
         return self._store.is_in_files
 
-    def read(self, function: Callable[..., tuple[Any, Any]], parts: Iterable[Any]) -> Iterator[Any]:
-        """Make a block of each part: `function(*part)` returns it, and what to yield about it."""
-        for block, about in in_order(lambda part: function(*part), parts, self._n_threads):
-            self._store.append(block)
+    def read(
+        self, function: Callable[..., tuple[Any, Any]], parts: Iterable[Part], *shared: Any
+    ) -> Iterator[Any]:
+        """Make blocks of parts.
+
+        `function(batch, *shared)` returns a block, or None, and what to yield about it.
+        """
+        # Batch by batch, as all of a part may be more than fits into memory.
+        batches = (batch for part in parts for batch in part.batches())
+
+        def work(batch: Batch) -> tuple[Any, Any]:
+            return function(batch, *shared)
+
+        for block, about in in_order(work, batches, self._n_threads):
+            if block is not None:
+                self.append(block)
             yield about
+
+    def append(self, block: Any) -> None:
+        """Hold one more block."""
+        self._store.append(block)
 
     def change(self, function: Callable[..., Any], *shared: Any) -> None:
         """Let each block become `function(block, *shared)`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.calibration import Calibration
+from slugline.scale.state import Keeper, State, UnderWay
 from slugline.term_weights import join_topics, share_to_drop, slim
 from slugline.training.hinge import Aim, cost_of
 from slugline.training.left_out import LeftOut, as_new, as_of_all
@@ -25,8 +26,9 @@ __all__ = ["ALL_KEYS", "Learned", "Rows", "learn"]
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.int64]
-#: Told of the passes done, the topics at work and the share of the gradient that is left.
-Report = Callable[[int, slice, float], None]
+#: Told of the passes done, the topics at work, the share of the gradient that is left, and that of
+#: all the work that is done.
+Report = Callable[[int, slice, float, float], None]
 
 #: There are so many keys.
 ALL_KEYS = 1 << 64
@@ -117,12 +119,15 @@ class Learned(NamedTuple):
     n_held_out: int
 
 
-def learn(rows: Rows, report: Report, tolerance: float = TOLERANCE) -> Learned:
+def learn(
+    rows: Rows, report: Report, tolerance: float = TOLERANCE, keeper: Keeper | None = None
+) -> Learned:
     """Learn from rows that are not held out, judge the others by that, then learn from all.
 
-    After Ctrl-C, what the last pass found is kept, if all topics have been begun.
+    After Ctrl-C, what the last pass found is kept, if all topics have been begun. With a keeper, it
+    goes on from where an earlier call ended.
     """
-    training = _Training(rows, report, tolerance)
+    training = _Training(rows, report, tolerance, keeper)
     try:
         training.run()
     except KeyboardInterrupt:
@@ -135,21 +140,20 @@ def learn(rows: Rows, report: Report, tolerance: float = TOLERANCE) -> Learned:
 class _Training:
     """Two descents: from the rows that are not held out, and from where that ends, from all."""
 
-    def __init__(self, rows: Rows, report: Report, tolerance: float) -> None:
+    def __init__(self, rows: Rows, report: Report, tolerance: float, keeper: Keeper | None) -> None:
         self.interrupted = False
         self._rows, self._report, self._tolerance = rows, report, tolerance
         self._blocks = rows.blocks_of_topics()
-        # Points whose weights may be sparse.
-        self._found: dict[int, Any] = {}
-        self._firsts: dict[int, npt.NDArray[np.float64]] = {}
-        self._scores: list[Floats] = []
-        self._n_passes = self._n_held_out = 0
+        self._keeper, self._state = keeper, State()
+        if keeper is not None:
+            self._state = keeper.load(rows.n_columns, self._blocks)
+        self._n_held_out = 0
         self._is_first = True
 
     @property
     def is_whole(self) -> bool:
         """Whether there are weights for all topics."""
-        return len(self._found) == len(self._blocks)
+        return len(self._state.found) == len(self._blocks)
 
     def run(self) -> None:
         """Descend twice, a few topics at a time."""
@@ -157,47 +161,84 @@ class _Training:
         if rows.least_key:
             self._n_held_out = int((rows.n_all - rows.n_learned).sum())
             tolerance = max(_TOLERANCE_OF_JUDGE, self._tolerance)
-            stage = _Stage.of(rows, rows.n_learned, rows.least_key)
-            for topics in self._blocks:
-                self._scores.append(_judged_scores(rows, self._descend(stage, topics, tolerance)))
-        stage, self._is_first = _Stage.of(rows, rows.n_all, 0), False
-        for topics in self._blocks:
+            for stage, topics in self._todo(rows.n_learned, rows.least_key):
+                point = self._descend(stage, topics, tolerance)
+                self._state.scores.append(_judged_scores(rows, point))
+                self._ended()
+        self._is_first = False
+        for stage, topics in self._todo(rows.n_all, 0):
             self._n_held_out = 0
             self._descend(stage, topics, self._tolerance)
+            self._ended()
+        self._n_held_out = 0
+
+    def _todo(self, counts: Counts, least_key: int) -> Iterator[tuple[_Stage, slice]]:
+        """Yield the topics that a descent from so many rows has not come to yet."""
+        n_before = 0 if self._is_first else len(self._state.scores)
+        todo = self._blocks[self._state.n_done - n_before :]
+        if todo:
+            stage = _Stage.of(self._rows, counts, least_key)
+            yield from ((stage, topics) for topics in todo)
+
+    def _ended(self) -> None:
+        """Note that a descent has ended."""
+        self._state.n_done, self._state.under_way = self._state.n_done + 1, None
+        self._keep(is_last=self._state.n_done == self._n_descents)
+
+    @property
+    def _n_descents(self) -> int:
+        return (2 if self._rows.least_key else 1) * len(self._blocks)
+
+    def _keep(self, *, is_last: bool = False) -> None:
+        if self._keeper is not None:
+            self._keeper.keep(self._state, is_last=is_last)
 
     def _descend(self, stage: _Stage, topics: slice, tolerance: float) -> Point:
-        """Descend for a few topics; keep what was found, even if that was stopped."""
-        first = self._firsts.get(topics.start)
+        """Descend for a few topics; hold what was found, even if that was stopped."""
+        state, rest = self._state, None
+        first = state.firsts.get(topics.start)
         if first is not None:  # it was of fewer rows
             first = first * stage.n_rows / self._rows.n_learned.sum()
-        start, n_before = self._start(topics), self._n_passes
+        start, n_before = self._start(topics), state.n_passes
+        if state.under_way is not None:
+            start, rest = state.under_way
         engine, aim, found = self._rows.engine, stage.aim(topics), None
         try:
-            for found in minimise(engine, aim, stage.scales, start, first, tolerance):
-                self._firsts.setdefault(topics.start, found.first)
-                self._n_passes = n_before + found.n_passes
-                self._report(self._n_passes, topics, found.share)
+            for found in minimise(engine, aim, stage.scales, start, first, tolerance, rest):
+                state.firsts.setdefault(topics.start, found.first)
+                state.under_way = UnderWay(found.point, found.rest)
+                self._keep()
+                done = self._share_done(found.share, tolerance)
+                self._report(n_before + found.n_passes, topics, found.share, done)
         finally:
-            # Before the first step, there is nothing to keep.
-            if found is not None and found.n_passes > 1:
-                self._keep(topics, found.point)
+            if found is not None:
+                state.n_passes = n_before + found.n_passes
+                # Before the first step, there is nothing to hold.
+                if found.n_passes > 1:
+                    self._hold(topics, found.point)
         return start if found is None else found.point
 
+    def _share_done(self, left: float, tolerance: float) -> float:
+        """Return the share of the work that is done: a gradient shrinks by a factor each step."""
+        own = np.log(max(left, tolerance)) / np.log(tolerance) if tolerance < 1 else 1.0
+        return float((self._state.n_done + min(1.0, max(0.0, own))) / self._n_descents)
+
     def _start(self, topics: slice) -> Point:
-        if topics.start in self._found:
-            weights, biases = self._found[topics.start]
+        if topics.start in self._state.found:
+            weights, biases = self._state.found[topics.start]
             is_dense = isinstance(weights, np.ndarray)
-            return Point(weights.astype(np.float32) if is_dense else weights.toarray(), biases)
+            weights = weights.astype(np.float32) if is_dense else weights.toarray()
+            return Point(weights, biases.copy())
         return Point.first(self._rows.n_columns, topics.stop - topics.start)
 
-    def _keep(self, topics: slice, point: Point) -> None:
-        """Keep weights: while the other descent is to begin there, all of them, if few enough."""
+    def _hold(self, topics: slice, point: Point) -> None:
+        """Hold weights: while the other descent is to begin there, all of them, if few enough."""
         n_weights = self._rows.n_columns * self._rows.n_topics
         if self._is_first and n_weights <= _MOST_KEPT:
             weights: Any = point.weights.clip(-_MOST_HALF, _MOST_HALF).astype(np.float16)
         else:
             weights = self._slim(point)
-        self._found[topics.start] = Point(weights, point.biases)
+        self._state.found[topics.start] = Point(weights, point.biases)
 
     def _slim(self, point: Any) -> Any:
         if not isinstance(point.weights, np.ndarray):
@@ -210,9 +251,9 @@ class _Training:
         """Return what was found."""
         rows = self._rows
         for topics in self._blocks:
-            if topics.start not in self._found:  # the start was the minimum
-                self._keep(topics, self._start(topics))
-        found = [self._found[topics.start] for topics in self._blocks]
+            if topics.start not in self._state.found:  # the start was the minimum
+                self._hold(topics, self._start(topics))
+        found = [self._state.found[topics.start] for topics in self._blocks]
         biases = np.concatenate([point.biases for point in found]).astype(np.float32)
         biases[rows.topic_weights * rows.n_all == 0] = ABSENT
         y, scores = self._left_out()
@@ -223,7 +264,7 @@ class _Training:
             biases,
             calibration,
             (y, scores),
-            self._n_passes,
+            self._state.n_passes,
             self.interrupted,
             self._n_held_out,
         )
@@ -231,9 +272,9 @@ class _Training:
     def _left_out(self) -> tuple[Labels, Floats]:
         """Return topics of rows held out, and their scores by the others."""
         rows = self._rows
-        if len(self._scores) < len(self._blocks):
+        if len(self._state.scores) < len(self._blocks):
             return np.zeros(0, dtype=np.int64), np.zeros((0, rows.n_topics), dtype=np.float32)
-        scores = np.concatenate(self._scores, axis=1)
+        scores = np.concatenate(self._state.scores, axis=1)
         parts = rows.engine.each(topics_of_judged, _least_judged(rows))
         y = np.concatenate(parts).astype(np.int64)
         counts = rows.topic_weights * rows.n_learned

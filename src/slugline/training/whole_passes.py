@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.training.hinge import Aim, cost_of, products, slopes
+from slugline.training.rest import Rest
 
 __all__ = ["TOLERANCE", "Descent", "Engine", "Point", "Scales", "minimise"]
 
@@ -159,6 +160,9 @@ class Descent:
     first : float array, shape (n_topics,), optional
         The size of the gradients that the tolerance is a share of; by default, that at the start.
     tolerance : float, default TOLERANCE
+    rest : Rest, optional
+        To go on, to the same bits, from where an earlier descent has come, which is then the
+        start: the `rest` that it had there.
 
     Attributes
     ----------
@@ -176,14 +180,17 @@ class Descent:
         start: Point,
         first: Sums | None = None,
         tolerance: float = TOLERANCE,
+        rest: Rest | None = None,
     ) -> None:
-        self.gradients = np.zeros(len(start.biases))
-        self.first = np.zeros(0) if first is None else first
-        self.n_passes = self._n_steps = 0
+        n_topics = len(start.biases)
+        chosen, sizes, self.first, counts = rest or Rest.at_start(n_topics, first)
+        self.gradients, (self._n_steps, self.n_passes) = sizes.copy(), counts.tolist()
         self._aim, self._scales, self._tolerance = aim, scales, tolerance
         # Topics at work, where they are, and where the others ended.
-        self._chosen, self._here = np.arange(len(start.biases)), start
+        self._chosen, self._here = chosen, start
         self._ended: Point | None = None
+        if len(chosen) < n_topics:
+            self._aim, self._here, self._ended = aim.of(chosen), start.of(chosen), start
         self._slope: _Slope | None = None
 
     @property
@@ -204,11 +211,18 @@ class Descent:
         self._ended.put(self._chosen, self._here)
         return self._ended
 
+    @property
+    def rest(self) -> Rest:
+        """What it takes to go on from `point`; the pass that tells the slope there is done anew."""
+        counts = np.array([self._n_steps, self.n_passes])
+        return Rest(self._chosen, self.gradients.copy(), self.first, counts)
+
     def advance(self, engine: Engine) -> None:
         """Look at the start, or take a step."""
         if self._slope is None:
-            self._slope, self.n_passes = _Slope.at(engine, self._here, self._aim, self._scales), 1
-            self.gradients = self._slope.sizes(self._scales)
+            self._slope = _Slope.at(engine, self._here, self._aim, self._scales)
+        if not self._n_steps:
+            self.gradients, self.n_passes = self._slope.sizes(self._scales), 1
             if not len(self.first):
                 self.first = self.gradients.copy()
         else:
@@ -277,6 +291,7 @@ def minimise(
     start: Point,
     first: Sums | None = None,
     tolerance: float = TOLERANCE,
+    rest: Rest | None = None,
 ) -> Iterator[Descent]:
     """Yield a `Descent` at its start and after each of its steps.
 
@@ -284,10 +299,12 @@ def minimise(
     ----------
     engine : Engine
         Whose blocks are `RowBlock`s.
-    aim, scales, start, first, tolerance
+    aim, scales, start, first, tolerance, rest
         As for `Descent`.
     """
-    descent = Descent(aim, scales, start, first, tolerance)
+    descent = Descent(aim, scales, start, first, tolerance, rest)
+    if rest is not None:
+        yield descent
     while not descent.is_done:
         descent.advance(engine)
         yield descent

@@ -1,0 +1,130 @@
+"""A cluster that can do the work: its scheduler answers, and its workers have what they need."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slugline.errors import ClusterError, OptionError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["check_cluster", "connected"]
+
+# Seconds to wait for a scheduler, and for the first worker.
+_PATIENCE = 10
+# Asked of each worker, where Slugline may be missing, so that no function of its can be sent.
+_QUESTION = (
+    "{name: getattr(__import__(name), '__version__', 'of no version') "
+    "if __import__('importlib.util').util.find_spec(name) else None "
+    "for name in ('slugline', 'numpy')}"
+)
+
+
+@contextmanager
+def connected(client: Client | str) -> Iterator[Client]:
+    """Connect to a cluster, if that has not been done, and check it.
+
+    Parameters
+    ----------
+    client : distributed.Client or str
+        A client is left open; a str is the address of a scheduler.
+
+    Raises
+    ------
+    ClusterError : if it doesn't answer, or can't do the work.
+    OptionError : if it is neither, or Dask is not installed.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise OptionError(
+            "clusters need the packages dask and distributed, which are not installed; "
+            'pip install "slugline[scale]".'
+        ) from error
+    if isinstance(client, str):
+        _check_answers(client)
+        with Client(client, timeout=_PATIENCE, set_as_default=False) as own:
+            check_cluster(own)
+            yield own
+        return
+    if not isinstance(client, Client) or client.asynchronous:
+        kind = (
+            "an asynchronous client" if isinstance(client, Client) else f"a {type(client).__name__}"
+        )
+        raise OptionError(
+            f"`client` is {kind}; give a distributed.Client, or the address of a scheduler such as "
+            "'tcp://10.0.0.1:8786'."
+        )
+    check_cluster(client)
+    yield client
+
+
+def _check_answers(address: str) -> None:
+    """Make sure that there is a scheduler, as a client that finds none is long in going away."""
+    from distributed.comm.core import connect
+    from distributed.security import Security
+
+    async def ask() -> None:
+        arguments = Security().get_connection_args("client")
+        comm = await connect(address, timeout=_PATIENCE, **arguments)
+        comm.abort()
+
+    try:
+        asyncio.run(ask())
+    except (OSError, ValueError) as error:
+        reason = str(error) if isinstance(error, ValueError) else f"in {_PATIENCE} seconds"
+        raise ClusterError(
+            f"no scheduler answers at {address} ({reason}); check the address, or start one with "
+            "`dask scheduler`."
+        ) from error
+
+
+def check_cluster(client: Client) -> None:
+    """Make sure that there are workers, and that they have the versions that are here.
+
+    Raises
+    ------
+    ClusterError : if not.
+    """
+    try:
+        client.wait_for_workers(1, timeout=_PATIENCE)
+    except TimeoutError as error:
+        raise ClusterError(
+            f"no worker has come to {_address(client)} in {_PATIENCE} seconds; start some with "
+            f"`dask worker {_address(client)}`."
+        ) from error
+    # The scheduler unpacks what is sent to workers.
+    answers = {"the scheduler": client.run_on_scheduler(eval, _QUESTION)}
+    answers |= {f"worker {name}": found for name, found in client.run(eval, _QUESTION).items()}
+    for name, found in answers.items():
+        _check_versions(name, found)
+
+
+def _check_versions(name: str, found: dict[str, str | None]) -> None:
+    # Imported from there, all of the house would hang together in a circle.
+    own = sys.modules["slugline"].__version__
+    if found["slugline"] is None or found["numpy"] is None:
+        raise ClusterError(
+            f'{name} lacks Slugline; pip install "slugline[scale]=={own}" there, and start it anew.'
+        )
+    if found["slugline"] != own:
+        raise ClusterError(
+            f"{name} has Slugline {found['slugline']}, and here is {own}; install one version "
+            "everywhere."
+        )
+    if found["numpy"].partition(".")[0] != np.__version__.partition(".")[0]:
+        raise ClusterError(
+            f"{name} has NumPy {found['numpy']}, and here is {np.__version__}; install one version "
+            "everywhere."
+        )
+
+
+def _address(client: Any) -> str:
+    return str(client.scheduler.address)

@@ -1,0 +1,76 @@
+"""A cluster of processes on this machine, for as long as it is needed."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING, Any
+
+from slugline.errors import OptionError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["local_cluster"]
+
+
+@contextmanager
+def local_cluster(n_workers: int) -> Iterator[Client]:
+    """Start processes of one thread each, which share this machine's memory evenly.
+
+    What they leave in files is in the system's folder for temporary files, and goes at the end.
+
+    Parameters
+    ----------
+    n_workers : int
+
+    Raises
+    ------
+    OptionError : if Dask is not installed.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise OptionError(
+            "workers need the packages dask and distributed, which are not installed; "
+            'pip install "slugline[scale]".'
+        ) from error
+    make: Any = LocalCluster  # Dask's types say nothing of these
+    connect: Any = Client
+    with tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True) as folder:
+        with _without_interrupts():
+            cluster = make(
+                n_workers=n_workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                local_directory=folder,
+                silence_logs=logging.CRITICAL,
+            )
+        with cluster, connect(cluster, set_as_default=False) as client:
+            yield client
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from threads and processes that begin here; this thread gets it afterwards.
+
+    A terminal sends it to all processes. Only the client is to act on it, and workers go on until
+    it ends them.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    # Whoever starts the first process starts this as well, and has Ctrl-C let through then.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

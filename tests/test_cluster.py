@@ -1,0 +1,381 @@
+"""On a cluster: the same bytes from any workers, whatever becomes of them; and plain words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.classifier import TopicClassifier
+from slugline.errors import ClusterError, DataError, OptionError
+from slugline.scale import connecting, sources
+from slugline.scale.cluster import DaskEngine
+from slugline.scale.local import LocalEngine
+from slugline.scale.parts import Batch, InHand
+
+distributed = pytest.importorskip("distributed")
+
+News = list[tuple[str, str]]
+
+
+def cluster_of(n_workers: int, **how: Any) -> Any:
+    return distributed.LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=how.pop("threads_per_worker", 1),
+        dashboard_address=":0",
+        silence_logs=logging.CRITICAL,
+        **({"host": "127.0.0.1"} if how["processes"] else {}),
+        **how,
+    )
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """Two workers in processes of their own, which come again when they are killed."""
+    with cluster_of(2, processes=True) as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[..., Any]]:
+    """Make clusters whose workers are threads of this process."""
+    made: list[Any] = []
+
+    def make(n_workers: int, **how: Any) -> Any:
+        cluster = cluster_of(n_workers, processes=False, **how)
+        made.append(cluster)
+        made.append(distributed.Client(cluster))
+        return made[-1]
+
+    yield make
+    for each in reversed(made):
+        each.close()
+
+
+def pairs(news: News, size: int = 25) -> Iterator[tuple[list[str], list[str]]]:
+    for first in range(0, len(news), size):
+        texts, topics = zip(*news[first : first + size], strict=True)
+        yield list(texts), list(topics)
+
+
+def saved(folder: Path, source: Any, **how: Any) -> bytes:
+    """Return the file of what is learned."""
+    path = folder / "model.slug"
+    how.setdefault("rows_per_block", 20)
+    TopicClassifier(n_jobs=1).fit_stream(source, **how).save(path)
+    return path.read_bytes()
+
+
+def n_tasks(client: Any) -> int:
+    """Return how many tasks the scheduler still knows of, when it has had time to forget."""
+    tasks = client.cluster.scheduler.tasks
+    for _ in range(100):
+        if not tasks:
+            break
+        time.sleep(0.05)
+    return len(tasks)
+
+
+def write_files(folder: Path, news: News, n_files: int) -> str:
+    for number in range(n_files):
+        lines = [f"{text},{topic}\n" for text, topic in news[number::n_files]]
+        (folder / f"{number:03}.csv").write_text("".join(["text,topic\n", *lines]))
+    return f"{folder}/*.csv"
+
+
+# The same bytes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 3])
+def test_any_number_of_workers_learns_the_same_bytes(
+    n_workers: int, threads: Callable[..., Any], news: News, tmp_path: Path
+) -> None:
+    client = threads(n_workers)
+    alone = saved(tmp_path, pairs(news))
+    assert saved(tmp_path, pairs(news), client=client) == alone
+    assert n_tasks(client) == 0
+
+
+def test_workers_with_several_threads_learn_the_same_bytes(
+    threads: Callable[..., Any], news: News, tmp_path: Path
+) -> None:
+    client = threads(2, threads_per_worker=2)
+    alone = saved(tmp_path, pairs(news), rows_per_block=7)
+    assert saved(tmp_path, pairs(news), client=client, rows_per_block=7) == alone
+
+
+def test_an_address_will_do(client: Any, news: News, tmp_path: Path) -> None:
+    alone = saved(tmp_path, pairs(news))
+    assert saved(tmp_path, pairs(news), client=client.cluster.scheduler_address) == alone
+    assert n_tasks(client) == 0
+
+
+def test_workers_read_files(
+    client: Any, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "MOST_TOGETHER", 500)
+    pattern = write_files(tmp_path, news, 5)
+    assert saved(tmp_path, pattern, client=client) == saved(tmp_path, pattern)
+
+
+def test_workers_compute_collections(client: Any, news: News, tmp_path: Path) -> None:
+    pandas, frames = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    frame = frames.from_pandas(pandas.DataFrame(news, columns=["text", "topic"]), npartitions=4)
+    assert saved(tmp_path, frame, client=client) == saved(tmp_path, frame)
+    assert n_tasks(client) == 0
+
+
+def test_a_part_of_many_blocks_is_split(client: Any, news: News, tmp_path: Path) -> None:
+    pattern = write_files(tmp_path, news, 1)
+    one = saved(tmp_path, pattern, rows_per_block=7)
+    assert saved(tmp_path, pattern, client=client, rows_per_block=7) == one
+
+
+def test_sorted_by_topic_each_worker_has_its_own_topics(
+    client: Any, news: News, tmp_path: Path
+) -> None:
+    by_topic = sorted(news, key=lambda item: item[1])
+    alone = saved(tmp_path, pairs(by_topic))
+    assert saved(tmp_path, pairs(by_topic), client=client) == alone
+
+
+def test_a_topic_of_the_last_file_alone_is_learned(client: Any, news: News, tmp_path: Path) -> None:
+    pattern = write_files(tmp_path, news, 3)
+    more = "".join(f"zebra stripes and hooves number {n},animals\n" for n in range(12))
+    (tmp_path / "last.csv").write_text("text,topic\n" + more)
+    classifier = TopicClassifier(n_jobs=1).fit_stream(pattern, client=client, rows_per_block=20)
+    assert classifier.predict(["zebra hooves"]).tolist() == ["animals"]
+
+
+@pytest.mark.slow
+def test_thousands_of_topics_are_learned(threads: Callable[..., Any], tmp_path: Path) -> None:
+    rows = [(f"word{n % 2000} other{n % 7}", f"topic{n % 2000}") for n in range(6000)]
+    how = {"rows_per_block": 1000, "tolerance": 0.3}
+    alone = saved(tmp_path, pairs(rows), **how)
+    assert saved(tmp_path, pairs(rows), client=threads(2), **how) == alone
+
+
+def ramp(batch: Batch, factor: float) -> tuple[Any, int]:
+    rng = np.random.default_rng(len(batch.texts))
+    return (rng.standard_normal(100).astype(np.float32) * np.float32(factor),), len(batch.texts)
+
+
+def scaled(block: Any, factor: Any) -> Any:
+    return (block[0] * factor,)
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2, 3, 7, 8, 13, 32])
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_sums_are_those_of_one_machine_bit_for_bit(
+    n_blocks: int, n_workers: int, threads: Callable[..., Any]
+) -> None:
+    parts = [InHand(Batch(["a"] * n, [1] * n)) for n in range(1, n_blocks + 1)]
+    large = np.arange(100_000, dtype=np.float32)[:100]
+    found = []
+    for engine in (LocalEngine(1), DaskEngine(threads(n_workers))):
+        with engine:
+            assert list(engine.read(ramp, parts, 3.0)) == list(range(1, n_blocks + 1))
+            engine.change(scaled, np.float32(0.1))
+            sums = engine.sums(scaled, large)
+            each = engine.each(scaled, large)
+            found.append([array.tobytes() for (array,) in [sums, *each]])
+    assert found[0] == found[1]
+
+
+# Faults -----------------------------------------------------------------------------------------
+
+
+class Killing:
+    """Ends a worker when something is reported for the n-th time."""
+
+    def __init__(self, client: Any, start: str, *numbers: int) -> None:
+        self._client, self._start, self._numbers = client, start, numbers
+        self.n_reported = self.n_killed = 0
+
+    def note(self, text: str) -> None:
+        if text.startswith(self._start) or text.endswith(self._start):
+            self.n_reported += 1
+            if self.n_reported in self._numbers:
+                ids = self._client.run(os.getpid)
+                os.kill(sorted(ids.values())[self.n_killed % len(ids)], signal.SIGKILL)
+                self.n_killed += 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["documents read", "pass "])
+@pytest.mark.parametrize("kind", ["batches", "files"])
+def test_a_worker_that_is_killed_changes_nothing(
+    start: str, kind: str, client: Any, news: News, tmp_path: Path
+) -> None:
+    pattern = write_files(tmp_path, news, 5)
+
+    def source() -> Any:
+        return pattern if kind == "files" else pairs(news)
+
+    alone = saved(tmp_path, source(), rows_per_block=10)
+    killing = Killing(client, start, 2, 4)
+    how = {"rows_per_block": 10, "client": client, "progress": killing}
+    assert saved(tmp_path, source(), **how) == alone
+    assert killing.n_killed == 2
+    assert n_tasks(client) == 0
+
+
+@pytest.mark.slow
+def test_the_only_worker_may_be_killed(news: News, tmp_path: Path) -> None:
+    alone = saved(tmp_path, pairs(news))
+    with cluster_of(1, processes=True) as cluster, distributed.Client(cluster) as client:
+        killing = Killing(client, "pass ", 2)
+        assert saved(tmp_path, pairs(news), client=client, progress=killing) == alone
+        assert killing.n_killed == 1
+
+
+class StopAt:
+    """Presses Ctrl-C when a pass is reported for the n-th time."""
+
+    def __init__(self, n: int) -> None:
+        self.n, self.reported = n, 0
+
+    def note(self, text: str) -> None:
+        if text.startswith("pass "):
+            self.reported += 1
+            if self.reported == self.n:
+                raise KeyboardInterrupt
+
+
+def test_after_ctrl_c_the_last_pass_is_kept_and_nothing_left(
+    client: Any, news: News, tmp_path: Path
+) -> None:
+    alone = saved(tmp_path, pairs(news), progress=StopAt(2))
+    assert saved(tmp_path, pairs(news), client=client, progress=StopAt(2)) == alone
+    assert n_tasks(client) == 0
+
+
+# What is said -----------------------------------------------------------------------------------
+
+
+def test_a_bad_file_among_many_is_named(client: Any, news: News, tmp_path: Path) -> None:
+    pattern = write_files(tmp_path, news, 9)
+    path = tmp_path / "005.csv"
+    path.write_text(path.read_text() + ",grain\n")
+    with pytest.raises(DataError) as alone:
+        TopicClassifier(n_jobs=1).fit_stream(pattern)
+    with pytest.raises(DataError) as caught:
+        TopicClassifier(n_jobs=1).fit_stream(pattern, client=client)
+    assert str(caught.value) == str(alone.value)
+    assert str(path) in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert n_tasks(client) == 0
+
+
+def test_an_error_of_a_reader_is_that_of_one_machine(
+    client: Any, news: News, tmp_path: Path
+) -> None:
+    pattern = write_files(tmp_path, news, 3)
+    (tmp_path / "001.csv").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"001\.csv is a zip archive or a spreadsheet"):
+        TopicClassifier(n_jobs=1).fit_stream(pattern, client=client)
+
+
+def test_bad_rows_are_skipped_and_counted_over_all_workers(
+    client: Any, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "MOST_TOGETHER", 500)
+    pattern = write_files(tmp_path, news, 5)
+    for path in tmp_path.glob("*.csv"):
+        path.write_text(path.read_text() + ",grain\n")
+    notes: list[str] = []
+
+    class Keeping:
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    how = {"skip_bad_rows": True, "client": client, "progress": Keeping()}
+    TopicClassifier(n_jobs=1).fit_stream(pattern, **how)
+    assert "5 rows skipped" in notes
+
+
+def test_a_file_that_a_worker_does_not_see_is_named(
+    client: Any, news: News, tmp_path: Path
+) -> None:
+    write_files(tmp_path, news, 1)
+    (part,) = sources.Documents(tmp_path / "000.csv").parts()
+    shutil.move(tmp_path / "000.csv", tmp_path / "away")
+    with DaskEngine(client) as engine, pytest.raises(DataError) as caught:
+        list(engine.read(tuple, [part]))
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path}/000.csv isn't seen by worker tcp://127.0.0.1:")
+    assert said.endswith(
+        "; put files where all workers find them under the same name, or give batches of texts and "
+        "topics."
+    )
+
+
+def test_an_empty_pattern_is_named_before_anything_is_sent(client: Any, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no file is named like .*\.csv; check the pattern"):
+        TopicClassifier().fit_stream(f"{tmp_path}/*.csv", client=client)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connecting, "_PATIENCE", 1)
+    with pytest.raises(ClusterError) as caught:
+        TopicClassifier().fit_stream([(["a"], ["b"])], client="tcp://127.0.0.1:9")
+    assert str(caught.value) == (
+        "no scheduler answers at tcp://127.0.0.1:9 (in 1 seconds); check the address, or start one "
+        "with `dask scheduler`."
+    )
+
+
+def test_an_address_that_is_none_is_named() -> None:
+    with pytest.raises(ClusterError, match=r"no scheduler answers at here \(missing port number"):
+        TopicClassifier().fit_stream([(["a"], ["b"])], client="here")
+
+
+def test_a_cluster_without_workers_is_named(
+    threads: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "_PATIENCE", 1)
+    with pytest.raises(ClusterError) as caught:
+        TopicClassifier().fit_stream([(["a"], ["b"])], client=threads(0))
+    assert str(caught.value).startswith("no worker has come to inproc://")
+
+
+def test_versions_that_differ_are_named(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slugline.__version__", "9.8.7")
+    with pytest.raises(ClusterError) as caught:
+        TopicClassifier().fit_stream([(["a"], ["b"])], client=client)
+    said = str(caught.value)
+    assert said.startswith("worker tcp://127.0.0.1:")
+    assert said.endswith(" has Slugline 0.1.0, and here is 9.8.7; install one version everywhere.")
+
+
+@pytest.mark.parametrize(
+    ("versions", "message"),
+    [
+        ({"slugline": None, "numpy": "2.0"}, "it lacks Slugline; pip install"),
+        ({"slugline": "", "numpy": "1.26"}, "it has NumPy 1.26, and here is 2"),
+    ],
+    ids=["no slugline", "numpy"],
+)
+def test_workers_that_lack_something_are_named(
+    versions: dict[str, str | None], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.__version__", "")
+    with pytest.raises(ClusterError, match=message):
+        connecting._check_versions("it", versions)
+
+
+def test_what_is_no_client_is_named() -> None:
+    with pytest.raises(OptionError) as caught:
+        TopicClassifier().fit_stream([(["a"], ["b"])], client=3)
+    assert str(caught.value) == (
+        "`client` is a int; give a distributed.Client, or the address of a scheduler such as "
+        "'tcp://10.0.0.1:8786'."
+    )
