@@ -46,17 +46,13 @@ def check(found: list[tuple[Any, Any]], model: Path) -> None:
 
 
 @pytest.fixture
-def spark() -> Iterator[Any]:
+def spark(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     pytest.importorskip("pyspark")
     from pyspark.sql import SparkSession
 
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     builder: Any = SparkSession.builder
-    session = (
-        builder.master("local[2]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.pyspark.python", sys.executable)
-        .getOrCreate()
-    )
+    session = builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
     yield session
     session.stop()
 
@@ -75,7 +71,8 @@ def test_spark_gives_each_row_its_topic(spark: Any, news_slug: Path) -> None:
 def ray() -> Iterator[Any]:
     ray = pytest.importorskip("ray")
     pytest.importorskip("ray.data")
-    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    # Two for the actors, and some for what reads.
+    ray.init(num_cpus=4, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     yield ray
     ray.shutdown()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -159,30 +160,18 @@ def predict_folder(model: str, files: Sequence[str], out: Path, how: How, run: R
         raise OptionError("--scheduler and --workers name two places to work at; give one of them.")
     from slugline.scale.predicting import predict_files
 
+    if run.scheduler is not None:
+        # What they log of a job that is broken off is for those who write Dask.
+        for name in ("asyncio", "distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     with _Watcher(run.quiet) as watcher:
-        if run.scheduler is None:
-            done = predict_files(
-                model,
-                files,
-                out,
-                how,
-                overwrite=run.overwrite,
-                n_workers=run.workers,
-                watcher=watcher,
-            )
-        else:
-            from distributed import Client
-
-            with Client(run.scheduler) as client:
-                done = predict_files(
-                    model,
-                    files,
-                    out,
-                    how,
-                    overwrite=run.overwrite,
-                    client=client,
-                    watcher=watcher,
-                )
+        done = predict_files(
+            *(model, files, out, how),
+            overwrite=run.overwrite,
+            n_workers=run.workers,
+            client=run.scheduler,
+            watcher=watcher,
+        )
     _finish(done, out, run.quiet)
 
 

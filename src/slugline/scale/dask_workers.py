@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Future, KilledWorker, Worker, WorkerPlugin, get_worker
 
-from slugline.errors import SluglineError
+from slugline.errors import ClusterError, SluglineError
 from slugline.scale.answering import How, Outcome, Stopped, Task, answer, router_of
 from slugline.scale.model_copy import ModelCopy
 from slugline.scale.processes import Heard
@@ -65,7 +65,7 @@ def answer_on_cluster(
 
     Raises
     ------
-    SluglineError : if the cluster is lost.
+    ClusterError : if the cluster is lost.
     """
     name = f"slugline-predict-{uuid.uuid4().hex}"
     news: queue.SimpleQueue[tuple[int, int | None]] = queue.SimpleQueue()
@@ -104,7 +104,7 @@ def _outcome(future: Future[Any], task: Task) -> Outcome:
         # Waits, as it is done again if its worker was lost meanwhile.
         outcome: Outcome = future.result()
     except CancelledError as cancelled:
-        raise SluglineError(
+        raise ClusterError(
             "the connection to the cluster is lost; start it, and run this again: it goes on from "
             "there."
         ) from cancelled

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -15,7 +15,7 @@ from slugline.scale.answered import open_record
 from slugline.scale.answering import How, Outcome, Task, router_of
 from slugline.scale.file_pairs import pair_files
 from slugline.scale.model_copy import ModelCopy
-from slugline.scale.processes import answer_here, answer_in_processes
+from slugline.scale.processes import Heard, answer_here, answer_in_processes
 from slugline.threads import count_threads
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from slugline.scale.file_pairs import FilePair
 
 __all__ = ["Answered", "How", "Standing", "Watcher", "predict_files"]
+
+_Run = Callable[[ModelCopy, How, Sequence[Task], Heard], None]
 
 
 class Standing(NamedTuple):
@@ -97,7 +99,7 @@ def predict_files(
     *,
     overwrite: bool = False,
     n_workers: int | None = None,
-    client: Client | None = None,
+    client: Client | str | None = None,
     watcher: Watcher | None = None,
 ) -> Answered:
     """Answer all rows of files, and write a file of answers for each into a folder.
@@ -121,9 +123,9 @@ def predict_files(
     n_workers : int, optional
         Processes on this machine, by default one for each core. Each loads the model. With 1, or
         for one file, everything happens in this process.
-    client : distributed.Client, optional
-        A cluster that works instead of this machine. Its workers must see the files and `out` by
-        the same paths.
+    client : distributed.Client or str, optional
+        A cluster that works instead of this machine, or the address of its scheduler. Its workers
+        must see the files and `out` by the same paths.
     watcher : Watcher, optional
 
     Returns
@@ -136,8 +138,9 @@ def predict_files(
     OptionError : if a setting or name can't be, another job writes to `out`, or answers are there
         that are not to be replaced.
     DataError : if there is no such file.
-    SluglineError : if answers can't be written, such as on a full disk; if processes can't be
-        started, or the cluster is lost.
+    ClusterError : if the cluster can't be reached, lacks what is needed, or is lost.
+    SluglineError : if answers can't be written, such as on a full disk, or processes can't be
+        started.
     """
     how, out = how or How(), Path(out)
     if n_workers is not None:
@@ -145,27 +148,42 @@ def predict_files(
     copy = model if isinstance(model, ModelCopy) else ModelCopy.of(model)
     router_of(copy, how)  # what is wrong with the settings is said before the work
     pairs = pair_files(sources, out, how.format, how.to)
-    with open_record(out, copy, how) as record:
+    with ExitStack() as stack:
+        told = watcher or _Silent()
+        run = _on_this_machine(n_workers) if client is None else _on_cluster(client, stack, told)
+        record = stack.enter_context(open_record(out, copy, how))
         plan = record.plan(pairs, overwrite)
-        job = _Job(plan.to_do, record, watcher or _Silent())
+        job = _Job(plan.to_do, record, told)
         job.watcher.note(_planned(len(pairs), len(plan.there), plan.n_again))
         if plan.to_do:
             record.begin(plan.to_do)
             tasks = _tasks(plan.to_do, out, absolute=client is not None)
-            if client is not None:
-                from slugline.scale.dask_workers import answer_on_cluster
-
-                run = partial(answer_on_cluster, client)
-            else:
-                run = _on_this_machine(min(count_threads(n_workers), len(tasks)))
             run(copy, how, tasks, job.hear)
         return job.answered(plan.there)
 
 
-def _on_this_machine(n_workers: int) -> Any:
-    if n_workers == 1:
-        return answer_here
-    return partial(answer_in_processes, n_workers=n_workers)
+def _on_cluster(client: Client | str, stack: ExitStack, watcher: Watcher) -> _Run:
+    from slugline.scale.connecting import connected
+
+    found = stack.enter_context(connected(client))
+    if found.dashboard_link:
+        watcher.note(f"dashboard: {found.dashboard_link}")
+    from slugline.scale.dask_workers import answer_on_cluster
+
+    return partial(answer_on_cluster, found)
+
+
+def _on_this_machine(n_workers: int | None) -> _Run:
+    n_most = count_threads(n_workers)
+
+    def run(model: ModelCopy, how: How, tasks: Sequence[Task], heard: Heard) -> None:
+        n_needed = min(n_most, len(tasks))
+        if n_needed == 1:
+            answer_here(model, how, tasks, heard)
+        else:
+            answer_in_processes(model, how, tasks, heard, n_needed)
+
+    return run
 
 
 def _tasks(pairs: Sequence[FilePair], out: Path, absolute: bool) -> list[Task]:
