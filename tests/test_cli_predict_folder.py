@@ -169,3 +169,15 @@ def test_answers_of_another_model_are_replaced_if_the_user_says_so(run: Run) -> 
     )
     assert run(*command, "--top", 2, "--overwrite") == (0, "", "")
     assert "topic_2" in Path("out/a.csv").read_text()
+
+
+def test_an_interrupt_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from slugline.scale import processes
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(processes, "answer", interrupted)
+    code, _, err = run("predict", "news.slug", "in/*", "-o", "out/", "--workers", 1)
+    assert code == 130
+    assert err.splitlines()[:2] == ["2 files", "interrupted: the same command goes on from there."]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from slugline.answer_file import AnswerFile
 from slugline.corpus.parquet import column_types, literal, open_duckdb, quoted, table_of
 from slugline.corpus.rows import BadRow
-from slugline.errors import DataError, OutputError
+from slugline.errors import DataError
 
 if TYPE_CHECKING:
     from slugline.answers import Prediction
@@ -75,7 +77,7 @@ class ParquetAnswers(AnswerFile):
 
         Raises
         ------
-        OutputError : if it can't be written.
+        OSError : if it can't be written.
         DataError : if columns can't be told apart.
         """
         super().finish()
@@ -86,11 +88,10 @@ class ParquetAnswers(AnswerFile):
             with open_duckdb() as connection:
                 connection.execute(*self._query())
         except duckdb.Error as error:
-            reason = str(error).partition("\n")[0]
-            raise OutputError(
-                f"the answers can't be written as Parquet ({reason}); free space, or name another "
-                "place."
-            ) from error
+            is_full = os.strerror(errno.ENOSPC) in str(error)
+            number = errno.ENOSPC if is_full else errno.EIO
+            reason = str(error).partition("\n")[0][:300]
+            raise OSError(number, os.strerror(number) if is_full else reason) from error
 
     def _given(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {} if self._beside is not None else super()._given(values)

@@ -165,13 +165,17 @@ def predict_folder(model: str, files: Sequence[str], out: Path, how: How, run: R
         for name in ("asyncio", "distributed"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
     with _Watcher(run.quiet) as watcher:
-        done = predict_files(
-            *(model, files, out, how),
-            overwrite=run.overwrite,
-            n_workers=run.workers,
-            client=run.scheduler,
-            watcher=watcher,
-        )
+        try:
+            done = predict_files(
+                *(model, files, out, how),
+                overwrite=run.overwrite,
+                n_workers=run.workers,
+                client=run.scheduler,
+                watcher=watcher,
+            )
+        except KeyboardInterrupt:
+            say("interrupted: the same command goes on from there.", quiet=run.quiet)
+            raise
     _finish(done, out, run.quiet)
 
 
