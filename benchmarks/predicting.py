@@ -1,12 +1,15 @@
 """Many files answered on one worker and on two: processes of this machine, and a Dask cluster.
 
-Rounds take turns, so that what else the machine does hits both; medians are compared.
+Rounds take turns, so that what else the machine does hits both; medians are compared. On a machine
+that does other things as well, see the processor's seconds too: two workers that need no more of it
+than one does take half the time where two cores are free.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import statistics
 import subprocess
@@ -43,12 +46,12 @@ def main() -> None:
             if form != "jsonl":  # by the way that is measured
                 predict_files(place / "model.slug", [place / "jsonl/*"], place / form, How(to=form))
                 (place / form / "_slugline.jsonl").unlink()
-            rows.append([f"{form}, processes", *_row(_by_processes(place, form, how.rounds), how)])
+            rows.append([f"{form}, processes", *_row(_by_processes(place, form, how.rounds))])
             print(*rows[-1], flush=True)
             if how.cluster:
-                rows.append([f"{form}, cluster", *_row(_by_cluster(place, form, how.rounds), how)])
+                rows.append([f"{form}, cluster", *_row(_by_cluster(place, form, how.rounds))])
                 print(*rows[-1], flush=True)
-        head = ["", "1 worker, s", "2 workers, s", "ratio", "texts a second on 2"]
+        head = ["", "1 worker, s", "2 workers, s", "ratio", "processor, s", "of 2 workers, s"]
         print(table([head, *rows]))
 
 
@@ -66,9 +69,15 @@ def _make(place: Path, n_texts: int, n_files: int) -> None:
                 file.write(json.dumps({"text": text, "own": topic}) + "\n")
 
 
-def _by_processes(place: Path, form: str, n_rounds: int) -> dict[int, list[float]]:
-    """Return the seconds that the command takes, start and end of processes included."""
-    seconds: dict[int, list[float]] = {1: [], 2: []}
+Seconds = dict[int, list[tuple[float, float]]]
+
+
+def _by_processes(place: Path, form: str, n_rounds: int) -> Seconds:
+    """Return the seconds that the command takes, by the clock and of processors.
+
+    Start and end of worker processes count.
+    """
+    seconds: Seconds = {1: [], 2: []}
     for n_workers in [1, 2] * n_rounds:
         out = place / "out"
         shutil.rmtree(out, ignore_errors=True)
@@ -76,22 +85,30 @@ def _by_processes(place: Path, form: str, n_rounds: int) -> dict[int, list[float
             *(sys.executable, "-m", "slugline", "predict", str(place / "model.slug")),
             *(f"{place}/{form}/*", "-o", f"{out}/", "--workers", str(n_workers)),
         ]
+        before = _processor_seconds()
         said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
         words = said.rpartition("rows in ")[2].split()
-        seconds[n_workers].append(float(words[0].replace(",", "")))
+        own = _processor_seconds() - before
+        seconds[n_workers].append((float(words[0].replace(",", "")), own))
     return seconds
 
 
-def _by_cluster(place: Path, form: str, n_rounds: int) -> dict[int, list[float]]:
-    """Return the seconds that a cluster takes, its start aside."""
-    seconds: dict[int, list[float]] = {1: [], 2: []}
+def _by_cluster(place: Path, form: str, n_rounds: int) -> Seconds:
+    """Return the seconds that a cluster takes, its start aside; of processors with its start."""
+    seconds: Seconds = {1: [], 2: []}
     for n_workers in [1, 2] * n_rounds:
         out = place / "out"
         shutil.rmtree(out, ignore_errors=True)
+        before = _processor_seconds()
         with _cluster(n_workers) as client:
             done = predict_files(place / "model.slug", [f"{place}/{form}/*"], out, client=client)
-        seconds[n_workers].append(done.seconds)
+        seconds[n_workers].append((done.seconds, _processor_seconds() - before))
     return seconds
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @contextmanager
@@ -100,16 +117,21 @@ def _cluster(n_workers: int) -> Iterator[Any]:
 
     with (
         LocalCluster(
-            n_workers=n_workers, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+            n_workers=n_workers,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            host="127.0.0.1",
         ) as cluster,
         Client(cluster) as client,
     ):
         yield client
 
 
-def _row(seconds: dict[int, list[float]], how: argparse.Namespace) -> list[str]:
-    one, two = (statistics.median(seconds[n]) for n in (1, 2))
-    return [f"{one:.1f}", f"{two:.1f}", f"{one / two:.2f}", f"{how.texts / two:,.0f}"]
+def _row(seconds: Seconds) -> list[str]:
+    (one, own_one), (two, own_two) = (
+        (statistics.median(kind) for kind in zip(*seconds[n], strict=True)) for n in (1, 2)
+    )
+    return [f"{one:.1f}", f"{two:.1f}", f"{one / two:.2f}", f"{own_one:.1f}", f"{own_two:.1f}"]
 
 
 if __name__ == "__main__":
