@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,3 +183,26 @@ def test_an_interrupt_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatc
     code, _, err = run("predict", "news.slug", "in/*", "-o", "out/", "--workers", 1)
     assert code == 130
     assert err.splitlines()[:2] == ["2 files", "interrupted: the same command goes on from there."]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks safely")
+def test_a_process_of_its_own_shares_the_model_with_its_workers(run: Run, tmp_path: Path) -> None:
+    run("predict", "news.slug", "in/*", "-q", "-o", "one/", "--workers", 1)
+    code = (
+        "import sys\n"
+        "from slugline.cli import main\n"
+        "from slugline.saving import container\n"
+        "read, n = container.read, []\n"
+        "def once(path):\n"
+        "    n.append(path)\n"
+        "    assert len(n) == 1, 'it is loaded again'\n"
+        "    return read(path)\n"
+        "container.read = once\n"
+        "sys.argv = 'slugline predict news.slug in/* -q -o two/ --workers 2'.split()\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for name in ("a.csv", "b.csv"):
+        assert Path("two", name).read_bytes() == Path("one", name).read_bytes()

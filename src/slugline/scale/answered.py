@@ -42,6 +42,8 @@ _MOST_BYTES = 1 << 30
 _LOCKED_BYTE = 1 << 40
 # Of the settings, those that change no answer.
 _SILENT = ("n_threads", "strict")
+# Records that this process holds. Its forks must not: they may end later than it.
+_held: set[BinaryIO] = set()
 
 
 class Line(msgspec.Struct, omit_defaults=True):
@@ -263,7 +265,20 @@ def open_record(folder: Path, model: ModelCopy, how: How) -> Iterator[Record]:
             raise OptionError(
                 f"another job writes answers to {folder}; wait for its end, or name another folder."
             )
-        yield Record(folder, file, model, how)
+        _held.add(file)
+        try:
+            yield Record(folder, file, model, how)
+        finally:
+            _held.discard(file)
+
+
+def _let_go() -> None:
+    while _held:
+        _held.pop().close()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _locked(file: BinaryIO) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import sys
+import threading
 import time
+import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slugline.errors import SluglineError
 from slugline.scale.answering import How, Outcome, Stopped, Task, answer, router_of
@@ -29,6 +32,20 @@ MOST_DEATHS = 5
 _INTERVAL = 0.25
 _PATIENCE = 5.0
 _READY = "ready"
+# Packages that start threads of their own.
+_THREADED = frozenset(
+    (
+        "distributed",
+        "duckdb",
+        "grpc",
+        "onnxruntime",
+        "polars",
+        "pyarrow",
+        "ray",
+        "tensorflow",
+        "torch",
+    )
+)
 
 
 def answer_here(model: ModelCopy, how: How, tasks: Iterable[Task], heard: Heard) -> None:
@@ -41,7 +58,7 @@ def answer_here(model: ModelCopy, how: How, tasks: Iterable[Task], heard: Heard)
 def answer_in_processes(
     model: ModelCopy, how: How, tasks: Iterable[Task], heard: Heard, n_workers: int
 ) -> None:
-    """Answer files in processes of their own, each of which loads the model once.
+    """Answer files in processes of their own, which share the model, or each load it once.
 
     Reading takes most of the time, and threads of one process would wait for each other there. A
     file whose worker is killed gets another one.
@@ -99,13 +116,19 @@ class _Crew:
         self.workers: list[_Worker] = []
         self._given = (model, how)
         self._deaths: Counter[int] = Counter()
-        # A fork would have the locks of threads that it hasn't.
-        self._context = multiprocessing.get_context("spawn")
+        self._forks = _may_fork()
+        self._context: Any = multiprocessing.get_context("fork" if self._forks else "spawn")
 
     def start(self, task: Task) -> None:
         ours, its = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(its, *self._given), daemon=True)
-        process.start()
+        # A fork has them, too, and would keep others from hearing that they are closed.
+        others = [ours, *(worker.connection for worker in self.workers)] if self._forks else []
+        arguments = (its, others, *self._given)
+        process = self._context.Process(target=_work, args=arguments, daemon=True)
+        with warnings.catch_warnings():
+            # NumPy's threads, which know how to be forked, make Python warn.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process.start()
         its.close()
         worker = _Worker(process, ours, task)
         self.workers.append(worker)
@@ -165,8 +188,20 @@ class _Crew:
             self.end(worker)
 
 
-def _work(connection: Connection, model: ModelCopy, how: How) -> None:
+def _may_fork() -> bool:
+    """Whether processes may begin as copies of this one, which have the model that it has loaded.
+
+    Then it need not be loaded again, and is in memory once. But a copy has the locks of threads
+    that it hasn't, so there must be none but NumPy's.
+    """
+    is_alone = threading.active_count() == 1 and not _THREADED & sys.modules.keys()
+    return sys.platform == "linux" and is_alone
+
+
+def _work(connection: Connection, others: Sequence[Connection], model: ModelCopy, how: How) -> None:
     """Answer the files that come, until nobody is there any more."""
+    for other in others:
+        other.close()
     told = time.monotonic()
 
     def tell(n_rows: int) -> None:
