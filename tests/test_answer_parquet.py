@@ -128,3 +128,23 @@ def test_odd_names_are_only_names(run: Run) -> None:
     assert [path.name for path in folder.iterdir()] == ["out.parquet"]
     Path("out.parquet").write_bytes((folder / "out.parquet").read_bytes())
     assert [*types_of("out.parquet")][:2] == ["text", "a'\"b; --"]
+
+
+def test_a_file_that_changes_while_it_is_read_gets_no_answers(
+    run: Run, write_parquet: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slugline import answers, prediction
+
+    write_parquet("in.parquet", {"text": ("VARCHAR", ["wheat"])})
+    def change(*given: Any, **how: Any) -> Any:
+        write_parquet("in.parquet", {"text": ("VARCHAR", ["goal", "cup"])})
+        return answers.answer_rows(*given, **how)
+
+    monkeypatch.setattr(prediction, "answer_rows", change)
+    code, _, err = run("predict", "news.slug", "in.parquet", "-q", "-o", "out.parquet")
+
+    assert (code, err) == (
+        1,
+        "slugline: error: in.parquet was changed while it was read; answer it again.\n",
+    )
+    assert not Path("out.parquet").exists()

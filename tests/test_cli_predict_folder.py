@@ -33,7 +33,7 @@ def test_a_folder_gets_a_file_of_answers_for_each(run: Run) -> None:
 
     assert (code, out) == (0, "")
     assert untimed(err) == (
-        "2 files\n"
+        "2 files to answer\n"
         "in/a.csv: read column 'text' as text; name another with --text\n"
         "out: answers to 2 files, 4 rows in T\n"
     )
@@ -65,7 +65,7 @@ def test_the_shipped_model_answers_if_none_is_named(run: Run) -> None:
 def test_bad_rows_and_files_are_told_and_show_in_the_exit_status(run: Run) -> None:
     Path("in/a.csv").write_text("id,text\n1,wheat\n2,\n")
     command = ("predict", "news.slug", "in/*", "-o", "out/", "--text", "text", "--workers", 1)
-    for files in ("2 files\n", "2 files, 2 of which have answers already\n"):
+    for files in ("2 files to answer\n", "2 files, 2 of which have answers already\n"):
         code, out, err = run(*command)
         assert (code, out) == (1, "")
         assert untimed(err).startswith(files)
@@ -182,7 +182,10 @@ def test_an_interrupt_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(processes, "answer", interrupted)
     code, _, err = run("predict", "news.slug", "in/*", "-o", "out/", "--workers", 1)
     assert code == 130
-    assert err.splitlines()[:2] == ["2 files", "interrupted: the same command goes on from there."]
+    assert err.splitlines()[:2] == [
+        "2 files to answer",
+        "interrupted: the same command goes on from there.",
+    ]
 
 
 @pytest.mark.slow

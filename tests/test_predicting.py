@@ -87,7 +87,7 @@ def test_each_file_gets_the_answers_that_it_would_get_alone(run: Run) -> None:
         assert contents()[answers] == Path(f"alone-{answers}").read_bytes()
     assert gzip.decompress(contents()["c.csv.gz"]).startswith(b"text,topic,probability,error\ncorn")
     assert watcher.notes == [
-        "4 files",
+        "4 files to answer",
         "in/a.csv: read column 'text' as text; name another with `text`",
     ]
     last = watcher.standings[-1]

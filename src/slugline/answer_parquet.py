@@ -68,6 +68,7 @@ class ParquetAnswers(AnswerFile):
         self._kinds: dict[str, set[str]] = {}
         self._n_rows = self._n_bytes = self._longest = 0
         if self._beside is not None:
+            self._state = _state(self._beside)
             with open_duckdb() as connection:
                 columns = column_types(connection, self._beside)
             self._begin(dict.fromkeys(columns))
@@ -78,8 +79,10 @@ class ParquetAnswers(AnswerFile):
         Raises
         ------
         OSError : if it can't be written.
-        DataError : if columns can't be told apart.
+        DataError : if columns can't be told apart, or the given file was changed meanwhile.
         """
+        if self._beside is not None and _state(self._beside) != self._state:
+            raise DataError(f"{self._beside} was changed while it was read; answer it again.")
         super().finish()
         self._file.flush()
         import duckdb
@@ -169,6 +172,12 @@ def _check_apart(names: Iterable[str]) -> None:
                 f"columns {other!r} and {name!r} are the same name in Parquet; rename one, or "
                 "write CSV or JSON lines."
             )
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """Return what tells versions of a file apart."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _kind(value: Any) -> str:

@@ -200,6 +200,8 @@ def _planned(n_files: int, n_there: int, n_again: int) -> str:
     text = f"{n_files:,} file{'s' if n_files > 1 else ''}"
     if n_there:
         text += f", {n_there:,} of which {'have' if n_there > 1 else 'has'} answers already"
+    else:
+        text += " to answer"
     if n_again:
         text += (
             f"; {n_again:,} {'are' if n_again > 1 else 'is'} answered again, as files, answers or "
