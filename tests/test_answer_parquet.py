@@ -136,6 +136,7 @@ def test_a_file_that_changes_while_it_is_read_gets_no_answers(
     from slugline import answers, prediction
 
     write_parquet("in.parquet", {"text": ("VARCHAR", ["wheat"])})
+
     def change(*given: Any, **how: Any) -> Any:
         write_parquet("in.parquet", {"text": ("VARCHAR", ["goal", "cup"])})
         return answers.answer_rows(*given, **how)

@@ -87,6 +87,17 @@ def test_a_command_line_that_predicts_loads_no_other_command_and_nothing_to_trai
     } & modules == set()
 
 
+def test_a_folder_of_answers_loads_no_cluster_and_nothing_to_train_with(
+    news_slug: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("text\nwheat\n")
+    given = f"{str(news_slug)!r}, ['{tmp_path}/*.csv'], '{tmp_path}/out'"
+    modules = loaded_by(f"from slugline.scale import predict_files\npredict_files({given})")
+    heavy = {"dask", "distributed", "pandas", "sklearn", "matplotlib", "duckdb", "rich", "typer"}
+    assert packages(modules) & heavy == set()
+    assert [name for name in modules if name.startswith("slugline.training")] == []
+
+
 def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
     assert "sklearn" not in loaded_by("from slugline.errors import DataError, SluglineError")
 

@@ -16,6 +16,7 @@ from slugline.cli.output import say, warn
 from slugline.cli.progress import DocumentBar, can_erase
 from slugline.errors import DataError, OptionError, SluglineError
 from slugline.saving.shipped import DEFAULT, SHIPPED
+from slugline.scale.file_names import is_pattern
 
 if TYPE_CHECKING:
     from slugline.scale.answering import How
@@ -114,7 +115,7 @@ def check_no_folder(files: Sequence[str] | None, how: How, run: Run) -> None:
             raise OptionError(
                 f"{flag} is about a folder of answers; name one, such as --output out/."
             )
-    if files and (len(files) > 1 or _is_pattern(files[0])):
+    if files and (len(files) > 1 or is_pattern(files[0])):
         found = f"{len(files)} files" if len(files) > 1 else f"{files[0]} is a pattern for files"
         raise OptionError(
             f"{found}, whose answers go into a folder; name one, such as --output out/."
@@ -136,7 +137,7 @@ def model_and_files(
         return first, others
     if first is not None and is_model(first):
         return first, ["-"]
-    if first not in (None, "-") and not (Path(first).exists() or _is_pattern(first)):
+    if first not in (None, "-") and not (Path(first).exists() or is_pattern(first)):
         raise DataError(
             f"{first} is neither a model nor a file of texts: there is no such file; check the "
             f"path, or name a model: {', '.join(SHIPPED)}, or a file that ends in .slug."
@@ -233,7 +234,3 @@ class _Watcher:
             self._next = time.monotonic() + _INTERVAL
             speed = standing.n_rows / max(standing.seconds, 1e-3)
             say(f"{files}, {standing.n_rows:,} rows, {speed:,.0f} a second", quiet=self._quiet)
-
-
-def _is_pattern(name: str) -> bool:
-    return not Path(name).exists() and any(mark in name for mark in "*?[")

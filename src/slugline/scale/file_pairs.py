@@ -10,7 +10,7 @@ from typing import NamedTuple
 from slugline.corpus.readers import check_exists
 from slugline.corpus.rows import os_errors_named
 from slugline.errors import DataError, OptionError
-from slugline.scale.sources import files_of
+from slugline.scale.file_names import MARKS, files_of, is_pattern
 
 __all__ = ["FORMATS", "FilePair", "pair_files"]
 
@@ -95,7 +95,7 @@ def _named(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePath]]:
                 "standard input has no name that answers in a folder could have; save it, or name "
                 "a file with `output`."
             )
-        if not _is_pattern(source):
+        if not is_pattern(source):
             check_exists(Path(source))
             if Path(source).is_dir():
                 raise OptionError(
@@ -111,14 +111,10 @@ def _named(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePath]]:
             yield file, PurePath(file).relative_to(fixed)
 
 
-def _is_pattern(name: str) -> bool:
-    return not Path(name).exists() and any(mark in name for mark in "*?[")
-
-
 def _fixed(pattern: str) -> PurePath:
     """Return the folder at which a pattern begins to leave something open."""
     parts = PurePath(pattern).parts
-    n_fixed = next(n for n, part in enumerate(parts) if any(mark in part for mark in "*?["))
+    n_fixed = next(n for n, part in enumerate(parts) if MARKS & set(part))
     return PurePath(*parts[:n_fixed])
 
 
