@@ -22,6 +22,8 @@ from slugline.scale.model_copy import ModelCopy
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
+    from slugline.routing import Router
+
 __all__ = ["MOST_DEATHS", "Heard", "answer_here", "answer_in_processes"]
 
 #: Told the number of a task, and how many of its rows are answered, or its outcome.
@@ -218,4 +220,13 @@ def _work(connection: Connection, others: Sequence[Connection], model: ModelCopy
         router = router_of(model, how)
         connection.send(_READY)
         while True:
-            connection.send(answer(router, how, connection.recv(), tell))
+            connection.send(_outcome(router, how, connection.recv(), tell))
+
+
+def _outcome(router: Router, how: How, task: Task, tell: Callable[[int], object]) -> Outcome:
+    try:
+        return answer(router, how, task, tell)
+    except Stopped:
+        raise
+    except Exception as error:  # noqa: BLE001 (else, four more workers would end at it)
+        return Outcome(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")
