@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import sys
 import threading
@@ -120,6 +121,9 @@ class _Crew:
         self._deaths: Counter[int] = Counter()
         self._forks = _may_fork()
         self._context: Any = multiprocessing.get_context("fork" if self._forks else "spawn")
+        if self._forks:
+            # The collector would write to all objects, and so make copies of the model's memory.
+            gc.freeze()
 
     def start(self, task: Task) -> None:
         ours, its = self._context.Pipe()
@@ -188,6 +192,8 @@ class _Crew:
             worker.connection.close()
         for worker in [*self.workers]:
             self.end(worker)
+        if self._forks:
+            gc.unfreeze()
 
 
 def _may_fork() -> bool:
