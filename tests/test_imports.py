@@ -87,6 +87,19 @@ def test_a_command_line_that_predicts_loads_no_other_command_and_nothing_to_trai
     } & modules == set()
 
 
+def test_learning_from_a_stream_on_this_machine_loads_no_dask(news_csv: Path) -> None:
+    modules = loaded_by(
+        "import sys\n"
+        "from slugline.cli import main\n"
+        f"sys.argv = ['slugline', 'train', '--stream', '-q', {str(news_csv)!r}]\n"
+        f"sys.argv += ['-o', {str(news_csv.with_name('model.slug'))!r}]\n"
+        "try: main()\n"
+        "except SystemExit: pass"
+    )
+    assert packages(modules) & {"dask", "distributed", "sklearn", "matplotlib", "duckdb"} == set()
+    assert "slugline.scale.fitting" in modules
+
+
 def test_a_folder_of_answers_loads_no_cluster_and_nothing_to_train_with(
     news_slug: Path, tmp_path: Path
 ) -> None:
