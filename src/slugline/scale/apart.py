@@ -35,14 +35,16 @@ class Job(NamedTuple):
 
     Attributes
     ----------
+    begin : callable
+        At the top level of a module; `begin(*arguments())` returns a `Descent`.
     arguments : callable
-        Returns the arguments of `Descent`, each time that it is begun.
     finish : callable
         At the top level of a module; `finish(engine, point, *finishing)` returns what is wanted of
         the rows in the end.
     finishing : tuple
     """
 
+    begin: Callable[..., Descent]
     arguments: Callable[[], tuple[Any, ...]]
     finish: Callable[..., Any]
     finishing: tuple[Any, ...] = ()
@@ -125,12 +127,12 @@ class Apart:
         self._under_way.clear()
 
     def _begin(self, at_work: _UnderWay) -> None:
-        arguments = at_work.job.arguments()
-        sent = self._engine.scatter(arguments, workers=[at_work.worker])
-        begun = self._submit(at_work, _begun, sent)
+        job = at_work.job
+        # Its arguments are part of the task, so that another worker can begin as well.
+        begun = self._submit(at_work, job.begin, *job.arguments())
         at_work.state = self._submit(at_work, _advanced, begun, self._blocks)
         self._ask(at_work, self._submit(at_work, _told, at_work.state))
-        self._engine.release([sent, begun])
+        self._engine.release([begun])
 
     def _go_on(self, at_work: _UnderWay, told: Told) -> None:
         """Let a descent take its next step, or end."""
@@ -169,10 +171,6 @@ class Apart:
 
 
 # What workers do ---------------------------------------------------------------------------------
-
-
-def _begun(arguments: tuple[Any, ...]) -> Descent:
-    return Descent(*arguments)
 
 
 def _advanced(descent: Descent, blocks: Sequence[Any]) -> Descent:

@@ -40,6 +40,8 @@ _MOST_ADDED, _MOST_SENT = 1 << 27, 1 << 16
 # The share of a worker's memory that all rows may take where each has all, and what is at work; how
 # many arrays of all weights that is; and rows of which any number of workers may have all.
 SHARE, _ARRAYS, _FEW_BYTES = 1 / 3, 12, 1 << 28
+# Seconds to wait for another worker when there is none.
+_PATIENCE = 60
 # How often what is shared may be lost, with all workers that hold it.
 _MOST_LOSSES = 10
 
@@ -159,6 +161,7 @@ class DaskEngine:
     def change(self, function: Callable[..., Any], *shared: Any) -> None:
         """Let each block become `function(block, *shared)`."""
         # Workers that come in place of others need it as well.
+        self._wait_for_workers()
         plan = self.submit(tasks.together, *shared)
         workers = self._in_stretches(len(self._blocks))
         changed = [
@@ -268,6 +271,7 @@ class DaskEngine:
         n_jobs : int
             How many descents there are.
         """
+        self._wait_for_workers()
         n_bytes = sum(self._sizes.values())
         limits = self._limits()
         places = {
@@ -307,8 +311,10 @@ class DaskEngine:
         After Ctrl-C, or any error, nothing more of it is begun.
         """
         for _ in range(_MOST_LOSSES):
-            sent = self._sent(shared)
-            futures: list[Future] = []
+            self._wait_for_workers()
+            sent, futures = self._sent(shared), list[Future]()
+            if sent is None:
+                continue
             try:
                 futures = submit(sent)
                 return self.gather(futures)
@@ -322,16 +328,25 @@ class DaskEngine:
         )
 
     def _sent(self, shared: tuple[Any, ...]) -> Any:
-        """Return what is shared, or where workers have it if it is large."""
+        """Return what is shared, or where workers have it if it is large; None if they are gone."""
         if _size(shared) <= _MOST_SENT:
             return shared
-        return self.scatter(shared, broadcast=True)
-
-    def scatter(self, value: Any, **how: Any) -> Future:
-        """Send a value to workers; it is let go of when all is done."""
-        sent = self._client.scatter([value], hash=False, **how)[0]
+        try:
+            sent = self._client.scatter([shared], broadcast=True, hash=False)[0]
+        except (OSError, KeyError):  # a worker is lost that the scheduler still knows
+            return None
         self._made.add(sent)
         return sent
+
+    def _wait_for_workers(self) -> None:
+        """Wait until there is one, as others come in the place of those that are lost."""
+        try:
+            self._client.wait_for_workers(1, timeout=_PATIENCE)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"all workers are gone, and none came in {_PATIENCE} seconds; start some, and "
+                "begin again."
+            ) from error
 
     def release(self, futures: Iterable[Future | None]) -> None:
         """Let go of what futures stand for."""

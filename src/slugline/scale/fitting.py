@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from slugline.errors import DataError, OptionError
 from slugline.fit_settings import FitSettings
@@ -22,7 +22,7 @@ from slugline.scale.job import tie_to_documents, tie_to_settings
 from slugline.scale.local import LocalEngine
 from slugline.scale.sources import Documents
 from slugline.scale.store import MOST_IN_MEMORY
-from slugline.scale.training import ALL_KEYS, Learned, Rows, learn
+from slugline.scale.training import Learned, Rows, learn, rows_of
 from slugline.term_weights import as_arrays
 from slugline.text.features import Features
 from slugline.threads import count_threads
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from slugline.progress import PassProgress, Progress
 
 __all__ = ["fit_stream"]
-
-# One in so many texts is held out at first, to tell how sure probabilities may be.
-_HELD_OUT = 5
 
 
 def fit_stream(
@@ -113,8 +110,7 @@ Dask collection
         tie_to_settings(kept, settings, tolerance)
         if client is not None and engine.sight:
             note(f"dashboard: {engine.sight}")
-        least_key = ALL_KEYS // _HELD_OUT
-        terms, counts = _read(engine, documents, settings, least_key, step)
+        terms, counts = _read(engine, documents, settings, step)
         if documents.n_skipped:
             note(f"{documents.n_skipped:,} rows skipped")
         topics = Topics.fit(counts)
@@ -127,7 +123,8 @@ Dask collection
             {name: number for number, name in enumerate(topics.names)},
         )
         engine.change(weigh, plan)
-        rows = _rows(engine, terms, np.array([counts[name] for name in topics.names]), least_key)
+        n_all = np.array([counts[name] for name in topics.names])
+        rows = rows_of(engine, terms.n_columns, n_all)
         rows = _weighted(rows, settings, topics)
         tie_to_documents(kept, rows, documents.n_documents, documents.digest)
 
@@ -170,33 +167,24 @@ def _checked(settings: FitSettings) -> LinearLearner:
 
 
 def _read(
-    engine: Any, documents: Documents, settings: FitSettings, least_key: int, step: Any
-) -> tuple[Terms, dict[Topic, npt.NDArray[np.int64]]]:
-    """Count all terms; return these, and how many documents each topic has, as `Found` has them."""
+    engine: Any, documents: Documents, settings: FitSettings, step: Any
+) -> tuple[Terms, dict[Topic, int]]:
+    """Count all terms; return these, and how many documents each topic has."""
     families = settings.batch_blocks()
     terms = Terms(families)
-    counts: dict[Topic, npt.NDArray[np.int64]] = {}
-    for found, *about in engine.read(count_batch, documents.parts(), families, least_key):
+    counts: Counter[Topic] = Counter()
+    for found, *about in engine.read(count_batch, documents.parts(), families):
         documents.add(*about)
         if found is None:
             continue
         terms.add(found)
-        for name, own in found.topics.items():
-            counts[name] = counts.get(name, np.zeros(2, dtype=np.int64)) + np.array(own)
+        counts.update(found.topics)
         step(f"{documents.n_documents:,} documents read", None)
     if not counts:
         raise DataError("there are no documents to learn from; give at least two.")
     if not terms.n_columns:
         raise DataError("no document has a word in it; check which column holds the text.")
     return terms, counts
-
-
-def _rows(engine: Any, terms: Terms, counts: npt.NDArray[np.int64], least_key: int) -> Rows:
-    n_all, n_learned = counts.T
-    known = terms.learned()
-    if not known.any() or (n_learned == n_all).all():  # too few to hold any out
-        least_key, n_learned = 0, n_all
-    return Rows(engine, terms.n_columns, n_all, n_learned, known, least_key)
 
 
 def _weighted(rows: Rows, settings: FitSettings, topics: Topics) -> Rows:

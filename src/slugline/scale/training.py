@@ -19,11 +19,16 @@ from slugline.training.hinge import Aim, cost_of
 from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear import MANY_ROWS, topic_rarity
 from slugline.training.linear_fit import ABSENT, MOST_SCORES, topic_blocks
-from slugline.training.row_block import RowBlock, column_squares, topic_counts
+from slugline.training.row_block import (
+    RowBlock,
+    column_squares,
+    counts_of_learned,
+    topic_counts,
+)
 from slugline.training.term_rates import rates_of, relevance_of
-from slugline.training.whole_passes import TOLERANCE, Point, Scales, minimise
+from slugline.training.whole_passes import TOLERANCE, Descent, Point, Scales, minimise
 
-__all__ = ["ALL_KEYS", "Learned", "Rows", "learn"]
+__all__ = ["Learned", "Rows", "learn", "rows_of"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -32,8 +37,11 @@ Counts = npt.NDArray[np.int64]
 #: all the work that is done.
 Report = Callable[[int, slice, float, float], None]
 
-#: There are so many keys.
-ALL_KEYS = 1 << 64
+# There are so many keys.
+_ALL_KEYS = 1 << 64
+# One in so many rows is held out at first, to tell how sure probabilities may be; if topics are
+# very many, so many rows and no more.
+_HELD_OUT, _FEWEST_JUDGED = 5, 500
 # Weights that are dense at a time, of all columns and a few topics; and the most topics.
 _MOST_WEIGHTS, _MOST_TOPICS = 1 << 25, 128
 # Weights that are kept from one descent to the other, in two bytes each.
@@ -42,8 +50,6 @@ _MOST_KEPT = 1 << 28
 _MOST_HALF = np.float32(65_504)
 # What is learned to judge the rows held out need not be as near to the minimum.
 _TOLERANCE_OF_JUDGE = 3e-2
-# Rows held out that are judged, if topics are very many.
-_FEWEST_JUDGED = 500
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,25 @@ class Rows:
         width = min(_MOST_TOPICS, max(1, _MOST_WEIGHTS // max(1, self.n_columns)))
         n_blocks = 1 << (-(-self.n_topics // width) - 1).bit_length()
         return topic_blocks(self.n_topics, -(-self.n_topics // n_blocks))
+
+
+def rows_of(engine: Any, n_columns: int, n_all: Counts) -> Rows:
+    """Return what is known of rows, of which some are held out: a share that calibration needs.
+
+    Parameters
+    ----------
+    engine : object
+    n_columns : int
+    n_all : int array, shape (n_topics,)
+    """
+    n_rows, n_topics = int(n_all.sum()), len(n_all)
+    most = max(_FEWEST_JUDGED, MOST_SCORES // n_topics)
+    least_key = _ALL_KEYS * min(most, n_rows // _HELD_OUT) // n_rows
+    counts, n_learned = engine.sums(counts_of_learned, n_topics, least_key)
+    known = counts > 0
+    if not known.any() or (n_learned == n_all).all():  # too few to hold any out
+        return Rows(engine, n_columns, n_all, n_all, np.ones(n_columns, dtype=np.bool_), 0)
+    return Rows(engine, n_columns, n_all, n_learned, known, least_key)
 
 
 class Learned(NamedTuple):
@@ -195,7 +220,10 @@ class _Training:
         state, ended = self._state, 0
         told: dict[int, Told] = {}
         finish: Any = (judged_scores, self._judging()) if self._is_first else (_nothing, ())
-        jobs = [Job(partial(self._arguments, stage, topics, tolerance), *finish) for topics in todo]
+        jobs = [
+            Job(begin, partial(self._arguments, stage, tolerance, topics), *finish)
+            for topics in todo
+        ]
         try:
             for number, news in apart.run(jobs):
                 told[number] = news
@@ -220,18 +248,18 @@ class _Training:
         self._ended()
 
     def _judging(self) -> tuple[int, npt.NDArray[np.bool_]]:
-        return _least_judged(self._rows), self._rows.known
+        return self._rows.least_key, self._rows.known
 
-    def _arguments(self, stage: _Stage, topics: slice, tolerance: float) -> tuple[Any, ...]:
-        """Return what a `Descent` begins with."""
+    def _arguments(self, stage: _Stage, tolerance: float, topics: slice) -> tuple[Any, ...]:
+        """Return those of `begin`."""
         state, rest = self._state, None
         first = state.firsts.get(topics.start)
         if first is not None:  # it was of fewer rows
             first = first * stage.n_rows / self._rows.n_learned.sum()
-        start = self._start(topics)
+        found = state.found.get(topics.start)
         if state.under_way is not None and topics == self._blocks[state.n_done % len(self._blocks)]:
-            start, rest = state.under_way
-        return stage.aim(topics), stage.scales, start, first, tolerance, rest
+            found, rest = state.under_way
+        return stage.aim(topics), stage.scales, found, first, tolerance, rest
 
     def _ended(self) -> None:
         """Note that a descent has ended."""
@@ -249,9 +277,10 @@ class _Training:
     def _descend(self, stage: _Stage, topics: slice, tolerance: float) -> Point:
         """Descend for a few topics; hold what was found, even if that was stopped."""
         state, n_before, found = self._state, self._state.n_passes, None
-        arguments = self._arguments(stage, topics, tolerance)
+        aim, scales, held, *others = self._arguments(stage, tolerance, topics)
+        start = _start_of(held, aim, scales)
         try:
-            for found in minimise(self._rows.engine, *arguments):
+            for found in minimise(self._rows.engine, aim, scales, start, *others):
                 state.firsts.setdefault(topics.start, found.first)
                 state.under_way = UnderWay(found.point, found.rest)
                 self._keep()
@@ -263,7 +292,7 @@ class _Training:
                 # Before the first step, there is nothing to hold.
                 if found.n_passes > 1:
                     self._hold(topics, found.point)
-        return self._start(topics) if found is None else found.point
+        return start if found is None else found.point
 
     def _share_done(self, left: list[float], tolerance: float) -> float:
         """Return the share of the work that is done: a gradient shrinks by a factor each step.
@@ -277,14 +306,6 @@ class _Training:
         done = (self._state.n_done + own.sum()) / self._n_descents
         self._done = max(self._done, float(done))
         return self._done
-
-    def _start(self, topics: slice) -> Point:
-        if topics.start in self._state.found:
-            weights, biases = self._state.found[topics.start]
-            is_dense = isinstance(weights, np.ndarray)
-            weights = weights.astype(np.float32) if is_dense else weights.toarray()
-            return Point(weights, biases.copy())
-        return Point.first(self._rows.n_columns, topics.stop - topics.start)
 
     def _hold(self, topics: slice, point: Point | None) -> None:
         """Hold weights, if any: while the other descent is to begin there, all, if few enough."""
@@ -309,7 +330,7 @@ class _Training:
         rows = self._rows
         for topics in self._blocks:
             if topics.start not in self._state.found:  # the start was the minimum
-                self._hold(topics, self._start(topics))
+                self._hold(topics, Point.first(rows.n_columns, topics.stop - topics.start))
         found = [self._state.found[topics.start] for topics in self._blocks]
         biases = np.concatenate([point.biases for point in found]).astype(np.float32)
         biases[rows.topic_weights * rows.n_all == 0] = ABSENT
@@ -332,13 +353,28 @@ class _Training:
         if len(self._state.scores) < len(self._blocks):
             return np.zeros(0, dtype=np.int64), np.zeros((0, rows.n_topics), dtype=np.float32)
         scores = np.concatenate(self._state.scores, axis=1)
-        parts = rows.engine.each(topics_of_judged, _least_judged(rows))
+        parts = rows.engine.each(topics_of_judged, rows.least_key)
         y = np.concatenate(parts).astype(np.int64)
         counts = rows.topic_weights * rows.n_learned
         scores[:, counts == 0] = ABSENT
         told = counts[y] > 0  # others' topics can't be told
         share = rows.n_learned.sum() / rows.n_all.sum()
         return y[told], as_of_all(scores[told], float(share))
+
+
+def begin(aim: Aim, scales: Scales, held: Point | None, *others: Any) -> Descent:
+    """Return a descent from what another one has found; `others` are as for `Descent`."""
+    return Descent(aim, scales, _start_of(held, aim, scales), *others)
+
+
+def _start_of(held: Point | None, aim: Aim, scales: Scales) -> Point:
+    """Return where to start: from nothing, or from weights that may be narrow or sparse."""
+    if held is None:
+        return Point.first(len(scales.steps), len(aim.topics))
+    is_dense = isinstance(held.weights, np.ndarray)
+    weights: Any = held.weights
+    weights = weights.astype(np.float32) if is_dense else weights.toarray()
+    return Point(weights, held.biases.copy())
 
 
 @dataclass(frozen=True)
@@ -385,34 +421,27 @@ def _rates(
     return rates_of(relevance_of(found, counts[there]), squares)
 
 
-def _least_judged(rows: Rows) -> int:
-    """Return the key from which on rows are not judged: no more are than calibration needs."""
-    n_held_out = int((rows.n_all - rows.n_learned).sum())
-    most = max(_FEWEST_JUDGED, MOST_SCORES // rows.n_topics)
-    return rows.least_key * most // max(most, n_held_out)
-
-
-def topics_of_judged(block: RowBlock, least_judged: int) -> npt.NDArray[np.int32]:
+def topics_of_judged(block: RowBlock, least_key: int) -> npt.NDArray[np.int32]:
     """Return the topics of rows with a lower key."""
-    y: npt.NDArray[np.int32] = block.y[block.keys < np.uint64(least_judged)]
+    y: npt.NDArray[np.int32] = block.y[block.keys < np.uint64(least_key)]
     return y
 
 
 def scores_of_judged(
-    block: RowBlock, least_judged: int, point: Point, known: npt.NDArray[np.bool_]
+    block: RowBlock, least_key: int, point: Point, known: npt.NDArray[np.bool_]
 ) -> Floats:
     """Return scores of rows with a lower key, as if they were new: with known columns alone."""
-    chosen = np.flatnonzero(block.keys < np.uint64(least_judged))
-    scores: Floats = as_new(block.csc().tocsr()[chosen], known) @ point.weights
+    X = block.some(block.keys < np.uint64(least_key))
+    scores: Floats = as_new(X, known) @ point.weights
     scores += point.biases.astype(np.float32)
     return scores
 
 
 def judged_scores(
-    engine: Any, point: Point, least_judged: int, known: npt.NDArray[np.bool_]
+    engine: Any, point: Point, least_key: int, known: npt.NDArray[np.bool_]
 ) -> Floats:
     """Return the scores of all rows with a lower key; see `scores_of_judged`."""
-    return np.concatenate(engine.each(scores_of_judged, least_judged, point, known))
+    return np.concatenate(engine.each(scores_of_judged, least_key, point, known))
 
 
 def _nothing(engine: Any, point: Point) -> None:
