@@ -184,10 +184,15 @@ class Checkpoint:
         try:
             self._write(state)
         except OSError as error:
+            advice = "free some space, or name another folder with `checkpoint`."
+            if self._parts:
+                advice = (
+                    "what it held before is unchanged. Free some space, and start the same job "
+                    "again: it goes on from there."
+                )
             raise CheckpointError(
                 f"{self._folder}: the checkpoint can't be written ({error.strerror or error}); "
-                "what it held before is unchanged. Free some space, and start the same job again: "
-                "it goes on from there."
+                f"{advice}"
             ) from error
         now = time.monotonic()
         self._next = now + (now - began) * (1 / MOST_OF_TIME - 1)
