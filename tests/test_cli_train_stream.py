@@ -48,6 +48,9 @@ def lines(text: str) -> list[str]:
 def test_a_pattern_of_files_is_learned_and_told_of(run: Run, parts: Path) -> None:
     result = run("train", "news/*.csv", "--stream", "-o", "news.slug")
     assert result.code == 0
+    assert result.err.startswith(
+        "read column 'body' as text and 'queue' as topic; name others with --text and --topic\n"
+    )
     first, accuracy, model = lines(result.out)
     assert re.fullmatch(
         r"news/\*\.csv: learned 3 topics from 540 documents in T s, \d+ passes", first
@@ -305,10 +308,10 @@ def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     with shown_progress(quiet=False) as progress:
         assert progress is not None
         progress.passed("reading [1]", None)
-        progress.note("3 rows [skipped]\x1b")
+        progress.note("3 rows [skipped]\x1b, see `text`")
         progress.passed("pass 7", 0.5)
     shown = terminal.getvalue()
-    assert "3 rows [skipped]\\x1b\n" in shown
+    assert "3 rows [skipped]\\x1b, see --text\n" in shown
     assert re.search(r"50%.* pass 7", shown)
 
 
