@@ -131,6 +131,16 @@ class Checkpoint:
         self._n_written = self._kept.n_written if self._kept else 0
         _tidy(folder, {part.file for part in self._parts.values()})
 
+    @property
+    def note(self) -> str:
+        """Words for what was kept before, if anything was."""
+        if self._kept is None:
+            return ""
+        return (
+            f"{self._folder} holds what was learned before: it goes on from there, once all "
+            "documents are read again"
+        )
+
     def tie(self, facts: Mapping[str, str]) -> None:
         """Tie what is kept to facts of the job, by name; call it as soon as some are known.
 

@@ -108,6 +108,8 @@ Dask collection
     note, step = progress.note if progress is not None else _silent, step_of(progress)
     with opened(checkpoint) as kept, _engine(client, settings, most_in_memory) as engine:
         tie_to_settings(kept, settings, tolerance)
+        if kept is not None and kept.note:
+            note(kept.note)
         if client is not None and engine.sight:
             note(f"dashboard: {engine.sight}")
         terms, counts = _read(engine, documents, settings, note, step)
