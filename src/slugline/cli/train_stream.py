@@ -35,8 +35,8 @@ Stream = Annotated[
         "--stream",
         metavar="",
         help="Learn in passes over DATA, which may be files of any size and patterns such as "
-        "'tickets/*.parquet'. Takes longer, and there is no test and no report: an accuracy is "
-        "told by one text in five, held out at first.",
+        "'tickets/*.parquet'. There is no test and no report; texts that are held out at first "
+        "tell the accuracy.",
         rich_help_panel=_PANEL,
     ),
 ]

@@ -128,11 +128,10 @@ class Apart:
 
     def _begin(self, at_work: _UnderWay) -> None:
         job = at_work.job
-        # Its arguments are part of the task, so that another worker can begin as well.
-        begun = self._submit(at_work, job.begin, *job.arguments())
-        at_work.state = self._submit(at_work, _advanced, begun, self._blocks)
+        # Its arguments are part of the task, so that another worker can begin as well. A task that
+        # needs nothing, and is meant for a worker that is gone, would wait for that forever.
+        at_work.state = self._submit(at_work, _begun, self._blocks, job.begin, job.arguments())
         self._ask(at_work, self._submit(at_work, _told, at_work.state))
-        self._engine.release([begun])
 
     def _go_on(self, at_work: _UnderWay, told: Told) -> None:
         """Let a descent take its next step, or end."""
@@ -171,6 +170,14 @@ class Apart:
 
 
 # What workers do ---------------------------------------------------------------------------------
+
+
+def _begun(
+    blocks: Sequence[Any], begin: Callable[..., Descent], arguments: tuple[Any, ...]
+) -> Descent:
+    descent = begin(*arguments)
+    descent.advance(_engine_of(blocks))
+    return descent
 
 
 def _advanced(descent: Descent, blocks: Sequence[Any]) -> Descent:

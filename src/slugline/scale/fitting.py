@@ -109,9 +109,11 @@ Dask collection
     note, step = progress.note if progress is not None else _silent, step_of(progress)
     with opened(checkpoint) as kept, _engine(client, settings, most_in_memory) as engine:
         tie_to_settings(kept, settings, tolerance)
+        if kept is not None and kept.note:
+            note(kept.note)
         if client is not None and engine.sight:
             note(f"dashboard: {engine.sight}")
-        terms, counts = _read(engine, documents, settings, step)
+        terms, counts = _read(engine, documents, settings, note, step)
         if documents.n_skipped:
             note(f"{documents.n_skipped:,} rows skipped")
         topics = Topics.fit(counts)
@@ -168,14 +170,17 @@ def _checked(settings: FitSettings) -> LinearLearner:
 
 
 def _read(
-    engine: Any, documents: Documents, settings: FitSettings, step: Any
+    engine: Any, documents: Documents, settings: FitSettings, note: Any, step: Any
 ) -> tuple[Terms, dict[Topic, int]]:
     """Count all terms; return these, and how many documents each topic has."""
     families = settings.batch_blocks()
     terms = Terms(families)
     counts: Counter[Topic] = Counter()
+    said = ""
     for found, *about in engine.read(count_batch, documents.parts(), families):
         documents.add(*about)
+        if not said and (said := documents.columns_note):
+            note(said)
         if found is None:
             continue
         terms.add(found)

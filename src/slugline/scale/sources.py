@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slugline.checks import check_whole
+from slugline.corpus.columns import columns_note
 from slugline.corpus.labelled import Agreement, Facts, columns_of
 from slugline.corpus.parquet import parquet_stretches
 from slugline.corpus.readers import format_of, read_rows
@@ -77,6 +78,7 @@ class Documents:
         check_whole("rows_per_block", rows_per_block, 1, MOST_ROWS)
         reading = Reading(text, topic, format, encoding, skip_bad_rows, rows_per_block)
         self._agreement = Agreement(skip_bad_rows)
+        self._is_guessed = None in (text, topic)
         self._digests: list[str] = []
         self.n_documents = 0
         if _is_file(source) or _are_files(source):
@@ -103,6 +105,12 @@ class Documents:
     def n_skipped(self) -> int:
         """How many rows of files were left out so far."""
         return self._agreement.n_skipped
+
+    @property
+    def columns_note(self) -> str:
+        """Words for the columns that are read, if they were guessed; else none."""
+        columns = self._agreement.columns
+        return columns_note(*columns) if self._is_guessed and columns is not None else ""
 
     @property
     def digest(self) -> str:
