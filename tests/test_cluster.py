@@ -16,7 +16,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, DataError, OptionError
-from slugline.scale import connecting, sources
+from slugline.scale import cluster, connecting, sources, training
 from slugline.scale.cluster import DaskEngine
 from slugline.scale.local import LocalEngine
 from slugline.scale.parts import Batch, InHand
@@ -40,7 +40,7 @@ def cluster_of(n_workers: int, **how: Any) -> Any:
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """Two workers in processes of their own, which come again when they are killed."""
-    with cluster_of(2, processes=True) as cluster, distributed.Client(cluster) as client:
+    with cluster_of(2, processes=True) as made, distributed.Client(made) as client:
         yield client
 
 
@@ -50,9 +50,8 @@ def threads() -> Iterator[Callable[..., Any]]:
     made: list[Any] = []
 
     def make(n_workers: int, **how: Any) -> Any:
-        cluster = cluster_of(n_workers, processes=False, **how)
-        made.append(cluster)
-        made.append(distributed.Client(cluster))
+        made.append(cluster_of(n_workers, processes=False, **how))
+        made.append(distributed.Client(made[-1]))
         return made[-1]
 
     yield make
@@ -102,6 +101,32 @@ def test_any_number_of_workers_learns_the_same_bytes(
     alone = saved(tmp_path, pairs(news))
     assert saved(tmp_path, pairs(news), client=client) == alone
     assert n_tasks(client) == 0
+
+
+@pytest.fixture
+def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers have no room for all rows."""
+    monkeypatch.setattr(cluster, "SHARE", 0)
+
+
+@pytest.mark.usefixtures("by_rows")
+@pytest.mark.parametrize("n_workers", [1, 2, 3])
+def test_workers_that_each_have_some_rows_learn_the_same_bytes(
+    n_workers: int, threads: Callable[..., Any], news: News, tmp_path: Path
+) -> None:
+    how: dict[str, Any] = {"rows_per_block": 15, "tolerance": 0.1}
+    client = threads(n_workers)
+    alone = saved(tmp_path, pairs(news), **how)
+    assert saved(tmp_path, pairs(news), client=client, **how) == alone
+    assert n_tasks(client) == 0
+
+
+def test_topics_apart_are_learned_the_same(
+    threads: Callable[..., Any], news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_MOST_TOPICS", 1)  # at a time
+    alone = saved(tmp_path, pairs(news))
+    assert saved(tmp_path, pairs(news), client=threads(3)) == alone
 
 
 def test_workers_with_several_threads_learn_the_same_bytes(
@@ -204,21 +229,31 @@ class Killing:
         if text.startswith(self._start) or text.endswith(self._start):
             self.n_reported += 1
             if self.n_reported in self._numbers:
-                ids = self._client.run(os.getpid)
-                os.kill(sorted(ids.values())[self.n_killed % len(ids)], signal.SIGKILL)
+                os.kill(self._one_of_ids(), signal.SIGKILL)
                 self.n_killed += 1
+
+    def _one_of_ids(self) -> int:
+        """Return the number of the process of a worker, when there is one."""
+        for _ in range(200):
+            nannies = self._client.cluster.workers.values()
+            if ids := [nanny.pid for nanny in nannies if nanny.pid and nanny.is_alive()]:
+                return int(ids[self.n_killed % len(ids)])
+            time.sleep(0.05)
+        raise AssertionError("no worker has come again")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", ["documents read", "pass "])
-@pytest.mark.parametrize("kind", ["batches", "files"])
+@pytest.mark.parametrize("kind", ["batches", "files", "by rows"])
 def test_a_worker_that_is_killed_changes_nothing(
-    start: str, kind: str, client: Any, news: News, tmp_path: Path
+    start: str, kind: str, client: Any, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if kind == "by rows":
+        monkeypatch.setattr(cluster, "SHARE", 0)
     pattern = write_files(tmp_path, news, 5)
 
     def source() -> Any:
-        return pattern if kind == "files" else pairs(news)
+        return pairs(news) if kind == "batches" else pattern
 
     alone = saved(tmp_path, source(), rows_per_block=10)
     killing = Killing(client, start, 2, 4)
@@ -231,7 +266,7 @@ def test_a_worker_that_is_killed_changes_nothing(
 @pytest.mark.slow
 def test_the_only_worker_may_be_killed(news: News, tmp_path: Path) -> None:
     alone = saved(tmp_path, pairs(news))
-    with cluster_of(1, processes=True) as cluster, distributed.Client(cluster) as client:
+    with cluster_of(1, processes=True) as made, distributed.Client(made) as client:
         killing = Killing(client, "pass ", 2)
         assert saved(tmp_path, pairs(news), client=client, progress=killing) == alone
         assert killing.n_killed == 1

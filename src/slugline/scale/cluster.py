@@ -8,22 +8,23 @@ another one. What a call shares is sent to all workers for that call, and sent a
 from __future__ import annotations
 
 import itertools
+import math
 import uuid
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from slugline.errors import ClusterError, DataError, SluglineError
+from slugline.errors import ClusterError, SluglineError
+from slugline.scale import tasks
+from slugline.scale.apart import Apart
 from slugline.scale.collections import Partition
 from slugline.scale.connecting import connected
 from slugline.scale.parts import Packed, Part
-from slugline.scale.tree import Arrays, TreeSum
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -36,6 +37,11 @@ Future = Any
 _AHEAD = 2
 # Bytes of blocks that one task adds up, and of what is shared that is sent with each task.
 _MOST_ADDED, _MOST_SENT = 1 << 27, 1 << 16
+# The share of a worker's memory that all rows may take where each has all, and what is at work; how
+# many arrays of all weights that is; and rows of which any number of workers may have all.
+SHARE, _ARRAYS, _FEW_BYTES = 1 / 3, 12, 1 << 28
+# Seconds to wait for another worker when there is none.
+_PATIENCE = 60
 # How often what is shared may be lost, with all workers that hold it.
 _MOST_LOSSES = 10
 
@@ -74,10 +80,31 @@ class DaskEngine:
         self._client = self._open.enter_context(connected(self._given))
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        is_lost = self._is_lost(error)
         _release(list(self._made))
         self._blocks, self._plans = [], []
         self._open.close()
+        if is_lost:
+            raise ClusterError(
+                "the scheduler of the cluster is gone; start the cluster again, and then the same "
+                "job, which goes on from its checkpoint, if it has one."
+            ) from error
+
+    def _is_lost(self, error: BaseException | None) -> bool:
+        """Whether an error is about the connection to the scheduler."""
+        from distributed.comm.core import CommClosedError
+
+        if isinstance(error, SluglineError):
+            return False
+        is_broken = isinstance(error, OSError | RuntimeError | CancelledError)
+        is_closed = is_broken and self._client.status != "running"
+        return isinstance(error, CommClosedError) or is_closed
+
+    @property
+    def loop(self) -> Any:
+        """The loop of events that the client waits on."""
+        return self._client.loop
 
     @property
     def sight(self) -> str:
@@ -110,19 +137,19 @@ class DaskEngine:
         if isinstance(part, Partition):  # which workers compute as well
             delayed, part = part.apart()
             data = self._client.compute(delayed)
-            made = self._submit(_read_partition, data, part, function, shared)
+            made = self.submit(tasks.read_partition, data, part, function, shared)
             _release([data])
         else:
-            made = self._submit(_read, part, function, shared)
-        return made, self._submit(_told, made, priority=1)
+            made = self.submit(tasks.read_part, part, function, shared)
+        return made, self.submit(tasks.told_of, made, priority=1)
 
     def _taken(self, made: Future, told: Future) -> Iterator[Any]:
         """Keep the blocks of a part, and yield what is said of them."""
         try:
-            found, error = self._gather([told])[0]
+            found, error = self.gather([told])[0]
             for number, (has_block, about) in enumerate(found):
                 if has_block:
-                    self._blocks.append(self._submit(_block_of, made, number, priority=1))
+                    self._blocks.append(self.submit(tasks.block_of, made, number, priority=1))
                 yield about
             if error is not None:
                 raise error
@@ -134,25 +161,26 @@ class DaskEngine:
     def change(self, function: Callable[..., Any], *shared: Any) -> None:
         """Let each block become `function(block, *shared)`."""
         # Workers that come in place of others need it as well.
-        plan = self._submit(_together, *shared)
+        self._wait_for_workers()
+        plan = self.submit(tasks.together, *shared)
         workers = self._in_stretches(len(self._blocks))
         changed = [
-            self._submit(
-                _changed, block, function, plan, workers=[worker], allow_other_workers=True
+            self.submit(
+                tasks.changed, block, function, plan, workers=worker, allow_other_workers=True
             )
             for block, worker in zip(self._blocks, workers, strict=True)
         ]
         before, self._blocks = self._blocks, changed
         self._plans.append(plan)
         _release(before)
-        self._gather([self._submit(_nothing, block) for block in changed])
+        self.gather([self.submit(tasks.nothing, block) for block in changed])
         self._sizes = dict(self._client.nbytes([block.key for block in changed], summary=False))
 
     def each(self, function: Callable[..., Any], *shared: Any) -> list[Any]:
         """Return `function(block, *shared)` of each block, in order."""
 
         def submit(sent: Any) -> list[Future]:
-            return [self._submit(_changed, block, function, sent) for block in self._blocks]
+            return [self.submit(tasks.changed, block, function, sent) for block in self._blocks]
 
         return self._call(submit, shared)
 
@@ -167,7 +195,7 @@ class DaskEngine:
             kept = [] if beside is None else self._again(beside)
 
             def leaf(part: slice) -> Future:
-                return self._submit(_sum, function, sent, self._blocks[part], kept[part])
+                return self.submit(tasks.sum_up, function, sent, self._blocks[part], kept[part])
 
             return [self._total(leaf)]
 
@@ -186,10 +214,10 @@ class DaskEngine:
 
             def leaf(part: slice) -> Future:
                 blocks = self._blocks[part]
-                both = self._submit(_keeping_sum, kept.function, sent, blocks)
-                arrays = self._submit(_item, both, 0, priority=1)
+                both = self.submit(tasks.keep_and_sum, kept.function, sent, blocks)
+                arrays = self.submit(tasks.item, both, 0, priority=1)
                 numbers = range(1, len(blocks) + 1)
-                kept.futures.extend(self._submit(_item, both, n, priority=1) for n in numbers)
+                kept.futures.extend(self.submit(tasks.item, both, n, priority=1) for n in numbers)
                 _release([both])
                 return arrays
 
@@ -221,7 +249,7 @@ class DaskEngine:
             self._part_of_total(leaf, homes[:half], most, first),
             self._part_of_total(leaf, homes[half:], most, first + half),
         )
-        total = self._submit(_added, *parts)
+        total = self.submit(tasks.added, *parts)
         _release(parts)  # so that they go as soon as they are added
         return total
 
@@ -232,6 +260,43 @@ class DaskEngine:
         if max(threads, default=1) > 1:
             most = min(most, len(self._blocks) // (2 * sum(threads)))
         return max(1, most)
+
+    def apart(self, n_weights: int, n_jobs: int) -> Apart | None:
+        """Return who has descents done on workers that each hold all rows; None if rows are many.
+
+        Parameters
+        ----------
+        n_weights : int
+            Of a descent.
+        n_jobs : int
+            How many descents there are.
+        """
+        self._wait_for_workers()
+        n_bytes = sum(self._sizes.values())
+        limits = self._limits()
+        places = {
+            worker: min(
+                n_threads, int(min(SHARE * limits[worker] / (_ARRAYS * 4 * n_weights), 1 << 20))
+            )
+            for worker, n_threads in sorted(self._client.nthreads().items())
+            if n_bytes <= SHARE * limits.get(worker, 0)
+        }
+        n_workers = sum(n > 0 for n in places.values())
+        # Few descents of many rows would leave most workers idle.
+        if not n_workers or (2 * n_jobs < n_workers and n_bytes > _FEW_BYTES):
+            return None
+        turns = range(max(places.values()))
+        return Apart(
+            self, self._blocks, [w for turn in turns for w, n in places.items() if turn < n]
+        )
+
+    def _limits(self) -> dict[str, float]:
+        """Return how many bytes each worker may use."""
+        try:
+            known = self._client.scheduler_info(n_workers=-1)["workers"]
+        except TypeError:  # before Dask 2025.4
+            known = self._client.scheduler_info()["workers"]
+        return {worker: about["memory_limit"] or math.inf for worker, about in known.items()}
 
     # Dask ----------------------------------------------------------------------------------------
 
@@ -246,11 +311,13 @@ class DaskEngine:
         After Ctrl-C, or any error, nothing more of it is begun.
         """
         for _ in range(_MOST_LOSSES):
-            sent = self._sent(shared)
-            futures: list[Future] = []
+            self._wait_for_workers()
+            sent, futures = self._sent(shared), list[Future]()
+            if sent is None:
+                continue
             try:
                 futures = submit(sent)
-                return self._gather(futures)
+                return self.gather(futures)
             except CancelledError:
                 if beside is not None:
                     beside.futures.clear()
@@ -261,14 +328,32 @@ class DaskEngine:
         )
 
     def _sent(self, shared: tuple[Any, ...]) -> Any:
-        """Return what is shared, or where workers have it if it is large."""
+        """Return what is shared, or where workers have it if it is large; None if they are gone."""
         if _size(shared) <= _MOST_SENT:
             return shared
-        sent = self._client.scatter([shared], broadcast=True, hash=False)[0]
+        try:
+            sent = self._client.scatter([shared], broadcast=True, hash=False)[0]
+        except (OSError, KeyError):  # a worker is lost that the scheduler still knows
+            return None
         self._made.add(sent)
         return sent
 
-    def _submit(self, function: Callable[..., Any], *arguments: Any, **how: Any) -> Future:
+    def _wait_for_workers(self) -> None:
+        """Wait until there is one, as others come in the place of those that are lost."""
+        try:
+            self._client.wait_for_workers(1, timeout=_PATIENCE)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"all workers are gone, and none came in {_PATIENCE} seconds; start some, and "
+                "begin again."
+            ) from error
+
+    def release(self, futures: Iterable[Future | None]) -> None:
+        """Let go of what futures stand for."""
+        _release(future for future in futures if future is not None)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any, **how: Any) -> Future:
+        """Have a function done by a worker; what it returns is let go of when all is done."""
         import dask
 
         # Documents in hand are meant to travel with their task.
@@ -278,7 +363,18 @@ class DaskEngine:
         self._made.add(future)
         return future
 
-    def _gather(self, futures: Sequence[Future]) -> list[Any]:
+    def submit_to(self, worker: str, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Have a function done by a certain worker, as long as it is there."""
+        return self.submit(function, *arguments, workers=worker, allow_other_workers=True)
+
+    def gather(self, futures: Sequence[Future]) -> list[Any]:
+        """Return what futures stand for.
+
+        Raises
+        ------
+        CancelledError : if what they are made of is lost.
+        ClusterError : if workers can't do it.
+        """
         from distributed import KilledWorker
 
         try:
@@ -331,91 +427,3 @@ def _sendable(parts: Iterable[Part]) -> Iterator[Part]:
             yield from map(Packed.of, part.batches())
         else:
             yield part
-
-
-# What workers do ---------------------------------------------------------------------------------
-
-
-class _Read(NamedTuple):
-    """What became of a part: its blocks and what is said of them, and what stopped it."""
-
-    made: list[tuple[Any, Any]]
-    error: SluglineError | None
-
-
-def _read(part: Part, function: Callable[..., Any], shared: tuple[Any, ...]) -> _Read:
-    made: list[tuple[Any, Any]] = []
-    try:
-        made.extend(function(batch, *shared) for batch in part.batches())
-    except SluglineError as error:
-        return _Read(made, _plain(error, part.paths))
-    return _Read(made, None)
-
-
-def _read_partition(
-    data: Any, part: Partition, function: Callable[..., Any], shared: tuple[Any, ...]
-) -> _Read:
-    return _read(part.with_data(data), function, shared)
-
-
-def _plain(error: SluglineError, paths: Sequence[str]) -> SluglineError:
-    """Return an error without what can't be sent; if a file isn't seen here, that is the error."""
-    from distributed import get_worker
-
-    unseen = next((path for path in paths if not Path(path).exists()), None)
-    if unseen is None:
-        return error.with_traceback(None)
-    return DataError(
-        f"{unseen} isn't seen by worker {get_worker().address}; put files where all workers find "
-        "them under the same name, or give batches of texts and topics."
-    )
-
-
-def _told(read: _Read) -> _Read:
-    return _Read([(block is not None, about) for block, about in read.made], read.error)
-
-
-def _block_of(read: _Read, number: int) -> Any:
-    return read.made[number][0]
-
-
-def _nothing(block: Any) -> None:
-    """Make sure that a block is there."""
-
-
-def _together(*shared: Any) -> tuple[Any, ...]:
-    return shared
-
-
-def _changed(block: Any, function: Callable[..., Any], shared: tuple[Any, ...]) -> Any:
-    return function(block, *shared)
-
-
-def _sum(
-    function: Callable[..., Arrays], shared: tuple[Any, ...], blocks: list[Any], kept: list[Any]
-) -> Arrays:
-    total = TreeSum()
-    for number, block in enumerate(blocks):
-        total.append(function(block, *kept[number : number + 1], *shared))
-    return total.result()
-
-
-def _keeping_sum(
-    function: Callable[..., Any], shared: tuple[Any, ...], blocks: list[Any]
-) -> tuple[Any, ...]:
-    """Return the sums, and what each block is to keep."""
-    total, kept = TreeSum(), []
-    for block in blocks:
-        arrays, own = function(block, *shared)
-        total.append(arrays)
-        kept.append(own)
-    return total.result(), *kept
-
-
-def _item(several: Sequence[Any], number: int) -> Any:
-    return several[number]
-
-
-def _added(left: Arrays, right: Arrays) -> Arrays:
-    """Return sums; what is added stays as it is, as Dask may want it again."""
-    return tuple(a + b for a, b in zip(left, right, strict=True))

@@ -88,6 +88,9 @@ class LocalEngine:
             kept.append(own)
         return total.result(), kept
 
+    def apart(self, n_weights: int, n_jobs: int) -> None:
+        """Return nothing: descents go on one after another, each on all threads."""
+
     def _each(
         self, function: Callable[..., Any], shared: tuple[Any, ...], beside: Any = None
     ) -> Iterator[Any]:

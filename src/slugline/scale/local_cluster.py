@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from slugline.errors import OptionError
+from slugline.scale.connecting import dask_distributed
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -33,18 +33,10 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
     ------
     OptionError : if Dask is not installed.
     """
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise OptionError(
-            "workers need the packages dask and distributed, which are not installed; "
-            'pip install "slugline[scale]".'
-        ) from error
-    make: Any = LocalCluster  # Dask's types say nothing of these
-    connect: Any = Client
+    distributed = dask_distributed()
     with tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True) as folder:
         with _without_interrupts():
-            cluster = make(
+            cluster = distributed.LocalCluster(
                 n_workers=n_workers,
                 threads_per_worker=1,
                 processes=True,
@@ -53,7 +45,7 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
                 local_directory=folder,
                 silence_logs=logging.CRITICAL,
             )
-        with cluster, connect(cluster, set_as_default=False) as client:
+        with cluster, distributed.Client(cluster, set_as_default=False) as client:
             yield client
 
 

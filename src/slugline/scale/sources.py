@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from slugline.corpus.rows import os_errors_named
 from slugline.documents import chain_digests, check_documents, digest_of
 from slugline.errors import DataError, OptionError
 from slugline.labels import Topic
+from slugline.scale.file_names import files_of
 from slugline.scale.parts import (
     ROWS_PER_BLOCK,
     Files,
@@ -29,7 +29,6 @@ from slugline.training.row_block import MOST_ROWS
 
 __all__ = ["Documents", "files_of"]
 
-_GLOB = frozenset("*?[")
 # Bytes of small files that are read together, and of a file that is cut if it can be.
 MOST_TOGETHER = 1 << 25
 # Bytes of a file that can't be cut, but is read as one part.
@@ -129,28 +128,6 @@ class Documents:
         self.n_documents += n_documents
         if n_documents:
             self._digests.append(digest)
-
-
-def files_of(names: Iterable[str | Path]) -> list[str]:
-    """Return the files that are named, those of a pattern in order of their names.
-
-    Raises
-    ------
-    DataError : if a pattern fits none.
-    """
-    found: list[str] = []
-    for name in map(str, names):
-        if not _GLOB & set(name) or Path(name).exists():
-            found.append(name)
-            continue
-        # Path.glob takes no absolute pattern.
-        fitting = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
-        if not fitting:
-            raise DataError(f"no file is named like {name}; check the pattern and the folder.")
-        found += fitting
-    if not found:
-        raise DataError("no file is named; give at least one.")
-    return found
 
 
 def _is_file(source: Any) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,13 +12,13 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.calibration import Calibration
+from slugline.scale.apart import Job, Told
 from slugline.scale.state import Keeper, State, UnderWay
 from slugline.term_weights import join_topics, share_to_drop, slim
 from slugline.training.hinge import Aim, cost_of
 from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear import MANY_ROWS, topic_rarity
 from slugline.training.linear_fit import ABSENT, MOST_SCORES, topic_blocks
-from slugline.training.rest import Rest
 from slugline.training.row_block import (
     RowBlock,
     column_squares,
@@ -25,7 +26,7 @@ from slugline.training.row_block import (
     topic_counts,
 )
 from slugline.training.term_rates import rates_of, relevance_of
-from slugline.training.whole_passes import TOLERANCE, Point, Scales, minimise
+from slugline.training.whole_passes import TOLERANCE, Descent, Point, Scales, minimise
 
 __all__ = ["Learned", "Rows", "learn", "rows_of"]
 
@@ -173,7 +174,7 @@ class _Training:
         self._keeper, self._state = keeper, State()
         if keeper is not None:
             self._state = keeper.load(rows.n_columns, self._blocks)
-        self._n_held_out = 0
+        self._n_held_out, self._done = 0, 0.0
         self._is_first = True
 
     @property
@@ -187,24 +188,78 @@ class _Training:
         if rows.least_key:
             self._n_held_out = int((rows.n_all - rows.n_learned).sum())
             tolerance = max(_TOLERANCE_OF_JUDGE, self._tolerance)
-            for stage, topics in self._todo(rows.n_learned, rows.least_key):
-                point = self._descend(stage, topics, tolerance)
-                self._state.scores.append(_judged_scores(rows, point))
-                self._ended()
+            self._descend_all(rows.n_learned, rows.least_key, tolerance)
         self._is_first = False
-        for stage, topics in self._todo(rows.n_all, 0):
-            self._n_held_out = 0
-            self._descend(stage, topics, self._tolerance)
-            self._ended()
+        self._descend_all(rows.n_all, 0, self._tolerance)
         self._n_held_out = 0
 
-    def _todo(self, counts: Counts, least_key: int) -> Iterator[tuple[_Stage, slice]]:
-        """Yield the topics that a descent from so many rows has not come to yet."""
+    def _descend_all(self, counts: Counts, least_key: int, tolerance: float) -> None:
+        """Descend from so many rows, for the topics that this has not been done for yet."""
         n_before = 0 if self._is_first else len(self._state.scores)
         todo = self._blocks[self._state.n_done - n_before :]
-        if todo:
-            stage = _Stage.of(self._rows, counts, least_key)
-            yield from ((stage, topics) for topics in todo)
+        if not todo:
+            return
+        stage = _Stage.of(self._rows, counts, least_key)
+        if not self._is_first:
+            self._n_held_out = 0
+        width = todo[0].stop - todo[0].start
+        apart = self._rows.engine.apart(self._rows.n_columns * width, len(todo))
+        if apart is not None:
+            self._descend_apart(apart, stage, todo, tolerance)
+            return
+        for topics in todo:
+            point = self._descend(stage, topics, tolerance)
+            if self._is_first:
+                self._state.scores.append(judged_scores(self._rows.engine, point, *self._judging()))
+            self._ended()
+
+    def _descend_apart(
+        self, apart: Any, stage: _Stage, todo: list[slice], tolerance: float
+    ) -> None:
+        """Descend for several topics at once; what has ended is kept in order."""
+        state, ended = self._state, 0
+        told: dict[int, Told] = {}
+        finish: Any = (judged_scores, self._judging()) if self._is_first else (_nothing, ())
+        jobs = [
+            Job(begin, partial(self._arguments, stage, tolerance, topics), *finish)
+            for topics in todo
+        ]
+        try:
+            for number, news in apart.run(jobs):
+                told[number] = news
+                state.firsts.setdefault(todo[number].start, news.first)
+                while ended in told and told[ended].point is not None:
+                    self._end(todo[ended], told.pop(ended))
+                    ended += 1
+                n_passes = state.n_passes + sum(each.n_passes for each in told.values())
+                done = self._share_done([each.share for each in told.values()], tolerance)
+                self._report(n_passes, todo[number], news.share, done)
+        finally:
+            told.update(apart.stopped())
+            for number, news in told.items():
+                self._hold(todo[number], news.point)
+
+    def _end(self, topics: slice, told: Told) -> None:
+        """Take what a descent has found that has ended elsewhere."""
+        self._state.n_passes += told.n_passes
+        self._hold(topics, told.point)
+        if self._is_first:
+            self._state.scores.append(told.finished)
+        self._ended()
+
+    def _judging(self) -> tuple[int, npt.NDArray[np.bool_]]:
+        return self._rows.least_key, self._rows.known
+
+    def _arguments(self, stage: _Stage, tolerance: float, topics: slice) -> tuple[Any, ...]:
+        """Return those of `begin`."""
+        state, rest = self._state, None
+        first = state.firsts.get(topics.start)
+        if first is not None:  # it was of fewer rows
+            first = first * stage.n_rows / self._rows.n_learned.sum()
+        found = state.found.get(topics.start)
+        if state.under_way is not None and topics == self._blocks[state.n_done % len(self._blocks)]:
+            found, rest = state.under_way
+        return stage.aim(topics), stage.scales, found, first, tolerance, rest
 
     def _ended(self) -> None:
         """Note that a descent has ended."""
@@ -221,15 +276,15 @@ class _Training:
 
     def _descend(self, stage: _Stage, topics: slice, tolerance: float) -> Point:
         """Descend for a few topics; hold what was found, even if that was stopped."""
-        state, n_before = self._state, self._state.n_passes
-        start, first, rest = self._begin(stage, topics)
-        engine, aim, found = self._rows.engine, stage.aim(topics), None
+        state, n_before, found = self._state, self._state.n_passes, None
+        aim, scales, held, *others = self._arguments(stage, tolerance, topics)
+        start = _start_of(held, aim, scales)
         try:
-            for found in minimise(engine, aim, stage.scales, start, first, tolerance, rest):
+            for found in minimise(self._rows.engine, aim, scales, start, *others):
                 state.firsts.setdefault(topics.start, found.first)
                 state.under_way = UnderWay(found.point, found.rest)
                 self._keep()
-                done = self._share_done(found.share, tolerance)
+                done = self._share_done([found.share], tolerance)
                 self._report(n_before + found.n_passes, topics, found.share, done)
         finally:
             if found is not None:
@@ -239,31 +294,23 @@ class _Training:
                     self._hold(topics, found.point)
         return start if found is None else found.point
 
-    def _share_done(self, left: float, tolerance: float) -> float:
-        """Return the share of the work that is done: a gradient shrinks by a factor each step."""
-        own = np.log(max(left, tolerance)) / np.log(tolerance) if tolerance < 1 else 1.0
-        return float((self._state.n_done + min(1.0, max(0.0, own))) / self._n_descents)
+    def _share_done(self, left: list[float], tolerance: float) -> float:
+        """Return the share of the work that is done: a gradient shrinks by a factor each step.
 
-    def _begin(self, stage: _Stage, topics: slice) -> tuple[Point, Any, Rest | None]:
-        """Return where to begin, the size of the gradients that count as the first, and a rest."""
-        state = self._state
-        first = state.firsts.get(topics.start)
-        if first is not None:  # it was of fewer rows
-            first = first * stage.n_rows / self._rows.n_learned.sum()
-        if state.under_way is not None:
-            return state.under_way.point, first, state.under_way.rest
-        return self._start(topics), first, None
+        Where it grows for once, the share stays.
+        """
+        if tolerance < 1:
+            own = np.log(np.clip(left, tolerance, 1)) / np.log(tolerance)
+        else:
+            own = np.ones(len(left))
+        done = (self._state.n_done + own.sum()) / self._n_descents
+        self._done = max(self._done, float(done))
+        return self._done
 
-    def _start(self, topics: slice) -> Point:
-        if topics.start in self._state.found:
-            weights, biases = self._state.found[topics.start]
-            is_dense = isinstance(weights, np.ndarray)
-            weights = weights.astype(np.float32) if is_dense else weights.toarray()
-            return Point(weights, biases.copy())
-        return Point.first(self._rows.n_columns, topics.stop - topics.start)
-
-    def _hold(self, topics: slice, point: Point) -> None:
-        """Hold weights: while the other descent is to begin there, all of them, if few enough."""
+    def _hold(self, topics: slice, point: Point | None) -> None:
+        """Hold weights, if any: while the other descent is to begin there, all, if few enough."""
+        if point is None:
+            return
         n_weights = self._rows.n_columns * self._rows.n_topics
         if self._is_first and n_weights <= _MOST_KEPT:
             weights: Any = point.weights.clip(-_MOST_HALF, _MOST_HALF).astype(np.float16)
@@ -283,7 +330,7 @@ class _Training:
         rows = self._rows
         for topics in self._blocks:
             if topics.start not in self._state.found:  # the start was the minimum
-                self._hold(topics, self._start(topics))
+                self._hold(topics, Point.first(rows.n_columns, topics.stop - topics.start))
         found = [self._state.found[topics.start] for topics in self._blocks]
         biases = np.concatenate([point.biases for point in found]).astype(np.float32)
         biases[rows.topic_weights * rows.n_all == 0] = ABSENT
@@ -313,6 +360,21 @@ class _Training:
         told = counts[y] > 0  # others' topics can't be told
         share = rows.n_learned.sum() / rows.n_all.sum()
         return y[told], as_of_all(scores[told], float(share))
+
+
+def begin(aim: Aim, scales: Scales, held: Point | None, *others: Any) -> Descent:
+    """Return a descent from what another one has found; `others` are as for `Descent`."""
+    return Descent(aim, scales, _start_of(held, aim, scales), *others)
+
+
+def _start_of(held: Point | None, aim: Aim, scales: Scales) -> Point:
+    """Return where to start: from nothing, or from weights that may be narrow or sparse."""
+    if held is None:
+        return Point.first(len(scales.steps), len(aim.topics))
+    is_dense = isinstance(held.weights, np.ndarray)
+    weights: Any = held.weights
+    weights = weights.astype(np.float32) if is_dense else weights.toarray()
+    return Point(weights, held.biases.copy())
 
 
 @dataclass(frozen=True)
@@ -375,5 +437,12 @@ def scores_of_judged(
     return scores
 
 
-def _judged_scores(rows: Rows, point: Point) -> Floats:
-    return np.concatenate(rows.engine.each(scores_of_judged, rows.least_key, point, rows.known))
+def judged_scores(
+    engine: Any, point: Point, least_key: int, known: npt.NDArray[np.bool_]
+) -> Floats:
+    """Return the scores of all rows with a lower key; see `scores_of_judged`."""
+    return np.concatenate(engine.each(scores_of_judged, least_key, point, known))
+
+
+def _nothing(engine: Any, point: Point) -> None:
+    """Return what is wanted of rows when all have been learned from."""

@@ -1,0 +1,199 @@
+"""Topics apart: each worker has all rows, and descends for some of the topics by itself.
+
+Rows are fewer bytes than the weights that passes would send around. A descent stays on its worker;
+the client is told how far it is after each step, and gets what it found at the end. Between workers
+there is nothing to add up, so that descents are those of one machine, bit for bit. One that is lost
+with its worker begins anew.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.errors import ClusterError
+from slugline.scale.local import LocalEngine
+from slugline.training.whole_passes import Descent, Point
+
+__all__ = ["Apart", "Job", "Told"]
+
+# How often a descent may be lost.
+_MOST_LOSSES = 10
+# More than all blocks: a worker has them in memory, or Dask has.
+_NO_LIMIT = 1 << 62
+
+
+class Job(NamedTuple):
+    """A descent for some topics.
+
+    Attributes
+    ----------
+    begin : callable
+        At the top level of a module; `begin(*arguments())` returns a `Descent`.
+    arguments : callable
+    finish : callable
+        At the top level of a module; `finish(engine, point, *finishing)` returns what is wanted of
+        the rows in the end.
+    finishing : tuple
+    """
+
+    begin: Callable[..., Descent]
+    arguments: Callable[[], tuple[Any, ...]]
+    finish: Callable[..., Any]
+    finishing: tuple[Any, ...] = ()
+
+
+class Told(NamedTuple):
+    """How far a descent is; in the end, where it is and what was wanted of the rows."""
+
+    n_passes: int
+    share: float
+    is_done: bool
+    first: npt.NDArray[np.float64]
+    point: Point | None = None
+    finished: Any = None
+
+
+@dataclass
+class _UnderWay:
+    """A job that a worker is at.
+
+    Attributes
+    ----------
+    state, before : Future or None
+        The descent after the step that is taken, and before it.
+    """
+
+    number: int
+    job: Job
+    worker: str
+    state: Any = None
+    before: Any = None
+    told: Told | None = None
+
+
+class Apart:
+    """Has descents done on workers that hold all blocks.
+
+    Parameters
+    ----------
+    engine : DaskEngine
+    blocks : sequence of Future
+    workers : sequence of str
+        One for each descent that may be under way at a time.
+    """
+
+    def __init__(self, engine: Any, blocks: Sequence[Any], workers: Sequence[str]) -> None:
+        self._engine, self._blocks = engine, list(blocks)
+        self._free = deque(workers)
+        self._waiting: deque[tuple[int, Job]] = deque()
+        self._under_way: dict[Any, _UnderWay] = {}
+        self._n_lost = 0
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Told]]:
+        """Yield the numbers of descents, and how far they are, after each step of any."""
+        from distributed import as_completed
+
+        self._waiting = deque(enumerate(jobs))
+        self._coming = as_completed(loop=self._engine.loop)
+        while self._waiting or self._under_way:
+            while self._waiting and self._free:
+                self._begin(_UnderWay(*self._waiting.popleft(), self._free.popleft()))
+            future = next(self._coming)
+            try:
+                (told,) = self._engine.gather([future])
+            except CancelledError:
+                self._lose(self._under_way.pop(future))
+            else:
+                at_work = self._under_way.pop(future)
+                self._go_on(at_work, told)
+                yield at_work.number, told
+
+    def stopped(self) -> Iterator[tuple[int, Told]]:
+        """Yield where descents are that have not ended; none of them goes on."""
+        for future, at_work in self._under_way.items():
+            last = at_work.before or at_work.state
+            if at_work.told is not None and at_work.told.n_passes > 1 and last is not None:
+                (descent,) = self._engine.gather([last])
+                yield at_work.number, at_work.told._replace(point=descent.point)
+            self._engine.release([future, at_work.before, at_work.state])
+        self._under_way.clear()
+
+    def _begin(self, at_work: _UnderWay) -> None:
+        job = at_work.job
+        # Its arguments are part of the task, so that another worker can begin as well.
+        begun = self._submit(at_work, job.begin, *job.arguments())
+        at_work.state = self._submit(at_work, _advanced, begun, self._blocks)
+        self._ask(at_work, self._submit(at_work, _told, at_work.state))
+        self._engine.release([begun])
+
+    def _go_on(self, at_work: _UnderWay, told: Told) -> None:
+        """Let a descent take its next step, or end."""
+        self._engine.release([at_work.before])
+        at_work.told, at_work.before = told, None
+        if told.point is not None:
+            self._engine.release([at_work.state])
+            self._free.append(at_work.worker)
+        elif told.is_done:
+            finish = at_work.job.finish, at_work.job.finishing
+            future = self._submit(at_work, _finished, at_work.state, self._blocks, *finish)
+            self._ask(at_work, future)
+        else:
+            at_work.before = at_work.state
+            at_work.state = self._submit(at_work, _advanced, at_work.before, self._blocks)
+            self._ask(at_work, self._submit(at_work, _told, at_work.state))
+
+    def _lose(self, at_work: _UnderWay) -> None:
+        """Begin a descent anew of which all is lost."""
+        self._n_lost += 1
+        if self._n_lost > _MOST_LOSSES:
+            raise ClusterError(
+                f"workers were lost {_MOST_LOSSES} times in their descents; their logs may tell "
+                "why."
+            )
+        self._engine.release([at_work.before, at_work.state])
+        self._free.append(at_work.worker)
+        self._waiting.appendleft((at_work.number, at_work.job))
+
+    def _submit(self, at_work: _UnderWay, function: Callable[..., Any], *arguments: Any) -> Any:
+        return self._engine.submit_to(at_work.worker, function, *arguments)
+
+    def _ask(self, at_work: _UnderWay, future: Any) -> None:
+        self._under_way[future] = at_work
+        self._coming.add(future)
+
+
+# What workers do ---------------------------------------------------------------------------------
+
+
+def _advanced(descent: Descent, blocks: Sequence[Any]) -> Descent:
+    """Return a descent a step further; the one before stays, as Dask may want it again."""
+    after = copy.deepcopy(descent)
+    after.advance(_engine_of(blocks))
+    return after
+
+
+def _told(descent: Descent) -> Told:
+    return Told(descent.n_passes, descent.share, descent.is_done, descent.first)
+
+
+def _finished(
+    descent: Descent, blocks: Sequence[Any], finish: Callable[..., Any], finishing: tuple[Any, ...]
+) -> Told:
+    point = descent.point
+    finished = finish(_engine_of(blocks), point, *finishing)
+    return _told(descent)._replace(point=point, finished=finished)
+
+
+def _engine_of(blocks: Sequence[Any]) -> LocalEngine:
+    engine = LocalEngine(1, _NO_LIMIT)
+    for block in blocks:
+        engine.append(block)
+    return engine

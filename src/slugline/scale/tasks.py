@@ -1,0 +1,120 @@
+"""What workers do: functions at the top level of a module, which Dask finds by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from slugline.errors import DataError, SluglineError
+from slugline.scale.collections import Partition
+from slugline.scale.parts import Part
+from slugline.scale.tree import Arrays, TreeSum
+
+__all__ = [
+    "ReadPart",
+    "added",
+    "block_of",
+    "changed",
+    "item",
+    "keep_and_sum",
+    "nothing",
+    "read_part",
+    "read_partition",
+    "sum_up",
+    "together",
+    "told_of",
+]
+
+
+class ReadPart(NamedTuple):
+    """What became of a part: its blocks and what is said of them, and what stopped it."""
+
+    made: list[tuple[Any, Any]]
+    error: SluglineError | None
+
+
+def read_part(part: Part, function: Callable[..., Any], shared: tuple[Any, ...]) -> ReadPart:
+    """Return the blocks of a part, and what `function(batch, *shared)` says of them."""
+    made: list[tuple[Any, Any]] = []
+    try:
+        made.extend(function(batch, *shared) for batch in part.batches())
+    except SluglineError as error:
+        return ReadPart(made, _plain(error, part.paths))
+    return ReadPart(made, None)
+
+
+def read_partition(
+    data: Any, part: Partition, function: Callable[..., Any], shared: tuple[Any, ...]
+) -> ReadPart:
+    """Do the same with a partition that has been computed."""
+    return read_part(part.with_data(data), function, shared)
+
+
+def _plain(error: SluglineError, paths: Sequence[str]) -> SluglineError:
+    """Return an error without what can't be sent; if a file isn't seen here, that is the error."""
+    from distributed import get_worker
+
+    unseen = next((path for path in paths if not Path(path).exists()), None)
+    if unseen is None:
+        return error.with_traceback(None)
+    return DataError(
+        f"{unseen} isn't seen by worker {get_worker().address}; put files where all workers find "
+        "them under the same name, or give batches of texts and topics."
+    )
+
+
+def told_of(read: ReadPart) -> ReadPart:
+    """Return what is said of blocks, and whether there are any."""
+    return ReadPart([(block is not None, about) for block, about in read.made], read.error)
+
+
+def block_of(read: ReadPart, number: int) -> Any:
+    """Return one of the blocks."""
+    return read.made[number][0]
+
+
+def nothing(block: Any) -> None:
+    """Make sure that a block is there."""
+
+
+def together(*shared: Any) -> tuple[Any, ...]:
+    """Return what is shared, kept where tasks find it."""
+    return shared
+
+
+def changed(block: Any, function: Callable[..., Any], shared: tuple[Any, ...]) -> Any:
+    """Return what a function makes of a block."""
+    return function(block, *shared)
+
+
+def sum_up(
+    function: Callable[..., Arrays], shared: tuple[Any, ...], blocks: list[Any], kept: list[Any]
+) -> Arrays:
+    """Return the sums of what a function returns of blocks, and what these have kept."""
+    total = TreeSum()
+    for number, block in enumerate(blocks):
+        total.append(function(block, *kept[number : number + 1], *shared))
+    return total.result()
+
+
+def keep_and_sum(
+    function: Callable[..., Any], shared: tuple[Any, ...], blocks: list[Any]
+) -> tuple[Any, ...]:
+    """Return the sums, and what each block is to keep."""
+    total, kept = TreeSum(), []
+    for block in blocks:
+        arrays, own = function(block, *shared)
+        total.append(arrays)
+        kept.append(own)
+    return total.result(), *kept
+
+
+def item(several: Sequence[Any], number: int) -> Any:
+    """Return one of several things."""
+    return several[number]
+
+
+def added(left: Arrays, right: Arrays) -> Arrays:
+    """Return sums; what is added stays as it is, as Dask may want it again."""
+    return tuple(a + b for a, b in zip(left, right, strict=True))
