@@ -227,14 +227,14 @@ def test_another_tolerance_is_named_before_anything_is_read(job: Job) -> None:
     job.begin()
     job.news = []
     assert refusal(job, tolerance=0.01) == (
-        f"kept is a checkpoint of another job (tolerances: 0.002 there, 0.01 here); {NAME_ANOTHER}"
+        f"kept is a checkpoint of another job (tolerances: 0.005 there, 0.01 here); {NAME_ANOTHER}"
     )
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"class_weight": "balanced"}, 'weights of topics: null there, "balanced" here'),
+        ({"class_weight": "balanced"}, 'weights of topics: "equal" there, "balanced" here'),
         (
             {"blocks": [Block("words", "counts", n_buckets=1 << 10)] * 2},
             "other terms",
@@ -408,6 +408,10 @@ def test_a_full_disk_is_named_and_what_was_kept_is_safe(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "write_whole", full)
+        assert refusal(replace(job, folder=job.folder.with_name("new"))).endswith(
+            "kept: the checkpoint can't be written (No space left on device); free some space, or "
+            "name another folder with `checkpoint`."
+        )
         assert refusal(job) == (
             "kept: the checkpoint can't be written (No space left on device); what it held before "
             "is unchanged. Free some space, and start the same job again: it goes on from there."

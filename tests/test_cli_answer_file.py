@@ -165,25 +165,26 @@ def test_a_job_that_fails_leaves_the_earlier_file(run: Run, options: list[str]) 
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("a.xlsx", "--output is a.xlsx; use a name that ends in one of .csv, .tsv, .jsonl."),
+        (
+            "a.xlsx",
+            "--output is a.xlsx; use a name that ends in one of .csv, .tsv, .jsonl, .parquet.",
+        ),
         (
             "tickets.csv",
             "--output tickets.csv: would overwrite an input file; name another one.",
         ),
         ("./m.csv", "--output m.csv: would overwrite an input file; name another one."),
-        ("folder.csv", "--output folder.csv: is a folder; name a file."),
         (
             "none/a.csv",
             "--output none/a.csv: can't write a file there (No such file or directory); "
             "create the folder, fix its permissions, or name another place.",
         ),
     ],
-    ids=["ending", "texts", "model", "folder", "no folder"],
+    ids=["ending", "texts", "model", "no folder"],
 )
 def test_an_output_that_can_not_be_is_told_before_the_work(
     run: Run, output: str, message: str
 ) -> None:
-    Path("folder.csv").mkdir()
     Path("news.slug").rename("m.csv")
 
     result = run("predict", "m.csv", "tickets.csv", "-o", output)

@@ -48,6 +48,9 @@ def lines(text: str) -> list[str]:
 def test_a_pattern_of_files_is_learned_and_told_of(run: Run, parts: Path) -> None:
     result = run("train", "news/*.csv", "--stream", "-o", "news.slug")
     assert result.code == 0
+    assert result.err.startswith(
+        "read column 'body' as text and 'queue' as topic; name others with --text and --topic\n"
+    )
     first, accuracy, model = lines(result.out)
     assert re.fullmatch(
         r"news/\*\.csv: learned 3 topics from 540 documents in T s, \d+ passes", first
@@ -239,7 +242,12 @@ def test_after_ctrl_c_the_model_is_saved_and_the_same_command_goes_on(
         "goes on from what kept holds.\n"
     ) in result.err
     assert Path("news.slug").read_bytes() != wanted
-    assert run(*how).code == 0
+    again = run(*how)
+    assert again.code == 0
+    assert again.err.startswith(
+        "kept holds what was learned before: it goes on from there, once all documents are read "
+        "again\n"
+    )
     assert Path("news.slug").read_bytes() == wanted
     assert not Path("kept").exists()
 
@@ -305,10 +313,10 @@ def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     with shown_progress(quiet=False) as progress:
         assert progress is not None
         progress.passed("reading [1]", None)
-        progress.note("3 rows [skipped]\x1b")
+        progress.note("3 rows [skipped]\x1b, see `text`")
         progress.passed("pass 7", 0.5)
     shown = terminal.getvalue()
-    assert "3 rows [skipped]\\x1b\n" in shown
+    assert "3 rows [skipped]\\x1b, see --text\n" in shown
     assert re.search(r"50%.* pass 7", shown)
 
 

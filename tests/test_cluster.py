@@ -37,6 +37,11 @@ def cluster_of(n_workers: int, **how: Any) -> Any:
     )
 
 
+def client_of(made: Any) -> Any:
+    """Connect, but let it not be found by whoever asks for no client in particular."""
+    return distributed.Client(made, set_as_default=False)
+
+
 def patient() -> Any:
     """Let workers take their time to come again; the cluster would forget them after 15 seconds."""
     dask = pytest.importorskip("dask")
@@ -46,7 +51,11 @@ def patient() -> Any:
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """Two workers in processes of their own, which come again when they are killed."""
-    with patient(), cluster_of(2, processes=True) as made, distributed.Client(made) as client:
+    with (
+        patient(),
+        cluster_of(2, processes=True) as made,
+        distributed.Client(made, set_as_default=False) as client,
+    ):
         yield client
 
 
@@ -57,7 +66,7 @@ def threads() -> Iterator[Callable[..., Any]]:
 
     def make(n_workers: int, **how: Any) -> Any:
         made.append(cluster_of(n_workers, processes=False, **how))
-        made.append(distributed.Client(made[-1]))
+        made.append(client_of(made[-1]))
         return made[-1]
 
     yield make
@@ -269,7 +278,11 @@ def test_a_worker_that_is_killed_changes_nothing(
 @pytest.mark.slow
 def test_the_only_worker_may_be_killed(news: News, tmp_path: Path) -> None:
     alone = saved(tmp_path, pairs(news))
-    with patient(), cluster_of(1, processes=True) as made, distributed.Client(made) as client:
+    with (
+        patient(),
+        cluster_of(1, processes=True) as made,
+        distributed.Client(made, set_as_default=False) as client,
+    ):
         killing = Killing(client, "pass ", 2)
         assert saved(tmp_path, pairs(news), client=client, progress=killing) == alone
         assert killing.n_killed == 1

@@ -87,6 +87,30 @@ def test_a_command_line_that_predicts_loads_no_other_command_and_nothing_to_trai
     } & modules == set()
 
 
+def test_learning_from_a_stream_on_this_machine_loads_no_dask(news_csv: Path) -> None:
+    modules = loaded_by(
+        "import sys\n"
+        "from slugline.cli import main\n"
+        f"sys.argv = ['slugline', 'train', '--stream', '-q', {str(news_csv)!r}]\n"
+        f"sys.argv += ['-o', {str(news_csv.with_name('model.slug'))!r}]\n"
+        "try: main()\n"
+        "except SystemExit: pass"
+    )
+    assert packages(modules) & {"dask", "distributed", "sklearn", "matplotlib", "duckdb"} == set()
+    assert "slugline.scale.fitting" in modules
+
+
+def test_a_folder_of_answers_loads_no_cluster_and_nothing_to_train_with(
+    news_slug: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("text\nwheat\n")
+    given = f"{str(news_slug)!r}, ['{tmp_path}/*.csv'], '{tmp_path}/out'"
+    modules = loaded_by(f"from slugline.scale import predict_files\npredict_files({given})")
+    heavy = {"dask", "distributed", "pandas", "sklearn", "matplotlib", "duckdb", "rich", "typer"}
+    assert packages(modules) & heavy == set()
+    assert [name for name in modules if name.startswith("slugline.training")] == []
+
+
 def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
     assert "sklearn" not in loaded_by("from slugline.errors import DataError, SluglineError")
 
@@ -96,10 +120,12 @@ def test_the_errors_load_no_scikit_learn_before_one_of_them_needs_it() -> None:
 #: The whole house: each part may import those below it, and nothing else.
 PLAN = """
     __main__ cli mcp server
-    served report compare answer_file prediction answers curve suggest
+    served report compare curve suggest
     corrections audit experiment
-    classifier estimator exporters saving explain routing
-    scale fitting judging fitted thresholds document_parts fit_settings tuning lesson
+    classifier estimator exporters
+    scale answer_target answer_parquet answer_file prediction answers
+    saving explain routing
+    fitting judging fitted thresholds document_parts fit_settings tuning lesson
     learners training corpus text reuters layers
     encoders sample_weights documents calibration trend evaluation splits
     labels term_weights sparse ragged plots progress cache databases files marks displays threads

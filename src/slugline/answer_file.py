@@ -15,10 +15,8 @@ from slugline.corpus.rows import BadRow
 if TYPE_CHECKING:
     from slugline.answers import Prediction
 
-__all__ = ["DELIMITERS", "AnswerFile", "answer_names", "compact", "topic_names"]
+__all__ = ["AnswerFile", "answer_names", "compact", "topic_names"]
 
-#: What separates the cells in a file with each ending; None for JSON lines.
-DELIMITERS = {".csv": ",", ".tsv": "\t", ".jsonl": None}
 # With what a spreadsheet's formulas begin; and numbers, which may begin so.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*")
@@ -103,7 +101,9 @@ class AnswerFile:
         self.write(held)
 
     def _write_row(self, answer: Prediction | BadRow) -> None:
-        row = self._given(answer.values) | self._answers(answer)
+        self._put(self._given(answer.values) | self._answers(answer))
+
+    def _put(self, row: dict[str, Any]) -> None:
         if self._table is None:
             self._file.write(self._encode(row) + b"\n")
         else:

@@ -18,6 +18,7 @@ __all__ = [
     "ModelFileError",
     "NotFittedError",
     "OptionError",
+    "OutputError",
     "ServerError",
     "SluglineError",
     "StoreError",
@@ -59,6 +60,10 @@ class EncoderWarning(UserWarning):
 
 class ModelFileError(SluglineError, ValueError):
     """A model file that is damaged, from another program, or in a later format."""
+
+
+class OutputError(SluglineError, OSError):
+    """A file of answers that can't be written, such as on a full disk."""
 
 
 class ServerError(SluglineError, OSError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from slugline.cli.output import say
 from slugline.cli.printable import printable
+from slugline.cli.voice import in_flags
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -58,7 +59,8 @@ class _OnBar:
         self._task = bar.add_task("", total=None)
 
     def note(self, text: str) -> None:
-        self._bar.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        text = printable(in_flags(text))
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def passed(self, text: str, done: float | None) -> None:
         total = None if done is None else 1.0

@@ -10,23 +10,34 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from slugline.answer_file import compact, topic_names
-from slugline.cli.answer_file import check_answer_file, open_answer_file
-from slugline.cli.models import check_model_first, is_model
+from slugline.answer_file import compact
+from slugline.answer_target import open_answer_file
+from slugline.cli.answer_file import check_answer_file
 from slugline.cli.options import Encoding, Format, Quiet, TextColumn
 from slugline.cli.output import say, warn
+from slugline.cli.predict_folder import (
+    Overwrite,
+    Run,
+    Scheduler,
+    To,
+    Workers,
+    check_no_folder,
+    is_folder,
+    model_and_files,
+    predict_folder,
+)
 from slugline.cli.printable import printable, printable_json
 from slugline.cli.progress import DocumentBar, has_onlooker
 from slugline.corpus.columns import listed
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, OptionError
-from slugline.saving.shipped import DEFAULT, SHIPPED
 
 if TYPE_CHECKING:
     from slugline.answers import Prediction
     from slugline.corpus.readers import Rows
     from slugline.fitted import Fitted
     from slugline.routing import Router
+    from slugline.scale.answering import How
 
 __all__ = ["predict"]
 
@@ -45,11 +56,12 @@ def predict(
         ),
     ] = None,
     file: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
             metavar="FILE",
             help="Texts: a line each, or CSV, TSV, JSONL, JSON or Parquet (also .gz); `-` "
-            "reads standard input, as does leaving it out.",
+            "reads standard input, as does leaving it out. With a folder for --output, also "
+            "several, and patterns such as 'in/*.parquet'.",
             show_default=False,
         ),
     ] = None,
@@ -98,12 +110,13 @@ def predict(
         ),
     ] = False,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
             metavar="FILE",
-            help="Write a .csv, .tsv or .jsonl file: all columns of FILE, then the answers.",
+            help="Write a .csv, .tsv, .jsonl or .parquet file: all columns of FILE, then the "
+            "answers. Or a folder, such as out/: one file of answers for each FILE.",
             show_default="JSON lines to standard output",
         ),
     ] = None,
@@ -114,6 +127,10 @@ def predict(
         int,
         typer.Option("--threads", min=1, metavar="N", help="Number of threads; changes no result."),
     ] = 1,
+    to: To = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Classify texts: one JSON line per document, in their order.
@@ -130,6 +147,10 @@ def predict(
     with --min-precision, also reason and guess, the most likely topic.
     If FILE has a column of that name, the answer's is, say, predicted_topic.
 
+    With a folder for --output, files are answered side by side, each whole or
+    not at all. A job that is run again answers only those without answers, and
+    those that have changed since; what is done is noted in _slugline.jsonl.
+
     For example:
 
       echo "Wheat exports rose" | slugline predict
@@ -137,48 +158,70 @@ def predict(
       slugline predict model.slug new.csv
 
       slugline predict model.slug new.csv -o answers.csv
+
+      slugline predict model.slug 'in/*.parquet' -o out/
     """
+    from slugline.scale.answering import How
+
+    if output is not None and explain:
+        raise OptionError(
+            "--explain is for JSON lines on standard output, and --output writes a file; leave one "
+            "of them out."
+        )
+    how = How(
+        *(text, id_, format_, encoding, to),
+        top=top,
+        min_precision=min_precision,
+        per_topic=per_topic,
+        coverage=coverage,
+        strict=strict,
+        n_threads=threads,
+    )
+    run = Run(workers, scheduler, overwrite, quiet)
+    if output is not None and is_folder(output):
+        predict_folder(*model_and_files(model, file, quiet), Path(output), how, run)
+        return
+    check_no_folder(file, how, run)
+    model, files = model_and_files(model, file, quiet)
+    _predict_file(model, files[0], None if output is None else Path(output), how, explain, quiet)
+
+
+def _predict_file(
+    model: str, file: str, output: Path | None, how: How, explain: bool, quiet: bool
+) -> None:
     from slugline.corpus.readers import read_rows
     from slugline.prediction import predict_rows
-    from slugline.routing import N_GUESSES, Router
+    from slugline.routing import N_GUESSES
     from slugline.saving.classifier_file import load_model
+    from slugline.scale.answering import make_router
 
-    model, file = _model_and_file(model, file, quiet)
     if output is not None:
-        _check_unexplained(explain)
         check_answer_file(output, [model, file])
     fitted, _ = load_model(model)
-    router = Router.of(fitted, min_precision, per_topic=per_topic, coverage=coverage)
-    if per_topic and router.precision is None:
-        if min_precision is None:
-            raise OptionError("--per-topic is about --min-precision; give both.")
-        raise OptionError(
-            "--per-topic keeps --min-precision for each topic, and with 0 all answers are given; "
-            "leave it out, or give a --min-precision over 0."
-        )
+    router = make_router(fitted, how)
     if _is_typed(file):  # before the first line is read to find the format
         say("reading a text from each line that you type; Ctrl-D ends it", quiet=quiet)
-    rows = read_rows(file, format=format_, fallback="txt", encoding=encoding)
+    rows = read_rows(file, format=how.format, fallback="txt", encoding=how.encoding)
     if rows.note:
         say(f"{rows.name}: {rows.note}", quiet=quiet)
     batches = predict_rows(
         router,
         rows,
-        text=text,
-        id=id_,
-        top=top if router.precision is None else max(top, N_GUESSES),
-        n_threads=threads,
+        text=how.text,
+        id=how.id,
+        top=how.top if router.precision is None else max(how.top, N_GUESSES),
+        n_threads=how.n_threads,
         announce=lambda note: say(f"{rows.name}: {note}", quiet=quiet),
     )
     n_rows = n_bad = 0
-    lines = _Lines(rows.unit, top, fitted if explain else None)
+    lines = _Lines(rows.unit, how.top, fitted if explain else None)
     with (
-        _writer(output, rows, top, router, lines) as write,
+        _writer(output, rows, router, lines) as write,
         DocumentBar(_wants_bar(file, quiet)) as bar,
     ):
         for batch in batches:
             bad = [row for row in batch if isinstance(row, BadRow)]
-            if strict and bad:
+            if how.strict and bad:
                 write(batch[: batch.index(bad[0])])
                 raise _strict_error(rows, bad[0])
             write(batch)
@@ -195,18 +238,13 @@ def predict(
 
 @contextmanager
 def _writer(
-    output: Path | None, rows: Rows, top: int, router: Router, lines: _Lines
+    output: Path | None, rows: Rows, router: Router, lines: _Lines
 ) -> Iterator[Callable[[Sequence[Prediction | BadRow]], None]]:
     """Return a function that writes batches of answers to standard output or a file."""
     if output is None:
         yield lines.write
         return
-    names = topic_names(min(top, len(router.fitted.topics)))
-    if router.precision is not None:
-        names += ["reason", "guess"]
-    if router.coverage is not None:
-        names.append("set")
-    with open_answer_file(output, rows.unit, names, rows.has_names) as file:
+    with open_answer_file(output, rows, router, lines.top) as file:
         yield file.write
     if file.left_out:
         columns = listed(file.left_out)
@@ -247,36 +285,8 @@ def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
     ]
 
 
-def _check_unexplained(explain: bool) -> None:
-    if explain:
-        raise OptionError(
-            "--explain is for JSON lines on standard output, and --output writes a file; leave one "
-            "of them out."
-        )
-
-
 def _places(output: Path | None) -> str:
     return "lines with" if output is None else f"cells of {output} under"
-
-
-def _model_and_file(first: str | None, second: str | None, quiet: bool) -> tuple[str, str]:
-    """Return model and file, where only one of MODEL and FILE is given, or none."""
-    if first is not None and second is not None:
-        check_model_first("predict", first, second)
-        return first, second
-    if first is not None and is_model(first):
-        return first, "-"
-    if first not in (None, "-") and not Path(first).exists():
-        raise DataError(
-            f"{first} is neither a model nor a file of texts: there is no such file; check the "
-            f"path, or name a model: {', '.join(SHIPPED)}, or a file that ends in .slug."
-        )
-    say(
-        f"using the shipped model {DEFAULT} ({SHIPPED[DEFAULT]}); "
-        "name your own with slugline predict MODEL FILE",
-        quiet=quiet,
-    )
-    return DEFAULT, first or "-"
 
 
 def _is_typed(file: str) -> bool:

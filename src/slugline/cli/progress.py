@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from slugline.progress import StepProgress
 
-__all__ = ["DocumentBar", "has_onlooker", "step_progress"]
+__all__ = ["DocumentBar", "can_erase", "has_onlooker", "step_progress"]
 
 # Seconds. A shorter job needs no bar, so it doesn't pay for one.
 _DELAY = 1.0
@@ -32,8 +32,12 @@ def has_onlooker() -> bool:
     Standard error must be a terminal that can erase text, and standard output must not be a
     terminal: the bar would run into the answers.
     """
-    can_erase = sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-    return can_erase and not sys.stdout.isatty()
+    return can_erase() and not sys.stdout.isatty()
+
+
+def can_erase() -> bool:
+    """Whether standard error is a terminal that can erase text."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 class DocumentBar:
@@ -60,16 +64,22 @@ class DocumentBar:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the bar away."""
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, n_documents: int, share: float | None) -> None:
+    def update(self, n_documents: int, share: float | None, more: str = "") -> None:
         """Draw the bar if it is time to; `share` runs from 0 to 1, and is None if unknown."""
         now = time.monotonic()
         if not self._is_wanted or now < self._next:
             return
         self._next = now + _INTERVAL
-        metrics = f"{n_documents:,} documents  {n_documents / (now - self._began):,.0f} a second"
+        metrics = (
+            f"{n_documents:,} documents  {n_documents / (now - self._began):,.0f} a second{more}"
+        )
         if self._bar is None:
             self._bar = _start_bar()
         task = self._bar.task_ids[0]

@@ -199,6 +199,8 @@ def train(
       slugline train reuters -o reuters.slug
 
       slugline train few.csv --encoder use -o few.slug
+
+      slugline train 'years/*.parquet' --workers 4 --checkpoint kept -o years.slug
     """
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus

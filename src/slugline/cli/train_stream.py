@@ -35,8 +35,8 @@ Stream = Annotated[
         "--stream",
         metavar="",
         help="Learn in passes over DATA, which may be files of any size and patterns such as "
-        "'tickets/*.parquet'. Takes longer, and there is no test and no report: an accuracy is "
-        "told by one text in five, held out at first.",
+        "'tickets/*.parquet'. There is no test and no report; texts that are held out at first "
+        "tell the accuracy.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -233,6 +233,9 @@ def _learn(options: _Options) -> tuple[Fitted, float]:
     files = files_of(options.data)
     for file in files:
         check_not_read("--output", options.output, [file])
+    if options.scheduler is not None or options.workers is not None:
+        # Workers may be at home in other folders.
+        files = [file if file == "-" else os.path.abspath(file) for file in files]  # noqa: PTH100
     classifier = TopicClassifier(
         class_weight="balanced" if options.balanced else None,
         n_jobs=options.threads,
@@ -254,19 +257,21 @@ def _learn(options: _Options) -> tuple[Fitted, float]:
 @contextmanager
 def _cluster(options: _Options) -> Iterator[dict[str, Any]]:
     """Start the processes that the user wants, and yield what `fit_stream` is to be told."""
-    if options.scheduler is not None or options.workers is not None:
-        # What they log of a job that is broken off is for those who write Dask.
-        for name in ("asyncio", "distributed"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-    if options.scheduler is not None:
-        yield {"client": options.scheduler}
-    elif options.workers is not None:
-        from slugline.scale.local_cluster import local_cluster
-
-        with local_cluster(options.workers) as client:
-            yield {"client": client}
-    else:
+    if options.scheduler is None and options.workers is None:
         yield {}
+        return
+    before = logging.root.manager.disable
+    logging.disable()  # what Dask logs of a job that is broken off helps nobody who reads it here
+    try:
+        if options.workers is None:
+            yield {"client": options.scheduler}
+        else:
+            from slugline.scale.local_cluster import local_cluster
+
+            with local_cluster(options.workers) as client:
+                yield {"client": client}
+    finally:
+        logging.disable(before)
 
 
 @contextmanager

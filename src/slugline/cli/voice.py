@@ -38,10 +38,12 @@ _ALIKE = (
         "num_words",
         "optimizer",
         "output",
+        "overwrite",
         "patience",
+        "per_topic",
     ),
     *("quantize", "report", "seeds", "skip_bad_rows", "test", "test_fraction", "text", "top"),
-    *("topic", "tune", "validation", "validation_fraction", "weighting"),
+    *("to", "topic", "tune", "validation", "validation_fraction", "weighting"),
 )
 #: The flag of each parameter.
 FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
@@ -57,6 +59,7 @@ FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "n_jobs": "--threads",
     "n_seeds": "--seeds",
     "n_threads": "--threads",
+    "n_workers": "--workers",
     "resume": "--resume",
     "timeout": "--timeout",
     "random_state": "--seed",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from slugline.corpus.columns import find_both_columns, peek, text_of
+from slugline.corpus.columns import columns_note, find_both_columns, peek, text_of
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import BadRow, Rows
 from slugline.corpus.rows import Row, advice_on
@@ -99,10 +99,7 @@ def _collect_one(
         )
     notes = _grouped(((d.note, d.at) for d in documents if d.note), rows.unit)
     if rows.has_names and None in (text, topic):
-        used = "read column {} as text and {!r} as topic".format(
-            " with ".join(map(repr, columns[0])), columns[1]
-        )
-        notes.insert(0, f"{used}; name others with `text` and `topic`")
+        notes.insert(0, columns_note(*columns))
     if rows.note:
         notes.insert(0, rows.note)
     if bad:

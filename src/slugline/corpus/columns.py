@@ -15,6 +15,7 @@ from slugline.errors import DataError, OptionError
 
 __all__ = [
     "column_names",
+    "columns_note",
     "find_both_columns",
     "find_columns",
     "find_id",
@@ -139,6 +140,12 @@ def find_both_columns(
         f"name columns with {' and '.join(f'`{what}`' for what in missing)}, "
         "or add a header if these are not names."
     )
+
+
+def columns_note(text: Sequence[str], topic: str) -> str:
+    """Return words for columns that nobody has named."""
+    used = f"read column {' with '.join(map(repr, text))} as text and {topic!r} as topic"
+    return f"{used}; name others with `text` and `topic`"
 
 
 def text_of(row: Row, columns: Sequence[str]) -> Any:

@@ -233,6 +233,11 @@ class Agreement:
             f"{facts.name}: {where} can't be used: {bad[0].problem}{first}; {advice_on(bad)}{way}."
         )
 
+    @property
+    def columns(self) -> Columns | None:
+        """Where texts and topics are, if that is known."""
+        return None if self._columns is None else self._columns[1]
+
     def _check_same(self, facts: Facts) -> None:
         if facts.columns is None:
             return

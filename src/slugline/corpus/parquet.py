@@ -15,7 +15,15 @@ from slugline.errors import DataError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["parquet_rows", "parquet_stretches"]
+__all__ = [
+    "column_types",
+    "literal",
+    "open_duckdb",
+    "parquet_rows",
+    "parquet_stretches",
+    "quoted",
+    "table_of",
+]
 
 # Nothing is fetched from elsewhere, written to the disk, printed, taken from Python's variables, or
 # kept in memory to be read again.
@@ -46,7 +54,7 @@ def parquet_rows(path: Path, stretch: tuple[int, int] | None = None) -> Items:
     """
     with _opened(path) as connection:
         columns = _scalar_columns(connection, path)
-        found = connection.execute(_query(columns, stretch), [_literal(path)])
+        found = connection.execute(_query(columns, stretch), [literal(path)])
         batches = iter(partial(found.fetchmany, _N_FETCHED), [])
         first = 1 if stretch is None else stretch[0] + 1
         for at, (n_bytes, *values) in enumerate(itertools.chain.from_iterable(batches), first):
@@ -67,7 +75,7 @@ def parquet_stretches(path: Path, n_rows: int) -> list[tuple[int, int]]:
         found = connection.execute(
             "SELECT row_group_num_rows FROM parquet_metadata(?) WHERE column_id = 0 "
             "ORDER BY row_group_id",
-            [_literal(path)],
+            [literal(path)],
         )
         groups = [int(n) for (n,) in found.fetchall()]
     stretches: list[tuple[int, int]] = []
@@ -88,12 +96,46 @@ def parquet_stretches(path: Path, n_rows: int) -> list[tuple[int, int]]:
 @contextmanager
 def _opened(path: Path) -> Iterator[DuckDBPyConnection]:
     """Connect to nothing, and turn what is wrong with the file into errors that name it."""
-    duckdb = _reader()
-    with _errors_named(path), duckdb.connect(":memory:", config=_SETTINGS) as connection:
-        connection.execute(_LATER_SETTINGS)
+    with open_duckdb() as connection, _errors_named(path):
         # Opened first, so that errors of the system are reported in the usual words.
         path.open("rb").close()
         yield connection
+
+
+@contextmanager
+def open_duckdb() -> Iterator[DuckDBPyConnection]:
+    """Open DuckDB, which works on one thread, in bounded memory, with nothing but named files.
+
+    Raises
+    ------
+    DataError : if it is not installed.
+    """
+    with _reader().connect(":memory:", config=_SETTINGS) as connection:
+        connection.execute(_LATER_SETTINGS)
+        yield connection
+
+
+def table_of(path: Path) -> tuple[str, list[Any]]:
+    """Return a Parquet file as a table of a query, and the parameters of that."""
+    return "read_parquet(?, hive_partitioning=false)", [literal(path)]
+
+
+def column_types(connection: DuckDBPyConnection, path: Path) -> dict[str, str]:
+    """Return the columns of a Parquet file, with their types.
+
+    Raises
+    ------
+    DataError : if it is none.
+    """
+    table, parameters = table_of(path)
+    with _errors_named(path):
+        described = connection.execute(f"DESCRIBE FROM {table}", parameters).fetchall()
+    return {name: str(kind) for name, kind, *_ in described}
+
+
+def quoted(name: str) -> str:
+    """Return the name of a column as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _reader() -> Any:
@@ -122,16 +164,14 @@ def _errors_named(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _literal(path: Path) -> str:
+def literal(path: Path) -> str:
     """Return a path in which no character is a wildcard."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
 
 
 def _scalar_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, bool]:
     """Return the scalar columns, and whether each is one of strings."""
-    table = "SELECT * FROM read_parquet(?, hive_partitioning=false)"
-    described = connection.execute(f"DESCRIBE {table}", [_literal(path)]).fetchall()
-    kinds = {name: str(kind) for name, kind, *_ in described}
+    kinds = column_types(connection, path)
     return {
         name: kind == "VARCHAR"
         for name, kind in kinds.items()
@@ -141,14 +181,13 @@ def _scalar_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, boo
 
 def _query(columns: dict[str, bool], stretch: tuple[int, int] | None) -> str:
     """Return the query for the bytes of a row's texts, and its values if they are not too long."""
-    quoted = {name: '"' + name.replace('"', '""') + '"' for name in columns}
     lengths = [
-        f"coalesce(strlen({quoted[name]}), 0)" for name, is_text in columns.items() if is_text
+        f"coalesce(strlen({quoted(name)}), 0)" for name, is_text in columns.items() if is_text
     ]
     n_bytes = " + ".join(lengths) or "0"
     values = [
-        f"CASE WHEN {n_bytes} <= {MAX_RECORD} THEN {name} END" if columns[column] else name
-        for column, name in quoted.items()
+        f"CASE WHEN {n_bytes} <= {MAX_RECORD} THEN {quoted(name)} END" if is_text else quoted(name)
+        for name, is_text in columns.items()
     ]
     table = "read_parquet(?, hive_partitioning=false)"
     if stretch is not None:

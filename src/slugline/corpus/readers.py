@@ -36,7 +36,16 @@ from slugline.corpus.rows import BadRow, Items, os_errors_named
 from slugline.corpus.streams import Stream
 from slugline.errors import DataError, OptionError
 
-__all__ = ["BadRow", "Rows", "format_of", "read_frame", "read_lines", "read_rows", "read_stretch"]
+__all__ = [
+    "BadRow",
+    "Rows",
+    "check_exists",
+    "format_of",
+    "read_frame",
+    "read_lines",
+    "read_rows",
+    "read_stretch",
+]
 
 #: The most bytes that one .gz may unpack to.
 MAX_UNPACKED = 4 * 2**30
@@ -224,6 +233,7 @@ def _format_of_lines(lines: Lines, fallback: str | None) -> tuple[str | None, st
 
 
 def check_exists(path: Path) -> None:
+    """Raise DataError if there is nothing at a path; it names what is called almost so."""
     if path.exists():
         return
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

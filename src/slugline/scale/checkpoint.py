@@ -131,6 +131,16 @@ class Checkpoint:
         self._n_written = self._kept.n_written if self._kept else 0
         _tidy(folder, {part.file for part in self._parts.values()})
 
+    @property
+    def note(self) -> str:
+        """Words for what was kept before, if anything was."""
+        if self._kept is None:
+            return ""
+        return (
+            f"{self._folder} holds what was learned before: it goes on from there, once all "
+            "documents are read again"
+        )
+
     def tie(self, facts: Mapping[str, str]) -> None:
         """Tie what is kept to facts of the job, by name; call it as soon as some are known.
 
@@ -184,10 +194,15 @@ class Checkpoint:
         try:
             self._write(state)
         except OSError as error:
+            advice = "free some space, or name another folder with `checkpoint`."
+            if self._parts:
+                advice = (
+                    "what it held before is unchanged. Free some space, and start the same job "
+                    "again: it goes on from there."
+                )
             raise CheckpointError(
                 f"{self._folder}: the checkpoint can't be written ({error.strerror or error}); "
-                "what it held before is unchanged. Free some space, and start the same job again: "
-                "it goes on from there."
+                f"{advice}"
             ) from error
         now = time.monotonic()
         self._next = now + (now - began) * (1 / MOST_OF_TIME - 1)

@@ -80,10 +80,26 @@ class DaskEngine:
         self._client = self._open.enter_context(connected(self._given))
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        is_lost = self._is_lost(error)
         _release(list(self._made))
         self._blocks, self._plans = [], []
         self._open.close()
+        if is_lost:
+            raise ClusterError(
+                "the scheduler of the cluster is gone; start the cluster again, and then the same "
+                "job, which goes on from its checkpoint, if it has one."
+            ) from error
+
+    def _is_lost(self, error: BaseException | None) -> bool:
+        """Whether an error is about the connection to the scheduler."""
+        from distributed.comm.core import CommClosedError
+
+        if isinstance(error, SluglineError):
+            return False
+        is_broken = isinstance(error, OSError | RuntimeError | CancelledError)
+        is_closed = is_broken and self._client.status != "running"
+        return isinstance(error, CommClosedError) or is_closed
 
     @property
     def sight(self) -> str:
@@ -357,7 +373,8 @@ class DaskEngine:
         from distributed import wait
 
         try:
-            wait(list(futures), timeout=_PATIENCE, return_when=until)
+            with self._client.as_current():
+                wait(list(futures), timeout=_PATIENCE, return_when=until)
         except TimeoutError:
             self._wait_for_workers()
             return False

@@ -15,7 +15,7 @@ from slugline.errors import ClusterError, OptionError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["check_cluster", "connected"]
+__all__ = ["check_cluster", "connected", "dask_distributed"]
 
 # Seconds to wait for a scheduler, and for the first worker.
 _PATIENCE = 10
@@ -25,6 +25,23 @@ _QUESTION = (
     "if __import__('importlib.util').util.find_spec(name) else None "
     "for name in ('slugline', 'numpy')}"
 )
+
+
+def dask_distributed() -> Any:
+    """Return Dask's package for clusters, whose types say little.
+
+    Raises
+    ------
+    OptionError : if it is not installed.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise OptionError(
+            "clusters need the packages dask and distributed, which are not installed; "
+            'pip install "slugline[scale]".'
+        ) from error
+    return distributed
 
 
 @contextmanager
@@ -41,13 +58,7 @@ def connected(client: Client | str) -> Iterator[Client]:
     ClusterError : if it doesn't answer, or can't do the work.
     OptionError : if it is neither, or Dask is not installed.
     """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise OptionError(
-            "clusters need the packages dask and distributed, which are not installed; "
-            'pip install "slugline[scale]".'
-        ) from error
+    Client = dask_distributed().Client
     if isinstance(client, str):
         _check_answers(client)
         with Client(client, timeout=_PATIENCE, set_as_default=False) as own:

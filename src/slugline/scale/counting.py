@@ -65,20 +65,20 @@ class Found(NamedTuple):
         Of each family.
     names : list of (bytes, int64 array of lengths)
         The terms that the buckets are named after.
-    n_documents : list of int64 array, shape (n_seen, 2)
-        How many documents have them, and how many of those that are not held out.
-    topics : dict of topic to (int, int)
-        How many documents they have, likewise.
+    n_documents : list of int64 array, shape (n_seen,)
+        How many documents have them.
+    topics : dict of topic to int
+        How many documents they have.
     """
 
     buckets: list[npt.NDArray[np.int32]]
     names: list[tuple[bytes, Integers]]
     n_documents: list[Integers]
-    topics: dict[Topic, tuple[int, int]]
+    topics: dict[Topic, int]
 
 
 def count(
-    texts: Sequence[str], topics: Sequence[Topic], families: Sequence[Block], least_key: int
+    texts: Sequence[str], topics: Sequence[Topic], families: Sequence[Block]
 ) -> tuple[Counted, Found]:
     """Count the terms of documents.
 
@@ -87,8 +87,6 @@ def count(
     texts, topics
     families : sequence of Block
         Of hash buckets.
-    least_key : int
-        Texts with a lower key are held out at first.
     """
     seen = [SeenBuckets(family.n_buckets or 1, family.kind) for family in families]
     kinds, counts, stack = [family.kind for family in families], counter(), RowStack()
@@ -101,7 +99,6 @@ def count(
     keys = np.fromiter(map(_key, texts), dtype=np.uint64, count=len(texts))
     names = {topic: number for number, topic in enumerate(dict.fromkeys(topics))}
     y = np.fromiter((names[topic] for topic in topics), dtype=np.int32, count=len(topics))
-    learned = keys >= np.uint64(least_key)
     offsets = _offsets([family.n_buckets or 1 for family in families])
     buckets = np.concatenate([own + first for (own, *_), first in zip(named, offsets, strict=True)])
     block = Counted(
@@ -112,15 +109,14 @@ def count(
         keys,
         tuple(names),
     )
-    n_all, n_learned = np.bincount(y), np.bincount(y, learned).astype(np.int64)
     found = Found(
         [own for own, *_ in named],
         [(data, lengths) for _, data, lengths in named],
         np.split(
-            _documents(entries, learned, len(families), len(buckets)),
+            np.bincount(entries.columns, minlength=len(buckets)),
             np.cumsum([columns.n_columns for columns in seen])[:-1],
         ),
-        dict(zip(names, zip(n_all.tolist(), n_learned.tolist(), strict=True), strict=True)),
+        dict(zip(names, np.bincount(y).tolist(), strict=True)),
     )
     return block, found
 
@@ -134,28 +130,14 @@ class CountedBatch(NamedTuple):
     digest: str
 
 
-def count_batch(
-    batch: Batch, families: Sequence[Block], least_key: int
-) -> tuple[Counted | None, CountedBatch]:
+def count_batch(batch: Batch, families: Sequence[Block]) -> tuple[Counted | None, CountedBatch]:
     """Count the terms of a batch; there is no block if it has no documents. See `count`."""
     texts, topics, facts = batch
     digest = digest_of(texts, topics)
     if not texts:
         return None, CountedBatch(None, facts, 0, digest)
-    block, found = count(texts, topics, families, least_key)
+    block, found = count(texts, topics, families)
     return block, CountedBatch(found, facts, len(texts), digest)
-
-
-def _documents(
-    entries: Entries, learned: npt.NDArray[np.bool_], n_families: int, n_columns: int
-) -> Integers:
-    """Return how many documents have each column, and how many of those that are learned from."""
-    is_learned = learned.repeat(n_families).repeat(entries.lengths)
-    counts = [
-        np.bincount(columns, minlength=n_columns)
-        for columns in (entries.columns, entries.columns[is_learned])
-    ]
-    return np.stack(counts, axis=1).astype(np.int64)
 
 
 def _key(text: str) -> int:
@@ -179,9 +161,7 @@ class Terms:
 
     def __init__(self, families: Sequence[Block]) -> None:
         self.families = families
-        self.n_documents = [
-            np.zeros((family.n_buckets or 1, 2), dtype=np.int64) for family in families
-        ]
+        self.n_documents = [np.zeros(family.n_buckets or 1, dtype=np.int64) for family in families]
         self._names: list[list[tuple[npt.NDArray[np.int32], bytes, Integers]]] = [
             [] for _ in families
         ]
@@ -191,14 +171,14 @@ class Terms:
         parts = zip(found.buckets, found.names, found.n_documents, strict=True)
         for number, (buckets, (data, lengths), n_documents) in enumerate(parts):
             known = self.n_documents[number]
-            new = np.flatnonzero(known[buckets, 0] == 0)
+            new = np.flatnonzero(known[buckets] == 0)
             known[buckets] += n_documents
             self._names[number].append((buckets[new], *_cut(data, lengths, new)))
 
     @property
     def n_columns(self) -> int:
         """How many buckets have a term."""
-        return sum(int(np.count_nonzero(known[:, 0])) for known in self.n_documents)
+        return sum(int(np.count_nonzero(known)) for known in self.n_documents)
 
     def features(self, n_documents: int, n_jobs: int | None) -> Features:
         """Return features with a column for each bucket that has a term, the most common first.
@@ -210,20 +190,15 @@ class Terms:
         for family, known, parts in zip(self.families, self.n_documents, self._names, strict=True):
             buckets = np.concatenate([own for own, *_ in parts])
             lengths = np.concatenate([lengths for *_, lengths in parts])
-            order = np.lexsort((buckets, -known[buckets, 0]))
+            order = np.lexsort((buckets, -known[buckets]))
             names = _cut(b"".join(data for _, data, _ in parts), lengths, order)
             columns = SeenBuckets.of_buckets(
                 buckets[order], names, family.n_buckets or 1, family.kind
             )
             features.vocabularies_.append(columns)
-            own = known[buckets[order], 0]
+            own = known[buckets[order]]
             features.idf_.append(idf(own, n_documents) if family.has_idf else None)
         return features
-
-    def learned(self) -> npt.NDArray[np.bool_]:
-        """Return which columns documents that are not held out have, shape (n_columns,)."""
-        parts = [known[_by_frequency(known), 1] > 0 for known in self.n_documents]
-        return np.concatenate(parts)
 
     def columns(self) -> npt.NDArray[np.int32]:
         """Return the column of each bucket, below 0 if it has none; shape (n_buckets,)."""
@@ -238,8 +213,8 @@ class Terms:
 
 def _by_frequency(known: Integers) -> npt.NDArray[np.intp]:
     """Return the buckets that have a term, those of most documents first."""
-    seen = np.flatnonzero(known[:, 0])
-    return seen[np.argsort(-known[seen, 0], kind="stable")]
+    seen = np.flatnonzero(known)
+    return seen[np.argsort(-known[seen], kind="stable")]
 
 
 def _cut(data: bytes, lengths: Integers, places: npt.NDArray[np.intp]) -> tuple[bytes, Integers]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from slugline.errors import DataError, OptionError
 from slugline.fit_settings import FitSettings
@@ -22,7 +22,7 @@ from slugline.scale.job import tie_to_documents, tie_to_settings
 from slugline.scale.local import LocalEngine
 from slugline.scale.sources import Documents
 from slugline.scale.store import MOST_IN_MEMORY
-from slugline.scale.training import ALL_KEYS, Learned, Rows, learn
+from slugline.scale.training import Learned, Rows, learn, rows_of
 from slugline.term_weights import as_arrays
 from slugline.text.features import Features
 from slugline.threads import count_threads
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from slugline.progress import PassProgress, Progress
 
 __all__ = ["fit_stream"]
-
-# One in so many texts is held out at first, to tell how sure probabilities may be.
-_HELD_OUT = 5
 
 
 def fit_stream(
@@ -56,15 +53,16 @@ def fit_stream(
 
     Texts are read, tokenised and hashed once. What is kept of them are rows, in memory as long as
     these are few, then in temporary files. Weights are the minimum of a strictly convex function:
-    squared hinge and a penalty on large weights, which `slugline.training.whole_passes` states with
-    its references. It is found by passes over all rows, 32 to 88 on the sets measured, in two
-    descents: the first from four in five texts, which a hash chooses, so that the others tell how
-    sure probabilities may be, and the second from there, from all. The order of the documents, how
-    they are cut into blocks, and the number of threads play no part but for the last bits of sums
-    (and not even that, for threads). No document is left out as wrong.
+    squared hinge and a penalty on large weights, which `slugline.training.hinge` states. It is
+    found by passes over all rows, 30 to 80 on the sets measured, as `whole_passes` says with its
+    references, in two descents: the first without some texts, which a hash chooses (a fifth, or as
+    many as calibration needs), so that these tell how sure probabilities may be, and the second
+    from there, from all. The order of the documents, how they are cut into blocks, and the number
+    of threads play no part but for the last bits of sums (and not even that, for threads). No
+    document is left out as wrong.
 
-    Topics are learned as many at a time as 2**25 weights allow: 20 where terms are 1.4 million, for
-    which a pass over 100,000 short texts takes about a second on one core. `fit`, which goes
+    Topics are learned as many at a time as 2**25 weights allow: 17 where terms are 1.7 million, for
+    which a pass over 1,000,000 short texts takes about two seconds on one core. `fit`, which goes
     through the rows once or a few times, is the faster one by far where documents fit into memory.
 
     Parameters
@@ -111,10 +109,11 @@ Dask collection
     note, step = progress.note if progress is not None else _silent, step_of(progress)
     with opened(checkpoint) as kept, _engine(client, settings, most_in_memory) as engine:
         tie_to_settings(kept, settings, tolerance)
+        if kept is not None and kept.note:
+            note(kept.note)
         if client is not None and engine.sight:
             note(f"dashboard: {engine.sight}")
-        least_key = ALL_KEYS // _HELD_OUT
-        terms, counts = _read(engine, documents, settings, least_key, step)
+        terms, counts = _read(engine, documents, settings, note, step)
         if documents.n_skipped:
             note(f"{documents.n_skipped:,} rows skipped")
         topics = Topics.fit(counts)
@@ -127,7 +126,8 @@ Dask collection
             {name: number for number, name in enumerate(topics.names)},
         )
         engine.change(weigh, plan)
-        rows = _rows(engine, terms, np.array([counts[name] for name in topics.names]), least_key)
+        n_all = np.array([counts[name] for name in topics.names])
+        rows = rows_of(engine, terms.n_columns, n_all)
         rows = _weighted(rows, settings, topics)
         tie_to_documents(kept, rows, documents.n_documents, documents.digest)
 
@@ -170,33 +170,27 @@ def _checked(settings: FitSettings) -> LinearLearner:
 
 
 def _read(
-    engine: Any, documents: Documents, settings: FitSettings, least_key: int, step: Any
-) -> tuple[Terms, dict[Topic, npt.NDArray[np.int64]]]:
-    """Count all terms; return these, and how many documents each topic has, as `Found` has them."""
+    engine: Any, documents: Documents, settings: FitSettings, note: Any, step: Any
+) -> tuple[Terms, dict[Topic, int]]:
+    """Count all terms; return these, and how many documents each topic has."""
     families = settings.batch_blocks()
     terms = Terms(families)
-    counts: dict[Topic, npt.NDArray[np.int64]] = {}
-    for found, *about in engine.read(count_batch, documents.parts(), families, least_key):
+    counts: Counter[Topic] = Counter()
+    said = ""
+    for found, *about in engine.read(count_batch, documents.parts(), families):
         documents.add(*about)
+        if not said and (said := documents.columns_note):
+            note(said)
         if found is None:
             continue
         terms.add(found)
-        for name, own in found.topics.items():
-            counts[name] = counts.get(name, np.zeros(2, dtype=np.int64)) + np.array(own)
+        counts.update(found.topics)
         step(f"{documents.n_documents:,} documents read", None)
     if not counts:
         raise DataError("there are no documents to learn from; give at least two.")
     if not terms.n_columns:
         raise DataError("no document has a word in it; check which column holds the text.")
     return terms, counts
-
-
-def _rows(engine: Any, terms: Terms, counts: npt.NDArray[np.int64], least_key: int) -> Rows:
-    n_all, n_learned = counts.T
-    known = terms.learned()
-    if not known.any() or (n_learned == n_all).all():  # too few to hold any out
-        least_key, n_learned = 0, n_all
-    return Rows(engine, terms.n_columns, n_all, n_learned, known, least_key)
 
 
 def _weighted(rows: Rows, settings: FitSettings, topics: Topics) -> Rows:

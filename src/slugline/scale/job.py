@@ -33,7 +33,7 @@ def tie_to_settings(kept: Checkpoint | None, settings: FitSettings, tolerance: f
     """
     if kept is None:
         return
-    weights = plain_class_weight(settings.class_weight)
+    weights = plain_class_weight(settings.class_weight) or "equal"
     kept.tie(
         {
             # It imports this file, if only when it is asked for what it has.

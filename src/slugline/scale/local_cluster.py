@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from slugline.errors import OptionError
+from slugline.scale.connecting import dask_distributed
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -33,19 +33,12 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
     ------
     OptionError : if Dask is not installed.
     """
-    try:
-        import dask
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise OptionError(
-            "workers need the packages dask and distributed, which are not installed; "
-            'pip install "slugline[scale]".'
-        ) from error
-    make: Any = LocalCluster  # Dask's types say nothing of these
-    connect: Any = Client
+    distributed = dask_distributed()
+    import dask
+
     with tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True) as folder:
         with _without_interrupts():
-            cluster = make(
+            cluster = distributed.LocalCluster(
                 n_workers=n_workers,
                 threads_per_worker=1,
                 processes=True,
@@ -56,8 +49,11 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
             )
         # On a busy machine, a worker that comes in place of another one may take longer than the 15
         # seconds after which it would be forgotten.
-        patience = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
-        with patience, cluster, connect(cluster, set_as_default=False) as client:
+        with (
+            dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
+            cluster,
+            distributed.Client(cluster, set_as_default=False) as client,
+        ):
             yield client
 
 

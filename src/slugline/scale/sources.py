@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from slugline.checks import check_whole
+from slugline.corpus.columns import columns_note
 from slugline.corpus.labelled import Agreement, Facts, columns_of
 from slugline.corpus.parquet import parquet_stretches
 from slugline.corpus.readers import format_of, read_rows
@@ -15,6 +15,7 @@ from slugline.corpus.rows import os_errors_named
 from slugline.documents import chain_digests, check_documents, digest_of
 from slugline.errors import DataError, OptionError
 from slugline.labels import Topic
+from slugline.scale.file_names import files_of
 from slugline.scale.parts import (
     ROWS_PER_BLOCK,
     Files,
@@ -29,7 +30,6 @@ from slugline.training.row_block import MOST_ROWS
 
 __all__ = ["Documents", "files_of"]
 
-_GLOB = frozenset("*?[")
 # Bytes of small files that are read together, and of a file that is cut if it can be.
 MOST_TOGETHER = 1 << 25
 # Bytes of a file that can't be cut, but is read as one part.
@@ -78,6 +78,7 @@ class Documents:
         check_whole("rows_per_block", rows_per_block, 1, MOST_ROWS)
         reading = Reading(text, topic, format, encoding, skip_bad_rows, rows_per_block)
         self._agreement = Agreement(skip_bad_rows)
+        self._is_guessed = None in (text, topic)
         self._digests: list[str] = []
         self.n_documents = 0
         if _is_file(source) or _are_files(source):
@@ -106,6 +107,12 @@ class Documents:
         return self._agreement.n_skipped
 
     @property
+    def columns_note(self) -> str:
+        """Words for the columns that are read, if they were guessed; else none."""
+        columns = self._agreement.columns
+        return columns_note(*columns) if self._is_guessed and columns is not None else ""
+
+    @property
     def digest(self) -> str:
         """The SHA-256 of all documents so far: that of the first block, chained to the others'.
 
@@ -129,28 +136,6 @@ class Documents:
         self.n_documents += n_documents
         if n_documents:
             self._digests.append(digest)
-
-
-def files_of(names: Iterable[str | Path]) -> list[str]:
-    """Return the files that are named, those of a pattern in order of their names.
-
-    Raises
-    ------
-    DataError : if a pattern fits none.
-    """
-    found: list[str] = []
-    for name in map(str, names):
-        if not _GLOB & set(name) or Path(name).exists():
-            found.append(name)
-            continue
-        # Path.glob takes no absolute pattern.
-        fitting = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
-        if not fitting:
-            raise DataError(f"no file is named like {name}; check the pattern and the folder.")
-        found += fitting
-    if not found:
-        raise DataError("no file is named; give at least one.")
-    return found
 
 
 def _is_file(source: Any) -> bool:

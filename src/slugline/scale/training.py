@@ -19,11 +19,16 @@ from slugline.training.hinge import Aim, cost_of
 from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear import MANY_ROWS, topic_rarity
 from slugline.training.linear_fit import ABSENT, MOST_SCORES, topic_blocks
-from slugline.training.row_block import RowBlock, column_squares, topic_counts
+from slugline.training.row_block import (
+    RowBlock,
+    column_squares,
+    counts_of_learned,
+    topic_counts,
+)
 from slugline.training.term_rates import rates_of, relevance_of
 from slugline.training.whole_passes import TOLERANCE, Descent, Point, Scales, minimise
 
-__all__ = ["ALL_KEYS", "Learned", "Rows", "learn"]
+__all__ = ["Learned", "Rows", "learn", "rows_of"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -32,8 +37,11 @@ Counts = npt.NDArray[np.int64]
 #: all the work that is done.
 Report = Callable[[int, slice, float, float], None]
 
-#: There are so many keys.
-ALL_KEYS = 1 << 64
+# There are so many keys.
+_ALL_KEYS = 1 << 64
+# One in so many rows is held out at first, to tell how sure probabilities may be; if topics are
+# very many, so many rows and no more.
+_HELD_OUT, _FEWEST_JUDGED = 5, 500
 # Weights that are dense at a time, of all columns and a few topics; and the most topics.
 _MOST_WEIGHTS, _MOST_TOPICS = 1 << 25, 128
 # Weights that are kept from one descent to the other, in two bytes each.
@@ -42,8 +50,6 @@ _MOST_KEPT = 1 << 28
 _MOST_HALF = np.float32(65_504)
 # What is learned to judge the rows held out need not be as near to the minimum.
 _TOLERANCE_OF_JUDGE = 3e-2
-# Rows held out that are judged, if topics are very many.
-_FEWEST_JUDGED = 500
 
 
 @dataclass(frozen=True)
@@ -84,13 +90,34 @@ class Rows:
         return np.ones(self.n_topics) if self.weights is None else self.weights
 
     def blocks_of_topics(self) -> list[slice]:
-        """Return the topics that are learned at a time: two, four, ... runs of about one length.
+        """Return the topics that are learned at a time, in an even number of runs of one length.
 
-        So the runs are shared out evenly by two, four, ... workers.
+        So the runs are shared out evenly by two workers. Each passes over all entries of rows, so
+        that few and wide runs are faster.
         """
         width = min(_MOST_TOPICS, max(1, _MOST_WEIGHTS // max(1, self.n_columns)))
-        n_blocks = 1 << (-(-self.n_topics // width) - 1).bit_length()
+        n_blocks = -(-self.n_topics // width)
+        n_blocks += n_blocks % 2 if n_blocks > 1 else 0
         return topic_blocks(self.n_topics, -(-self.n_topics // n_blocks))
+
+
+def rows_of(engine: Any, n_columns: int, n_all: Counts) -> Rows:
+    """Return what is known of rows, of which some are held out: a share that calibration needs.
+
+    Parameters
+    ----------
+    engine : object
+    n_columns : int
+    n_all : int array, shape (n_topics,)
+    """
+    n_rows, n_topics = int(n_all.sum()), len(n_all)
+    most = max(_FEWEST_JUDGED, MOST_SCORES // n_topics)
+    least_key = _ALL_KEYS * min(most, n_rows // _HELD_OUT) // n_rows
+    counts, n_learned = engine.sums(counts_of_learned, n_topics, least_key)
+    known = counts > 0
+    if not known.any() or (n_learned == n_all).all():  # too few to hold any out
+        return Rows(engine, n_columns, n_all, n_all, np.ones(n_columns, dtype=np.bool_), 0)
+    return Rows(engine, n_columns, n_all, n_learned, known, least_key)
 
 
 class Learned(NamedTuple):
@@ -149,7 +176,7 @@ class _Training:
         self._keeper, self._state = keeper, State()
         if keeper is not None:
             self._state = keeper.load(rows.n_columns, self._blocks)
-        self._n_held_out = 0
+        self._n_held_out, self._done = 0, 0.0
         self._is_first = True
 
     @property
@@ -223,7 +250,7 @@ class _Training:
         self._ended()
 
     def _judging(self) -> tuple[int, npt.NDArray[np.bool_]]:
-        return _least_judged(self._rows), self._rows.known
+        return self._rows.least_key, self._rows.known
 
     def _arguments(self, stage: _Stage, tolerance: float, topics: slice) -> tuple[Any, ...]:
         """Return those of `begin`."""
@@ -270,12 +297,17 @@ class _Training:
         return start if found is None else found.point
 
     def _share_done(self, left: list[float], tolerance: float) -> float:
-        """Return the share of the work that is done: a gradient shrinks by a factor each step."""
+        """Return the share of the work that is done: a gradient shrinks by a factor each step.
+
+        Where it grows for once, the share stays.
+        """
         if tolerance < 1:
             own = np.log(np.clip(left, tolerance, 1)) / np.log(tolerance)
         else:
             own = np.ones(len(left))
-        return float((self._state.n_done + own.sum()) / self._n_descents)
+        done = (self._state.n_done + own.sum()) / self._n_descents
+        self._done = max(self._done, float(done))
+        return self._done
 
     def _hold(self, topics: slice, point: Point | None) -> None:
         """Hold weights, if any: while the other descent is to begin there, all, if few enough."""
@@ -323,7 +355,7 @@ class _Training:
         if len(self._state.scores) < len(self._blocks):
             return np.zeros(0, dtype=np.int64), np.zeros((0, rows.n_topics), dtype=np.float32)
         scores = np.concatenate(self._state.scores, axis=1)
-        parts = rows.engine.each(topics_of_judged, _least_judged(rows))
+        parts = rows.engine.each(topics_of_judged, rows.least_key)
         y = np.concatenate(parts).astype(np.int64)
         counts = rows.topic_weights * rows.n_learned
         scores[:, counts == 0] = ABSENT
@@ -391,34 +423,27 @@ def _rates(
     return rates_of(relevance_of(found, counts[there]), squares)
 
 
-def _least_judged(rows: Rows) -> int:
-    """Return the key from which on rows are not judged: no more are than calibration needs."""
-    n_held_out = int((rows.n_all - rows.n_learned).sum())
-    most = max(_FEWEST_JUDGED, MOST_SCORES // rows.n_topics)
-    return rows.least_key * most // max(most, n_held_out)
-
-
-def topics_of_judged(block: RowBlock, least_judged: int) -> npt.NDArray[np.int32]:
+def topics_of_judged(block: RowBlock, least_key: int) -> npt.NDArray[np.int32]:
     """Return the topics of rows with a lower key."""
-    y: npt.NDArray[np.int32] = block.y[block.keys < np.uint64(least_judged)]
+    y: npt.NDArray[np.int32] = block.y[block.keys < np.uint64(least_key)]
     return y
 
 
 def scores_of_judged(
-    block: RowBlock, least_judged: int, point: Point, known: npt.NDArray[np.bool_]
+    block: RowBlock, least_key: int, point: Point, known: npt.NDArray[np.bool_]
 ) -> Floats:
     """Return scores of rows with a lower key, as if they were new: with known columns alone."""
-    chosen = np.flatnonzero(block.keys < np.uint64(least_judged))
-    scores: Floats = as_new(block.csc().tocsr()[chosen], known) @ point.weights
+    X = block.some(block.keys < np.uint64(least_key))
+    scores: Floats = as_new(X, known) @ point.weights
     scores += point.biases.astype(np.float32)
     return scores
 
 
 def judged_scores(
-    engine: Any, point: Point, least_judged: int, known: npt.NDArray[np.bool_]
+    engine: Any, point: Point, least_key: int, known: npt.NDArray[np.bool_]
 ) -> Floats:
     """Return the scores of all rows with a lower key; see `scores_of_judged`."""
-    return np.concatenate(engine.each(scores_of_judged, least_judged, point, known))
+    return np.concatenate(engine.each(scores_of_judged, least_key, point, known))
 
 
 def _nothing(engine: Any, point: Point) -> None:

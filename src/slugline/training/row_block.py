@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,14 @@ try:
 except ImportError:  # there was no compiler
     kernel = None  # type: ignore[assignment]
 
-__all__ = ["MOST_ROWS", "RowBlock", "column_squares", "kernel", "topic_counts"]
+__all__ = [
+    "MOST_ROWS",
+    "RowBlock",
+    "column_squares",
+    "counts_of_learned",
+    "kernel",
+    "topic_counts",
+]
 
 Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.intp]
@@ -68,13 +75,27 @@ class RowBlock(NamedTuple):
 
     def csc(self) -> sp.csc_array:
         """Return the rows, shape (n_rows, n_columns)."""
-        return self._csc(self.values)
-
-    def _csc(self, values: npt.NDArray[Any]) -> sp.csc_array:
-        lengths = np.zeros(self.n_columns + 1, dtype=np.int32)
-        lengths[self.columns + 1] = np.diff(self.ends, prepend=0)
+        indptr = np.zeros(self.n_columns + 1, dtype=np.int32)
+        indptr[self.columns + 1] = np.diff(self.ends, prepend=0)
         shape = (len(self.y), self.n_columns)
-        return sp.csc_array((values, self.rows.astype(np.int32), lengths.cumsum()), shape=shape)
+        arrays = self.values, self.rows.astype(np.int32), indptr.cumsum()
+        return sp.csc_array(arrays, shape=shape)
+
+    def some(self, chosen: npt.NDArray[np.bool_]) -> sp.csr_array:
+        """Return some rows, shape (n_chosen, n_columns).
+
+        Parameters
+        ----------
+        chosen : bool array, shape (n_rows,)
+        """
+        place, here = np.cumsum(chosen) - 1, np.flatnonzero(chosen[self.rows])
+        places = place[self.rows[here]], self.columns_of_entries()[here]
+        shape = (int(chosen.sum()), self.n_columns)
+        return sp.coo_array((self.values[here], places), shape=shape).tocsr()
+
+    def columns_of_entries(self) -> npt.NDArray[np.int32]:
+        """Return the column of each entry, shape (n_entries,)."""
+        return self.columns.repeat(np.diff(self.ends, prepend=0))
 
     def scores(self, weights: Floats) -> Floats:
         """Return the products of rows and weights, shape (n_rows, n_topics)."""
@@ -120,7 +141,29 @@ def _has_kernel() -> bool:
 def column_squares(block: RowBlock) -> tuple[npt.NDArray[np.float64]]:
     """Return the sum of squares of each column, shape (n_columns,), as the only item."""
     squares = np.square(block.values, dtype=np.float64)
-    return (block._csc(squares).T @ np.ones(len(block.y)),)
+    by_column = np.bincount(block.columns_of_entries(), squares, block.n_columns)
+    return (by_column.astype(np.float64),)  # no rows give integers
+
+
+def counts_of_learned(
+    block: RowBlock, n_topics: int, least_key: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return how many rows have each column, and how many each topic has.
+
+    Parameters
+    ----------
+    n_topics : int
+    least_key : int
+        Rows with a lower key are not counted.
+
+    Returns
+    -------
+    (int64 array, shape (n_columns,), int64 array, shape (n_topics,))
+    """
+    is_learned = block.keys >= np.uint64(least_key)
+    columns = block.columns_of_entries()[is_learned[block.rows]]
+    by_column = np.bincount(columns, minlength=block.n_columns)
+    return by_column, np.bincount(block.y[is_learned], minlength=n_topics)
 
 
 def topic_counts(block: RowBlock, topics: slice, least_key: int) -> tuple[Floats]:

@@ -1,0 +1,236 @@
+"""`slugline predict -o out/`: a file of answers for each of many files."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from slugline.cli.models import check_model_first, is_model
+from slugline.cli.output import say, warn
+from slugline.cli.progress import DocumentBar, can_erase
+from slugline.errors import DataError, OptionError, SluglineError
+from slugline.saving.shipped import DEFAULT, SHIPPED
+from slugline.scale.file_names import is_pattern
+
+if TYPE_CHECKING:
+    from slugline.scale.answering import How
+    from slugline.scale.predicting import Answered, Standing
+
+__all__ = [
+    "Overwrite",
+    "Run",
+    "Scheduler",
+    "To",
+    "Workers",
+    "check_no_folder",
+    "is_folder",
+    "model_and_files",
+    "predict_folder",
+]
+
+# Seconds between two lines on progress, where there is no bar.
+_INTERVAL = 30.0
+# Files whose problems are told; the record has all.
+_MOST_TOLD = 20
+_PANEL = "With a folder for --output"
+
+To = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="FORMAT",
+        help="Format of the answers: csv, tsv, jsonl or parquet.",
+        show_default="that of each FILE",
+        rich_help_panel=_PANEL,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        metavar="N",
+        help="Processes that answer files side by side.",
+        show_default="one for each core",
+        rich_help_panel=_PANEL,
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Let a Dask cluster answer them, such as tcp://10.0.0.1:8786; its machines must see "
+        "FILE and the folder by the same paths.",
+        show_default="this machine",
+        rich_help_panel=_PANEL,
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        metavar="",
+        help="Replace answers of another model or of other options.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+class Run(NamedTuple):
+    """How to run a job, which changes no answer."""
+
+    workers: int | None
+    scheduler: str | None
+    overwrite: bool
+    quiet: bool
+
+
+def is_folder(output: str) -> bool:
+    """Whether an output is a folder: one that is there, or a name that ends in a slash."""
+    return output.endswith(("/", os.sep)) or Path(output).is_dir()
+
+
+def check_no_folder(files: Sequence[str] | None, how: How, run: Run) -> None:
+    """Check that nothing was asked for that only a folder of answers can be.
+
+    Raises
+    ------
+    OptionError : if there was.
+    """
+    given = {
+        "--to": how.to,
+        "--workers": run.workers,
+        "--scheduler": run.scheduler,
+        "--overwrite": run.overwrite or None,
+    }
+    for flag, value in given.items():
+        if value is not None:
+            raise OptionError(
+                f"{flag} is about a folder of answers; name one, such as --output out/."
+            )
+    if files and (len(files) > 1 or is_pattern(files[0])):
+        found = f"{len(files)} files" if len(files) > 1 else f"{files[0]} is a pattern for files"
+        raise OptionError(
+            f"{found}, whose answers go into a folder; name one, such as --output out/."
+        )
+
+
+def model_and_files(
+    first: str | None, others: Sequence[str] | None, quiet: bool
+) -> tuple[str, list[str]]:
+    """Return model and files, where only one of MODEL and FILE is given, or none.
+
+    Raises
+    ------
+    DataError : if the first is neither a model nor a file, or they are in another order.
+    """
+    others = list(others or ())
+    if first is not None and others:
+        check_model_first("predict", first, others[0])
+        return first, others
+    if first is not None and is_model(first):
+        return first, ["-"]
+    if first not in (None, "-") and not (Path(first).exists() or is_pattern(first)):
+        raise DataError(
+            f"{first} is neither a model nor a file of texts: there is no such file; check the "
+            f"path, or name a model: {', '.join(SHIPPED)}, or a file that ends in .slug."
+        )
+    say(
+        f"using the shipped model {DEFAULT} ({SHIPPED[DEFAULT]}); "
+        "name your own with slugline predict MODEL FILE",
+        quiet=quiet,
+    )
+    return DEFAULT, [first or "-"]
+
+
+def predict_folder(model: str, files: Sequence[str], out: Path, how: How, run: Run) -> None:
+    """Answer files, and say how it goes.
+
+    Raises
+    ------
+    SluglineError : see `slugline.scale.predicting.predict_files`; also if a file has no answers.
+    """
+    if run.scheduler is not None and run.workers is not None:
+        raise OptionError("--scheduler and --workers name two places to work at; give one of them.")
+    from slugline.scale.predicting import predict_files
+
+    if run.scheduler is not None:
+        # What they log of a job that is broken off is for those who write Dask.
+        for name in ("asyncio", "distributed"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    with _Watcher(run.quiet) as watcher:
+        try:
+            done = predict_files(
+                *(model, files, out, how),
+                overwrite=run.overwrite,
+                n_workers=run.workers,
+                client=run.scheduler,
+                watcher=watcher,
+            )
+        except KeyboardInterrupt:
+            say("interrupted: the same command goes on from there.", quiet=run.quiet)
+            raise
+    _finish(done, out, run.quiet)
+
+
+def _finish(done: Answered, out: Path, quiet: bool) -> None:
+    speed = done.n_rows / max(done.seconds, 1e-3)
+    text = f"{out}: answers to {done.n_files:,} file{'s' if done.n_files != 1 else ''}"
+    if done.n_files:
+        text += f", {done.n_rows:,} rows in {done.seconds:,.1f} s, {speed:,.0f} a second"
+    if done.n_there:
+        text += f"; {done.n_there:,} had them before"
+    say(text, quiet=quiet)
+    if done.failed:
+        n_files = done.n_files + len(done.failed)
+        raise SluglineError(
+            f"{len(done.failed):,} of {n_files:,} file{'s' if n_files > 1 else ''} could not be "
+            "answered; mend them, and run this again: it answers only these."
+        )
+    if done.n_bad:
+        files = f"{done.n_bad_files:,} file{'s' if done.n_bad_files > 1 else ''}"
+        rows = f"{done.n_bad:,} row{'s' if done.n_bad > 1 else ''}"
+        say(f'{rows} of {files} could not be classified; "error" there says why', quiet=quiet)
+        raise typer.Exit(1)
+
+
+class _Watcher:
+    """Says how it goes: a bar on a terminal, otherwise a line now and then."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._has_bar = not quiet and can_erase()
+        self._bar = DocumentBar(self._has_bar)
+        self._next = time.monotonic() + _INTERVAL
+        self._n_told = 0
+
+    def __enter__(self) -> _Watcher:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def note(self, text: str) -> None:
+        say(text, quiet=self._quiet)
+
+    def warn(self, text: str) -> None:
+        self._n_told += 1
+        if self._n_told <= _MOST_TOLD:
+            warn([text])
+        elif self._n_told == _MOST_TOLD + 1:
+            warn(["there is more, which _slugline.jsonl tells"])
+
+    def stands(self, standing: Standing) -> None:
+        files = f"{standing.n_files_done:,} of {standing.n_files:,} files"
+        self._bar.update(standing.n_rows, standing.share, f"  {files}")
+        if not self._has_bar and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _INTERVAL
+            speed = standing.n_rows / max(standing.seconds, 1e-3)
+            say(f"{files}, {standing.n_rows:,} rows, {speed:,.0f} a second", quiet=self._quiet)

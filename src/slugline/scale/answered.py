@@ -1,0 +1,301 @@
+"""The record of a folder of answers: which files are answered, by which model, and how.
+
+`_slugline.jsonl` is written line by line while a job runs, so that a job that was killed can go on
+from there. Its name begins as programs that read whole folders expect of what is no data. Whoever
+writes it holds a lock on it, so that a second job into the same folder is refused. The lock ends
+with its process. In a folder that several machines share, it holds where the file system passes
+locks on, as NFS does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO, Literal, NamedTuple
+
+import msgspec
+
+from slugline import __version__
+from slugline.errors import DataError, OptionError, OutputError
+from slugline.scale.answering import How
+from slugline.scale.file_pairs import FilePair
+from slugline.scale.model_copy import ModelCopy
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+__all__ = ["RECORD", "Plan", "Record", "open_record"]
+
+#: The record's name.
+RECORD = "_slugline.jsonl"
+# The most bytes of one of its lines, and of all of it.
+_MOST_LINE = 1 << 17
+_MOST_BYTES = 1 << 30
+# Far behind the content, as a lock on Windows keeps others from reading what is locked.
+_LOCKED_BYTE = 1 << 40
+# Of the settings, those that change no answer.
+_SILENT = ("n_threads", "strict")
+# Records that this process holds. Its forks must not: they may end later than it.
+_held: set[BinaryIO] = set()
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """One line of the record.
+
+    Attributes
+    ----------
+    event : {"job", "begun", "done", "failed"}
+    job : str
+        Tells models and settings apart.
+    name : str
+        The answers.
+    source : str
+        The absolute path of what was answered.
+    source_size, source_changed : int
+        Its bytes and time then.
+    size, rows, bad : int
+        Bytes of the answers, rows, and those that got an error.
+    error : str
+        Why it failed.
+    model, slugline : str
+        SHA-256 of the model, and the version of Slugline.
+    how : mapping
+        The settings.
+    """
+
+    event: Literal["job", "begun", "done", "failed"]
+    job: str
+    name: str = ""
+    source: str = ""
+    source_size: int = 0
+    source_changed: int = 0
+    size: int = 0
+    rows: int = 0
+    bad: int = 0
+    error: str = ""
+    model: str = ""
+    slugline: str = ""
+    how: Mapping[str, str | int | float | bool | None] = {}
+
+
+class Plan(NamedTuple):
+    """What there is to do.
+
+    Attributes
+    ----------
+    to_do : list of FilePair
+    there : list of int
+        Of files whose answers are there: how many rows got an error for an answer.
+    n_again : int
+        Files to do that have answers, but not to what they are now, or not such.
+    """
+
+    to_do: list[FilePair]
+    there: list[int]
+    n_again: int
+
+
+class Record:
+    """The record of a folder, held by this process.
+
+    Parameters
+    ----------
+    folder : Path
+    file : binary file
+        Its file, open to read and to append.
+    model : ModelCopy
+    how : How
+    """
+
+    def __init__(self, folder: Path, file: BinaryIO, model: ModelCopy, how: How) -> None:
+        self._folder = folder
+        self._file = file
+        settings = {name: value for name, value in asdict(how).items() if name not in _SILENT}
+        told = msgspec.json.encode([model.digest, settings], order="sorted")
+        self._job = hashlib.sha256(told).hexdigest()[:16]
+        self._begins = Line(
+            "job", self._job, model=model.digest, slugline=__version__, how=settings
+        )
+        self._last = {line.name: line for line in self._lines() if line.event != "job"}
+
+    def plan(self, pairs: Iterable[FilePair], overwrite: bool = False) -> Plan:
+        """Return which files are to be answered.
+
+        Parameters
+        ----------
+        pairs : iterable of FilePair
+        overwrite : bool, default False
+            Replace answers of another model, of other settings, or to a file elsewhere.
+
+        Raises
+        ------
+        OptionError : if there are such answers, or a file that no such job has written.
+        """
+        to_do, there, n_again = list[FilePair](), list[int](), 0
+        for pair in pairs:
+            is_there = (self._folder / pair.name).exists()
+            line = self._last.get(pair.name)
+            if is_there and line is None:
+                raise OptionError(
+                    f"{self._folder / pair.name} is there already, and is no answer that "
+                    f"{RECORD} names; move it, or name another folder."
+                )
+            if is_there and line is not None:
+                self._check_ours(pair, line, overwrite)
+                if self._is_up_to_date(pair, line):
+                    there.append(line.bad)
+                    continue
+                n_again += line.event == "done"
+            to_do.append(pair)
+        # The largest first, so that workers end at about the same time.
+        to_do.sort(key=lambda pair: -pair.size)
+        return Plan(to_do, there, n_again)
+
+    def begin(self, pairs: Iterable[FilePair]) -> None:
+        """Note that files are about to be answered."""
+        self._append([self._begins, *(self._line("begun", pair) for pair in pairs)])
+
+    def done(self, pair: FilePair, size: int, n_rows: int, n_bad: int) -> None:
+        """Note that a file is answered."""
+        line = self._line("done", pair)
+        line.size, line.rows, line.bad = size, n_rows, n_bad
+        self._append([line])
+
+    def failed(self, pair: FilePair, error: str) -> None:
+        """Note why a file could not be answered."""
+        line = self._line("failed", pair)
+        line.error = error[:2000]
+        self._append([line])
+
+    def _check_ours(self, pair: FilePair, line: Line, overwrite: bool) -> None:
+        if overwrite:
+            return
+        what = ""
+        if line.source != _absolute(pair.source):
+            what = f"answers to {line.source}"
+        elif line.job != self._job:
+            what = "answers of another model or of other settings"
+        if what:
+            raise OptionError(
+                f"{self._folder / pair.name} has {what}; name another folder, or replace them with "
+                "`overwrite`."
+            )
+
+    def _is_up_to_date(self, pair: FilePair, line: Line) -> bool:
+        return (
+            line.event == "done"
+            and line.job == self._job
+            and (line.source_size, line.source_changed) == (pair.size, pair.changed)
+            and line.source == _absolute(pair.source)
+            and line.size == (self._folder / pair.name).stat().st_size
+        )
+
+    def _line(self, event: Literal["begun", "done", "failed"], pair: FilePair) -> Line:
+        source = _absolute(pair.source)
+        return Line(event, self._job, pair.name, source, pair.size, pair.changed)
+
+    def _append(self, lines: Iterable[Line]) -> None:
+        try:
+            self._file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(
+                f"{self._folder / RECORD} can't be written ({error.strerror}); free space, and run "
+                "it again: it goes on from there."
+            ) from error
+
+    def _lines(self) -> Iterator[Line]:
+        if os.fstat(self._file.fileno()).st_size > _MOST_BYTES:
+            raise self._damaged("it has more than a gigabyte")
+        decode = msgspec.json.Decoder(Line).decode
+        self._file.seek(0)
+        while raw := self._file.readline(_MOST_LINE):
+            if not raw.endswith(b"\n"):
+                if len(raw) == _MOST_LINE:
+                    raise self._damaged("a line has no end")
+                # A process was killed while it wrote this; what it says has to be done again.
+                self._file.write(b"\n")
+                return
+            if raw.isspace():
+                continue
+            try:
+                yield decode(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                if self._is_torn(raw):
+                    continue
+                raise self._damaged(str(error)) from error
+
+    def _is_torn(self, raw: bytes) -> bool:
+        """Whether a line was ended by the next job, as `_lines` does."""
+        return raw.startswith(b'{"event":') and not raw.endswith(b"}\n")
+
+    def _damaged(self, why: str) -> DataError:
+        return DataError(
+            f"{self._folder / RECORD} is no record of answers ({why[:200]}); name another folder "
+            "for the answers."
+        )
+
+
+@contextlib.contextmanager
+def open_record(folder: Path, model: ModelCopy, how: How) -> Iterator[Record]:
+    """Open the record of a folder, which is made if it is not there, and keep others out.
+
+    Raises
+    ------
+    OptionError : if another job writes to the folder, or it can't be made.
+    DataError : if the record is damaged.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / RECORD).open("a+b")
+    except OSError as error:
+        raise OptionError(
+            f"`output` {folder}: can't write files there ({error.strerror}); fix its permissions, "
+            "or name another folder."
+        ) from error
+    with file:
+        if not _locked(file):
+            raise OptionError(
+                f"another job writes answers to {folder}; wait for its end, or name another folder."
+            )
+        _held.add(file)
+        try:
+            yield Record(folder, file, model, how)
+        finally:
+            _held.discard(file)
+
+
+def _let_go() -> None:
+    while _held:
+        _held.pop().close()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_let_go)
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Lock a file until it is closed; return whether nobody else has."""
+    try:
+        if sys.platform == "win32":
+            file.seek(_LOCKED_BYTE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        # Windows says "permission denied"; a file system without locks says something else.
+        return sys.platform != "win32" or not isinstance(error, PermissionError)
+    return True
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())

@@ -1,0 +1,151 @@
+"""Answers as Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+duckdb = pytest.importorskip("duckdb")
+
+Run = Callable[..., Any]
+
+
+def types_of(path: str) -> dict[str, str]:
+    described = duckdb.execute(f"DESCRIBE FROM '{path}'").fetchall()
+    return {name: kind for name, kind, *_ in described}
+
+
+def rows_of(path: str) -> list[tuple[Any, ...]]:
+    return list(duckdb.execute(f"FROM '{path}'").fetchall())
+
+
+@pytest.fixture(autouse=True)
+def _model(news_slug: Path) -> None:
+    """Have a model called news.slug in the folder."""
+
+
+def test_all_columns_of_a_parquet_file_stay_as_they_are(run: Run) -> None:
+    duckdb.execute(
+        "COPY (SELECT i AS id, 'wheat ' || i AS text, [i, i] AS vector, {'a': i} AS struct, "
+        "'x'::BLOB AS bytes, 1.50::DECIMAL(5, 2) AS price, DATE '2020-01-01' AS day, "
+        "'old' AS Topic FROM range(5000) r(i)) TO 'in.parquet' (FORMAT parquet)"
+    )
+    assert run("predict", "news.slug", "in.parquet", "-q", "-o", "out.parquet").code == 0
+
+    given = types_of("in.parquet")
+    answers = {"predicted_topic": "VARCHAR", "probability": "DOUBLE", "error": "VARCHAR"}
+    assert types_of("out.parquet") == given | answers
+    found = rows_of("out.parquet")
+    assert [row[: len(given)] for row in found] == rows_of("in.parquet")
+    assert {row[len(given)] for row in found} == {"grain"}
+
+
+def test_bad_rows_of_a_parquet_file_keep_their_place(
+    run: Run, write_parquet: Callable[..., None]
+) -> None:
+    write_parquet("in.parquet", {"text": ("VARCHAR", ["wheat", None, "a\0b", "goal"])})
+
+    assert run("predict", "news.slug", "in.parquet", "-q", "-o", "out.parquet").code == 1
+
+    assert [(row[0], row[1], row[3]) for row in rows_of("out.parquet")] == [
+        ("wheat", "grain", None),
+        (None, None, "row 2: no text in column 'text'"),
+        ("a\0b", None, "row 3: a NUL character"),
+        ("goal", "sport", None),
+    ]
+
+
+def test_cells_of_csv_are_text(run: Run) -> None:
+    Path("in.csv").write_text("id,text,when\n007,wheat,2020-01-01\n1,goal,\n")
+
+    assert run("predict", "news.slug", "in.csv", "-q", "-o", "out.parquet").code == 0
+
+    assert {*types_of("out.parquet").values()} == {"VARCHAR", "DOUBLE"}
+    assert [row[:4] for row in rows_of("out.parquet")] == [
+        ("007", "wheat", "2020-01-01", "grain"),
+        ("1", "goal", "", "sport"),
+    ]
+
+
+def test_cells_of_json_get_the_type_that_holds_all_of_a_column(run: Run) -> None:
+    lines: list[dict[str, Any]] = [
+        {"text": "wheat", "n": 1, "x": 1, "yes": True, "odd": 1, "list": [1, "a"]},
+        {"text": "goal", "n": None, "x": 0.5, "odd": "b", "big": 2**70, "late": {"a": 1}},
+    ]
+    Path("in.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    assert run("predict", "news.slug", "in.jsonl", "-q", "-o", "out.parquet").code == 0
+
+    kinds = {"text": "VARCHAR", "n": "BIGINT", "x": "DOUBLE", "yes": "BOOLEAN", "odd": "VARCHAR"}
+    kinds |= {"list": "VARCHAR", "topic": "VARCHAR", "probability": "DOUBLE", "error": "VARCHAR"}
+    found = types_of("out.parquet")
+    assert {name: found[name] for name in kinds} == kinds
+    first, second = (dict(zip(found, row, strict=True)) for row in rows_of("out.parquet"))
+    assert (first["odd"], first["list"], second["odd"]) == ("1", '[1,"a"]', "b")
+    assert second["big"] == str(2**70)
+
+
+def test_a_table_without_rows_has_its_columns_and_those_of_answers(run: Run) -> None:
+    duckdb.execute(
+        "COPY (SELECT [1]::INTEGER[] AS n, '' AS text WHERE false) TO 'in.parquet' (FORMAT parquet)"
+    )
+
+    assert run("predict", "news.slug", "in.parquet", "-q", "-o", "out.parquet").code == 0
+
+    assert types_of("out.parquet") == {
+        "n": "INTEGER[]",
+        "text": "VARCHAR",
+        "topic": "VARCHAR",
+        "probability": "DOUBLE",
+        "error": "VARCHAR",
+    }
+
+
+def test_columns_that_differ_in_case_alone_are_refused(run: Run) -> None:
+    Path("in.csv").write_text("text,n,N\nwheat,1,2\n")
+
+    code, _, err = run("predict", "news.slug", "in.csv", "-q", "-o", "out.parquet")
+
+    assert (code, err) == (
+        1,
+        "slugline: error: columns 'n' and 'N' are the same name in Parquet; rename one, or write "
+        "CSV or JSON lines.\n",
+    )
+    assert not Path("out.parquet").exists()
+
+
+def test_odd_names_are_only_names(run: Run) -> None:
+    folder = Path("it's [a] *")
+    folder.mkdir()
+    Path("in.csv").write_text('text,"a\'""b; --"\nwheat,1\n')
+
+    run("predict", "news.slug", "in.csv", "-q", "-o", folder / "out.parquet")
+
+    assert [path.name for path in folder.iterdir()] == ["out.parquet"]
+    Path("out.parquet").write_bytes((folder / "out.parquet").read_bytes())
+    assert [*types_of("out.parquet")][:2] == ["text", "a'\"b; --"]
+
+
+def test_a_file_that_changes_while_it_is_read_gets_no_answers(
+    run: Run, write_parquet: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slugline import answers, prediction
+
+    write_parquet("in.parquet", {"text": ("VARCHAR", ["wheat"])})
+
+    def change(*given: Any, **how: Any) -> Any:
+        write_parquet("in.parquet", {"text": ("VARCHAR", ["goal", "cup"])})
+        return answers.answer_rows(*given, **how)
+
+    monkeypatch.setattr(prediction, "answer_rows", change)
+    code, _, err = run("predict", "news.slug", "in.parquet", "-q", "-o", "out.parquet")
+
+    assert (code, err) == (
+        1,
+        "slugline: error: in.parquet was changed while it was read; answer it again.\n",
+    )
+    assert not Path("out.parquet").exists()

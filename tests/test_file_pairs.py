@@ -1,0 +1,119 @@
+"""Which files are answered, and what their answers are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from slugline.errors import DataError, OptionError
+from slugline.scale.file_pairs import pair_files
+
+OUT = Path("out")
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have files in the folders in/1 and in/2."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/1/a.csv", "in/1/b.csv", "in/2/a.csv", "in/2/deep/c.csv", "in/1/folder/x"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("text\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "to", "expected"),
+    [
+        ("a.csv", None, None, "a.csv"),
+        ("A.TSV", None, None, "A.TSV"),
+        ("a.ndjson", None, None, "a.ndjson"),
+        ("a.parquet", None, None, "a.parquet"),
+        ("a.b.json", None, None, "a.b.jsonl"),
+        ("a.txt", None, None, "a.jsonl"),
+        ("a.xlsx", None, None, "a.csv"),
+        ("a.csv.gz", None, None, "a.csv.gz"),
+        ("a.txt.gz", None, None, "a.jsonl.gz"),
+        ("a.csv.gz", None, "parquet", "a.parquet"),
+        ("a.csv", None, "jsonl", "a.jsonl"),
+        ("a.log", "txt", None, "a.log.jsonl"),
+        ("a.txt", "csv", None, "a.csv"),
+        ("a.log", None, None, "a.log.jsonl"),
+    ],
+)
+def test_answers_are_called_as_their_file(
+    name: str, form: str | None, to: str | None, expected: str
+) -> None:
+    Path(name).write_text("text\n")
+    assert [pair.name for pair in pair_files([name], OUT, form, to)] == [expected]
+
+
+def test_a_pattern_keeps_what_it_leaves_open() -> None:
+    pairs = pair_files(["in/*/a.csv", "in/**/c.csv", "in/1/b.csv"], OUT)
+
+    assert [(pair.source, pair.name) for pair in pairs] == [
+        ("in/1/a.csv", "1/a.csv"),
+        ("in/2/a.csv", "2/a.csv"),
+        ("in/2/deep/c.csv", "2/deep/c.csv"),
+        ("in/1/b.csv", "b.csv"),
+    ]
+    assert pairs[0].size == 5
+    assert pairs[0].changed == Path("in/1/a.csv").stat().st_mtime_ns
+
+
+def test_folders_that_fit_a_pattern_are_passed_over() -> None:
+    assert [pair.name for pair in pair_files(["in/1/*"], OUT)] == ["a.csv", "b.csv"]
+    with pytest.raises(DataError, match=r"^no file is named like in/\*, only folders; check"):
+        pair_files(["in/*"], OUT)
+
+
+def test_a_file_that_is_named_twice_is_answered_once() -> None:
+    pairs = pair_files(["in/1/*.csv", "in/1/a.csv", Path("in/1/../1/a.csv")], OUT)
+    assert [pair.source for pair in pairs] == ["in/1/a.csv", "in/1/b.csv"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "error", "message"),
+    [
+        (
+            ["in/1/a.csv", "in/2/a.csv"],
+            OptionError,
+            "answers to in/1/a.csv and in/2/a.csv would both be out/a.csv; give these files other "
+            "names, or name them by one pattern, in quotes, such as 'in/*/*.csv'.",
+        ),
+        (["in/1"], OptionError, "in/1 is a folder; name its files, such as 'in/1/*.csv'."),
+        (["in/1/aa.csv"], DataError, "in/1/aa.csv doesn't exist; did you mean in/1/a.csv?"),
+        (
+            ["in/*.txt"],
+            DataError,
+            "no file is named like in/*.txt; check the pattern and the folder.",
+        ),
+        (
+            ["-"],
+            OptionError,
+            "standard input has no name that answers in a folder could have; save it, or name a "
+            "file with `output`.",
+        ),
+    ],
+    ids=["two of one name", "folder", "no such file", "empty pattern", "standard input"],
+)
+def test_what_can_not_be_is_refused(
+    sources: list[str], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as found:
+        pair_files(sources, OUT)
+    assert str(found.value) == message
+
+
+def test_files_in_the_folder_of_the_answers_are_refused() -> None:
+    message = "in/1/a.csv is in in/1, the folder of the answers; name another folder for these."
+    with pytest.raises(OptionError) as found:
+        pair_files(["in/1/*.csv"], Path("in/1"))
+    assert str(found.value) == message
+    Path("link").symlink_to("in")
+    with pytest.raises(OptionError, match=r"^in/2/a.csv is in link, the folder of the answers;"):
+        pair_files(["in/2/*.csv"], Path("link"))
+
+
+def test_there_is_no_other_format() -> None:
+    with pytest.raises(OptionError, match=r"^`to` is 'xlsx'; choose one of csv, tsv, jsonl, par"):
+        pair_files(["in/1/a.csv"], OUT, to="xlsx")

@@ -1,0 +1,246 @@
+"""A folder of answers by the workers of a Dask cluster, and answers to Dask's data frames."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import TopicClassifier
+from slugline.errors import ClusterError, DataError, OptionError
+from slugline.scale import predict_files, predict_partitions
+from slugline.scale.answered import RECORD
+from slugline.scale.model_copy import ModelCopy
+from slugline.scale.predicting import Standing
+from stand_ins import Meanings
+
+distributed = pytest.importorskip("distributed")
+
+# Dask's own, of which nothing can be done here.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """Two workers in processes of their own, which come again when they are killed."""
+    with (
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            host="127.0.0.1",
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def _folder(news_slug: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have news.slug in the folder, and four files in in/."""
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    for number in range(4):
+        lines = "\n".join(f"the wheat of {n}\nno {n} goal" for n in range(1500))
+        Path(f"in/{number}.csv").write_text(f"text\n{lines}\n")
+
+
+class Watcher:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
+    def stands(self, standing: Standing) -> None:
+        pass
+
+
+def contents(folder: str) -> dict[str, bytes]:
+    files = [path for path in Path(folder).rglob("*") if path.is_file() and path.name != RECORD]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.usefixtures("_folder")
+def test_a_cluster_writes_the_same_bytes(client: Any) -> None:
+    predict_files("news.slug", ["in/*"], "here", n_workers=1)
+
+    done = predict_files("news.slug", ["in/*"], "there", client=client)
+
+    assert (done.n_files, done.n_rows, done.failed) == (4, 12000, [])
+    assert contents("there") == contents("here")
+    assert predict_files("news.slug", ["in/*"], "there", client=client).n_files == 0
+    # Where it is done is no other setting.
+    assert predict_files("news.slug", ["in/*"], "there", n_workers=1).n_files == 0
+
+
+@pytest.mark.usefixtures("_folder")
+def test_the_model_leaves_the_workers_with_the_job(client: Any) -> None:
+    predict_files("news.slug", ["in/*"], "out", client=client)
+    assert jobs(client) == [{}, {}]
+
+
+def jobs(client: Any) -> list[dict[str, Any]]:
+    """Return what each worker has been sent for jobs that are under way."""
+    modules = "__import__('slugline.scale.dask_workers').scale"
+    return [*client.run(eval, f"{modules}.dask_workers._jobs").values()]
+
+
+@pytest.mark.usefixtures("_folder")
+def test_a_worker_that_is_killed_has_its_files_done_again(client: Any) -> None:
+    predict_files("news.slug", ["in/*"], "here", n_workers=1)
+    victims = [*client.run(os.getpid).values()]
+
+    class Killer(Watcher):
+        def stands(self, standing: Standing) -> None:
+            if victims:
+                os.kill(victims.pop(), signal.SIGKILL)
+
+    done = predict_files("news.slug", ["in/*"], "there", client=client, watcher=Killer())
+    assert (victims, done.n_files, done.failed) == ([], 4, [])
+    assert contents("there") == contents("here")
+
+
+@pytest.mark.usefixtures("_folder")
+def test_a_file_that_can_not_be_read_is_named_with_its_worker(client: Any) -> None:
+    Path("in/9.jsonl").write_bytes(b"\x1f\x8b")
+    done = predict_files("news.slug", ["in/*"], "out", client=client)
+    ((source, why),) = done.failed
+    assert (done.n_files, source) == (4, "in/9.jsonl")
+    assert why.startswith(f"{Path('in/9.jsonl').absolute()} is gzip; give it a name that ends in")
+    assert "(on worker tcp://127.0.0.1:" in why
+
+
+@pytest.mark.usefixtures("_folder")
+def test_an_interrupt_ends_the_work_on_the_workers(client: Any) -> None:
+    class Impatient(Watcher):
+        def stands(self, standing: Standing) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files("news.slug", ["in/*"], "out", client=client, watcher=Impatient())
+    assert jobs(client) == [{}, {}]
+    assert predict_files("news.slug", ["in/*"], "out", client=client).n_files >= 3
+    assert sorted(contents("out")) == ["0.csv", "1.csv", "2.csv", "3.csv"]
+
+
+@pytest.mark.usefixtures("_folder")
+def test_a_cluster_without_workers_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from slugline.scale import dask_workers
+
+    monkeypatch.setattr(dask_workers, "_LOOK", 0.1)
+    monkeypatch.setattr(dask_workers, "_PATIENCE", 0.5)
+    with (
+        distributed.LocalCluster(
+            n_workers=1, processes=False, dashboard_address=":0", silence_logs=logging.CRITICAL
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+
+        class Last(Watcher):
+            def note(self, text: str) -> None:
+                client.retire_workers()
+
+        with pytest.raises(ClusterError) as found:
+            predict_files("news.slug", ["in/*"], "out", client=client, watcher=Last())
+    assert str(found.value) == (
+        "the cluster has had no workers for 0.5 seconds; start some, and run this again: it goes "
+        "on from there."
+    )
+
+
+@pytest.mark.usefixtures("_folder")
+def test_an_encoder_travels_with_its_model(client: Any) -> None:
+    encoder = Meanings({"wheat": 0, "corn": 0, "rye": 0, "loan": 1, "bond": 1, "debt": 1})
+    texts = ["wheat and corn", "loan and bond", "corn of wheat", "bond or loan", "wheat", "loan"]
+    TopicClassifier(encoder=encoder).fit(texts, ["grain", "bank"] * 3).save("own.slug")
+    Path("in/0.csv").write_text("text\nrye\ndebt\nwheat or bond\n")
+    copy = ModelCopy.of("own.slug", encoder)
+
+    predict_files(copy, ["in/0.csv"], "here", n_workers=1)
+    predict_files(copy, ["in/0.csv"], "there", client=client)
+
+    assert contents("there") == contents("here")
+    assert b"rye,grain" in contents("there")["0.csv"]
+
+
+# Data frames ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frame() -> Any:
+    """Return two partitions of texts, one of which is missing, with letters for an index."""
+    dd = pytest.importorskip("dask.dataframe")
+    import pandas as pd
+
+    texts = ["wheat", None, "goal", "  ", "loan and bond"]
+    return dd.from_pandas(pd.DataFrame({"text": texts, "n": range(5)}, index=[*"abcde"]), 2)
+
+
+def test_partitions_get_the_answers_of_the_model(news_slug: Path, frame: Any, client: Any) -> None:
+    from slugline.classifier import load
+
+    answers = predict_partitions(news_slug, frame)
+
+    assert [*answers.columns] == ["topic", "probability"]
+    assert answers.divisions == frame.divisions
+    found = answers.compute()
+    assert [*found.index] == [*"abcde"]
+    assert [*found.dtypes] == [*answers.dtypes]
+    assert [topic if isinstance(topic, str) else None for topic in found["topic"]] == [
+        *("grain", None, "sport", None, "bank")
+    ]
+    proba = load(news_slug).predict_proba(["wheat", "goal", "loan and bond"]).max(axis=1)
+    assert [*found["probability"].dropna()] == pytest.approx([*proba])
+
+
+def test_texts_may_be_in_several_columns(news_slug: Path, frame: Any, client: Any) -> None:
+    both = frame.assign(more="wheat crop")
+    topics = predict_partitions(news_slug, both, ["text", "more"]).compute()["topic"]
+    assert [*topics[["a", "b"]]] == ["grain", "grain"]
+
+
+def test_topics_that_are_numbers_stay_numbers(frame: Any, client: Any) -> None:
+    model = TopicClassifier().fit(["wheat", "goal", "loan"] * 9, [1, 2, 3] * 9)
+    answers = predict_partitions(model, frame)
+    assert str(answers["topic"].dtype) == "Int64"
+    assert answers["topic"].compute().fillna(-1).tolist() == [1, -1, 2, -1, 3]
+
+
+def test_a_model_that_is_unsure_says_why(
+    news: list[tuple[str, str]], frame: Any, client: Any
+) -> None:
+    texts, topics = zip(*news, strict=True)
+    model = TopicClassifier().fit(texts, topics, min_precision=0.7)
+    answers = predict_partitions(model, frame.fillna("xyzzy plugh"), coverage=0.9)
+    assert [*answers.columns] == ["topic", "probability", "reason", "guess", "set"]
+    found = answers.compute()
+    assert found["reason"].notna().tolist() == found["topic"].isna().tolist()
+    assert found["reason"]["d"] == "no text"
+    assert found["reason"]["b"].startswith(("unknown words", "probability"))
+    assert found["guess"].notna().tolist() == [True, True, True, False, True]
+    assert found["set"]["a"] == ["grain"]
+    assert [*found.dtypes] == [*answers.dtypes]
+
+
+def test_what_no_frame_can_be_answered_from_is_refused(news_slug: Path, frame: Any) -> None:
+    with pytest.raises(DataError, match=r"^the data frame has no column 'body'; it has \['text', "):
+        predict_partitions(news_slug, frame, "body")
+    with pytest.raises(OptionError, match=r"^`frame` is a dict; give a dask.dataframe, or let"):
+        predict_partitions(news_slug, {"text": []})  # type: ignore[arg-type]
