@@ -7,7 +7,6 @@ another one. What a call shares is sent to all workers for that call, and sent a
 
 from __future__ import annotations
 
-import itertools
 import math
 import uuid
 import weakref
@@ -15,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -33,6 +33,8 @@ __all__ = ["DaskEngine"]
 
 # A distributed.Future; Dask's own types say little.
 Future = Any
+# What a part is read to, and what is said of it.
+_Reading = tuple[Future, Future]
 # Tasks of reading for each thread, done or not, that the client has not taken the results of.
 _AHEAD = 2
 # Bytes of blocks that one task adds up, and of what is shared that is sent with each task.
@@ -115,16 +117,17 @@ class DaskEngine:
 
         `function(batch, *shared)` returns a block, or None, and what to yield about it.
         """
-        pending: deque[tuple[Future, Future]] = deque()
+        pending: deque[tuple[Callable[[], _Reading], _Reading]] = deque()
         try:
             for part in _sendable(parts):
-                pending.append(self._read_part(part, function, shared))
+                read = partial(self._read_part, part, function, shared)
+                pending.append((read, read()))
                 if len(pending) > _AHEAD * self._n_threads():
                     yield from self._taken(*pending.popleft())
             while pending:
                 yield from self._taken(*pending.popleft())
         finally:
-            _release(itertools.chain.from_iterable(pending))
+            _release(future for _, futures in pending for future in futures)
 
     def _read_part(
         self, part: Part, function: Callable[..., Any], shared: tuple[Any, ...]
@@ -138,10 +141,16 @@ class DaskEngine:
             made = self.submit(tasks.read_part, part, function, shared)
         return made, self.submit(tasks.told_of, made, priority=1)
 
-    def _taken(self, made: Future, told: Future) -> Iterator[Any]:
-        """Keep the blocks of a part, and yield what is said of them."""
+    def _taken(self, read: Callable[[], _Reading], reading: _Reading) -> Iterator[Any]:
+        """Keep the blocks of a part, read again if it is lost, and yield what is said of them."""
+        made, told = reading
         try:
-            found, error = self.gather([told])[0]
+            try:
+                found, error = self.gather([told])[0]
+            except CancelledError:
+                _release([made, told])
+                made, told = read()
+                found, error = self.gather([told])[0]
             for number, (has_block, about) in enumerate(found):
                 if has_block:
                     self._blocks.append(self.submit(tasks.block_of, made, number, priority=1))
@@ -308,8 +317,6 @@ class DaskEngine:
         for _ in range(_MOST_LOSSES):
             self._wait_for_workers()
             sent, futures = self._sent(shared), list[Future]()
-            if sent is None:
-                continue
             try:
                 futures = submit(sent)
                 return self.gather(futures)
@@ -323,15 +330,8 @@ class DaskEngine:
         )
 
     def _sent(self, shared: tuple[Any, ...]) -> Any:
-        """Return what is shared, or where workers have it if it is large; None if they are gone."""
-        if _size(shared) <= _MOST_SENT:
-            return shared
-        try:
-            sent = self._client.scatter([shared], broadcast=True, hash=False)[0]
-        except (OSError, KeyError):  # a worker is lost that the scheduler still knows
-            return None
-        self._made.add(sent)
-        return sent
+        """Return what is shared, or a task that has it, if it is large, for workers to fetch."""
+        return shared if _size(shared) <= _MOST_SENT else self.submit(tasks.together, *shared)
 
     def _wait_for_workers(self) -> None:
         """Wait until there is one, as others come in the place of those that are lost."""
@@ -377,6 +377,9 @@ class DaskEngine:
                 wait(list(futures), timeout=_PATIENCE, return_when=until)
         except TimeoutError:
             self._wait_for_workers()
+            if not any(self._client.processing().values()):
+                # Nobody is at it, as may happen when workers go and come.
+                raise CancelledError from None
             return False
         return True
 
