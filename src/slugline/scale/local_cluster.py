@@ -34,7 +34,12 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
     OptionError : if Dask is not installed.
     """
     distributed = dask_distributed()
-    with tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True) as folder:
+    import dask
+
+    with (
+        tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True) as folder,
+        dask.config.set({"temporary-directory": folder}),
+    ):
         with _without_interrupts():
             cluster = distributed.LocalCluster(
                 n_workers=n_workers,
