@@ -19,6 +19,7 @@ from slugline import errors
         ("DownloadError", OSError),
         ("EncoderError", RuntimeError),
         ("ModelFileError", ValueError),
+        ("OutputError", OSError),
         ("StoreError", OSError),
         ("TrainingError", ArithmeticError),
         ("NotFittedError", sklearn.exceptions.NotFittedError),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from slugline.classifier import TopicClassifier
-from slugline.errors import DataError, OptionError
+from slugline.errors import ClusterError, DataError, OptionError
 from slugline.scale import predict_files, predict_partitions
 from slugline.scale.answered import RECORD
 from slugline.scale.model_copy import ModelCopy
@@ -136,6 +136,33 @@ def test_an_interrupt_ends_the_work_on_the_workers(client: Any) -> None:
     assert jobs(client) == [{}, {}]
     assert predict_files("news.slug", ["in/*"], "out", client=client).n_files >= 3
     assert sorted(contents("out")) == ["0.csv", "1.csv", "2.csv", "3.csv"]
+
+
+@pytest.mark.usefixtures("_folder")
+def test_a_cluster_without_workers_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from slugline.scale import dask_workers
+
+    monkeypatch.setattr(dask_workers, "_LOOK", 0.1)
+    monkeypatch.setattr(dask_workers, "_PATIENCE", 0.5)
+    with (
+        distributed.LocalCluster(
+            n_workers=1, processes=False, dashboard_address=":0", silence_logs=logging.CRITICAL
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+
+        class Last(Watcher):
+            def note(self, text: str) -> None:
+                client.retire_workers()
+
+        with pytest.raises(ClusterError) as found:
+            predict_files("news.slug", ["in/*"], "out", client=client, watcher=Last())
+    assert str(found.value) == (
+        "the cluster has had no workers for 0.5 seconds; start some, and run this again: it goes "
+        "on from there."
+    )
 
 
 @pytest.mark.usefixtures("_folder")

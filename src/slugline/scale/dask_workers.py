@@ -23,6 +23,8 @@ __all__ = ["answer_on_cluster"]
 
 # Seconds between two messages about one file.
 _INTERVAL = 1.0
+# Seconds between two looks at who works, and how long all workers may be gone.
+_LOOK, _PATIENCE = 5.0, 60.0
 # Of each job that is under way on this worker: what it was sent.
 _jobs: dict[str, tuple[ModelCopy, How]] = {}
 
@@ -78,7 +80,7 @@ def answer_on_cluster(
             future.add_done_callback(_teller(news, task.number))
             futures[task.number] = future
         while futures:
-            number, message = news.get()
+            number, message = _next(news, client)
             if message is not None:
                 heard(number, message)
                 continue
@@ -90,6 +92,24 @@ def answer_on_cluster(
         client.unsubscribe_topic(name)
         client.cancel([*futures.values()])
         client.unregister_worker_plugin(name)
+
+
+def _next(
+    news: queue.SimpleQueue[tuple[int, int | None]], client: Client
+) -> tuple[int, int | None]:
+    """Return what is heard next; ClusterError if there is nobody left to hear of."""
+    has_workers = time.monotonic()
+    while True:
+        try:
+            return news.get(timeout=_LOOK)
+        except queue.Empty:
+            if client.nthreads():
+                has_workers = time.monotonic()
+            elif time.monotonic() - has_workers > _PATIENCE:
+                raise ClusterError(
+                    f"the cluster has had no workers for {_PATIENCE:g} seconds; start some, and "
+                    "run this again: it goes on from there."
+                ) from None
 
 
 def _teller(

@@ -53,15 +53,16 @@ def fit_stream(
 
     Texts are read, tokenised and hashed once. What is kept of them are rows, in memory as long as
     these are few, then in temporary files. Weights are the minimum of a strictly convex function:
-    squared hinge and a penalty on large weights, which `slugline.training.whole_passes` states with
-    its references. It is found by passes over all rows, 32 to 88 on the sets measured, in two
-    descents: the first from four in five texts, which a hash chooses, so that the others tell how
-    sure probabilities may be, and the second from there, from all. The order of the documents, how
-    they are cut into blocks, and the number of threads play no part but for the last bits of sums
-    (and not even that, for threads). No document is left out as wrong.
+    squared hinge and a penalty on large weights, which `slugline.training.hinge` states. It is
+    found by passes over all rows, 30 to 80 on the sets measured, as `whole_passes` says with its
+    references, in two descents: the first without some texts, which a hash chooses (a fifth, or as
+    many as calibration needs), so that these tell how sure probabilities may be, and the second
+    from there, from all. The order of the documents, how they are cut into blocks, and the number
+    of threads play no part but for the last bits of sums (and not even that, for threads). No
+    document is left out as wrong.
 
-    Topics are learned as many at a time as 2**25 weights allow: 20 where terms are 1.4 million, for
-    which a pass over 100,000 short texts takes about a second on one core. `fit`, which goes
+    Topics are learned as many at a time as 2**25 weights allow: 17 where terms are 1.7 million, for
+    which a pass over 1,000,000 short texts takes about two seconds on one core. `fit`, which goes
     through the rows once or a few times, is the faster one by far where documents fit into memory.
 
     Parameters

@@ -90,12 +90,14 @@ class Rows:
         return np.ones(self.n_topics) if self.weights is None else self.weights
 
     def blocks_of_topics(self) -> list[slice]:
-        """Return the topics that are learned at a time: two, four, ... runs of about one length.
+        """Return the topics that are learned at a time, in an even number of runs of one length.
 
-        So the runs are shared out evenly by two, four, ... workers.
+        So the runs are shared out evenly by two workers. Each passes over all entries of rows, so
+        that few and wide runs are faster.
         """
         width = min(_MOST_TOPICS, max(1, _MOST_WEIGHTS // max(1, self.n_columns)))
-        n_blocks = 1 << (-(-self.n_topics // width) - 1).bit_length()
+        n_blocks = -(-self.n_topics // width)
+        n_blocks += n_blocks % 2 if n_blocks > 1 else 0
         return topic_blocks(self.n_topics, -(-self.n_topics // n_blocks))
 
 

@@ -1,0 +1,164 @@
+"""Workers and schedulers killed at random moments: the model is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import clusters
+import sets
+from processes import HERE, table
+from slugline import TopicClassifier
+
+# Blocks of rows, and seconds that a run may take before it counts as hanging.
+_N_BLOCKS, _MOST_SECONDS = 8, 300
+
+
+def learn(name: str, client: Any, checkpoint: str | None = None) -> bytes:
+    """Return the saved model of a set."""
+    train, _ = sets.load(name)
+    size = -(-len(train.texts) // _N_BLOCKS)
+    learned = TopicClassifier(n_jobs=1).fit_stream(
+        clusters.batches(train.texts, train.topics, size),
+        client=client,
+        checkpoint=checkpoint,
+        rows_per_block=size,
+    )
+    return clusters.bytes_of(learned)
+
+
+def kills(name: str, n_rounds: int, seed: int) -> str:
+    """Kill one of two workers in each round; in every second one it does not come back."""
+    rng = random.Random(seed)  # noqa: S311 - nothing secret
+    wanted, seconds = _undisturbed(name)
+    n_same = n_in_time = 0
+    for number in range(n_rounds):
+        with clusters.Cluster(2, nannies=number % 2 == 0) as cluster:
+            ids = cluster.worker_ids()
+            killing = _Later(rng.uniform(0, seconds), rng.choice(ids))
+            with cluster.client() as client:
+                killing.start()
+                same = learn(name, client) == wanted
+                in_time = killing.is_done
+                killing.end()
+        n_same += same
+        n_in_time += in_time
+        print(
+            f"round {number + 1}: killed after {killing.after:.2f} s of {seconds:.2f}",
+            f"{'while it learned' if in_time else 'too late'}: {'same' if same else 'OTHER'} bytes",
+            flush=True,
+        )
+    head = ["workers killed", "of these while it learned", "models of the same bytes"]
+    return table([head, [str(n_rounds), str(n_in_time), str(n_same)]])
+
+
+class _Later:
+    """Kills a process after some seconds, unless that is no longer wanted."""
+
+    def __init__(self, after: float, process_id: int) -> None:
+        self.after, self._process_id, self.is_done = after, process_id, False
+        self._timer = threading.Timer(after, self._kill)
+        self._timer.daemon = True
+
+    def start(self) -> None:
+        self._timer.start()
+
+    def end(self) -> None:
+        self._timer.cancel()
+        self._timer.join()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process_id, signal.SIGKILL)
+            self.is_done = True
+
+
+def _undisturbed(name: str) -> tuple[bytes, float]:
+    """Return the model of one machine, and about how long two workers take."""
+    wanted = learn(name, None)
+    with clusters.Cluster(2) as cluster, cluster.client() as client:
+        if learn(name, client) != wanted:
+            raise SystemExit(f"{name}: two workers learn other bytes than one machine.")
+        start = time.perf_counter()  # all has been imported there
+        learn(name, client)
+        seconds = time.perf_counter() - start
+    print(f"{name}: undisturbed in {seconds:.2f} s", flush=True)
+    return wanted, seconds
+
+
+def resumed(name: str, n_rounds: int, seed: int) -> str:
+    """Kill the scheduler in each round, and go on from the checkpoint with a new cluster."""
+    rng = random.Random(seed)  # noqa: S311
+    wanted, seconds = _undisturbed(name)
+    n_same = n_broken = n_begun = 0
+    for number in range(n_rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            kept, out = Path(folder, "kept"), Path(folder, "model.slug")
+            after = rng.uniform(0.1, 0.95) * seconds
+            with clusters.Cluster(2) as cluster:
+                broken = _broken_off(cluster, name, kept, out, after)
+            n_broken += broken
+            # What is there to go on from; otherwise it begins anew.
+            n_begun += (kept / "checkpoint.json").exists()
+            if broken:
+                with clusters.Cluster(2) as cluster:
+                    process = _started(cluster, name, kept, out)
+                    process.communicate(timeout=_MOST_SECONDS)
+            same = out.exists() and out.read_bytes() == wanted
+        n_same += same
+        print(
+            f"round {number + 1}: scheduler killed after {after:.2f} s:",
+            f"{'broken off' if broken else 'too late'}, {'same' if same else 'OTHER'} bytes",
+            flush=True,
+        )
+    head = ["schedulers killed", "jobs broken off", "with a checkpoint", "same bytes in the end"]
+    return table([head, [str(n_rounds), str(n_broken), str(n_begun), str(n_same)]])
+
+
+def _started(cluster: clusters.Cluster, name: str, kept: Path, out: Path) -> subprocess.Popen[str]:
+    """Start a process that learns, and says when it begins."""
+    command = [sys.executable, str(HERE / "cluster_one.py"), "learn"]
+    return subprocess.Popen(
+        [*command, name, cluster.address, str(kept), str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _broken_off(cluster: clusters.Cluster, name: str, kept: Path, out: Path, after: float) -> bool:
+    """Learn, and kill the scheduler after some seconds; return whether that was in time."""
+    process = _started(cluster, name, kept, out)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(after)
+    cluster.kill_scheduler()
+    try:
+        _, said = process.communicate(timeout=_MOST_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        print("the client was still waiting, and was killed", flush=True)
+        return True
+    if process.returncode:
+        print(f"the client said: {said.strip().splitlines()[-1][:200]}", flush=True)
+    return bool(process.returncode)
+
+
+def learn_there(name: str, address: str, checkpoint: str, out: Path) -> None:
+    """Learn on a cluster with a checkpoint, in this process; save what was learned."""
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        client.wait_for_workers(2)
+        print("begun", flush=True)
+        out.write_bytes(learn(name, client, checkpoint))

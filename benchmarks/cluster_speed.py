@@ -1,0 +1,141 @@
+"""Seconds and memory of learning in passes: on one machine, and with workers."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import clusters
+import processes
+import watched
+from processes import table
+from slugline import TopicClassifier
+
+#: Topics of the synthetic texts.
+N_TOPICS = 100
+
+
+def passes(
+    folder: Path, n_texts: int, *, n_topic_blocks: int, by_rows: bool, costs: Path | None
+) -> str:
+    """Time the passes for some blocks of topics on one machine, and with one and two workers.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the texts.
+    n_texts, n_topic_blocks : int
+    by_rows : bool
+        Whether rows are shared out to workers in any case.
+    costs : Path, optional
+        Where to write the costs, for `scale_simulation.py`.
+    """
+    files = clusters.text_files(folder, n_texts, N_TOPICS)
+    rows, found = [], {}
+    for n_workers in (0, 1, 2):
+        with _client(n_workers) as client:
+            one = watched.watch(files, n_topic_blocks, client=client, by_rows=by_rows)
+        found[n_workers] = one
+        place = f"{n_workers} workers" if n_workers else "one machine, one thread"
+        rows.append([place, f"{one.reading:.1f}", f"{one.passes:.1f}", str(one.n_passes)])
+        rows[-1] += [f"{one.a_pass:.2f}", f"{found[min(1, n_workers)].passes / one.passes:.2f}"]
+        print(*rows[-1], flush=True)
+    head = ["", "reading, s", "passes, s", "passes", "a pass, s", "one worker's time by this"]
+    measured = costs_of(found[0], {n: found[n].passes for n in (1, 2)}, by_rows=by_rows)
+    measured["topic_blocks"] = n_topic_blocks
+    if costs is not None:
+        costs.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    about = found[0]
+    said = (
+        f"{about.n_texts:,} texts, {about.n_columns:,} columns, {about.n_topics} topics in "
+        f"{about.n_blocks} blocks, of which {n_topic_blocks} were learned; "
+        f"{'rows' if by_rows else 'topics'} shared out where that is possible"
+    )
+    return f"{said}\n\n{table([head, *rows])}\n\ncosts: {json.dumps(measured)}"
+
+
+def costs_of(
+    one: watched.Watched, seconds: dict[int, float], *, by_rows: bool
+) -> dict[str, float | bool | dict[str, float]]:
+    """Return what texts, entries and weights cost, as `scale_simulation.Costs` has them."""
+    dense = one.n_columns * one.width
+    n_descents = one.n_passes
+    return {
+        "texts": one.n_texts,
+        "topics": one.n_topics,
+        "columns": one.n_columns,
+        "width": one.width,
+        "entries_per_text": one.n_entries / one.n_texts,
+        "bytes_per_entry": one.n_bytes / one.n_entries,
+        "seconds_per_text_read": one.reading / one.n_texts,
+        "seconds_per_entry_and_topic": one.in_engine / (n_descents * one.n_entries * one.width),
+        "seconds_per_weight": (one.passes - one.in_engine) / (n_descents * dense),
+        "passes": one.n_passes,
+        "by_rows": by_rows,
+        "measured": {"0": one.passes} | {str(n): value for n, value in seconds.items()},
+    }
+
+
+@contextlib.contextmanager
+def _client(n_workers: int) -> Iterator[Any]:
+    if not n_workers:
+        yield None
+        return
+    with clusters.Cluster(n_workers) as cluster, cluster.client() as client:
+        yield client
+
+
+def large(folder: Path, n_texts: int, n_small: int, *, n_steps: int) -> str:
+    """Measure memory and time of many texts on one machine, and of fewer in the same way.
+
+    The rows are read, and the last topics are taken some Newton steps, with as much memory in use
+    for all topics before them as they would have left.
+    """
+    rows, found = [], []
+    for n in (n_small, n_texts):
+        files = clusters.text_files(folder, n, N_TOPICS)
+        listed = folder / f"files-{n}.json"
+        listed.write_text(json.dumps({"files": files, "n_steps": n_steps}), encoding="utf-8")
+        one = processes.run("cluster_one.py", "watch", str(listed))
+        found.append(one)
+        a_pass = one["passes"] / one["n_passes"]
+        rows.append([f"{n:,}", f"{one['reading']:.1f}", f"{a_pass:.2f}", f"{one['peak_mb']:,.0f}"])
+        rows[-1] += [f"{one['n_columns']:,}", str(one["n_blocks"]), f"{one['n_bytes'] / 1e6:,.0f}"]
+        print(*rows[-1], flush=True)
+    less, more = found
+    passes_of = [one["passes"] / one["n_passes"] * one["n_blocks"] for one in found]
+    ratios = ["ratio", f"{more['reading'] / less['reading']:.1f}"]
+    ratios += [f"{passes_of[1] / passes_of[0]:.1f} (for all topics)"]
+    ratios += [f"{more['peak_mb'] / less['peak_mb']:.1f}", "", "", ""]
+    head = ["texts", "reading, s", "a pass for a block of topics, s", "peak memory, MB"]
+    head += ["columns", "blocks of topics", "rows, MB"]
+    return table([head, *rows, ratios])
+
+
+def watch_here(listed: Path) -> dict[str, Any]:
+    """Learn from listed files on all cores as `large` says; return what was measured."""
+    given = json.loads(listed.read_text(encoding="utf-8"))
+    steps = 1 + given["n_steps"]
+    return dataclasses.asdict(watched.watch(given["files"], None, n_jobs=None, n_steps=steps))
+
+
+def small(folder: Path, n_texts: int, n_rounds: int) -> str:
+    """Time whole fits of few texts: on one machine's two threads, and with two workers."""
+    files = clusters.text_files(folder, n_texts, N_TOPICS)
+    seconds: dict[str, list[float]] = {"one machine": [], "cluster": []}
+    with clusters.Cluster(2) as cluster, cluster.client() as client:
+        for number in range(n_rounds):
+            for place, own in (("one machine", None), ("cluster", client)):
+                start = time.perf_counter()
+                TopicClassifier(n_jobs=2).fit_stream(files, client=own)
+                seconds[place].append(time.perf_counter() - start)
+                print(f"round {number + 1}, {place}: {seconds[place][-1]:.1f} s", flush=True)
+    here, there = (statistics.median(seconds[place]) for place in ("one machine", "cluster"))
+    head = ["texts", "one machine, 2 threads, s", "2 workers, s", "ratio"]
+    return table([head, [f"{n_texts:,}", f"{here:.1f}", f"{there:.1f}", f"{there / here:.2f}"]])
