@@ -37,10 +37,25 @@ def cluster_of(n_workers: int, **how: Any) -> Any:
     )
 
 
+def client_of(made: Any) -> Any:
+    """Connect, but let it not be found by whoever asks for no client in particular."""
+    return distributed.Client(made, set_as_default=False)
+
+
+def patient() -> Any:
+    """Let workers take their time to come again; the cluster would forget them after 15 seconds."""
+    dask = pytest.importorskip("dask")
+    return dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
+
+
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """Two workers in processes of their own, which come again when they are killed."""
-    with cluster_of(2, processes=True) as made, distributed.Client(made) as client:
+    with (
+        patient(),
+        cluster_of(2, processes=True) as made,
+        distributed.Client(made, set_as_default=False) as client,
+    ):
         yield client
 
 
@@ -51,7 +66,7 @@ def threads() -> Iterator[Callable[..., Any]]:
 
     def make(n_workers: int, **how: Any) -> Any:
         made.append(cluster_of(n_workers, processes=False, **how))
-        made.append(distributed.Client(made[-1]))
+        made.append(client_of(made[-1]))
         return made[-1]
 
     yield make
@@ -229,17 +244,14 @@ class Killing:
         if text.startswith(self._start) or text.endswith(self._start):
             self.n_reported += 1
             if self.n_reported in self._numbers:
-                os.kill(self._one_of_ids(), signal.SIGKILL)
-                self.n_killed += 1
+                self._kill()
 
-    def _one_of_ids(self) -> int:
-        """Return the number of the process of a worker, when there is one."""
-        for _ in range(200):
-            nannies = self._client.cluster.workers.values()
-            if ids := [nanny.pid for nanny in nannies if nanny.pid and nanny.is_alive()]:
-                return int(ids[self.n_killed % len(ids)])
-            time.sleep(0.05)
-        raise AssertionError("no worker has come again")
+    def _kill(self) -> None:
+        """End a worker, when all have come: nannies don't look after those that are coming."""
+        workers = self._client.cluster.scheduler.workers
+        self._client.wait_for_workers(len(self._client.cluster.workers), timeout=60)
+        os.kill(list(workers.values())[self.n_killed % len(workers)].pid, signal.SIGKILL)
+        self.n_killed += 1
 
 
 @pytest.mark.slow
@@ -266,7 +278,11 @@ def test_a_worker_that_is_killed_changes_nothing(
 @pytest.mark.slow
 def test_the_only_worker_may_be_killed(news: News, tmp_path: Path) -> None:
     alone = saved(tmp_path, pairs(news))
-    with cluster_of(1, processes=True) as made, distributed.Client(made) as client:
+    with (
+        patient(),
+        cluster_of(1, processes=True) as made,
+        distributed.Client(made, set_as_default=False) as client,
+    ):
         killing = Killing(client, "pass ", 2)
         assert saved(tmp_path, pairs(news), client=client, progress=killing) == alone
         assert killing.n_killed == 1
@@ -380,6 +396,24 @@ def test_a_cluster_without_workers_is_named(
     with pytest.raises(ClusterError) as caught:
         TopicClassifier().fit_stream([(["a"], ["b"])], client=threads(0))
     assert str(caught.value).startswith("no worker has come to inproc://")
+
+
+def test_a_cluster_that_loses_all_workers_is_named(
+    threads: Callable[..., Any], news: News, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = threads(1)
+    monkeypatch.setattr(cluster, "_PATIENCE", 1)
+
+    class Scaling:
+        def note(self, text: str) -> None:
+            if text.startswith("pass "):
+                client.cluster.scale(0)
+
+    with pytest.raises(ClusterError) as caught:
+        TopicClassifier(n_jobs=1).fit_stream(pairs(news), client=client, progress=Scaling())
+    assert str(caught.value) == (
+        "all workers are gone, and none came in 1 seconds; start some, and begin again."
+    )
 
 
 def test_versions_that_differ_are_named(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

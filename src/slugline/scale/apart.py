@@ -12,6 +12,7 @@ import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -99,14 +100,11 @@ class Apart:
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Told]]:
         """Yield the numbers of descents, and how far they are, after each step of any."""
-        from distributed import as_completed
-
         self._waiting = deque(enumerate(jobs))
-        self._coming = as_completed(loop=self._engine.loop)
         while self._waiting or self._under_way:
             while self._waiting and self._free:
                 self._begin(_UnderWay(*self._waiting.popleft(), self._free.popleft()))
-            future = next(self._coming)
+            future = self._first_done()
             try:
                 (told,) = self._engine.gather([future])
             except CancelledError:
@@ -166,7 +164,15 @@ class Apart:
 
     def _ask(self, at_work: _UnderWay, future: Any) -> None:
         self._under_way[future] = at_work
-        self._coming.add(future)
+
+    def _first_done(self) -> Any:
+        """Return a future that is done, or lost."""
+        while True:
+            with suppress(CancelledError):  # one of them, which is then found
+                self._engine.waited(list(self._under_way), "FIRST_COMPLETED")
+            for future in self._under_way:
+                if future.status != "pending":
+                    return future
 
 
 # What workers do ---------------------------------------------------------------------------------

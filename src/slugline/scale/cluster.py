@@ -102,11 +102,6 @@ class DaskEngine:
         return isinstance(error, CommClosedError) or is_closed
 
     @property
-    def loop(self) -> Any:
-        """The loop of events that the client waits on."""
-        return self._client.loop
-
-    @property
     def sight(self) -> str:
         """Where to look at the cluster; empty if there is no dashboard."""
         return str(self._client.dashboard_link or "")
@@ -367,6 +362,24 @@ class DaskEngine:
         """Have a function done by a certain worker, as long as it is there."""
         return self.submit(function, *arguments, workers=worker, allow_other_workers=True)
 
+    def waited(self, futures: Sequence[Future], until: str = "ALL_COMPLETED") -> bool:
+        """Wait for futures, or some time, after which there must be workers; return which it was.
+
+        Raises
+        ------
+        CancelledError : if what they are made of is lost.
+        ClusterError : if there are no workers.
+        """
+        from distributed import wait
+
+        try:
+            with self._client.as_current():
+                wait(list(futures), timeout=_PATIENCE, return_when=until)
+        except TimeoutError:
+            self._wait_for_workers()
+            return False
+        return True
+
     def gather(self, futures: Sequence[Future]) -> list[Any]:
         """Return what futures stand for.
 
@@ -378,6 +391,8 @@ class DaskEngine:
         from distributed import KilledWorker
 
         try:
+            while not self.waited(futures):
+                pass
             return list(self._client.gather(list(futures)))
         except KilledWorker as error:
             raise ClusterError(

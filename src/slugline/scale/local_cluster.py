@@ -36,9 +36,12 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
     distributed = dask_distributed()
     import dask
 
+    # On a busy machine, a worker that comes in place of another one may take longer than the 15
+    # seconds after which it would be forgotten.
+    settings = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
     with (
         tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True) as folder,
-        dask.config.set({"temporary-directory": folder}),
+        dask.config.set({"temporary-directory": folder, **settings}),
     ):
         with _without_interrupts():
             cluster = distributed.LocalCluster(
