@@ -11,9 +11,9 @@ from unittest import mock
 
 import numpy as np
 
+import clusters
 from slugline import TopicClassifier
 from slugline.scale import fitting, training
-from slugline.scale.cluster import DaskEngine
 from slugline.scale.state import State
 from slugline.training.whole_passes import Point
 
@@ -160,8 +160,7 @@ def watch(
                 watched.passes, watched.n_passes = after - before, n_after - n_before
 
     classifier = TopicClassifier(n_jobs=n_jobs)
-    apart = {"apart": lambda *_: None} if by_rows else {}
-    with mock.patch.object(fitting, "learn", learn), mock.patch.multiple(DaskEngine, **apart):
+    with mock.patch.object(fitting, "learn", learn), clusters.sharing(by_rows=by_rows):
         try:
             classifier.fit_stream(source, client=client)
         except Enough:
