@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument(
         "--by-rows", action="store_true", help="equal and passes share no topics out"
     )
+    parser.add_argument("--tolerance", type=float, default=0.1, help="of passes")
     parser.add_argument("--steps", type=int, default=1, help="Newton steps of large")
     parser.add_argument("--costs", type=Path, help="where passes writes costs, as JSON")
     parser.add_argument("--small-rounds", type=int, default=1)
@@ -72,6 +73,7 @@ def measure(given: argparse.Namespace, folder: Path) -> None:
             given.texts,
             n_topic_blocks=given.topic_blocks,
             by_rows=given.by_rows,
+            tolerance=given.tolerance,
             costs=given.costs,
         ),
         "large": lambda: speed.large(folder, given.large_texts, given.texts, n_steps=given.steps),

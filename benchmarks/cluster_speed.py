@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import pickle
 import statistics
 import time
 from collections.abc import Iterator
@@ -16,13 +17,23 @@ import processes
 import watched
 from processes import table
 from slugline import TopicClassifier
+from slugline.fit_settings import FitSettings
+from slugline.learners.linear import LinearLearner
+from slugline.scale.counting import Terms, count_batch
+from slugline.scale.sources import Documents
 
 #: Topics of the synthetic texts.
 N_TOPICS = 100
 
 
 def passes(
-    folder: Path, n_texts: int, *, n_topic_blocks: int, by_rows: bool, costs: Path | None
+    folder: Path,
+    n_texts: int,
+    *,
+    n_topic_blocks: int,
+    by_rows: bool,
+    tolerance: float,
+    costs: Path | None,
 ) -> str:
     """Time the passes for some blocks of topics on one machine, and with one and two workers.
 
@@ -33,6 +44,8 @@ def passes(
     n_texts, n_topic_blocks : int
     by_rows : bool
         Whether rows are shared out to workers in any case.
+    tolerance : float
+        A larger one than by default ends sooner; what a pass takes is the same.
     costs : Path, optional
         Where to write the costs, for `scale_simulation.py`.
     """
@@ -40,7 +53,9 @@ def passes(
     rows, found = [], {}
     for n_workers in (0, 1, 2):
         with _client(n_workers) as client:
-            one = watched.watch(files, n_topic_blocks, client=client, by_rows=by_rows)
+            one = watched.watch(
+                files, n_topic_blocks, client=client, by_rows=by_rows, tolerance=tolerance
+            )
         found[n_workers] = one
         place = f"{n_workers} workers" if n_workers else "one machine, one thread"
         rows.append([place, f"{one.reading:.1f}", f"{one.passes:.1f}", str(one.n_passes)])
@@ -48,21 +63,19 @@ def passes(
         print(*rows[-1], flush=True)
     head = ["", "reading, s", "passes, s", "passes", "a pass, s", "one worker's time by this"]
     measured = costs_of(found[0], {n: found[n].passes for n in (1, 2)}, by_rows=by_rows)
-    measured["topic_blocks"] = n_topic_blocks
+    measured |= {"topic_blocks": n_topic_blocks} | _told(files[0])
     if costs is not None:
         costs.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     about = found[0]
     said = (
         f"{about.n_texts:,} texts, {about.n_columns:,} columns, {about.n_topics} topics in "
         f"{about.n_blocks} blocks, of which {n_topic_blocks} were learned; "
-        f"{'rows' if by_rows else 'topics'} shared out where that is possible"
+        f"{'rows' if by_rows else 'topics'} shared out; tolerance {tolerance:g}"
     )
     return f"{said}\n\n{table([head, *rows])}\n\ncosts: {json.dumps(measured)}"
 
 
-def costs_of(
-    one: watched.Watched, seconds: dict[int, float], *, by_rows: bool
-) -> dict[str, float | bool | dict[str, float]]:
+def costs_of(one: watched.Watched, seconds: dict[int, float], *, by_rows: bool) -> dict[str, Any]:
     """Return what texts, entries and weights cost, as `scale_simulation.Costs` has them."""
     dense = one.n_columns * one.width
     n_descents = one.n_passes
@@ -79,6 +92,31 @@ def costs_of(
         "passes": one.n_passes,
         "by_rows": by_rows,
         "measured": {"0": one.passes} | {str(n): value for n, value in seconds.items()},
+    }
+
+
+def _told(file: str) -> dict[str, float]:
+    """Return what it costs the client that a block of texts tells it which terms there are."""
+    settings = FitSettings(
+        learner=LinearLearner(),
+        blocks=None,
+        class_weight=None,
+        tune=False,
+        n_jobs=1,
+        random_state=0,
+    )
+    families = settings.batch_blocks()
+    batch = next(next(iter(Documents(file).parts())).batches())
+    _, counted = count_batch(batch, families)
+    sent = pickle.dumps(counted, protocol=5)
+    terms = Terms(families)
+    terms.add(counted.found)
+    start = time.perf_counter()
+    terms.add(pickle.loads(sent).found)  # of terms that are known, as most are  # noqa: S301
+    return {
+        "seconds_per_block_told": time.perf_counter() - start,
+        "bytes_per_block_told": len(sent),
+        "most_columns": sum(family.n_buckets or 1 for family in families),
     }
 
 
