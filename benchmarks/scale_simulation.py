@@ -64,12 +64,12 @@ class Costs:
     columns: float = 987_882
     texts: float = 40_000
     columns_power: float = 0.25
-    most_columns: float = 2**20
+    most_columns: float = 3 * 2**20
     seconds_per_text_read: float = 7.4e-5
     seconds_per_entry_and_topic: float = 1.8e-9
     seconds_per_weight: float = 1.1e-8
-    seconds_per_block_told: float = 0.2
-    bytes_per_block_told: float = 2e7
+    seconds_per_block_told: float = 0.1
+    bytes_per_block_told: float = 4e7
     seconds_per_task: float = 1e-3
     passes_per_block: float = 36
 
@@ -294,6 +294,7 @@ def main() -> None:
     parser.add_argument(
         "--loopback", type=float, default=5e8, help="bytes a second, where measured"
     )
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="docs/scale.md, to be updated")
     for field in fields(Costs):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=float, help="a cost")
     given = vars(parser.parse_args())
@@ -303,15 +304,29 @@ def main() -> None:
     known |= {name: given[name] for name in names if given[name] is not None}
     costs = replace(Costs(), **known)
     kind = Machines(1, given["threads"], given["memory"], given["network"], given["disk"])
+    tables = {
+        "texts": by_texts(costs, kind, given["topics"]),
+        "topics": by_topics(costs, kind, 1e8),
+        "machines": enough_machines(costs, kind, given["topics"]),
+    }
     if measured:
-        print(f"### Held against what was measured\n\n{_measured(costs, measured, given)}\n")
-    print(f"### {given['topics']} topics\n\n{by_texts(costs, kind, given['topics'])}\n")
-    print(f"### 100,000,000 texts\n\n{by_topics(costs, kind, 1e8)}\n")
-    print(f"### Machines worth having\n\n{enough_machines(costs, kind, given['topics'])}")
+        tables["measured"] = against_measured(costs, measured, given["loopback"])
+    for name, shown in tables.items():
+        print(f"### {name}\n\n{shown}\n")
+    if given["write"]:
+        _write(given["write"], tables)
 
 
-def _measured(costs: Costs, measured: dict[str, Any], given: dict[str, Any]) -> str:
-    return against_measured(costs, measured, given["loopback"])
+def _write(page: Path, tables: dict[str, str]) -> None:
+    """Put tables where a page has marks for them."""
+    text = page.read_text(encoding="utf-8")
+    for name, shown in tables.items():
+        before, mark, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if not mark or not end:
+            raise SystemExit(f"{page} has no place for {name}; it begins with <!-- {name} -->.")
+        text = f"{before}{mark}{shown}\n{end}{after}"
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
