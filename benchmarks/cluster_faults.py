@@ -57,9 +57,10 @@ def kills(name: str, n_rounds: int, seed: int) -> str:
                 killing.end()
         n_same += same
         n_in_time += in_time
+        moment = "while it learned" if in_time else "too late"
         print(
             f"round {number + 1}, {_way(by_rows)}: killed after {killing.after:.2f} s of",
-            f"{seconds[by_rows]:.2f}, {'while it learned' if in_time else 'too late'}: {'same' if same else 'OTHER'} bytes",
+            f"{seconds[by_rows]:.2f}, {moment}: {'same' if same else 'OTHER'} bytes",
             flush=True,
         )
     head = ["workers killed", "of these while it learned", "models of the same bytes"]
