@@ -49,7 +49,7 @@ def kills(name: str, n_rounds: int, seed: int) -> str:
         by_rows = number % 4 < 2
         with clusters.Cluster(2, nannies=number % 2 == 0) as cluster:
             ids = cluster.worker_ids()
-            killing = _Later(rng.uniform(0, seconds[by_rows]), rng.choice(ids))
+            killing = _Later(rng.uniform(0, 0.95) * seconds[by_rows], rng.choice(ids))
             with cluster.client() as client:
                 killing.start()
                 same = learn(name, client, by_rows=by_rows) == wanted

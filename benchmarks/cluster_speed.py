@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import clusters
 import processes
 import watched
@@ -24,6 +26,10 @@ from slugline.scale.sources import Documents
 
 #: Topics of the synthetic texts.
 N_TOPICS = 100
+# Passes of both descents for a block of topics, about, as far as `large` tells of whole jobs.
+_PASSES_PER_BLOCK = 36
+# Tasks, and weights that are sent, to find out what that costs.
+_N_TASKS, _MOST_WEIGHTS = 2000, 1 << 25
 
 
 def passes(
@@ -56,6 +62,7 @@ def passes(
             one = watched.watch(
                 files, n_topic_blocks, client=client, by_rows=by_rows, tolerance=tolerance
             )
+            sent = _sent(client) if n_workers else {}
         found[n_workers] = one
         place = f"{n_workers} workers" if n_workers else "one machine, one thread"
         rows.append([place, f"{one.reading:.1f}", f"{one.passes:.1f}", str(one.n_passes)])
@@ -63,7 +70,7 @@ def passes(
         print(*rows[-1], flush=True)
     head = ["", "reading, s", "passes, s", "passes", "a pass, s", "one worker's time by this"]
     measured = costs_of(found[0], {n: found[n].passes for n in (1, 2)}, by_rows=by_rows)
-    measured |= {"topic_blocks": n_topic_blocks} | _told(files[0])
+    measured |= {"topic_blocks": n_topic_blocks} | _told(files[0]) | sent
     if costs is not None:
         costs.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     about = found[0]
@@ -93,6 +100,18 @@ def costs_of(one: watched.Watched, seconds: dict[int, float], *, by_rows: bool) 
         "by_rows": by_rows,
         "measured": {"0": one.passes} | {str(n): value for n, value in seconds.items()},
     }
+
+
+def _sent(client: Any) -> dict[str, float]:
+    """Return what tasks cost the scheduler, and how fast arrays travel, there and back."""
+    start = time.perf_counter()
+    client.gather(client.map(abs, range(_N_TASKS), pure=False))
+    a_task = (time.perf_counter() - start) / _N_TASKS
+    array = np.ones(_MOST_WEIGHTS, dtype=np.float32)
+    start = time.perf_counter()
+    client.gather(client.scatter([array], direct=False, hash=False))
+    seconds = time.perf_counter() - start
+    return {"seconds_per_task": a_task, "loopback": 4 * array.nbytes / seconds}  # four hops
 
 
 def _told(file: str) -> dict[str, float]:
@@ -145,14 +164,16 @@ def large(folder: Path, n_texts: int, n_small: int, *, n_steps: int) -> str:
         a_pass = one["passes"] / one["n_passes"]
         rows.append([f"{n:,}", f"{one['reading']:.1f}", f"{a_pass:.2f}", f"{one['peak_mb']:,.0f}"])
         rows[-1] += [f"{one['n_columns']:,}", str(one["n_blocks"]), f"{one['n_bytes'] / 1e6:,.0f}"]
+        one["whole"] = one["reading"] + _PASSES_PER_BLOCK * one["n_blocks"] * a_pass
+        rows[-1].append(f"{one['whole'] / 60:.1f}")
         print(*rows[-1], flush=True)
     less, more = found
-    passes_of = [one["passes"] / one["n_passes"] * one["n_blocks"] for one in found]
-    ratios = ["ratio", f"{more['reading'] / less['reading']:.1f}"]
-    ratios += [f"{passes_of[1] / passes_of[0]:.1f} (for all topics)"]
+    ratios = ["ratio", f"{more['reading'] / less['reading']:.1f}", ""]
     ratios += [f"{more['peak_mb'] / less['peak_mb']:.1f}", "", "", ""]
+    ratios.append(f"{more['whole'] / less['whole']:.1f}")
     head = ["texts", "reading, s", "a pass for a block of topics, s", "peak memory, MB"]
     head += ["columns", "blocks of topics", "rows, MB"]
+    head.append(f"all, with {_PASSES_PER_BLOCK} passes for each block, min")
     return table([head, *rows, ratios])
 
 

@@ -303,6 +303,7 @@ def main() -> None:
     known = {name: measured[name] for name in names if name in measured}
     known |= {name: given[name] for name in names if given[name] is not None}
     costs = replace(Costs(), **known)
+    loopback = measured.get("loopback", given["loopback"])
     kind = Machines(1, given["threads"], given["memory"], given["network"], given["disk"])
     tables = {
         "texts": by_texts(costs, kind, given["topics"]),
@@ -310,7 +311,7 @@ def main() -> None:
         "machines": enough_machines(costs, kind, given["topics"]),
     }
     if measured:
-        tables["measured"] = against_measured(costs, measured, given["loopback"])
+        tables["measured"] = against_measured(costs, measured, loopback)
     for name, shown in tables.items():
         print(f"### {name}\n\n{shown}\n")
     if given["write"]:
