@@ -38,11 +38,19 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=sets.NAMES, default=list(sets.NAMES))
     parser.add_argument("--whole", action="store_true", help="large sets everywhere as well")
     parser.add_argument("--folder", type=Path, help="where synthetic texts are")
-    parser.add_argument("--texts", type=int, default=1_000_000, help="of passes, and of less")
+    parser.add_argument(
+        "--texts",
+        type=int,
+        default=1_000_000,
+        help="of passes, over 20,000; and the fewer ones of large",
+    )
     parser.add_argument("--large-texts", type=int, default=10_000_000)
     parser.add_argument("--small-texts", type=int, default=100_000)
     parser.add_argument("--topic-blocks", type=int, default=2, help="learned by passes")
-    parser.add_argument("--by-rows", action="store_true", help="passes never share topics out")
+    parser.add_argument(
+        "--by-rows", action="store_true", help="equal and passes share no topics out"
+    )
+    parser.add_argument("--tolerance", type=float, default=0.1, help="of passes")
     parser.add_argument("--steps", type=int, default=1, help="Newton steps of large")
     parser.add_argument("--costs", type=Path, help="where passes writes costs, as JSON")
     parser.add_argument("--small-rounds", type=int, default=1)
@@ -59,12 +67,13 @@ def measure(given: argparse.Namespace, folder: Path) -> None:
     """Measure, and print each table as soon as it is there."""
     speed, faults = cluster_speed, cluster_faults
     parts: dict[str, Callable[[], str]] = {
-        "equal": lambda: cluster_equal.equal(given.sets, whole=given.whole),
+        "equal": lambda: cluster_equal.equal(given.sets, whole=given.whole, by_rows=given.by_rows),
         "passes": lambda: speed.passes(
             folder,
             given.texts,
             n_topic_blocks=given.topic_blocks,
             by_rows=given.by_rows,
+            tolerance=given.tolerance,
             costs=given.costs,
         ),
         "large": lambda: speed.large(folder, given.large_texts, given.texts, n_steps=given.steps),

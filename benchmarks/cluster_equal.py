@@ -24,7 +24,7 @@ _SOME = {"as it is": (_HERE, "2", _AGAIN), "shuffled": ("1", "2", "8"), "sorted"
 _OF_LARGE = {"as it is": (_HERE, "2"), "shuffled": ("2",), "sorted": ("2",)}
 
 
-def equal(names: Sequence[str], *, whole: bool) -> str:
+def equal(names: Sequence[str], *, whole: bool, by_rows: bool) -> str:
     """Learn each set in several orders and places; return a table.
 
     Parameters
@@ -32,9 +32,12 @@ def equal(names: Sequence[str], *, whole: bool) -> str:
     names : sequence of str
     whole : bool
         Whether large sets are learned everywhere as well.
+    by_rows : bool
+        Whether rows are shared out to workers in any case.
     """
     rows = []
     with contextlib.ExitStack() as stack:
+        stack.enter_context(clusters.sharing(by_rows=by_rows))
         clients = {str(n): stack.enter_context(clusters.threads(n)) for n in (1, 2, 8)}
         for name in names:
             plan = _OF_LARGE if name in LARGE and not whole else _SOME

@@ -23,38 +23,44 @@ from slugline import TopicClassifier
 _N_BLOCKS, _MOST_SECONDS = 8, 300
 
 
-def learn(name: str, client: Any, checkpoint: str | None = None) -> bytes:
-    """Return the saved model of a set."""
+def learn(name: str, client: Any, checkpoint: str | None = None, *, by_rows: bool = False) -> bytes:
+    """Return the saved model of a set; workers may share out rows in any case."""
     train, _ = sets.load(name)
     size = -(-len(train.texts) // _N_BLOCKS)
-    learned = TopicClassifier(n_jobs=1).fit_stream(
-        clusters.batches(train.texts, train.topics, size),
-        client=client,
-        checkpoint=checkpoint,
-        rows_per_block=size,
-    )
+    with clusters.sharing(by_rows=by_rows):
+        learned = TopicClassifier(n_jobs=1).fit_stream(
+            clusters.batches(train.texts, train.topics, size),
+            client=client,
+            checkpoint=checkpoint,
+            rows_per_block=size,
+        )
     return clusters.bytes_of(learned)
 
 
 def kills(name: str, n_rounds: int, seed: int) -> str:
-    """Kill one of two workers in each round; in every second one it does not come back."""
+    """Kill one of two workers in each round.
+
+    In every second one it doesn't come back; of every four, two share out rows and two topics.
+    """
     rng = random.Random(seed)  # noqa: S311 - nothing secret
     wanted, seconds = _undisturbed(name)
     n_same = n_in_time = 0
     for number in range(n_rounds):
+        by_rows = number % 4 < 2
         with clusters.Cluster(2, nannies=number % 2 == 0) as cluster:
             ids = cluster.worker_ids()
-            killing = _Later(rng.uniform(0, seconds), rng.choice(ids))
+            killing = _Later(rng.uniform(0, 0.95) * seconds[by_rows], rng.choice(ids))
             with cluster.client() as client:
                 killing.start()
-                same = learn(name, client) == wanted
+                same = learn(name, client, by_rows=by_rows) == wanted
                 in_time = killing.is_done
                 killing.end()
         n_same += same
         n_in_time += in_time
+        moment = "while it learned" if in_time else "too late"
         print(
-            f"round {number + 1}: killed after {killing.after:.2f} s of {seconds:.2f}",
-            f"{'while it learned' if in_time else 'too late'}: {'same' if same else 'OTHER'} bytes",
+            f"round {number + 1}, {_way(by_rows)}: killed after {killing.after:.2f} s of",
+            f"{seconds[by_rows]:.2f}, {moment}: {'same' if same else 'OTHER'} bytes",
             flush=True,
         )
     head = ["workers killed", "of these while it learned", "models of the same bytes"]
@@ -82,41 +88,51 @@ class _Later:
             self.is_done = True
 
 
-def _undisturbed(name: str) -> tuple[bytes, float]:
-    """Return the model of one machine, and about how long two workers take."""
-    wanted = learn(name, None)
+def _way(by_rows: bool) -> str:
+    return "by rows" if by_rows else "by topics"
+
+
+def _undisturbed(name: str) -> tuple[bytes, dict[bool, float]]:
+    """Return the model of one machine, and about how long two workers take, by rows or not."""
+    wanted, seconds = learn(name, None), {}
     with clusters.Cluster(2) as cluster, cluster.client() as client:
         if learn(name, client) != wanted:
             raise SystemExit(f"{name}: two workers learn other bytes than one machine.")
-        start = time.perf_counter()  # all has been imported there
-        learn(name, client)
-        seconds = time.perf_counter() - start
-    print(f"{name}: undisturbed in {seconds:.2f} s", flush=True)
+        for by_rows in (True, False):  # all has been imported there
+            start = time.perf_counter()
+            learn(name, client, by_rows=by_rows)
+            seconds[by_rows] = time.perf_counter() - start
+            print(f"{name}, {_way(by_rows)}: {seconds[by_rows]:.2f} s undisturbed", flush=True)
     return wanted, seconds
 
 
 def resumed(name: str, n_rounds: int, seed: int) -> str:
-    """Kill the scheduler in each round, and go on from the checkpoint with a new cluster."""
+    """Kill the scheduler in each round, and go on from the checkpoint with a new cluster.
+
+    In every second round, rows are shared out in any case.
+    """
     rng = random.Random(seed)  # noqa: S311
     wanted, seconds = _undisturbed(name)
     n_same = n_broken = n_begun = 0
     for number in range(n_rounds):
         with tempfile.TemporaryDirectory() as folder:
             kept, out = Path(folder, "kept"), Path(folder, "model.slug")
-            after = rng.uniform(0.1, 0.95) * seconds
+            by_rows = number % 2 == 0
+            after = rng.uniform(0.1, 0.95) * seconds[by_rows]
+            job = (name, str(kept), str(out), _way(by_rows))
             with clusters.Cluster(2) as cluster:
-                broken = _broken_off(cluster, name, kept, out, after)
+                broken = _broken_off(cluster, job, after)
             n_broken += broken
             # What is there to go on from; otherwise it begins anew.
             n_begun += (kept / "checkpoint.json").exists()
             if broken:
                 with clusters.Cluster(2) as cluster:
-                    process = _started(cluster, name, kept, out)
+                    process = _started(cluster, job)
                     process.communicate(timeout=_MOST_SECONDS)
             same = out.exists() and out.read_bytes() == wanted
         n_same += same
         print(
-            f"round {number + 1}: scheduler killed after {after:.2f} s:",
+            f"round {number + 1}, {_way(by_rows)}: scheduler killed after {after:.2f} s:",
             f"{'broken off' if broken else 'too late'}, {'same' if same else 'OTHER'} bytes",
             flush=True,
         )
@@ -124,20 +140,15 @@ def resumed(name: str, n_rounds: int, seed: int) -> str:
     return table([head, [str(n_rounds), str(n_broken), str(n_begun), str(n_same)]])
 
 
-def _started(cluster: clusters.Cluster, name: str, kept: Path, out: Path) -> subprocess.Popen[str]:
+def _started(cluster: clusters.Cluster, job: tuple[str, ...]) -> subprocess.Popen[str]:
     """Start a process that learns, and says when it begins."""
-    command = [sys.executable, str(HERE / "cluster_one.py"), "learn"]
-    return subprocess.Popen(
-        [*command, name, cluster.address, str(kept), str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, str(HERE / "cluster_one.py"), "learn", cluster.address, *job]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def _broken_off(cluster: clusters.Cluster, name: str, kept: Path, out: Path, after: float) -> bool:
+def _broken_off(cluster: clusters.Cluster, job: tuple[str, ...], after: float) -> bool:
     """Learn, and kill the scheduler after some seconds; return whether that was in time."""
-    process = _started(cluster, name, kept, out)
+    process = _started(cluster, job)
     assert process.stdout is not None
     process.stdout.readline()
     time.sleep(after)
@@ -150,15 +161,16 @@ def _broken_off(cluster: clusters.Cluster, name: str, kept: Path, out: Path, aft
         print("the client was still waiting, and was killed", flush=True)
         return True
     if process.returncode:
-        print(f"the client said: {said.strip().splitlines()[-1][:200]}", flush=True)
+        print(f"the client said: {said.strip().splitlines()[-1][:90]}", flush=True)
     return bool(process.returncode)
 
 
-def learn_there(name: str, address: str, checkpoint: str, out: Path) -> None:
+def learn_there(address: str, name: str, checkpoint: str, out: str, way: str) -> None:
     """Learn on a cluster with a checkpoint, in this process; save what was learned."""
     from distributed import Client
 
     with Client(address, set_as_default=False) as client:
         client.wait_for_workers(2)
         print("begun", flush=True)
-        out.write_bytes(learn(name, client, checkpoint))
+        by_rows = way == _way(by_rows=True)
+        Path(out).write_bytes(learn(name, client, checkpoint, by_rows=by_rows))

@@ -1,7 +1,7 @@
 """What `cluster.py` has done in processes of their own; see `cluster_speed` and `cluster_faults`.
 
 python cluster_one.py watch FILE
-python cluster_one.py learn SET ADDRESS CHECKPOINT MODEL
+python cluster_one.py learn ADDRESS SET CHECKPOINT MODEL WAY
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import cluster_faults
 import cluster_speed
 
 if __name__ == "__main__":
-    what, first, *others = sys.argv[1:]
+    what, *arguments = sys.argv[1:]
     if what == "watch":
-        print(json.dumps(cluster_speed.watch_here(Path(first))))
+        print(json.dumps(cluster_speed.watch_here(Path(arguments[0]))))
     else:
-        address, checkpoint, model = others
-        cluster_faults.learn_there(first, address, checkpoint, Path(model))
+        cluster_faults.learn_there(*arguments)

@@ -5,24 +5,41 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import pickle
 import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import clusters
 import processes
 import watched
 from processes import table
 from slugline import TopicClassifier
+from slugline.fit_settings import FitSettings
+from slugline.learners.linear import LinearLearner
+from slugline.scale.counting import Terms, count_batch
+from slugline.scale.sources import Documents
 
 #: Topics of the synthetic texts.
 N_TOPICS = 100
+# Passes of both descents for a block of topics, about, as far as `large` tells of whole jobs.
+_PASSES_PER_BLOCK = 36
+# Tasks, and weights that are sent, to find out what that costs.
+_N_TASKS, _MOST_WEIGHTS = 2000, 1 << 25
 
 
 def passes(
-    folder: Path, n_texts: int, *, n_topic_blocks: int, by_rows: bool, costs: Path | None
+    folder: Path,
+    n_texts: int,
+    *,
+    n_topic_blocks: int,
+    by_rows: bool,
+    tolerance: float,
+    costs: Path | None,
 ) -> str:
     """Time the passes for some blocks of topics on one machine, and with one and two workers.
 
@@ -33,6 +50,8 @@ def passes(
     n_texts, n_topic_blocks : int
     by_rows : bool
         Whether rows are shared out to workers in any case.
+    tolerance : float
+        A larger one than by default ends sooner; what a pass takes is the same.
     costs : Path, optional
         Where to write the costs, for `scale_simulation.py`.
     """
@@ -40,7 +59,10 @@ def passes(
     rows, found = [], {}
     for n_workers in (0, 1, 2):
         with _client(n_workers) as client:
-            one = watched.watch(files, n_topic_blocks, client=client, by_rows=by_rows)
+            one = watched.watch(
+                files, n_topic_blocks, client=client, by_rows=by_rows, tolerance=tolerance
+            )
+            sent = _sent(client) if n_workers else {}
         found[n_workers] = one
         place = f"{n_workers} workers" if n_workers else "one machine, one thread"
         rows.append([place, f"{one.reading:.1f}", f"{one.passes:.1f}", str(one.n_passes)])
@@ -48,21 +70,19 @@ def passes(
         print(*rows[-1], flush=True)
     head = ["", "reading, s", "passes, s", "passes", "a pass, s", "one worker's time by this"]
     measured = costs_of(found[0], {n: found[n].passes for n in (1, 2)}, by_rows=by_rows)
-    measured["topic_blocks"] = n_topic_blocks
+    measured |= {"topic_blocks": n_topic_blocks} | _told(files[0]) | sent
     if costs is not None:
         costs.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     about = found[0]
     said = (
         f"{about.n_texts:,} texts, {about.n_columns:,} columns, {about.n_topics} topics in "
         f"{about.n_blocks} blocks, of which {n_topic_blocks} were learned; "
-        f"{'rows' if by_rows else 'topics'} shared out where that is possible"
+        f"{'rows' if by_rows else 'topics'} shared out; tolerance {tolerance:g}"
     )
     return f"{said}\n\n{table([head, *rows])}\n\ncosts: {json.dumps(measured)}"
 
 
-def costs_of(
-    one: watched.Watched, seconds: dict[int, float], *, by_rows: bool
-) -> dict[str, float | bool | dict[str, float]]:
+def costs_of(one: watched.Watched, seconds: dict[int, float], *, by_rows: bool) -> dict[str, Any]:
     """Return what texts, entries and weights cost, as `scale_simulation.Costs` has them."""
     dense = one.n_columns * one.width
     n_descents = one.n_passes
@@ -79,6 +99,43 @@ def costs_of(
         "passes": one.n_passes,
         "by_rows": by_rows,
         "measured": {"0": one.passes} | {str(n): value for n, value in seconds.items()},
+    }
+
+
+def _sent(client: Any) -> dict[str, float]:
+    """Return what tasks cost the scheduler, and how fast arrays travel, there and back."""
+    start = time.perf_counter()
+    client.gather(client.map(abs, range(_N_TASKS), pure=False))
+    a_task = (time.perf_counter() - start) / _N_TASKS
+    array = np.ones(_MOST_WEIGHTS, dtype=np.float32)
+    start = time.perf_counter()
+    client.gather(client.scatter([array], direct=False, hash=False))
+    seconds = time.perf_counter() - start
+    return {"seconds_per_task": a_task, "loopback": 4 * array.nbytes / seconds}  # four hops
+
+
+def _told(file: str) -> dict[str, float]:
+    """Return what it costs the client that a block of texts tells it which terms there are."""
+    settings = FitSettings(
+        learner=LinearLearner(),
+        blocks=None,
+        class_weight=None,
+        tune=False,
+        n_jobs=1,
+        random_state=0,
+    )
+    families = settings.batch_blocks()
+    batch = next(next(iter(Documents(file).parts())).batches())
+    _, counted = count_batch(batch, families)
+    sent = pickle.dumps(counted, protocol=5)
+    terms = Terms(families)
+    terms.add(counted.found)
+    start = time.perf_counter()
+    terms.add(pickle.loads(sent).found)  # of terms that are known, as most are  # noqa: S301
+    return {
+        "seconds_per_block_told": time.perf_counter() - start,
+        "bytes_per_block_told": len(sent),
+        "most_columns": sum(family.n_buckets or 1 for family in families),
     }
 
 
@@ -107,14 +164,16 @@ def large(folder: Path, n_texts: int, n_small: int, *, n_steps: int) -> str:
         a_pass = one["passes"] / one["n_passes"]
         rows.append([f"{n:,}", f"{one['reading']:.1f}", f"{a_pass:.2f}", f"{one['peak_mb']:,.0f}"])
         rows[-1] += [f"{one['n_columns']:,}", str(one["n_blocks"]), f"{one['n_bytes'] / 1e6:,.0f}"]
+        one["whole"] = one["reading"] + _PASSES_PER_BLOCK * one["n_blocks"] * a_pass
+        rows[-1].append(f"{one['whole'] / 60:.1f}")
         print(*rows[-1], flush=True)
     less, more = found
-    passes_of = [one["passes"] / one["n_passes"] * one["n_blocks"] for one in found]
-    ratios = ["ratio", f"{more['reading'] / less['reading']:.1f}"]
-    ratios += [f"{passes_of[1] / passes_of[0]:.1f} (for all topics)"]
+    ratios = ["ratio", f"{more['reading'] / less['reading']:.1f}", ""]
     ratios += [f"{more['peak_mb'] / less['peak_mb']:.1f}", "", "", ""]
+    ratios.append(f"{more['whole'] / less['whole']:.1f}")
     head = ["texts", "reading, s", "a pass for a block of topics, s", "peak memory, MB"]
     head += ["columns", "blocks of topics", "rows, MB"]
+    head.append(f"all, with {_PASSES_PER_BLOCK} passes for each block, min")
     return table([head, *rows, ratios])
 
 

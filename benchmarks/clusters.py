@@ -13,9 +13,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import synthetic
 from slugline import TopicClassifier
+from slugline.scale.cluster import DaskEngine
 
 # Texts of a file, and seconds for a scheduler or a worker to begin or to end.
 _PER_FILE, _PATIENCE = 250_000, 60
@@ -119,6 +121,19 @@ def threads(n_workers: int) -> Iterator[Any]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def sharing(*, by_rows: bool) -> contextlib.AbstractContextManager[Any]:
+    """Have rows shared out to workers, even where each could hold all of them.
+
+    Parameters
+    ----------
+    by_rows : bool
+        Otherwise, fit_stream chooses.
+    """
+    if not by_rows:
+        return contextlib.nullcontext()
+    return mock.patch.object(DaskEngine, "apart", return_value=None)
 
 
 def batches(

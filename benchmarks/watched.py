@@ -10,15 +10,17 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import scipy.sparse as sp
 
+import clusters
 from slugline import TopicClassifier
 from slugline.scale import fitting, training
-from slugline.scale.cluster import DaskEngine
 from slugline.scale.state import State
-from slugline.training.whole_passes import Point
+from slugline.training.whole_passes import TOLERANCE, Point
 
-# Weights that are kept from one descent to the other: as many as `slugline.scale.training` keeps.
-_MOST_KEPT = 1 << 28
+# Up to so many, all weights are kept from one descent to the other, as `slugline.scale.training`
+# does; of more, one in so many is left here, which is more than matter.
+_MOST_KEPT, _ONE_IN = 1 << 28, 8
 
 
 class Enough(Exception):  # noqa: N818
@@ -96,18 +98,29 @@ class _Keeper:
     def load(self, n_columns: int, blocks: list[slice]) -> State:
         state = State()
         n_topics = blocks[-1].stop
-        if self._at_last and n_columns * n_topics <= _MOST_KEPT:
+        if self._at_last:
             state.n_done = len(blocks) - 1
             for topics in blocks[:-1]:
                 width = topics.stop - topics.start
-                weights = np.full((n_columns, width), 0.01, dtype=np.float16)
-                state.found[topics.start] = Point(weights, np.zeros(width))
+                make = _dense if n_columns * n_topics <= _MOST_KEPT else _sparse
+                state.found[topics.start] = Point(make(n_columns, width), np.zeros(width))
         return state
 
     def keep(self, state: State, *, is_last: bool = False) -> None:
         self._watched.n_passes = state.n_passes
         if is_last:
             raise Enough
+
+
+def _dense(n_columns: int, width: int) -> Any:
+    return np.full((n_columns, width), 0.01, dtype=np.float16)
+
+
+def _sparse(n_columns: int, width: int) -> Any:
+    rows = np.tile(np.arange(0, n_columns, _ONE_IN, dtype=np.int32), width)
+    ends = np.linspace(0, len(rows), width + 1).astype(np.int32)
+    data = np.full(len(rows), 0.01, dtype=np.float32)
+    return sp.csc_array((data, rows, ends), shape=(n_columns, width))
 
 
 def watch(
@@ -118,6 +131,7 @@ def watch(
     n_steps: int | None = None,
     client: Any = None,
     by_rows: bool = False,
+    tolerance: float = TOLERANCE,
 ) -> Watched:
     """Learn, and return what was measured.
 
@@ -134,6 +148,7 @@ def watch(
     client : distributed.Client, optional
     by_rows : bool, default False
         Workers share rows out even where each could hold all of them.
+    tolerance : float, default TOLERANCE
     """
     watched = Watched()
     began = time.perf_counter()
@@ -160,10 +175,9 @@ def watch(
                 watched.passes, watched.n_passes = after - before, n_after - n_before
 
     classifier = TopicClassifier(n_jobs=n_jobs)
-    apart = {"apart": lambda *_: None} if by_rows else {}
-    with mock.patch.object(fitting, "learn", learn), mock.patch.multiple(DaskEngine, **apart):
+    with mock.patch.object(fitting, "learn", learn), clusters.sharing(by_rows=by_rows):
         try:
-            classifier.fit_stream(source, client=client)
+            classifier.fit_stream(source, client=client, tolerance=tolerance)
         except Enough:
             return watched
     raise SystemExit("fit_stream ended before its last pass; watched.py no longer fits it.")

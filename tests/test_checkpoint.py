@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import random
 import re
@@ -445,3 +446,39 @@ def test_a_checkpoint_that_is_removed_takes_nothing_else_along(job: Job) -> None
     (job.folder / "tickets.csv").write_text("")
     remove_checkpoint(job.folder)
     assert [path.name for path in job.folder.iterdir()] == ["tickets.csv"]
+
+
+# On a cluster -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    """Two workers that are threads of this process."""
+    distributed: Any = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("begins_there", [True, False], ids=["begun there", "ended there"])
+def test_it_goes_on_here_from_a_cluster_and_there_from_one_machine(
+    job: Job, client: Any, begins_there: bool
+) -> None:
+    wanted = saved(job.run(checkpoint=None), job.folder)
+    there, here = {"client": client}, {"client": None}
+    begun, ended = (there, here) if begins_there else (here, there)
+    counting = StopAt(-1)
+    job.run(counting, checkpoint=None, **begun)
+    with pytest.raises(StoppedError):
+        job.run(StopAt(counting.reported - 3), **begun)
+    again = StopAt(-1)
+    assert saved(job.run(again, **ended), job.folder) == wanted
+    assert 0 < again.reported < counting.reported

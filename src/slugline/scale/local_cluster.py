@@ -36,7 +36,13 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
     distributed = dask_distributed()
     import dask
 
-    with tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True) as folder:
+    # On a busy machine, a worker that comes in place of another one may take longer than the 15
+    # seconds after which it would be forgotten.
+    settings = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
+    with (
+        tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True) as folder,
+        dask.config.set({"temporary-directory": folder, **settings}),
+    ):
         with _without_interrupts():
             cluster = distributed.LocalCluster(
                 n_workers=n_workers,
@@ -47,13 +53,7 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
                 local_directory=folder,
                 silence_logs=logging.CRITICAL,
             )
-        # On a busy machine, a worker that comes in place of another one may take longer than the 15
-        # seconds after which it would be forgotten.
-        with (
-            dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
-            cluster,
-            distributed.Client(cluster, set_as_default=False) as client,
-        ):
+        with cluster, distributed.Client(cluster, set_as_default=False) as client:
             yield client
 
 
