@@ -168,11 +168,15 @@ class Apart:
     def _first_done(self) -> Any:
         """Return a future that is done, or lost."""
         while True:
-            with suppress(CancelledError):  # one of them, which is then found
+            is_lost = True
+            with suppress(CancelledError):
                 self._engine.waited(list(self._under_way), "FIRST_COMPLETED")
+                is_lost = False
             for future in self._under_way:
                 if future.status != "pending":
                     return future
+            if is_lost:  # nobody is at any of them
+                return next(iter(self._under_way))
 
 
 # What workers do ---------------------------------------------------------------------------------
