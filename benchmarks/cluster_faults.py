@@ -124,7 +124,7 @@ def resumed(name: str, n_rounds: int, seed: int) -> str:
                 broken = _broken_off(cluster, job, after)
             n_broken += broken
             # What is there to go on from; otherwise it begins anew.
-            n_begun += (kept / "checkpoint.json").exists()
+            n_begun += broken and (kept / "checkpoint.json").exists()
             if broken:
                 with clusters.Cluster(2) as cluster:
                     process = _started(cluster, job)
@@ -136,7 +136,7 @@ def resumed(name: str, n_rounds: int, seed: int) -> str:
             f"{'broken off' if broken else 'too late'}, {'same' if same else 'OTHER'} bytes",
             flush=True,
         )
-    head = ["schedulers killed", "jobs broken off", "with a checkpoint", "same bytes in the end"]
+    head = ["schedulers killed", "jobs broken off", "of these with a checkpoint", "same bytes"]
     return table([head, [str(n_rounds), str(n_broken), str(n_begun), str(n_same)]])
 
 

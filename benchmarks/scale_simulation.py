@@ -7,10 +7,12 @@ Costs are those that `cluster.py --parts passes --costs costs.json` writes. The 
 - Reading: machines share the texts out. Each block of 65,536 tells the client which terms it has,
   which the client takes one after another: at some number of machines, that is the limit.
 - Topics are learned a block at a time, whose weights are dense: columns times width, at most 2^25.
-- By topics: where a third of a machine's memory holds all rows, each machine has all of them (they
-  travel once), and each thread descends for a block of topics by itself.
-- By rows: otherwise, each machine has some of the rows. In each pass the client sends a direction
-  to all machines, which pass it on in a tree; these go through their rows; sums are added in a tree
+- A cluster has a worker of one thread for each thread of a machine. One machine goes through blocks
+  on its threads, and needs no network.
+- By topics: where a third of a worker's memory holds all rows, and there are blocks of topics for
+  half of the workers, each worker has all rows (they travel once), and descends by itself.
+- By rows: otherwise, each worker has some of the rows. In each pass the client sends a direction
+  to all workers, which pass it on in a tree; these go through their rows; sums are added in a tree
   and come back by way of the scheduler; the client does the rest of the step, on one thread.
 - Rows that memory doesn't hold are read from the disk in each pass.
 """
@@ -150,11 +152,11 @@ def simulate(job: Job, machines: Machines, costs: Costs, *, by_rows: bool = Fals
     n_descents = job.n_topic_blocks or n_blocks
     reading, reading_limit = _reading(job, machines, costs)
     n_bytes = job.n_texts * costs.entries_per_text * costs.bytes_per_entry
-    slots = min(machines.threads, int(_SHARE * machines.memory / (_ARRAYS * 4 * columns * width)))
-    fits = n_bytes <= _SHARE * machines.memory and slots > 0
-    is_worth = 2 * n_descents >= machines.n or n_bytes <= _FEW_BYTES
+    n_workers, memory = machines.n * machines.threads, machines.memory / machines.threads
+    fits = max(n_bytes, _ARRAYS * 4 * columns * width) <= _SHARE * memory
+    is_worth = 2 * n_descents >= n_workers or n_bytes <= _FEW_BYTES
     if machines.n > 1 and fits and is_worth and not by_rows:
-        parts = _by_topics(job, machines, costs, columns * width, n_descents, slots)
+        parts = _by_topics(job, machines, costs, columns * width, n_descents)
         passes = sum(parts.values())
     else:
         by_rows = True
@@ -186,8 +188,8 @@ def _by_rows(job: Job, machines: Machines, costs: Costs, dense: float) -> dict[s
         "disk": n_bytes / machines.disk if n_bytes > _SPILLED * machines.memory else 0.0,
     }
     if machines.n > 1:
-        levels = math.ceil(math.log2(machines.n))
-        # Out: to one machine, then on, level by level. Back: level by level, and by the scheduler.
+        levels = math.ceil(math.log2(machines.n * machines.threads))
+        # Out: to one worker, then on, level by level. Back: level by level, and by the scheduler.
         parts["network"] = (2 * levels + 3) * 4 * dense / machines.network
         # A task for each block of rows, and one for each sum of two.
         n_tasks = 2 * math.ceil(job.n_texts / _ROWS)
@@ -196,17 +198,17 @@ def _by_rows(job: Job, machines: Machines, costs: Costs, dense: float) -> dict[s
 
 
 def _by_topics(
-    job: Job, machines: Machines, costs: Costs, dense: float, n_descents: int, slots: int
+    job: Job, machines: Machines, costs: Costs, dense: float, n_descents: int
 ) -> dict[str, float]:
     """Return seconds of all descents."""
     n_entries = job.n_texts * costs.entries_per_text
     width = dense / costs.columns_of(job.n_texts)
-    turns = math.ceil(n_descents / (machines.n * slots))
+    turns = math.ceil(n_descents / (machines.n * machines.threads))
     n_passes = turns * costs.passes_per_block
     return {
         "rows": n_passes * n_entries * width * costs.seconds_per_entry_and_topic,
         "weights": n_passes * dense * costs.seconds_per_weight,
-        "network": n_entries * costs.bytes_per_entry / machines.network
+        "network": machines.threads * n_entries * costs.bytes_per_entry / machines.network
         + n_descents * 8 * dense / machines.network,
     }
 
