@@ -31,7 +31,8 @@ from processes import table
 # What the library has: rows of a block, dense weights at a time, topics at a time, the share of
 # memory that rows may have where topics are shared out, arrays of a descent, and few bytes.
 _ROWS, _MOST_WEIGHTS, _MOST_TOPICS = 1 << 16, 1 << 25, 128
-_SHARE, _ARRAYS, _FEW_BYTES = 1 / 3, 12, 1 << 28
+_SHARE, _ARRAYS = 1 / 3, 12
+_SECONDS_OF_BYTE, _BYTES_A_SECOND = 1e-10, 1e9
 # The share of memory that rows may have before Dask moves them to the disk.
 _SPILLED = 0.6
 
@@ -147,14 +148,19 @@ def simulate(job: Job, machines: Machines, costs: Costs, *, by_rows: bool = Fals
     """
     columns = costs.columns_of(job.n_texts)
     width = min(_MOST_TOPICS, max(1, _MOST_WEIGHTS // columns))
-    n_blocks = 1 << (math.ceil(job.n_topics / width) - 1).bit_length()
+    n_blocks = math.ceil(job.n_topics / width)
+    n_blocks += n_blocks % 2 if n_blocks > 1 else 0
     width = math.ceil(job.n_topics / n_blocks)
     n_descents = job.n_topic_blocks or n_blocks
     reading, reading_limit = _reading(job, machines, costs)
     n_bytes = job.n_texts * costs.entries_per_text * costs.bytes_per_entry
     n_workers, memory = machines.n * machines.threads, machines.memory / machines.threads
     fits = max(n_bytes, _ARRAYS * 4 * columns * width) <= _SHARE * memory
-    is_worth = 2 * n_descents >= n_workers or n_bytes <= _FEW_BYTES
+    # As `slugline.scale.apart` reckons.
+    alone = n_bytes * width * _SECONDS_OF_BYTE
+    sent = (2 * math.log2(n_workers) + 3) * 4 * columns * width / _BYTES_A_SECOND
+    turns = math.ceil(n_descents / n_workers)
+    is_worth = turns * alone <= n_descents * (alone / n_workers + sent)
     if machines.n > 1 and fits and is_worth and not by_rows:
         parts = _by_topics(job, machines, costs, columns * width, n_descents)
         passes = sum(parts.values())

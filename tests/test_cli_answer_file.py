@@ -167,7 +167,8 @@ def test_a_job_that_fails_leaves_the_earlier_file(run: Run, options: list[str]) 
     [
         (
             "a.xlsx",
-            "--output is a.xlsx; use a name that ends in one of .csv, .tsv, .jsonl, .parquet.",
+            "--output is a.xlsx; use a name that ends in one of .csv, .tsv, .jsonl, .parquet, "
+            "or in / for a folder.",
         ),
         (
             "tickets.csv",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -384,6 +385,14 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
     )
 
 
+def test_an_address_can_be_given_where_a_loop_runs() -> None:
+    async def notebook() -> None:
+        with pytest.raises(ClusterError, match="no scheduler answers at here"):
+            TopicClassifier().fit_stream([(["a"], ["b"])], client="here")
+
+    asyncio.run(notebook())
+
+
 def test_an_address_that_is_none_is_named() -> None:
     with pytest.raises(ClusterError, match=r"no scheduler answers at here \(missing port number"):
         TopicClassifier().fit_stream([(["a"], ["b"])], client="here")
@@ -403,6 +412,7 @@ def test_a_cluster_that_loses_all_workers_is_named(
 ) -> None:
     client = threads(1)
     monkeypatch.setattr(cluster, "_PATIENCE", 1)
+    monkeypatch.setattr(cluster, "_LOOK", 1)
 
     class Scaling:
         def note(self, text: str) -> None:

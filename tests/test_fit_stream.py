@@ -206,11 +206,16 @@ def test_topics_that_are_numbers_stay_so() -> None:
             "give such as (texts, topics).",
         ),
         (
+            [("wheat rose", "grain")],
+            "batch 0 of `source`, counted from 0, has a single text where texts should be; give "
+            "documents in batches, such as [(texts, topics)].",
+        ),
+        (
             [(["a"], ["x"]), (["b"], [3])],
             "topics are words and numbers, such as 'x' and 3; make them all words or all numbers.",
         ),
     ],
-    ids=["nothing", "no words", "unequal", "no pair", "mixed topics"],
+    ids=["nothing", "no words", "unequal", "no pair", "one text", "mixed topics"],
 )
 def test_a_source_that_can_not_be_learned_from_is_named(source: Any, message: str) -> None:
     with pytest.raises(DataError) as caught:
@@ -230,8 +235,29 @@ def test_a_source_of_another_kind_is_named() -> None:
         TopicClassifier().fit_stream(3)
     assert str(caught.value) == (
         "`source` is a int; give a path, a pattern such as 'tickets/*.parquet', a list of these, "
-        "or batches of texts and topics."
+        "or batches of texts and topics, such as [(texts, topics)]."
     )
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"tolerance": 0}, "`tolerance` is 0"),
+        ({"tolerance": "x"}, "`tolerance` is 'x'"),
+        ({"most_in_memory": "1GB"}, "`most_in_memory` is '1GB'"),
+        ({"rows_per_block": 1 << 17}, "`rows_per_block` is 131072"),
+    ],
+)
+def test_a_number_that_is_none_or_out_of_range_is_named(how: Any, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        TopicClassifier().fit_stream([(["a"], ["x"])], **how)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_table_of_pandas_is_no_stream() -> None:
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(OptionError, match="`source` is a DataFrame; give a path"):
+        TopicClassifier().fit_stream(pandas.DataFrame({"text": ["a"], "topic": ["x"]}))
 
 
 def test_a_bad_row_is_named_with_its_file(news: News, tmp_path: Path) -> None:

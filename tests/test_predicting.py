@@ -242,6 +242,29 @@ def test_a_file_that_no_job_has_written_stays() -> None:
     assert contents() == {"a.csv": b"mine"}
 
 
+def test_a_file_in_place_of_answers_that_failed_stays() -> None:
+    Path("in/a.csv").write_bytes(b"\x00\xff")
+    assert [source for source, _ in predict().failed] == ["in/a.csv"]
+    Path("in/a.csv").write_text("text\nwheat\n")
+    Path("out/a.csv").write_text("mine")
+    with pytest.raises(OptionError, match=f"is no answer that {RECORD} names"):
+        predict()
+    assert contents()["a.csv"] == b"mine"
+    Path("out/a.csv").unlink()
+    assert predict().n_files == 1
+
+
+def test_a_single_path_or_pattern_is_enough() -> None:
+    assert predict_files("news.slug", "in/*.csv", "out", n_workers=1).n_files == 1
+    assert predict_files("news.slug", Path("in/b.jsonl"), "out", n_workers=1).n_files == 1
+
+
+def test_answers_stay_in_their_folder() -> None:
+    with pytest.raises(OptionError, match=r"^i\*/\.\./in/\*.csv has \.\. after a place"):
+        predict_files("news.slug", ["i*/../in/*.csv"], "out")
+    assert not Path("out").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -370,6 +393,17 @@ def test_what_is_wrong_with_the_model_or_the_settings_comes_first() -> None:
         predict(how=How(coverage=0.9))
     with pytest.raises(OptionError, match=r"^`n_workers` is 0"):
         predict(n_workers=0)
+    with pytest.raises(OptionError, match=r"^`sources` names no file"):
+        predict_files("news.slug", [], "out")
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"top": 0}, "`top` is 0"),
+        ({"n_threads": -1}, "`n_threads` is -1"),
+        ({"format": "doc"}, "there is no format 'doc'"),
+        ({"encoding": "nope"}, "nope"),
+    ]
+    for how, message in wrong:
+        with pytest.raises(OptionError, match=message):
+            predict(how=How(**how))
     assert not Path("out").exists()
 
 

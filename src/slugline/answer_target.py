@@ -28,7 +28,9 @@ _PACKING = 1
 def check_ending(path: Path) -> None:
     """Raise OptionError if the name of a file doesn't say in which format answers are wanted."""
     if not _is_known(path):
-        raise OptionError(f"`output` is {path}; use a name that ends in one of {_listed()}.")
+        raise OptionError(
+            f"`output` is {path}; use a name that ends in one of {_listed()}, or in / for a folder."
+        )
 
 
 def answer_columns(router: Router, top: int) -> list[str]:

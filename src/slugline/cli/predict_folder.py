@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Sequence
@@ -159,13 +158,10 @@ def predict_folder(model: str, files: Sequence[str], out: Path, how: How, run: R
     """
     if run.scheduler is not None and run.workers is not None:
         raise OptionError("--scheduler and --workers name two places to work at; give one of them.")
+    from slugline.scale.connecting import unlogged
     from slugline.scale.predicting import predict_files
 
-    if run.scheduler is not None:
-        # What they log of a job that is broken off is for those who write Dask.
-        for name in ("asyncio", "distributed"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-    with _Watcher(run.quiet) as watcher:
+    with unlogged(), _Watcher(run.quiet) as watcher:
         try:
             done = predict_files(
                 *(model, files, out, how),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -151,7 +150,7 @@ def or_stream(verb: Callable[..., None]) -> Callable[..., None]:
 def _is_stream(context: typer.Context) -> bool:
     """Whether the user wants to learn from a stream; OptionError if parts of that are missing."""
     given = context.params
-    if any(given[name] for name in _PLACES):
+    if any(map(_is_given, map(given.get, _PLACES))):
         return True
     if given["checkpoint"] is not None:
         raise OptionError(
@@ -159,6 +158,11 @@ def _is_stream(context: typer.Context) -> bool:
             "--workers and --scheduler."
         )
     return False
+
+
+def _is_given(value: object) -> bool:
+    # An empty address is one that is wrong.
+    return value is not None and value is not False
 
 
 def _train_stream(context: typer.Context) -> None:
@@ -181,7 +185,7 @@ def _train_stream(context: typer.Context) -> None:
 
 def _check_taken(context: typer.Context) -> None:
     """Check that no option is given that only documents in memory can have."""
-    place = next(f"--{name}" for name in _PLACES if context.params[name])
+    place = next(f"--{name}" for name in _PLACES if _is_given(context.params[name]))
     for parameter in context.command.params:
         name = str(parameter.name)
         source = getattr(context.get_parameter_source(name), "name", "")
@@ -260,18 +264,16 @@ def _cluster(options: _Options) -> Iterator[dict[str, Any]]:
     if options.scheduler is None and options.workers is None:
         yield {}
         return
-    before = logging.root.manager.disable
-    logging.disable()  # what Dask logs of a job that is broken off helps nobody who reads it here
-    try:
+    from slugline.scale.connecting import unlogged
+
+    with unlogged():
         if options.workers is None:
             yield {"client": options.scheduler}
-        else:
-            from slugline.scale.local_cluster import local_cluster
+            return
+        from slugline.scale.local_cluster import local_cluster
 
-            with local_cluster(options.workers) as client:
-                yield {"client": client}
-    finally:
-        logging.disable(before)
+        with local_cluster(options.workers) as client:
+            yield {"client": client}
 
 
 @contextmanager

@@ -101,6 +101,18 @@ class Rows:
         return None if self.stream is None else self.stream.share_read()
 
 
+def check_reading(form: str | None, encoding: str | None) -> str | None:
+    """Return the encoding by its own name, if there are such a format and encoding.
+
+    Raises
+    ------
+    OptionError : if not.
+    """
+    if form is not None and form not in _FORMATS:
+        raise OptionError(f"there is no format {form!r}; choose one of {', '.join(_FORMATS)}.")
+    return None if encoding is None else known_encoding(encoding)
+
+
 def read_rows(
     source: str | Path,
     *,
@@ -135,11 +147,7 @@ def read_rows(
         can't be read further.
     OptionError : if there is no such format or encoding.
     """
-    for given in (format, fallback):
-        if given is not None and given not in _FORMATS:
-            raise OptionError(f"there is no format {given!r}; choose one of {', '.join(_FORMATS)}.")
-    if encoding is not None:
-        encoding = known_encoding(encoding)
+    encoding = check_reading(format, encoding)
     if str(source) == "-":
         return _standard_input(format, fallback, encoding)
     path = Path(source)

@@ -123,7 +123,12 @@ class Record:
         self._begins = Line(
             "job", self._job, model=model.digest, slugline=__version__, how=settings
         )
-        self._last = {line.name: line for line in self._lines() if line.event != "job"}
+        self._last, self._answered = dict[str, Line](), set[str]()
+        for line in self._lines():
+            if line.event != "job":
+                self._last[line.name] = line
+            if line.event == "done":
+                self._answered.add(line.name)
 
     def plan(self, pairs: Iterable[FilePair], overwrite: bool = False) -> Plan:
         """Return which files are to be answered.
@@ -142,6 +147,8 @@ class Record:
         for pair in pairs:
             is_there = (self._folder / pair.name).exists()
             line = self._last.get(pair.name)
+            if line is not None and line.event == "failed" and pair.name not in self._answered:
+                line = None  # nothing was written
             if is_there and line is None:
                 raise OptionError(
                     f"{self._folder / pair.name} is there already, and is no answer that "
@@ -203,13 +210,17 @@ class Record:
 
     def _append(self, lines: Iterable[Line]) -> None:
         try:
-            self._file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-            self._file.flush()
+            self._write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
         except OSError as error:
             raise OutputError(
                 f"{self._folder / RECORD} can't be written ({error.strerror}); free space, and run "
                 "it again: it goes on from there."
             ) from error
+
+    def _write(self, data: bytes) -> None:
+        """Append without a buffer: what doesn't fit on the disk would be tried again at the end."""
+        while data:
+            data = data[os.write(self._file.fileno(), data) :]
 
     def _lines(self) -> Iterator[Line]:
         if os.fstat(self._file.fileno()).st_size > _MOST_BYTES:
@@ -221,7 +232,7 @@ class Record:
                 if len(raw) == _MOST_LINE:
                     raise self._damaged("a line has no end")
                 # A process was killed while it wrote this; what it says has to be done again.
-                self._file.write(b"\n")
+                self._write(b"\n")
                 return
             if raw.isspace():
                 continue

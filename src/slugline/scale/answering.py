@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slugline.answer_target import open_answer_file
+from slugline.checks import check_whole
 from slugline.corpus.columns import listed
-from slugline.corpus.readers import Rows, read_rows
+from slugline.corpus.readers import Rows, check_reading, read_rows
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, OptionError, OutputError, SluglineError
 from slugline.fitted import Fitted
@@ -44,6 +45,10 @@ class How:
         Whether a bad row makes its file fail. By default it gets an error in place of an answer.
     n_threads : int, default 1
         For each file.
+
+    Raises
+    ------
+    OptionError : if there is no such format or encoding, or a number is none or under 1.
     """
 
     text: str | None = None
@@ -57,6 +62,11 @@ class How:
     coverage: float | None = None
     strict: bool = False
     n_threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_whole("top", self.top, 1)
+        check_whole("n_threads", self.n_threads, 1)
+        check_reading(self.format, self.encoding)
 
 
 class Task(NamedTuple):

@@ -9,8 +9,9 @@ with its worker begins anew.
 from __future__ import annotations
 
 import copy
+import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,12 +24,60 @@ from slugline.errors import ClusterError
 from slugline.scale.local import LocalEngine
 from slugline.training.whole_passes import Descent, Point
 
-__all__ = ["Apart", "Job", "Told"]
+__all__ = ["MOST_LOSSES", "Apart", "Job", "Told", "places"]
 
-# How often a descent may be lost.
-_MOST_LOSSES = 10
+#: How often descents, or what is shared for a pass, may be lost with all workers that hold it.
+MOST_LOSSES = 10
+# Arrays of all weights of a descent that are at work at a time, at most.
+_ARRAYS = 12
+# What a pass costs a thread for each topic and byte of rows, and how fast weights are sent, as
+# `benchmarks/cluster.py` has found on local workers; only who does what depends on it.
+_SECONDS_OF_BYTE, _BYTES_A_SECOND = 1e-10, 1e9
 # More than all blocks: a worker has them in memory, or Dask has.
 _NO_LIMIT = 1 << 62
+
+
+def places(
+    n_bytes: int,
+    n_weights: int,
+    width: int,
+    n_jobs: int,
+    threads: Mapping[str, int],
+    room: Mapping[str, float],
+) -> list[str]:
+    """Return a worker for each descent that may be under way at a time.
+
+    Parameters
+    ----------
+    n_bytes : int
+        Of all rows.
+    n_weights, width : int
+        Of a descent, which is for so many topics.
+    n_jobs : int
+        How many descents there are.
+    threads, room : mapping of str to number
+        How many threads each worker has, and how many bytes it has for rows, and for weights.
+
+    Returns
+    -------
+    list of str, which is empty if rows are too many, or if passes that share out rows are sooner
+    done.
+    """
+    found = {
+        worker: min(n_threads, int(min(room[worker] / (_ARRAYS * 4 * n_weights), n_threads)))
+        for worker, n_threads in sorted(threads.items())
+        if n_bytes <= room.get(worker, 0)
+    }
+    n_places = sum(found.values())
+    if not n_places:
+        return []
+    # Seconds of a pass for all topics: descents wait for one another, or weights are sent.
+    alone = n_bytes * width * _SECONDS_OF_BYTE
+    sent = (2 * math.log2(len(threads)) + 3) * 4 * n_weights / _BYTES_A_SECOND
+    if -(-n_jobs // n_places) * alone > n_jobs * (alone / sum(threads.values()) + sent):
+        return []
+    turns = range(max(found.values()))
+    return [worker for turn in turns for worker, n in found.items() if turn < n]
 
 
 class Job(NamedTuple):
@@ -150,10 +199,9 @@ class Apart:
     def _lose(self, at_work: _UnderWay) -> None:
         """Begin a descent anew of which all is lost."""
         self._n_lost += 1
-        if self._n_lost > _MOST_LOSSES:
+        if self._n_lost > MOST_LOSSES:
             raise ClusterError(
-                f"workers were lost {_MOST_LOSSES} times in their descents; their logs may tell "
-                "why."
+                f"workers were lost {MOST_LOSSES} times in their descents; their logs may tell why."
             )
         self._engine.release([at_work.before, at_work.state])
         self._free.append(at_work.worker)

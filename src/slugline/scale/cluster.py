@@ -21,7 +21,7 @@ import numpy as np
 
 from slugline.errors import ClusterError, SluglineError
 from slugline.scale import tasks
-from slugline.scale.apart import Apart
+from slugline.scale.apart import MOST_LOSSES, Apart, places
 from slugline.scale.collections import Partition
 from slugline.scale.connecting import connected
 from slugline.scale.parts import Packed, Part
@@ -39,13 +39,10 @@ _Reading = tuple[Future, Future]
 _AHEAD = 2
 # Bytes of blocks that one task adds up, and of what is shared that is sent with each task.
 _MOST_ADDED, _MOST_SENT = 1 << 27, 1 << 16
-# The share of a worker's memory that all rows may take where each has all, and what is at work; how
-# many arrays of all weights that is; and rows of which any number of workers may have all.
-SHARE, _ARRAYS, _FEW_BYTES = 1 / 3, 12, 1 << 28
-# Seconds to wait for another worker when there is none.
-_PATIENCE = 60
-# How often what is shared may be lost, with all workers that hold it.
-_MOST_LOSSES = 10
+# The share of a worker's memory that all rows may take where each has all, and what is at work.
+SHARE = 1 / 3
+# Seconds to wait for another worker when there is none, and after which to look for that.
+_PATIENCE, _LOOK = 60, 10
 
 
 class _Kept(NamedTuple):
@@ -260,39 +257,31 @@ class DaskEngine:
     def _most_together(self) -> int:
         """Return how many blocks a task may add up: all are in memory then, and threads wait."""
         threads = self._client.nthreads().values()
-        most = _MOST_ADDED // max(1, max(self._sizes.values(), default=1))
+        n_bytes = max(_MOST_ADDED, min(SHARE * min(self._limits().values(), default=0), 1 << 40))
+        most = int(n_bytes) // max(1, max(self._sizes.values(), default=1))
         if max(threads, default=1) > 1:
             most = min(most, len(self._blocks) // (2 * sum(threads)))
         return max(1, most)
 
-    def apart(self, n_weights: int, n_jobs: int) -> Apart | None:
-        """Return who has descents done on workers that each hold all rows; None if rows are many.
+    def apart(self, n_columns: int, width: int, n_jobs: int) -> Apart | None:
+        """Return who has descents done on workers that each hold all rows.
 
         Parameters
         ----------
-        n_weights : int
-            Of a descent.
+        n_columns, width : int
+            Each descent is for so many topics.
         n_jobs : int
             How many descents there are.
+
+        Returns
+        -------
+        Apart, or None if rows are too many, or passes that share out rows are sooner done.
         """
         self._wait_for_workers()
-        n_bytes = sum(self._sizes.values())
-        limits = self._limits()
-        places = {
-            worker: min(
-                n_threads, int(min(SHARE * limits[worker] / (_ARRAYS * 4 * n_weights), 1 << 20))
-            )
-            for worker, n_threads in sorted(self._client.nthreads().items())
-            if n_bytes <= SHARE * limits.get(worker, 0)
-        }
-        n_workers = sum(n > 0 for n in places.values())
-        # Few descents of many rows would leave most workers idle.
-        if not n_workers or (2 * n_jobs < n_workers and n_bytes > _FEW_BYTES):
-            return None
-        turns = range(max(places.values()))
-        return Apart(
-            self, self._blocks, [w for turn in turns for w, n in places.items() if turn < n]
-        )
+        n_bytes, threads = sum(self._sizes.values()), self._client.nthreads()
+        room = {worker: SHARE * limit for worker, limit in self._limits().items()}
+        workers = places(n_bytes, n_columns * width, width, n_jobs, threads, room)
+        return Apart(self, self._blocks, workers) if workers else None
 
     def _limits(self) -> dict[str, float]:
         """Return how many bytes each worker may use."""
@@ -314,7 +303,7 @@ class DaskEngine:
 
         After Ctrl-C, or any error, nothing more of it is begun.
         """
-        for _ in range(_MOST_LOSSES):
+        for _ in range(MOST_LOSSES):
             self._wait_for_workers()
             sent, futures = self._sent(shared), list[Future]()
             try:
@@ -326,7 +315,7 @@ class DaskEngine:
             finally:
                 _release(futures if sent is shared else [*futures, sent])
         raise ClusterError(
-            f"workers were lost {_MOST_LOSSES} times in one pass; their logs may tell why."
+            f"workers were lost {MOST_LOSSES} times in one pass; their logs may tell why."
         )
 
     def _sent(self, shared: tuple[Any, ...]) -> Any:
@@ -372,16 +361,18 @@ class DaskEngine:
         """
         from distributed import wait
 
-        try:
-            with self._client.as_current():
-                wait(list(futures), timeout=_PATIENCE, return_when=until)
-        except TimeoutError:
-            self._wait_for_workers()
-            if not any(self._client.processing().values()):
-                # Nobody is at it, as may happen when workers go and come.
-                raise CancelledError from None
-            return False
-        return True
+        for _ in range(_PATIENCE // _LOOK):
+            try:
+                with self._client.as_current():
+                    wait(list(futures), timeout=_LOOK, return_when=until)
+            except TimeoutError:
+                self._wait_for_workers()
+            else:
+                return True
+        if not any(self._client.processing().values()):
+            # Nobody is at it, as may happen when workers go and come.
+            raise CancelledError
+        return False
 
     def gather(self, futures: Sequence[Future]) -> list[Any]:
         """Return what futures stand for.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from slugline.errors import ClusterError, OptionError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["check_cluster", "connected", "dask_distributed"]
+__all__ = ["check_cluster", "connected", "dask_distributed", "unlogged"]
 
 # Seconds to wait for a scheduler, and for the first worker.
 _PATIENCE = 10
@@ -77,6 +79,17 @@ def connected(client: Client | str) -> Iterator[Client]:
     yield client
 
 
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep quiet what Dask logs of a job that is broken off: it helps nobody who reads it here."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def _check_answers(address: str) -> None:
     """Make sure that there is a scheduler, as a client that finds none is long in going away."""
     from distributed.comm.core import connect
@@ -88,7 +101,9 @@ def _check_answers(address: str) -> None:
         comm.abort()
 
     try:
-        asyncio.run(ask())
+        # In a thread, as notebooks have a loop of their own in this one.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, ask()).result()
     except (OSError, ValueError) as error:
         reason = str(error) if isinstance(error, ValueError) else f"in {_PATIENCE} seconds"
         raise ClusterError(

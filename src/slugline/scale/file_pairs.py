@@ -104,6 +104,11 @@ def _named(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePath]]:
             yield source, PurePath(Path(source).name)
             continue
         fixed = _fixed(source)
+        if ".." in PurePath(source).relative_to(fixed).parts:
+            raise OptionError(
+                f"{source} has .. after a place that is open, so that answers would not stay in "
+                "their folder; write the pattern without it."
+            )
         files = [file for file in files_of([source]) if not Path(file).is_dir()]
         if not files:
             raise DataError(f"no file is named like {source}, only folders; check the pattern.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slugline.checks import check_number, check_whole
 from slugline.errors import DataError, OptionError
 from slugline.fit_settings import FitSettings
 from slugline.fitted import Fitted
@@ -105,6 +106,8 @@ Dask collection
     OptionError : if a setting needs all documents at once.
     """
     learner = _checked(settings)
+    check_number("tolerance", tolerance, over=0, under=1)
+    check_whole("most_in_memory", most_in_memory, 0)
     documents = Documents(source, **reading)
     note, step = progress.note if progress is not None else _silent, step_of(progress)
     with opened(checkpoint) as kept, _engine(client, settings, most_in_memory) as engine:

@@ -37,11 +37,6 @@ class LocalEngine:
     def __exit__(self, *_: object) -> None:
         self._store.close()
 
-    @property
-    def is_in_files(self) -> bool:
-        """Whether some blocks are in files."""
-        return self._store.is_in_files
-
     def read(
         self, function: Callable[..., tuple[Any, Any]], parts: Iterable[Part], *shared: Any
     ) -> Iterator[Any]:
@@ -88,7 +83,7 @@ class LocalEngine:
             kept.append(own)
         return total.result(), kept
 
-    def apart(self, n_weights: int, n_jobs: int) -> None:
+    def apart(self, n_columns: int, width: int, n_jobs: int) -> None:
         """Return nothing: descents go on one after another, each on all threads."""
 
     def _each(

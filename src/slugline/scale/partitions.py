@@ -65,7 +65,7 @@ def predict_partitions(
     OptionError : if it is no Dask data frame; see also `Router.of`.
     ModelFileError, EncoderError : see `slugline.load`.
     """
-    if not hasattr(frame, "map_partitions"):
+    if not hasattr(frame, "map_partitions") or not hasattr(frame, "columns"):
         raise OptionError(
             f"`frame` is a {type(frame).__name__}; give a dask.dataframe, or let the model predict "
             "the texts of this one."
@@ -125,9 +125,14 @@ def _answers(
 def _columns(frame: Any, text: str | Sequence[str]) -> list[str]:
     """Return the columns of the texts, which are there."""
     columns = [text] if isinstance(text, str) else [*text]
+    if not columns:
+        raise OptionError("`text` names no column; give at least one.")
+    known = [*frame.columns]
     for column in columns:
-        if column not in frame.columns:
-            raise DataError(f"the data frame has no column {column!r}; it has {[*frame.columns]}.")
+        if column not in known:
+            raise DataError(f"the data frame has no column {column!r}; it has {known}.")
+        if known.count(column) > 1:
+            raise DataError(f"the data frame has several columns {column!r}; rename them.")
     return columns
 
 

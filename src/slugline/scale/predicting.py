@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from slugline.checks import check_whole
-from slugline.errors import OutputError, SluglineError
+from slugline.errors import OptionError, OutputError, SluglineError
 from slugline.scale.answered import open_record
 from slugline.scale.answering import How, Outcome, Task, router_of
 from slugline.scale.file_pairs import pair_files
@@ -93,7 +93,7 @@ class Watcher(Protocol):
 
 def predict_files(
     model: Any,
-    sources: Iterable[str | Path],
+    sources: str | Path | Iterable[str | Path],
     out: str | Path,
     how: How | None = None,
     *,
@@ -114,7 +114,7 @@ def predict_files(
     Parameters
     ----------
     model : path, name of a shipped model, fitted TopicClassifier, or `ModelCopy`
-    sources : paths, and patterns such as "in/*.parquet"
+    sources : path, pattern such as "in/*.parquet", or several
         See `slugline.scale.file_pairs.pair_files` for what the answers are called.
     out : path
         A folder, which is made if it is not there.
@@ -147,7 +147,10 @@ def predict_files(
         check_whole("n_workers", n_workers, 1)
     copy = model if isinstance(model, ModelCopy) else ModelCopy.of(model)
     router_of(copy, how)  # what is wrong with the settings is said before the work
-    pairs = pair_files(sources, out, how.format, how.to)
+    named = [sources] if isinstance(sources, str | Path) else [*sources]
+    if not named:
+        raise OptionError("`sources` names no file; give at least one.")
+    pairs = pair_files(named, out, how.format, how.to)
     with ExitStack() as stack:
         told = watcher or _Silent()
         run = _on_this_machine(n_workers) if client is None else _on_cluster(client, stack, told)

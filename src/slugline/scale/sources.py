@@ -88,7 +88,7 @@ class Documents:
             from slugline.scale.collections import partitions
 
             self._parts = partitions(source, reading)
-        elif isinstance(source, Iterable):
+        elif isinstance(source, Iterable) and not hasattr(source, "columns"):
             if reading != Reading(rows_per_block=rows_per_block):
                 raise OptionError(
                     "`text`, `topic`, `format`, `encoding` and `skip_bad_rows` are about files, "
@@ -98,7 +98,8 @@ class Documents:
         else:
             raise OptionError(
                 f"`source` is a {type(source).__name__}; give a path, a pattern such as "
-                "'tickets/*.parquet', a list of these, or batches of texts and topics."
+                "'tickets/*.parquet', a list of these, or batches of texts and topics, such as "
+                "[(texts, topics)]."
             )
 
     @property
@@ -218,6 +219,11 @@ def _checked(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topic]]]:
             raise DataError(
                 f"batch {number} of `source`, counted from 0, is a {type(batch).__name__}, not a "
                 "pair of texts and their topics; give such as (texts, topics)."
+            )
+        if isinstance(batch[0], str):
+            raise DataError(
+                f"batch {number} of `source`, counted from 0, has a single text where texts should "
+                "be; give documents in batches, such as [(texts, topics)]."
             )
         names = (f"texts of batch {number}", f"topics of batch {number}")
         yield check_documents(batch[0], batch[1], names, may_be_none=True)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from slugline.errors import DataError
+from slugline.errors import OutputError
 
 __all__ = ["MOST_IN_MEMORY", "Store"]
 
@@ -64,11 +64,6 @@ class Store:
         block = self._blocks[number]
         return block.read() if isinstance(block, _Filed) else block
 
-    @property
-    def is_in_files(self) -> bool:
-        """Whether some blocks are in files."""
-        return self._folder is not None
-
     def append(self, block: Any) -> None:
         """Add a block after the others."""
         self._blocks.append(None)
@@ -115,8 +110,8 @@ class Store:
         try:
             np.save(path, value)
         except OSError as error:
-            raise DataError(
-                f"{path} can't be written ({error.strerror}); documents are kept there while they "
-                "are learned from: make room, or name another folder in TMPDIR."
+            raise OutputError(
+                f"{path} can't be written ({error.strerror or error}); documents are kept there "
+                "while they are learned from: make room, or name another folder in TMPDIR."
             ) from error
         return path

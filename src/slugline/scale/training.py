@@ -191,9 +191,8 @@ class _Training:
             self._n_held_out = int((rows.n_all - rows.n_learned).sum())
             tolerance = max(_TOLERANCE_OF_JUDGE, self._tolerance)
             self._descend_all(rows.n_learned, rows.least_key, tolerance)
-        self._is_first = False
+        self._is_first, self._n_held_out = False, 0
         self._descend_all(rows.n_all, 0, self._tolerance)
-        self._n_held_out = 0
 
     def _descend_all(self, counts: Counts, least_key: int, tolerance: float) -> None:
         """Descend from so many rows, for the topics that this has not been done for yet."""
@@ -202,10 +201,8 @@ class _Training:
         if not todo:
             return
         stage = _Stage.of(self._rows, counts, least_key)
-        if not self._is_first:
-            self._n_held_out = 0
         width = todo[0].stop - todo[0].start
-        apart = self._rows.engine.apart(self._rows.n_columns * width, len(todo))
+        apart = self._rows.engine.apart(self._rows.n_columns, width, len(todo))
         if apart is not None:
             self._descend_apart(apart, stage, todo, tolerance)
             return

@@ -87,6 +87,7 @@ static void add_sums(const Block *block, float *table, const float *slopes)
 }
 
 /* Whether no entry is outside of the tables. */
+FOR_WIDE_REGISTERS
 static int is_sound(const Block *block)
 {
     int64_t before = 0;
