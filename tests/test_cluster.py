@@ -20,6 +20,7 @@ from slugline.errors import ClusterError, DataError, OptionError
 from slugline.scale import cluster, connecting, sources, training
 from slugline.scale.cluster import DaskEngine
 from slugline.scale.local import LocalEngine
+from slugline.scale.local_cluster import closed
 from slugline.scale.parts import Batch, InHand
 
 distributed = pytest.importorskip("distributed")
@@ -54,7 +55,7 @@ def client() -> Iterator[Any]:
     """Two workers in processes of their own, which come again when they are killed."""
     with (
         patient(),
-        cluster_of(2, processes=True) as made,
+        closed(cluster_of(2, processes=True)) as made,
         distributed.Client(made, set_as_default=False) as client,
     ):
         yield client

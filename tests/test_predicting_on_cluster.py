@@ -15,6 +15,7 @@ from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, DataError, OptionError
 from slugline.scale import predict_files, predict_partitions
 from slugline.scale.answered import RECORD
+from slugline.scale.local_cluster import closed
 from slugline.scale.model_copy import ModelCopy
 from slugline.scale.predicting import Standing
 from stand_ins import Meanings
@@ -32,12 +33,14 @@ pytestmark = [
 def client() -> Iterator[Any]:
     """Two workers in processes of their own, which come again when they are killed."""
     with (
-        distributed.LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            host="127.0.0.1",
-            silence_logs=logging.CRITICAL,
+        closed(
+            distributed.LocalCluster(
+                n_workers=2,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",
+                host="127.0.0.1",
+                silence_logs=logging.CRITICAL,
+            )
         ) as cluster,
         distributed.Client(cluster) as client,
     ):

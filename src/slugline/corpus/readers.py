@@ -148,6 +148,7 @@ def read_rows(
     OptionError : if there is no such format or encoding.
     """
     encoding = check_reading(format, encoding)
+    check_reading(fallback, None)
     if str(source) == "-":
         return _standard_input(format, fallback, encoding)
     path = Path(source)

@@ -7,16 +7,16 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slugline.scale.connecting import dask_distributed
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["local_cluster"]
+__all__ = ["closed", "local_cluster"]
 
 
 @contextmanager
@@ -53,8 +53,18 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
                 local_directory=folder,
                 silence_logs=logging.CRITICAL,
             )
-        with cluster, distributed.Client(cluster, set_as_default=False) as client:
+        with closed(cluster), distributed.Client(cluster, set_as_default=False) as client:
             yield client
+
+
+@contextmanager
+def closed(cluster: Any) -> Iterator[Any]:
+    """Close a cluster in the end, at which Dask stumbles over workers that went twice."""
+    try:
+        yield cluster
+    finally:
+        with suppress(KeyError):
+            cluster.close()
 
 
 @contextmanager
