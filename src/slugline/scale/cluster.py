@@ -94,11 +94,10 @@ class DaskEngine:
         """Whether an error is about the connection to the scheduler."""
         from distributed.comm.core import CommClosedError
 
-        if isinstance(error, SluglineError):
+        if isinstance(error, SluglineError) or not isinstance(error, Exception):
             return False
-        is_broken = isinstance(error, OSError | RuntimeError | CancelledError)
-        is_closed = is_broken and self._client.status != "running"
-        return isinstance(error, CommClosedError) or is_closed
+        # What Dask says of a connection that it has closed itself may be of any kind.
+        return isinstance(error, CommClosedError) or self._client.status != "running"
 
     @property
     def sight(self) -> str:

@@ -63,7 +63,7 @@ def fit_stream(
     document is left out as wrong.
 
     Topics are learned as many at a time as 2**25 weights allow: 17 where terms are 1.7 million, for
-    which a pass over 1,000,000 short texts takes about two seconds on one core. `fit`, which goes
+    which a pass over 1,000,000 short texts takes about four seconds on one core. `fit`, which goes
     through the rows once or a few times, is the faster one by far where documents fit into memory.
 
     Parameters
