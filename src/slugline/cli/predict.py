@@ -190,10 +190,8 @@ def _predict_file(
     model: str, file: str, output: Path | None, how: How, explain: bool, quiet: bool
 ) -> None:
     from slugline.corpus.readers import read_rows
-    from slugline.prediction import predict_rows
-    from slugline.routing import N_GUESSES
     from slugline.saving.classifier_file import load_model
-    from slugline.scale.answering import make_router
+    from slugline.scale.answering import batches_of, make_router
 
     if output is not None:
         check_answer_file(output, [model, file])
@@ -204,15 +202,7 @@ def _predict_file(
     rows = read_rows(file, format=how.format, fallback="txt", encoding=how.encoding)
     if rows.note:
         say(f"{rows.name}: {rows.note}", quiet=quiet)
-    batches = predict_rows(
-        router,
-        rows,
-        text=how.text,
-        id=how.id,
-        top=how.top if router.precision is None else max(how.top, N_GUESSES),
-        n_threads=how.n_threads,
-        announce=lambda note: say(f"{rows.name}: {note}", quiet=quiet),
-    )
+    batches = batches_of(router, rows, how, lambda note: say(f"{rows.name}: {note}", quiet=quiet))
     n_rows = n_bad = 0
     lines = _Lines(rows.unit, how.top, fitted if explain else None)
     with (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from slugline.answer_target import open_answer_file
+from slugline.answers import Prediction
 from slugline.checks import check_whole
 from slugline.corpus.columns import listed
 from slugline.corpus.readers import Rows, check_reading, read_rows
@@ -19,7 +20,7 @@ from slugline.prediction import predict_rows
 from slugline.routing import N_GUESSES, Router
 from slugline.scale.model_copy import ModelCopy
 
-__all__ = ["How", "Outcome", "Stopped", "Task", "answer", "make_router", "router_of"]
+__all__ = ["How", "Outcome", "Stopped", "Task", "answer", "batches_of", "make_router", "router_of"]
 
 
 class Stopped(Exception):  # noqa: N818 (nothing is wrong)
@@ -152,6 +153,22 @@ def make_router(fitted: Fitted, how: How) -> Router:
     return router
 
 
+def batches_of(
+    router: Router, rows: Rows, how: How, announce: Callable[[str], object]
+) -> Iterator[list[Prediction | BadRow]]:
+    """Return the answers to rows, batch by batch; see `slugline.prediction.predict_rows`."""
+    return predict_rows(
+        router,
+        rows,
+        text=how.text,
+        id=how.id,
+        # What is unsure comes with guesses.
+        top=how.top if router.precision is None else max(how.top, N_GUESSES),
+        n_threads=how.n_threads,
+        announce=announce,
+    )
+
+
 def answer(router: Router, how: How, task: Task, tell: Callable[[int], object]) -> Outcome:
     """Answer a file; what is wrong with it is part of the outcome.
 
@@ -183,15 +200,7 @@ def _answered(router: Router, how: How, task: Task, tell: Callable[[int], object
             f"{target.parent} can't be made ({error.strerror}); fix the permissions of the folder."
         ) from error
     n_rows = n_bad = 0
-    batches = predict_rows(
-        router,
-        rows,
-        text=how.text,
-        id=how.id,
-        top=how.top if router.precision is None else max(how.top, N_GUESSES),
-        n_threads=how.n_threads,
-        announce=notes.append,
-    )
+    batches = batches_of(router, rows, how, notes.append)
     first_bad: BadRow | None = None
     with open_answer_file(target, rows, router, how.top) as file:
         for batch in batches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
@@ -192,11 +193,9 @@ def _on_this_machine(n_workers: int | None) -> _Run:
 def _tasks(pairs: Sequence[FilePair], out: Path, absolute: bool) -> list[Task]:
     if absolute:
         out = out.absolute()
-    return [
-        Task(number, str(Path(pair.source).absolute()) if absolute else pair.source, target)
-        for number, pair in enumerate(pairs)
-        for target in [str(out / pair.name)]
-    ]
+    sources = (str(Path(pair.source).absolute()) if absolute else pair.source for pair in pairs)
+    targets = (str(out / pair.name) for pair in pairs)
+    return list(map(Task, itertools.count(), sources, targets))
 
 
 def _planned(n_files: int, n_there: int, n_again: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +83,12 @@ class Rows:
     def n_topics(self) -> int:
         """Number of topics."""
         return len(self.n_all)
+
+    @cached_property
+    def squares(self) -> npt.NDArray[np.float64]:
+        """The sum of squares of each column, shape (n_columns,), for which all rows are read."""
+        squares: npt.NDArray[np.float64] = self.engine.sums(column_squares)[0]
+        return squares
 
     @property
     def topic_weights(self) -> npt.NDArray[np.float64]:
@@ -393,8 +399,7 @@ class _Stage:
         n_rows, weights = int(counts.sum()), rows.topic_weights
         others = cost_of(n_rows) * weights
         own = others if rows.weights is not None else others * topic_rarity(counts)
-        (squares,) = rows.engine.sums(column_squares)
-        scales = Scales.of(_rates(rows, counts, squares, least_key), squares, n_rows)
+        scales = Scales.of(_rates(rows, counts, least_key), rows.squares, n_rows)
         return cls(
             rows, n_rows, others.astype(np.float32), own.astype(np.float32), scales, least_key
         )
@@ -405,9 +410,7 @@ class _Stage:
         return Aim(numbers, self.others, self.own, self.least_key)
 
 
-def _rates(
-    rows: Rows, counts: Counts, squares: npt.NDArray[np.float64], least_key: int
-) -> npt.NDArray[np.float64]:
+def _rates(rows: Rows, counts: Counts, least_key: int) -> npt.NDArray[np.float64]:
     """Return how freely each term moves; many rows tell soon enough what a term is worth."""
     if counts.sum() > MANY_ROWS:
         return np.ones(rows.n_columns)
@@ -417,7 +420,7 @@ def _rates(
         parts.append(sp.csc_array(found))
     there = np.flatnonzero(counts)
     found = sp.hstack(parts, format="csc")[:, there]
-    return rates_of(relevance_of(found, counts[there]), squares)
+    return rates_of(relevance_of(found, counts[there]), rows.squares)
 
 
 def topics_of_judged(block: RowBlock, least_key: int) -> npt.NDArray[np.int32]:

@@ -46,7 +46,7 @@ static inline void expect(const Block *block, const float *table, size_t named)
 }
 
 FOR_WIDE_REGISTERS
-static void add_scores(const Block *block, const float *table, float *scores)
+static void add_scores(const Block *block, float *table, float *scores)
 {
     size_t n_topics = block->n_topics, at = 0;
     for (size_t i = 0; i < block->n_named; i++) {
@@ -61,7 +61,7 @@ static void add_scores(const Block *block, const float *table, float *scores)
 }
 
 FOR_WIDE_REGISTERS
-static void add_sums(const Block *block, float *table, const float *slopes)
+static void add_sums(const Block *block, float *table, float *slopes)
 {
     size_t n_topics = block->n_topics, at = 0;
     const float *values = block->values;
@@ -139,6 +139,24 @@ static void release(Py_buffer *lent)
             PyBuffer_Release(lent + i);
 }
 
+/* Go through a block with two tables of floats, of which `change` changes one. */
+static PyObject *pass(PyObject *arguments, const char *format,
+                      void (*change)(const Block *, float *, float *))
+{
+    Py_buffer lent[6];
+    Block block;
+    PyObject *result = NULL;
+    memset(lent, 0, sizeof lent);
+    if (read_block(arguments, format, lent, &block)) {
+        PyThreadState *state = PyEval_SaveThread();
+        change(&block, lent[4].buf, lent[5].buf);
+        PyEval_RestoreThread(state);
+        result = Py_BuildValue("");
+    }
+    release(lent);
+    return result;
+}
+
 PyDoc_STRVAR(scores_doc,
 "scores(values, rows, columns, ends, table, scores, n_topics)\n--\n\n"
 "Add to the scores of rows the weights of their columns.\n\n"
@@ -156,18 +174,7 @@ PyDoc_STRVAR(scores_doc,
 static PyObject *scores(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    Py_buffer lent[6];
-    Block block;
-    PyObject *result = NULL;
-    memset(lent, 0, sizeof lent);
-    if (read_block(arguments, "y*y*y*y*y*w*n", lent, &block)) {
-        PyThreadState *state = PyEval_SaveThread();
-        add_scores(&block, lent[4].buf, lent[5].buf);
-        PyEval_RestoreThread(state);
-        result = Py_BuildValue("");
-    }
-    release(lent);
-    return result;
+    return pass(arguments, "y*y*y*y*y*w*n", add_scores);
 }
 
 PyDoc_STRVAR(sums_doc,
@@ -185,18 +192,7 @@ PyDoc_STRVAR(sums_doc,
 static PyObject *sums(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    Py_buffer lent[6];
-    Block block;
-    PyObject *result = NULL;
-    memset(lent, 0, sizeof lent);
-    if (read_block(arguments, "y*y*y*y*w*y*n", lent, &block)) {
-        PyThreadState *state = PyEval_SaveThread();
-        add_sums(&block, lent[4].buf, lent[5].buf);
-        PyEval_RestoreThread(state);
-        result = Py_BuildValue("");
-    }
-    release(lent);
-    return result;
+    return pass(arguments, "y*y*y*y*w*y*n", add_sums);
 }
 
 static PyMethodDef methods[] = {
