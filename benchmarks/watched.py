@@ -16,7 +16,8 @@ import clusters
 from slugline import TopicClassifier
 from slugline.scale import fitting, training
 from slugline.scale.state import State
-from slugline.training.whole_passes import TOLERANCE, Point
+from slugline.training.point import Point
+from slugline.training.whole_passes import TOLERANCE
 
 # Up to so many, all weights are kept from one descent to the other, as `slugline.scale.training`
 # does; of more, one in so many is left here, which is more than matter.

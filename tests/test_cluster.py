@@ -19,6 +19,7 @@ from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, DataError, OptionError
 from slugline.scale import cluster, connecting, sources, training
 from slugline.scale.cluster import DaskEngine
+from slugline.scale.groups import groups_of
 from slugline.scale.local import LocalEngine
 from slugline.scale.local_cluster import closed
 from slugline.scale.parts import Batch, InHand
@@ -210,8 +211,9 @@ def ramp(batch: Batch, factor: float) -> tuple[Any, int]:
     return (rng.standard_normal(100).astype(np.float32) * np.float32(factor),), len(batch.texts)
 
 
-def scaled(block: Any, factor: Any) -> Any:
-    return (block[0] * factor,)
+def scaled(block: Any, factor: Any, into: Any = None) -> Any:
+    own = block[0] * factor
+    return (own if into is None else into[0] + own,)
 
 
 @pytest.mark.parametrize("n_blocks", [1, 2, 3, 7, 8, 13, 32])
@@ -225,6 +227,7 @@ def test_sums_are_those_of_one_machine_bit_for_bit(
     for engine in (LocalEngine(1), DaskEngine(threads(n_workers))):
         with engine:
             assert list(engine.read(ramp, parts, 3.0)) == list(range(1, n_blocks + 1))
+            engine.group(groups_of(range(1, n_blocks + 1), n_columns=1))
             engine.change(scaled, np.float32(0.1))
             sums = engine.sums(scaled, large)
             each = engine.each(scaled, large)

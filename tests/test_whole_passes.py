@@ -11,10 +11,11 @@ from sklearn.svm import LinearSVC
 
 from slugline.scale.local import LocalEngine
 from slugline.scale.tree import TreeSum
-from slugline.training import whole_passes
+from slugline.training import point, whole_passes
 from slugline.training.hinge import Aim, products, slopes
+from slugline.training.point import Point, Scales
 from slugline.training.row_block import RowBlock, column_squares, topic_counts
-from slugline.training.whole_passes import Descent, Point, Scales, minimise
+from slugline.training.whole_passes import Descent, minimise
 
 N_TOPICS, N_COLUMNS = 4, 30
 
@@ -48,7 +49,7 @@ def scales_of(blocks: list[RowBlock]) -> Scales:
 def last(blocks: list[RowBlock], aim: Aim, n_threads: int = 1, **how: Any) -> Descent:
     start = how.pop("start", Point.first(N_COLUMNS, len(aim.topics)))
     scales = scales_of(blocks)
-    return list(minimise(engine_of(blocks, n_threads), aim, scales, start, **how))[-1]
+    return list(minimise(engine_of(blocks, n_threads), Descent(aim, scales, start, **how)))[-1]
 
 
 def loss(block: RowBlock, weights: Any, biases: Any, aim: Aim) -> float:
@@ -100,7 +101,7 @@ def test_products_are_how_slopes_change() -> None:
 
 
 def test_with_equal_costs_the_minimum_is_that_of_liblinear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole_passes, "BIAS_AT_FIRST", 0.0)  # liblinear draws the bias to 0
+    monkeypatch.setattr(point, "BIAS_AT_FIRST", 0.0)  # liblinear draws the bias to 0
     blocks = [block_of(4, 80), block_of(5, 70)]
     reached = last(blocks, aim_of(0.5), tolerance=1e-6)
     X = sp.vstack([block.csc() for block in blocks]).toarray()
@@ -121,7 +122,8 @@ def test_the_minimum_does_not_depend_on_the_start() -> None:
 
 def test_the_gradient_at_the_end_is_within_the_tolerance() -> None:
     blocks, aim = [block_of(8, 200)], aim_of()
-    descent = minimise(engine_of(blocks), aim, scales_of(blocks), Point.first(N_COLUMNS, 4))
+    start = Descent(aim, scales_of(blocks), Point.first(N_COLUMNS, 4))
+    descent = minimise(engine_of(blocks), start)
     shares, n_passes = zip(*((step.share, step.n_passes) for step in descent), strict=True)
     assert (shares[0], n_passes[0]) == (1, 1)
     assert shares[-1] <= whole_passes.TOLERANCE
@@ -147,8 +149,9 @@ def test_rows_held_out_play_no_part() -> None:
     kept = np.flatnonzero(block.keys >= np.uint64(least_key))
     rest = RowBlock.of(block.csc().tocsr()[kept], block.y[kept], block.keys[kept])
     scales = scales_of([rest])
+    aim = aim_of(least_key=least_key)
     ends = [
-        list(minimise(engine_of([rows]), aim_of(least_key=least_key), scales, Point.first(30, 4)))
+        list(minimise(engine_of([rows]), Descent(aim, scales, Point.first(30, 4))))
         for rows in (block, rest)
     ]
     np.testing.assert_allclose(ends[0][-1].point.weights, ends[1][-1].point.weights, atol=1e-5)
@@ -185,15 +188,16 @@ def test_from_each_step_it_goes_on_to_the_same_bits() -> None:
     aim = Aim(np.arange(N_TOPICS, dtype=np.int32), costs, costs[::-1].copy())
     scales, engine = scales_of(blocks), engine_of(blocks)
     how: Any = {"tolerance": 1e-4}
+    begun = Descent(aim, scales, Point.first(N_COLUMNS, N_TOPICS), **how)
     steps = [
         (Point(descent.point.weights.copy(), descent.point.biases.copy()), descent.rest)
-        for descent in minimise(engine, aim, scales, Point.first(N_COLUMNS, N_TOPICS), **how)
+        for descent in minimise(engine, begun)
     ]
     assert {len(rest.chosen) for _, rest in steps} > {N_TOPICS}
     end, rest_at_end = steps[-1]
-    for point, rest in steps:
-        start = Point(point.weights.copy(), point.biases.copy())
-        *_, last_one = minimise(engine, aim, scales, start, rest=rest, **how)
+    for where, rest in steps:
+        start = Point(where.weights.copy(), where.biases.copy())
+        *_, last_one = minimise(engine, Descent(aim, scales, start, rest=rest, **how))
         assert last_one.point.weights.tobytes() == end.weights.tobytes()
         assert last_one.point.biases.tobytes() == end.biases.tobytes()
         assert last_one.n_passes == rest_at_end.counts[1]

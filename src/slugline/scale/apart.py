@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from slugline.errors import ClusterError
 from slugline.scale.local import LocalEngine
-from slugline.training.whole_passes import Descent, Point
+from slugline.training.point import Point
+from slugline.training.whole_passes import Descent
 
 __all__ = ["MOST_LOSSES", "Apart", "Job", "Told", "places"]
 
@@ -136,12 +137,16 @@ class Apart:
     ----------
     engine : DaskEngine
     blocks : sequence of Future
+    groups : sequence of slice
+        Of blocks that are added up one after another.
     workers : sequence of str
         One for each descent that may be under way at a time.
     """
 
-    def __init__(self, engine: Any, blocks: Sequence[Any], workers: Sequence[str]) -> None:
-        self._engine, self._blocks = engine, list(blocks)
+    def __init__(
+        self, engine: Any, blocks: Sequence[Any], groups: Sequence[slice], workers: Sequence[str]
+    ) -> None:
+        self._engine, self._rows = engine, (list(blocks), list(groups))
         self._free = deque(workers)
         self._waiting: deque[tuple[int, Job]] = deque()
         self._under_way: dict[Any, _UnderWay] = {}
@@ -177,7 +182,7 @@ class Apart:
         job = at_work.job
         # Its arguments are part of the task, so that another worker can begin as well. A task that
         # needs nothing, and is meant for a worker that is gone, would wait for that forever.
-        at_work.state = self._submit(at_work, _begun, self._blocks, job.begin, job.arguments())
+        at_work.state = self._submit(at_work, _begun, self._rows, job.begin, job.arguments())
         self._ask(at_work, self._submit(at_work, _told, at_work.state))
 
     def _go_on(self, at_work: _UnderWay, told: Told) -> None:
@@ -189,11 +194,11 @@ class Apart:
             self._free.append(at_work.worker)
         elif told.is_done:
             finish = at_work.job.finish, at_work.job.finishing
-            future = self._submit(at_work, _finished, at_work.state, self._blocks, *finish)
+            future = self._submit(at_work, _finished, at_work.state, self._rows, *finish)
             self._ask(at_work, future)
         else:
             at_work.before = at_work.state
-            at_work.state = self._submit(at_work, _advanced, at_work.before, self._blocks)
+            at_work.state = self._submit(at_work, _advanced, at_work.before, self._rows)
             self._ask(at_work, self._submit(at_work, _told, at_work.state))
 
     def _lose(self, at_work: _UnderWay) -> None:
@@ -230,18 +235,20 @@ class Apart:
 # What workers do ---------------------------------------------------------------------------------
 
 
-def _begun(
-    blocks: Sequence[Any], begin: Callable[..., Descent], arguments: tuple[Any, ...]
-) -> Descent:
+# Blocks, and which of them are added up one after another.
+_RowsHere = tuple[Sequence[Any], Sequence[slice]]
+
+
+def _begun(rows: _RowsHere, begin: Callable[..., Descent], arguments: tuple[Any, ...]) -> Descent:
     descent = begin(*arguments)
-    descent.advance(_engine_of(blocks))
+    descent.advance(_engine_of(*rows))
     return descent
 
 
-def _advanced(descent: Descent, blocks: Sequence[Any]) -> Descent:
+def _advanced(descent: Descent, rows: _RowsHere) -> Descent:
     """Return a descent a step further; the one before stays, as Dask may want it again."""
     after = copy.deepcopy(descent)
-    after.advance(_engine_of(blocks))
+    after.advance(_engine_of(*rows))
     return after
 
 
@@ -250,15 +257,16 @@ def _told(descent: Descent) -> Told:
 
 
 def _finished(
-    descent: Descent, blocks: Sequence[Any], finish: Callable[..., Any], finishing: tuple[Any, ...]
+    descent: Descent, rows: _RowsHere, finish: Callable[..., Any], finishing: tuple[Any, ...]
 ) -> Told:
     point = descent.point
-    finished = finish(_engine_of(blocks), point, *finishing)
+    finished = finish(_engine_of(*rows), point, *finishing)
     return _told(descent)._replace(point=point, finished=finished)
 
 
-def _engine_of(blocks: Sequence[Any]) -> LocalEngine:
+def _engine_of(blocks: Sequence[Any], groups: Sequence[slice]) -> LocalEngine:
     engine = LocalEngine(1, _NO_LIMIT)
     for block in blocks:
         engine.append(block)
+    engine.group(groups)
     return engine

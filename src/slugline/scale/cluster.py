@@ -11,7 +11,7 @@ import math
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from functools import partial
@@ -24,7 +24,8 @@ from slugline.scale import tasks
 from slugline.scale.apart import MOST_LOSSES, Apart, places
 from slugline.scale.collections import Partition
 from slugline.scale.connecting import connected
-from slugline.scale.parts import Packed, Part
+from slugline.scale.groups import workers_of
+from slugline.scale.parts import Part, sendable
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -70,6 +71,7 @@ class DaskEngine:
         self._given, self._client = client, cast("Any", None)
         self._open = ExitStack()
         self._sizes: dict[str, int] = {}
+        self._groups: list[slice] = []
         # All that may still be wanted, of which the last two are to stay.
         self._made: weakref.WeakSet[Any] = weakref.WeakSet()
         self._blocks: list[Future] = []
@@ -115,7 +117,7 @@ class DaskEngine:
         """
         pending: deque[tuple[Callable[[], _Reading], _Reading]] = deque()
         try:
-            for part in _sendable(parts):
+            for part in sendable(parts):
                 read = partial(self._read_part, part, function, shared)
                 pending.append((read, read()))
                 if len(pending) > _AHEAD * self._n_threads():
@@ -149,6 +151,7 @@ class DaskEngine:
                 found, error = self.gather([told])[0]
             for number, (has_block, about) in enumerate(found):
                 if has_block:
+                    self._groups.append(slice(len(self._blocks), len(self._blocks) + 1))
                     self._blocks.append(self.submit(tasks.block_of, made, number, priority=1))
                 yield about
             if error is not None:
@@ -158,12 +161,16 @@ class DaskEngine:
 
     # What is done with blocks --------------------------------------------------------------------
 
+    def group(self, groups: Sequence[slice]) -> None:
+        """Let neighbouring blocks be added up one after another; see `groups_of`."""
+        self._groups = list(groups)
+
     def change(self, function: Callable[..., Any], *shared: Any) -> None:
-        """Let each block become `function(block, *shared)`."""
+        """Let each block become `function(block, *shared)`; groups come to be together."""
         # Workers that come in place of others need it as well.
         self._wait_for_workers()
         plan = self.submit(tasks.together, *shared)
-        workers = self._in_stretches(len(self._blocks))
+        workers = workers_of(self._groups, self._client.nthreads())
         changed = [
             self.submit(
                 tasks.changed, block, function, plan, workers=worker, allow_other_workers=True
@@ -184,25 +191,37 @@ class DaskEngine:
 
         return self._call(submit, shared)
 
-    def sums(self, function: Callable[..., Any], *shared: Any, beside: Any = None) -> Any:
-        """Return sums over blocks in a fixed order; see `whole_passes.Engine`.
+    def sums(
+        self,
+        function: Callable[..., Any],
+        *shared: Any,
+        beside: Any = None,
+        into: Any = None,  # noqa: ARG002 (workers have arrays of their own)
+    ) -> Any:
+        """Return sums over blocks in a fixed order; see `training.engine.Engine`.
 
-        Each worker adds up the blocks that it has, where these are neighbours in the tree; the
+        Each worker adds up the groups that it has, where these are neighbours in the tree; the
         others' sums are added to those in the order of the tree.
         """
 
         def submit(sent: Any) -> list[Future]:
-            kept = [] if beside is None else self._again(beside)
+            own = self._blocks
+            both = list(zip(own) if beside is None else zip(own, self._again(beside), strict=True))
 
-            def leaf(part: slice) -> Future:
-                return self.submit(tasks.sum_up, function, sent, self._blocks[part], kept[part])
+            def leaf(groups: Sequence[slice]) -> Future:
+                return self.submit(tasks.sum_up, function, sent, [both[each] for each in groups])
 
             return [self._total(leaf)]
 
         return self._call(submit, shared, beside)[0]
 
-    def keeping_sums(self, function: Callable[..., Any], *shared: Any) -> tuple[Any, Any]:
-        """Return sums, and what stays with the blocks; see `whole_passes.Engine`."""
+    def keeping_sums(
+        self,
+        function: Callable[..., Any],
+        *shared: Any,
+        into: Any = None,  # noqa: ARG002
+    ) -> tuple[Any, Any]:
+        """Return sums, and what stays with the blocks; see `training.engine.Engine`."""
         kept = _Kept(function, shared, [])
         return self._keep(kept), kept
 
@@ -212,11 +231,11 @@ class DaskEngine:
         def submit(sent: Any) -> list[Future]:
             kept.futures.clear()
 
-            def leaf(part: slice) -> Future:
-                blocks = self._blocks[part]
+            def leaf(groups: Sequence[slice]) -> Future:
+                blocks = [self._blocks[each] for each in groups]
                 both = self.submit(tasks.keep_and_sum, kept.function, sent, blocks)
                 arrays = self.submit(tasks.item, both, 0, priority=1)
-                numbers = range(1, len(blocks) + 1)
+                numbers = range(1, sum(map(len, blocks)) + 1)
                 kept.futures.extend(self.submit(tasks.item, both, n, priority=1) for n in numbers)
                 _release([both])
                 return arrays
@@ -231,35 +250,46 @@ class DaskEngine:
             self._keep(kept)
         return kept.futures
 
-    def _total(self, leaf: Callable[[slice], Future]) -> Future:
-        """Submit the sum of all blocks; `leaf` submits that of a few that a worker has."""
+    def _total(self, leaf: Callable[[Sequence[slice]], Future]) -> Future:
+        """Submit the sum of all groups; `leaf` submits that of a few that a worker has."""
         has = self._client.who_has(self._blocks)
-        homes = [set(has.get(block.key, ())) for block in self._blocks]
-        return self._part_of_total(leaf, homes, self._most_together(), 0)
+        homes = {
+            group.start: set.intersection(
+                *(set(has.get(block.key, ())) for block in self._blocks[group])
+            )
+            for group in self._groups
+        }
+        return self._part_of_total(leaf, self._groups, homes, self._most_together())
 
     def _part_of_total(
-        self, leaf: Callable[[slice], Future], homes: Sequence[set[str]], most: int, first: int
+        self,
+        leaf: Callable[[Sequence[slice]], Future],
+        groups: Sequence[slice],
+        homes: Mapping[int, set[str]],
+        most: int,
     ) -> Future:
-        """Submit the sum of the blocks of these homes, of which the first one has a number."""
-        n_blocks = len(homes)
-        if n_blocks == 1 or (n_blocks <= most and set.intersection(*homes)):
-            return leaf(slice(first, first + n_blocks))
-        half = 1 << ((n_blocks - 1).bit_length() - 1)
+        """Submit the sum of some groups, of which it is told where they are."""
+        n_groups = len(groups)
+        is_together = set.intersection(*(homes[group.start] for group in groups))
+        if n_groups == 1 or (n_groups <= most and is_together):
+            return leaf(groups)
+        half = 1 << ((n_groups - 1).bit_length() - 1)
         parts = (
-            self._part_of_total(leaf, homes[:half], most, first),
-            self._part_of_total(leaf, homes[half:], most, first + half),
+            self._part_of_total(leaf, groups[:half], homes, most),
+            self._part_of_total(leaf, groups[half:], homes, most),
         )
         total = self.submit(tasks.added, *parts)
         _release(parts)  # so that they go as soon as they are added
         return total
 
     def _most_together(self) -> int:
-        """Return how many blocks a task may add up: all are in memory then, and threads wait."""
+        """Return how many groups a task may add up: all are in memory then, and threads wait."""
         threads = self._client.nthreads().values()
         n_bytes = max(_MOST_ADDED, min(SHARE * min(self._limits().values(), default=0), 1 << 40))
-        most = int(n_bytes) // max(1, max(self._sizes.values(), default=1))
+        size = sum(self._sizes.values()) / max(1, len(self._groups))
+        most = int(n_bytes / max(1, size))
         if max(threads, default=1) > 1:
-            most = min(most, len(self._blocks) // (2 * sum(threads)))
+            most = min(most, len(self._groups) // (2 * sum(threads)))
         return max(1, most)
 
     def apart(self, n_columns: int, width: int, n_jobs: int) -> Apart | None:
@@ -280,7 +310,7 @@ class DaskEngine:
         n_bytes, threads = sum(self._sizes.values()), self._client.nthreads()
         room = {worker: SHARE * limit for worker, limit in self._limits().items()}
         workers = places(n_bytes, n_columns * width, width, n_jobs, threads, room)
-        return Apart(self, self._blocks, workers) if workers else None
+        return Apart(self, self._blocks, self._groups, workers) if workers else None
 
     def _limits(self) -> dict[str, float]:
         """Return how many bytes each worker may use."""
@@ -399,17 +429,6 @@ class DaskEngine:
     def _n_threads(self) -> int:
         return max(1, sum(self._client.nthreads().values()))
 
-    def _in_stretches(self, n_blocks: int) -> list[str]:
-        """Return a worker for each block; each has neighbours, and as many as it has threads for.
-
-        Then few sums are added between workers.
-        """
-        threads = self._client.nthreads()
-        ends = np.cumsum([threads[worker] for worker in sorted(threads)])
-        places = (np.arange(n_blocks) + 0.5) * ends[-1] / max(1, n_blocks)
-        workers = sorted(threads)
-        return [workers[i] for i in np.searchsorted(ends, places, side="right")]
-
 
 def _release(futures: Iterable[Future]) -> None:
     """Let go of what futures stand for; what has not been begun and nobody else wants is not."""
@@ -426,12 +445,3 @@ def _size(value: Any) -> int:
     if hasattr(value, "__dict__"):
         return sum(map(_size, vars(value).values()))
     return 0
-
-
-def _sendable(parts: Iterable[Part]) -> Iterator[Part]:
-    """Read what only this process can read, and pack it."""
-    for part in parts:
-        if part.is_read_here:
-            yield from map(Packed.of, part.batches())
-        else:
-            yield part

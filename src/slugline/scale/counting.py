@@ -76,6 +76,11 @@ class Found(NamedTuple):
     n_documents: list[Integers]
     topics: dict[Topic, int]
 
+    @property
+    def n_entries(self) -> int:
+        """How many pairs of a document and a term of it there are."""
+        return sum(int(counts.sum()) for counts in self.n_documents)
+
 
 def count(
     texts: Sequence[str], topics: Sequence[Topic], families: Sequence[Block]

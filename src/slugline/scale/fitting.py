@@ -19,6 +19,7 @@ from slugline.progress import step_of
 from slugline.sample_weights import plain_class_weight, topic_weights
 from slugline.scale.checkpoint import opened
 from slugline.scale.counting import Plan, Terms, count_batch, weigh
+from slugline.scale.groups import groups_of
 from slugline.scale.job import tie_to_documents, tie_to_settings
 from slugline.scale.local import LocalEngine
 from slugline.scale.sources import Documents
@@ -116,7 +117,7 @@ Dask collection
             note(kept.note)
         if client is not None and engine.sight:
             note(f"dashboard: {engine.sight}")
-        terms, counts = _read(engine, documents, settings, note, step)
+        terms, counts, sizes = _read(engine, documents, settings, note, step)
         if documents.n_skipped:
             note(f"{documents.n_skipped:,} rows skipped")
         topics = Topics.fit(counts)
@@ -128,6 +129,7 @@ Dask collection
             features.idf_,
             {name: number for number, name in enumerate(topics.names)},
         )
+        engine.group(groups_of(sizes, terms.n_columns))
         engine.change(weigh, plan)
         n_all = np.array([counts[name] for name in topics.names])
         rows = rows_of(engine, terms.n_columns, n_all)
@@ -174,11 +176,12 @@ def _checked(settings: FitSettings) -> LinearLearner:
 
 def _read(
     engine: Any, documents: Documents, settings: FitSettings, note: Any, step: Any
-) -> tuple[Terms, dict[Topic, int]]:
-    """Count all terms; return these, and how many documents each topic has."""
+) -> tuple[Terms, dict[Topic, int], list[int]]:
+    """Count all terms; return these, how many documents each topic has, and blocks' entries."""
     families = settings.batch_blocks()
     terms = Terms(families)
     counts: Counter[Topic] = Counter()
+    sizes = []
     said = ""
     for found, *about in engine.read(count_batch, documents.parts(), families):
         documents.add(*about)
@@ -188,12 +191,13 @@ def _read(
             continue
         terms.add(found)
         counts.update(found.topics)
+        sizes.append(found.n_entries)
         step(f"{documents.n_documents:,} documents read", None)
     if not counts:
         raise DataError("there are no documents to learn from; give at least two.")
     if not terms.n_columns:
         raise DataError("no document has a word in it; check which column holds the text.")
-    return terms, counts
+    return terms, counts, sizes
 
 
 def _weighted(rows: Rows, settings: FitSettings, topics: Topics) -> Rows:

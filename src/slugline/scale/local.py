@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from slugline.scale.groups import keeping_sum_of_group, sum_of_group
 from slugline.scale.parts import Batch, Part
+from slugline.scale.spare import Spare
 from slugline.scale.store import MOST_IN_MEMORY, Store
 from slugline.scale.tree import TreeSum
+from slugline.training.row_block import Arrays
 
 __all__ = ["LocalEngine", "in_order"]
 
@@ -30,6 +33,8 @@ class LocalEngine:
     def __init__(self, n_threads: int, most_in_memory: int = MOST_IN_MEMORY) -> None:
         self._n_threads = n_threads
         self._store = Store(most_in_memory)
+        self._groups: list[slice] = []
+        self._spare = Spare()
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -56,8 +61,13 @@ class LocalEngine:
             yield about
 
     def append(self, block: Any) -> None:
-        """Hold one more block."""
+        """Hold one more block, a group by itself."""
+        self._groups.append(slice(len(self._store), len(self._store) + 1))
         self._store.append(block)
+
+    def group(self, groups: Sequence[slice]) -> None:
+        """Let neighbouring blocks be added up one after another; see `groups_of`."""
+        self._groups = list(groups)
 
     def change(self, function: Callable[..., Any], *shared: Any) -> None:
         """Let each block become `function(block, *shared)`."""
@@ -68,32 +78,60 @@ class LocalEngine:
         """Return `function(block, *shared)` of each block, in order."""
         return list(self._each(function, shared))
 
-    def sums(self, function: Callable[..., Any], *shared: Any, beside: Any = None) -> Any:
-        """Return sums over blocks in a fixed order; see `whole_passes.Engine`."""
-        total = TreeSum()
-        for arrays in self._each(function, shared, beside):
+    def sums(
+        self,
+        function: Callable[..., Any],
+        *shared: Any,
+        beside: Any = None,
+        into: Arrays | None = None,
+    ) -> Any:
+        """Return sums over blocks in a fixed order; see `training.engine.Engine`."""
+        spare = self._spare_for(into)
+
+        def work(group: slice) -> Any:
+            own = self._blocks(group)
+            both = zip(own) if beside is None else zip(own, beside[group], strict=True)
+            return sum_of_group(function, both, shared, spare.take())
+
+        total = TreeSum(spare)
+        for arrays in in_order(work, self._groups, self._n_threads):
             total.append(arrays)
         return total.result()
 
-    def keeping_sums(self, function: Callable[..., Any], *shared: Any) -> tuple[Any, Any]:
-        """Return sums, and what stays with the blocks; see `whole_passes.Engine`."""
-        total, kept = TreeSum(), []
-        for arrays, own in self._each(function, shared):
+    def keeping_sums(
+        self, function: Callable[..., Any], *shared: Any, into: Arrays | None = None
+    ) -> tuple[Any, Any]:
+        """Return sums, and what stays with the blocks; see `training.engine.Engine`."""
+        spare = self._spare_for(into)
+
+        def work(group: slice) -> Any:
+            return keeping_sum_of_group(function, self._blocks(group), shared, spare.take())
+
+        total, kept = TreeSum(spare), []
+        for arrays, own in in_order(work, self._groups, self._n_threads):
             total.append(arrays)
-            kept.append(own)
+            kept.extend(own)
         return total.result(), kept
 
     def apart(self, n_columns: int, width: int, n_jobs: int) -> None:
         """Return nothing: descents go on one after another, each on all threads."""
 
-    def _each(
-        self, function: Callable[..., Any], shared: tuple[Any, ...], beside: Any = None
-    ) -> Iterator[Any]:
+    def _each(self, function: Callable[..., Any], shared: tuple[Any, ...]) -> Iterator[Any]:
         def work(number: int) -> Any:
-            own = () if beside is None else (beside[number],)
-            return function(self._store[number], *own, *shared)
+            return function(self._store[number], *shared)
 
         return in_order(work, range(len(self._store)), self._n_threads)
+
+    def _spare_for(self, into: Arrays | None) -> Spare:
+        """Return arrays for sums: those that sums of the same shapes have left."""
+        if into is None:
+            return Spare()
+        self._spare.expect(into)
+        return self._spare
+
+    def _blocks(self, group: slice) -> Iterator[Any]:
+        """Yield those of a group: one at a time is in memory."""
+        return (self._store[number] for number in range(group.start, group.stop))
 
 
 def in_order(work: Callable[[Any], Any], parts: Iterable[Any], n_threads: int) -> Iterator[Any]:

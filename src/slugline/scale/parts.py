@@ -30,6 +30,7 @@ __all__ = [
     "RowStretch",
     "batches_of",
     "batches_of_pairs",
+    "sendable",
 ]
 
 #: Enough that weights of all columns are added up seldom; the most that a block of rows takes.
@@ -237,3 +238,12 @@ def batches_of_pairs(
                 texts, topics, n_characters = [], [], 0
     if texts:
         yield Batch(texts, topics)
+
+
+def sendable(parts: Iterable[Part]) -> Iterator[Part]:
+    """Yield parts that can be read anywhere: what only this process can read is read and packed."""
+    for part in parts:
+        if part.is_read_here:
+            yield from map(Packed.of, part.batches())
+        else:
+            yield part

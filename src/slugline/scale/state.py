@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.training.point import Point
 from slugline.training.rest import Rest
-from slugline.training.whole_passes import Point
 
 __all__ = ["Keeper", "State", "UnderWay"]
 

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from slugline.errors import DataError, SluglineError
 from slugline.scale.collections import Partition
+from slugline.scale.groups import keeping_sum_of_group, sum_of_group
 from slugline.scale.parts import Part
-from slugline.scale.tree import Arrays, TreeSum
+from slugline.scale.tree import TreeSum
+from slugline.training.row_block import Arrays
 
 __all__ = [
     "ReadPart",
@@ -89,24 +91,26 @@ def changed(block: Any, function: Callable[..., Any], shared: tuple[Any, ...]) -
 
 
 def sum_up(
-    function: Callable[..., Arrays], shared: tuple[Any, ...], blocks: list[Any], kept: list[Any]
+    function: Callable[..., Arrays],
+    shared: tuple[Any, ...],
+    groups: list[list[tuple[Any, ...]]],
 ) -> Arrays:
-    """Return the sums of what a function returns of blocks, and what these have kept."""
+    """Return the sums of what a function returns of groups of blocks, with what these have kept."""
     total = TreeSum()
-    for number, block in enumerate(blocks):
-        total.append(function(block, *kept[number : number + 1], *shared))
+    for group in groups:
+        total.append(sum_of_group(function, group, shared))
     return total.result()
 
 
 def keep_and_sum(
-    function: Callable[..., Any], shared: tuple[Any, ...], blocks: list[Any]
+    function: Callable[..., Any], shared: tuple[Any, ...], groups: list[list[Any]]
 ) -> tuple[Any, ...]:
     """Return the sums, and what each block is to keep."""
     total, kept = TreeSum(), []
-    for block in blocks:
-        arrays, own = function(block, *shared)
+    for group in groups:
+        arrays, own = keeping_sum_of_group(function, group, shared)
         total.append(arrays)
-        kept.append(own)
+        kept.extend(own)
     return total.result(), *kept
 
 

@@ -19,6 +19,7 @@ from slugline.training.hinge import Aim, cost_of
 from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear import MANY_ROWS, topic_rarity
 from slugline.training.linear_fit import ABSENT, MOST_SCORES, topic_blocks
+from slugline.training.point import Point, Scales
 from slugline.training.row_block import (
     RowBlock,
     column_squares,
@@ -26,7 +27,7 @@ from slugline.training.row_block import (
     topic_counts,
 )
 from slugline.training.term_rates import rates_of, relevance_of
-from slugline.training.whole_passes import TOLERANCE, Descent, Point, Scales, minimise
+from slugline.training.whole_passes import TOLERANCE, Descent, minimise
 
 __all__ = ["Learned", "Rows", "learn", "rows_of"]
 
@@ -282,10 +283,9 @@ class _Training:
     def _descend(self, stage: _Stage, topics: slice, tolerance: float) -> Point:
         """Descend for a few topics; hold what was found, even if that was stopped."""
         state, n_before, found = self._state, self._state.n_passes, None
-        aim, scales, held, *others = self._arguments(stage, tolerance, topics)
-        start = _start_of(held, aim, scales)
+        descent = begin(*self._arguments(stage, tolerance, topics))
         try:
-            for found in minimise(self._rows.engine, aim, scales, start, *others):
+            for found in minimise(self._rows.engine, descent):
                 state.firsts.setdefault(topics.start, found.first)
                 state.under_way = UnderWay(found.point, found.rest)
                 self._keep()
@@ -297,7 +297,7 @@ class _Training:
                 # Before the first step, there is nothing to hold.
                 if found.n_passes > 1:
                     self._hold(topics, found.point)
-        return start if found is None else found.point
+        return descent.point
 
     def _share_done(self, left: list[float], tolerance: float) -> float:
         """Return the share of the work that is done: a gradient shrinks by a factor each step.

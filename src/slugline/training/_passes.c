@@ -1,10 +1,11 @@
 /* Goes through the entries of a block of rows, column by column: what weights make of the rows, and
    what the rows make of the weights.
 
-   This is SciPy's product of a sparse matrix in CSC with a dense one, in the same order, so that
-   results are the same, bit for bit. It is faster, as columns with no entry are passed over, rows
-   have narrow numbers, and weights that come soon are called for. All work is on memory that the
-   caller lends; the interpreter's lock is released meanwhile. Rows and columns are checked. */
+   Scores are SciPy's product of a sparse matrix in CSC with a dense one, and sums are such a product
+   added to what is there, in the same order, so that results are the same, bit for bit. It is faster,
+   as columns with no entry are passed over, rows have narrow numbers, what comes soon is called for,
+   and a column's weights or sums stay in registers. All work is on memory that the caller lends; the
+   interpreter's lock is released meanwhile. Rows and columns are checked. */
 
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -14,7 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AHEAD 6 /* columns: the table is larger than the processor's cache */
+/* Called for before their turn, as tables are larger than the processor's caches: columns, and
+   entries. */
+#define COLUMNS_AHEAD 6
+#define ENTRIES_AHEAD 16
+
+/* Topics that are gone through together: in so many registers of so many floats. */
+#define LANE 8
+#define MOST_LANES 6
+#define WIDEST (LANE * MOST_LANES)
 
 /* The same code for wider registers, where the system chooses as it loads. Sums stay the same, as
    products are rounded before they are added. */
@@ -32,58 +41,139 @@ typedef struct {
     size_t n_entries, n_named, n_columns, n_rows, n_topics;
 } Block;
 
-static inline void expect(const Block *block, const float *table, size_t named)
+/* Some neighbouring topics of a table with weights, or sums, of columns, and one of rows. */
+typedef struct {
+    float *of_columns, *of_rows;
+    size_t width;
+} Strip;
+
+/* For few topics, or other compilers. */
+static void add_scores_plainly(const Block *block, Strip strip)
 {
+    size_t at = 0;
+    for (size_t i = 0; i < block->n_named; i++) {
+        const float *restrict own = strip.of_columns + (size_t)block->columns[i] * block->n_topics;
+        for (size_t end = (size_t)block->ends[i]; at < end; at++) {
+            float *restrict score = strip.of_rows + block->rows[at] * block->n_topics;
+            for (size_t n = 0; n < strip.width; n++)
+                score[n] += block->values[at] * own[n];
+        }
+    }
+}
+
+static void add_sums_plainly(const Block *block, Strip strip)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < block->n_named; i++) {
+        float *restrict sums = strip.of_columns + (size_t)block->columns[i] * block->n_topics;
+        float own[WIDEST] = {0};
+        for (size_t end = (size_t)block->ends[i]; at < end; at++) {
+            const float *restrict slope = strip.of_rows + block->rows[at] * block->n_topics;
+            for (size_t n = 0; n < strip.width; n++)
+                own[n] += block->values[at] * slope[n];
+        }
+        for (size_t n = 0; n < strip.width; n++)
+            sums[n] += own[n];
+    }
+}
+
 #ifdef __GNUC__
-    if (named < block->n_named) {
-        const char *at = (const char *)(table + (size_t)block->columns[named] * block->n_topics);
-        for (size_t i = 0; i < block->n_topics * sizeof(float); i += 64)
-            __builtin_prefetch(at + i);
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float Lane __attribute__((vector_size(LANE * sizeof(float)), aligned(4), may_alias));
+
+/* Where a lane begins: the last one ends with the strip. What it shares with the one before is
+   found twice, and is the same. */
+INLINE size_t begin_of(size_t lane, size_t n_lanes, Strip strip)
+{
+    return lane + 1 < n_lanes ? lane * LANE : strip.width - LANE;
+}
+
+INLINE void call_for(const float *at, size_t n_lanes)
+{
+    for (size_t i = 0; i < n_lanes * sizeof(Lane); i += 64)
+        __builtin_prefetch((const char *)at + i);
+}
+
+INLINE void call_for_column(const Block *block, Strip strip, size_t named, size_t n_lanes)
+{
+    if (named < block->n_named)
+        call_for(strip.of_columns + (size_t)block->columns[named] * block->n_topics, n_lanes);
+}
+
+INLINE void call_for_row(const Block *block, Strip strip, size_t entry, size_t n_lanes)
+{
+    if (entry < block->n_entries)
+        call_for(strip.of_rows + block->rows[entry] * block->n_topics, n_lanes);
+}
+
+INLINE void add_scores_in_lanes(const Block *block, Strip strip, const size_t n_lanes)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < block->n_named; i++) {
+        const float *weights = strip.of_columns + (size_t)block->columns[i] * block->n_topics;
+        Lane own[MOST_LANES], sums[MOST_LANES];
+        call_for_column(block, strip, i + COLUMNS_AHEAD, n_lanes);
+        for (size_t n = 0; n < n_lanes; n++)
+            own[n] = *(const Lane *)(weights + begin_of(n, n_lanes, strip));
+        for (size_t end = (size_t)block->ends[i]; at < end; at++) {
+            float *score = strip.of_rows + block->rows[at] * block->n_topics;
+            call_for_row(block, strip, at + ENTRIES_AHEAD, n_lanes);
+            for (size_t n = 0; n < n_lanes; n++)
+                sums[n] = *(Lane *)(score + begin_of(n, n_lanes, strip)) + block->values[at] * own[n];
+            for (size_t n = 0; n < n_lanes; n++) /* after all are read, as two may overlap */
+                *(Lane *)(score + begin_of(n, n_lanes, strip)) = sums[n];
+        }
+    }
+}
+
+INLINE void add_sums_in_lanes(const Block *block, Strip strip, const size_t n_lanes)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < block->n_named; i++) {
+        float *sums = strip.of_columns + (size_t)block->columns[i] * block->n_topics;
+        Lane own[MOST_LANES];
+        call_for_column(block, strip, i + COLUMNS_AHEAD, n_lanes);
+        for (size_t n = 0; n < n_lanes; n++)
+            own[n] = (Lane){0};
+        for (size_t end = (size_t)block->ends[i]; at < end; at++) {
+            const float *slope = strip.of_rows + block->rows[at] * block->n_topics;
+            call_for_row(block, strip, at + ENTRIES_AHEAD, n_lanes);
+            for (size_t n = 0; n < n_lanes; n++)
+                own[n] += block->values[at] * *(const Lane *)(slope + begin_of(n, n_lanes, strip));
+        }
+        for (size_t n = 0; n < n_lanes; n++)
+            own[n] += *(Lane *)(sums + begin_of(n, n_lanes, strip));
+        for (size_t n = 0; n < n_lanes; n++)
+            *(Lane *)(sums + begin_of(n, n_lanes, strip)) = own[n];
+    }
+}
+
+/* The number of lanes is known to the compiler, so that they stay in registers. */
+#define WITH_LANES(add)                                                                            \
+    switch (strip.width < LANE ? 0 : (strip.width + LANE - 1) / LANE) {                            \
+    case 1: add##_in_lanes(block, strip, 1); break;                                                \
+    case 2: add##_in_lanes(block, strip, 2); break;                                                \
+    case 3: add##_in_lanes(block, strip, 3); break;                                                \
+    case 4: add##_in_lanes(block, strip, 4); break;                                                \
+    case 5: add##_in_lanes(block, strip, 5); break;                                                \
+    case 6: add##_in_lanes(block, strip, 6); break;                                                \
+    default: add##_plainly(block, strip);                                                          \
     }
 #else
-    (void)block, (void)table, (void)named;
+#define WITH_LANES(add) add##_plainly(block, strip)
 #endif
+
+FOR_WIDE_REGISTERS
+static void add_scores(const Block *block, Strip strip)
+{
+    WITH_LANES(add_scores)
 }
 
 FOR_WIDE_REGISTERS
-static void add_scores(const Block *block, float *table, float *scores)
+static void add_sums(const Block *block, Strip strip)
 {
-    size_t n_topics = block->n_topics, at = 0;
-    for (size_t i = 0; i < block->n_named; i++) {
-        const float *restrict own = table + (size_t)block->columns[i] * n_topics;
-        expect(block, table, i + AHEAD);
-        for (size_t end = (size_t)block->ends[i]; at < end; at++) {
-            float *restrict score = scores + block->rows[at] * n_topics, by = block->values[at];
-            for (size_t n = 0; n < n_topics; n++)
-                score[n] += by * own[n];
-        }
-    }
-}
-
-FOR_WIDE_REGISTERS
-static void add_sums(const Block *block, float *table, float *slopes)
-{
-    size_t n_topics = block->n_topics, at = 0;
-    const float *values = block->values;
-    const uint16_t *rows = block->rows;
-    for (size_t i = 0; i < block->n_named; i++) {
-        float *restrict own = table + (size_t)block->columns[i] * n_topics;
-        size_t end = (size_t)block->ends[i];
-        expect(block, table, i + AHEAD);
-        for (; at + 2 <= end; at += 2) { /* sums are then loaded and stored half as often */
-            const float *restrict a = slopes + rows[at] * n_topics;
-            const float *restrict b = slopes + rows[at + 1] * n_topics;
-            float by_a = values[at], by_b = values[at + 1];
-            for (size_t n = 0; n < n_topics; n++)
-                own[n] = own[n] + by_a * a[n] + by_b * b[n];
-        }
-        for (; at < end; at++) {
-            const float *restrict a = slopes + rows[at] * n_topics;
-            float by = values[at];
-            for (size_t n = 0; n < n_topics; n++)
-                own[n] += by * a[n];
-        }
-    }
+    WITH_LANES(add_sums)
 }
 
 /* Whether no entry is outside of the tables. */
@@ -139,9 +229,8 @@ static void release(Py_buffer *lent)
             PyBuffer_Release(lent + i);
 }
 
-/* Go through a block with two tables of floats, of which `change` changes one. */
-static PyObject *pass(PyObject *arguments, const char *format,
-                      void (*change)(const Block *, float *, float *))
+/* Go through a block with two tables of floats, of which `add` changes one, strip by strip. */
+static PyObject *pass(PyObject *arguments, const char *format, void (*add)(const Block *, Strip))
 {
     Py_buffer lent[6];
     Block block;
@@ -149,7 +238,12 @@ static PyObject *pass(PyObject *arguments, const char *format,
     memset(lent, 0, sizeof lent);
     if (read_block(arguments, format, lent, &block)) {
         PyThreadState *state = PyEval_SaveThread();
-        change(&block, lent[4].buf, lent[5].buf);
+        size_t n_topics = block.n_topics, n_strips = (n_topics + WIDEST - 1) / WIDEST;
+        for (size_t i = 0; i < n_strips; i++) {
+            size_t first = n_topics * i / n_strips, end = n_topics * (i + 1) / n_strips;
+            Strip strip = {(float *)lent[4].buf + first, (float *)lent[5].buf + first, end - first};
+            add(&block, strip);
+        }
         PyEval_RestoreThread(state);
         result = Py_BuildValue("");
     }

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slugline.training.row_block import RowBlock
+from slugline.training.row_block import Arrays, RowBlock
 
 __all__ = ["Aim", "cost_of", "products", "slopes"]
 
@@ -60,13 +60,18 @@ class Aim:
 
 
 def slopes(
-    block: RowBlock, weights: Floats, biases: Sums, aim: Aim
-) -> tuple[tuple[Floats, Sums], Bits]:
+    block: RowBlock, weights: Floats, biases: Sums, aim: Aim, into: Arrays | None = None
+) -> tuple[Arrays, Bits]:
     """Return the gradient of a block's errors, and which of them count.
+
+    Parameters
+    ----------
+    into : (float32 array, shape (n_columns, n_topics), float64 array, shape (n_topics,)), optional
+        The gradient of other blocks, which this is added to, in place.
 
     Returns
     -------
-    ((float32 array, shape (n_columns, n_topics), float64 array, shape (n_topics,)), bits)
+    (as `into`, bits)
         By the weights and by the biases; and a bit for each row and topic.
     """
     here = _own(block, aim)
@@ -80,13 +85,18 @@ def slopes(
     held = block.keys < np.uint64(aim.least_key)
     slope[held], is_inside[held] = 0, False
     slope *= _costs(block, here, aim)
-    sums = block.sums(slope), slope.sum(axis=0, dtype=np.float64)
-    return sums, np.packbits(is_inside, axis=1)
+    return _summed(block, slope, into), np.packbits(is_inside, axis=1)
 
 
 def products(
-    block: RowBlock, inside: Bits, direction: Floats, bias_way: Sums, aim: Aim, chosen: Places
-) -> tuple[Floats, Sums]:
+    block: RowBlock,
+    inside: Bits,
+    direction: Floats,
+    bias_way: Sums,
+    aim: Aim,
+    chosen: Places,
+    into: Arrays | None = None,
+) -> Arrays:
     """Return the products of a block's part of the Hessian with a direction, as `slopes` does.
 
     Parameters
@@ -99,7 +109,15 @@ def products(
     bent = _scores(block, direction, bias_way)
     bent *= _costs(block, _own(block, aim), aim)
     bent *= np.unpackbits(inside, axis=1)[:, chosen]
-    return block.sums(bent), bent.sum(axis=0, dtype=np.float64)
+    return _summed(block, bent, into)
+
+
+def _summed(block: RowBlock, slope: Floats, into: Arrays | None) -> Arrays:
+    """Return what slopes of rows, shape (n_rows, n_topics), make of columns and biases."""
+    common = slope.sum(axis=0, dtype=np.float64)
+    if into is None:
+        return block.sums(slope), common
+    return block.sums(slope, into[0]), into[1] + common
 
 
 def _scores(block: RowBlock, weights: Floats, biases: Sums) -> Floats:

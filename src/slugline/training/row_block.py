@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,9 @@ except ImportError:  # there was no compiler
 
 __all__ = [
     "MOST_ROWS",
+    "Arrays",
     "RowBlock",
+    "added",
     "column_squares",
     "counts_of_learned",
     "kernel",
@@ -26,6 +28,8 @@ __all__ = [
 
 Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.intp]
+#: Arrays to add up, one kind beside another.
+Arrays = tuple[npt.NDArray[Any], ...]
 
 #: The rows of a block are numbered in 16 bits.
 MOST_ROWS = 1 << 16
@@ -105,17 +109,21 @@ class RowBlock(NamedTuple):
         kernel.scores(*self[:4], np.ascontiguousarray(weights), scores, weights.shape[1])
         return scores
 
-    def sums(self, slopes: Floats) -> Floats:
+    def sums(self, slopes: Floats, into: Floats | None = None) -> Floats:
         """Return the sums over rows of products with columns, shape (n_columns, n_topics).
 
         Parameters
         ----------
         slopes : float32 array, shape (n_rows, n_topics)
+        into : float32 array, shape (n_columns, n_topics), optional
+            What they are added to, in place.
         """
-        if not _has_kernel():
-            return np.asarray(self.csc().T @ slopes)
-        sums = np.zeros((self.n_columns, slopes.shape[1]), dtype=np.float32)
-        kernel.sums(*self[:4], sums, np.ascontiguousarray(slopes), slopes.shape[1])
+        n_topics = slopes.shape[1]
+        sums = np.zeros((self.n_columns, n_topics), dtype=np.float32) if into is None else into
+        if _has_kernel():
+            kernel.sums(*self[:4], sums, np.ascontiguousarray(slopes), n_topics)
+        else:
+            sums += self.csc().T @ slopes
         return sums
 
     def own(self, topics: npt.NDArray[np.integer], n_topics: int) -> tuple[Places, Places]:
@@ -138,16 +146,25 @@ def _has_kernel() -> bool:
     return kernel is not None and kernels.are_wanted()
 
 
-def column_squares(block: RowBlock) -> tuple[npt.NDArray[np.float64]]:
+def added(into: Arrays | None, arrays: Arrays) -> Arrays:
+    """Return the sums of two tuples of arrays; those on the left, if any, are used for them."""
+    if into is None:
+        return arrays
+    for own, more in zip(into, arrays, strict=True):
+        own += more
+    return into
+
+
+def column_squares(block: RowBlock, into: Arrays | None = None) -> Arrays:
     """Return the sum of squares of each column, shape (n_columns,), as the only item."""
     squares = np.square(block.values, dtype=np.float64)
     by_column = np.bincount(block.columns_of_entries(), squares, block.n_columns)
-    return (by_column.astype(np.float64),)  # no rows give integers
+    return added(into, (by_column.astype(np.float64),))  # no rows give integers
 
 
 def counts_of_learned(
-    block: RowBlock, n_topics: int, least_key: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    block: RowBlock, n_topics: int, least_key: int, into: Arrays | None = None
+) -> Arrays:
     """Return how many rows have each column, and how many each topic has.
 
     Parameters
@@ -163,10 +180,12 @@ def counts_of_learned(
     is_learned = block.keys >= np.uint64(least_key)
     columns = block.columns_of_entries()[is_learned[block.rows]]
     by_column = np.bincount(columns, minlength=block.n_columns)
-    return by_column, np.bincount(block.y[is_learned], minlength=n_topics)
+    return added(into, (by_column, np.bincount(block.y[is_learned], minlength=n_topics)))
 
 
-def topic_counts(block: RowBlock, topics: slice, least_key: int) -> tuple[Floats]:
+def topic_counts(
+    block: RowBlock, topics: slice, least_key: int, into: Arrays | None = None
+) -> Arrays:
     """Return how many rows of each topic have each column, shape (n_columns, n_chosen).
 
     Parameters
@@ -178,4 +197,5 @@ def topic_counts(block: RowBlock, topics: slice, least_key: int) -> tuple[Floats
     """
     is_of = (block.y[:, np.newaxis] == np.arange(topics.start, topics.stop)).astype(np.float32)
     is_of[block.keys < np.uint64(least_key)] = 0
-    return (block._replace(values=np.ones_like(block.values)).sums(is_of),)
+    ones = block._replace(values=np.ones_like(block.values))
+    return (ones.sums(is_of, None if into is None else into[0]),)

@@ -18,18 +18,21 @@ effective terascale linear learning system: sums over a tree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from slugline.training.hinge import Aim, cost_of, products, slopes
+from slugline.training.engine import Engine
+from slugline.training.hinge import Aim
+from slugline.training.newton_step import Work, newton_step
+from slugline.training.point import Point, Scales, Slope
 from slugline.training.rest import Rest
+from slugline.training.row_block import Arrays
 
-__all__ = ["TOLERANCE", "Descent", "Engine", "Point", "Scales", "minimise"]
+__all__ = ["TOLERANCE", "Descent", "minimise"]
 
-Floats = npt.NDArray[np.float32]
 Sums = npt.NDArray[np.float64]
 Places = npt.NDArray[np.intp]
 
@@ -37,113 +40,10 @@ Places = npt.NDArray[np.intp]
 #: 99.5 to 100 % were those of the minimum itself, on seven sets, and no set had fewer right ones;
 #: with 2e-3 99.8 to 100 % are, for a fifth more passes.
 TOLERANCE = 5e-3
-# How much of the mean curvature along a term is taken for granted, and the power of it that steps
-# are divided by: terms occur together, so that all of it would make steps along common ones too
-# short. With 0.5, 23 to 66 passes are enough where there were 56 to 117 without, and 160 with 1.
-_CURVATURE, _CURVATURE_POWER = 0.3, 0.5
-# A Newton step is good enough when what is left of the gradient is this share.
-_FORCING, _MOST_PRODUCTS = 0.3, 30
 # Up to so many Newton steps, each shortened up to so often.
 _MOST_STEPS, _MOST_CUTS = 60, 8
 # A step is too long if the slope at its end is this share of the one at its start, and uphill.
 _UPHILL = 0.6
-# Weights that are worked on at once, so that they stay in the processor's cache.
-_AT_ONCE = 1 << 16
-# Products that are added up in float32, before float64 goes on.
-_MOST_ADDED = 1 << 12
-BIAS_AT_FIRST = -1.0
-
-
-class Engine(Protocol):
-    """Who holds the blocks, and has functions of them done.
-
-    Functions are at the top level of a module, and depend on the block and what is shared alone.
-    """
-
-    def sums(self, function: Callable[..., Any], *shared: Any, beside: Any = None) -> Any:
-        """Return the sums of the arrays that `function(block, *shared)` returns, in a fixed order.
-
-        Parameters
-        ----------
-        beside : object, optional
-            What `keeping_sums` kept: the function then gets (block, what was kept, *shared).
-        """
-
-    def keeping_sums(self, function: Callable[..., Any], *shared: Any) -> tuple[Any, Any]:
-        """Return sums as well, and what stays with the blocks.
-
-        The function returns the arrays, and what is to stay with its block.
-        """
-
-
-class Scales(NamedTuple):
-    """What differs from term to term.
-
-    Attributes
-    ----------
-    penalties : float32 array, shape (n_columns, 1)
-        1 / r.
-    steps : float32 array, shape (n_columns, 1)
-        What gradients are multiplied by.
-    bias_step : float
-        Likewise, that of the biases.
-    """
-
-    penalties: Floats
-    steps: Floats
-    bias_step: float
-
-    @classmethod
-    def of(cls, rates: Sums, squares: Sums, n_rows: int) -> Scales:
-        """Return what suits terms.
-
-        Parameters
-        ----------
-        rates, squares : float64 array, shape (n_columns,)
-            r, and the sum of squares of the column.
-        n_rows : int
-        """
-        curvature = 2 * _CURVATURE * cost_of(n_rows)
-        steps = rates * (1 + curvature * rates * squares) ** -_CURVATURE_POWER
-        return cls(
-            (1 / rates).astype(np.float32)[:, np.newaxis],
-            steps.astype(np.float32)[:, np.newaxis],
-            (1 + curvature * n_rows) ** -_CURVATURE_POWER,
-        )
-
-
-class Point(NamedTuple):
-    """Weights of some topics, shape (n_columns, n_topics), and their biases, shape (n_topics,)."""
-
-    weights: Floats
-    biases: Sums
-
-    @classmethod
-    def first(cls, n_columns: int, n_topics: int) -> Point:
-        """Return where there is nothing learned."""
-        weights = np.zeros((n_columns, n_topics), dtype=np.float32)
-        return cls(weights, np.full(n_topics, BIAS_AT_FIRST))
-
-    def of(self, chosen: Places) -> Point:
-        """Return that of some of the topics."""
-        return Point(self.weights.take(chosen, axis=1), self.biases[chosen])
-
-    def put(self, chosen: Places, some: Point) -> None:
-        """Replace that of some of the topics."""
-        self.weights[:, chosen], self.biases[chosen] = some
-
-    def move(self, step: Point, share: Sums | None = None) -> None:
-        """Go a step, or a share of it for each topic."""
-        share = np.ones_like(self.biases) if share is None else share
-        self.biases[:] += share * step.biases
-        narrow = share.astype(np.float32)
-        for part in _parts(self.weights):
-            self.weights[part] += narrow * step.weights[part]
-
-    def shorten(self, share: Sums) -> None:
-        """Leave a share of a step for each topic."""
-        self.weights[:] *= share.astype(np.float32)
-        self.biases[:] *= share
 
 
 class Descent:
@@ -187,12 +87,16 @@ class Descent:
         chosen, sizes, self.first, counts = rest or Rest.at_start(n_topics, first)
         self.gradients, (self._n_steps, self.n_passes) = sizes.copy(), counts.tolist()
         self._aim, self._scales, self._tolerance = aim, scales, tolerance
+        self._work: Work | None = None
         # Topics at work, where they are, and where the others ended.
         self._chosen, self._here = chosen, start
         self._ended: Point | None = None
         if len(chosen) < n_topics:
             self._aim, self._here, self._ended = aim.of(chosen), start.of(chosen), start
-        self._slope: _Slope | None = None
+        self._slope: Slope | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_work": None}
 
     @property
     def share(self) -> float:
@@ -221,7 +125,7 @@ class Descent:
     def advance(self, engine: Engine) -> None:
         """Look at the start, or take a step."""
         if self._slope is None:
-            self._slope = _Slope.at(engine, self._here, self._aim, self._scales)
+            self._slope = Slope.at(engine, self._here, self._aim, self._scales)
         if not self._n_steps:
             self.gradients, self.n_passes = self._slope.sizes(self._scales), 1
             if not len(self.first):
@@ -247,20 +151,22 @@ class Descent:
         self._ended = self.point
         self._chosen, self._aim = self._chosen[still], self._aim.of(still)
         self._here, self._slope = self._here.of(still), self._slope.of(still)
+        self._work = None
 
-    def _step(self, engine: Engine, slope: _Slope) -> None:
+    def _step(self, engine: Engine, slope: Slope) -> None:
         """Go to about where the gradient would be 0 if no error began or ceased to count.
 
         A topic goes less far if its slope at the end is steep and uphill.
         """
         is_open = np.zeros(len(self._chosen), dtype=bool)
         is_open[self._open()] = True
-        step, down, n_products = _newton_step(engine, self._aim, self._scales, slope, is_open)
+        self._work = self._work or Work.like(slope)
+        down, n_products = newton_step(engine, self._aim, self._scales, slope, is_open, self._work)
+        step = self._work.step
         self._here.move(step)
+        self._slope = None
         for _ in range(_MOST_CUTS):
-            self._slope = None
-            del slope  # its memory is needed
-            slope = self._slope_after(engine, step)
+            slope = self._slope_after(engine, step, slope.sums)
             self.n_passes += 1
             end = slope.along(step)
             too_far = (end > -_UPHILL * down) & (down < 0)
@@ -276,145 +182,26 @@ class Descent:
         self._slope = slope
         self.gradients[self._chosen] = slope.sizes(self._scales)
 
-    def _slope_after(self, engine: Engine, step: Point) -> _Slope:
+    def _slope_after(self, engine: Engine, step: Point, into: Arrays) -> Slope:
         """Return the slope here, or step back if that is broken off."""
         try:
-            return _Slope.at(engine, self._here, self._aim, self._scales)
+            return Slope.at(engine, self._here, self._aim, self._scales, into)
         except BaseException:
             self._here.move(step, np.full_like(step.biases, -1))
             raise
 
 
-def minimise(
-    engine: Engine,
-    aim: Aim,
-    scales: Scales,
-    start: Point,
-    first: Sums | None = None,
-    tolerance: float = TOLERANCE,
-    rest: Rest | None = None,
-) -> Iterator[Descent]:
-    """Yield a `Descent` at its start and after each of its steps.
+def minimise(engine: Engine, descent: Descent) -> Iterator[Descent]:
+    """Yield a descent where it begins, or goes on, and after each of its steps.
 
     Parameters
     ----------
     engine : Engine
         Whose blocks are `RowBlock`s.
-    aim, scales, start, first, tolerance, rest
-        As for `Descent`.
+    descent : Descent
     """
-    descent = Descent(aim, scales, start, first, tolerance, rest)
-    if rest is not None:
+    if descent.n_passes:
         yield descent
     while not descent.is_done:
         descent.advance(engine)
         yield descent
-
-
-class _Slope(NamedTuple):
-    """The gradient at a point, and which errors count there: bits that stay with the blocks.
-
-    Attributes
-    ----------
-    weights : float32 array, shape (n_columns, n_topics)
-    biases : float64 array, shape (n_topics,)
-    inside : object
-        From `Engine.keeping_sums`.
-    bits : int array, shape (n_topics,)
-        Which of the topics that have bits these are.
-    """
-
-    weights: Floats
-    biases: Sums
-    inside: Any
-    bits: Places
-
-    @classmethod
-    def at(cls, engine: Engine, point: Point, aim: Aim, scales: Scales) -> _Slope:
-        sums, inside = engine.keeping_sums(slopes, point.weights, point.biases, aim)
-        gradient, common = sums
-        for part in _parts(gradient):
-            gradient[part] += scales.penalties[part] * point.weights[part]
-        bits = np.arange(len(aim.topics))
-        return cls(gradient, common + (point.biases - BIAS_AT_FIRST), inside, bits)
-
-    def of(self, chosen: Places) -> _Slope:
-        """Return that of some of the topics; the bits are still those of all."""
-        weights = self.weights.take(chosen, axis=1)
-        return _Slope(weights, self.biases[chosen], self.inside, self.bits[chosen])
-
-    def sizes(self, scales: Scales) -> Sums:
-        """Return the size of each topic's gradient, as the scales measure it."""
-        total = scales.bias_step * self.biases**2
-        for part in _parts(self.weights):
-            some = self.weights[part]
-            total += _dot(some, some * scales.steps[part])
-        return np.sqrt(total)
-
-    def along(self, step: Point) -> Sums:
-        """Return the slope of each topic in the direction of a step."""
-        total = self.biases * step.biases
-        for part in _parts(self.weights):
-            total += _dot(self.weights[part], step.weights[part])
-        return total
-
-
-def _newton_step(
-    engine: Engine, aim: Aim, scales: Scales, slope: _Slope, is_open: npt.NDArray[np.bool_]
-) -> tuple[Point, Sums, int]:
-    """Return a step, the slopes along it, and how many products it took.
-
-    By conjugate gradients, those of all open topics at once. The gradient is used up.
-    """
-    rest, rest_bias = np.negative(slope.weights, out=slope.weights), -slope.biases
-    direction, bias_way = scales.steps * rest, scales.bias_step * rest_bias
-    step = Point(np.zeros_like(rest), np.zeros_like(rest_bias))
-    size = scales.bias_step * rest_bias**2
-    for part in _parts(rest):
-        size += _dot(rest[part], direction[part])
-    enough, down = size * _FORCING**2, np.zeros_like(size)
-    is_open = is_open & (size > 0)
-    n_products = 0
-    while is_open.any() and n_products < _MOST_PRODUCTS:
-        n_products += 1
-        bent, bent_bias = engine.sums(
-            products, direction, bias_way, aim, slope.bits, beside=slope.inside
-        )
-        bent_bias = bent_bias + bias_way
-        along = bias_way * bent_bias
-        for part in _parts(bent):
-            bent[part] += scales.penalties[part] * direction[part]
-            along += _dot(direction[part], bent[part])
-        far = np.divide(size, along, out=np.zeros_like(size), where=is_open & (along > 0))
-        down -= far * size  # as directions are conjugate
-        rest_bias -= far * bent_bias
-        after = scales.bias_step * rest_bias**2
-        narrow = far.astype(np.float32)
-        step.biases[:] += far * bias_way
-        for part in _parts(bent):
-            step.weights[part] += narrow * direction[part]
-            rest[part] -= narrow * bent[part]
-            after += _dot(rest[part], rest[part] * scales.steps[part])
-        del bent
-        is_open &= after > enough
-        turn = np.divide(after, size, out=np.zeros_like(size), where=is_open)
-        narrow, size = turn.astype(np.float32), after
-        bias_way = scales.bias_step * rest_bias + turn * bias_way
-        if is_open.any():
-            for part in _parts(rest):
-                direction[part] *= narrow
-                direction[part] += scales.steps[part] * rest[part]
-    return step, down, n_products
-
-
-def _parts(weights: Floats) -> Iterator[slice]:
-    """Yield a few rows at a time."""
-    size = min(_MOST_ADDED, max(1, _AT_ONCE // max(1, weights.shape[1])))
-    for first in range(0, len(weights), size):
-        yield slice(first, first + size)
-
-
-def _dot(a: Floats, b: Floats) -> Sums:
-    """Return the sum of products for each topic."""
-    total: Sums = np.einsum("ij,ij->j", a, b).astype(np.float64)
-    return total

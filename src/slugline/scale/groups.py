@@ -1,0 +1,95 @@
+"""Neighbouring blocks that one hand adds up, one after another, on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from slugline.training.row_block import Arrays
+
+__all__ = ["groups_of", "keeping_sum_of_group", "sum_of_group", "workers_of"]
+
+# A group has as many entries as this many for each column, at least and at most, and between these
+# so many that there are groups for some hands. Its sums are then few beside what is summed, and
+# its blocks fit into the memory of a worker.
+_LEAST_PER_COLUMN, _MOST_PER_COLUMN, _GROUPS_WANTED = 8, 32, 8
+
+
+def groups_of(sizes: Sequence[int], n_columns: int) -> list[slice]:
+    """Return which neighbouring blocks are added up one after another, by one hand.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Entries of each block.
+    n_columns : int
+    """
+    wanted = sum(sizes) // _GROUPS_WANTED
+    wanted = min(max(wanted, _LEAST_PER_COLUMN * n_columns), _MOST_PER_COLUMN * n_columns)
+    groups, first, n_entries = list[slice](), 0, 0
+    for number, size in enumerate(sizes):
+        n_entries += size
+        if n_entries >= wanted or number == len(sizes) - 1:
+            groups.append(slice(first, number + 1))
+            first, n_entries = number + 1, 0
+    return groups
+
+
+def sum_of_group(
+    function: Callable[..., Arrays],
+    blocks: Iterable[tuple[Any, ...]],
+    shared: tuple[Any, ...],
+    into: Arrays | None = None,
+) -> Arrays:
+    """Return the sum of what a function returns of blocks, each with what is beside it.
+
+    Parameters
+    ----------
+    function : callable
+        As for `training.engine.Engine`.
+    blocks : iterable of tuple
+    shared : tuple
+    into : tuple of arrays, optional
+        Zeros, to be used for the sum.
+    """
+    total: Any = into
+    for block in blocks:
+        total = function(*block, *shared, into=total)
+    return total
+
+
+def keeping_sum_of_group(
+    function: Callable[..., tuple[Arrays, Any]],
+    blocks: Iterable[Any],
+    shared: tuple[Any, ...],
+    into: Arrays | None = None,
+) -> tuple[Arrays, list[Any]]:
+    """Return such a sum, and what the function returns besides, of each block."""
+    total: Any = into
+    kept = []
+    for block in blocks:
+        total, own = function(block, *shared, into=total)
+        kept.append(own)
+    return total, kept
+
+
+def workers_of(groups: Sequence[slice], threads: Mapping[str, int]) -> list[str]:
+    """Return a worker for each block.
+
+    Each has neighbouring groups, and as many as it has threads for: few sums are then added between
+    workers.
+
+    Parameters
+    ----------
+    groups : sequence of slice
+    threads : mapping of str to int
+        How many each worker has.
+    """
+    workers = sorted(threads)
+    ends = np.cumsum([threads[worker] for worker in workers])
+    places = (np.arange(len(groups)) + 0.5) * ends[-1] / max(1, len(groups))
+    homes = np.searchsorted(ends, places, side="right")
+    lengths = [group.stop - group.start for group in groups]
+    return [workers[i] for i in homes.repeat(lengths)]
