@@ -6,7 +6,8 @@ Costs are those that `cluster.py --parts passes --costs costs.json` writes. The 
 
 - Reading: machines share the texts out. Each block of 65,536 tells the client which terms it has,
   which the client takes one after another: at some number of machines, that is the limit.
-- Topics are learned a block at a time, whose weights are dense: columns times width, at most 2^25.
+- Topics are learned a block at a time, whose weights are dense: columns times width, at most
+  3 * 2^24.
 - A cluster has a worker of one thread for each thread of a machine. One machine goes through blocks
   on its threads, and needs no network.
 - By topics: where a third of a worker's memory holds all rows, and there are blocks of topics for
@@ -27,12 +28,13 @@ from pathlib import Path
 from typing import Any
 
 from processes import table
+from slugline.scale.rows import MOST_TOPICS, MOST_WEIGHTS
 
-# What the library has: rows of a block, dense weights at a time, topics at a time, the share of
-# memory that rows may have where topics are shared out, arrays of a descent, and few bytes.
-_ROWS, _MOST_WEIGHTS, _MOST_TOPICS = 1 << 16, 1 << 25, 128
+# What the library has: rows of a block, the share of memory that rows may have where topics are
+# shared out, arrays of a descent, and what it reckons with.
+_ROWS = 1 << 16
 _SHARE, _ARRAYS = 1 / 3, 12
-_SECONDS_OF_BYTE, _BYTES_A_SECOND = 1e-10, 1e9
+_SECONDS_OF_BYTE, _BYTES_A_SECOND = 5e-11, 1e9
 # The share of memory that rows may have before Dask moves them to the disk.
 _SPILLED = 0.6
 
@@ -147,7 +149,7 @@ def simulate(job: Job, machines: Machines, costs: Costs, *, by_rows: bool = Fals
         Share rows out even where topics could be.
     """
     columns = costs.columns_of(job.n_texts)
-    width = min(_MOST_TOPICS, max(1, _MOST_WEIGHTS // columns))
+    width = min(MOST_TOPICS, max(1, MOST_WEIGHTS // columns))
     n_blocks = math.ceil(job.n_topics / width)
     n_blocks += n_blocks % 2 if n_blocks > 1 else 0
     width = math.ceil(job.n_topics / n_blocks)

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 import clusters
 from slugline import TopicClassifier
 from slugline.scale import fitting, training
+from slugline.scale.rows import Rows
 from slugline.scale.state import State
 from slugline.training.point import Point
 from slugline.training.whole_passes import TOLERANCE
@@ -76,8 +77,8 @@ class _Timed:
     def sums(self, *arguments: Any, **how: Any) -> Any:
         return self._time(self._engine.sums, *arguments, **how)
 
-    def keeping_sums(self, *arguments: Any) -> Any:
-        return self._time(self._engine.keeping_sums, *arguments)
+    def keeping_sums(self, *arguments: Any, **how: Any) -> Any:
+        return self._time(self._engine.keeping_sums, *arguments, **how)
 
     def _time(self, function: Callable[..., Any], *arguments: Any, **how: Any) -> Any:
         start = time.perf_counter()
@@ -154,7 +155,7 @@ def watch(
     watched = Watched()
     began = time.perf_counter()
 
-    def learn(rows: training.Rows, report: Any, tolerance: float, _: Any) -> None:
+    def learn(rows: Rows, report: Any, tolerance: float, _: Any) -> None:
         watched.reading = time.perf_counter() - began
         few = _describe(rows, watched, n_topic_blocks, is_here=client is None)
         reported: list[tuple[float, int]] = [(time.perf_counter(), 0)]
@@ -191,7 +192,7 @@ def _describe(rows: Any, watched: Watched, n_topic_blocks: int | None, *, is_her
     watched.n_topics, watched.n_blocks = rows.n_topics, len(blocks)
     watched.width = -(-rows.n_topics // len(blocks))
 
-    class FewTopics(training.Rows):
+    class FewTopics(Rows):
         """Rows of which only some topics are learned."""
 
         def blocks_of_topics(self) -> list[slice]:

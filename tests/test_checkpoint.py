@@ -25,7 +25,7 @@ from safetensors.numpy import load_file, save
 
 from slugline.classifier import TopicClassifier
 from slugline.errors import CheckpointError, OptionError
-from slugline.scale import checkpoint, training
+from slugline.scale import checkpoint, rows, training
 from slugline.scale.checkpoint import remove_checkpoint
 from slugline.text.block import Block
 
@@ -87,7 +87,7 @@ def saved(classifier: TopicClassifier, folder: Path) -> bytes:
 def job(news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     """Return a job of three blocks of topics, which keeps each step."""
     monkeypatch.setattr(checkpoint, "MOST_OF_TIME", 1.0)
-    monkeypatch.setattr(training, "_MOST_TOPICS", 1)
+    monkeypatch.setattr(rows, "MOST_TOPICS", 1)
     return Job(news, tmp_path / "kept")
 
 
@@ -123,7 +123,7 @@ def test_stopped_after_each_step_it_ends_all_the_same(job: Job) -> None:
 def test_topics_that_are_learned_at_once_go_on_as_well(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_MOST_TOPICS", 128)
+    monkeypatch.setattr(rows, "MOST_TOPICS", 128)
     counting = StopAt(-1)
     wanted = saved(job.run(counting, checkpoint=None), job.folder)
     for n in range(1, counting.reported + 1):

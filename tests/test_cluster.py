@@ -17,7 +17,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, DataError, OptionError
-from slugline.scale import cluster, connecting, sources, training
+from slugline.scale import cluster, connecting, rows, sources
 from slugline.scale.cluster import DaskEngine
 from slugline.scale.groups import groups_of
 from slugline.scale.local import LocalEngine
@@ -142,7 +142,7 @@ def test_workers_that_each_have_some_rows_learn_the_same_bytes(
 def test_topics_apart_are_learned_the_same(
     threads: Callable[..., Any], news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_MOST_TOPICS", 1)  # at a time
+    monkeypatch.setattr(rows, "MOST_TOPICS", 1)  # at a time
     alone = saved(tmp_path, pairs(news))
     assert saved(tmp_path, pairs(news), client=threads(3)) == alone
 
@@ -200,10 +200,10 @@ def test_a_topic_of_the_last_file_alone_is_learned(client: Any, news: News, tmp_
 
 @pytest.mark.slow
 def test_thousands_of_topics_are_learned(threads: Callable[..., Any], tmp_path: Path) -> None:
-    rows = [(f"word{n % 2000} other{n % 7}", f"topic{n % 2000}") for n in range(6000)]
+    many = [(f"word{n % 2000} other{n % 7}", f"topic{n % 2000}") for n in range(6000)]
     how = {"rows_per_block": 1000, "tolerance": 0.3}
-    alone = saved(tmp_path, pairs(rows), **how)
-    assert saved(tmp_path, pairs(rows), client=threads(2), **how) == alone
+    alone = saved(tmp_path, pairs(many), **how)
+    assert saved(tmp_path, pairs(many), client=threads(2), **how) == alone
 
 
 def ramp(batch: Batch, factor: float) -> tuple[Any, int]:

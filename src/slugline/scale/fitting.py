@@ -22,9 +22,10 @@ from slugline.scale.counting import Plan, Terms, count_batch, weigh
 from slugline.scale.groups import groups_of
 from slugline.scale.job import tie_to_documents, tie_to_settings
 from slugline.scale.local import LocalEngine
+from slugline.scale.rows import Rows, rows_of
 from slugline.scale.sources import Documents
 from slugline.scale.store import MOST_IN_MEMORY
-from slugline.scale.training import Learned, Rows, learn, rows_of
+from slugline.scale.training import Learned, learn
 from slugline.term_weights import as_arrays
 from slugline.text.features import Features
 from slugline.threads import count_threads

@@ -14,7 +14,7 @@ __all__ = ["groups_of", "keeping_sum_of_group", "sum_of_group", "workers_of"]
 # A group has as many entries as this many for each column, at least and at most, and between these
 # so many that there are groups for some hands. Its sums are then few beside what is summed, and
 # its blocks fit into the memory of a worker.
-_LEAST_PER_COLUMN, _MOST_PER_COLUMN, _GROUPS_WANTED = 8, 32, 8
+_LEAST_PER_COLUMN, _MOST_PER_COLUMN, _GROUPS_WANTED = 8, 64, 8
 
 
 def groups_of(sizes: Sequence[int], n_columns: int) -> list[slice]:

@@ -13,7 +13,7 @@ from slugline.displays import counted
 from slugline.fit_settings import FitSettings
 from slugline.sample_weights import plain_class_weight
 from slugline.scale.checkpoint import Checkpoint
-from slugline.scale.training import Rows
+from slugline.scale.rows import Rows
 from slugline.training.row_block import RowBlock
 
 __all__ = ["tie_to_documents", "tie_to_settings"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,118 +12,33 @@ import scipy.sparse as sp
 
 from slugline.calibration import Calibration
 from slugline.scale.apart import Job, Told
+from slugline.scale.rows import Counts, Rows
+from slugline.scale.stage import Stage
 from slugline.scale.state import Keeper, State, UnderWay
 from slugline.term_weights import join_topics, share_to_drop, slim
-from slugline.training.hinge import Aim, cost_of
+from slugline.training.hinge import Aim
 from slugline.training.left_out import LeftOut, as_new, as_of_all
-from slugline.training.linear import MANY_ROWS, topic_rarity
-from slugline.training.linear_fit import ABSENT, MOST_SCORES, topic_blocks
+from slugline.training.linear_fit import ABSENT
 from slugline.training.point import Point, Scales
 from slugline.training.row_block import (
     RowBlock,
-    column_squares,
-    counts_of_learned,
-    topic_counts,
 )
-from slugline.training.term_rates import rates_of, relevance_of
 from slugline.training.whole_passes import TOLERANCE, Descent, minimise
 
-__all__ = ["Learned", "Rows", "learn", "rows_of"]
+__all__ = ["Learned", "learn"]
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
-Counts = npt.NDArray[np.int64]
 #: Told of the passes done, the topics at work, the share of the gradient that is left, and that of
 #: all the work that is done.
 Report = Callable[[int, slice, float, float], None]
 
-# There are so many keys.
-_ALL_KEYS = 1 << 64
-# One in so many rows is held out at first, to tell how sure probabilities may be; if topics are
-# very many, so many rows and no more.
-_HELD_OUT, _FEWEST_JUDGED = 5, 500
-# Weights that are dense at a time, of all columns and a few topics; and the most topics.
-_MOST_WEIGHTS, _MOST_TOPICS = 1 << 25, 128
 # Weights that are kept from one descent to the other, in two bytes each.
 _MOST_KEPT = 1 << 28
 # What two bytes hold at most.
 _MOST_HALF = np.float32(65_504)
 # What is learned to judge the rows held out need not be as near to the minimum.
 _TOLERANCE_OF_JUDGE = 3e-2
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Blocks of rows, and what is known of all of them.
-
-    Attributes
-    ----------
-    engine : object
-        It holds `RowBlock`s; see `slugline.scale.local.LocalEngine`.
-    n_columns : int
-    n_all, n_learned : int array, shape (n_topics,)
-        How many rows each topic has, and how many of those that are not held out.
-    known : bool array, shape (n_columns,)
-        Which columns those have.
-    least_key : int
-        Rows with a lower key are held out.
-    weights : float64 array, shape (n_topics,), or None
-        What the user says that the rows of each topic count.
-    """
-
-    engine: Any
-    n_columns: int
-    n_all: Counts
-    n_learned: Counts
-    known: npt.NDArray[np.bool_]
-    least_key: int
-    weights: npt.NDArray[np.float64] | None = None
-
-    @property
-    def n_topics(self) -> int:
-        """Number of topics."""
-        return len(self.n_all)
-
-    @cached_property
-    def squares(self) -> npt.NDArray[np.float64]:
-        """The sum of squares of each column, shape (n_columns,), for which all rows are read."""
-        squares: npt.NDArray[np.float64] = self.engine.sums(column_squares)[0]
-        return squares
-
-    @property
-    def topic_weights(self) -> npt.NDArray[np.float64]:
-        """What the rows of each topic count."""
-        return np.ones(self.n_topics) if self.weights is None else self.weights
-
-    def blocks_of_topics(self) -> list[slice]:
-        """Return the topics that are learned at a time, in an even number of runs of one length.
-
-        So the runs are shared out evenly by two workers. Each passes over all entries of rows, so
-        that few and wide runs are faster.
-        """
-        width = min(_MOST_TOPICS, max(1, _MOST_WEIGHTS // max(1, self.n_columns)))
-        n_blocks = -(-self.n_topics // width)
-        n_blocks += n_blocks % 2 if n_blocks > 1 else 0
-        return topic_blocks(self.n_topics, -(-self.n_topics // n_blocks))
-
-
-def rows_of(engine: Any, n_columns: int, n_all: Counts) -> Rows:
-    """Return what is known of rows, of which some are held out: a share that calibration needs.
-
-    Parameters
-    ----------
-    engine : object
-    n_columns : int
-    n_all : int array, shape (n_topics,)
-    """
-    n_rows, n_topics = int(n_all.sum()), len(n_all)
-    most = max(_FEWEST_JUDGED, MOST_SCORES // n_topics)
-    least_key = _ALL_KEYS * min(most, n_rows // _HELD_OUT) // n_rows
-    counts, n_learned = engine.sums(counts_of_learned, n_topics, least_key)
-    known = counts > 0
-    if not known.any() or (n_learned == n_all).all():  # too few to hold any out
-        return Rows(engine, n_columns, n_all, n_all, np.ones(n_columns, dtype=np.bool_), 0)
-    return Rows(engine, n_columns, n_all, n_learned, known, least_key)
 
 
 class Learned(NamedTuple):
@@ -207,7 +121,7 @@ class _Training:
         todo = self._blocks[self._state.n_done - n_before :]
         if not todo:
             return
-        stage = _Stage.of(self._rows, counts, least_key)
+        stage = Stage.of(self._rows, counts, least_key)
         width = todo[0].stop - todo[0].start
         apart = self._rows.engine.apart(self._rows.n_columns, width, len(todo))
         if apart is not None:
@@ -219,9 +133,7 @@ class _Training:
                 self._state.scores.append(judged_scores(self._rows.engine, point, *self._judging()))
             self._ended()
 
-    def _descend_apart(
-        self, apart: Any, stage: _Stage, todo: list[slice], tolerance: float
-    ) -> None:
+    def _descend_apart(self, apart: Any, stage: Stage, todo: list[slice], tolerance: float) -> None:
         """Descend for several topics at once; what has ended is kept in order."""
         state, ended = self._state, 0
         told: dict[int, Told] = {}
@@ -256,7 +168,7 @@ class _Training:
     def _judging(self) -> tuple[int, npt.NDArray[np.bool_]]:
         return self._rows.least_key, self._rows.known
 
-    def _arguments(self, stage: _Stage, tolerance: float, topics: slice) -> tuple[Any, ...]:
+    def _arguments(self, stage: Stage, tolerance: float, topics: slice) -> tuple[Any, ...]:
         """Return those of `begin`."""
         state, rest = self._state, None
         first = state.firsts.get(topics.start)
@@ -280,7 +192,7 @@ class _Training:
         if self._keeper is not None:
             self._keeper.keep(self._state, is_last=is_last)
 
-    def _descend(self, stage: _Stage, topics: slice, tolerance: float) -> Point:
+    def _descend(self, stage: Stage, topics: slice, tolerance: float) -> Point:
         """Descend for a few topics; hold what was found, even if that was stopped."""
         state, n_before, found = self._state, self._state.n_passes, None
         descent = begin(*self._arguments(stage, tolerance, topics))
@@ -380,47 +292,6 @@ def _start_of(held: Point | None, aim: Aim, scales: Scales) -> Point:
     weights: Any = held.weights
     weights = weights.astype(np.float32) if is_dense else weights.toarray()
     return Point(weights, held.biases.copy())
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """What does not change from topic to topic while some of the rows are learned from."""
-
-    rows: Rows
-    n_rows: int
-    others: Floats
-    own: Floats
-    scales: Scales
-    least_key: int
-
-    @classmethod
-    def of(cls, rows: Rows, counts: Counts, least_key: int) -> _Stage:
-        """Return how to learn from rows that topics have so many of."""
-        n_rows, weights = int(counts.sum()), rows.topic_weights
-        others = cost_of(n_rows) * weights
-        own = others if rows.weights is not None else others * topic_rarity(counts)
-        scales = Scales.of(_rates(rows, counts, least_key), rows.squares, n_rows)
-        return cls(
-            rows, n_rows, others.astype(np.float32), own.astype(np.float32), scales, least_key
-        )
-
-    def aim(self, topics: slice) -> Aim:
-        """Return what a few topics are to learn."""
-        numbers = np.arange(topics.start, topics.stop, dtype=np.int32)
-        return Aim(numbers, self.others, self.own, self.least_key)
-
-
-def _rates(rows: Rows, counts: Counts, least_key: int) -> npt.NDArray[np.float64]:
-    """Return how freely each term moves; many rows tell soon enough what a term is worth."""
-    if counts.sum() > MANY_ROWS:
-        return np.ones(rows.n_columns)
-    parts = []
-    for topics in rows.blocks_of_topics():
-        (found,) = rows.engine.sums(topic_counts, topics, least_key)
-        parts.append(sp.csc_array(found))
-    there = np.flatnonzero(counts)
-    found = sp.hstack(parts, format="csc")[:, there]
-    return rates_of(relevance_of(found, counts[there]), rows.squares)
 
 
 def topics_of_judged(block: RowBlock, least_key: int) -> npt.NDArray[np.int32]:
