@@ -11,7 +11,7 @@ import math
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from functools import partial
@@ -200,16 +200,15 @@ class DaskEngine:
     ) -> Any:
         """Return sums over blocks in a fixed order; see `training.engine.Engine`.
 
-        Each worker adds up the groups that it has, where these are neighbours in the tree; the
-        others' sums are added to those in the order of the tree.
+        Each worker adds up the groups that it has.
         """
 
         def submit(sent: Any) -> list[Future]:
             own = self._blocks
             both = list(zip(own) if beside is None else zip(own, self._again(beside), strict=True))
 
-            def leaf(groups: Sequence[slice]) -> Future:
-                return self.submit(tasks.sum_up, function, sent, [both[each] for each in groups])
+            def leaf(some: slice, before: Future | None) -> Future:
+                return self.submit(tasks.sum_up, function, sent, both[some], before)
 
             return [self._total(leaf)]
 
@@ -231,11 +230,11 @@ class DaskEngine:
         def submit(sent: Any) -> list[Future]:
             kept.futures.clear()
 
-            def leaf(groups: Sequence[slice]) -> Future:
-                blocks = [self._blocks[each] for each in groups]
-                both = self.submit(tasks.keep_and_sum, kept.function, sent, blocks)
+            def leaf(some: slice, before: Future | None) -> Future:
+                blocks = self._blocks[some]
+                both = self.submit(tasks.keep_and_sum, kept.function, sent, blocks, before)
                 arrays = self.submit(tasks.item, both, 0, priority=1)
-                numbers = range(1, sum(map(len, blocks)) + 1)
+                numbers = range(1, len(blocks) + 1)
                 kept.futures.extend(self.submit(tasks.item, both, n, priority=1) for n in numbers)
                 _release([both])
                 return arrays
@@ -250,47 +249,40 @@ class DaskEngine:
             self._keep(kept)
         return kept.futures
 
-    def _total(self, leaf: Callable[[Sequence[slice]], Future]) -> Future:
-        """Submit the sum of all groups; `leaf` submits that of a few that a worker has."""
-        has = self._client.who_has(self._blocks)
-        homes = {
-            group.start: set.intersection(
-                *(set(has.get(block.key, ())) for block in self._blocks[group])
-            )
-            for group in self._groups
-        }
-        return self._part_of_total(leaf, self._groups, homes, self._most_together())
+    def _total(self, leaf: Callable[[slice, Future | None], Future]) -> Future:
+        """Submit the sum of all groups, in the order of `TreeSum`.
 
-    def _part_of_total(
-        self,
-        leaf: Callable[[Sequence[slice]], Future],
-        groups: Sequence[slice],
-        homes: Mapping[int, set[str]],
-        most: int,
+        `leaf` submits the sum of some blocks and of the blocks before, if there are any.
+        """
+        most = self._most_together()
+        sums = [self._sum_of(group, leaf, most) for group in self._groups]
+        while len(sums) > 1:
+            pairs = (sums[first : first + 2] for first in range(0, len(sums), 2))
+            sums = [self._added(*pair) if len(pair) > 1 else pair[0] for pair in pairs]
+        return sums[0]
+
+    def _sum_of(
+        self, group: slice, leaf: Callable[[slice, Future | None], Future], most: int
     ) -> Future:
-        """Submit the sum of some groups, of which it is told where they are."""
-        n_groups = len(groups)
-        is_together = set.intersection(*(homes[group.start] for group in groups))
-        if n_groups == 1 or (n_groups <= most and is_together):
-            return leaf(groups)
-        half = 1 << ((n_groups - 1).bit_length() - 1)
-        parts = (
-            self._part_of_total(leaf, groups[:half], homes, most),
-            self._part_of_total(leaf, groups[half:], homes, most),
-        )
+        """Submit the sum of a group, a few blocks at a time."""
+        total = None
+        for first in range(group.start, group.stop, most):
+            before, total = total, leaf(slice(first, min(first + most, group.stop)), total)
+            self.release([before])
+        return total
+
+    def _added(self, *parts: Future) -> Future:
+        """Submit the sum of two, which go as soon as they are added."""
         total = self.submit(tasks.added, *parts)
-        _release(parts)  # so that they go as soon as they are added
+        _release(parts)
         return total
 
     def _most_together(self) -> int:
-        """Return how many groups a task may add up: all are in memory then, and threads wait."""
-        threads = self._client.nthreads().values()
-        n_bytes = max(_MOST_ADDED, min(SHARE * min(self._limits().values(), default=0), 1 << 40))
-        size = sum(self._sizes.values()) / max(1, len(self._groups))
-        most = int(n_bytes / max(1, size))
-        if max(threads, default=1) > 1:
-            most = min(most, len(self._groups) // (2 * sum(threads)))
-        return max(1, most)
+        """Return how many blocks a task may add up: all are in memory then."""
+        threads = max(self._client.nthreads().values(), default=1)
+        room = SHARE * min(self._limits().values(), default=0) / threads
+        n_bytes = max(_MOST_ADDED, min(room, 1 << 40))
+        return max(1, int(n_bytes) // max(1, max(self._sizes.values(), default=1)))
 
     def apart(self, n_columns: int, width: int, n_jobs: int) -> Apart | None:
         """Return who has descents done on workers that each hold all rows.

@@ -12,9 +12,9 @@ from slugline.training.row_block import Arrays
 __all__ = ["groups_of", "keeping_sum_of_group", "sum_of_group", "workers_of"]
 
 # A group has as many entries as this many for each column, at least and at most, and between these
-# so many that there are groups for some hands. Its sums are then few beside what is summed, and
-# its blocks fit into the memory of a worker.
-_LEAST_PER_COLUMN, _MOST_PER_COLUMN, _GROUPS_WANTED = 8, 64, 8
+# so many that there are groups for some hands. Its sums are then few beside what is summed, and few
+# of them are held at a time.
+_LEAST_PER_COLUMN, _MOST_PER_COLUMN, _GROUPS_WANTED = 8, 256, 8
 
 
 def groups_of(sizes: Sequence[int], n_columns: int) -> list[slice]:
@@ -52,7 +52,7 @@ def sum_of_group(
     blocks : iterable of tuple
     shared : tuple
     into : tuple of arrays, optional
-        Zeros, to be used for the sum.
+        What is added to, in place.
     """
     total: Any = into
     for block in blocks:

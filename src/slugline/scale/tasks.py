@@ -10,7 +10,6 @@ from slugline.errors import DataError, SluglineError
 from slugline.scale.collections import Partition
 from slugline.scale.groups import keeping_sum_of_group, sum_of_group
 from slugline.scale.parts import Part
-from slugline.scale.tree import TreeSum
 from slugline.training.row_block import Arrays
 
 __all__ = [
@@ -93,25 +92,27 @@ def changed(block: Any, function: Callable[..., Any], shared: tuple[Any, ...]) -
 def sum_up(
     function: Callable[..., Arrays],
     shared: tuple[Any, ...],
-    groups: list[list[tuple[Any, ...]]],
+    blocks: list[tuple[Any, ...]],
+    before: Arrays | None,
 ) -> Arrays:
-    """Return the sums of what a function returns of groups of blocks, with what these have kept."""
-    total = TreeSum()
-    for group in groups:
-        total.append(sum_of_group(function, group, shared))
-    return total.result()
+    """Return the sums of what a function returns of blocks, with what these have kept."""
+    return sum_of_group(function, blocks, shared, _copied(before))
 
 
 def keep_and_sum(
-    function: Callable[..., Any], shared: tuple[Any, ...], groups: list[list[Any]]
+    function: Callable[..., Any],
+    shared: tuple[Any, ...],
+    blocks: list[Any],
+    before: Arrays | None,
 ) -> tuple[Any, ...]:
     """Return the sums, and what each block is to keep."""
-    total, kept = TreeSum(), []
-    for group in groups:
-        arrays, own = keeping_sum_of_group(function, group, shared)
-        total.append(arrays)
-        kept.extend(own)
-    return total.result(), *kept
+    arrays, kept = keeping_sum_of_group(function, blocks, shared, _copied(before))
+    return arrays, *kept
+
+
+def _copied(arrays: Arrays | None) -> Arrays | None:
+    """Return what can be added to: what tasks have returned stays, as Dask may want it again."""
+    return None if arrays is None else tuple(array.copy() for array in arrays)
 
 
 def item(several: Sequence[Any], number: int) -> Any:
@@ -120,5 +121,5 @@ def item(several: Sequence[Any], number: int) -> Any:
 
 
 def added(left: Arrays, right: Arrays) -> Arrays:
-    """Return sums; what is added stays as it is, as Dask may want it again."""
+    """Return sums; what is added stays as it is."""
     return tuple(a + b for a, b in zip(left, right, strict=True))
