@@ -135,7 +135,7 @@ class LocalEngine:
 
 
 def in_order(work: Callable[[Any], Any], parts: Iterable[Any], n_threads: int) -> Iterator[Any]:
-    """Yield what `work` makes of each part, in order; few more are under way than threads."""
+    """Yield what `work` makes of each part, in order; as many as there are threads are under way, or wait."""
     if n_threads < 2:
         yield from map(work, parts)
         return
@@ -144,7 +144,7 @@ def in_order(work: Callable[[Any], Any], parts: Iterable[Any], n_threads: int) -
         try:
             for part in parts:
                 pending.append(pool.submit(work, part))
-                if len(pending) > n_threads:
+                if len(pending) >= n_threads:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
