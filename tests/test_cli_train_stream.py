@@ -258,7 +258,7 @@ def test_ctrl_c_before_there_is_a_model_says_so(
     stop_at(monkeypatch, 1, KeyboardInterrupt)
     result = run("train", "news/*.csv", "--stream")
     assert result.code == 130
-    assert "interrupted: no model is written, as some topics were not begun.\n" in result.err
+    assert "interrupted before all topics were begun: no model is written.\n" in result.err
     assert not Path("model.slug").exists()
 
 

@@ -307,3 +307,22 @@ def test_what_needs_all_documents_at_once_is_refused(
 ) -> None:
     with pytest.raises(OptionError, match=message):
         TopicClassifier(**how).fit_stream(pairs(news))
+
+
+def test_tens_of_thousands_of_topics_are_noted_and_begun() -> None:
+    labels = [(f"word{n % 300} other{n % 7}", f"id{n}") for n in range(50_000)]
+    stopping = StopAt(2)
+    notes: list[str] = []
+
+    class Noting:
+        def note(self, text: str) -> None:
+            notes.append(text)
+            stopping.note(text)
+
+    with pytest.raises(KeyboardInterrupt):
+        TopicClassifier(n_jobs=1).fit_stream(pairs(labels, 10_000), progress=Noting())
+    assert (
+        "50,000 topics of 1.0 documents each: check which column holds the topics; if they are "
+        "right, learning will take long"
+    ) in notes
+    assert "topics 1 to 127 of 50,000" in notes[-1]

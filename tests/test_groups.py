@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slugline.scale.groups import groups_of, keeping_sum_of_group, sum_of_group, workers_of
+from slugline.scale.groups import (
+    groups_of,
+    keeping_sum_of_group,
+    stretches_of,
+    sum_of_group,
+    workers_of,
+)
 from slugline.scale.spare import Spare
 from slugline.scale.tree import TreeSum
 from slugline.training.row_block import Arrays
@@ -41,6 +47,11 @@ def test_workers_have_neighbouring_groups_as_many_as_they_have_threads_for() -> 
     assert workers_of(groups, {"b": 1, "a": 1}) == ["a"] * 3 + ["b"] * 5
     assert workers_of(groups, {"a": 3, "b": 1}) == ["a"] * 7 + ["b"]
     assert workers_of([], {"a": 1}) == []
+
+
+def test_a_group_is_cut_into_stretches() -> None:
+    assert stretches_of(slice(3, 8), 2) == [slice(3, 5), slice(5, 7), slice(7, 8)]
+    assert stretches_of(slice(3, 5), 9) == [slice(3, 5)]
 
 
 def doubled(block: Any, more: float, into: Arrays | None = None) -> Arrays:

@@ -283,7 +283,7 @@ def _told_on_interrupt(checkpoint: Path | None) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         again = _goes_on(checkpoint)
-        say(f"interrupted: no model is written, as some topics were not begun. {again}".rstrip())
+        say(f"interrupted before all topics were begun: no model is written. {again}".rstrip())
         raise
 
 

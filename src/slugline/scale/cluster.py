@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -24,7 +25,7 @@ from slugline.scale import tasks
 from slugline.scale.apart import MOST_LOSSES, Apart, places
 from slugline.scale.collections import Partition
 from slugline.scale.connecting import connected
-from slugline.scale.groups import workers_of
+from slugline.scale.groups import stretches_of, workers_of
 from slugline.scale.parts import Part, sendable
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _PATIENCE, _LOOK = 60, 10
 
 
 class _Kept(NamedTuple):
-    """What stays with the blocks, and how it is made again if a worker is lost with it."""
+    """What stays with stretches of blocks, and how it is made again if it is lost with a worker."""
 
     function: Callable[..., Any]
     shared: tuple[Any, ...]
@@ -71,7 +72,9 @@ class DaskEngine:
         self._given, self._client = client, cast("Any", None)
         self._open = ExitStack()
         self._sizes: dict[str, int] = {}
+        # Of blocks; and those of each group that a task adds up.
         self._groups: list[slice] = []
+        self._stretches: list[list[slice]] = []
         # All that may still be wanted, of which the last two are to stay.
         self._made: weakref.WeakSet[Any] = weakref.WeakSet()
         self._blocks: list[Future] = []
@@ -182,6 +185,7 @@ class DaskEngine:
         _release(before)
         self.gather([self.submit(tasks.nothing, block) for block in changed])
         self._sizes = dict(self._client.nbytes([block.key for block in changed], summary=False))
+        self._stretches = [stretches_of(group, self._most_together()) for group in self._groups]
 
     def each(self, function: Callable[..., Any], *shared: Any) -> list[Any]:
         """Return `function(block, *shared)` of each block, in order."""
@@ -204,11 +208,11 @@ class DaskEngine:
         """
 
         def submit(sent: Any) -> list[Future]:
-            own = self._blocks
-            both = list(zip(own) if beside is None else zip(own, self._again(beside), strict=True))
+            kept = repeat(None) if beside is None else iter(self._again(beside))
 
             def leaf(some: slice, before: Future | None) -> Future:
-                return self.submit(tasks.sum_up, function, sent, both[some], before)
+                blocks, own = self._blocks[some], next(kept)
+                return self.submit(tasks.sum_up, function, sent, blocks, own, before)
 
             return [self._total(leaf)]
 
@@ -233,9 +237,8 @@ class DaskEngine:
             def leaf(some: slice, before: Future | None) -> Future:
                 blocks = self._blocks[some]
                 both = self.submit(tasks.keep_and_sum, kept.function, sent, blocks, before)
-                arrays = self.submit(tasks.item, both, 0, priority=1)
-                numbers = range(1, len(blocks) + 1)
-                kept.futures.extend(self.submit(tasks.item, both, n, priority=1) for n in numbers)
+                arrays, own = (self.submit(tasks.item, both, n, priority=1) for n in range(2))
+                kept.futures.append(own)
                 _release([both])
                 return arrays
 
@@ -252,24 +255,19 @@ class DaskEngine:
     def _total(self, leaf: Callable[[slice, Future | None], Future]) -> Future:
         """Submit the sum of all groups, in the order of `TreeSum`.
 
-        `leaf` submits the sum of some blocks and of the blocks before, if there are any.
+        `leaf` submits the sum of a stretch of blocks and of what was before, if anything.
         """
-        most = self._most_together()
-        sums = [self._sum_of(group, leaf, most) for group in self._groups]
+        sums = []
+        for stretches in self._stretches:
+            total = None
+            for some in stretches:
+                before, total = total, leaf(some, total)
+                self.release([before])
+            sums.append(total)
         while len(sums) > 1:
             pairs = (sums[first : first + 2] for first in range(0, len(sums), 2))
             sums = [self._added(*pair) if len(pair) > 1 else pair[0] for pair in pairs]
         return sums[0]
-
-    def _sum_of(
-        self, group: slice, leaf: Callable[[slice, Future | None], Future], most: int
-    ) -> Future:
-        """Submit the sum of a group, a few blocks at a time."""
-        total = None
-        for first in range(group.start, group.stop, most):
-            before, total = total, leaf(slice(first, min(first + most, group.stop)), total)
-            self.release([before])
-        return total
 
     def _added(self, *parts: Future) -> Future:
         """Submit the sum of two, which go as soon as they are added."""

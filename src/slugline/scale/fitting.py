@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_stream"]
 
+# So many topics with fewer documents each are noted: they may be no topics.
+_MANY_TOPICS, _FEW_TEXTS = 1000, 10
+
 
 def fit_stream(
     source: Any,
@@ -64,9 +67,10 @@ def fit_stream(
     of threads play no part but for the last bits of sums (and not even that, for threads). No
     document is left out as wrong.
 
-    Topics are learned as many at a time as 2**25 weights allow: 17 where terms are 1.7 million, for
-    which a pass over 1,000,000 short texts takes about four seconds on one core. `fit`, which goes
-    through the rows once or a few times, is the faster one by far where documents fit into memory.
+    Topics are learned as many at a time as 50 million weights allow: 25 of 100 where terms are 1.7
+    million, for which a pass over 1,000,000 short texts takes about two seconds on one core. So
+    what is learned of thousands of topics takes long. `fit`, which goes through the rows once or a
+    few times, is the faster one by far where documents fit into memory.
 
     Parameters
     ----------
@@ -121,6 +125,11 @@ Dask collection
         terms, counts, sizes = _read(engine, documents, settings, note, step)
         if documents.n_skipped:
             note(f"{documents.n_skipped:,} rows skipped")
+        if len(counts) >= _MANY_TOPICS and counts.total() < _FEW_TEXTS * len(counts):
+            note(
+                f"{len(counts):,} topics of {counts.total() / len(counts):.1f} documents each: "
+                "check which column holds the topics; if they are right, learning will take long"
+            )
         topics = Topics.fit(counts)
         features = terms.features(documents.n_documents, settings.n_jobs)
         plan = Plan(
@@ -139,7 +148,7 @@ Dask collection
 
         def report(n_passes: int, some: slice, share: float, done: float) -> None:
             step(
-                f"pass {n_passes}: topics {some.start + 1} to {some.stop} of {len(topics)}, "
+                f"pass {n_passes}: topics {some.start + 1:,} to {some.stop:,} of {len(topics):,}, "
                 f"gradient at {share:.2%}",
                 done,
             )
@@ -177,7 +186,7 @@ def _checked(settings: FitSettings) -> LinearLearner:
 
 def _read(
     engine: Any, documents: Documents, settings: FitSettings, note: Any, step: Any
-) -> tuple[Terms, dict[Topic, int], list[int]]:
+) -> tuple[Terms, Counter[Topic], list[int]]:
     """Count all terms; return these, how many documents each topic has, and blocks' entries."""
     families = settings.batch_blocks()
     terms = Terms(families)

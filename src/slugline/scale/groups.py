@@ -9,7 +9,7 @@ import numpy as np
 
 from slugline.training.row_block import Arrays
 
-__all__ = ["groups_of", "keeping_sum_of_group", "sum_of_group", "workers_of"]
+__all__ = ["groups_of", "keeping_sum_of_group", "stretches_of", "sum_of_group", "workers_of"]
 
 # A group has as many entries as this many for each column, at least and at most, and between these
 # so many that there are groups for some hands. Its sums are then few beside what is summed, and few
@@ -35,6 +35,12 @@ def groups_of(sizes: Sequence[int], n_columns: int) -> list[slice]:
             groups.append(slice(first, number + 1))
             first, n_entries = number + 1, 0
     return groups
+
+
+def stretches_of(group: slice, most: int) -> list[slice]:
+    """Return the blocks of a group, at most so many at a time."""
+    firsts = range(group.start, group.stop, most)
+    return [slice(first, min(first + most, group.stop)) for first in firsts]
 
 
 def sum_of_group(

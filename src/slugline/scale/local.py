@@ -135,7 +135,7 @@ class LocalEngine:
 
 
 def in_order(work: Callable[[Any], Any], parts: Iterable[Any], n_threads: int) -> Iterator[Any]:
-    """Yield what `work` makes of each part, in order; as many as there are threads are under way, or wait."""
+    """Yield what `work` makes of each part, in order; no more are under way than threads."""
     if n_threads < 2:
         yield from map(work, parts)
         return

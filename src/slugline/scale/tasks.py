@@ -92,11 +92,13 @@ def changed(block: Any, function: Callable[..., Any], shared: tuple[Any, ...]) -
 def sum_up(
     function: Callable[..., Arrays],
     shared: tuple[Any, ...],
-    blocks: list[tuple[Any, ...]],
+    blocks: list[Any],
+    kept: list[Any] | None,
     before: Arrays | None,
 ) -> Arrays:
     """Return the sums of what a function returns of blocks, with what these have kept."""
-    return sum_of_group(function, blocks, shared, _copied(before))
+    both = zip(blocks) if kept is None else zip(blocks, kept, strict=True)
+    return sum_of_group(function, both, shared, _copied(before))
 
 
 def keep_and_sum(
@@ -104,10 +106,9 @@ def keep_and_sum(
     shared: tuple[Any, ...],
     blocks: list[Any],
     before: Arrays | None,
-) -> tuple[Any, ...]:
+) -> tuple[Arrays, list[Any]]:
     """Return the sums, and what each block is to keep."""
-    arrays, kept = keeping_sum_of_group(function, blocks, shared, _copied(before))
-    return arrays, *kept
+    return keeping_sum_of_group(function, blocks, shared, _copied(before))
 
 
 def _copied(arrays: Arrays | None) -> Arrays | None:
