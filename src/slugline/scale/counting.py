@@ -252,8 +252,8 @@ class Plan(NamedTuple):
 
 def weigh(block: Counted, plan: Plan) -> RowBlock:
     """Return the rows of counted documents."""
-    entries = Entries(block.values.copy(), plan.columns[block.buckets], np.asarray(block.lengths))
+    entries = Entries(block.values.copy(), plan.columns[block.buckets], np.array(block.lengths))
     RowWeights(plan.families, plan.widths, plan.idf, apart=False).weigh(entries)
     numbers = np.array([plan.numbers[name] for name in block.names], dtype=np.int32)
     X = Rows(entries, sum(plan.widths), len(plan.families)).csr()
-    return RowBlock.of(X, numbers[block.y], np.asarray(block.keys))
+    return RowBlock.of(X, numbers[block.y], np.array(block.keys))

@@ -30,7 +30,9 @@ class _Filed(NamedTuple):
     parts: tuple[Any, ...]
 
     def read(self) -> Any:
-        parts = (np.load(part) if isinstance(part, Path) else part for part in self.parts)
+        parts = (
+            np.load(part, mmap_mode="r") if isinstance(part, Path) else part for part in self.parts
+        )
         return self.kind(*parts)
 
     def remove(self) -> None:
@@ -42,8 +44,9 @@ class _Filed(NamedTuple):
 class Store:
     """Blocks by number: named tuples of arrays and plain values.
 
-    Arrays of those that don't fit are written to temporary files, and read each time that they are
-    used; where memory is free, the system has them there.
+    Arrays of those that don't fit are written to temporary files, and mapped each time that they
+    are used, as long as that is: where memory is free, the system has them there, and nothing is
+    copied.
 
     Parameters
     ----------
