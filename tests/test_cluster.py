@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -291,6 +292,52 @@ def test_the_only_worker_may_be_killed(news: News, tmp_path: Path) -> None:
         killing = Killing(client, "pass ", 2)
         assert saved(tmp_path, pairs(news), client=client, progress=killing) == alone
         assert killing.n_killed == 1
+
+
+@contextlib.contextmanager
+def processes(**settings: Any) -> Iterator[Any]:
+    """Start two workers of a cluster of other settings, and connect."""
+    dask = pytest.importorskip("dask")
+    with (
+        patient(),
+        dask.config.set({f"distributed.{name}": value for name, value in settings.items()}),
+        closed(cluster_of(2, processes=True, memory_limit="1GB")) as made,
+        client_of(made) as client,
+    ):
+        yield client
+
+
+def n_spilled(dask_worker: Any) -> int:
+    return len(dask_worker.data.disk)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("by_rows")
+def test_workers_short_of_memory_spill_and_learn_the_same(news: News, tmp_path: Path) -> None:
+    alone = saved(tmp_path, pairs(news))
+    spilled: list[int] = []
+
+    class Watch:
+        def note(self, text: str) -> None:
+            if text.startswith("pass "):
+                spilled.append(min(client.run(n_spilled).values()))
+
+    # From a ten-thousandth of 1 GB on, results go to files.
+    with processes(**{"worker.memory.target": 1e-4}) as client:
+        assert saved(tmp_path, pairs(news), client=client, progress=Watch()) == alone
+    assert max(spilled) > 0
+
+
+def fatal(block: Any) -> None:
+    os._exit(9)  # as systems end processes that want too much memory
+
+
+@pytest.mark.slow
+def test_work_that_ends_its_workers_is_named() -> None:
+    with processes(**{"scheduler.allowed-failures": 0}) as client, DaskEngine(client) as engine:
+        list(engine.read(ramp, [InHand(Batch(["a"], [1]))], 1.0))
+        with pytest.raises(ClusterError, match="for lack of memory; give each more of it"):
+            engine.each(fatal)
 
 
 class StopAt:
