@@ -320,11 +320,11 @@ def test_workers_short_of_memory_spill_and_learn_the_same(news: News, tmp_path: 
     class Watch:
         def note(self, text: str) -> None:
             if text.startswith("pass "):
-                spilled.append(min(client.run(n_spilled).values()))
+                spilled.append(min(own.run(n_spilled).values()))
 
     # From a ten-thousandth of 1 GB on, results go to files.
-    with processes(**{"worker.memory.target": 1e-4}) as client:
-        assert saved(tmp_path, pairs(news), client=client, progress=Watch()) == alone
+    with processes(**{"worker.memory.target": 1e-4}) as own:
+        assert saved(tmp_path, pairs(news), client=own, progress=Watch()) == alone
     assert max(spilled) > 0
 
 

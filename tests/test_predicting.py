@@ -321,9 +321,20 @@ def test_bad_rows_get_an_error_for_an_answer() -> None:
 def test_strictly_a_bad_row_leaves_its_file_without_answers() -> None:
     Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n')
     done = predict(how=How(strict=True))
-    error = "in/b.jsonl, line 2: no text in column 'text'; mend them."
+    error = (
+        "in/b.jsonl, line 2: no text in column 'text'; mend them, or go on past bad rows without "
+        "`strict`."
+    )
     assert (done.n_files, done.failed) == (3, [("in/b.jsonl", error)])
     assert "b.jsonl" not in contents()
+
+
+def test_strictly_answers_with_errors_in_them_are_not_done() -> None:
+    Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n')
+    predict()
+    done = predict(how=How(strict=True))
+    assert (done.n_files, done.n_there, len(done.failed)) == (0, 3, 1)
+    assert (predict().n_files, predict().n_there) == (1, 4)
 
 
 def test_a_file_that_can_not_be_read_is_named_and_the_others_are_answered() -> None:

@@ -30,7 +30,7 @@ from slugline.cli.printable import printable, printable_json
 from slugline.cli.progress import DocumentBar, has_onlooker
 from slugline.corpus.columns import listed
 from slugline.corpus.rows import BadRow
-from slugline.errors import DataError, OptionError
+from slugline.errors import OptionError
 
 if TYPE_CHECKING:
     from slugline.answers import Prediction
@@ -191,7 +191,7 @@ def _predict_file(
 ) -> None:
     from slugline.corpus.readers import read_rows
     from slugline.saving.classifier_file import load_model
-    from slugline.scale.answering import batches_of, make_router
+    from slugline.scale.answering import batches_of, make_router, strict_error
 
     if output is not None:
         check_answer_file(output, [model, file])
@@ -213,7 +213,7 @@ def _predict_file(
             bad = [row for row in batch if isinstance(row, BadRow)]
             if how.strict and bad:
                 write(batch[: batch.index(bad[0])])
-                raise _strict_error(rows, bad[0])
+                raise strict_error(rows, bad[0])
             write(batch)
             n_rows += len(batch)
             n_bad += len(bad)
@@ -285,13 +285,6 @@ def _is_typed(file: str) -> bool:
 
 def _wants_bar(file: str, quiet: bool) -> bool:
     return not quiet and not _is_typed(file) and has_onlooker()
-
-
-def _strict_error(rows: Rows, bad: BadRow) -> DataError:
-    return DataError(
-        f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}, "
-        "or go on past bad rows without --strict."
-    )
 
 
 def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:

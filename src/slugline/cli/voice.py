@@ -42,7 +42,17 @@ _ALIKE = (
         "patience",
         "per_topic",
     ),
-    *("quantize", "report", "seeds", "skip_bad_rows", "test", "test_fraction", "text", "top"),
+    *(
+        "quantize",
+        "report",
+        "seeds",
+        "skip_bad_rows",
+        "strict",
+        "test",
+        "test_fraction",
+        "text",
+        "top",
+    ),
     *("to", "topic", "tune", "validation", "validation_fraction", "weighting"),
 )
 #: The flag of each parameter.

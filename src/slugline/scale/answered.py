@@ -117,6 +117,7 @@ class Record:
     def __init__(self, folder: Path, file: BinaryIO, model: ModelCopy, how: How) -> None:
         self._folder = folder
         self._file = file
+        self._strict = how.strict
         settings = {name: value for name, value in asdict(how).items() if name not in _SILENT}
         told = msgspec.json.encode([model.digest, settings], order="sorted")
         self._job = hashlib.sha256(told).hexdigest()[:16]
@@ -199,6 +200,7 @@ class Record:
         return (
             line.event == "done"
             and line.job == self._job
+            and not (self._strict and line.bad)
             and (line.source_size, line.source_changed) == (pair.size, pair.changed)
             and line.source == _absolute(pair.source)
             and line.size == (self._folder / pair.name).stat().st_size

@@ -20,7 +20,17 @@ from slugline.prediction import predict_rows
 from slugline.routing import N_GUESSES, Router
 from slugline.scale.model_copy import ModelCopy
 
-__all__ = ["How", "Outcome", "Stopped", "Task", "answer", "batches_of", "make_router", "router_of"]
+__all__ = [
+    "How",
+    "Outcome",
+    "Stopped",
+    "Task",
+    "answer",
+    "batches_of",
+    "make_router",
+    "router_of",
+    "strict_error",
+]
 
 
 class Stopped(Exception):  # noqa: N818 (nothing is wrong)
@@ -206,7 +216,7 @@ def _answered(router: Router, how: How, task: Task, tell: Callable[[int], object
         for batch in batches:
             bad = [row for row in batch if isinstance(row, BadRow)]
             if bad and how.strict:
-                raise _strict_error(rows, bad[0])
+                raise strict_error(rows, bad[0])
             first_bad = first_bad or (bad[0] if bad else None)
             file.write(batch)
             n_rows += len(batch)
@@ -224,5 +234,9 @@ def _answered(router: Router, how: How, task: Task, tell: Callable[[int], object
     return Outcome(n_rows, n_bad, target.stat().st_size, tuple(notes), "; ".join(warnings))
 
 
-def _strict_error(rows: Rows, bad: BadRow) -> DataError:
-    return DataError(f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}.")
+def strict_error(rows: Rows, bad: BadRow) -> DataError:
+    """Return what ends the work at a bad row, if the user wants it to."""
+    return DataError(
+        f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}, or go on past bad rows "
+        "without `strict`."
+    )
