@@ -19,8 +19,6 @@ import processes
 import watched
 from processes import table
 from slugline import TopicClassifier
-from slugline.fit_settings import FitSettings
-from slugline.learners.linear import LinearLearner
 from slugline.scale.counting import Terms, count_batch
 from slugline.scale.sources import Documents
 
@@ -116,15 +114,7 @@ def _sent(client: Any) -> dict[str, float]:
 
 def _told(file: str) -> dict[str, float]:
     """Return what it costs the client that a block of texts tells it which terms there are."""
-    settings = FitSettings(
-        learner=LinearLearner(),
-        blocks=None,
-        class_weight=None,
-        tune=False,
-        n_jobs=1,
-        random_state=0,
-    )
-    families = settings.batch_blocks()
+    families = clusters.families()
     batch = next(next(iter(Documents(file).parts())).batches())
     _, counted = count_batch(batch, families)
     sent = pickle.dumps(counted, protocol=5)

@@ -17,7 +17,10 @@ from unittest import mock
 
 import synthetic
 from slugline import TopicClassifier
+from slugline.fit_settings import FitSettings
+from slugline.learners.linear import LinearLearner
 from slugline.scale.cluster import DaskEngine
+from slugline.text.block import Block
 
 # Texts of a file, and seconds for a scheduler or a worker to begin or to end.
 _PER_FILE, _PATIENCE = 250_000, 60
@@ -172,3 +175,16 @@ def text_files(folder: Path, n: int, n_topics: int) -> list[str]:
                     file.write(f'{{"text":"{text}","topic":"{topic}"}}\n')
             part.replace(path)
     return [str(path) for path in paths.values()]
+
+
+def families() -> list[Block]:
+    """Return the families of terms that are counted by default."""
+    settings = FitSettings(
+        learner=LinearLearner(),
+        blocks=None,
+        class_weight=None,
+        tune=False,
+        n_jobs=1,
+        random_state=0,
+    )
+    return settings.batch_blocks()
