@@ -35,6 +35,9 @@ from slugline.scale.rows import MOST_TOPICS, MOST_WEIGHTS
 _ROWS = 1 << 16
 _SHARE, _ARRAYS = 1 / 3, 12
 _SECONDS_OF_BYTE, _BYTES_A_SECOND = 5e-11, 1e9
+# Entries of a group of blocks for each column, how many groups there are, and bytes of blocks that
+# a task may add up in any case.
+_PER_COLUMN, _FEWEST_GROUPS, _MOST_GROUPS, _MOST_ADDED = 32, 8, 1024, 1 << 27
 # The share of memory that rows may have before Dask moves them to the disk.
 _SPILLED = 0.6
 
@@ -186,12 +189,12 @@ def _reading(job: Job, machines: Machines, costs: Costs) -> tuple[float, str]:
 
 def _by_rows(job: Job, machines: Machines, costs: Costs, dense: float) -> dict[str, float]:
     """Return seconds of a pass for a block of topics."""
-    n_entries = job.n_texts * costs.entries_per_text
-    width = dense / costs.columns_of(job.n_texts)
-    work = n_entries * width * costs.seconds_per_entry_and_topic
+    n_entries, columns = job.n_texts * costs.entries_per_text, costs.columns_of(job.n_texts)
+    work = n_entries * dense / columns * costs.seconds_per_entry_and_topic
     n_bytes = n_entries * costs.bytes_per_entry / machines.n
+    n_groups = min(max(n_entries / (_PER_COLUMN * columns), _FEWEST_GROUPS), _MOST_GROUPS)
     parts = {
-        "rows": work / (machines.n * machines.threads),
+        "rows": work / min(machines.n * machines.threads, n_groups),
         "client": dense * costs.seconds_per_weight,
         "disk": n_bytes / machines.disk if n_bytes > _SPILLED * machines.memory else 0.0,
     }
@@ -199,9 +202,10 @@ def _by_rows(job: Job, machines: Machines, costs: Costs, dense: float) -> dict[s
         levels = math.ceil(math.log2(machines.n * machines.threads))
         # Out: to one worker, then on, level by level. Back: level by level, and by the scheduler.
         parts["network"] = (2 * levels + 3) * 4 * dense / machines.network
-        # A task for each block of rows, and one for each sum of two.
-        n_tasks = 2 * math.ceil(job.n_texts / _ROWS)
-        parts["scheduler"] = n_tasks * costs.seconds_per_task
+        # Three for each stretch of a group, which fits into a worker, and one for a sum of two.
+        room = max(_MOST_ADDED, _SHARE * machines.memory / machines.threads)
+        n_stretches = n_groups * math.ceil(n_bytes * machines.n / n_groups / room)
+        parts["scheduler"] = (3 * n_stretches + n_groups) * costs.seconds_per_task
     return parts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import random
 import tempfile
@@ -14,7 +15,9 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.documents import chain_digests, digest_of
-from slugline.errors import DataError, OptionError
+from slugline.errors import DataError, OptionError, OutputError
+from slugline.scale import training
+from slugline.scale.store import in_a_file
 
 News = list[tuple[str, str]]
 
@@ -96,6 +99,25 @@ def test_rows_in_files_are_the_same_and_leave_nothing(news: News, temporary: Pat
     assert max(seen) > 0
     assert list(temporary.iterdir()) == []
     assert learned_bytes(in_files) == learned_bytes(learned(news))
+
+
+def test_weights_that_wait_in_a_file_are_the_same(
+    news: News, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_memory = learned_bytes(learned(news))
+    monkeypatch.setattr(training, "_MANY", 0)
+    assert learned_bytes(learned(news)) == in_memory
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_full_disk_is_named(temporary: Path) -> None:
+    def parts() -> Iterator[np.ndarray[Any, Any]]:
+        yield np.ones(3)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OutputError, match=r"can't be written \(No space left on device\)"):
+        in_a_file(parts(), (6,))
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_failure_leaves_no_files(news: News, temporary: Path) -> None:

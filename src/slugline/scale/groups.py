@@ -11,10 +11,11 @@ from slugline.training.row_block import Arrays
 
 __all__ = ["groups_of", "keeping_sum_of_group", "stretches_of", "sum_of_group", "workers_of"]
 
-# A group has as many entries as this many for each column, at least and at most, and between these
-# so many that there are groups for some hands. Its sums are then few beside what is summed, and few
-# of them are held at a time.
-_LEAST_PER_COLUMN, _MOST_PER_COLUMN, _GROUPS_WANTED = 8, 256, 8
+# A group has about as many entries as this many for each column, so that its sums are few beside
+# what is summed, and not many are held at a time. There are this many groups at least, so that
+# there is work for some hands, and at most, as each is a task; but none has fewer entries than
+# that many for each column.
+_PER_COLUMN, _FEWEST, _MOST, _LEAST_PER_COLUMN = 32, 8, 1024, 8
 
 
 def groups_of(sizes: Sequence[int], n_columns: int) -> list[slice]:
@@ -26,8 +27,9 @@ def groups_of(sizes: Sequence[int], n_columns: int) -> list[slice]:
         Entries of each block.
     n_columns : int
     """
-    wanted = sum(sizes) // _GROUPS_WANTED
-    wanted = min(max(wanted, _LEAST_PER_COLUMN * n_columns), _MOST_PER_COLUMN * n_columns)
+    n_all = sum(sizes)
+    n_groups = min(max(n_all // (_PER_COLUMN * n_columns), _FEWEST), _MOST)
+    wanted = max(n_all // n_groups, _LEAST_PER_COLUMN * n_columns)
     groups, first, n_entries = list[slice](), 0, 0
     for number, size in enumerate(sizes):
         n_entries += size

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from slugline.errors import OutputError
 
-__all__ = ["MOST_IN_MEMORY", "Store"]
+__all__ = ["MOST_IN_MEMORY", "Store", "in_a_file"]
 
 #: Bytes of all blocks that are held in memory.
 MOST_IN_MEMORY = 1 << 29
@@ -110,11 +112,35 @@ class Store:
             return value
         path = folder / f"{self._n_files}.npy"
         self._n_files += 1
-        try:
+        with _told_if_full(path):
             np.save(path, value)
-        except OSError as error:
-            raise OutputError(
-                f"{path} can't be written ({error.strerror or error}); documents are kept there "
-                "while they are learned from: make room, or name another folder in TMPDIR."
-            ) from error
         return path
+
+
+def in_a_file(parts: Iterable[np.ndarray[Any, Any]], shape: tuple[int, ...]) -> Any:
+    """Return an array that is written part by part to a file without a name, which goes with it.
+
+    Parameters
+    ----------
+    parts : iterable of array
+        At least one, all of one type.
+    shape : tuple of int
+        Of all.
+    """
+    with _told_if_full(Path(tempfile.gettempdir())), tempfile.TemporaryFile() as file:
+        for part in parts:
+            file.write(part.tobytes())
+        file.flush()
+        # An array of NumPy's own kind, which others know how to send.
+        return np.asarray(np.memmap(file, part.dtype, "r", shape=shape))
+
+
+@contextmanager
+def _told_if_full(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{path} can't be written ({error.strerror or error}); what is learned from, and what "
+            "is learned, is kept there for a while: make room, or name another folder in TMPDIR."
+        ) from error

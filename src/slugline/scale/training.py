@@ -15,11 +15,12 @@ from slugline.scale.apart import Job, Told
 from slugline.scale.rows import Counts, Rows
 from slugline.scale.stage import Stage
 from slugline.scale.state import Keeper, State, UnderWay
+from slugline.scale.store import in_a_file
 from slugline.term_weights import join_topics, share_to_drop, slim
 from slugline.training.hinge import Aim
 from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear_fit import ABSENT
-from slugline.training.point import Point, Scales
+from slugline.training.point import Point, Scales, parts_of
 from slugline.training.row_block import (
     RowBlock,
 )
@@ -35,6 +36,8 @@ Report = Callable[[int, slice, float, float], None]
 
 # Weights that are kept from one descent to the other, in two bytes each.
 _MOST_KEPT = 1 << 28
+# So many of a descent lie in a file meanwhile.
+_MANY = 1 << 22
 # What two bytes hold at most.
 _MOST_HALF = np.float32(65_504)
 # What is learned to judge the rows held out need not be as near to the minimum.
@@ -230,7 +233,7 @@ class _Training:
             return
         n_weights = self._rows.n_columns * self._rows.n_topics
         if self._is_first and n_weights <= _MOST_KEPT:
-            weights: Any = point.weights.clip(-_MOST_HALF, _MOST_HALF).astype(np.float16)
+            weights: Any = _narrow(point.weights)
         else:
             weights = self._slim(point)
         self._state.found[topics.start] = Point(weights, point.biases)
@@ -292,6 +295,15 @@ def _start_of(held: Point | None, aim: Aim, scales: Scales) -> Point:
     weights: Any = held.weights
     weights = weights.astype(np.float32) if is_dense else weights.toarray()
     return Point(weights, held.biases.copy())
+
+
+def _narrow(weights: Floats) -> npt.NDArray[np.float16]:
+    """Return weights in two bytes each; many of them lie in a file."""
+    parts = (weights[part].clip(-_MOST_HALF, _MOST_HALF) for part in parts_of(weights))
+    halves = (part.astype(np.float16) for part in parts)
+    if weights.size < _MANY:
+        return np.concatenate(list(halves))
+    return in_a_file(halves, weights.shape)
 
 
 def topics_of_judged(block: RowBlock, least_key: int) -> npt.NDArray[np.int32]:
