@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,13 @@ def test_spare_arrays_are_zeros_of_the_expected_shapes() -> None:
     assert taken is not None
     assert [array.tolist() for array in taken] == [[0, 0], [0]]
     assert spare.take() is None
+
+
+def test_spare_arrays_stay_in_their_process() -> None:
+    spare = Spare()
+    spare.put((np.ones(3),))
+    assert pickle.loads(pickle.dumps(spare)).take() is None
+    assert spare.take() is not None
 
 
 class Greedy(Spare):

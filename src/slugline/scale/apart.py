@@ -8,7 +8,6 @@ with its worker begins anew.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ import numpy.typing as npt
 
 from slugline.errors import ClusterError
 from slugline.scale.local import LocalEngine
+from slugline.scale.spare import Spare
 from slugline.training.point import Point
 from slugline.training.whole_passes import Descent
 
@@ -173,7 +173,7 @@ class Apart:
         for future, at_work in self._under_way.items():
             last = at_work.before or at_work.state
             if at_work.told is not None and at_work.told.n_passes > 1 and last is not None:
-                (descent,) = self._engine.gather([last])
+                ((descent, _),) = self._engine.gather([last])
                 yield at_work.number, at_work.told._replace(point=descent.point)
             self._engine.release([future, at_work.before, at_work.state])
         self._under_way.clear()
@@ -237,35 +237,41 @@ class Apart:
 
 # Blocks, and which of them are added up one after another.
 _RowsHere = tuple[Sequence[Any], Sequence[slice]]
+# A descent, and what it has for sums, which stays in the process.
+_State = tuple[Descent, Spare]
 
 
-def _begun(rows: _RowsHere, begin: Callable[..., Descent], arguments: tuple[Any, ...]) -> Descent:
-    descent = begin(*arguments)
-    descent.advance(_engine_of(*rows))
-    return descent
+def _begun(rows: _RowsHere, begin: Callable[..., Descent], arguments: tuple[Any, ...]) -> _State:
+    descent, spare = begin(*arguments), Spare()
+    descent.advance(_engine_of(rows, spare))
+    return descent, spare
 
 
-def _advanced(descent: Descent, rows: _RowsHere) -> Descent:
+def _advanced(state: _State, rows: _RowsHere) -> _State:
     """Return a descent a step further; the one before stays, as Dask may want it again."""
-    after = copy.deepcopy(descent)
-    after.advance(_engine_of(*rows))
-    return after
+    descent, spare = state
+    after = descent.copy()
+    after.advance(_engine_of(rows, spare))
+    return after, spare
 
 
-def _told(descent: Descent) -> Told:
+def _told(state: _State) -> Told:
+    descent, _ = state
     return Told(descent.n_passes, descent.share, descent.is_done, descent.first)
 
 
 def _finished(
-    descent: Descent, rows: _RowsHere, finish: Callable[..., Any], finishing: tuple[Any, ...]
+    state: _State, rows: _RowsHere, finish: Callable[..., Any], finishing: tuple[Any, ...]
 ) -> Told:
+    descent, spare = state
     point = descent.point
-    finished = finish(_engine_of(*rows), point, *finishing)
-    return _told(descent)._replace(point=point, finished=finished)
+    finished = finish(_engine_of(rows, spare), point, *finishing)
+    return _told(state)._replace(point=point, finished=finished)
 
 
-def _engine_of(blocks: Sequence[Any], groups: Sequence[slice]) -> LocalEngine:
-    engine = LocalEngine(1, _NO_LIMIT)
+def _engine_of(rows: _RowsHere, spare: Spare) -> LocalEngine:
+    blocks, groups = rows
+    engine = LocalEngine(1, _NO_LIMIT, spare)
     for block in blocks:
         engine.append(block)
     engine.group(groups)

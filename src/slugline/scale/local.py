@@ -28,13 +28,17 @@ class LocalEngine:
     n_threads : int
     most_in_memory : int, default MOST_IN_MEMORY
         Bytes of blocks; see `Store`.
+    spare : Spare, optional
+        What an earlier engine has left for sums.
     """
 
-    def __init__(self, n_threads: int, most_in_memory: int = MOST_IN_MEMORY) -> None:
+    def __init__(
+        self, n_threads: int, most_in_memory: int = MOST_IN_MEMORY, spare: Spare | None = None
+    ) -> None:
         self._n_threads = n_threads
         self._store = Store(most_in_memory)
         self._groups: list[slice] = []
-        self._spare = Spare()
+        self._spare = spare or Spare()
 
     def __enter__(self) -> LocalEngine:
         return self

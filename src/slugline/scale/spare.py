@@ -8,10 +8,16 @@ __all__ = ["Spare"]
 
 
 class Spare:
-    """Tuples of arrays of the same shapes, which threads put here and take away."""
+    """Tuples of arrays of the same shapes, which threads put here and take away.
+
+    They stay in their process: a copy has none.
+    """
 
     def __init__(self) -> None:
         self._those: list[Arrays] = []
+
+    def __reduce__(self) -> tuple[type[Spare], tuple[()]]:
+        return type(self), ()
 
     def expect(self, like: Arrays) -> None:
         """Take arrays, and let go of those that have other shapes."""

@@ -18,6 +18,7 @@ effective terascale linear learning system: sums over a tree.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,6 +98,12 @@ class Descent:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_work": None}
+
+    def copy(self) -> Descent:
+        """Return a descent that goes on from here, with the arrays that this one has worked on."""
+        other = copy.deepcopy(self)
+        other._work, self._work = self._work, None
+        return other
 
     @property
     def share(self) -> float:
