@@ -228,7 +228,7 @@ def test_another_tolerance_is_named_before_anything_is_read(job: Job) -> None:
     job.begin()
     job.news = []
     assert refusal(job, tolerance=0.01) == (
-        f"kept is a checkpoint of another job (tolerances: 0.005 there, 0.01 here); {NAME_ANOTHER}"
+        f"kept is a checkpoint of another job (tolerances: 0.002 there, 0.01 here); {NAME_ANOTHER}"
     )
 
 

@@ -128,8 +128,8 @@ PLAN = """
     fitting judging fitted thresholds document_parts fit_settings tuning lesson
     learners training corpus text reuters layers
     encoders sample_weights documents calibration trend evaluation splits
-    labels term_weights sparse ragged plots progress cache databases files marks displays threads
-    kernels checks errors lazy
+    labels term_weights sparse ragged plots progress cache databases files locks marks displays
+    threads kernels checks errors lazy
 """
 PARTS = tuple(PLAN.split())
 FRONT_DOORS = {"__main__", "cli", "mcp", "server"}

@@ -30,6 +30,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slugline.locks import lock
+
 if sys.platform != "win32":
     import fcntl
 
@@ -152,14 +154,7 @@ def _machine() -> str:
 
 def _claim(part: BinaryIO) -> bool:
     """Lock a new part; return whether it is ours and was not removed as dead before that."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # no locks here
-            return True
-    return Path(part.name).exists()
+    return (sys.platform == "win32" or lock(part)) and Path(part.name).exists()
 
 
 def _may_be_dead(part: Path, target: Path, now: float) -> bool:

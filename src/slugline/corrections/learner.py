@@ -25,10 +25,8 @@ from slugline.checks import check_whole
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, StoreError, TrainingError
+from slugline.locks import lock
 from slugline.saving.shipped import is_shipped
-
-if sys.platform != "win32":
-    import fcntl
 
 __all__ = ["Learner"]
 
@@ -265,17 +263,9 @@ class Learner:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[bool]:
         """Keep other learners from this model; tell whether none of them has."""
-        if sys.platform == "win32":
-            yield True
-            return
         name = self._model.with_name(f".{self._model.name}.learning")
         with name.open("wb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+            yield lock(file)
 
 
 def _outcome(status: int, said: bytes, lines: Sequence[str], model: Path) -> dict[str, Any]:

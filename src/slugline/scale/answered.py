@@ -22,14 +22,10 @@ import msgspec
 
 from slugline import __version__
 from slugline.errors import DataError, OptionError, OutputError
+from slugline.locks import lock
 from slugline.scale.answering import How
 from slugline.scale.file_pairs import FilePair
 from slugline.scale.model_copy import ModelCopy
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 __all__ = ["RECORD", "Plan", "Record", "open_record"]
 
@@ -38,8 +34,6 @@ RECORD = "_slugline.jsonl"
 # The most bytes of one of its lines, and of all of it.
 _MOST_LINE = 1 << 17
 _MOST_BYTES = 1 << 30
-# Far behind the content, as a lock on Windows keeps others from reading what is locked.
-_LOCKED_BYTE = 1 << 40
 # Of the settings, those that change no answer.
 _SILENT = ("n_threads", "strict")
 # Records that this process holds. Its forks must not: they may end later than it.
@@ -274,7 +268,7 @@ def open_record(folder: Path, model: ModelCopy, how: How) -> Iterator[Record]:
             "or name another folder."
         ) from error
     with file:
-        if not _locked(file):
+        if not lock(file):
             raise OptionError(
                 f"another job writes answers to {folder}; wait for its end, or name another folder."
             )
@@ -292,22 +286,6 @@ def _let_go() -> None:
 
 if sys.platform != "win32":
     os.register_at_fork(after_in_child=_let_go)
-
-
-def _locked(file: BinaryIO) -> bool:
-    """Lock a file until it is closed; return whether nobody else has."""
-    try:
-        if sys.platform == "win32":
-            file.seek(_LOCKED_BYTE)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        # Windows says "permission denied"; a file system without locks says something else.
-        return sys.platform != "win32" or not isinstance(error, PermissionError)
-    return True
 
 
 def _absolute(path: str) -> str:

@@ -18,12 +18,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -31,10 +30,8 @@ import numpy as np
 from slugline.checks import illegal
 from slugline.errors import CheckpointError
 from slugline.files import write_whole
+from slugline.locks import lock
 from slugline.scale.state import State
-
-if sys.platform != "win32":
-    import fcntl
 
 __all__ = ["Checkpoint", "is_begun", "opened", "remove_checkpoint"]
 
@@ -247,22 +244,12 @@ def _alone(folder: Path) -> Iterator[None]:
             "with `checkpoint`."
         ) from error
     with file:
-        _lock(file, folder)
+        if not lock(file):
+            raise CheckpointError(
+                f"{folder} is in use by another job; wait until that has ended, or name another "
+                "folder with `checkpoint`."
+            )
         yield
-
-
-def _lock(file: BinaryIO, folder: Path) -> None:
-    if sys.platform == "win32":
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise CheckpointError(
-            f"{folder} is in use by another job; wait until that has ended, or name another folder "
-            "with `checkpoint`."
-        ) from None
-    except OSError:  # no locks here
-        return
 
 
 def _is_own(name: str) -> bool:
