@@ -23,7 +23,7 @@ from slugline.errors import (
     OptionError,
     SluglineError,
 )
-from slugline.scale import How, predict_files
+from slugline.scale import How, answering, predict_files
 from slugline.scale.answered import RECORD
 from slugline.scale.predicting import Answered, Standing
 
@@ -388,7 +388,7 @@ def test_a_folder_that_can_not_be_written_to() -> None:
 
 def test_a_file_in_place_of_the_folder() -> None:
     Path("out").write_text("")
-    with pytest.raises(OptionError, match=r"^`output` out: can't write files there .File exists"):
+    with pytest.raises(OptionError, match=r"^`output` out: there is a file of that name"):
         predict()
 
 
@@ -487,3 +487,14 @@ def test_an_interrupt_leaves_whole_files_and_a_record_to_go_on_from(n_workers: i
     predict()
     assert len(contents()) == 4
     assert there.items() <= contents().items()
+
+
+def test_progress_goes_through_a_single_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "_INTERVAL", 0)
+    Path("many.txt").write_text("wheat and corn were sold\n" * 20_000)
+    watcher = Watcher()
+    predict_files("news.slug", ["many.txt"], "alone", n_workers=1, watcher=watcher)
+    shares = [standing.share for standing in watcher.standings]
+    assert shares == sorted(shares)
+    assert any(0 < share < 1 for share in shares)
+    assert shares[-1] == 1

@@ -262,6 +262,11 @@ def open_record(folder: Path, model: ModelCopy, how: How) -> Iterator[Record]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / RECORD).open("a+b")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OptionError(
+            f"`output` {folder}: there is a file of that name, or on the way there; name another "
+            "folder."
+        ) from error
     except OSError as error:
         raise OptionError(
             f"`output` {folder}: can't write files there ({error.strerror}); fix its permissions, "

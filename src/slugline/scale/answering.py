@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from slugline.scale.model_copy import ModelCopy
 __all__ = [
     "How",
     "Outcome",
+    "SoFar",
     "Stopped",
     "Task",
     "answer",
@@ -31,6 +33,10 @@ __all__ = [
     "router_of",
     "strict_error",
 ]
+
+
+# Seconds between two times that a worker tells how far it is with a file.
+_INTERVAL = 0.5
 
 
 class Stopped(Exception):  # noqa: N818 (nothing is wrong)
@@ -124,6 +130,21 @@ class Outcome(NamedTuple):
     is_fatal: bool = False
 
 
+class SoFar(NamedTuple):
+    """How far a worker is with a file.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows that are answered.
+    share : float
+        How much of the file is read, from 0 to 1; 0 if that is not known.
+    """
+
+    n_rows: int
+    share: float
+
+
 _routers: dict[tuple[object, ...], Router] = {}
 _lock = threading.Lock()
 
@@ -179,7 +200,7 @@ def batches_of(
     )
 
 
-def answer(router: Router, how: How, task: Task, tell: Callable[[int], object]) -> Outcome:
+def answer(router: Router, how: How, task: Task, tell: Callable[[SoFar], object]) -> Outcome:
     """Answer a file; what is wrong with it is part of the outcome.
 
     Parameters
@@ -188,7 +209,7 @@ def answer(router: Router, how: How, task: Task, tell: Callable[[int], object]) 
     how : How
     task : Task
     tell : callable
-        Told how many rows are answered, after each batch; what it raises ends the work.
+        Told now and then how far it is; what it raises ends the work.
     """
     try:
         return _answered(router, how, task, tell)
@@ -200,7 +221,7 @@ def answer(router: Router, how: How, task: Task, tell: Callable[[int], object]) 
         return Outcome(error=f"{task.source}: the memory is full; let fewer workers run at a time.")
 
 
-def _answered(router: Router, how: How, task: Task, tell: Callable[[int], object]) -> Outcome:
+def _answered(router: Router, how: How, task: Task, tell: Callable[[SoFar], object]) -> Outcome:
     rows = read_rows(task.source, format=how.format, encoding=how.encoding)
     target, notes = Path(task.target), list[str]()
     try:
@@ -210,6 +231,7 @@ def _answered(router: Router, how: How, task: Task, tell: Callable[[int], object
             f"{target.parent} can't be made ({error.strerror}); fix the permissions of the folder."
         ) from error
     n_rows = n_bad = 0
+    told = time.monotonic()
     batches = batches_of(router, rows, how, notes.append)
     first_bad: BadRow | None = None
     with open_answer_file(target, rows, router, how.top) as file:
@@ -221,7 +243,9 @@ def _answered(router: Router, how: How, task: Task, tell: Callable[[int], object
             file.write(batch)
             n_rows += len(batch)
             n_bad += len(bad)
-            tell(n_rows)
+            if time.monotonic() - told >= _INTERVAL:
+                told = time.monotonic()
+                tell(SoFar(n_rows, rows.share_read() or 0.0))
     warnings = []
     if first_bad is not None:
         warnings.append(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from distributed import Future, KilledWorker, Worker, WorkerPlugin, get_worker
 
 from slugline.errors import ClusterError, SluglineError
-from slugline.scale.answering import How, Outcome, Stopped, Task, answer, router_of
+from slugline.scale.answering import How, Outcome, SoFar, Stopped, Task, answer, router_of
 from slugline.scale.model_copy import ModelCopy
 from slugline.scale.processes import Heard
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["answer_on_cluster"]
 
-# Seconds between two messages about one file.
-_INTERVAL = 1.0
+# What is heard of files; None if their task has ended.
+_News = queue.SimpleQueue[tuple[int, SoFar | None]]
 # Seconds between two looks at who works, and how long all workers may be gone.
 _LOOK, _PATIENCE = 5.0, 60.0
 # Of each job that is under way on this worker: what it was sent.
@@ -70,8 +70,8 @@ def answer_on_cluster(
     ClusterError : if the cluster is lost.
     """
     name = f"slugline-predict-{uuid.uuid4().hex}"
-    news: queue.SimpleQueue[tuple[int, int | None]] = queue.SimpleQueue()
-    client.subscribe_topic(name, lambda event: news.put(tuple(event[1])))
+    news: _News = queue.SimpleQueue()
+    client.subscribe_topic(name, lambda event: news.put(_told(*event[1])))
     client.register_plugin(_Job(name, model, how), name=name)
     futures: dict[int, Future[Any]] = {}
     try:
@@ -94,9 +94,11 @@ def answer_on_cluster(
         client.unregister_worker_plugin(name)
 
 
-def _next(
-    news: queue.SimpleQueue[tuple[int, int | None]], client: Client
-) -> tuple[int, int | None]:
+def _told(number: int, n_rows: int, share: float) -> tuple[int, SoFar]:
+    return number, SoFar(n_rows, share)
+
+
+def _next(news: _News, client: Client) -> tuple[int, SoFar | None]:
     """Return what is heard next; ClusterError if there is nobody left to hear of."""
     has_workers = time.monotonic()
     while True:
@@ -112,9 +114,7 @@ def _next(
                 ) from None
 
 
-def _teller(
-    news: queue.SimpleQueue[tuple[int, int | None]], number: int
-) -> Callable[[Future[Any]], None]:
+def _teller(news: _News, number: int) -> Callable[[Future[Any]], None]:
     return lambda _: news.put((number, None))
 
 
@@ -143,15 +143,11 @@ def _outcome(future: Future[Any], task: Task) -> Outcome:
 def _answer(name: str, task: Task) -> Outcome:
     """Answer a file, on a worker."""
     worker = get_worker()
-    told = time.monotonic()
 
-    def tell(n_rows: int) -> None:
-        nonlocal told
+    def tell(so_far: SoFar) -> None:
         if name not in _jobs:
             raise Stopped
-        if time.monotonic() - told >= _INTERVAL:
-            told = time.monotonic()
-            worker.log_event(name, [task.number, n_rows])
+        worker.log_event(name, [task.number, *so_far])
 
     given = _jobs.get(name)
     if given is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from slugline.checks import check_whole
 from slugline.errors import OptionError, OutputError, SluglineError
 from slugline.scale.answered import open_record
-from slugline.scale.answering import How, Outcome, Task, router_of
+from slugline.scale.answering import How, Outcome, SoFar, Task, router_of
 from slugline.scale.file_pairs import pair_files
 from slugline.scale.model_copy import ModelCopy
 from slugline.scale.processes import Heard, answer_here, answer_in_processes
@@ -40,7 +40,8 @@ class Standing(NamedTuple):
     n_rows : int
         Rows that are answered.
     share : float
-        The share that is done, from 0 to 1, by bytes of the files that are done.
+        The share that is done, from 0 to 1, by bytes of the files: all of those that are done, and
+        what is read of others, if they are plain text.
     seconds : float
         Since it began.
     """
@@ -231,23 +232,23 @@ class _Job:
         self._pairs = pairs
         self._record = record
         self._began = time.monotonic()
-        self._rows: dict[int, int] = {}
-        self._n_rows = 0
+        self._so_far: dict[int, SoFar] = {}
+        self._n_rows, self._n_read = 0, 0.0
         self._outcomes: list[Outcome] = []
         self._failed: list[tuple[str, str]] = []
-        self._n_bytes = 0
         self._n_all_bytes = max(sum(pair.size for pair in pairs), 1)
         self._notes: set[str] = set()
 
-    def hear(self, number: int, message: int | Outcome) -> None:
-        pair = self._pairs[number]
+    def hear(self, number: int, message: SoFar | Outcome) -> None:
         if isinstance(message, Outcome):
-            self._take(pair, message)
-        n_rows = message.n_rows if isinstance(message, Outcome) else message
-        self._n_rows += n_rows - self._rows.get(number, 0)
-        self._rows[number] = n_rows
+            self._take(self._pairs[number], message)
+            message = SoFar(message.n_rows, 1.0)
+        before = self._so_far.get(number, SoFar(0, 0.0))
+        self._so_far[number] = message
+        self._n_rows += message.n_rows - before.n_rows
+        self._n_read += (message.share - before.share) * self._pairs[number].size
         n_done = len(self._outcomes) + len(self._failed)
-        share = self._n_bytes / self._n_all_bytes
+        share = min(1.0, max(0.0, self._n_read / self._n_all_bytes))
         self.watcher.stands(
             Standing(len(self._pairs), n_done, self._n_rows, share, self._seconds())
         )
@@ -265,7 +266,6 @@ class _Job:
         )
 
     def _take(self, pair: FilePair, outcome: Outcome) -> None:
-        self._n_bytes += pair.size
         if outcome.is_fatal:
             with suppress(OutputError):  # on a full disk, this fails as well
                 self._record.failed(pair, outcome.error)

@@ -7,7 +7,6 @@ import gc
 import multiprocessing
 import sys
 import threading
-import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from slugline.errors import SluglineError
-from slugline.scale.answering import How, Outcome, Stopped, Task, answer, router_of
+from slugline.scale.answering import How, Outcome, SoFar, Stopped, Task, answer, router_of
 from slugline.scale.model_copy import ModelCopy
 
 if TYPE_CHECKING:
@@ -28,11 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["MOST_DEATHS", "Heard", "answer_here", "answer_in_processes"]
 
 #: Told the number of a task, and how many of its rows are answered, or its outcome.
-Heard = Callable[[int, int | Outcome], object]
+Heard = Callable[[int, SoFar | Outcome], object]
 #: How many workers may end at one file before it is given up.
 MOST_DEATHS = 5
-# Seconds between two messages about one file, and until a worker that is to end is killed.
-_INTERVAL = 0.25
+# Seconds until a worker that is to end is killed.
 _PATIENCE = 5.0
 _READY = "ready"
 # Packages that start threads of their own.
@@ -210,16 +208,12 @@ def _work(connection: Connection, others: Sequence[Connection], model: ModelCopy
     """Answer the files that come, until nobody is there any more."""
     for other in others:
         other.close()
-    told = time.monotonic()
 
-    def tell(n_rows: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= _INTERVAL:
-            told = time.monotonic()
-            try:
-                connection.send(n_rows)
-            except OSError as error:
-                raise Stopped from error
+    def tell(so_far: SoFar) -> None:
+        try:
+            connection.send(so_far)
+        except OSError as error:
+            raise Stopped from error
 
     # The terminal interrupts all processes; the first one says so.
     with contextlib.suppress(EOFError, OSError, Stopped, KeyboardInterrupt):
@@ -229,7 +223,7 @@ def _work(connection: Connection, others: Sequence[Connection], model: ModelCopy
             connection.send(_outcome(router, how, connection.recv(), tell))
 
 
-def _outcome(router: Router, how: How, task: Task, tell: Callable[[int], object]) -> Outcome:
+def _outcome(router: Router, how: How, task: Task, tell: Callable[[SoFar], object]) -> Outcome:
     try:
         return answer(router, how, task, tell)
     except Stopped:
