@@ -19,6 +19,7 @@ import synthetic
 from slugline import TopicClassifier
 from slugline.fit_settings import FitSettings
 from slugline.learners.linear import LinearLearner
+from slugline.scale import groups
 from slugline.scale.cluster import DaskEngine
 from slugline.text.block import Block
 
@@ -126,8 +127,9 @@ def threads(n_workers: int) -> Iterator[Any]:
         yield client
 
 
-def sharing(*, by_rows: bool) -> contextlib.AbstractContextManager[Any]:
-    """Have rows shared out to workers, even where each could hold all of them.
+@contextlib.contextmanager
+def sharing(*, by_rows: bool) -> Iterator[None]:
+    """Have rows shared out to workers, even if they are few and each could hold all of them.
 
     Parameters
     ----------
@@ -135,8 +137,13 @@ def sharing(*, by_rows: bool) -> contextlib.AbstractContextManager[Any]:
         Otherwise, fit_stream chooses.
     """
     if not by_rows:
-        return contextlib.nullcontext()
-    return mock.patch.object(DaskEngine, "apart", return_value=None)
+        yield
+        return
+    with (
+        mock.patch.object(DaskEngine, "apart", return_value=None),
+        mock.patch.object(groups, "_LEAST_PER_COLUMN", 0),
+    ):
+        yield
 
 
 def batches(

@@ -37,7 +37,7 @@ _SHARE, _ARRAYS = 1 / 3, 12
 _SECONDS_OF_BYTE, _BYTES_A_SECOND = 5e-11, 1e9
 # Entries of a group of blocks for each column, how many groups there are, and bytes of blocks that
 # a task may add up in any case.
-_PER_COLUMN, _FEWEST_GROUPS, _MOST_GROUPS, _MOST_ADDED = 32, 8, 1024, 1 << 27
+_PER_COLUMN, _FEWEST_GROUPS, _MOST_GROUPS, _MOST_ADDED = 64, 8, 1024, 1 << 27
 # The share of memory that rows may have before Dask moves them to the disk.
 _SPILLED = 0.6
 

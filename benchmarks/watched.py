@@ -17,6 +17,7 @@ from slugline import TopicClassifier
 from slugline.scale import fitting, training
 from slugline.scale.rows import Rows
 from slugline.scale.state import State
+from slugline.scale.store import in_a_file
 from slugline.training.point import Point
 from slugline.training.whole_passes import TOLERANCE
 
@@ -115,7 +116,8 @@ class _Keeper:
 
 
 def _dense(n_columns: int, width: int) -> Any:
-    return np.full((n_columns, width), 0.01, dtype=np.float16)
+    shape = n_columns, width
+    return in_a_file([np.full(shape, 0.01, dtype=np.float16)], shape)
 
 
 def _sparse(n_columns: int, width: int) -> Any:

@@ -18,7 +18,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, DataError, OptionError
-from slugline.scale import cluster, connecting, rows, sources
+from slugline.scale import cluster, connecting, groups, rows, sources
 from slugline.scale.cluster import DaskEngine
 from slugline.scale.groups import groups_of
 from slugline.scale.local import LocalEngine
@@ -124,8 +124,10 @@ def test_any_number_of_workers_learns_the_same_bytes(
 
 @pytest.fixture
 def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers have no room for all rows."""
+    """Workers have no room for all rows, few entries make groups, and tasks add up one block."""
     monkeypatch.setattr(cluster, "SHARE", 0)
+    monkeypatch.setattr(cluster, "_MOST_ADDED", 0)
+    monkeypatch.setattr(groups, "_LEAST_PER_COLUMN", 0)
 
 
 @pytest.mark.usefixtures("by_rows")
@@ -264,10 +266,15 @@ class Killing:
 @pytest.mark.parametrize("start", ["documents read", "pass "])
 @pytest.mark.parametrize("kind", ["batches", "files", "by rows"])
 def test_a_worker_that_is_killed_changes_nothing(
-    start: str, kind: str, client: Any, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start: str,
+    kind: str,
+    client: Any,
+    news: News,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     if kind == "by rows":
-        monkeypatch.setattr(cluster, "SHARE", 0)
+        request.getfixturevalue("by_rows")
     pattern = write_files(tmp_path, news, 5)
 
     def source() -> Any:

@@ -155,17 +155,18 @@ class Apart:
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Told]]:
         """Yield the numbers of descents, and how far they are, after each step of any."""
         self._waiting = deque(enumerate(jobs))
-        while self._waiting or self._under_way:
-            while self._waiting and self._free:
-                self._begin(_UnderWay(*self._waiting.popleft(), self._free.popleft()))
+        self._begin_more()
+        while self._under_way:
             future = self._first_done()
             try:
                 (told,) = self._engine.gather([future])
             except CancelledError:
                 self._lose(self._under_way.pop(future))
+                self._begin_more()
             else:
                 at_work = self._under_way.pop(future)
                 self._go_on(at_work, told)
+                self._begin_more()  # so that the worker need not wait for what is done with this
                 yield at_work.number, told
 
     def stopped(self) -> Iterator[tuple[int, Told]]:
@@ -177,6 +178,10 @@ class Apart:
                 yield at_work.number, at_work.told._replace(point=descent.point)
             self._engine.release([future, at_work.before, at_work.state])
         self._under_way.clear()
+
+    def _begin_more(self) -> None:
+        while self._waiting and self._free:
+            self._begin(_UnderWay(*self._waiting.popleft(), self._free.popleft()))
 
     def _begin(self, at_work: _UnderWay) -> None:
         job = at_work.job

@@ -15,7 +15,7 @@ __all__ = ["groups_of", "keeping_sum_of_group", "stretches_of", "sum_of_group", 
 # what is summed, and not many are held at a time. There are this many groups at least, so that
 # there is work for some hands, and at most, as each is a task; but none has fewer entries than
 # that many for each column.
-_PER_COLUMN, _FEWEST, _MOST, _LEAST_PER_COLUMN = 32, 8, 1024, 8
+_PER_COLUMN, _FEWEST, _MOST, _LEAST_PER_COLUMN = 64, 8, 1024, 8
 
 
 def groups_of(sizes: Sequence[int], n_columns: int) -> list[slice]:
