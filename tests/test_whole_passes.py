@@ -201,3 +201,37 @@ def test_from_each_step_it_goes_on_to_the_same_bits() -> None:
         assert last_one.point.weights.tobytes() == end.weights.tobytes()
         assert last_one.point.biases.tobytes() == end.biases.tobytes()
         assert last_one.n_passes == rest_at_end.counts[1]
+
+
+class Swapping(LocalEngine):
+    """Returns other arrays than it is given, and doesn't give those back."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.given: list[Any] = []
+
+    def _take(self, into: Any) -> None:
+        for array in into or ():
+            assert all(array is not other for other in self.given)
+            self.given.append(array)
+            array.fill(np.nan)
+
+    def sums(self, *what: Any, into: Any = None, **how: Any) -> Any:
+        self._take(into)
+        return super().sums(*what, **how)
+
+    def keeping_sums(self, *what: Any, into: Any = None, **how: Any) -> Any:
+        self._take(into)
+        return super().keeping_sums(*what, **how)
+
+
+def test_arrays_are_given_to_an_engine_once() -> None:
+    blocks = [block_of(seed, 30) for seed in range(3)]
+    wanted = last(blocks, aim_of(), tolerance=1e-4)
+    engine = Swapping()
+    for block in blocks:
+        engine.append(block)
+    start = Descent(aim_of(), scales_of(blocks), Point.first(N_COLUMNS, N_TOPICS), tolerance=1e-4)
+    *_, found = minimise(engine, start)
+    assert len(engine.given) > 10
+    assert found.point.weights.tobytes() == wanted.point.weights.tobytes()

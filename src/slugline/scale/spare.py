@@ -26,7 +26,7 @@ class Spare:
         self.put(like)
 
     def put(self, arrays: Arrays) -> None:
-        """Take arrays that nobody needs any more."""
+        """Take arrays that nobody needs any more, and that have not been put here before."""
         self._those.append(arrays)
 
     def take(self) -> Arrays | None:

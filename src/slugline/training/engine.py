@@ -33,7 +33,8 @@ class Engine(Protocol):
         beside : object, optional
             What `keeping_sums` kept: the function then gets (block, what was kept, *shared).
         into : tuple of arrays, optional
-            Of the right shapes, that may be used for it: systems are slow to give large new ones.
+            Of the right shapes, which the caller gives away to be used for it, as systems are slow
+            to give large new ones. What is returned may be other arrays.
         """
 
     def keeping_sums(

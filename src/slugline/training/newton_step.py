@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,8 @@ Sums = npt.NDArray[np.float64]
 _FORCING, _MOST_PRODUCTS = 0.3, 30
 
 
-class Work(NamedTuple):
+@dataclass
+class Work:
     """What a Newton step works on; the next one works on the same.
 
     Attributes
@@ -29,7 +30,8 @@ class Work(NamedTuple):
     step : Point
     direction : float32 array, shape (n_columns, n_topics)
     bent : (float32 array, shape (n_columns, n_topics), float64 array, shape (n_topics,))
-        The product of the Hessian with the direction.
+        The product of the Hessian with the direction. An engine that is given these arrays may
+        return others, which are then these.
     """
 
     step: Point
@@ -70,10 +72,10 @@ def newton_step(
     n_products = 0
     while is_open.any() and n_products < _MOST_PRODUCTS:
         n_products += 1
-        bent, bent_bias = engine.sums(
+        work.bent = engine.sums(
             products, direction, bias_way, aim, slope.bits, beside=slope.inside, into=work.bent
         )
-        bent_bias = bent_bias + bias_way
+        bent, bent_bias = work.bent[0], work.bent[1] + bias_way
         along = bias_way * bent_bias
         for part in parts_of(bent):
             bent[part] += scales.penalties[part] * direction[part]
