@@ -47,21 +47,28 @@ typedef struct {
     size_t width;
 } Strip;
 
+#ifdef __GNUC__
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static inline
+#endif
+
 /* For few topics, or other compilers. */
-static void add_scores_plainly(const Block *block, Strip strip)
+INLINE void add_scores_plainly(const Block *block, Strip strip, const size_t width)
 {
     size_t at = 0;
     for (size_t i = 0; i < block->n_named; i++) {
         const float *restrict own = strip.of_columns + (size_t)block->columns[i] * block->n_topics;
         for (size_t end = (size_t)block->ends[i]; at < end; at++) {
             float *restrict score = strip.of_rows + block->rows[at] * block->n_topics;
-            for (size_t n = 0; n < strip.width; n++)
-                score[n] += block->values[at] * own[n];
+            float by = block->values[at];
+            for (size_t n = 0; n < width; n++)
+                score[n] += by * own[n];
         }
     }
 }
 
-static void add_sums_plainly(const Block *block, Strip strip)
+INLINE void add_sums_plainly(const Block *block, Strip strip, const size_t width)
 {
     size_t at = 0;
     for (size_t i = 0; i < block->n_named; i++) {
@@ -69,17 +76,16 @@ static void add_sums_plainly(const Block *block, Strip strip)
         float own[WIDEST] = {0};
         for (size_t end = (size_t)block->ends[i]; at < end; at++) {
             const float *restrict slope = strip.of_rows + block->rows[at] * block->n_topics;
-            for (size_t n = 0; n < strip.width; n++)
-                own[n] += block->values[at] * slope[n];
+            float by = block->values[at];
+            for (size_t n = 0; n < width; n++)
+                own[n] += by * slope[n];
         }
-        for (size_t n = 0; n < strip.width; n++)
+        for (size_t n = 0; n < width; n++)
             sums[n] += own[n];
     }
 }
 
 #ifdef __GNUC__
-#define INLINE static inline __attribute__((always_inline))
-
 typedef float Lane __attribute__((vector_size(LANE * sizeof(float)), aligned(4), may_alias));
 
 /* Where a lane begins: the last one ends with the strip. What it shares with the one before is
@@ -149,31 +155,38 @@ INLINE void add_sums_in_lanes(const Block *block, Strip strip, const size_t n_la
     }
 }
 
-/* The number of lanes is known to the compiler, so that they stay in registers. */
-#define WITH_LANES(add)                                                                            \
-    switch (strip.width < LANE ? 0 : (strip.width + LANE - 1) / LANE) {                            \
-    case 1: add##_in_lanes(block, strip, 1); break;                                                \
-    case 2: add##_in_lanes(block, strip, 2); break;                                                \
-    case 3: add##_in_lanes(block, strip, 3); break;                                                \
-    case 4: add##_in_lanes(block, strip, 4); break;                                                \
-    case 5: add##_in_lanes(block, strip, 5); break;                                                \
-    case 6: add##_in_lanes(block, strip, 6); break;                                                \
-    default: add##_plainly(block, strip);                                                          \
+/* The number of lanes is known to the compiler, so that they stay in registers; and that of few
+   topics. */
+#define LANES(add, n) \
+    case n: \
+        add##_in_lanes(block, strip, n); \
+        return;
+#define TOPICS(add, n) \
+    case n: \
+        add##_plainly(block, strip, n); \
+        return;
+#define ADD(add) \
+    switch (strip.width) { \
+        TOPICS(add, 1) TOPICS(add, 2) TOPICS(add, 3) TOPICS(add, 4) \
+        TOPICS(add, 5) TOPICS(add, 6) TOPICS(add, 7) \
+    } \
+    switch ((strip.width + LANE - 1) / LANE) { \
+        LANES(add, 1) LANES(add, 2) LANES(add, 3) LANES(add, 4) LANES(add, 5) LANES(add, 6) \
     }
 #else
-#define WITH_LANES(add) add##_plainly(block, strip)
+#define ADD(add) add##_plainly(block, strip, strip.width);
 #endif
 
 FOR_WIDE_REGISTERS
 static void add_scores(const Block *block, Strip strip)
 {
-    WITH_LANES(add_scores)
+    ADD(add_scores)
 }
 
 FOR_WIDE_REGISTERS
 static void add_sums(const Block *block, Strip strip)
 {
-    WITH_LANES(add_sums)
+    ADD(add_sums)
 }
 
 /* Whether no entry is outside of the tables. */

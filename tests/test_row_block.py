@@ -1,0 +1,96 @@
+"""Blocks of rows: what weights make of them and they of columns, compiled and by SciPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from slugline.training import row_block
+from slugline.training.row_block import RowBlock
+
+needs_kernel = pytest.mark.skipif(row_block.kernel is None, reason="there is no compiler")
+N_ROWS, N_COLUMNS = 300, 200
+WIDTHS = [*range(1, 18), 23, 24, 25, 31, 32, 33, 47, 48, 49, 50, 95, 96, 97, 100, 144, 145]
+
+
+def block_of(seed: int = 0, density: float = 0.05) -> RowBlock:
+    rng = np.random.default_rng(seed)
+    some = sp.random_array((N_ROWS, N_COLUMNS - 1), density=density, rng=rng, dtype=np.float32)
+    of_all = np.ones((N_ROWS, 1), dtype=np.float32)
+    X = sp.hstack([of_all, some], format="csr")
+    y = rng.integers(0, 3, N_ROWS).astype(np.int32)
+    return RowBlock.of(sp.csr_array(X), y, rng.integers(0, 1 << 64, N_ROWS, dtype=np.uint64))
+
+
+def tables(width: int) -> tuple[Any, Any, Any]:
+    rng = np.random.default_rng(width)
+    shapes = ((N_COLUMNS, width), (N_ROWS, width), (N_COLUMNS, width))
+    weights, slopes, into = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
+    return weights, slopes, into
+
+
+@needs_kernel
+@pytest.mark.parametrize("width", WIDTHS)
+def test_both_products_have_the_same_bits_with_and_without_the_kernel(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block, found = block_of(), []
+    for has in (True, False):
+        monkeypatch.setattr(row_block, "_has_kernel", lambda has=has: has)
+        weights, slopes, into = tables(width)
+        products = block.scores(weights), block.sums(slopes), block.sums(slopes, into)
+        found.append([product.tobytes() for product in products])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 25, 60])
+def test_products_are_those_of_dense_rows(width: int) -> None:
+    block = block_of()
+    weights, slopes, into = tables(width)
+    X = block.csc().toarray()
+    np.testing.assert_allclose(block.scores(weights), X @ weights, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(block.sums(slopes), X.T @ slopes, rtol=1e-4, atol=1e-4)
+    wanted = into + X.T @ slopes
+    summed = block.sums(slopes, into)
+    assert summed is into
+    np.testing.assert_allclose(summed, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_block_without_entries_has_no_part_in_anything() -> None:
+    empty = sp.csr_array((3, N_COLUMNS), dtype=np.float32)
+    block = RowBlock.of(empty, np.zeros(3, dtype=np.int32), np.zeros(3, dtype=np.uint64))
+    weights, slopes, into = tables(9)
+    before = into.copy()
+    assert not block.scores(weights).any()
+    assert (block.sums(slopes[:3], into) == before).all()
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": np.array([0, N_ROWS], dtype=np.uint16)},
+        {"columns": np.array([N_COLUMNS], dtype=np.int32)},
+        {"columns": np.array([-1], dtype=np.int32)},
+        {"ends": np.array([3], dtype=np.int64)},
+        {"ends": np.array([-1], dtype=np.int64)},
+        {"values": np.ones(3, dtype=np.float32)},
+    ],
+)
+def test_entries_outside_of_the_tables_are_refused(changes: dict[str, Any]) -> None:
+    block = block_of()._replace(
+        values=np.ones(2, dtype=np.float32),
+        rows=np.array([0, 1], dtype=np.uint16),
+        columns=np.array([5], dtype=np.int32),
+        ends=np.array([2], dtype=np.int64),
+    )
+    weights, slopes, _ = tables(9)
+    block.scores(weights)
+    wrong = block._replace(**changes)
+    with pytest.raises(ValueError, match="arrays that do not fit together"):
+        wrong.scores(weights)
+    with pytest.raises(ValueError, match="arrays that do not fit together"):
+        wrong.sums(slopes)
