@@ -119,6 +119,7 @@ def threads(n_workers: int) -> Iterator[Any]:
             n_workers=n_workers,
             threads_per_worker=1,
             processes=False,
+            memory_limit=None,  # all would count what the process has, and pause
             dashboard_address=":0",
             silence_logs=50,
         ) as cluster,

@@ -465,6 +465,18 @@ def test_a_cluster_without_workers_is_named(
     assert str(caught.value).startswith("no worker has come to inproc://")
 
 
+def test_workers_that_have_paused_for_lack_of_memory_are_named(
+    threads: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "_PATIENCE", 1)
+    dask = pytest.importorskip("dask")
+    with dask.config.set({"distributed.worker.memory.pause": 1e-9}):
+        client = threads(1, memory_limit="1GB")
+        time.sleep(0.5)  # until it has looked
+        with pytest.raises(ClusterError, match="all workers have paused for 1 seconds, as their"):
+            TopicClassifier().fit_stream([(["a", "b"], ["x", "y"])], client=client)
+
+
 def test_a_cluster_that_loses_all_workers_is_named(
     threads: Callable[..., Any], news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:

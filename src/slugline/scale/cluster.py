@@ -24,7 +24,7 @@ from slugline.errors import ClusterError, SluglineError
 from slugline.scale import tasks
 from slugline.scale.apart import MOST_LOSSES, Apart, places
 from slugline.scale.collections import Partition
-from slugline.scale.connecting import connected
+from slugline.scale.connecting import connected, wait_for_worker
 from slugline.scale.groups import stretches_of, workers_of
 from slugline.scale.parts import Part, sendable
 
@@ -343,13 +343,12 @@ class DaskEngine:
 
     def _wait_for_workers(self) -> None:
         """Wait until there is one, as others come in the place of those that are lost."""
-        try:
-            self._client.wait_for_workers(1, timeout=_PATIENCE)
-        except TimeoutError as error:
-            raise ClusterError(
-                f"all workers are gone, and none came in {_PATIENCE} seconds; start some, and "
-                "begin again."
-            ) from error
+        wait_for_worker(
+            self._client,
+            _PATIENCE,
+            f"all workers are gone, and none came in {_PATIENCE} seconds; start some, and begin "
+            "again.",
+        )
 
     def release(self, futures: Iterable[Future | None]) -> None:
         """Let go of what futures stand for."""

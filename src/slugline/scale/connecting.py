@@ -17,7 +17,7 @@ from slugline.errors import ClusterError, OptionError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["check_cluster", "connected", "dask_distributed", "unlogged"]
+__all__ = ["check_cluster", "connected", "dask_distributed", "unlogged", "wait_for_worker"]
 
 # Seconds to wait for a scheduler, and for the first worker.
 _PATIENCE = 10
@@ -119,13 +119,12 @@ def check_cluster(client: Client) -> None:
     ------
     ClusterError : if not.
     """
-    try:
-        client.wait_for_workers(1, timeout=_PATIENCE)
-    except TimeoutError as error:
-        raise ClusterError(
-            f"no worker has come to {_address(client)} in {_PATIENCE} seconds; start some with "
-            f"`dask worker {_address(client)}`."
-        ) from error
+    wait_for_worker(
+        client,
+        _PATIENCE,
+        f"no worker has come to {_address(client)} in {_PATIENCE} seconds; start some with "
+        f"`dask worker {_address(client)}`.",
+    )
     # The scheduler unpacks what is sent to workers.
     answers = {"the scheduler": client.run_on_scheduler(eval, _QUESTION)}
     # One that ends just now plays no part.
@@ -133,6 +132,25 @@ def check_cluster(client: Client) -> None:
     answers |= {f"worker {name}": versions for name, versions in found.items()}
     for name, versions in answers.items():
         _check_versions(name, versions)
+
+
+def wait_for_worker(client: Client, seconds: int, none: str) -> None:
+    """Wait until there is a worker that works.
+
+    Raises
+    ------
+    ClusterError : if there is none in so many seconds. `none` says so; workers that have paused, as
+        they do where their memory is full, are named as that.
+    """
+    try:
+        client.wait_for_workers(1, timeout=seconds)
+    except TimeoutError as error:
+        if client.nthreads():
+            none = (
+                f"all workers have paused for {seconds} seconds, as their memory is full; give "
+                "each more of it (`--memory-limit` of `dask worker`), or start more."
+            )
+        raise ClusterError(none) from error
 
 
 def _check_versions(name: str, found: dict[str, str | None]) -> None:
