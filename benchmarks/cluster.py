@@ -3,7 +3,7 @@
     python benchmarks/cluster.py [--parts equal passes large small kills resumed] [--folder TEXTS]
 
 - equal: the same answers and bytes on all sets, any number of workers, in any order of the rows
-- passes: time of the passes over 1,000,000 texts with one and two workers, and on one machine
+- passes: time of the passes over 1,000,000 texts with workers, and on one machine
 - large: memory and time of 10,000,000 texts on one machine, beside 1,000,000
 - small: time of a whole fit of 100,000 texts with two workers by that of one machine
 - kills: workers killed at random moments
@@ -46,6 +46,7 @@ def main() -> None:
     )
     parser.add_argument("--large-texts", type=int, default=10_000_000)
     parser.add_argument("--small-texts", type=int, default=100_000)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="of passes")
     parser.add_argument("--topic-blocks", type=int, default=2, help="learned by passes")
     parser.add_argument(
         "--by-rows", action="store_true", help="equal and passes share no topics out"
@@ -71,6 +72,7 @@ def measure(given: argparse.Namespace, folder: Path) -> None:
         "passes": lambda: speed.passes(
             folder,
             given.texts,
+            workers=given.workers,
             n_topic_blocks=given.topic_blocks,
             by_rows=given.by_rows,
             tolerance=given.tolerance,

@@ -8,7 +8,7 @@ import json
 import pickle
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from slugline.scale.sources import Documents
 #: Topics of the synthetic texts.
 N_TOPICS = 100
 # Passes of both descents for a block of topics, about, as far as `large` tells of whole jobs.
-_PASSES_PER_BLOCK = 36
+_PASSES_PER_BLOCK = 41
 # Tasks, and weights that are sent, to find out what that costs.
 _N_TASKS, _MOST_WEIGHTS = 2000, 1 << 25
 
@@ -34,18 +34,22 @@ def passes(
     folder: Path,
     n_texts: int,
     *,
+    workers: Sequence[int],
     n_topic_blocks: int,
     by_rows: bool,
     tolerance: float,
     costs: Path | None,
 ) -> str:
-    """Time the passes for some blocks of topics on one machine, and with one and two workers.
+    """Time the passes for some blocks of topics on one machine, and with workers.
 
     Parameters
     ----------
     folder : Path
         Of the texts.
-    n_texts, n_topic_blocks : int
+    n_texts : int
+    workers : sequence of int
+        How many there are in turn.
+    n_topic_blocks : int
     by_rows : bool
         Whether rows are shared out to workers in any case.
     tolerance : float
@@ -55,7 +59,7 @@ def passes(
     """
     files = clusters.text_files(folder, n_texts, N_TOPICS)
     rows, found = [], {}
-    for n_workers in (0, 1, 2):
+    for n_workers in (0, *workers):
         with _client(n_workers) as client:
             one = watched.watch(
                 files, n_topic_blocks, client=client, by_rows=by_rows, tolerance=tolerance
@@ -64,10 +68,13 @@ def passes(
         found[n_workers] = one
         place = f"{n_workers} workers" if n_workers else "one machine, one thread"
         rows.append([place, f"{one.reading:.1f}", f"{one.passes:.1f}", str(one.n_passes)])
-        rows[-1] += [f"{one.a_pass:.2f}", f"{found[min(1, n_workers)].passes / one.passes:.2f}"]
+        rows[-1] += [
+            f"{one.a_pass:.2f}",
+            f"{found[min(workers[0], n_workers)].passes / one.passes:.2f}",
+        ]
         print(*rows[-1], flush=True)
     head = ["", "reading, s", "passes, s", "passes", "a pass, s", "one worker's time by this"]
-    measured = costs_of(found[0], {n: found[n].passes for n in (1, 2)}, by_rows=by_rows)
+    measured = costs_of(found[0], {n: found[n].passes for n in workers}, by_rows=by_rows)
     measured |= {"topic_blocks": n_topic_blocks} | _told(files[0]) | sent
     if costs is not None:
         costs.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")

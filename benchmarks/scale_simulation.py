@@ -67,19 +67,19 @@ class Costs:
         Passes of both descents for a block of topics.
     """
 
-    entries_per_text: float = 203
-    bytes_per_entry: float = 7.5
-    columns: float = 987_882
-    texts: float = 40_000
+    entries_per_text: float = 202
+    bytes_per_entry: float = 7.2
+    columns: float = 1_700_701
+    texts: float = 1_000_000
     columns_power: float = 0.25
     most_columns: float = 3 * 2**20
-    seconds_per_text_read: float = 7.4e-5
-    seconds_per_entry_and_topic: float = 1.8e-9
-    seconds_per_weight: float = 1.1e-8
-    seconds_per_block_told: float = 0.1
+    seconds_per_text_read: float = 2e-5
+    seconds_per_entry_and_topic: float = 2.7e-10
+    seconds_per_weight: float = 3.6e-9
+    seconds_per_block_told: float = 0.024
     bytes_per_block_told: float = 4e7
-    seconds_per_task: float = 1e-3
-    passes_per_block: float = 36
+    seconds_per_task: float = 1.5e-3
+    passes_per_block: float = 41
 
     def columns_of(self, n_texts: float) -> float:
         """Return how many columns so many texts have."""
