@@ -239,9 +239,10 @@ def test_after_ctrl_c_the_model_is_saved_and_the_same_command_goes_on(
     assert result.code == 0
     assert (
         "warning: training was interrupted: the model is that of the last pass. The same command "
-        "goes on from what kept holds.\n"
+        "goes on from what kept holds. `slugline rollback news.slug` goes back to the one before.\n"
     ) in result.err
     assert Path("news.slug").read_bytes() != wanted
+    assert Path("news.slug.before.1").read_bytes() == wanted
     again = run(*how)
     assert again.code == 0
     assert again.err.startswith(

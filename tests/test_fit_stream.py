@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import functools
+import json
 import random
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,10 @@ import numpy as np
 import pytest
 
 from slugline.classifier import TopicClassifier, load
+from slugline.corpus.corpus import Corpus
 from slugline.documents import chain_digests, digest_of
-from slugline.errors import DataError, OptionError, OutputError
+from slugline.errors import DataError, ModelFileError, OptionError, OutputError
+from slugline.experiment.retraining import retrain
 from slugline.scale import training
 from slugline.scale.store import in_a_file
 
@@ -158,6 +162,38 @@ def test_it_saves_explains_and_routes_as_any_other(news: News, tmp_path: Path) -
     routes = loaded.route(texts)
     assert {route.topic for route in routes if route.topic is not None} <= set(topics)
     assert any(route.topic is not None for route in routes)
+
+
+def test_the_file_tells_of_the_stream_and_is_not_checked_by_fit(news: News, tmp_path: Path) -> None:
+    path = tmp_path / "news.slug"
+    classifier = learned(news)
+    classifier.save(path)
+    loaded = load(path)
+    assert loaded.fitted_.stream == classifier.fitted_.stream
+    loaded.save(tmp_path / "again.slug")
+    assert (tmp_path / "again.slug").read_bytes() == path.read_bytes()
+    texts, topics = map(list, zip(*news, strict=True))
+    with pytest.raises(ModelFileError, match="it learned from a stream; train it again from the"):
+        retrain(path, Corpus(texts, topics, name="news"))
+    loaded.partial_fit(texts, topics)
+    assert loaded.fitted_.stream is None
+
+
+@pytest.mark.parametrize("changes", [{"topic_counts": [1]}, {"n_right": 1000}, {"n_passes": -1}])
+def test_a_file_that_tells_otherwise_of_its_stream_is_refused(
+    changes: dict[str, Any], news: News, tmp_path: Path
+) -> None:
+    learned(news).save(tmp_path / "news.slug")
+    with zipfile.ZipFile(tmp_path / "news.slug") as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    info = json.loads(entries["model.json"])
+    info["stream"] |= changes
+    entries["model.json"] = json.dumps(info).encode()
+    with zipfile.ZipFile(tmp_path / "news.slug", "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    with pytest.raises(ModelFileError, match="stream"):
+        load(tmp_path / "news.slug")
 
 
 @pytest.mark.parametrize("weight", ["balanced", {"grain": 3.0}], ids=["balanced", "mapping"])

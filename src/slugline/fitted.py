@@ -74,7 +74,7 @@ class Fitted:
     left_out : LeftOutAnswers or None
         Answers to choose thresholds by; None if no precision was asked for, or after batches.
     stream : StreamRecord or None
-        How it was learned from a stream; None if it was not, or in a loaded model.
+        How it was learned from a stream; None if it was not.
     """
 
     topics: Topics

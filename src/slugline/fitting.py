@@ -280,6 +280,7 @@ def fit_batch(
         history=None,
         tuning=None,
         left_out=None,  # they were answered by other weights
+        stream=None,
     )
 
 

@@ -172,7 +172,7 @@ def _train_stream(context: typer.Context) -> None:
     _check(options, is_here=bool(context.params["stream"]))
     fitted, seconds = _learn(options)
     if fitted.interrupted:
-        warn([_on_interrupted(options.checkpoint)])
+        warn([_on_interrupted(options)])
     warnings = _warnings(fitted)
     warn(warnings)
     _save(fitted, options)
@@ -287,8 +287,10 @@ def _told_on_interrupt(checkpoint: Path | None) -> Iterator[None]:
         raise
 
 
-def _on_interrupted(checkpoint: Path | None) -> str:
-    again = _goes_on(checkpoint) or "Learn to the end for a better one."
+def _on_interrupted(options: _Options) -> str:
+    again = _goes_on(options.checkpoint) or "Learn to the end for a better one."
+    if options.output.exists():
+        again += f" `slugline rollback {options.output}` goes back to the one before."
     return f"training was interrupted: the model is that of the last pass. {again}"
 
 
@@ -308,7 +310,8 @@ def _save(fitted: Fitted, options: _Options) -> None:
     from slugline.saving.generations import keep_before, kept_before
     from slugline.scale.checkpoint import remove_checkpoint
 
-    if kept_before(options.output):  # so that `rollback` leads to what was there last
+    # So that `rollback` leads to what was there last, or to what was learned to the end.
+    if kept_before(options.output) or (fitted.interrupted and options.output.exists()):
         keep_before(options.output)
     write(options.output, as_model_file(fitted))
     if options.checkpoint is not None and not fitted.interrupted:

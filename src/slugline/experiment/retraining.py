@@ -119,7 +119,7 @@ def retrain(
     Raises
     ------
     ModelFileError : if there is no such model, its training was interrupted, it learned from
-        batches, or from descriptions alone.
+        batches or a stream, or from descriptions alone.
     DataError : if these are not the documents that it learned from.
     OptionError : if validation documents are missing, or there should be none.
     """
@@ -140,6 +140,11 @@ def retrain(
         raise ModelFileError(
             f"{path}: it was made from descriptions of topics alone, so there are no documents to "
             "train it on again; `slugline evaluate` tests it on some."
+        )
+    if info.stream is not msgspec.UNSET:
+        raise ModelFileError(
+            f"{path}: it learned from a stream; train it again from the same files with the same "
+            "options into another file: that has the same bytes, if nothing has changed."
         )
     if info.n_batches:
         raise ModelFileError(

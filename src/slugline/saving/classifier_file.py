@@ -30,7 +30,14 @@ from slugline.saving.card import write_card
 from slugline.saving.earlier import upgraded
 from slugline.saving.needed_encoder import find_encoder
 from slugline.saving.quantization import Precision, check_precision, dequantize, quantize
-from slugline.saving.schema import BlockInfo, EncoderInfo, ModelFile, ModelInfo, RoutingInfo
+from slugline.saving.schema import (
+    BlockInfo,
+    EncoderInfo,
+    ModelFile,
+    ModelInfo,
+    RoutingInfo,
+    StreamInfo,
+)
 from slugline.saving.shipped import model_path
 from slugline.saving.shrinking import check_max_size, shrunk
 from slugline.text.block import Block
@@ -40,6 +47,7 @@ from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.vocabulary import Vocabulary
 from slugline.text.weighting import check_idf
 from slugline.thresholds.answers import ARRAYS, LeftOutAnswers
+from slugline.training.stream_record import StreamRecord
 
 __all__ = ["as_model_file", "from_model_file", "library_versions", "load_model", "with_metrics"]
 
@@ -131,6 +139,7 @@ def _content(
         descriptions={str(name): text for name, text in fitted.descriptions.items()}
         or msgspec.UNSET,
         routing=_routing_info(fitted.left_out),
+        stream=_stream_info(fitted.stream),
     )
     _check_buckets(info.blocks)
     arrays = {f"learner.{name}": array for name, array in fitted.learner.arrays().items()}
@@ -292,9 +301,26 @@ def from_model_file(
         dense=dense,
         descriptions=check_descriptions(_by_topic(info.descriptions or {}, info.topics)),
         left_out=_left_out(file),
+        stream=_stream_record(info),
     )
     _check_fit(fitted, file)
     return fitted
+
+
+def _stream_info(record: StreamRecord | None) -> StreamInfo | msgspec.UnsetType:
+    if record is None:
+        return msgspec.UNSET
+    return StreamInfo(**{**record._asdict(), "topic_counts": list(record.topic_counts)})
+
+
+def _stream_record(info: ModelInfo) -> StreamRecord | None:
+    if info.stream is msgspec.UNSET:
+        return None
+    told = msgspec.structs.asdict(info.stream)
+    record = StreamRecord(**{**told, "topic_counts": tuple(info.stream.topic_counts)})
+    if len(record.topic_counts) != len(info.topics) or record.n_right > record.n_judged:
+        raise DataError("what it says of its stream doesn't fit its topics, or itself.")
+    return record
 
 
 def _check_buckets(blocks: Sequence[BlockInfo]) -> None:

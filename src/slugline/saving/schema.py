@@ -71,6 +71,16 @@ class RoutingInfo(msgspec.Struct, frozen=True):
     most_unknown: Annotated[float, msgspec.Meta(ge=0, lt=1e9)] | None
 
 
+class StreamInfo(msgspec.Struct, frozen=True):
+    """How a model learned from a stream; see `slugline.training.stream_record`."""
+
+    n_passes: _Count
+    n_skipped: _Count
+    topic_counts: Annotated[list[_Count], msgspec.Meta(max_length=_MAX_TOPICS)]
+    n_judged: _Count
+    n_right: _Count
+
+
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What a model is and where it comes from: the content of `model.json`."""
 
@@ -115,6 +125,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     descriptions: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     #: How often answers that are given alone are to be right, likewise.
     routing: RoutingInfo | msgspec.UnsetType = msgspec.UNSET
+    #: How it learned, if from a stream, likewise.
+    stream: StreamInfo | msgspec.UnsetType = msgspec.UNSET
 
 
 class FormatOnly(msgspec.Struct):

@@ -24,7 +24,7 @@ from slugline.errors import ClusterError, SluglineError
 from slugline.scale import tasks
 from slugline.scale.apart import MOST_LOSSES, Apart, places
 from slugline.scale.collections import Partition
-from slugline.scale.connecting import connected, wait_for_worker
+from slugline.scale.connecting import connected, is_lost, wait_for_worker
 from slugline.scale.groups import stretches_of, workers_of
 from slugline.scale.parts import Part, sendable
 
@@ -85,24 +85,15 @@ class DaskEngine:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        is_lost = self._is_lost(error)
+        lost = is_lost(self._client, error)
         _release(list(self._made))
         self._blocks, self._plans = [], []
         self._open.close()
-        if is_lost:
+        if lost:
             raise ClusterError(
                 "the scheduler of the cluster is gone; start the cluster again, and then the same "
                 "job, which goes on from its checkpoint, if it has one."
             ) from error
-
-    def _is_lost(self, error: BaseException | None) -> bool:
-        """Whether an error is about the connection to the scheduler."""
-        from distributed.comm.core import CommClosedError
-
-        if isinstance(error, SluglineError) or not isinstance(error, Exception):
-            return False
-        # What Dask says of a connection that it has closed itself may be of any kind.
-        return isinstance(error, CommClosedError) or self._client.status != "running"
 
     @property
     def sight(self) -> str:

@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slugline.errors import ClusterError, OptionError
+from slugline.errors import ClusterError, OptionError, SluglineError
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["check_cluster", "connected", "dask_distributed", "unlogged", "wait_for_worker"]
+__all__ = [
+    "check_cluster",
+    "connected",
+    "dask_distributed",
+    "is_lost",
+    "unlogged",
+    "wait_for_worker",
+]
 
 # Seconds to wait for a scheduler, and for the first worker.
 _PATIENCE = 10
@@ -132,6 +139,16 @@ def check_cluster(client: Client) -> None:
     answers |= {f"worker {name}": versions for name, versions in found.items()}
     for name, versions in answers.items():
         _check_versions(name, versions)
+
+
+def is_lost(client: Client, error: BaseException | None) -> bool:
+    """Whether an error is about the connection to the scheduler."""
+    from distributed.comm.core import CommClosedError
+
+    if isinstance(error, SluglineError) or not isinstance(error, Exception):
+        return False
+    # What Dask says of a connection that it has closed itself may be of any kind.
+    return isinstance(error, CommClosedError) or client.status != "running"
 
 
 def wait_for_worker(client: Client, seconds: int, none: str) -> None:

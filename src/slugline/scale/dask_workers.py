@@ -13,6 +13,7 @@ from distributed import Future, KilledWorker, Worker, WorkerPlugin, get_worker
 
 from slugline.errors import ClusterError, SluglineError
 from slugline.scale.answering import How, Outcome, SoFar, Stopped, Task, answer, router_of
+from slugline.scale.connecting import is_lost
 from slugline.scale.model_copy import ModelCopy
 from slugline.scale.processes import Heard
 
@@ -69,6 +70,17 @@ def answer_on_cluster(
     ------
     ClusterError : if the cluster is lost.
     """
+    try:
+        _answer_all(client, model, how, tasks, heard)
+    except Exception as error:
+        if not is_lost(client, error):
+            raise
+        raise _lost() from error
+
+
+def _answer_all(
+    client: Client, model: ModelCopy, how: How, tasks: Sequence[Task], heard: Heard
+) -> None:
     name = f"slugline-predict-{uuid.uuid4().hex}"
     news: _News = queue.SimpleQueue()
     client.subscribe_topic(name, lambda event: news.put(_told(*event[1])))
@@ -124,10 +136,7 @@ def _outcome(future: Future[Any], task: Task) -> Outcome:
         # Waits, as it is done again if its worker was lost meanwhile.
         outcome: Outcome = future.result()
     except CancelledError as cancelled:
-        raise ClusterError(
-            "the connection to the cluster is lost; start it, and run this again: it goes on from "
-            "there."
-        ) from cancelled
+        raise _lost() from cancelled
     except Exception as raised:  # noqa: BLE001 (whatever happened there is told of the file)
         error: Exception = raised
     else:
@@ -138,6 +147,13 @@ def _outcome(future: Future[Any], task: Task) -> Outcome:
             f"{error.last_worker.address}; they may lack memory."
         )
     return Outcome(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")
+
+
+def _lost() -> ClusterError:
+    return ClusterError(
+        "the connection to the cluster is lost; start it, and run this again: it goes on from "
+        "there."
+    )
 
 
 def _answer(name: str, task: Task) -> Outcome:

@@ -158,6 +158,7 @@ class _Training:
         finally:
             told.update(apart.stopped())
             for number, news in told.items():
+                state.n_passes += news.n_passes
                 self._hold(todo[number], news.point)
 
     def _end(self, topics: slice, told: Told) -> None:
