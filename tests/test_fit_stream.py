@@ -116,7 +116,7 @@ def test_weights_that_wait_in_a_file_are_the_same(
 
 def test_a_full_disk_is_named(temporary: Path) -> None:
     def parts() -> Iterator[np.ndarray[Any, Any]]:
-        yield np.ones(3)
+        yield np.ones(3, dtype=np.float16)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OutputError, match=r"can't be written \(No space left on device\)"):

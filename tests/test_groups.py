@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slugline.scale import tasks
 from slugline.scale.groups import (
     groups_of,
     keeping_sum_of_group,
@@ -15,6 +16,7 @@ from slugline.scale.groups import (
     sum_of_group,
     workers_of,
 )
+from slugline.scale.local import in_order
 from slugline.scale.spare import Spare
 from slugline.scale.tree import TreeSum
 from slugline.training.row_block import Arrays
@@ -106,3 +108,37 @@ def test_arrays_are_given_away_only_when_they_have_been_added(n: int) -> None:
     for number in range(n):
         total.append((np.array([float(number)]),))
     assert total.result()[0] == [sum(range(n))]
+
+
+def test_tasks_change_nothing_that_was_returned_before() -> None:
+    before = (np.array([5.0]),)
+    blocks = [np.array([1.0]), np.array([2.0])]
+    assert tasks.sum_up(adding, (), blocks, None, before)[0] == [8]
+    (total,), _ = tasks.keep_and_sum(keeping, (), blocks, before)
+    assert total == [8]
+    assert tasks.added(before, before)[0] == [10]
+    assert before[0] == [5]
+
+
+def adding(block: Any, into: Arrays | None = None) -> Arrays:
+    if into is None:
+        return (block.copy(),)
+    into[0][:] += block
+    return into
+
+
+def keeping(block: Any, into: Arrays | None = None) -> tuple[Arrays, None]:
+    return adding(block, into), None
+
+
+@pytest.mark.parametrize(("n_waiting", "most"), [(0, 2), (1, 3)])
+def test_no_more_is_under_way_or_waits_than_was_said(n_waiting: int, most: int) -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        return number
+
+    for number, result in enumerate(in_order(work, range(9), 2, n_waiting)):
+        assert result == number
+        assert len(begun) <= number + most

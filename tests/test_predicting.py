@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -23,8 +24,10 @@ from slugline.errors import (
     OptionError,
     SluglineError,
 )
-from slugline.scale import How, answering, predict_files
-from slugline.scale.answered import RECORD
+from slugline.scale import How, answering, predict_files, predicting
+from slugline.scale.answering import Outcome, SoFar
+from slugline.scale.file_names import RECORD
+from slugline.scale.file_pairs import FilePair
 from slugline.scale.predicting import Answered, Standing
 
 Run = Callable[..., Any]
@@ -498,3 +501,19 @@ def test_progress_goes_through_a_single_file(monkeypatch: pytest.MonkeyPatch) ->
     assert shares == sorted(shares)
     assert any(0 < share < 1 for share in shares)
     assert shares[-1] == 1
+
+
+def test_the_record_of_a_folder_is_no_file_to_answer() -> None:
+    predict()
+    done = predict_files("news.slug", ["out/*"], "again", n_workers=1)
+    assert (done.n_files, done.failed) == (4, [])
+    assert RECORD not in contents("again")
+
+
+def test_news_of_a_file_that_come_late_change_nothing() -> None:
+    watcher = Watcher()
+    job = predicting._Job([FilePair("a", "a", 10, 0)], mock.Mock(), watcher)
+    job.hear(0, Outcome(1000, 0, 10))
+    job.hear(0, SoFar(500, 0.5))
+    assert [standing.share for standing in watcher.standings] == [1.0]
+    assert watcher.standings[-1].n_rows == 1000

@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.svm import LinearSVC
 
+from slugline.scale import apart
 from slugline.scale.local import LocalEngine
 from slugline.scale.tree import TreeSum
 from slugline.training import point, whole_passes
@@ -235,3 +236,66 @@ def test_arrays_are_given_to_an_engine_once() -> None:
     *_, found = minimise(engine, start)
     assert len(engine.given) > 10
     assert found.point.weights.tobytes() == wanted.point.weights.tobytes()
+
+
+class Breaking(LocalEngine):
+    """Is broken off at the n-th slope."""
+
+    n = 0
+
+    def keeping_sums(self, *what: Any, **how: Any) -> Any:
+        self.n -= 1
+        if not self.n:
+            raise KeyboardInterrupt
+        return super().keeping_sums(*what, **how)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_a_step_that_is_broken_off_is_taken_back(n: int) -> None:
+    blocks = [block_of(seed, 30) for seed in range(2)]
+    engine = Breaking(1)
+    for block in blocks:
+        engine.append(block)
+    engine.n = n
+    descent = Descent(aim_of(), scales_of(blocks), Point.first(N_COLUMNS, N_TOPICS))
+    seen = [Point.first(N_COLUMNS, N_TOPICS)]
+
+    def go() -> None:
+        seen.extend(
+            Point(found.point.weights.copy(), found.point.biases.copy())
+            for found in minimise(engine, descent)
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        go()
+    np.testing.assert_allclose(descent.point.weights, seen[-1].weights, atol=1e-6)
+    np.testing.assert_allclose(descent.point.biases, seen[-1].biases)
+
+
+def test_a_copy_goes_on_and_the_descent_stays_where_it_is() -> None:
+    engine = engine_of([block_of(0, 40)])
+    descent = Descent(aim_of(), scales_of([block_of(0, 40)]), Point.first(N_COLUMNS, N_TOPICS))
+    for _ in range(2):
+        descent.advance(engine)
+    before = descent.point.weights.copy(), descent.gradients.copy(), descent.n_passes
+    ends = []
+    for _ in range(2):  # the second one has no arrays to work on from the first
+        after = descent.copy()
+        after.advance(engine)
+        ends.append(after.point.weights.tobytes())
+    assert ends[0] == ends[1] != before[0].tobytes()
+    assert descent.point.weights.tobytes() == before[0].tobytes()
+    assert descent.gradients.tobytes() == before[1].tobytes()
+    assert descent.n_passes == before[2]
+
+
+def test_a_worker_leaves_the_state_before_a_step_as_it_was() -> None:
+    block = block_of(0, 40)
+    rows = [block], [slice(0, 1)]
+    arguments = aim_of(), scales_of([block]), Point.first(N_COLUMNS, N_TOPICS)
+    before = apart._begun(rows, Descent, arguments)
+    after = apart._advanced(before, rows)
+    assert before[0].n_passes == 1
+    assert not before[0].point.weights.any()
+    assert after[0].n_passes > 1
+    assert after[0].point.weights.any()

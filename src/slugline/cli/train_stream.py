@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -250,6 +252,7 @@ def _learn(options: _Options) -> tuple[Fitted, float]:
         how["min_precision"] = options.min_precision
     began = time.monotonic()
     with (
+        _tidy_when_ended(),
         _told_on_interrupt(options.checkpoint),
         pass_progress(options.quiet) as progress,
         _cluster(options) as place,
@@ -274,6 +277,20 @@ def _cluster(options: _Options) -> Iterator[dict[str, Any]]:
 
         with local_cluster(options.workers) as client:
             yield {"client": client}
+
+
+@contextmanager
+def _tidy_when_ended() -> Iterator[None]:
+    """Have SIGTERM leave no temporary files, and workers end."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def topic_warnings(counts: Mapping[str, int], described: Iterable[str] = ()) -> 
     them = "it" if len(few) == 1 else "them"
     return [
         *spelled,
-        f"{len(few)} of {counted(len(counts), 'topic')} {have(len(few))} fewer than "
+        f"{len(few):,} of {counted(len(counts), 'topic')} {have(len(few))} fewer than "
         f"{FEW_DOCUMENTS} training documents, such as {rarest}: expect {them} to be missed. Add "
         "documents, or merge topics.",
     ]

@@ -24,13 +24,12 @@ from slugline import __version__
 from slugline.errors import DataError, OptionError, OutputError
 from slugline.locks import lock
 from slugline.scale.answering import How
+from slugline.scale.file_names import RECORD
 from slugline.scale.file_pairs import FilePair
 from slugline.scale.model_copy import ModelCopy
 
 __all__ = ["RECORD", "Plan", "Record", "open_record"]
 
-#: The record's name.
-RECORD = "_slugline.jsonl"
 # The most bytes of one of its lines, and of all of it.
 _MOST_LINE = 1 << 17
 _MOST_BYTES = 1 << 30
@@ -154,7 +153,7 @@ class Record:
                 if self._is_up_to_date(pair, line):
                     there.append(line.bad)
                     continue
-                n_again += line.event == "done"
+                n_again += line.event == "done" and not self._is_too_lax(line)
             to_do.append(pair)
         # The largest first, so that workers end at about the same time.
         to_do.sort(key=lambda pair: -pair.size)
@@ -194,11 +193,15 @@ class Record:
         return (
             line.event == "done"
             and line.job == self._job
-            and not (self._strict and line.bad)
+            and not self._is_too_lax(line)
             and (line.source_size, line.source_changed) == (pair.size, pair.changed)
             and line.source == _absolute(pair.source)
             and line.size == (self._folder / pair.name).stat().st_size
         )
+
+    def _is_too_lax(self, line: Line) -> bool:
+        """Whether answers have errors among them, and the user wants none."""
+        return self._strict and line.bad > 0
 
     def _line(self, event: Literal["begun", "done", "failed"], pair: FilePair) -> Line:
         source = _absolute(pair.source)

@@ -174,8 +174,8 @@ class Apart:
         for future, at_work in self._under_way.items():
             last = at_work.before or at_work.state
             if at_work.told is not None and at_work.told.n_passes > 1 and last is not None:
-                ((descent, _),) = self._engine.gather([last])
-                yield at_work.number, at_work.told._replace(point=descent.point)
+                (point,) = self._engine.gather([self._submit(at_work, _where, last)])
+                yield at_work.number, at_work.told._replace(point=point)
             self._engine.release([future, at_work.before, at_work.state])
         self._under_way.clear()
 
@@ -258,6 +258,11 @@ def _advanced(state: _State, rows: _RowsHere) -> _State:
     after = descent.copy()
     after.advance(_engine_of(rows, spare))
     return after, spare
+
+
+def _where(state: _State) -> Point:
+    descent, _ = state
+    return descent.point
 
 
 def _told(state: _State) -> Told:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from slugline.errors import DataError
 
-__all__ = ["MARKS", "files_of", "is_pattern"]
+__all__ = ["MARKS", "RECORD", "files_of", "is_pattern"]
 
 #: What makes a name a pattern.
 MARKS = frozenset("*?[")
+#: The record of a folder of answers, which is no data; see `slugline.scale.answered`.
+RECORD = "_slugline.jsonl"
 
 
 def files_of(names: Iterable[str | Path]) -> list[str]:
@@ -28,6 +30,7 @@ def files_of(names: Iterable[str | Path]) -> list[str]:
             continue
         # Path.glob takes no absolute pattern.
         fitting = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
+        fitting = [path for path in fitting if Path(path).name != RECORD]
         if not fitting:
             raise DataError(f"no file is named like {name}; check the pattern and the folder.")
         found += fitting

@@ -98,7 +98,7 @@ class LocalEngine:
             return sum_of_group(function, both, shared, spare.take())
 
         total = TreeSum(spare)
-        for arrays in in_order(work, self._groups, self._n_threads):
+        for arrays in in_order(work, self._groups, self._n_threads, n_waiting=0):
             total.append(arrays)
         return total.result()
 
@@ -112,7 +112,7 @@ class LocalEngine:
             return keeping_sum_of_group(function, self._blocks(group), shared, spare.take())
 
         total, kept = TreeSum(spare), []
-        for arrays, own in in_order(work, self._groups, self._n_threads):
+        for arrays, own in in_order(work, self._groups, self._n_threads, n_waiting=0):
             total.append(arrays)
             kept.extend(own)
         return total.result(), kept
@@ -138,8 +138,20 @@ class LocalEngine:
         return (self._store[number] for number in range(group.start, group.stop))
 
 
-def in_order(work: Callable[[Any], Any], parts: Iterable[Any], n_threads: int) -> Iterator[Any]:
-    """Yield what `work` makes of each part, in order; no more are under way than threads."""
+def in_order(
+    work: Callable[[Any], Any], parts: Iterable[Any], n_threads: int, n_waiting: int = 1
+) -> Iterator[Any]:
+    """Yield what `work` makes of each part, in order.
+
+    Parameters
+    ----------
+    work : callable
+    parts : iterable
+    n_threads : int
+    n_waiting : int, default 1
+        How many may be done, or wait to be, besides one for each thread. With 0, threads wait at
+        times, and no more results are in memory than threads.
+    """
     if n_threads < 2:
         yield from map(work, parts)
         return
@@ -148,7 +160,7 @@ def in_order(work: Callable[[Any], Any], parts: Iterable[Any], n_threads: int) -
         try:
             for part in parts:
                 pending.append(pool.submit(work, part))
-                if len(pending) >= n_threads:
+                if len(pending) >= n_threads + n_waiting:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

@@ -233,6 +233,7 @@ class _Job:
         self._record = record
         self._began = time.monotonic()
         self._so_far: dict[int, SoFar] = {}
+        self._ended: set[int] = set()
         self._n_rows, self._n_read = 0, 0.0
         self._outcomes: list[Outcome] = []
         self._failed: list[tuple[str, str]] = []
@@ -240,10 +241,13 @@ class _Job:
         self._notes: set[str] = set()
 
     def hear(self, number: int, message: SoFar | Outcome) -> None:
+        before = self._so_far.get(number, SoFar(0, 0.0))
         if isinstance(message, Outcome):
             self._take(self._pairs[number], message)
             message = SoFar(message.n_rows, 1.0)
-        before = self._so_far.get(number, SoFar(0, 0.0))
+            self._ended.add(number)
+        elif number in self._ended:  # it comes late
+            return
         self._so_far[number] = message
         self._n_rows += message.n_rows - before.n_rows
         self._n_read += (message.share - before.share) * self._pairs[number].size

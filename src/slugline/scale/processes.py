@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_DEATHS", "Heard", "answer_here", "answer_in_processes"]
 
-#: Told the number of a task, and how many of its rows are answered, or its outcome.
+#: Told the number of a task, and how far it is, or its outcome.
 Heard = Callable[[int, SoFar | Outcome], object]
 #: How many workers may end at one file before it is given up.
 MOST_DEATHS = 5

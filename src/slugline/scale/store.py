@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from slugline.errors import OutputError
 
@@ -117,13 +118,12 @@ class Store:
         return path
 
 
-def in_a_file(parts: Iterable[np.ndarray[Any, Any]], shape: tuple[int, ...]) -> Any:
+def in_a_file(parts: Iterable[npt.NDArray[np.float16]], shape: tuple[int, ...]) -> Any:
     """Return an array that is written part by part to a file without a name, which goes with it.
 
     Parameters
     ----------
-    parts : iterable of array
-        At least one, all of one type.
+    parts : iterable of float16 array
     shape : tuple of int
         Of all.
     """
@@ -132,7 +132,7 @@ def in_a_file(parts: Iterable[np.ndarray[Any, Any]], shape: tuple[int, ...]) -> 
             file.write(part.tobytes())
         file.flush()
         # An array of NumPy's own kind, which others know how to send.
-        return np.asarray(np.memmap(file, part.dtype, "r", shape=shape))
+        return np.asarray(np.memmap(file, np.float16, "r", shape=shape))
 
 
 @contextmanager

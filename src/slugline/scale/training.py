@@ -21,9 +21,7 @@ from slugline.training.hinge import Aim
 from slugline.training.left_out import LeftOut, as_new, as_of_all
 from slugline.training.linear_fit import ABSENT
 from slugline.training.point import Point, Scales, parts_of
-from slugline.training.row_block import (
-    RowBlock,
-)
+from slugline.training.row_block import RowBlock
 from slugline.training.whole_passes import TOLERANCE, Descent, minimise
 
 __all__ = ["Learned", "learn"]

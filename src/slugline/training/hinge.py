@@ -117,7 +117,9 @@ def _summed(block: RowBlock, slope: Floats, into: Arrays | None) -> Arrays:
     common = slope.sum(axis=0, dtype=np.float64)
     if into is None:
         return block.sums(slope), common
-    return block.sums(slope, into[0]), into[1] + common
+    weights, biases = into
+    biases += common
+    return block.sums(slope, weights), biases
 
 
 def _scores(block: RowBlock, weights: Floats, biases: Sums) -> Floats:
