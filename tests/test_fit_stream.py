@@ -170,6 +170,10 @@ def test_the_file_tells_of_the_stream_and_is_not_checked_by_fit(news: News, tmp_
     classifier.save(path)
     loaded = load(path)
     assert loaded.fitted_.stream == classifier.fitted_.stream
+    with zipfile.ZipFile(path) as archive:
+        card = archive.read("card.md").decode()
+    assert "It learned from a stream, in " in card
+    assert " that were held out at first, " in card
     loaded.save(tmp_path / "again.slug")
     assert (tmp_path / "again.slug").read_bytes() == path.read_bytes()
     texts, topics = map(list, zip(*news, strict=True))

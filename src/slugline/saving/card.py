@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from slugline.displays import counted
-from slugline.saving.schema import BlockInfo, EncoderInfo, ModelInfo, RoutingInfo
+from slugline.saving.schema import BlockInfo, EncoderInfo, ModelInfo, RoutingInfo, StreamInfo
 
 __all__ = ["describe_learner", "write_card"]
 
@@ -21,6 +21,7 @@ def write_card(info: ModelInfo) -> str:
         f"Made by Slugline {info.versions['slugline']} from {_documents(info)} with "
         f"seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
         f"It knows {', '.join(map(_terms, info.blocks))}.{_bits(info)}",
+        *([] if info.stream is msgspec.UNSET else [_stream(info.stream)]),
         *([] if info.encoder is msgspec.UNSET else [_encoder(info.encoder)]),
         *([] if info.routing is msgspec.UNSET else [_routing(info.routing)]),
         *([info.card_notes.strip()] if info.card_notes else []),
@@ -55,6 +56,19 @@ def _documents(info: ModelInfo) -> str:
 
 def _bits(info: ModelInfo) -> str:
     return "" if info.precision == "float32" else f" Its weights are rounded to {info.precision}."
+
+
+def _stream(stream: StreamInfo) -> str:
+    said = (
+        f"It learned from a stream, in {stream.n_passes:,} passes over blocks of rows, and left no "
+        "document out as wrong."
+    )
+    if not stream.n_judged:
+        return said
+    return (
+        f"{said} Of {counted(stream.n_judged, 'document')} that were held out at first, "
+        f"{stream.n_right:,} got their topic."
+    )
 
 
 def _encoder(encoder: EncoderInfo) -> str:
