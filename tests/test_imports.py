@@ -127,7 +127,7 @@ PLAN = """
     saving explain routing
     fitting judging fitted thresholds document_parts fit_settings tuning lesson
     learners training corpus text reuters layers
-    encoders sample_weights documents calibration trend evaluation splits
+    encoders sample_weights stream_record documents calibration trend evaluation splits
     labels term_weights sparse ragged plots progress cache databases files locks marks displays
     threads kernels checks errors lazy
 """

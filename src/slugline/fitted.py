@@ -24,8 +24,8 @@ from slugline.text.reading import WordCounts
 from slugline.thresholds.answers import LeftOutAnswers
 
 if TYPE_CHECKING:
+    from slugline.stream_record import StreamRecord
     from slugline.training.history import History
-    from slugline.training.stream_record import StreamRecord
     from slugline.tuning import Tuning
 
 __all__ = ["Fitted"]

@@ -24,7 +24,7 @@ from slugline.errors import OptionError
 if TYPE_CHECKING:
     from slugline.cli.routing import Routing
     from slugline.fitted import Fitted
-    from slugline.training.stream_record import StreamRecord
+    from slugline.stream_record import StreamRecord
 
 __all__ = ["or_stream"]
 

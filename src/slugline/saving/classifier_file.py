@@ -40,6 +40,7 @@ from slugline.saving.schema import (
 )
 from slugline.saving.shipped import model_path
 from slugline.saving.shrinking import check_max_size, shrunk
+from slugline.stream_record import StreamRecord
 from slugline.text.block import Block
 from slugline.text.features import Features
 from slugline.text.known_words import UsualWords
@@ -47,7 +48,6 @@ from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.vocabulary import Vocabulary
 from slugline.text.weighting import check_idf
 from slugline.thresholds.answers import ARRAYS, LeftOutAnswers
-from slugline.training.stream_record import StreamRecord
 
 __all__ = ["as_model_file", "from_model_file", "library_versions", "load_model", "with_metrics"]
 

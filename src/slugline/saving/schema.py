@@ -72,7 +72,7 @@ class RoutingInfo(msgspec.Struct, frozen=True):
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
-    """How a model learned from a stream; see `slugline.training.stream_record`."""
+    """How a model learned from a stream; see `slugline.stream_record`."""
 
     n_passes: _Count
     n_skipped: _Count

@@ -26,11 +26,11 @@ from slugline.scale.rows import Rows, rows_of
 from slugline.scale.sources import Documents
 from slugline.scale.store import MOST_IN_MEMORY
 from slugline.scale.training import Learned, learn
+from slugline.stream_record import StreamRecord
 from slugline.term_weights import as_arrays
 from slugline.text.features import Features
 from slugline.threads import count_threads
 from slugline.thresholds.answers import LeftOutAnswers
-from slugline.training.stream_record import StreamRecord
 from slugline.training.whole_passes import TOLERANCE
 
 if TYPE_CHECKING:
