@@ -224,6 +224,18 @@ def refusal(job: Job, **how: Any) -> str:
 NAME_ANOTHER = "name another folder with `checkpoint`, or remove this one."
 
 
+def test_a_damaged_part_is_named_before_anything_is_read(job: Job) -> None:
+    job.begin()
+    job.news = []
+    part = next(iter(job.folder.glob("now.*.safetensors")))
+    data = bytearray(part.read_bytes())
+    data[-1] ^= 1
+    part.write_bytes(data)
+    assert refusal(job).startswith(
+        f"kept/{part.name}: damaged (its bytes are not those that were written); remove kept"
+    )
+
+
 def test_another_tolerance_is_named_before_anything_is_read(job: Job) -> None:
     job.begin()
     job.news = []

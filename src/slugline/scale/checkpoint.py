@@ -126,6 +126,8 @@ class Checkpoint:
         self._kept = _read_index(folder)
         self._parts = dict(self._kept.parts) if self._kept else {}
         self._n_written = self._kept.n_written if self._kept else 0
+        for part in self._parts.values():  # before documents are read for it
+            _check_part(folder, part)
         _tidy(folder, {part.file for part in self._parts.values()})
 
     @property
@@ -292,19 +294,30 @@ def _read_index(folder: Path) -> _Content | None:
     return content
 
 
+def _check_part(folder: Path, part: _Part) -> None:
+    """Check that a part has the bytes that were written."""
+    path = folder / part.file
+    try:
+        size = path.stat().st_size
+        if size != part.n_bytes:
+            raise ValueError(f"it has {size:,} bytes and not {part.n_bytes:,}")
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != part.sha256:
+                raise ValueError("its bytes are not those that were written")
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, path, error) from error
+
+
 def _read_part(folder: Path, part: _Part, most: int) -> dict[str, Any]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     path = folder / part.file
+    _check_part(folder, part)
     try:
-        size = path.stat().st_size
-        if size != part.n_bytes or size > most:
-            raise ValueError(f"it has {size:,} bytes and not {min(part.n_bytes, most):,}")
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != part.sha256:
-            raise ValueError("its bytes are not those that were written")
-        return load(data)
+        if part.n_bytes > most:
+            raise ValueError(f"it has {part.n_bytes:,} bytes and not {most:,}")
+        return load(path.read_bytes())
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _damaged(folder, path, error) from error
 
