@@ -1,6 +1,7 @@
 """`fit_stream` beside `fit`: accuracy, log loss, passes, seconds; the same rows in other orders.
 
 With --held-out, a part of the training documents stands for the test, for choices to be made by.
+With --tolerances, models of these are held against that of the last one, which should be small.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import sets
 from processes import table
 from slugline import Corpus, TopicClassifier
+from slugline.training.whole_passes import TOLERANCE
 
 # The share of the training documents that is held out.
 _SHARE = 0.25
@@ -34,14 +36,23 @@ def main() -> None:
     """Measure, and print a table."""
     parser = sets.arguments(__doc__)
     parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--tolerances", type=float, nargs="+")
     how = parser.parse_args()
     rows = []
     for name in how.sets:
         train, test = sets.load(name)
         if how.held_out:
             train, test = train.split(_SHARE, seed=0)
-        rows.append([name, *measure(train, test)])
+        if how.tolerances:
+            rows.append([name, *by_tolerance(train, test, how.tolerances)])
+        else:
+            rows.append([name, *measure(train, test)])
         print(*rows[-1], flush=True)
+    if how.tolerances:
+        print(
+            table([["set", *(f"{each:g}: same, %; passes; s" for each in how.tolerances)], *rows])
+        )
+        return
     head = ["set", "texts", "fit", "stream", "points", "log loss", "stream's"]
     print(table([[*head, "passes", "fit s", "stream s", "sorted", "shuffled"], *rows]))
     points = [float(row[4]) for row in rows]
@@ -72,15 +83,32 @@ def measure(train: Corpus, test: Corpus) -> list[str]:
     ]
 
 
+def by_tolerance(train: Corpus, test: Corpus, tolerances: Sequence[float]) -> list[str]:
+    """Return the share of answers that are those of the last tolerance, passes and seconds."""
+    answers, about = [], []
+    for tolerance in tolerances:
+        passes = Passes()
+        learned, seconds = timed(stream, train.texts, train.topics, passes, tolerance)
+        answers.append(learned.predict(test.texts))
+        about.append(f"{passes.n_passes}; {seconds:.1f}")
+    return [
+        f"{100 * np.mean(own == answers[-1]):.2f}; {more}"
+        for own, more in zip(answers, about, strict=True)
+    ]
+
+
 def stream(
-    texts: Sequence[str], topics: Sequence[str], progress: Passes | None = None
+    texts: Sequence[str],
+    topics: Sequence[str],
+    progress: Passes | None = None,
+    tolerance: float = TOLERANCE,
 ) -> TopicClassifier:
     """Learn from batches of a thousand."""
     batches = (
         (texts[first : first + 1000], topics[first : first + 1000])
         for first in range(0, len(texts), 1000)
     )
-    return TopicClassifier(n_jobs=1).fit_stream(batches, progress=progress)
+    return TopicClassifier(n_jobs=1).fit_stream(batches, progress=progress, tolerance=tolerance)
 
 
 def timed(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
