@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from processes import table
+from slugline.scale.groups import entries_of_group
 from slugline.scale.rows import MOST_TOPICS, MOST_WEIGHTS
 
 # What the library has: rows of a block, the share of memory that rows may have where topics are
@@ -35,9 +36,8 @@ from slugline.scale.rows import MOST_TOPICS, MOST_WEIGHTS
 _ROWS = 1 << 16
 _SHARE, _ARRAYS = 1 / 3, 12
 _SECONDS_OF_BYTE, _BYTES_A_SECOND = 5e-11, 1e9
-# Entries of a group of blocks for each column, how many groups there are, and bytes of blocks that
-# a task may add up in any case.
-_PER_COLUMN, _FEWEST_GROUPS, _MOST_GROUPS, _MOST_ADDED = 64, 8, 1024, 1 << 27
+# Bytes of blocks that a task may add up in any case.
+_MOST_ADDED = 1 << 27
 # The share of memory that rows may have before Dask moves them to the disk.
 _SPILLED = 0.6
 
@@ -192,7 +192,7 @@ def _by_rows(job: Job, machines: Machines, costs: Costs, dense: float) -> dict[s
     n_entries, columns = job.n_texts * costs.entries_per_text, costs.columns_of(job.n_texts)
     work = n_entries * dense / columns * costs.seconds_per_entry_and_topic
     n_bytes = n_entries * costs.bytes_per_entry / machines.n
-    n_groups = min(max(n_entries / (_PER_COLUMN * columns), _FEWEST_GROUPS), _MOST_GROUPS)
+    n_groups = math.ceil(n_entries / entries_of_group(int(n_entries), int(columns)))
     parts = {
         "rows": work / min(machines.n * machines.threads, n_groups),
         "client": dense * costs.seconds_per_weight,

@@ -308,16 +308,13 @@ def from_model_file(
 
 
 def _stream_info(record: StreamRecord | None) -> StreamInfo | msgspec.UnsetType:
-    if record is None:
-        return msgspec.UNSET
-    return StreamInfo(**{**record._asdict(), "topic_counts": list(record.topic_counts)})
+    return msgspec.UNSET if record is None else StreamInfo(*record)
 
 
 def _stream_record(info: ModelInfo) -> StreamRecord | None:
     if info.stream is msgspec.UNSET:
         return None
-    told = msgspec.structs.asdict(info.stream)
-    record = StreamRecord(**{**told, "topic_counts": tuple(info.stream.topic_counts)})
+    record = StreamRecord(*msgspec.structs.astuple(info.stream))
     if len(record.topic_counts) != len(info.topics) or record.n_right > record.n_judged:
         raise DataError("what it says of its stream doesn't fit its topics, or itself.")
     return record

@@ -76,7 +76,7 @@ class StreamInfo(msgspec.Struct, frozen=True):
 
     n_passes: _Count
     n_skipped: _Count
-    topic_counts: Annotated[list[_Count], msgspec.Meta(max_length=_MAX_TOPICS)]
+    topic_counts: Annotated[tuple[_Count, ...], msgspec.Meta(max_length=_MAX_TOPICS)]
     n_judged: _Count
     n_right: _Count
 

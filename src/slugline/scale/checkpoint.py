@@ -298,14 +298,22 @@ def _check_part(folder: Path, part: _Part) -> None:
     """Check that a part has the bytes that were written."""
     path = folder / part.file
     try:
-        size = path.stat().st_size
-        if size != part.n_bytes:
-            raise ValueError(f"it has {size:,} bytes and not {part.n_bytes:,}")
         with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != part.sha256:
-                raise ValueError("its bytes are not those that were written")
+            _check_size(path, part.n_bytes, part.n_bytes)
+            _check_bytes(part, hashlib.file_digest(file, "sha256").hexdigest())
     except (OSError, ValueError) as error:
         raise _damaged(folder, path, error) from error
+
+
+def _check_size(path: Path, wanted: int, most: int) -> None:
+    size = path.stat().st_size
+    if size != wanted or size > most:
+        raise ValueError(f"it has {size:,} bytes and not {min(wanted, most):,}")
+
+
+def _check_bytes(part: _Part, sha256: str) -> None:
+    if sha256 != part.sha256:
+        raise ValueError("its bytes are not those that were written")
 
 
 def _read_part(folder: Path, part: _Part, most: int) -> dict[str, Any]:
@@ -313,11 +321,11 @@ def _read_part(folder: Path, part: _Part, most: int) -> dict[str, Any]:
     from safetensors.numpy import load
 
     path = folder / part.file
-    _check_part(folder, part)
     try:
-        if part.n_bytes > most:
-            raise ValueError(f"it has {part.n_bytes:,} bytes and not {most:,}")
-        return load(path.read_bytes())
+        _check_size(path, part.n_bytes, most)
+        data = path.read_bytes()
+        _check_bytes(part, hashlib.sha256(data).hexdigest())
+        return load(data)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _damaged(folder, path, error) from error
 

@@ -9,13 +9,26 @@ import numpy as np
 
 from slugline.training.row_block import Arrays
 
-__all__ = ["groups_of", "keeping_sum_of_group", "stretches_of", "sum_of_group", "workers_of"]
+__all__ = [
+    "entries_of_group",
+    "groups_of",
+    "keeping_sum_of_group",
+    "stretches_of",
+    "sum_of_group",
+    "workers_of",
+]
 
 # A group has about as many entries as this many for each column, so that its sums are few beside
 # what is summed, and not many are held at a time. There are this many groups at least, so that
 # there is work for some hands, and at most, as each is a task; but none has fewer entries than
 # that many for each column.
 _PER_COLUMN, _FEWEST, _MOST, _LEAST_PER_COLUMN = 64, 8, 1024, 8
+
+
+def entries_of_group(n_entries: int, n_columns: int) -> int:
+    """Return how many of all entries of rows a group has, but for the size of its last block."""
+    n_groups = min(max(n_entries // (_PER_COLUMN * n_columns), _FEWEST), _MOST)
+    return max(n_entries // n_groups, _LEAST_PER_COLUMN * n_columns)
 
 
 def groups_of(sizes: Sequence[int], n_columns: int) -> list[slice]:
@@ -27,9 +40,7 @@ def groups_of(sizes: Sequence[int], n_columns: int) -> list[slice]:
         Entries of each block.
     n_columns : int
     """
-    n_all = sum(sizes)
-    n_groups = min(max(n_all // (_PER_COLUMN * n_columns), _FEWEST), _MOST)
-    wanted = max(n_all // n_groups, _LEAST_PER_COLUMN * n_columns)
+    wanted = entries_of_group(sum(sizes), n_columns)
     groups, first, n_entries = list[slice](), 0, 0
     for number, size in enumerate(sizes):
         n_entries += size
