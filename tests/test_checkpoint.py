@@ -263,7 +263,7 @@ def test_other_settings_are_named(job: Job, changes: dict[str, Any], named: str)
 
 def test_another_version_is_named(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.begin()
-    monkeypatch.setattr("slugline.__version__", "99.1")
+    monkeypatch.setattr("slugline._version.__version__", "99.1")
     assert refusal(job).endswith(f" there, 99.1 here); {NAME_ANOTHER}")
 
 

@@ -497,7 +497,7 @@ def test_a_cluster_that_loses_all_workers_is_named(
 
 
 def test_versions_that_differ_are_named(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slugline.__version__", "9.8.7")
+    monkeypatch.setattr("slugline._version.__version__", "9.8.7")
     with pytest.raises(ClusterError) as caught:
         TopicClassifier().fit_stream([(["a"], ["b"])], client=client)
     said = str(caught.value)
@@ -516,7 +516,7 @@ def test_versions_that_differ_are_named(client: Any, monkeypatch: pytest.MonkeyP
 def test_workers_that_lack_something_are_named(
     versions: dict[str, str | None], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slugline.__version__", "")
+    monkeypatch.setattr("slugline._version.__version__", "")
     with pytest.raises(ClusterError, match=message):
         connecting._check_versions("it", versions)
 

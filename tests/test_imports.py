@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -129,12 +128,10 @@ PLAN = """
     learners training corpus text reuters layers
     encoders sample_weights stream_record documents calibration trend evaluation splits
     labels term_weights sparse ragged plots progress cache databases files locks marks displays
-    threads kernels checks errors lazy
+    threads kernels checks errors lazy _version
 """
 PARTS = tuple(PLAN.split())
 FRONT_DOORS = {"__main__", "cli", "mcp", "server"}
-#: Modules of earlier releases, which only tell where their names have gone.
-MOVED = {"features", "model_file", "vocabulary", "notebook"}
 SOURCES = sorted(ROOT.rglob("*.py"))
 MODULES = {
     ".".join(("slugline", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
@@ -163,7 +160,7 @@ def imported_by(path: Path) -> set[str]:
     return set(imports(ast.parse(path.read_text("utf-8"))))
 
 
-HOUSE = [path for path in SOURCES if part_of(path) not in {"__init__", *MOVED}]
+HOUSE = [path for path in SOURCES if part_of(path) != "__init__"]
 
 
 def test_every_part_of_the_house_has_its_place() -> None:
@@ -198,31 +195,7 @@ def test_no_file_is_longer_than_can_be_read_at_once(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 450
 
 
-# Names of earlier releases ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "home"),
-    [
-        ("features", "Block", "text.block"),
-        ("features", "Features", "text.features"),
-        ("features", "idf", "text.weighting"),
-        ("model_file", "ModelInfo", "saving.schema"),
-        ("model_file", "read", "saving.container"),
-        ("notebook", "run", "lesson.run"),
-        ("training.progress", "progress_on", "progress"),
-        ("vocabulary", "Vocabulary", "text.vocabulary"),
-    ],
-)
-def test_a_name_that_has_moved_is_still_found_with_a_warning(
-    module: str, name: str, home: str
-) -> None:
-    old = importlib.import_module(f"slugline.{module}")
-    with pytest.warns(
-        DeprecationWarning, match=rf"{module}\.{name} has moved to slugline\.{home};"
-    ):
-        found = getattr(old, name)
-    assert found is getattr(importlib.import_module(f"slugline.{home}"), name)
+# Public names -----------------------------------------------------------------------------------
 
 
 def test_the_public_names_are_all_there() -> None:

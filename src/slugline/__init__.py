@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from slugline._version import __version__
 from slugline.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from slugline.learners.shallow import ShallowLearner
     from slugline.text.block import Block
 
-__version__ = "0.1.0"
-
 __all__ = [
     "Block",
     "Corpus",
@@ -40,6 +39,7 @@ __all__ = [
     "ShallowLearner",
     "SluglineError",
     "TopicClassifier",
+    "__version__",
     "load",
     "load_corpus",
     "reuters",
@@ -67,4 +67,4 @@ __getattr__ = lazy_names(
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return __all__

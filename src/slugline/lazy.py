@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["lazy_names", "moved_names"]
+__all__ = ["lazy_names"]
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
@@ -31,28 +30,3 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         return value
 
     return find
-
-
-def moved_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a module whose names have moved; it warns on each use.
-
-    Parameters
-    ----------
-    module : str
-        Its `__name__`.
-    homes : mapping of str to str
-        The module that defines each name now.
-    """
-    find = lazy_names(module, homes)
-
-    def find_moved(name: str) -> Any:
-        value = find(name)
-        delattr(sys.modules[module], name)
-        warnings.warn(
-            f"{module}.{name} has moved to {homes[name]}; import it from there.",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-        return value
-
-    return find_moved

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from slugline import __version__
+from slugline._version import __version__
 
 __all__ = ["make_app"]
 

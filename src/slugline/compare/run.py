@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from slugline import __version__
+from slugline._version import __version__
 from slugline.checks import check_number, check_whole
 from slugline.compare.concerns import check_corpus, check_folds, notes_on
 from slugline.compare.documents import packed

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from slugline import __version__
+from slugline._version import __version__
 from slugline.displays import counted
 from slugline.exporters.card import card_html
 from slugline.exporters.parts import ModelParts, model_parts

@@ -29,7 +29,7 @@ from mcp_types import (
 )
 from mcp_types import Tool as Described
 
-from slugline import __version__
+from slugline._version import __version__
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import SluglineError
 from slugline.mcp.lines import MAX_BYTES, Lines

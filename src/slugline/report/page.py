@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slugline import __version__
+from slugline._version import __version__
 from slugline.displays import counted
 from slugline.errors import SluglineError
 from slugline.files import write_whole

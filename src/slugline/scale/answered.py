@@ -20,7 +20,7 @@ from typing import BinaryIO, Literal, NamedTuple
 
 import msgspec
 
-from slugline import __version__
+from slugline._version import __version__
 from slugline.errors import DataError, OptionError, OutputError
 from slugline.locks import lock
 from slugline.scale.answering import How

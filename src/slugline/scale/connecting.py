@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slugline import _version
 from slugline.errors import ClusterError, OptionError, SluglineError
 
 if TYPE_CHECKING:
@@ -171,8 +171,7 @@ def wait_for_worker(client: Client, seconds: int, none: str) -> None:
 
 
 def _check_versions(name: str, found: dict[str, str | None]) -> None:
-    # Imported from there, all of the house would hang together in a circle.
-    own = sys.modules["slugline"].__version__
+    own = _version.__version__
     if found["slugline"] is None or found["numpy"] is None:
         raise ClusterError(
             f'{name} lacks Slugline; pip install "slugline[scale]=={own}" there, and start it anew.'

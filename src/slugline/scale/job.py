@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 
 import numpy as np
 import scipy
 
+from slugline import _version
 from slugline.displays import counted
 from slugline.fit_settings import FitSettings
 from slugline.sample_weights import plain_class_weight
@@ -36,8 +36,7 @@ def tie_to_settings(kept: Checkpoint | None, settings: FitSettings, tolerance: f
     weights = plain_class_weight(settings.class_weight) or "equal"
     kept.tie(
         {
-            # It imports this file, if only when it is asked for what it has.
-            "versions of Slugline": sys.modules["slugline"].__version__,
+            "versions of Slugline": _version.__version__,
             "versions of NumPy": np.__version__,
             "versions of SciPy": scipy.__version__,
             "terms": repr(settings.batch_blocks()),

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from slugline import __version__
+from slugline._version import __version__
 from slugline.server.operations import OPERATIONS, Operation
 from slugline.server.problems import MEDIA_TYPE, ProblemDetails
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from slugline import __version__
+from slugline._version import __version__
 from slugline.displays import counted
 from slugline.report.words import percent, shortened, typeset
 from slugline.server.api import find_model
