@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from slugline.base.arrays import F32, F64, I64
 
 __all__ = ["Calibration", "best_calibration", "best_sharpness", "log_softmax", "softmax"]
 
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Parameters = npt.NDArray[np.float64]
 
 # Differences of scores up to this are finite.
 _MAX_SCORE = np.float32(1e38)
@@ -27,14 +25,14 @@ _STARTS, _LOGIT_BOUNDS = (_USUAL, np.array([3.0, 0.0, -2.0])), (-12.0, 12.0)
 _PRECISION = {"ftol": 1e-7, "gtol": 1e-4}
 
 
-def softmax(scores: Floats) -> Floats:
+def softmax(scores: F32) -> F32:
     """Return rows of probabilities for rows of scores; infinite scores count as very large."""
     proba = _softmax_powers(scores)
     proba /= proba.sum(axis=1, keepdims=True)
     return proba
 
 
-def _softmax_powers(scores: Floats) -> Floats:
+def _softmax_powers(scores: F32) -> F32:
     """Return rows that are proportional to softmax, with 1 for the largest score."""
     powers = scores.clip(-_MAX_SCORE, _MAX_SCORE)
     powers -= powers.max(axis=1, keepdims=True)
@@ -42,7 +40,7 @@ def _softmax_powers(scores: Floats) -> Floats:
     return powers
 
 
-def log_softmax(scores: Floats) -> Floats:
+def log_softmax(scores: F32) -> F32:
     """Return rows of log-probabilities for rows of scores, without ever taking the log of 0."""
     shifted = scores - scores.max(axis=1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -68,7 +66,7 @@ class Calibration(NamedTuple):
     doubt: float = 0.0
     ambiguity: float = 0.0
 
-    def proba(self, scores: Floats) -> Floats:
+    def proba(self, scores: F32) -> F32:
         """Return rows of probabilities; the largest is that of the largest score."""
         if self.ambiguity:
             proba = self._ambiguous(scores)
@@ -79,7 +77,7 @@ class Calibration(NamedTuple):
             proba += np.float32(self.doubt / proba.shape[1])
         return proba
 
-    def _ambiguous(self, scores: Floats) -> Floats:
+    def _ambiguous(self, scores: F32) -> F32:
         flat = _softmax_powers(scores * np.float32(self.sharpness / 3))
         sure = flat * flat * flat  # ten times as fast as **3
         sure *= np.float32(1 - self.ambiguity) / sure.sum(axis=1, keepdims=True)
@@ -88,7 +86,7 @@ class Calibration(NamedTuple):
         return sure
 
 
-def best_calibration(scores: Floats, y: Labels, weights: Floats | None = None) -> Calibration:
+def best_calibration(scores: F32, y: I64, weights: F32 | None = None) -> Calibration:
     """Return the sharpness and the shares for which rows have the lowest mean log loss.
 
     If rows are few, their log loss says little: usual values of all count as much as one row.
@@ -112,7 +110,7 @@ def best_calibration(scores: Floats, y: Labels, weights: Floats | None = None) -
     return Calibration(*(float(f"{value:.{_DIGITS}g}") for value in best))
 
 
-def _calibration(parameters: Parameters) -> Calibration:
+def _calibration(parameters: F64) -> Calibration:
     """Return what the log of the sharpness and the log-odds of the shares, of a half, stand for."""
     sharpness, *shares = np.exp([parameters[0], *-np.logaddexp(0, -parameters[1:])])
     return Calibration(float(sharpness), *(float(_MOST * share) for share in shares))
@@ -121,14 +119,14 @@ def _calibration(parameters: Parameters) -> Calibration:
 class _Loss:
     """The mean log loss by parameters, and its gradient; see `_calibration`."""
 
-    def __init__(self, scores: Floats, y: Labels, weights: Floats | None) -> None:
+    def __init__(self, scores: F32, y: I64, weights: F32 | None) -> None:
         self._below = np.clip(scores, -_MAX_SCORE, _MAX_SCORE)
         self._below -= self._below.max(axis=1, keepdims=True)
         self._own = np.arange(len(y)), y
         weights = np.ones(len(y), dtype=np.float32) if weights is None else weights
         self._weights = weights / weights.sum(dtype=np.float64)
 
-    def __call__(self, parameters: Parameters) -> tuple[float, Parameters]:
+    def __call__(self, parameters: F64) -> tuple[float, F64]:
         calibration = _calibration(parameters)
         (sure, by_sure), (flat, by_flat) = self._own_of(calibration.sharpness)
         doubt, ambiguity = calibration.doubt, calibration.ambiguity
@@ -147,7 +145,7 @@ class _Loss:
         loss = -self._weights @ np.log(right) + np.square(away).sum() / 2 / len(right)
         return float(loss), -slopes @ (self._weights / right) + away / _SPREADS / len(right)
 
-    def _own_of(self, sharpness: float) -> list[tuple[Parameters, Parameters]]:
+    def _own_of(self, sharpness: float) -> list[tuple[F64, F64]]:
         """Return the right topics' softmax, and its slope by the log of the sharpness.
 
         First at this sharpness, then at a third of it.
@@ -162,7 +160,7 @@ class _Loss:
         return found
 
 
-def best_sharpness(scores: Floats, y: Labels, weights: Floats | None = None) -> float:
+def best_sharpness(scores: F32, y: I64, weights: F32 | None = None) -> float:
     """Return the sharpness, between 1/7 and 55, for which rows have the lowest mean log loss.
 
     Sharpness is the factor on scores before softmax. Log loss is -log of the probability of the

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline import errors
+from slugline.base.arrays import F32
 from slugline.displays import as_table
 from slugline.documents import check_descriptions, plain_topics
 from slugline.encoders.checked import Encoder, get_encoder
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from slugline.tuning import Tuning
 
 __all__ = ["TopicClassifier", "load"]
-
-Floats = npt.NDArray[np.float32]
 
 
 class TopicClassifier(TextEstimator):
@@ -216,11 +215,11 @@ class TopicClassifier(TextEstimator):
         settings = self._settings(choose_learner(self.learner), how.pop("min_precision", None))
         return self._hold(fit_stream(source, settings, **how))
 
-    def predict_proba(self, X: Iterable[str]) -> Floats:
+    def predict_proba(self, X: Iterable[str]) -> F32:
         """Return the topics' probabilities, shape (n_documents, n_topics); every row sums to 1."""
         return self._fitted().predict_proba(X)
 
-    def decision_function(self, X: Iterable[str]) -> Floats:
+    def decision_function(self, X: Iterable[str]) -> F32:
         """Return scores, shape (n_documents, n_topics); the topic has the largest.
 
         With two topics, as in scikit-learn: shape (n_documents,), over 0 for the second one.
@@ -403,7 +402,7 @@ class TopicClassifier(TextEstimator):
             min_precision=min_precision,
         )
 
-    def _scores(self, X: Iterable[str]) -> Floats:
+    def _scores(self, X: Iterable[str]) -> F32:
         return self._fitted().decision_function(X)
 
     def _hold(self, fitted: Fitted) -> TopicClassifier:

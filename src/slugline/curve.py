@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import Index
 from slugline.checks import check_whole
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
@@ -36,7 +36,6 @@ __all__ = ["Curve", "LearningCurves", "Point", "baseline", "contenders_of", "lea
 DEFAULT, BASELINE = "Slugline", "scikit-learn"
 
 
-Integers = npt.NDArray[np.intp]
 # Labels a topic go by these steps; the curve begins at `_BEGIN` unless few topics have as many.
 _STEPS, _BEGIN, _FEWEST_SIZES = (1, 2, 5), 5, 3
 
@@ -374,7 +373,7 @@ class _Run:
         predicted = np.asarray(classifier.predict(self.test.texts), dtype=object)
         return float(np.mean(predicted == np.array(self.test.topics, dtype=object)))
 
-    def _drawn(self, n: int | None, draw: int) -> Integers:
+    def _drawn(self, n: int | None, draw: int) -> Index:
         """Return which documents a draw learns from, in their order."""
         if n is None:
             return np.arange(len(self.train))

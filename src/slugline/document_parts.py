@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import I64
 from slugline.errors import DataError
 from slugline.fit_settings import FitSettings
 from slugline.text.block import Block
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["are_many", "rows_in_parts"]
 
-Labels = npt.NDArray[np.int64]
 
 # Rows of more documents than this would take gigabytes.
 _MANY_DOCUMENTS, _AT_A_TIME = 200_000, 50_000
@@ -33,8 +32,8 @@ def are_many(texts: Sequence[str], blocks: Sequence[Block], settings: FitSetting
 
 
 def rows_in_parts(
-    texts: Sequence[str], labels: Labels, features: Features, context: FitContext
-) -> Iterator[tuple[Any, Labels, FitContext]]:
+    texts: Sequence[str], labels: I64, features: Features, context: FitContext
+) -> Iterator[tuple[Any, I64, FitContext]]:
     """Yield rows of the documents in random order, as `LinearLearner.fit_parts` takes them.
 
     The features are those of the parts that have been learned from, whenever that ends.

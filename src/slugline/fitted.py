@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F32
 from slugline.checks import shown
 from slugline.displays import as_lines, as_table, counted
 from slugline.documents import as_texts
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from slugline.tuning import Tuning
 
 __all__ = ["Fitted"]
-
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -142,31 +140,29 @@ class Fitted:
         """Return the most likely topic of each text, shape (n_documents,)."""
         return self.classes[self.decision_function(X).argmax(axis=1)]
 
-    def decision_function(self, X: Iterable[str]) -> Floats:
+    def decision_function(self, X: Iterable[str]) -> F32:
         """Return scores, shape (n_documents, n_topics); the topic has the largest."""
         return self._scores(X)[0]
 
-    def predict_proba(self, X: Iterable[str]) -> Floats:
+    def predict_proba(self, X: Iterable[str]) -> F32:
         """Return probabilities, shape (n_documents, n_topics); every row sums to 1."""
         return self.predict_with_words(X)[0]
 
-    def predict_with_words(self, X: Iterable[str]) -> tuple[Floats, WordCounts]:
+    def predict_with_words(self, X: Iterable[str]) -> tuple[F32, WordCounts]:
         """Return the probabilities of texts, and how many words they have: they are read once."""
         if self.dense is None:
             return self._answer(self.learner.predict_proba, X)
         scores, words = self._scores(X)
         return self.dense.predict_proba(scores), words
 
-    def _scores(self, X: Iterable[str]) -> tuple[Floats, WordCounts]:
+    def _scores(self, X: Iterable[str]) -> tuple[F32, WordCounts]:
         if self.dense is None:
             return self._answer(self.learner.decision_function, X)
         texts = as_texts(X)  # they are read twice
         sparse, words = self._answer(self.learner.decision_function, texts)
         return self.dense.decision_function(sparse, texts, self.features.n_jobs), words
 
-    def _answer(
-        self, function: Callable[[Any], Floats], X: Iterable[str]
-    ) -> tuple[Floats, WordCounts]:
+    def _answer(self, function: Callable[[Any], F32], X: Iterable[str]) -> tuple[F32, WordCounts]:
         """Return what the learner's function says of texts, and how many words they have."""
         if not isinstance(self.learner, LinearLearner):
             rows, words = self.features.read(X)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import F32, I64, Index
 from slugline.calibration import Calibration
 from slugline.checks import illegal
 from slugline.document_parts import are_many, rows_in_parts
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
     from slugline.tuning import Tuning
 
 __all__ = ["fit", "fit_batch"]
-
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.intp]
 
 
 def fit(
@@ -126,7 +123,7 @@ def fit(
 def _with_left_out(
     fitted: Fitted,
     documents: tuple[Sequence[str], Sequence[Topic]],
-    labels: Labels,
+    labels: I64,
     settings: FitSettings,
     sample_weight: npt.ArrayLike | None,
 ) -> Fitted:
@@ -134,7 +131,7 @@ def _with_left_out(
     texts, names = documents
     weight = None if sample_weight is None else np.asarray(sample_weight)
 
-    def refit(how: FitSettings, rows: Rows) -> Fitted:
+    def refit(how: FitSettings, rows: Index) -> Fitted:
         some = rows.tolist()
         chosen = [texts[i] for i in some], [names[i] for i in some]
         return fit(*chosen, how, sample_weight=None if weight is None else weight[rows])
@@ -144,7 +141,7 @@ def _with_left_out(
 
 def _dense_head(
     texts: Sequence[str],
-    labels: Labels,
+    labels: I64,
     topics: Topics,
     learner: Learner,
     context: FitContext,
@@ -167,11 +164,11 @@ def _dense_head(
 def _encoded(
     encoder: CheckedEncoder,
     texts: Sequence[str],
-    labels: Labels,
+    labels: I64,
     topics: Topics,
     settings: FitSettings,
     progress: Progress | None,
-) -> tuple[Floats, Labels]:
+) -> tuple[F32, I64]:
     """Return the encoder's rows of documents, then of descriptions, and their topics' numbers."""
     from slugline.encoders.encoding import encode
 
@@ -210,7 +207,7 @@ def _described(
 
 def _held_out(
     validation_data: tuple[Iterable[str], Iterable[Topic]], topics: Topics
-) -> tuple[list[str], Labels, str]:
+) -> tuple[list[str], I64, str]:
     """Return the texts to find the best epoch on, the numbers of their topics, and a digest."""
     is_pair = isinstance(validation_data, Sequence) and not isinstance(validation_data, str)
     if not is_pair or len(validation_data) != 2:
@@ -322,7 +319,7 @@ def _batch_learner(learner: Learner) -> BatchLearner:
 
 
 def _batch_context(
-    settings: FitSettings, before: Fitted, labels: Labels, sample_weight: npt.ArrayLike | None
+    settings: FitSettings, before: Fitted, labels: I64, sample_weight: npt.ArrayLike | None
 ) -> FitContext:
     if settings.class_weight == "balanced":
         raise OptionError(
@@ -336,7 +333,7 @@ def _batch_context(
 def _context(
     settings: FitSettings,
     topics: Topics,
-    labels: Labels,
+    labels: I64,
     sample_weight: npt.ArrayLike | None,
     *,
     first: bool = False,
@@ -358,7 +355,7 @@ def _context(
 
 def _tune(
     texts: Sequence[str],
-    labels: Labels,
+    labels: I64,
     blocks: tuple[Block, ...],
     context: FitContext,
     settings: FitSettings,

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32, I64, Index
 from slugline.fit_settings import FitSettings
 from slugline.fitted import Fitted
 from slugline.labels import Topic
@@ -19,11 +19,8 @@ from slugline.thresholds.answers import MOST_ANSWERS, LeftOutAnswers
 
 __all__ = ["Refit", "judged"]
 
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.intp]
 #: Learns with the settings from the documents with these numbers.
-Refit = Callable[[FitSettings, Rows], Fitted]
+Refit = Callable[[FitSettings, Index], Fitted]
 
 # Learners that don't tell what they would say of documents left out learn anew without a third of
 # them, three times; or once, without a few, if documents are so many that this takes long.
@@ -31,7 +28,7 @@ _N_FOLDS, _MANY = 3, 20_000
 
 
 def judged(
-    fitted: Fitted, texts: Sequence[str], labels: Labels, settings: FitSettings, refit: Refit
+    fitted: Fitted, texts: Sequence[str], labels: I64, settings: FitSettings, refit: Refit
 ) -> Fitted:
     """Return the same with answers to documents that were left out, to choose thresholds by.
 
@@ -54,7 +51,7 @@ def judged(
     return replace(fitted, left_out=answers)
 
 
-def _linear(fitted: Fitted) -> tuple[Rows, Floats] | None:
+def _linear(fitted: Fitted) -> tuple[Index, F32] | None:
     """Return rows that a linear learner has judged itself, and their probabilities."""
     learner = fitted.learner
     if not isinstance(learner, LinearLearner) or fitted.dense is not None:
@@ -68,10 +65,10 @@ def _linear(fitted: Fitted) -> tuple[Rows, Floats] | None:
 def _cross_validated(
     fitted: Fitted,
     texts: Sequence[str],
-    labels: Labels,
+    labels: I64,
     settings: FitSettings,
     refit: Refit,
-) -> tuple[Rows, Floats]:
+) -> tuple[Index, F32]:
     found = replace(
         settings,
         learner=choose_learner(fitted.learner),
@@ -92,7 +89,7 @@ def _cross_validated(
     return np.concatenate(rows), np.concatenate(parts)
 
 
-def _held_out(labels: Labels, copies: Rows, seed: int) -> list[Rows]:
+def _held_out(labels: I64, copies: Index, seed: int) -> list[Index]:
     """Return the numbers of the documents to leave out at a time, copies of a text together."""
     n_documents = len(labels)
     if len(np.unique(copies)) < _N_FOLDS:
@@ -104,7 +101,7 @@ def _held_out(labels: Labels, copies: Rows, seed: int) -> list[Rows]:
     return [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]
 
 
-def _probabilities(other: Fitted, texts: Sequence[str], names: Sequence[Topic]) -> Floats:
+def _probabilities(other: Fitted, texts: Sequence[str], names: Sequence[Topic]) -> F32:
     """Return what another fit says of texts; the topics that it doesn't know have 0."""
     place = {name: number for number, name in enumerate(names)}
     proba = np.zeros((len(texts), len(names)), dtype=np.float32)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F32, I64
 from slugline.errors import DataError
 
 __all__ = ["Topic", "Topics", "one_hot"]
@@ -55,7 +56,7 @@ class Topics:
     def __len__(self) -> int:
         return len(self.names)
 
-    def encode(self, topics: Iterable[Topic]) -> npt.NDArray[np.int64]:
+    def encode(self, topics: Iterable[Topic]) -> I64:
         """Return the number of each topic, shape (n_documents,).
 
         Raises
@@ -74,7 +75,7 @@ class Topics:
         return [self.names[number] for number in numbers]
 
 
-def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> npt.NDArray[np.float32]:
+def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> F32:
     """Return rows with a 1 in the column of the topic and 0 elsewhere.
 
     Parameters

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline import errors
+from slugline.base.arrays import F32
 from slugline.errors import OptionError
 from slugline.sparse import check_csr
 
 __all__ = ["MAX_SIGNAL", "Dense", "DenseStack", "LossAndAccuracy"]
 
-Floats = npt.NDArray[np.float32]
 
 _PREDICT_ROWS = 4096
 #: What a hidden unit gives at most when a net answers: far over what any honest one does, and so
@@ -89,7 +88,7 @@ class DenseStack:
 
     def __init__(self, layers: Sequence[Dense]) -> None:
         self.layers = tuple(layers)
-        self.weights: list[Floats] = []
+        self.weights: list[F32] = []
         if not self.layers or self.layers[-1].activation != "softmax":
             raise OptionError(
                 "the last layer does not return probabilities; end the stack with "
@@ -110,7 +109,7 @@ class DenseStack:
         """Number of columns in a row; raises NotFittedError before `build` or `fit`."""
         return len(self._built()[0])
 
-    def decision_function(self, X: Any) -> Floats:
+    def decision_function(self, X: Any) -> F32:
         """Return scores before softmax, shape (n_rows, n_topics)."""
         csr = check_csr(X, self.n_inputs)
         if csr.shape[0] <= _PREDICT_ROWS:
@@ -118,9 +117,9 @@ class DenseStack:
         starts = range(0, csr.shape[0], _PREDICT_ROWS)
         return np.concatenate([self._scores(csr[a : a + _PREDICT_ROWS]) for a in starts])
 
-    def layer_output(self, number: int, inputs: Any) -> Floats:
+    def layer_output(self, number: int, inputs: Any) -> F32:
         """Return the output of a layer; for the last one, the scores before softmax."""
-        signal: Floats = inputs @ self.weights[2 * number]
+        signal: F32 = inputs @ self.weights[2 * number]
         signal += self.weights[2 * number + 1]
         if self.layers[number].activation == "relu":
             np.maximum(signal, 0, out=signal)
@@ -131,12 +130,12 @@ class DenseStack:
         pairs = zip(self.layers, self._built()[0::2], strict=True)
         return sum(layer.l2 * float(np.vdot(W, W)) for layer, W in pairs if layer.l2)
 
-    def _built(self) -> list[Floats]:
+    def _built(self) -> list[F32]:
         if not self.weights:
             raise errors.NotFittedError("the net has no weights yet; call fit first.")
         return self.weights
 
-    def _scores(self, X: sp.csr_array) -> Floats:
+    def _scores(self, X: sp.csr_array) -> F32:
         signal: Any = X
         for number in range(len(self.layers)):
             if number:

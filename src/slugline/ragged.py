@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from slugline.base.arrays import I64, Integers, Mask
 
 __all__ = ["boundaries", "ranges", "row_lengths"]
 
-Integers = npt.NDArray[np.integer]
 
-
-def boundaries(lengths: Integers | npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def boundaries(lengths: Integers | Mask) -> I64:
     """Return where rows of these lengths begin, and where the last one ends.
 
     >>> boundaries(np.array([2, 0, 3])).tolist()
@@ -30,7 +29,7 @@ def row_lengths(indptr: Integers) -> Integers:
     return indptr[1:] - indptr[:-1]
 
 
-def ranges(starts: Integers, lengths: Integers) -> npt.NDArray[np.int64]:
+def ranges(starts: Integers, lengths: Integers) -> I64:
     """Return start, start + 1, ... for `length` numbers from each start, one after another.
 
     >>> ranges(np.array([10, 20, 30]), np.array([2, 0, 3])).tolist()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32, Index
 from slugline.checks import check_number, check_whole
 from slugline.displays import as_lines, counted
 from slugline.documents import as_texts
@@ -23,7 +23,6 @@ from slugline.thresholds.sets import set_scores
 
 __all__ = ["NO_TEXT", "N_GUESSES", "Route", "Router", "Routes", "likeliest"]
 
-Floats = npt.NDArray[np.float32]
 
 #: Why a text that is blank is not answered.
 NO_TEXT = "no text"
@@ -91,7 +90,7 @@ class Router:
 
     fitted: Fitted
     precision: float | None
-    thresholds: Floats
+    thresholds: F32
     words: UsualWords | None = None
     coverage: float | None = None
     highest_score: float | None = None
@@ -190,7 +189,7 @@ class Router:
             for reason, top, topics in zip(reasons, guesses, chosen, strict=True)
         ]
 
-    def judge(self, texts: Sequence[str], proba: Floats, counts: WordCounts) -> Routes:
+    def judge(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> Routes:
         """Return whether to answer texts, given what `Fitted.predict_with_words` says of them.
 
         Parameters
@@ -206,7 +205,7 @@ class Router:
             reasons = self._reasons(texts, proba, counts)
         return Routes(reasons, self._sets(proba))
 
-    def _reasons(self, texts: Sequence[str], proba: Floats, counts: WordCounts) -> list[str | None]:
+    def _reasons(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> list[str | None]:
         best = proba.argmax(axis=1)
         highest, thresholds = proba[np.arange(len(best)), best], self.thresholds[best]
         is_low = highest < thresholds
@@ -225,7 +224,7 @@ class Router:
                 reasons[number] = _low(highest[number], thresholds[number])
         return reasons
 
-    def _sets(self, proba: Floats) -> list[list[Topic]] | None:
+    def _sets(self, proba: F32) -> list[list[Topic]] | None:
         if self.highest_score is None:
             return None
         is_in = set_scores(proba) <= self.highest_score
@@ -237,7 +236,7 @@ class Router:
 
 
 def likeliest(
-    proba: Floats, n_guesses: int, names: Sequence[Topic]
+    proba: F32, n_guesses: int, names: Sequence[Topic]
 ) -> list[list[tuple[Topic, float]]]:
     """Return the most likely topics of each text and their probabilities, the most likely first.
 
@@ -257,7 +256,7 @@ def likeliest(
     return [guesses[first : first + n_each] for first in range(0, len(guesses), n_each)]
 
 
-def _best(proba: Floats, n_guesses: int) -> npt.NDArray[np.intp]:
+def _best(proba: F32, n_guesses: int) -> Index:
     """Return the columns of the most likely topics of each row, the first of equal ones first."""
     if n_guesses > N_GUESSES:
         return np.argsort(-proba, axis=1, kind="stable")[:, :n_guesses]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F32, F64, I64
 from slugline.checks import illegal, is_number, shown
 from slugline.documents import plain_topics
 from slugline.errors import DataError, OptionError
@@ -21,15 +22,14 @@ __all__ = [
     "topic_weights",
 ]
 
-Floats = npt.NDArray[np.float32]
 
 #: What a weight may be at most: 32 bits hold no more.
 _MOST = 3e38
 
 
 def row_weights(
-    n_rows: int, sample_weight: npt.ArrayLike | None, topic_weight: Floats | None
-) -> Floats | None:
+    n_rows: int, sample_weight: npt.ArrayLike | None, topic_weight: F32 | None
+) -> F32 | None:
     """Multiply two weights per row into one.
 
     Parameters
@@ -75,7 +75,7 @@ def row_weights(
     return weight
 
 
-def _as_numbers(sample_weight: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _as_numbers(sample_weight: npt.ArrayLike) -> F64:
     try:
         given = np.asarray(sample_weight)
     except ValueError:  # lists of several lengths
@@ -92,7 +92,7 @@ def _as_numbers(sample_weight: npt.ArrayLike) -> npt.NDArray[np.float64]:
     )
 
 
-def _check_each(given: npt.NDArray[np.float64]) -> None:
+def _check_each(given: F64) -> None:
     odd = np.flatnonzero(~((given >= 0) & (given <= _MOST)))
     if len(odd):
         raise DataError(
@@ -102,8 +102,8 @@ def _check_each(given: npt.NDArray[np.float64]) -> None:
 
 
 def topic_weights(
-    class_weight: str | Mapping[Any, float] | None, topics: Topics, labels: npt.NDArray[np.int64]
-) -> Floats | None:
+    class_weight: str | Mapping[Any, float] | None, topics: Topics, labels: I64
+) -> F32 | None:
     """Return the weight of each row's topic, or None if all are 1.
 
     Parameters
@@ -160,7 +160,7 @@ def check_class_weight(class_weight: Any) -> None:
             )
 
 
-def class_weights(class_weight: Mapping[int, float], n_topics: int) -> Floats:
+def class_weights(class_weight: Mapping[int, float], n_topics: int) -> F32:
     """Return the weight of each topic by its number, float32, shape (n_topics,).
 
     Raises

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline import kernels
+from slugline.base.arrays import F32, Index, Integers
 from slugline.errors import DataError, OptionError
 from slugline.ragged import boundaries, row_lengths
 
@@ -33,7 +34,6 @@ __all__ = [
     "stack_rows",
 ]
 
-Floats = npt.NDArray[np.float32]
 
 # With more columns than this for each entry, sorting is faster than transposing.
 _ENTRIES_PER_COLUMN = 4
@@ -41,9 +41,7 @@ _ENTRIES_PER_COLUMN = 4
 _SPARE = 8
 
 
-def count_matrix(
-    columns: npt.NDArray[np.integer], indptr: npt.NDArray[np.integer], n_columns: int
-) -> sp.csr_array:
+def count_matrix(columns: Integers, indptr: Integers, n_columns: int) -> sp.csr_array:
     """Return how often each column occurs in each row.
 
     Parameters
@@ -120,9 +118,9 @@ class Entries(NamedTuple):
         How many entries each row has.
     """
 
-    values: Floats
+    values: F32
     columns: npt.NDArray[np.int32]
-    lengths: npt.NDArray[np.integer]
+    lengths: Integers
 
     def place(self, widths: Sequence[int]) -> None:
         """Move columns to where they are in rows of which these stand side by side, in place.
@@ -183,7 +181,7 @@ class RowStack:
     def __init__(self) -> None:
         self._values = np.empty(0, dtype=np.float32)
         self._columns = np.empty(0, dtype=np.int32)
-        self._lengths: list[npt.NDArray[np.integer]] = [np.zeros(0, dtype=np.int64)]
+        self._lengths: list[Integers] = [np.zeros(0, dtype=np.int64)]
         self._ends = [0]
 
     @property
@@ -269,15 +267,15 @@ def check_rows(X: object, n_columns: int) -> Rows | sp.csr_array:
     return X
 
 
-def _check_finite(values: Floats) -> None:
+def _check_finite(values: F32) -> None:
     if not np.isfinite(values).all():
         raise DataError("`X` holds NaN or infinity; remove or replace such values first.")
 
 
 def _csr(
-    data: npt.NDArray[np.float32],
-    indices: npt.NDArray[np.integer],
-    indptr: npt.NDArray[np.integer],
+    data: F32,
+    indices: Integers,
+    indptr: Integers,
     n_columns: int,
 ) -> sp.csr_array:
     # scipy needs both index arrays to have one type, and is faster with the narrow one.
@@ -288,7 +286,7 @@ def _csr(
     )
 
 
-def row_gradient(X: sp.csr_array, delta: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+def row_gradient(X: sp.csr_array, delta: F32) -> tuple[Index, F32]:
     """Return the rows of X.T @ delta that may differ from 0: a batch has few of all columns.
 
     Parameters

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import I64, Index, Integers, Mask
 from slugline.errors import DataError, OptionError
 from slugline.labels import Topic
 
 __all__ = ["hold_out", "make_folds", "places_in_topics"]
 
 
-def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> Mask:
     """Return which documents to hold out.
 
     Parameters
@@ -50,7 +50,7 @@ def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> npt.NDArray
     return _places(codes, rng) < n_held[codes]
 
 
-def places_in_topics(topics: Sequence[Topic], seed: int | Sequence[int]) -> npt.NDArray[np.intp]:
+def places_in_topics(topics: Sequence[Topic], seed: int | Sequence[int]) -> Index:
     """Return each document's place, from 0, in a random order of the documents of its topic.
 
     The documents in a place below `n` are a draw of `n` from each topic, or of all where there are
@@ -63,8 +63,8 @@ def make_folds(
     topics: Sequence[Topic],
     n_folds: int,
     seed: int,
-    groups: npt.NDArray[np.integer] | None = None,
-) -> npt.NDArray[np.int64]:
+    groups: Integers | None = None,
+) -> I64:
     """Return a fold for each document: folds have equal size, and topics are spread evenly.
 
     Parameters
@@ -102,12 +102,12 @@ def make_folds(
     return folds
 
 
-def _codes(topics: Sequence[Topic]) -> npt.NDArray[np.intp]:
+def _codes(topics: Sequence[Topic]) -> Index:
     names = {topic: code for code, topic in enumerate(sorted(set(topics)))}
     return np.array([names[topic] for topic in topics], dtype=np.intp)
 
 
-def _places(codes: npt.NDArray[np.intp], rng: np.random.Generator) -> npt.NDArray[np.intp]:
+def _places(codes: Index, rng: np.random.Generator) -> Index:
     counts = np.bincount(codes)
     places = np.empty(len(codes), dtype=np.intp)
     first = np.repeat(np.cumsum(counts) - counts, counts)
@@ -115,17 +115,13 @@ def _places(codes: npt.NDArray[np.intp], rng: np.random.Generator) -> npt.NDArra
     return places
 
 
-def _shuffle_within_topics(
-    codes: npt.NDArray[np.intp], rng: np.random.Generator
-) -> npt.NDArray[np.intp]:
+def _shuffle_within_topics(codes: Index, rng: np.random.Generator) -> Index:
     """Return the numbers of all documents, topic after topic, in random order within each."""
     shuffled = rng.permutation(len(codes))
     return shuffled[np.argsort(codes[shuffled], kind="stable")]
 
 
-def _shares(
-    counts: npt.NDArray[np.intp], fraction: float, rng: np.random.Generator
-) -> npt.NDArray[np.intp]:
+def _shares(counts: Index, fraction: float, rng: np.random.Generator) -> Index:
     """Return each topic's share, rounded by largest remainders, ties by chance; leave one each."""
     quotas = np.where(counts > 1, counts * fraction, 0.0)
     shares = np.floor(quotas).astype(np.intp)

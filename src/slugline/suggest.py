@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import F32, F64, Index
 from slugline.checks import check_whole
 from slugline.documents import as_texts
 from slugline.errors import DataError
@@ -21,8 +21,6 @@ from slugline.text.features import Features
 
 __all__ = ["Suggestion", "suggest"]
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.intp]
 
 #: A row of unit length for each document: a CSR array of terms, or an encoder's float32 array.
 Rows: TypeAlias = Any
@@ -132,7 +130,7 @@ def suggest(
     ]
 
 
-def _different(texts: Sequence[str]) -> Integers:
+def _different(texts: Sequence[str]) -> Index:
     """Return the first of each text, letter case and spaces aside, without the blank ones."""
     seen = {hash("")}
     first = []
@@ -145,15 +143,13 @@ def _different(texts: Sequence[str]) -> Integers:
     return np.array(first, dtype=np.intp)
 
 
-def _sample(rows: Integers, n: int, seed: int) -> Integers:
+def _sample(rows: Index, n: int, seed: int) -> Index:
     if len(rows) <= n:
         return rows
     return np.sort(np.random.default_rng(seed).choice(rows, n, replace=False))
 
 
-def _typical(
-    fitted: Fitted, texts: Sequence[str]
-) -> tuple[Callable[[Sequence[str]], Rows], Floats]:
+def _typical(fitted: Fitted, texts: Sequence[str]) -> tuple[Callable[[Sequence[str]], Rows], F64]:
     """Return what makes rows of documents, by which they are compared, and the mean row."""
     if fitted.encoder is not None:
         from slugline.encoders.encoding import encode
@@ -174,12 +170,12 @@ def _typical(
 def _most_doubtful(
     fitted: Fitted,
     texts: Sequence[str],
-    rows: Integers,
+    rows: Index,
     transform: Callable[[Sequence[str]], Rows],
-    typical: Floats,
+    typical: F64,
     n: int,
     progress: Progress | None,
-) -> tuple[Integers, Floats]:
+) -> tuple[Index, F64]:
     """Return the `n` documents that are most doubtful and typical, by row, and how much so."""
     best, scores = rows[:0], np.zeros(0)
     n_at_once = max(1, min(_BLOCK, _CELLS // len(fitted.topics)))
@@ -196,7 +192,7 @@ def _most_doubtful(
     return best, scores
 
 
-def _doubt(proba: npt.NDArray[np.float32]) -> Floats:
+def _doubt(proba: F32) -> F64:
     """Return 1 less the lead of each row's likeliest topic over the next one."""
     if proba.shape[1] == 1:
         return np.ones(len(proba))
@@ -204,7 +200,7 @@ def _doubt(proba: npt.NDArray[np.float32]) -> Floats:
     return 1.0 - (first - second).astype(np.float64)
 
 
-def _spread(rows: Rows, scores: Floats, n: int, seed: int) -> list[int]:
+def _spread(rows: Rows, scores: F64, n: int, seed: int) -> list[int]:
     """Return the numbers of `n` rows that differ, or of as many as do."""
     in_order = [*_middles(rows, scores, n, seed), *range(rows.shape[0])]
     chosen: list[int] = []
@@ -219,12 +215,12 @@ def _spread(rows: Rows, scores: Floats, n: int, seed: int) -> list[int]:
     return chosen
 
 
-def _cosines(rows: Rows, row: int) -> Floats:
+def _cosines(rows: Rows, row: int) -> F64:
     found = rows @ rows[[row]].T
     return (found.toarray() if sp.issparse(found) else found).ravel().astype(np.float64)
 
 
-def _middles(rows: Rows, scores: Floats, n: int, seed: int) -> Iterator[int]:
+def _middles(rows: Rows, scores: F64, n: int, seed: int) -> Iterator[int]:
     """Yield the row nearest to the middle of each group, those of the best groups first."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning

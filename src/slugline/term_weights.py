@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import F32, Integers
 from slugline.errors import DataError
 from slugline.ragged import boundaries, row_lengths
 from slugline.sparse import Rows, has_kernel, kernel
 
 __all__ = ["as_arrays", "from_arrays", "join_topics", "scores_by", "share_to_drop", "slim", "table"]
 
-Floats = npt.NDArray[np.float32]
 
 # Weights nearer to 0 than this share of their root mean square are dropped, a larger one the more
 # weights there are: most are near 0, and hardly one answer in a hundred changes.
@@ -33,7 +33,7 @@ def share_to_drop(n_weights: int) -> float:
     return next((share for most, share in _SHARES.items() if n_weights <= most), _LARGEST_SHARE)
 
 
-def slim(weights: Floats, share: float) -> sp.csc_array:
+def slim(weights: F32, share: float) -> sp.csc_array:
     """Return the weights that matter, rounded to 11 binary digits.
 
     Parameters
@@ -62,13 +62,13 @@ def join_topics(parts: Sequence[sp.csc_array]) -> sp.csr_array:
     return sp.hstack(parts, format="csc").tocsr()
 
 
-def table(weights: sp.csr_array) -> Floats | sp.csr_array:
+def table(weights: sp.csr_array) -> F32 | sp.csr_array:
     """Return the same weights in the form that is fastest for scores: dense, unless too large."""
     n_columns, n_topics = weights.shape
     return weights.toarray() if n_columns * n_topics <= _MOST_DENSE else weights
 
 
-def scores_by(table: Floats | sp.csr_array, X: Rows | sp.csr_array) -> Floats:
+def scores_by(table: F32 | sp.csr_array, X: Rows | sp.csr_array) -> F32:
     """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
     if isinstance(X, Rows):
         is_plain = isinstance(table, np.ndarray) and table.dtype == np.float32
@@ -113,16 +113,16 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> sp.csr
 
 
 def _csr(
-    values: Floats,
+    values: F32,
     columns: npt.NDArray[np.int32],
-    counts: npt.NDArray[np.integer],
+    counts: Integers,
     shape: tuple[int, ...],
 ) -> sp.csr_array:
     indptr = boundaries(counts.astype(np.int64)).astype(np.int32)
     return sp.csr_array((values, columns, indptr), shape=shape)
 
 
-def _rounded(values: Floats) -> Floats:
+def _rounded(values: F32) -> F32:
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    rounded: Floats = ((bits + _ROUND) & _CUT).view(np.float32)
+    rounded: F32 = ((bits + _ROUND) & _CUT).view(np.float32)
     return rounded

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F64
 from slugline.evaluation import Z_95, wilson
 
 __all__ = ["Forecast", "PowerLaw", "fit_power_law", "forecast"]
 
-Floats = npt.NDArray[np.float64]
 
 # With fewer points, a line through their logarithms says nothing on how good the law is.
 _FEWEST = 3
@@ -122,7 +121,7 @@ def forecast(
     )
 
 
-def _gain(n: Floats, accuracy: Floats, n_wanted: float, n_from: float | None = None) -> float:
+def _gain(n: F64, accuracy: F64, n_wanted: float, n_from: float | None = None) -> float:
     """Return what a law through these points says that further documents add to the accuracy."""
     law = fit_power_law(n.tolist(), (1 - accuracy).tolist())
     return law.error(n[-1] if n_from is None else n_from) - law.error(n_wanted)

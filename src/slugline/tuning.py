@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import F32, I64, Mask
 from slugline.calibration import best_sharpness, log_softmax
 from slugline.errors import DataError
 from slugline.learners import Learner
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BUDGET", "Trial", "Tuning", "Way", "tune"]
 
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
 
 #: Multiplications to spend on each term of a document, by default.
 BUDGET = 200_000
@@ -160,7 +158,7 @@ class Tuning:
 
 def tune(
     texts: Sequence[str],
-    y: Labels,
+    y: I64,
     blocks: tuple[Block, ...],
     context: FitContext,
     *,
@@ -207,7 +205,7 @@ class _Search:
     ) -> None:
         self.best: Way
         self._accuracy = 0.0
-        self._losses: Floats
+        self._losses: F32
         self.trials: list[Trial] = []
         self._validation = validation
         self._budget = budget
@@ -233,7 +231,7 @@ class _Search:
             mark = "best so far" if is_better else ""
             self._progress.note(f"{accuracy:.4f}  log loss {log_loss:.4f}  {mark:11}  {way}")
 
-    def _is_led_by(self, losses: Floats) -> bool:
+    def _is_led_by(self, losses: F32) -> bool:
         lead = (self._losses - losses).astype(np.float64)
         return bool(lead.mean() > _LEAD * lead.std() / np.sqrt(len(lead)))
 
@@ -265,7 +263,7 @@ class _CrossValidation:
     """
 
     def __init__(
-        self, texts: Sequence[str], y: Labels, context: FitContext, n_jobs: int | None, start: Way
+        self, texts: Sequence[str], y: I64, context: FitContext, n_jobs: int | None, start: Way
     ) -> None:
         self._texts, self.y, self._context, self._n_jobs = texts, y, context, n_jobs
         weights = context.sample_weight
@@ -273,10 +271,10 @@ class _CrossValidation:
         folds = make_folds(y.tolist(), min(_N_FOLDS, len(y)), context.seed)
         self._folds = [folds == number for number in range(folds.max() + 1)]
         self._rows: dict[tuple[Block, ...], list[_Rows]] = {}
-        self._proba: dict[_Key, Floats] = {}
+        self._proba: dict[_Key, F32] = {}
         self._n_terms_at_start = self._n_terms(start.blocks)
 
-    def scores(self, way: Way) -> tuple[Floats, float]:
+    def scores(self, way: Way) -> tuple[F32, float]:
         """Return scores, shape (n_documents, n_topics), and the best sharpness."""
         mean = np.zeros((len(self.y), self._context.n_topics), dtype=np.float32)
         for key, learner, share in _parts(way):
@@ -300,7 +298,7 @@ class _CrossValidation:
     def _n_terms(self, blocks: tuple[Block, ...]) -> int:
         return self._rows_of(blocks)[0].train.nnz
 
-    def _predict(self, blocks: tuple[Block, ...], learner: Learner, key: _Key) -> Floats:
+    def _predict(self, blocks: tuple[Block, ...], learner: Learner, key: _Key) -> F32:
         proba = np.empty((len(self.y), self._context.n_topics), dtype=np.float32)
         weight = self._context.sample_weight
         for number, held in enumerate(self._folds):
@@ -321,7 +319,7 @@ class _CrossValidation:
             self._rows[blocks] = [self._split(blocks, held) for held in self._folds]
         return self._rows[blocks]
 
-    def _split(self, blocks: tuple[Block, ...], held: npt.NDArray[np.bool_]) -> _Rows:
+    def _split(self, blocks: tuple[Block, ...], held: Mask) -> _Rows:
         features = Features(blocks, self._n_jobs)
         try:
             train = features.fit_transform(itertools.compress(self._texts, ~held))

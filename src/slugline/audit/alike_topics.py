@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from slugline.base.arrays import F32, I64
 
 __all__ = ["AlikeTopics", "alike_topics"]
 
@@ -34,9 +35,7 @@ class AlikeTopics(NamedTuple):
     mixed: float | None
 
 
-def alike_topics(
-    names: Sequence[str], y: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]
-) -> list[AlikeTopics]:
+def alike_topics(names: Sequence[str], y: I64, scores: F32) -> list[AlikeTopics]:
     """Return pairs of topics that differ in case or spaces alone, or can't be told apart.
 
     Parameters
@@ -59,9 +58,7 @@ def alike_topics(
     return spelled + sorted(mixed, key=lambda each: -(each.mixed or 0))
 
 
-def _mixed(
-    names: Sequence[str], y: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]
-) -> list[AlikeTopics]:
+def _mixed(names: Sequence[str], y: I64, scores: F32) -> list[AlikeTopics]:
     counts = np.bincount(y, minlength=len(names))
     over = np.zeros((len(names), len(names)))
     order = np.argsort(y, kind="stable")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.audit import others
@@ -15,6 +14,7 @@ from slugline.audit.alike_topics import AlikeTopics, alike_topics
 from slugline.audit.copies import groups_of, identical, jaccard, members_of, near_pairs
 from slugline.audit.odd_texts import OddText, odd_texts, shared_lines
 from slugline.audit.suspicion import Evidence, probabilities, with_copies
+from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.checks import check_whole
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Audit", "Leak", "audit_corpus", "copy_groups"]
 
-Integers = npt.NDArray[np.intp]
-Floats = npt.NDArray[np.float64]
 
 # The share of documents that are not learned from, once they look wrong.
 _DOUBTED = 0.08
@@ -93,15 +91,15 @@ class Audit:
 
     corpus: Corpus
     n_train: int
-    suspicion: Floats
-    order: Integers
+    suspicion: F64
+    order: Index
     likely: list[str]
     nearest: others.Neighbours
     topics: Topics
     evidence: Evidence
-    groups: Integers
-    copies: list[Integers]
-    near_copies: list[Integers]
+    groups: Index
+    copies: list[Index]
+    near_copies: list[Index]
     leaks: list[Leak]
     alike: list[AlikeTopics]
     odd: list[OddText]
@@ -118,7 +116,7 @@ class Audit:
         topics = self.corpus.topics
         return sum(len({topics[row] for row in rows.tolist()}) > 1 for rows in self.copies)
 
-    def suspects(self, least: float = 0.5) -> Integers:
+    def suspects(self, least: float = 0.5) -> Index:
         """Return the documents whose suspicion is at least so high, the most suspect first."""
         return self.order[self.suspicion[self.order] >= least]
 
@@ -186,7 +184,7 @@ def audit_corpus(
 
     judged = _judged(y, groups)
 
-    def suspects(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    def suspects(scores: F32) -> Mask:
         found = _suspicion(Evidence(scores, shares, y), judged, copies, seed)
         doubted = np.zeros(len(y), dtype=bool)
         doubted[np.argsort(-found, kind="stable")[: int(_DOUBTED * len(y))]] = True
@@ -220,7 +218,7 @@ def audit_corpus(
     )
 
 
-def copy_groups(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = None) -> Integers:
+def copy_groups(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = None) -> Index:
     """Return a number for each text, shape (n_texts,), which copies and near copies share.
 
     Raises
@@ -262,7 +260,7 @@ def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_
         return X
 
 
-def _exactly_same(texts: Sequence[str]) -> Integers:
+def _exactly_same(texts: Sequence[str]) -> Index:
     """Return a number for each text; those of one number are the same, character by character.
 
     Texts that differ in case or spaces were written twice: they are no sign of a text that got to
@@ -272,9 +270,7 @@ def _exactly_same(texts: Sequence[str]) -> Integers:
     return np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.intp)
 
 
-def _suspicion(
-    evidence: Evidence, judged: npt.NDArray[np.bool_], copies: Sequence[Integers], seed: int
-) -> Floats:
+def _suspicion(evidence: Evidence, judged: Mask, copies: Sequence[Index], seed: int) -> F64:
     scores, shares, y = evidence.scores, evidence.shares, evidence.y
     found = np.full(len(y), 0.5)
     if judged.any():
@@ -286,16 +282,16 @@ def _suspicion(
     return with_copies(found, y, copies)
 
 
-def _judged(y: npt.NDArray[np.int64], groups: Integers) -> npt.NDArray[np.bool_]:
+def _judged(y: I64, groups: Index) -> Mask:
     """Return which documents have a topic that others have, too, and not only copies of them."""
     pairs = np.unique(np.stack([y, groups], axis=1), axis=0)
     n_groups = np.bincount(pairs[:, 0], minlength=int(y.max()) + 1)
-    judged: npt.NDArray[np.bool_] = n_groups[y] > 1
+    judged: Mask = n_groups[y] > 1
     return judged
 
 
 def _likely(
-    evidence: Evidence, topics: Topics, copies: Sequence[Integers], suspicion: Floats
+    evidence: Evidence, topics: Topics, copies: Sequence[Index], suspicion: F64
 ) -> list[str]:
     """Return the topic of the best supported copy with another topic, or what others say."""
     y, likely = evidence.y, evidence.likely(evidence.y)
@@ -306,7 +302,7 @@ def _likely(
     return [str(name) for name in topics.decode(likely.tolist())]
 
 
-def _leaks(X: sp.csr_array, n_train: int, same: Integers, pairs: Integers) -> list[Leak]:
+def _leaks(X: sp.csr_array, n_train: int, same: Index, pairs: Index) -> list[Leak]:
     """Return the test documents that have a copy to learn from, each with one of these."""
     first = {number: row for row, number in reversed([*enumerate(same[:n_train].tolist())])}
     found = {

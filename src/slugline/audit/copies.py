@@ -8,14 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import F64, U64, Index
 from slugline.ragged import boundaries, ranges, row_lengths
 from slugline.text.hashing import mix
 
 __all__ = ["LIKENESS", "groups_of", "identical", "jaccard", "members_of", "near_pairs"]
 
-Integers = npt.NDArray[np.intp]
-Hashes = npt.NDArray[np.uint64]
-Floats = npt.NDArray[np.float64]
 
 #: Two texts are nearly identical if they share this part of the terms that either has.
 LIKENESS = 0.8
@@ -31,7 +29,7 @@ _AT_ONCE = 1 << 20
 _FEWEST_TERMS = 6
 
 
-def identical(texts: Sequence[str]) -> Integers:
+def identical(texts: Sequence[str]) -> Index:
     """Return a number for each text, equal if letter case and spaces alone differ.
 
     >>> identical(["Oil up", "oil  UP", "gas"]).tolist()
@@ -45,7 +43,7 @@ def identical(texts: Sequence[str]) -> Integers:
     )
 
 
-def near_pairs(X: sp.csr_array, seed: int, likeness: float = LIKENESS) -> Integers:
+def near_pairs(X: sp.csr_array, seed: int, likeness: float = LIKENESS) -> Index:
     """Return pairs of rows that share most of their terms, shape (n_pairs, 2), the lower first.
 
     Not every pair of a large group: enough to connect it.
@@ -73,7 +71,7 @@ def near_pairs(X: sp.csr_array, seed: int, likeness: float = LIKENESS) -> Intege
     return pairs[jaccard(X, pairs) >= likeness]
 
 
-def jaccard(X: sp.csr_array, pairs: Integers) -> Floats:
+def jaccard(X: sp.csr_array, pairs: Index) -> F64:
     """Return the Jaccard index of the columns of each pair of rows, shape (n_pairs,)."""
     first, second = pairs.T
     ones = sp.csr_array((np.ones(X.nnz, dtype=np.float32), X.indices, X.indptr), shape=X.shape)
@@ -86,7 +84,7 @@ def jaccard(X: sp.csr_array, pairs: Integers) -> Floats:
     return np.asarray(shared / np.maximum(either, 1), dtype=np.float64)
 
 
-def groups_of(known: Integers, pairs: Integers) -> Integers:
+def groups_of(known: Index, pairs: Index) -> Index:
     """Return the number of each row's group: rows in one group of `known`, or linked by pairs.
 
     >>> groups_of(np.array([0, 0, 1, 2]), np.array([[1, 2]])).tolist()
@@ -100,7 +98,7 @@ def groups_of(known: Integers, pairs: Integers) -> Integers:
     return np.asarray(sp.csgraph.connected_components(links, directed=False)[1], dtype=np.intp)
 
 
-def members_of(groups: Integers) -> list[Integers]:
+def members_of(groups: Index) -> list[Index]:
     """Return the rows of each group that has several, the first groups first."""
     order = np.argsort(groups, kind="stable")
     ends = boundaries(np.bincount(groups))
@@ -108,7 +106,7 @@ def members_of(groups: Integers) -> list[Integers]:
     return [order[ends[group] : ends[group + 1]] for group in several]
 
 
-def _bands(X: sp.csr_array, rows: Integers, seed: int) -> Hashes:
+def _bands(X: sp.csr_array, rows: Index, seed: int) -> U64:
     """Return a hash of each band of each row's signature, shape (n_rows, n_bands)."""
     rng = np.random.default_rng(seed)
     columns = np.arange(X.shape[1], dtype=np.uint64)
@@ -124,7 +122,7 @@ def _bands(X: sp.csr_array, rows: Integers, seed: int) -> Hashes:
     return bands
 
 
-def _parts(X: sp.csr_array, rows: Integers) -> list[tuple[Integers, Integers]]:
+def _parts(X: sp.csr_array, rows: Index) -> list[tuple[Index, Index]]:
     """Return the entries of a few rows at a time, and where each row's begin."""
     lengths = row_lengths(X.indptr)[rows]
     which = np.cumsum(lengths, dtype=np.int64) // _AT_ONCE
@@ -137,11 +135,11 @@ def _parts(X: sp.csr_array, rows: Integers) -> list[tuple[Integers, Integers]]:
     return parts
 
 
-def _least(hashes: npt.NDArray[np.uint32], entries: Integers, starts: Integers) -> Hashes:
+def _least(hashes: npt.NDArray[np.uint32], entries: Index, starts: Index) -> U64:
     return np.minimum.reduceat(hashes[entries], starts).astype(np.uint64)
 
 
-def _equal_pairs(band: Hashes, rows: Integers) -> Integers:
+def _equal_pairs(band: U64, rows: Index) -> Index:
     """Return pairs of rows with an equal band: each row with a few that follow it."""
     order = np.argsort(band, kind="stable")
     pairs = []

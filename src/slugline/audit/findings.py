@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.audit.auditing import Audit
+from slugline.base.arrays import F64, Index
 
 __all__ = ["Finding", "Findings", "Span"]
 
@@ -153,10 +153,10 @@ class Findings:
         return (self._words.T.tocsr() @ of_topics).tocsc()
 
     @cached_property
-    def _totals(self) -> npt.NDArray[np.float64]:
+    def _totals(self) -> F64:
         return np.asarray(self._by_topic.sum(axis=0), dtype=np.float64).ravel()
 
-    def _others(self, row: int) -> npt.NDArray[np.intp]:
+    def _others(self, row: int) -> Index:
         rows = self._copies.get(row)
         return np.zeros(0, dtype=np.intp) if rows is None else rows[rows != row]
 
@@ -219,7 +219,7 @@ def _are(n: int) -> str:
     return "is" if n < 2 else "are"
 
 
-def _several(rows: npt.NDArray[np.intp], name: Callable[[int], str]) -> str:
+def _several(rows: Index, name: Callable[[int], str]) -> str:
     """Return the names of the first few rows, and how many more there are."""
     names = [name(row) for row in rows[:_N_PLACES].tolist()]
     if len(rows) > _N_PLACES:

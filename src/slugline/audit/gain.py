@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.audit.others import N_FOLDS, folds_of
+from slugline.base.arrays import Index
 from slugline.errors import DataError
 from slugline.fit_settings import FitSettings
 from slugline.fitting import fit
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Gain", "measure_gain"]
 
-Integers = npt.NDArray[np.intp]
-Mask = npt.NDArray[np.bool_]
 
 # Standard errors from the mean to the ends of a 95 % interval.
 _95_PERCENT = 1.96
@@ -77,7 +76,7 @@ def measure_gain(
     texts: Sequence[str],
     before: Sequence[str],
     after: Sequence[str | None],
-    groups: Integers,
+    groups: Index,
     *,
     seed: int = 0,
     n_jobs: int | None = None,
@@ -133,8 +132,8 @@ def measure_gain(
 def _answers(
     texts: Sequence[str],
     topics: npt.NDArray[np.object_],
-    learn: Integers,
-    held: Integers,
+    learn: Index,
+    held: Index,
     seed: int,
     n_jobs: int | None,
 ) -> npt.NDArray[np.object_]:

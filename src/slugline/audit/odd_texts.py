@@ -9,16 +9,15 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.special import bdtr
 
+from slugline.base.arrays import Index, Integers
 from slugline.displays import counted
 from slugline.ragged import row_lengths
 
 __all__ = ["OddText", "odd_texts", "shared_lines"]
 
-Integers = npt.NDArray[np.intp]
 
 # A text is in another script if fewer of its letters than this share are of the usual one.
 _USUAL = 0.1
@@ -63,8 +62,8 @@ def odd_texts(
     texts: Sequence[str],
     topics: Sequence[str],
     words: sp.csr_array,
-    copies: Sequence[Integers],
-    groups: Integers,
+    copies: Sequence[Index],
+    groups: Index,
 ) -> list[OddText]:
     """Return texts that are blank, cut off and so on, by row.
 
@@ -106,7 +105,7 @@ def _blank(words: sp.csr_array) -> Iterator[OddText]:
         yield OddText(row, "blank", "there is no word in it")
 
 
-def _cut_off(texts: Sequence[str], groups: Integers) -> Iterator[OddText]:
+def _cut_off(texts: Sequence[str], groups: Index) -> Iterator[OddText]:
     lengths = np.array([len(text) for text in texts])
     # Texts that were made from one template often are of one length, too.
     own = np.bincount(groups)[groups] == 1
@@ -125,7 +124,7 @@ def _cut_off(texts: Sequence[str], groups: Integers) -> Iterator[OddText]:
 
 
 def _of_many_topics(
-    topics: Sequence[str], copies: Sequence[Integers], n_words: npt.NDArray[np.integer]
+    topics: Sequence[str], copies: Sequence[Index], n_words: Integers
 ) -> Iterator[OddText]:
     for rows in copies:
         n_topics = len({topics[row] for row in rows.tolist()})

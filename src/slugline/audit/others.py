@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import F32, I64, Index, Mask
 from slugline.ragged import row_lengths
 from slugline.splits import make_folds
 from slugline.training.context import FitContext
@@ -24,10 +24,6 @@ __all__ = [
     "scores",
 ]
 
-Integers = npt.NDArray[np.intp]
-Labels = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
 #: All settings were chosen on training splits of twelve sets with 8 % of the topics changed at
 #: random, in nine languages, and on the newswires, a part of which have another wire's text.
@@ -52,10 +48,10 @@ class Neighbours(NamedTuple):
         Cosine, as far as rare terms make it up; 0 where there is no document.
     """
 
-    rows: Integers
-    likeness: Floats
+    rows: Index
+    likeness: F32
 
-    def shares(self, y: Labels, n_topics: int) -> Floats:
+    def shares(self, y: I64, n_topics: int) -> F32:
         """Return each topic's share of the likeness, shape (n_rows, n_topics)."""
         shares = np.zeros((len(self.rows), n_topics), dtype=np.float32)
         owner = np.arange(len(self.rows)).repeat(self.rows.shape[1])
@@ -64,7 +60,7 @@ class Neighbours(NamedTuple):
         return np.divide(shares, total, out=shares, where=total > 0)
 
 
-def folds_of(y: Labels, groups: Integers, seed: int) -> Labels:
+def folds_of(y: I64, groups: Index, seed: int) -> I64:
     """Return the fold of each row; those of one group share it."""
     return make_folds(y.tolist(), min(N_FOLDS, len(np.unique(groups))), seed, groups)
 
@@ -72,12 +68,12 @@ def folds_of(y: Labels, groups: Integers, seed: int) -> Labels:
 def scores(
     X: sp.csr_array,
     leads: sp.csr_array,
-    y: Labels,
+    y: I64,
     context: FitContext,
-    groups: Integers,
-    suspects: Callable[[Floats], Mask],
+    groups: Index,
+    suspects: Callable[[F32], Mask],
     tell: Callable[[int], None] = lambda _: None,
-) -> Floats:
+) -> F32:
     """Return scores of each row by what was learned from others, shape (n_rows, n_topics).
 
     In each of three rounds, with other folds, a classifier goes through the rows of four folds once
@@ -112,7 +108,7 @@ def scores(
     return total
 
 
-def frequency_scores(X: sp.csr_array, y: Labels, n_topics: int, folds: Labels) -> Floats:
+def frequency_scores(X: sp.csr_array, y: I64, n_topics: int, folds: I64) -> F32:
     """Return scores by how often each topic of the other folds has the terms of a row.
 
     Parameters
@@ -140,24 +136,24 @@ def frequency_scores(X: sp.csr_array, y: Labels, n_topics: int, folds: Labels) -
     return found * np.float32(_FREQUENCY_SHARE / spread) if spread > 0 else found
 
 
-def _of_topics(y: Labels, n_topics: int) -> sp.csr_array:
+def _of_topics(y: I64, n_topics: int) -> sp.csr_array:
     ones = np.ones(len(y), dtype=np.float32)
     return sp.csr_array((ones, y, np.arange(len(y) + 1)), shape=(len(y), n_topics))
 
 
-def _log_odds(X: sp.csr_array, y: Labels, n_topics: int) -> sp.csr_array:
+def _log_odds(X: sp.csr_array, y: I64, n_topics: int) -> sp.csr_array:
     """Return the weights of terms over those of a term that the topic doesn't have."""
     weights = (X.T.tocsr() @ _of_topics(y, n_topics)).tocsr()
     weights.data = np.log1p(weights.data / np.float32(_SMOOTHING))
     return weights
 
 
-def _log_totals(X: sp.csr_array, y: Labels, n_topics: int) -> Floats:
+def _log_totals(X: sp.csr_array, y: I64, n_topics: int) -> F32:
     totals = np.bincount(y, X.sum(axis=1), minlength=n_topics) / _SMOOTHING
     return np.log(totals + X.shape[1]).astype(np.float32)
 
 
-def neighbours(X: sp.csr_array, groups: Integers) -> Neighbours:
+def neighbours(X: sp.csr_array, groups: Index) -> Neighbours:
     """Return the documents nearest to each by the cosine of their rarer terms.
 
     Parameters

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit, logsumexp
+
+from slugline.base.arrays import F32, F64, I64, Index
 
 __all__ = ["Evidence", "probabilities", "with_copies"]
 
-Integers = npt.NDArray[np.intp]
-Labels = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 # How much another topic's score counts beside that of the document's own: it tells which one the
 # text belongs to, but texts that belong nowhere, and those of two topics, are told by their own.
@@ -51,17 +49,17 @@ class Evidence:
         The topics that the documents have.
     """
 
-    scores: npt.NDArray[np.float32]
-    shares: npt.NDArray[np.float32]
-    y: Labels
+    scores: F32
+    shares: F32
+    y: I64
 
-    def likely(self, y: Labels) -> Labels:
+    def likely(self, y: I64) -> I64:
         """Return the topic that each document would have if it were not `y`, shape (n_rows,)."""
         scores = self.scores + np.float32(_NEAREST) * self.shares
         scores[np.arange(len(y)), y] = -np.inf
         return scores.argmax(axis=1)
 
-    def against(self, y: Labels) -> Floats:
+    def against(self, y: I64) -> F64:
         """Return how much speaks against a topic of each document, shape (n_rows,).
 
         Of these, only the order and the differences mean anything.
@@ -79,7 +77,7 @@ class Evidence:
             - _CONFUSED * self._confusion(y, best)
         )
 
-    def _confusion(self, y: Labels, best: Labels) -> Floats:
+    def _confusion(self, y: I64, best: I64) -> F64:
         """Return the log of how much more often than by chance `best` is over `y`, at least 0.
 
         A document of wheat whose best topic is grain need not be wrong. Each is left out of
@@ -103,12 +101,12 @@ class Evidence:
         return np.asarray(np.maximum(np.log(together / of_all), 0))
 
 
-def _bent(scores: npt.NDArray[np.float32]) -> Floats:
+def _bent(scores: F32) -> F64:
     """Return scores of which those under -1 are nearly equal, as to the learner."""
     return np.logaddexp(0, _BEND * (scores.astype(np.float64) + 1)) / _BEND - 1
 
 
-def probabilities(evidence: Evidence, seed: int) -> Floats:
+def probabilities(evidence: Evidence, seed: int) -> F64:
     """Return how likely each document's topic is wrong, shape (n_rows,).
 
     What speaks against topics is compared with what speaks against wrong ones: those of other
@@ -132,7 +130,7 @@ def probabilities(evidence: Evidence, seed: int) -> Floats:
     return np.clip(share * np.exp(np.minimum(ratio, 20)), _LEAST, 1 - _LEAST)
 
 
-def _log_ratio(found: Floats, wrong: Floats) -> Floats:
+def _log_ratio(found: F64, wrong: F64) -> F64:
     """Return the log of how much denser `wrong` is than `found` where `found` is."""
     values = np.concatenate([found, wrong])
     is_wrong = np.concatenate([np.zeros(len(found)), np.ones(len(wrong))])
@@ -147,7 +145,7 @@ def _log_ratio(found: Floats, wrong: Floats) -> Floats:
     return np.asarray(odds + np.log(len(found) / len(wrong)))
 
 
-def with_copies(suspicion: Floats, y: Labels, copies: Sequence[Integers]) -> Floats:
+def with_copies(suspicion: F64, y: I64, copies: Sequence[Index]) -> F64:
     """Return the probabilities after identical texts have been compared.
 
     Two topics of one text are rarely both right: the better supported one probably is. And where
@@ -176,7 +174,7 @@ def with_copies(suspicion: Floats, y: Labels, copies: Sequence[Integers]) -> Flo
     return found
 
 
-def _misplaced(y: Labels, copies: Sequence[Integers]) -> float:
+def _misplaced(y: I64, copies: Sequence[Index]) -> float:
     """Return how likely it is that copies with one topic have it by chance.
 
     As many as expected if topics of misplaced texts were drawn at random, given how many differ.
@@ -190,12 +188,12 @@ def _misplaced(y: Labels, copies: Sequence[Integers]) -> float:
     return min(1.0, differing * agree / (1 - agree) / (1 - differing))
 
 
-def _pairs(counts: Integers | int) -> float:
+def _pairs(counts: Index | int) -> float:
     counts = np.asarray(counts)
     return float((counts * (counts - 1)).sum())
 
 
-def _one_right(wrong: Floats, counts: Integers) -> Floats:
+def _one_right(wrong: F64, counts: Index) -> F64:
     """Return how likely each topic of a text is wrong, if at most one is right as a rule.
 
     Parameters
@@ -216,7 +214,7 @@ def _one_right(wrong: Floats, counts: Integers) -> Floats:
     return np.asarray(-np.expm1(np.minimum(np.logaddexp(alone, several) - total, -_LEAST)))
 
 
-def _minus(more: Floats | float, less: Floats | float) -> Floats:
+def _minus(more: F64 | float, less: F64 | float) -> F64:
     """Return log(exp(more) - exp(less))."""
     difference = np.minimum(np.asarray(less) - more, 0)
     return np.asarray(more + np.log(np.maximum(-np.expm1(difference), 1e-300)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slugline.base.arrays import Index
 from slugline.cli.options import (
     AsJson,
     Data,
@@ -32,9 +33,6 @@ from slugline.cli.targets import check_not_read, check_target
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from slugline.audit.auditing import Audit
     from slugline.audit.findings import Findings
     from slugline.audit.gain import Gain
@@ -289,7 +287,7 @@ def _gain_of_dropping(found: Audit, how: dict[str, Any]) -> Gain | None:
 def _measured(
     corpus: Corpus,
     after: list[str | None],
-    groups: npt.NDArray[np.intp],
+    groups: Index,
     how: dict[str, Any],
 ) -> Gain | None:
     """Return the gain; None, with a warning, if it can't be measured, as the rest still counts."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import I64
 from slugline.corpus.corpus import Corpus
 from slugline.displays import all_of, counted, have
 from slugline.errors import DataError
@@ -29,7 +29,7 @@ def check_corpus(corpus: Corpus) -> None:
         )
 
 
-def check_folds(corpus: Corpus, folds: npt.NDArray[np.int64]) -> None:
+def check_folds(corpus: Corpus, folds: I64) -> None:
     """Make sure that each fold leaves two topics to learn; DataError if one doesn't."""
     topics = np.array(corpus.topics, dtype=object)
     for fold in range(int(folds.max()) + 1):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import I64
 from slugline.compare.messages import FoldResult
 from slugline.compare.models import Model
 from slugline.compare.paired import NAME, Difference, adjusted, difference
@@ -96,7 +96,7 @@ class ModelResult:
 def result_of(
     model: Model,
     folds: Sequence[FoldResult],
-    topics: Sequence[npt.NDArray[np.int64]],
+    topics: Sequence[I64],
     n_topics: int,
     error: str | None,
 ) -> ModelResult:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from slugline._version import __version__
+from slugline.base.arrays import I64
 from slugline.checks import check_number, check_whole
 from slugline.compare.concerns import check_corpus, check_folds, notes_on
 from slugline.compare.documents import packed
@@ -155,7 +155,7 @@ class _Run:
     """All models of a comparison, measured by processes that threads listen to."""
 
     corpus: Corpus
-    folds: npt.NDArray[np.int64]
+    folds: I64
     settings: CompareSettings
     models: tuple[Model, ...]
     folder: Path

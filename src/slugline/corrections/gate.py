@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import Mask
+
 __all__ = ["ALPHA", "FEWEST", "TopicChange", "chance_of", "clearly_worse", "topic_changes"]
 
 #: How often, at most, a new model that is no worse in any topic is held back.
@@ -159,7 +161,7 @@ def _changes(
     }
 
 
-def _split(before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_]) -> tuple[int, int]:
+def _split(before: Mask, after: Mask) -> tuple[int, int]:
     """Return how many are right only after, and how many only before."""
     return int((after & ~before).sum()), int((before & ~after).sum())
 

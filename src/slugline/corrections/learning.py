@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F64
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corrections.gate import TopicChange, topic_changes
@@ -238,7 +238,7 @@ def _as_documents(weight: float) -> str:
 def _refit(
     fitted: Fitted,
     corpus: Corpus,
-    weights: npt.NDArray[np.float64] | None,
+    weights: F64 | None,
     validation: Corpus | None,
     progress: Progress | None,
 ) -> Fitted:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F64, Mask
 from slugline.checks import check_number
 from slugline.corpus.corpus import Corpus
 from slugline.displays import counted
@@ -131,7 +131,7 @@ class Merged:
 
     base: Corpus
     learned: Corpus
-    weights: npt.NDArray[np.float64]
+    weights: F64
     corrections: Corpus
     test: Corpus
     n_replaced: int
@@ -142,7 +142,7 @@ class Merged:
         """The corrections' topics that no training document has, sorted."""
         return sorted({*self.corrections.topics} - {*self.base.topics})
 
-    def without(self, rows: Iterable[int]) -> tuple[Corpus, npt.NDArray[np.float64]]:
+    def without(self, rows: Iterable[int]) -> tuple[Corpus, F64]:
         """Return what to learn from without some of the corrections, and its weights.
 
         Nor are the training documents that these would replace among it.
@@ -197,11 +197,11 @@ def merge(train: Corpus, test: Corpus, corrections: Corpus, weight: float) -> Me
     )
 
 
-def _new(corpus: Corpus, corrected: set[str]) -> npt.NDArray[np.bool_]:
+def _new(corpus: Corpus, corrected: set[str]) -> Mask:
     return np.array([same_words(text) not in corrected for text in corpus.texts], dtype=bool)
 
 
-def _some(corpus: Corpus, mask: Sequence[bool] | npt.NDArray[np.bool_]) -> Corpus:
+def _some(corpus: Corpus, mask: Sequence[bool] | Mask) -> Corpus:
     return Corpus(
         list(itertools.compress(corpus.texts, mask)),
         list(itertools.compress(corpus.topics, mask)),

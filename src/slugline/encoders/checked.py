@@ -8,16 +8,14 @@ import threading
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F16, F32
 from slugline.checks import illegal
 from slugline.displays import counted
 from slugline.errors import EncoderError
 
 __all__ = ["MAX_NAME", "MAX_WIDTH", "NAMES", "CheckedEncoder", "Encoder", "get_encoder"]
 
-Floats = npt.NDArray[np.float32]
-Halves = npt.NDArray[np.float16]
 
 #: The encoders that are known by name.
 NAMES = ("use",)
@@ -133,7 +131,7 @@ class CheckedEncoder:
             "made the answers no better. The model is one of words alone."
         )
 
-    def encode(self, texts: list[str]) -> Halves:
+    def encode(self, texts: list[str]) -> F16:
         """Return float16 rows of unit length, shape (n_texts, width); a row of zeros stays.
 
         Half precision changes no topic, halves what must be kept, and is used always, so that
@@ -156,7 +154,7 @@ class CheckedEncoder:
             ) from error
         return _unit_rows(self._checked(found, len(texts))).astype(np.float16)
 
-    def _checked(self, found: Any, n_texts: int) -> Floats:
+    def _checked(self, found: Any, n_texts: int) -> F32:
         """Return what the encoder has found as float32, if it is what was asked for."""
         try:
             rows = np.asarray(found)
@@ -212,7 +210,7 @@ def _words(encoder: Encoder, attribute: str) -> str | None:
     return found if is_line else None
 
 
-def _unit_rows(rows: Floats) -> Floats:
+def _unit_rows(rows: F32) -> F32:
     # In double precision, since the squares of float32 may be too large or too small for float32.
     lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
     lengths[lengths == 0] = 1

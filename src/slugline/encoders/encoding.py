@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F16, F32
 from slugline.displays import counted
 from slugline.documents import as_texts
 from slugline.encoders.checked import CheckedEncoder, Encoder, get_encoder
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["encode"]
 
-Floats = npt.NDArray[np.float32]
-Halves = npt.NDArray[np.float16]
 
 # Texts that an encoder gets at once. It is interrupted, and what it has made is kept, in between.
 _AT_ONCE = 256
@@ -37,7 +35,7 @@ def encode(
     n_jobs: int | None = None,
     keep: bool = True,
     progress: Progress | None = None,
-) -> Floats:
+) -> F32:
     """Return a row of unit length for each text, shape (n_texts, n_columns).
 
     What was encoded before is taken from the cache, and what is encoded now is kept there as it is
@@ -75,7 +73,7 @@ def encode(
     return rows[np.array(order, dtype=np.intp)].astype(np.float32)
 
 
-def _through_cache(texts: Sequence[str], work: _Work, kept: KeptRows) -> Halves:
+def _through_cache(texts: Sequence[str], work: _Work, kept: KeptRows) -> F16:
     keys = kept.keys(texts)
     found = kept.find(keys)
     if found:
@@ -97,7 +95,7 @@ class _Work:
     n_jobs: int
     progress: Progress | None
 
-    def chunks(self, texts: list[str]) -> Generator[tuple[int, Halves], None, None]:
+    def chunks(self, texts: list[str]) -> Generator[tuple[int, F16], None, None]:
         """Yield the number of the first text, and the rows, of each chunk of texts in order."""
         starts = range(0, len(texts), _AT_ONCE)
         if starts and self.progress is not None:
@@ -105,7 +103,7 @@ class _Work:
             self.progress.begin(1, len(starts))
         n_threads = self.n_jobs if self.encoder.is_thread_safe else 1
         pool = ThreadPoolExecutor(n_threads)
-        jobs: deque[tuple[int, Future[Halves]]] = deque()
+        jobs: deque[tuple[int, Future[F16]]] = deque()
         try:
             for start in starts:
                 job = pool.submit(self.encoder.encode, texts[start : start + _AT_ONCE])
@@ -119,7 +117,7 @@ class _Work:
             if starts and self.progress is not None:
                 self.progress.end()
 
-    def _finished(self, start: int, job: Future[Halves]) -> tuple[int, Halves]:
+    def _finished(self, start: int, job: Future[F16]) -> tuple[int, F16]:
         rows = job.result()
         if self.progress is not None:
             self.progress.step()

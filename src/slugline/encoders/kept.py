@@ -16,15 +16,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F16
 from slugline.cache import cache_folder
 from slugline.databases import write_ahead
 from slugline.encoders.checked import MAX_WIDTH
 
 __all__ = ["KeptRows"]
 
-Halves = npt.NDArray[np.float16]
 
 #: Bytes that the file may have; beyond, a quarter of it is freed, oldest rows first.
 MAX_BYTES = 1 << 30
@@ -73,16 +72,16 @@ class KeptRows:
             keys.append(state.digest())
         return keys
 
-    def find(self, keys: Sequence[bytes]) -> dict[bytes, Halves]:
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, F16]:
         """Return the rows that are kept under some of the keys; all have one width."""
-        found: dict[bytes, Halves] = {}
+        found: dict[bytes, F16] = {}
         with self._guarded():
             for start in range(0, len(keys), _AT_ONCE):
                 found.update(self._ask(keys[start : start + _AT_ONCE]))
         width = len(next(iter(found.values()), ()))
         return {key: row for key, row in found.items() if len(row) == width}
 
-    def keep(self, keys: Sequence[bytes], rows: Halves) -> None:
+    def keep(self, keys: Sequence[bytes], rows: F16) -> None:
         """Keep a row under each key; all of them or, if that fails, none."""
         if self._connection is None:
             return
@@ -94,7 +93,7 @@ class KeptRows:
             )
             _make_room(connection)
 
-    def _ask(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, Halves]]:
+    def _ask(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, F16]]:
         if self._connection is None:
             return
         places = ",".join("?" * len(keys))
@@ -190,7 +189,7 @@ def _sealed(row: bytes) -> bytes:
     return zlib.crc32(row).to_bytes(_CHECKSUM_BYTES, "little") + row
 
 
-def _opened(blob: bytes) -> Halves:
+def _opened(blob: bytes) -> F16:
     """Return the row in a blob; DatabaseError if it isn't what was written."""
     row = blob[_CHECKSUM_BYTES:]
     if not row or len(row) % 2 or _sealed(row) != blob:

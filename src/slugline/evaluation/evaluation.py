@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F64, I64, Floats
 from slugline.displays import as_lines, as_table, counted
 from slugline.errors import DataError
 from slugline.evaluation.answers import Answers
@@ -50,7 +50,7 @@ class Evaluation:
     """
 
     topics: list[str]
-    confusion: npt.NDArray[np.int64]
+    confusion: I64
     log_loss: float
     answers: Answers | None = field(default=None, compare=False)
     seed: int = 0
@@ -59,8 +59,8 @@ class Evaluation:
     def of(
         cls,
         topics: Sequence[str],
-        y_true: npt.NDArray[np.int64],
-        proba: npt.NDArray[np.floating],
+        y_true: I64,
+        proba: Floats,
         *,
         seed: int = 0,
     ) -> Evaluation:
@@ -207,7 +207,7 @@ class Evaluation:
         """Metrics of each topic, in the order of `topics`."""
         return topic_figures(self.topics, *self._totals())
 
-    def _totals(self) -> tuple[npt.NDArray[np.int64], ...]:
+    def _totals(self) -> tuple[I64, ...]:
         """Return how many documents of each topic got it, have it, and got it, right or not."""
         return np.diag(self.confusion), self.confusion.sum(axis=1), self.confusion.sum(axis=0)
 
@@ -222,7 +222,7 @@ class Evaluation:
         occurring, places = np.unique(np.concatenate(kinds), return_inverse=True)
         n, (true, predicted) = len(occurring), np.split(places, 2)
 
-        def both(drawn: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        def both(drawn: I64) -> F64:
             totals = (
                 totals_by(true, drawn * (true == predicted), n),
                 totals_by(true, drawn, n),

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from slugline.base.arrays import F64, I64, Integers
 
 __all__ = ["Z_95", "Interval", "bootstrap", "wilson"]
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 #: Standard errors from the mean to the ends of a 95 % interval.
 Z_95 = 1.959964
@@ -43,8 +42,8 @@ def wilson(n_right: float, n: int) -> Interval:
 
 
 def bootstrap(
-    counts: npt.NDArray[np.integer],
-    statistic: Callable[[Integers], Floats],
+    counts: Integers,
+    statistic: Callable[[I64], F64],
     *,
     seed: int,
     n_resamples: int = N_RESAMPLES,
@@ -75,7 +74,7 @@ def bootstrap(
     return [_corrected(*pair) for pair in zip(drawn.T, found.tolist(), strict=True)]
 
 
-def _corrected(drawn: Floats, found: float) -> Interval:
+def _corrected(drawn: F64, found: float) -> Interval:
     from scipy.special import ndtr, ndtri
 
     n = len(drawn)
@@ -87,7 +86,7 @@ def _corrected(drawn: Floats, found: float) -> Interval:
     return Interval(low, high)
 
 
-def _resamples(counts: npt.NDArray[np.integer], seed: int, n_resamples: int) -> Iterator[Integers]:
+def _resamples(counts: Integers, seed: int, n_resamples: int) -> Iterator[I64]:
     rng = np.random.default_rng(seed)
     n, step = int(counts.sum()), max(1, _AT_ONCE // len(counts))
     for first in range(0, n_resamples, step):

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F64, I64
 from slugline.errors import DataError
 from slugline.evaluation.intervals import Interval, bootstrap
 from slugline.evaluation.topic_figures import macro_f1, totals_by
 
 __all__ = ["Paired", "compare_paired", "mcnemar"]
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def compare_paired(
     )
     n = len(y_true)
 
-    def differences(drawn: Integers) -> npt.NDArray[np.float64]:
+    def differences(drawn: I64) -> F64:
         right = [drawn[:, right].sum(axis=1) / n for right in is_right]
         f1 = [_macro_f1(drawn, *kinds[which::2]) for which in (0, 1)]
         return np.stack([right[0] - right[1], f1[0] - f1[1]], axis=1)
@@ -148,13 +146,13 @@ def compare_paired(
     )
 
 
-def _merged(true: Integers, numbers: Mapping[Any, int], known: Collection[Any]) -> Integers:
+def _merged(true: I64, numbers: Mapping[Any, int], known: Collection[Any]) -> I64:
     """Return the true topics as a classifier sees them: unknown ones have one number together."""
     is_known = np.array([topic in known for topic in numbers])
     return np.where(is_known[true], true, len(numbers))
 
 
-def _macro_f1(counts: Integers, true: Integers, given: Integers) -> npt.NDArray[np.float64]:
+def _macro_f1(counts: I64, true: I64, given: I64) -> F64:
     """Return the macro-F1 of a classifier for several test sets.
 
     Parameters

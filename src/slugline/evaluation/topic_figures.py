@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from slugline.base.arrays import F64, Integers
 
 __all__ = ["TopicFigures", "f1_scores", "macro_f1", "topic_figures", "totals_by", "weighted_f1"]
-
-Counts = npt.NDArray[np.integer]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class TopicFigures:
 
 
 def topic_figures(
-    topics: Sequence[str], right: Counts, true: Counts, predicted: Counts
+    topics: Sequence[str], right: Integers, true: Integers, predicted: Integers
 ) -> list[TopicFigures]:
     """Return the metrics of each topic.
 
@@ -43,7 +41,7 @@ def topic_figures(
     ]
 
 
-def totals_by(topics: Counts, counts: Counts, n_topics: int) -> Counts:
+def totals_by(topics: Integers, counts: Integers, n_topics: int) -> Integers:
     """Return how many documents there are of each topic.
 
     Parameters
@@ -62,17 +60,17 @@ def totals_by(topics: Counts, counts: Counts, n_topics: int) -> Counts:
 
     shape = len(topics), n_topics
     belongs = csr_array((np.ones_like(topics), (np.arange(len(topics)), topics)), shape=shape)
-    totals: Counts = (belongs.T @ counts.T).T
+    totals: Integers = (belongs.T @ counts.T).T
     return totals
 
 
-def f1_scores(right: Counts, true: Counts, predicted: Counts) -> Floats:
+def f1_scores(right: Integers, true: Integers, predicted: Integers) -> F64:
     """Return F1, the harmonic mean of precision and recall; 0 for a topic that doesn't occur."""
-    scores: Floats = 2 * right / np.maximum(true + predicted, 1)
+    scores: F64 = 2 * right / np.maximum(true + predicted, 1)
     return scores
 
 
-def macro_f1(right: Counts, true: Counts, predicted: Counts) -> Floats:
+def macro_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
     """Return the mean F1 over the topics that occur, as true or as predicted ones.
 
     Parameters
@@ -81,14 +79,14 @@ def macro_f1(right: Counts, true: Counts, predicted: Counts) -> Floats:
         See `topic_figures`. The last axis is what the mean is over.
     """
     n_occurring = np.count_nonzero(true + predicted, axis=-1)
-    mean: Floats = f1_scores(right, true, predicted).sum(axis=-1) / n_occurring
+    mean: F64 = f1_scores(right, true, predicted).sum(axis=-1) / n_occurring
     return mean
 
 
-def weighted_f1(right: Counts, true: Counts, predicted: Counts) -> Floats:
+def weighted_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
     """Return the mean F1 in which each topic counts as often as documents have it."""
     scores = f1_scores(right, true, predicted)
-    mean: Floats = (scores * true).sum(axis=-1) / true.sum(axis=-1)
+    mean: F64 = (scores * true).sum(axis=-1) / true.sum(axis=-1)
     return mean
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32, F64, Mask
 from slugline.fitted import Fitted
 from slugline.learners.linear import LinearLearner
 from slugline.text.scripts import unspaced_runs
@@ -15,7 +15,6 @@ from slugline.text.weighting import document_frequency
 
 __all__ = ["TopicTerms", "strongest_terms"]
 
-Floats = npt.NDArray[np.float64]
 
 #: How many terms are given for each topic, and of how many of the strongest they are chosen.
 N_TERMS, _N_LOOKED_AT = 8, 60
@@ -87,15 +86,15 @@ def strongest_terms(
     ]
 
 
-def _spread(idf: npt.NDArray[np.float32], fitted: Fitted) -> Floats:
+def _spread(idf: F32, fitted: Fitted) -> F64:
     n = max(1, fitted.n_documents)
     share = np.clip(document_frequency(idf, n) / n, 0, 1)
-    found: Floats = idf.astype(np.float64) * (share * (1 - share)) ** POWER
+    found: F64 = idf.astype(np.float64) * (share * (1 - share)) ** POWER
     return found
 
 
 def _by_strength(
-    fitted: Fitted, weights: Any, topic: int, spread: Floats, is_run: npt.NDArray[np.bool_]
+    fitted: Fitted, weights: Any, topic: int, spread: F64, is_run: Mask
 ) -> Iterator[tuple[str, float]]:
     """Yield the terms with the greatest strength, runs of readable scripts left out."""
     part = slice(*weights.indptr[topic : topic + 2])

@@ -11,8 +11,8 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F64, Floats, Integers
 from slugline.calibration import Calibration, softmax
 from slugline.checks import shown
 from slugline.errors import OptionError
@@ -25,8 +25,6 @@ from slugline.learners.shallow import ShallowLearner
 
 __all__ = ["Attribution", "attribute", "made_to_sum"]
 
-Floats = npt.NDArray[np.float64]
-Columns = npt.NDArray[np.integer]
 
 # A mixture's path from an empty text is cut into panels. Those whose part of the score is off by
 # more than this are halved, so many times at most: down to where a probability falls to nothing.
@@ -54,12 +52,12 @@ class Attribution(ABC):
         How scores are shared out, in words.
     """
 
-    base: Floats
-    top: Floats
+    base: F64
+    top: F64
     method: str
 
     @abstractmethod
-    def shares(self, wanted: Floats) -> Floats:
+    def shares(self, wanted: F64) -> F64:
         """Return what each of the row's columns adds, shape (n_values,).
 
         Parameters
@@ -73,7 +71,7 @@ class Attribution(ABC):
         """
 
 
-def attribute(learner: Learner, columns: Columns, values: npt.NDArray[np.floating]) -> Attribution:
+def attribute(learner: Learner, columns: Integers, values: Floats) -> Attribution:
     """Return what a learner's scores of one row are made of.
 
     Parameters
@@ -104,13 +102,13 @@ class _Linear(Attribution):
 
     method = "each term's weight times its value"
 
-    def __init__(self, learner: LinearLearner, columns: Columns, values: Floats) -> None:
+    def __init__(self, learner: LinearLearner, columns: Integers, values: F64) -> None:
         self._values = values
         self._weights = learner.weights_of(columns)
         self.base = learner.biases.astype(np.float64)
         self.top = self.base + values @ self._weights
 
-    def shares(self, wanted: Floats) -> Floats:
+    def shares(self, wanted: F64) -> F64:
         return self._values * (self._weights @ wanted)
 
 
@@ -129,13 +127,13 @@ class _Net(Attribution):
 
     method = "DeepLIFT's Rescale rule, from an empty text"
 
-    def __init__(self, network: DenseStack, columns: Columns, values: Floats) -> None:
+    def __init__(self, network: DenseStack, columns: Integers, values: F64) -> None:
         self._values = values
         first, *rest = network.weights
         self._first = first[columns].astype(np.float64)
         self._outer = [array.astype(np.float64) for array in rest[1::2]]
         biases = [array.astype(np.float64) for array in rest[0::2]]
-        self._slopes: list[Floats] = []
+        self._slopes: list[F64] = []
         low, high = biases[0], biases[0] + values @ self._first
         hidden = zip(network.layers[:-1], self._outer, biases[1:], strict=True)
         for layer, weights, bias in hidden:
@@ -144,18 +142,18 @@ class _Net(Attribution):
             low, high = before @ weights + bias, after @ weights + bias
         self.base, self.top = low, high
 
-    def shares(self, wanted: Floats) -> Floats:
+    def shares(self, wanted: F64) -> F64:
         for weights, slopes in zip(reversed(self._outer), reversed(self._slopes), strict=True):
             wanted = (weights @ wanted) * slopes
         return self._values * (self._first @ wanted)
 
 
-def _output(layer: Dense, inputs: Floats) -> Floats:
+def _output(layer: Dense, inputs: F64) -> F64:
     """Return the output of a hidden layer, as `DenseStack.decision_function` has it."""
     return np.minimum(np.maximum(inputs, 0) if layer.activation == "relu" else inputs, MAX_SIGNAL)
 
 
-def _slopes(low: Floats, high: Floats, before: Floats, after: Floats) -> Floats:
+def _slopes(low: F64, high: F64, before: F64, after: F64) -> F64:
     """Return by how much outputs differ for a difference of inputs."""
     differs = high != low
     return np.divide(after - before, high - low, out=np.zeros_like(low), where=differs)
@@ -183,7 +181,7 @@ class _Mixed(Attribution):
             f"integrated gradients over the learners' scores, which are {' or '.join(kinds)}"
         )
 
-    def shares(self, wanted: Floats) -> Floats:
+    def shares(self, wanted: F64) -> F64:
         found = [np.zeros_like(part.base) for part in self._parts]
         edges = np.linspace(0, 1, _PANELS + 1)
         panels = np.stack([edges[:-1], edges[1:]], axis=1)
@@ -204,24 +202,24 @@ class _Mixed(Attribution):
         total = float((self.top - self.base) @ wanted)
         return made_to_sum(np.asarray(shares), total, most=_STEPS)
 
-    def _sums(self, gradients: list[Floats]) -> Floats:
+    def _sums(self, gradients: list[F64]) -> F64:
         """Return what gradients of panels come to, shape (n_panels,)."""
         pairs = zip(self._parts, gradients, strict=True)
         return np.asarray(sum(own @ (part.top - part.base) for part, own in pairs))
 
-    def _scores(self, at: Floats) -> Floats:
+    def _scores(self, at: F64) -> F64:
         return np.log(np.maximum(self._mean(self._on_the_way(at)), _TINY))
 
-    def _mean(self, scores: list[Any]) -> Floats:
+    def _mean(self, scores: list[Any]) -> F64:
         """Return mean probabilities of rows of scores of each learner."""
         proba = [c.proba(s) for c, s in zip(self._calibrations, scores, strict=True)]
         return np.tensordot(self._weights, np.array(proba), axes=1)
 
-    def _on_the_way(self, at: Floats) -> list[Any]:
+    def _on_the_way(self, at: F64) -> list[Any]:
         """Return each learner's scores at shares of the way, given as a column."""
         return [part.base + at * (part.top - part.base) for part in self._parts]
 
-    def _gradients(self, wanted: Floats, panels: Floats) -> list[Floats]:
+    def _gradients(self, wanted: F64, panels: F64) -> list[F64]:
         """Return each panel's part of the mean gradient with respect to each learner's scores.
 
         Parameters
@@ -236,7 +234,7 @@ class _Mixed(Attribution):
         """
         nodes, sizes = np.polynomial.legendre.leggauss(_NODES)
         step = max(1, _CELLS // (_NODES * len(wanted)))
-        parts: list[list[Floats]] = [[] for _ in self._parts]
+        parts: list[list[F64]] = [[] for _ in self._parts]
         for first in range(0, len(panels), step):
             starts, stops = panels[first : first + step, :, np.newaxis].transpose(1, 0, 2)
             at = starts + (nodes + 1) / 2 * (stops - starts)
@@ -258,7 +256,7 @@ def _calibration(learner: Learner) -> Calibration:
     return Calibration(learner.sharpness if isinstance(learner, Mixture) else 1.0)
 
 
-def _pulled(calibration: Calibration, scores: Any, pull: Floats) -> Floats:
+def _pulled(calibration: Calibration, scores: Any, pull: F64) -> F64:
     """Return the gradient of each row's sum of probabilities times `pull`."""
     total = np.zeros_like(scores)
     for share, sharpness in _softmaxes(calibration):
@@ -282,7 +280,7 @@ def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
     return [(sure * share, factor) for share, factor in zip(shares, (3 * flat, flat), strict=True)]
 
 
-def made_to_sum(shares: Floats, total: float, most: float = _ROUNDING) -> Floats:
+def made_to_sum(shares: F64, total: float, most: float = _ROUNDING) -> F64:
     """Return shares with what their sum misses the total by added, in proportion to their size.
 
     If they miss it by more than `most`, a share of the sum of their sizes, they stay as they are:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F64
 from slugline.documents import check_documents
 from slugline.explain.explanation import Example
 from slugline.fitted import Fitted
@@ -20,7 +20,7 @@ def nearest(
     texts: Iterable[str],
     topics: Iterable[Topic],
     topic: Topic,
-    shares: npt.NDArray[np.float64],
+    shares: F64,
     most: int,
     place: Callable[[int], str],
 ) -> tuple[Example, ...]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F64
 from slugline.checks import check_whole, illegal, shown
 from slugline.corpus.corpus import Corpus
 from slugline.displays import counted
@@ -25,7 +25,6 @@ from slugline.text.words import Words, find_words, span_text
 
 __all__ = ["explain", "known_topic"]
 
-Floats = npt.NDArray[np.float64]
 Documents: TypeAlias = Corpus | tuple[Iterable[str], Iterable[Topic]]
 
 # Words and phrases that are listed one by one: more than anybody reads, and few for a machine.
@@ -148,9 +147,7 @@ class _Answer:
         self.best = int(self.scores.argmax())
 
 
-def _shares(
-    fitted: Fitted, answer: _Answer, wanted: Floats, score: float
-) -> tuple[Floats, float, str]:
+def _shares(fitted: Fitted, answer: _Answer, wanted: F64, score: float) -> tuple[F64, float, str]:
     """Return what each column, and the encoder if there is one, adds to the score; bias; method."""
     parts = attribute(fitted.learner, answer.X.indices, answer.X.data)
     shares, bias = parts.shares(wanted), float(parts.base @ wanted)
@@ -161,7 +158,7 @@ def _shares(
     return made_to_sum(shares, score - bias), bias, parts.method
 
 
-def _wanted(fitted: Fitted, number: int, against: Any) -> tuple[Floats, int | None]:
+def _wanted(fitted: Fitted, number: int, against: Any) -> tuple[F64, int | None]:
     """Return the factor of each topic's score, and the number of the other topic."""
     wanted = np.zeros(len(fitted.topics))
     wanted[number] = 1
@@ -211,7 +208,7 @@ def _spelled(word: bytes) -> str:
 def _examples(
     fitted: Fitted,
     X: Any,
-    shares: Floats,
+    shares: F64,
     topic: Topic,
     corpus: Documents | None,
 ) -> tuple[Example, ...]:

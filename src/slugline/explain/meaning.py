@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F64, Integers
 from slugline.encoders.encoding import encode
 from slugline.explain.spreading import Shares
 from slugline.learners.dense_head import DenseHead
@@ -15,8 +15,6 @@ from slugline.text.words import Words
 
 __all__ = ["split"]
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.integer]
 
 # Parts that are left out one at a time, each of which has to be encoded. Of more, neighbours are
 # left out together.
@@ -24,7 +22,7 @@ _MOST = 50
 _END_OF_SENTENCE = re.compile("[.!?。！？؟।\n]")
 
 
-def split(text: str, words: Words, dense: DenseHead, weights: Floats, total: float) -> Shares:
+def split(text: str, words: Words, dense: DenseHead, weights: F64, total: float) -> Shares:
     """Share out what the encoder adds among the sentences of a text, or the words of a single one.
 
     Each part gets what is missing without it. What these amounts miss the total by, as parts mean

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F64, Integers
 from slugline.ragged import ranges, row_lengths
 from slugline.text.features import Features
 from slugline.text.scripts import unspaced
@@ -14,9 +15,6 @@ from slugline.text.terms import KINDS, Terms
 from slugline.text.words import Words
 
 __all__ = ["Shares", "joined", "spread"]
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.integer]
 
 
 class Shares(NamedTuple):
@@ -32,10 +30,10 @@ class Shares(NamedTuple):
 
     starts: Integers
     ends: Integers
-    values: Floats
+    values: F64
 
 
-def spread(words: Words, features: Features, columns: Integers, shares: Floats) -> Shares:
+def spread(words: Words, features: Features, columns: Integers, shares: F64) -> Shares:
     """Share out what columns count among the places in a text that they were counted at.
 
     A column's share is split evenly over all places of its terms. What runs of characters count
@@ -75,8 +73,8 @@ def spread(words: Words, features: Features, columns: Integers, shares: Floats) 
 
 
 def _on_spans(
-    terms: Terms, found: npt.NDArray[np.int32], first: int, columns: Integers, shares: Floats
-) -> Floats:
+    terms: Terms, found: npt.NDArray[np.int32], first: int, columns: Integers, shares: F64
+) -> F64:
     """Return what each span counts at each place where it stands, shape (n_spans,)."""
     known = np.flatnonzero(found >= 0)
     # Every known term of the text has an entry in its row.
@@ -88,13 +86,14 @@ def _on_spans(
     return values
 
 
-def _fold(words: Words, terms: Terms, values: Floats) -> tuple[Floats, Shares]:
+def _fold(words: Words, terms: Terms, values: F64) -> tuple[F64, Shares]:
     """Return what runs count for each word, and those of scripts without spaces on their own."""
     distinct, _ = words.distinct
     n_runs = row_lengths(terms.spans.indptr)
     owner = np.arange(len(distinct)).repeat(n_runs)
     is_phrase = unspaced(np.frombuffer(words.buffer, dtype=np.uint8), distinct.starts)
-    folded = np.bincount(owner, weights=values * ~is_phrase[owner], minlength=len(distinct))
+    word_values = values * ~is_phrase[owner]
+    folded = np.bincount(owner, word_values, len(distinct)).astype(np.float64, copy=False)
     places = np.flatnonzero(is_phrase[terms.groups])
     groups = terms.groups[places]
     runs = ranges(terms.spans.indptr[groups], n_runs[groups])

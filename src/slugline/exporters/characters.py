@@ -13,14 +13,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import I64, U8
 from slugline.text.scripts import sides
 from slugline.text.words import TRANSLATION
 
 __all__ = ["Characters", "characters"]
 
-Integers = npt.NDArray[np.int64]
 
 _N_ALL = sys.maxunicode + 1
 _N_ASCII = 128
@@ -58,14 +57,14 @@ class Characters(NamedTuple):
         Whether normal form C puts such parts together.
     """
 
-    sides: npt.NDArray[np.uint8]
-    blank: Integers
-    lower: Integers
+    sides: U8
+    blank: I64
+    lower: I64
     lower_many: dict[int, list[int]]
-    casing: npt.NDArray[np.uint8]
-    combining: npt.NDArray[np.uint8]
-    parts: Integers
-    composes: npt.NDArray[np.uint8]
+    casing: U8
+    combining: U8
+    parts: I64
+    composes: U8
 
 
 @functools.cache
@@ -87,13 +86,13 @@ def characters() -> Characters:
     )
 
 
-def _table(found: list[str], function: Callable[[str], int]) -> npt.NDArray[np.uint8]:
+def _table(found: list[str], function: Callable[[str], int]) -> U8:
     table = np.zeros(_N_ALL, dtype=np.uint8)
     table[[*map(ord, found)]] = [*map(function, found)]
     return table
 
 
-def _sides() -> npt.NDArray[np.uint8]:
+def _sides() -> U8:
     found = np.frombuffer(sides(), dtype=np.uint8).copy()
     ascii_ = np.frombuffer(TRANSLATION, dtype=np.uint8)[:_N_ASCII]
     found[:_N_ASCII][ascii_ == _SPACE] = _SEPARATES

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import I64, U8, Integers, Mask
+
 __all__ = ["Bundle", "PackedBundle", "runs_of", "varints"]
 
 _BITS = 7
@@ -53,15 +55,15 @@ class Bundle:
         return PackedBundle(self._arrays, base64.b64encode(data).decode())
 
 
-def varints(numbers: npt.NDArray[np.integer]) -> bytes:
+def varints(numbers: Integers) -> bytes:
     """Return whole numbers from 0 on: 7 bits to a byte, the lowest first, 128 added if more follow.
 
     >>> varints(np.array([1, 300])).hex(" ")
     '01 ac 02'
     """
     rest = numbers.ravel().astype(np.uint64)
-    columns: list[npt.NDArray[np.uint8]] = []
-    used: list[npt.NDArray[np.bool_]] = []
+    columns: list[U8] = []
+    used: list[Mask] = []
     more = np.ones(len(rest), dtype=bool)
     while more.any() and len(columns) < _MOST_BYTES:
         low = (rest & np.uint64(0x7F)).astype(np.uint8)
@@ -75,7 +77,7 @@ def varints(numbers: npt.NDArray[np.integer]) -> bytes:
     return np.stack(columns, axis=1)[kept].tobytes()
 
 
-def runs_of(table: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+def runs_of(table: U8) -> I64:
     """Return a table as runs of equal values: how long each is, and what.
 
     >>> runs_of(np.array([0, 0, 5], dtype=np.uint8)).tolist()

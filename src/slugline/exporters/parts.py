@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import U64, Integers
 from slugline.calibration import Calibration
 from slugline.errors import OptionError
 from slugline.exporters.characters import characters
@@ -27,7 +27,6 @@ from slugline.text.term_columns import TermColumns
 
 __all__ = ["ModelParts", "model_parts"]
 
-Integers = npt.NDArray[np.integer]
 
 # Kinds of terms and ways to weigh them that `text.js` and `model.js` know.
 _KINDS = ("words", "lead", "bigrams", "characters")
@@ -187,7 +186,7 @@ def _add_terms(bundle: Bundle, fitted: Fitted, number: int) -> Integers:
     return columns
 
 
-def _add_keys(bundle: Bundle, number: int, keys: npt.NDArray[np.uint64], are_hashes: bool) -> None:
+def _add_keys(bundle: Bundle, number: int, keys: U64, are_hashes: bool) -> None:
     """Add what columns are found by; a script has no whole numbers of 64 bits, but two halves."""
     if not are_hashes:
         bundle.add(f"keys.{number}", _steps(keys))
@@ -196,7 +195,7 @@ def _add_keys(bundle: Bundle, number: int, keys: npt.NDArray[np.uint64], are_has
     bundle.add(f"keysLow.{number}", (keys & _LOW).astype("<u4").view(np.uint8))
 
 
-def _keys(vocabulary: TermColumns) -> tuple[npt.NDArray[np.uint64] | None, Integers]:
+def _keys(vocabulary: TermColumns) -> tuple[U64 | None, Integers]:
     """Return the bucket or hash of each column and the columns; None where buckets are columns."""
     table = vocabulary.table
     if table.columns is None:

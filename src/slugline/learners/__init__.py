@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
+from slugline.base.arrays import F32, I64
 
 if TYPE_CHECKING:
     from slugline.training.context import FitContext
@@ -27,15 +26,15 @@ class Learner(Protocol):
     #: Whether it looks for its best epoch, on held-out documents unless the user passes some.
     has_epochs: bool
 
-    def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History | None:
+    def fit(self, X: Any, y: I64, context: FitContext) -> History | None:
         """Learn from rows and their topics; return the history of epochs, if there are any."""
         ...
 
-    def decision_function(self, X: Any) -> npt.NDArray[np.float32]:
+    def decision_function(self, X: Any) -> F32:
         """Return scores, shape (n_rows, n_topics); the largest marks the topic."""
         ...
 
-    def predict_proba(self, X: Any) -> npt.NDArray[np.float32]:
+    def predict_proba(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics); every row sums to 1."""
         ...
 
@@ -43,7 +42,7 @@ class Learner(Protocol):
         """Return plain data from which `slugline.learners.restoring.restore` rebuilds it."""
         ...
 
-    def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
+    def arrays(self) -> dict[str, F32]:
         """Return what it has learned."""
         ...
 
@@ -55,6 +54,6 @@ class BatchLearner(Learner, Protocol):
     #: Whether rows of a later batch may have columns that earlier ones didn't have.
     grows: bool
 
-    def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
+    def partial_fit(self, X: Any, y: I64, context: FitContext) -> None:
         """Learn from one more batch; start from nothing if it is the first one."""
         ...

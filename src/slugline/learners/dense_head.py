@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32
 from slugline.calibration import Calibration
 from slugline.encoders.checked import CheckedEncoder
 
 __all__ = ["DenseHead"]
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +35,8 @@ class DenseHead:
     """
 
     encoder: CheckedEncoder
-    weights: Floats
-    biases: Floats
+    weights: F32
+    biases: F32
     sparse_factor: float
     calibration: Calibration
     share: float
@@ -53,8 +51,8 @@ class DenseHead:
         return {"name": self.encoder.name, "share": self.share}
 
     def decision_function(
-        self, sparse: Floats, texts: Sequence[str], n_jobs: int | None = None
-    ) -> Floats:
+        self, sparse: F32, texts: Sequence[str], n_jobs: int | None = None
+    ) -> F32:
         """Return the sum of both scores, shape (n_documents, n_topics).
 
         Parameters
@@ -67,18 +65,18 @@ class DenseHead:
         """
         return self.added(sparse, self.rows(texts, n_jobs)) if texts else sparse
 
-    def rows(self, texts: Sequence[str], n_jobs: int | None = None) -> Floats:
+    def rows(self, texts: Sequence[str], n_jobs: int | None = None) -> F32:
         """Return what the encoder makes of texts, shape (n_documents, encoder.width)."""
         from slugline.encoders.encoding import encode
 
         return encode(texts, self.encoder, n_jobs=n_jobs, keep=self.keep)
 
-    def added(self, sparse: Floats, rows: Floats) -> Floats:
+    def added(self, sparse: F32, rows: F32) -> F32:
         """Return the sum of both scores, given the encoder's rows."""
         # In double precision, so that a text's scores don't show how many others stand beside it.
         dense = rows.astype(np.float64) @ self.weights.astype(np.float64) + self.biases
         return (np.float64(self.sparse_factor) * sparse + dense).astype(np.float32)
 
-    def predict_proba(self, scores: Floats) -> Floats:
+    def predict_proba(self, scores: F32) -> F32:
         """Return the probabilities of summed scores, shape (n_documents, n_topics)."""
         return self.calibration.proba(scores)

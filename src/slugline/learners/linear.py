@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
+from slugline.base.arrays import F32, F64, I64, Index, Integers, Mask
 from slugline.calibration import Calibration
 from slugline.errors import DataError
 from slugline.learners.options import Options
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from slugline.training.linear_stream import LinearStream
 
 __all__ = ["LinearLearner", "LinearOptions"]
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(eq=False, repr=False)
@@ -72,17 +71,17 @@ class LinearLearner(LinearOptions):
     has_epochs = False
     grows = True
 
-    biases: Floats
+    biases: F32
     calibration: Calibration
     n_left_out: int
-    left_out_: tuple[npt.NDArray[np.intp], Floats]
+    left_out_: tuple[Index, F32]
     # Either weights that stay as they are, with the table that is made of them for scores when
     # there are some to make, or a stream that learns on.
     _weights: Any = None
     _table: Any = None
     _stream: LinearStream | None = None
 
-    def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
+    def fit(self, X: Any, y: I64, context: FitContext) -> None:
         """Learn from rows and their topics."""
         from slugline.training.linear_fit import fit_linear
 
@@ -91,7 +90,7 @@ class LinearLearner(LinearOptions):
         self.biases, self.calibration = found.biases, found.calibration
         self.n_left_out, self.left_out_ = found.n_left_out, found.left_out
 
-    def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
+    def partial_fit(self, X: Any, y: I64, context: FitContext) -> None:
         """Learn from one more batch of rows; from all of them, whatever `clean` is.
 
         Passing documents again makes probabilities too sure. Step sizes and the scores of the
@@ -106,7 +105,7 @@ class LinearLearner(LinearOptions):
         if context.first:
             self.n_left_out = 0
 
-    def fit_parts(self, parts: Iterable[tuple[Any, npt.NDArray[np.int64], FitContext]]) -> int:
+    def fit_parts(self, parts: Iterable[tuple[Any, I64, FitContext]]) -> int:
         """Learn from more rows than there is memory for: from all of them, whatever `clean` is.
 
         After Ctrl-C, what was learned from the parts before is kept, if there are any.
@@ -154,9 +153,9 @@ class LinearLearner(LinearOptions):
             return LinearStream(self.weights, self.biases, self.calibration, **how)
         return self._stream.copy()
 
-    def unused_columns(self) -> npt.NDArray[np.bool_]:
+    def unused_columns(self) -> Mask:
         """Return which columns have no weight that matters, shape (n_columns,)."""
-        unused: npt.NDArray[np.bool_] = row_lengths(self.weights.indptr) == 0
+        unused: Mask = row_lengths(self.weights.indptr) == 0
         return unused
 
     def of_weights(self, least: float) -> LinearLearner:
@@ -166,7 +165,7 @@ class LinearLearner(LinearOptions):
         weights.eliminate_zeros()
         return self._with(weights)
 
-    def of_columns(self, columns: npt.NDArray[np.integer]) -> LinearLearner:
+    def of_columns(self, columns: Integers) -> LinearLearner:
         """Return the same learner for rows of only these columns; with step sizes of its own."""
         return self._with(self.weights[columns])
 
@@ -180,15 +179,15 @@ class LinearLearner(LinearOptions):
         """Weights that matter, float32 CSR array, shape (n_columns, n_topics)."""
         return self._weights if self._stream is None else self._stream.slim_weights()
 
-    def weights_of(self, columns: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    def weights_of(self, columns: Integers) -> F64:
         """Return the weights that scores are made of, shape (n_chosen, n_topics)."""
         if self._stream is not None:
             return self._stream.weights_of(columns)
         rows = self._weights[columns] if self._table is None else self._table[columns]
-        dense: Floats = rows if isinstance(rows, np.ndarray) else rows.toarray()
+        dense: F32 = rows if isinstance(rows, np.ndarray) else rows.toarray()
         return dense.astype(np.float64)
 
-    def decision_function(self, X: Any) -> Floats:
+    def decision_function(self, X: Any) -> F32:
         """Return scores, shape (n_rows, n_topics)."""
         if self._stream is not None:
             return self._stream.decision_function(check_csr(X, self._stream.n_columns))
@@ -198,7 +197,7 @@ class LinearLearner(LinearOptions):
         scores += self.biases
         return scores
 
-    def predict_proba(self, X: Any) -> Floats:
+    def predict_proba(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
         return self.calibration.proba(self.decision_function(X))
 

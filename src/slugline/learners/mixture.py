@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32, I64
 from slugline.calibration import softmax
 from slugline.checks import check_number, illegal, is_number
 from slugline.learners import Learner
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from slugline.training.history import History
 
 __all__ = ["Mixture"]
-
-Floats = npt.NDArray[np.float32]
 
 
 class Mixture:
@@ -49,7 +47,7 @@ class Mixture:
         self.shares = _check_shares(shares, len(self.learners))
         self.has_epochs = any(learner.has_epochs for learner in self.learners)
 
-    def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History | None:
+    def fit(self, X: Any, y: I64, context: FitContext) -> History | None:
         """Fit each learner; return the history of the first that has epochs, if there is one."""
         histories = [
             learner.fit(X, y, replace(context, seed=context.seed + number))
@@ -65,7 +63,7 @@ class Mixture:
             said.append(f"sharpness={self.sharpness!r}")
         return f"Mixture({', '.join(said)})"
 
-    def decision_function(self, X: Any) -> Floats:
+    def decision_function(self, X: Any) -> F32:
         """Return logarithms of the mean probabilities, shape (n_rows, n_topics)."""
         total = sum(self.shares)
         weighted = [
@@ -74,7 +72,7 @@ class Mixture:
         ]
         return np.log(np.maximum(np.sum(weighted, axis=0), np.finfo(np.float32).tiny))
 
-    def predict_proba(self, X: Any) -> Floats:
+    def predict_proba(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
         return softmax(self.decision_function(X) * np.float32(self.sharpness))
 
@@ -87,7 +85,7 @@ class Mixture:
             "sharpness": self.sharpness,
         }
 
-    def arrays(self) -> dict[str, Floats]:
+    def arrays(self) -> dict[str, F32]:
         """Return what each learner has learned, under names that begin with its number."""
         return {
             f"{number}.{name}": array
@@ -99,11 +97,11 @@ class Mixture:
     def restore(
         cls,
         settings: Mapping[str, Any],
-        arrays: Mapping[str, Floats],
-        restore: Callable[[Mapping[str, Any], Mapping[str, Floats]], Learner],
+        arrays: Mapping[str, F32],
+        restore: Callable[[Mapping[str, Any], Mapping[str, F32]], Learner],
     ) -> Mixture:
         """Return a fitted mixture, rebuilt from the parts in a model file; `restore` does each."""
-        by_part: dict[str, dict[str, Floats]] = {}
+        by_part: dict[str, dict[str, F32]] = {}
         for name, array in arrays.items():
             number, _, inner_name = name.partition(".")
             by_part.setdefault(number, {})[inner_name] = array

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F32
 from slugline.calibration import softmax
 from slugline.layers import Dense, DenseStack, LossAndAccuracy
 from slugline.sparse import check_csr
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from slugline.training.trainer import Trainer
 
 __all__ = ["Network"]
-
-Floats = npt.NDArray[np.float32]
 
 
 class Network(DenseStack):
@@ -83,7 +82,7 @@ class Network(DenseStack):
             n_inputs = layer.units
         return self
 
-    def start_from(self, weights: Sequence[Floats]) -> Network:
+    def start_from(self, weights: Sequence[F32]) -> Network:
         """Set the weights and biases of each layer in turn, and reset the optimizer's averages."""
         self.weights = list(weights)
         self._trainer = None
@@ -146,7 +145,7 @@ class Network(DenseStack):
         weight = self._trainer.check_weights(y, X.shape[0], sample_weight, class_weight)
         return fit_loop(self._trainer, X, y, weight, validation_data, options)
 
-    def predict(self, X: Any) -> Floats:
+    def predict(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics); every row sums to 1."""
         return softmax(self.decision_function(X))
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 from msgspec import Meta
 
+from slugline.base.arrays import F32, I64
 from slugline.errors import DataError
 from slugline.layers import Dense
 from slugline.learners.network import Network
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_WIDTH", "NeuralLearner", "NeuralOptions"]
 
-Floats = npt.NDArray[np.float32]
 
 # A validation loss that falls by less than this, in nats (natural-log units), counts as level.
 _PROGRESS = 1e-3
@@ -101,7 +99,7 @@ class NeuralLearner(NeuralOptions):
     n_epochs: int
     _in_batches = False
 
-    def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History:
+    def fit(self, X: Any, y: I64, context: FitContext) -> History:
         """Learn from rows and their topics; give the history of the search for the best epoch."""
         from slugline.training.stopping import catch_interrupt
 
@@ -119,7 +117,7 @@ class NeuralLearner(NeuralOptions):
                 self._train_anew(X, y, history, context)
         return history
 
-    def partial_fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
+    def partial_fit(self, X: Any, y: I64, context: FitContext) -> None:
         """Train the current net for one more epoch, on one more batch of rows.
 
         The optimizer's averages are kept from call to call, but not in a model file.
@@ -140,11 +138,11 @@ class NeuralLearner(NeuralOptions):
             raise
         self.n_epochs += 1
 
-    def decision_function(self, X: Any) -> Floats:
+    def decision_function(self, X: Any) -> F32:
         """Return scores before softmax, shape (n_rows, n_topics)."""
         return self.network.decision_function(X)
 
-    def predict_proba(self, X: Any) -> Floats:
+    def predict_proba(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
         return self.network.predict(X)
 
@@ -154,12 +152,12 @@ class NeuralLearner(NeuralOptions):
         options = self.options() | {"hidden": hidden}
         return {"kind": "network", **options, "n_epochs": self.n_epochs}
 
-    def arrays(self) -> dict[str, Floats]:
+    def arrays(self) -> dict[str, F32]:
         """Return what it has learned: weights and biases of each layer in turn."""
         return {str(number): array for number, array in enumerate(self.network.weights)}
 
     @classmethod
-    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> NeuralLearner:
+    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> NeuralLearner:
         """Return a fitted learner, rebuilt from the parts in a model file."""
         learner = cls(**cls.options_in(settings))
         learner.n_epochs = settings["n_epochs"]
@@ -171,9 +169,7 @@ class NeuralLearner(NeuralOptions):
         _check_shapes(learner.network)
         return learner
 
-    def _train_anew(
-        self, X: Any, y: npt.NDArray[np.int64], history: History, context: FitContext
-    ) -> None:
+    def _train_anew(self, X: Any, y: I64, history: History, context: FitContext) -> None:
         """Train a fresh net on all rows; if interrupted, keep the one that the search found."""
         anew = self.network.fresh()
         done = anew.fit(
@@ -189,7 +185,7 @@ class NeuralLearner(NeuralOptions):
         else:
             self.network = anew
 
-    def _search_on_a_part(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> History:
+    def _search_on_a_part(self, X: Any, y: I64, context: FitContext) -> History:
         from slugline.splits import hold_out
 
         held = hold_out(y.tolist(), self.validation_fraction, context.seed)
@@ -199,9 +195,9 @@ class NeuralLearner(NeuralOptions):
     def _search(
         self,
         X: Any,
-        y: npt.NDArray[np.int64],
-        weight: Floats | None,
-        validation_data: tuple[Any, npt.NDArray[np.int64]],
+        y: I64,
+        weight: F32 | None,
+        validation_data: tuple[Any, I64],
         context: FitContext,
     ) -> History:
         from slugline.training.stopping import EarlyStopping
@@ -237,9 +233,7 @@ class NeuralLearner(NeuralOptions):
         return optimizer
 
 
-def _rows_that_count(
-    X: Any, y: npt.NDArray[np.int64], context: FitContext
-) -> tuple[Any, npt.NDArray[np.int64], FitContext]:
+def _rows_that_count(X: Any, y: I64, context: FitContext) -> tuple[Any, I64, FitContext]:
     """Return rows of a weight over 0: others could mislead the search for the best epoch."""
     weight = context.sample_weight
     if weight is None or weight.all():

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32
 from slugline.errors import DataError
 from slugline.learners import Learner
 from slugline.learners.linear import LinearLearner, LinearOptions
@@ -53,7 +52,7 @@ class _Mixture(msgspec.Struct, tag_field="kind", tag="mixture", forbid_unknown_f
 _AnySettings: Any = _Linear | _Network | _Shallow | _Mixture
 
 
-def restore(settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float32]]) -> Learner:
+def restore(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
     """Make a learner of what its `settings` and `arrays` gave.
 
     Raises
@@ -98,9 +97,7 @@ def _check_one(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     return checked.learners if isinstance(checked, _Mixture) else []
 
 
-def _restore_kind(
-    settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.float32]]
-) -> Learner:
+def _restore_kind(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
     if settings["kind"] == "mixture":
         return Mixture.restore(settings, arrays, _restore_kind)
     learner: Learner = _KINDS[settings["kind"]].restore(settings, arrays)

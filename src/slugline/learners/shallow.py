@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import numpy.typing as npt
 from msgspec import Meta
 
+from slugline.base.arrays import F32, I64
 from slugline.errors import DataError
 from slugline.layers import Dense
 from slugline.learners.network import Network
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ShallowLearner", "ShallowOptions"]
 
-Floats = npt.NDArray[np.float32]
 
 # Chosen by cross-validation on training splits. Rows of length 1 are too small for a net that must
 # learn within a few epochs.
@@ -68,7 +67,7 @@ class ShallowLearner(ShallowOptions):
 
     network: Network
 
-    def fit(self, X: Any, y: npt.NDArray[np.int64], context: FitContext) -> None:
+    def fit(self, X: Any, y: I64, context: FitContext) -> None:
         """Learn from rows and their topics; Ctrl-C ends it with KeyboardInterrupt."""
         from slugline.labels import one_hot
         from slugline.training.optimizers import RowAdaGrad
@@ -96,11 +95,11 @@ class ShallowLearner(ShallowOptions):
         # Scale the weights too, so that predicting need not scale rows.
         self.network.weights[0] *= _INPUT_SCALE
 
-    def decision_function(self, X: Any) -> Floats:
+    def decision_function(self, X: Any) -> F32:
         """Return scores before softmax, shape (n_rows, n_topics)."""
         return self.network.decision_function(X)
 
-    def predict_proba(self, X: Any) -> Floats:
+    def predict_proba(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
         return self.network.predict(X)
 
@@ -108,13 +107,13 @@ class ShallowLearner(ShallowOptions):
         """Return plain data from which `restore` rebuilds it."""
         return {"kind": "shallow", **self.options()}
 
-    def arrays(self) -> dict[str, Floats]:
+    def arrays(self) -> dict[str, F32]:
         """Return what it has learned."""
         names = ("hidden.weights", "hidden.biases", "topics.weights", "topics.biases")
         return dict(zip(names, self.network.weights, strict=True))
 
     @classmethod
-    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, Floats]) -> ShallowLearner:
+    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> ShallowLearner:
         """Return a fitted learner, rebuilt from the parts in a model file."""
         learner = cls(**cls.options_in(settings))
         hidden, biases = arrays["hidden.weights"], arrays["hidden.biases"]

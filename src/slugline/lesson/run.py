@@ -17,6 +17,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline import reuters
+from slugline.base.arrays import I64
 from slugline.errors import OptionError
 from slugline.evaluation import majority_baseline, shuffled_baseline
 from slugline.labels import one_hot
@@ -130,7 +131,7 @@ def run(
 
 class _Rows(NamedTuple):
     X: sp.csr_array
-    topics: npt.NDArray[np.int64]
+    topics: I64
 
 
 class _Fit(NamedTuple):

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32
 from slugline.calibration import Calibration
 from slugline.checks import check_number, illegal, is_number
 from slugline.documents import check_descriptions, check_names
@@ -329,9 +329,7 @@ def _check_buckets(blocks: Sequence[BlockInfo]) -> None:
         )
 
 
-def _restore_columns(
-    block: BlockInfo, terms: list[str], rarity: npt.NDArray[np.float32] | None
-) -> TermColumns:
+def _restore_columns(block: BlockInfo, terms: list[str], rarity: F32 | None) -> TermColumns:
     if block.n_buckets is None:
         return Vocabulary(terms, block.kind)
     # Documents of one word each have no pairs.

@@ -17,12 +17,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F32
 from slugline.checks import illegal
 from slugline.errors import DataError
 
 __all__ = ["BYTES", "LOWER", "Precision", "check_precision", "dequantize", "quantize"]
 
-Floats: TypeAlias = npt.NDArray[np.float32]
+Floats: TypeAlias = F32
 
 Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
 #: How weights may be stored, and how many bytes each weight takes.

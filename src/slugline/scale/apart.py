@@ -16,9 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
+from slugline.base.arrays import F64
 from slugline.errors import ClusterError
 from slugline.scale.local import LocalEngine
 from slugline.scale.spare import Spare
@@ -107,7 +105,7 @@ class Told(NamedTuple):
     n_passes: int
     share: float
     is_done: bool
-    first: npt.NDArray[np.float64]
+    first: F64
     point: Point | None = None
     finished: Any = None
 

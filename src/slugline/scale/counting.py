@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F32, I64, U64, Index
 from slugline.corpus.labelled import Facts
 from slugline.documents import digest_of
 from slugline.labels import Topic
@@ -25,8 +26,6 @@ from slugline.text.words import map_chunks
 from slugline.training.row_block import RowBlock
 
 __all__ = ["Counted", "CountedBatch", "Found", "Plan", "Terms", "count", "count_batch", "weigh"]
-
-Integers = npt.NDArray[np.int64]
 
 
 class Counted(NamedTuple):
@@ -48,11 +47,11 @@ class Counted(NamedTuple):
         The topics of these documents.
     """
 
-    values: npt.NDArray[np.float32]
+    values: F32
     buckets: npt.NDArray[np.int32]
-    lengths: Integers
+    lengths: I64
     y: npt.NDArray[np.int32]
-    keys: npt.NDArray[np.uint64]
+    keys: U64
     names: tuple[Topic, ...]
 
 
@@ -72,8 +71,8 @@ class Found(NamedTuple):
     """
 
     buckets: list[npt.NDArray[np.int32]]
-    names: list[tuple[bytes, Integers]]
-    n_documents: list[Integers]
+    names: list[tuple[bytes, I64]]
+    n_documents: list[I64]
     topics: dict[Topic, int]
 
     @property
@@ -167,9 +166,7 @@ class Terms:
     def __init__(self, families: Sequence[Block]) -> None:
         self.families = families
         self.n_documents = [np.zeros(family.n_buckets or 1, dtype=np.int64) for family in families]
-        self._names: list[list[tuple[npt.NDArray[np.int32], bytes, Integers]]] = [
-            [] for _ in families
-        ]
+        self._names: list[list[tuple[npt.NDArray[np.int32], bytes, I64]]] = [[] for _ in families]
 
     def add(self, found: Found) -> None:
         """Take what one more block has."""
@@ -216,13 +213,13 @@ class Terms:
         return np.concatenate(parts)
 
 
-def _by_frequency(known: Integers) -> npt.NDArray[np.intp]:
+def _by_frequency(known: I64) -> Index:
     """Return the buckets that have a term, those of most documents first."""
     seen = np.flatnonzero(known)
     return seen[np.argsort(-known[seen], kind="stable")]
 
 
-def _cut(data: bytes, lengths: Integers, places: npt.NDArray[np.intp]) -> tuple[bytes, Integers]:
+def _cut(data: bytes, lengths: I64, places: Index) -> tuple[bytes, I64]:
     """Return some of the names, in the order of their places."""
     chosen = lengths[places]
     spelled = np.frombuffer(data, dtype=np.uint8)[ranges(boundaries(lengths)[places], chosen)]
@@ -246,7 +243,7 @@ class Plan(NamedTuple):
     families: Sequence[Block]
     columns: npt.NDArray[np.int32]
     widths: list[int]
-    idf: list[npt.NDArray[np.float32] | None]
+    idf: list[F32 | None]
     numbers: dict[Topic, int]
 
 

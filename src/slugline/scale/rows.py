@@ -7,14 +7,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F64, I64, Mask
 from slugline.training.linear_fit import MOST_SCORES, topic_blocks
 from slugline.training.row_block import column_squares, counts_of_learned
 
 __all__ = ["MOST_TOPICS", "MOST_WEIGHTS", "Rows", "rows_of"]
 
-Counts = npt.NDArray[np.int64]
 
 # There are so many keys.
 _ALL_KEYS = 1 << 64
@@ -46,11 +45,11 @@ class Rows:
 
     engine: Any
     n_columns: int
-    n_all: Counts
-    n_learned: Counts
-    known: npt.NDArray[np.bool_]
+    n_all: I64
+    n_learned: I64
+    known: Mask
     least_key: int
-    weights: npt.NDArray[np.float64] | None = None
+    weights: F64 | None = None
 
     @property
     def n_topics(self) -> int:
@@ -58,13 +57,13 @@ class Rows:
         return len(self.n_all)
 
     @cached_property
-    def squares(self) -> npt.NDArray[np.float64]:
+    def squares(self) -> F64:
         """The sum of squares of each column, shape (n_columns,), for which all rows are read."""
-        squares: npt.NDArray[np.float64] = self.engine.sums(column_squares)[0]
+        squares: F64 = self.engine.sums(column_squares)[0]
         return squares
 
     @property
-    def topic_weights(self) -> npt.NDArray[np.float64]:
+    def topic_weights(self) -> F64:
         """What the rows of each topic count."""
         return np.ones(self.n_topics) if self.weights is None else self.weights
 
@@ -80,7 +79,7 @@ class Rows:
         return topic_blocks(self.n_topics, -(-self.n_topics // n_blocks))
 
 
-def rows_of(engine: Any, n_columns: int, n_all: Counts) -> Rows:
+def rows_of(engine: Any, n_columns: int, n_all: I64) -> Rows:
     """Return what is known of rows, of which some are held out: a share that calibration needs.
 
     Parameters

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
-from slugline.scale.rows import Counts, Rows
+from slugline.base.arrays import F32, F64, I64
+from slugline.scale.rows import Rows
 from slugline.training.hinge import Aim, cost_of
 from slugline.training.linear import MANY_ROWS, topic_rarity
 from slugline.training.point import Scales
@@ -16,8 +16,6 @@ from slugline.training.row_block import topic_counts
 from slugline.training.term_rates import rates_of, relevance_of
 
 __all__ = ["Stage"]
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,13 @@ class Stage:
 
     rows: Rows
     n_rows: int
-    others: Floats
-    own: Floats
+    others: F32
+    own: F32
     scales: Scales
     least_key: int
 
     @classmethod
-    def of(cls, rows: Rows, counts: Counts, least_key: int) -> Stage:
+    def of(cls, rows: Rows, counts: I64, least_key: int) -> Stage:
         """Return how to learn from rows that topics have so many of."""
         n_rows, weights = int(counts.sum()), rows.topic_weights
         others = cost_of(n_rows) * weights
@@ -60,7 +58,7 @@ class Stage:
         return Aim(numbers, self.others, self.own, self.least_key)
 
 
-def _rates(rows: Rows, counts: Counts, least_key: int) -> npt.NDArray[np.float64]:
+def _rates(rows: Rows, counts: I64, least_key: int) -> F64:
     """Return how freely each term moves; many rows tell soon enough what a term is worth."""
     if counts.sum() > MANY_ROWS:
         return np.ones(rows.n_columns)

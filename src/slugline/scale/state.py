@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import F32, F64
 from slugline.training.point import Point
 from slugline.training.rest import Rest
 
@@ -56,8 +57,8 @@ class State:
     n_done: int = 0
     n_passes: int = 0
     found: dict[int, Any] = field(default_factory=dict)
-    firsts: dict[int, npt.NDArray[np.float64]] = field(default_factory=dict)
-    scores: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    firsts: dict[int, F64] = field(default_factory=dict)
+    scores: list[F32] = field(default_factory=list)
     under_way: UnderWay | None = None
 
     def parts(self, blocks: list[slice]) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:

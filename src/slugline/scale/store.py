@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F16
 from slugline.errors import OutputError
 
 __all__ = ["MOST_IN_MEMORY", "Store", "in_a_file"]
@@ -118,7 +118,7 @@ class Store:
         return path
 
 
-def in_a_file(parts: Iterable[npt.NDArray[np.float16]], shape: tuple[int, ...]) -> Any:
+def in_a_file(parts: Iterable[F16], shape: tuple[int, ...]) -> Any:
     """Return an array that is written part by part to a file without a name, which goes with it.
 
     Parameters

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import F16, F32, I64, Mask
 from slugline.calibration import Calibration
 from slugline.scale.apart import Job, Told
-from slugline.scale.rows import Counts, Rows
+from slugline.scale.rows import Rows
 from slugline.scale.stage import Stage
 from slugline.scale.state import Keeper, State, UnderWay
 from slugline.scale.store import in_a_file
@@ -26,8 +27,6 @@ from slugline.training.whole_passes import TOLERANCE, Descent, minimise
 
 __all__ = ["Learned", "learn"]
 
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
 #: Told of the passes done, the topics at work, the share of the gradient that is left, and that of
 #: all the work that is done.
 Report = Callable[[int, slice, float, float], None]
@@ -62,9 +61,9 @@ class Learned(NamedTuple):
     """
 
     weights: sp.csr_array
-    biases: Floats
+    biases: F32
     calibration: Calibration
-    left_out: tuple[Labels, Floats]
+    left_out: tuple[I64, F32]
     n_passes: int
     interrupted: bool
     n_held_out: int
@@ -116,7 +115,7 @@ class _Training:
         self._is_first, self._n_held_out = False, 0
         self._descend_all(rows.n_all, 0, self._tolerance)
 
-    def _descend_all(self, counts: Counts, least_key: int, tolerance: float) -> None:
+    def _descend_all(self, counts: I64, least_key: int, tolerance: float) -> None:
         """Descend from so many rows, for the topics that this has not been done for yet."""
         n_before = 0 if self._is_first else len(self._state.scores)
         todo = self._blocks[self._state.n_done - n_before :]
@@ -167,7 +166,7 @@ class _Training:
             self._state.scores.append(told.finished)
         self._ended()
 
-    def _judging(self) -> tuple[int, npt.NDArray[np.bool_]]:
+    def _judging(self) -> tuple[int, Mask]:
         return self._rows.least_key, self._rows.known
 
     def _arguments(self, stage: Stage, tolerance: float, topics: slice) -> tuple[Any, ...]:
@@ -266,7 +265,7 @@ class _Training:
             self._n_held_out,
         )
 
-    def _left_out(self) -> tuple[Labels, Floats]:
+    def _left_out(self) -> tuple[I64, F32]:
         """Return topics of rows held out, and their scores by the others."""
         rows = self._rows
         if len(self._state.scores) < len(self._blocks):
@@ -296,7 +295,7 @@ def _start_of(held: Point | None, aim: Aim, scales: Scales) -> Point:
     return Point(weights, held.biases.copy())
 
 
-def _narrow(weights: Floats) -> npt.NDArray[np.float16]:
+def _narrow(weights: F32) -> F16:
     """Return weights in two bytes each; many of them lie in a file."""
     parts = (weights[part].clip(-_MOST_HALF, _MOST_HALF) for part in parts_of(weights))
     halves = (part.astype(np.float16) for part in parts)
@@ -311,19 +310,15 @@ def topics_of_judged(block: RowBlock, least_key: int) -> npt.NDArray[np.int32]:
     return y
 
 
-def scores_of_judged(
-    block: RowBlock, least_key: int, point: Point, known: npt.NDArray[np.bool_]
-) -> Floats:
+def scores_of_judged(block: RowBlock, least_key: int, point: Point, known: Mask) -> F32:
     """Return scores of rows with a lower key, as if they were new: with known columns alone."""
     X = block.some(block.keys < np.uint64(least_key))
-    scores: Floats = as_new(X, known) @ point.weights
+    scores: F32 = as_new(X, known) @ point.weights
     scores += point.biases.astype(np.float32)
     return scores
 
 
-def judged_scores(
-    engine: Any, point: Point, least_key: int, known: npt.NDArray[np.bool_]
-) -> Floats:
+def judged_scores(engine: Any, point: Point, least_key: int, known: Mask) -> F32:
     """Return the scores of all rows with a lower key; see `scores_of_judged`."""
     return np.concatenate(engine.each(scores_of_judged, least_key, point, known))
 

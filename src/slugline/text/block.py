@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from slugline.checks import check_choice, check_number, check_whole, illegal
 from slugline.displays import as_call
 from slugline.errors import OptionError
@@ -17,8 +14,6 @@ from slugline.text.weighting import WEIGHTINGS
 
 __all__ = ["MAX_BUCKETS", "Block", "check_blocks"]
 
-Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.integer]
 
 #: The most hash buckets of a block: more would cost learners more memory than they are worth.
 MAX_BUCKETS = 1 << 24

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from slugline import kernels
+from slugline.base.arrays import I64, Integers
 from slugline.ragged import boundaries, row_lengths
 from slugline.sparse import Entries, count_matrix
 from slugline.text.scripts import composed, sides
@@ -26,8 +26,6 @@ except ImportError:  # there was no compiler
     kernel = None  # type: ignore[assignment]
 
 __all__ = ["ArrayCounter", "Counter", "Counts", "KernelCounter", "counter", "kernel"]
-
-Integers = npt.NDArray[np.integer]
 
 
 class Counts(NamedTuple):
@@ -108,15 +106,13 @@ class ArrayCounter:
 class KernelCounter:
     """Counts in the compiled kernel, which other threads may go on beside."""
 
-    def read(
-        self, texts: Sequence[str], kinds: Sequence[str]
-    ) -> tuple[bytes, npt.NDArray[np.int64], Sequence[str]]:
+    def read(self, texts: Sequence[str], kinds: Sequence[str]) -> tuple[bytes, I64, Sequence[str]]:
         """Return the documents as bytes, in lower case beyond ASCII, and the length of each."""
         return *join(texts, composed), kinds
 
     def count(
         self,
-        read: tuple[bytes, npt.NDArray[np.int64], Sequence[str]],
+        read: tuple[bytes, I64, Sequence[str]],
         vocabularies: Sequence[TermColumns],
         *,
         learn: bool = False,

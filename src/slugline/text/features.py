@@ -6,10 +6,10 @@ import operator
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline import errors
+from slugline.base.arrays import F32, I64, Index, Mask
 from slugline.displays import as_call
 from slugline.documents import as_texts
 from slugline.errors import DataError
@@ -26,9 +26,6 @@ from slugline.text.words import find_words, map_chunks
 from slugline.threads import count_threads
 
 __all__ = ["Features"]
-
-Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.integer]
 
 
 class Features:
@@ -55,7 +52,7 @@ class Features:
     """
 
     vocabularies_: list[TermColumns]
-    idf_: list[Floats | None]
+    idf_: list[F32 | None]
     # What `_weights` returned last.
     _made: RowWeights | None = None
 
@@ -79,7 +76,7 @@ class Features:
         cls,
         blocks: Sequence[Block],
         vocabularies: list[TermColumns],
-        idf: list[Floats | None],
+        idf: list[F32 | None],
         *,
         apart: bool = False,
     ) -> Features:
@@ -109,7 +106,7 @@ class Features:
 
     def partial_fit_transform(
         self, texts: Sequence[str], n_before: int, *, grow: bool = True
-    ) -> tuple[sp.csr_array, npt.NDArray[np.intp] | None]:
+    ) -> tuple[sp.csr_array, Index | None]:
         """Learn from further documents how many have each term; return their rows.
 
         Only blocks of hash buckets learn on. A vocabulary, and its idf, stay as they were fitted.
@@ -213,7 +210,7 @@ class Features:
             column -= width
         raise IndexError(column)
 
-    def without(self, unused: npt.NDArray[np.bool_]) -> tuple[Features, npt.NDArray[np.intp]]:
+    def without(self, unused: Mask) -> tuple[Features, Index]:
         """Return features without some columns, and which columns these are.
 
         Only blocks of hash buckets lose any.
@@ -262,7 +259,7 @@ class Features:
                 part.place(widths)
         return counts
 
-    def _document_frequencies(self, counts: RowStack) -> list[npt.NDArray[np.int64]]:
+    def _document_frequencies(self, counts: RowStack) -> list[I64]:
         """Count the documents that have each column of each block."""
         widths = self._widths()
         frequencies = np.zeros(sum(widths), dtype=np.int64)
@@ -292,9 +289,7 @@ class Features:
         return [vocabulary.n_columns for vocabulary in self.vocabularies_]
 
 
-def _idf_of_more(
-    rarity: Floats, n_before: int, counted: npt.NDArray[np.int64], n_more: int
-) -> Floats:
+def _idf_of_more(rarity: F32, n_before: int, counted: I64, n_more: int) -> F32:
     """Return the idf of terms after `n_more` documents, for which new columns have been added."""
     before = np.zeros_like(counted)
     before[: len(rarity)] = document_frequency(rarity, n_before)

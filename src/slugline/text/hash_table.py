@@ -7,6 +7,7 @@ import os
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import I64, U64
 from slugline.text.hashing import distinct
 
 __all__ = ["HashTable"]
@@ -46,11 +47,11 @@ class HashTable:
         return self._size
 
     @property
-    def slots(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32], int]:
+    def slots(self) -> tuple[U64, npt.NDArray[np.int32], int]:
         """Return each slot's hash and number, and what hashes are multiplied by."""
         return self._keys, self._numbers, int(self._multiplier)
 
-    def lookup(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+    def lookup(self, hashes: U64) -> npt.NDArray[np.int32]:
         """Return the number of each hash, or -1 if it is unknown; same shape as `hashes`."""
         mask = len(self._keys) - 1
         slots = self._slots(hashes)
@@ -67,7 +68,7 @@ class HashTable:
             pending = pending[~hit & (found != _EMPTY)]
         return numbers
 
-    def add(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+    def add(self, hashes: U64) -> npt.NDArray[np.int32]:
         """Number the hashes that are new, in order of arrival; return the number of each hash."""
         numbers = self.lookup(hashes)
         unknown = np.flatnonzero(numbers < 0)
@@ -82,7 +83,7 @@ class HashTable:
         self._insert(fresh, np.arange(first_number, self._size, dtype=np.int32))
         return numbers
 
-    def _slots(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    def _slots(self, hashes: U64) -> I64:
         """Return the slot where probing for each hash begins."""
         slots = hashes * self._multiplier
         slots >>= np.uint64(65 - len(self._keys).bit_length())
@@ -96,7 +97,7 @@ class HashTable:
         self._numbers = np.full(capacity, -1, dtype=np.int32)
         self._insert(keys, numbers)
 
-    def _insert(self, keys: npt.NDArray[np.uint64], numbers: npt.NDArray[np.int32]) -> None:
+    def _insert(self, keys: U64, numbers: npt.NDArray[np.int32]) -> None:
         """Insert distinct `keys`, none of which is in the table yet."""
         mask = len(self._keys) - 1
         slots = self._slots(keys)

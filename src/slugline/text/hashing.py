@@ -11,6 +11,8 @@ import struct
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import I64, U8, U64
+
 __all__ = ["PADDING", "distinct", "hash_spans", "mix"]
 
 _WORD_BYTES = 8
@@ -20,16 +22,13 @@ PADDING = b" " * (_WORD_BYTES + 1)
 # never occurs in UTF-8. Without it, a word and the same word followed by NUL would be equal.
 _KEEP = np.array([(1 << 8 * n) - 1 for n in range(_WORD_BYTES + 1)], dtype=np.uint64)
 _END = np.array([*(0xFF << 8 * n for n in range(_WORD_BYTES)), 0], dtype=np.uint64)
-Hashes = npt.NDArray[np.uint64]
 _FACTORS = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _64_BITS = (1 << 64) - 1
 # More spans than this hash faster in array operations than one by one.
 _MANY = 32
 
 
-def hash_spans(
-    array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
-) -> Hashes:
+def hash_spans(array: U8, starts: I64, lengths: I64) -> U64:
     """Return a hash of each span's bytes, taking 8 bytes a round, masked at the span's end.
 
     Parameters
@@ -60,7 +59,7 @@ def hash_spans(
     return np.maximum(hashes, 1, out=hashes)
 
 
-def _masked(loads: Hashes, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Hashes:
+def _masked(loads: U64, starts: I64, lengths: I64) -> U64:
     """Return up to 8 bytes of each span as an integer."""
     lengths = np.minimum(lengths, _WORD_BYTES)
     loaded = loads[starts]
@@ -84,7 +83,7 @@ def _hash_on(hashed: int, rest: bytes) -> int:
     return hashed
 
 
-def mix(hashes: Hashes) -> Hashes:
+def mix(hashes: U64) -> U64:
     """Scramble bits in place, one to one, with splitmix64's finaliser (Steele et al., 2014)."""
     hashes ^= hashes >> np.uint64(30)
     hashes *= np.uint64(_FACTORS[0])
@@ -94,7 +93,7 @@ def mix(hashes: Hashes) -> Hashes:
     return hashes
 
 
-def distinct(hashes: Hashes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+def distinct(hashes: U64) -> tuple[I64, npt.NDArray[np.int32]]:
     """Number the distinct hashes in order of appearance, in linear time.
 
     Each hash writes its position into a table, at the slot that its low bits choose. If the
@@ -117,7 +116,7 @@ def distinct(hashes: Hashes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int3
     mask = np.uint64((1 << (2 * len(hashes)).bit_length()) - 1)
     table = np.empty(int(mask) + 1, dtype=np.int32)
 
-    def claim(keys: Hashes, places: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    def claim(keys: U64, places: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         slots = (keys & mask).astype(np.intp)
         table[slots[::-1]] = places[::-1]  # the last write stays: that of the first occurrence
         return table[slots]

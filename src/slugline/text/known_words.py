@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F64, Integers, Mask
 from slugline.ragged import row_lengths
 from slugline.text.features import Features
 from slugline.text.reading import WordCounts
@@ -17,7 +17,6 @@ from slugline.threads import count_threads
 
 __all__ = ["UsualWords", "usual_words"]
 
-Integers = npt.NDArray[np.integer]
 
 # Of the training documents, this share has more unknown words than what still counts as usual.
 _ODD = 0.01
@@ -56,7 +55,7 @@ class UsualWords(NamedTuple):
         excess = _excess(counts, share)[counts.all > 0]
         return cls(share, max(0.0, float(np.quantile(excess, 1 - _ODD, method="higher"))))
 
-    def are_odd(self, counts: WordCounts) -> npt.NDArray[np.bool_]:
+    def are_odd(self, counts: WordCounts) -> Mask:
         """Return which texts have more unknown words than usual, shape (n_documents,)."""
         are_many = counts.unknown >= _MANY * np.maximum(counts.all, 1)
         if not are_many.any():
@@ -64,10 +63,10 @@ class UsualWords(NamedTuple):
         return are_many & (_excess(counts, self.unknown) > self.highest + _ROUNDED)
 
 
-def _excess(counts: WordCounts, share: float) -> npt.NDArray[np.float64]:
+def _excess(counts: WordCounts, share: float) -> F64:
     """Return by how many standard errors texts have more unknown words than a share of all."""
     error = np.sqrt(np.maximum(counts.all, 1) * share * (1 - share))
-    found: npt.NDArray[np.float64] = (counts.unknown - counts.all * share) / error
+    found: F64 = (counts.unknown - counts.all * share) / error
     return found
 
 

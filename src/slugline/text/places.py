@@ -12,14 +12,13 @@ import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import Integers
 from slugline.text.scripts import composed, unspaced_runs
 from slugline.text.words import Words
 
 __all__ = ["Places"]
 
-Integers = npt.NDArray[np.integer]
 
 # An ASCII character has nothing to do with what stands before it, but may with what follows.
 _BEYOND_ASCII = re.compile("[\0-\x7f]?[^\0-\x7f]+")

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import Integers
 from slugline.sparse import Rows
 
 __all__ = ["Reading", "WordCounts"]
-
-Integers = npt.NDArray[np.integer]
 
 
 class WordCounts(NamedTuple):

@@ -11,15 +11,13 @@ from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32, Mask
 from slugline.sparse import Entries, has_kernel, kernel
 from slugline.text.block import Block
 from slugline.text.weighting import squares, weigh
 
 __all__ = ["RowWeights"]
-
-Floats = npt.NDArray[np.float32]
 
 
 class RowWeights:
@@ -40,7 +38,7 @@ class RowWeights:
         self,
         blocks: Sequence[Block],
         widths: Sequence[int],
-        idf: Sequence[Floats | None],
+        idf: Sequence[F32 | None],
         apart: bool,
     ) -> None:
         self.widths, self.idf = list(widths), list(idf)
@@ -106,10 +104,10 @@ class RowWeights:
         values *= scales.astype(np.float32).ravel().repeat(lengths)
 
     @cached_property
-    def _has_idf(self) -> npt.NDArray[np.bool_]:
+    def _has_idf(self) -> Mask:
         return np.array([rarity is not None for rarity in self.idf])
 
     @cached_property
-    def _joined(self) -> Floats:
+    def _joined(self) -> F32:
         """The idf of all blocks that have one, one after another."""
         return np.concatenate([rarity for rarity in self.idf if rarity is not None])

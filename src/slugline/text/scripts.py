@@ -12,7 +12,8 @@ import sys
 import unicodedata
 
 import numpy as np
-import numpy.typing as npt
+
+from slugline.base.arrays import I64, U8, Mask
 
 __all__ = ["composed", "plain", "sides", "unspaced", "unspaced_runs"]
 
@@ -95,7 +96,7 @@ def _most_marks(text: str) -> int:
 
 
 @functools.cache
-def _marks() -> npt.NDArray[np.bool_]:
+def _marks() -> Mask:
     """Return whether each character is a combining mark."""
     return np.array([unicodedata.combining(chr(n)) > 0 for n in range(sys.maxunicode + 1)])
 
@@ -133,7 +134,7 @@ def _separating() -> str:
     return _WIDE_SPACE + "".join(marks)
 
 
-def unspaced(array: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def unspaced(array: U8, starts: I64) -> Mask:
     """Return whether the character at each start is of a script without spaces.
 
     Parameters

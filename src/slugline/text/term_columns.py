@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import I64, U64, Integers
 from slugline.errors import DataError
 from slugline.ragged import boundaries, ranges
 from slugline.sparse import count_matrix, stack_rows
@@ -48,10 +49,10 @@ class TermTable(NamedTuple):
 
     n_slots: int
     columns: npt.NDArray[np.int32] | None = None
-    keys: npt.NDArray[np.uint64] | None = None
+    keys: U64 | None = None
     multiplier: int = 0
     n_reserved: int = 0
-    groups: npt.NDArray[np.uint64] | None = None
+    groups: U64 | None = None
 
 
 class TermColumns(ABC):
@@ -88,10 +89,10 @@ class TermColumns(ABC):
         return self.table
 
     @abstractmethod
-    def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+    def _find_columns(self, hashes: U64) -> npt.NDArray[np.int32]:
         """Return the column of each term, given its hash; below 0 if it has none."""
 
-    def columns(self, words: Words) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    def columns(self, words: Words) -> tuple[npt.NDArray[np.int32], I64]:
         """Return the columns of the terms in documents, given the documents' words.
 
         Returns
@@ -103,7 +104,7 @@ class TermColumns(ABC):
         """
         return self.places(self._find(words))
 
-    def places(self, terms: Terms) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    def places(self, terms: Terms) -> tuple[npt.NDArray[np.int32], I64]:
         """Return the same as `columns`, given terms of the kind."""
         return terms.spread(self.of_spans(terms))
 
@@ -184,10 +185,10 @@ class Buckets(TermColumns):
         """Return where the kernel finds the column of a term."""
         return TermTable(self.n_buckets)
 
-    def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+    def _find_columns(self, hashes: U64) -> npt.NDArray[np.int32]:
         return self._buckets(hashes)
 
-    def _buckets(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+    def _buckets(self, hashes: U64) -> npt.NDArray[np.int32]:
         return (hashes & np.uint64(self.n_buckets - 1)).astype(np.int32)
 
 
@@ -210,8 +211,8 @@ class SeenBuckets(Buckets):
     def __init__(self, n_buckets: int, kind: str = "words") -> None:
         super().__init__(n_buckets, kind)
         self._columns = np.full(n_buckets, -1, dtype=np.int32)
-        self._names: tuple[tuple[bytes, npt.NDArray[np.int64]], ...] = ()
-        self._bounds: npt.NDArray[np.int64] | None = None
+        self._names: tuple[tuple[bytes, I64], ...] = ()
+        self._bounds: I64 | None = None
         self._n_columns = 0
 
     @classmethod
@@ -272,7 +273,7 @@ class SeenBuckets(Buckets):
             self._compact = self._grouped()
         return self._compact
 
-    def learned(self, names: tuple[bytes, npt.NDArray[np.int64]]) -> None:
+    def learned(self, names: tuple[bytes, I64]) -> None:
         """Take the bytes and lengths of names of columns that have been written into the table."""
         self._n_columns += len(names[1])
         self._names, self._bounds, self._compact = (*self._names, names), None, None
@@ -283,7 +284,7 @@ class SeenBuckets(Buckets):
         twin._columns = self._columns.copy()
         return twin
 
-    def keep(self, columns: npt.NDArray[np.integer]) -> SeenBuckets:
+    def keep(self, columns: Integers) -> SeenBuckets:
         """Return buckets of which only some columns are left, in ascending order."""
         buckets, data, lengths = self.named()
         lengths = lengths[columns]
@@ -297,7 +298,7 @@ class SeenBuckets(Buckets):
     def of_buckets(
         cls,
         buckets: npt.NDArray[np.int32],
-        names: tuple[bytes, npt.NDArray[np.int64]],
+        names: tuple[bytes, I64],
         n_buckets: int,
         kind: str,
     ) -> SeenBuckets:
@@ -306,7 +307,7 @@ class SeenBuckets(Buckets):
         columns._append(buckets, names)
         return columns
 
-    def named(self) -> tuple[npt.NDArray[np.int32], bytes, npt.NDArray[np.int64]]:
+    def named(self) -> tuple[npt.NDArray[np.int32], bytes, I64]:
         """Return the bucket of each column, and all names: their bytes, and their lengths."""
         data, bounds = self._spelled()
         buckets = np.empty(self.n_columns, dtype=np.int32)
@@ -323,13 +324,11 @@ class SeenBuckets(Buckets):
         columns = self._columns[has_column[: self.n_buckets]]
         return TermTable(self.n_buckets, columns, groups=groups)
 
-    def _append(
-        self, buckets: npt.NDArray[np.int32], names: tuple[bytes, npt.NDArray[np.int64]]
-    ) -> None:
+    def _append(self, buckets: npt.NDArray[np.int32], names: tuple[bytes, I64]) -> None:
         self._columns[buckets] = np.arange(self._n_columns, self._n_columns + len(buckets))
         self.learned(names)
 
-    def _spelled(self) -> tuple[bytes, npt.NDArray[np.int64]]:
+    def _spelled(self) -> tuple[bytes, I64]:
         """Return all names as bytes, one after another, and where each begins and the last ends."""
         if len(self._names) != 1:
             none = np.zeros(0, dtype=np.int64)
@@ -340,5 +339,5 @@ class SeenBuckets(Buckets):
             self._bounds = boundaries(lengths)
         return data, self._bounds
 
-    def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+    def _find_columns(self, hashes: U64) -> npt.NDArray[np.int32]:
         return self._columns[self._buckets(hashes)]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import I64, U64, Integers, Mask
 from slugline.ragged import boundaries, ranges, row_lengths
 from slugline.text.hashing import PADDING, hash_spans, mix
 from slugline.text.scripts import unspaced
@@ -24,8 +25,6 @@ RUN_LENGTH = 4
 UNSPACED_LENGTHS = (1, 2, 3, 4)
 # What is longer is no word but a code, such as base64, of which the beginning tells enough.
 _LONGEST = 100
-Integers = npt.NDArray[np.integer]
-Hashes = npt.NDArray[np.uint64]
 _SECOND = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -66,7 +65,7 @@ def bigrams(words: Words) -> Words:
     )
 
 
-def _pair(first: Hashes, second: Hashes) -> Hashes:
+def _pair(first: U64, second: U64) -> U64:
     """Return the hashes of pairs; "gas oil" and "oil gas" are different terms."""
     return np.maximum(mix(first * _SECOND + second), 1)
 
@@ -104,7 +103,7 @@ def character_grams(words: Words) -> Words:
 
 
 def _runs_of_both(
-    first: Integers, lengths: Integers, n_runs: Integers, is_unspaced: npt.NDArray[np.bool_]
+    first: Integers, lengths: Integers, n_runs: Integers, is_unspaced: Mask
 ) -> tuple[Integers, Integers, Integers]:
     """Return the word, first character and number of characters of each run, word after word."""
     everything = np.arange(len(first))
@@ -135,17 +134,15 @@ class Terms:
     """
 
     spans: Words
-    groups: npt.NDArray[np.integer]
-    indptr: npt.NDArray[np.int64]
+    groups: Integers
+    indptr: I64
 
-    def counts(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> I64:
         """Return how often each span occurs in all documents together."""
         group_lengths = row_lengths(self.spans.indptr)
         return np.repeat(np.bincount(self.groups, minlength=len(group_lengths)), group_lengths)
 
-    def spread(
-        self, columns: npt.NDArray[np.int32]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    def spread(self, columns: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], I64]:
         """Return the column of each term in the documents, in reading order.
 
         Parameters
@@ -181,10 +178,10 @@ class TermKind(NamedTuple):
     """A kind of term: how to find its terms in documents, and how to hash a term's text."""
 
     find: Callable[[Words], Terms]
-    hash: Callable[[Sequence[str]], Hashes]
+    hash: Callable[[Sequence[str]], U64]
 
 
-def _hash_as_is(terms: Sequence[str]) -> Hashes:
+def _hash_as_is(terms: Sequence[str]) -> U64:
     """Return the hash of each string's bytes, including any separators."""
     data = [term.encode("utf-8", "surrogatepass") for term in terms]
     lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
@@ -192,7 +189,7 @@ def _hash_as_is(terms: Sequence[str]) -> Hashes:
     return hash_spans(array, boundaries(lengths)[:-1], lengths)
 
 
-def _hash_pairs(terms: Sequence[str]) -> Hashes:
+def _hash_pairs(terms: Sequence[str]) -> U64:
     """Return the hash of each term that is two words with a space between them, as they are.
 
     Earlier releases split texts at fewer characters: their words stay words here.

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import I64, U64
 from slugline.errors import DataError, OptionError
 from slugline.ragged import boundaries
 from slugline.text.hash_table import HashTable
@@ -136,7 +137,7 @@ class Vocabulary(TermColumns):
         parts = map_chunks(self._encode, texts, n_threads)
         return [sequence for part in parts for sequence in part]
 
-    def _find_columns(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+    def _find_columns(self, hashes: U64) -> npt.NDArray[np.int32]:
         columns = self._table.lookup(hashes)
         if self.n_reserved:
             columns[columns >= 0] += self.n_reserved
@@ -164,7 +165,7 @@ class VocabularyBuilder:
         self._table = HashTable()
         self._counts = np.zeros(0, dtype=np.int64)
         self._bytes: list[bytes] = []
-        self._lengths: list[npt.NDArray[np.int64]] = []
+        self._lengths: list[I64] = []
 
     def add(self, words: Words) -> None:
         """Count the terms of more documents."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32, F64, I64, Integers
 from slugline.errors import DataError
 
 __all__ = ["WEIGHTINGS", "check_idf", "document_frequency", "idf", "squares", "weigh"]
 
-Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.integer]
 
 #: How a term's count in a document becomes a weight: 1 if it occurs; the count; or the count times
 #: `idf`, of which rows get length 1. "log-tf-idf" takes 1 + ln(count) in place of the count.
@@ -22,7 +20,7 @@ WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
 _ROUNDING = 0.01
 
 
-def idf(document_frequency: npt.NDArray[np.int64], n_documents: int) -> Floats:
+def idf(document_frequency: I64, n_documents: int) -> F32:
     """Return the smoothed inverse document frequency of terms: ln((1 + N) / (1 + df)) + 1.
 
     Parameters
@@ -43,7 +41,7 @@ def idf(document_frequency: npt.NDArray[np.int64], n_documents: int) -> Floats:
     return (np.log((1 + n_documents) / (1 + document_frequency)) + 1).astype(np.float32)
 
 
-def check_idf(idf: Floats, n_documents: int) -> None:
+def check_idf(idf: F32, n_documents: int) -> None:
     """Make sure that idf can be what `idf` gives for so many documents.
 
     Raises
@@ -61,7 +59,7 @@ def check_idf(idf: Floats, n_documents: int) -> None:
         )
 
 
-def document_frequency(idf: Floats, n_documents: int) -> npt.NDArray[np.int64]:
+def document_frequency(idf: F32, n_documents: int) -> I64:
     """Return how many documents contain each term, shape (n_terms,), by undoing `idf`.
 
     Exact up to a few million documents; beyond that, float32 limits it to seven digits.
@@ -69,7 +67,7 @@ def document_frequency(idf: Floats, n_documents: int) -> npt.NDArray[np.int64]:
     return np.rint((1 + n_documents) / np.exp(idf.astype(np.float64) - 1) - 1).astype(np.int64)
 
 
-def weigh(values: Floats, columns: Integers, weighting: str, idf: Floats | None = None) -> None:
+def weigh(values: F32, columns: Integers, weighting: str, idf: F32 | None = None) -> None:
     """Turn counts into weights, in place; rows are not yet scaled to length 1.
 
     Parameters
@@ -89,7 +87,7 @@ def weigh(values: Floats, columns: Integers, weighting: str, idf: Floats | None 
         values *= idf.take(columns)
 
 
-def squares(values: Floats, lengths: Integers) -> npt.NDArray[np.float64]:
+def squares(values: F32, lengths: Integers) -> F64:
     """Return each row's sum of squares, shape (n_rows,).
 
     Parameters

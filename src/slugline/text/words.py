@@ -24,6 +24,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import I64, U64
 from slugline.documents import as_texts, check_texts, no_string
 from slugline.ragged import boundaries, ranges
 from slugline.text.hashing import PADDING, distinct, hash_spans
@@ -79,10 +80,10 @@ class Words:
     """
 
     buffer: bytes
-    starts: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-    indptr: npt.NDArray[np.int64]
-    hashes: npt.NDArray[np.uint64]
+    starts: I64
+    ends: I64
+    indptr: I64
+    hashes: U64
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -102,7 +103,7 @@ class Words:
         words = Words(self.buffer, self.starts[first], self.ends[first], indptr, self.hashes[first])
         return words, numbers
 
-    def cut(self, chosen: npt.NDArray[np.int64]) -> tuple[bytes, npt.NDArray[np.int64]]:
+    def cut(self, chosen: I64) -> tuple[bytes, I64]:
         """Return the bytes of the chosen words, one after another, and the length of each."""
         lengths = self.ends[chosen] - self.starts[chosen]
         places = ranges(self.starts[chosen], lengths)
@@ -191,9 +192,7 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def join(
-    texts: Sequence[str], prepare: Callable[[str], str]
-) -> tuple[bytes, npt.NDArray[np.int64]]:
+def join(texts: Sequence[str], prepare: Callable[[str], str]) -> tuple[bytes, I64]:
     """Return the documents as bytes, joined with spaces, and the number of bytes of each.
 
     Parameters

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F32, I64, Mask
 from slugline.errors import DataError
 from slugline.text.known_words import UsualWords
 from slugline.thresholds.precision import Reach, best_precision, lowest_threshold
@@ -16,8 +17,6 @@ from slugline.thresholds.sets import highest_score, set_scores
 
 __all__ = ["ARRAYS", "MOST_ANSWERS", "LeftOutAnswers"]
 
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
 
 #: As many say whether a precision is reached to within a third of a point.
 MOST_ANSWERS = 5000
@@ -52,10 +51,10 @@ class LeftOutAnswers:
         The one to choose thresholds for, if no other is asked.
     """
 
-    topics: Labels
-    probabilities: Floats
-    right: npt.NDArray[np.bool_]
-    scores: Floats
+    topics: I64
+    probabilities: F32
+    right: Mask
+    scores: F32
     words: UsualWords | None = None
     precision: float | None = None
 
@@ -64,7 +63,7 @@ class LeftOutAnswers:
 
     @classmethod
     def of(
-        cls, proba: Floats, y: Labels, words: UsualWords | None, precision: float | None
+        cls, proba: F32, y: I64, words: UsualWords | None, precision: float | None
     ) -> LeftOutAnswers:
         """Return the answers by probabilities of documents, evenly thinned if they are very many.
 
@@ -116,7 +115,7 @@ class LeftOutAnswers:
         columns = (self.topics.astype(np.uint16), self.probabilities, self.scores)
         return dict(zip(ARRAYS, columns, strict=True))
 
-    def thresholds(self, precision: float, n_topics: int, per_topic: bool = False) -> Floats:
+    def thresholds(self, precision: float, n_topics: int, per_topic: bool = False) -> F32:
         """Return the probability from which on an answer of each topic is given alone.
 
         Parameters
@@ -142,7 +141,7 @@ class LeftOutAnswers:
         found[rest] = self._threshold(precision, rest[self.topics])
         return np.maximum(found, np.float32(min(_EVEN, precision)))
 
-    def reach(self, thresholds: Floats) -> Reach:
+    def reach(self, thresholds: F32) -> Reach:
         """Return how often left-out answers over thresholds are right, and how many these are."""
         alone = self.probabilities >= thresholds[self.topics]
         if not alone.any():
@@ -161,5 +160,5 @@ class LeftOutAnswers:
         """Return the score up to which topics belong to sets that hold the right one so often."""
         return highest_score(self.scores, coverage)
 
-    def _threshold(self, precision: float, chosen: npt.NDArray[np.bool_]) -> float:
+    def _threshold(self, precision: float, chosen: Mask) -> float:
         return lowest_threshold(self.probabilities[chosen], self.right[chosen], precision)

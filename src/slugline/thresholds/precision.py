@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from slugline.base.arrays import F64, Floats, Integers, Mask
 
 __all__ = ["CONFIDENCE", "Reach", "best_precision", "lowest_threshold"]
 
-Floats = npt.NDArray[np.floating]
-Mask = npt.NDArray[np.bool_]
-Counts = npt.NDArray[np.integer]
 
 #: How often a threshold keeps its promise, at least, over sets of documents to choose it by.
 CONFIDENCE = 0.9
@@ -86,7 +84,7 @@ def best_precision(probabilities: Floats, right: Mask) -> Reach:
     return Reach(0.0, 0.0)
 
 
-def _levels(probabilities: Floats, right: Mask) -> tuple[Counts, Counts, Floats]:
+def _levels(probabilities: Floats, right: Mask) -> tuple[Integers, Integers, Floats]:
     """Return how many answers reach each probability that occurs, and how many of them are right.
 
     Answers of the same probability come all or none.
@@ -98,11 +96,11 @@ def _levels(probabilities: Floats, right: Mask) -> tuple[Counts, Counts, Floats]
     return last + 1, np.cumsum(right[order], dtype=np.int64)[last], values[last]
 
 
-def _chance(n_right: Counts, n: Counts, precision: float) -> npt.NDArray[np.float64]:
+def _chance(n_right: Integers, n: Integers, precision: float) -> F64:
     """Return how probable so many right answers or more are, if each is right so often."""
     from scipy.special import bdtrc
 
-    found: npt.NDArray[np.float64] = bdtrc(np.maximum(n_right - 1, 0), n, precision)
+    found: F64 = bdtrc(np.maximum(n_right - 1, 0), n, precision)
     return np.where(n_right > 0, found, 1.0)
 
 

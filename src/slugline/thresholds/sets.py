@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
+
+from slugline.base.arrays import F64, Floats
 
 __all__ = ["highest_score", "set_scores"]
 
-Floats = npt.NDArray[np.floating]
 
 # What each topic after the first one costs, so that long tails of small probabilities stay out of
 # sets. Chosen on training splits: sets of few topics grow by less than a tenth over the smallest
@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.floating]
 _PENALTY = 0.05
 
 
-def set_scores(proba: Floats) -> npt.NDArray[np.float64]:
+def set_scores(proba: Floats) -> F64:
     """Return how far down each topic stands: the lower, the sooner it belongs to the set.
 
     The score of a topic is the probability of all topics before it, and a penalty for each of them:

@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32, F64, I64
 from slugline.calibration import Calibration, best_calibration
 
 __all__ = ["Combination", "best_factors", "combine"]
 
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
 
 # The largest factor on scores whose standard deviation is 1.
 _MOST = 50.0
@@ -47,9 +44,7 @@ class Combination(NamedTuple):
     share: float
 
 
-def combine(
-    sparse: Floats, dense: Floats, y: Labels, sample_weight: Floats | None = None
-) -> Combination:
+def combine(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = None) -> Combination:
     """Return how two models' scores are best added.
 
     Parameters
@@ -75,9 +70,7 @@ def combine(
     return Combination(sharpness * factors[0], sharpness * factors[1], calibration, share)
 
 
-def _gentlest(
-    scores: Floats, y: Labels, sample_weight: Floats | None, calibration: Calibration
-) -> float:
+def _gentlest(scores: F32, y: I64, sample_weight: F32 | None, calibration: Calibration) -> float:
     """Return a lower sharpness if it is as good, given the rest.
 
     Where scores tell all of few rows apart, the sharper the better, without an end.
@@ -95,14 +88,12 @@ def _gentlest(
     return sharpness
 
 
-def _spread(scores: Floats | Doubles) -> float:
+def _spread(scores: F32 | F64) -> float:
     """Return the typical standard deviation of a row's scores over topics."""
     return float(np.sqrt(np.mean(scores.var(axis=1, dtype=np.float64))))
 
 
-def best_factors(
-    scores: Sequence[Floats], y: Labels, sample_weight: Floats | None = None
-) -> list[float]:
+def best_factors(scores: Sequence[F32], y: I64, sample_weight: F32 | None = None) -> list[float]:
     """Return factors for which the sum of several models' scores has a low log loss.
 
     The softmax of the sum is then about calibrated. A model that only misleads gets a factor of 0.
@@ -141,12 +132,12 @@ def best_factors(
 class _Loss:
     """The log loss of summed scores. It is convex in the factors: there is one lowest point."""
 
-    def __init__(self, scores: Doubles, y: Labels, shares: Doubles) -> None:
+    def __init__(self, scores: F64, y: I64, shares: F64) -> None:
         self._scores, self._y, self._shares = scores, y, shares
         self._rows = np.arange(len(y))
         self._own = scores[:, self._rows, y]
 
-    def cautious(self) -> Doubles:
+    def cautious(self) -> F64:
         """Return the factors nearest to a single model's that are about as good as the best."""
         n_models = len(self._scores)
         best = self._lowest(np.ones(n_models))
@@ -158,29 +149,29 @@ class _Loss:
         steps = (single + step / _N_STEPS * (best - single) for step in range(_N_STEPS))
         return next((factors for factors in steps if self._is_close(factors, at_best)), best)
 
-    def _is_close(self, factors: Doubles, at_best: Doubles) -> bool:
+    def _is_close(self, factors: F64, at_best: F64) -> bool:
         """Whether the mean loss is within one standard error of the lowest."""
         more = self._losses(factors) - at_best
         mean = self._shares @ more
         variance = self._shares**2 @ (more - mean) ** 2
         return bool(mean <= np.sqrt(variance))
 
-    def _lowest(self, wanted: Doubles) -> Doubles:
+    def _lowest(self, wanted: F64) -> F64:
         """Return the factors with the lowest loss, 0 for models that are not wanted."""
         from scipy.optimize import minimize
 
         bounds = [(0, _MOST * is_wanted) for is_wanted in wanted]
         return minimize(self._slope, wanted, jac=True, method="L-BFGS-B", bounds=bounds).x
 
-    def _log_proba(self, factors: Doubles) -> Doubles:
+    def _log_proba(self, factors: F64) -> F64:
         from scipy.special import log_softmax  # in double precision, unlike ours
 
         return log_softmax(np.tensordot(factors, self._scores, 1), axis=1)
 
-    def _losses(self, factors: Doubles) -> Doubles:
+    def _losses(self, factors: F64) -> F64:
         return -self._log_proba(factors)[self._rows, self._y]
 
-    def _slope(self, factors: Doubles) -> tuple[float, Doubles]:
+    def _slope(self, factors: F64) -> tuple[float, F64]:
         """Return the mean loss, and how it changes with each factor."""
         log_proba = self._log_proba(factors)
         expected = (self._scores * np.exp(log_proba)).sum(axis=2)

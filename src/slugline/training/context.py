@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+from slugline.base.arrays import F32, I64, Index
 
 if TYPE_CHECKING:
     from slugline.progress import Progress
@@ -44,12 +43,12 @@ class FitContext:
     """
 
     n_topics: int
-    sample_weight: npt.NDArray[np.float32] | None = None
+    sample_weight: F32 | None = None
     weighted_topics: bool = False
-    validation_data: tuple[Any, npt.NDArray[np.int64]] | None = None
+    validation_data: tuple[Any, I64] | None = None
     seed: int = 0
     first: bool = False
     n_jobs: int = 1
     cross_validate: bool = False
-    moved: npt.NDArray[np.intp] | None = None
+    moved: Index | None = None
     progress: Progress | None = None

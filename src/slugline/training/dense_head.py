@@ -17,17 +17,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.calibration import log_softmax
 from slugline.training.combining import best_factors
 
 __all__ = ["PENALTIES", "FittedDense", "fit_dense_head"]
 
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.intp]
 
 #: The penalties to choose from, for rows of unit length with a mean weight of 1.
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -58,17 +54,17 @@ class FittedDense:
         The one that was chosen.
     """
 
-    weights: Floats
-    biases: Floats
-    scores: Floats
+    weights: F32
+    biases: F32
+    scores: F32
     penalty: float
 
 
 def fit_dense_head(
-    X: Floats,
-    y: Labels,
+    X: F32,
+    y: I64,
     n_topics: int,
-    sample_weight: Floats | None = None,
+    sample_weight: F32 | None = None,
     *,
     penalties: Sequence[float] = PENALTIES,
 ) -> FittedDense:
@@ -112,20 +108,20 @@ def fit_dense_head(
     )
 
 
-def _groups(y: Labels, rows: Rows) -> list[Rows]:
+def _groups(y: I64, rows: Index) -> list[Index]:
     """Divide rows into groups that hold at most one row of each topic."""
     by_topic = rows[np.argsort(y[rows], kind="stable")]
     topics = y[by_topic]
     rank = np.arange(len(rows)) - np.searchsorted(topics, topics)
     order = by_topic[np.argsort(rank, kind="stable")]
-    groups: list[Rows] = []
+    groups: list[Index] = []
     for same_rank in np.split(order, np.cumsum(np.bincount(rank))[:-1]):
         groups += np.array_split(same_rank, -(-len(same_rank) // _TOGETHER))
     return groups
 
 
 def _best_penalty(
-    shape: _Shape, groups: list[Rows], penalties: Sequence[float]
+    shape: _Shape, groups: list[Index], penalties: Sequence[float]
 ) -> tuple[float, float]:
     """Return the penalty for which rows that are left out have the lowest log loss.
 
@@ -158,7 +154,7 @@ class _Shape:
     n_topics : int
     """
 
-    def __init__(self, X: Floats, y: Labels, costs: Doubles, n_topics: int) -> None:
+    def __init__(self, X: F32, y: I64, costs: F64, n_topics: int) -> None:
         self.X, self.y, self.costs, self.n_topics = X, y, costs, n_topics
         rows = np.flatnonzero(costs)
         self._totals = np.bincount(y, costs, n_topics).astype(np.float64)
@@ -168,15 +164,15 @@ class _Shape:
         self._values, self._basis = self._decompose(rows, means)
         self._means = means @ self._basis
 
-    def _means_of(self, rows: Rows, n_topics: int) -> Doubles:
+    def _means_of(self, rows: Index, n_topics: int) -> F64:
         sums = np.zeros((n_topics, self.X.shape[1]))
         for piece in _pieces(rows):
             np.add.at(sums, self.y[piece], self.costs[piece, None] * (self.X[piece] - self._centre))
         return sums / np.where(self._totals > 0, self._totals, 1)[:, None]
 
-    def _decompose(self, rows: Rows, means: Doubles) -> tuple[Doubles, Doubles]:
+    def _decompose(self, rows: Index, means: F64) -> tuple[F64, F64]:
         """Return eigenvalues of the sums of products within topics, and their vectors."""
-        span: Doubles | None = None
+        span: F64 | None = None
         if len(rows) < self.X.shape[1]:  # whatever is not a mix of these rows has no weight
             span = np.linalg.qr((self.X[rows] - self._centre).T)[0]
         n_columns = self.X.shape[1] if span is None else span.shape[1]
@@ -188,23 +184,23 @@ class _Shape:
         values, basis = np.linalg.eigh(products)
         return np.maximum(values, 0), basis if span is None else span @ basis
 
-    def is_alone(self, rows: Rows) -> npt.NDArray[np.bool_]:
+    def is_alone(self, rows: Index) -> Mask:
         """Return which rows are the only ones of their topics."""
         return self._rest(rows) <= 0
 
-    def _rest(self, rows: Rows) -> Doubles:
+    def _rest(self, rows: Index) -> F64:
         """Return the weight of each row's topic without it."""
         rest = self._totals[self.y[rows]] - self.costs[rows]
         return np.where(rest > 1e-9 * self._totals[self.y[rows]], rest, 0)
 
-    def solution(self, penalty: float) -> tuple[Doubles, Doubles]:
+    def solution(self, penalty: float) -> tuple[F64, F64]:
         """Return weights and biases."""
         scaled = self._means * (self._totals.sum() / (self._values + penalty))
         weights = self._basis @ scaled.T
         biases = -(self._means * scaled).sum(axis=1) / 2 - self._centre @ weights
         return weights, biases + _prior(self._totals)
 
-    def left_out(self, group: Rows, penalty: float) -> Floats:
+    def left_out(self, group: Index, penalty: float) -> F32:
         """Return the scores of a group of rows of different topics, had none been learned from."""
         topics, costs, rest = self.y[group], self.costs[group], self._rest(group)
         share = np.divide(costs, rest, out=np.zeros(len(group)), where=rest > 0)
@@ -228,11 +224,11 @@ class _Shape:
         return scores.astype(np.float32)
 
 
-def _prior(totals: Doubles) -> Doubles:
+def _prior(totals: F64) -> F64:
     """Return what is added to the scores of topics for their number of rows."""
     return _PRIOR_POWER * np.log(np.where(totals > 0, totals, 1))
 
 
-def _pieces(rows: Rows) -> Iterator[Rows]:
+def _pieces(rows: Index) -> Iterator[Index]:
     for start in range(0, len(rows), _AT_ONCE):
         yield rows[start : start + _AT_ONCE]

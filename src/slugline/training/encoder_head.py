@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from slugline.base.arrays import F32, I64, Index
 from slugline.calibration import Calibration
 from slugline.training.combining import combine
 from slugline.training.context import FitContext
@@ -16,9 +16,6 @@ from slugline.training.new_topics import new_topic_line
 
 __all__ = ["EncoderHead", "fit_encoder_head", "nearest_means"]
 
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.intp]
 
 # What cosines are multiplied by where there is nothing to measure on: of the numbers tried, the one
 # with the lowest log loss over a few data sets, with one document or the name of each topic.
@@ -28,15 +25,15 @@ _SHARPNESS = 15.0
 class EncoderHead(NamedTuple):
     """What was learned; see `slugline.learners.dense_head.DenseHead`."""
 
-    weights: Floats
-    biases: Floats
+    weights: F32
+    biases: F32
     sparse_factor: float
     calibration: Calibration
     share: float
 
 
 def fit_encoder_head(
-    rows: Floats, y: Labels, n_documents: int, context: FitContext, left_out: tuple[Rows, Floats]
+    rows: F32, y: I64, n_documents: int, context: FitContext, left_out: tuple[Index, F32]
 ) -> EncoderHead | None:
     """Return what is best added to the scores of words; None if that is nothing.
 
@@ -89,11 +86,11 @@ def fit_encoder_head(
     return head
 
 
-def _centred(scores: Floats) -> Floats:
+def _centred(scores: F32) -> F32:
     return scores - scores.mean(axis=-1, keepdims=True)
 
 
-def _examples(y: Labels, n_documents: int, known: Rows) -> Rows:
+def _examples(y: I64, n_documents: int, known: Index) -> Index:
     """Return a row of each topic: that of its description or, without one, its first document."""
     # Of several rows of one topic, the last one that is written stays.
     order = np.concatenate([np.arange(n_documents)[::-1], np.arange(n_documents, len(y))])
@@ -101,7 +98,7 @@ def _examples(y: Labels, n_documents: int, known: Rows) -> Rows:
     return np.array([examples[topic] for topic in known.tolist()], dtype=np.intp)
 
 
-def nearest_means(rows: Floats, y: Labels, context: FitContext) -> EncoderHead:
+def nearest_means(rows: F32, y: I64, context: FitContext) -> EncoderHead:
     """Return a head whose scores are multiples of cosines with the mean of each topic's rows.
 
     One row a topic is enough, but none shows how sure to be. Parameters are those of

@@ -18,14 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F32, F64, U8, Index
 from slugline.training.row_block import Arrays, RowBlock
 
 __all__ = ["Aim", "cost_of", "products", "slopes"]
 
-Floats = npt.NDArray[np.float32]
-Sums = npt.NDArray[np.float64]
-Bits = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.intp]
 
 # C for so many rows, and the power with which it falls.
 _ROWS_OF_COST_1, _COST_POWER = 10_000, 0.25
@@ -50,18 +47,18 @@ class Aim:
     """
 
     topics: npt.NDArray[np.int32]
-    others: Floats
-    own: Floats
+    others: F32
+    own: F32
     least_key: int = 0
 
-    def of(self, chosen: Places) -> Aim:
+    def of(self, chosen: Index) -> Aim:
         """Return what some of the topics are to learn."""
         return replace(self, topics=self.topics[chosen])
 
 
 def slopes(
-    block: RowBlock, weights: Floats, biases: Sums, aim: Aim, into: Arrays | None = None
-) -> tuple[Arrays, Bits]:
+    block: RowBlock, weights: F32, biases: F64, aim: Aim, into: Arrays | None = None
+) -> tuple[Arrays, U8]:
     """Return the gradient of a block's errors, and which of them count.
 
     Parameters
@@ -90,11 +87,11 @@ def slopes(
 
 def products(
     block: RowBlock,
-    inside: Bits,
-    direction: Floats,
-    bias_way: Sums,
+    inside: U8,
+    direction: F32,
+    bias_way: F64,
     aim: Aim,
-    chosen: Places,
+    chosen: Index,
     into: Arrays | None = None,
 ) -> Arrays:
     """Return the products of a block's part of the Hessian with a direction, as `slopes` does.
@@ -112,7 +109,7 @@ def products(
     return _summed(block, bent, into)
 
 
-def _summed(block: RowBlock, slope: Floats, into: Arrays | None) -> Arrays:
+def _summed(block: RowBlock, slope: F32, into: Arrays | None) -> Arrays:
     """Return what slopes of rows, shape (n_rows, n_topics), make of columns and biases."""
     common = slope.sum(axis=0, dtype=np.float64)
     if into is None:
@@ -122,17 +119,17 @@ def _summed(block: RowBlock, slope: Floats, into: Arrays | None) -> Arrays:
     return block.sums(slope, weights), biases
 
 
-def _scores(block: RowBlock, weights: Floats, biases: Sums) -> Floats:
+def _scores(block: RowBlock, weights: F32, biases: F64) -> F32:
     scores = block.scores(weights)
     scores += biases.astype(np.float32)
     return scores
 
 
-def _own(block: RowBlock, aim: Aim) -> tuple[Places, Places]:
+def _own(block: RowBlock, aim: Aim) -> tuple[Index, Index]:
     return block.own(aim.topics, len(aim.own))
 
 
-def _costs(block: RowBlock, here: tuple[Any, Any], aim: Aim) -> Floats:
+def _costs(block: RowBlock, here: tuple[Any, Any], aim: Aim) -> F32:
     """Return twice what errors cost, shape (n_rows, n_topics)."""
     costs = np.repeat(aim.others[block.y][:, np.newaxis], len(aim.topics), axis=1)
     costs[here] = aim.own[block.y[here[0]]]

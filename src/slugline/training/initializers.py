@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from slugline.base.arrays import F32
 
 __all__ = ["glorot_uniform"]
 
 
-def glorot_uniform(
-    rng: np.random.Generator, n_inputs: int, n_outputs: int
-) -> npt.NDArray[np.float32]:
+def glorot_uniform(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> F32:
     """Return weights drawn evenly from +-limit, where limit = sqrt(6 / (n_inputs + n_outputs)).
 
     Returns

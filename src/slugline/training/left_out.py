@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import F32, I64, Index, Mask
 from slugline.calibration import Calibration, best_calibration
 from slugline.ragged import row_lengths
 
 __all__ = ["USUAL", "LeftOut", "as_new", "as_of_all", "equal_rows"]
 
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.intp]
-Mask = npt.NDArray[np.bool_]
 
 #: The calibration where there is nothing to measure on.
 USUAL = Calibration(5.5, 0.01, 0.06)
@@ -38,17 +34,17 @@ class LeftOut(NamedTuple):
     scores : float32 array, shape (n_rows, n_topics)
     """
 
-    rows: Rows
-    scores: Floats
+    rows: Index
+    scores: F32
 
-    def calibration(self, y: Labels, costs: Floats) -> Calibration:
+    def calibration(self, y: I64, costs: F32) -> Calibration:
         """Return what suits the scores, given the topics and costs of all rows."""
         if not len(self.rows):
             return USUAL
         return best_calibration(self.scores, y[self.rows], costs[self.rows])
 
 
-def as_of_all(scores: Floats, share: float) -> Floats:
+def as_of_all(scores: F32, share: float) -> F32:
     """Return scores as far apart as if they came of all rows, not of a share of them."""
     return scores * np.float32(share**-_SPREAD_POWER)
 
@@ -77,7 +73,7 @@ def as_new(X: sp.csr_array, known: Mask) -> sp.csr_array:
     return sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
 
 
-def equal_rows(X: sp.csr_array) -> Rows:
+def equal_rows(X: sp.csr_array) -> Index:
     """Return a number for each row, the same for rows that are equal; shape (n_rows,).
 
     A copy of a document is not left out while the other one is learned from. Rows are compared by

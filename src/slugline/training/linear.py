@@ -16,6 +16,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline import kernels
+from slugline.base.arrays import F32, I64, Integers
 
 try:
     from slugline.training import _descent as kernel
@@ -33,9 +34,6 @@ __all__ = [
     "topic_rarity",
 ]
 
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.integer]
 
 #: More rows than this are learned from in larger and shorter steps.
 MANY_ROWS = 20_000
@@ -64,7 +62,7 @@ class Minibatch:
     X : float32 CSR array, shape (n_rows, n_named)
     """
 
-    def __init__(self, rows: Rows, columns: Rows, X: sp.csr_array) -> None:
+    def __init__(self, rows: Integers, columns: Integers, X: sp.csr_array) -> None:
         self.rows, self.columns, self.X = rows, columns, X
 
 
@@ -85,7 +83,7 @@ class Minibatches:
     """
 
     def __init__(
-        self, X: sp.csr_array, rows: Rows, rng: np.random.Generator, n_passes: int
+        self, X: sp.csr_array, rows: Integers, rng: np.random.Generator, n_passes: int
     ) -> None:
         self.X = X
         order = rng.permutation(rows).astype(np.int32)
@@ -96,7 +94,7 @@ class Minibatches:
             self._parts  # noqa: B018  made once, before there are threads
         self._kept: dict[int, Minibatch] | None = {} if X.nnz <= _MOST_KEPT else None
 
-    def rows_of_passes(self, first: int, last: int | None) -> Iterator[tuple[int, list[Rows]]]:
+    def rows_of_passes(self, first: int, last: int | None) -> Iterator[tuple[int, list[Integers]]]:
         """Yield the rows of some minibatches at a time, and the pass, as `passes` does."""
         for number, order in enumerate(self._orders[first:last], first):
             for start in range(0, len(order), _STEPS_AT_A_TIME):
@@ -116,18 +114,18 @@ class Minibatches:
             self._kept[part] = self._made(*self._parts[part])
         return self._kept[part]
 
-    def _made(self, rows: Rows, columns: Rows, local: Rows) -> Minibatch:
+    def _made(self, rows: Integers, columns: Integers, local: Integers) -> Minibatch:
         part = self.X[rows]
         shape = (len(rows), len(columns))
         X = sp.csr_array((part.data, local.astype(np.int32), part.indptr), shape=shape)
         return Minibatch(rows, columns, X)
 
     @cached_property
-    def _parts(self) -> list[tuple[Rows, Rows, Rows]]:
+    def _parts(self) -> list[tuple[Integers, Integers, Integers]]:
         """Of each minibatch: rows, the columns they name, and which of these each value is of."""
         return list(self._cut())
 
-    def _cut(self) -> Iterator[tuple[Rows, Rows, Rows]]:
+    def _cut(self) -> Iterator[tuple[Integers, Integers, Integers]]:
         named = np.zeros(self.X.shape[1], dtype=bool)
         number = np.empty(self.X.shape[1], dtype=np.int32)
         for rows in self._rows:
@@ -154,9 +152,9 @@ class Costs:
         Cost of the score for its own topic.
     """
 
-    y: Labels
-    others: Floats
-    own: Floats
+    y: I64
+    others: F32
+    own: F32
 
 
 class Descent:
@@ -193,11 +191,11 @@ class Descent:
     def __init__(
         self,
         topics: slice,
-        weights: Floats,
-        biases: Floats,
-        sums: Floats,
+        weights: F32,
+        biases: F32,
+        sums: F32,
         costs: Costs,
-        rates: Floats,
+        rates: F32,
     ) -> None:
         self.topics, self.weights, self.biases, self.sums = topics, weights, biases, sums
         self._items = _as_items(weights)
@@ -215,7 +213,7 @@ class Descent:
                 self._step(batch, is_first=number == 0)
         return self
 
-    def _steps(self, X: sp.csr_array, parts: list[Rows], *, is_first: bool) -> None:
+    def _steps(self, X: sp.csr_array, parts: list[Integers], *, is_first: bool) -> None:
         """Take the step of each minibatch in the kernel."""
         costs = self._costs
         rows, sizes = np.concatenate(parts), np.array(list(map(len, parts)), dtype=np.int64)
@@ -240,14 +238,14 @@ class Descent:
     def _step(self, batch: Minibatch, *, is_first: bool) -> None:
         """Take one step downhill."""
         weights = self.weights.take(batch.columns, axis=0)  # three times as fast as by []
-        scores: Floats = batch.X @ weights
+        scores: F32 = batch.X @ weights
         scores += self.biases
         here = self._here(batch.rows)
         if is_first:
             self.highest[batch.rows] = scores.max(axis=1)
             self.right[batch.rows[here[0]]] = scores[here]
         slope = self._slope(scores, batch.rows, here)
-        gradient: Floats = batch.X.T @ slope
+        gradient: F32 = batch.X.T @ slope
         rates = self._rates(batch.columns, gradient)
         gradient *= rates[:, np.newaxis]
         weights -= gradient
@@ -256,22 +254,20 @@ class Descent:
         common = slope.sum(axis=0, keepdims=True)
         self.biases -= self._rates(np.array([-1]), common) * common[0]
 
-    def _here(self, rows: Rows) -> tuple[Rows, Rows]:
+    def _here(self, rows: Integers) -> tuple[Integers, Integers]:
         """Return which of the rows have one of these topics, and which one."""
         y = self._costs.y[rows]
         here = np.flatnonzero((y >= self.topics.start) & (y < self.topics.stop))
         return here, y[here] - self.topics.start
 
-    def _rates(self, columns: Rows, gradient: Floats) -> Floats:
-        sums: Floats = self.sums.take(columns)
+    def _rates(self, columns: Integers, gradient: F32) -> F32:
+        sums: F32 = self.sums.take(columns)
         sums += np.square(gradient).sum(axis=1) / np.float32(gradient.shape[1])
         self.sums[columns] = sums
-        rates: Floats = np.divide(
-            self._learning_rates.take(columns), np.sqrt(sums), dtype=np.float32
-        )
+        rates: F32 = np.divide(self._learning_rates.take(columns), np.sqrt(sums), dtype=np.float32)
         return rates
 
-    def _slope(self, scores: Floats, rows: Rows, here: tuple[Rows, Rows]) -> Floats:
+    def _slope(self, scores: F32, rows: Integers, here: tuple[Integers, Integers]) -> F32:
         """Return the derivative of the loss with respect to each score."""
         slope = np.maximum(1 + scores, 0)
         slope *= self._costs.others[rows, np.newaxis]
@@ -284,17 +280,17 @@ def _has_kernel() -> bool:
     return kernel is not None and kernels.are_wanted()
 
 
-def _as_items(weights: Floats) -> npt.NDArray[np.void]:
+def _as_items(weights: F32) -> npt.NDArray[np.void]:
     """Return a view in which each row is one item, as which it is stored twice as fast."""
     return weights.view((np.void, weights.itemsize * weights.shape[1])).reshape(-1)
 
 
-def new_sums(n_columns: int, start: float) -> Floats:
+def new_sums(n_columns: int, start: float) -> F32:
     """Return the sum of squared gradients of each term, and last of the biases."""
     return np.full(n_columns + 1, start, dtype=np.float32)
 
 
-def topic_rarity(totals: npt.NDArray[np.number]) -> Floats:
+def topic_rarity(totals: npt.NDArray[np.number]) -> F32:
     """Return what each topic's documents count, at least 1; shape (n_topics,).
 
     Parameters

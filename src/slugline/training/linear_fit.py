@@ -14,9 +14,9 @@ from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.calibration import Calibration
 from slugline.splits import make_folds
 from slugline.term_weights import join_topics, share_to_drop, slim
@@ -29,10 +29,6 @@ __all__ = ["FittedLinear", "fit_linear", "passes_for", "scores_in_folds"]
 
 T = TypeVar("T")
 U = TypeVar("U")
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.intp]
-Mask = npt.NDArray[np.bool_]
 
 # All chosen by cross-validation on training splits.
 # Passes over up to so many rows, and over more. Few rows need more steps.
@@ -89,7 +85,7 @@ class FittedLinear:
     """
 
     weights: sp.csr_array
-    biases: Floats
+    biases: F32
     calibration: Calibration
     n_left_out: int
     left_out: LeftOut
@@ -97,7 +93,7 @@ class FittedLinear:
 
 def fit_linear(
     X: sp.csr_array,
-    y: Labels,
+    y: I64,
     context: FitContext,
     *,
     passes: int | None = None,
@@ -138,14 +134,14 @@ class Problem:
     """Rows, their topics and what they cost."""
 
     X: sp.csr_array
-    y: Labels
-    costs: Floats
+    y: I64
+    costs: F32
     context: FitContext
     blocks: list[slice]
 
     @classmethod
     def of(
-        cls, X: sp.csr_array, y: Labels, context: FitContext, blocks: list[slice] | None = None
+        cls, X: sp.csr_array, y: I64, context: FitContext, blocks: list[slice] | None = None
     ) -> Problem:
         """Return the problem; its topics are cut by the memory that they take."""
         if blocks is None:
@@ -160,12 +156,12 @@ class Problem:
         """Whether topics are so many that each block learns from a part of the rows."""
         return len(self.blocks) > 1 + _OTHERS
 
-    def totals(self, rows: Rows) -> npt.NDArray[np.float64]:
+    def totals(self, rows: Index) -> F64:
         """Return what the rows of each topic cost together."""
         costs = self.costs[rows].astype(np.float64)
         return np.bincount(self.y[rows], costs, minlength=self.context.n_topics).astype(np.float64)
 
-    def watched(self, rows: Rows, known: Mask | bool = False) -> Rows:
+    def watched(self, rows: Index, known: Mask | bool = False) -> Index:
         """Return the rows to calibrate by; a topic's only row shows nothing about it.
 
         Unless the topic is known from before; `known` has the shape (n_topics,).
@@ -175,13 +171,13 @@ class Problem:
         most = max(_FEWEST_WATCHED, MOST_SCORES // self.context.n_topics)
         return rows if is_few(rows) else rows[:: -(-len(rows) // most)]
 
-    def weighed(self, totals: npt.NDArray[np.float64]) -> Costs:
+    def weighed(self, totals: F64) -> Costs:
         """Return what errors cost if topics have these totals."""
         if self.context.weighted_topics:
             return Costs(self.y, self.costs, self.costs)
         return Costs(self.y, self.costs, self.costs * topic_rarity(totals)[self.y])
 
-    def rates(self, rows: Rows) -> Floats:
+    def rates(self, rows: Index) -> F32:
         """Return the learning rate of each term, and last of the biases.
 
         Many rows tell soon enough what a term is worth.
@@ -202,7 +198,7 @@ class _Part(NamedTuple):
     """What one block of topics has learned."""
 
     weights: sp.csc_array
-    biases: Floats
+    biases: F32
 
 
 @dataclass(frozen=True)
@@ -210,14 +206,14 @@ class _Start:
     """Some rows to go through, and descents that have begun."""
 
     problem: Problem
-    rows: Rows
+    rows: Index
     n_passes: int
     costs: Costs
-    rates: Floats
+    rates: F32
     begun: dict[int, Descent]
 
     @classmethod
-    def of(cls, problem: Problem, rows: Rows, passes: int | None) -> _Start:
+    def of(cls, problem: Problem, rows: Index, passes: int | None) -> _Start:
         """Return passes over rows, none of which has begun."""
         n_passes = passes or passes_for(len(rows))
         costs = problem.weighed(problem.totals(rows))
@@ -228,7 +224,7 @@ class _Start:
         """All the rows in minibatches."""
         return self.minibatches(self.rows, 0)
 
-    def minibatches(self, rows: Rows, number: int) -> Minibatches:
+    def minibatches(self, rows: Index, number: int) -> Minibatches:
         """Return some of the rows in minibatches, in an order that seed and `number` determine."""
         rng = np.random.default_rng((self.problem.context.seed, number))
         return Minibatches(self.problem.X, rows, rng, self.n_passes)
@@ -243,10 +239,10 @@ class _Start:
         """Whether there is memory for dense weights of all topics at once."""
         return self.n_weights <= _MOST_HELD
 
-    def doubtful(self, rows: Rows) -> Mask:
+    def doubtful(self, rows: Index) -> Mask:
         """Go through the first pass; return which rows look as if their topic was wrong."""
 
-        def begin(topics: slice) -> tuple[Floats, Floats]:
+        def begin(topics: slice) -> tuple[F32, F32]:
             descent = self.descent(topics).run(self.batches, 0, 1)
             if self.fits:
                 self.begun[topics.start] = descent
@@ -299,7 +295,7 @@ class _Start:
         return Descent(topics, weights, biases, sums, costs or self.costs, self.rates)
 
 
-def _without_doubtful(start: _Start, rows: Rows) -> Rows:
+def _without_doubtful(start: _Start, rows: Index) -> Index:
     """Return the rows without those whose topic looks wrong, if these are more than expected."""
     problem = start.problem
     if len(rows) < _ENOUGH_A_TOPIC * problem.context.n_topics or problem.is_sampled:
@@ -313,7 +309,7 @@ def _without_doubtful(start: _Start, rows: Rows) -> Rows:
     return rows[~doubtful] if doubtful.mean() > _EXPECTED else rows
 
 
-def are_doubtful(highest: Floats, right: Floats, y: Labels) -> Mask:
+def are_doubtful(highest: F32, right: F32, y: I64) -> Mask:
     """Return which rows probably do not belong to their topic, judged by those before them.
 
     Parameters
@@ -329,7 +325,7 @@ def are_doubtful(highest: Floats, right: Floats, y: Labels) -> Mask:
 
 
 def leave_out(
-    problem: Problem, told: Rows, kept: Rows, passes: int | None, known: Mask | bool = False
+    problem: Problem, told: Index, kept: Index, passes: int | None, known: Mask | bool = False
 ) -> LeftOut:
     """Return scores of rows by weights of others: of other folds if rows are few, or of one part.
 
@@ -372,13 +368,13 @@ def leave_out(
 
 def scores_in_folds(
     X: sp.csr_array,
-    y: Labels,
+    y: I64,
     context: FitContext,
-    folds: Labels,
+    folds: I64,
     learned: Mask,
     *,
     passes: int | None = None,
-) -> Floats:
+) -> F32:
     """Return the score of each row by weights learned from the other folds.
 
     Parameters
@@ -406,16 +402,16 @@ def scores_in_folds(
     return scores
 
 
-def _scores_by(problem: Problem, rest: Rows, held: Rows, passes: int | None) -> Floats:
+def _scores_by(problem: Problem, rest: Index, held: Index, passes: int | None) -> F32:
     """Return scores of the rows that are held by weights learned from the rest."""
     start = _Start.of(problem, rest, passes)
     known = np.zeros(problem.X.shape[1], dtype=bool)
     known[problem.X[rest].indices] = True
     X = as_new(problem.X[held], known)
 
-    def score(topics: slice) -> Floats:
+    def score(topics: slice) -> F32:
         descent = start.run(topics)
-        scores: Floats = X @ descent.weights + descent.biases
+        scores: F32 = X @ descent.weights + descent.biases
         return scores
 
     scores = np.concatenate(start.each_block(score), axis=1)
@@ -423,7 +419,7 @@ def _scores_by(problem: Problem, rest: Rows, held: Rows, passes: int | None) -> 
     return scores
 
 
-def is_few(rows: Rows) -> bool:
+def is_few(rows: Index) -> bool:
     """Whether rows are so few that they are best calibrated by cross-validation."""
     return len(rows) <= _FEW_ROWS
 

@@ -6,9 +6,9 @@ import copy
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import F32, F64, I64, Index, Integers
 from slugline.calibration import Calibration, best_calibration
 from slugline.term_weights import join_topics, share_to_drop, slim
 from slugline.training.context import FitContext
@@ -28,9 +28,6 @@ from slugline.training.linear_fit import (
 
 __all__ = ["LinearStream"]
 
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.intp]
 
 # Sum of squared gradients of a term that has been learned before: its weights move less than those
 # of a fresh one.
@@ -69,7 +66,7 @@ class LinearStream:
     def __init__(
         self,
         weights: sp.csr_array,
-        biases: Floats,
+        biases: F32,
         calibration: Calibration,
         *,
         passes: int | None = None,
@@ -103,13 +100,13 @@ class LinearStream:
         """Number of columns of a row."""
         return len(self._weights[0])
 
-    def decision_function(self, X: sp.csr_array) -> Floats:
+    def decision_function(self, X: sp.csr_array) -> F32:
         """Return scores, shape (n_rows, n_topics)."""
-        scores: Floats = np.concatenate([X @ weights for weights in self._weights], axis=1)
+        scores: F32 = np.concatenate([X @ weights for weights in self._weights], axis=1)
         scores += self.biases
         return scores
 
-    def weights_of(self, columns: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    def weights_of(self, columns: Integers) -> F64:
         """Return the weights of some columns, shape (n_chosen, n_topics)."""
         chosen = [weights[columns] for weights in self._weights]
         return np.concatenate(chosen, axis=1, dtype=np.float64)
@@ -119,7 +116,7 @@ class LinearStream:
         share = share_to_drop(self.n_columns * len(self.biases))
         return join_topics([slim(weights, share) for weights in self._weights])
 
-    def settle(self, n_columns: int, moved: Rows | None) -> sp.csr_array:
+    def settle(self, n_columns: int, moved: Index | None) -> sp.csr_array:
         """Return the weights that matter, and keep none: nothing more can be learned.
 
         Parameters
@@ -145,7 +142,7 @@ class LinearStream:
             setattr(twin, name, copy.deepcopy(getattr(self, name)))
         return twin
 
-    def widen(self, moved: Rows, n_columns: int) -> None:
+    def widen(self, moved: Index, n_columns: int) -> None:
         """Make room for new columns.
 
         Parameters
@@ -161,7 +158,7 @@ class LinearStream:
             self._sums[number] = new_sums(n_columns, SUM_AT_FIRST)
             self._sums[number][moved], self._sums[number][-1] = sums[:-1], sums[-1]
 
-    def learn(self, X: sp.csr_array, y: Labels, context: FitContext, *, undo: bool = True) -> None:
+    def learn(self, X: sp.csr_array, y: I64, context: FitContext, *, undo: bool = True) -> None:
         """Go through the rows of a batch a few times.
 
         Parameters
@@ -204,7 +201,7 @@ class LinearStream:
         self._is_first = False
         self._n_learned += len(told)
 
-    def _left_out(self, problem: Problem, told: Rows) -> LeftOut:
+    def _left_out(self, problem: Problem, told: Index) -> LeftOut:
         """Return scores of the latest rows by what was learned before.
 
         Where that is less than they are themselves, by what is learned of a part of them instead.
@@ -230,16 +227,16 @@ class LinearStream:
 class _Recent:
     """Scores of rows that were not learned from, the latest ones."""
 
-    scores: Floats
-    y: Labels
-    costs: Floats
+    scores: F32
+    y: I64
+    costs: F32
 
     @classmethod
     def of_nothing(cls, n_topics: int) -> _Recent:
         none = np.zeros(0, dtype=np.float32)
         return cls(np.zeros((0, n_topics), dtype=np.float32), np.zeros(0, dtype=np.int64), none)
 
-    def then(self, scores: Floats, y: Labels, costs: Floats) -> _Recent:
+    def then(self, scores: F32, y: I64, costs: F32) -> _Recent:
         """Return these and more, but of the latest ones only as many as are worth keeping."""
         latest = slice(-max(1, MOST_SCORES // scores.shape[1]), None)
         return _Recent(

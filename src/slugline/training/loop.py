@@ -12,6 +12,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
+from slugline.base.arrays import F32, I64
 from slugline.errors import DataError, OptionError, TrainingError
 from slugline.progress import Progress
 from slugline.training.history import History
@@ -19,8 +20,6 @@ from slugline.training.stopping import BestEpoch, EarlyStopping, catch_interrupt
 from slugline.training.trainer import Trainer
 
 __all__ = ["FitKeywords", "FitOptions", "fit_loop"]
-
-Floats = npt.NDArray[np.float32]
 
 
 class FitKeywords(TypedDict, total=False):
@@ -55,7 +54,7 @@ def fit_loop(
     trainer: Trainer,
     X: sp.csr_array,
     y: npt.ArrayLike,
-    weight: Floats | None,
+    weight: F32 | None,
     validation_data: tuple[Any, npt.ArrayLike] | None,
     options: FitOptions,
 ) -> History:
@@ -70,7 +69,7 @@ def fit_loop(
     targets = trainer.loss.check_targets(y, n_rows, network.n_topics)
     history = History(n_rows=n_rows, batch_size=options.batch_size)
     best = BestEpoch(options.early_stopping) if options.early_stopping else None
-    kept: list[Floats] = []
+    kept: list[F32] = []
     if options.progress:
         options.progress.begin(options.epochs, math.ceil(n_rows / options.batch_size))
     # The products are too small to gain from BLAS threads: their spinning costs far more, and their
@@ -108,7 +107,7 @@ def _run_epoch(
     trainer: Trainer,
     X: sp.csr_array,
     y: npt.NDArray[Any],
-    weight: Floats | None,
+    weight: F32 | None,
     options: FitOptions,
     epoch: int,
 ) -> dict[str, float]:
@@ -132,9 +131,7 @@ def _check_finite(trainer: Trainer, loss: float, what: str, epoch: int) -> None:
         )
 
 
-def _batches(
-    trainer: Trainer, n_rows: int, options: FitOptions
-) -> Iterator[npt.NDArray[np.int64] | slice]:
+def _batches(trainer: Trainer, n_rows: int, options: FitOptions) -> Iterator[I64 | slice]:
     starts = range(0, n_rows, options.batch_size)
     if not options.shuffle:
         yield from (slice(start, start + options.batch_size) for start in starts)

@@ -7,11 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F32, I64, Integers
 from slugline.errors import DataError, OptionError
 
 __all__ = ["CategoricalCrossentropy", "Loss", "SparseCategoricalCrossentropy", "get_loss"]
-
-Floats = npt.NDArray[np.float32]
 
 
 class Loss(Protocol):
@@ -21,21 +20,21 @@ class Loss(Protocol):
         """Return `y` in the form that the other methods expect; DataError if that is impossible."""
         ...
 
-    def values(self, log_proba: Floats, y: npt.NDArray[Any]) -> Floats:
+    def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the loss of each row, shape (n_rows,), in nats (natural-log units).
 
         `log_proba` holds log-probabilities, shape (n_rows, n_topics).
         """
         ...
 
-    def gradient(self, proba: Floats, y: npt.NDArray[Any]) -> Floats:
+    def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the derivative of each row's loss by its scores; overwrites `proba`.
 
         Scores are what softmax turns into probabilities.
         """
         ...
 
-    def topics(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    def topics(self, y: npt.NDArray[Any]) -> I64:
         """Return the topic numbers of the rows, shape (n_rows,)."""
         ...
 
@@ -43,7 +42,7 @@ class Loss(Protocol):
 class CategoricalCrossentropy:
     """-sum(y * log(p)) for targets `y` that are distributions over topics, such as one-hot rows."""
 
-    def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> Floats:
+    def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> F32:
         """Return `y` as a float32 array of shape (n_rows, n_topics) whose rows sum to 1."""
         targets = np.asarray(y, dtype=np.float32)
         if targets.shape != (n_rows, n_topics):
@@ -59,17 +58,17 @@ class CategoricalCrossentropy:
             )
         return targets
 
-    def values(self, log_proba: Floats, y: npt.NDArray[Any]) -> Floats:
+    def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the loss of each row."""
         # A topic of probability 0 must add nothing, even where its loss is infinite.
         return -np.where(y > 0, y * log_proba, 0).sum(axis=1)
 
-    def gradient(self, proba: Floats, y: npt.NDArray[Any]) -> Floats:
+    def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the derivative by the scores: p - y."""
         proba -= y
         return proba
 
-    def topics(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    def topics(self, y: npt.NDArray[Any]) -> I64:
         """Return the topic numbers: where each row is largest."""
         return y.argmax(axis=1)
 
@@ -77,9 +76,7 @@ class CategoricalCrossentropy:
 class SparseCategoricalCrossentropy:
     """-log(p[y]) for targets `y` that are integer topics: the same loss, another interface."""
 
-    def check_targets(
-        self, y: npt.ArrayLike, n_rows: int, n_topics: int
-    ) -> npt.NDArray[np.integer]:
+    def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> Integers:
         """Return `y` as an integer array of shape (n_rows,) with values below `n_topics`."""
         targets = np.asarray(y)
         if targets.shape != (n_rows,) or targets.dtype.kind not in "iu":
@@ -95,16 +92,16 @@ class SparseCategoricalCrossentropy:
             )
         return targets
 
-    def values(self, log_proba: Floats, y: npt.NDArray[Any]) -> Floats:
+    def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the loss of each row."""
         return -log_proba[np.arange(len(y)), y]
 
-    def gradient(self, proba: Floats, y: npt.NDArray[Any]) -> Floats:
+    def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
         """Return the derivative by the scores: p, less 1 at the topic."""
         proba[np.arange(len(y)), y] -= 1
         return proba
 
-    def topics(self, y: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    def topics(self, y: npt.NDArray[Any]) -> I64:
         """Return the topic numbers: `y` itself."""
         return y.astype(np.int64, copy=False)
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from slugline.base.arrays import F32, F64, I64, Mask
 
 __all__ = ["new_topic_line"]
 
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 # Of slope and offset.
 _BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
 
 
-def new_topic_line(scores: Floats, cosines: Floats, y: Labels, counts: Mask) -> tuple[float, float]:
+def new_topic_line(scores: F32, cosines: F32, y: I64, counts: Mask) -> tuple[float, float]:
     """Return slope and offset of a line that turns cosines with a description into scores.
 
     Each known topic is taken for a new one in turn: of its own score nothing is known, and what
@@ -40,7 +37,7 @@ def new_topic_line(scores: Floats, cosines: Floats, y: Labels, counts: Mask) -> 
     cosine = cosines[counts].astype(np.float64)
     is_own = (y[:, np.newaxis] == np.arange(scores.shape[1]))[counts]
 
-    def loss(line: Doubles) -> tuple[float, Doubles]:
+    def loss(line: F64) -> tuple[float, F64]:
         lead = line[0] * cosine + line[1] - rest
         wrong = expit(lead) - is_own
         losses = np.logaddexp(0, np.where(is_own, -lead, lead))
@@ -50,7 +47,7 @@ def new_topic_line(scores: Floats, cosines: Floats, y: Labels, counts: Mask) -> 
     return float(found[0]), float(found[1])
 
 
-def _without_each(scores: Doubles) -> Doubles:
+def _without_each(scores: F64) -> F64:
     """Return, for each row and topic, the log of the sum of exp of the scores of all others."""
     from scipy.special import logsumexp
 

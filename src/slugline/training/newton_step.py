@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32, F64, Mask
 from slugline.training.engine import Engine
 from slugline.training.hinge import Aim, products
 from slugline.training.point import Point, Scales, Slope, dots, parts_of
@@ -14,8 +14,6 @@ from slugline.training.row_block import Arrays
 
 __all__ = ["Work", "newton_step"]
 
-Floats = npt.NDArray[np.float32]
-Sums = npt.NDArray[np.float64]
 
 # A Newton step is good enough when what is left of the gradient is this share.
 _FORCING, _MOST_PRODUCTS = 0.3, 30
@@ -35,7 +33,7 @@ class Work:
     """
 
     step: Point
-    direction: Floats
+    direction: F32
     bent: Arrays
 
     @classmethod
@@ -51,9 +49,9 @@ def newton_step(
     aim: Aim,
     scales: Scales,
     slope: Slope,
-    is_open: npt.NDArray[np.bool_],
+    is_open: Mask,
     work: Work,
-) -> tuple[Sums, int]:
+) -> tuple[F64, int]:
     """Find a step; return the slopes along it, and how many products it took.
 
     By conjugate gradients, those of all open topics at once. The gradient is used up.

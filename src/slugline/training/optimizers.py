@@ -14,12 +14,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F32, Index
 from slugline.checks import illegal
 
 __all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "RowAdaGrad", "get_optimizer"]
 
-Floats = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.intp] | None
+Rows = Index | None
 
 # Avoids 0 / 0 in the first step of a row whose gradient is zero.
 _TINY = np.float32(1e-10)
@@ -34,7 +34,7 @@ class Optimizer(Protocol):
         """Begin the next batch, to which the updates from here on belong."""
         ...
 
-    def update(self, key: int, weights: Floats, gradient: Floats, rows: Rows = None) -> None:
+    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
         """Move `weights` downhill.
 
         Parameters
@@ -55,12 +55,12 @@ class SGD:
 
     learning_rate: float = 0.01
     momentum: float = 0.0
-    _velocity: dict[int, Floats] = field(default_factory=dict, init=False, repr=False)
+    _velocity: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
 
     def begin_step(self) -> None:
         """Do nothing: no step depends on its number."""
 
-    def update(self, key: int, weights: Floats, gradient: Floats, rows: Rows = None) -> None:
+    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
         """Move `weights` downhill."""
         if not self.momentum:
             weights[... if rows is None else rows] -= np.float32(self.learning_rate) * gradient
@@ -87,7 +87,7 @@ class RMSprop:
     learning_rate: float = 0.001
     rho: float = 0.9
     epsilon: float = 1e-7
-    _mean_square: dict[int, Floats] = field(default_factory=dict, init=False, repr=False)
+    _mean_square: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
     _last_step: dict[int, npt.NDArray[np.int32]] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -97,7 +97,7 @@ class RMSprop:
         """Count the step, so that rows know how many steps they have missed."""
         self._step += 1
 
-    def update(self, key: int, weights: Floats, gradient: Floats, rows: Rows = None) -> None:
+    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
         """Move `weights` downhill."""
         mean_square = self._mean_square.setdefault(key, np.zeros_like(weights))
         if rows is None:
@@ -115,12 +115,12 @@ class RMSprop:
         mean_square[rows] = touched
         weights[rows] -= self._change(gradient, touched)
 
-    def _square(self, gradient: Floats) -> Floats:
+    def _square(self, gradient: F32) -> F32:
         square = gradient * gradient
         square *= np.float32(1 - self.rho)
         return square
 
-    def _change(self, gradient: Floats, mean_square: Floats) -> Floats:
+    def _change(self, gradient: F32, mean_square: F32) -> F32:
         """Return what to subtract from the weights; overwrites both arguments."""
         mean_square += np.float32(self.epsilon)
         np.sqrt(mean_square, out=mean_square)
@@ -143,15 +143,15 @@ class Adam:
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
-    _mean: dict[int, Floats] = field(default_factory=dict, init=False, repr=False)
-    _mean_square: dict[int, Floats] = field(default_factory=dict, init=False, repr=False)
+    _mean: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
+    _mean_square: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
     _step: int = field(default=0, init=False, repr=False)
 
     def begin_step(self) -> None:
         """Count the step, on which the corrections depend."""
         self._step += 1
 
-    def update(self, key: int, weights: Floats, gradient: Floats, rows: Rows = None) -> None:
+    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
         """Move `weights` downhill."""
         # The mean also moves weights whose gradient is zero, so no row may be left out.
         gradient = _all_rows(weights, gradient, rows)
@@ -190,7 +190,7 @@ class RowAdaGrad:
     learning_rate: float = 0.05
     above: float = 0.003
     n_steps: int | None = None
-    _sum: dict[int, Floats] = field(default_factory=dict, init=False, repr=False)
+    _sum: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
     _adam: Adam = field(default_factory=Adam, init=False, repr=False)
     _fade: float = field(default=1.0, init=False, repr=False)
     _step: int = field(default=0, init=False, repr=False)
@@ -203,7 +203,7 @@ class RowAdaGrad:
         self._adam.learning_rate = self.above * self._fade
         self._adam.begin_step()
 
-    def update(self, key: int, weights: Floats, gradient: Floats, rows: Rows = None) -> None:
+    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
         """Move `weights` downhill."""
         if rows is None:
             self._adam.update(key, weights, gradient)
@@ -217,7 +217,7 @@ class RowAdaGrad:
         weights[rows] -= gradient
 
 
-def _all_rows(weights: Floats, gradient: Floats, rows: Rows) -> Floats:
+def _all_rows(weights: F32, gradient: F32, rows: Rows) -> F32:
     if rows is None:
         return gradient
     spread = np.zeros_like(weights)

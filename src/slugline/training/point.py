@@ -6,17 +6,14 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from slugline.base.arrays import F32, F64, Index
 from slugline.training.engine import Engine
 from slugline.training.hinge import Aim, cost_of, slopes
 from slugline.training.row_block import Arrays
 
 __all__ = ["Point", "Scales", "Slope", "dots", "parts_of"]
 
-Floats = npt.NDArray[np.float32]
-Sums = npt.NDArray[np.float64]
-Places = npt.NDArray[np.intp]
 
 # How much of the mean curvature along a term is taken for granted, and the power of it that steps
 # are divided by: terms occur together, so that all of it would make steps along common ones too
@@ -42,12 +39,12 @@ class Scales(NamedTuple):
         Likewise, that of the biases.
     """
 
-    penalties: Floats
-    steps: Floats
+    penalties: F32
+    steps: F32
     bias_step: float
 
     @classmethod
-    def of(cls, rates: Sums, squares: Sums, n_rows: int) -> Scales:
+    def of(cls, rates: F64, squares: F64, n_rows: int) -> Scales:
         """Return what suits terms.
 
         Parameters
@@ -68,8 +65,8 @@ class Scales(NamedTuple):
 class Point(NamedTuple):
     """Weights of some topics, shape (n_columns, n_topics), and their biases, shape (n_topics,)."""
 
-    weights: Floats
-    biases: Sums
+    weights: F32
+    biases: F64
 
     @classmethod
     def first(cls, n_columns: int, n_topics: int) -> Point:
@@ -77,15 +74,15 @@ class Point(NamedTuple):
         weights = np.zeros((n_columns, n_topics), dtype=np.float32)
         return cls(weights, np.full(n_topics, BIAS_AT_FIRST))
 
-    def of(self, chosen: Places) -> Point:
+    def of(self, chosen: Index) -> Point:
         """Return that of some of the topics."""
         return Point(self.weights.take(chosen, axis=1), self.biases[chosen])
 
-    def put(self, chosen: Places, some: Point) -> None:
+    def put(self, chosen: Index, some: Point) -> None:
         """Replace that of some of the topics."""
         self.weights[:, chosen], self.biases[chosen] = some
 
-    def move(self, step: Point, share: Sums | None = None) -> None:
+    def move(self, step: Point, share: F64 | None = None) -> None:
         """Go a step, or a share of it for each topic."""
         share = np.ones_like(self.biases) if share is None else share
         self.biases[:] += share * step.biases
@@ -93,7 +90,7 @@ class Point(NamedTuple):
         for part in parts_of(self.weights):
             self.weights[part] += narrow * step.weights[part]
 
-    def shorten(self, share: Sums) -> None:
+    def shorten(self, share: F64) -> None:
         """Leave a share of a step for each topic."""
         self.weights[:] *= share.astype(np.float32)
         self.biases[:] *= share
@@ -112,10 +109,10 @@ class Slope(NamedTuple):
         Which of the topics that have bits these are.
     """
 
-    weights: Floats
-    biases: Sums
+    weights: F32
+    biases: F64
     inside: Any
-    bits: Places
+    bits: Index
 
     @classmethod
     def at(
@@ -134,12 +131,12 @@ class Slope(NamedTuple):
         """The arrays of the gradient."""
         return self.weights, self.biases
 
-    def of(self, chosen: Places) -> Slope:
+    def of(self, chosen: Index) -> Slope:
         """Return that of some of the topics; the bits are still those of all."""
         weights = self.weights.take(chosen, axis=1)
         return Slope(weights, self.biases[chosen], self.inside, self.bits[chosen])
 
-    def sizes(self, scales: Scales) -> Sums:
+    def sizes(self, scales: Scales) -> F64:
         """Return the size of each topic's gradient, as the scales measure it."""
         total = scales.bias_step * self.biases**2
         for part in parts_of(self.weights):
@@ -147,7 +144,7 @@ class Slope(NamedTuple):
             total += dots(some, some * scales.steps[part])
         return np.sqrt(total)
 
-    def along(self, step: Point) -> Sums:
+    def along(self, step: Point) -> F64:
         """Return the slope of each topic in the direction of a step."""
         total = self.biases * step.biases
         for part in parts_of(self.weights):
@@ -155,14 +152,14 @@ class Slope(NamedTuple):
         return total
 
 
-def parts_of(weights: Floats) -> Iterator[slice]:
+def parts_of(weights: F32) -> Iterator[slice]:
     """Yield a few rows at a time."""
     size = min(_MOST_ADDED, max(1, _AT_ONCE // max(1, weights.shape[1])))
     for first in range(0, len(weights), size):
         yield slice(first, first + size)
 
 
-def dots(a: Floats, b: Floats) -> Sums:
+def dots(a: F32, b: F32) -> F64:
     """Return the sum of products for each topic."""
-    total: Sums = np.einsum("ij,ij->j", a, b).astype(np.float64)
+    total: F64 = np.einsum("ij,ij->j", a, b).astype(np.float64)
     return total

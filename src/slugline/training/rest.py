@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from slugline.base.arrays import F64, I64
+
 __all__ = ["Rest"]
 
 
@@ -26,13 +28,13 @@ class Rest(NamedTuple):
         Steps and passes up to there.
     """
 
-    chosen: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.float64]
-    first: npt.NDArray[np.float64]
-    counts: npt.NDArray[np.int64]
+    chosen: I64
+    sizes: F64
+    first: F64
+    counts: I64
 
     @classmethod
-    def at_start(cls, n_topics: int, first: npt.NDArray[np.float64] | None) -> Rest:
+    def at_start(cls, n_topics: int, first: F64 | None) -> Rest:
         """Return what comes with a point that nothing has been done at."""
         first = np.zeros(0) if first is None else first
         return cls(np.arange(n_topics), np.zeros(n_topics), first, np.array([0, 0]))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline import kernels
+from slugline.base.arrays import F32, I64, U64, Index, Integers, Mask
 
 try:
     from slugline.training import _passes as kernel
@@ -26,8 +27,6 @@ __all__ = [
     "topic_counts",
 ]
 
-Floats = npt.NDArray[np.float32]
-Places = npt.NDArray[np.intp]
 #: Arrays to add up, one kind beside another.
 Arrays = tuple[npt.NDArray[Any], ...]
 
@@ -58,18 +57,16 @@ class RowBlock(NamedTuple):
         A hash of each row's text, which says whether the row is held out: copies are together.
     """
 
-    values: Floats
+    values: F32
     rows: npt.NDArray[np.uint16]
     columns: npt.NDArray[np.int32]
-    ends: npt.NDArray[np.int64]
+    ends: I64
     n_columns: int
     y: npt.NDArray[np.int32]
-    keys: npt.NDArray[np.uint64]
+    keys: U64
 
     @classmethod
-    def of(
-        cls, X: sp.csr_array, y: npt.NDArray[np.int32], keys: npt.NDArray[np.uint64]
-    ) -> RowBlock:
+    def of(cls, X: sp.csr_array, y: npt.NDArray[np.int32], keys: U64) -> RowBlock:
         """Return the block of at most `MOST_ROWS` rows, shape (n_rows, n_columns)."""
         by_column = X.tocsc()
         columns = np.flatnonzero(np.diff(by_column.indptr)).astype(np.int32)
@@ -85,7 +82,7 @@ class RowBlock(NamedTuple):
         arrays = self.values, self.rows.astype(np.int32), indptr.cumsum()
         return sp.csc_array(arrays, shape=shape)
 
-    def some(self, chosen: npt.NDArray[np.bool_]) -> sp.csr_array:
+    def some(self, chosen: Mask) -> sp.csr_array:
         """Return some rows, shape (n_chosen, n_columns).
 
         Parameters
@@ -101,7 +98,7 @@ class RowBlock(NamedTuple):
         """Return the column of each entry, shape (n_entries,)."""
         return self.columns.repeat(np.diff(self.ends, prepend=0))
 
-    def scores(self, weights: Floats) -> Floats:
+    def scores(self, weights: F32) -> F32:
         """Return the products of rows and weights, shape (n_rows, n_topics)."""
         if not _has_kernel():
             return np.asarray(self.csc() @ weights)
@@ -109,7 +106,7 @@ class RowBlock(NamedTuple):
         kernel.scores(*self[:4], np.ascontiguousarray(weights), scores, weights.shape[1])
         return scores
 
-    def sums(self, slopes: Floats, into: Floats | None = None) -> Floats:
+    def sums(self, slopes: F32, into: F32 | None = None) -> F32:
         """Return the sums over rows of products with columns, shape (n_columns, n_topics).
 
         Parameters
@@ -126,7 +123,7 @@ class RowBlock(NamedTuple):
             sums += self.csc().T @ slopes
         return sums
 
-    def own(self, topics: npt.NDArray[np.integer], n_topics: int) -> tuple[Places, Places]:
+    def own(self, topics: Integers, n_topics: int) -> tuple[Index, Index]:
         """Return which of the rows have one of the topics, and which of these it is.
 
         Parameters

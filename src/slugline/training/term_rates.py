@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
+
+from slugline.base.arrays import F32, F64, I64, Integers
 
 __all__ = ["rates_of", "relevance", "relevance_of", "term_rates"]
 
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.integer]
 
 # Chosen on parts of training splits.
 # A term has been seen in so much of a document of each topic before it is seen in any: what few
@@ -21,7 +19,7 @@ _SEEN_BEFORE = 1 / 6
 _IRRELEVANT = 1.0
 
 
-def relevance(X: sp.csr_array, y: Labels, rows: Rows) -> npt.NDArray[np.float64]:
+def relevance(X: sp.csr_array, y: I64, rows: Integers) -> F64:
     """Return how far the topics of a term's documents are from those of all; shape (n_columns,).
 
     The Kullback-Leibler divergence, as a share of what it is at most where topics are equally
@@ -43,7 +41,7 @@ def relevance(X: sp.csr_array, y: Labels, rows: Rows) -> npt.NDArray[np.float64]
     return relevance_of(has.T @ is_of, np.bincount(number))
 
 
-def relevance_of(counts: sp.csr_array, sizes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+def relevance_of(counts: sp.csr_array, sizes: Integers) -> F64:
     """Return the same as `relevance`, given how many rows of each topic have each term.
 
     Parameters
@@ -65,7 +63,7 @@ def relevance_of(counts: sp.csr_array, sizes: npt.NDArray[np.integer]) -> npt.ND
     return divergence / np.log(max(n_topics, 2))
 
 
-def term_rates(X: sp.csr_array, y: Labels, rows: Rows) -> Floats:
+def term_rates(X: sp.csr_array, y: I64, rows: Integers) -> F32:
     """Return what multiplies the learning rate of each term, and last of the biases: that is 1.
 
     The mean over the rows, in which a term counts by its squared weights in them, is 1 as well.
@@ -88,9 +86,7 @@ def term_rates(X: sp.csr_array, y: Labels, rows: Rows) -> Floats:
     return np.append(rates_of(relevance(X, y, rows), seen), 1).astype(np.float32)
 
 
-def rates_of(
-    relevance: npt.NDArray[np.float64], squares: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def rates_of(relevance: F64, squares: F64) -> F64:
     """Return the rates of terms by their relevance and their sums of squares; all (n_columns,)."""
-    rates: npt.NDArray[np.float64] = (_IRRELEVANT + relevance) ** 2
+    rates: F64 = (_IRRELEVANT + relevance) ** 2
     return rates / ((squares @ rates) / squares.sum() if squares.any() else 1.0)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from slugline.base.arrays import F32
 from slugline.calibration import log_softmax
 from slugline.errors import DataError
 from slugline.layers import DenseStack, LossAndAccuracy
@@ -20,8 +21,6 @@ from slugline.training.losses import get_loss
 from slugline.training.optimizers import Optimizer, get_optimizer
 
 __all__ = ["Trainer"]
-
-Floats = npt.NDArray[np.float32]
 
 
 class Trainer:
@@ -51,7 +50,7 @@ class Trainer:
         n_rows: int,
         sample_weight: npt.ArrayLike | None,
         class_weight: Mapping[int, float] | None,
-    ) -> Floats | None:
+    ) -> F32 | None:
         """Return the product of sample and class weight for each row; None if all are 1."""
         per_row = None
         if class_weight is not None:
@@ -60,7 +59,7 @@ class Trainer:
         return row_weights(n_rows, sample_weight, per_row)
 
     def train_step(
-        self, X: sp.csr_array, y: npt.NDArray[Any], weight: Floats | None = None
+        self, X: sp.csr_array, y: npt.NDArray[Any], weight: F32 | None = None
     ) -> tuple[float, int]:
         """Learn from one batch.
 
@@ -94,10 +93,10 @@ class Trainer:
         mean = float(values.mean(dtype=np.float64))
         return LossAndAccuracy(mean + self.network.penalty(), float(hits.mean()))
 
-    def _forward(self, X: sp.csr_array) -> tuple[list[Any], list[Floats | None]]:
+    def _forward(self, X: sp.csr_array) -> tuple[list[Any], list[F32 | None]]:
         """Return each layer's input followed by the scores, and each layer's dropout mask."""
         signals: list[Any] = [X]
-        masks: list[Floats | None] = []
+        masks: list[F32 | None] = []
         for number, layer in enumerate(self.network.layers):
             signal = self.network.layer_output(number, signals[-1])
             mask = self._dropout_mask(layer.dropout, signal.shape)
@@ -107,14 +106,14 @@ class Trainer:
             signals.append(signal)
         return signals, masks
 
-    def _dropout_mask(self, share: float, shape: tuple[int, int]) -> Floats | None:
+    def _dropout_mask(self, share: float, shape: tuple[int, int]) -> F32 | None:
         """Return 0 for dropped units; the rest is scaled up to keep the expected sum the same."""
         if not share:
             return None
         kept = self._dropout_rng.random(shape, dtype=np.float32) >= share
         return kept.astype(np.float32) / np.float32(1 - share)
 
-    def _backward(self, signals: list[Any], masks: list[Floats | None], delta: Floats) -> None:
+    def _backward(self, signals: list[Any], masks: list[F32 | None], delta: F32) -> None:
         """Propagate the loss's derivative by the scores down the stack, updating each layer."""
         self.optimizer.begin_step()
         for number in reversed(range(len(self.network.layers))):
