@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # After a change of these, the package has to be built again.
-BUILT_OF := pyproject.toml setup.py $(wildcard src/slugline/*/_*.c)
+BUILT_OF := pyproject.toml setup.py $(shell find src -name "_*.c")
 
 .PHONY: quickstart serve test format bench clean
 
@@ -29,7 +29,7 @@ bench: .venv/bench-ready ## measure; needs a quiet machine and some ten minutes
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf .venv quickstart-out reproduce-out dist build src/slugline.egg-info src/slugline/*/_*.so
+	rm -rf .venv quickstart-out reproduce-out dist build src/slugline.egg-info $(shell find src -name "_*.so")
 
 .venv/pip-ready:
 	$(PYTHON) -m venv .venv

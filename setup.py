@@ -8,7 +8,7 @@ from setuptools import Extension, setup
 # Each product is rounded before it is added, as by NumPy, so that results are the same.
 ARGUMENTS = [] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno"]
 
-NAMES = ("kernels/_rows", "text/_kernel", "training/_descent", "training/_passes")
+NAMES = ("text/_rows", "text/_kernel", "learning/linear/_descent", "learning/linear/_passes")
 
 
 def kernel(name: str) -> Extension:

@@ -21,10 +21,10 @@ from sklearn.utils.extmath import randomized_svd
 from processes import table
 from sets import arguments, load
 from slugline import TopicClassifier
-from slugline.fitted import Fitted
-from slugline.splits import hold_out, places_in_topics
-from slugline.suggest import suggest
-from slugline.text.block import Block
+from slugline.corpus.splits import hold_out, places_in_topics
+from slugline.experiment.suggest import suggest
+from slugline.model.fitted import Fitted
+from slugline.text.blocks import Block
 from slugline.text.features import Features
 
 #: The sets, each with the labels a topic to begin with.

@@ -15,7 +15,7 @@ from sklearn.svm import LinearSVC
 import slugline
 from processes import table
 from slugline import reuters
-from slugline.routing import Router
+from slugline.model.routing import Router
 
 N_ROUNDS = 5
 N_ALONE, N_TOGETHER = 500, 2200

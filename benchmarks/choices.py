@@ -13,10 +13,9 @@ from sklearn.model_selection import StratifiedKFold
 from processes import table
 from sets import load
 from slugline import TopicClassifier
-from slugline.learners.linear import LinearLearner
-from slugline.saving.classifier_file import as_model_file, from_model_file
-from slugline.text.block import Block
-from slugline.text.defaults import default_blocks
+from slugline.learning.linear.learner import LinearLearner
+from slugline.model.file.content import as_model_file, from_model_file
+from slugline.text.blocks import Block, default_blocks
 
 SETS = ("reuters", "reuters-corrected", "banking77", "trec")
 N_BUCKETS = 2**18

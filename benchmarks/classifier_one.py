@@ -19,7 +19,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from contenders import CONTENDERS, Diverged
 from sets import load
 from slugline import Corpus
-from slugline.evaluation import calibration_error
+from slugline.evaluation.probabilities import calibration_error
 
 # Short steps are measured several times, and the median is taken.
 N_PREDICTIONS = 5

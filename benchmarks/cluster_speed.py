@@ -19,8 +19,8 @@ import processes
 import watched
 from processes import table
 from slugline import TopicClassifier
-from slugline.scale.counting import Terms, count_batch
-from slugline.scale.sources import Documents
+from slugline.stream.counting import Terms, count_batch
+from slugline.stream.source import Documents
 
 #: Topics of the synthetic texts.
 N_TOPICS = 100

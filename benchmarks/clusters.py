@@ -17,11 +17,11 @@ from unittest import mock
 
 import synthetic
 from slugline import TopicClassifier
-from slugline.fit_settings import FitSettings
-from slugline.learners.linear import LinearLearner
-from slugline.scale import groups
-from slugline.scale.cluster import DaskEngine
-from slugline.text.block import Block
+from slugline.learning.linear.learner import LinearLearner
+from slugline.model.settings import FitSettings
+from slugline.stream import engine
+from slugline.stream.cluster import DaskEngine
+from slugline.text.blocks import Block
 
 # Texts of a file, and seconds for a scheduler or a worker to begin or to end.
 _PER_FILE, _PATIENCE = 250_000, 60
@@ -142,7 +142,7 @@ def sharing(*, by_rows: bool) -> Iterator[None]:
         return
     with (
         mock.patch.object(DaskEngine, "apart", return_value=None),
-        mock.patch.object(groups, "_LEAST_PER_COLUMN", 0),
+        mock.patch.object(engine, "_LEAST_PER_COLUMN", 0),
     ):
         yield
 

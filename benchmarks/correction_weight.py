@@ -24,8 +24,8 @@ from processes import table
 from sets import arguments, load
 from slugline import Corpus
 from slugline.classifier import TopicClassifier
-from slugline.corrections.merging import merge
-from slugline.splits import make_folds
+from slugline.corpus.splits import make_folds
+from slugline.corrections.learning import merge
 
 WEIGHTS = (1.0, 2.0, 3.0, 5.0, 8.0)
 SETS = (

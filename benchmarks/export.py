@@ -20,10 +20,10 @@ from playwright.sync_api import Page, sync_playwright
 
 from sets import LANGUAGES, load
 from slugline import Corpus, TopicClassifier
-from slugline.exporters.page import page_of
-from slugline.exporters.parts import ModelParts, model_parts
-from slugline.fitted import Fitted
-from slugline.saving.classifier_file import load_model
+from slugline.export.page import page_of
+from slugline.export.parts import ModelParts, model_parts
+from slugline.model.file.content import load_model
+from slugline.model.fitted import Fitted
 
 MODEL, LARGE = "reuters46", "20ng"
 N_TEXTS, N_EACH, N_ROUNDS = 10_000, 1000, 9

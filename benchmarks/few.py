@@ -14,7 +14,7 @@ import numpy as np
 from contenders import CONTENDERS, LABELS
 from processes import table
 from sets import NAMES, arguments, load
-from slugline.splits import places_in_topics
+from slugline.corpus.splits import places_in_topics
 
 LABELS_A_TOPIC = (5, 10, 20, 50)
 WHO = tuple(name for name in ("a", "b", "default", "encoder") if name in CONTENDERS)

@@ -19,8 +19,8 @@ from few import draw
 from processes import table
 from sets import NAMES, arguments, load
 from slugline import TopicClassifier
-from slugline.learners.linear import LinearLearner
-from slugline.text.block import Block
+from slugline.learning.linear.learner import LinearLearner
+from slugline.text.blocks import Block
 
 N_FOLDS, N_HALVES, N_LABELS = 3, 20, 10
 # Training documents of a set that are used, and documents that a draw is tested on.

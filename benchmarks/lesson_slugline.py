@@ -4,8 +4,8 @@ import json
 import time
 
 from slugline import Dense, Network, reuters
-from slugline.labels import one_hot
-from slugline.sparse import multi_hot
+from slugline.corpus.documents import one_hot
+from slugline.text.sparse import multi_hot
 
 (train_data, train_labels), (test_data, test_labels) = reuters.load_data(num_words=10_000)
 x_train = multi_hot(train_data, 10_000)

@@ -15,7 +15,7 @@ import numpy as np
 import sets
 from processes import table
 from slugline import Corpus, TopicClassifier
-from slugline.training.whole_passes import TOLERANCE
+from slugline.learning.linear.newton import TOLERANCE
 
 # The share of the training documents that is held out.
 _SHARE = 0.25

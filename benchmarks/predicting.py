@@ -23,7 +23,8 @@ from typing import Any
 import synthetic
 from processes import table
 from slugline import TopicClassifier
-from slugline.scale import How, predict_files
+from slugline.prediction.job import predict_files
+from slugline.prediction.task import How
 
 _N_TOPICS = 100
 _N_LEARNED = 50_000

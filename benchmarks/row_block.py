@@ -20,8 +20,8 @@ import numpy as np
 import clusters
 import synthetic
 from processes import table
-from slugline.scale.counting import Plan, Terms, count, weigh
-from slugline.training.row_block import RowBlock
+from slugline.learning.linear.sums import RowBlock
+from slugline.stream.counting import Plan, Terms, count, weigh
 
 _N_TOPICS, _N_ROUNDS = 100, 7
 _WIDTHS = (4, 8, 16, 17, 25, 32, 48, 100)

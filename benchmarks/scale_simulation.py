@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from processes import table
-from slugline.scale.groups import entries_of_group
-from slugline.scale.rows import MOST_TOPICS, MOST_WEIGHTS
+from slugline.stream.descents import MOST_TOPICS, MOST_WEIGHTS
+from slugline.stream.engine import entries_of_group
 
 # What the library has: rows of a block, the share of memory that rows may have where topics are
 # shared out, arrays of a descent, and what it reckons with.
@@ -161,7 +161,7 @@ def simulate(job: Job, machines: Machines, costs: Costs, *, by_rows: bool = Fals
     n_bytes = job.n_texts * costs.entries_per_text * costs.bytes_per_entry
     n_workers, memory = machines.n * machines.threads, machines.memory / machines.threads
     fits = max(n_bytes, _ARRAYS * 4 * columns * width) <= _SHARE * memory
-    # As `slugline.scale.apart` reckons.
+    # As `slugline.stream.apart` reckons.
     alone = n_bytes * width * _SECONDS_OF_BYTE
     sent = (2 * math.log2(n_workers) + 3) * 4 * columns * width / _BYTES_A_SECOND
     turns = math.ceil(n_descents / n_workers)

@@ -24,7 +24,7 @@ import serving_page
 import slugline
 from processes import table
 from slugline import reuters
-from slugline.saving.shipped import model_path
+from slugline.model.file.content import model_path
 
 N_ROUNDS = 3
 SECONDS, LONG_SECONDS = 8, 60

@@ -12,10 +12,9 @@ from processes import table
 from sets import load
 from slugline import TopicClassifier
 from slugline import load as load_model
-from slugline.saving.classifier_file import as_model_file, from_model_file
-from slugline.saving.container import pack
-from slugline.text.block import Block
-from slugline.text.defaults import FAMILIES, default_blocks
+from slugline.model.file.container import pack
+from slugline.model.file.content import as_model_file, from_model_file
+from slugline.text.blocks import FAMILIES, Block, default_blocks
 
 # What the tool that trains it takes, and what the others lack.
 HEADLINES = tuple(FAMILIES[kind] for kind in ("words", "lead", "bigrams", "characters"))

@@ -27,9 +27,9 @@ from sklearn.svm import LinearSVC
 
 from processes import table
 from sets import arguments, load
-from slugline.compare.paired import Difference, adjusted, difference
-from slugline.evaluation import wilson
-from slugline.splits import make_folds
+from slugline.compare.results import Difference, adjusted, difference
+from slugline.corpus.splits import make_folds
+from slugline.evaluation.intervals import wilson
 
 SETS = ("trec", "webkb", "ag_news", "stackoverflow", "sib200-de")
 N_FOLDS, N_EQUAL, LEVEL = 5, 6, 0.05

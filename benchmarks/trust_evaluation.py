@@ -29,15 +29,14 @@ import numpy as np
 import sets
 import synthetic
 from slugline import Corpus, TopicClassifier
-from slugline.curve import learning_curves
-from slugline.evaluation import Evaluation
+from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.intervals import N_RESAMPLES
-from slugline.experiment import strongest_terms
+from slugline.experiment import evidence as strongest_terms
+from slugline.experiment.curve import learning_curves
 from slugline.experiment.evidence import gather_evidence
-from slugline.experiment.run import run_experiment
-from slugline.experiment.testing import evaluate
-from slugline.fitted import Fitted
-from slugline.report import write_training_report
+from slugline.experiment.run import evaluate, run_experiment
+from slugline.model.fitted import Fitted
+from slugline.reports.training import write_training_report
 
 N_TOPICS, N_DOCUMENTS, N_LOADS = 150, 9_000, 7
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -16,7 +16,8 @@ from typing import Any
 
 import sets
 from slugline import LinearLearner, Mixture, NeuralLearner, ShallowLearner, TopicClassifier
-from slugline.explain import Explanation, explaining
+from slugline.explain import explain
+from slugline.explain.explanation import Explanation
 
 N_TEXTS, N_TIMED = 500, 200
 
@@ -60,7 +61,7 @@ def contenders() -> Iterator[tuple[str, TopicClassifier]]:
 @contextmanager
 def attributed_as_is() -> Iterator[None]:
     """Leave shares as they were calculated."""
-    module: Any = explaining
+    module: Any = explain
     kept = module.made_to_sum
     module.made_to_sum = lambda shares, _: shares
     try:

@@ -18,11 +18,10 @@ from contenders import words
 from processes import table
 from sets import LANGUAGES, NAMES, load
 from slugline import Corpus, TopicClassifier
+from slugline.corpus.splits import places_in_topics
 from slugline.errors import OptionError
-from slugline.routing import Router
-from slugline.splits import places_in_topics
-from slugline.thresholds.precision import lowest_threshold
-from slugline.thresholds.sets import highest_score, set_scores
+from slugline.model.routing import Router
+from slugline.model.thresholds import highest_score, lowest_threshold, set_scores
 
 #: Sets on which 0.95 can be reached.
 REACHING = (

@@ -14,14 +14,13 @@ import scipy.sparse as sp
 
 import clusters
 from slugline import TopicClassifier
-from slugline.scale import fitting, training
-from slugline.scale.rows import Rows
-from slugline.scale.state import State
-from slugline.scale.store import in_a_file
-from slugline.training.point import Point
-from slugline.training.whole_passes import TOLERANCE
+from slugline.learning.linear.newton import TOLERANCE, Point
+from slugline.stream import descents, fit
+from slugline.stream.checkpoint import State
+from slugline.stream.descents import Rows
+from slugline.stream.local import in_a_file
 
-# Up to so many, all weights are kept from one descent to the other, as `slugline.scale.training`
+# Up to so many, all weights are kept from one descent to the other, as `slugline.stream.descents`
 # does; of more, one in so many is left here, which is more than matter.
 _MOST_KEPT, _ONE_IN = 1 << 28, 8
 
@@ -171,7 +170,7 @@ def watch(
         keeper = _Keeper(watched, at_last=n_topic_blocks is None)
         watched.in_engine, start = 0.0, time.perf_counter()
         try:
-            training.learn(few, reporting, tolerance, keeper)
+            descents.learn(few, reporting, tolerance, keeper)
         finally:
             watched.passes = time.perf_counter() - start
             if n_steps is not None:  # the first one finds what all of them need
@@ -179,7 +178,7 @@ def watch(
                 watched.passes, watched.n_passes = after - before, n_after - n_before
 
     classifier = TopicClassifier(n_jobs=n_jobs)
-    with mock.patch.object(fitting, "learn", learn), clusters.sharing(by_rows=by_rows):
+    with mock.patch.object(fit, "learn", learn), clusters.sharing(by_rows=by_rows):
         try:
             classifier.fit_stream(source, client=client, tolerance=tolerance)
         except Enough:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from slugline.scale import ModelCopy, answer_frame
+from slugline.prediction.cluster import answer_frame
+from slugline.prediction.task import ModelCopy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from slugline.scale import ModelCopy, answer_frame
+from slugline.prediction.cluster import answer_frame
+from slugline.prediction.task import ModelCopy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,11 +17,10 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from slugline.corrections.store import CorrectionStore
-from slugline.served.models import Models
-from slugline.server.app import make_app
-from slugline.server.metrics import Metrics
-from slugline.server.settings import Settings
-from slugline.server.state import State
+from slugline.serving.http.app import make_app
+from slugline.serving.http.batches import Metrics
+from slugline.serving.http.settings import Settings, State
+from slugline.serving.model import Models
 
 __all__ = ["client", "make_state", "running"]
 

@@ -37,8 +37,8 @@ def test_all_columns_of_a_parquet_file_stay_as_they_are(run: Run) -> None:
     assert run("predict", "news.slug", "in.parquet", "-q", "-o", "out.parquet").code == 0
 
     given = types_of("in.parquet")
-    answers = {"predicted_topic": "VARCHAR", "probability": "DOUBLE", "error": "VARCHAR"}
-    assert types_of("out.parquet") == given | answers
+    rows = {"predicted_topic": "VARCHAR", "probability": "DOUBLE", "error": "VARCHAR"}
+    assert types_of("out.parquet") == given | rows
     found = rows_of("out.parquet")
     assert [row[: len(given)] for row in found] == rows_of("in.parquet")
     assert {row[len(given)] for row in found} == {"grain"}
@@ -133,15 +133,15 @@ def test_odd_names_are_only_names(run: Run) -> None:
 def test_a_file_that_changes_while_it_is_read_gets_no_answers(
     run: Run, write_parquet: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slugline import answers, prediction
+    from slugline.prediction import rows
 
     write_parquet("in.parquet", {"text": ("VARCHAR", ["wheat"])})
 
     def change(*given: Any, **how: Any) -> Any:
         write_parquet("in.parquet", {"text": ("VARCHAR", ["goal", "cup"])})
-        return answers.answer_rows(*given, **how)
+        return rows.answer_rows(*given, **how)
 
-    monkeypatch.setattr(prediction, "answer_rows", change)
+    monkeypatch.setattr(rows, "answer_rows", change)
     code, _, err = run("predict", "news.slug", "in.parquet", "-q", "-o", "out.parquet")
 
     assert (code, err) == (

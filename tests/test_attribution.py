@@ -11,16 +11,16 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.calibration import Calibration
 from slugline.errors import OptionError
 from slugline.explain.attribution import attribute, made_to_sum
-from slugline.layers import Dense
-from slugline.learners import Learner
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.network import Network
-from slugline.learners.neural import NeuralLearner
-from slugline.learners.shallow import ShallowLearner
+from slugline.learning.calibration import Calibration
+from slugline.learning.learner import Learner
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.learner import NeuralLearner
+from slugline.learning.net.network import Network
+from slugline.learning.shallow import ShallowLearner
 
 N_COLUMNS, N_TOPICS = 12, 4
 

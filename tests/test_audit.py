@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from labelled_texts import labelled
-from slugline.audit.auditing import Audit, audit_corpus, copy_groups
+from slugline.audit.audit import Audit, audit_corpus, copy_groups
 from slugline.audit.findings import Findings
-from slugline.audit.gain import measure_gain
+from slugline.audit.repair import measure_gain
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
 

@@ -16,19 +16,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelled_texts import COMMON, labelled
-from slugline.audit.alike_topics import alike_topics
-from slugline.audit.auditing import audit_corpus
-from slugline.audit.copies import groups_of, identical, jaccard, members_of, near_pairs
-from slugline.audit.findings import Findings
-from slugline.audit.odd_texts import odd_texts, shared_lines
-from slugline.audit.others import folds_of, frequency_scores, neighbours
-from slugline.audit.repair import read_decisions, repaired
+from slugline.audit.audit import alike_topics, audit_corpus
+from slugline.audit.evidence import (
+    folds_of,
+    frequency_scores,
+    groups_of,
+    identical,
+    jaccard,
+    members_of,
+    near_pairs,
+    neighbours,
+    odd_texts,
+    shared_lines,
+)
+from slugline.audit.findings import REVIEW_COLUMNS, Findings, review_table, text_digest
+from slugline.audit.repair import as_csv, as_json_lines, read_decisions, repaired, whole_rows
 from slugline.audit.suspicion import with_copies
-from slugline.audit.tables import REVIEW_COLUMNS, review_table, text_digest
-from slugline.audit.whole_rows import as_csv, as_json_lines, whole_rows
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError
-from slugline.text.block import Block
+from slugline.text.blocks import Block
 from slugline.text.features import Features
 
 

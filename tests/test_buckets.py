@@ -10,7 +10,7 @@ import pytest
 
 from reference_terms import reference_terms
 from slugline.errors import DataError
-from slugline.text.term_columns import Buckets, SeenBuckets
+from slugline.text.columns import Buckets, SeenBuckets
 from slugline.text.terms import KINDS
 from slugline.text.words import find_words
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from slugline.cache import cache_folder
+from slugline.base.files import cache_folder
 
 
 def test_the_cache_is_the_system_s_place_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:

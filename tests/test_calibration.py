@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import special
 
-from slugline import calibration
-from slugline.calibration import (
+from slugline.learning import calibration
+from slugline.learning.calibration import (
     Calibration,
     best_calibration,
     best_sharpness,

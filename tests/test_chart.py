@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from slugline.evaluation import coverage_curve, reliability_curve
-from slugline.report.chart import Axis, Chart
-from slugline.report.probability_charts import coverage_chart, reliability_diagram
+from slugline.evaluation.probabilities import coverage_curve, reliability_curve
+from slugline.reports.chart import Axis, Chart
+from slugline.reports.training import coverage_chart, reliability_diagram
 
 WHOLE = Axis(0, 1, "across"), Axis(0, 1, "up")
 
@@ -132,7 +132,7 @@ def test_a_report_of_a_linear_model_needs_no_matplotlib() -> None:
         "from slugline import TopicClassifier\n"
         "from slugline.corpus.corpus import Corpus\n"
         "from slugline.experiment.run import run_experiment\n"
-        "from slugline.report.training import training_page\n"
+        "from slugline.reports.training import training_page\n"
         "corpus = Corpus(['wheat', 'loan'] * 9, ['grain', 'bank'] * 9, 'news')\n"
         "page = training_page(run_experiment(TopicClassifier(), corpus))\n"
         "assert page.count('<svg') == 2\n"

@@ -25,9 +25,9 @@ from safetensors.numpy import load_file, save
 
 from slugline.classifier import TopicClassifier
 from slugline.errors import CheckpointError, OptionError
-from slugline.scale import checkpoint, rows, training
-from slugline.scale.checkpoint import remove_checkpoint
-from slugline.text.block import Block
+from slugline.stream import checkpoint, descents
+from slugline.stream.checkpoint import remove_checkpoint
+from slugline.text.blocks import Block
 
 News = list[tuple[str, str]]
 
@@ -87,7 +87,7 @@ def saved(classifier: TopicClassifier, folder: Path) -> bytes:
 def job(news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     """Return a job of three blocks of topics, which keeps each step."""
     monkeypatch.setattr(checkpoint, "MOST_OF_TIME", 1.0)
-    monkeypatch.setattr(rows, "MOST_TOPICS", 1)
+    monkeypatch.setattr(descents, "MOST_TOPICS", 1)
     return Job(news, tmp_path / "kept")
 
 
@@ -96,7 +96,7 @@ def job(news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
 def test_from_every_step_it_goes_on_to_the_same_bytes(
     job: Job, most_kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_MOST_KEPT", most_kept)
+    monkeypatch.setattr(descents, "_MOST_KEPT", most_kept)
     counting = StopAt(-1)
     wanted = saved(job.run(counting, checkpoint=None), job.folder)
     for n in range(1, counting.reported + 1):
@@ -123,7 +123,7 @@ def test_stopped_after_each_step_it_ends_all_the_same(job: Job) -> None:
 def test_topics_that_are_learned_at_once_go_on_as_well(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "MOST_TOPICS", 128)
+    monkeypatch.setattr(descents, "MOST_TOPICS", 128)
     counting = StopAt(-1)
     wanted = saved(job.run(counting, checkpoint=None), job.folder)
     for n in range(1, counting.reported + 1):
@@ -176,7 +176,7 @@ def test_only_what_is_needed_is_in_the_folder(job: Job) -> None:
 JOB = """
 import sys
 from slugline.classifier import TopicClassifier
-from slugline.scale import checkpoint
+from slugline.prediction import checkpoint
 checkpoint.MOST_OF_TIME = 1.0
 TopicClassifier(n_jobs=1).fit_stream(sys.argv[1], checkpoint=sys.argv[2]).save(sys.argv[3])
 """
@@ -364,7 +364,7 @@ def forge(folder: Path, name: str, **arrays: Any) -> None:
 def test_arrays_that_can_not_be_are_refused(
     job: Job, name: str, arrays: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_MOST_KEPT", 0)
+    monkeypatch.setattr(descents, "_MOST_KEPT", 0)
     job.begin()
     forge(job.folder, name, **arrays)
     assert refusal(job).startswith("kept/checkpoint.json: damaged (")

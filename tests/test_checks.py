@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slugline.checks import check_number, check_whole
+from slugline.base.checks import check_number, check_whole
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.learners.shallow import ShallowLearner
-from slugline.text.block import Block
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.learning.shallow import ShallowLearner
+from slugline.text.blocks import Block
 from slugline.text.features import Features
 
 NAN, INF = float("nan"), float("inf")

@@ -25,12 +25,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, NotFittedError, OptionError, SluglineError
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.saving.schema import FORMAT
-from slugline.text.block import Block
-from slugline.text.defaults import default_blocks
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.model.file.schema import FORMAT
+from slugline.text.blocks import Block, default_blocks
 
 News = list[tuple[str, str]]
 
@@ -482,7 +481,7 @@ def test_weights_that_can_not_be_are_refused(
         ({"learner": 3}, "`learner` is 3; give one of linear, network, or a learner object."),
         (
             {"learner": LinearLearner},
-            "`learner` is <class 'slugline.learners.linear.LinearLearner'>; "
+            "`learner` is <class 'slugline.learning.linear.learner.LinearLearner'>; "
             "give one of linear, network, or a learner object.",
         ),
         (

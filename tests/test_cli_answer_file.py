@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from slugline.answer_file import answer_names, topic_names
+from slugline.prediction.files import answer_names, topic_names
 
 Run = Callable[..., Any]
 

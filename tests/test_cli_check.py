@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from slugline.saving import container
-from slugline.saving.schema import ModelFile
+from slugline.model.file import container
+from slugline.model.file.schema import ModelFile
 
 Run = Callable[..., Any]
 

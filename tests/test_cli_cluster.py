@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from slugline.scale import connecting
+from slugline.base import clusters
 
 pytest.importorskip("distributed")
 
@@ -106,7 +106,7 @@ def test_when_the_scheduler_is_killed_the_same_command_goes_on_to_the_same_bytes
 def test_where_there_is_no_scheduler_a_sentence_says_so(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting, "_PATIENCE", 0.2)
+    monkeypatch.setattr(clusters, "_PATIENCE", 0.2)
     result = run("train", "part-*.jsonl", "--scheduler", "tcp://127.0.0.1:1")
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith(

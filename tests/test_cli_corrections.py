@@ -13,7 +13,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.corrections.store import CorrectionStore
-from slugline.saving import container
+from slugline.model.file import container
 
 Run = Callable[..., Any]
 News = list[tuple[str, str]]
@@ -344,7 +344,7 @@ def test_a_model_that_can_t_be_kept_is_not_replaced(
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("slugline.saving.generations._put_copy", fail)
+    monkeypatch.setattr("slugline.model.file.generations._put_copy", fail)
     found = run(*TRAIN, "--corrections", "c.db")
     assert found.code == 1
     assert found.err.endswith(

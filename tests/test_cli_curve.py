@@ -127,7 +127,7 @@ def test_trains_json_has_the_curve_on_the_same_test_documents(run: Run) -> None:
 
 
 def test_a_tuned_models_curve_searches_no_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from slugline import tuning
+    from slugline.learning import tuning
 
     tune, n_searches = tuning.tune, []
 

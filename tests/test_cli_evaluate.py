@@ -18,7 +18,7 @@ import slugline
 from slugline.classifier import load
 from slugline.cli.app import COMMANDS
 from slugline.corpus.corpus import Corpus
-from slugline.evaluation import Evaluation
+from slugline.evaluation.evaluation import Evaluation
 
 Run = Callable[..., Any]
 News = list[tuple[str, str]]

@@ -164,8 +164,8 @@ def test_predictions_come_with_their_reasons(run: Run) -> None:
 
 
 def test_half_a_character_in_a_word_can_be_written(news_slug: Path) -> None:
-    from slugline.answers import Prediction
     from slugline.cli.predict import _reasons
+    from slugline.prediction.rows import Prediction
 
     answer = Prediction(1, None, [("grain", 0.9)], {}, text="wheat\ud800 wheat")
     found = _reasons(load(news_slug).fitted_, answer)

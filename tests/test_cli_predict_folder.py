@@ -174,7 +174,7 @@ def test_answers_of_another_model_are_replaced_if_the_user_says_so(run: Run) -> 
 
 
 def test_an_interrupt_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from slugline.scale import processes
+    from slugline.prediction import processes
 
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from slugline.cli import progress
-from slugline.cli.progress import DocumentBar, has_onlooker
+from slugline.cli import output
+from slugline.cli.output import DocumentBar, has_onlooker
 
 
 class Terminal(io.StringIO):
@@ -79,7 +79,7 @@ def test_without_a_share_the_metrics_are_shown_all_the_same(
 
 def test_a_job_that_is_over_soon_has_no_bar(monkeypatch: Patch, clock: Clock) -> None:
     terminal = look_on(monkeypatch)
-    monkeypatch.setattr(progress, "_start_bar", lambda: pytest.fail("rich was imported"))
+    monkeypatch.setattr(output, "_start_bar", lambda: pytest.fail("rich was imported"))
     with DocumentBar(is_wanted=True) as bar:
         for _ in range(9):
             clock.now += 0.1

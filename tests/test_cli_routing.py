@@ -324,8 +324,8 @@ def test_the_page_names_the_flags_that_there_are() -> None:
 
 
 def test_of_an_unknown_topic_of_the_test_no_answer_is_right() -> None:
-    from slugline.experiment.routed import route_test
-    from slugline.routing import Router
+    from slugline.experiment.run import route_test
+    from slugline.model.routing import Router
 
     texts = [f"wheat {number}" for number in range(100)]
     fitted = TopicClassifier().fit(texts, ["grain"] * 100, min_precision=0.9).fitted_

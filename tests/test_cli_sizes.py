@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slugline.cli.sizes import read_size
+from slugline.cli.options import read_size
 from slugline.errors import OptionError
 
 SIZES = {

@@ -19,8 +19,8 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import SluglineError
-from slugline.learners.choosing import LEARNERS
-from slugline.learners.neural import NeuralLearner
+from slugline.learning.named import LEARNERS
+from slugline.learning.net.learner import NeuralLearner
 
 Run = Callable[..., Any]
 News = list[tuple[str, str]]
@@ -671,7 +671,7 @@ def test_a_report_that_fails_in_the_end_leaves_the_model_and_says_so(
     def fail(*_: object) -> None:
         raise SluglineError("n.html: the report can't be written (No space); free some space.")
 
-    monkeypatch.setattr("slugline.report.write_training_report", fail)
+    monkeypatch.setattr("slugline.reports.write_training_report", fail)
 
     assert run("train", "news.csv", "-q", "-o", "n.slug") == (
         1,
@@ -767,7 +767,7 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, i
 
     def press(run: int, number: int) -> None:
         told = InterruptAt((run, number))
-        monkeypatch.setattr("slugline.progress.progress_on", lambda: told)
+        monkeypatch.setattr("slugline.base.progress.progress_on", lambda: told)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield press

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from slugline.classifier import TopicClassifier, load
-from slugline.cli import pass_progress
-from slugline.cli.pass_progress import pass_progress as shown_progress
+from slugline.cli import output as pass_progress
+from slugline.cli.output import pass_progress as shown_progress
 
 Run = Callable[..., Any]
 News = list[tuple[str, str]]
@@ -224,7 +224,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, n: int, how: type[BaseException]) -
         if reported == n:
             raise how
 
-    monkeypatch.setattr(pass_progress._Lines, "passed", passed)
+    monkeypatch.setattr(pass_progress._PassLines, "passed", passed)
 
 
 def test_after_ctrl_c_the_model_is_saved_and_the_same_command_goes_on(

@@ -6,7 +6,7 @@ import pytest
 import typer.main
 
 from slugline.cli.app import make_app
-from slugline.cli.voice import FLAGS, in_flags
+from slugline.cli.output import FLAGS, in_flags
 
 
 def flags_of_all_commands() -> set[str]:

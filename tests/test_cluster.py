@@ -16,14 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slugline.base import clusters
+from slugline.base.clusters import closed
 from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, DataError, OptionError
-from slugline.scale import cluster, connecting, groups, rows, sources
-from slugline.scale.cluster import DaskEngine
-from slugline.scale.groups import groups_of
-from slugline.scale.local import LocalEngine
-from slugline.scale.local_cluster import closed
-from slugline.scale.parts import Batch, InHand
+from slugline.stream import cluster, descents
+from slugline.stream import engine as groups
+from slugline.stream import source as sources
+from slugline.stream.cluster import DaskEngine
+from slugline.stream.engine import groups_of
+from slugline.stream.local import LocalEngine
+from slugline.stream.source import Batch, InHand
 
 distributed = pytest.importorskip("distributed")
 
@@ -145,7 +148,7 @@ def test_workers_that_each_have_some_rows_learn_the_same_bytes(
 def test_topics_apart_are_learned_the_same(
     threads: Callable[..., Any], news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "MOST_TOPICS", 1)  # at a time
+    monkeypatch.setattr(descents, "MOST_TOPICS", 1)  # at a time
     alone = saved(tmp_path, pairs(news))
     assert saved(tmp_path, pairs(news), client=threads(3)) == alone
 
@@ -434,7 +437,7 @@ def test_an_empty_pattern_is_named_before_anything_is_sent(client: Any, tmp_path
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connecting, "_PATIENCE", 1)
+    monkeypatch.setattr(clusters, "_PATIENCE", 1)
     with pytest.raises(ClusterError) as caught:
         TopicClassifier().fit_stream([(["a"], ["b"])], client="tcp://127.0.0.1:9")
     assert str(caught.value) == (
@@ -459,7 +462,7 @@ def test_an_address_that_is_none_is_named() -> None:
 def test_a_cluster_without_workers_is_named(
     threads: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting, "_PATIENCE", 1)
+    monkeypatch.setattr(clusters, "_PATIENCE", 1)
     with pytest.raises(ClusterError) as caught:
         TopicClassifier().fit_stream([(["a"], ["b"])], client=threads(0))
     assert str(caught.value).startswith("no worker has come to inproc://")
@@ -468,7 +471,7 @@ def test_a_cluster_without_workers_is_named(
 def test_workers_that_have_paused_for_lack_of_memory_are_named(
     threads: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting, "_PATIENCE", 1)
+    monkeypatch.setattr(clusters, "_PATIENCE", 1)
     dask = pytest.importorskip("dask")
     with dask.config.set({"distributed.worker.memory.pause": 1e-9}):
         client = threads(1, memory_limit="1GB")
@@ -518,7 +521,7 @@ def test_workers_that_lack_something_are_named(
 ) -> None:
     monkeypatch.setattr("slugline._version.__version__", "")
     with pytest.raises(ClusterError, match=message):
-        connecting._check_versions("it", versions)
+        clusters._check_versions("it", versions)
 
 
 def test_what_is_no_client_is_named() -> None:

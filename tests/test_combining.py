@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from slugline.calibration import best_sharpness, log_softmax
-from slugline.training import combining
-from slugline.training.combining import best_factors, combine
+from slugline.learning.calibration import best_sharpness, log_softmax
+from slugline.learning.encoder import fit
+from slugline.learning.encoder.fit import best_factors, combine
 
 Floats = npt.NDArray[np.float32]
 RNG = np.random.default_rng(5)
@@ -74,7 +74,7 @@ def test_rows_without_weight_do_not_count() -> None:
 
 
 def test_many_rows_are_judged_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(combining, "_MAX_ROWS", 500)
+    monkeypatch.setattr(fit, "_MAX_ROWS", 500)
     assert best_factors([scores(2.0)], Y)[0] == pytest.approx(2, rel=0.2)
 
 

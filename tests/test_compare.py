@@ -20,14 +20,14 @@ import pytest
 from scipy import stats
 
 from slugline.classifier import TopicClassifier
-from slugline.compare import CompareSettings, Comparison, compare_models
 from slugline.compare.models import MODELS, choose_models
-from slugline.compare.paired import Difference, adjusted, difference
+from slugline.compare.results import Comparison, Difference, adjusted, difference
+from slugline.compare.run import CompareSettings, compare_models
 from slugline.corpus.corpus import Corpus
-from slugline.encoders import universal
+from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, EncoderError, OptionError, SluglineError
-from slugline.evaluation import wilson
-from slugline.splits import make_folds
+from slugline.evaluation.intervals import wilson
+from slugline.learning.encoder import encoder
 
 TWO = CompareSettings(n_folds=2, n_threads=1)
 
@@ -482,7 +482,7 @@ def test_without_its_package_the_encoder_is_left_out_unless_it_is_named(
     def missing() -> None:
         raise EncoderError("the package is missing.")
 
-    monkeypatch.setattr(universal, "_find_package", missing)
+    monkeypatch.setattr(encoder, "_find_package", missing)
     chosen, notes = choose_models(["all"])
     assert "encoder" not in {model.name for model in chosen}
     assert notes == ("the model encoder is left out: the package is missing.",)
@@ -627,7 +627,7 @@ def test_a_damaged_record_is_told_by_line(corpus: Corpus, tmp_path: Path, line: 
 def test_a_record_that_is_too_large_is_not_read(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slugline.compare import record as records
+    from slugline.compare import run as records
 
     monkeypatch.setattr(records, "MAX_BYTES", 10)
     (tmp_path / "record.jsonl").write_text("x" * 11)

@@ -9,10 +9,15 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
+from slugline.base.plots import Mark, plot_marks
 from slugline.compare.results import Comparison, ModelResult
-from slugline.plots import Mark, plot_marks
-from slugline.report.comparison import comparison_page
-from slugline.report.comparison_text import comparison_rows, failures, model_line, verdict
+from slugline.reports.comparison import (
+    comparison_page,
+    comparison_rows,
+    failures,
+    model_line,
+    verdict,
+)
 
 
 def model(name: str, *n_right: int, of: int = 100, **others: Any) -> ModelResult:

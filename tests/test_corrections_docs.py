@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from slugline.corrections.gate import ALPHA, FEWEST, clearly_worse
-from slugline.corrections.merging import DEFAULT_WEIGHT
-from slugline.saving.generations import MOST_KEPT
+from slugline.corrections.learning import DEFAULT_WEIGHT
+from slugline.model.file.generations import MOST_KEPT
 
 Run = Callable[..., Any]
 ROOT = Path(__file__).parent.parent

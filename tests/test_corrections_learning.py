@@ -14,10 +14,8 @@ import pytest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus
-from slugline.corrections.correction import Correction
-from slugline.corrections.learning import Outcome, learn
-from slugline.corrections.merging import as_corpus, merge, same_words
-from slugline.corrections.store import CorrectionStore
+from slugline.corrections.learning import Outcome, as_corpus, learn, merge, same_words
+from slugline.corrections.store import Correction, CorrectionStore
 from slugline.errors import DataError, OptionError
 
 News = list[tuple[str, str]]

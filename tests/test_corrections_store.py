@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from slugline.corrections.correction import MAX_TEXT_BYTES, Correction
-from slugline.corrections.store import CorrectionStore
+from slugline.corrections.store import MAX_TEXT_BYTES, Correction, CorrectionStore
 from slugline.errors import DataError, StoreError
 
 GIVEN: dict[str, Any] = {

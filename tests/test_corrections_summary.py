@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from slugline.classifier import load
-from slugline.corrections.correction import Correction
-from slugline.corrections.store import CorrectionStore
+from slugline.corrections.store import Correction, CorrectionStore
 from slugline.corrections.summary import StillWrong, Taken, summarize
 from slugline.errors import OptionError
 

@@ -15,13 +15,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slugline.text import counting
-from slugline.text.block import Block
+from slugline.text.blocks import Block
+from slugline.text.columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.counting import ArrayCounter, Counter, Counts, KernelCounter
 from slugline.text.features import Features
-from slugline.text.scripts import plain, sides
-from slugline.text.term_columns import Buckets, SeenBuckets, TermColumns
 from slugline.text.terms import KINDS
 from slugline.text.vocabulary import Vocabulary
+from slugline.text.words import plain, sides
 
 needs_kernel = pytest.mark.skipif(
     counting.kernel is None, reason="the kernel is not built: there was no compiler"

@@ -10,11 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import stats
 
+from slugline.base.progress import StepProgress
 from slugline.corpus.corpus import Corpus
-from slugline.curve import Curve, LearningCurves, Point, baseline, learning_curves, sizes
 from slugline.errors import DataError, OptionError
-from slugline.evaluation import wilson
-from slugline.progress import StepProgress
+from slugline.evaluation.intervals import wilson
+from slugline.experiment.curve import Curve, LearningCurves, Point, baseline, learning_curves, sizes
 
 
 class Recorder:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from slugline.curve import Curve, LearningCurves, Point
-from slugline.report.curve_text import curve_rows, doubling, intervals
+from slugline.experiment.curve import Curve, LearningCurves, Point
+from slugline.reports.training_text import curve_rows, doubling, intervals
 
 FEW = ((5, 10, 0.2), (50, 100, 0.6), (500, 1000, 0.8))
 

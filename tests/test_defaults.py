@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
-from slugline import layers, prediction
-from slugline.learners import linear, mixture, network, neural, shallow
+from slugline.learning import mixture, shallow
+from slugline.learning.linear import learner
+from slugline.learning.net import layers, network, optimizers, training
+from slugline.learning.net import learner as neural
+from slugline.prediction import rows
 from slugline.text import features, vocabulary
-from slugline.training import loop, optimizers, stopping
 
 DOCUMENTED = [
     layers.Dense,
-    linear.LinearLearner,
+    learner.LinearLearner,
     mixture.Mixture,
     neural.NeuralLearner,
     shallow.ShallowLearner,
@@ -25,8 +27,8 @@ DOCUMENTED = [
     vocabulary.Vocabulary,
     vocabulary.Vocabulary.fit,
     optimizers.RowAdaGrad,
-    stopping.EarlyStopping,
-    prediction.predict_rows,
+    training.EarlyStopping,
+    rows.predict_rows,
 ]
 
 
@@ -45,7 +47,7 @@ def test_documented_defaults_are_those_of_the_signature(made: Callable[..., Any]
 
 
 def test_a_net_is_fitted_with_the_defaults_that_are_told() -> None:
-    options = loop.FitOptions()
+    options = training.FitOptions()
     told = told_of(network.Network.fit)
     assert set(told) >= {"epochs", "batch_size", "shuffle"}
     assert {name: getattr(options, name) for name in told} == told

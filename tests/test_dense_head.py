@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from slugline.training import dense_head
-from slugline.training.dense_head import PENALTIES, _Shape, fit_dense_head
+from slugline.learning.encoder import fit
+from slugline.learning.encoder.fit import PENALTIES, _Shape, fit_dense_head
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -58,7 +58,7 @@ def test_scores_are_those_of_discriminant_analysis(n_rows: int) -> None:
 def test_scores_left_out_are_those_of_a_fit_without_the_group(n_rows: int) -> None:
     X, y = made(n_rows, 20, 4)
     found = _Shape(X, y, np.ones(n_rows), 4)
-    for group in dense_head._groups(y, np.arange(n_rows)):
+    for group in fit._groups(y, np.arange(n_rows)):
         rest = np.setdiff1d(np.arange(n_rows), group)
         expected = reference(X[rest], y[rest], 4, 0.7)(X[group])
         left_out = found.left_out(group, 0.7)
@@ -84,7 +84,7 @@ def test_a_weight_of_two_is_a_row_that_stands_there_twice() -> None:
 def test_groups_hold_each_row_once_and_one_of_a_topic() -> None:
     y = np.array([0] * 300 + list(range(1, 400)))
     rows = np.arange(len(y))[::2]
-    groups = dense_head._groups(y, rows)
+    groups = fit._groups(y, rows)
     assert sorted(np.concatenate(groups)) == rows.tolist()
     assert max(map(len, groups)) <= 128
     assert all(len(set(y[group])) == len(group) for group in groups)
@@ -152,15 +152,15 @@ def test_rows_that_are_all_the_same_make_finite_scores(row: float) -> None:
 def test_many_rows_are_judged_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = made(1000, 10, 4, 2.0)
     full = fit_dense_head(X, y, 4)
-    monkeypatch.setattr(dense_head, "_MAX_JUDGED", 200)
-    monkeypatch.setattr(dense_head, "_AT_ONCE", 64)
+    monkeypatch.setattr(fit, "_MAX_JUDGED", 200)
+    monkeypatch.setattr(fit, "_AT_ONCE", 64)
     part = fit_dense_head(X, y, 4, penalties=[full.penalty])
     np.testing.assert_allclose(shape(part.weights), shape(full.weights), atol=1e-5)
     assert len(fit_dense_head(X, y, 4).scores) == 1000
 
 
 def test_scores_of_all_rows_are_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense_head, "_best_penalty", lambda *_: (1.0, 1.0))
+    monkeypatch.setattr(fit, "_best_penalty", lambda *_: (1.0, 1.0))
     X, y = made(4000, 8, 500)
     tracemalloc.start()
     try:

@@ -14,9 +14,9 @@ from sklearn.base import clone
 
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.topics import read_descriptions
-from slugline.encoders import universal
 from slugline.errors import DataError, EncoderWarning, OptionError
-from slugline.training.new_topics import new_topic_line
+from slugline.learning.encoder import encoder
+from slugline.learning.encoder.fit import new_topic_line
 from stand_ins import Meanings, Nameless
 
 Run = Callable[..., Any]
@@ -219,7 +219,7 @@ class Use(Meanings):
 @pytest.fixture
 def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have topics.csv and docs.csv in the folder, and an encoder that knows their words."""
-    monkeypatch.setattr(universal, "UniversalEncoder", Use)
+    monkeypatch.setattr(encoder, "UniversalEncoder", Use)
     lines = [f"{name},{text}" for name, text in DESCRIBED.items()]
     (tmp_path / "topics.csv").write_text("\n".join(["name,description", *lines]) + "\n")
     rows = [f"{text},{topic}" for text, topic in zip(TEXTS, TOPICS, strict=True) if topic != "ore"]

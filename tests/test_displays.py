@@ -8,19 +8,18 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from slugline.base.words import as_call, as_lines, as_table
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.displays import as_call, as_lines, as_table
-from slugline.evaluation import Evaluation
+from slugline.evaluation.evaluation import Evaluation
 from slugline.experiment.concerns import data_warnings, known_document_warnings, leak_warnings
-from slugline.experiment.run import Experiment, run_experiment
-from slugline.experiment.testing import evaluate
-from slugline.fitted import Fitted
-from slugline.saving.card import write_card
-from slugline.saving.classifier_file import as_model_file
-from slugline.text.block import Block
+from slugline.experiment.run import Experiment, evaluate, run_experiment
+from slugline.learning.net.training import History
+from slugline.model.file.content import as_model_file
+from slugline.model.file.schema import write_card
+from slugline.model.fitted import Fitted
+from slugline.text.blocks import Block
 from slugline.text.features import Features
-from slugline.training.history import History
 
 EVIL = "<script>alert('a & b')</script>"
 EVALUATION = Evaluation(["bank", EVIL], np.array([[30, 10], [0, 60]]), 0.25)

@@ -85,7 +85,7 @@ def test_whatever_is_copied_is_there_and_sent_to_the_builder() -> None:
         assert (ROOT / path).exists(), path
         assert is_sent(path), path
     assert is_sent("src/slugline/text/_kernel.c")
-    assert is_sent("src/slugline/models/reuters46.slug")
+    assert is_sent("src/slugline/model/reuters46.slug")
     for path in (".git/HEAD", "tests/conftest.py", "src/slugline/text/_kernel.abi3.so", "a.slug"):
         assert not is_sent(path), path
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slugline import document_parts
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError
 from slugline.experiment.concerns import fit_warnings
-from slugline.training.linear_stream import LinearStream
+from slugline.learning.linear.batches import LinearStream
+from slugline.model import fit
 
 RNG = np.random.default_rng(0)
 WORDS = {
@@ -29,8 +29,8 @@ NEW = ["wheat and barley", "a tariff on imports", "the bank and the yen"]
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document_parts, "_MANY_DOCUMENTS", 200)
-    monkeypatch.setattr(document_parts, "_AT_A_TIME", 60)
+    monkeypatch.setattr(fit, "_MANY_DOCUMENTS", 200)
+    monkeypatch.setattr(fit, "_AT_A_TIME", 60)
 
 
 class Steps:

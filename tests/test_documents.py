@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from slugline.classifier import TopicClassifier
-from slugline.documents import as_texts
+from slugline.corpus.documents import as_texts
 from slugline.errors import DataError
 
 TEXTS = ["wheat", "goal"]

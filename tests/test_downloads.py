@@ -23,7 +23,8 @@ from pathlib import Path
 import pytest
 
 from slugline.errors import DataError, DownloadError
-from slugline.reuters import downloads, transfers
+from slugline.reuters import downloads
+from slugline.reuters import downloads as transfers
 from slugline.reuters.downloads import RemoteFile, fetch
 
 CONTENT = bytes(range(256)) * 1024  # 16 chunks

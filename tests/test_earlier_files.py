@@ -14,8 +14,8 @@ from scipy.special import softmax
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ModelFileError
-from slugline.saving.schema import FORMAT
-from slugline.text.term_columns import Buckets
+from slugline.model.file.schema import FORMAT
+from slugline.text.columns import Buckets
 
 WORDS, PAIRS = ["wheat", "goal", "don't"], ["wheat crop", "a –"]
 IDF = [np.array([1.0, 1.5, 2.0], dtype=np.float32), np.array([1.25, 1.75], dtype=np.float32)]

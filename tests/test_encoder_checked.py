@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slugline.encoders import CheckedEncoder, Encoder, get_encoder
-from slugline.encoders.checked import MAX_WIDTH
 from slugline.errors import EncoderError, OptionError
+from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder, get_encoder
 from stand_ins import Letters, Nameless, Returning
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slugline.encoders import encode
 from slugline.errors import DataError, EncoderError, OptionError
+from slugline.learning.encoder.rows import encode
 from stand_ins import Letters
 
 

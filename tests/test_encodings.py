@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.encodings import guess_encoding, guess_utf16, known_encoding
+from slugline.corpus.bytes import guess_encoding, guess_utf16, known_encoding
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import BadRow, Row

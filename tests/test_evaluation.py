@@ -13,13 +13,9 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from slugline.errors import DataError, OptionError
-from slugline.evaluation import (
-    Evaluation,
-    calibration_error,
-    majority_baseline,
-    shuffled_baseline,
-    wilson,
-)
+from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
+from slugline.evaluation.intervals import wilson
+from slugline.evaluation.probabilities import calibration_error
 
 TOPICS = ["acq", "earn", "grain", "zinc"]
 seeds = st.integers(0, 10_000)

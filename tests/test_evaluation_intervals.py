@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from slugline.evaluation import Evaluation, wilson
-from slugline.evaluation.intervals import bootstrap
-from slugline.evaluation.topic_figures import macro_f1, totals_by, weighted_f1
+from slugline.evaluation.evaluation import Evaluation, macro_f1, totals_by, weighted_f1
+from slugline.evaluation.intervals import bootstrap, wilson
 
 seeds = st.integers(0, 10_000)
 

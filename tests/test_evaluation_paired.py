@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 
 from slugline.errors import DataError
-from slugline.evaluation import compare_paired, mcnemar
+from slugline.evaluation.paired import compare_paired, mcnemar
 
 seeds = st.integers(0, 10_000)
 

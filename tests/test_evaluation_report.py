@@ -11,11 +11,11 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.evaluation import CoveragePoint, Evaluation, coverage_curve
+from slugline.evaluation.evaluation import Evaluation
+from slugline.evaluation.probabilities import CoveragePoint, coverage_curve
 from slugline.experiment.evidence import Evidence, gather_evidence
 from slugline.experiment.run import Experiment, run_experiment
-from slugline.report.probability_text import coverage_said, metrics_said, reliability_said
-from slugline.report.training import training_page
+from slugline.reports.training import coverage_said, metrics_said, reliability_said, training_page
 
 HOSTILE = "<script>alert(1)</script>"
 

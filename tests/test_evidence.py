@@ -9,11 +9,11 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.evaluation import Evaluation
+from slugline.evaluation.evaluation import Evaluation
 from slugline.experiment.evidence import Evidence, gather_evidence
 from slugline.experiment.run import Experiment, run_experiment
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
 
 WRONG = [
     ("the loan and the bond of wheat", "grain"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus import excel
+from slugline.corpus import tables
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
 from slugline.corpus.rows import Row
@@ -119,9 +119,9 @@ def test_a_sheet_that_spans_billions_of_cells_is_not_spread_out() -> None:
 
 def test_a_place_between_two_pieces_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     name = write(["text", "topic"], *[["a", "x"]] * 40)
-    monkeypatch.setattr(excel, "MAX_CELLS", 41 * 2 - 1)
+    monkeypatch.setattr(tables, "MAX_CELLS", 41 * 2 - 1)
     for size in (7, 64, 1000):
-        monkeypatch.setattr(excel, "_PIECE", size)
+        monkeypatch.setattr(tables, "_PIECE", size)
         with pytest.raises(DataError, match="row 41 and column 2"):
             list(read_rows(name))
 

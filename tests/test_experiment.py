@@ -13,13 +13,12 @@ import pytest
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
-from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
-from slugline.experiment.run import run_experiment
+from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
+from slugline.experiment.run import evaluate, run_experiment
 from slugline.experiment.smaller_file import save_smaller
-from slugline.experiment.testing import evaluate
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
 
 News = list[tuple[str, str]]
 

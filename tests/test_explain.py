@@ -25,7 +25,8 @@ from slugline import (
     load,
 )
 from slugline.errors import DataError, NotFittedError, OptionError
-from slugline.explain import Explanation, explain
+from slugline.explain.explain import explain
+from slugline.explain.explanation import Explanation
 from slugline.text.words import tokenize
 from stand_ins import Meanings
 

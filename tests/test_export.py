@@ -18,15 +18,13 @@ from conftest import WORDS, Result
 from slugline.classifier import TopicClassifier
 from slugline.cli import export as command
 from slugline.errors import OptionError
-from slugline.exporters.card import card_html
-from slugline.exporters.packing import Bundle, runs_of, varints
-from slugline.exporters.page import model_page
-from slugline.exporters.parts import model_parts
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.saving import container
+from slugline.export.page import card_html, model_page
+from slugline.export.parts import Bundle, model_parts, runs_of, varints
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.model.file import container
 from slugline.text import terms
-from slugline.text.block import Block
+from slugline.text.blocks import Block
 from stand_ins import Meanings
 
 Run = Callable[..., Result]
@@ -97,7 +95,7 @@ def test_a_policy_allows_the_script_and_the_style_and_nothing_else(model: Path) 
 
 
 def test_a_large_page_is_warned_of(model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slugline.exporters.page.LARGE_PAGE", 10_000)
+    monkeypatch.setattr("slugline.export.page.LARGE_PAGE", 10_000)
     result = run("export", model, "--quiet")
     kb = f"{Path('news-page.html').stat().st_size / 1e3:.0f}"
     assert result.err == (

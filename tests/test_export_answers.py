@@ -17,12 +17,11 @@ from browsers import chromium
 from exported_pages import OpenPage, open_page
 from many_texts import many_texts, script_words
 from slugline.classifier import TopicClassifier, load
-from slugline.explain import explain
-from slugline.labels import Topic
-from slugline.routing import _low
-from slugline.text.block import Block
-from slugline.text.scripts import composed
-from slugline.text.words import tokenize
+from slugline.corpus.documents import Topic
+from slugline.explain.explain import explain
+from slugline.model.routing import _low
+from slugline.text.blocks import Block
+from slugline.text.words import composed, tokenize
 from test_earlier_files import BIASES, IDF, WEIGHTS, block, write_file
 
 if TYPE_CHECKING:

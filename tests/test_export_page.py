@@ -12,8 +12,8 @@ import pytest
 from browsers import chromium
 from exported_pages import OpenPage, open_page
 from slugline.classifier import TopicClassifier
-from slugline.explain import explain
-from slugline.marks import pieces
+from slugline.explain.explain import explain
+from slugline.explain.explanation import pieces
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

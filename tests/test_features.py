@@ -20,9 +20,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from reference_terms import reference_terms
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.text import words as text_words
-from slugline.text.block import Block
+from slugline.text.blocks import WEIGHTINGS, Block
 from slugline.text.features import Features
-from slugline.text.weighting import WEIGHTINGS
 
 KINDS = ["words", "lead", "bigrams", "characters"]
 TEXTS = ["wheat wheat corn", "corn prices rose", "", "the bank's rate rose rose", "zinc"]

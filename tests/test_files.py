@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from slugline import files
-from slugline.files import write_whole
+from slugline.base import files
+from slugline.base.files import write_whole
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="no such locks, links or pipes there")
 
@@ -127,7 +127,7 @@ def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None
 
 STUCK = """
     import os, sys, time
-    from slugline.files import write_whole
+    from slugline.base.files import write_whole
 
     def stuck(handle):
         print("stuck", flush=True)
@@ -259,7 +259,7 @@ def test_where_there_are_no_locks_files_are_written_and_no_part_is_removed(
 def test_saves_at_the_same_time_do_not_touch_each_other(tmp_path: Path) -> None:
     code = """
         import sys
-        from slugline.files import write_whole
+        from slugline.base.files import write_whole
 
         for number in range(50):
             write_whole(sys.argv[1], bytes(100_000))

@@ -17,11 +17,11 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
-from slugline.documents import chain_digests, digest_of
+from slugline.corpus.documents import chain_digests, digest_of
 from slugline.errors import DataError, ModelFileError, OptionError, OutputError
 from slugline.experiment.retraining import retrain
-from slugline.scale import training
-from slugline.scale.store import in_a_file
+from slugline.stream import descents
+from slugline.stream.local import in_a_file
 
 News = list[tuple[str, str]]
 
@@ -109,7 +109,7 @@ def test_weights_that_wait_in_a_file_are_the_same(
     news: News, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_memory = learned_bytes(learned(news))
-    monkeypatch.setattr(training, "_MANY", 0)
+    monkeypatch.setattr(descents, "_MANY", 0)
     assert learned_bytes(learned(news)) == in_memory
     assert list(temporary.iterdir()) == []
 

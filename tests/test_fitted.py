@@ -13,13 +13,13 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError, SluglineError
-from slugline.fitted import Fitted
-from slugline.learners import Learner
-from slugline.learners.linear import LinearLearner
-from slugline.learners.neural import NeuralLearner
-from slugline.text.block import Block
-from slugline.training import linear
-from slugline.training.linear import Descent
+from slugline.learning.learner import Learner
+from slugline.learning.linear import steps as linear
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.linear.steps import Descent
+from slugline.learning.net.learner import NeuralLearner
+from slugline.model.fitted import Fitted
+from slugline.text.blocks import Block
 
 News = list[tuple[str, str]]
 TEXTS = ["wheat crop", "goal match", "rate bond"]
@@ -175,7 +175,7 @@ def test_a_nets_batch_broken_off_is_not_learned_by_half(
     classifier = TopicClassifier(learner=NeuralLearner((8,), batch_size=8)).fit(texts, topics)
     classifier.partial_fit(texts, topics)
     before = answers(classifier)
-    from slugline.training.trainer import Trainer
+    from slugline.learning.net.training import Trainer
 
     step, steps = Trainer.train_step, iter(range(3))
 

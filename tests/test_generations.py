@@ -11,7 +11,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ModelFileError
-from slugline.saving.generations import MOST_KEPT, keep_before, kept_before, roll_back
+from slugline.model.file.generations import MOST_KEPT, keep_before, kept_before, roll_back
 
 News = list[tuple[str, str]]
 

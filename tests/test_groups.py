@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slugline.scale import tasks
-from slugline.scale.groups import (
+from slugline.learning.linear.sums import Arrays
+from slugline.stream import cluster
+from slugline.stream.engine import (
+    Spare,
+    TreeSum,
     groups_of,
     keeping_sum_of_group,
     stretches_of,
     sum_of_group,
     workers_of,
 )
-from slugline.scale.local import in_order
-from slugline.scale.spare import Spare
-from slugline.scale.tree import TreeSum
-from slugline.training.row_block import Arrays
+from slugline.stream.local import in_order
 
 N_COLUMNS = 10
 
@@ -113,10 +113,10 @@ def test_arrays_are_given_away_only_when_they_have_been_added(n: int) -> None:
 def test_tasks_change_nothing_that_was_returned_before() -> None:
     before = (np.array([5.0]),)
     blocks = [np.array([1.0]), np.array([2.0])]
-    assert tasks.sum_up(adding, (), blocks, None, before)[0] == [8]
-    (total,), _ = tasks.keep_and_sum(keeping, (), blocks, before)
+    assert cluster.sum_up(adding, (), blocks, None, before)[0] == [8]
+    (total,), _ = cluster.keep_and_sum(keeping, (), blocks, before)
     assert total == [8]
-    assert tasks.added(before, before)[0] == [10]
+    assert cluster.added(before, before)[0] == [10]
     assert before[0] == [5]
 
 

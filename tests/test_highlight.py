@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError
-from slugline.marks import highlighted
+from slugline.explain.explanation import highlighted
 
 
 class Seen(HTMLParser):

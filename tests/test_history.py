@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from slugline.training.history import History
+from slugline.learning.net.training import History
 
 
 @pytest.fixture

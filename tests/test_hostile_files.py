@@ -22,12 +22,12 @@ from safetensors.numpy import save as save_arrays
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, ModelFileError, OptionError
-from slugline.learners import Learner
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.learners.shallow import ShallowLearner
-from slugline.text.block import Block
+from slugline.learning.learner import Learner
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.learning.shallow import ShallowLearner
+from slugline.text.blocks import Block
 
 TEXTS = ["wheat and corn rose", "net profit fell", "zinc and tin fell"] * 5
 TOPICS = ["grain", "earn", "zinc"] * 5
@@ -483,7 +483,7 @@ def test_too_little_memory_is_no_damage(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("slugline.saving.classifier_file.SeenBuckets.of", fail)
+    monkeypatch.setattr("slugline.model.file.content.SeenBuckets.of", fail)
     assert refusal(as_file(good), tmp_path) == "there is not enough memory to read it; free some."
 
 

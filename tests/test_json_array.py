@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.corpus import json_array
-from slugline.corpus.json_array import json_items
-from slugline.corpus.lines import Lines
+from slugline.corpus import formats
+from slugline.corpus.formats import Lines, json_items
 from slugline.corpus.rows import MAX_RECORD
 from slugline.errors import DataError
 
@@ -40,7 +39,7 @@ def test_items_are_those_that_were_written_whatever_the_pieces(
         "utf-8", "surrogatepass"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_array, "_PIECE", 1)
+        patch.setattr(formats, "_CHUNK_CHARACTERS", 1)
         found = list(json_items(lines_of(b"\n " + data + b"\r\n", n_bytes)))
     assert found == [
         json.dumps(value, indent=indent, ensure_ascii=ascii_only)
@@ -60,7 +59,7 @@ def test_an_array_may_be_empty(data: bytes) -> None:
 def test_a_number_is_not_cut_in_two(
     number: str, n_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_array, "_PIECE", 1)
+    monkeypatch.setattr(formats, "_CHUNK_CHARACTERS", 1)
     assert items_of(f"[{number},{number}]".encode(), n_bytes) == [number.encode()] * 2
 
 

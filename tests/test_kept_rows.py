@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slugline.encoders import encode, kept
-from slugline.encoders.checked import MAX_WIDTH
-from slugline.encoders.kept import KeptRows
+from slugline.learning.encoder import rows as kept
+from slugline.learning.encoder.encoder import MAX_WIDTH
+from slugline.learning.encoder.rows import KeptRows, encode
 from stand_ins import Letters
 
 TEXTS = [f"{number} {'a' * (number % 9)}e" for number in range(300)]

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slugline.layers import Dense
-from slugline.learners.network import Network
-from slugline.sparse import multi_hot
-from slugline.training import optimizers
+from slugline.learning.net import optimizers
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
+from slugline.text.sparse import multi_hot
 
 STORED = json.loads((Path(__file__).parent / "data" / "keras_curves.json").read_text("utf-8"))
 TOOL = Path(__file__).parents[1] / "tools" / "keras_curves.py"

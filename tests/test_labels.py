@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slugline.corpus.documents import Topics, one_hot
 from slugline.errors import DataError
-from slugline.labels import Topics, one_hot
 
 
 def test_topics_are_sorted_and_numbered_from_zero() -> None:

@@ -9,10 +9,10 @@ import pytest
 
 import slugline
 from slugline import LinearLearner, Mixture, NeuralLearner, ShallowLearner
-from slugline.cli.net_options import with_net_options
+from slugline.cli.options import with_net_options
 from slugline.errors import OptionError
-from slugline.learners.neural import NeuralOptions
-from slugline.learners.options import option_hints
+from slugline.learning.learner import option_hints
+from slugline.learning.net.learner import NeuralOptions
 
 LEARNERS = [LinearLearner, NeuralLearner, ShallowLearner]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from slugline.text.block import Block
+from slugline.learning.linear.fit import USUAL, LeftOut, as_new, as_of_all, equal_rows
+from slugline.text.blocks import Block
 from slugline.text.features import Features
-from slugline.training.left_out import USUAL, LeftOut, as_new, as_of_all, equal_rows
 
 
 def test_rows_are_as_long_as_if_unknown_columns_had_never_been() -> None:

@@ -11,8 +11,8 @@ import pytest
 import scipy.sparse as sp
 
 from reference_descent import ReferenceDescent
-from slugline.training import linear
-from slugline.training.linear import Costs, Descent, Minibatches, topic_rarity
+from slugline.learning.linear import steps
+from slugline.learning.linear.steps import Costs, Descent, Minibatches, topic_rarity
 
 N_ROWS, N_COLUMNS, N_TOPICS, N_PASSES = 150, 40, 5, 3
 RNG = np.random.default_rng(0)
@@ -81,7 +81,7 @@ def test_every_pass_takes_the_same_minibatches_in_an_order_that_the_seed_determi
 def test_many_rows_are_learned_from_in_larger_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [len(batch.rows) for _, batch in batches_of(n_passes=1).passes(0, None)]
     assert sorted(sizes) == [22, 64, 64]
-    monkeypatch.setattr(linear, "MANY_ROWS", N_ROWS - 1)
+    monkeypatch.setattr(steps, "MANY_ROWS", N_ROWS - 1)
     sizes = [len(batch.rows) for _, batch in batches_of(n_passes=1).passes(0, None)]
     assert sorted(sizes) == [22, 128]
 
@@ -97,7 +97,7 @@ def test_columns_are_told_apart_however_many_a_minibatch_names(n_named: int) -> 
 # Steps ------------------------------------------------------------------------------------------
 
 needs_kernel = pytest.mark.skipif(
-    linear.kernel is None, reason="the kernel is not built: there was no compiler"
+    steps.kernel is None, reason="the kernel is not built: there was no compiler"
 )
 LEARNED = ("weights", "biases", "sums", "highest", "right")
 
@@ -232,9 +232,9 @@ def arrays(**other: Any) -> list[Any]:
 def test_the_kernel_reads_and_writes_nothing_beyond_its_arrays(
     wrong: dict[str, Any], words: str
 ) -> None:
-    linear.kernel.descend(*arrays())
+    steps.kernel.descend(*arrays())
     with pytest.raises(ValueError, match=words):
-        linear.kernel.descend(*arrays(**wrong))
+        steps.kernel.descend(*arrays(**wrong))
 
 
 def test_a_topic_counts_more_the_rarer_it_is_than_the_mean_one_and_never_less_than_1() -> None:

@@ -9,10 +9,11 @@ import pytest
 import scipy.sparse as sp
 
 from rows_by_topic import make_up, plant_wrong_topics
-from slugline.calibration import Calibration
-from slugline.training import linear, linear_fit
-from slugline.training.context import FitContext
-from slugline.training.linear_fit import (
+from slugline.learning.calibration import Calibration
+from slugline.learning.learner import FitContext
+from slugline.learning.linear import fit as linear_fit
+from slugline.learning.linear import steps
+from slugline.learning.linear.fit import (
     ABSENT,
     FittedLinear,
     Problem,
@@ -297,7 +298,7 @@ def test_where_topics_are_many_those_left_out_are_judged_by_a_part_of_the_rows_t
     enlarge(monkeypatch, {"MOST_TOPICS": 1, "_OTHERS": 3})
     sizes: list[int] = []
 
-    class Counted(linear.Minibatches):
+    class Counted(steps.Minibatches):
         def __init__(self, X: Any, rows: np.ndarray, *rest: Any) -> None:
             sizes.append(len(rows))
             super().__init__(X, rows, *rest)

@@ -12,11 +12,11 @@ import scipy.sparse as sp
 from sklearn.svm import LinearSVC
 
 from rows_by_topic import N_TOPICS, make_up, plant_wrong_topics
-from slugline import term_weights
-from slugline.calibration import Calibration
 from slugline.errors import DataError, OptionError
-from slugline.learners.linear import LinearLearner
-from slugline.training.context import FitContext
+from slugline.learning.calibration import Calibration
+from slugline.learning.learner import FitContext
+from slugline.learning.linear import weights as term_weights
+from slugline.learning.linear.learner import LinearLearner
 
 TYPICAL = Calibration(5.5, 0.01, 0.06)
 

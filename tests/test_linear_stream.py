@@ -8,12 +8,13 @@ import scipy.sparse as sp
 
 from reference_descent import ReferenceDescent, costs_of
 from rows_by_topic import make_up, plant_wrong_topics
-from slugline.calibration import Calibration, best_calibration
-from slugline.learners.linear import LinearLearner
-from slugline.training import linear_fit, linear_stream
-from slugline.training.context import FitContext
-from slugline.training.linear_fit import fit_linear
-from slugline.training.linear_stream import LinearStream
+from slugline.learning.calibration import Calibration, best_calibration
+from slugline.learning.learner import FitContext
+from slugline.learning.linear import batches as linear_stream
+from slugline.learning.linear import fit
+from slugline.learning.linear.batches import LinearStream
+from slugline.learning.linear.fit import fit_linear
+from slugline.learning.linear.learner import LinearLearner
 
 # A batch of so few rows is one step in each pass.
 N_ROWS, N_COLUMNS, N_TOPICS, N_PASSES = 40, 9, 3, 6
@@ -199,7 +200,7 @@ def test_the_first_batch_is_calibrated_like_all_rows_at_once() -> None:
 def test_the_first_batch_makes_honest_probabilities(
     limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linear_fit, "_FEW_ROWS", limit)
+    monkeypatch.setattr(fit, "_FEW_ROWS", limit)
     rows, y = make_up(1500)
     rows_new, _ = make_up(500, seed=2)
     stream = LinearStream.of_nothing(rows.shape[1], 8)

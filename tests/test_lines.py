@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus.lines import Lines
+from slugline.corpus.formats import Lines
 from slugline.corpus.rows import MAX_RECORD, BadRow
 from slugline.errors import DataError
 

@@ -14,11 +14,10 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.errors import DataError, OptionError, TrainingError
-from slugline.layers import Dense
-from slugline.learners.network import Network
-from slugline.training.history import History
-from slugline.training.optimizers import SGD, Adam, RMSprop
-from slugline.training.stopping import EarlyStopping
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
+from slugline.learning.net.optimizers import SGD, Adam, RMSprop
+from slugline.learning.net.training import EarlyStopping, History
 
 N_COLUMNS, N_TOPICS = 30, 4
 
@@ -170,8 +169,8 @@ DIGEST_OF_A_TRAINING = """
 import hashlib
 import numpy as np
 import scipy.sparse as sp
-from slugline.layers import Dense
-from slugline.learners.network import Network
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
 X = sp.random_array((600, 500), density=0.05, format="csr", dtype=np.float32, rng=0)
 y = np.random.default_rng(0).integers(0, 46, 600)
 net = Network([Dense(1000, "relu"), Dense(301, "relu", l2=1e-4), Dense(46, "softmax")])

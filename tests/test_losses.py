@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from slugline.calibration import log_softmax, softmax
 from slugline.errors import DataError, OptionError
-from slugline.training.losses import (
+from slugline.learning.calibration import log_softmax, softmax
+from slugline.learning.net.optimizers import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
     get_loss,

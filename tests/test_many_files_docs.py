@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from slugline.scale.file_pairs import FORMATS
-from slugline.scale.processes import MOST_DEATHS
+from slugline.prediction.processes import MOST_DEATHS
+from slugline.prediction.record import FORMATS
 
 PAGE = Path(__file__).parent.parent / "docs" / "many-files.md"
 TEXT = PAGE.read_text("utf-8")

@@ -24,11 +24,11 @@ from mcp.shared.exceptions import MCPError
 
 from slugline.classifier import TopicClassifier
 from slugline.corrections.store import CorrectionStore
-from slugline.mcp.lines import MAX_BYTES
-from slugline.mcp.run import make_server
-from slugline.mcp.tools import Toolbox
-from slugline.served import Limits, ServedModel, explained, results
-from slugline.served.models import Models
+from slugline.serving.mcp.lines import MAX_BYTES
+from slugline.serving.mcp.run import make_server
+from slugline.serving.mcp.tools import Toolbox
+from slugline.serving.messages import explained, results
+from slugline.serving.model import Limits, Models, ServedModel
 
 Run = Callable[..., Any]
 NAMES = ["classify", "explain", "list_topics"]

@@ -10,7 +10,7 @@ from slugline.classifier import load
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus
 from slugline.errors import SluglineError
-from slugline.experiment.mistakes import find_mistakes, write_mistakes
+from slugline.experiment.evidence import find_mistakes, write_mistakes
 
 
 def test_documents_of_an_unknown_place_are_numbered(news_slug: Path) -> None:

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from slugline.calibration import Calibration
 from slugline.errors import OptionError
-from slugline.learners import Learner
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.learners.restoring import restore
-from slugline.training.context import FitContext
+from slugline.learning.calibration import Calibration
+from slugline.learning.learner import FitContext, Learner
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.named import restore
+from slugline.learning.net.learner import NeuralLearner
 
 RNG = np.random.default_rng(0)
 Y = np.arange(60) % 3

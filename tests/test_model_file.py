@@ -23,13 +23,14 @@ from safetensors.numpy import save as save_arrays
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, ModelFileError, OptionError
-from slugline.learners import Learner
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.saving import classifier_file, container
-from slugline.saving.schema import FORMAT
-from slugline.text.block import Block
+from slugline.learning.learner import Learner
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.model.file import container
+from slugline.model.file import content as classifier_file
+from slugline.model.file.schema import FORMAT
+from slugline.text.blocks import Block
 
 TEXTS = [
     "wheat and corn rose",

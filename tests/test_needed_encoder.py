@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from slugline.classifier import TopicClassifier, load
-from slugline.encoders import universal
-from slugline.encoders.checked import get_encoder
 from slugline.errors import EncoderError, ModelFileError
+from slugline.learning.encoder import encoder
+from slugline.learning.encoder.encoder import get_encoder
 from stand_ins import Letters, Meanings, Nameless
 from test_hostile_files import Arrays, Entries, as_file, with_arrays, with_info
 
@@ -167,9 +167,9 @@ def test_without_its_package_the_error_says_what_to_type(
     with_use: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def missing() -> Path:
-        raise EncoderError(f"type: {universal._INSTALL}")
+        raise EncoderError(f"type: {encoder._INSTALL}")
 
-    monkeypatch.setattr(universal, "_find_package", missing)
+    monkeypatch.setattr(encoder, "_find_package", missing)
     with pytest.raises(EncoderError, match=r'^type: pip install "slugline\[encoder\]"$'):
         load(with_use)
 

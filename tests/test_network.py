@@ -11,12 +11,12 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics import accuracy_score, log_loss
 
-from slugline import layers
-from slugline.calibration import log_softmax, softmax
 from slugline.errors import DataError, NotFittedError, OptionError
-from slugline.layers import Dense
-from slugline.learners.network import Network
-from slugline.training.optimizers import RMSprop
+from slugline.learning.calibration import log_softmax, softmax
+from slugline.learning.net import layers
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
+from slugline.learning.net.optimizers import RMSprop
 
 N_ROWS, N_COLUMNS, N_TOPICS = 25, 12, 4
 RNG = np.random.default_rng(0)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from slugline.corpus.splits import hold_out
 from slugline.errors import DataError, OptionError, TrainingError
-from slugline.layers import Dense
-from slugline.learners.network import Network
-from slugline.learners.neural import NeuralLearner
-from slugline.splits import hold_out
-from slugline.training.context import FitContext
+from slugline.learning.learner import FitContext
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.learner import NeuralLearner
+from slugline.learning.net.network import Network
 
 N_TOPICS = 4
 

@@ -15,16 +15,14 @@ import typer
 from typer.testing import CliRunner
 
 from slugline.cli.reproduce import reproduce
+from slugline.corpus.documents import one_hot
 from slugline.errors import OptionError
-from slugline.labels import one_hot
-from slugline.layers import Dense
-from slugline.learners.network import Network
-from slugline.lesson import run as lesson
-from slugline.lesson.reference import LESSON
-from slugline.lesson.results import NotebookResult, OverSeeds
-from slugline.lesson.run import run
-from slugline.sparse import multi_hot
-from slugline.training.history import History
+from slugline.experiment import lesson
+from slugline.experiment.lesson import LESSON, NotebookResult, OverSeeds, run
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
+from slugline.learning.net.training import History
+from slugline.text.sparse import multi_hot
 
 Run = Callable[..., Any]
 
@@ -350,7 +348,7 @@ def test_a_report_that_can_not_be_written_in_the_end_is_a_job_that_failed_after_
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("slugline.report.page.write_whole", full)
+    monkeypatch.setattr("slugline.reports.page.write_whole", full)
     code, out, err = run_with(lambda *_: result, "--out", "new", "--json")
     assert (code, err) == (
         1,

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from slugline.errors import OptionError
-from slugline.training.optimizers import SGD, Adam, Optimizer, RMSprop, RowAdaGrad, get_optimizer
+from slugline.learning.net.optimizers import (
+    SGD,
+    Adam,
+    Optimizer,
+    RMSprop,
+    RowAdaGrad,
+    get_optimizer,
+)
 
 SHAPE = (12, 3)
 N_STEPS = 60

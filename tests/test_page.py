@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from serving import client, make_state
-from slugline.server.state import State
+from slugline.serving.http.settings import State
 
 HOSTILE = '<script>alert("1")</script> wheat & "corn"'
 
@@ -124,7 +124,7 @@ def test_line_breaks_stay_as_they_were_pasted(page: TestClient) -> None:
 
 
 def test_a_text_that_is_too_long_is_refused_on_a_page(news_slug: Path) -> None:
-    from slugline.served import Limits
+    from slugline.serving.model import Limits
 
     page = client(make_state(news_slug, limits=Limits(characters=9)))
     found = page.post("/", data={"text": "0123456789"})
@@ -133,7 +133,7 @@ def test_a_text_that_is_too_long_is_refused_on_a_page(news_slug: Path) -> None:
 
 
 def test_a_correction_may_be_no_longer_than_a_text(news_slug: Path, tmp_path: Path) -> None:
-    from slugline.served import Limits
+    from slugline.serving.model import Limits
 
     limits, file = Limits(characters=9), tmp_path / "corrections.db"
     page = client(make_state(news_slug, limits=limits, corrections=file))
@@ -283,7 +283,7 @@ def test_links_and_forms_stay_with_the_chosen_model(news_slug: Path, tmp_path: P
 
 
 def test_samples_are_for_the_model_that_comes_with_slugline(news_slug: Path) -> None:
-    from slugline.server.page.samples import samples_for
+    from slugline.serving.page.classify import samples_for
 
     own = make_state(news_slug)
     assert samples_for(own.models.default) == ()
@@ -320,7 +320,7 @@ def test_who_has_no_token_is_asked_for_one_and_let_in(news_slug: Path) -> None:
 
 
 def test_docs_have_all_that_can_be_asked(page: TestClient) -> None:
-    from slugline.server.operations import OPERATIONS
+    from slugline.serving.http.operations import OPERATIONS
 
     found = page.get("/docs").text
     for operation in OPERATIONS:

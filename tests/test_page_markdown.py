@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.server.page.markdown import as_html
+from slugline.serving.page.model import as_html
 
 
 @pytest.mark.parametrize(

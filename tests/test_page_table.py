@@ -132,9 +132,9 @@ def test_a_file_that_breaks_off_is_answered_up_to_there(page: TestClient) -> Non
 
 
 def test_no_end_of_rows_is_not_answered(page: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    from slugline.server.page import upload
+    from slugline.serving.page import table
 
-    monkeypatch.setattr(upload, "_MOST_ROWS", 300)
+    monkeypatch.setattr(table, "_MOST_ROWS", 300)
     *batches, last = lines(page, "wheat\n" * 600, "a.txt")[1:]
     assert sum(len(batch["rows"]) for batch in batches) == 512
     assert last == {

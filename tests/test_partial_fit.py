@@ -16,14 +16,12 @@ import pytest
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.learners.shallow import ShallowLearner
-from slugline.text.block import Block
-from slugline.text.defaults import default_blocks
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.learning.shallow import ShallowLearner
+from slugline.text.blocks import Block, default_blocks, document_frequency, idf
 from slugline.text.features import Features
-from slugline.text.weighting import document_frequency, idf
 
 News = list[tuple[str, str]]
 TOPICS = ["bank", "grain", "sport"]
@@ -264,7 +262,7 @@ def test_a_learner_that_was_fitted_elsewhere_starts_from_nothing(
 
 def test_a_document_without_weight_teaches_the_linear_learner_nothing() -> None:
     rows, y = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
-    from slugline.training.context import FitContext
+    from slugline.learning.learner import FitContext
 
     weight = np.array([1, 1, 0, 0], dtype=np.float32)
     one, other = LinearLearner(), LinearLearner()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from slugline.errors import DataError
-from slugline.reuters.pickled_lists import read_lists
+from slugline.reuters.sequences import read_lists
 
 ROWS = [[1, 2, 65_535], [], [300], [7] * 2000]
 LABELS = [3, 0, 45, 1]

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.text.places import Places
-from slugline.text.scripts import plain
-from slugline.text.words import find_words, tokenize
+from slugline.text.terms import Places
+from slugline.text.words import find_words, plain, tokenize
 
 
 def slices(text: str) -> list[str]:

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from slugline import plots
-from slugline.plots import count_percents, plot_epochs
+from slugline.base import plots
+from slugline.base.plots import count_percents, plot_epochs
 
 
 def panel(n_epochs: int, best_epoch: int, others: int = 0) -> Axes:

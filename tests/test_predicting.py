@@ -16,19 +16,14 @@ from unittest import mock
 
 import pytest
 
+from slugline.base.names import RECORD
 from slugline.classifier import TopicClassifier
-from slugline.errors import (
-    DataError,
-    ModelFileError,
-    NotFittedError,
-    OptionError,
-    SluglineError,
-)
-from slugline.scale import How, answering, predict_files, predicting
-from slugline.scale.answering import Outcome, SoFar
-from slugline.scale.file_names import RECORD
-from slugline.scale.file_pairs import FilePair
-from slugline.scale.predicting import Answered, Standing
+from slugline.errors import DataError, ModelFileError, NotFittedError, OptionError, SluglineError
+from slugline.prediction import job as predicting
+from slugline.prediction import task
+from slugline.prediction.job import Answered, Standing, predict_files
+from slugline.prediction.record import FilePair
+from slugline.prediction.task import How, Outcome, SoFar
 
 Run = Callable[..., Any]
 
@@ -493,7 +488,7 @@ def test_an_interrupt_leaves_whole_files_and_a_record_to_go_on_from(n_workers: i
 
 
 def test_progress_goes_through_a_single_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "_INTERVAL", 0)
+    monkeypatch.setattr(task, "_INTERVAL", 0)
     Path("many.txt").write_text("wheat and corn were sold\n" * 20_000)
     watcher = Watcher()
     predict_files("news.slug", ["many.txt"], "alone", n_workers=1, watcher=watcher)

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from slugline.base.clusters import closed
 from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, DataError, OptionError
-from slugline.scale import predict_files, predict_partitions
-from slugline.scale.answered import RECORD
-from slugline.scale.local_cluster import closed
-from slugline.scale.model_copy import ModelCopy
-from slugline.scale.predicting import Standing
+from slugline.prediction.cluster import predict_partitions
+from slugline.prediction.job import Standing, predict_files
+from slugline.prediction.record import RECORD
+from slugline.prediction.task import ModelCopy
 from stand_ins import Meanings
 
 distributed = pytest.importorskip("distributed")
@@ -99,7 +99,7 @@ def test_the_model_leaves_the_workers_with_the_job(client: Any) -> None:
 
 def jobs(client: Any) -> list[dict[str, Any]]:
     """Return what each worker has been sent for jobs that are under way."""
-    modules = "__import__('slugline.scale.dask_workers').scale"
+    modules = "__import__('slugline.prediction.cluster').scale"
     return [*client.run(eval, f"{modules}.dask_workers._jobs").values()]
 
 
@@ -145,7 +145,7 @@ def test_an_interrupt_ends_the_work_on_the_workers(client: Any) -> None:
 def test_a_cluster_without_workers_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from slugline.scale import dask_workers
+    from slugline.prediction import cluster as dask_workers
 
     monkeypatch.setattr(dask_workers, "_LOOK", 0.1)
     monkeypatch.setattr(dask_workers, "_PATIENCE", 0.5)

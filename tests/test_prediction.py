@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from slugline import prediction
-from slugline.answers import Prediction
 from slugline.classifier import TopicClassifier, load
+from slugline.corpus.bytes import Stream
 from slugline.corpus.readers import Rows, read_rows
 from slugline.corpus.rows import BadRow, Row
-from slugline.corpus.streams import Stream
 from slugline.errors import DataError
-from slugline.prediction import predict_rows
+from slugline.prediction import rows as prediction
+from slugline.prediction.rows import Prediction, predict_rows
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from slugline.classifier import TopicClassifier
-from slugline.cli.printable import printable, printable_json
+from slugline.cli.output import printable, printable_json
 
 Run = Callable[..., Any]
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from slugline.progress import BarProgress, LineProgress, Progress, progress_on
+from slugline.base.progress import BarProgress, LineProgress, Progress, progress_on
 
 METRICS = [
     {"loss": 2.53219, "accuracy": 0.5, "val_loss": 1.7, "val_accuracy": 0.62499},

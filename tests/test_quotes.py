@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.experiment.quotes import Quote, passage
+from slugline.experiment.evidence import Quote, passage
 
 
 def span(text: str, word: str, share: float) -> tuple[int, int, float]:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.ragged import boundaries, ranges, row_lengths
+from slugline.text.sparse import boundaries, ranges, row_lengths
 
 LENGTHS = st.lists(st.integers(0, 5), max_size=20)
 

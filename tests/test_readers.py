@@ -22,9 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.corpus import formats, readers
-from slugline.corpus.folders import folder_rows
-from slugline.corpus.lines import Lines
-from slugline.corpus.readers import BadRow, read_rows
+from slugline.corpus.formats import Lines
+from slugline.corpus.readers import BadRow, folder_rows, read_rows
 from slugline.corpus.rows import Row
 from slugline.errors import DataError, OptionError
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from slugline.text.block import Block
-from slugline.text.defaults import FAMILIES, default_blocks
+from slugline.text.blocks import FAMILIES, Block, default_blocks
 from slugline.text.terms import KINDS
 
 N_BUCKETS = 1 << 20

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from slugline.base.plots import COLOURS
 from slugline.errors import SluglineError
-from slugline.lesson.reference import LESSON
-from slugline.lesson.results import (
+from slugline.experiment.lesson import (
+    LESSON,
     Baselines,
     Curves,
     Data,
@@ -28,13 +29,9 @@ from slugline.lesson.results import (
     TopicProbability,
     Trial,
 )
-from slugline.plots import COLOURS
-from slugline.report import write_notebook_report
-from slugline.report.lesson import notebook_page
-from slugline.report.lesson_table import compare_with_lesson
-from slugline.report.lesson_text import rules, takeaways
-from slugline.report.page import write_page
-from slugline.report.words import spread_percent, typeset
+from slugline.reports.lesson import compare_with_lesson, notebook_page, write_notebook_report
+from slugline.reports.lesson_text import rules, takeaways
+from slugline.reports.page import spread_percent, typeset, write_page
 
 
 def over_seeds(*values: float) -> OverSeeds:
@@ -530,10 +527,10 @@ def test_a_full_disk_keeps_the_old_page(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("code", "modules"),
     [
-        ("import slugline.report", ["matplotlib", "jinja2"]),
+        ("import slugline.reports", ["matplotlib", "jinja2"]),
         (
-            "from slugline.report.pictures import learning_curves\n"
-            "from slugline.training.history import History\n"
+            "from slugline.reports.pictures import learning_curves\n"
+            "from slugline.learning.net.training import History\n"
             "import matplotlib\n"
             "before = matplotlib.rcParams['font.size']\n"
             "learning_curves(History({'loss': [2.0, 1.0], 'accuracy': [0.1, 0.2]}))\n"

@@ -19,14 +19,14 @@ from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.experiment.retraining import Difference, retrain
 from slugline.experiment.run import run_experiment
 from slugline.experiment.smaller_file import save_smaller
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.saving import container
-from slugline.saving.classifier_file import library_versions
-from slugline.saving.schema import ModelFile
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.model.file import container
+from slugline.model.file.content import library_versions
+from slugline.model.file.schema import ModelFile
 from slugline.text import words
-from slugline.text.block import Block
+from slugline.text.blocks import Block
 
 NET = NeuralLearner((5, 4), epochs=3, dropout=0.1, learning_rate=0.01)
 

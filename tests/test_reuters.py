@@ -28,7 +28,8 @@ from hypothesis import strategies as st
 
 from slugline import reuters
 from slugline.errors import DataError, DownloadError, OptionError
-from slugline.reuters import downloads, sources
+from slugline.reuters import downloads
+from slugline.reuters import downloads as sources
 from slugline.reuters import wires as wires_module
 from slugline.reuters.wires import Wire, WireList, Wires
 

@@ -15,23 +15,27 @@ from scipy.stats import beta
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, ModelFileError, OptionError
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.learners.shallow import ShallowLearner
-from slugline.routing import Router, likeliest
-from slugline.saving import container
-from slugline.saving.classifier_file import as_model_file
-from slugline.saving.schema import ModelFile, RoutingInfo
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.learning.shallow import ShallowLearner
+from slugline.model.file import container
+from slugline.model.file.content import as_model_file
+from slugline.model.file.schema import ModelFile, RoutingInfo
+from slugline.model.routing import Router, likeliest
+from slugline.model.thresholds import (
+    CONFIDENCE,
+    MOST_ANSWERS,
+    LeftOutAnswers,
+    best_precision,
+    highest_score,
+    lowest_threshold,
+    set_scores,
+)
 from slugline.text import counting
 from slugline.text import words as text_words
-from slugline.text.block import Block
-from slugline.text.features import Features
-from slugline.text.known_words import UsualWords, usual_words
-from slugline.text.reading import WordCounts
-from slugline.thresholds.answers import MOST_ANSWERS, LeftOutAnswers
-from slugline.thresholds.precision import CONFIDENCE, best_precision, lowest_threshold
-from slugline.thresholds.sets import highest_score, set_scores
+from slugline.text.blocks import Block
+from slugline.text.features import Features, UsualWords, WordCounts, usual_words
 from stand_ins import Meanings
 
 News = list[tuple[str, str]]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from slugline.training import row_block
-from slugline.training.row_block import RowBlock
+from slugline.learning.linear import sums
+from slugline.learning.linear.sums import RowBlock
 
-needs_kernel = pytest.mark.skipif(row_block.kernel is None, reason="there is no compiler")
+needs_kernel = pytest.mark.skipif(sums.kernel is None, reason="there is no compiler")
 N_ROWS, N_COLUMNS = 300, 200
 WIDTHS = [*range(1, 18), 23, 24, 25, 31, 32, 33, 47, 48, 49, 50, 95, 96, 97, 100, 144, 145]
 
@@ -39,7 +39,7 @@ def test_both_products_have_the_same_bits_with_and_without_the_kernel(
 ) -> None:
     block, found = block_of(), []
     for has in (True, False):
-        monkeypatch.setattr(row_block, "_has_kernel", lambda has=has: has)
+        monkeypatch.setattr(sums, "_has_kernel", lambda has=has: has)
         weights, slopes, into = tables(width)
         products = block.scores(weights), block.sums(slopes), block.sums(slopes, into)
         found.append([product.tobytes() for product in products])

@@ -10,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline import sparse
 from slugline.errors import DataError
-from slugline.sparse import Entries, Rows, check_rows
-from slugline.term_weights import scores_by
-from slugline.text.block import Block
+from slugline.learning.linear.weights import scores_by
+from slugline.text import sparse
+from slugline.text.blocks import WEIGHTINGS, Block
 from slugline.text.row_weights import RowWeights
-from slugline.text.weighting import WEIGHTINGS
+from slugline.text.sparse import Entries, Rows, check_rows
 
 needs_kernel = pytest.mark.skipif(
     sparse.kernel is None, reason="the kernel is not built: there was no compiler"

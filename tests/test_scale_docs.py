@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from slugline.classifier import TopicClassifier
-from slugline.fit_settings import FitSettings
-from slugline.learners.linear import LinearLearner
-from slugline.scale import checkpoint, parts, sources, store
+from slugline.learning.linear.learner import LinearLearner
+from slugline.model.settings import FitSettings
+from slugline.stream import checkpoint, source
+from slugline.stream import local as store
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale.md"
 TEXT = PAGE.read_text("utf-8")
@@ -84,11 +85,11 @@ def test_processes_with_a_checkpoint_do_too(run: Run, learned: bytes) -> None:
 
 
 def test_its_numbers_are_those_of_the_library() -> None:
-    assert sources.MOST_TOGETHER == 32 << 20
+    assert source.MOST_TOGETHER == 32 << 20
     assert "up to 32 MB (packed ones: 8 MB)" in TEXT
-    assert sources.MOST_WHOLE == 64 << 20
+    assert source.MOST_WHOLE == 64 << 20
     assert "up to 64 MB by a worker" in TEXT
-    assert f"in blocks of {parts.ROWS_PER_BLOCK:,};" in TEXT
+    assert f"in blocks of {source.ROWS_PER_BLOCK:,};" in TEXT
     assert store.MOST_IN_MEMORY == 512 << 20
     assert "Rows over 512 MB" in TEXT
     assert pytest.approx(1 / 20) == checkpoint.MOST_OF_TIME
@@ -107,7 +108,7 @@ def test_its_numbers_are_those_of_the_library() -> None:
 
 def test_on_a_cluster_it_says_when_topics_are_shared_out() -> None:
     pytest.importorskip("distributed")
-    from slugline.scale.cluster import SHARE
+    from slugline.stream.cluster import SHARE
 
     assert pytest.approx(1 / 3) == SHARE
     assert "no more than a third of each worker's memory" in TEXT

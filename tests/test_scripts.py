@@ -10,8 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.text.scripts import composed, plain, unspaced
-from slugline.text.words import find_words, tokenize
+from slugline.text.words import composed, find_words, plain, tokenize, unspaced
 
 # What Unicode calls the characters of scripts without spaces.
 NAMES = (

@@ -23,8 +23,8 @@ import pytest
 import slugline
 from serving import client, make_state, running
 from slugline.corrections.store import CorrectionStore
-from slugline.routing import Router
-from slugline.served import ServedModel
+from slugline.model.routing import Router
+from slugline.serving.model import ServedModel
 
 WIRE = "Wheat exports rose as drought cut the harvest"
 CAKE = "Mix flour, butter and eggs, and bake the cake for an hour"

@@ -20,9 +20,9 @@ import httpx
 
 from serving import running
 from slugline.cli.serve import serve
-from slugline.mcp.tools import TOOLS
-from slugline.server.metrics import Metrics
-from slugline.server.operations import OPERATIONS
+from slugline.serving.http.batches import Metrics
+from slugline.serving.http.operations import OPERATIONS
+from slugline.serving.mcp.tools import TOOLS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "serving.md").read_text(encoding="utf-8")
 #: Differ each time, or with each version of the model.

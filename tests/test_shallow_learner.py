@@ -11,11 +11,11 @@ import pytest
 import scipy.sparse as sp
 
 from slugline.errors import DataError, OptionError
-from slugline.layers import Dense
-from slugline.learners.network import Network
-from slugline.learners.shallow import _BATCH_SIZE, _INPUT_SCALE, ShallowLearner
-from slugline.training.context import FitContext
-from slugline.training.optimizers import RowAdaGrad
+from slugline.learning.learner import FitContext
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
+from slugline.learning.net.optimizers import RowAdaGrad
+from slugline.learning.shallow import _BATCH_SIZE, _INPUT_SCALE, ShallowLearner
 
 CONTEXT = FitContext(n_topics=3, seed=5)
 

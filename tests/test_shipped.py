@@ -12,8 +12,7 @@ import slugline
 from slugline import reuters
 from slugline.classifier import TopicClassifier
 from slugline.errors import ModelFileError
-from slugline.saving.classifier_file import library_versions
-from slugline.saving.shipped import DEFAULT, SHIPPED, model_path
+from slugline.model.file.content import DEFAULT, SHIPPED, library_versions, model_path
 
 TOOL = Path(__file__).parents[1] / "tools" / "train_reuters46.py"
 

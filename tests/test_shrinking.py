@@ -14,14 +14,14 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ModelFileError, OptionError
-from slugline.fitted import Fitted
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.saving.classifier_file import as_model_file, from_model_file
-from slugline.saving.container import pack
-from slugline.saving.shrinking import shrunk
-from slugline.text.block import Block
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.model.file.container import pack
+from slugline.model.file.content import as_model_file, from_model_file
+from slugline.model.file.shrinking import shrunk
+from slugline.model.fitted import Fitted
+from slugline.text.blocks import Block
 from stand_ins import Meanings
 from test_hostile_files import as_file, with_info
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from slugline.classifier import TopicClassifier
-from slugline.corpus.byte_range import ByteRange
+from slugline.corpus.formats import ByteRange
 from slugline.corpus.labelled import Agreement, Facts
 from slugline.errors import DataError, OptionError
-from slugline.scale import parts, sources
-from slugline.scale.parts import Files, LineRange, Packed, Part, RowStretch
-from slugline.scale.sources import Documents
+from slugline.stream import source as parts
+from slugline.stream import source as sources
+from slugline.stream.source import Documents, Files, LineRange, Packed, Part, RowStretch
 
 Rows = list[tuple[Any, Any]]
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError, OptionError
-from slugline.sparse import (
+from slugline.text.sparse import (
     Entries,
     Rows,
     RowStack,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slugline.corpus.splits import hold_out, make_folds, places_in_topics
 from slugline.errors import DataError, OptionError
-from slugline.splits import hold_out, make_folds, places_in_topics
 
 topic_lists = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60).filter(
     lambda topics: max(Counter(topics).values()) > 1

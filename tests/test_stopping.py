@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from slugline.errors import OptionError
-from slugline.training.stopping import BestEpoch, EarlyStopping, catch_interrupt
+from slugline.learning.net.training import BestEpoch, EarlyStopping, catch_interrupt
 
 
 def run(stopping: EarlyStopping, values: list[float]) -> tuple[int, int]:

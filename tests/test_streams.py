@@ -11,8 +11,8 @@ from typing import BinaryIO, NamedTuple
 
 import pytest
 
-from slugline.corpus import streams
-from slugline.corpus.streams import Stream
+from slugline.corpus import bytes as streams
+from slugline.corpus.bytes import Stream
 
 DATA = b"one\n\ntwo\r\nth\xffree" + b"x" * 100 + b"\nlast, without an end"
 

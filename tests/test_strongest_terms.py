@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from slugline.classifier import TopicClassifier
-from slugline.experiment.strongest_terms import strongest_terms
-from slugline.fitted import Fitted
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.text.block import Block
+from slugline.experiment.evidence import strongest_terms
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.model.fitted import Fitted
+from slugline.text.blocks import Block
 
 
 def learned(documents: list[tuple[str, str]], **params: Any) -> Fitted:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline import suggest as module
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
-from slugline.fitted import Fitted
-from slugline.suggest import Suggestion, suggest
+from slugline.experiment import suggest as module
+from slugline.experiment.suggest import Suggestion, suggest
+from slugline.model.fitted import Fitted
 from stand_ins import Meanings
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from slugline.training.term_rates import relevance, term_rates
+from slugline.learning.linear.steps import relevance, term_rates
 
 # Twelve documents of three topics. The first term is in all of them, the second in one topic, the
 # third in one document, the fourth in none.

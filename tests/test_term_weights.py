@@ -10,9 +10,16 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline import term_weights
 from slugline.errors import DataError
-from slugline.term_weights import as_arrays, from_arrays, join_topics, share_to_drop, slim, table
+from slugline.learning.linear import weights as term_weights
+from slugline.learning.linear.weights import (
+    as_arrays,
+    from_arrays,
+    join_topics,
+    share_to_drop,
+    slim,
+    table,
+)
 
 RNG = np.random.default_rng(0)
 DENSE = RNG.normal(size=(300, 7)).astype(np.float32)

@@ -11,9 +11,9 @@ import scipy.sparse as sp
 from scipy.special import log_softmax
 
 from slugline.errors import DataError, OptionError
-from slugline.layers import Dense
-from slugline.learners.network import Network
-from slugline.training.optimizers import SGD
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
+from slugline.learning.net.optimizers import SGD
 
 N_ROWS, N_COLUMNS, N_TOPICS = 9, 7, 3
 RNG = np.random.default_rng(0)

@@ -15,20 +15,23 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.evaluation import Evaluation
+from slugline.evaluation.evaluation import Evaluation
 from slugline.experiment.run import Experiment, run_experiment
-from slugline.fitted import Fitted
-from slugline.learners import Learner
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.report import write_training_report
-from slugline.report.training import ConfusedTopic, confused_topics, training_page
-from slugline.report.training_text import advice, findings
-from slugline.text.block import Block
-from slugline.training.context import FitContext
-from slugline.training.history import History
-from slugline.tuning import Trial, Tuning, Way
+from slugline.learning.learner import FitContext, Learner
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.learning.net.training import History
+from slugline.learning.tuning import Trial, Tuning, Way
+from slugline.model.fitted import Fitted
+from slugline.reports.training import (
+    ConfusedTopic,
+    confused_topics,
+    training_page,
+    write_training_report,
+)
+from slugline.reports.training_text import advice, findings
+from slugline.text.blocks import Block
 
 # 100 test documents, 82 of them right.
 TOPICS = ["acq", "earn", "grain", "zinc"]

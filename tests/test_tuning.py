@@ -12,12 +12,11 @@ from sklearn.base import clone
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.text.block import Block
-from slugline.text.defaults import FAMILIES
-from slugline.training.context import FitContext
-from slugline.tuning import BUDGET, Tuning, Way, tune
+from slugline.learning.learner import FitContext
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.tuning import BUDGET, Tuning, Way, tune
+from slugline.text.blocks import FAMILIES, Block
 
 WORDS = (FAMILIES["words"],)
 
@@ -59,7 +58,7 @@ def test_the_family_that_tells_topics_apart_is_found() -> None:
 
 
 def test_accuracy_is_that_of_cross_validation_by_hand() -> None:
-    from slugline.splits import make_folds
+    from slugline.corpus.splits import make_folds
     from slugline.text.features import Features
 
     texts, y = ordered_pairs(240)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slugline.encoders import encode, get_encoder, universal
-from slugline.encoders.universal import UniversalEncoder
 from slugline.errors import EncoderError
+from slugline.learning.encoder import encoder
+from slugline.learning.encoder.encoder import UniversalEncoder, get_encoder
+from slugline.learning.encoder.rows import encode
 
 COMMAND = 'pip install "slugline[encoder]"'
 
@@ -156,8 +157,8 @@ def test_batches_have_one_shape_but_for_long_texts() -> None:
     lengths = [*range(1, 120), *[3] * 100, 127, 128, 256]
     counted = CountedTokens()
     tokens = [[7] * length for length in lengths]
-    for batch in universal._batches(tokens):
-        rows = universal._encode_batch(counted, [tokens[row] for row in batch])
+    for batch in encoder._batches(tokens):
+        rows = encoder._encode_batch(counted, [tokens[row] for row in batch])
         assert rows[:, 0].tolist() == [lengths[row] for row in batch]
     long = [shape for shape in counted.shapes if shape != (128, 12)]
     assert long == [(160, 12)] * 4 + [(288, 12)]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from slugline.corpus.labelled import Texts, read_texts
 from slugline.corpus.readers import read_rows
-from slugline.corpus.unlabelled import Texts, read_texts
 from slugline.errors import DataError
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from slugline.corpus.documents import Topics
+from slugline.corpus.sample_weights import class_weights, row_weights, topic_weights
 from slugline.errors import DataError, OptionError
-from slugline.labels import Topics
-from slugline.sample_weights import class_weights, row_weights, topic_weights
 
 
 def test_no_weights_are_none() -> None:

@@ -9,14 +9,19 @@ import pytest
 import scipy.sparse as sp
 from sklearn.svm import LinearSVC
 
-from slugline.scale import apart
-from slugline.scale.local import LocalEngine
-from slugline.scale.tree import TreeSum
-from slugline.training import point, whole_passes
-from slugline.training.hinge import Aim, products, slopes
-from slugline.training.point import Point, Scales
-from slugline.training.row_block import RowBlock, column_squares, topic_counts
-from slugline.training.whole_passes import Descent, minimise
+from slugline.learning.linear import newton
+from slugline.learning.linear.newton import Descent, Point, Scales, minimise
+from slugline.learning.linear.sums import (
+    Aim,
+    RowBlock,
+    column_squares,
+    products,
+    slopes,
+    topic_counts,
+)
+from slugline.stream import apart
+from slugline.stream.engine import TreeSum
+from slugline.stream.local import LocalEngine
 
 N_TOPICS, N_COLUMNS = 4, 30
 
@@ -102,7 +107,7 @@ def test_products_are_how_slopes_change() -> None:
 
 
 def test_with_equal_costs_the_minimum_is_that_of_liblinear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(point, "BIAS_AT_FIRST", 0.0)  # liblinear draws the bias to 0
+    monkeypatch.setattr(newton, "BIAS_AT_FIRST", 0.0)  # liblinear draws the bias to 0
     blocks = [block_of(4, 80), block_of(5, 70)]
     reached = last(blocks, aim_of(0.5), tolerance=1e-6)
     X = sp.vstack([block.csc() for block in blocks]).toarray()
@@ -127,7 +132,7 @@ def test_the_gradient_at_the_end_is_within_the_tolerance() -> None:
     descent = minimise(engine_of(blocks), start)
     shares, n_passes = zip(*((step.share, step.n_passes) for step in descent), strict=True)
     assert (shares[0], n_passes[0]) == (1, 1)
-    assert shares[-1] <= whole_passes.TOLERANCE
+    assert shares[-1] <= newton.TOLERANCE
     assert list(n_passes) == sorted(set(n_passes))
 
 

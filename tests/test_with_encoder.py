@@ -14,11 +14,11 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from slugline.classifier import TopicClassifier, load
-from slugline.encoders import CheckedEncoder, get_encoder
 from slugline.errors import DataError, EncoderError, EncoderWarning, OptionError
-from slugline.learners.dense_head import DenseHead
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
+from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
+from slugline.learning.encoder.head import DenseHead
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
 from stand_ins import Meanings, Nameless, Returning
 
 SEEN = {0: ("wheat", "corn", "barley"), 1: ("loan", "bond", "credit"), 2: ("goal", "match", "cup")}

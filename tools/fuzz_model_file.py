@@ -32,15 +32,15 @@ from safetensors.numpy import save as save_arrays
 
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import ModelFileError
-from slugline.learners.linear import LinearLearner
-from slugline.learners.mixture import Mixture
-from slugline.learners.neural import NeuralLearner
-from slugline.learners.shallow import ShallowLearner
-from slugline.text.block import Block
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.learning.shallow import ShallowLearner
+from slugline.text.blocks import Block
 
 ROOT = Path(__file__).parents[1]
 OLD = [*sorted((ROOT / "tests/data").glob("*.slug"))]
-SHIPPED = ROOT / "src/slugline/models/reuters46.slug"
+SHIPPED = ROOT / "src/slugline/model/reuters46.slug"
 TEXTS = ["wheat and corn prices rose", "quarterly net profit rose", "zinc output fell"] * 10
 TOPICS = ["grain", "earn", "zinc"] * 10
 QUESTIONS = ["wheat rose", "", "zinc " * 3000 + "\ud800 石油"]

@@ -3,7 +3,7 @@
     python tools/train_reuters46.py [MODEL]
 
 needs the Reuters files, as `slugline train reuters-corrected` does, and writes
-src/slugline/models/reuters46.slug unless another path is given. With the same library versions, it
+src/slugline/model/reuters46.slug unless another path is given. With the same library versions, it
 writes the same bytes each time. It learns from the training wires only. Its settings were chosen on
 these by cross-validation; the test wires are read once, for the numbers on the card.
 """
@@ -17,9 +17,9 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.loading import load_splits
 from slugline.experiment.run import run_experiment
 from slugline.experiment.smaller_file import SmallerFile, save_smaller
-from slugline.text.defaults import FAMILIES
+from slugline.text.blocks import FAMILIES
 
-TARGET = Path(__file__).parents[1] / "src" / "slugline" / "models" / "reuters46.slug"
+TARGET = Path(__file__).parents[1] / "src" / "slugline" / "model" / "reuters46.slug"
 
 # Bytes of the file. With more, it is no more accurate.
 MAX_SIZE = 500_000

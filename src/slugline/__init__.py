@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slugline._version import __version__
-from slugline.lazy import lazy_names
+from slugline.base.lazy import lazy_names
 
 if TYPE_CHECKING:
     from slugline import reuters
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
     from slugline.corpus.loading import load_corpus
     from slugline.errors import SluglineError
-    from slugline.layers import Dense
-    from slugline.learners.linear import LinearLearner
-    from slugline.learners.mixture import Mixture
-    from slugline.learners.network import Network
-    from slugline.learners.neural import NeuralLearner
-    from slugline.learners.shallow import ShallowLearner
-    from slugline.text.block import Block
+    from slugline.learning.linear.learner import LinearLearner
+    from slugline.learning.mixture import Mixture
+    from slugline.learning.net.layers import Dense
+    from slugline.learning.net.learner import NeuralLearner
+    from slugline.learning.net.network import Network
+    from slugline.learning.shallow import ShallowLearner
+    from slugline.text.blocks import Block
 
 __all__ = [
     "Block",
@@ -49,14 +49,14 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
-        "Block": "slugline.text.block",
+        "Block": "slugline.text.blocks",
         "Corpus": "slugline.corpus.corpus",
-        "Dense": "slugline.layers",
-        "LinearLearner": "slugline.learners.linear",
-        "Mixture": "slugline.learners.mixture",
-        "Network": "slugline.learners.network",
-        "NeuralLearner": "slugline.learners.neural",
-        "ShallowLearner": "slugline.learners.shallow",
+        "Dense": "slugline.learning.net.layers",
+        "LinearLearner": "slugline.learning.linear.learner",
+        "Mixture": "slugline.learning.mixture",
+        "Network": "slugline.learning.net.network",
+        "NeuralLearner": "slugline.learning.net.learner",
+        "ShallowLearner": "slugline.learning.shallow",
         "SluglineError": "slugline.errors",
         "TopicClassifier": "slugline.classifier",
         "load": "slugline.classifier",

@@ -2,43 +2,91 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from slugline import errors
 from slugline.base.arrays import F32
-from slugline.displays import as_table
-from slugline.documents import check_descriptions, plain_topics
-from slugline.encoders.checked import Encoder, get_encoder
+from slugline.base.words import as_call, as_table
+from slugline.corpus.documents import Topic, Topics, check_descriptions, plain_topics
+from slugline.corpus.sample_weights import row_weights
 from slugline.errors import DataError, OptionError
-from slugline.estimator import TextEstimator
-from slugline.fit_settings import FitSettings
-from slugline.fitted import Fitted
-from slugline.fitting import fit, fit_batch
-from slugline.labels import Topic, Topics
-from slugline.learners import Learner
-from slugline.learners.choosing import choose_learner
-from slugline.routing import Route, Router
-from slugline.sample_weights import row_weights
-from slugline.saving import container
-from slugline.saving.classifier_file import as_model_file, load_model
-from slugline.saving.schema import ModelInfo
-from slugline.text.block import Block
+from slugline.learning.encoder.encoder import Encoder, get_encoder
+from slugline.learning.learner import Learner
+from slugline.learning.named import choose_learner
+from slugline.model.file import container
+from slugline.model.file.content import as_model_file, load_model
+from slugline.model.file.schema import ModelInfo
+from slugline.model.fit import fit, fit_batch
+from slugline.model.fitted import Fitted
+from slugline.model.routing import Route, Router
+from slugline.model.settings import FitSettings
+from slugline.text.blocks import Block
 from slugline.text.features import Features
 
 if TYPE_CHECKING:
     import os
 
-    from slugline.explain import Explanation
-    from slugline.progress import Progress
-    from slugline.training.history import History
-    from slugline.tuning import Tuning
+    from slugline.base.progress import Progress
+    from slugline.explain.explanation import Explanation
+    from slugline.learning.net.training import History
+    from slugline.learning.tuning import Tuning
 
-__all__ = ["TopicClassifier", "load"]
+__all__ = [
+    "TextEstimator",
+    "TopicClassifier",
+    "load",
+]
+
+
+# What scikit-learn asks of a classifier, without importing scikit-learn ---------------------------
+
+
+class TextEstimator:
+    """A classifier of strings that scikit-learn's tools can copy, search over and show."""
+
+    _estimator_type = "classifier"
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return list(inspect.signature(cls).parameters)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
+        """Return the constructor's arguments; `deep` is scikit-learn's and changes nothing here."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change some of the constructor's arguments."""
+        for name, value in params.items():
+            if name not in self._parameter_names():
+                raise OptionError(
+                    f"{type(self).__name__} has no parameter {name!r}; "
+                    f"choose one of {', '.join(self._parameter_names())}."
+                )
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        return as_call(self)
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that this is a classifier of strings."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(one_d_array=True, two_d_array=False, string=True),
+        )
+
+
+# TopicClassifier: texts and topics in, a classifier out -------------------------------------------
 
 
 class TopicClassifier(TextEstimator):
@@ -67,7 +115,8 @@ class TopicClassifier(TextEstimator):
     tune : bool or float, default False
         Look for better families of terms, passes and mixtures with nets than the default by
         cross-validation on the training texts. A number is the budget: the most multiplications to
-        spend on each term of a document; see `slugline.tuning`. Chooses learner and blocks.
+        spend on each term of a document; see `slugline.learning.tuning`. Chooses learner and
+        blocks.
     n_jobs : int, optional
         Threads, by default one for each core. Results are the same for any number.
     random_state : int, default 0
@@ -143,7 +192,7 @@ class TopicClassifier(TextEstimator):
             How often the answers that `route` gives are to be right. To choose thresholds, it also
             answers documents by what it learns from others, which takes up to thrice as long.
         progress : Progress, optional
-            Told of steps and epochs; see `slugline.progress`.
+            Told of steps and epochs; see `slugline.base.progress`.
 
         Raises
         ------
@@ -209,8 +258,8 @@ class TopicClassifier(TextEstimator):
         )
 
     def fit_stream(self, source: Any, **how: Any) -> TopicClassifier:
-        """Learn from files or batches of any size; see `slugline.scale.fitting.fit_stream`."""
-        from slugline.scale.fitting import fit_stream
+        """Learn from files or batches of any size; see `slugline.stream.fit.fit_stream`."""
+        from slugline.stream.fit import fit_stream
 
         settings = self._settings(choose_learner(self.learner), how.pop("min_precision", None))
         return self._hold(fit_stream(source, settings, **how))
@@ -246,7 +295,7 @@ class TopicClassifier(TextEstimator):
         ----------
         X : iterable of str
         min_precision, per_topic, coverage
-            See `slugline.routing.Router.of`; by default, the `min_precision` of `fit`.
+            See `slugline.model.routing.Router.of`; by default, the `min_precision` of `fit`.
 
         Raises
         ------
@@ -277,8 +326,8 @@ class TopicClassifier(TextEstimator):
         return float(np.average(hits, weights=row_weights(len(topics), sample_weight, None)))
 
     def explain(self, text: str, topic: Topic | None = None, **how: Any) -> Explanation:
-        """Return the words for and against a topic; see `slugline.explain.explain` for `how`."""
-        from slugline.explain import explain
+        """Return the words for and against a topic; `how` goes to `slugline.explain.explain`."""
+        from slugline.explain.explain import explain
 
         return explain(self._fitted(), text, topic, **how)
 

@@ -1,1 +1,0 @@
-"""Whether documents have the right topics, and what else is wrong with them."""

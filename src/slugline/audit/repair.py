@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import itertools
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slugline.audit.tables import DECISIONS, text_digest
-from slugline.corpus.columns import listed
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from slugline.audit.evidence import N_FOLDS, folds_of
+from slugline.audit.findings import DECISIONS, text_digest
+from slugline.base.arrays import Index
+from slugline.corpus.columns import find_both_columns, listed, peek
 from slugline.corpus.corpus import Corpus
+from slugline.corpus.documents import Topics, check_names
+from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corpus.readers import Rows, read_rows
 from slugline.corpus.rows import BadRow, Row, advice_on, os_errors_named
-from slugline.documents import check_names
 from slugline.errors import DataError
+from slugline.learning.linear.learner import LinearLearner
+from slugline.model.fit import fit
+from slugline.model.settings import FitSettings
 
-__all__ = ["Decision", "Repair", "read_decisions", "repaired"]
+if TYPE_CHECKING:
+    from slugline.base.progress import StepProgress
+
+__all__ = [
+    "Decision",
+    "Gain",
+    "Repair",
+    "as_csv",
+    "as_json_lines",
+    "measure_gain",
+    "read_decisions",
+    "repaired",
+    "whole_rows",
+]
+
 
 _NEEDED = ("decision", "new_topic", "at", "digest")
 _PARTS = ("train", "test")
@@ -43,7 +70,7 @@ class Decision(NamedTuple):
     at : str
         Where the document stands in its source.
     digest : str
-        See `slugline.audit.tables.text_digest`.
+        See `slugline.audit.findings.text_digest`.
     """
 
     place: str
@@ -245,3 +272,227 @@ def _row(corpus: Corpus, rows: Mapping[str, list[int]], decision: Decision, name
         "or is read in another way; give the options of the audit, such as `text`, `topic`, "
         "`fold_topics` and `topic_map`, audit the documents again, or leave the line out."
     )
+
+
+# Repaired documents with all columns of the files that they were read from ------------------------
+
+Values = dict[str, Any]
+
+
+def whole_rows(
+    sources: Sequence[str],
+    corpus: Corpus,
+    topics: Sequence[str | None],
+    text: str | None = None,
+    topic: str | None = None,
+    *,
+    format: str | None = None,  # noqa: A002 (as in load_corpus)
+    encoding: str | None = None,
+) -> list[Values] | None:
+    """Return the rows of documents as they stand in their files, under other topics.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        What the corpus was read from.
+    corpus : Corpus
+    topics : sequence of str or None
+        The topic of each document; None for those to leave out.
+    text, topic, format, encoding : see `slugline.corpus.loading.load_corpus`
+
+    Returns
+    -------
+    list of dict, or None if a source is no file or folder and can't be read a second time.
+
+    Raises
+    ------
+    DataError : if a file can't be read, or was changed since the corpus was read.
+    """
+    if any(each in NAMED_CORPORA or not _is_lasting(Path(each)) for each in sources):
+        return None
+    kept: list[Values] = []
+    row_number, places = 0, corpus.numbered_places()
+    for source in sources:
+        rows = read_rows(source, format=format, encoding=encoding)
+        head = peek(rows)
+        column = find_both_columns(rows.name, head, text, topic)[1]
+        for row in itertools.chain(head, rows):
+            place = row.at if len(sources) == 1 else f"{rows.name}, {rows.unit} {row.at}"
+            if row_number == len(places) or place != places[row_number]:
+                continue  # it was skipped
+            new = topics[row_number]
+            row_number += 1
+            if new is not None and isinstance(row, Row):
+                kept.append(_relabelled(row.values, column, new))
+    if row_number < len(places):
+        raise DataError(f"{corpus.name} was changed while it was read; try again.")
+    return kept
+
+
+def _is_lasting(path: Path) -> bool:
+    return path.is_file() or path.is_dir()
+
+
+def _relabelled(values: Mapping[str, Any], column: str, topic: str) -> Values:
+    same = str(values.get(column)).strip() == topic
+    return dict(values) if same else {**values, column: topic}
+
+
+def as_csv(rows: Sequence[Values]) -> bytes:
+    """Return rows as CSV with every column that one of them has."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_csv_cell(row.get(name)) for name in columns] for row in rows)
+    return table.getvalue().encode("utf-8", "backslashreplace")
+
+
+def as_json_lines(rows: Iterable[Values]) -> bytes:
+    """Return rows as JSON Lines; lists and objects as they were, on one line."""
+    encode = msgspec.json.Encoder(enc_hook=str).encode
+    return b"".join(
+        encode({name: _compact(value) for name, value in row.items()}) + b"\n" for row in rows
+    )
+
+
+def _compact(value: Any) -> Any:
+    is_raw = isinstance(value, msgspec.Raw)
+    return msgspec.Raw(msgspec.json.format(value, indent=-1)) if is_raw else value
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, msgspec.Raw):
+        return bytes(value).decode()
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+# What repaired documents are worth: how much better a classifier gets that learns from them -------
+
+# Standard errors from the mean to the ends of a 95 % interval.
+_95_PERCENT = 1.96
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How many held-out documents are right, learned from the documents before and after repair.
+
+    Attributes
+    ----------
+    n_tested : int
+        Documents tested on: those that were kept, under their repaired topics.
+    n_before, n_after : int
+        How many of them are right.
+    n_better, n_worse : int
+        How many are right only after the repair, and only before it.
+    """
+
+    n_tested: int
+    n_before: int
+    n_after: int
+    n_better: int
+    n_worse: int
+
+    @property
+    def points(self) -> float:
+        """Percentage points of accuracy that the repair brings."""
+        return 100 * (self.n_after - self.n_before) / self.n_tested
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the points, by the documents on which the two differ."""
+        differ = self.n_better + self.n_worse
+        variance = differ - (self.n_better - self.n_worse) ** 2 / self.n_tested
+        margin = 100 * _95_PERCENT * math.sqrt(max(variance, 0)) / self.n_tested
+        return self.points - margin, self.points + margin
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain data."""
+        return {
+            "tested": self.n_tested,
+            "accuracy_before": self.n_before / self.n_tested,
+            "accuracy_after": self.n_after / self.n_tested,
+            "points": self.points,
+            "points_interval": list(self.interval),
+        }
+
+
+def measure_gain(
+    texts: Sequence[str],
+    before: Sequence[str],
+    after: Sequence[str | None],
+    groups: Index,
+    *,
+    seed: int = 0,
+    n_jobs: int | None = None,
+    progress: StepProgress | None = None,
+) -> Gain:
+    """Cross-validate the default classifier on documents before and after repair, in equal folds.
+
+    Both are tested on the repaired documents, as nothing else tells which topics are right. Where
+    the decisions are only those of an audit, that flatters both of them, but not the difference
+    much.
+
+    Parameters
+    ----------
+    texts, before : sequence of str
+        The documents and their topics before.
+    after : sequence of str or None
+        Their topics after; None for a document that was dropped.
+    groups : int array, shape (n_documents,)
+        Copies have one group, and are never learned from and tested on at once.
+    seed, n_jobs, progress : see `slugline.audit.audit.audit_corpus`
+
+    Raises
+    ------
+    DataError : if documents are too few to be learned from.
+    """
+    kept = np.array([topic is not None for topic in after])
+    targets = np.array([topic or "" for topic in after], dtype=object)
+    sources = np.array(before, dtype=object)
+    names = Topics.fit([*before, *(topic for topic in after if topic)])
+    folds = folds_of(names.encode(sources), groups, seed)
+    n_folds = int(folds.max()) + 1
+    if n_folds < 2 or not kept.any():
+        raise DataError("the documents are too few to be tested on; add some.")
+    right = np.zeros((2, len(texts)), dtype=bool)
+    for fold in range(n_folds):
+        held = np.flatnonzero((folds == fold) & kept)
+        for number, (topics, told) in enumerate(((sources, folds != fold), (targets, kept))):
+            learn = np.flatnonzero((folds != fold) & told)
+            if progress is not None:
+                progress("measuring the gain", 2 * fold + number, 2 * N_FOLDS)
+            found = _answers(texts, topics, learn, held, seed, n_jobs)
+            right[number, held] = found == targets[held]
+    first, then = right[:, kept]
+    return Gain(
+        n_tested=int(kept.sum()),
+        n_before=int(first.sum()),
+        n_after=int(then.sum()),
+        n_better=int((then & ~first).sum()),
+        n_worse=int((first & ~then).sum()),
+    )
+
+
+def _answers(
+    texts: Sequence[str],
+    topics: npt.NDArray[np.object_],
+    learn: Index,
+    held: Index,
+    seed: int,
+    n_jobs: int | None,
+) -> npt.NDArray[np.object_]:
+    """Return the topics of the held-out documents, by the default classifier."""
+    if not len(held):
+        return np.zeros(0, dtype=object)
+    settings = FitSettings(
+        learner=LinearLearner(),
+        blocks=None,
+        class_weight=None,
+        tune=False,
+        n_jobs=n_jobs,
+        random_state=seed,
+    )
+    fitted = fit([texts[row] for row in learn], topics[learn].tolist(), settings)
+    proba = fitted.predict_proba([texts[row] for row in held])
+    return np.array([fitted.topics.names[best] for best in proba.argmax(axis=1)], dtype=object)

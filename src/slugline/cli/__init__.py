@@ -24,7 +24,7 @@ def main() -> None:
 
 def _run() -> None:
     from slugline.cli.app import make_app
-    from slugline.cli.voice import in_flags
+    from slugline.cli.output import in_flags
     from slugline.errors import OptionError, SluglineError
 
     # Typer handles interrupts, and readers that stop early, as `head` does.
@@ -54,7 +54,7 @@ def _open_closed_streams() -> None:
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
-    from slugline.cli.printable import printable
+    from slugline.cli.output import printable
 
     print(f"slugline: error: {printable(message)}", file=sys.stderr)  # noqa: T201
     sys.exit(status)

@@ -27,16 +27,14 @@ from slugline.cli.options import (
     TopicColumn,
     read_parts,
 )
-from slugline.cli.output import print_json, print_table, show, warn, write_file
-from slugline.cli.progress import step_progress
+from slugline.cli.output import print_json, print_table, show, step_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    from slugline.audit.auditing import Audit
+    from slugline.audit.audit import Audit
     from slugline.audit.findings import Findings
-    from slugline.audit.gain import Gain
-    from slugline.audit.repair import Repair
+    from slugline.audit.repair import Gain, Repair
     from slugline.corpus.corpus import Corpus
 
 __all__ = ["audit"]
@@ -137,7 +135,7 @@ def audit(
         if decisions is not None:
             _repair(train, data, reading, decisions, output, gain, how, as_json)
             return
-        from slugline.audit.auditing import audit_corpus
+        from slugline.audit.audit import audit_corpus
         from slugline.audit.findings import Findings
 
         found = audit_corpus(train, others, **how)
@@ -253,7 +251,7 @@ def _write_documents(
     path: Path, corpus: Corpus, done: Repair, data: list[str], reading: Reading
 ) -> bool:
     """Write documents as JSON Lines or CSV, as the name says; return whether with all columns."""
-    from slugline.audit.whole_rows import as_csv, as_json_lines, whole_rows
+    from slugline.audit.repair import as_csv, as_json_lines, whole_rows
 
     rows = whole_rows(
         data,
@@ -271,7 +269,7 @@ def _write_documents(
 
 
 def _gain_of(corpus: Corpus, done: Repair, how: dict[str, Any]) -> Gain | None:
-    from slugline.audit.auditing import copy_groups
+    from slugline.audit.audit import copy_groups
 
     groups = copy_groups(corpus.texts, seed=how["seed"], n_jobs=how["n_jobs"])
     return _measured(corpus, done.topics, groups, how)
@@ -291,7 +289,7 @@ def _measured(
     how: dict[str, Any],
 ) -> Gain | None:
     """Return the gain; None, with a warning, if it can't be measured, as the rest still counts."""
-    from slugline.audit.gain import measure_gain
+    from slugline.audit.repair import measure_gain
 
     try:
         return measure_gain(corpus.texts, corpus.topics, after, groups, **how)
@@ -315,18 +313,18 @@ def _write(
     """Write the files that were asked for; return what each is, with its name."""
     files = {}
     if ranking is not None:
-        from slugline.audit.tables import ranking_lines
+        from slugline.audit.findings import ranking_lines
 
         write_file(ranking, "".join(ranking_lines(findings)).encode())
         files["ranking"] = str(ranking)
     if review is not None:
-        from slugline.audit.tables import review_table
+        from slugline.audit.findings import review_table
 
         rows = findings.to_review(_FEWEST_TO_REVIEW)
         write_file(review, review_table(findings, map(findings.of, rows)))
         files["review"] = str(review)
     if output is not None:
-        from slugline.report.audit import write_audit_page
+        from slugline.reports.audit import write_audit_page
 
         write_audit_page(findings, output)
         files["page"] = str(output)
@@ -334,9 +332,9 @@ def _write(
 
 
 def _print(findings: Findings, n: int, gained: Gain | None) -> None:
-    from slugline.displays import counted
-    from slugline.report.audit_text import headline, other_findings
-    from slugline.report.words import shortened
+    from slugline.base.words import counted
+    from slugline.reports.audit import headline, other_findings
+    from slugline.reports.page import shortened
 
     show(headline(findings.audit))
     rows = [findings.of(row) for row in findings.audit.order[:n].tolist()]
@@ -360,7 +358,7 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
 
 
 def _plain(findings: Findings, n: int) -> dict[str, Any]:
-    from slugline.audit.tables import plain
+    from slugline.audit.findings import plain
 
     found = findings.audit
     suspects = [findings.of(row) for row in found.order[:n].tolist()]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slugline.cli.models import check_model_first
 from slugline.cli.options import (
     AsJson,
     Data,
@@ -22,6 +21,7 @@ from slugline.cli.options import (
     TextColumn,
     Threads,
     TopicColumn,
+    check_model_first,
     read_parts,
 )
 from slugline.cli.output import print_json, print_table, say, show
@@ -60,8 +60,8 @@ def check(
 
     Nothing is written. Exit status 1 if it is not the same. DATA is what MODEL was trained on.
     """
+    from slugline.base.progress import progress_on
     from slugline.experiment.retraining import retrain
-    from slugline.progress import progress_on
 
     check_model_first("check", model, data[0])
     reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
@@ -87,7 +87,7 @@ def check(
 
 
 def _print(found: Retraining) -> None:
-    from slugline.displays import counted
+    from slugline.base.words import counted
 
     if found.is_identical:
         n_documents = found.n_documents

@@ -26,11 +26,18 @@ from slugline.cli.options import (
     TopicColumn,
     read_parts,
 )
-from slugline.cli.output import print_json, print_table, say, show, warn, write_file
-from slugline.cli.printable import printable
-from slugline.cli.progress import step_progress
+from slugline.cli.output import (
+    in_flags,
+    print_json,
+    print_table,
+    printable,
+    say,
+    show,
+    step_progress,
+    warn,
+    write_file,
+)
 from slugline.cli.targets import check_not_read, check_target
-from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
@@ -142,7 +149,7 @@ def compare(
 
 def _teller(width: int, quiet: bool) -> Callable[[ModelResult], None]:
     """Return what prints a line for each model as soon as it is measured."""
-    from slugline.report.comparison_text import model_line
+    from slugline.reports.comparison import model_line
 
     def tell(model: ModelResult) -> None:
         if not quiet:
@@ -187,7 +194,7 @@ def _write(comparison: Comparison, folder: Path) -> None:
 
     from matplotlib.figure import Figure
 
-    from slugline.report.comparison import comparison_page
+    from slugline.reports.comparison import comparison_page
 
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     comparison.plot(figure.subplots())
@@ -200,8 +207,8 @@ def _write(comparison: Comparison, folder: Path) -> None:
 
 
 def _print(comparison: Comparison) -> None:
-    from slugline.displays import counted
-    from slugline.report.comparison_text import comparison_rows, failures, reading, verdict
+    from slugline.base.words import counted
+    from slugline.reports.comparison import comparison_rows, failures, reading, verdict
 
     show(
         f"{comparison.name}: {counted(comparison.n_documents, 'document')}, "

@@ -26,13 +26,12 @@ from slugline.cli.options import (
     TopicColumn,
     read_parts,
 )
-from slugline.cli.output import print_json, print_table, say, show, warn, write_file
-from slugline.cli.progress import step_progress
+from slugline.cli.output import print_json, print_table, say, show, step_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
-    from slugline.curve import LearningCurves
+    from slugline.experiment.curve import LearningCurves
 
 __all__ = ["curve"]
 
@@ -80,7 +79,7 @@ def curve(
       slugline curve tickets.csv --encoder use --baseline
     """
     from slugline.classifier import TopicClassifier
-    from slugline.curve import contenders_of, learning_curves
+    from slugline.experiment.curve import contenders_of, learning_curves
 
     check_encoder(encoder)
     if not 0 < test_fraction < 1:
@@ -136,8 +135,8 @@ def _draw(curves: LearningCurves, path: Path) -> None:
 
 
 def _print(curves: LearningCurves) -> None:
-    from slugline.displays import counted
-    from slugline.report.curve_text import curve_rows, doubling, intervals
+    from slugline.base.words import counted
+    from slugline.reports.training_text import curve_rows, doubling, intervals
 
     show(
         f"{curves.name}: {counted(curves.n_topics, 'topic')}, "

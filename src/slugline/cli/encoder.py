@@ -56,8 +56,8 @@ def check_encoder(name: str | None, learner: str = "linear") -> None:
     """
     if name is None:
         return
-    from slugline.checks import check_choice
-    from slugline.encoders.checked import NAMES, get_encoder
+    from slugline.base.checks import check_choice
+    from slugline.learning.encoder.encoder import NAMES, get_encoder
 
     check_choice("encoder", name, NAMES)
     if learner != "linear":
@@ -70,7 +70,7 @@ def check_encoder(name: str | None, learner: str = "linear") -> None:
 
 def advise(classifier: TopicClassifier, train: Corpus, quiet: bool) -> None:
     """Say that there are encoders, if there are few documents a topic to learn words from."""
-    from slugline.learners.linear import LinearLearner
+    from slugline.learning.linear.learner import LinearLearner
 
     counts = train.topic_counts().values()
     is_default = isinstance(classifier.learner, LinearLearner) and classifier.encoder is None
@@ -85,8 +85,8 @@ def advise(classifier: TopicClassifier, train: Corpus, quiet: bool) -> None:
 
 
 def _how() -> str:
-    from slugline.encoders.checked import get_encoder
     from slugline.errors import EncoderError
+    from slugline.learning.encoder.encoder import get_encoder
 
     try:
         get_encoder("use")

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slugline.cli.metrics import print_evaluation, print_paired
-from slugline.cli.models import check_model_first
 from slugline.cli.options import (
     AsJson,
     Data,
@@ -24,16 +22,16 @@ from slugline.cli.options import (
     SkipBadRows,
     TextColumn,
     TopicColumn,
+    check_model_first,
     load_parts,
     say_notes,
 )
-from slugline.cli.output import print_json, warn
-from slugline.cli.routing import as_entry, print_routing, routing_of
-from slugline.cli.targets import check_mistakes
+from slugline.cli.output import print_evaluation, print_json, print_paired, warn
+from slugline.cli.targets import as_entry, check_mistakes, print_routing, routing_of
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
-    from slugline.fitted import Fitted
+    from slugline.model.fitted import Fitted
 
 __all__ = ["evaluate"]
 
@@ -71,10 +69,10 @@ def evaluate(
 
       slugline evaluate new.slug labelled-later.csv --against old.slug
     """
-    from slugline.evaluation import compare_paired
-    from slugline.experiment.mistakes import write_mistakes
-    from slugline.experiment.testing import evaluate as evaluate_on
-    from slugline.saving.classifier_file import load_model
+    from slugline.evaluation.paired import compare_paired
+    from slugline.experiment.evidence import write_mistakes
+    from slugline.experiment.run import evaluate as evaluate_on
+    from slugline.model.file.content import load_model
 
     check_model_first("evaluate", model, data[0])
     check_mistakes(mistakes, [model, *data, *([against] if against else [])])

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slugline.cli.models import check_model_first
-from slugline.cli.options import AsJson, Model, Quiet, Reading, load_parts
-from slugline.cli.output import print_json, print_table, say, show
-from slugline.cli.printable import printable
+from slugline.base.words import counted
+from slugline.cli.options import AsJson, Model, Quiet, Reading, check_model_first, load_parts
+from slugline.cli.output import print_json, print_table, printable, say, show
 from slugline.cli.targets import check_not_read, check_target
-from slugline.displays import counted
 from slugline.errors import DataError
 
 if TYPE_CHECKING:
-    from slugline.explain import Explanation
+    from slugline.explain.explanation import Explanation
 
 __all__ = ["explain"]
 
@@ -94,8 +92,8 @@ def explain(
 
       slugline explain tickets.slug --not refund - < ticket.txt
     """
-    from slugline.explain import explain as find
-    from slugline.saving.classifier_file import load_model
+    from slugline.explain.explain import explain as find
+    from slugline.model.file.content import load_model
 
     check_model_first("explain", model, text)
     if html is not None:
@@ -121,7 +119,7 @@ def explain(
     if data and not found.examples:
         say(f"{' '.join(data)}: no document of {found.topic} is like the text", quiet=quiet)
     if html is not None:
-        from slugline.report.explanation import write_explanation
+        from slugline.reports.explanation import write_explanation
 
         write_explanation(found, html)
     if as_json:
@@ -204,7 +202,7 @@ def _print_painted(found: Explanation) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from slugline.marks import pieces
+    from slugline.explain.explanation import pieces
 
     marked = pieces(found.text, found.spans())
     most = max((abs(share) for *_, share in marked), default=0)

@@ -10,7 +10,7 @@ import typer
 from slugline.cli.options import Model, Quiet
 from slugline.cli.output import say, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
-from slugline.saving.shipped import model_path
+from slugline.model.file.content import model_path
 
 __all__ = ["export"]
 
@@ -50,7 +50,7 @@ def export(
 
       slugline export tickets.slug -o tickets-page.html
     """
-    from slugline.exporters.page import LARGE_PAGE, model_page
+    from slugline.export.page import LARGE_PAGE, model_page
 
     path = Path(f"{Path(model).stem}-page.html") if output is None else output
     check_target("--output", path)

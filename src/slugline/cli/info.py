@@ -12,8 +12,8 @@ def info(model: Model, as_json: AsJson = False) -> None:
     """Print a model's card: what it learned from, its topics, metrics and limits."""
     import msgspec
 
-    from slugline.saving import container
-    from slugline.saving.shipped import model_path
+    from slugline.model.file import container
+    from slugline.model.file.content import model_path
 
     file = container.read(model_path(model))
     if as_json:

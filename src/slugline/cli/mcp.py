@@ -46,7 +46,7 @@ def mcp(
       "slugline": {"command": "slugline", "args": ["mcp", "tickets.slug"]}
     """
     try:
-        from slugline.mcp.run import run
+        from slugline.serving.mcp.run import run
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing == "slugline":

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_origin
 
+import msgspec
 import typer
+
+from slugline.base.checks import shown
+from slugline.errors import DataError, OptionError
+from slugline.learning.learner import option_hints
+from slugline.learning.net.learner import MAX_WIDTH, NeuralLearner, NeuralOptions
+from slugline.model.file.content import SHIPPED
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
+    from slugline.learning.learner import Learner
 
 __all__ = [
+    "NET_PANEL",
     "AsJson",
     "Baseline",
     "Data",
@@ -32,10 +44,16 @@ __all__ = [
     "Threads",
     "TopicColumn",
     "Validation",
+    "check_model_first",
+    "is_model",
     "load_parts",
+    "make_learner",
     "read_parts",
+    "read_size",
     "say_notes",
+    "with_net_options",
 ]
+
 
 _DATA_HELP = (
     "CSV, TSV, JSONL, JSON, Parquet, Excel or fastText file (also .gz), a folder with a sub-folder "
@@ -258,3 +276,156 @@ def say_notes(corpus: Corpus, quiet: bool, *, several: bool) -> None:
 
     for note in corpus.notes:
         say(note if several else f"{corpus.name}: {note}", quiet=quiet)
+
+
+# The command line's options for the net, made from those that `NeuralLearner` declares ------------
+
+#: The heading of the net's options in the help.
+NET_PANEL = "Of --learner network"
+
+# The default in words, where the value alone doesn't explain it.
+_SHOWN = {"hidden": "64, or as many as topics", "learning_rate": "the optimizer's own"}
+
+
+def with_net_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """Add the net's options to a verb that takes further keywords; None if not given."""
+    signature = inspect.signature(verb, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    hints = _net_hints()
+    net = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        for name, hint in hints.items()
+    ]
+    verb.__signature__ = signature.replace(parameters=[*own, *net])  # type: ignore[attr-defined]
+    verb.__annotations__ |= hints
+    return verb
+
+
+def _net_hints() -> dict[str, Any]:
+    """Return how typer reads each option."""
+    return {name: _typer_hint(name, hint) for name, hint in option_hints(NeuralOptions).items()}
+
+
+def _typer_hint(name: str, hint: Any) -> Any:
+    kind, metas = _parts(hint)
+    default = getattr(NeuralOptions, name, None)
+    settings: dict[str, Any] = {
+        "help": next(meta.description for meta in metas if meta.description),
+        "show_default": _SHOWN.get(name, str(default)),
+        "rich_help_panel": NET_PANEL,
+    }
+    if kind is int:
+        settings["min"] = next(meta.ge for meta in metas if meta.ge is not None)
+    if kind not in (int, float):
+        kind = str
+    metavars = {int: "N", float: "NUMBER", str: "NAME"}
+    settings["metavar"] = "WIDTHS" if name == "hidden" else metavars[kind]
+    return Annotated[kind | None, typer.Option(_flag(name), **settings)]
+
+
+def _parts(hint: Any) -> tuple[Any, list[msgspec.Meta]]:
+    """Return the plain type of a hint, and its descriptions."""
+    if get_origin(hint) is Annotated:
+        kind, metas = _parts(get_args(hint)[0])
+        return kind, [*metas, *(m for m in hint.__metadata__ if isinstance(m, msgspec.Meta))]
+    if type(None) in get_args(hint):
+        return _parts(next(arg for arg in get_args(hint) if arg is not type(None)))
+    return hint, []
+
+
+def widths(value: str) -> list[int]:
+    """Return the widths of hidden layers: those of two for "64,32"."""
+    try:
+        found = [int(part) for part in value.split(",")]
+    except ValueError:
+        raise OptionError(
+            f"--hidden {value!r} is not a list of widths; write one like 64 or 128,64."
+        ) from None
+    if not all(1 <= width <= MAX_WIDTH for width in found):
+        raise OptionError(
+            f"--hidden {value!r} holds a width outside 1 to {MAX_WIDTH:,}; "
+            "write one like 64 or 128,64."
+        )
+    return found
+
+
+def make_learner(name: str, validation: str | None, options: Mapping[str, Any]) -> Learner:
+    """Return a learner with the net's options, None if one was not given; others take none."""
+    from slugline.learning.named import choose_learner
+
+    given = {option: value for option, value in options.items() if value is not None}
+    if "hidden" in given:
+        given["hidden"] = widths(given["hidden"])
+    if name == "network":
+        return NeuralLearner(**given)
+    learner = choose_learner(name)
+    unused = [*given, *(["validation"] if validation else [])]
+    if unused:
+        raise OptionError(
+            f"{_flag(unused[0])} says how a net learns, but the {name} learner has "
+            "no net; leave it out, or add --learner network."
+        )
+    return learner
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+# Sizes of files, as people write them -------------------------------------------------------------
+
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+# With so few digits, it is always a size that a file can have.
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([a-z]*)", re.IGNORECASE)
+
+
+def read_size(flag: str, size: str) -> int:
+    """Return a size in whole bytes.
+
+    >>> [read_size("--max-size", size) for size in ("5MB", "1.5 MB", "500kB", "2000000")]
+    [5000000, 1500000, 500000, 2000000]
+
+    Raises
+    ------
+    OptionError : if it is no size, or under a byte; the message names the flag.
+    """
+    found = _SIZE.fullmatch(size.strip())
+    unit = _UNITS.get(found[2].lower()) if found else None
+    n_bytes = int(Decimal(found[1]) * unit) if found and unit else 0
+    if not n_bytes:
+        raise OptionError(
+            f"{flag} is {shown(size)}; give a number of bytes, kB, MB or GB, such as 2000000, "
+            "500kB or 1.5MB."
+        )
+    return n_bytes
+
+
+# Models that commands are given: known by their names, or by how their files begin ----------------
+
+
+def check_model_first(command: str, model: str, file: str) -> None:
+    """Check that MODEL and the file after it were not given in the other order.
+
+    Raises
+    ------
+    DataError : if the second is a model, and the first is none.
+    """
+    if is_model(file) and not is_model(model):
+        raise DataError(
+            f"{model} is not a model, but {file} is one; the model comes first: "
+            f"slugline {command} {file} {model}"
+        )
+
+
+def is_model(name: str) -> bool:
+    """Whether this names a shipped model, or a file that looks like a model."""
+    if name in SHIPPED or name.endswith(".slug"):
+        return True
+    # A pipe's first bytes would be lost to the next reader.
+    if not Path(name).is_file():
+        return False
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:
+        return False  # reading it as texts will say what is wrong

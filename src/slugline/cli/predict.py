@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from slugline.answer_file import compact
-from slugline.answer_target import open_answer_file
-from slugline.cli.answer_file import check_answer_file
 from slugline.cli.options import Encoding, Format, Quiet, TextColumn
-from slugline.cli.output import say, warn
+from slugline.cli.output import DocumentBar, has_onlooker, printable, printable_json, say, warn
 from slugline.cli.predict_folder import (
     Overwrite,
     Run,
@@ -26,18 +23,18 @@ from slugline.cli.predict_folder import (
     model_and_files,
     predict_folder,
 )
-from slugline.cli.printable import printable, printable_json
-from slugline.cli.progress import DocumentBar, has_onlooker
+from slugline.cli.targets import check_answer_file
 from slugline.corpus.columns import listed
 from slugline.corpus.rows import BadRow
 from slugline.errors import OptionError
+from slugline.prediction.files import compact, open_answer_file
 
 if TYPE_CHECKING:
-    from slugline.answers import Prediction
     from slugline.corpus.readers import Rows
-    from slugline.fitted import Fitted
-    from slugline.routing import Router
-    from slugline.scale.answering import How
+    from slugline.model.fitted import Fitted
+    from slugline.model.routing import Router
+    from slugline.prediction.rows import Prediction
+    from slugline.prediction.task import How
 
 __all__ = ["predict"]
 
@@ -161,7 +158,7 @@ def predict(
 
       slugline predict model.slug 'in/*.parquet' -o out/
     """
-    from slugline.scale.answering import How
+    from slugline.prediction.task import How
 
     if output is not None and explain:
         raise OptionError(
@@ -190,8 +187,8 @@ def _predict_file(
     model: str, file: str, output: Path | None, how: How, explain: bool, quiet: bool
 ) -> None:
     from slugline.corpus.readers import read_rows
-    from slugline.saving.classifier_file import load_model
-    from slugline.scale.answering import batches_of, make_router, strict_error
+    from slugline.model.file.content import load_model
+    from slugline.prediction.task import batches_of, make_router, strict_error
 
     if output is not None:
         check_answer_file(output, [model, file])
@@ -264,7 +261,7 @@ class _Lines(NamedTuple):
 
 def _reasons(fitted: Fitted, answer: Prediction) -> list[dict[str, Any]]:
     """Return the strongest words for and against the topic of an answer."""
-    from slugline.explain import explain
+    from slugline.explain.explain import explain
 
     found = explain(fitted, answer.text, answer.topics[0][0], most=_N_REASONS)
     return [

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from slugline.cli.models import check_model_first, is_model
-from slugline.cli.output import say, warn
-from slugline.cli.progress import DocumentBar, can_erase
+from slugline.base.names import is_pattern
+from slugline.cli.options import check_model_first, is_model
+from slugline.cli.output import DocumentBar, can_erase, say, warn
 from slugline.errors import DataError, OptionError, SluglineError
-from slugline.saving.shipped import DEFAULT, SHIPPED
-from slugline.scale.file_names import is_pattern
+from slugline.model.file.content import DEFAULT, SHIPPED
 
 if TYPE_CHECKING:
-    from slugline.scale.answering import How
-    from slugline.scale.predicting import Answered, Standing
+    from slugline.prediction.job import Answered, Standing
+    from slugline.prediction.task import How
 
 __all__ = [
     "Overwrite",
@@ -154,12 +153,12 @@ def predict_folder(model: str, files: Sequence[str], out: Path, how: How, run: R
 
     Raises
     ------
-    SluglineError : see `slugline.scale.predicting.predict_files`; also if a file has no answers.
+    SluglineError : see `slugline.prediction.job.predict_files`; also if a file has no answers.
     """
     if run.scheduler is not None and run.workers is not None:
         raise OptionError("--scheduler and --workers name two places to work at; give one of them.")
-    from slugline.scale.connecting import unlogged
-    from slugline.scale.predicting import predict_files
+    from slugline.base.clusters import unlogged
+    from slugline.prediction.job import predict_files
 
     with unlogged(), _Watcher(run.quiet) as watcher:
         try:

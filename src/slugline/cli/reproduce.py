@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slugline.cli.options import AsJson, Quiet
-from slugline.cli.output import print_json, print_table, say, show
-from slugline.cli.progress import step_progress
+from slugline.cli.output import print_json, print_table, say, show, step_progress
 from slugline.cli.targets import check_target
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
-    from slugline.lesson.results import NotebookResult
+    from slugline.experiment.lesson import NotebookResult
 
 __all__ = ["reproduce"]
 
@@ -41,8 +40,8 @@ def reproduce(
 
       slugline reproduce --seeds 10 --json > numbers.json
     """
-    from slugline.lesson.run import run
-    from slugline.report import write_notebook_report
+    from slugline.experiment.lesson import run
+    from slugline.reports.lesson import write_notebook_report
 
     _check_folder(out)
     with step_progress(quiet) as progress:
@@ -75,7 +74,7 @@ def _check_folder(out: Path) -> None:
 
 
 def _print(result: NotebookResult) -> None:
-    from slugline.report.lesson_table import compare_with_lesson
+    from slugline.reports.lesson import compare_with_lesson
 
     rows = compare_with_lesson(result)
     print_table(

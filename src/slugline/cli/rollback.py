@@ -27,7 +27,7 @@ def rollback(
 
       slugline rollback tickets.slug
     """
-    from slugline.saving.generations import roll_back
+    from slugline.model.file.generations import roll_back
 
     done = roll_back(model)
     if as_json:

@@ -215,8 +215,8 @@ def serve(
       slugline serve tickets.slug --host 0.0.0.0 --token-file tokens
     """
     try:
-        from slugline.server.run import serve as run
-        from slugline.server.settings import Settings, read_tokens
+        from slugline.serving.http.run import serve as run
+        from slugline.serving.http.settings import Settings, read_tokens
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("slugline"):
             raise
@@ -224,7 +224,7 @@ def serve(
             f"serving needs {error.name}, which is not installed; "
             'install it with pip install "slugline[serve]".'
         ) from None
-    from slugline.served import Limits
+    from slugline.serving.model import Limits
 
     settings = Settings(
         host=host,

@@ -11,16 +11,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slugline.cli.models import check_model_first
-from slugline.cli.options import AsJson, Encoding, Format, Model, Quiet, Seed, TextColumn
-from slugline.cli.output import print_json, say, show, warn, write_file
-from slugline.cli.printable import printable
-from slugline.cli.progress import DocumentBar, has_onlooker
+from slugline.cli.options import (
+    AsJson,
+    Encoding,
+    Format,
+    Model,
+    Quiet,
+    Seed,
+    TextColumn,
+    check_model_first,
+)
+from slugline.cli.output import (
+    DocumentBar,
+    has_onlooker,
+    print_json,
+    printable,
+    say,
+    show,
+    warn,
+    write_file,
+)
 from slugline.cli.targets import check_not_read, check_target
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
-    from slugline.suggest import Suggestion
+    from slugline.experiment.suggest import Suggestion
 
 __all__ = ["suggest"]
 
@@ -64,11 +79,11 @@ def suggest(
 
       slugline train tickets.csv to-label.csv -o tickets.slug
     """
+    from slugline.base.words import counted
+    from slugline.corpus.labelled import read_texts
     from slugline.corpus.readers import read_rows
-    from slugline.corpus.unlabelled import read_texts
-    from slugline.displays import counted
-    from slugline.saving.classifier_file import load_model
-    from slugline.suggest import suggest as find
+    from slugline.experiment.suggest import suggest as find
+    from slugline.model.file.content import load_model
 
     check_model_first("suggest", model, file)
     if output is not None:

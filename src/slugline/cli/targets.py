@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import typer
+
+from slugline.cli.output import print_table, warn
 from slugline.errors import OptionError
+from slugline.prediction.files import check_ending
 
-__all__ = ["check_apart", "check_mistakes", "check_not_read", "check_target"]
+if TYPE_CHECKING:
+    from slugline.corpus.corpus import Corpus
+    from slugline.experiment.run import Routed
+    from slugline.model.fitted import Fitted
+    from slugline.model.routing import Router
+
+__all__ = [
+    "MinPrecision",
+    "Routing",
+    "as_entry",
+    "check_answer_file",
+    "check_apart",
+    "check_mistakes",
+    "check_not_read",
+    "check_target",
+    "print_routing",
+    "routing_of",
+]
 
 
 def check_apart(output: Path, report: Path, sources: Iterable[str | Path | None]) -> None:
@@ -60,3 +83,94 @@ def check_target(option: str, path: Path) -> None:
             f"{option} {path}: can't write a file there ({error.strerror or error}); "
             "create the folder, fix its permissions, or name another place."
         ) from error
+
+
+# What `train` and `evaluate` say of the answers that the model gives alone ------------------------
+
+
+def _checked(share: float | None) -> float | None:
+    if share is not None:
+        from slugline.base.checks import check_share
+
+        check_share("min_precision", share)
+    return share
+
+
+MinPrecision = Annotated[
+    float | None,
+    typer.Option(
+        "--min-precision",
+        metavar="SHARE",
+        callback=_checked,
+        help="Choose thresholds, so that answers given alone are right this often, such as 0.95; "
+        "of other texts, `predict` says that it is unsure.",
+        show_default=False,
+    ),
+]
+
+
+class Routing(NamedTuple):
+    """A model's thresholds, and how they do on a test, if there is one."""
+
+    router: Router
+    tested: Routed | None
+
+    @property
+    def threshold(self) -> float | None:
+        """The one threshold of all topics that are ever answered; None if there are several."""
+        finite = {value for value in self.router.thresholds.tolist() if value < math.inf}
+        return finite.pop() if len(finite) == 1 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON; a topic never answered has no threshold."""
+        names, thresholds = self.router.fitted.topics.names, self.router.thresholds.tolist()
+        return {
+            "min_precision": self.router.precision,
+            "thresholds": {
+                str(name): None if threshold == math.inf else threshold
+                for name, threshold in zip(names, thresholds, strict=True)
+            },
+            "left_out": self.router.reach._asdict(),
+            "test": self.tested.to_dict() if self.tested else None,
+        }
+
+
+def print_routing(routing: Routing | None) -> None:
+    """Print what was asked for, from which probability on, and what that brings."""
+    if routing is None:
+        return
+    rows = routing.router.summary()
+    if routing.tested:
+        rows.append(("on test texts", routing.tested.summary()))
+    print_table(rows, left=(0, 1))
+
+
+def as_entry(routing: Routing | None) -> dict[str, Any]:
+    """Return an entry for JSON, or none."""
+    return {"routing": routing.to_dict()} if routing else {}
+
+
+def routing_of(fitted: Fitted, test: Corpus | None) -> Routing | None:
+    """Return what there is to say; None if no precision was asked for, or it is out of reach."""
+    from slugline.errors import OptionError
+    from slugline.experiment.run import route_test
+    from slugline.model.routing import Router
+
+    if fitted.left_out is None:
+        return None
+    try:
+        router = Router.of(fitted)
+    except OptionError as error:  # the model is as good as without
+        warn([str(error)])
+        return None
+    return Routing(router, route_test(router, test) if test else None)
+
+
+# Answers as a file that a command writes ----------------------------------------------------------
+
+
+def check_answer_file(path: Path, sources: Iterable[str]) -> None:
+    """Check, before the work, that answers can be written to `path`; OptionError if not."""
+    check_ending(path)
+    check_target("--output", path)
+    check_not_read("--output", path, sources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -9,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from slugline.cli.encoder import Descriptions, EncoderName, advise, check_encoder, told_on_interrupt
-from slugline.cli.experiment import print_experiment
-from slugline.cli.net_options import make_learner, with_net_options
 from slugline.cli.options import (
     AsJson,
     Baseline,
@@ -29,20 +28,20 @@ from slugline.cli.options import (
     Threads,
     TopicColumn,
     Validation,
+    make_learner,
     read_parts,
+    read_size,
+    with_net_options,
 )
-from slugline.cli.output import print_json, warn
-from slugline.cli.progress import step_progress
-from slugline.cli.routing import MinPrecision, as_entry, print_routing, routing_of
-from slugline.cli.sizes import read_size
-from slugline.cli.train_checks import (
-    NUM_WORDS,
-    check_described,
-    check_files,
-    check_free,
-    check_test,
-    choose_blocks,
-    refuse_check,
+from slugline.cli.output import in_flags, print_json, print_table, shares, show, step_progress, warn
+from slugline.cli.targets import (
+    MinPrecision,
+    as_entry,
+    check_apart,
+    check_mistakes,
+    check_target,
+    print_routing,
+    routing_of,
 )
 from slugline.cli.train_corrections import (
     Corrections,
@@ -56,19 +55,221 @@ from slugline.cli.train_corrections import (
     read_teaching,
 )
 from slugline.cli.train_stream import or_stream
-from slugline.cli.train_untested import learn_untested
-from slugline.cli.voice import in_flags
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
     from slugline.corrections.learning import Outcome
-    from slugline.curve import LearningCurves
+    from slugline.experiment.curve import LearningCurves
     from slugline.experiment.run import Experiment
     from slugline.experiment.smaller_file import SmallerFile
+    from slugline.learning.learner import Learner
+    from slugline.text.blocks import Block
 
-__all__ = ["train"]
+__all__ = [
+    "NUM_WORDS",
+    "check_described",
+    "check_files",
+    "check_free",
+    "check_test",
+    "choose_blocks",
+    "learn_untested",
+    "print_experiment",
+    "refuse_check",
+    "train",
+]
+
+
+# What `slugline train` makes sure of before it reads anything -------------------------------------
+
+#: Words that count if only words are used.
+NUM_WORDS = 10_000
+
+
+def choose_blocks(
+    learner: Learner, weighting: str | None, num_words: int | None
+) -> list[Block] | None:
+    """Return a block of words if the user sets how they count; else None, for the best default."""
+    from slugline.text.blocks import Block
+
+    if weighting is None and num_words is None:
+        return None
+    return [Block("words", weighting or learner.wants, max_terms=num_words or NUM_WORDS)]
+
+
+def check_free(learner: str, weighting: str | None, num_words: int | None) -> None:
+    """Check that no option sets what --tune chooses; OptionError if one does."""
+    given = {
+        "learner": None if learner == "linear" else learner,
+        "weighting": weighting,
+        "num-words": num_words,
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise OptionError(f"--{option} {value}: --tune chooses it; leave one of them out.")
+
+
+def refuse_check(model: str | None, sources: Sequence[str]) -> None:
+    """Say where `train --check` of earlier releases has gone; OptionError if it is given."""
+    if model is not None:
+        raise OptionError(
+            f"train --check is a command of its own: slugline check {model} {' '.join(sources)}."
+        )
+
+
+def check_described(topics: Path | None, given: Mapping[str, object]) -> None:
+    """Check that topics are described where there is no DATA, and nothing needs documents."""
+    if topics is None:
+        raise OptionError(
+            "Missing argument 'DATA': name documents to learn from, or describe topics with "
+            "--topics and name an --encoder."
+        )
+    needing = next(
+        (flag for flag, value in given.items() if value is not None and value is not False), None
+    )
+    if needing is not None:
+        raise OptionError(
+            f"{needing} needs documents, and --topics has descriptions alone; leave it out, or "
+            "name DATA."
+        )
+
+
+def check_files(
+    output: Path, report: Path | None, mistakes: Path | None, sources: Sequence[str | Path | None]
+) -> Path:
+    """Check that files can be written, and none over another; return the path of the report."""
+    check_target("--output", output)
+    if output.suffix == ".html" and report is None:
+        raise OptionError(
+            f"--output {output}: the model is no web page; name it like {output.stem}.slug, and "
+            f"the report goes to {output.stem}.html."
+        )
+    # A name such as v1.2 keeps its dots.
+    report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
+    check_target("--report", report)
+    check_apart(output, report, sources)
+    check_mistakes(mistakes, [*sources, output, report])
+    return report
+
+
+def check_test(test_fraction: float, curve: bool, baseline: bool, corrections: Path | None) -> None:
+    """Check what to test on, and what --curve is compared with; OptionError if it can't be."""
+    if baseline and not curve:
+        raise OptionError("--baseline is one of the curves of --curve; give both.")
+    if curve and corrections is not None:
+        raise OptionError("--curve learns from DATA alone; leave it or --corrections out.")
+    if not 0 <= test_fraction < 1:
+        raise OptionError(
+            f"--test-fraction is {test_fraction}; give a number of at least 0 and under 1."
+        )
+
+
+# `slugline train` of all documents, with none set aside to test on --------------------------------
+
+
+def learn_untested(
+    classifier: TopicClassifier,
+    parts: dict[str, Corpus],
+    output: Path,
+    min_precision: float | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Learn from all documents and save the model; without a test there is nothing to report on."""
+    from slugline.base.progress import progress_on
+    from slugline.base.words import counted
+    from slugline.experiment.run import learn_from_all
+    from slugline.model.file.container import write
+    from slugline.model.file.content import as_model_file
+
+    progress = None if quiet else progress_on()
+    with told_on_interrupt(classifier):
+        train, validation = parts["train"], parts.get("validation")
+        done = learn_from_all(
+            classifier, train, validation, min_precision=min_precision, progress=progress
+        )
+    warnings = tuple(map(in_flags, done.warnings))
+    warn(warnings)
+    advise(classifier, parts["train"], quiet)
+    write(output, as_model_file(done.fitted))
+    routing = routing_of(done.fitted, None)
+    if as_json:
+        found = replace(done, warnings=warnings).to_dict() | as_entry(routing)
+        print_json(found | {"model": str(output)})
+        return
+    n_topics = counted(len(done.fitted.topics), "topic")
+    n_documents = done.fitted.n_documents
+    what = f"{'' if n_documents == 1 else 'all '}{counted(n_documents, 'document')}"
+    if not n_documents:
+        what = "their descriptions, without any document,"
+    show(f"{done.name}: learned {n_topics} from {what} in {done.seconds:.1f} s")
+    print_routing(routing)
+    show("not tested, so there is no report; `slugline evaluate` tests it on other documents")
+    show(f"model   {output}")
+
+
+# What the screen shows of an experiment -----------------------------------------------------------
+
+
+def print_experiment(
+    experiment: Experiment,
+    smaller: SmallerFile | None,
+    model: Path,
+    report: Path,
+    curves: LearningCurves | None,
+) -> None:
+    """Print how good the classifier is, what it learned from, and where the files are."""
+    from slugline.base.words import counted
+    from slugline.reports.training_text import doubling
+
+    evaluation = experiment.evaluation
+    show(
+        f"{experiment.name}: learned {counted(len(experiment.fitted.topics), 'topic')} from "
+        f"{counted(experiment.n_learned, 'document')} in {experiment.seconds:.1f} s, "
+        f"tested on {counted(experiment.n_test, 'other')}"
+    )
+    print_table(
+        [
+            *shares(evaluation),
+            ("baseline", f"{experiment.majority:.3f}", f"always {experiment.majority_topic!r}"),
+            *_learned(experiment),
+        ],
+        left=(0, 2),
+    )
+    if smaller:
+        show(smaller.summary())
+    for each in curves.curves if curves else ():
+        show(doubling(each))
+    show(f"model   {model}")
+    show(f"report  {report}")
+
+
+def _learned(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
+    """Return rows on what was found in the training documents."""
+    fitted = experiment.fitted
+    if experiment.n_skipped:
+        yield "skipped", f"{experiment.n_skipped:,}", "rows that can't be used"
+    if experiment.best_epoch is not None:
+        yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
+    n_left_out = fitted.learner.settings().get("n_left_out", 0)
+    if n_left_out:
+        yield "left out", f"{n_left_out}", "training documents whose topic looks wrong"
+    if fitted.dense is not None:
+        yield (
+            "encoder",
+            f"{fitted.dense.share:.2f}",
+            f"share of the scores' spread, from {fitted.dense.encoder.name}",
+        )
+    if fitted.descriptions:
+        yield "described", f"{len(fitted.descriptions)}", "topics, to the encoder"
+    if fitted.tuning is not None:
+        first, best = fitted.tuning.trials[0], fitted.tuning.best
+        yield "tuned", f"{best.accuracy:.3f}", f"by cross-validation, {first.accuracy:.3f} untuned"
+        yield "", "", fitted.tuning.outcome
+
+
+# `slugline train`: learn from labelled texts, test, report, save ----------------------------------
 
 _TEST_FRACTION = 0.2
 
@@ -202,11 +403,11 @@ def train(
 
       slugline train 'years/*.parquet' --workers 4 --checkpoint kept -o years.slug
     """
+    from slugline.base.progress import progress_on
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
     from slugline.corpus.topics import read_descriptions
-    from slugline.progress import progress_on
-    from slugline.saving.quantization import check_precision
+    from slugline.model.file.quantization import check_precision
 
     sources = list(data or [])
     refuse_check(check, sources)
@@ -315,9 +516,8 @@ def _report(
     learned: Learned, output: Path, report: Path, mistakes: Path | None, as_json: bool
 ) -> None:
     """Write the report, and print what was found."""
-    from slugline.experiment.evidence import gather_evidence
-    from slugline.experiment.mistakes import write_mistakes
-    from slugline.report import write_training_report
+    from slugline.experiment.evidence import gather_evidence, write_mistakes
+    from slugline.reports.training import write_training_report
 
     experiment, smaller, curves, taught = learned
     routing = routing_of(experiment.fitted, experiment.test)
@@ -375,9 +575,9 @@ def _save(
 ) -> tuple[Experiment, SmallerFile | None]:
     """Save the model; return the experiment with its file's metrics, and what a small one costs."""
     from slugline.experiment.smaller_file import save_smaller
-    from slugline.saving.classifier_file import as_model_file
-    from slugline.saving.container import write
-    from slugline.saving.generations import keep_before, kept_before
+    from slugline.model.file.container import write
+    from slugline.model.file.content import as_model_file
+    from slugline.model.file.generations import keep_before, kept_before
 
     notes = taught.card_notes() if taught else ""
     if taught is None and kept_before(path):  # so that `rollback` leads to what was there last
@@ -404,7 +604,7 @@ def _curves(
 ) -> LearningCurves:
     """Learn from fewer labels with the same settings, and test on the same documents."""
     from slugline.classifier import TopicClassifier
-    from slugline.curve import contenders_of, learning_curves
+    from slugline.experiment.curve import contenders_of, learning_curves
 
     # What tuning has found is learned again, and not looked for again.
     found = TopicClassifier.from_fitted(classifier.fitted_) if classifier.tune else classifier

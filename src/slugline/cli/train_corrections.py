@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
     from slugline.corrections.learning import Outcome
-    from slugline.fitted import Fitted
+    from slugline.model.fitted import Fitted
 
 __all__ = [
     "CorrectionWeight",
@@ -126,8 +126,8 @@ def read_teaching(
     ModelFileError : if the file that is at `output` is no model.
     EncoderError : if it needs an encoder that is missing.
     """
-    from slugline.checks import check_number
-    from slugline.corrections.merging import DEFAULT_WEIGHT, as_corpus
+    from slugline.base.checks import check_number
+    from slugline.corrections.learning import DEFAULT_WEIGHT, as_corpus
     from slugline.corrections.store import CorrectionStore
 
     if path is None:
@@ -161,7 +161,7 @@ def read_teaching(
 def _before(output: Path, n_threads: int | None) -> Before:
     """Return how the model that is there was learned."""
     from slugline.classifier import TopicClassifier
-    from slugline.saving.classifier_file import load_model
+    from slugline.model.file.content import load_model
 
     fitted, file = load_model(output)
     precision, left_out = file.info.precision, fitted.left_out
@@ -221,8 +221,8 @@ def make_way(outcome: Outcome, output: Path, force: bool, as_json: bool) -> Fitt
     ModelFileError : if the model that is there can't be kept.
     """
     from slugline.corrections.learning import with_numbers
-    from slugline.saving import container
-    from slugline.saving.generations import keep_before
+    from slugline.model.file import container
+    from slugline.model.file.generations import keep_before
 
     if not outcome.passes and not force:
         if as_json:
@@ -246,8 +246,8 @@ def print_outcome(outcome: Outcome | None, output: Path | None = None) -> None:
     """Print what corrections changed, and how to go back if a model has been replaced."""
     if outcome is None:
         return
-    from slugline.report.corrections_text import TOPIC_HEAD, said_of, topic_rows
-    from slugline.saving.generations import kept_before
+    from slugline.model.file.generations import kept_before
+    from slugline.reports.training_text import TOPIC_HEAD, said_of, topic_rows
 
     show(f"\nwhat {outcome.merged.corrections.name} changed")
     print_table(said_of(outcome), left=(0, 1))

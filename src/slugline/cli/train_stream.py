@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 
-from slugline.cli.output import print_json, print_table, say, show, warn
-from slugline.cli.pass_progress import pass_progress
-from slugline.cli.routing import as_entry, print_routing, routing_of
-from slugline.cli.targets import check_not_read, check_target
+from slugline.cli.output import pass_progress, print_json, print_table, say, show, warn
+from slugline.cli.targets import as_entry, check_not_read, check_target, print_routing, routing_of
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
-    from slugline.cli.routing import Routing
-    from slugline.fitted import Fitted
-    from slugline.stream_record import StreamRecord
+    from slugline.cli.targets import Routing
+    from slugline.model.fitted import Fitted, StreamRecord
 
 __all__ = ["or_stream"]
 
@@ -234,7 +231,7 @@ def _check(options: _Options, is_here: bool) -> None:
 def _learn(options: _Options) -> tuple[Fitted, float]:
     """Return what was learned, and how many seconds that took."""
     from slugline.classifier import TopicClassifier
-    from slugline.scale.sources import files_of
+    from slugline.stream.source import files_of
 
     files = files_of(options.data)
     for file in files:
@@ -267,13 +264,13 @@ def _cluster(options: _Options) -> Iterator[dict[str, Any]]:
     if options.scheduler is None and options.workers is None:
         yield {}
         return
-    from slugline.scale.connecting import unlogged
+    from slugline.base.clusters import unlogged
 
     with unlogged():
         if options.workers is None:
             yield {"client": options.scheduler}
             return
-        from slugline.scale.local_cluster import local_cluster
+        from slugline.base.clusters import local_cluster
 
         with local_cluster(options.workers) as client:
             yield {"client": client}
@@ -313,7 +310,7 @@ def _on_interrupted(options: _Options) -> str:
 
 def _goes_on(checkpoint: Path | None) -> str:
     """Return what to do to go on, if that can be done."""
-    from slugline.scale.checkpoint import is_begun
+    from slugline.stream.checkpoint import is_begun
 
     if checkpoint is None or not is_begun(checkpoint):
         return ""
@@ -322,10 +319,10 @@ def _goes_on(checkpoint: Path | None) -> str:
 
 def _save(fitted: Fitted, options: _Options) -> None:
     """Save the model; a checkpoint is then of no more use, unless learning is to go on."""
-    from slugline.saving.classifier_file import as_model_file
-    from slugline.saving.container import write
-    from slugline.saving.generations import keep_before, kept_before
-    from slugline.scale.checkpoint import remove_checkpoint
+    from slugline.model.file.container import write
+    from slugline.model.file.content import as_model_file
+    from slugline.model.file.generations import keep_before, kept_before
+    from slugline.stream.checkpoint import remove_checkpoint
 
     # So that `rollback` leads to what was there last, or to what was learned to the end.
     if kept_before(options.output) or (fitted.interrupted and options.output.exists()):
@@ -344,7 +341,7 @@ def _warnings(fitted: Fitted) -> list[str]:
 
 
 def _print(fitted: Fitted, options: _Options, seconds: float, routing: Routing | None) -> None:
-    from slugline.displays import counted
+    from slugline.base.words import counted
     from slugline.evaluation.intervals import wilson
 
     record = cast("StreamRecord", fitted.stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slugline.lazy import lazy_names
+from slugline.base.lazy import lazy_names
 
 if TYPE_CHECKING:
     from slugline.compare.results import Comparison, ModelResult

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from slugline.corpus.headers import ID_NAME, TEXT_NAMES, TOPIC_NAMES
 from slugline.corpus.readers import Rows
-from slugline.corpus.rows import BadRow, Row
+from slugline.corpus.rows import ID_NAME, TEXT_NAMES, TOPIC_NAMES, BadRow, Row
 from slugline.errors import DataError, OptionError
 
 __all__ = [

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING
 
-from slugline.displays import counted
-from slugline.documents import digest_of
+from slugline.base.words import counted
+from slugline.corpus.documents import digest_of
+from slugline.corpus.splits import hold_out
 from slugline.errors import DataError
-from slugline.splits import hold_out
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,7 +140,7 @@ class Corpus:
         Returns
         -------
         The training part and the held-out part, both in the order of the corpus; see
-        `slugline.splits.hold_out` for the shares and the errors.
+        `slugline.corpus.splits.hold_out` for the shares and the errors.
         """
         held = hold_out(self.topics, fraction, seed)
         return self._take(~held), self._take(held)

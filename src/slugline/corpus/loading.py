@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slugline.corpus import topics
-from slugline.corpus.collecting import collect
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.folders import folder_rows
-from slugline.corpus.frames import Frame
-from slugline.corpus.readers import Rows, read_frame, read_rows
+from slugline.corpus.labelled import collect
+from slugline.corpus.readers import Rows, folder_rows, read_frame, read_rows
+from slugline.corpus.tables import Frame
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:

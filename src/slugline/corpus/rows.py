@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from slugline.corpus.encodings import guess_encoding
+from slugline.corpus.bytes import guess_encoding
 from slugline.errors import DataError
 
 __all__ = [
+    "ID_NAME",
     "MAX_RECORD",
+    "TEXT_NAMES",
+    "TOPIC_NAMES",
     "BadRow",
     "Items",
     "Row",
     "advice_on",
     "checked_row",
+    "delimiter_of",
+    "is_header",
     "not_utf8",
     "nul",
     "os_errors_named",
     "too_long",
 ]
+
 
 #: The most bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
 MAX_RECORD = 10_000_000
@@ -133,3 +140,47 @@ def checked_row(
     if any(isinstance(value, str) and "\0" in value for value in values.values()):
         return nul(at)
     return Row(at, values, note, n_bytes)
+
+
+# What columns are called, and whether a line names columns ----------------------------------------
+
+#: Names that are recognized by default, in upper or lower case, the most likely first.
+TEXT_NAMES = (
+    *("text", "body", "content", "message", "document", "article", "question", "description"),
+    *("sentence", "utterance", "review", "comment", "tweet", "summary", "headline", "title"),
+)
+TOPIC_NAMES = (
+    *("topic", "label", "category", "class", "queue", "intent", "target", "tag"),
+    *("section", "department", "genre", "theme", "subject"),
+)
+ID_NAME = "id"
+
+_DELIMITERS = ",;\t"
+
+
+def delimiter_of(header: str) -> str:
+    """Return what separates the cells of a header: its most frequent of comma, semicolon, tab."""
+    return max(_DELIMITERS, key=header.count)
+
+
+def is_header(line: str) -> bool:
+    """Whether a line looks like a table's header rather than a text.
+
+    A header names several columns, no two alike, and one has a usual name for texts. Unlike prose,
+    it has no white space after its commas.
+
+    >>> [is_header(line) for line in ("id,text", "Rates rose, text follows", "text")]
+    [True, False, False]
+    """
+    try:
+        cells = next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter_of(line), strict=True))
+    except (csv.Error, StopIteration):
+        return False
+    names = [cell.lower() for cell in cells]
+    is_plain = all(cells) and cells == [cell.strip() for cell in cells]
+    return (
+        len(names) > 1
+        and is_plain
+        and len({*names}) == len(names)
+        and not ({*names}.isdisjoint(TEXT_NAMES))
+    )

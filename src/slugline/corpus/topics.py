@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from slugline.base.words import counted
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.readers import Rows, read_rows
 from slugline.corpus.rows import BadRow, Row
-from slugline.displays import counted
 from slugline.errors import DataError
 
 __all__ = [

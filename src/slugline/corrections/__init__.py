@@ -1,1 +1,0 @@
-"""Answers that people said were wrong, with the right topic: kept, and learned from."""

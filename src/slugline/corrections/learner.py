@@ -21,12 +21,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from slugline.checks import check_whole
+from slugline.base.checks import check_whole
+from slugline.base.files import lock
 from slugline.corpus.loading import NAMED_CORPORA
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, StoreError, TrainingError
-from slugline.locks import lock
-from slugline.saving.shipped import is_shipped
+from slugline.model.file.content import is_shipped
 
 __all__ = ["Learner"]
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slugline.checks import check_whole
+from slugline.base.checks import check_whole
 
 if TYPE_CHECKING:
-    from slugline.corrections.correction import Correction
-    from slugline.fitted import Fitted
+    from slugline.corrections.store import Correction
+    from slugline.model.fitted import Fitted
 
 __all__ = ["CorrectionSummary", "StillWrong", "Taken", "summarize"]
 

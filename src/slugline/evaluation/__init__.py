@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from slugline.evaluation.answers import Answers
-from slugline.evaluation.baselines import majority_baseline, shuffled_baseline
-from slugline.evaluation.coverage import CoverageCurve, CoveragePoint, coverage_curve
-from slugline.evaluation.evaluation import Evaluation
+from slugline.evaluation.evaluation import (
+    Answers,
+    Evaluation,
+    TopicFigures,
+    majority_baseline,
+    shuffled_baseline,
+)
 from slugline.evaluation.intervals import Z_95, Interval, wilson
 from slugline.evaluation.paired import Paired, compare_paired, mcnemar
-from slugline.evaluation.reliability import Bin, calibration_error, chance_error, reliability_curve
-from slugline.evaluation.topic_figures import TopicFigures
+from slugline.evaluation.probabilities import (
+    Bin,
+    CoverageCurve,
+    CoveragePoint,
+    calibration_error,
+    chance_error,
+    coverage_curve,
+    reliability_curve,
+)
 
 __all__ = [
     "Z_95",

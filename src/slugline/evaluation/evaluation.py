@@ -3,29 +3,236 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from slugline.base.arrays import F64, I64, Floats
-from slugline.displays import as_lines, as_table, counted
+from slugline.base.arrays import F64, I64, Floats, Integers, Mask
+from slugline.base.words import as_lines, as_table, counted
 from slugline.errors import DataError
-from slugline.evaluation.answers import Answers
-from slugline.evaluation.coverage import CoverageCurve, coverage_curve
 from slugline.evaluation.intervals import Interval, bootstrap, wilson
-from slugline.evaluation.reliability import Bin, calibration_error, chance_error, reliability_curve
-from slugline.evaluation.topic_figures import (
-    TopicFigures,
-    macro_f1,
-    topic_figures,
-    totals_by,
-    weighted_f1,
+from slugline.evaluation.probabilities import (
+    ROUNDED,
+    Bin,
+    CoverageCurve,
+    calibration_error,
+    chance_error,
+    coverage_curve,
+    reliability_curve,
 )
 
-__all__ = ["Evaluation"]
+__all__ = [
+    "Answers",
+    "Evaluation",
+    "TopicFigures",
+    "f1_scores",
+    "macro_f1",
+    "majority_baseline",
+    "shuffled_baseline",
+    "topic_figures",
+    "totals_by",
+    "weighted_f1",
+]
+
+
+# Precision, recall and F1 of topics, from counts --------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFigures:
+    """One topic's metrics; a ratio with nothing to divide by is NaN."""
+
+    topic: str
+    n_documents: int
+    precision: float
+    recall: float
+    f1: float
+
+
+def topic_figures(
+    topics: Sequence[str], right: Integers, true: Integers, predicted: Integers
+) -> list[TopicFigures]:
+    """Return the metrics of each topic.
+
+    Parameters
+    ----------
+    topics : names
+    right, true, predicted : int arrays, shape (n_topics,)
+        How many documents of each topic got it, have it, and got it rightly or wrongly.
+    """
+    return [
+        TopicFigures(name, int(t), _ratio(r, p), _ratio(r, t), _ratio(2 * r, p + t))
+        for name, r, t, p in zip(topics, right, true, predicted, strict=True)
+    ]
+
+
+def totals_by(topics: Integers, counts: Integers, n_topics: int) -> Integers:
+    """Return how many documents there are of each topic.
+
+    Parameters
+    ----------
+    topics : int array, shape (n_kinds,)
+        The topic of each kind of document.
+    counts : int array, shape (n_sets, n_kinds)
+        How many documents of each kind there are, in several test sets.
+    n_topics : int
+
+    Returns
+    -------
+    int array, shape (n_sets, n_topics)
+    """
+    from scipy.sparse import csr_array
+
+    shape = len(topics), n_topics
+    belongs = csr_array((np.ones_like(topics), (np.arange(len(topics)), topics)), shape=shape)
+    totals: Integers = (belongs.T @ counts.T).T
+    return totals
+
+
+def f1_scores(right: Integers, true: Integers, predicted: Integers) -> F64:
+    """Return F1, the harmonic mean of precision and recall; 0 for a topic that doesn't occur."""
+    scores: F64 = 2 * right / np.maximum(true + predicted, 1)
+    return scores
+
+
+def macro_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
+    """Return the mean F1 over the topics that occur, as true or as predicted ones.
+
+    Parameters
+    ----------
+    right, true, predicted : int arrays, shape (..., n_topics)
+        See `topic_figures`. The last axis is what the mean is over.
+    """
+    n_occurring = np.count_nonzero(true + predicted, axis=-1)
+    mean: F64 = f1_scores(right, true, predicted).sum(axis=-1) / n_occurring
+    return mean
+
+
+def weighted_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
+    """Return the mean F1 in which each topic counts as often as documents have it."""
+    scores = f1_scores(right, true, predicted)
+    mean: F64 = (scores * true).sum(axis=-1) / true.sum(axis=-1)
+    return mean
+
+
+def _ratio(part: int, whole: int) -> float:
+    return float(part / whole) if whole else math.nan
+
+
+# What a classifier said of each test document, in a few numbers each ------------------------------
+
+# Probabilities that are looked at at once.
+_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answers to documents whose topics are known, all arrays of shape (n_documents,).
+
+    Attributes
+    ----------
+    true : int array
+        Number of the document's topic; -1 for one that the classifier does not know.
+    predicted : int array
+        Number of the topic it was given: the most likely one, the first of several.
+    probability : float array
+        That of the predicted topic.
+    given : float array
+        Probability that the true topic was given; 0 for an unknown one.
+    n_above : int array
+        How many topics came before the true one; all of them for an unknown one.
+    squared_error : float array
+        Sum over topics of the squares of probability less 1 for the true topic and less 0 for the
+        others: 0 to 2. An unknown topic counts as one more, of probability 0.
+    """
+
+    true: I64
+    predicted: I64
+    probability: F64
+    given: F64
+    n_above: I64
+    squared_error: F64
+
+    @classmethod
+    def of(cls, y_true: Integers, proba: Floats) -> Answers:
+        """Return the answers that probabilities are.
+
+        Parameters
+        ----------
+        y_true : int array, shape (n_documents,)
+            See `true`.
+        proba : float array, shape (n_documents, n_topics)
+
+        Raises
+        ------
+        DataError : if shapes differ, a topic has no column, or a probability is not from 0 to 1.
+        """
+        if proba.ndim != 2 or y_true.shape != (len(proba),):
+            raise DataError(
+                f"there are topics of shape {y_true.shape} and probabilities of shape "
+                f"{proba.shape}; give a topic and a row of probabilities for each document."
+            )
+        if not ((y_true >= -1) & (y_true < proba.shape[1])).all():
+            raise DataError(
+                f"the topics go from {y_true.min()} to {y_true.max()}, for "
+                f"{proba.shape[1]} columns; give each as the number of its column, or -1."
+            )
+        parts = [_of_part(*part) for part in _parts(np.asarray(y_true, dtype=np.int64), proba)]
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    @property
+    def right(self) -> Mask:
+        """Whether each document got its topic."""
+        same: Mask = self.true == self.predicted
+        return same
+
+    def n_in_top(self, k: int) -> int:
+        """Return how many documents have one of their `k` likeliest topics."""
+        return int(np.count_nonzero((self.n_above < k) & (self.true >= 0)))
+
+
+def _parts(y_true: I64, proba: Floats) -> Iterator[tuple[I64, F64]]:
+    step = max(1, _AT_ONCE // max(1, proba.shape[1]))
+    for first in range(0, len(y_true), step):
+        rows = slice(first, first + step)
+        yield y_true[rows], proba[rows].astype(np.float64)
+
+
+def _of_part(true: I64, proba: F64) -> tuple[npt.NDArray[np.generic], ...]:
+    if not ((proba >= 0) & (proba <= 1 + ROUNDED)).all():
+        raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
+    rows, known = np.arange(len(true)), true >= 0
+    predicted = proba.argmax(axis=1)
+    given = np.where(known, proba[rows, true], 0.0)
+    # As in a stable sort, the first of equally likely topics comes first.
+    before = np.arange(proba.shape[1]) < true[:, np.newaxis]
+    above = (proba > given[:, np.newaxis]) | ((proba == given[:, np.newaxis]) & before)
+    n_above = np.where(known, above.sum(axis=1), proba.shape[1])
+    squared_error = np.einsum("ij,ij->i", proba, proba) - 2 * given + 1
+    return true, predicted, proba[rows, predicted], given, n_above, squared_error
+
+
+# What answers without reading are worth -----------------------------------------------------------
+
+
+def majority_baseline(y_train: Sequence[Any], y_test: Sequence[Any]) -> tuple[Any, float]:
+    """Return the most common topic of `y_train`, and the accuracy of always answering it."""
+    topic = Counter(y_train).most_common(1)[0][0]
+    return topic, sum(y == topic for y in y_test) / len(y_test)
+
+
+def shuffled_baseline(y: Sequence[Any], seed: int) -> float:
+    """Return the accuracy of answering with the true topics in random order, as the lesson does."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    return sum(y[i] == y[j] for i, j in enumerate(order)) / len(y)
+
+
+# Metrics of a classifier, from counts of right and wrong answers ----------------------------------
 
 #: For how many of the likeliest topics `to_dict` tells how often the true one is among them.
 TOP = (2, 3, 5, 10)

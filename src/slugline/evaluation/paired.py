@@ -10,8 +10,8 @@ import numpy as np
 
 from slugline.base.arrays import F64, I64
 from slugline.errors import DataError
+from slugline.evaluation.evaluation import macro_f1, totals_by
 from slugline.evaluation.intervals import Interval, bootstrap
-from slugline.evaluation.topic_figures import macro_f1, totals_by
 
 __all__ = ["Paired", "compare_paired", "mcnemar"]
 

@@ -1,1 +1,0 @@
-"""One experiment: labelled texts in, a classifier and what to know of it out."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from slugline.base.words import all_of, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.topics import spelling_warnings
-from slugline.displays import all_of, counted, have
-from slugline.encoders.checked import get_encoder
 from slugline.errors import DataError
-from slugline.fitted import Fitted
+from slugline.learning.encoder.encoder import get_encoder
+from slugline.model.fitted import Fitted
 
 if TYPE_CHECKING:
-    from slugline.training.history import History
+    from slugline.learning.net.training import History
 
 __all__ = [
     "data_warnings",

@@ -2,20 +2,351 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import bisect
+import csv
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from slugline.errors import OptionError
-from slugline.evaluation import Answers, Evaluation
-from slugline.experiment.quotes import Quote, passage
+from slugline.base.arrays import F32, F64, Mask
+from slugline.base.files import write_whole
+from slugline.corpus.corpus import Corpus
+from slugline.errors import OptionError, SluglineError
+from slugline.evaluation.evaluation import Answers, Evaluation
 from slugline.experiment.run import Experiment
-from slugline.experiment.strongest_terms import TopicTerms, strongest_terms
-from slugline.fitted import Fitted
+from slugline.learning.linear.learner import LinearLearner
+from slugline.model.fitted import Fitted
+from slugline.text.blocks import document_frequency
+from slugline.text.words import unspaced_runs
 
-__all__ = ["ConfusedPair", "Evidence", "QuotedMistake", "gather_evidence"]
+__all__ = [
+    "N_CHARACTERS",
+    "ConfusedPair",
+    "Evidence",
+    "Mistake",
+    "Quote",
+    "QuotedMistake",
+    "TopicTerms",
+    "find_mistakes",
+    "gather_evidence",
+    "passage",
+    "strongest_terms",
+    "write_mistakes",
+]
+
+
+# Passages of documents, with the words that spoke for one topic and against another ---------------
+
+#: How long a passage may be, in characters.
+N_CHARACTERS = 280
+
+_SPACES = re.compile(r"\s+")
+_CUT = "…"
+# A passage in which all words are marked is hard to read: spans that count less than this share of
+# the strongest one are left out.
+_FAINTEST = 0.3
+# At most so many characters of a word are left out at the end of a passage.
+_LONGEST_REST = 20
+
+Span = tuple[int, int, float]
+
+
+class Quote(NamedTuple):
+    """A passage of a text, on one line.
+
+    Attributes
+    ----------
+    text : str
+        With an ellipsis where it is cut.
+    spans : list of (start, end, share)
+        `text[start:end]` adds `share` to a score. Those that count most, in their order.
+    """
+
+    text: str
+    spans: list[Span]
+
+
+def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote:
+    """Return the passage of a text whose words count most.
+
+    Parameters
+    ----------
+    text : str
+    spans : sequence of (start, end, share)
+        As in `slugline.explain.explanation.highlighted`.
+    most : int, default 280
+        How many characters of the text it may have.
+    """
+    start = _weightiest(spans, len(text), most)
+    start, end = _at_spaces(text, start, min(len(text), start + most))
+    lead, tail = _CUT if start else "", _CUT if end < len(text) else ""
+    found = [
+        (max(a, start) - start, min(b, end) - start, share)
+        for a, b, share in spans
+        if a < end and b > start
+    ]
+    least = _FAINTEST * max((abs(share) for *_, share in found), default=0)
+    strong = [span for span in found if abs(span[2]) >= least]
+    cut, moved = _on_one_line(text[start:end], strong)
+    n = len(lead)
+    return Quote(f"{lead}{cut}{tail}", [(a + n, b + n, share) for a, b, share in moved])
+
+
+def _weightiest(spans: Sequence[Span], length: int, most: int) -> int:
+    """Return where the passage begins whose words count most, for or against."""
+    if length <= most:
+        return 0
+    ordered = sorted(spans)
+    starts = [start for start, _, _ in ordered]
+    # The shares before each span, so that those in between are a difference.
+    before = [0.0]
+    for _, _, share in ordered:
+        before.append(before[-1] + abs(share))
+    best, begin = 0.0, 0
+    for number, start in enumerate(starts):
+        last = bisect.bisect_right(starts, start + most // 2)
+        if before[last] - before[number] > best:
+            best, begin = before[last] - before[number], start
+    return min(max(0, begin - most // 4), length - most)
+
+
+def _at_spaces(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return a passage that cuts no word, unless it is a very long one."""
+    if start and not text[start - 1].isspace():
+        space = _SPACES.search(text, start, min(end, start + _LONGEST_REST))
+        start = space.end() if space else start
+    if end < len(text) and not text[end].isspace():
+        spaces = [*_SPACES.finditer(text, max(start, end - _LONGEST_REST), end)]
+        end = spaces[-1].start() if spaces else end
+    return start, end
+
+
+def _on_one_line(text: str, spans: Sequence[Span]) -> tuple[str, list[Span]]:
+    """Return a text with single spaces for line breaks and several spaces, and the spans in it."""
+    places, kept, n = [], [], 0
+    for number, character in enumerate(text):
+        places.append(n)
+        space = character.isspace()
+        if not space or (number and not text[number - 1].isspace()):
+            kept.append(" " if space else character)
+            n += 1
+    places.append(n)
+    line = "".join(kept).rstrip()
+    moved = [(places[a], min(places[b], len(line)), share) for a, b, share in spans]
+    return line, [span for span in moved if span[0] < span[1]]
+
+
+# The terms that count most for each topic, from the weights of a linear learner -------------------
+
+#: How many terms are given for each topic, and of how many of the strongest they are chosen.
+N_TERMS, _N_LOOKED_AT = 8, 60
+#: The power of the variance of whether a document has a term.
+POWER = 1 / 3
+# A run of characters gives way to a longer one around it that counts at least this share.
+_NEARLY = 0.5
+
+
+class TopicTerms(NamedTuple):
+    """The terms that count most for a topic.
+
+    Attributes
+    ----------
+    topic : str
+    terms : list of str
+        The strongest first: words and pairs, and runs of characters of scripts without spaces.
+    """
+
+    topic: str
+    terms: list[str]
+
+
+def strongest_terms(
+    fitted: Fitted, numbers: Iterable[int] | None = None, n_terms: int = N_TERMS
+) -> list[TopicTerms]:
+    """Return the terms that count most for each topic.
+
+    A term counts its weight times its idf, times the cube root of p (1 - p) where a share p of the
+    documents has it. With a square root, this would be the standard deviation of its value, and the
+    product its standardised weight (Agresti, 2013, 5.4.7), which puts common words first; without,
+    terms of a single document come first. Of these, the cube root gives the terms that tell best
+    which topic a document has; see `benchmarks/trust_evaluation.py`.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    numbers : iterable of int, optional
+        The numbers of the topics to look at; by default all.
+    n_terms : int, default 8
+        Fewer are given if a topic has no more with a weight over 0.
+
+    Returns
+    -------
+    list of TopicTerms; empty if the learner isn't linear, or columns have no idf or no names.
+    """
+    rarity = fitted.features.idf_
+    if not isinstance(fitted.learner, LinearLearner) or any(part is None for part in rarity):
+        return []
+    spread = _spread(np.concatenate([part for part in rarity if part is not None]), fitted)
+    kinds = [
+        kind == "characters"
+        for kind, terms in zip(
+            [block.kind for block in fitted.features.blocks],
+            fitted.features.vocabularies_,
+            strict=True,
+        )
+        for _ in range(terms.n_columns)
+    ]
+    is_run = np.array(kinds)
+    weights = fitted.learner.weights.tocsc()
+    names = fitted.topics.names
+    return [
+        TopicTerms(
+            str(names[number]),
+            _chosen([*_by_strength(fitted, weights, number, spread, is_run)], n_terms),
+        )
+        for number in (range(len(names)) if numbers is None else numbers)
+    ]
+
+
+def _spread(idf: F32, fitted: Fitted) -> F64:
+    n = max(1, fitted.n_documents)
+    share = np.clip(document_frequency(idf, n) / n, 0, 1)
+    found: F64 = idf.astype(np.float64) * (share * (1 - share)) ** POWER
+    return found
+
+
+def _by_strength(
+    fitted: Fitted, weights: Any, topic: int, spread: F64, is_run: Mask
+) -> Iterator[tuple[str, float]]:
+    """Yield the terms with the greatest strength, runs of readable scripts left out."""
+    part = slice(*weights.indptr[topic : topic + 2])
+    columns, values = weights.indices[part], weights.data[part]
+    strength = values * spread[columns]
+    n_found = 0
+    for place in np.argsort(-strength, kind="stable").tolist():
+        if strength[place] <= 0 or n_found == _N_LOOKED_AT:
+            return
+        term = fitted.features.term(int(columns[place]))
+        if term is None or (is_run[columns[place]] and not _is_unspaced(term)):
+            continue
+        n_found += 1
+        yield term, float(strength[place])
+
+
+def _is_unspaced(term: str) -> bool:
+    """Whether a run is all of a script that has no spaces, whose words aren't terms themselves."""
+    return not term.isascii() and unspaced_runs(term) == [(0, len(term))]
+
+
+def _chosen(candidates: Sequence[tuple[str, float]], n_terms: int) -> list[str]:
+    """Return the strongest of them that say something new."""
+    chosen: list[str] = []
+    for term, strength in candidates:
+        if len(chosen) == n_terms:
+            break
+        longer = (
+            other
+            for other, other_strength in candidates
+            if len(other) > len(term)
+            and other_strength >= _NEARLY * strength
+            and _is_unspaced(term)
+            and term in other
+        )
+        term = next(longer, term)
+        if not any(_overlap(term, other) for other in chosen):
+            chosen.append(term)
+    return chosen
+
+
+def _overlap(term: str, other: str) -> bool:
+    """Whether two terms share a word; or two characters, in a script without spaces."""
+    if _is_unspaced(term) or _is_unspaced(other):
+        return term in other or other in term or bool(_pairs(term) & _pairs(other))
+    return bool(set(term.split()) & set(other.split()))
+
+
+def _pairs(term: str) -> set[str]:
+    return {term[n : n + 2] for n in range(len(term) - 1)}
+
+
+# Documents that a classifier got wrong, for a person to look at -----------------------------------
+
+
+class Mistake(NamedTuple):
+    """A document whose most likely topic is not its own.
+
+    Attributes
+    ----------
+    place : int or str
+        Where it stands; see `Corpus.places`.
+    text, topic : str
+    predicted : str
+        The most likely topic.
+    probability : float
+        That of `predicted`.
+    """
+
+    place: int | str
+    text: str
+    topic: str
+    predicted: str
+    probability: float
+
+
+def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
+    """Return the documents of `corpus` that `fitted` gets wrong, the most certain mistakes first.
+
+    Most of these have a wrong topic in the data, or belong to two topics.
+    """
+    names = [str(name) for name in fitted.topics.names]
+    proba = fitted.predict_proba(corpus.texts)
+    best = proba.argmax(axis=1)
+    documents = zip(
+        corpus.numbered_places(),
+        corpus.texts,
+        corpus.topics,
+        [names[column] for column in best.tolist()],
+        proba[np.arange(len(best)), best].tolist(),
+        strict=True,
+    )
+    mistakes = [mistake for mistake in map(Mistake._make, documents) if _is_one(mistake)]
+    return sorted(mistakes, key=lambda mistake: -mistake.probability)
+
+
+def write_mistakes(path: str | os.PathLike[str], fitted: Fitted, corpus: Corpus) -> int:
+    """Write `find_mistakes` as CSV, as a whole or not at all, and return how many there are.
+
+    Raises
+    ------
+    SluglineError : if the file can't be written; an earlier one then stays.
+    """
+    mistakes = find_mistakes(fitted, corpus)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow([corpus.unit, *Mistake._fields[1:]])
+    writer.writerows(
+        mistake._replace(probability=round(mistake.probability, 4)) for mistake in mistakes
+    )
+    try:
+        write_whole(path, table.getvalue().encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise SluglineError(
+            f"{path}: the mistakes can't be written ({error.strerror or error}); free some space "
+            "or choose another folder."
+        ) from error
+    return len(mistakes)
+
+
+def _is_one(mistake: Mistake) -> bool:
+    return mistake.topic != mistake.predicted
+
+
+# What there is to read about a test besides numbers: words of topics, and documents got wrong -----
 
 #: How many pairs of topics are shown, how many documents of each, and how many mistakes.
 N_PAIRS, N_OF_PAIR, N_SUREST = 6, 2, 10
@@ -173,7 +504,7 @@ def _spans(
     fitted: Fitted, text: str, predicted: str, topic: str | None
 ) -> list[tuple[int, int, float]]:
     """Return what words add to the score of the predicted topic over that of the true one."""
-    from slugline.explain import explain
+    from slugline.explain.explain import explain
 
     if len(text) > _LONGEST:
         return []

@@ -16,21 +16,21 @@ import numpy.typing as npt
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, ModelFileError, OptionError
-from slugline.evaluation import majority_baseline
-from slugline.experiment.testing import evaluate, kept_figures
-from slugline.fitted import Fitted
-from slugline.saving import container
-from slugline.saving.classifier_file import (
+from slugline.evaluation.evaluation import majority_baseline
+from slugline.experiment.run import evaluate, kept_figures
+from slugline.model.file import container
+from slugline.model.file.content import (
     as_model_file,
     from_model_file,
     load_model,
+    model_path,
     with_metrics,
 )
-from slugline.saving.schema import ModelFile, ModelInfo
-from slugline.saving.shipped import model_path
+from slugline.model.file.schema import ModelFile, ModelInfo
+from slugline.model.fitted import Fitted
 
 if TYPE_CHECKING:
-    from slugline.progress import Progress
+    from slugline.base.progress import Progress
 
 __all__ = ["Difference", "Retraining", "retrain"]
 

@@ -4,31 +4,150 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from slugline.base.words import all_of, as_lines, as_table, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.displays import as_lines, as_table, counted
 from slugline.errors import DataError, EncoderWarning
-from slugline.evaluation import Evaluation, majority_baseline, shuffled_baseline
+from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
 from slugline.experiment.concerns import (
     data_warnings,
     encoder_warnings,
+    fit_warnings,
     leak_warnings,
     model_warnings,
 )
-from slugline.experiment.testing import check_some_known, evaluate, kept_figures
-from slugline.fitted import Fitted
-from slugline.learners.choosing import choose_learner
+from slugline.learning.named import choose_learner
+from slugline.model.fitted import Fitted
+from slugline.model.routing import Router
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from slugline.progress import Progress
-    from slugline.training.history import History
+    from slugline.base.progress import Progress
+    from slugline.learning.net.training import History
 
-__all__ = ["Experiment", "check_two_documents", "check_validation", "run_experiment", "timed_fit"]
+__all__ = [
+    "Experiment",
+    "Routed",
+    "Untested",
+    "check_several_topics",
+    "check_some_known",
+    "check_two_documents",
+    "check_validation",
+    "evaluate",
+    "kept_figures",
+    "learn_from_all",
+    "route_test",
+    "run_experiment",
+    "timed_fit",
+]
+
+
+# A fitted model against labelled texts ------------------------------------------------------------
+
+
+def evaluate(fitted: Fitted, corpus: Corpus, *, seed: int = 0) -> Evaluation:
+    """Return the evaluation of a classifier's answers against the topics of `corpus`.
+
+    Topics that the classifier does not know count as wrong. `seed` draws the test sets that
+    intervals come of.
+
+    Raises
+    ------
+    DataError : if it knows none of them, so that a comparison makes no sense.
+    """
+    names = [str(name) for name in fitted.topics.names]
+    check_some_known(names, corpus)
+    number = {name: i for i, name in enumerate(names)}
+    y_true = [number.get(topic, -1) for topic in corpus.topics]
+    return Evaluation.of(names, np.array(y_true), fitted.predict_proba(corpus.texts), seed=seed)
+
+
+def kept_figures(evaluation: Evaluation, majority: float) -> dict[str, float]:
+    """Return the metrics of a test that a model file keeps, by name."""
+    return {
+        "test_accuracy": evaluation.accuracy,
+        "test_macro_f1": evaluation.macro_f1,
+        "test_log_loss": evaluation.log_loss,
+        "test_documents": float(evaluation.n_documents),
+        "majority_baseline": majority,
+    }
+
+
+def check_some_known(topics: Sequence[str], test: Corpus) -> None:
+    """Make sure that a test has one of the topics; DataError if it has none."""
+    if not set(topics) & set(test.topics):
+        raise DataError(
+            f"{test.name} has none of the model's topics, such as {min(topics)!r}, but ones like "
+            f"{test.topics[0]!r}; test on documents with the topics that the model learns."
+        )
+
+
+def check_several_topics(corpus: Corpus) -> None:
+    """Make sure that there are topics to tell apart; DataError if there is one or none."""
+    if not len(corpus):
+        raise DataError(f"{corpus.name} has no documents; give some with their topics.")
+    if len(set(corpus.topics)) == 1:
+        raise DataError(
+            f"{all_of(len(corpus), 'document')} of {corpus.name} {have(len(corpus))} the topic "
+            f"{corpus.topics[0]!r}: there is nothing to tell apart. Add documents of other topics."
+        )
+
+
+# How often the answers that a classifier gives alone are right on a test --------------------------
+
+
+class Routed(NamedTuple):
+    """What became of the documents of a test.
+
+    Attributes
+    ----------
+    n_documents, n_answered, n_right : int
+    """
+
+    n_documents: int
+    n_answered: int
+    n_right: int
+
+    @property
+    def coverage(self) -> float:
+        """Share of the documents that were answered."""
+        return self.n_answered / self.n_documents
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the answers that were right; None if there are none."""
+        return self.n_right / self.n_answered if self.n_answered else None
+
+    def summary(self) -> str:
+        """Return both in words."""
+        if self.precision is None:
+            return "none answered"
+        return f"{self.coverage:.1%} answered, {self.precision:.1%} of them right"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return {**self._asdict(), "coverage": self.coverage, "precision": self.precision}
+
+
+def route_test(router: Router, corpus: Corpus) -> Routed:
+    """Return how a router does on labelled texts; where it doesn't know the topic, it is wrong."""
+    topics = [route.topic for route in router.route(corpus.texts)]
+    answered = [
+        str(found) == topic
+        for found, topic in zip(topics, corpus.topics, strict=True)
+        if found is not None
+    ]
+    return Routed(len(topics), len(answered), sum(answered))
+
+
+# One experiment: labelled texts in, a classifier and what to know of it out -----------------------
 
 
 @dataclass(frozen=True, repr=False)
@@ -276,3 +395,78 @@ def _check_all_known(train: Corpus, validation: Corpus) -> None:
             f"{validation.name} has topics that {train.name} has no documents of, such as "
             f"{unknown[0]!r}; validate on documents with the topics that the model learns."
         )
+
+
+# Learning from all documents, with none set aside to test on --------------------------------------
+
+
+@dataclass(frozen=True)
+class Untested:
+    """What was learned from all documents; how good it is was not measured.
+
+    Attributes
+    ----------
+    fitted : Fitted
+    name : str
+        The name of the data.
+    n_validation : int
+        Documents of a validation file; 0 if there was none.
+    warnings, notes : tuple of str
+        What may be wrong with the data or the settings, and what was decided while reading.
+    n_skipped : int
+        Rows left out because they could not be used.
+    seconds : float
+        Wall time of fitting.
+    """
+
+    fitted: Fitted
+    name: str
+    n_validation: int
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    n_skipped: int
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON; there is no evaluation."""
+        return {
+            "data": {
+                "name": self.name,
+                "n_train": self.fitted.n_documents,
+                "n_validation": self.n_validation,
+                "n_test": 0,
+                "n_skipped": self.n_skipped,
+                "n_topics": len(self.fitted.topics),
+                "notes": list(self.notes),
+            },
+            "evaluation": None,
+            "encoder": self.fitted.dense.to_dict() if self.fitted.dense else None,
+            "warnings": list(self.warnings),
+            "seconds": self.seconds,
+        }
+
+
+def learn_from_all(
+    classifier: TopicClassifier,
+    train: Corpus,
+    validation: Corpus | None = None,
+    *,
+    min_precision: float | None = None,
+    progress: Progress | None = None,
+) -> Untested:
+    """Fit `classifier` on all documents; see `run_experiment` for the parameters."""
+    check_validation(classifier, train, validation)
+    seconds = timed_fit(classifier, train, validation, progress, min_precision)
+    return Untested(
+        fitted=classifier.fitted_,
+        name=train.name,
+        n_validation=len(validation) if validation else 0,
+        warnings=(
+            *data_warnings(train, classifier.descriptions or ()),
+            *encoder_warnings(classifier),
+            *fit_warnings(classifier.fitted_),
+        ),
+        notes=train.notes,
+        n_skipped=train.n_skipped,
+        seconds=seconds,
+    )

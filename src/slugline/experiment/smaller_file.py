@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slugline.experiment.run import Experiment
-from slugline.experiment.testing import evaluate
-from slugline.saving.classifier_file import as_model_file, from_model_file, with_metrics
-from slugline.saving.container import pack, write
+from slugline.experiment.run import Experiment, evaluate
+from slugline.model.file.container import pack, write
+from slugline.model.file.content import as_model_file, from_model_file, with_metrics
 
 if TYPE_CHECKING:
     import os

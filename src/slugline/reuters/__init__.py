@@ -6,8 +6,7 @@ same 11,228 wires in the same order and split. For 975 of them, Keras' file hold
 another wire; docs/reuters.md explains why.
 """
 
-from slugline.reuters.sequences import decode, get_word_index, load_data
-from slugline.reuters.split import topic_names
+from slugline.reuters.sequences import decode, get_word_index, load_data, topic_names
 from slugline.reuters.wires import Edition, Wire, WireList, Wires, load_wires
 
 __all__ = [

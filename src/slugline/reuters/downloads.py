@@ -16,27 +16,209 @@ import contextlib
 import hashlib
 import io
 import os
+import queue
 import stat
 import sys
+import threading
 import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from slugline.cache import cache_folder
+from slugline.base.files import cache_folder, fresh_part, put_in_place, remove_dead_parts
 from slugline.errors import DataError, DownloadError
-from slugline.files import fresh_part, put_in_place, remove_dead_parts
-from slugline.reuters.transfers import BadPart, Failure, Hopeless, Patience, listen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from typing import BinaryIO
+
+    import requests
+
+__all__ = [
+    "FILES",
+    "PATIENCE",
+    "BadPart",
+    "Chunk",
+    "Failure",
+    "Hopeless",
+    "Patience",
+    "ProgressBar",
+    "RemoteFile",
+    "fetch",
+    "listen",
+    "not_the_original",
+    "read_bounded",
+    "reason_of",
+]
+
+
+# Reads a server's reply chunk by chunk, in bounded time and memory, whatever the server does ------
+
+PATIENCE = 10.0  # seconds without progress after which a download is given up
+STALL = 5.0  # seconds without progress after which another connection is tried
+CHUNK = 16 * 1024  # bytes; so many must arrive to count as progress
+
+_WAITING = 64  # chunks that may have arrived without being taken yet
+_SHOWN = 200  # characters of an error's text, which may come from the server
+
+
+class Failure(Exception):  # noqa: N818 - an attempt's outcome, seen by users as DownloadError
+    """An attempt that failed; the next one may succeed."""
+
+
+class Hopeless(Failure):
+    """A failure that another attempt would only repeat."""
+
+
+class BadPart(Failure):
+    """The bytes kept from an earlier attempt can't be continued; start again from nothing."""
+
+
+class Chunk(NamedTuple):
+    """Some bytes of a file, and where they belong."""
+
+    offset: int  # where in the file the data belong: a server may ignore that we have a part of it
+    data: bytes
+    total: int  # bytes of the whole file, 0 if unknown
+
+
+_Inbox: TypeAlias = "queue.Queue[Chunk | Failure | None]"
+
+
+class Patience:
+    """The seconds left for something to arrive, shared among the addresses."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + PATIENCE
+
+    def begin(self, turn: int, n_turns: int) -> None:
+        """Start with an address (the first is `turn` 1), and leave time for those after it."""
+        self._reserve = PATIENCE * (1 - turn / n_turns)
+        self._best = 0
+        self._since = time.monotonic()
+
+    def note(self, size: int) -> None:
+        """Restart the clock if the file has grown; bytes that we had before are no progress."""
+        if size >= self._best + CHUNK:
+            self._best = size
+            self._since = time.monotonic()
+            self._end = self._since + PATIENCE
+
+    @property
+    def left(self) -> float:
+        """Seconds that this address still has."""
+        return max(0.0, self._end - self._reserve - time.monotonic())
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the last progress with this address."""
+        return time.monotonic() - self._since
+
+
+def listen(url: str, start: int, patience: Patience) -> Generator[Chunk, None, None]:
+    """Yield the chunks of a reply as they arrive, from byte `start` of the file if possible.
+
+    The network is read on a separate thread, because neither a name lookup nor a header that
+    trickles in can be interrupted. A thread that is given up ends with its connection or process.
+
+    Raises
+    ------
+    Failure : if the reply breaks off, is an error, or makes no progress while `patience` lasts.
+    """
+    inbox: _Inbox = queue.Queue(_WAITING)
+    given_up = threading.Event()
+    threading.Thread(target=_pump, args=(url, start, inbox, given_up), daemon=True).start()
+    began = time.monotonic()
+    try:
+        while (item := _next_item(inbox, patience, began)) is not None:
+            if isinstance(item, Failure):
+                raise item
+            yield item
+    finally:
+        given_up.set()
+
+
+def _next_item(inbox: _Inbox, patience: Patience, began: float) -> Chunk | Failure | None:
+    still = min(patience.waited, time.monotonic() - began)
+    try:
+        return inbox.get(timeout=max(0.0, min(STALL - still, patience.left)))
+    except queue.Empty:
+        raise Failure(f"no progress in {patience.waited:.0f} seconds") from None
+
+
+def _pump(url: str, start: int, inbox: _Inbox, given_up: threading.Event) -> None:
+    """Request `url` from byte `start` on; post its chunks, then None or the failure."""
+    end: Failure | None = None
+    try:
+        for chunk in _chunks(url, start):
+            if not _post(chunk, inbox, given_up):
+                return
+    except Failure as failure:
+        end = failure
+    except Exception as error:  # noqa: BLE001 - whatever it is, the waiting thread must hear of it
+        end = Failure(_root_cause(error))
+    _post(end, inbox, given_up)
+
+
+def _post(item: Chunk | Failure | None, inbox: _Inbox, given_up: threading.Event) -> bool:
+    """Wait for room in the inbox; return whether anybody still wants the item."""
+    while not given_up.is_set():
+        with contextlib.suppress(queue.Full):
+            inbox.put(item, timeout=STALL)
+            return True
+    return False
+
+
+def _chunks(url: str, start: int) -> Generator[Chunk, None, None]:
+    import requests
+
+    # Files are stored as they are sent: an archive must not be unpacked on the way.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    with requests.get(
+        url, headers=headers, stream=True, timeout=PATIENCE, hooks={"response": _drop_redirect}
+    ) as response:
+        offset, total = _placed(response, start)
+        # Other ways to read have no limit on the line before a chunk, or on a chunk of size -1.
+        while data := response.raw.read1(CHUNK, decode_content=False):
+            yield Chunk(offset, data, total)
+            offset += len(data)
+
+
+def _drop_redirect(response: requests.Response, **_: object) -> None:
+    """Hang up on a redirect, because requests would read its body to the end."""
+    if response.is_redirect:
+        response.close()
+
+
+def _placed(response: requests.Response, start: int) -> tuple[int, int]:
+    """Return where a reply's first byte belongs in the file, and the file's length (0: unknown)."""
+    status = response.status_code
+    length = max(0, int(response.headers.get("Content-Length", 0)))
+    if status == 200:
+        return 0, length
+    if status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        return start, start + length
+    if status in (206, 416):
+        raise BadPart(f"HTTP status {status}")
+    if status in (408, 429) or status >= 500:
+        raise Failure(f"HTTP status {status}")
+    raise Hopeless(f"HTTP status {status}")
+
+
+def _root_cause(error: BaseException) -> str:
+    """Return the cause of an exception from requests, on a short line, without its wrappers."""
+    while error.__context__:
+        error = error.__context__
+    text = str(getattr(error, "strerror", None) or error or type(error).__name__)[:_SHOWN]
+    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+
+
+# Finds data files: at a given path, in `SLUGLINE_DATA`, in the user's cache, or by download -------
 
 if sys.platform != "win32":
     import fcntl
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import BinaryIO
-
-__all__ = ["ProgressBar", "RemoteFile", "fetch"]
 
 PAUSES = (0.5, 1.0, 2.0)  # seconds between attempts at one address, of which there is one more
 
@@ -374,3 +556,57 @@ def _member(packed: bytes, name: str, limit: int) -> bytes:
             raise ValueError(f"{name} has {member.file_size:,} bytes, too many")
         with archive.open(member) as file:
             return file.read(limit + 1)  # limited, as the declared size may be false
+
+
+# Where the files of the newswires come from -------------------------------------------------------
+
+_KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+_UCI_URL = "https://archive.ics.uci.edu/"
+_KDD_URL = "https://kdd.ics.uci.edu/databases/reuters21578/"
+FILES = {
+    "sequences": RemoteFile(
+        name="reuters/reuters.npz",
+        urls=(_KERAS_URL + "reuters.npz",),
+        sha256="d6586e694ee56d7a4e65172e12b3e987c03096cb01eab99753921ef915959916",
+        max_bytes=4_000_000,
+    ),
+    "word index": RemoteFile(
+        name="reuters/reuters_word_index.json",
+        urls=(_KERAS_URL + "reuters_word_index.json",),
+        sha256="9b56000edc4b34a32e89fd5a23b2605594682c74efcf7d8f4e2a5514b771e633",
+        max_bytes=1_000_000,
+    ),
+    # The archive has been packed in several ways, so only its contents are checked (SGML_SHA256).
+    "archive": RemoteFile(
+        name="reuters/reuters21578.tar.gz",
+        urls=(
+            _UCI_URL + "static/public/137/reuters+21578+text+categorization+collection.zip",
+            _KDD_URL + "reuters21578.tar.gz",
+            _UCI_URL + "ml/machine-learning-databases/reuters21578-mld/reuters21578.tar.gz",
+        ),
+        sha256=None,
+        max_bytes=16_000_000,
+    ),
+}
+
+
+def read_bounded(path: Path, remote: RemoteFile) -> bytes:
+    """Return the bytes of a file; DataError if it is larger than `remote` can be."""
+    with path.open("rb") as file:
+        content = file.read(remote.max_bytes + 1)
+    if len(content) > remote.max_bytes:
+        raise DataError(f"it has more than {remote.max_bytes:,} bytes")
+    return content
+
+
+def not_the_original(path: Path, remote: RemoteFile, error: Exception) -> DataError:
+    """Return the error for a file that is not what the publisher serves."""
+    return DataError(
+        f"{path} is damaged or not the original ({reason_of(error)}); "
+        f"replace it with {PurePosixPath(remote.name).name} from {remote.urls[0]}."
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """Return the message of an error, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import pickle
+import re
+import zipfile
+from array import array
 from functools import lru_cache
 from numbers import Integral
 from typing import TYPE_CHECKING, TypedDict
@@ -10,10 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 
 from slugline.errors import DataError, OptionError
-from slugline.reuters.downloads import fetch
-from slugline.reuters.pickled_lists import MAX_NUMBER, read_lists
-from slugline.reuters.sources import FILES, not_the_original, read_bounded
-from slugline.reuters.split import DEFAULT_SEED, DEFAULT_TEST_SPLIT, n_train_of, shuffled_order
+from slugline.reuters.downloads import FILES, fetch, not_the_original, read_bounded
 
 if TYPE_CHECKING:
     import os
@@ -28,7 +30,175 @@ if TYPE_CHECKING:
     PathLike: TypeAlias = str | os.PathLike[str]
     Labelled: TypeAlias = tuple[NDArray[np.object_], NDArray[np.int64]]
 
-__all__ = ["decode", "get_word_index", "load_data"]
+__all__ = [
+    "DEFAULT_SEED",
+    "DEFAULT_TEST_SPLIT",
+    "LABELS",
+    "MAX_NUMBER",
+    "decode",
+    "get_word_index",
+    "load_data",
+    "n_train_of",
+    "read_lists",
+    "shuffled_order",
+    "topic_names",
+]
+
+
+# Reads lists of whole numbers from an .npz file that isn't trusted --------------------------------
+
+MAX_NUMBER = 65_535  # the largest number that a list may hold
+_MAX_MEMBER = 8_000_000  # bytes; the most that an array may take in memory
+
+
+def read_lists(content: bytes) -> tuple[list[list[int]], NDArray[np.int64]]:
+    """Return lists and labels from the bytes of an .npz file with the arrays `x` and `y`.
+
+    Returns
+    -------
+    x : lists of int from 0 to `MAX_NUMBER`.
+    y : int64 array, shape (len(x),).
+
+    Raises
+    ------
+    DataError : if the file is anything else. Nothing in it is run.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sorted(archive.namelist()) != ["x.npy", "y.npy"]:
+                raise ValueError(f"it holds {archive.namelist()[:5]} instead of x.npy and y.npy")
+            n_lists, pickled = _read_member(archive, "x.npy", b"|O")
+            n_labels, numbers = _read_member(archive, "y.npy", b"<i8")
+        lists = _unpickle(pickled)
+        labels = np.frombuffer(numbers, dtype="<i8").astype(np.int64)
+        if not n_lists == len(lists) == n_labels == len(labels):
+            raise ValueError(f"it holds {len(lists)} lists and {len(labels)} labels")
+    except Exception as error:  # a crafted file can fail in any way: treat all alike
+        raise DataError(str(error) or type(error).__name__) from error
+    return lists, labels
+
+
+_NPY_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[^']{1,3})', 'fortran_order': False, "
+    rb"'shape': \((?P<length>\d{1,7}),\), \} *\n",
+    re.DOTALL,
+)
+
+
+def _read_member(archive: zipfile.ZipFile, name: str, dtype: bytes) -> tuple[int, bytes]:
+    """Return the length in the header, and the content, of a one-dimensional array."""
+    member = archive.getinfo(name)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is compressed in an unknown way")
+    if member.file_size > _MAX_MEMBER:
+        raise ValueError(f"{name} has {member.file_size:,} bytes, too many")
+    with archive.open(member) as file:
+        content = file.read(_MAX_MEMBER)  # limited, as the declared size may be false
+    header = _NPY_HEADER.match(content)
+    if header is None or header["dtype"] != dtype:
+        raise ValueError(f"{name} is not an array of {dtype.decode()}")
+    return int(header["length"]), content[header.end() :]
+
+
+def _counted(width: int) -> bytes:
+    """Return a pattern for a string of up to 31 bytes after its length in `width` bytes."""
+    lengths = (re.escape(n.to_bytes(width, "little")) + b".{%d}" % n for n in range(32))
+    return b"(?:" + b"|".join(lengths) + b")"
+
+
+# Protocols 2 to 4, as far as lists of numbers in an object array need them. Positions in the memo
+# are limited to 65,535, because Python takes memory up to the position that the pickle names.
+_INSTRUCTIONS = re.compile(
+    rb"\x80[\x02-\x04]"
+    rb"(?:K.|M..|J....|[(\])aetRbN\x85-\x89\x93\x94.]|q.|h.|[rj]..\0\0|\x95.{8}"
+    rb"|c[^\n]*+\n[^\n]*+\n|[UC\x8c]" + _counted(1) + rb"|X" + _counted(4) + rb")*+",
+    re.DOTALL,
+)
+_NUMPY_NAMES = {
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+}
+
+
+class _Standin:
+    """Replaces NumPy's names in a pickle: it keeps its state and does nothing."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, *_: object) -> None:
+        self.state: object = None
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> type[_Standin]:
+        if (module, name) not in _NUMPY_NAMES:
+            raise pickle.UnpicklingError(f"it asks for {f'{module}.{name}'!r}")
+        return _Standin
+
+
+def _unpickle(pickled: bytes) -> list[list[int]]:
+    if not _INSTRUCTIONS.fullmatch(pickled):
+        raise ValueError("its pickle does more than list numbers")
+    # The buffer matters: without it, every instruction would be a call of `read`.
+    found = _ArrayUnpickler(io.BufferedReader(io.BytesIO(pickled))).load()
+    if type(found) is not _Standin or not isinstance(found.state, tuple):
+        raise ValueError("its pickle is not an array")
+    lists = found.state[-1]
+    # One list may be in many places, so add up the sizes before looping over them.
+    if not all(type(each) is list for each in lists) or sum(map(len, lists)) > len(pickled):
+        raise ValueError("its pickle is not an array of lists")
+    # Refuses all but whole numbers up to MAX_NUMBER. Unlike a set or a comparison, it does not look
+    # inside objects: hashing a deeply nested tuple would crash the process.
+    array("H", itertools.chain.from_iterable(lists))
+    return list(lists)
+
+
+# Which newswires are for training and which for testing -------------------------------------------
+
+# fmt: off
+_TOPICS = (
+    "cocoa", "grain", "veg-oil", "earn", "acq", "wheat", "copper", "housing", "money-supply",
+    "coffee", "sugar", "trade", "reserves", "ship", "cotton", "carcass", "crude", "nat-gas", "cpi",
+    "money-fx", "interest", "gnp", "meal-feed", "alum", "oilseed", "gold", "tin",
+    "strategic-metal", "livestock", "retail", "ipi", "iron-steel", "rubber", "heat", "jobs", "lei",
+    "bop", "zinc", "orange", "pet-chem", "dlr", "gas", "silver", "wpi", "hog", "lead",
+)
+# fmt: on
+LABELS = {topic: label for label, topic in enumerate(_TOPICS)}
+#: As in Keras.
+DEFAULT_SEED = 113
+DEFAULT_TEST_SPLIT = 0.2
+
+
+def shuffled_order(n: int, seed: int | None) -> list[int]:
+    """Return the order of the wires before the split, as positions in Keras' file."""
+    try:
+        generator = np.random.RandomState(seed)
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"`seed` is {seed!r}; give a whole number from 0 to 4294967295, or None."
+        ) from error
+    order = np.arange(n)
+    generator.shuffle(order)
+    return order.tolist()
+
+
+def n_train_of(n: int, test_split: float) -> int:
+    """Return how many wires, from the first, are for training."""
+    return int(n * (1 - test_split))
+
+
+def topic_names() -> list[str]:
+    """Return the 46 topics; the one at position i has the label i."""
+    return list(_TOPICS)
+
+
+# The newswires as lists of word ranks, value for value as Keras serves them -----------------------
 
 _INDEX_FROM = 3  # ranks begin at 1, so words begin at 4: 0 is padding, 1 start, 2 a word left out
 

@@ -13,9 +13,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, get_args
 
 from slugline.errors import DataError, OptionError
-from slugline.reuters.downloads import fetch
-from slugline.reuters.sources import FILES, not_the_original, reason_of
-from slugline.reuters.split import (
+from slugline.reuters.downloads import FILES, fetch, not_the_original, reason_of
+from slugline.reuters.sequences import (
     DEFAULT_SEED,
     DEFAULT_TEST_SPLIT,
     LABELS,

@@ -11,14 +11,12 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from slugline import kernels
 from slugline.base.arrays import I64, Integers
-from slugline.ragged import boundaries, row_lengths
-from slugline.sparse import Entries, count_matrix
-from slugline.text.scripts import composed, sides
-from slugline.text.term_columns import SeenBuckets, TermColumns
+from slugline.text import sparse
+from slugline.text.columns import SeenBuckets, TermColumns
+from slugline.text.sparse import Entries, boundaries, count_matrix, row_lengths
 from slugline.text.terms import KINDS, Terms
-from slugline.text.words import TRANSLATION, find_words, join
+from slugline.text.words import TRANSLATION, composed, find_words, join, sides
 
 try:
     from slugline.text import _kernel as kernel
@@ -148,6 +146,6 @@ class KernelCounter:
 
 def counter() -> Counter:
     """Return the kernel's counter, or NumPy's without a kernel or if `SLUGLINE_KERNEL` is 0."""
-    if kernel is None or not kernels.are_wanted():
+    if kernel is None or not sparse.kernels_enabled():
         return ArrayCounter()
     return KernelCounter()

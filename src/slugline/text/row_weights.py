@@ -13,9 +13,8 @@ from itertools import accumulate
 import numpy as np
 
 from slugline.base.arrays import F32, Mask
-from slugline.sparse import Entries, has_kernel, kernel
-from slugline.text.block import Block
-from slugline.text.weighting import squares, weigh
+from slugline.text.blocks import Block, squares, weigh
+from slugline.text.sparse import Entries, has_kernel, kernel
 
 __all__ = ["RowWeights"]
 

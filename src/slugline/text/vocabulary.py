@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from slugline.base.arrays import I64, U64
 from slugline.errors import DataError, OptionError
-from slugline.ragged import boundaries
-from slugline.text.hash_table import HashTable
-from slugline.text.term_columns import TermColumns, TermTable
+from slugline.text.columns import TermColumns, TermTable
+from slugline.text.hashing import HashTable
+from slugline.text.sparse import boundaries
 from slugline.text.terms import KINDS
 from slugline.text.words import Words, find_words, map_chunks, span_text
 

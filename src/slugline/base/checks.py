@@ -1,0 +1,121 @@
+"""Whether a value is what an option may be."""
+
+from __future__ import annotations
+
+import math
+import os
+import reprlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from slugline.errors import OptionError
+
+__all__ = [
+    "check_choice",
+    "check_number",
+    "check_share",
+    "check_whole",
+    "count_threads",
+    "illegal",
+    "is_number",
+    "shown",
+]
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+
+#: A number or truth value of NumPy's is as good as Python's own.
+_WHOLE, _NUMBER = (int, np.integer), (int, float, np.integer, np.floating)
+
+
+def check_whole(name: str, value: Any, least: int, most: int | None = None) -> None:
+    """Raise OptionError unless a value is a whole number from `least` to `most`."""
+    is_whole = isinstance(value, _WHOLE) and not isinstance(value, bool)
+    if is_whole and least <= value and (most is None or value <= most):
+        return
+    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise illegal(name, value, f"a whole number {bounds}")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    over: float | None = None,
+    least: float | None = None,
+    under: float | None = None,
+) -> None:
+    """Raise OptionError unless a value is a finite number within bounds, of which `least` is one.
+
+    Parameters
+    ----------
+    name : str
+        The parameter's.
+    value : object
+        What was given for it.
+    over, least, under : float, optional
+        Bounds; at most one of `over` and `least`.
+    """
+    if (
+        is_number(value)
+        and (over is None or value > over)
+        and (least is None or value >= least)
+        and (under is None or value < under)
+    ):
+        return
+    bounds = (("over", over), ("of at least", least), ("under", under))
+    wanted = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
+    raise illegal(name, value, f"a number {wanted}")
+
+
+def check_share(name: str, value: Any) -> None:
+    """Raise OptionError unless a value is over 0 and under 1; ask whether per cent were meant."""
+    try:
+        check_number(name, value, over=0, under=1)
+    except OptionError as error:
+        if not (is_number(value) and 1 < value < 100):
+            raise
+        raise OptionError(f"{error} Did you mean {value / 100:g}?") from None
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise OptionError unless a value is one of a few words."""
+    if not isinstance(value, str) or value not in choices:
+        raise illegal(name, value, f"{'one of ' if len(choices) > 1 else ''}{', '.join(choices)}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number, of Python's or of NumPy's, and no truth value."""
+    return isinstance(value, _NUMBER) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def illegal(name: str, value: Any, wanted: str) -> OptionError:
+    """Return the error that tells what was found for a parameter, and what it may be."""
+    return OptionError(f"`{name}` is {shown(value)}; give {wanted}.")
+
+
+def shown(value: Any) -> str:
+    """Return a value as it would be typed, cut short if it is long."""
+    return " ".join(_short.repr(value).split())
+
+
+# How many threads there are to be -----------------------------------------------------------------
+
+
+def count_threads(n_jobs: int | None, name: str = "n_jobs") -> int:
+    """Return the number of threads; None and, as in scikit-learn, -1 mean one for each core.
+
+    Raises
+    ------
+    OptionError : if it is another number below 1, or no whole number; it names the argument.
+    """
+    if n_jobs is None or n_jobs == -1:
+        # Only those that the process may use, where the system tells.
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+    check_whole(name, n_jobs, 1)
+    return int(n_jobs)

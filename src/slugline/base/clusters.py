@@ -1,0 +1,269 @@
+"""A cluster that can do the work: its scheduler answers, and its workers have what they need."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slugline import _version
+from slugline.errors import ClusterError, OptionError, SluglineError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = [
+    "check_cluster",
+    "closed",
+    "connected",
+    "dask_distributed",
+    "is_lost",
+    "local_cluster",
+    "unlogged",
+    "wait_for_worker",
+]
+
+
+# Seconds to wait for a scheduler, and for the first worker.
+_PATIENCE = 10
+# Asked of each worker, where Slugline may be missing, so that no function of its can be sent.
+_QUESTION = (
+    "{name: getattr(__import__(name), '__version__', 'of no version') "
+    "if __import__('importlib.util').util.find_spec(name) else None "
+    "for name in ('slugline', 'numpy')}"
+)
+
+
+def dask_distributed() -> Any:
+    """Return Dask's package for clusters, whose types say little.
+
+    Raises
+    ------
+    OptionError : if it is not installed.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise OptionError(
+            "clusters need the packages dask and distributed, which are not installed; "
+            'pip install "slugline[scale]".'
+        ) from error
+    return distributed
+
+
+@contextmanager
+def connected(client: Client | str) -> Iterator[Client]:
+    """Connect to a cluster, if that has not been done, and check it.
+
+    Parameters
+    ----------
+    client : distributed.Client or str
+        A client is left open; a str is the address of a scheduler.
+
+    Raises
+    ------
+    ClusterError : if it doesn't answer, or can't do the work.
+    OptionError : if it is neither, or Dask is not installed.
+    """
+    Client = dask_distributed().Client
+    if isinstance(client, str):
+        _check_answers(client)
+        with Client(client, timeout=_PATIENCE, set_as_default=False) as own:
+            check_cluster(own)
+            yield own
+        return
+    if not isinstance(client, Client) or client.asynchronous:
+        kind = (
+            "an asynchronous client" if isinstance(client, Client) else f"a {type(client).__name__}"
+        )
+        raise OptionError(
+            f"`client` is {kind}; give a distributed.Client, or the address of a scheduler such as "
+            "'tcp://10.0.0.1:8786'."
+        )
+    check_cluster(client)
+    yield client
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep quiet what Dask logs of a job that is broken off: it helps nobody who reads it here."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _check_answers(address: str) -> None:
+    """Make sure that there is a scheduler, as a client that finds none is long in going away."""
+    from distributed.comm.core import connect
+    from distributed.security import Security
+
+    async def ask() -> None:
+        arguments = Security().get_connection_args("client")
+        comm = await connect(address, timeout=_PATIENCE, **arguments)
+        comm.abort()
+
+    try:
+        # In a thread, as notebooks have a loop of their own in this one.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, ask()).result()
+    except (OSError, ValueError) as error:
+        reason = str(error) if isinstance(error, ValueError) else f"in {_PATIENCE} seconds"
+        raise ClusterError(
+            f"no scheduler answers at {address} ({reason}); check the address, or start one with "
+            "`dask scheduler`."
+        ) from error
+
+
+def check_cluster(client: Client) -> None:
+    """Make sure that there are workers, and that they have the versions that are here.
+
+    Raises
+    ------
+    ClusterError : if not.
+    """
+    wait_for_worker(
+        client,
+        _PATIENCE,
+        f"no worker has come to {_address(client)} in {_PATIENCE} seconds; start some with "
+        f"`dask worker {_address(client)}`.",
+    )
+    # The scheduler unpacks what is sent to workers.
+    answers = {"the scheduler": client.run_on_scheduler(eval, _QUESTION)}
+    # One that ends just now plays no part.
+    found = client.run(eval, _QUESTION, on_error="ignore")
+    answers |= {f"worker {name}": versions for name, versions in found.items()}
+    for name, versions in answers.items():
+        _check_versions(name, versions)
+
+
+def is_lost(client: Client, error: BaseException | None) -> bool:
+    """Whether an error is about the connection to the scheduler."""
+    from distributed.comm.core import CommClosedError
+
+    if isinstance(error, SluglineError) or not isinstance(error, Exception):
+        return False
+    # What Dask says of a connection that it has closed itself may be of any kind.
+    return isinstance(error, CommClosedError) or client.status != "running"
+
+
+def wait_for_worker(client: Client, seconds: int, none: str) -> None:
+    """Wait until there is a worker that works.
+
+    Raises
+    ------
+    ClusterError : if there is none in so many seconds. `none` says so; workers that have paused, as
+        they do where their memory is full, are named as that.
+    """
+    try:
+        client.wait_for_workers(1, timeout=seconds)
+    except TimeoutError as error:
+        if client.nthreads():
+            none = (
+                f"all workers have paused for {seconds} seconds, as their memory is full; give "
+                "each more of it (`--memory-limit` of `dask worker`), or start more."
+            )
+        raise ClusterError(none) from error
+
+
+def _check_versions(name: str, found: dict[str, str | None]) -> None:
+    own = _version.__version__
+    if found["slugline"] is None or found["numpy"] is None:
+        raise ClusterError(
+            f'{name} lacks Slugline; pip install "slugline[scale]=={own}" there, and start it anew.'
+        )
+    if found["slugline"] != own:
+        raise ClusterError(
+            f"{name} has Slugline {found['slugline']}, and here is {own}; install one version "
+            "everywhere."
+        )
+    if found["numpy"].partition(".")[0] != np.__version__.partition(".")[0]:
+        raise ClusterError(
+            f"{name} has NumPy {found['numpy']}, and here is {np.__version__}; install one version "
+            "everywhere."
+        )
+
+
+def _address(client: Any) -> str:
+    return str(client.scheduler.address)
+
+
+# A cluster of processes on this machine, for as long as it is needed ------------------------------
+
+
+@contextmanager
+def local_cluster(n_workers: int) -> Iterator[Client]:
+    """Start processes of one thread each, which share this machine's memory evenly.
+
+    What they leave in files is in the system's folder for temporary files, and goes at the end.
+
+    Parameters
+    ----------
+    n_workers : int
+
+    Raises
+    ------
+    OptionError : if Dask is not installed.
+    """
+    distributed = dask_distributed()
+    import dask
+
+    # On a busy machine, a worker that comes in place of another one may take longer than the 15
+    # seconds after which it would be forgotten.
+    settings = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
+    with (
+        tempfile.TemporaryDirectory(prefix="slugline-", ignore_cleanup_errors=True) as folder,
+        dask.config.set({"temporary-directory": folder, **settings}),
+    ):
+        with _without_interrupts():
+            cluster = distributed.LocalCluster(
+                n_workers=n_workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                local_directory=folder,
+                silence_logs=logging.CRITICAL,
+            )
+        with closed(cluster), distributed.Client(cluster, set_as_default=False) as client:
+            yield client
+
+
+@contextmanager
+def closed(cluster: Any) -> Iterator[Any]:
+    """Close a cluster in the end, at which Dask stumbles over workers that went twice."""
+    try:
+        yield cluster
+    finally:
+        with suppress(KeyError):
+            cluster.close()
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from threads and processes that begin here; this thread gets it afterwards.
+
+    A terminal sends it to all processes. Only the client is to act on it, and workers go on until
+    it ends them.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    # Whoever starts the first process starts this as well, and has Ctrl-C let through then.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

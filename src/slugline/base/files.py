@@ -1,0 +1,273 @@
+"""Files that appear whole or not at all.
+
+While a file is written, it is a part beside its target, `.<name>.<machine>.<random>.part`. A
+process that is killed leaves its part behind, and the next process that writes to the same target
+removes it. A part that is still being written is never removed:
+
+* On Linux and macOS, a process locks its part as long as it lives, and only an unlocked part is
+  removed. Processes on one machine see each other's locks.
+* Another machine's locks are visible in some shared folders and not in others. So a part from
+  another machine must also be a day old. Saving updates its time with each block, and takes
+  minutes at most. The age is measured by the clock of the folder, not of this machine.
+* On Windows, an open file can't be removed, not even from another machine. A part is closed only
+  for an instant before it is renamed, so there, too, each part must be a day old.
+* On a file system without locks, nobody gets one, and nothing is removed.
+
+If a process on another machine, whose locks are not visible, stops for a day in the middle of a
+save, its part is gone: its save fails with an error, and the file at the target is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import hashlib
+import os
+import re
+import secrets
+import sqlite3
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "cache_folder",
+    "fresh_part",
+    "lock",
+    "put_in_place",
+    "remove_dead_parts",
+    "whole_file",
+    "write_ahead",
+    "write_whole",
+]
+
+
+# Locks on open files, which keep other processes out and end with the process ---------------------
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+
+# Far behind the content, as a lock on Windows keeps others from reading what is locked.
+_LOCKED_BYTE = 1 << 40
+
+
+def lock(file: BinaryIO) -> bool:
+    """Lock a file until it is closed; return whether no other process has it.
+
+    Where the file system knows no locks, nobody is kept out.
+    """
+    try:
+        if sys.platform == "win32":
+            file.seek(_LOCKED_BYTE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        # Windows says "permission denied"; a file system without locks says something else.
+        return sys.platform != "win32" or not isinstance(error, PermissionError)
+    return True
+
+
+# SQLite files that several processes use at once --------------------------------------------------
+
+# Seconds between two questions whether the file is free.
+_PAUSE = 0.01
+
+
+def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
+    """Let readers go on while another process writes (`journal_mode = WAL`).
+
+    SQLite waits for locks, but not for this one: two processes that open a new file at once may
+    each hold what the other one needs, and one is told at once that the file is locked.
+
+    Parameters
+    ----------
+    connection : sqlite3.Connection
+    patience : float
+        Seconds to go on asking.
+
+    Raises
+    ------
+    sqlite3.Error : if the file is still locked then, or is none of SQLite's.
+    """
+    until = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            is_locked = error.sqlite_errorcode & 0xFF in (
+                sqlite3.SQLITE_BUSY,
+                sqlite3.SQLITE_LOCKED,
+            )
+            if not is_locked or time.monotonic() > until:
+                raise
+        time.sleep(_PAUSE)
+
+
+# The folder for what can be downloaded or worked out again ----------------------------------------
+
+
+def cache_folder() -> Path:
+    """Return the cache's folder: `SLUGLINE_CACHE`, or the system's folder for user caches."""
+    setting = os.environ.get("SLUGLINE_CACHE")
+    if setting:
+        # Unlike pathlib, os.path returns an unknown user's folder as it is.
+        return Path(os.path.expanduser(setting))  # noqa: PTH111
+    from platformdirs import user_cache_path
+
+    return user_cache_path("slugline")
+
+
+# Files that appear whole or not at all ------------------------------------------------------------
+
+if sys.platform != "win32":
+    import fcntl
+
+
+_DAY = 24 * 60 * 60.0  # seconds
+_SHOWN = 48  # characters of the target's name in its part's name; file systems allow 255 bytes
+_TAIL = re.compile(r"(\.(?P<machine>[0-9a-f]{8}))?\.[0-9a-f]{8}\.part")  # once without machine
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write `data` beside `path`, flush it to the disk, and rename it into place.
+
+    An existing file keeps its permissions, and nobody else can read the new one before that.
+
+    Raises
+    ------
+    OSError : if this fails; `path` is then unchanged, and nothing is left over.
+    """
+    with whole_file(path) as part:
+        part.write(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file to write bit by bit, which is put in place as `write_whole` does at the end.
+
+    Raises
+    ------
+    OSError : as `write_whole`. After any error, what was at `path` before is unchanged.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "it is a device or pipe", str(path))
+    with fresh_part(target) as part:
+        yield part
+        put_in_place(part, target)
+
+
+@contextlib.contextmanager
+def fresh_part(target: Path) -> Iterator[BinaryIO]:
+    """Open a new file beside `target`; remove it at the end unless it has been put in place.
+
+    Parts that dead processes left for the same target are removed first.
+
+    Raises
+    ------
+    OSError : if no file can be created there.
+    """
+    part = _new_part(target)
+    try:
+        with part:
+            remove_dead_parts(target, part)
+            yield part
+    finally:
+        Path(part.name).unlink(missing_ok=True)
+
+
+def put_in_place(part: BinaryIO, target: Path) -> None:
+    """Flush an open part to the disk and rename it to `target`, whose permissions it takes over.
+
+    Raises
+    ------
+    OSError : if this fails; `target` is then unchanged.
+    """
+    part.flush()
+    os.fsync(part.fileno())
+    path = Path(part.name)
+    if target.exists():
+        path.chmod(target.stat().st_mode & 0o777)
+    if sys.platform == "win32":  # an open file can't be renamed there; elsewhere the lock stays
+        part.close()
+    path.replace(target)
+
+
+def remove_dead_parts(target: Path, own: BinaryIO) -> None:
+    """Remove the parts of `target` that dead processes left; `own` is our open file beside it.
+
+    Parts that can't be removed are ignored, as they do no harm.
+    """
+    with contextlib.suppress(OSError):
+        os.utime(own.name)
+        now = Path(own.name).stat().st_mtime  # by the clock of the folder's machine
+        for part in target.parent.iterdir():
+            if part.name != Path(own.name).name and _may_be_dead(part, target, now):
+                _remove_unless_held(part)
+
+
+def _new_part(target: Path) -> BinaryIO:
+    rights = 0o600 if target.exists() else 0o666
+    while True:
+        name = f"{_stem(target)}.{_machine()}.{secrets.token_hex(4)}.part"
+        path = target.with_name(name)
+        part = open(path, "x+b", opener=functools.partial(os.open, mode=rights))  # noqa: SIM115
+        if _claim(part):
+            return part
+        part.close()
+        path.unlink(missing_ok=True)
+
+
+def _stem(target: Path) -> str:
+    return f".{target.name[:_SHOWN]}"
+
+
+@functools.cache
+def _machine() -> str:
+    """Return eight hexadecimal digits for this machine, from its name and network card."""
+    import platform
+    import uuid
+
+    known = f"{platform.node()} {uuid.getnode()}"
+    return hashlib.sha256(known.encode(errors="replace")).hexdigest()[:8]
+
+
+def _claim(part: BinaryIO) -> bool:
+    """Lock a new part; return whether it is ours and was not removed as dead before that."""
+    return (sys.platform == "win32" or lock(part)) and Path(part.name).exists()
+
+
+def _may_be_dead(part: Path, target: Path, now: float) -> bool:
+    stem = _stem(target)
+    tail = _TAIL.fullmatch(part.name.removeprefix(stem)) if part.name.startswith(stem) else None
+    if tail is None:
+        return False
+    ours = tail["machine"] == _machine() and sys.platform != "win32"
+    return ours or now - part.lstat().st_mtime > _DAY
+
+
+def _remove_unless_held(part: Path) -> None:
+    with contextlib.suppress(OSError):
+        if sys.platform == "win32":
+            part.unlink()
+            return
+        handle = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
+        finally:
+            os.close(handle)

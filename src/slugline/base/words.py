@@ -1,0 +1,76 @@
+"""How values show themselves: as the call that makes them, as lines, as a table in a notebook."""
+
+from __future__ import annotations
+
+import html
+import inspect
+from collections.abc import Sequence
+
+__all__ = [
+    "all_of",
+    "as_call",
+    "as_lines",
+    "as_table",
+    "counted",
+    "have",
+]
+
+Rows = Sequence[tuple[str, str]]
+
+
+def as_call(value: object) -> str:
+    """Return the call of its constructor that makes a value again, defaults left out."""
+    parameters = inspect.signature(type(value)).parameters
+    given = {name: getattr(value, name) for name in parameters if hasattr(value, name)}
+    changed = [
+        f"{name}={found!r}"
+        for name, found in given.items()
+        # By how they look: arrays, and objects without a comparison, have no single answer.
+        if repr(found) != repr(parameters[name].default)
+    ]
+    return f"{type(value).__name__}({', '.join(changed)})"
+
+
+def as_lines(title: str, rows: Rows) -> str:
+    """Return a line for the title, and one for each pair of a name and what it is.
+
+    >>> print(as_lines("A model", [("topics", "46"), ("terms", "10,000 words")]))
+    A model
+      topics  46
+      terms   10,000 words
+    """
+    width = max((len(name) for name, _ in rows), default=0)
+    return "\n".join([title, *(f"  {name:<{width}}  {what}" for name, what in rows)])
+
+
+def as_table(title: str, rows: Rows) -> str:
+    """Return the same as HTML, of which nothing in the pairs can be a part."""
+    cells = "".join(
+        f"<tr><th style='text-align: left'>{html.escape(name)}</th>"
+        f"<td style='text-align: left'>{html.escape(what)}</td></tr>"
+        for name, what in rows
+    )
+    return f"<table><caption>{html.escape(title)}</caption><tbody>{cells}</tbody></table>"
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun in the singular or plural.
+
+    >>> counted(1, "topic"), counted(8982, "document")
+    ('1 topic', '8,982 documents')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def all_of(n: int, noun: str) -> str:
+    """Return words for all of so many.
+
+    >>> all_of(1, "document"), all_of(30, "document")
+    ('the only document', 'all 30 documents')
+    """
+    return f"the only {noun}" if n == 1 else f"all {counted(n, noun)}"
+
+
+def have(n: int) -> str:
+    """Return the verb that goes with so many: "has" or "have"."""
+    return "has" if n == 1 else "have"

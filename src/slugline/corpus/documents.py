@@ -1,0 +1,371 @@
+"""Checked texts and topics, and the digest that tells one set of documents from another."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.base.arrays import F32, I64
+from slugline.base.checks import illegal, shown
+from slugline.errors import DataError
+
+__all__ = [
+    "Topic",
+    "Topics",
+    "as_texts",
+    "chain_digests",
+    "check_descriptions",
+    "check_documents",
+    "check_names",
+    "check_texts",
+    "digest_of",
+    "digest_parts",
+    "no_string",
+    "one_hot",
+    "plain_topics",
+]
+
+
+# Topic names, integers and one-hot rows, back and forth -------------------------------------------
+
+#: What a topic is called: a word or a number.
+Topic: TypeAlias = str | int
+
+
+class Topics:
+    """The topics of a classifier, in the order of its columns.
+
+    Parameters
+    ----------
+    names : sequence of str or int
+        Distinct, all of one kind.
+
+    >>> topics = Topics.fit(["grain", "earn", "grain"])
+    >>> topics.names
+    ['earn', 'grain']
+    >>> topics.encode(["grain", "earn"])
+    array([1, 0])
+    >>> topics.decode([1])
+    ['grain']
+    """
+
+    def __init__(self, names: Sequence[Topic]) -> None:
+        self.names: list[Topic] = list(names)
+        self._number = {name: number for number, name in enumerate(self.names)}
+        if len(self._number) != len(self.names):
+            raise DataError("a topic is named twice; each name needs one column.")
+
+    @classmethod
+    def fit(cls, topics: Iterable[Topic]) -> Topics:
+        """Return the distinct topics, sorted."""
+        distinct = set(topics)
+        if len({isinstance(topic, str) for topic in distinct}) > 1:
+            word = next(topic for topic in distinct if isinstance(topic, str))
+            number = next(topic for topic in distinct if not isinstance(topic, str))
+            raise DataError(
+                f"topics are words and numbers, such as {word!r} and {number!r}; "
+                "make them all words or all numbers."
+            )
+        return cls(sorted(distinct))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def encode(self, topics: Iterable[Topic]) -> I64:
+        """Return the number of each topic, shape (n_documents,).
+
+        Raises
+        ------
+        DataError : if there is a topic that isn't among the names.
+        """
+        try:
+            return np.fromiter((self._number[topic] for topic in topics), dtype=np.int64)
+        except KeyError as error:
+            raise DataError(
+                f"unknown topic {error.args[0]!r}; the known ones are {_list(self.names)}."
+            ) from None
+
+    def decode(self, numbers: Iterable[int]) -> list[Topic]:
+        """Return the name behind each number."""
+        return [self.names[number] for number in numbers]
+
+
+def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> F32:
+    """Return rows with a 1 in the column of the topic and 0 elsewhere.
+
+    Parameters
+    ----------
+    y : integer array, shape (n_rows,)
+    n_topics : int, optional
+        How many columns; one more than the largest number by default.
+
+    Returns
+    -------
+    float32 array, shape (n_rows, n_topics).
+
+    Raises
+    ------
+    DataError : if a number is negative or too large, or `y` holds no integers.
+
+    >>> one_hot([2, 0])
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
+    """
+    numbers = np.asarray(y)
+    if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+        raise DataError(
+            f"y has shape {numbers.shape} and type {numbers.dtype}; give one integer per row."
+        )
+    if n_topics is None:
+        n_topics = int(numbers.max(initial=-1)) + 1
+    if numbers.size and not 0 <= numbers.min() <= numbers.max() < n_topics:
+        raise DataError(
+            f"y runs from {numbers.min()} to {numbers.max()}, but topics run from 0 to "
+            f"{n_topics - 1}; give a larger n_topics."
+        )
+    rows = np.zeros((len(numbers), n_topics), dtype=np.float32)
+    rows[np.arange(len(numbers)), numbers.astype(np.int64)] = 1
+    return rows
+
+
+def _list(names: Sequence[Topic], most: int = 8) -> str:
+    shown = ", ".join(str(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+# Checked texts and topics, and the digest that tells one set of documents from another ------------
+
+# The integers that NumPy holds in one type.
+_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+# Characters in the name of a topic: a table of topics is as wide as the longest.
+_LONGEST = 1000
+
+
+def check_documents(
+    X: Iterable[str],
+    y: Iterable[Topic],
+    names: tuple[str, str] = ("X", "y"),
+    *,
+    may_be_none: bool = False,
+) -> tuple[list[str], list[Topic]]:
+    """Return texts and topics as lists of one length.
+
+    Parameters
+    ----------
+    X : iterable of str
+    y : iterable of str or int, one for each text
+        See `plain_topics`.
+    names : (str, str)
+        The caller's names for them, for messages.
+    may_be_none : bool, default False
+        Whether there may be no documents.
+
+    Raises
+    ------
+    DataError : if there are none, not one topic for each text, or a topic that is not a valid name.
+    """
+    _check_iterable(X, names[0])
+    texts = as_texts(X)
+    topics = plain_topics(y, names[1])
+    if len(texts) != len(topics):
+        raise DataError(
+            f"there are {len(texts)} texts and {len(topics)} topics; give one topic for each text."
+        )
+    if not texts and not may_be_none:
+        raise DataError("there are no documents to learn from; give at least two.")
+    check_names(topics)
+    return texts, topics
+
+
+def check_descriptions(descriptions: Any) -> dict[Topic, str]:
+    """Return descriptions by plain names of topics.
+
+    Parameters
+    ----------
+    descriptions : mapping of str or int to str
+
+    Raises
+    ------
+    DataError : if a topic is no name, or a description no text or blank.
+    OptionError : if they are no mapping.
+    """
+    if not isinstance(descriptions, Mapping):
+        raise illegal("descriptions", descriptions, "a mapping of topics to texts")
+    names = plain_topics(descriptions, "descriptions")
+    check_names(names)
+    found = dict(zip(names, descriptions.values(), strict=True))
+    for name, text in found.items():
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(
+                f"the description of topic {name!r} is {shown(text)}; describe it in a few words, "
+                "or leave it out."
+            )
+    return found
+
+
+def plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
+    """Return topics as plain Python strings and integers, which a model file can hold.
+
+    Booleans and whole floats become the integers that they equal: True is 1, and so is 1.0.
+
+    Parameters
+    ----------
+    topics : iterable of str or int, NumPy's included
+    name : str, default "y"
+        The caller's name for them, for messages.
+
+    Raises
+    ------
+    DataError : if they are not a sequence, or one is missing or neither a word nor a whole number.
+    """
+    _check_iterable(topics, name)
+    if isinstance(topics, str | bytes):
+        raise DataError(f"`{name}` is the single string {shown(topics)}; give a list of topics.")
+    found = list(topics)
+    if {type(topic) for topic in found} in ({str}, {int}):
+        return found
+    return [_plain_topic(topic, row, name) for row, topic in enumerate(found)]
+
+
+def _plain_topic(topic: Any, row: int, name: str) -> Topic:
+    topic = topic.item() if isinstance(topic, np.generic) else topic
+    if _is_missing(topic):
+        raise DataError(
+            f"`{name}` has no topic in row {row}, counted from 0, but {topic!r}; give it one, or "
+            "leave the row out."
+        )
+    if isinstance(topic, bool) or (isinstance(topic, float) and topic.is_integer()):
+        return int(topic)
+    if not isinstance(topic, str | int):
+        raise DataError(
+            f"`{name}` has {shown(topic)} in row {row}, counted from 0; topics are words or whole "
+            "numbers."
+        )
+    return topic
+
+
+def _is_missing(topic: Any) -> bool:
+    """Whether it stands for no topic: None, NaN, or a missing value of pandas."""
+    is_nan = isinstance(topic, float) and math.isnan(topic)
+    return topic is None or is_nan or type(topic).__name__ in ("NAType", "NaTType")
+
+
+def _check_iterable(values: Any, name: str) -> None:
+    if not isinstance(values, Iterable):
+        raise DataError(f"`{name}` is {shown(values)}; give a list with one item per document.")
+
+
+def check_names(topics: Sequence[Topic]) -> None:
+    """Make sure that each topic can be shown, held by NumPy, and written as UTF-8.
+
+    Raises
+    ------
+    DataError : if one is blank, or too large, and so on.
+    """
+    for topic in set(topics):
+        if isinstance(topic, str) and len(topic) > _LONGEST:
+            raise DataError(
+                f"topic {topic[:40]!r}... has {len(topic):,} characters, and a name may have "
+                f"{_LONGEST:,}; check which column holds the topics."
+            )
+        if isinstance(topic, str) and not _is_name(topic):
+            raise DataError(
+                f"topic {topic!r} is blank, or holds a NUL or half a character; rename it."
+            )
+        if isinstance(topic, int) and not _LEAST <= topic <= _MOST:
+            raise DataError(f"topic {topic} does not fit into 64 bits; make the topics strings.")
+
+
+def _is_name(topic: str) -> bool:
+    return bool(topic.strip()) and "\0" not in topic and not re.search("[\ud800-\udfff]", topic)
+
+
+def digest_of(texts: Iterable[str], topics: Iterable[Topic]) -> str:
+    """Return the SHA-256, in hexadecimal, of texts and topics in order."""
+    digest = hashlib.sha256()
+    for part in digest_parts(texts, topics):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def digest_parts(texts: Iterable[str], topics: Iterable[Topic]) -> Iterator[bytes]:
+    """Yield the bytes that `digest_of` is made of; those of batches follow one another."""
+    for part in itertools.chain.from_iterable(zip(texts, map(str, topics), strict=True)):
+        # Lengths in front keep ("ab", "c") apart from ("a", "bc").
+        data = part.encode("utf-8", "surrogatepass")
+        yield b"%d:" % len(data)
+        yield data
+
+
+def chain_digests(digest: str, another: str) -> str:
+    """Return one digest of two sets of documents that were learned from one after the other."""
+    return hashlib.sha256(f"{digest}{another}".encode()).hexdigest()
+
+
+def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
+    """Return the texts as a list.
+
+    Parameters
+    ----------
+    texts : iterable of str
+    first : int, default 0
+        The number of the first one, for messages.
+
+    Raises
+    ------
+    DataError : if one is not a `str`, or they are not a sequence of texts: None, a single string, a
+        mapping, a data frame or an array of two dimensions.
+    """
+    documents = list(no_string(texts))
+    check_texts(documents, first)
+    return documents
+
+
+def check_texts(documents: Sequence[object], first: int = 0) -> None:
+    """Make sure that all documents are texts; see `as_texts`."""
+    if set(map(type, documents)) <= {str}:
+        return
+    for number, text in enumerate(documents, start=first):
+        if not isinstance(text, str):
+            raise DataError(
+                f"document {number} is a {type(text).__name__}, not a str; "
+                "pass a sequence with one string per document."
+            )
+
+
+def no_string(texts: Iterable[str]) -> Iterable[str]:
+    """Return the texts; DataError if they are a single string or not a sequence."""
+    _check_iterable(texts, "X")
+    if isinstance(texts, str | bytes):
+        raise DataError(
+            "the texts are a single string, not a sequence of strings; put brackets around it: "
+            "[text]."
+        )
+    _check_flat(texts)
+    return texts
+
+
+def _check_flat(texts: Any) -> None:
+    """Make sure that iterating gives texts, not the names of columns or keys, and not rows."""
+    kind = type(texts).__name__
+    shape = getattr(texts, "shape", (0,))
+    if isinstance(texts, Mapping):
+        raise DataError(f"the texts are of type {kind}; pass its values: list(texts.values()).")
+    if len(shape) != 1 and hasattr(texts, "columns"):
+        names = list(texts.columns)
+        name = "text" if "text" in names or not names else names[0]
+        raise DataError(
+            f"the texts are of type {kind}; pass the column that holds them: df[{name!r}]."
+        )
+    if len(shape) != 1:
+        raise DataError(
+            f"the texts are of type {kind} and shape {tuple(shape)}; pass one dimension, with "
+            "one string per document."
+        )

@@ -1,0 +1,402 @@
+"""Learning curves: accuracy by the number of labels, and what more of them would bring."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from slugline.base.arrays import Index
+from slugline.base.checks import check_whole
+from slugline.base.plots import LabelCurve, plot_labels
+from slugline.base.progress import StepProgress
+from slugline.base.words import as_lines, as_table, counted, have
+from slugline.classifier import TopicClassifier
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.splits import places_in_topics
+from slugline.errors import EncoderWarning
+from slugline.evaluation.curve_law import Forecast, forecast
+from slugline.evaluation.intervals import wilson
+from slugline.experiment.run import check_several_topics, check_some_known, check_two_documents
+from slugline.learning.encoder.encoder import get_encoder
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "Curve",
+    "LearningCurves",
+    "Point",
+    "baseline",
+    "contenders_of",
+    "learning_curves",
+]
+
+#: The name of the default classifier's curve, and of the baseline's.
+DEFAULT, BASELINE = "Slugline", "scikit-learn"
+
+
+# Labels a topic go by these steps; the curve begins at `_BEGIN` unless few topics have as many.
+_STEPS, _BEGIN, _FEWEST_SIZES = (1, 2, 5), 5, 3
+
+
+class Contender(Protocol):
+    """What learns from texts and topics, and answers: any classifier of scikit-learn's."""
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Learn from texts and their topics."""
+        ...
+
+    def predict(self, X: Any) -> Any:
+        """Return the topic of each text."""
+        ...
+
+
+@dataclass(frozen=True)
+class Point:
+    """The accuracy with so many labels a topic.
+
+    Attributes
+    ----------
+    n_labels : int or None
+        Labels a topic; None for all that there are.
+    n_documents : int
+        Documents that were learned from: topics with fewer documents have given all of them.
+    accuracies : tuple of float
+        One for each draw of documents.
+    n_test : int
+        Documents that each of them was tested on.
+    """
+
+    n_labels: int | None
+    n_documents: int
+    accuracies: tuple[float, ...]
+    n_test: int
+
+    @property
+    def accuracy(self) -> float:
+        """The mean over the draws."""
+        return statistics.fmean(self.accuracies)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """A 95 % interval: of the mean over draws by Student's t; of a single draw by Wilson."""
+        n = len(self.accuracies)
+        if n == 1:
+            return wilson(round(self.accuracy * self.n_test), self.n_test)
+        from scipy.stats import t
+
+        reach = float(t.ppf(0.975, n - 1)) * statistics.stdev(self.accuracies) / math.sqrt(n)
+        return max(0.0, self.accuracy - reach), min(1.0, self.accuracy + reach)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points of one classifier, from few labels to many."""
+
+    name: str
+    points: tuple[Point, ...]
+
+    @property
+    def doubled(self) -> Forecast | None:
+        """What twice as many labels as there are would bring; None if the points can't say."""
+        if not self.points or self.points[-1].n_labels is not None:
+            return None
+        n_documents = [point.n_documents for point in self.points]
+        accuracies = [point.accuracy for point in self.points]
+        return forecast(n_documents, accuracies, 2 * n_documents[-1], n_test=self.points[-1].n_test)
+
+
+@dataclass(frozen=True, repr=False)
+class LearningCurves:
+    """Accuracy by the number of labels, for one classifier or several.
+
+    Attributes
+    ----------
+    name : str
+        Of the data.
+    n_topics, n_train, n_test : int
+        Topics, the documents to learn from, and those that all points are tested on.
+    curves : tuple of Curve
+    notes : tuple of str
+        What to know about the data when reading the curves.
+    interrupted : bool
+        Whether Ctrl-C ended it, so that points or draws are missing.
+    """
+
+    name: str
+    n_topics: int
+    n_train: int
+    n_test: int
+    curves: tuple[Curve, ...]
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    def __repr__(self) -> str:
+        return as_lines(*self._shown())
+
+    def _repr_html_(self) -> str:
+        return as_table(*self._shown())
+
+    def _shown(self) -> tuple[str, list[tuple[str, str]]]:
+        rows = [
+            (f"{curve.name}, {_labels(point)}", f"{point.accuracy:.3f}")
+            for curve in self.curves
+            for point in curve.points
+        ]
+        return f"Learning curves of {self.name}: {self.n_topics:,} topics", rows
+
+    def plot(self, ax: Axes) -> None:
+        """Draw the curves on axes of matplotlib's."""
+        plot_labels(ax, [_drawn_curve(curve) for curve in self.curves if curve.points])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all points and forecasts as plain data for JSON."""
+        return {
+            "data": {
+                "name": self.name,
+                "n_topics": self.n_topics,
+                "n_train": self.n_train,
+                "n_test": self.n_test,
+            },
+            "curves": [_curve_dict(curve) for curve in self.curves],
+            "notes": list(self.notes),
+            "interrupted": self.interrupted,
+        }
+
+
+def _drawn_curve(curve: Curve) -> LabelCurve:
+    doubled = curve.doubled
+    return LabelCurve(
+        curve.name,
+        [point.n_documents for point in curve.points],
+        [point.accuracy for point in curve.points],
+        [point.interval for point in curve.points],
+        None
+        if doubled is None
+        else (doubled.n_documents, doubled.accuracy, doubled.low, doubled.high),
+    )
+
+
+def _labels(point: Point) -> str:
+    return "all" if point.n_labels is None else f"{point.n_labels:,} a topic"
+
+
+def _curve_dict(curve: Curve) -> dict[str, Any]:
+    doubled = curve.doubled
+    return {
+        "name": curve.name,
+        "points": [
+            {
+                "labels_per_topic": point.n_labels,
+                "n_documents": point.n_documents,
+                "accuracy": point.accuracy,
+                "accuracy_interval": list(point.interval),
+                "interval_of": "draws" if len(point.accuracies) > 1 else "test documents",
+                "accuracies": list(point.accuracies),
+            }
+            for point in curve.points
+        ],
+        "twice_the_labels": None
+        if doubled is None
+        else {
+            "n_documents": doubled.n_documents,
+            "accuracy": doubled.accuracy,
+            "range": [doubled.low, doubled.high],
+        },
+    }
+
+
+def baseline() -> Contender:
+    """Return a good pipeline of scikit-learn's for short texts: words, pairs and characters."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.svm import LinearSVC
+
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+    return make_pipeline(make_union(words, characters), LinearSVC())
+
+
+def contenders_of(
+    classifier: TopicClassifier, *, with_baseline: bool = False
+) -> dict[str, Callable[[], Contender]]:
+    """Return what to compare: a classifier's settings, and the same without its encoder.
+
+    Parameters
+    ----------
+    classifier : TopicClassifier
+        Its settings count; it need not be fitted.
+    with_baseline : bool, default False
+        Whether to compare with `baseline` as well.
+    """
+    settings = classifier.get_params()
+    of_words = settings | {"encoder": None, "descriptions": None}
+    made: dict[str, Callable[[], Contender]] = {DEFAULT: partial(TopicClassifier, **of_words)}
+    if classifier.encoder is not None:
+        name = get_encoder(classifier.encoder).name
+        made[f"{DEFAULT} with {name}"] = partial(TopicClassifier, **settings)
+    return made | ({BASELINE: baseline} if with_baseline else {})
+
+
+def learning_curves(
+    corpus: Corpus,
+    test: Corpus | None = None,
+    contenders: Mapping[str, Callable[[], Contender]] | None = None,
+    *,
+    test_fraction: float = 0.2,
+    n_draws: int = 5,
+    seed: int = 0,
+    progress: StepProgress | None = None,
+) -> LearningCurves:
+    """Return the accuracy after learning from few labels a topic, from more, and from all.
+
+    Each draw puts the documents of every topic in an order of its own and learns from the first
+    ones, so that a larger number of labels includes a smaller one. All are tested on the same
+    documents. Ctrl-C ends it early with the points so far, if there is one.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        The documents to learn from and, unless there is a `test`, to test on.
+    test : Corpus, optional
+        By default, `test_fraction` of the corpus, with each topic's share.
+    contenders : mapping of a name to what returns a new classifier, optional
+        Such as `contenders_of` returns; by default the classifier that `TopicClassifier()` is.
+    test_fraction : float, over 0 and under 1, default 0.2
+    n_draws : int, default 5
+    seed : int, default 0
+        Chooses the documents to test on and those of each draw.
+    progress : callable, optional
+        Told of each fit; see `slugline.base.progress.StepProgress`.
+
+    Raises
+    ------
+    DataError : if there is one topic alone, or no topic has two documents.
+    OptionError : if a number is out of its range.
+    """
+    check_whole("n_draws", n_draws, 1)
+    check_whole("seed", seed, 0, (1 << 32) - 1)
+    check_several_topics(corpus)
+    train = corpus
+    if test is None:
+        check_two_documents(corpus, "test on", "test")
+        train, test = corpus.split(test_fraction, seed)
+    check_some_known(train.topics, test)
+    made = contenders or contenders_of(TopicClassifier())
+    run = _Run(train, test, made, n_draws, seed)
+    interrupted = run.measure(progress)
+    return LearningCurves(
+        name=corpus.name,
+        n_topics=len(set(train.topics)),
+        n_train=len(train),
+        n_test=len(test),
+        curves=tuple(Curve(name, run.points(name)) for name in made),
+        notes=tuple(_notes(train, test)),
+        interrupted=interrupted,
+    )
+
+
+def _notes(train: Corpus, test: Corpus) -> list[str]:
+    counts = train.topic_counts()
+    untested = sorted(set(counts) - set(test.topics))
+    unlearned = sorted(set(test.topics) - set(counts))
+    least, most = min(counts.values()), max(counts.values())
+    notes = []
+    if untested:
+        notes.append(
+            f"{len(untested)} of {len(counts)} topics, such as {untested[0]!r}, "
+            f"{have(len(untested))} too few documents to be tested, and can only be learned."
+        )
+    if unlearned:
+        notes.append(
+            f"{counted(len(unlearned), 'topic')} of the test documents, such as {unlearned[0]!r}, "
+            f"{'is' if len(unlearned) == 1 else 'are'} never learned: those documents count as "
+            "wrong."
+        )
+    if least < most:
+        notes.append(
+            f"the topics have {least:,} to {most:,} documents to learn from: where one has fewer "
+            "than a row of the table asks for, it gives all."
+        )
+    return notes
+
+
+@dataclass
+class _Run:
+    """The fits of all curves, draw by draw, so that an early end leaves whole curves."""
+
+    train: Corpus
+    test: Corpus
+    contenders: Mapping[str, Callable[[], Contender]]
+    n_draws: int
+    seed: int
+    _found: dict[tuple[str, int | None], list[float]] = field(default_factory=dict)
+
+    def measure(self, progress: StepProgress | None) -> bool:
+        """Make all fits; return whether Ctrl-C came in between, with something to show."""
+        counts = list(self.train.topic_counts().values())
+        self._sizes: list[int | None] = [*sizes(counts), None]
+        fits = [(n, 0) for n in self._sizes]
+        fits += [(n, draw) for draw in range(1, self.n_draws) for n in self._sizes[:-1]]
+        names = list(self.contenders)
+        try:
+            for number, (n, draw) in enumerate(fits):
+                for place, name in enumerate(names):
+                    if progress is not None:
+                        what = "all labels" if n is None else f"{counted(n, 'label')} a topic"
+                        n_done, n_fits = number * len(names) + place, len(fits) * len(names)
+                        progress(f"{name}: {what}, draw {draw + 1}", n_done, n_fits)
+                    accuracy = self._accuracy(name, n, draw)
+                    self._found.setdefault((name, n), []).append(accuracy)
+        except KeyboardInterrupt:
+            if not self._found:
+                raise
+            return True
+        return False
+
+    def points(self, name: str) -> tuple[Point, ...]:
+        """Return the points of a contender, as far as they have been measured."""
+        return tuple(
+            Point(n, len(self._drawn(n, 0)), tuple(self._found[name, n]), len(self.test))
+            for n in self._sizes
+            if (name, n) in self._found
+        )
+
+    def _accuracy(self, name: str, n: int | None, draw: int) -> float:
+        chosen = self._drawn(n, draw)
+        texts = [self.train.texts[row] for row in chosen]
+        classifier = self.contenders[name]()
+        # Of few labels, an encoder may well be left out: that is what the curve is to show.
+        with warnings.catch_warnings(action="ignore", category=EncoderWarning):
+            classifier.fit(texts, [self.train.topics[row] for row in chosen])
+        predicted = np.asarray(classifier.predict(self.test.texts), dtype=object)
+        return float(np.mean(predicted == np.array(self.test.topics, dtype=object)))
+
+    def _drawn(self, n: int | None, draw: int) -> Index:
+        """Return which documents a draw learns from, in their order."""
+        if n is None:
+            return np.arange(len(self.train))
+        return np.flatnonzero(places_in_topics(self.train.topics, [self.seed, draw]) < n)
+
+
+def sizes(counts: Sequence[int]) -> list[int]:
+    """Return how many labels a topic to learn from, given how many documents each topic has.
+
+    5, 10, 20, 50 and so on, while that is less than nearly all documents; where topics are so small
+    that this leaves few, from 1 on.
+
+    >>> sizes([300, 300]), sizes([8, 8])
+    ([5, 10, 20, 50, 100, 200], [1, 2, 5])
+    """
+    steps = [digit * 10**power for power in range(9) for digit in _STEPS]
+    most = 0.9 * sum(counts)
+    fitting = [n for n in steps if sum(min(n, count) for count in counts) < most]
+    usual = [n for n in fitting if n >= _BEGIN]
+    return usual if len(usual) >= _FEWEST_SIZES else fitting

@@ -1,0 +1,530 @@
+"""The classic newswire lesson, step by step and over several seeds, as numbers.
+
+The lesson is the notebook "Classifying newswires: a multi-class classification example". Nothing
+here prints or draws; `slugline.reports` does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline import reuters
+from slugline.base.arrays import I64
+from slugline.base.progress import StepProgress
+from slugline.corpus.documents import one_hot
+from slugline.errors import OptionError
+from slugline.evaluation.evaluation import majority_baseline, shuffled_baseline
+from slugline.learning.net.layers import Dense, LossAndAccuracy
+from slugline.learning.net.network import Network
+from slugline.learning.net.optimizers import RMSprop
+from slugline.learning.net.training import History
+from slugline.text.sparse import multi_hot
+
+__all__ = [
+    "LESSON",
+    "Baselines",
+    "Curves",
+    "Data",
+    "Example",
+    "IntegerLabels",
+    "MultiHot",
+    "NotebookResult",
+    "OverSeeds",
+    "Predictions",
+    "Source",
+    "TopicProbability",
+    "Trial",
+    "run",
+]
+
+
+# The lesson's own numbers -------------------------------------------------------------------------
+
+# fmt: off
+#: What the lesson itself prints or says, in the shape of `NotebookResult`; None if it gives no
+#: number. Its text and its output differ in places; keys that end in `_said` are from the text.
+LESSON: dict[str, Any] = {
+    "data": {
+        "n_train": 8982, "n_test": 2246, "n_topics": 46,
+        "example_sha256": "53b44d6d84f3c2182b4c15fed44462eb17752155de10451cd1347cb051a6967f",
+    },
+    "baselines": {"shuffled": 0.1745325022261799, "shuffled_said": 0.19, "majority": None},
+    "curves": {
+        "loss": [
+            3.0305, 1.4527, 1.0512, 0.8317, 0.6550, 0.5116, 0.4090, 0.3358, 0.2795, 0.2338,
+            0.1910, 0.1743, 0.1565, 0.1352, 0.1211, 0.1182, 0.1027, 0.1062, 0.1123, 0.0961,
+        ],
+        "accuracy": [
+            0.4064, 0.6967, 0.7714, 0.8203, 0.8657, 0.8913, 0.9177, 0.9338, 0.9387, 0.9482,
+            0.9563, 0.9535, 0.9571, 0.9581, 0.9622, 0.9630, 0.9663, 0.9592, 0.9584, 0.9625,
+        ],
+        "val_loss": [
+            1.6530, 1.2629, 1.1259, 1.0119, 0.9657, 0.9244, 0.9118, 0.9203, 0.9644, 0.9142,
+            0.9436, 0.9636, 0.9535, 0.9739, 0.9743, 1.0021, 1.0329, 1.0965, 1.1046, 1.0821,
+        ],
+        "val_accuracy": [
+            0.6490, 0.7240, 0.7390, 0.7960, 0.7890, 0.8060, 0.8100, 0.8120, 0.7930, 0.8080,
+            0.8130, 0.8040, 0.8110, 0.8120, 0.8090, 0.8150, 0.8010, 0.8090, 0.7980, 0.8070,
+        ],
+        "best_epoch": 7, "best_epoch_said": 8, "val_loss_lowest": 0.9118,
+        "val_accuracy_peak": 0.8150,
+    },
+    "retrained": {
+        "epochs": 8, "test_loss": 1.005916953086853, "test_accuracy": 0.7813891172409058,
+    },
+    "predictions": {"shape": [46], "sum": 0.9999999, "argmax": 3},
+    "bottleneck": {
+        "val_accuracy": [
+            0.5900, 0.6160, 0.6260, 0.6770, 0.6780, 0.6830, 0.6910, 0.7050, 0.7010, 0.7050,
+            0.7060, 0.7020, 0.7040, 0.7010, 0.7020, 0.7080, 0.7030, 0.7060, 0.7010, 0.7020,
+        ],
+        "val_accuracy_peak": 0.7080, "test_accuracy": None, "test_accuracy_said": 0.71,
+    },
+}
+
+
+# The results of the lesson, as plain values -------------------------------------------------------
+
+# fmt: on
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """One number, measured once per seed; `sd` is of the sample, and None for a single seed."""
+
+    mean: float
+    sd: float | None
+    values: list[float]
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> OverSeeds:
+        """Return a summary of one or more values."""
+        listed = list(values)
+        sd = statistics.stdev(listed) if len(listed) > 1 else None
+        return cls(statistics.fmean(listed), sd, listed)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training wire as numbers and as words."""
+
+    index: int
+    sequence: list[int]
+    text: str
+    sha256: str  # of `text`: the lesson's own text belongs to Reuters, so we keep only its digest
+    label: int
+    topic: str
+
+
+@dataclass(frozen=True)
+class MultiHot:
+    """The training wires as a matrix: its size when sparse, and when dense in float64."""
+
+    shape: tuple[int, int]
+    n_ones: int
+    megabytes: float
+    megabytes_dense: float
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data that the lesson trains and tests on."""
+
+    n_train: int
+    n_test: int
+    n_validation: int  # the first rows of the training wires
+    n_partial: int  # the rest of them
+    n_topics: int
+    num_words: int
+    examples: list[Example]
+    multi_hot: MultiHot
+    one_hot_shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Test accuracy without reading any wire."""
+
+    shuffled: OverSeeds  # the true topics in random order
+    majority: float  # always the most common topic of the training wires
+    majority_topic: str
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A network trained for a fixed number of epochs on the partial training set.
+
+    The four lists are those of the first seed, with one number per epoch; `seeds` has the same four
+    for every seed. Losses use natural logarithms. `test_loss` and `test_accuracy` are those after
+    the last epoch.
+    """
+
+    hidden: tuple[int, ...]
+    epochs: int
+    batch_size: int
+    loss: list[float]
+    accuracy: list[float]
+    val_loss: list[float]
+    val_accuracy: list[float]
+    best_epoch: OverSeeds  # of the lowest validation loss, counted from 1
+    val_loss_lowest: OverSeeds
+    val_accuracy_peak: OverSeeds
+    test_loss: OverSeeds
+    test_accuracy: OverSeeds
+    seeds: list[dict[str, list[float]]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A network trained from scratch and tested; `epochs` is a list if it differs between seeds."""
+
+    hidden: tuple[int, ...]
+    epochs: int | list[int]
+    test_loss: OverSeeds
+    test_accuracy: OverSeeds
+
+
+@dataclass(frozen=True)
+class TopicProbability:
+    """A topic and the probability that a network gives it."""
+
+    topic: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the retrained network of the first seed predicts for the first test wire and for all."""
+
+    shape: tuple[int, ...]
+    sum: float
+    argmax: int
+    topic: str
+    probability: float
+    true_topic: str
+    likeliest: list[TopicProbability]
+    largest_sum_error: float  # the largest distance of a wire's sum of probabilities from 1
+    n_topics_answered: int  # how many topics come first for at least one wire
+    n_topics_present: int  # how many topics the test wires have
+
+
+@dataclass(frozen=True)
+class IntegerLabels:
+    """One-hot and integer labels with the same seed: the largest difference over `n_losses`."""
+
+    max_difference: float
+    n_losses: int
+
+
+@dataclass(frozen=True)
+class NotebookResult:
+    """Every number of the lesson; `notebook` holds the lesson's own, see `LESSON`."""
+
+    seeds: list[int]
+    data: Data
+    curves: Curves
+    retrained: Trial
+    retrained_on_all: Trial
+    baselines: Baselines
+    predictions: Predictions
+    integer_labels: IntegerLabels
+    bottleneck: Curves
+    experiments: list[Trial]
+    notebook: dict[str, Any]
+    seconds: float
+    peak_memory_mb: float | None  # of the process so far; None where the system can't tell
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all results as plain data for JSON."""
+        return asdict(self)
+
+
+# The classic newswire lesson, step by step and over several seeds, as numbers ---------------------
+
+NUM_WORDS = 10_000
+N_VALIDATION = 1_000
+WIDE = (64, 64)
+NARROW = (64, 4)
+EPOCHS = 20
+EPOCHS_RETRAINED = 8
+BATCH_SIZE = 512
+BATCH_SIZE_NARROW = 128
+# RMSprop as it was when the lesson ran: TensorFlow's Keras added its epsilon of 1e-7 to the root,
+# Keras 3 (our default) adds it under the root, where it slows learning by two or three epochs.
+OPTIMIZER = RMSprop(epsilon=1e-14)
+EXPERIMENTS = ((32, 32), WIDE, (128, 128), (64,), (128,), (64, 64, 64))
+# The lesson prints the numbers of wire 10, and decodes wire 0.
+EXAMPLES = (0, 10)
+N_LIKELIEST = 5
+
+
+class Source(Protocol):
+    """Where the wires come from; the module `slugline.reuters` is one such source."""
+
+    def load_data(self, *, num_words: int) -> tuple[Any, Any]:
+        """Return (x_train, y_train), (x_test, y_test): word numbers, and integer topics."""
+        ...
+
+    def topic_names(self) -> list[str]:
+        """Return the names of the topics, in the order of their numbers."""
+        ...
+
+    def decode(self, sequence: Iterable[int], /) -> str:
+        """Return the words for word numbers."""
+        ...
+
+
+def run(
+    n_seeds: int = 1,
+    first_seed: int = 0,
+    progress: StepProgress | None = None,
+    source: Source = reuters,
+) -> NotebookResult:
+    """Run every step of the lesson, in order, and return the results.
+
+    Parameters
+    ----------
+    n_seeds : int, default 1
+        How many times to train each network, with other initial weights and another order of
+        batches each time.
+    first_seed : int, default 0
+        The other seeds are the numbers that follow.
+    progress : StepProgress, optional
+        What to call before every fit; nothing by default.
+    source : Source, default `slugline.reuters`
+        Must have more than 1,000 training wires: the first 1,000 are for validation.
+
+    Raises
+    ------
+    OptionError : if `n_seeds` is below 1 or `first_seed` below 0.
+    DownloadError, DataError : if the wires can't be downloaded or read.
+    """
+    if n_seeds < 1:
+        raise OptionError(f"n_seeds is {n_seeds}; give at least 1.")
+    if first_seed < 0:
+        raise OptionError(f"first_seed is {first_seed}; give at least 0.")
+    started = time.perf_counter()
+    lesson = _Lesson(source, range(first_seed, first_seed + n_seeds), progress)
+    curves = _curves(lesson, WIDE, BATCH_SIZE)
+    first = lesson.fit(lesson.seeds[0], WIDE, EPOCHS_RETRAINED)
+    retrained = _retrained(lesson, first.test)
+    on_all = _retrained_on_all(lesson, [int(epoch) for epoch in curves.best_epoch.values])
+    return NotebookResult(
+        seeds=list(lesson.seeds),
+        data=lesson.data,
+        curves=curves,
+        retrained=retrained,
+        retrained_on_all=on_all,
+        baselines=_baselines(lesson),
+        predictions=_predictions(lesson, first.network),
+        integer_labels=_integer_labels(lesson, first.history),
+        bottleneck=_curves(lesson, NARROW, BATCH_SIZE_NARROW),
+        experiments=_experiments(lesson, retrained),
+        notebook=LESSON,
+        seconds=time.perf_counter() - started,
+        peak_memory_mb=_peak_memory_mb(),
+    )
+
+
+class _Rows(NamedTuple):
+    X: sp.csr_array
+    topics: I64
+
+
+class _Fit(NamedTuple):
+    network: Network
+    history: History
+    test: LossAndAccuracy
+
+
+class _Lesson:
+    """The wires, ready for training, and how the lesson trains."""
+
+    def __init__(self, source: Source, seeds: range, progress: StepProgress | None) -> None:
+        (x_train, y_train), (x_test, y_test) = source.load_data(num_words=NUM_WORDS)
+        self.seeds = seeds
+        self.topics = source.topic_names()
+        self.train = _Rows(multi_hot(x_train, NUM_WORDS), y_train)
+        self.test = _Rows(multi_hot(x_test, NUM_WORDS), y_test)
+        self.validation = _Rows(self.train.X[:N_VALIDATION], y_train[:N_VALIDATION])
+        self.partial = _Rows(self.train.X[N_VALIDATION:], y_train[N_VALIDATION:])
+        self.data = self._describe(source, x_train)
+        self._progress = progress
+        self._n_done = 0
+        fits_per_seed = 4 + len(EXPERIMENTS) - 1  # one of the experiments is the retrained network
+        self._n_fits = fits_per_seed * len(seeds) + 1  # plus one with integer labels
+
+    def fit(
+        self,
+        seed: int,
+        hidden: Sequence[int],
+        epochs: int,
+        *,
+        batch_size: int = BATCH_SIZE,
+        rows: _Rows | None = None,
+        loss: str = "categorical_crossentropy",
+    ) -> _Fit:
+        """Train a new network on `rows`, by default the partial training set, and test it."""
+        rows = rows or self.partial
+        if self._progress:
+            name = "-".join(map(str, hidden))
+            step = f"hidden {name}, {epochs} epochs, {len(rows.topics):,} wires"
+            self._progress(step, self._n_done, self._n_fits)
+        layers = [*(Dense(units, "relu") for units in hidden), Dense(len(self.topics), "softmax")]
+        network = Network(layers, optimizer=OPTIMIZER, loss=loss, seed=seed)
+        history = network.fit(
+            *self._with_targets(rows, loss),
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_data=self._with_targets(self.validation, loss),
+        )
+        if history.stopped_by == "interrupt":
+            # An unfinished network may be useful to whoever trains it, but not in a comparison.
+            raise KeyboardInterrupt
+        self._n_done += 1
+        return _Fit(network, history, network.evaluate(*self._with_targets(self.test, loss)))
+
+    def _with_targets(self, rows: _Rows, loss: str) -> tuple[sp.csr_array, npt.NDArray[Any]]:
+        if loss == "categorical_crossentropy":
+            return rows.X, one_hot(rows.topics, len(self.topics))
+        return rows
+
+    def _describe(self, source: Source, sequences: Any) -> Data:
+        X, labels = self.train
+        n_bytes = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
+        examples = [
+            Example(
+                index=index,
+                sequence=list(sequences[index]),
+                text=(text := source.decode(sequences[index])),
+                sha256=hashlib.sha256(text.encode()).hexdigest(),
+                label=int(labels[index]),
+                topic=self.topics[labels[index]],
+            )
+            for index in EXAMPLES
+        ]
+        return Data(
+            n_train=len(labels),
+            n_test=len(self.test.topics),
+            n_validation=len(self.validation.topics),
+            n_partial=len(self.partial.topics),
+            n_topics=len(self.topics),
+            num_words=NUM_WORDS,
+            examples=examples,
+            multi_hot=MultiHot(X.shape, int(X.nnz), n_bytes / 1e6, X.shape[0] * X.shape[1] * 8e-6),
+            one_hot_shape=(len(labels), len(self.topics)),
+        )
+
+
+def _curves(lesson: _Lesson, hidden: tuple[int, ...], batch_size: int) -> Curves:
+    histories: list[History] = []
+    tests: list[LossAndAccuracy] = []
+    for seed in lesson.seeds:
+        fit = lesson.fit(seed, hidden, EPOCHS, batch_size=batch_size)
+        histories.append(fit.history)
+        tests.append(fit.test)
+    first = histories[0]
+    return Curves(
+        hidden=hidden,
+        epochs=EPOCHS,
+        batch_size=batch_size,
+        loss=first["loss"],
+        accuracy=first["accuracy"],
+        val_loss=first["val_loss"],
+        val_accuracy=first["val_accuracy"],
+        best_epoch=OverSeeds.of(history.best_epoch for history in histories),
+        val_loss_lowest=OverSeeds.of(min(history["val_loss"]) for history in histories),
+        val_accuracy_peak=OverSeeds.of(max(history["val_accuracy"]) for history in histories),
+        test_loss=OverSeeds.of(test.loss for test in tests),
+        test_accuracy=OverSeeds.of(test.accuracy for test in tests),
+        seeds=[history.history for history in histories],
+    )
+
+
+def _trial(
+    hidden: tuple[int, ...], epochs: int | list[int], tests: Iterable[LossAndAccuracy]
+) -> Trial:
+    losses, accuracies = zip(*tests, strict=True)
+    return Trial(hidden, epochs, OverSeeds.of(losses), OverSeeds.of(accuracies))
+
+
+def _retrained(lesson: _Lesson, first: LossAndAccuracy) -> Trial:
+    others = (lesson.fit(seed, WIDE, EPOCHS_RETRAINED).test for seed in lesson.seeds[1:])
+    return _trial(WIDE, EPOCHS_RETRAINED, [first, *others])
+
+
+def _retrained_on_all(lesson: _Lesson, best_epochs: list[int]) -> Trial:
+    tests = (
+        lesson.fit(seed, WIDE, epochs, rows=lesson.train).test
+        for seed, epochs in zip(lesson.seeds, best_epochs, strict=True)
+    )
+    return _trial(WIDE, best_epochs, tests)
+
+
+def _baselines(lesson: _Lesson) -> Baselines:
+    topic, accuracy = majority_baseline(lesson.train.topics.tolist(), lesson.test.topics.tolist())
+    shuffled = (shuffled_baseline(lesson.test.topics.tolist(), seed) for seed in lesson.seeds)
+    return Baselines(OverSeeds.of(shuffled), accuracy, lesson.topics[topic])
+
+
+def _predictions(lesson: _Lesson, network: Network) -> Predictions:
+    proba = network.predict(lesson.test.X)
+    first, answers = proba[0], proba.argmax(axis=1)
+    likeliest = np.argsort(-first, kind="stable")[:N_LIKELIEST]
+    return Predictions(
+        shape=first.shape,
+        sum=float(first.sum()),
+        argmax=int(answers[0]),
+        topic=lesson.topics[answers[0]],
+        probability=float(first.max()),
+        true_topic=lesson.topics[lesson.test.topics[0]],
+        likeliest=[TopicProbability(lesson.topics[i], float(first[i])) for i in likeliest],
+        largest_sum_error=float(np.abs(proba.sum(axis=1) - 1).max()),
+        n_topics_answered=len(np.unique(answers)),
+        n_topics_present=len(np.unique(lesson.test.topics)),
+    )
+
+
+def _integer_labels(lesson: _Lesson, with_one_hot: History) -> IntegerLabels:
+    with_integers = lesson.fit(
+        lesson.seeds[0], WIDE, EPOCHS_RETRAINED, loss="sparse_categorical_crossentropy"
+    ).history
+    differences = [
+        abs(one - other)
+        for name in ("loss", "val_loss")
+        for one, other in zip(with_one_hot[name], with_integers[name], strict=True)
+    ]
+    return IntegerLabels(max(differences), len(differences))
+
+
+def _experiments(lesson: _Lesson, retrained: Trial) -> list[Trial]:
+    return [
+        retrained
+        if hidden == retrained.hidden
+        else _trial(
+            hidden,
+            EPOCHS_RETRAINED,
+            (lesson.fit(seed, hidden, EPOCHS_RETRAINED).test for seed in lesson.seeds),
+        )
+        for hidden in EXPERIMENTS
+    ]
+
+
+def _peak_memory_mb() -> float | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -1,0 +1,249 @@
+"""What to label next: the documents whose topics would teach a model most."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+
+from slugline.base.arrays import F32, F64, Index
+from slugline.base.checks import check_whole
+from slugline.corpus.documents import Topic, as_texts
+from slugline.errors import DataError
+from slugline.model.fitted import Fitted
+from slugline.text.features import Features
+
+__all__ = [
+    "Suggestion",
+    "suggest",
+]
+
+#: A row of unit length for each document: a CSR array of terms, or an encoder's float32 array.
+Rows: TypeAlias = Any
+#: Told how many documents have been looked at.
+Progress = Callable[[int], object]
+
+# Documents that tell which terms are common, and what a typical document is; an encoder, which
+# takes longer, needs to be told only the latter.
+_N_TYPICAL, _N_ENCODED = 20_000, 2000
+# Documents that are classified at a time, and cells of their probabilities.
+_BLOCK, _CELLS = 4096, 1 << 22
+# Doubtful documents to choose each suggestion from: with 5 or 20, a simulated annotator got no
+# further, nor did it with another power of how typical they are.
+_N_EACH = 10
+_TYPICALITY = 0.5
+# Dimensions in which the candidates are grouped.
+_N_DIMENSIONS = 100
+# Two documents are near duplicates if the cosine of their rows is at least this.
+_SAME = 0.9
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A document to label.
+
+    Attributes
+    ----------
+    row : int
+        Which of the documents it is, counted from 0.
+    text : str
+    topic : str or int
+        The model's best guess.
+    probability : float
+        Of that guess.
+    """
+
+    row: int
+    text: str
+    topic: Topic
+    probability: float
+
+
+def suggest(
+    fitted: Fitted,
+    texts: Iterable[str],
+    n: int = 50,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Suggestion]:
+    """Return the documents whose labels would probably teach the model most, best groups first.
+
+    First come the documents between whose two likeliest topics the model hesitates most (margin
+    sampling), weighed by how typical they are of all documents (information density), as an odd one
+    teaches little of the others. Of these, ten times as many as are wanted are put into as many
+    groups as are wanted (k-means, weighed in the same way), and each group suggests its middle one.
+    Of near duplicates, only one is suggested, and blank texts never are.
+
+    Documents are alike if their terms are: of the families that the model uses, but with all those
+    of the documents, as a model that has learned from few knows few. If the model has an encoder,
+    documents are alike if their rows are. These are kept in the cache.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    texts : iterable of str
+        Documents without labels. They are classified in blocks, so memory is bounded by the texts.
+    n : int, default 50
+        How many to suggest; fewer come back if there are not as many different ones.
+    seed : int, default 0
+        Chooses among equals, and the sample of documents that shows what is typical.
+    progress : callable, optional
+        Told now and then how many documents have been looked at.
+
+    Raises
+    ------
+    DataError : if no document has a word in it.
+    OptionError : if `n` or `seed` is out of its range.
+
+    References
+    ----------
+    Scheffer et al. (2001), Active hidden Markov models for information extraction: margins;
+    Settles and Craven (2008), An analysis of active learning strategies for sequence labeling
+    tasks: density; Zhdanov (2019), Diverse mini-batch active learning: groups.
+    """
+    check_whole("n", n, 1)
+    check_whole("seed", seed, 0, (1 << 32) - 1)
+    documents = as_texts(texts)
+    rows = _different(documents)
+    if not len(rows):
+        raise DataError("no document has a word in it; check which column holds the text.")
+    if fitted.dense is not None:
+        fitted = replace(fitted, dense=replace(fitted.dense, keep=True))
+    n_typical = _N_TYPICAL if fitted.dense is None else _N_ENCODED
+    transform, typical = _typical(
+        fitted, [documents[row] for row in _sample(rows, n_typical, seed)]
+    )
+    best, scores = _most_doubtful(
+        fitted, documents, rows, transform, typical, _N_EACH * n, progress
+    )
+    candidates = transform([documents[row] for row in best])
+    chosen = best[_spread(candidates, scores, n, seed)].tolist()
+    proba = fitted.predict_proba([documents[row] for row in chosen])
+    return [
+        Suggestion(row, documents[row], fitted.topics.names[guess], float(given[guess]))
+        for row, guess, given in zip(chosen, proba.argmax(axis=1), proba, strict=True)
+    ]
+
+
+def _different(texts: Sequence[str]) -> Index:
+    """Return the first of each text, letter case and spaces aside, without the blank ones."""
+    seen = {hash("")}
+    first = []
+    for row, text in enumerate(texts):
+        # The hash alone: a set of all texts would hold them twice.
+        known = hash(" ".join(text.casefold().split()))
+        if known not in seen:
+            seen.add(known)
+            first.append(row)
+    return np.array(first, dtype=np.intp)
+
+
+def _sample(rows: Index, n: int, seed: int) -> Index:
+    if len(rows) <= n:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, n, replace=False))
+
+
+def _typical(fitted: Fitted, texts: Sequence[str]) -> tuple[Callable[[Sequence[str]], Rows], F64]:
+    """Return what makes rows of documents, by which they are compared, and the mean row."""
+    if fitted.encoder is not None:
+        from slugline.learning.encoder.rows import encode
+
+        by_meaning = partial(encode, encoder=fitted.encoder, n_jobs=fitted.features.n_jobs)
+        return by_meaning, by_meaning(texts).mean(axis=0, dtype=np.float64)
+    from sklearn.preprocessing import normalize
+
+    features = Features(fitted.features.blocks, fitted.features.n_jobs)
+    mean = normalize(features.fit_transform(texts)).mean(axis=0)
+
+    def by_terms(texts: Sequence[str]) -> Rows:
+        return normalize(features.transform(texts))
+
+    return by_terms, np.asarray(mean, dtype=np.float64).ravel()
+
+
+def _most_doubtful(
+    fitted: Fitted,
+    texts: Sequence[str],
+    rows: Index,
+    transform: Callable[[Sequence[str]], Rows],
+    typical: F64,
+    n: int,
+    progress: Progress | None,
+) -> tuple[Index, F64]:
+    """Return the `n` documents that are most doubtful and typical, by row, and how much so."""
+    best, scores = rows[:0], np.zeros(0)
+    n_at_once = max(1, min(_BLOCK, _CELLS // len(fitted.topics)))
+    for start in range(0, len(rows), n_at_once):
+        block = rows[start : start + n_at_once]
+        here = [texts[row] for row in block]
+        typicality = np.maximum(transform(here) @ typical, 0) ** _TYPICALITY
+        best = np.concatenate([best, block])
+        scores = np.concatenate([scores, _doubt(fitted.predict_proba(here)) * typicality])
+        order = np.argsort(-scores, kind="stable")[:n]
+        best, scores = best[order], scores[order]
+        if progress is not None:
+            progress(start + len(block))
+    return best, scores
+
+
+def _doubt(proba: F32) -> F64:
+    """Return 1 less the lead of each row's likeliest topic over the next one."""
+    if proba.shape[1] == 1:
+        return np.ones(len(proba))
+    second, first = np.partition(proba, -2, axis=1)[:, -2:].T
+    return 1.0 - (first - second).astype(np.float64)
+
+
+def _spread(rows: Rows, scores: F64, n: int, seed: int) -> list[int]:
+    """Return the numbers of `n` rows that differ, or of as many as do."""
+    in_order = [*_middles(rows, scores, n, seed), *range(rows.shape[0])]
+    chosen: list[int] = []
+    likeness = np.zeros(rows.shape[0])
+    for row in in_order:
+        if len(chosen) == n:
+            break
+        if likeness[row] < _SAME:
+            chosen.append(row)
+            likeness = np.maximum(likeness, _cosines(rows, row))
+            likeness[row] = 1.0
+    return chosen
+
+
+def _cosines(rows: Rows, row: int) -> F64:
+    found = rows @ rows[[row]].T
+    return (found.toarray() if sp.issparse(found) else found).ravel().astype(np.float64)
+
+
+def _middles(rows: Rows, scores: F64, n: int, seed: int) -> Iterator[int]:
+    """Yield the row nearest to the middle of each group, those of the best groups first."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.utils.extmath import randomized_svd
+    from threadpoolctl import threadpool_limits
+
+    if rows.shape[0] <= n or not scores.max() > 0:
+        return
+    n_dimensions = min(_N_DIMENSIONS, *(size - 1 for size in rows.shape))
+    if n_dimensions < 1:
+        return
+    # The number of threads would show in the last bits. Fewer groups than asked for are no matter.
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        left, lengths, _ = randomized_svd(rows, n_dimensions, random_state=seed)
+        places = (left * lengths).astype(np.float64)
+        means = KMeans(n, n_init=1, max_iter=20, random_state=seed)
+        distances = means.fit(places, sample_weight=scores).transform(places)
+    nearest = [
+        int(members[distances[members, group].argmin()])
+        for group in range(n)
+        if len(members := np.flatnonzero(means.labels_ == group))
+    ]
+    # Candidates are in the order of their scores.
+    yield from sorted(nearest)

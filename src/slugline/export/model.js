@@ -1,0 +1,368 @@
+// A linear model: terms to a row, a row to scores, probabilities, an answer and what words count.
+// Python calculates in float32; `round` gives what it has at each step.
+
+const round = Math.fround;
+const LARGEST_SCORE = round(1e38), MANY_UNKNOWN = 0.25, ROUNDED = 1e-6;
+// Weaker marks than this share of the strongest would not be seen; sums smaller than the other are
+// what rounding left of nothing.
+const FAINTEST = 0.05, ROUNDED_SUM = 1e-9;
+
+// What is in the page ------------------------------------------------------------------------------
+
+/** Return the arrays of `packed.arrays` by name: deflated, in base64. */
+async function unpacked(data, list) {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  const all = await new Response(stream).arrayBuffer();
+  const arrays = {};
+  let at = 0;
+  for (const [name, kind, length] of list) {
+    const part = all.slice(at, at + length);
+    if (kind === "varints") arrays[name] = varints(new Uint8Array(part));
+    else arrays[name] = new { float32: Float32Array, int8: Int8Array, uint8: Uint8Array }[kind](part);
+    at += length;
+  }
+  return arrays;
+}
+
+/** Read whole numbers, 7 bits to a byte, the lowest first. */
+function varints(bytes) {
+  const found = new Uint32Array(bytes.length);
+  let n = 0, shift = 0;
+  for (const byte of bytes) {
+    found[n] |= (byte & 0x7f) << shift;
+    shift += 7;
+    if (byte < 0x80) {
+      n++;
+      shift = 0;
+    }
+  }
+  return found.slice(0, n);
+}
+
+async function loadModel(facts, data) {
+  const arrays = await unpacked(data, facts.arrays);
+  let first = 0;
+  const blocks = facts.blocks.map((block, number) => {
+    const columns = block.isOpen ? openColumns(block) : knownColumns(arrays, block, number);
+    const made = { ...block, first, find: columns, idf: idfOf(arrays, number) };
+    first += block.width;
+    return made;
+  });
+  const weights = Float32Array.from(arrays.values, (value, i) => value * arrays.scale[arrays.topics[i]]);
+  const bounds = new Uint32Array(first + 1);
+  for (let column = 0; column < first; column++) bounds[column + 1] = bounds[column] + arrays.counts[column];
+  const { topics: topicOf, biases, thresholds } = arrays;
+  const characters = makeCharacters(arrays, facts.lowerMany);
+  return { ...facts, blocks, weights, bounds, topicOf, biases, thresholds, characters };
+}
+
+function idfOf(arrays, number) {
+  const distinct = arrays[`idf.${number}`];
+  return distinct && Float32Array.from(arrays[`idfOf.${number}`], (which) => distinct[which]);
+}
+
+/** Return the function that gives the column of the term in `hash`, where each bucket has one. */
+function openColumns(block) {
+  return () => (hash.low & (block.nBuckets - 1)) >>> 0;
+}
+
+/** Return the function that gives the column of the term in `hash`, or -1 if it is unknown. */
+function knownColumns(arrays, block, number) {
+  const mask = block.nBuckets === null ? -1 : block.nBuckets - 1, upper = block.nBuckets === null ? -1 : 0;
+  const [lows, highs] = keysOf(arrays, number);
+  const n = lows.length, bits = Math.max(4, 32 - Math.clz32(2 * n)), slots = new Int32Array(1 << bits);
+  const slotOf = (low, high) => Math.imul(low ^ high, 0x9e3779b1) >>> (32 - bits);
+  const next = (slot) => (slot + 1) & (slots.length - 1);
+  for (let column = 0; column < n; column++) {
+    let slot = slotOf(lows[column], highs[column]);
+    while (slots[slot]) slot = next(slot);
+    slots[slot] = column + 1; // 0 is an empty slot
+  }
+  return () => {
+    const low = hash.low & mask, high = hash.high & upper;
+    for (let slot = slotOf(low, high); slots[slot]; slot = next(slot)) {
+      const column = slots[slot] - 1;
+      if (lows[column] === low && highs[column] === high) return column;
+    }
+    return -1;
+  };
+}
+
+/** Return both halves of what columns are found by: of buckets, the upper one is 0. */
+function keysOf(arrays, number) {
+  const buckets = arrays[`keys.${number}`];
+  if (buckets) {
+    const lows = Int32Array.from(summed(buckets));
+    return [lows, new Int32Array(lows.length)];
+  }
+  const lows = new Int32Array(arrays[`keysLow.${number}`].buffer);
+  return [lows, Int32Array.from(summed(arrays[`keysHigh.${number}`]), (high) => high | 0)];
+}
+
+// Texts to rows ------------------------------------------------------------------------------------
+
+/** Return where each known term of a text stands, block by block, and its row. */
+function rowOf(model, text) {
+  const reading = readText(text, model.characters);
+  const blocks = model.blocks.map((block) => {
+    const places = [], counts = new Map();
+    eachTerm(block.kind, reading, model.characters, (start, end, word, isPhrase) => {
+      const column = block.find();
+      if (column < 0) return;
+      places.push({ column, start, end, word, isPhrase });
+      counts.set(column, (counts.get(column) ?? 0) + 1);
+    });
+    return { block, places, counts, values: weighed(model, block, counts) };
+  });
+  scale(model, blocks);
+  return { reading, blocks };
+}
+
+/** Return the weight of each term, before the row gets its length. */
+function weighed(model, block, counts) {
+  const values = new Map();
+  for (const [column, count] of [...counts].sort((a, b) => a[0] - b[0])) {
+    let value = block.weighting === "multi-hot" ? 1 : count;
+    if (block.weighting === "log-tf-idf") value = round(round(Math.log(value)) + 1);
+    if (block.idf) value = round(value * block.idf[column]);
+    values.set(column, model.apart ? value : round(value * round(block.weight)));
+  }
+  return values;
+}
+
+/** Give rows length 1, as far as terms weigh less the more documents have them. */
+function scale(model, blocks) {
+  const sums = blocks.map(({ values }) => [...values.values()].reduce((sum, value) => sum + value * value, 0));
+  const own = blocks.map(({ block }) => block.hasIdf);
+  const together = sums.reduce((sum, each, i) => sum + (own[i] ? each : 0), 0);
+  const weight = Math.hypot(...blocks.map(({ block }) => block.weight));
+  blocks.forEach(({ block, values }, i) => {
+    const norm = Math.sqrt(model.apart ? sums[i] : together);
+    const factor = round((model.apart ? block.weight / weight : 1) / (block.hasIdf && norm > 0 ? norm : 1));
+    for (const [column, value] of values) values.set(column, round(value * factor));
+  });
+}
+
+// Rows to answers ----------------------------------------------------------------------------------
+
+/** Answer a text: probabilities of all topics, the topics in their order, and why it is unsure. */
+function classify(model, text) {
+  const row = rowOf(model, text), scores = scoresOf(model, row), probabilities = probabilitiesOf(model, scores);
+  const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a] || a - b);
+  return { text, row, scores, probabilities, order, reason: reasonOf(model, row, probabilities, order[0]) };
+}
+
+function scoresOf(model, { blocks }) {
+  const sums = new Float64Array(model.topics.length);
+  for (const { block, values } of blocks) {
+    for (const [column, value] of values) {
+      const from = model.bounds[block.first + column], to = model.bounds[block.first + column + 1];
+      for (let i = from; i < to; i++) sums[model.topicOf[i]] += value * model.weights[i];
+    }
+  }
+  return Float32Array.from(sums, (sum, topic) => round(sum) + model.biases[topic]);
+}
+
+function probabilitiesOf({ sharpness, doubt, ambiguity, topics }, scores) {
+  let found;
+  if (ambiguity) {
+    const flat = powers(scores, round(sharpness / 3)), sure = flat.map((power) => power ** 3);
+    const inFlat = round(ambiguity) / total(flat), inSure = round(1 - ambiguity) / total(sure);
+    found = sure.map((power, topic) => power * inSure + flat[topic] * inFlat);
+  } else {
+    const all = powers(scores, round(sharpness)), sum = total(all);
+    found = all.map((power) => power / sum);
+  }
+  return doubt ? found.map((each) => each * round(1 - doubt) + round(doubt / topics.length)) : found;
+}
+
+/** Return what is proportional to softmax, with 1 for the largest score. */
+function powers(scores, factor) {
+  const within = scores.map((score) => Math.max(-LARGEST_SCORE, Math.min(LARGEST_SCORE, score * factor)));
+  const most = within.reduce((a, b) => Math.max(a, b));
+  return within.map((score) => Math.exp(round(score - most)));
+}
+
+function total(values) {
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
+/** Say why the answer is not to be given alone, as `slugline.model.routing` does; null if it may be. */
+function reasonOf(model, { reading, blocks }, probabilities, best) {
+  if (!model.isRouted) return null;
+  const words = blocks.find(({ block }) => block.kind === "words");
+  const n = reading.starts.length, nUnknown = words ? n - words.places.length : 0;
+  if (reading.given.every((point) => model.characters.blank.has(point))) return "no text";
+  if (n === 0) return "no words";
+  if (model.usualWords && isOdd(model.usualWords, nUnknown, n)) return `unknown words: ${nUnknown} of ${n}`;
+  const probability = probabilities[best], threshold = model.thresholds[best];
+  return probability < threshold ? low(probability, threshold) : null;
+}
+
+function low(probability, threshold) {
+  if (threshold === Infinity) {
+    return `probability ${fixed(probability, 2)}; no answer of this topic is sure enough`;
+  }
+  // Rounded to where they differ.
+  const apart = round(threshold - probability);
+  const digits = [2, 3, 4, 5, 6].find((n) => round(apart * 10 ** n) > 0.5) ?? 7;
+  return `probability ${fixed(probability, digits)} is under ${fixed(threshold, digits)}`;
+}
+
+function isOdd({ unknown, highest }, nUnknown, n) {
+  const excess = (nUnknown - n * unknown) / Math.sqrt(n * unknown * (1 - unknown));
+  return nUnknown >= MANY_UNKNOWN * n && excess > highest + ROUNDED;
+}
+
+/** Write a number as Python does: halves go to the even digit. */
+function fixed(value, digits) {
+  const scaled = value * 10 ** digits;
+  const isHalf = scaled % 1 === 0.5 && Math.floor(scaled) % 2 === 0;
+  return isHalf ? (Math.floor(scaled) / 10 ** digits).toFixed(digits) : value.toFixed(digits);
+}
+
+// What words count ---------------------------------------------------------------------------------
+
+/**
+ * Return what each word and phrase counts for a topic: `start`, `end` in the reading, `share`.
+ *
+ * Of a long text, only those that end at point `until` or before.
+ */
+function sharesOf(model, { blocks, reading }, topic, until = Infinity) {
+  const found = new Map(), width = reading.points.length + 1;
+  for (const { block, places, counts, values } of blocks) {
+    const each = new Map();
+    for (const [column, value] of values) {
+      const share = (value * weightOf(model, block.first + column, topic)) / counts.get(column);
+      if (share) each.set(column, share);
+    }
+    for (const { column, start, end, word, isPhrase } of places) {
+      const share = each.get(column);
+      if (share === undefined || (isPhrase ? end : reading.ends[word]) > until) continue;
+      // What runs of characters count goes to their word.
+      const key = isPhrase ? start * width + end : reading.starts[word] * width + reading.ends[word];
+      found.set(key, (found.get(key) ?? 0) + share);
+    }
+  }
+  const spans = [...found].map(([key, share]) => ({ start: Math.floor(key / width), end: key % width, share }));
+  return spans.filter(({ share }) => share).sort((a, b) => a.start - b.start || a.end - b.end);
+}
+
+function weightOf(model, column, topic) {
+  for (let i = model.bounds[column]; i < model.bounds[column + 1]; i++) {
+    if (model.topicOf[i] === topic) return model.weights[i];
+  }
+  return 0;
+}
+
+/** Return neighbouring pieces of the text, each with the sum of the shares of its spans. */
+function piecesOf(spans) {
+  const beginning = new Map(), ending = new Map();
+  const put = (map, at, share) => map.set(at, [...(map.get(at) ?? []), share]);
+  spans.forEach(({ start, end, share }) => { put(beginning, start, share); put(ending, end, share); });
+  const least = ROUNDED_SUM * spans.reduce((most, { share }) => Math.max(most, Math.abs(share)), 0);
+  const places = [...new Set([...beginning.keys(), ...ending.keys()])].sort((a, b) => a - b);
+  const found = [];
+  let nOpen = 0, sum = 0;
+  places.slice(0, -1).forEach((start, i) => {
+    const begun = beginning.get(start) ?? [], ended = ending.get(start) ?? [];
+    nOpen += begun.length - ended.length;
+    sum = nOpen ? sum + total(begun) - total(ended) : 0;
+    if (Math.abs(sum) > least) found.push({ start, end: places[i + 1], share: sum });
+  });
+  const most = found.reduce((most, { share }) => Math.max(most, Math.abs(share)), 0);
+  return found.filter(({ share }) => Math.abs(share) > FAINTEST * most)
+    .map((piece) => ({ ...piece, strength: Math.abs(piece.share) / most }));
+}
+
+// Where words stand in the text as it was given ----------------------------------------------------
+
+/** Return spans of a reading as spans of the text, in characters; as `slugline.text.terms` does. */
+function placesOf(model, reading, spans) {
+  const { froms } = reading, [firsts, lasts] = originsIn(model, reading);
+  return spans.map(({ start, end, share }) => ({ start: firsts[froms[start]], end: lasts[froms[end - 1]] + 1, share }));
+}
+
+/** Return how many points of a reading the first `n` characters of the text became. */
+function pointsOf(model, reading, n) {
+  if (reading.given.length <= n) return reading.points.length;
+  const [, lasts] = originsIn(model, reading);
+  return reading.froms.findIndex((from) => from >= 0 && lasts[from] >= n);
+}
+
+function originsIn(model, reading) {
+  reading.origins ??= originsOf(reading.low, reading.read, model.characters);
+  return reading.origins;
+}
+
+/** Return the first and last characters that each character of the text as it is read comes from. */
+function originsOf(low, read, characters) {
+  const { points, origins } = low;
+  if (points === read || isSame(points, read)) return [origins, origins];
+  const firsts = [], lasts = [];
+  let done = 0;
+  const keepTo = (end) => {
+    for (; done < end; done++) { firsts.push(origins[done]); lasts.push(origins[done]); }
+  };
+  for (const { start, end, nAfter } of changes(points, characters)) {
+    keepTo(start);
+    for (let i = 0; i < nAfter; i++) { firsts.push(origins[start]); lasts.push(origins[end - 1]); }
+    done = end;
+  }
+  keepTo(points.length);
+  return [firsts, lasts];
+}
+
+function isSame(a, b) {
+  return a.length === b.length && a.every((point, i) => point === b[i]);
+}
+
+/** Return where characters begin and end that change in form C, and how many they become. */
+function changes(points, characters) {
+  const found = [], isWide = (i) => i < points.length && points[i] >= 0x80;
+  for (let i = 0; i < points.length; i++) {
+    if (!isWide(i) && !isWide(i + 1)) continue;
+    // An ASCII character has nothing to do with what stands before it, but may with what follows.
+    let end = i + 1;
+    while (isWide(end)) end++;
+    let start = i;
+    const part = points.slice(i, end);
+    for (const cluster of isSame(part, normalFormC(part, characters)) ? [] : clustersOf(part, characters)) {
+      const normal = normalFormC(cluster, characters), kept = nKept(cluster, normal, characters);
+      if (!isSame(normal, cluster)) {
+        found.push({ start: start + kept, end: start + cluster.length, nAfter: normal.length - kept });
+      }
+      start += cluster.length;
+    }
+    i = end - 1;
+  }
+  return found;
+}
+
+/** Return parts of a text that have normal forms of their own, as short as can be. */
+function clustersOf(points, characters) {
+  const found = [];
+  let cluster = [];
+  for (const point of points) {
+    if (cluster.length && begins(point, cluster, characters)) {
+      found.push(cluster);
+      cluster = [];
+    }
+    cluster.push(point);
+  }
+  return [...found, cluster];
+}
+
+/** Whether a character is not combined with those before it, nor put before one of them. */
+function begins(point, before, characters) {
+  if (characters.combining[point]) return false;
+  const apart = [before, [point]].flatMap((part) => normalFormC(part, characters));
+  return isSame(normalFormC([...before, point], characters), apart);
+}
+
+/** Return 1 if the first character stays as it is, with nothing of the others in it; else 0. */
+function nKept(cluster, normal, characters) {
+  const rest = normalFormC(cluster.slice(1), characters);
+  return Number(cluster.length > 1 && isSame(normal, [cluster[0], ...rest]));
+}

@@ -1,0 +1,164 @@
+"""A model as one page that answers in the browser: no server, no other file, no request."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import os
+import re
+from html import escape
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from slugline._version import __version__
+from slugline.base.words import counted
+from slugline.explain.explanation import STYLE
+from slugline.export.parts import ModelParts, model_parts
+from slugline.model.file.content import SHIPPED
+
+__all__ = [
+    "LARGE_PAGE",
+    "card_html",
+    "model_page",
+    "page_of",
+]
+
+
+# A model card, which is simple Markdown, as HTML --------------------------------------------------
+
+_HEADING = re.compile(r"#{1,6} +(.*)")
+_ITEM = re.compile(r"[-*] +(.*)")
+
+
+def card_html(card: str) -> str:
+    r"""Return headings, lists and paragraphs as HTML, and any other mark as it is written.
+
+    Whatever the card says is text: none of it becomes markup. The title is left out.
+
+    >>> print(card_html("# Card\n\nOf <b>\n\n## Topics\n\n- oil\n- tin\n"))
+    <p>Of &lt;b&gt;</p>
+    <h3>Topics</h3>
+    <ul><li>oil</li><li>tin</li></ul>
+    """
+    blocks = re.split(r"\n\s*\n", card.strip())
+    return "\n".join(filter(None, map(_block, blocks)))
+
+
+def _block(text: str) -> str:
+    lines = text.strip().splitlines()
+    heading = _HEADING.fullmatch(lines[0]) if len(lines) == 1 else None
+    if heading is not None:
+        return "" if text.startswith("# ") else f"<h3>{escape(heading[1])}</h3>"
+    items = [_ITEM.fullmatch(line) for line in lines]
+    if all(items):
+        listed = (f"<li>{escape(item[1])}</li>" for item in items if item is not None)
+        return f"<ul>{''.join(listed)}</ul>"
+    return f"<p>{escape(' '.join(line.strip() for line in lines))}</p>"
+
+
+# A model as one page that answers in the browser: no server, no other file, no request ------------
+
+#: From this size on, in bytes, a page takes a phone long to open.
+LARGE_PAGE = 20_000_000
+
+_SCRIPTS = ("text.js", "model.js", "page.js")
+_WAITING = "The answer comes here as you type."
+# Texts to try, of our own, for the model that we know.
+_SAMPLES = {
+    "reuters46": (
+        (
+            "grain",
+            "Shippers booked 120,000 tonnes of soft wheat for delivery in May, traders said. "
+            "Rain delayed the maize harvest in the south, and elevators expect tenders from "
+            "North African buyers next week.",
+        ),
+        (
+            "company results",
+            "Fourth quarter net profit rose to 41 cts a share from 33 cts, on sales of 212 mln "
+            "dlrs. The board declared a quarterly dividend of nine cts, payable April 1.",
+        ),
+        (
+            "currencies",
+            "The central bank bought dollars for yen in early trading after the currency fell "
+            "through 150, dealers said. They see more intervention if the rate does not settle.",
+        ),
+        (
+            "a recipe",
+            "Peel the onions, slice them thinly and let them soften in butter over a low flame. "
+            "Stir in flour and thyme, pour in the broth and simmer until it thickens.",
+        ),
+    ),
+}
+
+
+def model_page(model: str | os.PathLike[str], *, min_precision: float | None = None) -> str:
+    """Return the page of the model in a file, or of one that comes with Slugline.
+
+    The page answers as the model does whose weights are rounded to int8: same topics, and
+    probabilities within 1e-5. The same model gives the same page.
+
+    Parameters
+    ----------
+    model : path of the file, or the name of a model
+    min_precision : float from 0 to under 1, optional
+        How often answers that it gives alone are to be right; see
+        `slugline.model.routing.Router.of`.
+
+    Raises
+    ------
+    ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
+    OptionError : if the model can't be exported; see `slugline.export.parts.model_parts`.
+    """
+    return page_of(model_parts(model, min_precision=min_precision), str(model))
+
+
+def page_of(parts: ModelParts, model: str) -> str:
+    """Return the page of a model's parts; the file's name is shown, and texts to try if known."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("slugline.export", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    packed = parts.bundle.packed()
+    script, style = f"\n{_script()}", f"\n{_text('page.css')}{STYLE}"
+    return environment.get_template("page.html.j2").render(
+        name=model if model in SHIPPED else Path(model).stem,
+        n_topics=counted(len(parts.fitted.topics), "topic"),
+        samples=_SAMPLES.get(model, ()),
+        waiting=_WAITING,
+        card=card_html(parts.card),
+        facts=_json({**parts.facts, "arrays": packed.arrays}),
+        weights=packed.data,
+        script=script,
+        script_hash=_hash(script),
+        style=style,
+        style_hash=_hash(style),
+        version=__version__,
+    )
+
+
+def _json(value: Any) -> str:
+    """Return JSON that can't end the script it stands in, whatever the names of topics are."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@functools.cache
+def _script() -> str:
+    return "\n".join(map(_text, _SCRIPTS))
+
+
+def _text(name: str) -> str:
+    return resources.files("slugline.export").joinpath(name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    """Return the source by which a content security policy knows a script or style."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,427 @@
+"""A linear model as plain numbers and arrays: all that answering needs, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import os
+import sys
+import unicodedata
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline.base.arrays import I64, U8, U64, Integers, Mask
+from slugline.errors import OptionError
+from slugline.learning.calibration import Calibration
+from slugline.learning.linear.learner import LinearLearner
+from slugline.model.file import container
+from slugline.model.file.content import as_model_file, from_model_file, model_path
+from slugline.model.file.quantization import quantize
+from slugline.model.file.schema import ModelFile
+from slugline.model.fitted import Fitted
+from slugline.model.routing import Router
+from slugline.text.columns import TermColumns
+from slugline.text.sparse import boundaries
+from slugline.text.words import TRANSLATION, sides
+
+__all__ = [
+    "Bundle",
+    "Characters",
+    "ModelParts",
+    "PackedBundle",
+    "characters",
+    "model_parts",
+    "runs_of",
+    "varints",
+]
+
+
+# Arrays in few bytes, for a script to unpack ------------------------------------------------------
+
+_BITS = 7
+_MOST_BYTES = 10  # of a 64-bit number
+
+
+class PackedBundle(NamedTuple):
+    """What is in a page.
+
+    Attributes
+    ----------
+    arrays : list of (name, type, length)
+        In the order of their bytes; the length in bytes. The type is "int8", "uint8", "float32" or
+        "varints", which are whole numbers from 0 on.
+    data : str
+        All bytes, deflated without any header, as base64.
+    """
+
+    arrays: list[tuple[str, str, int]]
+    data: str
+
+
+class Bundle:
+    """Named arrays, one after another."""
+
+    def __init__(self) -> None:
+        self._arrays: list[tuple[str, str, int]] = []
+        self._parts: list[bytes] = []
+
+    def add(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Add an array of float32, int8 or uint8 as it is; other integers as `varints`."""
+        kind, data = array.dtype.name, array.astype(array.dtype.newbyteorder("<")).tobytes()
+        if kind not in ("float32", "int8", "uint8"):
+            kind, data = "varints", varints(array)
+        self._arrays.append((name, kind, len(data)))
+        self._parts.append(data)
+
+    def packed(self) -> PackedBundle:
+        """Return all of them; the same arrays give the same text."""
+        deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+        data = deflate.compress(b"".join(self._parts)) + deflate.flush()
+        return PackedBundle(self._arrays, base64.b64encode(data).decode())
+
+
+def varints(numbers: Integers) -> bytes:
+    """Return whole numbers from 0 on: 7 bits to a byte, the lowest first, 128 added if more follow.
+
+    >>> varints(np.array([1, 300])).hex(" ")
+    '01 ac 02'
+    """
+    rest = numbers.ravel().astype(np.uint64)
+    columns: list[U8] = []
+    used: list[Mask] = []
+    more = np.ones(len(rest), dtype=bool)
+    while more.any() and len(columns) < _MOST_BYTES:
+        low = (rest & np.uint64(0x7F)).astype(np.uint8)
+        rest = rest >> np.uint64(_BITS)
+        used.append(more)
+        more = more & (rest > 0)
+        columns.append(np.where(more, low | np.uint8(0x80), low))
+    if not columns:
+        return b""
+    kept = np.stack(used, axis=1)
+    return np.stack(columns, axis=1)[kept].tobytes()
+
+
+def runs_of(table: U8) -> I64:
+    """Return a table as runs of equal values: how long each is, and what.
+
+    >>> runs_of(np.array([0, 0, 5], dtype=np.uint8)).tolist()
+    [2, 0, 1, 5]
+    """
+    firsts = np.flatnonzero(np.diff(table, prepend=table[0] ^ 1))
+    lengths = np.diff(firsts, append=len(table))
+    return np.stack([lengths, table[firsts]], axis=1).ravel().astype(np.int64)
+
+
+# What Python does with each character, in tables for a script whose browser may do otherwise ------
+
+_N_ALL = sys.maxunicode + 1
+_N_ASCII = 128
+_SPACE, _SEPARATES = ord(" "), 2
+_SIGMA = "\u03a3"
+# Categories of code points that stand for nothing, or nothing agreed on, and of halves of
+# characters: nothing becomes of them.
+_INERT = {"Cn", "Co", "Cs"}
+# Ideographs and syllables are neither cased nor passed over; they are most of all characters.
+_CASELESS = range(0x3400, 0xA000), range(0xAC00, 0xD7B0), range(0x20000, 0x40000)
+
+
+class Characters(NamedTuple):
+    """Tables of characters.
+
+    Attributes
+    ----------
+    sides : uint8 array, shape (2^16 + 17,)
+        As `slugline.text.words.sides`, with the separators of ASCII too.
+    blank : int array
+        The characters that are white space.
+    lower : int array, shape (n, 2)
+        Characters and their lower case, where that is one character; in ascending order.
+    lower_many : dict of int to list of int
+        Where it is several.
+    casing : uint8 array, shape (n_characters,)
+        How a character counts for the form of a sigma beside it: 1 if it is cased, 2 if it is
+        passed over, else 0.
+    combining : uint8 array, shape (n_characters,)
+        Canonical combining classes.
+    parts : int array, shape (n, 3)
+        Characters and the one or two that they are made of; 0 in place of a second one. In
+        ascending order.
+    composes : uint8 array, shape (n,)
+        Whether normal form C puts such parts together.
+    """
+
+    sides: U8
+    blank: I64
+    lower: I64
+    lower_many: dict[int, list[int]]
+    casing: U8
+    combining: U8
+    parts: I64
+    composes: U8
+
+
+@functools.cache
+def characters() -> Characters:
+    """Return the tables of this Python."""
+    found = [c for c in map(chr, range(_N_ALL)) if unicodedata.category(c) not in _INERT]
+    lower = {ord(c): c.lower() for c in found if c.lower() != c}
+    single = [(number, ord(low)) for number, low in lower.items() if len(low) == 1]
+    parts = [(ord(c), *_parts(c)) for c in found if _is_made_of_others(c)]
+    return Characters(
+        sides=_sides(),
+        blank=np.array([ord(c) for c in found if c.isspace()]),
+        lower=np.array(single),
+        lower_many={number: [*map(ord, low)] for number, low in lower.items() if len(low) > 1},
+        casing=_table(found, _casing),
+        combining=_table(found, unicodedata.combining),
+        parts=np.array(parts),
+        composes=np.array([_composes(*map(chr, each)) for each in parts], dtype=np.uint8),
+    )
+
+
+def _table(found: list[str], function: Callable[[str], int]) -> U8:
+    table = np.zeros(_N_ALL, dtype=np.uint8)
+    table[[*map(ord, found)]] = [*map(function, found)]
+    return table
+
+
+def _sides() -> U8:
+    found = np.frombuffer(sides(), dtype=np.uint8).copy()
+    ascii_ = np.frombuffer(TRANSLATION, dtype=np.uint8)[:_N_ASCII]
+    found[:_N_ASCII][ascii_ == _SPACE] = _SEPARATES
+    return found
+
+
+def _casing(character: str) -> int:
+    """Return what a character says of a sigma before it, by looking at what Python makes of it."""
+    if any(ord(character) in block for block in _CASELESS):
+        return 0
+    if f"a{_SIGMA}{character}".lower()[1] == "\u03c3":
+        return 1
+    return 2 if f"a{_SIGMA}{character}a".lower()[1] == "\u03c3" else 0
+
+
+def _is_made_of_others(character: str) -> bool:
+    found = unicodedata.decomposition(character)
+    return bool(found) and not found.startswith("<")
+
+
+def _parts(character: str) -> tuple[int, int]:
+    first, *rest = (int(part, 16) for part in unicodedata.decomposition(character).split())
+    return first, rest[0] if rest else 0
+
+
+def _composes(character: str, first: str, second: str) -> bool:
+    return second != "\0" and unicodedata.normalize("NFC", first + second) == character
+
+
+# A linear model as plain numbers and arrays: all that answering needs, and nothing else -----------
+
+# Kinds of terms and ways to weigh them that `text.js` and `model.js` know.
+_KINDS = ("words", "lead", "bigrams", "characters")
+_WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_VALUES, _TOPICS, _COUNTS = (f"learner.weights.{name}" for name in ("values", "topics", "counts"))
+
+
+class ModelParts(NamedTuple):
+    """A model as it stands in a page.
+
+    Attributes
+    ----------
+    fitted : Fitted
+        What the page reproduces: the model with weights rounded to int8.
+    router : Router
+    card : str
+        Markdown.
+    facts : dict
+        Plain data.
+    bundle : Bundle
+        Arrays.
+    """
+
+    fitted: Fitted
+    router: Router
+    card: str
+    facts: dict[str, Any]
+    bundle: Bundle
+
+
+def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = None) -> ModelParts:
+    """Return the parts of the model in a file, or of one that comes with Slugline.
+
+    Parameters
+    ----------
+    model : path of the file, or the name of a model
+    min_precision : float from 0 to under 1, optional
+        See `slugline.model.routing.Router.of`.
+
+    Raises
+    ------
+    ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
+    OptionError : if the model can't be exported: it needs an encoder, isn't linear, or has terms
+        of an unknown kind. Also, if no threshold reaches the precision.
+    """
+    read, fitted = _read(model)
+    calibration = _checked(model, fitted).calibration
+    file = as_model_file(
+        fitted,
+        metrics=read.info.metrics,
+        test_fraction=read.info.test_fraction,
+        precision="int8",
+        card_notes=read.info.card_notes,
+    )
+    fitted = from_model_file(file)
+    router = Router.of(fitted, min_precision)
+    bundle = Bundle()
+    _add_characters(bundle)
+    orders = [_add_terms(bundle, fitted, number) for number in range(len(fitted.features.blocks))]
+    _add_weights(bundle, file, orders)
+    bundle.add("thresholds", router.thresholds)
+    facts = _facts(fitted, calibration, router)
+    return ModelParts(fitted, router, file.card, facts, bundle)
+
+
+def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
+    """Return what the file says, and the model; OptionError if it needs an encoder."""
+    path = model_path(model)
+    read = container.read(path)
+    if read.info.encoder is not msgspec.UNSET:
+        raise _refused(model, "it needs a sentence encoder, which no page holds; train without one")
+    try:
+        return read, from_model_file(read)
+    # As in `load_model`: parts that don't fit together can raise any type of error.
+    except Exception as error:
+        raise container.damaged(path, error) from error
+
+
+def _refused(model: str | os.PathLike[str], why: str) -> OptionError:
+    return OptionError(f"{model} can't be exported: {why}.")
+
+
+def _checked(model: str | os.PathLike[str], fitted: Fitted) -> LinearLearner:
+    """Return the learner; OptionError unless the script knows what the model is made of."""
+    if not isinstance(fitted.learner, LinearLearner):
+        kind = fitted.learner.settings()["kind"]
+        raise _refused(
+            model,
+            f"its learner is {kind!r}, and a page holds linear ones only; train with "
+            "`learner=linear`",
+        )
+    for block in fitted.features.blocks:
+        if block.kind not in _KINDS or block.weighting not in _WEIGHTINGS:
+            raise _refused(
+                model, f"a page has no terms of kind {block.kind!r} weighed by {block.weighting!r}"
+            )
+    return fitted.learner
+
+
+def _facts(fitted: Fitted, calibration: Calibration, router: Router) -> dict[str, Any]:
+    blocks = [
+        {
+            "kind": block.kind,
+            "weighting": block.weighting,
+            "weight": block.weight,
+            "hasIdf": block.has_idf,
+            "width": vocabulary.n_columns,
+            "nBuckets": block.n_buckets,
+            "isOpen": vocabulary.table.columns is None,
+        }
+        for block, vocabulary in zip(
+            fitted.features.blocks, fitted.features.vocabularies_, strict=True
+        )
+    ]
+    return {
+        "topics": [str(name) for name in fitted.topics.names],
+        "blocks": blocks,
+        "apart": fitted.features.apart,
+        **calibration._asdict(),
+        "isRouted": router.precision is not None,
+        "usualWords": None if router.words is None else router.words._asdict(),
+        "lowerMany": characters().lower_many,
+    }
+
+
+def _add_characters(bundle: Bundle) -> None:
+    found = characters()
+    bundle.add("sides", runs_of(found.sides))
+    bundle.add("casing", runs_of(found.casing))
+    bundle.add("combining", runs_of(found.combining))
+    bundle.add("blank", found.blank)
+    bundle.add("lowerFrom", _steps(found.lower[:, 0]))
+    bundle.add("lowerTo", found.lower[:, 1])
+    bundle.add("made", _steps(found.parts[:, 0]))
+    bundle.add("madeFirst", found.parts[:, 1])
+    bundle.add("madeSecond", found.parts[:, 2])
+    bundle.add("composes", found.composes)
+
+
+def _add_terms(bundle: Bundle, fitted: Fitted, number: int) -> Integers:
+    """Add what a block knows of its terms; return its columns in the order of the page.
+
+    Columns are in ascending order of what they are found by, as differences take few bytes.
+    """
+    vocabulary, rarity = fitted.features.vocabularies_[number], fitted.features.idf_[number]
+    keys, columns = _keys(vocabulary)
+    if keys is not None:
+        order = np.argsort(keys)
+        keys, columns = keys[order], columns[order]
+        _add_keys(bundle, number, keys, vocabulary.table.keys is not None)
+    if rarity is not None:
+        # Few numbers of documents differ.
+        distinct, which = np.unique(rarity[columns], return_inverse=True)
+        bundle.add(f"idf.{number}", distinct.astype(np.float32))
+        bundle.add(f"idfOf.{number}", which)
+    return columns
+
+
+def _add_keys(bundle: Bundle, number: int, keys: U64, are_hashes: bool) -> None:
+    """Add what columns are found by; a script has no whole numbers of 64 bits, but two halves."""
+    if not are_hashes:
+        bundle.add(f"keys.{number}", _steps(keys))
+        return
+    bundle.add(f"keysHigh.{number}", _steps(keys >> _HALF))
+    bundle.add(f"keysLow.{number}", (keys & _LOW).astype("<u4").view(np.uint8))
+
+
+def _keys(vocabulary: TermColumns) -> tuple[U64 | None, Integers]:
+    """Return the bucket or hash of each column and the columns; None where buckets are columns."""
+    table = vocabulary.table
+    if table.columns is None:
+        return None, np.arange(vocabulary.n_columns)
+    used = np.flatnonzero(table.columns >= 0)
+    keys = used.astype(np.uint64) if table.keys is None else table.keys[used]
+    return keys, table.columns[used] + table.n_reserved
+
+
+def _add_weights(bundle: Bundle, file: ModelFile, orders: list[Integers]) -> None:
+    """Add weights column by column, in the order of the page."""
+    arrays = quantize(file.arrays, "int8")
+    values, topics, counts = (arrays[name] for name in (_VALUES, _TOPICS, _COUNTS))
+    n_topics = len(file.info.topics)
+    indptr = boundaries(counts.astype(np.int64))
+    weights = sp.csr_array((values, topics.astype(np.int64), indptr), (len(counts), n_topics))
+    firsts = np.cumsum([0, *map(len, orders)])[:-1]
+    columns = np.concatenate([order + first for order, first in zip(orders, firsts, strict=True)])
+    weights = weights[columns]
+    weights.eliminate_zeros()
+    weights.sort_indices()
+    scale = np.ones(n_topics, dtype=np.float32)
+    scale[: len(arrays[_VALUES + ".scale"])] = arrays[_VALUES + ".scale"]
+    bundle.add("counts", np.diff(weights.indptr))
+    bundle.add("topics", weights.indices)
+    bundle.add("values", weights.data)
+    bundle.add("scale", scale)
+    bundle.add("biases", arrays["learner.biases"])
+
+
+def _steps(ascending: Integers) -> Integers:
+    """Return the differences of ascending whole numbers, beginning with the first itself."""
+    return np.concatenate([ascending[:1], ascending[1:] - ascending[:-1]])

@@ -1,0 +1,565 @@
+"""Learns from an encoder's rows what to add to the scores of words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from slugline.base.arrays import F32, F64, I64, Index, Mask
+from slugline.learning.calibration import Calibration, best_calibration, log_softmax
+from slugline.learning.learner import FitContext
+
+__all__ = [
+    "PENALTIES",
+    "Combination",
+    "EncoderHead",
+    "FittedDense",
+    "best_factors",
+    "combine",
+    "fit_dense_head",
+    "fit_encoder_head",
+    "nearest_means",
+    "new_topic_line",
+]
+
+
+# How much each of several models counts when their scores are added -------------------------------
+
+# The largest factor on scores whose standard deviation is 1.
+_MOST = 50.0
+# More rows hardly change the factors; with thousands of topics, fewer are affordable.
+_MAX_ROWS, _MIN_ROWS, _MAX_SCORES = 10_000, 500, 2_000_000
+# A sharpness is lowered in steps of a fifth, as long as the loss grows by less than a tenth of the
+# doubt: by what can't be known anyway.
+_GENTLER, _LITTLE, _LEAST = 0.8, 0.1, 1e-3
+# Steps on the way from the best factors to the best single model.
+_N_STEPS = 20
+
+
+class Combination(NamedTuple):
+    """How the scores of words and those of an encoder become one.
+
+    Attributes
+    ----------
+    sparse_factor, dense_factor : float
+        What each is multiplied by before they are added.
+    calibration : Calibration
+        That of the sum, whose sharpness is 1.
+    share : float
+        How much of the sum's spread over topics comes from the encoder, from 0 to 1. If its scores
+        are of no use, it is 0.
+    """
+
+    sparse_factor: float
+    dense_factor: float
+    calibration: Calibration
+    share: float
+
+
+def combine(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = None) -> Combination:
+    """Return how two models' scores are best added.
+
+    Parameters
+    ----------
+    sparse, dense : float arrays, shape (n_rows, n_topics)
+        What each says of rows that it has not learned from.
+    y : int array, shape (n_rows,)
+        The topic of each row.
+    sample_weight : float array, shape (n_rows,), optional
+        Weights of rows; equal by default.
+    """
+    factors = best_factors([sparse, dense], y, sample_weight)
+    parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
+    spreads = [_spread(part) for part in parts]
+    summed = parts[0] + parts[1]
+    found = best_calibration(summed, y, sample_weight)
+    # Of so many rows that are all right, the next one is wrong with about this probability
+    # (Laplace's rule of succession).
+    found = found._replace(doubt=max(found.doubt, 1 / (len(y) + 2)))
+    sharpness = _gentlest(summed, y, sample_weight, found)
+    share = spreads[1] / (sum(spreads) or 1.0)
+    calibration = found._replace(sharpness=1.0)
+    return Combination(sharpness * factors[0], sharpness * factors[1], calibration, share)
+
+
+def _gentlest(scores: F32, y: I64, sample_weight: F32 | None, calibration: Calibration) -> float:
+    """Return a lower sharpness if it is as good, given the rest.
+
+    Where scores tell all of few rows apart, the sharper the better, without an end.
+    """
+
+    def loss(sharpness: float) -> float:
+        proba = calibration._replace(sharpness=sharpness).proba(scores)
+        right = proba[np.arange(len(y)), y].astype(np.float64)
+        return -float(np.average(np.log(right), weights=sample_weight))
+
+    sharpness = calibration.sharpness
+    most = loss(sharpness) + _LITTLE * calibration.doubt
+    while sharpness > _LEAST and loss(sharpness * _GENTLER) <= most:
+        sharpness *= _GENTLER
+    return sharpness
+
+
+def _spread(scores: F32 | F64) -> float:
+    """Return the typical standard deviation of a row's scores over topics."""
+    return float(np.sqrt(np.mean(scores.var(axis=1, dtype=np.float64))))
+
+
+def best_factors(scores: Sequence[F32], y: I64, sample_weight: F32 | None = None) -> list[float]:
+    """Return factors for which the sum of several models' scores has a low log loss.
+
+    The softmax of the sum is then about calibrated. A model that only misleads gets a factor of 0.
+
+    With few rows, the lowest log loss is a matter of luck. So the factors are as near to those of
+    the best single model as they can be with a log loss that is within one standard error of the
+    lowest.
+
+    Parameters
+    ----------
+    scores : sequence of float arrays, shape (n_rows, n_topics)
+        What each model says of rows that it has not learned from. With what it says of rows that it
+        has learned by heart, it would count too much.
+    y : int array, shape (n_rows,)
+        The topic of each row.
+    sample_weight : float array, shape (n_rows,), optional
+        Weights of rows; equal by default.
+
+    References
+    ----------
+    Breiman (1996), Stacked regressions, which finds that factors must not be negative. Breiman,
+    Friedman, Olshen and Stone (1984), Classification and regression trees: the rule of one standard
+    error.
+    """
+    # The same rows each time, from all over the data.
+    n_rows = min(_MAX_ROWS, max(_MIN_ROWS, _MAX_SCORES // scores[0].shape[1]))
+    rows = np.unique(np.linspace(0, len(y) - 1, n_rows).astype(np.intp))
+    costs = np.ones(len(rows)) if sample_weight is None else sample_weight[rows].astype(np.float64)
+    used = [each[rows].astype(np.float64) for each in scores]
+    spreads = np.array([_spread(each) or 1.0 for each in used])
+    scaled = np.stack([each / spread for each, spread in zip(used, spreads, strict=True)])
+    factors = _Loss(scaled, y[rows], costs / costs.sum()).cautious()
+    return [float(factor) for factor in factors / spreads]
+
+
+class _Loss:
+    """The log loss of summed scores. It is convex in the factors: there is one lowest point."""
+
+    def __init__(self, scores: F64, y: I64, shares: F64) -> None:
+        self._scores, self._y, self._shares = scores, y, shares
+        self._rows = np.arange(len(y))
+        self._own = scores[:, self._rows, y]
+
+    def cautious(self) -> F64:
+        """Return the factors nearest to a single model's that are about as good as the best."""
+        n_models = len(self._scores)
+        best = self._lowest(np.ones(n_models))
+        if n_models == 1:
+            return best
+        singles = [self._lowest(only) for only in np.eye(n_models)]
+        single = min(singles, key=lambda factors: self._shares @ self._losses(factors))
+        at_best = self._losses(best)
+        steps = (single + step / _N_STEPS * (best - single) for step in range(_N_STEPS))
+        return next((factors for factors in steps if self._is_close(factors, at_best)), best)
+
+    def _is_close(self, factors: F64, at_best: F64) -> bool:
+        """Whether the mean loss is within one standard error of the lowest."""
+        more = self._losses(factors) - at_best
+        mean = self._shares @ more
+        variance = self._shares**2 @ (more - mean) ** 2
+        return bool(mean <= np.sqrt(variance))
+
+    def _lowest(self, wanted: F64) -> F64:
+        """Return the factors with the lowest loss, 0 for models that are not wanted."""
+        from scipy.optimize import minimize
+
+        bounds = [(0, _MOST * is_wanted) for is_wanted in wanted]
+        return minimize(self._slope, wanted, jac=True, method="L-BFGS-B", bounds=bounds).x
+
+    def _log_proba(self, factors: F64) -> F64:
+        from scipy.special import log_softmax  # in double precision, unlike ours
+
+        return log_softmax(np.tensordot(factors, self._scores, 1), axis=1)
+
+    def _losses(self, factors: F64) -> F64:
+        return -self._log_proba(factors)[self._rows, self._y]
+
+    def _slope(self, factors: F64) -> tuple[float, F64]:
+        """Return the mean loss, and how it changes with each factor."""
+        log_proba = self._log_proba(factors)
+        expected = (self._scores * np.exp(log_proba)).sum(axis=2)
+        loss = -float(self._shares @ log_proba[self._rows, self._y])
+        return loss, (expected - self._own) @ self._shares
+
+
+# Scores for topics that have a description and no document, beside topics that have documents -----
+
+# Of slope and offset.
+_BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
+
+
+def new_topic_line(scores: F32, cosines: F32, y: I64, counts: Mask) -> tuple[float, float]:
+    """Return slope and offset of a line that turns cosines with a description into scores.
+
+    Each known topic is taken for a new one in turn: of its own score nothing is known, and what
+    stands against the scores of all others is the line. Whether a document then finds its topic is
+    a logistic regression with two coefficients.
+
+    Parameters
+    ----------
+    scores : float array, shape (n_rows, n_topics)
+        Of rows that were not learned from; their softmax is calibrated.
+    cosines : float array, shape (n_rows, n_topics)
+        Of each row with the description of each topic, or with a document in its place.
+    y : int array, shape (n_rows,)
+    counts : bool array, shape (n_rows, n_topics)
+        False where a row itself is the document.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    rest = _without_each(scores.astype(np.float64))[counts]
+    cosine = cosines[counts].astype(np.float64)
+    is_own = (y[:, np.newaxis] == np.arange(scores.shape[1]))[counts]
+
+    def loss(line: F64) -> tuple[float, F64]:
+        lead = line[0] * cosine + line[1] - rest
+        wrong = expit(lead) - is_own
+        losses = np.logaddexp(0, np.where(is_own, -lead, lead))
+        return float(losses.mean()), np.array([(wrong * cosine).mean(), wrong.mean()])
+
+    found = minimize(loss, (1.0, 0.0), jac=True, method="L-BFGS-B", bounds=_BOUNDS).x
+    return float(found[0]), float(found[1])
+
+
+def _without_each(scores: F64) -> F64:
+    """Return, for each row and topic, the log of the sum of exp of the scores of all others."""
+    from scipy.special import logsumexp
+
+    total = logsumexp(scores, axis=1, keepdims=True)
+    rest = 1 - np.exp(scores - total)
+    # Where a topic is nearly certain, nothing is left of the others but the largest one.
+    others = scores.copy()
+    others[np.arange(len(scores)), scores.argmax(axis=1)] = -np.inf
+    second = np.broadcast_to(others.max(axis=1, keepdims=True), scores.shape)
+    with np.errstate(divide="ignore"):
+        return np.where(rest > 1e-9, total + np.log(rest), second)
+
+
+# A linear classifier on few dense columns, fitted at once: discriminant analysis with a -----------
+
+#: The penalties to choose from, for rows of unit length with a mean weight of 1.
+PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+# Where there is nothing to choose by.
+_USUAL = 1.0
+# How much a topic's share of all rows counts: 1 would seldom call up rare topics.
+_PRIOR_POWER = 0.5
+# Rows that are left out together, at most: small systems of equations are solved for each group.
+_TOGETHER = 128
+# More rows hardly change which penalty is best; with thousands of topics, fewer are affordable.
+_MAX_JUDGED, _MIN_JUDGED, _MAX_SCORES = 10_000, 500, 2_000_000
+# Rows that are in double precision at once.
+_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class FittedDense:
+    """What `fit_dense_head` has learned.
+
+    Attributes
+    ----------
+    weights : float32 array, shape (n_columns, n_topics)
+    biases : float32 array, shape (n_topics,)
+        The softmax of `X @ weights + biases` is calibrated.
+    scores : float32 array, shape (n_rows, n_topics)
+        Scores of each row, as if neither it nor the others of its group had been learned from.
+    penalty : float
+        The one that was chosen.
+    """
+
+    weights: F32
+    biases: F32
+    scores: F32
+    penalty: float
+
+
+def fit_dense_head(
+    X: F32,
+    y: I64,
+    n_topics: int,
+    sample_weight: F32 | None = None,
+    *,
+    penalties: Sequence[float] = PENALTIES,
+) -> FittedDense:
+    """Fit weights and biases, and choose the penalty by the log loss of rows that are left out.
+
+    Rows are left out in groups that hold at most one row of each topic. If a single row were left
+    out, its own topic would have one row less than the others, and lower scores: with five rows a
+    topic, that misleads the choice.
+
+    Parameters
+    ----------
+    X : float array, shape (n_rows, n_columns)
+        Rows of unit length.
+    y : int array, shape (n_rows,)
+        The topic of each row, from 0 to n_topics - 1.
+    n_topics : int
+    sample_weight : float array, shape (n_rows,), optional
+        Weights of rows, 0 for those not to learn from; equal by default.
+    penalties : sequence of float
+        In ascending order, over 0.
+    """
+    costs = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
+    learned = np.flatnonzero(costs)
+    shape = _Shape(X, y, costs / costs[learned].mean(), n_topics)
+    groups = _groups(y, learned)
+    penalty, factor = _best_penalty(shape, groups, penalties)
+    weights, biases = (factor * part for part in shape.solution(penalty))
+    absent = np.bincount(y[learned], minlength=n_topics) == 0
+    # No row of unit length scores less than this for all of the others.
+    least = (biases - np.linalg.norm(weights, axis=0))[~absent].max() - 1
+    weights[:, absent], biases[absent] = 0, least
+    scores = np.empty((len(y), n_topics), dtype=np.float32)
+    others = np.flatnonzero(costs == 0)
+    scores[others] = X[others] @ weights + biases
+    for group in groups:
+        scores[group] = factor * shape.left_out(group, penalty)
+    least_known = scores.min(axis=1, keepdims=True, where=~absent, initial=np.inf)
+    scores[:, absent] = np.minimum(least_known - 1, least)
+    return FittedDense(
+        weights.astype(np.float32), biases.astype(np.float32), scores, float(penalty)
+    )
+
+
+def _groups(y: I64, rows: Index) -> list[Index]:
+    """Divide rows into groups that hold at most one row of each topic."""
+    by_topic = rows[np.argsort(y[rows], kind="stable")]
+    topics = y[by_topic]
+    rank = np.arange(len(rows)) - np.searchsorted(topics, topics)
+    order = by_topic[np.argsort(rank, kind="stable")]
+    groups: list[Index] = []
+    for same_rank in np.split(order, np.cumsum(np.bincount(rank))[:-1]):
+        groups += np.array_split(same_rank, -(-len(same_rank) // _TOGETHER))
+    return groups
+
+
+def _best_penalty(
+    shape: _Shape, groups: list[Index], penalties: Sequence[float]
+) -> tuple[float, float]:
+    """Return the penalty for which rows that are left out have the lowest log loss.
+
+    With it comes the factor on scores for which their softmax is calibrated.
+    """
+    n_wanted = min(_MAX_JUDGED, max(_MIN_JUDGED, _MAX_SCORES // shape.n_topics))
+    judged = groups[:: -(-sum(map(len, groups)) // n_wanted)]
+    rows = np.concatenate(judged)
+    # A row that is its topic's only one can't be found without it, whatever the penalty.
+    known = ~shape.is_alone(rows)
+    y, costs = shape.y[rows][known], shape.costs[rows][known].astype(np.float32)
+    if not len(y) or (y == y[0]).all():
+        return _USUAL, 1.0
+    found = []
+    for penalty in penalties:
+        scores = np.concatenate([shape.left_out(group, penalty) for group in judged])[known]
+        factor = best_factors([scores], y, costs)[0]
+        right = log_softmax(scores * np.float32(factor))[np.arange(len(y)), y]
+        found.append((-float(np.average(right, weights=costs)), penalty, factor))
+    return min(found)[1:]
+
+
+class _Shape:
+    """Means of topics, and the shape that the clouds around them share.
+
+    Attributes
+    ----------
+    y : int array, shape (n_rows,)
+    costs : float64 array, shape (n_rows,)
+    n_topics : int
+    """
+
+    def __init__(self, X: F32, y: I64, costs: F64, n_topics: int) -> None:
+        self.X, self.y, self.costs, self.n_topics = X, y, costs, n_topics
+        rows = np.flatnonzero(costs)
+        self._totals = np.bincount(y, costs, n_topics).astype(np.float64)
+        # Around the mean of all rows, numbers stay small. Topics' scores all change by the same.
+        self._centre = costs @ X / costs.sum()
+        means = self._means_of(rows, n_topics)
+        self._values, self._basis = self._decompose(rows, means)
+        self._means = means @ self._basis
+
+    def _means_of(self, rows: Index, n_topics: int) -> F64:
+        sums = np.zeros((n_topics, self.X.shape[1]))
+        for piece in _pieces(rows):
+            np.add.at(sums, self.y[piece], self.costs[piece, None] * (self.X[piece] - self._centre))
+        return sums / np.where(self._totals > 0, self._totals, 1)[:, None]
+
+    def _decompose(self, rows: Index, means: F64) -> tuple[F64, F64]:
+        """Return eigenvalues of the sums of products within topics, and their vectors."""
+        span: F64 | None = None
+        if len(rows) < self.X.shape[1]:  # whatever is not a mix of these rows has no weight
+            span = np.linalg.qr((self.X[rows] - self._centre).T)[0]
+        n_columns = self.X.shape[1] if span is None else span.shape[1]
+        products = np.zeros((n_columns, n_columns))
+        for piece in _pieces(rows):
+            apart = self.X[piece] - self._centre - means[self.y[piece]]
+            apart = apart if span is None else apart @ span
+            products += apart.T @ (self.costs[piece, None] * apart)
+        values, basis = np.linalg.eigh(products)
+        return np.maximum(values, 0), basis if span is None else span @ basis
+
+    def is_alone(self, rows: Index) -> Mask:
+        """Return which rows are the only ones of their topics."""
+        return self._rest(rows) <= 0
+
+    def _rest(self, rows: Index) -> F64:
+        """Return the weight of each row's topic without it."""
+        rest = self._totals[self.y[rows]] - self.costs[rows]
+        return np.where(rest > 1e-9 * self._totals[self.y[rows]], rest, 0)
+
+    def solution(self, penalty: float) -> tuple[F64, F64]:
+        """Return weights and biases."""
+        scaled = self._means * (self._totals.sum() / (self._values + penalty))
+        weights = self._basis @ scaled.T
+        biases = -(self._means * scaled).sum(axis=1) / 2 - self._centre @ weights
+        return weights, biases + _prior(self._totals)
+
+    def left_out(self, group: Index, penalty: float) -> F32:
+        """Return the scores of a group of rows of different topics, had none been learned from."""
+        topics, costs, rest = self.y[group], self.costs[group], self._rest(group)
+        share = np.divide(costs, rest, out=np.zeros(len(group)), where=rest > 0)
+        # In these coordinates, the shape is a ball.
+        roots = np.sqrt(self._values + penalty)
+        own = (self.X[group] - self._centre) @ self._basis / roots
+        means = self._means / roots
+        apart = own - means[topics]
+        means[topics] -= share[:, None] * apart
+        # Without the group's products, it is one that a few directions stretch.
+        stretched = apart * np.sqrt(share * self._totals[topics])[:, None]
+        left = np.linalg.inv(np.eye(len(group)) - stretched @ stretched.T)
+        of_means = means @ stretched.T
+        products = own @ means.T + own @ stretched.T @ left @ of_means.T
+        squares = (means * means).sum(axis=1) + (of_means @ left * of_means).sum(axis=1)
+        totals = self._totals.copy()
+        totals[topics] = rest
+        scores = totals.sum() * (products - squares / 2) + _prior(totals)
+        alone = np.flatnonzero(rest == 0)
+        scores[alone, topics[alone]] = scores[alone].min(axis=1)
+        return scores.astype(np.float32)
+
+
+def _prior(totals: F64) -> F64:
+    """Return what is added to the scores of topics for their number of rows."""
+    return _PRIOR_POWER * np.log(np.where(totals > 0, totals, 1))
+
+
+def _pieces(rows: Index) -> Iterator[Index]:
+    for start in range(0, len(rows), _AT_ONCE):
+        yield rows[start : start + _AT_ONCE]
+
+
+# Learns from an encoder's rows what to add to the scores of words ---------------------------------
+
+# What cosines are multiplied by where there is nothing to measure on: of the numbers tried, the one
+# with the lowest log loss over a few data sets, with one document or the name of each topic.
+_SHARPNESS = 15.0
+
+
+class EncoderHead(NamedTuple):
+    """What was learned; see `slugline.learning.encoder.head.DenseHead`."""
+
+    weights: F32
+    biases: F32
+    sparse_factor: float
+    calibration: Calibration
+    share: float
+
+
+def fit_encoder_head(
+    rows: F32, y: I64, n_documents: int, context: FitContext, left_out: tuple[Index, F32]
+) -> EncoderHead | None:
+    """Return what is best added to the scores of words; None if that is nothing.
+
+    Parameters
+    ----------
+    rows : float32 array, shape (n_rows, n_columns)
+        Of unit length: those of documents first, then those of descriptions.
+    y : int array, shape (n_rows,)
+        Their topics.
+    n_documents : int
+    context : FitContext
+        With a weight for each row.
+    left_out : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))
+        Some of the documents, and their scores by words had they not been learned from.
+    """
+    judged, words = left_out
+    if len(np.unique(y[judged])) < 2:
+        return nearest_means(rows, y, context)
+    is_known = np.bincount(y[:n_documents], minlength=context.n_topics) > 0
+    known, number = np.flatnonzero(is_known), np.cumsum(is_known) - 1
+    weight, used = context.sample_weight, is_known[y]
+    costs = None if weight is None else weight[judged]
+    # The number of threads would show in the last bits.
+    with threadpool_limits(1, "blas"):
+        found = fit_dense_head(
+            rows[used], number[y[used]], len(known), None if weight is None else weight[used]
+        )
+        # Documents come first and all are used, so that their numbers stay. What is the same for
+        # all known topics makes no difference between them, but to a new one it would.
+        by_words, by_encoder = words[:, known], _centred(found.scores[judged])
+        combined = combine(by_words, by_encoder, number[y[judged]], costs)
+        sparse_factor, factor = combined.sparse_factor, np.float32(combined.dense_factor)
+        weights = np.zeros((rows.shape[1], context.n_topics), dtype=np.float32)
+        biases = np.zeros(context.n_topics, dtype=np.float32)
+        weights[:, known] = factor * _centred(found.weights)
+        biases[known] = factor * _centred(found.biases)
+        head = EncoderHead(weights, biases, sparse_factor, combined.calibration, combined.share)
+        if is_known.all():
+            return head if combined.share else None
+        summed = np.float32(sparse_factor) * by_words + factor * by_encoder
+        examples = _examples(y, n_documents, known)
+        cosines = rows[judged] @ rows[examples].T
+    is_other = judged[:, np.newaxis] != examples
+    slope, offset = new_topic_line(summed, cosines, number[y[judged]], is_other)
+    # What is left to fill in of the head's arrays.
+    new = y[~used]
+    weights[:, new] = np.float32(slope) * rows[~used].T
+    # Words have much against a topic that no document has.
+    biases[new] = offset - sparse_factor * words[:, new].mean(axis=0)
+    return head
+
+
+def _centred(scores: F32) -> F32:
+    return scores - scores.mean(axis=-1, keepdims=True)
+
+
+def _examples(y: I64, n_documents: int, known: Index) -> Index:
+    """Return a row of each topic: that of its description or, without one, its first document."""
+    # Of several rows of one topic, the last one that is written stays.
+    order = np.concatenate([np.arange(n_documents)[::-1], np.arange(n_documents, len(y))])
+    examples = dict(zip(y[order].tolist(), order.tolist(), strict=True))
+    return np.array([examples[topic] for topic in known.tolist()], dtype=np.intp)
+
+
+def nearest_means(rows: F32, y: I64, context: FitContext) -> EncoderHead:
+    """Return a head whose scores are multiples of cosines with the mean of each topic's rows.
+
+    One row a topic is enough, but none shows how sure to be. Parameters are those of
+    `fit_encoder_head`.
+    """
+    weight = context.sample_weight
+    sums = np.zeros((context.n_topics, rows.shape[1]))
+    np.add.at(sums, y, rows if weight is None else rows * weight[:, np.newaxis])
+    lengths = np.linalg.norm(sums, axis=1)
+    weights = _SHARPNESS * (sums / np.where(lengths > 0, lengths, 1)[:, np.newaxis]).T
+    # No cosine is as low as this of a topic without rows.
+    biases = np.where(lengths > 0, 0, -2 * _SHARPNESS)
+    return EncoderHead(
+        np.ascontiguousarray(weights, dtype=np.float32),
+        biases.astype(np.float32),
+        sparse_factor=0.0,
+        calibration=Calibration(1.0),
+        share=1.0,
+    )

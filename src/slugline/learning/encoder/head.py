@@ -1,0 +1,84 @@
+"""What a sentence encoder adds to the scores of words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slugline.base.arrays import F32
+from slugline.learning.calibration import Calibration
+from slugline.learning.encoder.encoder import CheckedEncoder
+
+__all__ = [
+    "DenseHead",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class DenseHead:
+    """Scores topics by the rows of an encoder, and adds them to the scores of words.
+
+    Attributes
+    ----------
+    encoder : CheckedEncoder
+    weights : float32 array, shape (encoder.width, n_topics)
+    biases : float32 array, shape (n_topics,)
+    sparse_factor : float
+        What the scores of words are multiplied by.
+    calibration : Calibration
+        How summed scores become probabilities.
+    share : float
+        How much the encoder counts, from 0 to 1: its part of the scores' spread over topics.
+    keep : bool, default True
+        Whether rows of texts that it is asked about are kept in the cache.
+    """
+
+    encoder: CheckedEncoder
+    weights: F32
+    biases: F32
+    sparse_factor: float
+    calibration: Calibration
+    share: float
+    keep: bool = True
+
+    def summary(self) -> str:
+        """Return the encoder's name, and how much it counts."""
+        return f"{self.encoder.name}, {100 * self.share:.0f} % of the spread of scores"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the encoder's name, and how much it counts, for JSON."""
+        return {"name": self.encoder.name, "share": self.share}
+
+    def decision_function(
+        self, sparse: F32, texts: Sequence[str], n_jobs: int | None = None
+    ) -> F32:
+        """Return the sum of both scores, shape (n_documents, n_topics).
+
+        Parameters
+        ----------
+        sparse : float32 array, shape (n_documents, n_topics)
+            The scores of words.
+        texts : sequence of str
+        n_jobs : int, optional
+            Threads to encode on.
+        """
+        return self.added(sparse, self.rows(texts, n_jobs)) if texts else sparse
+
+    def rows(self, texts: Sequence[str], n_jobs: int | None = None) -> F32:
+        """Return what the encoder makes of texts, shape (n_documents, encoder.width)."""
+        from slugline.learning.encoder.rows import encode
+
+        return encode(texts, self.encoder, n_jobs=n_jobs, keep=self.keep)
+
+    def added(self, sparse: F32, rows: F32) -> F32:
+        """Return the sum of both scores, given the encoder's rows."""
+        # In double precision, so that a text's scores don't show how many others stand beside it.
+        dense = rows.astype(np.float64) @ self.weights.astype(np.float64) + self.biases
+        return (np.float64(self.sparse_factor) * sparse + dense).astype(np.float32)
+
+    def predict_proba(self, scores: F32) -> F32:
+        """Return the probabilities of summed scores, shape (n_documents, n_topics)."""
+        return self.calibration.proba(scores)

@@ -1,0 +1,309 @@
+"""Encoding many texts: each distinct one once, those that are kept not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sqlite3
+import warnings
+import zlib
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slugline.base.arrays import F16, F32
+from slugline.base.checks import count_threads
+from slugline.base.files import cache_folder, write_ahead
+from slugline.base.words import counted
+from slugline.corpus.documents import as_texts
+from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder, get_encoder
+
+if TYPE_CHECKING:
+    from slugline.base.progress import Progress
+
+__all__ = [
+    "KeptRows",
+    "encode",
+]
+
+
+# Rows that encoders have made, kept in one SQLite file for the next time --------------------------
+
+#: Bytes that the file may have; beyond, a quarter of it is freed, oldest rows first.
+MAX_BYTES = 1 << 30
+_FORMAT = 1
+_KEY_BYTES = 16
+_CHECKSUM_BYTES = 4
+_MAX_KEYS = 500  # keys in a question; SQLite allows 999 everywhere
+_PATIENCE = 5.0  # seconds to wait while another process writes
+_TABLE = "CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, key BLOB UNIQUE, row BLOB)"
+
+
+class KeptRows:
+    """The rows of one encoder in the cache; a context manager.
+
+    Parameters
+    ----------
+    digest : str
+        The encoder's.
+    path : Path, optional
+        The file; by default `encodings.sqlite` in the cache's folder.
+    """
+
+    def __init__(self, digest: str, path: Path | None = None) -> None:
+        self._path = path or cache_folder() / "encodings.sqlite"
+        self._digest = digest.encode()
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> KeptRows:
+        with self._guarded():
+            self._open()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with self._guarded():
+            if self._connection is not None:
+                self._connection.close()
+        self._connection = None
+
+    def keys(self, texts: Sequence[str]) -> list[bytes]:
+        """Return what the row of each text is kept under."""
+        start = hashlib.blake2b(self._digest, digest_size=_KEY_BYTES)
+        keys = []
+        for text in texts:
+            state = start.copy()
+            state.update(text.encode("utf-8", "surrogatepass"))
+            keys.append(state.digest())
+        return keys
+
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, F16]:
+        """Return the rows that are kept under some of the keys; all have one width."""
+        found: dict[bytes, F16] = {}
+        with self._guarded():
+            for start in range(0, len(keys), _MAX_KEYS):
+                found.update(self._ask(keys[start : start + _MAX_KEYS]))
+        width = len(next(iter(found.values()), ()))
+        return {key: row for key, row in found.items() if len(row) == width}
+
+    def keep(self, keys: Sequence[bytes], rows: F16) -> None:
+        """Keep a row under each key; all of them or, if that fails, none."""
+        if self._connection is None:
+            return
+        blobs = (_sealed(row.tobytes()) for row in rows.astype("<f2", copy=False))
+        with self._guarded(), self._connection as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO rows (key, row) VALUES (?, ?)",
+                zip(keys, blobs, strict=True),
+            )
+            _make_room(connection)
+
+    def _ask(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, F16]]:
+        if self._connection is None:
+            return
+        places = ",".join("?" * len(keys))
+        answers = self._connection.execute(
+            f"SELECT key, row FROM rows WHERE key IN ({places}) "  # noqa: S608 - question marks
+            "AND typeof(row) = 'blob' AND length(row) <= ?",
+            [*keys, 2 * MAX_WIDTH + _CHECKSUM_BYTES],
+        )
+        for key, blob in answers:
+            yield key, _opened(blob)
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Turn whatever goes wrong with the file into a warning."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if _is_damage(error):
+                self._begin_again(error)
+            else:
+                self._give_up(f"can't be used: {error}; encodings are not kept")
+        except OSError as error:
+            self._give_up(f"can't be used: {error.strerror}; encodings are not kept")
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.exists() and self._path.stat().st_size > 2 * MAX_BYTES:
+            raise sqlite3.DatabaseError("it is too large")
+        connection = sqlite3.connect(self._path, _PATIENCE)
+        try:
+            _prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _begin_again(self, error: sqlite3.DatabaseError) -> None:
+        self._give_up(f"is damaged ({error}) and is thrown away; texts are encoded again")
+        self._throw_away()
+        with contextlib.suppress(sqlite3.Error, OSError):
+            self._open()
+
+    def _give_up(self, what: str) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = None
+        warnings.warn(f"the cache {self._path} {what}.", RuntimeWarning, stacklevel=2)
+
+    def _throw_away(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                Path(f"{self._path}{suffix}").unlink()
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make the table in a new file; DatabaseError if an old one is none of ours."""
+    ask = connection.execute
+    ask("PRAGMA trusted_schema = OFF")
+    ask("PRAGMA page_size = 8192")
+    write_ahead(connection, _PATIENCE)
+    ask("PRAGMA synchronous = NORMAL")
+    version = ask("PRAGMA user_version").fetchone()[0]
+    if version not in (0, _FORMAT):
+        raise sqlite3.DatabaseError(f"its format is {version}")
+    if version == 0:
+        with connection:
+            ask(_TABLE)
+            ask(f"PRAGMA user_version = {_FORMAT}")
+    ask("SELECT id, key, row FROM rows LIMIT 0")
+
+
+def _make_room(connection: sqlite3.Connection) -> None:
+    """Remove the oldest rows if the file is too large."""
+
+    def pragma(name: str) -> int:
+        return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+    used = (pragma("page_count") - pragma("freelist_count")) * pragma("page_size")
+    if used > MAX_BYTES:
+        connection.execute(
+            "DELETE FROM rows WHERE id <= (SELECT min(id) + (max(id) - min(id)) / 4 FROM rows)"
+        )
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file is to blame, and not a lock, the disk, or the right to write."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # ours have none
+    return not isinstance(error, sqlite3.OperationalError) or code == sqlite3.SQLITE_ERROR
+
+
+def _sealed(row: bytes) -> bytes:
+    return zlib.crc32(row).to_bytes(_CHECKSUM_BYTES, "little") + row
+
+
+def _opened(blob: bytes) -> F16:
+    """Return the row in a blob; DatabaseError if it isn't what was written."""
+    row = blob[_CHECKSUM_BYTES:]
+    if not row or len(row) % 2 or _sealed(row) != blob:
+        raise sqlite3.DatabaseError("a checksum differs")
+    return np.frombuffer(row, dtype="<f2")
+
+
+# Encoding many texts: each distinct one once, those that are kept not at all ----------------------
+
+# Texts that an encoder gets at once. It is interrupted, and what it has made is kept, in between.
+_BATCH_TEXTS = 256
+
+
+def encode(
+    texts: Iterable[str],
+    encoder: str | Encoder,
+    *,
+    n_jobs: int | None = None,
+    keep: bool = True,
+    progress: Progress | None = None,
+) -> F32:
+    """Return a row of unit length for each text, shape (n_texts, n_columns).
+
+    What was encoded before is taken from the cache, and what is encoded now is kept there as it is
+    made: after Ctrl-C or an error, the next call goes on where this one stopped.
+
+    Parameters
+    ----------
+    texts : iterable of str
+    encoder : "use" or an object with `encode`
+        See `get_encoder`.
+    n_jobs : int, optional
+        Threads, if the encoder allows several.
+    keep : bool, default True
+        Whether to use the cache.
+    progress : Progress, optional
+        Told of each 256 texts that are encoded, but not of those from the cache.
+
+    Raises
+    ------
+    DataError : if the texts are not texts.
+    EncoderError : if the encoder fails or returns what can't be used.
+    """
+    documents = as_texts(texts)
+    checked = get_encoder(encoder)
+    # In the order of the texts, so that the calls of an encoder don't depend on hashes.
+    distinct = list(dict.fromkeys(documents)) or [""]
+    work = _Work(checked, count_threads(n_jobs), progress)
+    if keep:
+        with KeptRows(checked.digest) as kept:
+            rows = _through_cache(distinct, work, kept)
+    else:
+        rows = np.concatenate([rows for _, rows in work.chunks(distinct)])
+    numbers = {text: row for row, text in enumerate(distinct)}
+    order = [numbers[text] for text in documents]
+    return rows[np.array(order, dtype=np.intp)].astype(np.float32)
+
+
+def _through_cache(texts: Sequence[str], work: _Work, kept: KeptRows) -> F16:
+    keys = kept.keys(texts)
+    found = kept.find(keys)
+    if found:
+        work.encoder.check_width(len(next(iter(found.values()))))
+    missing = [row for row, key in enumerate(keys) if key not in found]
+    with closing(work.chunks([texts[row] for row in missing])) as chunks:
+        for start, rows in chunks:
+            own = [keys[row] for row in missing[start : start + len(rows)]]
+            kept.keep(own, rows)
+            found.update(zip(own, rows, strict=True))
+    return np.stack([found[key] for key in keys])
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Who encodes, on how many threads, and who is told."""
+
+    encoder: CheckedEncoder
+    n_jobs: int
+    progress: Progress | None
+
+    def chunks(self, texts: list[str]) -> Generator[tuple[int, F16], None, None]:
+        """Yield the number of the first text, and the rows, of each chunk of texts in order."""
+        starts = range(0, len(texts), _BATCH_TEXTS)
+        if starts and self.progress is not None:
+            self.progress.note(f"encoding {counted(len(texts), 'text')} with {self.encoder.name}")
+            self.progress.begin(1, len(starts))
+        n_threads = self.n_jobs if self.encoder.is_thread_safe else 1
+        pool = ThreadPoolExecutor(n_threads)
+        jobs: deque[tuple[int, Future[F16]]] = deque()
+        try:
+            for start in starts:
+                job = pool.submit(self.encoder.encode, texts[start : start + _BATCH_TEXTS])
+                jobs.append((start, job))
+                if len(jobs) > n_threads:  # one waits, so that no thread does
+                    yield self._finished(*jobs.popleft())
+            while jobs:
+                yield self._finished(*jobs.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
+            if starts and self.progress is not None:
+                self.progress.end()
+
+    def _finished(self, start: int, job: Future[F16]) -> tuple[int, F16]:
+        rows = job.result()
+        if self.progress is not None:
+            self.progress.step()
+        return start, rows

@@ -1,0 +1,378 @@
+/* Takes the steps of a linear learner, minibatch by minibatch.
+
+   This is what `Descent` of slugline/learning/linear/steps.py does in array operations, in the same order,
+   so that results are the same, bit for bit, where the compiler rounds each product (it is told to)
+   and so does SciPy, as on x86-64.
+
+   All work is on arrays that the caller lends and on memory that is this call's own, so that the
+   interpreter's lock is released meanwhile. */
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNNAMED (-1)
+/* Sums are made in the order in which NumPy makes them, and it makes longer ones in halves. */
+#define MOST_SUMMED 128
+
+/* Weights lie all over the memory, so that what comes this much later is called for now. */
+#define AHEAD 12
+#define LINE 64 /* bytes that come at once */
+
+#if defined(__GNUC__)
+#define call_for(place) __builtin_prefetch(place)
+#else
+#define call_for(place) ((void)(place))
+#endif
+
+typedef struct {
+    /* Rows: values, their columns, and where each row starts. */
+    const float *values;
+    const int32_t *columns;
+    const int64_t *starts;
+    size_t n_rows, n_columns;
+    /* What errors cost. */
+    const int64_t *y;
+    const float *others, *own;
+    /* What is learned. */
+    float *weights, *biases, *sums;
+    const float *rates;
+    float *highest, *right; /* or NULL: not asked for */
+    int64_t first_topic;
+    size_t n_topics;
+    /* Of the minibatch: a row of scores, then of slopes, for each of its rows. */
+    float *slopes, *common;
+    /* Of the minibatch: which columns it names, the number of each among them, and gradients. */
+    int32_t *number, *named;
+    size_t n_named, room;
+    float *gradients;
+} Work;
+
+/* Return the sum of so many values, at most MOST_SUMMED. */
+static float sum_of(const float *values, size_t n)
+{
+    float sum = 0, part[8];
+    size_t i = 0;
+    if (n >= 8) {
+        memcpy(part, values, sizeof part);
+        for (i = 8; i < n - n % 8; i += 8)
+            for (size_t k = 0; k < 8; k++)
+                part[k] += values[i + k];
+        sum = ((part[0] + part[1]) + (part[2] + part[3])) +
+              ((part[4] + part[5]) + (part[6] + part[7]));
+    }
+    for (; i < n; i++)
+        sum += values[i];
+    return sum;
+}
+
+static inline void add(float *restrict to, const float *restrict from, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] += factor * from[i];
+}
+
+static inline void call_for_weights(const float *weights, size_t n)
+{
+    const char *place = (const char *)weights;
+    for (size_t i = 0; i < n * sizeof(float); i += LINE)
+        call_for(place + i);
+}
+
+/* Return the learning rate that a gradient leaves, which counts from now on. */
+static float rate_after(const float *gradient, size_t n, float *sum, float rate)
+{
+    float squares[MOST_SUMMED];
+    for (size_t i = 0; i < n; i++)
+        squares[i] = gradient[i] * gradient[i];
+    *sum += sum_of(squares, n) / (float)n;
+    return rate / sqrtf(*sum);
+}
+
+/* Write the scores of a row; 0 if it has a column that there is not. */
+static int score(const Work *work, int64_t row, float *restrict scores)
+{
+    size_t n = work->n_topics;
+    int64_t start = work->starts[row], end = work->starts[row + 1];
+    for (int64_t i = start; i < end; i++)
+        if (work->columns[i] < 0 || (size_t)work->columns[i] >= work->n_columns)
+            return 0;
+    memset(scores, 0, n * sizeof *scores);
+    for (int64_t i = start; i < end; i++) {
+        int32_t column = work->columns[i];
+        if (i + AHEAD < end)
+            call_for_weights(work->weights + (size_t)work->columns[i + AHEAD] * n, n);
+        add(scores, work->weights + (size_t)column * n, work->values[i], n);
+    }
+    for (size_t i = 0; i < n; i++)
+        scores[i] += work->biases[i];
+    return 1;
+}
+
+/* Turn a row's scores into the derivative of the loss with respect to each. */
+static void make_slope(const Work *work, int64_t row, float *scores)
+{
+    int64_t topic = work->y[row] - work->first_topic;
+    int is_here = topic >= 0 && (size_t)topic < work->n_topics;
+    float own = is_here ? scores[topic] : 0, cost = work->others[row];
+    if (work->highest) {
+        float highest = scores[0];
+        for (size_t i = 1; i < work->n_topics; i++)
+            highest = scores[i] > highest ? scores[i] : highest;
+        work->highest[row] = highest;
+        if (is_here)
+            work->right[row] = own;
+    }
+    for (size_t i = 0; i < work->n_topics; i++) {
+        float error = 1 + scores[i];
+        scores[i] = (error > 0 ? error : 0) * cost * 2;
+    }
+    if (is_here)
+        scores[topic] = -(1 - own > 0 ? 1 - own : 0) * work->own[row] * 2;
+}
+
+/* Make room for the gradients of the columns that a row may name besides those before. */
+static int make_room(Work *work, size_t more)
+{
+    size_t needed = work->n_named + more;
+    if (needed <= work->room)
+        return 1;
+    size_t room = needed + work->room;
+    if (room > SIZE_MAX / sizeof(float) / work->n_topics)
+        return 0;
+    int32_t *named = realloc(work->named, room * sizeof *named);
+    if (named)
+        work->named = named;
+    float *gradients = realloc(work->gradients, room * work->n_topics * sizeof *gradients);
+    if (gradients)
+        work->gradients = gradients;
+    if (!named || !gradients)
+        return 0;
+    work->room = room;
+    return 1;
+}
+
+/* Add what a row says to the gradients of its columns. */
+static int add_gradient(Work *work, int64_t row, const float *slope)
+{
+    size_t n = work->n_topics;
+    int64_t start = work->starts[row], end = work->starts[row + 1];
+    size_t n_right = 0; /* topics from which there is nothing to learn */
+    while (n_right < n && slope[n_right] == 0)
+        n_right++;
+    if (n_right == n)
+        return 1;
+    if (!make_room(work, (size_t)(end - start)))
+        return 0;
+    for (int64_t i = start; i < end; i++) {
+        int32_t column = work->columns[i];
+        if (i + AHEAD < end)
+            call_for(work->number + work->columns[i + AHEAD]);
+        if (work->number[column] == UNNAMED) {
+            memset(work->gradients + work->n_named * n, 0, n * sizeof(float));
+            work->number[column] = (int32_t)work->n_named;
+            work->named[work->n_named++] = column;
+        }
+        add(work->gradients + (size_t)work->number[column] * n, slope, work->values[i], n);
+    }
+    return 1;
+}
+
+/* Move the weights of the columns that were named, and the biases. */
+static void move(Work *work, size_t n_rows)
+{
+    size_t n = work->n_topics;
+    for (size_t k = 0; k < work->n_named; k++) {
+        int32_t column = work->named[k];
+        const float *gradient = work->gradients + k * n;
+        float *weights = work->weights + (size_t)column * n;
+        if (k + AHEAD < work->n_named) {
+            int32_t later = work->named[k + AHEAD];
+            call_for_weights(work->weights + (size_t)later * n, n);
+            call_for(work->sums + later);
+            call_for(work->rates + later);
+        }
+        float rate = rate_after(gradient, n, work->sums + column, work->rates[column]);
+        for (size_t i = 0; i < n; i++)
+            weights[i] -= gradient[i] * rate;
+        work->number[column] = UNNAMED;
+    }
+    work->n_named = 0;
+    /* The biases are the weights of a term that every document has. */
+    if (n == 1)
+        work->common[0] = sum_of(work->slopes, n_rows);
+    else {
+        memset(work->common, 0, n * sizeof(float));
+        for (size_t row = 0; row < n_rows; row++)
+            add(work->common, work->slopes + row * n, 1, n);
+    }
+    float rate = rate_after(work->common, n, work->sums + work->n_columns,
+                            work->rates[work->n_columns]);
+    for (size_t i = 0; i < n; i++)
+        work->biases[i] -= rate * work->common[i];
+}
+
+enum { DONE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_COLUMN };
+
+/* Take one step downhill. */
+static int step(Work *work, const int32_t *rows, size_t n_rows)
+{
+    for (size_t i = 0; i < n_rows; i++) {
+        float *slope = work->slopes + i * work->n_topics;
+        if (rows[i] < 0 || (size_t)rows[i] >= work->n_rows)
+            return NO_SUCH_ROW;
+        if (!score(work, rows[i], slope))
+            return NO_SUCH_COLUMN;
+        make_slope(work, rows[i], slope);
+    }
+    for (size_t i = 0; i < n_rows; i++)
+        if (!add_gradient(work, rows[i], work->slopes + i * work->n_topics))
+            return NO_MEMORY;
+    move(work, n_rows);
+    return DONE;
+}
+
+static int run(Work *work, const int32_t *rows, const int64_t *sizes, size_t n_steps)
+{
+    size_t n = work->n_topics;
+    work->slopes = malloc(MOST_SUMMED * n * sizeof(float));
+    work->common = malloc(n * sizeof(float));
+    work->number = malloc(work->n_columns * sizeof(int32_t) + 1);
+    int done = work->slopes && work->common && work->number ? DONE : NO_MEMORY;
+    for (size_t i = 0; work->number && i < work->n_columns; i++)
+        work->number[i] = UNNAMED;
+    for (size_t i = 0; done == DONE && i < n_steps; rows += sizes[i++])
+        done = step(work, rows, (size_t)sizes[i]);
+    void *memory[] = {work->slopes, work->common, work->number, work->named, work->gradients};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+        free(memory[i]);
+    return done;
+}
+
+/* ------------------------------------------------------------------------------------------------
+   Python
+   --------------------------------------------------------------------------------------------- */
+
+enum { VALUES, COLUMNS, STARTS, Y, OTHERS, OWN, ROWS, SIZES, RATES, WEIGHTS, BIASES, SUMS, HIGHEST,
+       RIGHT, N_ARRAYS };
+
+static const size_t item_sizes[N_ARRAYS] = {4, 4, 8, 8, 4, 4, 4, 8, 4, 4, 4, 4, 4, 4};
+
+/* Whether the arrays are as long as each other says. */
+static int fit_together(const Py_buffer *arrays, int64_t first_topic)
+{
+    size_t n[N_ARRAYS];
+    for (size_t i = 0; i < N_ARRAYS; i++) {
+        n[i] = (size_t)arrays[i].len / item_sizes[i];
+        if ((size_t)arrays[i].len % item_sizes[i])
+            return 0;
+    }
+    size_t n_rows = n[Y], n_topics = n[BIASES], n_listed = 0;
+    if (n[STARTS] != n_rows + 1 || n[COLUMNS] != n[VALUES] || n[OTHERS] != n_rows ||
+        n[OWN] != n_rows || n[RATES] != n[SUMS] || !n[SUMS] || !n_topics ||
+        n_topics > MOST_SUMMED || n[WEIGHTS] != (n[SUMS] - 1) * n_topics || first_topic < 0)
+        return 0;
+    for (size_t i = HIGHEST; i <= RIGHT; i++)
+        if (arrays[i].obj && (arrays[i].readonly || n[i] != n_rows))
+            return 0;
+    if (!arrays[HIGHEST].obj != !arrays[RIGHT].obj)
+        return 0;
+    const int64_t *starts = arrays[STARTS].buf, *sizes = arrays[SIZES].buf;
+    if (starts[0] < 0 || starts[n_rows] > (int64_t)n[VALUES])
+        return 0;
+    for (size_t i = 0; i < n_rows; i++)
+        if (starts[i] > starts[i + 1])
+            return 0;
+    for (size_t i = 0; i < n[SIZES]; i++) {
+        if (sizes[i] < 1 || sizes[i] > MOST_SUMMED)
+            return 0;
+        n_listed += (size_t)sizes[i];
+    }
+    return n_listed == n[ROWS];
+}
+
+PyDoc_STRVAR(descend_doc,
+"descend(values, columns, starts, y, others, own, rows, sizes, rates, weights, biases, sums, highest,"
+" right, first_topic)\n--\n\n"
+"Take a step for each minibatch.\n\n"
+"Parameters\n"
+"----------\n"
+"values : float32 array; columns : int32 array; starts : int64 array, shape (n_rows + 1,)\n"
+"    All rows, as in CSR.\n"
+"y : int64 array; others, own : float32 arrays, all of shape (n_rows,)\n"
+"    Topics and costs.\n"
+"rows : int32 array; sizes : int64 array\n"
+"    The rows of one minibatch after the other, and how many each has: at most 128.\n"
+"rates : float32 array, shape (n_columns + 1,)\n"
+"weights : float32 array, shape (n_columns, n_topics), of at most 128 topics\n"
+"    Changed in place, as all that follow.\n"
+"biases : float32 array, shape (n_topics,)\n"
+"sums : float32 array, shape (n_columns + 1,)\n"
+"highest, right : float32 arrays, shape (n_rows,), or None\n"
+"first_topic : int\n"
+"    Which of all topics the first column is.");
+
+static PyObject *descend(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    Py_buffer arrays[N_ARRAYS];
+    long long first_topic;
+    memset(arrays, 0, sizeof arrays);
+    if (!PyArg_ParseTuple(arguments, "y*y*y*y*y*y*y*y*y*w*w*w*z*z*L", arrays + VALUES,
+                          arrays + COLUMNS, arrays + STARTS, arrays + Y, arrays + OTHERS,
+                          arrays + OWN, arrays + ROWS, arrays + SIZES, arrays + RATES,
+                          arrays + WEIGHTS, arrays + BIASES, arrays + SUMS, arrays + HIGHEST,
+                          arrays + RIGHT, &first_topic))
+        return NULL;
+    PyObject *result = NULL;
+    if (!fit_together(arrays, first_topic)) {
+        PyErr_SetString(PyExc_ValueError, "arrays that do not fit together");
+        goto release;
+    }
+    Work work = {
+        .values = arrays[VALUES].buf, .columns = arrays[COLUMNS].buf, .starts = arrays[STARTS].buf,
+        .n_rows = (size_t)arrays[Y].len / sizeof(int64_t),
+        .n_columns = (size_t)arrays[SUMS].len / sizeof(float) - 1,
+        .y = arrays[Y].buf, .others = arrays[OTHERS].buf, .own = arrays[OWN].buf,
+        .weights = arrays[WEIGHTS].buf, .biases = arrays[BIASES].buf, .sums = arrays[SUMS].buf,
+        .rates = arrays[RATES].buf, .highest = arrays[HIGHEST].buf, .right = arrays[RIGHT].buf,
+        .first_topic = first_topic, .n_topics = (size_t)arrays[BIASES].len / sizeof(float),
+    };
+    int done;
+    Py_BEGIN_ALLOW_THREADS
+    done = run(&work, arrays[ROWS].buf, arrays[SIZES].buf,
+               (size_t)arrays[SIZES].len / sizeof(int64_t));
+    Py_END_ALLOW_THREADS
+    if (done == DONE)
+        result = Py_BuildValue("");
+    else if (done == NO_MEMORY)
+        PyErr_NoMemory();
+    else
+        PyErr_SetString(PyExc_ValueError,
+                        done == NO_SUCH_ROW ? "a row that there is not" : "a column that there is not");
+release:
+    for (size_t i = 0; i < N_ARRAYS; i++)
+        if (arrays[i].obj)
+            PyBuffer_Release(arrays + i);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"descend", descend, METH_VARARGS, descend_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "slugline.learning.linear._descent", "Takes steps downhill.", 0, methods,
+    NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__descent(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,135 @@
+"""Several learners on the same rows, with averaged probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slugline.base.arrays import F32, I64
+from slugline.base.checks import check_number, illegal, is_number
+from slugline.learning.calibration import softmax
+from slugline.learning.learner import Learner
+
+if TYPE_CHECKING:
+    from slugline.learning.learner import FitContext
+    from slugline.learning.net.training import History
+
+__all__ = [
+    "Mixture",
+]
+
+
+class Mixture:
+    """The mean of the probabilities of several learners, which err on different documents.
+
+    Parameters
+    ----------
+    learners : sequence of Learner
+        Each is fitted with its own seed, so that nets with the same options differ.
+    shares : sequence of float, optional
+        The weight of each learner, over 0; equal by default.
+    sharpness : float, default 1.0
+        The power to which the mean is raised; over 1 makes probabilities surer.
+    """
+
+    wants = "log-tf-idf"
+
+    def __init__(
+        self,
+        learners: Sequence[Learner],
+        shares: Sequence[float] | None = None,
+        sharpness: float = 1.0,
+    ) -> None:
+        check_number("sharpness", sharpness, over=0)
+        self.sharpness = sharpness
+        self.learners = _check_learners(learners)
+        self.shares = _check_shares(shares, len(self.learners))
+        self.has_epochs = any(learner.has_epochs for learner in self.learners)
+
+    def fit(self, X: Any, y: I64, context: FitContext) -> History | None:
+        """Fit each learner; return the history of the first that has epochs, if there is one."""
+        histories = [
+            learner.fit(X, y, replace(context, seed=context.seed + number))
+            for number, learner in enumerate(self.learners)
+        ]
+        return next((history for history in histories if history is not None), None)
+
+    def __repr__(self) -> str:
+        said = [repr(self.learners)]
+        if len(set(self.shares)) > 1:
+            said.append(f"shares={self.shares!r}")
+        if self.sharpness != 1:
+            said.append(f"sharpness={self.sharpness!r}")
+        return f"Mixture({', '.join(said)})"
+
+    def decision_function(self, X: Any) -> F32:
+        """Return logarithms of the mean probabilities, shape (n_rows, n_topics)."""
+        total = sum(self.shares)
+        weighted = [
+            np.float32(share / total) * learner.predict_proba(X)
+            for share, learner in zip(self.shares, self.learners, strict=True)
+        ]
+        return np.log(np.maximum(np.sum(weighted, axis=0), np.finfo(np.float32).tiny))
+
+    def predict_proba(self, X: Any) -> F32:
+        """Return probabilities, shape (n_rows, n_topics)."""
+        return softmax(self.decision_function(X) * np.float32(self.sharpness))
+
+    def settings(self) -> dict[str, Any]:
+        """Return plain data from which `restore` rebuilds it."""
+        return {
+            "kind": "mixture",
+            "learners": [learner.settings() for learner in self.learners],
+            "shares": self.shares,
+            "sharpness": self.sharpness,
+        }
+
+    def arrays(self) -> dict[str, F32]:
+        """Return what each learner has learned, under names that begin with its number."""
+        return {
+            f"{number}.{name}": array
+            for number, learner in enumerate(self.learners)
+            for name, array in learner.arrays().items()
+        }
+
+    @classmethod
+    def restore(
+        cls,
+        settings: Mapping[str, Any],
+        arrays: Mapping[str, F32],
+        restore: Callable[[Mapping[str, Any], Mapping[str, F32]], Learner],
+    ) -> Mixture:
+        """Return a fitted mixture, rebuilt from the parts in a model file; `restore` does each."""
+        by_part: dict[str, dict[str, F32]] = {}
+        for name, array in arrays.items():
+            number, _, inner_name = name.partition(".")
+            by_part.setdefault(number, {})[inner_name] = array
+        return cls(
+            [
+                restore(part, by_part.get(str(number), {}))
+                for number, part in enumerate(settings["learners"])
+            ],
+            settings.get("shares"),
+            settings.get("sharpness", 1.0),
+        )
+
+
+def _check_learners(learners: Any) -> list[Learner]:
+    given = list(learners) if isinstance(learners, Sequence) else []
+    if not given or not all(
+        isinstance(learner, Learner) and not isinstance(learner, type) for learner in given
+    ):
+        raise illegal("learners", learners, "a list of one or more learner objects")
+    return given
+
+
+def _check_shares(shares: Any, n_learners: int) -> list[float]:
+    if shares is None:
+        return [1.0] * n_learners
+    given = list(shares) if isinstance(shares, Iterable) else []
+    if len(given) != n_learners or not all(is_number(share) and share > 0 for share in given):
+        raise illegal("shares", shares, f"a number over 0 for each of the {n_learners} learners")
+    return given

@@ -1,0 +1,172 @@
+"""Dense layers, forward pass only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from slugline import errors
+from slugline.base.arrays import F32
+from slugline.errors import OptionError
+from slugline.text.sparse import check_csr
+
+__all__ = [
+    "MAX_SIGNAL",
+    "Dense",
+    "DenseStack",
+    "LossAndAccuracy",
+    "glorot_uniform",
+]
+
+
+_PREDICT_ROWS = 4096
+#: What a hidden unit gives at most when a net answers: far over what any honest one does, and so
+#: far under the end of float32 that sums of it, weighted by up to a milliard, can't overflow.
+MAX_SIGNAL = np.float32(1e18)
+_ACTIVATIONS = ("linear", "relu", "softmax")
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A fully connected layer: activation(inputs @ weights + biases).
+
+    Parameters
+    ----------
+    units : int
+        Width of the layer.
+    activation : {"linear", "relu", "softmax"}, default "linear"
+        The last layer must have softmax, and no other layer may.
+    l2 : float, default 0.0
+        Penalty added to the loss: l2 * sum(weights ** 2), as in Keras.
+    dropout : float, default 0.0
+        Share of the outputs set to zero at random while training, in [0, 1).
+    """
+
+    units: int
+    activation: str = "linear"
+    l2: float = 0.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.units < 1:
+            raise OptionError(f"`units` is {self.units}; give a whole number of at least 1.")
+        if self.activation not in _ACTIVATIONS:
+            raise OptionError(
+                f"unknown activation {self.activation!r}; choose one of {', '.join(_ACTIVATIONS)}."
+            )
+        if not 0 <= self.l2 < math.inf:
+            raise OptionError(f"`l2` is {self.l2}; give a finite number of at least 0.")
+        if not 0 <= self.dropout < 1:
+            raise OptionError(
+                f"`dropout` is {self.dropout}; give a number of at least 0 and under 1."
+            )
+
+
+class LossAndAccuracy(NamedTuple):
+    """Mean loss in nats (natural-log units) with penalties, and share of rows answered right."""
+
+    loss: float
+    accuracy: float
+
+
+class DenseStack:
+    """A stack of dense layers that ends in softmax over the topics: all that predicting needs.
+
+    Parameters
+    ----------
+    layers : sequence of Dense
+        From the words to the topics; the last one is `Dense(n_topics, "softmax")`.
+
+    Attributes
+    ----------
+    weights : list of float32 arrays
+        Weights (n_inputs, n_outputs) and biases (n_outputs,) of each layer in turn. Empty at first.
+
+    Raises
+    ------
+    OptionError : if the last layer lacks softmax or has dropout, or another layer has softmax.
+    """
+
+    def __init__(self, layers: Sequence[Dense]) -> None:
+        self.layers = tuple(layers)
+        self.weights: list[F32] = []
+        if not self.layers or self.layers[-1].activation != "softmax":
+            raise OptionError(
+                "the last layer does not return probabilities; end the stack with "
+                'Dense(n_topics, "softmax").'
+            )
+        if any(layer.activation == "softmax" for layer in self.layers[:-1]):
+            raise OptionError('a layer before the last one has softmax; use "relu" there.')
+        if self.layers[-1].dropout:
+            raise OptionError("the last layer has dropout, which would drop topics; remove it.")
+
+    @property
+    def n_topics(self) -> int:
+        """Number of topics."""
+        return self.layers[-1].units
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of columns in a row; raises NotFittedError before `build` or `fit`."""
+        return len(self._built()[0])
+
+    def decision_function(self, X: Any) -> F32:
+        """Return scores before softmax, shape (n_rows, n_topics)."""
+        csr = check_csr(X, self.n_inputs)
+        if csr.shape[0] <= _PREDICT_ROWS:
+            return self._scores(csr)
+        starts = range(0, csr.shape[0], _PREDICT_ROWS)
+        return np.concatenate([self._scores(csr[a : a + _PREDICT_ROWS]) for a in starts])
+
+    def layer_output(self, number: int, inputs: Any) -> F32:
+        """Return the output of a layer; for the last one, the scores before softmax."""
+        signal: F32 = inputs @ self.weights[2 * number]
+        signal += self.weights[2 * number + 1]
+        if self.layers[number].activation == "relu":
+            np.maximum(signal, 0, out=signal)
+        return signal
+
+    def penalty(self) -> float:
+        """Return the sum of the layers' L2 penalties for the current weights."""
+        pairs = zip(self.layers, self._built()[0::2], strict=True)
+        return sum(layer.l2 * float(np.vdot(W, W)) for layer, W in pairs if layer.l2)
+
+    def _built(self) -> list[F32]:
+        if not self.weights:
+            raise errors.NotFittedError("the net has no weights yet; call fit first.")
+        return self.weights
+
+    def _scores(self, X: sp.csr_array) -> F32:
+        signal: Any = X
+        for number in range(len(self.layers)):
+            if number:
+                np.minimum(signal, MAX_SIGNAL, out=signal)
+            signal = self.layer_output(number, signal)
+        return signal
+
+
+# Initial weights ----------------------------------------------------------------------------------
+
+
+def glorot_uniform(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> F32:
+    """Return weights drawn evenly from +-limit, where limit = sqrt(6 / (n_inputs + n_outputs)).
+
+    Returns
+    -------
+    float32 array, shape (n_inputs, n_outputs).
+
+    References
+    ----------
+    Glorot and Bengio (2010), Understanding the difficulty of training deep feedforward neural
+    networks, equation 16.
+    """
+    weights = rng.random((n_inputs, n_outputs), dtype=np.float32)
+    limit = np.float32(np.sqrt(6 / (n_inputs + n_outputs)))
+    weights *= 2 * limit
+    weights -= limit
+    return weights

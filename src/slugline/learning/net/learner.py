@@ -1,0 +1,256 @@
+"""The newswire lesson as a learner: find the epoch where a net overfits, then train a fresh one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import Meta
+
+from slugline.base.arrays import F32, I64
+from slugline.errors import DataError
+from slugline.learning.learner import Options
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
+
+if TYPE_CHECKING:
+    from slugline.learning.learner import FitContext
+    from slugline.learning.net.optimizers import Optimizer
+    from slugline.learning.net.training import History
+
+__all__ = [
+    "MAX_WIDTH",
+    "NeuralLearner",
+    "NeuralOptions",
+]
+
+# A validation loss that falls by less than this, in nats (natural-log units), counts as level.
+_PROGRESS = 1e-3
+#: Largest width of a hidden layer. Wider ones are typing errors.
+MAX_WIDTH = 100_000
+
+
+@dataclass(eq=False, repr=False)
+class NeuralOptions(Options):
+    """The options of a `NeuralLearner`."""
+
+    hidden: Annotated[
+        Sequence[Annotated[int, Meta(ge=1, le=MAX_WIDTH)]] | None,
+        Meta(description="Widths of the hidden layers, such as 64 or 128,64."),
+    ] = None
+    epochs: Annotated[int, Meta(ge=1, description="Largest number of epochs to try.")] = 100
+    batch_size: Annotated[int, Meta(ge=1, description="Documents per step.")] = 128
+    patience: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="Epochs to wait for the validation loss to fall by 0.001."),
+    ] = 3
+    validation_fraction: Annotated[
+        float, Meta(gt=0, lt=1, description="Share of the documents to find the best epoch on.")
+    ] = 0.1
+    dropout: Annotated[
+        float, Meta(ge=0, lt=1, description="Dropout of the hidden layers, from 0 to under 1.")
+    ] = 0.0
+    l2: Annotated[float, Meta(ge=0, description="Penalty on large weights.")] = 0.0
+    optimizer: Annotated[
+        Literal["rmsprop", "adam", "sgd"], Meta(description="rmsprop, adam or sgd.")
+    ] = "rmsprop"
+    learning_rate: Annotated[float, Meta(gt=0, description="Size of a step.")] | None = None
+
+
+class NeuralLearner(NeuralOptions):
+    """A net of dense layers, trained for its best number of epochs.
+
+    Some rows are held out to find the epoch after which the net overfits; then a fresh net learns
+    from all rows for as many epochs. If the user passes validation rows, the net learns from all
+    other rows and keeps the weights of the epoch that is best on the validation rows. Ctrl-C keeps
+    the best epoch found so far.
+
+    Parameters
+    ----------
+    hidden : sequence of int, optional
+        Widths of the hidden layers; by default one layer with 64 units, or one unit per topic if
+        that is more. A layer with fewer units than topics loses information for good.
+    epochs : int, default 100
+        Largest number of epochs to try.
+    batch_size : int, default 128
+        Rows per step.
+    patience : int, default 3
+        Stop looking for the best epoch after this many in which the validation loss has not fallen
+        by a thousandth of a nat.
+    validation_fraction : float, default 0.1
+        Share of the rows held out to find the best epoch.
+    dropout, l2 : float, default 0.0
+        Applied to the hidden layers; see `Dense`.
+    optimizer : {"rmsprop", "adam", "sgd"}, default "rmsprop"
+    learning_rate : float, optional
+        By default that of the optimizer.
+
+    Attributes
+    ----------
+    network : Network
+    n_epochs : int
+        Number of epochs that it was trained for; each call of `partial_fit` is one.
+    """
+
+    wants = "multi-hot"
+    has_epochs = True
+    grows = False
+
+    network: Network
+    n_epochs: int
+    _in_batches = False
+
+    def fit(self, X: Any, y: I64, context: FitContext) -> History:
+        """Learn from rows and their topics; give the history of the search for the best epoch."""
+        from slugline.learning.net.training import catch_interrupt
+
+        self._in_batches = False
+        self.network = self._network(context)
+        if context.validation_data is not None:
+            return self._search(X, y, context.sample_weight, context.validation_data, context)
+        X, y, context = _rows_that_count(X, y, context)
+        # One watch over both trainings, so that Ctrl-C between them is not lost either.
+        with catch_interrupt(shared=True) as interrupt:
+            history = self._search_on_a_part(X, y, context)
+            if interrupt.requested:
+                history.stopped_by = "interrupt"
+            else:
+                self._train_anew(X, y, history, context)
+        return history
+
+    def partial_fit(self, X: Any, y: I64, context: FitContext) -> None:
+        """Train the current net for one more epoch, on one more batch of rows.
+
+        The optimizer's averages are kept from call to call, but not in a model file.
+        """
+        if context.first:
+            self.network = self._network(context)
+            self.n_epochs = 0
+        elif not self._in_batches:
+            # A net from `fit` or a file may be in use elsewhere.
+            self.network = copy.deepcopy(self.network)
+        self._in_batches = True
+        self.network.optimizer = self._optimizer()
+        before = [array.copy() for array in self.network.weights]
+        try:
+            self.network.fit(X, y, batch_size=self.batch_size, sample_weight=context.sample_weight)
+        except BaseException:
+            self.network.start_from(before)
+            raise
+        self.n_epochs += 1
+
+    def decision_function(self, X: Any) -> F32:
+        """Return scores before softmax, shape (n_rows, n_topics)."""
+        return self.network.decision_function(X)
+
+    def predict_proba(self, X: Any) -> F32:
+        """Return probabilities, shape (n_rows, n_topics)."""
+        return self.network.predict(X)
+
+    def settings(self) -> dict[str, Any]:
+        """Return plain data from which `restore` rebuilds it."""
+        hidden = [layer.units for layer in self.network.layers[:-1]]
+        options = self.options() | {"hidden": hidden}
+        return {"kind": "network", **options, "n_epochs": self.n_epochs}
+
+    def arrays(self) -> dict[str, F32]:
+        """Return what it has learned: weights and biases of each layer in turn."""
+        return {str(number): array for number, array in enumerate(self.network.weights)}
+
+    @classmethod
+    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> NeuralLearner:
+        """Return a fitted learner, rebuilt from the parts in a model file."""
+        learner = cls(**cls.options_in(settings))
+        learner.n_epochs = settings["n_epochs"]
+        n_layers = 2 if learner.hidden is None else len(learner.hidden) + 1
+        if len(arrays) != 2 * n_layers:
+            raise DataError(f"{len(arrays)} arrays where a net of {n_layers} layers has two each")
+        learner.network = Network(learner._layers(len(arrays[str(len(arrays) - 1)])))
+        learner.network.start_from([arrays[str(number)] for number in range(len(arrays))])
+        _check_shapes(learner.network)
+        return learner
+
+    def _train_anew(self, X: Any, y: I64, history: History, context: FitContext) -> None:
+        """Train a fresh net on all rows; if interrupted, keep the one that the search found."""
+        anew = self.network.fresh()
+        done = anew.fit(
+            X,
+            y,
+            epochs=self.n_epochs,
+            batch_size=self.batch_size,
+            sample_weight=context.sample_weight,
+            progress=context.progress,
+        )
+        if done.stopped_by == "interrupt":
+            history.stopped_by = "interrupt"
+        else:
+            self.network = anew
+
+    def _search_on_a_part(self, X: Any, y: I64, context: FitContext) -> History:
+        from slugline.corpus.splits import hold_out
+
+        held = hold_out(y.tolist(), self.validation_fraction, context.seed)
+        weight = None if context.sample_weight is None else context.sample_weight[~held]
+        return self._search(X[~held], y[~held], weight, (X[held], y[held]), context)
+
+    def _search(
+        self,
+        X: Any,
+        y: I64,
+        weight: F32 | None,
+        validation_data: tuple[Any, I64],
+        context: FitContext,
+    ) -> History:
+        from slugline.learning.net.training import EarlyStopping
+
+        history = self.network.fit(
+            X,
+            y,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            validation_data=validation_data,
+            sample_weight=weight,
+            early_stopping=EarlyStopping(patience=self.patience, min_delta=_PROGRESS),
+            progress=context.progress,
+        )
+        self.n_epochs = history.best_epoch
+        return history
+
+    def _network(self, context: FitContext) -> Network:
+        layers = self._layers(context.n_topics)
+        return Network(layers, optimizer=self._optimizer(), seed=context.seed)
+
+    def _layers(self, n_topics: int) -> list[Dense]:
+        widths = (max(64, n_topics),) if self.hidden is None else self.hidden
+        hidden = [Dense(units, "relu", self.l2, self.dropout) for units in widths]
+        return [*hidden, Dense(n_topics, "softmax")]
+
+    def _optimizer(self) -> Optimizer:
+        from slugline.learning.net.optimizers import get_optimizer
+
+        optimizer = get_optimizer(self.optimizer)
+        if self.learning_rate is not None:
+            optimizer.learning_rate = self.learning_rate
+        return optimizer
+
+
+def _rows_that_count(X: Any, y: I64, context: FitContext) -> tuple[Any, I64, FitContext]:
+    """Return rows of a weight over 0: others could mislead the search for the best epoch."""
+    weight = context.sample_weight
+    if weight is None or weight.all():
+        return X, y, context
+    counts = weight > 0
+    return X[counts], y[counts], replace(context, sample_weight=weight[counts])
+
+
+def _check_shapes(network: Network) -> None:
+    n_inputs = network.n_inputs
+    expected: list[tuple[int, ...]] = []
+    for layer in network.layers:
+        expected += [(n_inputs, layer.units), (layer.units,)]
+        n_inputs = layer.units
+    found = [array.shape for array in network.weights]
+    if found != expected:
+        raise DataError(f"layers have shapes {found}, but the settings require {expected}")

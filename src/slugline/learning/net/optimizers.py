@@ -1,0 +1,363 @@
+"""Crossentropy for topics as one-hot rows or as integers: the same loss, two interfaces."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from slugline.base.arrays import F32, I64, Index, Integers
+from slugline.base.checks import illegal
+from slugline.errors import DataError, OptionError
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "CategoricalCrossentropy",
+    "Loss",
+    "Optimizer",
+    "RMSprop",
+    "RowAdaGrad",
+    "SparseCategoricalCrossentropy",
+    "get_loss",
+    "get_optimizer",
+]
+
+
+class Loss(Protocol):
+    """Measures how far predicted probabilities are from the topics, and its derivative."""
+
+    def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> npt.NDArray[Any]:
+        """Return `y` in the form that the other methods expect; DataError if that is impossible."""
+        ...
+
+    def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
+        """Return the loss of each row, shape (n_rows,), in nats (natural-log units).
+
+        `log_proba` holds log-probabilities, shape (n_rows, n_topics).
+        """
+        ...
+
+    def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
+        """Return the derivative of each row's loss by its scores; overwrites `proba`.
+
+        Scores are what softmax turns into probabilities.
+        """
+        ...
+
+    def topics(self, y: npt.NDArray[Any]) -> I64:
+        """Return the topic numbers of the rows, shape (n_rows,)."""
+        ...
+
+
+class CategoricalCrossentropy:
+    """-sum(y * log(p)) for targets `y` that are distributions over topics, such as one-hot rows."""
+
+    def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> F32:
+        """Return `y` as a float32 array of shape (n_rows, n_topics) whose rows sum to 1."""
+        targets = np.asarray(y, dtype=np.float32)
+        if targets.shape != (n_rows, n_topics):
+            raise DataError(
+                f"`y` has shape {targets.shape}, but categorical_crossentropy needs one-hot rows "
+                f"of shape {(n_rows, n_topics)}; use one_hot(y, {n_topics}), or "
+                "sparse_categorical_crossentropy for integer topics."
+            )
+        if not np.allclose(targets.sum(axis=1), 1, atol=1e-3) or targets.min(initial=0) < 0:
+            raise DataError(
+                "a row of `y` does not hold probabilities of topics; its values must be at least 0 "
+                "and sum to 1."
+            )
+        return targets
+
+    def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
+        """Return the loss of each row."""
+        # A topic of probability 0 must add nothing, even where its loss is infinite.
+        return -np.where(y > 0, y * log_proba, 0).sum(axis=1)
+
+    def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
+        """Return the derivative by the scores: p - y."""
+        proba -= y
+        return proba
+
+    def topics(self, y: npt.NDArray[Any]) -> I64:
+        """Return the topic numbers: where each row is largest."""
+        return y.argmax(axis=1)
+
+
+class SparseCategoricalCrossentropy:
+    """-log(p[y]) for targets `y` that are integer topics: the same loss, another interface."""
+
+    def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> Integers:
+        """Return `y` as an integer array of shape (n_rows,) with values below `n_topics`."""
+        targets = np.asarray(y)
+        if targets.shape != (n_rows,) or targets.dtype.kind not in "iu":
+            raise DataError(
+                f"`y` has shape {targets.shape} and type {targets.dtype}, but "
+                f"sparse_categorical_crossentropy needs integer topics of shape {(n_rows,)}; "
+                "use categorical_crossentropy for one-hot rows."
+            )
+        if n_rows and not 0 <= targets.min() <= targets.max() < n_topics:
+            raise DataError(
+                f"`y` runs from {targets.min()} to {targets.max()}, but topics run from 0 to "
+                f"{n_topics - 1}; give the last layer one unit for each topic."
+            )
+        return targets
+
+    def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
+        """Return the loss of each row."""
+        return -log_proba[np.arange(len(y)), y]
+
+    def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
+        """Return the derivative by the scores: p, less 1 at the topic."""
+        proba[np.arange(len(y)), y] -= 1
+        return proba
+
+    def topics(self, y: npt.NDArray[Any]) -> I64:
+        """Return the topic numbers: `y` itself."""
+        return y.astype(np.int64, copy=False)
+
+
+_LOSSES: dict[str, type[CategoricalCrossentropy] | type[SparseCategoricalCrossentropy]] = {
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+}
+
+
+def get_loss(name: str) -> Loss:
+    """Return the loss called `name`.
+
+    Raises
+    ------
+    OptionError : if there is no such loss.
+    """
+    if name not in _LOSSES:
+        raise OptionError(f"unknown loss {name!r}; choose one of {', '.join(_LOSSES)}.")
+    return _LOSSES[name]()
+
+
+# Optimizers: rules that update weights from gradients, with Keras' defaults and arithmetic --------
+
+Rows = Index | None
+
+# Avoids 0 / 0 in the first step of a row whose gradient is zero.
+_TINY = np.float32(1e-10)
+
+
+class Optimizer(Protocol):
+    """Updates weights in place, one `begin_step` per batch and one `update` per array."""
+
+    learning_rate: float
+
+    def begin_step(self) -> None:
+        """Begin the next batch, to which the updates from here on belong."""
+        ...
+
+    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
+        """Move `weights` downhill.
+
+        Parameters
+        ----------
+        key : int
+            Identifies the array; its running averages are kept under this key.
+        gradient : float32 array
+            Same shape as `weights` or, with `rows`, as `weights[rows]`; may be overwritten.
+        rows : int array, optional
+            Distinct rows; the gradient of all others is zero.
+        """
+        ...
+
+
+@dataclass
+class SGD:
+    """Gradient descent with momentum: m = momentum m - learning_rate g; w += m."""
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    _velocity: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
+
+    def begin_step(self) -> None:
+        """Do nothing: no step depends on its number."""
+
+    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
+        """Move `weights` downhill."""
+        if not self.momentum:
+            weights[... if rows is None else rows] -= np.float32(self.learning_rate) * gradient
+            return
+        # Momentum also moves weights whose gradient is zero, so no row may be left out.
+        gradient = _all_rows(weights, gradient, rows)
+        velocity = self._velocity.setdefault(key, np.zeros_like(weights))
+        velocity *= np.float32(self.momentum)
+        velocity -= np.float32(self.learning_rate) * gradient
+        weights += velocity
+
+
+@dataclass
+class RMSprop:
+    """Gradient over its running root mean square: v = rho v + (1 - rho) g^2; w -= lr g / sqrt(v).
+
+    `epsilon` is added to v under the root, as in Keras 3.
+
+    References
+    ----------
+    Tieleman and Hinton (2012), Lecture 6.5, Neural Networks for Machine Learning.
+    """
+
+    learning_rate: float = 0.001
+    rho: float = 0.9
+    epsilon: float = 1e-7
+    _mean_square: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
+    _last_step: dict[int, npt.NDArray[np.int32]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    _step: int = field(default=0, init=False, repr=False)
+
+    def begin_step(self) -> None:
+        """Count the step, so that rows know how many steps they have missed."""
+        self._step += 1
+
+    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
+        """Move `weights` downhill."""
+        mean_square = self._mean_square.setdefault(key, np.zeros_like(weights))
+        if rows is None:
+            mean_square *= np.float32(self.rho)
+            mean_square += self._square(gradient)
+            weights -= self._change(gradient, mean_square.copy())
+            return
+        # A zero gradient only shrinks v, so a row can catch up on all missed steps at its next one.
+        last_step = self._last_step.setdefault(key, np.zeros(len(weights), dtype=np.int32))
+        missed = (self._step - last_step[rows]).astype(np.float32)
+        last_step[rows] = self._step
+        touched = mean_square[rows]
+        touched *= (np.float32(self.rho) ** missed)[:, np.newaxis]
+        touched += self._square(gradient)
+        mean_square[rows] = touched
+        weights[rows] -= self._change(gradient, touched)
+
+    def _square(self, gradient: F32) -> F32:
+        square = gradient * gradient
+        square *= np.float32(1 - self.rho)
+        return square
+
+    def _change(self, gradient: F32, mean_square: F32) -> F32:
+        """Return what to subtract from the weights; overwrites both arguments."""
+        mean_square += np.float32(self.epsilon)
+        np.sqrt(mean_square, out=mean_square)
+        gradient *= np.float32(self.learning_rate)
+        gradient /= mean_square
+        return gradient
+
+
+@dataclass
+class Adam:
+    """Running mean of the gradient over its root mean square, both corrected for starting at 0.
+
+    References
+    ----------
+    Kingma and Ba (2015), Adam: a method for stochastic optimization; in the form at the end of
+    their section 2, where the step size includes both corrections.
+    """
+
+    learning_rate: float = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+    _mean: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
+    _mean_square: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
+    _step: int = field(default=0, init=False, repr=False)
+
+    def begin_step(self) -> None:
+        """Count the step, on which the corrections depend."""
+        self._step += 1
+
+    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
+        """Move `weights` downhill."""
+        # The mean also moves weights whose gradient is zero, so no row may be left out.
+        gradient = _all_rows(weights, gradient, rows)
+        mean = self._mean.setdefault(key, np.zeros_like(weights))
+        mean_square = self._mean_square.setdefault(key, np.zeros_like(weights))
+        mean += (gradient - mean) * np.float32(1 - self.beta_1)
+        mean_square += (gradient * gradient - mean_square) * np.float32(1 - self.beta_2)
+        correction = np.sqrt(1 - self.beta_2**self._step) / (1 - self.beta_1**self._step)
+        rate = np.float32(self.learning_rate * correction)
+        weights -= rate * mean / (np.sqrt(mean_square) + np.float32(self.epsilon))
+
+
+@dataclass
+class RowAdaGrad:
+    """One step size per word, which shrinks as its gradients add up; Adam for all other arrays.
+
+    For the rows of a first layer: s += mean(g^2) over the row; w -= lr g / sqrt(s). A word that few
+    documents contain keeps a large step, and a row needs one number of state instead of one or two
+    per weight.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.05
+        Learning rate of rows.
+    above : float, default 0.003
+        Learning rate of all other arrays.
+    n_steps : int, optional
+        Both rates fall linearly to 0 over this many steps; by default they stay constant.
+
+    References
+    ----------
+    Duchi, Hazan and Singer (2011), Adaptive subgradient methods for online learning and stochastic
+    optimization; here with one sum per row instead of one per weight.
+    """
+
+    learning_rate: float = 0.05
+    above: float = 0.003
+    n_steps: int | None = None
+    _sum: dict[int, F32] = field(default_factory=dict, init=False, repr=False)
+    _adam: Adam = field(default_factory=Adam, init=False, repr=False)
+    _fade: float = field(default=1.0, init=False, repr=False)
+    _step: int = field(default=0, init=False, repr=False)
+
+    def begin_step(self) -> None:
+        """Count the step, and lower the rates."""
+        if self.n_steps is not None:
+            self._fade = max(0.0, 1 - self._step / self.n_steps)
+        self._step += 1
+        self._adam.learning_rate = self.above * self._fade
+        self._adam.begin_step()
+
+    def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
+        """Move `weights` downhill."""
+        if rows is None:
+            self._adam.update(key, weights, gradient)
+            return
+        if key not in self._sum:
+            self._sum[key] = np.zeros(len(weights), dtype=np.float32)
+        sums = self._sum[key]
+        sums[rows] += np.einsum("ij,ij->i", gradient, gradient) / np.float32(gradient.shape[1])
+        rates = np.float32(self.learning_rate * self._fade) / (np.sqrt(sums[rows]) + _TINY)
+        gradient *= rates[:, np.newaxis]
+        weights[rows] -= gradient
+
+
+def _all_rows(weights: F32, gradient: F32, rows: Rows) -> F32:
+    if rows is None:
+        return gradient
+    spread = np.zeros_like(weights)
+    spread[rows] = gradient
+    return spread
+
+
+_OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}
+
+
+def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
+    """Return a new optimizer: the one of that name with its defaults, or a copy of the one passed.
+
+    Raises
+    ------
+    OptionError : if there is no optimizer of that name.
+    """
+    if not isinstance(optimizer, str):
+        return copy.deepcopy(optimizer)  # each net has its own running averages
+    if optimizer not in _OPTIMIZERS:
+        raise illegal("optimizer", optimizer, f"one of {', '.join(_OPTIMIZERS)}")
+    return _OPTIMIZERS[optimizer]()

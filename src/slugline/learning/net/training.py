@@ -1,0 +1,504 @@
+"""The epoch loop."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import signal
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
+
+from slugline.base.arrays import F32, I64
+from slugline.base.plots import plot_epochs
+from slugline.base.progress import Progress
+from slugline.base.words import as_lines, counted
+from slugline.corpus.sample_weights import class_weights, row_weights
+from slugline.errors import DataError, OptionError, TrainingError
+from slugline.learning.calibration import log_softmax
+from slugline.learning.net.layers import DenseStack, LossAndAccuracy
+from slugline.learning.net.optimizers import Optimizer, get_loss, get_optimizer
+from slugline.text.sparse import row_gradient
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "BestEpoch",
+    "EarlyStopping",
+    "FitKeywords",
+    "FitOptions",
+    "History",
+    "Interrupt",
+    "Trainer",
+    "catch_interrupt",
+    "fit_loop",
+]
+
+
+# One step of training: forward, loss, backward, update --------------------------------------------
+
+
+class Trainer:
+    """Holds what a net needs only for training, and trains it one step at a time.
+
+    Parameters
+    ----------
+    network : DenseStack
+        Layers with weights, which `train_step` changes in place.
+    loss, optimizer, seed
+        See `Network`.
+    """
+
+    def __init__(
+        self, network: DenseStack, *, loss: str, optimizer: str | Optimizer, seed: int
+    ) -> None:
+        # The net holds its trainer: a cycle would keep both alive until garbage collection.
+        self.network: DenseStack = weakref.proxy(network)
+        self.loss = get_loss(loss)
+        self.optimizer = get_optimizer(optimizer)
+        self.batch_rng = np.random.default_rng([seed, 1])
+        self._dropout_rng = np.random.default_rng([seed, 2])
+
+    def check_weights(
+        self,
+        y: npt.ArrayLike,
+        n_rows: int,
+        sample_weight: npt.ArrayLike | None,
+        class_weight: Mapping[int, float] | None,
+    ) -> F32 | None:
+        """Return the product of sample and class weight for each row; None if all are 1."""
+        per_row = None
+        if class_weight is not None:
+            targets = self.loss.check_targets(y, n_rows, self.network.n_topics)
+            per_row = class_weights(class_weight, self.network.n_topics)[self.loss.topics(targets)]
+        return row_weights(n_rows, sample_weight, per_row)
+
+    def train_step(
+        self, X: sp.csr_array, y: npt.NDArray[Any], weight: F32 | None = None
+    ) -> tuple[float, int]:
+        """Learn from one batch.
+
+        Returns
+        -------
+        The batch's mean loss with penalties, and how many of its topics were right, both from
+        before the update. If the loss is not finite, there is no update.
+        """
+        signals, masks = self._forward(X)
+        log_proba = log_softmax(signals.pop())
+        values = self.loss.values(log_proba, y)
+        n_right = int(np.count_nonzero(log_proba.argmax(axis=1) == self.loss.topics(y)))
+        delta = self.loss.gradient(np.exp(log_proba, out=log_proba), y)
+        if weight is not None:
+            values = values * weight
+            delta *= weight[:, np.newaxis]
+        delta /= np.float32(len(delta))
+        loss = float(values.mean()) + self.network.penalty()
+        if math.isfinite(loss):
+            self._backward(signals, masks, delta)
+        return loss, n_right
+
+    def evaluate(self, X: Any, y: npt.ArrayLike) -> LossAndAccuracy:
+        """Return mean loss and accuracy on labelled rows."""
+        scores = self.network.decision_function(X)
+        if not len(scores):
+            raise DataError("there are no rows to evaluate; give at least one.")
+        targets = self.loss.check_targets(y, len(scores), self.network.n_topics)
+        values = self.loss.values(log_softmax(scores), targets)
+        hits = scores.argmax(axis=1) == self.loss.topics(targets)
+        mean = float(values.mean(dtype=np.float64))
+        return LossAndAccuracy(mean + self.network.penalty(), float(hits.mean()))
+
+    def _forward(self, X: sp.csr_array) -> tuple[list[Any], list[F32 | None]]:
+        """Return each layer's input followed by the scores, and each layer's dropout mask."""
+        signals: list[Any] = [X]
+        masks: list[F32 | None] = []
+        for number, layer in enumerate(self.network.layers):
+            signal = self.network.layer_output(number, signals[-1])
+            mask = self._dropout_mask(layer.dropout, signal.shape)
+            if mask is not None:
+                signal *= mask
+            masks.append(mask)
+            signals.append(signal)
+        return signals, masks
+
+    def _dropout_mask(self, share: float, shape: tuple[int, int]) -> F32 | None:
+        """Return 0 for dropped units; the rest is scaled up to keep the expected sum the same."""
+        if not share:
+            return None
+        kept = self._dropout_rng.random(shape, dtype=np.float32) >= share
+        return kept.astype(np.float32) / np.float32(1 - share)
+
+    def _backward(self, signals: list[Any], masks: list[F32 | None], delta: F32) -> None:
+        """Propagate the loss's derivative by the scores down the stack, updating each layer."""
+        self.optimizer.begin_step()
+        for number in reversed(range(len(self.network.layers))):
+            layer = self.network.layers[number]
+            W, biases = self.network.weights[2 * number : 2 * number + 2]
+            inputs = signals[number]
+            mask = masks[number]
+            if mask is not None:
+                delta *= mask
+            if layer.activation == "relu":
+                delta *= signals[number + 1] > 0
+            below = delta @ W.T if number else None
+            self.optimizer.update(2 * number + 1, biases, delta.sum(axis=0))
+            if number or layer.l2:
+                gradient = inputs.T @ delta
+                if layer.l2:
+                    gradient += np.float32(2 * layer.l2) * W
+                self.optimizer.update(2 * number, W, gradient)
+            else:
+                rows, gradient = row_gradient(inputs, delta)
+                self.optimizer.update(2 * number, W, gradient, rows)
+            if below is not None:
+                delta = below
+
+
+# When to stop, and which epoch's weights to keep --------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Stops when a metric no longer improves, and restores the weights of its best epoch.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        A key of `History.history`. Metrics that end in "loss" should fall, all others rise.
+    patience : int or None, default 3
+        How many epochs in a row may pass without progress. With None, training never stops early,
+        but the best epoch is still restored at the end.
+    min_delta : float, default 0.0
+        To count as progress, a metric must beat the last one that did by more than this. The best
+        epoch is the best one however small its lead.
+    """
+
+    monitor: str = "val_loss"
+    patience: int | None = 3
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.patience is not None and self.patience < 0:
+            raise OptionError(f"`patience` is {self.patience}; give 0 or more epochs, or None.")
+
+
+class BestEpoch:
+    """Keeps track of the best epoch so far for one `EarlyStopping`."""
+
+    def __init__(self, stopping: EarlyStopping) -> None:
+        self.stopping = stopping
+        self.epoch = 0
+        self._value = float("inf")
+        self._last_progress = 0
+        self._reference = float("inf")
+        self._sign = 1 if stopping.monitor.endswith("loss") else -1
+
+    def improves(self, epoch: int, metrics: dict[str, float]) -> bool:
+        """Record an epoch's metrics (epochs count from 1); return whether it is the best so far."""
+        if self.stopping.monitor not in metrics:
+            raise OptionError(
+                f"early stopping monitors {self.stopping.monitor!r}, but the only metrics are "
+                f"{', '.join(metrics)}; pass `validation_data`, or monitor one of these."
+            )
+        value = self._sign * metrics[self.stopping.monitor]
+        if value < self._reference - self.stopping.min_delta:
+            self._last_progress, self._reference = epoch, value
+        if self.epoch and value >= self._value:
+            return False
+        self.epoch, self._value = epoch, value
+        return True
+
+    def is_over(self, epoch: int) -> bool:
+        """Whether patience runs out with this epoch (0 or 1 allows no epoch without progress)."""
+        patience = self.stopping.patience
+        return patience is not None and epoch - self._last_progress >= max(patience, 1)
+
+
+class Interrupt:
+    """A flag that is set once Ctrl-C has been pressed; `shared` with blocks within, or not."""
+
+    def __init__(self, shared: bool = False) -> None:
+        self.requested = False
+        self.shared = shared
+
+    def __call__(self, signal_number: int, frame: FrameType | None) -> None:
+        """Note the first Ctrl-C; let the second one interrupt at once."""
+        if self.requested:
+            signal.default_int_handler(signal_number, frame)
+        self.requested = True
+
+
+@contextmanager
+def catch_interrupt(shared: bool = False) -> Iterator[Interrupt]:
+    """Turn Ctrl-C into a flag while the block runs, so that an epoch can end cleanly.
+
+    Signals reach the main thread only; in other threads, the flag is never set. A handler that the
+    application has set itself is left alone.
+
+    Parameters
+    ----------
+    shared : bool, default False
+        Whether blocks within this one have the same flag; else theirs stay down.
+    """
+    interrupt = Interrupt(shared)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    if in_main_thread and isinstance(handler, Interrupt) and handler.shared:
+        yield handler
+        return
+    if not in_main_thread or handler is not signal.default_int_handler:
+        yield interrupt
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# What training measured, epoch by epoch, as plain data --------------------------------------------
+
+
+@dataclass(repr=False)
+class History:
+    """Metrics of each epoch of one `fit`.
+
+    Attributes
+    ----------
+    history : dict of str to list of float
+        `loss` (nats) and `accuracy` on the training rows, averaged while the weights changed;
+        `val_loss` and `val_accuracy` after each epoch, if there were validation data.
+    n_rows, batch_size : int
+        How many rows were trained on, and how many per step.
+    restored_epoch : int or None
+        The epoch whose weights the net has now, counted from 1, if it is not the last one.
+    stopped_by : str or None
+        "early stopping" or "interrupt" if training ended before its time.
+    """
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    n_rows: int = 0
+    batch_size: int = 0
+    restored_epoch: int | None = None
+    stopped_by: str | None = None
+
+    def __repr__(self) -> str:
+        if not self.n_epochs:
+            return "History of no epochs"
+        ended = f", ended by {self.stopped_by}" if self.stopped_by else ""
+        best = self.best_epoch
+        rows = [
+            ("last epoch", self._figures(self.n_epochs)),
+            (f"best, {best}", self._figures(best)),
+        ]
+        return as_lines(
+            f"History of {counted(self.n_epochs, 'epoch')} of {self.n_rows:,} rows{ended}", rows
+        )
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self.history[name]
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs that were finished."""
+        return len(self.history.get("loss", []))
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, counted from 1, of the lowest validation loss; else of the training loss.
+
+        From the next epoch on, the net overfits: it goes on learning its own documents by heart and
+        gets worse on others.
+        """
+        losses = self.history.get("val_loss") or self.history["loss"]
+        return min(range(len(losses)), key=losses.__getitem__) + 1
+
+    def append(self, figures: dict[str, float]) -> None:
+        """Add one epoch's metrics."""
+        for name, value in figures.items():
+            self.history.setdefault(name, []).append(value)
+
+    def to_json(self) -> str:
+        """Return the history as JSON text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> History:
+        """Return the history that `to_json` wrote."""
+        return cls(**json.loads(text))
+
+    def plot(self, axes: Any = None) -> tuple[Axes, Axes]:
+        """Draw loss and accuracy: dots for training, a line for validation, the best epoch marked.
+
+        Parameters
+        ----------
+        axes : two matplotlib axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        The two axes, for more to be drawn on.
+        """
+        if axes is None:
+            import matplotlib.pyplot as plt
+
+            _, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+        plot_epochs(axes, self.history, self.best_epoch)
+        return axes[0], axes[1]
+
+    def _figures(self, epoch: int) -> str:
+        return ", ".join(f"{name} {values[epoch - 1]:.4f}" for name, values in self.history.items())
+
+    def _repr_html_(self) -> str:
+        """Return a table of epochs for a notebook."""
+        names = list(self.history)
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in ["epoch", *names])
+        rows = "".join(
+            f"<tr><td>{epoch}{' (best)' if epoch == self.best_epoch else ''}</td>"
+            + "".join(f"<td>{self.history[name][epoch - 1]:.4f}</td>" for name in names)
+            + "</tr>"
+            for epoch in range(1, self.n_epochs + 1)
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+# The epoch loop -----------------------------------------------------------------------------------
+
+
+class FitKeywords(TypedDict, total=False):
+    """The keyword arguments of `FitOptions`."""
+
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    early_stopping: EarlyStopping | None
+    progress: Progress | None
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to go through the rows; see `Network.fit`."""
+
+    epochs: int = 1
+    batch_size: int = 32
+    shuffle: bool = True
+    early_stopping: EarlyStopping | None = None
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise OptionError(
+                    f"`{name}` is {getattr(self, name)}; give a whole number of at least 1."
+                )
+
+
+def fit_loop(
+    trainer: Trainer,
+    X: sp.csr_array,
+    y: npt.ArrayLike,
+    weight: F32 | None,
+    validation_data: tuple[Any, npt.ArrayLike] | None,
+    options: FitOptions,
+) -> History:
+    """Train for up to `options.epochs` epochs and return the history.
+
+    `weight` holds one number per row; None means that all are 1.
+    """
+    n_rows = X.shape[0]
+    if not n_rows:
+        raise DataError("there are no rows to train on; give at least one.")
+    network = trainer.network
+    targets = trainer.loss.check_targets(y, n_rows, network.n_topics)
+    history = History(n_rows=n_rows, batch_size=options.batch_size)
+    best = BestEpoch(options.early_stopping) if options.early_stopping else None
+    kept: list[F32] = []
+    if options.progress:
+        options.progress.begin(options.epochs, math.ceil(n_rows / options.batch_size))
+    # The products are too small to gain from BLAS threads: their spinning costs far more, and their
+    # number would change the last bits. A net that diverges overflows; the loss shows that.
+    with (
+        threadpool_limits(1, "blas"),
+        np.errstate(over="ignore", invalid="ignore"),
+        catch_interrupt() as interrupt,
+    ):
+        try:
+            for epoch in range(1, options.epochs + 1):
+                metrics = _run_epoch(trainer, X, targets, weight, options, epoch)
+                if validation_data is not None:
+                    loss, accuracy = trainer.evaluate(*validation_data)
+                    _check_finite(trainer, loss, f"validation loss became {loss} after", epoch)
+                    metrics |= {"val_loss": loss, "val_accuracy": accuracy}
+                history.append(metrics)
+                if options.progress:
+                    options.progress.epoch(epoch, metrics)
+                if best and best.improves(epoch, metrics):
+                    kept = [array.copy() for array in network.weights]
+                history.stopped_by = _reason_to_stop(interrupt.requested, best, epoch, options)
+                if history.stopped_by:
+                    break
+        finally:
+            if options.progress:
+                options.progress.end()
+    if best and best.epoch != history.n_epochs:
+        network.weights = kept
+        history.restored_epoch = best.epoch
+    return history
+
+
+def _run_epoch(
+    trainer: Trainer,
+    X: sp.csr_array,
+    y: npt.NDArray[Any],
+    weight: F32 | None,
+    options: FitOptions,
+    epoch: int,
+) -> dict[str, float]:
+    total_loss, n_right = 0.0, 0
+    for step, rows in enumerate(_batches(trainer, len(y), options), start=1):
+        batch_weight = None if weight is None else weight[rows]
+        loss, right = trainer.train_step(X[rows], y[rows], batch_weight)
+        _check_finite(trainer, loss, f"loss became {loss} at step {step} of", epoch)
+        total_loss += loss * len(y[rows])
+        n_right += right
+        if options.progress:
+            options.progress.step()
+    return {"loss": total_loss / len(y), "accuracy": n_right / len(y)}
+
+
+def _check_finite(trainer: Trainer, loss: float, what: str, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the {what} epoch {epoch}; lower the learning rate "
+            f"(now {trainer.optimizer.learning_rate:g}) or the weights of the rows."
+        )
+
+
+def _batches(trainer: Trainer, n_rows: int, options: FitOptions) -> Iterator[I64 | slice]:
+    starts = range(0, n_rows, options.batch_size)
+    if not options.shuffle:
+        yield from (slice(start, start + options.batch_size) for start in starts)
+        return
+    order = trainer.batch_rng.permutation(n_rows)
+    yield from (order[start : start + options.batch_size] for start in starts)
+
+
+def _reason_to_stop(
+    interrupted: bool, best: BestEpoch | None, epoch: int, options: FitOptions
+) -> str | None:
+    if epoch == options.epochs:
+        return None
+    if interrupted:
+        return "interrupt"
+    return "early stopping" if best and best.is_over(epoch) else None

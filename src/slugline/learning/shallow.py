@@ -1,0 +1,138 @@
+"""One hidden layer over weighted terms, trained for a given number of epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from slugline.base.arrays import F32, I64
+from slugline.errors import DataError
+from slugline.learning.learner import Options
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.network import Network
+from slugline.text.sparse import check_csr
+
+if TYPE_CHECKING:
+    from slugline.learning.learner import FitContext
+
+__all__ = [
+    "ShallowLearner",
+    "ShallowOptions",
+]
+
+# Chosen by cross-validation on training splits. Rows of length 1 are too small for a net that must
+# learn within a few epochs.
+_INPUT_SCALE = np.float32(6)
+_BATCH_SIZE = 128
+
+
+@dataclass(eq=False, repr=False)
+class ShallowOptions(Options):
+    """The options of a `ShallowLearner`."""
+
+    units: Annotated[int, Meta(ge=1, description="Width of the hidden layer.")] = 128
+    epochs: Annotated[int, Meta(ge=1, description="Passes over all documents.")] = 15
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Share of units left out.")] = 0.5
+    label_smoothing: Annotated[
+        float, Meta(ge=0, lt=1, description="Share of each label spread over all topics.")
+    ] = 0.0
+
+
+class ShallowLearner(ShallowOptions):
+    """A net to mix with a linear classifier, because the two err on different documents.
+
+    Its learning rates fall to 0 by the end, so no rows are held out to find the best epoch.
+
+    Parameters
+    ----------
+    units : int, default 128
+        Width of the hidden layer.
+    epochs : int, default 15
+        Number of passes over all rows.
+    dropout : float, default 0.5
+        Share of the hidden units left out at random in each step, in [0, 1).
+    label_smoothing : float, default 0.0
+        Share of each row's label that is spread evenly over all topics, from 0 to under 1, so that
+        the net doesn't become too sure.
+
+    Attributes
+    ----------
+    network : Network
+    """
+
+    wants = "log-tf-idf"
+    has_epochs = False
+
+    network: Network
+
+    def fit(self, X: Any, y: I64, context: FitContext) -> None:
+        """Learn from rows and their topics; Ctrl-C ends it with KeyboardInterrupt."""
+        from slugline.corpus.documents import one_hot
+        from slugline.learning.net.optimizers import RowAdaGrad
+
+        X = check_csr(X) * _INPUT_SCALE
+        n_steps = self.epochs * -(-X.shape[0] // _BATCH_SIZE)
+        self.network = Network(
+            self._layers(context.n_topics),
+            optimizer=RowAdaGrad(n_steps=n_steps),
+            loss="categorical_crossentropy",
+            seed=context.seed,
+        )
+        targets = one_hot(y, context.n_topics) * np.float32(1 - self.label_smoothing)
+        targets += np.float32(self.label_smoothing / context.n_topics)
+        history = self.network.fit(
+            X,
+            targets,
+            epochs=self.epochs,
+            batch_size=_BATCH_SIZE,
+            sample_weight=context.sample_weight,
+            progress=context.progress,
+        )
+        if history.stopped_by == "interrupt":
+            raise KeyboardInterrupt  # no earlier epoch can replace the whole run
+        # Scale the weights too, so that predicting need not scale rows.
+        self.network.weights[0] *= _INPUT_SCALE
+
+    def decision_function(self, X: Any) -> F32:
+        """Return scores before softmax, shape (n_rows, n_topics)."""
+        return self.network.decision_function(X)
+
+    def predict_proba(self, X: Any) -> F32:
+        """Return probabilities, shape (n_rows, n_topics)."""
+        return self.network.predict(X)
+
+    def settings(self) -> dict[str, Any]:
+        """Return plain data from which `restore` rebuilds it."""
+        return {"kind": "shallow", **self.options()}
+
+    def arrays(self) -> dict[str, F32]:
+        """Return what it has learned."""
+        names = ("hidden.weights", "hidden.biases", "topics.weights", "topics.biases")
+        return dict(zip(names, self.network.weights, strict=True))
+
+    @classmethod
+    def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> ShallowLearner:
+        """Return a fitted learner, rebuilt from the parts in a model file."""
+        learner = cls(**cls.options_in(settings))
+        hidden, biases = arrays["hidden.weights"], arrays["hidden.biases"]
+        out, out_biases = arrays["topics.weights"], arrays["topics.biases"]
+        expected = (
+            (len(hidden), learner.units),
+            (learner.units,),
+            (learner.units, len(out_biases)),
+        )
+        if (hidden.shape, biases.shape, out.shape) != expected or out_biases.ndim != 1:
+            raise DataError(
+                f"layers have shapes {hidden.shape}, {biases.shape} and {out.shape}, which do not "
+                f"match {learner.units} units"
+            )
+        learner.network = Network(learner._layers(len(out_biases)))
+        learner.network.start_from([hidden, biases, out, out_biases])
+        return learner
+
+    def _layers(self, n_topics: int) -> list[Dense]:
+        return [Dense(self.units, "relu", dropout=self.dropout), Dense(n_topics, "softmax")]

@@ -1,0 +1,372 @@
+"""Searches for a better way to learn than the default, by cross-validation on training texts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from slugline.base.arrays import F32, I64, Mask
+from slugline.corpus.splits import make_folds
+from slugline.errors import DataError
+from slugline.learning.calibration import best_sharpness, log_softmax
+from slugline.learning.learner import FitContext, Learner
+from slugline.learning.linear.fit import passes_for
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.training import catch_interrupt
+from slugline.learning.shallow import ShallowLearner
+from slugline.text.blocks import FAMILIES, Block
+from slugline.text.features import Features
+
+if TYPE_CHECKING:
+    from slugline.base.progress import Progress
+
+__all__ = [
+    "BUDGET",
+    "Trial",
+    "Tuning",
+    "Way",
+    "tune",
+]
+
+#: Multiplications to spend on each term of a document, by default.
+BUDGET = 200_000
+
+_N_FOLDS = 3
+# A way is better if its accuracy is no lower, and its log loss lower by this many standard errors:
+# among many ways, some are just lucky with the documents at hand.
+_LEAD = 2.0
+# How often each number in the rows is multiplied in one pass, forth and back.
+_PRODUCTS = 2
+_PASSES = (2, 6, 10)
+# How much words and their pairs count beside runs of characters.
+_WORD_WEIGHTS = (1.0, 3.0)
+# Texts are short if their median number of words is at most this.
+_SHORT, _N_LOOKED_AT = 48, 1000
+_SHARES = (0.5, 0.3, 0.7)
+_N_NETS = 3
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to learn: families of terms, a linear classifier, and any nets mixed with it.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+    passes : int or None
+        Passes of the linear classifier over the documents; None if their number decides.
+    net : (epochs, label smoothing) or None
+    n_nets : int
+        Number of nets, each with its own seed.
+    net_share : float
+        Weight of all nets together; the linear classifier has the rest.
+    """
+
+    blocks: tuple[Block, ...]
+    passes: int | None = None
+    net: tuple[int, float] | None = None
+    n_nets: int = 1
+    net_share: float = 0.5
+
+    def learner(self, sharpness: float = 1.0) -> Learner:
+        """Return the unfitted learner; `sharpness` applies to a mixture only."""
+        linear = LinearLearner(passes=self.passes)
+        if self.net is None:
+            return linear
+        epochs, smoothing = self.net
+        nets = [
+            ShallowLearner(epochs=epochs, label_smoothing=smoothing) for _ in range(self.n_nets)
+        ]
+        shares = [1 - self.net_share, *[self.net_share / self.n_nets] * self.n_nets]
+        return Mixture([linear, *nets], shares, sharpness)
+
+    def __str__(self) -> str:
+        words = " + ".join(map(_named, self.blocks))
+        if self.passes is not None:
+            words += f", {self.passes} passes"
+        if self.net is None:
+            return words
+        epochs, smoothing = self.net
+        nets = "a net" if self.n_nets == 1 else f"{self.n_nets} nets"
+        words += f", {self.net_share:.0%} {nets} of {epochs} epochs"
+        return f"{words} with labels smoothed by {smoothing:g}" if smoothing else words
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A way that was tried, its results in cross-validation, and whether it became the best.
+
+    `log_loss`, the mean of -log of the right topic's probability, is in nats (natural-log units).
+    It is that of the best `sharpness`, the factor on scores before softmax.
+    """
+
+    way: Way
+    accuracy: float
+    log_loss: float
+    sharpness: float
+    is_better: bool
+
+    def learner(self) -> Learner:
+        """Return the unfitted learner."""
+        return self.way.learner(self.sharpness)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a search found.
+
+    Attributes
+    ----------
+    trials : tuple of Trial
+        In order; the first one is the default way.
+    best : Trial
+    interrupted : bool
+        Whether Ctrl-C ended the search.
+    """
+
+    trials: tuple[Trial, ...]
+    interrupted: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return {
+            "trials": [asdict(trial) | {"way": str(trial.way)} for trial in self.trials],
+            "best": str(self.best.way),
+            "interrupted": self.interrupted,
+        }
+
+    @property
+    def best(self) -> Trial:
+        """The last trial that beat the best one before it."""
+        return [trial for trial in self.trials if trial.is_better][-1]
+
+    @property
+    def outcome(self) -> str:
+        """What the search found, as part of a sentence."""
+        default, best = self.trials[0], self.best
+        if len(self.trials) == 1:
+            return f"only the default was tried: {default.way}"
+        until = " until the interrupt" if self.interrupted else ""
+        ways = f"the {len(self.trials)} ways tried{until}"
+        if best is default:
+            return f"none of {ways} is clearly better than the default: {default.way}"
+        return f"the best of {ways}: {best.way}"
+
+
+def tune(
+    texts: Sequence[str],
+    y: I64,
+    blocks: tuple[Block, ...],
+    context: FitContext,
+    *,
+    budget: float = BUDGET,
+    n_jobs: int | None = None,
+) -> Tuning:
+    """Search for the best families of terms, regularisation, nets and their share, in this order.
+
+    The search is deterministic: the budget counts work, not time, and a way that would exceed it is
+    skipped. Ctrl-C ends the search after the current trial.
+
+    Parameters
+    ----------
+    texts : sequence of str, two or more
+    y : int array, shape (n_documents,)
+    blocks : tuple of Block
+        The families of terms to start from.
+    context : FitContext
+        Its `progress` receives a line for every trial.
+    budget : float
+        Maximum number of multiplications to spend on each term of a document.
+
+    Raises
+    ------
+    DataError : if there are fewer than two documents.
+    """
+    start = Way(blocks)
+    validation = _CrossValidation(texts, y, context, n_jobs, start)
+    search = _Search(validation, budget, context.progress)
+    with catch_interrupt() as interrupt:
+        search.take(start)
+        for way in _ways(search, _are_short(texts)):
+            if interrupt.requested:
+                break
+            search.take(way)
+    return Tuning(tuple(search.trials), interrupt.requested)
+
+
+class _Search:
+    """Tries one way after another while the budget lasts, and knows the best one so far."""
+
+    def __init__(
+        self, validation: _CrossValidation, budget: float, progress: Progress | None
+    ) -> None:
+        self.best: Way
+        self._accuracy = 0.0
+        self._losses: F32
+        self.trials: list[Trial] = []
+        self._validation = validation
+        self._budget = budget
+        self._progress = progress
+
+    def take(self, way: Way) -> None:
+        """Try a way, unless it exceeds the budget or has been tried before."""
+        work = self._validation.work(way)
+        if (self.trials and work > self._budget) or any(t.way == way for t in self.trials):
+            return
+        self._budget -= work
+        scores, sharpness = self._validation.scores(way)
+        y, weights = self._validation.y, self._validation.weights
+        accuracy = float(np.average(scores.argmax(axis=1) == y, weights=weights))
+        log_proba = log_softmax(scores * np.float32(sharpness))
+        losses = -log_proba[np.arange(len(y)), y] * (weights / weights.mean())
+        is_better = not self.trials or (accuracy >= self._accuracy and self._is_led_by(losses))
+        if is_better:
+            self.best, self._accuracy, self._losses = way, accuracy, losses
+        log_loss = float(losses.mean(dtype=np.float64))
+        self.trials.append(Trial(way, accuracy, log_loss, sharpness, is_better))
+        if self._progress:
+            mark = "best so far" if is_better else ""
+            self._progress.note(f"{accuracy:.4f}  log loss {log_loss:.4f}  {mark:11}  {way}")
+
+    def _is_led_by(self, losses: F32) -> bool:
+        lead = (self._losses - losses).astype(np.float64)
+        return bool(lead.mean() > _LEAD * lead.std() / np.sqrt(len(lead)))
+
+
+def _ways(search: _Search, short: bool) -> Iterator[Way]:
+    """Yield ways to try, each one step away from the best one so far."""
+    for kind in ("lead", "bigrams", "characters"):
+        others = tuple(block for block in search.best.blocks if block.kind != kind)
+        has_it = len(others) < len(search.best.blocks)
+        yield replace(search.best, blocks=others if has_it else (*others, FAMILIES[kind]))
+    for weight in _WORD_WEIGHTS:
+        blocks = [
+            replace(block, weight=weight) if block.kind in ("words", "bigrams") else block
+            for block in search.best.blocks
+        ]
+        yield replace(search.best, blocks=tuple(blocks))
+    yield from (replace(search.best, passes=n_passes) for n_passes in _PASSES)
+    # Longer texts are easier to memorise, so nets get fewer epochs.
+    for net in ((15, 0.0), (30, 0.1)) if short else ((6, 0.1), (12, 0.1)):
+        yield from (replace(search.best, net=net, net_share=share) for share in _SHARES)
+    if search.best.net:
+        yield from (replace(search.best, n_nets=_N_NETS, net_share=share) for share in _SHARES)
+
+
+class _CrossValidation:
+    """Scores of all documents, each from learners that have not seen it.
+
+    Work that ways share is done once: the rows of each family, each linear classifier and each net.
+    """
+
+    def __init__(
+        self, texts: Sequence[str], y: I64, context: FitContext, n_jobs: int | None, start: Way
+    ) -> None:
+        self._texts, self.y, self._context, self._n_jobs = texts, y, context, n_jobs
+        weights = context.sample_weight
+        self.weights = np.ones(len(y), dtype=np.float32) if weights is None else weights
+        folds = make_folds(y.tolist(), min(_N_FOLDS, len(y)), context.seed)
+        self._folds = [folds == number for number in range(folds.max() + 1)]
+        self._rows: dict[tuple[Block, ...], list[_Rows]] = {}
+        self._proba: dict[_Key, F32] = {}
+        self._n_terms_at_start = self._n_terms(start.blocks)
+
+    def scores(self, way: Way) -> tuple[F32, float]:
+        """Return scores, shape (n_documents, n_topics), and the best sharpness."""
+        mean = np.zeros((len(self.y), self._context.n_topics), dtype=np.float32)
+        for key, learner, share in _parts(way):
+            if key not in self._proba:
+                self._proba[key] = self._predict(way.blocks, learner, key)
+            mean += np.float32(share) * self._proba[key]
+        scores = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
+        # A linear classifier has found its own sharpness.
+        return scores, 1.0 if way.net is None else best_sharpness(scores, self.y, self.weights)
+
+    def work(self, way: Way) -> float:
+        """Return the multiplications that trying the way takes, per term of the first way."""
+        n_passes = sum(
+            _products(learner, self._context.n_topics, len(self.y))
+            for key, learner, _ in _parts(way)
+            if key not in self._proba
+        )
+        n_terms = self._n_terms(way.blocks) if n_passes else 0
+        return n_passes * (len(self._folds) - 1) * n_terms / max(self._n_terms_at_start, 1)
+
+    def _n_terms(self, blocks: tuple[Block, ...]) -> int:
+        return self._rows_of(blocks)[0].train.nnz
+
+    def _predict(self, blocks: tuple[Block, ...], learner: Learner, key: _Key) -> F32:
+        proba = np.empty((len(self.y), self._context.n_topics), dtype=np.float32)
+        weight = self._context.sample_weight
+        for number, held in enumerate(self._folds):
+            context = replace(
+                self._context,
+                sample_weight=None if weight is None else weight[~held],
+                seed=self._context.seed + key.number,
+                progress=None,
+            )
+            rows = self._rows_of(blocks)[number]
+            learner.fit(rows.train, self.y[~held], context)
+            proba[held] = learner.predict_proba(rows.test)
+        return proba
+
+    def _rows_of(self, blocks: tuple[Block, ...]) -> list[_Rows]:
+        """Return the rows over some families for each fold."""
+        if blocks not in self._rows:
+            self._rows[blocks] = [self._split(blocks, held) for held in self._folds]
+        return self._rows[blocks]
+
+    def _split(self, blocks: tuple[Block, ...], held: Mask) -> _Rows:
+        features = Features(blocks, self._n_jobs)
+        try:
+            train = features.fit_transform(itertools.compress(self._texts, ~held))
+        except DataError:  # no document has such a term
+            return _Rows(*(sp.csr_array((n, 0), dtype=np.float32) for n in (sum(~held), sum(held))))
+        return _Rows(train, features.transform(itertools.compress(self._texts, held)))
+
+
+class _Rows(NamedTuple):
+    train: sp.csr_array
+    test: sp.csr_array
+
+
+class _Key(NamedTuple):
+    """What determines the probabilities of one learner within a way."""
+
+    blocks: tuple[Block, ...]
+    number: int
+    kind: type
+    options: tuple[tuple[str, float], ...]
+
+
+def _parts(way: Way) -> Iterator[tuple[_Key, Learner, float]]:
+    """Yield each learner within a way, and its share."""
+    learner = way.learner()
+    mixture = learner if isinstance(learner, Mixture) else Mixture([learner])
+    for number, (part, share) in enumerate(zip(mixture.learners, mixture.shares, strict=True)):
+        options = tuple(sorted(vars(part).items()))  # an unfitted learner has nothing else
+        yield _Key(way.blocks, number, type(part), options), part, share
+
+
+def _products(learner: Learner, n_topics: int, n_rows: int) -> int:
+    """Return roughly how many multiplications fitting takes for each number in the rows."""
+    if isinstance(learner, ShallowLearner):
+        return _PRODUCTS * learner.epochs * learner.units
+    passes = getattr(learner, "passes", None) or passes_for(n_rows)
+    return _PRODUCTS * passes * n_topics
+
+
+def _named(block: Block) -> str:
+    return block.kind if block.weight == 1 else f"{block.weight:g} x {block.kind}"
+
+
+def _are_short(texts: Sequence[str]) -> bool:
+    """Whether texts are short, by the median number of words in a sample of 1,000 or more."""
+    some = texts[:: max(1, len(texts) // _N_LOOKED_AT)]
+    return float(np.median([len(text.split()) for text in some])) <= _SHORT

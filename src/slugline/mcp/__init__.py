@@ -1,1 +1,0 @@
-"""Models as tools for agents: the Model Context Protocol over standard input and output."""

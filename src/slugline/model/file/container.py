@@ -1,0 +1,344 @@
+"""One safe file in, one safe file out: the `.slug` container.
+
+A zip archive of exactly four entries: `model.json` (what the model is), `weights.safetensors`
+(numbers), `vocabulary.txt` (a term per line) and `card.md` (for people). None of them can name
+code. Every size is checked against what the archive could honestly hold before memory is taken,
+and nothing is written that could not be read again.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import reprlib
+import shutil
+import textwrap
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from slugline.base.checks import illegal
+from slugline.base.files import write_whole
+from slugline.errors import DataError, ModelFileError
+from slugline.learning.named import check_settings
+from slugline.model.file.quantization import BYTES, Precision, dequantize, quantize
+from slugline.model.file.schema import FORMAT, FormatOnly, ModelFile, ModelInfo
+
+__all__ = [
+    "MAX_RATIO",
+    "PiecewiseFile",
+    "damaged",
+    "pack",
+    "read",
+    "read_entry",
+    "write",
+]
+
+
+# Read entries of an untrusted zip archive, in no more memory than they claim ----------------------
+
+#: Honest entries shrink less than this; one that claims to have shrunk more is a zip bomb.
+MAX_RATIO = 20
+_SLACK = 1 << 16
+_PIECE = 1 << 16
+# zipfile reads the archive's comment at once, and it may have 64 KiB.
+_MAX_READ = 1 << 17
+
+
+class PiecewiseFile(io.BufferedReader):
+    """A file that refuses to be read in large pieces.
+
+    zipfile reads the list of entries at once, however long the archive says it is, and its objects
+    take many times as much memory.
+    """
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return up to `size` bytes; ModelFileError if that is more than a short list needs."""
+        unbounded = size is None or size < 0
+        data = super().read(_MAX_READ + 1 if unbounded else min(size or 0, _MAX_READ + 1))
+        if len(data) > _MAX_READ:
+            raise ModelFileError(
+                "a zip archive with too many entries for a Slugline model; check the path."
+            )
+        return data
+
+
+def read_entry(
+    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, most: int, file_size: int
+) -> bytes:
+    """Return the content of an entry.
+
+    Parameters
+    ----------
+    archive : ZipFile, of a `PiecewiseFile`
+    entry : ZipInfo
+    most : int
+        The most bytes that it may unpack to.
+    file_size : int
+        Size of the archive in bytes.
+
+    Raises
+    ------
+    ModelFileError : if the entry claims more than `most` bytes or than the archive could hold,
+        unpacks to another size than it claims, or is packed in an unknown way.
+    """
+    if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ModelFileError(f"{entry.filename} is encrypted or packed in an unknown way.")
+    honest = min(entry.compress_size, file_size) * MAX_RATIO + _SLACK
+    if entry.file_size > min(most, honest):
+        raise ModelFileError(
+            f"{entry.filename} claims to unpack to {entry.file_size:,} bytes, "
+            f"which no {file_size:,}-byte model does."
+        )
+    # In pieces: otherwise zipfile unpacks everything before it cuts that to the claimed size.
+    content = io.BytesIO()
+    with archive.open(entry) as stream:
+        shutil.copyfileobj(stream, content, _PIECE)
+    if content.tell() != entry.file_size:
+        raise ModelFileError(
+            f"{entry.filename} claims {entry.file_size:,} bytes but has {content.tell():,}; "
+            "get an intact copy."
+        )
+    return content.getvalue()
+
+
+# One safe file in, one safe file out: the `.slug` container ---------------------------------------
+
+_JSON, _WEIGHTS, _VOCABULARY, _CARD = (
+    "model.json",
+    "weights.safetensors",
+    "vocabulary.txt",
+    "card.md",
+)
+# The most bytes that each entry may unpack to.
+_LIMITS = {_JSON: 8 << 20, _WEIGHTS: 4 << 30, _VOCABULARY: 1 << 30, _CARD: 8 << 20}
+# Each array that the header of the weights lists takes fifty bytes of it.
+_MAX_HEADER = 4 << 20
+# With weights up to this, no text can give scores that overflow. A row has under 1e12 terms, a
+# hidden unit gives 1e18 at most (`slugline.learning.net.layers`), and a column has less than 2**30
+# weights: sums stay below 1e36, and float32 goes to 3e38. Those of honest models are below 1,000.
+_MAX_WEIGHT = 1e9
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def write(path: str | os.PathLike[str], model: ModelFile) -> None:
+    """Write `model` beside `path`, flush it, and rename it into place.
+
+    The same model gives the same bytes. If anything fails, an earlier file at `path` stays.
+
+    Raises
+    ------
+    ModelFileError : if the file can't be written, such as on a full disk.
+    OptionError : if `path` is not a path.
+    """
+    _check_path(path)
+    data = pack(model)
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: the model could not be saved ({error.strerror or error}); an earlier "
+            "file there is unchanged. Free some space, or save it elsewhere."
+        ) from error
+
+
+def read(path: str | os.PathLike[str]) -> ModelFile:
+    """Read a model file that may come from anywhere.
+
+    Raises
+    ------
+    ModelFileError : if there is no such file, it is damaged, of a later format, or not a model.
+    OptionError : if `path` is not a path.
+    """
+    _check_path(path)
+    try:
+        with PiecewiseFile(io.FileIO(Path(path))) as file, zipfile.ZipFile(file) as archive:
+            return _unpack(archive, os.fstat(file.fileno()).st_size)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise ModelFileError(f"{path}: there is no such file; check the path.") from error
+    except zipfile.BadZipFile as error:
+        raise ModelFileError(
+            f"{path}: not a Slugline model, or truncated; "
+            "make one with `slugline train DATA -o model.slug`, or get an intact copy."
+        ) from error
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: can't be read ({error.strerror or error}); "
+            "check the path and its permissions."
+        ) from error
+    # Damage makes zipfile, zlib and the decoders raise half a dozen more types.
+    except Exception as error:
+        raise damaged(path, error) from error
+
+
+def _check_path(path: Any) -> None:
+    if not isinstance(path, str | os.PathLike) or path == "" or "\0" in str(path):
+        raise illegal("path", path, "the path of a file, as a str or a pathlib.Path")
+
+
+def damaged(path: str | os.PathLike[str], error: Exception) -> ModelFileError:
+    """Return an error that says in one line what is wrong, however much `error` quotes."""
+    if isinstance(error, MemoryError):
+        return ModelFileError(f"{path}: there is not enough memory to read it; free some.")
+    reason = textwrap.shorten(str(error)[:2000], 200)
+    return ModelFileError(f"{path}: damaged ({reason}); get an intact copy.")
+
+
+def pack(model: ModelFile) -> bytes:
+    """Return the bytes of the file; the same model gives the same bytes.
+
+    Raises
+    ------
+    ModelFileError : if they could not be read again because something exceeds a file's limits.
+    """
+    from safetensors.numpy import save
+
+    _check_weights(model.arrays)
+    arrays = quantize(model.arrays, model.info.precision)
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    entries = {
+        _JSON: msgspec.json.format(
+            msgspec.json.encode(model.info, enc_hook=np.generic.item), indent=1
+        ),
+        _WEIGHTS: save(arrays),
+        _VOCABULARY: "".join(f"{term}\n" for term in model.terms).encode("utf-8", "surrogatepass"),
+        _CARD: model.card.encode(),
+    }
+    _check_own(entries, model.info.precision)
+    n_lines = {_VOCABULARY: len(model.terms)}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in entries.items():
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data, _best_method(data, n_lines.get(name, 0)))
+    return buffer.getvalue()
+
+
+def _check_own(entries: dict[str, bytes], precision: Precision) -> None:
+    """Refuse, before it is written, a file that could not be read."""
+    for name, data in entries.items():
+        if len(data) > _LIMITS[name]:
+            raise ModelFileError(
+                f"{name} would have {len(data):,} bytes, but may have at most "
+                f"{_LIMITS[name]:,}; make the model smaller."
+            )
+    _check_growth(len(entries[_WEIGHTS]), precision)
+    _check_header(entries[_WEIGHTS])
+    try:
+        check_settings(msgspec.json.decode(entries[_JSON], type=ModelInfo).learner)
+    except (DataError, msgspec.ValidationError) as error:
+        raise ModelFileError(f"a model file can't hold this model: {error}.") from error
+
+
+def _best_method(data: bytes, n_lines: int) -> int:
+    """Return deflate if it shrinks the data, but not so much that a reader suspects a zip bomb."""
+    deflated = len(zlib.compress(data))
+    worth_it = max(n_lines, len(data) / MAX_RATIO) < deflated < 0.95 * len(data)
+    return zipfile.ZIP_DEFLATED if worth_it else zipfile.ZIP_STORED
+
+
+def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
+    entries = {entry.filename: entry for entry in archive.infolist()}
+    if _JSON not in entries:
+        raise ModelFileError(
+            f"a zip archive without {_JSON}, so not a Slugline model; check the path, or export a "
+            "spreadsheet as CSV."
+        )
+
+    def content(name: str) -> bytes:
+        return read_entry(archive, entries[name], most=_LIMITS[name], file_size=file_size)
+
+    data = content(_JSON)
+    version = msgspec.json.decode(data, type=FormatOnly).format
+    if version > FORMAT:
+        raise ModelFileError(
+            f"written in format {version} by a later Slugline, and this one reads up to format "
+            f"{FORMAT}; upgrade with `pip install -U slugline`."
+        )
+    if len(archive.infolist()) != len(_LIMITS) or set(entries) != set(_LIMITS):
+        raise ModelFileError(
+            f"holds {len(archive.infolist())} entries where a model has just {', '.join(_LIMITS)}; "
+            "get an unmodified copy."
+        )
+    if sum(entry.compress_size for entry in entries.values()) > file_size:
+        raise ModelFileError("holds entries that overlap; get an unmodified copy.")
+    info = msgspec.json.decode(data, type=ModelInfo)
+    _check_growth(entries[_WEIGHTS].file_size, info.precision)
+    terms = _split_terms(
+        content(_VOCABULARY),
+        sum(block.n_terms for block in info.blocks),
+        entries[_VOCABULARY].compress_size,
+    )
+    arrays = _load_arrays(content(_WEIGHTS), info.precision)
+    return ModelFile(info, arrays, terms, content(_CARD).decode())
+
+
+def _check_growth(n_stored: int, precision: Precision) -> None:
+    """Refuse weights that exceed their limit in memory, where they are float32."""
+    n_bytes = n_stored * BYTES["float32"] // BYTES[precision]
+    if n_bytes > _LIMITS[_WEIGHTS]:
+        raise ModelFileError(
+            f"{_WEIGHTS} claims to hold {n_bytes:,} bytes of weights, more than a model has; "
+            "get an unmodified copy."
+        )
+
+
+def _check_header(data: bytes) -> None:
+    """Refuse a list of arrays that is too long for a model; its length comes first."""
+    n_bytes = int.from_bytes(data[:8], "little")
+    if n_bytes > _MAX_HEADER:
+        raise ModelFileError(
+            f"{_WEIGHTS} claims a list of arrays of {n_bytes:,} bytes, more than a model has; "
+            "get an unmodified copy."
+        )
+
+
+def _split_terms(data: bytes, n_terms: int, n_packed: int) -> list[str]:
+    n_lines = data.count(b"\n")
+    if n_lines != n_terms:
+        raise ModelFileError(
+            f"{_VOCABULARY} holds {n_lines} terms but {_JSON} says {n_terms}; "
+            "both must come from one training run."
+        )
+    # All terms differ, so each takes some packed bytes; in memory each takes 300.
+    if n_terms > n_packed:
+        raise ModelFileError(
+            f"{_VOCABULARY} claims {n_terms:,} terms in {n_packed:,} bytes, too few for "
+            "distinct terms; get an unmodified copy."
+        )
+    return data.decode("utf-8", "surrogatepass").split("\n")[:-1]
+
+
+def _load_arrays(data: bytes, precision: Precision) -> dict[str, npt.NDArray[Any]]:
+    from safetensors.numpy import load
+
+    _check_header(data)
+    with np.errstate(over="ignore"):
+        # Overflow is detected below.
+        arrays = dequantize(load(data), precision)
+    _check_weights(arrays)
+    return arrays
+
+
+def _check_weights(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Refuse weights that could give scores that are not finite."""
+    for name, array in arrays.items():
+        largest = max(float(array.max(initial=0)), -float(array.min(initial=0)))
+        if not np.isfinite(largest):
+            raise ModelFileError(
+                f"array {reprlib.repr(name)} holds NaN or infinity; train the model again."
+            )
+        if largest > _MAX_WEIGHT:
+            raise ModelFileError(
+                f"array {reprlib.repr(name)} holds {largest:.3g}, and weights over "
+                f"{_MAX_WEIGHT:.0e} are useless; train the model again, in smaller steps."
+            )

@@ -1,0 +1,545 @@
+"""Convert what a fit has made to the content of a model file, and back."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline.base.arrays import F32
+from slugline.base.checks import check_number, illegal, is_number
+from slugline.corpus.documents import Topic, Topics, check_descriptions, check_names
+from slugline.errors import DataError, EncoderError
+from slugline.learning.calibration import Calibration
+from slugline.learning.encoder.encoder import NAMES, CheckedEncoder, Encoder, get_encoder
+from slugline.learning.encoder.head import DenseHead
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.linear.weights import as_arrays
+from slugline.learning.named import restore
+from slugline.model.file import container
+from slugline.model.file.quantization import Precision, check_precision, dequantize, quantize
+from slugline.model.file.schema import (
+    FORMAT,
+    BlockInfo,
+    EncoderInfo,
+    ModelFile,
+    ModelInfo,
+    RoutingInfo,
+    StreamInfo,
+    write_card,
+)
+from slugline.model.file.shrinking import check_max_size, shrunk
+from slugline.model.fitted import Fitted, StreamRecord
+from slugline.model.thresholds import ARRAYS, LeftOutAnswers
+from slugline.text.blocks import Block, check_idf
+from slugline.text.columns import Buckets, SeenBuckets, TermColumns
+from slugline.text.features import Features, UsualWords
+from slugline.text.vocabulary import Vocabulary
+
+__all__ = [
+    "DEFAULT",
+    "SHIPPED",
+    "as_model_file",
+    "find_encoder",
+    "from_model_file",
+    "is_shipped",
+    "library_versions",
+    "load_model",
+    "model_path",
+    "upgraded",
+    "with_metrics",
+]
+
+
+# The encoder that a model file names, for those who load it ---------------------------------------
+
+
+def find_encoder(
+    path: str | os.PathLike[str],
+    needed: EncoderInfo | msgspec.UnsetType,
+    given: str | Encoder | None,
+) -> CheckedEncoder | None:
+    """Return the encoder that a model needs, or None if it needs none.
+
+    The built-in one does not load its weights for that.
+
+    Parameters
+    ----------
+    path : path of the model, for messages
+    needed : EncoderInfo or UNSET
+        What the file says.
+    given : "use" or an object with `encode`, or None
+        What the user has passed; without it, one that is known by name is taken. A model that
+        needs none ignores it.
+
+    Raises
+    ------
+    EncoderError : if it can't be had, has to be passed, or is another one than the model was made
+        with.
+    """
+    if needed is msgspec.UNSET:
+        return None
+    if given is None and needed.name not in NAMES:
+        raise EncoderError(
+            f"{path} was made with the encoder {needed.name}, which Slugline doesn't have; in "
+            "Python, pass it: slugline.load(path, encoder=...)."
+        )
+    encoder = get_encoder(needed.name if given is None else given)
+    if encoder.digest != needed.digest:
+        raise EncoderError(
+            f"{path} was made with the encoder {needed.name}, and {encoder.name} is another one or "
+            f"has other weights (digest {encoder.digest[:12]}..., not {needed.digest[:12]}...); "
+            "use the one that it was made with, or train it again."
+        )
+    encoder.check_width(needed.width)
+    return encoder
+
+
+# Models inside the package, known by name ---------------------------------------------------------
+
+#: The topics that each of them distinguishes.
+SHIPPED = {"reuters46": "46 newswire topics of 1987"}
+#: The one that answers if none is named.
+DEFAULT = "reuters46"
+_FOLDER = Path(__file__).parents[1]
+
+
+def model_path(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """Return the path of a model, which may be given by name.
+
+    Only a plain string is a name: "./reuters46" and Path("reuters46") are files.
+    """
+    return _FOLDER / f"{model}.slug" if model in SHIPPED else model
+
+
+def is_shipped(model: str | os.PathLike[str]) -> bool:
+    """Return whether this is the name of a model inside the package, or the path of its file."""
+    places = {os.path.realpath(_FOLDER / f"{name}.slug") for name in SHIPPED}
+    return model in SHIPPED or os.path.realpath(model) in places
+
+
+# Model files of earlier formats, brought up to today's --------------------------------------------
+
+_LEARNER = "learner."
+
+
+def upgraded(file: ModelFile) -> ModelFile:
+    """Return what a file holds in the form of today's format; it may come from anywhere.
+
+    In format 1, each block's part of a row was scaled on its own, and linear learners had dense
+    weights, no doubt, and a penalty on large weights, whose size was the option `C`.
+
+    Raises
+    ------
+    DataError : if weights are no table.
+    """
+    if file.info.format == FORMAT:
+        return file
+    arrays = dict(file.arrays)
+    learner = _upgraded_learner(file.info.learner, arrays, _LEARNER)
+    info = msgspec.structs.replace(file.info, format=FORMAT, apart=True, learner=learner)
+    return ModelFile(info, arrays, file.terms, file.card)
+
+
+def _upgraded_learner(
+    settings: Mapping[str, Any], arrays: dict[str, npt.NDArray[Any]], prefix: str
+) -> dict[str, Any]:
+    """Return the settings of a learner, and change its arrays, whose names begin with `prefix`."""
+    new = dict(settings)
+    if new.get("kind") == "linear":
+        new.pop("C", None)
+        new |= {"passes": None, "doubt": 0.0, "ambiguity": 0.0}
+        _thin(arrays, prefix)
+    if new.get("kind") == "mixture" and isinstance(new.get("learners"), list):
+        new["learners"] = [
+            _upgraded_learner(part, arrays, f"{prefix}{number}.")
+            for number, part in enumerate(new["learners"])
+        ]
+    return new
+
+
+def _thin(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> None:
+    """Replace dense weights by sparse ones."""
+    dense = arrays.pop(f"{prefix}weights", None)
+    if dense is None or dense.ndim != 2:
+        raise DataError("a linear learner without a table of weights")
+    arrays |= {prefix + name: array for name, array in as_arrays(sp.csr_array(dense)).items()}
+
+
+# Convert what a fit has made to the content of a model file, and back -----------------------------
+
+_Value = TypeVar("_Value")
+# Hash buckets of all blocks that have terms: each takes 4 bytes of memory, and none of the file.
+_MOST_BUCKETS = 1 << 26
+# What names of arrays of answers to documents left out begin with.
+_LEFT_OUT = "left_out."
+# The most bytes that a metric takes in a file, besides its name in two places.
+_METRIC_BYTES = 60
+
+
+def as_model_file(
+    fitted: Fitted,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    test_fraction: float | None = None,
+    precision: str = "float32",
+    max_size: int | None = None,
+    card_notes: str = "",
+) -> ModelFile:
+    """Return the content of the model file; `from_model_file` reads it like that of a saved file.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    metrics, test_fraction, card_notes
+        See `TopicClassifier.save`.
+    precision : {"float32", "float16", "int8"}, default "float32"
+        How the file stores weights.
+    max_size : int, optional
+        The most bytes that the file may have; see `slugline.model.file.shrinking`. Which weights
+        are dropped depends on the names of metrics, and not on their values.
+
+    Raises
+    ------
+    OptionError : if there is no such precision, a file can't hold one of the others, or the model
+        can't be made so small.
+    DataError : if blocks have more hash buckets than a file may have.
+    """
+    _check_extras(metrics, test_fraction, card_notes)
+    content = partial(
+        _content,
+        test_fraction=test_fraction,
+        precision="float32" if precision == "float32" else check_precision(precision),
+        max_bytes=msgspec.UNSET if max_size is None else check_max_size(max_size),
+        card_notes=card_notes,
+    )
+    if max_size is not None:
+        # Metrics are measured when weights have been dropped.
+        more = sum(map(_most_metric_bytes, metrics or ()))
+        fitted = shrunk(fitted, max_size, lambda small: len(container.pack(content(small))) + more)
+    return with_metrics(content(fitted), metrics or {})
+
+
+def _content(
+    fitted: Fitted,
+    *,
+    test_fraction: float | None,
+    precision: Precision,
+    max_bytes: int | msgspec.UnsetType,
+    card_notes: str,
+) -> ModelFile:
+    """Return the content of a file without metrics."""
+    features, vocabularies = fitted.features, fitted.features.vocabularies_
+    info = ModelInfo(
+        topics=fitted.topics.names,
+        blocks=[
+            BlockInfo(**asdict(block), n_terms=len(vocabulary.terms))
+            for block, vocabulary in zip(features.blocks, vocabularies, strict=True)
+        ],
+        apart=features.apart,
+        learner=fitted.learner.settings(),
+        seed=fitted.seed,
+        class_weight=_plain_weights(fitted.class_weight),
+        versions=library_versions(),
+        data_digest=fitted.data_digest,
+        n_documents=fitted.n_documents,
+        n_held_out=fitted.n_held_out or msgspec.UNSET,
+        metrics={},
+        precision=precision,
+        max_bytes=max_bytes,
+        test_fraction=test_fraction,
+        validation_digest=fitted.validation_digest,
+        interrupted=fitted.interrupted,
+        n_batches=fitted.n_batches,
+        card_notes=card_notes,
+        encoder=_encoder_info(fitted.dense),
+        descriptions={str(name): text for name, text in fitted.descriptions.items()}
+        or msgspec.UNSET,
+        routing=_routing_info(fitted.left_out),
+        stream=_stream_info(fitted.stream),
+    )
+    _check_buckets(info.blocks)
+    arrays = {f"learner.{name}": array for name, array in fitted.learner.arrays().items()}
+    for number, idf in enumerate(features.idf_):
+        if idf is not None:
+            arrays[f"idf.{number}"] = idf
+    if fitted.dense is not None:
+        arrays |= {"dense.weights": fitted.dense.weights, "dense.biases": fitted.dense.biases}
+    if fitted.left_out is not None:
+        arrays |= {_LEFT_OUT + name: array for name, array in fitted.left_out.arrays().items()}
+    terms = [term for vocabulary in vocabularies for term in vocabulary.terms]
+    # As a reader of the file gets them.
+    arrays = dequantize(quantize(arrays, precision), precision)
+    return ModelFile(info, arrays, terms, write_card(info))
+
+
+def with_metrics(file: ModelFile, metrics: Mapping[str, float]) -> ModelFile:
+    """Return the content of a file with these metrics instead of those that it has."""
+    info = msgspec.structs.replace(file.info, metrics=dict(metrics))
+    return replace(file, info=info, card=write_card(info))
+
+
+def _most_metric_bytes(name: str) -> int:
+    return _METRIC_BYTES + 2 * len(msgspec.json.encode(name))
+
+
+def _encoder_info(dense: DenseHead | None) -> EncoderInfo | msgspec.UnsetType:
+    if dense is None:
+        return msgspec.UNSET
+    return EncoderInfo(
+        name=dense.encoder.name,
+        digest=dense.encoder.digest,
+        width=len(dense.weights),
+        sparse_factor=dense.sparse_factor,
+        doubt=dense.calibration.doubt,
+        ambiguity=dense.calibration.ambiguity,
+        share=dense.share,
+    )
+
+
+def _routing_info(left_out: LeftOutAnswers | None) -> RoutingInfo | msgspec.UnsetType:
+    if left_out is None or left_out.precision is None:
+        return msgspec.UNSET
+    return RoutingInfo(left_out.precision, *(left_out.words or (None, None)))
+
+
+def _left_out(file: ModelFile) -> LeftOutAnswers | None:
+    info = file.info.routing
+    if info is msgspec.UNSET:
+        return None
+    arrays = {name: file.arrays[_LEFT_OUT + name] for name in ARRAYS}
+    words = None
+    if info.unknown_words is not None and info.most_unknown is not None:
+        words = UsualWords(info.unknown_words, info.most_unknown)
+    return LeftOutAnswers.restore(arrays, len(file.info.topics), words, info.min_precision)
+
+
+def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
+    is_mapping = metrics is None or isinstance(metrics, Mapping)
+    if not is_mapping or not all(isinstance(name, str) for name in metrics or ()):
+        raise illegal("metrics", metrics, "None, or a mapping of names to numbers")
+    for name, value in (metrics or {}).items():
+        if not is_number(value):
+            raise illegal(f"metrics[{name!r}]", value, "a finite number, or leave it out")
+    if test_fraction is not None:
+        check_number("test_fraction", test_fraction, over=0, under=1)
+    if not isinstance(card_notes, str) or re.search("[\ud800-\udfff]", card_notes):
+        raise illegal("card_notes", card_notes, "text, of whole characters")
+
+
+def load_model(
+    path: str | os.PathLike[str], encoder: str | Encoder | None = None
+) -> tuple[Fitted, ModelFile]:
+    """Read a model file from any source, or "reuters46", the model that comes with Slugline.
+
+    Parameters
+    ----------
+    path : path of the file, or the name of a model
+    encoder : "use" or an object with `encode`, optional
+        See `slugline.load`.
+
+    Returns
+    -------
+    The fitted value, and what else the file holds.
+
+    Raises
+    ------
+    ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
+    EncoderError : if the model's encoder is missing, has to be passed, or is another one.
+    OptionError : if an encoder is passed for a model without one.
+    """
+    path = model_path(path)
+    file = container.read(path)
+    checked = find_encoder(path, file.info.encoder, encoder)
+    try:
+        return from_model_file(file, checked, keep=False), file
+    # Parts that don't fit together can make NumPy and SciPy raise any type of error.
+    except Exception as error:
+        raise container.damaged(path, error) from error
+
+
+def from_model_file(
+    file: ModelFile, encoder: CheckedEncoder | None = None, *, keep: bool = True
+) -> Fitted:
+    """Return the fitted value from the content of a file.
+
+    Parameters
+    ----------
+    file : ModelFile
+    encoder : CheckedEncoder, optional
+        The one that the file names, if it names one.
+    keep : bool, default True
+        Whether rows of texts that it is asked about are kept in the cache.
+
+    Raises
+    ------
+    DataError, ValueError, ... : anything, if parts don't fit together.
+    """
+    file = upgraded(file)
+    info = file.info
+    check_names(info.topics)
+    _check_buckets(info.blocks)
+    blocks, vocabularies, first = [], [], 0
+    idf = [file.arrays.get(f"idf.{number}") for number in range(len(info.blocks))]
+    for block, rarity in zip(info.blocks, idf, strict=True):
+        terms = file.terms[first : first + block.n_terms]
+        first += block.n_terms
+        options = {name: getattr(block, name) for name in Block.__slots__}
+        blocks.append(Block(**options))
+        vocabularies.append(_restore_columns(block, terms, rarity))
+    dense = None
+    if info.encoder is not msgspec.UNSET and encoder is not None:
+        dense = DenseHead(
+            encoder,
+            file.arrays["dense.weights"],
+            file.arrays["dense.biases"],
+            info.encoder.sparse_factor,
+            Calibration(1.0, info.encoder.doubt, info.encoder.ambiguity),
+            info.encoder.share,
+            keep=keep,
+        )
+    learned = {
+        name.removeprefix("learner."): array
+        for name, array in file.arrays.items()
+        if name.startswith("learner.")
+    }
+    fitted = Fitted(
+        topics=Topics(info.topics),
+        features=Features.restore(blocks, vocabularies, idf, apart=info.apart),
+        learner=restore(info.learner, learned),
+        seed=info.seed,
+        class_weight=_weights_by_topic(info.class_weight, info.topics),
+        data_digest=info.data_digest,
+        n_documents=info.n_documents,
+        n_held_out=info.n_held_out or 0,
+        validation_digest=info.validation_digest,
+        interrupted=info.interrupted,
+        n_batches=info.n_batches,
+        dense=dense,
+        descriptions=check_descriptions(_by_topic(info.descriptions or {}, info.topics)),
+        left_out=_left_out(file),
+        stream=_stream_record(info),
+    )
+    _check_fit(fitted, file)
+    return fitted
+
+
+def _stream_info(record: StreamRecord | None) -> StreamInfo | msgspec.UnsetType:
+    return msgspec.UNSET if record is None else StreamInfo(*record)
+
+
+def _stream_record(info: ModelInfo) -> StreamRecord | None:
+    if info.stream is msgspec.UNSET:
+        return None
+    record = StreamRecord(*msgspec.structs.astuple(info.stream))
+    if len(record.topic_counts) != len(info.topics) or record.n_right > record.n_judged:
+        raise DataError("what it says of its stream doesn't fit its topics, or itself.")
+    return record
+
+
+def _check_buckets(blocks: Sequence[BlockInfo]) -> None:
+    n_buckets = sum(block.n_buckets or 0 for block in blocks if block.n_terms)
+    if n_buckets > _MOST_BUCKETS:
+        raise DataError(
+            f"the blocks have {n_buckets:,} hash buckets, and in a model file they may have "
+            f"{_MOST_BUCKETS:,}; give them fewer `n_buckets`."
+        )
+
+
+def _restore_columns(block: BlockInfo, terms: list[str], rarity: F32 | None) -> TermColumns:
+    if block.n_buckets is None:
+        return Vocabulary(terms, block.kind)
+    # Documents of one word each have no pairs.
+    if terms or (rarity is not None and not len(rarity)):
+        return SeenBuckets.of(terms, block.n_buckets, block.kind)
+    return Buckets(block.n_buckets, block.kind)
+
+
+def _check_types(file: ModelFile) -> None:
+    for name, array in file.arrays.items():
+        # Learners check those that are numbers of topics or of weights.
+        if array.dtype != np.float32 and not name.endswith((".topics", ".counts")):
+            raise DataError(f"array {name!r} is of type {array.dtype}, not float32")
+
+
+def _check_fit(fitted: Fitted, file: ModelFile) -> None:
+    """Check that features, learner and topics of a file fit together."""
+    _check_types(file)
+    if len({type(topic) for topic in file.info.topics}) > 1:
+        raise DataError("topics are words and numbers")
+    features = fitted.features
+    for block, vocabulary, idf in zip(
+        features.blocks, features.vocabularies_, features.idf_, strict=True
+    ):
+        expected = (vocabulary.n_columns,) if block.has_idf else None
+        if (None if idf is None else idf.shape) != expected:
+            raise DataError(f"the {block.kind} have {vocabulary.n_columns} terms and other weights")
+        if idf is not None:
+            check_idf(idf, fitted.n_documents)
+    n_idf = sum(idf is not None for idf in features.idf_)
+    n_dense = 0
+    if file.info.encoder is not msgspec.UNSET:
+        n_dense = _check_dense(fitted, file.info.encoder)
+    elif fitted.descriptions:
+        raise DataError("descriptions of topics, and no encoder")
+    n_left_out = 0 if fitted.left_out is None else len(ARRAYS)
+    if len(file.arrays) != n_idf + n_dense + n_left_out + len(fitted.learner.arrays()):
+        raise DataError(f"arrays {sorted(file.arrays)}, of which some are unknown")
+    # The shortest text shows whether every shape fits the next one.
+    with np.errstate(over="raise", invalid="raise"):
+        scores = fitted.learner.decision_function(features.transform([""]))
+    if scores.shape != (1, len(fitted.topics)):
+        raise DataError(f"{scores.shape[1]} scores for {len(fitted.topics)} topics")
+
+
+def _check_dense(fitted: Fitted, info: EncoderInfo) -> int:
+    """Check that what an encoder adds fits the rest; return how many arrays it has."""
+    if not isinstance(fitted.learner, LinearLearner):
+        raise DataError("an encoder beside a learner that is not linear")
+    shapes = {"weights": (info.width, len(fitted.topics)), "biases": (len(fitted.topics),)}
+    for name, shape in shapes.items():
+        found = getattr(fitted.dense, name).shape
+        if found != shape:
+            raise DataError(f"{name} of an encoder of shape {found}, not {shape}")
+    return len(shapes)
+
+
+def _plain_weights(
+    class_weight: str | Mapping[Any, float] | None,
+) -> str | dict[str, float] | None:
+    if class_weight is None or isinstance(class_weight, str):
+        return class_weight
+    return {str(topic): float(weight) for topic, weight in class_weight.items()}
+
+
+def _weights_by_topic(
+    plain: str | dict[str, float] | None, topics: Sequence[Topic]
+) -> str | dict[Topic, float] | None:
+    """Undo `_plain_weights`: keys are strings in JSON, whatever topics are."""
+    if plain is None or isinstance(plain, str):
+        return plain
+    return _by_topic(plain, topics)
+
+
+def _by_topic(plain: dict[str, _Value], topics: Sequence[Topic]) -> dict[Topic, _Value]:
+    names = {str(topic): topic for topic in topics}
+    return {names[name]: value for name, value in plain.items()}
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of whatever, besides the seed, may change a model."""
+    # From the installation's metadata: importing scikit-learn takes longer than all else here.
+    names = ("slugline", "numpy", "scipy", "scikit-learn")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version()} | versions

@@ -1,0 +1,289 @@
+"""What a model file says, as typed values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy.typing as npt
+
+from slugline.base.words import counted
+from slugline.learning.encoder.encoder import MAX_NAME, MAX_WIDTH
+from slugline.model.file.quantization import Precision
+
+__all__ = [
+    "FORMAT",
+    "MAX_COUNT",
+    "BlockInfo",
+    "EncoderInfo",
+    "FormatOnly",
+    "ModelFile",
+    "ModelInfo",
+    "RoutingInfo",
+    "describe_learner",
+    "write_card",
+]
+
+
+#: The version of the format that this release writes. It also reads all earlier ones.
+FORMAT = 2
+
+# Limits on topics (each text gets a score for each) and on families of terms (each text is read for
+# each). Real models have hundreds of topics and five families.
+_MAX_TOPICS = 1 << 16
+_MAX_BLOCKS = 64
+#: The largest whole number in a file.
+MAX_COUNT = (1 << 63) - 1
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+
+
+class BlockInfo(msgspec.Struct, frozen=True):
+    """One family of terms; see `slugline.text.blocks.Block`."""
+
+    kind: str
+    weighting: str
+    weight: float
+    max_terms: int | None
+    min_count: int
+    n_terms: _Count
+    #: Files of earlier releases lack it, or have buckets without terms, each of which is a column.
+    n_buckets: int | None = None
+
+
+class EncoderInfo(msgspec.Struct, frozen=True):
+    """The encoder that a model needs, and what it adds; see `slugline.learning.encoder.head`."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
+    #: Another encoder, or one with other weights, has another one.
+    digest: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    width: Annotated[int, msgspec.Meta(ge=1, le=MAX_WIDTH)]
+    sparse_factor: Annotated[float, msgspec.Meta(ge=0, lt=1e6)]
+    doubt: Annotated[float, msgspec.Meta(ge=0, lt=1)]
+    ambiguity: Annotated[float, msgspec.Meta(ge=0, lt=1)]
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class RoutingInfo(msgspec.Struct, frozen=True):
+    """What thresholds are chosen for; see `slugline.model.thresholds`."""
+
+    min_precision: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    #: The usual share of unknown words, and how many standard errors more there may be; None where
+    #: that is not looked at.
+    unknown_words: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None
+    most_unknown: Annotated[float, msgspec.Meta(ge=0, lt=1e9)] | None
+
+
+class StreamInfo(msgspec.Struct, frozen=True):
+    """How a model learned from a stream; see `slugline.model.fitted`."""
+
+    n_passes: _Count
+    n_skipped: _Count
+    topic_counts: Annotated[tuple[_Count, ...], msgspec.Meta(max_length=_MAX_TOPICS)]
+    n_judged: _Count
+    n_right: _Count
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model is and where it comes from: the content of `model.json`."""
+
+    format: int = FORMAT
+    kind: Literal["topic-classifier"] = "topic-classifier"
+    topics: Annotated[list[str | int], msgspec.Meta(min_length=1, max_length=_MAX_TOPICS)]
+    blocks: Annotated[list[BlockInfo], msgspec.Meta(max_length=_MAX_BLOCKS)]
+    #: Whether each block's part of a row was scaled on its own, as in format 1.
+    apart: bool = False
+    #: Kind and options of the learner; see `slugline.learning.learner`.
+    learner: dict[str, Any]
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    class_weight: str | dict[str, float] | None
+    #: Versions of the libraries that trained it.
+    versions: dict[str, str]
+    #: sha256 over the texts and topics it learned from, and how many there were.
+    data_digest: str
+    n_documents: _Count
+    #: How many of these were not learned from, because training was interrupted.
+    #: Left out where there are none, as by earlier releases: same documents, same bytes.
+    n_held_out: Annotated[int, msgspec.Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
+    #: Metrics measured when it was trained, by name.
+    metrics: dict[str, float]
+    #: How the file stores weights; in memory they are float32. Earlier files lack this.
+    precision: Precision = "float32"
+    #: The most bytes that the file may have; weights nearest to 0 were dropped for it if need be.
+    #: Left out where there is none: same documents, same bytes.
+    max_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] | msgspec.UnsetType = msgspec.UNSET
+    #: Share of the documents that the seed chose to test on; None with a test file or no test.
+    test_fraction: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    #: sha256 of the user's documents on which the best epoch was found; None if there were none.
+    validation_digest: str | None = None
+    #: Whether a person interrupted training, so that it can't be repeated.
+    interrupted: bool = False
+    #: How many batches `partial_fit` learned from; if any, training can't be repeated in one go.
+    n_batches: _Count = 0
+    #: Markdown by the maker of the model, for the card.
+    card_notes: str = ""
+    #: Left out where there is none: same documents, same bytes.
+    encoder: EncoderInfo | msgspec.UnsetType = msgspec.UNSET
+    #: What described topics are about, likewise.
+    descriptions: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    #: How often answers that are given alone are to be right, likewise.
+    routing: RoutingInfo | msgspec.UnsetType = msgspec.UNSET
+    #: How it learned, if from a stream, likewise.
+    stream: StreamInfo | msgspec.UnsetType = msgspec.UNSET
+
+
+class FormatOnly(msgspec.Struct):
+    """What is read first, as the rest may be from a later release."""
+
+    format: int
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model file holds.
+
+    Attributes
+    ----------
+    info : ModelInfo
+    arrays : mapping of str to float32 array
+        All values are finite, and few are large. `info.precision` is how `write` stores them.
+    terms : list of str
+        The vocabulary of each block in turn, in the order of its columns.
+    card : str
+        Markdown.
+    """
+
+    info: ModelInfo
+    arrays: Mapping[str, npt.NDArray[Any]]
+    terms: list[str]
+    card: str
+
+
+# The model card: what a person should know about a model, in Markdown -----------------------------
+
+
+def write_card(info: ModelInfo) -> str:
+    """Return the card of a model."""
+    figures = [f"- {_words(name)}: {_figure(value)}" for name, value in info.metrics.items()]
+    sections = [
+        "# Topic classifier",
+        f"Made by Slugline {info.versions['slugline']} from {_documents(info)} with "
+        f"seed {info.seed}. SHA-256 of the data: {info.data_digest}.",
+        f"It knows {', '.join(map(_terms, info.blocks))}.{_bits(info)}",
+        *([] if info.stream is msgspec.UNSET else [_stream(info.stream)]),
+        *([] if info.encoder is msgspec.UNSET else [_encoder(info.encoder)]),
+        *([] if info.routing is msgspec.UNSET else [_routing(info.routing)]),
+        *([info.card_notes.strip()] if info.card_notes else []),
+        "## Learner",
+        "\n".join(f"- {name}: {value}" for name, value in describe_learner(info.learner)),
+        "## Figures",
+        "\n".join(figures) or "None were measured when it was saved.",
+        "## Limits",
+        _limits(info),
+        f"## Its {'topic' if len(info.topics) == 1 else counted(len(info.topics), 'topic')}",
+        "\n".join(f"- {_described(info, topic)}" for topic in info.topics),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _described(info: ModelInfo, topic: str | int) -> str:
+    description = (info.descriptions or {}).get(str(topic))
+    return f"{topic}: {' '.join(description.split())}" if description else str(topic)
+
+
+def _documents(info: ModelInfo) -> str:
+    if not info.n_documents and info.descriptions:
+        return "descriptions of its topics alone, without any document,"
+    if not info.n_held_out:
+        return counted(info.n_documents, "document")
+    n_learned = info.n_documents - info.n_held_out
+    return (
+        f"{n_learned:,} of {info.n_documents:,} documents (its training was interrupted before it "
+        f"learned from the other {info.n_held_out:,})"
+    )
+
+
+def _bits(info: ModelInfo) -> str:
+    return "" if info.precision == "float32" else f" Its weights are rounded to {info.precision}."
+
+
+def _stream(stream: StreamInfo) -> str:
+    said = (
+        f"It learned from a stream, in {stream.n_passes:,} passes over blocks of rows, and left no "
+        "document out as wrong."
+    )
+    if not stream.n_judged:
+        return said
+    return (
+        f"{said} Of {counted(stream.n_judged, 'document')} that were held out at first, "
+        f"{stream.n_right:,} got their topic."
+    )
+
+
+def _encoder(encoder: EncoderInfo) -> str:
+    share = f"{100 * encoder.share:.0f} %"
+    return (
+        f"It needs the sentence encoder {encoder.name}, from which {share} of the spread of its "
+        f"scores comes. SHA-256 of the encoder: {encoder.digest}."
+    )
+
+
+def _routing(routing: RoutingInfo) -> str:
+    return (
+        f"Answers that it gives alone are to be right in {100 * routing.min_precision:g} of 100 "
+        "cases; of other texts it says that it is unsure."
+    )
+
+
+def _limits(info: ModelInfo) -> str:
+    if info.encoder is msgspec.UNSET:
+        knows = "the words and topics of its training data"
+    else:
+        knows = f"the topics of its training data, and the languages of {info.encoder.name}"
+    if info.routing is msgspec.UNSET:
+        but = " only, and always names one of its\ntopics, however foreign the text."
+    else:
+        but = " only. Of a text about something else,\nit may be sure of a topic all the same."
+    said = f"It knows {knows}{but}"
+    if not info.n_documents and info.descriptions:
+        said += " Its probabilities are not calibrated: they rank topics,\nand no more."
+    return said
+
+
+def _terms(block: BlockInfo) -> str:
+    if block.n_terms or block.n_buckets is None:
+        return f"{block.n_terms:,} {block.kind} ({block.weighting})"
+    return f"all {block.kind} by {block.n_buckets:,} hash buckets ({block.weighting})"
+
+
+def describe_learner(settings: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, str]]:
+    """Return the name and value of each setting of a learner, in words, and of those it is made of.
+
+    Parameters
+    ----------
+    settings : mapping
+        What `Learner.settings` returns.
+    of : str
+        A prefix for each name.
+    """
+    for name, value in settings.items():
+        if name == "learners":
+            for number, part in enumerate(value, start=1):
+                yield from describe_learner(part, f"{of}{number}. ")
+        elif value is not None:
+            yield of + _words(name), _shown(value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,516 @@
+"""The fits that make a `Fitted`: of all documents at once, or of one batch after another."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline.base.arrays import F32, I64, Index
+from slugline.base.checks import count_threads, illegal
+from slugline.corpus.documents import (
+    Topic,
+    Topics,
+    chain_digests,
+    check_documents,
+    check_names,
+    digest_of,
+    plain_topics,
+)
+from slugline.corpus.sample_weights import plain_class_weight, row_weights, topic_weights
+from slugline.corpus.splits import make_folds
+from slugline.errors import DataError, OptionError
+from slugline.learning.calibration import Calibration
+from slugline.learning.encoder.encoder import CheckedEncoder
+from slugline.learning.encoder.head import DenseHead
+from slugline.learning.learner import BatchLearner, Learner
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.linear.weights import as_arrays
+from slugline.learning.named import choose_learner
+from slugline.model.fitted import Fitted
+from slugline.model.settings import FitSettings
+from slugline.model.thresholds import MOST_ANSWERS, LeftOutAnswers
+from slugline.text.blocks import Block
+from slugline.text.features import Features, usual_words
+from slugline.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from slugline.base.progress import Progress
+    from slugline.learning.learner import FitContext
+    from slugline.learning.net.training import History
+    from slugline.learning.tuning import Tuning
+
+__all__ = [
+    "Refit",
+    "are_many",
+    "fit",
+    "fit_batch",
+    "judged",
+    "rows_in_parts",
+]
+
+
+# Rows of documents that are too many for one table: they are made and learned from in parts -------
+
+# Rows of more documents than this would take gigabytes.
+_MANY_DOCUMENTS, _AT_A_TIME = 200_000, 50_000
+
+
+def are_many(texts: Sequence[str], blocks: Sequence[Block], settings: FitSettings) -> bool:
+    """Whether texts are learned from in parts, for which no vocabulary and no encoder is there."""
+    is_simple = settings.encoder is None and all(block.n_buckets for block in blocks)
+    return len(texts) > _MANY_DOCUMENTS and is_simple
+
+
+def rows_in_parts(
+    texts: Sequence[str], labels: I64, features: Features, context: FitContext
+) -> Iterator[tuple[Any, I64, FitContext]]:
+    """Yield rows of the documents in random order, as `LinearLearner.fit_parts` takes them.
+
+    The features are those of the parts that have been learned from, whenever that ends.
+
+    Raises
+    ------
+    DataError : if the first part has no word in it.
+    """
+    order = np.random.default_rng(context.seed).permutation(len(texts))
+    starts = range(0, len(texts), _AT_A_TIME)
+    weight = context.sample_weight
+    if context.progress is not None:
+        context.progress.begin(1, len(starts))
+    try:
+        for first in starts:
+            some = order[first : first + _AT_A_TIME]
+            ahead = copy.copy(features)
+            rows, moved = ahead.partial_fit_transform([texts[i] for i in some], first)
+            if not ahead.n_columns:
+                raise DataError("no document has a word in it; check which column holds the text.")
+            costs = None if weight is None else weight[some]
+            yield rows, labels[some], replace(context, sample_weight=costs, moved=moved)
+            features.vocabularies_, features.idf_ = ahead.vocabularies_, ahead.idf_
+            if context.progress is not None:
+                context.progress.step()
+    finally:
+        if context.progress is not None:
+            context.progress.end()
+
+
+# Answers to training documents by what was learned from others ------------------------------------
+
+#: Learns with the settings from the documents with these numbers.
+Refit = Callable[[FitSettings, Index], Fitted]
+
+# Learners that don't tell what they would say of documents left out learn anew without a third of
+# them, three times; or once, without a few, if documents are so many that this takes long.
+_N_FOLDS, _MANY = 3, 20_000
+
+
+def judged(
+    fitted: Fitted, texts: Sequence[str], labels: I64, settings: FitSettings, refit: Refit
+) -> Fitted:
+    """Return the same with answers to documents that were left out, to choose thresholds by.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        What was learned from all documents.
+    texts : sequence of str
+    labels : int array, shape (n_documents,)
+        Their topics.
+    settings : FitSettings
+        How it was learned; `min_precision` is set.
+    refit : callable
+        Learns again from some of the documents.
+    """
+    rows, proba = _linear(fitted) or _cross_validated(fitted, texts, labels, settings, refit)
+    # An encoder may know what words don't, even in other languages.
+    words = usual_words(fitted.features, texts) if fitted.dense is None else None
+    answers = LeftOutAnswers.of(proba, labels[rows], words, settings.min_precision)
+    return replace(fitted, left_out=answers)
+
+
+def _linear(fitted: Fitted) -> tuple[Index, F32] | None:
+    """Return rows that a linear learner has judged itself, and their probabilities."""
+    learner = fitted.learner
+    if not isinstance(learner, LinearLearner) or fitted.dense is not None:
+        return None
+    if not hasattr(learner, "left_out_"):  # it has learned in parts
+        return None
+    rows, scores = learner.left_out_
+    return rows, learner.calibration.proba(scores)
+
+
+def _cross_validated(
+    fitted: Fitted,
+    texts: Sequence[str],
+    labels: I64,
+    settings: FitSettings,
+    refit: Refit,
+) -> tuple[Index, F32]:
+    found = replace(
+        settings,
+        learner=choose_learner(fitted.learner),
+        blocks=fitted.features.blocks,
+        tune=False,
+        min_precision=None,
+    )
+    rows, parts = [np.zeros(0, np.intp)], [np.zeros((0, len(fitted.topics)), np.float32)]
+    copies = np.unique(np.array(texts, dtype=object), return_inverse=True)[1]
+    for held in _folds(labels, copies, settings.random_state):
+        rest = np.flatnonzero(~np.isin(copies, copies[held]))
+        held = held[np.isin(labels[held], labels[rest])]  # others' topics can't be told
+        if not len(held):
+            continue
+        other = refit(found, rest)
+        rows.append(held)
+        parts.append(_probabilities(other, [texts[i] for i in held.tolist()], fitted.topics.names))
+    return np.concatenate(rows), np.concatenate(parts)
+
+
+def _folds(labels: I64, copies: Index, seed: int) -> list[Index]:
+    """Return the numbers of the documents to leave out at a time, copies of a text together."""
+    n_documents = len(labels)
+    if len(np.unique(copies)) < _N_FOLDS:
+        return []
+    if n_documents > _MANY:
+        order = np.random.default_rng(seed).permutation(n_documents)
+        return [np.sort(order[:MOST_ANSWERS])]
+    folds = make_folds(labels.tolist(), _N_FOLDS, seed, copies)
+    return [np.flatnonzero(folds == fold) for fold in range(_N_FOLDS)]
+
+
+def _probabilities(other: Fitted, texts: Sequence[str], names: Sequence[Topic]) -> F32:
+    """Return what another fit says of texts; the topics that it doesn't know have 0."""
+    place = {name: number for number, name in enumerate(names)}
+    proba = np.zeros((len(texts), len(names)), dtype=np.float32)
+    proba[:, [place[name] for name in other.topics.names]] = other.predict_proba(texts)
+    return proba
+
+
+# The fits that make a `Fitted`: of all documents at once, or of one batch after another -----------
+
+
+def fit(
+    X: Iterable[str],
+    y: Iterable[Topic],
+    settings: FitSettings,
+    *,
+    sample_weight: npt.ArrayLike | None = None,
+    validation_data: tuple[Iterable[str], Iterable[Topic]] | None = None,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Learn from all documents at once; see `TopicClassifier.fit`."""
+    described = settings.descriptions
+    texts, names = check_documents(X, y, may_be_none=bool(described))
+    topics = Topics.fit([*names, *described])
+    labels = topics.encode(names)
+    learner = settings.learner
+    if validation_data is not None and not learner.has_epochs:
+        raise OptionError(
+            "`validation_data` is to find the best epoch on, and this learner has no epochs; "
+            "leave it out."
+        )
+    _check_progress(progress)
+    if not texts and settings.min_precision is not None:
+        raise OptionError(
+            "`min_precision` needs documents to choose thresholds by, and there are only "
+            "descriptions; leave it out."
+        )
+    if not texts and settings.encoder is not None:
+        return _described(settings.encoder, topics, settings, progress)
+    held = None if validation_data is None else _validation_rows(validation_data, topics)
+    context = _context(settings, topics, labels, sample_weight, progress=progress)
+    blocks, tuning = settings.chosen_blocks(), None
+    if settings.tune:
+        tuning = _tune(texts, labels, blocks, context, settings)
+        blocks, learner = tuning.best.way.blocks, tuning.best.learner()
+    features = Features(blocks, settings.n_jobs)
+    validation_digest = history = None
+    n_unread = 0
+    if isinstance(learner, LinearLearner) and are_many(texts, blocks, settings):
+        n_unread = len(texts) - learner.fit_parts(rows_in_parts(texts, labels, features, context))
+    else:
+        rows = features.fit_transform(texts)
+        if held is not None:
+            held_texts, held_labels, validation_digest = held
+            held_rows = features.transform(held_texts)
+            context = replace(context, validation_data=(held_rows, held_labels))
+        needs_true_scores = settings.encoder is not None or settings.min_precision is not None
+        history = learner.fit(rows, labels, replace(context, cross_validate=needs_true_scores))
+    dense = _dense_head(texts, labels, topics, learner, context, settings)
+    if isinstance(learner, LinearLearner):
+        features, columns = features.without(learner.unused_columns())
+        learner = learner.of_columns(columns)
+    interrupted = n_unread > 0 or (history is not None and history.stopped_by == "interrupt")
+    fitted = Fitted(
+        topics=topics,
+        features=features,
+        learner=learner,
+        seed=int(settings.random_state),
+        class_weight=plain_class_weight(settings.class_weight),
+        data_digest=digest_of(texts, names),
+        n_documents=len(texts),
+        n_held_out=n_unread or (_n_held_out(context, len(texts), history) if interrupted else 0),
+        validation_digest=validation_digest,
+        interrupted=interrupted,
+        history=history,
+        tuning=tuning,
+        dense=dense,
+        descriptions={} if dense is None else dict(described),
+    )
+    if settings.min_precision is None or interrupted:
+        return fitted
+    return _with_left_out(fitted, (texts, names), labels, settings, sample_weight)
+
+
+def _with_left_out(
+    fitted: Fitted,
+    documents: tuple[Sequence[str], Sequence[Topic]],
+    labels: I64,
+    settings: FitSettings,
+    sample_weight: npt.ArrayLike | None,
+) -> Fitted:
+    """Return the same with answers to documents that were left out."""
+    texts, names = documents
+    weight = None if sample_weight is None else np.asarray(sample_weight)
+
+    def refit(how: FitSettings, rows: Index) -> Fitted:
+        some = rows.tolist()
+        chosen = [texts[i] for i in some], [names[i] for i in some]
+        return fit(*chosen, how, sample_weight=None if weight is None else weight[rows])
+
+    return judged(fitted, texts, labels, settings, refit)
+
+
+def _dense_head(
+    texts: Sequence[str],
+    labels: I64,
+    topics: Topics,
+    learner: Learner,
+    context: FitContext,
+    settings: FitSettings,
+) -> DenseHead | None:
+    """Return what an encoder adds to the linear learner, which has learned from the texts."""
+    if settings.encoder is None or not isinstance(learner, LinearLearner):
+        return None
+    from slugline.learning.encoder.fit import fit_encoder_head
+
+    rows, y = _encoded(settings.encoder, texts, labels, topics, settings, context.progress)
+    weight = context.sample_weight
+    if weight is not None:  # a description counts like a document of weight 1
+        more = np.ones(len(settings.descriptions), dtype=np.float32)
+        context = replace(context, sample_weight=np.concatenate([weight, more]))
+    head = fit_encoder_head(rows, y, len(texts), context, learner.left_out_)
+    return None if head is None else DenseHead(settings.encoder, *head)
+
+
+def _encoded(
+    encoder: CheckedEncoder,
+    texts: Sequence[str],
+    labels: I64,
+    topics: Topics,
+    settings: FitSettings,
+    progress: Progress | None,
+) -> tuple[F32, I64]:
+    """Return the encoder's rows of documents, then of descriptions, and their topics' numbers."""
+    from slugline.learning.encoder.rows import encode
+
+    described = settings.descriptions
+    everything = [*texts, *described.values()]
+    rows = encode(everything, encoder, n_jobs=settings.n_jobs, progress=progress)
+    return rows, np.concatenate([labels, topics.encode(described)])
+
+
+def _described(
+    encoder: CheckedEncoder, topics: Topics, settings: FitSettings, progress: Progress | None
+) -> Fitted:
+    """Return what descriptions say without any document: nothing of words."""
+    from slugline.learning.encoder.fit import nearest_means
+
+    labels = np.zeros(0, dtype=np.int64)
+    context = _context(settings, topics, labels, None)
+    rows, y = _encoded(encoder, [], labels, topics, settings, progress)
+    # A vocabulary without words, and a learner without weights, whose scores are all 0.
+    features = Features.restore([Block("words", "multi-hot")], [Vocabulary([], "words")], [None])
+    options = {**Calibration(1.0)._asdict(), "n_left_out": 0}
+    no_weights = sp.csr_array((0, len(topics)), dtype=np.float32)
+    arrays = {**as_arrays(no_weights), "biases": np.zeros(len(topics), dtype=np.float32)}
+    return Fitted(
+        topics=topics,
+        features=features,
+        learner=LinearLearner.restore(options, arrays),
+        seed=int(settings.random_state),
+        class_weight=plain_class_weight(settings.class_weight),
+        data_digest=digest_of([], []),
+        n_documents=0,
+        dense=DenseHead(encoder, *nearest_means(rows, y, context)),
+        descriptions=dict(settings.descriptions),
+    )
+
+
+def _validation_rows(
+    validation_data: tuple[Iterable[str], Iterable[Topic]], topics: Topics
+) -> tuple[list[str], I64, str]:
+    """Return the texts to find the best epoch on, the numbers of their topics, and a digest."""
+    is_pair = isinstance(validation_data, Sequence) and not isinstance(validation_data, str)
+    if not is_pair or len(validation_data) != 2:
+        raise illegal("validation_data", validation_data, "a pair of texts and their topics")
+    names = ("validation_data[0]", "validation_data[1]")
+    texts, found = check_documents(*validation_data, names)
+    try:
+        return texts, topics.encode(found), digest_of(texts, found)
+    except DataError as error:
+        raise DataError(f"`validation_data` has an {error}") from None
+
+
+def _n_held_out(context: FitContext, n_documents: int, history: History | None) -> int:
+    """Return how many documents an interrupted search has held out and not learned from."""
+    if history is None or context.validation_data is not None:
+        return 0
+    weight = context.sample_weight
+    return (n_documents if weight is None else int(np.count_nonzero(weight))) - history.n_rows
+
+
+def _check_progress(progress: Any) -> None:
+    if progress is not None and not hasattr(progress, "begin"):
+        raise illegal(
+            "progress", progress, "None, or an object like those of `slugline.base.progress`"
+        )
+
+
+def fit_batch(
+    X: Iterable[str],
+    y: Iterable[Topic],
+    settings: FitSettings,
+    before: Fitted | None = None,
+    *,
+    classes: Iterable[Topic] | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+) -> Fitted:
+    """Learn on from one more batch; see `TopicClassifier.partial_fit`.
+
+    Parameters
+    ----------
+    before : Fitted, optional
+        What was learned before; nothing by default. If learning fails, it answers as it did.
+    """
+    texts, names = check_documents(X, y)
+    if settings.encoder is not None:
+        raise OptionError(
+            "what an `encoder` says is learned from all documents at once, not batch by batch; "
+            "call fit, or leave the encoder out."
+        )
+    if before is None:
+        before = _untaught(settings, classes)
+    elif classes is not None and set(plain_topics(classes, "classes")) != set(before.topics.names):
+        raise DataError("`classes` differ from those of the first call; leave them out.")
+    labels = before.topics.encode(names)
+    context = _batch_context(settings, before, labels, sample_weight)
+    learner, features = _batch_learner(copy.copy(before.learner)), copy.copy(before.features)
+    rows, moved = features.partial_fit_transform(texts, before.n_documents, grow=learner.grows)
+    learner.partial_fit(rows, labels, replace(context, moved=moved))
+    digest = digest_of(texts, names)
+    return replace(
+        before,
+        features=features,
+        learner=learner,
+        seed=int(settings.random_state),
+        class_weight=plain_class_weight(settings.class_weight),
+        data_digest=digest if context.first else chain_digests(before.data_digest, digest),
+        n_documents=before.n_documents + len(texts),
+        n_batches=before.n_batches + 1,
+        history=None,
+        tuning=None,
+        left_out=None,  # they were answered by other weights
+        stream=None,
+    )
+
+
+def _untaught(settings: FitSettings, classes: Iterable[Topic] | None) -> Fitted:
+    """Return what there is before the first batch."""
+    if settings.tune:
+        raise OptionError("`tune` needs all documents at once; leave it out, or call fit first.")
+    if settings.min_precision is not None:
+        raise OptionError(
+            "thresholds for `min_precision` are chosen from all documents at once, not batch by "
+            "batch; leave it out, or call fit."
+        )
+    names = [] if classes is None else plain_topics(classes, "classes")
+    if not names:
+        raise OptionError(
+            "the first call of partial_fit needs `classes`: all topics that there will be."
+        )
+    check_names(names)
+    learner = _batch_learner(settings.learner)
+    return Fitted(
+        topics=Topics.fit(names),
+        features=Features(settings.batch_blocks(), settings.n_jobs),
+        learner=learner,
+        seed=int(settings.random_state),
+        class_weight=plain_class_weight(settings.class_weight),
+        data_digest="",
+        n_documents=0,
+    )
+
+
+def _batch_learner(learner: Learner) -> BatchLearner:
+    """Return the learner itself, if it can learn from batches."""
+    if not isinstance(learner, BatchLearner):
+        raise OptionError(
+            f"`learner` is a {type(learner).__name__}, which can't learn from batches; use one of "
+            "LinearLearner, NeuralLearner."
+        )
+    return learner
+
+
+def _batch_context(
+    settings: FitSettings, before: Fitted, labels: I64, sample_weight: npt.ArrayLike | None
+) -> FitContext:
+    if settings.class_weight == "balanced":
+        raise OptionError(
+            "`class_weight` 'balanced' needs all documents at once; give a mapping of topic to "
+            "weight."
+        )
+    first = before.n_documents == 0
+    return _context(settings, before.topics, labels, sample_weight, first=first)
+
+
+def _context(
+    settings: FitSettings,
+    topics: Topics,
+    labels: I64,
+    sample_weight: npt.ArrayLike | None,
+    *,
+    first: bool = False,
+    progress: Progress | None = None,
+) -> FitContext:
+    from slugline.learning.learner import FitContext
+
+    weights = topic_weights(settings.class_weight, topics, labels)
+    return FitContext(
+        n_topics=len(topics),
+        sample_weight=row_weights(len(labels), sample_weight, weights),
+        weighted_topics=settings.class_weight is not None,
+        seed=int(settings.random_state),
+        first=first,
+        n_jobs=count_threads(settings.n_jobs),
+        progress=progress,
+    )
+
+
+def _tune(
+    texts: Sequence[str],
+    labels: I64,
+    blocks: tuple[Block, ...],
+    context: FitContext,
+    settings: FitSettings,
+) -> Tuning:
+    from slugline.learning.tuning import BUDGET, tune
+
+    budget = BUDGET if settings.tune is True else settings.tune
+    return tune(texts, labels, blocks, context, budget=budget, n_jobs=settings.n_jobs)

@@ -1,0 +1,309 @@
+"""Which answers may be given alone, and why others may not: "unsure"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from slugline.base.arrays import F32, Index
+from slugline.base.checks import check_number, check_whole
+from slugline.base.words import as_lines, counted
+from slugline.corpus.documents import Topic, as_texts
+from slugline.errors import OptionError
+from slugline.model.fitted import Fitted
+from slugline.model.thresholds import CONFIDENCE, LeftOutAnswers, Reach, set_scores
+from slugline.text.features import UsualWords, WordCounts
+
+__all__ = [
+    "NO_TEXT",
+    "N_GUESSES",
+    "Route",
+    "Router",
+    "Routes",
+    "likeliest",
+]
+
+#: Why a text that is blank is not answered.
+NO_TEXT = "no text"
+#: How many guesses there are where the model is unsure.
+N_GUESSES = 3
+
+
+class Route(NamedTuple):
+    """The answer to one text.
+
+    Attributes
+    ----------
+    topic : str, int or None
+        None if the model is unsure.
+    probability : float
+        Of the most likely topic, even so.
+    reason : str or None
+        Why the model is unsure; None if it is not.
+    top : list of (topic, probability)
+        The best guesses, the most likely first.
+    topics : list of topics, or None
+        The set that holds the right topic as often as asked, the most likely first; None if no
+        `coverage` was asked for.
+    """
+
+    topic: Topic | None
+    probability: float
+    reason: str | None
+    top: list[tuple[Topic, float]]
+    topics: list[Topic] | None = None
+
+
+class Routes(NamedTuple):
+    """What goes with the probabilities of some texts.
+
+    Attributes
+    ----------
+    reasons : list of str or None, one for each text
+        Why the model is unsure; None if it is not.
+    sets : list of list of topics, or None
+        One set for each text; None if no coverage was asked for.
+    """
+
+    reasons: list[str | None]
+    sets: list[list[Topic]] | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Router:
+    """Gives answers that are right as often as asked, and says "unsure" of the other texts.
+
+    Attributes
+    ----------
+    fitted : Fitted
+    precision : float or None
+        How often answers given alone are to be right; None if all answers are given.
+    thresholds : float32 array, shape (n_topics,)
+        The probability from which on an answer of each topic is given alone.
+    words : UsualWords or None
+        How many unknown words a text may have; None if that is not looked at.
+    coverage, highest_score : float or None
+        How often sets are to hold the right topic, and the score up to which topics belong to them;
+        see `slugline.model.thresholds`.
+    """
+
+    fitted: Fitted
+    precision: float | None
+    thresholds: F32
+    words: UsualWords | None = None
+    coverage: float | None = None
+    highest_score: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        fitted: Fitted,
+        min_precision: float | None = None,
+        *,
+        per_topic: bool = False,
+        coverage: float | None = None,
+    ) -> Router:
+        """Choose thresholds by the answers to documents that were left out.
+
+        Parameters
+        ----------
+        fitted : Fitted
+        min_precision : float from 0 to under 1, optional
+            How often answers given alone are to be right, with 90 % confidence; by default, what
+            was asked for when it was fitted. With 0, all answers are given.
+        per_topic : bool, default False
+            Keep that promise for each topic that was answered often, not only for all together.
+        coverage : float, over 0 and under 1, optional
+            How often the set of topics of each text is to hold the right one.
+
+        Raises
+        ------
+        OptionError : if there are no such answers, or no threshold reaches the precision.
+        """
+        if min_precision is not None:
+            check_number("min_precision", min_precision, least=0, under=1)
+        if coverage is not None:
+            check_number("coverage", coverage, over=0, under=1)
+        n_topics, left_out = len(fitted.topics), fitted.left_out
+        precision = min_precision
+        if precision is None and left_out is not None:
+            precision = left_out.precision
+        thresholds, words = np.zeros(n_topics, dtype=np.float32), None
+        if precision:
+            left_out = _needed(fitted, "min_precision")
+            thresholds = left_out.thresholds(precision, n_topics, per_topic)
+            words = left_out.words
+            if np.isinf(thresholds).all():
+                raise _unreachable(left_out, precision)
+        highest = None
+        if coverage is not None:
+            highest = _needed(fitted, "coverage").highest_score(coverage)
+        return cls(fitted, precision or None, thresholds, words, coverage, highest)
+
+    def __repr__(self) -> str:
+        return as_lines("Router", self.summary())
+
+    @property
+    def reach(self) -> Reach:
+        """How often left-out answers over the thresholds are right, and what share they are."""
+        return _needed(self.fitted, "min_precision").reach(self.thresholds)
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Return what was chosen, as pairs of a name and words."""
+        rows = []
+        if self.precision is not None:
+            precision, coverage = self.reach
+            finite = self.thresholds[np.isfinite(self.thresholds)]
+            low, high = finite.min(), finite.max()
+            from_on = f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}, by topic"
+            rows += [
+                ("min precision", f"{self.precision:g}, with {CONFIDENCE * 100:g} % confidence"),
+                ("from probability", from_on),
+                (
+                    "on left-out texts",
+                    f"{coverage:.1%} answered by probability alone, {precision:.1%} of them right",
+                ),
+            ]
+        if self.coverage is not None:
+            rows.append(("coverage of sets", f"{self.coverage:g}"))
+        return rows
+
+    def route(self, X: Iterable[str], top: int = N_GUESSES) -> list[Route]:
+        """Return the answer to each text, or why there is none.
+
+        Parameters
+        ----------
+        X : iterable of str
+        top : int, default 3
+            How many guesses to give for each text.
+        """
+        check_whole("top", top, 1)
+        texts = as_texts(X)
+        proba, counts = self.fitted.predict_with_words(texts)
+        reasons, sets = self.judge(texts, proba, counts)
+        guesses = likeliest(proba, top, self.fitted.topics.names)
+        chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
+        return [
+            Route(None if reason else top[0][0], top[0][1], reason, top, topics)
+            for reason, top, topics in zip(reasons, guesses, chosen, strict=True)
+        ]
+
+    def judge(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> Routes:
+        """Return whether to answer texts, given what `Fitted.predict_with_words` says of them.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        proba : float32 array, shape (n_documents, n_topics)
+            The probabilities of their topics.
+        counts : WordCounts
+            How many words they have.
+        """
+        reasons: list[str | None] = [None] * len(texts)
+        if self.precision is not None and texts:
+            reasons = self._reasons(texts, proba, counts)
+        return Routes(reasons, self._sets(proba))
+
+    def _reasons(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> list[str | None]:
+        best = proba.argmax(axis=1)
+        highest, thresholds = proba[np.arange(len(best)), best], self.thresholds[best]
+        is_low = highest < thresholds
+        is_odd = np.zeros_like(is_low) if self.words is None else self.words.are_odd(counts)
+        reasons: list[str | None] = [None] * len(texts)
+        doubtful = np.flatnonzero(is_odd | is_low | (counts.all == 0))
+        n_each = counts.all[doubtful].tolist(), counts.unknown[doubtful].tolist()
+        for number, n_words, n_unknown in zip(doubtful.tolist(), *n_each, strict=True):
+            if not texts[number].strip():
+                reasons[number] = NO_TEXT
+            elif n_words == 0:
+                reasons[number] = "no words"
+            elif is_odd[number]:
+                reasons[number] = f"unknown words: {n_unknown} of {n_words}"
+            else:
+                reasons[number] = _low(highest[number], thresholds[number])
+        return reasons
+
+    def _sets(self, proba: F32) -> list[list[Topic]] | None:
+        if self.highest_score is None:
+            return None
+        is_in = set_scores(proba) <= self.highest_score
+        names, order = self.fitted.topics.names, np.argsort(-proba, axis=1, kind="stable")
+        return [
+            [names[i] for i in best if chosen[i]]
+            for best, chosen in zip(order.tolist(), is_in, strict=True)
+        ]
+
+
+def likeliest(
+    proba: F32, n_guesses: int, names: Sequence[Topic]
+) -> list[list[tuple[Topic, float]]]:
+    """Return the most likely topics of each text and their probabilities, the most likely first.
+
+    Parameters
+    ----------
+    proba : float32 array, shape (n_documents, n_topics)
+    n_guesses : int
+        How many for each text; fewer, if there are fewer topics.
+    names : sequence of topics
+        Those of the columns.
+    """
+    best = _best(proba, n_guesses)
+    highest = proba[np.arange(len(proba))[:, np.newaxis], best]
+    topics = [names[number] for number in best.ravel().tolist()]
+    guesses = list(zip(topics, highest.ravel().tolist(), strict=True))
+    n_each = best.shape[1]
+    return [guesses[first : first + n_each] for first in range(0, len(guesses), n_each)]
+
+
+def _best(proba: F32, n_guesses: int) -> Index:
+    """Return the columns of the most likely topics of each row, the first of equal ones first."""
+    if n_guesses > N_GUESSES:
+        return np.argsort(-proba, axis=1, kind="stable")[:, :n_guesses]
+    best, left, rows = [], proba.copy(), np.arange(len(proba))
+    for _ in range(min(n_guesses, proba.shape[1])):  # a few need no sort
+        best.append(left.argmax(axis=1))
+        left[rows, best[-1]] = -1
+    return np.array(best).T
+
+
+def _low(probability: float, threshold: float) -> str:
+    if np.isinf(threshold):
+        return f"probability {probability:.2f}; no answer of this topic is sure enough"
+    # Rounded to where they differ.
+    digits = next((n for n in range(2, 7) if round(threshold - probability, n) > 0), 7)
+    return f"probability {probability:.{digits}f} is under {threshold:.{digits}f}"
+
+
+def _needed(fitted: Fitted, option: str) -> LeftOutAnswers:
+    """Return the answers to documents that were left out; OptionError if there are none."""
+    if fitted.left_out is not None:
+        return fitted.left_out
+    if fitted.n_batches:
+        why = "it has learned from batches since, and only a fit gives such answers; train it"
+    else:
+        why = "it was trained without; train it"
+    raise OptionError(
+        f"`{option}` needs answers to training documents that were left out, which this model "
+        f"doesn't have: {why} with `min_precision`"
+        f"{'; any will do, such as 0.95' if option == 'coverage' else ''}."
+    )
+
+
+def _unreachable(left_out: LeftOutAnswers, precision: float) -> OptionError:
+    best, coverage = left_out.best_precision()
+    found = (
+        f"`min_precision` is {precision:g}, and no threshold reaches it by the answers to "
+        f"{counted(len(left_out), 'training document')} left out of the fit. "
+    )
+    if not best:
+        return OptionError(
+            f"{found}Not even half of the answers can be promised to be right: documents are too "
+            "few, or their topics can't be told apart; give more documents."
+        )
+    return OptionError(
+        f"{found}The best that can be promised is {best:g}, for {coverage:.0%} of the texts; ask "
+        "for that or less, or give more documents."
+    )

@@ -1,0 +1,100 @@
+"""How to learn: the settings of a classifier, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from slugline.base.checks import check_share, check_whole, count_threads, illegal, is_number
+from slugline.corpus.documents import Topic
+from slugline.corpus.sample_weights import check_class_weight
+from slugline.errors import OptionError
+from slugline.learning.encoder.encoder import CheckedEncoder
+from slugline.learning.learner import Learner
+from slugline.learning.linear.learner import LinearLearner
+from slugline.text.blocks import Block, check_blocks, default_blocks
+
+__all__ = [
+    "ClassWeight",
+    "FitSettings",
+]
+
+#: What topics count.
+ClassWeight = str | Mapping[Any, float] | None
+# Hash buckets of a net that learns batch by batch, which has weights for each of them.
+_N_BUCKETS = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """How to learn; see `TopicClassifier` for what each setting means.
+
+    Raises
+    ------
+    OptionError : if one of them is out of its range.
+    """
+
+    learner: Learner
+    blocks: Sequence[Block] | None
+    class_weight: ClassWeight
+    tune: bool | float
+    n_jobs: int | None
+    random_state: int
+    encoder: CheckedEncoder | None = None
+    descriptions: Mapping[Topic, str] = field(default_factory=dict)
+    min_precision: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.blocks is not None:
+            check_blocks(self.blocks)
+        check_class_weight(self.class_weight)
+        if not isinstance(self.tune, bool | np.bool_) and (
+            not is_number(self.tune) or self.tune < 0
+        ):
+            raise illegal("tune", self.tune, "True, False or a budget over 0")
+        count_threads(self.n_jobs)
+        # scikit-learn's seeds end there.
+        check_whole("random_state", self.random_state, 0, (1 << 32) - 1)
+        if self.min_precision is not None:
+            check_share("min_precision", self.min_precision)
+        if self.encoder is not None:
+            self._check_alone()
+        elif self.descriptions:
+            raise OptionError(
+                "`descriptions` need an encoder that reads them; give one as well: `encoder=use`."
+            )
+
+    def _check_alone(self) -> None:
+        """Make sure that nothing else is to be added to an encoder than the linear learner."""
+        if self.tune:
+            raise OptionError(
+                "`tune` looks for words and learners, and not for what an `encoder` adds to them; "
+                "leave one of them out."
+            )
+        if not isinstance(self.learner, LinearLearner):
+            raise OptionError(
+                f"`encoder` goes with the linear learner only, and `learner` is a "
+                f"{type(self.learner).__name__}; leave one of them out."
+            )
+
+    def chosen_blocks(self) -> tuple[Block, ...]:
+        """Return the families of terms to learn from."""
+        return default_blocks(self.learner.wants) if self.blocks is None else tuple(self.blocks)
+
+    def batch_blocks(self) -> tuple[Block, ...]:
+        """Return the families of terms to learn from batch by batch: all have hash buckets."""
+        if self.blocks is None:
+            return tuple(
+                replace(block, n_buckets=block.n_buckets or _N_BUCKETS, max_terms=None)
+                for block in self.chosen_blocks()
+            )
+        odd = next((block for block in self.blocks if block.n_buckets is None), None)
+        if odd is not None:
+            raise OptionError(
+                f"the block of {odd.kind} has a vocabulary, which can't grow from batch to batch; "
+                "give it `n_buckets`, or call fit first."
+            )
+        return tuple(self.blocks)

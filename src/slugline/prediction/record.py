@@ -1,0 +1,446 @@
+"""The record of a folder of answers: which files are answered, by which model, and how.
+
+`_slugline.jsonl` is written line by line while a job runs, so that a job that was killed can go on
+from there. Its name begins as programs that read whole folders expect of what is no data. Whoever
+writes it holds a lock on it, so that a second job into the same folder is refused. The lock ends
+with its process. In a folder that several machines share, it holds where the file system passes
+locks on, as NFS does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path, PurePath
+from typing import BinaryIO, Literal, NamedTuple
+
+import msgspec
+
+from slugline._version import __version__
+from slugline.base.files import lock
+from slugline.base.names import MARKS, RECORD, files_of, is_pattern
+from slugline.corpus.readers import check_exists
+from slugline.corpus.rows import os_errors_named
+from slugline.errors import DataError, OptionError, OutputError
+from slugline.prediction.task import How, ModelCopy
+
+__all__ = [
+    "FORMATS",
+    "RECORD",
+    "FilePair",
+    "Plan",
+    "Record",
+    "open_record",
+    "pair_files",
+]
+
+
+# Which files are answered, and where their answers go ---------------------------------------------
+
+#: Formats that answers may have.
+FORMATS = ("csv", "tsv", "jsonl", "parquet")
+# What answers to a file of each format are, unless the user says so.
+_ANSWERS = {
+    **{name: name for name in FORMATS},
+    "ndjson": "ndjson",
+    "json": "jsonl",
+    "txt": "jsonl",
+    "ft": "jsonl",
+    "xlsx": "csv",
+}
+
+
+class FilePair(NamedTuple):
+    """A file, and its answers.
+
+    Attributes
+    ----------
+    source : str
+        The path of the file.
+    name : str
+        The path of its answers in their folder, with slashes.
+    size, changed : int
+        The file's bytes, and when it was changed, in nanoseconds.
+    """
+
+    source: str
+    name: str
+    size: int
+    changed: int
+
+
+def pair_files(
+    sources: Iterable[str | Path], out: Path, form: str | None = None, to: str | None = None
+) -> list[FilePair]:
+    """Return the files that are named, those of a pattern in order of their names.
+
+    Answers have the name of their file. Files that a pattern finds in several folders keep the
+    part of their path that the pattern leaves open: answers to `in/*/a.csv` are in `1/a.csv`,
+    `2/a.csv` and so on.
+
+    Parameters
+    ----------
+    sources : iterable of paths and patterns
+    out : Path
+        The folder of the answers.
+    form : str, optional
+        The format of all files; by default each one's name tells.
+    to : one of FORMATS, optional
+        The format of all answers.
+
+    Raises
+    ------
+    DataError : if there is no such file, or a pattern fits none.
+    OptionError : if a file is a folder or lies in `out`, or answers to two would have one name.
+    """
+    if to is not None and to not in FORMATS:
+        raise OptionError(f"`to` is {to!r}; choose one of {', '.join(FORMATS)}.")
+    pairs: list[FilePair] = []
+    known: dict[str, str] = {}
+    for source, own in _named(sources):
+        name = _answer_name(own, form, to)
+        if name not in known:
+            known[name] = source
+            pairs.append(_pair(source, name, out))
+        elif os.path.realpath(known[name]) != os.path.realpath(source):
+            raise OptionError(
+                f"answers to {known[name]} and {source} would both be {out / name}; give these "
+                "files other names, or name them by one pattern, in quotes, such as 'in/*/*.csv'."
+            )
+    return pairs
+
+
+def _named(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePath]]:
+    """Yield files, and the part of the path of each that their pattern leaves open."""
+    for source in map(str, sources):
+        if source == "-":
+            raise OptionError(
+                "standard input has no name that answers in a folder could have; save it, or name "
+                "a file with `output`."
+            )
+        if not is_pattern(source):
+            check_exists(Path(source))
+            if Path(source).is_dir():
+                raise OptionError(
+                    f"{source} is a folder; name its files, such as '{Path(source) / '*.csv'}'."
+                )
+            yield source, PurePath(Path(source).name)
+            continue
+        fixed = _fixed(source)
+        if ".." in PurePath(source).relative_to(fixed).parts:
+            raise OptionError(
+                f"{source} has .. after a place that is open, so that answers would not stay in "
+                "their folder; write the pattern without it."
+            )
+        files = [file for file in files_of([source]) if not Path(file).is_dir()]
+        if not files:
+            raise DataError(f"no file is named like {source}, only folders; check the pattern.")
+        for file in files:
+            yield file, PurePath(file).relative_to(fixed)
+
+
+def _fixed(pattern: str) -> PurePath:
+    """Return the folder at which a pattern begins to leave something open."""
+    parts = PurePath(pattern).parts
+    n_fixed = next(n for n, part in enumerate(parts) if MARKS & set(part))
+    return PurePath(*parts[:n_fixed])
+
+
+def _answer_name(name: PurePath, form: str | None, to: str | None) -> str:
+    """Return the name of the answers to a file."""
+    is_packed = name.suffix.lower() == ".gz"
+    plain = name.with_suffix("") if is_packed else name
+    own = plain.suffix.lower().removeprefix(".")
+    ending = to or (form and _ANSWERS.get(form)) or _ANSWERS.get(own, "jsonl")
+    if own != ending:
+        plain = plain.with_suffix("") if own in _ANSWERS else plain
+        plain = plain.with_name(f"{plain.name}.{ending}")
+    if is_packed and ending != "parquet":
+        plain = plain.with_name(f"{plain.name}.gz")
+    return plain.as_posix()
+
+
+def _pair(source: str, name: str, out: Path) -> FilePair:
+    if Path(os.path.realpath(source)).is_relative_to(os.path.realpath(out)):
+        raise OptionError(
+            f"{source} is in {out}, the folder of the answers; name another folder for these."
+        )
+    with os_errors_named(source):
+        found = Path(source).stat()
+    return FilePair(source, name, found.st_size, found.st_mtime_ns)
+
+
+# The record of a folder of answers: which files are answered, by which model, and how -------------
+
+# The most bytes of one of its lines, and of all of it.
+_MOST_LINE = 1 << 17
+_MOST_BYTES = 1 << 30
+# Of the settings, those that change no answer.
+_SILENT = ("n_threads", "strict")
+# Records that this process holds. Its forks must not: they may end later than it.
+_held: set[BinaryIO] = set()
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """One line of the record.
+
+    Attributes
+    ----------
+    event : {"job", "begun", "done", "failed"}
+    job : str
+        Tells models and settings apart.
+    name : str
+        The answers.
+    source : str
+        The absolute path of what was answered.
+    source_size, source_changed : int
+        Its bytes and time then.
+    size, rows, bad : int
+        Bytes of the answers, rows, and those that got an error.
+    error : str
+        Why it failed.
+    model, slugline : str
+        SHA-256 of the model, and the version of Slugline.
+    how : mapping
+        The settings.
+    """
+
+    event: Literal["job", "begun", "done", "failed"]
+    job: str
+    name: str = ""
+    source: str = ""
+    source_size: int = 0
+    source_changed: int = 0
+    size: int = 0
+    rows: int = 0
+    bad: int = 0
+    error: str = ""
+    model: str = ""
+    slugline: str = ""
+    how: Mapping[str, str | int | float | bool | None] = {}
+
+
+class Plan(NamedTuple):
+    """What there is to do.
+
+    Attributes
+    ----------
+    to_do : list of FilePair
+    there : list of int
+        Of files whose answers are there: how many rows got an error for an answer.
+    n_again : int
+        Files to do that have answers, but not to what they are now, or not such.
+    """
+
+    to_do: list[FilePair]
+    there: list[int]
+    n_again: int
+
+
+class Record:
+    """The record of a folder, held by this process.
+
+    Parameters
+    ----------
+    folder : Path
+    file : binary file
+        Its file, open to read and to append.
+    model : ModelCopy
+    how : How
+    """
+
+    def __init__(self, folder: Path, file: BinaryIO, model: ModelCopy, how: How) -> None:
+        self._folder = folder
+        self._file = file
+        self._strict = how.strict
+        settings = {name: value for name, value in asdict(how).items() if name not in _SILENT}
+        told = msgspec.json.encode([model.digest, settings], order="sorted")
+        self._job = hashlib.sha256(told).hexdigest()[:16]
+        self._begins = Line(
+            "job", self._job, model=model.digest, slugline=__version__, how=settings
+        )
+        self._last, self._answered = dict[str, Line](), set[str]()
+        for line in self._lines():
+            if line.event != "job":
+                self._last[line.name] = line
+            if line.event == "done":
+                self._answered.add(line.name)
+
+    def plan(self, pairs: Iterable[FilePair], overwrite: bool = False) -> Plan:
+        """Return which files are to be answered.
+
+        Parameters
+        ----------
+        pairs : iterable of FilePair
+        overwrite : bool, default False
+            Replace answers of another model, of other settings, or to a file elsewhere.
+
+        Raises
+        ------
+        OptionError : if there are such answers, or a file that no such job has written.
+        """
+        to_do, there, n_again = list[FilePair](), list[int](), 0
+        for pair in pairs:
+            is_there = (self._folder / pair.name).exists()
+            line = self._last.get(pair.name)
+            if line is not None and line.event == "failed" and pair.name not in self._answered:
+                line = None  # nothing was written
+            if is_there and line is None:
+                raise OptionError(
+                    f"{self._folder / pair.name} is there already, and is no answer that "
+                    f"{RECORD} names; move it, or name another folder."
+                )
+            if is_there and line is not None:
+                self._check_ours(pair, line, overwrite)
+                if self._is_up_to_date(pair, line):
+                    there.append(line.bad)
+                    continue
+                n_again += line.event == "done" and not self._is_too_lax(line)
+            to_do.append(pair)
+        # The largest first, so that workers end at about the same time.
+        to_do.sort(key=lambda pair: -pair.size)
+        return Plan(to_do, there, n_again)
+
+    def begin(self, pairs: Iterable[FilePair]) -> None:
+        """Note that files are about to be answered."""
+        self._append([self._begins, *(self._line("begun", pair) for pair in pairs)])
+
+    def done(self, pair: FilePair, size: int, n_rows: int, n_bad: int) -> None:
+        """Note that a file is answered."""
+        line = self._line("done", pair)
+        line.size, line.rows, line.bad = size, n_rows, n_bad
+        self._append([line])
+
+    def failed(self, pair: FilePair, error: str) -> None:
+        """Note why a file could not be answered."""
+        line = self._line("failed", pair)
+        line.error = error[:2000]
+        self._append([line])
+
+    def _check_ours(self, pair: FilePair, line: Line, overwrite: bool) -> None:
+        if overwrite:
+            return
+        what = ""
+        if line.source != _absolute(pair.source):
+            what = f"answers to {line.source}"
+        elif line.job != self._job:
+            what = "answers of another model or of other settings"
+        if what:
+            raise OptionError(
+                f"{self._folder / pair.name} has {what}; name another folder, or replace them with "
+                "`overwrite`."
+            )
+
+    def _is_up_to_date(self, pair: FilePair, line: Line) -> bool:
+        return (
+            line.event == "done"
+            and line.job == self._job
+            and not self._is_too_lax(line)
+            and (line.source_size, line.source_changed) == (pair.size, pair.changed)
+            and line.source == _absolute(pair.source)
+            and line.size == (self._folder / pair.name).stat().st_size
+        )
+
+    def _is_too_lax(self, line: Line) -> bool:
+        """Whether answers have errors among them, and the user wants none."""
+        return self._strict and line.bad > 0
+
+    def _line(self, event: Literal["begun", "done", "failed"], pair: FilePair) -> Line:
+        source = _absolute(pair.source)
+        return Line(event, self._job, pair.name, source, pair.size, pair.changed)
+
+    def _append(self, lines: Iterable[Line]) -> None:
+        try:
+            self._write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+        except OSError as error:
+            raise OutputError(
+                f"{self._folder / RECORD} can't be written ({error.strerror}); free space, and run "
+                "it again: it goes on from there."
+            ) from error
+
+    def _write(self, data: bytes) -> None:
+        """Append without a buffer: what doesn't fit on the disk would be tried again at the end."""
+        while data:
+            data = data[os.write(self._file.fileno(), data) :]
+
+    def _lines(self) -> Iterator[Line]:
+        if os.fstat(self._file.fileno()).st_size > _MOST_BYTES:
+            raise self._damaged("it has more than a gigabyte")
+        decode = msgspec.json.Decoder(Line).decode
+        self._file.seek(0)
+        while raw := self._file.readline(_MOST_LINE):
+            if not raw.endswith(b"\n"):
+                if len(raw) == _MOST_LINE:
+                    raise self._damaged("a line has no end")
+                # A process was killed while it wrote this; what it says has to be done again.
+                self._write(b"\n")
+                return
+            if raw.isspace():
+                continue
+            try:
+                yield decode(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                if self._is_torn(raw):
+                    continue
+                raise self._damaged(str(error)) from error
+
+    def _is_torn(self, raw: bytes) -> bool:
+        """Whether a line was ended by the next job, as `_lines` does."""
+        return raw.startswith(b'{"event":') and not raw.endswith(b"}\n")
+
+    def _damaged(self, why: str) -> DataError:
+        return DataError(
+            f"{self._folder / RECORD} is no record of answers ({why[:200]}); name another folder "
+            "for the answers."
+        )
+
+
+@contextlib.contextmanager
+def open_record(folder: Path, model: ModelCopy, how: How) -> Iterator[Record]:
+    """Open the record of a folder, which is made if it is not there, and keep others out.
+
+    Raises
+    ------
+    OptionError : if another job writes to the folder, or it can't be made.
+    DataError : if the record is damaged.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / RECORD).open("a+b")
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OptionError(
+            f"`output` {folder}: there is a file of that name, or on the way there; name another "
+            "folder."
+        ) from error
+    except OSError as error:
+        raise OptionError(
+            f"`output` {folder}: can't write files there ({error.strerror}); fix its permissions, "
+            "or name another folder."
+        ) from error
+    with file:
+        if not lock(file):
+            raise OptionError(
+                f"another job writes answers to {folder}; wait for its end, or name another folder."
+            )
+        _held.add(file)
+        try:
+            yield Record(folder, file, model, how)
+        finally:
+            _held.discard(file)
+
+
+def _let_go() -> None:
+    while _held:
+        _held.pop().close()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_let_go)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())

@@ -1,0 +1,301 @@
+"""Texts to topics."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+from slugline.corpus.columns import (
+    N_PEEKED,
+    column_names,
+    find_id,
+    find_text_columns,
+    listed,
+    peek,
+    text_of,
+)
+from slugline.corpus.documents import Topic
+from slugline.corpus.readers import Rows
+from slugline.corpus.rows import ID_NAME, BadRow, Row
+from slugline.errors import DataError
+from slugline.model.fitted import Fitted
+from slugline.model.routing import Router, likeliest
+
+__all__ = [
+    "Columns",
+    "Prediction",
+    "answer_rows",
+    "predict_rows",
+]
+
+
+class Columns(NamedTuple):
+    """The columns of a row's text and of its id.
+
+    Attributes
+    ----------
+    text : tuple of str
+        Columns whose cells, joined by line breaks, are the text.
+    id : str or None
+        Column whose cells are passed through.
+    """
+
+    text: tuple[str, ...]
+    id: str | None = None
+
+
+class Prediction(NamedTuple):
+    """The classifier's answer for one row.
+
+    Attributes
+    ----------
+    at : int or str
+        Where the row stands; see `slugline.corpus.rows.Row`.
+    id : object
+        The row's cell in the id column, if there is one; else None.
+    topics : list of (topic, probability)
+        The most likely first: guesses, if there is a reason not to answer.
+    values : mapping of str to object
+        All cells of the row by column name.
+    reason : str or None
+        Why the classifier is unsure; None if it is not.
+    set : list of topics, or None
+        The topics among which the right one is as often as asked.
+    text : str
+        What was classified.
+    """
+
+    at: int | str
+    id: Any
+    topics: list[tuple[Topic, float]]
+    values: Mapping[str, Any]
+    reason: str | None = None
+    set: list[Topic] | None = None
+    text: str = ""
+
+
+def answer_rows(
+    fitted: Fitted | Router,
+    batch: list[Row | BadRow],
+    *,
+    columns: Columns,
+    missing: BadRow,
+    top: int,
+) -> list[Prediction | BadRow]:
+    """Return the answer to each row, in their order.
+
+    Parameters
+    ----------
+    fitted : Fitted or Router
+        A Router may be unsure, and is so of a row whose text is blank.
+    batch : list of Row or BadRow
+        A BadRow is its own answer.
+    columns : Columns
+    missing : BadRow
+        The answer to a row without text.
+    top : int
+        How many topics to give for each row.
+    """
+    may_be_blank = isinstance(fitted, Router) and fitted.precision is not None
+    texts = [_text(row, columns.text, missing, may_be_blank) for row in batch]
+    answered = iter(_answer(fitted, [text for text in texts if isinstance(text, str)], top))
+    answers: list[Prediction | BadRow] = []
+    for row, text in zip(batch, texts, strict=True):
+        if isinstance(text, BadRow):
+            answers.append(text)
+            continue
+        identity = row.values.get(columns.id) if columns.id is not None else None
+        topics, reason, chosen = next(answered)
+        prediction = Prediction(row.at, identity, topics, row.values, reason, chosen, text)
+        answers.append(prediction)
+    return answers
+
+
+class _Answer(NamedTuple):
+    """What there is to say of a text."""
+
+    topics: list[tuple[Topic, float]]
+    reason: str | None = None
+    set: list[Topic] | None = None
+
+
+def _answer(fitted: Fitted | Router, texts: list[str], top: int) -> list[_Answer]:
+    model = fitted.fitted if isinstance(fitted, Router) else fitted
+    proba, counts = model.predict_with_words(texts)
+    topics = likeliest(proba, top, model.topics.names)
+    if not isinstance(fitted, Router):
+        return list(map(_Answer, topics))
+    reasons, sets = fitted.judge(texts, proba, counts)
+    chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
+    return list(map(_Answer, topics, reasons, chosen))
+
+
+def _text(
+    row: Row | BadRow, columns: Sequence[str], missing: BadRow, may_be_blank: bool
+) -> str | BadRow:
+    """Return a row's text, or the answer to a row without one."""
+    if isinstance(row, BadRow):
+        return row
+    text = text_of(row, columns)
+    if isinstance(text, str) and (text.strip() or may_be_blank):
+        return text
+    return missing._replace(at=row.at, values=row.values)
+
+
+# Topics for a stream of rows: in order, in bounded memory, with no row lost -----------------------
+
+# Rows, and bytes that were read for them, that are classified at a time.
+_BATCH_ROWS = 1024
+_BATCH_BYTES = 1 << 22
+# Bytes that were read for all batches that wait for a thread or for their turn.
+_PENDING_BYTES = 1 << 25
+
+
+def predict_rows(
+    fitted: Fitted | Router,
+    rows: Rows,
+    *,
+    text: str | None = None,
+    id: str | None = None,  # noqa: A002 (the user's word)
+    top: int = 1,
+    batch_rows: int = _BATCH_ROWS,
+    n_threads: int = 1,
+    announce: Callable[[str], object] | None = None,
+) -> Iterator[list[Prediction | BadRow]]:
+    """Classify rows as they come.
+
+    Parameters
+    ----------
+    fitted : Fitted or Router
+        What answers.
+    rows : Rows, from `slugline.corpus.readers.read_rows`
+    text : str, optional
+        The column that holds the text; guessed from the names by default. Several, separated by
+        commas, are joined by line breaks, unless one column has exactly that name.
+    id : str, optional
+        The column that is passed through; by default the one called "id", in any case.
+    top : int, default 1
+        How many topics to give for each row.
+    batch_rows : int, default 1024
+        The most rows to classify at a time; a few megabytes of long ones are enough, too.
+    n_threads : int, default 1
+        Threads to classify batches on. Two or three batches for each are held in memory, up to
+        some tens of megabytes.
+    announce : callable, optional
+        Told which columns were taken for text and id, if they were guessed, unless it is "id".
+
+    Yields
+    ------
+    list of Prediction and, for a row that has no text or can't be read, BadRow: the answers to a
+    batch, in the order of the rows. Before a pause or an error of the source, all rows read so far
+    are answered.
+
+    Raises
+    ------
+    DataError : if there is no such column, or it is unclear which one holds the text.
+    """
+    head: list[Row | BadRow] = []
+    broken = None
+    try:
+        n_peeked = min(batch_rows, N_PEEKED)
+        peek(rows, n_peeked, n_bytes=_BATCH_BYTES, patient=False, head=head)
+    except DataError as error:
+        if not head:
+            raise
+        broken = error
+    columns = _columns_of(rows, head, text, id)
+    if announce and rows.has_names and head:
+        _announce_guesses(announce, columns, text, id)
+    missing = BadRow("", f"no text in {_named(columns.text)}" if rows.has_names else "no text")
+    answer = partial(answer_rows, fitted, columns=columns, missing=missing, top=top)
+    if broken is not None:
+        yield answer(head)
+        raise broken
+    yield from _map_in_order(answer, _batches(head, rows, batch_rows), n_threads)
+
+
+def _columns_of(
+    rows: Rows, head: list[Row | BadRow], text: str | None, identity: str | None
+) -> Columns:
+    identity = find_id(rows.name, head, identity)
+    texts = find_text_columns(rows.name, head, text, identity)
+    if not texts:
+        names = listed(column_names(head))
+        raise DataError(
+            f"{rows.name} has {names}, and none is known as text; name one with `text`."
+        )
+    return Columns(texts, identity)
+
+
+def _announce_guesses(
+    announce: Callable[[str], object], columns: Columns, text: str | None, identity: str | None
+) -> None:
+    if text is None:
+        announce(f"read column {columns.text[0]!r} as text; name another with `text`")
+    if identity is None and columns.id not in (None, ID_NAME):
+        announce(f"read column {columns.id!r} as id; name another with `id`")
+
+
+def _named(columns: Sequence[str]) -> str:
+    plural = "s" if len(columns) > 1 else ""
+    return f"column{plural} {' and '.join(map(repr, columns))}"
+
+
+class _Batch(NamedTuple):
+    rows: list[Row | BadRow]
+    n_bytes: int
+    is_last_for_now: bool  # the next row is not there yet
+
+
+def _batches(head: list[Row | BadRow], rows: Rows, most: int) -> Iterator[_Batch]:
+    items = iter(rows)
+    batch = head
+    n_bytes = sum(map(_n_bytes, head))
+    while True:
+        pauses = bool(batch) and rows.must_wait()
+        if pauses or len(batch) >= most or n_bytes >= _BATCH_BYTES:
+            yield _Batch(batch, n_bytes, pauses)
+            batch, n_bytes = [], 0
+        try:
+            row = next(items, None)
+        except DataError:
+            # The rest can't be read; answer what has been read before reporting that.
+            yield _Batch(batch, n_bytes, is_last_for_now=True)
+            raise
+        if row is None:
+            break
+        batch.append(row)
+        n_bytes += _n_bytes(row)
+    yield _Batch(batch, n_bytes, is_last_for_now=True)
+
+
+def _n_bytes(row: Row | BadRow) -> int:
+    return row.n_bytes if isinstance(row, Row) else 0  # a bad one is not kept
+
+
+def _map_in_order(
+    answer: Callable[[list[Row | BadRow]], list[Prediction | BadRow]],
+    batches: Iterable[_Batch],
+    n_threads: int,
+) -> Iterator[list[Prediction | BadRow]]:
+    if n_threads == 1:
+        yield from (answer(batch.rows) for batch in batches)
+        return
+    pending: deque[tuple[Future[list[Prediction | BadRow]], int]] = deque()
+    n_bytes = 0
+    pool = ThreadPoolExecutor(n_threads)
+    try:
+        for batch in batches:
+            pending.append((pool.submit(answer, batch.rows), batch.n_bytes))
+            n_bytes += batch.n_bytes
+            n_kept = 0 if batch.is_last_for_now else 2 * n_threads
+            while len(pending) > n_kept or n_bytes > _PENDING_BYTES:
+                future, n_done = pending.popleft()
+                n_bytes -= n_done
+                yield future.result()
+    finally:
+        # After an interrupt, or when the reader has stopped, nobody waits for the other answers.
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,231 @@
+"""The page that shows an audit: each suspect beside the document that tells why."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slugline.audit.audit import Audit, Leak
+from slugline.audit.findings import Finding, Findings, Span
+from slugline.base.words import counted
+from slugline.explain.explanation import highlighted
+from slugline.reports.page import listed, render, shortened, write_page
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+__all__ = [
+    "audit_page",
+    "headline",
+    "other_findings",
+    "write_audit_page",
+]
+
+
+# What an audit found, in sentences ----------------------------------------------------------------
+
+# Examples that a sentence names.
+_N_SHOWN = 3
+
+
+def headline(audit: Audit) -> str:
+    """Return how many documents were judged, and how many topics are probably wrong."""
+    n_test = len(audit) - audit.n_train
+    read = counted(len(audit), "document")
+    if n_test:
+        read += f" ({n_test:,} of them to test on)"
+    n_wrong = len(audit.suspects())
+    verdict = (
+        f"{n_wrong:,} probably {'has' if n_wrong == 1 else 'have'} a wrong topic"
+        if n_wrong
+        else "none more likely has a wrong topic than a right one"
+    )
+    return f"{audit.corpus.name}: {read}, {counted(len(audit.topics), 'topic')}; {verdict}"
+
+
+def other_findings(audit: Audit) -> list[str]:
+    """Return a sentence for each other thing that was found."""
+    return [
+        *_copies(audit),
+        *_leaks(audit),
+        *(f"topics {a.topic} and {a.other}: {a.why}" for a in audit.alike),
+        *_odd(audit),
+        *(
+            f"{counted(number, 'text')} begin or end with the line {shortened(line)!r}"
+            for line, number in audit.lines[:_N_SHOWN]
+        ),
+    ]
+
+
+def _copies(audit: Audit) -> list[str]:
+    found = []
+    if audit.copies:
+        n, n_differ = len(audit.copies), audit.n_contradicting
+        found.append(f"{counted(n, 'text')} {_occur(n)} several times, {_under(n, n_differ)}")
+    if audit.near_copies:
+        n_near = sum(map(len, audit.near_copies))
+        found.append(f"{counted(n_near, 'text')} {_are(n_near)} nearly the same as another")
+    return found
+
+
+def _under(n: int, n_differ: int) -> str:
+    if not n_differ:
+        return "always under the same topic" if n == 1 else "each under one topic"
+    return "under different topics" if n == 1 else f"{n_differ:,} of them under different topics"
+
+
+def _leaks(audit: Audit) -> list[str]:
+    if not audit.leaks:
+        return []
+    n_same = sum(leak.likeness == 1 for leak in audit.leaks)
+    n_near = len(audit.leaks) - n_same
+    return [
+        f"{counted(len(audit.leaks), 'test document')} {_are(len(audit.leaks))} among the training "
+        f"documents: {n_same:,} identical, {n_near:,} nearly"
+    ]
+
+
+def _odd(audit: Audit) -> list[str]:
+    kinds = Counter(odd.kind for odd in audit.odd)
+    found = []
+    for kind, n in kinds.items():
+        rows = [odd.row for odd in audit.odd if odd.kind == kind][:_N_SHOWN]
+        places = listed([audit.corpus.places[row] for row in rows])
+        more = f" and {n - _N_SHOWN:,} more" if n > _N_SHOWN else ""
+        where = f"{audit.corpus.unit} {places}{more}"
+        found.append(f"{counted(n, 'text')} {_are(n)} {_NAMES[kind]}: {where}")
+    return found
+
+
+_NAMES = {
+    "blank": "without a word",
+    "cut off": "cut off",
+    "boilerplate": "boilerplate",
+    "other script": "in another script",
+    "other language": "probably in another language",
+}
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _occur(n: int) -> str:
+    return "occurs" if n == 1 else "occur"
+
+
+# The page that shows an audit: each suspect beside the document that tells why --------------------
+
+# Suspects, leaks and odd texts that a page shows.
+_N_CARDS, _FEWEST_CARDS, _N_ROWS = 100, 20, 50
+# Characters of a text that are shown, and how many of them come before the first marked word.
+_N_CHARACTERS, _N_BEFORE = 560, 120
+_N_SHORT = 140
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of two texts side by side."""
+
+    place: str
+    topic: str
+    text: Markup
+
+
+@dataclass(frozen=True)
+class _Card:
+    """A suspect, and the document to show beside it."""
+
+    found: Finding
+    own: _Side
+    other: _Side | None
+
+
+def write_audit_page(findings: Findings, path: str | os.PathLike[str]) -> Path:
+    """Write `audit_page` to a file, completely or not at all.
+
+    Raises
+    ------
+    SluglineError : if it can't be written there.
+    """
+    return write_page(audit_page(findings), path)
+
+
+def audit_page(findings: Findings) -> str:
+    """Return an audit as one HTML page that needs no other file.
+
+    Parameters
+    ----------
+    findings : Findings
+    """
+    audit = findings.audit
+    rows = _different(audit, max(_FEWEST_CARDS, len(audit.suspects())))
+    return render(
+        "audit.html.j2",
+        audit=audit,
+        headline=headline(audit),
+        others=other_findings(audit),
+        cards=[_card(findings, row) for row in rows],
+        n_wrong=len(audit.suspects()),
+        leaks=[_leak(findings, leak) for leak in audit.leaks[:_N_ROWS]],
+        odd=[
+            (findings.place(odd.row), odd.kind, odd.why, _start(audit.corpus.texts[odd.row]))
+            for odd in audit.odd[:_N_ROWS]
+        ],
+    )
+
+
+def _different(audit: Audit, n_most: int) -> list[int]:
+    """Return the most suspect documents, each text once."""
+    chosen: dict[str, int] = {}
+    for row in audit.order[:n_most].tolist():
+        chosen.setdefault(audit.corpus.texts[row], row)
+        if len(chosen) == _N_CARDS:
+            break
+    return list(chosen.values())
+
+
+def _card(findings: Findings, row: int) -> _Card:
+    found = findings.of(row)
+    own = _side(findings, row, found)
+    return _Card(found, own, None if found.beside is None else _side(findings, found.beside, found))
+
+
+def _side(findings: Findings, row: int, found: Finding) -> _Side:
+    corpus = findings.audit.corpus
+    spans = findings.spans(row, found.topic, found.likely) if found.topic != found.likely else []
+    return _Side(findings.place(row), corpus.topics[row], _excerpt(corpus.texts[row], spans))
+
+
+def _excerpt(text: str, spans: Sequence[Span]) -> Markup:
+    """Return the part of a text around its first marked words, marked."""
+    first = spans[0][0] if spans else 0
+    start = max(0, min(first - _N_BEFORE, len(text) - _N_CHARACTERS))
+    if start:
+        start = text.find(" ", start, first) + 1 or start
+    end = min(len(text), start + _N_CHARACTERS)
+    before, after = "… " if start else "", " …" if end < len(text) else ""
+    shift = len(before) - start
+    inside = [(a + shift, b + shift, share) for a, b, share in spans if a >= start and b <= end]
+    return highlighted(f"{before}{text[start:end]}{after}", inside)
+
+
+def _start(text: str) -> str:
+    return shortened(" ".join(text[: 4 * _N_SHORT].split()), _N_SHORT)
+
+
+def _leak(findings: Findings, leak: Leak) -> tuple[str, str, str, str, str]:
+    topics, texts = findings.audit.corpus.topics, findings.audit.corpus.texts
+    return (
+        findings.place(leak.test_row),
+        findings.place(leak.row),
+        "identical" if leak.likeness == 1 else f"{100 * leak.likeness:.0f} % of terms",
+        topics[leak.row]
+        if topics[leak.row] == topics[leak.test_row]
+        else f"{topics[leak.test_row]}, but {topics[leak.row]} in training",
+        _start(texts[leak.test_row]),
+    )

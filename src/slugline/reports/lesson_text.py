@@ -1,0 +1,334 @@
+"""What a reader should take away from each step of the lesson.
+
+Every sentence follows from the numbers: if they say otherwise, so does the sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from slugline.base.words import counted
+from slugline.experiment.lesson import NotebookResult, OverSeeds
+from slugline.reports.page import (
+    has_spread,
+    layers,
+    listed,
+    number,
+    percent,
+    points,
+    spread_percent,
+    tiny,
+)
+
+__all__ = [
+    "Rule",
+    "rules",
+    "takeaways",
+]
+
+#: Losses that differ by no more than this are equal except for rounding.
+SAME_LOSS = 1e-6
+#: Mean accuracies that differ by less than this count as equal.
+A_HAIR = 0.002
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule from the end of the lesson, and what our numbers say about it."""
+
+    text: str
+    verdict: Literal["holds", "not seen", "not tested"]
+    evidence: str
+
+
+def takeaways(result: NotebookResult) -> dict[str, str]:
+    """Return a few sentences for each section of the report, by its name."""
+    return {
+        "data": _data(result),
+        "curves": _curves(result),
+        "retrained": _retrained(result),
+        "baselines": _baselines(result),
+        "predictions": _predictions(result),
+        "integer_labels": _integer_labels(result),
+        "bottleneck": _bottleneck(result),
+        "experiments": _experiments(result),
+    }
+
+
+def rules(result: NotebookResult) -> list[Rule]:
+    """Return the rules from the end of the lesson, each with whether our numbers bear it out."""
+    return [
+        _rule_of_outputs(result),
+        _rule_of_softmax(result),
+        _rule_of_crossentropy(result),
+        _rule_of_labels(result),
+        _rule_of_bottlenecks(result),
+    ]
+
+
+# Sections ---------------------------------------------------------------------------------------
+
+
+def _data(result: NotebookResult) -> str:
+    data, matrix = result.data, result.data.multi_hot
+    share = matrix.n_ones / (matrix.shape[0] * matrix.shape[1])
+    return (
+        f"Each wire becomes a row of {matrix.shape[1]:,} columns, with a 1 for every word that "
+        f"occurs in it, no matter how often; each topic becomes a row of {data.one_hot_shape[1]}, "
+        f"with a single 1. Only {percent(share, 2)} of the cells for words are ones. Stored alone, "
+        f"they take {number(matrix.megabytes, 0)} MB; with all the zeros, as in the lesson, they "
+        f"take {number(matrix.megabytes_dense, 0)} MB. That is the main reason why all of this "
+        "takes only seconds."
+    )
+
+
+def _curves(result: NotebookResult) -> str:
+    curves, lesson = result.curves, result.notebook["curves"]
+    best = int(curves.best_epoch.values[0])
+    if best < curves.epochs:
+        course = (
+            f"The validation loss (lower is better) is lowest after epoch {best}. It then rises "
+            f"from {number(min(curves.val_loss))} to {number(curves.val_loss[-1])}, while the "
+            f"training loss falls to {number(curves.loss[-1])}: from epoch {best} on, the network "
+            "learns its training wires by heart."
+        )
+    else:
+        course = (
+            f"After {curves.epochs} epochs the validation loss (lower is better) is still falling. "
+            "More epochs might help, and there is no sign of overfitting yet."
+        )
+    return (
+        f"{course} {_of_best_epochs(curves.best_epoch)} The lesson reads epoch "
+        f"{lesson['best_epoch_said']} off its curves, but the lowest loss that it prints is that "
+        f"of epoch {lesson['best_epoch']}."
+    )
+
+
+def _of_best_epochs(best_epoch: OverSeeds) -> str:
+    n_seeds = len(best_epoch.values)
+    low, high = int(min(best_epoch.values)), int(max(best_epoch.values))
+    if n_seeds == 1:
+        return "With another seed, the lowest loss may come an epoch or two earlier or later."
+    if low == high:
+        seeds = "Both" if n_seeds == 2 else f"All {n_seeds}"
+        return f"{seeds} seeds have their lowest loss after epoch {low}."
+    return f"Across {n_seeds} seeds, the lowest loss comes between epochs {low} and {high}."
+
+
+def _retrained(result: NotebookResult) -> str:
+    retrained, on_all = result.retrained, result.retrained_on_all
+    own = result.notebook["retrained"]["test_accuracy"]
+    return (
+        f"A new network, stopped after {retrained.epochs} epochs, gets "
+        f"{spread_percent(retrained.test_accuracy)} of the test wires right; the lesson’s network "
+        f"got {percent(own)}. {_of_going_on(result)} Once the validation wires have shown when to "
+        f"stop, the network can learn from them too. Trained on all {result.data.n_train:,} wires "
+        "for the number of epochs that was best for each seed, it gets "
+        f"{spread_percent(on_all.test_accuracy)}, "
+        f"{_change(on_all.test_accuracy, retrained.test_accuracy)}."
+    )
+
+
+def _of_going_on(result: NotebookResult) -> str:
+    """Return what further epochs would have done to the results on the test wires."""
+    long, stopped = result.curves, result.retrained
+    course = (
+        f"Continuing to epoch {long.epochs} takes the test loss from "
+        f"{number(stopped.test_loss.mean)} to {number(long.test_loss.mean)} and the accuracy to "
+        f"{percent(long.test_accuracy.mean)}"
+    )
+    if long.test_loss.mean <= stopped.test_loss.mean:
+        return f"{course}. On the test wires, stopping early did not pay off."
+    if long.test_accuracy.mean < stopped.test_accuracy.mean - A_HAIR:
+        return f"{course}. Overfitting makes both worse."
+    return (
+        f"{course}. Overfitting makes a network too confident before it makes it wrong more often."
+    )
+
+
+def _change(after: OverSeeds, before: OverSeeds) -> str:
+    difference = after.mean - before.mean
+    if abs(difference) < A_HAIR:
+        return "almost no change"
+    return f"{points(difference)} {'more' if difference > 0 else 'less'}"
+
+
+def _baselines(result: NotebookResult) -> str:
+    ours, accuracy = result.baselines, result.retrained.test_accuracy.mean
+    said = result.notebook["baselines"]["shuffled_said"]
+    opponent = "a stronger" if ours.majority > ours.shuffled.mean else "a weaker"
+    outcome = "beats it" if accuracy > ours.majority else "does not beat it"
+    return (
+        "The lesson compares its network with shuffled topics, that is, with guessing each topic "
+        f"as often as it occurs, which is right for about {percent(said, 0)} of the wires. Always "
+        f"answering “{ours.majority_topic}” needs no reading either and is {opponent} opponent, "
+        f"at {percent(ours.majority)}. The network {outcome}: it gets {percent(1 - accuracy)} of "
+        f"the test wires wrong, compared with {percent(1 - ours.majority)}."
+    )
+
+
+def _predictions(result: NotebookResult) -> str:
+    ours = result.predictions
+    right = (
+        "and that is right"
+        if ours.topic == ours.true_topic
+        else f"but the right topic is “{ours.true_topic}”"
+    )
+    return (
+        f"For every wire the network gives {ours.shape[0]} probabilities, which add up to 1 except "
+        f"for rounding (off by at most {tiny(ours.largest_sum_error)}). The bars show the largest "
+        f"for the first test wire: the network answers “{ours.topic}” with a probability of "
+        f"{percent(ours.probability, 0)}, {right}. Having an output for each topic does not mean "
+        f"using it: of the {ours.n_topics_present} topics among the test wires, "
+        f"{ours.n_topics_answered} are the first answer for at least one wire."
+    )
+
+
+def _integer_labels(result: NotebookResult) -> str:
+    ours = result.integer_labels
+    if ours.max_difference > SAME_LOSS:
+        return (
+            f"The two losses should be the same, but over {ours.n_losses} values they differ by up "
+            f"to {tiny(ours.max_difference)}. That is more than rounding error; please report it "
+            "as a bug."
+        )
+    extent = f"by more than {tiny(SAME_LOSS)}" if ours.max_difference else "at all"
+    return (
+        "The network was trained twice from the same seed, once with one-hot rows and once with "
+        f"plain integers. The {ours.n_losses} training and validation losses do not differ "
+        f"{extent}. It is the same loss, with two ways to pass the labels. Integers take less "
+        "memory; one-hot rows could also say “half this topic, half that”."
+    )
+
+
+def _bottleneck(result: NotebookResult) -> str:
+    narrow, wide = result.bottleneck, result.curves
+    said = result.notebook["bottleneck"]["test_accuracy_said"]
+    drop = wide.val_accuracy_peak.mean - narrow.val_accuracy_peak.mean
+    return (
+        f"With a layer of only {min(narrow.hidden)} units, the network gets at most "
+        f"{spread_percent(narrow.val_accuracy_peak)} of the validation wires right, "
+        f"{points(drop)} {'below' if drop > 0 else 'above'} the wide network. The lesson calls its "
+        f"{percent(said, 0)} test accuracy, but it is this validation accuracy, in the best of "
+        f"{narrow.epochs} epochs. On the test wires, which were not used to choose anything, we "
+        f"measure {spread_percent(narrow.test_accuracy)} after the last epoch."
+    )
+
+
+def _experiments(result: NotebookResult) -> str:
+    ranked = sorted(result.experiments, key=lambda experiment: experiment.test_accuracy.mean)
+    worst, best = ranked[0], ranked[-1]
+    return (
+        f"The best of these is {_name(best.hidden)}, with {spread_percent(best.test_accuracy)}; "
+        f"the worst is {_name(worst.hidden)}, with {spread_percent(worst.test_accuracy)}. "
+        f"{_of_depth(result)} {_of_luck(result)}"
+    )
+
+
+def _of_depth(result: NotebookResult) -> str:
+    units = result.retrained.hidden[0]
+    by_depth = sorted(
+        (e for e in result.experiments if set(e.hidden) == {units}), key=lambda e: len(e.hidden)
+    )
+    means = [experiment.test_accuracy.mean for experiment in by_depth]
+    if means == sorted(means, reverse=True):
+        effect = "every extra hidden layer lowers the accuracy"
+    elif means == sorted(means):
+        effect = "every extra hidden layer raises the accuracy"
+    else:
+        effect = "extra hidden layers neither help nor hurt consistently"
+    depths = listed([len(experiment.hidden) for experiment in by_depth])
+    accuracies = listed([percent(mean) for mean in means])
+    return f"With {units} units per layer, {effect}: {accuracies} with {depths} hidden layers."
+
+
+def _of_luck(result: NotebookResult) -> str:
+    accuracies = [experiment.test_accuracy for experiment in result.experiments]
+    spreads = [accuracy.sd or 0.0 for accuracy in accuracies if has_spread(accuracy)]
+    if not spreads:
+        seeds = counted(len(result.seeds), "seed")
+        return f"With {seeds}, a difference of less than a point may be luck; try `--seeds 10`."
+    return (
+        "With different seeds, the results of the same network have a standard deviation of up to "
+        f"{points(max(spreads))}, so a single run cannot rank networks that are this close."
+    )
+
+
+# Rules ------------------------------------------------------------------------------------------
+
+
+def _rule_of_outputs(result: NotebookResult) -> Rule:
+    n_outputs, n_topics = result.predictions.shape[0], result.data.n_topics
+    return Rule(
+        "To distinguish N classes, end with a Dense layer of size N.",
+        "holds" if n_outputs == n_topics else "not seen",
+        f"Every network in this report ends in {n_outputs} units, for {n_topics} topics.",
+    )
+
+
+def _rule_of_softmax(result: NotebookResult) -> Rule:
+    error = result.predictions.largest_sum_error
+    return Rule(
+        "End with softmax, so that the output is a probability distribution.",
+        "holds" if error < 1e-5 else "not seen",
+        f"For all {result.data.n_test:,} test wires, the probabilities add up to 1 to within "
+        f"{tiny(error)}.",
+    )
+
+
+def _rule_of_crossentropy(result: NotebookResult) -> Rule:
+    curves = result.curves
+    return Rule(
+        "Categorical crossentropy is almost always the loss to use.",
+        "not tested",
+        "Neither the lesson nor this report tries any other loss. This one does its job: on the "
+        f"training wires it falls from {number(curves.loss[0])} to {number(curves.loss[-1])}, and "
+        f"the accuracy rises from {percent(curves.accuracy[0])} to {percent(curves.accuracy[-1])}.",
+    )
+
+
+def _rule_of_labels(result: NotebookResult) -> Rule:
+    ours = result.integer_labels
+    return Rule(
+        "Use one-hot labels with categorical crossentropy, or integers with its sparse version.",
+        "holds" if ours.max_difference <= SAME_LOSS else "not seen",
+        f"The largest difference over {ours.n_losses} losses is {tiny(ours.max_difference)}.",
+    )
+
+
+def _rule_of_bottlenecks(result: NotebookResult) -> Rule:
+    narrow, wide = result.bottleneck, result.curves
+    pairs = zip(narrow.test_accuracy.values, wide.test_accuracy.values, strict=True)
+    n_behind = sum(few < many for few, many in pairs)
+    n_seeds = len(result.seeds)
+    is_behind = "is behind" if n_behind or n_seeds > 1 else "is not behind"
+    runs = f" in {n_behind} of {n_seeds} runs" if n_seeds > 1 else ""
+    return Rule(
+        "With many categories, avoid hidden layers that are too small.",
+        "holds" if n_behind == n_seeds else "not seen",
+        f"After {wide.epochs} epochs, {layers(narrow.hidden)} {is_behind} "
+        f"{layers(wide.hidden)} on the test wires{runs}: "
+        f"{spread_percent(narrow.test_accuracy)} compared with "
+        f"{spread_percent(wide.test_accuracy)}."
+        f"{_of_narrow_layers(result)}",
+    )
+
+
+def _of_narrow_layers(result: NotebookResult) -> str:
+    """Return how networks do whose layers have fewer units than topics, yet not too few."""
+    narrower = [e for e in result.experiments if min(e.hidden) < result.data.n_topics]
+    if not narrower:
+        return ""
+    widest = max(narrower, key=lambda experiment: min(experiment.hidden))
+    return (
+        f" After {widest.epochs} epochs, {layers(widest.hidden)}, which has fewer units than "
+        f"topics too, gets {spread_percent(widest.test_accuracy)}; "
+        f"{layers(result.retrained.hidden)} gets "
+        f"{spread_percent(result.retrained.test_accuracy)}."
+    )
+
+
+def _name(hidden: Sequence[int]) -> str:
+    return layers(hidden) if len(hidden) > 1 else f"a single layer of {hidden[0]}"

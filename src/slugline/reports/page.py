@@ -1,0 +1,250 @@
+"""Fill a template to make a page, and write it completely or not at all."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slugline._version import __version__
+from slugline.base.files import write_whole
+from slugline.base.words import counted
+from slugline.errors import SluglineError
+from slugline.explain.explanation import STYLE, highlighted
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from slugline.experiment.evidence import Quote
+    from slugline.experiment.lesson import OverSeeds
+
+__all__ = [
+    "has_spread",
+    "layers",
+    "listed",
+    "number",
+    "percent",
+    "percent_or_dash",
+    "points",
+    "render",
+    "shortened",
+    "spread",
+    "spread_percent",
+    "tiny",
+    "typeset",
+    "write_page",
+]
+
+
+# Numbers as people read them ----------------------------------------------------------------------
+
+#: A standard deviation of fewer values says almost nothing.
+N_FOR_SPREAD = 3
+#: The most decimal places, however small a standard deviation is.
+MOST_DIGITS = 6
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_NO_BREAK_SPACE, _NO_BREAK_HYPHEN = "\u00a0", "\u2011"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share as a percentage.
+
+    >>> percent(0.78139)
+    '78.1 %'
+    """
+    return f"{100 * share:.{digits}f} %"
+
+
+def percent_or_dash(share: float) -> str:
+    """Return a share as a whole percentage, or a dash if it is NaN.
+
+    >>> percent_or_dash(0.78139), percent_or_dash(math.nan)
+    ('78 %', '–')
+    """
+    return "–" if math.isnan(share) else percent(share, 0)
+
+
+def points(difference: float) -> str:
+    """Return the difference of two shares in percentage points, without its sign.
+
+    >>> points(-0.0801)
+    '8.0 points'
+    """
+    return f"{100 * abs(difference):.1f} points"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """Return a number with commas between thousands.
+
+    >>> number(8982, 0)
+    '8,982'
+    """
+    return f"{value:,.{digits}f}"
+
+
+def shortened(name: str, most: int = 50) -> str:
+    """Return a name without its end if it has more than `most` characters.
+
+    >>> shortened("money-supply", 8)
+    'money-s…'
+    """
+    return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
+
+
+def has_spread(metric: OverSeeds) -> bool:
+    """Whether there are enough seeds to show how much they vary.
+
+    In one case out of four, the standard deviation of two values is less than a third of the true
+    one.
+    """
+    return len(metric.values) >= N_FOR_SPREAD
+
+
+def spread(metric: OverSeeds, digits: int = 2) -> str:
+    """Return a mean and, for at least three seeds, its standard deviation.
+
+    Both get more than `digits` decimal places if the deviation would otherwise round to zero.
+    """
+    return _spread(metric, 1, digits)
+
+
+def spread_percent(metric: OverSeeds) -> str:
+    """Return a mean share and its standard deviation as percentages; see `spread`."""
+    return f"{_spread(metric, 100, 1)} %"
+
+
+def _spread(metric: OverSeeds, unit: float, digits: int) -> str:
+    if metric.sd is None or not has_spread(metric):
+        return number(unit * metric.mean, digits)
+    sd = unit * metric.sd
+    while round(sd, digits) == 0 < sd and digits < MOST_DIGITS:
+        digits += 1
+    return f"{number(unit * metric.mean, digits)} ± {number(sd, digits) if sd else 0}"
+
+
+def tiny(value: float) -> str:
+    """Return a rounding error as a power of ten.
+
+    >>> tiny(4.8e-07)
+    '5 × 10⁻⁷'
+    >>> tiny(0.0)
+    '0'
+    """
+    if not value:
+        return "0"
+    digit, exponent = f"{value:.0e}".split("e")
+    return f"{digit} × 10{str(int(exponent)).translate(_RAISED)}"
+
+
+def layers(hidden: Sequence[int]) -> str:
+    """Return the name of hidden layers: their widths.
+
+    >>> layers([64, 4])
+    '64-4'
+    """
+    return "-".join(map(str, hidden))
+
+
+def listed(values: Sequence[object]) -> str:
+    """Return values as a list in a sentence.
+
+    >>> listed([7, 8, 10])
+    '7, 8 and 10'
+    """
+    words = [str(value) for value in values]
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def typeset(text: str) -> str:
+    """Return text that keeps a number and its unit, and a network's name, on one line."""
+    text = re.sub(r"(?<=\d)-(?=\d)", _NO_BREAK_HYPHEN, text)
+    return re.sub(r" (?=[%±×])|(?<=[±×]) |(?<=\d) (?=points|MB)", _NO_BREAK_SPACE, text)
+
+
+# Fill a template to make a page, and write it completely or not at all ----------------------------
+
+#: Words with more characters may be too long for a narrow column.
+LONG_WORD = 12
+
+
+_FILTERS = (
+    *(has_spread, layers, listed, number, percent, percent_or_dash, points, shortened, spread),
+    *(spread_percent, tiny, typeset),
+)
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a template of this package, filled in.
+
+    Parameters
+    ----------
+    template : str
+        A file name in `templates`.
+    values : what the template refers to; text is escaped unless the template says `safe`.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("slugline.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {number_filter.__name__: number_filter for number_filter in _FILTERS}
+    environment.filters |= {
+        "breakable": _breakable,
+        "counted": counted,
+        "marked": _marked,
+        "prose": _prose,
+    }
+    return environment.get_template(template).render(version=__version__, marks=STYLE, **values)
+
+
+def _prose(text: str) -> Markup:
+    """Return a sentence as HTML: text in backticks is code, and numbers keep their units."""
+    from markupsafe import Markup
+
+    code = Markup("<code>{}</code>")
+    parts = re.split(r"`([^`]+)`", text)  # every second one was in backticks
+    return Markup("").join(
+        code.format(part) if i % 2 else typeset(part) for i, part in enumerate(parts)
+    )
+
+
+def _marked(quote: Quote) -> Markup:
+    """Return a passage as HTML whose words are marked."""
+    return highlighted(*quote)
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name in which lines may break after each underscore of a long word."""
+    from markupsafe import Markup
+
+    return Markup(" ").join(
+        Markup("_<wbr>").join(word.split("_")) if len(word) > LONG_WORD else word
+        for word in name.split(" ")
+    )
+
+
+def write_page(page: str, path: str | os.PathLike[str]) -> Path:
+    """Write a page beside its target and rename it into place; create folders as needed.
+
+    Raises
+    ------
+    SluglineError : if that fails; an earlier file stays as it was.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, page.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        raise SluglineError(
+            f"{target}: the report can't be written ({error.strerror or error}); "
+            "free some space or choose another folder."
+        ) from error
+    return target

@@ -1,1 +1,0 @@
-"""One safe file in, one safe file out: the `.slug` model file."""

@@ -1,1 +1,0 @@
-"""A front door: models behind HTTP, and a page for people."""

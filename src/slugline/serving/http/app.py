@@ -1,0 +1,93 @@
+"""The application: who answers which request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, Router
+
+from slugline.serving.http.guard import Guard
+from slugline.serving.http.operations import OPERATIONS, Operation, description
+from slugline.serving.http.settings import State, state_of
+from slugline.serving.page.classify import ask, show_classify
+from slugline.serving.page.corrections import correct, show_corrections, undo
+from slugline.serving.page.docs import show_docs
+from slugline.serving.page.model import show_model
+from slugline.serving.page.page import (
+    Handler,
+    for_people,
+    log_in,
+    problem_page,
+    show_login,
+    static_file,
+)
+from slugline.serving.page.table import answer_table, show_table, write_table
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+__all__ = [
+    "PAGE_ROUTES",
+    "make_app",
+]
+
+
+def make_app(state: State) -> ASGIApp:
+    """Return the application of a process."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for each in OPERATIONS:
+        by_path.setdefault(each.path, {})[each.method] = each
+    routes = [
+        # What has to be fastest is first.
+        *(Route(path, _dispatch(found), methods=list(found)) for path, found in by_path.items()),
+        Route("/openapi.json", _openapi),
+        *PAGE_ROUTES,
+    ]
+    # Not Starlette itself, which would answer to errors before the guard can.
+    return Guard(Router(routes, redirect_slashes=False), state, problem_page)
+
+
+def _dispatch(operations: Mapping[str, Operation]) -> Callable[[Request], Awaitable[Response]]:
+    """Return what answers all methods of a path."""
+    if len(operations) == 1:
+        return next(iter(operations.values())).handler
+
+    async def answer(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await operations[method].handler(request)
+
+    return answer
+
+
+async def _openapi(request: Request) -> Response:
+    """Send the description of the API."""
+    found = description(with_tokens=bool(state_of(request).settings.tokens))
+    return Response(msgspec.json.encode(found), media_type="application/json")
+
+
+# Where the page's parts are -----------------------------------------------------------------------
+
+
+def _route(path: str, method: str, handler: Handler) -> Route:
+    return Route(path, for_people(handler), methods=[method])
+
+
+PAGE_ROUTES: Sequence[BaseRoute] = (
+    _route("/", "GET", show_classify),
+    _route("/", "POST", ask),
+    _route("/wrong", "POST", correct),
+    _route("/undo", "POST", undo),
+    _route("/table", "GET", show_table),
+    Route("/table/answers", answer_table, methods=["POST"]),
+    Route("/table/file", write_table, methods=["POST"]),
+    _route("/model", "GET", show_model),
+    _route("/corrections", "GET", show_corrections),
+    _route("/docs", "GET", show_docs),
+    _route("/login", "GET", show_login),
+    _route("/login", "POST", log_in),
+    Route("/static/{name}", static_file),
+)

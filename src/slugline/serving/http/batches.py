@@ -1,0 +1,307 @@
+"""Answers off the event loop, those that wait together in one batch."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import itertools
+import mmap
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TypeAlias
+
+from slugline.model.routing import N_GUESSES, Route
+from slugline.serving.model import ServedModel
+
+__all__ = [
+    "Batches",
+    "Metrics",
+]
+
+
+# What a server counts, as Prometheus reads it -----------------------------------------------------
+
+# Upper edges of buckets: seconds, texts of a batch, probabilities.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+# Names of those that Text Embeddings Inference has are as there.
+_COUNTERS = {
+    "request_count": "Requests.",
+    "request_success": "Requests that were answered.",
+    "request_failure": "Requests that got an error, theirs or ours.",
+    "documents": "Texts that were classified.",
+    "unsure": "Texts of which the model was unsure.",
+    "corrections": "Corrections that were kept.",
+    "model_swaps": "New versions of a model that took the place of one before.",
+}
+_GAUGES = {"queue_size": "Requests that wait for an answer."}
+_HISTOGRAMS = {
+    "request_duration": ("Seconds from a request to its reply.", _SECONDS),
+    "request_queue_duration": ("Seconds that a request waited.", _SECONDS),
+    "request_inference_duration": ("Seconds that a batch of texts took.", _SECONDS),
+    "batch_size": ("Texts that were classified at once.", _SIZES),
+    "confidence": ("Probability of the most likely topic.", _SHARES),
+}
+
+
+class Metrics:
+    """Counters, gauges and histograms of a server.
+
+    Parameters
+    ----------
+    n_processes : int, default 1
+        How many share it; make it before they are forked.
+    """
+
+    def __init__(self, n_processes: int = 1) -> None:
+        self._first: dict[str, int] = {}
+        n_slots = 0
+        for name in (*_COUNTERS, *_GAUGES):
+            self._first[name], n_slots = n_slots, n_slots + 1
+        for name, (_, edges) in _HISTOGRAMS.items():
+            # A slot for each bucket, one for what is over the last edge, and one for the sum.
+            self._first[name], n_slots = n_slots, n_slots + len(edges) + 2
+        self._n_slots, self._n_processes = n_slots, n_processes
+        self._memory = memoryview(mmap.mmap(-1, 8 * n_slots * n_processes)).cast("d")
+        self._own = 0
+
+    def be(self, process: int) -> None:
+        """Write into the part of a process, counted from 0."""
+        self._own = process * self._n_slots
+
+    def add(self, name: str, amount: float = 1.0) -> None:
+        """Add to a counter or gauge."""
+        self._memory[self._own + self._first[name]] += amount
+
+    def observe(self, name: str, value: float) -> None:
+        """Add a value to a histogram."""
+        self.observe_all(name, (value,))
+
+    def observe_all(self, name: str, values: Sequence[float]) -> None:
+        """Add values to a histogram."""
+        edges = _HISTOGRAMS[name][1]
+        first = self._own + self._first[name]
+        memory = self._memory
+        for value in values:
+            memory[first + bisect.bisect_left(edges, value)] += 1
+        memory[first + len(edges) + 1] += sum(values)
+
+    def forget(self, process: int) -> None:
+        """Set the gauges of a process that has ended to 0."""
+        for name in _GAUGES:
+            self._memory[process * self._n_slots + self._first[name]] = 0.0
+
+    def text(self) -> str:
+        """Return all of it in Prometheus' text format."""
+        return "\n".join(self._lines()) + "\n"
+
+    def _lines(self) -> Iterator[str]:
+        for kind, names in (("counter", _COUNTERS), ("gauge", _GAUGES)):
+            for name, meaning in names.items():
+                yield from _head(name, meaning, kind)
+                yield f"slugline_{name} {self._sum(self._first[name]):.10g}"
+        for name, (meaning, edges) in _HISTOGRAMS.items():
+            yield from _head(name, meaning, "histogram")
+            first = self._first[name]
+            counts = [self._sum(first + number) for number in range(len(edges) + 1)]
+            up_to = list(accumulate(counts))
+            for edge, count in zip((*map(str, edges), "+Inf"), up_to, strict=True):
+                yield f'slugline_{name}_bucket{{le="{edge}"}} {count:.10g}'
+            yield f"slugline_{name}_sum {self._sum(first + len(edges) + 1):.10g}"
+            yield f"slugline_{name}_count {up_to[-1]:.10g}"
+
+    def _sum(self, slot: int) -> float:
+        return sum(self._memory[slot :: self._n_slots][: self._n_processes])
+
+
+def _head(name: str, meaning: str, kind: str) -> Iterator[str]:
+    yield f"# HELP slugline_{name} {meaning}"
+    yield f"# TYPE slugline_{name} {kind}"
+
+
+# Answers off the event loop, those that wait together in one batch --------------------------------
+
+# Texts, and characters, that are classified at once: larger batches are hardly faster, and what
+# comes after them waits the longer.
+_MOST_TEXTS = 128
+_MOST_CHARACTERS = 1 << 17
+# Fewer texts are done so soon that those which come meanwhile rather wait for the same thread: two
+# would mostly wait for the interpreter's lock.
+_FEW = 32
+
+_Outcome: TypeAlias = list[Route] | Exception
+
+
+@dataclass(eq=False)
+class _Job:
+    """Texts of one request."""
+
+    model: ServedModel
+    min_precision: float | None
+    top: int
+    texts: Sequence[str]
+    future: asyncio.Future[list[Route]]
+    since: float = field(default_factory=time.perf_counter)
+    #: How many texts have been given to a thread.
+    n_given: int = 0
+    #: Answers by the number of the first text.
+    parts: dict[int, list[Route]] = field(default_factory=dict)
+    n_answered: int = 0
+
+    def fits(self, other: _Job) -> bool:
+        return self.model is other.model and self.min_precision == other.min_precision
+
+    def take(self, n_texts: int, n_characters: int) -> slice:
+        """Give texts, as many as may be; one at least."""
+        start = self.n_given
+        end = start + 1
+        n_characters -= len(self.texts[start])
+        while end < min(len(self.texts), start + n_texts):
+            n_characters -= len(self.texts[end])
+            if n_characters < 0:
+                break
+            end += 1
+        self.n_given = end
+        return slice(start, end)
+
+    def accept(self, start: int, outcome: _Outcome) -> None:
+        """Take the answers to the texts from `start` on, or what went wrong with them."""
+        if self.future.done():  # whoever asked has gone
+            return
+        if isinstance(outcome, Exception):
+            self.future.set_exception(outcome)
+            return
+        self.parts[start] = outcome
+        self.n_answered += len(outcome)
+        if self.n_answered == len(self.texts):
+            self.future.set_result([r for at in sorted(self.parts) for r in self.parts[at]])
+
+
+_Batch: TypeAlias = list[tuple[_Job, slice]]
+
+
+class Batches:
+    """Answers texts of many requests on threads.
+
+    Whenever a thread is free, it takes what waits: texts of several requests for the same model in
+    one batch, and a long request in parts, between which others have their turn.
+
+    Parameters
+    ----------
+    n_threads : int
+    metrics : Metrics
+    """
+
+    def __init__(self, n_threads: int, metrics: Metrics) -> None:
+        self._pool = ThreadPoolExecutor(n_threads, "slugline-answers")
+        self._n_threads = n_threads
+        # Numbers of texts: of those that wait, and of each batch that a thread works on.
+        self._n_waiting, self._running = 0, list[int]()
+        self._waiting: deque[_Job] = deque()
+        self._metrics = metrics
+
+    async def route(
+        self,
+        model: ServedModel,
+        texts: Sequence[str],
+        min_precision: float | None = None,
+        top: int = N_GUESSES,
+    ) -> list[Route]:
+        """Return the answer to each text, with `top` guesses or more; see `ServedModel.route`."""
+        future: asyncio.Future[list[Route]] = asyncio.get_running_loop().create_future()
+        job = _Job(model, min_precision, top, texts, future)
+        self._waiting.append(job)
+        self._n_waiting += len(texts)
+        self._metrics.add("queue_size")
+        self._give()
+        try:
+            return await future
+        finally:  # it may have been cancelled
+            self._metrics.add("queue_size", -1)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _give(self) -> None:
+        """Give free threads what waits."""
+        while self._is_worth_a_thread() and (batch := self._next()):
+            self._running.append(_n_texts(batch))
+            self._pool.submit(self._answer, batch, asyncio.get_running_loop())
+
+    def _is_worth_a_thread(self) -> bool:
+        """Whether a thread is free, and what waits is worth it."""
+        if len(self._running) == self._n_threads:
+            return False
+        return max(self._running, default=_FEW) >= _FEW or self._n_waiting >= _FEW
+
+    def _next(self) -> _Batch:
+        """Take the next texts of one model from the queue."""
+        batch: _Batch = []
+        n_texts, n_characters = _MOST_TEXTS, _MOST_CHARACTERS
+        while self._waiting and n_texts > 0 and n_characters > 0:
+            job = self._waiting[0]
+            if job.future.done():  # whoever asked has gone
+                self._waiting.popleft()
+                self._n_waiting -= len(job.texts) - job.n_given
+                continue
+            if batch and not job.fits(batch[0][0]):
+                break
+            taken = job.take(n_texts, n_characters)
+            batch.append((job, taken))
+            n_texts -= taken.stop - taken.start
+            self._n_waiting -= taken.stop - taken.start
+            n_characters -= sum(map(len, job.texts[taken]))
+            self._waiting.popleft()
+            if job.n_given < len(job.texts):
+                self._waiting.append(job)  # behind the others
+                break
+        return batch
+
+    def _answer(self, batch: _Batch, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer a batch; runs on a thread."""
+        started = time.perf_counter()
+        outcomes = _outcomes(batch)
+        loop.call_soon_threadsafe(self._hand_over, batch, outcomes, started)
+
+    def _hand_over(self, batch: _Batch, outcomes: list[_Outcome], started: float) -> None:
+        self._running.remove(_n_texts(batch))
+        self._give()  # before anything else: the thread has nothing to do
+        for (job, taken), outcome in zip(batch, outcomes, strict=True):
+            if taken.start == 0:
+                self._metrics.observe("request_queue_duration", started - job.since)
+            job.accept(taken.start, outcome)
+        self._count(outcomes, time.perf_counter() - started)
+
+    def _count(self, outcomes: list[_Outcome], seconds: float) -> None:
+        metrics = self._metrics
+        routes = [route for found in outcomes if isinstance(found, list) for route in found]
+        metrics.observe("request_inference_duration", seconds)
+        metrics.observe("batch_size", len(routes))
+        metrics.add("documents", len(routes))
+        metrics.add("unsure", sum(route.reason is not None for route in routes))
+        metrics.observe_all("confidence", [route.probability for route in routes])
+
+
+def _n_texts(batch: _Batch) -> int:
+    return sum(taken.stop - taken.start for _, taken in batch)
+
+
+def _outcomes(batch: _Batch) -> list[_Outcome]:
+    """Return the answers to each job's texts, or what went wrong with them."""
+    model, min_precision = batch[0][0].model, batch[0][0].min_precision
+    texts = [text for job, taken in batch for text in job.texts[taken]]
+    try:
+        routes = iter(model.route(texts, min_precision, max(job.top for job, _ in batch)))
+    except Exception as error:  # noqa: BLE001 - whoever asked is told
+        if len(batch) == 1:
+            return [error]
+        # Only one of them may be to blame.
+        return [outcome for each in batch for outcome in _outcomes([each])]
+    return [list(itertools.islice(routes, taken.stop - taken.start)) for _, taken in batch]

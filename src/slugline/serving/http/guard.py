@@ -1,0 +1,293 @@
+"""What every request passes on its way in and out."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
+
+from slugline.errors import SluglineError, StoreError
+from slugline.serving.http.bodies import Problem, problem_response
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from slugline.serving.http.settings import State
+
+__all__ = [
+    "COOKIE",
+    "Guard",
+    "cookie_of",
+    "is_among",
+    "problem_of",
+]
+
+_log = logging.getLogger("slugline.server")
+
+#: Holds what shows that a browser has given a token.
+COOKIE = "slugline"
+#: What tells whether it works: for whoever asks, by whatever name, and however much else there is.
+_PROBES = frozenset(("/health", "/ready"))
+#: What anybody may see: the form that asks for a token, and what it looks like.
+_OPEN = frozenset(("/login",))
+_OPEN_FOLDER = "/static/"
+
+# Nothing but what the server itself sends is shown, run or asked for, and no other page frames it.
+_HEADERS: list[tuple[bytes, bytes]] = [
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        b"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    # With "no-referrer", browsers would not say that our own forms come from here.
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+# Files of the page change their name whenever they change, and say themselves how long they stay.
+_UNKEPT = (b"cache-control", b"no-store")
+
+
+class Guard:
+    """Checks who asks and from where, counts, and turns whatever goes wrong into an answer.
+
+    Parameters
+    ----------
+    app : ASGI application
+    state : State
+    show : callable, optional
+        Makes a page of what went wrong, for people; programs are told in JSON.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        state: State,
+        show: Callable[[Scope, Problem], Response] | None = None,
+    ) -> None:
+        self._app, self._state, self._show = app, state, show
+        settings = state.settings
+        self._hosts = {name.lower() for name in ("localhost", *settings.allowed_hosts)}
+        self._tokens = [token.encode() for token in settings.tokens]
+        self._cookies = [cookie_of(token).encode() for token in settings.tokens]
+        self._most_held = max(settings.max_body, settings.max_file)
+        self._n_running = self._n_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = secrets.token_hex(8)
+        scope["app"] = self._state
+        scope["state"] = {"request_id": request_id}
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._add_headers(message, request_id, scope)
+            await send(message)
+
+        metrics = self._state.metrics
+        metrics.add("request_count")
+        headers = dict(scope["headers"])  # of two of a name, the last one
+        held = _held(headers, self._most_held)
+        self._n_running += 1
+        self._n_bytes += held
+        try:
+            try:
+                self._check(scope, headers)
+                await self._app(scope, receive, send_with_headers)
+            except Exception as error:
+                problem = problem_of(error, scope)
+                if status:  # what streams has been answered in part
+                    raise
+                response = problem_response(problem, request_id)
+                if self._show is not None and _is_reader(scope):
+                    response = self._show(scope, problem)
+                await response(scope, receive, send_with_headers)
+        finally:
+            self._n_running -= 1
+            self._n_bytes -= held
+            seconds = time.perf_counter() - started
+            metrics.observe("request_duration", seconds)
+            metrics.add("request_success" if 200 <= status < 400 else "request_failure")
+            if self._state.settings.log_requests:
+                line = "%s %s %d %.1f ms, %s"
+                _log.info(line, scope["method"], _path(scope), status, 1000 * seconds, request_id)
+
+    def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        """Raise a Problem if a request is not to be answered."""
+        if scope["path"] in _PROBES:
+            return
+        host = headers.get(b"host", b"").decode("latin-1")
+        try:
+            if not self._is_ours(host):
+                raise Problem(
+                    421,
+                    f"this server is not called {host[:100]!r}; ask by its address, or start it "
+                    "with --allowed-host.",
+                )
+            _check_origin(headers, host, scope["method"])
+            if self._tokens and not self._is_open(scope["path"]):
+                self._check_token(scope, headers)
+        except Problem as problem:
+            problem.headers["Connection"] = "close"  # its body is not waited for
+            raise
+        settings = self._state.settings
+        if self._n_running > settings.max_waiting or self._n_bytes > settings.max_held:
+            raise Problem(
+                503,
+                "too many requests wait already; ask again.",
+                headers={"Retry-After": "1", "Connection": "close"},
+            )
+
+    def _is_ours(self, host: str) -> bool:
+        """Return whether a name is known: another one may be of a page that means harm.
+
+        Numeric addresses can't be made to point elsewhere.
+        """
+        name = _without_port(host)
+        if name in self._hosts:
+            return True
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True
+
+    def _is_open(self, path: str) -> bool:
+        return path in _OPEN or path.startswith(_OPEN_FOLDER)
+
+    def _check_token(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        given = headers.get(b"authorization", b"")
+        kind, _, token = given.partition(b" ")
+        if kind.lower() == b"bearer" and is_among(token.strip(), self._tokens):
+            return
+        if is_among(_cookie(headers), self._cookies):
+            return
+        if _is_reader(scope):
+            raise Problem(303, "give a token first.", headers={"Location": "/login"})
+        raise Problem(
+            401,
+            "a token is needed, as in `Authorization: Bearer ...`"
+            + ("; this one is none of this server's." if given else "."),
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+    def _add_headers(self, message: Message, request_id: str, scope: Scope) -> None:
+        model = scope["state"].get("model") or self._state.models.default
+        message["headers"] += _HEADERS
+        if not scope["path"].startswith(_OPEN_FOLDER) or message["status"] >= 400:
+            message["headers"].append(_UNKEPT)
+        message["headers"] += [
+            (b"x-request-id", request_id.encode()),
+            (b"x-model", _as_header(model.name)),
+            (b"x-model-version", model.digest.encode()),
+        ]
+
+
+def cookie_of(token: str) -> str:
+    """Return what a browser keeps instead of a token, which can't be told from it."""
+    return hmac.new(token.encode(), b"slugline page", hashlib.sha256).hexdigest()
+
+
+def is_among(given: bytes, known: Iterable[bytes]) -> bool:
+    """Compare with all, and each in a time that doesn't depend on how much of it is right."""
+    return sum(hmac.compare_digest(given, each) for each in known) > 0
+
+
+def _cookie(headers: dict[bytes, bytes]) -> bytes:
+    found = cookie_parser(headers.get(b"cookie", b"").decode("latin-1"))
+    return found.get(COOKIE, "").encode()
+
+
+def _is_reader(scope: Scope) -> bool:
+    """Return whether somebody looks at a page or sends its form; scripts and programs do not."""
+    if scope["path"].startswith("/v1/"):
+        return False
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
+
+
+def _check_origin(headers: dict[bytes, bytes], host: str, method: str) -> None:
+    """Raise a Problem if another site's page asks; a link that a person follows is none."""
+    origin = headers.get(b"origin")
+    is_foreign = origin is not None and _host_of(origin.decode("latin-1")) != host.lower()
+    is_link = method in ("GET", "HEAD") and headers.get(b"sec-fetch-mode") == b"navigate"
+    if is_foreign or (headers.get(b"sec-fetch-site") == b"cross-site" and not is_link):
+        raise Problem(403, "pages of other sites can't use this server.")
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
+def _without_port(host: str) -> str:
+    """Return a host in lower case, without its port.
+
+    >>> _without_port("LOCALHOST:8080"), _without_port("[::1]:80"), _without_port("[::1]")
+    ('localhost', '[::1]', '[::1]')
+    """
+    name, _, port = host.lower().rpartition(":")
+    return name if name and port.isdecimal() else host.lower()
+
+
+def _held(headers: dict[bytes, bytes], most: int) -> int:
+    """Return how many bytes of memory a request will take; the most, if it doesn't say so."""
+    if b"transfer-encoding" in headers:
+        return most
+    claimed = headers.get(b"content-length", b"0")
+    return min(int(claimed), most) if claimed.isdigit() and len(claimed) < 19 else most
+
+
+def _as_header(name: str) -> bytes:
+    return name.encode("ascii", "backslashreplace")
+
+
+def _path(scope: Scope) -> str:
+    """Return a path as it was sent, in which no line can end."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw[:200].decode("ascii", "backslashreplace")
+
+
+def problem_of(error: Exception, scope: Scope) -> Problem:
+    """Return what whoever asked is told of an error; what is ours goes to the log as well."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, HTTPException):
+        return _nothing_there(error, scope)
+    if isinstance(error, StoreError):
+        _log.error("corrections can't be kept: %s", error)
+        return Problem(503, f"{error}", headers={"Retry-After": "10"})
+    if isinstance(error, SluglineError):
+        return Problem(422, f"{error}")
+    request_id = scope["state"]["request_id"]
+    _log.error("request %s to %s failed", request_id, _path(scope), exc_info=error)
+    return Problem(500, f"an error that is ours; the log says more under {request_id}.")
+
+
+def _nothing_there(error: HTTPException, scope: Scope) -> Problem:
+    path = _path(scope)
+    if error.status_code == 405:
+        detail = f"{path} does not answer {scope['method']}; see /docs."
+    else:
+        detail = f"there is nothing at {path}; see /docs."
+    return Problem(error.status_code, detail, headers=error.headers)

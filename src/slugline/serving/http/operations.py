@@ -1,0 +1,215 @@
+"""What can be asked: one table, from which requests find their way and the description is made."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slugline._version import __version__
+from slugline.serving.http import api
+from slugline.serving.http import api as m
+from slugline.serving.http.bodies import MEDIA_TYPE, ProblemDetails
+
+__all__ = [
+    "OPERATIONS",
+    "Operation",
+    "description",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One thing that can be asked.
+
+    Attributes
+    ----------
+    method, path : str
+    handler : async callable
+    body : type or None
+        What the body says, in JSON.
+    reply : type or str or None
+        What the answer says, in JSON; or its media type; or None if it has no body.
+    status : int, default 200
+        Of an answer that is no error.
+    errors : tuple of int
+        Statuses of the errors that there may be, besides those of every request.
+    parameters : mapping of str to (place, schema)
+        Those in the path and after the question mark.
+    needs_token : bool, default True
+        Whether it is only for those who have a token, where tokens are asked for.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[Request], Awaitable[Response]]
+    body: type | None = None
+    reply: type | str | None = None
+    status: int = 200
+    errors: tuple[int, ...] = ()
+    parameters: tuple[tuple[str, str, dict[str, Any]], ...] = ()
+    needs_token: bool = True
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a sentence."""
+        return str(self.handler.__doc__).partition("\n")[0]
+
+
+# Errors of whatever has a body.
+_BODY = (400, 408, 413, 415, 422)
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/v1/classify",
+        handler=api.classify,
+        body=m.Classify,
+        reply=m.Classification,
+        errors=(*_BODY, 404, 504),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/explain",
+        handler=api.explain_text,
+        body=m.Explain,
+        reply=m.ExplanationReply,
+        errors=(*_BODY, 404, 504),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/corrections",
+        handler=api.correct,
+        body=m.Correct,
+        reply=m.CorrectionReply,
+        status=201,
+        errors=(*_BODY, 404, 504),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/corrections",
+        handler=api.list_corrections,
+        reply=api.JSONL,
+        errors=(404, 422),
+        parameters=(("after", "query", {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}),),
+    ),
+    Operation(
+        method="DELETE",
+        path="/v1/corrections/{id}",
+        handler=api.undo_correction,
+        status=204,
+        errors=(404, 422),
+        parameters=(("id", "path", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}),),
+    ),
+    Operation(method="GET", path="/v1/models", handler=api.list_models, reply=m.ModelList),
+    Operation(
+        method="GET",
+        path="/v1/models/{name}",
+        handler=api.show_model,
+        reply=m.ModelCard,
+        errors=(404,),
+        parameters=(("name", "path", {"type": "string"}),),
+    ),
+    Operation(method="GET", path="/health", handler=api.health, reply=m.Health, needs_token=False),
+    Operation(method="GET", path="/ready", handler=api.ready, reply=m.Readiness, needs_token=False),
+    Operation(method="GET", path="/metrics", handler=api.metrics, reply="text/plain"),
+)
+
+
+# The description of the API: OpenAPI 3.1, made of the types that requests are read with -----------
+
+_REF = "#/components/schemas/{name}"
+# What any request may get.
+_ANY_ERRORS = (403, 421, 500, 503)
+_HEADERS = {
+    "X-Request-Id": "Number of the request, which the log names.",
+    "X-Model": "Name of the model that answered, or would answer.",
+    "X-Model-Version": "What tells this version of the model from others.",
+}
+
+
+def description(*, with_tokens: bool = False) -> dict[str, Any]:
+    """Return the description of the API.
+
+    Parameters
+    ----------
+    with_tokens : bool, default False
+        Whether a token is asked for.
+    """
+    types = [kind for op in OPERATIONS for kind in (op.body, op.reply) if isinstance(kind, type)]
+    schemas, components = msgspec.json.schema_components(
+        [*types, ProblemDetails], ref_template=_REF
+    )
+    # What types alone don't say.
+    components["Classify"]["oneOf"] = [{"required": ["text"]}, {"required": ["texts"]}]
+    refs = dict(zip([*types, ProblemDetails], schemas, strict=True))
+    paths: dict[str, Any] = {}
+    for operation in OPERATIONS:
+        described = _operation(operation, refs, with_tokens)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
+    security = {"token": {"type": "http", "scheme": "bearer"}}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Slugline",
+            "version": __version__,
+            "description": "Topics of short texts. Errors are RFC 9457 problems.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            **({"securitySchemes": security} if with_tokens else {}),
+        },
+    }
+
+
+def _operation(
+    operation: Operation, refs: dict[type, dict[str, Any]], with_tokens: bool
+) -> dict[str, Any]:
+    headers = {
+        name: {"description": what, "schema": {"type": "string"}} for name, what in _HEADERS.items()
+    }
+    needs_token = with_tokens and operation.needs_token
+    problem = {MEDIA_TYPE: {"schema": refs[ProblemDetails]}}
+    errors: Iterable[int] = sorted(
+        {*operation.errors, *_ANY_ERRORS, *((401,) if needs_token else ())}
+    )
+    responses = {
+        str(operation.status): {
+            "description": HTTPStatus(operation.status).phrase,
+            "headers": headers,
+            **_content(operation.reply, refs),
+        },
+        **{
+            str(status): {"description": HTTPStatus(status).phrase, "content": problem}
+            for status in errors
+        },
+    }
+    described: dict[str, Any] = {
+        "operationId": operation.handler.__name__,
+        "summary": operation.summary,
+        "responses": responses,
+    }
+    if operation.body is not None:
+        described["requestBody"] = {"required": True, **_content(operation.body, refs)}
+    if operation.parameters:
+        described["parameters"] = [
+            {"name": name, "in": place, "required": place == "path", "schema": schema}
+            for name, place, schema in operation.parameters
+        ]
+    if needs_token:
+        described["security"] = [{"token": []}]
+    return described
+
+
+def _content(said: type | str | None, refs: dict[type, dict[str, Any]]) -> dict[str, Any]:
+    if said is None:
+        return {}
+    if isinstance(said, str):
+        return {"content": {said: {"schema": {"type": "string"}}}}
+    return {"content": {"application/json": {"schema": refs[said]}}}

@@ -1,0 +1,367 @@
+"""A server from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from slugline.corrections.learner import Learner
+from slugline.corrections.store import CorrectionStore
+from slugline.errors import OptionError, ServerError
+from slugline.serving.http.app import make_app
+from slugline.serving.http.batches import Metrics
+from slugline.serving.http.bodies import protocol_with
+from slugline.serving.http.settings import Settings, State
+from slugline.serving.model import Models
+
+__all__ = [
+    "address_of",
+    "bind",
+    "make_learner",
+    "run_process",
+    "run_workers",
+    "serve",
+]
+
+
+# One process of a server: signals, and new versions of models -------------------------------------
+
+_log = logging.getLogger("slugline.server")
+
+# Seconds between two looks at the models' files.
+_WATCH_SECONDS = 1.0
+# Objects after which garbage is looked for: a request for many texts makes hundreds, which go away
+# by themselves.
+_GARBAGE = (20_000, 20, 20)
+# Connections that ask nothing are closed after as many seconds.
+_KEEP_ALIVE_SECONDS = 75
+
+
+def run_process(
+    settings: Settings,
+    models: Models,
+    metrics: Metrics,
+    listening: socket.socket,
+    *,
+    learns: bool = True,
+) -> None:
+    """Answer in this process, until it gets a signal.
+
+    Parameters
+    ----------
+    settings : Settings
+    models : Models
+    metrics : Metrics
+    listening : socket.socket
+    learns : bool, default True
+        Whether it is the process that learns from corrections, if that is wanted.
+    """
+    store = None if settings.corrections is None else CorrectionStore(settings.corrections)
+    state = State(settings, models, metrics, store, make_learner(settings, models))
+    config = uvicorn.Config(
+        make_app(state),
+        log_config=None,
+        access_log=False,
+        http=protocol_with(settings.timeout),
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(settings.timeout) + 1,
+        ws="none",
+    )
+    # What is here to stay need not be looked through each time that garbage is collected.
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
+    with contextlib.ExitStack() as stack:
+        stack.callback(state.close)
+        if state.learner is not None:
+            stack.callback(state.learner.stop)
+            state.learner.open()
+            if learns:
+                state.learner.start()
+        _Server(config, state).run(sockets=[listening])
+
+
+def make_learner(settings: Settings, models: Models) -> Learner | None:
+    """Return what learns from corrections of the first model; None if nothing is to.
+
+    Raises
+    ------
+    OptionError : if that model comes with Slugline, or `learn_every` is out of its range.
+    """
+    if settings.learn_every is None or settings.corrections is None:
+        return None
+    model = models.default
+    return Learner(
+        model.path,
+        settings.learn_from,
+        settings.corrections,
+        settings.learn_every,
+        _log.info,
+        warn=_log.warning,
+        options=settings.train_options,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Answers, and watches the models' files."""
+
+    def __init__(self, config: uvicorn.Config, state: State) -> None:
+        super().__init__(config)
+        self._shared = state
+        self._parent = os.getppid()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        hangup = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        if hasattr(signal, "SIGHUP"):
+            loop.add_signal_handler(signal.SIGHUP, hangup.set)
+        watching = asyncio.create_task(self._watch(hangup))
+        try:
+            await super().serve(sockets)
+        finally:
+            watching.cancel()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End once what runs is finished, and without a traceback.
+
+        uvicorn itself would raise the signal again afterwards.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+        yield
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
+
+    async def _watch(self, hangup: asyncio.Event) -> None:
+        """Read the models' files again when they change, and when a signal asks for it."""
+        loop = asyncio.get_running_loop()
+        state = self._shared
+        while True:
+            if state.settings.workers > 1 and os.getppid() != self._parent:
+                self.should_exit = True  # nobody is left who would end it
+            asked = False
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(hangup.wait(), _WATCH_SECONDS)
+                asked = True
+                hangup.clear()
+            try:
+                look = functools.partial(state.models.refresh, even_refused=asked)
+                swapped = await loop.run_in_executor(None, look)
+            except Exception:  # noqa: BLE001 - it must go on looking
+                _log.exception("models could not be read again; those before go on answering")
+                continue
+            state.metrics.add("model_swaps", len(swapped))
+
+
+# Ports to listen on -------------------------------------------------------------------------------
+
+_BACKLOG = 1024
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises
+    ------
+    ServerError : if the address is not of this machine, or taken: says by whom, if it can.
+    """
+    host, port = settings.host.strip("[]"), settings.port
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise ServerError(f"--host {host[:200]} is not known here; give an address.") from None
+    # Of two, the one that whoever asks for "localhost" tries.
+    found.sort(key=lambda each: each[0] != socket.AF_INET)
+    family, kind, protocol, _, address = found[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform != "win32":  # where it would let two servers have one port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ServerError(_why_not(error, host, port)) from None
+    return listening
+
+
+def _why_not(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        owner = _owner(port)
+        return (
+            f"port {port} of {host} is taken{f' by {owner}' if owner else ''}; stop that, or give "
+            "another --port."
+        )
+    if error.errno == errno.EACCES:
+        return f"port {port} is not for everybody to take; give a --port from 1024 on."
+    return f"{host} port {port} can't be listened on: {error.strerror}; give another --host."
+
+
+def _owner(port: int) -> str | None:
+    """Return which process listens on a port, as far as /proc tells."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text("ascii").splitlines()[1:]:
+                cells = line.split()
+                if cells[3] == "0A" and int(cells[1].rpartition(":")[2], 16) == port:
+                    inodes.add(f"socket:[{cells[9]}]")
+    for process in Path("/proc").glob("[0-9]*") if inodes else ():
+        with contextlib.suppress(OSError):
+            if any(str(file.readlink()) in inodes for file in (process / "fd").iterdir()):
+                name = (process / "comm").read_text("utf-8", "replace").strip()
+                return f"{name} (process {process.name})"
+    return None
+
+
+def address_of(listening: socket.socket) -> str:
+    """Return where a browser finds it."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+# Several processes that answer on one port --------------------------------------------------------
+
+# A process that ends sooner than this after its start is not started again at once.
+_SHORT_LIFE = 1.0
+
+
+def run_workers(
+    settings: Settings, models: Models, metrics: Metrics, listening: socket.socket
+) -> None:
+    """Answer in several processes, until a signal ends them; one that ends on its own is replaced.
+
+    They are forked, and share the memory of the models that were read before.
+    """
+    if not hasattr(os, "fork"):
+        raise OptionError("--workers over 1 needs a system that can fork; leave it out.")
+    _Workers(settings, models, metrics, listening).run()
+
+
+class _Workers:
+    """The processes, and what ends and replaces them."""
+
+    def __init__(
+        self, settings: Settings, models: Models, metrics: Metrics, listening: socket.socket
+    ) -> None:
+        self._arguments = settings, models, metrics, listening
+        self._n = settings.workers
+        self._running: dict[int, tuple[int, float]] = {}
+        self._is_ending = False
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._pass_on)
+        for process in range(self._n):
+            self._start(process)
+        while self._running:
+            with contextlib.suppress(InterruptedError):
+                self._bury(*os.wait())
+
+    def _start(self, process: int) -> None:
+        try:
+            child = os.fork()
+        except OSError as error:
+            _log.error("no process can be started: %s", error.strerror)
+            self._pass_on(signal.SIGTERM, None)
+            return
+        if child:
+            self._running[child] = process, time.monotonic()
+            if self._is_ending:  # the signal came in between
+                os.kill(child, signal.SIGTERM)
+            return
+        status = 1
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # models have just been read
+            settings, models, metrics, listening = self._arguments
+            metrics.be(process)
+            run_process(settings, models, metrics, listening, learns=process == 0)
+            status = 0
+        except Exception:  # noqa: BLE001 - nothing above would say so
+            _log.exception("worker %d failed", process)
+        finally:
+            os._exit(status)
+
+    def _bury(self, child: int, status: int) -> None:
+        process, since = self._running.pop(child)
+        self._arguments[2].forget(process)
+        if self._is_ending:
+            return
+        _log.error(
+            "worker %d ended with %d; another one takes its place",
+            process,
+            os.waitstatus_to_exitcode(status),
+        )
+        if time.monotonic() - since < _SHORT_LIFE:
+            time.sleep(_SHORT_LIFE)
+        if not self._is_ending:
+            self._start(process)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self._is_ending = self._is_ending or number != signal.SIGHUP
+        for child in list(self._running):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, number)
+
+
+# A server from its start to its end ---------------------------------------------------------------
+
+
+def serve(settings: Settings, names: list[str], announce: Callable[[str], object]) -> None:
+    """Answer until a signal ends it: SIGTERM or Ctrl-C, after what is running is finished.
+
+    SIGHUP reads the models' files again.
+
+    Parameters
+    ----------
+    settings : Settings
+    names : list of str
+        Models; the one that comes with Slugline if there is none.
+    announce : callable
+        Told the address when it can be asked.
+
+    Raises
+    ------
+    ServerError : if the address can't be had.
+    OptionError : if two models have one name.
+    ModelFileError, EncoderError : if a model can't be read.
+    StoreError : if the file of corrections can't be opened.
+    """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
+    listening = bind(settings)
+    with contextlib.closing(listening):
+        models = Models.load(names)
+        _check_store(settings)
+        make_learner(settings, models)
+        metrics = Metrics(settings.workers)
+        announce(address_of(listening))
+        if settings.workers == 1:
+            run_process(settings, models, metrics, listening)
+        else:
+            run_workers(settings, models, metrics, listening)
+
+
+def _check_store(settings: Settings) -> None:
+    """Open the corrections' file once, so that what is wrong with it is said before the start."""
+    if settings.corrections is not None:
+        CorrectionStore(settings.corrections).close()

@@ -1,0 +1,177 @@
+"""Tools for an agent, from the start of the program that has them to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import msgspec
+from mcp.server import Server
+from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPError
+from mcp.shared.message import SessionMessage
+from mcp_types import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    CallToolRequestParams,
+    CallToolResult,
+    ErrorData,
+    JSONRPCError,
+    ListToolsResult,
+    TextContent,
+    ToolAnnotations,
+)
+from mcp_types import (
+    Tool as Described,
+)
+
+from slugline._version import __version__
+from slugline.corrections.store import CorrectionStore
+from slugline.errors import SluglineError
+from slugline.serving.mcp.lines import MAX_BYTES, Lines
+from slugline.serving.mcp.tools import Tool, Toolbox, input_schema, output_schema
+from slugline.serving.model import Limits, Models
+
+__all__ = [
+    "run",
+]
+
+_log = logging.getLogger("slugline.mcp")
+
+# Threads that make answers.
+_N_THREADS = 2
+# Calls that are held at a time, each with a message of up to `MAX_BYTES`.
+_MOST_CALLS = 64
+# Topics that are named to every agent; it can ask for the others.
+_MOST_TOPICS = 20
+
+
+def run(names: list[str], corrections: Path | None = None) -> None:
+    """Answer what comes in on standard input until it ends, or SIGTERM or Ctrl-C ends it.
+
+    Parameters
+    ----------
+    names : list of str
+        Models; the one that comes with Slugline if there is none.
+    corrections : Path, optional
+        The file in which corrections are kept; by default, there is no tool that adds one.
+
+    Raises
+    ------
+    OptionError : if two models have one name.
+    ModelFileError, EncoderError : if a model can't be read.
+    StoreError : if the file of corrections can't be opened.
+    """
+    models = Models.load(names)
+    with contextlib.ExitStack() as stack:
+        store = None if corrections is None else stack.enter_context(CorrectionStore(corrections))
+        asyncio.run(_answer(make_server(Toolbox(models, Limits(), store))))
+
+
+def make_server(toolbox: Toolbox) -> Server[Any]:
+    """Return what answers to an agent's requests."""
+    described = [_described(tool, toolbox) for tool in toolbox.tools]
+    threads = anyio.CapacityLimiter(_N_THREADS)
+    calls = anyio.CapacityLimiter(_MOST_CALLS)
+
+    async def list_tools(context: object, asked: object) -> ListToolsResult:  # noqa: ARG001
+        return ListToolsResult(tools=described)
+
+    async def call_tool(context: object, asked: CallToolRequestParams) -> CallToolResult:  # noqa: ARG001
+        _check_name(asked.name, toolbox)
+        if not calls.available_tokens:
+            return _failed(
+                f"{_MOST_CALLS} calls wait for answers already; ask again when they have them."
+            )
+        async with calls:
+            return await anyio.to_thread.run_sync(_called, toolbox, asked, limiter=threads)
+
+    return Server(
+        "slugline",
+        version=__version__,
+        title="Slugline",
+        instructions=_instructions(toolbox),
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
+
+
+async def _answer(server: Server[Any]) -> None:
+    async def refuse(number: int | str | None) -> None:
+        what = f"the message is larger than {MAX_BYTES:,} bytes; send fewer texts at a time."
+        error = ErrorData(code=INVALID_REQUEST, message=what)
+        reply = JSONRPCError(jsonrpc="2.0", id=number, error=error)
+        await writer.send(SessionMessage(reply))
+
+    lines = Lines(sys.stdin.fileno(), refuse)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # on Windows
+            loop.add_signal_handler(number, lines.end)
+    try:
+        # Lines are all that is asked of its input. What others print goes to standard error.
+        async with stdio_server(cast(Any, lines)) as (reader, writer):
+            await server.run(reader, writer, server.create_initialization_options())
+    except* BrokenPipeError:
+        _log.info("the client has gone")
+
+
+def _described(tool: Tool, toolbox: Toolbox) -> Described:
+    names = [model.name for model in toolbox.models.all()]
+    return Described(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=input_schema(tool.question, names, toolbox.limits),
+        output_schema=output_schema(tool.reply),
+        annotations=ToolAnnotations(
+            read_only_hint=tool.only_reads,
+            destructive_hint=False,
+            idempotent_hint=tool.only_reads,
+            open_world_hint=False,
+        ),
+    )
+
+
+def _instructions(toolbox: Toolbox) -> str:
+    lines = ["Slugline tells the topics of short texts, such as news and tickets. Models:"]
+    for model in toolbox.models.all():
+        names = [str(name) for name in model.fitted.topics.names]
+        shown = ", ".join(names[:_MOST_TOPICS]) + (", ..." if len(names) > _MOST_TOPICS else "")
+        lines.append(f"- {model.name}, with {len(names)} topics: {shown}")
+    return "\n".join(lines)
+
+
+def _check_name(name: str, toolbox: Toolbox) -> None:
+    names = [tool.name for tool in toolbox.tools]
+    if name not in names:
+        raise MCPError(
+            INVALID_PARAMS, f"there is no tool {name[:100]!r}; there are: {', '.join(names)}."
+        )
+
+
+def _called(toolbox: Toolbox, asked: CallToolRequestParams) -> CallToolResult:
+    """Return what a tool answers, or what is wrong with what it was asked; runs on a thread."""
+    try:
+        reply = toolbox.call(asked.name, asked.arguments or {})
+        text = msgspec.json.encode(reply).decode()
+    except SluglineError as error:
+        return _failed(f"{error}")
+    except Exception:  # noqa: BLE001 - it must go on answering
+        _log.exception("%s failed", asked.name)
+        return _failed("an error that is Slugline's own; its standard error says more.")
+    # As a text, too, for clients that know no other answers.
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)],
+        structured_content=msgspec.to_builtins(reply),
+    )
+
+
+def _failed(why: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(type="text", text=why)], is_error=True)

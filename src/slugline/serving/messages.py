@@ -1,0 +1,310 @@
+"""What is asked of models and what they answer, whichever way it comes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Meta, UnsetType
+
+from slugline.corpus.documents import Topic
+from slugline.corrections.store import CorrectionStore
+from slugline.errors import DataError
+from slugline.explain.explain import explain
+from slugline.explain.explanation import Explanation, Reason
+from slugline.model.routing import Route
+from slugline.serving.model import ServedModel
+
+__all__ = [
+    "Classification",
+    "Correct",
+    "CorrectionReply",
+    "Explain",
+    "ExplanationReply",
+    "Guess",
+    "Options",
+    "Result",
+    "Word",
+    "explained",
+    "explanation",
+    "keep",
+    "known_topic",
+    "reasons_of",
+    "results",
+    "rounded",
+    "whole",
+]
+
+
+# What is said of texts: to whoever asks over HTTP, and to agents ----------------------------------
+
+# Digits after the point: scores are of float32, and nobody needs more.
+_DIGITS = 6
+_HALVES = re.compile("[\ud800-\udfff]")
+#: Words that are given as reasons for an answer, the strongest.
+N_REASONS = 20
+
+Probability = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Guess(msgspec.Struct, frozen=True, gc=False):
+    """A topic, and how probable it is."""
+
+    topic: Topic
+    probability: Probability
+
+
+class Word(msgspec.Struct, frozen=True, gc=False):
+    """A word or phrase, where it stands in the text, and what it adds to the score."""
+
+    word: str
+    start: Annotated[int | None, Meta(description="In characters; null for what is no word.")]
+    end: int | None
+    share: Annotated[float, Meta(description="Under 0 if it speaks against the topic.")]
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one text."""
+
+    topic: Annotated[Topic | None, Meta(description="null if the model is unsure.")]
+    probability: Annotated[
+        float, Meta(ge=0, le=1, description="Of the most likely topic, even if unsure.")
+    ]
+    reason: Annotated[
+        str | UnsetType, Meta(description="Why the model is unsure; only if it is.")
+    ] = UNSET
+    top: Annotated[list[Guess], Meta(description="The most likely topics, best first.")]
+    reasons: Annotated[
+        list[Word] | UnsetType,
+        Meta(description="Words for and against the most likely topic, with `explain`."),
+    ] = UNSET
+
+
+def results(routes: Sequence[Route], top: int) -> list[Result]:
+    """Return answers with the `top` most likely topics."""
+    # All at once: of many texts, numbers one by one would take longer than anything else here.
+    shares = [share for route in routes for _, share in route.top[:top]]
+    rounded_shares = iter(np.round(shares, _DIGITS).tolist())
+    return [_result(route, top, rounded_shares) for route in routes]
+
+
+def _result(route: Route, top: int, shares: Iterator[float]) -> Result:
+    guesses = [Guess(name, next(shares)) for name, _ in route.top[:top]]
+    return Result(
+        topic=route.topic,
+        probability=guesses[0].probability,
+        reason=route.reason or UNSET,
+        top=guesses,
+    )
+
+
+def explained(model: ServedModel, texts: Sequence[str], found: Sequence[Result]) -> list[Result]:
+    """Return answers with the strongest words for and against each one's most likely topic."""
+    return [
+        msgspec.structs.replace(
+            result,
+            reasons=reasons_of(explain(model.fitted, text, result.top[0].topic, most=N_REASONS)),
+        )
+        for text, result in zip(texts, found, strict=True)
+    ]
+
+
+def reasons_of(explanation: Explanation) -> list[Word]:
+    """Return the reasons of an explanation as JSON may hold them."""
+    return [_word(reason) for reason in explanation.reasons]
+
+
+def _word(reason: Reason) -> Word:
+    return Word(whole(reason.word), reason.start, reason.end, rounded(reason.share))
+
+
+def rounded(value: float) -> float:
+    """Return a number with as many digits as are of use."""
+    return round(value, _DIGITS)
+
+
+def whole(text: str) -> str:
+    """Return a text in which halves of characters, which UTF-8 can't hold, are replaced."""
+    return _HALVES.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+# What is asked of models and what they answer, whichever way it comes -----------------------------
+
+_Model = Annotated[str | None, Meta(description="Name of a model; the first one by default.")]
+
+
+class _Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question: fields that nobody knows are an error, as they may be misspelt."""
+
+
+class Options(_Question, frozen=True, kw_only=True):
+    """How texts are to be classified."""
+
+    model: _Model = None
+    top: Annotated[int, Meta(ge=1, le=1000, description="How many topics to give.")] = 3
+    min_precision: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        Meta(
+            description="How often answers are to be right; of other texts, the model says that it "
+            "is unsure. By default what was asked for when it was trained; 0 for all answers."
+        ),
+    ] = None
+    explain: Annotated[bool, Meta(description="Say which words speak for each answer.")] = False
+
+
+class Classification(msgspec.Struct, frozen=True, kw_only=True):
+    """The answers to texts, in their order."""
+
+    model: str
+    version: str
+    results: list[Result]
+
+
+class Explain(_Question, frozen=True, kw_only=True):
+    """A text, and the topic to explain: the answer's by default."""
+
+    text: Annotated[str, Meta(description="The text to explain.")]
+    topic: Annotated[
+        Topic | None, Meta(description="A topic of the model; by default the most likely one.")
+    ] = None
+    against: Annotated[
+        Topic | None, Meta(description="Say how far the topic is above this one.")
+    ] = None
+    model: _Model = None
+
+
+class ExplanationReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a text gets a score: the shares of all reasons and the bias add up to it."""
+
+    model: str
+    version: str
+    topic: Topic
+    against: Topic | None
+    probability: Probability
+    score: float
+    bias: Annotated[float, Meta(description="What an empty text would get.")]
+    n_words: int
+    method: str
+    reasons: list[Word]
+
+
+class Correct(_Question, frozen=True, kw_only=True):
+    """A text, and its right topic, which may be a new one."""
+
+    text: Annotated[str, Meta(description="The text that got a wrong answer.")]
+    topic: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=1000, pattern=r"\S")] | int,
+        Meta(description="The right topic, which may be a new one."),
+    ]
+    model: _Model = None
+    who: Annotated[
+        Annotated[str, Meta(max_length=200)] | None, Meta(description="Who says so.")
+    ] = None
+
+
+class CorrectionReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A correction that is kept: it is on disk."""
+
+    id: int
+    model: str
+    version: str
+    topic: Topic
+    is_new: Annotated[bool, Meta(description="Whether the model doesn't know the topic.")]
+    answer: Annotated[Topic, Meta(description="The model's, or its best guess.")]
+    probability: Probability
+    at: str
+
+
+# Why a served model answers as it does ------------------------------------------------------------
+
+
+def explanation(model: ServedModel, asked: Explain) -> ExplanationReply:
+    """Return why a text gets a score.
+
+    Raises
+    ------
+    DataError : if the model doesn't have the topic.
+    """
+    found = explain(model.fitted, asked.text, asked.topic, against=asked.against)
+    return ExplanationReply(
+        model=model.name,
+        version=model.digest,
+        topic=found.topic,
+        against=found.against,
+        probability=rounded(found.probability),
+        score=rounded(found.score),
+        bias=rounded(found.bias),
+        n_words=found.n_words,
+        method=found.method,
+        reasons=reasons_of(found),
+    )
+
+
+# Corrections of what a served model answered ------------------------------------------------------
+
+
+def keep(
+    store: CorrectionStore, model: ServedModel, asked: Correct, route: Route
+) -> CorrectionReply:
+    """Keep a correction, and return what is kept: it is on disk then.
+
+    Parameters
+    ----------
+    store : CorrectionStore
+    model : ServedModel
+    asked : Correct
+    route : Route
+        What the model answers to the text.
+
+    Raises
+    ------
+    DataError : if the text is blank or too long to be kept, or the topic can't be one of the
+        model's.
+    StoreError : if the file can't be written; nothing is kept then.
+    """
+    if not asked.text.strip():
+        raise DataError("`text` is blank, and teaches nothing; give the text that was answered.")
+    topic, is_new = known_topic(model, asked.topic)
+    kept = store.add(
+        text=asked.text,
+        topic=topic,
+        answer=route.top[0][0],
+        probability=route.probability,
+        model=model.name,
+        digest=model.digest,
+        who=asked.who,
+    )
+    return CorrectionReply(
+        id=kept.id,
+        model=model.name,
+        version=model.digest,
+        topic=topic,
+        is_new=is_new,
+        answer=kept.answer,
+        probability=rounded(route.probability),
+        at=kept.at,
+    )
+
+
+def known_topic(model: ServedModel, topic: Topic) -> tuple[Topic, bool]:
+    """Return a topic as the model has it, and whether it is a new one.
+
+    Raises
+    ------
+    DataError : if it is empty, or a word where the model's topics are numbers.
+    """
+    names = model.fitted.topics.names
+    same = next((name for name in names if str(name) == str(topic).strip()), None)
+    if same is not None:
+        return same, False
+    if isinstance(names[0], str):
+        name = " ".join(str(topic).split())  # of one line, as it stands in lists and tables
+        if not name:
+            raise DataError("`topic` is empty; give the right topic.")
+        return name, True
+    if isinstance(topic, str):
+        raise DataError(f"topics of {model.name} are numbers, and `topic` is {topic[:100]!r}.")
+    return topic, True

@@ -1,0 +1,309 @@
+"""The first tab: a text in, its topic out, and why."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slugline.corpus.documents import Topic
+from slugline.explain.explain import explain
+from slugline.explain.explanation import WordShare
+from slugline.model.file.content import SHIPPED, model_path
+from slugline.model.routing import NO_TEXT, Route
+from slugline.reports.page import percent, typeset
+from slugline.serving.http.api import in_time
+from slugline.serving.http.bodies import Problem
+from slugline.serving.http.settings import State, state_of
+from slugline.serving.model import LimitError, ServedModel
+from slugline.serving.page.page import chosen_model, page, part, read_form, wants_part
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+__all__ = [
+    "Answer",
+    "Sample",
+    "answer_text",
+    "ask",
+    "check_text",
+    "classify_page",
+    "find_answer",
+    "samples_for",
+    "show_classify",
+]
+
+
+# What the page says of one text -------------------------------------------------------------------
+
+#: Topics that are shown at once; the others are behind a click.
+N_SHOWN = 5
+# Characters of the text that are shown with marks.
+_MOST_MARKED = 20_000
+# Words that are named on either side, and characters of one of them.
+_N_WORDS, _LONGEST_WORD = 6, 40
+_UNKNOWN = re.compile(r"unknown words: (\d+) of (\d+)")
+
+
+class Bar(NamedTuple):
+    """A topic, how probable it is, and whether it is the one whose words are marked."""
+
+    topic: Topic
+    probability: float
+    is_chosen: bool
+
+    @property
+    def width(self) -> str:
+        """Its share of the widest bar that there can be, for an attribute."""
+        return f"{100 * self.probability:.1f}%"
+
+
+class Answer(NamedTuple):
+    """The answer to a text, and why.
+
+    Attributes
+    ----------
+    text : str
+    topic : str, int or None
+        None if the model is unsure.
+    probability : float
+        Of the most likely topic.
+    why_unsure : str
+        A sentence; empty if there is an answer.
+    bars : list of Bar
+        Topics, the most likely first; all, unless there are very many.
+    chosen : str or int
+        The topic whose words are marked.
+    marked : Markup
+        The text, its words marked.
+    is_cut : bool
+        Whether it is longer than what is shown of it.
+    words_for, words_against : list of str
+        The strongest of them.
+    """
+
+    text: str
+    topic: Topic | None
+    probability: float
+    why_unsure: str
+    bars: list[Bar]
+    chosen: Topic
+    marked: Markup
+    is_cut: bool
+    words_for: list[str]
+    words_against: list[str]
+
+    @property
+    def said(self) -> str:
+        """The answer in a few words, for who hears the page."""
+        if self.topic is None:
+            return f"Unsure. {self.why_unsure}"
+        return f"{self.topic}, {typeset(percent(self.probability, 0))}"
+
+
+def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None = None) -> Answer:
+    """Return what to say of a text; takes some milliseconds.
+
+    Parameters
+    ----------
+    model : ServedModel
+    text : str
+    route : Route
+        The model's answer, with all topics to list as guesses.
+    chosen : str, optional
+        The topic to mark words for; the most likely one by default, and if there is none of it.
+    """
+    best = route.top[0][0]
+    marked = next((topic for topic in model.fitted.topics.names if str(topic) == chosen), best)
+    found = explain(model.fitted, text, marked)
+    words = found.words()[: len(found.reasons) - bool(found.n_unlisted)]
+    return Answer(
+        text=text,
+        topic=route.topic,
+        probability=route.probability,
+        why_unsure=_why(route, model) if route.reason else "",
+        bars=[Bar(topic, probability, topic == marked) for topic, probability in route.top],
+        chosen=marked,
+        marked=found.marked(_MOST_MARKED),
+        is_cut=len(text) > _MOST_MARKED,
+        words_for=_strongest(words, +1),
+        words_against=_strongest(words, -1),
+    )
+
+
+def _strongest(words: Iterable[WordShare], sign: int) -> list[str]:
+    """Return the strongest words that stand in the text, for or against."""
+    found = [each.word for each in words if each.n_places and each.share * sign > 0]
+    return [
+        word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}…"
+        for word in found[:_N_WORDS]
+    ]
+
+
+def _why(route: Route, model: ServedModel) -> str:
+    """Return why a model is unsure, as one would say it."""
+    reason, probability = route.reason or "", route.probability
+    if reason == NO_TEXT:
+        return "There is no text."
+    unknown = _UNKNOWN.fullmatch(reason)
+    if unknown:
+        return f"The model doesn't know {unknown[1]} of the {unknown[2]} words."
+    threshold = float(model.router.thresholds[model.fitted.topics.names.index(route.top[0][0])])
+    if not reason.startswith("probability"):
+        return f"{reason[:1].upper()}{reason[1:]}."
+    if math.isinf(threshold):
+        return "The best guess is a topic of which the model is never sure enough."
+    return (
+        f"The best guess has {_digits(probability, threshold)}, "
+        f"and the model answers from {_digits(threshold, probability)} on."
+    )
+
+
+def _digits(share: float, other: float) -> str:
+    """Return a percentage with as many digits as tell it from another."""
+    digits = next((n for n in range(5) if f"{100 * share:.{n}f}" != f"{100 * other:.{n}f}"), 5)
+    return typeset(percent(share, digits))
+
+
+# Texts to try, for the model that comes with Slugline. We wrote them ------------------------------
+
+
+class Sample(NamedTuple):
+    """A text, and the few words on the button that tries it."""
+
+    name: str
+    text: str
+
+
+_NEWSWIRES = (
+    Sample(
+        "A harvest",
+        "Wheat shipments through the straits rose by a tenth in March, as a good harvest and a "
+        "weak currency made grain from the region the cheapest on offer. Exporters expect to "
+        "sell 3.2 mln tonnes in April, most of it to mills in North Africa, and say that barley "
+        "will follow once the ports are free of ice.",
+    ),
+    Sample(
+        "Oil ministers",
+        "Oil ministers meet on Thursday to decide whether to pump less until the summer. Crude "
+        "for May delivery rose 40 cents to 18.60 dlrs a barrel after two members said that they "
+        "would cut output by five pct if the others did the same.",
+    ),
+    Sample(
+        "A takeover",
+        "Shares of the brewer rose sharply after it agreed to be taken over by a rival for 640 "
+        "mln dlrs in cash and stock, a third more than they closed at on Friday. The board will "
+        "recommend the offer to shareholders next month.",
+    ),
+    Sample(
+        "Quarterly figures",
+        "Net profit for the first quarter was 4.2 mln dlrs, or 31 cts a share, against a loss of "
+        "1.1 mln dlrs a year earlier. Sales rose 12 pct to 88 mln dlrs.",
+    ),
+    Sample(
+        "No newswire",
+        "My parcel has been on its way for a week. Can you tell me where it is, or send me "
+        "another one?",
+    ),
+)
+
+
+def samples_for(model: ServedModel) -> tuple[Sample, ...]:
+    """Return the samples that a model is made for: none, unless it is one of ours."""
+    ours = {Path(model_path(name)).resolve() for name in SHIPPED}
+    return _NEWSWIRES if model.path.resolve() in ours else ()
+
+
+# The first tab: a text in, its topic out, and why -------------------------------------------------
+
+# Topics that are listed: the most likely ones; and those among which a correction can be found.
+_MOST_TOPICS, _MOST_FOUND = 500, 5000
+
+
+async def show_classify(request: Request) -> Response:
+    """Show the empty form."""
+    return classify_page(request, chosen_model(request), "", None)
+
+
+async def ask(request: Request) -> Response:
+    """Answer the text of the form; the topic whose words are marked may be chosen."""
+    model = chosen_model(request)
+    form = await read_form(request)
+    text = _text(form, model)
+    found = await find_answer(state_of(request), model, text, form.get("topic"))
+    if wants_part(request):
+        return part(request, "answer.html.j2", **_values(found))
+    return classify_page(request, model, text, found)
+
+
+async def find_answer(
+    state: State, model: ServedModel, text: str, chosen: str | None = None
+) -> Answer | None:
+    """Return what to say of a text; None if it is blank.
+
+    Raises
+    ------
+    Problem : 422 if it is too long, 504 if it takes too long.
+    """
+    if not text.strip():
+        return None
+    check_text(state, text)
+    n_topics = min(len(model.fitted.topics), _MOST_TOPICS)
+    [route] = await in_time(state.batches.route(model, [text], top=n_topics), state)
+    return await in_time(state.run(answer_text, model, text, route, chosen), state)
+
+
+def check_text(state: State, text: str) -> None:
+    """Raise a Problem if a text is too long."""
+    try:
+        state.settings.limits.check([text], explain=True)
+    except LimitError as error:
+        raise Problem(422, f"{error}".replace("text 0", "the text")) from None
+
+
+def _text(form: dict[str, str], model: ServedModel) -> str:
+    """Return the text to answer: a sample's, if one was clicked."""
+    chosen = form.get("sample", "")
+    samples = samples_for(model)
+    if chosen.isascii() and chosen.isdecimal() and len(chosen) < 3 and int(chosen) < len(samples):
+        return samples[int(chosen)].text
+    return form.get("text", "")
+
+
+def classify_page(
+    request: Request, model: ServedModel, text: str, found: Answer | None, **more: Any
+) -> Response:
+    """Return the whole page, with a text and its answer.
+
+    Parameters
+    ----------
+    request : Request
+    model : ServedModel
+    text : str
+    found : Answer or None
+    **more : what else its parts say; see `_values`.
+    """
+    values = _values(found)
+    return page(
+        request,
+        "classify.html.j2",
+        title="What is this text about?",
+        text=text,
+        samples=samples_for(model),
+        topics=model.fitted.topics.names[:_MOST_FOUND],
+        **values | more,
+    )
+
+
+def _values(found: Answer | None) -> dict[str, Any]:
+    """Return what the part with the answer says."""
+    return {
+        "answer": found,
+        "n_shown": N_SHOWN,
+        "wrong": None,
+    }

@@ -1,0 +1,213 @@
+"""The description of the API, as a person reads it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slugline.corpus.documents import Topic
+from slugline.serving.http.operations import description
+from slugline.serving.http.settings import state_of
+from slugline.serving.page.page import page
+
+__all__ = [
+    "Entry",
+    "Field",
+    "in_words",
+    "show_docs",
+]
+
+_TEXT = "Wheat shipments rose by a tenth in March."
+#: What the examples send, by the name of the operation; topics are the model's own.
+_BODIES: dict[str, dict[str, Any]] = {
+    "classify": {"texts": [_TEXT], "top": 3},
+    "explain_text": {"text": _TEXT},
+    "correct": {"text": _TEXT, "topic": ...},
+}
+_PLACES = re.compile(r"\{(\w+)\}")
+
+
+class Field(NamedTuple):
+    """A part of what is sent or answered."""
+
+    name: str
+    kind: str
+    is_needed: bool
+    meaning: str
+
+
+class Entry(NamedTuple):
+    """One thing that can be asked."""
+
+    id: str
+    method: str
+    path: str
+    summary: str
+    parameters: list[Field]
+    asked: list[Field]
+    answered: list[Field]
+    media_type: str
+    errors: list[str]
+    example: str
+
+
+async def show_docs(request: Request) -> Response:
+    """Show what can be asked over HTTP, and how."""
+    state = state_of(request)
+    described = description(with_tokens=bool(state.settings.tokens))
+    model = state.models.default
+    address = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+    entries = [
+        _entry(
+            described,
+            method,
+            path,
+            said,
+            _Example(address, model.name, model.fitted.topics.names[0]),
+        )
+        for path, methods in described["paths"].items()
+        for method, said in methods.items()
+    ]
+    return page(
+        request,
+        "docs.html.j2",
+        title="Ask over HTTP",
+        entries=entries,
+        types=_types(described),
+        needs_token=bool(state.settings.tokens),
+    )
+
+
+class _Example(NamedTuple):
+    """What stands in examples: where the server is, a model and one of its topics."""
+
+    address: str
+    model: str
+    topic: Topic
+
+
+def _entry(
+    described: Mapping[str, Any], method: str, path: str, said: Mapping[str, Any], example: _Example
+) -> Entry:
+    responses = said["responses"]
+    good = next(status for status in responses if status < "400")
+    [(media_type, content)] = (responses[good].get("content") or {"": {"schema": {}}}).items()
+    body = said.get("requestBody", {}).get("content", {}).get("application/json", {})
+    return Entry(
+        id=said["operationId"],
+        method=method.upper(),
+        path=path,
+        summary=said["summary"],
+        parameters=[_parameter(each) for each in said.get("parameters", ())],
+        asked=_fields(described, body.get("schema", {})),
+        answered=_fields(described, content["schema"]),
+        media_type=media_type,
+        errors=[f"{s} {HTTPStatus(int(s)).phrase}" for s in responses if s >= "400"],
+        example=_curl(method, path, said, example),
+    )
+
+
+def _curl(method: str, path: str, said: Mapping[str, Any], example: _Example) -> str:
+    """Return a command that asks it."""
+    known = {"name": quote(example.model, safe=""), "id": "1"}
+    place = _PLACES.sub(lambda found: known.get(found[1], found[1]), path)
+    parts = [f"curl {example.address}{place}"]
+    if method not in ("get", "post"):
+        parts.insert(0, f"curl -X {method.upper()}")
+        parts[1] = f"{example.address}{place}"
+    if said.get("security"):
+        parts.append('-H "Authorization: Bearer $TOKEN"')
+    if "requestBody" in said:
+        body = _BODIES.get(said["operationId"], {})
+        sent = {name: example.topic if v is ... else v for name, v in body.items()}
+        # In a shell, a quote ends the argument that began with one.
+        text = json.dumps(sent, ensure_ascii=False).replace("'", "'\\''")
+        parts += ["-H 'Content-Type: application/json'", f"-d '{text}'"]
+    return " ".join(parts[:2]) if len(parts) < 3 else " \\\n  ".join(parts)
+
+
+def _types(described: Mapping[str, Any]) -> list[tuple[str, str, list[Field]]]:
+    """Return the types that others are made of, with their fields."""
+    inner = {
+        name
+        for schema in described["components"]["schemas"].values()
+        for name in re.findall(r"#/components/schemas/(\w+)", json.dumps(schema))
+    }
+    schemas = described["components"]["schemas"]
+    return [
+        (name, schemas[name].get("description", ""), _fields(described, schemas[name]))
+        for name in schemas
+        if name in inner
+    ]
+
+
+def _fields(described: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Field]:
+    found = _resolved(described, schema)
+    needed = found.get("required", ())
+    return [
+        Field(name, in_words(each), name in needed, _meaning(each))
+        for name, each in found.get("properties", {}).items()
+    ]
+
+
+def _parameter(said: Mapping[str, Any]) -> Field:
+    place = "in the path" if said["in"] == "path" else "after the question mark"
+    schema = said["schema"]
+    meaning = said.get("description") or schema.get("description", "")
+    return Field(said["name"], f"{in_words(schema)}, {place}", said.get("required", False), meaning)
+
+
+def _resolved(described: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    found: Mapping[str, Any] = described["components"]["schemas"][name] if name else schema
+    return found
+
+
+def _meaning(schema: Mapping[str, Any]) -> str:
+    said = str(schema.get("description", ""))
+    default = schema.get("default")
+    if default is None:
+        return said
+    return f"{said} {json.dumps(default)} if it is not given.".strip()
+
+
+def in_words(schema: Mapping[str, Any]) -> str:
+    """Return what a value may be.
+
+    >>> in_words({"anyOf": [{"type": "string"}, {"type": "null"}]})
+    'string or null'
+    >>> in_words({"type": "array", "items": {"$ref": "#/components/schemas/Guess"}, "minItems": 1})
+    'list of Guess (1 or more)'
+    >>> in_words({"type": "number", "minimum": 0, "exclusiveMaximum": 1})
+    'number (0 or more, under 1)'
+    """
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if "anyOf" in schema:
+        return " or ".join(map(in_words, schema["anyOf"]))
+    kind = str(schema.get("type", "anything"))
+    if kind == "array":
+        kind = f"list of {in_words(schema.get('items', {}))}"
+    elif kind == "object" and isinstance(schema.get("additionalProperties"), Mapping):
+        kind = f"object of {in_words(schema['additionalProperties'])} by name"
+    limits = ", ".join(_limits(schema))
+    return f"{kind} ({limits})" if limits else kind
+
+
+def _limits(schema: Mapping[str, Any]) -> list[str]:
+    words = {
+        "minimum": "{} or more",
+        "minItems": "{} or more",
+        "exclusiveMinimum": "over {}",
+        "maximum": "{} at most",
+        "exclusiveMaximum": "under {}",
+        "maxLength": "{} characters at most",
+    }
+    return [form.format(f"{schema[name]:,}") for name, form in words.items() if name in schema]

@@ -1,0 +1,310 @@
+"""The second tab: a table in, a table with topics out."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from slugline.corpus.bytes import guess_encoding
+from slugline.corpus.columns import column_names, find_text_columns, peek
+from slugline.corpus.readers import Rows, read_rows
+from slugline.corpus.rows import BadRow
+from slugline.errors import DataError, SluglineError
+from slugline.model.routing import Router
+from slugline.prediction.files import AnswerFile, topic_names
+from slugline.prediction.rows import Prediction, predict_rows
+from slugline.reports.page import shortened
+from slugline.serving.http.bodies import Problem, take_body
+from slugline.serving.http.settings import Settings, State, state_of
+from slugline.serving.messages import whole
+from slugline.serving.model import ServedModel
+from slugline.serving.page.page import chosen_model, page
+
+__all__ = [
+    "Upload",
+    "answer_table",
+    "receive",
+    "show_table",
+    "understand",
+    "write_table",
+]
+
+
+# A file of texts that was dropped on the page: kept while it is read, and understood --------------
+
+_LONGEST_NAME = 200
+# What the end of a name says of the format; no other part of it gets into a path.
+_ENDING = re.compile(r"(\.[a-z0-9]{1,10}){1,2}$")
+# Bytes a second at which a file arrives at least, after the time that every request has.
+_SLOWEST = 250_000
+# Rows that are answered at a time: others have their turn in between.
+_BATCH_ROWS = 256
+# Rows that are answered: the page holds all of them, and a packed file may have no end of them.
+_MOST_ROWS = 1_000_000
+
+
+@dataclass(eq=False)
+class Upload:
+    """A file that was dropped on the page.
+
+    Attributes
+    ----------
+    name : str
+        What its owner calls it.
+    columns : list of str
+        Those of the first rows; empty if the format has no names for them.
+    text : str or None
+        The column, or columns with commas between them, that hold the text; None if nobody knows.
+    encoding : str or None
+        What its bytes were taken for, as they are not UTF-8; None if they are, as far as is known.
+    has_names : bool
+        Whether its columns have names.
+    unit : str
+        What rows are called: "line", "item" or "row".
+    """
+
+    name: str
+    columns: list[str]
+    text: str | None
+    encoding: str | None
+    has_names: bool
+    unit: str
+    _file: Any
+    _rows: Rows | None = None
+
+    def close(self) -> None:
+        """Delete it."""
+        self._file.close()
+
+    def answers(self, router: Router) -> Iterator[list[Prediction | BadRow]]:
+        """Yield the answers to some rows at a time.
+
+        Raises
+        ------
+        DataError : if the file can't be read further, or has too many rows; it names the file as
+            its owner does.
+        """
+        text = self.text if self.has_names else None
+        n_rows = 0
+        try:
+            self._rows = read_rows(self._file.name, encoding=self.encoding)
+            for batch in predict_rows(router, self._rows, text=text, batch_rows=_BATCH_ROWS):
+                if n_rows >= _MOST_ROWS:
+                    raise DataError(
+                        f"{self.name} has more than {_MOST_ROWS:,} rows, and the others are not "
+                        "answered here; use `slugline predict`."
+                    )
+                yield batch
+                n_rows += len(batch)
+        except SluglineError as error:
+            raise DataError(f"{error}".replace(self._file.name, self.name)) from error
+
+    def share_read(self) -> float | None:
+        """Return how much of it has been read, from 0 to 1; None if unknown."""
+        return None if self._rows is None else self._rows.share_read()
+
+
+async def receive(request: Request, settings: Settings) -> Any:
+    """Return the body as a temporary file, whose name ends as the owner's does.
+
+    Raises
+    ------
+    Problem : those of `take_body`, and 503 if there is no room for it.
+    """
+    found = _ENDING.search(_name(request).lower())
+    claimed = request.headers.get("content-length", "")
+    n_bytes = int(claimed) if claimed.isascii() and claimed.isdecimal() else settings.max_file
+    timeout = settings.timeout + min(n_bytes, settings.max_file) / _SLOWEST
+    file = tempfile.NamedTemporaryFile(suffix=found[0] if found else "")  # noqa: SIM115 - lives on
+    try:
+        await take_body(request, settings.max_file, timeout, file.write)
+        file.flush()
+    except BaseException as error:
+        file.close()
+        if not isinstance(error, OSError):
+            raise
+        raise Problem(
+            503,
+            f"the file can't be kept while it is read ({error.strerror}); make room on the server.",
+            headers={"Retry-After": "10"},
+        ) from error
+    return file
+
+
+def understand(request: Request, file: Any) -> Upload:
+    """Return what a file holds, by its first rows; the file is closed if that can't be told.
+
+    Raises
+    ------
+    Problem : 422 if it can't be read.
+    """
+    name = _name(request)
+    text = request.query_params.get("text") or None
+    try:
+        return _understood(name, text, file)
+    except BaseException as error:
+        file.close()
+        if not isinstance(error, SluglineError):
+            raise
+        raise Problem(422, f"{error}".replace(file.name, name)) from error
+
+
+def _understood(name: str, text: str | None, file: Any) -> Upload:
+    encoding = None
+    rows = read_rows(file.name)
+    head = peek(rows)
+    samples = [row.sample for row in head if isinstance(row, BadRow) and row.sample]
+    if samples:  # tables that spreadsheets save are often not UTF-8
+        encoding = guess_encoding(samples)
+        head = peek(read_rows(file.name, encoding=encoding))
+    if rows.has_names:
+        # One that was named is looked for; of others, the first is taken.
+        found = find_text_columns(name, head, text)
+        text = text or (found[0] if found else None)
+    return Upload(
+        name=name,
+        columns=column_names(head) if rows.has_names else [],
+        text=text if rows.has_names else "",
+        encoding=encoding,
+        has_names=rows.has_names,
+        unit=rows.unit,
+        _file=file,
+    )
+
+
+def _name(request: Request) -> str:
+    """Return what the file is called, without folders."""
+    name = request.query_params.get("name", "").replace("\\", "/").rpartition("/")[2]
+    if not name or len(name) > _LONGEST_NAME:
+        raise Problem(
+            422, f"give the file's `name`, of at most {_LONGEST_NAME} characters, in the address."
+        )
+    return name
+
+
+# The second tab: a table in, a table with topics out ----------------------------------------------
+
+# Characters that the page is told of each text.
+_LONGEST_TEXT = 200
+_encode = msgspec.json.Encoder().encode
+
+
+async def show_table(request: Request) -> Response:
+    """Show where a table can be dropped."""
+    chosen_model(request)
+    return page(
+        request,
+        "table.html.j2",
+        title="What are these texts about?",
+        max_file=state_of(request).settings.max_file,
+    )
+
+
+async def answer_table(request: Request) -> Response:
+    """Answer the rows of a file, in lines of JSON as they come.
+
+    The first line has `columns`, the column taken for `text` (null if it has to be named) and the
+    `encoding` that was guessed. Then there are lines with `rows`, each of them a list of place,
+    topic or best guess, probability, reason to be unsure, shortened text and error, and with the
+    share that has been `read`. The last line has `n_rows`; or `error`, if the rest can't be read.
+    """
+    state, model, upload = await _received(request)
+    lines = _lines(model, upload)
+    return StreamingResponse(_steps(state, upload, lines), media_type="application/jsonl")
+
+
+async def write_table(request: Request) -> Response:
+    """Send a file back as CSV: its own columns, then topic, probability and the like."""
+    state, model, upload = await _received(request)
+    if upload.text is None:
+        upload.close()
+        raise Problem(422, f"{upload.name} has no column known as text; name one with `text`.")
+    stem = upload.name.removesuffix(".gz").rpartition(".")[0] or upload.name
+    name = quote(f"{stem}-topics.csv", safe="", errors="replace")
+    return StreamingResponse(
+        _steps(state, upload, _pieces(model, upload)),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f"attachment; filename*=UTF-8''{name}"},
+    )
+
+
+async def _received(request: Request) -> tuple[State, ServedModel, Upload]:
+    state, model = state_of(request), chosen_model(request)
+    file = await receive(request, state.settings)
+    return state, model, await state.run(understand, request, file)
+
+
+async def _steps(state: State, upload: Upload, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what an iterator gives, each step of it off the event loop; then delete the file."""
+    step: asyncio.Future[bytes | None] | None = None
+    try:
+        while True:
+            step = asyncio.ensure_future(state.run(next, pieces, None))
+            piece = await asyncio.shield(step)
+            if piece is None:
+                return
+            yield piece
+    finally:
+        if step is None or step.done():
+            upload.close()
+        else:  # whoever asked has gone, and the thread is still at it
+            step.add_done_callback(lambda _: upload.close())
+
+
+def _lines(model: ServedModel, upload: Upload) -> Iterator[bytes]:
+    columns = [whole(name) for name in upload.columns]
+    yield _line(columns=columns, text=upload.text, encoding=upload.encoding)
+    if upload.text is None:
+        return
+    n_rows = 0
+    try:
+        for answers in upload.answers(model.router):
+            n_rows += len(answers)
+            yield _line(rows=[_row(each) for each in answers], read=upload.share_read())
+    except SluglineError as error:
+        yield _line(error=whole(f"{error}"))
+        return
+    yield _line(n_rows=n_rows)
+
+
+def _pieces(model: ServedModel, upload: Upload) -> Iterator[bytes]:
+    names = topic_names(1)
+    if model.router.precision is not None:
+        names += ["reason", "guess"]
+    buffer = io.BytesIO()
+    table = AnswerFile(buffer, ",", upload.unit, names, upload.has_names, guards_formulas=True)
+    for answers in upload.answers(model.router):
+        table.write(answers)
+        yield _taken(buffer)
+    table.finish()
+    yield _taken(buffer)
+
+
+def _taken(buffer: io.BytesIO) -> bytes:
+    """Return what is in a buffer, and empty it."""
+    found = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return found
+
+
+def _line(**values: Any) -> bytes:
+    return _encode(values) + b"\n"
+
+
+def _row(answer: Prediction | BadRow) -> list[Any]:
+    if isinstance(answer, BadRow):
+        return [answer.at, None, None, None, "", whole(answer.problem)]
+    topic, probability = answer.topics[0]
+    text = whole(shortened(" ".join(answer.text[: 2 * _LONGEST_TEXT].split()), _LONGEST_TEXT))
+    return [answer.at, topic, round(probability, 4), answer.reason, text, None]

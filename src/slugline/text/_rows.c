@@ -1,0 +1,323 @@
+/* Weighs the rows of documents, and sums the weights of their terms for each topic.
+
+   This is what slugline/text/row_weights.py and SciPy's product of a sparse and a dense matrix
+   do, in the same order, so that results are the same, bit for bit. All work is on memory that the
+   caller lends. Columns are checked. */
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static PyObject *fail(const char *message)
+{
+    PyErr_SetString(PyExc_ValueError, message);
+    return NULL;
+}
+
+/* Let other threads go on beside long work. Few entries take less time than it may take to get the
+   interpreter's lock back. */
+#define MANY 8192
+static PyThreadState *begin(size_t n_entries)
+{
+    return n_entries < MANY ? NULL : PyEval_SaveThread();
+}
+
+static void end(PyThreadState *state)
+{
+    if (state)
+        PyEval_RestoreThread(state);
+}
+
+static void release(Py_buffer *lent, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (lent[i].obj)
+            PyBuffer_Release(lent + i);
+}
+
+/* ------------------------------------------------------------------------------------------------
+   Weights
+   --------------------------------------------------------------------------------------------- */
+
+/* A block: how the part of a row is weighed that is about one family of terms. */
+typedef struct {
+    int64_t first;    /* its first column */
+    const float *idf; /* of each of its columns, or NULL */
+    size_t width;     /* how many these are */
+    float factor;
+    double size; /* that the part is to have if it has a length of its own */
+    double sum;  /* of squares, in this document */
+    Py_buffer lent_idf;
+} Block;
+
+/* Multiply weights by idf and factor, and sum their squares; 0 if there is no such column. */
+static int weigh_part(Block *block, float *values, const int32_t *columns, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        float value = values[i];
+        if (block->idf) {
+            uint64_t column = (uint64_t)(columns[i] - block->first);
+            if (column >= block->width)
+                return 0;
+            value *= block->idf[column];
+        }
+        value *= block->factor;
+        values[i] = value;
+        sum += (double)value * value;
+    }
+    block->sum = sum;
+    return 1;
+}
+
+/* Weigh rows; 0 if there is no such column. */
+static int weigh_all(float *values, const int32_t *columns, const int64_t *lengths,
+                     size_t n_documents, Block *blocks, size_t n_blocks, int apart)
+{
+    for (; n_documents; n_documents--, lengths += n_blocks) {
+        double total = 0;
+        float *part = values;
+        for (size_t b = 0; b < n_blocks; b++) {
+            if (!weigh_part(blocks + b, part, columns, lengths[b]))
+                return 0;
+            part += lengths[b];
+            columns += lengths[b];
+            if (blocks[b].idf)
+                total += blocks[b].sum;
+        }
+        for (size_t b = 0; b < n_blocks; b++) {
+            double length = sqrt(apart ? blocks[b].sum : total);
+            float scale = (float)(blocks[b].size / (blocks[b].idf && length > 0 ? length : 1));
+            for (int64_t i = 0; i < lengths[b]; i++)
+                *values++ *= scale;
+        }
+    }
+    return 1;
+}
+
+/* Borrow a block's idf; 0 and an exception if it isn't what it has to be. */
+static int read_block(PyObject *item, Block *block)
+{
+    PyObject *idf;
+    long long first;
+    if (!PyTuple_Check(item)) {
+        fail("a block is no tuple");
+        return 0;
+    }
+    if (!PyArg_ParseTuple(item, "LOfd", &first, &idf, &block->factor, &block->size))
+        return 0;
+    block->first = first;
+    if (idf == Py_None)
+        return 1;
+    if (PyObject_GetBuffer(idf, &block->lent_idf, PyBUF_SIMPLE) < 0)
+        return 0;
+    block->idf = block->lent_idf.buf;
+    block->width = (size_t)block->lent_idf.len / sizeof(float);
+    return 1;
+}
+
+/* Whether numbers of 0 or more add up to `total`. */
+static int add_up(const int64_t *lengths, size_t n, int64_t total)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (lengths[i] < 0 || lengths[i] > total)
+            return 0;
+        total -= lengths[i];
+    }
+    return total == 0;
+}
+
+PyDoc_STRVAR(weigh_doc,
+"weigh(values, columns, lengths, blocks, apart)\n--\n\n"
+"Turn weights of counts into rows, in place.\n\n"
+"Parameters\n"
+"----------\n"
+"values : float32 array; columns : int32 array\n"
+"    Those of each block of the first document, then of the second.\n"
+"lengths : int64 array\n"
+"    How many each block of each document has.\n"
+"blocks : tuple of (first, idf, factor, size)\n"
+"    The block's first column, a float32 array or None, a factor, and the length that it gets.\n"
+"apart : bool\n"
+"    Whether each block has a length of its own; else all that have idf get one together.");
+
+static PyObject *weigh(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    Py_buffer lent[3];
+    PyObject *items, *result = NULL;
+    int apart;
+    memset(lent, 0, sizeof lent);
+    if (!PyArg_ParseTuple(arguments, "w*y*y*O!p", lent, lent + 1, lent + 2, &PyTuple_Type, &items,
+                          &apart))
+        return NULL;
+    size_t n_blocks = (size_t)PyTuple_Size(items), n_read = 0;
+    size_t n_lengths = (size_t)lent[2].len / sizeof(int64_t);
+    Block *blocks = calloc(n_blocks + 1, sizeof(Block));
+    if (!blocks) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    while (n_read < n_blocks) {
+        PyObject *item = PyTuple_GetItem(items, (Py_ssize_t)n_read);
+        if (!read_block(item, blocks + n_read++))
+            goto done;
+    }
+    if (!n_blocks || n_lengths % n_blocks || lent[0].len != lent[1].len
+        || !add_up(lent[2].buf, n_lengths, lent[0].len / (Py_ssize_t)sizeof(float))) {
+        fail("arrays that do not fit together");
+        goto done;
+    }
+    PyThreadState *state = begin((size_t)lent[0].len / sizeof(float));
+    int ok = weigh_all(lent[0].buf, lent[1].buf, lent[2].buf, n_lengths / n_blocks, blocks,
+                       n_blocks, apart);
+    end(state);
+    result = ok ? Py_BuildValue("") : fail("a column that there is not");
+done:
+    for (size_t i = 0; i < n_read; i++)
+        release(&blocks[i].lent_idf, 1);
+    free(blocks);
+    release(lent, 3);
+    return result;
+}
+
+/* ------------------------------------------------------------------------------------------------
+   Scores
+   --------------------------------------------------------------------------------------------- */
+
+#define AT_ONCE 4 /* terms: scores are then loaded and stored as often less */
+#define AHEAD 8   /* terms: the table is larger than the processor's cache */
+
+typedef struct {
+    const float *values;
+    const int32_t *columns;
+    const float *table;
+    size_t n_entries, n_columns, n_topics;
+} Work;
+
+static inline const float *weights_of(const Work *work, size_t entry)
+{
+    return work->table + (size_t)work->columns[entry] * work->n_topics;
+}
+
+/* Have the processor fetch the weights of terms that come soon. */
+static inline void expect(const Work *work, size_t entry)
+{
+#ifdef __GNUC__
+    for (size_t n = entry; n < entry + AT_ONCE && n < work->n_entries; n++) {
+        const char *at = (const char *)weights_of(work, n);
+        for (size_t i = 0; i < work->n_topics * sizeof(float); i += 64)
+            __builtin_prefetch(at + i);
+    }
+#else
+    (void)work, (void)entry;
+#endif
+}
+
+/* Sum up the weights of the terms of one row, term after term. */
+static void add_row(const Work *work, size_t at, size_t stop, float *restrict scores)
+{
+    const float *values = work->values;
+    size_t n_topics = work->n_topics;
+    for (; at + AT_ONCE <= stop; at += AT_ONCE) {
+        const float *restrict a = weights_of(work, at), *restrict b = weights_of(work, at + 1);
+        const float *restrict c = weights_of(work, at + 2), *restrict d = weights_of(work, at + 3);
+        float by_a = values[at], by_b = values[at + 1], by_c = values[at + 2],
+              by_d = values[at + 3];
+        expect(work, at + AHEAD);
+        for (size_t n = 0; n < n_topics; n++)
+            scores[n] = scores[n] + by_a * a[n] + by_b * b[n] + by_c * c[n] + by_d * d[n];
+    }
+    for (; at < stop; at++) {
+        const float *restrict a = weights_of(work, at);
+        float by_a = values[at];
+        for (size_t n = 0; n < n_topics; n++)
+            scores[n] += by_a * a[n];
+    }
+}
+
+static int are_columns(const Work *work)
+{
+    for (size_t i = 0; i < work->n_entries; i++)
+        if ((size_t)(uint32_t)work->columns[i] >= work->n_columns)
+            return 0;
+    return 1;
+}
+
+PyDoc_STRVAR(add_products_doc,
+"add_products(values, columns, lengths, n_each, table, scores)\n--\n\n"
+"Add to scores the weights of each row's terms.\n\n"
+"Parameters\n"
+"----------\n"
+"values : float32 array; columns : int32 array\n"
+"    Row after row.\n"
+"lengths : int64 array, shape (n_rows * n_each,)\n"
+"    How many each of the parts of each row has.\n"
+"n_each : int\n"
+"table : float32 array, shape (n_columns, n_topics)\n"
+"scores : float32 array, shape (n_rows, n_topics)\n"
+"    Changed in place.");
+
+static PyObject *add_products(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    Py_buffer lent[5];
+    PyObject *result = NULL;
+    Py_ssize_t n_each;
+    memset(lent, 0, sizeof lent);
+    if (!PyArg_ParseTuple(arguments, "y*y*y*ny*w*", lent, lent + 1, lent + 2, &n_each, lent + 3,
+                          lent + 4))
+        return NULL;
+    const int64_t *lengths = lent[2].buf;
+    size_t n_lengths = (size_t)lent[2].len / sizeof *lengths;
+    size_t n_rows = n_each > 0 ? n_lengths / (size_t)n_each : 0;
+    size_t n_scores = (size_t)lent[4].len / sizeof(float);
+    Work work = {.values = lent[0].buf, .columns = lent[1].buf, .table = lent[3].buf,
+                 .n_entries = (size_t)lent[0].len / sizeof(float),
+                 .n_topics = n_rows ? n_scores / n_rows : 0};
+    if (work.n_topics)
+        work.n_columns = (size_t)lent[3].len / sizeof(float) / work.n_topics;
+    if (lent[0].len != lent[1].len || n_scores != n_rows * work.n_topics
+        || n_lengths != n_rows * (size_t)(n_each > 0 ? n_each : 1)
+        || !add_up(lengths, n_lengths, (int64_t)work.n_entries)) {
+        fail("arrays that do not fit together");
+        goto done;
+    }
+    PyThreadState *state = begin(work.n_entries);
+    int ok = are_columns(&work);
+    float *scores = lent[4].buf;
+    for (size_t row = 0, at = 0; ok && row < n_rows; row++) {
+        size_t stop = at;
+        for (Py_ssize_t n = 0; n < n_each; n++)
+            stop += (size_t)*lengths++;
+        add_row(&work, at, stop, scores);
+        at = stop;
+        scores += work.n_topics;
+    }
+    end(state);
+    result = ok ? Py_BuildValue("") : fail("a column that there is not");
+done:
+    release(lent, 5);
+    return result;
+}
+
+static PyMethodDef methods[] = {
+    {"weigh", weigh, METH_VARARGS, weigh_doc},
+    {"add_products", add_products, METH_VARARGS, add_products_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "slugline.text._rows", "Weighs and scores rows.", 0, methods,
+    NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__rows(void)
+{
+    return PyModuleDef_Init(&definition);
+}

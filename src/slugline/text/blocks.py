@@ -1,0 +1,226 @@
+"""One family of terms, and how much it counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slugline.base.arrays import F32, F64, I64, Integers
+from slugline.base.checks import check_choice, check_number, check_whole, illegal
+from slugline.base.words import as_call
+from slugline.errors import DataError, OptionError
+from slugline.text.terms import KINDS
+
+__all__ = [
+    "FAMILIES",
+    "MAX_BUCKETS",
+    "WEIGHTINGS",
+    "Block",
+    "check_blocks",
+    "check_idf",
+    "default_blocks",
+    "document_frequency",
+    "idf",
+    "squares",
+    "weigh",
+]
+
+
+# Turns counts of terms into weights ---------------------------------------------------------------
+
+#: How a term's count in a document becomes a weight: 1 if it occurs; the count; or the count times
+#: `idf`, of which rows get length 1. "log-tf-idf" takes 1 + ln(count) in place of the count.
+WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
+
+# idf is kept as float32, and counted on from that batch after batch.
+_ROUNDING = 0.01
+
+
+def idf(document_frequency: I64, n_documents: int) -> F32:
+    """Return the smoothed inverse document frequency of terms: ln((1 + N) / (1 + df)) + 1.
+
+    Parameters
+    ----------
+    document_frequency : int array, shape (n_terms,)
+        How many documents contain each term.
+    n_documents : int
+
+    Returns
+    -------
+    float32 array, shape (n_terms,); natural-log units, at least 1.
+
+    References
+    ----------
+    Unsmoothed form: Manning, Raghavan and Schuetze (2008), Introduction to Information Retrieval,
+    6.2.1. Smoothed as scikit-learn's TfidfTransformer does.
+    """
+    return (np.log((1 + n_documents) / (1 + document_frequency)) + 1).astype(np.float32)
+
+
+def check_idf(idf: F32, n_documents: int) -> None:
+    """Make sure that idf can be what `idf` gives for so many documents.
+
+    Raises
+    ------
+    DataError : if a value is below 1 or over that of a term that no document has.
+    """
+    if not len(idf):
+        return
+    most = math.log(1 + n_documents) + 1
+    least, largest = float(idf.min()), float(idf.max())
+    if not 1 - _ROUNDING <= least <= largest <= most + _ROUNDING:
+        raise DataError(
+            f"idf runs from {least:.3g} to {largest:.3g}, but with {n_documents:,} documents it is "
+            f"between 1 and {most:.3g}"
+        )
+
+
+def document_frequency(idf: F32, n_documents: int) -> I64:
+    """Return how many documents contain each term, shape (n_terms,), by undoing `idf`.
+
+    Exact up to a few million documents; beyond that, float32 limits it to seven digits.
+    """
+    return np.rint((1 + n_documents) / np.exp(idf.astype(np.float64) - 1) - 1).astype(np.int64)
+
+
+def weigh(values: F32, columns: Integers, weighting: str, idf: F32 | None = None) -> None:
+    """Turn counts into weights, in place; rows are not yet scaled to length 1.
+
+    Parameters
+    ----------
+    values : float32 array, shape (n_values,)
+        The counts, row after row.
+    columns : int array, shape (n_values,)
+    weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}
+    idf : float32 array, shape (n_columns,), or None if the weighting does not use it
+    """
+    if weighting == "multi-hot":
+        values[:] = 1
+    if weighting == "log-tf-idf":
+        np.log(values, out=values)
+        values += 1
+    if idf is not None:
+        values *= idf.take(columns)
+
+
+def squares(values: F32, lengths: Integers) -> F64:
+    """Return each row's sum of squares, shape (n_rows,).
+
+    Parameters
+    ----------
+    values : float32 array, shape (n_values,)
+        Row after row.
+    lengths : int array, shape (n_rows,)
+        Number of values in each row.
+    """
+    owner = np.arange(len(lengths)).repeat(lengths)
+    # Added one after the other, as in the compiled kernel.
+    sums = np.bincount(owner, np.square(values, dtype=np.float64), len(lengths))
+    return sums.astype(np.float64, copy=False)
+
+
+# One family of terms, and how much it counts ------------------------------------------------------
+
+#: The most hash buckets of a block: more would cost learners more memory than they are worth.
+MAX_BUCKETS = 1 << 24
+# Squares of what is so many times as large still fit into float32.
+_MOST_WEIGHT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Block:
+    """One family of terms, side by side with others in a row.
+
+    Parameters
+    ----------
+    kind : {"words", "lead", "bigrams", "characters"}, default "words"
+        Words; the first words of a document; pairs of neighbours; runs of characters in words.
+    weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}, default "log-tf-idf"
+    weight : float over 0, and under a million; default 1.0
+        How much the block counts beside others. With idf, a row that has terms of all blocks
+        gets length 1.
+    max_terms : int, optional
+        Keep the most frequent terms, at most so many; all by default.
+    min_count : int, default 1
+        Drop terms that occur less often in all documents together.
+    n_buckets : int, optional
+        A power of two up to `MAX_BUCKETS`: learn no vocabulary, but count each term in the column
+        that its hash names. Columns then have no names, and rows of counts agree between processes
+        that share nothing. The idf of terms is still learned.
+    """
+
+    kind: str = "words"
+    weighting: str = "log-tf-idf"
+    weight: float = 1.0
+    max_terms: int | None = None
+    min_count: int = 1
+    n_buckets: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("kind", self.kind, tuple(KINDS))
+        check_choice("weighting", self.weighting, tuple(WEIGHTINGS))
+        check_number("weight", self.weight, over=0, under=_MOST_WEIGHT)
+        check_whole("min_count", self.min_count, 0)
+        if self.max_terms is not None:
+            check_whole("max_terms", self.max_terms, 1)
+        if self.n_buckets is not None:
+            self._check_buckets(self.n_buckets)
+
+    def __repr__(self) -> str:
+        return as_call(self)
+
+    @property
+    def has_idf(self) -> bool:
+        """Whether terms weigh less the more documents have them."""
+        return self.weighting.endswith("idf")
+
+    def _check_buckets(self, n_buckets: int) -> None:
+        is_whole = isinstance(n_buckets, int) and not isinstance(n_buckets, bool)
+        if not is_whole or not 0 < n_buckets <= MAX_BUCKETS or n_buckets.bit_count() != 1:
+            raise illegal(
+                "n_buckets",
+                n_buckets,
+                f"a power of two up to {MAX_BUCKETS}, or None to learn a vocabulary",
+            )
+        if self.max_terms is not None or self.min_count != 1:
+            raise OptionError(
+                "`max_terms` and `min_count` choose the terms of a vocabulary, and with "
+                "`n_buckets` there is none; leave them out."
+            )
+
+
+def check_blocks(blocks: Any) -> tuple[Block, ...]:
+    """Return the blocks as a tuple; OptionError unless they are a sequence of one or more."""
+    is_list = isinstance(blocks, Sequence) and not isinstance(blocks, str)
+    if not is_list or not blocks or not all(isinstance(block, Block) for block in blocks):
+        raise illegal("blocks", blocks, "a list of one or more `Block` objects")
+    return tuple(blocks)
+
+
+# Default families of terms, for when the user names none; chosen by cross-validation --------------
+
+# Hash buckets of each family, and how much a word or a pair of words counts beside a run of
+# characters: 2 would be better for short English questions, 1 for few documents in most languages.
+_N_BUCKETS, _WORD_WEIGHT = 1 << 20, 1.25
+#: Families of terms for weighted rows, by kind.
+FAMILIES = {
+    kind: Block(kind, weight=1.0 if kind == "characters" else _WORD_WEIGHT, n_buckets=_N_BUCKETS)
+    for kind in ("words", "lead", "bigrams", "characters")
+}
+# What the newswire lesson uses.
+_LESSON = (Block("words", "multi-hot", max_terms=10_000),)
+
+
+def default_blocks(wants: str) -> tuple[Block, ...]:
+    """Return the families of terms that suit the weighting that a learner `wants`.
+
+    Words, pairs of neighbours and runs of characters, whatever the texts: in no language and at no
+    length did others do better on most of the sets of documents measured.
+    """
+    if wants == "multi-hot":
+        return _LESSON
+    return tuple(FAMILIES[kind] for kind in ("words", "bigrams", "characters"))

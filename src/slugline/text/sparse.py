@@ -1,0 +1,359 @@
+"""Sparse matrices of counts, made from the columns of each document's terms."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from slugline.base.arrays import F32, I64, Index, Integers, Mask
+from slugline.errors import DataError, OptionError
+
+__all__ = [
+    "Entries",
+    "RowStack",
+    "Rows",
+    "boundaries",
+    "check_csr",
+    "check_rows",
+    "count_matrix",
+    "has_kernel",
+    "kernel",
+    "kernels_enabled",
+    "multi_hot",
+    "ranges",
+    "row_gradient",
+    "row_lengths",
+    "stack_rows",
+]
+
+
+# Runs of consecutive integers: where the items of each row are in one long array ------------------
+
+
+def boundaries(lengths: Integers | Mask) -> I64:
+    """Return where rows of these lengths begin, and where the last one ends.
+
+    >>> boundaries(np.array([2, 0, 3])).tolist()
+    [0, 2, 2, 5]
+    """
+    indptr = np.zeros(len(lengths) + 1, dtype=np.int64)
+    lengths.cumsum(out=indptr[1:])
+    return indptr
+
+
+def row_lengths(indptr: Integers) -> Integers:
+    """Return the lengths of rows from their `boundaries`; for few rows, far faster than np.diff.
+
+    >>> row_lengths(np.array([0, 2, 2, 5])).tolist()
+    [2, 0, 3]
+    """
+    return indptr[1:] - indptr[:-1]
+
+
+def ranges(starts: Integers, lengths: Integers) -> I64:
+    """Return start, start + 1, ... for `length` numbers from each start, one after another.
+
+    >>> ranges(np.array([10, 20, 30]), np.array([2, 0, 3])).tolist()
+    [10, 11, 30, 31, 32]
+    """
+    before = boundaries(lengths)
+    places = (starts - before[:-1]).repeat(lengths)
+    places += np.arange(before[-1])
+    return places
+
+
+# Whether compiled kernels do what NumPy could do as well ------------------------------------------
+
+
+def kernels_enabled() -> bool:
+    """Return False if the variable `SLUGLINE_KERNEL` of the environment is 0."""
+    return os.environ.get("SLUGLINE_KERNEL") != "0"
+
+
+# Sparse matrices of counts, made from the columns of each document's terms ------------------------
+
+try:
+    from slugline.text import _rows as kernel
+except ImportError:  # there was no compiler
+    kernel = None  # type: ignore[assignment]
+
+
+# With more columns than this for each entry, sorting is faster than transposing.
+_ENTRIES_PER_COLUMN = 4
+# A stack of rows has room for one entry more for each so many that it has.
+_SPARE = 8
+
+
+def count_matrix(columns: Integers, indptr: Integers, n_columns: int) -> sp.csr_array:
+    """Return how often each column occurs in each row.
+
+    Parameters
+    ----------
+    columns : int array, shape (n_occurrences,)
+        Columns row after row; within a row, in any order and with repeats.
+    indptr : int array, shape (n_rows + 1,)
+        Row `r` has `columns[indptr[r]:indptr[r + 1]]`.
+
+    Returns
+    -------
+    float32 CSR array, shape (n_rows, n_columns), with sorted indices.
+    """
+    X = _csr(np.ones(len(columns), dtype=np.float32), columns, indptr, n_columns)
+    # Transposing twice sorts the columns of every row, much faster than any sort. But its time is
+    # linear in the columns as well as in the entries, too long for the few entries of one text.
+    if _ENTRIES_PER_COLUMN * len(columns) < n_columns:
+        X.sort_indices()
+    else:
+        X = X.tocsc().tocsr()
+        X.has_sorted_indices = True
+    X.sum_duplicates()
+    return X
+
+
+def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_array:
+    """Return a 1 in each column that a sequence of integers contains, however often.
+
+    Like the newswire lesson's `vectorize_sequences`, but without storing the zeros, which are over
+    nine tenths.
+
+    Returns
+    -------
+    float32 CSR array, shape (n_sequences, num_columns).
+
+    Raises
+    ------
+    DataError : if a number is below 0 or not below `num_columns`.
+    OptionError : if `num_columns` is below 1.
+
+    >>> multi_hot([[2, 1, 2], []], 4).toarray()
+    array([[0., 1., 1., 0.],
+           [0., 0., 0., 0.]], dtype=float32)
+    """
+    if num_columns < 1:
+        raise OptionError(f"`num_columns` is {num_columns}; give a whole number of at least 1.")
+    lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
+    columns = np.fromiter(
+        itertools.chain.from_iterable(sequences), dtype=np.int64, count=lengths.sum()
+    )
+    indptr = boundaries(lengths)
+    outside = np.flatnonzero((columns < 0) | (columns >= num_columns))
+    if outside.size:
+        row = np.searchsorted(indptr, outside[0], side="right") - 1
+        raise DataError(
+            f"sequence {row} holds {columns[outside[0]]}, but columns run from 0 to "
+            f"{num_columns - 1}; load the data with num_words={num_columns}."
+        )
+    X = count_matrix(columns, indptr, num_columns)
+    X.data[:] = 1
+    return X
+
+
+class Entries(NamedTuple):
+    """Rows of a sparse matrix, of which nothing says yet how wide it is.
+
+    Attributes
+    ----------
+    values : float32 array, shape (n_entries,)
+        Row after row.
+    columns : int32 array, shape (n_entries,)
+        Ascending in each row.
+    lengths : int array, shape (n_rows,)
+        How many entries each row has.
+    """
+
+    values: F32
+    columns: npt.NDArray[np.int32]
+    lengths: Integers
+
+    def place(self, widths: Sequence[int]) -> None:
+        """Move columns to where they are in rows of which these stand side by side, in place.
+
+        Parameters
+        ----------
+        widths : sequence of int
+            How many columns the first of the rows that make one has, then the second, and so on.
+        """
+        columns = self.columns
+        columns += self.spread(np.cumsum([0, *widths[:-1]], dtype=np.int32))
+
+    def spread(self, each: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what there is for each of the rows that make one, for each of their entries."""
+        n_rows = len(self.lengths) // len(each)
+        return each[np.newaxis].repeat(n_rows, axis=0).ravel().repeat(self.lengths)
+
+
+class Rows(NamedTuple):
+    """Rows of features. A single text is scored sooner than a CSR array of its row is made.
+
+    Attributes
+    ----------
+    entries : Entries
+    n_columns : int
+    n_each : int, default 1
+        How many rows of entries, side by side, make one row.
+    """
+
+    entries: Entries
+    n_columns: int
+    n_each: int = 1
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.entries.lengths) // self.n_each
+
+    def csr(self) -> sp.csr_array:
+        """Return them as a float32 CSR array, shape (n_rows, n_columns)."""
+        values, columns, lengths = self.entries
+        X = _csr(values, columns, boundaries(lengths)[:: self.n_each], self.n_columns)
+        X.has_canonical_format = True
+        return X
+
+
+def has_kernel() -> bool:
+    """Return whether a compiled kernel weighs and scores rows, or NumPy and SciPy do."""
+    return kernel is not None and kernels_enabled()
+
+
+class RowStack:
+    """Rows stacked part by part, in memory that grows with them.
+
+    A list of parts that are put together in the end would take twice the memory.
+    """
+
+    def __init__(self) -> None:
+        self._values = np.empty(0, dtype=np.float32)
+        self._columns = np.empty(0, dtype=np.int32)
+        self._lengths: list[Integers] = [np.zeros(0, dtype=np.int64)]
+        self._ends = [0]
+
+    @property
+    def n_entries(self) -> int:
+        """Number of entries in all rows."""
+        return self._ends[-1]
+
+    def append(self, part: Entries) -> None:
+        """Put rows below the others."""
+        first, last = self.n_entries, self.n_entries + len(part.values)
+        if last > len(self._values):
+            self._resize(last + last // _SPARE)
+        self._values[first:last], self._columns[first:last] = part.values, part.columns
+        self._lengths.append(part.lengths)
+        self._ends.append(last)
+
+    def parts(self) -> Iterator[Entries]:
+        """Yield what was appended, in views: whatever is changed in them is changed here."""
+        for lengths, (first, last) in zip(
+            self._lengths[1:], itertools.pairwise(self._ends), strict=True
+        ):
+            yield Entries(self._values[first:last], self._columns[first:last], lengths)
+
+    def all(self) -> Entries:
+        """Return all rows; nothing more can be appended."""
+        self._resize(self.n_entries)
+        return Entries(self._values, self._columns, np.concatenate(self._lengths))
+
+    def _resize(self, n_entries: int) -> None:
+        # Nothing else refers to them as long as rows are appended.
+        self._values.resize(n_entries, refcheck=False)
+        self._columns.resize(n_entries, refcheck=False)
+
+
+def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
+    """Return CSR arrays of `n_columns` columns, stacked on top of each other."""
+    rest = iter(parts)
+    some = list(itertools.islice(rest, 2))
+    if len(some) == 1:
+        return some[0]
+    stack = RowStack()
+    for part in itertools.chain(some, rest):
+        stack.append(Entries(part.data, part.indices, row_lengths(part.indptr)))
+    return Rows(stack.all(), n_columns).csr()
+
+
+def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
+    """Return any matrix-like `X` as a float32 CSR array; no copy is made if it already is one.
+
+    Rows of features are taken as they are, too.
+
+    Raises
+    ------
+    DataError : if `X` is not a matrix, does not have `n_columns` columns, or holds a value that is
+        not finite.
+    """
+    if isinstance(X, Rows):
+        X = X.csr()
+    elif not sp.issparse(X):
+        X = np.asarray(X)
+        if X.ndim != 2:
+            raise DataError(
+                f"`X` has {X.ndim} dimensions; give a matrix with one row per document."
+            )
+    if isinstance(X, sp.csr_array) and X.dtype == np.float32:
+        csr = X
+    else:
+        csr = sp.csr_array(X, dtype=np.float32)
+    if n_columns is not None and csr.shape[1] != n_columns:
+        raise DataError(
+            f"`X` has {csr.shape[1]} columns, but the model expects {n_columns}; "
+            "use the vocabulary that the model was trained with."
+        )
+    _check_finite(csr.data)
+    return csr
+
+
+def check_rows(X: object, n_columns: int) -> Rows | sp.csr_array:
+    """Return rows of features as they are, and anything else as `check_csr` does."""
+    if not isinstance(X, Rows) or X.n_columns != n_columns:
+        return check_csr(X, n_columns)
+    _check_finite(X.entries.values)
+    return X
+
+
+def _check_finite(values: F32) -> None:
+    if not np.isfinite(values).all():
+        raise DataError("`X` holds NaN or infinity; remove or replace such values first.")
+
+
+def _csr(
+    data: F32,
+    indices: Integers,
+    indptr: Integers,
+    n_columns: int,
+) -> sp.csr_array:
+    # scipy needs both index arrays to have one type, and is faster with the narrow one.
+    index_type = np.int32 if len(data) < np.iinfo(np.int32).max else np.int64
+    return sp.csr_array(
+        (data, indices.astype(index_type, copy=False), indptr.astype(index_type, copy=False)),
+        shape=(len(indptr) - 1, n_columns),
+    )
+
+
+def row_gradient(X: sp.csr_array, delta: F32) -> tuple[Index, F32]:
+    """Return the rows of X.T @ delta that may differ from 0: a batch has few of all columns.
+
+    Parameters
+    ----------
+    X : CSR array, shape (n_rows, n_columns)
+    delta : float32 array, shape (n_rows, n_outputs)
+
+    Returns
+    -------
+    rows : int array, shape (n_named,)
+        The columns of `X` with an entry, in ascending order.
+    values : float32 array, shape (n_named, n_outputs)
+    """
+    named = np.zeros(X.shape[1], dtype=bool)
+    named[X.indices] = True
+    rows = np.flatnonzero(named)
+    number = np.empty(X.shape[1], dtype=X.indices.dtype)
+    number[rows] = np.arange(len(rows), dtype=number.dtype)
+    # A CSR matrix read as CSC is its own transpose.
+    narrow = sp.csc_array((X.data, number[X.indices], X.indptr), shape=(len(rows), X.shape[0]))
+    return rows, narrow @ delta

@@ -1,1 +1,0 @@
-"""From which probability on answers may be given alone, by answers to documents left out."""
