@@ -322,6 +322,10 @@ def of_a_later_format(path: Path) -> None:
     rewrite(path, format=99)
 
 
+def of_an_earlier_format(path: Path) -> None:
+    rewrite(path, format=1)
+
+
 def a_text(path: Path) -> None:
     path.write_text("wheat,grain\n")
 
@@ -358,6 +362,11 @@ NO_MODEL = "not a Slugline model, or truncated"
         (a_folder, "can't be read (Is a directory)"),
         (another_zip, "a zip archive without model.json"),
         (of_a_later_format, "written in format 99 by a later Slugline"),
+        (
+            of_an_earlier_format,
+            "written in format 1, before the first release of Slugline, and this one reads format "
+            "2; train the model again.",
+        ),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )

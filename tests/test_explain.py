@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import FrozenInstanceError
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ from slugline import (
     NeuralLearner,
     ShallowLearner,
     TopicClassifier,
-    load,
 )
 from slugline.errors import DataError, NotFittedError, OptionError
 from slugline.explain.explain import explain
@@ -31,7 +29,6 @@ from slugline.text.words import tokenize
 from stand_ins import Meanings
 
 TEXT = "Wheat and corn, says the Fed: wheat for the bank's team."
-DATA = Path(__file__).parent / "data"
 
 CLASSIFIERS = {
     "linear": TopicClassifier(),
@@ -191,13 +188,6 @@ def test_numbers_may_be_topics() -> None:
 def test_one_topic_can_be_explained() -> None:
     classifier = TopicClassifier().fit(["wheat corn", "wheat"], ["grain", "grain"])
     assert off_by(classifier.explain("wheat")) < 1e-6
-
-
-@pytest.mark.parametrize("name", ["format1.slug", "format1-int8.slug"])
-def test_models_of_the_first_format_are_explained(name: str) -> None:
-    found = load(DATA / name).explain("wheat and the bank of goal, oil and trade shares")
-    assert found.spans()
-    assert off_by(found) < 1e-6
 
 
 # An encoder -------------------------------------------------------------------------------------

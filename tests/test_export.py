@@ -20,6 +20,7 @@ from slugline.cli import export as command
 from slugline.errors import OptionError
 from slugline.export.page import card_html, model_page
 from slugline.export.parts import Bundle, model_parts, runs_of, varints
+from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.file import container
@@ -145,6 +146,21 @@ def test_a_learner_that_is_not_linear_is_refused(
         "and a page holds linear ones only; train with --learner linear.\n",
     )
     assert not list(Path().glob("*.html"))
+
+
+def test_a_model_with_a_column_for_each_bucket_is_refused(
+    news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LinearLearner, "grows", False)
+    texts, topics = zip(*news, strict=True)
+    path = tmp_path / "news.slug"
+    TopicClassifier().partial_fit(texts, topics, classes=set(topics)).save(path)
+    with pytest.raises(OptionError) as error:
+        model_page(path)
+    assert str(error.value) == (
+        f"{path} can't be exported: it doesn't say which hash buckets have words of its training "
+        "data; train it again."
+    )
 
 
 def test_terms_that_the_script_does_not_know_are_refused(

@@ -22,7 +22,6 @@ from slugline.explain.explain import explain
 from slugline.model.routing import _low
 from slugline.text.blocks import Block
 from slugline.text.words import composed, tokenize
-from test_earlier_files import BIASES, IDF, WEIGHTS, block, write_file
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -217,30 +216,6 @@ def test_a_trained_model_says_the_same_in_all_scripts(
         reasons = {str(_words(reason)) for reason in opened.answers(asked).reasons}
         assert reasons >= {"None", "no text", "no words", "unknown words: # of #"}
         assert "probability # is under #" in reasons
-
-
-def test_a_model_of_an_early_release_with_a_column_for_each_bucket(
-    browser: Browser, tmp_path: Path
-) -> None:
-    rng = np.random.default_rng(0)
-    arrays = {
-        "learner.weights": rng.normal(size=(64, 2)).astype(np.float32),
-        "learner.biases": np.zeros(2, dtype=np.float32),  # a blank text is a tie
-        "idf.0": (1 + rng.random(64)).astype(np.float32),
-    }
-    path = write_file(tmp_path / "m.slug", [block("words", 1.0, 0, n_buckets=64)], arrays)
-    check_answers(open_page(browser, path, tmp_path), many_texts(300, 3, ["wheat", "goal"]))
-
-
-def test_a_model_of_an_early_release_with_a_length_for_each_family(
-    browser: Browser, tmp_path: Path
-) -> None:
-    blocks = [block("words", 1.0, 3), block("bigrams", 0.5, 2)]
-    arrays = {"learner.weights": WEIGHTS, "learner.biases": BIASES}
-    arrays |= {f"idf.{number}": idf for number, idf in enumerate(IDF)}
-    path = write_file(tmp_path / "m.slug", blocks, arrays)
-    texts = many_texts(300, 4, ["wheat", "goal", "crop", "don't"])
-    check_answers(open_page(browser, path, tmp_path), [*texts, "wheat crop goal wheat crop"])
 
 
 def test_what_precision_is_asked_for_decides_what_is_unsure(

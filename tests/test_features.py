@@ -51,8 +51,8 @@ def reference_rows(
     return vectorizer.fit_transform(texts).toarray()
 
 
-def fitted(*blocks: Block, apart: bool = False) -> Features:
-    features = Features(blocks, apart=apart)
+def fitted(*blocks: Block) -> Features:
+    features = Features(blocks)
     features.fit_transform(TEXTS)
     return features
 
@@ -172,19 +172,6 @@ def test_a_family_without_idf_keeps_its_counts_and_takes_no_part_in_the_length()
     np.testing.assert_allclose(rows[:, :n_words], alone, rtol=1e-6)
     counts = fitted(Block("words", "counts")).transform(TEXTS).toarray()
     np.testing.assert_array_equal(rows[:, n_words:], counts / 2)
-
-
-def test_in_files_of_format_1_each_family_is_scaled_by_itself() -> None:
-    alone = [fitted(dataclasses.replace(b, weight=1)).transform(TEXTS).toarray() for b in FAMILIES]
-    total = math.sqrt(1 + 2**2 + 0.5**2 + 0.25**2)
-    shares = [1 / total, 2 / total, 0.5 / total, 0.25 / total]
-    expected = np.hstack([rows * share for rows, share in zip(alone, shares, strict=True)])
-    apart = fitted(*FAMILIES, apart=True)
-    np.testing.assert_allclose(apart.transform(TEXTS).toarray(), expected, rtol=1e-5)
-    parts = apart.blocks, apart.vocabularies_, apart.idf_
-    restored = Features.restore(*parts, apart=True)
-    assert parts_of(restored.transform(TEXTS)) == parts_of(apart.transform(TEXTS))
-    assert parts_of(Features.restore(*parts).transform(TEXTS)) != parts_of(apart.transform(TEXTS))
 
 
 def test_the_weight_of_a_single_family_changes_nothing() -> None:
@@ -320,15 +307,14 @@ def test_hashed_families_stand_beside_others() -> None:
     assert features.transform(TEXTS).shape == (len(TEXTS), features.n_columns)
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_columns_that_are_kept_are_what_they_were_but_for_the_length_of_rows(apart: bool) -> None:
+def test_columns_that_are_kept_are_what_they_were_but_for_the_length_of_rows() -> None:
     blocks = Block("words", n_buckets=1 << 20), Block("bigrams", "counts", n_buckets=1 << 20)
-    features = fitted(*blocks, apart=apart)
+    features = fitted(*blocks)
     features.n_jobs = 2
     columns = np.array([1, 3, 7, 8, 12])
     kept, left = features.without(~np.isin(np.arange(16), columns))
     assert left.tolist() == columns.tolist()
-    assert (kept.n_columns, kept.n_jobs, kept.apart) == (5, 2, apart)
+    assert (kept.n_columns, kept.n_jobs) == (5, 2)
     assert [kept.term(column) for column in range(5)] == [
         features.term(column) for column in columns.tolist()
     ]
@@ -338,8 +324,7 @@ def test_columns_that_are_kept_are_what_they_were_but_for_the_length_of_rows(apa
     assert kept.idf_[1] is None
     before, after = (f.transform(TEXTS).toarray() for f in (features, kept))
     np.testing.assert_array_equal(after[:, 3:], before[:, columns[3:]])
-    share = 1 / math.sqrt(2) if apart else 1
-    expected = of_length_1(before[:, columns[:3]]) * share
+    expected = of_length_1(before[:, columns[:3]])
     np.testing.assert_allclose(after[:, :3], expected, rtol=1e-6)
     assert features.n_columns == 16  # these have lost none
 

@@ -139,39 +139,6 @@ def test_the_archive_has_four_plain_entries_and_a_readable_card(tmp_path: Path) 
     assert load(tmp_path / "a.slug").card_ == card
 
 
-# Files of before ---------------------------------------------------------------------------------
-
-DATA = Path(__file__).parent / "data"
-QUESTIONS = ["corn prices rose in the second quarter", "a penalty for the bank", "zebra"]
-# Of files that were written once and must stay readable, what they said then.
-OLD_ANSWERS = {
-    "format1.slug": [
-        [0.3274613916873932, 0.606488823890686, 0.06604968011379242],
-        [0.42622631788253784, 0.00020224647596478462, 0.5735713839530945],
-        [0.35027629137039185, 0.4486078917980194, 0.20111577212810516],
-    ],
-    "format1-int8.slug": [
-        [0.3245403468608856, 0.608339250087738, 0.06712038815021515],
-        [0.42294132709503174, 0.0002006076101679355, 0.5768581032752991],
-        [0.35027629137039185, 0.4486078917980194, 0.20111577212810516],
-    ],
-}
-
-
-@pytest.mark.parametrize(("name", "answers"), OLD_ANSWERS.items(), ids=OLD_ANSWERS)
-def test_files_of_format_1_stay_readable_and_say_the_same(name: str, answers: Any) -> None:
-    classifier = load(DATA / name)
-    assert classifier.classes_.tolist() == ["earn", "grain", "sport"]
-    assert classifier.info_.metrics == {"test_accuracy": 0.75}
-    # Processors differ in the last bits of a logarithm.
-    np.testing.assert_allclose(classifier.predict_proba(QUESTIONS), answers, rtol=1e-5)
-
-
-def test_a_file_that_does_not_tell_its_precision_is_float32() -> None:
-    assert b"precision" not in unzip((DATA / "format1.slug").read_bytes())[JSON]
-    assert load(DATA / "format1.slug").info_.precision == "float32"
-
-
 # Fewer bits --------------------------------------------------------------------------------------
 
 
@@ -416,7 +383,7 @@ ENTRY_DAMAGE: dict[str, tuple[Callable[[Entries], Any], str]] = {
         damaged("maximum recursion depth exceeded while deserializing an object"),
     ),
     "7 MB of brackets": (
-        lambda e: e | {JSON: b'{"format":1,"x":[' + b"[]," * 2_333_333 + b"[]]}"},
+        lambda e: e | {JSON: b'{"format":2,"x":[' + b"[]," * 2_333_333 + b"[]]}"},
         damaged("Object missing required field `topics`"),
     ),
     "9 MB of JSON": (

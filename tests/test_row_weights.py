@@ -43,7 +43,7 @@ def counts_of_blocks(draw: Draw) -> tuple[RowWeights, Entries]:
     values = np.floor(1 + 1e4 * rng.random(len(columns)) ** 8).astype(np.float32)
     counts = Entries(values, columns, np.array([row.sum() for row in rows], dtype=np.int64))
     counts.place(widths)
-    return RowWeights(blocks, widths, idf, draw(st.booleans())), counts
+    return RowWeights(blocks, widths, idf), counts
 
 
 def weighed(weights: RowWeights, counts: Entries, setting: str) -> bytes:
@@ -75,7 +75,7 @@ def test_rows_weigh_as_much_as_the_definition_says(made: tuple[RowWeights, Entri
             if idf is not None
         ]
         squared = float(np.sum(with_idf))
-        if not weights._apart and squared:
+        if squared:
             assert squared == pytest.approx(1, abs=1e-5)
 
 

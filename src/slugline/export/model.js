@@ -44,8 +44,7 @@ async function loadModel(facts, data) {
   const arrays = await unpacked(data, facts.arrays);
   let first = 0;
   const blocks = facts.blocks.map((block, number) => {
-    const columns = block.isOpen ? openColumns(block) : knownColumns(arrays, block, number);
-    const made = { ...block, first, find: columns, idf: idfOf(arrays, number) };
+    const made = { ...block, first, find: knownColumns(arrays, block, number), idf: idfOf(arrays, number) };
     first += block.width;
     return made;
   });
@@ -60,11 +59,6 @@ async function loadModel(facts, data) {
 function idfOf(arrays, number) {
   const distinct = arrays[`idf.${number}`];
   return distinct && Float32Array.from(arrays[`idfOf.${number}`], (which) => distinct[which]);
-}
-
-/** Return the function that gives the column of the term in `hash`, where each bucket has one. */
-function openColumns(block) {
-  return () => (hash.low & (block.nBuckets - 1)) >>> 0;
 }
 
 /** Return the function that gives the column of the term in `hash`, or -1 if it is unknown. */
@@ -126,7 +120,7 @@ function weighed(model, block, counts) {
     let value = block.weighting === "multi-hot" ? 1 : count;
     if (block.weighting === "log-tf-idf") value = round(round(Math.log(value)) + 1);
     if (block.idf) value = round(value * block.idf[column]);
-    values.set(column, model.apart ? value : round(value * round(block.weight)));
+    values.set(column, round(value * round(block.weight)));
   }
   return values;
 }
@@ -135,11 +129,9 @@ function weighed(model, block, counts) {
 function scale(model, blocks) {
   const sums = blocks.map(({ values }) => [...values.values()].reduce((sum, value) => sum + value * value, 0));
   const own = blocks.map(({ block }) => block.hasIdf);
-  const together = sums.reduce((sum, each, i) => sum + (own[i] ? each : 0), 0);
-  const weight = Math.hypot(...blocks.map(({ block }) => block.weight));
-  blocks.forEach(({ block, values }, i) => {
-    const norm = Math.sqrt(model.apart ? sums[i] : together);
-    const factor = round((model.apart ? block.weight / weight : 1) / (block.hasIdf && norm > 0 ? norm : 1));
+  const norm = Math.sqrt(sums.reduce((sum, each, i) => sum + (own[i] ? each : 0), 0));
+  blocks.forEach(({ block, values }) => {
+    const factor = round(1 / (block.hasIdf && norm > 0 ? norm : 1));
     for (const [column, value] of values) values.set(column, round(value * factor));
   });
 }

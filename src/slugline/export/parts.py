@@ -9,7 +9,7 @@ import sys
 import unicodedata
 import zlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -315,7 +315,13 @@ def _checked(model: str | os.PathLike[str], fitted: Fitted) -> LinearLearner:
             f"its learner is {kind!r}, and a page holds linear ones only; train with "
             "`learner=linear`",
         )
-    for block in fitted.features.blocks:
+    for block, columns in zip(fitted.features.blocks, fitted.features.vocabularies_, strict=True):
+        if columns.table.columns is None:
+            raise _refused(
+                model,
+                f"it doesn't say which hash buckets have {block.kind} of its training data; train "
+                "it again",
+            )
         if block.kind not in _KINDS or block.weighting not in _WEIGHTINGS:
             raise _refused(
                 model, f"a page has no terms of kind {block.kind!r} weighed by {block.weighting!r}"
@@ -332,7 +338,6 @@ def _facts(fitted: Fitted, calibration: Calibration, router: Router) -> dict[str
             "hasIdf": block.has_idf,
             "width": vocabulary.n_columns,
             "nBuckets": block.n_buckets,
-            "isOpen": vocabulary.table.columns is None,
         }
         for block, vocabulary in zip(
             fitted.features.blocks, fitted.features.vocabularies_, strict=True
@@ -341,7 +346,6 @@ def _facts(fitted: Fitted, calibration: Calibration, router: Router) -> dict[str
     return {
         "topics": [str(name) for name in fitted.topics.names],
         "blocks": blocks,
-        "apart": fitted.features.apart,
         **calibration._asdict(),
         "isRouted": router.precision is not None,
         "usualWords": None if router.words is None else router.words._asdict(),
@@ -370,10 +374,9 @@ def _add_terms(bundle: Bundle, fitted: Fitted, number: int) -> Integers:
     """
     vocabulary, rarity = fitted.features.vocabularies_[number], fitted.features.idf_[number]
     keys, columns = _keys(vocabulary)
-    if keys is not None:
-        order = np.argsort(keys)
-        keys, columns = keys[order], columns[order]
-        _add_keys(bundle, number, keys, vocabulary.table.keys is not None)
+    order = np.argsort(keys)
+    keys, columns = keys[order], columns[order]
+    _add_keys(bundle, number, keys, vocabulary.table.keys is not None)
     if rarity is not None:
         # Few numbers of documents differ.
         distinct, which = np.unique(rarity[columns], return_inverse=True)
@@ -391,14 +394,13 @@ def _add_keys(bundle: Bundle, number: int, keys: U64, are_hashes: bool) -> None:
     bundle.add(f"keysLow.{number}", (keys & _LOW).astype("<u4").view(np.uint8))
 
 
-def _keys(vocabulary: TermColumns) -> tuple[U64 | None, Integers]:
-    """Return the bucket or hash of each column and the columns; None where buckets are columns."""
+def _keys(vocabulary: TermColumns) -> tuple[U64, Integers]:
+    """Return the bucket or hash of each column, and the columns."""
     table = vocabulary.table
-    if table.columns is None:
-        return None, np.arange(vocabulary.n_columns)
-    used = np.flatnonzero(table.columns >= 0)
+    places = cast(npt.NDArray[np.int32], table.columns)  # `_checked` refuses models without
+    used = np.flatnonzero(places >= 0)
     keys = used.astype(np.uint64) if table.keys is None else table.keys[used]
-    return keys, table.columns[used] + table.n_reserved
+    return keys, places[used] + table.n_reserved
 
 
 def _add_weights(bundle: Bundle, file: ModelFile, orders: list[Integers]) -> None:

@@ -112,8 +112,8 @@ def predict_files(
     It appears whole or not at all. A file is read in batches, so that its size doesn't matter.
 
     What is done is noted in the folder (`slugline.prediction.record`). A job that runs again
-    answers only files without answers, and files that have changed since. Answers of another model or of
-    other settings are replaced with `overwrite` only.
+    answers only files without answers, and files that have changed since. Answers of another model
+    or of other settings are replaced with `overwrite` only.
 
     Parameters
     ----------

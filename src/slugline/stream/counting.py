@@ -256,7 +256,7 @@ class Plan(NamedTuple):
 def weigh(block: Counted, plan: Plan) -> RowBlock:
     """Return the rows of counted documents."""
     entries = Entries(block.values.copy(), plan.columns[block.buckets], np.array(block.lengths))
-    RowWeights(plan.families, plan.widths, plan.idf, apart=False).weigh(entries)
+    RowWeights(plan.families, plan.widths, plan.idf).weigh(entries)
     numbers = np.array([plan.numbers[name] for name in block.names], dtype=np.int32)
     X = Rows(entries, sum(plan.widths), len(plan.families)).csr()
     return RowBlock.of(X, numbers[block.y], np.array(block.keys))

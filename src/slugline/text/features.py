@@ -86,9 +86,6 @@ class Features:
         Their columns follow one another.
     n_jobs : int, optional
         Threads, by default one for each core. The rows are the same for any number.
-    apart : bool, default False
-        Scale each block's part of a row on its own. By default, the parts that weigh terms by idf
-        get length 1 together. True for model files of format 1.
 
     Raises
     ------
@@ -109,13 +106,10 @@ class Features:
         self,
         blocks: Sequence[Block] = (Block(),),
         n_jobs: int | None = None,
-        *,
-        apart: bool = False,
     ) -> None:
         self.blocks = check_blocks(blocks)
         self.n_jobs = n_jobs
         self._n_threads = count_threads(n_jobs)
-        self.apart = apart
 
     def __repr__(self) -> str:
         return as_call(self)
@@ -126,11 +120,9 @@ class Features:
         blocks: Sequence[Block],
         vocabularies: list[TermColumns],
         idf: list[F32 | None],
-        *,
-        apart: bool = False,
     ) -> Features:
         """Return fitted features from their parts, as a model file holds them."""
-        features = cls(blocks, apart=apart)
+        features = cls(blocks)
         features.vocabularies_, features.idf_ = vocabularies, idf
         return features
 
@@ -279,7 +271,7 @@ class Features:
                 idfs[number] = None if rarity is None else rarity[own]
             columns.append(own + first)
             first += vocabulary.n_columns
-        features = Features(self.blocks, self.n_jobs, apart=self.apart)
+        features = Features(self.blocks, self.n_jobs)
         features.vocabularies_, features.idf_ = kept, idfs
         return features, np.concatenate(columns)
 
@@ -326,7 +318,7 @@ class Features:
         """Return how counts become weights, which only changes if columns or idf do."""
         made, widths = self._made, self._widths()
         if made is None or made.widths != widths or any(map(operator.is_not, made.idf, self.idf_)):
-            made = self._made = RowWeights(self.blocks, widths, self.idf_, self.apart)
+            made = self._made = RowWeights(self.blocks, widths, self.idf_)
         return made
 
     def _kinds(self) -> list[str]:

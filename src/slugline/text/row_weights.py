@@ -22,15 +22,14 @@ __all__ = ["RowWeights"]
 class RowWeights:
     """How counts become weights, in rows where several blocks stand side by side.
 
+    The parts of a row that weigh terms by idf get length 1 together.
+
     Parameters
     ----------
     blocks : sequence of Block
     widths : sequence of int
         How many columns each block has.
     idf : sequence of float32 array, shape (n_terms,), or None where a block has no idf
-    apart : bool
-        Scale each block's part of a row on its own. Else, the parts that weigh terms by idf get
-        length 1 together.
     """
 
     def __init__(
@@ -38,16 +37,12 @@ class RowWeights:
         blocks: Sequence[Block],
         widths: Sequence[int],
         idf: Sequence[F32 | None],
-        apart: bool,
     ) -> None:
         self.widths, self.idf = list(widths), list(idf)
-        self._apart = apart
         self._weightings = [block.weighting for block in blocks]
-        weights = np.array([block.weight for block in blocks])
-        self._factors = (np.ones_like(weights) if apart else weights).astype(np.float32)
-        self._sizes = weights / np.hypot.reduce(weights) if apart else np.ones_like(weights)
+        self._factors = np.array([block.weight for block in blocks]).astype(np.float32)
         first = accumulate(widths[:-1], initial=0)
-        factors, sizes = self._factors.tolist(), self._sizes.tolist()
+        factors, sizes = self._factors.tolist(), [1.0] * len(self.idf)
         plain = [
             None if rarity is None else np.ascontiguousarray(rarity, dtype=np.float32)
             for rarity in self.idf
@@ -67,7 +62,7 @@ class RowWeights:
             self._weigh_counts(counts, weighting)
         if has_kernel():
             lengths = counts.lengths.astype(np.int64, copy=False)
-            kernel.weigh(counts.values, counts.columns, lengths, self._for_kernel, self._apart)
+            kernel.weigh(counts.values, counts.columns, lengths, self._for_kernel, False)
         else:
             self._times_idf(counts)
             self._scale(counts)
@@ -93,13 +88,10 @@ class RowWeights:
 
     def _scale(self, counts: Entries) -> None:
         values, _, lengths = counts
-        if not self._apart:
-            values *= counts.spread(self._factors)
+        values *= counts.spread(self._factors)
         sums = squares(values, lengths).reshape(-1, len(self.idf))
-        if not self._apart:  # one length for all of them
-            sums = sum(sums[:, self._has_idf].T, np.zeros(len(sums)))[:, np.newaxis]
-        norms = np.sqrt(sums)
-        scales = self._sizes / np.where(self._has_idf & (norms > 0), norms, 1)
+        norms = np.sqrt(sum(sums[:, self._has_idf].T, np.zeros(len(sums))))[:, np.newaxis]
+        scales = 1 / np.where(self._has_idf & (norms > 0), norms, 1)
         values *= scales.astype(np.float32).ravel().repeat(lengths)
 
     @cached_property

@@ -153,7 +153,7 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
 
     Raises
     ------
-    ModelFileError : if there is no such file, it is damaged, of a later format, or not a model.
+    ModelFileError : if there is no such file, it is damaged, of another format, or not a model.
     OptionError : if `path` is not a path.
     """
     _check_path(path)
@@ -261,8 +261,13 @@ def _unpack(archive: zipfile.ZipFile, file_size: int) -> ModelFile:
     version = msgspec.json.decode(data, type=FormatOnly).format
     if version > FORMAT:
         raise ModelFileError(
-            f"written in format {version} by a later Slugline, and this one reads up to format "
+            f"written in format {version} by a later Slugline, and this one reads format "
             f"{FORMAT}; upgrade with `pip install -U slugline`."
+        )
+    if version < FORMAT:
+        raise ModelFileError(
+            f"written in format {version}, before the first release of Slugline, and this one "
+            f"reads format {FORMAT}; train the model again."
         )
     if len(archive.infolist()) != len(_LIMITS) or set(entries) != set(_LIMITS):
         raise ModelFileError(

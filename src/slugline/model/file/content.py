@@ -14,8 +14,6 @@ from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
-import scipy.sparse as sp
 
 from slugline.base.arrays import F32
 from slugline.base.checks import check_number, illegal, is_number
@@ -25,12 +23,10 @@ from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import NAMES, CheckedEncoder, Encoder, get_encoder
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.linear.learner import LinearLearner
-from slugline.learning.linear.weights import as_arrays
 from slugline.learning.named import restore
 from slugline.model.file import container
 from slugline.model.file.quantization import Precision, check_precision, dequantize, quantize
 from slugline.model.file.schema import (
-    FORMAT,
     BlockInfo,
     EncoderInfo,
     ModelFile,
@@ -57,7 +53,6 @@ __all__ = [
     "library_versions",
     "load_model",
     "model_path",
-    "upgraded",
     "with_metrics",
 ]
 
@@ -127,54 +122,6 @@ def is_shipped(model: str | os.PathLike[str]) -> bool:
     """Return whether this is the name of a model inside the package, or the path of its file."""
     places = {os.path.realpath(_FOLDER / f"{name}.slug") for name in SHIPPED}
     return model in SHIPPED or os.path.realpath(model) in places
-
-
-# Model files of earlier formats, brought up to today's --------------------------------------------
-
-_LEARNER = "learner."
-
-
-def upgraded(file: ModelFile) -> ModelFile:
-    """Return what a file holds in the form of today's format; it may come from anywhere.
-
-    In format 1, each block's part of a row was scaled on its own, and linear learners had dense
-    weights, no doubt, and a penalty on large weights, whose size was the option `C`.
-
-    Raises
-    ------
-    DataError : if weights are no table.
-    """
-    if file.info.format == FORMAT:
-        return file
-    arrays = dict(file.arrays)
-    learner = _upgraded_learner(file.info.learner, arrays, _LEARNER)
-    info = msgspec.structs.replace(file.info, format=FORMAT, apart=True, learner=learner)
-    return ModelFile(info, arrays, file.terms, file.card)
-
-
-def _upgraded_learner(
-    settings: Mapping[str, Any], arrays: dict[str, npt.NDArray[Any]], prefix: str
-) -> dict[str, Any]:
-    """Return the settings of a learner, and change its arrays, whose names begin with `prefix`."""
-    new = dict(settings)
-    if new.get("kind") == "linear":
-        new.pop("C", None)
-        new |= {"passes": None, "doubt": 0.0, "ambiguity": 0.0}
-        _thin(arrays, prefix)
-    if new.get("kind") == "mixture" and isinstance(new.get("learners"), list):
-        new["learners"] = [
-            _upgraded_learner(part, arrays, f"{prefix}{number}.")
-            for number, part in enumerate(new["learners"])
-        ]
-    return new
-
-
-def _thin(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> None:
-    """Replace dense weights by sparse ones."""
-    dense = arrays.pop(f"{prefix}weights", None)
-    if dense is None or dense.ndim != 2:
-        raise DataError("a linear learner without a table of weights")
-    arrays |= {prefix + name: array for name, array in as_arrays(sp.csr_array(dense)).items()}
 
 
 # Convert what a fit has made to the content of a model file, and back -----------------------------
@@ -247,7 +194,6 @@ def _content(
             BlockInfo(**asdict(block), n_terms=len(vocabulary.terms))
             for block, vocabulary in zip(features.blocks, vocabularies, strict=True)
         ],
-        apart=features.apart,
         learner=fitted.learner.settings(),
         seed=fitted.seed,
         class_weight=_plain_weights(fitted.class_weight),
@@ -355,7 +301,7 @@ def load_model(
 
     Raises
     ------
-    ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
+    ModelFileError : if there is no such file, it is damaged, of another format, or no model.
     EncoderError : if the model's encoder is missing, has to be passed, or is another one.
     OptionError : if an encoder is passed for a model without one.
     """
@@ -386,7 +332,6 @@ def from_model_file(
     ------
     DataError, ValueError, ... : anything, if parts don't fit together.
     """
-    file = upgraded(file)
     info = file.info
     check_names(info.topics)
     _check_buckets(info.blocks)
@@ -416,7 +361,7 @@ def from_model_file(
     }
     fitted = Fitted(
         topics=Topics(info.topics),
-        features=Features.restore(blocks, vocabularies, idf, apart=info.apart),
+        features=Features.restore(blocks, vocabularies, idf),
         learner=restore(info.learner, learned),
         seed=info.seed,
         class_weight=_weights_by_topic(info.class_weight, info.topics),

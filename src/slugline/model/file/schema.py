@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-#: The version of the format that this release writes. It also reads all earlier ones.
+#: The version of the format that this release writes and reads.
 FORMAT = 2
 
 # Limits on topics (each text gets a score for each) and on families of terms (each text is read for
@@ -92,8 +92,9 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["topic-classifier"] = "topic-classifier"
     topics: Annotated[list[str | int], msgspec.Meta(min_length=1, max_length=_MAX_TOPICS)]
     blocks: Annotated[list[BlockInfo], msgspec.Meta(max_length=_MAX_BLOCKS)]
-    #: Whether each block's part of a row was scaled on its own, as in format 1.
-    apart: bool = False
+    #: Reserved: format 1, which no release wrote, had other values. Without it, the bytes of files
+    #: would change.
+    apart: Literal[False] = False
     #: Kind and options of the learner; see `slugline.learning.learner`.
     learner: dict[str, Any]
     seed: Annotated[int, msgspec.Meta(ge=0)]
