@@ -119,8 +119,8 @@ def fit_stream(
     these are few, then in temporary files. Weights are the minimum of a strictly convex function:
     squared hinge and a penalty on large weights, which `slugline.learning.linear.sums` states. It
     is found by passes over all rows, 30 to 100 on the sets measured, as `whole_passes` says with
-    its references, in two descents: the first without some texts, which a hash chooses (a fifth, or as
-    many as calibration needs), so that these tell how sure probabilities may be, and the second
+    its references, in two descents: the first without some texts, which a hash chooses (a fifth, or
+    as many as calibration needs), so that these tell how sure probabilities may be, and the second
     from there, from all. The order of the documents, how they are cut into blocks, and the number
     of threads play no part but for the last bits of sums (and not even that, for threads). No
     document is left out as wrong.
