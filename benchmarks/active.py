@@ -21,7 +21,7 @@ from sklearn.utils.extmath import randomized_svd
 from processes import table
 from sets import arguments, load
 from slugline import TopicClassifier
-from slugline.corpus.splits import hold_out, places_in_topics
+from slugline.corpus.splits import hold_out, rank_within_topics
 from slugline.experiment.suggest import suggest
 from slugline.model.fitted import Fitted
 from slugline.text.blocks import Block
@@ -157,7 +157,7 @@ def _simulate(name: str, way: str, seed: int, *, final: bool, n_batches: int) ->
         texts, topics = texts[~held], topics[~held]
     else:
         test = (test.texts, test.topics)
-    labelled = places_in_topics(topics.tolist(), seed) < SETS.get(name, 3)
+    labelled = rank_within_topics(topics.tolist(), seed) < SETS.get(name, 3)
     points: list[tuple[int, float]] = []
     while True:
         classifier = TopicClassifier().fit(texts[labelled].tolist(), topics[labelled].tolist())

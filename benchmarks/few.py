@@ -14,7 +14,7 @@ import numpy as np
 from contenders import CONTENDERS, LABELS
 from processes import table
 from sets import NAMES, arguments, load
-from slugline.corpus.splits import places_in_topics
+from slugline.corpus.splits import rank_within_topics
 
 LABELS_A_TOPIC = (5, 10, 20, 50)
 WHO = tuple(name for name in ("a", "b", "default", "encoder") if name in CONTENDERS)
@@ -64,7 +64,7 @@ def report(
 
 def draw(topics: Sequence[str], n: int, seed: int) -> np.ndarray:
     """Return the documents of a draw of `n` for each topic, or all where there are fewer."""
-    return np.flatnonzero(places_in_topics(topics, seed) < n)
+    return np.flatnonzero(rank_within_topics(topics, seed) < n)
 
 
 def _found(name: str, contender: str, labels: Sequence[int]) -> list[Found]:

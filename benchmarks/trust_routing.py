@@ -18,7 +18,7 @@ from contenders import words
 from processes import table
 from sets import LANGUAGES, NAMES, load
 from slugline import Corpus, TopicClassifier
-from slugline.corpus.splits import places_in_topics
+from slugline.corpus.splits import rank_within_topics
 from slugline.errors import OptionError
 from slugline.model.routing import Router
 from slugline.model.thresholds import highest_score, lowest_threshold, set_scores
@@ -149,7 +149,7 @@ def _promised(
     """
     rng = np.random.default_rng(seed)
     if labels:
-        is_chosen = places_in_topics(train.topics, seed) < labels
+        is_chosen = rank_within_topics(train.topics, seed) < labels
     else:
         is_chosen = rng.permutation(len(train)) < min(5000, 0.7 * len(train))
     chosen = np.flatnonzero(is_chosen).tolist()

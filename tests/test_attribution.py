@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.errors import OptionError
-from slugline.explain.attribution import attribute, made_to_sum
+from slugline.explain.attribution import adjust_to_sum, attribute
 from slugline.learning.calibration import Calibration
 from slugline.learning.learner import Learner
 from slugline.learning.linear.learner import LinearLearner
@@ -146,6 +146,6 @@ def test_a_learner_of_the_users_own_can_not_be_explained() -> None:
 
 def test_rounding_is_shared_out_and_errors_are_not() -> None:
     shares = np.array([3.0, -1.0])
-    assert made_to_sum(shares, 2 + 4e-5).tolist() == pytest.approx([3 + 3e-5, -1 + 1e-5])
-    assert made_to_sum(shares, 2.1).tolist() == [3.0, -1.0]
-    assert made_to_sum(np.zeros(2), 1.0).tolist() == [0.0, 0.0]
+    assert adjust_to_sum(shares, 2 + 4e-5).tolist() == pytest.approx([3 + 3e-5, -1 + 1e-5])
+    assert adjust_to_sum(shares, 2.1).tolist() == [3.0, -1.0]
+    assert adjust_to_sum(np.zeros(2), 1.0).tolist() == [0.0, 0.0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labelled_texts import labelled
-from slugline.audit.audit import Audit, audit_corpus, copy_groups
+from slugline.audit.audit import Audit, audit_corpus, group_copies
 from slugline.audit.findings import Findings
 from slugline.audit.repair import measure_gain
 from slugline.corpus.corpus import Corpus
@@ -202,7 +202,7 @@ def test_repair_is_worth_something_where_topics_are_wrong() -> None:
     texts, before, wrong = labelled(180, 50)
     _, right, _ = labelled(180, 0)
     after = [None if row in wrong[:5] else topic for row, topic in enumerate(right)]
-    gain = measure_gain(texts, before, after, copy_groups(texts), n_jobs=1)
+    gain = measure_gain(texts, before, after, group_copies(texts), n_jobs=1)
     assert gain.n_tested == 175
     assert gain.n_after - gain.n_before == gain.n_better - gain.n_worse > 0
     low, high = gain.interval
@@ -212,5 +212,5 @@ def test_repair_is_worth_something_where_topics_are_wrong() -> None:
 
 def test_no_repair_is_worth_nothing() -> None:
     texts, topics, _ = labelled(60, 0)
-    gain = measure_gain(texts, topics, topics, copy_groups(texts), n_jobs=1)
+    gain = measure_gain(texts, topics, topics, group_copies(texts), n_jobs=1)
     assert (gain.points, gain.interval) == (0, (0, 0))

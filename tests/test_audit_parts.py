@@ -16,22 +16,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labelled_texts import COMMON, labelled
-from slugline.audit.audit import alike_topics, audit_corpus
+from slugline.audit.audit import audit_corpus, find_similar_topics
 from slugline.audit.evidence import (
-    folds_of,
+    assign_folds,
+    connect_groups,
+    find_near_pairs,
+    find_neighbours,
+    find_odd_texts,
+    find_shared_lines,
     frequency_scores,
-    groups_of,
-    identical,
+    group_members,
     jaccard,
-    members_of,
-    near_pairs,
-    neighbours,
-    odd_texts,
-    shared_lines,
+    number_identical,
 )
 from slugline.audit.findings import REVIEW_COLUMNS, Findings, review_table, text_digest
-from slugline.audit.repair import as_csv, as_json_lines, read_decisions, repaired, whole_rows
-from slugline.audit.suspicion import with_copies
+from slugline.audit.repair import apply_decisions, read_decisions, to_csv, to_json_lines, whole_rows
+from slugline.audit.suspicion import compare_copies
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError
 from slugline.text.blocks import Block
@@ -59,7 +59,7 @@ def test_near_pairs_are_those_that_comparing_all_pairs_finds() -> None:
         for a in range(b)
         if len(sets[a] & sets[b]) >= 0.8 * len(sets[a] | sets[b])
     }
-    found = {tuple(pair) for pair in near_pairs(X, seed=1).tolist()}
+    found = {tuple(pair) for pair in find_near_pairs(X, seed=1).tolist()}
     assert len(expected) >= 25
     assert found == expected
 
@@ -71,19 +71,19 @@ def test_jaccard_of_known_sets() -> None:
 
 
 def test_rows_of_few_terms_are_no_near_copies() -> None:
-    assert near_pairs(rows_of([{1, 2}, {1, 2}]), 0).shape == (0, 2)
+    assert find_near_pairs(rows_of([{1, 2}, {1, 2}]), 0).shape == (0, 2)
 
 
 def test_a_thousand_copies_are_one_group() -> None:
     X = rows_of([set(range(20))] * 1000 + [set(range(30, 50))])
-    groups = groups_of(np.arange(1001), near_pairs(X, 0))
-    assert [len(rows) for rows in members_of(groups)] == [1000]
+    groups = connect_groups(np.arange(1001), find_near_pairs(X, 0))
+    assert [len(rows) for rows in group_members(groups)] == [1000]
 
 
 def test_identical_texts_and_their_groups() -> None:
-    numbers = identical(["Oil up", "gas", "oil  UP\n", "tin"])
+    numbers = number_identical(["Oil up", "gas", "oil  UP\n", "tin"])
     assert numbers.tolist() == [0, 1, 0, 2]
-    assert [rows.tolist() for rows in members_of(numbers)] == [[0, 2]]
+    assert [rows.tolist() for rows in group_members(numbers)] == [[0, 2]]
 
 
 # What others say --------------------------------------------------------------------------------
@@ -92,11 +92,11 @@ def test_identical_texts_and_their_groups() -> None:
 def test_the_copies_of_a_text_are_in_one_fold_and_none_of_its_neighbours() -> None:
     texts, topics, _ = labelled(60, 0)
     texts = texts + texts[:20]
-    groups = identical(texts)
+    groups = number_identical(texts)
     y = np.array([hash(topic) % 2 for topic in topics + topics[:20]])
-    folds = folds_of(y, groups, 0)
+    folds = assign_folds(y, groups, 0)
     assert (folds[60:] == folds[:20]).all()
-    near = neighbours(Features([Block("words")]).fit_transform(texts), groups)
+    near = find_neighbours(Features([Block("words")]).fit_transform(texts), groups)
     for row, others in enumerate(near.rows.tolist()):
         assert groups[row] not in groups[[other for other in others if other >= 0]]
 
@@ -125,20 +125,20 @@ def test_two_topics_of_a_text_are_rarely_both_right() -> None:
     p, q = 0.1, 0.4
     a, b, none, both = (1 - p) * q, p * (1 - q), p * q, (1 - p) * (1 - q) / 20
     total = a + b + none + both
-    found = with_copies(np.array([p, q]), np.array([0, 1]), [np.array([0, 1])])
+    found = compare_copies(np.array([p, q]), np.array([0, 1]), [np.array([0, 1])])
     np.testing.assert_allclose(found, [(b + none) / total, (a + none) / total], rtol=1e-6)
 
 
 def test_copies_that_agree_stay_as_they_are_where_none_differ() -> None:
     before = np.array([0.1, 0.2, 0.3])
-    after = with_copies(before, np.array([0, 0, 1]), [np.array([0, 1])])
+    after = compare_copies(before, np.array([0, 0, 1]), [np.array([0, 1])])
     assert after.tolist() == before.tolist()
 
 
 def test_copies_that_agree_are_suspect_where_many_differ() -> None:
     y = np.array([0, 1, 0, 1, 1, 1])
     copies = [np.array([0, 1]), np.array([2, 3]), np.array([4, 5])]
-    after = with_copies(np.full(6, 0.01), y, copies)
+    after = compare_copies(np.full(6, 0.01), y, copies)
     assert after[4] == after[5] > 0.2
 
 
@@ -151,7 +151,7 @@ def test_probabilities_of_any_copies_are_probabilities(
     wrong: list[float], n_topics: int, seed: int
 ) -> None:
     y = np.random.default_rng(seed).integers(0, n_topics, len(wrong))
-    after = with_copies(np.array(wrong), y, [np.arange(len(wrong))])
+    after = compare_copies(np.array(wrong), y, [np.arange(len(wrong))])
     assert ((after > 0) & (after <= 1)).all()
 
 
@@ -161,9 +161,9 @@ def test_probabilities_of_any_copies_are_probabilities(
 def odd_among(texts: list[str], topics: list[str] | None = None) -> list[tuple[int, str]]:
     topics = topics or ["a"] * len(texts)
     words = Features([Block("words")], 1).fit_transform(texts)
-    copies = members_of(np.unique(texts, return_inverse=True)[1])
-    groups = groups_of(identical(texts), near_pairs(words, 0))
-    return [(odd.row, odd.kind) for odd in odd_texts(texts, topics, words, copies, groups)]
+    copies = group_members(np.unique(texts, return_inverse=True)[1])
+    groups = connect_groups(number_identical(texts), find_near_pairs(words, 0))
+    return [(odd.row, odd.kind) for odd in find_odd_texts(texts, topics, words, copies, groups)]
 
 
 def prose(n: int) -> list[str]:
@@ -204,7 +204,7 @@ def test_a_short_text_under_three_topics_is_boilerplate() -> None:
 
 def test_lines_that_many_texts_share() -> None:
     texts = [f"wheat {number}\nReuter" for number in range(10)] + ["no line"] * 10
-    assert shared_lines(texts) == [("Reuter", 10)]
+    assert find_shared_lines(texts) == [("Reuter", 10)]
 
 
 # Topics alike -----------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ def test_topics_that_differ_in_case_and_topics_that_can_not_be_told_apart() -> N
     scores[:, 2:] -= 9
     scores[y == 2, 2] += 20
     scores[y == 3, 3] += 20
-    first, second = alike_topics(["grain", "wheat", "Oil", "oil "], y, scores)
+    first, second = find_similar_topics(["grain", "wheat", "Oil", "oil "], y, scores)
     assert (first.topic, first.other, first.mixed) == ("Oil", "oil ", None)
     assert (second.topic, second.other) == ("grain", "wheat")
     assert second.mixed == pytest.approx(0.5, abs=0.1)
@@ -251,7 +251,7 @@ def table(tmp_path: Path, *decisions: tuple[str, str, int], **cells: str) -> Pat
 
 def test_decisions_are_carried_out(tmp_path: Path) -> None:
     path = table(tmp_path, ("Relabel ", "grain", 1), ("drop", "x", 2), ("keep", "", 3))
-    done = repaired(CORPUS, read_decisions(path), "review.csv")
+    done = apply_decisions(CORPUS, read_decisions(path), "review.csv")
     assert (done.corpus.texts, done.corpus.topics) == (["wheat up", "bond"], ["grain", "bank"])
     assert list(done.corpus.places) == [1, 3]
     assert done.topics == ["grain", None, "bank"]
@@ -259,7 +259,7 @@ def test_decisions_are_carried_out(tmp_path: Path) -> None:
 
 
 def test_rows_without_a_decision_change_nothing(tmp_path: Path) -> None:
-    done = repaired(CORPUS, read_decisions(table(tmp_path, ("", "grain", 1))), "review.csv")
+    done = apply_decisions(CORPUS, read_decisions(table(tmp_path, ("", "grain", 1))), "review.csv")
     assert done.corpus.topics == CORPUS.topics
 
 
@@ -267,7 +267,7 @@ def test_a_table_that_was_saved_with_semicolons_and_a_mark(tmp_path: Path) -> No
     digest = text_digest("goal", "sport")
     path = tmp_path / "review.csv"
     path.write_text(f"\ufeffdecision;new_topic;at;digest\ndrop;;2;{digest}\n", encoding="utf-8")
-    assert repaired(CORPUS, read_decisions(path), "r").n_dropped == 1
+    assert apply_decisions(CORPUS, read_decisions(path), "r").n_dropped == 1
 
 
 def test_a_table_that_was_saved_as_excel(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_a_table_that_was_saved_as_excel(tmp_path: Path) -> None:
     book.save(tmp_path / "review.xlsx")
     (decision,) = read_decisions(tmp_path / "review.xlsx", "cp1252")
     assert (decision.place, decision.new_topic, decision.at) == ("row 3", "7", "2")
-    assert repaired(CORPUS, [decision], "r").corpus.topics == ["sport", "7", "bank"]
+    assert apply_decisions(CORPUS, [decision], "r").corpus.topics == ["sport", "7", "bank"]
 
 
 def test_a_named_encoding_counts_only_if_the_table_is_not_as_it_was_written(
@@ -338,7 +338,7 @@ def test_decisions_about_other_documents(
 ) -> None:
     read = read_decisions(table(tmp_path, *decisions, **cells))
     with pytest.raises(DataError) as raised:
-        repaired(CORPUS, read, "r.csv")
+        apply_decisions(CORPUS, read, "r.csv")
     assert str(raised.value).startswith(message)
 
 
@@ -401,10 +401,10 @@ def test_nested_json_stays_and_a_file_that_was_changed_is_refused(tmp_path: Path
     corpus = Corpus(["wheat", "goal"], ["3", "4"], "a.jsonl", places=[1, 3], unit="line")
     rows = whole_rows([str(path)], corpus, ["3", "sport"])
     assert rows is not None
-    assert as_json_lines(rows).decode().splitlines() == [
+    assert to_json_lines(rows).decode().splitlines() == [
         lines[0], '{"text":"goal","topic":"sport","ok":true}'
     ]  # fmt: skip
-    assert as_csv(rows).decode().splitlines() == [
+    assert to_csv(rows).decode().splitlines() == [
         "text,topic,tags,ok",
         'wheat,3,"[""a"",{""b"":1}]",',
         "goal,sport,,true",

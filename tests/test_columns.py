@@ -12,17 +12,17 @@ from slugline.corpus.columns import (
     find_columns,
     find_text_columns,
     peek,
-    text_of,
+    row_text,
 )
-from slugline.corpus.readers import BadRow, Rows
-from slugline.corpus.rows import Row
+from slugline.corpus.readers import BadRow, RowReader
+from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError, OptionError
 
 LONG = "a rather long text"
 
 
-def head_of(*values: dict[str, object]) -> list[Row | BadRow]:
-    return [Row(at, row) for at, row in enumerate(values, 2)]
+def head_of(*values: dict[str, object]) -> list[SourceRow | BadRow]:
+    return [SourceRow(at, row) for at, row in enumerate(values, 2)]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,9 @@ def test_one_column_can_not_be_both() -> None:
 
 def test_peeking_takes_no_more_good_rows_than_it_needs() -> None:
     numbers = count(1)
-    rows = Rows("endless", "jsonl", (BadRow(n, "") if n % 2 else Row(n, {}) for n in numbers))
+    rows = RowReader(
+        "endless", "jsonl", (BadRow(n, "") if n % 2 else SourceRow(n, {}) for n in numbers)
+    )
 
     assert [row.at for row in peek(rows)] == list(range(1, 2 * N_PEEKED + 1))
     assert [row.at for row in peek(rows, 1)] == [2 * N_PEEKED + 1, 2 * N_PEEKED + 2]
@@ -235,11 +237,11 @@ def test_several_columns_that_can_not_be_the_text_are_an_error(
 def test_parts_of_a_text_are_joined_without_those_that_are_missing(
     values: dict[str, object], text: object
 ) -> None:
-    assert text_of(Row(1, values), ("subject", "body")) == text
+    assert row_text(SourceRow(1, values), ("subject", "body")) == text
 
 
 def test_a_text_in_one_column_is_taken_as_it_is() -> None:
-    assert text_of(Row(1, {"body": " "}), ("body",)) == " "
+    assert row_text(SourceRow(1, {"body": " "}), ("body",)) == " "
 
 
 @pytest.mark.parametrize(("n_columns", "more"), [(20, ""), (21, " and 1 more")])

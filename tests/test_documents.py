@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from slugline.classifier import TopicClassifier
-from slugline.corpus.documents import as_texts
+from slugline.corpus.documents import check_texts
 from slugline.errors import DataError
 
 TEXTS = ["wheat", "goal"]
@@ -44,7 +44,7 @@ class Frame:
     ids=["list", "tuple", "iterator", "array", "objects", "series", "keys", "generator"],
 )
 def test_any_flat_sequence_of_strings_is_one_of_texts(make: Callable[[Any], Any]) -> None:
-    assert as_texts(make(TEXTS)) == TEXTS
+    assert check_texts(make(TEXTS)) == TEXTS
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_is_no_sequence_of_texts_is_an_error_that_says_what_to_pass(
 ) -> None:
     classifier = TopicClassifier().fit(*zip(*news, strict=True))
 
-    for ask in (as_texts, classifier.predict, classifier.predict_proba):
+    for ask in (check_texts, classifier.predict, classifier.predict_proba):
         with pytest.raises(DataError) as error:
             ask(texts)
         assert str(error.value) == message

@@ -211,7 +211,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let waiting be over after a second."""
-    monkeypatch.setattr(transfers, "PATIENCE", 1.0)
+    monkeypatch.setattr(transfers, "TIMEOUT", 1.0)
     monkeypatch.setattr(transfers, "STALL", 0.5)
 
 
@@ -456,7 +456,7 @@ def test_a_failed_download_is_one_clear_error_in_time(
     started = time.monotonic()
     with pytest.raises(DownloadError) as caught:
         fetch(thing(server), progress=bar)
-    assert time.monotonic() - started < 2 * transfers.PATIENCE
+    assert time.monotonic() - started < 2 * transfers.TIMEOUT
     assert str(caught.value) == failure(server, cache, reason)
     assert len(server.ranges) == n_requests
     assert bar.told[-1] == "close"
@@ -464,8 +464,8 @@ def test_a_failed_download_is_one_clear_error_in_time(
 
 
 def test_waiting_is_limited_to_ten_seconds() -> None:
-    assert transfers.PATIENCE == 10
-    assert sum(downloads.PAUSES) < transfers.PATIENCE
+    assert transfers.TIMEOUT == 10
+    assert sum(downloads.PAUSES) < transfers.TIMEOUT
 
 
 def test_a_cut_download_leaves_its_part_and_no_file(server: Server, cache: Path) -> None:
@@ -582,7 +582,7 @@ def test_if_all_addresses_fail_one_error_names_them_all_in_the_time_of_one(
     started = time.monotonic()
     with pytest.raises(DownloadError) as caught:
         fetch(remote)
-    assert time.monotonic() - started < 1.3 * transfers.PATIENCE
+    assert time.monotonic() - started < 1.3 * transfers.TIMEOUT
     assert str(caught.value) == nowhere(
         cache,
         f"{server.url} failed (no progress in 0 seconds), "
@@ -600,7 +600,7 @@ def test_an_address_that_stops_midway_leaves_time_for_the_next(
     server.behaviours = [silent_after(98_304)]
     started = time.monotonic()
     assert fetch(thing(server, other)).read_bytes() == CONTENT
-    assert time.monotonic() - started < transfers.PATIENCE
+    assert time.monotonic() - started < transfers.TIMEOUT
 
 
 # Archives
@@ -718,9 +718,9 @@ def test_a_server_that_is_faster_than_the_disk_waits(server: Server) -> None:
             sent[0] += len(CONTENT)
 
     server.behaviours = [count]
-    patience = transfers.Patience()
+    patience = transfers.Deadline()
     patience.begin(1, 1)
-    chunks = transfers.listen(server.url, 0, patience)
+    chunks = transfers.receive_chunks(server.url, 0, patience)
     next(chunks)
     time.sleep(0.5)
     chunks.close()

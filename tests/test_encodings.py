@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.bytes import guess_encoding, guess_utf16, known_encoding
+from slugline.corpus.bytes import check_encoding, guess_encoding, guess_utf16
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
-from slugline.corpus.rows import BadRow, Row
+from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 
 FRENCH = "Le client écrit que sa carte a été refusée à l’étranger; prélèvement de 5 € non annulé."
@@ -52,7 +52,7 @@ def test_a_file_is_read_in_the_encoding_that_is_named(name: str, text: str, enco
 
     (row,) = read_rows(name, encoding=encoding)
 
-    assert isinstance(row, Row)
+    assert isinstance(row, SourceRow)
     assert row.values == {"text": text + "\nmore" * (".csv" in name), "topic": "a"}
 
 
@@ -63,7 +63,7 @@ def test_a_folder_is_read_in_the_encoding_that_is_named() -> None:
 
     good, bad = read_rows("texts", encoding="cp1251")
 
-    assert good == Row("a/1.txt", {"text": RUSSIAN, "topic": "a"})
+    assert good == SourceRow("a/1.txt", {"text": RUSSIAN, "topic": "a"})
     assert bad == BadRow("a/2.txt", "bytes that are not cp1251", "check `encoding`")
 
 
@@ -75,16 +75,16 @@ def test_standard_input_is_read_in_the_encoding_that_is_named(
 
     (row,) = read_rows("-", format="csv", encoding="utf-16")
 
-    assert row == Row(2, {"text": FRENCH, "topic": "a"})
+    assert row == SourceRow(2, {"text": FRENCH, "topic": "a"})
 
 
 def test_bytes_that_are_not_in_the_encoding_make_a_bad_row() -> None:
     Path("a.csv").write_bytes(b"text,topic\nwell\xe9,a\nbad\x81,a\ngood,a\n")
 
     assert list(read_rows("a.csv", encoding="cp1252")) == [
-        Row(2, {"text": "wellé", "topic": "a"}),
+        SourceRow(2, {"text": "wellé", "topic": "a"}),
         BadRow(3, "bytes that are not cp1252", "check `encoding`"),
-        Row(4, {"text": "good", "topic": "a"}),
+        SourceRow(4, {"text": "good", "topic": "a"}),
     ]
 
 
@@ -101,7 +101,7 @@ def test_a_file_of_another_encoding_altogether_is_an_error() -> None:
 @pytest.mark.parametrize("name", ["klingon", "rot13", "base64", "idna", "undefined", "a\0b", ""])
 def test_what_is_no_encoding_of_text_is_an_error(name: str) -> None:
     with pytest.raises(OptionError) as error:
-        known_encoding(name)
+        check_encoding(name)
 
     assert str(error.value) == (
         f"`encoding` is {name!r}, which is not an encoding that Python reads; "

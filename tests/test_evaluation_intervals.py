@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from slugline.evaluation.evaluation import Evaluation, macro_f1, totals_by, weighted_f1
+from slugline.evaluation.evaluation import Evaluation, count_by_topic, macro_f1, weighted_f1
 from slugline.evaluation.intervals import bootstrap, wilson
 
 seeds = st.integers(0, 10_000)
@@ -115,7 +115,7 @@ def test_totals_and_means_are_those_of_every_set_alone(seed: int) -> None:
     drawn = rng.integers(0, 4, (3, 9))
     drawn[:, 0] += 1
     totals = [
-        totals_by(topics, counts, 5)
+        count_by_topic(topics, counts, 5)
         for topics, counts in (
             (true, drawn * (true == predicted)),
             (true, drawn),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from slugline.errors import DataError
-from slugline.evaluation.evaluation import Answers, Evaluation
+from slugline.evaluation.evaluation import Evaluation, Predictions
 from slugline.evaluation.intervals import wilson
 from slugline.evaluation.probabilities import (
     calibration_error,
@@ -65,9 +65,9 @@ def test_of_equally_likely_topics_the_first_comes_first() -> None:
 
 def test_many_rows_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     y, proba = random_case(3)
-    whole = Answers.of(y, proba)
+    whole = Predictions.of(y, proba)
     monkeypatch.setattr("slugline.evaluation.evaluation._AT_ONCE", 28)
-    parts = Answers.of(y, proba)
+    parts = Predictions.of(y, proba)
     for name in vars(whole):
         assert np.array_equal(getattr(whole, name), getattr(parts, name))
 

@@ -12,7 +12,7 @@ import pytest
 from slugline.corpus import tables
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
-from slugline.corpus.rows import Row
+from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError
 
 
@@ -39,8 +39,8 @@ def test_the_first_sheet_is_read_with_its_own_row_numbers() -> None:
     )
 
     assert list(read_rows(name)) == [
-        Row(3, {"body": "No heat", "queue": "boiler", "n": 3.0}),
-        Row(5, {"body": "Leak", "queue": "roof", "n": ""}),
+        SourceRow(3, {"body": "No heat", "queue": "boiler", "n": 3.0}),
+        SourceRow(5, {"body": "Leak", "queue": "roof", "n": ""}),
     ]
 
 

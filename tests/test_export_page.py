@@ -13,7 +13,7 @@ from browsers import chromium
 from exported_pages import OpenPage, open_page
 from slugline.classifier import TopicClassifier
 from slugline.explain.explain import explain
-from slugline.explain.explanation import pieces
+from slugline.explain.explanation import merge_spans
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -85,7 +85,7 @@ def test_words_are_marked_for_the_topic_that_is_chosen(page: Page, shipped: Open
             "#marked mark", "(all) => all.map((each) => [each.textContent, each.className])"
         )
         explained = explain(shipped.parts.fitted, WHEAT, topic)
-        expected = pieces(WHEAT, explained.spans())
+        expected = merge_spans(WHEAT, explained.spans())
         most = max(abs(share) for *_, share in expected)
         assert found == [
             [WHEAT[start:end], "for" if share > 0 else "against"]
@@ -218,7 +218,7 @@ def test_of_a_long_text_the_beginning_is_shown(page: Page, shipped: OpenPage, mo
     topic = page.inner_text("#topics button >> nth=0 >> span")
     explained = explain(shipped.parts.fitted, text, topic, most=1_000_000)
     spans = [span for span in explained.spans() if span[1] <= 100_000]
-    expected = pieces(text, spans)
+    expected = merge_spans(text, spans)
     most = max(abs(share) for *_, share in expected)
     found = page.eval_on_selector_all("#marked mark", "(all) => all.map((each) => each.title)")
     strong = [share for *_, share in expected if abs(share) > 0.05 * most]

@@ -17,7 +17,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.documents import chain_digests, digest_of
+from slugline.corpus.documents import chain_digests, compute_digest
 from slugline.errors import DataError, ModelFileError, OptionError, OutputError
 from slugline.experiment.retraining import retrain
 from slugline.stream import descents
@@ -63,7 +63,7 @@ def test_it_learns_the_topics(news: News) -> None:
     assert classifier.score(texts, topics) == 1
     assert classifier.n_documents_ == len(news)
     assert list(classifier.classes_) == sorted(set(topics))
-    assert learned(news, rows_per_block=1000).fitted_.data_digest == digest_of(texts, topics)
+    assert learned(news, rows_per_block=1000).fitted_.data_digest == compute_digest(texts, topics)
 
 
 @pytest.mark.parametrize("n_jobs", [2, 8])
@@ -79,7 +79,7 @@ def test_blocks_of_any_size_answer_alike(news: News, rows_per_block: int) -> Non
 
 
 def test_digests_of_blocks_are_chained(news: News) -> None:
-    digests = [digest_of(*batch) for batch in pairs(news, 20)]
+    digests = [compute_digest(*batch) for batch in pairs(news, 20)]
     assert learned(news).fitted_.data_digest == functools.reduce(chain_digests, digests)
 
 

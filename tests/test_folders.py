@@ -13,7 +13,7 @@ import pytest
 
 from slugline.corpus.loading import load_corpus
 from slugline.corpus.readers import read_rows
-from slugline.corpus.rows import BadRow, Row
+from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError
 
 Run = Callable[..., Any]
@@ -31,9 +31,9 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("texts/a/1.txt").write_text("wheat")
 
 
-def bad_rows() -> list[Row | BadRow]:
+def bad_rows() -> list[SourceRow | BadRow]:
     good, *bad = read_rows("texts")
-    assert good == Row("a/1.txt", {"text": "wheat", "topic": "a"})
+    assert good == SourceRow("a/1.txt", {"text": "wheat", "topic": "a"})
     return bad
 
 

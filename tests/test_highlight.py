@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError
-from slugline.explain.explanation import highlighted
+from slugline.explain.explanation import highlight
 
 
 class Seen(HTMLParser):
@@ -32,7 +32,7 @@ class Seen(HTMLParser):
 
 
 def test_a_text_with_a_word_for_and_one_against() -> None:
-    assert highlighted("Wheat is no bank", [(0, 5, 0.5), (12, 16, -0.25)]) == (
+    assert highlight("Wheat is no bank", [(0, 5, 0.5), (12, 16, -0.25)]) == (
         '<bdi class="highlighted">'
         '<mark class="for s9" title="+0.5">Wheat</mark> is no '
         '<mark class="against s5" title="-0.25">bank</mark></bdi>'
@@ -40,7 +40,7 @@ def test_a_text_with_a_word_for_and_one_against() -> None:
 
 
 def test_shares_are_added_where_spans_overlap() -> None:
-    page = highlighted("oil gas", [(0, 3, 0.1), (0, 7, 0.2), (4, 7, -0.3)])
+    page = highlight("oil gas", [(0, 3, 0.1), (0, 7, 0.2), (4, 7, -0.3)])
     assert re.findall('title="(.*?)">(.*?)<', page) == [
         ("+0.3", "oil"),
         ("+0.2", " "),
@@ -58,23 +58,23 @@ def test_shares_are_added_where_spans_overlap() -> None:
     ],
 )
 def test_what_counts_nothing_is_not_marked(spans: list[tuple[int, int, float]]) -> None:
-    assert highlighted("oil", spans) == '<bdi class="highlighted">oil</bdi>'
+    assert highlight("oil", spans) == '<bdi class="highlighted">oil</bdi>'
 
 
 def test_what_nobody_would_see_is_not_marked() -> None:
-    assert "0.01" not in highlighted("oil gas", [(0, 3, 1.0), (4, 7, 0.01)])
+    assert "0.01" not in highlight("oil gas", [(0, 3, 1.0), (4, 7, 0.01)])
 
 
 def test_nothing_in_a_text_is_html() -> None:
     text = '<script>alert("&amp;")</script>\0\ud800'
-    seen = Seen(highlighted(text, [(1, 7, 1.0), (0, 20, -2.0)]))
+    seen = Seen(highlight(text, [(1, 7, 1.0), (0, 20, -2.0)]))
     assert set(seen.tags) == {"bdi", "mark"}
     assert seen.text == text[:-2] + "\N{REPLACEMENT CHARACTER}" * 2
 
 
 def test_a_part_of_a_text_is_escaped_before_it_is_cut() -> None:
     # The ampersand is a span of its own.
-    assert Seen(highlighted("a&lt;b", [(1, 2, 1.0)])).text == "a&lt;b"
+    assert Seen(highlight("a&lt;b", [(1, 2, 1.0)])).text == "a&lt;b"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_part_of_a_text_is_escaped_before_it_is_cut() -> None:
 )
 def test_a_span_that_can_not_be(span: tuple[int, int, float], found: str) -> None:
     with pytest.raises(DataError) as error:
-        highlighted("oil", [span])
+        highlight("oil", [span])
     assert str(error.value) == (
         f"a span {found}, in a text of 3 characters; give spans within it and finite shares."
     )
@@ -100,6 +100,6 @@ def test_the_text_stays_whatever_is_marked(data: st.DataObject) -> None:
     ends = st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))
     pairs = data.draw(st.lists(ends.filter(lambda pair: pair[0] < pair[1])))
     shares = st.floats(-1e3, 1e3)
-    seen = Seen(highlighted(text, [(*pair, data.draw(shares)) for pair in pairs]))
+    seen = Seen(highlight(text, [(*pair, data.draw(shares)) for pair in pairs]))
     assert seen.text == text
     assert set(seen.tags) <= {"bdi", "mark"}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.corpus import formats
-from slugline.corpus.formats import Lines, json_items
+from slugline.corpus.formats import TextLines, json_items
 from slugline.corpus.rows import MAX_RECORD
 from slugline.errors import DataError
 
@@ -22,9 +22,9 @@ VALUES = st.recursive(
 )
 
 
-def lines_of(data: bytes, n_bytes: int = MAX_RECORD) -> Lines:
+def lines_of(data: bytes, n_bytes: int = MAX_RECORD) -> TextLines:
     stream = io.BytesIO(data)
-    return Lines(lambda n: stream.read(min(n, n_bytes)), "data")
+    return TextLines(lambda n: stream.read(min(n, n_bytes)), "data")
 
 
 def items_of(data: bytes, n_bytes: int = MAX_RECORD) -> list[bytes]:
@@ -118,7 +118,7 @@ def test_an_array_of_100_mb_on_one_line_is_read_in_pieces() -> None:
     data = b"[" + b",".join([b'"%b"' % (b"x" * 1000)] * 100_000) + b"]"
     stream = io.BytesIO(data)
     tracemalloc.start()
-    n_items = sum(1 for _ in json_items(Lines(stream.readline, "data")))
+    n_items = sum(1 for _ in json_items(TextLines(stream.readline, "data")))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert n_items == 100_000

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from slugline.corpus.formats import Lines
+from slugline.corpus.formats import TextLines
 from slugline.corpus.rows import MAX_RECORD, BadRow
 from slugline.errors import DataError
 
 
-def lines_of(data: bytes, **options: Any) -> Lines:
-    return Lines(io.BytesIO(data).readline, "data", **options)
+def lines_of(data: bytes, **options: Any) -> TextLines:
+    return TextLines(io.BytesIO(data).readline, "data", **options)
 
 
 def test_lines_keep_their_ends_and_only_line_feeds_end_them() -> None:
@@ -69,7 +69,7 @@ def test_a_line_of_50_mb_is_passed_over_in_pieces() -> None:
     stream = io.BytesIO(b"x" * 50_000_000 + b"\nafter\n")
     tracemalloc.start()
 
-    lines = list(Lines(stream.readline, "data"))
+    lines = list(TextLines(stream.readline, "data"))
 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

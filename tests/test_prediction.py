@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from slugline.classifier import TopicClassifier, load
-from slugline.corpus.bytes import Stream
-from slugline.corpus.readers import Rows, read_rows
-from slugline.corpus.rows import BadRow, Row
+from slugline.corpus.bytes import LineStream
+from slugline.corpus.readers import RowReader, read_rows
+from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError
 from slugline.prediction import rows as prediction
 from slugline.prediction.rows import Prediction, predict_rows
@@ -25,14 +25,16 @@ def model(news_slug: Path) -> TopicClassifier:
     return load(news_slug)
 
 
-def answers_to(model: TopicClassifier, rows: Rows, **options: Any) -> Generator[Any, None, None]:
+def answers_to(
+    model: TopicClassifier, rows: RowReader, **options: Any
+) -> Generator[Any, None, None]:
     """Return the answers one by one, whatever the batches."""
     for batch in predict_rows(model.fitted_, rows, **options):
         yield from batch
 
 
-def rows_of(*items: Row | BadRow, kind: str = "jsonl") -> Rows:
-    return Rows("t.jsonl", kind, iter(items))
+def rows_of(*items: SourceRow | BadRow, kind: str = "jsonl") -> RowReader:
+    return RowReader("t.jsonl", kind, iter(items))
 
 
 class Endless:
@@ -42,19 +44,19 @@ class Endless:
         self.taken = 0
         self._text = text
 
-    def __iter__(self) -> Iterator[Row | BadRow]:
+    def __iter__(self) -> Iterator[SourceRow | BadRow]:
         while True:
             self.taken += 1
-            yield Row(self.taken, {"text": self._text}, n_bytes=len(self._text))
+            yield SourceRow(self.taken, {"text": self._text}, n_bytes=len(self._text))
 
 
-def texts_of(*texts: Any) -> list[Row]:
-    return [Row(at, {"text": text}) for at, text in enumerate(texts, 1)]
+def texts_of(*texts: Any) -> list[SourceRow]:
+    return [SourceRow(at, {"text": text}) for at, text in enumerate(texts, 1)]
 
 
 def test_rows_keep_their_order_and_bad_ones_their_place(model: TopicClassifier) -> None:
     broken = BadRow(2, "not valid JSON")
-    rows = rows_of(Row(1, {"text": "wheat"}), broken, Row(3, {"text": "goal"}))
+    rows = rows_of(SourceRow(1, {"text": "wheat"}), broken, SourceRow(3, {"text": "goal"}))
 
     first, second, third = answers_to(model, rows)
 
@@ -65,7 +67,7 @@ def test_rows_keep_their_order_and_bad_ones_their_place(model: TopicClassifier) 
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 7, 1000])
 def test_batches_equal_rows_one_by_one(model: TopicClassifier, batch_rows: int) -> None:
-    rows: list[Row | BadRow] = [*texts_of(*["wheat and goal", "loan", "the"] * 50)]
+    rows: list[SourceRow | BadRow] = [*texts_of(*["wheat and goal", "loan", "the"] * 50)]
     rows[70] = BadRow(71, "damaged")
 
     got = list(answers_to(model, rows_of(*rows), top=3, batch_rows=batch_rows))
@@ -99,7 +101,7 @@ def test_a_blank_line_of_text_is_a_bad_row_without_talk_of_columns(model: TopicC
 
 
 def test_a_row_that_lacks_the_column_is_a_bad_row(model: TopicClassifier) -> None:
-    rows = rows_of(Row(1, {"text": "wheat"}), Row(2, {"other": "goal"}))
+    rows = rows_of(SourceRow(1, {"text": "wheat"}), SourceRow(2, {"other": "goal"}))
 
     _, item = answers_to(model, rows)
 
@@ -108,7 +110,7 @@ def test_a_row_that_lacks_the_column_is_a_bad_row(model: TopicClassifier) -> Non
 
 @pytest.mark.parametrize("identity", [7, "a7", None, [1], {"a": 1}])
 def test_an_id_is_passed_through_as_it_is(model: TopicClassifier, identity: object) -> None:
-    [item] = answers_to(model, rows_of(Row(1, {"id": identity, "text": "wheat"})))
+    [item] = answers_to(model, rows_of(SourceRow(1, {"id": identity, "text": "wheat"})))
 
     assert isinstance(item, Prediction)
     assert item.id == identity
@@ -124,7 +126,7 @@ def test_as_many_topics_are_given_as_asked_for_the_likeliest_first(model: TopicC
 
 
 def test_the_column_is_told_from_the_names_unless_named(model: TopicClassifier) -> None:
-    rows = [Row(1, {"id": 1, "body": "wheat", "more": "goal"})]
+    rows = [SourceRow(1, {"id": 1, "body": "wheat", "more": "goal"})]
 
     [told] = answers_to(model, rows_of(*rows))
     [named] = answers_to(model, rows_of(*rows), text="more")
@@ -151,7 +153,7 @@ def test_the_column_is_told_from_the_names_unless_named(model: TopicClassifier) 
 def test_a_column_that_cannot_be_found_is_an_error(
     model: TopicClassifier, text: str | None, message: str
 ) -> None:
-    rows = rows_of(Row(1, {"a": "wheat", "b": "goal", "c": "loan"}))
+    rows = rows_of(SourceRow(1, {"a": "wheat", "b": "goal", "c": "loan"}))
 
     with pytest.raises(DataError) as error:
         list(answers_to(model, rows, text=text))
@@ -160,7 +162,7 @@ def test_a_column_that_cannot_be_found_is_an_error(
 
 
 def test_of_many_columns_none_of_them_known_only_some_are_named(model: TopicClassifier) -> None:
-    rows = rows_of(Row(1, {f"c{i}": "wheat" for i in range(5000)}))
+    rows = rows_of(SourceRow(1, {f"c{i}": "wheat" for i in range(5000)}))
 
     with pytest.raises(DataError) as error:
         list(answers_to(model, rows))
@@ -190,7 +192,7 @@ def test_an_id_is_found_in_any_case_or_named(
     said: list[str],
 ) -> None:
     told: list[str] = []
-    rows = rows_of(Row(1, {**values, "text": "wheat"}))
+    rows = rows_of(SourceRow(1, {**values, "text": "wheat"}))
 
     [item] = answers_to(model, rows, text="text", id=wanted, announce=told.append)
 
@@ -198,12 +200,12 @@ def test_an_id_is_found_in_any_case_or_named(
 
 
 def test_a_column_named_as_id_is_not_guessed_as_text(model: TopicClassifier) -> None:
-    [item] = answers_to(model, rows_of(Row(1, {"key": "goal", "wire": "wheat"})), id="key")
+    [item] = answers_to(model, rows_of(SourceRow(1, {"key": "goal", "wire": "wheat"})), id="key")
     assert (item.id, item.topics[0][0]) == ("goal", "grain")
 
 
 def test_an_id_that_is_not_there_is_an_error(model: TopicClassifier) -> None:
-    rows = rows_of(Row(1, {"text": "wheat", "ticket_id": 4}))
+    rows = rows_of(SourceRow(1, {"text": "wheat", "ticket_id": 4}))
 
     with pytest.raises(DataError) as error:
         list(answers_to(model, rows, id="ticketid"))
@@ -215,10 +217,10 @@ def test_an_id_that_is_not_there_is_an_error(model: TopicClassifier) -> None:
 
 def test_several_columns_make_one_text(model: TopicClassifier) -> None:
     rows = rows_of(
-        Row(1, {"subject": "wheat", "body": "corn crop"}),
-        Row(2, {"subject": "wheat", "body": None}),
-        Row(3, {"subject": " ", "body": ""}),
-        Row(4, {"subject": "goal", "body": 5}),
+        SourceRow(1, {"subject": "wheat", "body": "corn crop"}),
+        SourceRow(2, {"subject": "wheat", "body": None}),
+        SourceRow(3, {"subject": " ", "body": ""}),
+        SourceRow(4, {"subject": "goal", "body": 5}),
     )
 
     first, second, *bad = answers_to(model, rows, text="subject,body", top=3)
@@ -233,7 +235,7 @@ def test_several_columns_make_one_text(model: TopicClassifier) -> None:
 
 def test_a_column_with_a_comma_in_its_name_comes_first(model: TopicClassifier) -> None:
     values = {"subject,body": "goal", "subject": "wheat", "body": "wheat"}
-    [item] = answers_to(model, rows_of(Row(1, values)), text="subject,body")
+    [item] = answers_to(model, rows_of(SourceRow(1, values)), text="subject,body")
     assert item.topics[0][0] == "sport"
 
 
@@ -249,7 +251,7 @@ def test_bad_rows_alone_come_back(model: TopicClassifier) -> None:
 def test_no_more_rows_are_taken_than_the_batch_needs(model: TopicClassifier) -> None:
     endless = Endless("wheat")
 
-    answers = answers_to(model, Rows("t", "jsonl", iter(endless)), batch_rows=3)
+    answers = answers_to(model, RowReader("t", "jsonl", iter(endless)), batch_rows=3)
 
     for n in range(1, 10):
         next(answers)
@@ -280,7 +282,7 @@ def test_batches_are_answered_at_once_and_given_in_order(model: TopicClassifier)
 
 @pytest.mark.parametrize("n_threads", [2, 3])
 def test_the_number_of_threads_changes_no_answer(model: TopicClassifier, n_threads: int) -> None:
-    rows: list[Row | BadRow] = [*texts_of(*["wheat and goal", "loan", "the"] * 50)]
+    rows: list[SourceRow | BadRow] = [*texts_of(*["wheat and goal", "loan", "the"] * 50)]
     rows[70] = BadRow(71, "damaged")
 
     one, several = (
@@ -300,7 +302,7 @@ def test_one_thread_needs_no_pool(model: TopicClassifier, monkeypatch: pytest.Mo
 def test_threads_read_a_few_batches_ahead_and_no_more(model: TopicClassifier) -> None:
     endless = Endless("wheat")
 
-    answers = answers_to(model, Rows("t", "jsonl", iter(endless)), batch_rows=10, n_threads=2)
+    answers = answers_to(model, RowReader("t", "jsonl", iter(endless)), batch_rows=10, n_threads=2)
 
     for n in range(1, 100):
         next(answers)
@@ -308,15 +310,15 @@ def test_threads_read_a_few_batches_ahead_and_no_more(model: TopicClassifier) ->
     answers.close()
 
 
-class PausingStream(Stream):
+class PausingStream(LineStream):
     """One behind which the writer makes a pause after some of the rows."""
 
-    def __init__(self, items: Iterator[Row | BadRow], pauses: set[int]) -> None:
+    def __init__(self, items: Iterator[SourceRow | BadRow], pauses: set[int]) -> None:
         self.n_taken = 0
         self._items = items
         self._pauses = pauses
 
-    def __iter__(self) -> Iterator[Row | BadRow]:
+    def __iter__(self) -> Iterator[SourceRow | BadRow]:
         for item in self._items:
             self.n_taken += 1
             yield item
@@ -330,7 +332,7 @@ def test_all_that_came_is_answered_before_more_is_waited_for(
     model: TopicClassifier, n_threads: int
 ) -> None:
     stream = PausingStream(iter(texts_of(*["wheat"] * 12)), pauses={2, 3, 9})
-    rows = Rows("t", "txt", iter(stream), stream)
+    rows = RowReader("t", "txt", iter(stream), stream)
 
     taken, n_answers = [], 0
     for batch in predict_rows(model.fitted_, rows, batch_rows=4, n_threads=n_threads):
@@ -345,11 +347,13 @@ def test_all_that_came_is_answered_before_more_is_waited_for(
 def test_rows_before_an_error_of_their_source_are_answered(
     model: TopicClassifier, n_threads: int
 ) -> None:
-    def cut_off() -> Iterator[Row | BadRow]:
+    def cut_off() -> Iterator[SourceRow | BadRow]:
         yield from texts_of(*["wheat"] * 205)
         raise DataError("t is not a whole file.")
 
-    answers = answers_to(model, Rows("t", "txt", cut_off()), batch_rows=100, n_threads=n_threads)
+    answers = answers_to(
+        model, RowReader("t", "txt", cut_off()), batch_rows=100, n_threads=n_threads
+    )
 
     assert len([next(answers) for _ in range(205)]) == 205
     with pytest.raises(DataError, match=r"^t is not a whole file\.$"):
@@ -359,7 +363,7 @@ def test_rows_before_an_error_of_their_source_are_answered(
 def test_long_texts_are_classified_before_many_of_them_gather(model: TopicClassifier) -> None:
     endless = Endless("wheat " * 10_000)  # a hundred of them are more than a batch holds
 
-    answers = answers_to(model, Rows("t", "txt", iter(endless)))
+    answers = answers_to(model, RowReader("t", "txt", iter(endless)))
 
     next(answers)
     assert endless.taken == 70
@@ -367,11 +371,11 @@ def test_long_texts_are_classified_before_many_of_them_gather(model: TopicClassi
 
 @pytest.mark.parametrize("n_good", [1, 50, 99, 150])
 def test_what_was_read_before_an_error_is_answered(model: TopicClassifier, n_good: int) -> None:
-    def items() -> Iterator[Row]:
+    def items() -> Iterator[SourceRow]:
         yield from texts_of(*["wheat"] * n_good)
         raise DataError("t.jsonl: cut off.")
 
-    answers = answers_to(model, Rows("t.jsonl", "jsonl", items()))
+    answers = answers_to(model, RowReader("t.jsonl", "jsonl", items()))
 
     assert [next(answers).topics[0][0] for _ in range(n_good)] == ["grain"] * n_good
     with pytest.raises(DataError) as caught:
@@ -415,7 +419,7 @@ def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(
     monkeypatch.setattr(prediction, "_PENDING_BYTES", 100)
     endless = Endless("wheat " * 10)
 
-    answers = answers_to(model, Rows("t", "txt", iter(endless)), batch_rows=1, n_threads=8)
+    answers = answers_to(model, RowReader("t", "txt", iter(endless)), batch_rows=1, n_threads=8)
 
     for n in range(1, 10):
         next(answers)
@@ -423,12 +427,14 @@ def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(
     answers.close()
 
 
-def sizes_of_batches(model: TopicClassifier, rows: list[Row | BadRow], **options: Any) -> list[int]:
+def sizes_of_batches(
+    model: TopicClassifier, rows: list[SourceRow | BadRow], **options: Any
+) -> list[int]:
     return [len(batch) for batch in predict_rows(model.fitted_, rows_of(*rows), **options)]
 
 
-def rows_of_bytes(*sizes: int) -> list[Row | BadRow]:
-    return [Row(at, {"text": "wheat"}, n_bytes=size) for at, size in enumerate(sizes, 1)]
+def rows_of_bytes(*sizes: int) -> list[SourceRow | BadRow]:
+    return [SourceRow(at, {"text": "wheat"}, n_bytes=size) for at, size in enumerate(sizes, 1)]
 
 
 def test_a_batch_ends_with_the_row_that_brings_it_to_its_number_of_bytes(
@@ -459,7 +465,7 @@ def test_no_batch_is_empty_and_none_has_more_rows_than_it_may(
 
 
 def test_columns_that_were_guessed_are_announced_once(model: TopicClassifier) -> None:
-    rows = [Row(at, {"ID": at, "body": "wheat"}) for at in range(5)]
+    rows = [SourceRow(at, {"ID": at, "body": "wheat"}) for at in range(5)]
 
     def told(kind: str = "jsonl", **options: Any) -> list[str]:
         said: list[str] = []

@@ -22,9 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.corpus import formats, readers
-from slugline.corpus.formats import Lines
+from slugline.corpus.formats import TextLines
 from slugline.corpus.readers import BadRow, folder_rows, read_rows
-from slugline.corpus.rows import Row
+from slugline.corpus.rows import SourceRow
 from slugline.errors import DataError, OptionError
 
 #: Any text but NUL and lone surrogates, which no file of UTF-8 text can hold.
@@ -43,7 +43,7 @@ def write(name: str, content: str | bytes) -> Path:
     return path
 
 
-def rows_of(name: str, content: str | bytes, **options: str) -> list[Row | BadRow]:
+def rows_of(name: str, content: str | bytes, **options: str) -> list[SourceRow | BadRow]:
     return list(read_rows(write(name, content), **options))
 
 
@@ -110,7 +110,7 @@ FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
 def test_a_format_is_told_by_the_end_of_the_name(
     name: str, content: str | bytes, first: int
 ) -> None:
-    assert rows_of(name, content) == [Row(at, row) for at, row in enumerate(TWO_ROWS, first)]
+    assert rows_of(name, content) == [SourceRow(at, row) for at, row in enumerate(TWO_ROWS, first)]
 
 
 def test_a_format_can_be_named() -> None:
@@ -140,15 +140,15 @@ def test_a_parquet_file_gives_its_scalar_columns_by_row(write_parquet: Any, name
 
     day = date(1987, 2, 26)
     assert rows == [
-        Row(1, {"text": "a", 'the "n"': 1.0, "price": Decimal(1), "day": day}),
-        Row(2, {"text": None, 'the "n"': 2.0, "price": Decimal(2), "day": day}),
+        SourceRow(1, {"text": "a", 'the "n"': 1.0, "price": Decimal(1), "day": day}),
+        SourceRow(2, {"text": None, 'the "n"': 2.0, "price": Decimal(2), "day": day}),
     ]
 
 
 def test_parquet_rows_keep_their_order_and_number_across_row_groups(write_parquet: Any) -> None:
     write_parquet("a.parquet", {"n": ("INTEGER", list(range(300)))})
 
-    assert list(read_rows("a.parquet")) == [Row(n + 1, {"n": n}) for n in range(300)]
+    assert list(read_rows("a.parquet")) == [SourceRow(n + 1, {"n": n}) for n in range(300)]
 
 
 def test_a_large_parquet_file_is_not_held_in_memory(write_parquet: Any) -> None:
@@ -190,18 +190,20 @@ def test_a_folder_gives_its_topics_and_files_in_order_of_names() -> None:
     write("texts/README.txt", "about")
 
     assert list(read_rows("texts")) == [
-        Row("a/x.TXT", {"text": "in a/x.TXT\r\n", "topic": "a"}),
-        Row("b/10.txt", {"text": "in b/10.txt\r\n", "topic": "b"}),
-        Row("b/2.txt", {"text": "in b/2.txt\r\n", "topic": "b"}),
+        SourceRow("a/x.TXT", {"text": "in a/x.TXT\r\n", "topic": "a"}),
+        SourceRow("b/10.txt", {"text": "in b/10.txt\r\n", "topic": "b"}),
+        SourceRow("b/2.txt", {"text": "in b/2.txt\r\n", "topic": "b"}),
     ]
 
 
 def test_lines_of_text_may_have_no_label_or_several() -> None:
     assert rows_of("a.txt", "plain\n\n__label__a __label__b both\n__label__c\n") == [
-        Row(1, {"text": "plain", "topic": None}),
-        Row(2, {"text": "", "topic": None}),
-        Row(3, {"text": "both", "topic": "a"}, "several topics on one line; the first counts"),
-        Row(4, {"text": "", "topic": "c"}),
+        SourceRow(1, {"text": "plain", "topic": None}),
+        SourceRow(2, {"text": "", "topic": None}),
+        SourceRow(
+            3, {"text": "both", "topic": "a"}, "several topics on one line; the first counts"
+        ),
+        SourceRow(4, {"text": "", "topic": "c"}),
     ]
 
 
@@ -224,7 +226,7 @@ def test_a_json_array_may_hold_texts() -> None:
 
     assert (rows.unit, list(rows)) == (
         "item",
-        [Row(1, {"text": "Late goal"}), Row(2, {"text": "Rates rise"})],
+        [SourceRow(1, {"text": "Late goal"}), SourceRow(2, {"text": "Rates rise"})],
     )
 
 
@@ -232,14 +234,14 @@ def test_a_bad_item_of_a_json_array_is_named_by_its_number() -> None:
     items = ['"x"', '"caf\xe9"', "3", '"a\\u0000"', '"\0"', "NaN", '"' + "x" * 10**7 + '"', '"y"']
 
     assert rows_of("a.json", ("[" + ",\n".join(items) + "]").encode("latin-1")) == [
-        Row(1, {"text": "x"}),
+        SourceRow(1, {"text": "x"}),
         not_utf8(2, b'"caf\xe9"'),
         BadRow(3, "JSON, but not an object or text"),
         BadRow(4, *NUL),
         BadRow(5, "not valid JSON (JSON is malformed: invalid character (byte 1))"),
         BadRow(6, "not valid JSON (JSON is malformed: invalid character (byte 0))"),
         BadRow(7, "more than 10,000,000 bytes", "split them"),
-        Row(8, {"text": "y"}),
+        SourceRow(8, {"text": "y"}),
     ]
 
 
@@ -254,7 +256,7 @@ def test_standard_input_that_begins_with_a_brace_is_jsonl(monkeypatch: pytest.Mo
     assert (rows.name, rows.unit, list(rows)) == (
         "standard input",
         "line",
-        [Row(at, row) for at, row in enumerate(TWO_ROWS, 1)],
+        [SourceRow(at, row) for at, row in enumerate(TWO_ROWS, 1)],
     )
 
 
@@ -262,7 +264,7 @@ def test_standard_input_can_be_a_json_array(monkeypatch: pytest.MonkeyPatch) -> 
     stdin_of(JSON.encode(), monkeypatch)
 
     assert list(read_rows("-", format="json")) == [
-        Row(at, row) for at, row in enumerate(TWO_ROWS, 1)
+        SourceRow(at, row) for at, row in enumerate(TWO_ROWS, 1)
     ]
 
 
@@ -272,7 +274,7 @@ def test_standard_input_can_be_of_a_named_format(
 ) -> None:
     stdin_of(b"one\ntwo\n", monkeypatch)
 
-    rows = [row for row in read_rows("-", **options) if isinstance(row, Row)]
+    rows = [row for row in read_rows("-", **options) if isinstance(row, SourceRow)]
     assert [row.values["text"] for row in rows] == ["one", "two"]
 
 
@@ -327,7 +329,7 @@ def test_csv_comes_back_as_written_with_the_line_where_each_row_begins(
     for text, topic in rows:
         at = file.getvalue().count("\n") + 1
         if text.strip() or topic.strip():
-            expected.append(Row(at, {"text": text, "topic": topic}))
+            expected.append(SourceRow(at, {"text": text, "topic": topic}))
         writer.writerow([text, topic])
 
     assert rows_of("a.csv", file.getvalue()) == expected
@@ -341,7 +343,7 @@ def test_jsonl_comes_back_as_written_with_the_line_of_each_row(
     for text, ascii_only, n_blank in rows:
         lines += ["\n"] * n_blank
         lines.append(json.dumps({"text": text}, ensure_ascii=ascii_only) + "\n")
-        expected.append(Row(len(lines), {"text": text}))
+        expected.append(SourceRow(len(lines), {"text": text}))
 
     assert rows_of("a.jsonl", "".join(lines)) == expected
 
@@ -350,7 +352,7 @@ def test_jsonl_comes_back_as_written_with_the_line_of_each_row(
 def test_any_bytes_give_rows_or_a_data_error(data: bytes) -> None:
     for name in ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.txt", "a.csv.gz", "a.parquet"]:
         with contextlib.suppress(DataError):
-            assert all(isinstance(row, Row | BadRow) for row in rows_of(name, data))
+            assert all(isinstance(row, SourceRow | BadRow) for row in rows_of(name, data))
 
 
 # Bad rows
@@ -425,7 +427,7 @@ def test_a_bad_row_is_named_by_its_line(name: str, content: str | bytes, bad: Ba
 def test_reading_goes_on_after_a_bad_row() -> None:
     rows = rows_of("a.csv", b'a\n"1"x\n2\n\xe9\n3\n4,4\n5\n')
 
-    assert [row.at for row in rows if isinstance(row, Row)] == [3, 5, 7]
+    assert [row.at for row in rows if isinstance(row, SourceRow)] == [3, 5, 7]
 
 
 @pytest.mark.parametrize(
@@ -437,15 +439,15 @@ def test_a_table_row_without_anything_in_it_is_none(blank: str) -> None:
     header, first, last = CSV.splitlines(keepends=True)
 
     assert rows_of("a.csv", header + first + blank + last + blank) == [
-        Row(2, TWO_ROWS[0]),
-        Row(4, TWO_ROWS[1]),
+        SourceRow(2, TWO_ROWS[0]),
+        SourceRow(4, TWO_ROWS[1]),
     ]
-    assert rows_of("a.csv", blank + CSV) == [Row(3, TWO_ROWS[0]), Row(4, TWO_ROWS[1])]
+    assert rows_of("a.csv", blank + CSV) == [SourceRow(3, TWO_ROWS[0]), SourceRow(4, TWO_ROWS[1])]
 
 
 def test_a_jsonl_line_of_white_space_is_no_row() -> None:
     assert rows_of("a.jsonl", "\n" + JSONL + " \r\n\n") == [
-        Row(at, row) for at, row in enumerate(TWO_ROWS, 2)
+        SourceRow(at, row) for at, row in enumerate(TWO_ROWS, 2)
     ]
 
 
@@ -470,8 +472,8 @@ def test_a_fallback_encoding_is_used_for_what_is_no_utf8_and_noted() -> None:
     rows = list(folder_rows(Path("texts"), fallback_encoding="cp1252"))
 
     assert rows == [
-        Row("a/1.txt", {"text": "café", "topic": "a"}),
-        Row("a/2.txt", {"text": "café", "topic": "a"}, "not UTF-8; read as cp1252"),
+        SourceRow("a/1.txt", {"text": "café", "topic": "a"}),
+        SourceRow("a/2.txt", {"text": "café", "topic": "a"}, "not UTF-8; read as cp1252"),
     ]
 
 
@@ -479,10 +481,10 @@ def test_bad_parquet_rows_keep_their_place(write_parquet: Any) -> None:
     write_parquet("a.parquet", {"t": ("VARCHAR", ["a", "b" * 10_000_001, "c\0", "d"])})
 
     assert list(read_rows("a.parquet")) == [
-        Row(1, {"t": "a"}),
+        SourceRow(1, {"t": "a"}),
         BadRow(2, "more than 10,000,000 bytes", "split them"),
         BadRow(3, *NUL),
-        Row(4, {"t": "d"}),
+        SourceRow(4, {"t": "d"}),
     ]
 
 
@@ -695,7 +697,7 @@ def test_a_folder_of_another_shape_is_an_error(files: list[str], message: str) -
 def test_rows_know_how_much_was_read_for_them(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8")
 
-    sizes = [row.n_bytes for row in read_rows(tmp_path / name) if isinstance(row, Row)]
+    sizes = [row.n_bytes for row in read_rows(tmp_path / name) if isinstance(row, SourceRow)]
 
     header = "text,n\n" if name == "a.csv" else ""
     assert len(sizes) == 2
@@ -708,7 +710,7 @@ def test_a_list_or_object_of_json_stays_as_it_was_written(tmp_path: Path) -> Non
 
     [row] = read_rows(path)
 
-    assert isinstance(row, Row)
+    assert isinstance(row, SourceRow)
     written = {name: bytes(row.values[name]) for name in ("list", "object")}
     assert written == {"list": b"[1, 2.50]", "object": b'{"a": []}'}
     assert [row.values[name] for name in ("text", "n", "no")] == ["x", 1, None]
@@ -721,9 +723,9 @@ def test_a_row_over_several_lines_may_be_as_long_as_a_line_and_no_longer(
     for n_bytes, fits in ((100, True), (101, False)):
         row = b'"' + b"a\n" * 40 + b"a" * (n_bytes - 83) + b'"\n'
         assert len(row) == n_bytes
-        lines = Lines(io.BytesIO(b"text\nfirst\n" + row).readline, "data.csv")
+        lines = TextLines(io.BytesIO(b"text\nfirst\n" + row).readline, "data.csv")
         rows = formats.table_rows(lines)
-        assert next(rows) == Row(2, {"text": "first"})
+        assert next(rows) == SourceRow(2, {"text": "first"})
         if fits:
             assert [row.at for row in rows] == [3]
         else:

@@ -14,7 +14,7 @@ import pytest
 
 from slugline.classifier import TopicClassifier
 from slugline.corpus.formats import ByteRange
-from slugline.corpus.labelled import Agreement, Facts
+from slugline.corpus.labelled import SchemaCheck, SourceSchema
 from slugline.errors import DataError, OptionError
 from slugline.stream import source as parts
 from slugline.stream import source as sources
@@ -220,8 +220,8 @@ def test_a_parquet_file_without_rows_is_named(tmp_path: Path) -> None:
 
 
 def test_rows_are_counted_from_the_first_one_of_a_part_that_says_so() -> None:
-    agreement = Agreement(skip_bad_rows=True)
-    plain = Facts("a", "line", None, {}, 10, 0, (), n_lines=12, is_last=False)
+    agreement = SchemaCheck(skip_bad_rows=True)
+    plain = SourceSchema("a", "line", None, {}, 10, 0, (), n_lines=12, is_last=False)
     agreement.add(plain)
     agreement.add(plain._replace(kinds={True: ("3", 5)}, is_last=True))
     with pytest.raises(DataError, match=r"such as 'x' in b, line 1 and '3' in a, line 17; make"):

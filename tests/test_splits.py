@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.corpus.splits import hold_out, make_folds, places_in_topics
+from slugline.corpus.splits import hold_out, make_folds, rank_within_topics
 from slugline.errors import DataError, OptionError
 
 topic_lists = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=60).filter(
@@ -135,7 +135,7 @@ def test_folds_that_can_not_be_filled_are_an_error(n_folds: int) -> None:
 
 @given(topic_lists, st.integers(0, 5))
 def test_places_count_the_documents_of_each_topic(topics: list[str], seed: int) -> None:
-    places = places_in_topics(topics, seed)
+    places = rank_within_topics(topics, seed)
     for topic, n in Counter(topics).items():
         mine = [place for place, name in zip(places.tolist(), topics, strict=True) if name == topic]
         assert sorted(mine) == list(range(n))
@@ -143,8 +143,8 @@ def test_places_count_the_documents_of_each_topic(topics: list[str], seed: int) 
 
 def test_another_seed_gives_other_places() -> None:
     topics = ["a"] * 50
-    assert places_in_topics(topics, 1).tolist() == places_in_topics(topics, 1).tolist()
-    assert places_in_topics(topics, 1).tolist() != places_in_topics(topics, [1, 1]).tolist()
+    assert rank_within_topics(topics, 1).tolist() == rank_within_topics(topics, 1).tolist()
+    assert rank_within_topics(topics, 1).tolist() != rank_within_topics(topics, [1, 1]).tolist()
 
 
 def test_documents_of_one_group_share_a_fold() -> None:

@@ -12,12 +12,12 @@ from typing import BinaryIO, NamedTuple
 import pytest
 
 from slugline.corpus import bytes as streams
-from slugline.corpus.bytes import Stream
+from slugline.corpus.bytes import LineStream
 
 DATA = b"one\n\ntwo\r\nth\xffree" + b"x" * 100 + b"\nlast, without an end"
 
 
-def lines_of(stream: Stream, limit: int) -> list[bytes]:
+def lines_of(stream: LineStream, limit: int) -> list[bytes]:
     return list(iter(lambda: stream.readline(limit), b""))
 
 
@@ -29,7 +29,7 @@ def test_lines_are_those_of_a_binary_file(
 ) -> None:
     monkeypatch.setattr(streams, "_PIECE", piece)
     file = io.BytesIO(data)
-    assert lines_of(Stream(io.BytesIO(data)), limit) == list(
+    assert lines_of(LineStream(io.BytesIO(data)), limit) == list(
         iter(lambda: file.readline(limit), b"")
     )
 
@@ -39,7 +39,7 @@ def test_a_packed_file_gives_the_lines_that_it_unpacks_to(
     monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
     monkeypatch.setattr(streams, "_PIECE", piece)
-    stream = Stream(io.BytesIO(gzip.compress(DATA)), packed=True)
+    stream = LineStream(io.BytesIO(gzip.compress(DATA)), packed=True)
     assert b"".join(lines_of(stream, 1000)) == DATA
 
 
@@ -60,7 +60,7 @@ def pipe() -> Iterator[Pipe]:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows tells nothing of pipes")
 def test_a_pipe_must_be_waited_for_until_a_line_or_its_end_is_there(pipe: Pipe) -> None:
-    stream = Stream(pipe.out)
+    stream = LineStream(pipe.out)
     assert stream.must_wait()
 
     os.write(pipe.into, b"one\ntwo\nthr")
@@ -80,7 +80,7 @@ def test_nothing_that_is_in_memory_or_on_a_disk_must_be_waited_for(tmp_path: Pat
     path = tmp_path / "a.txt"
     path.write_bytes(b"one")
     with path.open("rb") as file:
-        for stream in (Stream(file), Stream(io.BytesIO(b"one"))):
+        for stream in (LineStream(file), LineStream(io.BytesIO(b"one"))):
             assert not stream.must_wait()
             assert lines_of(stream, 100) == [b"one"]
             assert not stream.must_wait()
@@ -98,7 +98,7 @@ def test_the_share_of_a_file_rises_from_0_to_1(
     data = b"".join(os.urandom(200).replace(b"\n", b"") + b"\n" for _ in range(2000))
     path.write_bytes(gzip.compress(data) if packed else data)
     with path.open("rb") as file:
-        stream = Stream(file, packed=packed)
+        stream = LineStream(file, packed=packed)
         shares = [stream.share_read()]
         while stream.readline(1000):
             shares.append(stream.share_read())
@@ -116,17 +116,17 @@ def test_the_share_of_an_empty_file_is_a_number(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.touch()
     with path.open("rb") as file:
-        assert Stream(file).share_read() == 0
+        assert LineStream(file).share_read() == 0
 
 
 def test_what_has_no_size_has_no_share(pipe: Pipe) -> None:
     os.close(pipe.into)
-    assert Stream(pipe.out).share_read() is None
-    assert Stream(io.BytesIO(b"one")).share_read() is None
+    assert LineStream(pipe.out).share_read() is None
+    assert LineStream(io.BytesIO(b"one")).share_read() is None
 
 
 def test_half_a_line_is_waited_for_and_not_lost(pipe: Pipe) -> None:
-    stream = Stream(pipe.out)
+    stream = LineStream(pipe.out)
     os.write(pipe.into, b"whole\nha")
     assert stream.readline(100) == b"whole\n"
     assert stream.must_wait()
@@ -140,7 +140,7 @@ def test_a_line_without_end_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch, pipe: Pipe
 ) -> None:
     monkeypatch.setattr(streams, "_PIECE", 4)
-    stream = Stream(pipe.out)
+    stream = LineStream(pipe.out)
     os.write(pipe.into, b"0123456789")
     assert not stream.must_wait()
     os.close(pipe.into)
@@ -148,7 +148,7 @@ def test_a_line_without_end_is_not_waited_for_for_ever(
 
 
 def test_the_end_of_a_pipe_within_a_line_is_not_waited_for(pipe: Pipe) -> None:
-    stream = Stream(pipe.out)
+    stream = LineStream(pipe.out)
     os.write(pipe.into, b"last")
     os.close(pipe.into)
     assert not stream.must_wait()

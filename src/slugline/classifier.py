@@ -13,7 +13,7 @@ import numpy.typing as npt
 from slugline import errors
 from slugline.base.arrays import F32
 from slugline.base.words import as_call, as_table
-from slugline.corpus.documents import Topic, Topics, check_descriptions, plain_topics
+from slugline.corpus.documents import Topic, Topics, check_descriptions, to_plain_topics
 from slugline.corpus.sample_weights import row_weights
 from slugline.errors import DataError, OptionError
 from slugline.learning.encoder.encoder import Encoder, get_encoder
@@ -316,7 +316,7 @@ class TopicClassifier(TextEstimator):
         ------
         DataError : if there are no documents, or not one topic for each.
         """
-        topics, predicted = plain_topics(y), self.predict(X).tolist()
+        topics, predicted = to_plain_topics(y), self.predict(X).tolist()
         if len(topics) != len(predicted) or not topics:
             raise DataError(
                 f"`y` has {len(topics)} topics for {len(predicted)} texts; give one topic for each "

@@ -12,15 +12,15 @@ import scipy.sparse as sp
 from slugline.audit import evidence as others
 from slugline.audit.evidence import (
     OddText,
-    groups_of,
-    identical,
+    connect_groups,
+    find_near_pairs,
+    find_odd_texts,
+    find_shared_lines,
+    group_members,
     jaccard,
-    members_of,
-    near_pairs,
-    odd_texts,
-    shared_lines,
+    number_identical,
 )
-from slugline.audit.suspicion import Evidence, probabilities, with_copies
+from slugline.audit.suspicion import TopicEvidence, compare_copies, error_probabilities
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.checks import check_whole, count_threads
 from slugline.corpus.corpus import Corpus
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from slugline.base.progress import StepProgress
 
 __all__ = [
-    "AlikeTopics",
     "Audit",
     "Leak",
-    "alike_topics",
+    "SimilarTopics",
     "audit_corpus",
-    "copy_groups",
+    "find_similar_topics",
+    "group_copies",
 ]
 
 
@@ -52,7 +52,7 @@ _MIXED = 0.3
 _FEWEST_DOCUMENTS = 5
 
 
-class AlikeTopics(NamedTuple):
+class SimilarTopics(NamedTuple):
     """Two topics that may be one.
 
     Attributes
@@ -70,7 +70,7 @@ class AlikeTopics(NamedTuple):
     mixed: float | None
 
 
-def alike_topics(names: Sequence[str], y: I64, scores: F32) -> list[AlikeTopics]:
+def find_similar_topics(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics]:
     """Return pairs of topics that differ in case or spaces alone, or can't be told apart.
 
     Parameters
@@ -84,7 +84,7 @@ def alike_topics(names: Sequence[str], y: I64, scores: F32) -> list[AlikeTopics]
     for name in names:
         by_key.setdefault(" ".join(name.casefold().split()), []).append(name)
     spelled = [
-        AlikeTopics(group[0], other, "their names differ in case or spaces alone", None)
+        SimilarTopics(group[0], other, "their names differ in case or spaces alone", None)
         for group in by_key.values()
         for other in group[1:]
     ]
@@ -93,7 +93,7 @@ def alike_topics(names: Sequence[str], y: I64, scores: F32) -> list[AlikeTopics]
     return spelled + sorted(mixed, key=lambda each: -(each.mixed or 0))
 
 
-def _mixed(names: Sequence[str], y: I64, scores: F32) -> list[AlikeTopics]:
+def _mixed(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics]:
     counts = np.bincount(y, minlength=len(names))
     over = np.zeros((len(names), len(names)))
     order = np.argsort(y, kind="stable")
@@ -104,7 +104,7 @@ def _mixed(names: Sequence[str], y: I64, scores: F32) -> list[AlikeTopics]:
     enough = counts >= _FEWEST_DOCUMENTS
     found = np.argwhere(np.triu(both >= _MIXED, 1) & enough & enough[:, np.newaxis])
     return [
-        AlikeTopics(
+        SimilarTopics(
             names[first],
             names[second],
             f"{100 * both[first, second]:.0f} % of their documents look more like the other",
@@ -181,12 +181,12 @@ class Audit:
     likely: list[str]
     nearest: others.Neighbours
     topics: Topics
-    evidence: Evidence
+    evidence: TopicEvidence
     groups: Index
     copies: list[Index]
     near_copies: list[Index]
     leaks: list[Leak]
-    alike: list[AlikeTopics]
+    alike: list[SimilarTopics]
     odd: list[OddText]
     lines: list[tuple[str, int]]
     features: Features
@@ -254,32 +254,32 @@ def audit_corpus(
     topics = Topics.fit(both.topics)
     y = topics.encode(both.topics)
     tell("comparing texts", 1, n_steps)
-    same = identical(both.texts)
-    pairs = near_pairs(X, seed)
-    groups = groups_of(same, pairs)
+    same = number_identical(both.texts)
+    pairs = find_near_pairs(X, seed)
+    groups = connect_groups(same, pairs)
     if groups.max() == 0:
         raise DataError(
             f"{both.name}: all {len(both):,} texts are the same, or nearly; there is nothing to "
             "compare them with. Check which column holds the text."
         )
-    nearest = others.neighbours(X, groups)
-    copies = members_of(_exactly_same(both.texts))
+    nearest = others.find_neighbours(X, groups)
+    copies = group_members(_exactly_same(both.texts))
     context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
     shares = nearest.shares(y, len(topics))
 
     judged = _judged(y, groups)
 
     def suspects(scores: F32) -> Mask:
-        found = _suspicion(Evidence(scores, shares, y), judged, copies, seed)
+        found = _suspicion(TopicEvidence(scores, shares, y), judged, copies, seed)
         doubted = np.zeros(len(y), dtype=bool)
         doubted[np.argsort(-found, kind="stable")[: int(_DOUBTED * len(y))]] = True
         return doubted
 
     leads = _leads(both.texts, X, n_jobs)
-    scores = others.scores(
+    scores = others.heldout_scores(
         X, leads, y, context, groups, suspects, lambda n: tell("judging topics", 2 + n, n_steps)
     )
-    evidence = Evidence(scores, shares, y)
+    evidence = TopicEvidence(scores, shares, y)
     suspicion = _suspicion(evidence, judged, copies, seed)
     order = np.argsort(-(suspicion + _TIE * evidence.against(y)), kind="stable")
     return Audit(
@@ -293,17 +293,17 @@ def audit_corpus(
         evidence=evidence,
         groups=groups,
         copies=copies,
-        near_copies=[rows for rows in members_of(groups) if len(set(same[rows].tolist())) > 1],
+        near_copies=[rows for rows in group_members(groups) if len(set(same[rows].tolist())) > 1],
         leaks=_leaks(X, n_train, same, pairs),
-        alike=alike_topics([str(name) for name in topics.names], y[judged], scores[judged]),
-        odd=odd_texts(both.texts, both.topics, _words(X, features), copies, groups),
-        lines=shared_lines(both.texts),
+        alike=find_similar_topics([str(name) for name in topics.names], y[judged], scores[judged]),
+        odd=find_odd_texts(both.texts, both.topics, _words(X, features), copies, groups),
+        lines=find_shared_lines(both.texts),
         features=features,
         rows=X,
     )
 
 
-def copy_groups(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = None) -> Index:
+def group_copies(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = None) -> Index:
     """Return a number for each text, shape (n_texts,), which copies and near copies share.
 
     Raises
@@ -311,7 +311,7 @@ def copy_groups(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = Non
     DataError : if no text has a word in it.
     """
     X = Features(default_blocks("log-tf-idf"), n_jobs).fit_transform(texts)
-    return groups_of(identical(texts), near_pairs(X, seed))
+    return connect_groups(number_identical(texts), find_near_pairs(X, seed))
 
 
 def _joined(corpus: Corpus, test: Corpus | None) -> Corpus:
@@ -355,16 +355,16 @@ def _exactly_same(texts: Sequence[str]) -> Index:
     return np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.intp)
 
 
-def _suspicion(evidence: Evidence, judged: Mask, copies: Sequence[Index], seed: int) -> F64:
+def _suspicion(evidence: TopicEvidence, judged: Mask, copies: Sequence[Index], seed: int) -> F64:
     scores, shares, y = evidence.scores, evidence.shares, evidence.y
     found = np.full(len(y), 0.5)
     if judged.any():
         # The others' scores are those of a topic that nothing was learned of: they would pass for
         # wrong ones, by the dozen where one topic is a letter to many.
-        known = Evidence(scores[judged], shares[judged], y[judged])
-        found[judged] = probabilities(known, seed)
+        known = TopicEvidence(scores[judged], shares[judged], y[judged])
+        found[judged] = error_probabilities(known, seed)
         found[~judged] = found[judged].mean()
-    return with_copies(found, y, copies)
+    return compare_copies(found, y, copies)
 
 
 def _judged(y: I64, groups: Index) -> Mask:
@@ -376,7 +376,7 @@ def _judged(y: I64, groups: Index) -> Mask:
 
 
 def _likely(
-    evidence: Evidence, topics: Topics, copies: Sequence[Index], suspicion: F64
+    evidence: TopicEvidence, topics: Topics, copies: Sequence[Index], suspicion: F64
 ) -> list[str]:
     """Return the topic of the best supported copy with another topic, or what others say."""
     y, likely = evidence.y, evidence.likely(evidence.y)

@@ -22,27 +22,27 @@ from slugline.text.hashing import mix
 from slugline.text.sparse import boundaries, ranges, row_lengths
 
 __all__ = [
-    "LIKENESS",
+    "MIN_SIMILARITY",
     "N_FOLDS",
     "N_ROUNDS",
     "Neighbours",
     "OddText",
-    "folds_of",
+    "assign_folds",
+    "connect_groups",
+    "find_near_pairs",
+    "find_neighbours",
+    "find_odd_texts",
+    "find_shared_lines",
     "frequency_scores",
-    "groups_of",
-    "identical",
+    "group_members",
+    "heldout_scores",
     "jaccard",
-    "members_of",
-    "near_pairs",
-    "neighbours",
-    "odd_texts",
-    "scores",
-    "shared_lines",
+    "number_identical",
 ]
 
 
 #: Two texts are nearly identical if they share this part of the terms that either has.
-LIKENESS = 0.8
+MIN_SIMILARITY = 0.8
 # Signatures of 20 bands with 5 numbers each: of pairs that share 0.8 of their terms, one in 2,900
 # is missed; of those that share a half, every second one is compared for nothing.
 _N_BANDS, _N_IN_BAND = 20, 5
@@ -55,7 +55,7 @@ _AT_ONCE = 1 << 20
 _FEWEST_TERMS = 6
 
 
-def identical(texts: Sequence[str]) -> Index:
+def number_identical(texts: Sequence[str]) -> Index:
     """Return a number for each text, equal if letter case and spaces alone differ.
 
     >>> identical(["Oil up", "oil  UP", "gas"]).tolist()
@@ -69,7 +69,7 @@ def identical(texts: Sequence[str]) -> Index:
     )
 
 
-def near_pairs(X: sp.csr_array, seed: int, likeness: float = LIKENESS) -> Index:
+def find_near_pairs(X: sp.csr_array, seed: int, likeness: float = MIN_SIMILARITY) -> Index:
     """Return pairs of rows that share most of their terms, shape (n_pairs, 2), the lower first.
 
     Not every pair of a large group: enough to connect it.
@@ -110,7 +110,7 @@ def jaccard(X: sp.csr_array, pairs: Index) -> F64:
     return np.asarray(shared / np.maximum(either, 1), dtype=np.float64)
 
 
-def groups_of(known: Index, pairs: Index) -> Index:
+def connect_groups(known: Index, pairs: Index) -> Index:
     """Return the number of each row's group: rows in one group of `known`, or linked by pairs.
 
     >>> groups_of(np.array([0, 0, 1, 2]), np.array([[1, 2]])).tolist()
@@ -124,7 +124,7 @@ def groups_of(known: Index, pairs: Index) -> Index:
     return np.asarray(sp.csgraph.connected_components(links, directed=False)[1], dtype=np.intp)
 
 
-def members_of(groups: Index) -> list[Index]:
+def group_members(groups: Index) -> list[Index]:
     """Return the rows of each group that has several, the first groups first."""
     order = np.argsort(groups, kind="stable")
     ends = boundaries(np.bincount(groups))
@@ -212,12 +212,12 @@ class Neighbours(NamedTuple):
         return np.divide(shares, total, out=shares, where=total > 0)
 
 
-def folds_of(y: I64, groups: Index, seed: int) -> I64:
+def assign_folds(y: I64, groups: Index, seed: int) -> I64:
     """Return the fold of each row; those of one group share it."""
     return make_folds(y.tolist(), min(N_FOLDS, len(np.unique(groups))), seed, groups)
 
 
-def scores(
+def heldout_scores(
     X: sp.csr_array,
     leads: sp.csr_array,
     y: I64,
@@ -247,13 +247,13 @@ def scores(
         Told the number of each round, from 0, before it begins.
     """
     learned = np.ones(len(y), dtype=bool)
-    by_frequency = frequency_scores(X, y, context.n_topics, folds_of(y, groups, context.seed))
+    by_frequency = frequency_scores(X, y, context.n_topics, assign_folds(y, groups, context.seed))
     total = np.zeros_like(by_frequency)
     for number, rows in enumerate((X, leads, X)):
         tell(number)
         if number:
             learned = ~suspects(total / np.float32(number) + by_frequency)
-        folds = folds_of(y, groups, context.seed + number)
+        folds = assign_folds(y, groups, context.seed + number)
         total += scores_in_folds(rows, y, context, folds, learned, passes=1)
     total /= N_ROUNDS
     total += by_frequency
@@ -265,7 +265,7 @@ def frequency_scores(X: sp.csr_array, y: I64, n_topics: int, folds: I64) -> F32:
 
     Parameters
     ----------
-    X, y, folds : see `scores`
+    X, y, folds : see `heldout_scores`
 
     Returns
     -------
@@ -305,7 +305,7 @@ def _log_totals(X: sp.csr_array, y: I64, n_topics: int) -> F32:
     return np.log(totals + X.shape[1]).astype(np.float32)
 
 
-def neighbours(X: sp.csr_array, groups: Index) -> Neighbours:
+def find_neighbours(X: sp.csr_array, groups: Index) -> Neighbours:
     """Return the documents nearest to each by the cosine of their rarer terms.
 
     Parameters
@@ -377,7 +377,7 @@ class OddText(NamedTuple):
     why: str
 
 
-def odd_texts(
+def find_odd_texts(
     texts: Sequence[str],
     topics: Sequence[str],
     words: sp.csr_array,
@@ -406,7 +406,7 @@ def odd_texts(
     return sorted(found)
 
 
-def shared_lines(texts: Sequence[str]) -> list[tuple[str, int]]:
+def find_shared_lines(texts: Sequence[str]) -> list[tuple[str, int]]:
     """Return first and last lines that many texts share, with how many do, the commonest first."""
     counts: Counter[str] = Counter()
     for text in texts:

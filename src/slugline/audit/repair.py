@@ -18,15 +18,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from slugline.audit.evidence import N_FOLDS, folds_of
+from slugline.audit.evidence import N_FOLDS, assign_folds
 from slugline.audit.findings import DECISIONS, text_digest
 from slugline.base.arrays import Index
-from slugline.corpus.columns import find_both_columns, listed, peek
+from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.documents import Topics, check_names
+from slugline.corpus.documents import Topics, check_topic_names
 from slugline.corpus.loading import NAMED_CORPORA
-from slugline.corpus.readers import Rows, read_rows
-from slugline.corpus.rows import BadRow, Row, advice_on, os_errors_named
+from slugline.corpus.readers import RowReader, read_rows
+from slugline.corpus.rows import BadRow, SourceRow, join_advice, translate_os_errors
 from slugline.errors import DataError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit
@@ -39,11 +39,11 @@ __all__ = [
     "Decision",
     "Gain",
     "Repair",
-    "as_csv",
-    "as_json_lines",
+    "apply_decisions",
     "measure_gain",
     "read_decisions",
-    "repaired",
+    "to_csv",
+    "to_json_lines",
     "whole_rows",
 ]
 
@@ -131,7 +131,7 @@ def _encoding_of(path: Path, named: str | None) -> str | None:
     if named is None or not path.is_file():
         return named
     decoder, is_ascii = codecs.getincrementaldecoder("utf-8")(), True
-    with os_errors_named(str(path)), path.open("rb") as file:
+    with translate_os_errors(str(path)), path.open("rb") as file:
         try:
             for piece in iter(partial(file.read, _PIECE), b""):
                 decoder.decode(piece)
@@ -142,27 +142,27 @@ def _encoding_of(path: Path, named: str | None) -> str | None:
     return named if is_ascii else None
 
 
-def _good(rows: Rows) -> list[Row]:
+def _good(rows: RowReader) -> list[SourceRow]:
     """Return the rows of a table, if it has the columns of one to review, and no bad row."""
     items = list(rows)
-    good = [item for item in items if isinstance(item, Row)]
+    good = [item for item in items if isinstance(item, SourceRow)]
     bad = [item for item in items if isinstance(item, BadRow)]
     missing = [column for column in _NEEDED if good and column not in good[0].values]
     if missing:
         raise DataError(
-            f"{rows.name} has no column {missing[0]!r}, but {listed([*good[0].values])}; it must "
-            "have the columns of the table that the audit wrote to review."
+            f"{rows.name} has no column {missing[0]!r}, but {format_list([*good[0].values])}; it "
+            "must have the columns of the table that the audit wrote to review."
         )
     if bad:
         # The more samples of its bytes there are, the better an encoding can be guessed.
-        advice = advice_on([row for row in bad if row.problem == bad[0].problem])
+        advice = join_advice([row for row in bad if row.problem == bad[0].problem])
         raise DataError(f"{rows.name}, {rows.unit} {bad[0].at}: {bad[0].problem}; {advice}.")
     if not good:
         raise DataError(f"{rows.name} holds no rows; give the table that was reviewed.")
     return good
 
 
-def _decision(rows: Rows, row: Row) -> Decision | None:
+def _decision(rows: RowReader, row: SourceRow) -> Decision | None:
     values, place = row.values, f"{rows.unit} {row.at}"
     where = f"{rows.name}, {place}"
     what = _cell(values, "decision").casefold()
@@ -180,7 +180,7 @@ def _decision(rows: Rows, row: Row) -> Decision | None:
                 f"{where}: relabel needs a topic in the column new_topic, which is empty; write "
                 "one, or decide otherwise."
             )
-        check_names([new_topic])
+        check_topic_names([new_topic])
     part = _cell(values, "part") or _PARTS[0]
     if part not in _PARTS:
         raise DataError(
@@ -199,7 +199,7 @@ def _cell(values: Mapping[str, Any], column: str) -> str:
     return str(int(value) if whole else value).strip()
 
 
-def repaired(
+def apply_decisions(
     corpus: Corpus, decisions: Sequence[Decision], name: str, part: str = "train"
 ) -> Repair:
     """Return the documents with decisions carried out.
@@ -322,7 +322,7 @@ def whole_rows(
                 continue  # it was skipped
             new = topics[row_number]
             row_number += 1
-            if new is not None and isinstance(row, Row):
+            if new is not None and isinstance(row, SourceRow):
                 kept.append(_relabelled(row.values, column, new))
     if row_number < len(places):
         raise DataError(f"{corpus.name} was changed while it was read; try again.")
@@ -338,7 +338,7 @@ def _relabelled(values: Mapping[str, Any], column: str, topic: str) -> Values:
     return dict(values) if same else {**values, column: topic}
 
 
-def as_csv(rows: Sequence[Values]) -> bytes:
+def to_csv(rows: Sequence[Values]) -> bytes:
     """Return rows as CSV with every column that one of them has."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = io.StringIO()
@@ -348,7 +348,7 @@ def as_csv(rows: Sequence[Values]) -> bytes:
     return table.getvalue().encode("utf-8", "backslashreplace")
 
 
-def as_json_lines(rows: Iterable[Values]) -> bytes:
+def to_json_lines(rows: Iterable[Values]) -> bytes:
     """Return rows as JSON Lines; lists and objects as they were, on one line."""
     encode = msgspec.json.Encoder(enc_hook=str).encode
     return b"".join(
@@ -451,7 +451,7 @@ def measure_gain(
     targets = np.array([topic or "" for topic in after], dtype=object)
     sources = np.array(before, dtype=object)
     names = Topics.fit([*before, *(topic for topic in after if topic)])
-    folds = folds_of(names.encode(sources), groups, seed)
+    folds = assign_folds(names.encode(sources), groups, seed)
     n_folds = int(folds.max()) + 1
     if n_folds < 2 or not kept.any():
         raise DataError("the documents are too few to be tested on; add some.")

@@ -10,7 +10,7 @@ from scipy.special import expit, logsumexp
 
 from slugline.base.arrays import F32, F64, I64, Index
 
-__all__ = ["Evidence", "probabilities", "with_copies"]
+__all__ = ["TopicEvidence", "compare_copies", "error_probabilities"]
 
 
 # How much another topic's score counts beside that of the document's own: it tells which one the
@@ -36,7 +36,7 @@ _LEAST = 1e-4
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TopicEvidence:
     """Against each topic of each document.
 
     Attributes
@@ -106,7 +106,7 @@ def _bent(scores: F32) -> F64:
     return np.logaddexp(0, _BEND * (scores.astype(np.float64) + 1)) / _BEND - 1
 
 
-def probabilities(evidence: Evidence, seed: int) -> F64:
+def error_probabilities(evidence: TopicEvidence, seed: int) -> F64:
     """Return how likely each document's topic is wrong, shape (n_rows,).
 
     What speaks against topics is compared with what speaks against wrong ones: those of other
@@ -145,7 +145,7 @@ def _log_ratio(found: F64, wrong: F64) -> F64:
     return np.asarray(odds + np.log(len(found) / len(wrong)))
 
 
-def with_copies(suspicion: F64, y: I64, copies: Sequence[Index]) -> F64:
+def compare_copies(suspicion: F64, y: I64, copies: Sequence[Index]) -> F64:
     """Return the probabilities after identical texts have been compared.
 
     Two topics of one text are rarely both right: the better supported one probably is. And where

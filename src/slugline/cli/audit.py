@@ -209,14 +209,14 @@ def _repair(
     as_json: bool,
 ) -> None:
     """Carry out decisions, write the documents that are left, and say what was done."""
-    from slugline.audit.repair import read_decisions, repaired
+    from slugline.audit.repair import apply_decisions, read_decisions
 
     if output is None and not gain:
         raise OptionError(
             "--decisions need a file for the repaired documents, or --gain; add --output."
         )
     decided = read_decisions(path, reading.encoding)
-    done = repaired(corpus, decided, str(path))
+    done = apply_decisions(corpus, decided, str(path))
     n_test = sum(decision.part == "test" for decision in decided)
     if n_test:
         warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
@@ -251,7 +251,7 @@ def _write_documents(
     path: Path, corpus: Corpus, done: Repair, data: list[str], reading: Reading
 ) -> bool:
     """Write documents as JSON Lines or CSV, as the name says; return whether with all columns."""
-    from slugline.audit.repair import as_csv, as_json_lines, whole_rows
+    from slugline.audit.repair import to_csv, to_json_lines, whole_rows
 
     rows = whole_rows(
         data,
@@ -264,14 +264,14 @@ def _write_documents(
     )
     pairs = zip(done.corpus.texts, done.corpus.topics, strict=True)
     written = [{"text": text, "topic": topic} for text, topic in pairs] if rows is None else rows
-    write_file(path, (as_csv if path.suffix.lower() == ".csv" else as_json_lines)(written))
+    write_file(path, (to_csv if path.suffix.lower() == ".csv" else to_json_lines)(written))
     return rows is not None
 
 
 def _gain_of(corpus: Corpus, done: Repair, how: dict[str, Any]) -> Gain | None:
-    from slugline.audit.audit import copy_groups
+    from slugline.audit.audit import group_copies
 
-    groups = copy_groups(corpus.texts, seed=how["seed"], n_jobs=how["n_jobs"])
+    groups = group_copies(corpus.texts, seed=how["seed"], n_jobs=how["n_jobs"])
     return _measured(corpus, done.topics, groups, how)
 
 

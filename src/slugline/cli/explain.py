@@ -179,11 +179,13 @@ def _print(found: Explanation, n: int) -> None:
 
 def _rows(found: Explanation, n: int) -> list[tuple[str, str, str]]:
     """Return the strongest words, what all others count, and the sum."""
-    from slugline.explain.explanation import label
+    from slugline.explain.explanation import format_word
 
     words = found.words()
     most = max((abs(each.share) for each in words[:n]), default=0)
-    rows = [(f"{each.share:+.3f}", _signs(each.share, most), label(each)) for each in words[:n]]
+    rows = [
+        (f"{each.share:+.3f}", _signs(each.share, most), format_word(each)) for each in words[:n]
+    ]
     rest = words[n:]
     if rest:
         others = "all others" if found.n_unlisted else f"{len(rest):,} others"
@@ -202,9 +204,9 @@ def _print_painted(found: Explanation) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from slugline.explain.explanation import pieces
+    from slugline.explain.explanation import merge_spans
 
-    marked = pieces(found.text, found.spans())
+    marked = merge_spans(found.text, found.spans())
     most = max((abs(share) for *_, share in marked), default=0)
     text, last = Text(), 0
     for start, end, share in marked:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from slugline.base.progress import PassProgress, StepProgress
     from slugline.evaluation.evaluation import Evaluation
     from slugline.evaluation.intervals import Interval
-    from slugline.evaluation.paired import Paired
+    from slugline.evaluation.paired import PairedComparison
 
 __all__ = [
     "FLAGS",
@@ -470,7 +470,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
             show(f"  {true} taken for {predicted}: {n}")
 
 
-def print_paired(paired: Paired, first: str, second: str) -> None:
+def print_paired(paired: PairedComparison, first: str, second: str) -> None:
     """Print both models' metrics side by side, and whether luck alone may explain how they differ.
 
     Parameters
@@ -509,7 +509,7 @@ def print_paired(paired: Paired, first: str, second: str) -> None:
     show(_verdict(paired, first, second))
 
 
-def _verdict(paired: Paired, first: str, second: str) -> str:
+def _verdict(paired: PairedComparison, first: str, second: str) -> str:
     if paired.p_value >= _RARE:
         return "neither is shown to be more accurate: the difference may be luck"
     better = first if paired.n_first > paired.n_second else second

@@ -24,13 +24,13 @@ from slugline.cli.predict_folder import (
     predict_folder,
 )
 from slugline.cli.targets import check_answer_file
-from slugline.corpus.columns import listed
+from slugline.corpus.columns import format_list
 from slugline.corpus.rows import BadRow
 from slugline.errors import OptionError
 from slugline.prediction.files import compact, open_answer_file
 
 if TYPE_CHECKING:
-    from slugline.corpus.readers import Rows
+    from slugline.corpus.readers import RowReader
     from slugline.model.fitted import Fitted
     from slugline.model.routing import Router
     from slugline.prediction.rows import Prediction
@@ -225,7 +225,7 @@ def _predict_file(
 
 @contextmanager
 def _writer(
-    output: Path | None, rows: Rows, router: Router, lines: _Lines
+    output: Path | None, rows: RowReader, router: Router, lines: _Lines
 ) -> Iterator[Callable[[Sequence[Prediction | BadRow]], None]]:
     """Return a function that writes batches of answers to standard output or a file."""
     if output is None:
@@ -234,7 +234,7 @@ def _writer(
     with open_answer_file(output, rows, router, lines.top) as file:
         yield file.write
     if file.left_out:
-        columns = listed(file.left_out)
+        columns = format_list(file.left_out)
         warn([f"{output} lacks {columns}, which the first rows of {rows.name} don't have"])
 
 

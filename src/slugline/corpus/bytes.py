@@ -13,11 +13,11 @@ from typing import Any, BinaryIO
 from slugline.errors import DataError, OptionError
 
 __all__ = [
-    "Decoded",
-    "Stream",
+    "LineStream",
+    "Utf8Stream",
+    "check_encoding",
     "guess_encoding",
     "guess_utf16",
-    "known_encoding",
 ]
 
 
@@ -46,7 +46,7 @@ def _mark(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_HANDLER, _mark)
 
 
-def known_encoding(name: str) -> str | None:
+def check_encoding(name: str) -> str | None:
     """Return Python's name for an encoding, or None for UTF-8.
 
     Raises
@@ -70,7 +70,7 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(encoding)(_HANDLER)
 
 
-class Decoded:
+class Utf8Stream:
     """The bytes of a binary file, converted to UTF-8, so that lines can be cut from any encoding.
 
     Where the file has bytes that its encoding doesn't know, the result is not valid UTF-8.
@@ -78,7 +78,7 @@ class Decoded:
     Parameters
     ----------
     file : binary file, open for reading
-    encoding : str, from `known_encoding`
+    encoding : str, from `check_encoding`
     """
 
     def __init__(self, file: Any, encoding: str) -> None:
@@ -141,7 +141,7 @@ _PIECE = 1 << 16
 _MOMENT = 0.05
 
 
-class Stream:
+class LineStream:
     """Lines of a binary file, how much of it has been read, and whether more is available.
 
     Parameters
@@ -151,7 +151,7 @@ class Stream:
     packed : bool, default False
         Whether it is gzip; its lines are then the unpacked ones.
     encoding : str, optional
-        Encoding of its bytes, from `slugline.corpus.bytes.known_encoding`; lines are UTF-8.
+        Encoding of its bytes, from `slugline.corpus.bytes.check_encoding`; lines are UTF-8.
     """
 
     def __init__(self, file: BinaryIO, packed: bool = False, encoding: str | None = None) -> None:
@@ -159,7 +159,7 @@ class Stream:
         self._file = file
         self._bytes: Any = gzip.GzipFile(fileobj=file) if packed else file
         if encoding is not None:
-            self._bytes = Decoded(self._bytes, encoding)
+            self._bytes = Utf8Stream(self._bytes, encoding)
         self._size = _plain_size(file)
         self._buffer = b""
         self._at = 0  # in the buffer, where the next line begins

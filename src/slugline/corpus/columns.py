@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from slugline.corpus.readers import Rows
-from slugline.corpus.rows import ID_NAME, TEXT_NAMES, TOPIC_NAMES, BadRow, Row
+from slugline.corpus.readers import RowReader
+from slugline.corpus.rows import ID_NAME, TEXT_NAMES, TOPIC_NAMES, BadRow, SourceRow
 from slugline.errors import DataError, OptionError
 
 __all__ = [
@@ -19,9 +19,9 @@ __all__ = [
     "find_columns",
     "find_id",
     "find_text_columns",
-    "listed",
+    "format_list",
     "peek",
-    "text_of",
+    "row_text",
 ]
 
 #: How many good rows to look at.
@@ -31,13 +31,13 @@ N_LISTED = 20
 
 
 def peek(
-    rows: Rows,
+    rows: RowReader,
     n: int = N_PEEKED,
     *,
     n_bytes: float = math.inf,
     patient: bool = True,
-    head: list[Row | BadRow] | None = None,
-) -> list[Row | BadRow]:
+    head: list[SourceRow | BadRow] | None = None,
+) -> list[SourceRow | BadRow]:
     """Take rows from `rows` until there are `n` good ones, or until the end.
 
     It also stops after reading `n_bytes` for them and, unless `patient`, when the next row has not
@@ -47,7 +47,7 @@ def peek(
     n_good = n_read = 0
     for row in rows:
         head.append(row)
-        if isinstance(row, Row):
+        if isinstance(row, SourceRow):
             n_good += 1
             n_read += row.n_bytes
         if n_good == n or n_read >= n_bytes or (not patient and rows.must_wait()):
@@ -56,7 +56,7 @@ def peek(
 
 
 def find_columns(
-    name: str, head: Sequence[Row | BadRow], text: str | None = None, topic: str | None = None
+    name: str, head: Sequence[SourceRow | BadRow], text: str | None = None, topic: str | None = None
 ) -> tuple[str | None, str | None]:
     """Return the columns of text and topic by their names; of two, the longer is the text.
 
@@ -85,7 +85,7 @@ def find_columns(
 
 def find_text_columns(
     name: str,
-    head: Sequence[Row | BadRow],
+    head: Sequence[SourceRow | BadRow],
     text: str | Sequence[str] | None = None,
     identity: str | None = None,
 ) -> tuple[str, ...]:
@@ -103,7 +103,9 @@ def find_text_columns(
     return _find(name, head, _named(head, text), None, identity)[0]
 
 
-def find_id(name: str, head: Sequence[Row | BadRow], identity: str | None = None) -> str | None:
+def find_id(
+    name: str, head: Sequence[SourceRow | BadRow], identity: str | None = None
+) -> str | None:
     """Return the column that names the rows: the one that the user named, or "id" in any case.
 
     Raises
@@ -120,7 +122,7 @@ def find_id(name: str, head: Sequence[Row | BadRow], identity: str | None = None
 
 def find_both_columns(
     name: str,
-    head: Sequence[Row | BadRow],
+    head: Sequence[SourceRow | BadRow],
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
 ) -> tuple[tuple[str, ...], str]:
@@ -135,7 +137,8 @@ def find_both_columns(
         return texts, topic
     missing = [what for what, column in (("text", texts), ("topic", topic)) if not column]
     raise DataError(
-        f"{name} has {listed(column_names(head))}, and none is known as {' or '.join(missing)}; "
+        f"{name} has {format_list(column_names(head))}, and none is known as "
+        f"{' or '.join(missing)}; "
         f"name columns with {' and '.join(f'`{what}`' for what in missing)}, "
         "or add a header if these are not names."
     )
@@ -147,7 +150,7 @@ def columns_note(text: Sequence[str], topic: str) -> str:
     return f"{used}; name others with `text` and `topic`"
 
 
-def text_of(row: Row, columns: Sequence[str]) -> Any:
+def row_text(row: SourceRow, columns: Sequence[str]) -> Any:
     """Return the text of a row, which may be in several columns; None if there is none.
 
     The texts of several columns are joined by line breaks. Missing and blank ones are left out, so
@@ -163,7 +166,7 @@ def text_of(row: Row, columns: Sequence[str]) -> Any:
     return "\n".join(value for value in values if value and not value.isspace()) or None
 
 
-def _named(head: Sequence[Row | BadRow], text: str | Sequence[str] | None) -> tuple[str, ...]:
+def _named(head: Sequence[SourceRow | BadRow], text: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return the columns that the user named for the text."""
     if text is None:
         return ()
@@ -180,14 +183,14 @@ def _named(head: Sequence[Row | BadRow], text: str | Sequence[str] | None) -> tu
 
 def _find(
     name: str,
-    head: Sequence[Row | BadRow],
+    head: Sequence[SourceRow | BadRow],
     texts: tuple[str, ...],
     topic: str | None,
     identity: str | None = None,
 ) -> tuple[tuple[str, ...], str | None]:
     if topic is not None and topic in texts:
         raise OptionError(f"`text` and `topic` both name column {topic!r}; name two columns.")
-    rows = [row for row in head if isinstance(row, Row)]
+    rows = [row for row in head if isinstance(row, SourceRow)]
     columns = column_names(rows)
     if not rows:
         return texts or ("text",), topic or "topic"
@@ -208,12 +211,12 @@ def _find(
     return texts, topic
 
 
-def column_names(head: Iterable[Row | BadRow]) -> list[str]:
+def column_names(head: Iterable[SourceRow | BadRow]) -> list[str]:
     """Return all columns of the good rows, in the order in which they first occur."""
-    return list(dict.fromkeys(c for row in head if isinstance(row, Row) for c in row.values))
+    return list(dict.fromkeys(c for row in head if isinstance(row, SourceRow) for c in row.values))
 
 
-def listed(columns: Sequence[str]) -> str:
+def format_list(columns: Sequence[str]) -> str:
     """Return up to `N_LISTED` column names in words, and the number of the others."""
     shown = ", ".join(map(repr, columns[:N_LISTED]))
     n_more = len(columns) - N_LISTED
@@ -228,7 +231,7 @@ def _known(
     return next(((by_lower[name],) for name in names if name in by_lower), ())
 
 
-def _n_characters(rows: Sequence[Row], column: str) -> int:
+def _n_characters(rows: Sequence[SourceRow], column: str) -> int:
     return sum(len(str(row.values.get(column, ""))) for row in rows)
 
 
@@ -240,10 +243,10 @@ def _check_there(name: str, wanted: str, columns: Sequence[str]) -> None:
 def _nearest(wanted: str, columns: Sequence[str]) -> str:
     near = difflib.get_close_matches(wanted, columns, n=1)
     advice = f"did you mean {near[0]!r}?" if near else "name one of them."
-    return f"there are {listed(columns)}; {advice}"
+    return f"there are {format_list(columns)}; {advice}"
 
 
-def _check_header(name: str, rows: Sequence[Row], topic: str) -> None:
+def _check_header(name: str, rows: Sequence[SourceRow], topic: str) -> None:
     """Refuse a table whose topic column is named like a topic: it probably has no header."""
     if any(row.values.get(topic) == topic for row in rows):
         raise DataError(

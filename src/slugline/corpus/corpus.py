@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from slugline.base.words import counted
-from slugline.corpus.documents import digest_of
+from slugline.corpus.documents import compute_digest
 from slugline.corpus.splits import hold_out
 from slugline.errors import DataError
 
@@ -147,7 +147,7 @@ class Corpus:
 
     def digest(self) -> str:
         """Return the SHA-256, in hexadecimal, of texts and topics in order, without the name."""
-        return digest_of(self.texts, self.topics)
+        return compute_digest(self.texts, self.topics)
 
     def _take(self, mask: NDArray[np.bool_]) -> Corpus:
         texts = list(itertools.compress(self.texts, mask))

@@ -19,17 +19,17 @@ from slugline.errors import DataError
 __all__ = [
     "Topic",
     "Topics",
-    "as_texts",
     "chain_digests",
+    "check_all_str",
     "check_descriptions",
     "check_documents",
-    "check_names",
+    "check_iterable_of_texts",
     "check_texts",
-    "digest_of",
-    "digest_parts",
-    "no_string",
+    "check_topic_names",
+    "compute_digest",
+    "digest_chunks",
     "one_hot",
-    "plain_topics",
+    "to_plain_topics",
 ]
 
 
@@ -161,7 +161,7 @@ def check_documents(
     ----------
     X : iterable of str
     y : iterable of str or int, one for each text
-        See `plain_topics`.
+        See `to_plain_topics`.
     names : (str, str)
         The caller's names for them, for messages.
     may_be_none : bool, default False
@@ -172,15 +172,15 @@ def check_documents(
     DataError : if there are none, not one topic for each text, or a topic that is not a valid name.
     """
     _check_iterable(X, names[0])
-    texts = as_texts(X)
-    topics = plain_topics(y, names[1])
+    texts = check_texts(X)
+    topics = to_plain_topics(y, names[1])
     if len(texts) != len(topics):
         raise DataError(
             f"there are {len(texts)} texts and {len(topics)} topics; give one topic for each text."
         )
     if not texts and not may_be_none:
         raise DataError("there are no documents to learn from; give at least two.")
-    check_names(topics)
+    check_topic_names(topics)
     return texts, topics
 
 
@@ -198,8 +198,8 @@ def check_descriptions(descriptions: Any) -> dict[Topic, str]:
     """
     if not isinstance(descriptions, Mapping):
         raise illegal("descriptions", descriptions, "a mapping of topics to texts")
-    names = plain_topics(descriptions, "descriptions")
-    check_names(names)
+    names = to_plain_topics(descriptions, "descriptions")
+    check_topic_names(names)
     found = dict(zip(names, descriptions.values(), strict=True))
     for name, text in found.items():
         if not isinstance(text, str) or not text.strip():
@@ -210,7 +210,7 @@ def check_descriptions(descriptions: Any) -> dict[Topic, str]:
     return found
 
 
-def plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
+def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
     """Return topics as plain Python strings and integers, which a model file can hold.
 
     Booleans and whole floats become the integers that they equal: True is 1, and so is 1.0.
@@ -262,7 +262,7 @@ def _check_iterable(values: Any, name: str) -> None:
         raise DataError(f"`{name}` is {shown(values)}; give a list with one item per document.")
 
 
-def check_names(topics: Sequence[Topic]) -> None:
+def check_topic_names(topics: Sequence[Topic]) -> None:
     """Make sure that each topic can be shown, held by NumPy, and written as UTF-8.
 
     Raises
@@ -287,16 +287,16 @@ def _is_name(topic: str) -> bool:
     return bool(topic.strip()) and "\0" not in topic and not re.search("[\ud800-\udfff]", topic)
 
 
-def digest_of(texts: Iterable[str], topics: Iterable[Topic]) -> str:
+def compute_digest(texts: Iterable[str], topics: Iterable[Topic]) -> str:
     """Return the SHA-256, in hexadecimal, of texts and topics in order."""
     digest = hashlib.sha256()
-    for part in digest_parts(texts, topics):
+    for part in digest_chunks(texts, topics):
         digest.update(part)
     return digest.hexdigest()
 
 
-def digest_parts(texts: Iterable[str], topics: Iterable[Topic]) -> Iterator[bytes]:
-    """Yield the bytes that `digest_of` is made of; those of batches follow one another."""
+def digest_chunks(texts: Iterable[str], topics: Iterable[Topic]) -> Iterator[bytes]:
+    """Yield the bytes that `compute_digest` is made of; those of batches follow one another."""
     for part in itertools.chain.from_iterable(zip(texts, map(str, topics), strict=True)):
         # Lengths in front keep ("ab", "c") apart from ("a", "bc").
         data = part.encode("utf-8", "surrogatepass")
@@ -309,7 +309,7 @@ def chain_digests(digest: str, another: str) -> str:
     return hashlib.sha256(f"{digest}{another}".encode()).hexdigest()
 
 
-def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
+def check_texts(texts: Iterable[str], first: int = 0) -> list[str]:
     """Return the texts as a list.
 
     Parameters
@@ -323,13 +323,13 @@ def as_texts(texts: Iterable[str], first: int = 0) -> list[str]:
     DataError : if one is not a `str`, or they are not a sequence of texts: None, a single string, a
         mapping, a data frame or an array of two dimensions.
     """
-    documents = list(no_string(texts))
-    check_texts(documents, first)
+    documents = list(check_iterable_of_texts(texts))
+    check_all_str(documents, first)
     return documents
 
 
-def check_texts(documents: Sequence[object], first: int = 0) -> None:
-    """Make sure that all documents are texts; see `as_texts`."""
+def check_all_str(documents: Sequence[object], first: int = 0) -> None:
+    """Make sure that all documents are texts; see `check_texts`."""
     if set(map(type, documents)) <= {str}:
         return
     for number, text in enumerate(documents, start=first):
@@ -340,7 +340,7 @@ def check_texts(documents: Sequence[object], first: int = 0) -> None:
             )
 
 
-def no_string(texts: Iterable[str]) -> Iterable[str]:
+def check_iterable_of_texts(texts: Iterable[str]) -> Iterable[str]:
     """Return the texts; DataError if they are a single string or not a sequence."""
     _check_iterable(texts, "X")
     if isinstance(texts, str | bytes):

@@ -19,20 +19,20 @@ from slugline.corpus.bytes import guess_utf16
 from slugline.corpus.rows import (
     MAX_RECORD,
     BadRow,
-    Items,
-    Row,
-    advice_on,
-    checked_row,
-    delimiter_of,
-    not_utf8,
-    nul,
-    too_long,
+    RowIterator,
+    SourceRow,
+    guess_delimiter,
+    join_advice,
+    make_row,
+    nul_row,
+    too_long_row,
+    undecodable_row,
 )
 from slugline.errors import DataError
 
 __all__ = [
     "ByteRange",
-    "Lines",
+    "TextLines",
     "array_rows",
     "json_items",
     "json_rows",
@@ -56,7 +56,7 @@ _FOREIGN_STARTS = {
 _MARKS = re.compile(b"(?:%b)*" % codecs.BOM_UTF8)
 
 
-class Lines:
+class TextLines:
     """The lines of a byte stream with their ends; `take_fault` returns what is wrong with one.
 
     A line with a fault is still returned, so that a reader of CSV keeps in step with quotes
@@ -144,14 +144,14 @@ class Lines:
 
     def _decode(self, line: bytes) -> str:
         if len(line) > MAX_RECORD:
-            self._faults.append(too_long(self.number))
+            self._faults.append(too_long_row(self.number))
             return ""
         if b"\0" in line:
-            self._faults.append(nul(self.number))
+            self._faults.append(nul_row(self.number))
         try:
             return line.decode()
         except UnicodeDecodeError as error:
-            self._faults.append(not_utf8(self.number, error, self.encoding))
+            self._faults.append(undecodable_row(self.number, error, self.encoding))
             return line.decode(errors="replace")
 
 
@@ -221,7 +221,7 @@ _scan = json.JSONDecoder(
 ).raw_decode
 
 
-def json_items(lines: Lines) -> Iterator[bytes]:
+def json_items(lines: TextLines) -> Iterator[bytes]:
     """Return the bytes of each item of a JSON array.
 
     An item may exceed `MAX_RECORD` bytes, but not twice as many: it then counts as one without an
@@ -255,7 +255,7 @@ def json_items(lines: Lines) -> Iterator[bytes]:
 class _Text:
     """JSON that has been read and not yet taken."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: TextLines) -> None:
         self._name = lines.name
         self._pieces = lines.pieces()
         # As Latin-1, in which each byte is a character: the marks of JSON are all ASCII.
@@ -328,16 +328,16 @@ _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
-def table_rows(lines: Lines, delimiter: str | None = None) -> Items:
+def table_rows(lines: TextLines, delimiter: str | None = None) -> RowIterator:
     """Return rows of CSV with a header; by default its most frequent of , ; and tab separates."""
     if delimiter is None:
-        delimiter = delimiter_of(lines.head.decode(errors="replace"))
+        delimiter = guess_delimiter(lines.head.decode(errors="replace"))
     records = _records(lines, delimiter)
     header = next(records, None)
     if header is None:
         return
     if isinstance(header, BadRow):
-        advice = advice_on([header])
+        advice = join_advice([header])
         raise DataError(f"{lines.name}, line {header.at}: {header.problem}; {advice}.")
     names = [name.strip() for name in header.cells]
     counts = Counter(filter(None, names))
@@ -349,7 +349,7 @@ def table_rows(lines: Lines, delimiter: str | None = None) -> Items:
             yield record
         elif len(record.cells) == len(names):
             values = dict(zip(names, record.cells, strict=True))
-            yield Row(record.at, values, n_bytes=record.n_bytes)
+            yield SourceRow(record.at, values, n_bytes=record.n_bytes)
         else:
             yield BadRow(record.at, f"{len(record.cells)} cells instead of {len(names)}")
 
@@ -360,7 +360,7 @@ class _Record(NamedTuple):
     n_bytes: int
 
 
-def _records(lines: Lines, delimiter: str) -> Iterator[_Record | BadRow]:
+def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | BadRow]:
     """Return the records of CSV, with the header and without empty ones."""
     # The limit belongs to the whole process, so it is never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
@@ -397,7 +397,7 @@ def _records(lines: Lines, delimiter: str) -> Iterator[_Record | BadRow]:
             yield _Record(at, cells, lines.offset - begin)
 
 
-def json_rows(lines: Lines) -> Items:
+def json_rows(lines: TextLines) -> RowIterator:
     """Return rows of one JSON object per line; blank lines are skipped."""
     for line in lines:
         if fault := lines.take_fault():
@@ -406,21 +406,21 @@ def json_rows(lines: Lines) -> Items:
             yield _json_row(lines.number, line, lines.n_bytes)
 
 
-def array_rows(lines: Lines) -> Items:
+def array_rows(lines: TextLines) -> RowIterator:
     """Return rows of one JSON array of objects or of texts."""
     for at, item in enumerate(json_items(lines), 1):
         if len(item) > MAX_RECORD:
-            yield too_long(at)
+            yield too_long_row(at)
             continue
         try:
             data = item.decode()
         except UnicodeDecodeError as error:
-            yield not_utf8(at, error, lines.encoding)
+            yield undecodable_row(at, error, lines.encoding)
         else:
             yield _json_row(at, data, len(item), may_be_text=True)
 
 
-def _json_row(at: int, data: str, n_bytes: int, may_be_text: bool = False) -> Row | BadRow:
+def _json_row(at: int, data: str, n_bytes: int, may_be_text: bool = False) -> SourceRow | BadRow:
     try:
         values = _json_values(data)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -428,7 +428,7 @@ def _json_row(at: int, data: str, n_bytes: int, may_be_text: bool = False) -> Ro
     if may_be_text and isinstance(values, str):
         values = {"text": values}
     if isinstance(values, dict):
-        return checked_row(at, values, n_bytes=n_bytes)
+        return make_row(at, values, n_bytes=n_bytes)
     return BadRow(at, "JSON, but not an object" + " or text" * may_be_text)
 
 
@@ -452,7 +452,7 @@ def _first(value: msgspec.Raw) -> bytes:
     return bytes(memoryview(value)[:1])
 
 
-def text_rows(lines: Lines) -> Items:
+def text_rows(lines: TextLines) -> RowIterator:
     """Return rows of one text per line, after any fastText labels (`__label__sport Late goal`)."""
     for line in lines:
         if fault := lines.take_fault():
@@ -464,4 +464,4 @@ def text_rows(lines: Lines) -> Items:
             end = label.end()
         values = {"text": text[end:], "topic": topics[0] if topics else None}
         note = "several topics on one line; the first counts" if len(topics) > 1 else ""
-        yield Row(lines.number, values, note, lines.n_bytes)
+        yield SourceRow(lines.number, values, note, lines.n_bytes)

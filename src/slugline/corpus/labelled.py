@@ -16,28 +16,28 @@ from slugline.corpus.columns import (
     columns_note,
     find_both_columns,
     find_text_columns,
-    listed,
+    format_list,
     peek,
-    text_of,
+    row_text,
 )
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.readers import BadRow, Rows
-from slugline.corpus.rows import Row, advice_on
+from slugline.corpus.readers import BadRow, RowReader
+from slugline.corpus.rows import SourceRow, join_advice
 from slugline.errors import DataError
 
 __all__ = [
     "IS_NUMBER",
     "MAX_SKIPPED",
     "MISSING_ADVICE",
-    "Agreement",
     "Columns",
     "Document",
-    "Facts",
     "LabelledRows",
+    "SchemaCheck",
+    "SourceSchema",
     "Texts",
     "check_row",
     "collect",
-    "columns_of",
+    "read_columns",
     "read_texts",
 ]
 
@@ -74,7 +74,7 @@ class _Source(NamedTuple):
 
 
 def collect(
-    sources: Iterable[Rows],
+    sources: Iterable[RowReader],
     text: str | Sequence[str] | None,
     topic: str | None,
     skip_bad_rows: bool,
@@ -103,7 +103,7 @@ def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
 
 
 def _collect_one(
-    rows: Rows, text: str | Sequence[str] | None, topic: str | None, skip_bad_rows: bool
+    rows: RowReader, text: str | Sequence[str] | None, topic: str | None, skip_bad_rows: bool
 ) -> _Source:
     head = peek(rows)
     if not head:
@@ -118,7 +118,7 @@ def _collect_one(
     few = len(bad) <= MAX_SKIPPED * len(checked)
     if bad and not (skip_bad_rows and few):
         raise DataError(
-            f"{rows.name}: {found} can't be used: {faults}; {advice_on(bad)}"
+            f"{rows.name}: {found} can't be used: {faults}; {join_advice(bad)}"
             f"{_way_on(few, skip_bad_rows)}."
         )
     notes = _grouped(((d.note, d.at) for d in documents if d.note), rows.unit)
@@ -172,7 +172,7 @@ def _joined_notes(sources: Sequence[_Source]) -> list[str]:
 
 
 def check_row(
-    row: Row | BadRow, text_columns: Sequence[str], topic_column: str, missing: BadRow
+    row: SourceRow | BadRow, text_columns: Sequence[str], topic_column: str, missing: BadRow
 ) -> Document | BadRow:
     """Return the document of a row, or why it can't be used.
 
@@ -185,7 +185,7 @@ def check_row(
     """
     if isinstance(row, BadRow):
         return row
-    text, topic = text_of(row, text_columns), row.values.get(topic_column)
+    text, topic = row_text(row, text_columns), row.values.get(topic_column)
     if text is not None and not isinstance(text, str):
         return BadRow(row.at, f"{_kind(text)} for a text")
     if isinstance(topic, msgspec.Raw | list | dict):
@@ -258,7 +258,7 @@ class Texts:
     ----------
     texts : list of str
     places : list of int or str
-        Where each stands; see `slugline.corpus.rows.Row`.
+        Where each stands; see `slugline.corpus.rows.SourceRow`.
     n_skipped : int
         Rows without a text, or that could not be read.
     note : str
@@ -271,7 +271,7 @@ class Texts:
     note: str = ""
 
 
-def read_texts(rows: Rows, text: str | None = None) -> Texts:
+def read_texts(rows: RowReader, text: str | None = None) -> Texts:
     """Return the texts of rows; topics among their columns are ignored.
 
     Parameters
@@ -289,14 +289,14 @@ def read_texts(rows: Rows, text: str | None = None) -> Texts:
     columns = find_text_columns(rows.name, head, text)
     if not columns:
         raise DataError(
-            f"{rows.name} has {listed(column_names(head))}, and none is known as text; name one "
-            "with `text`."
+            f"{rows.name} has {format_list(column_names(head))}, and none is known as text; name "
+            "one with `text`."
         )
     texts: list[str] = []
     places: list[int | str] = []
     n_skipped = 0
     for row in itertools.chain(head, rows):
-        found = text_of(row, columns) if isinstance(row, Row) else None
+        found = row_text(row, columns) if isinstance(row, SourceRow) else None
         if isinstance(found, str) and found.strip():
             texts.append(found)
             places.append(row.at)
@@ -318,13 +318,13 @@ _MOST_NAMED = 1000
 Columns = tuple[tuple[str, ...], str]
 
 
-class Facts(NamedTuple):
+class SourceSchema(NamedTuple):
     """What some consecutive rows say of their file.
 
     Attributes
     ----------
     name, unit : str
-        Of the file, and what its rows are counted in; see `Rows`.
+        Of the file, and what its rows are counted in; see `RowReader`.
     columns : Columns or None
         Where text and topic are, if the file names its columns.
     kinds : dict of bool to (str, int or str)
@@ -350,8 +350,8 @@ class Facts(NamedTuple):
     is_last: bool = True
 
 
-def columns_of(
-    rows: Rows, text: str | Sequence[str] | None = None, topic: str | None = None
+def read_columns(
+    rows: RowReader, text: str | Sequence[str] | None = None, topic: str | None = None
 ) -> Columns:
     """Return the columns of a file of which nothing has been read; it can't be read on.
 
@@ -363,8 +363,8 @@ def columns_of(
 
 
 def _head_of(
-    rows: Rows, text: str | Sequence[str] | None, topic: str | None
-) -> tuple[list[Row | BadRow], Columns]:
+    rows: RowReader, text: str | Sequence[str] | None, topic: str | None
+) -> tuple[list[SourceRow | BadRow], Columns]:
     head = peek(rows)
     if not head:
         raise DataError(f"{rows.name} holds no documents, at most a header; check the file.")
@@ -393,7 +393,7 @@ class LabelledRows:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: RowReader,
         text: str | Sequence[str] | None = None,
         topic: str | None = None,
         *,
@@ -413,7 +413,7 @@ class LabelledRows:
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         rows = self._rows
-        head: list[Row | BadRow] = []
+        head: list[SourceRow | BadRow] = []
         if self._columns is None:
             head, self._columns = _head_of(rows, self._text, self._topic)
         missing = BadRow("", "no text or no topic", MISSING_ADVICE.get(rows.format, "mend them"))
@@ -435,10 +435,10 @@ class LabelledRows:
                 return
         self._ended = True
 
-    def facts(self) -> Facts:
+    def facts(self) -> SourceSchema:
         """Return what the rows since the last call say."""
         rows = self._rows
-        found = Facts(
+        found = SourceSchema(
             rows.name,
             rows.unit,
             self._columns if rows.has_names else None,
@@ -453,7 +453,7 @@ class LabelledRows:
         return found
 
 
-class Agreement:
+class SchemaCheck:
     """Holds what is found about files against what was found before, in order.
 
     What `load_corpus` finds out about a whole file is found out as it is read: without
@@ -481,7 +481,7 @@ class Agreement:
         self._n_rows = self._n_bad = self._n_lines = 0
         self._bad: list[BadRow] = []
 
-    def add(self, facts: Facts) -> None:
+    def add(self, facts: SourceSchema) -> None:
         """Take what the next rows say.
 
         Raises
@@ -509,7 +509,7 @@ class Agreement:
         """Return where in its file something is, of which a part has told where in it."""
         return at + self._n_lines if isinstance(at, int) else at
 
-    def _refuse(self, facts: Facts, where: str) -> None:
+    def _refuse(self, facts: SourceSchema, where: str) -> None:
         bad = self._bad
         if self._skip:
             way = f". `skip_bad_rows` leaves out at most {MAX_SKIPPED:.0%} of the rows"
@@ -517,7 +517,8 @@ class Agreement:
             way = ", or go on without such rows with `skip_bad_rows`"
         first = f" at {facts.unit} {bad[0].at}" if self._skip else ""
         raise DataError(
-            f"{facts.name}: {where} can't be used: {bad[0].problem}{first}; {advice_on(bad)}{way}."
+            f"{facts.name}: {where} can't be used: {bad[0].problem}{first}; "
+            f"{join_advice(bad)}{way}."
         )
 
     @property
@@ -525,7 +526,7 @@ class Agreement:
         """Where texts and topics are, if that is known."""
         return None if self._columns is None else self._columns[1]
 
-    def _check_same(self, facts: Facts) -> None:
+    def _check_same(self, facts: SourceSchema) -> None:
         if facts.columns is None:
             return
         if self._columns is None:
@@ -534,9 +535,9 @@ class Agreement:
         if facts.columns != known:
             raise DataError(
                 f"{facts.name} has its texts and topics in "
-                f"{listed([*facts.columns[0], facts.columns[1]])}, but "
-                f"{first} in {listed([*known[0], known[1]])}; give files of the same columns, or "
-                "name them with `text` and `topic`."
+                f"{format_list([*facts.columns[0], facts.columns[1]])}, but "
+                f"{first} in {format_list([*known[0], known[1]])}; give files of the same columns, "
+                "or name them with `text` and `topic`."
             )
 
     def _check_kind(self, is_number: bool, where: str) -> None:

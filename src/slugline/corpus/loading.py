@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slugline.corpus import topics
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.labelled import collect
-from slugline.corpus.readers import Rows, folder_rows, read_frame, read_rows
+from slugline.corpus.readers import RowReader, folder_rows, read_frame, read_rows
 from slugline.corpus.tables import Frame
 from slugline.errors import DataError, OptionError
 
@@ -183,5 +183,5 @@ def _load_bbc() -> Corpus:
         )
     folder = Path(package.submodule_search_locations[0], "bbcnews", "data")
     # One of the 2,225 articles has a pound sign in Windows-1252.
-    rows = Rows("bbc", "folder", folder_rows(folder, fallback_encoding="cp1252"))
+    rows = RowReader("bbc", "folder", folder_rows(folder, fallback_encoding="cp1252"))
     return collect([rows], "text", "topic", skip_bad_rows=False)

@@ -9,7 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slugline.corpus.rows import MAX_RECORD, Items, checked_row, os_errors_named, too_long
+from slugline.corpus.rows import (
+    MAX_RECORD,
+    RowIterator,
+    make_row,
+    too_long_row,
+    translate_os_errors,
+)
 from slugline.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,12 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "column_types",
-    "literal",
+    "escape_wildcards",
     "open_duckdb",
+    "parquet_row_ranges",
     "parquet_rows",
-    "parquet_stretches",
-    "quoted",
-    "table_of",
+    "parquet_table",
+    "quote_identifier",
 ]
 
 # Nothing is fetched from elsewhere, written to the disk, printed, taken from Python's variables, or
@@ -42,7 +48,7 @@ _LATER_SETTINGS = "SET enable_progress_bar = false; SET disable_parquet_prefetch
 _N_FETCHED = 64
 
 
-def parquet_rows(path: Path, stretch: tuple[int, int] | None = None) -> Items:
+def parquet_rows(path: Path, stretch: tuple[int, int] | None = None) -> RowIterator:
     """Return rows of the scalar columns; vectors are never text or topic, and slow to convert.
 
     Parameters
@@ -54,17 +60,17 @@ def parquet_rows(path: Path, stretch: tuple[int, int] | None = None) -> Items:
     """
     with _opened(path) as connection:
         columns = _scalar_columns(connection, path)
-        found = connection.execute(_query(columns, stretch), [literal(path)])
+        found = connection.execute(_query(columns, stretch), [escape_wildcards(path)])
         batches = iter(partial(found.fetchmany, _N_FETCHED), [])
         first = 1 if stretch is None else stretch[0] + 1
         for at, (n_bytes, *values) in enumerate(itertools.chain.from_iterable(batches), first):
             if n_bytes > MAX_RECORD:
-                yield too_long(at)
+                yield too_long_row(at)
             else:
-                yield checked_row(at, dict(zip(columns, values, strict=True)), n_bytes=n_bytes)
+                yield make_row(at, dict(zip(columns, values, strict=True)), n_bytes=n_bytes)
 
 
-def parquet_stretches(path: Path, n_rows: int) -> list[tuple[int, int]]:
+def parquet_row_ranges(path: Path, n_rows: int) -> list[tuple[int, int]]:
     """Return stretches of a file of up to so many rows: row groups, several or a part of one.
 
     Raises
@@ -75,7 +81,7 @@ def parquet_stretches(path: Path, n_rows: int) -> list[tuple[int, int]]:
         found = connection.execute(
             "SELECT row_group_num_rows FROM parquet_metadata(?) WHERE column_id = 0 "
             "ORDER BY row_group_id",
-            [literal(path)],
+            [escape_wildcards(path)],
         )
         groups = [int(n) for (n,) in found.fetchall()]
     stretches: list[tuple[int, int]] = []
@@ -115,9 +121,9 @@ def open_duckdb() -> Iterator[DuckDBPyConnection]:
         yield connection
 
 
-def table_of(path: Path) -> tuple[str, list[Any]]:
+def parquet_table(path: Path) -> tuple[str, list[Any]]:
     """Return a Parquet file as a table of a query, and the parameters of that."""
-    return "read_parquet(?, hive_partitioning=false)", [literal(path)]
+    return "read_parquet(?, hive_partitioning=false)", [escape_wildcards(path)]
 
 
 def column_types(connection: DuckDBPyConnection, path: Path) -> dict[str, str]:
@@ -127,13 +133,13 @@ def column_types(connection: DuckDBPyConnection, path: Path) -> dict[str, str]:
     ------
     DataError : if it is none.
     """
-    table, parameters = table_of(path)
+    table, parameters = parquet_table(path)
     with _errors_named(path):
         described = connection.execute(f"DESCRIBE FROM {table}", parameters).fetchall()
     return {name: str(kind) for name, kind, *_ in described}
 
 
-def quoted(name: str) -> str:
+def quote_identifier(name: str) -> str:
     """Return the name of a column as SQL writes it."""
     return '"' + name.replace('"', '""') + '"'
 
@@ -155,7 +161,7 @@ def _errors_named(path: Path) -> Iterator[None]:
     import duckdb
 
     try:
-        with os_errors_named(str(path)):
+        with translate_os_errors(str(path)):
             yield
     except duckdb.Error as error:
         reason = str(error).partition("\n")[0]
@@ -164,7 +170,7 @@ def _errors_named(path: Path) -> Iterator[None]:
         ) from error
 
 
-def literal(path: Path) -> str:
+def escape_wildcards(path: Path) -> str:
     """Return a path in which no character is a wildcard."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
 
@@ -182,11 +188,15 @@ def _scalar_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, boo
 def _query(columns: dict[str, bool], stretch: tuple[int, int] | None) -> str:
     """Return the query for the bytes of a row's texts, and its values if they are not too long."""
     lengths = [
-        f"coalesce(strlen({quoted(name)}), 0)" for name, is_text in columns.items() if is_text
+        f"coalesce(strlen({quote_identifier(name)}), 0)"
+        for name, is_text in columns.items()
+        if is_text
     ]
     n_bytes = " + ".join(lengths) or "0"
     values = [
-        f"CASE WHEN {n_bytes} <= {MAX_RECORD} THEN {quoted(name)} END" if is_text else quoted(name)
+        f"CASE WHEN {n_bytes} <= {MAX_RECORD} THEN {quote_identifier(name)} END"
+        if is_text
+        else quote_identifier(name)
         for name, is_text in columns.items()
     ]
     table = "read_parquet(?, hive_partitioning=false)"

@@ -1,6 +1,6 @@
 """Files of documents, row by row and in bounded memory: the layer under `slugline.corpus`.
 
-One function per format yields `Row`s and, for what can't be read, `BadRow`s, each with its place.
+One function per format yields a `SourceRow` or, for what can't be read, a `BadRow`, with its place.
 What stops a whole file (no such file, a truncated archive) raises `DataError`. The caller decides
 what is a text or a topic, and whether a bad row may be skipped.
 
@@ -24,33 +24,40 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from slugline.corpus.bytes import Stream, known_encoding
-from slugline.corpus.formats import ByteRange, Lines, array_rows, json_rows, table_rows, text_rows
+from slugline.corpus.bytes import LineStream, check_encoding
+from slugline.corpus.formats import (
+    ByteRange,
+    TextLines,
+    array_rows,
+    json_rows,
+    table_rows,
+    text_rows,
+)
 from slugline.corpus.parquet import parquet_rows
 from slugline.corpus.rows import (
     MAX_RECORD,
     BadRow,
-    Items,
-    Row,
-    checked_row,
+    RowIterator,
+    SourceRow,
     is_header,
-    not_utf8,
-    os_errors_named,
-    too_long,
+    make_row,
+    too_long_row,
+    translate_os_errors,
+    undecodable_row,
 )
 from slugline.corpus.tables import Frame, excel_rows, frame_rows
 from slugline.errors import DataError, OptionError
 
 __all__ = [
     "BadRow",
-    "Rows",
+    "RowReader",
     "check_exists",
+    "detect_format",
     "folder_rows",
-    "format_of",
     "read_frame",
-    "read_lines",
+    "read_line_range",
+    "read_row_range",
     "read_rows",
-    "read_stretch",
 ]
 
 
@@ -62,7 +69,7 @@ _COPY = "copy what it leads to into the folder, or remove it"
 
 def folder_rows(
     folder: Path, encoding: str | None = None, *, fallback_encoding: str | None = None
-) -> Items:
+) -> RowIterator:
     """Return the *.txt files of each sub-folder, sorted by name; the sub-folder is the topic.
 
     Parameters
@@ -81,7 +88,7 @@ def folder_rows(
     DataError : if there are no sub-folders, one has no *.txt file or holds folders itself, or
         something can't be read.
     """
-    with os_errors_named(str(folder)):
+    with translate_os_errors(str(folder)):
         topics = [path for path in _visible(folder) if path.is_dir()]
         if not topics:
             raise DataError(
@@ -136,25 +143,25 @@ def _problem(root: str, file: Path) -> BadRow | None:
     # Opening a pipe waits for a writer, and a device may never end.
     if not stat.S_ISREG(status.st_mode):
         return BadRow("", "a pipe or device, not a regular file", "remove it")
-    return too_long("") if status.st_size > MAX_RECORD else None
+    return too_long_row("") if status.st_size > MAX_RECORD else None
 
 
 def _file_row(
     at: str, file: Path, topic: str, encoding: str | None, fallback_encoding: str | None
-) -> Row | BadRow:
+) -> SourceRow | BadRow:
     note = ""
     with file.open("rb") as opened:
         data = opened.read(MAX_RECORD + 1)
     if len(data) > MAX_RECORD:  # it has grown in the meantime
-        return too_long(at)
+        return too_long_row(at)
     try:
         text = data.decode(encoding or "utf-8").lstrip("\ufeff")
     except UnicodeDecodeError as error:
         if fallback_encoding is None:
-            return not_utf8(at, error, encoding)
+            return undecodable_row(at, error, encoding)
         text = data.decode(fallback_encoding)
         note = f"not UTF-8; read as {fallback_encoding}"
-    return checked_row(at, {"text": text, "topic": topic}, note, len(data))
+    return make_row(at, {"text": text, "topic": topic}, note, len(data))
 
 
 # Files of documents, row by row and in bounded memory: the layer under `slugline.corpus` ----------
@@ -164,7 +171,7 @@ MAX_UNPACKED = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowReader:
     """A file, folder or stream about to be read once; iterate over it for its rows.
 
     Attributes
@@ -182,12 +189,12 @@ class Rows:
 
     name: str
     format: str
-    _items: Items
-    stream: Stream | None = None
+    _items: RowIterator
+    stream: LineStream | None = None
     note: str = ""
     own: ByteRange | None = None
 
-    def __iter__(self) -> Items:
+    def __iter__(self) -> RowIterator:
         return self._items
 
     def n_lines(self) -> int:
@@ -213,7 +220,7 @@ class Rows:
         return None if self.stream is None else self.stream.share_read()
 
 
-def check_reading(form: str | None, encoding: str | None) -> str | None:
+def check_format(form: str | None, encoding: str | None) -> str | None:
     """Return the encoding by its own name, if there are such a format and encoding.
 
     Raises
@@ -222,7 +229,7 @@ def check_reading(form: str | None, encoding: str | None) -> str | None:
     """
     if form is not None and form not in _FORMATS:
         raise OptionError(f"there is no format {form!r}; choose one of {', '.join(_FORMATS)}.")
-    return None if encoding is None else known_encoding(encoding)
+    return None if encoding is None else check_encoding(encoding)
 
 
 def read_rows(
@@ -231,7 +238,7 @@ def read_rows(
     format: str | None = None,  # noqa: A002 (the user's word)
     fallback: str | None = None,
     encoding: str | None = None,
-) -> Rows:
+) -> RowReader:
     """Open a file, a folder with a sub-folder per topic, or standard input ("-").
 
     Parameters
@@ -259,12 +266,12 @@ def read_rows(
         can't be read further.
     OptionError : if there is no such format or encoding.
     """
-    encoding = check_reading(format, encoding)
-    check_reading(fallback, None)
+    encoding = check_format(format, encoding)
+    check_format(fallback, None)
     if str(source) == "-":
         return _standard_input(format, fallback, encoding)
     path = Path(source)
-    with os_errors_named(str(path)):
+    with translate_os_errors(str(path)):
         check_exists(path)
         name = format or _format_of(path, fallback)
         if path.is_dir() != (name == "folder"):
@@ -273,13 +280,15 @@ def read_rows(
         chosen = _FORMATS[name]
         _check_kind(path, name)
         if chosen.takes_path:
-            return Rows(str(path), name, chosen.read(path, encoding))
+            return RowReader(str(path), name, chosen.read(path, encoding))
         file = path.open("rb")
-    stream = Stream(file, path.suffix.lower() == ".gz", encoding)
-    return Rows(str(path), name, _file_rows(str(path), file, stream, chosen.read, encoding), stream)
+    stream = LineStream(file, path.suffix.lower() == ".gz", encoding)
+    return RowReader(
+        str(path), name, _file_rows(str(path), file, stream, chosen.read, encoding), stream
+    )
 
 
-def read_lines(path: str, start: int, stop: int) -> Rows:
+def read_line_range(path: str, start: int, stop: int) -> RowReader:
     """Return the rows of a JSONL file, in UTF-8 and not packed, that begin in a range of bytes.
 
     Rows are counted from the first one on.
@@ -294,40 +303,40 @@ def read_lines(path: str, start: int, stop: int) -> Rows:
     ------
     DataError : if there is no such file or, later, it can't be read further.
     """
-    with os_errors_named(path):
+    with translate_os_errors(path):
         check_exists(Path(path))
         file = Path(path).open("rb")  # noqa: SIM115 (closed by whoever reads it)
         own = ByteRange(file, start, stop)
-    return Rows(path, "jsonl", _range_rows(path, own), own=own)
+    return RowReader(path, "jsonl", _range_rows(path, own), own=own)
 
 
-def _range_rows(name: str, own: ByteRange) -> Items:
-    with os_errors_named(name), own:
-        yield from json_rows(Lines(own.readline, name))
+def _range_rows(name: str, own: ByteRange) -> RowIterator:
+    with translate_os_errors(name), own:
+        yield from json_rows(TextLines(own.readline, name))
 
 
-def read_stretch(path: str, first: int, end: int) -> Rows:
+def read_row_range(path: str, first: int, end: int) -> RowReader:
     """Return the rows of a Parquet file from number `first`, from 0 on, to before `end`."""
-    with os_errors_named(path):
+    with translate_os_errors(path):
         check_exists(Path(path))
-    return Rows(path, "parquet", parquet_rows(Path(path), (first, end)))
+    return RowReader(path, "parquet", parquet_rows(Path(path), (first, end)))
 
 
-def format_of(path: str, format: str | None = None) -> str:  # noqa: A002 (the user's word)
+def detect_format(path: str, format: str | None = None) -> str:  # noqa: A002 (the user's word)
     """Return the format that a file will be read in; see `read_rows` for the errors."""
-    with os_errors_named(path):
+    with translate_os_errors(path):
         check_exists(Path(path))
         return format or _format_of(Path(path), None)
 
 
-def read_frame(frame: Frame) -> Rows:
+def read_frame(frame: Frame) -> RowReader:
     """Return the rows of a data frame of pandas or polars."""
-    return Rows("the DataFrame", "frame", frame_rows(frame))
+    return RowReader("the DataFrame", "frame", frame_rows(frame))
 
 
-def _standard_input(name: str | None, fallback: str | None, encoding: str | None) -> Rows:
-    stream = Stream(sys.stdin.buffer, encoding=encoding)
-    lines = Lines(stream.readline, "standard input", encoding=encoding)
+def _standard_input(name: str | None, fallback: str | None, encoding: str | None) -> RowReader:
+    stream = LineStream(sys.stdin.buffer, encoding=encoding)
+    lines = TextLines(stream.readline, "standard input", encoding=encoding)
     note = ""
     if name is None:
         name, note = _format_of_lines(lines, fallback)
@@ -338,10 +347,10 @@ def _standard_input(name: str | None, fallback: str | None, encoding: str | None
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
     # A format with many rows in a line may have rows left when there is no whole line.
     waits_for_lines = stream if chosen.unit == "line" else None
-    return Rows(lines.name, name, chosen.read(lines), waits_for_lines, note)
+    return RowReader(lines.name, name, chosen.read(lines), waits_for_lines, note)
 
 
-def _format_of_lines(lines: Lines, fallback: str | None) -> tuple[str | None, str]:
+def _format_of_lines(lines: TextLines, fallback: str | None) -> tuple[str | None, str]:
     """Return the format that the first line shows, and a note on it."""
     if lines.head.lstrip().startswith(b"{"):
         return "jsonl", ""
@@ -390,14 +399,14 @@ def _format_of(path: Path, fallback: str | None) -> str:
 def _file_rows(
     name: str,
     file: BinaryIO,
-    stream: Stream,
-    read: Callable[[Lines], Items],
+    stream: LineStream,
+    read: Callable[[TextLines], RowIterator],
     encoding: str | None,
-) -> Items:
+) -> RowIterator:
     limit = MAX_UNPACKED if stream.packed else math.inf
-    with os_errors_named(name), file:
+    with translate_os_errors(name), file:
         try:
-            yield from read(Lines(stream.readline, name, limit, encoding))
+            yield from read(TextLines(stream.readline, name, limit, encoding))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise DataError(
                 f"{name} is not a whole gzip file ({error}); fetch or pack it again."
@@ -408,7 +417,7 @@ def _file_rows(
 class _Format:
     """How one format is read: from lines, or from a path and an encoding where `takes_path`."""
 
-    read: Callable[..., Items]
+    read: Callable[..., RowIterator]
     takes_path: bool = False
     unit: str = "line"
     has_names: bool = True

@@ -18,16 +18,16 @@ __all__ = [
     "TEXT_NAMES",
     "TOPIC_NAMES",
     "BadRow",
-    "Items",
-    "Row",
-    "advice_on",
-    "checked_row",
-    "delimiter_of",
+    "RowIterator",
+    "SourceRow",
+    "guess_delimiter",
     "is_header",
-    "not_utf8",
-    "nul",
-    "os_errors_named",
-    "too_long",
+    "join_advice",
+    "make_row",
+    "nul_row",
+    "too_long_row",
+    "translate_os_errors",
+    "undecodable_row",
 ]
 
 
@@ -61,17 +61,19 @@ class BadRow(NamedTuple):
     sample: bytes = b""
 
 
-def too_long(at: int | str) -> BadRow:
+def too_long_row(at: int | str) -> BadRow:
     """Return the bad row for one that exceeds `MAX_RECORD`."""
     return BadRow(at, f"more than {MAX_RECORD:,} bytes", "split them")
 
 
-def nul(at: int | str) -> BadRow:
+def nul_row(at: int | str) -> BadRow:
     """Return the bad row for one with a NUL, which text never has and UTF-16 is full of."""
     return BadRow(at, "a NUL character", "delete NULs (of UTF-16, name its `encoding`)")
 
 
-def not_utf8(at: int | str, error: UnicodeDecodeError, encoding: str | None = None) -> BadRow:
+def undecodable_row(
+    at: int | str, error: UnicodeDecodeError, encoding: str | None = None
+) -> BadRow:
     """Return the bad row for bytes that are not UTF-8, or not in the named encoding."""
     if encoding is not None:
         return BadRow(at, f"bytes that are not {encoding}", "check `encoding`")
@@ -79,7 +81,7 @@ def not_utf8(at: int | str, error: UnicodeDecodeError, encoding: str | None = No
     return BadRow(at, "bytes that are not UTF-8", _NAME_IT, sample=error.object[around])
 
 
-def advice_on(bad: Sequence[BadRow]) -> str:
+def join_advice(bad: Sequence[BadRow]) -> str:
     """Return what to do about bad rows, each thing once, with a guess at their encoding."""
     samples = [row.sample for row in bad if row.sample]
     guess = guess_encoding(samples) if samples else None
@@ -93,7 +95,7 @@ def advice_on(bad: Sequence[BadRow]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SourceRow:
     """One document as it stands in its file.
 
     Attributes
@@ -118,11 +120,11 @@ class Row:
 
 
 #: The rows of a source.
-Items = Iterator[Row | BadRow]
+RowIterator = Iterator[SourceRow | BadRow]
 
 
 @contextmanager
-def os_errors_named(name: str) -> Iterator[None]:
+def translate_os_errors(name: str) -> Iterator[None]:
     """Turn the system's errors about a file into a DataError that names it."""
     try:
         yield
@@ -133,13 +135,13 @@ def os_errors_named(name: str) -> Iterator[None]:
         ) from error
 
 
-def checked_row(
+def make_row(
     at: int | str, values: Mapping[str, Any], note: str = "", n_bytes: int = 0
-) -> Row | BadRow:
+) -> SourceRow | BadRow:
     """Return a row of values, after the checks that a line of text would have had."""
     if any(isinstance(value, str) and "\0" in value for value in values.values()):
-        return nul(at)
-    return Row(at, values, note, n_bytes)
+        return nul_row(at)
+    return SourceRow(at, values, note, n_bytes)
 
 
 # What columns are called, and whether a line names columns ----------------------------------------
@@ -158,7 +160,7 @@ ID_NAME = "id"
 _DELIMITERS = ",;\t"
 
 
-def delimiter_of(header: str) -> str:
+def guess_delimiter(header: str) -> str:
     """Return what separates the cells of a header: its most frequent of comma, semicolon, tab."""
     return max(_DELIMITERS, key=header.count)
 
@@ -173,7 +175,9 @@ def is_header(line: str) -> bool:
     [True, False, False]
     """
     try:
-        cells = next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter_of(line), strict=True))
+        cells = next(
+            csv.reader([line.rstrip("\r\n")], delimiter=guess_delimiter(line), strict=True)
+        )
     except (csv.Error, StopIteration):
         return False
     names = [cell.lower() for cell in cells]

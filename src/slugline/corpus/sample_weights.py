@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F32, F64, I64
 from slugline.base.checks import illegal, is_number, shown
-from slugline.corpus.documents import Topics, plain_topics
+from slugline.corpus.documents import Topics, to_plain_topics
 from slugline.errors import DataError, OptionError
 
 __all__ = [
     "check_class_weight",
     "class_weights",
-    "plain_class_weight",
     "row_weights",
+    "to_plain_class_weight",
     "topic_weights",
 ]
 
@@ -177,11 +177,11 @@ def class_weights(class_weight: Mapping[int, float], n_topics: int) -> F32:
     return weights
 
 
-def plain_class_weight(
+def to_plain_class_weight(
     class_weight: str | Mapping[Any, float] | None,
 ) -> str | Mapping[Any, float] | None:
     """Return weights of topics by names that a file can hold."""
     if class_weight is None or isinstance(class_weight, str):
         return class_weight
-    names = plain_topics(class_weight, "class_weight")
+    names = to_plain_topics(class_weight, "class_weight")
     return dict(zip(names, class_weight.values(), strict=True))

@@ -13,7 +13,7 @@ from slugline.errors import DataError, OptionError
 __all__ = [
     "hold_out",
     "make_folds",
-    "places_in_topics",
+    "rank_within_topics",
 ]
 
 
@@ -54,7 +54,7 @@ def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> Mask:
     return _places(codes, rng) < n_held[codes]
 
 
-def places_in_topics(topics: Sequence[Topic], seed: int | Sequence[int]) -> Index:
+def rank_within_topics(topics: Sequence[Topic], seed: int | Sequence[int]) -> Index:
     """Return each document's place, from 0, in a random order of the documents of its topic.
 
     The documents in a place below `n` are a draw of `n` from each topic, or of all where there are

@@ -10,7 +10,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
-from slugline.corpus.rows import MAX_RECORD, Items, checked_row, os_errors_named, too_long
+from slugline.corpus.rows import (
+    MAX_RECORD,
+    RowIterator,
+    make_row,
+    too_long_row,
+    translate_os_errors,
+)
 from slugline.errors import DataError
 
 __all__ = [
@@ -30,13 +36,13 @@ _PIECE = 1 << 20
 _PLACE = re.compile(rb"""\br=["']([A-Z]{0,3})(\d{1,9})["']""")
 
 
-def excel_rows(path: Path) -> Items:
+def excel_rows(path: Path) -> RowIterator:
     """Return the rows below the first one that is not empty, which names the columns.
 
     Columns without a name and empty rows are left out.
     """
     calamine = _reader()
-    with os_errors_named(str(path)):
+    with translate_os_errors(str(path)):
         _check_sizes(path)
         try:
             with calamine.CalamineWorkbook.from_path(str(path)) as book:
@@ -46,7 +52,7 @@ def excel_rows(path: Path) -> Items:
     yield from _table_rows(path, sheet.iter_rows())
 
 
-def _table_rows(path: Path, rows: Iterable[list[Any]]) -> Items:
+def _table_rows(path: Path, rows: Iterable[list[Any]]) -> RowIterator:
     names: list[str] = []
     for at, cells in enumerate(rows, 1):
         if all(isinstance(cell, str) and not cell.strip() for cell in cells):
@@ -57,7 +63,7 @@ def _table_rows(path: Path, rows: Iterable[list[Any]]) -> Items:
             continue
         values = {name: cell for name, cell in zip(names, cells, strict=True) if name}
         n_characters = sum(len(value) for value in values.values() if isinstance(value, str))
-        yield checked_row(at, values) if n_characters <= MAX_RECORD else too_long(at)
+        yield make_row(at, values) if n_characters <= MAX_RECORD else too_long_row(at)
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -167,7 +173,7 @@ class PolarsFrame(Protocol):
 Frame = PandasFrame | PolarsFrame
 
 
-def frame_rows(frame: Frame) -> Items:
+def frame_rows(frame: Frame) -> RowIterator:
     """Return the rows of a data frame, each named by its index, or by its number from 0 on.
 
     Raises
@@ -179,7 +185,7 @@ def frame_rows(frame: Frame) -> Items:
     if twice is not None:
         raise DataError(f"the DataFrame has two columns named {twice!r}; rename one.")
     for at, cells in _numbered(frame):
-        yield checked_row(at, dict(zip(names, map(_plain, cells), strict=True)))
+        yield make_row(at, dict(zip(names, map(_plain, cells), strict=True)))
 
 
 def _numbered(frame: Frame) -> Iterator[tuple[int | str, tuple[Any, ...]]]:

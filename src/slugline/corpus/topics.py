@@ -10,8 +10,8 @@ from pathlib import Path
 from slugline.base.words import counted
 from slugline.corpus.columns import column_names
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.readers import Rows, read_rows
-from slugline.corpus.rows import BadRow, Row
+from slugline.corpus.readers import RowReader, read_rows
+from slugline.corpus.rows import BadRow, SourceRow
 from slugline.errors import DataError
 
 __all__ = [
@@ -169,7 +169,9 @@ def read_descriptions(
     return described
 
 
-def _pairs(rows: Rows, columns: tuple[str, str], wanted: str) -> Iterator[tuple[str, str, str]]:
+def _pairs(
+    rows: RowReader, columns: tuple[str, str], wanted: str
+) -> Iterator[tuple[str, str, str]]:
     """Yield the place of each row of a table, and what stands in two of its columns."""
     items = list(rows)
     bad = next((item for item in items if isinstance(item, BadRow)), None)
@@ -183,7 +185,7 @@ def _pairs(rows: Rows, columns: tuple[str, str], wanted: str) -> Iterator[tuple[
             "on each further line."
         )
     for row in items:
-        if isinstance(row, Row):
+        if isinstance(row, SourceRow):
             first, second = (str(row.values.get(column) or "").strip() for column in columns)
             yield f"{rows.name}, {rows.unit} {row.at}", first, second
 

@@ -20,7 +20,7 @@ from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.splits import make_folds
 from slugline.corrections.gate import TopicChange, topic_changes
 from slugline.errors import DataError
-from slugline.evaluation.paired import Paired, compare_paired
+from slugline.evaluation.paired import PairedComparison, compare_paired
 from slugline.experiment.run import Experiment, check_two_documents, run_experiment, timed_fit
 from slugline.model.fitted import Fitted
 
@@ -289,7 +289,7 @@ class Outcome:
     experiment: Experiment
     merged: Merged
     weight: float
-    paired: Paired
+    paired: PairedComparison
     topics: tuple[TopicChange, ...]
     is_worse: bool
     now_right: NowRight

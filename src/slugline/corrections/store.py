@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from slugline.base.checks import shown
 from slugline.base.files import write_ahead
-from slugline.corpus.documents import Topic, check_names, plain_topics
+from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
 from slugline.errors import DataError, StoreError
 
 __all__ = [
@@ -99,8 +99,8 @@ def as_cells(
             f"`text` has {len(text):,} characters, and the text of a correction may have "
             f"{MAX_TEXT_BYTES:,} bytes; shorten it."
         )
-    names = plain_topics([topic], "topic") + plain_topics([answer], "answer")
-    check_names(names)
+    names = to_plain_topics([topic], "topic") + to_plain_topics([answer], "answer")
+    check_topic_names(names)
     if isinstance(probability, bool) or not _is_share(probability):
         raise DataError(f"`probability` is {shown(probability)}; give a number from 0 to 1.")
     words = [_word(name, value) for name, value in (("model", model), ("digest", digest))]
@@ -155,7 +155,7 @@ def _from_bytes(cell: Any) -> str:
 def _topic(cell: Any) -> Topic:
     name = cell if isinstance(cell, int) else _from_bytes(cell)
     try:
-        check_names([name])
+        check_topic_names([name])
     except DataError as error:
         raise ValueError(str(error)) from error
     return name

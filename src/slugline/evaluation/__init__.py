@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from slugline.evaluation.evaluation import (
-    Answers,
     Evaluation,
-    TopicFigures,
+    Predictions,
+    TopicMetrics,
     majority_baseline,
     shuffled_baseline,
 )
 from slugline.evaluation.intervals import Z_95, Interval, wilson
-from slugline.evaluation.paired import Paired, compare_paired, mcnemar
+from slugline.evaluation.paired import PairedComparison, compare_paired, mcnemar
 from slugline.evaluation.probabilities import (
     Bin,
     CoverageCurve,
@@ -23,14 +23,14 @@ from slugline.evaluation.probabilities import (
 
 __all__ = [
     "Z_95",
-    "Answers",
     "Bin",
     "CoverageCurve",
     "CoveragePoint",
     "Evaluation",
     "Interval",
-    "Paired",
-    "TopicFigures",
+    "PairedComparison",
+    "Predictions",
+    "TopicMetrics",
     "calibration_error",
     "chance_error",
     "compare_paired",

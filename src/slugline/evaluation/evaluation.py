@@ -27,15 +27,15 @@ from slugline.evaluation.probabilities import (
 )
 
 __all__ = [
-    "Answers",
     "Evaluation",
-    "TopicFigures",
+    "Predictions",
+    "TopicMetrics",
+    "count_by_topic",
     "f1_scores",
     "macro_f1",
     "majority_baseline",
     "shuffled_baseline",
-    "topic_figures",
-    "totals_by",
+    "topic_metrics",
     "weighted_f1",
 ]
 
@@ -44,7 +44,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class TopicFigures:
+class TopicMetrics:
     """One topic's metrics; a ratio with nothing to divide by is NaN."""
 
     topic: str
@@ -54,9 +54,9 @@ class TopicFigures:
     f1: float
 
 
-def topic_figures(
+def topic_metrics(
     topics: Sequence[str], right: Integers, true: Integers, predicted: Integers
-) -> list[TopicFigures]:
+) -> list[TopicMetrics]:
     """Return the metrics of each topic.
 
     Parameters
@@ -66,12 +66,12 @@ def topic_figures(
         How many documents of each topic got it, have it, and got it rightly or wrongly.
     """
     return [
-        TopicFigures(name, int(t), _ratio(r, p), _ratio(r, t), _ratio(2 * r, p + t))
+        TopicMetrics(name, int(t), _ratio(r, p), _ratio(r, t), _ratio(2 * r, p + t))
         for name, r, t, p in zip(topics, right, true, predicted, strict=True)
     ]
 
 
-def totals_by(topics: Integers, counts: Integers, n_topics: int) -> Integers:
+def count_by_topic(topics: Integers, counts: Integers, n_topics: int) -> Integers:
     """Return how many documents there are of each topic.
 
     Parameters
@@ -106,7 +106,7 @@ def macro_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
     Parameters
     ----------
     right, true, predicted : int arrays, shape (..., n_topics)
-        See `topic_figures`. The last axis is what the mean is over.
+        See `topic_metrics`. The last axis is what the mean is over.
     """
     n_occurring = np.count_nonzero(true + predicted, axis=-1)
     mean: F64 = f1_scores(right, true, predicted).sum(axis=-1) / n_occurring
@@ -131,7 +131,7 @@ _AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Predictions:
     """The answers to documents whose topics are known, all arrays of shape (n_documents,).
 
     Attributes
@@ -159,7 +159,7 @@ class Answers:
     squared_error: F64
 
     @classmethod
-    def of(cls, y_true: Integers, proba: Floats) -> Answers:
+    def of(cls, y_true: Integers, proba: Floats) -> Predictions:
         """Return the answers that probabilities are.
 
         Parameters
@@ -259,7 +259,7 @@ class Evaluation:
     topics: list[str]
     confusion: I64
     log_loss: float
-    answers: Answers | None = field(default=None, compare=False)
+    answers: Predictions | None = field(default=None, compare=False)
     seed: int = 0
 
     @classmethod
@@ -290,7 +290,7 @@ class Evaluation:
         """
         if not len(y_true):
             raise DataError("there are no documents to evaluate; give at least one.")
-        answers = Answers.of(y_true, proba)
+        answers = Predictions.of(y_true, proba)
         n, known = len(topics), answers.true >= 0
         names = list(topics)
         if not known.all():
@@ -410,9 +410,9 @@ class Evaluation:
         """The numbers `k` of which `top_k` says something: 2, 3, 5, 10, under that of topics."""
         return [k for k in TOP if k < self.n_known] if self.answers is not None else []
 
-    def per_topic(self) -> list[TopicFigures]:
+    def per_topic(self) -> list[TopicMetrics]:
         """Metrics of each topic, in the order of `topics`."""
-        return topic_figures(self.topics, *self._totals())
+        return topic_metrics(self.topics, *self._totals())
 
     def _totals(self) -> tuple[I64, ...]:
         """Return how many documents of each topic got it, have it, and got it, right or not."""
@@ -431,9 +431,9 @@ class Evaluation:
 
         def both(drawn: I64) -> F64:
             totals = (
-                totals_by(true, drawn * (true == predicted), n),
-                totals_by(true, drawn, n),
-                totals_by(predicted, drawn, n),
+                count_by_topic(true, drawn * (true == predicted), n),
+                count_by_topic(true, drawn, n),
+                count_by_topic(predicted, drawn, n),
             )
             return np.stack([macro_f1(*totals), weighted_f1(*totals)], axis=1)
 

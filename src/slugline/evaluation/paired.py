@@ -10,14 +10,14 @@ import numpy as np
 
 from slugline.base.arrays import F64, I64
 from slugline.errors import DataError
-from slugline.evaluation.evaluation import macro_f1, totals_by
+from slugline.evaluation.evaluation import count_by_topic, macro_f1
 from slugline.evaluation.intervals import Interval, bootstrap
 
-__all__ = ["Paired", "compare_paired", "mcnemar"]
+__all__ = ["PairedComparison", "compare_paired", "mcnemar"]
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedComparison:
     """Two classifiers' answers to the same documents, side by side.
 
     Differences are of the first less the second. Their intervals are those of a paired bootstrap:
@@ -98,7 +98,7 @@ def compare_paired(
     *,
     known: tuple[Collection[Any], Collection[Any]] | None = None,
     seed: int = 0,
-) -> Paired:
+) -> PairedComparison:
     """Return the comparison of two classifiers' answers to the same documents.
 
     Parameters
@@ -139,7 +139,7 @@ def compare_paired(
 
     of_accuracy, of_f1 = bootstrap(counts, differences, seed=seed)
     one_f1, other_f1 = (_macro_f1(counts[np.newaxis], *kinds[which::2]) for which in (0, 1))
-    return Paired(
+    return PairedComparison(
         *(both, only_first, only_second, neither),
         *(float(one_f1[0]), float(other_f1[0])),
         *(of_accuracy, of_f1),
@@ -162,8 +162,10 @@ def _macro_f1(counts: I64, true: I64, given: I64) -> F64:
         The true topic and the answer of each kind of document.
     """
     n_topics = int(max(true.max(), given.max())) + 1
-    right = totals_by(true, counts * (given == true), n_topics)
-    return macro_f1(right, totals_by(true, counts, n_topics), totals_by(given, counts, n_topics))
+    right = count_by_topic(true, counts * (given == true), n_topics)
+    return macro_f1(
+        right, count_by_topic(true, counts, n_topics), count_by_topic(given, counts, n_topics)
+    )
 
 
 def mcnemar(n_first: int, n_second: int) -> float:

@@ -19,7 +19,7 @@ from slugline.base.progress import StepProgress
 from slugline.base.words import as_lines, as_table, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.corpus.splits import places_in_topics
+from slugline.corpus.splits import rank_within_topics
 from slugline.errors import EncoderWarning
 from slugline.evaluation.curve_law import Forecast, forecast
 from slugline.evaluation.intervals import wilson
@@ -383,7 +383,7 @@ class _Run:
         """Return which documents a draw learns from, in their order."""
         if n is None:
             return np.arange(len(self.train))
-        return np.flatnonzero(places_in_topics(self.train.topics, [self.seed, draw]) < n)
+        return np.flatnonzero(rank_within_topics(self.train.topics, [self.seed, draw]) < n)
 
 
 def sizes(counts: Sequence[int]) -> list[int]:

@@ -17,7 +17,7 @@ from slugline.base.arrays import F32, F64, Mask
 from slugline.base.files import write_whole
 from slugline.corpus.corpus import Corpus
 from slugline.errors import OptionError, SluglineError
-from slugline.evaluation.evaluation import Answers, Evaluation
+from slugline.evaluation.evaluation import Evaluation, Predictions
 from slugline.experiment.run import Experiment
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fitted import Fitted
@@ -78,7 +78,7 @@ def passage(text: str, spans: Sequence[Span], most: int = N_CHARACTERS) -> Quote
     ----------
     text : str
     spans : sequence of (start, end, share)
-        As in `slugline.explain.explanation.highlighted`.
+        As in `slugline.explain.explanation.highlight`.
     most : int, default 280
         How many characters of the text it may have.
     """
@@ -457,7 +457,7 @@ def _commonest(evaluation: Evaluation, n_topics: int) -> list[int]:
 
 
 def _of_pair(
-    evaluation: Evaluation, answers: Answers, rows: list[int], topic: str, predicted: str
+    evaluation: Evaluation, answers: Predictions, rows: list[int], topic: str, predicted: str
 ) -> list[int]:
     """Return those of the wrong answers that mistake a topic for another one."""
     number, other = map(evaluation.topics.index, (topic, predicted))
@@ -476,7 +476,7 @@ def _not_among(shown: Sequence[int], rows: Sequence[int]) -> list[int]:
 class _Quoting:
     """Quotes test documents that were got wrong, each of them explained once."""
 
-    def __init__(self, experiment: Experiment, answers: Answers) -> None:
+    def __init__(self, experiment: Experiment, answers: Predictions) -> None:
         self._experiment, self._answers = experiment, answers
         self._predicted = experiment.evaluation.predicted
         self._places = experiment.test.numbered_places()

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, Index
 from slugline.base.checks import check_whole
-from slugline.corpus.documents import Topic, as_texts
+from slugline.corpus.documents import Topic, check_texts
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted
 from slugline.text.features import Features
@@ -109,7 +109,7 @@ def suggest(
     """
     check_whole("n", n, 1)
     check_whole("seed", seed, 0, (1 << 32) - 1)
-    documents = as_texts(texts)
+    documents = check_texts(texts)
     rows = _different(documents)
     if not len(rows):
         raise DataError("no document has a word in it; check which column holds the text.")

@@ -30,11 +30,11 @@ from slugline.text.words import Words, unspaced
 
 __all__ = [
     "Attribution",
-    "Shares",
+    "WordAttribution",
+    "adjust_to_sum",
     "attribute",
-    "joined",
-    "made_to_sum",
-    "spread",
+    "attribute_to_words",
+    "merge_attributions",
 ]
 
 
@@ -212,7 +212,7 @@ class _Mixed(Attribution):
             panels = panels.reshape(-1, 2)
         shares = sum(part.shares(own) for part, own in zip(self._parts, found, strict=True))
         total = float((self.top - self.base) @ wanted)
-        return made_to_sum(np.asarray(shares), total, most=_STEPS)
+        return adjust_to_sum(np.asarray(shares), total, most=_STEPS)
 
     def _sums(self, gradients: list[F64]) -> F64:
         """Return what gradients of panels come to, shape (n_panels,)."""
@@ -292,7 +292,7 @@ def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
     return [(sure * share, factor) for share, factor in zip(shares, (3 * flat, flat), strict=True)]
 
 
-def made_to_sum(shares: F64, total: float, most: float = _ROUNDING) -> F64:
+def adjust_to_sum(shares: F64, total: float, most: float = _ROUNDING) -> F64:
     """Return shares with what their sum misses the total by added, in proportion to their size.
 
     If they miss it by more than `most`, a share of the sum of their sizes, they stay as they are:
@@ -308,7 +308,7 @@ def made_to_sum(shares: F64, total: float, most: float = _ROUNDING) -> F64:
 # From columns to words: where in a text the terms of each column stand ----------------------------
 
 
-class Shares(NamedTuple):
+class WordAttribution(NamedTuple):
     """What each word and phrase of a text counts.
 
     Attributes
@@ -324,7 +324,9 @@ class Shares(NamedTuple):
     values: F64
 
 
-def spread(words: Words, features: Features, columns: Integers, shares: F64) -> Shares:
+def attribute_to_words(
+    words: Words, features: Features, columns: Integers, shares: F64
+) -> WordAttribution:
     """Share out what columns count among the places in a text that they were counted at.
 
     A column's share is split evenly over all places of its terms. What runs of characters count
@@ -346,7 +348,7 @@ def spread(words: Words, features: Features, columns: Integers, shares: F64) -> 
     Shares, whose sum is that of `shares`.
     """
     on_words = np.zeros(len(words))
-    parts = [Shares(words.starts, words.ends, on_words)]
+    parts = [WordAttribution(words.starts, words.ends, on_words)]
     first = 0
     for block, vocabulary in zip(features.blocks, features.vocabularies_, strict=True):
         terms = KINDS[block.kind].find(words)
@@ -357,10 +359,10 @@ def spread(words: Words, features: Features, columns: Integers, shares: F64) -> 
             on_words += folded
             parts.append(runs)
         elif block.kind == "bigrams":
-            parts.append(Shares(words.starts[:-1], words.ends[1:], values[terms.groups]))
+            parts.append(WordAttribution(words.starts[:-1], words.ends[1:], values[terms.groups]))
         else:  # the lead is the first words
             on_words[: len(terms.groups)] += values[terms.groups]
-    return joined(parts)
+    return merge_attributions(parts)
 
 
 def _on_spans(
@@ -377,7 +379,7 @@ def _on_spans(
     return values
 
 
-def _fold(words: Words, terms: Terms, values: F64) -> tuple[F64, Shares]:
+def _fold(words: Words, terms: Terms, values: F64) -> tuple[F64, WordAttribution]:
     """Return what runs count for each word, and those of scripts without spaces on their own."""
     distinct, _ = words.distinct
     n_runs = row_lengths(terms.spans.indptr)
@@ -390,11 +392,13 @@ def _fold(words: Words, terms: Terms, values: F64) -> tuple[F64, Shares]:
     runs = ranges(terms.spans.indptr[groups], n_runs[groups])
     # From where the run was first seen to where it stands now.
     moved = (words.starts[places] - distinct.starts[groups]).repeat(n_runs[groups])
-    phrases = Shares(terms.spans.starts[runs] + moved, terms.spans.ends[runs] + moved, values[runs])
+    phrases = WordAttribution(
+        terms.spans.starts[runs] + moved, terms.spans.ends[runs] + moved, values[runs]
+    )
     return folded[terms.groups], phrases
 
 
-def joined(parts: list[Shares]) -> Shares:
+def merge_attributions(parts: list[WordAttribution]) -> WordAttribution:
     """Return all shares that are not 0 as one, each place once."""
     starts, ends, values = (np.concatenate(each) for each in zip(*parts, strict=True))
     kept = values != 0
@@ -407,4 +411,4 @@ def joined(parts: list[Shares]) -> Shares:
     places = np.flatnonzero(is_new)
     if len(places) < len(values):
         values = np.add.reduceat(values, places)
-    return Shares(starts[places], ends[places], values)
+    return WordAttribution(starts[places], ends[places], values)

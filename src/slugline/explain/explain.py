@@ -15,8 +15,14 @@ from slugline.base.words import counted
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
 from slugline.errors import DataError, OptionError
-from slugline.explain.attribution import Shares, attribute, joined, made_to_sum, spread
-from slugline.explain.explanation import Example, Explanation, Reason, nearest
+from slugline.explain.attribution import (
+    WordAttribution,
+    adjust_to_sum,
+    attribute,
+    attribute_to_words,
+    merge_attributions,
+)
+from slugline.explain.explanation import Explanation, Reason, TrainingExample, nearest_documents
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.rows import encode
 from slugline.model.fitted import Fitted
@@ -25,8 +31,8 @@ from slugline.text.words import Words, find_words, span_text
 
 __all__ = [
     "explain",
-    "known_topic",
-    "split",
+    "find_topic",
+    "split_encoder_share",
 ]
 
 
@@ -38,7 +44,9 @@ _MAX_VARIANTS = 50
 _END_OF_SENTENCE = re.compile("[.!?。！？؟।\n]")
 
 
-def split(text: str, words: Words, dense: DenseHead, weights: F64, total: float) -> Shares:
+def split_encoder_share(
+    text: str, words: Words, dense: DenseHead, weights: F64, total: float
+) -> WordAttribution:
     """Share out what the encoder adds among the sentences of a text, or the words of a single one.
 
     Each part gets what is missing without it. What these amounts miss the total by, as parts mean
@@ -69,7 +77,7 @@ def split(text: str, words: Words, dense: DenseHead, weights: F64, total: float)
     rows = encode(without, dense.encoder, keep=False).astype(np.float64)
     own = total - rows @ weights
     own += (total - own.sum()) / len(own)
-    return Shares(words.starts[firsts], words.ends[lasts], own)
+    return WordAttribution(words.starts[firsts], words.ends[lasts], own)
 
 
 def _parts(text: str, starts: list[int], ends: list[int]) -> tuple[Integers, Integers]:
@@ -135,7 +143,7 @@ def explain(
         one, by encoding it without each; see `slugline.explain.explain`.
     corpus : Corpus or (texts, topics), optional
         The documents that the model learned from. Those that are most alike in what spoke for the
-        topic are then among the examples; see `slugline.explain.explanation.nearest`.
+        topic are then among the examples; see `slugline.explain.explanation.nearest_documents`.
 
     Raises
     ------
@@ -149,17 +157,19 @@ def explain(
         raise DataError(f"`text` is {shown(text)}; give one text, as a string.")
     answer = _Answer(fitted, text)
     names = fitted.topics.names
-    number = answer.best if topic is None else names.index(known_topic(fitted, topic))
+    number = answer.best if topic is None else names.index(find_topic(fitted, topic))
     wanted, other = _wanted(fitted, number, against)
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
     shares, bias, method = _shares(fitted, answer, wanted, score)
     n_columns = len(answer.X.indices)
     shares, meant = shares[:n_columns], shares[n_columns:].tolist()
     words = find_words([text])
-    found = spread(words, fitted.features, answer.X.indices, shares)
+    found = attribute_to_words(words, fitted.features, answer.X.indices, shares)
     if split_encoder and fitted.dense is not None and len(words):
         own = fitted.dense.weights.astype(np.float64) @ wanted
-        found = joined([found, split(text, words, fitted.dense, own, meant.pop())])
+        found = merge_attributions(
+            [found, split_encoder_share(text, words, fitted.dense, own, meant.pop())]
+        )
     more = [Reason(_BY_ENCODER, None, None, share) for share in meant]
     return Explanation(
         text=text,
@@ -176,7 +186,7 @@ def explain(
     )
 
 
-def known_topic(fitted: Fitted, topic: Any) -> Topic:
+def find_topic(fitted: Fitted, topic: Any) -> Topic:
     """Return the model's topic of that name, or whose number is written so.
 
     Raises
@@ -218,7 +228,7 @@ def _shares(fitted: Fitted, answer: _Answer, wanted: F64, score: float) -> tuple
         factor, weights = fitted.dense.sparse_factor, fitted.dense.weights.astype(np.float64)
         shares = np.append(factor * shares, answer.encoded @ weights @ wanted)
         bias = factor * bias + float(fitted.dense.biases @ wanted)
-    return made_to_sum(shares, score - bias), bias, parts.method
+    return adjust_to_sum(shares, score - bias), bias, parts.method
 
 
 def _wanted(fitted: Fitted, number: int, against: Any) -> tuple[F64, int | None]:
@@ -228,7 +238,7 @@ def _wanted(fitted: Fitted, number: int, against: Any) -> tuple[F64, int | None]
     if against is None:
         return wanted, None
     names = fitted.topics.names
-    other = names.index(known_topic(fitted, against))
+    other = names.index(find_topic(fitted, against))
     if other == number:
         raise OptionError(
             f"`against` is {shown(names[other])}, which is the topic to explain; name another one, "
@@ -239,7 +249,7 @@ def _wanted(fitted: Fitted, number: int, against: Any) -> tuple[F64, int | None]
 
 
 def _reasons(
-    text: str, words: Words, found: Shares, more: list[Reason], most: int
+    text: str, words: Words, found: WordAttribution, more: list[Reason], most: int
 ) -> tuple[Reason, ...]:
     """Return the strongest places as reasons, and what the others count as one."""
     order = np.argsort(-np.abs(found.values), kind="stable")
@@ -274,7 +284,7 @@ def _examples(
     shares: F64,
     topic: Topic,
     corpus: Documents | None,
-) -> tuple[Example, ...]:
+) -> tuple[TrainingExample, ...]:
     if corpus is None:
         return ()
     try:
@@ -284,7 +294,7 @@ def _examples(
     by_column = np.zeros(fitted.features.n_columns)
     by_column[X.indices] = shares
     place = corpus.place if isinstance(corpus, Corpus) else _number
-    return nearest(fitted, texts, topics, topic, by_column, _N_EXAMPLES, place)
+    return nearest_documents(fitted, texts, topics, topic, by_column, _N_EXAMPLES, place)
 
 
 def _number(row: int) -> str:

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STYLE",
-    "Example",
     "Explanation",
     "Reason",
+    "TrainingExample",
     "WordShare",
-    "highlighted",
-    "nearest",
-    "pieces",
+    "highlight",
+    "merge_spans",
+    "nearest_documents",
 ]
 
 
@@ -46,7 +46,7 @@ _UNSHOWN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 # Steps of strength: more could not be told apart. They are classes, as a page with a strict content
 # policy allows no style of a single mark.
 _STEPS = 9
-#: The rules for what `highlighted` returns. A page may say which colours: `--for` and `--against`.
+#: The rules for what `highlight` returns. A page may say which colours: `--for` and `--against`.
 #: Lines under the words tell the two apart as well: solid for, dashed against.
 STYLE = """\
 .highlighted { white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -59,7 +59,7 @@ STYLE += "".join(
 )
 
 
-def highlighted(text: str, spans: Iterable[tuple[int, int, float]]) -> Markup:
+def highlight(text: str, spans: Iterable[tuple[int, int, float]]) -> Markup:
     """Return a text as safe HTML in which words are marked.
 
     A page needs `STYLE` once. It may stand within a paragraph or a cell; the direction of its
@@ -83,7 +83,7 @@ def highlighted(text: str, spans: Iterable[tuple[int, int, float]]) -> Markup:
     """
     from markupsafe import Markup
 
-    marked = pieces(text, spans)
+    marked = merge_spans(text, spans)
     most = max((abs(share) for *_, share in marked), default=0)
     parts, last = [], 0
     for start, end, share in marked:
@@ -103,7 +103,7 @@ def _mark(word: str, share: float, most: float) -> Markup:
     return mark.format(side, step, share, word)
 
 
-def pieces(text: str, spans: Iterable[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
+def merge_spans(text: str, spans: Iterable[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
     """Return neighbouring pieces of the text, each with the sum of the shares of its spans."""
     beginning: dict[int, list[float]] = {}
     ending: dict[int, list[float]] = {}
@@ -172,7 +172,7 @@ class WordShare(NamedTuple):
     share: float
 
 
-class Example(NamedTuple):
+class TrainingExample(NamedTuple):
     """A document that was learned from.
 
     Attributes
@@ -232,7 +232,7 @@ class Explanation:
     n_words: int
     n_unlisted: int
     method: str
-    examples: tuple[Example, ...] = ()
+    examples: tuple[TrainingExample, ...] = ()
 
     @property
     def title(self) -> str:
@@ -256,7 +256,7 @@ class Explanation:
         return found + [WordShare(rest.word, 0, rest.share) for rest in self.reasons[n_listed:]]
 
     def spans(self) -> list[tuple[int, int, float]]:
-        """Return where words stand in the text and what they count, for `highlighted`."""
+        """Return where words stand in the text and what they count, for `highlight`."""
         return [
             (reason.start, reason.end, reason.share)
             for reason in self.reasons
@@ -267,12 +267,12 @@ class Explanation:
         """Return the strongest words, and what adds up to the score, as pairs for a table."""
         words = self.words()
         rest = words[_N_WORDS:]
-        rows = [(signed(each.share), label(each)) for each in words[:_N_WORDS]]
+        rows = [(format_share(each.share), format_word(each)) for each in words[:_N_WORDS]]
         if rest:
             others = "all others" if self.n_unlisted else counted(len(rest), "other")
-            rows.append((signed(sum(each.share for each in rest)), others))
-        rows.append((signed(self.bias), "what an empty text would get"))
-        return [*rows, (signed(self.score), "score: the sum of these")]
+            rows.append((format_share(sum(each.share for each in rest)), others))
+        rows.append((format_share(self.bias), "what an empty text would get"))
+        return [*rows, (format_share(self.score), "score: the sum of these")]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON; without the text, which may be long."""
@@ -307,10 +307,10 @@ class Explanation:
         """Return the text as HTML with its words marked, or its first `most` characters."""
         spans = [span for span in self.spans() if span[1] <= most]
         text = self.text if len(self.text) <= most else f"{self.text[:most]}…"
-        return highlighted(text, spans)
+        return highlight(text, spans)
 
 
-def signed(share: float) -> str:
+def format_share(share: float) -> str:
     """Return a share with its sign.
 
     >>> signed(0.25), signed(-0.25), signed(0.0)
@@ -319,7 +319,7 @@ def signed(share: float) -> str:
     return f"{share:+.3f}".replace("-", "−")
 
 
-def label(each: WordShare) -> str:
+def format_word(each: WordShare) -> str:
     """Return a word, and how often it is there if it is more than once.
 
     >>> label(WordShare("wheat", 2, 0.5))
@@ -331,7 +331,7 @@ def label(each: WordShare) -> str:
 # The documents that were learned from and spoke most for an answer --------------------------------
 
 
-def nearest(
+def nearest_documents(
     fitted: Fitted,
     texts: Iterable[str],
     topics: Iterable[Topic],
@@ -339,7 +339,7 @@ def nearest(
     shares: F64,
     most: int,
     place: Callable[[int], str],
-) -> tuple[Example, ...]:
+) -> tuple[TrainingExample, ...]:
     """Return the documents of a topic that have most of what spoke for it in a text.
 
     A document's measure is the sum of its terms' weights in its row, of length 1, times what the
@@ -374,7 +374,7 @@ def nearest(
     measures = np.concatenate(found)
     best = np.argsort(-measures, kind="stable")[:most]
     return tuple(
-        Example(own[i], documents[own[i]], topic, float(measures[i]), place(own[i]))
+        TrainingExample(own[i], documents[own[i]], topic, float(measures[i]), place(own[i]))
         for i in best.tolist()
         if measures[i] > 0
     )

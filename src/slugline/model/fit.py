@@ -18,11 +18,11 @@ from slugline.corpus.documents import (
     Topics,
     chain_digests,
     check_documents,
-    check_names,
-    digest_of,
-    plain_topics,
+    check_topic_names,
+    compute_digest,
+    to_plain_topics,
 )
-from slugline.corpus.sample_weights import plain_class_weight, row_weights, topic_weights
+from slugline.corpus.sample_weights import row_weights, to_plain_class_weight, topic_weights
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, OptionError
 from slugline.learning.calibration import Calibration
@@ -252,8 +252,8 @@ def fit(
         features=features,
         learner=learner,
         seed=int(settings.random_state),
-        class_weight=plain_class_weight(settings.class_weight),
-        data_digest=digest_of(texts, names),
+        class_weight=to_plain_class_weight(settings.class_weight),
+        data_digest=compute_digest(texts, names),
         n_documents=len(texts),
         n_held_out=n_unread or (_n_held_out(context, len(texts), history) if interrupted else 0),
         validation_digest=validation_digest,
@@ -345,8 +345,8 @@ def _described(
         features=features,
         learner=LinearLearner.restore(options, arrays),
         seed=int(settings.random_state),
-        class_weight=plain_class_weight(settings.class_weight),
-        data_digest=digest_of([], []),
+        class_weight=to_plain_class_weight(settings.class_weight),
+        data_digest=compute_digest([], []),
         n_documents=0,
         dense=DenseHead(encoder, *nearest_means(rows, y, context)),
         descriptions=dict(settings.descriptions),
@@ -363,7 +363,7 @@ def _validation_rows(
     names = ("validation_data[0]", "validation_data[1]")
     texts, found = check_documents(*validation_data, names)
     try:
-        return texts, topics.encode(found), digest_of(texts, found)
+        return texts, topics.encode(found), compute_digest(texts, found)
     except DataError as error:
         raise DataError(f"`validation_data` has an {error}") from None
 
@@ -407,20 +407,22 @@ def fit_batch(
         )
     if before is None:
         before = _untaught(settings, classes)
-    elif classes is not None and set(plain_topics(classes, "classes")) != set(before.topics.names):
+    elif classes is not None and set(to_plain_topics(classes, "classes")) != set(
+        before.topics.names
+    ):
         raise DataError("`classes` differ from those of the first call; leave them out.")
     labels = before.topics.encode(names)
     context = _batch_context(settings, before, labels, sample_weight)
     learner, features = _batch_learner(copy.copy(before.learner)), copy.copy(before.features)
     rows, moved = features.partial_fit_transform(texts, before.n_documents, grow=learner.grows)
     learner.partial_fit(rows, labels, replace(context, moved=moved))
-    digest = digest_of(texts, names)
+    digest = compute_digest(texts, names)
     return replace(
         before,
         features=features,
         learner=learner,
         seed=int(settings.random_state),
-        class_weight=plain_class_weight(settings.class_weight),
+        class_weight=to_plain_class_weight(settings.class_weight),
         data_digest=digest if context.first else chain_digests(before.data_digest, digest),
         n_documents=before.n_documents + len(texts),
         n_batches=before.n_batches + 1,
@@ -440,19 +442,19 @@ def _untaught(settings: FitSettings, classes: Iterable[Topic] | None) -> Fitted:
             "thresholds for `min_precision` are chosen from all documents at once, not batch by "
             "batch; leave it out, or call fit."
         )
-    names = [] if classes is None else plain_topics(classes, "classes")
+    names = [] if classes is None else to_plain_topics(classes, "classes")
     if not names:
         raise OptionError(
             "the first call of partial_fit needs `classes`: all topics that there will be."
         )
-    check_names(names)
+    check_topic_names(names)
     learner = _batch_learner(settings.learner)
     return Fitted(
         topics=Topics.fit(names),
         features=Features(settings.batch_blocks(), settings.n_jobs),
         learner=learner,
         seed=int(settings.random_state),
-        class_weight=plain_class_weight(settings.class_weight),
+        class_weight=to_plain_class_weight(settings.class_weight),
         data_digest="",
         n_documents=0,
     )

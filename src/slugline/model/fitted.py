@@ -14,7 +14,7 @@ import numpy.typing as npt
 from slugline.base.arrays import F32
 from slugline.base.checks import shown
 from slugline.base.words import as_lines, as_table, counted
-from slugline.corpus.documents import Topic, Topics, as_texts
+from slugline.corpus.documents import Topic, Topics, check_texts
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.learner import Learner
@@ -50,7 +50,7 @@ class Fitted:
     class_weight : {None, "balanced"} or mapping of topic to float
     data_digest : str
         SHA-256 over the documents that were learned from; see
-        `slugline.corpus.documents.digest_of`.
+        `slugline.corpus.documents.compute_digest`.
     n_documents : int
         How many documents there were to learn from.
     n_held_out : int
@@ -160,7 +160,7 @@ class Fitted:
     def _scores(self, X: Iterable[str]) -> tuple[F32, WordCounts]:
         if self.dense is None:
             return self._answer(self.learner.decision_function, X)
-        texts = as_texts(X)  # they are read twice
+        texts = check_texts(X)  # they are read twice
         sparse, words = self._answer(self.learner.decision_function, texts)
         return self.dense.decision_function(sparse, texts, self.features.n_jobs), words
 

@@ -11,7 +11,7 @@ import numpy as np
 from slugline.base.arrays import F32, Index
 from slugline.base.checks import check_number, check_whole
 from slugline.base.words import as_lines, counted
-from slugline.corpus.documents import Topic, as_texts
+from slugline.corpus.documents import Topic, check_texts
 from slugline.errors import OptionError
 from slugline.model.fitted import Fitted
 from slugline.model.thresholds import CONFIDENCE, LeftOutAnswers, Reach, set_scores
@@ -181,7 +181,7 @@ class Router:
             How many guesses to give for each text.
         """
         check_whole("top", top, 1)
-        texts = as_texts(X)
+        texts = check_texts(X)
         proba, counts = self.fitted.predict_with_words(texts)
         reasons, sets = self.judge(texts, proba, counts)
         guesses = likeliest(proba, top, self.fitted.topics.names)

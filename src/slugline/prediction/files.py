@@ -16,12 +16,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from slugline.base.files import fresh_part, whole_file
-from slugline.corpus.parquet import column_types, literal, open_duckdb, quoted, table_of
+from slugline.corpus.parquet import (
+    column_types,
+    escape_wildcards,
+    open_duckdb,
+    parquet_table,
+    quote_identifier,
+)
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, OptionError, OutputError
 
 if TYPE_CHECKING:
-    from slugline.corpus.readers import Rows
+    from slugline.corpus.readers import RowReader
     from slugline.model.routing import Router
     from slugline.prediction.rows import Prediction
 
@@ -56,7 +62,7 @@ class AnswerFile:
     delimiter : str or None
         What separates cells; None for JSON lines.
     unit, has_names : of the given rows
-        See `slugline.corpus.readers.Rows`.
+        See `slugline.corpus.readers.RowReader`.
     names : sequence of str
         Those of the answers, besides "error": some of `topic_names`, "reason", "guess" and "set".
     guards_formulas : bool, default False
@@ -247,7 +253,7 @@ def answer_columns(router: Router, top: int) -> list[str]:
 
 
 @contextmanager
-def open_answer_file(path: Path, rows: Rows, router: Router, top: int) -> Iterator[AnswerFile]:
+def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> Iterator[AnswerFile]:
     """Open a file for answers, which is complete when the block ends, or does not appear at all.
 
     Parameters
@@ -347,7 +353,7 @@ class ParquetAnswers(AnswerFile):
     """
 
     def __init__(
-        self, lines: BinaryIO, target: Path, rows: Rows, names: Sequence[str], router: Router
+        self, lines: BinaryIO, target: Path, rows: RowReader, names: Sequence[str], router: Router
     ) -> None:
         super().__init__(lines, None, rows.unit, names, rows.has_names)
         self._target = target
@@ -417,13 +423,14 @@ class ParquetAnswers(AnswerFile):
         types |= {own: self._type_of(name) for name, own in self._names.items()}
         fields = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
         lines = (
-            f"read_json({_text(literal(Path(self._file.name)))}, format = 'newline_delimited', "
+            f"read_json({_text(escape_wildcards(Path(self._file.name)))}, "
+            "format = 'newline_delimited', "
             f"columns = {{{fields}}}, maximum_object_size = {max(self._longest + 1, _LEAST_LINE)})"
         )
-        chosen = ", ".join(f"a.{quoted(name)}" for name in types)
+        chosen = ", ".join(f"a.{quote_identifier(name)}" for name in types)
         source, parameters = f"{lines} AS a", list[Any]()
         if self._beside is not None:
-            beside, parameters = table_of(self._beside)
+            beside, parameters = parquet_table(self._beside)
             chosen = f"g.*, {chosen}"
             source = f"{beside} AS g POSITIONAL JOIN {source}"
         bytes_each = self._n_bytes // max(self._n_rows, 1) + 1

@@ -24,7 +24,7 @@ from slugline._version import __version__
 from slugline.base.files import lock
 from slugline.base.names import MARKS, RECORD, files_of, is_pattern
 from slugline.corpus.readers import check_exists
-from slugline.corpus.rows import os_errors_named
+from slugline.corpus.rows import translate_os_errors
 from slugline.errors import DataError, OptionError, OutputError
 from slugline.prediction.task import How, ModelCopy
 
@@ -169,7 +169,7 @@ def _pair(source: str, name: str, out: Path) -> FilePair:
         raise OptionError(
             f"{source} is in {out}, the folder of the answers; name another folder for these."
         )
-    with os_errors_named(source):
+    with translate_os_errors(source):
         found = Path(source).stat()
     return FilePair(source, name, found.st_size, found.st_mtime_ns)
 

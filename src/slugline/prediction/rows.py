@@ -13,13 +13,13 @@ from slugline.corpus.columns import (
     column_names,
     find_id,
     find_text_columns,
-    listed,
+    format_list,
     peek,
-    text_of,
+    row_text,
 )
 from slugline.corpus.documents import Topic
-from slugline.corpus.readers import Rows
-from slugline.corpus.rows import ID_NAME, BadRow, Row
+from slugline.corpus.readers import RowReader
+from slugline.corpus.rows import ID_NAME, BadRow, SourceRow
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted
 from slugline.model.routing import Router, likeliest
@@ -53,7 +53,7 @@ class Prediction(NamedTuple):
     Attributes
     ----------
     at : int or str
-        Where the row stands; see `slugline.corpus.rows.Row`.
+        Where the row stands; see `slugline.corpus.rows.SourceRow`.
     id : object
         The row's cell in the id column, if there is one; else None.
     topics : list of (topic, probability)
@@ -79,7 +79,7 @@ class Prediction(NamedTuple):
 
 def answer_rows(
     fitted: Fitted | Router,
-    batch: list[Row | BadRow],
+    batch: list[SourceRow | BadRow],
     *,
     columns: Columns,
     missing: BadRow,
@@ -134,12 +134,12 @@ def _answer(fitted: Fitted | Router, texts: list[str], top: int) -> list[_Answer
 
 
 def _text(
-    row: Row | BadRow, columns: Sequence[str], missing: BadRow, may_be_blank: bool
+    row: SourceRow | BadRow, columns: Sequence[str], missing: BadRow, may_be_blank: bool
 ) -> str | BadRow:
     """Return a row's text, or the answer to a row without one."""
     if isinstance(row, BadRow):
         return row
-    text = text_of(row, columns)
+    text = row_text(row, columns)
     if isinstance(text, str) and (text.strip() or may_be_blank):
         return text
     return missing._replace(at=row.at, values=row.values)
@@ -156,7 +156,7 @@ _PENDING_BYTES = 1 << 25
 
 def predict_rows(
     fitted: Fitted | Router,
-    rows: Rows,
+    rows: RowReader,
     *,
     text: str | None = None,
     id: str | None = None,  # noqa: A002 (the user's word)
@@ -197,7 +197,7 @@ def predict_rows(
     ------
     DataError : if there is no such column, or it is unclear which one holds the text.
     """
-    head: list[Row | BadRow] = []
+    head: list[SourceRow | BadRow] = []
     broken = None
     try:
         n_peeked = min(batch_rows, N_PEEKED)
@@ -218,12 +218,12 @@ def predict_rows(
 
 
 def _columns_of(
-    rows: Rows, head: list[Row | BadRow], text: str | None, identity: str | None
+    rows: RowReader, head: list[SourceRow | BadRow], text: str | None, identity: str | None
 ) -> Columns:
     identity = find_id(rows.name, head, identity)
     texts = find_text_columns(rows.name, head, text, identity)
     if not texts:
-        names = listed(column_names(head))
+        names = format_list(column_names(head))
         raise DataError(
             f"{rows.name} has {names}, and none is known as text; name one with `text`."
         )
@@ -245,12 +245,12 @@ def _named(columns: Sequence[str]) -> str:
 
 
 class _Batch(NamedTuple):
-    rows: list[Row | BadRow]
+    rows: list[SourceRow | BadRow]
     n_bytes: int
     is_last_for_now: bool  # the next row is not there yet
 
 
-def _batches(head: list[Row | BadRow], rows: Rows, most: int) -> Iterator[_Batch]:
+def _batches(head: list[SourceRow | BadRow], rows: RowReader, most: int) -> Iterator[_Batch]:
     items = iter(rows)
     batch = head
     n_bytes = sum(map(_n_bytes, head))
@@ -272,12 +272,12 @@ def _batches(head: list[Row | BadRow], rows: Rows, most: int) -> Iterator[_Batch
     yield _Batch(batch, n_bytes, is_last_for_now=True)
 
 
-def _n_bytes(row: Row | BadRow) -> int:
-    return row.n_bytes if isinstance(row, Row) else 0  # a bad one is not kept
+def _n_bytes(row: SourceRow | BadRow) -> int:
+    return row.n_bytes if isinstance(row, SourceRow) else 0  # a bad one is not kept
 
 
 def _map_in_order(
-    answer: Callable[[list[Row | BadRow]], list[Prediction | BadRow]],
+    answer: Callable[[list[SourceRow | BadRow]], list[Prediction | BadRow]],
     batches: Iterable[_Batch],
     n_threads: int,
 ) -> Iterator[list[Prediction | BadRow]]:

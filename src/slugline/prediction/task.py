@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from slugline.base.checks import check_whole
-from slugline.corpus.columns import listed
-from slugline.corpus.readers import Rows, check_reading, read_rows
+from slugline.corpus.columns import format_list
+from slugline.corpus.readers import RowReader, check_format, read_rows
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, ModelFileError, OptionError, OutputError, SluglineError
 from slugline.learning.encoder.encoder import Encoder
@@ -189,7 +189,7 @@ class How:
     def __post_init__(self) -> None:
         check_whole("top", self.top, 1)
         check_whole("n_threads", self.n_threads, 1)
-        check_reading(self.format, self.encoding)
+        check_format(self.format, self.encoding)
 
 
 class Task(NamedTuple):
@@ -290,7 +290,7 @@ def make_router(fitted: Fitted, how: How) -> Router:
 
 
 def batches_of(
-    router: Router, rows: Rows, how: How, announce: Callable[[str], object]
+    router: Router, rows: RowReader, how: How, announce: Callable[[str], object]
 ) -> Iterator[list[Prediction | BadRow]]:
     """Return the answers to rows, batch by batch; see `slugline.prediction.rows.predict_rows`."""
     return predict_rows(
@@ -358,12 +358,12 @@ def _answered(router: Router, how: How, task: Task, tell: Callable[[SoFar], obje
             f'{rows.unit} {first_bad.at} ({first_bad.problem}); "error" in {target} says why'
         )
     if file.left_out:
-        columns = listed(file.left_out)
+        columns = format_list(file.left_out)
         warnings.append(f"{target} lacks {columns}, which the first rows of {rows.name} don't have")
     return Outcome(n_rows, n_bad, target.stat().st_size, tuple(notes), "; ".join(warnings))
 
 
-def strict_error(rows: Rows, bad: BadRow) -> DataError:
+def strict_error(rows: RowReader, bad: BadRow) -> DataError:
     """Return what ends the work at a bad row, if the user wants it to."""
     return DataError(
         f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}, or go on past bad rows "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from slugline.audit.audit import Audit, Leak
 from slugline.audit.findings import Finding, Findings, Span
 from slugline.base.words import counted
-from slugline.explain.explanation import highlighted
+from slugline.explain.explanation import highlight
 from slugline.reports.page import listed, render, shortened, write_page
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _excerpt(text: str, spans: Sequence[Span]) -> Markup:
     before, after = "… " if start else "", " …" if end < len(text) else ""
     shift = len(before) - start
     inside = [(a + shift, b + shift, share) for a, b, share in spans if a >= start and b <= end]
-    return highlighted(f"{before}{text[start:end]}{after}", inside)
+    return highlight(f"{before}{text[start:end]}{after}", inside)
 
 
 def _start(text: str) -> str:

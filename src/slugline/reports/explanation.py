@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from slugline.base.words import counted
-from slugline.explain.explanation import Explanation, label, signed
+from slugline.explain.explanation import Explanation, format_share, format_word
 from slugline.reports.page import render, write_page
 
 __all__ = [
@@ -49,8 +49,8 @@ def explanation_page(explanation: Explanation) -> str:
         is_cut=len(explanation.text) > N_CHARACTERS,
         rows=[
             {
-                "label": label(each),
-                "share": signed(each.share),
+                "label": format_word(each),
+                "share": format_share(each.share),
                 "side": "for" if each.share > 0 else "against",
                 "width": 100 * abs(each.share) / most if most else 0,
             }
@@ -59,9 +59,9 @@ def explanation_page(explanation: Explanation) -> str:
         heading=_heading(len(words)),
         n_rest=len(rest),
         rest_label="all others" if explanation.n_unlisted else counted(len(rest), "other"),
-        rest=signed(sum(each.share for each in rest)),
-        bias=signed(explanation.bias),
-        score=signed(explanation.score),
+        rest=format_share(sum(each.share for each in rest)),
+        bias=format_share(explanation.bias),
+        score=format_share(explanation.score),
         examples=[
             (each, each.text[:_N_EXAMPLE] + ("…" if len(each.text) > _N_EXAMPLE else ""))
             for each in explanation.examples

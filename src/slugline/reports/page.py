@@ -13,7 +13,7 @@ from slugline._version import __version__
 from slugline.base.files import write_whole
 from slugline.base.words import counted
 from slugline.errors import SluglineError
-from slugline.explain.explanation import STYLE, highlighted
+from slugline.explain.explanation import STYLE, highlight
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -218,7 +218,7 @@ def _prose(text: str) -> Markup:
 
 def _marked(quote: Quote) -> Markup:
     """Return a passage as HTML whose words are marked."""
-    return highlighted(*quote)
+    return highlight(*quote)
 
 
 def _breakable(name: str) -> Markup:

@@ -12,7 +12,7 @@ from slugline.base.words import counted
 from slugline.corrections.gate import FEWEST, TopicChange
 from slugline.corrections.learning import Outcome
 from slugline.evaluation.curve_law import Forecast
-from slugline.evaluation.evaluation import Evaluation, TopicFigures
+from slugline.evaluation.evaluation import Evaluation, TopicMetrics
 from slugline.experiment.curve import Curve, LearningCurves
 from slugline.experiment.run import Experiment
 from slugline.learning.net.training import History
@@ -134,7 +134,7 @@ def _data(experiment: Experiment) -> str:
     return " ".join(said)
 
 
-def _sizes(topics: Sequence[TopicFigures]) -> str:
+def _sizes(topics: Sequence[TopicMetrics]) -> str:
     """Return how many test documents the topics have; `topics` are sorted by that number."""
     tested = [metrics for metrics in topics if metrics.n_documents]
     named = topics if len(topics) <= 2 * N_NAMED else tested
@@ -291,7 +291,7 @@ def _of_missed_topics(experiment: Experiment) -> str | None:
 
 
 def _of_their_size(
-    missed: Sequence[TopicFigures], found: Sequence[TopicFigures], *, balanced: bool
+    missed: Sequence[TopicMetrics], found: Sequence[TopicMetrics], *, balanced: bool
 ) -> str:
     """Return a sentence on whether the missed topics are the rare ones, and what to do."""
     if not found:
@@ -352,24 +352,24 @@ def _of_few_tests(experiment: Experiment) -> str | None:
 # Words ------------------------------------------------------------------------------------------
 
 
-def _known_topics(experiment: Experiment) -> list[TopicFigures]:
+def _known_topics(experiment: Experiment) -> list[TopicMetrics]:
     """Return all topics but that of test documents whose topic the classifier does not know."""
     return experiment.evaluation.per_topic()[: len(experiment.fitted.topics)]
 
 
-def _by_size(topics: Sequence[TopicFigures]) -> list[TopicFigures]:
+def _by_size(topics: Sequence[TopicMetrics]) -> list[TopicMetrics]:
     return sorted(topics, key=lambda metrics: -metrics.n_documents)
 
 
-def _mean_size(topics: Sequence[TopicFigures]) -> float:
+def _mean_size(topics: Sequence[TopicMetrics]) -> float:
     return sum(metrics.n_documents for metrics in topics) / len(topics)
 
 
-def _with_sizes(topics: Sequence[TopicFigures]) -> str:
+def _with_sizes(topics: Sequence[TopicMetrics]) -> str:
     return listed([f"{_quoted(f.topic)} ({number(f.n_documents, 0)})" for f in topics])
 
 
-def _found(metrics: TopicFigures) -> str:
+def _found(metrics: TopicMetrics) -> str:
     n_found = round(metrics.recall * metrics.n_documents)
     return f"{_quoted(metrics.topic)} ({n_found} of {metrics.n_documents} found)"
 

@@ -6,7 +6,7 @@ pooch, the usual choice, neither resumes a download nor limits its size and time
 * a file appears under its name whole and checked, or not at all;
 * the bytes of a broken transfer are kept beside the target as `<name>.part` and continued later;
 * processes that need the same file at the same time do not disturb each other;
-* a download ends when nothing arrives for `PATIENCE` seconds, even if the name lookup or a server
+* a download ends when nothing arrives for `TIMEOUT` seconds, even if the name lookup or a server
   hangs, or single bytes trickle in; a slow transfer that does make progress may take its time.
 """
 
@@ -37,25 +37,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILES",
-    "PATIENCE",
-    "BadPart",
+    "TIMEOUT",
+    "BadPartError",
     "Chunk",
-    "Failure",
-    "Hopeless",
-    "Patience",
+    "Deadline",
+    "PermanentError",
     "ProgressBar",
     "RemoteFile",
+    "TransferError",
+    "damaged_file_error",
+    "error_reason",
     "fetch",
-    "listen",
-    "not_the_original",
     "read_bounded",
-    "reason_of",
+    "receive_chunks",
 ]
 
 
 # Reads a server's reply chunk by chunk, in bounded time and memory, whatever the server does ------
 
-PATIENCE = 10.0  # seconds without progress after which a download is given up
+TIMEOUT = 10.0  # seconds without progress after which a download is given up
 STALL = 5.0  # seconds without progress after which another connection is tried
 CHUNK = 16 * 1024  # bytes; so many must arrive to count as progress
 
@@ -63,15 +63,15 @@ _WAITING = 64  # chunks that may have arrived without being taken yet
 _SHOWN = 200  # characters of an error's text, which may come from the server
 
 
-class Failure(Exception):  # noqa: N818 - an attempt's outcome, seen by users as DownloadError
+class TransferError(Exception):
     """An attempt that failed; the next one may succeed."""
 
 
-class Hopeless(Failure):
+class PermanentError(TransferError):
     """A failure that another attempt would only repeat."""
 
 
-class BadPart(Failure):
+class BadPartError(TransferError):
     """The bytes kept from an earlier attempt can't be continued; start again from nothing."""
 
 
@@ -83,18 +83,18 @@ class Chunk(NamedTuple):
     total: int  # bytes of the whole file, 0 if unknown
 
 
-_Inbox: TypeAlias = "queue.Queue[Chunk | Failure | None]"
+_Inbox: TypeAlias = "queue.Queue[Chunk | TransferError | None]"
 
 
-class Patience:
+class Deadline:
     """The seconds left for something to arrive, shared among the addresses."""
 
     def __init__(self) -> None:
-        self._end = time.monotonic() + PATIENCE
+        self._end = time.monotonic() + TIMEOUT
 
     def begin(self, turn: int, n_turns: int) -> None:
         """Start with an address (the first is `turn` 1), and leave time for those after it."""
-        self._reserve = PATIENCE * (1 - turn / n_turns)
+        self._reserve = TIMEOUT * (1 - turn / n_turns)
         self._best = 0
         self._since = time.monotonic()
 
@@ -103,7 +103,7 @@ class Patience:
         if size >= self._best + CHUNK:
             self._best = size
             self._since = time.monotonic()
-            self._end = self._since + PATIENCE
+            self._end = self._since + TIMEOUT
 
     @property
     def left(self) -> float:
@@ -116,7 +116,7 @@ class Patience:
         return time.monotonic() - self._since
 
 
-def listen(url: str, start: int, patience: Patience) -> Generator[Chunk, None, None]:
+def receive_chunks(url: str, start: int, patience: Deadline) -> Generator[Chunk, None, None]:
     """Yield the chunks of a reply as they arrive, from byte `start` of the file if possible.
 
     The network is read on a separate thread, because neither a name lookup nor a header that
@@ -132,36 +132,36 @@ def listen(url: str, start: int, patience: Patience) -> Generator[Chunk, None, N
     began = time.monotonic()
     try:
         while (item := _next_item(inbox, patience, began)) is not None:
-            if isinstance(item, Failure):
+            if isinstance(item, TransferError):
                 raise item
             yield item
     finally:
         given_up.set()
 
 
-def _next_item(inbox: _Inbox, patience: Patience, began: float) -> Chunk | Failure | None:
+def _next_item(inbox: _Inbox, patience: Deadline, began: float) -> Chunk | TransferError | None:
     still = min(patience.waited, time.monotonic() - began)
     try:
         return inbox.get(timeout=max(0.0, min(STALL - still, patience.left)))
     except queue.Empty:
-        raise Failure(f"no progress in {patience.waited:.0f} seconds") from None
+        raise TransferError(f"no progress in {patience.waited:.0f} seconds") from None
 
 
 def _pump(url: str, start: int, inbox: _Inbox, given_up: threading.Event) -> None:
     """Request `url` from byte `start` on; post its chunks, then None or the failure."""
-    end: Failure | None = None
+    end: TransferError | None = None
     try:
         for chunk in _chunks(url, start):
             if not _post(chunk, inbox, given_up):
                 return
-    except Failure as failure:
+    except TransferError as failure:
         end = failure
     except Exception as error:  # noqa: BLE001 - whatever it is, the waiting thread must hear of it
-        end = Failure(_root_cause(error))
+        end = TransferError(_root_cause(error))
     _post(end, inbox, given_up)
 
 
-def _post(item: Chunk | Failure | None, inbox: _Inbox, given_up: threading.Event) -> bool:
+def _post(item: Chunk | TransferError | None, inbox: _Inbox, given_up: threading.Event) -> bool:
     """Wait for room in the inbox; return whether anybody still wants the item."""
     while not given_up.is_set():
         with contextlib.suppress(queue.Full):
@@ -176,7 +176,7 @@ def _chunks(url: str, start: int) -> Generator[Chunk, None, None]:
     # Files are stored as they are sent: an archive must not be unpacked on the way.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(
-        url, headers=headers, stream=True, timeout=PATIENCE, hooks={"response": _drop_redirect}
+        url, headers=headers, stream=True, timeout=TIMEOUT, hooks={"response": _drop_redirect}
     ) as response:
         offset, total = _placed(response, start)
         # Other ways to read have no limit on the line before a chunk, or on a chunk of size -1.
@@ -200,10 +200,10 @@ def _placed(response: requests.Response, start: int) -> tuple[int, int]:
     if status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
         return start, start + length
     if status in (206, 416):
-        raise BadPart(f"HTTP status {status}")
+        raise BadPartError(f"HTTP status {status}")
     if status in (408, 429) or status >= 500:
-        raise Failure(f"HTTP status {status}")
-    raise Hopeless(f"HTTP status {status}")
+        raise TransferError(f"HTTP status {status}")
+    raise PermanentError(f"HTTP status {status}")
 
 
 def _root_cause(error: BaseException) -> str:
@@ -282,7 +282,7 @@ def fetch(
     Raises
     ------
     DataError : if `path` is given and the file isn't there.
-    DownloadError : if the file is in none of these places. A download fails after `PATIENCE`
+    DownloadError : if the file is in none of these places. A download fails after `TIMEOUT`
         seconds without progress, shared among the addresses, or a few attempts at each.
     """
     if path is not None:
@@ -296,7 +296,7 @@ def fetch(
         return cached
     try:
         _download(remote, cached, check, progress)
-    except Failure as failure:
+    except TransferError as failure:
         name = cached.name
         tried = f"it is not in {data} (SLUGLINE_DATA)" if data else "SLUGLINE_DATA is not set"
         raise DownloadError(
@@ -359,7 +359,9 @@ def _download(
         target.parent.mkdir(parents=True, exist_ok=True)
         _from_the_first_that_has_it(remote, target, check, progress)
     except OSError as error:  # from the disk; those of the network have become a Failure
-        raise Failure(f"{target.parent} can't be written to: {error.strerror or error}") from error
+        raise TransferError(
+            f"{target.parent} can't be written to: {error.strerror or error}"
+        ) from error
     finally:
         if progress:
             progress.close()
@@ -371,7 +373,7 @@ def _from_the_first_that_has_it(
     check: Callable[[Path], object] | None,
     progress: ProgressBar | None,
 ) -> None:
-    patience = Patience()
+    patience = Deadline()
     failures = []
     for turn, url in enumerate(remote.urls, start=1):
         patience.begin(turn, len(remote.urls))
@@ -379,11 +381,11 @@ def _from_the_first_that_has_it(
             with _part_of(target, resumable=not _is_packed(url)) as part:
                 _attempts(remote, url, part, patience, check, progress)
                 put_in_place(part, target)
-        except Failure as failure:
+        except TransferError as failure:
             failures.append(f"{url} failed ({failure})")
         else:
             return
-    raise Failure(", ".join(failures))
+    raise TransferError(", ".join(failures))
 
 
 def _is_packed(url: str) -> bool:
@@ -456,7 +458,7 @@ def _attempts(
     remote: RemoteFile,
     url: str,
     part: BinaryIO,
-    patience: Patience,
+    patience: Deadline,
     check: Callable[[Path], object] | None,
     progress: ProgressBar | None,
 ) -> None:
@@ -466,11 +468,11 @@ def _attempts(
         try:
             resumed = _receive(url, remote.max_bytes, part, patience, progress)
             _verify(remote, url, part, check, resumed)
-        except Failure as failure:
-            if isinstance(failure, (BadPart, Hopeless)):
+        except TransferError as failure:
+            if isinstance(failure, (BadPartError, PermanentError)):
                 part.truncate(0)
             pause = next(pauses, None)
-            if isinstance(failure, Hopeless) or pause is None or patience.left <= pause:
+            if isinstance(failure, PermanentError) or pause is None or patience.left <= pause:
                 raise
             time.sleep(pause)
         else:
@@ -478,18 +480,18 @@ def _attempts(
 
 
 def _receive(
-    url: str, limit: int, part: BinaryIO, patience: Patience, progress: ProgressBar | None
+    url: str, limit: int, part: BinaryIO, patience: Deadline, progress: ProgressBar | None
 ) -> bool:
     """Append the bytes of one connection to the part file; return whether it held any before."""
     kept = size = part.seek(0, os.SEEK_END)
-    with contextlib.closing(listen(url, kept, patience)) as chunks:
+    with contextlib.closing(receive_chunks(url, kept, patience)) as chunks:
         for number, chunk in enumerate(chunks):
             if number == 0:
                 kept = size = part.seek(part.truncate(chunk.offset))
                 _restart(progress, size, chunk.total)
             size += len(chunk.data)
             if max(size, chunk.total) > limit:
-                raise Hopeless(f"it sends more than the {limit:,} bytes expected")
+                raise PermanentError(f"it sends more than the {limit:,} bytes expected")
             part.write(chunk.data)
             patience.note(size)
             if progress:
@@ -523,7 +525,7 @@ def _verify(
             check(path)
     except DataError as error:
         # A file received in one piece would only be the same again.
-        failure = BadPart if resumed else Hopeless
+        failure = BadPartError if resumed else PermanentError
         raise failure(f"it sent the wrong file: {error}") from error
 
 
@@ -599,14 +601,14 @@ def read_bounded(path: Path, remote: RemoteFile) -> bytes:
     return content
 
 
-def not_the_original(path: Path, remote: RemoteFile, error: Exception) -> DataError:
+def damaged_file_error(path: Path, remote: RemoteFile, error: Exception) -> DataError:
     """Return the error for a file that is not what the publisher serves."""
     return DataError(
-        f"{path} is damaged or not the original ({reason_of(error)}); "
+        f"{path} is damaged or not the original ({error_reason(error)}); "
         f"replace it with {PurePosixPath(remote.name).name} from {remote.urls[0]}."
     )
 
 
-def reason_of(error: Exception) -> str:
+def error_reason(error: Exception) -> str:
     """Return the message of an error, on one line."""
     return " ".join(str(error).split()) or type(error).__name__

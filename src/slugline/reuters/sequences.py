@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 
 from slugline.errors import DataError, OptionError
-from slugline.reuters.downloads import FILES, fetch, not_the_original, read_bounded
+from slugline.reuters.downloads import FILES, damaged_file_error, fetch, read_bounded
 
 if TYPE_CHECKING:
     import os
@@ -35,10 +35,10 @@ __all__ = [
     "DEFAULT_TEST_SPLIT",
     "LABELS",
     "MAX_NUMBER",
+    "count_train",
     "decode",
     "get_word_index",
     "load_data",
-    "n_train_of",
     "read_lists",
     "shuffled_order",
     "topic_names",
@@ -188,7 +188,7 @@ def shuffled_order(n: int, seed: int | None) -> list[int]:
     return order.tolist()
 
 
-def n_train_of(n: int, test_split: float) -> int:
+def count_train(n: int, test_split: float) -> int:
     """Return how many wires, from the first, are for training."""
     return int(n * (1 - test_split))
 
@@ -203,7 +203,7 @@ def topic_names() -> list[str]:
 _INDEX_FROM = 3  # ranks begin at 1, so words begin at 4: 0 is padding, 1 start, 2 a word left out
 
 
-class Marks(TypedDict, total=False):
+class IndexOptions(TypedDict, total=False):
     """Parameters of `load_data` that set the numbers of words and of marks."""
 
     start_char: int | None
@@ -220,7 +220,7 @@ def load_data(
     seed: int | None = DEFAULT_SEED,
     *,
     progress: ProgressBar | None = None,
-    **marks: Unpack[Marks],
+    **marks: Unpack[IndexOptions],
 ) -> tuple[Labelled, Labelled]:
     """Return newswires as word numbers: the arrays of `keras.datasets.reuters.load_data`.
 
@@ -255,7 +255,7 @@ def load_data(
     DataError : if the file is damaged, crafted, or not the original.
     DownloadError : if it can't be found or downloaded.
     """
-    given: Marks = {"start_char": 1, "oov_char": 2, "index_from": _INDEX_FROM, **marks}
+    given: IndexOptions = {"start_char": 1, "oov_char": 2, "index_from": _INDEX_FROM, **marks}
     start_char, oov_char = given["start_char"], given["oov_char"]
     index_from = given["index_from"]
     _check_integers(skip_top=skip_top, index_from=index_from)
@@ -271,7 +271,7 @@ def load_data(
     rows, labels = [rows[i] for i in order], labels[order]
     stop = num_words or _largest(rows, head, index_from, maxlen)
     x = _numbered(rows, head, range(skip_top, stop), oov_char, index_from)
-    n_train = n_train_of(len(x), test_split)
+    n_train = count_train(len(x), test_split)
     return (
         (np.array(x[:n_train], dtype=object), labels[:n_train]),
         (np.array(x[n_train:], dtype=object), labels[n_train:]),
@@ -294,7 +294,7 @@ def _read_sequences(path: Path) -> tuple[list[list[int]], NDArray[np.int64]]:
     try:
         return read_lists(read_bounded(path, FILES["sequences"]))
     except (OSError, DataError) as error:
-        raise not_the_original(path, FILES["sequences"], error) from error
+        raise damaged_file_error(path, FILES["sequences"], error) from error
 
 
 def _largest(rows: list[list[int]], head: list[int], index_from: int, maxlen: int | None) -> int:
@@ -374,4 +374,4 @@ def _read_word_index(path: Path) -> dict[str, int]:
     try:
         return msgspec.json.decode(read_bounded(path, FILES["word index"]), type=dict[str, int])
     except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
-        raise not_the_original(path, FILES["word index"], error) from error
+        raise damaged_file_error(path, FILES["word index"], error) from error

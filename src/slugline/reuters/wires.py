@@ -13,12 +13,12 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, get_args
 
 from slugline.errors import DataError, OptionError
-from slugline.reuters.downloads import FILES, fetch, not_the_original, reason_of
+from slugline.reuters.downloads import FILES, damaged_file_error, error_reason, fetch
 from slugline.reuters.sequences import (
     DEFAULT_SEED,
     DEFAULT_TEST_SPLIT,
     LABELS,
-    n_train_of,
+    count_train,
     shuffled_order,
 )
 
@@ -136,7 +136,7 @@ def load_wires(
     archive = fetch(FILES["archive"], path, check=_unpacked, progress=progress)
     wires = [wire for sgml in _read_archive(archive) for wire in _wires_in(sgml, edition)]
     shuffled = [wires[i] for i in shuffled_order(len(wires), DEFAULT_SEED)]
-    n_train = n_train_of(len(wires), DEFAULT_TEST_SPLIT)
+    n_train = count_train(len(wires), DEFAULT_TEST_SPLIT)
     return Wires(WireList(shuffled[:n_train]), WireList(shuffled[n_train:]))
 
 
@@ -144,7 +144,7 @@ def _read_archive(path: Path) -> list[str]:
     try:
         return _unpacked(path)
     except DataError as error:
-        raise not_the_original(path, FILES["archive"], error) from error
+        raise damaged_file_error(path, FILES["archive"], error) from error
 
 
 def _unpacked(path: Path) -> list[str]:
@@ -158,7 +158,7 @@ def _unpacked(path: Path) -> list[str]:
             members = {PurePosixPath(member.name).name: member for member in archive}
             return [_read_sgml(archive, members.get(name), name) for name in SGML_SHA256]
     except Exception as error:  # a damaged archive makes tarfile fail in many ways
-        raise DataError(reason_of(error)) from error
+        raise DataError(error_reason(error)) from error
 
 
 def _read_sgml(archive: tarfile.TarFile, member: tarfile.TarInfo | None, name: str) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32, I64, U64, Index
-from slugline.corpus.documents import Topic, digest_of
-from slugline.corpus.labelled import Facts
+from slugline.corpus.documents import Topic, compute_digest
+from slugline.corpus.labelled import SourceSchema
 from slugline.learning.linear.sums import RowBlock
 from slugline.stream.source import Batch
 from slugline.text.blocks import Block, idf
@@ -135,7 +135,7 @@ class CountedBatch(NamedTuple):
     """What is known of a batch: its documents' terms, if there are any, and what files are like."""
 
     found: Found | None
-    facts: tuple[Facts, ...]
+    facts: tuple[SourceSchema, ...]
     n_documents: int
     digest: str
 
@@ -143,7 +143,7 @@ class CountedBatch(NamedTuple):
 def count_batch(batch: Batch, families: Sequence[Block]) -> tuple[Counted | None, CountedBatch]:
     """Count the terms of a batch; there is no block if it has no documents. See `count`."""
     texts, topics, facts = batch
-    digest = digest_of(texts, topics)
+    digest = compute_digest(texts, topics)
     if not texts:
         return None, CountedBatch(None, facts, 0, digest)
     block, found = count(texts, topics, families)

@@ -17,7 +17,7 @@ from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.progress import step_of
 from slugline.base.words import counted
 from slugline.corpus.documents import Topic, Topics
-from slugline.corpus.sample_weights import plain_class_weight, topic_weights
+from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
 from slugline.errors import DataError, OptionError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.linear.newton import TOLERANCE
@@ -63,7 +63,7 @@ def tie_to_settings(kept: Checkpoint | None, settings: FitSettings, tolerance: f
     """
     if kept is None:
         return
-    weights = plain_class_weight(settings.class_weight) or "equal"
+    weights = to_plain_class_weight(settings.class_weight) or "equal"
     kept.tie(
         {
             "versions of Slugline": _version.__version__,
@@ -299,7 +299,7 @@ def _fitted(
         features=features,
         learner=learner.of_columns(columns),
         seed=int(settings.random_state),
-        class_weight=plain_class_weight(settings.class_weight),
+        class_weight=to_plain_class_weight(settings.class_weight),
         data_digest=documents.digest,
         n_documents=documents.n_documents,
         n_held_out=learned.n_held_out,

@@ -12,18 +12,24 @@ from typing import Any, NamedTuple, Protocol
 from slugline.base.checks import check_whole
 from slugline.base.names import files_of
 from slugline.corpus.columns import columns_note
-from slugline.corpus.documents import Topic, chain_digests, check_documents, digest_of
-from slugline.corpus.labelled import Agreement, Columns, Facts, LabelledRows, columns_of
-from slugline.corpus.parquet import parquet_stretches
-from slugline.corpus.readers import Rows, format_of, read_lines, read_rows, read_stretch
+from slugline.corpus.documents import Topic, chain_digests, check_documents, compute_digest
+from slugline.corpus.labelled import Columns, LabelledRows, SchemaCheck, SourceSchema, read_columns
+from slugline.corpus.parquet import parquet_row_ranges
+from slugline.corpus.readers import (
+    RowReader,
+    detect_format,
+    read_line_range,
+    read_row_range,
+    read_rows,
+)
 from slugline.corpus.rows import (
     MAX_RECORD,
     BadRow,
-    Items,
-    Row,
-    checked_row,
-    os_errors_named,
-    too_long,
+    RowIterator,
+    SourceRow,
+    make_row,
+    too_long_row,
+    translate_os_errors,
 )
 from slugline.corpus.tables import frame_rows
 from slugline.errors import DataError, OptionError
@@ -63,7 +69,7 @@ class Batch(NamedTuple):
 
     texts: list[str]
     topics: list[Topic]
-    facts: tuple[Facts, ...] = ()
+    facts: tuple[SourceSchema, ...] = ()
 
 
 class Part(Protocol):
@@ -162,7 +168,7 @@ class LineRange(_PartOfFile):
 
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time."""
-        return self._batches(read_lines(self.path, self.first, self.end))
+        return self._batches(read_line_range(self.path, self.first, self.end))
 
 
 class RowStretch(_PartOfFile):
@@ -170,7 +176,7 @@ class RowStretch(_PartOfFile):
 
     def batches(self) -> Iterator[Batch]:
         """Read the documents, a block at a time."""
-        return self._batches(read_stretch(self.path, self.first, self.end))
+        return self._batches(read_row_range(self.path, self.first, self.end))
 
 
 @dataclass(frozen=True)
@@ -214,7 +220,7 @@ def batches_of(files: Iterable[LabelledRows], rows_per_block: int) -> Iterator[B
     """Read files, or parts of them, a block at a time; end at one that can't be read on."""
     texts: list[str] = []
     topics: list[Topic] = []
-    facts: list[Facts] = []
+    facts: list[SourceSchema] = []
     n_characters = 0
     for rows in files:
         for text, topic in rows:
@@ -299,7 +305,7 @@ class Documents:
 
     Raises
     ------
-    DataError : if there is no such file, or nothing in it; later, as `Agreement` and
+    DataError : if there is no such file, or nothing in it; later, as `SchemaCheck` and
         `check_documents` do.
     OptionError : if the source is something else, or columns are named and it has none.
     """
@@ -317,7 +323,7 @@ class Documents:
     ) -> None:
         check_whole("rows_per_block", rows_per_block, 1, MOST_ROWS)
         reading = Reading(text, topic, format, encoding, skip_bad_rows, rows_per_block)
-        self._agreement = Agreement(skip_bad_rows)
+        self._agreement = SchemaCheck(skip_bad_rows)
         self._is_guessed = None in (text, topic)
         self._digests: list[str] = []
         self.n_documents = 0
@@ -355,10 +361,10 @@ class Documents:
     def digest(self) -> str:
         """The SHA-256 of all documents so far: that of the first block, chained to the others'.
 
-        See `slugline.corpus.documents.digest_of` and `chain_digests`.
+        See `slugline.corpus.documents.compute_digest` and `chain_digests`.
         """
         if not self._digests:
-            return digest_of([], [])
+            return compute_digest([], [])
         digest, *others = self._digests
         for other in others:
             digest = chain_digests(digest, other)
@@ -368,7 +374,7 @@ class Documents:
         """Yield the parts, which depend on the source alone."""
         return self._parts
 
-    def add(self, facts: Iterable[Facts], n_documents: int, digest: str) -> None:
+    def add(self, facts: Iterable[SourceSchema], n_documents: int, digest: str) -> None:
         """Take what was found in the next block: about files, how many documents, their digest."""
         for each in facts:
             self._agreement.add(each)
@@ -413,10 +419,10 @@ def _size(file: str, reading: Reading) -> int | None:
     path = Path(file)
     if file == "-":
         return None
-    form = format_of(file, reading.format)
+    form = detect_format(file, reading.format)
     if not path.is_file():  # a folder or a pipe
         return None
-    with os_errors_named(file):
+    with translate_os_errors(file):
         size = path.stat().st_size
     is_packed = path.suffix.lower() == ".gz" or form in ("parquet", "xlsx")
     return size * _UNPACKED if is_packed else size
@@ -424,16 +430,16 @@ def _size(file: str, reading: Reading) -> int | None:
 
 def _cut(file: str, size: int, reading: Reading) -> list[Part]:
     """Return the parts of a file; none if it can't be cut."""
-    form = format_of(file, reading.format)
+    form = detect_format(file, reading.format)
     if form == "parquet":
         kind: Any = RowStretch
-        stretches = parquet_stretches(Path(file), reading.rows_per_block)
+        stretches = parquet_row_ranges(Path(file), reading.rows_per_block)
     elif form == "jsonl" and reading.encoding is None and not file.lower().endswith(".gz"):
         kind, n_bytes = LineRange, _bytes_of_rows(file, reading.rows_per_block)
         stretches = [(at, min(at + n_bytes, size)) for at in range(0, size, n_bytes)]
     else:
         return []
-    columns = columns_of(read_rows(file, format=form), reading.text, reading.topic)
+    columns = read_columns(read_rows(file, format=form), reading.text, reading.topic)
     return [
         kind(file, first, end, (first, end) == stretches[-1], columns, reading)
         for first, end in stretches
@@ -442,7 +448,7 @@ def _cut(file: str, size: int, reading: Reading) -> list[Part]:
 
 def _bytes_of_rows(file: str, n_rows: int) -> int:
     """Return about how many bytes so many lines have, as far as the first ones tell."""
-    with os_errors_named(file), Path(file).open("rb") as opened:
+    with translate_os_errors(file), Path(file).open("rb") as opened:
         sample = opened.read(_SAMPLE)
     n_bytes = n_rows * len(sample) // (sample.count(b"\n") + 1)
     return min(_MOST_BYTES, max(FEWEST_BYTES, n_bytes))
@@ -509,13 +515,13 @@ class Partition:
             if data and not isinstance(data[0], Mapping):
                 yield from batches_of_pairs([_pairs(data, name)], how.rows_per_block)
                 return
-            items: Items = (_row(at, values) for at, values in enumerate(data))
+            items: RowIterator = (_row(at, values) for at, values in enumerate(data))
         else:
             items = map(_not_too_long, frame_rows(data))
         first = next(items, None)
         if first is None:  # partitions are what filters leave of them
             return
-        rows = Rows(name, "frame", _chained(first, items))
+        rows = RowReader(name, "frame", _chained(first, items))
         labelled = LabelledRows(rows, how.text, how.topic, skip_bad_rows=how.skip_bad_rows)
         yield from batches_of([labelled], how.rows_per_block)
 
@@ -551,20 +557,20 @@ def _pairs(data: Sequence[Any], name: str) -> tuple[list[str], list[Any]]:
     return check_documents(texts, topics, names, may_be_none=True)
 
 
-def _row(at: int, values: Any) -> Row | BadRow:
+def _row(at: int, values: Any) -> SourceRow | BadRow:
     if not isinstance(values, Mapping):
         return BadRow(at, "no mapping", "make all items mappings")
-    return _not_too_long(checked_row(at, {str(name): value for name, value in values.items()}))
+    return _not_too_long(make_row(at, {str(name): value for name, value in values.items()}))
 
 
-def _not_too_long(row: Row | BadRow) -> Row | BadRow:
-    if isinstance(row, Row):
+def _not_too_long(row: SourceRow | BadRow) -> SourceRow | BadRow:
+    if isinstance(row, SourceRow):
         n_characters = sum(len(value) for value in row.values.values() if isinstance(value, str))
         if n_characters > MAX_RECORD:
-            return too_long(row.at)
+            return too_long_row(row.at)
     return row
 
 
-def _chained(first: Row | BadRow, others: Items) -> Items:
+def _chained(first: SourceRow | BadRow, others: RowIterator) -> RowIterator:
     yield first
     yield from others

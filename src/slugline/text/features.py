@@ -13,7 +13,7 @@ from slugline import errors
 from slugline.base.arrays import F32, F64, I64, Index, Integers, Mask
 from slugline.base.checks import count_threads
 from slugline.base.words import as_call
-from slugline.corpus.documents import as_texts
+from slugline.corpus.documents import check_texts
 from slugline.errors import DataError
 from slugline.text.blocks import Block, check_blocks, document_frequency, idf
 from slugline.text.columns import Buckets, SeenBuckets, TermColumns
@@ -133,7 +133,7 @@ class Features:
 
     def fit_transform(self, texts: Iterable[str]) -> sp.csr_array:
         """Learn the vocabularies, and how many documents have each term; return the rows."""
-        texts = as_texts(texts)  # they may be read twice
+        texts = check_texts(texts)  # they may be read twice
         self.vocabularies_ = self._learn_vocabularies(texts)
         counts = self._count_learning(texts, True)
         if not counts.n_entries:

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import I64, U8, U64, Mask
-from slugline.corpus.documents import as_texts, check_texts, no_string
+from slugline.corpus.documents import check_all_str, check_iterable_of_texts, check_texts
 from slugline.text.hashing import PADDING, distinct, hash_spans
 from slugline.text.sparse import boundaries, ranges
 
@@ -284,7 +284,7 @@ def find_words(texts: Sequence[str]) -> Words:
     ------
     DataError : if a document is not a `str`.
     """
-    data, lengths = join(as_texts(texts), plain)
+    data, lengths = join(check_texts(texts), plain)
     # With spaces before, between and after documents, edges alternate between starts and ends, and
     # no word runs from one document into the next.
     buffer = b" ".join([b"", data, PADDING]).translate(TRANSLATION)
@@ -323,12 +323,12 @@ def map_chunks(
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(no_string(texts))
+    remaining = iter(check_iterable_of_texts(texts))
     chunk: list[str] = []
     n_given = size = 0
     # A few at a time, because a Python step for every text would be noticeable.
     while piece := list(itertools.islice(remaining, _PIECE_TEXTS)):
-        check_texts(piece, n_given)
+        check_all_str(piece, n_given)
         n_given += len(piece)
         piece_size = sum(map(len, piece))
         if piece_size > _BOOK_CHARACTERS:

@@ -21,7 +21,7 @@ from slugline.base.arrays import F16, F32
 from slugline.base.checks import count_threads
 from slugline.base.files import cache_folder, write_ahead
 from slugline.base.words import counted
-from slugline.corpus.documents import as_texts
+from slugline.corpus.documents import check_texts
 from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder, get_encoder
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def encode(
     DataError : if the texts are not texts.
     EncoderError : if the encoder fails or returns what can't be used.
     """
-    documents = as_texts(texts)
+    documents = check_texts(texts)
     checked = get_encoder(encoder)
     # In the order of the texts, so that the calls of an encoder don't depend on hashes.
     distinct = list(dict.fromkeys(documents)) or [""]

@@ -17,7 +17,7 @@ import numpy as np
 
 from slugline.base.arrays import F32
 from slugline.base.checks import check_number, illegal, is_number
-from slugline.corpus.documents import Topic, Topics, check_descriptions, check_names
+from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.errors import DataError, EncoderError
 from slugline.learning.calibration import Calibration
 from slugline.learning.encoder.encoder import NAMES, CheckedEncoder, Encoder, get_encoder
@@ -333,7 +333,7 @@ def from_model_file(
     DataError, ValueError, ... : anything, if parts don't fit together.
     """
     info = file.info
-    check_names(info.topics)
+    check_topic_names(info.topics)
     _check_buckets(info.blocks)
     blocks, vocabularies, first = [], [], 0
     idf = [file.arrays.get(f"idf.{number}") for number in range(len(info.blocks))]

@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from slugline.corpus.bytes import guess_encoding
 from slugline.corpus.columns import column_names, find_text_columns, peek
-from slugline.corpus.readers import Rows, read_rows
+from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, SluglineError
 from slugline.model.routing import Router
@@ -80,7 +80,7 @@ class Upload:
     has_names: bool
     unit: str
     _file: Any
-    _rows: Rows | None = None
+    _rows: RowReader | None = None
 
     def close(self) -> None:
         """Delete it."""
