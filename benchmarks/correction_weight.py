@@ -25,7 +25,7 @@ from sets import arguments, load
 from slugline import Corpus
 from slugline.classifier import TopicClassifier
 from slugline.corpus.splits import make_folds
-from slugline.corrections.learning import merge
+from slugline.corrections.learning import merge_corrections
 
 WEIGHTS = (1.0, 2.0, 3.0, 5.0, 8.0)
 SETS = (
@@ -77,7 +77,7 @@ def measured(case: Case, weight: float | None) -> tuple[float, float]:
     if weight is None or not len(case.corrections):
         classifier.fit(case.data.texts, case.data.topics)
     else:
-        merged = merge(case.data, case.test, case.corrections, weight)
+        merged = merge_corrections(case.data, case.test, case.corrections, weight)
         classifier.fit(merged.learned.texts, merged.learned.topics, merged.weights)
     return share_right(classifier, case.test), share_right(classifier, case.corrections)
 

@@ -27,7 +27,7 @@ from sklearn.svm import LinearSVC
 
 from processes import table
 from sets import arguments, load
-from slugline.compare.results import Difference, adjusted, difference
+from slugline.compare.results import AccuracyDifference, adjust_p_values, compare_accuracies
 from slugline.corpus.splits import make_folds
 from slugline.evaluation.intervals import wilson
 
@@ -35,7 +35,7 @@ SETS = ("trec", "webkb", "ag_news", "stackoverflow", "sib200-de")
 N_FOLDS, N_EQUAL, LEVEL = 5, 6, 0.05
 
 Flags = npt.NDArray[np.bool_]
-Test = Callable[[Flags, Flags, npt.NDArray[np.int64]], Difference]
+Test = Callable[[Flags, Flags, npt.NDArray[np.int64]], AccuracyDifference]
 
 
 def by_fold(right: Flags, folds: npt.NDArray[np.int64]) -> list[float]:
@@ -43,29 +43,29 @@ def by_fold(right: Flags, folds: npt.NDArray[np.int64]) -> list[float]:
     return [float(right[folds == fold].mean()) for fold in range(N_FOLDS)]
 
 
-def corrected(ours: Flags, theirs: Flags, folds: npt.NDArray[np.int64]) -> Difference:
+def corrected(ours: Flags, theirs: Flags, folds: npt.NDArray[np.int64]) -> AccuracyDifference:
     """The corrected resampled t-test, which `slugline compare` uses."""
-    return difference(by_fold(ours, folds), by_fold(theirs, folds))
+    return compare_accuracies(by_fold(ours, folds), by_fold(theirs, folds))
 
 
-def paired(ours: Flags, theirs: Flags, folds: npt.NDArray[np.int64]) -> Difference:
+def paired(ours: Flags, theirs: Flags, folds: npt.NDArray[np.int64]) -> AccuracyDifference:
     """Student's paired test over the folds, as if these were independent."""
     accuracies = by_fold(ours, folds), by_fold(theirs, folds)
     if np.ptp(np.subtract(*accuracies)) < 1e-12:
-        return difference(*accuracies)  # nothing varies, and nothing can be said
+        return compare_accuracies(*accuracies)  # nothing varies, and nothing can be said
     found = ttest_rel(*accuracies)
     low, high = found.confidence_interval(0.95)
-    return Difference(float(ours.mean() - theirs.mean()), (low, high), float(found.pvalue))
+    return AccuracyDifference(float(ours.mean() - theirs.mean()), (low, high), float(found.pvalue))
 
 
-def mcnemar(ours: Flags, theirs: Flags, folds: npt.NDArray[np.int64]) -> Difference:  # noqa: ARG001
+def mcnemar(ours: Flags, theirs: Flags, folds: npt.NDArray[np.int64]) -> AccuracyDifference:  # noqa: ARG001
     """McNemar's exact test (1947) over the answers to all documents, with Wilson's interval."""
     n_ours, n_apart = int((ours & ~theirs).sum()), int((ours ^ theirs).sum())
     if not n_apart:
-        return Difference(0.0, (0.0, 0.0), 1.0)
+        return AccuracyDifference(0.0, (0.0, 0.0), 1.0)
     low, high = ((2 * share - 1) * n_apart / len(ours) for share in wilson(n_ours, n_apart))
     accuracy = float(ours.mean() - theirs.mean())
-    return Difference(accuracy, (low, high), float(binomtest(n_ours, n_apart).pvalue))
+    return AccuracyDifference(accuracy, (low, high), float(binomtest(n_ours, n_apart).pvalue))
 
 
 TESTS: dict[str, Test] = {
@@ -139,7 +139,7 @@ def false_alarms(
     for right, folds in zip(equal, draws.folds, strict=True):
         best = max(range(N_EQUAL), key=lambda i: right[i].sum())
         found = {str(i): test(right[i], right[best], folds) for i in range(N_EQUAL) if i != best}
-        found = adjusted(found) if holm else found
+        found = adjust_p_values(found) if holm else found
         alarms.append(any(d.p_value is not None and d.p_value < LEVEL for d in found.values()))
     return statistics.fmean(alarms)
 

@@ -6,7 +6,7 @@ import pytest
 import typer.main
 
 from slugline.cli.app import make_app
-from slugline.cli.output import FLAGS, in_flags
+from slugline.cli.output import FLAGS, name_flags
 
 
 def flags_of_all_commands() -> set[str]:
@@ -33,4 +33,4 @@ def test_every_flag_that_a_parameter_becomes_is_one() -> None:
     ],
 )
 def test_a_parameter_in_backticks_becomes_its_flag(said: str, shown: str) -> None:
-    assert in_flags(said) == shown
+    assert name_flags(said) == shown

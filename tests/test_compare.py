@@ -21,7 +21,12 @@ from scipy import stats
 
 from slugline.classifier import TopicClassifier
 from slugline.compare.models import MODELS, choose_models
-from slugline.compare.results import Comparison, Difference, adjusted, difference
+from slugline.compare.results import (
+    AccuracyDifference,
+    Comparison,
+    adjust_p_values,
+    compare_accuracies,
+)
 from slugline.compare.run import CompareSettings, compare_models
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import make_folds
@@ -263,7 +268,7 @@ def test_it_shows_itself(corpus: Corpus) -> None:
 
 def test_differences_allow_for_documents_that_folds_learn_from_in_common() -> None:
     ours, theirs = [0.80, 0.82, 0.79, 0.83, 0.81], [0.78, 0.79, 0.78, 0.79, 0.80]
-    found = difference(ours, theirs)
+    found = compare_accuracies(ours, theirs)
     # Differences 0.02, 0.03, 0.01, 0.04, 0.01: mean 0.022, variance 0.00017.
     error = math.sqrt((1 / 5 + 1 / 4) * 0.00017)
     assert found.accuracy == pytest.approx(0.022)
@@ -276,18 +281,18 @@ def test_differences_allow_for_documents_that_folds_learn_from_in_common() -> No
 
 
 def test_models_that_answer_alike_do_not_differ() -> None:
-    assert difference([0.5, 0.7], [0.5, 0.7]) == Difference(0.0, (0.0, 0.0), 1.0)
+    assert compare_accuracies([0.5, 0.7], [0.5, 0.7]) == AccuracyDifference(0.0, (0.0, 0.0), 1.0)
 
 
 def test_the_same_difference_in_all_folds_says_nothing_of_others() -> None:
-    found = difference([0.5, 0.7, 0.9], [0.4, 0.6, 0.8])
+    found = compare_accuracies([0.5, 0.7, 0.9], [0.4, 0.6, 0.8])
     assert (found.interval, found.p_value) == (None, None)
     assert found.accuracy == pytest.approx(0.1)
 
 
 def test_p_values_allow_for_how_many_models_were_tested() -> None:
     p_values = {"a": 0.01, "b": 0.04, "unknown": None, "c": 0.03, "d": 0.9}
-    found = adjusted({name: Difference(0, None, p) for name, p in p_values.items()})
+    found = adjust_p_values({name: AccuracyDifference(0, None, p) for name, p in p_values.items()})
     # 4 x 0.01, 3 x 0.03, then 2 x 0.04 = 0.08, which may not be less than the one before.
     expected = {"a": 0.04, "b": 0.09, "unknown": None, "c": 0.09, "d": 0.9}
     assert {name: d.p_value for name, d in found.items()} == pytest.approx(expected)

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from slugline.corrections.gate import ALPHA, FEWEST, chance_of, clearly_worse, topic_changes
+from slugline.corrections.gate import ALPHA, FEWEST, clearly_worse, sign_test_p_value, topic_changes
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from slugline.corrections.gate import ALPHA, FEWEST, chance_of, clearly_worse, t
     [(0, 0, 1), (5, 0, 1), (0, 1, 1 / 2), (0, 5, 1 / 32), (1, 5, 7 / 64), (3, 3, 42 / 64)],
 )
 def test_luck_makes_as_many_worse_as_a_coin_would(better: int, worse: int, chance: float) -> None:
-    assert chance_of(better, worse) == pytest.approx(chance)
+    assert sign_test_p_value(better, worse) == pytest.approx(chance)
 
 
 def test_five_documents_that_all_got_worse_are_the_fewest_that_count() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from slugline.classifier import load
-from slugline.corrections.learner import Learner
+from slugline.corrections.retraining_loop import RetrainingLoop
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, StoreError
 
@@ -31,7 +31,7 @@ class Place:
         shutil.copy(EXAMPLES / "tickets.csv", self.data)
         self.store = CorrectionStore(self.corrections)
         self.log: list[str] = []
-        self.learners: list[Learner] = []
+        self.learners: list[RetrainingLoop] = []
 
     def add(self, *pairs: tuple[str, str], model: str = "tickets") -> None:
         for text, topic in pairs:
@@ -44,8 +44,8 @@ class Place:
                 digest="d",
             )
 
-    def learner(self, every: int = 3, **how: Any) -> Learner:
-        learner = Learner(
+    def learner(self, every: int = 3, **how: Any) -> RetrainingLoop:
+        learner = RetrainingLoop(
             self.model, [str(self.data)], self.corrections, every, self.log.append, **how
         )
         self.learners.append(learner)
@@ -57,7 +57,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    monkeypatch.setattr("slugline.corrections.learner._PAUSE", 0.02)
+    monkeypatch.setattr("slugline.corrections.retraining_loop._PAUSE", 0.02)
     place = Place(tmp_path)
     yield place
     for learner in place.learners:
@@ -154,7 +154,7 @@ def test_learning_that_fails_is_said_once(place: Place) -> None:
 SLEEPY = "import time, sys; print('begun', file=sys.stderr, flush=True); time.sleep(600)"
 
 
-def sleepy(learner: Learner) -> Learner:
+def sleepy(learner: RetrainingLoop) -> RetrainingLoop:
     """Let a learner run something that takes long."""
     learner._command = [sys.executable, "-c", SLEEPY]
     return learner
@@ -212,12 +212,12 @@ def test_whatever_goes_wrong_is_tried_again_more_and_more_rarely(
 ) -> None:
     at: list[float] = []
 
-    def fail(_: Learner) -> None:
+    def fail(_: RetrainingLoop) -> None:
         at.append(time.monotonic())
         raise KeyError("odd")
 
-    monkeypatch.setattr(Learner, "_learn_if_due", fail)
-    monkeypatch.setattr("slugline.corrections.learner._LONGEST_PAUSE", 0.3)
+    monkeypatch.setattr(RetrainingLoop, "_learn_if_due", fail)
+    monkeypatch.setattr("slugline.corrections.retraining_loop._LONGEST_PAUSE", 0.3)
     learner = place.learner()
     learner.start()
     wait_for(lambda: len(at) == 7)
@@ -227,11 +227,11 @@ def test_whatever_goes_wrong_is_tried_again_more_and_more_rarely(
 
 
 def test_stopping_waits_for_no_pause(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Learner) -> None:
+    def fail(_: RetrainingLoop) -> None:
         raise KeyError("odd")
 
-    monkeypatch.setattr(Learner, "_learn_if_due", fail)
-    monkeypatch.setattr("slugline.corrections.learner._PAUSE", 600)
+    monkeypatch.setattr(RetrainingLoop, "_learn_if_due", fail)
+    monkeypatch.setattr("slugline.corrections.retraining_loop._PAUSE", 600)
     learner = place.learner()
     learner.start()
     wait_for(lambda: place.log)
@@ -287,5 +287,5 @@ def test_what_can_not_be_learned_from_is_refused(
 ) -> None:
     model, data, every = given
     with pytest.raises(OptionError) as caught:
-        Learner(model, data, "c.db", every, print)
+        RetrainingLoop(model, data, "c.db", every, print)
     assert str(caught.value) == message

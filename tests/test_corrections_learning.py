@@ -14,7 +14,13 @@ import pytest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.loading import load_corpus
-from slugline.corrections.learning import Outcome, as_corpus, learn, merge, same_words
+from slugline.corrections.learning import (
+    RetrainingResult,
+    merge_corrections,
+    normalize_spaces,
+    to_corpus,
+    train_with_corrections,
+)
 from slugline.corrections.store import Correction, CorrectionStore
 from slugline.errors import DataError, OptionError
 
@@ -36,7 +42,7 @@ def corpus(pairs: Sequence[tuple[str, str]], name: str = "news") -> Corpus:
 
 
 def test_the_latest_correction_of_a_text_counts() -> None:
-    found = as_corpus(
+    found = to_corpus(
         corrected(("one", "a"), ("two", 7), ("one\r\n", "b"), ("  one ", "b"), (" ", "a")), "c.db"
     )
     assert (found.texts, found.topics) == (["two", "  one "], ["7", "b"])
@@ -51,7 +57,7 @@ def test_the_latest_correction_of_a_text_counts() -> None:
 @pytest.mark.parametrize("given", [[], corrected((" \n", "a"))], ids=["none", "blank"])
 def test_without_a_correction_there_is_nothing_to_learn(given: list[Correction]) -> None:
     with pytest.raises(DataError) as caught:
-        as_corpus(given, "c.db")
+        to_corpus(given, "c.db")
     assert str(caught.value) == (
         "c.db holds no correction of a text that isn't blank; correct some answers first."
     )
@@ -61,25 +67,25 @@ def test_corrections_of_several_models_are_not_mixed_by_accident() -> None:
     given = corrected(("one", "a"), ("two", "b"), ("three", "c"))
     given[2] = given[2]._replace(model="tickets")
     with pytest.raises(DataError) as caught:
-        as_corpus(given, "c.db")
+        to_corpus(given, "c.db")
     assert str(caught.value) == (
         "c.db holds corrections of 2 models, news (2), tickets (1); say of which to learn with "
         "`corrections_of`."
     )
-    assert as_corpus(given, "c.db", ["news"]).texts == ["one", "two"]
-    assert as_corpus(given, "c.db", ["news", "tickets"]).texts == ["one", "two", "three"]
+    assert to_corpus(given, "c.db", ["news"]).texts == ["one", "two"]
+    assert to_corpus(given, "c.db", ["news", "tickets"]).texts == ["one", "two", "three"]
     with pytest.raises(DataError, match=r"^c\.db holds no correction of other of a text that "):
-        as_corpus(given, "c.db", ["other"])
+        to_corpus(given, "c.db", ["other"])
     many = [each._replace(model=f"{n}") for n, each in enumerate(given * 3)]
     with pytest.raises(DataError, match=r"of 9 models, 0 .1., .* and 4 more; say of which"):
-        as_corpus(many, "c.db")
+        to_corpus(many, "c.db")
 
 
 def test_corrections_take_the_place_of_documents_with_their_text() -> None:
     train = corpus([("one", "a"), ("two", "a"), (" one", "b"), ("three", "b")])
     test = corpus([("two", "a"), ("four", "b")])
-    found = as_corpus(corrected(("one", "c"), ("two ", "b"), ("new", "a")), "c.db")
-    merged = merge(train, test, found, 3)
+    found = to_corpus(corrected(("one", "c"), ("two ", "b"), ("new", "a")), "c.db")
+    merged = merge_corrections(train, test, found, 3)
     assert merged.base == train
     assert merged.learned.texts == ["three", "one", "two ", "new"]
     assert merged.learned.topics == ["b", "c", "b", "a"]
@@ -91,9 +97,9 @@ def test_corrections_take_the_place_of_documents_with_their_text() -> None:
 
 
 def test_something_must_be_left_to_test_on() -> None:
-    found = as_corpus(corrected(("one", "a")), "c.db")
+    found = to_corpus(corrected(("one", "a")), "c.db")
     with pytest.raises(DataError) as caught:
-        merge(corpus([("two", "a")]), corpus([("one", "b")]), found, 1)
+        merge_corrections(corpus([("two", "a")]), corpus([("one", "b")]), found, 1)
     assert str(caught.value) == (
         "news: c.db has the texts of all 1 documents to test on; add documents, or give others "
         "with `test`."
@@ -102,9 +108,9 @@ def test_something_must_be_left_to_test_on() -> None:
 
 @pytest.mark.parametrize("weight", [0, -1, float("nan")])
 def test_a_weight_is_over_0(weight: float) -> None:
-    found = as_corpus(corrected(("one", "a")), "c.db")
+    found = to_corpus(corrected(("one", "a")), "c.db")
     with pytest.raises(OptionError, match=f"`correction_weight` is {weight}; give a number over 0"):
-        merge(corpus([("two", "a")]), corpus([("three", "b")]), found, weight)
+        merge_corrections(corpus([("two", "a")]), corpus([("three", "b")]), found, weight)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +118,7 @@ def test_a_weight_is_over_0(weight: float) -> None:
     [("a  b\n", "\ta b", True), ("a b", "ab", False), ("A", "a", False)],
 )
 def test_spaces_and_line_ends_make_no_other_text(one: str, other: str, is_same: bool) -> None:
-    assert (same_words(one) == same_words(other)) is is_same
+    assert (normalize_spaces(one) == normalize_spaces(other)) is is_same
 
 
 # What is learned --------------------------------------------------------------------------------
@@ -124,14 +130,14 @@ def a_text_to_test_on(news: News) -> str:
 
 
 @pytest.fixture(scope="module")
-def outcome(news: News) -> Outcome:
+def outcome(news: News) -> RetrainingResult:
     """Learn that flowers are a topic, and that a document to test on has another one."""
     flowers = [(f"a tulip and a rose of garden {n}", "flowers") for n in range(9)]
-    found = as_corpus(corrected(*flowers, (a_text_to_test_on(news), "sport")), "c.db")
-    return learn(TopicClassifier(), corpus(news), found, test_fraction=0.3)
+    found = to_corpus(corrected(*flowers, (a_text_to_test_on(news), "sport")), "c.db")
+    return train_with_corrections(TopicClassifier(), corpus(news), found, test_fraction=0.3)
 
 
-def test_what_was_learned_knows_the_corrections(outcome: Outcome) -> None:
+def test_what_was_learned_knows_the_corrections(outcome: RetrainingResult) -> None:
     fitted = outcome.experiment.fitted
     assert fitted.predict(["tulip and rose of the garden"]).tolist() == ["flowers"]
     assert outcome.merged.new_topics == ["flowers"]
@@ -141,7 +147,7 @@ def test_what_was_learned_knows_the_corrections(outcome: Outcome) -> None:
 
 
 def test_no_corrected_text_is_tested_on_and_the_others_are_those_of_the_seed(
-    outcome: Outcome, news: News
+    outcome: RetrainingResult, news: News
 ) -> None:
     train, test = corpus(news).split(0.3, seed=0)
     text = a_text_to_test_on(news)
@@ -152,7 +158,7 @@ def test_no_corrected_text_is_tested_on_and_the_others_are_those_of_the_seed(
     assert outcome.experiment.test_fraction == 0.3
 
 
-def test_both_models_are_compared_on_the_same_documents(outcome: Outcome) -> None:
+def test_both_models_are_compared_on_the_same_documents(outcome: RetrainingResult) -> None:
     test = outcome.experiment.test
     assert outcome.paired.n_documents == len(test)
     after = outcome.experiment.fitted.predict(test.texts)
@@ -165,7 +171,7 @@ def test_both_models_are_compared_on_the_same_documents(outcome: Outcome) -> Non
     assert outcome.why_not() == ""
 
 
-def test_everything_is_plain_data(outcome: Outcome) -> None:
+def test_everything_is_plain_data(outcome: RetrainingResult) -> None:
     found = json.loads(json.dumps(outcome.to_dict(), allow_nan=False))
     assert found["new_topics"] == ["flowers"]
     assert found["weight"] == 1
@@ -181,9 +187,11 @@ def test_everything_is_plain_data(outcome: Outcome) -> None:
 
 
 def test_weights_reach_the_learner(news: News) -> None:
-    found = as_corpus(corrected(("wheat goal", "bank"), ("corn match", "bank")), "c.db")
+    found = to_corpus(corrected(("wheat goal", "bank"), ("corn match", "bank")), "c.db")
     weak, strong = (
-        learn(TopicClassifier(), corpus(news), found, weight=weight).experiment.fitted
+        train_with_corrections(
+            TopicClassifier(), corpus(news), found, weight=weight
+        ).experiment.fitted
         for weight in (0.01, 20)
     )
     bank = weak.topics.names.index("bank")
@@ -193,8 +201,10 @@ def test_weights_reach_the_learner(news: News) -> None:
 
 def test_what_makes_a_topic_worse_is_told(news: News) -> None:
     grains = [text for text, topic in news if topic == "grain"]
-    found = as_corpus(corrected(*((f"{text} {n}", "sport") for n, text in enumerate(grains))), "c")
-    harmed = learn(TopicClassifier(), corpus(news), found, weight=10, test_fraction=0.4)
+    found = to_corpus(corrected(*((f"{text} {n}", "sport") for n, text in enumerate(grains))), "c")
+    harmed = train_with_corrections(
+        TopicClassifier(), corpus(news), found, weight=10, test_fraction=0.4
+    )
     assert not harmed.passes
     assert "grain" in [change.topic for change in harmed.worse_topics]
     assert harmed.why_not().startswith(
@@ -204,7 +214,7 @@ def test_what_makes_a_topic_worse_is_told(news: News) -> None:
     assert harmed.to_dict()["why_not"] == harmed.why_not()
 
 
-def test_many_worse_topics_are_counted(outcome: Outcome) -> None:
+def test_many_worse_topics_are_counted(outcome: RetrainingResult) -> None:
     change = dataclasses.replace(outcome.topics[0], is_worse=True)
     many = dataclasses.replace(outcome, topics=(change,) * 5, is_worse=True)
     assert many.why_not().count("got clearly worse: ") == 3
@@ -214,26 +224,26 @@ def test_many_worse_topics_are_counted(outcome: Outcome) -> None:
 
 
 def test_a_single_correction_is_enough(news: News) -> None:
-    found = as_corpus(corrected(("tulip", "flowers")), "c.db")
-    assert learn(TopicClassifier(), corpus(news), found).now_right == (1, 0, 0)
+    found = to_corpus(corrected(("tulip", "flowers")), "c.db")
+    assert train_with_corrections(TopicClassifier(), corpus(news), found).now_right == (1, 0, 0)
 
 
 def test_of_many_documents_only_a_third_of_the_corrections_is_asked_about(
     news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slugline.corrections.learning._MANY", 10)
-    found = as_corpus(corrected(*((f"tulip {n}", "flowers") for n in range(9))), "c.db")
-    assert learn(TopicClassifier(), corpus(news), found).now_right.n_asked == 3
+    found = to_corpus(corrected(*((f"tulip {n}", "flowers") for n in range(9))), "c.db")
+    assert train_with_corrections(TopicClassifier(), corpus(news), found).now_right.n_asked == 3
 
 
 def test_a_net_learns_them_with_documents_to_validate_on(news: News) -> None:
     learner = "network"
     flowers = [(f"tulip {n}", "flowers") for n in range(6)]
     validation = corpus([*news[60:75], ("tulip 99", "flowers")], "validation")
-    found = learn(
+    found = train_with_corrections(
         TopicClassifier(learner=learner),
         corpus(news[:60]),
-        as_corpus(corrected(*flowers), "c.db"),
+        to_corpus(corrected(*flowers), "c.db"),
         validation,
         corpus(news[75:], "test"),
     )
@@ -244,10 +254,10 @@ def test_a_net_learns_them_with_documents_to_validate_on(news: News) -> None:
 
 def test_data_that_are_all_corrected_can_be_learned_from(news: News) -> None:
     some = news[:12]
-    found = learn(
+    found = train_with_corrections(
         TopicClassifier(),
         corpus(some),
-        as_corpus(corrected(*some), "c.db"),
+        to_corpus(corrected(*some), "c.db"),
         test=corpus(news[60:], "test"),
     )
     assert found.merged.n_replaced == len({text for text, _ in some})

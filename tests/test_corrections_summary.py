@@ -10,7 +10,7 @@ import pytest
 
 from slugline.classifier import load
 from slugline.corrections.store import Correction, CorrectionStore
-from slugline.corrections.summary import StillWrong, Taken, summarize
+from slugline.corrections.summary import Confusion, UnresolvedCorrections, summarize
 from slugline.errors import OptionError
 
 
@@ -37,7 +37,7 @@ def test_corrections_are_counted_by_topic_pair_and_person() -> None:
     )
     assert found.n_corrections == 4
     assert list(found.by_topic.items()) == [("grain", 2), ("7", 1), ("bank", 1)]
-    assert found.pairs == (Taken("bank", "grain", 2), Taken("8", "7", 1))
+    assert found.pairs == (Confusion("bank", "grain", 2), Confusion("8", "7", 1))
     assert found.n_confirmed == 1
     assert list(found.by_who.items()) == [("Kim", 2), ("", 1), ("Lee", 1)]
     assert (found.first, found.last) == ("2026-01-01", "2026-02-02")
@@ -57,9 +57,9 @@ def test_a_model_tells_what_is_new_to_it_and_what_it_still_gets_wrong(news_slug:
     )
     assert found.new_topics == ("flowers",)
     assert found.still_wrong == (
-        StillWrong("flowers", 2, 2),
-        StillWrong("bank", 1, 1),
-        StillWrong("grain", 1, 0),
+        UnresolvedCorrections("flowers", 2, 2),
+        UnresolvedCorrections("bank", 1, 1),
+        UnresolvedCorrections("grain", 1, 0),
     )
     assert (found.n_asked, found.n_still_wrong) == (4, 3)
 

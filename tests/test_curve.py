@@ -14,7 +14,14 @@ from slugline.base.progress import StepProgress
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
 from slugline.evaluation.intervals import wilson
-from slugline.experiment.curve import Curve, LearningCurves, Point, baseline, learning_curves, sizes
+from slugline.experiment.curve import (
+    CurvePoint,
+    LearningCurve,
+    LearningCurves,
+    baseline,
+    learning_curves,
+    sizes,
+)
 
 
 class Recorder:
@@ -143,11 +150,11 @@ def test_the_default_beats_chance_and_the_baseline_learns_too(
 def test_the_interval_of_several_draws_is_students() -> None:
     accuracies = (0.5, 0.6, 0.8)
     low, high = stats.t.interval(0.95, 2, np.mean(accuracies), stats.sem(accuracies))
-    assert Point(5, 10, accuracies, 100).interval == pytest.approx((low, min(1.0, high)))
+    assert CurvePoint(5, 10, accuracies, 100).interval == pytest.approx((low, min(1.0, high)))
 
 
 def test_the_interval_of_one_draw_is_wilsons() -> None:
-    assert Point(None, 10, (0.6,), 50).interval == wilson(30, 50)
+    assert CurvePoint(None, 10, (0.6,), 50).interval == wilson(30, 50)
 
 
 # Early ends, and errors ---------------------------------------------------------------------------
@@ -221,11 +228,11 @@ def test_there_must_be_a_draw() -> None:
 @pytest.fixture
 def curves() -> LearningCurves:
     points = tuple(
-        Point(n, size, (accuracy, accuracy + 0.02), 500)
+        CurvePoint(n, size, (accuracy, accuracy + 0.02), 500)
         for n, size, accuracy in ((5, 10, 0.2), (50, 100, 0.6), (500, 1000, 0.79))
     )
-    whole = Curve("ours", (*points, Point(None, 2000, (0.84,), 500)))
-    return LearningCurves("data", 2, 2000, 500, (whole, Curve("cut short", points[:1])))
+    whole = LearningCurve("ours", (*points, CurvePoint(None, 2000, (0.84,), 500)))
+    return LearningCurves("data", 2, 2000, 500, (whole, LearningCurve("cut short", points[:1])))
 
 
 def test_curves_become_plain_data(curves: LearningCurves) -> None:

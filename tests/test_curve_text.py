@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from slugline.experiment.curve import Curve, LearningCurves, Point
+from slugline.experiment.curve import CurvePoint, LearningCurve, LearningCurves
 from slugline.reports.training_text import curve_rows, doubling, intervals
 
 FEW = ((5, 10, 0.2), (50, 100, 0.6), (500, 1000, 0.8))
 
 
-def curve(*points: tuple[int | None, int, float], n_test: int = 20_000, n_draws: int = 1) -> Curve:
-    return Curve(
-        "ours", tuple(Point(n, size, (share,) * n_draws, n_test) for n, size, share in points)
+def curve(
+    *points: tuple[int | None, int, float], n_test: int = 20_000, n_draws: int = 1
+) -> LearningCurve:
+    return LearningCurve(
+        "ours", tuple(CurvePoint(n, size, (share,) * n_draws, n_test) for n, size, share in points)
     )
 
 
-def curves(*each: Curve) -> LearningCurves:
+def curves(*each: LearningCurve) -> LearningCurves:
     return LearningCurves("data", 2, 10_000, 50, each)
 
 
@@ -64,7 +66,7 @@ def test_two_points_are_too_few() -> None:
 
 
 def test_a_row_for_each_number_of_labels_with_dashes_for_what_was_not_measured() -> None:
-    both = curves(curve(FEW[0], (None, 1200, 0.5), n_test=100), Curve("other", ()))
+    both = curves(curve(FEW[0], (None, 1200, 0.5), n_test=100), LearningCurve("other", ()))
     assert curve_rows(both) == [
         ["labels a topic", "documents", "ours", "95 % interval", "other", "95 % interval"],
         ["5", "10", "0.200", "0.133 to 0.289", "-", "-"],

@@ -13,7 +13,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.probabilities import CoveragePoint, coverage_curve
-from slugline.experiment.evidence import Evidence, gather_evidence
+from slugline.experiment.evidence import QualitativeEvidence, gather_evidence
 from slugline.experiment.run import Experiment, run_experiment
 from slugline.reports.training import coverage_said, metrics_said, reliability_said, training_page
 
@@ -39,7 +39,7 @@ def experiment(news: list[tuple[str, str]]) -> Experiment:
 
 
 @pytest.fixture(scope="module")
-def evidence(experiment: Experiment) -> Evidence:
+def evidence(experiment: Experiment) -> QualitativeEvidence:
     return gather_evidence(experiment)
 
 
@@ -55,7 +55,7 @@ def plain(html: str) -> str:
 # The page ---------------------------------------------------------------------------------------
 
 
-def test_all_sections_come_in_order(experiment: Experiment, evidence: Evidence) -> None:
+def test_all_sections_come_in_order(experiment: Experiment, evidence: QualitativeEvidence) -> None:
     page = training_page(experiment, evidence=evidence)
     names = re.findall(r'<section id="(\w+)">', page)
     assert [name for name in names if name != "warnings"] == [
@@ -71,7 +71,7 @@ def test_without_evidence_nothing_is_quoted(experiment: Experiment) -> None:
 
 
 def test_a_learner_without_weights_of_terms_has_no_words(
-    experiment: Experiment, evidence: Evidence
+    experiment: Experiment, evidence: QualitativeEvidence
 ) -> None:
     page = training_page(experiment, evidence=replace(evidence, terms=[]))
     assert 'id="words"' not in page
@@ -79,7 +79,7 @@ def test_a_learner_without_weights_of_terms_has_no_words(
 
 
 def test_without_a_mistake_there_are_words_and_no_examples(experiment: Experiment) -> None:
-    alone = Evidence(gather_evidence(experiment).terms, [], [], 0, "line")
+    alone = QualitativeEvidence(gather_evidence(experiment).terms, [], [], 0, "line")
     page = training_page(experiment, evidence=alone)
     assert 'id="words"' in page
     assert 'id="pairs"' not in page
@@ -87,7 +87,7 @@ def test_without_a_mistake_there_are_words_and_no_examples(experiment: Experimen
 
 
 def test_mistakes_are_quoted_with_marked_words_and_places(
-    experiment: Experiment, evidence: Evidence
+    experiment: Experiment, evidence: QualitativeEvidence
 ) -> None:
     surest = section(training_page(experiment, evidence=evidence), "surest")
     assert "Of 3 mistakes, these are the ones with the highest probability" in plain(surest)
@@ -98,7 +98,7 @@ def test_mistakes_are_quoted_with_marked_words_and_places(
 
 
 def test_texts_are_escaped_and_have_a_direction_of_their_own(
-    experiment: Experiment, evidence: Evidence
+    experiment: Experiment, evidence: QualitativeEvidence
 ) -> None:
     page = training_page(experiment, evidence=evidence)
     assert "<script" not in page
@@ -107,7 +107,7 @@ def test_texts_are_escaped_and_have_a_direction_of_their_own(
 
 
 def test_every_pair_has_a_heading_with_its_documents(
-    experiment: Experiment, evidence: Evidence
+    experiment: Experiment, evidence: QualitativeEvidence
 ) -> None:
     pairs = section(training_page(experiment, evidence=evidence), "pairs")
     headings = [plain(heading) for heading in re.findall(r"<h3.*?</h3>", pairs, re.DOTALL)]
@@ -118,14 +118,16 @@ def test_every_pair_has_a_heading_with_its_documents(
     ]
 
 
-def test_every_topic_has_its_words(experiment: Experiment, evidence: Evidence) -> None:
+def test_every_topic_has_its_words(experiment: Experiment, evidence: QualitativeEvidence) -> None:
     words = section(training_page(experiment, evidence=evidence), "words")
     assert re.findall(r"<dt[^>]*>(.*?)</dt>", words) == ["bank", "grain", "sport"]
     shown = [plain(row).split(", ") for row in re.findall(r"<dd>(.*?)</dd>", words)]
     assert shown == [row.terms for row in evidence.terms]
 
 
-def test_a_topic_without_words_gets_a_dash(experiment: Experiment, evidence: Evidence) -> None:
+def test_a_topic_without_words_gets_a_dash(
+    experiment: Experiment, evidence: QualitativeEvidence
+) -> None:
     bare = [row._replace(terms=[]) for row in evidence.terms]
     words = section(training_page(experiment, evidence=replace(evidence, terms=bare)), "words")
     assert re.findall(r"<dd>(.*?)</dd>", words) == ["–"] * 3

@@ -10,7 +10,7 @@ import pytest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
-from slugline.experiment.evidence import Evidence, gather_evidence
+from slugline.experiment.evidence import QualitativeEvidence, gather_evidence
 from slugline.experiment.run import Experiment, run_experiment
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
@@ -118,7 +118,9 @@ def test_without_answers_there_is_nothing_to_quote(news: list[tuple[str, str]]) 
     experiment = experiment_on(news, [*RIGHT, *WRONG])
     topics = [str(name) for name in experiment.fitted.topics.names]
     bare = replace(experiment, evaluation=Evaluation(topics, np.diag([1, 2, 3]), 0.0))
-    assert gather_evidence(bare) == Evidence(gather_evidence(experiment).terms, [], [], 0, "line")
+    assert gather_evidence(bare) == QualitativeEvidence(
+        gather_evidence(experiment).terms, [], [], 0, "line"
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from slugline.cli.reproduce import reproduce
 from slugline.corpus.documents import one_hot
 from slugline.errors import OptionError
 from slugline.experiment import lesson
-from slugline.experiment.lesson import LESSON, NotebookResult, OverSeeds, run
+from slugline.experiment.lesson import LESSON, NotebookResult, SeedSummary, run
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.network import Network
 from slugline.learning.net.training import History
@@ -113,7 +113,7 @@ def test_numbers_over_seeds_come_with_mean_and_sample_deviation(result: Notebook
 
 
 def test_a_single_seed_has_no_deviation() -> None:
-    assert OverSeeds.of([0.5]) == OverSeeds(mean=0.5, sd=None, values=[0.5])
+    assert SeedSummary.of([0.5]) == SeedSummary(mean=0.5, sd=None, values=[0.5])
 
 
 def test_the_data_are_counted(result: NotebookResult, wires: MadeUpWires) -> None:

@@ -18,27 +18,27 @@ from slugline.errors import SluglineError
 from slugline.experiment.lesson import (
     LESSON,
     Baselines,
-    Curves,
-    Data,
-    Example,
+    EpochCurves,
     IntegerLabels,
+    LessonData,
     MultiHot,
+    NetworkResult,
     NotebookResult,
-    OverSeeds,
     Predictions,
+    SeedSummary,
     TopicProbability,
-    Trial,
+    WireExample,
 )
 from slugline.reports.lesson import compare_with_lesson, notebook_page, write_notebook_report
 from slugline.reports.lesson_text import rules, takeaways
 from slugline.reports.page import spread_percent, typeset, write_page
 
 
-def over_seeds(*values: float) -> OverSeeds:
-    return OverSeeds.of(values)
+def over_seeds(*values: float) -> SeedSummary:
+    return SeedSummary.of(values)
 
 
-def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: Any) -> Curves:
+def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: Any) -> EpochCurves:
     """Return three seeds' curves, whose validation loss is lowest after epoch 2."""
     history = {
         "loss": [2.5, 1.0, 0.5, 0.1],
@@ -58,11 +58,11 @@ def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: 
         "test_accuracy": over_seeds(accuracy - 0.03, accuracy - 0.025, accuracy - 0.02),
         "seeds": [history] * 3,
     }
-    return Curves(**(values | others))
+    return EpochCurves(**(values | others))
 
 
-def made(hidden: tuple[int, ...], *accuracies: float) -> Trial:
-    return Trial(hidden, 8, over_seeds(1.0, 1.01, 1.02), over_seeds(*accuracies))
+def made(hidden: tuple[int, ...], *accuracies: float) -> NetworkResult:
+    return NetworkResult(hidden, 8, over_seeds(1.0, 1.01, 1.02), over_seeds(*accuracies))
 
 
 @pytest.fixture(scope="module")
@@ -70,20 +70,20 @@ def result() -> NotebookResult:
     retrained = made((64, 64), 0.78, 0.785, 0.79)
     return NotebookResult(
         seeds=[0, 1, 2],
-        data=Data(
+        data=LessonData(
             n_train=8982,
             n_test=2246,
             n_validation=1000,
             n_partial=7982,
             n_topics=46,
             num_words=10_000,
-            examples=[Example(0, [1, 2, 8], "? ? <said> & done", "0" * 64, 3, "earn")],
+            examples=[WireExample(0, [1, 2, 8], "? ? <said> & done", "0" * 64, 3, "earn")],
             multi_hot=MultiHot((8982, 10_000), 733_517, 5.9, 718.56),
             one_hot_shape=(8982, 46),
         ),
         curves=curves((64, 64), 512, 0.81),
         retrained=retrained,
-        retrained_on_all=Trial(
+        retrained_on_all=NetworkResult(
             (64, 64), [2, 2, 3], over_seeds(0.9, 0.9, 0.9), over_seeds(0.79, 0.795, 0.8)
         ),
         baselines=Baselines(over_seeds(0.18, 0.185, 0.19), 813 / 2246, "earn"),
@@ -267,9 +267,9 @@ def of_seeds(result: NotebookResult, n: int) -> NotebookResult:
 
     def cut(value: Any) -> Any:
         """Cut a dataclass or list, all the way down."""
-        if isinstance(value, OverSeeds):
-            return OverSeeds.of(value.values[:n])
-        if isinstance(value, (Curves, Trial, Baselines)):
+        if isinstance(value, SeedSummary):
+            return SeedSummary.of(value.values[:n])
+        if isinstance(value, (EpochCurves, NetworkResult, Baselines)):
             return replace(value, **{k: cut(v) for k, v in vars(value).items()})
         return [cut(one) for one in value] if isinstance(value, list) else value
 

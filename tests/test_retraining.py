@@ -16,7 +16,7 @@ import pytest
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, ModelFileError, OptionError
-from slugline.experiment.retraining import Difference, retrain
+from slugline.experiment.retraining import ModelDifference, retrain
 from slugline.experiment.run import run_experiment
 from slugline.experiment.smaller_file import save_smaller
 from slugline.learning.linear.learner import LinearLearner
@@ -206,8 +206,8 @@ def test_other_versions_of_libraries_are_named(slug: Path, corpus: Corpus) -> No
 
     assert not found.is_identical
     assert found.differences == (
-        Difference("versions.numpy", "1.0", versions["numpy"]),
-        Difference("versions.lapack", "3", None),
+        ModelDifference("versions.numpy", "1.0", versions["numpy"]),
+        ModelDifference("versions.lapack", "3", None),
     )
 
 
@@ -237,7 +237,7 @@ def test_the_largest_difference_of_weights_is_shown(slug: Path, corpus: Corpus) 
 
     found = retrain(slug, corpus)
 
-    assert found.differences == (Difference(name, float(changed[4]), float(values[4])),)
+    assert found.differences == (ModelDifference(name, float(changed[4]), float(values[4])),)
 
 
 def test_another_seed_gives_another_net(tmp_path: Path, corpus: Corpus) -> None:
@@ -261,10 +261,10 @@ def test_weights_of_another_shape_are_shown_by_their_shapes(tmp_path: Path, corp
     found = retrain(path, corpus)
 
     assert {
-        Difference("blocks.0.n_terms", 10, 9),
-        Difference("vocabulary", "1 of its own", "0 of its own"),
-        Difference("shape of idf.0", (10,), (9,)),
-        Difference("shape of learner.weights.counts", (10,), (9,)),
+        ModelDifference("blocks.0.n_terms", 10, 9),
+        ModelDifference("vocabulary", "1 of its own", "0 of its own"),
+        ModelDifference("shape of idf.0", (10,), (9,)),
+        ModelDifference("shape of learner.weights.counts", (10,), (9,)),
     } <= set(found.differences)
 
 
@@ -272,7 +272,7 @@ def test_a_vocabulary_with_other_words_is_told(slug: Path, corpus: Corpus) -> No
     edit(slug, terms=["zebra", *container.read(slug).terms[1:]])
 
     assert retrain(slug, corpus).differences == (
-        Difference("vocabulary", "1 of its own", "1 of its own"),
+        ModelDifference("vocabulary", "1 of its own", "1 of its own"),
     )
 
 
@@ -285,7 +285,7 @@ def test_the_same_content_in_another_packing_is_told(slug: Path, corpus: Corpus)
             archive.writestr(name, data)
 
     assert retrain(slug, corpus).differences == (
-        Difference("packing", f"{slug.stat().st_size:,} bytes", f"{n_bytes:,} bytes"),
+        ModelDifference("packing", f"{slug.stat().st_size:,} bytes", f"{n_bytes:,} bytes"),
     )
 
 

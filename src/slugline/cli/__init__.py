@@ -24,14 +24,14 @@ def main() -> None:
 
 def _run() -> None:
     from slugline.cli.app import make_app
-    from slugline.cli.output import in_flags
+    from slugline.cli.output import name_flags
     from slugline.errors import OptionError, SluglineError
 
     # Typer handles interrupts, and readers that stop early, as `head` does.
     try:
         make_app(sys.argv[1:])(prog_name="slugline")
     except SluglineError as error:
-        _fail(in_flags(str(error)), 2 if isinstance(error, OptionError) else 1)
+        _fail(name_flags(str(error)), 2 if isinstance(error, OptionError) else 1)
     except MemoryError as error:
         _fail(
             f"the memory is full ({error}); give less at a time, keep fewer words with "

@@ -18,7 +18,7 @@ from slugline.cli.options import (
     Format,
     MapTopics,
     Quiet,
-    Reading,
+    ReadOptions,
     Seed,
     SkipBadRows,
     Test,
@@ -126,7 +126,7 @@ def audit(
     """
     sources = [*data, test, map_topics, decisions]
     _check_files(output, ranking, review, decisions, sources)
-    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, None, test, reading, quiet)
     train, others = parts["train"], _numbered_on(parts, test)
     how: dict[str, Any] = {"seed": seed, "n_jobs": threads}
@@ -201,7 +201,7 @@ def _numbered_on(parts: dict[str, Corpus], test: str | None) -> Corpus | None:
 def _repair(
     corpus: Corpus,
     data: list[str],
-    reading: Reading,
+    reading: ReadOptions,
     path: Path,
     output: Path | None,
     gain: bool,
@@ -248,7 +248,7 @@ def _of_new_topic(path: str, topic: str, known: list[str]) -> str:
 
 
 def _write_documents(
-    path: Path, corpus: Corpus, done: Repair, data: list[str], reading: Reading
+    path: Path, corpus: Corpus, done: Repair, data: list[str], reading: ReadOptions
 ) -> bool:
     """Write documents as JSON Lines or CSV, as the name says; return whether with all columns."""
     from slugline.audit.repair import to_csv, to_json_lines, whole_rows

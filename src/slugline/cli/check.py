@@ -15,7 +15,7 @@ from slugline.cli.options import (
     MapTopics,
     Model,
     Quiet,
-    Reading,
+    ReadOptions,
     SkipBadRows,
     Test,
     TextColumn,
@@ -64,7 +64,7 @@ def check(
     from slugline.experiment.retraining import retrain
 
     check_model_first("check", model, data[0])
-    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, validation, test, reading, quiet)
     found = retrain(
         model,

@@ -18,7 +18,7 @@ from slugline.cli.options import (
     Format,
     MapTopics,
     Quiet,
-    Reading,
+    ReadOptions,
     Seed,
     SkipBadRows,
     TextColumn,
@@ -27,7 +27,7 @@ from slugline.cli.options import (
     read_parts,
 )
 from slugline.cli.output import (
-    in_flags,
+    name_flags,
     print_json,
     print_table,
     printable,
@@ -119,7 +119,7 @@ def compare(
     if resume is not None:
         check_target("--resume", resume)
         check_not_read("--resume", resume, sources)
-    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     width = max(len(model.name) for model in chosen.models)
     with _folder_for(output, sources), step_progress(quiet) as progress:
         corpus = read_parts(data, None, None, reading, quiet)["train"]
@@ -154,7 +154,7 @@ def _teller(width: int, quiet: bool) -> Callable[[ModelResult], None]:
     def tell(model: ModelResult) -> None:
         if not quiet:
             # Not by `say`, whose stream a bar on a terminal doesn't know of.
-            print(printable(in_flags(model_line(model, width))), file=sys.stderr)  # noqa: T201
+            print(printable(name_flags(model_line(model, width))), file=sys.stderr)  # noqa: T201
 
     return tell
 

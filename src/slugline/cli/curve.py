@@ -17,7 +17,7 @@ from slugline.cli.options import (
     Format,
     MapTopics,
     Quiet,
-    Reading,
+    ReadOptions,
     Seed,
     SkipBadRows,
     Test,
@@ -79,20 +79,20 @@ def curve(
       slugline curve tickets.csv --encoder use --baseline
     """
     from slugline.classifier import TopicClassifier
-    from slugline.experiment.curve import contenders_of, learning_curves
+    from slugline.experiment.curve import classifiers_to_compare, learning_curves
 
     check_encoder(encoder)
     if not 0 < test_fraction < 1:
         raise OptionError(f"--test-fraction is {test_fraction}; give a number over 0 and under 1.")
     if plot is not None:
         _check_picture(plot, [*data, test, map_topics])
-    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, None, test, reading, quiet)
     with step_progress(quiet) as progress:
         curves = learning_curves(
             parts["train"],
             parts.get("test"),
-            contenders_of(
+            classifiers_to_compare(
                 TopicClassifier(encoder=encoder, n_jobs=threads, random_state=seed),
                 with_baseline=baseline,
             ),

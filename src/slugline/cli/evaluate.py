@@ -17,7 +17,7 @@ from slugline.cli.options import (
     Mistakes,
     Model,
     Quiet,
-    Reading,
+    ReadOptions,
     Seed,
     SkipBadRows,
     TextColumn,
@@ -27,7 +27,7 @@ from slugline.cli.options import (
     say_notes,
 )
 from slugline.cli.output import print_evaluation, print_json, print_paired, warn
-from slugline.cli.targets import as_entry, check_mistakes, print_routing, routing_of
+from slugline.cli.targets import check_mistakes, print_routing, routing_entry, tested_router
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
@@ -80,7 +80,7 @@ def evaluate(
     # A second model that can't be read is said before the first one has answered.
     second = load_model(against) if against is not None else None
     known = [str(name) for name in fitted.topics.names]
-    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = load_parts(data, reading, known)
     corpus = parts.get("test", parts["train"])
     say_notes(corpus, quiet, several=len(data) > 1)
@@ -88,8 +88,8 @@ def evaluate(
     warn(_warnings(fitted, corpus, file.info.test_fraction, model if against else None))
     if mistakes is not None:
         write_mistakes(mistakes, fitted, corpus)
-    routing = routing_of(fitted, corpus)
-    told: dict[str, Any] = evaluation.to_dict() | as_entry(routing)
+    routing = tested_router(fitted, corpus)
+    told: dict[str, Any] = evaluation.to_dict() | routing_entry(routing)
     if not as_json:
         print_evaluation(evaluation)
         print_routing(routing)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slugline.base.words import counted
-from slugline.cli.options import AsJson, Model, Quiet, Reading, check_model_first, load_parts
+from slugline.cli.options import AsJson, Model, Quiet, ReadOptions, check_model_first, load_parts
 from slugline.cli.output import print_json, print_table, printable, say, show
 from slugline.cli.targets import check_not_read, check_target
 from slugline.errors import DataError
@@ -103,7 +103,7 @@ def explain(
     text = _read(text, quiet)
     corpus = None
     if data:
-        corpus = load_parts(data, Reading(None, None, None, True, None, False, None))["train"]
+        corpus = load_parts(data, ReadOptions(None, None, None, True, None, False, None))["train"]
         if corpus.n_skipped:
             skipped = counted(corpus.n_skipped, "row")
             say(f"{corpus.name}: skipped {skipped} without a text or a topic to use", quiet=quiet)

@@ -36,7 +36,7 @@ __all__ = [
     "Model",
     "OptionalData",
     "Quiet",
-    "Reading",
+    "ReadOptions",
     "Seed",
     "SkipBadRows",
     "Test",
@@ -181,7 +181,7 @@ Quiet = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Print the results as JSON.")]
 
 
-class Reading(NamedTuple):
+class ReadOptions(NamedTuple):
     """How to read labelled texts."""
 
     text: str | None
@@ -194,7 +194,7 @@ class Reading(NamedTuple):
 
 
 def load_parts(
-    data: Sequence[str], reading: Reading, known: Iterable[str] = ()
+    data: Sequence[str], reading: ReadOptions, known: Iterable[str] = ()
 ) -> dict[str, Corpus]:
     """Return DATA: "train" and, for a data set that its publisher has split, "test".
 
@@ -218,7 +218,7 @@ def load_parts(
     return parts
 
 
-def _read_parts(data: Sequence[str], reading: Reading) -> dict[str, Corpus]:
+def _read_parts(data: Sequence[str], reading: ReadOptions) -> dict[str, Corpus]:
     from slugline.corpus.loading import NAMED_CORPORA, load_splits, read_corpus
     from slugline.errors import DataError
 
@@ -241,7 +241,7 @@ def read_parts(
     data: Sequence[str],
     validation: str | None,
     test: str | None,
-    reading: Reading,
+    reading: ReadOptions,
     quiet: bool,
     described: Iterable[str] = (),
 ) -> dict[str, Corpus]:

@@ -31,8 +31,8 @@ __all__ = [
     "DocumentBar",
     "can_erase",
     "has_onlooker",
-    "in_flags",
     "log_to_standard_error",
+    "name_flags",
     "pass_progress",
     "print_evaluation",
     "print_json",
@@ -123,7 +123,7 @@ _PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
 _SILENT = ("True", '"balanced"', "'balanced'")
 
 
-def in_flags(message: str) -> str:
+def name_flags(message: str) -> str:
     """Return a message of the library in the command line's words.
 
     >>> in_flags("`dropout` is 3; for more, pass `tune=True` or `hidden=64`, not `classes`.")
@@ -201,7 +201,7 @@ def show(text: str = "") -> None:
 def say(message: str, *, quiet: bool = False) -> None:
     """Print a message that is not a result."""
     if not quiet:
-        typer.echo(printable(in_flags(message)), err=True)
+        typer.echo(printable(name_flags(message)), err=True)
 
 
 def warn(messages: Iterable[str]) -> None:
@@ -209,7 +209,9 @@ def warn(messages: Iterable[str]) -> None:
     # Off a terminal typer drops colours by itself.
     colour = False if os.environ.get("NO_COLOR") else None
     for message in messages:
-        typer.secho(f"warning: {printable(in_flags(message))}", fg="yellow", err=True, color=colour)
+        typer.secho(
+            f"warning: {printable(name_flags(message))}", fg="yellow", err=True, color=colour
+        )
 
 
 def print_json(value: Any) -> None:
@@ -411,7 +413,7 @@ class _PassBar:
         self._task = bar.add_task("", total=None)
 
     def note(self, text: str) -> None:
-        text = printable(in_flags(text))
+        text = printable(name_flags(text))
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def passed(self, text: str, done: float | None) -> None:

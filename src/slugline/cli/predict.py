@@ -13,8 +13,8 @@ import typer
 from slugline.cli.options import Encoding, Format, Quiet, TextColumn
 from slugline.cli.output import DocumentBar, has_onlooker, printable, printable_json, say, warn
 from slugline.cli.predict_folder import (
+    FolderRun,
     Overwrite,
-    Run,
     Scheduler,
     To,
     Workers,
@@ -174,7 +174,7 @@ def predict(
         strict=strict,
         n_threads=threads,
     )
-    run = Run(workers, scheduler, overwrite, quiet)
+    run = FolderRun(workers, scheduler, overwrite, quiet)
     if output is not None and is_folder(output):
         predict_folder(*model_and_files(model, file, quiet), Path(output), how, run)
         return

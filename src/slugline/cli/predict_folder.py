@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from slugline.prediction.task import How
 
 __all__ = [
+    "FolderRun",
     "Overwrite",
-    "Run",
     "Scheduler",
     "To",
     "Workers",
@@ -81,7 +81,7 @@ Overwrite = Annotated[
 ]
 
 
-class Run(NamedTuple):
+class FolderRun(NamedTuple):
     """How to run a job, which changes no answer."""
 
     workers: int | None
@@ -95,7 +95,7 @@ def is_folder(output: str) -> bool:
     return output.endswith(("/", os.sep)) or Path(output).is_dir()
 
 
-def check_no_folder(files: Sequence[str] | None, how: How, run: Run) -> None:
+def check_no_folder(files: Sequence[str] | None, how: How, run: FolderRun) -> None:
     """Check that nothing was asked for that only a folder of answers can be.
 
     Raises
@@ -148,7 +148,7 @@ def model_and_files(
     return DEFAULT, [first or "-"]
 
 
-def predict_folder(model: str, files: Sequence[str], out: Path, how: How, run: Run) -> None:
+def predict_folder(model: str, files: Sequence[str], out: Path, how: How, run: FolderRun) -> None:
     """Answer files, and say how it goes.
 
     Raises

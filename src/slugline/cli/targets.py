@@ -17,25 +17,25 @@ from slugline.prediction.files import check_ending
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
-    from slugline.experiment.run import Routed
+    from slugline.experiment.run import RoutingResult
     from slugline.model.fitted import Fitted
     from slugline.model.routing import Router
 
 __all__ = [
     "MinPrecision",
-    "Routing",
-    "as_entry",
+    "TestedRouter",
     "check_answer_file",
-    "check_apart",
+    "check_distinct_files",
     "check_mistakes",
     "check_not_read",
     "check_target",
     "print_routing",
-    "routing_of",
+    "routing_entry",
+    "tested_router",
 ]
 
 
-def check_apart(output: Path, report: Path, sources: Iterable[str | Path | None]) -> None:
+def check_distinct_files(output: Path, report: Path, sources: Iterable[str | Path | None]) -> None:
     """Check that no file overwrites another."""
     sources = list(sources)
     for option, path in (("--output", output), ("--report", report)):
@@ -109,11 +109,11 @@ MinPrecision = Annotated[
 ]
 
 
-class Routing(NamedTuple):
+class TestedRouter(NamedTuple):
     """A model's thresholds, and how they do on a test, if there is one."""
 
     router: Router
-    tested: Routed | None
+    tested: RoutingResult | None
 
     @property
     def threshold(self) -> float | None:
@@ -135,7 +135,7 @@ class Routing(NamedTuple):
         }
 
 
-def print_routing(routing: Routing | None) -> None:
+def print_routing(routing: TestedRouter | None) -> None:
     """Print what was asked for, from which probability on, and what that brings."""
     if routing is None:
         return
@@ -145,12 +145,12 @@ def print_routing(routing: Routing | None) -> None:
     print_table(rows, left=(0, 1))
 
 
-def as_entry(routing: Routing | None) -> dict[str, Any]:
+def routing_entry(routing: TestedRouter | None) -> dict[str, Any]:
     """Return an entry for JSON, or none."""
     return {"routing": routing.to_dict()} if routing else {}
 
 
-def routing_of(fitted: Fitted, test: Corpus | None) -> Routing | None:
+def tested_router(fitted: Fitted, test: Corpus | None) -> TestedRouter | None:
     """Return what there is to say; None if no precision was asked for, or it is out of reach."""
     from slugline.errors import OptionError
     from slugline.experiment.run import route_test
@@ -163,7 +163,7 @@ def routing_of(fitted: Fitted, test: Corpus | None) -> Routing | None:
     except OptionError as error:  # the model is as good as without
         warn([str(error)])
         return None
-    return Routing(router, route_test(router, test) if test else None)
+    return TestedRouter(router, route_test(router, test) if test else None)
 
 
 # Answers as a file that a command writes ----------------------------------------------------------

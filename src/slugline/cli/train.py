@@ -20,7 +20,7 @@ from slugline.cli.options import (
     Mistakes,
     OptionalData,
     Quiet,
-    Reading,
+    ReadOptions,
     Seed,
     SkipBadRows,
     Test,
@@ -33,15 +33,23 @@ from slugline.cli.options import (
     read_size,
     with_net_options,
 )
-from slugline.cli.output import in_flags, print_json, print_table, shares, show, step_progress, warn
+from slugline.cli.output import (
+    name_flags,
+    print_json,
+    print_table,
+    shares,
+    show,
+    step_progress,
+    warn,
+)
 from slugline.cli.targets import (
     MinPrecision,
-    as_entry,
-    check_apart,
+    check_distinct_files,
     check_mistakes,
     check_target,
     print_routing,
-    routing_of,
+    routing_entry,
+    tested_router,
 )
 from slugline.cli.train_corrections import (
     Corrections,
@@ -60,7 +68,7 @@ from slugline.errors import OptionError, SluglineError
 if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
-    from slugline.corrections.learning import Outcome
+    from slugline.corrections.learning import RetrainingResult
     from slugline.experiment.curve import LearningCurves
     from slugline.experiment.run import Experiment
     from slugline.experiment.smaller_file import SmallerFile
@@ -148,7 +156,7 @@ def check_files(
     # A name such as v1.2 keeps its dots.
     report = report or output.with_name(output.name.removesuffix(".slug") + ".html")
     check_target("--report", report)
-    check_apart(output, report, sources)
+    check_distinct_files(output, report, sources)
     check_mistakes(mistakes, [*sources, output, report])
     return report
 
@@ -189,13 +197,13 @@ def learn_untested(
         done = learn_from_all(
             classifier, train, validation, min_precision=min_precision, progress=progress
         )
-    warnings = tuple(map(in_flags, done.warnings))
+    warnings = tuple(map(name_flags, done.warnings))
     warn(warnings)
     advise(classifier, parts["train"], quiet)
     write(output, as_model_file(done.fitted))
-    routing = routing_of(done.fitted, None)
+    routing = tested_router(done.fitted, None)
     if as_json:
-        found = replace(done, warnings=warnings).to_dict() | as_entry(routing)
+        found = replace(done, warnings=warnings).to_dict() | routing_entry(routing)
         print_json(found | {"model": str(output)})
         return
     n_topics = counted(len(done.fitted.topics), "topic")
@@ -474,7 +482,7 @@ def train(
     )
     if teaching is not None and teaching.before is not None:
         classifier, min_precision, quantize, max_bytes = teaching.before[:4]
-    reading = Reading(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
+    reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     if sources:
         parts = read_parts(sources, validation, test, reading, quiet, described)
     else:
@@ -509,7 +517,7 @@ class Learned(NamedTuple):
     experiment: Experiment
     smaller: SmallerFile | None
     curves: LearningCurves | None
-    taught: Outcome | None
+    taught: RetrainingResult | None
 
 
 def _report(
@@ -520,7 +528,7 @@ def _report(
     from slugline.reports.training import write_training_report
 
     experiment, smaller, curves, taught = learned
-    routing = routing_of(experiment.fitted, experiment.test)
+    routing = tested_router(experiment.fitted, experiment.test)
     threshold = routing.threshold if routing else None
     evidence = gather_evidence(experiment)
     try:
@@ -533,7 +541,7 @@ def _report(
         files = {"model": str(output), "report": str(report)}
         found = {"smaller_file": smaller, "curve": curves, "corrections": taught}
         entries = {name: value.to_dict() for name, value in found.items() if value}
-        print_json(experiment.to_dict() | entries | as_entry(routing) | files)
+        print_json(experiment.to_dict() | entries | routing_entry(routing) | files)
     else:
         print_experiment(experiment, smaller, output, report, curves)
         print_routing(routing)
@@ -544,9 +552,9 @@ def _learn(
     classifier: TopicClassifier,
     parts: dict[str, Corpus],
     teaching: Teaching | None,
-    reading: Reading,
+    reading: ReadOptions,
     how: dict[str, Any],
-) -> tuple[Experiment, Outcome | None]:
+) -> tuple[Experiment, RetrainingResult | None]:
     """Learn and test; return also what corrections have changed, if there are any."""
     from slugline.experiment.run import run_experiment
 
@@ -560,8 +568,8 @@ def _learn(
         experiment = taught.experiment
     experiment = replace(
         experiment,
-        warnings=tuple(map(in_flags, experiment.warnings)),
-        notes=tuple(map(in_flags, experiment.notes)),
+        warnings=tuple(map(name_flags, experiment.warnings)),
+        notes=tuple(map(name_flags, experiment.notes)),
     )
     return experiment, taught
 
@@ -571,7 +579,7 @@ def _save(
     path: Path,
     quantize: str | None,
     max_size: int | None,
-    taught: Outcome | None,
+    taught: RetrainingResult | None,
 ) -> tuple[Experiment, SmallerFile | None]:
     """Save the model; return the experiment with its file's metrics, and what a small one costs."""
     from slugline.experiment.smaller_file import save_smaller
@@ -604,7 +612,7 @@ def _curves(
 ) -> LearningCurves:
     """Learn from fewer labels with the same settings, and test on the same documents."""
     from slugline.classifier import TopicClassifier
-    from slugline.experiment.curve import contenders_of, learning_curves
+    from slugline.experiment.curve import classifiers_to_compare, learning_curves
 
     # What tuning has found is learned again, and not looked for again.
     found = TopicClassifier.from_fitted(classifier.fitted_) if classifier.tune else classifier
@@ -612,7 +620,7 @@ def _curves(
         return learning_curves(
             parts["train"],
             parts.get("test"),
-            contenders_of(found, with_baseline=baseline),
+            classifiers_to_compare(found, with_baseline=baseline),
             test_fraction=test_fraction,
             seed=classifier.random_state,
             progress=progress,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from slugline.cli.options import Reading
+from slugline.cli.options import ReadOptions
 from slugline.cli.output import print_json, print_table, show, warn
 from slugline.cli.targets import check_not_read
 from slugline.errors import OptionError, SluglineError
@@ -17,7 +17,7 @@ from slugline.errors import OptionError, SluglineError
 if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
-    from slugline.corrections.learning import Outcome
+    from slugline.corrections.learning import RetrainingResult
     from slugline.model.fitted import Fitted
 
 __all__ = [
@@ -127,7 +127,7 @@ def read_teaching(
     EncoderError : if it needs an encoder that is missing.
     """
     from slugline.base.checks import check_number
-    from slugline.corrections.learning import DEFAULT_WEIGHT, as_corpus
+    from slugline.corrections.learning import DEFAULT_WEIGHT, to_corpus
     from slugline.corrections.store import CorrectionStore
 
     if path is None:
@@ -149,7 +149,7 @@ def read_teaching(
             "--corrections make a topic worse; leave it out, or give a --test file."
         )
     with CorrectionStore(path, create=False) as store:
-        corrections = as_corpus(store.rows(), str(path), models or None)
+        corrections = to_corpus(store.rows(), str(path), models or None)
     before = _before(output, n_threads) if output.exists() else None
     if any(value not in (None, False, 0, "linear") for value in settings):
         before = None
@@ -187,12 +187,12 @@ def learn_corrections(
     classifier: TopicClassifier,
     parts: Mapping[str, Corpus],
     teaching: Teaching,
-    reading: Reading,
+    reading: ReadOptions,
     how: Mapping[str, Any],
-) -> Outcome:
-    """Learn from documents and corrections; see `slugline.corrections.learning.learn`."""
+) -> RetrainingResult:
+    """Train with documents and corrections; see `train_with_corrections`."""
     from slugline.corpus.topics import fold_topics, read_topic_map
-    from slugline.corrections.learning import learn
+    from slugline.corrections.learning import train_with_corrections
 
     train, corrections = parts["train"], teaching.corrections
     if reading.map_topics is not None:
@@ -201,7 +201,7 @@ def learn_corrections(
         corrections = replace(corrections, topics=renamed)
     if reading.fold_topics:
         corrections = fold_topics(corrections, train.topics)
-    return learn(
+    return train_with_corrections(
         classifier,
         train,
         corrections,
@@ -212,7 +212,7 @@ def learn_corrections(
     )
 
 
-def make_way(outcome: Outcome, output: Path, force: bool, as_json: bool) -> Fitted:
+def make_way(outcome: RetrainingResult, output: Path, force: bool, as_json: bool) -> Fitted:
     """Keep the model that is there, if the new one may take its place; return the latter.
 
     Raises
@@ -220,7 +220,7 @@ def make_way(outcome: Outcome, output: Path, force: bool, as_json: bool) -> Fitt
     SluglineError : if a topic got clearly worse, and --force wasn't given.
     ModelFileError : if the model that is there can't be kept.
     """
-    from slugline.corrections.learning import with_numbers
+    from slugline.corrections.learning import restore_integer_topics
     from slugline.model.file import container
     from slugline.model.file.generations import keep_before
 
@@ -237,12 +237,12 @@ def make_way(outcome: Outcome, output: Path, force: bool, as_json: bool) -> Fitt
         warn([outcome.why_not()])
     fitted = outcome.experiment.fitted
     if output.exists():
-        fitted = with_numbers(fitted, container.read(output).info.topics)
+        fitted = restore_integer_topics(fitted, container.read(output).info.topics)
         keep_before(output)
     return fitted
 
 
-def print_outcome(outcome: Outcome | None, output: Path | None = None) -> None:
+def print_outcome(outcome: RetrainingResult | None, output: Path | None = None) -> None:
     """Print what corrections changed, and how to go back if a model has been replaced."""
     if outcome is None:
         return

@@ -16,11 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 import typer
 
 from slugline.cli.output import pass_progress, print_json, print_table, say, show, warn
-from slugline.cli.targets import as_entry, check_not_read, check_target, print_routing, routing_of
+from slugline.cli.targets import (
+    check_not_read,
+    check_target,
+    print_routing,
+    routing_entry,
+    tested_router,
+)
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
-    from slugline.cli.targets import Routing
+    from slugline.cli.targets import TestedRouter
     from slugline.model.fitted import Fitted, StreamRecord
 
 __all__ = ["or_stream"]
@@ -175,9 +181,9 @@ def _train_stream(context: typer.Context) -> None:
     warnings = _warnings(fitted)
     warn(warnings)
     _save(fitted, options)
-    routing = routing_of(fitted, None)
+    routing = tested_router(fitted, None)
     if options.as_json:
-        print_json(_as_json(fitted, options, seconds, warnings) | as_entry(routing))
+        print_json(_as_json(fitted, options, seconds, warnings) | routing_entry(routing))
     else:
         _print(fitted, options, seconds, routing)
 
@@ -340,7 +346,7 @@ def _warnings(fitted: Fitted) -> list[str]:
     return topic_warnings(dict(sorted(named, key=lambda item: (-item[1], item[0]))))
 
 
-def _print(fitted: Fitted, options: _Options, seconds: float, routing: Routing | None) -> None:
+def _print(fitted: Fitted, options: _Options, seconds: float, routing: TestedRouter | None) -> None:
     from slugline.base.words import counted
     from slugline.evaluation.intervals import wilson
 

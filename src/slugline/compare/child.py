@@ -29,14 +29,22 @@ import msgspec
 import numpy as np
 
 from slugline.compare.models import MODELS, make_model
-from slugline.compare.process import Described, Documents, Failed, FoldResult, Job, Message, receive
+from slugline.compare.process import (
+    FoldedDocuments,
+    FoldResult,
+    Message,
+    ModelFailure,
+    ModelIdentity,
+    ModelJob,
+    read_documents,
+)
 from slugline.errors import OptionError, SluglineError
 
 __all__ = [
-    "describe_own",
-    "find_own",
+    "describe_error",
+    "describe_user_model",
+    "find_user_model",
     "main",
-    "reason_of",
 ]
 
 
@@ -45,7 +53,7 @@ __all__ = [
 _LONGEST = 300  # characters of an error's message
 
 
-def find_own(reference: str, seed: int) -> Callable[[], Any]:
+def find_user_model(reference: str, seed: int) -> Callable[[], Any]:
     """Return what makes a new, unfitted model, each time it is called.
 
     Parameters
@@ -80,18 +88,18 @@ def find_own(reference: str, seed: int) -> Callable[[], Any]:
     return make_seeded
 
 
-def describe_own(reference: str, seed: int) -> str:
+def describe_user_model(reference: str, seed: int) -> str:
     """Return what tells one state of a user's model from another: its settings and its source.
 
     Raises
     ------
     OptionError : if it can't be found, or isn't a classifier.
     """
-    make = find_own(reference, seed)
+    make = find_user_model(reference, seed)
     try:
         model = make()
     except Exception as error:
-        raise OptionError(f"making one raises {reason_of(error)}.") from error
+        raise OptionError(f"making one raises {describe_error(error)}.") from error
     if not _is_classifier(model):
         raise OptionError(
             f"it makes {_kind(model)}; it must make a classifier of texts, with `fit` and "
@@ -104,7 +112,7 @@ def describe_own(reference: str, seed: int) -> str:
     return f"{hashlib.sha256(content).hexdigest()} {settings}"
 
 
-def reason_of(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return what an error says on one line, and where in the user's folder it arose."""
     words = " ".join(str(error).split())
     said = f"{type(error).__name__}: {words}" if words else type(error).__name__
@@ -132,7 +140,7 @@ def _import(name: str) -> ModuleType:
             f"{hint}."
         ) from error
     except Exception as error:
-        raise OptionError(f"importing {name} raises {reason_of(error)}; mend it.") from error
+        raise OptionError(f"importing {name} raises {describe_error(error)}; mend it.") from error
 
 
 def _find_name(module: ModuleType, name: str) -> Any:
@@ -184,22 +192,22 @@ _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def main() -> None:
     """Do what the only argument says."""
     source, channel = _take_streams()
-    job = msgspec.json.decode(sys.argv[1], type=Job)
+    job = msgspec.json.decode(sys.argv[1], type=ModelJob)
     try:
-        documents = receive(source) if job.folds else None
+        documents = read_documents(source) if job.folds else None
         threading.Thread(target=_end_with, args=(source,), daemon=True).start()
         for message in _messages(job, documents):
             _send(channel, message)
     # Whatever ends the model, an exit included, is told.
     except BaseException as error:  # noqa: BLE001
-        _send(channel, Failed(_said(error)))
+        _send(channel, ModelFailure(_failure_message(error)))
 
 
-def _said(error: BaseException) -> str:
+def _failure_message(error: BaseException) -> str:
     # Our own errors are sentences for the user already.
     if isinstance(error, SluglineError):
         return str(error)
-    said = f"raised {reason_of(error)}"
+    said = f"raised {describe_error(error)}"
     is_of_numbers = isinstance(error, ValueError) and "could not convert string" in str(error)
     return f"{said}; put a vectorizer before a classifier of numbers" if is_of_numbers else said
 
@@ -227,9 +235,9 @@ def _end_with(source: BinaryIO) -> None:
     os._exit(1)
 
 
-def _messages(job: Job, documents: Documents | None) -> Iterator[Message]:
+def _messages(job: ModelJob, documents: FoldedDocuments | None) -> Iterator[Message]:
     if documents is None:
-        yield Described(describe_own(job.model, job.seed))
+        yield ModelIdentity(describe_user_model(job.model, job.seed))
         return
     make = _maker(job)
     last = max(documents.folds)
@@ -240,14 +248,14 @@ def _messages(job: Job, documents: Documents | None) -> Iterator[Message]:
         gc.collect()
 
 
-def _maker(job: Job) -> Callable[[], Any]:
+def _maker(job: ModelJob) -> Callable[[], Any]:
     if job.model not in MODELS:
-        return find_own(job.model, job.seed)
+        return find_user_model(job.model, job.seed)
     return lambda: make_model(job.model, job.seed, job.n_threads)
 
 
 def _measure(
-    make: Callable[[], Any], documents: Documents, fold: int, seed: int, *, is_last: bool
+    make: Callable[[], Any], documents: FoldedDocuments, fold: int, seed: int, *, is_last: bool
 ) -> FoldResult:
     train = [row for row, held in enumerate(documents.folds) if held != fold]
     test = [row for row, held in enumerate(documents.folds) if held == fold]
@@ -259,7 +267,7 @@ def _measure(
         os.environ["SLUGLINE_CACHE"] = cache
         model = make()
         started = time.perf_counter()
-        model.fit(*_taken(documents, train))
+        model.fit(*_select(documents, train))
         fitted = time.perf_counter()
         answers = model.predict([documents.texts[row] for row in test])
         answered = time.perf_counter()
@@ -273,7 +281,7 @@ def _measure(
     )
 
 
-def _taken(documents: Documents, rows: list[int]) -> tuple[list[str], list[str]]:
+def _select(documents: FoldedDocuments, rows: list[int]) -> tuple[list[str], list[str]]:
     return [documents.texts[row] for row in rows], [documents.topics[row] for row in rows]
 
 

@@ -21,14 +21,14 @@ from slugline.learning.encoder.encoder import get_encoder
 __all__ = [
     "ALL",
     "MODELS",
-    "Chosen",
     "Majority",
     "Model",
+    "ModelChoice",
     "check_corpus",
     "check_folds",
     "choose_models",
+    "fold_notes",
     "make_model",
-    "notes_on",
 ]
 
 
@@ -50,7 +50,7 @@ class Model(NamedTuple):
         return ":" in self.name
 
 
-class Chosen(NamedTuple):
+class ModelChoice(NamedTuple):
     """The models to compare, and notes on those left out."""
 
     models: tuple[Model, ...]
@@ -112,24 +112,26 @@ def _ours(**settings: Any) -> Callable[[int, int], Any]:
     return make
 
 
-class _Known(NamedTuple):
+class _BuiltinModel(NamedTuple):
     about: str
     make: Callable[[int, int], Any]  # of a seed and a number of threads
 
 
 #: The models that come with Slugline, the quickest first.
 MODELS = {
-    "majority": _Known("always the most common topic", _majority),
-    "naive-bayes": _Known("CountVectorizer, MultinomialNB", _naive_bayes),
-    "tfidf-svc": _Known("TfidfVectorizer, LinearSVC", _words),
-    "default": _Known("Slugline as it is", _ours()),
-    "network": _Known("Slugline with the lesson's net", _ours(learner="network")),
-    "ngrams-svc": _Known(
+    "majority": _BuiltinModel("always the most common topic", _majority),
+    "naive-bayes": _BuiltinModel("CountVectorizer, MultinomialNB", _naive_bayes),
+    "tfidf-svc": _BuiltinModel("TfidfVectorizer, LinearSVC", _words),
+    "default": _BuiltinModel("Slugline as it is", _ours()),
+    "network": _BuiltinModel("Slugline with the lesson's net", _ours(learner="network")),
+    "ngrams-svc": _BuiltinModel(
         "words, pairs and runs of 2 to 5 characters, sublinear TF-IDF, LinearSVC",
         _words_and_characters,
     ),
-    "encoder": _Known("Slugline with a sentence encoder", _ours(encoder="use")),
-    "tuned": _Known("Slugline, settings searched on the training documents", _ours(tune=True)),
+    "encoder": _BuiltinModel("Slugline with a sentence encoder", _ours(encoder="use")),
+    "tuned": _BuiltinModel(
+        "Slugline, settings searched on the training documents", _ours(tune=True)
+    ),
 }
 
 
@@ -138,7 +140,7 @@ def make_model(name: str, seed: int, n_threads: int) -> Any:
     return MODELS[name].make(seed, n_threads)
 
 
-def choose_models(names: Sequence[str] = (ALL,)) -> Chosen:
+def choose_models(names: Sequence[str] = (ALL,)) -> ModelChoice:
     """Return the models of these names, each once, and notes on those left out.
 
     Parameters
@@ -172,7 +174,7 @@ def choose_models(names: Sequence[str] = (ALL,)) -> Chosen:
             notes.append(f"the model encoder is left out: {missing}")
     if "encoder" in chosen:
         get_encoder("use")
-    return Chosen(tuple(Model(name, _about(name)) for name in chosen), tuple(notes))
+    return ModelChoice(tuple(Model(name, _about(name)) for name in chosen), tuple(notes))
 
 
 def _about(name: str) -> str:
@@ -235,7 +237,7 @@ def check_folds(corpus: Corpus, folds: I64) -> None:
             )
 
 
-def notes_on(corpus: Corpus, n_folds: int) -> list[str]:
+def fold_notes(corpus: Corpus, n_folds: int) -> list[str]:
     """Return what to know of topics with few documents when reading the results."""
     counts = corpus.topic_counts()
     single = sorted(topic for topic, n in counts.items() if n == 1)

@@ -17,24 +17,24 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 __all__ = [
-    "Described",
-    "Documents",
-    "Failed",
     "FoldResult",
-    "Job",
+    "FoldedDocuments",
     "Message",
+    "ModelFailure",
+    "ModelIdentity",
+    "ModelJob",
     "ModelProcess",
     "ProcessError",
-    "fits",
-    "packed",
-    "receive",
+    "is_valid_result",
+    "pack_documents",
+    "read_documents",
 ]
 
 
 # What a comparison and the processes of its models tell each other, as lines of JSON --------------
 
 
-class Job(msgspec.Struct, frozen=True, omit_defaults=True):
+class ModelJob(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a process is to do: measure a model on folds, in their order; without any, describe it.
 
     If there are folds, the documents come on its standard input; see `slugline.compare.process`.
@@ -46,13 +46,13 @@ class Job(msgspec.Struct, frozen=True, omit_defaults=True):
     folds: tuple[int, ...] = ()
 
 
-class Described(msgspec.Struct, frozen=True, tag="described"):
+class ModelIdentity(msgspec.Struct, frozen=True, tag="described"):
     """A user's model was found; `identity` changes when the model does."""
 
     identity: str
 
 
-class Failed(msgspec.Struct, frozen=True, tag="failed"):
+class ModelFailure(msgspec.Struct, frozen=True, tag="failed"):
     """A model raised an error, or was not found."""
 
     reason: str
@@ -84,10 +84,10 @@ class FoldResult(msgspec.Struct, frozen=True, tag="fold"):
     file_bytes: int | None = None
 
 
-Message = Described | Failed | FoldResult
+Message = ModelIdentity | ModelFailure | FoldResult
 
 
-def fits(result: FoldResult, n_documents: int, n_topics: int) -> bool:
+def is_valid_result(result: FoldResult, n_documents: int, n_topics: int) -> bool:
     """Whether a result, which was read from outside, can be one of a fold of so many documents."""
     seconds = (result.fit_seconds, result.answer_seconds, result.peak_mb or 0)
     return (
@@ -101,7 +101,7 @@ def fits(result: FoldResult, n_documents: int, n_topics: int) -> bool:
 # The documents of a comparison, as its processes get them: on standard input, never in a file -----
 
 
-class Documents(NamedTuple):
+class FoldedDocuments(NamedTuple):
     """Texts, their topics and their folds."""
 
     texts: list[str]
@@ -109,19 +109,19 @@ class Documents(NamedTuple):
     folds: list[int]
 
 
-def packed(texts: Sequence[str], topics: Sequence[str], folds: Sequence[int]) -> bytes:
-    """Return documents as `receive` reads them: a line with the number of bytes, and as many."""
+def pack_documents(texts: Sequence[str], topics: Sequence[str], folds: Sequence[int]) -> bytes:
+    """Return documents for `read_documents`: a line with their size in bytes, then JSON."""
     data = json.dumps([texts, topics, folds]).encode()  # ASCII, whatever halves of characters
     return b"%d\n%s" % (len(data), data)
 
 
-def receive(stream: BinaryIO) -> Documents:
+def read_documents(stream: BinaryIO) -> FoldedDocuments:
     """Return the documents that come on a stream; EOFError if it ends before them."""
     wanted = int(stream.readline() or b"0")
     data = stream.read(wanted)
     if not wanted or len(data) < wanted:
         raise EOFError("the process that compares is gone")
-    return Documents(*json.loads(data))
+    return FoldedDocuments(*json.loads(data))
 
 
 # A model's process as seen from outside: started, listened to, and ended --------------------------
@@ -148,7 +148,7 @@ class ModelProcess:
         What it reads from standard input, which stays open as long as this process lives.
     """
 
-    def __init__(self, job: Job, folder: Path, documents: bytes = b"") -> None:
+    def __init__(self, job: ModelJob, folder: Path, documents: bytes = b"") -> None:
         self._overdue = threading.Event()
         self._process = subprocess.Popen(  # noqa: S603 (this very program)
             # -P: files of the current folder must not take the place of installed modules.

@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "NAME",
+    "TEST_NAME",
+    "AccuracyDifference",
     "Comparison",
-    "Difference",
     "ModelResult",
-    "adjusted",
-    "difference",
-    "result_of",
+    "adjust_p_values",
+    "combine_folds",
+    "compare_accuracies",
 ]
 
 
 # Whether one model is better than another on the same folds, or had luck with them ----------------
 
 #: What the test is called, and by whom it is.
-NAME = "corrected resampled t-test (Nadeau and Bengio, 2003), p-values adjusted by Holm (1979)"
+TEST_NAME = "corrected resampled t-test (Nadeau and Bengio, 2003), p-values adjusted by Holm (1979)"
 
 # Differences of accuracies that are nothing but rounding.
 _ROUNDED = 1e-12
 
 
 @dataclass(frozen=True)
-class Difference:
+class AccuracyDifference:
     """By how much a model's accuracy is above another's; below, if negative.
 
     Attributes
@@ -62,7 +62,7 @@ class Difference:
     p_value: float | None
 
 
-def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
+def compare_accuracies(ours: Sequence[float], theirs: Sequence[float]) -> AccuracyDifference:
     """Return the difference of two models' accuracies on the same folds, two or more.
 
     Each two of k folds have most of the documents to learn from in common, so that folds vary less
@@ -79,17 +79,17 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     mean = statistics.fmean(differences)
     error = math.sqrt((1 / n + 1 / (n - 1)) * statistics.variance(differences))
     if error < _ROUNDED and abs(mean) < _ROUNDED:
-        return Difference(0.0, (0.0, 0.0), 1.0)
+        return AccuracyDifference(0.0, (0.0, 0.0), 1.0)
     if error < _ROUNDED:
-        return Difference(mean, None, None)
+        return AccuracyDifference(mean, None, None)
     from scipy.stats import t
 
     reach = float(t.ppf(0.975, n - 1)) * error
     p_value = float(2 * t.sf(abs(mean) / error, n - 1))
-    return Difference(mean, (mean - reach, mean + reach), p_value)
+    return AccuracyDifference(mean, (mean - reach, mean + reach), p_value)
 
 
-def adjusted(found: Mapping[str, Difference]) -> dict[str, Difference]:
+def adjust_p_values(found: Mapping[str, AccuracyDifference]) -> dict[str, AccuracyDifference]:
     """Return differences with p-values that allow for how many were tested; intervals stay.
 
     The smallest of m p-values is multiplied by m, the next one by m - 1, and so on; none becomes
@@ -180,7 +180,7 @@ class ModelResult:
         return len(self.right) / max(sum(self.answer_seconds), 1e-9)
 
 
-def result_of(
+def combine_folds(
     model: Model,
     folds: Sequence[FoldResult],
     topics: Sequence[I64],
@@ -272,13 +272,15 @@ class Comparison:
             self.measured, key=lambda m: (m.accuracy, m.macro_f1 or 0, -m.fit_time), default=None
         )
 
-    def behind(self) -> dict[str, Difference]:
+    def behind(self) -> dict[str, AccuracyDifference]:
         """Return the difference between each other model's accuracy and the best one's."""
         best = self.best
         if best is None:
             return {}
         others = [model for model in self.measured if model is not best]
-        return adjusted({m.name: difference(m.accuracies, best.accuracies) for m in others})
+        return adjust_p_values(
+            {m.name: compare_accuracies(m.accuracies, best.accuracies) for m in others}
+        )
 
     def plot(self, ax: Axes) -> None:
         """Draw accuracy against the time of a fit on axes of matplotlib's."""
@@ -307,7 +309,7 @@ class Comparison:
             "seed": self.seed,
             "jobs": self.jobs,
             "threads": self.n_threads,
-            "test": NAME,
+            "test": TEST_NAME,
             "best": None if best is None else best.name,
             "models": [_model_dict(model, behind.get(model.name)) for model in self.models],
             "notes": list(self.notes),
@@ -315,7 +317,7 @@ class Comparison:
         }
 
 
-def _model_dict(model: ModelResult, behind: Difference | None) -> dict[str, Any]:
+def _model_dict(model: ModelResult, behind: AccuracyDifference | None) -> dict[str, Any]:
     is_whole = model.error is None
     return {
         "name": model.name,

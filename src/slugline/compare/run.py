@@ -23,33 +23,33 @@ from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.files import write_whole
 from slugline.base.progress import StepProgress
 from slugline.compare.models import (
-    Chosen,
     Model,
+    ModelChoice,
     check_corpus,
     check_folds,
     choose_models,
-    notes_on,
+    fold_notes,
 )
 from slugline.compare.process import (
-    Described,
-    Failed,
     FoldResult,
-    Job,
+    ModelFailure,
+    ModelIdentity,
+    ModelJob,
     ModelProcess,
     ProcessError,
-    fits,
-    packed,
+    is_valid_result,
+    pack_documents,
 )
-from slugline.compare.results import Comparison, ModelResult, result_of
+from slugline.compare.results import Comparison, ModelResult, combine_folds
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError, OptionError, SluglineError
 
 __all__ = [
     "CompareSettings",
-    "Record",
+    "ResultLog",
     "compare_models",
-    "key_of",
+    "result_key",
 ]
 
 
@@ -65,12 +65,12 @@ class _Line(msgspec.Struct, frozen=True):
     result: FoldResult
 
 
-def key_of(*parts: str | int) -> str:
+def result_key(*parts: str | int) -> str:
     """Return the key of a model's results: a digest of all that they depend on."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-class Record:
+class ResultLog:
     """Results of folds, in a file if there is one; a context manager.
 
     Parameters
@@ -97,7 +97,7 @@ class Record:
         except OSError as error:
             raise _unusable(path, error) from error
 
-    def __enter__(self) -> Record:
+    def __enter__(self) -> ResultLog:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -206,7 +206,7 @@ class CompareSettings:
 
 def compare_models(
     corpus: Corpus,
-    models: Sequence[str] | Chosen = ("all",),
+    models: Sequence[str] | ModelChoice = ("all",),
     settings: CompareSettings | None = None,
     *,
     resume: Path | None = None,
@@ -241,13 +241,13 @@ def compare_models(
     EncoderError : if the encoder is asked for and missing.
     """
     settings = settings or CompareSettings()
-    chosen, left_out = models if isinstance(models, Chosen) else choose_models(models)
+    chosen, left_out = models if isinstance(models, ModelChoice) else choose_models(models)
     check_corpus(corpus)
     folds = make_folds(corpus.topics, settings.n_folds, settings.seed)
     check_folds(corpus, folds)
     with (
         tempfile.TemporaryDirectory(prefix="slugline-") as folder,
-        Record(resume) as record,
+        ResultLog(resume) as record,
     ):
         run = _Run(corpus, folds, settings, chosen, Path(folder), record)
         interrupted = run.measure(progress, found)
@@ -261,7 +261,7 @@ def compare_models(
         jobs=settings.jobs,
         n_threads=settings.threads,
         models=tuple(run.result(model) for model in chosen),
-        notes=(*notes_on(corpus, settings.n_folds), *left_out),
+        notes=(*fold_notes(corpus, settings.n_folds), *left_out),
         interrupted=interrupted,
     )
 
@@ -285,7 +285,7 @@ class _Run:
     settings: CompareSettings
     models: tuple[Model, ...]
     folder: Path
-    record: Record
+    record: ResultLog
     _events: queue.SimpleQueue[_Event] = field(default_factory=queue.SimpleQueue)
     _running: set[ModelProcess] = field(default_factory=set)
     _done: dict[str, dict[int, FoldResult]] = field(default_factory=dict)
@@ -298,7 +298,7 @@ class _Run:
         topics = np.array([numbers[topic] for topic in self.corpus.topics], dtype=np.int64)
         self._topics = [topics[self.folds == fold] for fold in range(self.settings.n_folds)]
         self._n_topics = len(names)
-        self._documents = packed(self.corpus.texts, self.corpus.topics, self.folds.tolist())
+        self._documents = pack_documents(self.corpus.texts, self.corpus.topics, self.folds.tolist())
         self.digest = self.corpus.digest()
 
     def measure(
@@ -334,26 +334,26 @@ class _Run:
         # A record may have folds beyond one that is missing.
         n_whole = next((n for n in range(self.settings.n_folds) if n not in done), len(done))
         whole = [done[fold] for fold in range(n_whole)]
-        return result_of(model, whole, self._topics, self._n_topics, error)
+        return combine_folds(model, whole, self._topics, self._n_topics, error)
 
     def _key(self, model: Model) -> str:
         """Return what a model's results are kept under; OptionError if the model isn't there."""
         identity = self._identity(model) if model.is_users else ""
         versions = [importlib.metadata.version(library) for library in _LIBRARIES]
         n_folds, seed = self.settings.n_folds, self.settings.seed
-        return key_of(
+        return result_key(
             self.digest, n_folds, seed, model.name, identity, "slugline", __version__, *versions
         )
 
     def _identity(self, model: Model) -> str:
-        job = Job(model.name, self.settings.seed, self.settings.threads)
+        job = ModelJob(model.name, self.settings.seed, self.settings.threads)
         with ModelProcess(job, self.folder) as process:
             try:
                 message = process.receive(self.settings.timeout)
             except ProcessError as error:
                 raise OptionError(f"`models` names {model.name}, which {error}.") from error
-        if not isinstance(message, Described):
-            reason = message.reason if isinstance(message, Failed) else "it can't be used."
+        if not isinstance(message, ModelIdentity):
+            reason = message.reason if isinstance(message, ModelFailure) else "it can't be used."
             raise OptionError(f"`models` names {model.name}: {reason}")
         return message.identity
 
@@ -366,7 +366,7 @@ class _Run:
 
     def _is_right(self, result: FoldResult, fold: int) -> bool:
         is_fold = result.fold == fold and 0 <= fold < self.settings.n_folds
-        return is_fold and fits(result, len(self._topics[fold]), self._n_topics)
+        return is_fold and is_valid_result(result, len(self._topics[fold]), self._n_topics)
 
     def _missing(self, model: Model) -> list[int]:
         return [fold for fold in range(self.settings.n_folds) if fold not in self._done[model.name]]
@@ -415,7 +415,7 @@ class _Run:
 
     def _listen(self, model: Model, missing: list[int]) -> None:
         threads = self.settings.threads
-        job = Job(model.name, self.settings.seed, threads, tuple(missing))
+        job = ModelJob(model.name, self.settings.seed, threads, tuple(missing))
         with ModelProcess(job, self.folder, self._documents) as process:
             self._running.add(process)
             try:
@@ -424,7 +424,7 @@ class _Run:
                 for fold in missing:
                     self._events.put(_Event(model, begins=fold))
                     message = process.receive(self.settings.timeout)
-                    if isinstance(message, Failed):
+                    if isinstance(message, ModelFailure):
                         raise ProcessError(message.reason)
                     if not isinstance(message, FoldResult) or not self._is_right(message, fold):
                         raise ProcessError("sent something that is no result")

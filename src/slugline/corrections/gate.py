@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import Mask
 
-__all__ = ["ALPHA", "FEWEST", "TopicChange", "chance_of", "clearly_worse", "topic_changes"]
+__all__ = ["ALPHA", "FEWEST", "TopicChange", "clearly_worse", "sign_test_p_value", "topic_changes"]
 
 #: How often, at most, a new model that is no worse in any topic is held back.
 ALPHA = 0.05
@@ -68,8 +68,8 @@ class TopicChange:
 
     @property
     def chance(self) -> float:
-        """How often luck alone would make it look at least as much worse; see `chance_of`."""
-        return chance_of(self.n_better, self.n_worse)
+        """The p-value of the change for the worse; see `sign_test_p_value`."""
+        return sign_test_p_value(self.n_better, self.n_worse)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
@@ -130,10 +130,10 @@ def clearly_worse(changes: Sequence[tuple[int, int]], alpha: float = ALPHA) -> l
     """
     rarest = np.array([0.5 ** (better + worse) for better, worse in changes])
     n_tested = next(k for k in range(1, len(changes) + 2) if np.sum(rarest <= alpha / k) <= k)
-    return [chance_of(better, worse) <= alpha / n_tested for better, worse in changes]
+    return [sign_test_p_value(better, worse) <= alpha / n_tested for better, worse in changes]
 
 
-def chance_of(n_better: int, n_worse: int) -> float:
+def sign_test_p_value(n_better: int, n_worse: int) -> float:
     """Return how often luck alone would make at least as many of the changes worse."""
     from scipy.special import bdtr
 

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_WEIGHT",
-    "Merged",
-    "NowRight",
-    "Outcome",
-    "as_corpus",
-    "learn",
-    "merge",
-    "same_words",
-    "with_numbers",
+    "CorrectedAccuracy",
+    "RetrainingResult",
+    "TrainingSets",
+    "merge_corrections",
+    "normalize_spaces",
+    "restore_integer_topics",
+    "to_corpus",
+    "train_with_corrections",
 ]
 
 
@@ -49,7 +49,7 @@ DEFAULT_WEIGHT = 1.0
 _N_SHOWN = 5
 
 
-def same_words(text: str) -> str:
+def normalize_spaces(text: str) -> str:
     r"""Return what two texts share if they differ in spaces and line ends alone.
 
     What is pasted on a page and sent from there often does.
@@ -60,7 +60,7 @@ def same_words(text: str) -> str:
     return " ".join(text.split())
 
 
-def as_corpus(
+def to_corpus(
     corrections: Iterable[Correction], name: str, models: Collection[str] | None = None
 ) -> Corpus:
     """Return corrected texts with the right topics, each text once: the latest correction counts.
@@ -90,7 +90,7 @@ def as_corpus(
         if models is not None and correction.model not in models:
             continue
         found[correction.model] += 1
-        key = same_words(correction.text)
+        key = normalize_spaces(correction.text)
         if not key:
             n_blank += 1
             continue
@@ -98,7 +98,7 @@ def as_corpus(
         n_other += earlier is not None and earlier.topic != correction.topic
         latest[key] = correction
     if models is None and len(found) > 1:
-        raise DataError(_of_several(name, found))
+        raise DataError(_several_models_message(name, found))
     if not latest:
         of = "" if models is None else f" of {' or '.join(sorted(models))}"
         raise DataError(
@@ -123,7 +123,7 @@ def as_corpus(
     )
 
 
-def _of_several(name: str, found: Counter[str]) -> str:
+def _several_models_message(name: str, found: Counter[str]) -> str:
     shown = ", ".join(f"{model} ({n:,})" for model, n in found.most_common(_N_SHOWN))
     more = f" and {len(found) - _N_SHOWN} more" if len(found) > _N_SHOWN else ""
     return (
@@ -133,7 +133,7 @@ def _of_several(name: str, found: Counter[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Merged:
+class TrainingSets:
     """What to learn from with corrections and without, and to test both on.
 
     Attributes
@@ -177,10 +177,12 @@ class Merged:
         n_others = len(self.learned) - len(self.corrections)
         kept = np.ones(len(self.learned), dtype=bool)
         kept[[n_others + row for row in rows]] = False
-        return _some(self.learned, kept), self.weights[kept]
+        return _select(self.learned, kept), self.weights[kept]
 
 
-def merge(train: Corpus, test: Corpus, corrections: Corpus, weight: float) -> Merged:
+def merge_corrections(
+    train: Corpus, test: Corpus, corrections: Corpus, weight: float
+) -> TrainingSets:
     """Return what to learn from with and without corrections, and what to test on.
 
     A correction takes the place of all documents that have its text, whichever topics these have.
@@ -188,7 +190,7 @@ def merge(train: Corpus, test: Corpus, corrections: Corpus, weight: float) -> Me
     Parameters
     ----------
     train, test, corrections : Corpus
-        See `as_corpus` for the last.
+        See `to_corpus` for the last.
     weight : float, over 0
         How many documents a correction counts as.
 
@@ -198,32 +200,32 @@ def merge(train: Corpus, test: Corpus, corrections: Corpus, weight: float) -> Me
     DataError : if nothing is left to test on.
     """
     check_number("correction_weight", weight, over=0)
-    corrected = set(map(same_words, corrections.texts))
-    others, rest = _new(train, corrected), _new(test, corrected)
+    corrected = set(map(normalize_spaces, corrections.texts))
+    others, rest = _uncorrected(train, corrected), _uncorrected(test, corrected)
     if not rest.any():
         raise DataError(
             f"{test.name}: {corrections.name} has the texts of all {len(test):,} documents to test "
             "on; add documents, or give others with `test`."
         )
-    learned = _joined(_some(train, others), corrections)
+    learned = _append(_select(train, others), corrections)
     weights = np.ones(len(learned))
     weights[len(learned) - len(corrections) :] = weight
-    return Merged(
+    return TrainingSets(
         base=train,
         learned=learned,
         weights=weights,
         corrections=corrections,
-        test=_some(test, rest),
+        test=_select(test, rest),
         n_replaced=int((~others).sum()),
         n_from_test=int((~rest).sum()),
     )
 
 
-def _new(corpus: Corpus, corrected: set[str]) -> Mask:
-    return np.array([same_words(text) not in corrected for text in corpus.texts], dtype=bool)
+def _uncorrected(corpus: Corpus, corrected: set[str]) -> Mask:
+    return np.array([normalize_spaces(text) not in corrected for text in corpus.texts], dtype=bool)
 
 
-def _some(corpus: Corpus, mask: Sequence[bool] | Mask) -> Corpus:
+def _select(corpus: Corpus, mask: Sequence[bool] | Mask) -> Corpus:
     return Corpus(
         list(itertools.compress(corpus.texts, mask)),
         list(itertools.compress(corpus.topics, mask)),
@@ -233,7 +235,7 @@ def _some(corpus: Corpus, mask: Sequence[bool] | Mask) -> Corpus:
     )
 
 
-def _joined(train: Corpus, corrections: Corpus) -> Corpus:
+def _append(train: Corpus, corrections: Corpus) -> Corpus:
     return Corpus(
         [*train.texts, *corrections.texts], [*train.topics, *corrections.topics], train.name
     )
@@ -248,7 +250,7 @@ _N_FOLDS, _MANY = 3, 20_000
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}", re.ASCII)
 
 
-class NowRight(NamedTuple):
+class CorrectedAccuracy(NamedTuple):
     """How many of the corrected texts get the right topic from models that didn't learn from them.
 
     Attributes
@@ -267,7 +269,7 @@ class NowRight(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RetrainingResult:
     """What was learned from documents and corrections, beside what the documents alone teach.
 
     Attributes
@@ -287,12 +289,12 @@ class Outcome:
     """
 
     experiment: Experiment
-    merged: Merged
+    merged: TrainingSets
     weight: float
     paired: PairedComparison
     topics: tuple[TopicChange, ...]
     is_worse: bool
-    now_right: NowRight
+    now_right: CorrectedAccuracy
 
     @property
     def worse_topics(self) -> list[TopicChange]:
@@ -306,7 +308,7 @@ class Outcome:
 
     def why_not(self) -> str:
         """Return in words what got clearly worse; empty if nothing did."""
-        reasons = [_how_worse(change) for change in self.worse_topics[:3]]
+        reasons = [_describe_loss(change) for change in self.worse_topics[:3]]
         n_more = len(self.worse_topics) - len(reasons)
         if n_more:
             reasons.append(f"{counted(n_more, 'more topic')} got clearly worse")
@@ -345,7 +347,7 @@ class Outcome:
         }
 
 
-def learn(
+def train_with_corrections(
     classifier: TopicClassifier,
     train: Corpus,
     corrections: Corpus,
@@ -355,7 +357,7 @@ def learn(
     weight: float = DEFAULT_WEIGHT,
     test_fraction: float = 0.2,
     **how: Any,
-) -> Outcome:
+) -> RetrainingResult:
     """Learn from documents and corrections, and again without the corrections to compare.
 
     Both are tested on the same documents, which neither has learned from, and of which none has the
@@ -367,7 +369,7 @@ def learn(
         Its settings and its `random_state` count; it is fitted in place.
     train : Corpus
     corrections : Corpus
-        See `slugline.corrections.learning.as_corpus`.
+        See `slugline.corrections.learning.to_corpus`.
     validation, test : Corpus, optional
         See `slugline.experiment.run.run_experiment`.
     weight : float, default 1
@@ -387,7 +389,7 @@ def learn(
     if test is None:
         check_two_documents(train, "test on", "test")
         train, test = train.split(test_fraction, classifier.random_state)
-    merged = merge(train, test, corrections, weight)
+    merged = merge_corrections(train, test, corrections, weight)
     experiment = run_experiment(
         classifier,
         merged.learned,
@@ -408,18 +410,18 @@ def learn(
     old, new = (_answers(each, names) for each in (before, fitted))
     topics, is_worse = topic_changes(right, old, new, corrections.topics)
     known = [{str(name) for name in each.topics.names} for each in (fitted, before)]
-    return Outcome(
+    return RetrainingResult(
         experiment=experiment,
         merged=merged,
         weight=weight,
         paired=compare_paired(right, new, old, known=(known[0], known[1]), seed=fitted.seed),
         topics=tuple(topics),
         is_worse=is_worse,
-        now_right=_now_right(before, fitted, merged, validation, progress),
+        now_right=_corrected_accuracy(before, fitted, merged, validation, progress),
     )
 
 
-def with_numbers(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
+def restore_integer_topics(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
     """Return the same with topics that are numbers, as they were before; files have words alone.
 
     Nothing changes if some of the topics before, or now, are no numbers.
@@ -437,7 +439,7 @@ def with_numbers(fitted: Fitted, before: Iterable[Topic]) -> Fitted:
     return replace(fitted, topics=Topics([int(name) for name in names]))
 
 
-def _note(merged: Merged, weight: float) -> str:
+def _note(merged: TrainingSets, weight: float) -> str:
     found = merged.corrections
     note = f"learned from {counted(len(found), 'corrected text')} of {found.name} as well, each of "
     note += f"which counts as {_as_documents(weight)}"
@@ -472,13 +474,13 @@ def _answers(fitted: Fitted, texts: Sequence[str]) -> list[str]:
     return [str(topic) for topic in fitted.predict(texts)] if texts else []
 
 
-def _now_right(
+def _corrected_accuracy(
     before: Fitted,
     after: Fitted,
-    merged: Merged,
+    merged: TrainingSets,
     validation: Corpus | None,
     progress: Progress | None,
-) -> NowRight:
+) -> CorrectedAccuracy:
     """Ask about corrected texts whose corrections, and documents, were not learned from."""
     found = merged.corrections
     n_asked = n_before = n_after = 0
@@ -492,7 +494,7 @@ def _now_right(
         n_asked += len(rows)
         n_before += _n_equal(right, _answers(before, texts))
         n_after += _n_equal(right, _answers(other, texts))
-    return NowRight(n_asked, n_before, n_after)
+    return CorrectedAccuracy(n_asked, n_before, n_after)
 
 
 def _folds(topics: Sequence[str], n_learned: int, seed: int) -> Iterator[list[int]]:
@@ -507,7 +509,7 @@ def _n_equal(right: Iterable[str], found: Iterable[str]) -> int:
     return sum(one == other for one, other in zip(right, found, strict=True))
 
 
-def _how_worse(change: TopicChange) -> str:
+def _describe_loss(change: TopicChange) -> str:
     """Return how much worse a topic got, in words."""
     taken = f", most others now get {change.taken_by!r}" if change.taken_by is not None else ""
     return (

@@ -27,8 +27,8 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "Correction",
     "CorrectionStore",
-    "as_cells",
     "from_cells",
+    "to_cells",
 ]
 
 
@@ -74,7 +74,7 @@ class Correction(NamedTuple):
     at: str
 
 
-def as_cells(
+def to_cells(
     text: str,
     topic: Topic,
     answer: Topic,
@@ -94,7 +94,7 @@ def as_cells(
     if not isinstance(text, str):
         raise DataError(f"`text` is {shown(text)}; give a string.")
     # Each character has a byte or more, so that a text with far too many isn't encoded first.
-    if len(text) > MAX_TEXT_BYTES or len(data := _as_bytes(text)) > MAX_TEXT_BYTES:
+    if len(text) > MAX_TEXT_BYTES or len(data := _to_bytes(text)) > MAX_TEXT_BYTES:
         raise DataError(
             f"`text` has {len(text):,} characters, and the text of a correction may have "
             f"{MAX_TEXT_BYTES:,} bytes; shorten it."
@@ -105,7 +105,7 @@ def as_cells(
         raise DataError(f"`probability` is {shown(probability)}; give a number from 0 to 1.")
     words = [_word(name, value) for name, value in (("model", model), ("digest", digest))]
     by = None if who is None else _word("who", who)
-    cells = [_as_bytes(name) if isinstance(name, str) else name for name in names]
+    cells = [_to_bytes(name) if isinstance(name, str) else name for name in names]
     return (data, *cells, float(probability), *words, by)
 
 
@@ -139,10 +139,10 @@ def _word(name: str, value: Any) -> bytes:
         raise DataError(
             f"`{name}` is {shown(value)}; give a string of at most {_LONGEST:,} characters."
         )
-    return _as_bytes(value)
+    return _to_bytes(value)
 
 
-def _as_bytes(text: str) -> bytes:
+def _to_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -240,7 +240,7 @@ class CorrectionStore:
         StoreError : if the file can't be written; the correction is then not kept, and may be added
             again.
         """
-        cells = as_cells(text, topic, answer, probability, model, digest, who)
+        cells = to_cells(text, topic, answer, probability, model, digest, who)
         at = _now()
         with self._using("written") as connection, _transaction(connection):
             done = connection.execute(

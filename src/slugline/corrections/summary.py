@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from slugline.corrections.store import Correction
     from slugline.model.fitted import Fitted
 
-__all__ = ["CorrectionSummary", "StillWrong", "Taken", "summarize"]
+__all__ = ["Confusion", "CorrectionSummary", "UnresolvedCorrections", "summarize"]
 
 # Texts that the model is asked about at a time, and their characters.
 _TEXTS, _CHARACTERS = 500, 4 << 20
@@ -22,7 +22,7 @@ _TEXTS, _CHARACTERS = 500, 4 << 20
 _MOST_KINDS = 100_000
 
 
-class Taken(NamedTuple):
+class Confusion(NamedTuple):
     """How often a topic was taken for another one.
 
     Attributes
@@ -39,7 +39,7 @@ class Taken(NamedTuple):
     n: int
 
 
-class StillWrong(NamedTuple):
+class UnresolvedCorrections(NamedTuple):
     """What a model says of the texts that were corrected to a topic.
 
     Attributes
@@ -82,13 +82,13 @@ class CorrectionSummary:
 
     n_corrections: int
     by_topic: dict[str, int]
-    pairs: tuple[Taken, ...]
+    pairs: tuple[Confusion, ...]
     n_confirmed: int
     by_who: dict[str, int]
     first: str | None
     last: str | None
     new_topics: tuple[str, ...] = ()
-    still_wrong: tuple[StillWrong, ...] = ()
+    still_wrong: tuple[UnresolvedCorrections, ...] = ()
 
     @property
     def n_asked(self) -> int:
@@ -141,7 +141,7 @@ def summarize(
     wrong: Counter[str] = Counter()
     iterator = tally.counted(corrections)
     if fitted is not None:
-        for part in _parts(itertools.islice(iterator, most)):
+        for part in _batches(itertools.islice(iterator, most)):
             answers = fitted.predict([correction.text for correction in part])
             for correction, answer in zip(part, answers, strict=True):
                 topic = str(correction.topic)
@@ -150,15 +150,16 @@ def summarize(
     for _ in iterator:
         pass
     known = None if fitted is None else {str(name) for name in fitted.topics.names}
-    found = [StillWrong(topic, n, wrong[topic]) for topic, n in asked.items()]
+    found = [UnresolvedCorrections(topic, n, wrong[topic]) for topic, n in asked.items()]
     return CorrectionSummary(
         n_corrections=tally.n,
-        by_topic=_ordered(tally.topics),
+        by_topic=_sort_by_count(tally.topics),
         pairs=tuple(
-            Taken(answer, topic, n) for (answer, topic), n in _ordered(tally.pairs).items()
+            Confusion(answer, topic, n)
+            for (answer, topic), n in _sort_by_count(tally.pairs).items()
         ),
         n_confirmed=tally.n_confirmed,
-        by_who=_ordered(tally.who),
+        by_who=_sort_by_count(tally.who),
         first=tally.first,
         last=tally.last,
         new_topics=() if known is None else tuple(sorted({*tally.topics} - known)),
@@ -197,11 +198,11 @@ def _count(counter: Counter[Any], what: Any) -> None:
         counter[what] += 1
 
 
-def _ordered(counter: Counter[Any]) -> dict[Any, int]:
+def _sort_by_count(counter: Counter[Any]) -> dict[Any, int]:
     return dict(sorted(counter.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _parts(corrections: Iterable[Correction]) -> Iterator[list[Correction]]:
+def _batches(corrections: Iterable[Correction]) -> Iterator[list[Correction]]:
     """Return corrections in lists whose texts are not too long together."""
     part: list[Correction] = []
     n_characters = 0

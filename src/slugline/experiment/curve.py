@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "Curve",
+    "CurvePoint",
+    "LearningCurve",
     "LearningCurves",
-    "Point",
     "baseline",
-    "contenders_of",
+    "classifiers_to_compare",
     "learning_curves",
 ]
 
@@ -46,7 +46,7 @@ DEFAULT, BASELINE = "Slugline", "scikit-learn"
 _STEPS, _BEGIN, _FEWEST_SIZES = (1, 2, 5), 5, 3
 
 
-class Contender(Protocol):
+class Classifier(Protocol):
     """What learns from texts and topics, and answers: any classifier of scikit-learn's."""
 
     def fit(self, X: Any, y: Any) -> Any:
@@ -59,7 +59,7 @@ class Contender(Protocol):
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """The accuracy with so many labels a topic.
 
     Attributes
@@ -97,11 +97,11 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """The points of one classifier, from few labels to many."""
 
     name: str
-    points: tuple[Point, ...]
+    points: tuple[CurvePoint, ...]
 
     @property
     def doubled(self) -> Forecast | None:
@@ -134,7 +134,7 @@ class LearningCurves:
     n_topics: int
     n_train: int
     n_test: int
-    curves: tuple[Curve, ...]
+    curves: tuple[LearningCurve, ...]
     notes: tuple[str, ...] = ()
     interrupted: bool = False
 
@@ -171,7 +171,7 @@ class LearningCurves:
         }
 
 
-def _drawn_curve(curve: Curve) -> LabelCurve:
+def _drawn_curve(curve: LearningCurve) -> LabelCurve:
     doubled = curve.doubled
     return LabelCurve(
         curve.name,
@@ -184,11 +184,11 @@ def _drawn_curve(curve: Curve) -> LabelCurve:
     )
 
 
-def _labels(point: Point) -> str:
+def _labels(point: CurvePoint) -> str:
     return "all" if point.n_labels is None else f"{point.n_labels:,} a topic"
 
 
-def _curve_dict(curve: Curve) -> dict[str, Any]:
+def _curve_dict(curve: LearningCurve) -> dict[str, Any]:
     doubled = curve.doubled
     return {
         "name": curve.name,
@@ -213,7 +213,7 @@ def _curve_dict(curve: Curve) -> dict[str, Any]:
     }
 
 
-def baseline() -> Contender:
+def baseline() -> Classifier:
     """Return a good pipeline of scikit-learn's for short texts: words, pairs and characters."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline, make_union
@@ -224,9 +224,9 @@ def baseline() -> Contender:
     return make_pipeline(make_union(words, characters), LinearSVC())
 
 
-def contenders_of(
+def classifiers_to_compare(
     classifier: TopicClassifier, *, with_baseline: bool = False
-) -> dict[str, Callable[[], Contender]]:
+) -> dict[str, Callable[[], Classifier]]:
     """Return what to compare: a classifier's settings, and the same without its encoder.
 
     Parameters
@@ -238,7 +238,7 @@ def contenders_of(
     """
     settings = classifier.get_params()
     of_words = settings | {"encoder": None, "descriptions": None}
-    made: dict[str, Callable[[], Contender]] = {DEFAULT: partial(TopicClassifier, **of_words)}
+    made: dict[str, Callable[[], Classifier]] = {DEFAULT: partial(TopicClassifier, **of_words)}
     if classifier.encoder is not None:
         name = get_encoder(classifier.encoder).name
         made[f"{DEFAULT} with {name}"] = partial(TopicClassifier, **settings)
@@ -248,7 +248,7 @@ def contenders_of(
 def learning_curves(
     corpus: Corpus,
     test: Corpus | None = None,
-    contenders: Mapping[str, Callable[[], Contender]] | None = None,
+    contenders: Mapping[str, Callable[[], Classifier]] | None = None,
     *,
     test_fraction: float = 0.2,
     n_draws: int = 5,
@@ -268,7 +268,7 @@ def learning_curves(
     test : Corpus, optional
         By default, `test_fraction` of the corpus, with each topic's share.
     contenders : mapping of a name to what returns a new classifier, optional
-        Such as `contenders_of` returns; by default the classifier that `TopicClassifier()` is.
+        See `classifiers_to_compare`; by default `TopicClassifier()` alone.
     test_fraction : float, over 0 and under 1, default 0.2
     n_draws : int, default 5
     seed : int, default 0
@@ -289,15 +289,15 @@ def learning_curves(
         check_two_documents(corpus, "test on", "test")
         train, test = corpus.split(test_fraction, seed)
     check_some_known(train.topics, test)
-    made = contenders or contenders_of(TopicClassifier())
-    run = _Run(train, test, made, n_draws, seed)
+    made = contenders or classifiers_to_compare(TopicClassifier())
+    run = _CurveFits(train, test, made, n_draws, seed)
     interrupted = run.measure(progress)
     return LearningCurves(
         name=corpus.name,
         n_topics=len(set(train.topics)),
         n_train=len(train),
         n_test=len(test),
-        curves=tuple(Curve(name, run.points(name)) for name in made),
+        curves=tuple(LearningCurve(name, run.points(name)) for name in made),
         notes=tuple(_notes(train, test)),
         interrupted=interrupted,
     )
@@ -329,12 +329,12 @@ def _notes(train: Corpus, test: Corpus) -> list[str]:
 
 
 @dataclass
-class _Run:
+class _CurveFits:
     """The fits of all curves, draw by draw, so that an early end leaves whole curves."""
 
     train: Corpus
     test: Corpus
-    contenders: Mapping[str, Callable[[], Contender]]
+    contenders: Mapping[str, Callable[[], Classifier]]
     n_draws: int
     seed: int
     _found: dict[tuple[str, int | None], list[float]] = field(default_factory=dict)
@@ -361,10 +361,10 @@ class _Run:
             return True
         return False
 
-    def points(self, name: str) -> tuple[Point, ...]:
+    def points(self, name: str) -> tuple[CurvePoint, ...]:
         """Return the points of a contender, as far as they have been measured."""
         return tuple(
-            Point(n, len(self._drawn(n, 0)), tuple(self._found[name, n]), len(self.test))
+            CurvePoint(n, len(self._drawn(n, 0)), tuple(self._found[name, n]), len(self.test))
             for n in self._sizes
             if (name, n) in self._found
         )

@@ -27,8 +27,8 @@ from slugline.text.words import unspaced_runs
 __all__ = [
     "N_CHARACTERS",
     "ConfusedPair",
-    "Evidence",
     "Mistake",
+    "QualitativeEvidence",
     "Quote",
     "QuotedMistake",
     "TopicTerms",
@@ -314,7 +314,7 @@ def find_mistakes(fitted: Fitted, corpus: Corpus) -> list[Mistake]:
         proba[np.arange(len(best)), best].tolist(),
         strict=True,
     )
-    mistakes = [mistake for mistake in map(Mistake._make, documents) if _is_one(mistake)]
+    mistakes = [mistake for mistake in map(Mistake._make, documents) if _is_mistake(mistake)]
     return sorted(mistakes, key=lambda mistake: -mistake.probability)
 
 
@@ -342,7 +342,7 @@ def write_mistakes(path: str | os.PathLike[str], fitted: Fitted, corpus: Corpus)
     return len(mistakes)
 
 
-def _is_one(mistake: Mistake) -> bool:
+def _is_mistake(mistake: Mistake) -> bool:
     return mistake.topic != mistake.predicted
 
 
@@ -397,7 +397,7 @@ class ConfusedPair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Evidence:
+class QualitativeEvidence:
     """What a person can read to judge a classifier.
 
     Attributes
@@ -422,18 +422,18 @@ class Evidence:
     unit: str
 
 
-def gather_evidence(experiment: Experiment) -> Evidence:
+def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
     """Return the words that count most for each topic, and documents that were got wrong.
 
     Nothing is learned or answered again; some texts are explained.
     """
     evaluation, test = experiment.evaluation, experiment.test
     terms = strongest_terms(
-        experiment.fitted, _commonest(evaluation, len(experiment.fitted.topics))
+        experiment.fitted, _most_frequent_topics(evaluation, len(experiment.fitted.topics))
     )
     answers = evaluation.answers
     if answers is None:
-        return Evidence(terms, [], [], 0, test.unit)
+        return QualitativeEvidence(terms, [], [], 0, test.unit)
     wrong = np.flatnonzero(~answers.right)
     surest_first = wrong[np.argsort(-answers.probability[wrong], kind="stable")].tolist()
     quote = _Quoting(experiment, answers)
@@ -442,21 +442,23 @@ def gather_evidence(experiment: Experiment) -> Evidence:
         ConfusedPair(
             *(topic, predicted, n),
             quote.all(
-                _not_among(surest, _of_pair(evaluation, answers, surest_first, topic, predicted))
+                _prefer_unseen(
+                    surest, _confused_rows(evaluation, answers, surest_first, topic, predicted)
+                )
             ),
         )
         for topic, predicted, n in evaluation.confusions(N_PAIRS)
     ]
-    return Evidence(terms, pairs, quote.all(surest), len(wrong), test.unit)
+    return QualitativeEvidence(terms, pairs, quote.all(surest), len(wrong), test.unit)
 
 
-def _commonest(evaluation: Evaluation, n_topics: int) -> list[int]:
+def _most_frequent_topics(evaluation: Evaluation, n_topics: int) -> list[int]:
     """Return the numbers of the topics with the most test documents, in the order of the topics."""
     n_documents = evaluation.confusion.sum(axis=1)[:n_topics]
     return sorted(np.argsort(-n_documents, kind="stable")[:N_TOPICS].tolist())
 
 
-def _of_pair(
+def _confused_rows(
     evaluation: Evaluation, answers: Predictions, rows: list[int], topic: str, predicted: str
 ) -> list[int]:
     """Return those of the wrong answers that mistake a topic for another one."""
@@ -468,7 +470,7 @@ def _of_pair(
     return found
 
 
-def _not_among(shown: Sequence[int], rows: Sequence[int]) -> list[int]:
+def _prefer_unseen(shown: Sequence[int], rows: Sequence[int]) -> list[int]:
     """Return a few of the rows, those first that are not shown already."""
     return sorted(rows, key=set(shown).__contains__)[:N_OF_PAIR]
 

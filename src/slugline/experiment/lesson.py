@@ -33,17 +33,17 @@ from slugline.text.sparse import multi_hot
 __all__ = [
     "LESSON",
     "Baselines",
-    "Curves",
-    "Data",
-    "Example",
+    "EpochCurves",
     "IntegerLabels",
+    "LessonData",
     "MultiHot",
+    "NetworkResult",
     "NotebookResult",
-    "OverSeeds",
     "Predictions",
-    "Source",
+    "SeedSummary",
     "TopicProbability",
-    "Trial",
+    "WireExample",
+    "WireSource",
     "run",
 ]
 
@@ -99,7 +99,7 @@ LESSON: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class OverSeeds:
+class SeedSummary:
     """One number, measured once per seed; `sd` is of the sample, and None for a single seed."""
 
     mean: float
@@ -107,7 +107,7 @@ class OverSeeds:
     values: list[float]
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> OverSeeds:
+    def of(cls, values: Iterable[float]) -> SeedSummary:
         """Return a summary of one or more values."""
         listed = list(values)
         sd = statistics.stdev(listed) if len(listed) > 1 else None
@@ -115,7 +115,7 @@ class OverSeeds:
 
 
 @dataclass(frozen=True)
-class Example:
+class WireExample:
     """One training wire as numbers and as words."""
 
     index: int
@@ -137,7 +137,7 @@ class MultiHot:
 
 
 @dataclass(frozen=True)
-class Data:
+class LessonData:
     """The data that the lesson trains and tests on."""
 
     n_train: int
@@ -146,7 +146,7 @@ class Data:
     n_partial: int  # the rest of them
     n_topics: int
     num_words: int
-    examples: list[Example]
+    examples: list[WireExample]
     multi_hot: MultiHot
     one_hot_shape: tuple[int, int]
 
@@ -155,13 +155,13 @@ class Data:
 class Baselines:
     """Test accuracy without reading any wire."""
 
-    shuffled: OverSeeds  # the true topics in random order
+    shuffled: SeedSummary  # the true topics in random order
     majority: float  # always the most common topic of the training wires
     majority_topic: str
 
 
 @dataclass(frozen=True)
-class Curves:
+class EpochCurves:
     """A network trained for a fixed number of epochs on the partial training set.
 
     The four lists are those of the first seed, with one number per epoch; `seeds` has the same four
@@ -176,22 +176,22 @@ class Curves:
     accuracy: list[float]
     val_loss: list[float]
     val_accuracy: list[float]
-    best_epoch: OverSeeds  # of the lowest validation loss, counted from 1
-    val_loss_lowest: OverSeeds
-    val_accuracy_peak: OverSeeds
-    test_loss: OverSeeds
-    test_accuracy: OverSeeds
+    best_epoch: SeedSummary  # of the lowest validation loss, counted from 1
+    val_loss_lowest: SeedSummary
+    val_accuracy_peak: SeedSummary
+    test_loss: SeedSummary
+    test_accuracy: SeedSummary
     seeds: list[dict[str, list[float]]]
 
 
 @dataclass(frozen=True)
-class Trial:
+class NetworkResult:
     """A network trained from scratch and tested; `epochs` is a list if it differs between seeds."""
 
     hidden: tuple[int, ...]
     epochs: int | list[int]
-    test_loss: OverSeeds
-    test_accuracy: OverSeeds
+    test_loss: SeedSummary
+    test_accuracy: SeedSummary
 
 
 @dataclass(frozen=True)
@@ -231,15 +231,15 @@ class NotebookResult:
     """Every number of the lesson; `notebook` holds the lesson's own, see `LESSON`."""
 
     seeds: list[int]
-    data: Data
-    curves: Curves
-    retrained: Trial
-    retrained_on_all: Trial
+    data: LessonData
+    curves: EpochCurves
+    retrained: NetworkResult
+    retrained_on_all: NetworkResult
     baselines: Baselines
     predictions: Predictions
     integer_labels: IntegerLabels
-    bottleneck: Curves
-    experiments: list[Trial]
+    bottleneck: EpochCurves
+    experiments: list[NetworkResult]
     notebook: dict[str, Any]
     seconds: float
     peak_memory_mb: float | None  # of the process so far; None where the system can't tell
@@ -268,7 +268,7 @@ EXAMPLES = (0, 10)
 N_LIKELIEST = 5
 
 
-class Source(Protocol):
+class WireSource(Protocol):
     """Where the wires come from; the module `slugline.reuters` is one such source."""
 
     def load_data(self, *, num_words: int) -> tuple[Any, Any]:
@@ -288,7 +288,7 @@ def run(
     n_seeds: int = 1,
     first_seed: int = 0,
     progress: StepProgress | None = None,
-    source: Source = reuters,
+    source: WireSource = reuters,
 ) -> NotebookResult:
     """Run every step of the lesson, in order, and return the results.
 
@@ -350,7 +350,7 @@ class _Fit(NamedTuple):
 class _Lesson:
     """The wires, ready for training, and how the lesson trains."""
 
-    def __init__(self, source: Source, seeds: range, progress: StepProgress | None) -> None:
+    def __init__(self, source: WireSource, seeds: range, progress: StepProgress | None) -> None:
         (x_train, y_train), (x_test, y_test) = source.load_data(num_words=NUM_WORDS)
         self.seeds = seeds
         self.topics = source.topic_names()
@@ -399,11 +399,11 @@ class _Lesson:
             return rows.X, one_hot(rows.topics, len(self.topics))
         return rows
 
-    def _describe(self, source: Source, sequences: Any) -> Data:
+    def _describe(self, source: WireSource, sequences: Any) -> LessonData:
         X, labels = self.train
         n_bytes = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
         examples = [
-            Example(
+            WireExample(
                 index=index,
                 sequence=list(sequences[index]),
                 text=(text := source.decode(sequences[index])),
@@ -413,7 +413,7 @@ class _Lesson:
             )
             for index in EXAMPLES
         ]
-        return Data(
+        return LessonData(
             n_train=len(labels),
             n_test=len(self.test.topics),
             n_validation=len(self.validation.topics),
@@ -426,7 +426,7 @@ class _Lesson:
         )
 
 
-def _curves(lesson: _Lesson, hidden: tuple[int, ...], batch_size: int) -> Curves:
+def _curves(lesson: _Lesson, hidden: tuple[int, ...], batch_size: int) -> EpochCurves:
     histories: list[History] = []
     tests: list[LossAndAccuracy] = []
     for seed in lesson.seeds:
@@ -434,7 +434,7 @@ def _curves(lesson: _Lesson, hidden: tuple[int, ...], batch_size: int) -> Curves
         histories.append(fit.history)
         tests.append(fit.test)
     first = histories[0]
-    return Curves(
+    return EpochCurves(
         hidden=hidden,
         epochs=EPOCHS,
         batch_size=batch_size,
@@ -442,39 +442,39 @@ def _curves(lesson: _Lesson, hidden: tuple[int, ...], batch_size: int) -> Curves
         accuracy=first["accuracy"],
         val_loss=first["val_loss"],
         val_accuracy=first["val_accuracy"],
-        best_epoch=OverSeeds.of(history.best_epoch for history in histories),
-        val_loss_lowest=OverSeeds.of(min(history["val_loss"]) for history in histories),
-        val_accuracy_peak=OverSeeds.of(max(history["val_accuracy"]) for history in histories),
-        test_loss=OverSeeds.of(test.loss for test in tests),
-        test_accuracy=OverSeeds.of(test.accuracy for test in tests),
+        best_epoch=SeedSummary.of(history.best_epoch for history in histories),
+        val_loss_lowest=SeedSummary.of(min(history["val_loss"]) for history in histories),
+        val_accuracy_peak=SeedSummary.of(max(history["val_accuracy"]) for history in histories),
+        test_loss=SeedSummary.of(test.loss for test in tests),
+        test_accuracy=SeedSummary.of(test.accuracy for test in tests),
         seeds=[history.history for history in histories],
     )
 
 
-def _trial(
+def _summarize_tests(
     hidden: tuple[int, ...], epochs: int | list[int], tests: Iterable[LossAndAccuracy]
-) -> Trial:
+) -> NetworkResult:
     losses, accuracies = zip(*tests, strict=True)
-    return Trial(hidden, epochs, OverSeeds.of(losses), OverSeeds.of(accuracies))
+    return NetworkResult(hidden, epochs, SeedSummary.of(losses), SeedSummary.of(accuracies))
 
 
-def _retrained(lesson: _Lesson, first: LossAndAccuracy) -> Trial:
+def _retrained(lesson: _Lesson, first: LossAndAccuracy) -> NetworkResult:
     others = (lesson.fit(seed, WIDE, EPOCHS_RETRAINED).test for seed in lesson.seeds[1:])
-    return _trial(WIDE, EPOCHS_RETRAINED, [first, *others])
+    return _summarize_tests(WIDE, EPOCHS_RETRAINED, [first, *others])
 
 
-def _retrained_on_all(lesson: _Lesson, best_epochs: list[int]) -> Trial:
+def _retrained_on_all(lesson: _Lesson, best_epochs: list[int]) -> NetworkResult:
     tests = (
         lesson.fit(seed, WIDE, epochs, rows=lesson.train).test
         for seed, epochs in zip(lesson.seeds, best_epochs, strict=True)
     )
-    return _trial(WIDE, best_epochs, tests)
+    return _summarize_tests(WIDE, best_epochs, tests)
 
 
 def _baselines(lesson: _Lesson) -> Baselines:
     topic, accuracy = majority_baseline(lesson.train.topics.tolist(), lesson.test.topics.tolist())
     shuffled = (shuffled_baseline(lesson.test.topics.tolist(), seed) for seed in lesson.seeds)
-    return Baselines(OverSeeds.of(shuffled), accuracy, lesson.topics[topic])
+    return Baselines(SeedSummary.of(shuffled), accuracy, lesson.topics[topic])
 
 
 def _predictions(lesson: _Lesson, network: Network) -> Predictions:
@@ -507,11 +507,11 @@ def _integer_labels(lesson: _Lesson, with_one_hot: History) -> IntegerLabels:
     return IntegerLabels(max(differences), len(differences))
 
 
-def _experiments(lesson: _Lesson, retrained: Trial) -> list[Trial]:
+def _experiments(lesson: _Lesson, retrained: NetworkResult) -> list[NetworkResult]:
     return [
         retrained
         if hidden == retrained.hidden
-        else _trial(
+        else _summarize_tests(
             hidden,
             EPOCHS_RETRAINED,
             (lesson.fit(seed, hidden, EPOCHS_RETRAINED).test for seed in lesson.seeds),

@@ -17,7 +17,7 @@ from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, ModelFileError, OptionError
 from slugline.evaluation.evaluation import majority_baseline
-from slugline.experiment.run import evaluate, kept_figures
+from slugline.experiment.run import evaluate, stored_metrics
 from slugline.model.file import container
 from slugline.model.file.content import (
     as_model_file,
@@ -32,13 +32,13 @@ from slugline.model.fitted import Fitted
 if TYPE_CHECKING:
     from slugline.base.progress import Progress
 
-__all__ = ["Difference", "Retraining", "retrain"]
+__all__ = ["ModelDifference", "Retraining", "retrain"]
 
 # How many digits of a digest a person needs to tell two apart.
 _N_DIGITS = 12
 
 
-class Difference(NamedTuple):
+class ModelDifference(NamedTuple):
     """One thing in which the new model differs.
 
     Attributes
@@ -74,7 +74,7 @@ class Retraining:
     model: str
     n_documents: int
     n_bytes: int
-    differences: tuple[Difference, ...]
+    differences: tuple[ModelDifference, ...]
     not_measured: tuple[str, ...]
 
     @property
@@ -169,7 +169,7 @@ def retrain(
         majority = majority_baseline(train.topics, test.topics)[1]
         # The metrics of a smaller file are those of the weights in it.
         stored = from_model_file(now, again.encoder)
-        measured = kept_figures(evaluate(stored, test), majority)
+        measured = stored_metrics(evaluate(stored, test), majority)
     metrics = {name: measured.get(name, value) for name, value in info.metrics.items()}
     return Retraining(
         model=str(path),
@@ -235,7 +235,7 @@ def _train_again(
 
 def _differences(
     path: str | os.PathLike[str], data: bytes, now: ModelFile
-) -> tuple[Difference, ...]:
+) -> tuple[ModelDifference, ...]:
     again = container.pack(now)
     if again == data:
         return ()
@@ -244,16 +244,18 @@ def _differences(
     found += _in_arrays(then.arrays, now.arrays)
     found.sort(key=lambda difference: not difference.what.startswith("versions."))
     # Another zlib packs the same content into other bytes.
-    return tuple(found) or (Difference("packing", f"{len(data):,} bytes", f"{len(again):,} bytes"),)
+    return tuple(found) or (
+        ModelDifference("packing", f"{len(data):,} bytes", f"{len(again):,} bytes"),
+    )
 
 
-def _in_settings(then: ModelInfo, now: ModelInfo) -> Iterator[Difference]:
+def _in_settings(then: ModelInfo, now: ModelInfo) -> Iterator[ModelDifference]:
     old, new = (
         dict(_leaves(msgspec.to_builtins(info, enc_hook=np.generic.item))) for info in (then, now)
     )
     for name in old | new:
         if old.get(name) != new.get(name):
-            yield Difference(name, old.get(name), new.get(name))
+            yield ModelDifference(name, old.get(name), new.get(name))
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -266,22 +268,22 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(item, f"{path}.{name}" if path else str(name))
 
 
-def _in_terms(then: list[str], now: list[str]) -> Iterator[Difference]:
+def _in_terms(then: list[str], now: list[str]) -> Iterator[ModelDifference]:
     if then != now:
         # The same term may stand in several blocks.
         old, new = Counter(then), Counter(now)
         own = ((old - new).total(), (new - old).total())
-        yield Difference("vocabulary", *(f"{n:,} of its own" for n in own))
+        yield ModelDifference("vocabulary", *(f"{n:,} of its own" for n in own))
 
 
 def _in_arrays(
     then: Mapping[str, npt.NDArray[Any]], now: Mapping[str, npt.NDArray[Any]]
-) -> Iterator[Difference]:
+) -> Iterator[ModelDifference]:
     for name in sorted(then.keys() | now.keys()):
         old, new = then.get(name), now.get(name)
         if old is None or new is None or old.shape != new.shape:
             shapes = (None if array is None else array.shape for array in (old, new))
-            yield Difference(f"shape of {name}", *shapes)
+            yield ModelDifference(f"shape of {name}", *shapes)
         elif old.tobytes() != new.tobytes():
             at = np.argmax(np.abs(old.astype(np.float64) - new))
-            yield Difference(name, float(old.flat[at]), float(new.flat[at]))
+            yield ModelDifference(name, float(old.flat[at]), float(new.flat[at]))

@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Experiment",
-    "Routed",
+    "RoutingResult",
     "Untested",
     "check_several_topics",
     "check_some_known",
     "check_two_documents",
     "check_validation",
     "evaluate",
-    "kept_figures",
     "learn_from_all",
     "route_test",
     "run_experiment",
+    "stored_metrics",
     "timed_fit",
 ]
 
@@ -69,7 +69,7 @@ def evaluate(fitted: Fitted, corpus: Corpus, *, seed: int = 0) -> Evaluation:
     return Evaluation.of(names, np.array(y_true), fitted.predict_proba(corpus.texts), seed=seed)
 
 
-def kept_figures(evaluation: Evaluation, majority: float) -> dict[str, float]:
+def stored_metrics(evaluation: Evaluation, majority: float) -> dict[str, float]:
     """Return the metrics of a test that a model file keeps, by name."""
     return {
         "test_accuracy": evaluation.accuracy,
@@ -103,7 +103,7 @@ def check_several_topics(corpus: Corpus) -> None:
 # How often the answers that a classifier gives alone are right on a test --------------------------
 
 
-class Routed(NamedTuple):
+class RoutingResult(NamedTuple):
     """What became of the documents of a test.
 
     Attributes
@@ -136,7 +136,7 @@ class Routed(NamedTuple):
         return {**self._asdict(), "coverage": self.coverage, "precision": self.precision}
 
 
-def route_test(router: Router, corpus: Corpus) -> Routed:
+def route_test(router: Router, corpus: Corpus) -> RoutingResult:
     """Return how a router does on labelled texts; where it doesn't know the topic, it is wrong."""
     topics = [route.topic for route in router.route(corpus.texts)]
     answered = [
@@ -144,7 +144,7 @@ def route_test(router: Router, corpus: Corpus) -> Routed:
         for found, topic in zip(topics, corpus.topics, strict=True)
         if found is not None
     ]
-    return Routed(len(topics), len(answered), sum(answered))
+    return RoutingResult(len(topics), len(answered), sum(answered))
 
 
 # One experiment: labelled texts in, a classifier and what to know of it out -----------------------
@@ -246,7 +246,7 @@ class Experiment:
     @property
     def metrics(self) -> dict[str, float]:
         """The metrics that a model file keeps."""
-        return kept_figures(self.evaluation, self.majority)
+        return stored_metrics(self.evaluation, self.majority)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results as plain data for JSON."""

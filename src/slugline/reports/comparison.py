@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from slugline.base.words import counted
-from slugline.compare.results import NAME, Comparison, Difference, ModelResult
+from slugline.compare.results import TEST_NAME, AccuracyDifference, Comparison, ModelResult
 from slugline.model.file.content import library_versions
 from slugline.reports.page import listed, number, percent, points, render
 
@@ -39,7 +39,7 @@ def comparison_rows(comparison: Comparison) -> list[list[str]]:
     return [[*_HEAD], *rows, *failed]
 
 
-def _row(model: ModelResult, behind: Difference | None) -> list[str]:
+def _row(model: ModelResult, behind: AccuracyDifference | None) -> list[str]:
     low, high = model.interval
     return [
         model.name,
@@ -132,8 +132,8 @@ def reading(comparison: Comparison) -> Reading:
         f"Each model learned {counted(comparison.n_folds, 'time')}, from about "
         f"{number(n - n_learned, 0)} documents, and answered the {number(n_learned, 0)} others. "
         "The interval is Wilson's, of the answers to all documents.",
-        f"The columns behind and p compare with the best model, fold by fold: {NAME}. The smaller "
-        "p, the less it looks like chance.",
+        f"The columns behind and p compare with the best model, fold by fold: {TEST_NAME}. The "
+        "smaller p, the less it looks like chance.",
     ]
     costs = [
         "Fit is the median time to learn; memory is the most that the process took, Python and the "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from slugline.base.words import counted
-from slugline.experiment.lesson import NotebookResult, OverSeeds
+from slugline.experiment.lesson import NotebookResult, SeedSummary
 from slugline.reports.page import (
     has_spread,
     layers,
@@ -106,7 +106,7 @@ def _curves(result: NotebookResult) -> str:
     )
 
 
-def _of_best_epochs(best_epoch: OverSeeds) -> str:
+def _of_best_epochs(best_epoch: SeedSummary) -> str:
     n_seeds = len(best_epoch.values)
     low, high = int(min(best_epoch.values)), int(max(best_epoch.values))
     if n_seeds == 1:
@@ -148,7 +148,7 @@ def _of_going_on(result: NotebookResult) -> str:
     )
 
 
-def _change(after: OverSeeds, before: OverSeeds) -> str:
+def _change(after: SeedSummary, before: SeedSummary) -> str:
     difference = after.mean - before.mean
     if abs(difference) < A_HAIR:
         return "almost no change"

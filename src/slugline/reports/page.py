@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from slugline.experiment.evidence import Quote
-    from slugline.experiment.lesson import OverSeeds
+    from slugline.experiment.lesson import SeedSummary
 
 __all__ = [
     "has_spread",
@@ -95,7 +95,7 @@ def shortened(name: str, most: int = 50) -> str:
     return name if len(name) <= most else f"{name[: most - 1].rstrip()}…"
 
 
-def has_spread(metric: OverSeeds) -> bool:
+def has_spread(metric: SeedSummary) -> bool:
     """Whether there are enough seeds to show how much they vary.
 
     In one case out of four, the standard deviation of two values is less than a third of the true
@@ -104,7 +104,7 @@ def has_spread(metric: OverSeeds) -> bool:
     return len(metric.values) >= N_FOR_SPREAD
 
 
-def spread(metric: OverSeeds, digits: int = 2) -> str:
+def spread(metric: SeedSummary, digits: int = 2) -> str:
     """Return a mean and, for at least three seeds, its standard deviation.
 
     Both get more than `digits` decimal places if the deviation would otherwise round to zero.
@@ -112,12 +112,12 @@ def spread(metric: OverSeeds, digits: int = 2) -> str:
     return _spread(metric, 1, digits)
 
 
-def spread_percent(metric: OverSeeds) -> str:
+def spread_percent(metric: SeedSummary) -> str:
     """Return a mean share and its standard deviation as percentages; see `spread`."""
     return f"{_spread(metric, 100, 1)} %"
 
 
-def _spread(metric: OverSeeds, unit: float, digits: int) -> str:
+def _spread(metric: SeedSummary, unit: float, digits: int) -> str:
     if metric.sd is None or not has_spread(metric):
         return number(unit * metric.mean, digits)
     sd = unit * metric.sd

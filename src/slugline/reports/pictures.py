@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from slugline.compare.results import Comparison
     from slugline.experiment.curve import LearningCurves
-    from slugline.experiment.lesson import OverSeeds
+    from slugline.experiment.lesson import SeedSummary
 
 __all__ = [
     "Curve",
@@ -131,7 +131,7 @@ def accuracy_by_time(comparison: Comparison) -> str:
         return _svg(figure, "Accuracy of each model by the seconds that it takes to learn")
 
 
-def strips(rows: Sequence[tuple[str, OverSeeds]], marked: str) -> str:
+def strips(rows: Sequence[tuple[str, SeedSummary]], marked: str) -> str:
     """Return test accuracies as one SVG element: a row per network, a dot per seed, a mean."""
     figure = _figure(_ALONE)
     with _style():
@@ -148,7 +148,7 @@ def strips(rows: Sequence[tuple[str, OverSeeds]], marked: str) -> str:
         return _svg(figure, "Test accuracy by the number of units in the hidden layers")
 
 
-def _draw_row(ax: Axes, place: int, accuracy: OverSeeds, colour: str) -> None:
+def _draw_row(ax: Axes, place: int, accuracy: SeedSummary, colour: str) -> None:
     several = len(accuracy.values) > 1
     height = [place] * len(accuracy.values)
     size, alpha = (18, 0.45) if several else (40, 1)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slugline.corrections.learning import Outcome
+from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.probabilities import Bin, CoverageCurve, CoveragePoint
 from slugline.experiment.curve import LearningCurves
-from slugline.experiment.evidence import Evidence
+from slugline.experiment.evidence import QualitativeEvidence
 from slugline.experiment.run import Experiment
 from slugline.experiment.smaller_file import SmallerFile
 from slugline.model.file.content import library_versions
@@ -173,9 +173,9 @@ def write_training_report(
     path: str | os.PathLike[str],
     by_labels: LearningCurves | None = None,
     smaller: SmallerFile | None = None,
-    evidence: Evidence | None = None,
+    evidence: QualitativeEvidence | None = None,
     threshold: float | None = None,
-    taught: Outcome | None = None,
+    taught: RetrainingResult | None = None,
 ) -> Path:
     """Write `training_page` to a file, completely or not at all; create folders as needed.
 
@@ -191,9 +191,9 @@ def training_page(
     experiment: Experiment,
     by_labels: LearningCurves | None = None,
     smaller: SmallerFile | None = None,
-    evidence: Evidence | None = None,
+    evidence: QualitativeEvidence | None = None,
     threshold: float | None = None,
-    taught: Outcome | None = None,
+    taught: RetrainingResult | None = None,
 ) -> str:
     """Return the report as one HTML page that needs no other file.
 
@@ -324,7 +324,7 @@ def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:
     }
 
 
-def _taught(outcome: Outcome | None) -> dict[str, Any] | None:
+def _taught(outcome: RetrainingResult | None) -> dict[str, Any] | None:
     """Return what corrections changed, as pairs of a name and words, and the table of topics."""
     if outcome is None:
         return None

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 
 from slugline.base.words import counted
 from slugline.corrections.gate import FEWEST, TopicChange
-from slugline.corrections.learning import Outcome
+from slugline.corrections.learning import RetrainingResult
 from slugline.evaluation.curve_law import Forecast
 from slugline.evaluation.evaluation import Evaluation, TopicMetrics
-from slugline.experiment.curve import Curve, LearningCurves
+from slugline.experiment.curve import LearningCurve, LearningCurves
 from slugline.experiment.run import Experiment
 from slugline.learning.net.training import History
 from slugline.learning.tuning import Tuning
@@ -401,7 +401,7 @@ def curve_rows(curves: LearningCurves) -> list[list[str]]:
     return rows
 
 
-def _cells(curve: Curve, place: int) -> list[str]:
+def _cells(curve: LearningCurve, place: int) -> list[str]:
     if place >= len(curve.points):  # not yet measured
         return ["-", "-"]
     point = curve.points[place]
@@ -421,7 +421,7 @@ def intervals(curves: LearningCurves) -> str:
     )
 
 
-def doubling(curve: Curve) -> str:
+def doubling(curve: LearningCurve) -> str:
     """Return what twice as many labels would bring, and how sure that is."""
     if not curve.points or curve.points[-1].n_labels is not None:
         return f"{curve.name}: not measured with all labels, so more of them can't be judged."
@@ -473,12 +473,12 @@ TOPIC_HEAD = ("topic", "documents", "corrections", "F1 before", "after", "better
 _N_NAMED = 10
 
 
-def said_of(outcome: Outcome) -> list[tuple[str, str]]:
+def said_of(outcome: RetrainingResult) -> list[tuple[str, str]]:
     """Return what there was to learn from and what that changed, as pairs of a name and words."""
     return [*_learned(outcome), *_changed(outcome)]
 
 
-def topic_rows(outcome: Outcome) -> list[tuple[str, ...]]:
+def topic_rows(outcome: RetrainingResult) -> list[tuple[str, ...]]:
     """Return a row under `TOPIC_HEAD` for each topic that was corrected, or in which some changed.
 
     Those that got clearly worse come first, then the ones with the most test documents.
@@ -487,7 +487,7 @@ def topic_rows(outcome: Outcome) -> list[tuple[str, ...]]:
     return [*map(_row, sorted(shown, key=lambda change: not change.is_worse))]
 
 
-def _learned(outcome: Outcome) -> Iterator[tuple[str, str]]:
+def _learned(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:
     merged = outcome.merged
     yield "corrections", f"{'; '.join(merged.corrections.notes)}; weight {outcome.weight:g}"
     if merged.n_replaced or merged.n_from_test:
@@ -502,7 +502,7 @@ def _learned(outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield "new topics", ", ".join(merged.new_topics[:_N_NAMED]) + more
 
 
-def _changed(outcome: Outcome) -> Iterator[tuple[str, str]]:
+def _changed(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:
     now, paired = outcome.now_right, outcome.paired
     yield (
         "corrected texts",

@@ -19,7 +19,7 @@ from types import FrameType
 
 import uvicorn
 
-from slugline.corrections.learner import Learner
+from slugline.corrections.retraining_loop import RetrainingLoop
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, ServerError
 from slugline.serving.http.app import make_app
@@ -98,7 +98,7 @@ def run_process(
         _Server(config, state).run(sockets=[listening])
 
 
-def make_learner(settings: Settings, models: Models) -> Learner | None:
+def make_learner(settings: Settings, models: Models) -> RetrainingLoop | None:
     """Return what learns from corrections of the first model; None if nothing is to.
 
     Raises
@@ -108,7 +108,7 @@ def make_learner(settings: Settings, models: Models) -> Learner | None:
     if settings.learn_every is None or settings.corrections is None:
         return None
     model = models.default
-    return Learner(
+    return RetrainingLoop(
         model.path,
         settings.learn_from,
         settings.corrections,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from slugline.corrections.learner import Learner
+from slugline.corrections.retraining_loop import RetrainingLoop
 from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError
 from slugline.serving.http.batches import Batches, Metrics
@@ -190,7 +190,7 @@ class State:
     models: Models
     metrics: Metrics
     store: CorrectionStore | None = None
-    learner: Learner | None = None
+    learner: RetrainingLoop | None = None
     batches: Batches = field(init=False)
 
     def __post_init__(self) -> None:

@@ -10,7 +10,12 @@ from starlette.responses import RedirectResponse, Response
 
 from slugline.corpus.documents import Topic
 from slugline.corrections.store import Correction, CorrectionStore
-from slugline.corrections.summary import CorrectionSummary, StillWrong, Taken, summarize
+from slugline.corrections.summary import (
+    Confusion,
+    CorrectionSummary,
+    UnresolvedCorrections,
+    summarize,
+)
 from slugline.serving.http.api import Correct, CorrectionReply, keep_correction, store_of
 from slugline.serving.http.bodies import Problem
 from slugline.serving.http.guard import problem_of
@@ -60,8 +65,8 @@ class Summary(NamedTuple):
 
     n_asked: int
     n_wrong: int
-    still_wrong: list[StillWrong]
-    pairs: list[Taken]
+    still_wrong: list[UnresolvedCorrections]
+    pairs: list[Confusion]
     new_topics: list[str]
 
 

@@ -28,7 +28,7 @@ from slugline.corrections.store import CorrectionStore
 from slugline.errors import OptionError, StoreError, TrainingError
 from slugline.model.file.content import is_shipped
 
-__all__ = ["Learner"]
+__all__ = ["RetrainingLoop"]
 
 # Seconds between two looks at how many corrections there are, and to wait for a process to end.
 _PAUSE, _GRACE = 2.0, 5.0
@@ -41,7 +41,7 @@ _ERROR = "slugline: error: "
 _MOST_BYTES, _LINES, _CHARACTERS = 64 << 20, 20, 2000
 
 
-class Learner:
+class RetrainingLoop:
     """Learns whenever so many corrections have been kept since the last time.
 
     What was learned last is noted in the file of corrections, so that a restart begins where the
@@ -239,7 +239,7 @@ class Learner:
             self._child = None
             results.seek(0)
             said = results.read(_MOST_BYTES)
-        return {"at": _now()} | _outcome(status, said, lines, self._model)
+        return {"at": _now()} | _summarize_run(status, said, lines, self._model)
 
     def _begin(self, results: IO[bytes]) -> subprocess.Popen[str] | None:
         with self._starting:
@@ -268,7 +268,7 @@ class Learner:
             yield lock(file)
 
 
-def _outcome(status: int, said: bytes, lines: Sequence[str], model: Path) -> dict[str, Any]:
+def _summarize_run(status: int, said: bytes, lines: Sequence[str], model: Path) -> dict[str, Any]:
     """Return what came of a process that ended with a status, results and messages."""
     taught = None
     with contextlib.suppress(ValueError, KeyError, TypeError):
