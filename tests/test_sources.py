@@ -15,6 +15,8 @@ import pytest
 from slugline.classifier import TopicClassifier
 from slugline.corpus.formats import ByteRange
 from slugline.corpus.labelled import SchemaCheck, SourceSchema
+from slugline.corpus.loading import load_corpus
+from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, OptionError
 from slugline.stream import source as parts
 from slugline.stream import source as sources
@@ -195,8 +197,38 @@ def test_topics_of_another_kind_are_named_with_their_place(
     with pytest.raises(DataError) as caught:
         read(path, rows_per_block=100)
     assert str(caught.value) == (
-        f"topics are words and numbers, such as 'topic0' in {path}, {unit} 1 and '17' in {path}, "
-        f"{unit} 3201; make them all words or all numbers."
+        f"{path}: {unit} 3201 can't be used: a number as topic, such as '17', where most are like "
+        "'topic0'; make all topics words or all numbers, or go on without such rows with "
+        "`skip_bad_rows`."
+    )
+    _, rows, documents = read(path, rows_per_block=100, skip_bad_rows=True)
+    assert rows == [*ROWS * 8, *ROWS]
+    assert documents.n_skipped == 1
+
+
+def test_files_with_topics_of_two_kinds_are_named(tmp_path: Path) -> None:
+    paths = [write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv", [("text", "17")])]
+    with pytest.raises(DataError) as caught:
+        read(paths, skip_bad_rows=True)
+    assert str(caught.value) == (
+        f"{paths[0]} has topics like 'topic0', but {paths[1]} has some like '17'; make all topics "
+        "words or all numbers."
+    )
+    with pytest.raises(DataError) as whole:
+        load_corpus(paths, skip_bad_rows=True)
+    assert str(whole.value) == str(caught.value)
+
+
+def test_a_stream_and_a_corpus_leave_out_the_same_topics_of_another_kind(tmp_path: Path) -> None:
+    rows = [("text", "17"), *ROWS, ("text", "18")]
+    path = write_csv(tmp_path / "a.csv", rows)
+    corpus = load_corpus(path, skip_bad_rows=True)
+    _, streamed, documents = read(path, skip_bad_rows=True)
+    assert list(zip(corpus.texts, corpus.topics, strict=True)) == streamed == ROWS
+    assert corpus.n_skipped == documents.n_skipped == 2
+    assert corpus.notes[-1] == (
+        f"skipped 2 of {len(rows)} rows: a number as topic, such as '17', where most are like "
+        f"'topic0' (lines 2, {len(rows) + 1})"
     )
 
 
@@ -220,12 +252,11 @@ def test_a_parquet_file_without_rows_is_named(tmp_path: Path) -> None:
 
 
 def test_rows_are_counted_from_the_first_one_of_a_part_that_says_so() -> None:
-    agreement = SchemaCheck(skip_bad_rows=True)
-    plain = SourceSchema("a", "line", None, {}, 10, 0, (), n_lines=12, is_last=False)
-    agreement.add(plain)
-    agreement.add(plain._replace(kinds={True: ("3", 5)}, is_last=True))
-    with pytest.raises(DataError, match=r"such as 'x' in b, line 1 and '3' in a, line 17; make"):
-        agreement.add(plain._replace(name="b", kinds={False: ("x", 1)}))
+    check = SchemaCheck()
+    part = SourceSchema("a", "line", None, True, 10, 0, (), n_lines=12, is_last=False)
+    check.add(part)
+    with pytest.raises(DataError, match=r"a: line 17 can't be used: torn; mend them, or go on"):
+        check.add(part._replace(n_bad=1, bad=(BadRow(5, "torn"),)))
 
 
 def test_a_text_longer_than_a_block_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Texts without topics: from any file, whatever else its rows hold."""
+"""UnlabelledTexts without topics: from any file, whatever else its rows hold."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from slugline.corpus.labelled import Texts, read_texts
+from slugline.corpus.labelled import UnlabelledTexts, read_texts
 from slugline.corpus.readers import read_rows
 from slugline.errors import DataError
 
 
-def read(path: Path, content: str, text: str | None = None) -> Texts:
+def read(path: Path, content: str, text: str | None = None) -> UnlabelledTexts:
     path.write_text(content)
     return read_texts(read_rows(path, fallback="txt"), text)
 
 
 def test_a_text_from_each_line(tmp_path: Path) -> None:
-    assert read(tmp_path / "a.txt", "one\n\ntwo\n") == Texts(["one", "two"], [1, 3], 1)
+    assert read(tmp_path / "a.txt", "one\n\ntwo\n") == UnlabelledTexts(["one", "two"], [1, 3], 1)
 
 
 def test_topics_of_a_table_are_ignored_and_the_guess_is_noted(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv", "topic,text\n,one\nb,two\nc,\n")
-    assert found == Texts(
+    assert found == UnlabelledTexts(
         ["one", "two"], [2, 3], 1, "read column 'text' as text; name another with `text`"
     )
 
 
 def test_columns_can_be_named_and_joined(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv", "subject,body\none,two\n", "subject,body")
-    assert found == Texts(["one\ntwo"], [2])
+    assert found == UnlabelledTexts(["one\ntwo"], [2])
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-"""Rows to a corpus: which cells are texts and topics, and what becomes of the others."""
+"""Documents from rows: which cells are texts and topics, and which rows can't be used."""
 
 from __future__ import annotations
 
 import itertools
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,36 +27,34 @@ from slugline.corpus.rows import SourceRow, join_advice
 from slugline.errors import DataError
 
 __all__ = [
-    "IS_NUMBER",
-    "MAX_SKIPPED",
-    "MISSING_ADVICE",
-    "Columns",
     "Document",
     "LabelledRows",
     "SchemaCheck",
+    "SourceLayout",
     "SourceSchema",
-    "Texts",
-    "check_row",
+    "UnlabelledTexts",
     "collect",
-    "read_columns",
+    "read_layout",
     "read_texts",
 ]
 
-
-#: How many kinds of faults a message names, how many places of each, and how many sources.
-N_FAULTS, N_PLACES, N_SOURCES = 3, 5, 3
-#: The share of the rows of a source that may be skipped. If more can't be used, something is wrong
-#: with all of it, and a model of the rest would not be what the user expects.
-MAX_SKIPPED = 0.1
-MISSING_ADVICE = {
+# Kinds of faults that a message names, places of each, and sources.
+_N_FAULTS, _N_PLACES, _N_SOURCES = 3, 5, 3
+# The share of the rows of a source that may be skipped. If more can't be used, something is wrong
+# with all of it, and a model of the others would not be what the user expects.
+_MAX_SKIPPED = 0.1
+# Bad rows that a stream keeps for messages.
+_MAX_BAD_ROWS = 1000
+_MISSING_ADVICE = {
     "txt": "begin each line with __label__ and its topic",
     "folder": "fill them",
 }
-IS_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_ONE_KIND = "make all topics words or all numbers"
 
 
 class Document(NamedTuple):
-    """A text and its topic, where they stand, and what the reader decided about them."""
+    """A text and its topic, the place in the source, and what the reader decided about them."""
 
     at: int | str
     text: str
@@ -63,9 +62,246 @@ class Document(NamedTuple):
     note: str
 
 
-class _Source(NamedTuple):
-    """What one file, folder or stream holds."""
+class SourceLayout(NamedTuple):
+    """Where the rows of a source have texts and topics, and what kind of topics.
 
+    Attributes
+    ----------
+    text : tuple of str
+        The columns of the text.
+    topic : str
+        The column of the topic.
+    example : str or None
+        A topic of the usual kind, number or word; None if no row at the beginning has a topic.
+    """
+
+    text: tuple[str, ...]
+    topic: str
+    example: str | None = None
+
+
+class SourceSchema(NamedTuple):
+    """What some consecutive rows show about their source.
+
+    Attributes
+    ----------
+    name, unit : str
+        See `RowReader`.
+    layout : SourceLayout or None
+        None before any row was read.
+    has_names : bool
+        Whether the source names its columns.
+    n_rows, n_bad : int
+        Number of rows, and of those that can't be used.
+    bad : tuple of BadRow
+        The first of these.
+    n_lines : int
+        Lines of a part of a file whose rows are numbered from its own beginning; 0 for others.
+    is_last : bool
+        Whether the source ends here.
+    """
+
+    name: str
+    unit: str
+    layout: SourceLayout | None
+    has_names: bool
+    n_rows: int
+    n_bad: int
+    bad: tuple[BadRow, ...]
+    n_lines: int = 0
+    is_last: bool = True
+
+
+def read_layout(
+    rows: RowReader, text: str | Sequence[str] | None = None, topic: str | None = None
+) -> SourceLayout:
+    """Return the layout of a source, whose first rows are used up.
+
+    Raises
+    ------
+    DataError : if it has no documents, or the columns can't be determined.
+    """
+    return _read_layout(rows, text, topic)[1]
+
+
+def _read_layout(
+    rows: RowReader, text: str | Sequence[str] | None, topic: str | None
+) -> tuple[list[SourceRow | BadRow], SourceLayout]:
+    head = peek(rows)
+    if not head:
+        raise DataError(f"{rows.name} holds no documents, at most a header; check the file.")
+    columns = find_both_columns(rows.name, head, text, topic)
+    checked = (_check_row(row, *columns) for row in head)
+    topics = [document.topic for document in checked if isinstance(document, Document)]
+    numbers = [topic for topic in topics if _is_number(topic)]
+    words = [topic for topic in topics if not _is_number(topic)]
+    usual = words if len(words) >= len(numbers) else numbers
+    return head, SourceLayout(*columns, usual[0] if usual else None)
+
+
+class LabelledRows:
+    """The documents of a source, or of a part of one, once.
+
+    A row is bad if it has no text or no topic, or a topic of another kind than most of the first
+    100 rows: a number among words, or a word among numbers. Iteration ends at the first bad row
+    unless such rows are skipped.
+
+    Parameters
+    ----------
+    rows : RowReader
+    text, topic, skip_bad_rows
+        See `load_corpus`.
+    layout : SourceLayout, optional
+        That of the source, if this is a part of one; the part may then be empty.
+    is_last : bool, default True
+        Whether the source ends where these rows end.
+    max_bad_rows : int, default 1000
+        Bad rows to return with a schema.
+
+    Attributes
+    ----------
+    is_stopped : bool
+        Whether iteration ended at a bad row.
+
+    Raises
+    ------
+    DataError : while iterating, as `read_layout` does.
+    """
+
+    def __init__(
+        self,
+        rows: RowReader,
+        text: str | Sequence[str] | None = None,
+        topic: str | None = None,
+        *,
+        skip_bad_rows: bool = False,
+        layout: SourceLayout | None = None,
+        is_last: bool = True,
+        max_bad_rows: int = _MAX_BAD_ROWS,
+    ) -> None:
+        self._rows, self._text, self._topic = rows, text, topic
+        self._skip, self._layout, self._is_last = skip_bad_rows, layout, is_last
+        self._max_bad_rows = max_bad_rows
+        self._unusual = ""
+        self._ended = self.is_stopped = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._bad: list[BadRow] = []
+        self._n_rows = self._n_bad = 0
+
+    def __iter__(self) -> Iterator[Document]:
+        head: list[SourceRow | BadRow] = []
+        layout = self._layout
+        if layout is None:
+            head, layout = _read_layout(self._rows, self._text, self._topic)
+        self._layout = layout
+        advice = _MISSING_ADVICE.get(self._rows.format, "mend them")
+        for row in itertools.chain(head, self._rows):
+            self._n_rows += 1
+            document = _check_row(row, layout.text, layout.topic, advice)
+            if isinstance(document, Document):
+                if layout.example is None:
+                    layout = self._layout = layout._replace(example=document.topic)
+                document = self._check_kind(document, str(layout.example))
+            if isinstance(document, Document):
+                yield document
+                continue
+            self._n_bad += 1
+            # Its cells are not named, and may be large.
+            self._bad.append(document._replace(values={}))
+            del self._bad[self._max_bad_rows :]
+            if not self._skip:
+                self.is_stopped = True
+                return
+        self._ended = True
+
+    def _check_kind(self, document: Document, usual: str) -> Document | BadRow:
+        """Return the document, or a bad row if its topic is of another kind than `usual`."""
+        is_number = _is_number(document.topic)
+        if is_number == _is_number(usual):
+            return document
+        self._unusual = self._unusual or document.topic
+        return BadRow(
+            document.at,
+            f"a {'number' if is_number else 'word'} as topic, such as {self._unusual!r}, where "
+            f"most are like {usual!r}",
+            _ONE_KIND,
+        )
+
+    def take_schema(self) -> SourceSchema:
+        """Return what the rows since the last call show, and count from 0 again."""
+        rows = self._rows
+        schema = SourceSchema(
+            rows.name,
+            rows.unit,
+            self._layout,
+            rows.has_names,
+            self._n_rows,
+            self._n_bad,
+            tuple(self._bad),
+            rows.n_lines() if self._ended else 0,
+            self._ended and self._is_last,
+        )
+        self._reset()
+        return schema
+
+
+def _check_row(
+    row: SourceRow | BadRow,
+    text_columns: Sequence[str],
+    topic_column: str,
+    advice: str = "mend them",
+) -> Document | BadRow:
+    """Return the document of a row, or why it can't be used."""
+    if isinstance(row, BadRow):
+        return row
+    text, topic = row_text(row, text_columns), row.values.get(topic_column)
+    if text is not None and not isinstance(text, str):
+        return BadRow(row.at, f"{_describe_type(text)} for a text")
+    if isinstance(topic, msgspec.Raw | list | dict):
+        return BadRow(row.at, f"{_describe_type(topic)} for a topic")
+    name = _topic_name(topic)
+    if not text or text.isspace() or not name:
+        return BadRow(row.at, "no text or no topic", advice)
+    return Document(row.at, text, name, row.note)
+
+
+def _describe_type(value: object) -> str:
+    if isinstance(value, msgspec.Raw):
+        return "an object" if bytes(memoryview(value)[:1]) == b"{" else "a list"
+    kinds = {int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return kinds.get(type(value), f"a value of type {type(value).__name__}")
+
+
+def _topic_name(value: object) -> str:
+    """Return the same name for 3 and 3.0, the JSON name of true, and "" for null and NaN."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _is_number(topic: str) -> bool:
+    return _NUMBER.fullmatch(topic) is not None
+
+
+def _check_same_kind(first: tuple[str, str], other: tuple[str, str]) -> None:
+    """Raise DataError if two sources, each with one of its topics, have numbers and words."""
+    if _is_number(first[1]) != _is_number(other[1]):
+        raise DataError(
+            f"{first[0]} has topics like {first[1]!r}, but {other[0]} has some like {other[1]!r}; "
+            f"{_ONE_KIND}."
+        )
+
+
+# A corpus of one or more sources ------------------------------------------------------------------
+
+
+class _Source(NamedTuple):
     name: str
     unit: str
     documents: list[Document]
@@ -80,21 +316,25 @@ def collect(
     skip_bad_rows: bool,
 ) -> Corpus:
     """Return one corpus of all sources; see `load_corpus` for the errors."""
-    found = [_collect_one(rows, text, topic, skip_bad_rows) for rows in sources]
-    _check_alike(found)
-    documents = [document for source in found for document in source.documents]
+    contents = [_read_source(rows, text, topic, skip_bad_rows) for rows in sources]
+    first = contents[0]
+    for other in contents[1:]:
+        _check_same_kind(
+            (first.name, first.documents[0].topic), (other.name, other.documents[0].topic)
+        )
+    documents = [document for source in contents for document in source.documents]
     return Corpus(
         [document.text for document in documents],
         [document.topic for document in documents],
-        _joined_names([Path(source.name).name or source.name for source in found]),
-        tuple(_joined_notes(found)),
-        sum(source.n_skipped for source in found),
-        *_places(found),
+        _join_names([Path(source.name).name or source.name for source in contents]),
+        tuple(_merge_notes(contents)),
+        sum(source.n_skipped for source in contents),
+        *_places(contents),
     )
 
 
 def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
-    """Return where each document stands, and the unit; with the names of several sources."""
+    """Return the place of each document, and the unit; with the names of several sources."""
     if len(sources) == 1:
         return [document.at for document in sources[0].documents], sources[0].unit
     return [
@@ -102,163 +342,174 @@ def _places(sources: Sequence[_Source]) -> tuple[list[int | str], str]:
     ], "place"
 
 
-def _collect_one(
+def _read_source(
     rows: RowReader, text: str | Sequence[str] | None, topic: str | None, skip_bad_rows: bool
 ) -> _Source:
-    head = peek(rows)
-    if not head:
-        raise DataError(f"{rows.name} holds no documents, at most a header; check the file.")
-    columns = find_both_columns(rows.name, head, text, topic)
-    missing = BadRow("", "no text or no topic", MISSING_ADVICE.get(rows.format, "mend them"))
-    checked = [check_row(row, *columns, missing) for row in itertools.chain(head, rows)]
-    documents, odd = _part_odd_topics([item for item in checked if isinstance(item, Document)])
-    bad = [item for item in checked if isinstance(item, BadRow)] + odd
-    found = f"{len(bad)} of {len(checked)} {'files' if rows.unit == 'file' else 'rows'}"
-    faults = "; ".join(_grouped(((row.problem, row.at) for row in bad), rows.unit))
-    few = len(bad) <= MAX_SKIPPED * len(checked)
-    if bad and not (skip_bad_rows and few):
+    labelled = LabelledRows(rows, text, topic, skip_bad_rows=True, max_bad_rows=sys.maxsize)
+    documents = list(labelled)
+    schema = labelled.take_schema()
+    bad, n_rows = schema.bad, schema.n_rows
+    share = f"{len(bad)} of {n_rows} {'files' if rows.unit == 'file' else 'rows'}"
+    faults = "; ".join(_group_remarks(((row.problem, row.at) for row in bad), rows.unit))
+    are_few = len(bad) <= _MAX_SKIPPED * n_rows
+    if bad and not (skip_bad_rows and are_few):
         raise DataError(
-            f"{rows.name}: {found} can't be used: {faults}; {join_advice(bad)}"
-            f"{_way_on(few, skip_bad_rows)}."
+            f"{rows.name}: {share} can't be used: {faults}; {join_advice(bad)}"
+            f"{_skip_advice(are_few, skip_bad_rows)}."
         )
-    notes = _grouped(((d.note, d.at) for d in documents if d.note), rows.unit)
-    if rows.has_names and None in (text, topic):
-        notes.insert(0, columns_note(*columns))
+    notes = _group_remarks(((d.note, d.at) for d in documents if d.note), rows.unit)
+    if rows.has_names and None in (text, topic) and schema.layout is not None:
+        notes.insert(0, columns_note(schema.layout.text, schema.layout.topic))
     if rows.note:
         notes.insert(0, rows.note)
     if bad:
-        notes.append(f"skipped {found}: {faults}")
+        notes.append(f"skipped {share}: {faults}")
     return _Source(rows.name, rows.unit, documents, len(bad), notes)
 
 
-def _way_on(few: bool, skip_bad_rows: bool) -> str:
+def _skip_advice(are_few: bool, skip_bad_rows: bool) -> str:
     """Return how to go on without bad rows, or why that is not possible."""
-    if few:
+    if are_few:
         return ", or go on without them with `skip_bad_rows`"
     if skip_bad_rows:
-        return f". `skip_bad_rows` leaves out at most {MAX_SKIPPED:.0%} of the rows"
+        return f". `skip_bad_rows` leaves out at most {_MAX_SKIPPED:.0%} of the rows"
     return ""
 
 
-def _check_alike(sources: Sequence[_Source]) -> None:
-    """Make sure that topics are numbers in all sources or in none."""
-    first, *others = [(source.name, source.documents[0].topic) for source in sources]
-    is_number = bool(IS_NUMBER.fullmatch(first[1]))
-    other = next((o for o in others if bool(IS_NUMBER.fullmatch(o[1])) != is_number), None)
-    if other is not None:
-        raise DataError(
-            f"{first[0]} has topics like {first[1]!r}, but {other[0]} has some like {other[1]!r}; "
-            "make all topics words or all numbers."
-        )
-
-
-def _joined_names(names: Sequence[str]) -> str:
-    n_more = len(names) - N_SOURCES
+def _join_names(names: Sequence[str]) -> str:
+    n_more = len(names) - _N_SOURCES
     if n_more > 0:
-        return f"{', '.join(names[:N_SOURCES])} and {n_more} more"
+        return f"{', '.join(names[:_N_SOURCES])} and {n_more} more"
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _joined_notes(sources: Sequence[_Source]) -> list[str]:
-    """Return the notes, each once, with the names of the sources if it is about some of them."""
-    named: dict[str, list[str]] = {}
+def _merge_notes(sources: Sequence[_Source]) -> list[str]:
+    """Return the notes, each once, with the names of the sources if only some have it."""
+    names_by_note: dict[str, list[str]] = {}
     for source in sources:
         for note in source.notes:
-            named.setdefault(note, []).append(source.name)
+            names_by_note.setdefault(note, []).append(source.name)
     return [
-        note if len(names) == len(sources) else f"{_joined_names(names)}: {note}"
-        for note, names in named.items()
+        note if len(names) == len(sources) else f"{_join_names(names)}: {note}"
+        for note, names in names_by_note.items()
     ]
 
 
-def check_row(
-    row: SourceRow | BadRow, text_columns: Sequence[str], topic_column: str, missing: BadRow
-) -> Document | BadRow:
-    """Return the document of a row, or why it can't be used.
-
-    Parameters
-    ----------
-    text_columns, topic_column
-        See `slugline.corpus.columns.find_both_columns`.
-    missing : BadRow
-        What a row without text or topic is, but for its place.
-    """
-    if isinstance(row, BadRow):
-        return row
-    text, topic = row_text(row, text_columns), row.values.get(topic_column)
-    if text is not None and not isinstance(text, str):
-        return BadRow(row.at, f"{_kind(text)} for a text")
-    if isinstance(topic, msgspec.Raw | list | dict):
-        return BadRow(row.at, f"{_kind(topic)} for a topic")
-    name = _topic_name(topic)
-    if not text or text.isspace() or not name:
-        return missing._replace(at=row.at)
-    return Document(row.at, text, name, row.note)
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, msgspec.Raw):
-        return "an object" if bytes(memoryview(value)[:1]) == b"{" else "a list"
-    kinds = {int: "a number", float: "a number", list: "a list", dict: "an object"}
-    return kinds.get(type(value), f"a value of type {type(value).__name__}")
-
-
-def _topic_name(value: object) -> str:
-    """Return the same name for 3 and 3.0, the JSON name of true, and none for null and NaN."""
-    if value is None or value != value:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
-
-
-def _part_odd_topics(documents: list[Document]) -> tuple[list[Document], list[BadRow]]:
-    """Separate the rarer kind from the rest, where some topics are numbers and some are words."""
-    numbers = {topic for topic in {d.topic for d in documents} if IS_NUMBER.fullmatch(topic)}
-    kinds = {
-        "number": [d for d in documents if d.topic in numbers],
-        "word": [d for d in documents if d.topic not in numbers],
-    }
-    rare, common = sorted(kinds, key=lambda kind: len(kinds[kind]))
-    if not kinds[rare]:
-        return documents, []
-    odd, rest = kinds[rare], kinds[common]
-    problem = f"a {rare} as topic, such as {odd[0].topic!r}, where most are like {rest[0].topic!r}"
-    advice = "make all topics words or all numbers"
-    return rest, [BadRow(d.at, problem, advice) for d in odd]
-
-
-def _grouped(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[str]:
-    """Write each remark once, with the first places where it applies, such as (lines 4, 17)."""
+def _group_remarks(remarks: Iterable[tuple[str, int | str]], unit: str) -> list[str]:
+    """Return each remark once, with its first places, such as (lines 4, 17)."""
     places: dict[str, list[int | str]] = {}
     for remark, at in remarks:
         places.setdefault(remark, []).append(at)
-    said = [f"{remark} ({_named(ats, unit)})" for remark, ats in places.items()]
-    n_more = len(said) - N_FAULTS
-    return said if n_more <= 0 else [*said[:N_FAULTS], f"{n_more} more of other kinds"]
+    lines = [f"{remark} ({_format_places(ats, unit)})" for remark, ats in places.items()]
+    n_more = len(lines) - _N_FAULTS
+    return lines if n_more <= 0 else [*lines[:_N_FAULTS], f"{n_more} more of other kinds"]
 
 
-def _named(places: Sequence[int | str], unit: str) -> str:
-    shown = ", ".join(map(str, places[:N_PLACES]))
-    n_more = len(places) - N_PLACES
+def _format_places(places: Sequence[int | str], unit: str) -> str:
+    first = ", ".join(map(str, places[:_N_PLACES]))
+    n_more = len(places) - _N_PLACES
     more = f" and {n_more} more" if n_more > 0 else ""
-    return f"{unit}{'s' if len(places) > 1 else ''} {shown}{more}"
+    return f"{unit}{'s' if len(places) > 1 else ''} {first}{more}"
 
 
-# Texts without topics, from a file of any known kind ----------------------------------------------
+# Several files, or parts of files, that are read as a stream --------------------------------------
+
+
+class SchemaCheck:
+    """Checks that the rows of a stream agree: columns, kind of topics, share of bad rows.
+
+    `load_corpus` knows all rows of a file before it raises an error. Here, the first bad row is
+    one unless `skip_bad_rows` is set; if it is, too many bad rows are one at the end of the file.
+
+    Parameters
+    ----------
+    skip_bad_rows : bool
+
+    Attributes
+    ----------
+    n_skipped : int
+        Rows left out so far.
+    """
+
+    def __init__(self, skip_bad_rows: bool = False) -> None:
+        self.n_skipped = 0
+        self._skip = skip_bad_rows
+        self._columns: tuple[str, SourceLayout] | None = None
+        self._topic: tuple[str, str] | None = None
+        self._begin_file()
+
+    def _begin_file(self) -> None:
+        self._n_rows = self._n_bad = self._n_lines = 0
+        self._bad: list[BadRow] = []
+
+    @property
+    def columns(self) -> tuple[tuple[str, ...], str] | None:
+        """The columns of text and topic; None before a source that names its columns."""
+        return None if self._columns is None else self._columns[1][:2]
+
+    def add(self, schema: SourceSchema) -> None:
+        """Add the next rows, in the order of the source.
+
+        Raises
+        ------
+        DataError : if columns or kind of topics differ from those before, a row is bad and bad
+            rows are not skipped, or too many rows of the file are bad.
+        """
+        if schema.layout is not None:
+            self._check_layout(schema, schema.layout)
+        self._n_rows += schema.n_rows
+        self._n_bad += schema.n_bad
+        self._bad += [
+            # A part of a file numbers its lines from 1.
+            row._replace(at=row.at + self._n_lines if isinstance(row.at, int) else row.at)
+            for row in schema.bad
+        ]
+        del self._bad[_MAX_BAD_ROWS:]
+        if self._bad and not self._skip:
+            raise DataError(
+                f"{schema.name}: {schema.unit} {self._bad[0].at} can't be used: "
+                f"{self._bad[0].problem}; {join_advice(self._bad)}, or go on without such rows "
+                "with `skip_bad_rows`."
+            )
+        self._n_lines += schema.n_lines
+        if schema.is_last:
+            if self._n_bad > _MAX_SKIPPED * self._n_rows:
+                raise DataError(
+                    f"{schema.name}: {self._n_bad} of {self._n_rows} {schema.unit}s can't be used: "
+                    f"{self._bad[0].problem} at {schema.unit} {self._bad[0].at}; "
+                    f"{join_advice(self._bad)}{_skip_advice(False, True)}."
+                )
+            self.n_skipped += self._n_bad
+            self._begin_file()
+
+    def _check_layout(self, schema: SourceSchema, layout: SourceLayout) -> None:
+        if schema.has_names:
+            self._columns = self._columns or (schema.name, layout)
+            first, expected = self._columns
+            if layout[:2] != expected[:2]:
+                raise DataError(
+                    f"{schema.name} has its texts and topics in "
+                    f"{format_list([*layout.text, layout.topic])}, but {first} in "
+                    f"{format_list([*expected.text, expected.topic])}; give files of the same "
+                    "columns, or name them with `text` and `topic`."
+                )
+        if layout.example is not None:
+            self._topic = self._topic or (schema.name, layout.example)
+            _check_same_kind(self._topic, (schema.name, layout.example))
+
+
+# Texts without topics -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Texts:
+class UnlabelledTexts:
     """Texts in the order of their source.
 
     Attributes
     ----------
     texts : list of str
     places : list of int or str
-        Where each stands; see `slugline.corpus.rows.SourceRow`.
+        See `slugline.corpus.rows.SourceRow`.
     n_skipped : int
         Rows without a text, or that could not be read.
     note : str
@@ -271,19 +522,19 @@ class Texts:
     note: str = ""
 
 
-def read_texts(rows: RowReader, text: str | None = None) -> Texts:
+def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
     """Return the texts of rows; topics among their columns are ignored.
 
     Parameters
     ----------
-    rows : Rows, from `slugline.corpus.readers.read_rows`
+    rows : RowReader
     text : str, optional
         The column that holds the text, or several with commas between them; guessed by default.
 
     Raises
     ------
     DataError : if there is no such column, it is unclear which one holds the text, or there is no
-        text at all.
+        text.
     """
     head = peek(rows)
     columns = find_text_columns(rows.name, head, text)
@@ -296,256 +547,14 @@ def read_texts(rows: RowReader, text: str | None = None) -> Texts:
     places: list[int | str] = []
     n_skipped = 0
     for row in itertools.chain(head, rows):
-        found = row_text(row, columns) if isinstance(row, SourceRow) else None
-        if isinstance(found, str) and found.strip():
-            texts.append(found)
+        cell = row_text(row, columns) if isinstance(row, SourceRow) else None
+        if isinstance(cell, str) and cell.strip():
+            texts.append(cell)
             places.append(row.at)
         else:
             n_skipped += 1
     if not texts:
         raise DataError(f"{rows.name} holds no texts; check the file, or name the column, `text`.")
-    guessed = rows.has_names and text is None
-    note = f"read column {columns[0]!r} as text; name another with `text`" if guessed else ""
-    return Texts(texts, places, n_skipped, note)
-
-
-# Labelled texts a few at a time, and what all files must have in common: for much data ------------
-
-# Bad rows that a message can name; of more, the first ones.
-_MOST_NAMED = 1000
-
-#: Those of the text, and that of the topic.
-Columns = tuple[tuple[str, ...], str]
-
-
-class SourceSchema(NamedTuple):
-    """What some consecutive rows say of their file.
-
-    Attributes
-    ----------
-    name, unit : str
-        Of the file, and what its rows are counted in; see `RowReader`.
-    columns : Columns or None
-        Where text and topic are, if the file names its columns.
-    kinds : dict of bool to (str, int or str)
-        A topic that is a number (True) or a word (False), and where it stands.
-    n_rows, n_bad : int
-        How many rows there were, and how many of them can't be used.
-    bad : tuple of BadRow
-        The first of these.
-    n_lines : int
-        How many lines a part of a file had that counts them from its own beginning; 0 for others.
-    is_last : bool
-        Whether the file ends here.
-    """
-
-    name: str
-    unit: str
-    columns: Columns | None
-    kinds: dict[bool, tuple[str, int | str]]
-    n_rows: int
-    n_bad: int
-    bad: tuple[BadRow, ...]
-    n_lines: int = 0
-    is_last: bool = True
-
-
-def read_columns(
-    rows: RowReader, text: str | Sequence[str] | None = None, topic: str | None = None
-) -> Columns:
-    """Return the columns of a file of which nothing has been read; it can't be read on.
-
-    Raises
-    ------
-    DataError : if it has no documents, or columns can't be told.
-    """
-    return _head_of(rows, text, topic)[1]
-
-
-def _head_of(
-    rows: RowReader, text: str | Sequence[str] | None, topic: str | None
-) -> tuple[list[SourceRow | BadRow], Columns]:
-    head = peek(rows)
-    if not head:
-        raise DataError(f"{rows.name} holds no documents, at most a header; check the file.")
-    return head, find_both_columns(rows.name, head, text, topic)
-
-
-class LabelledRows:
-    """The text and the topic of each row of a file, or of a part of one, once.
-
-    Iterating ends at the first row that can't be used, unless such rows are skipped.
-
-    Parameters
-    ----------
-    rows : Rows
-    text, topic, skip_bad_rows
-        As for `load_corpus`.
-    columns : Columns, optional
-        Those of the file, if this is a part of one; it may then be empty.
-    is_last : bool, default True
-        Whether the file ends where these rows end.
-
-    Raises
-    ------
-    DataError : while iterating, if there are no documents, or columns can't be told.
-    """
-
-    def __init__(
-        self,
-        rows: RowReader,
-        text: str | Sequence[str] | None = None,
-        topic: str | None = None,
-        *,
-        skip_bad_rows: bool = False,
-        columns: Columns | None = None,
-        is_last: bool = True,
-    ) -> None:
-        self._rows, self._text, self._topic = rows, text, topic
-        self._skip, self._columns, self._is_last = skip_bad_rows, columns, is_last
-        self._ended = self.is_stopped = False
-        self._forget()
-
-    def _forget(self) -> None:
-        self._kinds: dict[bool, tuple[str, int | str]] = {}
-        self._bad: list[BadRow] = []
-        self._n_rows = self._n_bad = 0
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        rows = self._rows
-        head: list[SourceRow | BadRow] = []
-        if self._columns is None:
-            head, self._columns = _head_of(rows, self._text, self._topic)
-        missing = BadRow("", "no text or no topic", MISSING_ADVICE.get(rows.format, "mend them"))
-        for row in itertools.chain(head, rows):
-            self._n_rows += 1
-            document = check_row(row, *self._columns, missing)
-            if isinstance(document, Document):
-                is_number = bool(IS_NUMBER.fullmatch(document.topic))
-                if is_number not in self._kinds:
-                    self._kinds[is_number] = document.topic, document.at
-                yield document.text, document.topic
-                continue
-            self._n_bad += 1
-            # Its cells are not named, and may be large.
-            self._bad.append(document._replace(values={}))
-            del self._bad[_MOST_NAMED:]
-            if not self._skip:
-                self.is_stopped = True
-                return
-        self._ended = True
-
-    def facts(self) -> SourceSchema:
-        """Return what the rows since the last call say."""
-        rows = self._rows
-        found = SourceSchema(
-            rows.name,
-            rows.unit,
-            self._columns if rows.has_names else None,
-            self._kinds,
-            self._n_rows,
-            self._n_bad,
-            tuple(self._bad),
-            rows.n_lines() if self._ended else 0,
-            self._ended and self._is_last,
-        )
-        self._forget()
-        return found
-
-
-class SchemaCheck:
-    """Holds what is found about files against what was found before, in order.
-
-    What `load_corpus` finds out about a whole file is found out as it is read: without
-    `skip_bad_rows`, the first bad row is an error; with it, too many are one at the end of the
-    file.
-
-    Parameters
-    ----------
-    skip_bad_rows : bool
-
-    Attributes
-    ----------
-    n_skipped : int
-        How many rows were left out so far.
-    """
-
-    def __init__(self, skip_bad_rows: bool = False) -> None:
-        self.n_skipped = 0
-        self._skip = skip_bad_rows
-        self._columns: tuple[str, Columns] | None = None
-        self._kinds: dict[bool, str] = {}
-        self._begin()
-
-    def _begin(self) -> None:
-        self._n_rows = self._n_bad = self._n_lines = 0
-        self._bad: list[BadRow] = []
-
-    def add(self, facts: SourceSchema) -> None:
-        """Take what the next rows say.
-
-        Raises
-        ------
-        DataError : if they have other columns than those before, topics of another kind, or are
-            bad and not to be skipped, or if too many of the file are.
-        """
-        self._check_same(facts)
-        for is_number, (topic, at) in facts.kinds.items():
-            self._check_kind(is_number, f"{topic!r} in {facts.name}, {facts.unit} {self._at(at)}")
-        self._n_rows += facts.n_rows
-        self._n_bad += facts.n_bad
-        self._bad += [row._replace(at=self._at(row.at)) for row in facts.bad]
-        del self._bad[_MOST_NAMED:]
-        if self._bad and not self._skip:
-            self._refuse(facts, f"{facts.unit} {self._bad[0].at}")
-        self._n_lines += facts.n_lines
-        if facts.is_last:
-            if self._n_bad > MAX_SKIPPED * self._n_rows:
-                self._refuse(facts, f"{self._n_bad} of {self._n_rows} {facts.unit}s")
-            self.n_skipped += self._n_bad
-            self._begin()
-
-    def _at(self, at: int | str) -> int | str:
-        """Return where in its file something is, of which a part has told where in it."""
-        return at + self._n_lines if isinstance(at, int) else at
-
-    def _refuse(self, facts: SourceSchema, where: str) -> None:
-        bad = self._bad
-        if self._skip:
-            way = f". `skip_bad_rows` leaves out at most {MAX_SKIPPED:.0%} of the rows"
-        else:
-            way = ", or go on without such rows with `skip_bad_rows`"
-        first = f" at {facts.unit} {bad[0].at}" if self._skip else ""
-        raise DataError(
-            f"{facts.name}: {where} can't be used: {bad[0].problem}{first}; "
-            f"{join_advice(bad)}{way}."
-        )
-
-    @property
-    def columns(self) -> Columns | None:
-        """Where texts and topics are, if that is known."""
-        return None if self._columns is None else self._columns[1]
-
-    def _check_same(self, facts: SourceSchema) -> None:
-        if facts.columns is None:
-            return
-        if self._columns is None:
-            self._columns = facts.name, facts.columns
-        first, known = self._columns
-        if facts.columns != known:
-            raise DataError(
-                f"{facts.name} has its texts and topics in "
-                f"{format_list([*facts.columns[0], facts.columns[1]])}, but "
-                f"{first} in {format_list([*known[0], known[1]])}; give files of the same columns, "
-                "or name them with `text` and `topic`."
-            )
-
-    def _check_kind(self, is_number: bool, where: str) -> None:
-        if is_number in self._kinds:
-            return
-        self._kinds[is_number] = where
-        if len(self._kinds) > 1:
-            raise DataError(
-                f"topics are words and numbers, such as {self._kinds[False]} and "
-                f"{self._kinds[True]}; make them all words or all numbers."
-            )
+    is_guessed = rows.has_names and text is None
+    note = f"read column {columns[0]!r} as text; name another with `text`" if is_guessed else ""
+    return UnlabelledTexts(texts, places, n_skipped, note)

@@ -13,7 +13,13 @@ from slugline.base.checks import check_whole
 from slugline.base.names import files_of
 from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, check_documents, compute_digest
-from slugline.corpus.labelled import Columns, LabelledRows, SchemaCheck, SourceSchema, read_columns
+from slugline.corpus.labelled import (
+    LabelledRows,
+    SchemaCheck,
+    SourceLayout,
+    SourceSchema,
+    read_layout,
+)
 from slugline.corpus.parquet import parquet_row_ranges
 from slugline.corpus.readers import (
     RowReader,
@@ -129,7 +135,7 @@ class Files:
 
 @dataclass(frozen=True)
 class _PartOfFile:
-    """A part of one file, whose columns are known.
+    """A part of one file, whose layout is known.
 
     Attributes
     ----------
@@ -144,7 +150,7 @@ class _PartOfFile:
     first: int
     end: int
     is_last: bool
-    columns: Columns
+    layout: SourceLayout
     reading: Reading
     is_read_here: bool = field(default=False, init=False)
 
@@ -157,7 +163,7 @@ class _PartOfFile:
         labelled = LabelledRows(
             rows,
             skip_bad_rows=self.reading.skip_bad_rows,
-            columns=self.columns,
+            layout=self.layout,
             is_last=self.is_last,
         )
         return batches_of([labelled], self.reading.rows_per_block)
@@ -223,14 +229,14 @@ def batches_of(files: Iterable[LabelledRows], rows_per_block: int) -> Iterator[B
     facts: list[SourceSchema] = []
     n_characters = 0
     for rows in files:
-        for text, topic in rows:
-            texts.append(text)
-            topics.append(topic)
-            n_characters += len(text)
+        for document in rows:
+            texts.append(document.text)
+            topics.append(document.topic)
+            n_characters += len(document.text)
             if len(texts) == rows_per_block or n_characters >= MOST_CHARACTERS:
-                yield Batch(texts, topics, (*facts, rows.facts()))
+                yield Batch(texts, topics, (*facts, rows.take_schema()))
                 texts, topics, facts, n_characters = [], [], [], 0
-        facts.append(rows.facts())
+        facts.append(rows.take_schema())
         if rows.is_stopped:
             break
     yield Batch(texts, topics, tuple(facts))
@@ -439,9 +445,9 @@ def _cut(file: str, size: int, reading: Reading) -> list[Part]:
         stretches = [(at, min(at + n_bytes, size)) for at in range(0, size, n_bytes)]
     else:
         return []
-    columns = read_columns(read_rows(file, format=form), reading.text, reading.topic)
+    layout = read_layout(read_rows(file, format=form), reading.text, reading.topic)
     return [
-        kind(file, first, end, (first, end) == stretches[-1], columns, reading)
+        kind(file, first, end, (first, end) == stretches[-1], layout, reading)
         for first, end in stretches
     ]
 
