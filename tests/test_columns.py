@@ -59,15 +59,16 @@ def head_of(*values: dict[str, object]) -> list[SourceRow | BadRow]:
 def test_columns_are_found_by_name_or_else_by_length(
     row: dict[str, object], found: tuple[str | None, str | None]
 ) -> None:
-    assert find_columns("data.csv", head_of(row)) == found
+    texts, topic = find_columns("data.csv", head_of(row))
+    assert (next(iter(texts), None), topic) == found
 
 
 def test_a_column_that_the_user_names_is_not_guessed_again() -> None:
     head = head_of({"text": LONG, "label": "x", "body": LONG})
 
-    assert find_columns("data.csv", head, text="label") == ("label", None)
-    assert find_columns("data.csv", head, topic="text") == ("body", "text")
-    assert find_columns("data.csv", head, text="body") == ("body", "label")
+    assert find_columns("data.csv", head, text="label") == (("label",), None)
+    assert find_columns("data.csv", head, topic="text") == (("body",), "text")
+    assert find_columns("data.csv", head, text="body") == (("body",), "label")
 
 
 def test_columns_that_only_later_rows_have_are_found() -> None:
@@ -182,7 +183,7 @@ def test_a_column_whose_own_name_has_a_comma_goes_before() -> None:
 
 
 def test_a_text_whose_columns_can_not_be_told_has_none() -> None:
-    assert find_text_columns("data.csv", head_of({"a": 1, "b": 2, "c": 3})) == ()
+    assert find_columns("data.csv", head_of({"a": 1, "b": 2, "c": 3})) == ((), None)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Bytes that come from a file, a pipe or a keyboard, and how far they have come."""
+"""Lines of bytes from a file, a pipe or a keyboard, converted to UTF-8 from any encoding."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ __all__ = [
 ]
 
 
-# Bytes that are not UTF-8: read in the encoding that the user names, or guessed at ----------------
+# Encodings ----------------------------------------------------------------------------------------
 
-#: What replaces bytes that an encoding has no character for; it is not valid in UTF-8 either.
-_NOTHING = "\udcff"
+# Replaces bytes that an encoding has no character for; it is not valid in UTF-8 either.
+_INVALID = "\udcff"
 _HANDLER = "slugline.mark"
 # Letters and signs of western Europe that ASCII lacks.
 _WESTERN = set(
     "àáâãäåæçèéêëìíîïñòóôõöøœùúûüýÿßÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØŒÙÚÛÜÝŸ"
     "€£§°·«»¿¡‘’‚“”„–—…\N{NO-BREAK SPACE}"
 )
-#: Most bytes of western text are ASCII; few of Cyrillic, Greek or Chinese text are.
-_MOST_WESTERN = 0.4
-#: How many bytes to look at for a guess.
-_N_GUESSED = 20_000
+# The largest share of bytes above 127 in western text; Cyrillic, Greek and Chinese have more.
+_MAX_FOREIGN_SHARE = 0.4
+# Bytes to look at for a guess.
+_N_SAMPLED = 20_000
 
 
-def _mark(error: UnicodeError) -> tuple[str, int]:
+def _mark_invalid(error: UnicodeError) -> tuple[str, int]:
     if isinstance(error, UnicodeDecodeError):
-        return _NOTHING, error.end
+        return _INVALID, error.end
     raise error
 
 
-codecs.register_error(_HANDLER, _mark)
+codecs.register_error(_HANDLER, _mark_invalid)
 
 
 def check_encoding(name: str) -> str | None:
@@ -51,17 +51,17 @@ def check_encoding(name: str) -> str | None:
 
     Raises
     ------
-    OptionError : if it is not an encoding of text, or can't be read piece by piece.
+    OptionError : if it is not a text encoding, or can't be decoded incrementally.
     """
     try:
-        found = codecs.lookup(name)
+        codec = codecs.lookup(name)
         _decoder(name).decode(b"")
     except (LookupError, ValueError) as error:
         raise OptionError(
             f"`encoding` is {name!r}, which is not an encoding that Python reads; "
             "give one such as cp1252, latin-1, utf-16 or shift_jis."
         ) from error
-    return None if found.name in ("utf-8", "utf-8-sig") else found.name
+    return None if codec.name in ("utf-8", "utf-8-sig") else codec.name
 
 
 def _decoder(encoding: str) -> codecs.IncrementalDecoder:
@@ -71,14 +71,9 @@ def _decoder(encoding: str) -> codecs.IncrementalDecoder:
 
 
 class Utf8Stream:
-    """The bytes of a binary file, converted to UTF-8, so that lines can be cut from any encoding.
+    """A binary file converted to UTF-8 as it is read.
 
     Where the file has bytes that its encoding doesn't know, the result is not valid UTF-8.
-
-    Parameters
-    ----------
-    file : binary file, open for reading
-    encoding : str, from `check_encoding`
     """
 
     def __init__(self, file: Any, encoding: str) -> None:
@@ -88,12 +83,12 @@ class Utf8Stream:
         self._decoder = _decoder(encoding)
 
     def read1(self, size: int) -> bytes:
-        """Return about `size` bytes of the file as UTF-8; nothing only at its end."""
+        """Return about `size` bytes of the file as UTF-8; none only at its end."""
         while True:
             piece = self._file.read1(size)
             try:
                 text = self._decoder.decode(piece, final=not piece)
-            except UnicodeError as error:  # such as UTF-16 without its mark
+            except UnicodeError as error:  # such as UTF-16 without a byte-order mark
                 raise DataError(
                     f"{self._name} can't be read as {self._encoding} ({error}); "
                     "name another `encoding`."
@@ -103,7 +98,7 @@ class Utf8Stream:
 
 
 def guess_utf16(head: bytes) -> str | None:
-    """Return the kind of UTF-16 of a file without a mark, if every other byte is zero."""
+    """Return which UTF-16 a file without a byte-order mark has, if every other byte is zero."""
     start = head[:1000]
     for name, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
         if len(start) > 3 and zeros.count(0) > 0.4 * len(start) / 2:
@@ -112,46 +107,40 @@ def guess_utf16(head: bytes) -> str | None:
 
 
 def guess_encoding(samples: Sequence[bytes]) -> str | None:
-    """Return the likely encoding of bytes that are not UTF-8; None if there is no good guess.
-
-    Parameters
-    ----------
-    samples : sequence of bytes
-        Pieces of the texts, with some of the bytes in question in each.
-    """
-    sample = b"\n".join(samples)[:_N_GUESSED]
+    """Return the likely encoding of samples that are not UTF-8; None without a good guess."""
+    sample = b"\n".join(samples)[:_N_SAMPLED]
     foreign = [byte for byte in sample if byte > 127]
     western = bytes(foreign).decode("cp1252", errors="replace")
-    if len(foreign) <= _MOST_WESTERN * len(sample) and set(western) <= _WESTERN:
+    if len(foreign) <= _MAX_FOREIGN_SHARE * len(sample) and set(western) <= _WESTERN:
         return "cp1252"
-    # It often guesses cp1250 or cp1257 for western text; for other text it is mostly right.
+    # charset_normalizer often guesses cp1250 or cp1257 for western text, but is mostly right for
+    # other text.
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample).best()
-    # When it guesses UTF-16, it takes pairs of letters for Chinese.
+    # A guess of UTF-16 means that pairs of letters were taken for Chinese.
     return None if best is None or best.encoding.startswith(("utf", "ascii")) else best.encoding
 
 
-# Bytes that come from a file, a pipe or a keyboard, and how far they have come --------------------
+# Lines --------------------------------------------------------------------------------------------
 
-#: Bytes to read at a time; a pipe on Linux holds as many.
+# Bytes to read at a time; a pipe on Linux holds as many.
 _PIECE = 1 << 16
-# Seconds. A writer that only pauses briefly is waited for, so that batches of a steady stream stay
-# whole; a person at the keyboard does not notice.
+# Seconds to wait for a writer that pauses, so that batches of a steady stream stay whole; a person
+# at the keyboard does not notice.
 _MOMENT = 0.05
 
 
 class LineStream:
-    """Lines of a binary file, how much of it has been read, and whether more is available.
+    """Lines of a binary file, which nothing else may read, as UTF-8.
 
     Parameters
     ----------
     file : binary file, open for reading
-        Nothing else may read from it.
     packed : bool, default False
-        Whether it is gzip; its lines are then the unpacked ones.
+        Whether it is gzip.
     encoding : str, optional
-        Encoding of its bytes, from `slugline.corpus.bytes.check_encoding`; lines are UTF-8.
+        See `check_encoding`.
     """
 
     def __init__(self, file: BinaryIO, packed: bool = False, encoding: str | None = None) -> None:
@@ -162,20 +151,20 @@ class LineStream:
             self._bytes = Utf8Stream(self._bytes, encoding)
         self._size = _plain_size(file)
         self._buffer = b""
-        self._at = 0  # in the buffer, where the next line begins
+        self._at = 0  # where the next line begins in the buffer
 
     def readline(self, limit: int) -> bytes:
-        """Return the next line with its end, or its first `limit` bytes; nothing at the end."""
+        """Return the next line with its end, or its first `limit` bytes; none at the end."""
         end = self._buffer.find(b"\n", self._at, self._at + limit) + 1 or self._read_on(limit)
         line = self._buffer[self._at : end]
         self._at = end
         return line
 
     def must_wait(self) -> bool:
-        """Whether the next line is not there yet, and doesn't come within a moment."""
-        if self._size is not None or self._file.closed:  # closed once its end has been read
+        """Whether the next line has not been written yet, and isn't within a moment."""
+        if self._size is not None or self._file.closed:  # closed after its end was read
             return False
-        # Half a line doesn't count, so read on until it is whole, or too long.
+        # Half a line doesn't count, so read until it is complete, or too long.
         while self._buffer.find(b"\n", self._at) < 0 and len(self._buffer) - self._at < _PIECE:
             try:
                 if not select.select([self._file], [], [], _MOMENT)[0]:
@@ -189,7 +178,7 @@ class LineStream:
         return False
 
     def share_read(self) -> float | None:
-        """Return how much of a plain file has been read, from 0 to 1; None for anything else."""
+        """Return the share of a regular file that has been read; None for anything else."""
         if self._size is None:
             return None
         return 1.0 if self._file.closed else self._file.tell() / max(self._size, 1)
@@ -199,7 +188,7 @@ class LineStream:
         pieces = [self._buffer[self._at :]]
         n_bytes = len(pieces[0])
         while n_bytes < limit and b"\n" not in pieces[-1]:
-            # One system call returns what is there, even if it is less than requested.
+            # A single system call, which doesn't wait for more than has been written.
             piece = self._bytes.read1(_PIECE)
             if not piece:
                 break
@@ -210,7 +199,7 @@ class LineStream:
 
 
 def _plain_size(file: BinaryIO) -> int | None:
-    """Return the size in bytes of a file on disk; None for pipes, terminals and the like."""
+    """Return the size of a regular file in bytes; None for pipes, terminals and the like."""
     try:
         status = os.fstat(file.fileno())
     except (OSError, ValueError):  # bytes in memory

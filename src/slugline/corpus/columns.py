@@ -1,4 +1,4 @@
-"""Which column of a table holds the texts, which the topics, and which names its rows."""
+"""Which columns of a table hold the texts, the topics and the ids of its rows."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = [
     "row_text",
 ]
 
-#: How many good rows to look at.
+#: Good rows to look at.
 N_PEEKED = 100
-#: Columns named in a message.
-N_LISTED = 20
+# Columns named in a message.
+_N_LISTED = 20
 
 
 def peek(
@@ -38,10 +38,10 @@ def peek(
     patient: bool = True,
     head: list[SourceRow | BadRow] | None = None,
 ) -> list[SourceRow | BadRow]:
-    """Take rows from `rows` until there are `n` good ones, or until the end.
+    """Return the first rows, up to `n` good ones; these are used up.
 
-    It also stops after reading `n_bytes` for them and, unless `patient`, when the next row has not
-    been written yet. A list passed in to collect them keeps those that came before an error.
+    Reading also stops after `n_bytes` and, unless `patient`, when the next row has not been written
+    yet. A list passed as `head` collects the rows, and keeps those that came before an error.
     """
     head = [] if head is None else head
     n_good = n_read = 0
@@ -56,68 +56,59 @@ def peek(
 
 
 def find_columns(
-    name: str, head: Sequence[SourceRow | BadRow], text: str | None = None, topic: str | None = None
-) -> tuple[str | None, str | None]:
-    """Return the columns of text and topic by their names; of two, the longer is the text.
+    name: str,
+    head: Sequence[SourceRow | BadRow],
+    text: str | Sequence[str] | None = None,
+    topic: str | None = None,
+    identity: str | None = None,
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the columns of the text and that of the topic, by their names.
+
+    Of two columns with unusual names, the longer one is the text.
 
     Parameters
     ----------
     name : str
         Of the source, for messages.
-    head : sequence of Row or BadRow
-        Its first rows, from `peek`. If none of them is good, no column is ever looked up, so any
-        name is accepted.
-    text, topic : str, optional
-        Columns that the user named, which must be there.
+    head : sequence of SourceRow or BadRow
+        Its first rows, from `peek`. If none of them is good, any name is accepted.
+    text : str or sequence of str, optional
+        The columns to read as text: a sequence, or a string with commas between the names. A
+        column with exactly that name comes first.
+    topic, identity : str, optional
+        The column to read as topic, and that of the ids, which is neither text nor topic.
 
     Returns
     -------
-    The two names, each None if the column can't be determined.
+    Tuple of the text's columns, empty if none can be determined, and the topic's column or None.
 
     Raises
     ------
     DataError : if a named column doesn't exist, or a table seems to have no header.
-    OptionError : if text and topic name the same column.
+    OptionError : if a column is named twice.
     """
-    texts, topic = _find(name, head, () if text is None else (text,), topic)
-    return next(iter(texts), None), topic
-
-
-def find_text_columns(
-    name: str,
-    head: Sequence[SourceRow | BadRow],
-    text: str | Sequence[str] | None = None,
-    identity: str | None = None,
-) -> tuple[str, ...]:
-    """Return the columns of the text, found as `find_columns` does; none if none can be found.
-
-    Parameters
-    ----------
-    name, head : as in `find_columns`
-    text : str or sequence of str, optional
-        The columns that the user named: a sequence of them, or one string with commas between
-        them. A column with exactly that name comes first.
-    identity : str, optional
-        The column that names the rows and is not part of the text.
-    """
-    return _find(name, head, _named(head, text), None, identity)[0]
-
-
-def find_id(
-    name: str, head: Sequence[SourceRow | BadRow], identity: str | None = None
-) -> str | None:
-    """Return the column that names the rows: the one that the user named, or "id" in any case.
-
-    Raises
-    ------
-    DataError : if a named column doesn't exist.
-    """
-    columns = column_names(head)
-    if identity is None:
-        return ID_NAME if ID_NAME in columns else next(iter(_known(columns, (ID_NAME,), ())), None)
-    if columns:
-        _check_there(name, identity, columns)
-    return identity
+    texts = _parse_names(head, text)
+    if topic is not None and topic in texts:
+        raise OptionError(f"`text` and `topic` both name column {topic!r}; name two columns.")
+    rows = [row for row in head if isinstance(row, SourceRow)]
+    columns = column_names(rows)
+    if not rows:
+        return texts or ("text",), topic or "topic"
+    for wanted in (*texts, topic):
+        if wanted is not None:
+            _check_exists(name, wanted, columns)
+    texts = texts or _find_known(columns, TEXT_NAMES, exclude=(topic,))
+    topic = topic or next(iter(_find_known(columns, TOPIC_NAMES, exclude=texts)), None)
+    # An id is never topic or text.
+    used = (*texts, topic, identity)
+    remaining = [c for c in columns if c not in used and c.lower() != ID_NAME]
+    if len(remaining) == 2 == len(columns):
+        topic, longer = sorted(remaining, key=partial(_n_characters, rows))
+        _check_header(name, rows, topic)
+        return (longer,), topic
+    if len(remaining) == 1:
+        return texts or (remaining[0],), topic or (remaining[0] if texts else None)
+    return texts, topic
 
 
 def find_both_columns(
@@ -126,36 +117,74 @@ def find_both_columns(
     text: str | Sequence[str] | None = None,
     topic: str | None = None,
 ) -> tuple[tuple[str, ...], str]:
-    """Return the columns of the text, found as `find_text_columns` does, and that of the topic.
+    """Return the columns of text and topic; see `find_columns`.
 
     Raises
     ------
     DataError : as in `find_columns`, and if a column can't be determined.
     """
-    texts, topic = _find(name, head, _named(head, text), topic)
+    texts, topic = find_columns(name, head, text, topic)
     if texts and topic is not None:
         return texts, topic
-    missing = [what for what, column in (("text", texts), ("topic", topic)) if not column]
+    missing = [option for option, column in (("text", texts), ("topic", topic)) if not column]
     raise DataError(
         f"{name} has {format_list(column_names(head))}, and none is known as "
         f"{' or '.join(missing)}; "
-        f"name columns with {' and '.join(f'`{what}`' for what in missing)}, "
+        f"name columns with {' and '.join(f'`{option}`' for option in missing)}, "
         "or add a header if these are not names."
     )
 
 
+def find_text_columns(
+    name: str,
+    head: Sequence[SourceRow | BadRow],
+    text: str | Sequence[str] | None = None,
+    identity: str | None = None,
+) -> tuple[str, ...]:
+    """Return the columns of the text; see `find_columns`.
+
+    Raises
+    ------
+    DataError : as in `find_columns`, and if they can't be determined.
+    """
+    texts = find_columns(name, head, text, None, identity)[0]
+    if not texts:
+        raise DataError(
+            f"{name} has {format_list(column_names(head))}, and none is known as text; name one "
+            "with `text`."
+        )
+    return texts
+
+
+def find_id(name: str, head: Sequence[SourceRow | BadRow], identity: str | None) -> str | None:
+    """Return the column of the ids: the one that the user named, or "id" in any case.
+
+    Raises
+    ------
+    DataError : if a named column doesn't exist.
+    """
+    columns = column_names(head)
+    if identity is None:
+        if ID_NAME in columns:
+            return ID_NAME
+        return next(iter(_find_known(columns, (ID_NAME,), ())), None)
+    if columns:
+        _check_exists(name, identity, columns)
+    return identity
+
+
 def columns_note(text: Sequence[str], topic: str) -> str:
-    """Return words for columns that nobody has named."""
-    used = f"read column {' with '.join(map(repr, text))} as text and {topic!r} as topic"
-    return f"{used}; name others with `text` and `topic`"
+    """Return a note on columns that were guessed."""
+    columns = f"read column {' with '.join(map(repr, text))} as text and {topic!r} as topic"
+    return f"{columns}; name others with `text` and `topic`"
 
 
 def row_text(row: SourceRow, columns: Sequence[str]) -> Any:
     """Return the text of a row, which may be in several columns; None if there is none.
 
-    The texts of several columns are joined by line breaks. Missing and blank ones are left out, so
-    a document without a subject is just its body. A value that is not text, such as a number, is
-    returned in place of the text.
+    Line breaks join the texts of several columns. Missing and blank ones are left out, so a
+    document without a subject is its body. A value that is not text, such as a number, is returned
+    in place of the text.
     """
     values = [row.values.get(column) for column in columns]
     if len(values) == 1:
@@ -166,68 +195,40 @@ def row_text(row: SourceRow, columns: Sequence[str]) -> Any:
     return "\n".join(value for value in values if value and not value.isspace()) or None
 
 
-def _named(head: Sequence[SourceRow | BadRow], text: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return the columns that the user named for the text."""
-    if text is None:
-        return ()
-    if not isinstance(text, str):
-        wanted = tuple(text)
-    elif text in column_names(head):
-        wanted = (text,)
-    else:
-        wanted = tuple(part.strip() for part in text.split(","))
-    if not all(wanted) or len(set(wanted)) < max(len(wanted), 1):
-        raise OptionError(f"`text` is {text!r}; name each column of the text once.")
-    return wanted
-
-
-def _find(
-    name: str,
-    head: Sequence[SourceRow | BadRow],
-    texts: tuple[str, ...],
-    topic: str | None,
-    identity: str | None = None,
-) -> tuple[tuple[str, ...], str | None]:
-    if topic is not None and topic in texts:
-        raise OptionError(f"`text` and `topic` both name column {topic!r}; name two columns.")
-    rows = [row for row in head if isinstance(row, SourceRow)]
-    columns = column_names(rows)
-    if not rows:
-        return texts or ("text",), topic or "topic"
-    for wanted in (*texts, topic):
-        if wanted is not None:
-            _check_there(name, wanted, columns)
-    texts = texts or _known(columns, TEXT_NAMES, taken=(topic,))
-    topic = topic or next(iter(_known(columns, TOPIC_NAMES, taken=texts)), None)
-    # What names a row is never its topic or text.
-    taken = (*texts, topic, identity)
-    left = [c for c in columns if c not in taken and c.lower() != ID_NAME]
-    if len(left) == 2 == len(columns):
-        topic, text = sorted(left, key=partial(_n_characters, rows))
-        _check_header(name, rows, topic)
-        return (text,), topic
-    if len(left) == 1:
-        return texts or (left[0],), topic or (left[0] if texts else None)
-    return texts, topic
-
-
 def column_names(head: Iterable[SourceRow | BadRow]) -> list[str]:
     """Return all columns of the good rows, in the order in which they first occur."""
     return list(dict.fromkeys(c for row in head if isinstance(row, SourceRow) for c in row.values))
 
 
 def format_list(columns: Sequence[str]) -> str:
-    """Return up to `N_LISTED` column names in words, and the number of the others."""
-    shown = ", ".join(map(repr, columns[:N_LISTED]))
-    n_more = len(columns) - N_LISTED
-    return shown if n_more <= 0 else f"{shown} and {n_more} more"
+    """Return up to 20 column names in words, and the number of the others."""
+    names = ", ".join(map(repr, columns[:_N_LISTED]))
+    n_more = len(columns) - _N_LISTED
+    return names if n_more <= 0 else f"{names} and {n_more} more"
 
 
-def _known(
-    columns: Sequence[str], names: Sequence[str], taken: Sequence[str | None]
+def _parse_names(
+    head: Sequence[SourceRow | BadRow], text: str | Sequence[str] | None
 ) -> tuple[str, ...]:
-    """Return the column with the most likely name in a tuple, which is empty if there is none."""
-    by_lower = {column.lower(): column for column in reversed(columns) if column not in taken}
+    """Return the columns that the user named for the text."""
+    if text is None:
+        return ()
+    if not isinstance(text, str):
+        names = tuple(text)
+    elif text in column_names(head):
+        names = (text,)
+    else:
+        names = tuple(part.strip() for part in text.split(","))
+    if not all(names) or len(set(names)) < max(len(names), 1):
+        raise OptionError(f"`text` is {text!r}; name each column of the text once.")
+    return names
+
+
+def _find_known(
+    columns: Sequence[str], names: Sequence[str], exclude: Sequence[str | None]
+) -> tuple[str, ...]:
+    """Return the column with the likeliest of `names`, in any case, as a tuple of up to one."""
+    by_lower = {column.lower(): column for column in reversed(columns) if column not in exclude}
     return next(((by_lower[name],) for name in names if name in by_lower), ())
 
 
@@ -235,15 +236,13 @@ def _n_characters(rows: Sequence[SourceRow], column: str) -> int:
     return sum(len(str(row.values.get(column, ""))) for row in rows)
 
 
-def _check_there(name: str, wanted: str, columns: Sequence[str]) -> None:
+def _check_exists(name: str, wanted: str, columns: Sequence[str]) -> None:
     if wanted not in columns:
-        raise DataError(f"{name} has no column {wanted!r}; {_nearest(wanted, columns)}")
-
-
-def _nearest(wanted: str, columns: Sequence[str]) -> str:
-    near = difflib.get_close_matches(wanted, columns, n=1)
-    advice = f"did you mean {near[0]!r}?" if near else "name one of them."
-    return f"there are {format_list(columns)}; {advice}"
+        near = difflib.get_close_matches(wanted, columns, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else "name one of them."
+        raise DataError(
+            f"{name} has no column {wanted!r}; there are {format_list(columns)}; {advice}"
+        )
 
 
 def _check_header(name: str, rows: Sequence[SourceRow], topic: str) -> None:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import msgspec
 
 from slugline.corpus.columns import (
-    column_names,
     columns_note,
     find_both_columns,
     find_text_columns,
@@ -538,11 +537,6 @@ def read_texts(rows: RowReader, text: str | None = None) -> UnlabelledTexts:
     """
     head = peek(rows)
     columns = find_text_columns(rows.name, head, text)
-    if not columns:
-        raise DataError(
-            f"{rows.name} has {format_list(column_names(head))}, and none is known as text; name "
-            "one with `text`."
-        )
     texts: list[str] = []
     places: list[int | str] = []
     n_skipped = 0

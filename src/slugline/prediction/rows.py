@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 
 from slugline.corpus.columns import (
     N_PEEKED,
-    column_names,
     find_id,
     find_text_columns,
-    format_list,
     peek,
     row_text,
 )
@@ -221,13 +219,7 @@ def _columns_of(
     rows: RowReader, head: list[SourceRow | BadRow], text: str | None, identity: str | None
 ) -> Columns:
     identity = find_id(rows.name, head, identity)
-    texts = find_text_columns(rows.name, head, text, identity)
-    if not texts:
-        names = format_list(column_names(head))
-        raise DataError(
-            f"{rows.name} has {names}, and none is known as text; name one with `text`."
-        )
-    return Columns(texts, identity)
+    return Columns(find_text_columns(rows.name, head, text, identity), identity)
 
 
 def _announce_guesses(

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from slugline.corpus.bytes import guess_encoding
-from slugline.corpus.columns import column_names, find_text_columns, peek
+from slugline.corpus.columns import column_names, find_columns, peek
 from slugline.corpus.readers import RowReader, read_rows
 from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, SluglineError
@@ -169,7 +169,7 @@ def _understood(name: str, text: str | None, file: Any) -> Upload:
         head = peek(read_rows(file.name, encoding=encoding))
     if rows.has_names:
         # One that was named is looked for; of others, the first is taken.
-        found = find_text_columns(name, head, text)
+        found = find_columns(name, head, text)[0]
         text = text or (found[0] if found else None)
     return Upload(
         name=name,
