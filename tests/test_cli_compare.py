@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+import sys
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -102,9 +103,21 @@ def test_page_json_and_picture_go_to_a_folder(run: Run, tmp_path: Path, fails: s
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
     page = (folder / "comparison.html").read_text()
     assert "2 models on news.csv" in page
-    assert "Accuracy of each model by the seconds that it takes to learn" in page
+    assert "Accuracy of each model by the seconds that training takes" in page
     assert "mine:Fails has no result: raised ValueError: an &lt;b&gt;unlucky&lt;/b&gt; day" in page
     assert not re.search(r'(src|href)="(?!#)', page)  # needs no other file
+
+
+def test_without_matplotlib_only_the_png_file_is_left_out(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = run("compare", "news.csv", *QUICK, "--models", "majority", "-q", "-o", "found")
+    assert result.code == 0
+    assert result.err.startswith("warning: found/comparison.png is left out: PNG files")
+    names = sorted(path.name for path in (tmp_path / "found").iterdir())
+    assert names == ["comparison.html", "comparison.json"]
+    assert "<svg" in (tmp_path / "found" / "comparison.html").read_text()
 
 
 @pytest.mark.parametrize("models", ["majority", "majority,mine:Fails", "mine:Fails"])

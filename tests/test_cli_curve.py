@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,18 @@ def test_a_picture(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_matplotlib_a_picture_is_refused_before_the_work(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = run("curve", "news.csv", *NAMED, "--plot", "curve.png")
+    assert result.code == 2
+    assert result.err == (
+        "slugline: error: PNG files and `plot` need the package matplotlib, which is not "
+        'installed; pip install "slugline[plot]".\n'
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -113,7 +126,7 @@ def test_train_adds_the_curve_to_report_and_output_if_asked(run: Run, tmp_path: 
     assert "Slugline: no mistake is left in 18 test documents for more labels" in result.out
     page = (tmp_path / "news.html").read_text()
     assert "What more of them would bring" in page
-    assert "Accuracy by number of documents learned from" in page
+    assert "Accuracy by number of training documents" in page
     run("train", "news.csv", *NAMED, "-q", "-o", "news.slug")
     assert "What more of them would bring" not in (tmp_path / "news.html").read_text()
 

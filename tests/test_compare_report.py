@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
-from slugline.base.plots import Mark, plot_marks
+from slugline.base.plots import ModelMark, plot_models
 from slugline.compare.results import Comparison, ModelResult
 from slugline.reports.comparison import (
     comparison_page,
@@ -124,10 +124,10 @@ def test_names_from_anywhere_are_no_part_of_the_page() -> None:
     assert "<b>note" not in page
 
 
-def names_of(marks: list[Mark]) -> list[Any]:
+def names_of(marks: list[ModelMark]) -> list[Any]:
     """Draw marks; return where their names are, in pixels."""
     figure = Figure(figsize=(5.4, 3.1), layout="constrained", dpi=100)
-    plot_marks(figure.subplots(), marks)
+    plot_models(figure.subplots(), marks)
     figure.draw_without_rendering()
     (ax,) = figure.axes
     return [text.get_window_extent() for text in ax.texts if isinstance(text, Annotation)]
@@ -136,7 +136,7 @@ def names_of(marks: list[Mark]) -> list[Any]:
 def test_names_of_models_that_are_near_each_other_do_not_cross() -> None:
     places = [(0.1, 0.80), (0.11, 0.801), (0.1, 0.799), (5.0, 0.9), (5.0, 0.7)]
     marks = [
-        Mark(f"model-{number}", seconds, accuracy, (accuracy - 0.01, accuracy + 0.01))
+        ModelMark(f"model-{number}", seconds, accuracy, (accuracy - 0.01, accuracy + 0.01))
         for number, (seconds, accuracy) in enumerate(places)
     ]
     boxes = names_of(marks)
@@ -147,5 +147,5 @@ def test_names_of_models_that_are_near_each_other_do_not_cross() -> None:
 
 @pytest.mark.parametrize("accuracy", [0.0, 1.0])
 def test_an_accuracy_at_the_end_can_be_drawn(accuracy: float) -> None:
-    (box,) = names_of([Mark("it", 0.5, accuracy, (abs(accuracy - 1e-12), accuracy))])
+    (box,) = names_of([ModelMark("it", 0.5, accuracy, (abs(accuracy - 1e-12), accuracy))])
     assert box.width > 0

@@ -1,41 +1,69 @@
-"""Curves drawn with matplotlib, by epoch and by number of labels, for users and for reports."""
+"""Plots drawn with matplotlib, for users; reports draw theirs with `slugline.reports.chart`."""
 
 from __future__ import annotations
 
+import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from slugline.errors import OptionError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 __all__ = [
-    "COLOURS",
+    "Box",
     "LabelCurve",
-    "Mark",
-    "count_epochs",
-    "count_percents",
+    "ModelMark",
+    "draw_png",
+    "figure_class",
+    "place_names",
     "plot_epochs",
     "plot_labels",
-    "plot_marks",
+    "plot_models",
 ]
 
-#: Colours of the curves; a report replaces them with those of its page.
-COLOURS = {"training": "#7a8794", "validation": "#0b5fa5", "best": "#c2410c"}
-
+_TRAINING, _VALIDATION, _BEST = "#7a8794", "#0b5fa5", "#c2410c"
 _STEPS = [1, 2, 5, 10]
 
 
-Curves = Mapping[str, Sequence[float]]
+# Files --------------------------------------------------------------------------------------------
+
+
+def figure_class() -> type[Figure]:
+    """Return matplotlib's class of figures.
+
+    Raises
+    ------
+    OptionError : if matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise OptionError(
+            "PNG files and `plot` need the package matplotlib, which is not installed; "
+            'pip install "slugline[plot]".'
+        ) from error
+    return Figure
+
+
+def draw_png(plot: Callable[[Axes], None]) -> bytes:
+    """Return the bytes of a PNG file with one plot, drawn by a function on its axes."""
+    figure, content = figure_class()(figsize=(6.4, 4), layout="constrained"), io.BytesIO()
+    plot(figure.subplots())
+    figure.savefig(content, format="png", dpi=150)
+    return content.getvalue()
+
+
+# By epoch -----------------------------------------------------------------------------------------
 
 
 def plot_epochs(
-    axes: Sequence[Axes],
-    curves: Curves,
-    best_epoch: int,
-    others: Mapping[str, Curves] | None = None,
+    axes: Sequence[Axes], curves: Mapping[str, Sequence[float]], best_epoch: int
 ) -> None:
     """Draw loss and accuracy by epoch: dots for training, a line for validation.
 
@@ -48,158 +76,39 @@ def plot_epochs(
         validation data. Losses use natural logarithms.
     best_epoch : int
         Counted from 1; marked if there are validation data.
-    others : mapping of names to `val_loss` and `val_accuracy`, optional
-        Other runs, drawn as thin dashed lines.
     """
-    for ax, name, label in zip(
-        axes, ("loss", "accuracy"), ("Loss (lower is better)", "Accuracy"), strict=True
-    ):
-        _plot_one(ax, curves[name], curves.get(f"val_{name}"), best_epoch)
-        for other, run in (others or {}).items():
-            _plot_other(ax, run[f"val_{name}"], other)
+    labels = {"loss": "Loss (lower is better)", "accuracy": "Accuracy"}
+    for ax, (name, label) in zip(axes, labels.items(), strict=True):
+        training, validation = curves[name], curves.get(f"val_{name}")
+        epochs = range(1, len(training) + 1)
+        ax.plot(epochs, training, "o", markersize=4, color=_TRAINING, label="Training")
+        if validation:
+            ax.plot(epochs, validation, color=_VALIDATION, label="Validation")
+            _mark_best(ax, best_epoch)
         ax.set_ylabel(label)
-        count_epochs(ax)
-        _explain(ax)
-    count_percents(axes[1].yaxis)
+        _mark_epochs(ax)
+        _add_legend(ax)
+    _mark_percents(axes[1].yaxis)
 
 
-@dataclass(frozen=True)
-class LabelCurve:
-    """Accuracy by number of documents: points with intervals, and what is expected of more.
-
-    `expected` is a number of documents, the accuracy, and the ends of its range.
-    """
-
-    name: str
-    n_documents: Sequence[int]
-    accuracies: Sequence[float]
-    intervals: Sequence[tuple[float, float]]
-    expected: tuple[int, float, float, float] | None = None
-
-
-def plot_labels(ax: Axes, curves: Sequence[LabelCurve]) -> None:
-    """Draw curves by number of documents: lines with bands, and dashes to what is expected."""
-    colours = (COLOURS["validation"], COLOURS["best"], COLOURS["training"])
-    for curve, colour in zip(curves, itertools.cycle(colours), strict=False):
-        _plot_labels(ax, curve, colour)
-    ax.set_xscale("log")
-    ax.set_xlabel("Documents learned from")
-    ax.set_ylabel("Accuracy")
-    _count_documents(ax.xaxis)
-    count_percents(ax.yaxis)
-    ax.legend(frameon=False, loc="lower right")
+def _mark_best(ax: Axes, best_epoch: int) -> None:
+    """Name the best epoch above the plot, where no curve can cross the text."""
+    late = best_epoch > sum(ax.dataLim.intervalx) / 2
+    ax.axvline(best_epoch, color=_BEST, linewidth=1, linestyle=":")
+    ax.annotate(
+        f"best epoch: {best_epoch}",
+        (best_epoch, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(2 if late else -2, 3),
+        textcoords="offset points",
+        horizontalalignment="right" if late else "left",
+        verticalalignment="bottom",
+        color=_BEST,
+    )
 
 
-def _plot_labels(ax: Axes, curve: LabelCurve, colour: str) -> None:
-    lows, highs = zip(*curve.intervals, strict=True)
-    ax.fill_between(curve.n_documents, lows, highs, color=colour, alpha=0.15, linewidth=0)
-    ax.plot(curve.n_documents, curve.accuracies, "o-", markersize=4, color=colour, label=curve.name)
-    if curve.expected is not None:
-        n, accuracy, low, high = curve.expected
-        last = curve.n_documents[-1], curve.accuracies[-1]
-        ax.plot([last[0], n], [last[1], accuracy], "--", linewidth=1, color=colour)
-        reach = [[accuracy - low], [high - accuracy]]
-        style: Any = {"fmt": "o", "markersize": 4, "markerfacecolor": "none", "capsize": 3}
-        ax.errorbar([n], [accuracy], yerr=reach, color=colour, linewidth=1, **style)
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A model in a picture of accuracy against seconds."""
-
-    name: str
-    seconds: float
-    accuracy: float
-    interval: tuple[float, float]
-    is_best: bool = False
-
-
-def plot_marks(ax: Axes, marks: Sequence[Mark]) -> None:
-    """Draw a dot for each model, with its interval and its name: the best are at the top left."""
-    for mark in marks:
-        low, high = mark.interval
-        ax.errorbar(
-            [mark.seconds],
-            [mark.accuracy],
-            # Of an accuracy of 1, rounding may leave the upper end a little below.
-            yerr=[[max(0, mark.accuracy - low)], [max(0, high - mark.accuracy)]],
-            fmt="o",
-            markersize=5,
-            linewidth=1,
-            color=COLOURS["best" if mark.is_best else "validation"],
-        )
-    ax.set_xscale("log")
-    ax.margins(x=0.2, y=0.1)
-    ax.set_xlabel("Time to learn")
-    ax.set_ylabel("Accuracy")
-    _count_seconds(ax.xaxis)
-    count_percents(ax.yaxis)
-    _name_marks(ax, marks)
-
-
-# Where a name may be from its dot, in points, and which end of it is there; the first is best.
-_PLACES = (
-    *((7, 0, "left"), (-7, 0, "right"), (7, 9, "left"), (7, -9, "left")),
-    *((-7, 9, "right"), (-7, -9, "right"), (7, 18, "left"), (7, -18, "left")),
-)
-# Points that a character is wide and high, roughly.
-_CHARACTER = (5.0, 10.0)
-
-
-def _name_marks(ax: Axes, marks: Sequence[Mark]) -> None:
-    """Write names beside dots, where no other name or dot is."""
-    to_points = 72 / ax.figure.dpi
-    dots = [ax.transData.transform((mark.seconds, mark.accuracy)) * to_points for mark in marks]
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
-    for mark, (x, y) in zip(marks, dots, strict=True):
-        boxes = [_box(x + dx, y + dy, side, len(mark.name)) for dx, dy, side in _PLACES]
-        crossed = [sum(_meet(box, other) for other in taken) for box in boxes]
-        place = crossed.index(min(crossed))
-        taken.append(boxes[place])
-        dx, dy, side = _PLACES[place]
-        ax.annotate(
-            mark.name,
-            (mark.seconds, mark.accuracy),
-            xytext=(dx, dy),
-            textcoords="offset points",
-            horizontalalignment=side,
-            verticalalignment="center",
-            color=COLOURS["best" if mark.is_best else "validation"],
-        )
-
-
-_Box = tuple[float, float, float, float]
-
-
-def _box(x: float, y: float, side: str, n_characters: int) -> _Box:
-    width, height = n_characters * _CHARACTER[0], _CHARACTER[1]
-    left = x if side == "left" else x - width
-    return left, y - height / 2, left + width, y + height / 2
-
-
-def _meet(one: _Box, other: _Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _count_seconds(axis: Axis) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1, 3), numticks=12))
-    axis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g} s"))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _count_documents(axis: Axis) -> None:
-    """Mark an axis of logarithms by whole numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-    axis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def count_epochs(ax: Axes) -> None:
-    """Start the axis of epochs at epoch 1, and mark whole epochs only."""
+def _mark_epochs(ax: Axes) -> None:
+    """Start the axis at epoch 1, and mark whole epochs only."""
     from matplotlib.ticker import MaxNLocator
 
     ax.set_xlabel("Epoch")
@@ -207,34 +116,7 @@ def count_epochs(ax: Axes) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=_STEPS))
 
 
-def count_percents(axis: Axis) -> None:
-    """Mark an axis of shares in percent, with enough digits to tell the marks apart."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(nbins=7, steps=_STEPS))
-    axis.set_major_formatter(FuncFormatter(_percent))
-
-
-def _percent(share: float, _: Any) -> str:
-    return f"{100 * share:.5g} %"
-
-
-def _plot_one(
-    ax: Axes, training: Sequence[float], validation: Sequence[float] | None, best_epoch: int
-) -> None:
-    epochs = range(1, len(training) + 1)
-    ax.plot(epochs, training, "o", markersize=4, color=COLOURS["training"], label="Training")
-    if validation:
-        ax.plot(epochs, validation, color=COLOURS["validation"], label="Validation")
-        _mark_best(ax, best_epoch)
-
-
-def _plot_other(ax: Axes, validation: Sequence[float], label: str) -> None:
-    epochs = range(1, len(validation) + 1)
-    ax.plot(epochs, validation, "--", linewidth=1, color=COLOURS["training"], label=label)
-
-
-def _explain(ax: Axes) -> None:
+def _add_legend(ax: Axes) -> None:
     """Put the legend above the line of text that names the best epoch."""
     from matplotlib.transforms import ScaledTranslation
 
@@ -251,17 +133,192 @@ def _explain(ax: Axes) -> None:
     )
 
 
-def _mark_best(ax: Axes, best_epoch: int) -> None:
-    """Name the best epoch above the picture, where no curve can cross the words."""
-    late = best_epoch > sum(ax.dataLim.intervalx) / 2
-    ax.axvline(best_epoch, color=COLOURS["best"], linewidth=1, linestyle=":")
-    ax.annotate(
-        f"best epoch: {best_epoch}",
-        (best_epoch, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(2 if late else -2, 3),
-        textcoords="offset points",
-        horizontalalignment="right" if late else "left",
-        verticalalignment="bottom",
-        color=COLOURS["best"],
-    )
+# By number of labels ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LabelCurve:
+    """Accuracy by number of documents, with intervals.
+
+    `expected` is the forecast: a number of documents, the accuracy, and the ends of its range.
+    """
+
+    name: str
+    n_documents: Sequence[int]
+    accuracies: Sequence[float]
+    intervals: Sequence[tuple[float, float]]
+    expected: tuple[int, float, float, float] | None = None
+
+
+def plot_labels(ax: Axes, curves: Sequence[LabelCurve]) -> None:
+    """Draw lines with bands by number of documents, and dashes to the forecasts."""
+    for curve, colour in zip(
+        curves, itertools.cycle((_VALIDATION, _BEST, _TRAINING)), strict=False
+    ):
+        _plot_curve(ax, curve, colour)
+    ax.set_xscale("log")
+    ax.set_xlabel("Training documents")
+    ax.set_ylabel("Accuracy")
+    _mark_powers(ax.xaxis, (1, 2, 5), lambda n: f"{n:,.0f}")
+    _mark_percents(ax.yaxis)
+    ax.legend(frameon=False, loc="lower right")
+
+
+def _plot_curve(ax: Axes, curve: LabelCurve, colour: str) -> None:
+    lows, highs = zip(*curve.intervals, strict=True)
+    ax.fill_between(curve.n_documents, lows, highs, color=colour, alpha=0.15, linewidth=0)
+    ax.plot(curve.n_documents, curve.accuracies, "o-", markersize=4, color=colour, label=curve.name)
+    if curve.expected is not None:
+        n, accuracy, low, high = curve.expected
+        last = curve.n_documents[-1], curve.accuracies[-1]
+        ax.plot([last[0], n], [last[1], accuracy], "--", linewidth=1, color=colour)
+        error = [[accuracy - low], [high - accuracy]]
+        style: Any = {"fmt": "o", "markersize": 4, "markerfacecolor": "none", "capsize": 3}
+        ax.errorbar([n], [accuracy], yerr=error, color=colour, linewidth=1, **style)
+
+
+# By time ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModelMark:
+    """A model in a plot of accuracy against seconds."""
+
+    name: str
+    seconds: float
+    accuracy: float
+    interval: tuple[float, float]
+    is_best: bool = False
+
+
+def plot_models(ax: Axes, models: Sequence[ModelMark]) -> None:
+    """Draw a dot for each model, with its interval and its name: the best are at the top left."""
+    for model in models:
+        low, high = model.interval
+        ax.errorbar(
+            [model.seconds],
+            [model.accuracy],
+            # At an accuracy of 1, rounding may leave the upper end a little below.
+            yerr=[[max(0, model.accuracy - low)], [max(0, high - model.accuracy)]],
+            fmt="o",
+            markersize=5,
+            linewidth=1,
+            color=_BEST if model.is_best else _VALIDATION,
+        )
+    ax.set_xscale("log")
+    ax.margins(x=0.2, y=0.1)
+    ax.set_xlabel("Time to train")
+    ax.set_ylabel("Accuracy")
+    _mark_powers(ax.xaxis, (1, 3), lambda seconds: f"{seconds:g} s")
+    _mark_percents(ax.yaxis)
+    _annotate(ax, models)
+
+
+def _annotate(ax: Axes, models: Sequence[ModelMark]) -> None:
+    """Write the names of models beside their dots."""
+    to_points = 72 / ax.figure.dpi
+    pixels = ax.transData.transform([(m.seconds, m.accuracy) for m in models])
+    dots = [(float(x), float(y)) for x, y in pixels * to_points]
+    obstacles = [(x - 4, y - 4, x + 4, y + 4) for x, y in dots]
+    places = place_names(dots, [len(model.name) for model in models], obstacles)
+    for model, (dx, dy, side) in zip(models, places, strict=True):
+        ax.annotate(
+            model.name,
+            (model.seconds, model.accuracy),
+            xytext=(dx, dy),
+            textcoords="offset points",
+            horizontalalignment=side,
+            verticalalignment="center",
+            color=_BEST if model.is_best else _VALIDATION,
+        )
+
+
+# Names beside dots --------------------------------------------------------------------------------
+
+#: Left, lower, right and upper edge.
+Box = tuple[float, float, float, float]
+
+
+class Offset(NamedTuple):
+    """Where a name is, seen from its dot: the middle of its left or right end."""
+
+    dx: float
+    dy: float
+    side: str
+
+
+# In order of preference; in characters' heights from the dot.
+_OFFSETS = (
+    *((7, 0, "left"), (-7, 0, "right"), (7, 0.9, "left"), (7, -0.9, "left")),
+    *((-7, 0.9, "right"), (-7, -0.9, "right"), (7, 1.8, "left"), (7, -1.8, "left")),
+)
+
+
+def place_names(
+    dots: Sequence[tuple[float, float]],
+    n_characters: Sequence[int],
+    obstacles: Sequence[Box],
+    character: tuple[float, float] = (5.0, 10.0),
+    frame: Box | None = None,
+) -> list[Offset]:
+    """Return where to write a name beside each dot so that it crosses as little as possible.
+
+    Parameters
+    ----------
+    dots : sequence of (x, y)
+    n_characters : sequence of int
+        Lengths of the names.
+    obstacles : sequence of boxes
+        Areas to leave free; later names also leave room for earlier ones.
+    character : (width, height)
+        Rough size of a character, in the units of the dots.
+    frame : box, optional
+        The area in which names should be.
+    """
+    boxes, offsets = list(obstacles), []
+    for (x, y), n in zip(dots, n_characters, strict=True):
+        choices = [Offset(dx, dy * character[1], side) for dx, dy, side in _OFFSETS]
+        areas = [_box(x + dx, y + dy, side, n, character) for dx, dy, side in choices]
+        costs = [
+            sum(_overlap(area, box) for box in boxes) + (frame is not None and _leaves(area, frame))
+            for area in areas
+        ]
+        best = costs.index(min(costs))
+        boxes.append(areas[best])
+        offsets.append(choices[best])
+    return offsets
+
+
+def _box(x: float, y: float, side: str, n: int, character: tuple[float, float]) -> Box:
+    width, height = n * character[0], character[1]
+    left = x if side == "left" else x - width
+    return left, y - height / 2, left + width, y + height / 2
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _leaves(area: Box, frame: Box) -> bool:
+    lower_inside = area[0] >= frame[0] and area[1] >= frame[1]
+    return not (lower_inside and area[2] <= frame[2] and area[3] <= frame[3])
+
+
+# Axes ---------------------------------------------------------------------------------------------
+
+
+def _mark_powers(axis: Axis, factors: Sequence[int], text: Callable[[float], str]) -> None:
+    """Mark a logarithmic axis by factors of powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=factors, numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _mark_percents(axis: Axis) -> None:
+    """Mark an axis of shares in percent, with enough digits to tell the marks apart."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=7, steps=_STEPS))
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.5g} %"))

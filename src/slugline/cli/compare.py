@@ -189,21 +189,18 @@ def _check_folder(folder: Path, sources: list[str | Path | None]) -> None:
 
 
 def _write(comparison: Comparison, folder: Path) -> None:
-    import io
     import json
 
-    from matplotlib.figure import Figure
-
+    from slugline.base.plots import draw_png
     from slugline.reports.comparison import comparison_page
 
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    comparison.plot(figure.subplots())
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150)
     text = json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_file(folder / _PAGE, comparison_page(comparison).encode("utf-8", "backslashreplace"))
     write_file(folder / _JSON, text.encode("utf-8", "backslashreplace"))
-    write_file(folder / _PICTURE, picture.getvalue())
+    try:
+        write_file(folder / _PICTURE, draw_png(comparison.plot))
+    except OptionError as error:  # matplotlib is missing
+        warn([f"{folder / _PICTURE} is left out: {error}"])
 
 
 def _print(comparison: Comparison) -> None:

@@ -118,20 +118,17 @@ def curve(
 def _check_picture(path: Path, sources: list[str | Path | None]) -> None:
     if path.suffix.lower() != ".png":
         raise OptionError(f"--plot {path}: the picture is a PNG file; name it {path.stem}.png.")
+    from slugline.base.plots import figure_class
+
+    figure_class()  # an error comes before the work
     check_target("--plot", path)
     check_not_read("--plot", path, sources)
 
 
 def _draw(curves: LearningCurves, path: Path) -> None:
-    import io
+    from slugline.base.plots import draw_png
 
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    curves.plot(figure.subplots())
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150)
-    write_file(path, picture.getvalue())
+    write_file(path, draw_png(curves.plot))
 
 
 def _print(curves: LearningCurves) -> None:

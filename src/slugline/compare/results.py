@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slugline.base.arrays import I64
+from slugline.base.plots import ModelMark, plot_models
 from slugline.base.words import as_lines, as_table, counted
 from slugline.compare.models import Model
 from slugline.compare.process import FoldResult
@@ -283,17 +284,18 @@ class Comparison:
         )
 
     def plot(self, ax: Axes) -> None:
-        """Draw accuracy against the time of a fit on axes of matplotlib's."""
-        from slugline.base.plots import Mark, plot_marks
+        """Draw accuracy against the time of a fit on matplotlib axes (extra `plot`)."""
+        plot_models(ax, self.marks())
 
+    def marks(self) -> list[ModelMark]:
+        """Return the models for a plot of accuracy against the time of a fit."""
         best = self.best
         # Always the same topic is no use, and would push all others into a corner.
         useful = [model for model in self.measured if model.name != "majority"]
-        marks = [
-            Mark(m.name, m.fit_time, m.accuracy, m.interval, is_best=m is best)
+        return [
+            ModelMark(m.name, m.fit_time, m.accuracy, m.interval, is_best=m is best)
             for m in useful or self.measured
         ]
-        plot_marks(ax, marks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON; what is undefined is None."""

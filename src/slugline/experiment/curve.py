@@ -153,7 +153,7 @@ class LearningCurves:
         return f"Learning curves of {self.name}: {self.n_topics:,} topics", rows
 
     def plot(self, ax: Axes) -> None:
-        """Draw the curves on axes of matplotlib's."""
+        """Draw the curves on matplotlib axes (extra `plot`)."""
         plot_labels(ax, [_drawn_curve(curve) for curve in self.curves if curve.points])
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A chart of shares as SVG, drawn by hand: importing matplotlib takes longer than many trainings.
+"""Charts as SVG elements, in the colours and typefaces of a page.
 
 Colours are variables of colours.css, which have other values in dark mode and in print.
 """
@@ -8,110 +8,217 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from slugline.base.plots import Box, place_names
 
 __all__ = [
     "Axis",
     "Chart",
+    "Key",
 ]
 
 Point = tuple[float, float]
 
 _WIDTH, _HEIGHT = 420, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 398, 12, 254
-_FONT_SIZE = 12
-# An axis is cut into at most so many steps.
-_MOST_STEPS = 6
+_RIGHT, _BOTTOM = 396, 254
+# Of the page's typeface, with room for the larger one on phones; style.css sets the sizes.
+_CHARACTER_WIDTH, _LINE_HEIGHT = 7.0, 16
+# Steps of an axis; labels of a logarithmic one.
+_MOST_STEPS, _MOST_POWERS = 9, 6
+_SPACE = "\N{NO-BREAK SPACE}"
 
 
-class Axis(NamedTuple):
-    """The lowest and highest share of an axis, and what they are shares of."""
+@dataclass(frozen=True)
+class Axis:
+    """The ends of an axis, its label, and the values that are marked, each with its text."""
 
     low: float
     high: float
     label: str
+    marks: Sequence[tuple[float, str]]
+    is_log: bool = False
 
-    def marks(self) -> list[float]:
-        """Return whole multiples of 1, 2, 5, 10, ... percent, or of a power of ten of these.
+    @classmethod
+    def shares(cls, label: str, values: Iterable[float] = (0, 1), most: int = _MOST_STEPS) -> Axis:
+        """Return an axis of percentages with room for all values, cut into at most `most` steps."""
+        low, high = _widen(values, 0, 1)
+        step, places = _round_marks(low, high, most)
+        digits = max(0, -math.floor(math.log10(100 * step) + 1e-9))
+        marks = [(place, f"{100 * place:.{digits}f}{_SPACE}%") for place in places]
+        return cls(low, high, label, marks)
 
-        >>> Axis(0.83, 1.0, "accuracy").marks()
-        [0.85, 0.9, 0.95, 1.0]
-        """
-        least = (self.high - self.low) / _MOST_STEPS
-        power = 10 ** math.floor(math.log10(least))
-        step = next(n * power for n in (1, 2, 5, 10) if n * power >= least * (1 - 1e-9))
-        first = math.ceil(self.low / step - 1e-9)
-        last = math.floor(self.high / step + 1e-9)
-        return [round(n * step, 12) for n in range(first, last + 1)]
+    @classmethod
+    def numbers(cls, label: str, values: Iterable[float]) -> Axis:
+        """Return an axis with room for all values, which are at least 0."""
+        low, high = _widen(values, 0, math.inf)
+        step, places = _round_marks(low, high)
+        digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        return cls(low, high, label, [(place, f"{place:.{digits}f}") for place in places])
+
+    @classmethod
+    def epochs(cls, n_epochs: int) -> Axis:
+        """Return an axis of epochs, counted from 1; only whole epochs are marked."""
+        _, places = _round_marks(0.5, n_epochs + 0.5, least_step=1)
+        return cls(0.5, n_epochs + 0.5, "Epoch", [(n, f"{n:.0f}") for n in places])
+
+    @classmethod
+    def logarithms(cls, label: str, values: Iterable[float], unit: str = "") -> Axis:
+        """Return a logarithmic axis with room for all values, which are over 0."""
+        known = [*values]
+        margin = max(1.15, (max(known) / min(known)) ** 0.08)
+        low, high = min(known) / margin, max(known) * margin
+        marks = [(n, f"{n:,.0f}{unit}" if n >= 1 else f"{n:g}{unit}") for n in _powers(low, high)]
+        return cls(low, high, label, marks, is_log=True)
+
+    @classmethod
+    def names(cls, label: str, names: Sequence[str]) -> Axis:
+        """Return an axis with one row for each name, from the top: row i is at -i."""
+        return cls(0.6 - len(names), 0.6, label, [(-i, name) for i, name in enumerate(names)])
+
+    def position(self, value: float) -> float:
+        """Return where a value is, from 0 at the low end to 1; outside values are at an end."""
+        low, high, value = (
+            (math.log(max(n, 1e-12)) if self.is_log else n) for n in (self.low, self.high, value)
+        )
+        return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+class Key(NamedTuple):
+    """An entry of a chart's legend."""
+
+    label: str
+    colour: str
+    sign: Literal["line", "dashes", "dots"] = "line"
 
 
 class Chart:
-    """Collects what is drawn, in shares of both axes; later things lie over earlier ones.
+    """A chart: later elements are drawn over earlier ones.
 
     Parameters
     ----------
     x, y : Axis
-        What lies outside of them is drawn on the edge.
+        Points are given in their units.
+    legend : sequence of Key
+        Drawn above the chart, where no curve crosses it.
     """
 
-    def __init__(self, x: Axis, y: Axis) -> None:
+    def __init__(self, x: Axis, y: Axis, legend: Sequence[Key] = ()) -> None:
         self._x, self._y = x, y
-        self._parts: list[str] = []
+        self._elements: list[str] = []
+        self._obstacles: list[Box] = []
+        widest = max((len(text) for _, text in y.marks), default=0)
+        self._left = round(28 + _CHARACTER_WIDTH * widest)
+        # The last line above the chart is for the text of `rule`.
+        self._top = _LINE_HEIGHT * (self._draw_legend(legend) + 1) + 6
+        self._draw_axes()
 
-    def line(self, points: Iterable[Point], colour: str, *, dashed: bool = False) -> None:
+    def line(
+        self,
+        points: Iterable[Point],
+        colour: str,
+        *,
+        width: float = 1.75,
+        opacity: float = 1,
+        dashed: bool = False,
+    ) -> None:
         """Draw a line from point to point; `colour` is a variable of the page, such as "best"."""
-        dashes = "; stroke-dasharray: 5 3; stroke-width: 1" if dashed else ""
-        style = f"fill: none; stroke: var(--{colour}); stroke-width: 1.75{dashes}"
-        self._parts.append(f'<polyline points="{self._places(points)}" style="{style}"/>')
+        dashes = "; stroke-dasharray: 5 3" if dashed else ""
+        faint = f"; stroke-opacity: {opacity:g}" if opacity < 1 else ""
+        style = f"fill: none; stroke: var(--{colour}); stroke-width: {width:g}{faint}{dashes}"
+        self._elements.append(f'<polyline points="{self._pixels(points)}" style="{style}"/>')
 
-    def band(self, x: Sequence[float], ends: Sequence[Point], colour: str) -> None:
-        """Fill what is between the lower and the upper end at each `x`."""
-        lower = [(at, low) for at, (low, _) in zip(x, ends, strict=True)]
-        upper = [(at, high) for at, (_, high) in zip(x, ends, strict=True)]
-        outline = self._places([*lower, *reversed(upper)])
+    def band(self, x: Sequence[float], intervals: Sequence[Point], colour: str) -> None:
+        """Fill the area between the lower and the upper ends of intervals."""
+        lower = [(at, low) for at, (low, _) in zip(x, intervals, strict=True)]
+        upper = [(at, high) for at, (_, high) in zip(x, intervals, strict=True)]
+        outline = self._pixels([*lower, *reversed(upper)])
         style = f"fill: var(--{colour}); fill-opacity: 0.15"
-        self._parts.append(f'<polygon points="{outline}" style="{style}"/>')
+        self._elements.append(f'<polygon points="{outline}" style="{style}"/>')
 
-    def dot(self, at: Point, colour: str, ends: Point | None = None) -> None:
-        """Draw a dot, and the interval that it may be in, if given."""
-        x, y = self._place(at)
-        if ends is not None:
-            (_, low), (_, high) = (self._place((at[0], end)) for end in ends)
-            style = f"stroke: var(--{colour}); stroke-width: 1.25"
-            self._parts.append(f'<path d="M{x} {low}V{high}" style="{style}"/>')
-        self._parts.append(f'<circle cx="{x}" cy="{y}" r="3" style="fill: var(--{colour})"/>')
+    def dot(
+        self,
+        point: Point,
+        colour: str,
+        interval: Point | None = None,
+        *,
+        opacity: float = 1,
+        hollow: bool = False,
+    ) -> None:
+        """Draw a dot with its error bar, if there is one; hollow dots are expected values."""
+        x, y = self._pixel(point)
+        self._obstacles.append((x - 4, y - 4, x + 4, y + 4))
+        stroke = f"stroke: var(--{colour}); stroke-width: 1.25"
+        if interval is not None:
+            low, high = (self._pixel((point[0], end))[1] for end in interval)
+            self._obstacles.append((x - 2, high, x + 2, low))
+            self._elements.append(f'<path d="M{x:g} {low:g}V{high:g}" style="{stroke}"/>')
+        fill = f"fill: var(--paper); {stroke}" if hollow else f"fill: var(--{colour})"
+        faint = f"; fill-opacity: {opacity:g}" if opacity < 1 else ""
+        self._elements.append(f'<circle cx="{x:g}" cy="{y:g}" r="3" style="{fill}{faint}"/>')
 
-    def note(self, at: Point, text: str, colour: str) -> None:
-        """Write a few words beside a point of a curve that falls: where it leaves room for them."""
-        x, y = self._place(at)
-        near_end = x > (_LEFT + _RIGHT) / 2
-        x, y = (x - 8, y + 16) if near_end else (x + 9, y + 2)
-        self._write(x, y, text, "end" if near_end else "start", colour)
+    def rule(self, x: float, text: str, colour: str) -> None:
+        """Draw a dotted line upwards at `x`, and write a text above it, where no curve is."""
+        at, _ = self._pixel((x, self._y.low))
+        style = f"stroke: var(--{colour}); stroke-width: 1; stroke-dasharray: 1 3"
+        self._elements.append(f'<path d="M{at:g} {self._top}V{_BOTTOM}" style="{style}"/>')
+        is_late = at > (self._left + _RIGHT) / 2
+        x, anchor = (at + 3, "end") if is_late else (at - 3, "start")
+        self._write(x, self._top - 5, text, anchor, colour)
+
+    def names(self, points: Sequence[Point], names: Sequence[str], colours: Sequence[str]) -> None:
+        """Write a name beside each point, clear of dots, error bars and other names."""
+        pixels = [self._pixel(point) for point in points]
+        frame = (self._left, self._top, _WIDTH, _BOTTOM)
+        character = (_CHARACTER_WIDTH, 14.0)
+        offsets = place_names(pixels, [*map(len, names)], self._obstacles, character, frame)
+        for (x, y), (dx, dy, side), name, colour in zip(
+            pixels, offsets, names, colours, strict=True
+        ):
+            self._write(x + dx, y + dy + 4, name, "start" if side == "left" else "end", colour)
 
     def svg(self, label: str) -> str:
-        """Return the chart as an SVG element; `label` is for those who don't see it."""
-        drawn, self._parts = self._parts, []
-        self._draw_axes()
-        frame, self._parts = self._parts, drawn
+        """Return the chart as an SVG element; `label` is its text for screen readers."""
         return (
-            f'<svg role="img" aria-label="{html.escape(label)}" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-            f'style="font-size: {_FONT_SIZE}px">\n' + "\n".join([*frame, *drawn]) + "\n</svg>"
+            f'<svg role="img" aria-label="{html.escape(label)}" viewBox="0 0 {_WIDTH} {_HEIGHT}">\n'
+            + "\n".join(self._elements)
+            + "\n</svg>"
         )
 
+    def _draw_legend(self, legend: Sequence[Key]) -> int:
+        """Draw the legend; return its number of lines."""
+        x, n_lines = self._left, min(1, len(legend))
+        for label, colour, sign in legend:
+            width = 44 + _CHARACTER_WIDTH * len(label)
+            if x + width > _WIDTH + 14 and x > self._left:
+                x, n_lines = self._left, n_lines + 1
+            y = _LINE_HEIGHT * n_lines
+            if sign == "dots":
+                dots = "".join(f'<circle cx="{x + dx}" cy="{y - 4}" r="2.5"/>' for dx in (5, 17))
+                self._elements.append(f'<g style="fill: var(--{colour})">{dots}</g>')
+            else:
+                style = f"stroke: var(--{colour}); stroke-width: {1.75 if sign == 'line' else 1}"
+                dashes = "; stroke-dasharray: 5 3" if sign == "dashes" else ""
+                self._elements.append(f'<path d="M{x} {y - 4}h22" style="{style}{dashes}"/>')
+            self._write(x + 28, y, label, "start")
+            x += round(width)
+        return n_lines
+
     def _draw_axes(self) -> None:
-        rule = "fill: none; stroke: var(--rule); stroke-width:"
-        for share in self._x.marks():
-            x, _ = self._place((share, self._y.low))
-            self._parts.append(f'<path d="M{x} {_TOP}V{_BOTTOM}" style="{rule} 0.5"/>')
-            self._write(x, _BOTTOM + 16, _percent(share), "middle")
-        for share in self._y.marks():
-            _, y = self._place((self._x.low, share))
-            self._parts.append(f'<path d="M{_LEFT} {y}H{_RIGHT}" style="{rule} 0.5"/>')
-            self._write(_LEFT - 6, y + 4, _percent(share), "end")
-        corner = f"M{_LEFT} {_TOP}V{_BOTTOM}H{_RIGHT}"
-        self._parts.append(f'<path d="{corner}" style="{rule} 1"/>')
-        self._write((_LEFT + _RIGHT) / 2, _HEIGHT - 8, self._x.label, "middle")
-        self._write((_TOP + _BOTTOM) / 2, 12, self._y.label, "middle", turned=True)
+        left, top = self._left, self._top
+        style = "fill: none; stroke: var(--rule); stroke-width:"
+        for value, text in self._x.marks:
+            x, _ = self._pixel((value, self._y.low))
+            self._elements.append(f'<path d="M{x:g} {top}V{_BOTTOM}" style="{style} 0.5"/>')
+            self._write(x, _BOTTOM + 17, text, "middle")
+        for value, text in self._y.marks:
+            _, y = self._pixel((self._x.low, value))
+            self._elements.append(f'<path d="M{left} {y:g}H{_RIGHT}" style="{style} 0.5"/>')
+            self._write(left - 6, y + 4, text, "end")
+        self._elements.append(f'<path d="M{left} {top}V{_BOTTOM}H{_RIGHT}" style="{style} 1"/>')
+        self._write((left + _RIGHT) / 2, _HEIGHT - 8, self._x.label, "middle")
+        self._write((top + _BOTTOM) / 2, 12, self._y.label, "middle", turned=True)
 
     def _write(
         self,
@@ -125,21 +232,44 @@ class Chart:
     ) -> None:
         place = f'transform="rotate(-90)" x="{-x:g}"' if turned else f'x="{x:g}"'
         style = f"fill: var(--{colour}); text-anchor: {anchor}"
-        self._parts.append(f'<text {place} y="{y:g}" style="{style}">{html.escape(text)}</text>')
+        self._elements.append(f'<text {place} y="{y:g}" style="{style}">{html.escape(text)}</text>')
 
-    def _places(self, points: Iterable[Point]) -> str:
-        return " ".join(f"{x:g},{y:g}" for x, y in map(self._place, points))
+    def _pixels(self, points: Iterable[Point]) -> str:
+        return " ".join(f"{x:g},{y:g}" for x, y in map(self._pixel, points))
 
-    def _place(self, point: Point) -> Point:
-        across, up = (
-            min(1.0, max(0.0, (share - axis.low) / (axis.high - axis.low)))
-            for share, axis in zip(point, (self._x, self._y), strict=True)
-        )
+    def _pixel(self, point: Point) -> Point:
+        across, up = self._x.position(point[0]), self._y.position(point[1])
         return (
-            round(_LEFT + across * (_RIGHT - _LEFT), 1),
-            round(_BOTTOM - up * (_BOTTOM - _TOP), 1),
+            round(self._left + across * (_RIGHT - self._left), 1),
+            round(_BOTTOM - up * (_BOTTOM - self._top), 1),
         )
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.5g}\N{NO-BREAK SPACE}%"
+def _widen(values: Iterable[float], least: float, most: float) -> Point:
+    """Return the ends of an axis: the values' with a margin, within `least` and `most`."""
+    known = [*values]
+    low, high = min(known), max(known)
+    margin = max(0.04 * (high - low), 0.0005) if high > low else 0.02
+    return max(least, low - margin), min(most, high + margin)
+
+
+def _round_marks(
+    low: float, high: float, most: int = _MOST_STEPS, least_step: float = 0
+) -> tuple[float, list[float]]:
+    """Return a step of 1, 2 or 5 times a power of ten, and its multiples between both ends."""
+    least = max(least_step, (high - low) / most)
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(n * power for n in (1, 2, 5, 10) if n * power >= least * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return step, [round(n * step, 12) for n in range(first, last + 1)]
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """Return marks of a logarithmic axis: as many as have room."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for factors, every in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 4)):
+        values = [n * 10.0**k for k in range(first, last + 1, every) for n in factors]
+        marks = [value for value in values if low <= value <= high]
+        if len(marks) <= _MOST_POWERS:
+            return marks if len(marks) > 1 else _round_marks(low, high, _MOST_POWERS)[1]
+    return []

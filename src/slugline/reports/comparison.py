@@ -8,6 +8,7 @@ from slugline.base.words import counted
 from slugline.compare.results import TEST_NAME, AccuracyDifference, Comparison, ModelResult
 from slugline.model.file.content import library_versions
 from slugline.reports.page import listed, number, percent, points, render
+from slugline.reports.pictures import accuracy_by_time
 
 __all__ = [
     "comparison_page",
@@ -152,8 +153,6 @@ def reading(comparison: Comparison) -> Reading:
 
 def comparison_page(comparison: Comparison) -> str:
     """Return the table, the picture and the words on a comparison as one page of HTML."""
-    from slugline.reports.pictures import accuracy_by_time
-
     head, *rows = comparison_rows(comparison)
     return render(
         "comparison.html.j2",
@@ -164,6 +163,6 @@ def comparison_page(comparison: Comparison) -> str:
         says=verdict(comparison),
         failed=failures(comparison),
         reading=reading(comparison),
-        picture=accuracy_by_time(comparison) if comparison.measured else None,
+        picture=accuracy_by_time(comparison.marks()) if comparison.measured else None,
         versions=library_versions(),
     )

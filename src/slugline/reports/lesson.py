@@ -20,6 +20,12 @@ from slugline.reports.page import (
     spread_percent,
     write_page,
 )
+from slugline.reports.pictures import (
+    NetworkCurves,
+    accuracy_by_network,
+    accuracy_curves,
+    learning_curves,
+)
 
 __all__ = [
     "Row",
@@ -187,25 +193,24 @@ def notebook_page(result: NotebookResult) -> str:
 
 
 def _pictures(result: NotebookResult) -> dict[str, str | list[str]]:
-    from slugline.reports.pictures import Curve, accuracy_curves, learning_curves, strips
-
     wide, narrow, lesson = result.curves, result.bottleneck, result.notebook
     return {
-        "curves": learning_curves(
-            History(wide.seeds[0]), {"Validation (lesson)": lesson["curves"]}
-        ),
+        "curves": learning_curves(History(wide.seeds[0]), lesson["curves"]),
         "bottleneck": accuracy_curves(
             [
-                Curve(
-                    label=f"{layers(net.hidden)} units",
-                    seeds=[seed["val_accuracy"] for seed in net.seeds],
-                    lesson=lesson[name]["val_accuracy"],
-                    marked=net is narrow,
+                NetworkCurves(
+                    f"{layers(network.hidden)} units",
+                    [seed["val_accuracy"] for seed in network.seeds],
+                    lesson[name]["val_accuracy"],
+                    colour,
                 )
-                for name, net in (("curves", wide), ("bottleneck", narrow))
+                for name, network, colour in (
+                    ("curves", wide, "validation"),
+                    ("bottleneck", narrow, "best"),
+                )
             ]
         ),
-        "experiments": strips(
+        "experiments": accuracy_by_network(
             [(layers(e.hidden), e.test_accuracy) for e in result.experiments],
             marked=layers(result.retrained.hidden),
         ),

@@ -1,213 +1,199 @@
-"""Pictures for reports: matplotlib figures as SVG, with the colours and fonts of the page.
-
-They are drawn on their own figures, never through pyplot, whose state belongs to the user.
-"""
+"""The charts of all reports, as SVG elements."""
 
 from __future__ import annotations
 
-import html
-import io
-import re
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from slugline.base.plots import COLOURS, count_epochs, count_percents, plot_epochs
+from slugline.base.plots import ModelMark
+from slugline.evaluation.probabilities import Bin, CoverageCurve, CoveragePoint
 from slugline.learning.net.training import History
+from slugline.reports.chart import Axis, Chart, Key
+from slugline.reports.page import shortened
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from slugline.compare.results import Comparison
     from slugline.experiment.curve import LearningCurves
     from slugline.experiment.lesson import SeedSummary
 
 __all__ = [
-    "Curve",
+    "NetworkCurves",
+    "accuracy_by_labels",
+    "accuracy_by_network",
     "accuracy_by_time",
     "accuracy_curves",
-    "label_curves",
+    "coverage_chart",
     "learning_curves",
-    "strips",
+    "reliability_diagram",
 ]
 
-_INK, _RULE = "#1c2126", "#d5d2ca"
-_ORDINARY, _MARKED = COLOURS["validation"], COLOURS["best"]
-# Each colour is replaced by a variable of colours.css, which has another value in dark mode.
-_VARIABLES = {_INK: "--ink", _RULE: "--rule"} | {
-    colour: f"--{name}" for name, colour in COLOURS.items()
-}
-_STYLE: Any = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": _RULE,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.labelcolor": _INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "figure.facecolor": "none",
-    "font.size": 9,
-    "grid.color": _RULE,
-    "grid.linewidth": 0.5,
-    "legend.labelcolor": _INK,
-    "svg.fonttype": "none",  # keep text as text: in the page's font, selectable, small
-    "text.color": _INK,
-    "xtick.color": _RULE,
-    "xtick.labelcolor": _INK,
-    "ytick.color": _RULE,
-    "ytick.labelcolor": _INK,
-}
-_PANEL = (4.4, 3.2)  # inches, for a picture with another one beside it
-_ALONE = (5.4, 3.1)
+_COLOURS = ("validation", "best", "training")
+#: The accuracy of fewer answers is not drawn: it jumps with each of them.
+_FEWEST_ANSWERS = 20
+#: Times below this many seconds are drawn as if they took so long.
+_LEAST_SECONDS = 1e-4
 
 
-@dataclass(frozen=True)
-class Curve:
-    """Accuracy of one network by epoch: a line for each seed, and a dashed one for the lesson.
-
-    Its name is above the lines, or below them if it is `marked` with another colour.
-    """
+class NetworkCurves(NamedTuple):
+    """The validation accuracy of one network by epoch, for each seed and in the lesson."""
 
     label: str
     seeds: Sequence[Sequence[float]]
     lesson: Sequence[float]
-    marked: bool = False
+    colour: str
 
 
 def learning_curves(
-    history: History, others: Mapping[str, Mapping[str, Sequence[float]]] | None = None
+    history: History, lesson: Mapping[str, Sequence[float]] | None = None
 ) -> list[str]:
-    """Return pictures of the loss and the accuracy by epoch.
+    """Return charts of the loss and the accuracy by epoch.
 
     Parameters
     ----------
     history : History
         Drawn as dots for training and a line for validation; the best epoch is marked.
-    others : mapping of names to `val_loss` and `val_accuracy`, optional
-        Other runs, drawn as thin dashed lines.
-
-    Returns
-    -------
-    Two SVG elements, to be placed side by side or one above the other.
+    lesson : mapping with `val_loss` and `val_accuracy`, optional
+        The lesson's own run, drawn as dashes.
     """
-    figures = [_figure(_PANEL), _figure(_PANEL)]
-    with _style():
-        axes = [figure.subplots() for figure in figures]
-        plot_epochs(axes, history.history, history.best_epoch, others)
-        return [
-            _svg(figure, f"{name} by epoch, on training and validation documents")
-            for figure, name in zip(figures, ("Loss", "Accuracy"), strict=True)
-        ]
+    return [
+        _by_epoch(history, name, lesson[f"val_{name}"] if lesson else ())
+        for name in ("loss", "accuracy")
+    ]
 
 
-def accuracy_curves(curves: Sequence[Curve]) -> str:
-    """Return the validation accuracy of several networks by epoch, as one SVG element."""
-    figure = _figure(_ALONE)
-    with _style():
-        ax = figure.subplots()
-        for curve in curves:
-            _draw_curve(ax, curve)
-        ax.set_ylabel("Validation accuracy")
-        ax.margins(y=0.12)
-        count_epochs(ax)
-        count_percents(ax.yaxis)
-        return _svg(figure, "Validation accuracy of several networks by epoch")
-
-
-def label_curves(curves: LearningCurves) -> str:
-    """Return the accuracy by number of documents learned from, as one SVG element."""
-    figure = _figure(_ALONE)
-    with _style():
-        curves.plot(figure.subplots())
-        return _svg(figure, "Accuracy by number of documents learned from")
-
-
-def accuracy_by_time(comparison: Comparison) -> str:
-    """Return the accuracy of each model against the time of a fit, as one SVG element."""
-    figure = _figure(_ALONE)
-    with _style():
-        comparison.plot(figure.subplots())
-        return _svg(figure, "Accuracy of each model by the seconds that it takes to learn")
-
-
-def strips(rows: Sequence[tuple[str, SeedSummary]], marked: str) -> str:
-    """Return test accuracies as one SVG element: a row per network, a dot per seed, a mean."""
-    figure = _figure(_ALONE)
-    with _style():
-        ax = figure.subplots()
-        for place, (label, accuracy) in enumerate(rows):
-            _draw_row(ax, place, accuracy, _MARKED if label == marked else _ORDINARY)
-        ax.set_yticks(range(len(rows)), [label for label, _ in rows])
-        ax.set_ylim(len(rows) - 0.4, -0.6)
-        ax.tick_params(axis="y", length=0)
-        ax.spines["left"].set_visible(False)
-        ax.set_xlabel("Test accuracy")
-        ax.set_ylabel("Units in the hidden layers")
-        count_percents(ax.xaxis)
-        return _svg(figure, "Test accuracy by the number of units in the hidden layers")
-
-
-def _draw_row(ax: Axes, place: int, accuracy: SeedSummary, colour: str) -> None:
-    several = len(accuracy.values) > 1
-    height = [place] * len(accuracy.values)
-    size, alpha = (18, 0.45) if several else (40, 1)
-    ax.scatter(accuracy.values, height, size, color=colour, alpha=alpha, linewidths=0, zorder=3)
-    if several:
-        ax.plot([accuracy.mean] * 2, [place - 0.28, place + 0.28], color=colour, linewidth=2)
-
-
-def _draw_curve(ax: Axes, curve: Curve) -> None:
-    colour = _MARKED if curve.marked else _ORDINARY
-    for number, values in enumerate(curve.seeds):
-        # The first seed stands out; the others show how much is chance.
-        width, alpha = (0.7, 0.5) if number else (1.8, 1)
-        epochs = range(1, len(values) + 1)
-        ax.plot(epochs, values, color=colour, linewidth=width, alpha=alpha)
-    epochs = range(1, len(curve.lesson) + 1)
-    ax.plot(epochs, curve.lesson, "--", linewidth=1, color=COLOURS["training"])
-    # The name is next to the last third of the lines, which it should not cross.
-    near = [value for run in (*curve.seeds, curve.lesson) for value in run[-len(run) // 3 :]]
-    ax.annotate(
-        curve.label,
-        (len(curve.seeds[0]), min(near) if curve.marked else max(near)),
-        xytext=(0, -6 if curve.marked else 6),
-        textcoords="offset points",
-        horizontalalignment="right",
-        verticalalignment="top" if curve.marked else "bottom",
-        color=colour,
+def _by_epoch(history: History, name: str, lesson: Sequence[float]) -> str:
+    training, validation = history[name], history.history.get(f"val_{name}", [])
+    legend = [Key("Training", "training", "dots")]
+    if validation:
+        legend.append(Key("Validation", "validation"))
+    if lesson:
+        legend.append(Key("The lesson", "training", "dashes"))
+    values = [*training, *validation, *lesson]
+    chart = Chart(
+        Axis.epochs(max(len(training), len(lesson))),
+        Axis.numbers("Loss (lower is better)", values)
+        if name == "loss"
+        else Axis.shares("Accuracy", values),
+        legend,
     )
+    if validation:
+        chart.rule(history.best_epoch, f"best epoch: {history.best_epoch}", "best")
+    chart.line(enumerate(lesson, 1), "training", width=1, dashed=True)
+    for point in enumerate(training, 1):
+        chart.dot(point, "training")
+    chart.line(enumerate(validation, 1), "validation")
+    return chart.svg(f"{name.capitalize()} by epoch, on training and validation documents")
 
 
-def _style() -> Any:
-    from matplotlib import rc_context
+def accuracy_curves(networks: Sequence[NetworkCurves]) -> str:
+    """Return the validation accuracy of several networks by epoch; the first seed stands out."""
+    runs = [run for network in networks for run in (*network.seeds, network.lesson)]
+    chart = Chart(
+        Axis.epochs(max(map(len, runs))),
+        Axis.shares("Validation accuracy", itertools.chain(*runs)),
+        [
+            *(Key(network.label, network.colour) for network in networks),
+            Key("the lesson", "training", "dashes"),
+        ],
+    )
+    for network in networks:
+        chart.line(enumerate(network.lesson, 1), "training", width=1, dashed=True)
+        for i, run in reversed([*enumerate(network.seeds)]):
+            width, opacity = (0.75, 0.6) if i else (1.75, 1)
+            chart.line(enumerate(run, 1), network.colour, width=width, opacity=opacity)
+    return chart.svg("Validation accuracy of several networks by epoch")
 
-    return rc_context(_STYLE)
+
+def accuracy_by_network(networks: Sequence[tuple[str, SeedSummary]], marked: str) -> str:
+    """Return test accuracies, a row for each network: a dot for each seed, a bar for the mean."""
+    chart = Chart(
+        Axis.shares("Test accuracy", [n for _, a in networks for n in a.values], most=5),
+        Axis.names("Units in the hidden layers", [label for label, _ in networks]),
+    )
+    for i, (label, accuracy) in enumerate(networks):
+        colour = "best" if label == marked else "validation"
+        several = len(accuracy.values) > 1
+        for value in accuracy.values:
+            chart.dot((value, -i), colour, opacity=0.5 if several else 1)
+        if several:
+            chart.line([(accuracy.mean, -i - 0.28), (accuracy.mean, -i + 0.28)], colour, width=2)
+    return chart.svg("Test accuracy by the number of units in the hidden layers")
 
 
-def _figure(size: tuple[float, float]) -> Figure:
-    from matplotlib.figure import Figure
+def accuracy_by_labels(curves: LearningCurves) -> str:
+    """Return the accuracy by number of training documents, with dashes to twice as many."""
+    measured = [curve for curve in curves.curves if curve.points]
+    forecasts = [curve.doubled for curve in measured]
+    intervals = [point.interval for curve in measured for point in curve.points]
+    intervals += [(forecast.low, forecast.high) for forecast in forecasts if forecast]
+    sizes = [point.n_documents for curve in measured for point in curve.points]
+    sizes += [forecast.n_documents for forecast in forecasts if forecast]
+    colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(measured))]
+    chart = Chart(
+        Axis.logarithms("Training documents", sizes),
+        Axis.shares("Accuracy", itertools.chain(*intervals)),
+        [Key(c.name, colour) for c, colour in zip(measured, colours, strict=True)],
+    )
+    dodge = 1.0
+    for curve, forecast, colour in zip(measured, forecasts, colours, strict=True):
+        n_documents = [point.n_documents for point in curve.points]
+        chart.band(n_documents, [point.interval for point in curve.points], colour)
+        measurements = [(point.n_documents, point.accuracy) for point in curve.points]
+        if forecast is not None:
+            # All forecasts are for the same number of documents: side by side, all are seen.
+            expectation = dodge * forecast.n_documents, forecast.accuracy
+            dodge *= 1.04
+            chart.line([measurements[-1], expectation], colour, width=1, dashed=True)
+            chart.dot(expectation, colour, (forecast.low, forecast.high), hollow=True)
+        chart.line(measurements, colour)
+        for point in measurements:
+            chart.dot(point, colour)
+    return chart.svg("Accuracy by number of training documents")
 
-    with _style():
-        return Figure(figsize=size, layout="constrained")
+
+def accuracy_by_time(models: Sequence[ModelMark]) -> str:
+    """Return the accuracy of each model against the time of a fit: the best are at the top left."""
+    points = [(max(model.seconds, _LEAST_SECONDS), model.accuracy) for model in models]
+    chart = Chart(
+        Axis.logarithms("Time to train", [seconds for seconds, _ in points], " s"),
+        Axis.shares("Accuracy", [end for model in models for end in model.interval]),
+    )
+    colours = ["best" if model.is_best else "validation" for model in models]
+    for point, model, colour in zip(points, models, colours, strict=True):
+        chart.dot(point, colour, model.interval)
+    chart.names(points, [shortened(model.name, 28) for model in models], colours)
+    return chart.svg("Accuracy of each model by the seconds that training takes")
 
 
-def _svg(figure: Figure, label: str) -> str:
-    """Return a matplotlib figure as an SVG element that fits into a page with others."""
-    from matplotlib import rc_context
+def reliability_diagram(bins: Sequence[Bin]) -> str:
+    """Return the share of correct answers by their probability, with 95 % intervals."""
+    chart = Chart(Axis.shares("Probability of the answer"), Axis.shares("Share that is right"))
+    chart.line([(0, 0), (1, 1)], "training", width=1, dashed=True)
+    for group in bins:
+        chart.dot((group.probability, group.share), "validation", group.interval)
+    return chart.svg("Share of right answers by their probability")
 
-    buffer = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    # The salt gives each picture of a page names of its own, which are the same in every run.
-    with rc_context({"svg.hashsalt": label}):
-        figure.savefig(buffer, format="svg", metadata=nothing)
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(
-        r' id="[a-z0-9_.]*_\d+"', "", svg
-    )  # of groups, whose numbers start again in every picture
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)
+
+def coverage_chart(curve: CoverageCurve, chosen: CoveragePoint | None = None) -> str:
+    """Return the accuracy of the most probable answers by their share, with 95 % intervals.
+
+    Parameters
+    ----------
+    curve : CoverageCurve
+    chosen : CoveragePoint, optional
+        The point of the model's threshold, to be marked.
+    """
+    points = [p for p in curve.points() if p.n_answered >= _FEWEST_ANSWERS] or curve.points()
+    accuracies = [point.accuracy for point in points]
+    chart = Chart(
+        Axis.shares("Share of documents answered, the surest first"),
+        Axis.shares("Accuracy of these answers", [1, *accuracies, points[-1].interval.low]),
+    )
+    coverages = [point.coverage for point in points]
+    chart.band(coverages, [point.interval for point in points], "validation")
+    if chosen is not None and chosen.n_answered:
+        chart.rule(chosen.coverage, f"threshold {chosen.threshold:.2f}", "best")
+    chart.line(zip(coverages, accuracies, strict=True), "validation")
+    if chosen is not None and chosen.n_answered:
+        chart.dot((chosen.coverage, chosen.accuracy), "best")
+    return chart.svg("Accuracy of the surest answers by how many they are")

@@ -18,8 +18,13 @@ from slugline.experiment.smaller_file import SmallerFile
 from slugline.model.file.content import library_versions
 from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
-from slugline.reports.chart import Axis, Chart
 from slugline.reports.page import listed, number, percent, points, render, write_page
+from slugline.reports.pictures import (
+    accuracy_by_labels,
+    coverage_chart,
+    learning_curves,
+    reliability_diagram,
+)
 from slugline.reports.training_text import (
     TOPIC_HEAD,
     advice,
@@ -33,10 +38,8 @@ from slugline.reports.training_text import (
 from slugline.text.blocks import Block
 
 __all__ = [
-    "coverage_chart",
     "coverage_said",
     "metrics_said",
-    "reliability_diagram",
     "reliability_said",
     "training_page",
     "write_training_report",
@@ -118,48 +121,6 @@ def _wanted(curve: CoverageCurve) -> str:
         f"probability of at least {number(point.threshold)}: {percent(point.coverage)} of the "
         "documents."
     )
-
-
-# Charts of what probabilities are worth -----------------------------------------------------------
-
-#: The accuracy of fewer answers is not drawn: it jumps with each of them.
-FEW = 20
-
-
-def reliability_diagram(bins: Sequence[Bin]) -> str:
-    """Return the share of right answers by their probability, as one SVG element."""
-    chart = Chart(Axis(0, 1, "Probability of the answer"), Axis(0, 1, "Share that is right"))
-    chart.line([(0, 0), (1, 1)], "training", dashed=True)
-    for each in bins:
-        chart.dot((each.probability, each.share), "validation", each.interval)
-    return chart.svg("Share of right answers by their probability")
-
-
-def coverage_chart(curve: CoverageCurve, chosen: CoveragePoint | None = None) -> str:
-    """Return the accuracy of the surest answers by how many they are, as one SVG element.
-
-    Parameters
-    ----------
-    curve : CoverageCurve
-    chosen : CoveragePoint, optional
-        What is answered with the threshold that the model has, to be marked.
-    """
-    points = [p for p in curve.points() if p.n_answered >= FEW] or curve.points()
-    intervals = [point.interval for point in points]
-    lowest = min(*(point.accuracy for point in points), intervals[-1].low)
-    least = max(0.0, lowest - 0.1 * (1 - lowest)) if lowest < 1 else 0.0
-    chart = Chart(
-        Axis(0, 1, "Share of documents answered, the surest first"),
-        Axis(least, 1, "Accuracy of these answers"),
-    )
-    coverages = [point.coverage for point in points]
-    chart.band(coverages, intervals, "validation")
-    chart.line([(point.coverage, point.accuracy) for point in points], "validation")
-    if chosen is not None and chosen.n_answered:
-        chart.dot((chosen.coverage, chosen.accuracy), "best")
-        at = chosen.coverage, chosen.accuracy
-        chart.note(at, f"threshold {chosen.threshold:.2f}", "best")
-    return chart.svg("Accuracy of the surest answers by how many they are")
 
 
 # The report on one training run -------------------------------------------------------------------
@@ -287,8 +248,6 @@ def confused_topics(evaluation: Evaluation, most: int = N_CONFUSED) -> list[Conf
 
 def _curves(experiment: Experiment) -> list[str]:
     """Return the learning curves; a classifier without epochs has none."""
-    from slugline.reports.pictures import learning_curves
-
     return [] if experiment.history is None else learning_curves(experiment.history)
 
 
@@ -311,11 +270,9 @@ def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:
     """Return the picture of learning curves, their table, and what they say."""
     if curves is None:
         return None
-    from slugline.reports.pictures import label_curves
-
     head, *rows = curve_rows(curves)
     return {
-        "picture": label_curves(curves),
+        "picture": accuracy_by_labels(curves),
         "head": head,
         "rows": rows,
         "says": [doubling(curve) for curve in curves.curves],

@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, I64
-from slugline.base.plots import plot_epochs
+from slugline.base.plots import figure_class, plot_epochs
 from slugline.base.progress import Progress
 from slugline.base.words import as_lines, counted
 from slugline.corpus.sample_weights import class_weights, row_weights
@@ -339,18 +339,15 @@ class History:
         return cls(**json.loads(text))
 
     def plot(self, axes: Any = None) -> tuple[Axes, Axes]:
-        """Draw loss and accuracy: dots for training, a line for validation, the best epoch marked.
+        """Draw loss and accuracy with matplotlib (extra `plot`); return the two axes.
 
         Parameters
         ----------
         axes : two matplotlib axes, optional
-            Where to draw; a new figure by default.
-
-        Returns
-        -------
-        The two axes, for more to be drawn on.
+            Those of a new figure by default.
         """
         if axes is None:
+            figure_class()  # the error names the extra
             import matplotlib.pyplot as plt
 
             _, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
