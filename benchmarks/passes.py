@@ -15,21 +15,27 @@ import numpy as np
 import sets
 from processes import table
 from slugline import Corpus, TopicClassifier
+from slugline.base.progress import SilentProgress
 from slugline.learning.linear.newton import TOLERANCE
 
 # The share of the training documents that is held out.
 _SHARE = 0.25
 
 
-class Passes:
-    """Counts the passes that progress tells of."""
+class Passes(SilentProgress):
+    """Counts passes."""
 
     n_passes = 0
 
-    def note(self, text: str) -> None:
+    def update(
+        self,
+        step: str,  # noqa: ARG002
+        share: float | None = None,  # noqa: ARG002
+        detail: str = "",
+    ) -> None:
         """Remember the number of the latest pass."""
-        if text.startswith("pass "):
-            self.n_passes = int(text.split()[1].rstrip(":"))
+        if detail.startswith("pass "):
+            self.n_passes = int(detail.split()[1].rstrip(":"))
 
 
 def main() -> None:

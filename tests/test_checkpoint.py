@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import CheckpointError, OptionError
 from slugline.stream import checkpoint, descents
@@ -44,14 +45,14 @@ class StoppedError(Exception):
     """The end of a process, as far as a test in the same process can have it."""
 
 
-class StopAt:
+class StopAt(SilentProgress):
     """Ends the job when a pass is reported for the n-th time."""
 
     def __init__(self, n: int, how: type[BaseException] = StoppedError) -> None:
         self.n, self.how, self.reported = n, how, 0
 
-    def note(self, text: str) -> None:
-        if text.startswith("pass "):
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        if detail.startswith("pass "):
             self.reported += 1
             if self.reported == self.n:
                 raise self.how
@@ -378,10 +379,10 @@ def test_a_file_larger_than_a_state_is_not_read(job: Job, monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
 def test_two_jobs_in_one_folder_are_refused(job: Job) -> None:
-    class Second:
+    class Second(SilentProgress):
         said = ""
 
-        def note(self, text: str) -> None:
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             self.said = self.said or refusal(job)
 
     second = Second()

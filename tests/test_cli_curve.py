@@ -39,10 +39,10 @@ def test_a_table_and_what_twice_the_labels_would_bring(run: Run) -> None:
 def test_progress_goes_to_standard_error(run: Run) -> None:
     result = run("curve", "news.csv", *NAMED, "--draws", 1)
     assert result.err.splitlines() == [
-        "0/4  Slugline: 5 labels a topic, draw 1",
-        "1/4  Slugline: 10 labels a topic, draw 1",
-        "2/4  Slugline: 20 labels a topic, draw 1",
-        "3/4  Slugline: all labels, draw 1",
+        "  0%  Slugline: 5 labels a topic, draw 1",
+        " 25%  Slugline: 10 labels a topic, draw 1",
+        " 50%  Slugline: 20 labels a topic, draw 1",
+        " 75%  Slugline: all labels, draw 1",
     ]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import SluglineError
 from slugline.learning.named import LEARNERS
@@ -735,30 +736,29 @@ def test_ctrl_c_in_training_ends_it_and_saves_the_best_so_far(news_csv: Path) ->
     assert load(news_csv.with_name("model.slug")).info_.learner["n_epochs"] >= 1
 
 
-class InterruptAt:
+class InterruptAt(SilentProgress):
     """Presses Ctrl-C at an epoch of a run, or at a note before the first; all count from 1."""
 
     def __init__(self, at: tuple[int, int]) -> None:
         self._at = at
         self._run = 0
         self._n_notes = 0
+        self._step = ""
 
-    def begin(self, n_epochs: int, n_steps: int) -> None:
-        self._run += 1
-
-    def step(self) -> None:
-        pass
-
-    def epoch(self, number: int, figures: object) -> None:
-        if (self._run, number) == self._at:
-            signal.raise_signal(signal.SIGINT)
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        if step == "training":
+            self._run += self._step != step
+        elif step != self._step:
+            self._press_at(self._run, int(step.split()[1].split("/")[0]))
+        self._step = step
 
     def note(self, text: str) -> None:
         self._n_notes += 1
-        self.epoch(self._n_notes, None)
+        self._press_at(self._run, self._n_notes)
 
-    def end(self) -> None:
-        pass
+    def _press_at(self, run: int, number: int) -> None:
+        if (run, number) == self._at:
+            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.fixture
@@ -767,7 +767,7 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, i
 
     def press(run: int, number: int) -> None:
         told = InterruptAt((run, number))
-        monkeypatch.setattr("slugline.base.progress.progress_on", lambda: told)
+        monkeypatch.setattr("slugline.base.progress.progress_on", lambda **_: told)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield press

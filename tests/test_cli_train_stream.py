@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
+from slugline.base.progress import LineProgress
 from slugline.classifier import TopicClassifier, load
-from slugline.cli import output as pass_progress
-from slugline.cli.output import pass_progress as shown_progress
 
 Run = Callable[..., Any]
 News = list[tuple[str, str]]
@@ -218,13 +217,13 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, n: int, how: type[BaseException]) -
     """Have an error, or Ctrl-C, when a pass is reported for the n-th time."""
     reported = 0
 
-    def passed(self: Any, text: str, done: float | None) -> None:
+    def update(self: Any, step: str, share: float | None = None, detail: str = "") -> None:
         nonlocal reported
-        reported += done is not None
+        reported += share is not None
         if reported == n:
             raise how
 
-    monkeypatch.setattr(pass_progress._PassLines, "passed", passed)
+    monkeypatch.setattr(LineProgress, "update", update)
 
 
 def test_after_ctrl_c_the_model_is_saved_and_the_same_command_goes_on(
@@ -279,48 +278,3 @@ def test_a_killed_command_goes_on_when_it_is_given_again(parts: Path, tmp_path: 
     assert start("news.slug").wait() == 0
     assert (tmp_path / "news.slug").read_bytes() == (tmp_path / "whole.slug").read_bytes()
     assert not (tmp_path / "kept").exists()
-
-
-# Progress ---------------------------------------------------------------------------------------
-
-
-def test_lines_come_now_and_then(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    now = 100.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    with shown_progress(quiet=False) as progress:
-        assert progress is not None
-        progress.passed("100 documents read", None)
-        progress.note("3 rows skipped")
-        now += 9
-        progress.passed("pass 1", 0.07)
-        now += 2
-        progress.passed("pass 2", 0.123)
-    assert capsys.readouterr().err == "100 documents read\n3 rows skipped\n 12%  pass 2\n"
-
-
-def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("COLUMNS", "80")
-    with shown_progress(quiet=False) as progress:
-        assert progress is not None
-        progress.passed("reading [1]", None)
-        progress.note("3 rows [skipped]\x1b, see `text`")
-        progress.passed("pass 7", 0.5)
-    shown = terminal.getvalue()
-    assert "3 rows [skipped]\\x1b, see --text\n" in shown
-    assert re.search(r"50%.* pass 7", shown)
-
-
-def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with shown_progress(quiet=True) as progress:
-        assert progress is None

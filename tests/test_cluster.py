@@ -18,6 +18,7 @@ import pytest
 
 from slugline.base import clusters
 from slugline.base.clusters import closed
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, DataError, OptionError
 from slugline.stream import cluster, descents
@@ -244,15 +245,15 @@ def test_sums_are_those_of_one_machine_bit_for_bit(
 # Faults -----------------------------------------------------------------------------------------
 
 
-class Killing:
+class Killing(SilentProgress):
     """Ends a worker when something is reported for the n-th time."""
 
-    def __init__(self, client: Any, start: str, *numbers: int) -> None:
-        self._client, self._start, self._numbers = client, start, numbers
+    def __init__(self, client: Any, step: str, *numbers: int) -> None:
+        self._client, self._step, self._numbers = client, step, numbers
         self.n_reported = self.n_killed = 0
 
-    def note(self, text: str) -> None:
-        if text.startswith(self._start) or text.endswith(self._start):
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        if step == self._step:
             self.n_reported += 1
             if self.n_reported in self._numbers:
                 self._kill()
@@ -266,10 +267,10 @@ class Killing:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start", ["documents read", "pass "])
+@pytest.mark.parametrize("step", ["reading", "learning"])
 @pytest.mark.parametrize("kind", ["batches", "files", "by rows"])
 def test_a_worker_that_is_killed_changes_nothing(
-    start: str,
+    step: str,
     kind: str,
     client: Any,
     news: News,
@@ -284,7 +285,7 @@ def test_a_worker_that_is_killed_changes_nothing(
         return pairs(news) if kind == "batches" else pattern
 
     alone = saved(tmp_path, source(), rows_per_block=10)
-    killing = Killing(client, start, 2, 4)
+    killing = Killing(client, step, 2, 4)
     how = {"rows_per_block": 10, "client": client, "progress": killing}
     assert saved(tmp_path, source(), **how) == alone
     assert killing.n_killed == 2
@@ -327,9 +328,9 @@ def test_workers_short_of_memory_spill_and_learn_the_same(news: News, tmp_path: 
     alone = saved(tmp_path, pairs(news))
     spilled: list[int] = []
 
-    class Watch:
-        def note(self, text: str) -> None:
-            if text.startswith("pass "):
+    class Watch(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            if detail.startswith("pass "):
                 spilled.append(min(own.run(n_spilled).values()))
 
     # From a ten-thousandth of 1 GB on, results go to files.
@@ -350,14 +351,14 @@ def test_work_that_ends_its_workers_is_named() -> None:
             engine.each(fatal)
 
 
-class StopAt:
+class StopAt(SilentProgress):
     """Presses Ctrl-C when a pass is reported for the n-th time."""
 
     def __init__(self, n: int) -> None:
         self.n, self.reported = n, 0
 
-    def note(self, text: str) -> None:
-        if text.startswith("pass "):
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        if detail.startswith("pass "):
             self.reported += 1
             if self.reported == self.n:
                 raise KeyboardInterrupt
@@ -406,7 +407,7 @@ def test_bad_rows_are_skipped_and_counted_over_all_workers(
         path.write_text(path.read_text() + ",grain\n")
     notes: list[str] = []
 
-    class Keeping:
+    class Keeping(SilentProgress):
         def note(self, text: str) -> None:
             notes.append(text)
 
@@ -487,9 +488,9 @@ def test_a_cluster_that_loses_all_workers_is_named(
     monkeypatch.setattr(cluster, "_PATIENCE", 1)
     monkeypatch.setattr(cluster, "_LOOK", 1)
 
-    class Scaling:
-        def note(self, text: str) -> None:
-            if text.startswith("pass "):
+    class Scaling(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            if detail.startswith("pass "):
                 client.cluster.scale(0)
 
     with pytest.raises(ClusterError) as caught:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.compare.models import MODELS, choose_models
 from slugline.compare.results import (
@@ -238,21 +239,31 @@ def test_memory_is_that_of_the_models_process_alone(corpus: Corpus) -> None:
     assert majority.peak_mb < 500
 
 
+class Steps(SilentProgress):
+    """Keeps all steps, each after the share that is done."""
+
+    def __init__(self, steps: list[str]) -> None:
+        self._steps = steps
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        self._steps.append(f"{share:.0%} {step}")
+
+
 def test_each_model_is_told_of_as_soon_as_it_is_measured(corpus: Corpus, pipelines: Path) -> None:
-    steps: list[tuple[str, int, int]] = []
+    steps: list[str] = []
     told: list[tuple[str, int]] = []
     compare_models(
         corpus,
         ["majority", "models:Guess"],
         TWO,
-        progress=lambda *step: steps.append(step),
+        progress=Steps(steps),
         found=lambda model: told.append((model.name, len(steps))),
     )
     assert steps == [
-        ("majority: fold 1 of 2", 0, 4),
-        ("majority: fold 2 of 2", 1, 4),
-        ("models:Guess: fold 1 of 2", 2, 4),
-        ("models:Guess: fold 2 of 2", 3, 4),
+        "0% majority: fold 1 of 2",
+        "25% majority: fold 2 of 2",
+        "50% models:Guess: fold 1 of 2",
+        "75% models:Guess: fold 2 of 2",
     ]
     assert told == [("majority", 2), ("models:Guess", 4)]
 
@@ -505,17 +516,16 @@ def test_what_is_kept_is_not_measured_again(
     first = compare_models(corpus, ["majority", "models:Guess"], TWO, resume=record)
     steps: list[str] = []
 
-    def told(step: str, n_done: int, n_fits: int) -> None:
-        steps.append(step)
-
-    again = compare_models(corpus, ["majority", "models:Guess"], TWO, resume=record, progress=told)
+    again = compare_models(
+        corpus, ["majority", "models:Guess"], TWO, resume=record, progress=Steps(steps)
+    )
     assert again == first
     assert steps == []
     more = compare_models(
-        corpus, ["models:Guess", "models:Elsewhere"], TWO, resume=record, progress=told
+        corpus, ["models:Guess", "models:Elsewhere"], TWO, resume=record, progress=Steps(steps)
     )
     assert more.models[0] == first.models[1]
-    assert steps == ["models:Elsewhere: fold 1 of 2", "models:Elsewhere: fold 2 of 2"]
+    assert steps == ["0% models:Elsewhere: fold 1 of 2", "50% models:Elsewhere: fold 2 of 2"]
 
 
 @pytest.mark.parametrize("change", ["seed", "folds", "texts", "topics"])
@@ -529,16 +539,14 @@ def test_what_is_kept_counts_for_the_same_question_only(
         corpus = replace(corpus, texts=["another text", *corpus.texts[1:]])
     if change == "topics":
         corpus = replace(corpus, topics=["grain", *corpus.topics[1:]])
-    steps: list[Any] = []
-    compare_models(
-        corpus, ["majority"], settings, resume=record, progress=lambda *step: steps.append(step)
-    )
+    steps: list[str] = []
+    compare_models(corpus, ["majority"], settings, resume=record, progress=Steps(steps))
     assert len(steps) == settings.n_folds
 
 
 def test_a_changed_pipeline_is_measured_again(corpus: Corpus, pipelines: Path) -> None:
     record = Path("record.jsonl")
-    steps: list[Any] = []
+    steps: list[str] = []
 
     def measure() -> int:
         steps.clear()
@@ -547,7 +555,7 @@ def test_a_changed_pipeline_is_measured_again(corpus: Corpus, pipelines: Path) -
             ["models:Guess"],
             TWO,
             resume=record,
-            progress=lambda *step: steps.append(step),
+            progress=Steps(steps),
         )
         return len(steps)
 
@@ -562,10 +570,8 @@ def test_a_half_written_line_is_measured_again(corpus: Corpus, tmp_path: Path) -
     whole = record.read_bytes()
     record.write_bytes(whole[:-20])
     steps: list[str] = []
-    again = compare_models(
-        corpus, ["majority"], TWO, resume=record, progress=lambda step, *_: steps.append(step)
-    )
-    assert steps == ["majority: fold 2 of 2"]
+    again = compare_models(corpus, ["majority"], TWO, resume=record, progress=Steps(steps))
+    assert steps == ["0% majority: fold 2 of 2"]
     assert again.models[0].right == first.models[0].right
     assert len(record.read_bytes().splitlines()) == 3
 
@@ -603,10 +609,8 @@ def test_kept_results_that_can_not_be_are_measured_again(
     data[0]["result"] |= change
     record.write_text("\n".join([head, *map(json.dumps, data)]) + "\n")
     steps: list[str] = []
-    again = compare_models(
-        corpus, ["majority"], TWO, resume=record, progress=lambda step, *_: steps.append(step)
-    )
-    assert steps == ["majority: fold 1 of 2"]
+    again = compare_models(corpus, ["majority"], TWO, resume=record, progress=Steps(steps))
+    assert steps == ["0% majority: fold 1 of 2"]
     assert again.models[0].right == first.models[0].right
 
 

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from scipy import stats
 
-from slugline.base.progress import StepProgress
+from slugline.base.progress import SilentProgress
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, OptionError
 from slugline.evaluation.intervals import wilson
@@ -160,21 +160,24 @@ def test_the_interval_of_one_draw_is_wilsons() -> None:
 # Early ends, and errors ---------------------------------------------------------------------------
 
 
-def stopping_after(after: int) -> StepProgress:
-    """Return a progress that interrupts before the fit after so many."""
+class StopAfter(SilentProgress):
+    """Interrupts before the fit after so many."""
 
-    def progress(step: str, n_done: int, n_fits: int) -> None:
+    def __init__(self, after: int) -> None:
+        self._n_left = after
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
         assert step.startswith("Slugline: ")
-        assert n_done < n_fits
-        if n_done == after:
+        assert share is not None
+        assert share < 1
+        if not self._n_left:
             raise KeyboardInterrupt
-
-    return progress
+        self._n_left -= 1
 
 
 def test_an_interrupt_leaves_the_points_so_far(texts: list[str], topics: list[str]) -> None:
     corpus = Corpus(texts, topics, "news")
-    curves = learning_curves(corpus, progress=stopping_after(2))
+    curves = learning_curves(corpus, progress=StopAfter(2))
     assert curves.interrupted
     assert [point.n_labels for point in curves.curves[0].points] == [5, 10]
     assert curves.curves[0].doubled is None
@@ -184,14 +187,14 @@ def test_an_interrupt_in_a_later_draw_leaves_a_whole_curve(
     texts: list[str], topics: list[str]
 ) -> None:
     corpus = Corpus(texts, topics, "news")
-    curves = learning_curves(corpus, progress=stopping_after(5))
+    curves = learning_curves(corpus, progress=StopAfter(5))
     assert [len(point.accuracies) for point in curves.curves[0].points] == [2, 1, 1, 1]
     assert curves.curves[0].doubled is not None
 
 
 def test_an_interrupt_before_the_first_point_is_one(texts: list[str], topics: list[str]) -> None:
     with pytest.raises(KeyboardInterrupt):
-        learning_curves(Corpus(texts, topics, "news"), progress=stopping_after(0))
+        learning_curves(Corpus(texts, topics, "news"), progress=StopAfter(0))
 
 
 @pytest.mark.parametrize(

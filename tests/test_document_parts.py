@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError
 from slugline.experiment.concerns import fit_warnings
@@ -33,24 +34,19 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "_AT_A_TIME", 60)
 
 
-class Steps:
+class Steps(SilentProgress):
     """A progress that counts steps, and at one of them gets Ctrl-C."""
 
     def __init__(self, interrupt_at: int | None = None) -> None:
-        self.interrupt_at, self.n_steps, self.n_begun, self.n_ended = interrupt_at, 0, 0, 0
+        self.interrupt_at, self.shares, self.n_ended = interrupt_at, list[float | None](), 0
 
-    def begin(self, n_epochs: int, n_steps: int) -> None:
-        self.n_begun += n_epochs * n_steps
-
-    def step(self) -> None:
-        self.n_steps += 1
-        if self.n_steps == self.interrupt_at:
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        assert step == "learning from 300 documents"
+        self.shares.append(share)
+        if len(self.shares) == self.interrupt_at:
             raise KeyboardInterrupt
 
-    def epoch(self, number: int, metrics: dict[str, float]) -> None:
-        raise AssertionError
-
-    def end(self) -> None:
+    def close(self) -> None:
         self.n_ended += 1
 
     def note(self, text: str) -> None:
@@ -61,7 +57,7 @@ def test_documents_sorted_by_topic_are_learned_in_random_order() -> None:
     steps: Any = Steps()
     classifier = TopicClassifier().fit(TEXTS, TOPICS, progress=steps)
     assert classifier.predict(NEW).tolist() == ["grain", "trade", "money"]
-    assert (steps.n_begun, steps.n_steps, steps.n_ended) == (5, 5, 1)
+    assert (steps.shares, steps.n_ended) == ([0.2, 0.4, 0.6, 0.8, 1.0], 1)
     assert (classifier.n_documents_, classifier.n_batches_) == (300, 0)
     assert classifier.predict_proba(NEW).max(axis=1).min() > 0.8
 
@@ -69,7 +65,7 @@ def test_documents_sorted_by_topic_are_learned_in_random_order() -> None:
 def test_few_documents_are_learned_from_at_once() -> None:
     steps: Any = Steps()
     TopicClassifier().fit(TEXTS[::2], TOPICS[::2], progress=steps)
-    assert steps.n_begun == 0
+    assert steps.shares == []
 
 
 def test_threads_change_nothing_and_the_seed_does(tmp_path: Path) -> None:

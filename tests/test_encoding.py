@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slugline.base.progress import SilentProgress
 from slugline.errors import DataError, EncoderError, OptionError
 from slugline.learning.encoder.rows import encode
 from stand_ins import Letters
@@ -96,31 +97,26 @@ def test_an_encoder_that_does_not_say_so_is_not_called_by_two_threads() -> None:
     assert encode(TEXTS, Alone(), n_jobs=4).shape == (700, 4)
 
 
-class Told:
+class Told(SilentProgress):
     """Notes what a progress bar is told."""
 
     def __init__(self) -> None:
         self.said: list[Any] = []
 
-    def begin(self, n_epochs: int, n_steps: int) -> None:
-        self.said.append((n_epochs, n_steps))
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        assert step.startswith("encoding 700 texts with ")
+        assert share is not None
+        self.said.append(round(700 * share))
 
-    def step(self) -> None:
-        self.said.append("step")
-
-    def epoch(self, number: int, metrics: dict[str, float]) -> None: ...
-
-    def end(self) -> None:
+    def close(self) -> None:
         self.said.append("end")
-
-    def note(self, text: str) -> None: ...
 
 
 def test_progress_is_told_of_what_is_encoded_and_not_of_what_is_kept() -> None:
     told = Told()
     for _ in range(2):
         encode(TEXTS, Letters(), progress=told)
-    assert told.said == [(1, 3), "step", "step", "step", "end"]
+    assert told.said == [0, 256, 512, 700, "end", "end"]
 
 
 class Stopping(Letters):
@@ -143,7 +139,7 @@ def test_what_was_encoded_before_a_stop_is_kept(what: BaseException) -> None:
     told = Told()
     with pytest.raises(type(what)):
         encode(TEXTS, Stopping(what), progress=told)
-    assert told.said == [(1, 3), "step", "step", "end"]
+    assert told.said == [0, 256, 512, "end"]
     letters = Letters()
     rows = encode(TEXTS, letters)
     assert letters.calls == [188]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import chain_digests, compute_digest
@@ -95,8 +96,8 @@ def test_any_order_answers_alike(news: News) -> None:
 def test_rows_in_files_are_the_same_and_leave_nothing(news: News, temporary: Path) -> None:
     seen: list[int] = []
 
-    class Watch:
-        def note(self, text: str) -> None:
+    class Watch(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             seen.append(len(list(temporary.rglob("*.npy"))))
 
     in_files = learned(news, most_in_memory=0, progress=Watch())
@@ -125,10 +126,10 @@ def test_a_full_disk_is_named(temporary: Path) -> None:
 
 
 def test_a_failure_leaves_no_files(news: News, temporary: Path) -> None:
-    class Broken:
-        def note(self, text: str) -> None:
-            if text.startswith("pass"):
-                raise RuntimeError(text)
+    class Broken(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            if detail.startswith("pass"):
+                raise RuntimeError(detail)
 
     with pytest.raises(RuntimeError):
         learned(news, most_in_memory=0, progress=Broken())
@@ -213,14 +214,14 @@ def test_topics_may_count_more(news: News, weight: Any) -> None:
     assert not np.array_equal(classifier.predict_proba(["x"]), plain.predict_proba(["x"]))
 
 
-class StopAt:
+class StopAt(SilentProgress):
     """Presses Ctrl-C when a pass is reported for the n-th time."""
 
     def __init__(self, n: int) -> None:
         self.n, self.reported = n, 0
 
-    def note(self, text: str) -> None:
-        if text.startswith("pass "):
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        if detail.startswith("pass "):
             self.reported += 1
             if self.reported == self.n:
                 raise KeyboardInterrupt
@@ -373,16 +374,18 @@ def test_what_needs_all_documents_at_once_is_refused(
 
 def test_tens_of_thousands_of_topics_are_noted_and_begun() -> None:
     labels = [(f"word{n % 300} other{n % 7}", f"id{n}") for n in range(50_000)]
-    stopping = StopAt(2)
     notes: list[str] = []
 
-    class Noting:
+    class Noting(StopAt):
         def note(self, text: str) -> None:
             notes.append(text)
-            stopping.note(text)
+
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            notes.append(detail)
+            super().update(step, share, detail)
 
     with pytest.raises(KeyboardInterrupt):
-        TopicClassifier(n_jobs=1).fit_stream(pairs(labels, 10_000), progress=Noting())
+        TopicClassifier(n_jobs=1).fit_stream(pairs(labels, 10_000), progress=Noting(2))
     assert (
         "50,000 topics of 1.0 documents each: check which column holds the topics; if they are "
         "right, learning will take long"

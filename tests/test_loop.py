@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from slugline.base.progress import SilentProgress
 from slugline.errors import DataError, OptionError, TrainingError
 from slugline.learning.net.layers import Dense
 from slugline.learning.net.network import Network
@@ -52,28 +53,21 @@ def assert_same_weights(ours: Network, others: Network) -> None:
         np.testing.assert_array_equal(array, other)
 
 
-class Watcher:
+class Watcher(SilentProgress):
     """Writes down what training tells, and does something of its own after an epoch."""
 
     def __init__(self, after_epoch: Any = lambda number: None) -> None:
         self.events: list[Any] = []
         self.after_epoch = after_epoch
 
-    def begin(self, n_epochs: int, n_steps: int) -> None:
-        self.events.append(("begin", n_epochs, n_steps))
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        is_new = step != "training" and (not self.events or self.events[-1][0] != step)
+        self.events.append((step, share, detail))
+        if is_new:
+            self.after_epoch(int(step.split()[1].split("/")[0]))
 
-    def step(self) -> None:
-        self.events.append("step")
-
-    def epoch(self, number: int, figures: dict[str, float]) -> None:
-        self.events.append((number, figures))
-        self.after_epoch(number)
-
-    def end(self) -> None:
+    def close(self) -> None:
         self.events.append("end")
-
-    def note(self, text: str) -> None:
-        self.events.append(text)
 
 
 # Epochs and batches -----------------------------------------------------------------------------
@@ -87,14 +81,16 @@ def test_progress_hears_of_every_step_and_epoch_and_of_the_end(
 ) -> None:
     watcher = Watcher()
     history = overfitting_net().fit(X, Y, epochs=2, batch_size=batch_size, progress=watcher)
-    figures = [{name: values[i] for name, values in history.history.items()} for i in range(2)]
-    steps = ["step"] * n_steps
+    first, second = (
+        "  ".join(f"{name} {values[i]:.4f}" for name, values in history.history.items())
+        for i in range(2)
+    )
+    shares = [n / (2 * n_steps) for n in range(1, 2 * n_steps + 1)]
     assert watcher.events == [
-        ("begin", 2, n_steps),
-        *steps,
-        (1, figures[0]),
-        *steps,
-        (2, figures[1]),
+        *(("training", share, "") for share in shares[:n_steps]),
+        ("epoch 1/2", 0.5, first),
+        *(("epoch 1/2", share, first) for share in shares[n_steps:]),
+        ("epoch 2/2", 1.0, second),
         "end",
     ]
 

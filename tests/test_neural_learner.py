@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from slugline.base.progress import SilentProgress
 from slugline.corpus.splits import hold_out
 from slugline.errors import DataError, OptionError, TrainingError
 from slugline.learning.learner import FitContext
@@ -226,25 +227,19 @@ def test_layers_that_do_not_fit_one_another_are_refused() -> None:
 # Ctrl-C -----------------------------------------------------------------------------------------
 
 
-class InterruptAt:
+class InterruptAt(SilentProgress):
     """Presses Ctrl-C in an epoch of one of the runs: first the search, then the new training."""
 
     def __init__(self, run: int, epoch: int) -> None:
         self._at = (run, epoch)
-        self._run = 0
+        self._run, self._step = 0, ""
 
-    def begin(self, n_epochs: int, n_steps: int) -> None:
-        self._run += 1
-
-    def step(self) -> None:
-        pass
-
-    def epoch(self, number: int, figures: dict[str, float]) -> None:
-        if (self._run, number) == self._at:
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        run, epoch = self._at
+        self._run += step == "training" != self._step
+        if self._run == run and step.startswith(f"epoch {epoch}/") and step != self._step:
             os.kill(os.getpid(), signal.SIGINT)
-
-    def end(self) -> None:
-        pass
+        self._step = step
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from slugline.base.progress import SilentProgress
 from slugline.cli.reproduce import reproduce
 from slugline.corpus.documents import one_hot
 from slugline.errors import OptionError
@@ -201,10 +202,15 @@ def test_the_results_of_a_seed_do_not_depend_on_the_other_seeds(
 def test_every_fit_is_announced_and_nothing_is_printed(
     wires: MadeUpWires, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    told: list[tuple[str, int, int]] = []
-    run(1, progress=lambda step, n_done, n_fits: told.append((step, n_done, n_fits)), source=wires)
-    assert told[0] == ("hidden 64-64, 20 epochs, 200 wires", 0, 10)
-    assert [(n_done, n_fits) for _, n_done, n_fits in told] == [(n, 10) for n in range(10)]
+    told: list[Any] = []
+
+    class Keeping(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            told.append((step, share))
+
+    run(1, progress=Keeping(), source=wires)
+    assert told[0] == ("hidden 64-64, 20 epochs, 200 wires", 0)
+    assert [share for _, share in told] == [n / 10 for n in range(10)]
     assert capfd.readouterr() == ("", "")
 
 
@@ -277,8 +283,7 @@ def command(result: NotebookResult, monkeypatch: pytest.MonkeyPatch) -> typer.Ty
 
     def run_no_more(n_seeds: int, first_seed: int, progress: Any) -> NotebookResult:
         for step in ("first step", "first step", "second step"):
-            if progress:
-                progress(step, 0, 3)
+            progress.update(step, 0.0)
         return replace(result, seeds=list(range(first_seed, first_seed + n_seeds)))
 
     monkeypatch.setattr(lesson, "run", run_no_more)
@@ -298,7 +303,7 @@ def test_the_command_prints_a_table_and_where_the_report_is(
     assert lines[-1] == f"report  {tmp_path / 'new' / 'folder' / 'report.html'}"
     assert max(map(len, lines[:-1])) <= 80
     assert (tmp_path / "new" / "folder" / "report.html").is_file()
-    assert done.stderr.splitlines() == ["0/3  first step", "0/3  second step"]
+    assert done.stderr.splitlines() == ["  0%  first step", "  0%  second step"]
 
 
 def test_the_command_prints_nothing_but_json_when_asked_to(

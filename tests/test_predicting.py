@@ -6,6 +6,7 @@ import gzip
 import json
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
@@ -17,11 +18,12 @@ from unittest import mock
 import pytest
 
 from slugline.base.names import RECORD
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import DataError, ModelFileError, NotFittedError, OptionError, SluglineError
 from slugline.prediction import job as predicting
 from slugline.prediction import task
-from slugline.prediction.job import Answered, Standing, predict_files
+from slugline.prediction.job import Answered, predict_files
 from slugline.prediction.record import FilePair
 from slugline.prediction.task import How, Outcome, SoFar
 
@@ -39,22 +41,28 @@ def _folder(news_slug: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     Path("in/d.txt").write_text("cup\nbond\n")
 
 
-class Watcher:
+class Watcher(SilentProgress):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.warnings: list[str] = []
-        self.standings: list[Standing] = []
+        self.shares: list[float | None] = []
+        self.details: list[str] = []
 
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def warn(self, text: str) -> None:
+    def warning(self, text: str) -> None:
         self.warnings.append(text)
 
-    def stands(self, standing: Standing) -> None:
-        self.standings.append(standing)
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        assert step == "predicting"
+        self.shares.append(share)
+        self.details.append(detail)
+
+    def n_rows(self) -> list[int]:
+        return [int(detail.split(", ")[1].split()[0].replace(",", "")) for detail in self.details]
 
 
 def predict(**how: Any) -> Answered:
@@ -76,7 +84,7 @@ def record(folder: str = "out") -> list[dict[str, Any]]:
 
 def test_each_file_gets_the_answers_that_it_would_get_alone(run: Run) -> None:
     watcher = Watcher()
-    done = predict(watcher=watcher)
+    done = predict(progress=watcher)
 
     assert done._replace(seconds=0.0) == Answered(4, 0, 3013, 0, 0, [], 0.0)
     assert sorted(contents()) == ["a.csv", "b.jsonl", "c.csv.gz", "d.jsonl"]
@@ -88,9 +96,9 @@ def test_each_file_gets_the_answers_that_it_would_get_alone(run: Run) -> None:
         "4 files to answer",
         "in/a.csv: read column 'text' as text; name another with `text`",
     ]
-    last = watcher.standings[-1]
-    assert last[:4] == (4, 4, 3013, 1.0)
-    assert [s.n_rows for s in watcher.standings] == sorted(s.n_rows for s in watcher.standings)
+    assert watcher.shares[-1] == 1
+    assert re.fullmatch(r"4 of 4 files, 3,013 rows, [\d,]+ a second", watcher.details[-1])
+    assert watcher.n_rows() == sorted(watcher.n_rows())
 
 
 def test_settings_are_those_of_a_single_file() -> None:
@@ -115,10 +123,11 @@ def test_any_number_of_processes_writes_the_same_bytes() -> None:
     predict()
     before = contents()
     watcher = Watcher()
-    done = predict_files("news.slug", ["in/*"], "two", n_workers=2, watcher=watcher)
+    done = predict_files("news.slug", ["in/*"], "two", n_workers=2, progress=watcher)
     assert contents("two") == before
     assert (done.n_files, done.n_rows) == (4, 3013)
-    assert watcher.standings[-1][:4] == (4, 4, 3013, 1.0)
+    assert watcher.shares[-1] == 1
+    assert watcher.details[-1].startswith("4 of 4 files, 3,013 rows, ")
 
 
 # Going on ---------------------------------------------------------------------------------------
@@ -132,7 +141,7 @@ def test_what_is_answered_is_not_answered_again() -> None:
     predict()
     before, watcher = times(), Watcher()
 
-    done = predict(watcher=watcher)
+    done = predict(progress=watcher)
 
     assert times() == before
     assert (done.n_files, done.n_there, done.n_rows) == (0, 4, 0)
@@ -179,7 +188,7 @@ def test_only_what_is_not_answered_as_it_is_now_is_done(
     change()
     watcher = Watcher()
 
-    assert predict(watcher=watcher).n_files == 1
+    assert predict(progress=watcher).n_files == 1
 
     assert contents() == before
     assert {name for name, time_ in times().items() if time_ != at[name]} == {"a.csv"}
@@ -286,13 +295,13 @@ def test_a_record_that_is_none_is_left_alone(content: bytes, reason: str) -> Non
 
 def test_two_jobs_do_not_write_into_one_folder() -> None:
     class Second(Watcher):
-        def stands(self, standing: Standing) -> None:
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             with pytest.raises(OptionError) as found:
                 predict()
             self.warnings.append(str(found.value))
 
     watcher = Second()
-    assert predict(watcher=watcher).n_files == 4
+    assert predict(progress=watcher).n_files == 4
     assert {*watcher.warnings} == {
         "another job writes answers to out; wait for its end, or name another folder."
     }
@@ -305,7 +314,7 @@ def test_bad_rows_get_an_error_for_an_answer() -> None:
     Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n{bad\n')
     watcher = Watcher()
 
-    done = predict(watcher=watcher)
+    done = predict(progress=watcher)
 
     assert (done.n_files, done.n_bad, done.n_bad_files) == (4, 2, 1)
     assert watcher.warnings == [
@@ -341,7 +350,7 @@ def test_a_file_that_can_not_be_read_is_named_and_the_others_are_answered() -> N
     Path("in/f.parquet").write_text("text")
     watcher = Watcher()
 
-    done = predict(watcher=watcher)
+    done = predict(progress=watcher)
 
     assert sorted(contents()) == ["a.csv", "c.csv.gz", "d.jsonl"]
     assert [why for _, why in done.failed] == watcher.warnings
@@ -422,13 +431,13 @@ def test_a_worker_that_is_killed_has_its_file_done_again() -> None:
     killed = list[int]()
 
     class Killer(Watcher):
-        def stands(self, standing: Standing) -> None:
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             for process in multiprocessing.active_children():
                 if len(killed) < 2 and process.pid is not None:
                     os.kill(process.pid, signal.SIGKILL)
                     killed.append(process.pid)
 
-    done = predict_files("news.slug", ["in/*"], "two", n_workers=2, watcher=Killer())
+    done = predict_files("news.slug", ["in/*"], "two", n_workers=2, progress=Killer())
     assert (len(killed), done.n_files, done.failed) == (2, 4, [])
     assert contents("two") == contents()
 
@@ -473,12 +482,12 @@ def test_a_file_at_which_every_worker_ends_is_given_up() -> None:
 @pytest.mark.parametrize("n_workers", [1, 2])
 def test_an_interrupt_leaves_whole_files_and_a_record_to_go_on_from(n_workers: int) -> None:
     class Impatient(Watcher):
-        def stands(self, standing: Standing) -> None:
-            if standing.n_files_done:
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            if not detail.startswith("0 of "):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict(watcher=Impatient(), n_workers=n_workers)
+        predict(progress=Impatient(), n_workers=n_workers)
     assert multiprocessing.active_children() == []
     there = contents()
     assert not [name for name in there if name.endswith(".part")]
@@ -491,8 +500,8 @@ def test_progress_goes_through_a_single_file(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(task, "_INTERVAL", 0)
     Path("many.txt").write_text("wheat and corn were sold\n" * 20_000)
     watcher = Watcher()
-    predict_files("news.slug", ["many.txt"], "alone", n_workers=1, watcher=watcher)
-    shares = [standing.share for standing in watcher.standings]
+    predict_files("news.slug", ["many.txt"], "alone", n_workers=1, progress=watcher)
+    shares = [share for share in watcher.shares if share is not None]
     assert shares == sorted(shares)
     assert any(0 < share < 1 for share in shares)
     assert shares[-1] == 1
@@ -510,5 +519,5 @@ def test_news_of_a_file_that_come_late_change_nothing() -> None:
     job = predicting._Job([FilePair("a", "a", 10, 0)], mock.Mock(), watcher)
     job.hear(0, Outcome(1000, 0, 10))
     job.hear(0, SoFar(500, 0.5))
-    assert [standing.share for standing in watcher.standings] == [1.0]
-    assert watcher.standings[-1].n_rows == 1000
+    assert watcher.shares == [1.0]
+    assert watcher.n_rows() == [1000]

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from slugline.base.clusters import closed
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier
 from slugline.errors import ClusterError, DataError, OptionError
 from slugline.prediction.cluster import predict_partitions
-from slugline.prediction.job import Standing, predict_files
+from slugline.prediction.job import predict_files
 from slugline.prediction.record import RECORD
 from slugline.prediction.task import ModelCopy
 from stand_ins import Meanings
@@ -57,22 +58,6 @@ def _folder(news_slug: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         Path(f"in/{number}.csv").write_text(f"text\n{lines}\n")
 
 
-class Watcher:
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.said.append(text)
-
-    def warn(self, text: str) -> None:
-        self.said.append(text)
-
-    def stands(self, standing: Standing) -> None:
-        pass
-
-
 def contents(folder: str) -> dict[str, bytes]:
     files = [path for path in Path(folder).rglob("*") if path.is_file() and path.name != RECORD]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
@@ -108,12 +93,12 @@ def test_a_worker_that_is_killed_has_its_files_done_again(client: Any) -> None:
     predict_files("news.slug", ["in/*"], "here", n_workers=1)
     victims = [*client.run(os.getpid).values()]
 
-    class Killer(Watcher):
-        def stands(self, standing: Standing) -> None:
+    class Killer(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             if victims:
                 os.kill(victims.pop(), signal.SIGKILL)
 
-    done = predict_files("news.slug", ["in/*"], "there", client=client, watcher=Killer())
+    done = predict_files("news.slug", ["in/*"], "there", client=client, progress=Killer())
     assert (victims, done.n_files, done.failed) == ([], 4, [])
     assert contents("there") == contents("here")
 
@@ -130,12 +115,12 @@ def test_a_file_that_can_not_be_read_is_named_with_its_worker(client: Any) -> No
 
 @pytest.mark.usefixtures("_folder")
 def test_an_interrupt_ends_the_work_on_the_workers(client: Any) -> None:
-    class Impatient(Watcher):
-        def stands(self, standing: Standing) -> None:
+    class Impatient(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        predict_files("news.slug", ["in/*"], "out", client=client, watcher=Impatient())
+        predict_files("news.slug", ["in/*"], "out", client=client, progress=Impatient())
     assert jobs(client) == [{}, {}]
     assert predict_files("news.slug", ["in/*"], "out", client=client).n_files >= 3
     assert sorted(contents("out")) == ["0.csv", "1.csv", "2.csv", "3.csv"]
@@ -156,12 +141,12 @@ def test_a_cluster_without_workers_is_not_waited_for_for_ever(
         distributed.Client(cluster) as client,
     ):
 
-        class Last(Watcher):
+        class Last(SilentProgress):
             def note(self, text: str) -> None:
                 client.retire_workers()
 
         with pytest.raises(ClusterError) as found:
-            predict_files("news.slug", ["in/*"], "out", client=client, watcher=Last())
+            predict_files("news.slug", ["in/*"], "out", client=client, progress=Last())
     assert str(found.value) == (
         "the cluster has had no workers for 0.5 seconds; start some, and run this again: it goes "
         "on from there."

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from slugline.base.words import printable, printable_json
 from slugline.classifier import TopicClassifier
-from slugline.cli.output import printable, printable_json
 
 Run = Callable[..., Any]
 

@@ -1,18 +1,28 @@
-"""Training progress for a person: a bar on a terminal that leaves no trace, otherwise lines."""
+"""Progress for a person: a bar on a terminal that leaves no trace, lines elsewhere, or warnings."""
 
 from __future__ import annotations
 
 import io
 import re
 import sys
+import time
 
 import pytest
 
-from slugline.base.progress import BarProgress, LineProgress, Progress, progress_on
+from slugline.base.progress import (
+    BarProgress,
+    LineProgress,
+    Progress,
+    QuietProgress,
+    SilentProgress,
+    check_progress,
+    progress_on,
+)
+from slugline.errors import OptionError
 
 METRICS = [
-    {"loss": 2.53219, "accuracy": 0.5, "val_loss": 1.7, "val_accuracy": 0.62499},
-    {"loss": 1.4, "accuracy": 0.7, "val_loss": 1.3, "val_accuracy": 0.75},
+    "loss 2.5322  accuracy 0.5000  val_loss 1.7000  val_accuracy 0.6250",
+    "loss 1.4000  accuracy 0.7000  val_loss 1.3000  val_accuracy 0.7500",
 ]
 
 
@@ -45,6 +55,16 @@ class Terminal(io.StringIO):
     def shows_cursor(self) -> bool:
         return re.findall(r"\x1b\[\?25[hl]", self.getvalue())[-1] == "\x1b[?25h"
 
+    def last_drawing(self) -> str:
+        return self.getvalue().rpartition("\r\x1b[2K")[2]
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
@@ -55,45 +75,75 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return Terminal()
 
 
-def train(progress: Progress, metrics: list[dict[str, float]]) -> None:
-    progress.begin(n_epochs=len(metrics), n_steps=3)
-    for epoch, values in enumerate(metrics, start=1):
-        for _ in range(3):
-            progress.step()
-        progress.epoch(epoch, values)
-    progress.end()
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
 
 
-def test_a_file_gets_one_plain_line_per_epoch() -> None:
+def train(progress: Progress) -> None:
+    """Report two epochs of three batches, as a net does."""
+    step, metrics = "training", ""
+    for epoch in range(2):
+        for batch in range(3):
+            progress.update(step, (3 * epoch + batch + 1) / 6, metrics)
+        step, metrics = f"epoch {epoch + 1}/2", METRICS[epoch]
+        progress.update(step, (epoch + 1) / 2, metrics)
+    progress.close()
+
+
+# Lines ------------------------------------------------------------------------------------------
+
+
+def test_a_file_gets_a_line_per_step() -> None:
     stream = io.StringIO()
-    train(progress_on(stream), METRICS)
+    train(progress_on(stream))
     assert stream.getvalue() == (
-        "epoch 1/2  loss 2.5322  accuracy 0.5000  val_loss 1.7000  val_accuracy 0.6250\n"
-        "epoch 2/2  loss 1.4000  accuracy 0.7000  val_loss 1.3000  val_accuracy 0.7500\n"
+        " 17%  training\n"
+        " 50%  epoch 1/2  loss 2.5322  accuracy 0.5000  val_loss 1.7000  val_accuracy 0.6250\n"
+        "100%  epoch 2/2  loss 1.4000  accuracy 0.7000  val_loss 1.3000  val_accuracy 0.7500\n"
     )
 
 
-@pytest.mark.parametrize("is_terminal", [False, True])
-def test_a_note_is_a_line(is_terminal: bool) -> None:
-    stream = Terminal() if is_terminal else io.StringIO()
-    progress_on(stream).note("no better")
-    assert stream.getvalue() == "no better\n"
+def test_within_a_step_lines_come_now_and_then(clock: Clock) -> None:
+    stream = io.StringIO()
+    progress = progress_on(stream)
+    progress.update("reading", None, "100 documents")
+    progress.note("3 rows skipped")
+    clock.now += 9
+    progress.update("reading", None, "200 documents")
+    clock.now += 2
+    progress.update("reading", 0.123, "300 documents")
+    assert stream.getvalue() == (
+        "reading  100 documents\n3 rows skipped\n 12%  reading  300 documents\n"
+    )
 
 
-def test_each_line_is_out_as_soon_as_its_epoch_is_over() -> None:
+def test_the_same_step_of_the_next_work_has_its_line() -> None:
+    stream = io.StringIO()
+    progress = progress_on(stream)
+    for _ in range(2):
+        progress.update("training", 0.5)
+        progress.close()
+    assert stream.getvalue() == " 50%  training\n" * 2
+
+
+def test_each_line_is_out_at_once() -> None:
     binary = io.BytesIO()
     stream = io.TextIOWrapper(binary, write_through=False)
-    progress = LineProgress(stream)
-    progress.begin(n_epochs=2, n_steps=1)
-    progress.epoch(1, {"loss": 2.0})
-    assert binary.getvalue() == b"epoch 1/2  loss 2.0000\n"
+    LineProgress(stream).update("reading")
+    assert binary.getvalue() == b"reading\n"
+
+
+# A bar ------------------------------------------------------------------------------------------
 
 
 def test_a_terminal_gets_a_bar_that_shows_the_metrics_and_leaves_the_screen_clean(
     terminal: Terminal,
 ) -> None:
-    train(progress_on(terminal), METRICS)
-    assert "val_loss 1.3000" in terminal.getvalue()
+    train(progress_on(terminal))
+    assert "100%  epoch 2/2  loss 1.4000" in terminal.getvalue()
     assert set(terminal.screen()) == {""}
     assert terminal.shows_cursor()
 
@@ -102,37 +152,156 @@ def test_bar_and_metrics_fit_in_the_usual_eighty_columns(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    train(progress_on(terminal), METRICS)
-    last_drawing = terminal.getvalue().rpartition("\r\x1b[2K")[2]
-    assert "━" in last_drawing
-    assert "…" not in last_drawing
+    train(progress_on(terminal))
+    assert "━" in terminal.last_drawing()
+    assert METRICS[1] in terminal.last_drawing()
+    assert "…" not in terminal.last_drawing()
 
 
-def test_a_bar_that_is_stopped_half_way_leaves_the_screen_clean(terminal: Terminal) -> None:
+def test_a_bar_that_is_closed_half_way_leaves_the_screen_clean(terminal: Terminal) -> None:
     progress = progress_on(terminal)
-    progress.begin(n_epochs=2, n_steps=3)
-    progress.step()
-    progress.end()
+    progress.update("training", 0.5)
+    progress.close()
     assert set(terminal.screen()) == {""}
     assert terminal.shows_cursor()
 
 
 def test_a_bar_can_be_used_for_one_training_after_another(terminal: Terminal) -> None:
     progress = progress_on(terminal)
-    train(progress, METRICS)
-    train(progress, METRICS)
+    train(progress)
+    train(progress)
     assert set(terminal.screen()) == {""}
 
 
+def test_a_note_is_a_line_above_the_bar(terminal: Terminal) -> None:
+    progress = progress_on(terminal)
+    progress.update("reading [1]", None)
+    progress.note("3 rows [skipped]\x1b")
+    progress.update("pass 7", 0.5)
+    assert "reading [1]" in terminal.getvalue()
+    assert re.search(r"━.* 50%  pass 7", terminal.last_drawing())
+    progress.close()
+    assert terminal.screen()[0] == "3 rows [skipped]\\x1b"
+    assert set(terminal.screen()[1:]) == {""}
+
+
+def test_a_bar_is_drawn_a_few_times_a_second_however_often_it_is_updated(
+    terminal: Terminal, clock: Clock
+) -> None:
+    progress = progress_on(terminal)
+    for n in range(1000):
+        clock.now += 0.001
+        progress.update("predicting", 0.1, f"{n} documents")
+    assert 8 <= terminal.getvalue().count(" documents") <= 12
+    progress.close()
+
+
+def test_a_job_that_is_over_soon_has_no_bar(
+    terminal: Terminal, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "slugline.base.progress._start_bar", lambda _: pytest.fail("rich was imported")
+    )
+    progress = progress_on(terminal, delay=1.0)
+    for _ in range(9):
+        clock.now += 0.1
+        progress.update("predicting", 0.1)
+    progress.close()
+    assert terminal.getvalue() == ""
+
+
+def test_no_color_leaves_bar_and_warnings_without_colours(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    progress = progress_on(terminal)
+    progress.update("predicting", 0.25)
+    assert "━" in terminal.last_drawing()
+    progress.warning("odd")
+    assert "\x1b[3" not in terminal.getvalue()
+    progress.close()
+
+
+# Notes and warnings -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_note_is_a_line(is_terminal: bool, terminal: Terminal) -> None:
+    stream = terminal if is_terminal else io.StringIO()
+    progress_on(stream).note("no better")
+    assert stream.getvalue() == "no better\n"
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_warnings_are_shown_in_any_case(quiet: bool, terminal: Terminal) -> None:
+    stream = io.StringIO()
+    progress_on(stream, quiet=quiet).warning("too few\x1b")
+    assert stream.getvalue() == "warning: too few\\x1b\n"
+    progress_on(terminal, quiet=quiet).warning("too few")
+    assert terminal.getvalue() == "\x1b[33mwarning: too few\x1b[0m\n"
+
+
+def test_a_warning_is_yellow_above_the_bar_too(terminal: Terminal) -> None:
+    progress = progress_on(terminal)
+    progress.update("predicting", 0.5)
+    progress.warning("[too] few")
+    assert "\x1b[33mwarning: [too] few\x1b[0m\n" in terminal.getvalue()
+    progress.close()
+
+
+def test_quiet_progress_shows_warnings_alone() -> None:
+    stream = io.StringIO()
+    progress = progress_on(stream, quiet=True)
+    train(progress)
+    progress.note("no better")
+    assert stream.getvalue() == ""
+
+
+def test_texts_are_reworded_before_they_are_shown() -> None:
+    stream = io.StringIO()
+    progress = progress_on(stream, wording=lambda text: text.replace("`text`", "--text"))
+    progress.update("reading `text`", 0.5, "`text`")
+    progress.note("see `text`")
+    progress.warning("see `text`")
+    assert stream.getvalue() == (" 50%  reading --text  --text\nsee --text\nwarning: see --text\n")
+
+
+# Which one --------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    ("stream_class", "kind"), [(Terminal, BarProgress), (io.StringIO, LineProgress)]
+    ("stream_class", "term", "quiet", "kind"),
+    [
+        (Terminal, "xterm", False, BarProgress),
+        (Terminal, "dumb", False, LineProgress),
+        (Terminal, "unknown", False, LineProgress),
+        (io.StringIO, "xterm", False, LineProgress),
+        (Terminal, "xterm", True, QuietProgress),
+        (io.StringIO, "xterm", True, QuietProgress),
+    ],
 )
-def test_standard_error_is_the_stream_unless_another_is_given(
-    stream_class: type[io.StringIO], kind: type, monkeypatch: pytest.MonkeyPatch
+def test_standard_error_decides_unless_another_stream_is_given(
+    stream_class: type[io.StringIO],
+    term: str,
+    quiet: bool,
+    kind: type,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stream = stream_class()
     monkeypatch.setattr(sys, "stderr", stream)
-    progress = progress_on()
+    monkeypatch.setenv("TERM", term)
+    progress = progress_on(quiet=quiet)
     assert type(progress) is kind
-    train(progress, METRICS)
-    assert stream.getvalue()
+    progress.warning("odd")
+    assert "warning: odd" in stream.getvalue()
+
+
+def test_what_is_no_progress_is_refused() -> None:
+    class Half:
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None: ...
+
+    assert isinstance(check_progress(None), SilentProgress)
+    progress = LineProgress(io.StringIO())
+    assert check_progress(progress) is progress
+    with pytest.raises(OptionError, match=r"^`progress` is <.*>; give None, or an object like"):
+        check_progress(Half())

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, ModelFileError, OptionError
@@ -369,20 +370,15 @@ def test_a_file_to_find_the_best_epoch_on_is_refused_where_there_was_none(
     assert str(error.value) == f"{slug} was trained without `validation`; leave it out."
 
 
-class Impatient:
+class Impatient(SilentProgress):
     """Interrupts training after its second epoch."""
 
-    def begin(self, n_epochs: int, n_steps: int) -> None: ...
+    is_over = False
 
-    def step(self) -> None: ...
-
-    def epoch(self, number: int, figures: dict[str, float]) -> None:
-        if number == 2:
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        if step.startswith("epoch 2/") and not self.is_over:
+            self.is_over = True
             signal.raise_signal(signal.SIGINT)
-
-    def end(self) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 def test_training_that_was_interrupted_cannot_be_repeated(tmp_path: Path, corpus: Corpus) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from slugline.base.progress import SilentProgress
 from slugline.errors import DataError, OptionError
 from slugline.learning.learner import FitContext
 from slugline.learning.net.layers import Dense
@@ -110,17 +111,10 @@ def test_layers_that_do_not_fit_one_another_are_refused() -> None:
 
 
 def test_ctrl_c_leaves_no_half_trained_net() -> None:
-    class Impatient:
-        def begin(self, n_epochs: int, n_steps: int) -> None: ...
-
-        def step(self) -> None: ...
-
-        def epoch(self, number: int, figures: dict[str, float]) -> None:
-            signal.raise_signal(signal.SIGINT)
-
-        def end(self) -> None: ...
-
-        def note(self, text: str) -> None: ...
+    class Impatient(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            if step.startswith("epoch 1/"):
+                signal.raise_signal(signal.SIGINT)
 
     # Shells start background jobs with SIGINT ignored; the test needs Python's own handler.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
 from slugline.experiment import suggest as module
@@ -116,9 +118,14 @@ def test_progress_is_told_how_many_were_looked_at(
     fitted: Fitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_BLOCK", 10)
-    told: list[int] = []
-    suggest(fitted, SURE + DOUBTFUL, 2, progress=told.append)
-    assert told == [10, 20, 24]
+    told: list[Any] = []
+
+    class Keeping(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            told.append((step, share, detail))
+
+    suggest(fitted, SURE + DOUBTFUL, 2, progress=Keeping())
+    assert told == [("classifying texts", n / 24, f"{n} texts") for n in (10, 20, 24)]
 
 
 def test_a_model_of_one_topic_suggests_the_typical() -> None:

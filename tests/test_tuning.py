@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from slugline.base.progress import SilentProgress
 from slugline.classifier import TopicClassifier, load
 from slugline.errors import DataError, OptionError
 from slugline.learning.learner import FitContext
@@ -35,7 +36,7 @@ def search(n: int = 240, budget: float = BUDGET, seed: int = 0) -> Tuning:
     return tune(texts, y, WORDS, FitContext(n_topics=2, seed=seed), budget=budget)
 
 
-class Notes:
+class Notes(SilentProgress):
     """Hears what is told of the search, and may press Ctrl-C."""
 
     def __init__(self, interrupt_at: int | None = None) -> None:
@@ -125,7 +126,7 @@ def test_nets_are_tried_and_their_shares_cost_nothing_more() -> None:
 def test_ctrl_c_ends_the_search_and_keeps_the_best() -> None:
     texts, y = ordered_pairs(240)
     notes = Notes(interrupt_at=4)
-    tuning = tune(texts, y, WORDS, FitContext(n_topics=2, progress=notes))  # type: ignore[arg-type]
+    tuning = tune(texts, y, WORDS, FitContext(n_topics=2, progress=notes))
     assert tuning.interrupted
     assert len(tuning.trials) == len(notes.notes) == 4
     assert FAMILIES["bigrams"] in tuning.best.way.blocks
@@ -134,7 +135,7 @@ def test_ctrl_c_ends_the_search_and_keeps_the_best() -> None:
 def test_every_trial_is_told_in_words() -> None:
     texts, y = ordered_pairs(60)
     notes = Notes()
-    tuning = tune(texts, y, WORDS, FitContext(n_topics=2, progress=notes))  # type: ignore[arg-type]
+    tuning = tune(texts, y, WORDS, FitContext(n_topics=2, progress=notes))
     assert len(notes.notes) == len(tuning.trials)
     first = tuning.trials[0]
     assert notes.notes[0] == (

@@ -192,7 +192,7 @@ class TopicClassifier(TextEstimator):
             How often the answers that `route` gives are to be right. To choose thresholds, it also
             answers documents by what it learns from others, which takes up to thrice as long.
         progress : Progress, optional
-            Told of steps and epochs; see `slugline.base.progress`.
+            See `slugline.base.progress`.
 
         Raises
         ------

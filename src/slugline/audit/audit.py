@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,6 +24,7 @@ from slugline.audit.evidence import (
 from slugline.audit.suspicion import TopicEvidence, compare_copies, error_probabilities
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.base.checks import check_whole, count_threads
+from slugline.base.progress import Progress, check_progress
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics
 from slugline.errors import DataError
@@ -30,9 +32,6 @@ from slugline.learning.learner import FitContext
 from slugline.text.blocks import default_blocks
 from slugline.text.features import Features
 from slugline.text.sparse import ranges
-
-if TYPE_CHECKING:
-    from slugline.base.progress import StepProgress
 
 __all__ = [
     "Audit",
@@ -220,7 +219,7 @@ def audit_corpus(
     *,
     seed: int = 0,
     n_jobs: int | None = None,
-    progress: StepProgress | None = None,
+    progress: Progress | None = None,
 ) -> Audit:
     """Find documents whose topic is probably wrong, copies, leaks, odd texts and topics alike.
 
@@ -235,8 +234,7 @@ def audit_corpus(
     seed : int, default 0
     n_jobs : int, optional
         Threads, by default one for each core. What is found is the same for any number.
-    progress : callable, optional
-        Told of each step before it begins.
+    progress : Progress, optional
 
     Raises
     ------
@@ -247,13 +245,18 @@ def audit_corpus(
     n_train = len(corpus)
     both = _joined(corpus, test)
     _check(both)
-    tell, n_steps = progress or (lambda *_: None), 2 + others.N_ROUNDS
-    tell("reading texts", 0, n_steps)
+    with closing(check_progress(progress)) as progress:
+        return _audit(both, n_train, seed, n_jobs, progress)
+
+
+def _audit(both: Corpus, n_train: int, seed: int, n_jobs: int | None, progress: Progress) -> Audit:
+    n_steps = 2 + others.N_ROUNDS
+    progress.update("reading texts", 0.0)
     features = Features(default_blocks("log-tf-idf"), n_jobs)
     X = features.fit_transform(both.texts)
     topics = Topics.fit(both.topics)
     y = topics.encode(both.topics)
-    tell("comparing texts", 1, n_steps)
+    progress.update("comparing texts", 1 / n_steps)
     same = number_identical(both.texts)
     pairs = find_near_pairs(X, seed)
     groups = connect_groups(same, pairs)
@@ -277,7 +280,8 @@ def audit_corpus(
 
     leads = _leads(both.texts, X, n_jobs)
     scores = others.heldout_scores(
-        X, leads, y, context, groups, suspects, lambda n: tell("judging topics", 2 + n, n_steps)
+        *(X, leads, y, context, groups, suspects),
+        lambda n: progress.update("judging topics", (2 + n) / n_steps),
     )
     evidence = TopicEvidence(scores, shares, y)
     suspicion = _suspicion(evidence, judged, copies, seed)

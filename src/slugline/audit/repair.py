@@ -9,18 +9,20 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from slugline.audit.evidence import N_FOLDS, assign_folds
+from slugline.audit.evidence import assign_folds
 from slugline.audit.findings import DECISIONS, text_digest
 from slugline.base.arrays import Index
+from slugline.base.progress import Progress, check_progress
 from slugline.corpus.columns import find_both_columns, format_list, peek
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topics, check_topic_names
@@ -31,9 +33,6 @@ from slugline.errors import DataError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fit import fit
 from slugline.model.settings import FitSettings
-
-if TYPE_CHECKING:
-    from slugline.base.progress import StepProgress
 
 __all__ = [
     "Decision",
@@ -425,7 +424,7 @@ def measure_gain(
     *,
     seed: int = 0,
     n_jobs: int | None = None,
-    progress: StepProgress | None = None,
+    progress: Progress | None = None,
 ) -> Gain:
     """Cross-validate the default classifier on documents before and after repair, in equal folds.
 
@@ -456,14 +455,14 @@ def measure_gain(
     if n_folds < 2 or not kept.any():
         raise DataError("the documents are too few to be tested on; add some.")
     right = np.zeros((2, len(texts)), dtype=bool)
-    for fold in range(n_folds):
-        held = np.flatnonzero((folds == fold) & kept)
-        for number, (topics, told) in enumerate(((sources, folds != fold), (targets, kept))):
-            learn = np.flatnonzero((folds != fold) & told)
-            if progress is not None:
-                progress("measuring the gain", 2 * fold + number, 2 * N_FOLDS)
-            found = _answers(texts, topics, learn, held, seed, n_jobs)
-            right[number, held] = found == targets[held]
+    with closing(check_progress(progress)) as progress:
+        for fold in range(n_folds):
+            held = np.flatnonzero((folds == fold) & kept)
+            for number, (topics, told) in enumerate(((sources, folds != fold), (targets, kept))):
+                learn = np.flatnonzero((folds != fold) & told)
+                progress.update("measuring the gain", (2 * fold + number) / (2 * n_folds))
+                found = _answers(texts, topics, learn, held, seed, n_jobs)
+                right[number, held] = found == targets[held]
     first, then = right[:, kept]
     return Gain(
         n_tested=int(kept.sum()),

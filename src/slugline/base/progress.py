@@ -1,159 +1,280 @@
-"""Progress of a training run for a person: a bar on a terminal, plain lines elsewhere."""
+"""Progress of long work: one protocol, and what shows it as a bar, as lines, or not at all."""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, runtime_checkable
+
+from slugline.base.checks import illegal
+from slugline.base.words import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
 
 __all__ = [
+    "SILENT",
     "BarProgress",
     "LineProgress",
-    "PassProgress",
     "Progress",
-    "StepProgress",
+    "QuietProgress",
+    "SilentProgress",
+    "can_erase",
+    "check_progress",
     "progress_on",
-    "step_of",
 ]
 
+# Columns of a terminal that the bar itself takes.
+_BAR_WIDTH = 12
 
+
+@runtime_checkable
 class Progress(Protocol):
-    """What `fit` calls for every step and epoch."""
+    """Receives the progress of long work: training, passes over documents, files, downloads.
 
-    def begin(self, n_epochs: int, n_steps: int) -> None:
-        """Training starts; an epoch has `n_steps` batches."""
+    Code that calls `update` also calls `close`, even after an error. More work may follow.
+    """
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        """Report how far the work is.
+
+        Parameters
+        ----------
+        step : str
+            The current step. A log has a line for each.
+        share : float, optional
+            Share of the whole work that is done, from 0 to 1; None if it is unknown.
+        detail : str
+            Numbers so far, which may change with every call.
+        """
         ...
-
-    def step(self) -> None:
-        """A batch is finished."""
-        ...
-
-    def epoch(self, number: int, metrics: dict[str, float]) -> None:
-        """Epoch `number`, counted from 1, is finished."""
-        ...
-
-    def end(self) -> None:
-        """Training is over, whether it succeeded or not."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Report something other than the training of one network."""
-        ...
-
-
-class StepProgress(Protocol):
-    """What a job of many fits calls before every fit."""
-
-    def __call__(self, step: str, n_done: int, n_fits: int) -> None:
-        """`step` comes next; `n_done` of `n_fits` fits are finished."""
-        ...
-
-
-class PassProgress(Protocol):
-    """What `fit_stream` calls, which may take hours."""
 
     def note(self, text: str) -> None:
         """Report something that is of interest later as well."""
         ...
 
-    def passed(self, text: str, done: float | None) -> None:
-        """Report how far it has come: a share of all the work, or None as long as it reads."""
+    def warning(self, text: str) -> None:
+        """Report what may be wrong."""
+        ...
+
+    def close(self) -> None:
+        """End the work, whether it succeeded or not."""
         ...
 
 
-def step_of(progress: Any) -> Callable[[str, float | None], None]:
-    """Return what to tell of each step; what only takes notes gets one.
+class SilentProgress:
+    """Shows nothing."""
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def warning(self, text: str) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+#: Used where no progress is wanted.
+SILENT: Progress = SilentProgress()
+
+
+class QuietProgress(SilentProgress):
+    """Shows warnings alone.
 
     Parameters
     ----------
-    progress : PassProgress, Progress or None
+    stream : text file
+    wording : callable, optional
+        Rewords each text before it is shown, say into the flags of a command.
     """
-    if progress is None:
-        return lambda text, done: None  # noqa: ARG005
-    passed: Callable[[str, float | None], None] | None = getattr(progress, "passed", None)
-    return passed or (lambda text, done: progress.note(text))  # noqa: ARG005
 
-
-class LineProgress:
-    """One line of metrics per epoch."""
-
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, wording: Callable[[str], str] = str) -> None:
         self._stream = stream
-        self._n_epochs = 0
+        self._wording = wording
 
-    def begin(self, n_epochs: int, n_steps: int) -> None:  # noqa: ARG002
-        """Remember how many epochs there will be."""
-        self._n_epochs = n_epochs
+    def warning(self, text: str) -> None:
+        """Write a line, yellow on a terminal."""
+        line = self._printable(f"warning: {text}")
+        in_colour = self._stream.isatty() and not os.environ.get("NO_COLOR")
+        self._write(f"\x1b[33m{line}\x1b[0m" if in_colour else line)
 
-    def step(self) -> None:
-        """Write nothing."""
+    def _printable(self, text: str) -> str:
+        return printable(self._wording(text))
 
-    def epoch(self, number: int, metrics: dict[str, float]) -> None:
-        """Write the metrics of the epoch."""
-        self._stream.write(f"epoch {number}/{self._n_epochs}  {_show(metrics)}\n")
+    def _write(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
         self._stream.flush()
 
-    def end(self) -> None:
-        """Do nothing: there is nothing to close."""
+
+class LineProgress(QuietProgress):
+    """Writes a line for each step, and within a step now and then.
+
+    Parameters
+    ----------
+    stream, wording : see `QuietProgress`
+    interval : float, default 10
+        Seconds between lines of the same step.
+    """
+
+    def __init__(
+        self, stream: TextIO, wording: Callable[[str], str] = str, *, interval: float = 10.0
+    ) -> None:
+        super().__init__(stream, wording)
+        self._interval = interval
+        self._step: str | None = None
+        self._next_time = 0.0
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        """Write share, step and detail if it is time to."""
+        now = time.monotonic()
+        if step == self._step and now < self._next_time:
+            return
+        self._step, self._next_time = step, now + self._interval
+        self._write("  ".join(_parts(share, self._printable(step), self._printable(detail))))
 
     def note(self, text: str) -> None:
-        """Write `text` as a line."""
-        self._stream.write(f"{text}\n")
-        self._stream.flush()
+        """Write a line."""
+        self._write(self._printable(text))
+
+    def close(self) -> None:
+        """Let the next update be the first of its step."""
+        self._step = None
 
 
-class BarProgress:
-    """A bar that moves with every batch, with the metrics of the last epoch beside it."""
+class BarProgress(QuietProgress):
+    """Draws a bar on a terminal, and leaves no trace of it.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    Parameters
+    ----------
+    stream, wording : see `QuietProgress`
+    delay : float, default 0
+        Seconds until the bar appears: shorter work needs none.
+    interval : float, default 0.1
+        Seconds between drawings within a step.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        wording: Callable[[str], str] = str,
+        *,
+        delay: float = 0.0,
+        interval: float = 0.1,
+    ) -> None:
+        super().__init__(stream, wording)
+        self._interval = interval
+        self._first_time = time.monotonic() + delay
+        self._next_time = 0.0
+        self._step: str | None = None
         self._bar: RichProgress | None = None
-        self._task: TaskID | None = None
 
-    def begin(self, n_epochs: int, n_steps: int) -> None:
-        """Draw an empty bar."""
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        """Draw the bar if it is time to: a new step is shown at once."""
+        now = time.monotonic()
+        if now < self._first_time or (step == self._step and now < self._next_time):
+            return
+        self._step, self._next_time = step, now + self._interval
+        if self._bar is None:
+            self._bar = _start_bar(self._stream)
+        # Where a terminal is narrow, the numbers matter most.
+        parts = _parts(share, self._printable(step), self._printable(detail))
+        n_columns = self._bar.console.width - _BAR_WIDTH - 2
+        while len(parts) > 1 and sum(map(len, parts)) + 2 * len(parts) - 2 > n_columns:
+            parts.pop(0)
+        total = None if share is None else 1.0
+        task = self._bar.task_ids[0]
+        self._bar.update(task, total=total, completed=share or 0.0, text="  ".join(parts))
+        self._bar.refresh()
 
-        self._bar = Progress(
-            BarColumn(bar_width=12),
-            TextColumn("{task.fields[metrics]}"),
-            console=Console(file=self._stream),
-            transient=True,
-        )
-        self._task = self._bar.add_task("training", total=n_epochs * n_steps, metrics="")
-        self._bar.start()
-
-    def step(self) -> None:
-        """Move the bar."""
-        if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task)
-
-    def epoch(self, number: int, metrics: dict[str, float]) -> None:  # noqa: ARG002
-        """Show the metrics of the epoch. Its number would not fit into 80 columns too."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, metrics=_show(metrics))
-
-    def end(self) -> None:
+    def close(self) -> None:
         """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
+        self._bar, self._step = None, None
 
     def note(self, text: str) -> None:
-        """Write `text` as a line; between two training runs there is no bar."""
-        self._stream.write(f"{text}\n")
-        self._stream.flush()
+        """Write a line above the bar."""
+        self._write(self._printable(text))
+
+    def _write(self, line: str) -> None:
+        if self._bar is None:
+            super()._write(line)
+        else:
+            from rich.text import Text
+
+            self._bar.console.print(Text.from_ansi(line), highlight=False, soft_wrap=True)
 
 
-def progress_on(stream: TextIO | None = None) -> Progress:
-    """Return a bar if `stream` (by default standard error) is a terminal, otherwise lines."""
+def progress_on(
+    stream: TextIO | None = None,
+    *,
+    quiet: bool = False,
+    wording: Callable[[str], str] = str,
+    delay: float = 0.0,
+) -> Progress:
+    """Return a bar on a terminal, lines elsewhere, or warnings alone.
+
+    Parameters
+    ----------
+    stream : text file, default standard error
+    quiet : bool, default False
+        Show warnings alone.
+    wording : callable, optional
+        Rewords each text before it is shown.
+    delay : float, default 0
+        Seconds until a bar appears.
+    """
     stream = stream or sys.stderr
-    return BarProgress(stream) if stream.isatty() else LineProgress(stream)
+    if quiet:
+        return QuietProgress(stream, wording)
+    if can_erase(stream):
+        return BarProgress(stream, wording, delay=delay)
+    return LineProgress(stream, wording)
 
 
-def _show(metrics: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+def can_erase(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that can erase text."""
+    return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def check_progress(progress: Any) -> Progress:
+    """Return what was given for `progress`, or `SILENT` for None.
+
+    Raises
+    ------
+    OptionError : if it lacks a method of `Progress`.
+    """
+    if progress is None:
+        return SILENT
+    if not isinstance(progress, Progress):
+        raise illegal(
+            "progress", progress, "None, or an object like those of `slugline.base.progress`"
+        )
+    return progress
+
+
+def _parts(share: float | None, step: str, detail: str) -> list[str]:
+    return [*([] if share is None else [f"{share:4.0%}"]), step, *([detail] if detail else [])]
+
+
+def _start_bar(stream: TextIO) -> RichProgress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    bar = Progress(
+        BarColumn(_BAR_WIDTH),
+        TextColumn("{task.fields[text]}", markup=False),
+        console=Console(file=stream),
+        transient=True,
+        # A thread that draws would slow down the work.
+        auto_refresh=False,
+    )
+    bar.add_task("", total=None, text="")
+    bar.start()
+    return bar

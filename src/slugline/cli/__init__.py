@@ -54,7 +54,7 @@ def _open_closed_streams() -> None:
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:
-    from slugline.cli.output import printable
+    from slugline.base.words import printable
 
     print(f"slugline: error: {printable(message)}", file=sys.stderr)  # noqa: T201
     sys.exit(status)

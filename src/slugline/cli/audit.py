@@ -27,7 +27,7 @@ from slugline.cli.options import (
     TopicColumn,
     read_parts,
 )
-from slugline.cli.output import print_json, print_table, show, step_progress, warn, write_file
+from slugline.cli.output import print_json, print_table, show, show_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
 from slugline.errors import DataError, OptionError
 
@@ -130,7 +130,7 @@ def audit(
     parts = read_parts(data, None, test, reading, quiet)
     train, others = parts["train"], _numbered_on(parts, test)
     how: dict[str, Any] = {"seed": seed, "n_jobs": threads}
-    with step_progress(quiet) as progress:
+    with show_progress(quiet) as progress:
         how["progress"] = progress
         if decisions is not None:
             _repair(train, data, reading, decisions, output, gain, how, as_json)

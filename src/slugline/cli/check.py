@@ -24,7 +24,7 @@ from slugline.cli.options import (
     check_model_first,
     read_parts,
 )
-from slugline.cli.output import print_json, print_table, say, show
+from slugline.cli.output import print_json, print_table, say, show, show_progress
 
 if TYPE_CHECKING:
     from slugline.experiment.retraining import Retraining
@@ -60,20 +60,20 @@ def check(
 
     Nothing is written. Exit status 1 if it is not the same. DATA is what MODEL was trained on.
     """
-    from slugline.base.progress import progress_on
     from slugline.experiment.retraining import retrain
 
     check_model_first("check", model, data[0])
     reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, validation, test, reading, quiet)
-    found = retrain(
-        model,
-        parts["train"],
-        parts.get("validation"),
-        parts.get("test"),
-        n_threads=threads,
-        progress=None if quiet else progress_on(),
-    )
+    with show_progress(quiet) as progress:
+        found = retrain(
+            model,
+            parts["train"],
+            parts.get("validation"),
+            parts.get("test"),
+            n_threads=threads,
+            progress=progress,
+        )
     if found.not_measured:
         names = ", ".join(found.not_measured)
         say(f"{model}: not measured again: {names}; for that, give the --test file", quiet=quiet)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,13 +26,11 @@ from slugline.cli.options import (
     read_parts,
 )
 from slugline.cli.output import (
-    name_flags,
     print_json,
     print_table,
-    printable,
     say,
     show,
-    step_progress,
+    show_progress,
     warn,
     write_file,
 )
@@ -41,7 +38,7 @@ from slugline.cli.targets import check_not_read, check_target
 from slugline.errors import OptionError, SluglineError
 
 if TYPE_CHECKING:
-    from slugline.compare.results import Comparison, ModelResult
+    from slugline.compare.results import Comparison
 
 __all__ = ["compare"]
 
@@ -112,6 +109,7 @@ def compare(
     """
     from slugline.compare.models import choose_models
     from slugline.compare.run import CompareSettings, compare_models
+    from slugline.reports.comparison import model_line
 
     settings = CompareSettings(folds, seed, jobs, threads, timeout)
     chosen = choose_models(models.split(","))
@@ -121,7 +119,7 @@ def compare(
         check_not_read("--resume", resume, sources)
     reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     width = max(len(model.name) for model in chosen.models)
-    with _folder_for(output, sources), step_progress(quiet) as progress:
+    with _folder_for(output, sources), show_progress(quiet) as progress:
         corpus = read_parts(data, None, None, reading, quiet)["train"]
         comparison = compare_models(
             corpus,
@@ -129,7 +127,7 @@ def compare(
             settings,
             resume=resume,
             progress=progress,
-            found=_teller(width, quiet),
+            found=lambda model: progress.note(model_line(model, width)),
         )
         if output is not None:
             _write(comparison, output)
@@ -145,18 +143,6 @@ def compare(
             show(f"page    {output / _PAGE}")
     if comparison.best is None:
         raise SluglineError("no model could be measured; see the reasons above.")
-
-
-def _teller(width: int, quiet: bool) -> Callable[[ModelResult], None]:
-    """Return what prints a line for each model as soon as it is measured."""
-    from slugline.reports.comparison import model_line
-
-    def tell(model: ModelResult) -> None:
-        if not quiet:
-            # Not by `say`, whose stream a bar on a terminal doesn't know of.
-            print(printable(name_flags(model_line(model, width))), file=sys.stderr)  # noqa: T201
-
-    return tell
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from slugline.cli.options import (
     TopicColumn,
     read_parts,
 )
-from slugline.cli.output import print_json, print_table, say, show, step_progress, warn, write_file
+from slugline.cli.output import print_json, print_table, say, show, show_progress, warn, write_file
 from slugline.cli.targets import check_not_read, check_target
 from slugline.errors import OptionError
 
@@ -88,7 +88,7 @@ def curve(
         _check_picture(plot, [*data, test, map_topics])
     reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
     parts = read_parts(data, None, test, reading, quiet)
-    with step_progress(quiet) as progress:
+    with show_progress(quiet) as progress:
         curves = learning_curves(
             parts["train"],
             parts.get("test"),

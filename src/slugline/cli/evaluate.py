@@ -81,7 +81,7 @@ def evaluate(
     second = load_model(against) if against is not None else None
     known = [str(name) for name in fitted.topics.names]
     reading = ReadOptions(text, topic, format_, skip_bad_rows, encoding, fold_topics, map_topics)
-    parts = load_parts(data, reading, known)
+    parts = load_parts(data, reading, quiet, known)
     corpus = parts.get("test", parts["train"])
     say_notes(corpus, quiet, several=len(data) > 1)
     evaluation = evaluate_on(fitted, corpus, seed=seed)

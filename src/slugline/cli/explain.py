@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slugline.base.words import counted
+from slugline.base.words import counted, printable
 from slugline.cli.options import AsJson, Model, Quiet, ReadOptions, check_model_first, load_parts
-from slugline.cli.output import print_json, print_table, printable, say, show
+from slugline.cli.output import print_json, print_table, say, show
 from slugline.cli.targets import check_not_read, check_target
 from slugline.errors import DataError
 
@@ -103,7 +103,8 @@ def explain(
     text = _read(text, quiet)
     corpus = None
     if data:
-        corpus = load_parts(data, ReadOptions(None, None, None, True, None, False, None))["train"]
+        reading = ReadOptions(None, None, None, True, None, False, None)
+        corpus = load_parts(data, reading, quiet)["train"]
         if corpus.n_skipped:
             skipped = counted(corpus.n_skipped, "row")
             say(f"{corpus.name}: skipped {skipped} without a text or a topic to use", quiet=quiet)

@@ -194,7 +194,7 @@ class ReadOptions(NamedTuple):
 
 
 def load_parts(
-    data: Sequence[str], reading: ReadOptions, known: Iterable[str] = ()
+    data: Sequence[str], reading: ReadOptions, quiet: bool, known: Iterable[str] = ()
 ) -> dict[str, Corpus]:
     """Return DATA: "train" and, for a data set that its publisher has split, "test".
 
@@ -206,7 +206,7 @@ def load_parts(
     """
     from slugline.corpus import topics
 
-    parts = _read_parts(data, reading)
+    parts = _read_parts(data, reading, quiet)
     if reading.map_topics is not None:
         names = topics.read_topic_map(reading.map_topics, reading.encoding, reading.format_)
         parts = {part: topics.rename_topics(corpus, names) for part, corpus in parts.items()}
@@ -218,13 +218,15 @@ def load_parts(
     return parts
 
 
-def _read_parts(data: Sequence[str], reading: ReadOptions) -> dict[str, Corpus]:
+def _read_parts(data: Sequence[str], reading: ReadOptions, quiet: bool) -> dict[str, Corpus]:
+    from slugline.cli.output import show_progress
     from slugline.corpus.loading import NAMED_CORPORA, load_splits, read_corpus
     from slugline.errors import DataError
 
     text, topic, format_, skip_bad_rows, encoding, *_ = reading
     if len(data) == 1 and data[0] in NAMED_CORPORA and (text, topic, format_) == (None,) * 3:
-        return load_splits(data[0])
+        with show_progress(quiet) as progress:
+            return load_splits(data[0], progress=progress)
     for name in data:
         near = difflib.get_close_matches(name, NAMED_CORPORA, n=1, cutoff=0.8)
         if near and name not in NAMED_CORPORA and not Path(name).exists():
@@ -259,11 +261,11 @@ def read_parts(
     """
     from slugline.corpus.topics import note_undocumented
 
-    parts = load_parts(data, reading, [*described])
+    parts = load_parts(data, reading, quiet, [*described])
     parts["train"] = note_undocumented(parts["train"], described)
     for part, source in (("validation", validation), ("test", test)):
         if source is not None:
-            found = load_parts([source], reading, [*described, *parts["train"].topics])
+            found = load_parts([source], reading, quiet, [*described, *parts["train"].topics])
             parts[part] = found.get(part, found["train"])
     for part, corpus in parts.items():
         say_notes(corpus, quiet, several=part == "train" and len(data) > 1)

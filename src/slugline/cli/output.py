@@ -6,44 +6,35 @@ import json
 import os
 import re
 import sys
-import time
 from collections.abc import Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from slugline.base.words import printable, printable_json
 from slugline.errors import SluglineError
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from rich.progress import Progress
-
-    from slugline.base.progress import PassProgress, StepProgress
+    from slugline.base.progress import Progress
     from slugline.evaluation.evaluation import Evaluation
     from slugline.evaluation.intervals import Interval
     from slugline.evaluation.paired import PairedComparison
 
 __all__ = [
     "FLAGS",
-    "DocumentBar",
-    "can_erase",
     "has_onlooker",
     "log_to_standard_error",
     "name_flags",
-    "pass_progress",
     "print_evaluation",
     "print_json",
     "print_paired",
     "print_table",
-    "printable",
-    "printable_json",
     "say",
     "shares",
     "show",
-    "step_progress",
+    "show_progress",
     "warn",
     "write_file",
 ]
@@ -118,6 +109,9 @@ FLAGS = {name: "--" + name.replace("_", "-") for name in _ALIKE} | {
     "validation_data": "--validation",
 }
 
+# Seconds. A shorter job needs no bar.
+_SHORT = 1.0
+
 _PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
 # Values that the flag alone implies.
 _SILENT = ("True", '"balanced"', "'balanced'")
@@ -137,45 +131,6 @@ def _flag(found: re.Match[str]) -> str:
     if name not in FLAGS:
         return found[0]
     return FLAGS[name] if value is None or value in _SILENT else f"{FLAGS[name]} {value}"
-
-
-# Make text from anywhere safe to print: a terminal finds nothing in it to obey --------------------
-
-# Control characters, those that change the direction of writing, and halves of characters, which
-# UTF-8 can't encode.
-_UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str, keep: str = "\n\t") -> str:
-    r"""Return the text with an escape sequence for each character that can't be seen.
-
-    Parameters
-    ----------
-    text : str
-    keep : str, default newline and tab
-        Control characters to leave as they are.
-
-    >>> print(printable("\x1b[2Jzinc\u202e"))
-    \x1b[2Jzinc\u202e
-    """
-    return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
-
-
-def printable_json(text: str) -> str:
-    r"""Return the same JSON with escapes for characters that JSON allows but nobody can see.
-
-    >>> print(printable_json('{"topic":"\x9b2Jzinc"}'))
-    {"topic":"\u009b2Jzinc"}
-    """
-    # JSON has newlines only between strings; within them it escapes newlines itself.
-    return _UNSEEN.sub(
-        lambda found: found[0] if found[0] == "\n" else rf"\u{ord(found[0]):04x}", text
-    )
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return rf"\x{code:02x}" if code < 256 else rf"\u{code:04x}"
 
 
 # Where output goes: data to standard output, messages to standard error ---------------------------
@@ -249,176 +204,34 @@ def write_file(path: Path, data: bytes) -> None:
         ) from error
 
 
-# The progress of a long job, shown on standard error to a person who is watching ------------------
-
-# Seconds. A shorter job needs no bar, so it doesn't pay for one.
-_DELAY = 1.0
-# Seconds between two drawings.
-_DRAW_INTERVAL = 0.25
+# Progress -----------------------------------------------------------------------------------------
 
 
-def has_onlooker() -> bool:
-    """Whether somebody would see a bar that doesn't get in the way.
-
-    Standard error must be a terminal that can erase text, and standard output must not be a
-    terminal: the bar would run into the answers.
-    """
-    return can_erase() and not sys.stdout.isatty()
-
-
-def can_erase() -> bool:
-    """Whether standard error is a terminal that can erase text."""
-    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-
-
-class DocumentBar:
-    """A bar with the documents done, documents per second, and the share of the file read.
+@contextmanager
+def show_progress(quiet: bool, *, bar_only: bool = False) -> Iterator[Progress]:
+    """Yield what shows progress on standard error, in the command line's words.
 
     Parameters
     ----------
-    is_wanted : bool
-        Whether to draw anything.
+    quiet : bool
+        Show warnings alone.
+    bar_only : bool, default False
+        For a command that prints answers as it goes: nothing off a terminal, no bar on one that
+        shows the answers too, and none for a short job.
     """
+    from slugline.base.progress import progress_on
 
-    def __init__(self, is_wanted: bool) -> None:
-        self._is_wanted = is_wanted
-        self._began = time.monotonic()
-        self._next = self._began + _DELAY
-        self._bar: Progress | None = None
-
-    def __enter__(self) -> DocumentBar:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-
-    def update(self, n_documents: int, share: float | None, more: str = "") -> None:
-        """Draw the bar if it is time to; `share` runs from 0 to 1, and is None if unknown."""
-        now = time.monotonic()
-        if not self._is_wanted or now < self._next:
-            return
-        self._next = now + _DRAW_INTERVAL
-        metrics = (
-            f"{n_documents:,} documents  {n_documents / (now - self._began):,.0f} a second{more}"
-        )
-        if self._bar is None:
-            self._bar = _start_bar()
-        task = self._bar.task_ids[0]
-        self._bar.update(task, total=None if share is None else 1.0, completed=share, text=metrics)
-        self._bar.refresh()
+    quiet = quiet or (bar_only and not has_onlooker())
+    delay = _SHORT if bar_only else 0.0
+    with closing(progress_on(quiet=quiet, wording=name_flags, delay=delay)) as progress:
+        yield progress
 
 
-def _start_bar() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+def has_onlooker() -> bool:
+    """Whether somebody would see a bar that doesn't run into answers on standard output."""
+    from slugline.base.progress import can_erase
 
-    bar = Progress(
-        BarColumn(bar_width=12),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[text]}"),
-        console=Console(file=sys.stderr),
-        transient=True,
-        # Drawn when there is something to show; a separate thread would slow down the work.
-        auto_refresh=False,
-    )
-    bar.add_task("predicting", total=None, text="")
-    bar.start()
-    return bar
-
-
-@contextmanager
-def step_progress(quiet: bool) -> Iterator[StepProgress | None]:
-    """Report which fit is running: a bar on a terminal, otherwise a line for each kind of fit."""
-    if quiet:
-        yield None
-    elif not sys.stderr.isatty():
-        yield _StepLines()
-    else:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            yield _StepBar(bar)
-
-
-class _StepLines:
-    def __init__(self) -> None:
-        self._said = ""
-
-    def __call__(self, step: str, n_done: int, n_fits: int) -> None:
-        if step != self._said:
-            say(f"{n_done}/{n_fits}  {step}")
-        self._said = step
-
-
-class _StepBar:
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("", total=None)
-
-    def __call__(self, step: str, n_done: int, n_fits: int) -> None:
-        self._bar.update(self._task, description=step, completed=n_done, total=n_fits)
-
-
-# How learning from a stream goes: a bar on a terminal, otherwise a line now and then --------------
-
-# Seconds between two lines.
-_LINE_INTERVAL = 10.0
-
-
-@contextmanager
-def pass_progress(quiet: bool) -> Iterator[PassProgress | None]:
-    """Report the passes of `fit_stream`."""
-    if quiet:
-        yield None
-    elif not sys.stderr.isatty():
-        yield _PassLines()
-    else:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-        columns = (BarColumn(bar_width=12), TaskProgressColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            yield _PassBar(bar)
-
-
-class _PassLines:
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def note(self, text: str) -> None:
-        say(text)
-
-    def passed(self, text: str, done: float | None) -> None:
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _LINE_INTERVAL
-        say(text if done is None else f"{done:4.0%}  {text}")
-
-
-class _PassBar:
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("", total=None)
-
-    def note(self, text: str) -> None:
-        text = printable(name_flags(text))
-        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def passed(self, text: str, done: float | None) -> None:
-        total = None if done is None else 1.0
-        self._bar.update(self._task, description=text, completed=done or 0.0, total=total)
+    return can_erase(sys.stderr) and not sys.stdout.isatty()
 
 
 # What the screen shows of an evaluation, and of two models on the same documents ------------------

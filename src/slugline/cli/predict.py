@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from slugline.base.words import printable, printable_json
 from slugline.cli.options import Encoding, Format, Quiet, TextColumn
-from slugline.cli.output import DocumentBar, has_onlooker, printable, printable_json, say, warn
+from slugline.cli.output import say, show_progress, warn
 from slugline.cli.predict_folder import (
     FolderRun,
     Overwrite,
@@ -200,11 +202,11 @@ def _predict_file(
     if rows.note:
         say(f"{rows.name}: {rows.note}", quiet=quiet)
     batches = batches_of(router, rows, how, lambda note: say(f"{rows.name}: {note}", quiet=quiet))
-    n_rows = n_bad = 0
+    n_rows, n_bad, began = 0, 0, time.monotonic()
     lines = _Lines(rows.unit, how.top, fitted if explain else None)
     with (
         _writer(output, rows, router, lines) as write,
-        DocumentBar(_wants_bar(file, quiet)) as bar,
+        show_progress(quiet or _is_typed(file), bar_only=True) as progress,
     ):
         for batch in batches:
             bad = [row for row in batch if isinstance(row, BadRow)]
@@ -214,7 +216,9 @@ def _predict_file(
             write(batch)
             n_rows += len(batch)
             n_bad += len(bad)
-            bar.update(n_rows, rows.share_read())
+            speed = n_rows / max(time.monotonic() - began, 1e-3)
+            detail = f"{n_rows:,} {rows.unit}s  {speed:,.0f} a second"
+            progress.update("predicting", rows.share_read(), detail)
     if not n_rows:
         say(f"{rows.name} holds no documents", quiet=quiet)
     if n_bad:
@@ -278,10 +282,6 @@ def _places(output: Path | None) -> str:
 
 def _is_typed(file: str) -> bool:
     return file == "-" and sys.stdin.isatty()
-
-
-def _wants_bar(file: str, quiet: bool) -> bool:
-    return not quiet and not _is_typed(file) and has_onlooker()
 
 
 def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:

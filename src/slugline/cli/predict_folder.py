@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -12,12 +11,12 @@ import typer
 
 from slugline.base.names import is_pattern
 from slugline.cli.options import check_model_first, is_model
-from slugline.cli.output import DocumentBar, can_erase, say, warn
+from slugline.cli.output import say, show_progress
 from slugline.errors import DataError, OptionError, SluglineError
 from slugline.model.file.content import DEFAULT, SHIPPED
 
 if TYPE_CHECKING:
-    from slugline.prediction.job import Answered, Standing
+    from slugline.prediction.job import Answered
     from slugline.prediction.task import How
 
 __all__ = [
@@ -32,10 +31,6 @@ __all__ = [
     "predict_folder",
 ]
 
-# Seconds between two lines on progress, where there is no bar.
-_INTERVAL = 30.0
-# Files whose problems are told; the record has all.
-_MOST_TOLD = 20
 _PANEL = "With a folder for --output"
 
 To = Annotated[
@@ -160,14 +155,14 @@ def predict_folder(model: str, files: Sequence[str], out: Path, how: How, run: F
     from slugline.base.clusters import unlogged
     from slugline.prediction.job import predict_files
 
-    with unlogged(), _Watcher(run.quiet) as watcher:
+    with unlogged(), show_progress(run.quiet) as progress:
         try:
             done = predict_files(
                 *(model, files, out, how),
                 overwrite=run.overwrite,
                 n_workers=run.workers,
                 client=run.scheduler,
-                watcher=watcher,
+                progress=progress,
             )
         except KeyboardInterrupt:
             say("interrupted: the same command goes on from there.", quiet=run.quiet)
@@ -194,38 +189,3 @@ def _finish(done: Answered, out: Path, quiet: bool) -> None:
         rows = f"{done.n_bad:,} row{'s' if done.n_bad > 1 else ''}"
         say(f'{rows} of {files} could not be classified; "error" there says why', quiet=quiet)
         raise typer.Exit(1)
-
-
-class _Watcher:
-    """Says how it goes: a bar on a terminal, otherwise a line now and then."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._has_bar = not quiet and can_erase()
-        self._bar = DocumentBar(self._has_bar)
-        self._next = time.monotonic() + _INTERVAL
-        self._n_told = 0
-
-    def __enter__(self) -> _Watcher:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def note(self, text: str) -> None:
-        say(text, quiet=self._quiet)
-
-    def warn(self, text: str) -> None:
-        self._n_told += 1
-        if self._n_told <= _MOST_TOLD:
-            warn([text])
-        elif self._n_told == _MOST_TOLD + 1:
-            warn(["there is more, which _slugline.jsonl tells"])
-
-    def stands(self, standing: Standing) -> None:
-        files = f"{standing.n_files_done:,} of {standing.n_files:,} files"
-        self._bar.update(standing.n_rows, standing.share, f"  {files}")
-        if not self._has_bar and time.monotonic() >= self._next:
-            self._next = time.monotonic() + _INTERVAL
-            speed = standing.n_rows / max(standing.seconds, 1e-3)
-            say(f"{files}, {standing.n_rows:,} rows, {speed:,.0f} a second", quiet=self._quiet)

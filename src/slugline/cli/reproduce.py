@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slugline.cli.options import AsJson, Quiet
-from slugline.cli.output import print_json, print_table, say, show, step_progress
+from slugline.cli.output import print_json, print_table, say, show, show_progress
 from slugline.cli.targets import check_target
 from slugline.errors import OptionError
 
@@ -44,7 +44,7 @@ def reproduce(
     from slugline.reports.lesson import write_notebook_report
 
     _check_folder(out)
-    with step_progress(quiet) as progress:
+    with show_progress(quiet) as progress:
         result = run(seeds, seed, progress)
     if as_json:
         print_json(result.to_dict())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slugline.base.words import printable
 from slugline.cli.options import (
     AsJson,
     Encoding,
@@ -22,12 +23,10 @@ from slugline.cli.options import (
     check_model_first,
 )
 from slugline.cli.output import (
-    DocumentBar,
-    has_onlooker,
     print_json,
-    printable,
     say,
     show,
+    show_progress,
     warn,
     write_file,
 )
@@ -98,14 +97,8 @@ def suggest(
             [f"{rows.name}: skipped {counted(unlabelled.n_skipped, 'row')} without a text to read"]
         )
     n_texts = len(unlabelled.texts)
-    with DocumentBar(not quiet and has_onlooker()) as bar:
-        found = find(
-            fitted,
-            unlabelled.texts,
-            n,
-            seed=seed,
-            progress=lambda n_done: bar.update(n_done, n_done / n_texts),
-        )
+    with show_progress(quiet) as progress:
+        found = find(fitted, unlabelled.texts, n, seed=seed, progress=progress)
     if len(found) < min(n, n_texts):
         differ = "differs" if len(found) == 1 else "differ"
         say(

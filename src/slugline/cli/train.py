@@ -39,7 +39,7 @@ from slugline.cli.output import (
     print_table,
     shares,
     show,
-    step_progress,
+    show_progress,
     warn,
 )
 from slugline.cli.targets import (
@@ -185,14 +185,12 @@ def learn_untested(
     as_json: bool,
 ) -> None:
     """Learn from all documents and save the model; without a test there is nothing to report on."""
-    from slugline.base.progress import progress_on
     from slugline.base.words import counted
     from slugline.experiment.run import learn_from_all
     from slugline.model.file.container import write
     from slugline.model.file.content import as_model_file
 
-    progress = None if quiet else progress_on()
-    with told_on_interrupt(classifier):
+    with told_on_interrupt(classifier), show_progress(quiet) as progress:
         train, validation = parts["train"], parts.get("validation")
         done = learn_from_all(
             classifier, train, validation, min_precision=min_precision, progress=progress
@@ -411,7 +409,6 @@ def train(
 
       slugline train 'years/*.parquet' --workers 4 --checkpoint kept -o years.slug
     """
-    from slugline.base.progress import progress_on
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
     from slugline.corpus.topics import read_descriptions
@@ -498,9 +495,9 @@ def train(
     how: dict[str, Any] = {
         "test_fraction": test_fraction,
         "min_precision": min_precision,
-        "progress": None if quiet else progress_on(),
     }
-    with told_on_interrupt(classifier):
+    with told_on_interrupt(classifier), show_progress(quiet) as progress:
+        how["progress"] = progress
         experiment, taught = _learn(classifier, parts, teaching, reading, how)
     warn(experiment.warnings)
     advise(classifier, parts["train"], quiet)
@@ -616,7 +613,7 @@ def _curves(
 
     # What tuning has found is learned again, and not looked for again.
     found = TopicClassifier.from_fitted(classifier.fitted_) if classifier.tune else classifier
-    with step_progress(quiet) as progress:
+    with show_progress(quiet) as progress:
         return learning_curves(
             parts["train"],
             parts.get("test"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 
-from slugline.cli.output import pass_progress, print_json, print_table, say, show, warn
+from slugline.cli.output import print_json, print_table, say, show, show_progress, warn
 from slugline.cli.targets import (
     check_not_read,
     check_target,
@@ -257,7 +257,7 @@ def _learn(options: _Options) -> tuple[Fitted, float]:
     with (
         _tidy_when_ended(),
         _told_on_interrupt(options.checkpoint),
-        pass_progress(options.quiet) as progress,
+        show_progress(options.quiet) as progress,
         _cluster(options) as place,
     ):
         fitted = classifier.fit_stream(files, progress=progress, **how, **place).fitted_

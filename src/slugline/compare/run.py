@@ -10,6 +10,7 @@ import queue
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -21,7 +22,7 @@ from slugline._version import __version__
 from slugline.base.arrays import I64
 from slugline.base.checks import check_number, check_whole, count_threads
 from slugline.base.files import write_whole
-from slugline.base.progress import StepProgress
+from slugline.base.progress import Progress, check_progress
 from slugline.compare.models import (
     Model,
     ModelChoice,
@@ -210,7 +211,7 @@ def compare_models(
     settings: CompareSettings | None = None,
     *,
     resume: Path | None = None,
-    progress: StepProgress | None = None,
+    progress: Progress | None = None,
     found: Callable[[ModelResult], None] | None = None,
 ) -> Comparison:
     """Return how good several models are on the same folds, and what each of them takes.
@@ -228,8 +229,7 @@ def compare_models(
     resume : Path, optional
         A file that keeps the results of each fold. What it has need not be measured again, if
         documents, folds, seed and models are the same.
-    progress : callable, optional
-        Told of each fit; see `slugline.base.progress.StepProgress`.
+    progress : Progress, optional
     found : callable, optional
         Told of each model's result as soon as it is there.
 
@@ -248,6 +248,7 @@ def compare_models(
     with (
         tempfile.TemporaryDirectory(prefix="slugline-") as folder,
         ResultLog(resume) as record,
+        closing(check_progress(progress)) as progress,
     ):
         run = _Run(corpus, folds, settings, chosen, Path(folder), record)
         interrupted = run.measure(progress, found)
@@ -301,9 +302,7 @@ class _Run:
         self._documents = pack_documents(self.corpus.texts, self.corpus.topics, self.folds.tolist())
         self.digest = self.corpus.digest()
 
-    def measure(
-        self, progress: StepProgress | None, found: Callable[[ModelResult], None] | None
-    ) -> bool:
+    def measure(self, progress: Progress, found: Callable[[ModelResult], None] | None) -> bool:
         """Measure all models; return whether Ctrl-C came in between, with something to show."""
         keys = {model.name: self._key(model) for model in self.models}
         for model in self.models:
@@ -448,19 +447,18 @@ def _next(events: queue.SimpleQueue[_Event]) -> _Event:
 
 
 class _Steps:
-    """Counts fits for a progress that may be None."""
+    """Counts fits, and reports each."""
 
-    def __init__(self, progress: StepProgress | None, missing: dict[str, list[int]]) -> None:
+    def __init__(self, progress: Progress, missing: dict[str, list[int]]) -> None:
         self._progress = progress
         self._missing = {name: set(folds) for name, folds in missing.items()}
         self._n_fits = sum(map(len, missing.values()))
 
     def begin(self, name: str, fold: int, n_folds: int) -> None:
         """Say that a fit begins."""
-        if self._progress is not None:
-            n_left = sum(map(len, self._missing.values()))
-            step = f"{name}: fold {fold + 1} of {n_folds}"
-            self._progress(step, self._n_fits - n_left, self._n_fits)
+        n_left = sum(map(len, self._missing.values()))
+        step = f"{name}: fold {fold + 1} of {n_folds}"
+        self._progress.update(step, (self._n_fits - n_left) / self._n_fits)
 
     def end(self, name: str, fold: int | None = None) -> None:
         """Count a fit as done, or all of a model that is over."""

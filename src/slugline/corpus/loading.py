@@ -16,7 +16,7 @@ from slugline.corpus.tables import Frame
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    from slugline.reuters.downloads import ProgressBar
+    from slugline.base.progress import Progress
     from slugline.reuters.wires import Edition
 
 __all__ = ["NAMED_CORPORA", "load_corpus", "load_splits", "read_corpus"]
@@ -140,14 +140,14 @@ def _listed(source: Any) -> list[Any]:
     return sources
 
 
-def load_splits(name: str, *, progress: ProgressBar | None = None) -> dict[str, Corpus]:
+def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Corpus]:
     """Read a data set known by name, in the parts into which its publisher divided it.
 
     Parameters
     ----------
     name : {"bbc", "reuters", "reuters-corrected"}
-    progress : callable, optional
-        Called during a download; see `slugline.reuters.downloads.fetch`.
+    progress : Progress, optional
+        Receives the progress of a download.
 
     Returns
     -------

@@ -6,6 +6,7 @@ import math
 import statistics
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +16,7 @@ import numpy as np
 from slugline.base.arrays import Index
 from slugline.base.checks import check_whole
 from slugline.base.plots import LabelCurve, plot_labels
-from slugline.base.progress import StepProgress
+from slugline.base.progress import Progress, check_progress
 from slugline.base.words import as_lines, as_table, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
@@ -253,7 +254,7 @@ def learning_curves(
     test_fraction: float = 0.2,
     n_draws: int = 5,
     seed: int = 0,
-    progress: StepProgress | None = None,
+    progress: Progress | None = None,
 ) -> LearningCurves:
     """Return the accuracy after learning from few labels a topic, from more, and from all.
 
@@ -273,8 +274,7 @@ def learning_curves(
     n_draws : int, default 5
     seed : int, default 0
         Chooses the documents to test on and those of each draw.
-    progress : callable, optional
-        Told of each fit; see `slugline.base.progress.StepProgress`.
+    progress : Progress, optional
 
     Raises
     ------
@@ -291,7 +291,8 @@ def learning_curves(
     check_some_known(train.topics, test)
     made = contenders or classifiers_to_compare(TopicClassifier())
     run = _CurveFits(train, test, made, n_draws, seed)
-    interrupted = run.measure(progress)
+    with closing(check_progress(progress)) as progress:
+        interrupted = run.measure(progress)
     return LearningCurves(
         name=corpus.name,
         n_topics=len(set(train.topics)),
@@ -339,7 +340,7 @@ class _CurveFits:
     seed: int
     _found: dict[tuple[str, int | None], list[float]] = field(default_factory=dict)
 
-    def measure(self, progress: StepProgress | None) -> bool:
+    def measure(self, progress: Progress) -> bool:
         """Make all fits; return whether Ctrl-C came in between, with something to show."""
         counts = list(self.train.topic_counts().values())
         self._sizes: list[int | None] = [*sizes(counts), None]
@@ -349,10 +350,9 @@ class _CurveFits:
         try:
             for number, (n, draw) in enumerate(fits):
                 for place, name in enumerate(names):
-                    if progress is not None:
-                        what = "all labels" if n is None else f"{counted(n, 'label')} a topic"
-                        n_done, n_fits = number * len(names) + place, len(fits) * len(names)
-                        progress(f"{name}: {what}, draw {draw + 1}", n_done, n_fits)
+                    what = "all labels" if n is None else f"{counted(n, 'label')} a topic"
+                    n_done, n_fits = number * len(names) + place, len(fits) * len(names)
+                    progress.update(f"{name}: {what}, draw {draw + 1}", n_done / n_fits)
                     accuracy = self._accuracy(name, n, draw)
                     self._found.setdefault((name, n), []).append(accuracy)
         except KeyboardInterrupt:

@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -20,7 +21,7 @@ import scipy.sparse as sp
 
 from slugline import reuters
 from slugline.base.arrays import I64
-from slugline.base.progress import StepProgress
+from slugline.base.progress import Progress, check_progress
 from slugline.corpus.documents import one_hot
 from slugline.errors import OptionError
 from slugline.evaluation.evaluation import majority_baseline, shuffled_baseline
@@ -287,7 +288,7 @@ class WireSource(Protocol):
 def run(
     n_seeds: int = 1,
     first_seed: int = 0,
-    progress: StepProgress | None = None,
+    progress: Progress | None = None,
     source: WireSource = reuters,
 ) -> NotebookResult:
     """Run every step of the lesson, in order, and return the results.
@@ -299,7 +300,7 @@ def run(
         batches each time.
     first_seed : int, default 0
         The other seeds are the numbers that follow.
-    progress : StepProgress, optional
+    progress : Progress, optional
         What to call before every fit; nothing by default.
     source : Source, default `slugline.reuters`
         Must have more than 1,000 training wires: the first 1,000 are for validation.
@@ -314,7 +315,11 @@ def run(
     if first_seed < 0:
         raise OptionError(f"first_seed is {first_seed}; give at least 0.")
     started = time.perf_counter()
-    lesson = _Lesson(source, range(first_seed, first_seed + n_seeds), progress)
+    with closing(check_progress(progress)) as progress:
+        return _run(_Lesson(source, range(first_seed, first_seed + n_seeds), progress), started)
+
+
+def _run(lesson: _Lesson, started: float) -> NotebookResult:
     curves = _curves(lesson, WIDE, BATCH_SIZE)
     first = lesson.fit(lesson.seeds[0], WIDE, EPOCHS_RETRAINED)
     retrained = _retrained(lesson, first.test)
@@ -350,7 +355,7 @@ class _Fit(NamedTuple):
 class _Lesson:
     """The wires, ready for training, and how the lesson trains."""
 
-    def __init__(self, source: WireSource, seeds: range, progress: StepProgress | None) -> None:
+    def __init__(self, source: WireSource, seeds: range, progress: Progress) -> None:
         (x_train, y_train), (x_test, y_test) = source.load_data(num_words=NUM_WORDS)
         self.seeds = seeds
         self.topics = source.topic_names()
@@ -376,10 +381,9 @@ class _Lesson:
     ) -> _Fit:
         """Train a new network on `rows`, by default the partial training set, and test it."""
         rows = rows or self.partial
-        if self._progress:
-            name = "-".join(map(str, hidden))
-            step = f"hidden {name}, {epochs} epochs, {len(rows.topics):,} wires"
-            self._progress(step, self._n_done, self._n_fits)
+        name = "-".join(map(str, hidden))
+        step = f"hidden {name}, {epochs} epochs, {len(rows.topics):,} wires"
+        self._progress.update(step, self._n_done / self._n_fits)
         layers = [*(Dense(units, "relu") for units in hidden), Dense(len(self.topics), "softmax")]
         network = Network(layers, optimizer=OPTIMIZER, loss=loss, seed=seed)
         history = network.fit(

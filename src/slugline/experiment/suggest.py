@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, Index
 from slugline.base.checks import check_whole
+from slugline.base.progress import Progress, check_progress
 from slugline.corpus.documents import Topic, check_texts
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted
@@ -25,8 +27,6 @@ __all__ = [
 
 #: A row of unit length for each document: a CSR array of terms, or an encoder's float32 array.
 Rows: TypeAlias = Any
-#: Told how many documents have been looked at.
-Progress = Callable[[int], object]
 
 # Documents that tell which terms are common, and what a typical document is; an encoder, which
 # takes longer, needs to be told only the latter.
@@ -93,8 +93,7 @@ def suggest(
         How many to suggest; fewer come back if there are not as many different ones.
     seed : int, default 0
         Chooses among equals, and the sample of documents that shows what is typical.
-    progress : callable, optional
-        Told now and then how many documents have been looked at.
+    progress : Progress, optional
 
     Raises
     ------
@@ -119,9 +118,10 @@ def suggest(
     transform, typical = _typical(
         fitted, [documents[row] for row in _sample(rows, n_typical, seed)]
     )
-    best, scores = _most_doubtful(
-        fitted, documents, rows, transform, typical, _N_EACH * n, progress
-    )
+    with closing(check_progress(progress)) as progress:
+        best, scores = _most_doubtful(
+            fitted, documents, rows, transform, typical, _N_EACH * n, progress
+        )
     candidates = transform([documents[row] for row in best])
     chosen = best[_spread(candidates, scores, n, seed)].tolist()
     proba = fitted.predict_proba([documents[row] for row in chosen])
@@ -175,7 +175,7 @@ def _most_doubtful(
     transform: Callable[[Sequence[str]], Rows],
     typical: F64,
     n: int,
-    progress: Progress | None,
+    progress: Progress,
 ) -> tuple[Index, F64]:
     """Return the `n` documents that are most doubtful and typical, by row, and how much so."""
     best, scores = rows[:0], np.zeros(0)
@@ -188,8 +188,8 @@ def _most_doubtful(
         scores = np.concatenate([scores, _doubt(fitted.predict_proba(here)) * typicality])
         order = np.argsort(-scores, kind="stable")[:n]
         best, scores = best[order], scores[order]
-        if progress is not None:
-            progress(start + len(block))
+        n_done = start + len(block)
+        progress.update("classifying texts", n_done / len(rows), f"{n_done:,} texts")
     return best, scores
 
 

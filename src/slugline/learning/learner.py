@@ -25,10 +25,10 @@ import msgspec
 import numpy as np
 
 from slugline.base.arrays import F32, I64, Index
+from slugline.base.progress import SILENT, Progress
 from slugline.errors import OptionError
 
 if TYPE_CHECKING:
-    from slugline.base.progress import Progress
     from slugline.learning.net.training import History
 
 __all__ = [
@@ -232,4 +232,4 @@ class FitContext:
     n_jobs: int = 1
     cross_validate: bool = False
     moved: Index | None = None
-    progress: Progress | None = None
+    progress: Progress = SILENT

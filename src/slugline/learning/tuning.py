@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, I64, Mask
+from slugline.base.progress import SILENT, Progress
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError
 from slugline.learning.calibration import best_sharpness, log_softmax
@@ -22,9 +23,6 @@ from slugline.learning.net.training import catch_interrupt
 from slugline.learning.shallow import ShallowLearner
 from slugline.text.blocks import FAMILIES, Block
 from slugline.text.features import Features
-
-if TYPE_CHECKING:
-    from slugline.base.progress import Progress
 
 __all__ = [
     "BUDGET",
@@ -203,9 +201,7 @@ def tune(
 class _Search:
     """Tries one way after another while the budget lasts, and knows the best one so far."""
 
-    def __init__(
-        self, validation: _CrossValidation, budget: float, progress: Progress | None
-    ) -> None:
+    def __init__(self, validation: _CrossValidation, budget: float, progress: Progress) -> None:
         self.best: Way
         self._accuracy = 0.0
         self._losses: F32
@@ -230,9 +226,8 @@ class _Search:
             self.best, self._accuracy, self._losses = way, accuracy, losses
         log_loss = float(losses.mean(dtype=np.float64))
         self.trials.append(Trial(way, accuracy, log_loss, sharpness, is_better))
-        if self._progress:
-            mark = "best so far" if is_better else ""
-            self._progress.note(f"{accuracy:.4f}  log loss {log_loss:.4f}  {mark:11}  {way}")
+        mark = "best so far" if is_better else ""
+        self._progress.note(f"{accuracy:.4f}  log loss {log_loss:.4f}  {mark:11}  {way}")
 
     def _is_led_by(self, losses: F32) -> bool:
         lead = (self._losses - losses).astype(np.float64)
@@ -309,7 +304,7 @@ class _CrossValidation:
                 self._context,
                 sample_weight=None if weight is None else weight[~held],
                 seed=self._context.seed + key.number,
-                progress=None,
+                progress=SILENT,
             )
             rows = self._rows_of(blocks)[number]
             learner.fit(rows.train, self.y[~held], context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, I64, Index
 from slugline.base.checks import count_threads, illegal
+from slugline.base.progress import SILENT, Progress, check_progress
 from slugline.corpus.documents import (
     Topic,
     Topics,
@@ -40,7 +42,6 @@ from slugline.text.features import Features, usual_words
 from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from slugline.base.progress import Progress
     from slugline.learning.learner import FitContext
     from slugline.learning.net.training import History
     from slugline.learning.tuning import Tuning
@@ -81,9 +82,7 @@ def rows_in_parts(
     order = np.random.default_rng(context.seed).permutation(len(texts))
     starts = range(0, len(texts), _AT_A_TIME)
     weight = context.sample_weight
-    if context.progress is not None:
-        context.progress.begin(1, len(starts))
-    try:
+    with closing(context.progress):
         for first in starts:
             some = order[first : first + _AT_A_TIME]
             ahead = copy.copy(features)
@@ -93,11 +92,8 @@ def rows_in_parts(
             costs = None if weight is None else weight[some]
             yield rows, labels[some], replace(context, sample_weight=costs, moved=moved)
             features.vocabularies_, features.idf_ = ahead.vocabularies_, ahead.idf_
-            if context.progress is not None:
-                context.progress.step()
-    finally:
-        if context.progress is not None:
-            context.progress.end()
+            n_done = min(first + _AT_A_TIME, len(texts))
+            context.progress.update(f"learning from {len(texts):,} documents", n_done / len(texts))
 
 
 # Answers to training documents by what was learned from others ------------------------------------
@@ -215,7 +211,7 @@ def fit(
             "`validation_data` is to find the best epoch on, and this learner has no epochs; "
             "leave it out."
         )
-    _check_progress(progress)
+    progress = check_progress(progress)
     if not texts and settings.min_precision is not None:
         raise OptionError(
             "`min_precision` needs documents to choose thresholds by, and there are only "
@@ -315,7 +311,7 @@ def _encoded(
     labels: I64,
     topics: Topics,
     settings: FitSettings,
-    progress: Progress | None,
+    progress: Progress,
 ) -> tuple[F32, I64]:
     """Return the encoder's rows of documents, then of descriptions, and their topics' numbers."""
     from slugline.learning.encoder.rows import encode
@@ -327,7 +323,7 @@ def _encoded(
 
 
 def _described(
-    encoder: CheckedEncoder, topics: Topics, settings: FitSettings, progress: Progress | None
+    encoder: CheckedEncoder, topics: Topics, settings: FitSettings, progress: Progress
 ) -> Fitted:
     """Return what descriptions say without any document: nothing of words."""
     from slugline.learning.encoder.fit import nearest_means
@@ -374,13 +370,6 @@ def _n_held_out(context: FitContext, n_documents: int, history: History | None) 
         return 0
     weight = context.sample_weight
     return (n_documents if weight is None else int(np.count_nonzero(weight))) - history.n_rows
-
-
-def _check_progress(progress: Any) -> None:
-    if progress is not None and not hasattr(progress, "begin"):
-        raise illegal(
-            "progress", progress, "None, or an object like those of `slugline.base.progress`"
-        )
 
 
 def fit_batch(
@@ -489,7 +478,7 @@ def _context(
     sample_weight: npt.ArrayLike | None,
     *,
     first: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> FitContext:
     from slugline.learning.learner import FitContext
 

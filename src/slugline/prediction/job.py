@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slugline.base.checks import check_whole, count_threads
+from slugline.base.names import RECORD
+from slugline.base.progress import Progress, check_progress
 from slugline.errors import OptionError, OutputError, SluglineError
 from slugline.prediction.processes import Heard, answer_here, answer_in_processes
 from slugline.prediction.record import open_record, pair_files
@@ -24,35 +26,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Answered",
     "How",
-    "Standing",
-    "Watcher",
     "predict_files",
 ]
 
+# Problems that are reported; the record has all.
+_MOST_WARNINGS = 20
+
 _Run = Callable[[ModelCopy, How, Sequence[Task], Heard], None]
-
-
-class Standing(NamedTuple):
-    """How far a job is.
-
-    Attributes
-    ----------
-    n_files, n_files_done : int
-        Files to answer, and those among them that are done.
-    n_rows : int
-        Rows that are answered.
-    share : float
-        The share that is done, from 0 to 1, by bytes of the files: all of those that are done, and
-        what is read of others, if they are plain text.
-    seconds : float
-        Since it began.
-    """
-
-    n_files: int
-    n_files_done: int
-    n_rows: int
-    share: float
-    seconds: float
 
 
 class Answered(NamedTuple):
@@ -82,19 +62,6 @@ class Answered(NamedTuple):
     seconds: float
 
 
-class Watcher(Protocol):
-    """Who is told how a job goes."""
-
-    def note(self, text: str) -> None:
-        """Take what was decided."""
-
-    def warn(self, text: str) -> None:
-        """Take what is wrong with a file."""
-
-    def stands(self, standing: Standing) -> None:
-        """Take how far it is."""
-
-
 def predict_files(
     model: Any,
     sources: str | Path | Iterable[str | Path],
@@ -104,7 +71,7 @@ def predict_files(
     overwrite: bool = False,
     n_workers: int | None = None,
     client: Client | str | None = None,
-    watcher: Watcher | None = None,
+    progress: Progress | None = None,
 ) -> Answered:
     """Answer all rows of files, and write a file of answers for each into a folder.
 
@@ -130,7 +97,8 @@ def predict_files(
     client : distributed.Client or str, optional
         A cluster that works instead of this machine, or the address of its scheduler. Its workers
         must see the files and `out` by the same paths.
-    watcher : Watcher, optional
+    progress : Progress, optional
+        The share done is that of the files' bytes.
 
     Returns
     -------
@@ -156,12 +124,14 @@ def predict_files(
         raise OptionError("`sources` names no file; give at least one.")
     pairs = pair_files(named, out, how.format, how.to)
     with ExitStack() as stack:
-        told = watcher or _Silent()
-        run = _on_this_machine(n_workers) if client is None else _on_cluster(client, stack, told)
+        progress = stack.enter_context(closing(check_progress(progress)))
+        run = (
+            _on_this_machine(n_workers) if client is None else _on_cluster(client, stack, progress)
+        )
         record = stack.enter_context(open_record(out, copy, how))
         plan = record.plan(pairs, overwrite)
-        job = _Job(plan.to_do, record, told)
-        job.watcher.note(_planned(len(pairs), len(plan.there), plan.n_again))
+        job = _Job(plan.to_do, record, progress)
+        progress.note(_planned(len(pairs), len(plan.there), plan.n_again))
         if plan.to_do:
             record.begin(plan.to_do)
             tasks = _tasks(plan.to_do, out, absolute=client is not None)
@@ -169,12 +139,12 @@ def predict_files(
         return job.answered(plan.there)
 
 
-def _on_cluster(client: Client | str, stack: ExitStack, watcher: Watcher) -> _Run:
+def _on_cluster(client: Client | str, stack: ExitStack, progress: Progress) -> _Run:
     from slugline.base.clusters import connected
 
     found = stack.enter_context(connected(client))
     if found.dashboard_link:
-        watcher.note(f"dashboard: {found.dashboard_link}")
+        progress.note(f"dashboard: {found.dashboard_link}")
     from slugline.prediction.cluster import answer_on_cluster
 
     return partial(answer_on_cluster, found)
@@ -215,22 +185,12 @@ def _planned(n_files: int, n_there: int, n_again: int) -> str:
     return text
 
 
-class _Silent:
-    def note(self, text: str) -> None:
-        pass
-
-    def warn(self, text: str) -> None:
-        pass
-
-    def stands(self, standing: Standing) -> None:
-        pass
-
-
 class _Job:
     """Keeps count of what workers say."""
 
-    def __init__(self, pairs: Sequence[FilePair], record: Record, watcher: Watcher) -> None:
-        self.watcher = watcher
+    def __init__(self, pairs: Sequence[FilePair], record: Record, progress: Progress) -> None:
+        self._progress = progress
+        self._n_warnings = 0
         self._pairs = pairs
         self._record = record
         self._began = time.monotonic()
@@ -255,8 +215,12 @@ class _Job:
         self._n_read += (message.share - before.share) * self._pairs[number].size
         n_done = len(self._outcomes) + len(self._failed)
         share = min(1.0, max(0.0, self._n_read / self._n_all_bytes))
-        self.watcher.stands(
-            Standing(len(self._pairs), n_done, self._n_rows, share, self._seconds())
+        speed = self._n_rows / max(self._seconds(), 1e-3)
+        self._progress.update(
+            "predicting",
+            share,
+            f"{n_done:,} of {len(self._pairs):,} files, {self._n_rows:,} rows, "
+            f"{speed:,.0f} a second",
         )
 
     def answered(self, there: Sequence[int]) -> Answered:
@@ -281,16 +245,23 @@ class _Job:
         if outcome.error:
             self._failed.append((pair.source, outcome.error))
             self._record.failed(pair, outcome.error)
-            self.watcher.warn(outcome.error)
+            self._warn(outcome.error)
             return
         self._outcomes.append(outcome)
         self._record.done(pair, outcome.size, outcome.n_rows, outcome.n_bad)
         for note in outcome.notes:
             if note not in self._notes:  # most often the same of all files
                 self._notes.add(note)
-                self.watcher.note(f"{pair.source}: {note}")
+                self._progress.note(f"{pair.source}: {note}")
         if outcome.warning:
-            self.watcher.warn(outcome.warning)
+            self._warn(outcome.warning)
+
+    def _warn(self, text: str) -> None:
+        self._n_warnings += 1
+        if self._n_warnings <= _MOST_WARNINGS:
+            self._progress.warning(text)
+        elif self._n_warnings == _MOST_WARNINGS + 1:
+            self._progress.warning(f"there is more, which {RECORD} tells")
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began

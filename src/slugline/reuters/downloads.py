@@ -24,9 +24,10 @@ import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from slugline.base.files import cache_folder, fresh_part, put_in_place, remove_dead_parts
+from slugline.base.progress import Progress, check_progress
 from slugline.errors import DataError, DownloadError
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ __all__ = [
     "Chunk",
     "Deadline",
     "PermanentError",
-    "ProgressBar",
     "RemoteFile",
     "TransferError",
     "damaged_file_error",
@@ -238,27 +238,12 @@ class RemoteFile:
     max_bytes: int  # a longer reply is not this file
 
 
-class ProgressBar(Protocol):
-    """Shows the progress of a download: the interface of tqdm, which others share."""
-
-    total: int  # bytes; 0 if the server doesn't say
-
-    def update(self, n: int, /) -> object:
-        """Count `n` more bytes."""
-
-    def reset(self) -> object:
-        """Start from zero: a transfer begins or begins again."""
-
-    def close(self) -> object:
-        """Finish: the transfer has succeeded or failed."""
-
-
 def fetch(
     remote: RemoteFile,
     path: str | os.PathLike[str] | None = None,
     *,
     check: Callable[[Path], object] | None = None,
-    progress: ProgressBar | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Return the path of a file on this machine, or download it into the user's cache.
 
@@ -272,7 +257,8 @@ def fetch(
     path : the file under any name, or a folder that holds it.
     check : called with the path of a finished download before it is renamed; raises DataError if
         the contents are wrong. For a `remote` without sha256.
-    progress : receives the number of bytes, then is closed; not used if there is no download.
+    progress : Progress, optional
+        Not used if there is no download.
 
     Returns
     -------
@@ -295,7 +281,8 @@ def fetch(
     if _is_good(cached, remote):
         return cached
     try:
-        _download(remote, cached, check, progress)
+        with contextlib.closing(check_progress(progress)) as progress:
+            _download(remote, cached, check, progress)
     except TransferError as failure:
         name = cached.name
         tried = f"it is not in {data} (SLUGLINE_DATA)" if data else "SLUGLINE_DATA is not set"
@@ -352,7 +339,7 @@ def _download(
     remote: RemoteFile,
     target: Path,
     check: Callable[[Path], object] | None,
-    progress: ProgressBar | None,
+    progress: Progress,
 ) -> None:
     """Download `remote` to `target`, whole and checked, or raise Failure."""
     try:
@@ -362,16 +349,13 @@ def _download(
         raise TransferError(
             f"{target.parent} can't be written to: {error.strerror or error}"
         ) from error
-    finally:
-        if progress:
-            progress.close()
 
 
 def _from_the_first_that_has_it(
     remote: RemoteFile,
     target: Path,
     check: Callable[[Path], object] | None,
-    progress: ProgressBar | None,
+    progress: Progress,
 ) -> None:
     patience = Deadline()
     failures = []
@@ -460,7 +444,7 @@ def _attempts(
     part: BinaryIO,
     patience: Deadline,
     check: Callable[[Path], object] | None,
-    progress: ProgressBar | None,
+    progress: Progress,
 ) -> None:
     """Fill the part file from one address, retrying as long as that makes sense."""
     pauses = iter(PAUSES)
@@ -479,31 +463,28 @@ def _attempts(
             return
 
 
-def _receive(
-    url: str, limit: int, part: BinaryIO, patience: Deadline, progress: ProgressBar | None
-) -> bool:
+def _receive(url: str, limit: int, part: BinaryIO, patience: Deadline, progress: Progress) -> bool:
     """Append the bytes of one connection to the part file; return whether it held any before."""
     kept = size = part.seek(0, os.SEEK_END)
+    step = f"downloading {url.rpartition('/')[2]}"
     with contextlib.closing(receive_chunks(url, kept, patience)) as chunks:
         for number, chunk in enumerate(chunks):
             if number == 0:
                 kept = size = part.seek(part.truncate(chunk.offset))
-                _restart(progress, size, chunk.total)
             size += len(chunk.data)
             if max(size, chunk.total) > limit:
                 raise PermanentError(f"it sends more than the {limit:,} bytes expected")
             part.write(chunk.data)
             patience.note(size)
-            if progress:
-                progress.update(len(chunk.data))
+            progress.update(step, *_share(size, chunk.total))
     return kept > 0
 
 
-def _restart(progress: ProgressBar | None, size: int, total: int) -> None:
-    if progress:
-        progress.total = total
-        progress.reset()
-        progress.update(size)
+def _share(size: int, total: int) -> tuple[float | None, str]:
+    """Return the share of the bytes that are there, if the server tells how many, and both."""
+    if not total:
+        return None, f"{size / 1e6:,.1f} MB"
+    return size / total, f"{size / 1e6:,.1f} of {total / 1e6:,.1f} MB"
 
 
 def _verify(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from slugline.reuters.downloads import ProgressBar
+    from slugline.base.progress import Progress
 
     PathLike: TypeAlias = str | os.PathLike[str]
     Labelled: TypeAlias = tuple[NDArray[np.object_], NDArray[np.int64]]
@@ -219,7 +219,7 @@ def load_data(
     test_split: float = DEFAULT_TEST_SPLIT,
     seed: int | None = DEFAULT_SEED,
     *,
-    progress: ProgressBar | None = None,
+    progress: Progress | None = None,
     **marks: Unpack[IndexOptions],
 ) -> tuple[Labelled, Labelled]:
     """Return newswires as word numbers: the arrays of `keras.datasets.reuters.load_data`.
@@ -237,7 +237,8 @@ def load_data(
     test_split : share of the wires, 0 to 1, that goes to the test set.
     seed : seed for shuffling before the split; None shuffles differently each time. NumPy's
         global random state is left alone.
-    progress : shows the progress of a download, if there is one.
+    progress : Progress, optional
+        Receives the progress of a download.
     start_char : put in front of each sequence; 1 by default, None for nothing.
     oov_char : replaces each number left out; 2 by default, None for no replacement.
     index_from : added to each rank; 3 by default.
@@ -325,7 +326,7 @@ def _numbered(
 
 
 def get_word_index(
-    path: PathLike | None = None, *, progress: ProgressBar | None = None
+    path: PathLike | None = None, *, progress: Progress | None = None
 ) -> dict[str, int]:
     """Return the rank of each of 30,979 words by frequency, from 1.
 
@@ -333,7 +334,8 @@ def get_word_index(
     ----------
     path : reuters_word_index.json or its folder; for the default, see
         `slugline.reuters.downloads.fetch`.
-    progress : shows the progress of a download, if there is one.
+    progress : Progress, optional
+        Receives the progress of a download.
 
     Raises
     ------

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeAlias
 
-    from slugline.reuters.downloads import ProgressBar
+    from slugline.base.progress import Progress
 
     PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -107,7 +107,7 @@ def load_wires(
     edition: Edition = "corrected",
     path: PathLike | None = None,
     *,
-    progress: ProgressBar | None = None,
+    progress: Progress | None = None,
 ) -> Wires:
     """Return newswires as text, in the order and split of `load_data` with default arguments.
 
@@ -119,7 +119,8 @@ def load_wires(
         misplaced wire, the body of the next wire that has one.
     path : reuters21578.tar.gz or its folder; for the default, see
         `slugline.reuters.downloads.fetch`.
-    progress : shows the progress of a download, if there is one.
+    progress : Progress, optional
+        Receives the progress of a download.
 
     Returns
     -------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import scipy
 
 from slugline import _version
 from slugline.base.checks import check_number, check_whole, count_threads
-from slugline.base.progress import step_of
+from slugline.base.progress import Progress, check_progress
 from slugline.base.words import counted
 from slugline.corpus.documents import Topic, Topics
 from slugline.corpus.sample_weights import to_plain_class_weight, topic_weights
@@ -36,8 +37,6 @@ from slugline.text.features import Features
 
 if TYPE_CHECKING:
     from distributed import Client
-
-    from slugline.base.progress import PassProgress, Progress
 
 __all__ = [
     "fit_stream",
@@ -110,7 +109,7 @@ def fit_stream(
     checkpoint: str | Path | None = None,
     tolerance: float = TOLERANCE,
     most_in_memory: int = MOST_IN_MEMORY,
-    progress: PassProgress | Progress | None = None,
+    progress: Progress | None = None,
     **reading: Any,
 ) -> Fitted:
     """Learn from a source of any size, in bounded memory, on this machine or on a cluster.
@@ -155,7 +154,7 @@ Dask collection
     most_in_memory : int, default MOST_IN_MEMORY
         Bytes of rows in memory; weights take one to two gigabytes
         besides where terms are a million. Workers of a cluster have limits of their own.
-    progress : PassProgress or Progress, optional
+    progress : Progress, optional
         Told of each step.
     **reading
         See `slugline.stream.source.Documents`: text, topic, format, encoding, skip_bad_rows,
@@ -173,18 +172,21 @@ Dask collection
     check_number("tolerance", tolerance, over=0, under=1)
     check_whole("most_in_memory", most_in_memory, 0)
     documents = Documents(source, **reading)
-    note, step = progress.note if progress is not None else _silent, step_of(progress)
-    with opened(checkpoint) as kept, _engine(client, settings, most_in_memory) as engine:
+    with (
+        closing(check_progress(progress)) as progress,
+        opened(checkpoint) as kept,
+        _engine(client, settings, most_in_memory) as engine,
+    ):
         tie_to_settings(kept, settings, tolerance)
         if kept is not None and kept.note:
-            note(kept.note)
+            progress.note(kept.note)
         if client is not None and engine.sight:
-            note(f"dashboard: {engine.sight}")
-        terms, counts, sizes = _read(engine, documents, settings, note, step)
+            progress.note(f"dashboard: {engine.sight}")
+        terms, counts, sizes = _read(engine, documents, settings, progress)
         if documents.n_skipped:
-            note(f"{documents.n_skipped:,} rows skipped")
+            progress.note(f"{documents.n_skipped:,} rows skipped")
         if len(counts) >= _MANY_TOPICS and counts.total() < _FEW_TEXTS * len(counts):
-            note(
+            progress.note(
                 f"{len(counts):,} topics of {counts.total() / len(counts):.1f} documents each: "
                 "check which column holds the topics; if they are right, learning will take long"
             )
@@ -205,10 +207,11 @@ Dask collection
         tie_to_documents(kept, rows, documents.n_documents, documents.digest)
 
         def report(n_passes: int, some: slice, share: float, done: float) -> None:
-            step(
+            progress.update(
+                "learning",
+                done,
                 f"pass {n_passes}: topics {some.start + 1:,} to {some.stop:,} of {len(topics):,}, "
                 f"gradient at {share:.2%}",
-                done,
             )
 
         learned = learn(rows, report, tolerance, kept)
@@ -222,10 +225,6 @@ def _engine(client: Any, settings: FitSettings, most_in_memory: int) -> Any:
     from slugline.stream.cluster import DaskEngine
 
     return DaskEngine(client)
-
-
-def _silent(text: str) -> None:
-    pass
 
 
 def _checked(settings: FitSettings) -> LinearLearner:
@@ -243,7 +242,7 @@ def _checked(settings: FitSettings) -> LinearLearner:
 
 
 def _read(
-    engine: Any, documents: Documents, settings: FitSettings, note: Any, step: Any
+    engine: Any, documents: Documents, settings: FitSettings, progress: Progress
 ) -> tuple[Terms, Counter[Topic], list[int]]:
     """Count all terms; return these, how many documents each topic has, and blocks' entries."""
     families = settings.batch_blocks()
@@ -254,13 +253,13 @@ def _read(
     for found, *about in engine.read(count_batch, documents.parts(), families):
         documents.add(*about)
         if not said and (said := documents.columns_note):
-            note(said)
+            progress.note(said)
         if found is None:
             continue
         terms.add(found)
         counts.update(found.topics)
         sizes.append(found.n_entries)
-        step(f"{documents.n_documents:,} documents read", None)
+        progress.update("reading", None, f"{documents.n_documents:,} documents")
     if not counts:
         raise DataError("there are no documents to learn from; give at least two.")
     if not terms.n_columns:

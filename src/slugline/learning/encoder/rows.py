@@ -13,19 +13,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from slugline.base.arrays import F16, F32
 from slugline.base.checks import count_threads
 from slugline.base.files import cache_folder, write_ahead
+from slugline.base.progress import SILENT, Progress
 from slugline.base.words import counted
 from slugline.corpus.documents import check_texts
 from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder, get_encoder
-
-if TYPE_CHECKING:
-    from slugline.base.progress import Progress
 
 __all__ = [
     "KeptRows",
@@ -247,7 +244,7 @@ def encode(
     checked = get_encoder(encoder)
     # In the order of the texts, so that the calls of an encoder don't depend on hashes.
     distinct = list(dict.fromkeys(documents)) or [""]
-    work = _Work(checked, count_threads(n_jobs), progress)
+    work = _Work(checked, count_threads(n_jobs), progress or SILENT)
     if keep:
         with KeptRows(checked.digest) as kept:
             rows = _through_cache(distinct, work, kept)
@@ -274,36 +271,36 @@ def _through_cache(texts: Sequence[str], work: _Work, kept: KeptRows) -> F16:
 
 @dataclass(frozen=True)
 class _Work:
-    """Who encodes, on how many threads, and who is told."""
+    """Encodes texts on several threads."""
 
     encoder: CheckedEncoder
     n_jobs: int
-    progress: Progress | None
+    progress: Progress
 
     def chunks(self, texts: list[str]) -> Generator[tuple[int, F16], None, None]:
         """Yield the number of the first text, and the rows, of each chunk of texts in order."""
         starts = range(0, len(texts), _BATCH_TEXTS)
-        if starts and self.progress is not None:
-            self.progress.note(f"encoding {counted(len(texts), 'text')} with {self.encoder.name}")
-            self.progress.begin(1, len(starts))
+        step = f"encoding {counted(len(texts), 'text')} with {self.encoder.name}"
+        if starts:
+            self.progress.update(step, 0.0)
         n_threads = self.n_jobs if self.encoder.is_thread_safe else 1
         pool = ThreadPoolExecutor(n_threads)
         jobs: deque[tuple[int, Future[F16]]] = deque()
+
+        def finished() -> tuple[int, F16]:
+            start, job = jobs.popleft()
+            rows = job.result()
+            self.progress.update(step, (start + len(rows)) / len(texts))
+            return start, rows
+
         try:
             for start in starts:
                 job = pool.submit(self.encoder.encode, texts[start : start + _BATCH_TEXTS])
                 jobs.append((start, job))
                 if len(jobs) > n_threads:  # one waits, so that no thread does
-                    yield self._finished(*jobs.popleft())
+                    yield finished()
             while jobs:
-                yield self._finished(*jobs.popleft())
+                yield finished()
         finally:
             pool.shutdown(cancel_futures=True)
-            if starts and self.progress is not None:
-                self.progress.end()
-
-    def _finished(self, start: int, job: Future[F16]) -> tuple[int, F16]:
-        rows = job.result()
-        if self.progress is not None:
-            self.progress.step()
-        return start, rows
+            self.progress.close()

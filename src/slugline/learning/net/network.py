@@ -127,7 +127,7 @@ class Network(DenseStack):
         early_stopping : EarlyStopping, optional
             When to stop, and which epoch's weights to restore; also after Ctrl-C.
         progress : Progress, optional
-            Receives reports on progress; see `slugline.base.progress.progress_on`.
+            See `slugline.base.progress.progress_on`.
 
         Raises
         ------

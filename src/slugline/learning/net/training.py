@@ -9,7 +9,7 @@ import signal
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, I64
 from slugline.base.plots import figure_class, plot_epochs
-from slugline.base.progress import Progress
+from slugline.base.progress import SILENT, Progress
 from slugline.base.words import as_lines, counted
 from slugline.corpus.sample_weights import class_weights, row_weights
 from slugline.errors import DataError, OptionError, TrainingError
@@ -380,7 +380,7 @@ class FitKeywords(TypedDict, total=False):
     batch_size: int
     shuffle: bool
     early_stopping: EarlyStopping | None
-    progress: Progress | None
+    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -391,7 +391,7 @@ class FitOptions:
     batch_size: int = 32
     shuffle: bool = True
     early_stopping: EarlyStopping | None = None
-    progress: Progress | None = None
+    progress: Progress = SILENT
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -421,33 +421,28 @@ def fit_loop(
     history = History(n_rows=n_rows, batch_size=options.batch_size)
     best = BestEpoch(options.early_stopping) if options.early_stopping else None
     kept: list[F32] = []
-    if options.progress:
-        options.progress.begin(options.epochs, math.ceil(n_rows / options.batch_size))
+    reporter = _Reporter(options, n_rows)
     # The products are too small to gain from BLAS threads: their spinning costs far more, and their
     # number would change the last bits. A net that diverges overflows; the loss shows that.
     with (
         threadpool_limits(1, "blas"),
         np.errstate(over="ignore", invalid="ignore"),
         catch_interrupt() as interrupt,
+        closing(options.progress),
     ):
-        try:
-            for epoch in range(1, options.epochs + 1):
-                metrics = _run_epoch(trainer, X, targets, weight, options, epoch)
-                if validation_data is not None:
-                    loss, accuracy = trainer.evaluate(*validation_data)
-                    _check_finite(trainer, loss, f"validation loss became {loss} after", epoch)
-                    metrics |= {"val_loss": loss, "val_accuracy": accuracy}
-                history.append(metrics)
-                if options.progress:
-                    options.progress.epoch(epoch, metrics)
-                if best and best.improves(epoch, metrics):
-                    kept = [array.copy() for array in network.weights]
-                history.stopped_by = _reason_to_stop(interrupt.requested, best, epoch, options)
-                if history.stopped_by:
-                    break
-        finally:
-            if options.progress:
-                options.progress.end()
+        for epoch in range(1, options.epochs + 1):
+            metrics = _run_epoch(trainer, X, targets, weight, options, epoch, reporter)
+            if validation_data is not None:
+                loss, accuracy = trainer.evaluate(*validation_data)
+                _check_finite(trainer, loss, f"validation loss became {loss} after", epoch)
+                metrics |= {"val_loss": loss, "val_accuracy": accuracy}
+            history.append(metrics)
+            reporter.epoch(epoch, metrics)
+            if best and best.improves(epoch, metrics):
+                kept = [array.copy() for array in network.weights]
+            history.stopped_by = _reason_to_stop(interrupt.requested, best, epoch, options)
+            if history.stopped_by:
+                break
     if best and best.epoch != history.n_epochs:
         network.weights = kept
         history.restored_epoch = best.epoch
@@ -461,6 +456,7 @@ def _run_epoch(
     weight: F32 | None,
     options: FitOptions,
     epoch: int,
+    reporter: _Reporter,
 ) -> dict[str, float]:
     total_loss, n_right = 0.0, 0
     for step, rows in enumerate(_batches(trainer, len(y), options), start=1):
@@ -469,9 +465,31 @@ def _run_epoch(
         _check_finite(trainer, loss, f"loss became {loss} at step {step} of", epoch)
         total_loss += loss * len(y[rows])
         n_right += right
-        if options.progress:
-            options.progress.step()
+        reporter.batch()
     return {"loss": total_loss / len(y), "accuracy": n_right / len(y)}
+
+
+class _Reporter:
+    """Reports batches and epochs, with the metrics of the last finished epoch."""
+
+    def __init__(self, options: FitOptions, n_rows: int) -> None:
+        self._progress = options.progress
+        self._n_epochs = options.epochs
+        self._n_batches = options.epochs * math.ceil(n_rows / options.batch_size)
+        self._n_done = 0
+        self._step, self._metrics = "training", ""
+
+    def batch(self) -> None:
+        self._n_done += 1
+        self._update()
+
+    def epoch(self, number: int, metrics: dict[str, float]) -> None:
+        self._step = f"epoch {number}/{self._n_epochs}"
+        self._metrics = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        self._update()
+
+    def _update(self) -> None:
+        self._progress.update(self._step, self._n_done / self._n_batches, self._metrics)
 
 
 def _check_finite(trainer: Trainer, loss: float, what: str, epoch: int) -> None:
