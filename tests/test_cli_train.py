@@ -177,7 +177,11 @@ def test_the_columns_are_guessed_and_the_guess_is_told_on_standard_error(
 
     assert first == f"news.csv: {GUESSED}"
     # Two epochs to find the best one, and then as many as that on all documents.
-    assert [line.partition("  loss")[0] for line in epochs] == ["epoch 1/2", "epoch 2/2"] * 2
+    assert [line.partition("  loss")[0] for line in epochs] == [
+        " 50%  training",
+        " 50%  epoch 1/2",
+        "100%  epoch 2/2",
+    ] * 2
     assert lines[-2:] == [line for line in lines if line.startswith("warning: ")]
 
 

@@ -297,7 +297,7 @@ def test_a_loss_that_is_no_longer_finite_is_an_error_with_its_place_and_a_way_ou
         "the loss became nan at step 2 of epoch 1; lower the learning rate (now 1e+30) or the "
         "weights of the rows."
     )
-    assert watcher.events == [("begin", 3, 5), "step", "end"]
+    assert watcher.events == [("training", 1 / 15, ""), "end"]
 
 
 def test_a_validation_loss_that_is_not_finite_is_an_error_too() -> None:
