@@ -19,8 +19,8 @@ import processes
 import watched
 from processes import table
 from slugline import TopicClassifier
-from slugline.stream.counting import Terms, count_batch
-from slugline.stream.source import Documents
+from slugline.stream.counting import TermStatistics, count_batch
+from slugline.stream.source import DocumentSource
 
 #: Topics of the synthetic texts.
 N_TOPICS = 100
@@ -122,10 +122,10 @@ def _sent(client: Any) -> dict[str, float]:
 def _told(file: str) -> dict[str, float]:
     """Return what it costs the client that a block of texts tells it which terms there are."""
     families = clusters.families()
-    batch = next(next(iter(Documents(file).parts())).batches())
+    batch = next(next(iter(DocumentSource(file).parts())).batches())
     _, counted = count_batch(batch, families)
     sent = pickle.dumps(counted, protocol=5)
-    terms = Terms(families)
+    terms = TermStatistics(families)
     terms.add(counted.found)
     start = time.perf_counter()
     terms.add(pickle.loads(sent).found)  # of terms that are known, as most are  # noqa: S301

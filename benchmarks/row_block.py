@@ -21,7 +21,7 @@ import clusters
 import synthetic
 from processes import table
 from slugline.learning.linear.sums import RowBlock
-from slugline.stream.counting import Plan, Terms, count, weigh
+from slugline.stream.counting import TermStatistics, Weighting, count_terms, weight_block
 
 _N_TOPICS, _N_ROUNDS = 100, 7
 _WIDTHS = (4, 8, 16, 17, 25, 32, 48, 100)
@@ -46,13 +46,15 @@ def block_of(n_texts: int) -> RowBlock:
     """Return synthetic texts as a block."""
     families = clusters.families()
     texts, topics = zip(*islice(synthetic.texts(n_texts, _N_TOPICS, seed=0), n_texts), strict=True)
-    counted, found = count(texts, topics, families)
-    terms = Terms(families)
+    counted, found = count_terms(texts, topics, families)
+    terms = TermStatistics(families)
     terms.add(found)
     features = terms.features(n_texts, 1)
     widths = [columns.n_columns for columns in features.vocabularies_]
     numbers = {name: number for number, name in enumerate(found.topics)}
-    return weigh(counted, Plan(families, terms.columns(), widths, features.idf_, numbers))
+    return weight_block(
+        counted, Weighting(families, terms.columns(), widths, features.idf_, numbers)
+    )
 
 
 def measured(block: RowBlock, width: int) -> list[str]:

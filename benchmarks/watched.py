@@ -14,11 +14,11 @@ import scipy.sparse as sp
 
 import clusters
 from slugline import TopicClassifier
-from slugline.learning.linear.newton import TOLERANCE, Point
+from slugline.learning.linear.newton import TOLERANCE, Iterate
 from slugline.stream import descents, fit
-from slugline.stream.checkpoint import State
-from slugline.stream.descents import Rows
-from slugline.stream.local import in_a_file
+from slugline.stream.checkpoint import StreamState
+from slugline.stream.descents import RowBlocks
+from slugline.stream.local import write_memmap
 
 # Up to so many, all weights are kept from one descent to the other, as `slugline.stream.descents`
 # does; of more, one in so many is left here, which is more than matter.
@@ -97,18 +97,18 @@ class _Keeper:
     def __init__(self, watched: Watched, *, at_last: bool) -> None:
         self._watched, self._at_last = watched, at_last
 
-    def load(self, n_columns: int, blocks: list[slice]) -> State:
-        state = State()
+    def load(self, n_columns: int, blocks: list[slice]) -> StreamState:
+        state = StreamState()
         n_topics = blocks[-1].stop
         if self._at_last:
             state.n_done = len(blocks) - 1
             for topics in blocks[:-1]:
                 width = topics.stop - topics.start
                 make = _dense if n_columns * n_topics <= _MOST_KEPT else _sparse
-                state.found[topics.start] = Point(make(n_columns, width), np.zeros(width))
+                state.found[topics.start] = Iterate(make(n_columns, width), np.zeros(width))
         return state
 
-    def keep(self, state: State, *, is_last: bool = False) -> None:
+    def keep(self, state: StreamState, *, is_last: bool = False) -> None:
         self._watched.n_passes = state.n_passes
         if is_last:
             raise Enough
@@ -116,7 +116,7 @@ class _Keeper:
 
 def _dense(n_columns: int, width: int) -> Any:
     shape = n_columns, width
-    return in_a_file([np.full(shape, 0.01, dtype=np.float16)], shape)
+    return write_memmap([np.full(shape, 0.01, dtype=np.float16)], shape)
 
 
 def _sparse(n_columns: int, width: int) -> Any:
@@ -156,7 +156,7 @@ def watch(
     watched = Watched()
     began = time.perf_counter()
 
-    def learn(rows: Rows, report: Any, tolerance: float, _: Any) -> None:
+    def learn(rows: RowBlocks, report: Any, tolerance: float, _: Any) -> None:
         watched.reading = time.perf_counter() - began
         few = _describe(rows, watched, n_topic_blocks, is_here=client is None)
         reported: list[tuple[float, int]] = [(time.perf_counter(), 0)]
@@ -193,7 +193,7 @@ def _describe(rows: Any, watched: Watched, n_topic_blocks: int | None, *, is_her
     watched.n_topics, watched.n_blocks = rows.n_topics, len(blocks)
     watched.width = -(-rows.n_topics // len(blocks))
 
-    class FewTopics(Rows):
+    class FewTopics(RowBlocks):
         """Rows of which only some topics are learned."""
 
         def blocks_of_topics(self) -> list[slice]:

@@ -87,8 +87,8 @@ def saved(classifier: TopicClassifier, folder: Path) -> bytes:
 @pytest.fixture
 def job(news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     """Return a job of three blocks of topics, which keeps each step."""
-    monkeypatch.setattr(checkpoint, "MOST_OF_TIME", 1.0)
-    monkeypatch.setattr(descents, "MOST_TOPICS", 1)
+    monkeypatch.setattr(checkpoint, "MAX_TIME_SHARE", 1.0)
+    monkeypatch.setattr(descents, "MAX_TOPICS", 1)
     return Job(news, tmp_path / "kept")
 
 
@@ -97,7 +97,7 @@ def job(news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
 def test_from_every_step_it_goes_on_to_the_same_bytes(
     job: Job, most_kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(descents, "_MOST_KEPT", most_kept)
+    monkeypatch.setattr(descents, "_MAX_DENSE", most_kept)
     counting = StopAt(-1)
     wanted = saved(job.run(counting, checkpoint=None), job.folder)
     for n in range(1, counting.reported + 1):
@@ -124,7 +124,7 @@ def test_stopped_after_each_step_it_ends_all_the_same(job: Job) -> None:
 def test_topics_that_are_learned_at_once_go_on_as_well(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(descents, "MOST_TOPICS", 128)
+    monkeypatch.setattr(descents, "MAX_TOPICS", 128)
     counting = StopAt(-1)
     wanted = saved(job.run(counting, checkpoint=None), job.folder)
     for n in range(1, counting.reported + 1):
@@ -365,7 +365,7 @@ def forge(folder: Path, name: str, **arrays: Any) -> None:
 def test_arrays_that_can_not_be_are_refused(
     job: Job, name: str, arrays: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(descents, "_MOST_KEPT", 0)
+    monkeypatch.setattr(descents, "_MAX_DENSE", 0)
     job.begin()
     forge(job.folder, name, **arrays)
     assert refusal(job).startswith("kept/checkpoint.json: damaged (")
@@ -373,7 +373,7 @@ def test_arrays_that_can_not_be_are_refused(
 
 def test_a_file_larger_than_a_state_is_not_read(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.begin()
-    monkeypatch.setattr(checkpoint, "_MOST_BESIDE", -1 << 40)
+    monkeypatch.setattr(checkpoint, "_MAX_EXTRA_BYTES", -1 << 40)
     assert re.match(r"kept/\S+: damaged \(it has [\d,]+ bytes and not -", refusal(job))
 
 
@@ -437,7 +437,7 @@ def test_a_full_disk_is_named_and_what_was_kept_is_safe(
 
 
 def test_most_of_the_time_nothing_is_written(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "MOST_OF_TIME", 1e-9)
+    monkeypatch.setattr(checkpoint, "MAX_TIME_SHARE", 1e-9)
     written = []
 
     def write(path: Path, data: bytes) -> None:

@@ -25,9 +25,9 @@ from slugline.stream import cluster, descents
 from slugline.stream import engine as groups
 from slugline.stream import source as sources
 from slugline.stream.cluster import DaskEngine
-from slugline.stream.engine import groups_of
+from slugline.stream.engine import group_blocks
 from slugline.stream.local import LocalEngine
-from slugline.stream.source import Batch, InHand
+from slugline.stream.source import Batch, DocumentsInMemory
 
 distributed = pytest.importorskip("distributed")
 
@@ -129,7 +129,7 @@ def test_any_number_of_workers_learns_the_same_bytes(
 @pytest.fixture
 def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers have no room for all rows, few entries make groups, and tasks add up one block."""
-    monkeypatch.setattr(cluster, "SHARE", 0)
+    monkeypatch.setattr(cluster, "ROW_MEMORY_SHARE", 0)
     monkeypatch.setattr(cluster, "_MOST_ADDED", 0)
     monkeypatch.setattr(groups, "_LEAST_PER_COLUMN", 0)
 
@@ -149,7 +149,7 @@ def test_workers_that_each_have_some_rows_learn_the_same_bytes(
 def test_topics_apart_are_learned_the_same(
     threads: Callable[..., Any], news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(descents, "MOST_TOPICS", 1)  # at a time
+    monkeypatch.setattr(descents, "MAX_TOPICS", 1)  # at a time
     alone = saved(tmp_path, pairs(news))
     assert saved(tmp_path, pairs(news), client=threads(3)) == alone
 
@@ -171,7 +171,7 @@ def test_an_address_will_do(client: Any, news: News, tmp_path: Path) -> None:
 def test_workers_read_files(
     client: Any, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MOST_TOGETHER", 500)
+    monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 500)
     pattern = write_files(tmp_path, news, 5)
     assert saved(tmp_path, pattern, client=client) == saved(tmp_path, pattern)
 
@@ -228,13 +228,13 @@ def scaled(block: Any, factor: Any, into: Any = None) -> Any:
 def test_sums_are_those_of_one_machine_bit_for_bit(
     n_blocks: int, n_workers: int, threads: Callable[..., Any]
 ) -> None:
-    parts = [InHand(Batch(["a"] * n, [1] * n)) for n in range(1, n_blocks + 1)]
+    parts = [DocumentsInMemory(Batch(["a"] * n, [1] * n)) for n in range(1, n_blocks + 1)]
     large = np.arange(100_000, dtype=np.float32)[:100]
     found = []
     for engine in (LocalEngine(1), DaskEngine(threads(n_workers))):
         with engine:
             assert list(engine.read(ramp, parts, 3.0)) == list(range(1, n_blocks + 1))
-            engine.group(groups_of(range(1, n_blocks + 1), n_columns=1))
+            engine.group(group_blocks(range(1, n_blocks + 1), n_columns=1))
             engine.change(scaled, np.float32(0.1))
             sums = engine.sums(scaled, large)
             each = engine.each(scaled, large)
@@ -346,7 +346,7 @@ def fatal(block: Any) -> None:
 @pytest.mark.slow
 def test_work_that_ends_its_workers_is_named() -> None:
     with processes(**{"scheduler.allowed-failures": 0}) as client, DaskEngine(client) as engine:
-        list(engine.read(ramp, [InHand(Batch(["a"], [1]))], 1.0))
+        list(engine.read(ramp, [DocumentsInMemory(Batch(["a"], [1]))], 1.0))
         with pytest.raises(ClusterError, match="for lack of memory; give each more of it"):
             engine.each(fatal)
 
@@ -401,7 +401,7 @@ def test_an_error_of_a_reader_is_that_of_one_machine(
 def test_bad_rows_are_skipped_and_counted_over_all_workers(
     client: Any, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MOST_TOGETHER", 500)
+    monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 500)
     pattern = write_files(tmp_path, news, 5)
     for path in tmp_path.glob("*.csv"):
         path.write_text(path.read_text() + ",grain\n")
@@ -420,7 +420,7 @@ def test_a_file_that_a_worker_does_not_see_is_named(
     client: Any, news: News, tmp_path: Path
 ) -> None:
     write_files(tmp_path, news, 1)
-    (part,) = sources.Documents(tmp_path / "000.csv").parts()
+    (part,) = sources.DocumentSource(tmp_path / "000.csv").parts()
     shutil.move(tmp_path / "000.csv", tmp_path / "away")
     with DaskEngine(client) as engine, pytest.raises(DataError) as caught:
         list(engine.read(tuple, [part]))

@@ -22,7 +22,7 @@ from slugline.corpus.documents import chain_digests, compute_digest
 from slugline.errors import DataError, ModelFileError, OptionError, OutputError
 from slugline.experiment.retraining import retrain
 from slugline.stream import descents
-from slugline.stream.local import in_a_file
+from slugline.stream.local import write_memmap
 
 News = list[tuple[str, str]]
 
@@ -110,7 +110,7 @@ def test_weights_that_wait_in_a_file_are_the_same(
     news: News, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_memory = learned_bytes(learned(news))
-    monkeypatch.setattr(descents, "_MANY", 0)
+    monkeypatch.setattr(descents, "_MAX_FLOAT16_IN_MEMORY", 0)
     assert learned_bytes(learned(news)) == in_memory
     assert list(temporary.iterdir()) == []
 
@@ -121,7 +121,7 @@ def test_a_full_disk_is_named(temporary: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OutputError, match=r"can't be written \(No space left on device\)"):
-        in_a_file(parts(), (6,))
+        write_memmap(parts(), (6,))
     assert list(temporary.iterdir()) == []
 
 

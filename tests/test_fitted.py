@@ -16,7 +16,7 @@ from slugline.errors import DataError, OptionError, SluglineError
 from slugline.learning.learner import Learner
 from slugline.learning.linear import steps as linear
 from slugline.learning.linear.learner import LinearLearner
-from slugline.learning.linear.steps import Descent
+from slugline.learning.linear.steps import AdaGradDescent
 from slugline.learning.net.learner import NeuralLearner
 from slugline.model.fitted import Fitted
 from slugline.text.blocks import Block
@@ -127,16 +127,16 @@ def test_a_batch_broken_off_is_not_learned_by_half(
     stream: TopicClassifier, news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, texts, topics = answers(stream), *zip(*news[50:] * 4, strict=True)
-    step, steps = Descent._step, iter(range(3))
+    step, steps = AdaGradDescent._step, iter(range(3))
 
-    def broken(self: Descent, *args: Any, **options: Any) -> Any:
+    def broken(self: AdaGradDescent, *args: Any, **options: Any) -> Any:
         if next(steps, None) is None:
             raise KeyboardInterrupt
         return step(self, *args, **options)
 
     with monkeypatch.context() as patch:
         patch.setenv("SLUGLINE_KERNEL", "0")
-        patch.setattr(Descent, "_step", broken)
+        patch.setattr(AdaGradDescent, "_step", broken)
         with pytest.raises(KeyboardInterrupt):
             stream.partial_fit(texts, topics)
     assert answers(stream) == before
@@ -154,15 +154,15 @@ def test_nor_is_one_that_breaks_off_in_the_kernel(
     stream: TopicClassifier, news: News, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, texts, topics = answers(stream), *zip(*news[50:] * 4, strict=True)
-    steps, passes = Descent._steps, iter(range(2))
+    steps, passes = AdaGradDescent._steps, iter(range(2))
 
-    def broken(self: Descent, *args: Any, **options: Any) -> Any:
+    def broken(self: AdaGradDescent, *args: Any, **options: Any) -> Any:
         steps(self, *args, **options)
         if next(passes, None) is None:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Descent, "_steps", broken)
+        patch.setattr(AdaGradDescent, "_steps", broken)
         with pytest.raises(KeyboardInterrupt):
             stream.partial_fit(texts, topics)
     assert answers(stream) == before

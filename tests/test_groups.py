@@ -11,15 +11,15 @@ import pytest
 from slugline.learning.linear.sums import Arrays
 from slugline.stream import cluster
 from slugline.stream.engine import (
-    Spare,
+    BufferPool,
     TreeSum,
-    groups_of,
-    keeping_sum_of_group,
-    stretches_of,
-    sum_of_group,
-    workers_of,
+    assign_workers,
+    group_blocks,
+    split_group,
+    sum_group,
+    sum_group_storing,
 )
-from slugline.stream.local import in_order
+from slugline.stream.local import map_in_order
 
 N_COLUMNS = 10
 
@@ -30,32 +30,32 @@ def blocks_in(groups: list[slice]) -> list[int]:
 
 @pytest.mark.parametrize("sizes", [[], [5], [1] * 100, [1000] * 100, [3, 900, 2, 1, 700] * 20])
 def test_each_block_is_in_one_group_in_order(sizes: list[int]) -> None:
-    assert blocks_in(groups_of(sizes, N_COLUMNS)) == list(range(len(sizes)))
+    assert blocks_in(group_blocks(sizes, N_COLUMNS)) == list(range(len(sizes)))
 
 
 def test_few_entries_make_one_group_and_many_make_groups_of_a_certain_size() -> None:
-    assert groups_of([10] * 8, N_COLUMNS) == [slice(0, 8)]
-    assert len(groups_of([80] * 8, N_COLUMNS)) == 8
-    many = groups_of([80] * 4000, N_COLUMNS)
+    assert group_blocks([10] * 8, N_COLUMNS) == [slice(0, 8)]
+    assert len(group_blocks([80] * 8, N_COLUMNS)) == 8
+    many = group_blocks([80] * 4000, N_COLUMNS)
     assert {group.stop - group.start for group in many} == {8}
-    assert len(groups_of([1000] * 5000, N_COLUMNS)) <= 1024
+    assert len(group_blocks([1000] * 5000, N_COLUMNS)) <= 1024
 
 
 def test_small_blocks_between_large_ones_make_no_groups_of_their_own() -> None:
-    groups = groups_of([1000, 1, 1000, 1, 1000], N_COLUMNS)
+    groups = group_blocks([1000, 1, 1000, 1, 1000], N_COLUMNS)
     assert groups == [slice(0, 1), slice(1, 3), slice(3, 5)]
 
 
 def test_workers_have_neighbouring_groups_as_many_as_they_have_threads_for() -> None:
     groups = [slice(0, 2), slice(2, 3), slice(3, 7), slice(7, 8)]
-    assert workers_of(groups, {"b": 1, "a": 1}) == ["a"] * 3 + ["b"] * 5
-    assert workers_of(groups, {"a": 3, "b": 1}) == ["a"] * 7 + ["b"]
-    assert workers_of([], {"a": 1}) == []
+    assert assign_workers(groups, {"b": 1, "a": 1}) == ["a"] * 3 + ["b"] * 5
+    assert assign_workers(groups, {"a": 3, "b": 1}) == ["a"] * 7 + ["b"]
+    assert assign_workers([], {"a": 1}) == []
 
 
 def test_a_group_is_cut_into_stretches() -> None:
-    assert stretches_of(slice(3, 8), 2) == [slice(3, 5), slice(5, 7), slice(7, 8)]
-    assert stretches_of(slice(3, 5), 9) == [slice(3, 5)]
+    assert split_group(slice(3, 8), 2) == [slice(3, 5), slice(5, 7), slice(7, 8)]
+    assert split_group(slice(3, 5), 9) == [slice(3, 5)]
 
 
 def doubled(block: Any, more: float, into: Arrays | None = None) -> Arrays:
@@ -65,19 +65,19 @@ def doubled(block: Any, more: float, into: Arrays | None = None) -> Arrays:
 
 def test_a_group_is_added_up_and_keeps_what_its_blocks_keep() -> None:
     blocks = [np.array([1.0]), np.array([2.0])]
-    assert sum_of_group(doubled, zip(blocks), (1.0,))[0] == [8]
+    assert sum_group(doubled, zip(blocks), (1.0,))[0] == [8]
     zeros = (np.zeros(1),)
-    assert sum_of_group(doubled, zip(blocks), (1.0,), zeros)[0] == [8]
+    assert sum_group(doubled, zip(blocks), (1.0,), zeros)[0] == [8]
 
     def keeping(block: Any, into: Arrays | None = None) -> Any:
         return doubled(block, 0.0, into), float(block[0])
 
-    total, kept = keeping_sum_of_group(keeping, blocks, ())
+    total, kept = sum_group_storing(keeping, blocks, ())
     assert (total[0].tolist(), kept) == ([6], [1, 2])
 
 
 def test_spare_arrays_are_zeros_of_the_expected_shapes() -> None:
-    spare = Spare()
+    spare = BufferPool()
     assert spare.take() is None
     spare.put((np.ones(3), np.ones(1)))
     spare.expect((np.ones(2), np.ones(1)))
@@ -88,13 +88,13 @@ def test_spare_arrays_are_zeros_of_the_expected_shapes() -> None:
 
 
 def test_spare_arrays_stay_in_their_process() -> None:
-    spare = Spare()
+    spare = BufferPool()
     spare.put((np.ones(3),))
     assert pickle.loads(pickle.dumps(spare)).take() is None
     assert spare.take() is not None
 
 
-class Greedy(Spare):
+class Greedy(BufferPool):
     """Uses what it is given at once, as another thread would."""
 
     def put(self, arrays: Arrays) -> None:
@@ -113,10 +113,10 @@ def test_arrays_are_given_away_only_when_they_have_been_added(n: int) -> None:
 def test_tasks_change_nothing_that_was_returned_before() -> None:
     before = (np.array([5.0]),)
     blocks = [np.array([1.0]), np.array([2.0])]
-    assert cluster.sum_up(adding, (), blocks, None, before)[0] == [8]
-    (total,), _ = cluster.keep_and_sum(keeping, (), blocks, before)
+    assert cluster.sum_blocks(adding, (), blocks, None, before)[0] == [8]
+    (total,), _ = cluster.sum_blocks_storing(keeping, (), blocks, before)
     assert total == [8]
-    assert cluster.added(before, before)[0] == [10]
+    assert cluster.add_new(before, before)[0] == [10]
     assert before[0] == [5]
 
 
@@ -139,6 +139,6 @@ def test_no_more_is_under_way_or_waits_than_was_said(n_waiting: int, most: int) 
         begun.append(number)
         return number
 
-    for number, result in enumerate(in_order(work, range(9), 2, n_waiting)):
+    for number, result in enumerate(map_in_order(work, range(9), 2, n_waiting)):
         assert result == number
         assert len(begun) <= number + most

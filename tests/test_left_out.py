@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from slugline.learning.linear.fit import USUAL, LeftOut, as_new, as_of_all, equal_rows
+from slugline.learning.linear.fit import (
+    DEFAULT_CALIBRATION,
+    HeldOutScores,
+    group_equal_rows,
+    renormalize_rows,
+    scale_heldout_scores,
+)
 from slugline.text.blocks import Block
 from slugline.text.features import Features
 
@@ -20,29 +26,33 @@ def test_rows_are_as_long_as_if_unknown_columns_had_never_been() -> None:
     n_known = wide.fit_transform([*learned, *new]).shape[1] - 2
     rows = wide.transform(new)
     known = np.arange(rows.shape[1]) < n_known  # in order of appearance: tin and zinc are last
-    found = as_new(rows, known).toarray()[:, :n_known]
+    found = renormalize_rows(rows, known).toarray()[:, :n_known]
 
     assert np.linalg.norm(found[0]) == np.float32(1)
     assert np.array_equal(found[0] > 0, expected[0] > 0)
     assert found[1].tolist() == [0] * n_known  # nothing of it is known
-    np.testing.assert_allclose(as_new(rows, known | True).toarray(), rows.toarray(), rtol=1e-6)
+    np.testing.assert_allclose(
+        renormalize_rows(rows, known | True).toarray(), rows.toarray(), rtol=1e-6
+    )
 
 
 def test_rows_that_were_not_scaled_stay_as_they_are() -> None:
     counts = sp.csr_array(np.array([[2, 1, 3], [0, 5, 0]], dtype=np.float32))
-    assert np.array_equal(as_new(counts, np.array([True, False, True])).toarray(), counts.toarray())
+    assert np.array_equal(
+        renormalize_rows(counts, np.array([True, False, True])).toarray(), counts.toarray()
+    )
 
 
 def test_scores_of_a_part_of_the_rows_are_spread_as_those_of_all() -> None:
     scores = np.array([[1, -2], [0, 4]], dtype=np.float32)
-    assert np.array_equal(as_of_all(scores, 1.0), scores)
-    np.testing.assert_allclose(as_of_all(scores, 1 / 3), 3**0.1 * scores, rtol=1e-6)
+    assert np.array_equal(scale_heldout_scores(scores, 1.0), scores)
+    np.testing.assert_allclose(scale_heldout_scores(scores, 1 / 3), 3**0.1 * scores, rtol=1e-6)
 
 
 def test_without_rows_calibration_is_a_usual_one() -> None:
-    none = LeftOut(np.zeros(0, dtype=np.intp), np.zeros((0, 2), dtype=np.float32))
+    none = HeldOutScores(np.zeros(0, dtype=np.intp), np.zeros((0, 2), dtype=np.float32))
     y, costs = np.array([0, 1]), np.ones(2, dtype=np.float32)
-    assert none.calibration(y, costs) == USUAL
+    assert none.calibration(y, costs) == DEFAULT_CALIBRATION
 
 
 def test_equal_rows_have_one_number_and_others_another() -> None:
@@ -50,6 +60,6 @@ def test_equal_rows_have_one_number_and_others_another() -> None:
     rows = np.random.default_rng(0).integers(0, 300, 9000)
     X = some[rows]
     expected = np.unique(X.toarray(), axis=0, return_inverse=True)[1].ravel()
-    found = equal_rows(X)
+    found = group_equal_rows(X)
     pairs = np.unique(np.stack([found, expected]), axis=1)
     assert pairs.shape[1] == len(set(found.tolist())) == len(set(expected.tolist()))

@@ -12,14 +12,14 @@ import scipy.sparse as sp
 
 from reference_descent import ReferenceDescent
 from slugline.learning.linear import steps
-from slugline.learning.linear.steps import Costs, Descent, Minibatches, topic_rarity
+from slugline.learning.linear.steps import AdaGradDescent, Minibatches, SampleCosts, topic_rarity
 
 N_ROWS, N_COLUMNS, N_TOPICS, N_PASSES = 150, 40, 5, 3
 RNG = np.random.default_rng(0)
 X = sp.random_array((N_ROWS, N_COLUMNS), density=0.2, format="csr", dtype=np.float32, rng=1)
 X.sort_indices()
 Y = RNG.choice(N_TOPICS, N_ROWS, p=[0.4, 0.3, 0.15, 0.1, 0.05])
-COSTS = Costs(
+COSTS = SampleCosts(
     Y,
     RNG.uniform(0.5, 2, N_ROWS).astype(np.float32),
     RNG.uniform(0.5, 4, N_ROWS).astype(np.float32),
@@ -32,9 +32,9 @@ def batches_of(rows: np.ndarray = ROWS, seed: int = 0, n_passes: int = N_PASSES)
     return Minibatches(X, rows, np.random.default_rng(seed), n_passes)
 
 
-def descent_of(topics: slice = slice(0, N_TOPICS)) -> Descent:
+def descent_of(topics: slice = slice(0, N_TOPICS)) -> AdaGradDescent:
     n_topics = topics.stop - topics.start
-    return Descent(
+    return AdaGradDescent(
         topics,
         np.zeros((N_COLUMNS, n_topics), dtype=np.float32),
         np.full(n_topics, -1, dtype=np.float32),
@@ -168,14 +168,14 @@ def test_the_kernel_steps_as_numpy_does(
     rng = np.random.default_rng(n_rows)
     X = sp.random_array((n_rows, 300), density=0.1, format="csr", dtype=np.float32, rng=rng)
     X.sort_indices()
-    costs = Costs(
+    costs = SampleCosts(
         rng.integers(0, n_topics + 4, n_rows),  # some are of no topic of the descent
         *rng.uniform(0.5, 2, (2, n_rows)).astype(np.float32),
     )
     learned = []
     for setting in ("1", "0"):
         monkeypatch.setenv("SLUGLINE_KERNEL", setting)
-        descent = Descent(
+        descent = AdaGradDescent(
             slice(2, 2 + n_topics),
             np.zeros((300, n_topics), dtype=np.float32),
             np.full(n_topics, -1, dtype=np.float32),

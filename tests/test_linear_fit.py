@@ -14,13 +14,13 @@ from slugline.learning.learner import FitContext
 from slugline.learning.linear import fit as linear_fit
 from slugline.learning.linear import steps
 from slugline.learning.linear.fit import (
-    ABSENT,
+    ABSENT_SCORE,
     FittedLinear,
-    Problem,
-    are_doubtful,
+    LinearProblem,
+    default_passes,
+    find_doubtful,
     fit_linear,
-    passes_for,
-    topic_blocks,
+    topic_batches,
 )
 
 N_TOPICS, N_ROWS = 20, 1200
@@ -56,7 +56,7 @@ def assert_same(one: FittedLinear, other: FittedLinear) -> None:
 def test_topics_are_cut_into_blocks_of_nearly_one_size(
     n_topics: int, width: int, sizes: list[int]
 ) -> None:
-    blocks = topic_blocks(n_topics, width)
+    blocks = topic_batches(n_topics, width)
     assert [block.stop - block.start for block in blocks] == sizes
     assert [topic for block in blocks for topic in range(block.start, block.stop)] == [
         *range(n_topics)
@@ -65,15 +65,15 @@ def test_topics_are_cut_into_blocks_of_nearly_one_size(
 
 def test_blocks_are_narrower_where_columns_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     def sizes() -> list[int]:
-        blocks = Problem.of(X, Y, FitContext(N_TOPICS)).blocks
+        blocks = LinearProblem.of(X, Y, FitContext(N_TOPICS)).blocks
         return [block.stop - block.start for block in blocks]
 
     assert sizes() == [20]
-    monkeypatch.setattr(linear_fit, "_MOST_WEIGHTS", 10 * X.shape[1])
+    monkeypatch.setattr(linear_fit, "_MAX_WEIGHTS", 10 * X.shape[1])
     assert sizes() == [10, 10]
-    monkeypatch.setattr(linear_fit, "_MOST_WEIGHTS", 1)
+    monkeypatch.setattr(linear_fit, "_MAX_WEIGHTS", 1)
     assert sizes() == [6, 7, 7]  # at most 8 however many columns there are
-    monkeypatch.setattr(linear_fit, "MOST_TOPICS", 5)
+    monkeypatch.setattr(linear_fit, "MAX_TOPICS", 5)
     assert sizes() == [5, 5, 5, 5]
 
 
@@ -122,11 +122,11 @@ def test_a_large_problem_is_answered_like_a_small_one(
 def test_weights_that_are_not_held_are_learned_again_to_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(linear_fit, "MOST_TOPICS", 3)
+    monkeypatch.setattr(linear_fit, "MAX_TOPICS", 3)
     for y in (Y, NOISY):
-        monkeypatch.setattr(linear_fit, "_MOST_HELD", 1 << 26)
+        monkeypatch.setattr(linear_fit, "_MAX_DENSE", 1 << 26)
         held = fit(y=y)
-        monkeypatch.setattr(linear_fit, "_MOST_HELD", 100)
+        monkeypatch.setattr(linear_fit, "_MAX_DENSE", 100)
         assert_same(fit(y=y), held)
 
 
@@ -135,13 +135,13 @@ def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
 ) -> None:
     enlarge(monkeypatch, {"_MOST_HELD": 100, "MANY_ROWS": 500})
     looked_at: list[int] = []
-    doubtful = linear_fit._Start.doubtful
+    doubtful = linear_fit._Training.doubtful
 
     def note(start: Any, rows: np.ndarray) -> Any:
         looked_at.append(len(rows))
         return doubtful(start, rows)
 
-    monkeypatch.setattr(linear_fit._Start, "doubtful", note)
+    monkeypatch.setattr(linear_fit._Training, "doubtful", note)
     assert fit(y=Y).n_left_out == 0
     assert looked_at == [400]
     assert fit(y=NOISY).n_left_out > 0
@@ -151,7 +151,7 @@ def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
 def test_terms_of_many_rows_have_one_learning_rate_and_a_smaller_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    problem = Problem.of(X, Y, FitContext(N_TOPICS))
+    problem = LinearProblem.of(X, Y, FitContext(N_TOPICS))
     few = problem.rates(np.arange(500))
     monkeypatch.setattr(linear_fit, "MANY_ROWS", 500)
     assert np.array_equal(problem.rates(np.arange(500)), few)
@@ -165,7 +165,7 @@ def test_terms_of_many_rows_have_one_learning_rate_and_a_smaller_one(
 
 def test_the_more_rows_there_are_the_fewer_passes_go_over_them() -> None:
     sizes = (1, 500, 501, 1000, 2000, 20_000, 20_001, 50_000, 50_001, 1_000_000)
-    assert [passes_for(n_rows) for n_rows in sizes] == [6, 6, 5, 5, 4, 3, 2, 2, 1, 1]
+    assert [default_passes(n_rows) for n_rows in sizes] == [6, 6, 5, 5, 4, 3, 2, 2, 1, 1]
 
 
 # Doubtful rows ----------------------------------------------------------------------------------
@@ -174,14 +174,14 @@ def test_the_more_rows_there_are_the_fewer_passes_go_over_them() -> None:
 def test_rows_are_doubtful_whose_topic_lies_far_under_the_highest() -> None:
     highest = np.array([0.5, 0.5, 0.5, 0.5, 0.5], dtype=np.float32)
     right = np.array([0.5, -0.4, -0.6, 0.5, 0.4], dtype=np.float32)
-    found = are_doubtful(highest, right, np.zeros(5, dtype=np.int64))
+    found = find_doubtful(highest, right, np.zeros(5, dtype=np.int64))
     assert found.tolist() == [False, False, True, False, False]
 
 
 def test_a_topic_of_which_most_rows_lie_far_under_keeps_them() -> None:
     highest = np.full(7, 2, dtype=np.float32)
     right = np.array([0, 0, 2, 0, 0, 2, 2], dtype=np.float32)
-    found = are_doubtful(highest, right, np.array([0, 0, 0, 1, 1, 1, 1]))
+    found = find_doubtful(highest, right, np.array([0, 0, 0, 1, 1, 1, 1]))
     assert found.tolist() == [False, False, False, True, True, False, False]
 
 
@@ -219,7 +219,7 @@ def test_scores_of_rows_left_out_lie_as_far_apart_as_those_of_new_ones(
     left_out, on_new = found.left_out.scores, scores(found, unit(new))
     assert np.median(top_gap(left_out)) == pytest.approx(np.median(top_gap(on_new)), rel=0.15)
     # Had the terms of their own kept their part in the rows' length, they would lie nearer.
-    monkeypatch.setattr(linear_fit, "as_new", lambda X, known: X)
+    monkeypatch.setattr(linear_fit, "renormalize_rows", lambda X, known: X)
     short = fit_linear(rows, y, FitContext(N_TOPICS), clean=False).left_out.scores
     assert np.median(top_gap(short)) < 0.8 * np.median(top_gap(on_new))
 
@@ -250,13 +250,13 @@ def test_a_topic_that_nothing_was_learned_of_is_not_calibrated_by() -> None:
     y[[17, 18]] = 3  # of two, one at most is in the third that is learned from
     found = fit(y=y).left_out
     judged = {17, 18} & set(found.rows.tolist())
-    assert bool(judged) == bool((found.scores[:, 3] > ABSENT).all())
+    assert bool(judged) == bool((found.scores[:, 3] > ABSENT_SCORE).all())
 
 
 def test_of_more_rows_than_are_needed_only_some_are_calibrated_by(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(linear_fit, "MOST_SCORES", 600 * N_TOPICS)
+    monkeypatch.setattr(linear_fit, "MAX_SCORES", 600 * N_TOPICS)
     rows = fit().left_out.rows
     assert 300 < len(rows) <= 600
     assert (rows % 2 == 0).all()
@@ -267,7 +267,7 @@ def test_without_a_row_to_measure_on_calibration_is_a_usual_one() -> None:
     found = fit_linear(eye, np.arange(3), FitContext(4))
     assert found.calibration == Calibration(5.5, 0.01, 0.06)
     assert found.left_out.scores.shape == (0, 4)
-    assert found.biases[3] == ABSENT
+    assert found.biases[3] == ABSENT_SCORE
 
 
 # True scores of rows that were not learned from ---------------------------------------------------

@@ -74,7 +74,7 @@ def test_scores_are_the_same_where_a_dense_table_would_be_too_large(
     X, y = make_up(300)
     learner = fit(X, y)
     dense = learner.decision_function(X)
-    monkeypatch.setattr(term_weights, "_MOST_DENSE", 100)
+    monkeypatch.setattr(term_weights, "_MAX_DENSE", 100)
     again = LinearLearner.restore(learner.settings(), learner.arrays())
     assert not isinstance(again._table, np.ndarray)
     np.testing.assert_allclose(again.decision_function(X), dense, rtol=1e-4, atol=1e-6)

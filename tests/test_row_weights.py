@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slugline.errors import DataError
-from slugline.learning.linear.weights import scores_by
+from slugline.learning.linear.weights import score_rows
 from slugline.text import sparse
 from slugline.text.blocks import WEIGHTINGS, Block
 from slugline.text.row_weights import RowWeights
@@ -100,12 +100,12 @@ def test_the_kernel_scores_as_scipy_does(
     rows = Rows(Entries(values, flat, lengths), 50 * n_each, n_each)
     table = rng.normal(size=(rows.n_columns, n_topics)).astype(np.float32)
     table[rng.random(len(table)) < 0.3] = 0
-    found = scores_by(table, rows)
+    found = score_rows(table, rows)
     assert found.shape == (n_rows, n_topics)
     assert found.tobytes() == (rows.csr() @ table).tobytes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLUGLINE_KERNEL", "0")
-        assert scores_by(table, rows).tobytes() == found.tobytes()
+        assert score_rows(table, rows).tobytes() == found.tobytes()
 
 
 # What doesn't fit -------------------------------------------------------------------------------

@@ -85,14 +85,14 @@ def test_processes_with_a_checkpoint_do_too(run: Run, learned: bytes) -> None:
 
 
 def test_its_numbers_are_those_of_the_library() -> None:
-    assert source.MOST_TOGETHER == 32 << 20
+    assert source.MAX_MERGED_BYTES == 32 << 20
     assert "up to 32 MB (packed ones: 8 MB)" in TEXT
-    assert source.MOST_WHOLE == 64 << 20
+    assert source.MAX_UNSPLIT_BYTES == 64 << 20
     assert "up to 64 MB by a worker" in TEXT
     assert f"in blocks of {source.ROWS_PER_BLOCK:,};" in TEXT
-    assert store.MOST_IN_MEMORY == 512 << 20
+    assert store.MAX_IN_MEMORY == 512 << 20
     assert "Rows over 512 MB" in TEXT
-    assert pytest.approx(1 / 20) == checkpoint.MOST_OF_TIME
+    assert pytest.approx(1 / 20) == checkpoint.MAX_TIME_SHARE
     assert "at most a twentieth" in TEXT
     settings = FitSettings(
         learner=LinearLearner(),
@@ -108,9 +108,9 @@ def test_its_numbers_are_those_of_the_library() -> None:
 
 def test_on_a_cluster_it_says_when_topics_are_shared_out() -> None:
     pytest.importorskip("distributed")
-    from slugline.stream.cluster import SHARE
+    from slugline.stream.cluster import ROW_MEMORY_SHARE
 
-    assert pytest.approx(1 / 3) == SHARE
+    assert pytest.approx(1 / 3) == ROW_MEMORY_SHARE
     assert "no more than a third of each worker's memory" in TEXT
 
 

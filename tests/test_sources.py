@@ -20,7 +20,14 @@ from slugline.corpus.rows import BadRow
 from slugline.errors import DataError, OptionError
 from slugline.stream import source as parts
 from slugline.stream import source as sources
-from slugline.stream.source import Documents, Files, LineRange, Packed, Part, RowStretch
+from slugline.stream.source import (
+    DocumentSource,
+    FilePartition,
+    LineRange,
+    Partition,
+    RowRange,
+    SerializedDocuments,
+)
 
 Rows = list[tuple[Any, Any]]
 
@@ -51,14 +58,14 @@ def write_parquet(path: Path, rows: Rows = ROWS, group: int = 2048) -> Path:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are large, and parts of them small."""
-    monkeypatch.setattr(sources, "MOST_TOGETHER", 2000)
-    monkeypatch.setattr(sources, "FEWEST_BYTES", 1000)
+    monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 2000)
+    monkeypatch.setattr(sources, "MIN_RANGE_BYTES", 1000)
 
 
-def read(source: Any, **how: Any) -> tuple[list[Part], Rows, Documents]:
+def read(source: Any, **how: Any) -> tuple[list[Partition], Rows, DocumentSource]:
     """Return the parts, what they hold when they are read elsewhere, and what is known of all."""
-    documents = Documents(source, **how)
-    found: list[Part] = []
+    documents = DocumentSource(source, **how)
+    found: list[Partition] = []
     rows: Rows = []
     for part in documents.parts():
         found.append(part)
@@ -71,7 +78,7 @@ def read(source: Any, **how: Any) -> tuple[list[Part], Rows, Documents]:
 
 def test_a_small_file_is_one_part(tmp_path: Path) -> None:
     found, rows, documents = read(write_lines(tmp_path / "a.jsonl"))
-    assert [type(part) for part in found] == [Files]
+    assert [type(part) for part in found] == [FilePartition]
     assert rows == ROWS
     assert documents.n_documents == len(ROWS)
 
@@ -80,7 +87,7 @@ def test_small_files_are_read_together(tmp_path: Path, monkeypatch: pytest.Monke
     for number in range(10):
         write_csv(tmp_path / f"{number}.csv", ROWS[number * 40 : number * 40 + 40])
     size = (tmp_path / "9.csv").stat().st_size
-    monkeypatch.setattr(sources, "MOST_TOGETHER", 4 * size)
+    monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 4 * size)
     found, rows, _ = read(f"{tmp_path}/*.csv")
     assert [len(part.paths) for part in found] == [4, 4, 2]
     assert rows == ROWS
@@ -102,9 +109,9 @@ def test_parquet_is_cut_by_rows(tmp_path: Path, rows_per_block: int, group: int)
     rows = ROWS * 25
     path = write_parquet(tmp_path / "a.parquet", rows, group)
     found, read_rows, documents = read(path, rows_per_block=rows_per_block)
-    assert {type(part) for part in found} == {RowStretch}
+    assert {type(part) for part in found} == {RowRange}
     assert read_rows == rows
-    sizes = [part.end - part.first for part in found if isinstance(part, RowStretch)]
+    sizes = [part.end - part.first for part in found if isinstance(part, RowRange)]
     assert max(sizes) <= rows_per_block
     assert documents.n_documents == len(rows)
 
@@ -140,7 +147,7 @@ def test_what_can_not_be_cut_is_read_here_if_it_is_large(
 ) -> None:
     path = write_csv(tmp_path / "a.csv")
     assert [part.is_read_here for part in read(path)[0]] == [False]
-    monkeypatch.setattr(sources, "MOST_WHOLE", 3000)
+    monkeypatch.setattr(sources, "MAX_UNSPLIT_BYTES", 3000)
     found, rows, _ = read(path)
     assert [part.is_read_here for part in found] == [True]
     assert rows == ROWS
@@ -150,9 +157,9 @@ def test_what_can_not_be_cut_is_read_here_if_it_is_large(
 def test_packed_files_and_other_encodings_are_not_cut(tmp_path: Path) -> None:
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(write_lines(tmp_path / "a.jsonl").read_bytes(), 1))
-    assert read(packed)[:2] == ([Files((str(packed),), parts.Reading())], ROWS)
+    assert read(packed)[:2] == ([FilePartition((str(packed),), parts.ReadOptions())], ROWS)
     found, rows, _ = read(tmp_path / "a.jsonl", encoding="cp1252")
-    assert [type(part) for part in found] == [Files]
+    assert [type(part) for part in found] == [FilePartition]
     assert rows == ROWS
 
 
@@ -260,7 +267,7 @@ def test_rows_are_counted_from_the_first_one_of_a_part_that_says_so() -> None:
 
 
 def test_a_text_longer_than_a_block_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "MOST_CHARACTERS", 100)
+    monkeypatch.setattr(parts, "MAX_CHARACTERS", 100)
     with pytest.raises(DataError) as caught:
         read([(["a"], ["x"]), (["b", "c" * 101], ["x", "x"])])
     assert str(caught.value) == (
@@ -270,7 +277,7 @@ def test_a_text_longer_than_a_block_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_block_ends_when_its_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "MOST_CHARACTERS", 100)
+    monkeypatch.setattr(parts, "MAX_CHARACTERS", 100)
     found, rows, _ = read([(["a" * 60] * 5, ["x"] * 5)])
     assert [len(batch.texts) for part in found for batch in part.batches()] == [2, 2, 1]
     assert len(rows) == 5
@@ -279,7 +286,7 @@ def test_a_block_ends_when_its_texts_are_long(monkeypatch: pytest.MonkeyPatch) -
 def test_documents_in_hand_are_packed_and_unpacked(tmp_path: Path) -> None:
     (part,), _, _ = read([(["a", "\ud800"], [1, 2])])
     (batch,) = part.batches()
-    assert list(pickle.loads(pickle.dumps(Packed.of(batch))).batches()) == [batch]
+    assert list(pickle.loads(pickle.dumps(SerializedDocuments.of(batch))).batches()) == [batch]
 
 
 # Collections of Dask ----------------------------------------------------------------------------

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from slugline.errors import DataError
 from slugline.learning.linear import weights as term_weights
 from slugline.learning.linear.weights import (
-    as_arrays,
+    drop_threshold,
     from_arrays,
-    join_topics,
-    share_to_drop,
-    slim,
-    table,
+    hstack_topics,
+    score_table,
+    sparsify,
+    to_arrays,
 )
 
 RNG = np.random.default_rng(0)
@@ -37,7 +37,7 @@ def assert_same(found: Any, expected: Any) -> None:
 
 
 def test_weights_far_from_0_for_their_root_mean_square_are_kept_and_no_others() -> None:
-    weights = slim(DENSE, 0.5)
+    weights = sparsify(DENSE, 0.5)
     # Those that are 0 were never learned.
     least = 0.5 * np.sqrt((DENSE[DENSE != 0].astype(np.float64) ** 2).mean())
     assert np.array_equal(weights.toarray() != 0, np.abs(DENSE) > least)
@@ -47,7 +47,7 @@ def test_weights_far_from_0_for_their_root_mean_square_are_kept_and_no_others() 
 
 
 def test_what_is_kept_is_rounded_to_11_binary_digits() -> None:
-    weights = slim(DENSE, 0)
+    weights = sparsify(DENSE, 0)
     mantissas, exponents = np.frexp(DENSE.astype(np.float64))
     nearest = np.ldexp(np.rint(mantissas * 2**11) / 2**11, exponents)
     assert np.array_equal(weights.toarray(), nearest)
@@ -55,22 +55,22 @@ def test_what_is_kept_is_rounded_to_11_binary_digits() -> None:
 
 
 def test_weights_that_are_all_0_are_all_dropped() -> None:
-    assert slim(np.zeros((4, 3), dtype=np.float32), 0.25).nnz == 0
+    assert sparsify(np.zeros((4, 3), dtype=np.float32), 0.25).nnz == 0
 
 
 def test_weights_are_the_same_however_many_are_looked_at_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    at_once = slim(DENSE, 0.25)
+    at_once = sparsify(DENSE, 0.25)
     monkeypatch.setattr(term_weights, "_AT_ONCE", 100)
-    assert_same(slim(DENSE, 0.25), at_once)
+    assert_same(sparsify(DENSE, 0.25), at_once)
     monkeypatch.setattr(term_weights, "_AT_ONCE", 1)
-    assert_same(slim(DENSE, 0.25), at_once)
+    assert_same(sparsify(DENSE, 0.25), at_once)
 
 
 def test_the_more_weights_there_are_the_more_are_dropped() -> None:
     sizes = (1, 1 << 20, (1 << 20) + 1, 1 << 26, (1 << 26) + 1, 1 << 40)
-    assert [share_to_drop(size) for size in sizes] == [0.25, 0.25, 0.5, 0.5, 0.75, 0.75]
+    assert [drop_threshold(size) for size in sizes] == [0.25, 0.25, 0.5, 0.5, 0.75, 0.75]
 
 
 # join_topics ------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def test_blocks_of_topics_come_to_stand_side_by_side(
         for width in widths
     ]
     expected = np.hstack([part.toarray() for part in parts])
-    joined = join_topics(parts)
+    joined = hstack_topics(parts)
     assert joined.format == "csr"
     assert joined.toarray().tolist() == expected.tolist()
     assert joined.has_canonical_format
@@ -98,12 +98,12 @@ def test_blocks_of_topics_come_to_stand_side_by_side(
 def test_scores_come_of_a_dense_table_unless_it_would_be_too_large(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    weights = slim(DENSE, 0.25).tocsr()
-    dense = table(weights)
+    weights = sparsify(DENSE, 0.25).tocsr()
+    dense = score_table(weights)
     assert isinstance(dense, np.ndarray)
     assert np.array_equal(dense, weights.toarray())
-    monkeypatch.setattr(term_weights, "_MOST_DENSE", DENSE.size - 1)
-    assert table(weights) is weights
+    monkeypatch.setattr(term_weights, "_MAX_DENSE", DENSE.size - 1)
+    assert score_table(weights) is weights
 
 
 # Model files ------------------------------------------------------------------------------------
@@ -111,8 +111,8 @@ def test_scores_come_of_a_dense_table_unless_it_would_be_too_large(
 
 @pytest.mark.parametrize("share", [0, 0.5, 9], ids=["all", "some", "none"])
 def test_arrays_of_a_file_give_the_same_weights(share: float) -> None:
-    weights = slim(DENSE, share).tocsr()
-    arrays = as_arrays(weights)
+    weights = sparsify(DENSE, share).tocsr()
+    arrays = to_arrays(weights)
     assert {name: array.dtype.name for name, array in arrays.items()} == {
         "weights.values": "float32",
         "weights.topics": "uint16",

@@ -10,16 +10,16 @@ import scipy.sparse as sp
 from sklearn.svm import LinearSVC
 
 from slugline.learning.linear import newton
-from slugline.learning.linear.newton import Descent, Point, Scales, minimise
+from slugline.learning.linear.newton import Iterate, NewtonDescent, Preconditioner, minimise
 from slugline.learning.linear.sums import (
-    Aim,
+    OneVsRestTargets,
     RowBlock,
     column_squares,
-    products,
-    slopes,
+    hessian_product,
+    loss_gradient,
     topic_counts,
 )
-from slugline.stream import apart
+from slugline.stream import topic_parallel
 from slugline.stream.engine import TreeSum
 from slugline.stream.local import LocalEngine
 
@@ -35,9 +35,11 @@ def block_of(seed: int, n_rows: int) -> RowBlock:
     return RowBlock.of(X, y, keys)
 
 
-def aim_of(cost: float = 1.0, own: float = 1.0, least_key: int = 0) -> Aim:
+def aim_of(cost: float = 1.0, own: float = 1.0, least_key: int = 0) -> OneVsRestTargets:
     costs = np.full(N_TOPICS, cost, dtype=np.float32)
-    return Aim(np.arange(N_TOPICS, dtype=np.int32), costs, costs * np.float32(own), least_key)
+    return OneVsRestTargets(
+        np.arange(N_TOPICS, dtype=np.int32), costs, costs * np.float32(own), least_key
+    )
 
 
 def engine_of(blocks: list[RowBlock], n_threads: int = 1) -> LocalEngine:
@@ -47,18 +49,22 @@ def engine_of(blocks: list[RowBlock], n_threads: int = 1) -> LocalEngine:
     return engine
 
 
-def scales_of(blocks: list[RowBlock]) -> Scales:
+def scales_of(blocks: list[RowBlock]) -> Preconditioner:
     squares = sum(column_squares(b)[0] for b in blocks)
-    return Scales.of(np.ones(N_COLUMNS), np.asarray(squares), sum(len(b.y) for b in blocks))
+    return Preconditioner.of(np.ones(N_COLUMNS), np.asarray(squares), sum(len(b.y) for b in blocks))
 
 
-def last(blocks: list[RowBlock], aim: Aim, n_threads: int = 1, **how: Any) -> Descent:
-    start = how.pop("start", Point.first(N_COLUMNS, len(aim.topics)))
+def last(
+    blocks: list[RowBlock], aim: OneVsRestTargets, n_threads: int = 1, **how: Any
+) -> NewtonDescent:
+    start = how.pop("start", Iterate.first(N_COLUMNS, len(aim.topics)))
     scales = scales_of(blocks)
-    return list(minimise(engine_of(blocks, n_threads), Descent(aim, scales, start, **how)))[-1]
+    return list(minimise(engine_of(blocks, n_threads), NewtonDescent(aim, scales, start, **how)))[
+        -1
+    ]
 
 
-def loss(block: RowBlock, weights: Any, biases: Any, aim: Aim) -> float:
+def loss(block: RowBlock, weights: Any, biases: Any, aim: OneVsRestTargets) -> float:
     """Return the function without its penalty, slowly and in float64."""
     scores = block.csc().toarray().astype(np.float64) @ weights + biases
     total = 0.0
@@ -76,7 +82,7 @@ def test_slopes_are_those_of_the_function(least_key: int) -> None:
     block, aim = block_of(0, 20), aim_of(0.7, 3.0, least_key)
     rng = np.random.default_rng(1)
     weights, biases = rng.normal(size=(N_COLUMNS, N_TOPICS)), rng.normal(size=N_TOPICS)
-    (gradient, common), _ = slopes(block, weights.astype(np.float32), biases, aim)
+    (gradient, common), _ = loss_gradient(block, weights.astype(np.float32), biases, aim)
     step = 1e-5
     for column, topic in [(0, 0), (3, 1), (17, 3), (29, 2)]:
         moved = np.zeros_like(weights)
@@ -93,21 +99,21 @@ def test_products_are_how_slopes_change() -> None:
     rng = np.random.default_rng(3)
     weights, way = (rng.normal(size=(N_COLUMNS, N_TOPICS)).astype(np.float32) for _ in range(2))
     biases, bias_way = rng.normal(size=(2, N_TOPICS))
-    (before, common), inside = slopes(block, weights, biases, aim)
+    (before, common), inside = loss_gradient(block, weights, biases, aim)
     small = 1e-3
-    after, more = slopes(block, weights + np.float32(small) * way, biases + small * bias_way, aim)[
-        0
-    ]
-    bent, bias = products(block, inside, way, bias_way, aim, np.arange(N_TOPICS))
+    after, more = loss_gradient(
+        block, weights + np.float32(small) * way, biases + small * bias_way, aim
+    )[0]
+    bent, bias = hessian_product(block, inside, way, bias_way, aim, np.arange(N_TOPICS))
     np.testing.assert_allclose((after - before) / small, bent, atol=0.2)
     np.testing.assert_allclose((more - common) / small, bias, atol=0.2)
     some = np.array([1, 3])
-    part, _ = products(block, inside, way[:, some], bias_way[some], aim.of(some), some)
+    part, _ = hessian_product(block, inside, way[:, some], bias_way[some], aim.of(some), some)
     np.testing.assert_allclose(part, bent[:, some], rtol=1e-5, atol=1e-5)
 
 
 def test_with_equal_costs_the_minimum_is_that_of_liblinear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newton, "BIAS_AT_FIRST", 0.0)  # liblinear draws the bias to 0
+    monkeypatch.setattr(newton, "INITIAL_BIAS", 0.0)  # liblinear draws the bias to 0
     blocks = [block_of(4, 80), block_of(5, 70)]
     reached = last(blocks, aim_of(0.5), tolerance=1e-6)
     X = sp.vstack([block.csc() for block in blocks]).toarray()
@@ -121,14 +127,14 @@ def test_the_minimum_does_not_depend_on_the_start() -> None:
     blocks, aim = [block_of(6, 60)], aim_of(1.0, 2.0)
     first = last(blocks, aim, tolerance=1e-6)
     rng = np.random.default_rng(7)
-    far = Point(rng.normal(size=(N_COLUMNS, N_TOPICS)).astype(np.float32), np.full(N_TOPICS, 5.0))
+    far = Iterate(rng.normal(size=(N_COLUMNS, N_TOPICS)).astype(np.float32), np.full(N_TOPICS, 5.0))
     other = last(blocks, aim, start=far, tolerance=1e-6)
     np.testing.assert_allclose(first.point.weights, other.point.weights, atol=1e-3)
 
 
 def test_the_gradient_at_the_end_is_within_the_tolerance() -> None:
     blocks, aim = [block_of(8, 200)], aim_of()
-    start = Descent(aim, scales_of(blocks), Point.first(N_COLUMNS, 4))
+    start = NewtonDescent(aim, scales_of(blocks), Iterate.first(N_COLUMNS, 4))
     descent = minimise(engine_of(blocks), start)
     shares, n_passes = zip(*((step.share, step.n_passes) for step in descent), strict=True)
     assert (shares[0], n_passes[0]) == (1, 1)
@@ -157,7 +163,7 @@ def test_rows_held_out_play_no_part() -> None:
     scales = scales_of([rest])
     aim = aim_of(least_key=least_key)
     ends = [
-        list(minimise(engine_of([rows]), Descent(aim, scales, Point.first(30, 4))))
+        list(minimise(engine_of([rows]), NewtonDescent(aim, scales, Iterate.first(30, 4))))
         for rows in (block, rest)
     ]
     np.testing.assert_allclose(ends[0][-1].point.weights, ends[1][-1].point.weights, atol=1e-5)
@@ -191,19 +197,19 @@ def test_from_each_step_it_goes_on_to_the_same_bits() -> None:
     # Topics end one after another, as errors of each cost more than of the one before.
     blocks = [block_of(seed, 30) for seed in range(3)]
     costs = np.array([0.01, 0.1, 5, 50], dtype=np.float32)
-    aim = Aim(np.arange(N_TOPICS, dtype=np.int32), costs, costs[::-1].copy())
+    aim = OneVsRestTargets(np.arange(N_TOPICS, dtype=np.int32), costs, costs[::-1].copy())
     scales, engine = scales_of(blocks), engine_of(blocks)
     how: Any = {"tolerance": 1e-4}
-    begun = Descent(aim, scales, Point.first(N_COLUMNS, N_TOPICS), **how)
+    begun = NewtonDescent(aim, scales, Iterate.first(N_COLUMNS, N_TOPICS), **how)
     steps = [
-        (Point(descent.point.weights.copy(), descent.point.biases.copy()), descent.rest)
+        (Iterate(descent.point.weights.copy(), descent.point.biases.copy()), descent.rest)
         for descent in minimise(engine, begun)
     ]
     assert {len(rest.chosen) for _, rest in steps} > {N_TOPICS}
     end, rest_at_end = steps[-1]
     for where, rest in steps:
-        start = Point(where.weights.copy(), where.biases.copy())
-        *_, last_one = minimise(engine, Descent(aim, scales, start, rest=rest, **how))
+        start = Iterate(where.weights.copy(), where.biases.copy())
+        *_, last_one = minimise(engine, NewtonDescent(aim, scales, start, rest=rest, **how))
         assert last_one.point.weights.tobytes() == end.weights.tobytes()
         assert last_one.point.biases.tobytes() == end.biases.tobytes()
         assert last_one.n_passes == rest_at_end.counts[1]
@@ -237,7 +243,9 @@ def test_arrays_are_given_to_an_engine_once() -> None:
     engine = Swapping()
     for block in blocks:
         engine.append(block)
-    start = Descent(aim_of(), scales_of(blocks), Point.first(N_COLUMNS, N_TOPICS), tolerance=1e-4)
+    start = NewtonDescent(
+        aim_of(), scales_of(blocks), Iterate.first(N_COLUMNS, N_TOPICS), tolerance=1e-4
+    )
     *_, found = minimise(engine, start)
     assert len(engine.given) > 10
     assert found.point.weights.tobytes() == wanted.point.weights.tobytes()
@@ -262,12 +270,12 @@ def test_a_step_that_is_broken_off_is_taken_back(n: int) -> None:
     for block in blocks:
         engine.append(block)
     engine.n = n
-    descent = Descent(aim_of(), scales_of(blocks), Point.first(N_COLUMNS, N_TOPICS))
-    seen = [Point.first(N_COLUMNS, N_TOPICS)]
+    descent = NewtonDescent(aim_of(), scales_of(blocks), Iterate.first(N_COLUMNS, N_TOPICS))
+    seen = [Iterate.first(N_COLUMNS, N_TOPICS)]
 
     def go() -> None:
         seen.extend(
-            Point(found.point.weights.copy(), found.point.biases.copy())
+            Iterate(found.point.weights.copy(), found.point.biases.copy())
             for found in minimise(engine, descent)
         )
 
@@ -279,7 +287,9 @@ def test_a_step_that_is_broken_off_is_taken_back(n: int) -> None:
 
 def test_a_copy_goes_on_and_the_descent_stays_where_it_is() -> None:
     engine = engine_of([block_of(0, 40)])
-    descent = Descent(aim_of(), scales_of([block_of(0, 40)]), Point.first(N_COLUMNS, N_TOPICS))
+    descent = NewtonDescent(
+        aim_of(), scales_of([block_of(0, 40)]), Iterate.first(N_COLUMNS, N_TOPICS)
+    )
     for _ in range(2):
         descent.advance(engine)
     before = descent.point.weights.copy(), descent.gradients.copy(), descent.n_passes
@@ -297,9 +307,9 @@ def test_a_copy_goes_on_and_the_descent_stays_where_it_is() -> None:
 def test_a_worker_leaves_the_state_before_a_step_as_it_was() -> None:
     block = block_of(0, 40)
     rows = [block], [slice(0, 1)]
-    arguments = aim_of(), scales_of([block]), Point.first(N_COLUMNS, N_TOPICS)
-    before = apart._begun(rows, Descent, arguments)
-    after = apart._advanced(before, rows)
+    arguments = aim_of(), scales_of([block]), Iterate.first(N_COLUMNS, N_TOPICS)
+    before = topic_parallel._begin(rows, NewtonDescent, arguments)
+    after = topic_parallel._advance(before, rows)
     assert before[0].n_passes == 1
     assert not before[0].point.weights.any()
     assert after[0].n_passes > 1

@@ -316,9 +316,9 @@ def _on_interrupted(options: _Options) -> str:
 
 def _goes_on(checkpoint: Path | None) -> str:
     """Return what to do to go on, if that can be done."""
-    from slugline.stream.checkpoint import is_begun
+    from slugline.stream.checkpoint import has_checkpoint
 
-    if checkpoint is None or not is_begun(checkpoint):
+    if checkpoint is None or not has_checkpoint(checkpoint):
         return ""
     return f"The same command goes on from what {checkpoint} holds."
 

@@ -16,7 +16,7 @@ from slugline.corpus.splits import make_folds
 from slugline.errors import DataError
 from slugline.learning.calibration import best_sharpness, log_softmax
 from slugline.learning.learner import FitContext, Learner
-from slugline.learning.linear.fit import passes_for
+from slugline.learning.linear.fit import default_passes
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.training import catch_interrupt
@@ -353,7 +353,7 @@ def _products(learner: Learner, n_topics: int, n_rows: int) -> int:
     """Return roughly how many multiplications fitting takes for each number in the rows."""
     if isinstance(learner, ShallowLearner):
         return _PRODUCTS * learner.epochs * learner.units
-    passes = getattr(learner, "passes", None) or passes_for(n_rows)
+    passes = getattr(learner, "passes", None) or default_passes(n_rows)
     return _PRODUCTS * passes * n_topics
 
 

@@ -32,7 +32,7 @@ from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.learner import BatchLearner, Learner
 from slugline.learning.linear.learner import LinearLearner
-from slugline.learning.linear.weights import as_arrays
+from slugline.learning.linear.weights import to_arrays
 from slugline.learning.named import choose_learner
 from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
@@ -335,7 +335,7 @@ def _described(
     features = Features.restore([Block("words", "multi-hot")], [Vocabulary([], "words")], [None])
     options = {**Calibration(1.0)._asdict(), "n_left_out": 0}
     no_weights = sp.csr_array((0, len(topics)), dtype=np.float32)
-    arrays = {**as_arrays(no_weights), "biases": np.zeros(len(topics), dtype=np.float32)}
+    arrays = {**to_arrays(no_weights), "biases": np.zeros(len(topics), dtype=np.float32)}
     return Fitted(
         topics=topics,
         features=features,

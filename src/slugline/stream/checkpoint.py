@@ -34,15 +34,15 @@ from slugline.base.arrays import F32, F64
 from slugline.base.checks import illegal
 from slugline.base.files import lock, write_whole
 from slugline.errors import CheckpointError
-from slugline.learning.linear.newton import Point, Rest
+from slugline.learning.linear.newton import DescentState, Iterate
 
 __all__ = [
     "Checkpoint",
-    "Keeper",
-    "State",
-    "UnderWay",
-    "is_begun",
-    "opened",
+    "CheckpointWriter",
+    "RunningDescent",
+    "StreamState",
+    "has_checkpoint",
+    "open_checkpoint",
     "remove_checkpoint",
 ]
 
@@ -54,7 +54,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 _REST = "rest."
 
 
-class UnderWay(NamedTuple):
+class RunningDescent(NamedTuple):
     """A descent that has not ended, as `minimise` has reported it.
 
     Attributes
@@ -64,12 +64,12 @@ class UnderWay(NamedTuple):
     rest : Rest
     """
 
-    point: Point
-    rest: Rest
+    point: Iterate
+    rest: DescentState
 
 
 @dataclass
-class State:
+class StreamState:
     """How far two descents, a few topics at a time, have come.
 
     Attributes
@@ -92,7 +92,7 @@ class State:
     found: dict[int, Any] = field(default_factory=dict)
     firsts: dict[int, F64] = field(default_factory=dict)
     scores: list[F32] = field(default_factory=list)
-    under_way: UnderWay | None = None
+    under_way: RunningDescent | None = None
 
     def parts(self, blocks: list[slice]) -> Iterator[tuple[str, dict[str, npt.NDArray[Any]]]]:
         """Yield all arrays in parts, each with a name; those of one name never change, but "now".
@@ -125,7 +125,7 @@ class State:
         parts: Mapping[str, Arrays],
         n_columns: int,
         blocks: list[slice],
-    ) -> State:
+    ) -> StreamState:
         """Return the state that has such parts, which may come from anywhere.
 
         Parameters
@@ -164,15 +164,15 @@ class State:
                 for name, array in own.items()
                 if name.startswith(_REST)
             }
-            rest = Rest.restore(beside, width)
-            state.under_way = UnderWay(_point_of(own, n_columns, width), rest)
+            rest = DescentState.restore(beside, width)
+            state.under_way = RunningDescent(_point_of(own, n_columns, width), rest)
         return state
 
 
-class Keeper(Protocol):
+class CheckpointWriter(Protocol):
     """Who keeps states where they outlive the process."""
 
-    def load(self, n_columns: int, blocks: list[slice]) -> State:
+    def load(self, n_columns: int, blocks: list[slice]) -> StreamState:
         """Return the state to go on from: a new one, if none was kept.
 
         Parameters
@@ -182,7 +182,7 @@ class Keeper(Protocol):
             The topics that are learned at a time.
         """
 
-    def keep(self, state: State, *, is_last: bool = False) -> None:
+    def keep(self, state: StreamState, *, is_last: bool = False) -> None:
         """Keep a state, or leave that until later if it isn't the last one."""
 
 
@@ -190,7 +190,7 @@ def _name(first: int, is_second: bool) -> str:
     return f"{'all' if is_second else 'some'}-{first}"
 
 
-def _of_point(point: Point) -> dict[str, npt.NDArray[Any]]:
+def _of_point(point: Iterate) -> dict[str, npt.NDArray[Any]]:
     weights: Any = point.weights
     if isinstance(weights, np.ndarray):
         return {"weights": weights, "biases": point.biases}
@@ -198,19 +198,19 @@ def _of_point(point: Point) -> dict[str, npt.NDArray[Any]]:
     return {**parts, "biases": point.biases}
 
 
-def _point_of(arrays: Arrays, n_columns: int, width: int) -> Point:
+def _point_of(arrays: Arrays, n_columns: int, width: int) -> Iterate:
     shape = (n_columns, width)
     biases = _checked(arrays["biases"], np.float64, (width,))
     if "weights" in arrays:
         dense = arrays["weights"]
         kind = np.float16 if dense.dtype == np.float16 else np.float32
-        return Point(_checked(dense, kind, shape), biases)
+        return Iterate(_checked(dense, kind, shape), biases)
     data = _checked(arrays["data"], np.float32, (None,))
     indices = _checked(arrays["indices"], np.int32, data.shape)
     indptr = _checked(arrays["indptr"], np.int32, (width + 1,))
     weights = sp.csc_array((data, indices, indptr), shape=shape)
     weights.check_format(full_check=True)
-    return Point(weights, biases)
+    return Iterate(weights, biases)
 
 
 def _checked(array: npt.NDArray[Any], kind: Any, shape: tuple[int | None, ...]) -> Any:
@@ -226,7 +226,7 @@ def _checked(array: npt.NDArray[Any], kind: Any, shape: tuple[int | None, ...]) 
 # A folder that learning goes on from after it was stopped at any moment, to the same bits ---------
 
 #: At most this share of the time goes into writing.
-MOST_OF_TIME = 0.05
+MAX_TIME_SHARE = 0.05
 _INDEX, _LOCK, _SUFFIX = "checkpoint.json", "lock", ".safetensors"
 _FORMAT = 1
 _PART = re.compile(r"(now|(scores|some|all)-\d+)\.\d+\.safetensors")
@@ -234,7 +234,7 @@ _PART = re.compile(r"(now|(scores|some|all)-\d+)\.\d+\.safetensors")
 _LEFT_OVER = re.compile(r"\.(checkpoint|now|scores|some|all).*\.part")
 _MOST_INDEX = 16 << 20
 # Bytes that a file may have besides those of weights.
-_MOST_BESIDE = 1 << 30
+_MAX_EXTRA_BYTES = 1 << 30
 # Characters of a fact that a message shows.
 _SHOWN = 80
 
@@ -264,7 +264,7 @@ class _Index(msgspec.Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def opened(folder: Any) -> Iterator[Checkpoint | None]:
+def open_checkpoint(folder: Any) -> Iterator[Checkpoint | None]:
     """Open a checkpoint, if there is to be one, for this process alone.
 
     Raises
@@ -281,7 +281,7 @@ def opened(folder: Any) -> Iterator[Checkpoint | None]:
         yield Checkpoint(Path(folder))
 
 
-def is_begun(folder: Path) -> bool:
+def has_checkpoint(folder: Path) -> bool:
     """Whether something was kept in a folder."""
     return (folder / _INDEX).exists()
 
@@ -300,12 +300,12 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 class Checkpoint:
-    """What was kept of a job, and keeps more; see `slugline.stream.checkpoint.Keeper`.
+    """What was kept of a job, and keeps more; see `slugline.stream.checkpoint.CheckpointWriter`.
 
     Parameters
     ----------
     folder : Path
-        Opened by `opened`.
+        Opened by `open_checkpoint`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -351,7 +351,7 @@ class Checkpoint:
                 "another folder with `checkpoint`, or remove this one."
             )
 
-    def load(self, n_columns: int, blocks: list[slice]) -> State:
+    def load(self, n_columns: int, blocks: list[slice]) -> StreamState:
         """Return the state to go on from.
 
         Raises
@@ -360,17 +360,17 @@ class Checkpoint:
         """
         self._blocks = blocks
         if self._kept is None:
-            return State()
+            return StreamState()
         width = max(topics.stop - topics.start for topics in blocks)
-        most = _MOST_BESIDE + 16 * n_columns * width
+        most = _MAX_EXTRA_BYTES + 16 * n_columns * width
         parts = {name: _read_part(self._folder, part, most) for name, part in self._parts.items()}
         counts = (self._kept.n_done, self._kept.n_passes)
         try:
-            return State.of_parts(counts, parts, n_columns, blocks)
+            return StreamState.of_parts(counts, parts, n_columns, blocks)
         except (KeyError, ValueError, TypeError) as error:
             raise _damaged(self._folder, self._folder / _INDEX, error) from error
 
-    def keep(self, state: State, *, is_last: bool = False) -> None:
+    def keep(self, state: StreamState, *, is_last: bool = False) -> None:
         """Keep a state, unless that would take too much of the time, or it is the last one.
 
         Raises
@@ -394,9 +394,9 @@ class Checkpoint:
                 f"{advice}"
             ) from error
         now = time.monotonic()
-        self._next = now + (now - began) * (1 / MOST_OF_TIME - 1)
+        self._next = now + (now - began) * (1 / MAX_TIME_SHARE - 1)
 
-    def _write(self, state: State) -> None:
+    def _write(self, state: StreamState) -> None:
         parts = {}
         for name, arrays in state.parts(self._blocks):
             known = None if name == "now" else self._parts.get(name)

@@ -24,55 +24,57 @@ import numpy as np
 from slugline.base.clusters import connected, is_lost, wait_for_worker
 from slugline.errors import ClusterError, DataError, SluglineError
 from slugline.learning.linear.sums import Arrays
-from slugline.stream.apart import MOST_LOSSES, Apart, places
-from slugline.stream.engine import keeping_sum_of_group, stretches_of, sum_of_group, workers_of
-from slugline.stream.source import Part, Partition, sendable
+from slugline.stream.engine import assign_workers, split_group, sum_group, sum_group_storing
+from slugline.stream.source import DaskPartition, Partition, make_portable
+from slugline.stream.topic_parallel import MAX_LOSSES, TopicParallelEngine, plan_workers
 
 if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = [
     "DaskEngine",
-    "ReadPart",
-    "added",
-    "block_of",
-    "changed",
-    "item",
-    "keep_and_sum",
-    "nothing",
-    "read_part",
+    "PartitionResult",
+    "add_new",
+    "block_summaries",
+    "ensure_block",
+    "get_block",
+    "get_item",
+    "map_block",
+    "pack_arguments",
+    "read_dask_partition",
     "read_partition",
-    "sum_up",
-    "together",
-    "told_of",
+    "sum_blocks",
+    "sum_blocks_storing",
 ]
 
 
 # What workers do: functions at the top level of a module, which Dask finds by their names ---------
 
 
-class ReadPart(NamedTuple):
+class PartitionResult(NamedTuple):
     """What became of a part: its blocks and what is said of them, and what stopped it."""
 
     made: list[tuple[Any, Any]]
     error: SluglineError | None
 
 
-def read_part(part: Part, function: Callable[..., Any], shared: tuple[Any, ...]) -> ReadPart:
+def read_partition(
+    part: Partition, function: Callable[..., Any], shared: tuple[Any, ...]
+) -> PartitionResult:
     """Return the blocks of a part, and what `function(batch, *shared)` says of them."""
     made: list[tuple[Any, Any]] = []
     try:
         made.extend(function(batch, *shared) for batch in part.batches())
     except SluglineError as error:
-        return ReadPart(made, _plain(error, part.paths))
-    return ReadPart(made, None)
+        return PartitionResult(made, _plain(error, part.paths))
+    return PartitionResult(made, None)
 
 
-def read_partition(
-    data: Any, part: Partition, function: Callable[..., Any], shared: tuple[Any, ...]
-) -> ReadPart:
+def read_dask_partition(
+    data: Any, part: DaskPartition, function: Callable[..., Any], shared: tuple[Any, ...]
+) -> PartitionResult:
     """Do the same with a partition that has been computed."""
-    return read_part(part.with_data(data), function, shared)
+    return read_partition(part.with_data(data), function, shared)
 
 
 def _plain(error: SluglineError, paths: Sequence[str]) -> SluglineError:
@@ -88,31 +90,31 @@ def _plain(error: SluglineError, paths: Sequence[str]) -> SluglineError:
     )
 
 
-def told_of(read: ReadPart) -> ReadPart:
+def block_summaries(read: PartitionResult) -> PartitionResult:
     """Return what is said of blocks, and whether there are any."""
-    return ReadPart([(block is not None, about) for block, about in read.made], read.error)
+    return PartitionResult([(block is not None, about) for block, about in read.made], read.error)
 
 
-def block_of(read: ReadPart, number: int) -> Any:
+def get_block(read: PartitionResult, number: int) -> Any:
     """Return one of the blocks."""
     return read.made[number][0]
 
 
-def nothing(block: Any) -> None:
+def ensure_block(block: Any) -> None:
     """Make sure that a block is there."""
 
 
-def together(*shared: Any) -> tuple[Any, ...]:
+def pack_arguments(*shared: Any) -> tuple[Any, ...]:
     """Return what is shared, kept where tasks find it."""
     return shared
 
 
-def changed(block: Any, function: Callable[..., Any], shared: tuple[Any, ...]) -> Any:
+def map_block(block: Any, function: Callable[..., Any], shared: tuple[Any, ...]) -> Any:
     """Return what a function makes of a block."""
     return function(block, *shared)
 
 
-def sum_up(
+def sum_blocks(
     function: Callable[..., Arrays],
     shared: tuple[Any, ...],
     blocks: list[Any],
@@ -121,17 +123,17 @@ def sum_up(
 ) -> Arrays:
     """Return the sums of what a function returns of blocks, with what these have kept."""
     both = zip(blocks) if kept is None else zip(blocks, kept, strict=True)
-    return sum_of_group(function, both, shared, _copied(before))
+    return sum_group(function, both, shared, _copied(before))
 
 
-def keep_and_sum(
+def sum_blocks_storing(
     function: Callable[..., Any],
     shared: tuple[Any, ...],
     blocks: list[Any],
     before: Arrays | None,
 ) -> tuple[Arrays, list[Any]]:
     """Return the sums, and what each block is to keep."""
-    return keeping_sum_of_group(function, blocks, shared, _copied(before))
+    return sum_group_storing(function, blocks, shared, _copied(before))
 
 
 def _copied(arrays: Arrays | None) -> Arrays | None:
@@ -139,12 +141,12 @@ def _copied(arrays: Arrays | None) -> Arrays | None:
     return None if arrays is None else tuple(array.copy() for array in arrays)
 
 
-def item(several: Sequence[Any], number: int) -> Any:
+def get_item(several: Sequence[Any], number: int) -> Any:
     """Return one of several things."""
     return several[number]
 
 
-def added(left: Arrays, right: Arrays) -> Arrays:
+def add_new(left: Arrays, right: Arrays) -> Arrays:
     """Return sums; what is added stays as it is."""
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
@@ -160,12 +162,12 @@ _AHEAD = 2
 # Bytes of blocks that one task adds up, and of what is shared that is sent with each task.
 _MOST_ADDED, _MOST_SENT = 1 << 27, 1 << 16
 # The share of a worker's memory that all rows may take where each has all, and what is at work.
-SHARE = 1 / 3
+ROW_MEMORY_SHARE = 1 / 3
 # Seconds to wait for another worker when there is none, and after which to look for that.
 _PATIENCE, _LOOK = 60, 10
 
 
-class _Kept(NamedTuple):
+class _StoredValues(NamedTuple):
     """What stays with stretches of blocks, and how it is made again if it is lost with a worker."""
 
     function: Callable[..., Any]
@@ -221,7 +223,7 @@ class DaskEngine:
     # Reading -------------------------------------------------------------------------------------
 
     def read(
-        self, function: Callable[..., tuple[Any, Any]], parts: Iterable[Part], *shared: Any
+        self, function: Callable[..., tuple[Any, Any]], parts: Iterable[Partition], *shared: Any
     ) -> Iterator[Any]:
         """Make blocks of parts.
 
@@ -229,7 +231,7 @@ class DaskEngine:
         """
         pending: deque[tuple[Callable[[], _Reading], _Reading]] = deque()
         try:
-            for part in sendable(parts):
+            for part in make_portable(parts):
                 read = partial(self._read_part, part, function, shared)
                 pending.append((read, read()))
                 if len(pending) > _AHEAD * self._n_threads():
@@ -240,16 +242,16 @@ class DaskEngine:
             _release(future for _, futures in pending for future in futures)
 
     def _read_part(
-        self, part: Part, function: Callable[..., Any], shared: tuple[Any, ...]
+        self, part: Partition, function: Callable[..., Any], shared: tuple[Any, ...]
     ) -> tuple[Future, Future]:
-        if isinstance(part, Partition):  # which workers compute as well
+        if isinstance(part, DaskPartition):  # which workers compute as well
             delayed, part = part.apart()
             data = self._client.compute(delayed)
-            made = self.submit(read_partition, data, part, function, shared)
+            made = self.submit(read_dask_partition, data, part, function, shared)
             _release([data])
         else:
-            made = self.submit(read_part, part, function, shared)
-        return made, self.submit(told_of, made, priority=1)
+            made = self.submit(read_partition, part, function, shared)
+        return made, self.submit(block_summaries, made, priority=1)
 
     def _taken(self, read: Callable[[], _Reading], reading: _Reading) -> Iterator[Any]:
         """Keep the blocks of a part, read again if it is lost, and yield what is said of them."""
@@ -264,7 +266,7 @@ class DaskEngine:
             for number, (has_block, about) in enumerate(found):
                 if has_block:
                     self._groups.append(slice(len(self._blocks), len(self._blocks) + 1))
-                    self._blocks.append(self.submit(block_of, made, number, priority=1))
+                    self._blocks.append(self.submit(get_block, made, number, priority=1))
                 yield about
             if error is not None:
                 raise error
@@ -274,31 +276,31 @@ class DaskEngine:
     # What is done with blocks --------------------------------------------------------------------
 
     def group(self, groups: Sequence[slice]) -> None:
-        """Let neighbouring blocks be added up one after another; see `groups_of`."""
+        """Let neighbouring blocks be added up one after another; see `group_blocks`."""
         self._groups = list(groups)
 
     def change(self, function: Callable[..., Any], *shared: Any) -> None:
         """Let each block become `function(block, *shared)`; groups come to be together."""
         # Workers that come in place of others need it as well.
         self._wait_for_workers()
-        plan = self.submit(together, *shared)
-        workers = workers_of(self._groups, self._client.nthreads())
-        changed = [
-            self.submit(changed, block, function, plan, workers=worker, allow_other_workers=True)
+        plan = self.submit(pack_arguments, *shared)
+        workers = assign_workers(self._groups, self._client.nthreads())
+        blocks = [
+            self.submit(map_block, block, function, plan, workers=worker, allow_other_workers=True)
             for block, worker in zip(self._blocks, workers, strict=True)
         ]
-        before, self._blocks = self._blocks, changed
+        before, self._blocks = self._blocks, blocks
         self._plans.append(plan)
         _release(before)
-        self.gather([self.submit(nothing, block) for block in changed])
-        self._sizes = dict(self._client.nbytes([block.key for block in changed], summary=False))
-        self._stretches = [stretches_of(group, self._most_together()) for group in self._groups]
+        self.gather([self.submit(ensure_block, block) for block in blocks])
+        self._sizes = dict(self._client.nbytes([block.key for block in blocks], summary=False))
+        self._stretches = [split_group(group, self._most_together()) for group in self._groups]
 
     def each(self, function: Callable[..., Any], *shared: Any) -> list[Any]:
         """Return `function(block, *shared)` of each block, in order."""
 
         def submit(sent: Any) -> list[Future]:
-            return [self.submit(changed, block, function, sent) for block in self._blocks]
+            return [self.submit(map_block, block, function, sent) for block in self._blocks]
 
         return self._call(submit, shared)
 
@@ -319,7 +321,7 @@ class DaskEngine:
 
             def leaf(some: slice, before: Future | None) -> Future:
                 blocks, own = self._blocks[some], next(kept)
-                return self.submit(sum_up, function, sent, blocks, own, before)
+                return self.submit(sum_blocks, function, sent, blocks, own, before)
 
             return [self._total(leaf)]
 
@@ -332,10 +334,10 @@ class DaskEngine:
         into: Any = None,  # noqa: ARG002
     ) -> tuple[Any, Any]:
         """Return sums, and what stays with the blocks; see `training.engine.Engine`."""
-        kept = _Kept(function, shared, [])
+        kept = _StoredValues(function, shared, [])
         return self._keep(kept), kept
 
-    def _keep(self, kept: _Kept) -> Any:
+    def _keep(self, kept: _StoredValues) -> Any:
         """Have done what is kept, and return the sums."""
 
         def submit(sent: Any) -> list[Future]:
@@ -343,8 +345,8 @@ class DaskEngine:
 
             def leaf(some: slice, before: Future | None) -> Future:
                 blocks = self._blocks[some]
-                both = self.submit(keep_and_sum, kept.function, sent, blocks, before)
-                arrays, own = (self.submit(item, both, n, priority=1) for n in range(2))
+                both = self.submit(sum_blocks_storing, kept.function, sent, blocks, before)
+                arrays, own = (self.submit(get_item, both, n, priority=1) for n in range(2))
                 kept.futures.append(own)
                 _release([both])
                 return arrays
@@ -353,7 +355,7 @@ class DaskEngine:
 
         return self._call(submit, kept.shared)[0]
 
-    def _again(self, kept: _Kept) -> list[Future]:
+    def _again(self, kept: _StoredValues) -> list[Future]:
         """Return what was kept, made again if it was lost."""
         if not kept.futures:
             self._keep(kept)
@@ -378,18 +380,18 @@ class DaskEngine:
 
     def _added(self, *parts: Future) -> Future:
         """Submit the sum of two, which go as soon as they are added."""
-        total = self.submit(added, *parts)
+        total = self.submit(add_new, *parts)
         _release(parts)
         return total
 
     def _most_together(self) -> int:
         """Return how many blocks a task may add up: all are in memory then."""
         threads = max(self._client.nthreads().values(), default=1)
-        room = SHARE * min(self._limits().values(), default=0) / threads
+        room = ROW_MEMORY_SHARE * min(self._limits().values(), default=0) / threads
         n_bytes = max(_MOST_ADDED, min(room, 1 << 40))
         return max(1, int(n_bytes) // max(1, max(self._sizes.values(), default=1)))
 
-    def apart(self, n_columns: int, width: int, n_jobs: int) -> Apart | None:
+    def apart(self, n_columns: int, width: int, n_jobs: int) -> TopicParallelEngine | None:
         """Return who has descents done on workers that each hold all rows.
 
         Parameters
@@ -405,9 +407,9 @@ class DaskEngine:
         """
         self._wait_for_workers()
         n_bytes, threads = sum(self._sizes.values()), self._client.nthreads()
-        room = {worker: SHARE * limit for worker, limit in self._limits().items()}
-        workers = places(n_bytes, n_columns * width, width, n_jobs, threads, room)
-        return Apart(self, self._blocks, self._groups, workers) if workers else None
+        room = {worker: ROW_MEMORY_SHARE * limit for worker, limit in self._limits().items()}
+        workers = plan_workers(n_bytes, n_columns * width, width, n_jobs, threads, room)
+        return TopicParallelEngine(self, self._blocks, self._groups, workers) if workers else None
 
     def _limits(self) -> dict[str, float]:
         """Return how many bytes each worker may use."""
@@ -423,13 +425,13 @@ class DaskEngine:
         self,
         submit: Callable[[Any], list[Future]],
         shared: tuple[Any, ...],
-        beside: _Kept | None = None,
+        beside: _StoredValues | None = None,
     ) -> list[Any]:
         """Gather what is submitted with what is shared, anew if all workers that have it are lost.
 
         After Ctrl-C, or any error, nothing more of it is begun.
         """
-        for _ in range(MOST_LOSSES):
+        for _ in range(MAX_LOSSES):
             self._wait_for_workers()
             sent, futures = self._sent(shared), list[Future]()
             try:
@@ -441,12 +443,12 @@ class DaskEngine:
             finally:
                 _release(futures if sent is shared else [*futures, sent])
         raise ClusterError(
-            f"workers were lost {MOST_LOSSES} times in one pass; their logs may tell why."
+            f"workers were lost {MAX_LOSSES} times in one pass; their logs may tell why."
         )
 
     def _sent(self, shared: tuple[Any, ...]) -> Any:
         """Return what is shared, or a task that has it, if it is large, for workers to fetch."""
-        return shared if _size(shared) <= _MOST_SENT else self.submit(together, *shared)
+        return shared if _size(shared) <= _MOST_SENT else self.submit(pack_arguments, *shared)
 
     def _wait_for_workers(self) -> None:
         """Wait until there is one, as others come in the place of those that are lost."""

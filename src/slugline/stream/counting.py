@@ -23,18 +23,18 @@ from slugline.text.sparse import Entries, Rows, RowStack, boundaries, ranges
 from slugline.text.words import map_chunks
 
 __all__ = [
-    "Counted",
-    "CountedBatch",
-    "Found",
-    "Plan",
-    "Terms",
-    "count",
+    "BatchSummary",
+    "BlockStatistics",
+    "CountedBlock",
+    "TermStatistics",
+    "Weighting",
     "count_batch",
-    "weigh",
+    "count_terms",
+    "weight_block",
 ]
 
 
-class Counted(NamedTuple):
+class CountedBlock(NamedTuple):
     """Consecutive documents, and how often they have each term.
 
     Attributes
@@ -61,7 +61,7 @@ class Counted(NamedTuple):
     names: tuple[Topic, ...]
 
 
-class Found(NamedTuple):
+class BlockStatistics(NamedTuple):
     """What a block says of its documents.
 
     Attributes
@@ -87,9 +87,9 @@ class Found(NamedTuple):
         return sum(int(counts.sum()) for counts in self.n_documents)
 
 
-def count(
+def count_terms(
     texts: Sequence[str], topics: Sequence[Topic], families: Sequence[Block]
-) -> tuple[Counted, Found]:
+) -> tuple[CountedBlock, BlockStatistics]:
     """Count the terms of documents.
 
     Parameters
@@ -111,7 +111,7 @@ def count(
     y = np.fromiter((names[topic] for topic in topics), dtype=np.int32, count=len(topics))
     offsets = _offsets([family.n_buckets or 1 for family in families])
     buckets = np.concatenate([own + first for (own, *_), first in zip(named, offsets, strict=True)])
-    block = Counted(
+    block = CountedBlock(
         entries.values,
         buckets.astype(np.int32)[entries.columns],
         entries.lengths.astype(np.int64),
@@ -119,7 +119,7 @@ def count(
         keys,
         tuple(names),
     )
-    found = Found(
+    found = BlockStatistics(
         [own for own, *_ in named],
         [(data, lengths) for _, data, lengths in named],
         np.split(
@@ -131,23 +131,25 @@ def count(
     return block, found
 
 
-class CountedBatch(NamedTuple):
+class BatchSummary(NamedTuple):
     """What is known of a batch: its documents' terms, if there are any, and what files are like."""
 
-    found: Found | None
+    found: BlockStatistics | None
     facts: tuple[SourceSchema, ...]
     n_documents: int
     digest: str
 
 
-def count_batch(batch: Batch, families: Sequence[Block]) -> tuple[Counted | None, CountedBatch]:
-    """Count the terms of a batch; there is no block if it has no documents. See `count`."""
+def count_batch(
+    batch: Batch, families: Sequence[Block]
+) -> tuple[CountedBlock | None, BatchSummary]:
+    """Count the terms of a batch; there is no block if it has no documents. See `count_terms`."""
     texts, topics, facts = batch
     digest = compute_digest(texts, topics)
     if not texts:
-        return None, CountedBatch(None, facts, 0, digest)
-    block, found = count(texts, topics, families)
-    return block, CountedBatch(found, facts, len(texts), digest)
+        return None, BatchSummary(None, facts, 0, digest)
+    block, found = count_terms(texts, topics, families)
+    return block, BatchSummary(found, facts, len(texts), digest)
 
 
 def _key(text: str) -> int:
@@ -159,7 +161,7 @@ def _offsets(widths: Sequence[int]) -> Any:
     return np.cumsum([0, *widths[:-1]])
 
 
-class Terms:
+class TermStatistics:
     """The terms of all documents: gathered block by block, in any order but for their names.
 
     Of the terms in a bucket, the first one of the first block gives its name.
@@ -174,7 +176,7 @@ class Terms:
         self.n_documents = [np.zeros(family.n_buckets or 1, dtype=np.int64) for family in families]
         self._names: list[list[tuple[npt.NDArray[np.int32], bytes, I64]]] = [[] for _ in families]
 
-    def add(self, found: Found) -> None:
+    def add(self, found: BlockStatistics) -> None:
         """Take what one more block has."""
         parts = zip(found.buckets, found.names, found.n_documents, strict=True)
         for number, (buckets, (data, lengths), n_documents) in enumerate(parts):
@@ -232,7 +234,7 @@ def _cut(data: bytes, lengths: I64, places: Index) -> tuple[bytes, I64]:
     return spelled.tobytes(), chosen
 
 
-class Plan(NamedTuple):
+class Weighting(NamedTuple):
     """How counts become rows.
 
     Attributes
@@ -253,7 +255,7 @@ class Plan(NamedTuple):
     numbers: dict[Topic, int]
 
 
-def weigh(block: Counted, plan: Plan) -> RowBlock:
+def weight_block(block: CountedBlock, plan: Weighting) -> RowBlock:
     """Return the rows of counted documents."""
     entries = Entries(block.values.copy(), plan.columns[block.buckets], np.array(block.lengths))
     RowWeights(plan.families, plan.widths, plan.idf).weigh(entries)

@@ -14,36 +14,48 @@ import scipy.sparse as sp
 from slugline.base.arrays import F16, F32, F64, I64, Mask
 from slugline.learning.calibration import Calibration
 from slugline.learning.linear.fit import (
-    ABSENT,
-    MOST_SCORES,
-    LeftOut,
-    as_new,
-    as_of_all,
-    topic_blocks,
+    ABSENT_SCORE,
+    MAX_SCORES,
+    HeldOutScores,
+    renormalize_rows,
+    scale_heldout_scores,
+    topic_batches,
 )
-from slugline.learning.linear.newton import TOLERANCE, Descent, Point, Scales, minimise, parts_of
-from slugline.learning.linear.steps import MANY_ROWS, rates_of, relevance_of, topic_rarity
+from slugline.learning.linear.newton import (
+    TOLERANCE,
+    Iterate,
+    NewtonDescent,
+    Preconditioner,
+    minimise,
+    row_slices,
+)
+from slugline.learning.linear.steps import (
+    MANY_ROWS,
+    learning_rates,
+    relevance_from_counts,
+    topic_rarity,
+)
 from slugline.learning.linear.sums import (
-    Aim,
+    OneVsRestTargets,
     RowBlock,
     column_squares,
-    cost_of,
-    counts_of_learned,
+    error_cost,
     topic_counts,
+    training_counts,
 )
-from slugline.learning.linear.weights import join_topics, share_to_drop, slim
-from slugline.stream.apart import Job, Told
-from slugline.stream.checkpoint import Keeper, State, UnderWay
-from slugline.stream.local import in_a_file
+from slugline.learning.linear.weights import drop_threshold, hstack_topics, sparsify
+from slugline.stream.checkpoint import CheckpointWriter, RunningDescent, StreamState
+from slugline.stream.local import write_memmap
+from slugline.stream.topic_parallel import DescentReport, DescentTask
 
 __all__ = [
-    "MOST_TOPICS",
-    "MOST_WEIGHTS",
-    "Learned",
-    "Rows",
-    "Stage",
+    "MAX_TOPICS",
+    "MAX_WEIGHTS",
+    "Objective",
+    "RowBlocks",
+    "StreamResult",
+    "hold_out_rows",
     "learn",
-    "rows_of",
 ]
 
 
@@ -55,11 +67,11 @@ _ALL_KEYS = 1 << 64
 # very many, so many rows and no more.
 _HELD_OUT, _FEWEST_JUDGED = 5, 500
 #: Weights that are dense at a time, of all columns and a few topics; and the most topics.
-MOST_WEIGHTS, MOST_TOPICS = 3 << 24, 128
+MAX_WEIGHTS, MAX_TOPICS = 3 << 24, 128
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowBlocks:
     """Blocks of rows, and what is known of all of them.
 
     Attributes
@@ -107,13 +119,13 @@ class Rows:
         So the runs are shared out evenly by two workers. Each passes over all entries of rows, so
         that few and wide runs are faster.
         """
-        width = min(MOST_TOPICS, max(1, MOST_WEIGHTS // max(1, self.n_columns)))
+        width = min(MAX_TOPICS, max(1, MAX_WEIGHTS // max(1, self.n_columns)))
         n_blocks = -(-self.n_topics // width)
         n_blocks += n_blocks % 2 if n_blocks > 1 else 0
-        return topic_blocks(self.n_topics, -(-self.n_topics // n_blocks))
+        return topic_batches(self.n_topics, -(-self.n_topics // n_blocks))
 
 
-def rows_of(engine: Any, n_columns: int, n_all: I64) -> Rows:
+def hold_out_rows(engine: Any, n_columns: int, n_all: I64) -> RowBlocks:
     """Return what is known of rows, of which some are held out: a share that calibration needs.
 
     Parameters
@@ -123,20 +135,20 @@ def rows_of(engine: Any, n_columns: int, n_all: I64) -> Rows:
     n_all : int array, shape (n_topics,)
     """
     n_rows, n_topics = int(n_all.sum()), len(n_all)
-    most = max(_FEWEST_JUDGED, MOST_SCORES // n_topics)
+    most = max(_FEWEST_JUDGED, MAX_SCORES // n_topics)
     least_key = _ALL_KEYS * min(most, n_rows // _HELD_OUT) // n_rows
-    counts, n_learned = engine.sums(counts_of_learned, n_topics, least_key)
+    counts, n_learned = engine.sums(training_counts, n_topics, least_key)
     known = counts > 0
     if not known.any() or (n_learned == n_all).all():  # too few to hold any out
-        return Rows(engine, n_columns, n_all, n_all, np.ones(n_columns, dtype=np.bool_), 0)
-    return Rows(engine, n_columns, n_all, n_learned, known, least_key)
+        return RowBlocks(engine, n_columns, n_all, n_all, np.ones(n_columns, dtype=np.bool_), 0)
+    return RowBlocks(engine, n_columns, n_all, n_learned, known, least_key)
 
 
 # What does not change from topic to topic while some of the rows are learned from -----------------
 
 
 @dataclass(frozen=True)
-class Stage:
+class Objective:
     """How to learn from these rows, whatever the topics.
 
     Attributes
@@ -145,37 +157,37 @@ class Stage:
     n_rows : int
         Those that are learned from.
     others, own : float32 array, shape (n_topics,)
-        As for `Aim`.
+        As for `OneVsRestTargets`.
     scales : Scales
     least_key : int
         Rows with a lower key are held out.
     """
 
-    rows: Rows
+    rows: RowBlocks
     n_rows: int
     others: F32
     own: F32
-    scales: Scales
+    scales: Preconditioner
     least_key: int
 
     @classmethod
-    def of(cls, rows: Rows, counts: I64, least_key: int) -> Stage:
+    def of(cls, rows: RowBlocks, counts: I64, least_key: int) -> Objective:
         """Return how to learn from rows that topics have so many of."""
         n_rows, weights = int(counts.sum()), rows.topic_weights
-        others = cost_of(n_rows) * weights
+        others = error_cost(n_rows) * weights
         own = others if rows.weights is not None else others * topic_rarity(counts)
-        scales = Scales.of(_rates(rows, counts, least_key), rows.squares, n_rows)
+        scales = Preconditioner.of(_rates(rows, counts, least_key), rows.squares, n_rows)
         return cls(
             rows, n_rows, others.astype(np.float32), own.astype(np.float32), scales, least_key
         )
 
-    def aim(self, topics: slice) -> Aim:
+    def aim(self, topics: slice) -> OneVsRestTargets:
         """Return what a few topics are to learn."""
         numbers = np.arange(topics.start, topics.stop, dtype=np.int32)
-        return Aim(numbers, self.others, self.own, self.least_key)
+        return OneVsRestTargets(numbers, self.others, self.own, self.least_key)
 
 
-def _rates(rows: Rows, counts: I64, least_key: int) -> F64:
+def _rates(rows: RowBlocks, counts: I64, least_key: int) -> F64:
     """Return how freely each term moves; many rows tell soon enough what a term is worth."""
     if counts.sum() > MANY_ROWS:
         return np.ones(rows.n_columns)
@@ -185,26 +197,26 @@ def _rates(rows: Rows, counts: I64, least_key: int) -> F64:
         parts.append(sp.csc_array(found))
     there = np.flatnonzero(counts)
     found = sp.hstack(parts, format="csc")[:, there]
-    return rates_of(relevance_of(found, counts[there]), rows.squares)
+    return learning_rates(relevance_from_counts(found, counts[there]), rows.squares)
 
 
 # What is learned from blocks of rows: weights for all topics, a few at a time, and ----------------
 
 #: Told of the passes done, the topics at work, the share of the gradient that is left, and that of
 #: all the work that is done.
-Report = Callable[[int, slice, float, float], None]
+PassReporter = Callable[[int, slice, float, float], None]
 
 # Weights that are kept from one descent to the other, in two bytes each.
-_MOST_KEPT = 1 << 28
+_MAX_DENSE = 1 << 28
 # So many of a descent lie in a file meanwhile.
-_MANY = 1 << 22
+_MAX_FLOAT16_IN_MEMORY = 1 << 22
 # What two bytes hold at most.
-_MOST_HALF = np.float32(65_504)
+_MAX_FLOAT16 = np.float32(65_504)
 # What is learned to judge the rows held out need not be as near to the minimum.
 _TOLERANCE_OF_JUDGE = 3e-2
 
 
-class Learned(NamedTuple):
+class StreamResult(NamedTuple):
     """What was learned.
 
     Attributes
@@ -233,8 +245,11 @@ class Learned(NamedTuple):
 
 
 def learn(
-    rows: Rows, report: Report, tolerance: float = TOLERANCE, keeper: Keeper | None = None
-) -> Learned:
+    rows: RowBlocks,
+    report: PassReporter,
+    tolerance: float = TOLERANCE,
+    keeper: CheckpointWriter | None = None,
+) -> StreamResult:
     """Learn from rows that are not held out, judge the others by that, then learn from all.
 
     After Ctrl-C, what the last pass found is kept, if all topics have been begun. With a keeper, it
@@ -253,11 +268,17 @@ def learn(
 class _Training:
     """Two descents: from the rows that are not held out, and from where that ends, from all."""
 
-    def __init__(self, rows: Rows, report: Report, tolerance: float, keeper: Keeper | None) -> None:
+    def __init__(
+        self,
+        rows: RowBlocks,
+        report: PassReporter,
+        tolerance: float,
+        keeper: CheckpointWriter | None,
+    ) -> None:
         self.interrupted = False
         self._rows, self._report, self._tolerance = rows, report, tolerance
         self._blocks = rows.blocks_of_topics()
-        self._keeper, self._state = keeper, State()
+        self._keeper, self._state = keeper, StreamState()
         if keeper is not None:
             self._state = keeper.load(rows.n_columns, self._blocks)
         self._n_held_out, self._done = 0, 0.0
@@ -284,7 +305,7 @@ class _Training:
         todo = self._blocks[self._state.n_done - n_before :]
         if not todo:
             return
-        stage = Stage.of(self._rows, counts, least_key)
+        stage = Objective.of(self._rows, counts, least_key)
         width = todo[0].stop - todo[0].start
         apart = self._rows.engine.apart(self._rows.n_columns, width, len(todo))
         if apart is not None:
@@ -293,16 +314,18 @@ class _Training:
         for topics in todo:
             point = self._descend(stage, topics, tolerance)
             if self._is_first:
-                self._state.scores.append(judged_scores(self._rows.engine, point, *self._judging()))
+                self._state.scores.append(score_heldout(self._rows.engine, point, *self._judging()))
             self._ended()
 
-    def _descend_apart(self, apart: Any, stage: Stage, todo: list[slice], tolerance: float) -> None:
+    def _descend_apart(
+        self, apart: Any, stage: Objective, todo: list[slice], tolerance: float
+    ) -> None:
         """Descend for several topics at once; what has ended is kept in order."""
         state, ended = self._state, 0
-        told: dict[int, Told] = {}
-        finish: Any = (judged_scores, self._judging()) if self._is_first else (_nothing, ())
+        told: dict[int, DescentReport] = {}
+        finish: Any = (score_heldout, self._judging()) if self._is_first else (_nothing, ())
         jobs = [
-            Job(begin, partial(self._arguments, stage, tolerance, topics), *finish)
+            DescentTask(begin_descent, partial(self._arguments, stage, tolerance, topics), *finish)
             for topics in todo
         ]
         try:
@@ -321,7 +344,7 @@ class _Training:
                 state.n_passes += news.n_passes
                 self._hold(todo[number], news.point)
 
-    def _end(self, topics: slice, told: Told) -> None:
+    def _end(self, topics: slice, told: DescentReport) -> None:
         """Take what a descent has found that has ended elsewhere."""
         self._state.n_passes += told.n_passes
         self._hold(topics, told.point)
@@ -332,8 +355,8 @@ class _Training:
     def _judging(self) -> tuple[int, Mask]:
         return self._rows.least_key, self._rows.known
 
-    def _arguments(self, stage: Stage, tolerance: float, topics: slice) -> tuple[Any, ...]:
-        """Return those of `begin`."""
+    def _arguments(self, stage: Objective, tolerance: float, topics: slice) -> tuple[Any, ...]:
+        """Return those of `begin_descent`."""
         state, rest = self._state, None
         first = state.firsts.get(topics.start)
         if first is not None:  # it was of fewer rows
@@ -356,14 +379,14 @@ class _Training:
         if self._keeper is not None:
             self._keeper.keep(self._state, is_last=is_last)
 
-    def _descend(self, stage: Stage, topics: slice, tolerance: float) -> Point:
+    def _descend(self, stage: Objective, topics: slice, tolerance: float) -> Iterate:
         """Descend for a few topics; hold what was found, even if that was stopped."""
         state, n_before, found = self._state, self._state.n_passes, None
-        descent = begin(*self._arguments(stage, tolerance, topics))
+        descent = begin_descent(*self._arguments(stage, tolerance, topics))
         try:
             for found in minimise(self._rows.engine, descent):
                 state.firsts.setdefault(topics.start, found.first)
-                state.under_way = UnderWay(found.point, found.rest)
+                state.under_way = RunningDescent(found.point, found.rest)
                 self._keep()
                 done = self._share_done([found.share], tolerance)
                 self._report(n_before + found.n_passes, topics, found.share, done)
@@ -388,38 +411,38 @@ class _Training:
         self._done = max(self._done, float(done))
         return self._done
 
-    def _hold(self, topics: slice, point: Point | None) -> None:
+    def _hold(self, topics: slice, point: Iterate | None) -> None:
         """Hold weights, if any: while the other descent is to begin there, all, if few enough."""
         if point is None:
             return
         n_weights = self._rows.n_columns * self._rows.n_topics
-        if self._is_first and n_weights <= _MOST_KEPT:
-            weights: Any = _narrow(point.weights)
+        if self._is_first and n_weights <= _MAX_DENSE:
+            weights: Any = _to_float16(point.weights)
         else:
             weights = self._slim(point)
-        self._state.found[topics.start] = Point(weights, point.biases)
+        self._state.found[topics.start] = Iterate(weights, point.biases)
 
     def _slim(self, point: Any) -> Any:
         if not isinstance(point.weights, np.ndarray):
             return point.weights
         weights = point.weights.astype(np.float32, copy=False)
-        share = share_to_drop(self._rows.n_columns * self._rows.n_topics)
-        return slim(weights, share)
+        share = drop_threshold(self._rows.n_columns * self._rows.n_topics)
+        return sparsify(weights, share)
 
-    def result(self) -> Learned:
+    def result(self) -> StreamResult:
         """Return what was found."""
         rows = self._rows
         for topics in self._blocks:
             if topics.start not in self._state.found:  # the start was the minimum
-                self._hold(topics, Point.first(rows.n_columns, topics.stop - topics.start))
+                self._hold(topics, Iterate.first(rows.n_columns, topics.stop - topics.start))
         found = [self._state.found[topics.start] for topics in self._blocks]
         biases = np.concatenate([point.biases for point in found]).astype(np.float32)
-        biases[rows.topic_weights * rows.n_all == 0] = ABSENT
+        biases[rows.topic_weights * rows.n_all == 0] = ABSENT_SCORE
         y, scores = self._left_out()
-        left_out = LeftOut(np.arange(len(y)), scores)
+        left_out = HeldOutScores(np.arange(len(y)), scores)
         calibration = left_out.calibration(y, rows.topic_weights.astype(np.float32)[y])
-        return Learned(
-            join_topics([self._slim(point) for point in found]),
+        return StreamResult(
+            hstack_topics([self._slim(point) for point in found]),
             biases,
             calibration,
             (y, scores),
@@ -434,57 +457,59 @@ class _Training:
         if len(self._state.scores) < len(self._blocks):
             return np.zeros(0, dtype=np.int64), np.zeros((0, rows.n_topics), dtype=np.float32)
         scores = np.concatenate(self._state.scores, axis=1)
-        parts = rows.engine.each(topics_of_judged, rows.least_key)
+        parts = rows.engine.each(heldout_topics, rows.least_key)
         y = np.concatenate(parts).astype(np.int64)
         counts = rows.topic_weights * rows.n_learned
-        scores[:, counts == 0] = ABSENT
+        scores[:, counts == 0] = ABSENT_SCORE
         told = counts[y] > 0  # others' topics can't be told
         share = rows.n_learned.sum() / rows.n_all.sum()
-        return y[told], as_of_all(scores[told], float(share))
+        return y[told], scale_heldout_scores(scores[told], float(share))
 
 
-def begin(aim: Aim, scales: Scales, held: Point | None, *others: Any) -> Descent:
-    """Return a descent from what another one has found; `others` are as for `Descent`."""
-    return Descent(aim, scales, _start_of(held, aim, scales), *others)
+def begin_descent(
+    aim: OneVsRestTargets, scales: Preconditioner, held: Iterate | None, *others: Any
+) -> NewtonDescent:
+    """Return a descent from what another one has found; `others` are as for `NewtonDescent`."""
+    return NewtonDescent(aim, scales, _start_of(held, aim, scales), *others)
 
 
-def _start_of(held: Point | None, aim: Aim, scales: Scales) -> Point:
+def _start_of(held: Iterate | None, aim: OneVsRestTargets, scales: Preconditioner) -> Iterate:
     """Return where to start: from nothing, or from weights that may be narrow or sparse."""
     if held is None:
-        return Point.first(len(scales.steps), len(aim.topics))
+        return Iterate.first(len(scales.steps), len(aim.topics))
     is_dense = isinstance(held.weights, np.ndarray)
     weights: Any = held.weights
     weights = weights.astype(np.float32) if is_dense else weights.toarray()
-    return Point(weights, held.biases.copy())
+    return Iterate(weights, held.biases.copy())
 
 
-def _narrow(weights: F32) -> F16:
+def _to_float16(weights: F32) -> F16:
     """Return weights in two bytes each; many of them lie in a file."""
-    parts = (weights[part].clip(-_MOST_HALF, _MOST_HALF) for part in parts_of(weights))
+    parts = (weights[part].clip(-_MAX_FLOAT16, _MAX_FLOAT16) for part in row_slices(weights))
     halves = (part.astype(np.float16) for part in parts)
-    if weights.size < _MANY:
+    if weights.size < _MAX_FLOAT16_IN_MEMORY:
         return np.concatenate(list(halves))
-    return in_a_file(halves, weights.shape)
+    return write_memmap(halves, weights.shape)
 
 
-def topics_of_judged(block: RowBlock, least_key: int) -> npt.NDArray[np.int32]:
+def heldout_topics(block: RowBlock, least_key: int) -> npt.NDArray[np.int32]:
     """Return the topics of rows with a lower key."""
     y: npt.NDArray[np.int32] = block.y[block.keys < np.uint64(least_key)]
     return y
 
 
-def scores_of_judged(block: RowBlock, least_key: int, point: Point, known: Mask) -> F32:
+def score_heldout_rows(block: RowBlock, least_key: int, point: Iterate, known: Mask) -> F32:
     """Return scores of rows with a lower key, as if they were new: with known columns alone."""
     X = block.some(block.keys < np.uint64(least_key))
-    scores: F32 = as_new(X, known) @ point.weights
+    scores: F32 = renormalize_rows(X, known) @ point.weights
     scores += point.biases.astype(np.float32)
     return scores
 
 
-def judged_scores(engine: Any, point: Point, least_key: int, known: Mask) -> F32:
-    """Return the scores of all rows with a lower key; see `scores_of_judged`."""
-    return np.concatenate(engine.each(scores_of_judged, least_key, point, known))
+def score_heldout(engine: Any, point: Iterate, least_key: int, known: Mask) -> F32:
+    """Return the scores of all rows with a lower key; see `score_heldout_rows`."""
+    return np.concatenate(engine.each(score_heldout_rows, least_key, point, known))
 
 
-def _nothing(engine: Any, point: Point) -> None:
+def _nothing(engine: Any, point: Iterate) -> None:
     """Return what is wanted of rows when all have been learned from."""

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from slugline.learning.linear.sums import Arrays, added
+from slugline.learning.linear.sums import Arrays, add_arrays
 
 __all__ = [
-    "Spare",
+    "BufferPool",
     "TreeSum",
-    "entries_of_group",
-    "groups_of",
-    "keeping_sum_of_group",
-    "stretches_of",
-    "sum_of_group",
-    "workers_of",
+    "assign_workers",
+    "entries_per_group",
+    "group_blocks",
+    "split_group",
+    "sum_group",
+    "sum_group_storing",
 ]
 
 
@@ -28,13 +28,13 @@ __all__ = [
 _PER_COLUMN, _FEWEST, _MOST, _LEAST_PER_COLUMN = 64, 8, 1024, 8
 
 
-def entries_of_group(n_entries: int, n_columns: int) -> int:
+def entries_per_group(n_entries: int, n_columns: int) -> int:
     """Return how many of all entries of rows a group has, but for the size of its last block."""
     n_groups = min(max(n_entries // (_PER_COLUMN * n_columns), _FEWEST), _MOST)
     return max(n_entries // n_groups, _LEAST_PER_COLUMN * n_columns)
 
 
-def groups_of(sizes: Sequence[int], n_columns: int) -> list[slice]:
+def group_blocks(sizes: Sequence[int], n_columns: int) -> list[slice]:
     """Return which neighbouring blocks are added up one after another, by one hand.
 
     Parameters
@@ -43,7 +43,7 @@ def groups_of(sizes: Sequence[int], n_columns: int) -> list[slice]:
         Entries of each block.
     n_columns : int
     """
-    wanted = entries_of_group(sum(sizes), n_columns)
+    wanted = entries_per_group(sum(sizes), n_columns)
     groups, first, n_entries = list[slice](), 0, 0
     for number, size in enumerate(sizes):
         n_entries += size
@@ -53,13 +53,13 @@ def groups_of(sizes: Sequence[int], n_columns: int) -> list[slice]:
     return groups
 
 
-def stretches_of(group: slice, most: int) -> list[slice]:
+def split_group(group: slice, most: int) -> list[slice]:
     """Return the blocks of a group, at most so many at a time."""
     firsts = range(group.start, group.stop, most)
     return [slice(first, min(first + most, group.stop)) for first in firsts]
 
 
-def sum_of_group(
+def sum_group(
     function: Callable[..., Arrays],
     blocks: Iterable[tuple[Any, ...]],
     shared: tuple[Any, ...],
@@ -82,7 +82,7 @@ def sum_of_group(
     return total
 
 
-def keeping_sum_of_group(
+def sum_group_storing(
     function: Callable[..., tuple[Arrays, Any]],
     blocks: Iterable[Any],
     shared: tuple[Any, ...],
@@ -97,7 +97,7 @@ def keeping_sum_of_group(
     return total, kept
 
 
-def workers_of(groups: Sequence[slice], threads: Mapping[str, int]) -> list[str]:
+def assign_workers(groups: Sequence[slice], threads: Mapping[str, int]) -> list[str]:
     """Return a worker for each block.
 
     Each has neighbouring groups, and as many as it has threads for: few sums are then added between
@@ -120,7 +120,7 @@ def workers_of(groups: Sequence[slice], threads: Mapping[str, int]) -> list[str]
 # Arrays that are no longer needed, for sums to come: systems are slow to give large new ones ------
 
 
-class Spare:
+class BufferPool:
     """Tuples of arrays of the same shapes, which threads put here and take away.
 
     They stay in their process: a copy has none.
@@ -129,7 +129,7 @@ class Spare:
     def __init__(self) -> None:
         self._those: list[Arrays] = []
 
-    def __reduce__(self) -> tuple[type[Spare], tuple[()]]:
+    def __reduce__(self) -> tuple[type[BufferPool], tuple[()]]:
         return type(self), ()
 
     def expect(self, like: Arrays) -> None:
@@ -180,9 +180,9 @@ class TreeSum:
     (array([10]),)
     """
 
-    def __init__(self, spare: Spare | None = None) -> None:
+    def __init__(self, spare: BufferPool | None = None) -> None:
         self._held: list[tuple[int, Arrays]] = []
-        self._spare = spare or Spare()
+        self._spare = spare or BufferPool()
 
     def append(self, arrays: Arrays) -> None:
         """Take the part of the next group, which may be used for the sum."""
@@ -200,6 +200,6 @@ class TreeSum:
         return total
 
     def _added(self, left: Arrays, right: Arrays) -> Arrays:
-        total = added(left, right)
+        total = add_arrays(left, right)
         self._spare.put(right)  # only now, as threads wait for it
         return total

@@ -23,16 +23,16 @@ from slugline.errors import DataError, OptionError
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.linear.newton import TOLERANCE
 from slugline.learning.linear.sums import RowBlock
-from slugline.learning.linear.weights import as_arrays
+from slugline.learning.linear.weights import to_arrays
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import LeftOutAnswers
-from slugline.stream.checkpoint import Checkpoint, opened
-from slugline.stream.counting import Plan, Terms, count_batch, weigh
-from slugline.stream.descents import Learned, Rows, learn, rows_of
-from slugline.stream.engine import groups_of
-from slugline.stream.local import MOST_IN_MEMORY, LocalEngine
-from slugline.stream.source import Documents
+from slugline.stream.checkpoint import Checkpoint, open_checkpoint
+from slugline.stream.counting import TermStatistics, Weighting, count_batch, weight_block
+from slugline.stream.descents import RowBlocks, StreamResult, hold_out_rows, learn
+from slugline.stream.engine import group_blocks
+from slugline.stream.local import MAX_IN_MEMORY, LocalEngine
+from slugline.stream.source import DocumentSource
 from slugline.text.features import Features
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def tie_to_settings(kept: Checkpoint | None, settings: FitSettings, tolerance: f
     )
 
 
-def tie_to_documents(kept: Checkpoint | None, rows: Rows, n_documents: int, digest: str) -> None:
+def tie_to_documents(
+    kept: Checkpoint | None, rows: RowBlocks, n_documents: int, digest: str
+) -> None:
     """Tie a checkpoint, if there is one, to documents, and how they are cut into blocks.
 
     Raises
@@ -108,7 +110,7 @@ def fit_stream(
     client: Client | str | None = None,
     checkpoint: str | Path | None = None,
     tolerance: float = TOLERANCE,
-    most_in_memory: int = MOST_IN_MEMORY,
+    most_in_memory: int = MAX_IN_MEMORY,
     progress: Progress | None = None,
     **reading: Any,
 ) -> Fitted:
@@ -157,7 +159,7 @@ Dask collection
     progress : Progress, optional
         Told of each step.
     **reading
-        See `slugline.stream.source.Documents`: text, topic, format, encoding, skip_bad_rows,
+        See `slugline.stream.source.DocumentSource`: text, topic, format, encoding, skip_bad_rows,
         rows_per_block.
 
     Raises
@@ -171,10 +173,10 @@ Dask collection
     learner = _checked(settings)
     check_number("tolerance", tolerance, over=0, under=1)
     check_whole("most_in_memory", most_in_memory, 0)
-    documents = Documents(source, **reading)
+    documents = DocumentSource(source, **reading)
     with (
         closing(check_progress(progress)) as progress,
-        opened(checkpoint) as kept,
+        open_checkpoint(checkpoint) as kept,
         _engine(client, settings, most_in_memory) as engine,
     ):
         tie_to_settings(kept, settings, tolerance)
@@ -192,17 +194,17 @@ Dask collection
             )
         topics = Topics.fit(counts)
         features = terms.features(documents.n_documents, settings.n_jobs)
-        plan = Plan(
+        plan = Weighting(
             terms.families,
             terms.columns(),
             [columns.n_columns for columns in features.vocabularies_],
             features.idf_,
             {name: number for number, name in enumerate(topics.names)},
         )
-        engine.group(groups_of(sizes, terms.n_columns))
-        engine.change(weigh, plan)
+        engine.group(group_blocks(sizes, terms.n_columns))
+        engine.change(weight_block, plan)
         n_all = np.array([counts[name] for name in topics.names])
-        rows = rows_of(engine, terms.n_columns, n_all)
+        rows = hold_out_rows(engine, terms.n_columns, n_all)
         rows = _weighted(rows, settings, topics)
         tie_to_documents(kept, rows, documents.n_documents, documents.digest)
 
@@ -242,11 +244,11 @@ def _checked(settings: FitSettings) -> LinearLearner:
 
 
 def _read(
-    engine: Any, documents: Documents, settings: FitSettings, progress: Progress
-) -> tuple[Terms, Counter[Topic], list[int]]:
+    engine: Any, documents: DocumentSource, settings: FitSettings, progress: Progress
+) -> tuple[TermStatistics, Counter[Topic], list[int]]:
     """Count all terms; return these, how many documents each topic has, and blocks' entries."""
     families = settings.batch_blocks()
-    terms = Terms(families)
+    terms = TermStatistics(families)
     counts: Counter[Topic] = Counter()
     sizes = []
     said = ""
@@ -267,7 +269,7 @@ def _read(
     return terms, counts, sizes
 
 
-def _weighted(rows: Rows, settings: FitSettings, topics: Topics) -> Rows:
+def _weighted(rows: RowBlocks, settings: FitSettings, topics: Topics) -> RowBlocks:
     """Return the rows with what their topics count, if the user says so."""
     if isinstance(settings.class_weight, str):  # "balanced"
         return replace(rows, weights=rows.n_all.sum() / (rows.n_topics * rows.n_all))
@@ -280,12 +282,12 @@ def _fitted(
     learner: LinearLearner,
     topics: Topics,
     features: Features,
-    learned: Learned,
-    documents: Documents,
+    learned: StreamResult,
+    documents: DocumentSource,
 ) -> Fitted:
     """Return what was learned as any other fit does."""
     state = {**learner.options(), **learned.calibration._asdict(), "n_left_out": 0}
-    arrays = {**as_arrays(learned.weights), "biases": learned.biases}
+    arrays = {**to_arrays(learned.weights), "biases": learned.biases}
     learner = type(learner).restore(state, arrays)
     features, columns = features.without(learner.unused_columns())
     left_out = None
@@ -307,7 +309,7 @@ def _fitted(
     )
 
 
-def _record(learned: Learned, documents: Documents, rows: Rows) -> StreamRecord:
+def _record(learned: StreamResult, documents: DocumentSource, rows: RowBlocks) -> StreamRecord:
     y, scores = learned.left_out
     n_right = int((scores.argmax(axis=1) == y).sum()) if len(y) else 0
     counts = tuple(rows.n_all.tolist())

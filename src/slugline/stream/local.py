@@ -15,22 +15,22 @@ import numpy as np
 from slugline.base.arrays import F16
 from slugline.errors import OutputError
 from slugline.learning.linear.sums import Arrays
-from slugline.stream.engine import Spare, TreeSum, keeping_sum_of_group, sum_of_group
-from slugline.stream.source import Batch, Part
+from slugline.stream.engine import BufferPool, TreeSum, sum_group, sum_group_storing
+from slugline.stream.source import Batch, Partition
 
 __all__ = [
-    "MOST_IN_MEMORY",
+    "MAX_IN_MEMORY",
+    "BlockStore",
     "LocalEngine",
-    "Store",
-    "in_a_file",
-    "in_order",
+    "map_in_order",
+    "write_memmap",
 ]
 
 
 # Blocks of arrays: in memory as long as they are few, then in files -------------------------------
 
 #: Bytes of all blocks that are held in memory.
-MOST_IN_MEMORY = 1 << 29
+MAX_IN_MEMORY = 1 << 29
 
 
 class _Filed(NamedTuple):
@@ -58,7 +58,7 @@ class _Filed(NamedTuple):
                 part.unlink(missing_ok=True)
 
 
-class Store:
+class BlockStore:
     """Blocks by number: named tuples of arrays and plain values.
 
     Arrays of those that don't fit are written to temporary files, and mapped each time that they
@@ -71,7 +71,7 @@ class Store:
         How many bytes of arrays may be in memory.
     """
 
-    def __init__(self, most: int = MOST_IN_MEMORY) -> None:
+    def __init__(self, most: int = MAX_IN_MEMORY) -> None:
         self._most, self._n_bytes, self._n_files = most, 0, 0
         self._blocks: list[Any] = []
         self._in_memory: list[int] = []
@@ -132,7 +132,7 @@ class Store:
         return path
 
 
-def in_a_file(parts: Iterable[F16], shape: tuple[int, ...]) -> Any:
+def write_memmap(parts: Iterable[F16], shape: tuple[int, ...]) -> Any:
     """Return an array that is written part by part to a file without a name, which goes with it.
 
     Parameters
@@ -173,18 +173,18 @@ class LocalEngine:
     ----------
     n_threads : int
     most_in_memory : int, default MOST_IN_MEMORY
-        Bytes of blocks; see `Store`.
+        Bytes of blocks; see `BlockStore`.
     spare : Spare, optional
         What an earlier engine has left for sums.
     """
 
     def __init__(
-        self, n_threads: int, most_in_memory: int = MOST_IN_MEMORY, spare: Spare | None = None
+        self, n_threads: int, most_in_memory: int = MAX_IN_MEMORY, spare: BufferPool | None = None
     ) -> None:
         self._n_threads = n_threads
-        self._store = Store(most_in_memory)
+        self._store = BlockStore(most_in_memory)
         self._groups: list[slice] = []
-        self._spare = spare or Spare()
+        self._spare = spare or BufferPool()
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -193,7 +193,7 @@ class LocalEngine:
         self._store.close()
 
     def read(
-        self, function: Callable[..., tuple[Any, Any]], parts: Iterable[Part], *shared: Any
+        self, function: Callable[..., tuple[Any, Any]], parts: Iterable[Partition], *shared: Any
     ) -> Iterator[Any]:
         """Make blocks of parts.
 
@@ -205,7 +205,7 @@ class LocalEngine:
         def work(batch: Batch) -> tuple[Any, Any]:
             return function(batch, *shared)
 
-        for block, about in in_order(work, batches, self._n_threads):
+        for block, about in map_in_order(work, batches, self._n_threads):
             if block is not None:
                 self.append(block)
             yield about
@@ -216,7 +216,7 @@ class LocalEngine:
         self._store.append(block)
 
     def group(self, groups: Sequence[slice]) -> None:
-        """Let neighbouring blocks be added up one after another; see `groups_of`."""
+        """Let neighbouring blocks be added up one after another; see `group_blocks`."""
         self._groups = list(groups)
 
     def change(self, function: Callable[..., Any], *shared: Any) -> None:
@@ -241,10 +241,10 @@ class LocalEngine:
         def work(group: slice) -> Any:
             own = self._blocks(group)
             both = zip(own) if beside is None else zip(own, beside[group], strict=True)
-            return sum_of_group(function, both, shared, spare.take())
+            return sum_group(function, both, shared, spare.take())
 
         total = TreeSum(spare)
-        for arrays in in_order(work, self._groups, self._n_threads, n_waiting=0):
+        for arrays in map_in_order(work, self._groups, self._n_threads, n_waiting=0):
             total.append(arrays)
         return total.result()
 
@@ -255,10 +255,10 @@ class LocalEngine:
         spare = self._spare_for(into)
 
         def work(group: slice) -> Any:
-            return keeping_sum_of_group(function, self._blocks(group), shared, spare.take())
+            return sum_group_storing(function, self._blocks(group), shared, spare.take())
 
         total, kept = TreeSum(spare), []
-        for arrays, own in in_order(work, self._groups, self._n_threads, n_waiting=0):
+        for arrays, own in map_in_order(work, self._groups, self._n_threads, n_waiting=0):
             total.append(arrays)
             kept.extend(own)
         return total.result(), kept
@@ -270,12 +270,12 @@ class LocalEngine:
         def work(number: int) -> Any:
             return function(self._store[number], *shared)
 
-        return in_order(work, range(len(self._store)), self._n_threads)
+        return map_in_order(work, range(len(self._store)), self._n_threads)
 
-    def _spare_for(self, into: Arrays | None) -> Spare:
+    def _spare_for(self, into: Arrays | None) -> BufferPool:
         """Return arrays for sums: those that sums of the same shapes have left."""
         if into is None:
-            return Spare()
+            return BufferPool()
         self._spare.expect(into)
         return self._spare
 
@@ -284,7 +284,7 @@ class LocalEngine:
         return (self._store[number] for number in range(group.start, group.stop))
 
 
-def in_order(
+def map_in_order(
     work: Callable[[Any], Any], parts: Iterable[Any], n_threads: int, n_waiting: int = 1
 ) -> Iterator[Any]:
     """Yield what `work` makes of each part, in order.

@@ -39,26 +39,26 @@ from slugline.corpus.rows import (
 )
 from slugline.corpus.tables import frame_rows
 from slugline.errors import DataError, OptionError
-from slugline.learning.linear.sums import MOST_ROWS
+from slugline.learning.linear.sums import MAX_ROWS
 
 __all__ = [
-    "MOST_CHARACTERS",
+    "MAX_CHARACTERS",
     "ROWS_PER_BLOCK",
     "Batch",
-    "Documents",
-    "Files",
-    "InHand",
+    "DaskPartition",
+    "DocumentSource",
+    "DocumentsInMemory",
+    "FilePartition",
     "LineRange",
-    "Packed",
-    "Part",
     "Partition",
-    "Reading",
-    "RowStretch",
-    "batches_of",
-    "batches_of_pairs",
+    "ReadOptions",
+    "RowRange",
+    "SerializedDocuments",
+    "batch_pairs",
+    "dask_partitions",
     "files_of",
-    "partitions",
-    "sendable",
+    "make_portable",
+    "read_batches",
 ]
 
 
@@ -67,7 +67,7 @@ __all__ = [
 #: Enough that weights of all columns are added up seldom; the most that a block of rows takes.
 ROWS_PER_BLOCK = 1 << 16
 #: Characters of a block's texts, at which it ends sooner.
-MOST_CHARACTERS = 1 << 26
+MAX_CHARACTERS = 1 << 26
 
 
 class Batch(NamedTuple):
@@ -78,7 +78,7 @@ class Batch(NamedTuple):
     facts: tuple[SourceSchema, ...] = ()
 
 
-class Part(Protocol):
+class Partition(Protocol):
     """Some consecutive documents of a source; pickled, it can be read elsewhere."""
 
     @property
@@ -99,7 +99,7 @@ class Part(Protocol):
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How files are read; see `load_corpus`."""
 
     text: str | Sequence[str] | None = None
@@ -111,11 +111,11 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Files:
+class FilePartition:
     """Whole files, one after another."""
 
     paths: tuple[str, ...]
-    reading: Reading
+    reading: ReadOptions
     is_read_here: bool = False
 
     def batches(self) -> Iterator[Batch]:
@@ -130,11 +130,11 @@ class Files:
             )
             for path in self.paths
         )
-        return batches_of(rows, how.rows_per_block)
+        return read_batches(rows, how.rows_per_block)
 
 
 @dataclass(frozen=True)
-class _PartOfFile:
+class _FileRange:
     """A part of one file, whose layout is known.
 
     Attributes
@@ -151,7 +151,7 @@ class _PartOfFile:
     end: int
     is_last: bool
     layout: SourceLayout
-    reading: Reading
+    reading: ReadOptions
     is_read_here: bool = field(default=False, init=False)
 
     @property
@@ -166,10 +166,10 @@ class _PartOfFile:
             layout=self.layout,
             is_last=self.is_last,
         )
-        return batches_of([labelled], self.reading.rows_per_block)
+        return read_batches([labelled], self.reading.rows_per_block)
 
 
-class LineRange(_PartOfFile):
+class LineRange(_FileRange):
     """The rows of a JSONL file that begin in a range of its bytes."""
 
     def batches(self) -> Iterator[Batch]:
@@ -177,7 +177,7 @@ class LineRange(_PartOfFile):
         return self._batches(read_line_range(self.path, self.first, self.end))
 
 
-class RowStretch(_PartOfFile):
+class RowRange(_FileRange):
     """A stretch of the rows of a Parquet file."""
 
     def batches(self) -> Iterator[Batch]:
@@ -186,7 +186,7 @@ class RowStretch(_PartOfFile):
 
 
 @dataclass(frozen=True)
-class InHand:
+class DocumentsInMemory:
     """Documents that have been read."""
 
     batch: Batch
@@ -199,7 +199,7 @@ class InHand:
 
 
 @dataclass(frozen=True)
-class Packed:
+class SerializedDocuments:
     """Documents that have been read, in few bytes, to be sent.
 
     Attributes
@@ -213,7 +213,7 @@ class Packed:
     paths: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, batch: Batch) -> Packed:
+    def of(cls, batch: Batch) -> SerializedDocuments:
         """Pack documents."""
         return cls(zlib.compress(pickle.dumps(batch), 1))
 
@@ -222,7 +222,7 @@ class Packed:
         yield pickle.loads(zlib.decompress(self.data))  # noqa: S301
 
 
-def batches_of(files: Iterable[LabelledRows], rows_per_block: int) -> Iterator[Batch]:
+def read_batches(files: Iterable[LabelledRows], rows_per_block: int) -> Iterator[Batch]:
     """Read files, or parts of them, a block at a time; end at one that can't be read on."""
     texts: list[str] = []
     topics: list[Topic] = []
@@ -233,7 +233,7 @@ def batches_of(files: Iterable[LabelledRows], rows_per_block: int) -> Iterator[B
             texts.append(document.text)
             topics.append(document.topic)
             n_characters += len(document.text)
-            if len(texts) == rows_per_block or n_characters >= MOST_CHARACTERS:
+            if len(texts) == rows_per_block or n_characters >= MAX_CHARACTERS:
                 yield Batch(texts, topics, (*facts, rows.take_schema()))
                 texts, topics, facts, n_characters = [], [], [], 0
         facts.append(rows.take_schema())
@@ -242,7 +242,7 @@ def batches_of(files: Iterable[LabelledRows], rows_per_block: int) -> Iterator[B
     yield Batch(texts, topics, tuple(facts))
 
 
-def batches_of_pairs(
+def batch_pairs(
     pairs: Iterable[tuple[list[str], list[Topic]]], rows_per_block: int
 ) -> Iterator[Batch]:
     """Cut texts and their topics, which are checked, into blocks.
@@ -256,26 +256,26 @@ def batches_of_pairs(
     n_characters = 0
     for number, (own_texts, own_topics) in enumerate(pairs):
         for row, (text, topic) in enumerate(zip(own_texts, own_topics, strict=True)):
-            if len(text) > MOST_CHARACTERS:
+            if len(text) > MAX_CHARACTERS:
                 raise DataError(
                     f"text {row} of batch {number}, both counted from 0, has {len(text):,} "
-                    f"characters, and the most is {MOST_CHARACTERS:,}; split it, or leave it out."
+                    f"characters, and the most is {MAX_CHARACTERS:,}; split it, or leave it out."
                 )
             texts.append(text)
             topics.append(topic)
             n_characters += len(text)
-            if len(texts) == rows_per_block or n_characters >= MOST_CHARACTERS:
+            if len(texts) == rows_per_block or n_characters >= MAX_CHARACTERS:
                 yield Batch(texts, topics)
                 texts, topics, n_characters = [], [], 0
     if texts:
         yield Batch(texts, topics)
 
 
-def sendable(parts: Iterable[Part]) -> Iterator[Part]:
+def make_portable(parts: Iterable[Partition]) -> Iterator[Partition]:
     """Yield parts that can be read anywhere: what only this process can read is read and packed."""
     for part in parts:
         if part.is_read_here:
-            yield from map(Packed.of, part.batches())
+            yield from map(SerializedDocuments.of, part.batches())
         else:
             yield part
 
@@ -283,16 +283,16 @@ def sendable(parts: Iterable[Part]) -> Iterator[Part]:
 # A source of documents, whatever it is, cut into parts, and what is known of all of them ----------
 
 # Bytes of small files that are read together, and of a file that is cut if it can be.
-MOST_TOGETHER = 1 << 25
+MAX_MERGED_BYTES = 1 << 25
 # Bytes of a file that can't be cut, but is read as one part.
-MOST_WHOLE = 1 << 26
+MAX_UNSPLIT_BYTES = 1 << 26
 # What packed files take, for each of their bytes.
 _UNPACKED = 4
 # The bytes from which the mean length of lines is told, and bounds of those of a part.
-_SAMPLE, FEWEST_BYTES, _MOST_BYTES = 1 << 20, 1 << 18, 1 << 26
+_SAMPLE, MIN_RANGE_BYTES, _MAX_RANGE_BYTES = 1 << 20, 1 << 18, 1 << 26
 
 
-class Documents:
+class DocumentSource:
     """The documents of a source, once, in parts.
 
     Parameters
@@ -327,24 +327,24 @@ class Documents:
         skip_bad_rows: bool = False,
         rows_per_block: int = ROWS_PER_BLOCK,
     ) -> None:
-        check_whole("rows_per_block", rows_per_block, 1, MOST_ROWS)
-        reading = Reading(text, topic, format, encoding, skip_bad_rows, rows_per_block)
+        check_whole("rows_per_block", rows_per_block, 1, MAX_ROWS)
+        reading = ReadOptions(text, topic, format, encoding, skip_bad_rows, rows_per_block)
         self._agreement = SchemaCheck(skip_bad_rows)
         self._is_guessed = None in (text, topic)
         self._digests: list[str] = []
         self.n_documents = 0
         if _is_file(source) or _are_files(source):
             files = files_of([source] if _is_file(source) else source)
-            self._parts: Iterator[Part] = _parts_of_files(files, reading)
+            self._parts: Iterator[Partition] = _parts_of_files(files, reading)
         elif hasattr(source, "__dask_graph__"):
-            self._parts = partitions(source, reading)
+            self._parts = dask_partitions(source, reading)
         elif isinstance(source, Iterable) and not hasattr(source, "columns"):
-            if reading != Reading(rows_per_block=rows_per_block):
+            if reading != ReadOptions(rows_per_block=rows_per_block):
                 raise OptionError(
                     "`text`, `topic`, `format`, `encoding` and `skip_bad_rows` are about files, "
                     "and `source` holds texts and topics; leave them out."
                 )
-            self._parts = map(InHand, batches_of_pairs(_checked(source), rows_per_block))
+            self._parts = map(DocumentsInMemory, batch_pairs(_checked(source), rows_per_block))
         else:
             raise OptionError(
                 f"`source` is a {type(source).__name__}; give a path, a pattern such as "
@@ -376,7 +376,7 @@ class Documents:
             digest = chain_digests(digest, other)
         return digest
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[Partition]:
         """Yield the parts, which depend on the source alone."""
         return self._parts
 
@@ -400,27 +400,29 @@ def _are_files(source: Any) -> bool:
 # Files -------------------------------------------------------------------------------------------
 
 
-def _parts_of_files(files: Sequence[str], reading: Reading) -> Iterator[Part]:
+def _parts_of_files(files: Sequence[str], reading: ReadOptions) -> Iterator[Partition]:
     """Yield small files together, parts of those that can be cut, and the others one by one."""
     together: list[str] = []
     n_together = 0
     for file in files:
         size = _size(file, reading)
-        if together and (size is None or n_together + size > MOST_TOGETHER):
-            yield Files(tuple(together), reading)
+        if together and (size is None or n_together + size > MAX_MERGED_BYTES):
+            yield FilePartition(tuple(together), reading)
             together, n_together = [], 0
-        if size is not None and size <= MOST_TOGETHER:
+        if size is not None and size <= MAX_MERGED_BYTES:
             together.append(file)
             n_together += size
         elif parts := [] if size is None else _cut(file, size, reading):
             yield from parts
         else:
-            yield Files((file,), reading, is_read_here=size is None or size > MOST_WHOLE)
+            yield FilePartition(
+                (file,), reading, is_read_here=size is None or size > MAX_UNSPLIT_BYTES
+            )
     if together:
-        yield Files(tuple(together), reading)
+        yield FilePartition(tuple(together), reading)
 
 
-def _size(file: str, reading: Reading) -> int | None:
+def _size(file: str, reading: ReadOptions) -> int | None:
     """Return about how many bytes a file takes; None if that can't be told before."""
     path = Path(file)
     if file == "-":
@@ -434,11 +436,11 @@ def _size(file: str, reading: Reading) -> int | None:
     return size * _UNPACKED if is_packed else size
 
 
-def _cut(file: str, size: int, reading: Reading) -> list[Part]:
+def _cut(file: str, size: int, reading: ReadOptions) -> list[Partition]:
     """Return the parts of a file; none if it can't be cut."""
     form = detect_format(file, reading.format)
     if form == "parquet":
-        kind: Any = RowStretch
+        kind: Any = RowRange
         stretches = parquet_row_ranges(Path(file), reading.rows_per_block)
     elif form == "jsonl" and reading.encoding is None and not file.lower().endswith(".gz"):
         kind, n_bytes = LineRange, _bytes_of_rows(file, reading.rows_per_block)
@@ -457,7 +459,7 @@ def _bytes_of_rows(file: str, n_rows: int) -> int:
     with translate_os_errors(file), Path(file).open("rb") as opened:
         sample = opened.read(_SAMPLE)
     n_bytes = n_rows * len(sample) // (sample.count(b"\n") + 1)
-    return min(_MOST_BYTES, max(FEWEST_BYTES, n_bytes))
+    return min(_MAX_RANGE_BYTES, max(MIN_RANGE_BYTES, n_bytes))
 
 
 # Batches -----------------------------------------------------------------------------------------
@@ -483,7 +485,7 @@ def _checked(source: Iterable[Any]) -> Iterator[tuple[list[str], list[Topic]]]:
 
 
 @dataclass(frozen=True)
-class Partition:
+class DaskPartition:
     """A partition of a collection.
 
     Attributes
@@ -497,17 +499,17 @@ class Partition:
     """
 
     number: int
-    reading: Reading
+    reading: ReadOptions
     delayed: Any = None
     data: Any = None
     is_read_here: bool = False
     paths: tuple[str, ...] = ()
 
-    def apart(self) -> tuple[Any, Partition]:
+    def apart(self) -> tuple[Any, DaskPartition]:
         """Return what computes it, and the partition without."""
         return self.delayed, replace(self, delayed=None)
 
-    def with_data(self, data: Any) -> Partition:
+    def with_data(self, data: Any) -> DaskPartition:
         """Return the partition with what it was computed to."""
         return replace(self, data=data)
 
@@ -519,7 +521,7 @@ class Partition:
         if not hasattr(data, "columns"):
             data = list(data)
             if data and not isinstance(data[0], Mapping):
-                yield from batches_of_pairs([_pairs(data, name)], how.rows_per_block)
+                yield from batch_pairs([_pairs(data, name)], how.rows_per_block)
                 return
             items: RowIterator = (_row(at, values) for at, values in enumerate(data))
         else:
@@ -529,10 +531,10 @@ class Partition:
             return
         rows = RowReader(name, "frame", _chained(first, items))
         labelled = LabelledRows(rows, how.text, how.topic, skip_bad_rows=how.skip_bad_rows)
-        yield from batches_of([labelled], how.rows_per_block)
+        yield from read_batches([labelled], how.rows_per_block)
 
 
-def partitions(collection: Any, reading: Reading) -> Iterator[Part]:
+def dask_partitions(collection: Any, reading: ReadOptions) -> Iterator[Partition]:
     """Return the partitions of a Dask data frame or bag.
 
     Raises
@@ -548,7 +550,7 @@ def partitions(collection: Any, reading: Reading) -> Iterator[Part]:
     if reading.format is not None or reading.encoding is not None:
         raise OptionError("`format` and `encoding` are about files; leave them out.")
     parts = enumerate(collection.to_delayed())
-    return (Partition(number, reading, delayed) for number, delayed in parts)
+    return (DaskPartition(number, reading, delayed) for number, delayed in parts)
 
 
 def _pairs(data: Sequence[Any], name: str) -> tuple[list[str], list[Any]]:

@@ -12,21 +12,21 @@ from slugline.base.arrays import F32, F64, I64, Index, Integers
 from slugline.learning.calibration import Calibration, best_calibration
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import (
-    ABSENT,
-    BIAS_AT_FIRST,
-    MOST_SCORES,
-    SUM_AT_FIRST,
-    USUAL,
-    LeftOut,
-    Problem,
-    as_new,
+    ABSENT_SCORE,
+    DEFAULT_CALIBRATION,
+    INITIAL_BIAS,
+    INITIAL_SQUARED_SUM,
+    MAX_SCORES,
+    HeldOutScores,
+    LinearProblem,
+    default_passes,
     learning_rate,
-    leave_out,
-    passes_for,
-    topic_blocks,
+    renormalize_rows,
+    score_heldout_rows,
+    topic_batches,
 )
-from slugline.learning.linear.steps import Descent, Minibatches, new_sums
-from slugline.learning.linear.weights import join_topics, share_to_drop, slim
+from slugline.learning.linear.steps import AdaGradDescent, Minibatches, initial_squared_sums
+from slugline.learning.linear.weights import drop_threshold, hstack_topics, sparsify
 
 __all__ = [
     "LinearStream",
@@ -78,9 +78,9 @@ class LinearStream:
         self.biases, self.calibration = biases.copy(), calibration
         self._is_first, self._passes = False, passes
         self._rng = np.random.default_rng(seed)
-        self._blocks = topic_blocks(len(biases), _TOPICS_AT_A_TIME)
+        self._blocks = topic_batches(len(biases), _TOPICS_AT_A_TIME)
         self._weights = [weights[:, topics].toarray() for topics in self._blocks]
-        self._sums = [new_sums(weights.shape[0], _SUM_OF_LEARNED) for _ in self._blocks]
+        self._sums = [initial_squared_sums(weights.shape[0], _SUM_OF_LEARNED) for _ in self._blocks]
         self._totals = np.zeros(len(biases))
         # Of weights from elsewhere, it isn't known.
         self._n_learned = np.inf
@@ -92,10 +92,12 @@ class LinearStream:
     ) -> LinearStream:
         """Return a stream that has learned nothing yet."""
         weights = sp.csr_array((n_columns, n_topics), dtype=np.float32)
-        biases = np.full(n_topics, BIAS_AT_FIRST, dtype=np.float32)
-        stream = cls(weights, biases, USUAL, passes=passes, seed=seed)
+        biases = np.full(n_topics, INITIAL_BIAS, dtype=np.float32)
+        stream = cls(weights, biases, DEFAULT_CALIBRATION, passes=passes, seed=seed)
         stream._is_first, stream._n_learned = True, 0
-        stream._sums = [new_sums(n_columns, SUM_AT_FIRST) for _ in stream._blocks]
+        stream._sums = [
+            initial_squared_sums(n_columns, INITIAL_SQUARED_SUM) for _ in stream._blocks
+        ]
         return stream
 
     @property
@@ -115,9 +117,9 @@ class LinearStream:
         return np.concatenate(chosen, axis=1, dtype=np.float64)
 
     def slim_weights(self) -> sp.csr_array:
-        """Return the weights that matter; see `slugline.learning.linear.weights.slim`."""
-        share = share_to_drop(self.n_columns * len(self.biases))
-        return join_topics([slim(weights, share) for weights in self._weights])
+        """Return the weights that matter; see `slugline.learning.linear.weights.sparsify`."""
+        share = drop_threshold(self.n_columns * len(self.biases))
+        return hstack_topics([sparsify(weights, share) for weights in self._weights])
 
     def settle(self, n_columns: int, moved: Index | None) -> sp.csr_array:
         """Return the weights that matter, and keep none: nothing more can be learned.
@@ -129,13 +131,13 @@ class LinearStream:
         moved : int array, shape (n_columns,), or None
             Where these columns are, if others have come to stand among them.
         """
-        share, parts = share_to_drop(n_columns * len(self.biases)), []
+        share, parts = drop_threshold(n_columns * len(self.biases)), []
         while self._weights:
             weights = self._weights.pop(0)
             if moved is not None and len(weights) != n_columns:
                 weights = weights[moved]
-            parts.append(slim(weights, share))
-        return join_topics(parts)
+            parts.append(sparsify(weights, share))
+        return hstack_topics(parts)
 
     def copy(self) -> LinearStream:
         """Return the same, to learn on; only the weights are still those of both."""
@@ -158,7 +160,7 @@ class LinearStream:
             wider = np.zeros((n_columns, weights.shape[1]), dtype=np.float32)
             wider[moved] = weights
             self._weights[number] = wider
-            self._sums[number] = new_sums(n_columns, SUM_AT_FIRST)
+            self._sums[number] = initial_squared_sums(n_columns, INITIAL_SQUARED_SUM)
             self._sums[number][moved], self._sums[number][-1] = sums[:-1], sums[-1]
 
     def learn(self, X: sp.csr_array, y: I64, context: FitContext, *, undo: bool = True) -> None:
@@ -171,54 +173,54 @@ class LinearStream:
             those that may change is kept meanwhile.
         """
         if not undo:
-            self._learn(Problem.of(X, y, context, self._blocks))
+            self._learn(LinearProblem.of(X, y, context, self._blocks))
             return
         named = np.unique(X.indices)
         before = [weights[named] for weights in self._weights]
         try:
-            self._learn(Problem.of(X, y, context, self._blocks))
+            self._learn(LinearProblem.of(X, y, context, self._blocks))
         except BaseException:
             for weights, some in zip(self._weights, before, strict=True):
                 weights[named] = some
             raise
 
-    def _learn(self, problem: Problem) -> None:
+    def _learn(self, problem: LinearProblem) -> None:
         told = np.flatnonzero(problem.costs > 0)
         left_out = self._left_out(problem, told)
         self._totals += problem.totals(told)
         # Topics that have not occurred before.
-        self.biases[(self.biases < ABSENT / 2) & (self._totals > 0)] = BIAS_AT_FIRST
+        self.biases[(self.biases < ABSENT_SCORE / 2) & (self._totals > 0)] = INITIAL_BIAS
         costs = problem.weighed(self._totals)
-        n_passes = self._passes or passes_for(len(told))
+        n_passes = self._passes or default_passes(len(told))
         batches = Minibatches(problem.X, told, self._rng, n_passes)
         rates = np.full(self.n_columns + 1, learning_rate(len(told)), dtype=np.float32)
         descents = [
-            Descent(topics, weights, self.biases[topics], sums, costs, rates)
+            AdaGradDescent(topics, weights, self.biases[topics], sums, costs, rates)
             for topics, weights, sums in zip(self._blocks, self._weights, self._sums, strict=True)
         ]
         by_topic = {descent.topics.start: descent for descent in descents}
         problem.each_block(lambda topics: by_topic[topics.start].run(batches))
         if self._is_first:
-            self.biases[self._totals == 0] = ABSENT
+            self.biases[self._totals == 0] = ABSENT_SCORE
         self._calibrate(problem, left_out)
         self._is_first = False
         self._n_learned += len(told)
 
-    def _left_out(self, problem: Problem, told: Index) -> LeftOut:
+    def _left_out(self, problem: LinearProblem, told: Index) -> HeldOutScores:
         """Return scores of the latest rows by what was learned before.
 
         Where that is less than they are themselves, by what is learned of a part of them instead.
         """
         if len(told) > self._n_learned:
-            return leave_out(problem, told, told, self._passes)
-        rows = problem.watched(told, self.biases > ABSENT / 2)
+            return score_heldout_rows(problem, told, told, self._passes)
+        rows = problem.watched(told, self.biases > ABSENT_SCORE / 2)
         X = problem.X
         known = np.bincount(X.indices, minlength=X.shape[1]) > 1
         for sums in self._sums:
-            known |= sums[:-1] > SUM_AT_FIRST
-        return LeftOut(rows, self.decision_function(as_new(X[rows], known)))
+            known |= sums[:-1] > INITIAL_SQUARED_SUM
+        return HeldOutScores(rows, self.decision_function(renormalize_rows(X[rows], known)))
 
-    def _calibrate(self, problem: Problem, left_out: LeftOut) -> None:
+    def _calibrate(self, problem: LinearProblem, left_out: HeldOutScores) -> None:
         rows = left_out.rows
         self._recent = self._recent.then(left_out.scores, problem.y[rows], problem.costs[rows])
         self._n_new += len(rows)
@@ -241,7 +243,7 @@ class _Recent:
 
     def then(self, scores: F32, y: I64, costs: F32) -> _Recent:
         """Return these and more, but of the latest ones only as many as are worth keeping."""
-        latest = slice(-max(1, MOST_SCORES // scores.shape[1]), None)
+        latest = slice(-max(1, MAX_SCORES // scores.shape[1]), None)
         return _Recent(
             np.concatenate([self.scores, scores])[latest],
             np.concatenate([self.y, y])[latest],

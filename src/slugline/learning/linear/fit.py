@@ -22,25 +22,25 @@ from slugline.learning.calibration import Calibration, best_calibration
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.steps import (
     MANY_ROWS,
-    Costs,
-    Descent,
+    AdaGradDescent,
     Minibatches,
-    new_sums,
+    SampleCosts,
+    initial_squared_sums,
     term_rates,
     topic_rarity,
 )
-from slugline.learning.linear.weights import join_topics, share_to_drop, slim
+from slugline.learning.linear.weights import drop_threshold, hstack_topics, sparsify
 from slugline.text.sparse import row_lengths
 
 __all__ = [
-    "USUAL",
+    "DEFAULT_CALIBRATION",
     "FittedLinear",
-    "LeftOut",
-    "as_new",
-    "as_of_all",
-    "equal_rows",
+    "HeldOutScores",
+    "default_passes",
     "fit_linear",
-    "passes_for",
+    "group_equal_rows",
+    "renormalize_rows",
+    "scale_heldout_scores",
     "scores_in_folds",
 ]
 
@@ -48,7 +48,7 @@ __all__ = [
 # Scores of rows by weights that were not learned from them, and what they say of ------------------
 
 #: The calibration where there is nothing to measure on.
-USUAL = Calibration(5.5, 0.01, 0.06)
+DEFAULT_CALIBRATION = Calibration(5.5, 0.01, 0.06)
 # Scores spread with this power of the number of rows that they are learned from, as measured over
 # training splits from 20 rows to 10,000; probabilities get no surer by that.
 _SPREAD_POWER = 0.1
@@ -58,7 +58,7 @@ _NEAR = 1e-3
 _AT_ONCE = 4096
 
 
-class LeftOut(NamedTuple):
+class HeldOutScores(NamedTuple):
     """Scores that some rows would have had they not been learned from.
 
     Attributes
@@ -73,16 +73,16 @@ class LeftOut(NamedTuple):
     def calibration(self, y: I64, costs: F32) -> Calibration:
         """Return what suits the scores, given the topics and costs of all rows."""
         if not len(self.rows):
-            return USUAL
+            return DEFAULT_CALIBRATION
         return best_calibration(self.scores, y[self.rows], costs[self.rows])
 
 
-def as_of_all(scores: F32, share: float) -> F32:
+def scale_heldout_scores(scores: F32, share: float) -> F32:
     """Return scores as far apart as if they came of all rows, not of a share of them."""
     return scores * np.float32(share**-_SPREAD_POWER)
 
 
-def as_new(X: sp.csr_array, known: Mask) -> sp.csr_array:
+def renormalize_rows(X: sp.csr_array, known: Mask) -> sp.csr_array:
     """Return rows of length 1 as long as they would be if only the known columns existed.
 
     In a new document, a term that nothing was learned of has no column and no part in the row's
@@ -106,7 +106,7 @@ def as_new(X: sp.csr_array, known: Mask) -> sp.csr_array:
     return sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
 
 
-def equal_rows(X: sp.csr_array) -> Index:
+def group_equal_rows(X: sp.csr_array) -> Index:
     """Return a number for each row, the same for rows that are equal; shape (n_rows,).
 
     A copy of a document is not left out while the other one is learned from. Rows are compared by
@@ -130,10 +130,10 @@ _FEWEST_PASSES = 1
 _LEARNING_RATE, _SMALL_LEARNING_RATE = 0.15, 0.1
 # Initial sum of squared gradients of a term. If it were 0, the first step would be as long for a
 # small error as for a large one.
-SUM_AT_FIRST = 0.3
+INITIAL_SQUARED_SUM = 0.3
 # The bias of a topic before anything is learned, and of one that never occurs: at first, no row is
 # of the topic; and what no row is of is never the most likely.
-BIAS_AT_FIRST, ABSENT = -1.0, -10.0
+INITIAL_BIAS, ABSENT_SCORE = -1.0, -10.0
 # A document is doubtful if its own topic's score lies by more than this under the highest.
 _MARGIN = 1.0
 # Up to this share of doubtful documents are hard cases to learn from rather than wrong topics.
@@ -146,16 +146,16 @@ _FEW_ROWS, _N_FOLDS, _N_PARTS = 500, 4, 3
 # Where fewer rows than this share are different, new ones will be copies of those, too.
 _FEW_DIFFERENT = 0.1
 # Probabilities are calibrated by at most so many scores, of fewer rows if topics are many.
-MOST_SCORES, _FEWEST_WATCHED = 1 << 18, 500
+MAX_SCORES, _FEWEST_WATCHED = 1 << 18, 500
 # Of the rows of other topics, a block of topics learns from so many for each row of its own.
 _OTHERS = 10
 # Topics that are learned at a time, fewer where dense weights for them would be more than this.
-MOST_TOPICS, _FEWEST_TOPICS, _MOST_WEIGHTS = 32, 8, 1 << 24
+MAX_TOPICS, _FEWEST_TOPICS, _MAX_WEIGHTS = 32, 8, 1 << 24
 # Up to so many weights stay dense until all documents have been looked at, and are learned at once.
-_MOST_HELD, _MOST_AT_ONCE = 1 << 26, 1 << 27
+_MAX_DENSE, _MAX_DENSE_PARALLEL = 1 << 26, 1 << 27
 
 
-def passes_for(n_rows: int) -> int:
+def default_passes(n_rows: int) -> int:
     """Return how many passes suit so many rows: from 6 over a few hundred down to 1."""
     return next((n for most, n in _PASSES.items() if n_rows <= most), _FEWEST_PASSES)
 
@@ -180,7 +180,7 @@ class FittedLinear:
     biases: F32
     calibration: Calibration
     n_left_out: int
-    left_out: LeftOut
+    left_out: HeldOutScores
 
 
 def fit_linear(
@@ -204,25 +204,25 @@ def fit_linear(
         Leave out rows that probably do not belong to their topic, unless topics have very few, or
         are so many that most rows are only learned from by some.
     """
-    problem = Problem.of(X, y, context)
+    problem = LinearProblem.of(X, y, context)
     told = np.flatnonzero(problem.costs > 0)
-    start, kept = _Start.of(problem, told, passes), told
+    start, kept = _Training.of(problem, told, passes), told
     if clean:
         kept = _without_doubtful(start, told)
         if len(kept) < len(told):
-            start = _Start.of(problem, kept, passes)
+            start = _Training.of(problem, kept, passes)
     found = start.each_block(start.finish)
     del start  # its minibatches take half as much memory as the rows
     biases = np.concatenate([part.biases for part in found])
-    weights = join_topics([found.pop(0).weights for _ in problem.blocks])
-    biases[problem.totals(kept) == 0] = ABSENT
-    left_out = leave_out(problem, told, kept, passes)
+    weights = hstack_topics([found.pop(0).weights for _ in problem.blocks])
+    biases[problem.totals(kept) == 0] = ABSENT_SCORE
+    left_out = score_heldout_rows(problem, told, kept, passes)
     calibration = left_out.calibration(y, problem.costs)
     return FittedLinear(weights, biases, calibration, len(told) - len(kept), left_out)
 
 
 @dataclass(frozen=True)
-class Problem:
+class LinearProblem:
     """Rows, their topics and what they cost."""
 
     X: sp.csr_array
@@ -234,11 +234,11 @@ class Problem:
     @classmethod
     def of(
         cls, X: sp.csr_array, y: I64, context: FitContext, blocks: list[slice] | None = None
-    ) -> Problem:
+    ) -> LinearProblem:
         """Return the problem; its topics are cut by the memory that they take."""
         if blocks is None:
-            width = max(_FEWEST_TOPICS, _MOST_WEIGHTS // max(1, X.shape[1]))
-            blocks = topic_blocks(context.n_topics, min(MOST_TOPICS, width))
+            width = max(_FEWEST_TOPICS, _MAX_WEIGHTS // max(1, X.shape[1]))
+            blocks = topic_batches(context.n_topics, min(MAX_TOPICS, width))
         weight = context.sample_weight
         costs = np.ones(len(y), dtype=np.float32) if weight is None else weight
         return cls(X, y, costs, context, blocks)
@@ -260,14 +260,14 @@ class Problem:
         """
         several = np.bincount(self.y[rows], minlength=self.context.n_topics) > 1
         rows = rows[(several | known)[self.y[rows]]]
-        most = max(_FEWEST_WATCHED, MOST_SCORES // self.context.n_topics)
-        return rows if is_few(rows) else rows[:: -(-len(rows) // most)]
+        most = max(_FEWEST_WATCHED, MAX_SCORES // self.context.n_topics)
+        return rows if are_few(rows) else rows[:: -(-len(rows) // most)]
 
-    def weighed(self, totals: F64) -> Costs:
+    def weighed(self, totals: F64) -> SampleCosts:
         """Return what errors cost if topics have these totals."""
         if self.context.weighted_topics:
-            return Costs(self.y, self.costs, self.costs)
-        return Costs(self.y, self.costs, self.costs * topic_rarity(totals)[self.y])
+            return SampleCosts(self.y, self.costs, self.costs)
+        return SampleCosts(self.y, self.costs, self.costs * topic_rarity(totals)[self.y])
 
     def rates(self, rows: Index) -> F32:
         """Return the learning rate of each term, and last of the biases.
@@ -282,11 +282,11 @@ class Problem:
     def each_block(self, work: Callable[[slice], T]) -> list[T]:
         """Return what `work` makes of each block of topics, on as many threads as memory allows."""
         size = self.X.shape[1] * (self.blocks[0].stop - self.blocks[0].start)
-        n_threads = min(self.context.n_jobs, max(1, _MOST_AT_ONCE // max(1, size)))
-        return on_threads(work, self.blocks, n_threads)
+        n_threads = min(self.context.n_jobs, max(1, _MAX_DENSE_PARALLEL // max(1, size)))
+        return map_threads(work, self.blocks, n_threads)
 
 
-class _Part(NamedTuple):
+class _BatchWeights(NamedTuple):
     """What one block of topics has learned."""
 
     weights: sp.csc_array
@@ -294,20 +294,20 @@ class _Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Start:
+class _Training:
     """Some rows to go through, and descents that have begun."""
 
-    problem: Problem
+    problem: LinearProblem
     rows: Index
     n_passes: int
-    costs: Costs
+    costs: SampleCosts
     rates: F32
-    begun: dict[int, Descent]
+    begun: dict[int, AdaGradDescent]
 
     @classmethod
-    def of(cls, problem: Problem, rows: Index, passes: int | None) -> _Start:
+    def of(cls, problem: LinearProblem, rows: Index, passes: int | None) -> _Training:
         """Return passes over rows, none of which has begun."""
-        n_passes = passes or passes_for(len(rows))
+        n_passes = passes or default_passes(len(rows))
         costs = problem.weighed(problem.totals(rows))
         return cls(problem, rows, n_passes, costs, problem.rates(rows), {})
 
@@ -329,7 +329,7 @@ class _Start:
     @property
     def fits(self) -> bool:
         """Whether there is memory for dense weights of all topics at once."""
-        return self.n_weights <= _MOST_HELD
+        return self.n_weights <= _MAX_DENSE
 
     def doubtful(self, rows: Index) -> Mask:
         """Go through the first pass; return which rows look as if their topic was wrong."""
@@ -343,7 +343,7 @@ class _Start:
         parts = self.each_block(begin)
         highest = functools.reduce(np.maximum, (highest for highest, _ in parts))
         right = functools.reduce(np.maximum, (right for _, right in parts))
-        return are_doubtful(highest, right, self.problem.y[rows])
+        return find_doubtful(highest, right, self.problem.y[rows])
 
     def each_block(self, work: Callable[[slice], T]) -> list[T]:
         """Return what `work` makes of each block of topics; see `Problem.each_block`."""
@@ -351,20 +351,20 @@ class _Start:
             self.batches  # noqa: B018  made once, before there are threads
         return self.problem.each_block(work)
 
-    def finish(self, topics: slice) -> _Part:
+    def finish(self, topics: slice) -> _BatchWeights:
         """Take the passes that are left, and keep only weights that matter."""
         descent = self.run(topics)
-        weights = slim(descent.weights, share_to_drop(self.n_weights))
-        return _Part(weights, descent.biases)
+        weights = sparsify(descent.weights, drop_threshold(self.n_weights))
+        return _BatchWeights(weights, descent.biases)
 
-    def run(self, topics: slice) -> Descent:
+    def run(self, topics: slice) -> AdaGradDescent:
         """Take the passes that are left."""
         if self.problem.is_sampled:
             return self._sampled(topics)
         begun = self.begun.pop(topics.start, None)
         return begun.run(self.batches, 1) if begun else self.descent(topics).run(self.batches)
 
-    def _sampled(self, topics: slice) -> Descent:
+    def _sampled(self, topics: slice) -> AdaGradDescent:
         """Descend by the rows of the topics and by some others that stand for all."""
         y = self.problem.y[self.rows]
         is_own = (topics.start <= y) & (y < topics.stop)
@@ -378,16 +378,16 @@ class _Start:
         descent = self.descent(topics, replace(self.costs, others=costs))
         return descent.run(self.minibatches(rows, topics.start))
 
-    def descent(self, topics: slice, costs: Costs | None = None) -> Descent:
+    def descent(self, topics: slice, costs: SampleCosts | None = None) -> AdaGradDescent:
         """Return the descent of topics that have learned nothing."""
         n_topics, n_columns = topics.stop - topics.start, self.problem.X.shape[1]
         weights = np.zeros((n_columns, n_topics), dtype=np.float32)
-        biases = np.full(n_topics, BIAS_AT_FIRST, dtype=np.float32)
-        sums = new_sums(n_columns, SUM_AT_FIRST)
-        return Descent(topics, weights, biases, sums, costs or self.costs, self.rates)
+        biases = np.full(n_topics, INITIAL_BIAS, dtype=np.float32)
+        sums = initial_squared_sums(n_columns, INITIAL_SQUARED_SUM)
+        return AdaGradDescent(topics, weights, biases, sums, costs or self.costs, self.rates)
 
 
-def _without_doubtful(start: _Start, rows: Index) -> Index:
+def _without_doubtful(start: _Training, rows: Index) -> Index:
     """Return the rows without those whose topic looks wrong, if these are more than expected."""
     problem = start.problem
     if len(rows) < _ENOUGH_A_TOPIC * problem.context.n_topics or problem.is_sampled:
@@ -395,13 +395,13 @@ def _without_doubtful(start: _Start, rows: Index) -> Index:
     if not start.fits and len(rows) > MANY_ROWS:
         # What has begun can't be kept, so a part of the rows tells first whether that is needed.
         some = rows[:: -(-len(rows) // MANY_ROWS)]
-        if _Start.of(problem, some, 1).doubtful(some).mean() <= _EXPECTED:
+        if _Training.of(problem, some, 1).doubtful(some).mean() <= _EXPECTED:
             return rows
     doubtful = start.doubtful(rows)
     return rows[~doubtful] if doubtful.mean() > _EXPECTED else rows
 
 
-def are_doubtful(highest: F32, right: F32, y: I64) -> Mask:
+def find_doubtful(highest: F32, right: F32, y: I64) -> Mask:
     """Return which rows probably do not belong to their topic, judged by those before them.
 
     Parameters
@@ -416,9 +416,9 @@ def are_doubtful(highest: F32, right: F32, y: I64) -> Mask:
     return far_under & (2 * n_far_under <= n_rows)[y]
 
 
-def leave_out(
-    problem: Problem, told: Index, kept: Index, passes: int | None, known: Mask | bool = False
-) -> LeftOut:
+def score_heldout_rows(
+    problem: LinearProblem, told: Index, kept: Index, passes: int | None, known: Mask | bool = False
+) -> HeldOutScores:
     """Return scores of rows by weights of others: of other folds if rows are few, or of one part.
 
     Equal rows are left out together, unless most rows have so many copies that new ones will, too.
@@ -434,8 +434,8 @@ def leave_out(
         See `Problem.watched`.
     """
     judged, y, n_topics = problem.watched(told, known), problem.y, problem.context.n_topics
-    in_folds = is_few(told) or problem.context.cross_validate
-    groups = equal_rows(problem.X)[told]
+    in_folds = are_few(told) or problem.context.cross_validate
+    groups = group_equal_rows(problem.X)[told]
     n_different = len(np.unique(groups))
     if n_different < max(2, _FEW_DIFFERENT * len(told)):
         groups, n_different = np.arange(len(told)), len(told)
@@ -451,11 +451,11 @@ def leave_out(
         held = held[problem.totals(rest)[y[held]] > 0]  # others' topics can't be told
         if len(held):
             rows.append(held)
-            part = _scores_by(problem, rest, held, passes)
-            scores.append(as_of_all(part, len(rest) / len(kept)))
+            part = _fit_and_score(problem, rest, held, passes)
+            scores.append(scale_heldout_scores(part, len(rest) / len(kept)))
     found = np.concatenate(rows)
     order = np.argsort(found)
-    return LeftOut(found[order], np.concatenate(scores)[order])
+    return HeldOutScores(found[order], np.concatenate(scores)[order])
 
 
 def scores_in_folds(
@@ -485,21 +485,21 @@ def scores_in_folds(
     -------
     float32 array, shape (n_rows, n_topics); -10 for a topic that no other fold has.
     """
-    problem = Problem.of(X, y, context)
-    scores = np.full((len(y), context.n_topics), ABSENT, dtype=np.float32)
+    problem = LinearProblem.of(X, y, context)
+    scores = np.full((len(y), context.n_topics), ABSENT_SCORE, dtype=np.float32)
     for fold in range(int(folds.max(initial=-1)) + 1):
         held, rest = np.flatnonzero(folds == fold), np.flatnonzero((folds != fold) & learned)
         if len(held) and len(rest):
-            scores[held] = _scores_by(problem, rest, held, passes)
+            scores[held] = _fit_and_score(problem, rest, held, passes)
     return scores
 
 
-def _scores_by(problem: Problem, rest: Index, held: Index, passes: int | None) -> F32:
+def _fit_and_score(problem: LinearProblem, rest: Index, held: Index, passes: int | None) -> F32:
     """Return scores of the rows that are held by weights learned from the rest."""
-    start = _Start.of(problem, rest, passes)
+    start = _Training.of(problem, rest, passes)
     known = np.zeros(problem.X.shape[1], dtype=bool)
     known[problem.X[rest].indices] = True
-    X = as_new(problem.X[held], known)
+    X = renormalize_rows(problem.X[held], known)
 
     def score(topics: slice) -> F32:
         descent = start.run(topics)
@@ -507,11 +507,11 @@ def _scores_by(problem: Problem, rest: Index, held: Index, passes: int | None) -
         return scores
 
     scores = np.concatenate(start.each_block(score), axis=1)
-    scores[:, problem.totals(rest) == 0] = ABSENT
+    scores[:, problem.totals(rest) == 0] = ABSENT_SCORE
     return scores
 
 
-def is_few(rows: Index) -> bool:
+def are_few(rows: Index) -> bool:
     """Whether rows are so few that they are best calibrated by cross-validation."""
     return len(rows) <= _FEW_ROWS
 
@@ -521,14 +521,14 @@ def learning_rate(n_rows: int) -> float:
     return _LEARNING_RATE if n_rows <= MANY_ROWS else _SMALL_LEARNING_RATE
 
 
-def topic_blocks(n_topics: int, width: int) -> list[slice]:
+def topic_batches(n_topics: int, width: int) -> list[slice]:
     """Return topics in blocks of nearly equal size, at most `width`."""
     n_blocks = -(-n_topics // width)
     bounds = [n_topics * number // n_blocks for number in range(n_blocks + 1)]
     return [slice(first, last) for first, last in itertools.pairwise(bounds)]
 
 
-def on_threads(work: Callable[[U], T], parts: Sequence[U], n_jobs: int) -> list[T]:
+def map_threads(work: Callable[[U], T], parts: Sequence[U], n_jobs: int) -> list[T]:
     """Return what `work` makes of each part; on one thread, without a pool."""
     if min(n_jobs, len(parts)) < 2:
         return [work(part) for part in parts]

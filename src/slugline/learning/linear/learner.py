@@ -15,7 +15,7 @@ from slugline.base.arrays import F32, F64, I64, Index, Integers, Mask
 from slugline.errors import DataError
 from slugline.learning.calibration import Calibration
 from slugline.learning.learner import Options
-from slugline.learning.linear.weights import as_arrays, from_arrays, scores_by, table
+from slugline.learning.linear.weights import from_arrays, score_rows, score_table, to_arrays
 from slugline.text.sparse import check_csr, check_rows, row_lengths
 
 if TYPE_CHECKING:
@@ -194,8 +194,8 @@ class LinearLearner(LinearOptions):
         if self._stream is not None:
             return self._stream.decision_function(check_csr(X, self._stream.n_columns))
         if self._table is None:
-            self._table = table(self._weights)
-        scores = scores_by(self._table, check_rows(X, self._table.shape[0]))
+            self._table = score_table(self._weights)
+        scores = score_rows(self._table, check_rows(X, self._table.shape[0]))
         scores += self.biases
         return scores
 
@@ -210,7 +210,7 @@ class LinearLearner(LinearOptions):
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return what it has learned."""
-        return {**as_arrays(self.weights), "biases": self.biases}
+        return {**to_arrays(self.weights), "biases": self.biases}
 
     @classmethod
     def restore(

@@ -1,6 +1,6 @@
 """Linear weights that are the minimum of a strictly convex function, found by whole passes.
 
-`Descent` takes small steps, row after row, so that what it finds depends on the rows' order. Here,
+`NewtonDescent` takes small steps, row after row, so that what it finds depends on the rows' order. Here,
 each pass adds up what all blocks of rows say of the same weights: any order, any number of threads
 and any number of machines walk the same path.
 
@@ -27,20 +27,27 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
-from slugline.learning.linear.sums import Aim, Arrays, Engine, cost_of, products, slopes
+from slugline.learning.linear.sums import (
+    Arrays,
+    Engine,
+    OneVsRestTargets,
+    error_cost,
+    hessian_product,
+    loss_gradient,
+)
 
 __all__ = [
     "TOLERANCE",
-    "Descent",
-    "Point",
-    "Rest",
-    "Scales",
-    "Slope",
-    "Work",
-    "dots",
+    "DescentState",
+    "Gradient",
+    "Iterate",
+    "NewtonDescent",
+    "Preconditioner",
+    "Workspace",
+    "column_dots",
     "minimise",
     "newton_step",
-    "parts_of",
+    "row_slices",
 ]
 
 
@@ -54,10 +61,10 @@ _CURVATURE, _CURVATURE_POWER = 0.3, 0.5
 _AT_ONCE = 1 << 16
 # Products that are added up in float32, before float64 goes on.
 _MOST_ADDED = 1 << 12
-BIAS_AT_FIRST = -1.0
+INITIAL_BIAS = -1.0
 
 
-class Scales(NamedTuple):
+class Preconditioner(NamedTuple):
     """What differs from term to term.
 
     Attributes
@@ -75,7 +82,7 @@ class Scales(NamedTuple):
     bias_step: float
 
     @classmethod
-    def of(cls, rates: F64, squares: F64, n_rows: int) -> Scales:
+    def of(cls, rates: F64, squares: F64, n_rows: int) -> Preconditioner:
         """Return what suits terms.
 
         Parameters
@@ -84,7 +91,7 @@ class Scales(NamedTuple):
             r, and the sum of squares of the column.
         n_rows : int
         """
-        curvature = 2 * _CURVATURE * cost_of(n_rows)
+        curvature = 2 * _CURVATURE * error_cost(n_rows)
         steps = rates * (1 + curvature * rates * squares) ** -_CURVATURE_POWER
         return cls(
             (1 / rates).astype(np.float32)[:, np.newaxis],
@@ -93,32 +100,32 @@ class Scales(NamedTuple):
         )
 
 
-class Point(NamedTuple):
+class Iterate(NamedTuple):
     """Weights of some topics, shape (n_columns, n_topics), and their biases, shape (n_topics,)."""
 
     weights: F32
     biases: F64
 
     @classmethod
-    def first(cls, n_columns: int, n_topics: int) -> Point:
+    def first(cls, n_columns: int, n_topics: int) -> Iterate:
         """Return where there is nothing learned."""
         weights = np.zeros((n_columns, n_topics), dtype=np.float32)
-        return cls(weights, np.full(n_topics, BIAS_AT_FIRST))
+        return cls(weights, np.full(n_topics, INITIAL_BIAS))
 
-    def of(self, chosen: Index) -> Point:
+    def of(self, chosen: Index) -> Iterate:
         """Return that of some of the topics."""
-        return Point(self.weights.take(chosen, axis=1), self.biases[chosen])
+        return Iterate(self.weights.take(chosen, axis=1), self.biases[chosen])
 
-    def put(self, chosen: Index, some: Point) -> None:
+    def put(self, chosen: Index, some: Iterate) -> None:
         """Replace that of some of the topics."""
         self.weights[:, chosen], self.biases[chosen] = some
 
-    def move(self, step: Point, share: F64 | None = None) -> None:
+    def move(self, step: Iterate, share: F64 | None = None) -> None:
         """Go a step, or a share of it for each topic."""
         share = np.ones_like(self.biases) if share is None else share
         self.biases[:] += share * step.biases
         narrow = share.astype(np.float32)
-        for part in parts_of(self.weights):
+        for part in row_slices(self.weights):
             self.weights[part] += narrow * step.weights[part]
 
     def shorten(self, share: F64) -> None:
@@ -127,7 +134,7 @@ class Point(NamedTuple):
         self.biases[:] *= share
 
 
-class Slope(NamedTuple):
+class Gradient(NamedTuple):
     """The gradient at a point, and which errors count there: bits that stay with the blocks.
 
     Attributes
@@ -147,50 +154,57 @@ class Slope(NamedTuple):
 
     @classmethod
     def at(
-        cls, engine: Engine, point: Point, aim: Aim, scales: Scales, into: Arrays | None = None
-    ) -> Slope:
+        cls,
+        engine: Engine,
+        point: Iterate,
+        aim: OneVsRestTargets,
+        scales: Preconditioner,
+        into: Arrays | None = None,
+    ) -> Gradient:
         """Return that of all errors and the penalty, for which all blocks are gone through."""
-        sums, inside = engine.keeping_sums(slopes, point.weights, point.biases, aim, into=into)
+        sums, inside = engine.keeping_sums(
+            loss_gradient, point.weights, point.biases, aim, into=into
+        )
         gradient, common = sums
-        for part in parts_of(gradient):
+        for part in row_slices(gradient):
             gradient[part] += scales.penalties[part] * point.weights[part]
         bits = np.arange(len(aim.topics))
-        return cls(gradient, common + (point.biases - BIAS_AT_FIRST), inside, bits)
+        return cls(gradient, common + (point.biases - INITIAL_BIAS), inside, bits)
 
     @property
     def sums(self) -> Arrays:
         """The arrays of the gradient."""
         return self.weights, self.biases
 
-    def of(self, chosen: Index) -> Slope:
+    def of(self, chosen: Index) -> Gradient:
         """Return that of some of the topics; the bits are still those of all."""
         weights = self.weights.take(chosen, axis=1)
-        return Slope(weights, self.biases[chosen], self.inside, self.bits[chosen])
+        return Gradient(weights, self.biases[chosen], self.inside, self.bits[chosen])
 
-    def sizes(self, scales: Scales) -> F64:
+    def sizes(self, scales: Preconditioner) -> F64:
         """Return the size of each topic's gradient, as the scales measure it."""
         total = scales.bias_step * self.biases**2
-        for part in parts_of(self.weights):
+        for part in row_slices(self.weights):
             some = self.weights[part]
-            total += dots(some, some * scales.steps[part])
+            total += column_dots(some, some * scales.steps[part])
         return np.sqrt(total)
 
-    def along(self, step: Point) -> F64:
+    def along(self, step: Iterate) -> F64:
         """Return the slope of each topic in the direction of a step."""
         total = self.biases * step.biases
-        for part in parts_of(self.weights):
-            total += dots(self.weights[part], step.weights[part])
+        for part in row_slices(self.weights):
+            total += column_dots(self.weights[part], step.weights[part])
         return total
 
 
-def parts_of(weights: F32) -> Iterator[slice]:
+def row_slices(weights: F32) -> Iterator[slice]:
     """Yield a few rows at a time."""
     size = min(_MOST_ADDED, max(1, _AT_ONCE // max(1, weights.shape[1])))
     for first in range(0, len(weights), size):
         yield slice(first, first + size)
 
 
-def dots(a: F32, b: F32) -> F64:
+def column_dots(a: F32, b: F32) -> F64:
     """Return the sum of products for each topic."""
     total: F64 = np.einsum("ij,ij->j", a, b).astype(np.float64)
     return total
@@ -199,7 +213,7 @@ def dots(a: F32, b: F32) -> F64:
 # What a descent needs besides the point that it has reached, to go on to the same bits ------------
 
 
-class Rest(NamedTuple):
+class DescentState(NamedTuple):
     """What comes with a point.
 
     Attributes
@@ -220,13 +234,13 @@ class Rest(NamedTuple):
     counts: I64
 
     @classmethod
-    def at_start(cls, n_topics: int, first: F64 | None) -> Rest:
+    def at_start(cls, n_topics: int, first: F64 | None) -> DescentState:
         """Return what comes with a point that nothing has been done at."""
         first = np.zeros(0) if first is None else first
         return cls(np.arange(n_topics), np.zeros(n_topics), first, np.array([0, 0]))
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> Rest:
+    def restore(cls, arrays: Mapping[str, npt.NDArray[Any]], n_topics: int) -> DescentState:
         """Return what comes with a point, from arrays that may come from anywhere.
 
         Raises
@@ -253,7 +267,7 @@ _FORCING, _MOST_PRODUCTS = 0.3, 30
 
 
 @dataclass
-class Work:
+class Workspace:
     """What a Newton step works on; the next one works on the same.
 
     Attributes
@@ -265,25 +279,25 @@ class Work:
         return others, which are then these.
     """
 
-    step: Point
+    step: Iterate
     direction: F32
     bent: Arrays
 
     @classmethod
-    def like(cls, slope: Slope) -> Work:
+    def like(cls, slope: Gradient) -> Workspace:
         """Return arrays of such shapes."""
-        step = Point(*map(np.empty_like, slope.sums))
+        step = Iterate(*map(np.empty_like, slope.sums))
         bent = tuple(map(np.empty_like, slope.sums))
         return cls(step, np.empty_like(slope.weights), bent)
 
 
 def newton_step(
     engine: Engine,
-    aim: Aim,
-    scales: Scales,
-    slope: Slope,
+    aim: OneVsRestTargets,
+    scales: Preconditioner,
+    slope: Gradient,
     is_open: Mask,
-    work: Work,
+    work: Workspace,
 ) -> tuple[F64, int]:
     """Find a step; return the slopes along it, and how many products it took.
 
@@ -296,37 +310,43 @@ def newton_step(
     for array in step:
         array.fill(0)
     size = scales.bias_step * rest_bias**2
-    for part in parts_of(rest):
-        size += dots(rest[part], direction[part])
+    for part in row_slices(rest):
+        size += column_dots(rest[part], direction[part])
     enough, down = size * _FORCING**2, np.zeros_like(size)
     is_open = is_open & (size > 0)
     n_products = 0
     while is_open.any() and n_products < _MOST_PRODUCTS:
         n_products += 1
         work.bent = engine.sums(
-            products, direction, bias_way, aim, slope.bits, beside=slope.inside, into=work.bent
+            hessian_product,
+            direction,
+            bias_way,
+            aim,
+            slope.bits,
+            beside=slope.inside,
+            into=work.bent,
         )
         bent, bent_bias = work.bent[0], work.bent[1] + bias_way
         along = bias_way * bent_bias
-        for part in parts_of(bent):
+        for part in row_slices(bent):
             bent[part] += scales.penalties[part] * direction[part]
-            along += dots(direction[part], bent[part])
+            along += column_dots(direction[part], bent[part])
         far = np.divide(size, along, out=np.zeros_like(size), where=is_open & (along > 0))
         down -= far * size  # as directions are conjugate
         rest_bias -= far * bent_bias
         after = scales.bias_step * rest_bias**2
         narrow = far.astype(np.float32)
         step.biases[:] += far * bias_way
-        for part in parts_of(bent):
+        for part in row_slices(bent):
             step.weights[part] += narrow * direction[part]
             rest[part] -= narrow * bent[part]
-            after += dots(rest[part], rest[part] * scales.steps[part])
+            after += column_dots(rest[part], rest[part] * scales.steps[part])
         is_open &= after > enough
         turn = np.divide(after, size, out=np.zeros_like(size), where=is_open)
         narrow, size = turn.astype(np.float32), after
         bias_way = scales.bias_step * rest_bias + turn * bias_way
         if is_open.any():
-            for part in parts_of(rest):
+            for part in row_slices(rest):
                 direction[part] *= narrow
                 direction[part] += scales.steps[part] * rest[part]
     return down, n_products
@@ -344,7 +364,7 @@ _MOST_STEPS, _MOST_CUTS = 60, 8
 _UPHILL = 0.6
 
 
-class Descent:
+class NewtonDescent:
     """Goes to the minimum for some topics, Newton step by Newton step.
 
     Each step takes three to eight passes, and a descent from nothing four to nine steps. Topics
@@ -374,29 +394,29 @@ class Descent:
 
     def __init__(
         self,
-        aim: Aim,
-        scales: Scales,
-        start: Point,
+        aim: OneVsRestTargets,
+        scales: Preconditioner,
+        start: Iterate,
         first: F64 | None = None,
         tolerance: float = TOLERANCE,
-        rest: Rest | None = None,
+        rest: DescentState | None = None,
     ) -> None:
         n_topics = len(start.biases)
-        chosen, sizes, self.first, counts = rest or Rest.at_start(n_topics, first)
+        chosen, sizes, self.first, counts = rest or DescentState.at_start(n_topics, first)
         self.gradients, (self._n_steps, self.n_passes) = sizes.copy(), counts.tolist()
         self._aim, self._scales, self._tolerance = aim, scales, tolerance
-        self._work: Work | None = None
+        self._work: Workspace | None = None
         # Topics at work, where they are, and where the others ended.
         self._chosen, self._here = chosen, start
-        self._ended: Point | None = None
+        self._ended: Iterate | None = None
         if len(chosen) < n_topics:
             self._aim, self._here, self._ended = aim.of(chosen), start.of(chosen), start
-        self._slope: Slope | None = None
+        self._slope: Gradient | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_work": None}
 
-    def copy(self) -> Descent:
+    def copy(self) -> NewtonDescent:
         """Return a descent that goes on from here, with the arrays that this one has worked on."""
         other = copy.deepcopy(self)
         other._work, self._work = self._work, None
@@ -413,7 +433,7 @@ class Descent:
         return (self._n_steps > 0 and not len(self._open())) or self._n_steps > _MOST_STEPS
 
     @property
-    def point(self) -> Point:
+    def point(self) -> Iterate:
         """Where all topics are; it is changed by the next step."""
         if self._ended is None:
             return self._here
@@ -421,15 +441,15 @@ class Descent:
         return self._ended
 
     @property
-    def rest(self) -> Rest:
+    def rest(self) -> DescentState:
         """What it takes to go on from `point`; the pass that tells the slope there is done anew."""
         counts = np.array([self._n_steps, self.n_passes])
-        return Rest(self._chosen, self.gradients.copy(), self.first, counts)
+        return DescentState(self._chosen, self.gradients.copy(), self.first, counts)
 
     def advance(self, engine: Engine) -> None:
         """Look at the start, or take a step."""
         if self._slope is None:
-            self._slope = Slope.at(engine, self._here, self._aim, self._scales)
+            self._slope = Gradient.at(engine, self._here, self._aim, self._scales)
         if not self._n_steps:
             self.gradients, self.n_passes = self._slope.sizes(self._scales), 1
             if not len(self.first):
@@ -457,14 +477,14 @@ class Descent:
         self._here, self._slope = self._here.of(still), self._slope.of(still)
         self._work = None
 
-    def _step(self, engine: Engine, slope: Slope) -> None:
+    def _step(self, engine: Engine, slope: Gradient) -> None:
         """Go to about where the gradient would be 0 if no error began or ceased to count.
 
         A topic goes less far if its slope at the end is steep and uphill.
         """
         is_open = np.zeros(len(self._chosen), dtype=bool)
         is_open[self._open()] = True
-        self._work = self._work or Work.like(slope)
+        self._work = self._work or Workspace.like(slope)
         down, n_products = newton_step(engine, self._aim, self._scales, slope, is_open, self._work)
         step = self._work.step
         self._here.move(step)
@@ -486,16 +506,16 @@ class Descent:
         self._slope = slope
         self.gradients[self._chosen] = slope.sizes(self._scales)
 
-    def _slope_after(self, engine: Engine, step: Point, into: Arrays) -> Slope:
+    def _slope_after(self, engine: Engine, step: Iterate, into: Arrays) -> Gradient:
         """Return the slope here, or step back if that is broken off."""
         try:
-            return Slope.at(engine, self._here, self._aim, self._scales, into)
+            return Gradient.at(engine, self._here, self._aim, self._scales, into)
         except BaseException:
             self._here.move(step, np.full_like(step.biases, -1))
             raise
 
 
-def minimise(engine: Engine, descent: Descent) -> Iterator[Descent]:
+def minimise(engine: Engine, descent: NewtonDescent) -> Iterator[NewtonDescent]:
     """Yield a descent where it begins, or goes on, and after each of its steps.
 
     Parameters

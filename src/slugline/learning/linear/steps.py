@@ -20,15 +20,15 @@ from slugline.text import sparse
 
 __all__ = [
     "MANY_ROWS",
-    "Costs",
-    "Descent",
+    "AdaGradDescent",
     "Minibatch",
     "Minibatches",
+    "SampleCosts",
+    "initial_squared_sums",
     "kernel",
-    "new_sums",
-    "rates_of",
+    "learning_rates",
     "relevance",
-    "relevance_of",
+    "relevance_from_counts",
     "term_rates",
     "topic_rarity",
 ]
@@ -144,7 +144,7 @@ class Minibatches:
 
 
 @dataclass(frozen=True)
-class Costs:
+class SampleCosts:
     """What errors on rows cost.
 
     Attributes
@@ -162,7 +162,7 @@ class Costs:
     own: F32
 
 
-class Descent:
+class AdaGradDescent:
     """Weights of some neighbouring topics on their way down.
 
     Steps shrink for each term as its gradients add up. Topics are learned one against all others,
@@ -199,7 +199,7 @@ class Descent:
         weights: F32,
         biases: F32,
         sums: F32,
-        costs: Costs,
+        costs: SampleCosts,
         rates: F32,
     ) -> None:
         self.topics, self.weights, self.biases, self.sums = topics, weights, biases, sums
@@ -208,7 +208,7 @@ class Descent:
         self.highest = np.full(len(costs.y), -np.inf, dtype=np.float32)
         self.right = self.highest.copy()
 
-    def run(self, batches: Minibatches, first: int = 0, last: int | None = None) -> Descent:
+    def run(self, batches: Minibatches, first: int = 0, last: int | None = None) -> AdaGradDescent:
         """Go through the rows in each of the passes from `first` to before `last`; return this."""
         if _has_kernel():
             for number, parts in batches.rows_of_passes(first, last):
@@ -290,7 +290,7 @@ def _as_items(weights: F32) -> npt.NDArray[np.void]:
     return weights.view((np.void, weights.itemsize * weights.shape[1])).reshape(-1)
 
 
-def new_sums(n_columns: int, start: float) -> F32:
+def initial_squared_sums(n_columns: int, start: float) -> F32:
     """Return the sum of squared gradients of each term, and last of the biases."""
     return np.full(n_columns + 1, start, dtype=np.float32)
 
@@ -338,10 +338,10 @@ def relevance(X: sp.csr_array, y: I64, rows: Integers) -> F64:
         (np.ones(len(rows)), (rows, number)), shape=(X.shape[0], n_topics), dtype=np.float32
     )
     has = sp.csr_array(((X.data != 0).astype(np.float32), X.indices, X.indptr), shape=X.shape)
-    return relevance_of(has.T @ is_of, np.bincount(number))
+    return relevance_from_counts(has.T @ is_of, np.bincount(number))
 
 
-def relevance_of(counts: sp.csr_array, sizes: Integers) -> F64:
+def relevance_from_counts(counts: sp.csr_array, sizes: Integers) -> F64:
     """Return the same as `relevance`, given how many rows of each topic have each term.
 
     Parameters
@@ -383,10 +383,10 @@ def term_rates(X: sp.csr_array, y: I64, rows: Integers) -> F32:
     is_seen[rows] = 1
     squares = sp.csr_array((np.square(X.data), X.indices, X.indptr), shape=X.shape)
     seen = (squares.T @ is_seen).astype(np.float64)
-    return np.append(rates_of(relevance(X, y, rows), seen), 1).astype(np.float32)
+    return np.append(learning_rates(relevance(X, y, rows), seen), 1).astype(np.float32)
 
 
-def rates_of(relevance: F64, squares: F64) -> F64:
+def learning_rates(relevance: F64, squares: F64) -> F64:
     """Return the rates of terms by their relevance and their sums of squares; all (n_columns,)."""
     rates: F64 = (_IRRELEVANT + relevance) ** 2
     return rates / ((squares @ rates) / squares.sum() if squares.any() else 1.0)

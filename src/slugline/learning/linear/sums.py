@@ -24,19 +24,19 @@ from slugline.base.arrays import F32, F64, I64, U8, U64, Index, Integers, Mask
 from slugline.text import sparse
 
 __all__ = [
-    "MOST_ROWS",
-    "Aim",
+    "MAX_ROWS",
     "Arrays",
     "Engine",
+    "OneVsRestTargets",
     "RowBlock",
-    "added",
+    "add_arrays",
     "column_squares",
-    "cost_of",
-    "counts_of_learned",
+    "error_cost",
+    "hessian_product",
     "kernel",
-    "products",
-    "slopes",
+    "loss_gradient",
     "topic_counts",
+    "training_counts",
 ]
 
 
@@ -52,7 +52,7 @@ except ImportError:  # there was no compiler
 Arrays = tuple[npt.NDArray[Any], ...]
 
 #: The rows of a block are numbered in 16 bits.
-MOST_ROWS = 1 << 16
+MAX_ROWS = 1 << 16
 
 
 class RowBlock(NamedTuple):
@@ -88,7 +88,7 @@ class RowBlock(NamedTuple):
 
     @classmethod
     def of(cls, X: sp.csr_array, y: npt.NDArray[np.int32], keys: U64) -> RowBlock:
-        """Return the block of at most `MOST_ROWS` rows, shape (n_rows, n_columns)."""
+        """Return the block of at most `MAX_ROWS` rows, shape (n_rows, n_columns)."""
         by_column = X.tocsc()
         columns = np.flatnonzero(np.diff(by_column.indptr)).astype(np.int32)
         ends = by_column.indptr[1:][columns].astype(np.int64)
@@ -164,7 +164,7 @@ def _has_kernel() -> bool:
     return kernel is not None and sparse.kernels_enabled()
 
 
-def added(into: Arrays | None, arrays: Arrays) -> Arrays:
+def add_arrays(into: Arrays | None, arrays: Arrays) -> Arrays:
     """Return the sums of two tuples of arrays; those on the left, if any, are used for them."""
     if into is None:
         return arrays
@@ -177,10 +177,10 @@ def column_squares(block: RowBlock, into: Arrays | None = None) -> Arrays:
     """Return the sum of squares of each column, shape (n_columns,), as the only item."""
     squares = np.square(block.values, dtype=np.float64)
     by_column = np.bincount(block.columns_of_entries(), squares, block.n_columns)
-    return added(into, (by_column.astype(np.float64),))  # no rows give integers
+    return add_arrays(into, (by_column.astype(np.float64),))  # no rows give integers
 
 
-def counts_of_learned(
+def training_counts(
     block: RowBlock, n_topics: int, least_key: int, into: Arrays | None = None
 ) -> Arrays:
     """Return how many rows have each column, and how many each topic has.
@@ -198,7 +198,7 @@ def counts_of_learned(
     is_learned = block.keys >= np.uint64(least_key)
     columns = block.columns_of_entries()[is_learned[block.rows]]
     by_column = np.bincount(columns, minlength=block.n_columns)
-    return added(into, (by_column, np.bincount(block.y[is_learned], minlength=n_topics)))
+    return add_arrays(into, (by_column, np.bincount(block.y[is_learned], minlength=n_topics)))
 
 
 def topic_counts(
@@ -225,13 +225,13 @@ def topic_counts(
 _ROWS_OF_COST_1, _COST_POWER = 10_000, 0.25
 
 
-def cost_of(n_rows: int) -> float:
+def error_cost(n_rows: int) -> float:
     """Return what an error costs where there are so many rows: C."""
     return float((_ROWS_OF_COST_1 / max(1, n_rows)) ** _COST_POWER)
 
 
 @dataclass(frozen=True)
-class Aim:
+class OneVsRestTargets:
     """What some neighbouring topics are to learn.
 
     Attributes
@@ -248,13 +248,13 @@ class Aim:
     own: F32
     least_key: int = 0
 
-    def of(self, chosen: Index) -> Aim:
+    def of(self, chosen: Index) -> OneVsRestTargets:
         """Return what some of the topics are to learn."""
         return replace(self, topics=self.topics[chosen])
 
 
-def slopes(
-    block: RowBlock, weights: F32, biases: F64, aim: Aim, into: Arrays | None = None
+def loss_gradient(
+    block: RowBlock, weights: F32, biases: F64, aim: OneVsRestTargets, into: Arrays | None = None
 ) -> tuple[Arrays, U8]:
     """Return the gradient of a block's errors, and which of them count.
 
@@ -282,21 +282,21 @@ def slopes(
     return _summed(block, slope, into), np.packbits(is_inside, axis=1)
 
 
-def products(
+def hessian_product(
     block: RowBlock,
     inside: U8,
     direction: F32,
     bias_way: F64,
-    aim: Aim,
+    aim: OneVsRestTargets,
     chosen: Index,
     into: Arrays | None = None,
 ) -> Arrays:
-    """Return the products of a block's part of the Hessian with a direction, as `slopes` does.
+    """Return the products of a block's part of the Hessian with a direction, as `loss_gradient` does.
 
     Parameters
     ----------
     inside : bits
-        From `slopes`, of more topics.
+        From `loss_gradient`, of more topics.
     chosen : int array, shape (n_topics,)
         Which of those these are.
     """
@@ -322,11 +322,11 @@ def _scores(block: RowBlock, weights: F32, biases: F64) -> F32:
     return scores
 
 
-def _own(block: RowBlock, aim: Aim) -> tuple[Index, Index]:
+def _own(block: RowBlock, aim: OneVsRestTargets) -> tuple[Index, Index]:
     return block.own(aim.topics, len(aim.own))
 
 
-def _costs(block: RowBlock, here: tuple[Any, Any], aim: Aim) -> F32:
+def _costs(block: RowBlock, here: tuple[Any, Any], aim: OneVsRestTargets) -> F32:
     """Return twice what errors cost, shape (n_rows, n_topics)."""
     costs = np.repeat(aim.others[block.y][:, np.newaxis], len(aim.topics), axis=1)
     costs[here] = aim.own[block.y[here[0]]]

@@ -14,13 +14,13 @@ from slugline.errors import DataError
 from slugline.text.sparse import Rows, boundaries, has_kernel, kernel, row_lengths
 
 __all__ = [
-    "as_arrays",
+    "drop_threshold",
     "from_arrays",
-    "join_topics",
-    "scores_by",
-    "share_to_drop",
-    "slim",
-    "table",
+    "hstack_topics",
+    "score_rows",
+    "score_table",
+    "sparsify",
+    "to_arrays",
 ]
 
 # Weights nearer to 0 than this share of their root mean square are dropped, a larger one the more
@@ -31,15 +31,15 @@ _ROUND, _CUT = np.uint32(0x1000), np.uint32(0xFFFFE000)
 # Weights that are looked at at once.
 _AT_ONCE = 1 << 20
 # Up to so many weights make a dense table, which is faster.
-_MOST_DENSE = 1 << 24
+_MAX_DENSE = 1 << 24
 
 
-def share_to_drop(n_weights: int) -> float:
+def drop_threshold(n_weights: int) -> float:
     """Return the share of their root mean square up to which so many weights don't matter."""
     return next((share for most, share in _SHARES.items() if n_weights <= most), _LARGEST_SHARE)
 
 
-def slim(weights: F32, share: float) -> sp.csc_array:
+def sparsify(weights: F32, share: float) -> sp.csc_array:
     """Return the weights that matter, rounded to 11 binary digits.
 
     Parameters
@@ -47,7 +47,7 @@ def slim(weights: F32, share: float) -> sp.csc_array:
     weights : float32 array, shape (n_columns, n_topics)
         Those of some of a model's topics.
     share : float
-        See `share_to_drop`.
+        See `drop_threshold`.
     """
     n_weights = max(1, np.count_nonzero(weights))
     least = share * np.sqrt(np.einsum("ij,ij->", weights, weights, dtype=np.float64) / n_weights)
@@ -63,18 +63,18 @@ def slim(weights: F32, share: float) -> sp.csc_array:
     return sp.coo_array((np.concatenate(values), places), shape=weights.shape).tocsc()
 
 
-def join_topics(parts: Sequence[sp.csc_array]) -> sp.csr_array:
+def hstack_topics(parts: Sequence[sp.csc_array]) -> sp.csr_array:
     """Return weights for neighbouring blocks of topics, side by side."""
     return sp.hstack(parts, format="csc").tocsr()
 
 
-def table(weights: sp.csr_array) -> F32 | sp.csr_array:
+def score_table(weights: sp.csr_array) -> F32 | sp.csr_array:
     """Return the same weights in the form that is fastest for scores: dense, unless too large."""
     n_columns, n_topics = weights.shape
-    return weights.toarray() if n_columns * n_topics <= _MOST_DENSE else weights
+    return weights.toarray() if n_columns * n_topics <= _MAX_DENSE else weights
 
 
-def scores_by(table: F32 | sp.csr_array, X: Rows | sp.csr_array) -> F32:
+def score_rows(table: F32 | sp.csr_array, X: Rows | sp.csr_array) -> F32:
     """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
     if isinstance(X, Rows):
         is_plain = isinstance(table, np.ndarray) and table.dtype == np.float32
@@ -89,7 +89,7 @@ def scores_by(table: F32 | sp.csr_array, X: Rows | sp.csr_array) -> F32:
     return scores if isinstance(scores, np.ndarray) else scores.toarray()
 
 
-def as_arrays(weights: sp.csr_array) -> dict[str, npt.NDArray[Any]]:
+def to_arrays(weights: sp.csr_array) -> dict[str, npt.NDArray[Any]]:
     """Return plain arrays for a model file: values and topics row by row, and how many each has."""
     return {
         "weights.values": weights.data,

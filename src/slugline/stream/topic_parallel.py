@@ -18,20 +18,20 @@ from typing import Any, NamedTuple
 
 from slugline.base.arrays import F64
 from slugline.errors import ClusterError
-from slugline.learning.linear.newton import Descent, Point
-from slugline.stream.engine import Spare
+from slugline.learning.linear.newton import Iterate, NewtonDescent
+from slugline.stream.engine import BufferPool
 from slugline.stream.local import LocalEngine
 
 __all__ = [
-    "MOST_LOSSES",
-    "Apart",
-    "Job",
-    "Told",
-    "places",
+    "MAX_LOSSES",
+    "DescentReport",
+    "DescentTask",
+    "TopicParallelEngine",
+    "plan_workers",
 ]
 
 #: How often descents, or what is shared for a pass, may be lost with all workers that hold it.
-MOST_LOSSES = 10
+MAX_LOSSES = 10
 # Arrays of all weights of a descent that are at work at a time, at most.
 _ARRAYS = 12
 # What a pass costs a thread for each topic and byte of rows, and how fast weights are sent, as
@@ -41,7 +41,7 @@ _SECONDS_OF_BYTE, _BYTES_A_SECOND = 5e-11, 1e9
 _NO_LIMIT = 1 << 62
 
 
-def places(
+def plan_workers(
     n_bytes: int,
     n_weights: int,
     width: int,
@@ -84,13 +84,13 @@ def places(
     return [worker for turn in turns for worker, n in found.items() if turn < n]
 
 
-class Job(NamedTuple):
+class DescentTask(NamedTuple):
     """A descent for some topics.
 
     Attributes
     ----------
     begin : callable
-        At the top level of a module; `begin(*arguments())` returns a `Descent`.
+        At the top level of a module; `begin(*arguments())` returns a `NewtonDescent`.
     arguments : callable
     finish : callable
         At the top level of a module; `finish(engine, point, *finishing)` returns what is wanted of
@@ -98,25 +98,25 @@ class Job(NamedTuple):
     finishing : tuple
     """
 
-    begin: Callable[..., Descent]
+    begin: Callable[..., NewtonDescent]
     arguments: Callable[[], tuple[Any, ...]]
     finish: Callable[..., Any]
     finishing: tuple[Any, ...] = ()
 
 
-class Told(NamedTuple):
+class DescentReport(NamedTuple):
     """How far a descent is; in the end, where it is and what was wanted of the rows."""
 
     n_passes: int
     share: float
     is_done: bool
     first: F64
-    point: Point | None = None
+    point: Iterate | None = None
     finished: Any = None
 
 
 @dataclass
-class _UnderWay:
+class _RunningTask:
     """A job that a worker is at.
 
     Attributes
@@ -126,14 +126,14 @@ class _UnderWay:
     """
 
     number: int
-    job: Job
+    job: DescentTask
     worker: str
     state: Any = None
     before: Any = None
-    told: Told | None = None
+    told: DescentReport | None = None
 
 
-class Apart:
+class TopicParallelEngine:
     """Has descents done on workers that hold all blocks.
 
     Parameters
@@ -151,11 +151,11 @@ class Apart:
     ) -> None:
         self._engine, self._rows = engine, (list(blocks), list(groups))
         self._free = deque(workers)
-        self._waiting: deque[tuple[int, Job]] = deque()
-        self._under_way: dict[Any, _UnderWay] = {}
+        self._waiting: deque[tuple[int, DescentTask]] = deque()
+        self._under_way: dict[Any, _RunningTask] = {}
         self._n_lost = 0
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Told]]:
+    def run(self, jobs: Sequence[DescentTask]) -> Iterator[tuple[int, DescentReport]]:
         """Yield the numbers of descents, and how far they are, after each step of any."""
         self._waiting = deque(enumerate(jobs))
         self._begin_more()
@@ -172,28 +172,28 @@ class Apart:
                 self._begin_more()  # so that the worker need not wait for what is done with this
                 yield at_work.number, told
 
-    def stopped(self) -> Iterator[tuple[int, Told]]:
+    def stopped(self) -> Iterator[tuple[int, DescentReport]]:
         """Yield where descents are that have not ended; none of them goes on."""
         for future, at_work in self._under_way.items():
             last = at_work.before or at_work.state
             if at_work.told is not None and at_work.told.n_passes > 1 and last is not None:
-                (point,) = self._engine.gather([self._submit(at_work, _where, last)])
+                (point,) = self._engine.gather([self._submit(at_work, _iterate, last)])
                 yield at_work.number, at_work.told._replace(point=point)
             self._engine.release([future, at_work.before, at_work.state])
         self._under_way.clear()
 
     def _begin_more(self) -> None:
         while self._waiting and self._free:
-            self._begin(_UnderWay(*self._waiting.popleft(), self._free.popleft()))
+            self._begin(_RunningTask(*self._waiting.popleft(), self._free.popleft()))
 
-    def _begin(self, at_work: _UnderWay) -> None:
+    def _begin(self, at_work: _RunningTask) -> None:
         job = at_work.job
         # Its arguments are part of the task, so that another worker can begin as well. A task that
         # needs nothing, and is meant for a worker that is gone, would wait for that forever.
-        at_work.state = self._submit(at_work, _begun, self._rows, job.begin, job.arguments())
-        self._ask(at_work, self._submit(at_work, _told, at_work.state))
+        at_work.state = self._submit(at_work, _begin, self._rows, job.begin, job.arguments())
+        self._ask(at_work, self._submit(at_work, _report, at_work.state))
 
-    def _go_on(self, at_work: _UnderWay, told: Told) -> None:
+    def _go_on(self, at_work: _RunningTask, told: DescentReport) -> None:
         """Let a descent take its next step, or end."""
         self._engine.release([at_work.before])
         at_work.told, at_work.before = told, None
@@ -202,28 +202,28 @@ class Apart:
             self._free.append(at_work.worker)
         elif told.is_done:
             finish = at_work.job.finish, at_work.job.finishing
-            future = self._submit(at_work, _finished, at_work.state, self._rows, *finish)
+            future = self._submit(at_work, _finish, at_work.state, self._rows, *finish)
             self._ask(at_work, future)
         else:
             at_work.before = at_work.state
-            at_work.state = self._submit(at_work, _advanced, at_work.before, self._rows)
-            self._ask(at_work, self._submit(at_work, _told, at_work.state))
+            at_work.state = self._submit(at_work, _advance, at_work.before, self._rows)
+            self._ask(at_work, self._submit(at_work, _report, at_work.state))
 
-    def _lose(self, at_work: _UnderWay) -> None:
+    def _lose(self, at_work: _RunningTask) -> None:
         """Begin a descent anew of which all is lost."""
         self._n_lost += 1
-        if self._n_lost > MOST_LOSSES:
+        if self._n_lost > MAX_LOSSES:
             raise ClusterError(
-                f"workers were lost {MOST_LOSSES} times in their descents; their logs may tell why."
+                f"workers were lost {MAX_LOSSES} times in their descents; their logs may tell why."
             )
         self._engine.release([at_work.before, at_work.state])
         self._free.append(at_work.worker)
         self._waiting.appendleft((at_work.number, at_work.job))
 
-    def _submit(self, at_work: _UnderWay, function: Callable[..., Any], *arguments: Any) -> Any:
+    def _submit(self, at_work: _RunningTask, function: Callable[..., Any], *arguments: Any) -> Any:
         return self._engine.submit_to(at_work.worker, function, *arguments)
 
-    def _ask(self, at_work: _UnderWay, future: Any) -> None:
+    def _ask(self, at_work: _RunningTask, future: Any) -> None:
         self._under_way[future] = at_work
 
     def _first_done(self) -> Any:
@@ -244,45 +244,47 @@ class Apart:
 
 
 # Blocks, and which of them are added up one after another.
-_RowsHere = tuple[Sequence[Any], Sequence[slice]]
+_WorkerRows = tuple[Sequence[Any], Sequence[slice]]
 # A descent, and what it has for sums, which stays in the process.
-_State = tuple[Descent, Spare]
+_WorkerState = tuple[NewtonDescent, BufferPool]
 
 
-def _begun(rows: _RowsHere, begin: Callable[..., Descent], arguments: tuple[Any, ...]) -> _State:
-    descent, spare = begin(*arguments), Spare()
-    descent.advance(_engine_of(rows, spare))
+def _begin(
+    rows: _WorkerRows, begin: Callable[..., NewtonDescent], arguments: tuple[Any, ...]
+) -> _WorkerState:
+    descent, spare = begin(*arguments), BufferPool()
+    descent.advance(_local_engine(rows, spare))
     return descent, spare
 
 
-def _advanced(state: _State, rows: _RowsHere) -> _State:
+def _advance(state: _WorkerState, rows: _WorkerRows) -> _WorkerState:
     """Return a descent a step further; the one before stays, as Dask may want it again."""
     descent, spare = state
     after = descent.copy()
-    after.advance(_engine_of(rows, spare))
+    after.advance(_local_engine(rows, spare))
     return after, spare
 
 
-def _where(state: _State) -> Point:
+def _iterate(state: _WorkerState) -> Iterate:
     descent, _ = state
     return descent.point
 
 
-def _told(state: _State) -> Told:
+def _report(state: _WorkerState) -> DescentReport:
     descent, _ = state
-    return Told(descent.n_passes, descent.share, descent.is_done, descent.first)
+    return DescentReport(descent.n_passes, descent.share, descent.is_done, descent.first)
 
 
-def _finished(
-    state: _State, rows: _RowsHere, finish: Callable[..., Any], finishing: tuple[Any, ...]
-) -> Told:
+def _finish(
+    state: _WorkerState, rows: _WorkerRows, finish: Callable[..., Any], finishing: tuple[Any, ...]
+) -> DescentReport:
     descent, spare = state
     point = descent.point
-    finished = finish(_engine_of(rows, spare), point, *finishing)
-    return _told(state)._replace(point=point, finished=finished)
+    finished = finish(_local_engine(rows, spare), point, *finishing)
+    return _report(state)._replace(point=point, finished=finished)
 
 
-def _engine_of(rows: _RowsHere, spare: Spare) -> LocalEngine:
+def _local_engine(rows: _WorkerRows, spare: BufferPool) -> LocalEngine:
     blocks, groups = rows
     engine = LocalEngine(1, _NO_LIMIT, spare)
     for block in blocks:
