@@ -1,6 +1,6 @@
 """Linear weights that are the minimum of a strictly convex function, found by whole passes.
 
-`NewtonDescent` takes small steps, row after row, so that what it finds depends on the rows' order. Here,
+`NewtonDescent` takes small steps, row after row, so that its result depends on the order. Here,
 each pass adds up what all blocks of rows say of the same weights: any order, any number of threads
 and any number of machines walk the same path.
 

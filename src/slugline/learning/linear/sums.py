@@ -291,7 +291,7 @@ def hessian_product(
     chosen: Index,
     into: Arrays | None = None,
 ) -> Arrays:
-    """Return the products of a block's part of the Hessian with a direction, as `loss_gradient` does.
+    """Return the product of a block's part of the Hessian with a direction.
 
     Parameters
     ----------
