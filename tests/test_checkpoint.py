@@ -178,7 +178,7 @@ JOB = """
 import sys
 from slugline.classifier import TopicClassifier
 from slugline.prediction import checkpoint
-checkpoint.MOST_OF_TIME = 1.0
+checkpoint.MAX_TIME_SHARE = 1.0
 TopicClassifier(n_jobs=1).fit_stream(sys.argv[1], checkpoint=sys.argv[2]).save(sys.argv[3])
 """
 

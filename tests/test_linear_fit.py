@@ -79,16 +79,16 @@ def test_blocks_are_narrower_where_columns_are_many(monkeypatch: pytest.MonkeyPa
 
 # Each of them makes a problem large in its own way.
 LARGE: dict[str, dict[str, int]] = {
-    "more topics than a block": {"MOST_TOPICS": 10},
-    "narrow blocks": {"_MOST_WEIGHTS": 1},
-    "weights that are not held": {"MOST_TOPICS": 10, "_MOST_HELD": 100},
+    "more topics than a block": {"MAX_TOPICS": 10},
+    "narrow blocks": {"_MAX_WEIGHTS": 1},
+    "weights that are not held": {"MAX_TOPICS": 10, "_MAX_DENSE": 100},
     "weights that are not held, and many rows": {
-        "MOST_TOPICS": 10,
-        "_MOST_HELD": 100,
+        "MAX_TOPICS": 10,
+        "_MAX_DENSE": 100,
         "MANY_ROWS": 1000,
     },
-    "no few rows": {"MOST_TOPICS": 10, "_FEW_ROWS": 100},
-    "one block at a time": {"MOST_TOPICS": 10, "_MOST_AT_ONCE": 1},
+    "no few rows": {"MAX_TOPICS": 10, "_FEW_ROWS": 100},
+    "one block at a time": {"MAX_TOPICS": 10, "_MAX_DENSE_PARALLEL": 1},
 }
 
 
@@ -133,7 +133,7 @@ def test_weights_that_are_not_held_are_learned_again_to_the_same(
 def test_a_part_of_many_rows_tells_whether_all_must_be_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    enlarge(monkeypatch, {"_MOST_HELD": 100, "MANY_ROWS": 500})
+    enlarge(monkeypatch, {"_MAX_DENSE": 100, "MANY_ROWS": 500})
     looked_at: list[int] = []
     doubtful = linear_fit._Training.doubtful
 
@@ -295,7 +295,7 @@ def test_topics_of_no_meaning_are_told_by_chance_alone() -> None:
 def test_where_topics_are_many_those_left_out_are_judged_by_a_part_of_the_rows_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    enlarge(monkeypatch, {"MOST_TOPICS": 1, "_OTHERS": 3})
+    enlarge(monkeypatch, {"MAX_TOPICS": 1, "_OTHERS": 3})
     sizes: list[int] = []
 
     class Counted(steps.Minibatches):

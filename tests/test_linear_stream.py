@@ -250,7 +250,7 @@ def test_the_only_row_of_a_topic_is_calibrated_by_if_the_topic_is_known() -> Non
 
 
 def test_calibration_is_that_of_the_latest_documents(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear_stream, "MOST_SCORES", 30 * N_TOPICS)
+    monkeypatch.setattr(linear_stream, "MAX_SCORES", 30 * N_TOPICS)
     monkeypatch.setattr(linear_stream, "_ENOUGH_ROWS", 30)
     fitted = fit_linear(X, Y, FitContext(N_TOPICS))
     stream = LinearStream(fitted.weights, fitted.biases, Calibration(2.0, 0.3))
