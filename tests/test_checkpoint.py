@@ -177,7 +177,7 @@ def test_only_what_is_needed_is_in_the_folder(job: Job) -> None:
 JOB = """
 import sys
 from slugline.classifier import TopicClassifier
-from slugline.prediction import checkpoint
+from slugline.stream import checkpoint
 checkpoint.MAX_TIME_SHARE = 1.0
 TopicClassifier(n_jobs=1).fit_stream(sys.argv[1], checkpoint=sys.argv[2]).save(sys.argv[3])
 """
