@@ -18,7 +18,7 @@ from conftest import WORDS, Result
 from slugline.classifier import TopicClassifier
 from slugline.cli import export as command
 from slugline.errors import OptionError
-from slugline.export.page import card_html, model_page
+from slugline.export.page import model_page
 from slugline.export.parts import Bundle, model_parts, runs_of, varints
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
@@ -264,15 +264,3 @@ def test_facts_are_plain_and_end_no_script(tmp_path: Path) -> None:
     assert json.loads(found[1])["topics"] == sorted(topics)
     assert page.count("</script>") == 3
     assert "<!--" not in page
-
-
-def test_a_card_is_text() -> None:
-    card = "# Title\n\nA <b>\nline.\n\n- one & two\n- `three`\n\n## More\n\n* x\n\n- a\nb\n\n#no\n"
-    assert card_html(card).splitlines() == [
-        "<p>A &lt;b&gt; line.</p>",
-        "<ul><li>one &amp; two</li><li>`three`</li></ul>",
-        "<h3>More</h3>",
-        "<ul><li>x</li></ul>",
-        "<p>- a b</p>",
-        "<p>#no</p>",
-    ]

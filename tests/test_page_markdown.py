@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.serving.page.model import as_html
+from slugline.base.html import render_markdown
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from slugline.serving.page.model import as_html
     ],
 )
 def test_what_markdown_becomes(text: str, html: str) -> None:
-    assert as_html(text, level=2) == html
+    assert render_markdown(text, level=2) == html
 
 
 _INLINE = ("pre", "code", "strong", "a")
@@ -62,7 +62,7 @@ class Tags(HTMLParser):
 
 @given(st.lists(st.sampled_from([*"ab \n#-*`[]()<>&\"'/:", "https://a", "```", "**", "](", "- "])))
 def test_nothing_but_the_known_tags_comes_out(parts: list[str]) -> None:
-    tags = Tags(str(as_html("".join(parts))))
+    tags = Tags(str(render_markdown("".join(parts))))
     assert tags.open == []
     assert tags.found <= {*(f"h{n}" for n in range(1, 7)), "p", "ul", "li", *_INLINE}
     assert tags.attributes <= {"href", "rel"}

@@ -7,13 +7,12 @@ import functools
 import hashlib
 import json
 import os
-import re
-from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from slugline._version import __version__
+from slugline.base.html import render_markdown, template_environment
 from slugline.base.words import counted
 from slugline.explain.explanation import STYLE
 from slugline.export.parts import ModelParts, model_parts
@@ -21,45 +20,10 @@ from slugline.model.file.content import SHIPPED
 
 __all__ = [
     "LARGE_PAGE",
-    "card_html",
     "model_page",
     "page_of",
 ]
 
-
-# A model card, which is simple Markdown, as HTML --------------------------------------------------
-
-_HEADING = re.compile(r"#{1,6} +(.*)")
-_ITEM = re.compile(r"[-*] +(.*)")
-
-
-def card_html(card: str) -> str:
-    r"""Return headings, lists and paragraphs as HTML, and any other mark as it is written.
-
-    Whatever the card says is text: none of it becomes markup. The title is left out.
-
-    >>> print(card_html("# Card\n\nOf <b>\n\n## Topics\n\n- oil\n- tin\n"))
-    <p>Of &lt;b&gt;</p>
-    <h3>Topics</h3>
-    <ul><li>oil</li><li>tin</li></ul>
-    """
-    blocks = re.split(r"\n\s*\n", card.strip())
-    return "\n".join(filter(None, map(_block, blocks)))
-
-
-def _block(text: str) -> str:
-    lines = text.strip().splitlines()
-    heading = _HEADING.fullmatch(lines[0]) if len(lines) == 1 else None
-    if heading is not None:
-        return "" if text.startswith("# ") else f"<h3>{escape(heading[1])}</h3>"
-    items = [_ITEM.fullmatch(line) for line in lines]
-    if all(items):
-        listed = (f"<li>{escape(item[1])}</li>" for item in items if item is not None)
-        return f"<ul>{''.join(listed)}</ul>"
-    return f"<p>{escape(' '.join(line.strip() for line in lines))}</p>"
-
-
-# A model as one page that answers in the browser: no server, no other file, no request ------------
 
 #: From this size on, in bytes, a page takes a phone long to open.
 LARGE_PAGE = 20_000_000
@@ -117,30 +81,26 @@ def model_page(model: str | os.PathLike[str], *, min_precision: float | None = N
 
 def page_of(parts: ModelParts, model: str) -> str:
     """Return the page of a model's parts; the file's name is shown, and texts to try if known."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("slugline.export", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     packed = parts.bundle.packed()
     script, style = f"\n{_script()}", f"\n{_text('page.css')}{STYLE}"
-    return environment.get_template("page.html.j2").render(
-        name=model if model in SHIPPED else Path(model).stem,
-        n_topics=counted(len(parts.fitted.topics), "topic"),
-        samples=_SAMPLES.get(model, ()),
-        waiting=_WAITING,
-        card=card_html(parts.card),
-        facts=_json({**parts.facts, "arrays": packed.arrays}),
-        weights=packed.data,
-        script=script,
-        script_hash=_hash(script),
-        style=style,
-        style_hash=_hash(style),
-        version=__version__,
+    card = parts.card.removeprefix("# ").partition("\n")[2]  # without its title
+    return (
+        template_environment("slugline.export", "")
+        .get_template("page.html.j2")
+        .render(
+            name=model if model in SHIPPED else Path(model).stem,
+            n_topics=counted(len(parts.fitted.topics), "topic"),
+            samples=_SAMPLES.get(model, ()),
+            waiting=_WAITING,
+            card=render_markdown(card, level=2),
+            facts=_json({**parts.facts, "arrays": packed.arrays}),
+            weights=packed.data,
+            script=script,
+            script_hash=_hash(script),
+            style=style,
+            style_hash=_hash(style),
+            version=__version__,
+        )
     )
 
 

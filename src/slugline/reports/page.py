@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from slugline._version import __version__
 from slugline.base.files import write_whole
+from slugline.base.html import template_environment
 from slugline.base.words import counted
 from slugline.errors import SluglineError
 from slugline.explain.explanation import STYLE, highlight
@@ -186,15 +187,7 @@ def render(template: str, **values: Any) -> str:
         A file name in `templates`.
     values : what the template refers to; text is escaped unless the template says `safe`.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("slugline.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment("slugline.reports")
     environment.filters |= {number_filter.__name__: number_filter for number_filter in _FILTERS}
     environment.filters |= {
         "breakable": _breakable,

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from slugline._version import __version__
+from slugline.base.html import template_environment
 from slugline.base.words import counted
 from slugline.explain.explanation import STYLE
 from slugline.reports.page import percent, shortened, typeset
@@ -164,17 +165,7 @@ def _query(model: ServedModel, models: list[ServedModel]) -> dict[str, str]:
 
 @functools.cache
 def _environment() -> Environment:
-    """Return the templates, each of which is compiled once."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("slugline.serving.page"),
-        autoescape=True,
-        auto_reload=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment("slugline.serving.page")
     environment.filters |= {
         "counted": counted,
         "percent": _percent,
