@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import reprlib
 from collections.abc import Sequence
 from typing import Any
@@ -18,12 +19,14 @@ __all__ = [
     "check_share",
     "check_whole",
     "count_threads",
+    "has_surrogates",
     "illegal",
     "is_number",
     "shown",
 ]
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
@@ -90,6 +93,11 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number, of Python's or of NumPy's, and no truth value."""
     return isinstance(value, _NUMBER) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def has_surrogates(text: str) -> bool:
+    """Whether a text has half of a surrogate pair, which UTF-8 can't hold."""
+    return _SURROGATE.search(text) is not None
 
 
 def illegal(name: str, value: Any, wanted: str) -> OptionError:

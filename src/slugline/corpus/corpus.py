@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["Corpus"]
 
 
-#: How many topics of a corpus are shown, and how many characters of a name and of a text.
-N_SHOWN, N_NAME, N_TEXT = 8, 40, 70
+# Topics in the representation, and characters of a name and of a text.
+_N_TOPICS, _N_NAME, _N_TEXT = 8, 40, 70
 
 
-def _shortened(text: str, most: int = N_NAME) -> str:
+def _shorten(text: str, most: int = _N_NAME) -> str:
     """Return a text on one line, cut to at most `most` characters."""
     # Words of megabytes are cut before they are looked at.
     line = " ".join(text[: 4 * most].split())
@@ -35,21 +35,22 @@ def _shortened(text: str, most: int = N_NAME) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Corpus:
-    """Documents and the topic of each, in the order of their source.
+    """Documents with one topic each, in the order of their source.
 
     Attributes
     ----------
-    texts, topics : list of str, one topic for each text
+    texts, topics : list of str
     name : str
-        Its name in reports.
+        Name in reports.
     notes : tuple of str, default ()
-        What was decided while reading, such as which columns were guessed, for the user to see.
+        Notes for the user on how the source was read, such as which columns were guessed.
     n_skipped : int, default 0
         Rows left out because they could not be used.
     places : sequence of int or str, default ()
-        Where each document stands in its source, such as its line; unknown by default.
+        The place of each document in its source, such as its line; unknown by default.
     unit : str, default "document"
-        What `places` count: "line", "row", "item", "file" or, where they are unknown, "document".
+        Unit of `places`: "line", "row", "item", "file", "place" (in one of several files), or
+        "document" where places are unknown.
 
     Raises
     ------
@@ -77,49 +78,49 @@ class Corpus:
     def __repr__(self) -> str:
         n_topics = len(set(self.topics))
         return (
-            f"<Corpus {_shortened(self.name)}: {counted(len(self), 'document')}, "
+            f"<Corpus {_shorten(self.name)}: {counted(len(self), 'document')}, "
             f"{counted(n_topics, 'topic')}\n"
-            f"  topics: {self._commonest()}\n"
+            f"  topics: {self._most_common()}\n"
             f"  first text: {self._first_text()!r}>"
         )
 
     def _repr_html_(self) -> str:
-        """Return the same for a notebook, as a table of the most common topics."""
+        """Return a table of the most common topics for a notebook."""
         counts = list(self.topic_counts().items())
         rows = [
-            f"<tr><td>{escape(_shortened(topic))}</td><td>{n:,}</td></tr>"
-            for topic, n in counts[:N_SHOWN]
+            f"<tr><td>{escape(_shorten(topic))}</td><td>{n:,}</td></tr>"
+            for topic, n in counts[:_N_TOPICS]
         ]
-        rest = sum(n for _, n in counts[N_SHOWN:])
-        if rest:
-            rows.append(f"<tr><td>{len(counts) - N_SHOWN:,} more</td><td>{rest:,}</td></tr>")
+        n_more = sum(n for _, n in counts[_N_TOPICS:])
+        if n_more:
+            rows.append(f"<tr><td>{len(counts) - _N_TOPICS:,} more</td><td>{n_more:,}</td></tr>")
         return (
-            f"<p><b>{escape(_shortened(self.name))}</b>: {counted(len(self), 'document')}, "
+            f"<p><b>{escape(_shorten(self.name))}</b>: {counted(len(self), 'document')}, "
             f"{counted(len(counts), 'topic')}. The first text: {escape(self._first_text())}</p>"
             f"<table><tr><th>topic</th><th>documents</th></tr>{''.join(rows)}</table>"
         )
 
-    def _commonest(self) -> str:
+    def _most_common(self) -> str:
         counts = list(self.topic_counts().items())
-        shown = ", ".join(f"{_shortened(topic)} ({n:,})" for topic, n in counts[:N_SHOWN])
-        n_more = len(counts) - N_SHOWN
-        return f"{shown} and {n_more:,} more" if n_more > 0 else shown
+        topics = ", ".join(f"{_shorten(topic)} ({n:,})" for topic, n in counts[:_N_TOPICS])
+        n_more = len(counts) - _N_TOPICS
+        return f"{topics} and {n_more:,} more" if n_more > 0 else topics
 
     def _first_text(self) -> str:
-        return _shortened(self.texts[0], N_TEXT) if self.texts else ""
+        return _shorten(self.texts[0], _N_TEXT) if self.texts else ""
 
     def numbered_places(self) -> Sequence[int | str]:
-        """Return the place of each document: where it stands, or its number, counted from 1."""
+        """Return the place of each document, or numbers from 1 where places are unknown."""
         return self.places or range(1, len(self) + 1)
 
     def place(self, row: int) -> str:
-        """Return where a document stands in words, such as "line 13"; rows are counted from 0."""
+        """Return the place of document `row`, counted from 0, such as "line 13"."""
         at = self.numbered_places()[row]
-        # Of several files, the places have their names and units.
+        # Places in several files include names and units.
         return str(at) if self.unit == "place" else f"{self.unit} {at}"
 
     def topic_counts(self) -> dict[str, int]:
-        """Count the documents of each topic, the most frequent first, ties by name.
+        """Return the number of documents of each topic, the most frequent first, ties by name.
 
         >>> Corpus(["a", "b", "c"], ["sport", "arts", "sport"], "example").topic_counts()
         {'sport': 2, 'arts': 1}
@@ -128,25 +129,15 @@ class Corpus:
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def split(self, fraction: float, seed: int) -> tuple[Corpus, Corpus]:
-        """Return two parts of the corpus, in each of which every topic has its share.
+        """Return a training part and a held-out part, stratified by topic, in corpus order.
 
-        Parameters
-        ----------
-        fraction : float, over 0 and under 1
-            Share of the documents to hold out.
-        seed : int
-            Chooses the documents, and which topics get the ones left over.
-
-        Returns
-        -------
-        The training part and the held-out part, both in the order of the corpus; see
-        `slugline.corpus.splits.hold_out` for the shares and the errors.
+        See `slugline.corpus.splits.hold_out` for parameters and errors.
         """
-        held = hold_out(self.topics, fraction, seed)
-        return self._take(~held), self._take(held)
+        is_test = hold_out(self.topics, fraction, seed)
+        return self._take(~is_test), self._take(is_test)
 
     def digest(self) -> str:
-        """Return the SHA-256, in hexadecimal, of texts and topics in order, without the name."""
+        """Return the SHA-256, in hexadecimal, of texts and topics in order."""
         return compute_digest(self.texts, self.topics)
 
     def _take(self, mask: NDArray[np.bool_]) -> Corpus:

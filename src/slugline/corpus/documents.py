@@ -1,11 +1,10 @@
-"""Checked texts and topics, and the digest that tells one set of documents from another."""
+"""Topic names and their numbers, checks of texts and topics, and digests of documents."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32, I64
-from slugline.base.checks import illegal, shown
+from slugline.base.checks import has_surrogates, illegal, shown
 from slugline.errors import DataError
 
 __all__ = [
@@ -33,9 +32,9 @@ __all__ = [
 ]
 
 
-# Topic names, integers and one-hot rows, back and forth -------------------------------------------
+# Topics -------------------------------------------------------------------------------------------
 
-#: What a topic is called: a word or a number.
+#: The name of a topic: a word or a number.
 Topic: TypeAlias = str | int
 
 
@@ -45,7 +44,7 @@ class Topics:
     Parameters
     ----------
     names : sequence of str or int
-        Distinct, all of one kind.
+        Distinct, all strings or all integers.
 
     >>> topics = Topics.fit(["grain", "earn", "grain"])
     >>> topics.names
@@ -83,7 +82,7 @@ class Topics:
 
         Raises
         ------
-        DataError : if there is a topic that isn't among the names.
+        DataError : if a topic isn't among the names.
         """
         try:
             return np.fromiter((self._number[topic] for topic in topics), dtype=np.int64)
@@ -93,22 +92,18 @@ class Topics:
             ) from None
 
     def decode(self, numbers: Iterable[int]) -> list[Topic]:
-        """Return the name behind each number."""
+        """Return the name of each number."""
         return [self.names[number] for number in numbers]
 
 
 def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> F32:
-    """Return rows with a 1 in the column of the topic and 0 elsewhere.
+    """Return rows with a 1 in the column of the topic, float32, shape (n_rows, n_topics).
 
     Parameters
     ----------
     y : integer array, shape (n_rows,)
     n_topics : int, optional
-        How many columns; one more than the largest number by default.
-
-    Returns
-    -------
-    float32 array, shape (n_rows, n_topics).
+        One more than the largest number by default.
 
     Raises
     ------
@@ -136,16 +131,16 @@ def one_hot(y: npt.ArrayLike, n_topics: int | None = None) -> F32:
 
 
 def _list(names: Sequence[Topic], most: int = 8) -> str:
-    shown = ", ".join(str(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    first = ", ".join(str(name) for name in names[:most])
+    return first if len(names) <= most else f"{first} and {len(names) - most} more"
 
 
-# Checked texts and topics, and the digest that tells one set of documents from another ------------
+# Checks -------------------------------------------------------------------------------------------
 
 # The integers that NumPy holds in one type.
-_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
+_MIN_NUMBER, _MAX_NUMBER = -(1 << 63), (1 << 63) - 1
 # Characters in the name of a topic: a table of topics is as wide as the longest.
-_LONGEST = 1000
+_MAX_LENGTH = 1000
 
 
 def check_documents(
@@ -155,21 +150,20 @@ def check_documents(
     *,
     may_be_none: bool = False,
 ) -> tuple[list[str], list[Topic]]:
-    """Return texts and topics as lists of one length.
+    """Return texts and topics as lists of equal length; see `check_texts` and `to_plain_topics`.
 
     Parameters
     ----------
     X : iterable of str
-    y : iterable of str or int, one for each text
-        See `to_plain_topics`.
+    y : iterable of str or int
     names : (str, str)
-        The caller's names for them, for messages.
+        The caller's names of the parameters, for messages.
     may_be_none : bool, default False
-        Whether there may be no documents.
+        Whether to accept no documents.
 
     Raises
     ------
-    DataError : if there are none, not one topic for each text, or a topic that is not a valid name.
+    DataError : if there are none, lengths differ, or a topic is not a valid name.
     """
     _check_iterable(X, names[0])
     texts = check_texts(X)
@@ -185,41 +179,32 @@ def check_documents(
 
 
 def check_descriptions(descriptions: Any) -> dict[Topic, str]:
-    """Return descriptions by plain names of topics.
-
-    Parameters
-    ----------
-    descriptions : mapping of str or int to str
+    """Return a mapping of topics to descriptions, with plain topics.
 
     Raises
     ------
-    DataError : if a topic is no name, or a description no text or blank.
-    OptionError : if they are no mapping.
+    DataError : if a topic is not a valid name, or a description not a text or blank.
+    OptionError : if it is not a mapping.
     """
     if not isinstance(descriptions, Mapping):
         raise illegal("descriptions", descriptions, "a mapping of topics to texts")
     names = to_plain_topics(descriptions, "descriptions")
     check_topic_names(names)
-    found = dict(zip(names, descriptions.values(), strict=True))
-    for name, text in found.items():
+    checked = dict(zip(names, descriptions.values(), strict=True))
+    for name, text in checked.items():
         if not isinstance(text, str) or not text.strip():
             raise DataError(
                 f"the description of topic {name!r} is {shown(text)}; describe it in a few words, "
                 "or leave it out."
             )
-    return found
+    return checked
 
 
 def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
-    """Return topics as plain Python strings and integers, which a model file can hold.
+    """Return topics as Python strings and integers, which a model file can hold.
 
     Booleans and whole floats become the integers that they equal: True is 1, and so is 1.0.
-
-    Parameters
-    ----------
-    topics : iterable of str or int, NumPy's included
-    name : str, default "y"
-        The caller's name for them, for messages.
+    `name` is the caller's name of the parameter, for messages.
 
     Raises
     ------
@@ -228,10 +213,10 @@ def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
     _check_iterable(topics, name)
     if isinstance(topics, str | bytes):
         raise DataError(f"`{name}` is the single string {shown(topics)}; give a list of topics.")
-    found = list(topics)
-    if {type(topic) for topic in found} in ({str}, {int}):
-        return found
-    return [_plain_topic(topic, row, name) for row, topic in enumerate(found)]
+    values = list(topics)
+    if {type(topic) for topic in values} in ({str}, {int}):
+        return values
+    return [_plain_topic(topic, row, name) for row, topic in enumerate(values)]
 
 
 def _plain_topic(topic: Any, row: int, name: str) -> Topic:
@@ -252,7 +237,7 @@ def _plain_topic(topic: Any, row: int, name: str) -> Topic:
 
 
 def _is_missing(topic: Any) -> bool:
-    """Whether it stands for no topic: None, NaN, or a missing value of pandas."""
+    """Whether a value is None, NaN, or a missing value of pandas."""
     is_nan = isinstance(topic, float) and math.isnan(topic)
     return topic is None or is_nan or type(topic).__name__ in ("NAType", "NaTType")
 
@@ -263,28 +248,19 @@ def _check_iterable(values: Any, name: str) -> None:
 
 
 def check_topic_names(topics: Sequence[Topic]) -> None:
-    """Make sure that each topic can be shown, held by NumPy, and written as UTF-8.
-
-    Raises
-    ------
-    DataError : if one is blank, or too large, and so on.
-    """
+    """Raise DataError unless each topic can be displayed, held by NumPy, and written as UTF-8."""
     for topic in set(topics):
-        if isinstance(topic, str) and len(topic) > _LONGEST:
+        if isinstance(topic, str) and len(topic) > _MAX_LENGTH:
             raise DataError(
                 f"topic {topic[:40]!r}... has {len(topic):,} characters, and a name may have "
-                f"{_LONGEST:,}; check which column holds the topics."
+                f"{_MAX_LENGTH:,}; check which column holds the topics."
             )
-        if isinstance(topic, str) and not _is_name(topic):
+        if isinstance(topic, str) and (not topic.strip() or "\0" in topic or has_surrogates(topic)):
             raise DataError(
                 f"topic {topic!r} is blank, or holds a NUL or half a character; rename it."
             )
-        if isinstance(topic, int) and not _LEAST <= topic <= _MOST:
+        if isinstance(topic, int) and not _MIN_NUMBER <= topic <= _MAX_NUMBER:
             raise DataError(f"topic {topic} does not fit into 64 bits; make the topics strings.")
-
-
-def _is_name(topic: str) -> bool:
-    return bool(topic.strip()) and "\0" not in topic and not re.search("[\ud800-\udfff]", topic)
 
 
 def compute_digest(texts: Iterable[str], topics: Iterable[Topic]) -> str:
@@ -296,32 +272,26 @@ def compute_digest(texts: Iterable[str], topics: Iterable[Topic]) -> str:
 
 
 def digest_chunks(texts: Iterable[str], topics: Iterable[Topic]) -> Iterator[bytes]:
-    """Yield the bytes that `compute_digest` is made of; those of batches follow one another."""
+    """Yield the bytes that `compute_digest` hashes; those of batches may be concatenated."""
     for part in itertools.chain.from_iterable(zip(texts, map(str, topics), strict=True)):
-        # Lengths in front keep ("ab", "c") apart from ("a", "bc").
+        # Lengths in front distinguish ("ab", "c") from ("a", "bc").
         data = part.encode("utf-8", "surrogatepass")
         yield b"%d:" % len(data)
         yield data
 
 
 def chain_digests(digest: str, another: str) -> str:
-    """Return one digest of two sets of documents that were learned from one after the other."""
+    """Return the digest of documents that were learned from after those of another digest."""
     return hashlib.sha256(f"{digest}{another}".encode()).hexdigest()
 
 
 def check_texts(texts: Iterable[str], first: int = 0) -> list[str]:
-    """Return the texts as a list.
-
-    Parameters
-    ----------
-    texts : iterable of str
-    first : int, default 0
-        The number of the first one, for messages.
+    """Return texts as a list; `first` is the number of the first one in messages.
 
     Raises
     ------
-    DataError : if one is not a `str`, or they are not a sequence of texts: None, a single string, a
-        mapping, a data frame or an array of two dimensions.
+    DataError : if one is not a `str`, or they are None, a single string, a mapping, a data frame or
+        an array of two dimensions.
     """
     documents = list(check_iterable_of_texts(texts))
     check_all_str(documents, first)
@@ -329,7 +299,7 @@ def check_texts(texts: Iterable[str], first: int = 0) -> list[str]:
 
 
 def check_all_str(documents: Sequence[object], first: int = 0) -> None:
-    """Make sure that all documents are texts; see `check_texts`."""
+    """Raise DataError unless all documents are strings; see `check_texts`."""
     if set(map(type, documents)) <= {str}:
         return
     for number, text in enumerate(documents, start=first):
@@ -353,7 +323,7 @@ def check_iterable_of_texts(texts: Iterable[str]) -> Iterable[str]:
 
 
 def _check_flat(texts: Any) -> None:
-    """Make sure that iterating gives texts, not the names of columns or keys, and not rows."""
+    """Raise DataError if iteration would give keys, names of columns, or rows."""
     kind = type(texts).__name__
     shape = getattr(texts, "shape", (0,))
     if isinstance(texts, Mapping):

@@ -1,4 +1,4 @@
-"""Rows from CSV, TSV, JSONL and fastText lines."""
+"""Rows from CSV, TSV, JSON, JSON Lines and fastText files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import itertools
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple
@@ -21,6 +20,7 @@ from slugline.corpus.rows import (
     BadRow,
     RowIterator,
     SourceRow,
+    check_unique,
     guess_delimiter,
     join_advice,
     make_row,
@@ -41,10 +41,10 @@ __all__ = [
 ]
 
 
-# Lines of a byte stream as text: decoded, counted, bounded; and what is wrong with them -----------
+# Lines --------------------------------------------------------------------------------------------
 
 _FOREIGN_STARTS = {
-    # Before UTF-16, whose little-endian mark is the beginning of UTF-32's.
+    # Before UTF-16, whose little-endian mark is a prefix of UTF-32's.
     codecs.BOM_UTF32_LE: 'UTF-32; read it with `encoding="utf-32"`',
     codecs.BOM_UTF32_BE: 'UTF-32; read it with `encoding="utf-32"`',
     codecs.BOM_UTF16_LE: 'UTF-16; read it with `encoding="utf-16"`',
@@ -52,37 +52,35 @@ _FOREIGN_STARTS = {
     b"\x1f\x8b": "gzip; give it a name that ends in .gz",
     b"PK\x03\x04": "a zip archive or a spreadsheet; unpack it, or save it as CSV",
 }
-# Programs that put files together, or a mark before any file, leave more than one.
+# Programs that concatenate files, or put a mark before any file, leave more than one.
 _MARKS = re.compile(b"(?:%b)*" % codecs.BOM_UTF8)
 
 
 class TextLines:
-    """The lines of a byte stream with their ends; `take_fault` returns what is wrong with one.
+    """The lines of a byte stream as text, with their ends and without byte-order marks.
 
-    A line with a fault is still returned, so that a reader of CSV keeps in step with quotes
-    that span lines. Byte-order marks of UTF-8 at the start are dropped.
+    A line with a fault is returned like any other, so that a CSV reader keeps track of quotes that
+    span lines; `take_fault` returns the fault.
 
     Parameters
     ----------
     readline : callable
-        Takes a number of bytes and returns at most that many of the next line, as that of a binary
-        file does.
+        The method of a binary file: returns the next line, or its first so many bytes.
     name : str
         For messages.
     limit : int, optional
-        How many bytes to read before giving up; by default there is no limit.
+        Bytes after which reading is an error; unlimited by default.
     encoding : str, optional
-        What `readline` converted to UTF-8, for messages.
+        The encoding that `readline` converted to UTF-8, for messages.
 
     Attributes
     ----------
     head : bytes
-        The first line, or its first `MAX_RECORD` bytes, before iteration starts.
-    encoding : str or None
+        The first line, or its first `MAX_RECORD` bytes.
     number, offset : int
-        The last line returned, counted from 1, and the bytes up to its end.
+        Number of the last line returned, from 1, and the bytes up to its end.
     n_bytes : int
-        The bytes of the last line returned, or of its first piece if it exceeds `MAX_RECORD`.
+        Bytes of the last line returned, or of its first piece if it exceeds `MAX_RECORD`.
     exhausted : bool
         Whether the end has been reached.
 
@@ -99,9 +97,9 @@ class TextLines:
         encoding: str | None = None,
     ) -> None:
         first = readline(MAX_RECORD + 1)
-        for start, what in _FOREIGN_STARTS.items():
+        for start, description in _FOREIGN_STARTS.items():
             if first.startswith(start):
-                raise DataError(f"{name} is {what}.")
+                raise DataError(f"{name} is {description}.")
         if utf16 := guess_utf16(first):
             raise DataError(f'{name} seems to be UTF-16; read it with `encoding="{utf16}"`.')
         self.name = name
@@ -116,7 +114,7 @@ class TextLines:
         self._pieces = itertools.chain([self.head], iter(partial(readline, MAX_RECORD + 1), b""))
 
     def pieces(self) -> Iterator[bytes]:
-        """Return the bytes themselves: lines, or pieces of one that exceeds `MAX_RECORD`."""
+        """Yield the bytes: lines, or pieces of one that exceeds `MAX_RECORD`."""
         for piece in filter(None, self._pieces):
             self.offset += len(piece)
             if self.offset > self._limit:
@@ -137,7 +135,7 @@ class TextLines:
         self.exhausted = True
 
     def take_fault(self) -> BadRow | None:
-        """Return the first fault since the last call, and forget the others."""
+        """Return the first fault since the last call, and discard the others."""
         fault = self._faults[0] if self._faults else None
         self._faults.clear()
         return fault
@@ -155,36 +153,32 @@ class TextLines:
             return line.decode(errors="replace")
 
 
-# The lines of a file that begin in a range of its bytes -------------------------------------------
-
-# Bytes that are read at a time where nothing of them is kept.
+# Bytes of a line before the range that are read at a time.
 _CHUNK_BYTES = 1 << 20
 
 
 class ByteRange:
-    """Lines that begin from `start` to before `stop`, whole; those of all ranges are all lines.
+    """The lines of a binary file that begin at the bytes from `start` to before `stop`.
 
-    Parameters
-    ----------
-    file : binary file, open for reading
-    start, stop : int
-        In bytes.
+    Consecutive ranges have all lines of the file, each once.
 
     Attributes
     ----------
     n_lines : int
-        How many have been read.
+        Lines read so far.
     """
 
     def __init__(self, file: BinaryIO, start: int, stop: int) -> None:
         self.n_lines = 0
         self._file, self._at, self._stop = file, start, stop
-        self._is_begun = False
+        self._is_within_line = False
         if start:
             # The line that holds the byte before belongs to the range before.
             file.seek(start - 1)
             self._at = start - 1
-            while not self._taken(file.readline(_CHUNK_BYTES)).endswith(b"\n") and self._at < stop:
+            while self._at < stop and not self._advance(file.readline(_CHUNK_BYTES)).endswith(
+                b"\n"
+            ):
                 pass
 
     def __enter__(self) -> ByteRange:
@@ -194,43 +188,40 @@ class ByteRange:
         self._file.close()
 
     def readline(self, limit: int) -> bytes:
-        """Return the next line with its end, or up to `limit` bytes of it; nothing at the end."""
-        if not self._is_begun and self._at >= self._stop:
+        """Return the next line with its end, or its first `limit` bytes; none at the end."""
+        if not self._is_within_line and self._at >= self._stop:
             return b""
-        line = self._taken(self._file.readline(limit))
-        self.n_lines += not self._is_begun and bool(line)
-        self._is_begun = bool(line) and not line.endswith(b"\n")
+        line = self._advance(self._file.readline(limit))
+        self.n_lines += not self._is_within_line and bool(line)
+        self._is_within_line = bool(line) and not line.endswith(b"\n")
         return line
 
-    def _taken(self, line: bytes) -> bytes:
+    def _advance(self, line: bytes) -> bytes:
         # At the end of the file, there is nothing up to the end of the range.
         self._at = self._at + len(line) if line else self._stop
         return line
 
 
-# The items of a JSON array, cut out of a stream one after another ---------------------------------
+# Items of a JSON array ----------------------------------------------------------------------------
 
-#: The least bytes to read at a time.
+# The fewest bytes to read at a time.
 _CHUNK_CHARACTERS = 1 << 16
 
 _SPACES = re.compile(r"[ \t\r\n]*")
-# This only finds where an item ends; decoding reports what else is wrong. Numbers and objects are
-# not kept, only that they were there, as millions of them take much memory.
+# Only finds the end of an item; decoding reports other faults. Numbers and objects are replaced by
+# their lengths, as millions of them take much memory.
 _scan = json.JSONDecoder(
     parse_int=len, parse_float=len, object_pairs_hook=len, strict=False
 ).raw_decode
 
 
 def json_items(lines: TextLines) -> Iterator[bytes]:
-    """Return the bytes of each item of a JSON array.
-
-    An item may exceed `MAX_RECORD` bytes, but not twice as many: it then counts as one without an
-    end. At most some tens of megabytes are held at a time.
+    """Yield the bytes of each item of a JSON array, with at most tens of megabytes in memory.
 
     Raises
     ------
-    DataError : if the stream is not an array; later on, if the end of an item can't be found, or
-        something follows the array.
+    DataError : if the stream is not an array, an item has no end or more than twice `MAX_RECORD`
+        bytes, or something follows the array.
     """
     text = _Text(lines)
     if text.take() != "[":
@@ -243,7 +234,7 @@ def json_items(lines: TextLines) -> Iterator[bytes]:
         if mark == "]":
             break
         if mark != ",":
-            raise text.broken(number - 1, "no comma after it")
+            raise text.invalid_item(number - 1, "no comma after it")
         yield text.take_item(number)
         mark = text.take()
     if text.peek():
@@ -253,22 +244,22 @@ def json_items(lines: TextLines) -> Iterator[bytes]:
 
 
 class _Text:
-    """JSON that has been read and not yet taken."""
+    """A buffer of JSON that has been read and not yet taken."""
 
     def __init__(self, lines: TextLines) -> None:
         self._name = lines.name
         self._pieces = lines.pieces()
-        # As Latin-1, in which each byte is a character: the marks of JSON are all ASCII.
-        self._held = ""
+        # In Latin-1, in which each byte is a character: the syntax of JSON is all ASCII.
+        self._buffer = ""
         self._at = 0  # what is before has been taken
 
     def peek(self) -> str:
         """Return the next non-blank character, "" at the end, without taking it."""
         while True:
-            spaces = _SPACES.match(self._held, self._at)
+            spaces = _SPACES.match(self._buffer, self._at)
             self._at = spaces.end() if spaces else self._at
-            if self._at < len(self._held) or not self._read_on():
-                return self._held[self._at : self._at + 1]
+            if self._at < len(self._buffer) or not self._read_on():
+                return self._buffer[self._at : self._at + 1]
 
     def take(self) -> str:
         """Take and return the next non-blank character, "" at the end."""
@@ -283,43 +274,43 @@ class _Text:
         while end is None:
             end = self._find_end(number)
         first, self._at = self._at, end
-        return self._held[first:end].encode("latin-1")
+        return self._buffer[first:end].encode("latin-1")
 
-    def broken(self, number: int, reason: str) -> DataError:
+    def invalid_item(self, number: int, reason: str) -> DataError:
         """Return the error for an item after which nothing can be read."""
         return DataError(f"{self._name}, item {number}: not valid JSON ({reason}); mend it.")
 
     def _find_end(self, number: int) -> int | None:
-        """Return where the next item ends, or None if more must be read to find it."""
+        """Return the end of the next item, or None if more has been read to find it."""
         try:
-            _, end = _scan(self._held, self._at)
+            _, end = _scan(self._buffer, self._at)
         except RecursionError as error:
-            raise self.broken(number, "nested too deeply") from error
+            raise self.invalid_item(number, "nested too deeply") from error
         except json.JSONDecodeError as error:
-            if len(self._held) - self._at > 2 * MAX_RECORD:
+            if len(self._buffer) - self._at > 2 * MAX_RECORD:
                 reason = f"or more than {2 * MAX_RECORD:,} bytes"
             elif self._read_on():
                 return None
             else:
                 reason = error.msg
-            raise self.broken(number, reason) from error
-        # A number may go on: what ends here may be only the 1 of 1e+6.
-        return None if end + 2 >= len(self._held) and self._read_on() else end
+            raise self.invalid_item(number, reason) from error
+        # A number may continue: this may be only the 1 of 1e+6.
+        return None if end + 2 >= len(self._buffer) and self._read_on() else end
 
     def _read_on(self) -> bool:
-        """Read as much again as is held, so that scanning it again takes linear time overall."""
-        wanted = max(len(self._held) - self._at, _CHUNK_CHARACTERS)
+        """Double the buffer, so that scanning it again takes linear time overall."""
+        wanted = max(len(self._buffer) - self._at, _CHUNK_CHARACTERS)
         pieces = []
         while wanted > 0 and (piece := next(self._pieces, b"")):
             pieces.append(piece)
             wanted -= len(piece)
         if pieces:
-            self._held = self._held[self._at :] + b"".join(pieces).decode("latin-1")
+            self._buffer = self._buffer[self._at :] + b"".join(pieces).decode("latin-1")
             self._at = 0
         return bool(pieces)
 
 
-# Rows from CSV, TSV, JSONL and fastText lines -----------------------------------------------------
+# Rows ---------------------------------------------------------------------------------------------
 
 _decode_json = msgspec.json.Decoder().decode
 _decode_flat = msgspec.json.Decoder(dict[str, str | int | float | bool | None]).decode
@@ -329,7 +320,7 @@ _LABEL = re.compile(r"__label__(\S*)\s*")
 
 
 def table_rows(lines: TextLines, delimiter: str | None = None) -> RowIterator:
-    """Return rows of CSV with a header; by default its most frequent of , ; and tab separates."""
+    """Yield rows of CSV with a header, whose most frequent of , ; and tab separates by default."""
     if delimiter is None:
         delimiter = guess_delimiter(lines.head.decode(errors="replace"))
     records = _records(lines, delimiter)
@@ -340,10 +331,7 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> RowIterator:
         advice = join_advice([header])
         raise DataError(f"{lines.name}, line {header.at}: {header.problem}; {advice}.")
     names = [name.strip() for name in header.cells]
-    counts = Counter(filter(None, names))
-    twice = next((name for name, n in counts.items() if n > 1), None)
-    if twice is not None:
-        raise DataError(f"{lines.name} has two columns named {twice!r}; rename one.")
+    check_unique(lines.name, filter(None, names))
     for record in records:
         if isinstance(record, BadRow):
             yield record
@@ -355,14 +343,14 @@ def table_rows(lines: TextLines, delimiter: str | None = None) -> RowIterator:
 
 
 class _Record(NamedTuple):
-    at: int  # the physical line on which it begins
+    at: int  # number of the physical line on which it begins
     cells: list[str]
     n_bytes: int
 
 
 def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | BadRow]:
-    """Return the records of CSV, with the header and without empty ones."""
-    # The limit belongs to the whole process, so it is never lowered.
+    """Yield the records of CSV, with the header and without empty ones."""
+    # The limit holds for the whole process, so it is never lowered.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD))
     at = begin = 0
 
@@ -398,7 +386,7 @@ def _records(lines: TextLines, delimiter: str) -> Iterator[_Record | BadRow]:
 
 
 def json_rows(lines: TextLines) -> RowIterator:
-    """Return rows of one JSON object per line; blank lines are skipped."""
+    """Yield rows of one JSON object per line; blank lines are skipped."""
     for line in lines:
         if fault := lines.take_fault():
             yield fault
@@ -407,7 +395,7 @@ def json_rows(lines: TextLines) -> RowIterator:
 
 
 def array_rows(lines: TextLines) -> RowIterator:
-    """Return rows of one JSON array of objects or of texts."""
+    """Yield rows of one JSON array of objects or of texts."""
     for at, item in enumerate(json_items(lines), 1):
         if len(item) > MAX_RECORD:
             yield too_long_row(at)
@@ -433,10 +421,10 @@ def _json_row(at: int, data: str, n_bytes: int, may_be_text: bool = False) -> So
 
 
 def _json_values(data: str) -> Any:
-    """Return what JSON holds, an object as a dict; other lists and objects stay as written."""
+    """Return a JSON object as a dict, or another value; nested lists and objects stay JSON."""
     try:
         return _decode_flat(data)
-    except msgspec.ValidationError:  # something is nested in it, or it is not an object
+    except msgspec.ValidationError:  # a nested object, or no object
         whole = _decode_raw(data)
     if _first(whole) != b"{":
         return _plain(whole)
@@ -444,7 +432,7 @@ def _json_values(data: str) -> Any:
 
 
 def _plain(value: msgspec.Raw) -> Any:
-    """Return a string, number, boolean or null, and leave a list or object as it was written."""
+    """Return a string, number, boolean or null as a Python value; lists and objects stay JSON."""
     return value if _first(value) in (b"[", b"{") else _decode_json(value)
 
 
@@ -453,7 +441,7 @@ def _first(value: msgspec.Raw) -> bytes:
 
 
 def text_rows(lines: TextLines) -> RowIterator:
-    """Return rows of one text per line, after any fastText labels (`__label__sport Late goal`)."""
+    """Yield rows of one text per line, after any fastText labels (`__label__sport Late goal`)."""
     for line in lines:
         if fault := lines.take_fault():
             yield fault

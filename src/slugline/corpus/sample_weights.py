@@ -1,4 +1,4 @@
-"""What each row counts in a loss: the user's weight for it, times that of its topic."""
+"""Weights of rows in a loss: the user's weight of each row times that of its topic."""
 
 from __future__ import annotations
 
@@ -21,42 +21,31 @@ __all__ = [
     "topic_weights",
 ]
 
-#: What a weight may be at most: 32 bits hold no more.
-_MOST = 3e38
+# The largest weight that 32 bits hold, rounded down.
+_MAX_WEIGHT = 3e38
 
 
 def row_weights(
     n_rows: int, sample_weight: npt.ArrayLike | None, topic_weight: F32 | None
 ) -> F32 | None:
-    """Multiply two weights per row into one.
+    """Return the product of both weights of each row, float32; None if both are None.
 
     Parameters
     ----------
     n_rows : int
-    sample_weight : float array, shape (n_rows,), or None if all are 1
-    topic_weight : float32 array, shape (n_rows,), or None if all are 1
+    sample_weight : float array, shape (n_rows,), or None
+    topic_weight : float32 array, shape (n_rows,), or None
         The weight of each row's topic.
-
-    Returns
-    -------
-    float32 array, shape (n_rows,), or None if all are 1.
 
     Raises
     ------
-    DataError : if there is not one number per row, or one is negative or not finite, or all are 0.
+    DataError : if there is not one number per row, one is negative or not finite, or all are 0.
     """
     if sample_weight is None and topic_weight is None:
         return None
     weight = np.ones(n_rows, dtype=np.float32)
     if sample_weight is not None:
-        given = _as_numbers(sample_weight)
-        if given.shape != weight.shape:
-            raise DataError(
-                f"`sample_weight` has shape {given.shape}; give one weight for each of the "
-                f"{n_rows} rows."
-            )
-        _check_each(given)
-        weight *= given.astype(np.float32)
+        weight *= _check_sample_weight(sample_weight, n_rows).astype(np.float32)
     if topic_weight is not None:
         with np.errstate(over="ignore"):
             weight *= topic_weight
@@ -73,54 +62,53 @@ def row_weights(
     return weight
 
 
-def _as_numbers(sample_weight: npt.ArrayLike) -> F64:
+def _check_sample_weight(sample_weight: npt.ArrayLike, n_rows: int) -> F64:
     try:
-        given = np.asarray(sample_weight)
+        weights = np.asarray(sample_weight)
     except ValueError:  # lists of several lengths
-        given = np.asarray(None)
-    if given.dtype.kind == "O" and given.ndim:
-        odd = (value for value in given.flat if not isinstance(value, int | float | np.number))
-        if next(odd, given) is given:
-            return given.astype(np.float64)
-    elif given.dtype.kind in "biuf":
-        return given.astype(np.float64)
-    raise DataError(
-        f"`sample_weight` is {shown(sample_weight)}; give an array or list of one number for each "
-        "row."
+        weights = np.asarray(None)
+    is_numeric = weights.dtype.kind in "biuf" or (
+        weights.dtype.kind == "O"
+        and weights.ndim > 0
+        and all(isinstance(value, int | float | np.number) for value in weights.flat)
     )
-
-
-def _check_each(given: F64) -> None:
-    odd = np.flatnonzero(~((given >= 0) & (given <= _MOST)))
+    if not is_numeric:
+        raise DataError(
+            f"`sample_weight` is {shown(sample_weight)}; give an array or list of one number for "
+            "each row."
+        )
+    numbers = weights.astype(np.float64)
+    if numbers.shape != (n_rows,):
+        raise DataError(
+            f"`sample_weight` has shape {numbers.shape}; give one weight for each of the "
+            f"{n_rows} rows."
+        )
+    odd = np.flatnonzero(~((numbers >= 0) & (numbers <= _MAX_WEIGHT)))
     if len(odd):
         raise DataError(
-            f"`sample_weight` is {given[odd[0]]:g} in row {odd[0]}, counted from 0; give numbers "
-            f"from 0 to {_MOST:g}."
+            f"`sample_weight` is {numbers[odd[0]]:g} in row {odd[0]}, counted from 0; give numbers "
+            f"from 0 to {_MAX_WEIGHT:g}."
         )
+    return numbers
 
 
 def topic_weights(
     class_weight: str | Mapping[Any, float] | None, topics: Topics, labels: I64
 ) -> F32 | None:
-    """Return the weight of each row's topic, or None if all are 1.
+    """Return the weight of each row's topic, float32, shape (n_rows,); None if all are 1.
 
     Parameters
     ----------
     class_weight : {None, "balanced"} or mapping of topic to float
-        "balanced" gives every topic that occurs the same total; one that a mapping doesn't name has
-        1.
+        "balanced" gives every topic that occurs the same total. Topics that a mapping leaves out
+        have weight 1.
     topics : Topics
     labels : int array, shape (n_rows,)
 
-    Returns
-    -------
-    float32 array, shape (n_rows,), or None.
-
     Raises
     ------
-    DataError : if a mapping names a topic that there is none of.
-    OptionError : if it is neither of these, a weight is no number, negative or too large, or there
-        are no rows.
+    DataError : if a mapping names an unknown topic.
+    OptionError : if `class_weight` or a weight is not valid, or there are no rows.
     """
     check_class_weight(class_weight)
     if class_weight is None:
@@ -132,7 +120,7 @@ def topic_weights(
         )
     if isinstance(class_weight, str):
         counts = np.bincount(labels)[labels]
-        # A topic may be described without having a document: it takes no part.
+        # Topics with a description and no document don't count.
         return (len(labels) / (len(np.unique(labels)) * counts)).astype(np.float32)
     try:
         numbers = topics.encode(class_weight)
@@ -151,10 +139,10 @@ def check_class_weight(class_weight: Any) -> None:
             "class_weight", class_weight, "None, 'balanced' or a mapping of topic to weight"
         )
     for topic, weight in class_weight.items():
-        if not is_number(weight) or not 0 <= weight <= _MOST:
+        if not is_number(weight) or not 0 <= weight <= _MAX_WEIGHT:
             raise OptionError(
                 f"`class_weight` gives topic {topic!r} the weight {shown(weight)}; give a number "
-                f"from 0 to {_MOST:g}."
+                f"from 0 to {_MAX_WEIGHT:g}."
             )
 
 
@@ -163,8 +151,8 @@ def class_weights(class_weight: Mapping[int, float], n_topics: int) -> F32:
 
     Raises
     ------
-    DataError : if there is no topic of such a number.
-    OptionError : if a weight is no number, negative or too large.
+    DataError : if there is no topic with such a number.
+    OptionError : if a weight is not a number, negative or too large.
     """
     check_class_weight(class_weight)
     weights = np.ones(n_topics, dtype=np.float32)
@@ -180,7 +168,7 @@ def class_weights(class_weight: Mapping[int, float], n_topics: int) -> F32:
 def to_plain_class_weight(
     class_weight: str | Mapping[Any, float] | None,
 ) -> str | Mapping[Any, float] | None:
-    """Return weights of topics by names that a file can hold."""
+    """Return `class_weight` with topics as a file can hold them; see `to_plain_topics`."""
     if class_weight is None or isinstance(class_weight, str):
         return class_weight
     names = to_plain_topics(class_weight, "class_weight")

@@ -1,4 +1,4 @@
-"""Chooses documents to hold out, so that each topic has its share on both sides."""
+"""Stratified splits and folds of documents."""
 
 from __future__ import annotations
 
@@ -18,22 +18,16 @@ __all__ = [
 
 
 def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> Mask:
-    """Return which documents to hold out.
+    """Return which documents to hold out, shape (n_documents,).
 
     Parameters
     ----------
     topics : sequence of str or int
-        The topic of each document.
     fraction : float, over 0 and under 1
-        Share of the documents to hold out.
+        Share of each topic's documents to hold out, rounded up or down so that the sum is right.
+        One document of each topic always stays.
     seed : int
-        Determines which documents are held out, and for which topics the number is rounded up.
-
-    Returns
-    -------
-    bool array, shape (n_documents,), True where a document is held out. From each topic, `fraction`
-    of the documents are held out, rounded up or down so that the sum is right. At least one always
-    stays, so none is held out from a topic with a single document.
+        Determines the documents, and for which topics the number is rounded up.
 
     Raises
     ------
@@ -50,17 +44,17 @@ def hold_out(topics: Sequence[Topic], fraction: float, seed: int) -> Mask:
             "add documents, or give a separate file for validation."
         )
     rng = np.random.default_rng(seed)
-    n_held = _shares(counts, fraction, rng)
-    return _places(codes, rng) < n_held[codes]
+    n_test = _apportion(counts, fraction, rng)
+    return _rank(codes, rng) < n_test[codes]
 
 
 def rank_within_topics(topics: Sequence[Topic], seed: int | Sequence[int]) -> Index:
-    """Return each document's place, from 0, in a random order of the documents of its topic.
+    """Return each document's rank, from 0, in a random order of the documents of its topic.
 
-    The documents in a place below `n` are a draw of `n` from each topic, or of all where there are
-    fewer, and part of every larger draw with the same seed.
+    Documents of a rank below `n` are a sample of `n` of each topic, or of all where there are
+    fewer, and part of every larger sample with the same seed.
     """
-    return _places(_codes(topics), np.random.default_rng(seed))
+    return _rank(_codes(topics), np.random.default_rng(seed))
 
 
 def make_folds(
@@ -69,7 +63,9 @@ def make_folds(
     seed: int,
     groups: Integers | None = None,
 ) -> I64:
-    """Return a fold for each document: folds have equal size, and topics are spread evenly.
+    """Return the fold of each document, from 0, shape (n_documents,).
+
+    Folds have equal size, and each topic is distributed evenly among them.
 
     Parameters
     ----------
@@ -77,12 +73,8 @@ def make_folds(
     n_folds : int
     seed : int
     groups : int array, shape (n_documents,), optional
-        Documents of one group share a fold. Folds then have equally many groups, and the topic of
-        each group's first document is spread evenly.
-
-    Returns
-    -------
-    int array, shape (n_documents,): the fold of each document, from 0.
+        Documents of a group share a fold. Folds then have equally many groups, and the topic of
+        each group's first document is distributed evenly.
 
     Raises
     ------
@@ -90,10 +82,10 @@ def make_folds(
     """
     if groups is not None:
         first, number = np.unique(groups, return_index=True, return_inverse=True)[1:]
-        order = np.argsort(first)  # as they come, so that groups of one document change nothing
-        of_group = np.empty(len(first), dtype=np.int64)
-        of_group[order] = make_folds([topics[row] for row in first[order].tolist()], n_folds, seed)
-        return of_group[number]
+        order = np.argsort(first)  # by occurrence, so that groups of one document change nothing
+        fold = np.empty(len(first), dtype=np.int64)
+        fold[order] = make_folds([topics[row] for row in first[order].tolist()], n_folds, seed)
+        return fold[number]
     if not 2 <= n_folds <= len(topics):
         raise DataError(
             f"{len(topics)} documents can't be split into {n_folds} folds; use two folds or more, "
@@ -111,26 +103,26 @@ def _codes(topics: Sequence[Topic]) -> Index:
     return np.array([names[topic] for topic in topics], dtype=np.intp)
 
 
-def _places(codes: Index, rng: np.random.Generator) -> Index:
+def _rank(codes: Index, rng: np.random.Generator) -> Index:
     counts = np.bincount(codes)
-    places = np.empty(len(codes), dtype=np.intp)
+    ranks = np.empty(len(codes), dtype=np.intp)
     first = np.repeat(np.cumsum(counts) - counts, counts)
-    places[_shuffle_within_topics(codes, rng)] = np.arange(len(codes)) - first
-    return places
+    ranks[_shuffle_within_topics(codes, rng)] = np.arange(len(codes)) - first
+    return ranks
 
 
 def _shuffle_within_topics(codes: Index, rng: np.random.Generator) -> Index:
-    """Return the numbers of all documents, topic after topic, in random order within each."""
+    """Return the numbers of all documents by topic, in random order within each."""
     shuffled = rng.permutation(len(codes))
     return shuffled[np.argsort(codes[shuffled], kind="stable")]
 
 
-def _shares(counts: Index, fraction: float, rng: np.random.Generator) -> Index:
-    """Return each topic's share, rounded by largest remainders, ties by chance; leave one each."""
+def _apportion(counts: Index, fraction: float, rng: np.random.Generator) -> Index:
+    """Return how many documents of each topic to hold out, by largest remainders."""
     quotas = np.where(counts > 1, counts * fraction, 0.0)
-    shares = np.floor(quotas).astype(np.intp)
-    n_odd = max(1, round(quotas.sum())) - shares.sum()
-    remainders = np.where(shares + 1 < counts, quotas - shares, -1.0)
-    order = np.lexsort((rng.permutation(len(counts)), -remainders))[:n_odd]
-    shares[order[remainders[order] > 0]] += 1
-    return shares
+    sizes = np.floor(quotas).astype(np.intp)
+    n_more = max(1, round(quotas.sum())) - sizes.sum()
+    remainders = np.where(sizes + 1 < counts, quotas - sizes, -1.0)
+    order = np.lexsort((rng.permutation(len(counts)), -remainders))[:n_more]
+    sizes[order[remainders[order] > 0]] += 1
+    return sizes

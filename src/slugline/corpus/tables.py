@@ -1,11 +1,10 @@
-"""Rows from the first sheet of an Excel file."""
+"""Rows from the first sheet of an Excel file, and from data frames of pandas and polars."""
 
 from __future__ import annotations
 
 import re
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
@@ -13,6 +12,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 from slugline.corpus.rows import (
     MAX_RECORD,
     RowIterator,
+    check_unique,
     make_row,
     too_long_row,
     translate_os_errors,
@@ -26,18 +26,20 @@ __all__ = [
 ]
 
 
+# Excel --------------------------------------------------------------------------------------------
+
 #: The most bytes that all parts of a file may unpack to, and the most times their packed size.
 MAX_UNPACKED, MAX_RATIO = 2**30, 200
-#: Cells of the rectangle that a sheet spans: it is held in memory even if nearly empty.
+#: Cells of the rectangle that a sheet spans, which is held in memory even if nearly empty.
 MAX_CELLS = 20_000_000
-#: A part below this size may be packed in any ratio.
+# A part below this size may be packed in any ratio.
 _SMALL = 10_000_000
 _PIECE = 1 << 20
 _PLACE = re.compile(rb"""\br=["']([A-Z]{0,3})(\d{1,9})["']""")
 
 
 def excel_rows(path: Path) -> RowIterator:
-    """Return the rows below the first one that is not empty, which names the columns.
+    """Yield the rows below the first non-empty one, which names the columns.
 
     Columns without a name and empty rows are left out.
     """
@@ -48,7 +50,7 @@ def excel_rows(path: Path) -> RowIterator:
             with calamine.CalamineWorkbook.from_path(str(path)) as book:
                 sheet = book.get_sheet_by_index(0)
         except (calamine.CalamineError, IndexError) as error:
-            raise _broken(path, error) from error
+            raise _incomplete_file(path, error) from error
     yield from _table_rows(path, sheet.iter_rows())
 
 
@@ -59,18 +61,11 @@ def _table_rows(path: Path, rows: Iterable[list[Any]]) -> RowIterator:
             continue
         if not names:
             names = [str(cell).strip() for cell in cells]
-            _check_names(path, names)
+            check_unique(str(path), filter(None, names))
             continue
         values = {name: cell for name, cell in zip(names, cells, strict=True) if name}
         n_characters = sum(len(value) for value in values.values() if isinstance(value, str))
         yield make_row(at, values) if n_characters <= MAX_RECORD else too_long_row(at)
-
-
-def _check_names(path: Path, names: list[str]) -> None:
-    counts = Counter(filter(None, names))
-    twice = next((name for name, n in counts.items() if n > 1), None)
-    if twice is not None:
-        raise DataError(f"{path} has two columns named {twice!r}; rename one.")
 
 
 def _reader() -> Any:
@@ -84,21 +79,21 @@ def _reader() -> Any:
     return python_calamine
 
 
-def _broken(path: Path, error: Exception) -> DataError:
+def _incomplete_file(path: Path, error: Exception) -> DataError:
     reason = str(error).partition("\n")[0]
     return DataError(f"{path} is not a complete Excel file ({reason}); save it again, or as CSV.")
 
 
 def _check_sizes(path: Path) -> None:
-    """Make sure that a file neither unpacks nor spans more than fits into memory."""
+    """Raise DataError if a file unpacks to, or spans, more than fits into memory."""
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
-            _check_claims(path, parts)
-            # Read to the end, to check that each has the size it claims.
+            _check_declared_sizes(path, parts)
+            # Reading to the end checks that each part has its declared size.
             spans = [_span(archive.open(part)) for part in parts]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise _broken(path, error) from error
+        raise _incomplete_file(path, error) from error
     n_rows, n_columns = max(spans, key=lambda span: span[0] * span[1], default=(0, 0))
     if n_rows * n_columns > MAX_CELLS:
         raise DataError(
@@ -107,10 +102,10 @@ def _check_sizes(path: Path) -> None:
         )
 
 
-def _check_claims(path: Path, parts: list[zipfile.ZipInfo]) -> None:
+def _check_declared_sizes(path: Path, parts: list[zipfile.ZipInfo]) -> None:
     n_bytes = sum(part.file_size for part in parts)
-    packed = any(part.file_size > max(_SMALL, MAX_RATIO * part.compress_size) for part in parts)
-    if n_bytes > MAX_UNPACKED or packed:
+    is_bomb = any(part.file_size > max(_SMALL, MAX_RATIO * part.compress_size) for part in parts)
+    if n_bytes > MAX_UNPACKED or is_bomb:
         raise DataError(
             f"{path} unpacks to {n_bytes:,} bytes, more than is likely or fits into memory; save "
             "it as CSV."
@@ -120,29 +115,24 @@ def _check_claims(path: Path, parts: list[zipfile.ZipInfo]) -> None:
 def _span(part: IO[bytes]) -> tuple[int, int]:
     """Return the last row and column that a part of an Excel file names."""
     n_rows = n_columns = 0
+    overlap = b""
     with part:
-        for piece in _overlapping(part):
-            for found in _PLACE.finditer(piece):
-                n_rows = max(n_rows, int(found[2]))
-                n_columns = max(n_columns, _column(found[1]))
+        while piece := part.read(_PIECE):
+            for match in _PLACE.finditer(overlap + piece):
+                n_rows = max(n_rows, int(match[2]))
+                n_columns = max(n_columns, _column_number(match[1]))
+            overlap = piece[-32:]
     return n_rows, n_columns
 
 
-def _overlapping(part: IO[bytes]) -> Iterator[bytes]:
-    end = b""
-    while piece := part.read(_PIECE):
-        yield end + piece
-        end = piece[-32:]
-
-
-def _column(letters: bytes) -> int:
+def _column_number(letters: bytes) -> int:
     number = 0
     for letter in letters:
         number = 26 * number + letter - 64
     return number
 
 
-# Rows from data frames of pandas and polars, neither of which is imported -------------------------
+# Data frames, whose libraries are not imported ----------------------------------------------------
 
 
 @runtime_checkable
@@ -174,32 +164,30 @@ Frame = PandasFrame | PolarsFrame
 
 
 def frame_rows(frame: Frame) -> RowIterator:
-    """Return the rows of a data frame, each named by its index, or by its number from 0 on.
+    """Yield the rows of a data frame; their places are its index, or numbers from 0.
 
     Raises
     ------
     DataError : if two columns have the same name.
     """
     names = [str(name) for name in frame.columns]
-    twice = next((name for name, n in Counter(names).items() if n > 1), None)
-    if twice is not None:
-        raise DataError(f"the DataFrame has two columns named {twice!r}; rename one.")
-    for at, cells in _numbered(frame):
-        yield make_row(at, dict(zip(names, map(_plain, cells), strict=True)))
+    check_unique("the DataFrame", names)
+    for at, cells in _enumerate_rows(frame):
+        yield make_row(at, dict(zip(names, map(_to_python, cells), strict=True)))
 
 
-def _numbered(frame: Frame) -> Iterator[tuple[int | str, tuple[Any, ...]]]:
+def _enumerate_rows(frame: Frame) -> Iterator[tuple[int | str, tuple[Any, ...]]]:
     if isinstance(frame, PandasFrame):
-        # As objects, so that None can stand for whatever pandas counts as missing.
-        whole: Any = frame
-        objects = whole.astype(object).where(frame.notna(), None)
+        # Columns of objects can hold None for the missing values of pandas.
+        pandas_frame: Any = frame
+        objects = pandas_frame.astype(object).where(frame.notna(), None)
         index = (at if isinstance(at, int) else str(at) for at in frame.index)
         yield from zip(index, objects.itertuples(index=False, name=None), strict=True)
     else:
         yield from enumerate(frame.iter_rows())
 
 
-def _plain(value: Any) -> Any:
+def _to_python(value: Any) -> Any:
     """Return a NumPy value, or a series in a cell, as a Python value; NaN as None."""
     for convert in ("tolist", "to_list"):
         if hasattr(value, convert):

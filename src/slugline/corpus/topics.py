@@ -1,4 +1,4 @@
-"""Names of topics: those that differ only in case or spaces, and those to be renamed."""
+"""Topics that differ only in case or spaces, new names for topics, and their descriptions."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ __all__ = [
     "spelling_warnings",
 ]
 
-#: How many topics a message names, and how many spellings of each.
-N_TOPICS, N_SPELLINGS = 5, 4
+# Topics that a message names, and spellings of each.
+_N_TOPICS, _N_SPELLINGS = 5, 4
 
 
 def spelling_warnings(
@@ -35,7 +35,7 @@ def spelling_warnings(
     Parameters
     ----------
     topics : iterable of str, or mapping of str to int
-        The topic of each document, or how many documents each has.
+        The topic of each document, or the number of documents of each topic.
     known : iterable of str
         Topics of a model, which need not occur in the documents.
     """
@@ -47,72 +47,63 @@ def spelling_warnings(
     are = "topic is" if len(groups) == 1 else "topics are"
     return [
         f"{len(groups):,} {are} written in several ways, which differ only in case or spaces and "
-        f"count as separate topics: {_listed(groups)}. Use `fold_topics` to merge them "
+        f"count as separate topics: {_format_groups(groups)}. Use `fold_topics` to merge them "
         "under the most common spelling."
     ]
 
 
 def fold_topics(corpus: Corpus, known: Iterable[str] = ()) -> Corpus:
-    """Merge topics that differ only in case or spaces, under the most common spelling.
+    """Return the corpus with topics that differ only in case or spaces merged, and a note on it.
 
     Parameters
     ----------
     corpus : Corpus
     known : iterable of str
-        Topics whose spelling takes precedence over that of the corpus, such as those of a model or
-        of the training documents; of these, the most common spelling counts.
-
-    Returns
-    -------
-    Corpus, with a note on what was changed, if anything was.
+        Topics whose most common spelling takes precedence over that of the corpus, such as those
+        of a model or of the training documents.
     """
-    own, before = Counter(corpus.topics), Counter(known)
-    chosen = {key: group[0] for key, group in (_by_key(own) | _by_key(before)).items()}
-    new = {topic: topic if topic in before else chosen[_key(topic)] for topic in own}
-    changed = [topic for topic in own if new[topic] != topic]
+    counts, known_counts = Counter(corpus.topics), Counter(known)
+    groups = _by_key(counts) | _by_key(known_counts)
+    new = {topic: topic if topic in known_counts else groups[_key(topic)][0] for topic in counts}
+    changed = [topic for topic in counts if new[topic] != topic]
     if not changed:
         return corpus
-    spellings = Counter(new[topic] for topic in changed)
-    shown = ", ".join(f"{topic!r}" for topic, _ in spellings.most_common(N_TOPICS))
-    n_documents = sum(own[topic] for topic in changed)
+    spellings = [topic for topic, _ in Counter(new[topic] for topic in changed).most_common()]
+    n_documents = sum(counts[topic] for topic in changed)
     note = (
         f"changed case or spaces in the topics of {counted(n_documents, 'document')}, to match "
-        f"other documents: {shown}{_and_more(len(spellings) - N_TOPICS)}"
+        f"other documents: {_format_topics(spellings)}"
     )
     topics = [new[topic] for topic in corpus.topics]
     return replace(corpus, topics=topics, notes=(*corpus.notes, note))
 
 
 def rename_topics(corpus: Corpus, names: Mapping[str, str]) -> Corpus:
-    """Replace topics by the names that a map has for them; each is looked up once, exactly.
+    """Return the corpus with topics renamed, and a note on new names for topics it doesn't have.
 
-    Returns
-    -------
-    Corpus, with a note on entries of the map that match no document's topic.
+    Each topic is looked up once, exactly as it is written.
     """
     present = set(corpus.topics)
     unknown = [topic for topic in names if topic not in present]
     notes = list(corpus.notes)
     if unknown:
-        shown = ", ".join(map(repr, unknown[:N_TOPICS]))
         notes.append(
-            f"no document has these topics that were to be renamed: {shown}"
-            f"{_and_more(len(unknown) - N_TOPICS)}; check how they are written"
+            "no document has these topics that were to be renamed: "
+            f"{_format_topics(unknown)}; check how they are written"
         )
     topics = [names.get(topic, topic) for topic in corpus.topics]
     return replace(corpus, topics=topics, notes=tuple(notes))
 
 
 def note_undocumented(corpus: Corpus, described: Iterable[str]) -> Corpus:
-    """Return a corpus with a note on topics that are described and have no document, if any."""
+    """Return the corpus with a note on topics that have a description but no document, if any."""
     present = set(corpus.topics)
     missing = [topic for topic in described if topic not in present]
     if not missing:
         return corpus
-    shown = ", ".join(map(repr, missing[:N_TOPICS]))
     note = (
-        f"no document has these topics, which are known by their descriptions alone: {shown}"
-        f"{_and_more(len(missing) - N_TOPICS)}; check how they are written"
+        "no document has these topics, which are known by their descriptions alone: "
+        f"{_format_topics(missing)}; check how they are written"
     )
     return replace(corpus, notes=(*corpus.notes, note))
 
@@ -120,21 +111,12 @@ def note_undocumented(corpus: Corpus, described: Iterable[str]) -> Corpus:
 def read_topic_map(
     path: str | Path, encoding: str | None = None, fallback: str | None = None
 ) -> dict[str, str]:
-    """Read new names of topics from a table with the columns "from" and "to".
-
-    Parameters
-    ----------
-    path : str or Path
-        CSV or TSV, or another format that `read_rows` knows.
-    encoding : str, optional
-        Any text encoding of Python; UTF-8 by default.
-    fallback : str, optional
-        The format to assume if the name doesn't show it; by default that is an error.
+    """Return new names of topics from a table with the columns "from" and "to".
 
     Raises
     ------
     DataError : if it can't be read, lacks the columns, or has an empty cell or a topic twice.
-    OptionError : if there is no such encoding or format.
+    OptionError : if there is no such encoding or format; see `read_rows`.
     """
     names: dict[str, str] = {}
     rows = read_rows(path, encoding=encoding, fallback=fallback)
@@ -148,12 +130,9 @@ def read_topic_map(
 def read_descriptions(
     path: str | Path, encoding: str | None = None, fallback: str | None = None
 ) -> dict[str, str]:
-    """Read what topics are about from a table with the columns "name" and "description".
+    """Return descriptions of topics from a table with the columns "name" and "description".
 
-    Parameters
-    ----------
-    path, encoding, fallback
-        As those of `read_topic_map`, which names the errors, too.
+    See `read_topic_map` for parameters and errors.
     """
     described: dict[str, str] = {}
     rows = read_rows(path, encoding=encoding, fallback=fallback)
@@ -172,17 +151,17 @@ def read_descriptions(
 def _pairs(
     rows: RowReader, columns: tuple[str, str], wanted: str
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield the place of each row of a table, and what stands in two of its columns."""
+    """Yield the place of each row of a table, and its cells in two columns."""
     items = list(rows)
     bad = next((item for item in items if isinstance(item, BadRow)), None)
     if bad is not None:
         raise DataError(f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}.")
     names = column_names(items)
     if not set(columns) <= set(names):
-        found = f"the columns {', '.join(map(repr, names))}" if names else "no rows"
+        content = f"the columns {', '.join(map(repr, names))}" if names else "no rows"
         raise DataError(
-            f"{rows.name} has {found}; begin it with the line {','.join(columns)} and put {wanted} "
-            "on each further line."
+            f"{rows.name} has {content}; begin it with the line {','.join(columns)} and put "
+            f"{wanted} on each further line."
         )
     for row in items:
         if isinstance(row, SourceRow):
@@ -208,12 +187,13 @@ def _by_key(counts: Counter[str]) -> dict[str, list[str]]:
     return groups
 
 
-def _listed(groups: list[list[str]]) -> str:
-    shown = [
-        f"{', '.join(map(repr, group[:N_SPELLINGS]))}{_and_more(len(group) - N_SPELLINGS)}"
-        for group in groups[:N_TOPICS]
-    ]
-    return "; ".join(shown) + _and_more(len(groups) - N_TOPICS)
+def _format_groups(groups: list[list[str]]) -> str:
+    names = [_format_topics(group, _N_SPELLINGS) for group in groups[:_N_TOPICS]]
+    return "; ".join(names) + _and_more(len(groups) - _N_TOPICS)
+
+
+def _format_topics(topics: list[str], most: int = _N_TOPICS) -> str:
+    return ", ".join(map(repr, topics[:most])) + _and_more(len(topics) - most)
 
 
 def _and_more(n: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -16,7 +15,7 @@ import msgspec
 import numpy as np
 
 from slugline.base.arrays import F32
-from slugline.base.checks import check_number, illegal, is_number
+from slugline.base.checks import check_number, has_surrogates, illegal, is_number
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.errors import DataError, EncoderError
 from slugline.learning.calibration import Calibration
@@ -280,7 +279,7 @@ def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
             raise illegal(f"metrics[{name!r}]", value, "a finite number, or leave it out")
     if test_fraction is not None:
         check_number("test_fraction", test_fraction, over=0, under=1)
-    if not isinstance(card_notes, str) or re.search("[\ud800-\udfff]", card_notes):
+    if not isinstance(card_notes, str) or has_surrogates(card_notes):
         raise illegal("card_notes", card_notes, "text, of whole characters")
 
 
