@@ -1,11 +1,11 @@
-# Models behind HTTP. docs/serving.md says how to run it: with a file of tokens, say, and read-only.
+# A server for models. docs/serving.md says how to run it, for example with tokens and read-only.
 #
 #   docker build -t slugline .
 #   docker run --rm -p 127.0.0.1:8080:8080 -e SLUGLINE_INSECURE=1 --read-only --tmpfs /tmp slugline
 
 ARG PYTHON=3.13
 
-# The compiler stays behind in this stage.
+# Only this stage has a compiler.
 FROM python:${PYTHON}-slim AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
 WORKDIR /build
@@ -13,18 +13,18 @@ COPY pyproject.toml setup.py README.md LICENSE ./
 COPY src ./src
 RUN python -m venv /opt/slugline
 RUN /opt/slugline/bin/python -m pip install --no-cache-dir ".[serve]"
-# Without them, all works, and slower.
-RUN cd / && /opt/slugline/bin/python -c "from slugline.text import counting; from slugline.training import linear; assert counting.kernel and linear.kernel, 'a kernel is not built'"
+# Without the compiled kernels everything works, more slowly.
+RUN cd / && /opt/slugline/bin/python -c "from slugline.learning.linear import steps, sums; from slugline.text import counting, sparse; assert all(module.kernel for module in (counting, sparse, steps, sums)), 'a kernel is not built'"
 
 FROM python:${PYTHON}-slim
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent slugline && install --directory --owner slugline /data
 COPY --from=build /opt/slugline /opt/slugline
 ENV PATH=/opt/slugline/bin:$PATH
 ENV PYTHONDONTWRITEBYTECODE=1
-# Reached from outside, it wants SLUGLINE_TOKEN_FILE, or SLUGLINE_INSECURE=1.
+# To be reachable from outside, it needs SLUGLINE_TOKEN_FILE or SLUGLINE_INSECURE=1.
 ENV SLUGLINE_HOST=0.0.0.0
 USER 10001
-# For models and corrections; mount a volume there.
+# Models and corrections are here; mount a volume.
 WORKDIR /data
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["python", "-c", "import http.client, os; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('SLUGLINE_PORT', 8080)), timeout=3); c.request('GET', '/ready'); raise SystemExit(c.getresponse().status != 200)"]
