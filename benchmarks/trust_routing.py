@@ -225,7 +225,7 @@ def far_report() -> str:
         fitted = TopicClassifier(n_jobs=1).fit(train.texts, train.topics, min_precision=0.8).fitted_
         router = Router.of(fitted)
         reasons, _ = router.judge(test.texts, *fitted.predict_with_words(test.texts))
-        odd = np.mean([(reason or "").startswith("unknown") for reason in reasons])
+        odd = np.mean([reason is not None and reason.kind == "unknown_words" for reason in reasons])
         others = {
             "other languages": [
                 t

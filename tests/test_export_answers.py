@@ -19,7 +19,7 @@ from many_texts import many_texts, script_words
 from slugline.classifier import TopicClassifier, load
 from slugline.corpus.documents import Topic
 from slugline.explain.explain import explain
-from slugline.model.routing import _low
+from slugline.model.routing import Unsure, _too_low
 from slugline.text.blocks import Block
 from slugline.text.words import composed, tokenize
 
@@ -48,7 +48,8 @@ def check_answers(opened: OpenPage, texts: list[str]) -> None:
     proba, counts = fitted.predict_with_words(texts)
     assert said.best == proba.argmax(axis=1).tolist()
     assert np.abs(said.proba - proba).max() < 1e-5
-    expected = router.judge(texts, proba, counts).reasons
+    unsures = router.judge(texts, proba, counts).reasons
+    expected = [None if unsure is None else str(unsure) for unsure in unsures]
     assert [_words(reason) for reason in said.reasons] == [_words(reason) for reason in expected]
     for ours, theirs in zip(said.reasons, expected, strict=True):
         assert _numbers(ours) == pytest.approx(_numbers(theirs), abs=2e-5)
@@ -249,11 +250,12 @@ def test_what_is_too_low_is_told_in_the_same_words(shipped: OpenPage) -> None:
     ]
     pairs = [(low, high) for low, high in pairs if 0 < low < high]
     assert len(pairs) > 1800
+    reasons = [_too_low(float(low), float(high)) for low, high in pairs]
+    assert {reason.kind for reason in reasons} == {"low_probability", "no_threshold"}
     said = shipped.page.evaluate(
-        "(pairs) => pairs.map(([low_, high]) => low(low_, high ?? Infinity))",
-        [(float(low), float(high) if np.isfinite(high) else None) for low, high in pairs],
+        "(reasons) => reasons.map(unsureWords)", list(map(Unsure._asdict, reasons))
     )
-    assert said == [_low(low, high) for low, high in pairs]
+    assert said == list(map(str, reasons))
 
 
 def test_a_long_text_and_a_long_word_are_read_to_their_end(shipped: OpenPage) -> None:

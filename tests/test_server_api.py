@@ -87,7 +87,8 @@ def test_texts_are_answered_as_the_library_does(api: httpx.Client) -> None:
     for result, route in zip(said["results"], routes, strict=True):
         assert result["topic"] == route.topic
         assert result["probability"] == pytest.approx(route.probability, abs=1e-6)
-        assert result.get("reason") == route.reason
+        assert result.get("reason") == (route.reason and str(route.reason))
+        assert result.get("reason_kind") == (route.reason and route.reason.kind)
         assert [each["topic"] for each in result["top"]] == [name for name, _ in route.top[:2]]
 
 
@@ -110,6 +111,7 @@ def test_another_precision_may_be_asked_for(api: httpx.Client) -> None:
     [given] = ask(api, "/v1/classify", text=CAKE, min_precision=0).json()["results"]
     assert unsure["topic"] is None
     assert unsure["reason"].startswith("probability 0.35 is under")
+    assert unsure["reason_kind"] == "low_probability"
     assert given["topic"] == unsure["top"][0]["topic"]
     answer = ask(api, "/v1/classify", text=CAKE, min_precision=0.99999)
     check_problem(answer, 422, "`min_precision` is 0.99999, and no threshold reaches it")

@@ -291,7 +291,7 @@ def _line(answer: Prediction | BadRow, unit: str, top: int) -> dict[str, Any]:
     line: dict[str, Any] = {} if answer.id is None else {"id": compact(answer.id)}
     line |= {"topic": None if answer.reason else topic, "probability": round(probability, 4)}
     if answer.reason:
-        line["reason"] = answer.reason
+        line["reason"] = str(answer.reason)
     if top > 1 or answer.reason:
         shown = answer.topics if answer.reason else answer.topics[:top]
         line["topics"] = [{"topic": name, "probability": round(p, 4)} for name, p in shown]

@@ -142,7 +142,7 @@ function scale(model, blocks) {
 function classify(model, text) {
   const row = rowOf(model, text), scores = scoresOf(model, row), probabilities = probabilitiesOf(model, scores);
   const order = [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a] || a - b);
-  return { text, row, scores, probabilities, order, reason: reasonOf(model, row, probabilities, order[0]) };
+  return { text, row, scores, probabilities, order, unsure: unsureOf(model, row, probabilities, order[0]) };
 }
 
 function scoresOf(model, { blocks }) {
@@ -180,22 +180,26 @@ function total(values) {
   return values.reduce((sum, value) => sum + value, 0);
 }
 
-/** Say why the answer is not to be given alone, as `slugline.model.routing` does; null if it may be. */
-function reasonOf(model, { reading, blocks }, probabilities, best) {
+/** Return why the model is unsure, like `Unsure` of `slugline.model.routing`; null if it is not. */
+function unsureOf(model, { reading, blocks }, probabilities, best) {
   if (!model.isRouted) return null;
   const words = blocks.find(({ block }) => block.kind === "words");
   const n = reading.starts.length, nUnknown = words ? n - words.places.length : 0;
-  if (reading.given.every((point) => model.characters.blank.has(point))) return "no text";
-  if (n === 0) return "no words";
-  if (model.usualWords && isOdd(model.usualWords, nUnknown, n)) return `unknown words: ${nUnknown} of ${n}`;
+  if (reading.given.every((point) => model.characters.blank.has(point))) return { kind: "no_text" };
+  if (n === 0) return { kind: "no_words" };
+  if (model.usualWords && isOdd(model.usualWords, nUnknown, n)) {
+    return { kind: "unknown_words", nUnknown, nWords: n };
+  }
   const probability = probabilities[best], threshold = model.thresholds[best];
-  return probability < threshold ? low(probability, threshold) : null;
+  if (probability >= threshold) return null;
+  return threshold === Infinity ? { kind: "no_threshold", probability } : { kind: "low_probability", probability, threshold };
 }
 
-function low(probability, threshold) {
-  if (threshold === Infinity) {
-    return `probability ${fixed(probability, 2)}; no answer of this topic is sure enough`;
-  }
+/** Return why the model is unsure in the words of `str(Unsure)`. */
+function unsureWords({ kind, nUnknown, nWords, probability, threshold }) {
+  if (kind === "unknown_words") return `unknown words: ${nUnknown} of ${nWords}`;
+  if (kind === "no_threshold") return `probability ${fixed(probability, 2)}; no answer of this topic is sure enough`;
+  if (kind !== "low_probability") return kind.replace("_", " ");
   // Rounded to where they differ.
   const apart = round(threshold - probability);
   const digits = [2, 3, 4, 5, 6].find((n) => round(apart * 10 ** n) > 0.5) ?? 7;

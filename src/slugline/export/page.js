@@ -37,11 +37,11 @@ function showAnswer(otherwise) {
   const { answer, model } = page;
   const status = byId("answer");
   status.classList.toggle("given", Boolean(answer));
-  status.classList.toggle("unsure", Boolean(answer?.reason));
+  status.classList.toggle("unsure", Boolean(answer?.unsure));
   if (!answer) {
     status.replaceChildren(otherwise);
-  } else if (answer.reason) {
-    status.replaceChildren(element("strong", {}, "unsure"), " ", element("span", {}, answer.reason));
+  } else if (answer.unsure) {
+    status.replaceChildren(element("strong", {}, "unsure"), " ", element("span", {}, unsureWords(answer.unsure)));
   } else {
     const best = answer.order[0];
     const topic = element("strong", { dir: "auto" }, model.topics[best]);

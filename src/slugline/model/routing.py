@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -18,18 +19,58 @@ from slugline.model.thresholds import CONFIDENCE, LeftOutAnswers, Reach, set_sco
 from slugline.text.features import UsualWords, WordCounts
 
 __all__ = [
-    "NO_TEXT",
     "N_GUESSES",
     "Route",
     "Router",
     "Routes",
+    "Unsure",
+    "UnsureKind",
     "likeliest",
 ]
 
-#: Why a text that is blank is not answered.
-NO_TEXT = "no text"
 #: How many guesses there are where the model is unsure.
 N_GUESSES = 3
+
+
+#: Why a text is not answered: it is blank; it has no words; too many of its words are unknown; the
+#: probability is too low for the topic; the topic has no threshold, so it is never answered alone.
+UnsureKind = Literal["no_text", "no_words", "unknown_words", "low_probability", "no_threshold"]
+
+
+class Unsure(NamedTuple):
+    """Why the model is unsure of a text; as a str, in a few words.
+
+    Attributes
+    ----------
+    kind : UnsureKind
+    n_unknown, n_words : int
+        Number of unknown words, and of all words; of "unknown_words".
+    probability, threshold : float
+        Of the most likely topic; of "low_probability" and, without the threshold, "no_threshold".
+
+    Examples
+    --------
+    >>> str(Unsure("unknown_words", n_unknown=5, n_words=6))
+    'unknown words: 5 of 6'
+    """
+
+    kind: UnsureKind
+    n_unknown: int = 0
+    n_words: int = 0
+    probability: float = 0.0
+    threshold: float = 0.0
+
+    def __str__(self) -> str:
+        if self.kind == "unknown_words":
+            return f"unknown words: {self.n_unknown} of {self.n_words}"
+        if self.kind == "no_threshold":
+            return f"probability {self.probability:.2f}; no answer of this topic is sure enough"
+        if self.kind == "low_probability":
+            # Rounded to where they differ, as float32.
+            gap = np.float32(self.threshold) - np.float32(self.probability)
+            digits = next((n for n in range(2, 7) if round(gap, n) > 0), 7)
+            return f"probability {self.probability:.{digits}f} is under {self.threshold:.{digits}f}"
+        return self.kind.replace("_", " ")
 
 
 class Route(NamedTuple):
@@ -41,7 +82,7 @@ class Route(NamedTuple):
         None if the model is unsure.
     probability : float
         Of the most likely topic, even so.
-    reason : str or None
+    reason : Unsure or None
         Why the model is unsure; None if it is not.
     top : list of (topic, probability)
         The best guesses, the most likely first.
@@ -52,7 +93,7 @@ class Route(NamedTuple):
 
     topic: Topic | None
     probability: float
-    reason: str | None
+    reason: Unsure | None
     top: list[tuple[Topic, float]]
     topics: list[Topic] | None = None
 
@@ -62,13 +103,13 @@ class Routes(NamedTuple):
 
     Attributes
     ----------
-    reasons : list of str or None, one for each text
+    reasons : list of Unsure or None, one for each text
         Why the model is unsure; None if it is not.
     sets : list of list of topics, or None
         One set for each text; None if no coverage was asked for.
     """
 
-    reasons: list[str | None]
+    reasons: list[Unsure | None]
     sets: list[list[Topic]] | None
 
 
@@ -202,28 +243,29 @@ class Router:
         counts : WordCounts
             How many words they have.
         """
-        reasons: list[str | None] = [None] * len(texts)
+        reasons: list[Unsure | None] = [None] * len(texts)
         if self.precision is not None and texts:
             reasons = self._reasons(texts, proba, counts)
         return Routes(reasons, self._sets(proba))
 
-    def _reasons(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> list[str | None]:
+    def _reasons(self, texts: Sequence[str], proba: F32, counts: WordCounts) -> list[Unsure | None]:
         best = proba.argmax(axis=1)
         highest, thresholds = proba[np.arange(len(best)), best], self.thresholds[best]
         is_low = highest < thresholds
         is_odd = np.zeros_like(is_low) if self.words is None else self.words.are_odd(counts)
-        reasons: list[str | None] = [None] * len(texts)
+        reasons: list[Unsure | None] = [None] * len(texts)
         doubtful = np.flatnonzero(is_odd | is_low | (counts.all == 0))
         n_each = counts.all[doubtful].tolist(), counts.unknown[doubtful].tolist()
         for number, n_words, n_unknown in zip(doubtful.tolist(), *n_each, strict=True):
             if not texts[number].strip():
-                reasons[number] = NO_TEXT
+                reasons[number] = Unsure("no_text")
             elif n_words == 0:
-                reasons[number] = "no words"
+                reasons[number] = Unsure("no_words")
             elif is_odd[number]:
-                reasons[number] = f"unknown words: {n_unknown} of {n_words}"
+                reasons[number] = Unsure("unknown_words", n_unknown, n_words)
             else:
-                reasons[number] = _low(highest[number], thresholds[number])
+                probability, threshold = float(highest[number]), float(thresholds[number])
+                reasons[number] = _too_low(probability, threshold)
         return reasons
 
     def _sets(self, proba: F32) -> list[list[Topic]] | None:
@@ -269,12 +311,10 @@ def _best(proba: F32, n_guesses: int) -> Index:
     return np.array(best).T
 
 
-def _low(probability: float, threshold: float) -> str:
-    if np.isinf(threshold):
-        return f"probability {probability:.2f}; no answer of this topic is sure enough"
-    # Rounded to where they differ.
-    digits = next((n for n in range(2, 7) if round(threshold - probability, n) > 0), 7)
-    return f"probability {probability:.{digits}f} is under {threshold:.{digits}f}"
+def _too_low(probability: float, threshold: float) -> Unsure:
+    if math.isinf(threshold):
+        return Unsure("no_threshold", probability=probability)
+    return Unsure("low_probability", probability=probability, threshold=threshold)
 
 
 def _needed(fitted: Fitted, option: str) -> LeftOutAnswers:

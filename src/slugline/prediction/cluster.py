@@ -14,7 +14,7 @@ from distributed import Future, KilledWorker, Worker, WorkerPlugin, get_worker
 from slugline.base.clusters import is_lost
 from slugline.errors import ClusterError, DataError, OptionError, SluglineError
 from slugline.learning.encoder.encoder import Encoder
-from slugline.model.routing import NO_TEXT
+from slugline.model.routing import Unsure
 from slugline.prediction.processes import Heard
 from slugline.prediction.task import (
     How,
@@ -335,8 +335,9 @@ def _frame(routes: Sequence[Route | None], index: Any, router: Router) -> pd.Dat
         "probability": column([route and route.probability for route in routes], "float64"),
     }
     if router.precision is not None:
-        reasons = [NO_TEXT if route is None else route.reason for route in routes]
-        columns["reason"] = column(reasons, pd.Series(["text"]).dtype)
+        reasons = [Unsure("no_text") if route is None else route.reason for route in routes]
+        words = [None if reason is None else str(reason) for reason in reasons]
+        columns["reason"] = column(words, pd.Series(["text"]).dtype)
         columns["guess"] = column([route and route.top[0][0] for route in routes])
     if router.coverage is not None:
         columns["set"] = column([route and route.topics for route in routes], "object")

@@ -150,7 +150,8 @@ class AnswerFile:
     def _answers(self, answer: Prediction | BadRow) -> dict[str, Any]:
         if isinstance(answer, BadRow):
             return {self._names["error"]: f"{self._unit} {answer.at}: {answer.problem}"}
-        found: dict[str, Any] = {"reason": answer.reason, "guess": answer.topics[0][0]}
+        reason = None if answer.reason is None else str(answer.reason)
+        found: dict[str, Any] = {"reason": reason, "guess": answer.topics[0][0]}
         for number, (topic, probability) in enumerate(answer.topics, 1):
             topic_name, probability_name = _numbered(number)
             found |= {topic_name: topic, probability_name: round(probability, 4)}

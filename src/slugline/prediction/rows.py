@@ -20,7 +20,7 @@ from slugline.corpus.readers import RowReader
 from slugline.corpus.rows import ID_NAME, BadRow, SourceRow
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted
-from slugline.model.routing import Router, likeliest
+from slugline.model.routing import Router, Unsure, likeliest
 
 __all__ = [
     "Columns",
@@ -58,7 +58,7 @@ class Prediction(NamedTuple):
         The most likely first: guesses, if there is a reason not to answer.
     values : mapping of str to object
         All cells of the row by column name.
-    reason : str or None
+    reason : Unsure or None
         Why the classifier is unsure; None if it is not.
     set : list of topics, or None
         The topics among which the right one is as often as asked.
@@ -70,7 +70,7 @@ class Prediction(NamedTuple):
     id: Any
     topics: list[tuple[Topic, float]]
     values: Mapping[str, Any]
-    reason: str | None = None
+    reason: Unsure | None = None
     set: list[Topic] | None = None
     text: str = ""
 
@@ -116,7 +116,7 @@ class _Answer(NamedTuple):
     """What there is to say of a text."""
 
     topics: list[tuple[Topic, float]]
-    reason: str | None = None
+    reason: Unsure | None = None
     set: list[Topic] | None = None
 
 

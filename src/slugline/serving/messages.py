@@ -15,7 +15,7 @@ from slugline.corrections.store import CorrectionStore
 from slugline.errors import DataError
 from slugline.explain.explain import explain
 from slugline.explain.explanation import Explanation, Reason
-from slugline.model.routing import Route
+from slugline.model.routing import Route, UnsureKind
 from slugline.serving.model import ServedModel
 
 __all__ = [
@@ -76,6 +76,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[
         str | UnsetType, Meta(description="Why the model is unsure; only if it is.")
     ] = UNSET
+    reason_kind: Annotated[
+        UnsureKind | UnsetType, Meta(description="The same, as a name for programs.")
+    ] = UNSET
     top: Annotated[list[Guess], Meta(description="The most likely topics, best first.")]
     reasons: Annotated[
         list[Word] | UnsetType,
@@ -96,7 +99,8 @@ def _result(route: Route, top: int, shares: Iterator[float]) -> Result:
     return Result(
         topic=route.topic,
         probability=guesses[0].probability,
-        reason=route.reason or UNSET,
+        reason=str(route.reason) if route.reason else UNSET,
+        reason_kind=route.reason.kind if route.reason else UNSET,
         top=guesses,
     )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +13,7 @@ from slugline.corpus.documents import Topic
 from slugline.explain.explain import explain
 from slugline.explain.explanation import WordShare
 from slugline.model.file.content import SHIPPED, model_path
-from slugline.model.routing import NO_TEXT, Route
+from slugline.model.routing import Route, Unsure
 from slugline.reports.page import percent, typeset
 from slugline.serving.http.api import in_time
 from slugline.serving.http.bodies import Problem
@@ -47,7 +45,6 @@ N_SHOWN = 5
 _MOST_MARKED = 20_000
 # Words that are named on either side, and characters of one of them.
 _N_WORDS, _LONGEST_WORD = 6, 40
-_UNKNOWN = re.compile(r"unknown words: (\d+) of (\d+)")
 
 
 class Bar(NamedTuple):
@@ -126,7 +123,7 @@ def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None 
         text=text,
         topic=route.topic,
         probability=route.probability,
-        why_unsure=_why(route, model) if route.reason else "",
+        why_unsure=_why(route.reason) if route.reason else "",
         bars=[Bar(topic, probability, topic == marked) for topic, probability in route.top],
         chosen=marked,
         marked=found.marked(_MOST_MARKED),
@@ -145,23 +142,19 @@ def _strongest(words: Iterable[WordShare], sign: int) -> list[str]:
     ]
 
 
-def _why(route: Route, model: ServedModel) -> str:
-    """Return why a model is unsure, as one would say it."""
-    reason, probability = route.reason or "", route.probability
-    if reason == NO_TEXT:
-        return "There is no text."
-    unknown = _UNKNOWN.fullmatch(reason)
-    if unknown:
-        return f"The model doesn't know {unknown[1]} of the {unknown[2]} words."
-    threshold = float(model.router.thresholds[model.fitted.topics.names.index(route.top[0][0])])
-    if not reason.startswith("probability"):
-        return f"{reason[:1].upper()}{reason[1:]}."
-    if math.isinf(threshold):
-        return "The best guess is a topic of which the model is never sure enough."
-    return (
-        f"The best guess has {_digits(probability, threshold)}, "
-        f"and the model answers from {_digits(threshold, probability)} on."
-    )
+def _why(unsure: Unsure) -> str:
+    """Return why a model is unsure, in a sentence."""
+    probability, threshold = unsure.probability, unsure.threshold
+    sentences = {
+        "no_text": "There is no text.",
+        "no_words": "The text has no words.",
+        "unknown_words": f"The model doesn't know {unsure.n_unknown} of the {unsure.n_words} "
+        "words.",
+        "no_threshold": "The best guess is a topic of which the model is never sure enough.",
+        "low_probability": f"The best guess has {_digits(probability, threshold)}, and the model "
+        f"answers from {_digits(threshold, probability)} on.",
+    }
+    return sentences[unsure.kind]
 
 
 def _digits(share: float, other: float) -> str:

@@ -307,4 +307,5 @@ def _row(answer: Prediction | BadRow) -> list[Any]:
         return [answer.at, None, None, None, "", whole(answer.problem)]
     topic, probability = answer.topics[0]
     text = whole(shortened(" ".join(answer.text[: 2 * _LONGEST_TEXT].split()), _LONGEST_TEXT))
-    return [answer.at, topic, round(probability, 4), answer.reason, text, None]
+    reason = None if answer.reason is None else str(answer.reason)
+    return [answer.at, topic, round(probability, 4), reason, text, None]
