@@ -24,7 +24,7 @@ import synthetic
 from processes import table
 from slugline import TopicClassifier
 from slugline.prediction.job import predict_files
-from slugline.prediction.task import How
+from slugline.prediction.task import PredictOptions
 
 _N_TOPICS = 100
 _N_LEARNED = 50_000
@@ -45,7 +45,9 @@ def main() -> None:
         rows = []
         for form in how.formats:
             if form != "jsonl":  # by the way that is measured
-                predict_files(place / "model.slug", [place / "jsonl/*"], place / form, How(to=form))
+                predict_files(
+                    place / "model.slug", [place / "jsonl/*"], place / form, PredictOptions(to=form)
+                )
                 (place / form / "_slugline.jsonl").unlink()
             rows.append([f"{form}, processes", *_row(_by_processes(place, form, how.rounds))])
             print(*rows[-1], flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from slugline.prediction.cluster import answer_frame
+from slugline.prediction.cluster import predict_frame
 from slugline.prediction.task import ModelCopy
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Topics:
 
     def __call__(self, batch: pd.DataFrame) -> pd.DataFrame:
         """Return the batch with two more columns, topic and probability."""
-        answers = answer_frame(self._model, batch, self._text)
+        answers = predict_frame(self._model, batch, self._text)
         return batch.assign(topic=answers["topic"], probability=answers["probability"])
 
 

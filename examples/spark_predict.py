@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from slugline.prediction.cluster import answer_frame
+from slugline.prediction.cluster import predict_frame
 from slugline.prediction.task import ModelCopy
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def predict(frame: DataFrame, model: str, text: str = "text") -> DataFrame:
 
     def with_topics(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
-            answers = answer_frame(shipped.value, batch, text)
+            answers = predict_frame(shipped.value, batch, text)
             # Arrow writes None as null, and NaN as a number.
             answers = answers.astype(object).where(answers.notna(), None)
             yield batch.assign(topic=answers["topic"], probability=answers["probability"])

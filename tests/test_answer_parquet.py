@@ -137,11 +137,13 @@ def test_a_file_that_changes_while_it_is_read_gets_no_answers(
 
     write_parquet("in.parquet", {"text": ("VARCHAR", ["wheat"])})
 
-    def change(*given: Any, **how: Any) -> Any:
-        write_parquet("in.parquet", {"text": ("VARCHAR", ["goal", "cup"])})
-        return rows.answer_rows(*given, **how)
+    predict_batch = rows.predict_batch
 
-    monkeypatch.setattr(rows, "answer_rows", change)
+    def change(*arguments: Any, **options: Any) -> Any:
+        write_parquet("in.parquet", {"text": ("VARCHAR", ["goal", "cup"])})
+        return predict_batch(*arguments, **options)
+
+    monkeypatch.setattr(rows, "predict_batch", change)
     code, _, err = run("predict", "news.slug", "in.parquet", "-q", "-o", "out.parquet")
 
     assert (code, err) == (

@@ -179,7 +179,7 @@ def test_an_interrupt_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatc
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(processes, "answer", interrupted)
+    monkeypatch.setattr(processes, "predict_file", interrupted)
     code, _, err = run("predict", "news.slug", "in/*", "-o", "out/", "--workers", 1)
     assert code == 130
     assert err.splitlines()[:2] == [
@@ -195,7 +195,7 @@ def test_a_process_of_its_own_shares_the_model_with_its_workers(run: Run, tmp_pa
     code = (
         "import sys\n"
         "from slugline.cli import main\n"
-        "from slugline.saving import container\n"
+        "from slugline.model.file import container\n"
         "read, n = container.read, []\n"
         "def once(path):\n"
         "    n.append(path)\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slugline.prediction.processes import MOST_DEATHS
+from slugline.prediction.processes import MAX_DEATHS
 from slugline.prediction.record import FORMATS
 
 PAGE = Path(__file__).parent.parent / "docs" / "many-files.md"
@@ -44,7 +44,7 @@ def test_its_flags_formats_and_numbers_are_those_of_the_command(run: Run) -> Non
     assert [flag for flag in flags if flag not in told] == []
     (formats,) = re.findall(r"--to (\w+)` \(or (\w+), (\w+),\s+(\w+)\)", TEXT)
     assert {*formats} == {*FORMATS}
-    assert MOST_DEATHS == 5
+    assert MAX_DEATHS == 5
     assert "after five\n" in TEXT
 
 

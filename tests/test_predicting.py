@@ -23,9 +23,9 @@ from slugline.classifier import TopicClassifier
 from slugline.errors import DataError, ModelFileError, NotFittedError, OptionError, SluglineError
 from slugline.prediction import job as predicting
 from slugline.prediction import task
-from slugline.prediction.job import Answered, predict_files
+from slugline.prediction.job import JobResult, predict_files
 from slugline.prediction.record import FilePair
-from slugline.prediction.task import How, Outcome, SoFar
+from slugline.prediction.task import FileProgress, FileResult, PredictOptions
 
 Run = Callable[..., Any]
 
@@ -65,7 +65,7 @@ class Watcher(SilentProgress):
         return [int(detail.split(", ")[1].split()[0].replace(",", "")) for detail in self.details]
 
 
-def predict(**how: Any) -> Answered:
+def predict(**how: Any) -> JobResult:
     return predict_files("news.slug", ["in/*"], "out", **{"n_workers": 1, **how})
 
 
@@ -86,7 +86,7 @@ def test_each_file_gets_the_answers_that_it_would_get_alone(run: Run) -> None:
     watcher = Watcher()
     done = predict(progress=watcher)
 
-    assert done._replace(seconds=0.0) == Answered(4, 0, 3013, 0, 0, [], 0.0)
+    assert done._replace(seconds=0.0) == JobResult(4, 0, 3013, 0, 0, [], 0.0)
     assert sorted(contents()) == ["a.csv", "b.jsonl", "c.csv.gz", "d.jsonl"]
     for source, answers in (("a.csv", "a.csv"), ("b.jsonl", "b.jsonl"), ("d.txt", "d.jsonl")):
         run("predict", "news.slug", f"in/{source}", "-q", "-o", f"alone-{answers}")
@@ -102,7 +102,7 @@ def test_each_file_gets_the_answers_that_it_would_get_alone(run: Run) -> None:
 
 
 def test_settings_are_those_of_a_single_file() -> None:
-    how = How(text="more", to="jsonl", top=2)
+    how = PredictOptions(text="more", to="jsonl", top=2)
     Path("one.csv").write_text("text,more\nwheat,goal\n")
     predict_files("news.slug", ["one.csv"], "out", how)
 
@@ -208,7 +208,7 @@ def test_answers_of_another_model_or_of_other_settings_stay_unless_the_user_says
         "out/a.csv has answers of another model or of other settings; name another folder, or "
         "replace them with `overwrite`."
     )
-    for model, how in ((other, How()), ("news.slug", How(top=2))):
+    for model, how in ((other, PredictOptions()), ("news.slug", PredictOptions(top=2))):
         with pytest.raises(OptionError) as found:
             predict_files(model, ["in/*"], "out", how, n_workers=1)
         assert str(found.value) == refused
@@ -222,7 +222,7 @@ def test_answers_of_another_model_or_of_other_settings_stay_unless_the_user_says
 
 def test_threads_and_strictness_are_no_other_settings() -> None:
     predict()
-    assert predict(how=How(n_threads=2, strict=True)).n_files == 0
+    assert predict(options=PredictOptions(n_threads=2, strict=True)).n_files == 0
 
 
 def test_answers_to_a_file_elsewhere_stay() -> None:
@@ -327,7 +327,7 @@ def test_bad_rows_get_an_error_for_an_answer() -> None:
 
 def test_strictly_a_bad_row_leaves_its_file_without_answers() -> None:
     Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n')
-    done = predict(how=How(strict=True))
+    done = predict(options=PredictOptions(strict=True))
     error = (
         "in/b.jsonl, line 2: no text in column 'text'; mend them, or go on past bad rows without "
         "`strict`."
@@ -339,7 +339,7 @@ def test_strictly_a_bad_row_leaves_its_file_without_answers() -> None:
 def test_strictly_answers_with_errors_in_them_are_not_done() -> None:
     Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n')
     predict()
-    done = predict(how=How(strict=True))
+    done = predict(options=PredictOptions(strict=True))
     assert (done.n_files, done.n_there, len(done.failed)) == (0, 3, 1)
     assert (predict().n_files, predict().n_there) == (1, 4)
 
@@ -408,7 +408,7 @@ def test_what_is_wrong_with_the_model_or_the_settings_comes_first() -> None:
     with pytest.raises(NotFittedError, match=r"^this model is not fitted yet; call fit first"):
         predict_files(TopicClassifier(), ["in/*"], "out")
     with pytest.raises(OptionError, match=r"^`coverage` needs answers to training documents"):
-        predict(how=How(coverage=0.9))
+        predict(options=PredictOptions(coverage=0.9))
     with pytest.raises(OptionError, match=r"^`n_workers` is 0"):
         predict(n_workers=0)
     with pytest.raises(OptionError, match=r"^`sources` names no file"):
@@ -421,7 +421,7 @@ def test_what_is_wrong_with_the_model_or_the_settings_comes_first() -> None:
     ]
     for how, message in wrong:
         with pytest.raises(OptionError, match=message):
-            predict(how=How(**how))
+            predict(options=PredictOptions(**how))
     assert not Path("out").exists()
 
 
@@ -516,8 +516,8 @@ def test_the_record_of_a_folder_is_no_file_to_answer() -> None:
 
 def test_news_of_a_file_that_come_late_change_nothing() -> None:
     watcher = Watcher()
-    job = predicting._Job([FilePair("a", "a", 10, 0)], mock.Mock(), watcher)
-    job.hear(0, Outcome(1000, 0, 10))
-    job.hear(0, SoFar(500, 0.5))
+    job = predicting._JobTracker([FilePair("a", "a", 10, 0)], mock.Mock(), watcher)
+    job.receive(0, FileResult(1000, 0, 10))
+    job.receive(0, FileProgress(500, 0.5))
     assert watcher.shares == [1.0]
     assert watcher.n_rows() == [1000]

@@ -159,7 +159,7 @@ def test_an_encoder_travels_with_its_model(client: Any) -> None:
     texts = ["wheat and corn", "loan and bond", "corn of wheat", "bond or loan", "wheat", "loan"]
     TopicClassifier(encoder=encoder).fit(texts, ["grain", "bank"] * 3).save("own.slug")
     Path("in/0.csv").write_text("text\nrye\ndebt\nwheat or bond\n")
-    copy = ModelCopy.of("own.slug", encoder)
+    copy = ModelCopy.from_model("own.slug", encoder)
 
     predict_files(copy, ["in/0.csv"], "here", n_workers=1)
     predict_files(copy, ["in/0.csv"], "there", client=client)

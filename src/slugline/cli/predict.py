@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from slugline.model.fitted import Fitted
     from slugline.model.routing import Router
     from slugline.prediction.rows import Prediction
-    from slugline.prediction.task import How
+    from slugline.prediction.task import PredictOptions
 
 __all__ = ["predict"]
 
@@ -160,14 +160,14 @@ def predict(
 
       slugline predict model.slug 'in/*.parquet' -o out/
     """
-    from slugline.prediction.task import How
+    from slugline.prediction.task import PredictOptions
 
     if output is not None and explain:
         raise OptionError(
             "--explain is for JSON lines on standard output, and --output writes a file; leave one "
             "of them out."
         )
-    how = How(
+    how = PredictOptions(
         *(text, id_, format_, encoding, to),
         top=top,
         min_precision=min_precision,
@@ -186,11 +186,11 @@ def predict(
 
 
 def _predict_file(
-    model: str, file: str, output: Path | None, how: How, explain: bool, quiet: bool
+    model: str, file: str, output: Path | None, how: PredictOptions, explain: bool, quiet: bool
 ) -> None:
     from slugline.corpus.readers import read_rows
     from slugline.model.file.content import load_model
-    from slugline.prediction.task import batches_of, make_router, strict_error
+    from slugline.prediction.task import make_router, predict_batches, strict_error
 
     if output is not None:
         check_answer_file(output, [model, file])
@@ -201,7 +201,9 @@ def _predict_file(
     rows = read_rows(file, format=how.format, fallback="txt", encoding=how.encoding)
     if rows.note:
         say(f"{rows.name}: {rows.note}", quiet=quiet)
-    batches = batches_of(router, rows, how, lambda note: say(f"{rows.name}: {note}", quiet=quiet))
+    batches = predict_batches(
+        router, rows, how, lambda note: say(f"{rows.name}: {note}", quiet=quiet)
+    )
     n_rows, n_bad, began = 0, 0, time.monotonic()
     lines = _Lines(rows.unit, how.top, fitted if explain else None)
     with (
@@ -237,8 +239,8 @@ def _writer(
         return
     with open_answer_file(output, rows, router, lines.top) as file:
         yield file.write
-    if file.left_out:
-        columns = format_list(file.left_out)
+    if file.dropped_columns:
+        columns = format_list(file.dropped_columns)
         warn([f"{output} lacks {columns}, which the first rows of {rows.name} don't have"])
 
 

@@ -16,8 +16,8 @@ from slugline.errors import DataError, OptionError, SluglineError
 from slugline.model.file.content import DEFAULT, SHIPPED
 
 if TYPE_CHECKING:
-    from slugline.prediction.job import Answered
-    from slugline.prediction.task import How
+    from slugline.prediction.job import JobResult
+    from slugline.prediction.task import PredictOptions
 
 __all__ = [
     "FolderRun",
@@ -90,7 +90,7 @@ def is_folder(output: str) -> bool:
     return output.endswith(("/", os.sep)) or Path(output).is_dir()
 
 
-def check_no_folder(files: Sequence[str] | None, how: How, run: FolderRun) -> None:
+def check_no_folder(files: Sequence[str] | None, how: PredictOptions, run: FolderRun) -> None:
     """Check that nothing was asked for that only a folder of answers can be.
 
     Raises
@@ -143,7 +143,9 @@ def model_and_files(
     return DEFAULT, [first or "-"]
 
 
-def predict_folder(model: str, files: Sequence[str], out: Path, how: How, run: FolderRun) -> None:
+def predict_folder(
+    model: str, files: Sequence[str], out: Path, how: PredictOptions, run: FolderRun
+) -> None:
     """Answer files, and say how it goes.
 
     Raises
@@ -170,7 +172,7 @@ def predict_folder(model: str, files: Sequence[str], out: Path, how: How, run: F
     _finish(done, out, run.quiet)
 
 
-def _finish(done: Answered, out: Path, quiet: bool) -> None:
+def _finish(done: JobResult, out: Path, quiet: bool) -> None:
     speed = done.n_rows / max(done.seconds, 1e-3)
     text = f"{out}: answers to {done.n_files:,} file{'s' if done.n_files != 1 else ''}"
     if done.n_files:

@@ -1,4 +1,4 @@
-"""Learning from more documents than fit into memory, and answers to more than fit on a machine."""
+"""Predictions for rows, files and data frames, on this machine or on a Dask cluster."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 from slugline.base.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from slugline.prediction.cluster import answer_frame, predict_partitions
+    from slugline.prediction.cluster import predict_frame, predict_partitions
     from slugline.prediction.job import predict_files
-    from slugline.prediction.task import How, ModelCopy
+    from slugline.prediction.task import ModelCopy, PredictOptions
 
 __all__ = [
-    "How",
     "ModelCopy",
-    "answer_frame",
+    "PredictOptions",
     "predict_files",
+    "predict_frame",
     "predict_partitions",
 ]
 
 __getattr__ = lazy_names(
     __name__,
     {
-        "How": "slugline.prediction.task",
         "ModelCopy": "slugline.prediction.task",
-        "answer_frame": "slugline.prediction.cluster",
+        "PredictOptions": "slugline.prediction.task",
         "predict_files": "slugline.prediction.job",
+        "predict_frame": "slugline.prediction.cluster",
         "predict_partitions": "slugline.prediction.cluster",
     },
 )

@@ -1,4 +1,4 @@
-"""Workers of a Dask cluster that answer files."""
+"""Predictions on a Dask cluster: of files, and of data frames."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from slugline.base.clusters import is_lost
 from slugline.errors import ClusterError, DataError, OptionError, SluglineError
 from slugline.learning.encoder.encoder import Encoder
 from slugline.model.routing import Unsure
-from slugline.prediction.processes import Heard
+from slugline.prediction.processes import Report
 from slugline.prediction.task import (
-    How,
+    FileProgress,
+    FileResult,
+    JobEnded,
     ModelCopy,
-    Outcome,
-    SoFar,
-    Stopped,
+    PredictOptions,
     Task,
-    answer,
-    router_of,
+    cached_router,
+    predict_file,
 )
 
 if TYPE_CHECKING:
@@ -35,106 +35,99 @@ if TYPE_CHECKING:
     from slugline.model.routing import Route, Router
 
 __all__ = [
-    "answer_frame",
-    "answer_on_cluster",
+    "predict_frame",
+    "predict_on_cluster",
     "predict_partitions",
 ]
 
 
 # What is heard of files; None if their task has ended.
-_News = queue.SimpleQueue[tuple[int, SoFar | None]]
+_Messages = queue.SimpleQueue[tuple[int, FileProgress | None]]
 # Seconds between two looks at who works, and how long all workers may be gone.
 _LOOK, _PATIENCE = 5.0, 60.0
 # Of each job that is under way on this worker: what it was sent.
-_jobs: dict[str, tuple[ModelCopy, How]] = {}
+_jobs: dict[str, tuple[ModelCopy, PredictOptions]] = {}
 
 
-class _Job(WorkerPlugin):
-    """Brings the model to each worker, once, and to those that come later; its end ends the job.
+class _ModelPlugin(WorkerPlugin):
+    """Brings the model to each worker, once, also to later ones; its teardown ends the job.
 
-    Scattered data would be lost with the workers that have it, and arguments of tasks would travel
-    with each.
+    Scattered data would be lost with the workers that hold it, and arguments travel with each task.
     """
 
-    def __init__(self, name: str, model: ModelCopy, how: How) -> None:
+    def __init__(self, name: str, model: ModelCopy, options: PredictOptions) -> None:
         self.name = name
-        self._given = (model, how)
+        self._arguments = (model, options)
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002
         """Keep what tasks need."""
-        _jobs[self.name] = self._given
+        _jobs[self.name] = self._arguments
 
     def teardown(self, worker: Worker) -> None:  # noqa: ARG002
         """Let tasks that are under way end."""
         _jobs.pop(self.name, None)
 
 
-def answer_on_cluster(
-    client: Client, model: ModelCopy, how: How, tasks: Sequence[Task], heard: Heard
+def predict_on_cluster(
+    client: Client, model: ModelCopy, options: PredictOptions, tasks: Sequence[Task], report: Report
 ) -> None:
-    """Answer files on the workers of a cluster, each of which must see them by the same paths.
+    """Predict files on the workers of a cluster, which must see them under the same paths.
 
-    A file whose worker is killed gets another one. What is heard comes to the thread that calls.
-
-    Parameters
-    ----------
-    client : distributed.Client
-    model : ModelCopy
-    how : How
-    tasks : sequence of Task
-    heard : callable
-        Told of rows and outcomes; what it raises ends the job.
+    A file whose worker is killed gets another worker. `report` runs in the thread that calls; what
+    it raises ends the job.
 
     Raises
     ------
     ClusterError : if the cluster is lost.
     """
     try:
-        _answer_all(client, model, how, tasks, heard)
+        _predict_all(client, model, options, tasks, report)
     except Exception as error:
         if not is_lost(client, error):
             raise
-        raise _lost() from error
+        raise _connection_lost() from error
 
 
-def _answer_all(
-    client: Client, model: ModelCopy, how: How, tasks: Sequence[Task], heard: Heard
+def _predict_all(
+    client: Client, model: ModelCopy, options: PredictOptions, tasks: Sequence[Task], report: Report
 ) -> None:
     name = f"slugline-predict-{uuid.uuid4().hex}"
-    news: _News = queue.SimpleQueue()
-    client.subscribe_topic(name, lambda event: news.put(_told(*event[1])))
-    client.register_plugin(_Job(name, model, how), name=name)
+    messages: _Messages = queue.SimpleQueue()
+    client.subscribe_topic(name, lambda event: messages.put(_parse_event(*event[1])))
+    client.register_plugin(_ModelPlugin(name, model, options), name=name)
     futures: dict[int, Future[Any]] = {}
     try:
         for task in tasks:
-            future = client.submit(_answer, name, task, key=f"{name}-{task.number}", pure=False)
-            future.add_done_callback(_teller(news, task.number))
+            future = client.submit(
+                _predict_on_worker, name, task, key=f"{name}-{task.number}", pure=False
+            )
+            future.add_done_callback(_end_notifier(messages, task.number))
             futures[task.number] = future
         while futures:
-            number, message = _next(news, client)
+            number, message = _next_message(messages, client)
             if message is not None:
-                heard(number, message)
+                report(number, message)
                 continue
-            outcome = _outcome(futures[number], tasks[number])
+            outcome = _file_result(futures[number], tasks[number])
             # What is heard is forgotten: it would be done again if its worker were lost now.
             futures.pop(number).release()
-            heard(number, outcome)
+            report(number, outcome)
     finally:
         client.unsubscribe_topic(name)
         client.cancel([*futures.values()])
         client.unregister_worker_plugin(name)
 
 
-def _told(number: int, n_rows: int, share: float) -> tuple[int, SoFar]:
-    return number, SoFar(n_rows, share)
+def _parse_event(number: int, n_rows: int, share: float) -> tuple[int, FileProgress]:
+    return number, FileProgress(n_rows, share)
 
 
-def _next(news: _News, client: Client) -> tuple[int, SoFar | None]:
-    """Return what is heard next; ClusterError if there is nobody left to hear of."""
+def _next_message(messages: _Messages, client: Client) -> tuple[int, FileProgress | None]:
+    """Return the next message; ClusterError if the workers have been gone for too long."""
     has_workers = time.monotonic()
     while True:
         try:
-            return news.get(timeout=_LOOK)
+            return messages.get(timeout=_LOOK)
         except queue.Empty:
             if client.nthreads():
                 has_workers = time.monotonic()
@@ -145,53 +138,53 @@ def _next(news: _News, client: Client) -> tuple[int, SoFar | None]:
                 ) from None
 
 
-def _teller(news: _News, number: int) -> Callable[[Future[Any]], None]:
-    return lambda _: news.put((number, None))
+def _end_notifier(messages: _Messages, number: int) -> Callable[[Future[Any]], None]:
+    return lambda _: messages.put((number, None))
 
 
-def _outcome(future: Future[Any], task: Task) -> Outcome:
-    """Return what became of a task."""
+def _file_result(future: Future[Any], task: Task) -> FileResult:
+    """Return the result of a task that has ended."""
     try:
         # Waits, as it is done again if its worker was lost meanwhile.
-        outcome: Outcome = future.result()
+        outcome: FileResult = future.result()
     except CancelledError as cancelled:
-        raise _lost() from cancelled
+        raise _connection_lost() from cancelled
     except Exception as raised:  # noqa: BLE001 (whatever happened there is told of the file)
         error: Exception = raised
     else:
         return outcome
     if isinstance(error, KilledWorker):
-        return Outcome(
+        return FileResult(
             error=f"{task.source}: several workers ended at it, the last one "
             f"{error.last_worker.address}; they may lack memory."
         )
-    return Outcome(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")
+    return FileResult(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")
 
 
-def _lost() -> ClusterError:
+def _connection_lost() -> ClusterError:
     return ClusterError(
         "the connection to the cluster is lost; start it, and run this again: it goes on from "
         "there."
     )
 
 
-def _answer(name: str, task: Task) -> Outcome:
-    """Answer a file, on a worker."""
+def _predict_on_worker(name: str, task: Task) -> FileResult:
+    """Predict a file, on a worker."""
     worker = get_worker()
 
-    def tell(so_far: SoFar) -> None:
+    def tell(so_far: FileProgress) -> None:
         if name not in _jobs:
-            raise Stopped
+            raise JobEnded
         worker.log_event(name, [task.number, *so_far])
 
-    given = _jobs.get(name)
-    if given is None:
-        raise Stopped
+    job = _jobs.get(name)
+    if job is None:
+        raise JobEnded
     try:
-        router = router_of(*given)
+        router = cached_router(*job)
     except SluglineError as error:  # such as an encoder that this machine lacks
-        return Outcome(error=f"worker {worker.address}: {error}", is_fatal=True)
-    outcome = answer(router, given[1], task, tell)
+        return FileResult(error=f"worker {worker.address}: {error}", is_fatal=True)
+    outcome = predict_file(router, job[1], task, tell)
     if outcome.error:
         return outcome._replace(error=f"{outcome.error} (on worker {worker.address})")
     return outcome
@@ -210,9 +203,9 @@ def predict_partitions(
     coverage: float | None = None,
     encoder: str | Encoder | None = None,
 ) -> dd.DataFrame:
-    """Return the answers to the rows of a Dask data frame, as another one, which is lazy too.
+    """Return the predictions for the rows of a Dask data frame, as a lazy Dask data frame.
 
-    The model travels to each worker once, which loads it once.
+    Each worker receives the model once, and loads it once.
 
     Parameters
     ----------
@@ -221,9 +214,9 @@ def predict_partitions(
     text : str or sequence of str, default "text"
         The column of the texts; cells of several are joined by line breaks.
     min_precision, per_topic, coverage
-        See `slugline.model.routing.Router.of`.
+        See `slugline.model.routing.Router.from_fitted`.
     encoder : "use" or an object with `encode`, optional
-        See `slugline.load`; an object must be one that can be pickled.
+        See `slugline.load`; it must be picklable.
 
     Returns
     -------
@@ -234,15 +227,14 @@ def predict_partitions(
     probability : float64
         Of the most likely topic; NaN if there is no text.
     reason, guess
-        With a precision: why it is unsure, missing if it is not; the most likely topic, missing if
-        there is no text.
+        With a precision: why the model is unsure, missing if it is not; and the most likely topic.
     set : list of topics
         With `coverage`; missing if there is no text.
 
     Raises
     ------
     DataError : if there is no such column.
-    OptionError : if it is no Dask data frame; see also `Router.of`.
+    OptionError : if `frame` is no Dask data frame; see also `Router.from_fitted`.
     ModelFileError, EncoderError : see `slugline.load`.
     """
     if not hasattr(frame, "map_partitions") or not hasattr(frame, "columns"):
@@ -250,68 +242,53 @@ def predict_partitions(
             f"`frame` is a {type(frame).__name__}; give a dask.dataframe, or let the model predict "
             "the texts of this one."
         )
-    columns = _columns(frame, text)
-    copy = model if isinstance(model, ModelCopy) else ModelCopy.of(model, encoder)
-    how = How(min_precision=min_precision, per_topic=per_topic, coverage=coverage)
-    router = router_of(copy, how)
+    columns = _check_columns(frame, text)
+    copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model, encoder)
+    options = PredictOptions(min_precision=min_precision, per_topic=per_topic, coverage=coverage)
+    router = cached_router(copy, options)
     from dask.delayed import delayed
 
     # One node of the graph, which all partitions share, so that workers get it once.
     shared = delayed(copy, name=f"slugline-model-{copy.digest}", pure=True, traverse=False)
     meta = _frame([], [], router)
-    return frame[columns].map_partitions(_answers, shared, columns, how, meta=meta)
+    return frame[columns].map_partitions(_predict_partition, shared, columns, options, meta=meta)
 
 
-def answer_frame(
+def predict_frame(
     model: ModelCopy,
     frame: pd.DataFrame,
     text: str | Sequence[str] = "text",
-    how: How | None = None,
+    options: PredictOptions | None = None,
 ) -> pd.DataFrame:
-    """Return the answers to the rows of a data frame of pandas.
+    """Return the predictions for the rows of a pandas data frame; see `predict_partitions`.
 
-    Parameters
-    ----------
-    model : ModelCopy
-        Which this process loads once, however many frames there are.
-    frame : pandas.DataFrame
-    text : str or sequence of str, default "text"
-    how : How, optional
-        Of which precision, `per_topic` and coverage count here.
-
-    Returns
-    -------
-    pandas.DataFrame with the index of `frame`, and columns as `predict_partitions` has them.
-
-    Raises
-    ------
-    DataError : if there is no such column.
-    ModelFileError, EncoderError, OptionError : see `slugline.load` and `Router.of`.
+    This process loads the model once, for any number of frames. Of `options`, only the precision,
+    `per_topic` and coverage count.
     """
-    columns = _columns(frame, text)
-    router = router_of(model, how or How())
+    columns = _check_columns(frame, text)
+    router = cached_router(model, options or PredictOptions())
     texts = [_text(cells) for cells in frame[columns].itertuples(index=False, name=None)]
     routes = iter(router.route([text for text in texts if text is not None], top=1))
     return _frame([None if text is None else next(routes) for text in texts], frame.index, router)
 
 
-def _answers(
-    frame: pd.DataFrame, model: ModelCopy, columns: Sequence[str], how: How
+def _predict_partition(
+    frame: pd.DataFrame, model: ModelCopy, columns: Sequence[str], options: PredictOptions
 ) -> pd.DataFrame:
-    """Return the answers to one partition."""
-    return answer_frame(model, frame, columns, how)
+    """Return the predictions for one partition."""
+    return predict_frame(model, frame, columns, options)
 
 
-def _columns(frame: Any, text: str | Sequence[str]) -> list[str]:
-    """Return the columns of the texts, which are there."""
+def _check_columns(frame: Any, text: str | Sequence[str]) -> list[str]:
+    """Return the columns of the texts; an error if one is missing or ambiguous."""
     columns = [text] if isinstance(text, str) else [*text]
     if not columns:
         raise OptionError("`text` names no column; give at least one.")
-    known = [*frame.columns]
+    names = [*frame.columns]
     for column in columns:
-        if column not in known:
-            raise DataError(f"the data frame has no column {column!r}; it has {known}.")
-        if known.count(column) > 1:
+        if column not in names:
+            raise DataError(f"the data frame has no column {column!r}; it has {names}.")
+        if names.count(column) > 1:
             raise DataError(f"the data frame has several columns {column!r}; rename them.")
     return columns
 

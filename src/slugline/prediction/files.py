@@ -1,4 +1,4 @@
-"""Answers as a file: a row for each document, with its given cells and the answer."""
+"""Files of predictions: a row for each document, with its input cells and the prediction."""
 
 from __future__ import annotations
 
@@ -48,30 +48,29 @@ __all__ = [
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*")
 #: Names of left-out columns that are kept for the message.
-N_LEFT_OUT = 100
+MAX_DROPPED_COLUMNS = 100
 
 
 class AnswerFile:
-    """Rows of CSV, TSV or JSON lines: the given columns in their order, then the answers.
+    """Writes rows of CSV, TSV or JSON lines: the input columns in their order, then the answers.
 
-    The given columns are those of the first batch that has any.
+    The input columns are those of the first batch that has any.
 
     Parameters
     ----------
     file : binary file
     delimiter : str or None
-        What separates cells; None for JSON lines.
-    unit, has_names : of the given rows
+        None for JSON lines.
+    unit, has_names : of the input rows
         See `slugline.corpus.readers.RowReader`.
     names : sequence of str
-        Those of the answers, besides "error": some of `topic_names`, "reason", "guess" and "set".
+        Answer columns besides "error": some of `topic_names`, "reason", "guess" and "set".
     guards_formulas : bool, default False
-        Put an apostrophe before cells of a table that a spreadsheet would read as formulas; by
-        default, they stay as given.
+        Put an apostrophe before cells of a table that a spreadsheet would read as formulas.
 
     Attributes
     ----------
-    left_out : list of str
+    dropped_columns : list of str
         Columns that came too late for the header, or to rename an answer column.
     """
 
@@ -84,23 +83,23 @@ class AnswerFile:
         has_names: bool,
         guards_formulas: bool = False,
     ) -> None:
-        self.left_out: list[str] = []
+        self.dropped_columns: list[str] = []
         self._file = file
         self._table = None if delimiter is None else _table_writer(file, delimiter)
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._unit = unit
         self._answer_names = names
         self._has_names = has_names
-        self._cell = _guarded if guards_formulas else _cell
+        self._cell = _guard_cell if guards_formulas else _cell
         self._columns: Container[str] | None = None
         self._names: dict[str, str] = {}
         self._fields: list[str] = []
-        self._held: list[Prediction | BadRow] = []
+        self._buffered: list[Prediction | BadRow] = []
 
     def write(self, answers: Sequence[Prediction | BadRow]) -> None:
-        """Write the answers to a batch of rows."""
+        """Write a batch of predictions."""
         if self._columns is None:
-            self._held += answers
+            self._buffered += answers
             columns = self._columns_of(answers)
             if columns:
                 self._begin(columns)
@@ -109,12 +108,12 @@ class AnswerFile:
             self._write_row(answer)
 
     def finish(self) -> None:
-        """Write the rest, after the last answer."""
+        """Write the rest, after the last batch."""
         if self._columns is None:
             self._begin({})
 
     def _columns_of(self, answers: Iterable[Prediction | BadRow]) -> dict[str, None]:
-        """Return the given columns; of lines of text, "topic" only if there are labels."""
+        """Return the input columns; of lines of text, "topic" only if there are labels."""
         cells = (cell for answer in answers for cell in answer.values.items())
         return {name: None for name, value in cells if self._has_names or value is not None}
 
@@ -124,11 +123,11 @@ class AnswerFile:
         self._fields = [*columns, *self._names.values()]
         if self._table is not None:
             self._table.writerow(map(self._cell, self._fields))
-        held, self._held = self._held, []
-        self.write(held)
+        buffered, self._buffered = self._buffered, []
+        self.write(buffered)
 
     def _write_row(self, answer: Prediction | BadRow) -> None:
-        self._put(self._given(answer.values) | self._answers(answer))
+        self._put(self._input_cells(answer.values) | self._answers(answer))
 
     def _put(self, row: dict[str, Any]) -> None:
         if self._table is None:
@@ -136,30 +135,30 @@ class AnswerFile:
         else:
             self._table.writerow([self._cell(row.get(name)) for name in self._fields])
 
-    def _given(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the given cells that have a column."""
-        known, is_table = self._columns or (), self._table is not None
-        given = {}
+    def _input_cells(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the input cells that have a column."""
+        columns, is_table = self._columns or (), self._table is not None
+        cells = {}
         for name, value in values.items():
-            if name in known or not (is_table or name in self._fields):
-                given[name] = compact(value)
-            elif value is not None and name not in self.left_out:
-                self.left_out = [*self.left_out, name][:N_LEFT_OUT]
-        return given
+            if name in columns or not (is_table or name in self._fields):
+                cells[name] = compact(value)
+            elif value is not None and name not in self.dropped_columns:
+                self.dropped_columns = [*self.dropped_columns, name][:MAX_DROPPED_COLUMNS]
+        return cells
 
     def _answers(self, answer: Prediction | BadRow) -> dict[str, Any]:
         if isinstance(answer, BadRow):
             return {self._names["error"]: f"{self._unit} {answer.at}: {answer.problem}"}
         reason = None if answer.reason is None else str(answer.reason)
-        found: dict[str, Any] = {"reason": reason, "guess": answer.topics[0][0]}
+        cells: dict[str, Any] = {"reason": reason, "guess": answer.topics[0][0]}
         for number, (topic, probability) in enumerate(answer.topics, 1):
             topic_name, probability_name = _numbered(number)
-            found |= {topic_name: topic, probability_name: round(probability, 4)}
+            cells |= {topic_name: topic, probability_name: round(probability, 4)}
         if answer.reason:
-            found["topic"] = None
+            cells["topic"] = None
         if answer.set is not None:
-            found["set"] = answer.set if self._table is None else "; ".join(map(str, answer.set))
-        return {self._names[name]: found.get(name) for name in self._answer_names}
+            cells["set"] = answer.set if self._table is None else "; ".join(map(str, answer.set))
+        return {self._names[name]: cells.get(name) for name in self._answer_names}
 
 
 def topic_names(n_topics: int) -> list[str]:
@@ -171,25 +170,25 @@ def topic_names(n_topics: int) -> list[str]:
     return [name for number in range(1, n_topics + 1) for name in _numbered(number)]
 
 
-def answer_names(given: Iterable[str], names: Iterable[str]) -> dict[str, str]:
-    """Return the name of each answer column, which differs from all given columns.
+def answer_names(input_names: Iterable[str], names: Iterable[str]) -> dict[str, str]:
+    """Return the name of each answer column, which differs from all input columns.
 
     >>> answer_names(["id", "Topic"], topic_names(1))
     {'topic': 'predicted_topic', 'probability': 'probability', 'error': 'error'}
     """
-    taken = {name.lower() for name in given}
-    found = {}
+    used = {name.lower() for name in input_names}
+    renamed = {}
     for name in (*names, "error"):
         free = name
-        while free in taken:
+        while free in used:
             free = f"predicted_{free}"
-        found[name] = free
-        taken.add(free)
-    return found
+        renamed[name] = free
+        used.add(free)
+    return renamed
 
 
 def compact(value: Any) -> Any:
-    """Return a value that fits on one line: JSON as written may have line breaks."""
+    """Return a value that fits on one line: raw JSON may have line breaks."""
     return msgspec.Raw(msgspec.json.format(value, indent=-1)) if _is_raw(value) else value
 
 
@@ -203,13 +202,13 @@ def _is_raw(value: Any) -> bool:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value as a cell of a table: null as an empty cell, true as in JSON."""
+    """Return a value as a cell of a table: null is an empty cell, true as in JSON."""
     if _is_raw(value):
         return bytes(value).decode()
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _guarded(value: Any) -> Any:
+def _guard_cell(value: Any) -> Any:
     """Return a value as a cell that no spreadsheet takes for a formula.
 
     >>> _guarded("=1+1"), _guarded("-3.5"), _guarded(-3.5), _guarded("a-b")
@@ -236,10 +235,11 @@ _PACKING = 1
 
 
 def check_ending(path: Path) -> None:
-    """Raise OptionError if the name of a file doesn't say in which format answers are wanted."""
+    """Raise OptionError unless the name of a file says in which format to write answers."""
     if not _is_known(path):
         raise OptionError(
-            f"`output` is {path}; use a name that ends in one of {_listed()}, or in / for a folder."
+            f"`output` is {path}; use a name that ends in one of {', '.join(ENDINGS)}, "
+            "or in / for a folder."
         )
 
 
@@ -255,24 +255,15 @@ def answer_columns(router: Router, top: int) -> list[str]:
 
 @contextmanager
 def open_answer_file(path: Path, rows: RowReader, router: Router, top: int) -> Iterator[AnswerFile]:
-    """Open a file for answers, which is complete when the block ends, or does not appear at all.
+    """Open a file of predictions, which is complete when the block ends, or does not appear at all.
 
-    Parameters
-    ----------
-    path : Path
-        Its ending decides the format; see `ENDINGS`.
-    rows : Rows
-        What is answered. Answers to a Parquet file, in Parquet, stand beside all of its columns as
-        they are, whatever their type.
-    router : Router
-        What answers.
-    top : int
-        How many topics each row gets.
+    Its ending decides the format; see `ENDINGS`. In Parquet, answers to a Parquet file stand beside
+    all of its columns, which keep their types.
 
     Raises
     ------
-    OptionError : if the name ends in something else.
-    OutputError : if it can't be written.
+    OptionError : if the name has another ending.
+    OutputError : if the file can't be written.
     """
     check_ending(path)
     names = answer_columns(router, top)
@@ -305,13 +296,7 @@ def _ending(path: Path) -> str:
 
 
 def _is_known(path: Path) -> bool:
-    if path.suffix.lower() == ".parquet":
-        return True
-    return _ending(path) in _DELIMITERS
-
-
-def _listed() -> str:
-    return ", ".join(ENDINGS)
+    return path.suffix.lower() == ".parquet" or _ending(path) in _DELIMITERS
 
 
 # Answers as a Parquet file ------------------------------------------------------------------------
@@ -333,24 +318,11 @@ _TYPES = {
 
 
 class ParquetAnswers(AnswerFile):
-    """Rows of a Parquet file: the given columns, then the answers.
+    """Writes rows of a Parquet file to `target`: the input columns, then the answers.
 
-    Answers are JSON lines first, in a file of their own, and become columns at the end. Columns of
-    a given Parquet file are put beside them as they are; those of other files are numbers, truth
-    values or text, depending on what they hold.
-
-    Parameters
-    ----------
-    lines : binary file
-        Where the lines are, until the end.
-    target : Path
-        A file that is there.
-    rows : Rows
-        What is answered.
-    names : sequence of str
-        Those of the answers, besides "error"; see `answer_columns`.
-    router : Router
-        What answers.
+    Answers are JSON lines in a temporary file first, and become columns at the end, beside the
+    columns of a Parquet input as they are. Columns of other inputs become numbers, truth values or
+    text, depending on their values.
     """
 
     def __init__(
@@ -358,27 +330,21 @@ class ParquetAnswers(AnswerFile):
     ) -> None:
         super().__init__(lines, None, rows.unit, names, rows.has_names)
         self._target = target
-        self._beside = Path(rows.name) if rows.format == "parquet" else None
+        self._input_path = Path(rows.name) if rows.format == "parquet" else None
         is_number = any(isinstance(name, int) for name in router.fitted.topics.names)
         self._topic_type = "BIGINT" if is_number else "VARCHAR"
         self._kinds: dict[str, set[str]] = {}
         self._n_rows = self._n_bytes = self._longest = 0
-        if self._beside is not None:
-            self._state = _state(self._beside)
+        if self._input_path is not None:
+            self._state = _file_state(self._input_path)
             with open_duckdb() as connection:
-                columns = column_types(connection, self._beside)
+                columns = column_types(connection, self._input_path)
             self._begin(dict.fromkeys(columns))
 
     def finish(self) -> None:
-        """Make the Parquet file of all answers.
-
-        Raises
-        ------
-        OSError : if it can't be written.
-        DataError : if columns can't be told apart, or the given file was changed meanwhile.
-        """
-        if self._beside is not None and _state(self._beside) != self._state:
-            raise DataError(f"{self._beside} was changed while it was read; answer it again.")
+        """Write the file; DataError if columns differ in case alone, or the input was changed."""
+        if self._input_path is not None and _file_state(self._input_path) != self._state:
+            raise DataError(f"{self._input_path} was changed while it was read; answer it again.")
         super().finish()
         self._file.flush()
         import duckdb
@@ -393,10 +359,10 @@ class ParquetAnswers(AnswerFile):
             raise OSError(number, os.strerror(number) if is_full else reason) from error
 
     def _given(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        return {} if self._beside is not None else super()._given(values)
+        return {} if self._input_path is not None else super()._input_cells(values)
 
     def write(self, answers: Sequence[Prediction | BadRow]) -> None:
-        """Write the answers to a batch of rows."""
+        """Write a batch of predictions."""
         super().write(answers)
         self._n_rows += len(answers)
         for answer in answers:
@@ -404,7 +370,7 @@ class ParquetAnswers(AnswerFile):
             self._n_bytes += sum(map(len, cells))
 
     def _put(self, row: dict[str, Any]) -> None:
-        if self._beside is None:
+        if self._input_path is None:
             for name, value in row.items():
                 if value is not None:
                     self._kinds.setdefault(name, set()).add(_kind(value))
@@ -419,9 +385,9 @@ class ParquetAnswers(AnswerFile):
         self._file.write(line)
 
     def _query(self) -> tuple[str, list[Any]]:
-        """Return the statement that makes the file, and its parameters."""
-        types = {} if self._beside is not None else self._given_types()
-        types |= {own: self._type_of(name) for name, own in self._names.items()}
+        """Return the statement that writes the file, and its parameters."""
+        types = {} if self._input_path is not None else self._input_types()
+        types |= {column: self._type_of(name) for name, column in self._names.items()}
         fields = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in types.items())
         lines = (
             f"read_json({_text(escape_wildcards(Path(self._file.name)))}, "
@@ -430,8 +396,8 @@ class ParquetAnswers(AnswerFile):
         )
         chosen = ", ".join(f"a.{quote_identifier(name)}" for name in types)
         source, parameters = f"{lines} AS a", list[Any]()
-        if self._beside is not None:
-            beside, parameters = parquet_table(self._beside)
+        if self._input_path is not None:
+            beside, parameters = parquet_table(self._input_path)
             chosen = f"g.*, {chosen}"
             source = f"{beside} AS g POSITIONAL JOIN {source}"
         bytes_each = self._n_bytes // max(self._n_rows, 1) + 1
@@ -440,15 +406,15 @@ class ParquetAnswers(AnswerFile):
         select = f"SELECT {chosen} FROM {source}"  # noqa: S608 (all names are quoted)
         return f"COPY ({select}) TO {_text(self._target)} ({options})", parameters
 
-    def _given_types(self) -> dict[str, str]:
-        """Return the type of each given column."""
-        own = set(self._names.values())
-        given = [name for name in (*self._fields, *self._kinds) if name not in own]
+    def _input_types(self) -> dict[str, str]:
+        """Return the type of each input column."""
+        answers = set(self._names.values())
+        inputs = [name for name in (*self._fields, *self._kinds) if name not in answers]
         types = {
             name: _TYPES.get(frozenset(self._kinds.get(name, ())), "VARCHAR")
-            for name in dict.fromkeys(given)
+            for name in dict.fromkeys(inputs)
         }
-        _check_apart([*types, *own])
+        _check_distinct([*types, *answers])
         return types
 
     def _type_of(self, name: str) -> str:
@@ -459,11 +425,11 @@ class ParquetAnswers(AnswerFile):
         return self._topic_type if name.startswith(("topic", "guess")) else "VARCHAR"
 
 
-def _check_apart(names: Iterable[str]) -> None:
-    """Raise DataError if names differ in upper and lower case alone."""
-    known: dict[str, str] = {}
+def _check_distinct(names: Iterable[str]) -> None:
+    """Raise DataError if two names differ in case alone."""
+    names_by_lower: dict[str, str] = {}
     for name in names:
-        other = known.setdefault(name.lower(), name)
+        other = names_by_lower.setdefault(name.lower(), name)
         if other != name:
             raise DataError(
                 f"columns {other!r} and {name!r} are the same name in Parquet; rename one, or "
@@ -471,10 +437,10 @@ def _check_apart(names: Iterable[str]) -> None:
             )
 
 
-def _state(path: Path) -> tuple[int, int, int]:
-    """Return what tells versions of a file apart."""
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns, found.st_ino
+def _file_state(path: Path) -> tuple[int, int, int]:
+    """Return what differs between versions of a file."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def _kind(value: Any) -> str:
@@ -484,5 +450,5 @@ def _kind(value: Any) -> str:
 
 
 def _text(value: object) -> str:
-    """Return a text as SQL writes it."""
+    """Return a text as an SQL literal."""
     return "'" + str(value).replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""`predict_files`: a folder of answers to many files, by this machine or by a cluster."""
+"""`predict_files`: a folder of predictions for many files, by this machine or by a cluster."""
 
 from __future__ import annotations
 
@@ -14,41 +14,44 @@ from slugline.base.checks import check_whole, count_threads
 from slugline.base.names import RECORD
 from slugline.base.progress import Progress, check_progress
 from slugline.errors import OptionError, OutputError, SluglineError
-from slugline.prediction.processes import Heard, answer_here, answer_in_processes
+from slugline.prediction.processes import Report, predict_in_processes, predict_in_this_process
 from slugline.prediction.record import open_record, pair_files
-from slugline.prediction.task import How, ModelCopy, Outcome, SoFar, Task, router_of
+from slugline.prediction.task import (
+    FileProgress,
+    FileResult,
+    ModelCopy,
+    PredictOptions,
+    Task,
+    cached_router,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from slugline.prediction.record import FilePair, Record
+    from slugline.prediction.record import FilePair, JobRecord
 
 __all__ = [
-    "Answered",
-    "How",
+    "JobResult",
+    "PredictOptions",
     "predict_files",
 ]
 
 # Problems that are reported; the record has all.
 _MOST_WARNINGS = 20
 
-_Run = Callable[[ModelCopy, How, Sequence[Task], Heard], None]
+_Runner = Callable[[ModelCopy, PredictOptions, Sequence[Task], Report], None]
 
 
-class Answered(NamedTuple):
-    """What a job has done.
+class JobResult(NamedTuple):
+    """Result of a job.
 
     Attributes
     ----------
-    n_files : int
-        Files that are answered now.
-    n_there : int
-        Files whose answers were there.
-    n_rows : int
-        Rows of `n_files`.
+    n_files, n_there, n_rows : int
+        Files predicted now, files whose answers were there, and rows of the former.
     n_bad, n_bad_files : int
-        Rows that got an error for an answer, and files that have such, now or before.
-    failed : list of (source, why)
+        Rows that got an error in place of an answer, and files with such rows, now or before.
+    failed : list of (source, error)
         Files without answers.
     seconds : float
     """
@@ -66,104 +69,105 @@ def predict_files(
     model: Any,
     sources: str | Path | Iterable[str | Path],
     out: str | Path,
-    how: How | None = None,
+    options: PredictOptions | None = None,
     *,
     overwrite: bool = False,
     n_workers: int | None = None,
     client: Client | str | None = None,
     progress: Progress | None = None,
-) -> Answered:
-    """Answer all rows of files, and write a file of answers for each into a folder.
+) -> JobResult:
+    """Predict the topics of all rows of files; write a file of answers for each into a folder.
 
-    A file of answers has the name of its file, all of its columns, then the answers, in its order.
-    It appears whole or not at all. A file is read in batches, so that its size doesn't matter.
+    A file of answers has the name of its file, all of its columns and then the answers, in the same
+    order. It appears whole or not at all. Files are read in batches, so their size doesn't matter.
 
-    What is done is noted in the folder (`slugline.prediction.record`). A job that runs again
-    answers only files without answers, and files that have changed since. Answers of another model
-    or of other settings are replaced with `overwrite` only.
+    A record in the folder (`slugline.prediction.record`) lists what is done. A job that runs again
+    predicts only files without answers, and files that have changed since. It replaces answers of
+    another model or of other settings only with `overwrite`.
 
     Parameters
     ----------
     model : path, name of a shipped model, fitted TopicClassifier, or `ModelCopy`
     sources : path, pattern such as "in/*.parquet", or several
-        See `slugline.prediction.record.pair_files` for what the answers are called.
+        `slugline.prediction.record.pair_files` says how their answers are named.
     out : path
-        A folder, which is made if it is not there.
-    how : How, optional
+        A folder; created if it is missing.
+    options : PredictOptions, optional
     overwrite : bool, default False
     n_workers : int, optional
         Processes on this machine, by default one for each core. Each loads the model. With 1, or
-        for one file, everything happens in this process.
+        for a single file, everything runs in this process.
     client : distributed.Client or str, optional
-        A cluster that works instead of this machine, or the address of its scheduler. Its workers
-        must see the files and `out` by the same paths.
+        A cluster to use instead of this machine, or the address of its scheduler. Its workers must
+        see the files and `out` under the same paths.
     progress : Progress, optional
         The share done is that of the files' bytes.
 
     Returns
     -------
-    Answered; files that could not be read are in `failed`, and the others are answered.
+    JobResult; `failed` lists files that could not be read, and the others have answers.
 
     Raises
     ------
     ModelFileError, EncoderError, NotFittedError : if the model can't be loaded.
-    OptionError : if a setting or name can't be, another job writes to `out`, or answers are there
-        that are not to be replaced.
+    OptionError : if a setting or name is invalid, another job writes to `out`, or answers there
+        must not be replaced.
     DataError : if there is no such file.
-    ClusterError : if the cluster can't be reached, lacks what is needed, or is lost.
-    SluglineError : if answers can't be written, such as on a full disk, or processes can't be
-        started.
+    ClusterError : if the cluster can't be reached, lacks something, or is lost.
+    SluglineError : if answers can't be written, such as on a full disk, or processes can't start.
     """
-    how, out = how or How(), Path(out)
+    options, out = options or PredictOptions(), Path(out)
     if n_workers is not None:
         check_whole("n_workers", n_workers, 1)
-    copy = model if isinstance(model, ModelCopy) else ModelCopy.of(model)
-    router_of(copy, how)  # what is wrong with the settings is said before the work
-    named = [sources] if isinstance(sources, str | Path) else [*sources]
-    if not named:
+    copy = model if isinstance(model, ModelCopy) else ModelCopy.from_model(model)
+    cached_router(copy, options)  # what is wrong with the settings is said before the work
+    paths = [sources] if isinstance(sources, str | Path) else [*sources]
+    if not paths:
         raise OptionError("`sources` names no file; give at least one.")
-    pairs = pair_files(named, out, how.format, how.to)
+    pairs = pair_files(paths, out, options.format, options.to)
     with ExitStack() as stack:
         progress = stack.enter_context(closing(check_progress(progress)))
         run = (
-            _on_this_machine(n_workers) if client is None else _on_cluster(client, stack, progress)
+            _local_runner(n_workers) if client is None else _cluster_runner(client, stack, progress)
         )
-        record = stack.enter_context(open_record(out, copy, how))
+        record = stack.enter_context(open_record(out, copy, options))
         plan = record.plan(pairs, overwrite)
-        job = _Job(plan.to_do, record, progress)
-        progress.note(_planned(len(pairs), len(plan.there), plan.n_again))
+        job = _JobTracker(plan.to_do, record, progress)
+        progress.note(_describe_plan(len(pairs), len(plan.there), plan.n_again))
         if plan.to_do:
-            record.begin(plan.to_do)
-            tasks = _tasks(plan.to_do, out, absolute=client is not None)
-            run(copy, how, tasks, job.hear)
-        return job.answered(plan.there)
+            record.add_begun(plan.to_do)
+            tasks = _make_tasks(plan.to_do, out, absolute=client is not None)
+            run(copy, options, tasks, job.receive)
+        return job.result(plan.there)
 
 
-def _on_cluster(client: Client | str, stack: ExitStack, progress: Progress) -> _Run:
+def _cluster_runner(client: Client | str, stack: ExitStack, progress: Progress) -> _Runner:
     from slugline.base.clusters import connected
 
-    found = stack.enter_context(connected(client))
-    if found.dashboard_link:
-        progress.note(f"dashboard: {found.dashboard_link}")
-    from slugline.prediction.cluster import answer_on_cluster
+    connection = stack.enter_context(connected(client))
+    if connection.dashboard_link:
+        progress.note(f"dashboard: {connection.dashboard_link}")
+    from slugline.prediction.cluster import predict_on_cluster
 
-    return partial(answer_on_cluster, found)
+    return partial(predict_on_cluster, connection)
 
 
-def _on_this_machine(n_workers: int | None) -> _Run:
+def _local_runner(n_workers: int | None) -> _Runner:
     n_most = count_threads(n_workers)
 
-    def run(model: ModelCopy, how: How, tasks: Sequence[Task], heard: Heard) -> None:
+    def run(
+        model: ModelCopy, options: PredictOptions, tasks: Sequence[Task], report: Report
+    ) -> None:
         n_needed = min(n_most, len(tasks))
         if n_needed == 1:
-            answer_here(model, how, tasks, heard)
+            predict_in_this_process(model, options, tasks, report)
         else:
-            answer_in_processes(model, how, tasks, heard, n_needed)
+            predict_in_processes(model, options, tasks, report, n_needed)
 
     return run
 
 
-def _tasks(pairs: Sequence[FilePair], out: Path, absolute: bool) -> list[Task]:
+def _make_tasks(pairs: Sequence[FilePair], out: Path, absolute: bool) -> list[Task]:
     if absolute:
         out = out.absolute()
     sources = (str(Path(pair.source).absolute()) if absolute else pair.source for pair in pairs)
@@ -171,7 +175,7 @@ def _tasks(pairs: Sequence[FilePair], out: Path, absolute: bool) -> list[Task]:
     return list(map(Task, itertools.count(), sources, targets))
 
 
-def _planned(n_files: int, n_there: int, n_again: int) -> str:
+def _describe_plan(n_files: int, n_there: int, n_again: int) -> str:
     text = f"{n_files:,} file{'s' if n_files > 1 else ''}"
     if n_there:
         text += f", {n_there:,} of which {'have' if n_there > 1 else 'has'} answers already"
@@ -185,35 +189,35 @@ def _planned(n_files: int, n_there: int, n_again: int) -> str:
     return text
 
 
-class _Job:
-    """Keeps count of what workers say."""
+class _JobTracker:
+    """Sums up the messages of workers."""
 
-    def __init__(self, pairs: Sequence[FilePair], record: Record, progress: Progress) -> None:
+    def __init__(self, pairs: Sequence[FilePair], record: JobRecord, progress: Progress) -> None:
         self._progress = progress
         self._n_warnings = 0
         self._pairs = pairs
         self._record = record
         self._began = time.monotonic()
-        self._so_far: dict[int, SoFar] = {}
-        self._ended: set[int] = set()
+        self._by_file: dict[int, FileProgress] = {}
+        self._finished: set[int] = set()
         self._n_rows, self._n_read = 0, 0.0
-        self._outcomes: list[Outcome] = []
+        self._results: list[FileResult] = []
         self._failed: list[tuple[str, str]] = []
         self._n_all_bytes = max(sum(pair.size for pair in pairs), 1)
         self._notes: set[str] = set()
 
-    def hear(self, number: int, message: SoFar | Outcome) -> None:
-        before = self._so_far.get(number, SoFar(0, 0.0))
-        if isinstance(message, Outcome):
-            self._take(self._pairs[number], message)
-            message = SoFar(message.n_rows, 1.0)
-            self._ended.add(number)
-        elif number in self._ended:  # it comes late
+    def receive(self, number: int, message: FileProgress | FileResult) -> None:
+        before = self._by_file.get(number, FileProgress(0, 0.0))
+        if isinstance(message, FileResult):
+            self._finish(self._pairs[number], message)
+            message = FileProgress(message.n_rows, 1.0)
+            self._finished.add(number)
+        elif number in self._finished:  # it comes late
             return
-        self._so_far[number] = message
+        self._by_file[number] = message
         self._n_rows += message.n_rows - before.n_rows
         self._n_read += (message.share - before.share) * self._pairs[number].size
-        n_done = len(self._outcomes) + len(self._failed)
+        n_done = len(self._results) + len(self._failed)
         share = min(1.0, max(0.0, self._n_read / self._n_all_bytes))
         speed = self._n_rows / max(self._seconds(), 1e-3)
         self._progress.update(
@@ -223,38 +227,38 @@ class _Job:
             f"{speed:,.0f} a second",
         )
 
-    def answered(self, there: Sequence[int]) -> Answered:
-        n_bad = [*there, *(outcome.n_bad for outcome in self._outcomes)]
-        return Answered(
-            n_files=len(self._outcomes),
+    def result(self, there: Sequence[int]) -> JobResult:
+        n_bad = [*there, *(file.n_bad for file in self._results)]
+        return JobResult(
+            n_files=len(self._results),
             n_there=len(there),
-            n_rows=sum(outcome.n_rows for outcome in self._outcomes),
+            n_rows=sum(file.n_rows for file in self._results),
             n_bad=sum(n_bad),
             n_bad_files=sum(map(bool, n_bad)),
             failed=self._failed,
             seconds=self._seconds(),
         )
 
-    def _take(self, pair: FilePair, outcome: Outcome) -> None:
-        if outcome.is_fatal:
+    def _finish(self, pair: FilePair, result: FileResult) -> None:
+        if result.is_fatal:
             with suppress(OutputError):  # on a full disk, this fails as well
-                self._record.failed(pair, outcome.error)
+                self._record.add_failed(pair, result.error)
             raise SluglineError(
-                f"{outcome.error} What is done stays; run it again, and it goes on from there."
+                f"{result.error} What is done stays; run it again, and it goes on from there."
             )
-        if outcome.error:
-            self._failed.append((pair.source, outcome.error))
-            self._record.failed(pair, outcome.error)
-            self._warn(outcome.error)
+        if result.error:
+            self._failed.append((pair.source, result.error))
+            self._record.add_failed(pair, result.error)
+            self._warn(result.error)
             return
-        self._outcomes.append(outcome)
-        self._record.done(pair, outcome.size, outcome.n_rows, outcome.n_bad)
-        for note in outcome.notes:
+        self._results.append(result)
+        self._record.add_done(pair, result.size, result.n_rows, result.n_bad)
+        for note in result.notes:
             if note not in self._notes:  # most often the same of all files
                 self._notes.add(note)
                 self._progress.note(f"{pair.source}: {note}")
-        if outcome.warning:
-            self._warn(outcome.warning)
+        if result.warning:
+            self._warn(result.warning)
 
     def _warn(self, text: str) -> None:
         self._n_warnings += 1

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from slugline.errors import SluglineError
 from slugline.prediction.task import (
-    How,
+    FileProgress,
+    FileResult,
+    JobEnded,
     ModelCopy,
-    Outcome,
-    SoFar,
-    Stopped,
+    PredictOptions,
     Task,
-    answer,
-    router_of,
+    cached_router,
+    predict_file,
 )
 
 if TYPE_CHECKING:
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from slugline.model.routing import Router
 
 __all__ = [
-    "MOST_DEATHS",
-    "Heard",
-    "answer_here",
-    "answer_in_processes",
+    "MAX_DEATHS",
+    "Report",
+    "predict_in_processes",
+    "predict_in_this_process",
 ]
 
 #: Told the number of a task, and how far it is, or its outcome.
-Heard = Callable[[int, SoFar | Outcome], object]
+Report = Callable[[int, FileProgress | FileResult], object]
 #: How many workers may end at one file before it is given up.
-MOST_DEATHS = 5
+MAX_DEATHS = 5
 # Seconds until a worker that is to end is killed.
 _PATIENCE = 5.0
 _READY = "ready"
@@ -62,51 +62,43 @@ _THREADED = frozenset(
 )
 
 
-def answer_here(model: ModelCopy, how: How, tasks: Iterable[Task], heard: Heard) -> None:
-    """Answer files one by one in this process."""
-    router = router_of(model, how)
-    for task in tasks:
-        heard(task.number, answer(router, how, task, partial(heard, task.number)))
-
-
-def answer_in_processes(
-    model: ModelCopy, how: How, tasks: Iterable[Task], heard: Heard, n_workers: int
+def predict_in_this_process(
+    model: ModelCopy, options: PredictOptions, tasks: Iterable[Task], report: Report
 ) -> None:
-    """Answer files in processes of their own, which share the model, or each load it once.
+    """Predict files one by one in this process."""
+    router = cached_router(model, options)
+    for task in tasks:
+        report(task.number, predict_file(router, options, task, partial(report, task.number)))
 
-    Reading takes most of the time, and threads of one process would wait for each other there. A
-    file whose worker is killed gets another one.
 
-    Parameters
-    ----------
-    model : ModelCopy
-    how : How
-    tasks : iterable of Task
-    heard : callable
-        Told of rows and outcomes; what it raises ends the job.
-    n_workers : int
-        The most processes.
+def predict_in_processes(
+    model: ModelCopy, options: PredictOptions, tasks: Iterable[Task], report: Report, n_workers: int
+) -> None:
+    """Predict files in up to `n_workers` processes, which share the model, or each load it once.
+
+    Reading takes most of the time, in which threads of one process would wait for each other. A
+    file whose worker is killed gets another worker. What `report` raises ends the job.
 
     Raises
     ------
     SluglineError : if processes can't be started.
     """
     waiting = deque(tasks)
-    crew = _Crew(model, how)
+    pool = _WorkerPool(model, options)
     try:
-        while waiting or crew.workers:
-            while waiting and len(crew.workers) < n_workers:
-                crew.start(waiting.popleft())
-            for worker in crew.with_news():
-                task = crew.hear(worker, heard)
+        while waiting or pool.workers:
+            while waiting and len(pool.workers) < n_workers:
+                pool.start(waiting.popleft())
+            for worker in pool.wait_for_messages():
+                task = pool.receive(worker, report)
                 if task is not None:
                     waiting.appendleft(task)
                 elif worker.is_free and waiting:
-                    worker.give(waiting.popleft())
+                    worker.assign(waiting.popleft())
                 elif worker.is_free:
-                    crew.end(worker)
+                    pool.end(worker)
     finally:
-        crew.end_all()
+        pool.end_all()
 
 
 @dataclass(eq=False)
@@ -117,18 +109,18 @@ class _Worker:
     is_ready: bool = False
     is_free: bool = False
 
-    def give(self, task: Task) -> None:
+    def assign(self, task: Task) -> None:
         self.task, self.is_free = task, False
         with contextlib.suppress(OSError):  # that it has died is heard next
             self.connection.send(task)
 
 
-class _Crew:
-    """Workers, and the files at which some have died."""
+class _WorkerPool:
+    """Worker processes, and how many died at each file."""
 
-    def __init__(self, model: ModelCopy, how: How) -> None:
+    def __init__(self, model: ModelCopy, options: PredictOptions) -> None:
         self.workers: list[_Worker] = []
-        self._given = (model, how)
+        self._arguments = (model, options)
         self._deaths: Counter[int] = Counter()
         self._forks = _may_fork()
         self._context: Any = multiprocessing.get_context("fork" if self._forks else "spawn")
@@ -140,8 +132,8 @@ class _Crew:
         ours, its = self._context.Pipe()
         # A fork has them, too, and would keep others from hearing that they are closed.
         others = [ours, *(worker.connection for worker in self.workers)] if self._forks else []
-        arguments = (its, others, *self._given)
-        process = self._context.Process(target=_work, args=arguments, daemon=True)
+        arguments = (its, others, *self._arguments)
+        process = self._context.Process(target=_run_worker, args=arguments, daemon=True)
         with warnings.catch_warnings():
             # NumPy's threads, which know how to be forked, make Python warn.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -149,26 +141,26 @@ class _Crew:
         its.close()
         worker = _Worker(process, ours, task)
         self.workers.append(worker)
-        worker.give(task)
+        worker.assign(task)
 
-    def with_news(self) -> list[_Worker]:
-        found = wait([worker.connection for worker in self.workers])
-        return [worker for worker in self.workers if worker.connection in found]
+    def wait_for_messages(self) -> list[_Worker]:
+        ready = wait([worker.connection for worker in self.workers])
+        return [worker for worker in self.workers if worker.connection in ready]
 
-    def hear(self, worker: _Worker, heard: Heard) -> Task | None:
-        """Pass on one message; return the worker's task if it has died, for another one."""
+    def receive(self, worker: _Worker, report: Report) -> Task | None:
+        """Pass on one message; return the worker's task if it has died, for another worker."""
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
-            return self._bury(worker, heard)
+            return self._replace(worker, report)
         if message == _READY:
             worker.is_ready = True
             return None
-        worker.is_free = isinstance(message, Outcome)
-        heard(worker.task.number, message)
+        worker.is_free = isinstance(message, FileResult)
+        report(worker.task.number, message)
         return None
 
-    def _bury(self, worker: _Worker, heard: Heard) -> Task | None:
+    def _replace(self, worker: _Worker, report: Report) -> Task | None:
         task = worker.task
         self.end(worker)
         # Those that are killed have a negative status.
@@ -178,19 +170,19 @@ class _Crew:
                 '`if __name__ == "__main__":`, or with `n_workers=1`.'
             )
         self._deaths[task.number] += 1
-        if self._deaths[task.number] < MOST_DEATHS:
+        if self._deaths[task.number] < MAX_DEATHS:
             return task
-        heard(
+        report(
             task.number,
-            Outcome(
-                error=f"{task.source}: {MOST_DEATHS} worker processes ended at it (exit status "
+            FileResult(
+                error=f"{task.source}: {MAX_DEATHS} worker processes ended at it (exit status "
                 f"{worker.process.exitcode}); they may lack memory, so let fewer run at a time."
             ),
         )
         return None
 
     def end(self, worker: _Worker) -> None:
-        """End a worker, which hears that its connection is closed."""
+        """End a worker by closing its connection."""
         self.workers.remove(worker)
         worker.connection.close()
         worker.process.join(_PATIENCE)
@@ -208,38 +200,42 @@ class _Crew:
 
 
 def _may_fork() -> bool:
-    """Whether processes may begin as copies of this one, which have the model that it has loaded.
+    """Whether workers may be forks of this process, which share the model in memory.
 
-    Then it need not be loaded again, and is in memory once. But a copy has the locks of threads
-    that it hasn't, so there must be none but NumPy's.
+    A fork has copies of all locks but not of the threads that would release them, so there must be
+    no threads but NumPy's.
     """
     is_alone = threading.active_count() == 1 and not _THREADED & sys.modules.keys()
     return sys.platform == "linux" and is_alone
 
 
-def _work(connection: Connection, others: Sequence[Connection], model: ModelCopy, how: How) -> None:
-    """Answer the files that come, until nobody is there any more."""
+def _run_worker(
+    connection: Connection, others: Sequence[Connection], model: ModelCopy, options: PredictOptions
+) -> None:
+    """Predict the files that arrive until the connection closes."""
     for other in others:
         other.close()
 
-    def tell(so_far: SoFar) -> None:
+    def tell(so_far: FileProgress) -> None:
         try:
             connection.send(so_far)
         except OSError as error:
-            raise Stopped from error
+            raise JobEnded from error
 
     # The terminal interrupts all processes; the first one says so.
-    with contextlib.suppress(EOFError, OSError, Stopped, KeyboardInterrupt):
-        router = router_of(model, how)
+    with contextlib.suppress(EOFError, OSError, JobEnded, KeyboardInterrupt):
+        router = cached_router(model, options)
         connection.send(_READY)
         while True:
-            connection.send(_outcome(router, how, connection.recv(), tell))
+            connection.send(_file_result(router, options, connection.recv(), tell))
 
 
-def _outcome(router: Router, how: How, task: Task, tell: Callable[[SoFar], object]) -> Outcome:
+def _file_result(
+    router: Router, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
+) -> FileResult:
     try:
-        return answer(router, how, task, tell)
-    except Stopped:
+        return predict_file(router, options, task, report)
+    except JobEnded:
         raise
     except Exception as error:  # noqa: BLE001 (else, four more workers would end at it)
-        return Outcome(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")
+        return FileResult(error=f"{task.source}: {type(error).__name__}: {str(error)[:500]}")

@@ -1,10 +1,9 @@
-"""The record of a folder of answers: which files are answered, by which model, and how.
+"""The record of a folder of predictions: which files are done, by which model and settings.
 
-`_slugline.jsonl` is written line by line while a job runs, so that a job that was killed can go on
-from there. Its name begins as programs that read whole folders expect of what is no data. Whoever
-writes it holds a lock on it, so that a second job into the same folder is refused. The lock ends
-with its process. In a folder that several machines share, it holds where the file system passes
-locks on, as NFS does.
+A job appends a line to `_slugline.jsonl` at each step, so that a job that was killed can go on from
+there. The name starts with an underscore as programs that read whole folders skip such files. A
+lock on the file, which ends with its process, refuses a second job into the same folder. On a
+shared file system, it works where that passes locks on, as NFS does.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from slugline.base.names import MARKS, RECORD, files_of, is_pattern
 from slugline.corpus.readers import check_exists
 from slugline.corpus.rows import translate_os_errors
 from slugline.errors import DataError, OptionError, OutputError
-from slugline.prediction.task import How, ModelCopy
+from slugline.prediction.task import ModelCopy, PredictOptions
 
 __all__ = [
     "FORMATS",
     "RECORD",
     "FilePair",
-    "Plan",
-    "Record",
+    "JobPlan",
+    "JobRecord",
     "open_record",
     "pair_files",
 ]
@@ -59,12 +58,10 @@ class FilePair(NamedTuple):
 
     Attributes
     ----------
-    source : str
-        The path of the file.
-    name : str
-        The path of its answers in their folder, with slashes.
+    source, name : str
+        The path of the file, and that of its answers within their folder, with slashes.
     size, changed : int
-        The file's bytes, and when it was changed, in nanoseconds.
+        The file's bytes, and its modification time in nanoseconds.
     """
 
     source: str
@@ -76,7 +73,7 @@ class FilePair(NamedTuple):
 def pair_files(
     sources: Iterable[str | Path], out: Path, form: str | None = None, to: str | None = None
 ) -> list[FilePair]:
-    """Return the files that are named, those of a pattern in order of their names.
+    """Return the files, those of a pattern in order of their names, with their answers.
 
     Answers have the name of their file. Files that a pattern finds in several folders keep the
     part of their path that the pattern leaves open: answers to `in/*/a.csv` are in `1/a.csv`,
@@ -88,34 +85,34 @@ def pair_files(
     out : Path
         The folder of the answers.
     form : str, optional
-        The format of all files; by default each one's name tells.
+        The format of all files; by default it follows from each name.
     to : one of FORMATS, optional
         The format of all answers.
 
     Raises
     ------
-    DataError : if there is no such file, or a pattern fits none.
-    OptionError : if a file is a folder or lies in `out`, or answers to two would have one name.
+    DataError : if there is no such file, or no file fits a pattern.
+    OptionError : if a file is a folder or lies in `out`, or two files would share their answers.
     """
     if to is not None and to not in FORMATS:
         raise OptionError(f"`to` is {to!r}; choose one of {', '.join(FORMATS)}.")
     pairs: list[FilePair] = []
-    known: dict[str, str] = {}
-    for source, own in _named(sources):
-        name = _answer_name(own, form, to)
-        if name not in known:
-            known[name] = source
-            pairs.append(_pair(source, name, out))
-        elif os.path.realpath(known[name]) != os.path.realpath(source):
+    by_name: dict[str, str] = {}
+    for source, open_part in _expand_sources(sources):
+        name = _answer_name(open_part, form, to)
+        if name not in by_name:
+            by_name[name] = source
+            pairs.append(_make_pair(source, name, out))
+        elif os.path.realpath(by_name[name]) != os.path.realpath(source):
             raise OptionError(
-                f"answers to {known[name]} and {source} would both be {out / name}; give these "
+                f"answers to {by_name[name]} and {source} would both be {out / name}; give these "
                 "files other names, or name them by one pattern, in quotes, such as 'in/*/*.csv'."
             )
     return pairs
 
 
-def _named(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePath]]:
-    """Yield files, and the part of the path of each that their pattern leaves open."""
+def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePath]]:
+    """Yield files, and the part of each path that the pattern leaves open."""
     for source in map(str, sources):
         if source == "-":
             raise OptionError(
@@ -130,7 +127,7 @@ def _named(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePath]]:
                 )
             yield source, PurePath(Path(source).name)
             continue
-        fixed = _fixed(source)
+        fixed = _fixed_folder(source)
         if ".." in PurePath(source).relative_to(fixed).parts:
             raise OptionError(
                 f"{source} has .. after a place that is open, so that answers would not stay in "
@@ -143,8 +140,8 @@ def _named(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePath]]:
             yield file, PurePath(file).relative_to(fixed)
 
 
-def _fixed(pattern: str) -> PurePath:
-    """Return the folder at which a pattern begins to leave something open."""
+def _fixed_folder(pattern: str) -> PurePath:
+    """Return the folder up to which a pattern has no wildcards."""
     parts = PurePath(pattern).parts
     n_fixed = next(n for n, part in enumerate(parts) if MARKS & set(part))
     return PurePath(*parts[:n_fixed])
@@ -154,24 +151,24 @@ def _answer_name(name: PurePath, form: str | None, to: str | None) -> str:
     """Return the name of the answers to a file."""
     is_packed = name.suffix.lower() == ".gz"
     plain = name.with_suffix("") if is_packed else name
-    own = plain.suffix.lower().removeprefix(".")
-    ending = to or (form and _ANSWERS.get(form)) or _ANSWERS.get(own, "jsonl")
-    if own != ending:
-        plain = plain.with_suffix("") if own in _ANSWERS else plain
+    extension = plain.suffix.lower().removeprefix(".")
+    ending = to or (form and _ANSWERS.get(form)) or _ANSWERS.get(extension, "jsonl")
+    if extension != ending:
+        plain = plain.with_suffix("") if extension in _ANSWERS else plain
         plain = plain.with_name(f"{plain.name}.{ending}")
     if is_packed and ending != "parquet":
         plain = plain.with_name(f"{plain.name}.gz")
     return plain.as_posix()
 
 
-def _pair(source: str, name: str, out: Path) -> FilePair:
+def _make_pair(source: str, name: str, out: Path) -> FilePair:
     if Path(os.path.realpath(source)).is_relative_to(os.path.realpath(out)):
         raise OptionError(
             f"{source} is in {out}, the folder of the answers; name another folder for these."
         )
     with translate_os_errors(source):
-        found = Path(source).stat()
-    return FilePair(source, name, found.st_size, found.st_mtime_ns)
+        stat = Path(source).stat()
+    return FilePair(source, name, stat.st_size, stat.st_mtime_ns)
 
 
 # The record of a folder of answers: which files are answered, by which model, and how -------------
@@ -180,33 +177,16 @@ def _pair(source: str, name: str, out: Path) -> FilePair:
 _MOST_LINE = 1 << 17
 _MOST_BYTES = 1 << 30
 # Of the settings, those that change no answer.
-_SILENT = ("n_threads", "strict")
+_WITHOUT_EFFECT = ("n_threads", "strict")
 # Records that this process holds. Its forks must not: they may end later than it.
-_held: set[BinaryIO] = set()
+_open_records: set[BinaryIO] = set()
 
 
-class Line(msgspec.Struct, omit_defaults=True):
-    """One line of the record.
+class RecordEntry(msgspec.Struct, omit_defaults=True):
+    """One line of the record: an event, of a job (a digest of model and settings), about a file.
 
-    Attributes
-    ----------
-    event : {"job", "begun", "done", "failed"}
-    job : str
-        Tells models and settings apart.
-    name : str
-        The answers.
-    source : str
-        The absolute path of what was answered.
-    source_size, source_changed : int
-        Its bytes and time then.
-    size, rows, bad : int
-        Bytes of the answers, rows, and those that got an error.
-    error : str
-        Why it failed.
-    model, slugline : str
-        SHA-256 of the model, and the version of Slugline.
-    how : mapping
-        The settings.
+    The file's size and modification time are those at that moment; `size`, `rows` and `bad` are of
+    the answers.
     """
 
     event: Literal["job", "begun", "done", "failed"]
@@ -224,16 +204,16 @@ class Line(msgspec.Struct, omit_defaults=True):
     how: Mapping[str, str | int | float | bool | None] = {}
 
 
-class Plan(NamedTuple):
-    """What there is to do.
+class JobPlan(NamedTuple):
+    """The work of a job.
 
     Attributes
     ----------
     to_do : list of FilePair
     there : list of int
-        Of files whose answers are there: how many rows got an error for an answer.
+        For each file that has its answers: how many rows got an error.
     n_again : int
-        Files to do that have answers, but not to what they are now, or not such.
+        Files to do whose answers are out of date.
     """
 
     to_do: list[FilePair]
@@ -241,47 +221,37 @@ class Plan(NamedTuple):
     n_again: int
 
 
-class Record:
-    """The record of a folder, held by this process.
+class JobRecord:
+    """The record of a folder, locked by this process."""
 
-    Parameters
-    ----------
-    folder : Path
-    file : binary file
-        Its file, open to read and to append.
-    model : ModelCopy
-    how : How
-    """
-
-    def __init__(self, folder: Path, file: BinaryIO, model: ModelCopy, how: How) -> None:
+    def __init__(
+        self, folder: Path, file: BinaryIO, model: ModelCopy, options: PredictOptions
+    ) -> None:
         self._folder = folder
         self._file = file
-        self._strict = how.strict
-        settings = {name: value for name, value in asdict(how).items() if name not in _SILENT}
-        told = msgspec.json.encode([model.digest, settings], order="sorted")
-        self._job = hashlib.sha256(told).hexdigest()[:16]
-        self._begins = Line(
+        self._strict = options.strict
+        settings = {
+            name: value for name, value in asdict(options).items() if name not in _WITHOUT_EFFECT
+        }
+        encoded = msgspec.json.encode([model.digest, settings], order="sorted")
+        self._job = hashlib.sha256(encoded).hexdigest()[:16]
+        self._job_entry = RecordEntry(
             "job", self._job, model=model.digest, slugline=__version__, how=settings
         )
-        self._last, self._answered = dict[str, Line](), set[str]()
-        for line in self._lines():
+        self._last, self._answered = dict[str, RecordEntry](), set[str]()
+        for line in self._read_entries():
             if line.event != "job":
                 self._last[line.name] = line
             if line.event == "done":
                 self._answered.add(line.name)
 
-    def plan(self, pairs: Iterable[FilePair], overwrite: bool = False) -> Plan:
-        """Return which files are to be answered.
-
-        Parameters
-        ----------
-        pairs : iterable of FilePair
-        overwrite : bool, default False
-            Replace answers of another model, of other settings, or to a file elsewhere.
+    def plan(self, pairs: Iterable[FilePair], overwrite: bool = False) -> JobPlan:
+        """Return which files to predict.
 
         Raises
         ------
-        OptionError : if there are such answers, or a file that no such job has written.
+        OptionError : if a file is there that no such job has written or, without `overwrite`,
+            answers of another model, of other settings, or to a file elsewhere.
         """
         to_do, there, n_again = list[FilePair](), list[int](), 0
         for pair in pairs:
@@ -295,7 +265,7 @@ class Record:
                     f"{RECORD} names; move it, or name another folder."
                 )
             if is_there and line is not None:
-                self._check_ours(pair, line, overwrite)
+                self._check_replaceable(pair, line, overwrite)
                 if self._is_up_to_date(pair, line):
                     there.append(line.bad)
                     continue
@@ -303,39 +273,39 @@ class Record:
             to_do.append(pair)
         # The largest first, so that workers end at about the same time.
         to_do.sort(key=lambda pair: -pair.size)
-        return Plan(to_do, there, n_again)
+        return JobPlan(to_do, there, n_again)
 
-    def begin(self, pairs: Iterable[FilePair]) -> None:
-        """Note that files are about to be answered."""
-        self._append([self._begins, *(self._line("begun", pair) for pair in pairs)])
+    def add_begun(self, pairs: Iterable[FilePair]) -> None:
+        """Record that files are about to be predicted."""
+        self._append([self._job_entry, *(self._entry("begun", pair) for pair in pairs)])
 
-    def done(self, pair: FilePair, size: int, n_rows: int, n_bad: int) -> None:
-        """Note that a file is answered."""
-        line = self._line("done", pair)
+    def add_done(self, pair: FilePair, size: int, n_rows: int, n_bad: int) -> None:
+        """Record that a file has its answers."""
+        line = self._entry("done", pair)
         line.size, line.rows, line.bad = size, n_rows, n_bad
         self._append([line])
 
-    def failed(self, pair: FilePair, error: str) -> None:
-        """Note why a file could not be answered."""
-        line = self._line("failed", pair)
+    def add_failed(self, pair: FilePair, error: str) -> None:
+        """Record why a file failed."""
+        line = self._entry("failed", pair)
         line.error = error[:2000]
         self._append([line])
 
-    def _check_ours(self, pair: FilePair, line: Line, overwrite: bool) -> None:
+    def _check_replaceable(self, pair: FilePair, line: RecordEntry, overwrite: bool) -> None:
         if overwrite:
             return
-        what = ""
+        content = ""
         if line.source != _absolute(pair.source):
-            what = f"answers to {line.source}"
+            content = f"answers to {line.source}"
         elif line.job != self._job:
-            what = "answers of another model or of other settings"
-        if what:
+            content = "answers of another model or of other settings"
+        if content:
             raise OptionError(
-                f"{self._folder / pair.name} has {what}; name another folder, or replace them with "
-                "`overwrite`."
+                f"{self._folder / pair.name} has {content}; name another folder, or replace them "
+                "with `overwrite`."
             )
 
-    def _is_up_to_date(self, pair: FilePair, line: Line) -> bool:
+    def _is_up_to_date(self, pair: FilePair, line: RecordEntry) -> bool:
         return (
             line.event == "done"
             and line.job == self._job
@@ -345,15 +315,15 @@ class Record:
             and line.size == (self._folder / pair.name).stat().st_size
         )
 
-    def _is_too_lax(self, line: Line) -> bool:
-        """Whether answers have errors among them, and the user wants none."""
+    def _is_too_lax(self, line: RecordEntry) -> bool:
+        """Whether `strict` forbids the errors among the answers."""
         return self._strict and line.bad > 0
 
-    def _line(self, event: Literal["begun", "done", "failed"], pair: FilePair) -> Line:
+    def _entry(self, event: Literal["begun", "done", "failed"], pair: FilePair) -> RecordEntry:
         source = _absolute(pair.source)
-        return Line(event, self._job, pair.name, source, pair.size, pair.changed)
+        return RecordEntry(event, self._job, pair.name, source, pair.size, pair.changed)
 
-    def _append(self, lines: Iterable[Line]) -> None:
+    def _append(self, lines: Iterable[RecordEntry]) -> None:
         try:
             self._write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
         except OSError as error:
@@ -363,14 +333,14 @@ class Record:
             ) from error
 
     def _write(self, data: bytes) -> None:
-        """Append without a buffer: what doesn't fit on the disk would be tried again at the end."""
+        """Append without a buffer, which would be flushed again at the end after a full disk."""
         while data:
             data = data[os.write(self._file.fileno(), data) :]
 
-    def _lines(self) -> Iterator[Line]:
+    def _read_entries(self) -> Iterator[RecordEntry]:
         if os.fstat(self._file.fileno()).st_size > _MOST_BYTES:
             raise self._damaged("it has more than a gigabyte")
-        decode = msgspec.json.Decoder(Line).decode
+        decode = msgspec.json.Decoder(RecordEntry).decode
         self._file.seek(0)
         while raw := self._file.readline(_MOST_LINE):
             if not raw.endswith(b"\n"):
@@ -389,7 +359,7 @@ class Record:
                 raise self._damaged(str(error)) from error
 
     def _is_torn(self, raw: bytes) -> bool:
-        """Whether a line was ended by the next job, as `_lines` does."""
+        """Whether this is a cut off entry, to which `_read_entries` added the line break."""
         return raw.startswith(b'{"event":') and not raw.endswith(b"}\n")
 
     def _damaged(self, why: str) -> DataError:
@@ -400,12 +370,12 @@ class Record:
 
 
 @contextlib.contextmanager
-def open_record(folder: Path, model: ModelCopy, how: How) -> Iterator[Record]:
-    """Open the record of a folder, which is made if it is not there, and keep others out.
+def open_record(folder: Path, model: ModelCopy, options: PredictOptions) -> Iterator[JobRecord]:
+    """Open and lock the record of a folder; create the folder if it is missing.
 
     Raises
     ------
-    OptionError : if another job writes to the folder, or it can't be made.
+    OptionError : if another job writes to the folder, or it can't be created.
     DataError : if the record is damaged.
     """
     try:
@@ -426,20 +396,20 @@ def open_record(folder: Path, model: ModelCopy, how: How) -> Iterator[Record]:
             raise OptionError(
                 f"another job writes answers to {folder}; wait for its end, or name another folder."
             )
-        _held.add(file)
+        _open_records.add(file)
         try:
-            yield Record(folder, file, model, how)
+            yield JobRecord(folder, file, model, options)
         finally:
-            _held.discard(file)
+            _open_records.discard(file)
 
 
-def _let_go() -> None:
-    while _held:
-        _held.pop().close()
+def _close_in_child() -> None:
+    while _open_records:
+        _open_records.pop().close()
 
 
 if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def _absolute(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Texts to topics."""
+"""Predictions for rows: in order, in bounded memory, with no row lost."""
 
 from __future__ import annotations
 
@@ -25,28 +25,20 @@ from slugline.model.routing import Router, Unsure, likeliest
 __all__ = [
     "Columns",
     "Prediction",
-    "answer_rows",
+    "predict_batch",
     "predict_rows",
 ]
 
 
 class Columns(NamedTuple):
-    """The columns of a row's text and of its id.
-
-    Attributes
-    ----------
-    text : tuple of str
-        Columns whose cells, joined by line breaks, are the text.
-    id : str or None
-        Column whose cells are passed through.
-    """
+    """The columns whose cells, joined by line breaks, are the text; and the one that is the id."""
 
     text: tuple[str, ...]
     id: str | None = None
 
 
 class Prediction(NamedTuple):
-    """The classifier's answer for one row.
+    """The prediction for one row.
 
     Attributes
     ----------
@@ -55,15 +47,14 @@ class Prediction(NamedTuple):
     id : object
         The row's cell in the id column, if there is one; else None.
     topics : list of (topic, probability)
-        The most likely first: guesses, if there is a reason not to answer.
+        The most likely first: guesses, if the model is unsure.
     values : mapping of str to object
         All cells of the row by column name.
     reason : Unsure or None
-        Why the classifier is unsure; None if it is not.
+        None if the model is sure.
     set : list of topics, or None
-        The topics among which the right one is as often as asked.
+        The set that holds the right topic as often as asked.
     text : str
-        What was classified.
     """
 
     at: int | str
@@ -75,7 +66,7 @@ class Prediction(NamedTuple):
     text: str = ""
 
 
-def answer_rows(
+def predict_batch(
     fitted: Fitted | Router,
     batch: list[SourceRow | BadRow],
     *,
@@ -83,23 +74,14 @@ def answer_rows(
     missing: BadRow,
     top: int,
 ) -> list[Prediction | BadRow]:
-    """Return the answer to each row, in their order.
+    """Return the prediction for each row, in order.
 
-    Parameters
-    ----------
-    fitted : Fitted or Router
-        A Router may be unsure, and is so of a row whose text is blank.
-    batch : list of Row or BadRow
-        A BadRow is its own answer.
-    columns : Columns
-    missing : BadRow
-        The answer to a row without text.
-    top : int
-        How many topics to give for each row.
+    A BadRow is returned as it is; `missing` is the result for a row without text. A Router with a
+    precision takes blank texts, of which it is unsure.
     """
     may_be_blank = isinstance(fitted, Router) and fitted.precision is not None
     texts = [_text(row, columns.text, missing, may_be_blank) for row in batch]
-    answered = iter(_answer(fitted, [text for text in texts if isinstance(text, str)], top))
+    answered = iter(_predict_texts(fitted, [text for text in texts if isinstance(text, str)], top))
     answers: list[Prediction | BadRow] = []
     for row, text in zip(batch, texts, strict=True):
         if isinstance(text, BadRow):
@@ -112,29 +94,29 @@ def answer_rows(
     return answers
 
 
-class _Answer(NamedTuple):
-    """What there is to say of a text."""
+class _TextPrediction(NamedTuple):
+    """The prediction for one text."""
 
     topics: list[tuple[Topic, float]]
     reason: Unsure | None = None
     set: list[Topic] | None = None
 
 
-def _answer(fitted: Fitted | Router, texts: list[str], top: int) -> list[_Answer]:
+def _predict_texts(fitted: Fitted | Router, texts: list[str], top: int) -> list[_TextPrediction]:
     model = fitted.fitted if isinstance(fitted, Router) else fitted
     proba, counts = model.predict_with_words(texts)
     topics = likeliest(proba, top, model.topics.names)
     if not isinstance(fitted, Router):
-        return list(map(_Answer, topics))
+        return list(map(_TextPrediction, topics))
     reasons, sets = fitted.judge(texts, proba, counts)
     chosen: Sequence[list[Topic] | None] = sets or [None] * len(texts)
-    return list(map(_Answer, topics, reasons, chosen))
+    return list(map(_TextPrediction, topics, reasons, chosen))
 
 
 def _text(
     row: SourceRow | BadRow, columns: Sequence[str], missing: BadRow, may_be_blank: bool
 ) -> str | BadRow:
-    """Return a row's text, or the answer to a row without one."""
+    """Return a row's text, or a BadRow if it has none."""
     if isinstance(row, BadRow):
         return row
     text = row_text(row, columns)
@@ -163,33 +145,32 @@ def predict_rows(
     n_threads: int = 1,
     announce: Callable[[str], object] | None = None,
 ) -> Iterator[list[Prediction | BadRow]]:
-    """Classify rows as they come.
+    """Predict the topics of rows as they arrive.
 
     Parameters
     ----------
     fitted : Fitted or Router
-        What answers.
-    rows : Rows, from `slugline.corpus.readers.read_rows`
+    rows : RowReader, from `slugline.corpus.readers.read_rows`
     text : str, optional
         The column that holds the text; guessed from the names by default. Several, separated by
         commas, are joined by line breaks, unless one column has exactly that name.
     id : str, optional
         The column that is passed through; by default the one called "id", in any case.
     top : int, default 1
-        How many topics to give for each row.
+        Number of topics for each row.
     batch_rows : int, default 1024
-        The most rows to classify at a time; a few megabytes of long ones are enough, too.
+        The most rows of a batch, which also has a limit of a few megabytes.
     n_threads : int, default 1
-        Threads to classify batches on. Two or three batches for each are held in memory, up to
-        some tens of megabytes.
+        Threads that predict batches. Two or three batches for each are in memory, up to some tens
+        of megabytes.
     announce : callable, optional
-        Told which columns were taken for text and id, if they were guessed, unless it is "id".
+        Receives a note on each column that was guessed, unless it is "id".
 
     Yields
     ------
-    list of Prediction and, for a row that has no text or can't be read, BadRow: the answers to a
-    batch, in the order of the rows. Before a pause or an error of the source, all rows read so far
-    are answered.
+    list of Prediction and, for a row that has no text or can't be read, BadRow: one batch, in the
+    order of the rows. Before a pause or an error of the source, all rows read so far have been
+    yielded.
 
     Raises
     ------
@@ -207,8 +188,10 @@ def predict_rows(
     columns = _columns_of(rows, head, text, id)
     if announce and rows.has_names and head:
         _announce_guesses(announce, columns, text, id)
-    missing = BadRow("", f"no text in {_named(columns.text)}" if rows.has_names else "no text")
-    answer = partial(answer_rows, fitted, columns=columns, missing=missing, top=top)
+    missing = BadRow(
+        "", f"no text in {_name_columns(columns.text)}" if rows.has_names else "no text"
+    )
+    answer = partial(predict_batch, fitted, columns=columns, missing=missing, top=top)
     if broken is not None:
         yield answer(head)
         raise broken
@@ -231,7 +214,7 @@ def _announce_guesses(
         announce(f"read column {columns.id!r} as id; name another with `id`")
 
 
-def _named(columns: Sequence[str]) -> str:
+def _name_columns(columns: Sequence[str]) -> str:
     plural = "s" if len(columns) > 1 else ""
     return f"column{plural} {' and '.join(map(repr, columns))}"
 

@@ -1,4 +1,4 @@
-"""The answers to one file: what a worker does."""
+"""Predictions for one file, as a worker makes them."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from slugline.prediction.files import open_answer_file
 from slugline.prediction.rows import Prediction, predict_rows
 
 __all__ = [
-    "How",
+    "FileProgress",
+    "FileResult",
+    "JobEnded",
     "ModelCopy",
-    "Outcome",
-    "SoFar",
-    "Stopped",
+    "PredictOptions",
     "Task",
-    "answer",
-    "batches_of",
+    "cached_router",
     "make_router",
-    "router_of",
+    "predict_batches",
+    "predict_file",
     "strict_error",
 ]
 
@@ -44,25 +44,24 @@ __all__ = [
 # A model's file as bytes, which travel to processes and machines, and are loaded there once -------
 
 # Models that a process keeps: one that runs for months gets new versions.
-_MOST_KEPT = 2
-_kept: OrderedDict[str, Fitted] = OrderedDict()
+_MAX_FITTED = 2
+_fitted: OrderedDict[str, Fitted] = OrderedDict()
 _lock = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
 class ModelCopy:
-    """A model on its way to others.
+    """A model file as bytes, to be sent to processes and machines, which load it once.
 
     Attributes
     ----------
     name : str
         The name of its file.
     data : bytes
-        The file.
     digest : str
-        SHA-256 of these.
+        SHA-256 of `data`.
     encoder : "use" or an object with `encode`, optional
-        See `slugline.load`; an object of your own must be one that can be pickled.
+        See `slugline.load`; it must be picklable.
     """
 
     name: str
@@ -71,8 +70,8 @@ class ModelCopy:
     encoder: str | Encoder | None = None
 
     @classmethod
-    def of(cls, model: Any, encoder: str | Encoder | None = None) -> ModelCopy:
-        """Copy a model, after a check that it can be loaded.
+    def from_model(cls, model: Any, encoder: str | Encoder | None = None) -> ModelCopy:
+        """Copy a model, after a check that it loads.
 
         Parameters
         ----------
@@ -82,7 +81,7 @@ class ModelCopy:
         Raises
         ------
         ModelFileError, EncoderError : see `slugline.load`.
-        NotFittedError : if a classifier has not learned yet.
+        NotFittedError : if a classifier is not fitted.
         OptionError : if it is no model.
         """
         if isinstance(model, str | os.PathLike):
@@ -94,7 +93,7 @@ class ModelCopy:
                 raise ModelFileError(
                     f"{path} can't be read ({error.strerror}); check the path."
                 ) from error
-            return cls._keeping(path.name, data, encoder, fitted)
+            return cls._of_fitted(path.name, data, encoder, fitted)
         fitted = getattr(model, "fitted_", model)
         if not isinstance(fitted, Fitted):
             if hasattr(model, "predict_proba"):
@@ -105,38 +104,33 @@ class ModelCopy:
                 f"`model` is a {type(model).__name__}; give the path of a model, or a fitted "
                 "TopicClassifier."
             )
-        return cls._keeping("model.slug", pack(as_model_file(fitted)), encoder, fitted)
+        return cls._of_fitted("model.slug", pack(as_model_file(fitted)), encoder, fitted)
 
     @classmethod
-    def _keeping(
+    def _of_fitted(
         cls, name: str, data: bytes, encoder: str | Encoder | None, fitted: Fitted
     ) -> ModelCopy:
         copy = cls(name, data, hashlib.sha256(data).hexdigest(), encoder)
         with _lock:
-            _keep(copy.digest, fitted)
+            _remember(copy.digest, fitted)
         return copy
 
     def fitted(self) -> Fitted:
-        """Return the model, which this process loads once.
-
-        Raises
-        ------
-        ModelFileError, EncoderError : see `slugline.load`.
-        """
+        """Return the model, which this process loads once; raises as `slugline.load` does."""
         with _lock:
-            if self.digest not in _kept:
+            if self.digest not in _fitted:
                 with tempfile.TemporaryDirectory() as folder:
                     path = Path(folder) / self.name
                     path.write_bytes(self.data)
-                    _keep(self.digest, load_model(path, self.encoder)[0])
-            _kept.move_to_end(self.digest)
-            return _kept[self.digest]
+                    _remember(self.digest, load_model(path, self.encoder)[0])
+            _fitted.move_to_end(self.digest)
+            return _fitted[self.digest]
 
 
-def _keep(digest: str, fitted: Fitted) -> None:
-    _kept[digest] = fitted
-    while len(_kept) > _MOST_KEPT:
-        _kept.popitem(last=False)
+def _remember(digest: str, fitted: Fitted) -> None:
+    _fitted[digest] = fitted
+    while len(_fitted) > _MAX_FITTED:
+        _fitted.popitem(last=False)
 
 
 # The answers to one file: what a worker does ------------------------------------------------------
@@ -145,25 +139,25 @@ def _keep(digest: str, fitted: Fitted) -> None:
 _INTERVAL = 0.5
 
 
-class Stopped(Exception):  # noqa: N818 (nothing is wrong)
-    """The job has ended, so that nobody waits for the rest of this file."""
+class JobEnded(Exception):  # noqa: N818 (nothing is wrong)
+    """The job has ended, so nobody waits for the rest of this file."""
 
 
 @dataclass(frozen=True)
-class How:
-    """How files are read and answered.
+class PredictOptions:
+    """How files are read and predicted.
 
     Attributes
     ----------
     text, id, format, encoding
         See `slugline.corpus.readers.read_rows` and `slugline.prediction.rows.predict_rows`.
     to : {"csv", "tsv", "jsonl", "parquet"}, optional
-        The format of answers; by default that of each file, JSON lines for text and JSON arrays,
+        Format of the answers; by default that of each file, JSON lines for text and JSON arrays,
         and CSV for Excel.
     top : int, default 1
-        How many topics each row gets.
+        Number of topics for each row.
     min_precision, per_topic, coverage
-        See `Router.of`.
+        See `Router.from_fitted`.
     strict : bool, default False
         Whether a bad row makes its file fail. By default it gets an error in place of an answer.
     n_threads : int, default 1
@@ -171,7 +165,7 @@ class How:
 
     Raises
     ------
-    OptionError : if there is no such format or encoding, or a number is none or under 1.
+    OptionError : if a format, encoding or number is invalid.
     """
 
     text: str | None = None
@@ -193,36 +187,24 @@ class How:
 
 
 class Task(NamedTuple):
-    """A file to answer.
-
-    Attributes
-    ----------
-    number : int
-        Among those of the job.
-    source, target : str
-        Paths of the file and of its answers.
-    """
+    """A file to predict: its number in the job, and the paths of the file and of its answers."""
 
     number: int
     source: str
     target: str
 
 
-class Outcome(NamedTuple):
-    """What became of a file.
+class FileResult(NamedTuple):
+    """Result of one file.
 
     Attributes
     ----------
-    n_rows, n_bad : int
-        Rows, and those among them that got an error for an answer.
-    size : int
-        Bytes of the answers.
+    n_rows, n_bad, size : int
+        Rows, those among them that got an error in place of an answer, and bytes of the answers.
     notes : tuple of str
-        What was guessed about columns.
-    warning : str
-        What the user should know of; "" if nothing.
-    error : str
-        Why there are no answers; "" if there are.
+        Guesses about columns.
+    warning, error : str
+        What the user should know, and why there are no answers; "" if nothing.
     is_fatal : bool
         Whether other files would fail as well.
     """
@@ -236,16 +218,8 @@ class Outcome(NamedTuple):
     is_fatal: bool = False
 
 
-class SoFar(NamedTuple):
-    """How far a worker is with a file.
-
-    Attributes
-    ----------
-    n_rows : int
-        Rows that are answered.
-    share : float
-        How much of the file is read, from 0 to 1; 0 if that is not known.
-    """
+class FileProgress(NamedTuple):
+    """Progress with a file: number of rows with answers, and share of the file read (or 0)."""
 
     n_rows: int
     share: float
@@ -254,33 +228,30 @@ class SoFar(NamedTuple):
 _routers: dict[tuple[object, ...], Router] = {}
 
 
-def router_of(model: ModelCopy, how: How) -> Router:
-    """Return what answers; this process makes it once.
-
-    Raises
-    ------
-    OptionError : see `Router.of`.
-    """
-    key = (model.digest, how.min_precision, how.per_topic, how.coverage)
+def cached_router(model: ModelCopy, options: PredictOptions) -> Router:
+    """Return the router, which this process makes once; raises as `Router.from_fitted` does."""
+    key = (model.digest, options.min_precision, options.per_topic, options.coverage)
     fitted = model.fitted()
     with _lock:
         if key not in _routers:
             _routers.clear()  # one of an earlier job
-            router = make_router(fitted, how)
+            router = make_router(fitted, options)
             _routers[key] = router
         return _routers[key]
 
 
-def make_router(fitted: Fitted, how: How) -> Router:
-    """Return what answers.
+def make_router(fitted: Fitted, options: PredictOptions) -> Router:
+    """Return the router for some options.
 
     Raises
     ------
-    OptionError : see `Router.of`; also if `per_topic` has no precision to keep.
+    OptionError : see `Router.from_fitted`; also if `per_topic` has no precision to keep.
     """
-    router = Router.of(fitted, how.min_precision, per_topic=how.per_topic, coverage=how.coverage)
-    if how.per_topic and router.precision is None:
-        if how.min_precision is None:
+    router = Router.of(
+        fitted, options.min_precision, per_topic=options.per_topic, coverage=options.coverage
+    )
+    if options.per_topic and router.precision is None:
+        if options.min_precision is None:
             raise OptionError("`per_topic` is about `min_precision`; give both.")
         raise OptionError(
             "`per_topic` keeps `min_precision` for each topic, and with 0 all answers are given; "
@@ -289,45 +260,45 @@ def make_router(fitted: Fitted, how: How) -> Router:
     return router
 
 
-def batches_of(
-    router: Router, rows: RowReader, how: How, announce: Callable[[str], object]
+def predict_batches(
+    router: Router, rows: RowReader, options: PredictOptions, announce: Callable[[str], object]
 ) -> Iterator[list[Prediction | BadRow]]:
-    """Return the answers to rows, batch by batch; see `slugline.prediction.rows.predict_rows`."""
+    """Return predictions for rows, batch by batch; see `slugline.prediction.rows.predict_rows`."""
     return predict_rows(
         router,
         rows,
-        text=how.text,
-        id=how.id,
+        text=options.text,
+        id=options.id,
         # What is unsure comes with guesses.
-        top=how.top if router.precision is None else max(how.top, N_GUESSES),
-        n_threads=how.n_threads,
+        top=options.top if router.precision is None else max(options.top, N_GUESSES),
+        n_threads=options.n_threads,
         announce=announce,
     )
 
 
-def answer(router: Router, how: How, task: Task, tell: Callable[[SoFar], object]) -> Outcome:
-    """Answer a file; what is wrong with it is part of the outcome.
+def predict_file(
+    router: Router, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
+) -> FileResult:
+    """Return the result of a file; an error of the file is part of it.
 
-    Parameters
-    ----------
-    router : Router
-    how : How
-    task : Task
-    tell : callable
-        Told now and then how far it is; what it raises ends the work.
+    `report` receives the progress now and then; what it raises ends the work.
     """
     try:
-        return _answered(router, how, task, tell)
+        return _predict_file(router, options, task, report)
     except OutputError as error:
-        return Outcome(error=str(error), is_fatal=True)
+        return FileResult(error=str(error), is_fatal=True)
     except SluglineError as error:
-        return Outcome(error=str(error))
+        return FileResult(error=str(error))
     except MemoryError:
-        return Outcome(error=f"{task.source}: the memory is full; let fewer workers run at a time.")
+        return FileResult(
+            error=f"{task.source}: the memory is full; let fewer workers run at a time."
+        )
 
 
-def _answered(router: Router, how: How, task: Task, tell: Callable[[SoFar], object]) -> Outcome:
-    rows = read_rows(task.source, format=how.format, encoding=how.encoding)
+def _predict_file(
+    router: Router, options: PredictOptions, task: Task, report: Callable[[FileProgress], object]
+) -> FileResult:
+    rows = read_rows(task.source, format=options.format, encoding=options.encoding)
     target, notes = Path(task.target), list[str]()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -336,35 +307,35 @@ def _answered(router: Router, how: How, task: Task, tell: Callable[[SoFar], obje
             f"{target.parent} can't be made ({error.strerror}); fix the permissions of the folder."
         ) from error
     n_rows = n_bad = 0
-    told = time.monotonic()
-    batches = batches_of(router, rows, how, notes.append)
+    last_report = time.monotonic()
+    batches = predict_batches(router, rows, options, notes.append)
     first_bad: BadRow | None = None
-    with open_answer_file(target, rows, router, how.top) as file:
+    with open_answer_file(target, rows, router, options.top) as file:
         for batch in batches:
             bad = [row for row in batch if isinstance(row, BadRow)]
-            if bad and how.strict:
+            if bad and options.strict:
                 raise strict_error(rows, bad[0])
             first_bad = first_bad or (bad[0] if bad else None)
             file.write(batch)
             n_rows += len(batch)
             n_bad += len(bad)
-            if time.monotonic() - told >= _INTERVAL:
-                told = time.monotonic()
-                tell(SoFar(n_rows, rows.share_read() or 0.0))
+            if time.monotonic() - last_report >= _INTERVAL:
+                last_report = time.monotonic()
+                report(FileProgress(n_rows, rows.share_read() or 0.0))
     warnings = []
     if first_bad is not None:
         warnings.append(
             f"{rows.name}: {n_bad:,} of {n_rows:,} {rows.unit}s could not be classified, first "
             f'{rows.unit} {first_bad.at} ({first_bad.problem}); "error" in {target} says why'
         )
-    if file.left_out:
-        columns = format_list(file.left_out)
+    if file.dropped_columns:
+        columns = format_list(file.dropped_columns)
         warnings.append(f"{target} lacks {columns}, which the first rows of {rows.name} don't have")
-    return Outcome(n_rows, n_bad, target.stat().st_size, tuple(notes), "; ".join(warnings))
+    return FileResult(n_rows, n_bad, target.stat().st_size, tuple(notes), "; ".join(warnings))
 
 
 def strict_error(rows: RowReader, bad: BadRow) -> DataError:
-    """Return what ends the work at a bad row, if the user wants it to."""
+    """Return the error that ends the work at a bad row, with `strict`."""
     return DataError(
         f"{rows.name}, {rows.unit} {bad.at}: {bad.problem}; {bad.advice}, or go on past bad rows "
         "without `strict`."
