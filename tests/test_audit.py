@@ -47,7 +47,7 @@ def test_a_suspect_has_reasons_words_and_a_document_beside_it(
 ) -> None:
     audit, wrong = noisy
     findings = Findings(audit)
-    found = findings.of(wrong[0])
+    found = findings[wrong[0]]
     text = audit.corpus.texts[wrong[0]]
     assert found.reasons[0] == f"its words are those of {found.likely} rather than of {found.topic}"
     assert found.beside is not None
@@ -84,7 +84,7 @@ def test_of_copies_with_two_topics_the_worse_supported_one_is_suspect() -> None:
     texts, topics, _ = labelled(120, 0)
     audit = audited([*texts, texts[0]], [*topics, "sport"])
     assert audit.order[0] == 120
-    found = Findings(audit).of(120)
+    found = Findings(audit)[120]
     assert found.reasons[0] == "the same text stands under bank (document 1)"
     assert (found.likely, found.beside, found.is_copy) == ("bank", 0, True)
     assert audit.suspicion[0] < 0.1
@@ -202,7 +202,7 @@ def test_repair_is_worth_something_where_topics_are_wrong() -> None:
     texts, before, wrong = labelled(180, 50)
     _, right, _ = labelled(180, 0)
     after = [None if row in wrong[:5] else topic for row, topic in enumerate(right)]
-    gain = measure_gain(texts, before, after, group_copies(texts), n_jobs=1)
+    gain = measure_gain(Corpus(texts, before, "news"), after, group_copies(texts), n_jobs=1)
     assert gain.n_tested == 175
     assert gain.n_after - gain.n_before == gain.n_better - gain.n_worse > 0
     low, high = gain.interval
@@ -212,5 +212,5 @@ def test_repair_is_worth_something_where_topics_are_wrong() -> None:
 
 def test_no_repair_is_worth_nothing() -> None:
     texts, topics, _ = labelled(60, 0)
-    gain = measure_gain(texts, topics, topics, group_copies(texts), n_jobs=1)
+    gain = measure_gain(Corpus(texts, topics, "news"), topics, group_copies(texts), n_jobs=1)
     assert (gain.points, gain.interval) == (0, (0, 0))

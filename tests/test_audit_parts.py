@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,13 @@ from slugline.audit.evidence import (
     jaccard,
     number_identical,
 )
-from slugline.audit.findings import REVIEW_COLUMNS, Findings, review_table, text_digest
+from slugline.audit.findings import (
+    REVIEW_COLUMNS,
+    Findings,
+    ranking_lines,
+    review_table,
+    text_digest,
+)
 from slugline.audit.repair import apply_decisions, read_decisions, to_csv, to_json_lines, whole_rows
 from slugline.audit.suspicion import compare_copies
 from slugline.corpus.corpus import Corpus
@@ -251,7 +259,7 @@ def table(tmp_path: Path, *decisions: tuple[str, str, int], **cells: str) -> Pat
 
 def test_decisions_are_carried_out(tmp_path: Path) -> None:
     path = table(tmp_path, ("Relabel ", "grain", 1), ("drop", "x", 2), ("keep", "", 3))
-    done = apply_decisions(CORPUS, read_decisions(path), "review.csv")
+    done = apply_decisions(CORPUS, read_decisions(path))
     assert (done.corpus.texts, done.corpus.topics) == (["wheat up", "bond"], ["grain", "bank"])
     assert list(done.corpus.places) == [1, 3]
     assert done.topics == ["grain", None, "bank"]
@@ -259,7 +267,7 @@ def test_decisions_are_carried_out(tmp_path: Path) -> None:
 
 
 def test_rows_without_a_decision_change_nothing(tmp_path: Path) -> None:
-    done = apply_decisions(CORPUS, read_decisions(table(tmp_path, ("", "grain", 1))), "review.csv")
+    done = apply_decisions(CORPUS, read_decisions(table(tmp_path, ("", "grain", 1))))
     assert done.corpus.topics == CORPUS.topics
 
 
@@ -267,7 +275,7 @@ def test_a_table_that_was_saved_with_semicolons_and_a_mark(tmp_path: Path) -> No
     digest = text_digest("goal", "sport")
     path = tmp_path / "review.csv"
     path.write_text(f"\ufeffdecision;new_topic;at;digest\ndrop;;2;{digest}\n", encoding="utf-8")
-    assert apply_decisions(CORPUS, read_decisions(path), "r").n_dropped == 1
+    assert apply_decisions(CORPUS, read_decisions(path)).n_dropped == 1
 
 
 def test_a_table_that_was_saved_as_excel(tmp_path: Path) -> None:
@@ -280,9 +288,10 @@ def test_a_table_that_was_saved_as_excel(tmp_path: Path) -> None:
     ):
         book.active.append(row)
     book.save(tmp_path / "review.xlsx")
-    (decision,) = read_decisions(tmp_path / "review.xlsx", "cp1252")
+    decisions = read_decisions(tmp_path / "review.xlsx", "cp1252")
+    (decision,) = decisions.items
     assert (decision.place, decision.new_topic, decision.at) == ("row 3", "7", "2")
-    assert apply_decisions(CORPUS, [decision], "r").corpus.topics == ["sport", "7", "bank"]
+    assert apply_decisions(CORPUS, decisions).corpus.topics == ["sport", "7", "bank"]
 
 
 def test_a_named_encoding_counts_only_if_the_table_is_not_as_it_was_written(
@@ -292,17 +301,26 @@ def test_a_named_encoding_counts_only_if_the_table_is_not_as_it_was_written(
     for written in ("utf-8", "utf-8-sig", "cp1252"):
         path = tmp_path / f"{written}.csv"
         path.write_text(f"{head}relabel,Öl,1,d\n", encoding=written)
-        assert [each.new_topic for each in read_decisions(path, "cp1252")] == ["Öl"]
+        assert [decision.new_topic for decision in read_decisions(path, "cp1252").items] == ["Öl"]
 
 
 def test_a_long_text_fits_into_a_cell_and_a_digest_is_no_number() -> None:
     texts, topics, _ = labelled(30, 0)
     corpus = Corpus([*texts, "wheat " * 9_000], [*topics, "grain"], "news.csv")
     findings = Findings(audit_corpus(corpus, n_jobs=1))
-    written = review_table(findings, map(findings.of, range(31))).decode("utf-8-sig")
+    written = review_table(findings, range(31)).decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(written)))
     assert max(len(cell) for row in rows for cell in row.values()) == 32_000
     assert all(re.fullmatch("d[0-9a-f]{16}", row["digest"]) for row in rows)
+
+
+def test_half_a_character_is_escaped_in_the_ranking() -> None:
+    texts, topics, _ = labelled(30, 0)
+    odd = [topic.replace("grain", "gr\ud800in") for topic in topics]
+    findings = Findings(audit_corpus(Corpus(texts, odd, "news.csv"), n_jobs=1))
+    written = "".join(ranking_lines(findings)).encode().decode()
+    assert '"topic": "gr\\ud800in"' in written
+    assert {json.loads(line)["topic"] for line in written.splitlines()} == set(odd)
 
 
 @pytest.mark.parametrize(
@@ -336,9 +354,9 @@ def test_a_long_text_fits_into_a_cell_and_a_digest_is_no_number() -> None:
 def test_decisions_about_other_documents(
     tmp_path: Path, decisions: list[tuple[str, str, int]], cells: dict[str, str], message: str
 ) -> None:
-    read = read_decisions(table(tmp_path, *decisions, **cells))
+    read = replace(read_decisions(table(tmp_path, *decisions, **cells)), table="r.csv")
     with pytest.raises(DataError) as raised:
-        apply_decisions(CORPUS, read, "r.csv")
+        apply_decisions(CORPUS, read)
     assert str(raised.value).startswith(message)
 
 

@@ -1,4 +1,4 @@
-"""The audit of labelled documents: which topics are probably wrong, and what else is."""
+"""Audits labelled documents: wrong topics, copies, leaks, odd texts and similar topics."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ __all__ = [
 ]
 
 
-# Topics that may be one: names that differ in case, and topics that can't be told apart -----------
+# Similar topics -----------------------------------------------------------------------------------
 
-# Topics can't be told apart if so many of their documents look more like the other one; by chance,
-# it would be a half.
+# Topics are similar if this share of their documents looks more like the other one; of identical
+# topics, it would be a half.
 _MIXED = 0.3
-_FEWEST_DOCUMENTS = 5
+_MIN_DOCUMENTS = 5
 
 
 class SimilarTopics(NamedTuple):
@@ -59,8 +59,8 @@ class SimilarTopics(NamedTuple):
     topic, other : str
     why : str
     mixed : float or None
-        The share of their documents that look more like the other topic, as the mean of both;
-        None if their names tell.
+        The mean share of their documents that look more like the other topic; None if `why` is
+        their names.
     """
 
     topic: str
@@ -70,14 +70,14 @@ class SimilarTopics(NamedTuple):
 
 
 def find_similar_topics(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics]:
-    """Return pairs of topics that differ in case or spaces alone, or can't be told apart.
+    """Return pairs of topics that differ in case or spaces alone, or whose documents are alike.
 
     Parameters
     ----------
     names : sequence of str
     y : int array, shape (n_rows,)
     scores : float32 array, shape (n_rows, n_topics)
-        Of each row, by what was learned from others.
+        Held-out scores.
     """
     by_key: dict[str, list[str]] = {}
     for name in names:
@@ -87,39 +87,39 @@ def find_similar_topics(names: Sequence[str], y: I64, scores: F32) -> list[Simil
         for group in by_key.values()
         for other in group[1:]
     ]
-    known = {(each.topic, each.other) for each in spelled}
-    mixed = [each for each in _mixed(names, y, scores) if (each.topic, each.other) not in known]
-    return spelled + sorted(mixed, key=lambda each: -(each.mixed or 0))
+    pairs = {pair[:2] for pair in spelled}
+    mixed = [pair for pair in _find_mixed(names, y, scores) if pair[:2] not in pairs]
+    return spelled + sorted(mixed, key=lambda pair: -(pair.mixed or 0))
 
 
-def _mixed(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics]:
+def _find_mixed(names: Sequence[str], y: I64, scores: F32) -> list[SimilarTopics]:
     counts = np.bincount(y, minlength=len(names))
     over = np.zeros((len(names), len(names)))
     order = np.argsort(y, kind="stable")
     for topic, rows in enumerate(np.split(order, np.cumsum(counts)[:-1])):
-        if len(rows) >= _FEWEST_DOCUMENTS:
+        if len(rows) >= _MIN_DOCUMENTS:
             over[topic] = (scores[rows] > scores[rows, topic][:, np.newaxis]).mean(axis=0)
-    both = (over + over.T) / 2
-    enough = counts >= _FEWEST_DOCUMENTS
-    found = np.argwhere(np.triu(both >= _MIXED, 1) & enough & enough[:, np.newaxis])
+    mean = (over + over.T) / 2
+    enough = counts >= _MIN_DOCUMENTS
+    pairs = np.argwhere(np.triu(mean >= _MIXED, 1) & enough & enough[:, np.newaxis])
     return [
         SimilarTopics(
             names[first],
             names[second],
-            f"{100 * both[first, second]:.0f} % of their documents look more like the other",
-            float(both[first, second]),
+            f"{100 * mean[first, second]:.0f} % of their documents look more like the other",
+            float(mean[first, second]),
         )
-        for first, second in found.tolist()
+        for first, second in pairs.tolist()
     ]
 
 
-# The audit of labelled documents: which topics are probably wrong, and what else is ---------------
+# The audit ----------------------------------------------------------------------------------------
 
-# The share of documents that are not learned from, once they look wrong.
+# The share of the documents, the most suspect, from which later rounds don't learn.
 _DOUBTED = 0.08
-# Words with which a text begins, as many as a block of leads takes, and characters of a long word.
+# Words of the beginning of a text, as many as a family of leads has, and characters of a long word.
 _N_LEAD, _LONG_WORD = 48, 100
-# The order of documents whose suspicion is equal follows what other documents say.
+# Weight of the evidence in the order of documents whose suspicion is equal.
 _TIE = 1e-9
 
 
@@ -130,7 +130,7 @@ class Leak:
     Attributes
     ----------
     row, test_row : int
-        Which documents of the audit they are.
+        Their numbers in the audit.
     likeness : float
         The Jaccard index of their terms; 1 if the texts are identical.
     """
@@ -142,33 +142,32 @@ class Leak:
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What was found in some documents.
+    """The result of an audit.
 
     Attributes
     ----------
     corpus : Corpus
-        All documents: those to learn from, and then those to test on.
+        Training documents, then test documents.
     n_train : int
-        How many there are to learn from.
+        Number of training documents.
     suspicion : float array, shape (n_documents,)
-        How likely each topic is wrong.
+        Probability that the topic is wrong.
     order : int array, shape (n_documents,)
         The documents, the most suspect first.
     likely : list of str
-        The topic that each would have if its own were wrong.
+        The topic that each document probably has if its topic is wrong.
     nearest : Neighbours
-        The documents nearest to each.
     topics : Topics
-    evidence : Evidence
+    evidence : TopicEvidence
     groups : int array, shape (n_documents,)
-        Copies and near copies share a number.
+        Group of copies and near copies.
     copies, near_copies : list of int arrays
-        The rows of texts that occur several times, and of texts that are nearly the same.
+        The rows of texts that occur several times, and of nearly identical texts.
     leaks : list of Leak
-    alike : list of AlikeTopics
+    alike : list of SimilarTopics
     odd : list of OddText
     lines : list of (str, int)
-        First and last lines that many texts share, and how many do.
+        First and last lines that many texts share, with the number of texts.
     features : Features
     rows : CSR array, shape (n_documents, n_columns)
     """
@@ -196,20 +195,20 @@ class Audit:
 
     @property
     def n_contradicting(self) -> int:
-        """How many of the texts that occur several times have different topics."""
+        """Number of texts that occur several times, with different topics."""
         topics = self.corpus.topics
         return sum(len({topics[row] for row in rows.tolist()}) > 1 for rows in self.copies)
 
     def suspects(self, least: float = 0.5) -> Index:
-        """Return the documents whose suspicion is at least so high, the most suspect first."""
+        """Return the documents with a suspicion of at least `least`, the most suspect first."""
         return self.order[self.suspicion[self.order] >= least]
 
     def is_test(self, row: int) -> bool:
-        """Whether a document is one to test on."""
+        """Whether a document is a test document."""
         return row >= self.n_train
 
     def words(self) -> sp.csr_array:
-        """Return the part of the rows that are words, shape (n_documents, n_words)."""
+        """Return the columns of words, shape (n_documents, n_words)."""
         return _words(self.rows, self.features)
 
 
@@ -221,19 +220,19 @@ def audit_corpus(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Audit:
-    """Find documents whose topic is probably wrong, copies, leaks, odd texts and topics alike.
+    """Return documents whose topic is probably wrong, copies, leaks, odd texts and similar topics.
 
-    Each document is judged by classifiers that learned from others, by the documents nearest to
-    it, and by its identical copies. Texts that are nearly the same never judge each other.
+    Classifiers that learned from other documents, the nearest documents and identical copies judge
+    each document. Near copies never judge each other.
 
     Parameters
     ----------
     corpus : Corpus
     test : Corpus, optional
-        Documents to test on: their topics are judged as well, and copies between the two are leaks.
+        Test documents, whose topics are judged as well; copies of training documents are leaks.
     seed : int, default 0
     n_jobs : int, optional
-        Threads, by default one for each core. What is found is the same for any number.
+        Threads, by default one for each core. The result doesn't depend on it.
     progress : Progress, optional
 
     Raises
@@ -242,73 +241,72 @@ def audit_corpus(
     OptionError : if `seed` or `n_jobs` is out of its range.
     """
     check_whole("seed", seed, 0, (1 << 32) - 1)
-    n_train = len(corpus)
-    both = _joined(corpus, test)
-    _check(both)
+    documents = _concatenate(corpus, test)
+    _check(documents)
     with closing(check_progress(progress)) as progress:
-        return _audit(both, n_train, seed, n_jobs, progress)
+        return _audit(documents, len(corpus), seed, n_jobs, progress)
 
 
-def _audit(both: Corpus, n_train: int, seed: int, n_jobs: int | None, progress: Progress) -> Audit:
+def _audit(
+    corpus: Corpus, n_train: int, seed: int, n_jobs: int | None, progress: Progress
+) -> Audit:
     n_steps = 2 + others.N_ROUNDS
     progress.update("reading texts", 0.0)
     features = Features(default_blocks("log-tf-idf"), n_jobs)
-    X = features.fit_transform(both.texts)
-    topics = Topics.fit(both.topics)
-    y = topics.encode(both.topics)
+    X = features.fit_transform(corpus.texts)
+    topics = Topics.fit(corpus.topics)
+    y = topics.encode(corpus.topics)
     progress.update("comparing texts", 1 / n_steps)
-    same = number_identical(both.texts)
+    same = number_identical(corpus.texts)
     pairs = find_near_pairs(X, seed)
     groups = connect_groups(same, pairs)
     if groups.max() == 0:
         raise DataError(
-            f"{both.name}: all {len(both):,} texts are the same, or nearly; there is nothing to "
-            "compare them with. Check which column holds the text."
+            f"{corpus.name}: all {len(corpus):,} texts are the same, or nearly; there is nothing "
+            "to compare them with. Check which column holds the text."
         )
     nearest = others.find_neighbours(X, groups)
-    copies = group_members(_exactly_same(both.texts))
+    copies = group_members(_number_equal(corpus.texts))
     context = FitContext(n_topics=len(topics), seed=seed, n_jobs=count_threads(n_jobs))
     shares = nearest.shares(y, len(topics))
+    judged = _can_judge(y, groups)
 
-    judged = _judged(y, groups)
+    def most_suspect(scores: F32) -> Mask:
+        suspicion = _suspicion(TopicEvidence(scores, shares, y), judged, copies, seed)
+        is_suspect = np.zeros(len(y), dtype=bool)
+        is_suspect[np.argsort(-suspicion, kind="stable")[: int(_DOUBTED * len(y))]] = True
+        return is_suspect
 
-    def suspects(scores: F32) -> Mask:
-        found = _suspicion(TopicEvidence(scores, shares, y), judged, copies, seed)
-        doubted = np.zeros(len(y), dtype=bool)
-        doubted[np.argsort(-found, kind="stable")[: int(_DOUBTED * len(y))]] = True
-        return doubted
-
-    leads = _leads(both.texts, X, n_jobs)
+    leads = _leads(corpus.texts, X, n_jobs)
     scores = others.heldout_scores(
-        *(X, leads, y, context, groups, suspects),
+        *(X, leads, y, context, groups, most_suspect),
         lambda n: progress.update("judging topics", (2 + n) / n_steps),
     )
     evidence = TopicEvidence(scores, shares, y)
     suspicion = _suspicion(evidence, judged, copies, seed)
-    order = np.argsort(-(suspicion + _TIE * evidence.against(y)), kind="stable")
     return Audit(
-        corpus=both,
+        corpus=corpus,
         n_train=n_train,
         suspicion=suspicion,
-        order=order,
-        likely=_likely(evidence, topics, copies, suspicion),
+        order=np.argsort(-(suspicion + _TIE * evidence.against(y)), kind="stable"),
+        likely=_likely_topics(evidence, topics, copies, suspicion),
         nearest=nearest,
         topics=topics,
         evidence=evidence,
         groups=groups,
         copies=copies,
         near_copies=[rows for rows in group_members(groups) if len(set(same[rows].tolist())) > 1],
-        leaks=_leaks(X, n_train, same, pairs),
+        leaks=_find_leaks(X, n_train, same, pairs),
         alike=find_similar_topics([str(name) for name in topics.names], y[judged], scores[judged]),
-        odd=find_odd_texts(both.texts, both.topics, _words(X, features), copies, groups),
-        lines=find_shared_lines(both.texts),
+        odd=find_odd_texts(corpus.texts, corpus.topics, _words(X, features), copies, groups),
+        lines=find_shared_lines(corpus.texts),
         features=features,
         rows=X,
     )
 
 
 def group_copies(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = None) -> Index:
-    """Return a number for each text, shape (n_texts,), which copies and near copies share.
+    """Return the group of each text, shape (n_texts,), which copies and near copies share.
 
     Raises
     ------
@@ -318,7 +316,7 @@ def group_copies(texts: Sequence[str], *, seed: int = 0, n_jobs: int | None = No
     return connect_groups(number_identical(texts), find_near_pairs(X, seed))
 
 
-def _joined(corpus: Corpus, test: Corpus | None) -> Corpus:
+def _concatenate(corpus: Corpus, test: Corpus | None) -> Corpus:
     if test is None:
         return replace(corpus, places=corpus.numbered_places())
     places = [*corpus.numbered_places(), *test.numbered_places()]
@@ -337,8 +335,8 @@ def _check(corpus: Corpus) -> None:
 
 
 def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_array:
-    """Return rows of the first words of the texts; the rows themselves if no text has more."""
-    # Characters come first: splitting a text of megabytes for its first words takes long.
+    """Return rows of the first words of the texts, or `X` if no text has more words."""
+    # Cut before splitting, as splitting a text of megabytes takes long.
     starts = (text.lstrip()[: _N_LEAD * _LONG_WORD] for text in texts)
     leads = [" ".join(start.split()[:_N_LEAD]) for start in starts]
     if all(len(lead) >= len(text.strip()) for lead, text in zip(leads, texts, strict=True)):
@@ -349,11 +347,10 @@ def _leads(texts: Sequence[str], X: sp.csr_array, n_jobs: int | None) -> sp.csr_
         return X
 
 
-def _exactly_same(texts: Sequence[str]) -> Index:
-    """Return a number for each text; those of one number are the same, character by character.
+def _number_equal(texts: Sequence[str]) -> Index:
+    """Return a number for each text, the same for equal ones.
 
-    Texts that differ in case or spaces were written twice: they are no sign of a text that got to
-    a wrong place.
+    Texts that differ in case or spaces were written twice: they don't suggest a misplaced text.
     """
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.intp)
@@ -361,28 +358,28 @@ def _exactly_same(texts: Sequence[str]) -> Index:
 
 def _suspicion(evidence: TopicEvidence, judged: Mask, copies: Sequence[Index], seed: int) -> F64:
     scores, shares, y = evidence.scores, evidence.shares, evidence.y
-    found = np.full(len(y), 0.5)
+    probability = np.full(len(y), 0.5)
     if judged.any():
-        # The others' scores are those of a topic that nothing was learned of: they would pass for
-        # wrong ones, by the dozen where one topic is a letter to many.
+        # No classifier learned the topics of the others, whose low scores would make them suspect,
+        # by the dozen where a topic is a single letter to many.
         known = TopicEvidence(scores[judged], shares[judged], y[judged])
-        found[judged] = error_probabilities(known, seed)
-        found[~judged] = found[judged].mean()
-    return compare_copies(found, y, copies)
+        probability[judged] = error_probabilities(known, seed)
+        probability[~judged] = probability[judged].mean()
+    return compare_copies(probability, y, copies)
 
 
-def _judged(y: I64, groups: Index) -> Mask:
-    """Return which documents have a topic that others have, too, and not only copies of them."""
+def _can_judge(y: I64, groups: Index) -> Mask:
+    """Return which documents have a topic that others, not only their copies, have too."""
     pairs = np.unique(np.stack([y, groups], axis=1), axis=0)
     n_groups = np.bincount(pairs[:, 0], minlength=int(y.max()) + 1)
     judged: Mask = n_groups[y] > 1
     return judged
 
 
-def _likely(
+def _likely_topics(
     evidence: TopicEvidence, topics: Topics, copies: Sequence[Index], suspicion: F64
 ) -> list[str]:
-    """Return the topic of the best supported copy with another topic, or what others say."""
+    """Return the topic of the best supported copy with another topic, or else by the evidence."""
     y, likely = evidence.y, evidence.likely(evidence.y)
     for rows in copies:
         by_support = rows[np.argsort(suspicion[rows], kind="stable")]
@@ -391,25 +388,25 @@ def _likely(
     return [str(name) for name in topics.decode(likely.tolist())]
 
 
-def _leaks(X: sp.csr_array, n_train: int, same: Index, pairs: Index) -> list[Leak]:
-    """Return the test documents that have a copy to learn from, each with one of these."""
+def _find_leaks(X: sp.csr_array, n_train: int, same: Index, pairs: Index) -> list[Leak]:
+    """Return the test documents with a copy among the training documents, and the most similar."""
     first = {number: row for row, number in reversed([*enumerate(same[:n_train].tolist())])}
-    found = {
+    leaks = {
         row: Leak(first[number], row, 1.0)
         for row, number in enumerate(same[n_train:].tolist(), start=n_train)
         if number in first
     }
     across = pairs[(pairs[:, 0] < n_train) & (pairs[:, 1] >= n_train)]
     for (row, test_row), likeness in zip(across.tolist(), jaccard(X, across).tolist(), strict=True):
-        if test_row not in found or found[test_row].likeness < likeness:
-            found[test_row] = Leak(row, test_row, likeness)
-    return [found[row] for row in sorted(found)]
+        if test_row not in leaks or leaks[test_row].likeness < likeness:
+            leaks[test_row] = Leak(row, test_row, likeness)
+    return [leaks[row] for row in sorted(leaks)]
 
 
 def _words(X: sp.csr_array, features: Features) -> sp.csr_array:
     """Return the columns of the words, which come first."""
     n_words = features.vocabularies_[0].n_columns
-    # Columns ascend, so that a row's words are its first entries.
+    # Columns ascend, so a row's words are its first entries.
     n_before = np.concatenate([[0], np.cumsum(X.indices < n_words)])
     starts = X.indptr[:-1]
     lengths = n_before[X.indptr[1:]] - n_before[starts]

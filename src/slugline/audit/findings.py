@@ -1,4 +1,4 @@
-"""What speaks against one document's topic, in words, and the document to show beside it."""
+"""The findings of an audit in words, and as files: a ranking and a table to review."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.audit.audit import Audit
+from slugline.audit.evidence import topic_indicators
 from slugline.base.arrays import F64, Index
+from slugline.base.checks import has_surrogates
 
 __all__ = [
     "DECISIONS",
@@ -29,14 +31,14 @@ __all__ = [
 ]
 
 
-#: Start, end, and how much it speaks for the likely topic; see `Findings.spans`.
+#: Start, end, and weight for the likely topic; see `Findings.spans`.
 Span = tuple[int, int, float]
 
 # Words of a text that are marked for each of the two topics.
 _N_WORDS = 8
-# Added to a word's share of a topic: words that are rarer tell little.
+# Added to a word's share of a topic, as rarer words say little.
 _SMOOTHING = 1e-4
-# A score under -1 says that a document looks like none of the topic's.
+# A score below this means that a document is unlike those of the topic.
 _UNLIKE = -0.5
 # Places that a reason names.
 _N_PLACES = 3
@@ -44,22 +46,21 @@ _N_PLACES = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """One document, and what was found about its topic.
+    """The findings about one document.
 
     Attributes
     ----------
     row : int
-        Which document of the audit it is.
+        Its number in the audit.
     at : int or str
-        Where it stands in its source.
-    part : str
-        "train", or "test" if it is one to test on.
+        Its place in the source.
+    part : {"train", "test"}
     suspicion : float
-        How likely its topic is wrong.
+        Probability that its topic is wrong.
     topic, likely : str
     reasons : list of str
     beside : int or None
-        The document that shows why: a copy with another topic, or the nearest of the likely topic.
+        A document to compare: a copy with another topic, or the nearest one of the likely topic.
     is_copy : bool
         Whether that is a copy.
     """
@@ -74,14 +75,18 @@ class Finding:
     beside: int | None
     is_copy: bool
 
+    def to_dict(self) -> dict[str, object]:
+        """Return suspicion, topics and reasons as plain data for JSON."""
+        return {
+            "suspicion": round(self.suspicion, 4),
+            "topic": self.topic,
+            "likely": self.likely,
+            "reasons": self.reasons,
+        }
+
 
 class Findings:
-    """The findings of an audit.
-
-    Parameters
-    ----------
-    audit : Audit
-    """
+    """The findings of an audit: `findings[row]` is the `Finding` about a document."""
 
     def __init__(self, audit: Audit) -> None:
         self.audit = audit
@@ -90,11 +95,10 @@ class Findings:
             self._odd.setdefault(odd.row, []).append(f"{odd.kind}: {odd.why}")
         self._copies = {row: rows for rows in audit.copies for row in rows.tolist()}
 
-    def of(self, row: int) -> Finding:
-        """Return what was found about a document."""
+    def __getitem__(self, row: int) -> Finding:
         audit = self.audit
         copy = self._copy(row)
-        beside = copy if copy is not None else self._near(row)
+        beside = copy if copy is not None else self._nearest(row)
         return Finding(
             row=row,
             at=audit.corpus.places[row],
@@ -108,32 +112,28 @@ class Findings:
         )
 
     def to_review(self, fewest: int) -> list[int]:
-        """Return the documents that are probably wrong, or so many of the most suspect."""
+        """Return the documents that are probably wrong, or the `fewest` most suspect ones."""
         n_wrong = len(self.audit.suspects())
         return [int(row) for row in self.audit.order[: max(fewest, n_wrong)]]
 
     def place(self, row: int) -> str:
-        """Return where a document stands, in words, such as "line 12"."""
+        """Return the place of a document, such as "line 12"."""
         part = "test " if self.audit.is_test(row) else ""
         return f"{part}{self.audit.corpus.unit} {self.audit.corpus.places[row]}"
 
     def spans(self, row: int, topic: str, likely: str) -> list[Span]:
-        """Return the words of a document that speak most for one of two topics, as spans of it.
+        """Return spans of the words of a document that speak most for one of two topics.
 
-        Parameters
-        ----------
-        row : int
-        topic, likely : str
-            Over 0 speaks for `likely`, under 0 for `topic`: the log of how much more frequent the
-            word is in the documents of one than of the other, this one and its copies left out.
+        A weight over 0 is for `likely`, and under 0 for `topic`: the log of the word's frequency
+        in documents of one over that of the other, without this document and its copies.
         """
         weights = self._word_weights(row, topic, likely)
         text = self.audit.corpus.texts[row]
-        found = []
+        spans = []
         for word, weight in weights.items():
             matches = re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE)
-            found += [(match.start(), match.end(), weight) for match in matches]
-        return sorted(found)
+            spans += [(match.start(), match.end(), weight) for match in matches]
+        return sorted(spans)
 
     def _word_weights(self, row: int, topic: str, likely: str) -> dict[str, float]:
         words = self._words
@@ -147,12 +147,11 @@ class Findings:
         n_copies = np.array([np.count_nonzero(y == number) for number in numbers])
         counts -= values[:, np.newaxis] * n_copies
         shares = np.log(np.maximum(counts, 0) / (self._totals[numbers] + 1) + _SMOOTHING)
-        found = values * (shares[:, 1] - shares[:, 0])
-        order = np.argsort(found, kind="stable")
-        best = [*order[::-1][:_N_WORDS], *order[:_N_WORDS]]
-        kept = [n for n in best if abs(found[n]) > 0]
-        terms = {int(n): self.audit.features.term(int(columns[n])) for n in kept}
-        return {term: float(found[n]) for n, term in terms.items() if term}
+        weights = values * (shares[:, 1] - shares[:, 0])
+        order = np.argsort(weights, kind="stable")
+        strongest = [*order[::-1][:_N_WORDS], *order[:_N_WORDS]]
+        terms = {int(n): self.audit.features.term(int(columns[n])) for n in strongest if weights[n]}
+        return {term: float(weights[n]) for n, term in terms.items() if term}
 
     @cached_property
     def _words(self) -> sp.csr_array:
@@ -161,10 +160,8 @@ class Findings:
     @cached_property
     def _by_topic(self) -> sp.csc_array:
         """Return the sum of each word's weights in each topic, shape (n_words, n_topics)."""
-        y, n_topics = self.audit.evidence.y, len(self.audit.topics)
-        ones = np.ones(len(y), dtype=np.float32)
-        of_topics = sp.csr_array((ones, y, np.arange(len(y) + 1)), shape=(len(y), n_topics))
-        return (self._words.T.tocsr() @ of_topics).tocsc()
+        is_topic = topic_indicators(self.audit.evidence.y, len(self.audit.topics))
+        return (self._words.T.tocsr() @ is_topic).tocsc()
 
     @cached_property
     def _totals(self) -> F64:
@@ -175,14 +172,14 @@ class Findings:
         return np.zeros(0, dtype=np.intp) if rows is None else rows[rows != row]
 
     def _copy(self, row: int) -> int | None:
-        """Return the best supported copy of a document with another topic, if there is one."""
+        """Return the best supported copy of a document with another topic, if any."""
         y, suspicion = self.audit.evidence.y, self.audit.suspicion
         others = self._others(row)
         others = others[y[others] != y[row]]
         return int(others[suspicion[others].argmin()]) if len(others) else None
 
-    def _near(self, row: int) -> int | None:
-        """Return the nearest document of the likely topic, or the nearest of another."""
+    def _nearest(self, row: int) -> int | None:
+        """Return the nearest document of the likely topic, or else of another topic."""
         audit = self.audit
         near = [n for n in audit.nearest.rows[row].tolist() if n >= 0]
         alike = [n for n in near if audit.corpus.topics[n] == audit.likely[row]]
@@ -190,42 +187,41 @@ class Findings:
         return next(iter([*alike, *other]), None)
 
     def _reasons(self, row: int) -> list[str]:
-        reasons = [*self._of_copies(row), *self._of_scores(row), *self._of_nearest(row)]
+        reasons = [*self._by_copies(row), *self._by_scores(row), *self._by_nearest(row)]
         return reasons + self._odd.get(row, [])
 
-    def _of_copies(self, row: int) -> list[str]:
+    def _by_copies(self, row: int) -> list[str]:
         topics, y, others = self.audit.corpus.topics, self.audit.evidence.y, self._others(row)
         different = others[y[others] != y[row]]
         if len(different):
-            listed = _several(different, lambda n: f"{topics[n]} ({self.place(n)})")
-            return [f"the same text stands under {listed}"]
+            names = _format_rows(different, lambda n: f"{topics[n]} ({self.place(n)})")
+            return [f"the same text stands under {names}"]
         if len(others):
-            return [f"the same text stands at {_several(others, self.place)}, with the same topic"]
+            places = _format_rows(others, self.place)
+            return [f"the same text stands at {places}, with the same topic"]
         return []
 
-    def _of_scores(self, row: int) -> list[str]:
-        evidence, topic, likely = (
-            self.audit.evidence, self.audit.corpus.topics[row], self.audit.likely[row]
-        )  # fmt: skip
-        scores = evidence.scores[row]
-        own = scores[evidence.y[row]]
-        if scores.max() > own and str(self.audit.topics.names[int(scores.argmax())]) == likely:
+    def _by_scores(self, row: int) -> list[str]:
+        evidence, topic = self.audit.evidence, self.audit.corpus.topics[row]
+        likely, scores = self.audit.likely[row], evidence.scores[row]
+        score = scores[evidence.y[row]]
+        if scores.max() > score and str(self.audit.topics.names[int(scores.argmax())]) == likely:
             return [f"its words are those of {likely} rather than of {topic}"]
-        if own < _UNLIKE:
+        if score < _UNLIKE:
             return [f"its words are not those of {topic}"]
         return []
 
-    def _of_nearest(self, row: int) -> list[str]:
+    def _by_nearest(self, row: int) -> list[str]:
         near = self.audit.nearest.rows[row]
         near = near[near >= 0].tolist()
         topics, likely = self.audit.corpus.topics, self.audit.likely[row]
-        n_own = sum(topics[n] == topics[row] for n in near)
+        n_same = sum(topics[n] == topics[row] for n in near)
         n_likely = sum(topics[n] == likely for n in near)
-        if not n_likely or n_likely <= n_own:
+        if not n_likely or n_likely <= n_same:
             return []
         return [
             f"of the {len(near)} nearest documents, {n_likely} {_are(n_likely)} {likely} and "
-            f"{n_own or 'none'} {_are(n_own)} {topics[row]}"
+            f"{n_same or 'none'} {_are(n_same)} {topics[row]}"
         ]
 
 
@@ -233,31 +229,31 @@ def _are(n: int) -> str:
     return "is" if n < 2 else "are"
 
 
-def _several(rows: Index, name: Callable[[int], str]) -> str:
-    """Return the names of the first few rows, and how many more there are."""
+def _format_rows(rows: Index, name: Callable[[int], str]) -> str:
+    """Return the names of the first few rows, and the number of the others."""
     names = [name(row) for row in rows[:_N_PLACES].tolist()]
     if len(rows) > _N_PLACES:
         names.append(f"{len(rows) - _N_PLACES:,} more")
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
-# An audit as files: every document in JSON Lines, and a table of the suspects to review -----------
+# Files --------------------------------------------------------------------------------------------
 
-#: What a reviewer can decide.
+#: The decisions of a reviewer.
 DECISIONS = ("keep", "relabel", "drop")
 #: The columns of a table to review. The first two are for the reviewer.
 REVIEW_COLUMNS = (
     "decision", "new_topic", "topic", "suspicion", "reasons", "text", "part", "at", "digest",
 )  # fmt: skip
-# Hexadecimal digits: enough to see that a text is no longer the same. A spreadsheet takes some such
-# digits for a number, as 1234e567, unless a letter comes first.
+# Hexadecimal digits that show a changed text, after a letter, without which a spreadsheet takes
+# some of them for a number, such as 1234e567.
 _DIGITS, _LETTER = 16, "d"
-# A spreadsheet's cell holds 32,767 characters, and the text is there to be read alone.
-_MOST_CHARACTERS = 32_000
+# A spreadsheet's cell holds 32,767 characters, and the text is only there to be read.
+_MAX_CHARACTERS = 32_000
 
 
 def text_digest(text: str, topic: str) -> str:
-    """Return a letter and the beginning of the SHA-256 of a text and its topic, in hexadecimal."""
+    """Return a short digest of a text and its topic."""
     data = f"{len(topic)}:{topic}{text}".encode("utf-8", "surrogatepass")
     return _LETTER + hashlib.sha256(data).hexdigest()[:_DIGITS]
 
@@ -266,52 +262,36 @@ def ranking_lines(findings: Findings) -> Iterator[str]:
     """Yield every document as a line of JSON, the most suspect first."""
     has_test = findings.audit.n_train < len(findings.audit)
     for row in findings.audit.order.tolist():
-        found = findings.of(row)
-        line = {"at": found.at, **({"part": found.part} if has_test else {}), **plain(found)}
-        # Half characters, which UTF-8 lacks, stay escaped.
-        yield json.dumps(line, ensure_ascii=not _is_unicode(line)) + "\n"
+        finding = findings[row]
+        part = {"part": finding.part} if has_test else {}
+        data = {"at": finding.at, **part, **finding.to_dict()}
+        line = json.dumps(data, ensure_ascii=False)
+        # UTF-8 lacks half characters, so they stay escaped.
+        yield (json.dumps(data) if has_surrogates(line) else line) + "\n"
 
 
-def plain(found: Finding) -> dict[str, object]:
-    """Return what is said of a document, without its place."""
-    return {
-        "suspicion": round(found.suspicion, 4),
-        "topic": found.topic,
-        "likely": found.likely,
-        "reasons": found.reasons,
-    }
-
-
-def _is_unicode(line: dict[str, object]) -> bool:
-    try:
-        str(line).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def review_table(findings: Findings, found: Iterable[Finding]) -> bytes:
+def review_table(findings: Findings, rows: Iterable[int]) -> bytes:
     """Return documents as CSV, for a person to write decisions into the first column.
 
-    The second holds the likely topic, which `relabel` gives the document unless it is changed. The
-    table is UTF-8 with a mark, without which a spreadsheet would take it for something else.
+    The second column has the likely topic for `relabel`, to be changed if it is wrong. The table
+    is UTF-8 with a byte-order mark, which spreadsheets need.
     """
     table = io.StringIO()
     writer = csv.DictWriter(table, REVIEW_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for each in found:
-        text = findings.audit.corpus.texts[each.row]
+    for finding in map(findings.__getitem__, rows):
+        text = findings.audit.corpus.texts[finding.row]
         writer.writerow(
             {
                 "decision": "",
-                "new_topic": each.likely,
-                "topic": each.topic,
-                "suspicion": f"{each.suspicion:.4f}",
-                "reasons": "; ".join(each.reasons),
-                "text": text[:_MOST_CHARACTERS],
-                "part": each.part,
-                "at": each.at,
-                "digest": text_digest(text, each.topic),
+                "new_topic": finding.likely,
+                "topic": finding.topic,
+                "suspicion": f"{finding.suspicion:.4f}",
+                "reasons": "; ".join(finding.reasons),
+                "text": text[:_MAX_CHARACTERS],
+                "part": finding.part,
+                "at": finding.at,
+                "digest": text_digest(text, finding.topic),
             }
         )
     return table.getvalue().encode("utf-8-sig", "backslashreplace")

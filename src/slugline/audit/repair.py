@@ -1,4 +1,4 @@
-"""Decisions of a reviewer, and the documents as they are after them."""
+"""Applies a reviewer's decisions to documents, and measures what that gains."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ from slugline.model.settings import FitSettings
 
 __all__ = [
     "Decision",
+    "Decisions",
     "Gain",
     "Repair",
     "apply_decisions",
@@ -47,37 +48,49 @@ __all__ = [
 ]
 
 
-_NEEDED = ("decision", "new_topic", "at", "digest")
+# Decisions ----------------------------------------------------------------------------------------
+
+_REQUIRED_COLUMNS = ("decision", "new_topic", "at", "digest")
 _PARTS = ("train", "test")
-# Bytes of a file to look at, at a time.
+# Bytes to decode at a time.
 _PIECE = 1 << 20
 
 
 class Decision(NamedTuple):
-    """What to do with one document.
+    """A decision about one document.
 
     Attributes
     ----------
     place : str
-        Where the decision stands in its file, such as "line 2".
-    what : str
-        "keep", "relabel" or "drop".
+        Place of the decision in its table, such as "line 2".
+    action : {"keep", "relabel", "drop"}
     new_topic : str
-        The topic to give it, for "relabel".
-    part : str
-        "train" or "test".
+        For "relabel".
+    part : {"train", "test"}
     at : str
-        Where the document stands in its source.
+        Place of the document in its source.
     digest : str
         See `slugline.audit.findings.text_digest`.
     """
 
     place: str
-    what: str
+    action: str
     new_topic: str
     part: str
     at: str
     digest: str
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The decisions in a table, whose name messages give."""
+
+    table: str
+    items: tuple[Decision, ...]
+
+    def for_part(self, part: str) -> list[Decision]:
+        """Return the decisions about training or test documents."""
+        return [decision for decision in self.items if decision.part == part]
 
 
 @dataclass(frozen=True)
@@ -87,12 +100,13 @@ class Repair:
     Attributes
     ----------
     corpus : Corpus
+        The documents that were not dropped.
     topics : list of str or None
-        The topic of each document that there was; None for those that were dropped.
+        The new topic of each original document; None for those that were dropped.
     new_topics : list of str
         Topics that no document had before.
     n_relabelled, n_dropped, n_kept : int
-        How many documents each decision was about.
+        Number of decisions.
     """
 
     corpus: Corpus
@@ -103,32 +117,27 @@ class Repair:
     n_kept: int
 
 
-def read_decisions(path: str | Path, encoding: str | None = None) -> list[Decision]:
-    """Read a reviewed table, of which rows without a decision are left out.
+def read_decisions(path: str | Path, encoding: str | None = None) -> Decisions:
+    """Return the decisions in a reviewed table, CSV or Excel.
 
-    Parameters
-    ----------
-    path : str or Path
-        CSV with commas, semicolons or tabs, or an Excel file.
-    encoding : str, optional
-        Any text encoding of Python. It plays no part if the table is UTF-8, as it was written.
+    An `encoding` is ignored if the table is UTF-8, as it was written.
 
     Raises
     ------
-    DataError : if it can't be read, lacks a column, or has a decision that is none of the three;
-        the message names the line.
+    DataError : if it can't be read, lacks a column, or has an unknown decision; the message names
+        the line.
     OptionError : if there is no such encoding.
     """
     kind = "xlsx" if Path(path).suffix.lower() == ".xlsx" else "csv"
-    rows = read_rows(path, format=kind, encoding=_encoding_of(Path(path), encoding))
-    read = (_decision(rows, row) for row in _good(rows))
-    return [decision for decision in read if decision is not None]
+    rows = read_rows(path, format=kind, encoding=_choose_encoding(Path(path), encoding))
+    decisions = (_parse_decision(rows, row) for row in _check_rows(rows))
+    return Decisions(str(path), tuple(d for d in decisions if d is not None))
 
 
-def _encoding_of(path: Path, named: str | None) -> str | None:
-    """Return the named encoding, or None if the file holds UTF-8 that is more than ASCII."""
-    if named is None or not path.is_file():
-        return named
+def _choose_encoding(path: Path, encoding: str | None) -> str | None:
+    """Return the encoding, or None if the file holds UTF-8 that is more than ASCII."""
+    if encoding is None or not path.is_file():
+        return encoding
     decoder, is_ascii = codecs.getincrementaldecoder("utf-8")(), True
     with translate_os_errors(str(path)), path.open("rb") as file:
         try:
@@ -137,23 +146,23 @@ def _encoding_of(path: Path, named: str | None) -> str | None:
                 is_ascii = is_ascii and piece.isascii()
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            return named
-    return named if is_ascii else None
+            return encoding
+    return encoding if is_ascii else None
 
 
-def _good(rows: RowReader) -> list[SourceRow]:
-    """Return the rows of a table, if it has the columns of one to review, and no bad row."""
+def _check_rows(rows: RowReader) -> list[SourceRow]:
+    """Return the rows of a table that has the columns of one to review, and no bad row."""
     items = list(rows)
     good = [item for item in items if isinstance(item, SourceRow)]
     bad = [item for item in items if isinstance(item, BadRow)]
-    missing = [column for column in _NEEDED if good and column not in good[0].values]
+    missing = [column for column in _REQUIRED_COLUMNS if good and column not in good[0].values]
     if missing:
         raise DataError(
             f"{rows.name} has no column {missing[0]!r}, but {format_list([*good[0].values])}; it "
             "must have the columns of the table that the audit wrote to review."
         )
     if bad:
-        # The more samples of its bytes there are, the better an encoding can be guessed.
+        # With more samples, the encoding can be guessed better.
         advice = join_advice([row for row in bad if row.problem == bad[0].problem])
         raise DataError(f"{rows.name}, {rows.unit} {bad[0].at}: {bad[0].problem}; {advice}.")
     if not good:
@@ -161,19 +170,19 @@ def _good(rows: RowReader) -> list[SourceRow]:
     return good
 
 
-def _decision(rows: RowReader, row: SourceRow) -> Decision | None:
+def _parse_decision(rows: RowReader, row: SourceRow) -> Decision | None:
     values, place = row.values, f"{rows.unit} {row.at}"
     where = f"{rows.name}, {place}"
-    what = _cell(values, "decision").casefold()
-    if not what:
+    action = _cell(values, "decision").casefold()
+    if not action:
         return None
-    if what not in DECISIONS:
+    if action not in DECISIONS:
         raise DataError(
-            f"{where}: the decision is {what[:40]!r}; write keep, relabel or drop, or leave it "
+            f"{where}: the decision is {action[:40]!r}; write keep, relabel or drop, or leave it "
             "empty."
         )
     new_topic = _cell(values, "new_topic")
-    if what == "relabel":
+    if action == "relabel":
         if not new_topic:
             raise DataError(
                 f"{where}: relabel needs a topic in the column new_topic, which is empty; write "
@@ -186,78 +195,58 @@ def _decision(rows: RowReader, row: SourceRow) -> Decision | None:
             f"{where}: the part is {part[:40]!r}; it must be train or test, as in the table that "
             "the audit wrote."
         )
-    return Decision(place, what, new_topic, part, _cell(values, "at"), _cell(values, "digest"))
+    return Decision(place, action, new_topic, part, _cell(values, "at"), _cell(values, "digest"))
 
 
 def _cell(values: Mapping[str, Any], column: str) -> str:
-    """Return what stands in a cell; Excel keeps 3 as 3.0."""
+    """Return a cell as text; Excel keeps 3 as 3.0."""
     value = values.get(column)
     if value is None or value != value:
         return ""
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value) if whole else value).strip()
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if is_whole else value).strip()
 
 
-def apply_decisions(
-    corpus: Corpus, decisions: Sequence[Decision], name: str, part: str = "train"
-) -> Repair:
-    """Return the documents with decisions carried out.
-
-    Parameters
-    ----------
-    corpus : Corpus
-    decisions : sequence of Decision
-        Those of other parts are left out.
-    name : str
-        The file that they were read from, for messages.
-    part : str, default "train"
-        Which part the corpus is.
+def apply_decisions(corpus: Corpus, decisions: Decisions, part: str = "train") -> Repair:
+    """Return the documents after the decisions about `part`.
 
     Raises
     ------
-    DataError : if a decision is about a document that isn't there, or was changed since, or if
-        there are two about one; the message names the line. Or if no document would be left.
+    DataError : if a decision is about a document that isn't there or was changed since, or if two
+        are about one, with the line; or if no document would be left.
     """
-    rows = _rows(corpus)
-    topics = list(corpus.topics)
-    kept = [True] * len(corpus)
-    seen: dict[int, str] = {}
-    chosen = [decision for decision in decisions if decision.part == part]
-    for decision in chosen:
-        row = _row(corpus, rows, decision, name)
-        if row in seen:
-            raise DataError(
-                f"{name}, {decision.place}: {corpus.unit} {decision.at} has a decision in "
-                f"{seen[row]} already; leave one of them."
-            )
-        seen[row] = decision.place
-        if decision.what == "relabel":
-            topics[row] = decision.new_topic
-        kept[row] = decision.what != "drop"
-    if not any(kept):
-        raise DataError(f"{name} drops every document of {corpus.name}; keep some.")
-    counts = Counter(decision.what for decision in chosen)
-    left = replace(
-        corpus,
-        texts=list(itertools.compress(corpus.texts, kept)),
-        topics=list(itertools.compress(topics, kept)),
-        places=list(itertools.compress(corpus.numbered_places(), kept)),
-    )
-    after = [topic if keep else None for topic, keep in zip(topics, kept, strict=True)]
-    new = sorted(set(left.topics) - set(corpus.topics))
-    return Repair(left, after, new, counts["relabel"], counts["drop"], counts["keep"])
-
-
-def _rows(corpus: Corpus) -> dict[str, list[int]]:
-    """Return the documents at each place; several files may have a line 2."""
-    rows: dict[str, list[int]] = {}
+    rows: dict[str, list[int]] = {}  # several files may have a line 2
     for row, place in enumerate(corpus.numbered_places()):
         rows.setdefault(str(place), []).append(row)
-    return rows
+    topics: list[str | None] = list(corpus.topics)
+    places: dict[int, str] = {}
+    applied = decisions.for_part(part)
+    for decision in applied:
+        where = f"{decisions.table}, {decision.place}"
+        row = _find_row(corpus, rows, decision, where)
+        if row in places:
+            raise DataError(
+                f"{where}: {corpus.unit} {decision.at} has a decision in {places[row]} already; "
+                "leave one of them."
+            )
+        places[row] = decision.place
+        if decision.action != "keep":
+            topics[row] = decision.new_topic if decision.action == "relabel" else None
+    is_left = [topic is not None for topic in topics]
+    if not any(is_left):
+        raise DataError(f"{decisions.table} drops every document of {corpus.name}; keep some.")
+    counts = Counter(decision.action for decision in applied)
+    repaired = replace(
+        corpus,
+        texts=list(itertools.compress(corpus.texts, is_left)),
+        topics=[topic for topic in topics if topic is not None],
+        places=list(itertools.compress(corpus.numbered_places(), is_left)),
+    )
+    new = sorted(set(repaired.topics) - set(corpus.topics))
+    return Repair(repaired, topics, new, counts["relabel"], counts["drop"], counts["keep"])
 
 
-def _row(corpus: Corpus, rows: Mapping[str, list[int]], decision: Decision, name: str) -> int:
-    where = f"{name}, {decision.place}"
+def _find_row(corpus: Corpus, rows: Mapping[str, list[int]], decision: Decision, where: str) -> int:
     if decision.at not in rows:
         raise DataError(
             f"{where}: there is no {corpus.unit} {decision.at[:40]} in {corpus.name}; give the "
@@ -273,7 +262,7 @@ def _row(corpus: Corpus, rows: Mapping[str, list[int]], decision: Decision, name
     )
 
 
-# Repaired documents with all columns of the files that they were read from ------------------------
+# Repaired documents with all columns --------------------------------------------------------------
 
 Values = dict[str, Any]
 
@@ -288,28 +277,28 @@ def whole_rows(
     format: str | None = None,  # noqa: A002 (as in load_corpus)
     encoding: str | None = None,
 ) -> list[Values] | None:
-    """Return the rows of documents as they stand in their files, under other topics.
+    """Return the rows of documents with all columns of their files, under new topics.
+
+    None if a source is not a file or folder, and so can't be read a second time.
 
     Parameters
     ----------
     sources : sequence of str
-        What the corpus was read from.
+        The sources of the corpus.
     corpus : Corpus
     topics : sequence of str or None
-        The topic of each document; None for those to leave out.
-    text, topic, format, encoding : see `slugline.corpus.loading.load_corpus`
-
-    Returns
-    -------
-    list of dict, or None if a source is no file or folder and can't be read a second time.
+        The new topic of each document; None for those to leave out.
+    text, topic, format, encoding
+        See `load_corpus`.
 
     Raises
     ------
     DataError : if a file can't be read, or was changed since the corpus was read.
     """
-    if any(each in NAMED_CORPORA or not _is_lasting(Path(each)) for each in sources):
-        return None
-    kept: list[Values] = []
+    for source in sources:
+        if source in NAMED_CORPORA or not (Path(source).is_file() or Path(source).is_dir()):
+            return None
+    relabelled: list[Values] = []
     row_number, places = 0, corpus.numbered_places()
     for source in sources:
         rows = read_rows(source, format=format, encoding=encoding)
@@ -322,23 +311,15 @@ def whole_rows(
             new = topics[row_number]
             row_number += 1
             if new is not None and isinstance(row, SourceRow):
-                kept.append(_relabelled(row.values, column, new))
+                is_same = str(row.values.get(column)).strip() == new
+                relabelled.append({**row.values} if is_same else {**row.values, column: new})
     if row_number < len(places):
         raise DataError(f"{corpus.name} was changed while it was read; try again.")
-    return kept
-
-
-def _is_lasting(path: Path) -> bool:
-    return path.is_file() or path.is_dir()
-
-
-def _relabelled(values: Mapping[str, Any], column: str, topic: str) -> Values:
-    same = str(values.get(column)).strip() == topic
-    return dict(values) if same else {**values, column: topic}
+    return relabelled
 
 
 def to_csv(rows: Sequence[Values]) -> bytes:
-    """Return rows as CSV with every column that one of them has."""
+    """Return rows as CSV with all columns of all rows."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -348,7 +329,7 @@ def to_csv(rows: Sequence[Values]) -> bytes:
 
 
 def to_json_lines(rows: Iterable[Values]) -> bytes:
-    """Return rows as JSON Lines; lists and objects as they were, on one line."""
+    """Return rows as JSON Lines; lists and objects of the source stay, on one line."""
     encode = msgspec.json.Encoder(enc_hook=str).encode
     return b"".join(
         encode({name: _compact(value) for name, value in row.items()}) + b"\n" for row in rows
@@ -366,7 +347,7 @@ def _csv_cell(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-# What repaired documents are worth: how much better a classifier gets that learns from them -------
+# The gain of a repair -----------------------------------------------------------------------------
 
 # Standard errors from the mean to the ends of a 95 % interval.
 _95_PERCENT = 1.96
@@ -374,16 +355,16 @@ _95_PERCENT = 1.96
 
 @dataclass(frozen=True)
 class Gain:
-    """How many held-out documents are right, learned from the documents before and after repair.
+    """Right predictions for held-out documents after learning from unrepaired and repaired ones.
 
     Attributes
     ----------
     n_tested : int
-        Documents tested on: those that were kept, under their repaired topics.
+        Documents that were not dropped, under their new topics.
     n_before, n_after : int
-        How many of them are right.
+        Right predictions.
     n_better, n_worse : int
-        How many are right only after the repair, and only before it.
+        Documents that are right only after the repair, and only before it.
     """
 
     n_tested: int
@@ -394,12 +375,12 @@ class Gain:
 
     @property
     def points(self) -> float:
-        """Percentage points of accuracy that the repair brings."""
+        """Percentage points of accuracy that the repair gains."""
         return 100 * (self.n_after - self.n_before) / self.n_tested
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the points, by the documents on which the two differ."""
+        """95 % interval of the points, from the documents that only one of the two gets right."""
         differ = self.n_better + self.n_worse
         variance = differ - (self.n_better - self.n_worse) ** 2 / self.n_tested
         margin = 100 * _95_PERCENT * math.sqrt(max(variance, 0)) / self.n_tested
@@ -417,9 +398,8 @@ class Gain:
 
 
 def measure_gain(
-    texts: Sequence[str],
-    before: Sequence[str],
-    after: Sequence[str | None],
+    corpus: Corpus,
+    topics: Sequence[str | None],
     groups: Index,
     *,
     seed: int = 0,
@@ -428,61 +408,60 @@ def measure_gain(
 ) -> Gain:
     """Cross-validate the default classifier on documents before and after repair, in equal folds.
 
-    Both are tested on the repaired documents, as nothing else tells which topics are right. Where
-    the decisions are only those of an audit, that flatters both of them, but not the difference
-    much.
+    Both are tested on the new topics, as nothing else tells which ones are right. If the decisions
+    are only those of an audit, that favours both, but hardly the difference.
 
     Parameters
     ----------
-    texts, before : sequence of str
-        The documents and their topics before.
-    after : sequence of str or None
-        Their topics after; None for a document that was dropped.
+    corpus : Corpus
+    topics : sequence of str or None
+        The new topic of each document; None for those that were dropped.
     groups : int array, shape (n_documents,)
-        Copies have one group, and are never learned from and tested on at once.
-    seed, n_jobs, progress : see `slugline.audit.audit.audit_corpus`
+        Documents of a group, such as copies, share a fold.
+    seed, n_jobs, progress
+        See `slugline.audit.audit.audit_corpus`.
 
     Raises
     ------
     DataError : if documents are too few to be learned from.
     """
-    kept = np.array([topic is not None for topic in after])
-    targets = np.array([topic or "" for topic in after], dtype=object)
-    sources = np.array(before, dtype=object)
-    names = Topics.fit([*before, *(topic for topic in after if topic)])
-    folds = assign_folds(names.encode(sources), groups, seed)
+    is_left = np.array([topic is not None for topic in topics])
+    before = np.array(corpus.topics, dtype=object)
+    after = np.array([topic or "" for topic in topics], dtype=object)
+    names = Topics.fit([*corpus.topics, *filter(None, topics)])
+    folds = assign_folds(names.encode(before), groups, seed)
     n_folds = int(folds.max()) + 1
-    if n_folds < 2 or not kept.any():
+    if n_folds < 2 or not is_left.any():
         raise DataError("the documents are too few to be tested on; add some.")
-    right = np.zeros((2, len(texts)), dtype=bool)
+    right = np.zeros((2, len(corpus)), dtype=bool)
     with closing(check_progress(progress)) as progress:
         for fold in range(n_folds):
-            held = np.flatnonzero((folds == fold) & kept)
-            for number, (topics, told) in enumerate(((sources, folds != fold), (targets, kept))):
-                learn = np.flatnonzero((folds != fold) & told)
+            test = np.flatnonzero((folds == fold) & is_left)
+            for number, (y, usable) in enumerate(((before, True), (after, is_left))):
+                train = np.flatnonzero((folds != fold) & usable)
                 progress.update("measuring the gain", (2 * fold + number) / (2 * n_folds))
-                found = _answers(texts, topics, learn, held, seed, n_jobs)
-                right[number, held] = found == targets[held]
-    first, then = right[:, kept]
+                predicted = _predict(corpus.texts, y, train, test, seed, n_jobs)
+                right[number, test] = predicted == after[test]
+    right_before, right_after = right[:, is_left]
     return Gain(
-        n_tested=int(kept.sum()),
-        n_before=int(first.sum()),
-        n_after=int(then.sum()),
-        n_better=int((then & ~first).sum()),
-        n_worse=int((first & ~then).sum()),
+        n_tested=int(is_left.sum()),
+        n_before=int(right_before.sum()),
+        n_after=int(right_after.sum()),
+        n_better=int((right_after & ~right_before).sum()),
+        n_worse=int((right_before & ~right_after).sum()),
     )
 
 
-def _answers(
+def _predict(
     texts: Sequence[str],
     topics: npt.NDArray[np.object_],
-    learn: Index,
-    held: Index,
+    train: Index,
+    test: Index,
     seed: int,
     n_jobs: int | None,
 ) -> npt.NDArray[np.object_]:
-    """Return the topics of the held-out documents, by the default classifier."""
-    if not len(held):
+    """Return the topics that the default classifier predicts for the test documents."""
+    if not len(test):
         return np.zeros(0, dtype=object)
     settings = FitSettings(
         learner=LinearLearner(),
@@ -492,6 +471,6 @@ def _answers(
         n_jobs=n_jobs,
         random_state=seed,
     )
-    fitted = fit([texts[row] for row in learn], topics[learn].tolist(), settings)
-    proba = fitted.predict_proba([texts[row] for row in held])
+    fitted = fit([texts[row] for row in train], topics[train].tolist(), settings)
+    proba = fitted.predict_proba([texts[row] for row in test])
     return np.array([fitted.topics.names[best] for best in proba.argmax(axis=1)], dtype=object)

@@ -1,4 +1,4 @@
-"""How likely it is that a document's topic is wrong, given what other documents say."""
+"""The probability that a document's topic is wrong, by the evidence of other documents."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from slugline.base.arrays import F32, F64, I64, Index
 __all__ = ["TopicEvidence", "compare_copies", "error_probabilities"]
 
 
-# How much another topic's score counts beside that of the document's own: it tells which one the
-# text belongs to, but texts that belong nowhere, and those of two topics, are told by their own.
+# Weight of the best other topic's score, beside 1 for that of the document's topic: the other score
+# shows where the text belongs, but not if it belongs nowhere, or to two topics.
 _OTHER = 0.25
-# How much a topic's share of the nearest documents counts.
+# Weight of a topic's share of the nearest documents.
 _NEAREST = 0.7
-# How much it counts that the two topics are taken for each other anyway, and of how many documents
-# of no particular topic that is reckoned beside the real ones.
+# Weight of how often the two topics are confused, and the number of documents of no particular
+# topic that are added to the counts.
 _CONFUSED, _PRIOR = 0.2, 10.0
-# A score under -1 or over it tells more the higher it is; how sharp that bend is.
+# Sharpness of the bend at a score of -1, below which scores hardly differ.
 _BEND = 4.0
-# In one text out of so many, two topics are both right.
+# Share of texts of which two topics are both right.
 _BOTH_RIGHT = 1 / 20
-# The share of wrong topics follows from how many documents lie above each of these quantiles of
-# wrong ones. The lowest counts, as hard cases raise the others. And it is no more than this, as
-# documents that are too few to learn from would all seem wrong.
+# The share of wrong topics is estimated from the documents above each of these quantiles of wrong
+# ones. The lowest estimate counts, as hard cases raise the others. The maximum is for documents too
+# few to learn from, which would all seem wrong.
 _QUANTILES, _MOST_WRONG = (0.5, 0.7, 0.9), 0.2
-# On the weights of a logistic regression: it keeps few documents from making sure of anything.
+# On the weights of a logistic regression, so that few documents make nothing certain.
 _PENALTY = 1.0
-# No probability comes nearer to 0 or 1.
+# The least distance of a probability from 0 and 1.
 _LEAST = 1e-4
 
 
 @dataclass(frozen=True)
 class TopicEvidence:
-    """Against each topic of each document.
+    """Evidence of other documents for each topic of each document.
 
     Attributes
     ----------
     scores : float32 array, shape (n_rows, n_topics)
-        By what was learned from others.
+        Held-out scores.
     shares : float32 array, shape (n_rows, n_topics)
         Each topic's share of the nearest documents.
     y : int array, shape (n_rows,)
-        The topics that the documents have.
+        The topics of the documents.
     """
 
     scores: F32
@@ -54,42 +54,39 @@ class TopicEvidence:
     y: I64
 
     def likely(self, y: I64) -> I64:
-        """Return the topic that each document would have if it were not `y`, shape (n_rows,)."""
+        """Return the likeliest topic other than `y` of each document, shape (n_rows,)."""
         scores = self.scores + np.float32(_NEAREST) * self.shares
         scores[np.arange(len(y)), y] = -np.inf
         return scores.argmax(axis=1)
 
     def against(self, y: I64) -> F64:
-        """Return how much speaks against a topic of each document, shape (n_rows,).
-
-        Of these, only the order and the differences mean anything.
-        """
+        """Return the evidence against topic `y` of each document, on no scale, shape (n_rows,)."""
         rows = np.arange(len(y))
         scores = self.scores.copy()
-        own = _bent(scores[rows, y])
+        score = _bend(scores[rows, y])
         scores[rows, y] = -np.inf
         best = scores.argmax(axis=1)
-        other = _bent(scores[rows, best])
+        other = _bend(scores[rows, best])
         return (
             _OTHER * other
-            - own
+            - score
             - _NEAREST * self.shares[rows, y]
             - _CONFUSED * self._confusion(y, best)
         )
 
     def _confusion(self, y: I64, best: I64) -> F64:
-        """Return the log of how much more often than by chance `best` is over `y`, at least 0.
+        """Return the log of how much more often than by chance `best` scores over `y`, at least 0.
 
-        A document of wheat whose best topic is grain need not be wrong. Each is left out of
-        its own count.
+        A document of wheat whose best topic is grain need not be wrong. Documents are left out of
+        their own counts.
         """
         n_rows, n_topics = self.scores.shape
         rows = np.arange(n_rows)
         scores = self.scores.copy()
-        own = scores[rows, self.y]
+        score = scores[rows, self.y]
         scores[rows, self.y] = -np.inf
         over = scores.argmax(axis=1)
-        is_under = own < scores[rows, over]
+        is_under = score < scores[rows, over]
         pairs = np.bincount(
             self.y[is_under] * n_topics + over[is_under], minlength=n_topics * n_topics
         ).reshape(n_topics, n_topics)
@@ -101,16 +98,16 @@ class TopicEvidence:
         return np.asarray(np.maximum(np.log(together / of_all), 0))
 
 
-def _bent(scores: F32) -> F64:
-    """Return scores of which those under -1 are nearly equal, as to the learner."""
+def _bend(scores: F32) -> F64:
+    """Return scores of which those under -1 are nearly equal, as in the learner's loss."""
     return np.logaddexp(0, _BEND * (scores.astype(np.float64) + 1)) / _BEND - 1
 
 
 def error_probabilities(evidence: TopicEvidence, seed: int) -> F64:
-    """Return how likely each document's topic is wrong, shape (n_rows,).
+    """Return the probability that each document's topic is wrong, shape (n_rows,).
 
-    What speaks against topics is compared with what speaks against wrong ones: those of other
-    documents, drawn at random. Where both are equally frequent, all are wrong.
+    The distribution of evidence against topics is compared with that against wrong ones: topics of
+    other documents, drawn at random.
 
     References
     ----------
@@ -120,20 +117,20 @@ def error_probabilities(evidence: TopicEvidence, seed: int) -> F64:
     """
     y = evidence.y
     drawn = np.random.default_rng(seed).permutation(y)
-    found, wrong = evidence.against(y), evidence.against(drawn)[drawn != y]
+    against, wrong = evidence.against(y), evidence.against(drawn)[drawn != y]
     if not len(wrong):
         return np.zeros(len(y))
-    n_above = [int(np.sum(found > np.quantile(wrong, q))) + 1 for q in _QUANTILES]
+    n_above = [int(np.sum(against > np.quantile(wrong, q))) + 1 for q in _QUANTILES]
     shares = np.array(n_above) / (1 - np.array(_QUANTILES)) / len(y)
     share = min(_MOST_WRONG, float(shares.min()))
-    ratio = _log_ratio(found, wrong)
+    ratio = _log_density_ratio(against, wrong)
     return np.clip(share * np.exp(np.minimum(ratio, 20)), _LEAST, 1 - _LEAST)
 
 
-def _log_ratio(found: F64, wrong: F64) -> F64:
-    """Return the log of how much denser `wrong` is than `found` where `found` is."""
-    values = np.concatenate([found, wrong])
-    is_wrong = np.concatenate([np.zeros(len(found)), np.ones(len(wrong))])
+def _log_density_ratio(against: F64, wrong: F64) -> F64:
+    """Return the log of the density of `wrong` over that of `against`, at each of `against`."""
+    values = np.concatenate([against, wrong])
+    is_wrong = np.concatenate([np.zeros(len(against)), np.ones(len(wrong))])
     inputs = np.stack([np.ones_like(values), values], axis=1)
     weights = np.zeros(2)
     for _ in range(30):  # Newton's method
@@ -141,80 +138,80 @@ def _log_ratio(found: F64, wrong: F64) -> F64:
         slope = inputs.T @ (is_wrong - p) - _PENALTY * weights
         curvature = (inputs.T * (p * (1 - p))) @ inputs + _PENALTY * np.eye(2)
         weights += np.clip(np.linalg.solve(curvature, slope), -5, 5)
-    odds = weights[0] + weights[1] * found
-    return np.asarray(odds + np.log(len(found) / len(wrong)))
+    odds = weights[0] + weights[1] * against
+    return np.asarray(odds + np.log(len(against) / len(wrong)))
 
 
 def compare_copies(suspicion: F64, y: I64, copies: Sequence[Index]) -> F64:
-    """Return the probabilities after identical texts have been compared.
+    """Return the probabilities that topics are wrong, updated by comparing identical texts.
 
     Two topics of one text are rarely both right: the better supported one probably is. And where
-    copies often disagree, texts got to wrong places, some of them under their own topic by
-    chance: of copies that agree, too, only one may be right.
+    copies often disagree, texts were misplaced, some of them under the right topic by chance: of
+    copies that agree, too, only one may be right.
 
     Parameters
     ----------
     suspicion : float array, shape (n_rows,)
-        By what documents that are no copies say.
+        Probabilities by documents that are not copies.
     y : int array, shape (n_rows,)
     copies : sequence of int arrays
         The rows of each text that occurs several times.
     """
-    found = suspicion.copy()
+    updated = suspicion.copy()
     if not copies:
-        return found
-    misplaced = _misplaced(y, copies)
+        return updated
+    misplaced = _chance_agreement(y, copies)
     for rows in copies:
         numbers, counts = np.unique(y[rows], return_inverse=True, return_counts=True)[1:]
         if len(counts) > 1:
             wrong = np.bincount(numbers, suspicion[rows]) / counts
-            found[rows] = _one_right(wrong, counts)[numbers]
+            updated[rows] = _one_right(wrong, counts)[numbers]
         by_chance = misplaced * (1 - 1 / counts[numbers])
-        found[rows] = np.maximum(found[rows], by_chance)
-    return found
+        updated[rows] = np.maximum(updated[rows], by_chance)
+    return updated
 
 
-def _misplaced(y: I64, copies: Sequence[Index]) -> float:
-    """Return how likely it is that copies with one topic have it by chance.
+def _chance_agreement(y: I64, copies: Sequence[Index]) -> float:
+    """Return the probability that copies agree by chance, from how many disagree.
 
-    As many as expected if topics of misplaced texts were drawn at random, given how many differ.
+    Topics of misplaced texts are assumed to be drawn at random.
     """
     shares = np.bincount(y) / len(y)
     agree = float((shares**2).sum())
-    of_pairs = [_pairs(np.bincount(y[rows])) / _pairs(len(rows)) for rows in copies]
-    differing = 1 - float(np.mean(of_pairs))
+    agreeing = [_n_pairs(np.bincount(y[rows])) / _n_pairs(len(rows)) for rows in copies]
+    differing = 1 - float(np.mean(agreeing))
     if differing == 1 or agree == 1:
         return 0.0
     return min(1.0, differing * agree / (1 - agree) / (1 - differing))
 
 
-def _pairs(counts: Index | int) -> float:
+def _n_pairs(counts: Index | int) -> float:
     counts = np.asarray(counts)
     return float((counts * (counts - 1)).sum())
 
 
 def _one_right(wrong: F64, counts: Index) -> F64:
-    """Return how likely each topic of a text is wrong, if at most one is right as a rule.
+    """Return the probability that each topic of a text is wrong, if rarely more than one is right.
 
     Parameters
     ----------
     wrong : float array, shape (n_topics,)
-        The same before they were compared.
+        The probability before the comparison.
     counts : int array, shape (n_topics,)
-        How many copies have each topic.
+        Number of copies with each topic.
     """
     is_wrong, is_right = counts * np.log(wrong), counts * np.log1p(-wrong)
     either = np.logaddexp(is_wrong, is_right)
     none = is_wrong.sum()
     alone = none - is_wrong + is_right  # this topic is right, and no other
     with_others = either.sum() - either + is_right
-    several = np.log(_BOTH_RIGHT) + _minus(with_others, alone)
-    total_several = np.log(_BOTH_RIGHT) + _minus(either.sum(), logsumexp([none, *alone]))
+    several = np.log(_BOTH_RIGHT) + _log_difference(with_others, alone)
+    total_several = np.log(_BOTH_RIGHT) + _log_difference(either.sum(), logsumexp([none, *alone]))
     total = logsumexp([none, *alone, total_several])
     return np.asarray(-np.expm1(np.minimum(np.logaddexp(alone, several) - total, -_LEAST)))
 
 
-def _minus(more: F64 | float, less: F64 | float) -> F64:
+def _log_difference(more: F64 | float, less: F64 | float) -> F64:
     """Return log(exp(more) - exp(less))."""
     difference = np.minimum(np.asarray(less) - more, 0)
     return np.asarray(more + np.log(np.maximum(-np.expm1(difference), 1e-300)))

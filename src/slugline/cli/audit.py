@@ -216,8 +216,8 @@ def _repair(
             "--decisions need a file for the repaired documents, or --gain; add --output."
         )
     decided = read_decisions(path, reading.encoding)
-    done = apply_decisions(corpus, decided, str(path))
-    n_test = sum(decision.part == "test" for decision in decided)
+    done = apply_decisions(corpus, decided)
+    n_test = len(decided.for_part("test"))
     if n_test:
         warn([f"{path}: left out {n_test:,} about test documents; audit these as DATA"])
     warn(_of_new_topic(str(path), new, corpus.topics) for new in done.new_topics)
@@ -292,7 +292,7 @@ def _measured(
     from slugline.audit.repair import measure_gain
 
     try:
-        return measure_gain(corpus.texts, corpus.topics, after, groups, **how)
+        return measure_gain(corpus, after, groups, **how)
     except DataError as error:
         warn([f"the gain can't be measured: {error}"])
         return None
@@ -321,7 +321,7 @@ def _write(
         from slugline.audit.findings import review_table
 
         rows = findings.to_review(_FEWEST_TO_REVIEW)
-        write_file(review, review_table(findings, map(findings.of, rows)))
+        write_file(review, review_table(findings, rows))
         files["review"] = str(review)
     if output is not None:
         from slugline.reports.audit import write_audit_page
@@ -337,7 +337,7 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
     from slugline.reports.page import shortened
 
     show(headline(findings.audit))
-    rows = [findings.of(row) for row in findings.audit.order[:n].tolist()]
+    rows = [findings[row] for row in findings.audit.order[:n].tolist()]
     if rows:
         table = [[findings.audit.corpus.unit, "suspicion", "topic", "likely", "text"]]
         is_line_drawn = False
@@ -358,10 +358,8 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
 
 
 def _plain(findings: Findings, n: int) -> dict[str, Any]:
-    from slugline.audit.findings import plain
-
     found = findings.audit
-    suspects = [findings.of(row) for row in found.order[:n].tolist()]
+    suspects = [findings[row] for row in found.order[:n].tolist()]
     return {
         "data": found.corpus.name,
         "documents": len(found),
@@ -369,7 +367,7 @@ def _plain(findings: Findings, n: int) -> dict[str, Any]:
         "topics": len(found.topics),
         "probably_wrong": len(found.suspects()),
         "unit": found.corpus.unit,
-        "suspects": [{"at": each.at, "part": each.part, **plain(each)} for each in suspects],
+        "suspects": [{"at": each.at, "part": each.part, **each.to_dict()} for each in suspects],
         "copies": [_places(findings, rows.tolist()) for rows in found.copies],
         "near_copies": [_places(findings, rows.tolist()) for rows in found.near_copies],
         "leaks": [

@@ -190,7 +190,7 @@ def _different(audit: Audit, n_most: int) -> list[int]:
 
 
 def _card(findings: Findings, row: int) -> _Card:
-    found = findings.of(row)
+    found = findings[row]
     own = _side(findings, row, found)
     return _Card(found, own, None if found.beside is None else _side(findings, found.beside, found))
 
