@@ -153,13 +153,13 @@ def test_no_corrected_text_is_tested_on_and_the_others_are_those_of_the_seed(
     text = a_text_to_test_on(news)
     assert outcome.merged.n_from_test == test.texts.count(text) > 0
     assert outcome.merged.base.texts == train.texts
-    assert outcome.experiment.test.texts == [other for other in test.texts if other != text]
+    assert outcome.experiment.tested.test.texts == [other for other in test.texts if other != text]
     assert text in outcome.merged.learned.texts
     assert outcome.experiment.test_fraction == 0.3
 
 
 def test_both_models_are_compared_on_the_same_documents(outcome: RetrainingResult) -> None:
-    test = outcome.experiment.test
+    test = outcome.experiment.tested.test
     assert outcome.paired.n_documents == len(test)
     after = outcome.experiment.fitted.predict(test.texts)
     right = np.mean(after == np.array(test.topics, dtype=object))

@@ -105,7 +105,7 @@ def test_an_experiment_shows_what_came_of_it_and_what_to_mind(experiment: Experi
 def test_nothing_of_a_value_is_part_of_the_html(experiment: Experiment) -> None:
     classifier = TopicClassifier.from_fitted(experiment.fitted)
     values: list[Any] = [
-        *(experiment, experiment.fitted, experiment.evaluation, classifier),
+        *(experiment, experiment.fitted, experiment.tested.evaluation, classifier),
         *(TopicClassifier(class_weight={EVIL: 2.0}), History({EVIL: [1.0]})),
     ]
     for value in values:

@@ -151,9 +151,9 @@ def test_skipped_rows_are_told(experiment: Experiment) -> None:
 
 
 def test_the_mean_of_f1_comes_with_intervals(experiment: Experiment) -> None:
-    low, high = experiment.evaluation.macro_f1_interval
+    low, high = experiment.tested.evaluation.macro_f1_interval
     said = plain(section(training_page(experiment), "topics"))
-    score = f"{100 * experiment.evaluation.macro_f1:.1f}"
+    score = f"{100 * experiment.tested.evaluation.macro_f1:.1f}"
     assert f"The mean of F1 is {score}" in said
     assert f"95 % confidence interval: {100 * low:.1f} to {100 * high:.1f}" in said.replace(
         "\xa0", " "

@@ -73,7 +73,7 @@ def test_pairs_are_those_of_the_confusions_with_their_documents(
 ) -> None:
     experiment = experiment_on(news, [*RIGHT, *WRONG])
     pairs = gather_evidence(experiment).pairs
-    assert [tuple(pair[:3]) for pair in pairs] == experiment.evaluation.confusions()
+    assert [tuple(pair[:3]) for pair in pairs] == experiment.tested.evaluation.confusions()
     assert [(*pair[:3], sorted(m.place for m in pair.examples)) for pair in pairs] == [
         ("grain", "bank", 2, [30, 40]),
         ("grain", "sport", 1, [50]),

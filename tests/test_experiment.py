@@ -53,7 +53,7 @@ def test_a_part_of_the_documents_is_set_aside_before_anything_is_learned(corpus:
     labels = np.array([["bank", "grain", "sport"].index(topic) for topic in kept.topics])
     proba = experiment.fitted.predict_proba(kept.texts)
     expected = Evaluation.of(["bank", "grain", "sport"], labels, proba)
-    assert experiment.evaluation.to_dict() == expected.to_dict()
+    assert experiment.tested.evaluation.to_dict() == expected.to_dict()
     assert experiment.majority == majority_baseline(learned.topics, kept.topics)[1]
     assert experiment.shuffled == shuffled_baseline(kept.topics, 3)
 
@@ -65,7 +65,7 @@ def test_given_parts_are_used_as_they_are(news: News) -> None:
 
     assert experiment.fitted.data_digest == train.digest()
     assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (60, 15, 15)
-    assert experiment.evaluation.n_documents == 15
+    assert experiment.tested.evaluation.n_documents == 15
 
 
 def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpus) -> None:
@@ -121,7 +121,7 @@ def test_a_learner_without_epochs_sets_no_documents_aside_to_find_the_best_on() 
 
     experiment = run_experiment(TopicClassifier(learner="linear"), train, test=test)
 
-    assert experiment.evaluation.accuracy == 1
+    assert experiment.tested.evaluation.accuracy == 1
 
 
 @pytest.mark.parametrize("learner", ["linear", "network"])
@@ -241,8 +241,8 @@ def test_what_a_smaller_file_costs_is_measured_on_the_file_as_it_is_saved(
     done = save_smaller(experiment, path, **how, card_notes="Of silos.")
 
     saved = load(path)
-    after = evaluate(saved.fitted_, experiment.test)
-    assert done.experiment.evaluation.to_dict() == after.to_dict()
+    after = evaluate(saved.fitted_, experiment.tested.test)
+    assert done.experiment.tested.evaluation.to_dict() == after.to_dict()
     assert saved.info_.metrics == done.experiment.metrics
     assert (saved.info_.max_bytes or None) == how.get("max_size")
     assert "\nOf silos.\n" in saved.card_
@@ -256,15 +256,16 @@ def test_what_a_smaller_file_costs_is_measured_on_the_file_as_it_is_saved(
     assert done.to_dict() == {
         "precision": how.get("quantize", "float32"),
         "max_bytes": how.get("max_size"),
-        "accuracy": {"before": experiment.evaluation.accuracy, "after": after.accuracy},
+        "accuracy": {"before": experiment.tested.evaluation.accuracy, "after": after.accuracy},
         "bytes": {"before": full, "after": path.stat().st_size},
     }
     assert done.summary() == (
-        f"{said}: accuracy {experiment.evaluation.accuracy:.4f} before, {after.accuracy:.4f} "
-        f"after; {full / 1000:,.0f} kB before, {path.stat().st_size / 1000:,.0f} kB after"
+        f"{said}: accuracy {experiment.tested.evaluation.accuracy:.4f} before, "
+        f"{after.accuracy:.4f} after; {full / 1000:,.0f} kB before, "
+        f"{path.stat().st_size / 1000:,.0f} kB after"
     )
     # Linear weights have no more digits than a float16, as which they are stored in any case.
     is_smaller = how not in ({"quantize": "float16"}, {"max_size": 1_000_000})
     assert (done.bytes_after < done.bytes_before) == is_smaller
-    assert (after.to_dict() == experiment.evaluation.to_dict()) or is_smaller
+    assert (after.to_dict() == experiment.tested.evaluation.to_dict()) or is_smaller
     assert done.bytes_after <= how.get("max_size", full + 100)

@@ -340,13 +340,13 @@ def test_the_table_of_confusions_shows_topics_by_their_most_common_mistake() -> 
 
 
 def test_confusions_of_many_topics_are_cut_down_and_add_up() -> None:
-    assert confused_topics(trained().evaluation, most=2) == [
+    assert confused_topics(trained().tested.evaluation, most=2) == [
         ConfusedTopic("grain", [7, 5], 4),
         ConfusedTopic("acq", [0, 36], 4),
     ]
     experiment = many_topics()
-    shown = confused_topics(experiment.evaluation)
-    n_documents = {f.topic: f.n_documents for f in experiment.evaluation.per_topic()}
+    shown = confused_topics(experiment.tested.evaluation)
+    n_documents = {f.topic: f.n_documents for f in experiment.tested.evaluation.per_topic()}
     assert len(shown) == 12
     assert [row.n_documents for row in shown] == [n_documents[row.topic] for row in shown]
     text = Elements(training_page(experiment)).text
@@ -356,7 +356,7 @@ def test_confusions_of_many_topics_are_cut_down_and_add_up() -> None:
 
 def test_no_mistake_means_no_table_of_mistakes() -> None:
     experiment = trained(confusion=PERFECT)
-    assert confused_topics(experiment.evaluation) == []
+    assert confused_topics(experiment.tested.evaluation) == []
     page = training_page(experiment)
     assert "<table" not in page[page.index('id="confusions"') : page.index('id="next"')]
 

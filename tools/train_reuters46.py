@@ -66,7 +66,7 @@ def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
     path.parent.mkdir(exist_ok=True)
     done = train(path)
-    metrics = done.experiment.evaluation
+    metrics = done.experiment.tested.evaluation
     print(
         f"{path}: {done.bytes_after:,} bytes, accuracy {metrics.accuracy:.4f}, "
         f"macro-F1 {metrics.macro_f1:.4f} ({done.accuracy_before:.4f} with float32 weights in "

@@ -1,4 +1,4 @@
-"""The option --encoder, and what is said of encoders."""
+"""The options --encoder and --topics, and advice on encoders."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slugline.cli.output import say
-from slugline.errors import OptionError
 
 if TYPE_CHECKING:
     from slugline.classifier import TopicClassifier
     from slugline.corpus.corpus import Corpus
 
-__all__ = ["Descriptions", "EncoderName", "advise", "check_encoder", "told_on_interrupt"]
+__all__ = ["Descriptions", "EncoderName", "advise", "check_encoder", "explain_interrupt"]
 
 #: Up to so many documents a topic (the median), an encoder is recommended.
 FEW_DOCUMENTS = 20
@@ -46,12 +45,12 @@ Descriptions = Annotated[
 ]
 
 
-def check_encoder(name: str | None, learner: str = "linear") -> None:
-    """Make sure, before anything is read, that there is such an encoder, and that it can be used.
+def check_encoder(name: str | None) -> None:
+    """Check, before anything is read, that an encoder can be used; None is no encoder.
 
     Raises
     ------
-    OptionError : if none is called that, or the learner is another than the linear one.
+    OptionError : if there is no encoder of that name.
     EncoderError : if its package is missing.
     """
     if name is None:
@@ -60,16 +59,11 @@ def check_encoder(name: str | None, learner: str = "linear") -> None:
     from slugline.learning.encoder.encoder import NAMES, get_encoder
 
     check_choice("encoder", name, NAMES)
-    if learner != "linear":
-        raise OptionError(
-            f"--encoder {name} goes with the linear learner only, and --learner is {learner}; "
-            "leave one of them out."
-        )
     get_encoder(name)
 
 
 def advise(classifier: TopicClassifier, train: Corpus, quiet: bool) -> None:
-    """Say that there are encoders, if there are few documents a topic to learn words from."""
+    """Recommend an encoder where topics have few documents to learn words from."""
     from slugline.learning.linear.learner import LinearLearner
 
     counts = train.topic_counts().values()
@@ -78,13 +72,13 @@ def advise(classifier: TopicClassifier, train: Corpus, quiet: bool) -> None:
         return
     say(
         f"{train.name}: few documents a topic; a sentence encoder would probably help much: "
-        f"{_how()} (with ten a topic, +18 points of accuracy on average over 15 sets of short "
-        "texts, +14 on English ones)",
+        f"{_installation()} (with ten a topic, +18 points of accuracy on average over 15 sets of "
+        "short texts, +14 on English ones)",
         quiet=quiet,
     )
 
 
-def _how() -> str:
+def _installation() -> str:
     from slugline.errors import EncoderError
     from slugline.learning.encoder.encoder import get_encoder
 
@@ -96,8 +90,8 @@ def _how() -> str:
 
 
 @contextmanager
-def told_on_interrupt(classifier: TopicClassifier) -> Iterator[None]:
-    """Say after Ctrl-C what becomes of texts that were encoded."""
+def explain_interrupt(classifier: TopicClassifier) -> Iterator[None]:
+    """Say after Ctrl-C that encoded texts stay in the cache."""
     try:
         yield
     except KeyboardInterrupt:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import msgspec
 import typer
 
 from slugline.base.checks import shown
 from slugline.errors import DataError, OptionError
-from slugline.learning.learner import option_hints
-from slugline.learning.net.learner import MAX_WIDTH, NeuralLearner, NeuralOptions
-from slugline.model.file.content import SHIPPED
 
 if TYPE_CHECKING:
     from slugline.corpus.corpus import Corpus
-    from slugline.learning.learner import Learner
 
 __all__ = [
-    "NET_PANEL",
     "AsJson",
     "Baseline",
     "Data",
@@ -47,11 +40,9 @@ __all__ = [
     "check_model_first",
     "is_model",
     "load_parts",
-    "make_learner",
     "read_parts",
     "read_size",
     "say_notes",
-    "with_net_options",
 ]
 
 
@@ -280,100 +271,6 @@ def say_notes(corpus: Corpus, quiet: bool, *, several: bool) -> None:
         say(note if several else f"{corpus.name}: {note}", quiet=quiet)
 
 
-# The command line's options for the net, made from those that `NeuralLearner` declares ------------
-
-#: The heading of the net's options in the help.
-NET_PANEL = "Of --learner network"
-
-# The default in words, where the value alone doesn't explain it.
-_SHOWN = {"hidden": "64, or as many as topics", "learning_rate": "the optimizer's own"}
-
-
-def with_net_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """Add the net's options to a verb that takes further keywords; None if not given."""
-    signature = inspect.signature(verb, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    hints = _net_hints()
-    net = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
-        for name, hint in hints.items()
-    ]
-    verb.__signature__ = signature.replace(parameters=[*own, *net])  # type: ignore[attr-defined]
-    verb.__annotations__ |= hints
-    return verb
-
-
-def _net_hints() -> dict[str, Any]:
-    """Return how typer reads each option."""
-    return {name: _typer_hint(name, hint) for name, hint in option_hints(NeuralOptions).items()}
-
-
-def _typer_hint(name: str, hint: Any) -> Any:
-    kind, metas = _parts(hint)
-    default = getattr(NeuralOptions, name, None)
-    settings: dict[str, Any] = {
-        "help": next(meta.description for meta in metas if meta.description),
-        "show_default": _SHOWN.get(name, str(default)),
-        "rich_help_panel": NET_PANEL,
-    }
-    if kind is int:
-        settings["min"] = next(meta.ge for meta in metas if meta.ge is not None)
-    if kind not in (int, float):
-        kind = str
-    metavars = {int: "N", float: "NUMBER", str: "NAME"}
-    settings["metavar"] = "WIDTHS" if name == "hidden" else metavars[kind]
-    return Annotated[kind | None, typer.Option(_flag(name), **settings)]
-
-
-def _parts(hint: Any) -> tuple[Any, list[msgspec.Meta]]:
-    """Return the plain type of a hint, and its descriptions."""
-    if get_origin(hint) is Annotated:
-        kind, metas = _parts(get_args(hint)[0])
-        return kind, [*metas, *(m for m in hint.__metadata__ if isinstance(m, msgspec.Meta))]
-    if type(None) in get_args(hint):
-        return _parts(next(arg for arg in get_args(hint) if arg is not type(None)))
-    return hint, []
-
-
-def widths(value: str) -> list[int]:
-    """Return the widths of hidden layers: those of two for "64,32"."""
-    try:
-        found = [int(part) for part in value.split(",")]
-    except ValueError:
-        raise OptionError(
-            f"--hidden {value!r} is not a list of widths; write one like 64 or 128,64."
-        ) from None
-    if not all(1 <= width <= MAX_WIDTH for width in found):
-        raise OptionError(
-            f"--hidden {value!r} holds a width outside 1 to {MAX_WIDTH:,}; "
-            "write one like 64 or 128,64."
-        )
-    return found
-
-
-def make_learner(name: str, validation: str | None, options: Mapping[str, Any]) -> Learner:
-    """Return a learner with the net's options, None if one was not given; others take none."""
-    from slugline.learning.named import choose_learner
-
-    given = {option: value for option, value in options.items() if value is not None}
-    if "hidden" in given:
-        given["hidden"] = widths(given["hidden"])
-    if name == "network":
-        return NeuralLearner(**given)
-    learner = choose_learner(name)
-    unused = [*given, *(["validation"] if validation else [])]
-    if unused:
-        raise OptionError(
-            f"{_flag(unused[0])} says how a net learns, but the {name} learner has "
-            "no net; leave it out, or add --learner network."
-        )
-    return learner
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
 # Sizes of files, as people write them -------------------------------------------------------------
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -421,6 +318,8 @@ def check_model_first(command: str, model: str, file: str) -> None:
 
 def is_model(name: str) -> bool:
     """Whether this names a shipped model, or a file that looks like a model."""
+    from slugline.model.file.content import SHIPPED
+
     if name in SHIPPED or name.endswith(".slug"):
         return True
     # A pipe's first bytes would be lost to the next reader.

@@ -427,7 +427,7 @@ def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
 
     Nothing is learned or answered again; some texts are explained.
     """
-    evaluation, test = experiment.evaluation, experiment.test
+    evaluation, test = experiment.tested
     terms = strongest_terms(
         experiment.fitted, _most_frequent_topics(evaluation, len(experiment.fitted.topics))
     )
@@ -480,8 +480,9 @@ class _Quoting:
 
     def __init__(self, experiment: Experiment, answers: Predictions) -> None:
         self._experiment, self._answers = experiment, answers
-        self._predicted = experiment.evaluation.predicted
-        self._places = experiment.test.numbered_places()
+        evaluation, self._test = experiment.tested
+        self._predicted = evaluation.predicted
+        self._places = self._test.numbered_places()
         self._made: dict[int, QuotedMistake] = {}
 
     def all(self, rows: Sequence[int]) -> list[QuotedMistake]:
@@ -490,7 +491,7 @@ class _Quoting:
 
     def _one(self, row: int) -> QuotedMistake:
         if row not in self._made:
-            answers, test = self._answers, self._experiment.test
+            answers, test = self._answers, self._test
             topic, predicted = test.topics[row], self._predicted[row]
             against = topic if answers.true[row] >= 0 else None
             text = test.texts[row]

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from slugline.base.words import all_of, as_lines, as_table, counted, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
-from slugline.errors import DataError, EncoderWarning
+from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
+from slugline.evaluation.intervals import wilson
 from slugline.experiment.concerns import (
     data_warnings,
     encoder_warnings,
     fit_warnings,
     leak_warnings,
     model_warnings,
+    topic_warnings,
 )
 from slugline.learning.named import choose_learner
-from slugline.model.fitted import Fitted
+from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.routing import Router
 
 if TYPE_CHECKING:
@@ -35,15 +38,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Experiment",
     "RoutingResult",
-    "Untested",
+    "TestResult",
     "check_several_topics",
     "check_some_known",
     "check_two_documents",
     "check_validation",
     "evaluate",
-    "learn_from_all",
     "route_test",
     "run_experiment",
+    "run_stream",
     "stored_metrics",
     "timed_fit",
 ]
@@ -147,31 +150,28 @@ def route_test(router: Router, corpus: Corpus) -> RoutingResult:
     return RoutingResult(len(topics), len(answered), sum(answered))
 
 
-# One experiment: labelled texts in, a classifier and what to know of it out -----------------------
+# An experiment ------------------------------------------------------------------------------------
+
+
+class TestResult(NamedTuple):
+    """The evaluation of a classifier, and the documents that it was tested on."""
+
+    evaluation: Evaluation
+    test: Corpus
 
 
 @dataclass(frozen=True, repr=False)
 class Experiment:
-    """A trained classifier, and how it does on documents that it had not seen.
+    """A trained classifier, and its evaluation on documents it has not seen, if there are any.
 
     Attributes
     ----------
     fitted : Fitted
-        What was learned.
     name : str
-        Of the data.
+        Name of the data.
     n_train, n_validation : int
-        Training documents, and those of a validation file; the latter are 0 if a part of the
-        training documents was used.
-    test : Corpus
-        Documents that it was tested on.
-    test_fraction : float or None
-        What share of all documents they are, if the seed chose them.
-    evaluation : Evaluation
-        On the test documents.
-    majority_topic, majority : the most common training topic, and the accuracy of always naming it.
-    shuffled : float
-        Accuracy of the test topics in random order.
+        Training documents, and documents of a validation file; the latter is 0 if the best epoch
+        was found on a part of the training documents.
     warnings : tuple of str
         What may be wrong with the data or the settings, and what that means.
     seconds : float
@@ -179,23 +179,33 @@ class Experiment:
     notes : tuple of str
         What was decided while reading the training documents.
     n_skipped : int
-        Rows left out of these because they could not be used.
+        Rows left out because they could not be used.
+    test : Corpus or None
+        The test documents; None if the classifier was not tested.
+    test_fraction : float or None
+        The share of all documents that they are, if the seed chose them.
+    evaluation : Evaluation or None
+        On the test documents.
+    majority_topic, majority : str, float
+        The most common training topic, and the accuracy of always answering it; NaN without a test.
+    shuffled : float
+        Accuracy of the test topics in random order; NaN without a test.
     """
 
     fitted: Fitted
     name: str
     n_train: int
     n_validation: int
-    test: Corpus
-    test_fraction: float | None
-    evaluation: Evaluation
-    majority_topic: str
-    majority: float
-    shuffled: float
     warnings: tuple[str, ...]
     seconds: float
     notes: tuple[str, ...] = ()
     n_skipped: int = 0
+    test: Corpus | None = None
+    test_fraction: float | None = None
+    evaluation: Evaluation | None = None
+    majority_topic: str = ""
+    majority: float = math.nan
+    shuffled: float = math.nan
 
     def __repr__(self) -> str:
         return as_lines(*self._shown())
@@ -204,21 +214,30 @@ class Experiment:
         return as_table(*self._shown())
 
     def _shown(self) -> tuple[str, list[tuple[str, str]]]:
-        low, high = self.evaluation.interval
-        rows = [
-            ("learned from", f"{counted(self.n_learned, 'document')} in {self.seconds:.1f} s"),
-            ("tested on", counted(self.n_test, "other")),
-            *(("encoder", head.summary()) for head in [self.fitted.dense] if head),
-            ("accuracy", f"{self.evaluation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"),
-            ("baseline", f"{self.majority:.3f}, always {self.majority_topic!r}"),
-            *(("warning", warning) for warning in self.warnings),
-        ]
+        rows = [("learned from", f"{counted(self.n_learned, 'document')} in {self.seconds:.1f} s")]
+        if self.evaluation is not None:
+            rows.append(("tested on", counted(self.n_test, "other")))
+        if self.fitted.dense is not None:
+            rows.append(("encoder", self.fitted.dense.summary()))
+        if self.evaluation is not None:
+            low, high = self.evaluation.interval
+            accuracy = f"{self.evaluation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+            rows.append(("accuracy", accuracy))
+            rows.append(("baseline", f"{self.majority:.3f}, always {self.majority_topic!r}"))
+        rows += [("warning", warning) for warning in self.warnings]
         return f"Experiment on {self.name}: {counted(len(self.fitted.topics), 'topic')}", rows
 
     @property
+    def tested(self) -> TestResult:
+        """The evaluation and the test documents; OptionError if there are none."""
+        if self.evaluation is None or self.test is None:
+            raise OptionError(f"{self.name}: the classifier was not tested; give a `test`.")
+        return TestResult(self.evaluation, self.test)
+
+    @property
     def n_test(self) -> int:
-        """Number of documents it was tested on."""
-        return len(self.test)
+        """Number of test documents."""
+        return 0 if self.test is None else len(self.test)
 
     @property
     def history(self) -> History | None:
@@ -232,46 +251,63 @@ class Experiment:
 
     @property
     def n_learned(self) -> int:
-        """Number of the `n_train` documents that the classifier learned from.
+        """Number of documents that the final weights were fitted to.
 
-        An interrupt leaves no time to learn from those that were held out to find the best epoch.
+        After an interrupt, documents held out to find the best epoch are not among them.
         """
         return self.n_train - self.fitted.n_held_out
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch that was best, counted from 1, if the learner has epochs."""
+        """The best epoch, counted from 1, if the learner has epochs."""
         return self.history.best_epoch if self.history else None
 
     @property
-    def metrics(self) -> dict[str, float]:
-        """The metrics that a model file keeps."""
-        return stored_metrics(self.evaluation, self.majority)
+    def metrics(self) -> dict[str, float] | None:
+        """The metrics stored in a model file; None without a test."""
+        return stored_metrics(self.evaluation, self.majority) if self.evaluation else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all results as plain data for JSON."""
-        return {
+        """Return the results as plain data for JSON; some keys need a test, others a stream."""
+        fitted, stream = self.fitted, self.fitted.stream
+        result: dict[str, Any] = {
             "data": {
                 "name": self.name,
                 "n_train": self.n_train,
                 "n_validation": self.n_validation,
                 "n_test": self.n_test,
-                "n_topics": len(self.fitted.topics),
+                "n_topics": len(fitted.topics),
                 "n_skipped": self.n_skipped,
                 "notes": list(self.notes),
             },
-            "evaluation": self.evaluation.to_dict(),
-            "baselines": {
+            "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
+        }
+        if stream is None:
+            result["encoder"] = fitted.dense.to_dict() if fitted.dense else None
+        else:
+            result["held_out"] = _heldout_dict(stream)
+            result["n_passes"] = stream.n_passes
+            result["interrupted"] = fitted.interrupted
+        if self.evaluation is not None:
+            result["baselines"] = {
                 "majority": {"topic": self.majority_topic, "accuracy": self.majority},
                 "shuffled": {"accuracy": self.shuffled},
-            },
-            "best_epoch": self.best_epoch,
-            "encoder": self.fitted.dense.to_dict() if self.fitted.dense else None,
-            "tuning": self.fitted.tuning.to_dict() if self.fitted.tuning else None,
-            "history": self.history.history if self.history else None,
-            "warnings": list(self.warnings),
-            "seconds": self.seconds,
-        }
+            }
+            result["best_epoch"] = self.best_epoch
+            result["tuning"] = fitted.tuning.to_dict() if fitted.tuning else None
+            result["history"] = self.history.history if self.history else None
+        return result | {"warnings": list(self.warnings), "seconds": self.seconds}
+
+
+def _heldout_dict(stream: StreamRecord) -> dict[str, Any] | None:
+    """Return the accuracy on the texts that a stream held out; None if there are none."""
+    if not stream.n_judged:
+        return None
+    return {
+        "n_documents": stream.n_judged,
+        "accuracy": stream.accuracy,
+        "interval": list(wilson(stream.n_right, stream.n_judged)),
+    }
 
 
 def run_experiment(
@@ -280,7 +316,7 @@ def run_experiment(
     validation: Corpus | None = None,
     test: Corpus | None = None,
     *,
-    test_fraction: float = 0.2,
+    test_fraction: float | None = 0.2,
     min_precision: float | None = None,
     sample_weight: npt.ArrayLike | None = None,
     progress: Progress | None = None,
@@ -293,14 +329,15 @@ def run_experiment(
         Its settings and its `random_state` count; it is fitted in place.
     train : Corpus
     validation : Corpus, optional
-        To find the best epoch on; a part of `train` by default.
+        Documents to find the best epoch on; a part of `train` by default.
     test : Corpus, optional
-        By default a part of `train`, `test_fraction` of it with each topic's share, is set aside
-        before anything is learned.
+        By default a stratified part of `train`, set aside before anything is learned.
+    test_fraction : float or None, default 0.2
+        The share of that part; None learns from all of `train`, and tests nothing without `test`.
     min_precision : float, optional
         See `TopicClassifier.fit`.
     sample_weight : float array, shape (len(train),), optional
-        What each training document counts; only with a `test` of its own.
+        The weight of each training document; only with a `test`, or without testing.
     progress : Progress, optional
 
     Raises
@@ -309,39 +346,87 @@ def run_experiment(
     """
     notes, n_skipped = train.notes, train.n_skipped
     chosen_fraction = test_fraction if test is None else None
-    if test is None:
+    if chosen_fraction is not None:
         check_two_documents(train, "test on", "test")
-        train, test = train.split(test_fraction, classifier.random_state)
+        train, test = train.split(chosen_fraction, classifier.random_state)
     check_validation(classifier, train, validation)
-    check_some_known(train.topics, test)
-    warnings = [*data_warnings(train, classifier.descriptions or ()), *leak_warnings(train, test)]
+    warnings = data_warnings(train, classifier.descriptions or ())
+    if test is not None:
+        check_some_known(train.topics, test)
+        warnings += leak_warnings(train, test)
     seconds = timed_fit(
         classifier, train, validation, progress, min_precision, sample_weight=sample_weight
     )
     fitted = classifier.fitted_
-    evaluation = evaluate(fitted, test, seed=fitted.seed)
-    majority_topic, majority = majority_baseline(train.topics, test.topics)
-    if evaluation.accuracy <= majority and len(fitted.topics) > 1:
-        warnings.append(
-            f"the model is no better than always answering {majority_topic!r}: that is right in "
-            f"{majority:.1%} of the test documents, the model in {evaluation.accuracy:.1%}. Use "
-            "another `learner`, or more documents."
-        )
-    return Experiment(
+    experiment = Experiment(
         fitted=fitted,
         name=train.name,
         n_train=len(train),
         n_validation=len(validation) if validation else 0,
-        test=test,
-        test_fraction=chosen_fraction,
-        evaluation=evaluation,
-        majority_topic=majority_topic,
-        majority=majority,
-        shuffled=shuffled_baseline(test.topics, classifier.random_state),
-        warnings=(*warnings, *encoder_warnings(classifier), *model_warnings(fitted, test)),
+        warnings=(*warnings, *encoder_warnings(classifier)),
         seconds=seconds,
         notes=notes,
         n_skipped=n_skipped,
+    )
+    if test is None:
+        return replace(experiment, warnings=(*experiment.warnings, *fit_warnings(fitted)))
+    return _with_test(experiment, train.topics, test, chosen_fraction)
+
+
+def _with_test(
+    experiment: Experiment, topics: Sequence[str], test: Corpus, test_fraction: float | None
+) -> Experiment:
+    """Return the experiment with its evaluation on a test."""
+    fitted, warnings = experiment.fitted, experiment.warnings
+    evaluation = evaluate(fitted, test, seed=fitted.seed)
+    majority_topic, majority = majority_baseline(topics, test.topics)
+    if evaluation.accuracy <= majority and len(fitted.topics) > 1:
+        warnings += (
+            f"the model is no better than always answering {majority_topic!r}: that is right in "
+            f"{majority:.1%} of the test documents, the model in {evaluation.accuracy:.1%}. Use "
+            "another `learner`, or more documents.",
+        )
+    return replace(
+        experiment,
+        test=test,
+        test_fraction=test_fraction,
+        evaluation=evaluation,
+        majority_topic=majority_topic,
+        majority=majority,
+        shuffled=shuffled_baseline(test.topics, fitted.seed),
+        warnings=(*warnings, *model_warnings(fitted, test)),
+    )
+
+
+def run_stream(
+    classifier: TopicClassifier, files: Sequence[str], name: str, **options: Any
+) -> Experiment:
+    """Fit `classifier` to files larger than memory; nothing is tested.
+
+    Parameters
+    ----------
+    classifier : TopicClassifier
+        It is fitted in place.
+    files : sequence of str
+    name : str
+        Name of the data.
+    **options
+        See `TopicClassifier.fit_stream`.
+    """
+    started = time.perf_counter()
+    fitted = classifier.fit_stream(files, **options).fitted_
+    seconds = time.perf_counter() - started
+    record = cast("StreamRecord", fitted.stream)
+    counts = zip(map(str, fitted.topics.names), record.topic_counts, strict=True)
+    by_count = dict(sorted(counts, key=lambda item: (-item[1], item[0])))
+    return Experiment(
+        fitted=fitted,
+        name=name,
+        n_train=fitted.n_documents,
+        n_validation=0,
+        warnings=tuple(topic_warnings(by_count)),
+        seconds=seconds,
+        n_skipped=record.n_skipped,
     )
 
 
@@ -395,78 +480,3 @@ def _check_all_known(train: Corpus, validation: Corpus) -> None:
             f"{validation.name} has topics that {train.name} has no documents of, such as "
             f"{unknown[0]!r}; validate on documents with the topics that the model learns."
         )
-
-
-# Learning from all documents, with none set aside to test on --------------------------------------
-
-
-@dataclass(frozen=True)
-class Untested:
-    """What was learned from all documents; how good it is was not measured.
-
-    Attributes
-    ----------
-    fitted : Fitted
-    name : str
-        The name of the data.
-    n_validation : int
-        Documents of a validation file; 0 if there was none.
-    warnings, notes : tuple of str
-        What may be wrong with the data or the settings, and what was decided while reading.
-    n_skipped : int
-        Rows left out because they could not be used.
-    seconds : float
-        Wall time of fitting.
-    """
-
-    fitted: Fitted
-    name: str
-    n_validation: int
-    warnings: tuple[str, ...]
-    notes: tuple[str, ...]
-    n_skipped: int
-    seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data for JSON; there is no evaluation."""
-        return {
-            "data": {
-                "name": self.name,
-                "n_train": self.fitted.n_documents,
-                "n_validation": self.n_validation,
-                "n_test": 0,
-                "n_skipped": self.n_skipped,
-                "n_topics": len(self.fitted.topics),
-                "notes": list(self.notes),
-            },
-            "evaluation": None,
-            "encoder": self.fitted.dense.to_dict() if self.fitted.dense else None,
-            "warnings": list(self.warnings),
-            "seconds": self.seconds,
-        }
-
-
-def learn_from_all(
-    classifier: TopicClassifier,
-    train: Corpus,
-    validation: Corpus | None = None,
-    *,
-    min_precision: float | None = None,
-    progress: Progress | None = None,
-) -> Untested:
-    """Fit `classifier` on all documents; see `run_experiment` for the parameters."""
-    check_validation(classifier, train, validation)
-    seconds = timed_fit(classifier, train, validation, progress, min_precision)
-    return Untested(
-        fitted=classifier.fitted_,
-        name=train.name,
-        n_validation=len(validation) if validation else 0,
-        warnings=(
-            *data_warnings(train, classifier.descriptions or ()),
-            *encoder_warnings(classifier),
-            *fit_warnings(classifier.fitted_),
-        ),
-        notes=train.notes,
-        n_skipped=train.n_skipped,
-        seconds=seconds,
-    )

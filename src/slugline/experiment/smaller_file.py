@@ -97,14 +97,16 @@ def save_smaller(
     )
     file = as_file(precision=quantize or "float32", max_size=max_size)
     smaller = from_model_file(file, experiment.fitted.encoder)
-    after = replace(experiment, evaluation=evaluate(smaller, experiment.test, seed=smaller.seed))
-    write(path, with_metrics(file, after.metrics))
+    before, test = experiment.tested
+    after = evaluate(smaller, test, seed=smaller.seed)
+    experiment = replace(experiment, evaluation=after)
+    write(path, with_metrics(file, experiment.metrics or {}))
     return SmallerFile(
-        experiment=after,
+        experiment=experiment,
         precision=file.info.precision,
         max_bytes=file.info.max_bytes or None,
-        accuracy_before=experiment.evaluation.accuracy,
-        accuracy_after=after.evaluation.accuracy,
+        accuracy_before=before.accuracy,
+        accuracy_after=after.accuracy,
         bytes_before=len(pack(as_file())),
         bytes_after=Path(path).stat().st_size,
     )

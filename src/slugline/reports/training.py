@@ -172,7 +172,7 @@ def training_page(
     taught : Outcome, optional
         What corrections changed, for a section of its own.
     """
-    evaluation = experiment.evaluation
+    evaluation = experiment.tested.evaluation
     topics = evaluation.per_topic()
     return render(
         "training.html.j2",

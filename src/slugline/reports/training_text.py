@@ -48,7 +48,7 @@ def findings(experiment: Experiment) -> dict[str, str]:
         "data": _data(experiment),
         "baselines": _baselines(experiment),
         "confusions": _confusions(experiment),
-        "f1": _f1(experiment.evaluation),
+        "f1": _f1(experiment.tested.evaluation),
     }
     if experiment.fitted.tuning is not None:
         said["tuning"] = _tuning(experiment.fitted.tuning)
@@ -75,7 +75,7 @@ def advice(experiment: Experiment) -> list[str]:
 
 
 def _headline(experiment: Experiment) -> str:
-    evaluation = experiment.evaluation
+    evaluation = experiment.tested.evaluation
     low, high = (100 * share for share in evaluation.interval)
     return (
         f"The classifier gets {percent(evaluation.accuracy)} of "
@@ -85,7 +85,7 @@ def _headline(experiment: Experiment) -> str:
 
 
 def _against_majority(experiment: Experiment) -> str:
-    lead = experiment.evaluation.accuracy - experiment.majority
+    lead = experiment.tested.evaluation.accuracy - experiment.majority
     always = f"always answering {_quoted(experiment.majority_topic)}"
     if not lead:
         return f"That is no better than {always}."
@@ -124,7 +124,7 @@ def _data(experiment: Experiment) -> str:
             f"{counted(n_untested, 'topic')} {have} no test document, so nothing can be said about "
             f"{them}."
         )
-    n_unknown = experiment.evaluation.n_documents - sum(f.n_documents for f in known)
+    n_unknown = experiment.tested.evaluation.n_documents - sum(f.n_documents for f in known)
     if n_unknown:
         have, count = ("has", "counts") if n_unknown == 1 else ("have", "count")
         said.append(
@@ -225,7 +225,7 @@ def _held_out(experiment: Experiment) -> float:
 
 
 def _baselines(experiment: Experiment) -> str:
-    low, high = experiment.evaluation.interval
+    low, high = experiment.tested.evaluation.interval
     said = (
         "Answering with shuffled topics means guessing each topic as often as it occurs. No topic "
         f"is more common in the training documents than {_quoted(experiment.majority_topic)}; "
@@ -241,7 +241,7 @@ def _baselines(experiment: Experiment) -> str:
 
 
 def _confusions(experiment: Experiment) -> str:
-    evaluation = experiment.evaluation
+    evaluation = experiment.tested.evaluation
     n_wrong = evaluation.n_documents - evaluation.n_right
     if not n_wrong:
         return "No test document was given a wrong topic."
@@ -312,7 +312,7 @@ def _of_their_size(
 
 
 def _of_confused_topics(experiment: Experiment) -> str | None:
-    evaluation = experiment.evaluation
+    evaluation = experiment.tested.evaluation
     known = {metrics.topic for metrics in _known_topics(experiment)}
     mistakes = [
         mistake
@@ -338,7 +338,7 @@ def _of_confused_topics(experiment: Experiment) -> str | None:
 
 
 def _of_few_tests(experiment: Experiment) -> str | None:
-    evaluation = experiment.evaluation
+    evaluation = experiment.tested.evaluation
     low, high = evaluation.interval
     if high - low <= WIDE_INTERVAL:
         return None
@@ -354,7 +354,7 @@ def _of_few_tests(experiment: Experiment) -> str | None:
 
 def _known_topics(experiment: Experiment) -> list[TopicMetrics]:
     """Return all topics but that of test documents whose topic the classifier does not know."""
-    return experiment.evaluation.per_topic()[: len(experiment.fitted.topics)]
+    return experiment.tested.evaluation.per_topic()[: len(experiment.fitted.topics)]
 
 
 def _by_size(topics: Sequence[TopicMetrics]) -> list[TopicMetrics]:

@@ -1,0 +1,203 @@
+"""What `slugline train` saves and prints, whether or not the model was tested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slugline.cli.output import print_json, print_table, shares, show
+from slugline.cli.targets import TestedRouter, print_routing, routing_entry
+from slugline.cli.train_corrections import print_retraining
+
+if TYPE_CHECKING:
+    from slugline.corrections.learning import RetrainingResult
+    from slugline.experiment.curve import LearningCurves
+    from slugline.experiment.run import Experiment
+    from slugline.experiment.smaller_file import SmallerFile
+    from slugline.model.fitted import StreamRecord
+
+__all__ = ["TrainingResults", "print_results", "save_model"]
+
+
+@dataclass(frozen=True)
+class TrainingResults:
+    """Everything that one run of `slugline train` reports.
+
+    Attributes
+    ----------
+    experiment : Experiment
+    model : Path
+    routing : TestedRouter or None
+        The thresholds, if a precision was asked for.
+    report : Path or None
+        None without a test.
+    smaller : SmallerFile or None
+        What it cost to make the file smaller.
+    curves : LearningCurves or None
+    retraining : RetrainingResult or None
+        What corrections changed.
+    """
+
+    experiment: Experiment
+    model: Path
+    routing: TestedRouter | None
+    report: Path | None = None
+    smaller: SmallerFile | None = None
+    curves: LearningCurves | None = None
+    retraining: RetrainingResult | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        parts = {
+            "smaller_file": self.smaller,
+            "curve": self.curves,
+            "corrections": self.retraining,
+        }
+        files = {"model": self.model, "report": self.report}
+        return {
+            **self.experiment.to_dict(),
+            **{name: part.to_dict() for name, part in parts.items() if part},
+            **routing_entry(self.routing),
+            **{name: str(path) for name, path in files.items() if path},
+        }
+
+
+def save_model(
+    experiment: Experiment,
+    path: Path,
+    *,
+    quantize: str | None = None,
+    max_size: int | None = None,
+    retraining: RetrainingResult | None = None,
+) -> tuple[Experiment, SmallerFile | None]:
+    """Save the model, keeping the file before it if `slugline rollback` may be needed.
+
+    Returns
+    -------
+    experiment : Experiment
+        With the evaluation of the weights in the file.
+    smaller : SmallerFile or None
+        None if all weights were stored as they are.
+    """
+    from slugline.experiment.smaller_file import save_smaller
+    from slugline.model.file.container import write
+    from slugline.model.file.content import as_model_file
+    from slugline.model.file.generations import keep_before, kept_before
+
+    fitted = experiment.fitted
+    is_doubtful = retraining is not None or (fitted.stream is not None and fitted.interrupted)
+    # Where an earlier file is kept, `rollback` must lead to the last one.
+    if kept_before(path) or (is_doubtful and path.exists()):
+        keep_before(path)
+    notes = retraining.card_notes() if retraining else ""
+    if quantize is not None or max_size is not None:
+        smaller = save_smaller(
+            experiment, path, quantize=quantize, max_size=max_size, card_notes=notes
+        )
+        return smaller.experiment, smaller
+    content = as_model_file(
+        fitted,
+        metrics=experiment.metrics,
+        test_fraction=experiment.test_fraction,
+        card_notes=notes,
+    )
+    write(path, content)
+    return experiment, None
+
+
+def print_results(results: TrainingResults, as_json: bool) -> None:
+    """Print how good the model is, what it learned from, and where the files are."""
+    if as_json:
+        print_json(results.to_dict())
+        return
+    from slugline.reports.training_text import doubling
+
+    experiment = results.experiment
+    show(_headline(experiment))
+    rows = [*_accuracy_rows(experiment), *_training_rows(experiment)]
+    if rows:
+        print_table(rows, left=(0, 2))
+    if results.smaller:
+        show(results.smaller.summary())
+    for curve in results.curves.curves if results.curves else ():
+        show(doubling(curve))
+    if results.report is None:
+        print_routing(results.routing)
+        if experiment.fitted.stream is None:
+            show(
+                "not tested, so there is no report; `slugline evaluate` tests it on other documents"
+            )
+        show(f"model   {results.model}")
+        return
+    show(f"model   {results.model}")
+    show(f"report  {results.report}")
+    print_routing(results.routing)
+    print_retraining(results.retraining, results.model)
+
+
+def _headline(experiment: Experiment) -> str:
+    """Return what was learned from how many documents, in a line."""
+    from slugline.base.words import counted
+
+    fitted = experiment.fitted
+    documents = counted(experiment.n_learned, "document")
+    end = ""
+    if experiment.evaluation is not None:
+        end = f", tested on {counted(experiment.n_test, 'other')}"
+    elif fitted.stream is not None:
+        documents = counted(fitted.n_learned, "document")
+        end = f", {fitted.stream.n_passes:,} passes"
+    elif fitted.n_documents:
+        documents = f"{'' if fitted.n_documents == 1 else 'all '}{documents}"
+    else:
+        documents = "their descriptions, without any document,"
+    return (
+        f"{experiment.name}: learned {counted(len(fitted.topics), 'topic')} from {documents} in "
+        f"{experiment.seconds:.1f} s{end}"
+    )
+
+
+def _accuracy_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
+    """Yield rows on the accuracy, if it was measured."""
+    stream = experiment.fitted.stream
+    if experiment.evaluation is not None:
+        yield from shares(experiment.evaluation)
+        yield "baseline", f"{experiment.majority:.3f}", f"always {experiment.majority_topic!r}"
+    elif stream is not None and stream.n_judged:
+        yield "accuracy", f"{stream.accuracy:.3f}", _heldout_words(stream)
+
+
+def _heldout_words(stream: StreamRecord) -> str:
+    from slugline.base.words import counted
+    from slugline.evaluation.intervals import wilson
+
+    low, high = wilson(stream.n_right, stream.n_judged)
+    documents = counted(stream.n_judged, "text")
+    return f"95 % interval {low:.3f} to {high:.3f}, on {documents} held out at first"
+
+
+def _training_rows(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
+    """Yield rows on the training documents and the settings that were found."""
+    fitted = experiment.fitted
+    if experiment.evaluation is None and fitted.stream is None:
+        return
+    if experiment.n_skipped:
+        yield "skipped", f"{experiment.n_skipped:,}", "rows that can't be used"
+    if fitted.stream is not None:
+        return
+    if experiment.best_epoch is not None:
+        yield "epochs", f"{experiment.best_epoch}", "best by validation loss"
+    n_left_out = fitted.learner.settings().get("n_left_out", 0)
+    if n_left_out:
+        yield "left out", f"{n_left_out}", "training documents whose topic looks wrong"
+    if fitted.dense is not None:
+        encoder = fitted.dense.encoder.name
+        yield "encoder", f"{fitted.dense.share:.2f}", f"share of the scores' spread, from {encoder}"
+    if fitted.descriptions:
+        yield "described", f"{len(fitted.descriptions)}", "topics, to the encoder"
+    if fitted.tuning is not None:
+        first, best = fitted.tuning.trials[0], fitted.tuning.best
+        yield "tuned", f"{best.accuracy:.3f}", f"by cross-validation, {first.accuracy:.3f} untuned"
+        yield "", "", fitted.tuning.outcome

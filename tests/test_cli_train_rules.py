@@ -1,0 +1,68 @@
+"""`slugline train`: what can be combined, as the table of rules declares it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.cli.train_options import RULES, Rule, TrainRequest, check_request, flag
+from slugline.errors import OptionError
+
+#: A request that breaks no rule.
+PLAIN = TrainRequest(data=["news.csv"])
+FIELDS = {option.name for option in fields(TrainRequest)}
+
+
+def given(request: TrainRequest, *options: str) -> TrainRequest:
+    """Return a request in which options have some value that isn't their default."""
+    net = {option: 1 for option in options if option not in FIELDS}
+    values: dict[str, Any] = {option: f"{option}?" for option in options if option in FIELDS}
+    return replace(request, net_options=net, **values)
+
+
+CASES = [
+    pytest.param(rule, option, id=f"{flag(option)} {'needs' if rule.needs else 'or'}")
+    for rule in RULES
+    for option in rule.options
+]
+
+
+@pytest.mark.parametrize(("rule", "option"), CASES)
+def test_an_option_is_refused_as_its_rule_says(rule: Rule, option: str) -> None:
+    base = replace(PLAIN, data=[], topics=Path("t.csv")) if "data" in rule.needs else PLAIN
+    for other in rule.excludes or ("",):
+        request = given(base, *filter(None, (option, other)))
+        message = rule.violation(request)
+        assert message is not None
+        assert message.startswith(flag(option))
+        with pytest.raises(OptionError):
+            check_request(request)
+
+
+@pytest.mark.parametrize(("rule", "option"), CASES)
+def test_an_option_is_allowed_with_what_it_needs_or_without_what_it_excludes(
+    rule: Rule, option: str
+) -> None:
+    for other in rule.needs or ("",):
+        request = given(PLAIN, *filter(None, (option, other)))
+        assert rule.violation(request) is None
+
+
+def test_rules_name_options_that_exist() -> None:
+    for rule in RULES:
+        assert bool(rule.needs) != bool(rule.excludes)
+        for option in (*rule.options, *rule.needs, *rule.excludes):
+            assert flag(option).startswith("--") or option == "data"
+
+
+def test_a_rule_that_is_broken_ends_the_command(run: Callable[..., Any]) -> None:
+    result = run("train", "news.csv", "--baseline")
+    assert tuple(result) == (
+        2,
+        "",
+        "slugline: error: --baseline is one of the curves of --curve; give both.\n",
+    )
