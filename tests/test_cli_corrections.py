@@ -56,10 +56,10 @@ def test_what_corrections_changed_is_printed_and_the_model_before_is_kept(run: R
         "what c.db changed",
         "corrections      9 corrections of 9 texts; weight 1",
         "new topics       flowers",
-        "corrected texts  9 of 9 right after learning from the others, 0 before",
+        "corrected texts  9 of 9 right after training on the others, 0 before",
         "test texts       accuracy 1.000 before, 1.000 after; difference +0.000, 95 % interval "
         "+0.000 to +0.000",
-        "clearly worse    no topic; 3 of 3 have the 5 test texts that it takes to tell",
+        "clearly worse    no topic; 3 of 3 have the 5 test texts that the comparison needs",
         "",
         "topic    documents  corrections  F1 before  after  better  worse",
         "flowers          0            9          -      -       0      0",
@@ -121,7 +121,7 @@ def test_a_topic_that_got_clearly_worse_holds_the_model_back_unless_forced(
         f"slugline: error: news.slug is not written: {reason}. Look at the corrections of these "
         "topics, or write it all the same with --force."
     )
-    assert "clearly worse    2 topics; 3 of 3 have the 5 test texts that it takes to tell" in (
+    assert "clearly worse    2 topics; 3 of 3 have the 5 test texts that the comparison needs" in (
         found.out
     )
     assert {name: Path(name).read_bytes() for name in before} == before
@@ -216,7 +216,7 @@ def test_corrections_that_contradict_each_other_are_counted(run: Run) -> None:
 def test_corrected_texts_in_the_data_give_way(run: Run, news: News) -> None:
     correct("c.db", *((text, topic) for text, topic in news[:20]))
     found = run(*TRAIN, "--corrections", "c.db")
-    assert "test on had such texts, and gave way" in found.out
+    assert "had the corrected texts and were removed" in found.out
 
 
 def test_topics_that_changed_in_many_rows_are_cut(run: Run) -> None:

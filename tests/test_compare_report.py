@@ -15,7 +15,7 @@ from slugline.reports.comparison import (
     comparison_page,
     comparison_rows,
     failures,
-    model_line,
+    format_model,
     verdict,
 )
 
@@ -55,7 +55,7 @@ FAILED = ModelResult("failed", "made up", error="crashed (SIGSEGV)")
         ),
         (
             (GOOD, NEAR, BAD),
-            "good is right most often: 91.2 %. Chance may be all that tells it from near (p of "
+            "good is right most often: 91.2 %. Its lead over near may be chance (p of "
             "0.05 or more): among these, choose by time, memory and size.",
         ),
         ((GOOD, FAILED), "Only good was measured: 91.2 % of its answers are right."),
@@ -97,13 +97,13 @@ def test_the_table_has_the_best_first_and_dashes_for_what_is_not_known() -> None
     ],
 )
 def test_times_have_two_digits_that_count(seconds: float, shown: str) -> None:
-    line = model_line(model("it", 50, 50, fit_seconds=(seconds, seconds)), 4)
+    line = format_model(model("it", 50, 50, fit_seconds=(seconds, seconds)), 4)
     assert line == f"it    accuracy 0.500 (0.431 to 0.569), fit {shown}"
 
 
 def test_what_failed_is_told_with_the_reason() -> None:
     assert failures(compared(GOOD, FAILED)) == ["failed has no result: crashed (SIGSEGV)."]
-    assert model_line(FAILED, 6) == "failed  failed: crashed (SIGSEGV)"
+    assert format_model(FAILED, 6) == "failed  failed: crashed (SIGSEGV)"
 
 
 def test_json_has_no_nan() -> None:

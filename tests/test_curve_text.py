@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slugline.experiment.curve import CurvePoint, LearningCurve, LearningCurves
-from slugline.reports.training_text import curve_rows, doubling, intervals
+from slugline.reports.training_text import curve_rows, describe_forecast, describe_intervals
 
 FEW = ((5, 10, 0.2), (50, 100, 0.6), (500, 1000, 0.8))
 
@@ -21,47 +21,47 @@ def curves(*each: LearningCurve) -> LearningCurves:
 
 
 def test_twice_the_labels_in_words() -> None:
-    assert doubling(curve(*FEW, (None, 10_000, 0.9))) == (
+    assert describe_forecast(curve(*FEW, (None, 10_000, 0.9))) == (
         "ours: twice as many labels (20,000 documents) would probably bring 91.9 %, 1.9 points "
-        "more than now. The range is from 91.6 % to 92.2 %. The same rule (errors fall as a power "
-        "of the number of documents), not told of 10,000 documents, expected 90.0 % there, and "
-        "90.0 % came out."
+        "more than now. The range is from 91.6 % to 92.2 %. From fewer documents, the same rule "
+        "(errors fall as a power of the number of documents) expected 90.0 % with 10,000, where "
+        "the measured accuracy is 90.0 %."
     )
 
 
 def test_a_wide_range_is_called_a_guess_and_three_points_are_too_few_to_check() -> None:
-    assert doubling(curve(*FEW[:2], (None, 1000, 0.8), n_test=60)) == (
+    assert describe_forecast(curve(*FEW[:2], (None, 1000, 0.8), n_test=60)) == (
         "ours: twice as many labels (2,000 documents) would probably bring 83.8 %, 3.8 points more "
-        "than now. That is hardly more than a guess, from 76.6 % to 91.0 %; there are only three "
-        "points to judge by."
+        "than now. That is hardly more than a guess, from 76.6 % to 91.0 %; three points are "
+        "too few to check it."
     )
 
 
-def test_where_labels_bring_nothing_other_things_limit() -> None:
+def test_labels_that_bring_nothing_are_called_so() -> None:
     steady = [(n, size, 0.8) for n, size, _ in FEW]
-    assert doubling(curve(*steady, (None, 10_000, 0.8))).endswith(
-        " came out. So other things than labels limit it: look at the mistakes, or at the topics."
+    assert describe_forecast(curve(*steady, (None, 10_000, 0.8))).endswith(
+        " is 80.0 %. More labels would hardly help: look at the mistakes, or at the topics."
     )
 
 
-def test_where_there_are_no_mistakes_labels_can_not_mend_them() -> None:
-    assert doubling(curve(*FEW, (None, 10_000, 1.0), n_test=40)) == (
-        "ours: no mistake is left in 40 test documents for more labels to mend; only more "
-        "documents to test on can show any."
+def test_without_mistakes_it_takes_more_test_documents() -> None:
+    assert describe_forecast(curve(*FEW, (None, 10_000, 1.0), n_test=40)) == (
+        "ours: no mistake in 40 test documents, so it takes more test documents to measure what "
+        "more labels would bring."
     )
 
 
 def test_a_curve_that_was_cut_short_says_nothing_of_more_labels() -> None:
-    assert doubling(curve(*FEW)) == (
+    assert describe_forecast(curve(*FEW)) == (
         "ours: not measured with all labels, so more of them can't be judged."
     )
-    assert doubling(curve()) == doubling(curve(*FEW))
+    assert describe_forecast(curve()) == describe_forecast(curve(*FEW))
 
 
 def test_two_points_are_too_few() -> None:
-    assert doubling(curve(FEW[0], (None, 12, 0.3))) == (
-        "ours: too few points to say what more labels would bring; it takes three different "
-        "numbers of labels."
+    assert describe_forecast(curve(FEW[0], (None, 12, 0.3))) == (
+        "ours: too few points to say what more labels would bring; it takes at least three "
+        "different numbers of labels."
     )
 
 
@@ -75,11 +75,10 @@ def test_a_row_for_each_number_of_labels_with_dashes_for_what_was_not_measured()
 
 
 def test_intervals_say_what_they_are_of() -> None:
-    assert intervals(curves(curve(FEW[0]))) == (
-        "The intervals show how much chance there is in 50 test documents (Wilson)."
+    assert describe_intervals(curves(curve(FEW[0]))) == (
+        "The intervals show the chance in 50 test documents (Wilson)."
     )
-    assert intervals(curves(curve(FEW[0], n_draws=3))) == (
-        "The intervals show how much it matters which documents have labels (Student's t over 3 "
-        "draws); with all labels, where there is nothing to draw, how much chance there is in 50 "
-        "test documents (Wilson)."
+    assert describe_intervals(curves(curve(FEW[0], n_draws=3))) == (
+        "The intervals show how much depends on which documents have labels (Student's t over 3 "
+        "draws); with all labels, they show the chance in 50 test documents (Wilson)."
     )

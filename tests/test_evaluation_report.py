@@ -15,7 +15,12 @@ from slugline.evaluation.evaluation import Evaluation
 from slugline.evaluation.probabilities import CoveragePoint, coverage_curve
 from slugline.experiment.evidence import QualitativeEvidence, gather_evidence
 from slugline.experiment.run import Experiment, run_experiment
-from slugline.reports.training import coverage_said, metrics_said, reliability_said, training_page
+from slugline.reports.training import (
+    describe_coverage,
+    describe_metrics,
+    describe_reliability,
+    training_page,
+)
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -154,7 +159,7 @@ def test_the_mean_of_f1_comes_with_intervals(experiment: Experiment) -> None:
     low, high = experiment.tested.evaluation.macro_f1_interval
     said = plain(section(training_page(experiment), "topics"))
     score = f"{100 * experiment.tested.evaluation.macro_f1:.1f}"
-    assert f"The mean of F1 is {score}" in said
+    assert f"The mean F1 is {score}" in said
     assert f"95 % confidence interval: {100 * low:.1f} to {100 * high:.1f}" in said.replace(
         "\xa0", " "
     )
@@ -175,22 +180,23 @@ def answered(probabilities: Sequence[float], right: Sequence[int]) -> Evaluation
     [
         (0.5, "it is too sure"),
         (1.0, "it is too cautious"),
-        (0.8, "it is as sure as it should be, as far as one can tell"),
+        (0.8, "the two agree, within the error of the test"),
     ],
 )
 def test_how_sure_it_is_follows_from_the_interval(share: float, verdict: str) -> None:
     n = 200
     ours = answered([0.8] * n, [int(place < share * n) for place in range(n)])
-    said = reliability_said(ours, ours.reliability())
+    said = describe_reliability(ours, ours.reliability())
     assert (
-        f"gives its answers 80.0 %, and {100 * share:.1f} % of them are right: {verdict}." in said
+        f"classifier’s answers is 80.0 %, and {100 * share:.1f} % of them are right: {verdict}."
+        in said
     )
-    assert said.endswith("chance alone would make 8.7 points.") or "chance alone" in said
+    assert said.endswith("chance alone would cause 8.7 points.")
 
 
 def test_a_single_document_is_one_group() -> None:
     ours = answered([0.8], [1])
-    assert "Sorted by probability, in one group," in reliability_said(ours, ours.reliability())
+    assert "In one group, sorted by probability," in describe_reliability(ours, ours.reliability())
 
 
 PROBABILITIES, RIGHT = [0.9, 0.8, 0.7, 0.6], [1, 1, 1, 0]
@@ -203,11 +209,11 @@ PROBABILITIES, RIGHT = [0.9, 0.8, 0.7, 0.6], [1, 1, 1, 0]
             PROBABILITIES,
             RIGHT,
             None,
-            "In this test, at least 95 % of its answers are right if it gives only those with a "
-            "probability of at least 0.70: 75.0 % of the documents.",
+            "In this test, at least 95 % of its answers are right if only those with a "
+            "probability of at least 0.70 are given, for 75.0 % of the documents.",
         ),
-        ([0.9], [1], None, "At least 95 % are right even if it answers everything."),
-        ([0.9], [0], None, "However sure it has to be, fewer than 95 % of its answers are right."),
+        ([0.9], [1], None, "At least 95 % are right even if all documents are answered."),
+        ([0.9], [0], None, "No threshold makes 95 % of its answers right."),
         (
             PROBABILITIES,
             RIGHT,
@@ -227,18 +233,21 @@ PROBABILITIES, RIGHT = [0.9, 0.8, 0.7, 0.6], [1, 1, 1, 0]
 def test_what_may_be_answered_alone_follows_from_the_curve(
     probabilities: list[float], right: list[int], chosen: CoveragePoint | None, said: str
 ) -> None:
-    found = coverage_said(coverage_curve(probabilities, right), chosen)
+    found = describe_coverage(coverage_curve(probabilities, right), chosen)
     assert found.endswith(f". {said}")
 
 
 def test_shares_of_the_surest_documents_are_named_as_they_are() -> None:
-    said = coverage_said(coverage_curve(PROBABILITIES, RIGHT), None)
-    assert "It is right for 100.0 % of the surest 50 % and 75.0 % of the surest 100 %." in said
+    said = describe_coverage(coverage_curve(PROBABILITIES, RIGHT), None)
+    assert (
+        "The classifier is right for 100.0 % of the surest 50 % and 75.0 % of the surest 100 %."
+        in said
+    )
 
 
 def test_the_likeliest_topics_are_told_where_there_are_enough() -> None:
-    assert "likeliest" not in metrics_said(answered([0.8], [1]))
+    assert "likeliest" not in describe_metrics(answered([0.8], [1]))
     three = Evaluation.of(["a", "b", "c"], np.array([0, 1]), np.array([[0.5, 0.3, 0.2]] * 2))
-    assert metrics_said(three).startswith(
+    assert describe_metrics(three).startswith(
         "The right topic is among the 2 likeliest for 100.0 % of the test documents. Log loss: "
     )

@@ -254,7 +254,7 @@ def test_text_from_the_wires_is_escaped(page: str) -> None:
 def test_every_number_is_beside_the_lessons(result: NotebookResult, page: str) -> None:
     text = Elements(page).text
     for row in compare_with_lesson(result):
-        assert f"{row.what}{row.lesson}{row.ours}" in text
+        assert f"{row.name}{row.lesson}{row.ours}" in text
 
 
 def test_one_result_makes_one_page(result: NotebookResult, page: str) -> None:

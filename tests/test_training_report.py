@@ -30,7 +30,7 @@ from slugline.reports.training import (
     training_page,
     write_training_report,
 )
-from slugline.reports.training_text import advice, findings
+from slugline.reports.training_text import advice, section_texts
 from slugline.text.blocks import Block
 
 # 100 test documents, 82 of them right.
@@ -384,18 +384,17 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
         (
             "baselines",
             {},
-            "Answering with shuffled topics means guessing each topic as often as it occurs. No "
-            "topic is more common in the training documents than “acq”; always answering it needs "
-            "no reading and is right for 40.0 % of the test documents.",
+            "Shuffled topics are guesses of each topic as often as it occurs. The most common "
+            "topic of the training documents is “acq”; always answering it is right for 40.0 % of the "
+            "test documents.",
         ),
         (
             "baselines",
             {"majority": 0.8},
-            "Answering with shuffled topics means guessing each topic as often as it occurs. No "
-            "topic is more common in the training documents than “acq”; always answering it needs "
-            "no reading and is right for 80.0 % of the test documents. The 95 % confidence "
-            "interval of the classifier, 73.3 % to 88.3 %, includes 80.0 %, so the difference may "
-            "be luck.",
+            "Shuffled topics are guesses of each topic as often as it occurs. The most common "
+            "topic of the training documents is “acq”; always answering it is right for 80.0 % of "
+            "the test documents. The 95 % confidence interval of the classifier, 73.3 % to 88.3 %, "
+            "includes 80.0 %, so the difference may be chance.",
         ),
         ("data", {}, "Tested on: “acq” (40), “earn” (40), “grain” (16) and “zinc” (4)."),
         (
@@ -420,8 +419,8 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
             "curves",
             {},
             "The validation loss (lower is better) is lowest after epoch 2, at 1.00; 2 more epochs "
-            "did not lower it, while the training loss kept falling from 1.00 to 0.25. What the "
-            "network learned then applies to the training documents only. For these curves, 10 % "
+            "did not lower it, while the training loss kept falling from 1.00 to 0.25: from then "
+            "on, the network overfits. For these curves, 10 % "
             "of the training documents were held out. The classifier was then trained from scratch "
             "on all 400, for 2 epochs.",
         ),
@@ -447,11 +446,10 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
             "curves",
             {"history": with_curves([2.0, 1.5], [1.0, 2.0], "interrupt")},
             "The validation loss (lower is better) is lowest after epoch 1, at 1.00; 1 more epoch "
-            "did not lower it, while the training loss kept falling from 2.00 to 1.50. What the "
-            "network learned then applies to the training documents only. For these curves, 10 % "
-            "of the training documents were held out. Training was interrupted before the "
-            "classifier could learn from these too: it is the one after epoch 1 and has learned "
-            "from the other 360.",
+            "did not lower it, while the training loss kept falling from 2.00 to 1.50: from then "
+            "on, the network overfits. For these curves, 10 % "
+            "of the training documents were held out. Training was interrupted before it "
+            "used these too: the classifier is the one after epoch 1, trained on the other 360.",
         ),
         (
             "curves",
@@ -462,12 +460,12 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
         (
             "confusions",
             {"evaluation": Evaluation(TOPICS, PERFECT + np.eye(4, k=3, dtype=int), 0.5)},
-            "1 of 101 test documents was given a wrong topic. It is shown below.",
+            "1 of 101 test documents was given a wrong topic. It is listed below.",
         ),
         (
             "confusions",
             {},
-            "18 of 100 test documents were given a wrong topic. All of them are shown below.",
+            "18 of 100 test documents were given a wrong topic. All of them are listed below.",
         ),
         (
             "confusions",
@@ -497,7 +495,7 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
 def test_each_section_says_what_the_numbers_say(
     section: str, changes: dict[str, Any], said: str
 ) -> None:
-    assert findings(trained(**changes))[section] == said
+    assert section_texts(trained(**changes))[section] == said
 
 
 @pytest.mark.parametrize(
@@ -511,11 +509,11 @@ def test_each_section_says_what_the_numbers_say(
 def test_a_classifier_that_does_not_beat_the_baseline_is_not_said_to(
     majority: float, said: str
 ) -> None:
-    assert findings(trained(majority=majority))["headline"].endswith(said)
+    assert section_texts(trained(majority=majority))["headline"].endswith(said)
 
 
 def test_of_many_topics_the_most_common_and_rarest_are_named() -> None:
-    assert findings(of_topics(7))["data"] == (
+    assert section_texts(of_topics(7))["data"] == (
         "The most common topics in the test documents are “t0” (7), “t1” (6) and “t2” (5); "
         "the rarest are “t4” (3), “t5” (2) and “t6” (1)."
     )
@@ -547,7 +545,7 @@ def test_of_many_topics_the_most_common_and_rarest_are_named() -> None:
 )
 def test_topics_are_most_common_and_rarest_only_if_they_differ(sizes: list[int], said: str) -> None:
     experiment = trained([f"t{number}" for number in range(len(sizes))], np.diag(sizes))
-    assert findings(experiment)["data"] == said
+    assert section_texts(experiment)["data"] == said
 
 
 @pytest.mark.parametrize(
@@ -586,7 +584,7 @@ def test_the_search_is_told_of_as_on_the_screen(
     )
     tuning = Tuning(trials, interrupted)
     experiment = trained(fitted=replace(learned(TOPICS), tuning=tuning))
-    assert findings(experiment)["tuning"] == said
+    assert section_texts(experiment)["tuning"] == said
     assert said.startswith(tuning.outcome[0].upper() + tuning.outcome[1:])
     page = training_page(experiment)
     assert Elements(page).sections[:3] == ["data", "tuning", "curves"]
@@ -605,11 +603,11 @@ def test_documents_that_were_left_out_are_counted(n: int, said: str) -> None:
     learner.fit(np.eye(4, dtype=np.float32), np.arange(4), FitContext(4))
     learner.n_left_out = n
     fitted = replace(learned(TOPICS), learner=learner)
-    assert findings(trained(fitted=fitted, history=None))["data"].endswith(said)
+    assert section_texts(trained(fitted=fitted, history=None))["data"].endswith(said)
 
 
 def test_of_many_mistakes_the_most_common_are_counted() -> None:
-    assert findings(many_topics())["confusions"] == (
+    assert section_texts(many_topics())["confusions"] == (
         "149 of 11,474 test documents were given a wrong topic. The most common mistakes make up "
         "7 % of them."
     )
@@ -618,7 +616,7 @@ def test_of_many_mistakes_the_most_common_are_counted() -> None:
 # What to do next --------------------------------------------------------------------------------
 
 CONFUSED = (
-    "“acq” and “earn” are mixed up most often: 6 test documents, 33 % of all mistakes. Read some "
+    "“acq” and “earn” are confused most often: 6 test documents, 33 % of all mistakes. Read some "
     "of them. If you can’t tell the two topics apart either, merge them. If you can, check how "
     "these documents were labelled."
 )
@@ -689,9 +687,9 @@ def test_topics_that_the_classifier_does_not_know_are_not_said_to_be_mixed_up() 
 )
 def test_numbers_without_a_flaw_suggest_newer_documents(confusion: Any) -> None:
     assert advice(trained(confusion=confusion)) == [
-        "Nothing stands out: no topic is missed more often than found, no two topics are mixed up "
+        "Nothing stands out: no topic is missed more often than found, no two topics are confused "
         "more than once, and there are enough test documents. Try the classifier on newer "
-        "documents than these."
+        "documents."
     ]
 
 

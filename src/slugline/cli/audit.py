@@ -334,7 +334,7 @@ def _write(
 def _print(findings: Findings, n: int, gained: Gain | None) -> None:
     from slugline.base.words import counted
     from slugline.reports.audit import headline, other_findings
-    from slugline.reports.page import shortened
+    from slugline.reports.page import shorten
 
     show(headline(findings.audit))
     rows = [findings[row] for row in findings.audit.order[:n].tolist()]
@@ -347,7 +347,7 @@ def _print(findings: Findings, n: int, gained: Gain | None) -> None:
                 is_line_drawn = True
             start = " ".join(findings.audit.corpus.texts[each.row][:400].split())
             at = f"test {each.at}" if each.part == "test" else str(each.at)
-            shown = shortened(start, _N_CHARACTERS)
+            shown = shorten(start, _N_CHARACTERS)
             table.append([at, f"{each.suspicion:.2f}", each.topic, each.likely, shown])
         print_table(table, left=(0, 2, 3, 4))
     for line in other_findings(findings.audit):

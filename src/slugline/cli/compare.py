@@ -109,7 +109,7 @@ def compare(
     """
     from slugline.compare.models import choose_models
     from slugline.compare.run import CompareSettings, compare_models
-    from slugline.reports.comparison import model_line
+    from slugline.reports.comparison import format_model
 
     settings = CompareSettings(folds, seed, jobs, threads, timeout)
     chosen = choose_models(models.split(","))
@@ -127,7 +127,7 @@ def compare(
             settings,
             resume=resume,
             progress=progress,
-            found=lambda model: progress.note(model_line(model, width)),
+            found=lambda model: progress.note(format_model(model, width)),
         )
         if output is not None:
             _write(comparison, output)
@@ -191,7 +191,7 @@ def _write(comparison: Comparison, folder: Path) -> None:
 
 def _print(comparison: Comparison) -> None:
     from slugline.base.words import counted
-    from slugline.reports.comparison import comparison_rows, failures, reading, verdict
+    from slugline.reports.comparison import comparison_rows, failures, table_notes, verdict
 
     show(
         f"{comparison.name}: {counted(comparison.n_documents, 'document')}, "
@@ -203,5 +203,5 @@ def _print(comparison: Comparison) -> None:
     show(verdict(comparison))
     if comparison.best is None:
         return
-    for sentence in (*reading(comparison).quality, *reading(comparison).costs):
+    for sentence in (*table_notes(comparison).quality, *table_notes(comparison).costs):
         show(sentence)

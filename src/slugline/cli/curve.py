@@ -133,7 +133,7 @@ def _draw(curves: LearningCurves, path: Path) -> None:
 
 def _print(curves: LearningCurves) -> None:
     from slugline.base.words import counted
-    from slugline.reports.training_text import curve_rows, doubling, intervals
+    from slugline.reports.training_text import curve_rows, describe_forecast, describe_intervals
 
     show(
         f"{curves.name}: {counted(curves.n_topics, 'topic')}, "
@@ -141,6 +141,6 @@ def _print(curves: LearningCurves) -> None:
         "to test on"
     )
     print_table(curve_rows(curves), left=())
-    show(intervals(curves))
+    show(describe_intervals(curves))
     for each in curves.curves:
-        show(doubling(each))
+        show(describe_forecast(each))

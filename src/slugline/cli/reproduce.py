@@ -80,7 +80,7 @@ def _print(result: NotebookResult) -> None:
     print_table(
         [
             ("", "lesson", "ours"),
-            *((f"{row.step}: {row.what}", row.lesson, row.ours) for row in rows),
+            *((f"{row.step}: {row.name}", row.lesson, row.ours) for row in rows),
         ]
     )
     memory = "" if result.peak_memory_mb is None else f", at most {result.peak_memory_mb:,.0f} MB"

@@ -176,10 +176,10 @@ def print_retraining(result: RetrainingResult | None, output: Path | None = None
     if result is None:
         return
     from slugline.model.file.generations import kept_before
-    from slugline.reports.training_text import TOPIC_HEAD, said_of, topic_rows
+    from slugline.reports.training_text import TOPIC_HEAD, summarize_corrections, topic_rows
 
     show(f"\nwhat {result.merged.corrections.name} changed")
-    print_table(said_of(result), left=(0, 1))
+    print_table(summarize_corrections(result), left=(0, 1))
     rows = topic_rows(result)
     if rows:
         show()

@@ -112,7 +112,7 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
     if as_json:
         print_json(results.to_dict())
         return
-    from slugline.reports.training_text import doubling
+    from slugline.reports.training_text import describe_forecast
 
     experiment = results.experiment
     show(_headline(experiment))
@@ -122,7 +122,7 @@ def print_results(results: TrainingResults, as_json: bool) -> None:
     if results.smaller:
         show(results.smaller.summary())
     for curve in results.curves.curves if results.curves else ():
-        show(doubling(curve))
+        show(describe_forecast(curve))
     if results.report is None:
         print_routing(results.routing)
         if experiment.fitted.stream is None:

@@ -1,4 +1,4 @@
-"""The page that shows an audit: each suspect beside the document that tells why."""
+"""The report on an audit: each suspicious document beside the one that makes it so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from slugline.audit.audit import Audit, Leak
 from slugline.audit.findings import Finding, Findings, Span
 from slugline.base.words import counted
 from slugline.explain.explanation import highlight
-from slugline.reports.page import listed, render, shortened, write_page
+from slugline.reports.page import join_words, render, shorten, write_page
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -26,50 +26,50 @@ __all__ = [
 ]
 
 
-# What an audit found, in sentences ----------------------------------------------------------------
+# Sentences ----------------------------------------------------------------------------------------
 
-# Examples that a sentence names.
-_N_SHOWN = 3
+# Examples in a sentence.
+_N_EXAMPLES = 3
 
 
 def headline(audit: Audit) -> str:
-    """Return how many documents were judged, and how many topics are probably wrong."""
+    """Return the number of documents, and of those whose topic is probably wrong."""
     n_test = len(audit) - audit.n_train
-    read = counted(len(audit), "document")
+    documents = counted(len(audit), "document")
     if n_test:
-        read += f" ({n_test:,} of them to test on)"
+        documents += f" ({n_test:,} of them to test on)"
     n_wrong = len(audit.suspects())
     verdict = (
         f"{n_wrong:,} probably {'has' if n_wrong == 1 else 'have'} a wrong topic"
         if n_wrong
         else "none more likely has a wrong topic than a right one"
     )
-    return f"{audit.corpus.name}: {read}, {counted(len(audit.topics), 'topic')}; {verdict}"
+    return f"{audit.corpus.name}: {documents}, {counted(len(audit.topics), 'topic')}; {verdict}"
 
 
 def other_findings(audit: Audit) -> list[str]:
-    """Return a sentence for each other thing that was found."""
+    """Return a sentence for each other kind of finding."""
     return [
         *_copies(audit),
         *_leaks(audit),
         *(f"topics {a.topic} and {a.other}: {a.why}" for a in audit.alike),
         *_odd(audit),
         *(
-            f"{counted(number, 'text')} begin or end with the line {shortened(line)!r}"
-            for line, number in audit.lines[:_N_SHOWN]
+            f"{counted(n, 'text')} begin or end with the line {shorten(line)!r}"
+            for line, n in audit.lines[:_N_EXAMPLES]
         ),
     ]
 
 
 def _copies(audit: Audit) -> list[str]:
-    found = []
+    sentences = []
     if audit.copies:
         n, n_differ = len(audit.copies), audit.n_contradicting
-        found.append(f"{counted(n, 'text')} {_occur(n)} several times, {_under(n, n_differ)}")
+        sentences.append(f"{counted(n, 'text')} {_occur(n)} several times, {_under(n, n_differ)}")
     if audit.near_copies:
         n_near = sum(map(len, audit.near_copies))
-        found.append(f"{counted(n_near, 'text')} {_are(n_near)} nearly the same as another")
-    return found
+        sentences.append(f"{counted(n_near, 'text')} {_are(n_near)} nearly the same as another")
+    return sentences
 
 
 def _under(n: int, n_differ: int) -> str:
@@ -91,14 +91,14 @@ def _leaks(audit: Audit) -> list[str]:
 
 def _odd(audit: Audit) -> list[str]:
     kinds = Counter(odd.kind for odd in audit.odd)
-    found = []
+    sentences = []
     for kind, n in kinds.items():
-        rows = [odd.row for odd in audit.odd if odd.kind == kind][:_N_SHOWN]
-        places = listed([audit.corpus.places[row] for row in rows])
-        more = f" and {n - _N_SHOWN:,} more" if n > _N_SHOWN else ""
+        rows = [odd.row for odd in audit.odd if odd.kind == kind][:_N_EXAMPLES]
+        places = join_words([audit.corpus.places[row] for row in rows])
+        more = f" and {n - _N_EXAMPLES:,} more" if n > _N_EXAMPLES else ""
         where = f"{audit.corpus.unit} {places}{more}"
-        found.append(f"{counted(n, 'text')} {_are(n)} {_NAMES[kind]}: {where}")
-    return found
+        sentences.append(f"{counted(n, 'text')} {_are(n)} {_NAMES[kind]}: {where}")
+    return sentences
 
 
 _NAMES = {
@@ -118,13 +118,12 @@ def _occur(n: int) -> str:
     return "occurs" if n == 1 else "occur"
 
 
-# The page that shows an audit: each suspect beside the document that tells why --------------------
+# The page -----------------------------------------------------------------------------------------
 
-# Suspects, leaks and odd texts that a page shows.
+# Suspects at most and at least, and rows of the other tables.
 _N_CARDS, _FEWEST_CARDS, _N_ROWS = 100, 20, 50
-# Characters of a text that are shown, and how many of them come before the first marked word.
-_N_CHARACTERS, _N_BEFORE = 560, 120
-_N_SHORT = 140
+# Characters of a text, of those before its first marked word, and of a text in a table.
+_N_CHARACTERS, _N_BEFORE, _N_SHORT = 560, 120, 140
 
 
 @dataclass(frozen=True)
@@ -140,30 +139,20 @@ class _Side:
 class _Card:
     """A suspect, and the document to show beside it."""
 
-    found: Finding
-    own: _Side
+    finding: Finding
+    suspect: _Side
     other: _Side | None
 
 
 def write_audit_page(findings: Findings, path: str | os.PathLike[str]) -> Path:
-    """Write `audit_page` to a file, completely or not at all.
-
-    Raises
-    ------
-    SluglineError : if it can't be written there.
-    """
+    """Write `audit_page` to a file; see `slugline.reports.page.write_page`."""
     return write_page(audit_page(findings), path)
 
 
 def audit_page(findings: Findings) -> str:
-    """Return an audit as one HTML page that needs no other file.
-
-    Parameters
-    ----------
-    findings : Findings
-    """
+    """Return an audit as one HTML page that needs no other file."""
     audit = findings.audit
-    rows = _different(audit, max(_FEWEST_CARDS, len(audit.suspects())))
+    rows = _distinct_suspects(audit, max(_FEWEST_CARDS, len(audit.suspects())))
     return render(
         "audit.html.j2",
         audit=audit,
@@ -179,7 +168,7 @@ def audit_page(findings: Findings) -> str:
     )
 
 
-def _different(audit: Audit, n_most: int) -> list[int]:
+def _distinct_suspects(audit: Audit, n_most: int) -> list[int]:
     """Return the most suspect documents, each text once."""
     chosen: dict[str, int] = {}
     for row in audit.order[:n_most].tolist():
@@ -190,14 +179,15 @@ def _different(audit: Audit, n_most: int) -> list[int]:
 
 
 def _card(findings: Findings, row: int) -> _Card:
-    found = findings[row]
-    own = _side(findings, row, found)
-    return _Card(found, own, None if found.beside is None else _side(findings, found.beside, found))
+    finding = findings[row]
+    beside = finding.beside
+    other = None if beside is None else _side(findings, beside, finding)
+    return _Card(finding, _side(findings, row, finding), other)
 
 
-def _side(findings: Findings, row: int, found: Finding) -> _Side:
-    corpus = findings.audit.corpus
-    spans = findings.spans(row, found.topic, found.likely) if found.topic != found.likely else []
+def _side(findings: Findings, row: int, finding: Finding) -> _Side:
+    corpus, topic, likely = findings.audit.corpus, finding.topic, finding.likely
+    spans = findings.spans(row, topic, likely) if topic != likely else []
     return _Side(findings.place(row), corpus.topics[row], _excerpt(corpus.texts[row], spans))
 
 
@@ -215,7 +205,7 @@ def _excerpt(text: str, spans: Sequence[Span]) -> Markup:
 
 
 def _start(text: str) -> str:
-    return shortened(" ".join(text[: 4 * _N_SHORT].split()), _N_SHORT)
+    return shorten(" ".join(text[: 4 * _N_SHORT].split()), _N_SHORT)
 
 
 def _leak(findings: Findings, leak: Leak) -> tuple[str, str, str, str, str]:

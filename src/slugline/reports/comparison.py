@@ -7,24 +7,24 @@ from typing import NamedTuple
 from slugline.base.words import counted
 from slugline.compare.results import TEST_NAME, AccuracyDifference, Comparison, ModelResult
 from slugline.model.file.content import library_versions
-from slugline.reports.page import listed, number, percent, points, render
+from slugline.reports.page import join_words, number, percent, points, render
 from slugline.reports.pictures import accuracy_by_time
 
 __all__ = [
     "comparison_page",
     "comparison_rows",
     "failures",
-    "model_line",
-    "reading",
-    "size",
+    "format_model",
+    "format_size",
+    "table_notes",
     "verdict",
 ]
 
 
-# What a comparison of models says, in words and as a table ----------------------------------------
+# Sentences and tables -----------------------------------------------------------------------------
 
-#: A smaller p-value is taken for a difference.
-SURE = 0.05
+#: Significance level.
+ALPHA = 0.05
 _HEAD = (
     *("model", "accuracy", "95 % interval", "macro-F1", "behind", "p"),
     *("fit", "documents/s", "memory", "file"),
@@ -32,7 +32,7 @@ _HEAD = (
 
 
 def comparison_rows(comparison: Comparison) -> list[list[str]]:
-    """Return a table of all models, the best first, with dashes for what isn't known."""
+    """Return a table of all models, the best first, with dashes for unknown values."""
     behind = comparison.behind()
     measured = sorted(comparison.measured, key=lambda m: (m is not comparison.best, -m.accuracy))
     rows = [_row(model, behind.get(model.name)) for model in measured]
@@ -52,7 +52,7 @@ def _row(model: ModelResult, behind: AccuracyDifference | None) -> list[str]:
         _seconds(model.fit_time),
         number(float(f"{model.documents_per_second:.3g}"), 0),
         "-" if model.peak_mb is None else f"{number(model.peak_mb, 0)} MB",
-        size(model.file_bytes),
+        format_size(model.file_bytes),
     ]
 
 
@@ -68,7 +68,7 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.2g} s" if seconds < 10 else f"{number(seconds, 0)} s"
 
 
-def size(n_bytes: int | None) -> str:
+def format_size(n_bytes: int | None) -> str:
     """Return the size of a file.
 
     >>> size(359967), size(None)
@@ -81,8 +81,8 @@ def size(n_bytes: int | None) -> str:
     return f"{number(n_bytes / 1e6, 1)} MB"
 
 
-def model_line(model: ModelResult, width: int) -> str:
-    """Return one line on a model that was just measured; its name takes `width` characters."""
+def format_model(model: ModelResult, width: int) -> str:
+    """Return one line on a measured model, whose name is padded to `width` characters."""
     name = f"{model.name:<{width}}"
     if model.error is not None:
         return f"{name}  failed: {model.error}"
@@ -94,65 +94,65 @@ def model_line(model: ModelResult, width: int) -> str:
 
 
 def failures(comparison: Comparison) -> list[str]:
-    """Return why each model that failed did so."""
+    """Return a sentence for each failed model, with the reason."""
     return [f"{m.name} has no result: {m.error}." for m in comparison.models if m.error is not None]
 
 
 def verdict(comparison: Comparison) -> str:
-    """Return which model is best, and which others are as good for all that is known."""
+    """Return which model is best, and from which others it doesn't differ significantly."""
     best, behind = comparison.best, comparison.behind()
     if best is None:
         return "No model could be measured."
     if not behind:
         return f"Only {best.name} was measured: {percent(best.accuracy)} of its answers are right."
-    said = f"{best.name} is right most often: {percent(best.accuracy)}."
-    alike = [name for name, d in behind.items() if d.p_value is None or d.p_value >= SURE]
+    first = f"{best.name} is right most often: {percent(best.accuracy)}."
+    alike = [name for name, d in behind.items() if d.p_value is None or d.p_value >= ALPHA]
     if not alike:
-        runner_up = max(behind, key=lambda name: behind[name].accuracy)
+        second = max(behind, key=lambda name: behind[name].accuracy)
         return (
-            f"{said} The next one, {runner_up}, is {points(behind[runner_up].accuracy)} behind, "
-            "which is more than chance."
+            f"{first} The next one, {second}, is {points(behind[second].accuracy)} behind, which "
+            "is more than chance."
         )
     return (
-        f"{said} Chance may be all that tells it from {listed(alike)} (p of {SURE} or more): among "
+        f"{first} Its lead over {join_words(alike)} may be chance (p of {ALPHA} or more): among "
         "these, choose by time, memory and size."
     )
 
 
-class Reading(NamedTuple):
-    """How the columns of the table are to be read: those on how good models are, and on costs."""
+class TableNotes(NamedTuple):
+    """Sentences on the columns of the table: on quality and on costs."""
 
     quality: list[str]
     costs: list[str]
 
 
-def reading(comparison: Comparison) -> Reading:
-    """Return what the numbers of the table are, and how they came about."""
-    n, n_learned = comparison.n_documents, comparison.n_documents // comparison.n_folds
+def table_notes(comparison: Comparison) -> TableNotes:
+    """Return what the columns of the table mean and how they were measured."""
+    n, n_test = comparison.n_documents, comparison.n_documents // comparison.n_folds
     quality = [
-        f"Each model learned {counted(comparison.n_folds, 'time')}, from about "
-        f"{number(n - n_learned, 0)} documents, and answered the {number(n_learned, 0)} others. "
-        "The interval is Wilson's, of the answers to all documents.",
+        f"Each model was trained {counted(comparison.n_folds, 'time')}, on about "
+        f"{number(n - n_test, 0)} documents, and answered the {number(n_test, 0)} others. "
+        "The interval is Wilson's, over the answers to all documents.",
         f"The columns behind and p compare with the best model, fold by fold: {TEST_NAME}. The "
-        "smaller p, the less it looks like chance.",
+        "smaller p, the less likely is such a difference by chance alone.",
     ]
     costs = [
-        "Fit is the median time to learn; memory is the most that the process took, Python and the "
-        "documents included; file is the saved model's size, for scikit-learn that of its pickle.",
+        "Fit is the median time to train; memory is the peak of the process, Python and documents "
+        "included; file is the size of the saved model, for scikit-learn that of its pickle.",
     ]
     if comparison.jobs > 1:
         costs.append(
             f"{comparison.jobs} models ran at the same time, so that each took longer than it "
-            "does alone."
+            "would alone."
         )
-    return Reading(quality, costs)
+    return TableNotes(quality, costs)
 
 
-# The page on a comparison of models ---------------------------------------------------------------
+# The page -----------------------------------------------------------------------------------------
 
 
 def comparison_page(comparison: Comparison) -> str:
-    """Return the table, the picture and the words on a comparison as one page of HTML."""
+    """Return a comparison as one HTML page that needs no other file."""
     head, *rows = comparison_rows(comparison)
     return render(
         "comparison.html.j2",
@@ -160,9 +160,9 @@ def comparison_page(comparison: Comparison) -> str:
         best=comparison.best,
         head=head,
         rows=rows,
-        says=verdict(comparison),
+        verdict=verdict(comparison),
         failed=failures(comparison),
-        reading=reading(comparison),
+        notes=table_notes(comparison),
         picture=accuracy_by_time(comparison.marks()) if comparison.measured else None,
         versions=library_versions(),
     )

@@ -14,32 +14,20 @@ __all__ = [
     "write_explanation",
 ]
 
-#: Words in the table, and characters of the text that are shown.
-N_WORDS, N_CHARACTERS = 25, 100_000
-# Characters of a document that is shown.
-_N_EXAMPLE = 600
+#: Words in the table, characters of the text, and characters of each similar document.
+N_WORDS, N_CHARACTERS, _N_EXAMPLE = 25, 100_000, 600
 
 
 def write_explanation(explanation: Explanation, path: str | os.PathLike[str]) -> Path:
-    """Write `explanation_page` to a file, completely or not at all; create folders as needed.
-
-    Raises
-    ------
-    SluglineError : if it can't be written there.
-    """
+    """Write `explanation_page` to a file; see `slugline.reports.page.write_page`."""
     return write_page(explanation_page(explanation), path)
 
 
 def explanation_page(explanation: Explanation) -> str:
-    """Return the text with its words marked, and their shares, as a page that needs no other file.
-
-    Parameters
-    ----------
-    explanation : Explanation
-    """
+    """Return a page, without other files, of the text with its words marked and their shares."""
     words = explanation.words()
-    shown, rest = words[:N_WORDS], words[N_WORDS:]
-    most = max((abs(each.share) for each in shown), default=0)
+    listed, others = words[:N_WORDS], words[N_WORDS:]
+    most = max((abs(word.share) for word in listed), default=0)
     return render(
         "explanation.html.j2",
         explanation=explanation,
@@ -49,22 +37,22 @@ def explanation_page(explanation: Explanation) -> str:
         is_cut=len(explanation.text) > N_CHARACTERS,
         rows=[
             {
-                "label": format_word(each),
-                "share": format_share(each.share),
-                "side": "for" if each.share > 0 else "against",
-                "width": 100 * abs(each.share) / most if most else 0,
+                "label": format_word(word),
+                "share": format_share(word.share),
+                "side": "for" if word.share > 0 else "against",
+                "width": 100 * abs(word.share) / most if most else 0,
             }
-            for each in shown
+            for word in listed
         ],
         heading=_heading(len(words)),
-        n_rest=len(rest),
-        rest_label="all others" if explanation.n_unlisted else counted(len(rest), "other"),
-        rest=format_share(sum(each.share for each in rest)),
+        n_others=len(others),
+        others_label="all others" if explanation.n_unlisted else counted(len(others), "other"),
+        others=format_share(sum(word.share for word in others)),
         bias=format_share(explanation.bias),
         score=format_share(explanation.score),
         examples=[
-            (each, each.text[:_N_EXAMPLE] + ("…" if len(each.text) > _N_EXAMPLE else ""))
-            for each in explanation.examples
+            (example, example.text[:_N_EXAMPLE] + ("…" if len(example.text) > _N_EXAMPLE else ""))
+            for example in explanation.examples
         ],
     )
 

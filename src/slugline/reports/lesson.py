@@ -12,12 +12,12 @@ from slugline.experiment.lesson import NotebookResult
 from slugline.learning.net.training import History
 from slugline.reports.lesson_text import rules, takeaways
 from slugline.reports.page import (
-    layers,
     number,
     percent,
     render,
     spread,
     spread_percent,
+    widths,
     write_page,
 )
 from slugline.reports.pictures import (
@@ -28,152 +28,121 @@ from slugline.reports.pictures import (
 )
 
 __all__ = [
-    "Row",
+    "LessonNumber",
     "compare_with_lesson",
     "notebook_page",
     "write_notebook_report",
 ]
 
 
-# Every number from the newswire lesson beside ours, as rows of a table ----------------------------
+# Numbers of the lesson and ours -------------------------------------------------------------------
 
 NONE_GIVEN = "–"
 
 
-class Row(NamedTuple):
-    """One number; `lesson` is a dash where the lesson gives none."""
+class LessonNumber(NamedTuple):
+    """A row of the table; `lesson` is a dash where the lesson gives no number."""
 
     step: str
-    what: str
+    name: str
     lesson: str
     ours: str
 
 
-def compare_with_lesson(result: NotebookResult) -> list[Row]:
+def compare_with_lesson(result: NotebookResult) -> list[LessonNumber]:
     """Return the lesson's numbers beside ours, in the order of its steps."""
-    return [
-        *_data(result),
-        *_training(result),
-        *_baselines(result),
-        *_predictions(result),
-        *_bottleneck(result),
-        *_experiments(result),
-    ]
+    steps = (_data, _training, _baselines, _predictions, _bottleneck, _experiments)
+    return [LessonNumber(*row) for step in steps for row in step(result)]
 
 
-def _data(result: NotebookResult) -> list[Row]:
+_Rows = list[tuple[str, str, str, str]]
+
+
+def _data(result: NotebookResult) -> _Rows:
     data, lesson = result.data, result.notebook["data"]
-    step = "Data"
     same = data.examples[0].sha256 == lesson["example_sha256"]
     return [
-        Row(step, "training wires", number(lesson["n_train"], 0), number(data.n_train, 0)),
-        Row(step, "test wires", number(lesson["n_test"], 0), number(data.n_test, 0)),
-        Row(step, "topics", str(lesson["n_topics"]), str(data.n_topics)),
-        Row(step, "text of wire 0", "printed", "the same" if same else "different"),
+        ("Data", "training wires", number(lesson["n_train"], 0), number(data.n_train, 0)),
+        ("Data", "test wires", number(lesson["n_test"], 0), number(data.n_test, 0)),
+        ("Data", "topics", str(lesson["n_topics"]), str(data.n_topics)),
+        ("Data", "text of wire 0", "printed", "the same" if same else "different"),
     ]
 
 
-def _training(result: NotebookResult) -> list[Row]:
+def _training(result: NotebookResult) -> _Rows:
     curves, lesson = result.curves, result.notebook["curves"]
-    retrained, lessons_own = result.retrained, result.notebook["retrained"]
-    on_all = result.retrained_on_all
+    retrained, on_all = result.retrained, result.retrained_on_all
     first, second = f"{curves.epochs} epochs", f"{retrained.epochs} epochs, from scratch"
-    digits = 0 if curves.best_epoch.sd is None else 1
     third = "Best epoch of each seed, all wires"
+    best = spread(curves.best_epoch, 0 if curves.best_epoch.sd is None else 1)
+    loss, accuracy = number(lesson["val_loss_lowest"]), percent(lesson["val_accuracy_peak"])
+    test = result.notebook["retrained"]
+    test_loss, test_accuracy = number(test["test_loss"]), percent(test["test_accuracy"])
     return [
-        Row(first, "best epoch", str(lesson["best_epoch"]), spread(curves.best_epoch, digits)),
-        Row(
-            first,
-            "lowest validation loss",
-            number(lesson["val_loss_lowest"]),
-            spread(curves.val_loss_lowest),
-        ),
-        Row(
-            first,
-            "highest validation accuracy",
-            percent(lesson["val_accuracy_peak"]),
+        (first, "best epoch", str(lesson["best_epoch"]), best),
+        (first, "lowest validation loss", loss, spread(curves.val_loss_lowest)),
+        (
+            *(first, "highest validation accuracy", accuracy),
             spread_percent(curves.val_accuracy_peak),
         ),
-        Row(second, "test loss", number(lessons_own["test_loss"]), spread(retrained.test_loss)),
-        Row(
-            second,
-            "test accuracy",
-            percent(lessons_own["test_accuracy"]),
-            spread_percent(retrained.test_accuracy),
-        ),
-        Row(third, "test loss", NONE_GIVEN, spread(on_all.test_loss)),
-        Row(third, "test accuracy", NONE_GIVEN, spread_percent(on_all.test_accuracy)),
+        (second, "test loss", test_loss, spread(retrained.test_loss)),
+        (second, "test accuracy", test_accuracy, spread_percent(retrained.test_accuracy)),
+        (third, "test loss", NONE_GIVEN, spread(on_all.test_loss)),
+        (third, "test accuracy", NONE_GIVEN, spread_percent(on_all.test_accuracy)),
     ]
 
 
-def _baselines(result: NotebookResult) -> list[Row]:
+def _baselines(result: NotebookResult) -> _Rows:
     ours, lesson = result.baselines, result.notebook["baselines"]
+    always = f"always “{ours.majority_topic}”"
     return [
-        Row(
-            "Baselines",
-            "shuffled topics",
-            percent(lesson["shuffled"]),
+        (
+            *("Baselines", "shuffled topics", percent(lesson["shuffled"])),
             spread_percent(ours.shuffled),
         ),
-        Row("Baselines", f"always “{ours.majority_topic}”", NONE_GIVEN, percent(ours.majority)),
+        ("Baselines", always, NONE_GIVEN, percent(ours.majority)),
     ]
 
 
-def _predictions(result: NotebookResult) -> list[Row]:
+def _predictions(result: NotebookResult) -> _Rows:
     ours, lesson = result.predictions, result.notebook["predictions"]
     difference = result.integer_labels.max_difference
-    step = "Test wire 0"
+    answer = f"{ours.argmax} ({ours.topic})"
+    change = f"{difference:.0e}" if difference else "none"
     return [
-        Row(step, "probabilities", str(lesson["shape"][0]), str(ours.shape[0])),
-        Row(step, "their sum", number(lesson["sum"], 4), number(ours.sum, 4)),
-        Row(step, "most likely topic", str(lesson["argmax"]), f"{ours.argmax} ({ours.topic})"),
-        Row(
-            "Integer labels",
-            "largest change in a loss",
-            "none",
-            f"{difference:.0e}" if difference else "none",
-        ),
+        ("Test wire 0", "probabilities", str(lesson["shape"][0]), str(ours.shape[0])),
+        ("Test wire 0", "their sum", number(lesson["sum"], 4), number(ours.sum, 4)),
+        ("Test wire 0", "most likely topic", str(lesson["argmax"]), answer),
+        ("Integer labels", "largest change in a loss", "none", change),
     ]
 
 
-def _bottleneck(result: NotebookResult) -> list[Row]:
-    ours, lesson = result.bottleneck, result.notebook["bottleneck"]
-    step = f"Bottleneck {layers(ours.hidden)}"
+def _bottleneck(result: NotebookResult) -> _Rows:
+    ours, peak = result.bottleneck, result.notebook["bottleneck"]["val_accuracy_peak"]
+    step, ours_peak = f"Bottleneck {widths(ours.hidden)}", spread_percent(ours.val_accuracy_peak)
     return [
-        Row(
-            step,
-            "highest validation accuracy",
-            percent(lesson["val_accuracy_peak"]),
-            spread_percent(ours.val_accuracy_peak),
-        ),
-        Row(step, "test accuracy", NONE_GIVEN, spread_percent(ours.test_accuracy)),
+        (step, "highest validation accuracy", percent(peak), ours_peak),
+        (step, "test accuracy", NONE_GIVEN, spread_percent(ours.test_accuracy)),
     ]
 
 
-def _experiments(result: NotebookResult) -> list[Row]:
-    retrained = result.retrained.hidden
-    known = percent(result.notebook["retrained"]["test_accuracy"])
+def _experiments(result: NotebookResult) -> _Rows:
+    accuracy = percent(result.notebook["retrained"]["test_accuracy"])
     return [
-        Row(
-            "Test accuracy",
-            layers(experiment.hidden),
-            known if experiment.hidden == retrained else NONE_GIVEN,
+        (
+            *("Test accuracy", widths(experiment.hidden)),
+            accuracy if experiment.hidden == result.retrained.hidden else NONE_GIVEN,
             spread_percent(experiment.test_accuracy),
         )
         for experiment in result.experiments
     ]
 
 
-# The report on the newswire lesson ----------------------------------------------------------------
+# The report ---------------------------------------------------------------------------------------
 
 
 def write_notebook_report(result: NotebookResult, path: str | os.PathLike[str]) -> Path:
-    """Write `notebook_page` to a file, completely or not at all; create folders as needed.
-
-    Raises
-    ------
-    SluglineError : if it can't be written there.
-    """
+    """Write `notebook_page` to a file; see `slugline.reports.page.write_page`."""
     return write_page(notebook_page(result), path)
 
 
@@ -199,7 +168,7 @@ def _pictures(result: NotebookResult) -> dict[str, str | list[str]]:
         "bottleneck": accuracy_curves(
             [
                 NetworkCurves(
-                    f"{layers(network.hidden)} units",
+                    f"{widths(network.hidden)} units",
                     [seed["val_accuracy"] for seed in network.seeds],
                     lesson[name]["val_accuracy"],
                     colour,
@@ -211,7 +180,7 @@ def _pictures(result: NotebookResult) -> dict[str, str | list[str]]:
             ]
         ),
         "experiments": accuracy_by_network(
-            [(layers(e.hidden), e.test_accuracy) for e in result.experiments],
-            marked=layers(result.retrained.hidden),
+            [(widths(e.hidden), e.test_accuracy) for e in result.experiments],
+            marked=widths(result.retrained.hidden),
         ),
     }

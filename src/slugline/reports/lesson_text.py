@@ -13,13 +13,13 @@ from slugline.base.words import counted
 from slugline.experiment.lesson import NotebookResult, SeedSummary
 from slugline.reports.page import (
     has_spread,
-    layers,
-    listed,
+    join_words,
     number,
     percent,
     points,
+    power,
     spread_percent,
-    tiny,
+    widths,
 )
 
 __all__ = [
@@ -178,7 +178,7 @@ def _predictions(result: NotebookResult) -> str:
     )
     return (
         f"For every wire the network gives {ours.shape[0]} probabilities, which add up to 1 except "
-        f"for rounding (off by at most {tiny(ours.largest_sum_error)}). The bars show the largest "
+        f"for rounding (off by at most {power(ours.largest_sum_error)}). The bars show the largest "
         f"for the first test wire: the network answers “{ours.topic}” with a probability of "
         f"{percent(ours.probability, 0)}, {right}. Having an output for each topic does not mean "
         f"using it: of the {ours.n_topics_present} topics among the test wires, "
@@ -191,10 +191,10 @@ def _integer_labels(result: NotebookResult) -> str:
     if ours.max_difference > SAME_LOSS:
         return (
             f"The two losses should be the same, but over {ours.n_losses} values they differ by up "
-            f"to {tiny(ours.max_difference)}. That is more than rounding error; please report it "
+            f"to {power(ours.max_difference)}. That is more than rounding error; please report it "
             "as a bug."
         )
-    extent = f"by more than {tiny(SAME_LOSS)}" if ours.max_difference else "at all"
+    extent = f"by more than {power(SAME_LOSS)}" if ours.max_difference else "at all"
     return (
         "The network was trained twice from the same seed, once with one-hot rows and once with "
         f"plain integers. The {ours.n_losses} training and validation losses do not differ "
@@ -239,8 +239,8 @@ def _of_depth(result: NotebookResult) -> str:
         effect = "every extra hidden layer raises the accuracy"
     else:
         effect = "extra hidden layers neither help nor hurt consistently"
-    depths = listed([len(experiment.hidden) for experiment in by_depth])
-    accuracies = listed([percent(mean) for mean in means])
+    depths = join_words([len(experiment.hidden) for experiment in by_depth])
+    accuracies = join_words([percent(mean) for mean in means])
     return f"With {units} units per layer, {effect}: {accuracies} with {depths} hidden layers."
 
 
@@ -274,7 +274,7 @@ def _rule_of_softmax(result: NotebookResult) -> Rule:
         "End with softmax, so that the output is a probability distribution.",
         "holds" if error < 1e-5 else "not seen",
         f"For all {result.data.n_test:,} test wires, the probabilities add up to 1 to within "
-        f"{tiny(error)}.",
+        f"{power(error)}.",
     )
 
 
@@ -294,7 +294,7 @@ def _rule_of_labels(result: NotebookResult) -> Rule:
     return Rule(
         "Use one-hot labels with categorical crossentropy, or integers with its sparse version.",
         "holds" if ours.max_difference <= SAME_LOSS else "not seen",
-        f"The largest difference over {ours.n_losses} losses is {tiny(ours.max_difference)}.",
+        f"The largest difference over {ours.n_losses} losses is {power(ours.max_difference)}.",
     )
 
 
@@ -308,8 +308,8 @@ def _rule_of_bottlenecks(result: NotebookResult) -> Rule:
     return Rule(
         "With many categories, avoid hidden layers that are too small.",
         "holds" if n_behind == n_seeds else "not seen",
-        f"After {wide.epochs} epochs, {layers(narrow.hidden)} {is_behind} "
-        f"{layers(wide.hidden)} on the test wires{runs}: "
+        f"After {wide.epochs} epochs, {widths(narrow.hidden)} {is_behind} "
+        f"{widths(wide.hidden)} on the test wires{runs}: "
         f"{spread_percent(narrow.test_accuracy)} compared with "
         f"{spread_percent(wide.test_accuracy)}."
         f"{_of_narrow_layers(result)}",
@@ -323,12 +323,12 @@ def _of_narrow_layers(result: NotebookResult) -> str:
         return ""
     widest = max(narrower, key=lambda experiment: min(experiment.hidden))
     return (
-        f" After {widest.epochs} epochs, {layers(widest.hidden)}, which has fewer units than "
+        f" After {widest.epochs} epochs, {widths(widest.hidden)}, which has fewer units than "
         f"topics too, gets {spread_percent(widest.test_accuracy)}; "
-        f"{layers(result.retrained.hidden)} gets "
+        f"{widths(result.retrained.hidden)} gets "
         f"{spread_percent(result.retrained.test_accuracy)}."
     )
 
 
 def _name(hidden: Sequence[int]) -> str:
-    return layers(hidden) if len(hidden) > 1 else f"a single layer of {hidden[0]}"
+    return widths(hidden) if len(hidden) > 1 else f"a single layer of {hidden[0]}"

@@ -1,4 +1,4 @@
-"""Fill a template to make a page, and write it completely or not at all."""
+"""Pages from templates, and numbers as people read them."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "has_spread",
-    "layers",
-    "listed",
+    "join_words",
     "number",
     "percent",
     "percent_or_dash",
     "points",
+    "power",
     "render",
-    "shortened",
+    "shorten",
     "spread",
     "spread_percent",
-    "tiny",
     "typeset",
+    "widths",
     "write_page",
 ]
 
 
-# Numbers as people read them ----------------------------------------------------------------------
+# Numbers ------------------------------------------------------------------------------------------
 
-#: A standard deviation of fewer values says almost nothing.
+#: With fewer values, a standard deviation says almost nothing.
 N_FOR_SPREAD = 3
 #: The most decimal places, however small a standard deviation is.
 MOST_DIGITS = 6
@@ -87,8 +87,8 @@ def number(value: float, digits: int = 2) -> str:
     return f"{value:,.{digits}f}"
 
 
-def shortened(name: str, most: int = 50) -> str:
-    """Return a name without its end if it has more than `most` characters.
+def shorten(name: str, most: int = 50) -> str:
+    """Return a name, cut to at most `most` characters.
 
     >>> shortened("money-supply", 8)
     'money-s…'
@@ -97,18 +97,17 @@ def shortened(name: str, most: int = 50) -> str:
 
 
 def has_spread(metric: SeedSummary) -> bool:
-    """Whether there are enough seeds to show how much they vary.
+    """Whether there are enough seeds for a standard deviation.
 
-    In one case out of four, the standard deviation of two values is less than a third of the true
-    one.
+    That of two values is less than a third of the true one in one case out of four.
     """
     return len(metric.values) >= N_FOR_SPREAD
 
 
 def spread(metric: SeedSummary, digits: int = 2) -> str:
-    """Return a mean and, for at least three seeds, its standard deviation.
+    """Return a mean and, for at least three seeds, the standard deviation.
 
-    Both get more than `digits` decimal places if the deviation would otherwise round to zero.
+    Both have more than `digits` decimal places if the deviation would otherwise round to zero.
     """
     return _spread(metric, 1, digits)
 
@@ -127,7 +126,7 @@ def _spread(metric: SeedSummary, unit: float, digits: int) -> str:
     return f"{number(unit * metric.mean, digits)} ± {number(sd, digits) if sd else 0}"
 
 
-def tiny(value: float) -> str:
+def power(value: float) -> str:
     """Return a rounding error as a power of ten.
 
     >>> tiny(4.8e-07)
@@ -141,8 +140,8 @@ def tiny(value: float) -> str:
     return f"{digit} × 10{str(int(exponent)).translate(_RAISED)}"
 
 
-def layers(hidden: Sequence[int]) -> str:
-    """Return the name of hidden layers: their widths.
+def widths(hidden: Sequence[int]) -> str:
+    """Return the widths of hidden layers.
 
     >>> layers([64, 4])
     '64-4'
@@ -150,8 +149,8 @@ def layers(hidden: Sequence[int]) -> str:
     return "-".join(map(str, hidden))
 
 
-def listed(values: Sequence[object]) -> str:
-    """Return values as a list in a sentence.
+def join_words(values: Sequence[object]) -> str:
+    """Return values as an enumeration.
 
     >>> listed([7, 8, 10])
     '7, 8 and 10'
@@ -161,21 +160,15 @@ def listed(values: Sequence[object]) -> str:
 
 
 def typeset(text: str) -> str:
-    """Return text that keeps a number and its unit, and a network's name, on one line."""
+    """Return a text in which no line breaks between a number and its unit, or within widths."""
     text = re.sub(r"(?<=\d)-(?=\d)", _NO_BREAK_HYPHEN, text)
     return re.sub(r" (?=[%±×])|(?<=[±×]) |(?<=\d) (?=points|MB)", _NO_BREAK_SPACE, text)
 
 
-# Fill a template to make a page, and write it completely or not at all ----------------------------
+# Pages --------------------------------------------------------------------------------------------
 
-#: Words with more characters may be too long for a narrow column.
+#: Longer words may be too long for a narrow column.
 LONG_WORD = 12
-
-
-_FILTERS = (
-    *(has_spread, layers, listed, number, percent, percent_or_dash, points, shortened, spread),
-    *(spread_percent, tiny, typeset),
-)
 
 
 def render(template: str, **values: Any) -> str:
@@ -185,10 +178,15 @@ def render(template: str, **values: Any) -> str:
     ----------
     template : str
         A file name in `templates`.
-    values : what the template refers to; text is escaped unless the template says `safe`.
+    **values
+        The variables of the template; text is escaped unless the template says `safe`.
     """
     environment = template_environment("slugline.reports")
-    environment.filters |= {number_filter.__name__: number_filter for number_filter in _FILTERS}
+    filters = (
+        *(has_spread, join_words, number, percent, percent_or_dash, points, power, shorten),
+        *(spread, spread_percent, typeset, widths),
+    )
+    environment.filters |= {function.__name__: function for function in filters}
     environment.filters |= {
         "breakable": _breakable,
         "counted": counted,
@@ -210,7 +208,7 @@ def _prose(text: str) -> Markup:
 
 
 def _marked(quote: Quote) -> Markup:
-    """Return a passage as HTML whose words are marked."""
+    """Return a passage as HTML with its words marked."""
     return highlight(*quote)
 
 
@@ -225,11 +223,11 @@ def _breakable(name: str) -> Markup:
 
 
 def write_page(page: str, path: str | os.PathLike[str]) -> Path:
-    """Write a page beside its target and rename it into place; create folders as needed.
+    """Write a page completely or not at all, and return its path; create folders as needed.
 
     Raises
     ------
-    SluglineError : if that fails; an earlier file stays as it was.
+    SluglineError : if it can't be written; an earlier file stays as it was.
     """
     target = Path(path)
     try:

@@ -10,7 +10,7 @@ from slugline.base.plots import ModelMark
 from slugline.evaluation.probabilities import Bin, CoverageCurve, CoveragePoint
 from slugline.learning.net.training import History
 from slugline.reports.chart import Axis, Chart, Key
-from slugline.reports.page import shortened
+from slugline.reports.page import shorten
 
 if TYPE_CHECKING:
     from slugline.experiment.curve import LearningCurves
@@ -161,7 +161,7 @@ def accuracy_by_time(models: Sequence[ModelMark]) -> str:
     colours = ["best" if model.is_best else "validation" for model in models]
     for point, model, colour in zip(points, models, colours, strict=True):
         chart.dot(point, colour, model.interval)
-    chart.names(points, [shortened(model.name, 28) for model in models], colours)
+    chart.names(points, [shorten(model.name, 28) for model in models], colours)
     return chart.svg("Accuracy of each model by the seconds that training takes")
 
 

@@ -18,7 +18,7 @@ from slugline.experiment.smaller_file import SmallerFile
 from slugline.model.file.content import library_versions
 from slugline.model.file.schema import describe_learner
 from slugline.model.fitted import Fitted
-from slugline.reports.page import listed, number, percent, points, render, write_page
+from slugline.reports.page import join_words, number, percent, points, render, write_page
 from slugline.reports.pictures import (
     accuracy_by_labels,
     coverage_chart,
@@ -29,65 +29,66 @@ from slugline.reports.training_text import (
     TOPIC_HEAD,
     advice,
     curve_rows,
-    doubling,
-    findings,
-    intervals,
-    said_of,
+    describe_forecast,
+    describe_intervals,
+    section_texts,
+    summarize_corrections,
     topic_rows,
 )
 from slugline.text.blocks import Block
 
 __all__ = [
-    "coverage_said",
-    "metrics_said",
-    "reliability_said",
+    "describe_coverage",
+    "describe_metrics",
+    "describe_reliability",
     "training_page",
     "write_training_report",
 ]
 
 
-# What a test says of a classifier's probabilities, and of answering only when it is sure ----------
+# Sentences on probabilities -----------------------------------------------------------------------
 
-#: The accuracy that is looked for where no threshold is given.
+#: The accuracy for which a threshold is suggested.
 WANTED = 0.95
-#: The shares of documents whose answers are looked at.
+#: Shares of the documents, the surest first, whose accuracy is stated.
 SHARES = (0.5, 0.8)
-#: For how many of the likeliest topics it is said how often the right one is among them.
+#: Top-k accuracies that are stated.
 N_TOP = 3
 
 
-def reliability_said(evaluation: Evaluation, bins: list[Bin]) -> str:
+def describe_reliability(evaluation: Evaluation, bins: list[Bin]) -> str:
     """Return whether answers are right as often as their probabilities say."""
     mean = sum(b.n_documents * b.probability for b in bins) / evaluation.n_documents
     low, high = evaluation.interval
     sure = "too sure" if mean > high else "too cautious" if mean < low else None
-    verdict = f"it is {sure}" if sure else "it is as sure as it should be, as far as one can tell"
+    verdict = f"it is {sure}" if sure else "the two agree, within the error of the test"
     error, chance = evaluation.calibration_error, evaluation.chance_error
-    groups = "in one group" if len(bins) == 1 else f"in {len(bins)} groups of equally many answers"
+    groups = "In one group" if len(bins) == 1 else f"In {len(bins)} groups of equal size"
     return (
-        "Of answers with a probability of 80 %, eight in ten should be right. On average, the "
-        f"classifier gives its answers {percent(mean)}, and {percent(evaluation.accuracy)} of them "
-        f"are right: {verdict}. "
-        f"Sorted by probability, {groups}, what it says and what is right differ by "
-        f"{points(error)} on average (calibration error); chance alone would make "
-        f"{points(chance)}."
+        "Of answers with a probability of 80 %, eight in ten should be right. The mean probability "
+        f"of the classifier’s answers is {percent(mean)}, and {percent(evaluation.accuracy)} of "
+        f"them are right: {verdict}. {groups}, sorted by probability, the mean probability and the "
+        f"share of right answers differ by {points(error)} on average (calibration error); chance "
+        f"alone would cause {points(chance)}."
     )
 
 
-def coverage_said(curve: CoverageCurve, chosen: CoveragePoint | None) -> str:
-    """Return what is right if only sure answers are given; `chosen` is the model's threshold."""
+def describe_coverage(curve: CoverageCurve, chosen: CoveragePoint | None) -> str:
+    """Return the accuracy of the surest answers; `chosen` is the point of the model's threshold."""
     parts = [curve.covering(share) for share in SHARES]
-    halves = listed(
+    accuracies = join_words(
         [f"{percent(p.accuracy)} of the surest {percent(p.coverage, 0)}" for p in parts]
     )
-    said = f"Answers that are not sure enough can be left to people. It is right for {halves}."
-    return f"{said} {_with_threshold(chosen) if chosen else _wanted(curve)}"
+    rule = f"Less sure answers can be left to people. The classifier is right for {accuracies}."
+    return f"{rule} {_with_threshold(chosen) if chosen else _wanted(curve)}"
 
 
-def metrics_said(evaluation: Evaluation) -> str:
-    """Return the metrics of probabilities, each with what it means."""
+def describe_metrics(evaluation: Evaluation) -> str:
+    """Return the metrics of probabilities, each with its meaning."""
     ks = evaluation.top_ks[:N_TOP]
-    among = listed([f"the {k} likeliest for {percent(evaluation.top_k(k))}" for k in ks] or [""])
+    among = join_words(
+        [f"the {k} likeliest for {percent(evaluation.top_k(k))}" for k in ks] or [""]
+    )
     top = f"The right topic is among {among} of the test documents. " if ks else ""
     return (
         f"{top}Log loss: {number(evaluation.log_loss, 3)} (0 would be certainty in the right "
@@ -113,19 +114,19 @@ def _with_threshold(chosen: CoveragePoint) -> str:
 def _wanted(curve: CoverageCurve) -> str:
     point, wanted = curve.reaching(WANTED), percent(WANTED, 0)
     if point is None:
-        return f"However sure it has to be, fewer than {wanted} of its answers are right."
+        return f"No threshold makes {wanted} of its answers right."
     if point.n_answered == point.n_documents:
-        return f"At least {wanted} are right even if it answers everything."
+        return f"At least {wanted} are right even if all documents are answered."
     return (
-        f"In this test, at least {wanted} of its answers are right if it gives only those with a "
-        f"probability of at least {number(point.threshold)}: {percent(point.coverage)} of the "
-        "documents."
+        f"In this test, at least {wanted} of its answers are right if only those with a "
+        f"probability of at least {number(point.threshold)} are given, for "
+        f"{percent(point.coverage)} of the documents."
     )
 
 
-# The report on one training run -------------------------------------------------------------------
+# The page -----------------------------------------------------------------------------------------
 
-#: How many topics a table of confusions can have and stay readable.
+#: Topics in the table of confusions.
 N_CONFUSED = 12
 
 
@@ -136,15 +137,10 @@ def write_training_report(
     smaller: SmallerFile | None = None,
     evidence: QualitativeEvidence | None = None,
     threshold: float | None = None,
-    taught: RetrainingResult | None = None,
+    corrected: RetrainingResult | None = None,
 ) -> Path:
-    """Write `training_page` to a file, completely or not at all; create folders as needed.
-
-    Raises
-    ------
-    SluglineError : if it can't be written there.
-    """
-    page = training_page(experiment, by_labels, smaller, evidence, threshold, taught)
+    """Write `training_page` to a file; see `slugline.reports.page.write_page`."""
+    page = training_page(experiment, by_labels, smaller, evidence, threshold, corrected)
     return write_page(page, path)
 
 
@@ -154,7 +150,7 @@ def training_page(
     smaller: SmallerFile | None = None,
     evidence: QualitativeEvidence | None = None,
     threshold: float | None = None,
-    taught: RetrainingResult | None = None,
+    corrected: RetrainingResult | None = None,
 ) -> str:
     """Return the report as one HTML page that needs no other file.
 
@@ -169,7 +165,7 @@ def training_page(
         Words of topics and documents got wrong, which are then quoted.
     threshold : float, optional
         The probability from which on the model gives an answer alone, to be marked.
-    taught : Outcome, optional
+    corrected : Outcome, optional
         What corrections changed, for a section of its own.
     """
     evaluation = experiment.tested.evaluation
@@ -178,11 +174,11 @@ def training_page(
         "training.html.j2",
         experiment=experiment,
         evaluation=evaluation,
-        says=findings(experiment),
+        says=section_texts(experiment),
         advice=advice(experiment),
         curves=_curves(experiment),
         by_labels=_by_labels(by_labels),
-        taught=_taught(taught),
+        corrected=_corrected(corrected),
         probabilities=_probabilities(evaluation, threshold),
         evidence=evidence,
         confusions=evaluation.confusions(),
@@ -197,15 +193,15 @@ def training_page(
 
 @dataclass(frozen=True)
 class ConfusedTopic:
-    """A row of the table of confusions: which topics the documents of one topic were given.
+    """A row of the table of confusions: the answers to documents of one topic.
 
     Attributes
     ----------
     topic : str
     counts : list of int
-        One for each topic, in the order of the table's rows.
+        For each topic of the table, in the order of its rows.
     n_elsewhere : int
-        Documents that were given a topic that is not in the table.
+        Answers that are not in the table.
     """
 
     topic: str
@@ -219,17 +215,9 @@ class ConfusedTopic:
 
 
 def confused_topics(evaluation: Evaluation, most: int = N_CONFUSED) -> list[ConfusedTopic]:
-    """Return the part of the confusion matrix with the most common mistakes.
+    """Return the part of the confusion matrix with the most common mistakes, these first.
 
-    Parameters
-    ----------
-    evaluation : Evaluation
-    most : int
-        How many topics to include.
-
-    Returns
-    -------
-    list of ConfusedTopic, those of the most common mistake first; empty if there is no mistake.
+    It has at most `most` topics, and none if there is no mistake.
     """
     chosen: dict[str, None] = {}  # a set that keeps its order
     for topic, predicted, _ in evaluation.confusions(most=evaluation.confusion.size):
@@ -247,12 +235,12 @@ def confused_topics(evaluation: Evaluation, most: int = N_CONFUSED) -> list[Conf
 
 
 def _curves(experiment: Experiment) -> list[str]:
-    """Return the learning curves; a classifier without epochs has none."""
+    """Return the charts by epoch; without epochs, there are none."""
     return [] if experiment.history is None else learning_curves(experiment.history)
 
 
 def _probabilities(evaluation: Evaluation, threshold: float | None) -> dict[str, Any] | None:
-    """Return the pictures of what probabilities are worth, and what they say."""
+    """Return the charts of probabilities and the sentences on them."""
     curve = evaluation.coverage()
     if curve is None:
         return None
@@ -260,14 +248,14 @@ def _probabilities(evaluation: Evaluation, threshold: float | None) -> dict[str,
     chosen = None if threshold is None else curve.at(threshold)
     return {
         "pictures": [reliability_diagram(bins), coverage_chart(curve, chosen)],
-        "reliability": reliability_said(evaluation, bins),
-        "coverage": coverage_said(curve, chosen),
-        "metrics": metrics_said(evaluation),
+        "reliability": describe_reliability(evaluation, bins),
+        "coverage": describe_coverage(curve, chosen),
+        "metrics": describe_metrics(evaluation),
     }
 
 
 def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:
-    """Return the picture of learning curves, their table, and what they say."""
+    """Return the chart by number of labels, its table and the sentences on it."""
     if curves is None:
         return None
     head, *rows = curve_rows(curves)
@@ -275,17 +263,17 @@ def _by_labels(curves: LearningCurves | None) -> dict[str, Any] | None:
         "picture": accuracy_by_labels(curves),
         "head": head,
         "rows": rows,
-        "says": [doubling(curve) for curve in curves.curves],
-        "intervals": intervals(curves),
+        "says": [describe_forecast(curve) for curve in curves.curves],
+        "intervals": describe_intervals(curves),
         "notes": curves.notes,
     }
 
 
-def _taught(outcome: RetrainingResult | None) -> dict[str, Any] | None:
-    """Return what corrections changed, as pairs of a name and words, and the table of topics."""
+def _corrected(outcome: RetrainingResult | None) -> dict[str, Any] | None:
+    """Return the effect of corrections as named sentences and a table of topics."""
     if outcome is None:
         return None
-    return {"says": said_of(outcome), "head": TOPIC_HEAD, "rows": topic_rows(outcome)}
+    return {"says": summarize_corrections(outcome), "head": TOPIC_HEAD, "rows": topic_rows(outcome)}
 
 
 def _settings(fitted: Fitted) -> dict[str, Any]:
@@ -299,8 +287,8 @@ def _settings(fitted: Fitted) -> dict[str, Any]:
 
 
 def _terms(blocks: Sequence[Block]) -> str:
-    """Return the families of terms and their weighting, named once if all share it."""
+    """Return the kinds of terms and their weighting, which is named once if all share it."""
     weightings = {block.weighting for block in blocks}
     if len(weightings) == 1:
-        return f"{listed([block.kind for block in blocks])} ({blocks[0].weighting})"
-    return listed([f"{block.kind} ({block.weighting})" for block in blocks])
+        return f"{join_words([block.kind for block in blocks])} ({blocks[0].weighting})"
+    return join_words([f"{block.kind} ({block.weighting})" for block in blocks])

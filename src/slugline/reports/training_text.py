@@ -1,7 +1,4 @@
-"""What the numbers of one training run say, and what they suggest doing next.
-
-Every sentence follows from the numbers: if they say otherwise, so does the sentence.
-"""
+"""Sentences on one training run, its learning curves and corrections, and what to do next."""
 
 from __future__ import annotations
 
@@ -17,33 +14,33 @@ from slugline.experiment.curve import LearningCurve, LearningCurves
 from slugline.experiment.run import Experiment
 from slugline.learning.net.training import History
 from slugline.learning.tuning import Tuning
-from slugline.reports.page import listed, number, percent, points, shortened
+from slugline.reports.page import join_words, number, percent, points, shorten
 
 __all__ = [
     "TOPIC_HEAD",
     "advice",
     "curve_rows",
-    "doubling",
-    "findings",
-    "intervals",
-    "said_of",
+    "describe_forecast",
+    "describe_intervals",
+    "section_texts",
+    "summarize_corrections",
     "topic_rows",
 ]
 
 
-#: A topic with a lower recall is missed more often than found.
+#: A topic with a lower recall is missed.
 MISSED = 0.5
-#: A wider interval of the accuracy is too wide to compare settings.
+#: With a wider interval of the accuracy, settings can't be compared.
 WIDE_INTERVAL = 0.05
-#: How many topics a sentence names.
+#: Topics named in a sentence.
 N_NAMED = 3
-#: How to make every topic count the same, on the command line and in Python.
+#: How to give every topic the same weight, on the command line and in Python.
 BALANCING = '`--balanced` (in Python, `class_weight="balanced"`)'
 
 
-def findings(experiment: Experiment) -> dict[str, str]:
-    """Return a few sentences for each section with a picture or a table, by its name."""
-    said = {
+def section_texts(experiment: Experiment) -> dict[str, str]:
+    """Return the text of each section, by its name."""
+    texts = {
         "headline": _headline(experiment),
         "data": _data(experiment),
         "baselines": _baselines(experiment),
@@ -51,23 +48,23 @@ def findings(experiment: Experiment) -> dict[str, str]:
         "f1": _f1(experiment.tested.evaluation),
     }
     if experiment.fitted.tuning is not None:
-        said["tuning"] = _tuning(experiment.fitted.tuning)
+        texts["tuning"] = _tuning(experiment.fitted.tuning)
     if experiment.history is not None:
-        said["curves"] = _curves(experiment, experiment.history)
-    return said
+        texts["curves"] = _curves(experiment, experiment.history)
+    return texts
 
 
 def advice(experiment: Experiment) -> list[str]:
-    """Return what the numbers suggest doing next; at least one suggestion."""
+    """Return suggestions for what to do next, at least one."""
     suggestions = [
-        _of_missed_topics(experiment),
-        _of_confused_topics(experiment),
-        _of_few_tests(experiment),
+        _missed_topics(experiment),
+        _confused_topics(experiment),
+        _few_tests(experiment),
     ]
     return [suggestion for suggestion in suggestions if suggestion] or [
-        "Nothing stands out: no topic is missed more often than found, no two topics are mixed up "
+        "Nothing stands out: no topic is missed more often than found, no two topics are confused "
         "more than once, and there are enough test documents. Try the classifier on newer "
-        "documents than these."
+        "documents."
     ]
 
 
@@ -95,57 +92,59 @@ def _against_majority(experiment: Experiment) -> str:
 
 
 def _data(experiment: Experiment) -> str:
-    known = _by_size(_known_topics(experiment))
-    said = [_sizes(known)]
+    topics = _by_size(_trained_topics(experiment))
+    sentences = [_sizes(topics)]
     if experiment.n_skipped:
         was, it = ("was", "it") if experiment.n_skipped == 1 else ("were", "they")
-        said.append(f"{counted(experiment.n_skipped, 'row')} {was} skipped: {it} can’t be used.")
+        sentences.append(
+            f"{counted(experiment.n_skipped, 'row')} {was} skipped: {it} can’t be used."
+        )
     n_left_out = experiment.fitted.learner.settings().get("n_left_out", 0)
     if n_left_out:
         was, their = ("was", "its") if n_left_out == 1 else ("were", "their")
-        said.append(
+        sentences.append(
             f"{counted(n_left_out, 'training document')} {was} left out because {their} topic "
             "looks wrong."
         )
     dense = experiment.fitted.dense
     if dense is not None:
-        said.append(
-            f"Besides words, it learned from the rows that the sentence encoder "
-            f"{dense.encoder.name} makes of texts: {percent(dense.share, 0)} of the spread of its "
-            "scores over topics comes from these."
+        sentences.append(
+            f"It uses the sentence encoder {dense.encoder.name} as well as words: "
+            f"{percent(dense.share, 0)} of the spread of its scores over topics comes from the "
+            "encoder."
         )
     if experiment.fitted.descriptions:
-        topics = counted(len(experiment.fitted.descriptions), "topic")
-        said.append(f"{topics} were described to the encoder in words.")
-    n_untested = sum(not metrics.n_documents for metrics in known)
+        n_described = counted(len(experiment.fitted.descriptions), "topic")
+        sentences.append(f"{n_described} were described to the encoder in words.")
+    n_untested = sum(not metrics.n_documents for metrics in topics)
     if n_untested:
         have, them = ("has", "it") if n_untested == 1 else ("have", "them")
-        said.append(
+        sentences.append(
             f"{counted(n_untested, 'topic')} {have} no test document, so nothing can be said about "
             f"{them}."
         )
-    n_unknown = experiment.tested.evaluation.n_documents - sum(f.n_documents for f in known)
+    n_unknown = experiment.tested.evaluation.n_documents - sum(f.n_documents for f in topics)
     if n_unknown:
         have, count = ("has", "counts") if n_unknown == 1 else ("have", "count")
-        said.append(
+        sentences.append(
             f"{counted(n_unknown, 'test document')} {have} a topic that is not in the training "
             f"documents and {count} as wrong."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _sizes(topics: Sequence[TopicMetrics]) -> str:
-    """Return how many test documents the topics have; `topics` are sorted by that number."""
+    """Return the numbers of test documents of topics, which are sorted by it."""
     tested = [metrics for metrics in topics if metrics.n_documents]
-    named = topics if len(topics) <= 2 * N_NAMED else tested
-    if len(named) <= 2 * N_NAMED:
-        return f"Tested on: {_with_sizes(named)}."
-    if named[0].n_documents == named[-1].n_documents:
-        which = "Every topic" if len(named) == len(topics) else "Every tested topic"
-        return f"{which} has {counted(named[0].n_documents, 'test document')}."
+    listed = topics if len(topics) <= 2 * N_NAMED else tested
+    if len(listed) <= 2 * N_NAMED:
+        return f"Tested on: {_with_sizes(listed)}."
+    if listed[0].n_documents == listed[-1].n_documents:
+        which = "Every topic" if len(listed) == len(topics) else "Every tested topic"
+        return f"{which} has {counted(listed[0].n_documents, 'test document')}."
     return (
-        f"The most common topics in the test documents are {_with_sizes(named[:N_NAMED])}; "
-        f"the rarest are {_with_sizes(named[-N_NAMED:])}."
+        f"The most common topics in the test documents are {_with_sizes(listed[:N_NAMED])}; "
+        f"the rarest are {_with_sizes(listed[-N_NAMED:])}."
     )
 
 
@@ -160,10 +159,10 @@ def _tuning(tuning: Tuning) -> str:
 
 
 def _curves(experiment: Experiment, history: History) -> str:
-    return f"{_course(history)} {_kept(experiment, history)}"
+    return f"{_loss_by_epoch(history)} {_final_model(experiment, history)}"
 
 
-def _course(history: History) -> str:
+def _loss_by_epoch(history: History) -> str:
     best, last = history.best_epoch, history.n_epochs
     if best == last:
         return _to_the_end(history)
@@ -177,12 +176,12 @@ def _course(history: History) -> str:
         return f"{course}."
     return (
         f"{course}, while the training loss kept falling from {number(before)} to "
-        f"{number(after)}. What the network learned then applies to the training documents only."
+        f"{number(after)}: from then on, the network overfits."
     )
 
 
 def _to_the_end(history: History) -> str:
-    """Return what to say about a validation loss that is lowest after the last epoch."""
+    """Return a sentence on a validation loss that is lowest after the last epoch."""
     if history.stopped_by is None:
         return (
             f"After {counted(history.n_epochs, 'epoch')} the validation loss (lower is better) was "
@@ -197,7 +196,7 @@ def _to_the_end(history: History) -> str:
     return f"{course}, but it had almost stopped falling by then."
 
 
-def _kept(experiment: Experiment, history: History) -> str:
+def _final_model(experiment: Experiment, history: History) -> str:
     best = history.best_epoch
     if experiment.n_validation:
         interrupted = "Training was interrupted. " if experiment.was_interrupted else ""
@@ -206,8 +205,8 @@ def _kept(experiment: Experiment, history: History) -> str:
     if experiment.was_interrupted:
         return (
             f"For these curves, {share} of the training documents were held out. Training was "
-            "interrupted before the classifier could learn from these too: it is the one after "
-            f"epoch {best} and has learned from the other {number(experiment.n_learned, 0)}."
+            f"interrupted before it used these too: the classifier is the one after epoch {best}, "
+            f"trained on the other {number(experiment.n_learned, 0)}."
         )
     return (
         f"For these curves, {share} of the training documents were held out. The classifier was "
@@ -226,18 +225,17 @@ def _held_out(experiment: Experiment) -> float:
 
 def _baselines(experiment: Experiment) -> str:
     low, high = experiment.tested.evaluation.interval
-    said = (
-        "Answering with shuffled topics means guessing each topic as often as it occurs. No topic "
-        f"is more common in the training documents than {_quoted(experiment.majority_topic)}; "
-        "always answering it needs no reading and is right for "
-        f"{percent(experiment.majority)} of the test documents."
+    text = (
+        "Shuffled topics are guesses of each topic as often as it occurs. The most common topic of "
+        f"the training documents is {_quoted(experiment.majority_topic)}; always answering it is "
+        f"right for {percent(experiment.majority)} of the test documents."
     )
     if low <= experiment.majority <= high:
-        said += (
+        text += (
             f" The 95 % confidence interval of the classifier, {percent(low)} to {percent(high)}, "
-            f"includes {percent(experiment.majority)}, so the difference may be luck."
+            f"includes {percent(experiment.majority)}, so the difference may be chance."
         )
-    return said
+    return text
 
 
 def _confusions(experiment: Experiment) -> str:
@@ -246,11 +244,11 @@ def _confusions(experiment: Experiment) -> str:
     if not n_wrong:
         return "No test document was given a wrong topic."
     common = evaluation.confusions()
-    n_shown = sum(n for _, _, n in common)
+    n_listed = sum(n for _, _, n in common)
     below = (
-        f"{'It is' if n_wrong == 1 else 'All of them are'} shown below."
-        if n_shown == n_wrong
-        else f"The most common mistakes make up {percent(n_shown / n_wrong, 0)} of them."
+        f"{'It is' if n_wrong == 1 else 'All of them are'} listed below."
+        if n_listed == n_wrong
+        else f"The most common mistakes make up {percent(n_listed / n_wrong, 0)} of them."
     )
     return (
         f"{number(n_wrong, 0)} of {number(evaluation.n_documents, 0)} test documents "
@@ -267,42 +265,44 @@ def _f1(evaluation: Evaluation) -> str:
         )
     )
     return (
-        f"The mean of F1 is {macro} if every topic counts the same, and {weighted} if it counts as "
-        "often as documents have it."
+        f"The mean F1 is {macro} over topics (macro-F1), and {weighted} if each topic counts by "
+        "its number of documents (weighted F1)."
     )
 
 
 # Advice -----------------------------------------------------------------------------------------
 
 
-def _of_missed_topics(experiment: Experiment) -> str | None:
-    tested = [metrics for metrics in _known_topics(experiment) if metrics.n_documents]
+def _missed_topics(experiment: Experiment) -> str | None:
+    tested = [metrics for metrics in _trained_topics(experiment) if metrics.n_documents]
     missed = [metrics for metrics in _by_size(tested) if metrics.recall < MISSED]
     if not missed:
         return None
-    named = listed([_found(metrics) for metrics in missed[:N_NAMED]])
+    examples = join_words([_with_recall(metrics) for metrics in missed[:N_NAMED]])
     such_as = ", such as" if len(missed) > N_NAMED else ":"
-    found = [metrics for metrics in tested if metrics.recall >= MISSED]
+    others = [metrics for metrics in tested if metrics.recall >= MISSED]
     return (
         f"{len(missed)} of {counted(len(tested), 'topic')} "
-        f"{'is' if len(missed) == 1 else 'are'} missed more often than found{such_as} {named}. "
-        f"{_of_their_size(missed, found, balanced=experiment.fitted.class_weight is not None)}"
+        f"{'is' if len(missed) == 1 else 'are'} missed more often than found{such_as} {examples}. "
+        f"{_size_of_missed(missed, others, balanced=experiment.fitted.class_weight is not None)}"
     )
 
 
-def _of_their_size(
-    missed: Sequence[TopicMetrics], found: Sequence[TopicMetrics], *, balanced: bool
+def _size_of_missed(
+    missed: Sequence[TopicMetrics], others: Sequence[TopicMetrics], *, balanced: bool
 ) -> str:
-    """Return a sentence on whether the missed topics are the rare ones, and what to do."""
-    if not found:
+    """Return whether the missed topics are the rare ones, and what to do."""
+    if not others:
         return (
             "No topic does better, so check first whether the texts say anything about their "
             "topics."
         )
-    ours, others = _mean_size(missed), _mean_size(found)
+    size, size_of_others = _mean_size(missed), _mean_size(others)
     they_are, average = ("It is", "") if len(missed) == 1 else ("They are", " on average")
-    sizes = f"{counted(round(ours), 'test document')}{average}; the others have {others:.0f}"
-    if ours >= others:
+    sizes = (
+        f"{counted(round(size), 'test document')}{average}; the others have {size_of_others:.0f}"
+    )
+    if size >= size_of_others:
         return (
             f"{they_are} not rare ({sizes}), so look at which topics are given instead, and check "
             "the labels."
@@ -311,33 +311,32 @@ def _of_their_size(
     return f"{they_are} rare ({sizes}), so add more such documents{hint}."
 
 
-def _of_confused_topics(experiment: Experiment) -> str | None:
+def _confused_topics(experiment: Experiment) -> str | None:
     evaluation = experiment.tested.evaluation
-    known = {metrics.topic for metrics in _known_topics(experiment)}
+    topics = {metrics.topic for metrics in _trained_topics(experiment)}
     mistakes = [
         mistake
         for mistake in evaluation.confusions(most=evaluation.confusion.size)
-        if mistake[0] in known
+        if mistake[0] in topics
     ]
     pairs = Counter[frozenset[str]]()
     for topic, predicted, n in mistakes:
         pairs[frozenset((topic, predicted))] += n
-    # Among pairs mixed up equally often, take the one with the most common single mistake, which
-    # comes first.
+    # Of pairs that are confused equally often, the one with the most common mistake comes first.
     n_confused = max(pairs.values(), default=0)
     if n_confused < 2:
         return None
     one, other = next((a, b) for a, b, _ in mistakes if pairs[frozenset((a, b))] == n_confused)
     share = n_confused / (evaluation.n_documents - evaluation.n_right)
     return (
-        f"{_quoted(one)} and {_quoted(other)} are mixed up most often: {number(n_confused, 0)} "
+        f"{_quoted(one)} and {_quoted(other)} are confused most often: {number(n_confused, 0)} "
         f"test documents, {percent(share, 0)} of all mistakes. Read some of them. If you can’t "
         "tell the two topics apart either, merge them. If you can, check how these documents were "
         "labelled."
     )
 
 
-def _of_few_tests(experiment: Experiment) -> str | None:
+def _few_tests(experiment: Experiment) -> str | None:
     evaluation = experiment.tested.evaluation
     low, high = evaluation.interval
     if high - low <= WIDE_INTERVAL:
@@ -352,8 +351,8 @@ def _of_few_tests(experiment: Experiment) -> str | None:
 # Words ------------------------------------------------------------------------------------------
 
 
-def _known_topics(experiment: Experiment) -> list[TopicMetrics]:
-    """Return all topics but that of test documents whose topic the classifier does not know."""
+def _trained_topics(experiment: Experiment) -> list[TopicMetrics]:
+    """Return the topics that the classifier knows."""
     return experiment.tested.evaluation.per_topic()[: len(experiment.fitted.topics)]
 
 
@@ -366,28 +365,28 @@ def _mean_size(topics: Sequence[TopicMetrics]) -> float:
 
 
 def _with_sizes(topics: Sequence[TopicMetrics]) -> str:
-    return listed([f"{_quoted(f.topic)} ({number(f.n_documents, 0)})" for f in topics])
+    return join_words([f"{_quoted(f.topic)} ({number(f.n_documents, 0)})" for f in topics])
 
 
-def _found(metrics: TopicMetrics) -> str:
+def _with_recall(metrics: TopicMetrics) -> str:
     n_found = round(metrics.recall * metrics.n_documents)
     return f"{_quoted(metrics.topic)} ({n_found} of {metrics.n_documents} found)"
 
 
 def _quoted(topic: str) -> str:
-    return f"“{shortened(topic)}”"
+    return f"“{shorten(topic)}”"
 
 
-# What learning curves say, in words ---------------------------------------------------------------
+# Learning curves ----------------------------------------------------------------------------------
 
 #: A forecast with a wider range is called a guess.
 WIDE_FORECAST = 0.1
-#: A smaller gain is hardly worth the labels.
+#: A smaller gain isn't worth the labels.
 LITTLE = 0.005
 
 
 def curve_rows(curves: LearningCurves) -> list[list[str]]:
-    """Return a table: labels a topic, documents, and each curve's accuracy with its interval."""
+    """Return a table by labels per topic: documents, and each curve's accuracy and interval."""
     rows = [["labels a topic", "documents"]]
     for curve in curves.curves:
         rows[0] += [curve.name, "95 % interval"]
@@ -409,82 +408,82 @@ def _cells(curve: LearningCurve, place: int) -> list[str]:
     return [f"{point.accuracy:.3f}", f"{low:.3f} to {high:.3f}"]
 
 
-def intervals(curves: LearningCurves) -> str:
-    """Return what the intervals are intervals of."""
+def describe_intervals(curves: LearningCurves) -> str:
+    """Return a sentence on the intervals."""
     n_draws = max(len(p.accuracies) for curve in curves.curves for p in curve.points)
-    single = f"how much chance there is in {counted(curves.n_test, 'test document')} (Wilson)"
+    single = f"the chance in {counted(curves.n_test, 'test document')} (Wilson)"
     if n_draws == 1:
         return f"The intervals show {single}."
     return (
-        f"The intervals show how much it matters which documents have labels (Student's t over "
-        f"{n_draws} draws); with all labels, where there is nothing to draw, {single}."
+        f"The intervals show how much depends on which documents have labels (Student's t over "
+        f"{n_draws} draws); with all labels, they show {single}."
     )
 
 
-def doubling(curve: LearningCurve) -> str:
-    """Return what twice as many labels would bring, and how sure that is."""
+def describe_forecast(curve: LearningCurve) -> str:
+    """Return the accuracy to expect with twice as many labels, and how sure that is."""
     if not curve.points or curve.points[-1].n_labels is not None:
         return f"{curve.name}: not measured with all labels, so more of them can't be judged."
     now = curve.points[-1]
     if now.accuracy == 1:
         return (
-            f"{curve.name}: no mistake is left in {counted(now.n_test, 'test document')} for more "
-            "labels to mend; only more documents to test on can show any."
+            f"{curve.name}: no mistake in {counted(now.n_test, 'test document')}, so it takes more "
+            "test documents to measure what more labels would bring."
         )
     forecast = curve.doubled
     if forecast is None:
         return (
-            f"{curve.name}: too few points to say what more labels would bring; it takes three "
-            "different numbers of labels."
+            f"{curve.name}: too few points to say what more labels would bring; it takes at least "
+            "three different numbers of labels."
         )
     gain = forecast.accuracy - now.accuracy
     return (
         f"{curve.name}: twice as many labels ({number(forecast.n_documents, 0)} documents) would "
         f"probably bring {percent(forecast.accuracy)}, {points(gain)} more than now. "
-        f"{_how_sure(forecast)}{_worth(forecast, gain)}"
+        f"{_certainty(forecast)}{_worth(forecast, gain)}"
     )
 
 
 def _worth(forecast: Forecast, gain: float) -> str:
     if gain >= LITTLE or forecast.high - forecast.low > WIDE_FORECAST:
         return ""
-    return " So other things than labels limit it: look at the mistakes, or at the topics."
+    return " More labels would hardly help: look at the mistakes, or at the topics."
 
 
-def _how_sure(forecast: Forecast) -> str:
-    reach = f"from {percent(forecast.low)} to {percent(forecast.high)}"
-    said = f"The range is {reach}"
+def _certainty(forecast: Forecast) -> str:
+    limits = f"from {percent(forecast.low)} to {percent(forecast.high)}"
+    text = f"The range is {limits}"
     if forecast.high - forecast.low > WIDE_FORECAST:
-        said = f"That is hardly more than a guess, {reach}"
+        text = f"That is hardly more than a guess, {limits}"
     if forecast.checked is None:
-        return f"{said}; there are only three points to judge by."
+        return f"{text}; three points are too few to check it."
     n, expected, measured = forecast.checked
     return (
-        f"{said}. The same rule (errors fall as a power of the number of documents), not told of "
-        f"{number(n, 0)} documents, expected {percent(expected)} there, and {percent(measured)} "
-        "came out."
+        f"{text}. From fewer documents, the same rule (errors fall as a power of the number of "
+        f"documents) expected {percent(expected)} with {number(n, 0)}, where the measured accuracy "
+        f"is {percent(measured)}."
     )
 
 
-# What corrections changed, in words and rows: for the screen and for the report -------------------
+# Corrections --------------------------------------------------------------------------------------
 
 TOPIC_HEAD = ("topic", "documents", "corrections", "F1 before", "after", "better", "worse", "")
-# New topics that are named.
-_N_NAMED = 10
+# New topics named in a sentence.
+_N_NEW = 10
 
 
-def said_of(outcome: RetrainingResult) -> list[tuple[str, str]]:
-    """Return what there was to learn from and what that changed, as pairs of a name and words."""
+def summarize_corrections(outcome: RetrainingResult) -> list[tuple[str, str]]:
+    """Return the corrections and what they changed, as pairs of a name and words."""
     return [*_learned(outcome), *_changed(outcome)]
 
 
 def topic_rows(outcome: RetrainingResult) -> list[tuple[str, ...]]:
-    """Return a row under `TOPIC_HEAD` for each topic that was corrected, or in which some changed.
+    """Return a row under `TOPIC_HEAD` for each topic with corrections or changed answers.
 
-    Those that got clearly worse come first, then the ones with the most test documents.
+    Topics that got clearly worse come first, then those with the most test documents.
     """
-    shown = [c for c in outcome.topics if c.n_corrections or c.n_better or c.n_worse]
-    return [*map(_row, sorted(shown, key=lambda change: not change.is_worse))]
+    changes = [c for c in outcome.topics if c.n_corrections or c.n_better or c.n_worse]
+    return [*map(_row, sorted(changes, key=lambda change: not change.is_worse))]
 
 
 def _learned(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:
@@ -493,20 +492,20 @@ def _learned(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:
     if merged.n_replaced or merged.n_from_test:
         yield (
             "in the data",
-            f"{counted(merged.n_replaced, 'document')} to learn from and {merged.n_from_test:,} to "
-            "test on had such texts, and gave way",
+            f"{counted(merged.n_replaced, 'training document')} and {merged.n_from_test:,} test "
+            "documents had the corrected texts and were removed",
         )
     if merged.new_topics:
-        n_more = len(merged.new_topics) - _N_NAMED
+        n_more = len(merged.new_topics) - _N_NEW
         more = f" and {n_more:,} more" if n_more > 0 else ""
-        yield "new topics", ", ".join(merged.new_topics[:_N_NAMED]) + more
+        yield "new topics", ", ".join(merged.new_topics[:_N_NEW]) + more
 
 
 def _changed(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:
     now, paired = outcome.now_right, outcome.paired
     yield (
         "corrected texts",
-        f"{now.n_after:,} of {now.n_asked:,} right after learning from the others, "
+        f"{now.n_after:,} of {now.n_asked:,} right after training on the others, "
         f"{now.n_before:,} before",
     )
     low, high = paired.accuracy_interval
@@ -521,7 +520,7 @@ def _changed(outcome: RetrainingResult) -> Iterator[tuple[str, str]]:
     yield (
         "clearly worse",
         f"{counted(n_worse, 'topic') if n_worse else 'no topic'}; {n_judged:,} of {n_topics:,} "
-        f"have the {FEWEST} test texts that it takes to tell",
+        f"have the {FEWEST} test texts that the comparison needs",
     )
 
 

@@ -17,7 +17,7 @@ from slugline._version import __version__
 from slugline.base.html import template_environment
 from slugline.base.words import counted
 from slugline.explain.explanation import STYLE
-from slugline.reports.page import percent, shortened, typeset
+from slugline.reports.page import percent, shorten, typeset
 from slugline.serving.http.api import find_model
 from slugline.serving.http.bodies import Problem, body_type, read_body
 from slugline.serving.http.guard import COOKIE, cookie_of, is_among, problem_of
@@ -169,7 +169,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "counted": counted,
         "percent": _percent,
-        "shortened": shortened,
+        "shortened": shorten,
     }
     environment.globals["link"] = link
     return environment

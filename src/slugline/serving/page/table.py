@@ -23,7 +23,7 @@ from slugline.errors import DataError, SluglineError
 from slugline.model.routing import Router
 from slugline.prediction.files import AnswerFile, topic_names
 from slugline.prediction.rows import Prediction, predict_rows
-from slugline.reports.page import shortened
+from slugline.reports.page import shorten
 from slugline.serving.http.bodies import Problem, take_body
 from slugline.serving.http.settings import Settings, State, state_of
 from slugline.serving.messages import whole
@@ -306,6 +306,6 @@ def _row(answer: Prediction | BadRow) -> list[Any]:
     if isinstance(answer, BadRow):
         return [answer.at, None, None, None, "", whole(answer.problem)]
     topic, probability = answer.topics[0]
-    text = whole(shortened(" ".join(answer.text[: 2 * _LONGEST_TEXT].split()), _LONGEST_TEXT))
+    text = whole(shorten(" ".join(answer.text[: 2 * _LONGEST_TEXT].split()), _LONGEST_TEXT))
     reason = None if answer.reason is None else str(answer.reason)
     return [answer.at, topic, round(probability, 4), reason, text, None]
