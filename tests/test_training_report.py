@@ -385,8 +385,8 @@ def with_curves(loss: list[float], val_loss: list[float], stopped_by: str | None
             "baselines",
             {},
             "Shuffled topics are guesses of each topic as often as it occurs. The most common "
-            "topic of the training documents is “acq”; always answering it is right for 40.0 % of the "
-            "test documents.",
+            "topic of the training documents is “acq”; always answering it is right for 40.0 % of "
+            "the test documents.",
         ),
         (
             "baselines",
