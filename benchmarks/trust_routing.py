@@ -208,7 +208,8 @@ def out_of_scope_report() -> str:
     row("asked for 0.9, Slugline", routed[0], ~routed[1])
     row("0.9 on the test itself, by probability", *by(plain_threshold(highest, right, 0.9)))
     usual = [
-        ~left_out.words.are_odd(fitted.features.read(texts)[1]) for texts in (test.texts, outside)
+        ~left_out.words.are_unusual(fitted.features.read(texts)[1])
+        for texts in (test.texts, outside)
     ]
     threshold = plain_threshold(highest[usual[0]], right[usual[0]], 0.9)
     answered, refused = by(threshold)

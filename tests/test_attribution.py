@@ -71,9 +71,11 @@ LEARNERS: dict[str, Learner] = {
     "hidden layers without bends": net(5, 4, activation="linear"),
     "shallow": shallow(),
     "mixture": Mixture([linear(), net(8), linear(1)], shares=[1, 2, 0.5]),
-    "sharp mixture": Mixture([linear(sharpness=50.0), net(6, 5)], sharpness=2.0),
+    "sharp mixture": Mixture([linear(sharpness=50.0), net(6, 5)], inverse_temperature=2.0),
     "mixture in which topics are impossible": Mixture([sure(), sure()]),
-    "mixture of a mixture": Mixture([Mixture([linear(), net(8)], sharpness=1.5), linear(2)]),
+    "mixture of a mixture": Mixture(
+        [Mixture([linear(), net(8)], inverse_temperature=1.5), linear(2)]
+    ),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from reference_terms import reference_terms
 from slugline.errors import DataError
-from slugline.text.columns import Buckets, SeenBuckets
+from slugline.text.columns import Buckets, HashedColumns
 from slugline.text.terms import KINDS
 from slugline.text.words import find_words
 
@@ -46,8 +46,8 @@ def test_every_term_has_a_bucket_and_no_bucket_a_name() -> None:
 # Buckets that have been seen ----------------------------------------------------------------------
 
 
-def seen(texts: Sequence[str], kind: str = "words", n_buckets: int = 1 << 20) -> SeenBuckets:
-    buckets = SeenBuckets(n_buckets, kind)
+def seen(texts: Sequence[str], kind: str = "words", n_buckets: int = 1 << 20) -> HashedColumns:
+    buckets = HashedColumns(n_buckets, kind)
     for text in texts:
         buckets.learn(KINDS[kind].find(find_words([text])).spans)
     return buckets
@@ -72,7 +72,7 @@ def test_columns_are_those_of_buckets_in_order_of_appearance(kind: str, n_bucket
 
 
 def test_what_is_learned_at_once_or_in_parts_gives_the_same() -> None:
-    at_once = SeenBuckets(64)
+    at_once = HashedColumns(64)
     at_once.learn(find_words(TEXTS))
     assert list(at_once.terms) == list(seen(TEXTS, n_buckets=64).terms)
     assert (at_once.transform(TEXTS) != seen(TEXTS, n_buckets=64).transform(TEXTS)).nnz == 0
@@ -91,16 +91,16 @@ def test_terms_that_share_a_bucket_are_counted_in_the_column_of_the_first() -> N
 
 
 def test_nothing_seen_is_no_column() -> None:
-    buckets = SeenBuckets(8)
+    buckets = HashedColumns(8)
     assert (buckets.n_columns, list(buckets.terms)) == (0, [])
     assert buckets.transform(["oil"]).shape == (1, 0)
-    assert repr(seen(["oil"], "bigrams")) == "SeenBuckets(0 of 1048576, kind='bigrams')"
+    assert repr(seen(["oil"], "bigrams")) == "HashedColumns(0 of 1048576, kind='bigrams')"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_buckets_are_made_again_of_their_terms(kind: str) -> None:
     buckets = seen(TEXTS, kind, 64)
-    again = SeenBuckets.of(buckets.terms, 64, kind)
+    again = HashedColumns.from_terms(buckets.terms, 64, kind)
     assert again.terms == buckets.terms
     assert repr(again) == repr(buckets)
     assert (again.transform(TEXTS) != buckets.transform(TEXTS)).nnz == 0
@@ -120,7 +120,7 @@ def test_terms_that_no_buckets_can_have_are_refused(
     terms: list[str], kind: str, n_buckets: int
 ) -> None:
     with pytest.raises(DataError) as caught:
-        SeenBuckets.of(terms, n_buckets, kind)
+        HashedColumns.from_terms(terms, n_buckets, kind)
     assert str(caught.value) == (f"terms are not of the kind {kind!r}, or two are in one bucket")
 
 
@@ -138,11 +138,11 @@ def test_a_copy_learns_on_by_itself() -> None:
 
 def test_columns_that_are_kept_move_up_and_the_others_are_unseen() -> None:
     buckets = seen(["crude oil", "Öl gas"])
-    kept = buckets.keep(np.array([1, 2]))
+    kept = buckets.select(np.array([1, 2]))
     assert list(kept.terms) == ["oil", "öl"]
     texts = ["crude oil öl öl gas"]
     assert kept.transform(texts).toarray().tolist() == [[1, 2]]
     assert buckets.transform(texts).toarray().tolist() == [[1, 1, 2, 1]]
     kept.learn(find_words(["gas crude"]))
     assert list(kept.terms) == ["oil", "öl", "gas", "crude"]
-    assert buckets.keep(np.zeros(0, dtype=np.int64)).n_columns == 0
+    assert buckets.select(np.zeros(0, dtype=np.int64)).n_columns == 0

@@ -12,8 +12,8 @@ from scipy import special
 from slugline.learning import calibration
 from slugline.learning.calibration import (
     Calibration,
-    best_calibration,
-    best_sharpness,
+    fit_calibration,
+    fit_inverse_temperature,
     log_softmax,
     softmax,
 )
@@ -80,13 +80,15 @@ def test_the_best_sharpness_makes_the_weighted_loss_least(weighted: bool) -> Non
         return float(np.average(-log_proba[np.arange(200), y], weights=weights))
 
     grid = np.geomspace(0.2, 40, 1000)
-    assert best_sharpness(scores, y, weights) == pytest.approx(min(grid, key=loss), rel=0.02)
+    assert fit_inverse_temperature(scores, y, weights) == pytest.approx(
+        min(grid, key=loss), rel=0.02
+    )
 
 
 def test_sharpness_has_bounds_where_all_topics_are_right_or_all_are_wrong() -> None:
     scores = np.eye(3, dtype=np.float32)
-    assert 10 < best_sharpness(scores, np.arange(3)) < 55
-    assert 1 / 8 < best_sharpness(scores, np.array([1, 2, 0])) < 1 / 7
+    assert 10 < fit_inverse_temperature(scores, np.arange(3)) < 55
+    assert 1 / 8 < fit_inverse_temperature(scores, np.array([1, 2, 0])) < 1 / 7
 
 
 # Sharpness and doubt ----------------------------------------------------------------------------
@@ -132,7 +134,7 @@ def test_there_is_no_doubt_by_default() -> None:
 )
 def test_planted_sharpness_and_doubt_are_found(planted: Calibration) -> None:
     scores, y = drawn(planted)
-    found = best_calibration(scores, y)
+    found = fit_calibration(scores, y)
     assert np.abs(found.proba(scores) - planted.proba(scores)).mean() < 0.005
 
 
@@ -145,22 +147,22 @@ def test_the_best_calibration_makes_the_weighted_loss_least() -> None:
         return float(np.average(-np.log(right), weights=weights))
 
     grid = [Calibration(s, d) for s in np.geomspace(1, 16, 60) for d in np.linspace(0.01, 0.5, 50)]
-    found = best_calibration(scores, y, weights)
+    found = fit_calibration(scores, y, weights)
     # What is usual counts as one row more.
     assert loss(found) <= min(map(loss, grid)) + 4e-3
-    assert loss(best_calibration(scores, y)) > loss(found)
+    assert loss(fit_calibration(scores, y)) > loss(found)
 
 
 def test_calibration_has_bounds_where_all_topics_are_right_or_all_are_wrong() -> None:
     scores = np.tile(np.eye(3, dtype=np.float32), (300, 1))
     right, wrong = (
-        best_calibration(scores, np.tile([0, 1, 2], 300)),
-        best_calibration(scores, np.tile([1, 2, 0], 300)),
+        fit_calibration(scores, np.tile([0, 1, 2], 300)),
+        fit_calibration(scores, np.tile([1, 2, 0], 300)),
     )
-    assert 8 < right.sharpness < 55
-    assert right.doubt < 0.01
-    assert wrong.sharpness > 1 / 8
-    assert wrong.doubt <= 0.5
+    assert 8 < right.inverse_temperature < 55
+    assert right.uniform_weight < 0.01
+    assert wrong.inverse_temperature > 1 / 8
+    assert wrong.uniform_weight <= 0.5
     assert np.isfinite(np.log(wrong.proba(scores))).all()
 
 
@@ -168,21 +170,24 @@ def test_of_few_rows_that_are_all_right_some_doubt_stays() -> None:
     doubt = {}
     for n_rows in (3, 300, 30_000):
         scores = np.resize(np.eye(3, dtype=np.float32), (n_rows, 3))
-        doubt[n_rows] = best_calibration(scores, np.arange(n_rows) % 3).doubt
+        doubt[n_rows] = fit_calibration(scores, np.arange(n_rows) % 3).uniform_weight
     assert doubt[3] > 0.005 > doubt[300] > 0.001 > doubt[30_000] > 0
 
 
 def test_the_fewer_rows_the_nearer_calibration_stays_to_a_usual_one() -> None:
     scores, y = drawn(Calibration(20.0, 0.2), 3000)
-    far = [abs(np.log(best_calibration(scores[:n], y[:n]).sharpness / 20)) for n in (3, 30, 3000)]
+    far = [
+        abs(np.log(fit_calibration(scores[:n], y[:n]).inverse_temperature / 20))
+        for n in (3, 30, 3000)
+    ]
     assert far[0] > far[1] > far[2]
-    assert best_calibration(scores[:1], y[:1]).sharpness == pytest.approx(5.5, rel=0.3)
+    assert fit_calibration(scores[:1], y[:1]).inverse_temperature == pytest.approx(5.5, rel=0.3)
 
 
 def test_scores_that_are_wrong_and_far_apart_leave_nothing_but_doubt() -> None:
     scores = np.tile(np.array([[0, 1e6], [1e6, 0]], dtype=np.float32), (100, 1))
-    found = best_calibration(scores, np.tile([0, 1], 100))
-    assert found.doubt > 0.4
+    found = fit_calibration(scores, np.tile([0, 1], 100))
+    assert found.uniform_weight > 0.4
 
 
 @pytest.mark.parametrize("parameters", [(1.7, -4, -2), (2.5, 1, 0), (0, 2, -5)])
@@ -203,9 +208,13 @@ def test_the_gradient_of_the_loss_is_what_differences_say(
 def test_the_loss_is_that_of_the_probabilities() -> None:
     rng = np.random.default_rng(1)
     scores, y = rng.normal(size=(300, 5)).astype(np.float32), rng.integers(5, size=300)
-    found = best_calibration(scores, y)
+    found = fit_calibration(scores, y)
     log_odds = [np.log(share / (0.5 - share)) for share in found[1:]]
-    loss, _ = calibration._Loss(scores, y, None)(np.array([np.log(found.sharpness), *log_odds]))
-    prior = np.square(([np.log(found.sharpness), *log_odds] - calibration._USUAL) / (0.5, 1, 1))
+    loss, _ = calibration._Loss(scores, y, None)(
+        np.array([np.log(found.inverse_temperature), *log_odds])
+    )
+    prior = np.square(
+        ([np.log(found.inverse_temperature), *log_odds] - calibration._USUAL) / (0.5, 1, 1)
+    )
     own = found.proba(scores)[np.arange(300), y]
     assert loss == pytest.approx(-np.log(own).mean() + prior.sum() / 2 / 300, rel=1e-5)

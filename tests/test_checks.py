@@ -89,7 +89,7 @@ MAKERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
         {
             "learners": [[], None, "linear", [1], ["linear"], [LinearLearner]],
             "shares": ["x", 5, [1, 2], [0], [None], [NAN]],
-            "sharpness": OVER_0,
+            "inverse_temperature": OVER_0,
         },
     ),
     "classifier": (

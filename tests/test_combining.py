@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from slugline.learning.calibration import best_sharpness, log_softmax
+from slugline.learning.calibration import fit_inverse_temperature, log_softmax
 from slugline.learning.encoder import fit
-from slugline.learning.encoder.fit import best_factors, combine
+from slugline.learning.encoder.fit import fit_score_factors, fuse_scores
 
 Floats = npt.NDArray[np.float32]
 RNG = np.random.default_rng(5)
@@ -34,12 +34,14 @@ def loss(summed: Floats) -> float:
 
 def test_factors_of_one_model_are_its_sharpness() -> None:
     own = scores(1.5)
-    assert best_factors([own], Y)[0] == pytest.approx(best_sharpness(own, Y), rel=0.02)
+    assert fit_score_factors([own], Y)[0] == pytest.approx(
+        fit_inverse_temperature(own, Y), rel=0.02
+    )
 
 
 def test_the_better_model_counts_more_and_the_sum_is_better_than_either() -> None:
     good, bad = scores(2.0), scores(1.0)
-    a, b = best_factors([good, bad], Y)
+    a, b = fit_score_factors([good, bad], Y)
     # For noise of variance 1, the best factor is the signal.
     assert [a, b] == pytest.approx([2, 1], rel=0.25)
     assert loss(a * good + b * bad) < min(loss(2 * good), loss(bad))
@@ -48,20 +50,20 @@ def test_the_better_model_counts_more_and_the_sum_is_better_than_either() -> Non
 @pytest.mark.parametrize("useless", [scores(0), -scores(1.0), CONSTANT])
 def test_a_model_that_only_misleads_does_not_count(useless: Floats) -> None:
     good = scores(2.0)
-    a, b = best_factors([good, useless], Y)
+    a, b = fit_score_factors([good, useless], Y)
     assert a == pytest.approx(2, rel=0.15)
     assert b < 0.1 or useless.std() == 0
 
 
 def test_the_scale_of_scores_makes_no_difference() -> None:
     good, bad = scores(2.0), scores(1.0)
-    factors = best_factors([good * np.float32(1000), bad / np.float32(1000)], Y)
-    plain = best_factors([good, bad], Y)
+    factors = fit_score_factors([good * np.float32(1000), bad / np.float32(1000)], Y)
+    plain = fit_score_factors([good, bad], Y)
     assert factors == pytest.approx([plain[0] / 1000, plain[1] * 1000], rel=1e-3)
 
 
 def test_scores_that_are_always_right_get_finite_factors() -> None:
-    (factor,) = best_factors([np.eye(4, dtype=np.float32)[Y]], Y)
+    (factor,) = fit_score_factors([np.eye(4, dtype=np.float32)[Y]], Y)
     assert 5 < factor < 200
 
 
@@ -69,19 +71,19 @@ def test_rows_without_weight_do_not_count() -> None:
     good, other = scores(2.0), scores(1.0)
     weight = np.zeros(2000, dtype=np.float32)
     weight[:1000] = 3
-    expected = best_factors([good[:1000], other[:1000]], Y[:1000])
-    assert best_factors([good, other], Y, weight) == pytest.approx(expected, rel=1e-3)
+    expected = fit_score_factors([good[:1000], other[:1000]], Y[:1000])
+    assert fit_score_factors([good, other], Y, weight) == pytest.approx(expected, rel=1e-3)
 
 
 def test_many_rows_are_judged_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "_MAX_ROWS", 500)
-    assert best_factors([scores(2.0)], Y)[0] == pytest.approx(2, rel=0.2)
+    assert fit_score_factors([scores(2.0)], Y)[0] == pytest.approx(2, rel=0.2)
 
 
 def test_with_few_rows_the_best_single_model_is_hardly_left() -> None:
     good, bad = scores(2.0), scores(1.0)
-    few = best_factors([good[:12], bad[:12]], Y[:12])
-    many = best_factors([good, bad], Y)
+    few = fit_score_factors([good[:12], bad[:12]], Y[:12])
+    many = fit_score_factors([good, bad], Y)
     assert few[1] < many[1]
 
 
@@ -89,34 +91,34 @@ def test_a_model_that_knows_what_another_does_not_is_added() -> None:
     half = np.arange(2000) % 2 == 0
     first = np.where(half[:, None], scores(3.0), scores(0.0))
     second = np.where(half[:, None], scores(0.0), scores(3.0))
-    a, b = best_factors([first, second], Y)
+    a, b = fit_score_factors([first, second], Y)
     assert 0.7 < a / b < 1.4
 
 
 def test_a_combination_is_calibrated_and_says_what_each_model_gives() -> None:
     good, bad = scores(2.0), scores(1.0)
-    found = combine(bad, good, Y)
+    found = fuse_scores(bad, good, Y)
     summed = np.float32(found.sparse_factor) * bad + np.float32(found.dense_factor) * good
-    assert best_sharpness(summed, Y) == pytest.approx(1, rel=0.1)
+    assert fit_inverse_temperature(summed, Y) == pytest.approx(1, rel=0.1)
     # The factors are about 2 and 1, and the better scores have a larger spread as well.
     assert found.share == pytest.approx(0.71, abs=0.08)
-    assert 0 < found.calibration.doubt < 0.02
+    assert 0 < found.calibration.uniform_weight < 0.02
 
 
 def test_wrong_topics_among_the_rows_are_a_doubt_that_stays() -> None:
     good = 5 * np.eye(4, dtype=np.float32)[Y] + scores(0.0) * np.float32(0.1)
     wrong = np.where(np.arange(len(Y)) % 10 == 0, (Y + 1) % 4, Y)
-    found = combine(CONSTANT, good, wrong)
-    assert found.calibration.doubt == pytest.approx(0.1 * 4 / 3, abs=0.02)
+    found = fuse_scores(CONSTANT, good, wrong)
+    assert found.calibration.uniform_weight == pytest.approx(0.1 * 4 / 3, abs=0.02)
 
 
 def test_a_few_rows_that_are_all_right_leave_a_doubt() -> None:
-    found = combine(CONSTANT[:6], 5 * np.eye(4, dtype=np.float32)[Y[:6]], Y[:6])
-    assert found.calibration.doubt >= 1 / 8
+    found = fuse_scores(CONSTANT[:6], 5 * np.eye(4, dtype=np.float32)[Y[:6]], Y[:6])
+    assert found.calibration.uniform_weight >= 1 / 8
 
 
 @pytest.mark.parametrize("of_no_use", [CONSTANT, -scores(2.0)], ids=["the same", "misleading"])
 def test_what_is_of_no_use_does_not_count(of_no_use: Floats) -> None:
-    found = combine(scores(2.0), of_no_use, Y)
+    found = fuse_scores(scores(2.0), of_no_use, Y)
     assert found.share == 0
     assert found.sparse_factor == pytest.approx(2, rel=0.15)

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from slugline.text import counting
 from slugline.text.blocks import Block
-from slugline.text.columns import Buckets, SeenBuckets, TermColumns
+from slugline.text.columns import Buckets, HashedColumns, TermColumns
 from slugline.text.counting import ArrayCounter, Counter, Counts, KernelCounter
 from slugline.text.features import Features
 from slugline.text.terms import KINDS
 from slugline.text.vocabulary import Vocabulary
-from slugline.text.words import plain, sides
+from slugline.text.words import character_classes, normalize_text
 
 needs_kernel = pytest.mark.skipif(
     counting.kernel is None, reason="the kernel is not built: there was no compiler"
@@ -55,8 +55,8 @@ def fresh(*, reserved: int = 0) -> list[tuple[str, TermColumns]]:
         (kind, columns)
         for kind in KINDS
         for columns in (
-            SeenBuckets(1 << 16, kind),
-            SeenBuckets(8, kind),
+            HashedColumns(1 << 16, kind),
+            HashedColumns(8, kind),
             Buckets(1 << 24, kind),
             Buckets(1, kind),
             Vocabulary(TERMS[kind], kind, reserved),
@@ -121,7 +121,7 @@ def test_the_kernel_counts_as_numpy_does(chunks: list[list[str]], reserved: int)
 )
 def test_long_documents_are_counted_as_numpy_does(text: str) -> None:
     def columns() -> list[tuple[str, TermColumns]]:
-        return [(kind, SeenBuckets(1 << 20, kind)) for kind in KINDS]
+        return [(kind, HashedColumns(1 << 20, kind)) for kind in KINDS]
 
     ours, theirs = (
         counted(counter, [[text, "oil", ""]], columns())
@@ -146,7 +146,7 @@ def test_rows_have_the_same_bits_with_and_without_the_kernel(
     for setting in ("0", "1"):
         monkeypatch.setenv("SLUGLINE_KERNEL", setting)
         expected = ArrayCounter if setting == "0" else KernelCounter
-        assert type(counting.counter()) is expected
+        assert type(counting.make_counter()) is expected
         blocks = [
             Block(kind, weighting, weight, n_buckets=1 << 20 if hashed else None)
             for kind, weighting, weight in (
@@ -181,13 +181,13 @@ def test_threads_share_what_they_look_up_in() -> None:
 
 
 def test_the_table_of_characters_says_what_plain_does() -> None:
-    table = sides()
+    table = character_classes()
     for point in range(0x80, 0x40000):
         if chr(point).lower() != chr(point) or not unicodedata.is_normalized("NFC", chr(point)):
             continue  # these are not there any more when the table is asked
         side = table[point] if point < 0x10000 else table[0x10000 + (point >> 16)]
         text = chr(point)
-        assert plain(text) == {0: text, 1: f" {text} ", 2: " ", 3: "'"}[side]
+        assert normalize_text(text) == {0: text, 1: f" {text} ", 2: " ", 3: "'"}[side]
 
 
 # What doesn't fit -------------------------------------------------------------------------------
@@ -199,11 +199,13 @@ def test_any_bytes_can_be_counted(text: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(text)))
     lengths = np.array([cut, len(text) - cut - 1] if cut < len(text) else [cut])
     blocks = tuple(
-        (kind, *columns.table, columns.n_columns if isinstance(columns, SeenBuckets) else -1, 0)
+        (kind, *columns.table, columns.n_columns if isinstance(columns, HashedColumns) else -1, 0)
         for kind, columns in fresh()
     )
     letters = bytes(range(128))
-    _, values, *n_each, _ = counting.kernel.count(text, lengths, letters, sides(), blocks)
+    _, values, *n_each, _ = counting.kernel.count(
+        text, lengths, letters, character_classes(), blocks
+    )
     n_entries, n_terms, n_words = (np.frombuffer(n, dtype=np.int64) for n in n_each)
     assert n_entries.sum() == len(values) // 4
     assert n_terms.sum() == np.frombuffer(values, dtype=np.float32).sum()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from slugline.learning.encoder import fit
-from slugline.learning.encoder.fit import PENALTIES, _Shape, fit_dense_head
+from slugline.learning.encoder.fit import PENALTIES, _DiscriminantAnalysis, fit_dense_head
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -57,11 +57,11 @@ def test_scores_are_those_of_discriminant_analysis(n_rows: int) -> None:
 @pytest.mark.parametrize("n_rows", [60, 12], ids=["more rows", "more columns"])
 def test_scores_left_out_are_those_of_a_fit_without_the_group(n_rows: int) -> None:
     X, y = made(n_rows, 20, 4)
-    found = _Shape(X, y, np.ones(n_rows), 4)
+    found = _DiscriminantAnalysis(X, y, np.ones(n_rows), 4)
     for group in fit._groups(y, np.arange(n_rows)):
         rest = np.setdiff1d(np.arange(n_rows), group)
         expected = reference(X[rest], y[rest], 4, 0.7)(X[group])
-        left_out = found.left_out(group, 0.7)
+        left_out = found.heldout_scores(group, 0.7)
         np.testing.assert_allclose(
             left_out - left_out.mean(axis=1, keepdims=True),
             expected - expected.mean(axis=1, keepdims=True),
@@ -75,8 +75,8 @@ def test_a_weight_of_two_is_a_row_that_stands_there_twice() -> None:
     weight = np.ones(60, dtype=np.float32)
     weight[:20] = 2
     twice = np.concatenate([np.arange(60), np.arange(20)])
-    weighted = _Shape(X, y, weight.astype(np.float64), 4).solution(0.5)
-    doubled = _Shape(X[twice], y[twice], np.ones(80), 4).solution(0.5)
+    weighted = _DiscriminantAnalysis(X, y, weight.astype(np.float64), 4).solution(0.5)
+    doubled = _DiscriminantAnalysis(X[twice], y[twice], np.ones(80), 4).solution(0.5)
     for found, expected in zip(weighted, doubled, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 

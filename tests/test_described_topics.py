@@ -16,7 +16,7 @@ from slugline.classifier import TopicClassifier, load
 from slugline.corpus.topics import read_descriptions
 from slugline.errors import DataError, EncoderWarning, OptionError
 from slugline.learning.encoder import encoder
-from slugline.learning.encoder.fit import new_topic_line
+from slugline.learning.encoder.fit import fit_new_topic_line
 from stand_ins import Meanings, Nameless
 
 Run = Callable[..., Any]
@@ -144,7 +144,7 @@ def test_the_line_is_that_of_a_logistic_regression() -> None:
     cosines = (rng.normal(size=(3000, 3)) + 2 * np.eye(3)[y]).astype(np.float32)
     scores = log_softmax(2 * cosines, axis=1).astype(np.float32)
     centred = scores - scores.mean(axis=1, keepdims=True) + 2 * cosines.mean(axis=1, keepdims=True)
-    slope, offset = new_topic_line(centred, cosines, y, np.ones((3000, 3), dtype=bool))
+    slope, offset = fit_new_topic_line(centred, cosines, y, np.ones((3000, 3), dtype=bool))
     assert (slope, offset) == pytest.approx((2, 0), abs=0.1)
 
 
@@ -153,13 +153,13 @@ def test_rows_that_do_not_count_and_certain_scores_do_no_harm() -> None:
     scores = (200 * np.eye(3)[y]).astype(np.float32)
     cosines = np.eye(3, dtype=np.float32)[y]
     counts = np.ones((12, 3), dtype=bool)
-    line = new_topic_line(scores, cosines, y, counts)
+    line = fit_new_topic_line(scores, cosines, y, counts)
     assert np.isfinite(line).all()
     wrong = cosines.copy()
     wrong[0], counts[0] = [0, 50, 50], False
     counts_before = np.delete(counts, 0, axis=0)
-    found = new_topic_line(scores, wrong, y, counts)
-    expected = new_topic_line(scores[1:], cosines[1:], y[1:], counts_before)
+    found = fit_new_topic_line(scores, wrong, y, counts)
+    expected = fit_new_topic_line(scores[1:], cosines[1:], y[1:], counts_before)
     assert found == pytest.approx(expected)
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from slugline.base.words import as_call, as_lines, as_table
+from slugline.base.words import format_call, format_html_table, format_lines
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.evaluation.evaluation import Evaluation
@@ -53,7 +53,7 @@ def test_only_changed_arguments_are_shown() -> None:
     assert repr(Block("bigrams", min_count=2)) == "Block(kind='bigrams', min_count=2)"
     assert repr(Features(n_jobs=2)) == "Features(n_jobs=2)"
     assert repr(TopicClassifier(tune=True)) == "TopicClassifier(tune=True)"
-    assert as_call(Block()) == "Block()"
+    assert format_call(Block()) == "Block()"
 
 
 def test_a_history_shows_its_last_and_its_best_epoch() -> None:
@@ -120,10 +120,10 @@ def test_nothing_of_a_value_is_part_of_the_html(experiment: Experiment) -> None:
 
 def test_lines_and_tables_say_the_same() -> None:
     rows = [("a", "1 < 2"), ("long", "b")]
-    assert as_lines("T", rows) == "T\n  a     1 < 2\n  long  b"
-    assert "<caption>T</caption>" in as_table("T", rows)
-    assert "1 &lt; 2" in as_table("T", rows)
-    assert as_lines("T", []) == "T"
+    assert format_lines("T", rows) == "T\n  a     1 < 2\n  long  b"
+    assert "<caption>T</caption>" in format_html_table("T", rows)
+    assert "1 &lt; 2" in format_html_table("T", rows)
+    assert format_lines("T", []) == "T"
 
 
 def test_one_is_not_all() -> None:

@@ -21,7 +21,7 @@ from slugline.corpus.documents import Topic
 from slugline.explain.explain import explain
 from slugline.model.routing import Unsure, _too_low
 from slugline.text.blocks import Block
-from slugline.text.words import composed, tokenize
+from slugline.text.words import normalize_nfc, tokenize
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -114,7 +114,7 @@ def test_every_character_is_read_as_python_reads_it(shipped: OpenPage) -> None:
     for number, first in enumerate(range(0, _N_ALL, _N_CHUNK)):
         characters = map(chr, range(first, first + _N_CHUNK))
         text = "".join(f"a\u03a3{c}\u0301b " for c in characters)
-        read, words = composed(text), tokenize(text)
+        read, words = normalize_nfc(text), tokenize(text)
         joined = "".join(f"{word} " for word in words)
         assert found[number] == [len(read), told(read), len(words), told(joined)], hex(first)
 
@@ -141,7 +141,7 @@ def test_lower_case_and_normal_form_follow_the_same_rules(shipped: OpenPage, tex
     read = shipped.page.evaluate(
         "(json) => readText(JSON.parse(json), page.model.characters).read", json.dumps(text)
     )
-    assert read == [ord(c) for c in composed(text)]
+    assert read == [ord(c) for c in normalize_nfc(text)]
 
 
 # Answers ----------------------------------------------------------------------------------------

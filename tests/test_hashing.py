@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.text.hashing import PADDING, distinct, hash_spans, mix
+from slugline.text.hashing import PADDING, hash_spans, mix, number_distinct
 
 
 def hash_of(text: str) -> int:
@@ -63,7 +63,7 @@ CROWDED = st.integers(0, 20).map(lambda high: high << 40)
 @example([n << 40 for n in range(200)] * 2)
 def test_distinct_hashes_are_numbered_in_order_of_appearance(keys: list[int]) -> None:
     hashes = np.array(keys, dtype=np.uint64)
-    first, numbers = distinct(hashes)
+    first, numbers = number_distinct(hashes)
     places: dict[int, int] = {}
     for place, key in enumerate(keys):
         places.setdefault(key, place)

@@ -483,7 +483,7 @@ def test_too_little_memory_is_no_damage(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("slugline.model.file.content.SeenBuckets.of", fail)
+    monkeypatch.setattr("slugline.model.file.content.HashedColumns.of", fail)
     assert refusal(as_file(good), tmp_path) == "there is not enough memory to read it; free some."
 
 

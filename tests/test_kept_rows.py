@@ -14,7 +14,7 @@ import pytest
 
 from slugline.learning.encoder import rows as kept
 from slugline.learning.encoder.encoder import MAX_WIDTH
-from slugline.learning.encoder.rows import KeptRows, encode
+from slugline.learning.encoder.rows import RowCache, encode
 from stand_ins import Letters
 
 TEXTS = [f"{number} {'a' * (number % 9)}e" for number in range(300)]
@@ -108,10 +108,10 @@ def test_a_file_that_is_too_large_is_not_opened(
 def test_the_oldest_rows_make_room(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "MAX_BYTES", 200_000)
     rows = np.ones((100, 100), dtype=np.float16)
-    with KeptRows("d") as cached:
+    with RowCache("d") as cached:
         keys = cached.keys([str(number) for number in range(3000)])
         for start in range(0, 3000, 100):
-            cached.keep(keys[start : start + 100], rows)
+            cached.add(keys[start : start + 100], rows)
         found = cached.find(keys)
     assert set(keys[-100:]) <= set(found)
     assert not set(keys[:1000]) & set(found)
@@ -161,4 +161,4 @@ def test_processes_write_at_once(cache: Path) -> None:
 
 
 def test_equal_texts_of_two_encoders_have_two_keys() -> None:
-    assert len({*KeptRows("1").keys(["a", "b"]), *KeptRows("2").keys(["a", "b"])}) == 4
+    assert len({*RowCache("1").keys(["a", "b"]), *RowCache("2").keys(["a", "b"])}) == 4

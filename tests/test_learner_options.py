@@ -25,7 +25,7 @@ LEARNERS = [LinearLearner, NeuralLearner, ShallowLearner]
         "NeuralLearner(hidden=(64, 32), epochs=7)",
         "ShallowLearner(units=3)",
         "Mixture([LinearLearner(passes=2), ShallowLearner()])",
-        "Mixture([LinearLearner(), NeuralLearner()], shares=[1.0, 3.0], sharpness=2.0)",
+        "Mixture([LinearLearner(), NeuralLearner()], shares=[1.0, 3.0], inverse_temperature=2.0)",
     ],
 )
 def test_a_learner_shows_itself_as_it_could_be_typed(shown: str) -> None:

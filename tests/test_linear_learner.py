@@ -216,7 +216,7 @@ def test_probabilities_of_new_rows_are_as_good_as_any_calibration_would_make_the
 
     found = learner.calibration
     others = [
-        Calibration(found.sharpness * factor, doubt)
+        Calibration(found.inverse_temperature * factor, doubt)
         for factor in np.geomspace(0.25, 4, 15)
         for doubt in np.linspace(0.01, 0.5, 25)
     ]

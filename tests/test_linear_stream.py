@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from reference_descent import ReferenceDescent, costs_of
 from rows_by_topic import make_up, plant_wrong_topics
-from slugline.learning.calibration import Calibration, best_calibration
+from slugline.learning.calibration import Calibration, fit_calibration
 from slugline.learning.learner import FitContext
 from slugline.learning.linear import batches as linear_stream
 from slugline.learning.linear import fit
@@ -188,11 +188,11 @@ def test_the_first_batch_is_calibrated_like_all_rows_at_once() -> None:
     found = fit_linear(X, Y, FitContext(N_TOPICS), clean=False)
     # The fewer rows there are, the nearer it stays to a usual one.
     share = N_ROWS / 50
-    assert stream.calibration.doubt == pytest.approx(
-        share * found.calibration.doubt + (1 - share) * 0.01, rel=1e-3
+    assert stream.calibration.uniform_weight == pytest.approx(
+        share * found.calibration.uniform_weight + (1 - share) * 0.01, rel=1e-3
     )
-    assert stream.calibration.sharpness == pytest.approx(
-        found.calibration.sharpness**share * 5.5 ** (1 - share), rel=1e-3
+    assert stream.calibration.inverse_temperature == pytest.approx(
+        found.calibration.inverse_temperature**share * 5.5 ** (1 - share), rel=1e-3
     )
 
 
@@ -215,12 +215,12 @@ def test_later_batches_are_calibrated_by_scores_from_before() -> None:
     stream = LinearStream(fitted.weights, fitted.biases, first)
     scores = stream.decision_function(X)
     stream.learn(X, Y, context())
-    found, share = best_calibration(scores, Y, WEIGHT), N_ROWS / 50
-    assert stream.calibration.sharpness == pytest.approx(
-        found.sharpness**share * first.sharpness ** (1 - share), rel=1e-3
+    found, share = fit_calibration(scores, Y, WEIGHT), N_ROWS / 50
+    assert stream.calibration.inverse_temperature == pytest.approx(
+        found.inverse_temperature**share * first.inverse_temperature ** (1 - share), rel=1e-3
     )
-    assert stream.calibration.doubt == pytest.approx(
-        found.doubt * share + first.doubt * (1 - share), rel=1e-3
+    assert stream.calibration.uniform_weight == pytest.approx(
+        found.uniform_weight * share + first.uniform_weight * (1 - share), rel=1e-3
     )
 
 
@@ -258,7 +258,7 @@ def test_calibration_is_that_of_the_latest_documents(monkeypatch: pytest.MonkeyP
     for rows in (slice(0, 20), slice(20, 40)):
         scores.append(stream.decision_function(X[rows]))
         stream.learn(X[rows], Y[rows], context(rows))
-    expected = best_calibration(np.concatenate(scores)[-30:], Y[-30:], WEIGHT[-30:])
+    expected = fit_calibration(np.concatenate(scores)[-30:], Y[-30:], WEIGHT[-30:])
     assert stream.calibration == pytest.approx(expected, rel=1e-3)
 
 
@@ -280,7 +280,7 @@ def test_of_a_batch_that_fails_nothing_is_learned(
     one, other = LinearLearner(), LinearLearner()
     for learner in (one, other):
         learner.partial_fit(X[:20], Y[:20], FitContext(N_TOPICS, first=True))
-    monkeypatch.setattr(linear_stream, "best_calibration", fail)
+    monkeypatch.setattr(linear_stream, "fit_calibration", fail)
     with pytest.raises(error):
         one.partial_fit(X[10:30], 2 - Y[10:30], FitContext(N_TOPICS))
     monkeypatch.undo()

@@ -88,7 +88,7 @@ def test_a_mixture_of_one_is_that_one() -> None:
 
 
 def test_sharpness_is_a_power_of_the_mean() -> None:
-    mixture = Mixture([LinearLearner(), LinearLearner(passes=1)], sharpness=2.5)
+    mixture = Mixture([LinearLearner(), LinearLearner(passes=1)], inverse_temperature=2.5)
     mixture.fit(X, Y, CONTEXT)
     mean = np.mean([learner.predict_proba(X) for learner in mixture.learners], axis=0)
     expected = mean**2.5 / (mean**2.5).sum(axis=1, keepdims=True)

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reference_terms import reference_terms
-from slugline.text.terms import KINDS, N_LEAD, bigrams, character_grams, lead_words
+from slugline.text.terms import KINDS, N_LEAD, find_bigrams, find_character_grams, find_lead_words
 from slugline.text.words import Words, find_words
 
 # Words of one to four bytes a character, of more than one 8-byte block, and all separators.
@@ -41,7 +41,7 @@ BATCHES = st.lists(DOCUMENTS, max_size=5)
 def spelled(kind: str, batch: list[str]) -> list[list[str]]:
     """Return the terms of each document, as they are spread from their groups."""
     terms = KINDS[kind].find(find_words(batch))
-    places, indptr = terms.spread(np.arange(len(terms.spans), dtype=np.int32))
+    places, indptr = terms.columns_in_order(np.arange(len(terms.spans), dtype=np.int32))
     return [
         [terms.spans.word(place) for place in places[first:last]]
         for first, last in itertools.pairwise(indptr)
@@ -58,7 +58,7 @@ def terms_of(words: Words) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     ("find", "kind"),
-    [(lead_words, "lead"), (bigrams, "bigrams"), (character_grams, "characters")],
+    [(find_lead_words, "lead"), (find_bigrams, "bigrams"), (find_character_grams, "characters")],
 )
 @given(batch=BATCHES)
 @example(batch=[])
@@ -99,7 +99,7 @@ def test_the_runs_of_a_word_are_found_once_however_often_it_comes() -> None:
 
 
 def test_scripts_without_spaces_are_taken_to_shorter_pieces() -> None:
-    grams = character_grams(find_words(["New iPhone手机，好"]))
+    grams = find_character_grams(find_words(["New iPhone手机，好"]))
     assert terms_of(grams) == [
         [" new", "new ", " iph", "ipho", "phon", "hone", "one ", "手", "机", "手机", "好"]
     ]
@@ -107,7 +107,7 @@ def test_scripts_without_spaces_are_taken_to_shorter_pieces() -> None:
 
 def test_terms_without_a_column_are_left_out() -> None:
     terms = KINDS["words"].find(find_words(["oil gas tin gas", "tin", "gas"]))
-    columns, indptr = terms.spread(np.array([7, -1, 3], dtype=np.int32))
+    columns, indptr = terms.columns_in_order(np.array([7, -1, 3], dtype=np.int32))
     assert columns.tolist() == [7, 3, 3]
     assert indptr.tolist() == [0, 2, 3, 3]
 
@@ -139,26 +139,26 @@ def test_terms_of_a_document_do_not_depend_on_its_neighbours(kind: str) -> None:
 
 
 def test_a_pair_is_another_term_than_the_pair_reversed() -> None:
-    pairs = bigrams(find_words(["oil gas oil gas"]))
+    pairs = find_bigrams(find_words(["oil gas oil gas"]))
     assert terms_of(pairs) == [["oil gas", "gas oil", "oil gas"]]
     assert pairs.hashes[0] == pairs.hashes[2] != pairs.hashes[1]
 
 
 def test_the_hash_of_a_pair_stays_what_it_is_since_models_are_made_of_it() -> None:
-    assert bigrams(find_words(["oil gas"])).hashes.tolist() == [0x36E2E1DB62A21C7C]
+    assert find_bigrams(find_words(["oil gas"])).hashes.tolist() == [0x36E2E1DB62A21C7C]
 
 
 def test_words_made_to_give_a_pair_the_hash_of_an_empty_slot_do_not() -> None:
     hashes = np.array([1, 2**64 - 0x9E3779B97F4A7C15], dtype=np.uint64)
     oil, gas = np.array([1, 5]), np.array([4, 8])
     words = Words(b" oil gas", oil, gas, np.array([0, 2]), hashes)
-    assert bigrams(words).hashes.tolist() == [1]
+    assert find_bigrams(words).hashes.tolist() == [1]
 
 
 def test_characters_of_a_word_of_megabytes_take_bounded_memory() -> None:
     words = find_words(["x1y2" * 500_000])
     tracemalloc.start()
-    character_grams(words)
+    find_character_grams(words)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 50 * len(words.buffer)

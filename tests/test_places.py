@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slugline.text.terms import Places
-from slugline.text.words import find_words, plain, tokenize
+from slugline.text.terms import SpanMapper
+from slugline.text.words import find_words, normalize_text, tokenize
 
 
 def slices(text: str) -> list[str]:
     words = find_words([text])
-    starts, ends = Places(text, words).of(words.starts, words.ends)
+    starts, ends = SpanMapper(text, words).to_text_positions(words.starts, words.ends)
     return [text[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
@@ -98,7 +98,7 @@ def test_what_is_cut_out_holds_the_word_whatever_the_text(text: str) -> None:
 @given(ANYTHING)
 def test_spans_are_in_order_and_in_the_text(text: str) -> None:
     words = find_words([text])
-    starts, ends = Places(text, words).of(words.starts, words.ends)
+    starts, ends = SpanMapper(text, words).to_text_positions(words.starts, words.ends)
     assert starts == sorted(starts)
     assert ends == sorted(ends)
     for start, end in zip(starts, ends, strict=True):
@@ -114,10 +114,10 @@ def test_every_single_character_of_a_word_has_its_place(text: str) -> None:
     edges = edges[: np.searchsorted(edges, words.ends.max(initial=0)) + 1]
     firsts = edges[:-1][array[edges[:-1]] != ord(" ")]
     lasts = edges[1:][array[edges[:-1]] != ord(" ")]
-    starts, ends = Places(text, words).of(firsts, lasts)
+    starts, ends = SpanMapper(text, words).to_text_positions(firsts, lasts)
     for byte, end_byte, start, end in zip(firsts, lasts, starts, ends, strict=True):
         character = words.buffer[byte:end_byte].decode("utf-8", "surrogatepass")
-        assert same(character) in same(plain(text[start:end]))
+        assert same(character) in same(normalize_text(text[start:end]))
 
 
 def test_a_text_with_a_heap_of_marks_is_read_as_it_stands() -> None:

@@ -35,7 +35,7 @@ from slugline.model.thresholds import (
 from slugline.text import counting
 from slugline.text import words as text_words
 from slugline.text.blocks import Block
-from slugline.text.features import Features, UsualWords, WordCounts, usual_words
+from slugline.text.features import Features, UnknownWordRate, WordCounts, unknown_word_rate
 from stand_ins import Meanings
 
 News = list[tuple[str, str]]
@@ -205,13 +205,13 @@ def test_where_words_are_no_family_of_terms_all_are_known() -> None:
     features = Features([Block("characters")])
     features.fit_transform(["wheat and corn"])
     assert features.read(["zinc tin"])[1].unknown.tolist() == [0]
-    assert usual_words(features, ["zinc tin"]) is None
+    assert unknown_word_rate(features, ["zinc tin"]) is None
 
 
 @pytest.mark.parametrize("options", [{}, {"n_buckets": 1 << 16}], ids=["words", "buckets"])
 def test_a_word_of_one_document_alone_does_not_count_as_known_there(options: Any) -> None:
     texts = ["wheat corn", "wheat corn", "wheat tin"]
-    usual = usual_words(features_of(texts, **options), texts)
+    usual = unknown_word_rate(features_of(texts, **options), texts)
     assert usual is not None
     assert usual.unknown == (1 + 1) / (6 + 2)
     assert usual.highest == (1 - 2 * usual.unknown) / np.sqrt(2 * usual.unknown * 0.75)
@@ -221,16 +221,16 @@ def test_one_in_a_hundred_of_the_documents_is_odd_and_short_texts_may_have_a_lar
     rng = np.random.default_rng(0)
     n_words = rng.integers(5, 15, 5000)
     counts = WordCounts(n_words - rng.binomial(n_words, 0.2), n_words)
-    usual = UsualWords.of(counts)
-    assert usual.are_odd(counts).mean() == pytest.approx(0.01, abs=0.004)
+    usual = UnknownWordRate.from_counts(counts)
+    assert usual.are_unusual(counts).mean() == pytest.approx(0.01, abs=0.004)
     some = WordCounts(known=np.array([40, 20, 2, 0]), all=np.array([50, 50, 5, 5]))
-    assert usual.are_odd(some).tolist() == [False, True, False, True]
+    assert usual.are_unusual(some).tolist() == [False, True, False, True]
 
 
 def test_a_few_unknown_words_are_no_oddity_though_there_usually_are_none() -> None:
-    usual = UsualWords.of(WordCounts(np.full(100, 1000), np.full(100, 1000)))
+    usual = UnknownWordRate.from_counts(WordCounts(np.full(100, 1000), np.full(100, 1000)))
     some = WordCounts(known=np.array([90, 70]), all=np.array([100, 100]))
-    assert usual.are_odd(some).tolist() == [False, True]
+    assert usual.are_unusual(some).tolist() == [False, True]
 
 
 # Answers ----------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ def test_a_text_is_taken_to_pieces_once(
 
     def join(texts: list[str], prepare: Any) -> Any:
         read.extend(texts)
-        return text_words.join(texts, prepare)
+        return text_words.join_texts(texts, prepare)
 
     def find_words(texts: list[str]) -> Any:
         read.extend(texts)

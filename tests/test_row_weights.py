@@ -15,7 +15,7 @@ from slugline.learning.linear.weights import score_rows
 from slugline.text import sparse
 from slugline.text.blocks import WEIGHTINGS, Block
 from slugline.text.row_weights import RowWeights
-from slugline.text.sparse import Entries, Rows, check_rows
+from slugline.text.sparse import Entries, SparseRows, check_rows
 
 needs_kernel = pytest.mark.skipif(
     sparse.kernel is None, reason="the kernel is not built: there was no compiler"
@@ -42,7 +42,7 @@ def counts_of_blocks(draw: Draw) -> tuple[RowWeights, Entries]:
     columns = np.concatenate([np.zeros(0, int), *map(np.flatnonzero, rows)]).astype(np.int32)
     values = np.floor(1 + 1e4 * rng.random(len(columns)) ** 8).astype(np.float32)
     counts = Entries(values, columns, np.array([row.sum() for row in rows], dtype=np.int64))
-    counts.place(widths)
+    counts.offset_columns(widths)
     return RowWeights(blocks, widths, idf), counts
 
 
@@ -97,7 +97,7 @@ def test_the_kernel_scores_as_scipy_does(
     ]
     flat = np.concatenate([np.zeros(0, int), *columns]).astype(np.int32)
     values = rng.normal(size=len(flat)).astype(np.float32)
-    rows = Rows(Entries(values, flat, lengths), 50 * n_each, n_each)
+    rows = SparseRows(Entries(values, flat, lengths), 50 * n_each, n_each)
     table = rng.normal(size=(rows.n_columns, n_topics)).astype(np.float32)
     table[rng.random(len(table)) < 0.3] = 0
     found = score_rows(table, rows)
@@ -161,7 +161,7 @@ def test_rows_that_do_not_fit_are_not_scored(
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_rows_that_are_not_finite_are_refused(value: float) -> None:
     values = np.array([1, value], dtype=np.float32)
-    rows = Rows(Entries(values, COLUMNS[:2], np.array([2])), 3)
+    rows = SparseRows(Entries(values, COLUMNS[:2], np.array([2])), 3)
     with pytest.raises(DataError, match=r"^`X` holds NaN or infinity;"):
         check_rows(rows, 3)
     whole = rows._replace(entries=rows.entries._replace(values=VALUES[:2]))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from slugline.text.words import composed, find_words, plain, tokenize, unspaced
+from slugline.text.words import find_words, is_unspaced, normalize_nfc, normalize_text, tokenize
 
 # What Unicode calls the characters of scripts without spaces.
 NAMES = (
@@ -21,9 +21,9 @@ NAMES = (
 RARE = (0x1AFF0, 0x1B16F), (0xA9E0, 0xAA7F), (0x116D0, 0x116E3), (0x1F200, 0x1F200)
 
 
-def is_unspaced(character: str) -> bool:
+def is_of_unspaced_script(character: str) -> bool:
     array = np.frombuffer(character.encode() + b"   ", dtype=np.uint8)
-    return bool(unspaced(array, np.zeros(1, dtype=np.int64))[0])
+    return bool(is_unspaced(array, np.zeros(1, dtype=np.int64))[0])
 
 
 def test_scripts_without_spaces_are_those_that_unicode_names() -> None:
@@ -36,7 +36,7 @@ def test_scripts_without_spaces_are_those_that_unicode_names() -> None:
     }
     array = np.frombuffer("".join(letters).encode() + b"   ", dtype=np.uint8)
     starts = np.cumsum([0, *(len(c.encode()) for c in letters[:-1])])
-    found = {c for c, one in zip(letters, unspaced(array, starts), strict=True) if one}
+    found = {c for c, one in zip(letters, is_unspaced(array, starts), strict=True) if one}
     assert named <= found
     assert {unicodedata.name(c) for c in found - named} == {
         "IDEOGRAPHIC ITERATION MARK",
@@ -50,14 +50,14 @@ def test_scripts_without_spaces_are_those_that_unicode_names() -> None:
     "character", ["a", "ä", "я", "ع", "한", "ह", "😀", "\ufffd", "\ud7ff", "\ue000", "\U000e0001"]
 )
 def test_other_scripts_are_not_among_them(character: str) -> None:
-    assert not is_unspaced(character)
+    assert not is_of_unspaced_script(character)
 
 
 @pytest.mark.parametrize("edges", ["\u0e00\u0eff", "\u4e00\u9fff", "\uff66\uff9f"])
 def test_blocks_end_where_they_end(edges: str) -> None:
     first, last = map(ord, edges)
     around = [first - 1, first, last, last + 1]
-    assert [is_unspaced(chr(point)) for point in around] == [False, True, True, False]
+    assert [is_of_unspaced_script(chr(point)) for point in around] == [False, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_words_of_many_languages(text: str, words: list[str]) -> None:
 @example("ÁΣ\u0301手\u0301")
 @example("\u212b\u2126")
 def test_a_plain_text_stays_what_it_is(text: str) -> None:
-    once = plain(text)
-    assert plain(once).split() == once.split()
+    once = normalize_text(text)
+    assert normalize_text(once).split() == once.split()
 
 
 def test_words_of_one_text_do_not_depend_on_another_ones_script() -> None:
@@ -99,7 +99,9 @@ def test_words_of_one_text_do_not_depend_on_another_ones_script() -> None:
 
 def test_a_heap_of_marks_takes_no_longer_than_other_text() -> None:
     heap = "É" + "\u0301\u0316" * 100_000  # in order, this would take minutes
-    assert composed(heap) == heap.lower()
+    assert normalize_nfc(heap) == heap.lower()
     long = "E\u0301" * 2000
-    assert composed(long) == "é" * 2000
-    assert composed(long + "e" + "\u0301\u0316" * 15).endswith("é" + "\u0316" * 15 + "\u0301" * 14)
+    assert normalize_nfc(long) == "é" * 2000
+    assert normalize_nfc(long + "e" + "\u0301\u0316" * 15).endswith(
+        "é" + "\u0316" * 15 + "\u0301" * 14
+    )

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from slugline.errors import DataError, OptionError
 from slugline.text.sparse import (
     Entries,
-    Rows,
     RowStack,
+    SparseRows,
     check_csr,
     count_matrix,
     multi_hot,
@@ -150,12 +150,12 @@ def test_rows_come_off_a_stack_as_they_went_on_it_part_by_part(
 ) -> None:
     stack = stack_of(blocks)
     assert stack.n_entries == sum(count_rows(block).nnz for block in blocks)
-    parts = [Rows(part, N_COLUMNS).csr() for part in stack.parts()]
+    parts = [SparseRows(part, N_COLUMNS).csr() for part in stack.parts()]
     assert [part.toarray().tolist() for part in parts] == [
         count_rows(block).toarray().tolist() for block in blocks
     ]
     whole = count_rows([sequence for block in blocks for sequence in block])
-    rows = Rows(stack.all(), N_COLUMNS).csr()
+    rows = SparseRows(stack.concatenate(), N_COLUMNS).csr()
     assert rows.toarray().tolist() == whole.toarray().tolist()
     assert len(rows.data) == len(rows.indices) == rows.nnz
     assert (rows.dtype, rows.indices.dtype) == (np.float32, np.int32)
@@ -167,7 +167,7 @@ def test_what_is_changed_in_a_part_is_changed_in_the_stack() -> None:
         values, columns, _ = part
         values *= 2
         columns += 1
-    assert Rows(stack.all(), 6).csr().toarray().tolist() == [
+    assert SparseRows(stack.concatenate(), 6).csr().toarray().tolist() == [
         [0, 2, 2, 0, 0, 0],
         [0, 0, 0, 2, 0, 0],
         [0, 0, 0, 0, 4, 0],
@@ -175,7 +175,7 @@ def test_what_is_changed_in_a_part_is_changed_in_the_stack() -> None:
 
 
 def test_entries_may_stand_side_by_side_in_a_row() -> None:
-    rows = Rows(entries_of([[0, 2], [4], [1], [5, 3]]), 6, 2)
+    rows = SparseRows(entries_of([[0, 2], [4], [1], [5, 3]]), 6, 2)
     assert rows.n_rows == 2
     assert rows.csr().toarray().tolist() == [[1, 0, 1, 0, 1, 0], [0, 1, 0, 1, 0, 1]]
     assert rows.csr().has_canonical_format

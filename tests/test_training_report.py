@@ -22,7 +22,7 @@ from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
 from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.net.training import History
-from slugline.learning.tuning import Trial, Tuning, Way
+from slugline.learning.tuning import Candidate, SearchResult, Tuning
 from slugline.model.fitted import Fitted
 from slugline.reports.training import (
     ConfusedTopic,
@@ -577,8 +577,12 @@ def test_the_search_is_told_of_as_on_the_screen(
     better: list[bool], interrupted: bool, said: str
 ) -> None:
     trials = tuple(
-        Trial(
-            Way((Block("words"),), passes=(None, 2, 6, 10)[n]), 0.8 + n / 100, 0.5, 1.0, is_better
+        SearchResult(
+            Candidate((Block("words"),), passes=(None, 2, 6, 10)[n]),
+            0.8 + n / 100,
+            0.5,
+            1.0,
+            is_better,
         )
         for n, is_better in enumerate(better)
     )

@@ -16,7 +16,7 @@ from slugline.errors import DataError, OptionError
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.learner import LinearLearner
 from slugline.learning.mixture import Mixture
-from slugline.learning.tuning import BUDGET, Tuning, Way, tune
+from slugline.learning.tuning import BUDGET, Candidate, Tuning, tune
 from slugline.text.blocks import FAMILIES, Block
 
 WORDS = (FAMILIES["words"],)
@@ -52,9 +52,9 @@ class Notes(SilentProgress):
 def test_the_family_that_tells_topics_apart_is_found() -> None:
     tuning = search()
     first, best = tuning.trials[0], tuning.best
-    assert first.way == Way(WORDS)
+    assert first.candidate == Candidate(WORDS)
     assert first.accuracy < 0.7
-    assert FAMILIES["bigrams"] in best.way.blocks
+    assert FAMILIES["bigrams"] in best.candidate.blocks
     assert best.accuracy > 0.85
 
 
@@ -72,13 +72,13 @@ def test_accuracy_is_that_of_cross_validation_by_hand() -> None:
         learner.fit(features.fit_transform([texts[i] for i in learn]), y[learn], FitContext(2))
         rows = features.transform([texts[i] for i in held])
         n_right += int(np.sum(learner.predict_proba(rows).argmax(axis=1) == y[held]))
-    trial = next(trial for trial in search().trials if trial.way == Way(blocks))
+    trial = next(trial for trial in search().trials if trial.candidate == Candidate(blocks))
     assert trial.accuracy == pytest.approx(n_right / 240)
 
 
 def test_no_way_is_tried_twice_and_a_better_one_leads_by_both_figures() -> None:
     trials = search().trials
-    assert len({trial.way for trial in trials}) == len(trials)
+    assert len({trial.candidate for trial in trials}) == len(trials)
     best = trials[0]
     for trial in trials[1:]:
         if trial.is_better:
@@ -93,18 +93,18 @@ def test_the_same_seed_tries_and_finds_the_same() -> None:
 
 
 def test_the_budget_counts_work_and_always_pays_for_the_default() -> None:
-    assert [trial.way for trial in search(budget=1).trials] == [Way(WORDS)]
+    assert [trial.candidate for trial in search(budget=1).trials] == [Candidate(WORDS)]
     # 3 folds, each learned from by 2; 16 rounds for 2 topics: 64 a way with the same terms.
     few = search(budget=64 * 3)
     assert 1 < len(few.trials) < len(search().trials)
-    assert all(trial.way.net is None for trial in few.trials)
+    assert all(trial.candidate.net is None for trial in few.trials)
 
 
 def test_a_family_that_no_text_has_is_no_better_and_no_error() -> None:
     y = np.arange(60) % 2
     texts = ["apple" if topic else "motor" for topic in y]  # no pairs, nor a lead beside the words
     tuning = tune(texts, y, WORDS, FitContext(n_topics=2))
-    assert any(FAMILIES["bigrams"] in trial.way.blocks for trial in tuning.trials)
+    assert any(FAMILIES["bigrams"] in trial.candidate.blocks for trial in tuning.trials)
     assert tuning.best.accuracy == 1.0
 
 
@@ -114,12 +114,12 @@ def test_documents_of_no_weight_have_no_say() -> None:
     weight = np.repeat(np.array([1, 0], dtype=np.float32), 360)
     context = FitContext(n_topics=2, sample_weight=weight)
     tuning = tune(texts + texts, np.concatenate([y, noise]), WORDS, context, budget=1000)
-    assert "bigrams" in {block.kind for block in tuning.best.way.blocks}
+    assert "bigrams" in {block.kind for block in tuning.best.candidate.blocks}
     assert tuning.best.accuracy > 0.8
 
 
 def test_nets_are_tried_and_their_shares_cost_nothing_more() -> None:
-    nets = [trial.way for trial in search().trials if trial.way.net]
+    nets = [trial.candidate for trial in search().trials if trial.candidate.net]
     assert {way.net_share for way in nets} == {0.3, 0.5, 0.7}
 
 
@@ -129,7 +129,7 @@ def test_ctrl_c_ends_the_search_and_keeps_the_best() -> None:
     tuning = tune(texts, y, WORDS, FitContext(n_topics=2, progress=notes))
     assert tuning.interrupted
     assert len(tuning.trials) == len(notes.notes) == 4
-    assert FAMILIES["bigrams"] in tuning.best.way.blocks
+    assert FAMILIES["bigrams"] in tuning.best.candidate.blocks
 
 
 def test_every_trial_is_told_in_words() -> None:
@@ -146,21 +146,24 @@ def test_every_trial_is_told_in_words() -> None:
 @pytest.mark.parametrize(
     ("way", "words"),
     [
-        (Way(WORDS), "1.25 x words"),
-        (Way((Block("words"), Block("lead", weight=3)), passes=6), "words + 3 x lead, 6 passes"),
-        (Way((Block(),), net=(15, 0.0), net_share=0.3), "words, 30% a net of 15 epochs"),
+        (Candidate(WORDS), "1.25 x words"),
         (
-            Way((Block(),), net=(6, 0.1), n_nets=3),
+            Candidate((Block("words"), Block("lead", weight=3)), passes=6),
+            "words + 3 x lead, 6 passes",
+        ),
+        (Candidate((Block(),), net=(15, 0.0), net_share=0.3), "words, 30% a net of 15 epochs"),
+        (
+            Candidate((Block(),), net=(6, 0.1), n_nets=3),
             "words, 50% 3 nets of 6 epochs with labels smoothed by 0.1",
         ),
     ],
 )
-def test_a_way_reads_as_a_person_would_say_it(way: Way, words: str) -> None:
+def test_a_way_reads_as_a_person_would_say_it(way: Candidate, words: str) -> None:
     assert str(way) == words
 
 
 def test_a_way_with_nets_is_a_mixture_with_their_share() -> None:
-    learner = Way(WORDS, passes=6, net=(6, 0.1), n_nets=3, net_share=0.3).learner()
+    learner = Candidate(WORDS, passes=6, net=(6, 0.1), n_nets=3, net_share=0.3).learner()
     assert isinstance(learner, Mixture)
     assert learner.shares == pytest.approx([0.7, 0.1, 0.1, 0.1])
 
@@ -178,7 +181,7 @@ def test_a_tuned_classifier_learns_in_the_best_way_and_is_saved_with_it(tmp_path
     texts, y = ordered_pairs(90)
     classifier = TopicClassifier(tune=True).fit(texts, y)
     assert classifier.tuning_ is not None
-    best = classifier.tuning_.best.way
+    best = classifier.tuning_.best.candidate
     assert classifier.features_.blocks == best.blocks
     classifier.save(tmp_path / "tuned.slug")
     again = load(tmp_path / "tuned.slug")

@@ -77,7 +77,7 @@ def test_scores_are_those_of_words_times_their_factor_and_those_of_the_encoder(
     proba = classifier.predict_proba(TEST)
     np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_array_equal(proba.argmax(axis=1), expected.argmax(axis=1))
-    assert proba.min() >= head.calibration.doubt / 3 * 0.999
+    assert proba.min() >= head.calibration.uniform_weight / 3 * 0.999
 
 
 def test_an_encoder_that_says_nothing_is_left_out_with_a_warning() -> None:
@@ -108,8 +108,8 @@ def test_words_that_say_nothing_count_little(meanings: Meanings) -> None:
 def test_few_documents_are_no_certainty(meanings: Meanings) -> None:
     few = TopicClassifier(encoder=meanings).fit(TRAIN[:6], TRAIN_TOPICS[:6])
     many = fit(meanings)
-    assert head_of(few).calibration.doubt >= 1 / 8
-    assert head_of(many).calibration.doubt < head_of(few).calibration.doubt
+    assert head_of(few).calibration.uniform_weight >= 1 / 8
+    assert head_of(many).calibration.uniform_weight < head_of(few).calibration.uniform_weight
     assert few.predict_proba(TEST).max() < 0.93
 
 

@@ -56,7 +56,10 @@ def make_models(folder: Path) -> list[bytes]:
     counted = [Block("words", "counts"), Block("characters", n_buckets=64), Block("bigrams")]
     makes: list[tuple[Any, list[Block] | None]] = [
         *((net, None), (shallow, None), (LinearLearner(), None), (LinearLearner(), counted)),
-        (Mixture([LinearLearner(), Mixture([net, shallow], [1, 2])], sharpness=1.5), counted),
+        (
+            Mixture([LinearLearner(), Mixture([net, shallow], [1, 2])], inverse_temperature=1.5),
+            counted,
+        ),
     ]
     models = [path.read_bytes() for path in [*OLD, SHIPPED]]
     for learner, blocks in makes:

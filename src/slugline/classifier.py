@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from slugline import errors
 from slugline.base.arrays import F32
-from slugline.base.words import as_call, as_table
+from slugline.base.words import format_call, format_html_table
 from slugline.corpus.documents import Topic, Topics, check_descriptions, to_plain_topics
 from slugline.corpus.sample_weights import row_weights
 from slugline.errors import DataError, OptionError
@@ -72,7 +72,7 @@ class TextEstimator:
         return self
 
     def __repr__(self) -> str:
-        return as_call(self)
+        return format_call(self)
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that this is a classifier of strings."""
@@ -219,7 +219,7 @@ class TopicClassifier(TextEstimator):
             progress=progress,
         )
         if settings.encoder is not None and fitted.encoder is None:
-            warnings.warn(settings.encoder.left_out, errors.EncoderWarning, stacklevel=2)
+            warnings.warn(settings.encoder.omission_warning, errors.EncoderWarning, stacklevel=2)
         return self._hold(fitted)
 
     def partial_fit(
@@ -393,7 +393,9 @@ class TopicClassifier(TextEstimator):
 
     def _repr_html_(self) -> str:
         is_fitted = self.__sklearn_is_fitted__()
-        return as_table(repr(self), self.fitted_.summary() if is_fitted else [("", "not fitted")])
+        return format_html_table(
+            repr(self), self.fitted_.summary() if is_fitted else [("", "not fitted")]
+        )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "fitted_")

@@ -20,9 +20,9 @@ __all__ = [
     "check_whole",
     "count_threads",
     "has_surrogates",
-    "illegal",
     "is_number",
-    "shown",
+    "option_error",
+    "short_repr",
 ]
 
 
@@ -40,7 +40,7 @@ def check_whole(name: str, value: Any, least: int, most: int | None = None) -> N
     if is_whole and least <= value and (most is None or value <= most):
         return
     bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-    raise illegal(name, value, f"a whole number {bounds}")
+    raise option_error(name, value, f"a whole number {bounds}")
 
 
 def check_number(
@@ -71,7 +71,7 @@ def check_number(
         return
     bounds = (("over", over), ("of at least", least), ("under", under))
     wanted = " and ".join(f"{word} {bound}" for word, bound in bounds if bound is not None)
-    raise illegal(name, value, f"a number {wanted}")
+    raise option_error(name, value, f"a number {wanted}")
 
 
 def check_share(name: str, value: Any) -> None:
@@ -87,7 +87,9 @@ def check_share(name: str, value: Any) -> None:
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """Raise OptionError unless a value is one of a few words."""
     if not isinstance(value, str) or value not in choices:
-        raise illegal(name, value, f"{'one of ' if len(choices) > 1 else ''}{', '.join(choices)}")
+        raise option_error(
+            name, value, f"{'one of ' if len(choices) > 1 else ''}{', '.join(choices)}"
+        )
 
 
 def is_number(value: Any) -> bool:
@@ -100,12 +102,12 @@ def has_surrogates(text: str) -> bool:
     return _SURROGATE.search(text) is not None
 
 
-def illegal(name: str, value: Any, wanted: str) -> OptionError:
+def option_error(name: str, value: Any, wanted: str) -> OptionError:
     """Return the error that tells what was found for a parameter, and what it may be."""
-    return OptionError(f"`{name}` is {shown(value)}; give {wanted}.")
+    return OptionError(f"`{name}` is {short_repr(value)}; give {wanted}.")
 
 
-def shown(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """Return a value as it would be typed, cut short if it is long."""
     return " ".join(_short.repr(value).split())
 

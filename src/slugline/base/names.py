@@ -9,19 +9,19 @@ from pathlib import Path
 from slugline.errors import DataError
 
 __all__ = [
-    "MARKS",
+    "PATTERN_CHARACTERS",
     "RECORD",
-    "files_of",
+    "expand_patterns",
     "is_pattern",
 ]
 
 #: What makes a name a pattern.
-MARKS = frozenset("*?[")
+PATTERN_CHARACTERS = frozenset("*?[")
 #: The record of a folder of answers, which is no data; see `slugline.prediction.record`.
 RECORD = "_slugline.jsonl"
 
 
-def files_of(names: Iterable[str | Path]) -> list[str]:
+def expand_patterns(names: Iterable[str | Path]) -> list[str]:
     """Return the files that are named, those of a pattern in order of their names.
 
     Raises
@@ -46,4 +46,4 @@ def files_of(names: Iterable[str | Path]) -> list[str]:
 
 def is_pattern(name: str) -> bool:
     """Whether a name is a pattern: it has its marks, and there is no file of that very name."""
-    return bool(MARKS & set(name)) and not Path(name).exists()
+    return bool(PATTERN_CHARACTERS & set(name)) and not Path(name).exists()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, runtime_checkable
 
-from slugline.base.checks import illegal
+from slugline.base.checks import option_error
 from slugline.base.words import printable
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def check_progress(progress: Any) -> Progress:
     if progress is None:
         return SILENT
     if not isinstance(progress, Progress):
-        raise illegal(
+        raise option_error(
             "progress", progress, "None, or an object like those of `slugline.base.progress`"
         )
     return progress

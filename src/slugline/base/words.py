@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 __all__ = [
     "all_of",
-    "as_call",
-    "as_lines",
-    "as_table",
     "counted",
+    "format_call",
+    "format_html_table",
+    "format_lines",
     "have",
     "printable",
     "printable_json",
@@ -21,7 +21,7 @@ __all__ = [
 Rows = Sequence[tuple[str, str]]
 
 
-def as_call(value: object) -> str:
+def format_call(value: object) -> str:
     """Return the call of its constructor that makes a value again, defaults left out."""
     parameters = inspect.signature(type(value)).parameters
     given = {name: getattr(value, name) for name in parameters if hasattr(value, name)}
@@ -34,10 +34,10 @@ def as_call(value: object) -> str:
     return f"{type(value).__name__}({', '.join(changed)})"
 
 
-def as_lines(title: str, rows: Rows) -> str:
+def format_lines(title: str, rows: Rows) -> str:
     """Return a line for the title, and one for each pair of a name and what it is.
 
-    >>> print(as_lines("A model", [("topics", "46"), ("terms", "10,000 words")]))
+    >>> print(format_lines("A model", [("topics", "46"), ("terms", "10,000 words")]))
     A model
       topics  46
       terms   10,000 words
@@ -46,7 +46,7 @@ def as_lines(title: str, rows: Rows) -> str:
     return "\n".join([title, *(f"  {name:<{width}}  {what}" for name, what in rows)])
 
 
-def as_table(title: str, rows: Rows) -> str:
+def format_html_table(title: str, rows: Rows) -> str:
     """Return the same as HTML, of which nothing in the pairs can be a part."""
     cells = "".join(
         f"<tr><th style='text-align: left'>{html.escape(name)}</th>"

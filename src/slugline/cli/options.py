@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from slugline.base.checks import shown
+from slugline.base.checks import short_repr
 from slugline.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def read_size(flag: str, size: str) -> int:
     n_bytes = int(Decimal(found[1]) * unit) if found and unit else 0
     if not n_bytes:
         raise OptionError(
-            f"{flag} is {shown(size)}; give a number of bytes, kB, MB or GB, such as 2000000, "
+            f"{flag} is {short_repr(size)}; give a number of bytes, kB, MB or GB, such as 2000000, "
             "500kB or 1.5MB."
         )
     return n_bytes

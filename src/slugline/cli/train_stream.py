@@ -66,9 +66,9 @@ def _check(request: TrainRequest) -> None:
 def _fit(request: TrainRequest) -> Experiment:
     from slugline.classifier import TopicClassifier
     from slugline.experiment.run import run_stream
-    from slugline.stream.source import files_of
+    from slugline.stream.source import expand_patterns
 
-    files = files_of(request.sources)
+    files = expand_patterns(request.sources)
     for file in files:
         check_not_read("--output", request.output, [file])
     if request.scheduler is not None or request.workers is not None:

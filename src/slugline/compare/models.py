@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import I64
-from slugline.base.checks import shown
+from slugline.base.checks import short_repr
 from slugline.base.words import all_of, counted, have
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderError, OptionError
@@ -186,13 +186,13 @@ def _check_name(name: str) -> None:
         return
     if ":" in name:
         raise OptionError(
-            f"`models` names {shown(name)}; for a model of yours give module:name, such as "
+            f"`models` names {short_repr(name)}; for a model of yours give module:name, such as "
             "pipelines:mine for what pipelines.py calls mine."
         )
     near = difflib.get_close_matches(name.lower(), (*MODELS, ALL), n=1)
     meant = f"did you mean {near[0]}? Choose" if near else "choose"
     raise OptionError(
-        f"`models` names {shown(name)}, which is none; {meant} from "
+        f"`models` names {short_repr(name)}, which is none; {meant} from "
         f"{', '.join((*MODELS, ALL))}, or give module:name for one of yours."
     )
 

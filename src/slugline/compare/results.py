@@ -13,7 +13,7 @@ import numpy as np
 
 from slugline.base.arrays import I64
 from slugline.base.plots import ModelMark, plot_models
-from slugline.base.words import as_lines, as_table, counted
+from slugline.base.words import counted, format_html_table, format_lines
 from slugline.compare.models import Model
 from slugline.compare.process import FoldResult
 from slugline.evaluation.intervals import wilson
@@ -249,10 +249,10 @@ class Comparison:
     interrupted: bool = False
 
     def __repr__(self) -> str:
-        return as_lines(*self._shown())
+        return format_lines(*self._shown())
 
     def _repr_html_(self) -> str:
-        return as_table(*self._shown())
+        return format_html_table(*self._shown())
 
     def _shown(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [(m.name, m.error or f"{m.accuracy:.3f}") for m in self.models]

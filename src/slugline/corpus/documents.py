@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32, I64
-from slugline.base.checks import has_surrogates, illegal, shown
+from slugline.base.checks import has_surrogates, option_error, short_repr
 from slugline.errors import DataError
 
 __all__ = [
@@ -187,15 +187,15 @@ def check_descriptions(descriptions: Any) -> dict[Topic, str]:
     OptionError : if it is not a mapping.
     """
     if not isinstance(descriptions, Mapping):
-        raise illegal("descriptions", descriptions, "a mapping of topics to texts")
+        raise option_error("descriptions", descriptions, "a mapping of topics to texts")
     names = to_plain_topics(descriptions, "descriptions")
     check_topic_names(names)
     checked = dict(zip(names, descriptions.values(), strict=True))
     for name, text in checked.items():
         if not isinstance(text, str) or not text.strip():
             raise DataError(
-                f"the description of topic {name!r} is {shown(text)}; describe it in a few words, "
-                "or leave it out."
+                f"the description of topic {name!r} is {short_repr(text)}; describe it in a few "
+                "words, or leave it out."
             )
     return checked
 
@@ -212,7 +212,9 @@ def to_plain_topics(topics: Iterable[Any], name: str = "y") -> list[Topic]:
     """
     _check_iterable(topics, name)
     if isinstance(topics, str | bytes):
-        raise DataError(f"`{name}` is the single string {shown(topics)}; give a list of topics.")
+        raise DataError(
+            f"`{name}` is the single string {short_repr(topics)}; give a list of topics."
+        )
     values = list(topics)
     if {type(topic) for topic in values} in ({str}, {int}):
         return values
@@ -230,8 +232,8 @@ def _plain_topic(topic: Any, row: int, name: str) -> Topic:
         return int(topic)
     if not isinstance(topic, str | int):
         raise DataError(
-            f"`{name}` has {shown(topic)} in row {row}, counted from 0; topics are words or whole "
-            "numbers."
+            f"`{name}` has {short_repr(topic)} in row {row}, counted from 0; topics are words or "
+            "whole numbers."
         )
     return topic
 
@@ -244,7 +246,9 @@ def _is_missing(topic: Any) -> bool:
 
 def _check_iterable(values: Any, name: str) -> None:
     if not isinstance(values, Iterable):
-        raise DataError(f"`{name}` is {shown(values)}; give a list with one item per document.")
+        raise DataError(
+            f"`{name}` is {short_repr(values)}; give a list with one item per document."
+        )
 
 
 def check_topic_names(topics: Sequence[Topic]) -> None:

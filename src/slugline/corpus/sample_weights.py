@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32, F64, I64
-from slugline.base.checks import illegal, is_number, shown
+from slugline.base.checks import is_number, option_error
 from slugline.corpus.documents import Topics, to_plain_topics
 from slugline.errors import DataError, OptionError
 
@@ -74,8 +74,8 @@ def _check_sample_weight(sample_weight: npt.ArrayLike, n_rows: int) -> F64:
     )
     if not is_numeric:
         raise DataError(
-            f"`sample_weight` is {shown(sample_weight)}; give an array or list of one number for "
-            "each row."
+            f"`sample_weight` is {short_repr(sample_weight)}; give an array or list of one number "
+            "for each row."
         )
     numbers = weights.astype(np.float64)
     if numbers.shape != (n_rows,):
@@ -135,14 +135,14 @@ def check_class_weight(class_weight: Any) -> None:
     if class_weight is None or (isinstance(class_weight, str) and class_weight == "balanced"):
         return
     if not isinstance(class_weight, Mapping):
-        raise illegal(
+        raise option_error(
             "class_weight", class_weight, "None, 'balanced' or a mapping of topic to weight"
         )
     for topic, weight in class_weight.items():
         if not is_number(weight) or not 0 <= weight <= _MAX_WEIGHT:
             raise OptionError(
-                f"`class_weight` gives topic {topic!r} the weight {shown(weight)}; give a number "
-                f"from 0 to {_MAX_WEIGHT:g}."
+                f"`class_weight` gives topic {topic!r} the weight {short_repr(weight)}; give a "
+                f"number from 0 to {_MAX_WEIGHT:g}."
             )
 
 

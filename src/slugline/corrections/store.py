@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from slugline.base.checks import shown
+from slugline.base.checks import short_repr
 from slugline.base.files import write_ahead
 from slugline.corpus.documents import Topic, check_topic_names, to_plain_topics
 from slugline.errors import DataError, StoreError
@@ -92,7 +92,7 @@ def to_cells(
     DataError : if one of them can't be kept; see `Correction` and `MAX_TEXT_BYTES`.
     """
     if not isinstance(text, str):
-        raise DataError(f"`text` is {shown(text)}; give a string.")
+        raise DataError(f"`text` is {short_repr(text)}; give a string.")
     # Each character has a byte or more, so that a text with far too many isn't encoded first.
     if len(text) > MAX_TEXT_BYTES or len(data := _to_bytes(text)) > MAX_TEXT_BYTES:
         raise DataError(
@@ -102,7 +102,7 @@ def to_cells(
     names = to_plain_topics([topic], "topic") + to_plain_topics([answer], "answer")
     check_topic_names(names)
     if isinstance(probability, bool) or not _is_share(probability):
-        raise DataError(f"`probability` is {shown(probability)}; give a number from 0 to 1.")
+        raise DataError(f"`probability` is {short_repr(probability)}; give a number from 0 to 1.")
     words = [_word(name, value) for name, value in (("model", model), ("digest", digest))]
     by = None if who is None else _word("who", who)
     cells = [_to_bytes(name) if isinstance(name, str) else name for name in names]
@@ -137,7 +137,7 @@ def _is_share(value: Any) -> bool:
 def _word(name: str, value: Any) -> bytes:
     if not isinstance(value, str) or len(value) > _LONGEST:
         raise DataError(
-            f"`{name}` is {shown(value)}; give a string of at most {_LONGEST:,} characters."
+            f"`{name}` is {short_repr(value)}; give a string of at most {_LONGEST:,} characters."
         )
     return _to_bytes(value)
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F64, I64, Floats, Integers, Mask
-from slugline.base.words import as_lines, as_table, counted
+from slugline.base.words import counted, format_html_table, format_lines
 from slugline.errors import DataError
 from slugline.evaluation.intervals import Interval, bootstrap, wilson
 from slugline.evaluation.probabilities import (
@@ -303,10 +303,10 @@ class Evaluation:
         return cls(names, confusion, log_loss, answers, seed)
 
     def __repr__(self) -> str:
-        return as_lines(*self._shown())
+        return format_lines(*self._shown())
 
     def _repr_html_(self) -> str:
-        return as_table(*self._shown())
+        return format_html_table(*self._shown())
 
     @property
     def n_documents(self) -> int:

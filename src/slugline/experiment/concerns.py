@@ -140,7 +140,7 @@ def encoder_warnings(classifier: TopicClassifier) -> list[str]:
     """Return a warning if a fitted classifier goes without the encoder that was asked for."""
     if classifier.encoder is None or classifier.fitted_.encoder is not None:
         return []
-    return [get_encoder(classifier.encoder).left_out]
+    return [get_encoder(classifier.encoder).omission_warning]
 
 
 def fit_warnings(fitted: Fitted) -> list[str]:

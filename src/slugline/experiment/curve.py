@@ -17,7 +17,7 @@ from slugline.base.arrays import Index
 from slugline.base.checks import check_whole
 from slugline.base.plots import LabelCurve, plot_labels
 from slugline.base.progress import Progress, check_progress
-from slugline.base.words import as_lines, as_table, counted, have
+from slugline.base.words import counted, format_html_table, format_lines, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.splits import rank_within_topics
@@ -140,10 +140,10 @@ class LearningCurves:
     interrupted: bool = False
 
     def __repr__(self) -> str:
-        return as_lines(*self._shown())
+        return format_lines(*self._shown())
 
     def _repr_html_(self) -> str:
-        return as_table(*self._shown())
+        return format_html_table(*self._shown())
 
     def _shown(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [

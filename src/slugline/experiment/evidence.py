@@ -22,7 +22,7 @@ from slugline.experiment.run import Experiment
 from slugline.learning.linear.learner import LinearLearner
 from slugline.model.fitted import Fitted
 from slugline.text.blocks import document_frequency
-from slugline.text.words import unspaced_runs
+from slugline.text.words import find_unspaced
 
 __all__ = [
     "N_CHARACTERS",
@@ -240,7 +240,7 @@ def _by_strength(
 
 def _is_unspaced(term: str) -> bool:
     """Whether a run is all of a script that has no spaces, whose words aren't terms themselves."""
-    return not term.isascii() and unspaced_runs(term) == [(0, len(term))]
+    return not term.isascii() and find_unspaced(term) == [(0, len(term))]
 
 
 def _chosen(candidates: Sequence[tuple[str, float]], n_terms: int) -> list[str]:

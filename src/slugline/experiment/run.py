@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from slugline.base.words import all_of, as_lines, as_table, counted, have
+from slugline.base.words import all_of, counted, format_html_table, format_lines, have
 from slugline.classifier import TopicClassifier
 from slugline.corpus.corpus import Corpus
 from slugline.errors import DataError, EncoderWarning, OptionError
@@ -208,10 +208,10 @@ class Experiment:
     shuffled: float = math.nan
 
     def __repr__(self) -> str:
-        return as_lines(*self._shown())
+        return format_lines(*self._shown())
 
     def _repr_html_(self) -> str:
-        return as_table(*self._shown())
+        return format_html_table(*self._shown())
 
     def _shown(self) -> tuple[str, list[tuple[str, str]]]:
         rows = [("learned from", f"{counted(self.n_learned, 'document')} in {self.seconds:.1f} s")]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F64, Floats, Integers
-from slugline.base.checks import shown
+from slugline.base.checks import short_repr
 from slugline.errors import OptionError
 from slugline.learning.calibration import Calibration, softmax
 from slugline.learning.learner import Learner
@@ -25,8 +25,8 @@ from slugline.learning.net.learner import NeuralLearner
 from slugline.learning.shallow import ShallowLearner
 from slugline.text.features import Features
 from slugline.text.sparse import ranges, row_lengths
-from slugline.text.terms import KINDS, Terms
-from slugline.text.words import Words, unspaced
+from slugline.text.terms import KINDS, GroupedTerms
+from slugline.text.words import Words, is_unspaced
 
 __all__ = [
     "Attribution",
@@ -104,7 +104,7 @@ def attribute(learner: Learner, columns: Integers, values: Floats) -> Attributio
     if isinstance(learner, Mixture):
         return _Mixed(learner, [attribute(part, columns, values) for part in learner.learners])
     raise OptionError(
-        f"`learner` is {shown(learner)}, which can't be explained; linear learners, nets and "
+        f"`learner` is {short_repr(learner)}, which can't be explained; linear learners, nets and "
         "mixtures of them can."
     )
 
@@ -265,31 +265,31 @@ def _calibration(learner: Learner) -> Calibration:
     """Return what makes probabilities of the learner's scores."""
     if isinstance(learner, LinearLearner):
         return learner.calibration
-    return Calibration(learner.sharpness if isinstance(learner, Mixture) else 1.0)
+    return Calibration(learner.inverse_temperature if isinstance(learner, Mixture) else 1.0)
 
 
 def _pulled(calibration: Calibration, scores: Any, pull: F64) -> F64:
     """Return the gradient of each row's sum of probabilities times `pull`."""
     total = np.zeros_like(scores)
-    for share, sharpness in _softmaxes(calibration):
-        proba = softmax(scores * sharpness)
+    for share, factor in _softmaxes(calibration):
+        proba = softmax(scores * factor)
         mean = (proba * pull).sum(axis=1, keepdims=True)
-        total += share * sharpness * (proba * (pull - mean))
+        total += share * factor * (proba * (pull - mean))
     return total
 
 
 def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
-    """Return the share and the sharpness of each softmax that probabilities are made of.
+    """Return the weight and the inverse temperature of each softmax in probabilities.
 
     They are rounded as `Calibration.proba` has them.
     """
-    sharpness, doubt, ambiguity = calibration
-    sure = float(np.float32(1 - doubt))
-    if not ambiguity:
-        return [(sure, float(np.float32(sharpness)))]
-    flat = float(np.float32(sharpness / 3))
-    shares = (float(np.float32(share)) for share in (1 - ambiguity, ambiguity))
-    return [(sure * share, factor) for share, factor in zip(shares, (3 * flat, flat), strict=True)]
+    factor, uniform_weight, flat_weight = calibration
+    total = float(np.float32(1 - uniform_weight))
+    if not flat_weight:
+        return [(total, float(np.float32(factor)))]
+    flat = float(np.float32(factor / 3))
+    shares = (float(np.float32(share)) for share in (1 - flat_weight, flat_weight))
+    return [(total * share, factor) for share, factor in zip(shares, (3 * flat, flat), strict=True)]
 
 
 def adjust_to_sum(shares: F64, total: float, most: float = _ROUNDING) -> F64:
@@ -352,7 +352,7 @@ def attribute_to_words(
     first = 0
     for block, vocabulary in zip(features.blocks, features.vocabularies_, strict=True):
         terms = KINDS[block.kind].find(words)
-        values = _on_spans(terms, vocabulary.of_spans(terms), first, columns, shares)
+        values = _on_spans(terms, vocabulary.columns_of_spans(terms), first, columns, shares)
         first += vocabulary.n_columns
         if block.kind == "characters":
             folded, runs = _fold(words, terms, values)
@@ -366,7 +366,7 @@ def attribute_to_words(
 
 
 def _on_spans(
-    terms: Terms, found: npt.NDArray[np.int32], first: int, columns: Integers, shares: F64
+    terms: GroupedTerms, found: npt.NDArray[np.int32], first: int, columns: Integers, shares: F64
 ) -> F64:
     """Return what each span counts at each place where it stands, shape (n_spans,)."""
     known = np.flatnonzero(found >= 0)
@@ -379,12 +379,12 @@ def _on_spans(
     return values
 
 
-def _fold(words: Words, terms: Terms, values: F64) -> tuple[F64, WordAttribution]:
+def _fold(words: Words, terms: GroupedTerms, values: F64) -> tuple[F64, WordAttribution]:
     """Return what runs count for each word, and those of scripts without spaces on their own."""
     distinct, _ = words.distinct
     n_runs = row_lengths(terms.spans.indptr)
     owner = np.arange(len(distinct)).repeat(n_runs)
-    is_phrase = unspaced(np.frombuffer(words.buffer, dtype=np.uint8), distinct.starts)
+    is_phrase = is_unspaced(np.frombuffer(words.buffer, dtype=np.uint8), distinct.starts)
     word_values = values * ~is_phrase[owner]
     folded = np.bincount(owner, word_values, len(distinct)).astype(np.float64, copy=False)
     places = np.flatnonzero(is_phrase[terms.groups])

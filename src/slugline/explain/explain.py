@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from slugline.base.arrays import F64, Integers
-from slugline.base.checks import check_whole, illegal, shown
+from slugline.base.checks import check_whole, option_error, short_repr
 from slugline.base.words import counted
 from slugline.corpus.corpus import Corpus
 from slugline.corpus.documents import Topic
@@ -26,7 +26,7 @@ from slugline.explain.explanation import Explanation, Reason, TrainingExample, n
 from slugline.learning.encoder.head import DenseHead
 from slugline.learning.encoder.rows import encode
 from slugline.model.fitted import Fitted
-from slugline.text.terms import Places
+from slugline.text.terms import SpanMapper
 from slugline.text.words import Words, find_words, span_text
 
 __all__ = [
@@ -68,7 +68,7 @@ def split_encoder_share(
     Moulin (1985), The separability axiom and equal-sharing methods: equal allocation of what is not
     separable, here of the score.
     """
-    starts, ends = Places(text, words).of(words.starts, words.ends)
+    starts, ends = SpanMapper(text, words).to_text_positions(words.starts, words.ends)
     firsts, lasts = _parts(text, starts, ends)
     without = [
         text[: starts[first]] + text[ends[last] :]
@@ -154,7 +154,7 @@ def explain(
     """
     check_whole("most", most, 1)
     if not isinstance(text, str):
-        raise DataError(f"`text` is {shown(text)}; give one text, as a string.")
+        raise DataError(f"`text` is {short_repr(text)}; give one text, as a string.")
     answer = _Answer(fitted, text)
     names = fitted.topics.names
     number = answer.best if topic is None else names.index(find_topic(fitted, topic))
@@ -198,9 +198,11 @@ def find_topic(fitted: Fitted, topic: Any) -> Topic:
         return by_name[str(topic)]
     near = difflib.get_close_matches(str(topic)[:_LONGEST], by_name, n=1, cutoff=0.5)
     advice = (
-        f"did you mean {by_name[near[0]]!r}?" if near else f"it has {shown(fitted.topics.names)}."
+        f"did you mean {by_name[near[0]]!r}?"
+        if near
+        else f"it has {short_repr(fitted.topics.names)}."
     )
-    raise DataError(f"the model has no topic {shown(topic)}; {advice}")
+    raise DataError(f"the model has no topic {short_repr(topic)}; {advice}")
 
 
 class _Answer:
@@ -214,7 +216,7 @@ class _Answer:
         else:
             encoded = fitted.dense.rows([text], fitted.features.n_jobs)
             self.encoded = encoded[0].astype(np.float64)
-            scores = fitted.dense.added(scores, encoded)
+            scores = fitted.dense.add_scores(scores, encoded)
             proba = fitted.dense.predict_proba(scores)
         self.scores, self.proba = scores[0], proba[0]
         self.best = int(self.scores.argmax())
@@ -241,8 +243,8 @@ def _wanted(fitted: Fitted, number: int, against: Any) -> tuple[F64, int | None]
     other = names.index(find_topic(fitted, against))
     if other == number:
         raise OptionError(
-            f"`against` is {shown(names[other])}, which is the topic to explain; name another one, "
-            "or say with `topic` which one to compare it with."
+            f"`against` is {short_repr(names[other])}, which is the topic to explain; name another "
+            "one, or say with `topic` which one to compare it with."
         )
     wanted[other] = -1
     return wanted, other
@@ -255,7 +257,7 @@ def _reasons(
     order = np.argsort(-np.abs(found.values), kind="stable")
     best, rest = order[:most], order[most:]
     firsts, lasts = found.starts[best], found.ends[best]
-    starts, ends = Places(text, words).of(firsts, lasts)
+    starts, ends = SpanMapper(text, words).to_text_positions(firsts, lasts)
     listed = [
         Reason(_spelled(words.buffer[first:last]), start, end, share)
         for first, last, start, end, share in zip(
@@ -290,7 +292,9 @@ def _examples(
     try:
         texts, topics = (corpus.texts, corpus.topics) if isinstance(corpus, Corpus) else corpus
     except (TypeError, ValueError) as error:
-        raise illegal("corpus", corpus, "a Corpus, or texts and topics: (texts, topics)") from error
+        raise option_error(
+            "corpus", corpus, "a Corpus, or texts and topics: (texts, topics)"
+        ) from error
     by_column = np.zeros(fitted.features.n_columns)
     by_column[X.indices] = shares
     place = corpus.place if isinstance(corpus, Corpus) else _number

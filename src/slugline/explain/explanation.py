@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from slugline.base.arrays import F64
-from slugline.base.words import as_lines, counted
+from slugline.base.words import counted, format_lines
 from slugline.corpus.documents import Topic, check_documents
 from slugline.errors import DataError
 from slugline.model.fitted import Fitted
@@ -290,7 +290,7 @@ class Explanation:
         }
 
     def __repr__(self) -> str:
-        return as_lines(self.title, self.summary())
+        return format_lines(self.title, self.summary())
 
     def _repr_html_(self) -> str:
         cells = "".join(

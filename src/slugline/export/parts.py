@@ -28,7 +28,7 @@ from slugline.model.fitted import Fitted
 from slugline.model.routing import Router
 from slugline.text.columns import TermColumns
 from slugline.text.sparse import boundaries
-from slugline.text.words import TRANSLATION, sides
+from slugline.text.words import TRANSLATION, character_classes
 
 __all__ = [
     "Bundle",
@@ -138,7 +138,7 @@ class Characters(NamedTuple):
     Attributes
     ----------
     sides : uint8 array, shape (2^16 + 17,)
-        As `slugline.text.words.sides`, with the separators of ASCII too.
+        As `slugline.text.words.character_classes`, with the separators of ASCII too.
     blank : int array
         The characters that are white space.
     lower : int array, shape (n, 2)
@@ -193,7 +193,7 @@ def _table(found: list[str], function: Callable[[str], int]) -> U8:
 
 
 def _sides() -> U8:
-    found = np.frombuffer(sides(), dtype=np.uint8).copy()
+    found = np.frombuffer(character_classes(), dtype=np.uint8).copy()
     ascii_ = np.frombuffer(TRANSLATION, dtype=np.uint8)[:_N_ASCII]
     found[:_N_ASCII][ascii_ == _SPACE] = _SEPARATES
     return found
@@ -346,7 +346,7 @@ def _facts(fitted: Fitted, calibration: Calibration, router: Router) -> dict[str
     return {
         "topics": [str(name) for name in fitted.topics.names],
         "blocks": blocks,
-        **calibration._asdict(),
+        **calibration.settings(),
         "isRouted": router.precision is not None,
         "usualWords": None if router.words is None else router.words._asdict(),
         "lowerMany": characters().lower_many,

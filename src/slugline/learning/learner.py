@@ -1,7 +1,6 @@
-"""Learners turn CSR rows into scores and probabilities, one column per topic.
+"""The interface of learners, which turn CSR rows into scores and probabilities of topics.
 
-A learner holds only what predicting needs; it imports what fitting needs when `fit` is called.
-`Learner` is the interface that all of them share, and that `slugline.classifier` relies on.
+A learner imports what fitting needs only when `fit` is called.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ __all__ = [
     "FitContext",
     "Learner",
     "Options",
+    "describe_range",
     "option_hints",
     "settings_struct",
-    "wanted",
 ]
 
 
@@ -68,7 +67,7 @@ class Learner(Protocol):
         ...
 
     def arrays(self) -> dict[str, F32]:
-        """Return what it has learned."""
+        """Return the learned arrays by name."""
         ...
 
 
@@ -91,19 +90,17 @@ class BatchLearner(Learner, Protocol):
 class Options:
     """Base class for the options of a learner, all of which have defaults.
 
-    Raises
-    ------
-    OptionError : if an option is out of its range.
+    Raises OptionError if an option is out of its range.
     """
 
     def __post_init__(self) -> None:
         for name, hint in option_hints(type(self)).items():
-            value = _plain(getattr(self, name))
+            value = _to_builtin(getattr(self, name))
             setattr(self, name, value)
             try:
-                msgspec.convert(_as_json(value), hint)
+                msgspec.convert(_to_json_value(value), hint)
             except msgspec.ValidationError:
-                raise OptionError(f"`{name}` is {value!r}; give {wanted(hint)}.") from None
+                raise OptionError(f"`{name}` is {value!r}; give {describe_range(hint)}.") from None
 
     def options(self) -> dict[str, Any]:
         """Return the options by name."""
@@ -111,7 +108,7 @@ class Options:
 
     @classmethod
     def options_in(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options among a learner's settings, without what it has learned."""
+        """Return the options among a learner's settings."""
         return {name: settings[name] for name in option_hints(cls) if name in settings}
 
     def __repr__(self) -> str:
@@ -132,44 +129,36 @@ def option_hints(options: Any) -> dict[str, Any]:
 def settings_struct(
     kind: str, options: type[Options], learned: Mapping[str, Any]
 ) -> type[msgspec.Struct]:
-    """Return the type of a learner's entry in a model file: kind, options and what it learned.
-
-    Parameters
-    ----------
-    kind : str
-    options : subclass of Options
-    learned : mapping of str to type
-        Further values in the entry, all of them required.
-    """
+    """Return the type of a learner's entry in a model file: kind, options and learned values."""
     fields = [*option_hints(options).items(), *learned.items()]
     return msgspec.defstruct(
         f"{kind}_settings", fields, tag_field="kind", tag=kind, forbid_unknown_fields=True
     )
 
 
-def wanted(hint: Any) -> str:
+def describe_range(hint: Any) -> str:
     """Return the values that a type hint allows, in words.
 
     >>> from typing import Annotated
-    >>> wanted(Annotated[float, msgspec.Meta(ge=0, lt=1)])
+    >>> describe_range(Annotated[float, msgspec.Meta(ge=0, lt=1)])
     'a number of at least 0 and under 1'
     """
     kinds = [arg for arg in get_args(hint) if arg is not type(None)]
     if type(None) in get_args(hint):
-        return f"{wanted(kinds[0])}, or None"
+        return f"{describe_range(kinds[0])}, or None"
     if get_origin(hint) is Literal:
         return f"one of {', '.join(kinds)}"
     metas = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta)]
     if metas:
-        return _of_range(kinds[0], metas[0])
+        return _describe_number(kinds[0], metas[0])
     if kinds:
-        return f"a sequence whose items are each {wanted(kinds[0])}"
+        return f"a sequence whose items are each {describe_range(kinds[0])}"
     return "True or False" if hint is bool else "a number"
 
 
-def _of_range(kind: Any, meta: msgspec.Meta) -> str:
+def _describe_number(kind: Any, meta: msgspec.Meta) -> str:
     if kind not in (int, float):
-        return wanted(kind)
+        return describe_range(kind)
     what = "a whole number" if kind is int else "a number"
     if meta.lt is not None:
         least = f"of at least {meta.ge}" if meta.ge is not None else f"over {meta.gt}"
@@ -177,15 +166,15 @@ def _of_range(kind: Any, meta: msgspec.Meta) -> str:
     return f"{what} over {meta.gt}" if meta.gt is not None else f"{what} of at least {meta.ge}"
 
 
-def _plain(value: Any) -> Any:
-    """Return plain numbers instead of NumPy's, which JSON can't hold."""
+def _to_builtin(value: Any) -> Any:
+    """Return Python numbers instead of NumPy's, which JSON can't hold."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
-    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+    return type(value)(map(_to_builtin, value)) if type(value) in (list, tuple) else value
 
 
-def _as_json(value: Any) -> Any:
-    """Return a value in the form that it has in JSON, which has no infinity."""
+def _to_json_value(value: Any) -> Any:
+    """Return a value as JSON holds it, which has no infinity."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return list(value) if isinstance(value, tuple) else value
@@ -196,31 +185,30 @@ def _as_json(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class FitContext:
-    """What every learner receives for fitting, besides rows and topics.
+    """What a learner needs for fitting besides rows and topics.
 
     Attributes
     ----------
     n_topics : int
     sample_weight : float32 array, shape (n_rows,), or None if all are 1
     weighted_topics : bool
-        Whether `sample_weight` includes weights of topics that the user has set. If not, a learner
-        may choose its own.
+        Whether `sample_weight` includes topic weights set by the user. If not, a learner may choose
+        its own.
     validation_data : (X, y) or None
-        Rows that the user keeps for validation; nothing is learned from them.
+        Rows to validate on, which are not learned from.
     seed : int
         Determines every random choice.
     first : bool
-        Only for `partial_fit`: whether to start from nothing, not from what was learned before.
+        For `partial_fit`: whether to start from nothing.
     n_jobs : int
-        Threads; what is learned is the same for any number.
+        Threads; the result is the same for any number.
     cross_validate : bool
-        Whether scores of all rows by weights that were learned from others, and from nearly as many
-        as there are, are worth the time of several fits. If not, a linear learner has scores of
-        some rows, by weights learned from few: good enough for calibration, but lower.
+        Whether cross-validated scores of all rows are worth several fits. If not, a linear learner
+        has scores of some rows, by weights learned from few others: good enough for calibration,
+        but lower.
     moved : int array, shape (n_columns_before,), or None if no column has moved
-        Only for `partial_fit`: where each column of the rows before is now, among new ones.
-    progress : Progress, optional
-        Receives reports on progress.
+        For `partial_fit`: the new place of each earlier column.
+    progress : Progress
     """
 
     n_topics: int

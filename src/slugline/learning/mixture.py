@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slugline.base.arrays import F32, I64
-from slugline.base.checks import check_number, illegal, is_number
+from slugline.base.checks import check_number, is_number, option_error
 from slugline.learning.calibration import softmax
 from slugline.learning.learner import Learner
 
@@ -28,11 +28,11 @@ class Mixture:
     Parameters
     ----------
     learners : sequence of Learner
-        Each is fitted with its own seed, so that nets with the same options differ.
+        Each is fitted with another seed, so that nets with the same options differ.
     shares : sequence of float, optional
-        The weight of each learner, over 0; equal by default.
-    sharpness : float, default 1.0
-        The power to which the mean is raised; over 1 makes probabilities surer.
+        Weight of each learner, over 0; equal by default.
+    inverse_temperature : float, default 1.0
+        Power to which the mean is raised; over 1 makes probabilities more extreme.
     """
 
     wants = "log-tf-idf"
@@ -41,10 +41,10 @@ class Mixture:
         self,
         learners: Sequence[Learner],
         shares: Sequence[float] | None = None,
-        sharpness: float = 1.0,
+        inverse_temperature: float = 1.0,
     ) -> None:
-        check_number("sharpness", sharpness, over=0)
-        self.sharpness = sharpness
+        check_number("inverse_temperature", inverse_temperature, over=0)
+        self.inverse_temperature = inverse_temperature
         self.learners = _check_learners(learners)
         self.shares = _check_shares(shares, len(self.learners))
         self.has_epochs = any(learner.has_epochs for learner in self.learners)
@@ -61,8 +61,8 @@ class Mixture:
         said = [repr(self.learners)]
         if len(set(self.shares)) > 1:
             said.append(f"shares={self.shares!r}")
-        if self.sharpness != 1:
-            said.append(f"sharpness={self.sharpness!r}")
+        if self.inverse_temperature != 1:
+            said.append(f"inverse_temperature={self.inverse_temperature!r}")
         return f"Mixture({', '.join(said)})"
 
     def decision_function(self, X: Any) -> F32:
@@ -76,7 +76,7 @@ class Mixture:
 
     def predict_proba(self, X: Any) -> F32:
         """Return probabilities, shape (n_rows, n_topics)."""
-        return softmax(self.decision_function(X) * np.float32(self.sharpness))
+        return softmax(self.decision_function(X) * np.float32(self.inverse_temperature))
 
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
@@ -84,11 +84,11 @@ class Mixture:
             "kind": "mixture",
             "learners": [learner.settings() for learner in self.learners],
             "shares": self.shares,
-            "sharpness": self.sharpness,
+            "sharpness": self.inverse_temperature,
         }
 
     def arrays(self) -> dict[str, F32]:
-        """Return what each learner has learned, under names that begin with its number."""
+        """Return the arrays of each learner, under names that begin with its number."""
         return {
             f"{number}.{name}": array
             for number, learner in enumerate(self.learners)
@@ -102,7 +102,7 @@ class Mixture:
         arrays: Mapping[str, F32],
         restore: Callable[[Mapping[str, Any], Mapping[str, F32]], Learner],
     ) -> Mixture:
-        """Return a fitted mixture, rebuilt from the parts in a model file; `restore` does each."""
+        """Return a fitted mixture from its parts in a model file; `restore` makes each learner."""
         by_part: dict[str, dict[str, F32]] = {}
         for name, array in arrays.items():
             number, _, inner_name = name.partition(".")
@@ -122,7 +122,7 @@ def _check_learners(learners: Any) -> list[Learner]:
     if not given or not all(
         isinstance(learner, Learner) and not isinstance(learner, type) for learner in given
     ):
-        raise illegal("learners", learners, "a list of one or more learner objects")
+        raise option_error("learners", learners, "a list of one or more learner objects")
     return given
 
 
@@ -131,5 +131,7 @@ def _check_shares(shares: Any, n_learners: int) -> list[float]:
         return [1.0] * n_learners
     given = list(shares) if isinstance(shares, Iterable) else []
     if len(given) != n_learners or not all(is_number(share) and share > 0 for share in given):
-        raise illegal("shares", shares, f"a number over 0 for each of the {n_learners} learners")
+        raise option_error(
+            "shares", shares, f"a number over 0 for each of the {n_learners} learners"
+        )
     return given

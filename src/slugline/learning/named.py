@@ -1,4 +1,4 @@
-"""Learners by name."""
+"""Learners by name, and from the settings and arrays in a model file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from slugline.base.arrays import F32
-from slugline.base.checks import check_choice, illegal
+from slugline.base.checks import check_choice, option_error
 from slugline.errors import DataError
 from slugline.learning.learner import Learner, settings_struct
 from slugline.learning.linear.learner import LinearLearner, LinearOptions
@@ -30,12 +30,7 @@ LEARNERS = ("linear", "network")
 
 
 def choose_learner(learner: str | Learner) -> Learner:
-    """Return a learner by name, or an unfitted copy of the one that is passed.
-
-    Raises
-    ------
-    OptionError : if there is no learner of that name; the message lists them.
-    """
+    """Return a learner by name, or an unfitted copy of a learner; else raise OptionError."""
     from slugline.learning.linear.learner import LinearLearner
     from slugline.learning.net.learner import NeuralLearner
 
@@ -43,7 +38,7 @@ def choose_learner(learner: str | Learner) -> Learner:
         check_choice("learner", learner, LEARNERS)
         return LinearLearner() if learner == "linear" else NeuralLearner()
     if isinstance(learner, type) or not isinstance(learner, Learner):
-        raise illegal("learner", learner, f"one of {', '.join(LEARNERS)}, or a learner object")
+        raise option_error("learner", learner, f"one of {', '.join(LEARNERS)}, or a learner object")
     return copy.deepcopy(learner)
 
 
@@ -84,11 +79,11 @@ _AnySettings: Any = _Linear | _Network | _Shallow | _Mixture
 
 
 def restore(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
-    """Make a learner of what its `settings` and `arrays` gave.
+    """Return the learner that gave these `settings` and `arrays`.
 
     Raises
     ------
-    DataError : if there is no such kind, or settings or arrays are missing, odd or too many.
+    DataError : if settings or arrays are unknown, missing, odd or too many.
     """
     check_settings(settings)
     try:
@@ -101,12 +96,7 @@ def restore(settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> Learner:
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Make sure that a file may hold settings.
-
-    Raises
-    ------
-    DataError : if there is no such kind, or a setting is missing or odd, or learners are too many.
-    """
+    """Raise DataError unless a learner in a model file may have these settings."""
     level = [settings]
     n_learners = depth = 0
     while level:
@@ -120,7 +110,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def _check_one(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Check the settings of one learner; return those of its parts, which nobody has checked."""
+    """Check the settings of one learner; return those of the learners within, unchecked."""
     try:
         checked = msgspec.convert(settings, _AnySettings)
     except msgspec.ValidationError as error:

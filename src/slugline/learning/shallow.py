@@ -52,16 +52,10 @@ class ShallowLearner(ShallowOptions):
     units : int, default 128
         Width of the hidden layer.
     epochs : int, default 15
-        Number of passes over all rows.
     dropout : float, default 0.5
-        Share of the hidden units left out at random in each step, in [0, 1).
+        Share of hidden units left out at random in each step, in [0, 1).
     label_smoothing : float, default 0.0
-        Share of each row's label that is spread evenly over all topics, from 0 to under 1, so that
-        the net doesn't become too sure.
-
-    Attributes
-    ----------
-    network : Network
+        Share of each label spread evenly over all topics, in [0, 1), against overconfidence.
     """
 
     wants = "log-tf-idf"
@@ -110,13 +104,13 @@ class ShallowLearner(ShallowOptions):
         return {"kind": "shallow", **self.options()}
 
     def arrays(self) -> dict[str, F32]:
-        """Return what it has learned."""
+        """Return weights and biases of both layers."""
         names = ("hidden.weights", "hidden.biases", "topics.weights", "topics.biases")
         return dict(zip(names, self.network.weights, strict=True))
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> ShallowLearner:
-        """Return a fitted learner, rebuilt from the parts in a model file."""
+        """Return a fitted learner from its parts in a model file."""
         learner = cls(**cls.options_in(settings))
         hidden, biases = arrays["hidden.weights"], arrays["hidden.biases"]
         out, out_biases = arrays["topics.weights"], arrays["topics.biases"]

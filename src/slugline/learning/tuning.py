@@ -1,10 +1,10 @@
-"""Searches for a better way to learn than the default, by cross-validation on training texts."""
+"""Searches for better features and learners than the default, by cross-validation."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from slugline.base.arrays import F32, I64, Mask
 from slugline.base.progress import SILENT, Progress
 from slugline.corpus.splits import make_folds
 from slugline.errors import DataError
-from slugline.learning.calibration import best_sharpness, log_softmax
+from slugline.learning.calibration import fit_inverse_temperature, log_softmax
 from slugline.learning.learner import FitContext, Learner
 from slugline.learning.linear.fit import default_passes
 from slugline.learning.linear.learner import LinearLearner
@@ -26,9 +26,9 @@ from slugline.text.features import Features
 
 __all__ = [
     "BUDGET",
-    "Trial",
+    "Candidate",
+    "SearchResult",
     "Tuning",
-    "Way",
     "tune",
 ]
 
@@ -36,8 +36,8 @@ __all__ = [
 BUDGET = 200_000
 
 _N_FOLDS = 3
-# A way is better if its accuracy is no lower, and its log loss lower by this many standard errors:
-# among many ways, some are just lucky with the documents at hand.
+# A candidate is better if its accuracy is no lower, and its log loss lower by this many standard
+# errors: among many, some are just lucky with the documents at hand.
 _LEAD = 2.0
 # How often each number in the rows is multiplied in one pass, forth and back.
 _PRODUCTS = 2
@@ -51,19 +51,19 @@ _N_NETS = 3
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way to learn: families of terms, a linear classifier, and any nets mixed with it.
+class Candidate:
+    """Term groups, a linear classifier, and any nets mixed with it.
 
     Attributes
     ----------
     blocks : tuple of Block
     passes : int or None
-        Passes of the linear classifier over the documents; None if their number decides.
+        Passes of the linear classifier over the documents; by default, their number decides.
     net : (epochs, label smoothing) or None
     n_nets : int
-        Number of nets, each with its own seed.
+        Number of nets, each with another seed.
     net_share : float
-        Weight of all nets together; the linear classifier has the rest.
+        Weight of all nets together, beside the linear classifier.
     """
 
     blocks: tuple[Block, ...]
@@ -72,8 +72,8 @@ class Way:
     n_nets: int = 1
     net_share: float = 0.5
 
-    def learner(self, sharpness: float = 1.0) -> Learner:
-        """Return the unfitted learner; `sharpness` applies to a mixture only."""
+    def learner(self, inverse_temperature: float = 1.0) -> Learner:
+        """Return the unfitted learner; `inverse_temperature` applies to a mixture only."""
         linear = LinearLearner(passes=self.passes)
         if self.net is None:
             return linear
@@ -82,10 +82,10 @@ class Way:
             ShallowLearner(epochs=epochs, label_smoothing=smoothing) for _ in range(self.n_nets)
         ]
         shares = [1 - self.net_share, *[self.net_share / self.n_nets] * self.n_nets]
-        return Mixture([linear, *nets], shares, sharpness)
+        return Mixture([linear, *nets], shares, inverse_temperature)
 
     def __str__(self) -> str:
-        words = " + ".join(map(_named, self.blocks))
+        words = " + ".join(map(_describe_block, self.blocks))
         if self.passes is not None:
             words += f", {self.passes} passes"
         if self.net is None:
@@ -97,64 +97,73 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A way that was tried, its results in cross-validation, and whether it became the best.
+class SearchResult:
+    """The cross-validated results of a candidate, and whether it became the best.
 
-    `log_loss`, the mean of -log of the right topic's probability, is in nats (natural-log units).
-    It is that of the best `sharpness`, the factor on scores before softmax.
+    `log_loss`, the mean of -log of the right topic's probability, is in nats (natural-log units),
+    at the best `inverse_temperature`.
     """
 
-    way: Way
+    candidate: Candidate
     accuracy: float
     log_loss: float
-    sharpness: float
+    inverse_temperature: float
     is_better: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON."""
+        return {
+            "way": str(self.candidate),
+            "accuracy": self.accuracy,
+            "log_loss": self.log_loss,
+            "sharpness": self.inverse_temperature,
+            "is_better": self.is_better,
+        }
 
     def learner(self) -> Learner:
         """Return the unfitted learner."""
-        return self.way.learner(self.sharpness)
+        return self.candidate.learner(self.inverse_temperature)
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What a search found.
+    """Results of a search.
 
     Attributes
     ----------
-    trials : tuple of Trial
-        In order; the first one is the default way.
-    best : Trial
+    trials : tuple of SearchResult
+        In order; the first is the default.
     interrupted : bool
         Whether Ctrl-C ended the search.
     """
 
-    trials: tuple[Trial, ...]
+    trials: tuple[SearchResult, ...]
     interrupted: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data for JSON."""
         return {
-            "trials": [asdict(trial) | {"way": str(trial.way)} for trial in self.trials],
-            "best": str(self.best.way),
+            "trials": [trial.to_dict() for trial in self.trials],
+            "best": str(self.best.candidate),
             "interrupted": self.interrupted,
         }
 
     @property
-    def best(self) -> Trial:
-        """The last trial that beat the best one before it."""
+    def best(self) -> SearchResult:
+        """The last result that beat the best one before it."""
         return [trial for trial in self.trials if trial.is_better][-1]
 
     @property
     def outcome(self) -> str:
-        """What the search found, as part of a sentence."""
+        """The result of the search, as part of a sentence."""
         default, best = self.trials[0], self.best
         if len(self.trials) == 1:
-            return f"only the default was tried: {default.way}"
+            return f"only the default was tried: {default.candidate}"
         until = " until the interrupt" if self.interrupted else ""
-        ways = f"the {len(self.trials)} ways tried{until}"
+        tried = f"the {len(self.trials)} ways tried{until}"
         if best is default:
-            return f"none of {ways} is clearly better than the default: {default.way}"
-        return f"the best of {ways}: {best.way}"
+            return f"none of {tried} is clearly better than the default: {default.candidate}"
+        return f"the best of {tried}: {best.candidate}"
 
 
 def tune(
@@ -166,76 +175,75 @@ def tune(
     budget: float = BUDGET,
     n_jobs: int | None = None,
 ) -> Tuning:
-    """Search for the best families of terms, regularisation, nets and their share, in this order.
+    """Search for the best term groups, regularisation, nets and their share, in this order.
 
-    The search is deterministic: the budget counts work, not time, and a way that would exceed it is
-    skipped. Ctrl-C ends the search after the current trial.
+    The search is deterministic: the budget counts work, not time, and a candidate that would exceed
+    it is skipped. Ctrl-C ends the search after the current one.
 
     Parameters
     ----------
     texts : sequence of str, two or more
     y : int array, shape (n_documents,)
     blocks : tuple of Block
-        The families of terms to start from.
+        The term groups to start from.
     context : FitContext
-        Its `progress` receives a line for every trial.
+        Its `progress` receives a note for every result.
     budget : float
-        Maximum number of multiplications to spend on each term of a document.
-
-    Raises
-    ------
-    DataError : if there are fewer than two documents.
+        Most multiplications to spend on each term of a document.
     """
-    start = Way(blocks)
+    start = Candidate(blocks)
     validation = _CrossValidation(texts, y, context, n_jobs, start)
     search = _Search(validation, budget, context.progress)
     with catch_interrupt() as interrupt:
-        search.take(start)
-        for way in _ways(search, _are_short(texts)):
+        search.evaluate(start)
+        for candidate in _candidates(search, _are_short(texts)):
             if interrupt.requested:
                 break
-            search.take(way)
+            search.evaluate(candidate)
     return Tuning(tuple(search.trials), interrupt.requested)
 
 
 class _Search:
-    """Tries one way after another while the budget lasts, and knows the best one so far."""
+    """Tries one candidate after another while the budget lasts."""
 
     def __init__(self, validation: _CrossValidation, budget: float, progress: Progress) -> None:
-        self.best: Way
+        self.best: Candidate
         self._accuracy = 0.0
         self._losses: F32
-        self.trials: list[Trial] = []
+        self.trials: list[SearchResult] = []
         self._validation = validation
         self._budget = budget
         self._progress = progress
 
-    def take(self, way: Way) -> None:
-        """Try a way, unless it exceeds the budget or has been tried before."""
-        work = self._validation.work(way)
-        if (self.trials and work > self._budget) or any(t.way == way for t in self.trials):
+    def evaluate(self, candidate: Candidate) -> None:
+        """Try a candidate, unless it exceeds the budget or has been tried before."""
+        work = self._validation.work(candidate)
+        is_known = any(trial.candidate == candidate for trial in self.trials)
+        if (self.trials and work > self._budget) or is_known:
             return
         self._budget -= work
-        scores, sharpness = self._validation.scores(way)
+        scores, inverse_temperature = self._validation.scores(candidate)
         y, weights = self._validation.y, self._validation.weights
         accuracy = float(np.average(scores.argmax(axis=1) == y, weights=weights))
-        log_proba = log_softmax(scores * np.float32(sharpness))
+        log_proba = log_softmax(scores * np.float32(inverse_temperature))
         losses = -log_proba[np.arange(len(y)), y] * (weights / weights.mean())
         is_better = not self.trials or (accuracy >= self._accuracy and self._is_led_by(losses))
         if is_better:
-            self.best, self._accuracy, self._losses = way, accuracy, losses
+            self.best, self._accuracy, self._losses = candidate, accuracy, losses
         log_loss = float(losses.mean(dtype=np.float64))
-        self.trials.append(Trial(way, accuracy, log_loss, sharpness, is_better))
+        self.trials.append(
+            SearchResult(candidate, accuracy, log_loss, inverse_temperature, is_better)
+        )
         mark = "best so far" if is_better else ""
-        self._progress.note(f"{accuracy:.4f}  log loss {log_loss:.4f}  {mark:11}  {way}")
+        self._progress.note(f"{accuracy:.4f}  log loss {log_loss:.4f}  {mark:11}  {candidate}")
 
     def _is_led_by(self, losses: F32) -> bool:
         lead = (self._losses - losses).astype(np.float64)
         return bool(lead.mean() > _LEAD * lead.std() / np.sqrt(len(lead)))
 
 
-def _ways(search: _Search, short: bool) -> Iterator[Way]:
-    """Yield ways to try, each one step away from the best one so far."""
+def _candidates(search: _Search, short: bool) -> Iterator[Candidate]:
+    """Yield candidates, each one step away from the best one so far."""
     for kind in ("lead", "bigrams", "characters"):
         others = tuple(block for block in search.best.blocks if block.kind != kind)
         has_it = len(others) < len(search.best.blocks)
@@ -255,84 +263,92 @@ def _ways(search: _Search, short: bool) -> Iterator[Way]:
 
 
 class _CrossValidation:
-    """Scores of all documents, each from learners that have not seen it.
+    """Cross-validated scores of all documents.
 
-    Work that ways share is done once: the rows of each family, each linear classifier and each net.
+    Candidates share the rows of term groups, linear classifiers and nets.
     """
 
     def __init__(
-        self, texts: Sequence[str], y: I64, context: FitContext, n_jobs: int | None, start: Way
+        self,
+        texts: Sequence[str],
+        y: I64,
+        context: FitContext,
+        n_jobs: int | None,
+        start: Candidate,
     ) -> None:
         self._texts, self.y, self._context, self._n_jobs = texts, y, context, n_jobs
         weights = context.sample_weight
         self.weights = np.ones(len(y), dtype=np.float32) if weights is None else weights
         folds = make_folds(y.tolist(), min(_N_FOLDS, len(y)), context.seed)
         self._folds = [folds == number for number in range(folds.max() + 1)]
-        self._rows: dict[tuple[Block, ...], list[_Rows]] = {}
+        self._rows: dict[tuple[Block, ...], list[_FoldRows]] = {}
         self._proba: dict[_Key, F32] = {}
         self._n_terms_at_start = self._n_terms(start.blocks)
 
-    def scores(self, way: Way) -> tuple[F32, float]:
-        """Return scores, shape (n_documents, n_topics), and the best sharpness."""
+    def scores(self, candidate: Candidate) -> tuple[F32, float]:
+        """Return scores, shape (n_documents, n_topics), and the best inverse temperature."""
         mean = np.zeros((len(self.y), self._context.n_topics), dtype=np.float32)
-        for key, learner, share in _parts(way):
+        for key, learner, share in _parts(candidate):
             if key not in self._proba:
-                self._proba[key] = self._predict(way.blocks, learner, key)
+                self._proba[key] = self._predict(candidate.blocks, learner, key)
             mean += np.float32(share) * self._proba[key]
         scores = np.log(np.maximum(mean, np.finfo(np.float32).tiny))
-        # A linear classifier has found its own sharpness.
-        return scores, 1.0 if way.net is None else best_sharpness(scores, self.y, self.weights)
+        if candidate.net is None:  # a linear classifier's probabilities are calibrated
+            return scores, 1.0
+        return scores, fit_inverse_temperature(scores, self.y, self.weights)
 
-    def work(self, way: Way) -> float:
-        """Return the multiplications that trying the way takes, per term of the first way."""
+    def work(self, candidate: Candidate) -> float:
+        """Return the multiplications that a candidate takes, per term of the first candidate."""
         n_passes = sum(
             _products(learner, self._context.n_topics, len(self.y))
-            for key, learner, _ in _parts(way)
+            for key, learner, _ in _parts(candidate)
             if key not in self._proba
         )
-        n_terms = self._n_terms(way.blocks) if n_passes else 0
+        n_terms = self._n_terms(candidate.blocks) if n_passes else 0
         return n_passes * (len(self._folds) - 1) * n_terms / max(self._n_terms_at_start, 1)
 
     def _n_terms(self, blocks: tuple[Block, ...]) -> int:
-        return self._rows_of(blocks)[0].train.nnz
+        return self._fold_rows(blocks)[0].train.nnz
 
     def _predict(self, blocks: tuple[Block, ...], learner: Learner, key: _Key) -> F32:
         proba = np.empty((len(self.y), self._context.n_topics), dtype=np.float32)
         weight = self._context.sample_weight
-        for number, held in enumerate(self._folds):
+        for number, heldout in enumerate(self._folds):
             context = replace(
                 self._context,
-                sample_weight=None if weight is None else weight[~held],
+                sample_weight=None if weight is None else weight[~heldout],
                 seed=self._context.seed + key.number,
                 progress=SILENT,
             )
-            rows = self._rows_of(blocks)[number]
-            learner.fit(rows.train, self.y[~held], context)
-            proba[held] = learner.predict_proba(rows.test)
+            rows = self._fold_rows(blocks)[number]
+            learner.fit(rows.train, self.y[~heldout], context)
+            proba[heldout] = learner.predict_proba(rows.test)
         return proba
 
-    def _rows_of(self, blocks: tuple[Block, ...]) -> list[_Rows]:
-        """Return the rows over some families for each fold."""
+    def _fold_rows(self, blocks: tuple[Block, ...]) -> list[_FoldRows]:
+        """Return the rows over some term groups for each fold."""
         if blocks not in self._rows:
-            self._rows[blocks] = [self._split(blocks, held) for held in self._folds]
+            self._rows[blocks] = [self._split(blocks, heldout) for heldout in self._folds]
         return self._rows[blocks]
 
-    def _split(self, blocks: tuple[Block, ...], held: Mask) -> _Rows:
+    def _split(self, blocks: tuple[Block, ...], heldout: Mask) -> _FoldRows:
         features = Features(blocks, self._n_jobs)
         try:
-            train = features.fit_transform(itertools.compress(self._texts, ~held))
+            train = features.fit_transform(itertools.compress(self._texts, ~heldout))
         except DataError:  # no document has such a term
-            return _Rows(*(sp.csr_array((n, 0), dtype=np.float32) for n in (sum(~held), sum(held))))
-        return _Rows(train, features.transform(itertools.compress(self._texts, held)))
+            return _FoldRows(
+                *(sp.csr_array((n, 0), dtype=np.float32) for n in (sum(~heldout), sum(heldout)))
+            )
+        return _FoldRows(train, features.transform(itertools.compress(self._texts, heldout)))
 
 
-class _Rows(NamedTuple):
+class _FoldRows(NamedTuple):
     train: sp.csr_array
     test: sp.csr_array
 
 
 class _Key(NamedTuple):
-    """What determines the probabilities of one learner within a way."""
+    """Determines the probabilities of one learner within a candidate."""
 
     blocks: tuple[Block, ...]
     number: int
@@ -340,13 +356,13 @@ class _Key(NamedTuple):
     options: tuple[tuple[str, float], ...]
 
 
-def _parts(way: Way) -> Iterator[tuple[_Key, Learner, float]]:
-    """Yield each learner within a way, and its share."""
-    learner = way.learner()
+def _parts(candidate: Candidate) -> Iterator[tuple[_Key, Learner, float]]:
+    """Yield each learner within a candidate, and its share."""
+    learner = candidate.learner()
     mixture = learner if isinstance(learner, Mixture) else Mixture([learner])
     for number, (part, share) in enumerate(zip(mixture.learners, mixture.shares, strict=True)):
         options = tuple(sorted(vars(part).items()))  # an unfitted learner has nothing else
-        yield _Key(way.blocks, number, type(part), options), part, share
+        yield _Key(candidate.blocks, number, type(part), options), part, share
 
 
 def _products(learner: Learner, n_topics: int, n_rows: int) -> int:
@@ -357,11 +373,11 @@ def _products(learner: Learner, n_topics: int, n_rows: int) -> int:
     return _PRODUCTS * passes * n_topics
 
 
-def _named(block: Block) -> str:
+def _describe_block(block: Block) -> str:
     return block.kind if block.weight == 1 else f"{block.weight:g} x {block.kind}"
 
 
 def _are_short(texts: Sequence[str]) -> bool:
     """Whether texts are short, by the median number of words in a sample of 1,000 or more."""
-    some = texts[:: max(1, len(texts) // _N_LOOKED_AT)]
-    return float(np.median([len(text.split()) for text in some])) <= _SHORT
+    sample = texts[:: max(1, len(texts) // _N_LOOKED_AT)]
+    return float(np.median([len(text.split()) for text in sample])) <= _SHORT

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, I64, Index
-from slugline.base.checks import count_threads, illegal
+from slugline.base.checks import count_threads, option_error
 from slugline.base.progress import SILENT, Progress, check_progress
 from slugline.corpus.documents import (
     Topic,
@@ -38,7 +38,7 @@ from slugline.model.fitted import Fitted
 from slugline.model.settings import FitSettings
 from slugline.model.thresholds import MOST_ANSWERS, LeftOutAnswers
 from slugline.text.blocks import Block
-from slugline.text.features import Features, usual_words
+from slugline.text.features import Features, unknown_word_rate
 from slugline.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def judged(
     """
     rows, proba = _linear(fitted) or _cross_validated(fitted, texts, labels, settings, refit)
     # An encoder may know what words don't, even in other languages.
-    words = usual_words(fitted.features, texts) if fitted.dense is None else None
+    words = unknown_word_rate(fitted.features, texts) if fitted.dense is None else None
     answers = LeftOutAnswers.of(proba, labels[rows], words, settings.min_precision)
     return replace(fitted, left_out=answers)
 
@@ -224,7 +224,7 @@ def fit(
     blocks, tuning = settings.chosen_blocks(), None
     if settings.tune:
         tuning = _tune(texts, labels, blocks, context, settings)
-        blocks, learner = tuning.best.way.blocks, tuning.best.learner()
+        blocks, learner = tuning.best.candidate.blocks, tuning.best.learner()
     features = Features(blocks, settings.n_jobs)
     validation_digest = history = None
     n_unread = 0
@@ -326,14 +326,14 @@ def _described(
     encoder: CheckedEncoder, topics: Topics, settings: FitSettings, progress: Progress
 ) -> Fitted:
     """Return what descriptions say without any document: nothing of words."""
-    from slugline.learning.encoder.fit import nearest_means
+    from slugline.learning.encoder.fit import fit_nearest_means
 
     labels = np.zeros(0, dtype=np.int64)
     context = _context(settings, topics, labels, None)
     rows, y = _encoded(encoder, [], labels, topics, settings, progress)
     # A vocabulary without words, and a learner without weights, whose scores are all 0.
     features = Features.restore([Block("words", "multi-hot")], [Vocabulary([], "words")], [None])
-    options = {**Calibration(1.0)._asdict(), "n_left_out": 0}
+    options = {**Calibration(1.0).settings(), "n_left_out": 0}
     no_weights = sp.csr_array((0, len(topics)), dtype=np.float32)
     arrays = {**to_arrays(no_weights), "biases": np.zeros(len(topics), dtype=np.float32)}
     return Fitted(
@@ -344,7 +344,7 @@ def _described(
         class_weight=to_plain_class_weight(settings.class_weight),
         data_digest=compute_digest([], []),
         n_documents=0,
-        dense=DenseHead(encoder, *nearest_means(rows, y, context)),
+        dense=DenseHead(encoder, *fit_nearest_means(rows, y, context)),
         descriptions=dict(settings.descriptions),
     )
 
@@ -355,7 +355,7 @@ def _validation_rows(
     """Return the texts to find the best epoch on, the numbers of their topics, and a digest."""
     is_pair = isinstance(validation_data, Sequence) and not isinstance(validation_data, str)
     if not is_pair or len(validation_data) != 2:
-        raise illegal("validation_data", validation_data, "a pair of texts and their topics")
+        raise option_error("validation_data", validation_data, "a pair of texts and their topics")
     names = ("validation_data[0]", "validation_data[1]")
     texts, found = check_documents(*validation_data, names)
     try:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32
-from slugline.base.checks import shown
-from slugline.base.words import as_lines, as_table, counted
+from slugline.base.checks import short_repr
+from slugline.base.words import counted, format_html_table, format_lines
 from slugline.corpus.documents import Topic, Topics, check_texts
 from slugline.learning.encoder.encoder import CheckedEncoder
 from slugline.learning.encoder.head import DenseHead
@@ -96,10 +96,10 @@ class Fitted:
     stream: StreamRecord | None = None
 
     def __repr__(self) -> str:
-        return as_lines("Fitted", self.summary())
+        return format_lines("Fitted", self.summary())
 
     def _repr_html_(self) -> str:
-        return as_table("Fitted", self.summary())
+        return format_html_table("Fitted", self.summary())
 
     def summary(self) -> list[tuple[str, str]]:
         """Return what was learned, from what and how, as pairs of a name and words."""
@@ -109,7 +109,7 @@ class Fitted:
         if self.descriptions:
             learned_from += f", {counted(len(self.descriptions), 'description')}"
         return [
-            ("topics", f"{len(self.topics):,}: {shown(self.topics.names)}"),
+            ("topics", f"{len(self.topics):,}: {short_repr(self.topics.names)}"),
             ("terms", ", ".join(f"{terms.n_columns:,} {block.kind}" for block, terms in columns)),
             ("learner", repr(self.learner)),
             *([] if self.dense is None else [("encoder", self.dense.summary())]),
@@ -174,7 +174,7 @@ class Fitted:
         if len(parts) == 1:
             return parts[0]
         answers, counts = zip(*parts, strict=True)
-        return np.concatenate(answers), WordCounts.joined(counts)
+        return np.concatenate(answers), WordCounts.concatenate(counts)
 
 
 # What there is to say of learning from a stream, besides what was learned -------------------------

@@ -11,12 +11,12 @@ import numpy as np
 
 from slugline.base.arrays import F32, Index
 from slugline.base.checks import check_number, check_whole
-from slugline.base.words import as_lines, counted
+from slugline.base.words import counted, format_lines
 from slugline.corpus.documents import Topic, check_texts
 from slugline.errors import OptionError
 from slugline.model.fitted import Fitted
 from slugline.model.thresholds import CONFIDENCE, LeftOutAnswers, Reach, set_scores
-from slugline.text.features import UsualWords, WordCounts
+from slugline.text.features import UnknownWordRate, WordCounts
 
 __all__ = [
     "N_GUESSES",
@@ -124,7 +124,7 @@ class Router:
         How often answers given alone are to be right; None if all answers are given.
     thresholds : float32 array, shape (n_topics,)
         The probability from which on an answer of each topic is given alone.
-    words : UsualWords or None
+    words : UnknownWordRate or None
         How many unknown words a text may have; None if that is not looked at.
     coverage, highest_score : float or None
         How often sets are to hold the right topic, and the score up to which topics belong to them;
@@ -134,7 +134,7 @@ class Router:
     fitted: Fitted
     precision: float | None
     thresholds: F32
-    words: UsualWords | None = None
+    words: UnknownWordRate | None = None
     coverage: float | None = None
     highest_score: float | None = None
 
@@ -185,7 +185,7 @@ class Router:
         return cls(fitted, precision or None, thresholds, words, coverage, highest)
 
     def __repr__(self) -> str:
-        return as_lines("Router", self.summary())
+        return format_lines("Router", self.summary())
 
     @property
     def reach(self) -> Reach:
@@ -252,7 +252,7 @@ class Router:
         best = proba.argmax(axis=1)
         highest, thresholds = proba[np.arange(len(best)), best], self.thresholds[best]
         is_low = highest < thresholds
-        is_odd = np.zeros_like(is_low) if self.words is None else self.words.are_odd(counts)
+        is_odd = np.zeros_like(is_low) if self.words is None else self.words.are_unusual(counts)
         reasons: list[Unsure | None] = [None] * len(texts)
         doubtful = np.flatnonzero(is_odd | is_low | (counts.all == 0))
         n_each = counts.all[doubtful].tolist(), counts.unknown[doubtful].tolist()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from slugline.base.checks import check_share, check_whole, count_threads, illegal, is_number
+from slugline.base.checks import check_share, check_whole, count_threads, is_number, option_error
 from slugline.corpus.documents import Topic
 from slugline.corpus.sample_weights import check_class_weight
 from slugline.errors import OptionError
@@ -54,7 +54,7 @@ class FitSettings:
         if not isinstance(self.tune, bool | np.bool_) and (
             not is_number(self.tune) or self.tune < 0
         ):
-            raise illegal("tune", self.tune, "True, False or a budget over 0")
+            raise option_error("tune", self.tune, "True, False or a budget over 0")
         count_threads(self.n_jobs)
         # scikit-learn's seeds end there.
         check_whole("random_state", self.random_state, 0, (1 << 32) - 1)

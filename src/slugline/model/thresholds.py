@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from slugline.base.arrays import F32, F64, I64, Floats, Integers, Mask
 from slugline.errors import DataError
-from slugline.text.features import UsualWords
+from slugline.text.features import UnknownWordRate
 
 __all__ = [
     "ARRAYS",
@@ -212,7 +212,7 @@ class LeftOutAnswers:
         Whether it is the document's own topic.
     scores : float32 array, shape (n_answers,)
         The score of the document's own topic; see `slugline.model.thresholds`.
-    words : UsualWords or None
+    words : UnknownWordRate or None
         How many unknown words are usual; None if that is not looked at.
     precision : float or None
         The one to choose thresholds for, if no other is asked.
@@ -222,7 +222,7 @@ class LeftOutAnswers:
     probabilities: F32
     right: Mask
     scores: F32
-    words: UsualWords | None = None
+    words: UnknownWordRate | None = None
     precision: float | None = None
 
     def __len__(self) -> int:
@@ -230,7 +230,7 @@ class LeftOutAnswers:
 
     @classmethod
     def of(
-        cls, proba: F32, y: I64, words: UsualWords | None, precision: float | None
+        cls, proba: F32, y: I64, words: UnknownWordRate | None, precision: float | None
     ) -> LeftOutAnswers:
         """Return the answers by probabilities of documents, evenly thinned if they are very many.
 
@@ -252,7 +252,7 @@ class LeftOutAnswers:
         cls,
         arrays: Mapping[str, npt.NDArray[Any]],
         n_topics: int,
-        words: UsualWords | None,
+        words: UnknownWordRate | None,
         precision: float,
     ) -> LeftOutAnswers:
         """Return what `arrays` gave, from a file.

@@ -21,7 +21,7 @@ import msgspec
 
 from slugline._version import __version__
 from slugline.base.files import lock
-from slugline.base.names import MARKS, RECORD, files_of, is_pattern
+from slugline.base.names import PATTERN_CHARACTERS, RECORD, expand_patterns, is_pattern
 from slugline.corpus.readers import check_exists
 from slugline.corpus.rows import translate_os_errors
 from slugline.errors import DataError, OptionError, OutputError
@@ -133,7 +133,7 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
                 f"{source} has .. after a place that is open, so that answers would not stay in "
                 "their folder; write the pattern without it."
             )
-        files = [file for file in files_of([source]) if not Path(file).is_dir()]
+        files = [file for file in expand_patterns([source]) if not Path(file).is_dir()]
         if not files:
             raise DataError(f"no file is named like {source}, only folders; check the pattern.")
         for file in files:
@@ -143,7 +143,7 @@ def _expand_sources(sources: Iterable[str | Path]) -> Iterable[tuple[str, PurePa
 def _fixed_folder(pattern: str) -> PurePath:
     """Return the folder up to which a pattern has no wildcards."""
     parts = PurePath(pattern).parts
-    n_fixed = next(n for n, part in enumerate(parts) if MARKS & set(part))
+    n_fixed = next(n for n, part in enumerate(parts) if PATTERN_CHARACTERS & set(part))
     return PurePath(*parts[:n_fixed])
 
 

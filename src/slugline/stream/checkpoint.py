@@ -31,7 +31,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64
-from slugline.base.checks import illegal
+from slugline.base.checks import option_error
 from slugline.base.files import lock, write_whole
 from slugline.errors import CheckpointError
 from slugline.learning.linear.newton import DescentState, Iterate
@@ -276,7 +276,7 @@ def open_checkpoint(folder: Any) -> Iterator[Checkpoint | None]:
         yield None
         return
     if not isinstance(folder, str | Path):
-        raise illegal("checkpoint", folder, "the path of a folder")
+        raise option_error("checkpoint", folder, "the path of a folder")
     with _alone(Path(folder)):
         yield Checkpoint(Path(folder))
 

@@ -15,11 +15,11 @@ from slugline.corpus.labelled import SourceSchema
 from slugline.learning.linear.sums import RowBlock
 from slugline.stream.source import Batch
 from slugline.text.blocks import Block, idf
-from slugline.text.columns import SeenBuckets
-from slugline.text.counting import counter
+from slugline.text.columns import HashedColumns
+from slugline.text.counting import make_counter
 from slugline.text.features import Features
 from slugline.text.row_weights import RowWeights
-from slugline.text.sparse import Entries, Rows, RowStack, boundaries, ranges
+from slugline.text.sparse import Entries, RowStack, SparseRows, boundaries, ranges
 from slugline.text.words import map_chunks
 
 __all__ = [
@@ -98,14 +98,14 @@ def count_terms(
     families : sequence of Block
         Of hash buckets.
     """
-    seen = [SeenBuckets(family.n_buckets or 1, family.kind) for family in families]
-    kinds, counts, stack = [family.kind for family in families], counter(), RowStack()
+    seen = [HashedColumns(family.n_buckets or 1, family.kind) for family in families]
+    kinds, counts, stack = [family.kind for family in families], make_counter(), RowStack()
     for read in map_chunks(lambda chunk: counts.read(chunk, kinds), texts):
         stack.append(counts.count(read, seen, learn=True).entries)
     for part in stack.parts():
-        part.place([columns.n_columns for columns in seen])
-    entries = stack.all()
-    named = [columns.named() for columns in seen]
+        part.offset_columns([columns.n_columns for columns in seen])
+    entries = stack.concatenate()
+    named = [columns.buckets_and_names() for columns in seen]
     keys = np.fromiter(map(_key, texts), dtype=np.uint64, count=len(texts))
     names = {topic: number for number, topic in enumerate(dict.fromkeys(topics))}
     y = np.fromiter((names[topic] for topic in topics), dtype=np.int32, count=len(topics))
@@ -202,7 +202,7 @@ class TermStatistics:
             lengths = np.concatenate([lengths for *_, lengths in parts])
             order = np.lexsort((buckets, -known[buckets]))
             names = _cut(b"".join(data for _, data, _ in parts), lengths, order)
-            columns = SeenBuckets.of_buckets(
+            columns = HashedColumns.from_buckets(
                 buckets[order], names, family.n_buckets or 1, family.kind
             )
             features.vocabularies_.append(columns)
@@ -260,5 +260,5 @@ def weight_block(block: CountedBlock, plan: Weighting) -> RowBlock:
     entries = Entries(block.values.copy(), plan.columns[block.buckets], np.array(block.lengths))
     RowWeights(plan.families, plan.widths, plan.idf).weigh(entries)
     numbers = np.array([plan.numbers[name] for name in block.names], dtype=np.int32)
-    X = Rows(entries, sum(plan.widths), len(plan.families)).csr()
+    X = SparseRows(entries, sum(plan.widths), len(plan.families)).csr()
     return RowBlock.of(X, numbers[block.y], np.array(block.keys))

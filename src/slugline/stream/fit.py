@@ -286,7 +286,7 @@ def _fitted(
     documents: DocumentSource,
 ) -> Fitted:
     """Return what was learned as any other fit does."""
-    state = {**learner.options(), **learned.calibration._asdict(), "n_left_out": 0}
+    state = {**learner.options(), **learned.calibration.settings(), "n_left_out": 0}
     arrays = {**to_arrays(learned.weights), "biases": learned.biases}
     learner = type(learner).restore(state, arrays)
     features, columns = features.without(learner.unused_columns())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from slugline.base.checks import check_whole
-from slugline.base.names import files_of
+from slugline.base.names import expand_patterns
 from slugline.corpus.columns import columns_note
 from slugline.corpus.documents import Topic, chain_digests, check_documents, compute_digest
 from slugline.corpus.labelled import (
@@ -56,7 +56,7 @@ __all__ = [
     "SerializedDocuments",
     "batch_pairs",
     "dask_partitions",
-    "files_of",
+    "expand_patterns",
     "make_portable",
     "read_batches",
 ]
@@ -334,7 +334,7 @@ class DocumentSource:
         self._digests: list[str] = []
         self.n_documents = 0
         if _is_file(source) or _are_files(source):
-            files = files_of([source] if _is_file(source) else source)
+            files = expand_patterns([source] if _is_file(source) else source)
             self._parts: Iterator[Partition] = _parts_of_files(files, reading)
         elif hasattr(source, "__dask_graph__"):
             self._parts = dask_partitions(source, reading)

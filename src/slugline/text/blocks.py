@@ -1,4 +1,4 @@
-"""One family of terms, and how much it counts."""
+"""Term groups: what they count, and how counts become weights."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from slugline.base.arrays import F32, F64, I64, Integers
-from slugline.base.checks import check_choice, check_number, check_whole, illegal
-from slugline.base.words import as_call
+from slugline.base.checks import check_choice, check_number, check_whole, option_error
+from slugline.base.words import format_call
 from slugline.errors import DataError, OptionError
 from slugline.text.terms import KINDS
 
@@ -20,13 +20,13 @@ __all__ = [
     "MAX_BUCKETS",
     "WEIGHTINGS",
     "Block",
+    "apply_weighting",
     "check_blocks",
     "check_idf",
     "default_blocks",
     "document_frequency",
     "idf",
-    "squares",
-    "weigh",
+    "sums_of_squares",
 ]
 
 
@@ -43,31 +43,19 @@ _ROUNDING = 0.01
 def idf(document_frequency: I64, n_documents: int) -> F32:
     """Return the smoothed inverse document frequency of terms: ln((1 + N) / (1 + df)) + 1.
 
+    As in scikit-learn's TfidfTransformer; natural-log units, at least 1. Unsmoothed form: Manning,
+    Raghavan and Schuetze (2008), Introduction to Information Retrieval, 6.2.1.
+
     Parameters
     ----------
     document_frequency : int array, shape (n_terms,)
-        How many documents contain each term.
-    n_documents : int
-
-    Returns
-    -------
-    float32 array, shape (n_terms,); natural-log units, at least 1.
-
-    References
-    ----------
-    Unsmoothed form: Manning, Raghavan and Schuetze (2008), Introduction to Information Retrieval,
-    6.2.1. Smoothed as scikit-learn's TfidfTransformer does.
+        Number of documents that contain each term.
     """
     return (np.log((1 + n_documents) / (1 + document_frequency)) + 1).astype(np.float32)
 
 
 def check_idf(idf: F32, n_documents: int) -> None:
-    """Make sure that idf can be what `idf` gives for so many documents.
-
-    Raises
-    ------
-    DataError : if a value is below 1 or over that of a term that no document has.
-    """
+    """Raise DataError unless `idf` can be the idf of terms in so many documents."""
     if not len(idf):
         return
     most = math.log(1 + n_documents) + 1
@@ -80,23 +68,23 @@ def check_idf(idf: F32, n_documents: int) -> None:
 
 
 def document_frequency(idf: F32, n_documents: int) -> I64:
-    """Return how many documents contain each term, shape (n_terms,), by undoing `idf`.
+    """Return the number of documents that contain each term, the inverse of `idf`.
 
     Exact up to a few million documents; beyond that, float32 limits it to seven digits.
     """
     return np.rint((1 + n_documents) / np.exp(idf.astype(np.float64) - 1) - 1).astype(np.int64)
 
 
-def weigh(values: F32, columns: Integers, weighting: str, idf: F32 | None = None) -> None:
+def apply_weighting(values: F32, columns: Integers, weighting: str, idf: F32 | None = None) -> None:
     """Turn counts into weights, in place; rows are not yet scaled to length 1.
 
     Parameters
     ----------
-    values : float32 array, shape (n_values,)
-        The counts, row after row.
-    columns : int array, shape (n_values,)
-    weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}
-    idf : float32 array, shape (n_columns,), or None if the weighting does not use it
+    values, columns : arrays, shape (n_values,)
+        Counts row after row, and their columns.
+    weighting : one of `WEIGHTINGS`
+    idf : float32 array, shape (n_columns,), optional
+        None if the weighting does not use it.
     """
     if weighting == "multi-hot":
         values[:] = 1
@@ -107,16 +95,8 @@ def weigh(values: F32, columns: Integers, weighting: str, idf: F32 | None = None
         values *= idf.take(columns)
 
 
-def squares(values: F32, lengths: Integers) -> F64:
-    """Return each row's sum of squares, shape (n_rows,).
-
-    Parameters
-    ----------
-    values : float32 array, shape (n_values,)
-        Row after row.
-    lengths : int array, shape (n_rows,)
-        Number of values in each row.
-    """
+def sums_of_squares(values: F32, lengths: Integers) -> F64:
+    """Return each row's sum of squares, given values row after row and the rows' lengths."""
     owner = np.arange(len(lengths)).repeat(lengths)
     # Added one after the other, as in the compiled kernel.
     sums = np.bincount(owner, np.square(values, dtype=np.float64), len(lengths))
@@ -133,24 +113,23 @@ _MOST_WEIGHT = 1_000_000
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Block:
-    """One family of terms, side by side with others in a row.
+    """A term group: terms of one kind, side by side with other groups in a row.
 
     Parameters
     ----------
     kind : {"words", "lead", "bigrams", "characters"}, default "words"
-        Words; the first words of a document; pairs of neighbours; runs of characters in words.
+        Words; a document's first words; pairs of neighbouring words; character n-grams in words.
     weighting : {"multi-hot", "counts", "tf-idf", "log-tf-idf"}, default "log-tf-idf"
-    weight : float over 0, and under a million; default 1.0
-        How much the block counts beside others. With idf, a row that has terms of all blocks
-        gets length 1.
+    weight : float over 0 and under a million, default 1.0
+        Weight of the group beside others. With idf, the groups of a row get length 1 together.
     max_terms : int, optional
-        Keep the most frequent terms, at most so many; all by default.
+        Keep at most this many terms, the most frequent; all by default.
     min_count : int, default 1
         Drop terms that occur less often in all documents together.
     n_buckets : int, optional
-        A power of two up to `MAX_BUCKETS`: learn no vocabulary, but count each term in the column
-        that its hash names. Columns then have no names, and rows of counts agree between processes
-        that share nothing. The idf of terms is still learned.
+        Number of hash buckets, a power of two up to `MAX_BUCKETS`: feature hashing instead of a
+        vocabulary. Columns have no names, and processes that share nothing make the same counts.
+        The idf of terms is still learned.
     """
 
     kind: str = "words"
@@ -171,17 +150,17 @@ class Block:
             self._check_buckets(self.n_buckets)
 
     def __repr__(self) -> str:
-        return as_call(self)
+        return format_call(self)
 
     @property
     def has_idf(self) -> bool:
-        """Whether terms weigh less the more documents have them."""
+        """Whether terms in more documents weigh less."""
         return self.weighting.endswith("idf")
 
     def _check_buckets(self, n_buckets: int) -> None:
         is_whole = isinstance(n_buckets, int) and not isinstance(n_buckets, bool)
         if not is_whole or not 0 < n_buckets <= MAX_BUCKETS or n_buckets.bit_count() != 1:
-            raise illegal(
+            raise option_error(
                 "n_buckets",
                 n_buckets,
                 f"a power of two up to {MAX_BUCKETS}, or None to learn a vocabulary",
@@ -194,10 +173,10 @@ class Block:
 
 
 def check_blocks(blocks: Any) -> tuple[Block, ...]:
-    """Return the blocks as a tuple; OptionError unless they are a sequence of one or more."""
+    """Return term groups as a tuple; OptionError unless they are a sequence of one or more."""
     is_list = isinstance(blocks, Sequence) and not isinstance(blocks, str)
     if not is_list or not blocks or not all(isinstance(block, Block) for block in blocks):
-        raise illegal("blocks", blocks, "a list of one or more `Block` objects")
+        raise option_error("blocks", blocks, "a list of one or more `Block` objects")
     return tuple(blocks)
 
 
@@ -216,10 +195,10 @@ _LESSON = (Block("words", "multi-hot", max_terms=10_000),)
 
 
 def default_blocks(wants: str) -> tuple[Block, ...]:
-    """Return the families of terms that suit the weighting that a learner `wants`.
+    """Return the default term groups for the weighting that a learner `wants`.
 
-    Words, pairs of neighbours and runs of characters, whatever the texts: in no language and at no
-    length did others do better on most of the sets of documents measured.
+    Words, bigrams and character n-grams for any text: in no language and at no length did others
+    do better on most of the data sets measured.
     """
     if wants == "multi-hot":
         return _LESSON

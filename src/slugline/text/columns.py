@@ -1,4 +1,4 @@
-"""Maps terms to columns: what a vocabulary and hash buckets have in common."""
+"""Maps terms to columns: the base class of vocabularies, and feature hashing."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import scipy.sparse as sp
 from slugline.base.arrays import I64, U64, Integers
 from slugline.errors import DataError
 from slugline.text.sparse import boundaries, count_matrix, ranges, stack_rows
-from slugline.text.terms import KINDS, Terms
+from slugline.text.terms import KINDS, GroupedTerms
 from slugline.text.words import Words, find_words, map_chunks, span_text
 
 __all__ = [
     "Buckets",
-    "SeenBuckets",
+    "HashedColumns",
     "TermColumns",
     "TermTable",
 ]
@@ -30,24 +30,24 @@ _GROUP = 64
 
 
 class TermTable(NamedTuple):
-    """Where the compiled kernel finds the column of a term.
+    """Table in which the compiled kernel looks up the column of a term.
 
     Attributes
     ----------
     n_slots : int
         A power of two.
     columns : int32 array, shape (n_slots,), or None
-        The column of each bucket or slot, below 0 if it has none. None makes buckets columns.
+        Column of each bucket or slot, below 0 if it has none. None if buckets are columns.
     keys : uint64 array, shape (n_slots,), or None
-        Hashes in a table with linear probing; 0 in an empty slot. None if slots are buckets.
+        Hashes in a table with linear probing, 0 in an empty slot. None if slots are buckets.
     multiplier : int
         Of the table with keys; see `slugline.text.hashing`.
     n_reserved : int
-        What is added to what `columns` says, if there are keys.
+        Added to `columns`, if there are keys.
     groups : uint64 array, shape (n_groups, 2), or None
-        For each 64 buckets, a bit for each that has a column, the lowest for the first; and how
-        many buckets before them have one. `columns` then has only the columns that there are. So a
-        look-up of a few of a million buckets mostly stays in the processor's cache.
+        For each 64 buckets, one bit each that says whether it has a column, lowest first; and the
+        number of columns before them. `columns` then has only the columns that exist, so that
+        looking up a few of a million buckets mostly stays in the processor's cache.
     """
 
     n_slots: int
@@ -64,7 +64,7 @@ class TermColumns(ABC):
     Attributes
     ----------
     kind : {"words", "lead", "bigrams", "characters"}
-        What a term is; see `slugline.text.terms`.
+        See `slugline.text.terms`.
     terms : sequence of str
         The terms whose names are known.
     """
@@ -84,44 +84,41 @@ class TermColumns(ABC):
     @property
     @abstractmethod
     def table(self) -> TermTable:
-        """Return where the kernel finds the column of a term."""
+        """The kernel's table."""
 
     @property
     def compact_table(self) -> TermTable:
-        """Return the same in the form that is fastest for look-ups."""
+        """The same table in the form that is fastest for look-ups."""
         return self.table
 
     @abstractmethod
     def _find_columns(self, hashes: U64) -> npt.NDArray[np.int32]:
-        """Return the column of each term, given its hash; below 0 if it has none."""
+        """Return the column of each hash; below 0 if it has none."""
 
     def columns(self, words: Words) -> tuple[npt.NDArray[np.int32], I64]:
-        """Return the columns of the terms in documents, given the documents' words.
+        """Return the columns of documents' terms in reading order, and where each document begins.
 
         Returns
         -------
         columns : int32 array, shape (n_terms,)
-            In reading order; terms without a column are left out.
+            Terms without a column are left out.
         indptr : int64 array, shape (n_documents + 1,)
             Document `d` has `columns[indptr[d]:indptr[d + 1]]`.
         """
-        return self.places(self._find(words))
+        return self.columns_of_terms(self._find(words))
 
-    def places(self, terms: Terms) -> tuple[npt.NDArray[np.int32], I64]:
+    def columns_of_terms(self, terms: GroupedTerms) -> tuple[npt.NDArray[np.int32], I64]:
         """Return the same as `columns`, given terms of the kind."""
-        return terms.spread(self.of_spans(terms))
+        return terms.columns_in_order(self.columns_of_spans(terms))
 
-    def of_spans(self, terms: Terms) -> npt.NDArray[np.int32]:
-        """Return the column of each of `terms.spans`, shape (n_spans,); below 0 if it has none."""
+    def columns_of_spans(self, terms: GroupedTerms) -> npt.NDArray[np.int32]:
+        """Return the column of each of `terms.spans`; below 0 if it has none."""
         return self._find_columns(terms.spans.hashes)
 
     def count(self, words: Words) -> sp.csr_array:
-        """Return how often each term occurs in documents, given the documents' words.
+        """Return how often each term occurs in documents, shape (n_documents, n_columns).
 
-        Returns
-        -------
-        float32 CSR array, shape (n_documents, n_columns), with sorted indices; terms without a
-        column are left out.
+        A float32 CSR array with sorted indices; terms without a column are left out.
         """
         return count_matrix(*self.columns(words), self.n_columns)
 
@@ -136,22 +133,22 @@ class TermColumns(ABC):
         def count(chunk: Sequence[str]) -> tuple[int, int]:
             terms = self._find(find_words(chunk))
             counts = terms.counts()
-            known = self.of_spans(terms) >= 0
+            known = self.columns_of_spans(terms) >= 0
             return int(counts[known].sum()), int(counts.sum())
 
         parts = list(map_chunks(count, texts, n_threads))
         n_terms = sum(n for _, n in parts)
         return sum(n for n, _ in parts) / n_terms if n_terms else float("nan")
 
-    def _find(self, words: Words) -> Terms:
+    def _find(self, words: Words) -> GroupedTerms:
         return KINDS[self.kind].find(words)
 
 
 class Buckets(TermColumns):
-    """A fixed number of columns; the hash of a term chooses its column.
+    """Feature hashing: the hash of a term chooses one of a fixed number of columns.
 
-    Nothing is learned and nothing is shared, so rows agree whichever process makes them. Terms in
-    the same bucket are counted together, and none has a name.
+    Nothing is learned or shared, so rows agree whichever process makes them. Terms in one bucket
+    are counted together, and none has a name.
 
     Parameters
     ----------
@@ -180,12 +177,12 @@ class Buckets(TermColumns):
         return self.n_buckets
 
     def term(self, column: int) -> str | None:  # noqa: ARG002
-        """Return None: many terms may share a bucket, and their names are not kept."""
+        """Return None: terms that share a bucket have no name."""
         return None
 
     @property
     def table(self) -> TermTable:
-        """Return where the kernel finds the column of a term."""
+        """The kernel's table."""
         return TermTable(self.n_buckets)
 
     def _find_columns(self, hashes: U64) -> npt.NDArray[np.int32]:
@@ -195,17 +192,11 @@ class Buckets(TermColumns):
         return (hashes & np.uint64(self.n_buckets - 1)).astype(np.int32)
 
 
-class SeenBuckets(Buckets):
-    """Columns for those of so many buckets that hold a term of the documents learned from.
+class HashedColumns(Buckets):
+    """Feature hashing with columns only for buckets that hold a term of the training documents.
 
-    Columns are numbered in order of appearance. Each is named after the term that came first; terms
-    that come later may share its bucket, and are then counted with it.
-
-    Parameters
-    ----------
-    n_buckets : int
-        A power of two.
-    kind : {"words", "lead", "bigrams", "characters"}, default "words"
+    Columns are numbered in order of appearance. Each is named after its first term; later terms in
+    the same bucket are counted with it. Parameters are those of `Buckets`.
     """
 
     # What `compact_table` has made of columns that are still the same.
@@ -219,8 +210,8 @@ class SeenBuckets(Buckets):
         self._n_columns = 0
 
     @classmethod
-    def of(cls, terms: Sequence[str], n_buckets: int, kind: str = "words") -> SeenBuckets:
-        """Return the buckets of the named terms, in their order.
+    def from_terms(cls, terms: Sequence[str], n_buckets: int, kind: str = "words") -> HashedColumns:
+        """Return the buckets of terms, in their order.
 
         Raises
         ------
@@ -237,7 +228,7 @@ class SeenBuckets(Buckets):
         return buckets
 
     def __repr__(self) -> str:
-        return f"SeenBuckets({self.n_columns} of {self.n_buckets}, kind={self.kind!r})"
+        return f"HashedColumns({self.n_columns} of {self.n_buckets}, kind={self.kind!r})"
 
     @property
     def n_columns(self) -> int:
@@ -247,78 +238,78 @@ class SeenBuckets(Buckets):
     @property
     def terms(self) -> Sequence[str]:  # type: ignore[override]
         """The name of each column."""
-        data, bounds = self._spelled()
+        data, bounds = self._name_bytes()
         return [span_text(data[a:b]) for a, b in itertools.pairwise(bounds.tolist())]
 
     def term(self, column: int) -> str | None:
         """Return the term that the column is named after."""
-        data, bounds = self._spelled()
+        data, bounds = self._name_bytes()
         return span_text(data[bounds[column] : bounds[column + 1]])
 
     def learn(self, spans: Words) -> None:
-        """Give a column to every bucket that a term falls into for the first time."""
+        """Add a column for every bucket into which a term falls for the first time."""
         buckets = self._buckets(spans.hashes)
         unseen = np.flatnonzero(self._columns[buckets] < 0)
         if unseen.size:
             first = np.unique(buckets[unseen], return_index=True)[1]
             places = unseen[np.sort(first)]
-            self._append(buckets[places], spans.cut(places))
+            self._append(buckets[places], spans.extract(places))
 
     @property
     def table(self) -> TermTable:
-        """Return where the kernel finds the column of a term, and writes those of new ones."""
+        """The kernel's table, into which it writes the columns of new buckets."""
         return TermTable(self.n_buckets, self._columns)
 
     @property
     def compact_table(self) -> TermTable:
-        """Return where the kernel finds the column of a term sooner, as long as none is new."""
+        """The table for faster look-ups, valid as long as no column is added."""
         if self._compact is None:
-            self._compact = self._grouped()
+            self._compact = self._group_table()
         return self._compact
 
-    def learned(self, names: tuple[bytes, I64]) -> None:
-        """Take the bytes and lengths of names of columns that have been written into the table."""
+    def add_names(self, names: tuple[bytes, I64]) -> None:
+        """Add the names, as bytes and lengths, of columns that were written into the table."""
         self._n_columns += len(names[1])
         self._names, self._bounds, self._compact = (*self._names, names), None, None
 
-    def copy(self) -> SeenBuckets:
-        """Return the same columns, to learn on without changing these."""
+    def copy(self) -> HashedColumns:
+        """Return a copy that can learn on."""
         twin = copy.copy(self)
         twin._columns = self._columns.copy()
         return twin
 
-    def keep(self, columns: Integers) -> SeenBuckets:
-        """Return buckets of which only some columns are left, in ascending order."""
-        buckets, data, lengths = self.named()
+    def select(self, columns: Integers) -> HashedColumns:
+        """Return the buckets of some columns, in ascending order."""
+        buckets, data, lengths = self.buckets_and_names()
         lengths = lengths[columns]
-        places = ranges(self._spelled()[1][columns], lengths)
+        places = ranges(self._name_bytes()[1][columns], lengths)
         spelled = np.frombuffer(data, dtype=np.uint8)[places].tobytes()
-        return SeenBuckets.of_buckets(
+        return HashedColumns.from_buckets(
             buckets[columns], (spelled, lengths), self.n_buckets, self.kind
         )
 
     @classmethod
-    def of_buckets(
+    def from_buckets(
         cls,
         buckets: npt.NDArray[np.int32],
         names: tuple[bytes, I64],
         n_buckets: int,
         kind: str,
-    ) -> SeenBuckets:
-        """Return columns for distinct buckets, in their order; see `named` for the others."""
+    ) -> HashedColumns:
+        """Return columns for distinct buckets, in their order: the reverse of `buckets_and_names`."""
         columns = cls(n_buckets, kind)
         columns._append(buckets, names)
         return columns
 
-    def named(self) -> tuple[npt.NDArray[np.int32], bytes, I64]:
-        """Return the bucket of each column, and all names: their bytes, and their lengths."""
-        data, bounds = self._spelled()
+    def buckets_and_names(self) -> tuple[npt.NDArray[np.int32], bytes, I64]:
+        """Return the bucket of each column, the bytes of all names, and the length of each."""
+        data, bounds = self._name_bytes()
         buckets = np.empty(self.n_columns, dtype=np.int32)
         seen = np.flatnonzero(self._columns >= 0)
         buckets[self._columns[seen]] = seen
         return buckets, data, np.diff(bounds)
 
-    def _grouped(self) -> TermTable:
+    def _group_table(self) -> TermTable:
         has_column = np.zeros(-(-self.n_buckets // _GROUP) * _GROUP, dtype=bool)
         has_column[: self.n_buckets] = self._columns >= 0
         groups = np.empty((len(has_column) // _GROUP, 2), dtype=np.uint64)
@@ -329,10 +320,10 @@ class SeenBuckets(Buckets):
 
     def _append(self, buckets: npt.NDArray[np.int32], names: tuple[bytes, I64]) -> None:
         self._columns[buckets] = np.arange(self._n_columns, self._n_columns + len(buckets))
-        self.learned(names)
+        self.add_names(names)
 
-    def _spelled(self) -> tuple[bytes, I64]:
-        """Return all names as bytes, one after another, and where each begins and the last ends."""
+    def _name_bytes(self) -> tuple[bytes, I64]:
+        """Return the bytes of all names, and where each begins and the last ends."""
         if len(self._names) != 1:
             none = np.zeros(0, dtype=np.int64)
             data = b"".join(data for data, _ in self._names)

@@ -1,7 +1,7 @@
-"""Hashes bytes to 64 bits, and finds equal hashes.
+"""64-bit hashes of bytes, and tables of them.
 
-Model files with hashed blocks depend on these hashes: they are the same on every machine, and must
-never change.
+Model files with feature hashing depend on these hashes: they are the same on every machine and
+must never change.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from slugline.base.arrays import I64, U8, U64
 __all__ = [
     "PADDING",
     "HashTable",
-    "distinct",
     "hash_spans",
     "mix",
+    "number_distinct",
 ]
 
 
@@ -37,17 +37,13 @@ _MANY = 32
 
 
 def hash_spans(array: U8, starts: I64, lengths: I64) -> U64:
-    """Return a hash of each span's bytes, taking 8 bytes a round, masked at the span's end.
+    """Return a hash of each span's bytes, 8 bytes a round; never 0, which marks empty slots.
 
     Parameters
     ----------
     array : uint8 array
         The buffer; `PADDING` follows the last span.
     starts, lengths : int64 arrays, shape (n_spans,)
-
-    Returns
-    -------
-    uint64 array, shape (n_spans,); never 0, because 0 marks an empty slot in tables.
     """
     # The same bytes, viewed as an (unaligned) 8-byte integer that starts at each position.
     loads = np.ndarray((len(array) - _WORD_BYTES + 1,), "<u8", array, strides=(1,))
@@ -63,7 +59,7 @@ def hash_spans(array: U8, starts: I64, lengths: I64) -> U64:
         longer = longer[rest > _WORD_BYTES]
     for i in longer.tolist():
         tail = array[starts[i] + offset : starts[i] + lengths[i]].tobytes()
-        hashes[i] = _hash_on(int(hashes[i]), tail)
+        hashes[i] = _continue_hash(int(hashes[i]), tail)
     return np.maximum(hashes, 1, out=hashes)
 
 
@@ -76,7 +72,7 @@ def _masked(loads: U64, starts: I64, lengths: I64) -> U64:
     return loaded
 
 
-def _hash_on(hashed: int, rest: bytes) -> int:
+def _continue_hash(hashed: int, rest: bytes) -> int:
     """Return the hash of a span, given the hash of its beginning and the remaining bytes."""
     first, second = _FACTORS
     n_last = len(rest) % _WORD_BYTES
@@ -101,14 +97,12 @@ def mix(hashes: U64) -> U64:
     return hashes
 
 
-def distinct(hashes: U64) -> tuple[I64, npt.NDArray[np.int32]]:
+def number_distinct(hashes: U64) -> tuple[I64, npt.NDArray[np.int32]]:
     """Number the distinct hashes in order of appearance, in linear time.
 
-    Each hash writes its position into a table, at the slot that its low bits choose. If the
-    position that it reads back holds an equal hash, the two share a number. Hashes whose slot went
-    to a different hash try again with other bits. Hashes crafted to share a slot separate at the
-    next try; each further try in which they should collide multiplies the search for them by the
-    number of slots.
+    Each hash writes its position into the slot that its low bits choose. If it reads back the
+    position of an equal hash, the two share a number; else it tries again with other bits. Hashes
+    crafted to share a slot separate at the next try.
 
     Returns
     -------
@@ -117,7 +111,7 @@ def distinct(hashes: U64) -> tuple[I64, npt.NDArray[np.int32]]:
     numbers : int32 array, shape (n_hashes,)
         The number of the distinct hash at each position.
 
-    >>> first, numbers = distinct(np.array([40, 7, 40, 9], dtype=np.uint64))
+    >>> first, numbers = number_distinct(np.array([40, 7, 40, 9], dtype=np.uint64))
     >>> first.tolist(), numbers.tolist()
     ([0, 1, 3], [0, 1, 0, 2])
     """
@@ -152,11 +146,9 @@ _MIN_CAPACITY = 64
 class HashTable:
     """Numbers distinct non-zero 64-bit hashes 0, 1, 2, ... in order of arrival.
 
-    Open addressing with linear probing. The table is at most a quarter full, so nearly every
-    look-up ends at the first probe, and an array of any size takes one gather. A slot is the top
-    bits of the hash times an odd number that each table draws at random. So nobody can craft texts
-    whose words all fall into one slot, where each would be compared with all others. The numbers
-    that the table assigns do not depend on it.
+    Open addressing with linear probing, at most a quarter full. A slot is the top bits of the hash
+    times an odd number that each table draws at random, so nobody can craft texts whose words all
+    share a slot. The numbers do not depend on it.
 
     References
     ----------
@@ -181,11 +173,11 @@ class HashTable:
 
     @property
     def slots(self) -> tuple[U64, npt.NDArray[np.int32], int]:
-        """Return each slot's hash and number, and what hashes are multiplied by."""
+        """Each slot's hash and number, and the multiplier."""
         return self._keys, self._numbers, int(self._multiplier)
 
     def lookup(self, hashes: U64) -> npt.NDArray[np.int32]:
-        """Return the number of each hash, or -1 if it is unknown; same shape as `hashes`."""
+        """Return the number of each hash, or -1 if it is unknown."""
         mask = len(self._keys) - 1
         slots = self._slots(hashes)
         found = self._keys[slots]
@@ -202,12 +194,12 @@ class HashTable:
         return numbers
 
     def add(self, hashes: U64) -> npt.NDArray[np.int32]:
-        """Number the hashes that are new, in order of arrival; return the number of each hash."""
+        """Number the hashes that are new; return the number of each hash."""
         numbers = self.lookup(hashes)
         unknown = np.flatnonzero(numbers < 0)
         if not unknown.size:
             return numbers
-        first, order = distinct(hashes[unknown])
+        first, order = number_distinct(hashes[unknown])
         fresh = hashes[unknown[first]]
         numbers[unknown] = self._size + order
         first_number, self._size = self._size, self._size + len(fresh)
@@ -231,7 +223,7 @@ class HashTable:
         self._insert(keys, numbers)
 
     def _insert(self, keys: U64, numbers: npt.NDArray[np.int32]) -> None:
-        """Insert distinct `keys`, none of which is in the table yet."""
+        """Insert distinct keys that are not in the table yet."""
         mask = len(self._keys) - 1
         slots = self._slots(keys)
         while keys.size:

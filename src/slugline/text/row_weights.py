@@ -1,7 +1,7 @@
-"""Turns counts of documents' terms into weighted rows: in a compiled kernel, else in NumPy.
+"""Turns term counts into weighted rows: in a compiled kernel, else in NumPy.
 
-Both give the same, bit for bit. The kernel, `_rows.c`, goes over a document's entries twice; NumPy
-goes over those of all documents, many times.
+Both give the same, bit for bit. The kernel, `_rows.c`, makes two passes over a document's entries;
+NumPy makes many over those of all documents.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from itertools import accumulate
 import numpy as np
 
 from slugline.base.arrays import F32, Mask
-from slugline.text.blocks import Block, squares, weigh
+from slugline.text.blocks import Block, apply_weighting, sums_of_squares
 from slugline.text.sparse import Entries, has_kernel, kernel
 
 __all__ = ["RowWeights"]
 
 
 class RowWeights:
-    """How counts become weights, in rows where several blocks stand side by side.
+    """Weights of rows in which several term groups stand side by side.
 
-    The parts of a row that weigh terms by idf get length 1 together.
+    The groups of a row with idf get length 1 together.
 
     Parameters
     ----------
     blocks : sequence of Block
     widths : sequence of int
-        How many columns each block has.
-    idf : sequence of float32 array, shape (n_terms,), or None where a block has no idf
+        Number of columns of each group.
+    idf : sequence of float32 array, shape (n_terms,), or None for a group without idf
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class RowWeights:
         Parameters
         ----------
         counts : Entries
-            A row for each block of the first document, then of the second; columns are those of
-            rows with all blocks.
+            One row per document and group, the rows of a document together; columns are those of
+            whole rows.
         """
         for weighting in set(self._weightings):
             self._weigh_counts(counts, weighting)
@@ -64,32 +64,32 @@ class RowWeights:
             lengths = counts.lengths.astype(np.int64, copy=False)
             kernel.weigh(counts.values, counts.columns, lengths, self._for_kernel, False)
         else:
-            self._times_idf(counts)
+            self._apply_idf(counts)
             self._scale(counts)
 
     def _weigh_counts(self, counts: Entries, weighting: str) -> None:
-        """Turn counts of the blocks of a weighting into what is multiplied by idf."""
+        """Apply a weighting, idf aside, to the counts of the groups that have it."""
         if all(own == weighting for own in self._weightings):
-            weigh(counts.values, counts.columns, weighting)
+            apply_weighting(counts.values, counts.columns, weighting)
             return
-        own = counts.spread(np.array(self._weightings) == weighting)
+        own = counts.repeat_for_entries(np.array(self._weightings) == weighting)
         part = counts.values[own]
-        weigh(part, counts.columns[own], weighting)
+        apply_weighting(part, counts.columns[own], weighting)
         counts.values[own] = part
 
-    def _times_idf(self, counts: Entries) -> None:
+    def _apply_idf(self, counts: Entries) -> None:
         values, columns, _ = counts
         if self._has_idf.all():
-            values *= self._joined.take(columns)
+            values *= self._all_idf.take(columns)
         elif self._has_idf.any():
-            own = counts.spread(self._has_idf)
+            own = counts.repeat_for_entries(self._has_idf)
             without = np.cumsum(np.where(self._has_idf, 0, self.widths))
-            values[own] *= self._joined.take((columns - counts.spread(without))[own])
+            values[own] *= self._all_idf.take((columns - counts.repeat_for_entries(without))[own])
 
     def _scale(self, counts: Entries) -> None:
         values, _, lengths = counts
-        values *= counts.spread(self._factors)
-        sums = squares(values, lengths).reshape(-1, len(self.idf))
+        values *= counts.repeat_for_entries(self._factors)
+        sums = sums_of_squares(values, lengths).reshape(-1, len(self.idf))
         norms = np.sqrt(sum(sums[:, self._has_idf].T, np.zeros(len(sums))))[:, np.newaxis]
         scales = 1 / np.where(self._has_idf & (norms > 0), norms, 1)
         values *= scales.astype(np.float32).ravel().repeat(lengths)
@@ -99,6 +99,6 @@ class RowWeights:
         return np.array([rarity is not None for rarity in self.idf])
 
     @cached_property
-    def _joined(self) -> F32:
-        """The idf of all blocks that have one, one after another."""
+    def _all_idf(self) -> F32:
+        """The idf of all groups that have one, one after another."""
         return np.concatenate([rarity for rarity in self.idf if rarity is not None])

@@ -1,4 +1,4 @@
-"""Sparse matrices of counts, made from the columns of each document's terms."""
+"""Sparse matrices of term counts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from slugline.errors import DataError, OptionError
 __all__ = [
     "Entries",
     "RowStack",
-    "Rows",
+    "SparseRows",
     "boundaries",
     "check_csr",
     "check_rows",
@@ -72,7 +72,7 @@ def ranges(starts: Integers, lengths: Integers) -> I64:
 
 
 def kernels_enabled() -> bool:
-    """Return False if the variable `SLUGLINE_KERNEL` of the environment is 0."""
+    """Return False if the environment variable `SLUGLINE_KERNEL` is 0."""
     return os.environ.get("SLUGLINE_KERNEL") != "0"
 
 
@@ -91,7 +91,7 @@ _SPARE = 8
 
 
 def count_matrix(columns: Integers, indptr: Integers, n_columns: int) -> sp.csr_array:
-    """Return how often each column occurs in each row.
+    """Return a float32 CSR array of how often each column occurs in each row; indices are sorted.
 
     Parameters
     ----------
@@ -99,10 +99,6 @@ def count_matrix(columns: Integers, indptr: Integers, n_columns: int) -> sp.csr_
         Columns row after row; within a row, in any order and with repeats.
     indptr : int array, shape (n_rows + 1,)
         Row `r` has `columns[indptr[r]:indptr[r + 1]]`.
-
-    Returns
-    -------
-    float32 CSR array, shape (n_rows, n_columns), with sorted indices.
     """
     X = _csr(np.ones(len(columns), dtype=np.float32), columns, indptr, n_columns)
     # Transposing twice sorts the columns of every row, much faster than any sort. But its time is
@@ -117,14 +113,9 @@ def count_matrix(columns: Integers, indptr: Integers, n_columns: int) -> sp.csr_
 
 
 def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_array:
-    """Return a 1 in each column that a sequence of integers contains, however often.
+    """Return a float32 CSR array with a 1 in each column that a sequence of integers contains.
 
-    Like the newswire lesson's `vectorize_sequences`, but without storing the zeros, which are over
-    nine tenths.
-
-    Returns
-    -------
-    float32 CSR array, shape (n_sequences, num_columns).
+    The newswire lesson's `vectorize_sequences`, without storing zeros, which are over nine tenths.
 
     Raises
     ------
@@ -155,76 +146,68 @@ def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_ar
 
 
 class Entries(NamedTuple):
-    """Rows of a sparse matrix, of which nothing says yet how wide it is.
+    """Entries of sparse rows whose width is not known yet.
 
     Attributes
     ----------
-    values : float32 array, shape (n_entries,)
-        Row after row.
-    columns : int32 array, shape (n_entries,)
-        Ascending in each row.
+    values, columns : float32 and int32 array, shape (n_entries,)
+        Row after row; columns ascend in each row.
     lengths : int array, shape (n_rows,)
-        How many entries each row has.
+        Number of entries of each row.
     """
 
     values: F32
     columns: npt.NDArray[np.int32]
     lengths: Integers
 
-    def place(self, widths: Sequence[int]) -> None:
-        """Move columns to where they are in rows of which these stand side by side, in place.
-
-        Parameters
-        ----------
-        widths : sequence of int
-            How many columns the first of the rows that make one has, then the second, and so on.
-        """
+    def offset_columns(self, widths: Sequence[int]) -> None:
+        """Shift columns, in place, for rows of these widths that stand side by side."""
         columns = self.columns
-        columns += self.spread(np.cumsum([0, *widths[:-1]], dtype=np.int32))
+        columns += self.repeat_for_entries(np.cumsum([0, *widths[:-1]], dtype=np.int32))
 
-    def spread(self, each: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return what there is for each of the rows that make one, for each of their entries."""
+    def repeat_for_entries(self, each: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the value of each of the side-by-side rows, repeated for each of their entries."""
         n_rows = len(self.lengths) // len(each)
         return each[np.newaxis].repeat(n_rows, axis=0).ravel().repeat(self.lengths)
 
 
-class Rows(NamedTuple):
-    """Rows of features. A single text is scored sooner than a CSR array of its row is made.
+class SparseRows(NamedTuple):
+    """Rows of features; a single text is scored faster than its CSR array is made.
 
     Attributes
     ----------
     entries : Entries
     n_columns : int
-    n_each : int, default 1
+    n_parts : int, default 1
         How many rows of entries, side by side, make one row.
     """
 
     entries: Entries
     n_columns: int
-    n_each: int = 1
+    n_parts: int = 1
 
     @property
     def n_rows(self) -> int:
         """Number of rows."""
-        return len(self.entries.lengths) // self.n_each
+        return len(self.entries.lengths) // self.n_parts
 
     def csr(self) -> sp.csr_array:
-        """Return them as a float32 CSR array, shape (n_rows, n_columns)."""
+        """Return a float32 CSR array, shape (n_rows, n_columns)."""
         values, columns, lengths = self.entries
-        X = _csr(values, columns, boundaries(lengths)[:: self.n_each], self.n_columns)
+        X = _csr(values, columns, boundaries(lengths)[:: self.n_parts], self.n_columns)
         X.has_canonical_format = True
         return X
 
 
 def has_kernel() -> bool:
-    """Return whether a compiled kernel weighs and scores rows, or NumPy and SciPy do."""
+    """Return whether a compiled kernel weighs and scores rows."""
     return kernel is not None and kernels_enabled()
 
 
 class RowStack:
     """Rows stacked part by part, in memory that grows with them.
 
-    A list of parts that are put together in the end would take twice the memory.
+    Concatenating a list of parts would take twice the memory.
     """
 
     def __init__(self) -> None:
@@ -239,7 +222,7 @@ class RowStack:
         return self._ends[-1]
 
     def append(self, part: Entries) -> None:
-        """Put rows below the others."""
+        """Append rows below the others."""
         first, last = self.n_entries, self.n_entries + len(part.values)
         if last > len(self._values):
             self._resize(last + last // _SPARE)
@@ -248,13 +231,13 @@ class RowStack:
         self._ends.append(last)
 
     def parts(self) -> Iterator[Entries]:
-        """Yield what was appended, in views: whatever is changed in them is changed here."""
+        """Yield what was appended, as views that may be changed."""
         for lengths, (first, last) in zip(
             self._lengths[1:], itertools.pairwise(self._ends), strict=True
         ):
             yield Entries(self._values[first:last], self._columns[first:last], lengths)
 
-    def all(self) -> Entries:
+    def concatenate(self) -> Entries:
         """Return all rows; nothing more can be appended."""
         self._resize(self.n_entries)
         return Entries(self._values, self._columns, np.concatenate(self._lengths))
@@ -274,20 +257,17 @@ def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
     stack = RowStack()
     for part in itertools.chain(some, rest):
         stack.append(Entries(part.data, part.indices, row_lengths(part.indptr)))
-    return Rows(stack.all(), n_columns).csr()
+    return SparseRows(stack.concatenate(), n_columns).csr()
 
 
 def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
-    """Return any matrix-like `X` as a float32 CSR array; no copy is made if it already is one.
-
-    Rows of features are taken as they are, too.
+    """Return a matrix or rows of features as a float32 CSR array, without a copy if it is one.
 
     Raises
     ------
-    DataError : if `X` is not a matrix, does not have `n_columns` columns, or holds a value that is
-        not finite.
+    DataError : if `X` is not a matrix, does not have `n_columns` columns, or is not finite.
     """
-    if isinstance(X, Rows):
+    if isinstance(X, SparseRows):
         X = X.csr()
     elif not sp.issparse(X):
         X = np.asarray(X)
@@ -308,9 +288,9 @@ def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
     return csr
 
 
-def check_rows(X: object, n_columns: int) -> Rows | sp.csr_array:
+def check_rows(X: object, n_columns: int) -> SparseRows | sp.csr_array:
     """Return rows of features as they are, and anything else as `check_csr` does."""
-    if not isinstance(X, Rows) or X.n_columns != n_columns:
+    if not isinstance(X, SparseRows) or X.n_columns != n_columns:
         return check_csr(X, n_columns)
     _check_finite(X.entries.values)
     return X
@@ -345,9 +325,9 @@ def row_gradient(X: sp.csr_array, delta: F32) -> tuple[Index, F32]:
 
     Returns
     -------
-    rows : int array, shape (n_named,)
+    rows : int array, shape (n_used,)
         The columns of `X` with an entry, in ascending order.
-    values : float32 array, shape (n_named, n_outputs)
+    values : float32 array, shape (n_used, n_outputs)
     """
     named = np.zeros(X.shape[1], dtype=bool)
     named[X.indices] = True

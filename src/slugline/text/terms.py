@@ -1,4 +1,4 @@
-"""Terms made of words: a document's first words, pairs of neighbours, runs of characters."""
+"""Terms made of words: a document's first words, bigrams, character n-grams."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import numpy.typing as npt
 from slugline.base.arrays import I64, U64, Integers, Mask
 from slugline.text.hashing import PADDING, hash_spans, mix
 from slugline.text.sparse import boundaries, ranges, row_lengths
-from slugline.text.words import Words, composed, unspaced, unspaced_runs
+from slugline.text.words import Words, find_unspaced, is_unspaced, normalize_nfc
 
 __all__ = [
     "KINDS",
-    "Places",
+    "GroupedTerms",
+    "SpanMapper",
     "TermKind",
-    "Terms",
-    "bigrams",
-    "character_grams",
-    "lead_words",
+    "find_bigrams",
+    "find_character_grams",
+    "find_lead_words",
 ]
 
 
@@ -38,11 +38,11 @@ _LONGEST = 100
 _SECOND = np.uint64(0x9E3779B97F4A7C15)
 
 
-def lead_words(words: Words) -> Words:
+def find_lead_words(words: Words) -> Words:
     """Return the first `N_LEAD` words of each document.
 
     >>> from slugline.text.words import find_words
-    >>> lead_words(find_words(["rise " * 50, "fall"])).indptr.tolist()
+    >>> find_lead_words(find_words(["rise " * 50, "fall"])).indptr.tolist()
     [0, 48, 49]
     """
     lengths = np.minimum(row_lengths(words.indptr), N_LEAD)
@@ -56,11 +56,11 @@ def lead_words(words: Words) -> Words:
     )
 
 
-def bigrams(words: Words) -> Words:
+def find_bigrams(words: Words) -> Words:
     """Return each pair of neighbouring words as one term.
 
     >>> from slugline.text.words import find_words
-    >>> pairs = bigrams(find_words(["oil, gas and tin", "tin"]))
+    >>> pairs = find_bigrams(find_words(["oil, gas and tin", "tin"]))
     >>> [pairs.word(i) for i in range(len(pairs))]
     ['oil gas', 'gas and', 'and tin']
     """
@@ -71,24 +71,23 @@ def bigrams(words: Words) -> Words:
         words.starts[first],
         words.ends[first + 1],
         boundaries(lengths),
-        _pair(words.hashes[first], words.hashes[first + 1]),
+        _hash_word_pairs(words.hashes[first], words.hashes[first + 1]),
     )
 
 
-def _pair(first: U64, second: U64) -> U64:
+def _hash_word_pairs(first: U64, second: U64) -> U64:
     """Return the hashes of pairs; "gas oil" and "oil gas" are different terms."""
     return np.maximum(mix(first * _SECOND + second), 1)
 
 
-def character_grams(words: Words) -> Words:
-    """Return each run of 4 characters within a word, including the space on either side.
+def find_character_grams(words: Words) -> Words:
+    """Return each 4-gram of characters within a word, including the space on either side.
 
-    Of a script without spaces, it returns runs of 1, 2, 3 and 4 characters instead, within what
-    stands between other scripts and punctuation. Of another word over 100 characters, it returns
-    only the first 99 runs.
+    In a script without spaces, return n-grams of 1 to 4 characters between other scripts and
+    punctuation. Of another word over 100 characters, return only the first 99 n-grams.
 
     >>> from slugline.text.words import find_words
-    >>> grams = character_grams(find_words(["is rice"]))
+    >>> grams = find_character_grams(find_words(["is rice"]))
     >>> [grams.word(i) for i in range(len(grams))]
     [' is ', ' ric', 'rice', 'ice ']
     """
@@ -98,11 +97,11 @@ def character_grams(words: Words) -> Words:
     lengths = np.searchsorted(characters, words.ends) - first
     # In the buffer, a space precedes and follows each word; both count as part of it.
     n_runs = np.maximum(np.minimum(lengths, _LONGEST) + 2 - RUN_LENGTH + 1, 0)
-    is_unspaced = unspaced(array, words.starts)
+    unspaced = is_unspaced(array, words.starts)
     start: Integers
     size: Integers | int
-    if is_unspaced.any():
-        owner, start, size = _runs_of_both(first, lengths, n_runs, is_unspaced)
+    if unspaced.any():
+        owner, start, size = _runs_of_all_scripts(first, lengths, n_runs, unspaced)
         n_runs = np.bincount(owner, minlength=len(words))
     else:
         start, size = ranges(first - 1, n_runs), RUN_LENGTH
@@ -112,10 +111,10 @@ def character_grams(words: Words) -> Words:
     return Words(words.buffer, starts, ends, boundaries(n_runs)[words.indptr], hashes)
 
 
-def _runs_of_both(
+def _runs_of_all_scripts(
     first: Integers, lengths: Integers, n_runs: Integers, is_unspaced: Mask
 ) -> tuple[Integers, Integers, Integers]:
-    """Return the word, first character and number of characters of each run, word after word."""
+    """Return the word, first character and number of characters of each n-gram, word after word."""
     everything = np.arange(len(first))
     n_each = [np.where(is_unspaced, 0, n_runs)]
     n_each += [np.where(is_unspaced, np.maximum(lengths - n + 1, 0), 0) for n in UNSPACED_LENGTHS]
@@ -127,17 +126,17 @@ def _runs_of_both(
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """The terms of some documents, in groups that are stored once however often they occur.
+class GroupedTerms:
+    """Terms of documents, in groups stored once however often they occur.
 
-    A word's runs of characters are one group: they are found, hashed and looked up once for all
-    the places where the word occurs.
+    The character n-grams of a word are one group: they are found, hashed and looked up once for
+    all occurrences of the word.
 
     Attributes
     ----------
     spans : Words
         The terms; each group is one of its documents.
-    groups : int array, shape (n_places,)
+    groups : int array, shape (n_occurrences,)
         The groups of one document after another.
     indptr : int64 array, shape (n_documents + 1,)
         Document `d` has `groups[indptr[d]:indptr[d + 1]]`.
@@ -152,8 +151,8 @@ class Terms:
         group_lengths = row_lengths(self.spans.indptr)
         return np.repeat(np.bincount(self.groups, minlength=len(group_lengths)), group_lengths)
 
-    def spread(self, columns: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], I64]:
-        """Return the column of each term in the documents, in reading order.
+    def columns_in_order(self, columns: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], I64]:
+        """Return the columns of documents' terms in reading order, and where each document begins.
 
         Parameters
         ----------
@@ -164,7 +163,6 @@ class Terms:
         -------
         columns : int32 array, shape (n_terms,)
         indptr : int64 array, shape (n_documents + 1,)
-            Document `d` has `columns[indptr[d]:indptr[d + 1]]`.
         """
         kept = columns >= 0
         starts = boundaries(kept)[self.spans.indptr]
@@ -173,25 +171,25 @@ class Terms:
         return columns[kept][places], boundaries(lengths)[self.indptr]
 
 
-def _single(words: Words) -> Terms:
-    """Return terms in which each word, or pair of words, is a group of its own."""
+def _group_words(words: Words) -> GroupedTerms:
+    """Return terms in which each word, or pair of words, is a group."""
     distinct, numbers = words.distinct
-    return Terms(distinct, numbers, words.indptr)
+    return GroupedTerms(distinct, numbers, words.indptr)
 
 
-def _runs(words: Words) -> Terms:
+def _group_character_grams(words: Words) -> GroupedTerms:
     distinct, numbers = words.distinct
-    return Terms(character_grams(distinct), numbers, words.indptr)
+    return GroupedTerms(find_character_grams(distinct), numbers, words.indptr)
 
 
 class TermKind(NamedTuple):
     """A kind of term: how to find its terms in documents, and how to hash a term's text."""
 
-    find: Callable[[Words], Terms]
+    find: Callable[[Words], GroupedTerms]
     hash: Callable[[Sequence[str]], U64]
 
 
-def _hash_as_is(terms: Sequence[str]) -> U64:
+def _hash_bytes(terms: Sequence[str]) -> U64:
     """Return the hash of each string's bytes, including any separators."""
     data = [term.encode("utf-8", "surrogatepass") for term in terms]
     lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
@@ -200,19 +198,19 @@ def _hash_as_is(terms: Sequence[str]) -> U64:
 
 
 def _hash_pairs(terms: Sequence[str]) -> U64:
-    """Return the hash of each term that is two words with a space between them, as they are.
+    """Return the hash of each term that consists of two words with a space between them.
 
     Earlier releases split texts at fewer characters: their words stay words here.
     """
     pairs = [pair for term in terms if len(pair := term.split(" ")) == 2 and all(pair)]
-    return _pair(*(_hash_as_is([pair[place] for pair in pairs]) for place in (0, 1)))
+    return _hash_word_pairs(*(_hash_bytes([pair[place] for pair in pairs]) for place in (0, 1)))
 
 
 KINDS = {
-    "words": TermKind(_single, _hash_as_is),
-    "lead": TermKind(lambda words: _single(lead_words(words)), _hash_as_is),
-    "bigrams": TermKind(lambda words: _single(bigrams(words)), _hash_pairs),
-    "characters": TermKind(_runs, _hash_as_is),
+    "words": TermKind(_group_words, _hash_bytes),
+    "lead": TermKind(lambda words: _group_words(find_lead_words(words)), _hash_bytes),
+    "bigrams": TermKind(lambda words: _group_words(find_bigrams(words)), _hash_pairs),
+    "characters": TermKind(_group_character_grams, _hash_bytes),
 }
 
 
@@ -222,19 +220,19 @@ KINDS = {
 _BEYOND_ASCII = re.compile("[\0-\x7f]?[^\0-\x7f]+")
 
 
-class Places:
-    """Finds the characters of a text that a span of its bytes came from.
+class SpanMapper:
+    r"""Maps spans of a text's normalised bytes back to characters of the text.
 
     Parameters
     ----------
     text : str
     words : Words
-        What `slugline.text.words.find_words` made of this one text.
+        What `slugline.text.words.find_words` returned for this one text.
 
     >>> from slugline.text.words import find_words
     >>> text = "E\u0301TE\u0301: Öl, İznik"
     >>> words = find_words([text])
-    >>> starts, ends = Places(text, words).of(words.starts, words.ends)
+    >>> starts, ends = SpanMapper(text, words).to_text_positions(words.starts, words.ends)
     >>> [text[a:b] for a, b in zip(starts, ends)] == ["E\u0301TE\u0301", "Öl", "İznik"]
     True
     """
@@ -243,22 +241,19 @@ class Places:
         self._starts: Integers | None = None
         if text.isascii():
             return
-        as_read = composed(text)
+        as_read = normalize_nfc(text)
         starts, ends = _origins(text, as_read)
-        runs = unspaced_runs(as_read)
+        runs = find_unspaced(as_read)
         # There is a space more on either side of each run.
         added = np.array(runs, dtype=np.intp).ravel()
         self._starts, self._ends = np.insert(starts, added, 0), np.insert(ends, added, 0)
         array = np.frombuffer(words.buffer, dtype=np.uint8)
         self._characters = np.flatnonzero((array & 0xC0) != 0x80)
 
-    def of(self, starts: Integers, ends: Integers) -> tuple[list[int], list[int]]:
-        """Return where spans begin and end in the text, given where they do in `words.buffer`.
+    def to_text_positions(self, starts: Integers, ends: Integers) -> tuple[list[int], list[int]]:
+        """Return where spans of `words.buffer` begin and end in the text.
 
-        Parameters
-        ----------
-        starts, ends : int arrays, shape (n_spans,)
-            Of words, or runs of characters that don't begin or end with a space.
+        Spans are words, or n-grams that don't begin or end with a space.
         """
         # The buffer begins with a space that the text doesn't have.
         if self._starts is None:
@@ -269,7 +264,7 @@ class Places:
 
 
 def _origins(text: str, as_read: str) -> tuple[Integers, Integers]:
-    """Return where each character of the text as it is read, `composed`, begins and ends in it."""
+    """Return where each character of the normalised text begins and ends in the text."""
     lowered = text.lower()
     origins = np.arange(len(text))
     if len(lowered) != len(text):  # such as a dotted capital I, which becomes two characters
@@ -288,31 +283,31 @@ def _origins(text: str, as_read: str) -> tuple[Integers, Integers]:
 
 
 def _changes(text: str) -> Iterator[tuple[int, int, int]]:
-    """Yield where characters begin and end that change in form C, and how many they become."""
+    """Yield where characters that change in form C begin and end, and how many they become."""
     for found in _BEYOND_ASCII.finditer(text):
         if unicodedata.is_normalized("NFC", found[0]):
             continue
         start = found.start()
         for cluster in _clusters(found[0]):
             normal = unicodedata.normalize("NFC", cluster)
-            kept = _n_kept(cluster, normal)
+            kept = _n_unchanged(cluster, normal)
             if normal != cluster:
                 yield start + kept, start + len(cluster), len(normal) - kept
             start += len(cluster)
 
 
 def _clusters(text: str) -> Iterator[str]:
-    """Yield parts of a text that have normal forms of their own, as short as can be."""
+    """Yield the shortest parts of a text that are normalised independently."""
     cluster = ""
     for character in text:
-        if cluster and _begins(character, cluster):
+        if cluster and _starts_cluster(character, cluster):
             yield cluster
             cluster = ""
         cluster += character
     yield cluster
 
 
-def _begins(character: str, before: str) -> bool:
+def _starts_cluster(character: str, before: str) -> bool:
     """Whether a character is not combined with those before it, nor put before one of them."""
     if unicodedata.combining(character):
         return False
@@ -320,7 +315,7 @@ def _begins(character: str, before: str) -> bool:
     return unicodedata.normalize("NFC", before + character) == "".join(apart)
 
 
-def _n_kept(cluster: str, normal: str) -> int:
-    """Return 1 if the first character stays as it is, with nothing of the others in it; else 0."""
+def _n_unchanged(cluster: str, normal: str) -> int:
+    """Return 1 if the first character is unchanged and combined with no other, else 0."""
     rest = unicodedata.normalize("NFC", cluster[1:])
     return int(len(cluster) > 1 and normal == cluster[0] + rest)

@@ -1,4 +1,4 @@
-"""The terms that a model knows, and the column of each."""
+"""A vocabulary: the terms that a model knows, and the column of each."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ class Vocabulary(TermColumns):
     Parameters
     ----------
     terms : sequence of str
-        Distinct terms as they occur in texts; words as `slugline.text.words.tokenize` returns them.
+        Distinct terms; words as `slugline.text.words.tokenize` returns them.
     kind : {"words", "lead", "bigrams", "characters"}, default "words"
-        What a term is; see `slugline.text.terms`.
     n_reserved : int, default 0
-        Columns reserved before the first term. The Reuters data set reserves 4, of which 0 stands
-        for padding, 1 for the start of a document and 2 for a word outside the vocabulary.
+        Columns before the first term. The Reuters data set reserves 4: padding, start of a
+        document, word outside the vocabulary, and one unused.
 
     Raises
     ------
@@ -79,7 +78,7 @@ class Vocabulary(TermColumns):
         num_words : int, optional
             Keep at most this many words; all by default.
         min_count : int, default 1
-            Drop words that occur less often than this.
+            Drop words that occur less often.
         """
         builder = VocabularyBuilder()
         for words in map_chunks(find_words, texts, n_threads):
@@ -113,7 +112,7 @@ class Vocabulary(TermColumns):
 
     @property
     def table(self) -> TermTable:
-        """Return where the kernel finds the column of a term."""
+        """The kernel's table."""
         keys, numbers, multiplier = self._table.slots
         return TermTable(len(keys), numbers, keys, multiplier, self.n_reserved)
 
@@ -149,7 +148,7 @@ class Vocabulary(TermColumns):
         if self.n_reserved:
             columns[columns < 0] = self.UNKNOWN
             start = [self.START]
-        columns, indptr = terms.spread(columns)
+        columns, indptr = terms.columns_in_order(columns)
         return [[*start, *columns[a:b].tolist()] for a, b in itertools.pairwise(indptr)]
 
 
@@ -179,7 +178,7 @@ class VocabularyBuilder:
         places = np.flatnonzero(numbers >= n_known)[::-1]
         first = np.empty(len(counts) - n_known, dtype=np.int64)
         first[numbers[places] - n_known] = places
-        data, lengths = terms.spans.cut(first)
+        data, lengths = terms.spans.extract(first)
         self._bytes.append(data)
         self._lengths.append(lengths)
 

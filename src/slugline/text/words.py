@@ -1,13 +1,12 @@
 """Splits texts into words and hashes them to 64 bits, a whole array at a time: the hot path.
 
-Words are those of the classic newswire data set: the text is lower-cased, white space and ASCII
-punctuation except the apostrophe separate words, and whatever is between them is a word. Beyond
-ASCII, so does the punctuation of other scripts; see `slugline.text.words`.
+Words are those of the classic newswire data set: the text is lower-cased, and white space and
+ASCII punctuation except the apostrophe separate words. Punctuation of other scripts separates
+words too.
 
-Documents are processed in chunks. A chunk is joined into one byte buffer, and every later step is a
-NumPy operation over all its words at once, so Python's own loop runs per chunk, not per word. NumPy
-releases the interpreter lock in these operations, so chunks can run on threads. Results never
-depend on where chunks are cut: a word's hash is a function of its bytes alone.
+A chunk of documents is joined into one byte buffer, and every later step is a NumPy operation over
+all its words, so Python's loop runs per chunk, not per word. NumPy releases the interpreter lock,
+so chunks can run on threads. A word's hash depends on its bytes alone, not on where chunks end.
 """
 
 from __future__ import annotations
@@ -29,23 +28,23 @@ import numpy.typing as npt
 
 from slugline.base.arrays import I64, U8, U64, Mask
 from slugline.corpus.documents import check_all_str, check_iterable_of_texts, check_texts
-from slugline.text.hashing import PADDING, distinct, hash_spans
+from slugline.text.hashing import PADDING, hash_spans, number_distinct
 from slugline.text.sparse import boundaries, ranges
 
 __all__ = [
     "PUNCTUATION",
     "TRANSLATION",
     "Words",
-    "composed",
+    "character_classes",
+    "find_unspaced",
     "find_words",
-    "join",
+    "is_unspaced",
+    "join_texts",
     "map_chunks",
-    "plain",
-    "sides",
+    "normalize_nfc",
+    "normalize_text",
     "span_text",
     "tokenize",
-    "unspaced",
-    "unspaced_runs",
 ]
 
 
@@ -82,68 +81,65 @@ _N_PLAIN, _N_PLANES = 0x10000, 17
 _MOST_MARKS, _MOST_UNSEEN = 30, 1000
 
 
-def plain(text: str) -> str:
-    """Return a text in lower case and normal form C, with nothing but words and ASCII separators.
+def normalize_text(text: str) -> str:
+    """Return a text in lower case and normal form C, with ASCII separators only.
 
-    Punctuation of any script and wide spaces become spaces, a typographic apostrophe becomes the
-    one of ASCII, and spaces set apart each stretch of a script that has none.
+    Punctuation of any script and wide spaces become spaces, a typographic apostrophe an ASCII one;
+    spaces surround each stretch of a script without spaces.
 
-    >>> plain("“Öl” aus dem Meer")
+    >>> normalize_text("“Öl” aus dem Meer")
     ' öl  aus dem meer'
-    >>> plain("iPhone手机，很好")
+    >>> normalize_text("iPhone手机，很好")
     'iphone 手机   很好 '
     """
-    return _UNSPACED_RUN.sub(r" \g<0> ", _separated(composed(text)))
+    return _UNSPACED_RUN.sub(r" \g<0> ", _mask_separators(normalize_nfc(text)))
 
 
-def unspaced_runs(text: str) -> list[tuple[int, int]]:
-    """Return where each stretch of a script without spaces is, in a text that is `composed`.
+def find_unspaced(text: str) -> list[tuple[int, int]]:
+    """Return where each stretch of a script without spaces is, in a text from `normalize_nfc`.
 
-    >>> unspaced_runs("iphone手机，很好")
+    >>> find_unspaced("iphone手机，很好")
     [(6, 8), (9, 11)]
     """
-    return [run.span() for run in _UNSPACED_RUN.finditer(_separated(text))]
+    return [run.span() for run in _UNSPACED_RUN.finditer(_mask_separators(text))]
 
 
-def _separated(text: str) -> str:
-    """Return a text in which punctuation and wide spaces are spaces; no character moves."""
-    return _separators().sub(" ", text.replace(_APOSTROPHE, "'"))
+def _mask_separators(text: str) -> str:
+    """Replace punctuation and wide spaces with spaces; no character moves."""
+    return _separator_pattern().sub(" ", text.replace(_APOSTROPHE, "'"))
 
 
-def composed(text: str) -> str:
-    """Return a text in lower case and normal form C, if it can be brought into that.
+def normalize_nfc(text: str) -> str:
+    """Return a text in lower case and normal form C.
 
-    Putting marks in order takes the square of the time of how many follow one another. Where these
-    are more than any language has, the text is nobody's, and stays as it is.
+    Sorting combining marks takes quadratic time. A text with more marks in a row than any language
+    has stays as it is.
     """
     text = text.lower()
-    if len(text) > _MOST_UNSEEN and _most_marks(text) > _MOST_MARKS:
+    if len(text) > _MOST_UNSEEN and _longest_mark_run(text) > _MOST_MARKS:
         return text
     return unicodedata.normalize("NFC", text)
 
 
-def _most_marks(text: str) -> int:
-    """Return how many combining marks follow one another at most."""
+def _longest_mark_run(text: str) -> int:
+    """Return the largest number of combining marks in a row."""
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    others = np.flatnonzero(~_marks()[points])
+    others = np.flatnonzero(~_is_combining()[points])
     return int(np.diff(others, prepend=-1, append=len(points)).max()) - 1
 
 
 @functools.cache
-def _marks() -> Mask:
+def _is_combining() -> Mask:
     """Return whether each character is a combining mark."""
     return np.array([unicodedata.combining(chr(n)) > 0 for n in range(sys.maxunicode + 1)])
 
 
 @functools.cache
-def sides() -> bytes:
-    """Return what `plain` takes each character for, in a table for the compiled kernel.
+def character_classes() -> bytes:
+    """Return how `normalize_text` treats each character, as a table for the compiled kernel.
 
-    Returns
-    -------
-    bytes, of length 2^16 + 17
-        For each character up to U+FFFF, then for each plane: 0 for those of words, 1 for those of
-        scripts without spaces, 2 for separators, 3 for the apostrophe.
+    For each character up to U+FFFF, then for each of 17 planes: 0 for word characters, 1 for
+    scripts without spaces, 2 for separators, 3 for the apostrophe.
     """
     found = np.zeros(_N_PLAIN + _N_PLANES, dtype=np.uint8)
     for first, last in _UNSPACED:
@@ -151,31 +147,27 @@ def sides() -> bytes:
             found[ord(first) : ord(last) + 1] = 1
         else:  # these are whole planes
             found[_N_PLAIN + (ord(first) >> 16) : _N_PLAIN + (ord(last) >> 16) + 1] = 1
-    found[[ord(character) for character in _separating()]] = 2
+    found[[ord(character) for character in _separator_characters()]] = 2
     found[ord(_APOSTROPHE)] = 3
     return found.tobytes()
 
 
 @functools.cache
-def _separators() -> re.Pattern[str]:
-    """Return a pattern for one wide space or punctuation mark: few texts need it made."""
-    return re.compile(f"[{_separating()}]")
+def _separator_pattern() -> re.Pattern[str]:
+    """Return a pattern for one wide space or punctuation mark: few texts need it."""
+    return re.compile(f"[{_separator_characters()}]")
 
 
-def _separating() -> str:
+def _separator_characters() -> str:
     """Return all wide spaces and punctuation marks."""
     marks = [c for c in map(chr, range(0x80, _N_PLAIN)) if unicodedata.category(c)[0] == "P"]
     return _WIDE_SPACE + "".join(marks)
 
 
-def unspaced(array: U8, starts: I64) -> Mask:
+def is_unspaced(array: U8, starts: I64) -> Mask:
     """Return whether the character at each start is of a script without spaces.
 
-    Parameters
-    ----------
-    array : uint8 array
-        UTF-8, with at least three more bytes after the last start.
-    starts : int64 array, shape (n_words,)
+    `array` is UTF-8 with at least three more bytes after the last start.
     """
     lead = array[starts].astype(np.int64)
     is_long = np.flatnonzero(lead >= 0xE0)  # two bytes don't reach as far as these scripts
@@ -228,7 +220,7 @@ class Words:
     indptr : int64 array, shape (n_documents + 1,)
         Document `d` has the words from `indptr[d]` up to but not including `indptr[d + 1]`.
     hashes : uint64 array, shape (n_words,)
-        A hash of each word's bytes; equal words have equal hashes, and none is 0.
+        Hash of each word's bytes, never 0.
     """
 
     buffer: bytes
@@ -246,16 +238,13 @@ class Words:
 
     @cached_property
     def distinct(self) -> tuple[Words, npt.NDArray[np.int32]]:
-        """Each word once, as a document of its own, and the number of the word at each position.
-
-        Words are numbered in order of appearance.
-        """
-        first, numbers = distinct(self.hashes)
+        """The distinct words in order of appearance, each as a document, and each word's number."""
+        first, numbers = number_distinct(self.hashes)
         indptr = np.arange(len(first) + 1)
         words = Words(self.buffer, self.starts[first], self.ends[first], indptr, self.hashes[first])
         return words, numbers
 
-    def cut(self, chosen: I64) -> tuple[bytes, I64]:
+    def extract(self, chosen: I64) -> tuple[bytes, I64]:
         """Return the bytes of the chosen words, one after another, and the length of each."""
         lengths = self.ends[chosen] - self.starts[chosen]
         places = ranges(self.starts[chosen], lengths)
@@ -280,11 +269,9 @@ def tokenize(text: str) -> list[str]:
 def find_words(texts: Sequence[str]) -> Words:
     """Return all words of all `texts`, with their hashes, in a handful of array operations.
 
-    Raises
-    ------
-    DataError : if a document is not a `str`.
+    Raises DataError if a document is not a `str`.
     """
-    data, lengths = join(check_texts(texts), plain)
+    data, lengths = join_texts(check_texts(texts), normalize_text)
     # With spaces before, between and after documents, edges alternate between starts and ends, and
     # no word runs from one document into the next.
     buffer = b" ".join([b"", data, PADDING]).translate(TRANSLATION)
@@ -344,14 +331,10 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def join(texts: Sequence[str], prepare: Callable[[str], str]) -> tuple[bytes, I64]:
+def join_texts(texts: Sequence[str], prepare: Callable[[str], str]) -> tuple[bytes, I64]:
     """Return the documents as bytes, joined with spaces, and the number of bytes of each.
 
-    Parameters
-    ----------
-    texts : sequence of str
-    prepare : callable
-        What is done to a text beyond ASCII before.
+    `prepare` is applied to texts beyond ASCII.
     """
     joined = " ".join(texts)
     if joined.isascii():

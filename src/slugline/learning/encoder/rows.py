@@ -1,4 +1,4 @@
-"""Encoding many texts: each distinct one once, those that are kept not at all."""
+"""Encodes texts, each distinct one once, with a cache of earlier rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from slugline.corpus.documents import check_texts
 from slugline.learning.encoder.encoder import MAX_WIDTH, CheckedEncoder, Encoder, get_encoder
 
 __all__ = [
-    "KeptRows",
+    "RowCache",
     "encode",
 ]
 
@@ -42,15 +42,15 @@ _PATIENCE = 5.0  # seconds to wait while another process writes
 _TABLE = "CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, key BLOB UNIQUE, row BLOB)"
 
 
-class KeptRows:
-    """The rows of one encoder in the cache; a context manager.
+class RowCache:
+    """The cached rows of one encoder, in a SQLite file; a context manager.
 
     Parameters
     ----------
     digest : str
         The encoder's.
     path : Path, optional
-        The file; by default `encodings.sqlite` in the cache's folder.
+        By default `encodings.sqlite` in the cache's folder.
     """
 
     def __init__(self, digest: str, path: Path | None = None) -> None:
@@ -58,7 +58,7 @@ class KeptRows:
         self._digest = digest.encode()
         self._connection: sqlite3.Connection | None = None
 
-    def __enter__(self) -> KeptRows:
+    def __enter__(self) -> RowCache:
         with self._guarded():
             self._open()
         return self
@@ -70,7 +70,7 @@ class KeptRows:
         self._connection = None
 
     def keys(self, texts: Sequence[str]) -> list[bytes]:
-        """Return what the row of each text is kept under."""
+        """Return the key of each text's row."""
         start = hashlib.blake2b(self._digest, digest_size=_KEY_BYTES)
         keys = []
         for text in texts:
@@ -80,7 +80,7 @@ class KeptRows:
         return keys
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, F16]:
-        """Return the rows that are kept under some of the keys; all have one width."""
+        """Return the cached rows of some keys; all have one width."""
         found: dict[bytes, F16] = {}
         with self._guarded():
             for start in range(0, len(keys), _MAX_KEYS):
@@ -88,11 +88,11 @@ class KeptRows:
         width = len(next(iter(found.values()), ()))
         return {key: row for key, row in found.items() if len(row) == width}
 
-    def keep(self, keys: Sequence[bytes], rows: F16) -> None:
-        """Keep a row under each key; all of them or, if that fails, none."""
+    def add(self, keys: Sequence[bytes], rows: F16) -> None:
+        """Add a row under each key; all of them or, if that fails, none."""
         if self._connection is None:
             return
-        blobs = (_sealed(row.tobytes()) for row in rows.astype("<f2", copy=False))
+        blobs = (_seal(row.tobytes()) for row in rows.astype("<f2", copy=False))
         with self._guarded(), self._connection as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO rows (key, row) VALUES (?, ?)",
@@ -110,7 +110,7 @@ class KeptRows:
             [*keys, 2 * MAX_WIDTH + _CHECKSUM_BYTES],
         )
         for key, blob in answers:
-            yield key, _opened(blob)
+            yield key, _unseal(blob)
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -157,7 +157,7 @@ class KeptRows:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Make the table in a new file; DatabaseError if an old one is none of ours."""
+    """Make the table in a new file; DatabaseError if an old one is of another format."""
     ask = connection.execute
     ask("PRAGMA trusted_schema = OFF")
     ask("PRAGMA page_size = 8192")
@@ -192,14 +192,14 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
     return not isinstance(error, sqlite3.OperationalError) or code == sqlite3.SQLITE_ERROR
 
 
-def _sealed(row: bytes) -> bytes:
+def _seal(row: bytes) -> bytes:
     return zlib.crc32(row).to_bytes(_CHECKSUM_BYTES, "little") + row
 
 
-def _opened(blob: bytes) -> F16:
-    """Return the row in a blob; DatabaseError if it isn't what was written."""
+def _unseal(blob: bytes) -> F16:
+    """Return the row in a blob; DatabaseError if its checksum differs."""
     row = blob[_CHECKSUM_BYTES:]
-    if not row or len(row) % 2 or _sealed(row) != blob:
+    if not row or len(row) % 2 or _seal(row) != blob:
         raise sqlite3.DatabaseError("a checksum differs")
     return np.frombuffer(row, dtype="<f2")
 
@@ -218,10 +218,9 @@ def encode(
     keep: bool = True,
     progress: Progress | None = None,
 ) -> F32:
-    """Return a row of unit length for each text, shape (n_texts, n_columns).
+    """Return a float32 row of unit length for each text, shape (n_texts, n_columns).
 
-    What was encoded before is taken from the cache, and what is encoded now is kept there as it is
-    made: after Ctrl-C or an error, the next call goes on where this one stopped.
+    Rows are cached as they are made: after Ctrl-C or an error, the next call continues.
 
     Parameters
     ----------
@@ -233,7 +232,7 @@ def encode(
     keep : bool, default True
         Whether to use the cache.
     progress : Progress, optional
-        Told of each 256 texts that are encoded, but not of those from the cache.
+        Receives a report for each 256 texts that are not in the cache.
 
     Raises
     ------
@@ -244,9 +243,9 @@ def encode(
     checked = get_encoder(encoder)
     # In the order of the texts, so that the calls of an encoder don't depend on hashes.
     distinct = list(dict.fromkeys(documents)) or [""]
-    work = _Work(checked, count_threads(n_jobs), progress or SILENT)
+    work = _Encoding(checked, count_threads(n_jobs), progress or SILENT)
     if keep:
-        with KeptRows(checked.digest) as kept:
+        with RowCache(checked.digest) as kept:
             rows = _through_cache(distinct, work, kept)
     else:
         rows = np.concatenate([rows for _, rows in work.chunks(distinct)])
@@ -255,7 +254,7 @@ def encode(
     return rows[np.array(order, dtype=np.intp)].astype(np.float32)
 
 
-def _through_cache(texts: Sequence[str], work: _Work, kept: KeptRows) -> F16:
+def _through_cache(texts: Sequence[str], work: _Encoding, kept: RowCache) -> F16:
     keys = kept.keys(texts)
     found = kept.find(keys)
     if found:
@@ -264,13 +263,13 @@ def _through_cache(texts: Sequence[str], work: _Work, kept: KeptRows) -> F16:
     with closing(work.chunks([texts[row] for row in missing])) as chunks:
         for start, rows in chunks:
             own = [keys[row] for row in missing[start : start + len(rows)]]
-            kept.keep(own, rows)
+            kept.add(own, rows)
             found.update(zip(own, rows, strict=True))
     return np.stack([found[key] for key in keys])
 
 
 @dataclass(frozen=True)
-class _Work:
+class _Encoding:
     """Encodes texts on several threads."""
 
     encoder: CheckedEncoder

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I64, Index, Integers
-from slugline.learning.calibration import Calibration, best_calibration
+from slugline.learning.calibration import Calibration, fit_calibration
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.fit import (
     ABSENT_SCORE,
@@ -253,9 +253,9 @@ class _Recent:
     def calibration(self, before: Calibration) -> Calibration:
         """Return what fits them; if they are few, it stays near the one before."""
         share = min(1.0, len(self.y) / _ENOUGH_ROWS)
-        found = best_calibration(self.scores, self.y, self.costs)
+        found = fit_calibration(self.scores, self.y, self.costs)
         return Calibration(
-            float(found.sharpness**share * before.sharpness ** (1 - share)),
-            share * found.doubt + (1 - share) * before.doubt,
-            share * found.ambiguity + (1 - share) * before.ambiguity,
+            float(found.inverse_temperature**share * before.inverse_temperature ** (1 - share)),
+            share * found.uniform_weight + (1 - share) * before.uniform_weight,
+            share * found.high_temperature_weight + (1 - share) * before.high_temperature_weight,
         )

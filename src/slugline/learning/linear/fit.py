@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, F64, I64, Index, Mask
 from slugline.corpus.splits import make_folds
-from slugline.learning.calibration import Calibration, best_calibration
+from slugline.learning.calibration import Calibration, fit_calibration
 from slugline.learning.learner import FitContext
 from slugline.learning.linear.steps import (
     MANY_ROWS,
@@ -74,7 +74,7 @@ class HeldOutScores(NamedTuple):
         """Return what suits the scores, given the topics and costs of all rows."""
         if not len(self.rows):
             return DEFAULT_CALIBRATION
-        return best_calibration(self.scores, y[self.rows], costs[self.rows])
+        return fit_calibration(self.scores, y[self.rows], costs[self.rows])
 
 
 def scale_heldout_scores(scores: F32, share: float) -> F32:

@@ -205,7 +205,7 @@ class LinearLearner(LinearOptions):
 
     def settings(self) -> dict[str, Any]:
         """Return plain data from which `restore` rebuilds it."""
-        learned = {**self.calibration._asdict(), "n_left_out": self.n_left_out}
+        learned = {**self.calibration.settings(), "n_left_out": self.n_left_out}
         return {"kind": "linear", **self.options(), **learned}
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
@@ -222,6 +222,6 @@ class LinearLearner(LinearOptions):
         if learner.biases.ndim != 1:
             raise DataError(f"biases of shape {learner.biases.shape}")
         learner._weights = from_arrays(arrays, len(learner.biases))
-        learner.calibration = Calibration(*(settings[name] for name in Calibration._fields))
+        learner.calibration = Calibration.restore(settings)
         learner.n_left_out = settings["n_left_out"]
         return learner

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from slugline.base.arrays import F32, Integers
 from slugline.errors import DataError
-from slugline.text.sparse import Rows, boundaries, has_kernel, kernel, row_lengths
+from slugline.text.sparse import SparseRows, boundaries, has_kernel, kernel, row_lengths
 
 __all__ = [
     "drop_threshold",
@@ -74,15 +74,15 @@ def score_table(weights: sp.csr_array) -> F32 | sp.csr_array:
     return weights.toarray() if n_columns * n_topics <= _MAX_DENSE else weights
 
 
-def score_rows(table: F32 | sp.csr_array, X: Rows | sp.csr_array) -> F32:
+def score_rows(table: F32 | sp.csr_array, X: SparseRows | sp.csr_array) -> F32:
     """Return the sum of the weights of each row's terms, shape (n_rows, n_topics)."""
-    if isinstance(X, Rows):
+    if isinstance(X, SparseRows):
         is_plain = isinstance(table, np.ndarray) and table.dtype == np.float32
         if is_plain and table.flags.c_contiguous and has_kernel():
             sums = np.zeros((X.n_rows, table.shape[1]), dtype=np.float32)
             values, columns, lengths = X.entries
             lengths = lengths.astype(np.int64, copy=False)
-            kernel.add_products(values, columns, lengths, X.n_each, table, sums)
+            kernel.add_products(values, columns, lengths, X.n_parts, table, sums)
             return sums
         X = X.csr()
     scores = X @ table

@@ -38,7 +38,6 @@ class Dense:
     Parameters
     ----------
     units : int
-        Width of the layer.
     activation : {"linear", "relu", "softmax"}, default "linear"
         The last layer must have softmax, and no other layer may.
     l2 : float, default 0.0
@@ -80,7 +79,7 @@ class DenseStack:
     Parameters
     ----------
     layers : sequence of Dense
-        From the words to the topics; the last one is `Dense(n_topics, "softmax")`.
+        The last one is `Dense(n_topics, "softmax")`.
 
     Attributes
     ----------
@@ -113,7 +112,7 @@ class DenseStack:
     @property
     def n_inputs(self) -> int:
         """Number of columns in a row; raises NotFittedError before `build` or `fit`."""
-        return len(self._built()[0])
+        return len(self._check_built()[0])
 
     def decision_function(self, X: Any) -> F32:
         """Return scores before softmax, shape (n_rows, n_topics)."""
@@ -132,11 +131,11 @@ class DenseStack:
         return signal
 
     def penalty(self) -> float:
-        """Return the sum of the layers' L2 penalties for the current weights."""
-        pairs = zip(self.layers, self._built()[0::2], strict=True)
+        """Return the sum of the layers' L2 penalties."""
+        pairs = zip(self.layers, self._check_built()[0::2], strict=True)
         return sum(layer.l2 * float(np.vdot(W, W)) for layer, W in pairs if layer.l2)
 
-    def _built(self) -> list[F32]:
+    def _check_built(self) -> list[F32]:
         if not self.weights:
             raise errors.NotFittedError("the net has no weights yet; call fit first.")
         return self.weights
@@ -155,10 +154,6 @@ class DenseStack:
 
 def glorot_uniform(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> F32:
     """Return weights drawn evenly from +-limit, where limit = sqrt(6 / (n_inputs + n_outputs)).
-
-    Returns
-    -------
-    float32 array, shape (n_inputs, n_outputs).
 
     References
     ----------

@@ -63,9 +63,8 @@ class NeuralLearner(NeuralOptions):
     """A net of dense layers, trained for its best number of epochs.
 
     Some rows are held out to find the epoch after which the net overfits; then a fresh net learns
-    from all rows for as many epochs. If the user passes validation rows, the net learns from all
-    other rows and keeps the weights of the epoch that is best on the validation rows. Ctrl-C keeps
-    the best epoch found so far.
+    from all rows for as many epochs. With validation data, the net learns from all other rows and
+    keeps the weights of the epoch with the lowest validation loss. Ctrl-C keeps the best epoch.
 
     Parameters
     ----------
@@ -91,7 +90,7 @@ class NeuralLearner(NeuralOptions):
     ----------
     network : Network
     n_epochs : int
-        Number of epochs that it was trained for; each call of `partial_fit` is one.
+        Number of epochs it was trained for; each call of `partial_fit` is one.
     """
 
     wants = "multi-hot"
@@ -103,14 +102,14 @@ class NeuralLearner(NeuralOptions):
     _in_batches = False
 
     def fit(self, X: Any, y: I64, context: FitContext) -> History:
-        """Learn from rows and their topics; give the history of the search for the best epoch."""
+        """Learn from rows and their topics; return the history of the search for the best epoch."""
         from slugline.learning.net.training import catch_interrupt
 
         self._in_batches = False
         self.network = self._network(context)
         if context.validation_data is not None:
             return self._search(X, y, context.sample_weight, context.validation_data, context)
-        X, y, context = _rows_that_count(X, y, context)
+        X, y, context = _drop_zero_weights(X, y, context)
         # One watch over both trainings, so that Ctrl-C between them is not lost either.
         with catch_interrupt(shared=True) as interrupt:
             history = self._search_on_a_part(X, y, context)
@@ -156,12 +155,12 @@ class NeuralLearner(NeuralOptions):
         return {"kind": "network", **options, "n_epochs": self.n_epochs}
 
     def arrays(self) -> dict[str, F32]:
-        """Return what it has learned: weights and biases of each layer in turn."""
+        """Return weights and biases of each layer in turn."""
         return {str(number): array for number, array in enumerate(self.network.weights)}
 
     @classmethod
     def restore(cls, settings: Mapping[str, Any], arrays: Mapping[str, F32]) -> NeuralLearner:
-        """Return a fitted learner, rebuilt from the parts in a model file."""
+        """Return a fitted learner from its parts in a model file."""
         learner = cls(**cls.options_in(settings))
         learner.n_epochs = settings["n_epochs"]
         n_layers = 2 if learner.hidden is None else len(learner.hidden) + 1
@@ -236,8 +235,8 @@ class NeuralLearner(NeuralOptions):
         return optimizer
 
 
-def _rows_that_count(X: Any, y: I64, context: FitContext) -> tuple[Any, I64, FitContext]:
-    """Return rows of a weight over 0: others could mislead the search for the best epoch."""
+def _drop_zero_weights(X: Any, y: I64, context: FitContext) -> tuple[Any, I64, FitContext]:
+    """Return the rows of a weight over 0: others could mislead the search for the best epoch."""
     weight = context.sample_weight
     if weight is None or weight.all():
         return X, y, context

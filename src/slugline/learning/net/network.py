@@ -28,7 +28,7 @@ class Network(DenseStack):
     Parameters
     ----------
     layers : sequence of Dense
-        From the words to the topics; the last one is `Dense(n_topics, "softmax")`.
+        The last one is `Dense(n_topics, "softmax")`.
     optimizer : {"rmsprop", "adam", "sgd"} or Optimizer, default "rmsprop"
         Pass an object from `slugline.learning.net.optimizers` to set the learning rate.
     loss : {"sparse_categorical_crossentropy", "categorical_crossentropy"}
@@ -112,14 +112,12 @@ class Network(DenseStack):
         y : integer array, shape (n_rows,), or one-hot rows, shape (n_rows, n_topics)
             In the form that the loss expects.
         epochs : int, default 1
-            Number of passes over all rows.
         batch_size : int, default 32
-            Rows per step.
         validation_data : (X, y), optional
             Rows to evaluate on after every epoch.
         sample_weight : float array, shape (n_rows,), optional
-            Weight of each row's loss; 1 by default. A batch's loss is divided by its number of
-            rows, as in Keras, not by the sum of their weights.
+            Weight of each row's loss. A batch's loss is divided by its number of rows, as in Keras,
+            not by the sum of their weights.
         class_weight : mapping of int to float, optional
             Weight of each topic's loss, multiplied by the sample weight; 1 for topics not named.
         shuffle : bool, default True
@@ -156,7 +154,7 @@ class Network(DenseStack):
     def summary(self) -> str:
         """Return a small table of the layers and their parameters."""
         rows = [("layer", "units", "activation", "parameters")]
-        arrays = self._built()
+        arrays = self._check_built()
         for number, layer in enumerate(self.layers):
             n_parameters = arrays[2 * number].size + arrays[2 * number + 1].size
             rows.append(

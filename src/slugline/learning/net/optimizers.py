@@ -1,4 +1,4 @@
-"""Crossentropy for topics as one-hot rows or as integers: the same loss, two interfaces."""
+"""Losses and optimizers of nets, with Keras' arithmetic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32, I64, Index, Integers
-from slugline.base.checks import illegal
+from slugline.base.checks import option_error
 from slugline.errors import DataError, OptionError
 
 __all__ = [
@@ -28,28 +28,22 @@ __all__ = [
 
 
 class Loss(Protocol):
-    """Measures how far predicted probabilities are from the topics, and its derivative."""
+    """A loss of predicted probabilities, and its derivative."""
 
     def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> npt.NDArray[Any]:
         """Return `y` in the form that the other methods expect; DataError if that is impossible."""
         ...
 
     def values(self, log_proba: F32, y: npt.NDArray[Any]) -> F32:
-        """Return the loss of each row, shape (n_rows,), in nats (natural-log units).
-
-        `log_proba` holds log-probabilities, shape (n_rows, n_topics).
-        """
+        """Return the loss of each row in nats (natural-log units), given log-probabilities."""
         ...
 
     def gradient(self, proba: F32, y: npt.NDArray[Any]) -> F32:
-        """Return the derivative of each row's loss by its scores; overwrites `proba`.
-
-        Scores are what softmax turns into probabilities.
-        """
+        """Return the derivative of each row's loss by its scores; overwrites `proba`."""
         ...
 
     def topics(self, y: npt.NDArray[Any]) -> I64:
-        """Return the topic numbers of the rows, shape (n_rows,)."""
+        """Return the topic numbers of the rows."""
         ...
 
 
@@ -88,7 +82,7 @@ class CategoricalCrossentropy:
 
 
 class SparseCategoricalCrossentropy:
-    """-log(p[y]) for targets `y` that are integer topics: the same loss, another interface."""
+    """-log(p[y]) for targets `y` that are integer topics."""
 
     def check_targets(self, y: npt.ArrayLike, n_rows: int, n_topics: int) -> Integers:
         """Return `y` as an integer array of shape (n_rows,) with values below `n_topics`."""
@@ -127,12 +121,7 @@ _LOSSES: dict[str, type[CategoricalCrossentropy] | type[SparseCategoricalCrossen
 
 
 def get_loss(name: str) -> Loss:
-    """Return the loss called `name`.
-
-    Raises
-    ------
-    OptionError : if there is no such loss.
-    """
+    """Return the loss called `name`, or raise OptionError."""
     if name not in _LOSSES:
         raise OptionError(f"unknown loss {name!r}; choose one of {', '.join(_LOSSES)}.")
     return _LOSSES[name]()
@@ -152,7 +141,7 @@ class Optimizer(Protocol):
     learning_rate: float
 
     def begin_step(self) -> None:
-        """Begin the next batch, to which the updates from here on belong."""
+        """Begin the next batch."""
         ...
 
     def update(self, key: int, weights: F32, gradient: F32, rows: Rows = None) -> None:
@@ -161,7 +150,7 @@ class Optimizer(Protocol):
         Parameters
         ----------
         key : int
-            Identifies the array; its running averages are kept under this key.
+            Identifies the array and its running averages.
         gradient : float32 array
             Same shape as `weights` or, with `rows`, as `weights[rows]`; may be overwritten.
         rows : int array, optional
@@ -198,11 +187,8 @@ class SGD:
 class RMSprop:
     """Gradient over its running root mean square: v = rho v + (1 - rho) g^2; w -= lr g / sqrt(v).
 
-    `epsilon` is added to v under the root, as in Keras 3.
-
-    References
-    ----------
-    Tieleman and Hinton (2012), Lecture 6.5, Neural Networks for Machine Learning.
+    `epsilon` is added to v under the root, as in Keras 3. Tieleman and Hinton (2012), Lecture 6.5,
+    Neural Networks for Machine Learning.
     """
 
     learning_rate: float = 0.001
@@ -254,8 +240,6 @@ class RMSprop:
 class Adam:
     """Running mean of the gradient over its root mean square, both corrected for starting at 0.
 
-    References
-    ----------
     Kingma and Ba (2015), Adam: a method for stochastic optimization; in the form at the end of
     their section 2, where the step size includes both corrections.
     """
@@ -287,11 +271,10 @@ class Adam:
 
 @dataclass
 class RowAdaGrad:
-    """One step size per word, which shrinks as its gradients add up; Adam for all other arrays.
+    """AdaGrad with one step size per row of a first layer; Adam for all other arrays.
 
-    For the rows of a first layer: s += mean(g^2) over the row; w -= lr g / sqrt(s). A word that few
-    documents contain keeps a large step, and a row needs one number of state instead of one or two
-    per weight.
+    s += mean(g^2) over the row; w -= lr g / sqrt(s). Rare words keep a large step, and a row needs
+    one number of state instead of one or two per weight.
 
     Parameters
     ----------
@@ -350,14 +333,9 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam
 
 
 def get_optimizer(optimizer: str | Optimizer) -> Optimizer:
-    """Return a new optimizer: the one of that name with its defaults, or a copy of the one passed.
-
-    Raises
-    ------
-    OptionError : if there is no optimizer of that name.
-    """
+    """Return a new optimizer by name, or a copy of the one passed; OptionError for other names."""
     if not isinstance(optimizer, str):
         return copy.deepcopy(optimizer)  # each net has its own running averages
     if optimizer not in _OPTIMIZERS:
-        raise illegal("optimizer", optimizer, f"one of {', '.join(_OPTIMIZERS)}")
+        raise option_error("optimizer", optimizer, f"one of {', '.join(_OPTIMIZERS)}")
     return _OPTIMIZERS[optimizer]()

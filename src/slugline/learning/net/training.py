@@ -1,4 +1,4 @@
-"""The epoch loop."""
+"""Training of nets: steps, early stopping, Ctrl-C, history, and the epoch loop."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from slugline.base.arrays import F32, I64
 from slugline.base.plots import figure_class, plot_epochs
 from slugline.base.progress import SILENT, Progress
-from slugline.base.words import as_lines, counted
+from slugline.base.words import counted, format_lines
 from slugline.corpus.sample_weights import class_weights, row_weights
 from slugline.errors import DataError, OptionError, TrainingError
 from slugline.learning.calibration import log_softmax
@@ -50,14 +50,13 @@ __all__ = [
 
 
 class Trainer:
-    """Holds what a net needs only for training, and trains it one step at a time.
+    """Trains a net one step at a time, with all that predicting does not need.
 
     Parameters
     ----------
     network : DenseStack
         Layers with weights, which `train_step` changes in place.
-    loss, optimizer, seed
-        See `Network`.
+    loss, optimizer, seed : see `Network`
     """
 
     def __init__(
@@ -87,12 +86,9 @@ class Trainer:
     def train_step(
         self, X: sp.csr_array, y: npt.NDArray[Any], weight: F32 | None = None
     ) -> tuple[float, int]:
-        """Learn from one batch.
+        """Learn from one batch; return its mean loss with penalties, and its number of right answers.
 
-        Returns
-        -------
-        The batch's mean loss with penalties, and how many of its topics were right, both from
-        before the update. If the loss is not finite, there is no update.
+        Both are from before the update. If the loss is not finite, there is no update.
         """
         signals, masks = self._forward(X)
         log_proba = log_softmax(signals.pop())
@@ -133,7 +129,7 @@ class Trainer:
         return signals, masks
 
     def _dropout_mask(self, share: float, shape: tuple[int, int]) -> F32 | None:
-        """Return 0 for dropped units; the rest is scaled up to keep the expected sum the same."""
+        """Return 0 for dropped units; others are scaled up to keep the expected sum the same."""
         if not share:
             return None
         kept = self._dropout_rng.random(shape, dtype=np.float32) >= share
@@ -180,8 +176,8 @@ class EarlyStopping:
         How many epochs in a row may pass without progress. With None, training never stops early,
         but the best epoch is still restored at the end.
     min_delta : float, default 0.0
-        To count as progress, a metric must beat the last one that did by more than this. The best
-        epoch is the best one however small its lead.
+        Smallest improvement that counts as progress. The best epoch is the best however small its
+        lead.
     """
 
     monitor: str = "val_loss"
@@ -194,7 +190,7 @@ class EarlyStopping:
 
 
 class BestEpoch:
-    """Keeps track of the best epoch so far for one `EarlyStopping`."""
+    """The best epoch so far for one `EarlyStopping`."""
 
     def __init__(self, stopping: EarlyStopping) -> None:
         self.stopping = stopping
@@ -226,7 +222,7 @@ class BestEpoch:
 
 
 class Interrupt:
-    """A flag that is set once Ctrl-C has been pressed; `shared` with blocks within, or not."""
+    """A flag that Ctrl-C sets; `shared` with blocks within, or not."""
 
     def __init__(self, shared: bool = False) -> None:
         self.requested = False
@@ -243,13 +239,8 @@ class Interrupt:
 def catch_interrupt(shared: bool = False) -> Iterator[Interrupt]:
     """Turn Ctrl-C into a flag while the block runs, so that an epoch can end cleanly.
 
-    Signals reach the main thread only; in other threads, the flag is never set. A handler that the
-    application has set itself is left alone.
-
-    Parameters
-    ----------
-    shared : bool, default False
-        Whether blocks within this one have the same flag; else theirs stay down.
+    In threads other than the main one, or under a handler of the application, the flag is never
+    set. If `shared`, blocks within this one have the same flag; else theirs are never set.
     """
     interrupt = Interrupt(shared)
     in_main_thread = threading.current_thread() is threading.main_thread()
@@ -280,7 +271,7 @@ class History:
         `loss` (nats) and `accuracy` on the training rows, averaged while the weights changed;
         `val_loss` and `val_accuracy` after each epoch, if there were validation data.
     n_rows, batch_size : int
-        How many rows were trained on, and how many per step.
+        Number of training rows, and of rows per step.
     restored_epoch : int or None
         The epoch whose weights the net has now, counted from 1, if it is not the last one.
     stopped_by : str or None
@@ -302,7 +293,7 @@ class History:
             ("last epoch", self._figures(self.n_epochs)),
             (f"best, {best}", self._figures(best)),
         ]
-        return as_lines(
+        return format_lines(
             f"History of {counted(self.n_epochs, 'epoch')} of {self.n_rows:,} rows{ended}", rows
         )
 
@@ -318,8 +309,7 @@ class History:
     def best_epoch(self) -> int:
         """The epoch, counted from 1, of the lowest validation loss; else of the training loss.
 
-        From the next epoch on, the net overfits: it goes on learning its own documents by heart and
-        gets worse on others.
+        After it the net overfits: it fits the training documents better and others worse.
         """
         losses = self.history.get("val_loss") or self.history["loss"]
         return min(range(len(losses)), key=losses.__getitem__) + 1
@@ -339,13 +329,7 @@ class History:
         return cls(**json.loads(text))
 
     def plot(self, axes: Any = None) -> tuple[Axes, Axes]:
-        """Draw loss and accuracy with matplotlib (extra `plot`); return the two axes.
-
-        Parameters
-        ----------
-        axes : two matplotlib axes, optional
-            Those of a new figure by default.
-        """
+        """Draw loss and accuracy with matplotlib (extra `plot`); return the two axes."""
         if axes is None:
             figure_class()  # the error names the extra
             import matplotlib.pyplot as plt

@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.checks import illegal
+from slugline.base.checks import option_error
 from slugline.base.files import write_whole
 from slugline.errors import DataError, ModelFileError
 from slugline.learning.named import check_settings
@@ -181,7 +181,7 @@ def read(path: str | os.PathLike[str]) -> ModelFile:
 
 def _check_path(path: Any) -> None:
     if not isinstance(path, str | os.PathLike) or path == "" or "\0" in str(path):
-        raise illegal("path", path, "the path of a file, as a str or a pathlib.Path")
+        raise option_error("path", path, "the path of a file, as a str or a pathlib.Path")
 
 
 def damaged(path: str | os.PathLike[str], error: Exception) -> ModelFileError:

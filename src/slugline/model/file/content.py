@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from slugline.base.arrays import F32
-from slugline.base.checks import check_number, has_surrogates, illegal, is_number
+from slugline.base.checks import check_number, has_surrogates, is_number, option_error
 from slugline.corpus.documents import Topic, Topics, check_descriptions, check_topic_names
 from slugline.errors import DataError, EncoderError
 from slugline.learning.calibration import Calibration
@@ -38,8 +38,8 @@ from slugline.model.file.shrinking import check_max_size, shrunk
 from slugline.model.fitted import Fitted, StreamRecord
 from slugline.model.thresholds import ARRAYS, LeftOutAnswers
 from slugline.text.blocks import Block, check_idf
-from slugline.text.columns import Buckets, SeenBuckets, TermColumns
-from slugline.text.features import Features, UsualWords
+from slugline.text.columns import Buckets, HashedColumns, TermColumns
+from slugline.text.features import Features, UnknownWordRate
 from slugline.text.vocabulary import Vocabulary
 
 __all__ = [
@@ -247,8 +247,8 @@ def _encoder_info(dense: DenseHead | None) -> EncoderInfo | msgspec.UnsetType:
         digest=dense.encoder.digest,
         width=len(dense.weights),
         sparse_factor=dense.sparse_factor,
-        doubt=dense.calibration.doubt,
-        ambiguity=dense.calibration.ambiguity,
+        doubt=dense.calibration.uniform_weight,
+        ambiguity=dense.calibration.high_temperature_weight,
         share=dense.share,
     )
 
@@ -266,21 +266,21 @@ def _left_out(file: ModelFile) -> LeftOutAnswers | None:
     arrays = {name: file.arrays[_LEFT_OUT + name] for name in ARRAYS}
     words = None
     if info.unknown_words is not None and info.most_unknown is not None:
-        words = UsualWords(info.unknown_words, info.most_unknown)
+        words = UnknownWordRate(info.unknown_words, info.most_unknown)
     return LeftOutAnswers.restore(arrays, len(file.info.topics), words, info.min_precision)
 
 
 def _check_extras(metrics: Any, test_fraction: Any, card_notes: Any) -> None:
     is_mapping = metrics is None or isinstance(metrics, Mapping)
     if not is_mapping or not all(isinstance(name, str) for name in metrics or ()):
-        raise illegal("metrics", metrics, "None, or a mapping of names to numbers")
+        raise option_error("metrics", metrics, "None, or a mapping of names to numbers")
     for name, value in (metrics or {}).items():
         if not is_number(value):
-            raise illegal(f"metrics[{name!r}]", value, "a finite number, or leave it out")
+            raise option_error(f"metrics[{name!r}]", value, "a finite number, or leave it out")
     if test_fraction is not None:
         check_number("test_fraction", test_fraction, over=0, under=1)
     if not isinstance(card_notes, str) or has_surrogates(card_notes):
-        raise illegal("card_notes", card_notes, "text, of whole characters")
+        raise option_error("card_notes", card_notes, "text, of whole characters")
 
 
 def load_model(
@@ -406,7 +406,7 @@ def _restore_columns(block: BlockInfo, terms: list[str], rarity: F32 | None) -> 
         return Vocabulary(terms, block.kind)
     # Documents of one word each have no pairs.
     if terms or (rarity is not None and not len(rarity)):
-        return SeenBuckets.of(terms, block.n_buckets, block.kind)
+        return HashedColumns.from_terms(terms, block.n_buckets, block.kind)
     return Buckets(block.n_buckets, block.kind)
 
 

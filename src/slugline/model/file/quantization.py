@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32
-from slugline.base.checks import illegal
+from slugline.base.checks import option_error
 from slugline.errors import DataError
 
 __all__ = [
@@ -54,7 +54,7 @@ def check_precision(name: str) -> Precision:
     for precision in LOWER:
         if name == precision:
             return precision
-    raise illegal("quantize", name, f"one of {', '.join(LOWER)}")
+    raise option_error("quantize", name, f"one of {', '.join(LOWER)}")
 
 
 def quantize(arrays: Arrays, precision: Precision) -> dict[str, npt.NDArray[Any]]:
