@@ -296,7 +296,7 @@ class HashedColumns(Buckets):
         n_buckets: int,
         kind: str,
     ) -> HashedColumns:
-        """Return columns for distinct buckets, in their order: the reverse of `buckets_and_names`."""
+        """Return columns for distinct buckets, in order: the reverse of `buckets_and_names`."""
         columns = cls(n_buckets, kind)
         columns._append(buckets, names)
         return columns

@@ -149,7 +149,7 @@ class KernelCounter:
 
 
 def make_counter() -> Counter:
-    """Return a `KernelCounter` or, without a kernel or if `SLUGLINE_KERNEL` is 0, `ArrayCounter`."""
+    """Return a `KernelCounter`, or an `ArrayCounter` if no kernel is there or wanted."""
     if kernel is None or not sparse.kernels_enabled():
         return ArrayCounter()
     return KernelCounter()

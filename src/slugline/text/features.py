@@ -156,7 +156,7 @@ class Features:
         ----------
         texts : sequence of str
         n_before : int
-            Number of documents in all earlier calls; 0 in the first, in which all groups are hashed.
+            Number of documents in earlier calls; 0 in the first, in which all groups are hashed.
         grow : bool, default True
             Add columns for buckets that were empty so far. If False in the first call, every bucket
             has a column from the start.
@@ -222,7 +222,7 @@ class Features:
         return rows, WordCounts.concatenate(words)
 
     def read_parts(self, texts: Iterable[str]) -> Iterator[FeatureBatch]:
-        """Yield rows and word counts of a few documents at a time; one empty batch if there are none."""
+        """Yield rows and word counts of a few documents at a time; one empty batch if none."""
         self._widths()  # an error, before any text is read, if there are none
         parts = map_chunks(self._read, texts, self._n_threads)
         first = next(parts, None)
@@ -250,7 +250,7 @@ class Features:
         raise IndexError(column)
 
     def without(self, unused: Mask) -> tuple[Features, Index]:
-        """Return features without the hashed columns that are `unused`, and the columns that remain."""
+        """Return features without the `unused` hashed columns, and the columns that remain."""
         kept, idfs, columns, first = list(self.vocabularies_), list(self.idf_), [], 0
         for number, vocabulary in enumerate(self.vocabularies_):
             own = np.arange(vocabulary.n_columns)

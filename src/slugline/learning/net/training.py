@@ -86,7 +86,7 @@ class Trainer:
     def train_step(
         self, X: sp.csr_array, y: npt.NDArray[Any], weight: F32 | None = None
     ) -> tuple[float, int]:
-        """Learn from one batch; return its mean loss with penalties, and its number of right answers.
+        """Learn from one batch; return its mean loss with penalties and number of right answers.
 
         Both are from before the update. If the loss is not finite, there is no update.
         """
