@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slugline.base.arrays import F32, F64, I64
-from slugline.base.checks import is_number, option_error
+from slugline.base.checks import is_number, option_error, short_repr
 from slugline.corpus.documents import Topics, to_plain_topics
 from slugline.errors import DataError, OptionError
 
