@@ -4,7 +4,7 @@ BIN := .venv/bin
 # After a change of these, the package has to be built again.
 BUILT_OF := pyproject.toml setup.py $(shell find src -name "_*.c")
 
-.PHONY: quickstart serve test format bench clean
+.PHONY: quickstart serve test quick format bench clean
 
 quickstart: .venv/quickstart-ready ## install, train, report, classify two sample wires
 	$(BIN)/python examples/quickstart.py
@@ -14,12 +14,19 @@ serve: .venv/serve-ready ## install, and serve the included model, with its page
 	$(BIN)/slugline serve --corrections corrections.db
 
 # A process per core, and one BLAS thread in each. Tests typed by hand run in one process, whose BLAS
-# has all cores.
+# has all cores. Bytecode is kept, as each of some hundred processes would compile it again.
+ALONE := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 test: .venv/dev-ready ## lint, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal
+
+quick: .venv/dev-ready ## lint, types, and the tests that are not slow: within a minute
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(ALONE) $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not slow"
 
 format: .venv/dev-ready ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,58 @@ settings.load_profile("untimed")
 # Nor does the service that runs the tests decide whether help comes in colour.
 for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
     os.environ.pop(name, None)
+
+
+# What is skipped --------------------------------------------------------------------------------
+
+
+# Beginnings of reasons for which a test may be skipped where the development packages are.
+KNOWN_SKIPS = (
+    "needs the bench extra (Keras)",
+    "could not import 'keras'",
+    "could not import 'pyspark'",  # these two have a job of their own
+    "could not import 'ray'",
+    "root may write anywhere",
+    "no disk can be mounted here",  # as only root may
+    *(() if os.environ.get("SLUGLINE_DATA") else ("no Reuters files",)),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--known-skips-only",
+        action="store_true",
+        help="fail if a test is skipped for a reason that is not on the list in tests/conftest.py",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail, if that is asked for, where a test was skipped for a reason that nobody knows."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not session.config.getoption("--known-skips-only"):
+        return
+    reasons = {
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in reporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)  # others are expected failures
+    }
+    unknown = sorted(reason for reason in reasons if not reason.startswith(KNOWN_SKIPS))
+    for reason in unknown:
+        reporter.write_line(f"skipped for a reason that is not on the list: {reason}", red=True)
+    if unknown and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts() -> Iterator[None]:
+    """Heed Ctrl-C, here and in processes that tests start.
+
+    What a shell runs in its background ignores it, and so does each process that begins there.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -30,7 +32,6 @@ def output_of(notebook: nbformat.NotebookNode, source: str) -> str:
 
 
 @pytest.mark.reuters
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_lesson_notebook_runs_on_reuters(
     reuters_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -41,7 +42,6 @@ def test_the_lesson_notebook_runs_on_reuters(
     assert "image/png" in str(notebook.cells)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_lesson_notebook_runs_on_bbc_where_reuters_cannot_be_had(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

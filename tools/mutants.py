@@ -140,7 +140,8 @@ def first_failure(tree: Path, modules: Iterable[str], seconds: float) -> str:
     Each run is a fork of this process, which has imported what takes long.
     """
     names = dict.fromkeys(name for module in modules for name in TESTS[module])
-    files = [*(str(PACKAGE / m) for m in modules), *(f"tests/test_{n}.py" for n in names)]
+    tests = {path.stem: str(path.relative_to(tree)) for path in (tree / "tests").rglob("test_*.py")}
+    files = [*(str(PACKAGE / m) for m in modules), *(tests[f"test_{n}"] for n in names)]
     process = multiprocessing.get_context("fork").Process(target=_run_pytest, args=(tree, files))
     process.start()
     process.join(seconds)

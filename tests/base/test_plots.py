@@ -1,0 +1,73 @@
+"""Curves by epoch: words that nothing crosses, and axes that count as people do."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from slugline.base import plots
+from slugline.base.plots import plot_epochs
+from slugline.errors import OptionError
+from slugline.learning.net.training import History
+
+pytestmark = pytest.mark.slow
+
+
+def panel(n_epochs: int, best_epoch: int) -> Axes:
+    """Return the plot of a loss with its parts in their places."""
+    figure = Figure(figsize=(4.4, 3.2), layout="constrained")
+    loss, accuracy = figure.subplots(), Figure().subplots()
+    falling = [1 / epoch for epoch in range(1, n_epochs + 1)]
+    curves = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), falling)
+    plot_epochs([loss, accuracy], curves, best_epoch)
+    figure.draw_without_rendering()
+    return loss
+
+
+def box(artist: Any) -> Bbox:
+    return artist.get_window_extent()
+
+
+@pytest.mark.parametrize(("n_epochs", "best_epoch"), [(1, 1), (9, 6), (22, 22), (100, 1)])
+def test_nothing_crosses_the_words(n_epochs: int, best_epoch: int) -> None:
+    ax = panel(n_epochs, best_epoch)
+    legend, best, inside = box(ax.get_legend()), box(ax.texts[0]), box(ax.patch)
+    assert legend.y0 >= best.y1
+    assert best.y0 >= inside.y1
+    assert ax.figure.bbox.x0 <= min(legend.x0, best.x0)
+    assert max(legend.x1, best.x1) <= ax.figure.bbox.x1
+    assert legend.y1 <= ax.figure.bbox.y1
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2, 9, 22, 100])
+def test_epochs_are_whole_and_begin_with_the_first(n_epochs: int) -> None:
+    ax = panel(n_epochs, 1)
+    low, high = ax.get_xlim()
+    shown = [tick for tick in ax.get_xticks() if low <= tick <= high]
+    assert shown
+    assert all(tick == int(tick) and 1 <= tick <= n_epochs for tick in shown)
+
+
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(OptionError) as error:
+        History({"loss": [1.0], "accuracy": [0.5]}).plot()
+    assert str(error.value) == (
+        "PNG files and `plot` need the package matplotlib, which is not installed; "
+        'pip install "slugline[plot]".'
+    )
+
+
+def test_drawing_needs_no_other_package_of_ours() -> None:
+    tree = ast.parse(Path(plots.__file__).read_text(encoding="utf-8"))
+    imported = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+    assert [name for name in imported if name.startswith("slugline")] == ["slugline.errors"]

@@ -1,0 +1,226 @@
+"""`slugline predict --output`: the given columns, and the answers beside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.prediction.files import answer_names, topic_names
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+
+TICKETS = 'ticket_id,body,note\n7,"wheat, ""corn""\ncrop",=1+1\n8,goal,\n'
+
+
+@pytest.fixture(autouse=True)
+def _files(news_slug: Path, tmp_path: Path) -> None:
+    """Have a model called news.slug in the folder, and tickets."""
+    (tmp_path / "tickets.csv").write_text(TICKETS)
+
+
+def cells_of(path: str, delimiter: str = ",") -> list[list[str]]:
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file, delimiter=delimiter, strict=True))
+
+
+def without_probabilities(rows: list[list[str]], column: int) -> list[list[str]]:
+    return [row[:column] + row[column + 1 :] for row in rows]
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ","), ("A.TSV", "\t")])
+def test_given_columns_come_first_and_as_they_were(run: Run, name: str, delimiter: str) -> None:
+    code, out, err = run("predict", "news.slug", "tickets.csv", "-q", "-o", name)
+
+    header, *rows = cells_of(name, delimiter)
+    assert (code, out, err) == (0, "", "")
+    assert header == ["ticket_id", "body", "note", "topic", "probability", "error"]
+    assert [row[:4] for row in rows] == [
+        ["7", 'wheat, "corn"\ncrop', "=1+1", "grain"],
+        ["8", "goal", "", "sport"],
+    ]
+    assert all(0.5 < float(row[4]) <= 1 and row[5] == "" for row in rows)
+
+
+def test_json_lines_have_the_same_columns(run: Run) -> None:
+    lines = [{"id": [1, {"a": 2}], "text": "wheat", "more": None}, {"text": "goal", "new": True}]
+    stdin = "\n".join(map(json.dumps, lines))
+
+    assert run("predict", "news.slug", "-q", "-o", "a.jsonl", stdin=stdin).code == 0
+
+    rows = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
+    assert [list(row) for row in rows] == [
+        ["id", "text", "more", "topic", "probability"],
+        ["text", "new", "topic", "probability"],
+    ]
+    assert [row | line for row, line in zip(rows, lines, strict=True)] == rows
+
+
+def test_several_topics_are_numbered(run: Run) -> None:
+    run("predict", "news.slug", "tickets.csv", "-q", "-o", "a.csv", "--top", 9)
+
+    header, first, _ = cells_of("a.csv")
+    names = ["topic", "probability", "topic_2", "probability_2", "topic_3", "probability_3"]
+    assert header[3:] == [*names, "error"]
+    assert {first[3], first[5], first[7]} == {"bank", "grain", "sport"}
+
+
+def test_bad_rows_are_kept_with_what_is_wrong(run: Run) -> None:
+    Path("t.csv").write_text("id,text\n1,wheat\n2,\n3,goal,x\n4,goal\n")
+
+    code, out, err = run("predict", "news.slug", "t.csv", "--text", "text", "-o", "a.csv")
+
+    assert (code, out) == (1, "")
+    assert err == (
+        't.csv: 2 of 4 lines could not be classified; the cells of a.csv under "error" say why\n'
+    )
+    assert without_probabilities(cells_of("a.csv"), 3) == [
+        ["id", "text", "topic", "error"],
+        ["1", "wheat", "grain", ""],
+        ["2", "", "", "line 3: no text in column 'text'"],
+        ["", "", "", "line 4: 3 cells instead of 2"],
+        ["4", "goal", "sport", ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["id"], ["topic", "probability", "error"]),
+        (["Topic", "text"], ["predicted_topic", "probability", "error"]),
+        (["topic", "predicted_topic"], ["predicted_predicted_topic", "probability", "error"]),
+        (["error", "probability"], ["topic", "predicted_probability", "predicted_error"]),
+    ],
+    ids=["free", "taken in another case", "taken twice", "others"],
+)
+def test_an_answer_gets_another_name_beside_a_column_of_its_own(
+    given: list[str], names: list[str]
+) -> None:
+    assert list(answer_names(given, topic_names(1)).values()) == names
+
+
+def test_a_given_topic_stays_beside_the_predicted_one(run: Run) -> None:
+    Path("t.csv").write_text("topic,text\nold,wheat\n")
+
+    run("predict", "news.slug", "t.csv", "-q", "-o", "a.csv")
+
+    header, row = cells_of("a.csv")
+    assert header == ["topic", "text", "predicted_topic", "probability", "error"]
+    assert row[:3] == ["old", "wheat", "grain"]
+
+
+def test_columns_that_come_too_late_for_the_header_are_told(run: Run) -> None:
+    lines = [{"text": "wheat"}] * 1024 + [{"text": "goal", "late": 1, "topic": "x"}]
+    Path("t.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+    for name, left_out in (("a.csv", "'late', 'topic'"), ("a.jsonl", "'topic'")):
+        code, _, err = run("predict", "news.slug", "t.jsonl", "--text", "text", "-o", name)
+        assert (code, err) == (
+            0,
+            f"warning: {name} lacks {left_out}, which the first rows of t.jsonl don't have\n",
+        )
+    assert cells_of("a.csv")[0] == ["text", "topic", "probability", "error"]
+    assert json.loads(Path("a.jsonl").read_text().splitlines()[-1])["late"] == 1
+
+
+def test_lines_of_text_have_one_column_unless_there_are_labels(run: Run) -> None:
+    run("predict", "news.slug", "-q", "-o", "a.csv", stdin="wheat\ngoal\n")
+    run("predict", "news.slug", "-q", "-o", "b.csv", stdin="__label__x wheat\ngoal\n")
+
+    assert cells_of("a.csv")[0] == ["text", "topic", "probability", "error"]
+    assert cells_of("b.csv")[0] == ["text", "topic", "predicted_topic", "probability", "error"]
+
+
+def test_without_documents_there_is_a_header_alone(run: Run) -> None:
+    assert run("predict", "news.slug", "-q", "-o", "a.csv").code == 0
+    assert cells_of("a.csv") == [["topic", "probability", "error"]]
+
+
+def test_nothing_but_bad_rows_is_a_table_too(run: Run) -> None:
+    assert run("predict", "news.slug", "-q", "-o", "a.csv", stdin="{bad\n").code == 1
+    header, row = cells_of("a.csv")
+    assert header == ["topic", "probability", "error"]
+    assert row[2].startswith("line 1: not valid JSON")
+
+
+# Whole or not at all ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [["--strict"], ["--text", "bdy"]], ids=["strict", "column"])
+def test_a_job_that_fails_leaves_the_earlier_file(run: Run, options: list[str]) -> None:
+    Path("t.csv").write_text("id,body\n1,wheat\n2,\n")
+    Path("a.csv").write_text("earlier\n")
+
+    assert run("predict", "news.slug", "t.csv", "-o", "a.csv", *options).code == 1
+
+    assert Path("a.csv").read_text() == "earlier\n"
+    assert list(Path().glob(".*.part")) == []
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (
+            "a.xlsx",
+            "--output is a.xlsx; use a name that ends in one of .csv, .tsv, .jsonl, .parquet, "
+            "or in / for a folder.",
+        ),
+        (
+            "tickets.csv",
+            "--output tickets.csv: would overwrite an input file; name another one.",
+        ),
+        ("./m.csv", "--output m.csv: would overwrite an input file; name another one."),
+        (
+            "none/a.csv",
+            "--output none/a.csv: can't write a file there (No such file or directory); "
+            "create the folder, fix its permissions, or name another place.",
+        ),
+    ],
+    ids=["ending", "texts", "model", "no folder"],
+)
+def test_an_output_that_can_not_be_is_told_before_the_work(
+    run: Run, output: str, message: str
+) -> None:
+    Path("news.slug").rename("m.csv")
+
+    result = run("predict", "m.csv", "tickets.csv", "-o", output)
+
+    assert result == (2, "", f"slugline: error: {message}\n")
+    assert Path("tickets.csv").read_text() == TICKETS
+
+
+def test_a_full_disk_is_told_in_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+
+    assert run("predict", "news.slug", "tickets.csv", "-q", "-o", "a.csv") == (
+        1,
+        "",
+        "slugline: error: a.csv can't be written (No space left on device); free space, or name "
+        "another place.\n",
+    )
+    assert not Path("a.csv").exists()
+
+
+def test_memory_does_not_grow_with_the_number_of_rows(run: Run) -> None:
+    with Path("large.csv").open("w") as file:
+        file.write("text,more\n")
+        file.writelines(f"wheat,{'x' * 500_000}\n" for _ in range(120))
+
+    tracemalloc.start()
+    code = run("predict", "news.slug", "large.csv", "-q", "-o", "a.csv").code
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert code == 0
+    assert Path("a.csv").stat().st_size > 60e6
+    assert peak < 45e6  # of which the model's tables of buckets take 13e6

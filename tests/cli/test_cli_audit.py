@@ -1,0 +1,356 @@
+"""`slugline audit`: what it prints, the files that it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labelled_texts import labelled
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def wrong(tmp_path: Path) -> list[int]:
+    """Write 120 documents to news.csv, 8 of which have a wrong topic; give their lines."""
+    texts, topics, wrong = labelled(120, 8)
+    with (tmp_path / "news.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["text", "topic"], *zip(texts, topics, strict=True)])
+    return [row + 2 for row in wrong]
+
+
+def review(tmp_path: Path, *decisions: str) -> None:
+    """Write decisions into the first rows of review.csv."""
+    with (tmp_path / "review.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, decision in zip(rows, decisions, strict=False):
+        row["decision"] = decision
+    with (tmp_path / "review.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_the_suspects_are_printed(run: Run, wrong: list[int]) -> None:
+    result = run("audit", "news.csv", "-n", 8, "-q", "--threads", 1)
+    assert (result.code, result.err) == (0, "")
+    first, head, *rows = result.out.splitlines()
+    assert first == "news.csv: 120 documents, 3 topics; 8 probably have a wrong topic"
+    assert head.split() == ["line", "suspicion", "topic", "likely", "text"]
+    assert {int(row.split()[0]) for row in rows} == set(wrong)
+
+
+def test_those_that_are_no_suspects_stand_below_a_line(run: Run, wrong: list[int]) -> None:
+    result = run("audit", "news.csv", "-n", 10, "-q", "--gain")
+    _, _, *rows, gain = result.out.splitlines()
+    assert rows[8].strip() == "(below: more likely right than wrong)"
+    assert {int(row.split()[0]) for row in rows[:8]} == set(wrong)
+    assert len(rows) == 11
+    assert gain.startswith("learned without the 8 suspects, ")
+
+
+def test_a_gain_that_can_not_be_measured_leaves_the_rest(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("text,topic\nwheat corn,grain\ngoal match,sport\n")
+    result = run("audit", "few.csv", "-q", "--gain", "-o", "page.html", "--review", "review.csv")
+    assert result.code == 0
+    assert result.err.startswith("warning: the gain can't be measured: ")
+    assert "few.csv: 2 documents, 2 topics" in result.out
+    assert (tmp_path / "page.html").is_file()
+    assert (tmp_path / "review.csv").is_file()
+
+
+def test_the_ranking_holds_every_document_once(run: Run, wrong: list[int], tmp_path: Path) -> None:
+    assert run("audit", "news.csv", "--ranking", "all.jsonl", "-q").code == 0
+    lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert [list(line) for line in lines[:1]] == [["at", "suspicion", "topic", "likely", "reasons"]]
+    assert {line["at"] for line in lines[:8]} == set(wrong)
+    assert sorted(line["at"] for line in lines) == list(range(2, 122))
+    suspicions = [line["suspicion"] for line in lines]
+    assert suspicions == sorted(suspicions, reverse=True)
+    assert all(line["reasons"] for line in lines[:8])
+
+
+def test_what_was_reviewed_is_repaired(run: Run, wrong: list[int], tmp_path: Path) -> None:
+    assert run("audit", "news.csv", "--review", "review.csv", "-q").code == 0
+    review(tmp_path, *["relabel"] * 6, "drop", "keep")
+    result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
+    assert result.out == "6 relabelled, 1 dropped, 1 kept\n119 documents: new.csv\n"
+    texts, right, _ = labelled(120, 0)
+    with (tmp_path / "new.csv").open(newline="") as file:
+        found = {row["text"]: row["topic"] for row in csv.DictReader(file)}
+    assert len(found) == 119
+    # The one that was kept is still wrong.
+    assert (
+        sum(found.get(text, topic) != topic for text, topic in zip(texts, right, strict=True)) == 1
+    )
+    again = run("audit", "new.csv", "-q", "--json")
+    assert json.loads(again.out)["probably_wrong"] <= 1
+
+
+def test_repaired_documents_as_json_lines_with_the_gain(run: Run, tmp_path: Path) -> None:
+    run("audit", "news.csv", "--review", "review.csv", "-q")
+    review(tmp_path, *["drop"] * 8)
+    options = ["--decisions", "review.csv", "-o", "new.jsonl", "--gain", "--json", "-q"]
+    said = json.loads(run("audit", "news.csv", *options).out)
+    assert (said["dropped"], said["documents"], said["output"]) == (8, 112, "new.jsonl")
+    assert said["gain"]["tested"] == 112
+    assert said["gain"]["accuracy_after"] >= said["gain"]["accuracy_before"]
+    lines = (tmp_path / "new.jsonl").read_text().splitlines()
+    assert set(json.loads(lines[0])) == {"text", "topic"}
+
+
+def test_json_holds_everything_that_was_found(run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "news.csv").open("a") as file:
+        file.write("the page has moved,bank\nthe page has moved,sport\n")
+    (tmp_path / "test.csv").write_text("text,topic\nthe page has moved,bank\nwheat,grain\n")
+    result = run("audit", "news.csv", "--test", "test.csv", "-n", 3, "--json", "-q", "--gain")
+    said = json.loads(result.out)
+    assert (said["documents"], said["test_documents"], said["topics"]) == (124, 2, 3)
+    assert len(said["suspects"]) == 3
+    assert [each["at"] for each in said["copies"][0]] == [122, 123, 2]
+    assert said["leaks"] == [{"train": 122, "test": 2, "likeness": 1.0}]
+    assert said["gain"]["tested"] == 124 - said["probably_wrong"]
+
+
+def test_the_page_shows_both_copies_and_nothing_from_a_text_as_markup(
+    run: Run, tmp_path: Path
+) -> None:
+    with (tmp_path / "news.csv").open("a") as file:
+        file.write("<script>alert(1)</script> wheat corn crop,grain\n")
+        file.write("<script>alert(1)</script> wheat corn crop,sport\n")
+    assert run("audit", "news.csv", "-o", "page.html", "-q").code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "<script" not in page
+    assert "http" not in page.split("<body>")[1]
+    assert "line 123, topic <b>sport</b>" in page
+    assert "line 122, topic <b>grain</b>, the same text" in page
+    assert "the same text stands under grain (line 122)" in page
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ("the page,bank\n" * 2, "1 text occurs several times, always under the same topic"),
+        (
+            "the page,bank\n" * 2 + "a goal,sport\n" * 2,
+            "2 texts occur several times, each under one topic",
+        ),
+        (
+            "the page,bank\n" * 2 + "a goal,sport\na goal,bank\n",
+            "2 texts occur several times, 1 of them under different topics",
+        ),
+    ],
+    ids=["one", "several", "one of several"],
+)
+def test_copies_in_words(run: Run, tmp_path: Path, added: str, said: str) -> None:
+    with (tmp_path / "news.csv").open("a") as file:
+        file.write(added)
+    assert said in run("audit", "news.csv", "-n", 0, "-q").out.splitlines()
+
+
+def test_copies_print_as_a_sentence(run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "news.csv").open("a") as file:
+        file.write("the page has moved,bank\nthe page has moved,sport\nцены на нефть,bank\n")
+    out = run("audit", "news.csv", "-n", 0, "-q").out.splitlines()
+    assert out[1:] == [
+        "1 text occurs several times, under different topics",
+        "1 text is in another script: line 124",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-o", "a.txt"], "--output a.txt: name it a.html."),
+        (
+            ["-o", "a.jsonl"],
+            "--output a.jsonl: repaired documents need --decisions; add it, or name a page: "
+            "a.html.",
+        ),
+        (["--ranking", "a.csv"], "--ranking a.csv: name it a.jsonl."),
+        (["--review", "news.csv"], "--review news.csv: would overwrite an input file; name"),
+        (["--review", "no/a.csv"], "--review no/a.csv: can't write a file there"),
+        (
+            ["--decisions", "r.csv", "--review", "a.csv"],
+            "--review is of an audit, and --decisions repairs; leave one out.",
+        ),
+        (["--decisions", "r.csv", "-o", "a.html"], "--output a.html: name it a.jsonl or a.csv."),
+        (
+            ["--decisions", "r.csv"],
+            "--decisions need a file for the repaired documents, or --gain; add --output.",
+        ),
+        (["--decisions", "r.csv", "-o", "r.csv"], "--output r.csv: would overwrite an input"),
+    ],
+)
+def test_options_that_do_not_go_together(run: Run, options: list[str], message: str) -> None:
+    result = run("audit", "news.csv", *options, "-q")
+    assert result.code == 2
+    assert result.err.startswith(f"slugline: error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "text,topic\nwheat,grain\ncorn,grain\n",
+            "bad.csv: every document has the topic 'grain', so that none can be wrong; give "
+            "documents of two topics, and check which column holds the topic.",
+        ),
+        (
+            "text,topic\nwheat,grain\nwheat,sport\n",
+            "bad.csv: all 2 texts are the same, or nearly; there is nothing to compare them with. "
+            "Check which column holds the text.",
+        ),
+    ],
+    ids=["one topic", "one text"],
+)
+def test_documents_that_can_not_be_audited(
+    run: Run, tmp_path: Path, content: str, message: str
+) -> None:
+    (tmp_path / "bad.csv").write_text(content)
+    result = run("audit", "bad.csv", "-q")
+    assert (result.code, result.err) == (1, f"slugline: error: {message}\n")
+
+
+def test_documents_that_were_changed_since_their_review(
+    run: Run, tmp_path: Path, wrong: list[int]
+) -> None:
+    run("audit", "news.csv", "--review", "review.csv", "-q")
+    review(tmp_path, *["drop"] * 8)
+    path = tmp_path / "news.csv"
+    lines = path.read_text().splitlines()
+    lines = [f"now {line}" if n in wrong else line for n, line in enumerate(lines, start=1)]
+    path.write_text("\n".join(lines) + "\n")
+    result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
+    assert result.code == 1
+    assert result.err.startswith("slugline: error: review.csv, line 2: line ")
+    assert "of news.csv was changed since it was reviewed, or is read in another way" in result.err
+    assert "such as --text, --topic, --fold-topics and --map-topics, audit" in result.err
+    assert not (tmp_path / "new.csv").exists()
+
+
+def test_decisions_about_test_documents_are_left_out_with_a_warning(
+    run: Run, tmp_path: Path
+) -> None:
+    texts, topics, _ = labelled(30, 0, seed=5)
+    rows = zip(texts, ["bank" if topic == "grain" else topic for topic in topics], strict=True)
+    with (tmp_path / "test.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["text", "topic"], *rows])
+    run("audit", "news.csv", "--test", "test.csv", "--review", "review.csv", "-q")
+    with (tmp_path / "review.csv").open(encoding="utf-8-sig", newline="") as file:
+        parts = [row["part"] for row in csv.DictReader(file)]
+    review(tmp_path, *["drop"] * 12)
+    result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
+    n_test = parts[:12].count("test")
+    assert n_test > 0
+    assert result.err == (
+        f"warning: review.csv: left out {n_test} about test documents; audit these as DATA\n"
+    )
+    assert result.out.startswith(f"0 relabelled, {12 - n_test} dropped, 0 kept\n")
+
+
+def test_repaired_documents_keep_their_columns(run: Run, tmp_path: Path) -> None:
+    texts, topics, _ = labelled(120, 8)
+    rows = [[n, text, topic, ""] for n, (text, topic) in enumerate(zip(texts, topics, strict=True))]
+    for name, part in (("a", rows[:70]), ("b", rows[70:])):
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([["id", "body", "queue", "agent"], *part])
+    run("audit", "a.csv", "b.csv", "--review", "review.csv", "-q")
+    review(tmp_path, "drop", *["relabel"] * 7)
+    decided = ["--decisions", "review.csv", "-q", "-o"]
+    assert run("audit", "a.csv", "b.csv", *decided, "new.csv").out.endswith(
+        "\n119 documents: new.csv\n"
+    )
+    with (tmp_path / "new.csv").open(newline="") as file:
+        found = list(csv.reader(file))
+    assert found[0] == ["id", "body", "queue", "agent"]
+    by_id = {row[0]: row for row in found[1:]}
+    assert len(by_id) == 119
+    given = {str(row[0]): [str(cell) for cell in row] for row in rows}
+    _, right, _ = labelled(120, 0)
+    for key, row in by_id.items():
+        assert row == [*given[key][:2], right[int(key)], ""]
+    assert run("audit", "a.csv", "b.csv", *decided, "new.jsonl").code == 0
+    lines = [json.loads(line) for line in (tmp_path / "new.jsonl").read_text().splitlines()]
+    assert [list(line.values()) for line in lines] == found[1:]
+
+
+def test_a_table_comes_back_from_spreadsheets(run: Run, tmp_path: Path) -> None:
+    texts, topics, _ = labelled(120, 8)
+    topics = ["Getreidebörse" if topic == "grain" else topic for topic in topics]
+    with (tmp_path / "news.csv").open("w", encoding="cp1252", newline="") as file:
+        csv.writer(file).writerows([["text", "topic"], *zip(texts, topics, strict=True)])
+    read = ["audit", "news.csv", "--encoding", "cp1252", "-q"]
+    assert run(*read, "--review", "review.csv").code == 0
+    path = tmp_path / "review.csv"
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfdecision,")
+    review(tmp_path, *["relabel"] * 8)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert all(row[-1][0] == "d" for row in rows)
+    expected = None
+    for encoding, delimiter in (("utf-8-sig", ","), ("utf-8", "\t"), ("cp1252", ";")):
+        with path.open("w", encoding=encoding, newline="") as file:
+            csv.writer(file, delimiter=delimiter).writerows(rows)
+        result = run(*read, "--decisions", "review.csv", "-o", "new.csv")
+        assert result.out.startswith("8 relabelled, 0 dropped, 0 kept\n"), result.err
+        found = (tmp_path / "new.csv").read_bytes()
+        expected = expected or found
+        assert found == expected
+    (tmp_path / "news.csv").write_text(
+        (tmp_path / "news.csv").read_text(encoding="cp1252"), encoding="utf-8"
+    )
+    result = run("audit", "news.csv", "-q", "--decisions", "review.csv", "-o", "new.csv")
+    assert result.code == 1
+    assert re.fullmatch(
+        r"slugline: error: review\.csv, line \d+: bytes that are not UTF-8; if it is cp1252, name "
+        r'that with --encoding "cp1252"\.\n',
+        result.err,
+    ), result.err
+
+
+def test_a_topic_that_no_document_had_is_told(run: Run, tmp_path: Path) -> None:
+    run("audit", "news.csv", "--review", "review.csv", "-q")
+    review(tmp_path, "relabel")
+    path = tmp_path / "review.csv"
+    head, first, *rest = path.read_text().splitlines()
+    for name in ("bank", "grain", "sport"):
+        first = first.replace(f"relabel,{name},", "relabel,grian,")
+    path.write_text("\n".join([head, first, *rest]) + "\n")
+    result = run("audit", "news.csv", "--decisions", "review.csv", "-o", "new.csv", "-q")
+    assert result.out == "1 relabelled, 0 dropped, 0 kept\n120 documents: new.csv\n"
+    assert result.err == (
+        "warning: review.csv: no document had the topic 'grian' before; did you mean grain?\n"
+    )
+
+
+# The newswires ----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("reuters_data")
+def test_the_swapped_wires_come_first_and_the_page_shows_whose_text_they_carry(
+    run: Run, tmp_path: Path
+) -> None:
+    from slugline.reuters.wires import load_wires
+
+    result = run("audit", "reuters", "--ranking", "r.jsonl", "-o", "r.html", "-q", "-n", 0)
+    assert result.code == 0
+    wires = load_wires("keras")
+    every = [*wires.train, *wires.test]
+    lines = (tmp_path / "r.jsonl").read_text().splitlines()
+    order = [json.loads(line)["at"] - 1 for line in lines]
+    assert sorted(order) == list(range(len(every)))
+    hits = [every[row].misplaced for row in order[:400]]
+    assert sum(hits) / 400 > 0.95
+    first = order[0]
+    own = next(i for i, w in enumerate(every) if w.text == every[first].text and not w.misplaced)
+    page = (tmp_path / "r.html").read_text()
+    assert f"document {own + 1}, topic <b>{every[own].topic}</b>, the same text" in page

@@ -1,0 +1,433 @@
+"""Bad input: one line that says what is wrong, the right exit status, and nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import load
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+
+SKIP = "or go on without them with --skip-bad-rows."
+OLD = b"an old model"
+
+
+def table(*rows: str) -> bytes:
+    return "".join(f"{row}\n" for row in ("text,topic", *rows)).encode()
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """Have a model file from an earlier day where the new one would go."""
+    path = tmp_path / "old.slug"
+    path.write_bytes(OLD)
+    return path
+
+
+def assert_refused(result: Any, opening: str) -> None:
+    """See that a job failed with one line that opens so; the library's tests have all of it."""
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith(f"slugline: error: {opening}")
+    assert len(result.err.splitlines()) == 1
+
+
+# Data -------------------------------------------------------------------------------------------
+
+BAD_DATA = {
+    "empty file": (b"", "t.csv holds no documents"),
+    "header only": (table(), "t.csv holds no documents"),
+    "row without text": (
+        table("wheat,grain", ",grain", "goal,sport", " ,sport"),
+        "t.csv: 2 of 4 rows can't be used: no text or no topic (lines 3, 5); mend them.",
+    ),
+    "row without topic": (
+        table("wheat,grain", "corn,", *["goal,sport"] * 3),
+        "t.csv: 1 of 5 rows can't be used: no text or no topic (line 3)",
+    ),
+    "many rows without topic": (
+        table("wheat,grain", *["corn,"] * 1000),
+        "t.csv: 1000 of 1001 rows can't be used: no text or no topic (lines 3, 4, ",
+    ),
+    "not UTF-8": (
+        table("wheat,grain") + "café,sport in the evening\n".encode("latin1"),
+        "t.csv: 1 of 2 rows can't be used: bytes that are not UTF-8 (line 3)",
+    ),
+    "UTF-16": (
+        table("wheat,grain").decode().encode("utf-16"),
+        "t.csv is UTF-16",
+    ),
+    "NUL": (
+        table("wheat,grain", "go\0al,sport"),
+        "t.csv: 1 of 2 rows can't be used: a NUL character (line 3)",
+    ),
+    "topics of numbers and words": (
+        table("wheat,1", "goal,2", "loan,bank"),
+        "t.csv: 1 of 3 rows can't be used: a word as topic, such as 'bank'",
+    ),
+    "all topics with one document": (
+        table("wheat,grain", "goal,sport", "loan,bank"),
+        "t.csv has no topic with two documents to set one aside and test on it; add documents, or "
+        "give documents of their own with --test.",
+    ),
+    "no document left to validate on": (
+        table("wheat,grain", "corn,grain", "goal,sport"),
+        "t.csv has no topic with two documents to set one aside and find the best epoch on it; "
+        "add documents, or give documents of their own with --validation.",
+    ),
+    "open quote": (
+        table("wheat,grain", '"corn,grain', "goal,sport"),
+        "t.csv, line 3: the row that begins here has a quote that is never closed",
+    ),
+    "zip archive": (
+        b"PK\x03\x04 and more",
+        "t.csv is a zip archive or a spreadsheet",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "opening"), BAD_DATA.values(), ids=BAD_DATA)
+def test_bad_data_stop_the_training_with_one_line_and_leave_all_as_it_was(
+    run: Run, old: Path, content: bytes, opening: str
+) -> None:
+    Path("t.csv").write_bytes(content)
+
+    # A net wants the most of its data: documents to test on, and documents to validate on.
+    result = run("train", "t.csv", "-o", "old.slug", "--quiet", "--learner", "network")
+
+    assert_refused(result, opening)
+    assert old.read_bytes() == OLD
+    assert {path.name for path in Path().iterdir()} == {"t.csv", "old.slug"}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("ticket.csv", "ticket.csv doesn't exist; did you mean tickets.csv?"),
+        ("elsewhere/t.csv", "elsewhere/t.csv doesn't exist; check the path."),
+        ("reuter", "reuter is not a file, folder or known data set; did you mean reuters?"),
+        ("empty", "empty has no sub-folders; make one for each topic, with its texts as *.txt."),
+        (
+            "tickets.doc",
+            "tickets.doc is in an unknown format; use a name that ends in one of .csv, .tsv, "
+            ".jsonl, "
+            ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with --format.",
+        ),
+    ],
+    ids=["near a file", "nowhere", "near a data set", "empty folder", "unknown ending"],
+)
+def test_data_that_are_not_there_are_said_so_with_the_nearest_name(
+    run: Run, old: Path, data: str, message: str
+) -> None:
+    Path("tickets.csv").write_bytes(table("wheat,grain"))
+    Path("tickets.doc").write_bytes(b"wheat")
+    Path("empty").mkdir()
+
+    assert run("train", data, "-o", "old.slug") == (1, "", f"slugline: error: {message}\n")
+    assert old.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("option", ["--validation", "--test"])
+def test_a_second_file_that_is_not_there_is_said_so_before_any_training(
+    run: Run, news_csv: Path, option: str
+) -> None:
+    result = run("train", "news.csv", option, "nws.csv", "-q", "--learner", "network")
+
+    assert result == (1, "", "slugline: error: nws.csv doesn't exist; did you mean news.csv?\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--text", "bodi"],
+            "news.csv has no column 'bodi'; there are 'body', 'queue'; did you mean 'body'?",
+        ),
+        (
+            ["--topic", "department"],
+            "news.csv has no column 'department'; there are 'body', 'queue'; name one of them.",
+        ),
+    ],
+    ids=["near one", "near none"],
+)
+def test_a_column_that_is_not_there_is_said_so_with_those_that_are(
+    run: Run, news_csv: Path, options: list[str], message: str
+) -> None:
+    assert run("train", "news.csv", *options) == (1, "", f"slugline: error: {message}\n")
+    assert list(Path().iterdir()) == [Path("news.csv")]
+
+
+@pytest.mark.parametrize(
+    ("rows", "option", "opening"),
+    [
+        (
+            ["oil,crude"],
+            "--validation",
+            "other.csv has topics that news.csv has no documents of, such as 'crude'",
+        ),
+        (
+            ["oil,crude"],
+            "--test",
+            "other.csv has none of the model's topics, such as 'bank', but ones like 'crude'",
+        ),
+    ],
+    ids=["validation", "test"],
+)
+def test_files_with_other_topics_are_found_before_any_training(
+    run: Run,
+    news_csv: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: list[str],
+    option: str,
+    opening: str,
+) -> None:
+    from slugline.classifier import TopicClassifier
+
+    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    Path("other.csv").write_bytes(table(*rows))
+
+    result = run("train", "news.csv", option, "other.csv", "-q", "--learner", "network")
+
+    assert_refused(result, opening)
+
+
+def test_skip_bad_rows_goes_on_and_tells_which_ones(run: Run, news_csv: Path) -> None:
+    with news_csv.open("ab") as file:
+        file.write(b",grain\nwheat,\ncaf\xe9,grain\n")
+
+    code, _, err = run("train", "news.csv", "--skip-bad-rows")
+
+    assert code == 0
+    assert err.splitlines()[1] == (
+        "news.csv: skipped 3 of 93 rows: no text or no topic (lines 92, 93); "
+        "bytes that are not UTF-8 (line 94)"
+    )
+    assert load("model.slug").n_documents_ == 72
+
+
+def test_rows_that_were_skipped_are_told_on_the_screen_and_in_the_report(
+    run: Run, news_csv: Path
+) -> None:
+    with news_csv.open("ab") as file:
+        file.write(b",grain\nwheat,\ncaf\xe9,grain\n")
+
+    _, out, err = run("train", "news.csv", "--skip-bad-rows", "--quiet")
+
+    assert err == ""
+    assert "skipped          3  rows that can't be used\n" in out
+    report = Path("model.html").read_text("utf-8")
+    assert "skipped 3 of 93 rows: no text or no topic (lines 92, 93); bytes" in report
+    assert "name others with --text and --topic" in report
+
+
+def test_bad_rows_stop_an_evaluation_but_can_be_skipped(run: Run, news_slug: Path) -> None:
+    Path("t.csv").write_bytes(table(*["wheat,grain"] * 9, ",grain"))
+
+    assert run("evaluate", "news.slug", "t.csv") == (
+        1,
+        "",
+        "slugline: error: t.csv: 1 of 10 rows can't be used: no text or no topic (line 11); "
+        f"mend them, {SKIP}\n",
+    )
+    code, out, _ = run("evaluate", "news.slug", "t.csv", "--skip-bad-rows", "--json")
+    assert (code, json.loads(out)["n_documents"]) == (0, 9)
+
+
+# Size -------------------------------------------------------------------------------------------
+
+# Not ru_maxrss, which begins at what the parent had.
+MEASURED = """
+import sys
+from pathlib import Path
+from slugline.cli import main
+try:
+    main()
+finally:
+    status = Path("/proc/self/status").read_text()
+    print(status.partition("VmHWM:")[2].split()[0], file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+@pytest.mark.parametrize(
+    ("command", "first", "said"),
+    [
+        (
+            ["train", "t.csv"],
+            b"text,topic\nwheat,grain\n",
+            "slugline: error: t.csv, line 3: the row that begins here has more than 10,000,000 "
+            "bytes; close its quotes, or split it.",
+        ),
+        (
+            ["train", "t.txt"],
+            b"__label__grain corn\n__label__grain wheat\n__label__grain ",
+            "slugline: error: t.txt: 1 of 3 rows can't be used: more than 10,000,000 bytes "
+            "(line 3); split them.",
+        ),
+        (
+            ["predict", "news.slug", "t.txt"],
+            b"wheat\n",
+            't.txt: 1 of 2 lines could not be classified; the lines with "error" say why',
+        ),
+    ],
+    ids=["train on CSV", "train on fastText", "predict"],
+)
+def test_a_line_of_50_megabytes_is_named_and_never_held_in_memory(
+    news_slug: Path, command: list[str], first: bytes, said: str
+) -> None:
+    news_slug.with_name(command[-1]).write_bytes(first + b"wheat " * (50_000_000 // 6) + b"\n")
+
+    process = subprocess.run(
+        [sys.executable, "-c", MEASURED, *command],
+        cwd=news_slug.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    *lines, peak = process.stderr.splitlines()
+    assert (process.returncode, lines) == (1, [said])
+    assert int(peak) < 400 * 1024
+
+
+# Model files ------------------------------------------------------------------------------------
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    """Change fields of model.json."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    entries["model.json"] = json.dumps(json.loads(entries["model.json"]) | changes).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def of_a_later_format(path: Path) -> None:
+    rewrite(path, format=99)
+
+
+def of_an_earlier_format(path: Path) -> None:
+    rewrite(path, format=1)
+
+
+def a_text(path: Path) -> None:
+    path.write_text("wheat,grain\n")
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def missing(path: Path) -> None:
+    path.unlink()
+
+
+def another_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("letter.txt", "Dear Sir,")
+
+
+NO_MODEL = "not a Slugline model, or truncated"
+
+
+@pytest.mark.parametrize("command", [["predict"], ["evaluate", "news.csv"], ["info"]])
+@pytest.mark.parametrize(
+    ("damage", "opening"),
+    [
+        (missing, "there is no such file"),
+        (empty, NO_MODEL),
+        (a_text, NO_MODEL),
+        (cut_off, NO_MODEL),
+        (a_folder, "can't be read (Is a directory)"),
+        (another_zip, "a zip archive without model.json"),
+        (of_a_later_format, "written in format 99 by a later Slugline"),
+        (
+            of_an_earlier_format,
+            "written in format 1, before the first release of Slugline, and this one reads format "
+            "2; train the model again.",
+        ),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_a_file_that_is_no_whole_model_is_said_so_by_every_command(
+    run: Run,
+    news_slug: Path,
+    news_csv: Path,
+    command: list[str],
+    damage: Callable[[Path], None],
+    opening: str,
+) -> None:
+    damage(news_slug)
+    verb, *rest = command
+
+    result = run(verb, "news.slug", *rest, stdin="wheat")
+
+    assert_refused(result, f"news.slug: {opening}")
+
+
+# A full disk ------------------------------------------------------------------------------------
+
+
+def fill_up(file_descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_disk_that_fills_up_while_saving_leaves_the_old_model_and_no_part_of_the_new(
+    run: Run, news_csv: Path, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", fill_up)
+
+    result = run("train", "news.csv", "-q", "-o", "old.slug")
+
+    assert_refused(result, "old.slug: the model could not be saved (No space left on device)")
+    assert old.read_bytes() == OLD
+    assert {path.name for path in Path().iterdir()} == {"news.csv", "old.slug"}
+
+
+def allow_small_files_only() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+
+
+def test_a_file_that_may_not_grow_leaves_the_old_model_and_no_part_of_the_new(
+    news_csv: Path, old: Path
+) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "slugline", "train", "news.csv", "-q", "-o", "old.slug"],
+        cwd=old.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=allow_small_files_only,
+    )
+
+    assert (process.returncode, process.stdout) == (1, "")
+    assert process.stderr.startswith(
+        "slugline: error: old.slug: the model could not be saved (File too large)"
+    )
+    assert len(process.stderr.splitlines()) == 1
+    assert old.read_bytes() == OLD
+    assert {path.name for path in old.parent.iterdir()} == {"news.csv", "old.slug"}

@@ -1,0 +1,196 @@
+"""`slugline check`: whether a model comes out again, byte for byte."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from slugline.model.file import container
+from slugline.model.file.schema import ModelFile
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+
+LINEAR = ["-q", "--learner", "linear"]
+NAMED = ["--text", "body", "--topic", "queue"]
+
+
+@pytest.fixture(autouse=True)
+def _news(news_csv: Path) -> None:
+    """Have news.csv in the folder."""
+
+
+def change(path: str, **changes: Any) -> None:
+    """Let a model file say something else of itself."""
+    file = container.read(path)
+    info = msgspec.structs.replace(file.info, **changes)
+    container.write(path, ModelFile(info, file.arrays, file.terms, file.card))
+
+
+def make_old(path: str) -> None:
+    """Let a model file say that another NumPy made it."""
+    change(path, versions=container.read(path).info.versions | {"numpy": "1.0"})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        LINEAR,
+        ["-q", "--learner", "network"],
+        [*LINEAR, "--balanced", "--seed", 4, "--test-fraction", 0.4],
+        [
+            "-q",
+            "--learner",
+            "network",
+            "--hidden",
+            "8,8",
+            "--dropout",
+            0.5,
+            "--epochs",
+            4,
+            "--optimizer",
+            "adam",
+        ],
+        [*LINEAR, "--weighting", "counts", "--num-words", 20],
+    ],
+    ids=["linear", "network", "balanced", "options of the net", "words alone"],
+)
+def test_what_train_has_saved_comes_out_again(run: Run, options: list[object]) -> None:
+    assert run("train", "news.csv", "-o", "a.slug", *options).code == 0
+    files = {path: path.read_bytes() for path in Path().iterdir()}
+    n_documents = container.read("a.slug").info.n_documents
+
+    result = run("check", "a.slug", "news.csv", "-q", "--threads", 2)
+
+    assert result == (
+        0,
+        f"a.slug: identical; {n_documents} documents give the same "
+        f"{len(files[Path('a.slug')]):,} bytes again\n",
+        "",
+    )
+    assert {path: path.read_bytes() for path in Path().iterdir()} == files
+
+
+@pytest.mark.reuters
+def test_reuters_comes_out_again_with_the_part_that_its_publisher_made_to_test_on(
+    run: Run, reuters_data: Path
+) -> None:
+    net = ["-q", "--learner", "network", "--epochs", 1]
+    assert run("train", "reuters", "-o", "a.slug", *net).code == 0
+
+    code, out, err = run("check", "a.slug", "reuters", "-q")
+
+    assert (code, err) == (0, "")
+    assert out.startswith("a.slug: identical; 8,982 documents give the same ")
+
+
+def test_a_test_file_is_named_again_or_its_figures_are_taken_on_trust(run: Run) -> None:
+    files = ["news.csv", "--test", "news.csv"]
+    assert run("train", *files, "-o", "a.slug", *LINEAR).code == 0
+
+    tested = run("check", "a.slug", *files, *NAMED)
+    untested = run("check", "a.slug", "news.csv", *NAMED)
+
+    assert (tested.code, tested.err) == (0, "")
+    assert untested.out == tested.out
+    assert (untested.code, untested.err) == (
+        0,
+        "a.slug: not measured again: test_accuracy, test_macro_f1, test_log_loss, test_documents, "
+        "majority_baseline; for that, give the --test file\n",
+    )
+
+
+def test_what_differs_is_printed_and_ends_with_1(run: Run) -> None:
+    run("train", "news.csv", "-o", "a.slug", *LINEAR)
+    now = container.read("a.slug").info.versions["numpy"]
+    make_old("a.slug")
+
+    code, out, err = run("check", "a.slug", "news.csv", "--text", "body", "--topic", "queue")
+
+    assert code == 1
+    assert [line.split("  ") for line in out.splitlines()[:1]] == [["a.slug: not identical"]]
+    assert [line.split() for line in out.splitlines()[1:]] == [
+        ["in", "the", "file", "now"],
+        ["versions.numpy", "1.0", now],
+    ]
+    assert err == "a.slug: made by other versions; install those to get the same bytes\n"
+
+
+def test_figures_alone_speak_of_other_documents_to_test_on(run: Run) -> None:
+    run("train", "news.csv", "-o", "a.slug", *LINEAR)
+    change("a.slug", metrics={"test_accuracy": 0.99})
+
+    code, out, err = run("check", "a.slug", "news.csv", *NAMED)
+
+    assert (code, out.splitlines()[2].split()) == (1, ["metrics.test_accuracy", "0.99", "1"])
+    assert err == "a.slug: the same model, tested on other documents\n"
+
+
+def test_other_weights_under_the_same_versions_have_other_causes(run: Run) -> None:
+    run("train", "news.csv", "-o", "a.slug", *LINEAR)
+    change("a.slug", class_weight={"bank": 9.0})
+
+    code, out, err = run("check", "a.slug", "news.csv", *NAMED)
+
+    assert (code, out.splitlines()[0]) == (1, "a.slug: not identical")
+    assert "learner.weights" in out
+    assert err == (
+        "a.slug: made by the same versions; the file was changed, or another processor rounded "
+        "otherwise\n"
+    )
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["identical", "not identical"])
+def test_the_json_holds_the_same(run: Run, is_old: bool) -> None:
+    run("train", "news.csv", "-o", "a.slug", *LINEAR)
+    now = container.read("a.slug").info.versions["numpy"]
+    if is_old:
+        make_old("a.slug")
+
+    code, out, _ = run("check", "a.slug", "news.csv", "-q", "--json")
+
+    changed = {"what": "versions.numpy", "then": "1.0", "now": now}
+    assert code == int(is_old)
+    assert json.loads(out) == {
+        "model": "a.slug",
+        "identical": not is_old,
+        "n_documents": 72,
+        "n_bytes": Path("a.slug").stat().st_size,
+        "differences": [changed] if is_old else [],
+        "not_measured": [],
+    }
+
+
+def test_train_says_where_its_option_has_gone(run: Run) -> None:
+    assert run("train", "news.csv", "--check", "a.slug") == (
+        2,
+        "",
+        "slugline: error: train --check is a command of its own: slugline check a.slug news.csv.\n",
+    )
+
+
+def test_other_data_are_told_and_nothing_is_trained(run: Run, news_csv: Path) -> None:
+    run("train", "news.csv", "-o", "a.slug", *LINEAR)
+    news_csv.write_text(news_csv.read_text().replace("wheat", "oats"))
+
+    code, out, err = run("check", "a.slug", "news.csv", "-q")
+
+    assert (code, out) == (1, "")
+    assert err.startswith(
+        "slugline: error: news.csv: its 72 documents to learn from are not the 72 that a.slug "
+        "learned from (SHA-256 "
+    )
+
+
+def test_a_model_that_is_not_there_is_told(run: Run) -> None:
+    assert run("check", "none.slug", "news.csv", "-q") == (
+        1,
+        "",
+        "slugline: error: none.slug: there is no such file; check the path.\n",
+    )

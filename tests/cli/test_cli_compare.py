@@ -1,0 +1,271 @@
+"""`slugline compare`: a table, files, progress, and wrong usage."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import shlex
+import shutil
+import sys
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.compare.models import MODELS
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+NAMED = ["--text", "body", "--topic", "queue"]
+QUICK = [*NAMED, "--folds", 2, "--threads", 1]
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
+
+FAILS = """
+class Fails:
+    def fit(self, X, y):
+        raise ValueError("an <b>unlucky</b> day")
+
+    def predict(self, X):
+        return X
+"""
+
+
+@pytest.fixture(autouse=True)
+def _news(news_csv: Path) -> None:
+    """Have news.csv in the folder."""
+
+
+@pytest.fixture
+def fails(tmp_path: Path) -> str:
+    """Name a model that fails."""
+    (tmp_path / "mine.py").write_text(FAILS)
+    return "mine:Fails"
+
+
+def test_a_table_with_the_best_first_and_what_it_says(run: Run) -> None:
+    result = run("compare", "news.csv", *QUICK, "--models", "majority,default", "-q")
+    assert (result.code, result.err) == (0, "")
+    head, names, default, majority, verdict, *reading = result.out.splitlines()
+    assert head == "news.csv: 90 documents, 3 topics, 2 folds"
+    assert re.split(r"  +", names) == [
+        *("model", "accuracy", "95 % interval", "macro-F1", "behind", "p"),
+        *("fit", "documents/s", "memory", "file"),
+    ]
+    assert default.split()[:2] == ["default", "1.000"]
+    assert majority.split()[:6] == ["majority", "0.333", "0.245", "to", "0.436", "0.167"]
+    # All answers of the one are right, and a third of the other's, in both folds.
+    assert majority.split()[6:8] == ["0.667", "-"]
+    assert verdict.startswith("default is right most often: 100.0 %.")
+    assert len(reading) == 3
+
+
+def test_models_are_told_of_as_they_come(run: Run) -> None:
+    result = run("compare", "news.csv", *QUICK, "--models", "majority,default")
+    lines = result.err.splitlines()
+    assert lines[:3] == [
+        "  0%  majority: fold 1 of 2",
+        " 25%  majority: fold 2 of 2",
+        lines[2],
+    ]
+    assert re.fullmatch(r"majority  accuracy 0\.333 \(0\.245 to 0\.436\), fit < 0\.001 s", lines[2])
+    assert lines[3:5] == [" 50%  default: fold 1 of 2", " 75%  default: fold 2 of 2"]
+    assert lines[5].startswith("default   accuracy 1.000 (0.959 to 1.000), fit ")
+
+
+def test_json_has_every_number(run: Run) -> None:
+    result = run("compare", "news.csv", *QUICK, "--models", "majority,default", "-q", "--json")
+    data = json.loads(result.out)
+    majority, default = data["models"]
+    assert data["best"] == "default"
+    assert data["data"]["n_documents"] == 90
+    assert default["accuracy"] == 1
+    assert default["difference"] is None
+    assert majority["accuracies"] == [pytest.approx(1 / 3)] * 2
+    assert majority["difference"]["accuracy"] == pytest.approx(-2 / 3)
+    assert len(majority["fit_seconds"]) == 2
+
+
+def test_page_json_and_picture_go_to_a_folder(run: Run, tmp_path: Path, fails: str) -> None:
+    result = run(
+        "compare", "news.csv", *QUICK, "--models", f"default,{fails}", "-q", "-o", "deep/found"
+    )
+    folder = tmp_path / "deep" / "found"
+    assert result.out.splitlines()[-1] == "page    deep/found/comparison.html"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "comparison.html",
+        "comparison.json",
+        "comparison.png",
+    ]
+    assert json.loads((folder / "comparison.json").read_text())["best"] == "default"
+    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    page = (folder / "comparison.html").read_text()
+    assert "2 models on news.csv" in page
+    assert "Accuracy of each model by the seconds that training takes" in page
+    assert "mine:Fails has no result: raised ValueError: an &lt;b&gt;unlucky&lt;/b&gt; day" in page
+    assert not re.search(r'(src|href)="(?!#)', page)  # needs no other file
+
+
+def test_without_matplotlib_only_the_png_file_is_left_out(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = run("compare", "news.csv", *QUICK, "--models", "majority", "-q", "-o", "found")
+    assert result.code == 0
+    assert result.err.startswith("warning: found/comparison.png is left out: PNG files")
+    names = sorted(path.name for path in (tmp_path / "found").iterdir())
+    assert names == ["comparison.html", "comparison.json"]
+    assert "<svg" in (tmp_path / "found" / "comparison.html").read_text()
+
+
+@pytest.mark.parametrize("models", ["majority", "majority,mine:Fails", "mine:Fails"])
+def test_a_page_is_written_of_whatever_there_is(
+    run: Run, tmp_path: Path, fails: str, models: str
+) -> None:
+    run("compare", "news.csv", *QUICK, "--models", models, "-q", "-o", "found")
+    page = (tmp_path / "found" / "comparison.html").read_text()
+    assert ("<svg" in page) == models.startswith("majority")
+    assert (tmp_path / "found" / "comparison.png").is_file()
+
+
+def test_a_model_that_fails_is_a_line_with_the_reason(run: Run, fails: str) -> None:
+    result = run("compare", "news.csv", *QUICK, "--models", f"{fails},majority", "-q")
+    assert result.code == 0
+    reason = "raised ValueError: an <b>unlucky</b> day (mine.py, line 4)"
+    assert f"mine:Fails has no result: {reason}." in result.out.splitlines()
+    assert any(re.fullmatch(r"mine:Fails( +-){9}", row) for row in result.out.splitlines())
+
+
+def test_if_all_models_fail_the_job_has_failed(run: Run, tmp_path: Path, fails: str) -> None:
+    result = run("compare", "news.csv", *QUICK, "--models", fails, "-q", "-o", "found")
+    assert result.code == 1
+    assert result.out.splitlines()[-2:] == [
+        "No model could be measured.",
+        "page    found/comparison.html",
+    ]
+    assert result.err == "slugline: error: no model could be measured; see the reasons above.\n"
+    assert "What is missing" in (tmp_path / "found" / "comparison.html").read_text()
+
+
+def test_with_resume_nothing_is_measured_twice(run: Run) -> None:
+    options = [*QUICK, "--models", "majority", "--resume", "kept.jsonl"]
+    first = run("compare", "news.csv", *options)
+    again = run("compare", "news.csv", *options)
+    assert again.out == first.out
+    assert "fold 1 of 2" in first.err
+    assert "fold 1 of 2" not in again.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--models", ","], "--models names no model; name some of majority, "),
+        (["--models", "mojority"], "--models names 'mojority', which is none; did you mean maj"),
+        (["--models", "nowhere:x"], "--models names nowhere:x: there is no module nowhere in "),
+        (["--folds", 1], "--folds is 1; give a whole number of at least 2."),
+        (["--jobs", 0], "--jobs is 0; give a whole number of at least 1."),
+        (["--timeout", -1], "--timeout is -1.0; give a number over 0 and under "),
+        (["--resume", "news.csv"], "--resume news.csv: would overwrite an input file; name ano"),
+        (["--resume", "no/kept"], "--resume no/kept: can't write a file there (No such file or"),
+        (["-o", "news.csv"], "--output news.csv: is no folder and can't become one (File exists)"),
+        (["-o", "news.csv/x"], "--output news.csv/x: is no folder and can't become one (Not a "),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_wrong_options_are_misuse(run: Run, options: list[Any], message: str) -> None:
+    result = run("compare", "news.csv", *NAMED, "-q", *options)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"slugline: error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a b,x\nc d,x", "all 2 documents of it.csv have the topic 'x': there is nothing to tell"),
+        ("same,x\nsame,y", "all 2 documents of it.csv have the same text: no model can tell"),
+        ("a,x\nb,y\nc,x\nd,y", "4 documents can't be split into 5 folds; use two folds or more"),
+    ],
+    ids=["one topic", "one text", "few documents"],
+)
+def test_documents_with_nothing_to_compare_on(
+    run: Run, tmp_path: Path, rows: str, message: str
+) -> None:
+    (tmp_path / "it.csv").write_text(f"text,topic\n{rows}\n")
+    result = run("compare", "it.csv", "-q", "--models", "majority")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith(f"slugline: error: {message}")
+
+
+def test_another_file_is_no_record(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("keep me")
+    result = run("compare", "news.csv", *NAMED, "-q", "--resume", "notes.txt")
+    assert result.code == 1
+    assert result.err == (
+        "slugline: error: notes.txt is no record of a comparison of this version; name another "
+        "file, or one that doesn't exist yet, with --resume.\n"
+    )
+    assert (tmp_path / "notes.txt").read_text() == "keep me"
+
+
+def test_help_and_page_name_every_model() -> None:
+    command = importlib.import_module("slugline.cli.compare").compare
+    option = typing.get_type_hints(command, include_extras=True)["models"].__metadata__[0]
+    for name in (*MODELS, "module:name"):
+        assert name in option.help
+    for name in MODELS:
+        assert f"\n| `{name}` | " in PAGE
+
+
+# The page in docs -------------------------------------------------------------------------------
+
+
+def commands() -> list[list[str]]:
+    """Return the commands that docs/compare.md shows."""
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line) for line in lines if line.startswith("slugline compare")]
+
+
+def without_measures(line: str) -> list[str]:
+    """Return a row of the table up to times, memory and size, which no two runs have alike."""
+    return re.split(r"  +", line.strip())[:-4]
+
+
+def test_the_first_command_of_the_page_prints_what_it_says(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    first, *_ = commands()
+    (shown,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
+    result = run(*first[1:], "-q")
+    assert result.code == 0
+    table, expected = result.out.splitlines(), shown.splitlines()
+    assert table[0] == expected[0]
+    assert [without_measures(row) for row in table[1:6]] == [
+        without_measures(row) for row in expected[1:6]
+    ]
+    assert table[6] == expected[6]
+
+
+def test_the_other_commands_of_the_page_run(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    (code,) = re.findall(r"```python\n# pipelines.py\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "pipelines.py").write_text(code)
+    for _, *arguments in commands()[1:]:
+        result = run(*arguments, "-q")
+        assert result.code == 0, result.err
+        assert "has no result" not in result.out
+    assert (tmp_path / "comparison" / "comparison.html").is_file()
+
+
+def test_the_example_in_python_runs(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\nfrom slugline (.*?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(f"from slugline {code}", names)  # noqa: S102
+    assert names["comparison"].best.name == "default"

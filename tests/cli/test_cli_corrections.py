@@ -1,0 +1,386 @@
+"""`slugline train --corrections` and `slugline rollback`, as typed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import TopicClassifier, load
+from slugline.corrections.store import CorrectionStore
+from slugline.model.file import container
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+News = list[tuple[str, str]]
+TRAIN = ["train", "news.csv", "-o", "news.slug", "-q", "--test-fraction", 0.4]
+
+
+def correct(path: str, *pairs: tuple[str, str | int], model: str = "news") -> None:
+    with CorrectionStore(path) as store:
+        for text, topic in pairs:
+            store.add(
+                text=text, topic=topic, answer="bank", probability=0.5, model=model, digest="abc"
+            )
+
+
+FLOWERS = [(f"a tulip and a rose of garden {n}", "flowers") for n in range(9)]
+
+
+def harmful(news: News) -> list[tuple[str, str]]:
+    """Return corrections that make grain a sport."""
+    return [(f"{text} {n}", "sport") for n, (text, topic) in enumerate(news) if topic == "grain"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, news_csv: Path) -> None:
+    assert news_csv.parent == tmp_path
+    monkeypatch.chdir(tmp_path)
+
+
+# Learning ---------------------------------------------------------------------------------------
+
+
+def test_what_corrections_changed_is_printed_and_the_model_before_is_kept(run: Run) -> None:
+    run(*TRAIN)
+    before = Path("news.slug").read_bytes()
+    correct("c.db", *FLOWERS)
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert found.code == 0
+    lines = found.out.splitlines()
+    assert lines[lines.index("what c.db changed") :] == [
+        "what c.db changed",
+        "corrections      9 corrections of 9 texts; weight 1",
+        "new topics       flowers",
+        "corrected texts  9 of 9 right after training on the others, 0 before",
+        "test texts       accuracy 1.000 before, 1.000 after; difference +0.000, 95 % interval "
+        "+0.000 to +0.000",
+        "clearly worse    no topic; 3 of 3 have the 5 test texts that the comparison needs",
+        "",
+        "topic    documents  corrections  F1 before  after  better  worse",
+        "flowers          0            9          -      -       0      0",
+        f"before  {Path('news.slug.before.1').absolute()}, to which `slugline rollback news.slug` "
+        "goes back",
+    ]
+    assert load("news.slug").predict(["tulip and rose"]).tolist() == ["flowers"]
+    assert Path("news.slug.before.1").read_bytes() == before
+    assert "Learned from 9 corrected texts as well" in load("news.slug").card_
+    rolled = run("rollback", "news.slug")
+    assert rolled.out.splitlines() == [
+        "model   news.slug, which was news.slug.before.1",
+        f"away    {Path('news.slug.rolled-back').absolute()}",
+        "left    0 to go back to",
+    ]
+    assert Path("news.slug").read_bytes() == before
+
+
+def test_the_json_holds_what_corrections_changed(run: Run) -> None:
+    correct("c.db", *FLOWERS)
+    found = json.loads(run(*TRAIN, "--corrections", "c.db", "--json").out)
+    assert found["corrections"]["now_right"] == {"n_asked": 9, "n_before": 0, "n_after": 9}
+    assert found["corrections"]["passes"]
+    assert found["model"] == "news.slug"
+    assert not Path("news.slug.before.1").exists(), "there was none"
+
+
+def test_the_report_says_it_as_well(run: Run, news: News) -> None:
+    run(*TRAIN)
+    assert 'id="corrections"' not in Path("news.html").read_text()
+    correct("c.db", *FLOWERS, ("<b>", "<script>"), *harmful(news))
+    run(*TRAIN, "--corrections", "c.db", "--correction-weight", 10, "--force")
+    page = Path("news.html").read_text()
+    section = page[page.index('<section id="corrections">') :].partition("</section>")[0]
+    assert "<b>New topics:</b> &lt;script&gt;, flowers." in section
+    assert "<b>Clearly worse:</b> 2 topics; 3 of 3 have the 5 test texts" in section
+    assert section.count("<b>(clearly worse)</b>") == 2
+    assert '<tr><th scope="row" title="flowers">' in section
+    assert "<script>" not in section
+
+
+def test_a_topic_that_got_clearly_worse_holds_the_model_back_unless_forced(
+    run: Run, news: News
+) -> None:
+    run(*TRAIN)
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    correct("c.db", *harmful(news))
+    asked = [*TRAIN, "--corrections", "c.db", "--correction-weight", 10]
+    found = run(*asked)
+    assert found.code == 1
+    reason = (
+        "topic 'grain' got clearly worse: of its 12 test documents, 0 are found and 12 were "
+        "before, most others now get 'sport'; of all others, 0 get it and 0 did before; topic "
+        "'sport' got clearly worse: of its 12 test documents, 12 are found and 12 were before; of "
+        "all others, 12 get it and 0 did before; of all 36 test documents, 12 are right only "
+        "without the corrections, and 0 only with them"
+    )
+    assert found.err.splitlines()[-1] == (
+        f"slugline: error: news.slug is not written: {reason}. Look at the corrections of these "
+        "topics, or write it all the same with --force."
+    )
+    assert "clearly worse    2 topics; 3 of 3 have the 5 test texts that the comparison needs" in (
+        found.out
+    )
+    assert {name: Path(name).read_bytes() for name in before} == before
+    told = run(*asked, "--json")
+    assert told.code == 1
+    assert json.loads(told.out)["corrections"]["why_not"] == reason
+    assert json.loads(told.out)["model"] is None
+
+    forced = run(*asked, "--force")
+    assert forced.code == 0
+    assert f"warning: {reason}" in forced.err
+    assert Path("news.slug.before.1").read_bytes() == before["news.slug"]
+    assert Path("news.slug").read_bytes() != before["news.slug"]
+
+
+def test_the_settings_of_the_model_that_is_there_are_used_again(run: Run) -> None:
+    settings = ["--seed", 3, "--balanced", "--quantize", "int8", "--min-precision", 0.6]
+    run("train", "news.csv", "-o", "news.slug", "-q", "--test-fraction", 0.4, *settings)
+    correct("c.db", *FLOWERS)
+    assert run("train", "news.csv", "-o", "news.slug", "-q", "--corrections", "c.db").code == 0
+    info = container.read("news.slug").info
+    assert (info.seed, info.class_weight, info.precision) == (3, "balanced", "int8")
+    assert info.test_fraction == 0.4
+    assert info.routing
+    assert info.routing.min_precision == 0.6
+
+
+def test_settings_that_are_given_count_alone(run: Run) -> None:
+    run(*TRAIN, "--balanced")
+    correct("c.db", *FLOWERS)
+    run(*TRAIN, "--corrections", "c.db", "--seed", 5)
+    info = container.read("news.slug").info
+    assert (info.seed, info.class_weight) == (5, None)
+
+
+NUMBERS = {"bank": 10, "grain": -2, "sport": 0}
+
+
+@pytest.mark.parametrize(
+    ("new", "classes"),
+    [(7, [10, -2, 0, 7]), ("flowers", ["-2", "0", "10", "flowers"])],
+    ids=["a number", "a word"],
+)
+def test_topics_that_are_numbers_stay_so_if_all_are(
+    run: Run, news: News, new: str | int, classes: list[str | int]
+) -> None:
+    texts, topics = zip(*((text, NUMBERS[topic]) for text, topic in news), strict=True)
+    weights = {10: 1.0, -2: 2.0, 0: 3.0}
+    TopicClassifier(class_weight=weights).fit(texts, topics).save("news.slug")
+    lines = [f"{text},{topic}" for text, topic in zip(texts, topics, strict=True)]
+    Path("news.csv").write_text("\n".join(["body,queue", *lines]))
+    correct("c.db", *((text, new) for text, _ in FLOWERS))
+    assert run(*TRAIN, "--corrections", "c.db").code == 0
+    model = load("news.slug")
+    assert sorted(model.classes_.tolist()) == sorted(classes)
+    assert model.predict(["tulip and rose"]).tolist() == [new]
+    found = container.read("news.slug").info.class_weight
+    assert found == {str(key): value for key, value in weights.items()}
+
+
+def test_topics_are_folded_and_mapped_as_those_of_the_data(run: Run) -> None:
+    correct("c.db", ("wheat tonnes", "GRAIN"), ("goal", "football"))
+    Path("map.csv").write_text("from,to\nfootball,sport\n")
+    found = run(*TRAIN, "--corrections", "c.db", "--fold-topics", "--map-topics", "map.csv")
+    assert found.code == 0
+    assert load("news.slug").classes_.tolist() == ["bank", "grain", "sport"]
+
+
+def test_of_several_models_one_is_chosen(run: Run) -> None:
+    correct("c.db", *FLOWERS)
+    correct("c.db", ("goal", "Ziel"), model="german")
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert found.code == 1
+    assert found.err == (
+        "slugline: error: c.db holds corrections of 2 models, news (9), german (1); say of which "
+        "to learn with --corrections-of.\n"
+    )
+    assert run(*TRAIN, "--corrections", "c.db", "--corrections-of", "news").code == 0
+    assert load("news.slug").classes_.tolist() == ["bank", "flowers", "grain", "sport"]
+
+
+def test_corrections_that_contradict_each_other_are_counted(run: Run) -> None:
+    correct("c.db", *FLOWERS, (FLOWERS[0][0], "plants"), (FLOWERS[0][0], "flowers"))
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert (
+        "corrections      11 corrections of 9 texts; 2 corrections gave a text another topic than "
+        "an earlier one; the latest counts; weight 1" in found.out
+    )
+    assert "new topics       flowers\n" in found.out
+
+
+def test_corrected_texts_in_the_data_give_way(run: Run, news: News) -> None:
+    correct("c.db", *((text, topic) for text, topic in news[:20]))
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert "had the corrected texts and were removed" in found.out
+
+
+def test_topics_that_changed_in_many_rows_are_cut(run: Run) -> None:
+    correct("c.db", *((f"flower number {n}", f"flower {n:02}") for n in range(25)))
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert "and 5 more, which --json has" in found.out
+
+
+# What can't be ----------------------------------------------------------------------------------
+
+
+def none_at_all(path: str) -> None:
+    CorrectionStore(path).close()
+
+
+def later_version(path: str) -> None:
+    correct(path, *FLOWERS)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda _: None, "c.db doesn't exist; name a file that holds corrections."),
+        (
+            none_at_all,
+            "c.db holds no correction of a text that isn't blank; correct some answers first.",
+        ),
+        (
+            later_version,
+            "c.db holds corrections in format 2, which a later Slugline wrote, and this one knows "
+            "format 1; install a newer Slugline, or name another file.",
+        ),
+        (
+            lambda path: Path(path).write_text('{"text": "wheat", "topic": "grain"}\n'),
+            "c.db holds no corrections: it is no SQLite file; name another file, or one that "
+            "doesn't exist yet.",
+        ),
+        (lambda path: Path(path).mkdir(), "c.db holds no corrections: it is a folder; name "),
+    ],
+    ids=["missing", "empty", "later version", "JSONL", "folder"],
+)
+def test_a_file_without_corrections_ends_it_before_anything_is_learned(
+    run: Run, make: Callable[[str], None], message: str
+) -> None:
+    make("c.db")
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert found.code == 1
+    assert found.err.startswith(f"slugline: error: {message}")
+    assert not Path("news.slug").exists()
+
+
+def test_a_file_that_others_write_can_be_read(run: Run) -> None:
+    correct("c.db", *FLOWERS)
+    with contextlib.closing(sqlite3.connect("c.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert run(*TRAIN, "--corrections", "c.db").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--corrections-of", "a"], "--corrections-of goes with --corrections FILE; give both."),
+        (["--force"], "--force goes with --corrections FILE; give both."),
+        (
+            ["--correction-weight", 2],
+            "--correction-weight goes with --corrections FILE; give both.",
+        ),
+        (
+            ["--corrections", "c.db", "--correction-weight", 0],
+            "--correction-weight is 0.0; give a number over 0.",
+        ),
+        (
+            ["--corrections", "c.db", "--curve"],
+            "--curve learns from DATA alone; leave it or --corrections out.",
+        ),
+        (
+            ["--corrections", "c.db", "--test-fraction", 0],
+            "--test-fraction 0 leaves nothing to test on, and so nothing to tell whether "
+            "--corrections make a topic worse; leave it out, or give a --test file.",
+        ),
+        (
+            ["--corrections", "c.db", "-o", "c.db"],
+            "--output c.db: would overwrite an input file; name another one.",
+        ),
+        (
+            ["--corrections", "c.db", "--report", "c.db"],
+            "--report c.db: would overwrite an input file; name another one.",
+        ),
+    ],
+)
+def test_what_goes_together_with_nothing_is_misuse(
+    run: Run, options: list[object], message: str
+) -> None:
+    correct("c.db", *FLOWERS)
+    found = run("train", "news.csv", "-q", *options)
+    assert found.code == 2
+    assert found.err == f"slugline: error: {message}\n"
+    assert not Path("model.slug").exists()
+
+
+def test_descriptions_alone_leave_nothing_to_test_on(run: Run) -> None:
+    found = run("train", "--topics", "t.csv", "--encoder", "use", "--corrections", "c.db")
+    assert found.code == 2
+    assert found.err.startswith("slugline: error: --corrections needs documents, and --topics has")
+
+
+def test_what_is_no_model_is_not_replaced(run: Run) -> None:
+    correct("c.db", *FLOWERS)
+    Path("notes.slug").write_text("no model")
+    found = run("train", "news.csv", "-q", "-o", "notes.slug", "--corrections", "c.db")
+    assert found.code == 1
+    assert found.err.startswith("slugline: error: notes.slug: not a Slugline model, or truncated;")
+    assert Path("notes.slug").read_text() == "no model"
+
+
+def test_a_model_that_can_t_be_kept_is_not_replaced(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(*TRAIN)
+    before = Path("news.slug").read_bytes()
+    correct("c.db", *FLOWERS)
+
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("slugline.model.file.generations._put_copy", fail)
+    found = run(*TRAIN, "--corrections", "c.db")
+    assert found.code == 1
+    assert found.err.endswith(
+        "slugline: error: news.slug: the model could not be kept as news.slug.before.1 (No space "
+        "left on device), and is unchanged. Free some space, or fix the folder's permissions.\n"
+    )
+    assert Path("news.slug").read_bytes() == before
+
+
+# Going back -------------------------------------------------------------------------------------
+
+
+def test_going_back_may_be_told_as_json(run: Run) -> None:
+    for n in range(2):
+        TopicClassifier().fit(["wheat", "goal", "loan"][: 2 + n], ["a", "b", "c"][: 2 + n]).save(
+            f"{n}.slug"
+        )
+    Path("0.slug").rename("news.slug.before.1")
+    Path("1.slug").rename("news.slug")
+    found = run("rollback", "news.slug", "--json")
+    assert json.loads(found.out) == {
+        "model": "news.slug",
+        "source": str(Path("news.slug.before.1").absolute()),
+        "taken_away": str(Path("news.slug.rolled-back").absolute()),
+        "n_left": 0,
+    }
+    assert load("news.slug").classes_.tolist() == ["a", "b"]
+
+
+def test_without_an_earlier_file_there_is_no_way_back(run: Run) -> None:
+    run(*TRAIN)
+    found = run("rollback", "news.slug")
+    assert found.code == 1
+    assert found.err == (
+        "slugline: error: news.slug: no earlier file is kept beside it, so there is nothing to go "
+        "back to; `slugline train --corrections` keeps one.\n"
+    )

@@ -1,0 +1,162 @@
+"""`slugline curve`: a table, words, a picture, and an early end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+NAMED = ["--text", "body", "--topic", "queue"]
+
+
+@pytest.fixture(autouse=True)
+def _news(news_csv: Path) -> None:
+    """Have news.csv in the folder."""
+
+
+def test_a_table_and_what_twice_the_labels_would_bring(run: Run) -> None:
+    result = run("curve", "news.csv", *NAMED, "-q", "--draws", 2)
+    assert (result.code, result.err) == (0, "")
+    head, names, *rows = result.out.splitlines()
+    assert head == "news.csv: 3 topics, 72 documents to learn from, 18 others to test on"
+    assert names.split("  ")[:2] == ["labels a topic", "documents"]
+    assert [row.split()[:2] for row in rows[:4]] == [
+        ["5", "15"],
+        ["10", "30"],
+        ["20", "60"],
+        ["all", "72"],
+    ]
+    assert rows[4].startswith("The intervals show how much depends")
+    assert rows[5].startswith("Slugline: no mistake in 18 test documents")
+    assert len(rows) == 6
+
+
+def test_progress_goes_to_standard_error(run: Run) -> None:
+    result = run("curve", "news.csv", *NAMED, "--draws", 1)
+    assert result.err.splitlines() == [
+        "  0%  Slugline: 5 labels a topic, draw 1",
+        " 25%  Slugline: 10 labels a topic, draw 1",
+        " 50%  Slugline: 20 labels a topic, draw 1",
+        " 75%  Slugline: all labels, draw 1",
+    ]
+
+
+def test_the_baseline_is_measured_beside_it_in_json(run: Run) -> None:
+    result = run("curve", "news.csv", *NAMED, "-q", "--draws", 1, "--baseline", "--json")
+    data = json.loads(result.out)
+    assert [curve["name"] for curve in data["curves"]] == ["Slugline", "scikit-learn"]
+    assert [len(curve["points"]) for curve in data["curves"]] == [4, 4]
+    assert data["interrupted"] is False
+
+
+def test_a_picture(run: Run, tmp_path: Path) -> None:
+    result = run("curve", "news.csv", *NAMED, "-q", "--draws", 1, "--plot", "curve.png")
+    assert result.out.splitlines()[-1] == "plot    curve.png"
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_a_picture_is_refused_before_the_work(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = run("curve", "news.csv", *NAMED, "--plot", "curve.png")
+    assert result.code == 2
+    assert result.err == (
+        "slugline: error: PNG files and `plot` need the package matplotlib, which is not "
+        'installed; pip install "slugline[plot]".\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--plot", "curve.pdf"], "--plot curve.pdf: the picture is a PNG file; name it curve.png"),
+        (["--test-fraction", 0], "--test-fraction is 0.0; give a number over 0 and under 1."),
+    ],
+    ids=["no PNG", "nothing to test on"],
+)
+def test_wrong_options_are_found_before_the_work(
+    run: Run, options: list[Any], message: str
+) -> None:
+    result = run("curve", "news.csv", *NAMED, *options)
+    assert result.code == 2
+    assert result.err.startswith(f"slugline: error: {message}")
+
+
+def test_one_topic_has_no_curve(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("text,topic\nwheat rose,grain\ncorn fell,grain\n")
+    result = run("curve", "one.csv", "-q")
+    assert result.code == 1
+    assert result.err == (
+        "slugline: error: all 2 documents of one.csv have the topic 'grain': there is nothing to "
+        "tell apart. Add documents of other topics.\n"
+    )
+
+
+def test_an_interrupt_gives_the_points_so_far(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from slugline.classifier import TopicClassifier
+
+    fit, n_fits = TopicClassifier.fit, iter(range(10))
+
+    def interrupted(self: TopicClassifier, *args: Any, **options: Any) -> Any:
+        if next(n_fits) == 2:
+            raise KeyboardInterrupt
+        return fit(self, *args, **options)
+
+    monkeypatch.setattr(TopicClassifier, "fit", interrupted)
+    result = run("curve", "news.csv", *NAMED, "-q")
+    assert result.code == 0
+    assert result.err == (
+        "warning: interrupted: these are the points so far, some of fewer draws\n"
+    )
+    assert [row.split()[0] for row in result.out.splitlines()[2:4]] == ["5", "10"]
+    assert result.out.splitlines()[-1] == (
+        "Slugline: not measured with all labels, so more of them can't be judged."
+    )
+
+
+def test_train_adds_the_curve_to_report_and_output_if_asked(run: Run, tmp_path: Path) -> None:
+    result = run("train", "news.csv", *NAMED, "-q", "-o", "news.slug", "--curve")
+    assert result.code == 0
+    assert "Slugline: no mistake in 18 test documents" in result.out
+    page = (tmp_path / "news.html").read_text()
+    assert "What more of them would bring" in page
+    assert "Accuracy by number of training documents" in page
+    run("train", "news.csv", *NAMED, "-q", "-o", "news.slug")
+    assert "What more of them would bring" not in (tmp_path / "news.html").read_text()
+
+
+def test_trains_json_has_the_curve_on_the_same_test_documents(run: Run) -> None:
+    result = run("train", "news.csv", *NAMED, "-q", "-o", "news.slug", "--curve", "--json")
+    data = json.loads(result.out)
+    last = data["curve"]["curves"][0]["points"][-1]
+    assert last["accuracy"] == data["evaluation"]["accuracy"]
+    assert last["n_documents"] == data["data"]["n_train"]
+
+
+def test_a_tuned_models_curve_searches_no_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from slugline.learning import tuning
+
+    tune, n_searches = tuning.tune, []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        n_searches.append(1)
+        return tune(*args, **options | {"budget": 1})
+
+    monkeypatch.setattr(tuning, "tune", counted)
+    result = run("train", "news.csv", *NAMED, "-q", "-o", "news.slug", "--tune", "--curve")
+    assert result.code == 0
+    assert len(n_searches) == 1
+
+
+def test_an_untested_model_has_no_curve(run: Run) -> None:
+    result = run("train", "news.csv", *NAMED, "--curve", "--test-fraction", 0)
+    assert result.code == 2
+    assert "--max-size and --curve need" in result.err

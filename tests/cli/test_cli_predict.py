@@ -1,0 +1,579 @@
+"""`slugline predict`: one JSON line per document."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import load
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+
+SLUGLINE = [sys.executable, "-m", "slugline"]
+TEXTS = ["wheat and corn", "goal and match", "loan and bond", "barley"]
+TOPICS = ["grain", "sport", "bank", "grain"]
+
+
+@pytest.fixture(autouse=True)
+def _model(news_slug: Path) -> None:
+    """Have a model called news.slug in the folder."""
+
+
+def rows_of(result: Any) -> list[Any]:
+    assert (result.code, result.err) == (0, "")
+    return [json.loads(line) for line in result.out.splitlines()]
+
+
+def test_lines_of_standard_input_become_lines_of_json_in_their_order(run: Run) -> None:
+    result = run("predict", "news.slug", stdin="\n".join(TEXTS))
+
+    proba = load("news.slug").predict_proba(TEXTS).max(axis=1)
+    assert result == (
+        0,
+        "".join(
+            f'{{"topic":"{topic}","probability":{round(float(p), 4)}}}\n'
+            for topic, p in zip(TOPICS, proba, strict=True)
+        ),
+        "",
+    )
+
+
+def test_the_likeliest_topics_are_given_on_demand(run: Run) -> None:
+    [row] = rows_of(run("predict", "news.slug", "--top", 2, stdin="wheat and goal wheat"))
+
+    model = load("news.slug")
+    proba = dict(zip(model.classes_, model.predict_proba(["wheat and goal wheat"])[0], strict=True))
+    best = sorted(proba, key=lambda topic: -proba[topic])[:2]
+    assert row == {
+        "topic": best[0],
+        "probability": round(float(proba[best[0]]), 4),
+        "topics": [{"topic": t, "probability": round(float(proba[t]), 4)} for t in best],
+    }
+
+
+def test_no_more_topics_are_given_than_there_are(run: Run) -> None:
+    [row] = rows_of(run("predict", "news.slug", "--top", 9, stdin="wheat"))
+    assert {each["topic"] for each in row["topics"]} == {"bank", "grain", "sport"}
+
+
+def test_lines_of_json_on_standard_input_are_told_from_text(run: Run) -> None:
+    lines = [json.dumps({"id": [7], "text": "wheat"}), json.dumps({"text": "goal"})]
+
+    rows = rows_of(run("predict", "news.slug", "-q", stdin="\n".join(lines)))
+
+    assert [(row.get("id"), row["topic"]) for row in rows] == [([7], "grain"), (None, "sport")]
+
+
+def write_parquet(path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t (id VARCHAR, body VARCHAR)")
+        rows = [(f"n{i}", text) for i, text in enumerate(TEXTS)]
+        connection.executemany("INSERT INTO t VALUES (?, ?)", rows)
+        connection.execute(f"COPY t TO '{path}' (FORMAT parquet)")
+
+
+def csv_of(texts: list[str]) -> str:
+    return "id,body,queue\n" + "".join(f"n{i},{text},\n" for i, text in enumerate(texts))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("t.csv", lambda path: path.write_text(csv_of(TEXTS))),
+        ("t.csv.gz", lambda path: path.write_bytes(gzip.compress(csv_of(TEXTS).encode()))),
+        ("t.tsv", lambda path: path.write_text(csv_of(TEXTS).replace(",", "\t"))),
+        (
+            "t.jsonl",
+            lambda path: path.write_text(
+                "".join(json.dumps({"id": f"n{i}", "body": t}) + "\n" for i, t in enumerate(TEXTS))
+            ),
+        ),
+        (
+            "t.json",
+            lambda path: path.write_text(
+                json.dumps([{"id": f"n{i}", "body": t} for i, t in enumerate(TEXTS)])
+            ),
+        ),
+        (
+            "t.parquet",
+            write_parquet,
+        ),
+    ],
+    ids=["csv", "gzip", "tsv", "jsonl", "json", "parquet"],
+)
+def test_every_kind_of_table_is_read_and_its_ids_are_passed_through(
+    run: Run, tmp_path: Path, name: str, write: Callable[[Path], object]
+) -> None:
+    write(tmp_path / name)
+
+    rows = rows_of(run("predict", "news.slug", name, "-q"))
+
+    assert [row["id"] for row in rows] == ["n0", "n1", "n2", "n3"]
+    assert [row["topic"] for row in rows] == TOPICS
+
+
+def test_a_json_array_of_texts_has_an_answer_for_each(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text(json.dumps([*TEXTS, 3]))
+
+    code, out, _ = run("predict", "news.slug", "t.json", "-q")
+    rows = [json.loads(line) for line in out.splitlines()]
+
+    assert code == 1
+    assert [row["topic"] for row in rows[:4]] == TOPICS
+    assert rows[4:] == [{"item": 5, "error": "JSON, but not an object or text"}]
+
+
+def test_a_file_of_unknown_ending_is_read_as_lines(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.log").write_text("wheat\ngoal\n")
+    rows = rows_of(run("predict", "news.slug", "notes.log"))
+    assert [row["topic"] for row in rows] == ["grain", "sport"]
+
+
+def test_the_column_of_text_can_be_named(run: Run) -> None:
+    stdin = "text,other\nwheat,goal\n"
+    [row] = rows_of(
+        run("predict", "news.slug", "-", "--format", "csv", "--text", "other", stdin=stdin)
+    )
+    assert row["topic"] == "sport"
+
+
+@pytest.mark.parametrize("format_", [[], ["--format", "csv"]], ids=["guessed", "named"])
+def test_a_table_on_standard_input_is_told_by_its_header(run: Run, format_: list[str]) -> None:
+    options = ["-", "-q", *format_] if format_ else ["-q"]
+    rows = rows_of(run("predict", "news.slug", *options, stdin=csv_of(TEXTS)))
+
+    assert [row["id"] for row in rows] == ["n0", "n1", "n2", "n3"]
+    assert [row["topic"] for row in rows] == TOPICS
+
+
+def test_what_is_assumed_of_standard_input_is_told(run: Run) -> None:
+    _, out, err = run("predict", "news.slug", stdin="id,text\n7,wheat\n")
+
+    assert json.loads(out)["id"] == "7"
+    assert err == (
+        "standard input: read as CSV, as its first line names columns; "
+        "for plain texts, --format txt\n"
+        "standard input: read column 'text' as text; name another with --text\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "wheat, goal, and more",
+        "The text, in short",
+        "text",
+        "a,b,c",
+        'text,"',
+        "text,text",
+        "text,",
+    ],
+)
+def test_a_first_line_without_evidence_of_a_table_is_a_text(run: Run, first: str) -> None:
+    rows = rows_of(run("predict", "news.slug", stdin=f"{first}\nwheat\n"))
+    assert len(rows) == 2
+
+
+def test_an_id_in_another_case_is_told_and_one_of_another_name_can_be_named(run: Run) -> None:
+    Path("t.csv").write_text("ID,ticket_id,text\n7,t7,wheat\n")
+
+    _, out, err = run("predict", "news.slug", "t.csv", "--text", "text")
+    assert (json.loads(out)["id"], err) == (
+        "7",
+        "t.csv: read column 'ID' as id; name another with --id\n",
+    )
+    [row] = rows_of(run("predict", "news.slug", "t.csv", "--text", "text", "--id", "ticket_id"))
+    assert row["id"] == "t7"
+
+
+def test_two_columns_are_joined_to_a_text(run: Run) -> None:
+    Path("t.csv").write_text("subject,body\nwheat,corn\n")
+
+    [joined] = rows_of(run("predict", "news.slug", "t.csv", "--text", "subject,body"))
+    [row] = rows_of(run("predict", "news.slug", stdin="wheat corn"))
+
+    assert joined == row
+
+
+def test_an_id_over_several_lines_stays_on_one(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text('[{"id": [1,\n 2],\n "text": "wheat"}]')
+    [row] = rows_of(run("predict", "news.slug", "t.json", "-q"))
+    assert row["id"] == [1, 2]
+
+
+# Bad rows ---------------------------------------------------------------------------------------
+
+
+BAD = b'{"text": "wheat"}\n{"text": 5}\nnonsense\n{"text": "caf\xe9"}\n\n{"text": "goal"}\n'
+
+
+def test_a_bad_row_becomes_a_line_with_an_error_and_the_job_goes_on(run: Run) -> None:
+    code, out, err = run("predict", "news.slug", stdin=BAD)
+
+    topics = [json.loads(line).get("topic") for line in out.splitlines()]
+    assert topics == ["grain", None, None, None, "sport"]
+    assert out.splitlines()[1:4] == [
+        '{"line":2,"error":"no text in column \'text\'"}',
+        '{"line":3,"error":"not valid JSON (JSON is malformed: invalid character (byte 4))"}',
+        '{"line":4,"error":"bytes that are not UTF-8"}',
+    ]
+    assert (code, err) == (
+        1,
+        "standard input: read column 'text' as text; name another with --text\n"
+        'standard input: 3 of 5 lines could not be classified; the lines with "error" say why\n',
+    )
+
+
+def test_a_blank_line_is_no_document_but_keeps_its_place(run: Run) -> None:
+    code, out, _ = run("predict", "news.slug", "-q", stdin="wheat\n \ngoal\n")
+
+    assert code == 1
+    assert out.splitlines()[1] == '{"line":2,"error":"no text"}'
+    assert len(out.splitlines()) == 3
+
+
+def test_quiet_leaves_bad_rows_to_the_exit_status_and_their_lines(run: Run) -> None:
+    code, _, err = run("predict", "news.slug", "--quiet", stdin=BAD)
+    assert (code, err) == (1, "")
+
+
+def test_strict_stops_at_the_first_bad_row(run: Run) -> None:
+    code, out, err = run("predict", "news.slug", "--strict", "-q", stdin=BAD)
+
+    assert (code, err) == (
+        1,
+        "slugline: error: standard input, line 2: no text in column 'text'; mend them, or go on "
+        "past bad rows without --strict.\n",
+    )
+    assert [json.loads(line)["topic"] for line in out.splitlines()] == ["grain"]
+
+
+@pytest.mark.parametrize(
+    ("stdin", "options"),
+    [("", []), ("text\n", ["-", "--format", "csv"])],
+    ids=["nothing", "a header only"],
+)
+def test_no_documents_make_no_lines(run: Run, stdin: str, options: list[str]) -> None:
+    result = run("predict", "news.slug", *options, stdin=stdin)
+
+    assert result == (0, "", "standard input holds no documents\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["tt.csv"], 1, "tt.csv doesn't exist; did you mean t.csv?"),
+        (["."], 1, ". has no sub-folders; make one for each topic, with its texts as *.txt."),
+        (
+            ["t.csv", "--text", "bdy"],
+            1,
+            "t.csv has no column 'bdy'; there are 'a', 'b', 'body'; did you mean 'body'?",
+        ),
+        (
+            ["none.csv"],
+            1,
+            "none.csv has 'a', 'b', 'c', and none is known as text; name one with --text.",
+        ),
+        (
+            ["t.csv", "--format", "xls"],
+            2,
+            "there is no format 'xls'; choose one of csv, tsv, jsonl, json, parquet, "
+            "xlsx, txt, folder.",
+        ),
+    ],
+    ids=["missing file", "folder", "missing column", "no known column", "format"],
+)
+def test_what_cannot_be_read_is_said_in_one_line(
+    run: Run, tmp_path: Path, options: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "t.csv").write_text("a,b,body\n1,2,wheat\n")
+    (tmp_path / "none.csv").write_text("a,b,c\n1,2,3\n")
+
+    assert run("predict", "news.slug", *options) == (code, "", f"slugline: error: {message}\n")
+
+
+@pytest.mark.parametrize("options", [["--top", 0], ["--nonsense"]], ids=["top", "unknown"])
+def test_misuse_ends_with_2(run: Run, options: list[object]) -> None:
+    code, out, err = run("predict", "news.slug", *options)
+
+    assert (code, out) == (2, "")
+    assert str(options[0]) in err
+
+
+# Which model, which file ------------------------------------------------------------------------
+
+USING = (
+    "using the shipped model reuters46 (46 newswire topics of 1987); "
+    "name your own with slugline predict MODEL FILE\n"
+)
+WIRE = "OPEC will raise its crude oil output"
+
+
+@pytest.fixture
+def files(tmp_path: Path, news_slug: Path) -> None:
+    """Have texts, and a model whose name does not tell that it is one."""
+    (tmp_path / "texts.txt").write_text(f"{WIRE}\n")
+    (tmp_path / "model.v2").write_bytes(news_slug.read_bytes())
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(
+    ("arguments", "topic", "said"),
+    [
+        ([], "crude", USING),
+        (["--quiet"], "crude", ""),
+        (["-"], "crude", USING),
+        (["texts.txt"], "crude", USING),
+        (["texts.txt", "-q"], "crude", ""),
+        (["reuters46"], "crude", ""),
+        (["reuters46", "texts.txt"], "crude", ""),
+        (["news.slug"], "grain", ""),
+        (["model.v2"], "grain", ""),
+        (["model.v2", "-"], "grain", ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_one_argument_is_a_model_if_it_looks_like_one_and_else_a_file(
+    run: Run, arguments: list[str], topic: str, said: str
+) -> None:
+    stdin = "corn and wheat" if topic == "grain" else WIRE
+
+    code, out, err = run("predict", *arguments, stdin=stdin)
+
+    assert (code, err) == (0, said)
+    assert [json.loads(line)["topic"] for line in out.splitlines()] == [topic]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["tickets"],
+            "tickets is neither a model nor a file of texts: there is no such file; check the "
+            "path, or name a model: reuters46, or a file that ends in .slug.",
+        ),
+        (["mine.slug"], "mine.slug: there is no such file; check the path."),
+        (["mine", "texts.txt"], "mine: there is no such file; check the path."),
+        (["./reuters46", "-"], "./reuters46: there is no such file; check the path."),
+        (["reuters46", "tickets"], "tickets doesn't exist; check the path."),
+    ],
+    ids=["neither", "model", "model and file", "a path like the name", "file"],
+)
+def test_a_model_or_file_that_is_not_there_is_said_so(
+    run: Run, arguments: list[str], message: str
+) -> None:
+    assert run("predict", *arguments) == (1, "", f"slugline: error: {message}\n")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_nothing_of_a_pipe_is_lost_in_finding_out_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "texts").write_text(f"PKB said: {WIRE}\n{WIRE}\n")
+    # Who writes waits for a reader, for ever if that has ended before.
+    with subprocess.Popen(["bash", "-c", "cat texts > pipe"], cwd=tmp_path) as writer:
+        command = [*SLUGLINE, "predict", "pipe", "-q"]
+        out = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE).stdout
+        writer.kill()
+    assert [json.loads(line)["topic"] for line in out.splitlines()] == ["crude", "crude"]
+
+
+def test_a_model_in_the_place_of_the_texts_is_told(run: Run) -> None:
+    assert run("predict", "texts.csv", "news.slug") == (
+        1,
+        "",
+        "slugline: error: texts.csv is not a model, but news.slug is one; the model comes first: "
+        "slugline predict news.slug texts.csv\n",
+    )
+
+
+# Threads ------------------------------------------------------------------------------------------
+
+
+def test_the_number_of_threads_changes_no_byte(run: Run) -> None:
+    Path("many.txt").write_text("\n".join(TEXTS * 1000 + [""] + TEXTS))
+
+    results = [run("predict", "news.slug", "many.txt", "--threads", n) for n in (1, 2, 3)]
+
+    assert results[0].code == 1  # of the blank line
+    assert results[0].out.count("\n") == 4005
+    assert results[1:] == results[:1] * 2
+
+
+def test_strict_stops_at_the_same_row_on_several_threads(run: Run) -> None:
+    Path("many.txt").write_text("\n".join(TEXTS * 1000 + [""] + TEXTS))
+
+    results = [run("predict", "news.slug", "many.txt", "--strict", "--threads", n) for n in (1, 2)]
+
+    assert results[0] == results[1]
+    assert results[0].out.count("\n") == 4000
+    assert results[0].err == (
+        "slugline: error: many.txt, line 4001: no text; mend them, or go on past bad rows "
+        "without --strict.\n"
+    )
+
+
+# Pipes ------------------------------------------------------------------------------------------
+
+
+def test_a_reader_that_has_had_enough_ends_it_quietly(tmp_path: Path) -> None:
+    (tmp_path / "many.txt").write_text("wheat\n" * 50_000)
+    with subprocess.Popen(
+        [*SLUGLINE, "predict", "news.slug", "many.txt"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = json.loads(process.stdout.readline())
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert first["topic"] == "grain"
+    assert (process.returncode, said) == (1, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", ["predict", "info"])
+def test_output_on_a_full_disk_is_said_in_one_line(tmp_path: Path, command: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run(
+            [*SLUGLINE, command, "news.slug"],
+            cwd=tmp_path,
+            input=b"wheat\n",
+            timeout=60,
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+
+    assert (process.returncode, process.stderr.decode()) == (
+        1,
+        "slugline: error: the output can't be written (No space left on device); free space, "
+        "or send it elsewhere.\n",
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows tells nothing of pipes")
+@pytest.mark.parametrize(
+    ("first", "line", "threads"),
+    [
+        ("", "{}", 1),
+        ("", "{}", 2),
+        ("", '{{"text": "{}"}}', 2),
+        ("id,text\n", "7,{}", 1),
+        ("key;wire\n", "7;{}", 2),
+    ],
+    ids=["text", "text, threads", "JSON", "CSV", "CSV by name"],
+)
+def test_a_program_that_waits_for_each_answer_gets_it(
+    tmp_path: Path, threads: int, first: str, line: str
+) -> None:
+    command = ["predict", "news.slug", "-q", "--threads", str(threads)]
+    options = ["-", "--format", "csv", "--text", "wire"] if "wire" in first else []
+    with subprocess.Popen(
+        [*SLUGLINE, *command, *options],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(first.encode())
+        for text, topic in zip(TEXTS, TOPICS, strict=True):
+            process.stdin.write(line.format(text).encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["topic"] == topic
+        process.stdin.close()
+        process.wait(60)
+
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupt_ends_it_without_a_traceback(tmp_path: Path, threads: int) -> None:
+    with subprocess.Popen(
+        [*SLUGLINE, "predict", "news.slug", "--threads", str(threads)],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"wheat\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        process.wait(60)
+
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
+def test_a_person_who_types_gets_each_answer_at_once(tmp_path: Path) -> None:
+    keyboard, their_end = os.openpty()
+    with subprocess.Popen(
+        [*SLUGLINE, "predict", "news.slug"],
+        cwd=tmp_path,
+        stdin=their_end,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for text, topic in zip(TEXTS, TOPICS, strict=True):
+            os.write(keyboard, text.encode() + b"\n")
+            assert json.loads(process.stdout.readline())["topic"] == topic
+        os.write(keyboard, b"\x04")
+        process.wait(60)
+        said = process.stderr.read()
+
+    os.close(their_end)
+    os.close(keyboard)
+    assert process.returncode == 0
+    assert said == b"reading a text from each line that you type; Ctrl-D ends it\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_closed_stream_is_no_traceback(news_slug: Path, closed: str) -> None:
+    command = f"'{sys.executable}' -m slugline predict news.slug {closed}"
+    process = subprocess.run(
+        ["bash", "-c", command],
+        cwd=news_slug.parent,
+        input=b"",
+        capture_output=True,
+        check=False,
+    )
+    assert process.returncode == 0
+    assert b"Traceback" not in process.stderr
+
+
+def test_a_guessed_column_is_told_unless_quiet(run: Run, news_slug: Path) -> None:
+    Path("t.csv").write_text("id,body\n1,wheat crop\n")
+    note = "t.csv: read column 'body' as text; name another with --text\n"
+    assert run("predict", "news.slug", "t.csv").err == note
+    assert run("predict", "news.slug", "t.csv", "-q").err == ""
+    assert run("predict", "news.slug", "t.csv", "--text", "body").err == ""
+
+
+def test_texts_in_another_encoding_are_read(run: Run, news_slug: Path) -> None:
+    Path("latin.csv").write_bytes("body\nwheat für köln\n".encode("cp1252"))
+    code, out, _ = run("predict", news_slug, "latin.csv", "-q", "--encoding", "cp1252")
+    assert (code, json.loads(out)["topic"]) == (0, "grain")

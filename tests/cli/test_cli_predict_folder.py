@@ -1,0 +1,212 @@
+"""`slugline predict -o out/`, as a person runs it."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def _folder(news_slug: Path, tmp_path: Path) -> None:
+    """Have news.slug in the folder, and tables in in/."""
+    Path(tmp_path, "in").mkdir()
+    for name, text in (("a", "wheat"), ("b", "goal")):
+        Path(tmp_path, f"in/{name}.csv").write_text(f"id,text\n1,{text}\n2,{text}\n")
+
+
+def untimed(text: str) -> str:
+    """Return what was said without how long it took."""
+    return re.sub(r"in [\d.]+ s, [\d,]+ a second", "in T", text)
+
+
+def test_a_folder_gets_a_file_of_answers_for_each(run: Run) -> None:
+    code, out, err = run("predict", "news.slug", "in/*.csv", "-o", "out/", "--workers", 1)
+
+    assert (code, out) == (0, "")
+    assert untimed(err) == (
+        "2 files to answer\n"
+        "in/a.csv: read column 'text' as text; name another with --text\n"
+        "out: answers to 2 files, 4 rows in T\n"
+    )
+    with Path("out/b.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["id", "text", "topic", "probability", "error"]
+    assert [row[:3] for row in rows[1:]] == [["1", "goal", "sport"], ["2", "goal", "sport"]]
+    assert run("predict", "news.slug", "in/*.csv", "-o", "out") == (
+        0,
+        "",
+        "2 files, 2 of which have answers already\nout: answers to 0 files; 2 had them before\n",
+    )
+
+
+def test_files_may_be_named_one_by_one(run: Run) -> None:
+    result = run("predict", "news.slug", "in/a.csv", "in/b.csv", "-q", "-o", "out/", "--to", "tsv")
+    assert result == (0, "", "")
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        *("_slugline.jsonl", "a.tsv", "b.tsv")
+    ]
+
+
+def test_the_shipped_model_answers_if_none_is_named(run: Run) -> None:
+    code, _, err = run("predict", "in/*.csv", "-o", "out/", "--workers", 1)
+    assert (code, err.partition(" (")[0]) == (0, "using the shipped model reuters46")
+    assert Path("out/a.csv").exists()
+
+
+def test_bad_rows_and_files_are_told_and_show_in_the_exit_status(run: Run) -> None:
+    Path("in/a.csv").write_text("id,text\n1,wheat\n2,\n")
+    command = ("predict", "news.slug", "in/*", "-o", "out/", "--text", "text", "--workers", 1)
+    for files in ("2 files to answer\n", "2 files, 2 of which have answers already\n"):
+        code, out, err = run(*command)
+        assert (code, out) == (1, "")
+        assert untimed(err).startswith(files)
+        assert err.endswith('1 row of 1 file could not be classified; "error" there says why\n')
+
+    Path("in/c.xyz").write_text("x")
+    code, _, err = run(*command, "-q")
+    assert (code, err) == (
+        1,
+        "warning: in/c.xyz is in an unknown format; use a name that ends in one of .csv, .tsv, "
+        ".jsonl, .ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with --format.\n"
+        "slugline: error: 1 of 1 file could not be answered; mend them, and run this again: it "
+        "answers only these.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["in/a.csv", "--workers", 2],
+            "--workers is about a folder of answers; name one, such as --output out/.",
+        ),
+        (
+            ["in/a.csv", "-o", "a.csv", "--overwrite"],
+            "--overwrite is about a folder of answers; name one, such as --output out/.",
+        ),
+        (
+            ["in/a.csv", "in/b.csv", "-o", "a.csv"],
+            "2 files, whose answers go into a folder; name one, such as --output out/.",
+        ),
+        (
+            ["in/*.csv"],
+            "in/*.csv is a pattern for files, whose answers go into a folder; name one, such as "
+            "--output out/.",
+        ),
+        (
+            ["in/a.csv", "-o", "out/", "--explain"],
+            "--explain is for JSON lines on standard output, and --output writes a file; leave one "
+            "of them out.",
+        ),
+        (
+            ["in/a.csv", "-o", "out/", "--workers", 1, "--scheduler", "tcp://x:1"],
+            "--scheduler and --workers name two places to work at; give one of them.",
+        ),
+        (
+            ["-o", "out/"],
+            "standard input has no name that answers in a folder could have; save it, or name a "
+            "file with --output.",
+        ),
+        (["in", "-o", "out/"], "in is a folder; name its files, such as 'in/*.csv'."),
+        (
+            ["in/a.csv", "-o", "in"],
+            "in/a.csv is in in, the folder of the answers; name another folder for these.",
+        ),
+        (
+            ["in/a.csv", "-o", "out/", "--to", "xlsx"],
+            "--to is 'xlsx'; choose one of csv, tsv, jsonl, parquet.",
+        ),
+        (
+            ["in/a.csv", "-o", "out/", "--per-topic"],
+            "--per-topic is about --min-precision; give both.",
+        ),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_what_can_not_be_meant_is_refused(run: Run, arguments: list[Any], message: str) -> None:
+    assert run("predict", "news.slug", *arguments) == (2, "", f"slugline: error: {message}\n")
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["news.slug", "in/*.tsv"],
+            "no file is named like in/*.tsv; check the pattern and the folder.",
+        ),
+        (["news.slug", "in/c.csv"], "in/c.csv doesn't exist; did you mean in/b.csv?"),
+        (["none.slug", "in/*"], "none.slug: there is no such file; check the path."),
+        (
+            ["in/a.csv", "news.slug"],
+            "in/a.csv is not a model, but news.slug is one; the model comes first: "
+            "slugline predict news.slug in/a.csv",
+        ),
+    ],
+    ids=["empty pattern", "no file", "no model", "other order"],
+)
+def test_what_is_not_there_is_named(run: Run, arguments: list[str], message: str) -> None:
+    result = run("predict", *arguments, "-o", "out/")
+    assert result == (1, "", f"slugline: error: {message}\n")
+    assert not Path("out").exists()
+
+
+def test_answers_of_another_model_are_replaced_if_the_user_says_so(run: Run) -> None:
+    command = ("predict", "news.slug", "in/*", "-q", "-o", "out/", "--workers", 1)
+    run(*command)
+    assert run(*command, "--top", 2) == (
+        2,
+        "",
+        "slugline: error: out/a.csv has answers of another model or of other settings; name "
+        "another folder, or replace them with --overwrite.\n",
+    )
+    assert run(*command, "--top", 2, "--overwrite") == (0, "", "")
+    assert "topic_2" in Path("out/a.csv").read_text()
+
+
+def test_an_interrupt_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from slugline.prediction import processes
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(processes, "predict_file", interrupted)
+    code, _, err = run("predict", "news.slug", "in/*", "-o", "out/", "--workers", 1)
+    assert code == 130
+    assert err.splitlines()[:2] == [
+        "2 files to answer",
+        "interrupted: the same command goes on from there.",
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forks safely")
+def test_a_process_of_its_own_shares_the_model_with_its_workers(run: Run, tmp_path: Path) -> None:
+    run("predict", "news.slug", "in/*", "-q", "-o", "one/", "--workers", 1)
+    code = (
+        "import sys\n"
+        "from slugline.cli import main\n"
+        "from slugline.model.file import container\n"
+        "read, n = container.read, []\n"
+        "def once(path):\n"
+        "    n.append(path)\n"
+        "    assert len(n) == 1, 'it is loaded again'\n"
+        "    return read(path)\n"
+        "container.read = once\n"
+        "sys.argv = 'slugline predict news.slug in/* -q -o two/ --workers 2'.split()\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for name in ("a.csv", "b.csv"):
+        assert Path("two", name).read_bytes() == Path("one", name).read_bytes()

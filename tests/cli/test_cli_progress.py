@@ -1,0 +1,85 @@
+"""Progress of commands: in their words, on standard error, and out of the way of answers."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from slugline.cli import output
+from slugline.cli.output import show_progress
+
+pytestmark = pytest.mark.slow
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def streams(monkeypatch: pytest.MonkeyPatch, *, out: io.StringIO, err: io.StringIO) -> io.StringIO:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(output, "_SHORT", 0.0)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    return err
+
+
+@pytest.mark.parametrize("kind", [Terminal, io.StringIO])
+def test_parameters_become_flags(kind: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = streams(monkeypatch, out=io.StringIO(), err=kind())
+    with show_progress(quiet=False) as progress:
+        progress.update("reading")
+        progress.note("see `text`")
+        progress.warning("see `n_jobs`")
+    assert "see --text\n" in stream.getvalue()
+    assert "warning: see --threads" in stream.getvalue()
+
+
+def test_quiet_shows_warnings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = streams(monkeypatch, out=io.StringIO(), err=io.StringIO())
+    with show_progress(quiet=True) as progress:
+        progress.update("reading")
+        progress.note("a note")
+        progress.warning("odd")
+    assert stream.getvalue() == "warning: odd\n"
+
+
+def test_the_bar_is_gone_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = streams(monkeypatch, out=io.StringIO(), err=Terminal())
+
+    def interrupted() -> None:
+        with show_progress(quiet=False) as progress:
+            progress.update("reading", 0.5)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert "reading" in stream.getvalue()
+    assert stream.getvalue().endswith("\x1b[1A\x1b[2K")  # one up, and erased
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "term", "has_bar"),
+    [
+        (io.StringIO, Terminal, "xterm", True),
+        (Terminal, Terminal, "xterm", False),
+        (io.StringIO, io.StringIO, "xterm", False),
+        (io.StringIO, Terminal, "dumb", False),
+        (io.StringIO, Terminal, "unknown", False),
+    ],
+)
+def test_a_command_that_prints_answers_has_a_bar_only_beside_them(
+    out: type[io.StringIO],
+    err: type[io.StringIO],
+    term: str,
+    has_bar: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = streams(monkeypatch, out=out(), err=err())
+    monkeypatch.setenv("TERM", term)
+    with show_progress(quiet=False, bar_only=True) as progress:
+        progress.update("predicting", 0.25, "5,000 documents  2,500 a second")
+    assert ("5,000 documents" in stream.getvalue()) == has_bar
+    assert bool(stream.getvalue()) == has_bar

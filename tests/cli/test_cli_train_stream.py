@@ -1,0 +1,281 @@
+"""`slugline train --stream`: files of any size in, a model file and an accuracy out."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.base.progress import LineProgress
+from slugline.classifier import TopicClassifier, load
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+News = list[tuple[str, str]]
+
+SLUGLINE = [sys.executable, "-m", "slugline"]
+
+
+@pytest.fixture
+def parts(news: News, tmp_path: Path) -> Path:
+    """Write the news, six times over and numbered, to three files in a folder."""
+    folder = tmp_path / "news"
+    folder.mkdir()
+    many = [(f"{text} {n}", topic) for n in range(6) for text, topic in news]
+    for number in range(3):
+        rows = [f"{text},{topic}" for text, topic in many[number::3]]
+        (folder / f"part-{number}.csv").write_text("\n".join(["body,queue", *rows]) + "\n")
+    return folder
+
+
+def append(path: Path, row: str) -> None:
+    path.write_text(path.read_text() + row)
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines of an output, with one word for each number of seconds."""
+    return re.sub(r"\d+\.\d s", "T s", text).splitlines()
+
+
+def test_a_pattern_of_files_is_learned_and_told_of(run: Run, parts: Path) -> None:
+    result = run("train", "news/*.csv", "--stream", "-o", "news.slug")
+    assert result.code == 0
+    assert result.err.startswith(
+        "read column 'body' as text and 'queue' as topic; name others with --text and --topic\n"
+    )
+    first, accuracy, model = lines(result.out)
+    assert re.fullmatch(
+        r"news/\*\.csv: learned 3 topics from 540 documents in T s, \d+ passes", first
+    )
+    assert re.fullmatch(
+        r"accuracy  1\.000  95 % interval 0\.9\d\d to 1\.000, on \d+ texts held out at first",
+        accuracy,
+    )
+    assert model == "model   news.slug"
+    assert load("news.slug").predict(["wheat and corn"]).tolist() == ["grain"]
+
+
+def test_it_is_the_model_that_fit_stream_learns(run: Run, parts: Path, tmp_path: Path) -> None:
+    names = [str(path) for path in sorted(parts.iterdir())]
+    how = ["--balanced", "--seed", 3, "--min-precision", 0.8]
+    run("train", *names, "--stream", "-o", "one.slug", "--text", "body", *how)
+    classifier = TopicClassifier(class_weight="balanced", random_state=3)
+    classifier.fit_stream("news/*.csv", min_precision=0.8).save("other.slug")
+    assert Path("one.slug").read_bytes() == Path("other.slug").read_bytes()
+
+
+def test_a_checkpoint_changes_nothing_and_goes_when_the_model_is_saved(
+    run: Run, parts: Path
+) -> None:
+    run("train", "news/*.csv", "--stream", "-o", "one.slug")
+    result = run("train", "news/*.csv", "--stream", "-o", "other.slug", "--checkpoint", "kept")
+    assert result.code == 0
+    assert not Path("kept").exists()
+    assert Path("one.slug").read_bytes() == Path("other.slug").read_bytes()
+
+
+def test_as_json_everything_is_there(run: Run, parts: Path) -> None:
+    append(parts / "part-1.csv", ",grain\n")
+    result = run(
+        *("train", "news/*.csv", "--stream", "-o", "news.slug", "--json", "-q"),
+        *("--skip-bad-rows", "--min-precision", 0.8),
+    )
+    assert (result.code, result.err) == (0, "")
+    found = json.loads(result.out)
+    assert found["data"] == {
+        "name": "news/*.csv",
+        "n_train": 540,
+        "n_validation": 0,
+        "n_test": 0,
+        "n_skipped": 1,
+        "n_topics": 3,
+        "notes": [],
+    }
+    assert found["held_out"]["accuracy"] == 1
+    assert found["held_out"]["interval"][0] > 0.9
+    assert found["routing"]["min_precision"] == 0.8
+    assert (found["evaluation"], found["interrupted"]) == (None, False)
+    assert found["model"] == "news.slug"
+
+
+def test_skipped_rows_are_counted_over_all_files(run: Run, parts: Path) -> None:
+    for number in (0, 2):
+        append(parts / f"part-{number}.csv", ",grain\n")
+    result = run("train", "news/*.csv", "--stream", "-o", "news.slug", "--skip-bad-rows")
+    assert "skipped       2  rows that can't be used" in result.out
+    assert "2 rows skipped" in result.err
+
+
+def test_rare_topics_are_warned_of(run: Run, parts: Path) -> None:
+    append(parts / "part-2.csv", "zebra stripes,animals\n")
+    result = run("train", "news/*.csv", "--stream", "-o", "news.slug", "-q")
+    assert result.err.startswith("warning: 1 of 4 topics has fewer than 10 training documents")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--stream", "--tune"],
+            "--tune can't be had with --stream; leave it out, or learn without --stream, as long "
+            "as memory is enough.",
+        ),
+        (
+            ["--stream", "--test-fraction", 0],
+            "--test-fraction can't be had with --stream; test the model afterwards, with `slugline "
+            "evaluate`.",
+        ),
+        (
+            ["--workers", 2, "--report", "r.html"],
+            "--report can't be had with --workers; there is none; leave it out.",
+        ),
+        (
+            ["--scheduler", "tcp://127.0.0.1:1", "--epochs", 3],
+            "--epochs can't be had with --scheduler; leave it out, or learn without --scheduler, "
+            "as long as memory is enough.",
+        ),
+        (
+            ["--checkpoint", "kept"],
+            "--checkpoint keeps how far learning in passes has come; add --stream, or one of "
+            "--workers and --scheduler.",
+        ),
+        (
+            ["--stream", "--workers", 2],
+            "--stream and --workers are two places to work at; give one of them.",
+        ),
+        (
+            ["--stream", "-o", "news/part-0.csv"],
+            "--output news/part-0.csv: would overwrite an input file; name another one.",
+        ),
+        (
+            ["--stream", "-o", "kept/m.slug", "--checkpoint", "kept"],
+            "--output kept/m.slug: the model would be written into the folder of --checkpoint, "
+            "which goes when the model is saved; name another place.",
+        ),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_what_can_not_be_had_is_refused(
+    run: Run, parts: Path, options: list[Any], message: str
+) -> None:
+    Path("kept").mkdir()
+    result = run("train", "news/*.csv", *options)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"slugline: error: {message}\n"
+    assert not Path("model.slug").exists()
+
+
+def test_the_default_of_an_option_may_be_given(run: Run, parts: Path) -> None:
+    assert run("train", "news/*.csv", "--stream", "--learner", "linear").code == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "opening"),
+    [
+        ([], 2, "Missing argument 'DATA'"),
+        (["x/*.csv"], 1, "no file is named like x/*.csv; check the pattern and the folder."),
+        (["gone.csv"], 1, "gone.csv doesn't exist; did you mean other.csv?"),
+        (["reuters"], 2, "reuters comes with its own reader, and is small; learn from it without"),
+        (["empty.csv"], 1, "empty.csv holds no documents"),
+        (["news/part-0.csv", "other.csv"], 1, "other.csv has its texts and topics in 'text'"),
+        (["bad.csv"], 1, "bad.csv: line 3 can't be used: no text or no topic"),
+    ],
+    ids=lambda value: " ".join(value) or "none" if isinstance(value, list) else "",
+)
+def test_bad_data_are_named(
+    run: Run, parts: Path, data: list[str], code: int, opening: str
+) -> None:
+    Path("empty.csv").write_text("")
+    Path("other.csv").write_text("text,topic\nwheat,grain\n")
+    Path("bad.csv").write_text("text,topic\nwheat,grain\n,grain\n")
+    result = run("train", *data, "--stream")
+    assert (result.code, result.out) == (code, "")
+    assert result.err.startswith(f"slugline: error: {opening}")
+    assert not Path("model.slug").exists()
+
+
+def test_a_checkpoint_of_other_documents_is_refused_in_flags(
+    run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4, RuntimeError)
+        with pytest.raises(RuntimeError):
+            run("train", "news/*.csv", "--stream", "--checkpoint", "kept")
+    result = run("train", parts / "part-0.csv", "--stream", "--checkpoint", "kept")
+    assert result.code == 1
+    assert result.err.endswith("name another folder with --checkpoint, or remove this one.\n")
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, n: int, how: type[BaseException]) -> None:
+    """Have an error, or Ctrl-C, when a pass is reported for the n-th time."""
+    reported = 0
+
+    def update(self: Any, step: str, share: float | None = None, detail: str = "") -> None:
+        nonlocal reported
+        reported += share is not None
+        if reported == n:
+            raise how
+
+    monkeypatch.setattr(LineProgress, "update", update)
+
+
+def test_after_ctrl_c_the_model_is_saved_and_the_same_command_goes_on(
+    run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = ["train", "news/*.csv", "--stream", "-o", "news.slug", "--checkpoint", "kept"]
+    run(*how)
+    wanted = Path("news.slug").read_bytes()
+    with monkeypatch.context() as patch:
+        stop_at(patch, 5, KeyboardInterrupt)
+        result = run(*how)
+    assert result.code == 0
+    assert (
+        "warning: training was interrupted: the model is that of the last pass. The same command "
+        "goes on from what kept holds. `slugline rollback news.slug` goes back to the one before.\n"
+    ) in result.err
+    assert Path("news.slug").read_bytes() != wanted
+    assert Path("news.slug.before.1").read_bytes() == wanted
+    again = run(*how)
+    assert again.code == 0
+    assert again.err.startswith(
+        "kept holds what was learned before: it goes on from there, once all documents are read "
+        "again\n"
+    )
+    assert Path("news.slug").read_bytes() == wanted
+    assert not Path("kept").exists()
+
+
+def test_ctrl_c_before_there_is_a_model_says_so(
+    run: Run, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_at(monkeypatch, 1, KeyboardInterrupt)
+    result = run("train", "news/*.csv", "--stream")
+    assert result.code == 130
+    assert "interrupted before all topics were begun: no model is written.\n" in result.err
+    assert not Path("model.slug").exists()
+
+
+def test_a_killed_command_goes_on_when_it_is_given_again(parts: Path, tmp_path: Path) -> None:
+    def start(output: str) -> subprocess.Popen[bytes]:
+        options = ["--stream", "-q", "--checkpoint", "kept", "-o", output]
+        command = [*SLUGLINE, "train", "news/*.csv", *options]
+        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+
+    assert start("whole.slug").wait() == 0
+    process = start("news.slug")
+    while not (tmp_path / "kept" / "checkpoint.json").exists() and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert start("news.slug").wait() == 0
+    assert (tmp_path / "news.slug").read_bytes() == (tmp_path / "whole.slug").read_bytes()
+    assert not (tmp_path / "kept").exists()

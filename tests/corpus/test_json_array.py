@@ -1,0 +1,132 @@
+"""Items of a JSON array: all of them, wherever the stream was cut into pieces."""
+
+from __future__ import annotations
+
+import io
+import json
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline.corpus import formats
+from slugline.corpus.formats import TextLines, json_items
+from slugline.corpus.rows import MAX_RECORD
+from slugline.errors import DataError
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
+    max_leaves=5,
+)
+
+
+def lines_of(data: bytes, n_bytes: int = MAX_RECORD) -> TextLines:
+    stream = io.BytesIO(data)
+    return TextLines(lambda n: stream.read(min(n, n_bytes)), "data")
+
+
+def items_of(data: bytes, n_bytes: int = MAX_RECORD) -> list[bytes]:
+    return list(json_items(lines_of(data, n_bytes)))
+
+
+@pytest.mark.slow
+@given(st.lists(VALUES), st.none() | st.integers(0, 2), st.booleans(), st.integers(1, 40))
+def test_items_are_those_that_were_written_whatever_the_pieces(
+    values: list[object], indent: int | None, ascii_only: bool, n_bytes: int
+) -> None:
+    data = json.dumps(values, indent=indent, ensure_ascii=ascii_only).encode(
+        "utf-8", "surrogatepass"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(formats, "_CHUNK_CHARACTERS", 1)
+        found = list(json_items(lines_of(b"\n " + data + b"\r\n", n_bytes)))
+    assert found == [
+        json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+        .replace("\n", "\n" + " " * (indent or 0))
+        .encode("utf-8", "surrogatepass")
+        for value in values
+    ]
+
+
+@pytest.mark.parametrize("data", [b"[]", b" [ \n] ", b"\xef\xbb\xbf[]"])
+def test_an_array_may_be_empty(data: bytes) -> None:
+    assert items_of(data) == []
+
+
+@pytest.mark.parametrize("number", ["-0.5", "1.5e+300", "1E-7", "9" * 5000])
+@pytest.mark.parametrize("n_bytes", [1, 2, 3, 4, 5])
+def test_a_number_is_not_cut_in_two(
+    number: str, n_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "_CHUNK_CHARACTERS", 1)
+    assert items_of(f"[{number},{number}]".encode(), n_bytes) == [number.encode()] * 2
+
+
+ADVICE = (
+    "put [ and ] around its objects and commas between them, or, if there is one on each line, "
+    "use a name that ends in .jsonl."
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "n_items", "message"),
+    [
+        (b"", 0, f"data is not a JSON array; {ADVICE}"),
+        (b'{"a": 1}\n{"a": 2}\n', 0, f"data is not a JSON array; {ADVICE}"),
+        (b"[", 0, "data, item 1: not valid JSON (Expecting value); mend it."),
+        (b"[1, 2", 2, "data, item 2: not valid JSON (no comma after it); mend it."),
+        (b"[1 2]", 1, "data, item 1: not valid JSON (no comma after it); mend it."),
+        (b"[1,]", 1, "data, item 2: not valid JSON (Expecting value); mend it."),
+        (
+            b'[1, {"a": "x',
+            1,
+            "data, item 2: not valid JSON (Unterminated string starting at); mend it.",
+        ),
+        (b"[" * 200_000, 0, "data, item 1: not valid JSON (nested too deeply); mend it."),
+        (b"[1][2]", 1, "data goes on after its JSON array; put each array in its own file."),
+        (
+            b'[1, "' + b"x" * 40_000_000 + b'"]',
+            1,
+            "data, item 2: not valid JSON (or more than 20,000,000 bytes); mend it.",
+        ),
+    ],
+    ids=[
+        "nothing",
+        "lines",
+        "no end",
+        "no end after an item",
+        "no comma",
+        "comma too many",
+        "open string",
+        "nested",
+        "two arrays",
+        "too long",
+    ],
+)
+def test_what_is_no_array_is_an_error_after_its_good_items(
+    data: bytes, n_items: int, message: str
+) -> None:
+    found: list[object] = []
+    with pytest.raises(DataError) as error:
+        found.extend(json_items(lines_of(data)))
+    assert str(error.value) == message
+    assert len(found) <= n_items
+
+
+@pytest.mark.slow
+def test_an_array_of_100_mb_on_one_line_is_read_in_pieces() -> None:
+    data = b"[" + b",".join([b'"%b"' % (b"x" * 1000)] * 100_000) + b"]"
+    stream = io.BytesIO(data)
+    tracemalloc.start()
+    n_items = sum(1 for _ in json_items(TextLines(stream.readline, "data")))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert n_items == 100_000
+    assert peak < 6 * MAX_RECORD
+
+
+def test_a_long_item_takes_linear_time_in_small_pieces() -> None:
+    item = b'"' + b"x" * (MAX_RECORD - 2) + b'"'
+    assert items_of(b"[" + item + b"]", n_bytes=4096) == [item]

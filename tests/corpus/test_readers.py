@@ -1,0 +1,737 @@
+"""Rows of files: where they stand, what they hold, and what is wrong with them."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import itertools
+import json
+import re
+import subprocess
+import sys
+import time
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline.corpus import formats, readers
+from slugline.corpus.formats import TextLines
+from slugline.corpus.readers import BadRow, folder_rows, read_rows
+from slugline.corpus.rows import SourceRow
+from slugline.errors import DataError, OptionError
+
+#: Any text but NUL and lone surrogates, which no file of UTF-8 text can hold.
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(name: str, content: str | bytes) -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def rows_of(name: str, content: str | bytes, **options: str) -> list[SourceRow | BadRow]:
+    return list(read_rows(write(name, content), **options))
+
+
+def stdin_of(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+# The same two rows in every format
+
+TWO_ROWS = [{"text": "Late goal", "topic": "sport"}, {"text": "Rates rise", "topic": "money"}]
+CSV = "text,topic\nLate goal,sport\nRates rise,money\n"
+JSONL = "".join(json.dumps(row) + "\n" for row in TWO_ROWS)
+JSON = json.dumps(TWO_ROWS)
+FASTTEXT = "__label__sport Late goal\n__label__money Rates rise\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "first"),
+    [
+        ("a.csv", CSV, 2),
+        ("a.CSV", CSV, 2),
+        ("a.csv", CSV.replace(",", ";"), 2),
+        ("a.csv", CSV.replace(",", "\t"), 2),
+        ("a.csv", CSV.replace("\n", "\r\n"), 2),
+        ("a.csv", "\ufeff" + CSV, 2),
+        ("a.csv", "\ufeff\ufeff" + CSV, 2),
+        ("a.csv", "\n\n" + CSV.replace("text,topic", " text , topic "), 4),
+        ("a.csv.gz", gzip.compress(CSV.encode()), 2),
+        ("a.tsv", CSV.replace(",", "\t"), 2),
+        ("a.tsv.gz", gzip.compress(CSV.replace(",", "\t").encode()), 2),
+        ("a.jsonl", JSONL, 1),
+        ("a.ndjson", "\ufeff" + JSONL.rstrip("\n"), 1),
+        ("a.jsonl.GZ", gzip.compress(JSONL.encode()), 1),
+        ("a.json", JSON, 1),
+        ("a.JSON", "\ufeff" + json.dumps(TWO_ROWS, indent=2) + "\n", 1),
+        ("a.json.gz", gzip.compress(JSON.encode()), 1),
+        ("a.txt", FASTTEXT, 1),
+        ("a.ft", FASTTEXT.replace("\n", "\r\n").replace(" ", "\t", 1), 1),
+        ("a.txt.gz", gzip.compress(FASTTEXT.encode()), 1),
+    ],
+    ids=[
+        "CSV",
+        "upper-case ending",
+        "semicolons",
+        "tabs",
+        "CRLF",
+        "byte-order mark",
+        "two byte-order marks",
+        "blank lines and spaces around the header",
+        "CSV, gzip",
+        "TSV",
+        "TSV, gzip",
+        "JSONL",
+        "NDJSON with a mark and no last line feed",
+        "JSONL, gzip",
+        "JSON array",
+        "JSON array over lines with a mark",
+        "JSON array, gzip",
+        "fastText",
+        "fastText with CRLF and tab",
+        "fastText, gzip",
+    ],
+)
+def test_a_format_is_told_by_the_end_of_the_name(
+    name: str, content: str | bytes, first: int
+) -> None:
+    assert rows_of(name, content) == [SourceRow(at, row) for at, row in enumerate(TWO_ROWS, first)]
+
+
+def test_a_format_can_be_named() -> None:
+    assert rows_of("wires.dat", JSONL, format="jsonl") == rows_of("wires.jsonl", JSONL)
+    assert rows_of("wires.dat", JSON, format="json") == rows_of("wires.json", JSON)
+    assert rows_of("wires.dat", FASTTEXT, fallback="txt") == rows_of("wires.txt", FASTTEXT)
+    assert rows_of("wires.csv", CSV, fallback="txt") == rows_of("wires.csv", CSV)
+
+
+@pytest.mark.parametrize("name", ["a[1].parquet", "a*.parquet", "n=3/a?.parquet", "it's.parquet"])
+def test_a_parquet_file_gives_its_scalar_columns_by_row(write_parquet: Any, name: str) -> None:
+    Path("n=3").mkdir()
+    columns = {
+        "text": ("VARCHAR", ["a", None]),
+        'the "n"': ("DOUBLE", [1.0, 2.0]),
+        "price": ("DECIMAL(8, 2)", [1, 2]),
+        "day": ("DATE", [date(1987, 2, 26)] * 2),
+        "vector": ("DOUBLE[]", [[1.0], [2.0]]),
+        "parts": ("STRUCT(a DOUBLE)", [{"a": 1.0}, {"a": 2.0}]),
+        "by_name": ("MAP(VARCHAR, INT)", [{"a": 1}, {"a": 2}]),
+        "raw": ("BLOB", [b"x", b"y"]),
+    }
+    write_parquet(name, columns)
+    write_parquet("ab.parquet", {"text": ("VARCHAR", ["another file"])})
+
+    rows = list(read_rows(name))
+
+    day = date(1987, 2, 26)
+    assert rows == [
+        SourceRow(1, {"text": "a", 'the "n"': 1.0, "price": Decimal(1), "day": day}),
+        SourceRow(2, {"text": None, 'the "n"': 2.0, "price": Decimal(2), "day": day}),
+    ]
+
+
+def test_parquet_rows_keep_their_order_and_number_across_row_groups(write_parquet: Any) -> None:
+    write_parquet("a.parquet", {"n": ("INTEGER", list(range(300)))})
+
+    assert list(read_rows("a.parquet")) == [SourceRow(n + 1, {"n": n}) for n in range(300)]
+
+
+@pytest.mark.slow
+def test_a_large_parquet_file_is_not_held_in_memory(write_parquet: Any) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    duckdb.sql("SELECT repeat(n::VARCHAR || ' ', 300) AS t FROM range(200_000) s(n)").write_parquet(
+        "a.parquet", compression="uncompressed"
+    )
+    assert Path("a.parquet").stat().st_size > 300 * 2**20
+    code = """
+from pathlib import Path
+from slugline.corpus.readers import read_rows
+n_rows = sum(1 for _ in read_rows("a.parquet"))
+status = Path("/proc/self/status").read_text()
+print(n_rows, status.partition("VmHWM:")[2].split()[0])
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    n_rows, peak = map(int, said.stdout.split())
+    assert n_rows == 200_000
+    assert peak < 480 * 1024
+
+
+def test_parquet_without_its_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+
+    with pytest.raises(DataError) as error:
+        rows_of("a.parquet", b"PAR1")
+
+    assert str(error.value) == (
+        "Parquet files need the package duckdb, which is not installed; "
+        'pip install "slugline[parquet]".'
+    )
+
+
+def test_a_folder_gives_its_topics_and_files_in_order_of_names() -> None:
+    for name in ["b/2.txt", "b/10.txt", "a/x.TXT", "a/notes.md", "a/.hidden.txt", ".git/x.txt"]:
+        write(f"texts/{name}", f"\ufeffin {name}\r\n")
+    write("texts/a/x.TXT", "\ufeff\ufeffin a/x.TXT\r\n")
+    write("texts/README.txt", "about")
+
+    assert list(read_rows("texts")) == [
+        SourceRow("a/x.TXT", {"text": "in a/x.TXT\r\n", "topic": "a"}),
+        SourceRow("b/10.txt", {"text": "in b/10.txt\r\n", "topic": "b"}),
+        SourceRow("b/2.txt", {"text": "in b/2.txt\r\n", "topic": "b"}),
+    ]
+
+
+def test_lines_of_text_may_have_no_label_or_several() -> None:
+    assert rows_of("a.txt", "plain\n\n__label__a __label__b both\n__label__c\n") == [
+        SourceRow(1, {"text": "plain", "topic": None}),
+        SourceRow(2, {"text": "", "topic": None}),
+        SourceRow(
+            3, {"text": "both", "topic": "a"}, "several topics on one line; the first counts"
+        ),
+        SourceRow(4, {"text": "", "topic": "c"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("wide.csv", ",".join(f"column {n}" for n in range(100_000)) + "\n" + "," * 99_999 + "x\n"),
+        ("labels.txt", "__label__sport " * 300_000 + "Late goal\n"),
+    ],
+    ids=["CSV of many columns", "fastText line of many labels"],
+)
+def test_a_long_line_takes_no_more_time_than_many_short_ones(name: str, content: str) -> None:
+    started = time.process_time()
+    assert len(rows_of(name, content)) == 1
+    assert time.process_time() - started < 5
+
+
+def test_a_json_array_may_hold_texts() -> None:
+    rows = read_rows(write("a.json", '["Late goal", {"text": "Rates rise"}]'))
+
+    assert (rows.unit, list(rows)) == (
+        "item",
+        [SourceRow(1, {"text": "Late goal"}), SourceRow(2, {"text": "Rates rise"})],
+    )
+
+
+def test_a_bad_item_of_a_json_array_is_named_by_its_number() -> None:
+    items = ['"x"', '"caf\xe9"', "3", '"a\\u0000"', '"\0"', "NaN", '"' + "x" * 10**7 + '"', '"y"']
+
+    assert rows_of("a.json", ("[" + ",\n".join(items) + "]").encode("latin-1")) == [
+        SourceRow(1, {"text": "x"}),
+        not_utf8(2, b'"caf\xe9"'),
+        BadRow(3, "JSON, but not an object or text"),
+        BadRow(4, *NUL),
+        BadRow(5, "not valid JSON (JSON is malformed: invalid character (byte 1))"),
+        BadRow(6, "not valid JSON (JSON is malformed: invalid character (byte 0))"),
+        BadRow(7, "more than 10,000,000 bytes", "split them"),
+        SourceRow(8, {"text": "y"}),
+    ]
+
+
+# Standard input
+
+
+def test_standard_input_that_begins_with_a_brace_is_jsonl(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin_of(b"\xef\xbb\xbf " + JSONL.encode(), monkeypatch)
+
+    rows = read_rows("-")
+
+    assert (rows.name, rows.unit, list(rows)) == (
+        "standard input",
+        "line",
+        [SourceRow(at, row) for at, row in enumerate(TWO_ROWS, 1)],
+    )
+
+
+def test_standard_input_can_be_a_json_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin_of(JSON.encode(), monkeypatch)
+
+    assert list(read_rows("-", format="json")) == [
+        SourceRow(at, row) for at, row in enumerate(TWO_ROWS, 1)
+    ]
+
+
+@pytest.mark.parametrize("options", [{"format": "txt"}, {"fallback": "txt"}], ids=str)
+def test_standard_input_can_be_of_a_named_format(
+    options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin_of(b"one\ntwo\n", monkeypatch)
+
+    rows = [row for row in read_rows("-", **options) if isinstance(row, SourceRow)]
+    assert [row.values["text"] for row in rows] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "standard input is in an unknown format; name it with `format`."),
+        (
+            {"format": "parquet"},
+            "standard input can't be read as parquet; save it and give its path.",
+        ),
+    ],
+    ids=["not told", "not a stream"],
+)
+def test_standard_input_of_no_readable_format_is_an_error(
+    options: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdin_of(b"one\n", monkeypatch)
+
+    with pytest.raises(DataError) as error:
+        read_rows("-", **options)
+
+    assert str(error.value) == message
+
+
+def test_rows_of_a_stream_come_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: Any) -> int:
+            line = b'{"text": "again"}\n'
+            buffer[: len(line)] = line
+            return len(line)
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
+
+    assert [row.at for row in itertools.islice(read_rows("-"), 3)] == [1, 2, 3]
+
+
+# Any text, written by the standard library
+
+
+@given(st.lists(st.tuples(ANY_TEXT, ANY_TEXT)), st.sampled_from([",", ";", "\t"]))
+def test_csv_comes_back_as_written_with_the_line_where_each_row_begins(
+    rows: list[tuple[str, str]], delimiter: str
+) -> None:
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, delimiter=delimiter)
+    writer.writerow(["text", "topic"])
+    expected = []
+    for text, topic in rows:
+        at = file.getvalue().count("\n") + 1
+        if text.strip() or topic.strip():
+            expected.append(SourceRow(at, {"text": text, "topic": topic}))
+        writer.writerow([text, topic])
+
+    assert rows_of("a.csv", file.getvalue()) == expected
+
+
+@given(st.lists(st.tuples(ANY_TEXT, st.booleans(), st.integers(0, 2))))
+def test_jsonl_comes_back_as_written_with_the_line_of_each_row(
+    rows: list[tuple[str, bool, int]],
+) -> None:
+    lines, expected = [], []
+    for text, ascii_only, n_blank in rows:
+        lines += ["\n"] * n_blank
+        lines.append(json.dumps({"text": text}, ensure_ascii=ascii_only) + "\n")
+        expected.append(SourceRow(len(lines), {"text": text}))
+
+    assert rows_of("a.jsonl", "".join(lines)) == expected
+
+
+@pytest.mark.slow
+@given(st.binary())
+def test_any_bytes_give_rows_or_a_data_error(data: bytes) -> None:
+    for name in ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.txt", "a.csv.gz", "a.parquet"]:
+        with contextlib.suppress(DataError):
+            assert all(isinstance(row, SourceRow | BadRow) for row in rows_of(name, data))
+
+
+# Bad rows
+
+NUL = ("a NUL character", "delete NULs (of UTF-16, name its `encoding`)")
+
+
+def not_utf8(at: int | str, sample: bytes) -> BadRow:
+    advice = 'name its encoding, such as `encoding="cp1252"`'
+    return BadRow(at, "bytes that are not UTF-8", advice, sample=sample)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "bad"),
+    [
+        ("a.csv", "a,b\n1,2,3\n", BadRow(2, "3 cells instead of 2")),
+        ("a.csv", 'a,b\n"1\n",2\n3\n', BadRow(4, "1 cells instead of 2")),
+        (
+            "a.csv",
+            'a,b\n"x"y,2\n',
+            BadRow(2, "text after a closing quote, or a lone carriage return"),
+        ),
+        (
+            "a.csv",
+            "a,b\nx\ry,2\n",
+            BadRow(2, "text after a closing quote, or a lone carriage return"),
+        ),
+        ("a.csv", b'a,b\n"x\n\xe9",2\n', not_utf8(3, b'\xe9",2\n')),
+        ("a.csv", "a,b\nx\0y,2\n", BadRow(2, *NUL)),
+        (
+            "a.jsonl",
+            '{"a": 1}\n{"a" 1}\n',
+            BadRow(2, "not valid JSON (JSON is malformed: expected ':' (byte 5))"),
+        ),
+        ("a.jsonl", '{"a": "x', BadRow(1, "not valid JSON (Input data was truncated)")),
+        ("a.jsonl", "[1]\n", BadRow(1, "JSON, but not an object")),
+        (
+            "a.jsonl",
+            "[" * 100_000,
+            BadRow(
+                1, "not valid JSON (maximum recursion depth exceeded while deserializing an object)"
+            ),
+        ),
+        ("a.jsonl", '{"a": "\\u0000"}\n', BadRow(1, *NUL)),
+        ("a.jsonl", '{"a": "\0"}\n', BadRow(1, *NUL)),
+        ("a.jsonl", b'{"a": "\xff"}\n', not_utf8(1, b'{"a": "\xff"}\n')),
+        ("a.jsonl", "x" * 10_000_001, BadRow(1, "more than 10,000,000 bytes", "split them")),
+        ("a.txt", b"one\ntw\xf6\n", not_utf8(2, b"tw\xf6\n")),
+    ],
+    ids=[
+        "too many cells",
+        "too few cells",
+        "text after a quote",
+        "lone carriage return",
+        "Latin-1 amid a quoted cell",
+        "NUL in CSV",
+        "broken JSON",
+        "JSON cut off",
+        "no JSON object",
+        "JSON nested too deeply",
+        "escaped NUL",
+        "NUL in JSON",
+        "no UTF-8 in JSON",
+        "too long a line",
+        "Latin-1 in text",
+    ],
+)
+def test_a_bad_row_is_named_by_its_line(name: str, content: str | bytes, bad: BadRow) -> None:
+    assert [row for row in rows_of(name, content) if isinstance(row, BadRow)] == [bad]
+
+
+def test_reading_goes_on_after_a_bad_row() -> None:
+    rows = rows_of("a.csv", b'a\n"1"x\n2\n\xe9\n3\n4,4\n5\n')
+
+    assert [row.at for row in rows if isinstance(row, SourceRow)] == [3, 5, 7]
+
+
+@pytest.mark.parametrize(
+    "blank",
+    ["\n", "  \n", ",\n", ",,,,\n", ' ,""\n', "\r\n", "\t , \r\n"],
+    ids=["line feed", "spaces", "commas", "too many commas", "quotes", "CRLF", "white space"],
+)
+def test_a_table_row_without_anything_in_it_is_none(blank: str) -> None:
+    header, first, last = CSV.splitlines(keepends=True)
+
+    assert rows_of("a.csv", header + first + blank + last + blank) == [
+        SourceRow(2, TWO_ROWS[0]),
+        SourceRow(4, TWO_ROWS[1]),
+    ]
+    assert rows_of("a.csv", blank + CSV) == [SourceRow(3, TWO_ROWS[0]), SourceRow(4, TWO_ROWS[1])]
+
+
+def test_a_jsonl_line_of_white_space_is_no_row() -> None:
+    assert rows_of("a.jsonl", "\n" + JSONL + " \r\n\n") == [
+        SourceRow(at, row) for at, row in enumerate(TWO_ROWS, 2)
+    ]
+
+
+def test_bad_files_in_a_folder_are_named_by_their_path() -> None:
+    write("texts/a/1.txt", b"caf\xe9")
+    write("texts/a/1b.txt", b"\xef\xbb\xbfcaf\xe9")
+    write("texts/a/2.txt", "\0")
+    write("texts/a/3.txt", "x" * 10_000_001)
+
+    assert list(read_rows("texts")) == [
+        not_utf8("a/1.txt", b"caf\xe9"),
+        not_utf8("a/1b.txt", b"\xef\xbb\xbfcaf\xe9"),
+        BadRow("a/2.txt", *NUL),
+        BadRow("a/3.txt", "more than 10,000,000 bytes", "split them"),
+    ]
+
+
+def test_a_fallback_encoding_is_used_for_what_is_no_utf8_and_noted() -> None:
+    write("texts/a/1.txt", "café")
+    write("texts/a/2.txt", "caf\xe9".encode("cp1252"))
+
+    rows = list(folder_rows(Path("texts"), fallback_encoding="cp1252"))
+
+    assert rows == [
+        SourceRow("a/1.txt", {"text": "café", "topic": "a"}),
+        SourceRow("a/2.txt", {"text": "café", "topic": "a"}, "not UTF-8; read as cp1252"),
+    ]
+
+
+def test_bad_parquet_rows_keep_their_place(write_parquet: Any) -> None:
+    write_parquet("a.parquet", {"t": ("VARCHAR", ["a", "b" * 10_000_001, "c\0", "d"])})
+
+    assert list(read_rows("a.parquet")) == [
+        SourceRow(1, {"t": "a"}),
+        BadRow(2, "more than 10,000,000 bytes", "split them"),
+        BadRow(3, *NUL),
+        SourceRow(4, {"t": "d"}),
+    ]
+
+
+# Files that can't be read on
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.csv",
+            'a,b\n1,2\n"x\ny",3\n4,"open\nand\nopen\n',
+            "a.csv, line 5: the row that begins here has a quote that is never closed; close it.",
+        ),
+        (
+            "a.csv",
+            "a,b\n1,2\n" + "x" * 50_000_000 + ",3\n",
+            "a.csv, line 3: the row that begins here has more than 10,000,000 bytes; "
+            "close its quotes, or split it.",
+        ),
+        (
+            "a.csv",
+            'a,b\n1,"' + "word\n" * 2_000_001 + '"\n',
+            "a.csv, line 2: the row that begins here has more than 10,000,000 bytes; "
+            "close its quotes, or split it.",
+        ),
+        ("a.csv", "a,b,a\n1,2,3\n", "a.csv has two columns named 'a'; rename one."),
+        (
+            "a.csv",
+            b"t\xe9xte long\n",
+            "a.csv, line 1: bytes that are not UTF-8; if it is cp1252, name that with "
+            '`encoding="cp1252"`.',
+        ),
+        (
+            "a.csv",
+            "a,b\r1,2\r3,4\r",
+            "a.csv, line 1: text after a closing quote, or a lone carriage return; mend them.",
+        ),
+        (
+            "a.csv.gz",
+            gzip.compress(CSV.encode())[:-12],
+            "a.csv.gz is not a whole gzip file (Compressed file ended before the end-of-stream "
+            "marker was reached); fetch or pack it again.",
+        ),
+        (
+            "a.csv.gz",
+            CSV,
+            "a.csv.gz is not a whole gzip file (Not a gzipped file (b'te')); "
+            "fetch or pack it again.",
+        ),
+        (
+            "a.csv",
+            "text".encode("utf-16"),
+            'a.csv is UTF-16; read it with `encoding="utf-16"`.',
+        ),
+    ],
+    ids=[
+        "quote never closed",
+        "50 MB line",
+        "quoted cell over many lines",
+        "two columns of one name",
+        "header not UTF-8",
+        "carriage returns for line ends",
+        "gzip cut off",
+        "no gzip",
+        "UTF-16",
+    ],
+)
+def test_a_file_that_can_not_be_read_on_is_an_error(
+    name: str, content: str | bytes, message: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        rows_of(name, content)
+
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("n_bytes", [0, 10, 300, -1], ids=["none", "few", "half", "all but one"])
+def test_a_parquet_file_that_is_cut_off_is_an_error(n_bytes: int, write_parquet: Any) -> None:
+    columns = {name: ("VARCHAR", [row[name] for row in TWO_ROWS]) for name in ("text", "topic")}
+    write_parquet("whole.parquet", columns)
+
+    with pytest.raises(DataError) as error:
+        rows_of("a.parquet", Path("whole.parquet").read_bytes()[:n_bytes])
+
+    # What stands in brackets is DuckDB's reason, and changes with its version.
+    assert re.fullmatch(
+        r"a\.parquet is not a complete Parquet file \(.+\); write it again\.", str(error.value)
+    )
+
+
+@pytest.mark.slow
+def test_a_parquet_file_with_any_byte_changed_gives_rows_or_a_data_error(
+    write_parquet: Any,
+) -> None:
+    columns = {"t": ("VARCHAR", ["wheat", "corn"]), "n": ("INTEGER", [1, 2])}
+    write_parquet("whole.parquet", columns)
+    whole = Path("whole.parquet").read_bytes()
+    for at in range(0, len(whole), 3):
+        damaged = whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :]
+        with contextlib.suppress(DataError):
+            rows_of("a.parquet", damaged)
+
+
+def test_a_gzip_file_may_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "MAX_UNPACKED", 1_000)
+
+    with pytest.raises(DataError) as error:
+        rows_of("a.txt.gz", gzip.compress(b"a\n" * 1_000))
+
+    assert str(error.value) == (
+        "a.txt.gz unpacks to more than 1,000 bytes; if it should, unpack it first with gunzip."
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("tikets.csv", {}, "tikets.csv doesn't exist; did you mean tickets.csv?"),
+        ("x/y.csv", {}, "x/y.csv doesn't exist; check the path."),
+        (
+            "notes.docx",
+            {},
+            "notes.docx is in an unknown format; use a name that ends in one of .csv, .tsv, "
+            ".jsonl, "
+            ".ndjson, .json, .parquet, .xlsx, .txt, .ft, or name the format with `format`.",
+        ),
+        (
+            "texts.csv",
+            {"format": "csv"},
+            "texts.csv is a folder and can't be read as csv; check the path.",
+        ),
+        (
+            "tickets.csv",
+            {"format": "folder"},
+            "tickets.csv is not a folder and can't be read as folder; check the path.",
+        ),
+    ],
+    ids=["near name", "no near name", "unknown ending", "folder as file", "file as folder"],
+)
+def test_a_source_that_is_not_there_or_of_no_known_format_is_an_error(
+    source: str, options: dict[str, str], message: str
+) -> None:
+    write("tickets.csv", CSV)
+    write("notes.docx", "")
+    Path("texts.csv").mkdir()
+
+    with pytest.raises(DataError) as error:
+        read_rows(source, **options)
+
+    assert str(error.value) == message
+
+
+def test_an_unknown_format_is_an_error() -> None:
+    with pytest.raises(OptionError) as error:
+        read_rows("a.csv", format="xml")
+
+    assert str(error.value) == (
+        "there is no format 'xml'; choose one of csv, tsv, jsonl, json, parquet, xlsx, txt, folder."
+    )
+
+
+def test_a_file_without_the_right_to_read_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    write("a.csv", CSV)
+    monkeypatch.setattr(Path, "open", refuse)
+
+    with pytest.raises(DataError) as error:
+        read_rows("a.csv")
+
+    assert str(error.value) == (
+        "a.csv can't be read (Permission denied); check the file and its permissions."
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            ["1.txt", ".git/x.txt"],
+            "texts has no sub-folders; make one for each topic, with its texts as *.txt.",
+        ),
+        (["a/1.md"], "texts/a has no *.txt files; add the topic's texts, or remove it."),
+        (
+            ["a/1.txt", "a/old/2.txt"],
+            "texts/a/old is a folder within the topic 'a'; move its texts up one level.",
+        ),
+    ],
+    ids=["no topics", "no texts", "nested"],
+)
+def test_a_folder_of_another_shape_is_an_error(files: list[str], message: str) -> None:
+    for file in files:
+        write(f"texts/{file}", "text")
+
+    with pytest.raises(DataError) as error:
+        list(read_rows("texts"))
+
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", 'text,n\n"two\nlines",1\nx,2\n'),
+        ("a.jsonl", '{"text": "\u00e9", "n": [1, 2, 3]}\n{"text": "x"}\n'),
+        ("a.txt", "one\ntw\u00f6\n"),
+    ],
+)
+def test_rows_know_how_much_was_read_for_them(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+
+    sizes = [row.n_bytes for row in read_rows(tmp_path / name) if isinstance(row, SourceRow)]
+
+    header = "text,n\n" if name == "a.csv" else ""
+    assert len(sizes) == 2
+    assert sum(sizes) == len((text.removeprefix(header)).encode())
+
+
+def test_a_list_or_object_of_json_stays_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "x", "list": [1, 2.50], "object": {"a": []}, "n": 1, "no": null}')
+
+    [row] = read_rows(path)
+
+    assert isinstance(row, SourceRow)
+    written = {name: bytes(row.values[name]) for name in ("list", "object")}
+    assert written == {"list": b"[1, 2.50]", "object": b'{"a": []}'}
+    assert [row.values[name] for name in ("text", "n", "no")] == ["x", 1, None]
+
+
+def test_a_row_over_several_lines_may_be_as_long_as_a_line_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(formats, "MAX_RECORD", 100)
+    for n_bytes, fits in ((100, True), (101, False)):
+        row = b'"' + b"a\n" * 40 + b"a" * (n_bytes - 83) + b'"\n'
+        assert len(row) == n_bytes
+        lines = TextLines(io.BytesIO(b"text\nfirst\n" + row).readline, "data.csv")
+        rows = formats.table_rows(lines)
+        assert next(rows) == SourceRow(2, {"text": "first"})
+        if fits:
+            assert [row.at for row in rows] == [3]
+        else:
+            with pytest.raises(DataError, match="line 3: the row that begins here has more than"):
+                next(rows)

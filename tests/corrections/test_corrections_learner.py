@@ -1,0 +1,288 @@
+"""Learning beside a server: when enough has come in, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import load
+from slugline.corrections.retraining_loop import RetrainingLoop
+from slugline.corrections.store import CorrectionStore
+from slugline.errors import OptionError, StoreError
+
+pytestmark = pytest.mark.slow
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+News = list[tuple[str, str]]
+
+
+class Place:
+    """A folder with documents, a file of corrections, and learners."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data, self.model = folder / "tickets.csv", folder / "tickets.slug"
+        self.corrections = folder / "corrections.db"
+        shutil.copy(EXAMPLES / "tickets.csv", self.data)
+        self.store = CorrectionStore(self.corrections)
+        self.log: list[str] = []
+        self.learners: list[RetrainingLoop] = []
+
+    def add(self, *pairs: tuple[str, str], model: str = "tickets") -> None:
+        for text, topic in pairs:
+            self.store.add(
+                text=text,
+                topic=topic,
+                answer="Konto",
+                probability=0.5,
+                model=model,
+                digest="d",
+            )
+
+    def learner(self, every: int = 3, **how: Any) -> RetrainingLoop:
+        learner = RetrainingLoop(
+            self.model, [str(self.data)], self.corrections, every, self.log.append, **how
+        )
+        self.learners.append(learner)
+        return learner
+
+    def said(self, part: str) -> bool:
+        return any(part in line for line in self.log)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setattr("slugline.corrections.retraining_loop._PAUSE", 0.02)
+    place = Place(tmp_path)
+    yield place
+    for learner in place.learners:
+        learner.stop()
+    place.store.close()
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := what():
+            return found
+        time.sleep(0.01)
+    pytest.fail("it didn't happen")
+
+
+ENDING = [(f"Ich will den Vertrag kündigen, Nummer {n}", "Kündigung") for n in range(5)]
+
+
+def test_enough_corrections_make_a_new_model_and_are_not_learned_from_twice(place: Place) -> None:
+    place.add(*ENDING[:2])
+    place.add(*ENDING[3:], model="another one")
+    learner = place.learner()
+    learner.start()
+    state = learner.state()
+    assert state == {
+        "is_learning": False,
+        "since": None,
+        "every": 3,
+        "n_new": 2,
+        "next_after": 1,
+        "last": None,
+    }
+    place.add(ENDING[2])
+    learner.poke()
+    last = wait_for(lambda: learner.state()["last"])
+    assert last["outcome"] == "replaced"
+    assert last["n_texts"] == 3
+    assert last["now_right"] == {"n_asked": 3, "n_before": 0, "n_after": 3}
+    assert last["new_topics"] == ["Kündigung"]
+    wait_for(lambda: place.said("is replaced"))
+    assert place.log[0] == f"learning from 3 new corrections of {place.corrections}"
+    assert place.log[-1].startswith(
+        f"learning from corrections: {place.model} is replaced; of 3 corrected texts, 3 are right "
+        "after learning from the others, 0 before; accuracy on test texts "
+    )
+    assert place.said("warning: ")
+    assert load(place.model).predict(["den Vertrag kündigen"]).tolist() == ["Kündigung"]
+    assert learner.state()["next_after"] == 3
+    learner.stop()
+
+    again = place.learner()
+    again.start()
+    assert again.state()["last"] == last
+    assert again.state()["n_new"] == 0
+    n_lines = len(place.log)
+    time.sleep(0.2)
+    assert len(place.log) == n_lines
+
+
+def test_a_model_that_is_held_back_stays_and_it_is_said_why(place: Place, news: News) -> None:
+    lines = ["text,topic", *(f"{text},{topic}" for text, topic in news)]
+    place.data.write_text("\n".join(lines) + "\n")
+    place.add(
+        *((f"{text} {n}", "sport") for n, (text, topic) in enumerate(news) if topic[0] == "g")
+    )
+    learner = place.learner(30, options=["--correction-weight", "10", "--test-fraction", "0.4"])
+    learner.start()
+    last = wait_for(lambda: learner.state()["last"])
+    assert last["outcome"] == "held back"
+    assert last["message"].startswith(
+        f"{place.model} is unchanged: topic 'grain' got clearly worse: of its 12 test documents, "
+    )
+    assert not place.model.exists()
+    assert learner.state()["next_after"] == 30, "the same ones would be held back again"
+
+
+def test_learning_that_fails_is_said_once(place: Place) -> None:
+    place.data.write_text("nothing\n")
+    place.add(*ENDING[:3])
+    learner = place.learner()
+    learner.start()
+    last = wait_for(lambda: learner.state()["last"])
+    assert last["outcome"] == "failed"
+    assert last["message"].startswith(f"failed, and {place.model} is unchanged: {place.data}")
+    assert learner.state()["n_new"] == 3, "they have taught nothing yet"
+    wait_for(lambda: place.said(str(place.data)))
+    assert len([line for line in place.log if str(place.data) in line]) == 1
+
+
+SLEEPY = "import time, sys; print('begun', file=sys.stderr, flush=True); time.sleep(600)"
+
+
+def sleepy(learner: RetrainingLoop) -> RetrainingLoop:
+    """Let a learner run something that takes long."""
+    learner._command = [sys.executable, "-c", SLEEPY]
+    return learner
+
+
+def test_stopping_ends_the_process_and_the_corrections_are_still_to_be_learned(
+    place: Place,
+) -> None:
+    place.add(*ENDING[:3])
+    learner = sleepy(place.learner())
+    learner.start()
+    wait_for(lambda: place.said("learning from corrections: begun"))
+    assert learner.state()["is_learning"]
+    assert learner.state()["since"].endswith("Z")
+    child = learner._child
+    assert child is not None
+    assert os.getpriority(os.PRIO_PROCESS, child.pid) == 10
+    learner.stop()
+    assert child.returncode is not None
+    assert place.log[-1] == "learning from corrections: ended, as the server stops"
+    again = place.learner()
+    again._is_over.set()
+    again.start()
+    assert again.state()["n_new"] == 3
+    assert again.state()["last"] is None
+
+
+def test_of_two_learners_of_a_model_one_learns_at_a_time(place: Place) -> None:
+    place.add(*ENDING[:3])
+    first, second = sleepy(place.learner()), sleepy(place.learner())
+    first.start()
+    wait_for(lambda: place.said("begun"))
+    second.start()
+    time.sleep(0.2)
+    assert not second.state()["is_learning"]
+    assert len([line for line in place.log if line.startswith("learning from 3 new")]) == 1
+
+
+def test_trouble_with_the_file_is_said_once_and_the_learner_goes_on(place: Place) -> None:
+    learner = place.learner()
+    learner.start()
+    away = place.corrections.rename(place.corrections.with_name("away"))
+    wait_for(lambda: place.said("was moved, removed or replaced while it was in use"))
+    time.sleep(0.1)
+    assert len(place.log) == 1
+    assert learner.state()["n_new"] is None
+    away.rename(place.corrections)
+    wait_for(lambda: learner.state()["n_new"] == 0)
+
+
+def test_whatever_goes_wrong_is_tried_again_more_and_more_rarely(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at: list[float] = []
+
+    def fail(_: RetrainingLoop) -> None:
+        at.append(time.monotonic())
+        raise KeyError("odd")
+
+    monkeypatch.setattr(RetrainingLoop, "_learn_if_due", fail)
+    monkeypatch.setattr("slugline.corrections.retraining_loop._LONGEST_PAUSE", 0.3)
+    learner = place.learner()
+    learner.start()
+    wait_for(lambda: len(at) == 7)
+    assert place.log == ["learning from corrections: 'odd'"]
+    assert at[1] - at[0] >= 0.04
+    assert at[6] - at[5] >= 0.3
+
+
+def test_stopping_waits_for_no_pause(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: RetrainingLoop) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(RetrainingLoop, "_learn_if_due", fail)
+    monkeypatch.setattr("slugline.corrections.retraining_loop._PAUSE", 600)
+    learner = place.learner()
+    learner.start()
+    wait_for(lambda: place.log)
+    started = time.monotonic()
+    learner.stop()
+    assert time.monotonic() - started < 60
+
+
+def test_notes_that_make_no_sense_are_no_reason_to_stop(place: Place) -> None:
+    place.store.set_notes({f"learned {os.path.realpath(place.model)}": "many"})
+    learner = place.learner()
+    learner.start()
+    wait_for(lambda: place.said("invalid literal for int"))
+    assert learner.state()["n_new"] is None
+    assert json.dumps(learner.state())
+
+
+def test_a_learner_that_never_began_can_be_stopped(place: Place) -> None:
+    place.learner().stop()
+
+
+def test_a_file_that_is_no_file_of_corrections_is_an_error_at_the_start(place: Place) -> None:
+    place.store.close()
+    place.corrections.write_text("no database")
+    with pytest.raises(StoreError, match="holds no corrections"):
+        place.learner().start()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ("reuters46", ["d.csv"], 1),
+            "reuters46 comes with Slugline and never changes, so it can't learn from corrections; "
+            "serve a model of your own.",
+        ),
+        (
+            ("m.slug", [], 1),
+            "learning from corrections needs the documents that the model learned from, as files; "
+            "name them with `learn_from`.",
+        ),
+        (
+            ("m.slug", ["-"], 1),
+            "learning from corrections needs the documents that the model learned from, as files; "
+            "name them with `learn_from`.",
+        ),
+        (("m.slug", ["d.csv"], 0), "`learn_every` is 0; give a whole number of at least 1."),
+    ],
+    ids=["shipped", "no data", "standard input", "every"],
+)
+def test_what_can_not_be_learned_from_is_refused(
+    given: tuple[str, list[str], int], message: str
+) -> None:
+    model, data, every = given
+    with pytest.raises(OptionError) as caught:
+        RetrainingLoop(model, data, "c.db", every, print)
+    assert str(caught.value) == message

@@ -1,0 +1,492 @@
+"""Corrections in a file: on disk when acknowledged, whole after any error, and ours alone."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.corrections.store import MAX_TEXT_BYTES, Correction, CorrectionStore
+from slugline.errors import DataError, StoreError
+
+GIVEN: dict[str, Any] = {
+    "text": "Wheat prices fell",
+    "topic": "grain",
+    "answer": "earn",
+    "probability": 0.75,
+    "model": "news",
+    "digest": "abc",
+    "who": "Kim",
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "corrections.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[CorrectionStore]:
+    with CorrectionStore(path) as store:
+        yield store
+
+
+def add(store: CorrectionStore, **given: Any) -> Correction:
+    return store.add(**GIVEN | given)
+
+
+# What is kept -----------------------------------------------------------------------------------
+
+
+def test_a_correction_is_in_the_file_as_it_was_given(path: Path, store: CorrectionStore) -> None:
+    kept = add(store)
+    assert kept._asdict() | {"at": ""} == {"id": 1, "at": "", **GIVEN}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", kept.at)
+    with CorrectionStore(path) as another:
+        assert list(another.rows()) == [kept]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "half \ud800 a character", "a NUL \0 within", "😀 שלום", "x" * 1_000_000],
+    ids=["empty", "surrogate", "NUL", "scripts", "a megabyte"],
+)
+def test_any_text_comes_back_as_it_was(store: CorrectionStore, text: str) -> None:
+    kept = add(store, text=text, who=text[:10], model=text[:10])
+    assert (kept.text, kept.who, kept.model) == (text, text[:10], text[:10])
+    assert list(store.rows()) == [kept]
+
+
+@pytest.mark.parametrize(("topic", "answer"), [("new", 3), (-(1 << 63), 0), ("7", 7)])
+def test_topics_are_words_or_numbers_as_given(
+    store: CorrectionStore, topic: str | int, answer: str | int
+) -> None:
+    add(store, topic=topic, answer=answer)
+    (kept,) = store.rows()
+    assert (kept.topic, kept.answer) == (topic, answer)
+    assert (type(kept.topic), type(kept.answer)) == (type(topic), type(answer))
+
+
+def test_who_may_be_unknown(store: CorrectionStore) -> None:
+    assert add(store, who=None).who is None
+    assert next(store.rows()).who is None
+
+
+def test_what_is_taken_back_no_longer_counts_but_is_still_there(
+    path: Path, store: CorrectionStore
+) -> None:
+    first, second = add(store), add(store)
+    assert store.undo(first.id)
+    assert not store.undo(first.id), "once is enough"
+    assert not store.undo(99)
+    assert not store.undo(1 << 63)
+    assert list(store.rows()) == [second]
+    assert store.count() == 1
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT id, undone IS NULL FROM corrections").fetchall()
+    assert rows == [(1, 0), (2, 1)]
+
+
+def test_rows_come_in_order_from_where_and_as_many_as_wanted(store: CorrectionStore) -> None:
+    for n in range(1, 8):
+        add(store, topic=n)
+    store.undo(4)
+    assert [row.topic for row in store.rows(after=2)] == [3, 5, 6, 7]
+    assert [row.topic for row in store.rows(after=2, most=2)] == [3, 5]
+    assert list(store.rows(most=0)) == []
+    assert store.count(after=2) == 4
+    assert store.last() == 7
+
+
+def test_corrections_of_one_model_are_counted(store: CorrectionStore) -> None:
+    for model in ("news", "tickets", "news"):
+        add(store, model=model)
+    assert store.count(model="news") == 2
+    assert store.count(after=1, model="news") == 1
+    assert store.count(model="other") == 0
+
+
+def test_rows_come_in_pages_that_miss_none(
+    store: CorrectionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.corrections.store._ROWS", 3)
+    for n in range(10):
+        add(store, topic=n)
+    assert [row.topic for row in store.rows()] == list(range(10))
+    assert [row.topic for row in store.rows(most=4)] == list(range(4))
+
+
+def test_pages_of_long_texts_have_few_rows(
+    store: CorrectionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.corrections.store._BYTES", 1500)
+    for n in range(5):
+        add(store, topic=n, text="x" * 1000)
+    rows = store.rows()
+    assert next(rows).topic == 0
+    store.undo(2)  # still in the first page
+    store.undo(4)
+    assert [row.topic for row in rows] == [1, 2, 4]
+
+
+def test_one_may_write_while_rows_are_read(store: CorrectionStore) -> None:
+    for n in range(3):
+        add(store, topic=n)
+    rows = store.rows()
+    next(rows)
+    add(store, topic=3)
+    assert [row.topic for row in rows] == [1, 2, 3]
+
+
+def test_notes_are_kept_beside_the_corrections(path: Path, store: CorrectionStore) -> None:
+    assert store.note("learned") is None
+    store.set_notes({"learned": "3", "outcome": "none"})
+    store.set_notes({"learned": "5"})
+    with CorrectionStore(path) as another:
+        assert (another.note("learned"), another.note("outcome")) == ("5", "none")
+
+
+# What can't be kept -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"text": None}, "`text` is None; give a string."),
+        (
+            {"text": "x" * (MAX_TEXT_BYTES + 1)},
+            "`text` has 16,777,217 characters, and the text of a correction may have 16,777,216 "
+            "bytes; shorten it.",
+        ),
+        (
+            {"text": "€" * (MAX_TEXT_BYTES // 2)},
+            "`text` has 8,388,608 characters, and the text of a correction may have 16,777,216 "
+            "bytes; shorten it.",
+        ),
+        ({"topic": " "}, "topic ' ' is blank, or holds a NUL or half a character; rename it."),
+        ({"answer": 1 << 63}, f"topic {1 << 63} does not fit into 64 bits; make the topics "),
+        ({"topic": 1.5}, "`topic` has 1.5 in row 0, counted from 0; topics are words or whole "),
+        ({"probability": float("nan")}, "`probability` is nan; give a number from 0 to 1."),
+        ({"probability": "high"}, "`probability` is 'high'; give a number from 0 to 1."),
+        ({"probability": 1.5}, "`probability` is 1.5; give a number from 0 to 1."),
+        ({"who": 7}, "`who` is 7; give a string of at most 1,000 characters."),
+        ({"model": "x" * 1001}, "`model` is 'xxx"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_is_no_correction_is_refused(
+    store: CorrectionStore, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DataError, match=f"^{re.escape(message)}"):
+        add(store, **given)
+    assert store.count() == 0
+
+
+# Files that are none of ours --------------------------------------------------------------------
+
+
+def another_program(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE users (name)")
+
+
+def later_version(path: Path) -> None:
+    CorrectionStore(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+
+
+def with_a_trigger(path: Path) -> None:
+    CorrectionStore(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TRIGGER t AFTER INSERT ON corrections BEGIN DELETE FROM corrections; END"
+        )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            another_program,
+            "{} holds no corrections: it is the file of another program; name another file, or one "
+            "that doesn't exist yet.",
+        ),
+        (
+            lambda path: path.write_text("no database\n"),
+            "{} holds no corrections: it is no SQLite file; name another file, or one that doesn't "
+            "exist yet.",
+        ),
+        (
+            lambda path: path.write_text("no database\n" * 1000),
+            "{} holds no corrections: it is no SQLite file; name another file, or one that doesn't "
+            "exist yet.",
+        ),
+        (
+            later_version,
+            "{} holds corrections in format 2, which a later Slugline wrote, and this one knows "
+            "format 1; install a newer Slugline, or name another file.",
+        ),
+        (
+            with_a_trigger,
+            "{} is marked as a file of corrections, and has other tables; restore it from a copy, "
+            "or name another file.",
+        ),
+    ],
+    ids=["another program", "short text", "long text", "later version", "trigger"],
+)
+def test_a_file_that_is_none_of_ours_is_refused_and_left_alone(
+    path: Path, make: Any, message: str
+) -> None:
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(StoreError) as caught:
+        CorrectionStore(path)
+    assert str(caught.value) == message.format(path)
+    assert path.read_bytes() == before
+
+
+def test_an_empty_file_is_a_new_one(path: Path) -> None:
+    path.touch()
+    with CorrectionStore(path) as store:
+        add(store)
+        assert store.count() == 1
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        CorrectionStore(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} holds no corrections: it is a folder; name another file, or one that doesn't "
+        "exist yet."
+    )
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "corrections.db"
+    with pytest.raises(StoreError) as caught:
+        CorrectionStore(path)
+    assert str(caught.value) == (
+        f"{path} can't be opened (unable to open database file); Slugline must be allowed to write "
+        "this file and others in its folder, so fix the permissions, or name another place."
+    )
+
+
+def test_a_missing_file_is_not_made_for_who_only_reads(path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        CorrectionStore(path, create=False)
+    assert str(caught.value) == f"{path} doesn't exist; name a file that holds corrections."
+    assert not path.exists()
+
+
+def test_a_damaged_file_is_an_error_that_says_so(path: Path) -> None:
+    with CorrectionStore(path) as store:
+        for n in range(200):
+            add(store, text=f"{n} " * 500)
+    with path.open("r+b") as file:
+        file.seek(3 * 4096)
+        file.write(b"\xff" * 4096 * 40)
+    with CorrectionStore(path) as store, pytest.raises(StoreError, match="is damaged"):
+        list(store.rows())
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["topic = x'ff'", "text = 5", "probability = 7.0", "at = 5", "answer = x'00'", "who = 1.5"],
+)
+def test_a_row_that_was_changed_is_named(path: Path, change: str) -> None:
+    with CorrectionStore(path) as store:
+        add(store)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE corrections SET {change}")  # noqa: S608
+    with (
+        CorrectionStore(path) as store,
+        pytest.raises(StoreError, match="is damaged: correction 1 can't be read"),
+    ):
+        list(store.rows())
+
+
+def test_a_row_too_large_for_memory_is_not_read(path: Path) -> None:
+    with CorrectionStore(path) as store:
+        add(store)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE corrections SET text = zeroblob(?)", [MAX_TEXT_BYTES * 2])
+    with CorrectionStore(path) as store, pytest.raises(StoreError, match="can't be read"):
+        list(store.rows())
+
+
+# When writing fails -----------------------------------------------------------------------------
+
+
+def test_a_full_disk_acknowledges_nothing_and_the_store_goes_on_when_there_is_room(
+    path: Path, store: CorrectionStore
+) -> None:
+    kept = add(store)
+    assert store._connection is not None
+    n_pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {n_pages}")
+    with pytest.raises(StoreError) as caught:
+        add(store, text="x" * 100_000)
+    assert str(caught.value) == (
+        f"{path} can't be written: the disk is full; make room and try again."
+    )
+    assert list(store.rows()) == [kept]
+    store._connection.execute("PRAGMA max_page_count = 100000")
+    again = add(store, text="x" * 100_000)
+    assert list(store.rows()) == [kept, again]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no disk can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_really_full(small_disk: Path) -> None:
+    filler = small_disk / "filler"
+    with CorrectionStore(small_disk / "corrections.db") as store:
+        kept = [add(store)]
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        with pytest.raises(StoreError, match="the disk is full"):
+            kept.extend(add(store, text="x" * 10_000) for _ in range(100))
+        assert list(store.rows()) == kept
+        filler.unlink()
+        kept.append(add(store, text="x" * 10_000))
+        assert list(store.rows()) == kept
+    with CorrectionStore(small_disk / "corrections.db") as store:
+        assert list(store.rows()) == kept
+
+
+def test_a_folder_that_can_only_be_read(small_disk: Path) -> None:
+    remount = ["mount", "-o", "remount,{}", str(small_disk)]
+    path = small_disk / "corrections.db"
+    with CorrectionStore(path) as store:
+        add(store)
+    subprocess.run([part.format("ro") for part in remount], check=True)
+    try:
+        with pytest.raises(StoreError, match="must be allowed to write this file and others in"):
+            CorrectionStore(path)
+        with pytest.raises(StoreError, match="must be allowed to write this file and others in"):
+            CorrectionStore(small_disk / "new.db")
+    finally:
+        subprocess.run([part.format("rw") for part in remount], check=True)
+    with CorrectionStore(path) as store:
+        assert store.count() == 1
+
+
+def test_whoever_holds_the_file_for_too_long_is_waited_for_and_then_told(path: Path) -> None:
+    with (
+        CorrectionStore(path, patience=0.05) as store,
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError) as caught:
+            add(store)
+        assert str(caught.value) == (
+            f"{path} can't be written: for 0.05 s, others have been writing to it; try again."
+        )
+        other.execute("ROLLBACK")
+        add(store)
+        assert store.count() == 1
+
+
+def test_threads_wait_for_each_other_no_longer_than_that(path: Path) -> None:
+    with CorrectionStore(path, patience=0.05) as store:
+        with store._lock, pytest.raises(StoreError, match="others have been writing"):
+            add(store)
+        add(store)
+
+
+def test_a_file_that_was_moved_away_is_missed_and_keeps_everything(
+    path: Path, store: CorrectionStore
+) -> None:
+    kept = [add(store)]
+    moved = path.rename(path.with_name("moved.db"))
+    with pytest.raises(StoreError) as caught:
+        add(store)
+    assert str(caught.value) == (
+        f"{path} was moved, removed or replaced while it was in use; put it back, or start again."
+    )
+    with CorrectionStore(moved) as elsewhere:
+        assert list(elsewhere.rows()) == kept
+    moved.rename(path)
+    kept.append(add(store))
+    assert list(store.rows()) == kept
+
+
+def test_a_file_that_was_moved_away_and_closed_keeps_everything(
+    path: Path, store: CorrectionStore
+) -> None:
+    kept = add(store)
+    moved = path.rename(path.with_name("moved.db"))
+    store.close()
+    with CorrectionStore(moved) as elsewhere, CorrectionStore(path) as new:
+        assert list(elsewhere.rows()) == [kept]
+        assert new.count() == 0
+
+
+def test_a_store_that_was_closed_says_so(path: Path, store: CorrectionStore) -> None:
+    store.close()
+    store.close()
+    for use in (store.count, lambda: add(store), lambda: next(store.rows())):
+        with pytest.raises(StoreError) as caught:
+            use()
+        assert str(caught.value) == f"{path} was closed; open it again."
+
+
+# Threads, processes and kills -------------------------------------------------------------------
+
+
+def test_many_threads_and_stores_lose_nothing(path: Path) -> None:
+    kept: list[Correction] = []
+
+    def work(store: CorrectionStore) -> None:
+        kept.extend(add(store, text=f"{n}") for n in range(20))
+
+    with CorrectionStore(path, patience=60) as one, CorrectionStore(path, patience=60) as two:
+        threads = [threading.Thread(target=work, args=[store]) for store in (one, two) * 3]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert list(two.rows()) == sorted(kept)
+    assert len({correction.id for correction in kept}) == 120
+
+
+OPEN = (
+    "import sys; from slugline.corrections.store import CorrectionStore\n"
+    "with CorrectionStore(sys.argv[1], patience=60) as store:\n"
+    "    store.add(text='', topic=1, answer=2, probability=0, model='', digest='')"
+)
+
+
+@pytest.mark.slow
+def test_processes_that_make_one_file_at_once_all_get_it(path: Path) -> None:
+    running = [subprocess.Popen([sys.executable, "-c", OPEN, str(path)]) for _ in range(4)]
+    assert [process.wait() for process in running] == [0] * 4
+    with CorrectionStore(path) as store:
+        assert store.count() == 4
+
+
+def test_the_store_needs_nothing_to_learn_with() -> None:
+    code = "import slugline.corrections.store, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    heavy = {b"scipy", b"sklearn", b"typer", b"slugline.experiment", b"slugline.classifier"}
+    assert heavy & set(loaded.split()) == set()

@@ -1,0 +1,103 @@
+"""Two classifiers on the same documents: McNemar's test and differences with intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from sklearn import metrics
+
+from slugline.errors import DataError
+from slugline.evaluation.paired import compare_paired, mcnemar
+
+seeds = st.integers(0, 10_000)
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemars_test_is_scipys_test_of_a_fair_coin(n_first: int, n_second: int) -> None:
+    n = n_first + n_second
+    expected = binomtest(n_first, n).pvalue if n else 1.0
+    assert mcnemar(n_first, n_second) == pytest.approx(expected)
+    assert mcnemar(n_first, n_second) == mcnemar(n_second, n_first)
+
+
+# Fagerland, Lydersen and Laake (2013), The McNemar test for binary matched-pairs data: 1 and 7
+# discordant pairs, of which the exact conditional test makes 0.0703.
+def test_mcnemars_test_gives_the_published_value() -> None:
+    assert mcnemar(1, 7) == pytest.approx(0.0703, abs=5e-5)
+
+
+def answers(seed: int, n: int = 200) -> list[list[str]]:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 4, n)
+    made = [np.where(rng.random(n) < share, y, rng.integers(0, 5, n)) for share in (0.8, 0.5)]
+    return [[f"t{topic}" for topic in of] for of in (y, *made)]
+
+
+@pytest.mark.slow
+@given(seeds)
+def test_counts_and_metrics_are_those_of_both_alone(seed: int) -> None:
+    y, one, other = answers(seed)
+    found = compare_paired(y, one, other)
+    right = np.array(y) == np.array(one), np.array(y) == np.array(other)
+    assert found.n_both == (right[0] & right[1]).sum()
+    assert found.n_first == (right[0] & ~right[1]).sum()
+    assert found.n_second == (~right[0] & right[1]).sum()
+    assert found.n_documents == len(y)
+    assert found.accuracy_first == pytest.approx(right[0].mean())
+    assert found.accuracy_second == pytest.approx(right[1].mean())
+    for ours, of in ((found.macro_f1_first, one), (found.macro_f1_second, other)):
+        expected = metrics.f1_score(y, of, average="macro", zero_division=0)
+        assert ours == pytest.approx(expected)
+
+
+def test_intervals_are_about_the_difference_and_narrower_than_if_documents_were_others() -> None:
+    y, one, other = answers(1, 1000)
+    found = compare_paired(y, one, other, seed=3)
+    low, high = found.accuracy_interval
+    assert low < found.accuracy_difference < high
+    assert found.macro_f1_interval.low < found.macro_f1_difference < found.macro_f1_interval.high
+    # The standard error of a paired difference, Agresti (2013), 11.1.1.
+    n, b, c = found.n_documents, found.n_first, found.n_second
+    error = np.sqrt(b + c - (b - c) ** 2 / n) / n
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.12)
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    assert compare_paired(*answers(1), seed=1) == compare_paired(*answers(1), seed=1)
+    assert compare_paired(*answers(1), seed=1) != compare_paired(*answers(1), seed=2)
+
+
+def test_swapping_the_classifiers_swaps_all_counts() -> None:
+    y, one, other = answers(2)
+    found, swapped = compare_paired(y, one, other), compare_paired(y, other, one)
+    assert (found.n_first, found.n_second) == (swapped.n_second, swapped.n_first)
+    assert found.accuracy_difference == -swapped.accuracy_difference
+    assert found.p_value == swapped.p_value
+
+
+def test_the_same_answers_differ_by_nothing() -> None:
+    y, one, _ = answers(4)
+    found = compare_paired(y, one, one)
+    assert (found.accuracy_difference, found.p_value) == (0, 1)
+    assert found.accuracy_interval == found.macro_f1_interval == (0, 0)
+
+
+def test_one_topic_and_one_document_can_be_compared() -> None:
+    told = compare_paired(["a"], ["a"], ["a"]).to_dict()
+    assert (told["n_both_right"], told["accuracy"], told["mcnemar_p"]) == (1, [1, 1], 1)
+
+
+@pytest.mark.parametrize(
+    "parts", [([], [], []), (["a"], ["a"], []), (["a"], ["a", "b"], ["a"])], ids=str
+)
+def test_answers_to_other_documents_are_not_compared(parts: tuple[list[str], ...]) -> None:
+    with pytest.raises(DataError) as caught:
+        compare_paired(*parts)
+    y, one, other = map(len, parts)
+    assert str(caught.value) == (
+        f"there are {y} topics and {one} and {other} answers; give an answer of both classifiers "
+        "for each topic, and at least one."
+    )

@@ -1,0 +1,273 @@
+"""One experiment: what is set aside, measured, warned of and kept."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.classifier import TopicClassifier, load
+from slugline.corpus.corpus import Corpus
+from slugline.errors import DataError, OptionError
+from slugline.evaluation.evaluation import Evaluation, majority_baseline, shuffled_baseline
+from slugline.experiment.run import evaluate, run_experiment
+from slugline.experiment.smaller_file import save_smaller
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+
+pytestmark = pytest.mark.slow
+
+News = list[tuple[str, str]]
+
+
+STILL_FALLING = (
+    "the validation loss was still falling at epoch {}, the last: the net could learn more. "
+    "Use `epochs={}`."
+)
+
+
+def settled_net() -> TopicClassifier:
+    """Return a net whose validation loss stops falling on so few documents as the news."""
+    return TopicClassifier(learner=NeuralLearner(l2=0.01, learning_rate=0.03))
+
+
+def corpus_of(documents: News, name: str = "news") -> Corpus:
+    return Corpus([text for text, _ in documents], [topic for _, topic in documents], name)
+
+
+@pytest.fixture
+def corpus(news: News) -> Corpus:
+    return corpus_of(news)
+
+
+def test_a_part_of_the_documents_is_set_aside_before_anything_is_learned(corpus: Corpus) -> None:
+    learned, kept = corpus.split(0.2, 3)
+
+    experiment = run_experiment(TopicClassifier(random_state=3), corpus)
+
+    assert experiment.fitted.data_digest == learned.digest()
+    assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (72, 0, 18)
+    labels = np.array([["bank", "grain", "sport"].index(topic) for topic in kept.topics])
+    proba = experiment.fitted.predict_proba(kept.texts)
+    expected = Evaluation.of(["bank", "grain", "sport"], labels, proba)
+    assert experiment.tested.evaluation.to_dict() == expected.to_dict()
+    assert experiment.majority == majority_baseline(learned.topics, kept.topics)[1]
+    assert experiment.shuffled == shuffled_baseline(kept.topics, 3)
+
+
+def test_given_parts_are_used_as_they_are(news: News) -> None:
+    train, validation, test = (corpus_of(news[i:j]) for i, j in ((0, 60), (60, 75), (75, 90)))
+
+    experiment = run_experiment(TopicClassifier(learner="network"), train, validation, test)
+
+    assert experiment.fitted.data_digest == train.digest()
+    assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (60, 15, 15)
+    assert experiment.tested.evaluation.n_documents == 15
+
+
+def test_the_figures_go_to_json_and_the_model_keeps_the_chief_ones(corpus: Corpus) -> None:
+    classifier = TopicClassifier(learner=NeuralLearner(epochs=3))
+    experiment = run_experiment(classifier, corpus, test_fraction=0.5)
+
+    figures = json.loads(json.dumps(experiment.to_dict(), allow_nan=False))
+    assert figures["data"] == {
+        "name": "news",
+        "n_train": 45,
+        "n_validation": 0,
+        "n_test": 45,
+        "n_topics": 3,
+        "n_skipped": 0,
+        "notes": [],
+    }
+    assert set(figures["history"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    learner = experiment.fitted.learner
+    assert isinstance(learner, NeuralLearner)
+    assert figures["best_epoch"] == experiment.best_epoch == learner.n_epochs
+    assert experiment.metrics == {
+        "test_accuracy": figures["evaluation"]["accuracy"],
+        "test_macro_f1": figures["evaluation"]["macro_f1"],
+        "test_log_loss": figures["evaluation"]["log_loss"],
+        "test_documents": 45,
+        "majority_baseline": figures["baselines"]["majority"]["accuracy"],
+    }
+
+
+def test_the_seed_reaches_the_split(corpus: Corpus) -> None:
+    seeded = [TopicClassifier(learner="linear", random_state=seed) for seed in (1, 1, 2)]
+    digests = [run_experiment(each, corpus).fitted.data_digest for each in seeded]
+
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    "learner",
+    ["linear", Mixture([LinearLearner(), LinearLearner(passes=2)])],
+    ids=["linear", "mixture"],
+)
+def test_a_learner_without_epochs_has_no_history(corpus: Corpus, learner: Any) -> None:
+    experiment = run_experiment(TopicClassifier(learner=learner), corpus)
+
+    figures = json.loads(json.dumps(experiment.to_dict(), allow_nan=False))
+    assert experiment.history is None
+    assert (figures["best_epoch"], figures["history"]) == (None, None)
+
+
+def test_a_learner_without_epochs_sets_no_documents_aside_to_find_the_best_on() -> None:
+    train = corpus_of([("wheat", "grain"), ("goal", "sport")])
+    test = corpus_of([("the goal", "sport")])
+
+    experiment = run_experiment(TopicClassifier(learner="linear"), train, test=test)
+
+    assert experiment.tested.evaluation.accuracy == 1
+
+
+@pytest.mark.parametrize("learner", ["linear", "network"])
+def test_an_untroubled_experiment_warns_of_nothing(corpus: Corpus, learner: str) -> None:
+    classifier = settled_net() if learner == "network" else TopicClassifier(learner=learner)
+    assert run_experiment(classifier, corpus).warnings == ()
+
+
+def test_a_loss_that_is_still_falling_in_the_end_is_warned_of(corpus: Corpus) -> None:
+    classifier = TopicClassifier(learner=NeuralLearner(epochs=3))
+    assert run_experiment(classifier, corpus).warnings == (STILL_FALLING.format(3, 6),)
+
+
+def test_a_layer_as_wide_as_there_are_topics_is_not_warned_of(corpus: Corpus) -> None:
+    classifier = TopicClassifier(learner=NeuralLearner(hidden=[3], epochs=1))
+    assert run_experiment(classifier, corpus).warnings == (STILL_FALLING.format(1, 2),)
+
+
+def test_a_topic_with_ten_documents_to_learn_from_is_not_warned_of(news: News) -> None:
+    train = corpus_of([*news, *[("oil well", "crude")] * 10])
+    test = corpus_of([(f"the {text}", topic) for text, topic in news])
+
+    assert run_experiment(settled_net(), train, test=test).warnings == ()
+
+
+def test_half_of_the_words_known_are_enough(corpus: Corpus) -> None:
+    test = corpus_of([("wheat quux", "grain")])
+    assert run_experiment(settled_net(), corpus, test=test).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (
+            {"train": [("wheat", "grain"), ("goal", "sport")]},
+            "train has no topic with two documents to set one aside and test on it; add documents, "
+            "or give documents of their own with `test`.",
+        ),
+        (
+            {
+                "train": [("wheat", "grain"), ("goal", "sport")],
+                "test": [("goal", "sport")],
+            },
+            "train has no topic with two documents to set one aside and find the best epoch on it; "
+            "add documents, or give documents of their own with `validation`.",
+        ),
+        (
+            {
+                "train": [("wheat", "grain"), ("goal", "sport")],
+                "validation": [("goal", "sport"), ("oil", "crude")],
+                "test": [("goal", "sport")],
+            },
+            "validation has topics that train has no documents of, such as 'crude'; validate on "
+            "documents with the topics that the model learns.",
+        ),
+        (
+            {
+                "train": [("wheat", "grain"), ("corn", "grain")],
+                "test": [("oil", "crude")],
+            },
+            "test has none of the model's topics, such as 'grain', but ones like 'crude'; test on "
+            "documents with the topics that the model learns.",
+        ),
+    ],
+    ids=["nothing to test on", "nothing to validate on", "odd validation", "odd test"],
+)
+def test_parts_that_do_not_fit_are_found_before_any_training(
+    parts: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TopicClassifier, "fit", lambda *_, **__: pytest.fail("it trained"))
+    corpora: dict[str, Any] = {
+        name: corpus_of(documents, name) for name, documents in parts.items()
+    }
+
+    with pytest.raises(DataError) as error:
+        run_experiment(TopicClassifier(learner="network"), **corpora)
+
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.5, math.nan])
+def test_a_fraction_out_of_range_is_an_error(corpus: Corpus, fraction: float) -> None:
+    with pytest.raises(OptionError):
+        run_experiment(TopicClassifier(), corpus, test_fraction=fraction)
+
+
+def test_topics_that_are_numbers_are_evaluated_by_their_names(news: News) -> None:
+    number = {"bank": 0, "grain": 1, "sport": 2}
+    classifier = TopicClassifier().fit(
+        [text for text, _ in news], [number[topic] for _, topic in news]
+    )
+    numbered = corpus_of([(text, str(number[topic])) for text, topic in news])
+
+    assert evaluate(classifier.fitted_, numbered).accuracy == 1.0
+
+
+# Smaller files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"quantize": "float16"}, "float16"),
+        ({"quantize": "int8"}, "int8"),
+        ({"max_size": 2_700}, "at most 3 kB"),
+        ({"max_size": 1_000_000}, "at most 1,000 kB"),
+        ({"quantize": "int8", "max_size": 2_700}, "int8, at most 3 kB"),
+    ],
+    ids=str,
+)
+def test_what_a_smaller_file_costs_is_measured_on_the_file_as_it_is_saved(
+    corpus: Corpus, tmp_path: Path, how: dict[str, Any], said: str
+) -> None:
+    experiment = run_experiment(TopicClassifier(learner="linear"), corpus)
+    path = tmp_path / "small.slug"
+
+    done = save_smaller(experiment, path, **how, card_notes="Of silos.")
+
+    saved = load(path)
+    after = evaluate(saved.fitted_, experiment.tested.test)
+    assert done.experiment.tested.evaluation.to_dict() == after.to_dict()
+    assert saved.info_.metrics == done.experiment.metrics
+    assert (saved.info_.max_bytes or None) == how.get("max_size")
+    assert "\nOf silos.\n" in saved.card_
+    TopicClassifier.from_fitted(experiment.fitted).save(
+        tmp_path / "full.slug",
+        metrics=experiment.metrics,
+        test_fraction=0.2,
+        card_notes="Of silos.",
+    )
+    full = (tmp_path / "full.slug").stat().st_size
+    assert done.to_dict() == {
+        "precision": how.get("quantize", "float32"),
+        "max_bytes": how.get("max_size"),
+        "accuracy": {"before": experiment.tested.evaluation.accuracy, "after": after.accuracy},
+        "bytes": {"before": full, "after": path.stat().st_size},
+    }
+    assert done.summary() == (
+        f"{said}: accuracy {experiment.tested.evaluation.accuracy:.4f} before, "
+        f"{after.accuracy:.4f} after; {full / 1000:,.0f} kB before, "
+        f"{path.stat().st_size / 1000:,.0f} kB after"
+    )
+    # Linear weights have no more digits than a float16, as which they are stored in any case.
+    is_smaller = how not in ({"quantize": "float16"}, {"max_size": 1_000_000})
+    assert (done.bytes_after < done.bytes_before) == is_smaller
+    assert (after.to_dict() == experiment.tested.evaluation.to_dict()) or is_smaller
+    assert done.bytes_after <= how.get("max_size", full + 100)

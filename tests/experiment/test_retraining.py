@@ -1,0 +1,440 @@
+"""A model trained again from its own file: identical, or what differs."""
+
+from __future__ import annotations
+
+import re
+import signal
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from slugline.base.progress import SilentProgress
+from slugline.classifier import TopicClassifier, load
+from slugline.corpus.corpus import Corpus
+from slugline.errors import DataError, ModelFileError, OptionError
+from slugline.experiment.retraining import ModelDifference, retrain
+from slugline.experiment.run import run_experiment
+from slugline.experiment.smaller_file import save_smaller
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.model.file import container
+from slugline.model.file.content import library_versions
+from slugline.model.file.schema import ModelFile
+from slugline.text import words
+from slugline.text.blocks import Block
+
+pytestmark = pytest.mark.slow
+
+NET = NeuralLearner((5, 4), epochs=3, dropout=0.1, learning_rate=0.01)
+
+
+@pytest.fixture(scope="session")
+def corpus(news: list[tuple[str, str]]) -> Corpus:
+    texts, topics = zip(*news, strict=True)
+    return Corpus(list(texts), list(topics), "news.csv")
+
+
+def train(path: Path, corpus: Corpus, classifier: TopicClassifier, **parts: Any) -> Path:
+    """Do what `slugline train` does."""
+    experiment = run_experiment(classifier, corpus, **parts)
+    test_fraction = None if parts.get("test") else 0.2
+    classifier.save(path, metrics=experiment.metrics, test_fraction=test_fraction)
+    return path
+
+
+@pytest.fixture(scope="module")
+def _trained(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("trained") / "a.slug"
+    classifier = TopicClassifier(learner="linear", random_state=3)
+    return train(path, corpus, classifier).read_bytes()
+
+
+@pytest.fixture
+def slug(tmp_path: Path, _trained: bytes) -> Path:
+    path = tmp_path / "a.slug"
+    path.write_bytes(_trained)
+    return path
+
+
+def edit(path: Path, *, arrays: Any = None, terms: Any = None, **info: Any) -> None:
+    """Change some of what a model file says."""
+    file = container.read(path)
+    changed = ModelFile(
+        msgspec.structs.replace(file.info, **info),
+        dict(file.arrays) | (arrays or {}),
+        terms or file.terms,
+        file.card,
+    )
+    container.write(path, changed)
+
+
+# Identical --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"learner": "network"},
+        {"learner": "linear"},
+        {"learner": "network", "class_weight": "balanced", "random_state": 7},
+        {"learner": "linear", "class_weight": {"grain": 2.0, "bank": 0.5}},
+        {"learner": LinearLearner(passes=2, clean=False), "blocks": [Block("words", "counts")]},
+        {"learner": Mixture([NET, LinearLearner()]), "random_state": 2},
+    ],
+    ids=["network", "linear", "balanced", "weights", "blocks", "mixture"],
+)
+def test_the_same_documents_give_the_same_bytes(
+    tmp_path: Path, corpus: Corpus, options: dict[str, Any]
+) -> None:
+    path = train(tmp_path / "a.slug", corpus, TopicClassifier(**options))
+    before = path.read_bytes()
+
+    found = retrain(path, corpus)
+
+    assert found.is_identical
+    assert found.to_dict() == {
+        "model": str(path),
+        "identical": True,
+        "n_documents": 72,
+        "n_bytes": len(before),
+        "differences": [],
+        "not_measured": [],
+    }
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"], ids=str)
+@pytest.mark.parametrize("test_given", [False, True], ids=["part", "file"])
+def test_a_file_made_small_is_made_small_again(
+    tmp_path: Path, corpus: Corpus, quantize: str | None, test_given: bool
+) -> None:
+    path = tmp_path / "a.slug"
+    learned, test = corpus.split(0.2, seed=1) if test_given else (corpus, None)
+    done = save_smaller(
+        run_experiment(TopicClassifier(random_state=3), learned, test=test),
+        path,
+        quantize=quantize,
+        max_size=2700,
+        card_notes="Of silos.",
+    )
+    assert done.bytes_after <= 2700 < done.bytes_before
+    assert done.experiment.fitted.features.n_columns > load(path).features_.n_columns
+
+    assert retrain(path, learned, test=test).is_identical
+    if test_given:
+        assert retrain(path, learned).is_identical
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("n_characters", [1, 300, 1 << 18])
+def test_threads_and_chunks_change_nothing(
+    slug: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch, n_threads: int, n_characters: int
+) -> None:
+    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", n_characters)
+    assert retrain(slug, corpus, n_threads=n_threads).is_identical
+
+
+def test_files_to_test_and_to_find_the_best_epoch_on_are_given_again(
+    tmp_path: Path, corpus: Corpus
+) -> None:
+    learned, rest = corpus.split(0.4, seed=1)
+    test, validation = rest.split(0.5, seed=1)
+    parts: dict[str, Any] = {"test": test, "validation": validation}
+    path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="network"), **parts)
+
+    found = retrain(path, learned, **parts)
+
+    assert (found.is_identical, found.not_measured) == (True, ())
+
+
+def test_without_the_test_file_its_figures_are_taken_on_trust(
+    tmp_path: Path, corpus: Corpus
+) -> None:
+    learned, test = corpus.split(0.2, seed=1)
+    path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="linear"), test=test)
+
+    found = retrain(path, learned)
+
+    assert found.is_identical
+    assert found.not_measured == (
+        "test_accuracy",
+        "test_macro_f1",
+        "test_log_loss",
+        "test_documents",
+        "majority_baseline",
+    )
+
+
+def test_a_model_without_figures_gets_none(tmp_path: Path, corpus: Corpus) -> None:
+    learned, test = corpus.split(0.2, seed=1)
+    path = tmp_path / "a.slug"
+    TopicClassifier(learner="linear").fit(learned.texts, learned.topics).save(path)
+
+    for given in (None, test):
+        found = retrain(path, learned, test=given)
+        assert (found.is_identical, found.not_measured) == (True, ())
+
+
+def test_figures_of_the_user_s_own_are_taken_on_trust(tmp_path: Path, corpus: Corpus) -> None:
+    path = tmp_path / "a.slug"
+    learned, _ = corpus.split(0.2, seed=0)
+    classifier = TopicClassifier(learner="linear").fit(learned.texts, learned.topics)
+    classifier.save(path, metrics={"by_hand": 0.5}, test_fraction=0.2)
+
+    found = retrain(path, corpus)
+
+    assert (found.is_identical, found.not_measured) == (True, ("by_hand",))
+
+
+def test_topics_that_are_integers_are_found_by_their_names(tmp_path: Path, corpus: Corpus) -> None:
+    numbers = {"bank": 10, "grain": 9, "sport": -1}
+    path = tmp_path / "a.slug"
+    topics = [numbers[topic] for topic in corpus.topics]
+    TopicClassifier(learner="linear").fit(corpus.texts, topics).save(path)
+
+    assert retrain(path, Corpus(corpus.texts, list(map(str, topics)), "n")).is_identical
+
+
+def test_a_model_saved_again_is_checked_like_the_first(slug: Path, corpus: Corpus) -> None:
+    again = load(slug)
+    again.save(slug, metrics=again.info_.metrics, test_fraction=again.info_.test_fraction)
+    assert retrain(slug, corpus).is_identical
+
+
+# Not identical ----------------------------------------------------------------------------------
+
+
+def test_other_versions_of_libraries_are_named(slug: Path, corpus: Corpus) -> None:
+    versions = library_versions()
+    edit(slug, versions=versions | {"numpy": "1.0", "lapack": "3"})
+
+    found = retrain(slug, corpus)
+
+    assert not found.is_identical
+    assert found.differences == (
+        ModelDifference("versions.numpy", "1.0", versions["numpy"]),
+        ModelDifference("versions.lapack", "3", None),
+    )
+
+
+def test_versions_come_first_as_they_may_be_the_cause(slug: Path, corpus: Corpus) -> None:
+    versions = library_versions()
+    metrics = load(slug).info_.metrics
+    edit(
+        slug,
+        class_weight="balanced",
+        metrics=metrics | {"test_accuracy": 0.5},
+        versions=versions | {"scipy": "0.1"},
+    )
+
+    found = retrain(slug, corpus)
+
+    assert [difference.what for difference in found.differences[:1]] == ["versions.scipy"]
+    assert ("metrics.test_accuracy", 0.5, 1.0) in found.differences
+
+
+def test_the_largest_difference_of_weights_is_shown(slug: Path, corpus: Corpus) -> None:
+    name = "learner.weights.values"
+    values = container.read(slug).arrays[name]
+    changed = values.copy()
+    changed[3] += 0.25
+    changed[4] -= 0.5
+    edit(slug, arrays={name: changed})
+
+    found = retrain(slug, corpus)
+
+    assert found.differences == (ModelDifference(name, float(changed[4]), float(values[4])),)
+
+
+def test_another_seed_gives_another_net(tmp_path: Path, corpus: Corpus) -> None:
+    learned, test = corpus.split(0.2, seed=1)
+    path = train(tmp_path / "a.slug", learned, TopicClassifier(learner=NET), test=test)
+    edit(path, seed=1)
+
+    found = retrain(path, learned, test=test)
+
+    assert {"learner.0", "learner.1", "learner.5"} <= {each.what for each in found.differences}
+
+
+def test_weights_of_another_shape_are_shown_by_their_shapes(tmp_path: Path, corpus: Corpus) -> None:
+    blocks = [Block("words", max_terms=10)]
+    path = tmp_path / "a.slug"
+    classifier = TopicClassifier(learner="linear", blocks=blocks)
+    classifier.fit(corpus.texts, corpus.topics).save(path)
+    info = load(path).info_.blocks
+    edit(path, blocks=[msgspec.structs.replace(info[0], max_terms=9)])
+
+    found = retrain(path, corpus)
+
+    assert {
+        ModelDifference("blocks.0.n_terms", 10, 9),
+        ModelDifference("vocabulary", "1 of its own", "0 of its own"),
+        ModelDifference("shape of idf.0", (10,), (9,)),
+        ModelDifference("shape of learner.weights.counts", (10,), (9,)),
+    } <= set(found.differences)
+
+
+def test_a_vocabulary_with_other_words_is_told(slug: Path, corpus: Corpus) -> None:
+    edit(slug, terms=["zebra", *container.read(slug).terms[1:]])
+
+    assert retrain(slug, corpus).differences == (
+        ModelDifference("vocabulary", "1 of its own", "1 of its own"),
+    )
+
+
+def test_the_same_content_in_another_packing_is_told(slug: Path, corpus: Corpus) -> None:
+    with zipfile.ZipFile(slug) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    n_bytes = slug.stat().st_size
+    with zipfile.ZipFile(slug, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+
+    assert retrain(slug, corpus).differences == (
+        ModelDifference("packing", f"{slug.stat().st_size:,} bytes", f"{n_bytes:,} bytes"),
+    )
+
+
+# What can't be checked --------------------------------------------------------------------------
+
+
+def without_first_row(corpus: Corpus) -> Corpus:
+    return Corpus(corpus.texts[1:], corpus.topics[1:], corpus.name)
+
+
+def with_changed_row(corpus: Corpus) -> Corpus:
+    return Corpus([*corpus.texts[:-1], corpus.texts[-1] + "s"], corpus.topics, corpus.name)
+
+
+def with_changed_topic(corpus: Corpus) -> Corpus:
+    return Corpus(corpus.texts, ["grain", *corpus.topics[1:]], corpus.name)
+
+
+def turned_round(corpus: Corpus) -> Corpus:
+    return Corpus(corpus.texts[::-1], corpus.topics[::-1], corpus.name)
+
+
+@pytest.mark.parametrize(
+    ("change", "n"),
+    [
+        (without_first_row, 71),
+        (with_changed_row, 72),
+        (with_changed_topic, 72),
+        (turned_round, 72),
+    ],
+)
+def test_other_documents_are_told_by_their_digest_and_number(
+    slug: Path, corpus: Corpus, change: Callable[[Corpus], Corpus], n: int
+) -> None:
+    other = change(corpus)
+    digest = other.split(0.2, seed=3)[0].digest()
+
+    with pytest.raises(DataError) as error:
+        retrain(slug, other)
+
+    assert str(error.value) == (
+        f"news.csv: its {n} documents to learn from are not the 72 that {slug} learned from "
+        f"(SHA-256 {digest[:12]}..., not {load(slug).fitted_.data_digest[:12]}...); check the "
+        "edition of the data, the columns, and whether there was a `test` of its own."
+    )
+
+
+def test_a_test_file_where_a_part_was_set_aside_leaves_other_documents(
+    slug: Path, corpus: Corpus
+) -> None:
+    with pytest.raises(
+        DataError, match=r"^news.csv: its 90 documents to learn from are not the 72"
+    ):
+        retrain(slug, corpus, test=corpus)
+
+
+def test_a_file_to_find_the_best_epoch_on_must_be_the_same(tmp_path: Path, corpus: Corpus) -> None:
+    learned, rest = corpus.split(0.2, seed=1)
+    path = train(tmp_path / "a.slug", learned, TopicClassifier(learner="network"), validation=rest)
+
+    with pytest.raises(OptionError) as missing:
+        retrain(path, learned)
+    with pytest.raises(DataError) as other:
+        retrain(path, learned, with_changed_row(rest))
+
+    assert str(missing.value) == (
+        f"{path} found its best epoch on documents of their own; give them with `validation`."
+    )
+    assert re.sub(r"[0-9a-f]{12}\.", "#.", str(other.value)) == (
+        f"news.csv: not the documents that {path} found its best epoch on (SHA-256 #..., not "
+        "#...); check the edition of the file, and the columns."
+    )
+
+
+def test_a_file_to_find_the_best_epoch_on_is_refused_where_there_was_none(
+    slug: Path, corpus: Corpus
+) -> None:
+    with pytest.raises(OptionError) as error:
+        retrain(slug, corpus, corpus)
+
+    assert str(error.value) == f"{slug} was trained without `validation`; leave it out."
+
+
+class Impatient(SilentProgress):
+    """Interrupts training after its second epoch."""
+
+    is_over = False
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        if step.startswith("epoch 2/") and not self.is_over:
+            self.is_over = True
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_training_that_was_interrupted_cannot_be_repeated(tmp_path: Path, corpus: Corpus) -> None:
+    path = tmp_path / "a.slug"
+    classifier = TopicClassifier(learner="network")
+    classifier.fit(corpus.texts, corpus.topics, progress=Impatient())
+    classifier.save(path)
+    load(path).save(path)
+
+    with pytest.raises(ModelFileError) as error:
+        retrain(path, corpus)
+
+    assert str(error.value) == (
+        f"{path}: its training was interrupted, and nobody can do that again at the very same "
+        "step; train a new model to the end."
+    )
+
+
+def test_a_file_larger_than_it_says_it_may_be_is_no_intact_copy(slug: Path, corpus: Corpus) -> None:
+    edit(slug, max_bytes=10)
+    with pytest.raises(ModelFileError) as caught:
+        retrain(slug, corpus)
+    assert str(caught.value) == (
+        f"{slug}: it has {slug.stat().st_size:,} bytes, more than the 10 that it says it may have; "
+        "get an unmodified copy."
+    )
+
+
+def test_training_on_batches_cannot_be_repeated(tmp_path: Path, corpus: Corpus) -> None:
+    path = tmp_path / "a.slug"
+    classifier = TopicClassifier().fit(corpus.texts, corpus.topics)
+    classifier.partial_fit(corpus.texts[:9], corpus.topics[:9]).save(path)
+    load(path).save(path)
+
+    with pytest.raises(ModelFileError) as error:
+        retrain(path, corpus)
+
+    assert str(error.value) == (
+        f"{path}: it learned batch by batch, and how documents were cut into batches is not kept; "
+        "only a model that learned from all of them at once can be checked."
+    )
+
+
+def test_weights_are_compared_bit_by_bit(slug: Path, corpus: Corpus) -> None:
+    biases = container.read(slug).arrays["learner.biases"]
+    edit(slug, arrays={"learner.biases": np.nextafter(biases, np.float32(9))})
+
+    assert [each.what for each in retrain(slug, corpus).differences] == ["learner.biases"]

@@ -1,0 +1,154 @@
+"""What columns add to scores: sums, for every learner, and against answers known otherwise."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline.errors import OptionError
+from slugline.explain.attribution import adjust_to_sum, attribute
+from slugline.learning.calibration import Calibration
+from slugline.learning.learner import Learner
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.layers import Dense
+from slugline.learning.net.learner import NeuralLearner
+from slugline.learning.net.network import Network
+from slugline.learning.shallow import ShallowLearner
+
+N_COLUMNS, N_TOPICS = 12, 4
+
+
+def linear(seed: int = 0, sharpness: float = 5.0) -> LinearLearner:
+    rng = np.random.default_rng(seed)
+    learner = LinearLearner()
+    learner._weights = sp.csr_array(rng.normal(size=(N_COLUMNS, N_TOPICS)).astype("f4"))
+    learner.biases = rng.normal(size=N_TOPICS).astype("f4")
+    learner.calibration = Calibration(sharpness, 0.02, 0.1)
+    return learner
+
+
+def sure() -> LinearLearner:
+    """Return a learner by which some topics have a probability of 0."""
+    learner = linear()
+    learner._weights = learner._weights * np.float32(30)
+    learner.calibration = Calibration(20.0)
+    return learner
+
+
+def net(*hidden: int, seed: int = 0, activation: str = "relu") -> NeuralLearner:
+    rng = np.random.default_rng(seed)
+    learner = NeuralLearner(hidden=hidden)
+    layers = [*(Dense(units, activation) for units in hidden), Dense(N_TOPICS, "softmax")]
+    learner.network = Network(layers)
+    widths = [N_COLUMNS, *hidden, N_TOPICS]
+    for n_in, n_out in itertools.pairwise(widths):
+        learner.network.weights += [
+            rng.normal(size=(n_in, n_out)).astype("f4"),
+            rng.normal(size=n_out).astype("f4"),
+        ]
+    return learner
+
+
+def shallow() -> ShallowLearner:
+    learner = ShallowLearner(units=8)
+    learner.network = net(8).network
+    return learner
+
+
+LEARNERS: dict[str, Learner] = {
+    "linear": linear(),
+    "no hidden layer": net(),
+    "one hidden layer": net(8),
+    "two hidden layers": net(8, 6),
+    "three hidden layers": net(5, 4, 3),
+    "hidden layers without bends": net(5, 4, activation="linear"),
+    "shallow": shallow(),
+    "mixture": Mixture([linear(), net(8), linear(1)], shares=[1, 2, 0.5]),
+    "sharp mixture": Mixture([linear(sharpness=50.0), net(6, 5)], inverse_temperature=2.0),
+    "mixture in which topics are impossible": Mixture([sure(), sure()]),
+    "mixture of a mixture": Mixture(
+        [Mixture([linear(), net(8)], inverse_temperature=1.5), linear(2)]
+    ),
+}
+
+
+def row_of(seed: int, n_values: int = 6) -> Any:
+    rng = np.random.default_rng(seed)
+    columns = np.sort(rng.choice(N_COLUMNS, n_values, replace=False))
+    values = rng.uniform(0, 1, n_values).astype("f4")
+    return sp.csr_array((values, (np.zeros(n_values, int), columns)), shape=(1, N_COLUMNS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LEARNERS)
+@given(seed=st.integers(0, 1000), n_values=st.integers(0, N_COLUMNS))
+def test_shares_of_columns_add_up_to_what_a_row_scores_over_an_empty_one(
+    name: str, seed: int, n_values: int
+) -> None:
+    learner, X = LEARNERS[name], row_of(seed, n_values)
+    wanted = np.random.default_rng(seed).normal(size=N_TOPICS)
+    found = attribute(learner, X.indices, X.data)
+
+    empty = sp.csr_array((1, N_COLUMNS), dtype=np.float32)
+    assert found.top == pytest.approx(learner.decision_function(X)[0], rel=1e-4, abs=1e-4)
+    assert found.base == pytest.approx(learner.decision_function(empty)[0], rel=1e-4, abs=1e-4)
+    shares = found.shares(wanted)
+    assert shares.shape == (n_values,)
+    assert shares.sum() == pytest.approx((found.top - found.base) @ wanted, abs=1e-6)
+
+
+def test_shares_of_a_linear_learner_are_weights_times_values() -> None:
+    learner, X = linear(), row_of(0)
+    found = attribute(learner, X.indices, X.data)
+    weights = learner.weights[X.indices].toarray().astype("f8")
+    assert found.shares(np.eye(N_TOPICS)[2]) == pytest.approx(X.data * weights[:, 2], abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["one hidden layer", "shallow"])
+def test_shares_of_one_hidden_layer_are_integrated_gradients(name: str) -> None:
+    learner: Any = LEARNERS[name]
+    weights, biases, outer, _ = (array.astype("f8") for array in learner.network.weights)
+    X, topic = row_of(3), 1
+    row = X.toarray()[0].astype("f8")
+    steps = (np.arange(200_000) + 0.5) / 200_000
+    active = (steps[:, np.newaxis] * (row @ weights) + biases > 0).mean(axis=0)
+    expected = row * (weights @ (active * outer[:, topic]))
+    found = attribute(learner, X.indices, X.data).shares(np.eye(N_TOPICS)[topic])
+    assert found == pytest.approx(expected[X.indices], abs=1e-4)
+
+
+def test_shares_of_mixed_linear_learners_are_integrated_gradients() -> None:
+    mixture: Any = Mixture([linear(), linear(1)], shares=[1, 3])
+    X, topic = row_of(5), 2
+    row = X.toarray()[0]
+    at = ((np.arange(4000) + 0.5) / 4000).astype("f4")[:, np.newaxis] * row
+    step = np.float32(1e-2)
+    expected = []
+    for column in X.indices:
+        change = step * np.eye(N_COLUMNS, dtype="f4")[column]
+        up, down = (mixture.decision_function(at + sign * change)[:, topic] for sign in (1, -1))
+        expected.append(row[column] * float(np.mean(up - down)) / (2 * step))
+    found = attribute(mixture, X.indices, X.data).shares(np.eye(N_TOPICS)[topic])
+    assert found == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_learner_of_the_users_own_can_not_be_explained() -> None:
+    class Own:
+        wants, has_epochs = "counts", False
+
+    with pytest.raises(OptionError, match=r"^`learner` is <.*Own .*>, which can't be explained; "):
+        attribute(Own(), np.zeros(0, "i4"), np.zeros(0))  # type: ignore[arg-type]
+
+
+def test_rounding_is_shared_out_and_errors_are_not() -> None:
+    shares = np.array([3.0, -1.0])
+    assert adjust_to_sum(shares, 2 + 4e-5).tolist() == pytest.approx([3 + 3e-5, -1 + 1e-5])
+    assert adjust_to_sum(shares, 2.1).tolist() == [3.0, -1.0]
+    assert adjust_to_sum(np.zeros(2), 1.0).tolist() == [0.0, 0.0]

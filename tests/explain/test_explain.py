@@ -1,0 +1,405 @@
+"""Explanations: shares that add up, words at their places, topics that there are not."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import WORDS
+from slugline import (
+    Block,
+    Corpus,
+    LinearLearner,
+    Mixture,
+    NeuralLearner,
+    ShallowLearner,
+    TopicClassifier,
+)
+from slugline.errors import DataError, NotFittedError, OptionError
+from slugline.explain.explain import explain
+from slugline.explain.explanation import Explanation
+from slugline.text.words import tokenize
+from stand_ins import Meanings
+
+TEXT = "Wheat and corn, says the Fed: wheat for the bank's team."
+
+CLASSIFIERS = {
+    "linear": TopicClassifier(),
+    "network": TopicClassifier(learner="network"),
+    "deep": TopicClassifier(learner=NeuralLearner(hidden=(16, 8))),
+    "mixture": TopicClassifier(learner=Mixture([LinearLearner(), ShallowLearner(units=16)])),
+    "vocabulary": TopicClassifier(blocks=[Block("words"), Block("lead", weight=0.5)]),
+    "buckets": TopicClassifier(blocks=[Block("words", n_buckets=16), Block("bigrams")]),
+    "counts": TopicClassifier(blocks=[Block("words", "counts"), Block("characters")]),
+}
+
+
+def off_by(explanation: Explanation) -> float:
+    shares = sum(reason.share for reason in explanation.reasons)
+    return abs(shares + explanation.bias - explanation.score)
+
+
+@pytest.fixture(scope="module")
+def fitted(news: list[tuple[str, str]]) -> dict[str, TopicClassifier]:
+    texts, topics = zip(*news, strict=True)
+    return {name: classifier.fit(texts, topics) for name, classifier in CLASSIFIERS.items()}
+
+
+@pytest.fixture(scope="module")
+def classifier(fitted: dict[str, TopicClassifier]) -> TopicClassifier:
+    return fitted["linear"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(name, TEXT) for name in CLASSIFIERS]
+    + [("linear", text) for text in ["wheat", "wheat " * 500, "unheard-of", "", "\0 \ud800"]]
+    + [("mixture", ""), ("network", "unheard-of")],
+)
+def test_shares_and_bias_add_up_to_the_models_own_score(
+    fitted: dict[str, TopicClassifier], name: str, text: str
+) -> None:
+    classifier = fitted[name]
+    scores = classifier.decision_function([text])[0].astype(float)
+    for number, topic in enumerate(classifier.classes_):
+        found = classifier.explain(text, topic)
+        assert found.score == pytest.approx(scores[number], abs=1e-12)
+        assert off_by(found) < 1e-6
+        assert found.bias == pytest.approx(classifier.decision_function([""])[0][number], abs=1e-5)
+        for against, other in enumerate(classifier.classes_):
+            if against != number:
+                found = classifier.explain(text, topic, against=other)
+                assert found.score == pytest.approx(scores[number] - scores[against], abs=1e-12)
+                assert off_by(found) < 1e-6
+
+
+@given(text=st.text(st.sampled_from("wheat bank corn,é手机か\u3099\u0301İ😀\ud83d.’\n")))
+def test_words_are_where_the_offsets_say_whatever_the_text(text: str) -> None:
+    found = OF_ALL_SCRIPTS.explain(text)
+    assert off_by(found) < 1e-6
+    for reason in found.reasons:
+        assert reason.start is not None
+        assert reason.end is not None
+        assert 0 <= reason.start < reason.end <= len(text)
+        words = tokenize(text[reason.start : reason.end])
+        assert " ".join(reason.word.split()) in " ".join(words)
+
+
+OF_ALL_SCRIPTS = TopicClassifier().fit(
+    ["wheat corn wheat", "手机很好 手 か\u3099", "bank é\u0301 😀", "İİ wheat bank corn"] * 3,
+    ["a", "b", "c", "d"] * 3,
+)
+
+
+def test_a_linear_models_shares_are_those_of_its_weights(classifier: TopicClassifier) -> None:
+    # Each word on its own: its own column and those of its runs, in the row of the whole text.
+    text = "wheat bond"
+    X: Any = classifier.features_.transform([text])
+    weights = classifier.fitted_.learner.weights  # type: ignore[attr-defined]
+    by_column = X.toarray()[0] * weights.toarray()[:, 1]
+    own = {" wheat": 0.0, " bond": 0.0}
+    for column in X.indices:
+        term = str(classifier.features_.term(column))
+        if term == "wheat bond":
+            continue
+        (word,) = [word for word in own if term.strip() in word]
+        own[word] += by_column[column]
+    found = {word: share for word, _, share in classifier.explain(text, "grain").words()}
+    assert found["wheat"] == pytest.approx(own[" wheat"], abs=1e-5)
+    assert found["bond"] == pytest.approx(own[" bond"], abs=1e-5)
+
+
+def test_a_share_is_split_evenly_over_all_places(classifier: TopicClassifier) -> None:
+    found = classifier.explain("wheat, WHEAT. goal wheat")
+    wheat = [reason for reason in found.reasons if reason.word == "wheat"]
+    assert [(reason.start, reason.end) for reason in wheat] == [(0, 5), (7, 12), (19, 24)]
+    assert len({round(reason.share, 12) for reason in wheat}) == 1
+    (together,) = [each for each in found.words() if each.word == "wheat"]
+    assert together.n_places == 3
+    assert together.share == pytest.approx(3 * wheat[0].share)
+
+
+def test_a_pair_of_words_spans_both(news: list[tuple[str, str]]) -> None:
+    blocks = [Block("bigrams")]
+    texts, topics = zip(*news, strict=True)
+    classifier = TopicClassifier(blocks=blocks).fit(texts, topics)
+    text = "So the  Rate, and more"
+    found = classifier.explain(text, "bank")
+    assert {(reason.word, text[reason.start : reason.end]) for reason in found.reasons} <= {
+        ("the rate", "the  Rate"),
+        ("rate and", "Rate, and"),
+    }
+    assert found.reasons
+
+
+def test_runs_of_a_script_without_spaces_are_phrases(classifier: TopicClassifier) -> None:
+    found = OF_ALL_SCRIPTS.explain("iPhone手机很好", "b")
+    spans = {reason.word: (reason.start, reason.end) for reason in found.reasons}
+    assert spans["手机"] == (6, 8)
+    assert spans["好"] == (9, 10)
+
+
+def test_the_strongest_words_come_first_and_the_rest_is_summed_up(
+    classifier: TopicClassifier,
+) -> None:
+    everything, some = classifier.explain(TEXT), classifier.explain(TEXT, most=3)
+    sizes = [abs(reason.share) for reason in everything.reasons]
+    assert sizes == sorted(sizes, reverse=True)
+    assert some.reasons[:3] == everything.reasons[:3]
+    assert (everything.n_unlisted, some.n_unlisted) == (0, len(sizes) - 3)
+    assert some.reasons[3].word == f"{len(sizes) - 3} weaker places of words and phrases"
+    assert (some.reasons[3].start, some.reasons[3].end) == (None, None)
+    assert len(some.reasons) == 4
+    assert some.words()[-1].word == some.reasons[3].word
+    assert "all others" not in repr(some)
+    assert off_by(some) < 1e-6
+
+
+def test_the_answer_is_explained_unless_a_topic_is_named(classifier: TopicClassifier) -> None:
+    assert classifier.explain(TEXT).topic == classifier.predict([TEXT])[0]
+    assert classifier.explain(TEXT, "sport").topic == "sport"
+    proba = classifier.predict_proba([TEXT])[0]
+    found = [classifier.explain(TEXT, topic).probability for topic in classifier.classes_]
+    assert found == pytest.approx(proba.tolist())
+
+
+def test_after_batches_the_weights_in_use_are_explained(news: list[tuple[str, str]]) -> None:
+    texts, topics = (list(each) for each in zip(*news, strict=True))
+    classifier = TopicClassifier()
+    classifier.partial_fit(texts[:45], topics[:45], classes=sorted(set(topics)))
+    classifier.partial_fit(texts[45:], topics[45:])
+    found = classifier.explain(TEXT, "grain")
+    assert found.reasons[0].word == "wheat"
+    assert off_by(found) < 1e-6
+
+
+def test_numbers_may_be_topics() -> None:
+    classifier = TopicClassifier().fit(["wheat corn", "goal match", "loan"] * 4, [1, 2, 300] * 4)
+    found = classifier.explain("wheat", 2)
+    assert (found.topic, classifier.explain("wheat", "2").topic) == (2, 2)
+    with pytest.raises(DataError) as error:
+        classifier.explain("wheat", 301)
+    assert str(error.value) == "the model has no topic 301; did you mean 300?"
+
+
+def test_one_topic_can_be_explained() -> None:
+    classifier = TopicClassifier().fit(["wheat corn", "wheat"], ["grain", "grain"])
+    assert off_by(classifier.explain("wheat")) < 1e-6
+
+
+# An encoder -------------------------------------------------------------------------------------
+
+
+def with_encoder() -> TopicClassifier:
+    meanings = {"wheat": 0, "rye": 0, "goal": 1, "match": 1, "loan": 2, "bond": 2}
+    texts = [f"{word} {n}" for n in range(8) for word in ("wheat", "goal", "loan", "bond", "match")]
+    topics = ["grain", "sport", "bank", "bank", "sport"] * 8
+    classifier = TopicClassifier(encoder=Meanings(meanings)).fit(texts, topics)
+    assert classifier.fitted_.dense is not None
+    return classifier
+
+
+def test_what_the_encoder_adds_is_one_reason() -> None:
+    classifier = with_encoder()
+    found = classifier.explain("rye for all", "grain")
+    (meant,) = [reason for reason in found.reasons if reason.start is None]
+    assert meant.word == "the meaning of the whole text, by the encoder"
+    assert meant.share > 0
+    assert off_by(found) < 1e-6
+    assert found.score == pytest.approx(
+        classifier.decision_function(["rye for all"])[0][1], abs=1e-12
+    )
+    assert off_by(classifier.explain("rye for loan", "grain", against="bank")) < 1e-6
+    assert found.to_dict()["reasons"][0]["start"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("rye for all", ["rye", "for", "all"]),
+        ("rye for all. A goal! And", ["rye for all", "a goal", "and"]),
+        ("rye " * 120, 40 * ["rye rye rye"]),
+        ("rye", ["rye"]),
+    ],
+)
+def test_what_the_encoder_adds_can_be_split(text: str, parts: list[str]) -> None:
+    classifier = with_encoder()
+    whole = classifier.explain(text, "grain")
+    found = classifier.explain(text, "grain", split_encoder=True)
+    assert off_by(found) < 1e-6
+    assert all(reason.start is not None for reason in found.reasons)
+    (meant,) = [reason.share for reason in whole.reasons if reason.start is None]
+    before = {reason[1:3]: reason.share for reason in whole.reasons}
+    own = {
+        reason.start: reason.share - before.get(reason[1:3], 0)
+        for reason in found.reasons
+        if reason.word in parts
+    }
+    assert len(own) == len(parts)
+    assert sum(own.values()) == pytest.approx(meant)
+    assert max(own.values()) == pytest.approx(own[0])
+
+
+def test_an_empty_text_has_no_parts_to_split() -> None:
+    found = with_encoder().explain("…", split_encoder=True)
+    assert [reason.start for reason in found.reasons] in ([None], [])
+    assert off_by(found) < 1e-6
+
+
+def test_a_model_of_descriptions_alone_is_explained() -> None:
+    described = {"grain": "wheat rye", "sport": "goal match"}
+    meanings = {"wheat": 0, "rye": 0, "goal": 1, "match": 1}
+    classifier = TopicClassifier(encoder=Meanings(meanings), descriptions=described).fit([], [])
+    found = classifier.explain("rye")
+    assert found.topic == "grain"
+    assert off_by(found) < 1e-6
+
+
+# Documents that were learned from ---------------------------------------------------------------
+
+
+def test_the_most_alike_documents_of_the_topic_are_examples(
+    classifier: TopicClassifier, news: list[tuple[str, str]]
+) -> None:
+    texts, topics = (list(each) for each in zip(*news, strict=True))
+    found = classifier.explain("wheat and barley", corpus=(texts, topics))
+    assert len(found.examples) == 5
+    for example in found.examples:
+        assert example.topic == "grain"
+        assert example.text == texts[example.row]
+        assert {"wheat", "barley"} & set(example.text.split())
+    shares = [example.share for example in found.examples]
+    assert shares == sorted(shares, reverse=True)
+    assert classifier.explain("wheat and barley", corpus=Corpus(texts, topics, "news")) == found
+    assert classifier.explain("wheat").examples == ()
+
+
+def test_documents_of_another_topic_are_no_examples(classifier: TopicClassifier) -> None:
+    assert classifier.explain("wheat", corpus=(["wheat"], ["sport"])).examples == ()
+
+
+# How it shows itself ----------------------------------------------------------------------------
+
+
+def test_it_shows_the_strongest_words_and_what_adds_up(classifier: TopicClassifier) -> None:
+    lines = repr(classifier.explain("wheat", "grain", against="sport")).splitlines()
+    assert lines[0] == "Why grain, not sport"
+    assert [line.split("  ")[-1] for line in lines[1:]] == [
+        *("wheat", "what an empty text would get", "score: the sum of these")
+    ]
+    terms = [float(line.split()[0].replace("−", "-")) for line in lines[1:]]
+    assert terms[0] + terms[1] == pytest.approx(terms[2], abs=2e-3)
+
+
+def test_in_a_notebook_it_marks_the_text(classifier: TopicClassifier) -> None:
+    shown = classifier.explain("<b>Wheat</b> & loan", "grain")._repr_html_()
+    assert "&lt;b&gt;<mark" in shown.replace("&lt;/", "")
+    assert "<b>" not in shown
+    assert re.search(r'class="against s\d"', shown)
+    assert ".highlighted mark" in shown
+
+
+def test_a_text_of_many_words_is_shown_in_part(classifier: TopicClassifier) -> None:
+    found = classifier.explain(" ".join(f"wheat{n} goal" for n in range(3000)))
+    assert len(found.reasons) == 1001
+    assert found.n_words == 6000
+    assert len(found._repr_html_()) < 200_000
+    assert off_by(found) < 1e-6
+
+
+def test_what_it_shows_adds_up_however_many_words_there_are(classifier: TopicClassifier) -> None:
+    text = " and ".join(word for words in WORDS.values() for word in words)
+    lines = repr(classifier.explain(text)).splitlines()[1:]
+    assert re.fullmatch(r" *[+−]\d\.\d{3}  \d+ others", lines[-3])
+    *terms, score = (float(line.split()[0].replace("−", "-")) for line in lines)
+    assert sum(terms) == pytest.approx(score, abs=0.01)
+
+
+def test_a_text_is_marked_whole_or_cut_where_asked(classifier: TopicClassifier) -> None:
+    found = classifier.explain("wheat goal wheat")
+    assert str(found.marked(16)).endswith("wheat</mark></bdi>")
+    assert str(found.marked(15)).endswith(" whea…</bdi>")
+
+
+def test_a_word_as_long_as_a_picture_is_cut_short(classifier: TopicClassifier) -> None:
+    found = classifier.explain("wheat" * 100_000)
+    assert max(len(reason.word) for reason in found.reasons) == 100
+    assert found.reasons[0].end == 500_000
+
+
+def test_it_is_a_value(classifier: TopicClassifier) -> None:
+    found = classifier.explain(TEXT)
+    assert found == classifier.explain(TEXT)
+    with pytest.raises(FrozenInstanceError):
+        found.score = 1.0  # type: ignore[misc]
+    plain = found.to_dict()
+    assert list(plain) == [
+        *("topic", "probability", "score", "bias", "n_words", "n_unlisted", "method", "reasons")
+    ]
+    assert all(math.isfinite(reason["share"]) for reason in plain["reasons"])
+
+
+# What can't be explained ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ({"text": 3}, DataError, "`text` is 3; give one text, as a string."),
+        ({"text": ["a"]}, DataError, "`text` is ['a']; give one text, as a string."),
+        ({"topic": "grian"}, DataError, "the model has no topic 'grian'; did you mean 'grain'?"),
+        (
+            {"topic": "x"},
+            DataError,
+            "the model has no topic 'x'; it has ['bank', 'grain', 'sport'].",
+        ),
+        (
+            {"topic": "grain", "against": "bnk"},
+            DataError,
+            "the model has no topic 'bnk'; did you mean 'bank'?",
+        ),
+        (
+            {"topic": "grain", "against": "grain"},
+            OptionError,
+            "`against` is 'grain', which is the topic to explain; name another one, or say with "
+            "`topic` which one to compare it with.",
+        ),
+        ({"most": 0}, OptionError, "`most` is 0; give a whole number of at least 1."),
+        (
+            {"corpus": 3},
+            OptionError,
+            "`corpus` is 3; give a Corpus, or texts and topics: (texts, topics).",
+        ),
+        (
+            {"corpus": (["a"], [])},
+            DataError,
+            "there are 1 texts and 0 topics; give one topic for each text.",
+        ),
+    ],
+)
+def test_what_can_not_be_explained(
+    classifier: TopicClassifier, how: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as raised:
+        explain(classifier.fitted_, **{"text": TEXT, **how})
+    assert str(raised.value) == message
+
+
+def test_a_classifier_that_has_learned_nothing_explains_nothing() -> None:
+    with pytest.raises(NotFittedError):
+        TopicClassifier().explain("wheat")
+
+
+def test_the_number_of_threads_changes_nothing(news: list[tuple[str, str]]) -> None:
+    texts, topics = zip(*news, strict=True)
+    found = [TopicClassifier(n_jobs=n).fit(texts, topics).explain(TEXT) for n in (1, 3)]
+    assert found[0] == found[1]
+    assert np.isfinite(found[0].score)

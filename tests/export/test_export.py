@@ -1,0 +1,268 @@
+"""`slugline export`: the file that is written, what is refused, and how little it takes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import WORDS, Result
+from slugline.classifier import TopicClassifier
+from slugline.cli import export as command
+from slugline.errors import OptionError
+from slugline.export.page import model_page
+from slugline.export.parts import Bundle, model_parts, runs_of, varints
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.model.file import container
+from slugline.text import terms
+from slugline.text.blocks import Block
+from stand_ins import Meanings
+
+Run = Callable[..., Result]
+News = list[tuple[str, str]]
+
+
+@pytest.fixture
+def model(news: News, tmp_path: Path) -> Path:
+    texts, topics = zip(*news, strict=True)
+    path = tmp_path / "news.slug"
+    TopicClassifier().fit(texts, topics).save(path)
+    return path
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_shipped_model_takes_less_than_600_kb(run: Run) -> None:
+    result = run("export", "reuters46")
+    page = Path("reuters46-page.html").read_bytes()
+    assert len(page) < 600_000
+    assert result == (
+        0,
+        "",
+        f"wrote reuters46-page.html, {len(page) / 1e3:.0f} kB; open it in a browser\n",
+    )
+    assert page == model_page("reuters46").encode()
+
+
+def test_a_page_that_exists_is_replaced_as_a_whole(model: Path, run: Run) -> None:
+    target = model.parent / "page.html"
+    target.write_text("An earlier page.")
+    target.chmod(0o640)
+    assert run("export", model, "-o", target, "--quiet") == (0, "", "")
+    assert target.read_text("utf-8").endswith("</html>")
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in model.parent.iterdir()) == ["news.slug", "page.html"]
+
+
+def test_the_same_model_gives_the_same_page_and_holds_no_other_address(model: Path) -> None:
+    page = model_page(model)
+    assert page == model_page(model)
+    # The one data address is an empty picture, so that no browser asks a server for one.
+    assert re.findall(r"""(?:src|href|url|action)\s*[=(]\s*["']?[^"' >)]*""", page) == [
+        'href="data:,'
+    ]
+    assert "http" not in re.sub(r"http-equiv|[A-Za-z0-9+/]{200,}", "", page)
+
+
+def test_a_policy_allows_the_script_and_the_style_and_nothing_else(model: Path) -> None:
+    import hashlib
+
+    page = model_page(model)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+
+    def digest(tag: str) -> str:
+        found = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        assert len(found) == 1
+        return base64.b64encode(hashlib.sha256(found[0].encode()).digest()).decode()
+
+    assert policy[1].replace("&#39;", "'").replace("&#43;", "+") == (
+        f"default-src 'none'; script-src 'sha256-{digest('script')}'; "
+        f"style-src 'sha256-{digest('style')}'; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    assert not re.search(r"\son\w+=|\sstyle=", page.partition("<script")[0])
+
+
+def test_a_large_page_is_warned_of(model: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slugline.export.page.LARGE_PAGE", 10_000)
+    result = run("export", model, "--quiet")
+    kb = f"{Path('news-page.html').stat().st_size / 1e3:.0f}"
+    assert result.err == (
+        f"warning: news-page.html has {kb} kB, which takes long to send and to open; train with "
+        "--max-size for a smaller one.\n"
+    )
+    assert command._size(b"0" * 1_234_567) == "1.2 MB"
+
+
+# What is refused --------------------------------------------------------------------------------
+
+
+def test_a_model_with_an_encoder_is_refused(
+    news: News, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+    texts, topics = zip(*news, strict=True)
+    path = tmp_path / "news.slug"
+    meanings = {word: i for i, words in enumerate(WORDS.values()) for word in words}
+    TopicClassifier(encoder=Meanings(meanings)).fit(texts, topics).save(path)
+    assert run("export", path) == (
+        2,
+        "",
+        f"slugline: error: {path} can't be exported: it needs a sentence encoder, which no page "
+        "holds; train without one.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "learner"),
+    [
+        ("network", NeuralLearner(epochs=1, hidden=(4,))),
+        ("mixture", Mixture([NeuralLearner(epochs=1, hidden=(4,))])),
+    ],
+)
+def test_a_learner_that_is_not_linear_is_refused(
+    kind: str, learner: Any, news: News, tmp_path: Path, run: Run
+) -> None:
+    texts, topics = zip(*news, strict=True)
+    path = tmp_path / "news.slug"
+    TopicClassifier(learner=learner).fit(texts, topics).save(path)
+    result = run("export", path)
+    assert result == (
+        2,
+        "",
+        f"slugline: error: {path} can't be exported: its learner is {kind!r}, "
+        "and a page holds linear ones only; train with --learner linear.\n",
+    )
+    assert not list(Path().glob("*.html"))
+
+
+def test_a_model_with_a_column_for_each_bucket_is_refused(
+    news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LinearLearner, "grows", False)
+    texts, topics = zip(*news, strict=True)
+    path = tmp_path / "news.slug"
+    TopicClassifier().partial_fit(texts, topics, classes=set(topics)).save(path)
+    with pytest.raises(OptionError) as error:
+        model_page(path)
+    assert str(error.value) == (
+        f"{path} can't be exported: it doesn't say which hash buckets have words of its training "
+        "data; train it again."
+    )
+
+
+def test_terms_that_the_script_does_not_know_are_refused(
+    news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLUGLINE_KERNEL", "0")
+    monkeypatch.setitem(terms.KINDS, "verbs", terms.KINDS["words"])
+    texts, topics = zip(*news, strict=True)
+    path = tmp_path / "news.slug"
+    TopicClassifier(blocks=[Block("verbs")]).fit(texts, topics).save(path)
+    with pytest.raises(OptionError) as error:
+        model_page(path)
+    assert str(error.value) == (
+        f"{path} can't be exported: a page has no terms of kind 'verbs' weighed by 'log-tf-idf'."
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["none.slug"], 1, "none.slug: there is no such file; check the path."),
+        (["reuters46", "-o", "-"], 2, "--output -: this is written to a file"),
+        (["reuters46", "-o", "no/page.html"], 2, "--output no/page.html: can't write a file there"),
+        (["reuters46", "-o", "."], 2, "--output .: is a folder; name a file."),
+        (["reuters46", "--min-precision", "2"], 2, "--min-precision is 2"),
+        (["reuters46", "--min-precision", "0.9999"], 2, "--min-precision is 0.9999, and no thresh"),
+        (["a.slug", "-o", "./a.slug"], 2, "--output a.slug: would overwrite an input file"),
+    ],
+)
+def test_wrong_arguments_give_one_clear_line(
+    arguments: list[str], code: int, message: str, run: Run
+) -> None:
+    result = run("export", *arguments)
+    assert (result.code, result.out) == (code, "")
+    assert result.err.startswith(f"slugline: error: {message}")
+    assert result.err.count("\n") == 1
+    assert not list(Path().glob("*.html"))
+
+
+def test_a_damaged_model_is_told(model: Path, run: Run) -> None:
+    file = container.read(model)
+    fewer = {**file.arrays, "learner.biases": file.arrays["learner.biases"][:2]}
+    container.write(model, replace(file, arrays=fewer))
+    result = run("export", model)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith(f"slugline: error: {model}: damaged (")
+    assert not list(Path().glob("*.html"))
+
+
+def test_a_model_without_left_out_answers_has_no_precision(model: Path, run: Run) -> None:
+    result = run("export", model, "--min-precision", "0.9")
+    assert result.code == 2
+    assert result.err.startswith("slugline: error: --min-precision needs answers to training")
+    assert model_parts(model).facts["isRouted"] is False
+
+
+# Parts ------------------------------------------------------------------------------------------
+
+
+def test_numbers_are_packed_in_as_few_bytes_as_they_need() -> None:
+    numbers = np.array([0, 1, 127, 128, 300, 1 << 20, (1 << 64) - 1], dtype=np.uint64)
+    data = varints(numbers)
+    found, value, shift = [], 0, 0
+    for byte in data:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            found.append(value)
+            value = shift = 0
+    assert found == numbers.tolist()
+    assert len(data) == 1 + 1 + 1 + 2 + 2 + 3 + 10
+    assert varints(np.zeros(0, dtype=np.int64)) == b""
+
+
+def test_a_bundle_is_deflated_in_the_order_in_which_arrays_came() -> None:
+    bundle = Bundle()
+    bundle.add("weights", np.array([-1, 2], dtype=np.int8))
+    bundle.add("scale", np.array([0.5], dtype=np.float32))
+    bundle.add("counts", np.array([300]))
+    arrays, data = bundle.packed()
+    assert arrays == [("weights", "int8", 2), ("scale", "float32", 4), ("counts", "varints", 2)]
+    unpacked = zlib.decompress(base64.b64decode(data), -15)
+    assert unpacked == b"\xff\x02" + np.float32(0.5).tobytes() + b"\xac\x02"
+
+
+def test_a_table_is_told_by_its_runs() -> None:
+    table = np.array([7, 7, 0, 255, 255, 255], dtype=np.uint8)
+    lengths, values = runs_of(table).reshape(-1, 2).T
+    assert np.array_equal(values.repeat(lengths), table)
+    assert len(lengths) == 3
+
+
+def test_facts_are_plain_and_end_no_script(tmp_path: Path) -> None:
+    texts = [f"{word} {more}" for word in ("wheat", "goal") for more in "abcde"]
+    topics = ["</script><script>alert(1)//", "<!--<script>"]
+    path = tmp_path / "m.slug"
+    TopicClassifier().fit(texts, [topics[number // 5] for number in range(10)]).save(path)
+    page = model_page(path)
+    found = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page)
+    assert found is not None
+    assert json.loads(found[1])["topics"] == sorted(topics)
+    assert page.count("</script>") == 3
+    assert "<!--" not in page

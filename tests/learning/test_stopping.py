@@ -1,0 +1,140 @@
+"""When training stops, which epoch it goes back to, and what Ctrl-C does to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from slugline.errors import OptionError
+from slugline.learning.net.training import BestEpoch, EarlyStopping, catch_interrupt
+
+
+def run(stopping: EarlyStopping, values: list[float]) -> tuple[int, int]:
+    """Return the best epoch of a run with such values, and the one after which it stopped."""
+    best = BestEpoch(stopping)
+    for epoch, value in enumerate(values, start=1):
+        best.improves(epoch, {stopping.monitor: value})
+        if best.is_over(epoch):
+            break
+    return best.epoch, epoch
+
+
+@pytest.mark.parametrize(
+    ("stopping", "values", "expected"),
+    [
+        pytest.param(EarlyStopping(), [5, 4, 3, 3.5, 3.4, 3.3, 1], (3, 6), id="three bad epochs"),
+        pytest.param(EarlyStopping(), [5, 4, 6, 6, 3, 4], (5, 6), id="better just in time"),
+        pytest.param(EarlyStopping(), [3, 3, 3, 3, 3], (1, 4), id="a tie is no improvement"),
+        pytest.param(EarlyStopping(patience=0), [5, 4, 6, 1], (2, 3), id="patience 0"),
+        pytest.param(EarlyStopping(patience=1), [5, 4, 6, 1], (2, 3), id="patience 1, the same"),
+        pytest.param(EarlyStopping(patience=None), [5, 1, 6, 7, 8, 9], (2, 6), id="no end"),
+        pytest.param(
+            EarlyStopping(min_delta=1), [5, 4.5, 3.9, 3.5, 3, 3, 1], (5, 6), id="min_delta"
+        ),
+        pytest.param(
+            EarlyStopping(min_delta=1), [5, 4, 4, 4, 1], (2, 4), id="min_delta is to be beaten"
+        ),
+        pytest.param(EarlyStopping("val_accuracy"), [1, 3, 2, 2, 2, 9], (2, 5), id="should rise"),
+        pytest.param(EarlyStopping("loss"), [3, 1, 2, 2, 2, 0], (2, 5), id="training loss"),
+        pytest.param(
+            EarlyStopping("val_accuracy", min_delta=0.5),
+            [1, 1.4, 1.6, 2, 2, 2, 9],
+            (4, 6),
+            id="should rise by min_delta",
+        ),
+    ],
+)
+def test_training_stops_when_patience_ends(
+    stopping: EarlyStopping, values: list[float], expected: tuple[int, int]
+) -> None:
+    assert run(stopping, values) == expected
+
+
+def test_monitoring_a_metric_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(OptionError) as caught:
+        BestEpoch(EarlyStopping()).improves(1, {"loss": 1.0, "accuracy": 0.5})
+    assert str(caught.value) == (
+        "early stopping monitors 'val_loss', but the only metrics are loss, accuracy; pass "
+        "`validation_data`, or monitor one of these."
+    )
+
+
+def test_negative_patience_is_an_error() -> None:
+    with pytest.raises(OptionError) as caught:
+        EarlyStopping(patience=-1)
+    assert str(caught.value) == "`patience` is -1; give 0 or more epochs, or None."
+
+
+# Ctrl-C -----------------------------------------------------------------------------------------
+
+Press = Callable[..., None]
+
+
+@pytest.fixture
+def press_ctrl_c() -> Iterator[Press]:
+    """Return a way to press it."""
+
+    def press(times: int = 1) -> None:
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    yield press
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_raises_a_flag_and_the_handler_from_before_comes_back(press_ctrl_c: Press) -> None:
+    with catch_interrupt() as interrupt:
+        requested = [interrupt.requested]
+        press_ctrl_c()
+        requested.append(interrupt.requested)
+    assert requested == [False, True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_interrupts_and_the_handler_from_before_comes_back(
+    press_ctrl_c: Press,
+) -> None:
+    with pytest.raises(KeyboardInterrupt), catch_interrupt():
+        press_ctrl_c(times=2)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_of_the_application_is_left_alone(press_ctrl_c: Press) -> None:
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    with catch_interrupt() as interrupt:
+        press_ctrl_c()
+    assert received == [signal.SIGINT]
+    assert not interrupt.requested
+
+
+def test_training_on_another_thread_leaves_signals_alone(press_ctrl_c: Press) -> None:
+    during = []
+
+    def work() -> None:
+        with catch_interrupt() as interrupt:
+            during.append((signal.getsignal(signal.SIGINT), interrupt.requested))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert during == [(signal.default_int_handler, False)]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_block_within_another_has_its_flag_if_that_is_shared(
+    shared: bool, press_ctrl_c: Press
+) -> None:
+    with catch_interrupt(shared) as outer:
+        with catch_interrupt() as inner:
+            press_ctrl_c()
+        assert outer.requested
+        assert inner.requested == shared
+        with catch_interrupt() as later:
+            assert later.requested == shared
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

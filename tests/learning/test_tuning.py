@@ -1,0 +1,230 @@
+"""Looking for a better way to learn: what is tried, what is taken, and when it ends."""
+
+from __future__ import annotations
+
+import functools
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from slugline.base.progress import SilentProgress
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import DataError, OptionError
+from slugline.learning.learner import FitContext
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.tuning import BUDGET, Candidate, Tuning, tune
+from slugline.text.blocks import FAMILIES, Block
+
+pytestmark = pytest.mark.slow
+
+WORDS = (FAMILIES["words"],)
+
+
+def ordered_pairs(n: int) -> tuple[list[str], np.ndarray]:
+    """Return texts whose topic lies in the order of two words, and in nothing else."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=n)
+    fill = [" ".join(f"filler{i}" for i in rng.integers(30, size=5)) for _ in range(n)]
+    texts = [f"{a} {'red blue' if t else 'blue red'} {a}" for a, t in zip(fill, y, strict=True)]
+    return texts, y
+
+
+def searched(n: int = 240, budget: float = BUDGET, seed: int = 0) -> Tuning:
+    texts, y = ordered_pairs(n)
+    return tune(texts, y, WORDS, FitContext(n_topics=2, seed=seed), budget=budget)
+
+
+@functools.cache
+def search(budget: float = BUDGET) -> Tuning:
+    """Return what a search finds, which is done once."""
+    return searched(budget=budget)
+
+
+class Notes(SilentProgress):
+    """Hears what is told of the search, and may press Ctrl-C."""
+
+    def __init__(self, interrupt_at: int | None = None) -> None:
+        self.notes: list[str] = []
+        self._interrupt_at = interrupt_at
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        if len(self.notes) == self._interrupt_at:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_the_family_that_tells_topics_apart_is_found() -> None:
+    tuning = search()
+    first, best = tuning.trials[0], tuning.best
+    assert first.candidate == Candidate(WORDS)
+    assert first.accuracy < 0.7
+    assert FAMILIES["bigrams"] in best.candidate.blocks
+    assert best.accuracy > 0.85
+
+
+def test_accuracy_is_that_of_cross_validation_by_hand() -> None:
+    from slugline.corpus.splits import make_folds
+    from slugline.text.features import Features
+
+    texts, y = ordered_pairs(240)
+    folds = make_folds(y.tolist(), 3, seed=0)
+    blocks = (*WORDS, FAMILIES["bigrams"])
+    n_right = 0
+    for number in range(3):
+        features, learner = Features(blocks), LinearLearner()
+        learn, held = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
+        learner.fit(features.fit_transform([texts[i] for i in learn]), y[learn], FitContext(2))
+        rows = features.transform([texts[i] for i in held])
+        n_right += int(np.sum(learner.predict_proba(rows).argmax(axis=1) == y[held]))
+    trial = next(trial for trial in search().trials if trial.candidate == Candidate(blocks))
+    assert trial.accuracy == pytest.approx(n_right / 240)
+
+
+def test_no_way_is_tried_twice_and_a_better_one_leads_by_both_figures() -> None:
+    trials = search().trials
+    assert len({trial.candidate for trial in trials}) == len(trials)
+    best = trials[0]
+    for trial in trials[1:]:
+        if trial.is_better:
+            assert trial.accuracy >= best.accuracy
+            assert trial.log_loss < best.log_loss
+            best = trial
+
+
+def test_the_same_seed_tries_and_finds_the_same() -> None:
+    assert searched(n=90) == searched(n=90)
+    assert searched(n=90) != searched(n=90, seed=1)
+
+
+def test_the_budget_counts_work_and_always_pays_for_the_default() -> None:
+    assert [trial.candidate for trial in search(budget=1).trials] == [Candidate(WORDS)]
+    # 3 folds, each learned from by 2; 16 rounds for 2 topics: 64 a way with the same terms.
+    few = search(budget=64 * 3)
+    assert 1 < len(few.trials) < len(search().trials)
+    assert all(trial.candidate.net is None for trial in few.trials)
+
+
+def test_a_family_that_no_text_has_is_no_better_and_no_error() -> None:
+    y = np.arange(60) % 2
+    texts = ["apple" if topic else "motor" for topic in y]  # no pairs, nor a lead beside the words
+    tuning = tune(texts, y, WORDS, FitContext(n_topics=2))
+    assert any(FAMILIES["bigrams"] in trial.candidate.blocks for trial in tuning.trials)
+    assert tuning.best.accuracy == 1.0
+
+
+def test_documents_of_no_weight_have_no_say() -> None:
+    texts, y = ordered_pairs(360)
+    noise = np.random.default_rng(1).integers(2, size=360)
+    weight = np.repeat(np.array([1, 0], dtype=np.float32), 360)
+    context = FitContext(n_topics=2, sample_weight=weight)
+    tuning = tune(texts + texts, np.concatenate([y, noise]), WORDS, context, budget=1000)
+    assert "bigrams" in {block.kind for block in tuning.best.candidate.blocks}
+    assert tuning.best.accuracy > 0.8
+
+
+def test_nets_are_tried_and_their_shares_cost_nothing_more() -> None:
+    nets = [trial.candidate for trial in search().trials if trial.candidate.net]
+    assert {way.net_share for way in nets} == {0.3, 0.5, 0.7}
+
+
+def test_ctrl_c_ends_the_search_and_keeps_the_best() -> None:
+    texts, y = ordered_pairs(240)
+    notes = Notes(interrupt_at=4)
+    tuning = tune(texts, y, WORDS, FitContext(n_topics=2, progress=notes))
+    assert tuning.interrupted
+    assert len(tuning.trials) == len(notes.notes) == 4
+    assert FAMILIES["bigrams"] in tuning.best.candidate.blocks
+
+
+def test_every_trial_is_told_in_words() -> None:
+    texts, y = ordered_pairs(60)
+    notes = Notes()
+    tuning = tune(texts, y, WORDS, FitContext(n_topics=2, progress=notes))
+    assert len(notes.notes) == len(tuning.trials)
+    first = tuning.trials[0]
+    assert notes.notes[0] == (
+        f"{first.accuracy:.4f}  log loss {first.log_loss:.4f}  best so far  1.25 x words"
+    )
+
+
+@pytest.mark.parametrize(
+    ("way", "words"),
+    [
+        (Candidate(WORDS), "1.25 x words"),
+        (
+            Candidate((Block("words"), Block("lead", weight=3)), passes=6),
+            "words + 3 x lead, 6 passes",
+        ),
+        (Candidate((Block(),), net=(15, 0.0), net_share=0.3), "words, 30% a net of 15 epochs"),
+        (
+            Candidate((Block(),), net=(6, 0.1), n_nets=3),
+            "words, 50% 3 nets of 6 epochs with labels smoothed by 0.1",
+        ),
+    ],
+)
+def test_a_way_reads_as_a_person_would_say_it(way: Candidate, words: str) -> None:
+    assert str(way) == words
+
+
+def test_a_way_with_nets_is_a_mixture_with_their_share() -> None:
+    learner = Candidate(WORDS, passes=6, net=(6, 0.1), n_nets=3, net_share=0.3).learner()
+    assert isinstance(learner, Mixture)
+    assert learner.shares == pytest.approx([0.7, 0.1, 0.1, 0.1])
+
+
+def test_a_single_document_can_not_be_tuned_on() -> None:
+    with pytest.raises(DataError) as caught:
+        tune(["wheat"], np.array([0]), WORDS, FitContext(n_topics=1))
+    assert str(caught.value).startswith("1 documents can't be split into 1 folds")
+
+
+# In a classifier --------------------------------------------------------------------------------
+
+
+def test_a_tuned_classifier_learns_in_the_best_way_and_is_saved_with_it(tmp_path: Path) -> None:
+    texts, y = ordered_pairs(90)
+    classifier = TopicClassifier(tune=True).fit(texts, y)
+    assert classifier.tuning_ is not None
+    best = classifier.tuning_.best.candidate
+    assert classifier.features_.blocks == best.blocks
+    classifier.save(tmp_path / "tuned.slug")
+    again = load(tmp_path / "tuned.slug")
+    assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
+    # A copy of it learns in that way without a search.
+    twin = clone(again).fit(texts, y)
+    assert twin.tuning_ is None
+    assert np.array_equal(twin.predict_proba(texts), classifier.predict_proba(texts))
+
+
+def test_a_number_is_the_budget() -> None:
+    texts, y = ordered_pairs(60)
+    classifier = TopicClassifier(tune=1).fit(texts, y)
+    assert classifier.tuning_ is not None
+    assert len(classifier.tuning_.trials) == 1
+
+
+def test_other_threads_find_the_same() -> None:
+    texts, y = ordered_pairs(60)
+    one, two = (TopicClassifier(tune=500, n_jobs=n).fit(texts, y) for n in (1, 2))
+    assert one.tuning_ == two.tuning_
+
+
+@pytest.mark.parametrize("options", [{"learner": "network"}, {"blocks": WORDS}])
+def test_tuning_leaves_no_room_for_choices_of_the_user(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError) as caught:
+        TopicClassifier(tune=True, **options).fit(["wheat", "zinc"], ["a", "b"])
+    assert str(caught.value) == (
+        "`tune` chooses `learner` and `blocks` itself; leave them at their defaults."
+    )
+
+
+@pytest.mark.parametrize("budget", [-1, float("nan"), float("inf"), "yes", None])
+def test_a_budget_that_is_none_is_refused(budget: Any) -> None:
+    with pytest.raises(OptionError) as caught:
+        TopicClassifier(tune=budget).fit(["wheat", "zinc"], ["a", "b"])
+    assert str(caught.value) == f"`tune` is {budget!r}; give True, False or a budget over 0."

@@ -1,0 +1,715 @@
+"""TopicClassifier: scikit-learn's contract on raw strings, options, and what can't be learned."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import sklearn.exceptions
+from sklearn.base import clone, is_classifier
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import DataError, NotFittedError, OptionError, SluglineError
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from slugline.learning.net.learner import NeuralLearner
+from slugline.model.file.schema import FORMAT
+from slugline.text.blocks import Block, default_blocks
+
+News = list[tuple[str, str]]
+
+
+@pytest.fixture(params=["network", "linear", "mixture"])
+def learner(request: pytest.FixtureRequest) -> Any:
+    """Return each kind of learner in turn."""
+    if request.param == "mixture":
+        return Mixture([LinearLearner(), NeuralLearner((8,), epochs=3)])
+    return request.param
+
+
+# scikit-learn's own checks ----------------------------------------------------------------------
+
+
+class MatrixClassifier(TopicClassifier):
+    """Reads each row of a matrix as a text, so that checks made for numbers can be run.
+
+    A value becomes as many words as it has steps above the least: rows near to one another share
+    most of their words.
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MatrixClassifier:  # type: ignore[override]
+        X, y = validate_data(self, X, y, ensure_min_samples=2)
+        from sklearn.utils.multiclass import check_classification_targets
+
+        check_classification_targets(y)
+        super().fit(self._texts(X), self._topics(y), sample_weight)
+        self.labels_ = np.unique(y)
+        return self
+
+    @property
+    def classes_(self) -> Any:
+        return self.labels_
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> MatrixClassifier:
+        X, y = validate_data(self, X, y, reset=not hasattr(self, "fitted_"))
+        if classes is not None:
+            self.labels_ = np.unique(classes)
+        topics = None if classes is None else self._topics(classes)
+        super().partial_fit(self._texts(X), self._topics(y), topics, sample_weight)
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return super().predict_proba(self._texts(validate_data(self, X, reset=False)))
+
+    def _scores(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return super()._scores(self._texts(validate_data(self, X, reset=False)))
+
+    @staticmethod
+    def _texts(X: Any) -> list[str]:
+        # Near values have words in common.
+        steps = np.clip(np.round(4 * X) + 40, 0, 80).astype(int)
+        return [
+            " ".join(f"c{j}s{s}" for j, n in enumerate(row) for s in range(n, n + 15))
+            for row in steps
+        ]
+
+    @staticmethod
+    def _topics(y: Any) -> list[Any]:
+        return [str(topic) if not isinstance(topic, str | np.integer) else topic for topic in y]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        tags.input_tags.one_d_array = tags.input_tags.string = False
+        return tags
+
+
+# Most checks need matrices, and a few need pandas.
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore:.* does not inherit from `sklearn.base.BaseEstimator`")
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        TopicClassifier(learner="network"),
+        TopicClassifier(learner="linear"),
+        MatrixClassifier(learner=NeuralLearner((16,), epochs=30)),
+        MatrixClassifier(learner="linear"),
+    ],
+    ids=["texts, network", "texts, linear", "matrices, network", "matrices, linear"],
+)
+def test_scikit_learns_checks_pass(classifier: TopicClassifier) -> None:
+    estimator_checks.check_estimator(
+        classifier,
+        expected_failed_checks={
+            "check_sample_weight_equivalence_on_dense_data": (
+                "words are less rare, and other rows held out, when some are there twice"
+            )
+        },
+    )
+
+
+# scikit-learn's tools ---------------------------------------------------------------------------
+
+
+def test_it_is_a_classifier_that_can_be_cloned(learner: Any) -> None:
+    classifier = TopicClassifier(learner=learner, class_weight={"bank": 2.0}, random_state=7)
+    twin = clone(classifier)
+    assert is_classifier(twin)
+    assert not hasattr(twin, "learner_")
+    assert repr(twin.get_params()["learner"])[:30] == repr(learner)[:30]
+    assert twin.class_weight == {"bank": 2.0}
+    assert twin.random_state == 7
+
+
+def test_parameters_are_those_of_the_constructor_and_can_be_set() -> None:
+    classifier = TopicClassifier()
+    assert classifier.get_params() == {
+        "learner": "linear",
+        "encoder": None,
+        "descriptions": None,
+        "blocks": None,
+        "class_weight": None,
+        "tune": False,
+        "n_jobs": None,
+        "random_state": 0,
+    }
+    assert classifier.set_params(random_state=3, learner="network") is classifier
+    assert repr(classifier) == "TopicClassifier(learner='network', random_state=3)"
+
+
+def test_an_unknown_parameter_is_refused() -> None:
+    with pytest.raises(OptionError) as caught:
+        TopicClassifier().set_params(seed=3)
+    assert str(caught.value) == (
+        "TopicClassifier has no parameter 'seed'; "
+        "choose one of learner, encoder, descriptions, blocks, class_weight, tune, n_jobs, "
+        "random_state."
+    )
+
+
+def test_it_ends_a_pipeline(texts: list[str], topics: list[str]) -> None:
+    shout = FunctionTransformer(lambda batch: [text.upper() for text in batch])
+    pipeline = make_pipeline(shout, TopicClassifier(learner="linear")).fit(texts, topics)
+    alone = TopicClassifier(learner="linear").fit(texts, topics)
+    assert isinstance(clone(pipeline), Pipeline)
+    assert pipeline.score(texts, topics) == 1
+    assert np.array_equal(pipeline.predict_proba(texts), alone.predict_proba(texts))
+
+
+@pytest.mark.slow
+def test_cross_validation_scores_and_predicts(
+    learner: Any, texts: list[str], topics: list[str]
+) -> None:
+    classifier = TopicClassifier(learner=learner)
+    scores = cross_val_score(classifier, texts, topics, cv=3)
+    proba = cross_val_predict(classifier, texts, topics, cv=3, method="predict_proba")
+    assert (scores > 0.9).all()
+    assert proba.shape == (90, 3)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
+    found = np.unique(topics)[proba.argmax(axis=1)]
+    assert np.mean(found == topics) == pytest.approx(scores.mean())
+
+
+def test_a_grid_of_learners_can_be_searched(texts: list[str], topics: list[str]) -> None:
+    learners = [
+        LinearLearner(passes=1, clean=False),
+        LinearLearner(),
+        NeuralLearner((8,), epochs=2),
+    ]
+    topics = ["sport" if topic == "sport" else "other" for topic in topics]
+    grid = {"learner": learners, "class_weight": [None, "balanced"]}
+    scoring = ["roc_auc", "accuracy"]
+    search = GridSearchCV(TopicClassifier(), grid, cv=3, scoring=scoring, refit="accuracy")
+    search.fit(texts, topics)
+    assert search.best_score_ == search.cv_results_["mean_test_roc_auc"].max() == 1
+    assert search.best_params_["learner"] in learners
+    assert not hasattr(learners[1], "biases")
+    assert search.predict(texts).tolist() == topics
+
+
+def test_two_topics_have_one_score_as_in_scikit_learn(texts: list[str], topics: list[str]) -> None:
+    topics = ["sport" if topic == "sport" else "other" for topic in topics]
+    classifier = TopicClassifier(learner="linear").fit(texts, topics)
+    scores = classifier.decision_function(texts)
+    assert scores.shape == (90,)
+    assert np.array_equal(scores > 0, classifier.predict(texts) == "sport")
+    assert classifier.predict_proba(texts).shape == (90, 2)
+
+
+@pytest.mark.parametrize("dump", [pickle, joblib], ids=["pickle", "joblib"])
+def test_a_pickled_classifier_is_the_same(
+    dump: Any, learner: Any, texts: list[str], topics: list[str]
+) -> None:
+    classifier = TopicClassifier(learner=learner).fit(texts, topics)
+    buffer = io.BytesIO()
+    dump.dump(classifier, buffer)
+    buffer.seek(0)
+    again = dump.load(buffer)
+    assert again.get_params().keys() == classifier.get_params().keys()
+    assert np.array_equal(again.predict_proba(texts), classifier.predict_proba(texts))
+
+
+# Input ------------------------------------------------------------------------------------------
+
+
+class Series:
+    """Has what a column of a data frame has and is needed: items in order, not by position."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self._items = dict(zip(range(100, 100 + len(items)), items, strict=True))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items.values())
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, label: int) -> Any:
+        return self._items[label]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [tuple, np.array, lambda items: np.array(items, dtype=object), Series, iter],
+    ids=["tuple", "array", "array of objects", "series", "iterator"],
+)
+def test_any_sequence_of_strings_is_as_good_as_a_list(
+    make: Callable[[list[str]], Any], texts: list[str], topics: list[str]
+) -> None:
+    from_list = TopicClassifier(learner="linear").fit(texts, topics)
+    other = TopicClassifier(learner="linear").fit(make(texts), make(topics))
+    assert other.classes_.tolist() == from_list.classes_.tolist()
+    assert other.fitted_.data_digest == from_list.fitted_.data_digest
+    assert np.array_equal(other.predict_proba(make(texts)), from_list.predict_proba(texts))
+    assert other.predict(make(texts)).tolist() == topics
+    assert other.score(make(texts), make(topics)) == 1
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"bank": 7, "grain": -1, "sport": 10}, {"bank": np.int8(3), "grain": 2**40, "sport": 0}],
+    ids=["plain", "NumPy's and large"],
+)
+def test_topics_may_be_integers(
+    numbers: dict[str, Any], texts: list[str], topics: list[str]
+) -> None:
+    y = [numbers[topic] for topic in topics]
+    classifier = TopicClassifier(learner="linear").fit(texts, y)
+    assert classifier.classes_.tolist() == sorted(map(int, numbers.values()))
+    assert classifier.classes_.dtype.kind == "i"
+    assert classifier.predict(texts).tolist() == y
+
+
+def test_no_texts_have_no_topics(texts: list[str], topics: list[str]) -> None:
+    classifier = TopicClassifier(learner="linear").fit(texts, topics)
+    assert classifier.predict([]).tolist() == []
+    assert classifier.predict_proba([]).shape == (0, 3)
+
+
+def test_a_text_without_known_words_gets_probabilities_too(
+    learner: Any, texts: list[str], topics: list[str]
+) -> None:
+    proba = TopicClassifier(learner=learner).fit(texts, topics).predict_proba(["", "zebra"])
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_texts_may_come_in_any_portion(learner: Any, texts: list[str], topics: list[str]) -> None:
+    classifier = TopicClassifier(learner=learner).fit(texts, topics)
+    batch = classifier.predict_proba(texts)
+    rows = np.concatenate([classifier.predict_proba([text]) for text in texts])
+    np.testing.assert_allclose(rows, batch, rtol=1e-4, atol=1e-6)
+
+
+# Options ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("learner", "wants"), [("network", "multi-hot"), ("linear", "log-tf-idf")])
+def test_blocks_suit_the_learner(learner: str, wants: str) -> None:
+    classifier = TopicClassifier(learner=learner).fit(["a few words"] * 6, ["a", "b"] * 3)
+    assert classifier.features_.blocks == default_blocks(wants)
+
+
+def test_blocks_can_be_chosen(texts: list[str], topics: list[str]) -> None:
+    blocks = [Block("words", "counts", max_terms=5), Block("characters", min_count=3)]
+    classifier = TopicClassifier(learner="linear", blocks=blocks).fit(texts, topics)
+    assert classifier.features_.blocks == tuple(blocks)
+    assert classifier.features_.vocabularies_[0].n_columns == 5
+
+
+def test_validation_documents_find_the_epoch_and_teach_nothing_else(
+    texts: list[str], topics: list[str]
+) -> None:
+    classifier = TopicClassifier(learner=NeuralLearner((8,), epochs=2))
+    classifier.fit(texts, topics, validation_data=(["wheat zebra"], ["grain"]))
+    assert classifier.history_ is not None
+    assert len(classifier.history_.history["val_loss"]) == 2
+    assert classifier.n_documents_ == 90
+    assert "zebra" not in classifier.features_.vocabularies_[0].terms
+
+
+@pytest.mark.parametrize("name", ["network", "linear"])
+def test_sample_weights_decide_between_documents_that_disagree(name: str) -> None:
+    texts, topics = ["wheat rose", "zinc fell"] * 20, ["a", "b"] * 10 + ["b", "a"] * 10
+    for favoured, expected in ((0, ["a", "b"]), (1, ["b", "a"])):
+        weight = np.where(np.arange(40) // 20 == favoured, 1.0, 0.05)
+        classifier = TopicClassifier(learner=name)
+        # On documents held out by chance the net would find the epoch best for either half.
+        validation = (texts[:2], expected) if name == "network" else None
+        classifier.fit(texts, topics, weight, validation_data=validation)
+        assert classifier.predict(texts[:2]).tolist() == expected
+
+
+def test_validation_data_are_for_learners_that_have_epochs() -> None:
+    with pytest.raises(OptionError) as caught:
+        TopicClassifier(learner="linear").fit(
+            ["wheat", "zinc"], ["a", "b"], validation_data=(["wheat"], ["a"])
+        )
+    assert str(caught.value) == (
+        "`validation_data` is to find the best epoch on, and this learner has no epochs; "
+        "leave it out."
+    )
+
+
+@pytest.mark.parametrize("name", ["network", "linear"])
+def test_class_weights_decide_where_words_do_not(name: str) -> None:
+    texts, topics = ["wheat"] * 40, ["common"] * 30 + ["rare"] * 10
+    share = {
+        key: TopicClassifier(learner=name, class_weight=weight).fit(texts, topics)
+        .predict_proba(["wheat"])[0, 1]
+        for key, weight in (("none", None), ("balanced", "balanced"), ("rare", {"rare": 20.0}))
+    }  # fmt: skip
+    assert share["none"] < share["balanced"] < share["rare"]
+
+
+def test_balanced_weights_are_those_of_the_mapping_that_balances(
+    texts: list[str], topics: list[str]
+) -> None:
+    texts, topics = texts[:50], topics[:50]
+    balanced = TopicClassifier(learner="linear", class_weight="balanced").fit(texts, topics)
+    by_hand = {topic: 50 / 3 / topics.count(topic) for topic in set(topics)}
+    mapped = TopicClassifier(learner="linear", class_weight=by_hand).fit(texts, topics)
+    np.testing.assert_allclose(
+        balanced.predict_proba(texts), mapped.predict_proba(texts), rtol=1e-4
+    )
+
+
+def test_fitting_changes_neither_parameters_nor_the_learner_passed(
+    texts: list[str], topics: list[str]
+) -> None:
+    learner = LinearLearner()
+    classifier = TopicClassifier(learner=learner, class_weight={"bank": 2})
+    before = copy.deepcopy(classifier.get_params())
+    classifier.fit(texts, topics)
+    assert vars(learner) == vars(before["learner"])
+    assert classifier.get_params()["class_weight"] == before["class_weight"]
+
+
+def saved(classifier: TopicClassifier, folder: Path) -> bytes:
+    classifier.save(folder / "model.slug")
+    return (folder / "model.slug").read_bytes()
+
+
+def test_the_same_random_state_gives_the_same_file_and_another_another(
+    learner: Any, texts: list[str], topics: list[str], tmp_path: Path
+) -> None:
+    one, same, other = (
+        saved(TopicClassifier(learner=learner, random_state=seed).fit(texts, topics), tmp_path)
+        for seed in (1, 1, 2)
+    )
+    assert one == same != other
+
+
+# What can't be ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (
+            "wheat",
+            ["a"],
+            "the texts are a single string, not a sequence of strings; put brackets around it: "
+            "[text].",
+        ),
+        (
+            ["wheat", None],
+            ["a", "b"],
+            "document 1 is a NoneType, not a str",
+        ),
+        (["wheat"], ["a", "b"], "there are 1 texts and 2 topics; give one topic for each text."),
+        ([], [], "there are no documents to learn from; give at least two."),
+        (
+            ["?!", ""],
+            ["a", "b"],
+            "no document has a word in it",
+        ),
+        (
+            ["wheat", "zinc"],
+            ["a", 1],
+            "topics are words and numbers, such as 'a' and 1",
+        ),
+        (
+            ["wheat", "zinc"],
+            [0.5, 1.5],
+            "`y` has 0.5 in row 0, counted from 0; topics are words or whole numbers.",
+        ),
+        (
+            ["wheat", "zinc"],
+            ["a", None],
+            "`y` has no topic in row 1, counted from 0, but None; give it one, or leave the row "
+            "out.",
+        ),
+        (
+            ["wheat", "zinc"],
+            ["a", float("nan")],
+            "`y` has no topic in row 1, counted from 0, but nan; give it one, or leave the row "
+            "out.",
+        ),
+    ],
+    ids=["string", "None", "lengths", "none", "no words", "mixed", "floats", "no topic", "NaN"],
+)
+def test_documents_that_can_not_be_learned_from_are_refused(X: Any, y: Any, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        TopicClassifier(learner="linear").fit(X, y)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ([1, 2], "`sample_weight` has shape (2,)"),
+        ([-1] * 90, "`sample_weight` is "),
+        ([np.nan] * 90, "`sample_weight` is "),
+        ([0] * 90, "every row has weight zero"),
+    ],
+    ids=["shape", "negative", "NaN", "zero"],
+)
+@pytest.mark.parametrize("name", ["network", "linear"])
+def test_weights_that_can_not_be_are_refused(
+    name: str, weight: list[float], message: str, texts: list[str], topics: list[str]
+) -> None:
+    with pytest.raises(DataError) as caught:
+        TopicClassifier(learner=name).fit(texts, topics, sample_weight=weight)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"learner": "forest"},
+            "`learner` is 'forest'; give one of linear, network.",
+        ),
+        ({"learner": 3}, "`learner` is 3; give one of linear, network, or a learner object."),
+        (
+            {"learner": LinearLearner},
+            "`learner` is <class 'slugline.learning.linear.learner.LinearLearner'>; "
+            "give one of linear, network, or a learner object.",
+        ),
+        (
+            {"class_weight": "auto"},
+            "`class_weight` is 'auto'; give None, 'balanced' or a mapping of topic to weight.",
+        ),
+        (
+            {"class_weight": {"bonk": 1}},
+            "`class_weight` names an unknown topic 'bonk'; the known ones are bank, grain, sport.",
+        ),
+        ({"n_jobs": 0}, "`n_jobs` is 0; give a whole number of at least 1."),
+        ({"n_jobs": 1.5}, "`n_jobs` is 1.5; give a whole number of at least 1."),
+        ({"random_state": -1}, "`random_state` is -1; give a whole number from 0 to 4294967295."),
+        (
+            {"random_state": None},
+            "`random_state` is None; give a whole number from 0 to 4294967295.",
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_odd_options_are_refused_when_fitting(
+    options: dict[str, Any], message: str, texts: list[str], topics: list[str]
+) -> None:
+    with pytest.raises((OptionError, DataError)) as caught:
+        TopicClassifier(**options).fit(texts, topics)
+    assert str(caught.value) == message
+
+
+def test_validation_topics_must_be_known(texts: list[str], topics: list[str]) -> None:
+    with pytest.raises(DataError, match="unknown topic 'farm'"):
+        TopicClassifier(learner="network").fit(texts, topics, validation_data=(["wheat"], ["farm"]))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda classifier: classifier.predict(["wheat"]),
+        lambda classifier: classifier.predict_proba(["wheat"]),
+        lambda classifier: classifier.decision_function(["wheat"]),
+        lambda classifier: classifier.score(["wheat"], ["a"]),
+        lambda classifier: classifier.save("a.slug"),
+    ],
+    ids=["predict", "predict_proba", "decision_function", "score", "save"],
+)
+def test_before_fit_the_error_is_scikit_learns_too(use: Callable[[Any], Any]) -> None:
+    with pytest.raises(NotFittedError) as caught:
+        use(TopicClassifier())
+    assert isinstance(caught.value, SluglineError)
+    assert isinstance(caught.value, sklearn.exceptions.NotFittedError)
+    assert str(caught.value) == (
+        "this TopicClassifier is not fitted yet; call fit first, or load a saved one."
+    )
+
+
+# Predicting alone -------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_saved_classifier_predicts_without_scikit_learn_or_training(
+    learner: Any, texts: list[str], topics: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "model.slug"
+    TopicClassifier(learner=learner).fit(texts, topics).save(path)
+    code = (
+        "import sys; import slugline; model = slugline.load(sys.argv[1]);"
+        "print(*model.predict(['wheat', 'goal match']), model.predict_proba(['loan']).shape);"
+        "model.save(sys.argv[1]);"
+        "print(*[n for n in sys.modules if n.startswith(('sklearn', 'slugline.training'))])"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(path)]
+    run = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert run.stdout == "grain sport (1, 3)\n\n"
+
+
+def test_a_loaded_classifier_has_no_history_and_can_learn_anew(
+    texts: list[str], topics: list[str], tmp_path: Path
+) -> None:
+    TopicClassifier(learner="linear").fit(texts, topics).save(tmp_path / "model.slug")
+    classifier = load(tmp_path / "model.slug")
+    assert classifier.history_ is None
+    assert classifier.fit(["one", "two"] * 4, ["a", "b"] * 4).predict(["one"]) == "a"
+
+
+@pytest.mark.parametrize(
+    "topic", ["", "  ", "a\0", "\ud800"], ids=["empty", "blank", "NUL", "half"]
+)
+def test_a_topic_that_cannot_be_shown_or_written_is_refused(topic: str) -> None:
+    with pytest.raises(DataError) as caught:
+        TopicClassifier().fit(["wheat", "zinc"], [topic, "b"])
+    assert str(caught.value) == (
+        f"topic {topic!r} is blank, or holds a NUL or half a character; rename it."
+    )
+
+
+def test_a_subclass_has_its_own_parameters() -> None:
+    class Louder(TopicClassifier):
+        def __init__(self, *, volume: int = 1, random_state: int = 0) -> None:
+            super().__init__(random_state=random_state)
+            self.volume = volume
+
+    assert clone(Louder(volume=3)).volume == 3
+    assert Louder(volume=3).get_params() == {"volume": 3, "random_state": 0}
+
+
+# Kinds of topics --------------------------------------------------------------------------------
+
+
+class NAType:
+    """As pandas marks what is missing: not even unequal to itself."""
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __bool__(self) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        (False, True),
+        (0.0, 1.0),
+        (np.False_, np.True_),
+        (np.float32(0), np.float32(1)),
+        (False, 1.0),
+    ],
+    ids=["bools", "floats", "NumPy's bools", "NumPy's floats", "mixed"],
+)
+def test_booleans_and_whole_floats_are_the_integers_that_they_equal(
+    kinds: tuple[Any, Any], texts: list[str], topics: list[str], tmp_path: Path
+) -> None:
+    y = [kinds[topic == "sport"] for topic in topics]
+    net = TopicClassifier(learner=NeuralLearner((8,), epochs=1))
+    assert net.fit(texts, y, validation_data=(texts[:3], y[:3])).classes_.tolist() == [0, 1]
+    classifier = TopicClassifier(class_weight={kinds[1]: 2.0})
+    classifier.fit(texts, y).save(tmp_path / "a.slug")
+    again = load(tmp_path / "a.slug")
+    for one in (classifier, again):
+        assert one.classes_.tolist() == [0, 1]
+        assert one.classes_.dtype == np.int64
+        assert one.predict(texts).tolist() == y
+        assert one.score(texts, y) == 1
+    assert again.info_.format == FORMAT
+    again.partial_fit(texts[:3], y[:3], [kinds[1], kinds[0]])
+    assert cross_val_score(TopicClassifier(), texts, np.array(y), cv=3, scoring="roc_auc").min() > 0
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.float64("nan"), NAType()], ids=type)
+def test_a_missing_topic_is_named_by_its_row(missing: Any) -> None:
+    with pytest.raises(DataError) as caught:
+        TopicClassifier().fit(["wheat", "zinc", "tin"], ["a", "b", missing])
+    assert str(caught.value).startswith("`y` has no topic in row 2, counted from 0, but ")
+
+
+# Small and odd data -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["linear", "network"])
+@pytest.mark.parametrize(
+    ("options", "weights"),
+    [
+        ({}, {"bank": 0.0, "grain": 0.0, "sport": 1.0}),
+        ({"class_weight": {"bank": 0, "grain": 0}}, None),
+    ],
+    ids=["sample_weight", "class_weight"],
+)
+def test_with_all_weight_on_one_topic_it_is_the_answer(
+    name: str, options: Any, weights: Any, texts: list[str], topics: list[str]
+) -> None:
+    weight = None if weights is None else [weights[topic] for topic in topics]
+    classifier = TopicClassifier(learner=name, **options).fit(texts, topics, weight)
+    assert set(classifier.predict(texts)) == {"sport"}
+    assert classifier.classes_.tolist() == ["bank", "grain", "sport"]
+
+
+@pytest.mark.parametrize("weight", [{"sport": 0}, {"bank": 0}])
+@pytest.mark.parametrize("name", ["linear", "network"])
+def test_a_topic_of_weight_0_is_no_answer(
+    name: str, weight: Any, texts: list[str], topics: list[str]
+) -> None:
+    classifier = TopicClassifier(learner=name, class_weight=weight).fit(texts, topics)
+    assert set(classifier.predict(texts)) == {"bank", "grain", "sport"} - set(weight)
+
+
+def test_a_topic_with_one_document_is_learned(texts: list[str], topics: list[str]) -> None:
+    classifier = TopicClassifier().fit([*texts, "zebra"], [*topics, "zoo"])
+    assert classifier.predict(["zebra", *texts]).tolist() == ["zoo", *topics]
+    net = TopicClassifier(learner="network").fit([*texts, "zebra"], [*topics, "zoo"])
+    assert net.predict_proba(["zebra"])[0, 3] > net.predict_proba(texts)[:, 3].max()
+
+
+@pytest.mark.filterwarnings("error")
+def test_many_topics_with_one_document_each_are_learned_in_silence() -> None:
+    texts = [f"word{number}" for number in range(40)]
+    assert TopicClassifier().fit(texts, texts).predict(texts).tolist() == texts
+
+
+@pytest.mark.parametrize("name", ["linear", "network"])
+def test_texts_that_are_all_the_same_have_the_probabilities_of_their_topics(name: str) -> None:
+    classifier = TopicClassifier(learner=name).fit(["a b"] * 40, ["x"] * 30 + ["y"] * 10)
+    proba = classifier.predict_proba(["a b"])[0]
+    assert proba[0] > proba[1] > 0.05
+
+
+@pytest.mark.parametrize("name", ["linear", "network"])
+def test_empty_texts_among_others_do_no_harm(
+    name: str, texts: list[str], topics: list[str]
+) -> None:
+    classifier = TopicClassifier(learner=name).fit([*texts, "", " ", ""], [*topics, *topics[:3]])
+    assert classifier.predict(texts).tolist() == topics
+    assert np.isfinite(classifier.predict_proba(["", "wheat"])).all()
+
+
+def test_fits_in_four_threads_at_once_make_the_same_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(f"w{word}" for word in row) for row in rng.integers(4000, size=(1500, 15))]
+    topics = [f"t{number % 10}" for number in range(len(texts))]
+
+    def file(number: int) -> bytes:
+        path = tmp_path / f"{number}.slug"
+        TopicClassifier(blocks=[Block()]).fit(texts, topics).save(path)
+        return path.read_bytes()
+
+    with ThreadPoolExecutor(4) as threads:
+        files = list(threads.map(file, range(4)))
+    assert files == [file(9)] * 4

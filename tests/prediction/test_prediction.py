@@ -1,0 +1,481 @@
+"""Topics for a stream of rows: in order, whatever the batches, with no row lost."""
+
+from __future__ import annotations
+
+import json
+import threading
+import tracemalloc
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import TopicClassifier, load
+from slugline.corpus.bytes import LineStream
+from slugline.corpus.readers import RowReader, read_rows
+from slugline.corpus.rows import BadRow, SourceRow
+from slugline.errors import DataError
+from slugline.prediction import rows as prediction
+from slugline.prediction.rows import Prediction, predict_rows
+
+
+@pytest.fixture
+def model(news_slug: Path) -> TopicClassifier:
+    return load(news_slug)
+
+
+def answers_to(
+    model: TopicClassifier, rows: RowReader, **options: Any
+) -> Generator[Any, None, None]:
+    """Return the answers one by one, whatever the batches."""
+    for batch in predict_rows(model.fitted_, rows, **options):
+        yield from batch
+
+
+def rows_of(*items: SourceRow | BadRow, kind: str = "jsonl") -> RowReader:
+    return RowReader("t.jsonl", kind, iter(items))
+
+
+class Endless:
+    """Rows with one text and no end, which counts those that were taken."""
+
+    def __init__(self, text: str) -> None:
+        self.taken = 0
+        self._text = text
+
+    def __iter__(self) -> Iterator[SourceRow | BadRow]:
+        while True:
+            self.taken += 1
+            yield SourceRow(self.taken, {"text": self._text}, n_bytes=len(self._text))
+
+
+def texts_of(*texts: Any) -> list[SourceRow]:
+    return [SourceRow(at, {"text": text}) for at, text in enumerate(texts, 1)]
+
+
+def test_rows_keep_their_order_and_bad_ones_their_place(model: TopicClassifier) -> None:
+    broken = BadRow(2, "not valid JSON")
+    rows = rows_of(SourceRow(1, {"text": "wheat"}), broken, SourceRow(3, {"text": "goal"}))
+
+    first, second, third = answers_to(model, rows)
+
+    assert (first.at, first.topics[0][0]) == (1, "grain")
+    assert second == broken
+    assert (third.at, third.topics[0][0]) == (3, "sport")
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 7, 1000])
+def test_batches_equal_rows_one_by_one(model: TopicClassifier, batch_rows: int) -> None:
+    rows: list[SourceRow | BadRow] = [*texts_of(*["wheat and goal", "loan", "the"] * 50)]
+    rows[70] = BadRow(71, "damaged")
+
+    got = list(answers_to(model, rows_of(*rows), top=3, batch_rows=batch_rows))
+
+    assert len(got) == 150
+    for row, item in zip(rows, got, strict=True):
+        if isinstance(row, BadRow):
+            assert item == row
+        else:
+            assert isinstance(item, Prediction)
+            proba = model.predict_proba([row.values["text"]])[0].tolist()
+            best = sorted(zip(model.topics_.names, proba, strict=True), key=lambda t: -t[1])
+            assert [topic for topic, _ in item.topics] == [topic for topic, _ in best]
+            assert [p for _, p in item.topics] == pytest.approx([p for _, p in best], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "  \t", 5, ["wheat"]], ids=["null", "empty", "blank", "number", "list"]
+)
+def test_a_row_without_a_text_is_a_bad_row(model: TopicClassifier, text: object) -> None:
+    rows = rows_of(*texts_of("wheat", text))
+
+    _, item = answers_to(model, rows)
+
+    assert item == BadRow(2, "no text in column 'text'", values={"text": text})
+
+
+def test_a_blank_line_of_text_is_a_bad_row_without_talk_of_columns(model: TopicClassifier) -> None:
+    [item] = answers_to(model, rows_of(*texts_of(" "), kind="txt"))
+    assert item == BadRow(1, "no text", values={"text": " "})
+
+
+def test_a_row_that_lacks_the_column_is_a_bad_row(model: TopicClassifier) -> None:
+    rows = rows_of(SourceRow(1, {"text": "wheat"}), SourceRow(2, {"other": "goal"}))
+
+    _, item = answers_to(model, rows)
+
+    assert item == BadRow(2, "no text in column 'text'", values={"other": "goal"})
+
+
+@pytest.mark.parametrize("identity", [7, "a7", None, [1], {"a": 1}])
+def test_an_id_is_passed_through_as_it_is(model: TopicClassifier, identity: object) -> None:
+    [item] = answers_to(model, rows_of(SourceRow(1, {"id": identity, "text": "wheat"})))
+
+    assert isinstance(item, Prediction)
+    assert item.id == identity
+
+
+def test_as_many_topics_are_given_as_asked_for_the_likeliest_first(model: TopicClassifier) -> None:
+    for top in (1, 2, 3, 9):
+        [item] = answers_to(model, rows_of(*texts_of("wheat goal wheat")), top=top)
+        assert isinstance(item, Prediction)
+        assert len(item.topics) == min(top, 3)
+        values = [p for _, p in item.topics]
+        assert values == sorted(values, reverse=True)
+
+
+def test_the_column_is_told_from_the_names_unless_named(model: TopicClassifier) -> None:
+    rows = [SourceRow(1, {"id": 1, "body": "wheat", "more": "goal"})]
+
+    [told] = answers_to(model, rows_of(*rows))
+    [named] = answers_to(model, rows_of(*rows), text="more")
+
+    assert isinstance(told, Prediction)
+    assert isinstance(named, Prediction)
+    assert (told.topics[0][0], named.topics[0][0]) == ("grain", "sport")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            None,
+            "t.jsonl has 'a', 'b', 'c', and none is known as text; name one with `text`.",
+        ),
+        (
+            "bb",
+            "t.jsonl has no column 'bb'; there are 'a', 'b', 'c'; did you mean 'b'?",
+        ),
+    ],
+    ids=["not told", "not there"],
+)
+def test_a_column_that_cannot_be_found_is_an_error(
+    model: TopicClassifier, text: str | None, message: str
+) -> None:
+    rows = rows_of(SourceRow(1, {"a": "wheat", "b": "goal", "c": "loan"}))
+
+    with pytest.raises(DataError) as error:
+        list(answers_to(model, rows, text=text))
+
+    assert str(error.value) == message
+
+
+def test_of_many_columns_none_of_them_known_only_some_are_named(model: TopicClassifier) -> None:
+    rows = rows_of(SourceRow(1, {f"c{i}": "wheat" for i in range(5000)}))
+
+    with pytest.raises(DataError) as error:
+        list(answers_to(model, rows))
+
+    assert str(error.value) == (
+        f"t.jsonl has {', '.join(repr(f'c{i}') for i in range(20))} and 4980 more, "
+        "and none is known as text; name one with `text`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted", "identity", "said"),
+    [
+        ({"id": 1, "ID": 2}, None, 1, []),
+        ({"ID": 2}, None, 2, ["read column 'ID' as id; name another with `id`"]),
+        ({"Id": 3}, None, 3, ["read column 'Id' as id; name another with `id`"]),
+        ({"ticket_id": 4}, None, None, []),
+        ({"id": 1, "ticket_id": 4}, "ticket_id", 4, []),
+    ],
+    ids=["id before ID", "ID", "Id", "an unknown name", "named"],
+)
+def test_an_id_is_found_in_any_case_or_named(
+    model: TopicClassifier,
+    values: dict[str, object],
+    wanted: str | None,
+    identity: object,
+    said: list[str],
+) -> None:
+    told: list[str] = []
+    rows = rows_of(SourceRow(1, {**values, "text": "wheat"}))
+
+    [item] = answers_to(model, rows, text="text", id=wanted, announce=told.append)
+
+    assert (item.id, told) == (identity, said)
+
+
+def test_a_column_named_as_id_is_not_guessed_as_text(model: TopicClassifier) -> None:
+    [item] = answers_to(model, rows_of(SourceRow(1, {"key": "goal", "wire": "wheat"})), id="key")
+    assert (item.id, item.topics[0][0]) == ("goal", "grain")
+
+
+def test_an_id_that_is_not_there_is_an_error(model: TopicClassifier) -> None:
+    rows = rows_of(SourceRow(1, {"text": "wheat", "ticket_id": 4}))
+
+    with pytest.raises(DataError) as error:
+        list(answers_to(model, rows, id="ticketid"))
+
+    assert str(error.value) == (
+        "t.jsonl has no column 'ticketid'; there are 'text', 'ticket_id'; did you mean 'ticket_id'?"
+    )
+
+
+def test_several_columns_make_one_text(model: TopicClassifier) -> None:
+    rows = rows_of(
+        SourceRow(1, {"subject": "wheat", "body": "corn crop"}),
+        SourceRow(2, {"subject": "wheat", "body": None}),
+        SourceRow(3, {"subject": " ", "body": ""}),
+        SourceRow(4, {"subject": "goal", "body": 5}),
+    )
+
+    first, second, *bad = answers_to(model, rows, text="subject,body", top=3)
+    joined, alone = answers_to(model, rows_of(*texts_of("wheat\ncorn crop", "wheat")), top=3)
+
+    assert (first.topics, second.topics) == (joined.topics, alone.topics)
+    assert [(row.at, row.problem) for row in bad] == [
+        (3, "no text in columns 'subject' and 'body'"),
+        (4, "no text in columns 'subject' and 'body'"),
+    ]
+
+
+def test_a_column_with_a_comma_in_its_name_comes_first(model: TopicClassifier) -> None:
+    values = {"subject,body": "goal", "subject": "wheat", "body": "wheat"}
+    [item] = answers_to(model, rows_of(SourceRow(1, values)), text="subject,body")
+    assert item.topics[0][0] == "sport"
+
+
+def test_no_rows_make_no_predictions(model: TopicClassifier) -> None:
+    assert list(answers_to(model, rows_of())) == []
+
+
+def test_bad_rows_alone_come_back(model: TopicClassifier) -> None:
+    bad = [BadRow(1, "damaged"), BadRow(2, "damaged")]
+    assert list(answers_to(model, rows_of(*bad))) == bad
+
+
+def test_no_more_rows_are_taken_than_the_batch_needs(model: TopicClassifier) -> None:
+    endless = Endless("wheat")
+
+    answers = answers_to(model, RowReader("t", "jsonl", iter(endless)), batch_rows=3)
+
+    for n in range(1, 10):
+        next(answers)
+        assert endless.taken <= n + 2
+
+
+# Batches, threads and pauses ---------------------------------------------------------------------
+
+
+def test_batches_are_answered_at_once_and_given_in_order(model: TopicClassifier) -> None:
+    second_is_done = threading.Event()
+    predict_proba = model.predict_proba
+
+    def first_one_waits(texts: list[str]) -> Any:
+        if texts[:1] == ["wheat"]:
+            assert second_is_done.wait(60)
+        else:
+            second_is_done.set()
+        return predict_proba(texts)
+
+    model.predict_proba = first_one_waits  # type: ignore[assignment, method-assign]
+
+    rows = rows_of(*texts_of("wheat", "goal"))
+    answers = answers_to(model, rows, batch_rows=1, n_threads=2)
+
+    assert [answer.topics[0][0] for answer in answers] == ["grain", "sport"]
+
+
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_the_number_of_threads_changes_no_answer(model: TopicClassifier, n_threads: int) -> None:
+    rows: list[SourceRow | BadRow] = [*texts_of(*["wheat and goal", "loan", "the"] * 50)]
+    rows[70] = BadRow(71, "damaged")
+
+    one, several = (
+        list(predict_rows(model.fitted_, rows_of(*rows), top=3, batch_rows=8, n_threads=n))
+        for n in (1, n_threads)
+    )
+
+    assert one == several
+    assert [len(batch) for batch in one] == [8] * 18 + [6]
+
+
+def test_one_thread_needs_no_pool(model: TopicClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prediction, "ThreadPoolExecutor", lambda _: pytest.fail("made a pool"))
+    assert len(list(answers_to(model, rows_of(*texts_of("wheat"))))) == 1
+
+
+def test_threads_read_a_few_batches_ahead_and_no_more(model: TopicClassifier) -> None:
+    endless = Endless("wheat")
+
+    answers = answers_to(model, RowReader("t", "jsonl", iter(endless)), batch_rows=10, n_threads=2)
+
+    for n in range(1, 100):
+        next(answers)
+        assert endless.taken <= n + 10 * 5
+    answers.close()
+
+
+class PausingStream(LineStream):
+    """One behind which the writer makes a pause after some of the rows."""
+
+    def __init__(self, items: Iterator[SourceRow | BadRow], pauses: set[int]) -> None:
+        self.n_taken = 0
+        self._items = items
+        self._pauses = pauses
+
+    def __iter__(self) -> Iterator[SourceRow | BadRow]:
+        for item in self._items:
+            self.n_taken += 1
+            yield item
+
+    def must_wait(self) -> bool:
+        return self.n_taken in self._pauses
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_all_that_came_is_answered_before_more_is_waited_for(
+    model: TopicClassifier, n_threads: int
+) -> None:
+    stream = PausingStream(iter(texts_of(*["wheat"] * 12)), pauses={2, 3, 9})
+    rows = RowReader("t", "txt", iter(stream), stream)
+
+    taken, n_answers = [], 0
+    for batch in predict_rows(model.fitted_, rows, batch_rows=4, n_threads=n_threads):
+        n_answers += len(batch)
+        taken.append((stream.n_taken, n_answers))
+
+    # Whatever else was answered meanwhile: at each pause nothing was left to answer.
+    assert {(2, 2), (3, 3), (9, 9), (12, 12)} <= set(taken)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_rows_before_an_error_of_their_source_are_answered(
+    model: TopicClassifier, n_threads: int
+) -> None:
+    def cut_off() -> Iterator[SourceRow | BadRow]:
+        yield from texts_of(*["wheat"] * 205)
+        raise DataError("t is not a whole file.")
+
+    answers = answers_to(
+        model, RowReader("t", "txt", cut_off()), batch_rows=100, n_threads=n_threads
+    )
+
+    assert len([next(answers) for _ in range(205)]) == 205
+    with pytest.raises(DataError, match=r"^t is not a whole file\.$"):
+        next(answers)
+
+
+def test_long_texts_are_classified_before_many_of_them_gather(model: TopicClassifier) -> None:
+    endless = Endless("wheat " * 10_000)  # a hundred of them are more than a batch holds
+
+    answers = answers_to(model, RowReader("t", "txt", iter(endless)))
+
+    next(answers)
+    assert endless.taken == 70
+
+
+@pytest.mark.parametrize("n_good", [1, 50, 99, 150])
+def test_what_was_read_before_an_error_is_answered(model: TopicClassifier, n_good: int) -> None:
+    def items() -> Iterator[SourceRow]:
+        yield from texts_of(*["wheat"] * n_good)
+        raise DataError("t.jsonl: cut off.")
+
+    answers = answers_to(model, RowReader("t.jsonl", "jsonl", items()))
+
+    assert [next(answers).topics[0][0] for _ in range(n_good)] == ["grain"] * n_good
+    with pytest.raises(DataError) as caught:
+        next(answers)
+    assert str(caught.value) == "t.jsonl: cut off."
+
+
+# Memory -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize(
+    "line",
+    [
+        json.dumps({"text": "wheat", "vector": [n / 7 for n in range(40_000)]}),
+        json.dumps({"text": "wheat", "words": {f"w{n}": 1 for n in range(60_000)}}),
+        json.dumps({"text": "wheat" + " " * 900_000}),
+    ],
+    ids=["numbers", "object", "text"],
+)
+def test_memory_does_not_grow_with_the_number_of_large_rows(
+    model: TopicClassifier, tmp_path: Path, line: str, n_threads: int
+) -> None:
+    path = tmp_path / "large.jsonl"
+    path.write_text(f"{line}\n" * 120)
+    batches = predict_rows(model.fitted_, read_rows(path), n_threads=n_threads)
+
+    tracemalloc.start()
+    n_answers = sum(map(len, batches))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert n_answers == 120
+    assert path.stat().st_size > 80e6
+    assert peak < 76e6
+
+
+def test_batches_that_wait_for_a_thread_are_bounded_by_their_bytes(
+    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "_PENDING_BYTES", 100)
+    endless = Endless("wheat " * 10)
+
+    answers = answers_to(model, RowReader("t", "txt", iter(endless)), batch_rows=1, n_threads=8)
+
+    for n in range(1, 10):
+        next(answers)
+        assert endless.taken <= n + 1
+    answers.close()
+
+
+def sizes_of_batches(
+    model: TopicClassifier, rows: list[SourceRow | BadRow], **options: Any
+) -> list[int]:
+    return [len(batch) for batch in predict_rows(model.fitted_, rows_of(*rows), **options)]
+
+
+def rows_of_bytes(*sizes: int) -> list[SourceRow | BadRow]:
+    return [SourceRow(at, {"text": "wheat"}, n_bytes=size) for at, size in enumerate(sizes, 1)]
+
+
+def test_a_batch_ends_with_the_row_that_brings_it_to_its_number_of_bytes(
+    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "_BATCH_BYTES", 100)
+
+    assert sizes_of_batches(model, rows_of_bytes(*[50] * 7)) == [2, 2, 2, 1]
+    assert sizes_of_batches(model, rows_of_bytes(99, 1, 99, 200, 1)) == [2, 2, 1]
+    assert sizes_of_batches(model, rows_of_bytes(*[5] * 45)) == [20, 20, 5]
+    assert sizes_of_batches(model, rows_of_bytes(*[5] * 45), batch_rows=10) == [10] * 4 + [5]
+
+
+def test_bad_rows_add_no_bytes_to_a_batch(
+    model: TopicClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "_BATCH_BYTES", 100)
+    first, *others = rows_of_bytes(50, 50, 50)
+    assert sizes_of_batches(model, [first, BadRow(2, "x" * 200), *others]) == [3, 1]
+
+
+@pytest.mark.parametrize(("n_rows", "sizes"), [(6, [3, 3]), (7, [3, 3, 1])])
+def test_no_batch_is_empty_and_none_has_more_rows_than_it_may(
+    model: TopicClassifier, n_rows: int, sizes: list[int]
+) -> None:
+    found = sizes_of_batches(model, [*texts_of(*["wheat"] * n_rows)], batch_rows=3)
+    assert [size for size in found if size] == sizes
+
+
+def test_columns_that_were_guessed_are_announced_once(model: TopicClassifier) -> None:
+    rows = [SourceRow(at, {"ID": at, "body": "wheat"}) for at in range(5)]
+
+    def told(kind: str = "jsonl", **options: Any) -> list[str]:
+        said: list[str] = []
+        list(answers_to(model, rows_of(*rows, kind=kind), announce=said.append, **options))
+        return said
+
+    of_text, of_id = told()
+    assert of_text == "read column 'body' as text; name another with `text`"
+    assert of_id == "read column 'ID' as id; name another with `id`"
+    assert told(text="body") == [of_id]
+    assert told(id="ID") == [of_text]
+    assert told(kind="txt") == []

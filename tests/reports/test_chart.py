@@ -1,0 +1,195 @@
+"""Charts that are drawn without matplotlib."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slugline.evaluation.probabilities import coverage_curve, reliability_curve
+from slugline.reports.chart import Axis, Chart, Key
+from slugline.reports.pictures import coverage_chart, reliability_diagram
+
+WHOLE = Axis.shares("across"), Axis.shares("up")
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?[\d.]+", text)]
+
+
+def parsed(svg: str) -> ElementTree.Element:
+    return ElementTree.fromstring(svg)  # noqa: S314 -- our own
+
+
+def texts(svg: str) -> list[str]:
+    return [str(text.text) for text in parsed(svg).iter("text")]
+
+
+def texts_of(axis: Axis) -> list[str]:
+    return [text.replace("\xa0", " ") for _, text in axis.marks]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "texts"),
+    [
+        (0, 1, ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]),
+        (0.82, 1, ["85 %", "90 %", "95 %", "100 %"]),
+        (0.9712, 0.9785, [f"{n / 10} %" for n in range(971, 980)]),
+    ],
+    ids=["all", "wide", "narrow"],
+)
+def test_percents_are_not_rounded_to_what_they_are_not(
+    low: float, high: float, texts: list[str]
+) -> None:
+    axis = Axis.shares("", [low, high])
+    assert texts_of(axis) == texts
+    for (value, _), text in zip(axis.marks, texts, strict=True):
+        assert float(text.removesuffix(" %")) == pytest.approx(100 * value)
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_an_axis_has_a_few_marks_within_it_and_room_for_all_values(low: float, high: float) -> None:
+    for axis in (Axis.shares("", [low, high]), Axis.numbers("", [9 * low, 9 * high])):
+        assert 2 <= len(axis.marks) <= 10
+        assert len(set(texts_of(axis))) == len(axis.marks)
+        assert all(axis.low - 1e-9 <= value <= axis.high + 1e-9 for value, _ in axis.marks)
+    assert Axis.shares("", [low, high]).low <= min(low, high)
+    assert max(low, high) <= Axis.shares("", [low, high]).high
+
+
+@given(st.floats(1e-4, 1e4), st.floats(1, 1e9))
+def test_a_logarithmic_axis_has_a_few_marks_in_ascending_order(low: float, ratio: float) -> None:
+    axis = Axis.logarithms("", [low, low * ratio], " s")
+    values = [value for value, _ in axis.marks]
+    assert 2 <= len(values) <= 7
+    assert values == sorted(set(values))
+    assert all(axis.low - 1e-9 <= value <= axis.high * (1 + 1e-9) for value in values)
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2, 9, 22, 100])
+def test_epochs_are_whole_and_begin_with_the_first(n_epochs: int) -> None:
+    values = [value for value, _ in Axis.epochs(n_epochs).marks]
+    assert values
+    assert all(value == int(value) and 1 <= value <= n_epochs for value in values)
+
+
+def test_a_chart_is_well_formed_with_names_marks_and_words_for_the_blind() -> None:
+    chart = Chart(*WHOLE)
+    chart.line([(0, 0), (1, 1)], "training", dashed=True)
+    chart.rule(0.2, "threshold <0.5", "best")
+    svg = chart.svg("what & why")
+    root = parsed(svg)
+    assert (root.get("role"), root.get("aria-label")) == ("img", "what & why")
+    assert texts(svg)[-4:] == ["100\xa0%", "across", "up", "threshold <0.5"]
+
+
+def test_higher_shares_are_further_right_and_further_up() -> None:
+    chart = Chart(*WHOLE)
+    chart.line([(0.25, 0.25), (0.75, 0.75)], "training")
+    (points,) = re.findall(r'<polyline points="([^"]*)"', chart.svg(""))
+    x1, y1, x2, y2 = numbers(points)
+    assert x1 < x2
+    assert y1 > y2
+
+
+def test_what_is_outside_is_drawn_on_the_edge() -> None:
+    chart = Chart(Axis.shares(""), Axis.shares("", [0.5, 1]))
+    chart.band([0, 1], [(0.1, 0.6), (0.5, 1.2)], "validation")
+    chart.dot((0.5, 0.75), "validation", (0.2, 0.9))
+    svg = chart.svg("")
+    _, _, width, height = numbers(re.findall(r'viewBox="([^"]*)"', svg)[0])
+    for points in re.findall(r'points="([^"]*)"', svg):
+        found = numbers(points)
+        assert all(0 <= x <= width for x in found[::2])
+        assert all(0 <= y <= height for y in found[1::2])
+
+
+@pytest.mark.parametrize(("x", "anchor"), [(0.1, "start"), (0.9, "end")])
+def test_the_text_of_a_rule_is_above_the_curves_and_within_the_chart(x: float, anchor: str) -> None:
+    chart = Chart(*WHOLE, [Key("one", "best"), Key("two", "training", "dashes")])
+    chart.rule(x, "marked", "best")
+    svg = chart.svg("")
+    ((y, style),) = re.findall(r'y="(\d+)" style="([^"]*)">marked<', svg)
+    assert f"text-anchor: {anchor}" in style
+    ((legend_y, _),) = re.findall(r'y="(\d+)" style="([^"]*)">one<', svg)
+    (top,) = re.findall(r'd="M[\d.]+ (\d+)V254" style="stroke: var\(--best', svg)
+    assert int(legend_y) < int(y) < int(top)
+
+
+def test_a_legend_that_is_too_long_for_a_line_goes_on_in_the_next() -> None:
+    svg = Chart(*WHOLE, [Key("a rather long name of a model", "best")] * 3).svg("")
+    lines = [float(y) for y in re.findall(r'y="(\d+)" style="[^"]*">a rather', svg)]
+    assert lines == sorted(set(lines))
+
+
+def test_names_of_dots_near_each_other_do_not_cross() -> None:
+    chart = Chart(Axis.logarithms("", [0.1, 5]), Axis.shares("", [0.7, 0.9]))
+    points = [(0.1, 0.80), (0.11, 0.801), (0.1, 0.799), (5.0, 0.9), (5.0, 0.7)]
+    for point in points:
+        chart.dot(point, "best")
+    chart.names(points, [f"model-{i}" for i in range(5)], ["best"] * 5)
+    pattern = r'<text x="([\d.]+)" y="([\d.]+)" style="[^"]*(start|end)">model'
+    places = re.findall(pattern, chart.svg(""))
+    lefts = [float(x) - (56 if anchor == "end" else 0) for x, _, anchor in places]
+    assert all(0 <= left <= 420 - 49 for left in lefts)
+    corners = [(left, float(y)) for left, (_, y, _) in zip(lefts, places, strict=True)]
+    assert len(corners) == 5
+    for i, (left, y) in enumerate(corners):
+        assert all(abs(left - x) >= 49 or abs(y - other) >= 12 for x, other in corners[:i])
+
+
+def test_colours_are_those_of_the_page() -> None:
+    svg = reliability_diagram(reliability_curve([0.5, 0.9], [True, False]))
+    assert not re.search(r"#[0-9a-f]{3,6}", svg)
+    style = "".join(re.findall(r"var\(--(\w+)\)", svg))
+    assert set(re.findall("training|validation|ink|rule", style)) == {
+        "training",
+        "validation",
+        "ink",
+        "rule",
+    }
+
+
+def test_every_bin_is_a_dot_with_its_interval() -> None:
+    svg = reliability_diagram(reliability_curve([0.2, 0.5, 0.9], [True, False, True]))
+    assert svg.count("<circle") == 3
+    assert len(re.findall(r'<path [^>]*style="stroke: var\(--validation\)', svg)) == 3
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "right"),
+    [([0.9], [True]), ([0.9], [False]), ([1.0] * 50, [True] * 50), ([0.5] * 50, [False] * 50)],
+    ids=["one right", "one wrong", "all right", "all wrong"],
+)
+def test_a_curve_of_one_point_can_be_drawn(probabilities: list[float], right: list[bool]) -> None:
+    svg = coverage_chart(coverage_curve(probabilities, right))
+    parsed(svg)
+    assert "nan" not in svg
+
+
+def test_the_first_few_answers_are_not_drawn() -> None:
+    probabilities = [1 - n / 100 for n in range(50)]
+    curve = coverage_curve(probabilities, [n > 0 for n in range(50)])
+    (points,) = re.findall(r'<polyline points="([^"]*)"', coverage_chart(curve))
+    assert len(points.split()) == 31
+
+
+@pytest.mark.slow
+def test_a_report_needs_no_matplotlib() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['matplotlib'] = None\n"
+        "from slugline import TopicClassifier\n"
+        "from slugline.corpus.corpus import Corpus\n"
+        "from slugline.experiment.run import run_experiment\n"
+        "from slugline.reports.training import training_page\n"
+        "corpus = Corpus(['wheat', 'loan'] * 9, ['grain', 'bank'] * 9, 'news')\n"
+        "page = training_page(run_experiment(TopicClassifier(learner='network'), corpus))\n"
+        "print(page.count('<svg'))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "4"

@@ -1,0 +1,153 @@
+"""What is said and drawn of a comparison, from results made up for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+
+from slugline.base.plots import ModelMark, plot_models
+from slugline.compare.results import Comparison, ModelResult
+from slugline.reports.comparison import (
+    comparison_page,
+    comparison_rows,
+    failures,
+    format_model,
+    verdict,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def model(name: str, *n_right: int, of: int = 100, **others: Any) -> ModelResult:
+    """Return a result with so many right answers in each fold."""
+    right = [place < n for n in n_right for place in range(of)]
+    n_folds = len(n_right)
+    values: dict[str, Any] = {
+        "macro_f1": 0.5,
+        "fit_seconds": (0.2,) * n_folds,
+        "answer_seconds": (0.1,) * n_folds,
+        "peak_mb": 120.0,
+        "file_bytes": 5_200,
+    }
+    return ModelResult(name, "made up", tuple(right), (of,) * n_folds, **values | others)
+
+
+def compared(*models: ModelResult, **others: Any) -> Comparison:
+    values: dict[str, Any] = {"jobs": 1, "n_threads": 1}
+    return Comparison("made up", "00", 500, 3, 5, 0, models=models, **values | others)
+
+
+GOOD = model("good", 90, 92, 91, 93, 90)
+NEAR = model("near", 91, 91, 90, 92, 91)
+BAD = model("bad", 70, 73, 70, 74, 71)
+FAILED = ModelResult("failed", "made up", error="crashed (SIGSEGV)")
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        (
+            (GOOD, BAD),
+            "good is right most often: 91.2 %. The next one, bad, is 19.6 points behind, which is "
+            "more than chance.",
+        ),
+        (
+            (GOOD, NEAR, BAD),
+            "good is right most often: 91.2 %. Its lead over near may be chance (p of "
+            "0.05 or more): among these, choose by time, memory and size.",
+        ),
+        ((GOOD, FAILED), "Only good was measured: 91.2 % of its answers are right."),
+        ((FAILED,), "No model could be measured."),
+    ],
+    ids=["better", "alike", "alone", "none"],
+)
+def test_the_verdict_says_no_more_than_the_test(models: tuple[ModelResult, ...], said: str) -> None:
+    assert verdict(compared(*models)) == said
+
+
+def test_of_equal_models_the_quicker_is_best() -> None:
+    slow = model("slow", 90, 92, 91, 93, 90, fit_seconds=(9.0,) * 5)
+    comparison = compared(slow, GOOD)
+    assert comparison.best is GOOD
+    assert comparison.behind()["slow"].p_value == 1
+
+
+def test_the_table_has_the_best_first_and_dashes_for_what_is_not_known() -> None:
+    unknown = model("unknown", 70, 73, 70, 74, 71, peak_mb=None, file_bytes=None)
+    head, *rows = comparison_rows(compared(FAILED, unknown, GOOD))
+    assert [len(row) for row in rows] == [len(head)] * 3
+    assert rows[0] == [
+        *("good", "0.912", "0.884 to 0.934", "0.500", "", "", "0.2 s", "1,000", "120 MB"),
+        "5.2 kB",
+    ]
+    assert rows[1][-2:] == ["-", "-"]
+    assert rows[2] == ["failed", *["-"] * 9]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.00002, "< 0.001 s"),
+        (0.0084, "0.0084 s"),
+        (1.25, "1.2 s"),
+        (63.4, "63 s"),
+        (3000, "3,000 s"),
+    ],
+)
+def test_times_have_two_digits_that_count(seconds: float, shown: str) -> None:
+    line = format_model(model("it", 50, 50, fit_seconds=(seconds, seconds)), 4)
+    assert line == f"it    accuracy 0.500 (0.431 to 0.569), fit {shown}"
+
+
+def test_what_failed_is_told_with_the_reason() -> None:
+    assert failures(compared(GOOD, FAILED)) == ["failed has no result: crashed (SIGSEGV)."]
+    assert format_model(FAILED, 6) == "failed  failed: crashed (SIGSEGV)"
+
+
+def test_json_has_no_nan() -> None:
+    same = model("same", 80, 82, 81, 83, 80)  # ten less in every fold
+    data = compared(GOOD, same, FAILED).to_dict()
+    json.dumps(data, allow_nan=False)
+    assert data["models"][1]["difference"] == {
+        "accuracy": pytest.approx(-0.1),
+        "interval": None,
+        "p_value": None,
+    }
+
+
+def test_names_from_anywhere_are_no_part_of_the_page() -> None:
+    hostile = model("<script>alert(1)</script>:x", 50, 52, 51, 50, 50)
+    page = comparison_page(compared(hostile, GOOD, notes=("<b>note</b>",)))
+    assert "<script>" not in page
+    assert "<b>note" not in page
+
+
+def names_of(marks: list[ModelMark]) -> list[Any]:
+    """Draw marks; return where their names are, in pixels."""
+    figure = Figure(figsize=(5.4, 3.1), layout="constrained", dpi=100)
+    plot_models(figure.subplots(), marks)
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    return [text.get_window_extent() for text in ax.texts if isinstance(text, Annotation)]
+
+
+def test_names_of_models_that_are_near_each_other_do_not_cross() -> None:
+    places = [(0.1, 0.80), (0.11, 0.801), (0.1, 0.799), (5.0, 0.9), (5.0, 0.7)]
+    marks = [
+        ModelMark(f"model-{number}", seconds, accuracy, (accuracy - 0.01, accuracy + 0.01))
+        for number, (seconds, accuracy) in enumerate(places)
+    ]
+    boxes = names_of(marks)
+    assert len(boxes) == 5
+    for number, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:number])
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 1.0])
+def test_an_accuracy_at_the_end_can_be_drawn(accuracy: float) -> None:
+    (box,) = names_of([ModelMark("it", 0.5, accuracy, (abs(accuracy - 1e-12), accuracy))])
+    assert box.width > 0

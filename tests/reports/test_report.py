@@ -1,0 +1,459 @@
+"""Reports: pages that need no other file, with sentences that follow from the numbers."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.errors import SluglineError
+from slugline.experiment.lesson import (
+    LESSON,
+    Baselines,
+    EpochCurves,
+    IntegerLabels,
+    LessonData,
+    MultiHot,
+    NetworkResult,
+    NotebookResult,
+    Predictions,
+    SeedSummary,
+    TopicProbability,
+    WireExample,
+)
+from slugline.reports.lesson import compare_with_lesson, notebook_page, write_notebook_report
+from slugline.reports.lesson_text import rules, takeaways
+from slugline.reports.page import spread_percent, typeset, write_page
+
+
+def over_seeds(*values: float) -> SeedSummary:
+    return SeedSummary.of(values)
+
+
+def curves(hidden: tuple[int, ...], batch_size: int, accuracy: float, **others: Any) -> EpochCurves:
+    """Return three seeds' curves, whose validation loss is lowest after epoch 2."""
+    history = {
+        "loss": [2.5, 1.0, 0.5, 0.1],
+        "accuracy": [0.5, 0.8, 0.9, 0.95],
+        "val_loss": [1.5, 0.9, 1.0, 1.1],
+        "val_accuracy": [0.6, accuracy, accuracy - 0.01, accuracy - 0.02],
+    }
+    values: dict[str, Any] = {
+        "hidden": hidden,
+        "epochs": 4,
+        "batch_size": batch_size,
+        **history,
+        "best_epoch": over_seeds(2, 2, 3),
+        "val_loss_lowest": over_seeds(0.9, 0.91, 0.92),
+        "val_accuracy_peak": over_seeds(accuracy, accuracy + 0.005, accuracy + 0.01),
+        "test_loss": over_seeds(1.2, 1.25, 1.3),
+        "test_accuracy": over_seeds(accuracy - 0.03, accuracy - 0.025, accuracy - 0.02),
+        "seeds": [history] * 3,
+    }
+    return EpochCurves(**(values | others))
+
+
+def made(hidden: tuple[int, ...], *accuracies: float) -> NetworkResult:
+    return NetworkResult(hidden, 8, over_seeds(1.0, 1.01, 1.02), over_seeds(*accuracies))
+
+
+@pytest.fixture(scope="module")
+def result() -> NotebookResult:
+    retrained = made((64, 64), 0.78, 0.785, 0.79)
+    return NotebookResult(
+        seeds=[0, 1, 2],
+        data=LessonData(
+            n_train=8982,
+            n_test=2246,
+            n_validation=1000,
+            n_partial=7982,
+            n_topics=46,
+            num_words=10_000,
+            examples=[WireExample(0, [1, 2, 8], "? ? <said> & done", "0" * 64, 3, "earn")],
+            multi_hot=MultiHot((8982, 10_000), 733_517, 5.9, 718.56),
+            one_hot_shape=(8982, 46),
+        ),
+        curves=curves((64, 64), 512, 0.81),
+        retrained=retrained,
+        retrained_on_all=NetworkResult(
+            (64, 64), [2, 2, 3], over_seeds(0.9, 0.9, 0.9), over_seeds(0.79, 0.795, 0.8)
+        ),
+        baselines=Baselines(over_seeds(0.18, 0.185, 0.19), 813 / 2246, "earn"),
+        predictions=Predictions(
+            shape=(46,),
+            sum=1.0,
+            argmax=3,
+            topic="earn",
+            probability=0.84,
+            true_topic="earn",
+            likeliest=[TopicProbability("earn", 0.84), TopicProbability("acq", 0.15)],
+            largest_sum_error=4.8e-7,
+            n_topics_answered=38,
+            n_topics_present=46,
+        ),
+        integer_labels=IntegerLabels(0.0, 16),
+        bottleneck=curves((64, 4), 128, 0.70),
+        experiments=[
+            made((32, 32), 0.75, 0.76, 0.77),
+            retrained,
+            made((64,), 0.79, 0.792, 0.794),
+            made((64, 64, 64), 0.77, 0.772, 0.774),
+        ],
+        notebook=LESSON,
+        seconds=12.3,
+        peak_memory_mb=180.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def page(result: NotebookResult) -> str:
+    return notebook_page(result)
+
+
+class Elements(HTMLParser):
+    """Collects what a page consists of; fails on an element that is closed out of turn."""
+
+    VOID = frozenset({"meta", "br"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+# The page ---------------------------------------------------------------------------------------
+
+
+def test_the_page_is_well_formed_and_needs_no_other_file(page: str) -> None:
+    elements = Elements(page)
+    assert not elements.open
+    tags = Counter(tag for tag, _ in elements.seen)
+    assert not {"script", "link", "iframe", "img", "object"} & set(tags)
+    for _, attributes in elements.seen:
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    assert not re.search(r"url\((?!#)|@import", page)
+
+
+def test_no_two_elements_of_the_page_share_an_id(page: str) -> None:
+    ids = Counter(attributes["id"] for _, attributes in Elements(page).seen if "id" in attributes)
+    assert ids.most_common(1)[0][1] == 1
+
+
+def test_pictures_say_what_they_show_and_take_the_pages_colours(page: str) -> None:
+    pictures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    labels = [attributes["aria-label"] for tag, attributes in Elements(page).seen if tag == "svg"]
+    assert labels == [
+        "Loss by epoch, on training and validation documents",
+        "Accuracy by epoch, on training and validation documents",
+        "Validation accuracy of several networks by epoch",
+        "Test accuracy by the number of units in the hidden layers",
+    ]
+    for picture in pictures:
+        assert not re.search(r"#[0-9a-f]{3,6}", picture)
+    style = page[: page.index("</style>")]
+    for variable in set(re.findall(r"var\((--\w+)\)", "".join(pictures))):
+        assert f"{variable}: #" in style
+
+
+def test_the_browser_is_told_to_fetch_nothing(page: str) -> None:
+    policy = next(a["content"] for t, a in Elements(page).seen if t == "meta" and "http-equiv" in a)
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_every_number_has_a_header_of_its_row(page: str) -> None:
+    headers = [attributes for tag, attributes in Elements(page).seen if tag == "th"]
+    assert {attributes.get("scope") for attributes in headers} == {"col", "row", "rowgroup"}
+    assert not re.search(r"<tbody>\s*<tr><td", page)
+    assert page.count('<td class="number ours">') == page.count('<tr><th scope="row">')
+
+
+# Contrast ---------------------------------------------------------------------------------------
+
+Colour = tuple[float, float, float]
+
+
+def palettes(page: str) -> dict[str, dict[str, Colour]]:
+    """Return the colours of the sheet by name: in the light, in the dark and on paper."""
+    sheets = re.findall(r":root \{(.*?)\}", page[: page.index("</style>")], re.DOTALL)
+    found = [
+        {name: _colour(value) for name, value in re.findall(r"--(\w+): #(\w+);", sheet)}
+        for sheet in sheets
+    ]
+    return dict(zip(("light", "dark", "print"), found, strict=True))
+
+
+def _colour(digits: str) -> Colour:
+    whole = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
+    red, green, blue = (int(whole[place : place + 2], 16) / 255 for place in (0, 2, 4))
+    return red, green, blue
+
+
+def _luminance(colour: Colour) -> float:
+    """As WCAG 2 defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _mixed(colour: Colour, paper: Colour, share: float) -> Colour:
+    red, green, blue = (share * c + (1 - share) * p for c, p in zip(colour, paper, strict=True))
+    return red, green, blue
+
+
+@pytest.mark.parametrize("mode", ["light", "dark", "print"])
+def test_words_stand_out_from_what_they_stand_on(page: str, mode: str) -> None:
+    palette = palettes(page)[mode]
+    for name in ("ink", "soft", "validation", "best"):
+        assert contrast(palette[name], palette["paper"]) >= 4.5
+    for name in ("ink", "soft", "best"):
+        assert contrast(palette[name], palette["card"]) >= 4.5
+    assert contrast(palette["training"], palette["paper"]) >= 3  # of dots and bars
+    for name, most in re.findall(r"var\(--(\w+)\) calc\(8% \+ ([\d.]+) \* var\(--share", page):
+        cell = _mixed(palette[name], palette["paper"], 0.08 + float(most))
+        assert contrast(palette["ink"], cell) >= 4.5
+
+
+def test_text_from_the_wires_is_escaped(page: str) -> None:
+    assert "? ? &lt;said&gt; &amp; done" in page
+
+
+def test_every_number_is_beside_the_lessons(result: NotebookResult, page: str) -> None:
+    text = Elements(page).text
+    for row in compare_with_lesson(result):
+        assert f"{row.name}{row.lesson}{row.ours}" in text
+
+
+def of_seeds(result: NotebookResult, n: int) -> NotebookResult:
+    """Keep the first seeds alone."""
+
+    def cut(value: Any) -> Any:
+        """Cut a dataclass or list, all the way down."""
+        if isinstance(value, SeedSummary):
+            return SeedSummary.of(value.values[:n])
+        if isinstance(value, (EpochCurves, NetworkResult, Baselines)):
+            return replace(value, **{k: cut(v) for k, v in vars(value).items()})
+        return [cut(one) for one in value] if isinstance(value, list) else value
+
+    cut_down = replace(result, **{name: cut(value) for name, value in vars(result).items()})
+    return replace(cut_down, seeds=result.seeds[:n])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("n", "note"),
+    [(1, "Our numbers come from a single seed."), (2, "Our numbers are means over 2 seeds")],
+)
+def test_one_seed_or_two_show_no_deviation(result: NotebookResult, n: int, note: str) -> None:
+    page = notebook_page(of_seeds(result, n))
+    text = Elements(page).text
+    assert "±" not in text
+    assert note in text
+
+
+@pytest.mark.parametrize(
+    ("n", "accuracy", "said"),
+    [
+        (3, 0.7, "64-4 is behind 64-64 on the test wires in 3 of 3 runs: "),
+        (1, 0.7, "64-4 is behind 64-64 on the test wires: "),
+        (1, 0.99, "64-4 is not behind 64-64 on the test wires: "),
+    ],
+)
+def test_a_single_run_is_not_counted(
+    result: NotebookResult, n: int, accuracy: float, said: str
+) -> None:
+    changed = replace(result, bottleneck=curves((64, 4), 128, accuracy))
+    assert said in rules(of_seeds(changed, n))[-1].evidence
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0.7849, 0.7851, 0.7852], "78.51 ± 0.02 %"),
+        ([0.78, 0.785, 0.79], "78.5 ± 0.5 %"),
+        ([0.785, 0.785, 0.785], "78.5 ± 0 %"),
+        ([0.78, 0.79], "78.5 %"),
+        ([0.785], "78.5 %"),
+    ],
+    ids=["small", "as usual", "none", "of two", "of one"],
+)
+def test_a_deviation_has_digits_enough_not_to_look_like_none(
+    values: list[float], shown: str
+) -> None:
+    assert spread_percent(over_seeds(*values)) == shown
+
+
+# What it says -----------------------------------------------------------------------------------
+
+
+def _still_falling(result: NotebookResult) -> NotebookResult:
+    falling = replace(result.curves, val_loss=[4.0, 3.0, 2.0, 1.0], best_epoch=over_seeds(4, 4, 4))
+    return replace(result, curves=falling)
+
+
+@pytest.mark.parametrize(
+    ("change", "section", "sentence"),
+    [
+        (_still_falling, "curves", "is still falling"),
+        (_still_falling, "curves", "All 3 seeds have their lowest loss after epoch 4"),
+        (
+            lambda r: replace(r, curves=replace(r.curves, test_loss=over_seeds(0.8, 0.9, 0.9))),
+            "retrained",
+            "did not pay off",
+        ),
+        (
+            lambda r: replace(r, curves=replace(r.curves, test_accuracy=over_seeds(0.7, 0.7, 0.7))),
+            "retrained",
+            "makes both worse",
+        ),
+        (
+            lambda r: replace(
+                r, retrained_on_all=replace(r.retrained, test_accuracy=over_seeds(0.7))
+            ),
+            "retrained",
+            "8.5 points less",
+        ),
+        (
+            lambda r: replace(r, baselines=replace(r.baselines, majority=0.9)),
+            "baselines",
+            "does not beat it",
+        ),
+        (
+            lambda r: replace(r, predictions=replace(r.predictions, true_topic="acq")),
+            "predictions",
+            "but the right topic is “acq”",
+        ),
+        (
+            lambda r: replace(r, integer_labels=IntegerLabels(0.02, 16)),
+            "integer_labels",
+            "differ by up to 2 × 10⁻²",
+        ),
+        (
+            lambda r: replace(r, bottleneck=curves((64, 4), 128, 0.85)),
+            "bottleneck",
+            "4.0 points above",
+        ),
+        (
+            lambda r: replace(r, experiments=r.experiments[:2]),
+            "experiments",
+            "The best of these is 64-64",
+        ),
+    ],
+    ids=[
+        "still falling",
+        "agreeing seeds",
+        "late is better",
+        "late is worse",
+        "all wires are worse",
+        "a poor network",
+        "a wrong answer",
+        "labels that differ",
+        "a wide bottleneck",
+        "few experiments",
+    ],
+)
+def test_takeaways_say_otherwise_if_the_numbers_do(
+    result: NotebookResult, change: Any, section: str, sentence: str
+) -> None:
+    assert sentence in takeaways(change(result))[section]
+    assert sentence not in takeaways(result)[section]
+
+
+def test_the_lessons_rules_are_checked_against_the_numbers(result: NotebookResult) -> None:
+    verdicts = [rule.verdict for rule in rules(result)]
+    assert verdicts == ["holds", "holds", "not tested", "holds", "holds"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "change"),
+    [
+        (0, lambda r: replace(r, predictions=replace(r.predictions, shape=(45,)))),
+        (1, lambda r: replace(r, predictions=replace(r.predictions, largest_sum_error=0.1))),
+        (3, lambda r: replace(r, integer_labels=IntegerLabels(0.02, 16))),
+        (4, lambda r: replace(r, bottleneck=curves((64, 4), 128, 0.815))),
+    ],
+    ids=["outputs", "softmax", "labels", "bottleneck"],
+)
+def test_a_rule_that_the_numbers_do_not_bear_out_is_not_said_to_hold(
+    result: NotebookResult, number: int, change: Any
+) -> None:
+    assert rules(change(result))[number].verdict == "not seen"
+
+
+def test_typesetting_keeps_numbers_and_units_together() -> None:
+    assert typeset("64-4 gets 70.2 ± 1.7 %, 8.0 points less, in 6 MB") == (
+        "64\u20114 gets 70.2\u00a0±\u00a01.7\u00a0%, 8.0\u00a0points less, in 6\u00a0MB"
+    )
+
+
+# Files and pictures -----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_report_is_written_where_it_is_wanted(result: NotebookResult, tmp_path: Path) -> None:
+    path = write_notebook_report(result, tmp_path / "new" / "report.html")
+    assert path.read_text(encoding="utf-8") == notebook_page(result)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    target.mkdir()
+    with pytest.raises(SluglineError) as error:
+        write_page("<p>new</p>", target)
+    assert str(error.value) == (
+        f"{target}: the report can't be written (Is a directory); "
+        "free some space or choose another folder."
+    )
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_keeps_the_old_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = write_page("<p>old</p>", tmp_path / "report.html")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(SluglineError, match="No space left on device"):
+        write_page("<p>new</p>", target)
+    assert target.read_text() == "<p>old</p>"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.slow
+def test_reports_import_no_more_than_they_need() -> None:
+    code = "import slugline.reports.training, slugline.reports.lesson, slugline.reports.comparison"
+    check = f"{code}\nimport sys\nprint([m for m in ('matplotlib', 'jinja2') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

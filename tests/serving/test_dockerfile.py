@@ -1,0 +1,254 @@
+"""The Dockerfile, without Docker: its steps are taken in an empty environment."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+# What they do to a system is nothing to do to this one.
+ONLY_IN_A_CONTAINER = ("apt-get ", "useradd ")
+TOKEN = "0123456789abcdef"
+
+
+class Step(NamedTuple):
+    """An instruction of a Dockerfile, in capitals, and what it says."""
+
+    name: str
+    words: str
+
+
+def steps_of(text: str) -> list[list[Step]]:
+    """Return the steps of each stage."""
+    lines = re.sub(r"\\\n", " ", re.sub(r"(?m)^#.*\n", "", text)).splitlines()
+    stages: list[list[Step]] = []
+    for line in filter(None, map(str.strip, lines)):
+        name, _, words = line.partition(" ")
+        if name == "FROM":
+            stages.append([])
+        if stages:
+            stages[-1].append(Step(name, words.strip()))
+    return stages
+
+
+BUILD, FINAL = steps_of((ROOT / "Dockerfile").read_text("utf-8"))
+
+
+def said(name: str, stage: list[Step] = FINAL) -> list[str]:
+    return [step.words for step in stage if step.name == name]
+
+
+def is_sent(path: str) -> bool:
+    """Return whether `.dockerignore` lets the builder have a file."""
+    sent = True
+    for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines():
+        pattern = line.removeprefix("!").strip()
+        if not pattern or pattern.startswith("#"):
+            continue
+        above = [path, *(str(parent) for parent in Path(path).parents if str(parent) != ".")]
+        tried = [pattern, pattern.removeprefix("**/")]
+        if any(fnmatch.fnmatchcase(each, one) for each in above for one in tried):
+            sent = line.startswith("!")
+    return sent
+
+
+def test_the_image_has_no_compiler_and_runs_as_somebody_without_rights() -> None:
+    assert not any("gcc" in step.words or "apt-get" in step.words for step in FINAL)
+    assert said("USER") == ["10001"]
+    assert "--uid 10001" in said("RUN")[0]
+    assert said("EXPOSE") == ["8080"]
+    assert "SLUGLINE_HOST=0.0.0.0" in said("ENV")
+    assert (said("ENTRYPOINT"), said("CMD")) == (['["slugline"]'], ['["serve"]'])
+    # A user without rights first, so that nothing is done as root later on.
+    assert [step.name for step in FINAL].index("USER") > [step.name for step in FINAL].index("COPY")
+
+
+def test_whatever_is_copied_is_there_and_sent_to_the_builder() -> None:
+    copied = [path for words in said("COPY", BUILD) for path in words.split()[:-1]]
+    assert copied
+    for path in copied:
+        assert (ROOT / path).exists(), path
+        assert is_sent(path), path
+    assert is_sent("src/slugline/text/_kernel.c")
+    assert is_sent("src/slugline/model/reuters46.slug")
+    for path in (".git/HEAD", "tests/conftest.py", "src/slugline/text/_kernel.abi3.so", "a.slug"):
+        assert not is_sent(path), path
+
+
+def test_make_serve_installs_and_starts() -> None:
+    if shutil.which("make") is None:
+        pytest.skip("no make")
+    found = subprocess.run(
+        ["make", "--no-print-directory", "-n", "-W", "pyproject.toml", "serve"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    ).stdout.decode()
+    assert 'pip install --quiet --editable ".[serve]"' in found
+    assert found.rstrip().endswith(".venv/bin/slugline serve --corrections corrections.db")
+
+
+# In an empty environment ------------------------------------------------------------------------
+
+
+class Image(NamedTuple):
+    """What the steps have made."""
+
+    #: Stands for the container's root.
+    root: Path
+    environment: dict[str, str]
+
+    def placed(self, words: str) -> str:
+        """Return words with the container's folders replaced by those that stand for them."""
+        return re.sub(r"(?<![\w.])/(?=opt/|data\b|build\b)", f"{self.root}/", words)
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[Image]:
+    """Take the steps, except those that would change the system."""
+    # Not in the tests' own folder, which nobody else may enter.
+    with tempfile.TemporaryDirectory(prefix="slugline-image-") as name:
+        root = Path(name)
+        root.chmod(0o755)
+        for folder in ("opt", "data", "build", "home", "tmp"):
+            (root / folder).mkdir()
+        pip = {k: v for k, v in os.environ.items() if k.startswith("PIP_") or "proxy" in k.lower()}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        # Packages that have been fetched before need not be fetched again, nor all be compiled.
+        quick = {"PIP_CACHE_DIR": _pip_cache(), "PIP_NO_COMPILE": "1"}
+        made = Image(root, {**pip, **quick, "PATH": path, "HOME": str(root / "home")})
+        _check_index(made)
+        for step in BUILD:
+            _take(step, made)
+        yield made
+
+
+def _pip_cache() -> str:
+    command = [sys.executable, "-m", "pip", "cache", "dir"]
+    found = subprocess.run(command, capture_output=True, text=True)
+    return found.stdout.strip()
+
+
+def _check_index(made: Image) -> None:
+    """Skip where no package index can be reached."""
+    command = ["python", "-m", "pip", "download", "--quiet", "--no-deps", "--retries", "0"]
+    found = subprocess.run(
+        [*command, "--dest", str(made.root / "tmp"), "setuptools>=77"],
+        env=made.environment,
+        capture_output=True,
+        text=True,
+    )
+    if found.returncode:
+        pytest.skip(f"no package index can be reached: {found.stderr.strip()[-200:]}")
+
+
+def _take(step: Step, made: Image) -> None:
+    folder = made.root / "build"
+    if step.name == "COPY":
+        for path in step.words.split()[:-1]:
+            if (ROOT / path).is_file():
+                shutil.copy(ROOT / path, folder)
+                continue
+            names = [p for p in (ROOT / path).rglob("*") if is_sent(str(p.relative_to(ROOT)))]
+            for found in filter(Path.is_file, names):
+                target = folder / found.relative_to(ROOT)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(found, target)
+    elif step.name == "RUN" and not step.words.startswith(ONLY_IN_A_CONTAINER):
+        if "kernel is not built" in step.words and shutil.which(os.environ.get("CC", "cc")) is None:
+            return
+        command = made.placed(step.words).replace("--no-cache-dir ", "")
+        done = subprocess.run(  # noqa: S602
+            command, shell=True, cwd=folder, env=made.environment, capture_output=True, text=True
+        )
+        assert not done.returncode, f"{step.words}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+def _read_only(made: Image) -> list[str]:
+    """Return a command that runs another one without rights, on a read-only system if it can."""
+    if not hasattr(os, "geteuid") or os.geteuid() or shutil.which("setpriv") is None:
+        for folder in ("home", "opt", "build"):
+            (made.root / folder).chmod(0o555)
+        return []
+    # It has none of root's rights then; another user might not reach the interpreter.
+    command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
+    mounts = [f"mount -t tmpfs tmpfs {shlex.quote(str(made.root / f))}" for f in ("tmp", "data")]
+    script = f"mount -o remount,ro,bind / / && {' && '.join(mounts)} && exec "
+    unshare = ["unshare", "--mount", "sh", "-c"]
+    if subprocess.run([*unshare, f"{script} true"], capture_output=True).returncode:
+        return command
+    return [*unshare, f'{script} "$@"', "sh", *command]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_its_steps_give_a_server_that_is_healthy_read_only_and_ends_well(image: Image) -> None:
+    tokens = image.root / "build" / "tokens"
+    tokens.write_text(f"{TOKEN}\n")
+    own = dict(words.split("=", 1) for words in said("ENV") if not words.startswith("PATH="))
+    environment = {
+        **own,
+        "PATH": f"{image.root}/opt/slugline/bin:{os.environ['PATH']}",
+        "HOME": "/nonexistent",
+        "TMPDIR": str(image.root / "tmp"),
+        "SLUGLINE_PORT": str(_free_port()),
+        "SLUGLINE_CORRECTIONS": str(image.root / "data" / "corrections.db"),
+    }
+    (words,) = said("HEALTHCHECK")
+    check = json.loads(words.partition("CMD ")[2])
+    command = [*json.loads(said("ENTRYPOINT")[0]), *json.loads(said("CMD")[0])]
+    run = [*_read_only(image), *command]
+
+    # Open to others, it does not start without a token.
+    refused = subprocess.run(run, env=environment, cwd=image.root, capture_output=True, text=True)
+    assert refused.returncode == 2, refused.stderr
+    assert "0.0.0.0 can be reached from other machines" in refused.stderr
+    assert subprocess.run(check, env=environment, capture_output=True).returncode == 1
+
+    environment["SLUGLINE_TOKEN_FILE"] = str(tokens)
+    with subprocess.Popen(run, env=environment, cwd=image.root, stderr=subprocess.PIPE) as process:
+        try:
+            until = time.monotonic() + 30
+            while subprocess.run(check, env=environment, capture_output=True).returncode:
+                assert process.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.2)
+            port = environment["SLUGLINE_PORT"]
+            _ask(f"http://127.0.0.1:{port}/v1/classify", {"text": "wheat exports rose"}, 200)
+            asked = {"text": "wheat exports rose", "topic": "grain"}
+            _ask(f"http://127.0.0.1:{port}/v1/corrections", asked, 201)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=40)
+        assert process.returncode == 0, err.decode()
+
+
+def _ask(address: str, body: dict[str, str], status: int) -> None:
+    import urllib.request
+
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    request = urllib.request.Request(address, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == status
+        assert json.load(answer)["model"] == "reuters46"

@@ -1,0 +1,349 @@
+"""Tools for agents, asked by the protocol's own client over standard input and output."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+pytest.importorskip("mcp")
+
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp.shared.exceptions import MCPError
+
+from slugline.classifier import TopicClassifier
+from slugline.corrections.store import CorrectionStore
+from slugline.serving.mcp.lines import MAX_BYTES
+from slugline.serving.mcp.run import make_server
+from slugline.serving.mcp.tools import Toolbox
+from slugline.serving.messages import explained, results
+from slugline.serving.model import Limits, Models, ServedModel
+
+pytestmark = pytest.mark.slow
+
+Run = Callable[..., Any]
+NAMES = ["classify", "explain", "list_topics"]
+
+
+def ask(talk: Callable[[Client], Awaitable[None]], *arguments: object) -> None:
+    """Start `slugline mcp` with these arguments, and talk with it through a client."""
+    kept = {name: os.environ[name] for name in ("PYTHONPATH", "COVERAGE_RUN") if name in os.environ}
+    server = StdioServerParameters(
+        command=sys.executable,
+        args=["-m", "slugline", "mcp", *map(str, arguments)],
+        env={**kept, "OMP_NUM_THREADS": "1"},
+    )
+
+    async def main() -> None:
+        async with Client(server, read_timeout_seconds=30) as client:
+            await talk(client)
+
+    asyncio.run(main())
+
+
+async def answer(client: Client, tool: str, **asked: Any) -> Any:
+    """Return what a tool answers; the client has held it against the tool's schema."""
+    found = await client.call_tool(tool, asked)
+    assert not found.is_error, found.content
+    (said,) = found.content
+    assert json.loads(said.text) == found.structured_content  # type: ignore[union-attr]
+    return found.structured_content
+
+
+async def error(client: Client, tool: str, **asked: Any) -> str:
+    """Return what a tool says of a question that it can't answer."""
+    found = await client.call_tool(tool, asked)
+    assert found.is_error
+    assert found.structured_content is None
+    (said,) = found.content
+    return str(said.text)  # type: ignore[union-attr]
+
+
+def plain(value: Any) -> Any:
+    """Return what a struct becomes on its way."""
+    return msgspec.to_builtins(value)
+
+
+def test_tools_say_what_they_take_and_that_they_only_read(news_slug: Path) -> None:
+    async def talk(client: Client) -> None:
+        tools = (await client.list_tools()).tools
+        assert [tool.name for tool in tools] == NAMES
+        for tool in tools:
+            assert tool.description
+            assert tool.annotations is not None
+            assert tool.annotations.read_only_hint
+            assert tool.input_schema["type"] == "object"
+            assert tool.input_schema["additionalProperties"] is False
+            assert tool.input_schema["properties"]["model"]["enum"] == ["news", None]
+            assert tool.output_schema is not None
+            assert {"model", "version"} <= set(tool.output_schema["required"])
+        asked = tools[0].input_schema
+        assert asked["required"] == ["texts"]
+        assert asked["properties"]["texts"] == {
+            "description": "The texts, each of which gets an answer.",
+            "type": "array",
+            "items": {"type": "string", "maxLength": 100_000},
+            "minItems": 1,
+            "maxItems": 10_000,
+        }
+        assert "- news, with 3 topics: bank, grain, sport" in str(client.instructions)
+
+    ask(talk, news_slug)
+
+
+def test_answers_are_those_of_the_library(news_slug: Path) -> None:
+    model = ServedModel.load(str(news_slug))
+    texts = ["wheat and corn", "goal by the striker", "", "Wheat \N{GRINNING FACE} wheat"]
+
+    async def talk(client: Client) -> None:
+        said = await answer(client, "classify", texts=texts)
+        expected = results(model.route(texts), 3)
+        assert said == {"model": "news", "version": model.digest, "results": plain(expected)}
+
+        said = await answer(client, "classify", texts=texts, top=1, min_precision=0, explain=True)
+        expected = explained(model, texts, results(model.route(texts, 0.0), 1))
+        assert said["results"] == plain(expected)
+
+        many = texts * 300  # over several batches
+        said = await answer(client, "classify", texts=many, model="news")
+        assert said["results"] == plain(results(model.route(many), 3))
+
+        said = await answer(client, "explain", text="wheat and corn")
+        assert said["topic"] == "grain"
+        shares = sum(word["share"] for word in said["reasons"])
+        assert shares + said["bias"] == pytest.approx(said["score"], abs=1e-4)
+        said = await answer(client, "explain", text="wheat", topic="bank", against="sport")
+        assert (said["topic"], said["against"]) == ("bank", "sport")
+
+        assert await answer(client, "list_topics") == {
+            "model": "news",
+            "version": model.digest,
+            "topics": ["bank", "grain", "sport"],
+            "n_documents": 90,
+            "min_precision": None,
+        }
+
+    ask(talk, news_slug)
+
+
+def test_what_can_not_be_answered_is_a_tool_error_that_says_why(news_slug: Path) -> None:
+    takes = "classify takes: texts, model, top, min_precision, explain."
+
+    async def talk(client: Client) -> None:
+        assert await error(client, "classify", texts=["a"] * 10_001) == (
+            "there are 10,001 texts, and a request may have 10,000; ask in several requests."
+        )
+        assert await error(client, "classify", texts=["a"] * 101, explain=True) == (
+            "there are 101 texts, and a request with reasons may have 100; ask in several requests."
+        )
+        assert await error(client, "classify", texts=["a", "b" * 100_001]) == (
+            "text 1 has 100,001 characters, and a text may have 100,000; shorten it."
+        )
+        assert await error(client, "explain", text="b" * 100_001) == (
+            "text 0 has 100,001 characters, and a text may have 100,000; shorten it."
+        )
+        assert await error(client, "classify", txets=["a"]) == (
+            f"Object contains unknown field `txets`; {takes}"
+        )
+        assert await error(client, "classify") == (
+            f"Object missing required field `texts`; {takes}"
+        )
+        assert await error(client, "classify", texts=[]) == (
+            f"Expected `array` of length >= 1 - at `$.texts`; {takes}"
+        )
+        assert await error(client, "classify", texts=["a"], model="tickets") == (
+            "there is no model 'tickets'; there are: news."
+        )
+        assert "'wind'" in await error(client, "explain", text="a", topic="wind")
+        with pytest.raises(MCPError, match="there is no tool 'add_correction'; there are: classif"):
+            await client.call_tool("add_correction", {"text": "a", "topic": "bank"})
+        with pytest.raises(MCPError, match=f"the message is larger than {MAX_BYTES:,} bytes"):
+            await client.call_tool("classify", {"texts": ["a" * (MAX_BYTES // 100)] * 101})
+        await answer(client, "classify", texts=["it goes on answering"])
+
+    ask(talk, news_slug)
+
+
+def test_corrections_are_kept_where_they_are_allowed(news_slug: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "corrections.db"
+
+    async def talk(client: Client) -> None:
+        tools = (await client.list_tools()).tools
+        assert [tool.name for tool in tools] == [*NAMES, "add_correction"]
+        annotations = tools[-1].annotations
+        assert annotations is not None
+        assert (annotations.read_only_hint, annotations.destructive_hint) == (False, False)
+
+        said = await answer(
+            client, "add_correction", text="wheat and corn", topic="sport", who="Kim"
+        )
+        with CorrectionStore(kept, create=False) as store:
+            (row,) = store.rows()
+        assert (row.text, row.topic, row.answer, row.who) == (
+            *("wheat and corn", "sport", "grain", "Kim"),
+        )
+        assert (row.model, row.digest, row.at) == (said["model"], said["version"], said["at"])
+        assert (said["id"], said["is_new"], said["answer"]) == (row.id, False, "grain")
+
+        said = await answer(client, "add_correction", text="rain", topic=" weather ")
+        assert (said["topic"], said["is_new"]) == ("weather", True)
+        assert "at `$.topic`" in await error(client, "add_correction", text="a", topic=" ")
+        assert "length <= 1000" in await error(client, "add_correction", text="a", topic="b" * 5000)
+        kept.rename(tmp_path / "elsewhere.db")
+        assert "was moved" in await error(client, "add_correction", text="a", topic="bank")
+
+    ask(talk, news_slug, "--allow-corrections", kept)
+    with CorrectionStore(tmp_path / "elsewhere.db", create=False) as store:
+        assert store.count() == 2
+
+
+def test_several_models_have_names_and_a_changed_file_takes_its_place(
+    news_slug: Path, tmp_path: Path
+) -> None:
+    numbers, other = tmp_path / "numbers.slug", tmp_path / "other.slug"
+    TopicClassifier().fit(["wheat", "goal"] * 5, [1, 2] * 5).save(numbers)
+    TopicClassifier().fit(["wheat", "goal"] * 5, [1, 7] * 5).save(other)
+
+    async def talk(client: Client) -> None:
+        tools = (await client.list_tools()).tools
+        assert tools[0].input_schema["properties"]["model"]["enum"] == ["news", "numbers", None]
+        assert (await answer(client, "list_topics"))["model"] == "news"
+        assert (await answer(client, "list_topics", model="numbers"))["topics"] == [1, 2]
+        both = [
+            answer(client, "classify", texts=["goal"], model=name) for name in ("news", "numbers")
+        ]
+        found = await asyncio.gather(*both)
+        assert [each["results"][0]["top"][0]["topic"] for each in found] == ["sport", 2]
+        os.replace(other, numbers)  # noqa: PTH105
+        assert (await answer(client, "list_topics", model="numbers"))["topics"] == [1, 7]
+
+    ask(talk, news_slug, numbers)
+
+
+class Slow(Toolbox):
+    """Tools that answer when they are told to."""
+
+    def __init__(self, model: Path) -> None:
+        super().__init__(Models.load([str(model)]), Limits())
+        self.may_answer = threading.Event()
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> msgspec.Struct:
+        self.may_answer.wait()
+        return super().call(name, arguments)
+
+
+def test_of_too_many_calls_at_a_time_some_are_refused(news_slug: Path) -> None:
+    tools = Slow(news_slug)
+
+    async def main() -> None:
+        async with Client(make_server(tools)) as client:
+            calls = [asyncio.create_task(client.call_tool("list_topics", {})) for _ in range(66)]
+            refused, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            tools.may_answer.set()
+            found = await asyncio.gather(*calls)
+            assert {task.result().is_error for task in refused} == {True}
+            assert [each.is_error for each in found] == [False] * 64 + [True] * 2
+            assert found[-1].content[0].text == (  # type: ignore[union-attr]
+                "64 calls wait for answers already; ask again when they have them."
+            )
+
+    asyncio.run(main())
+
+
+# Without a client -------------------------------------------------------------------------------
+
+
+FIRST = {
+    "jsonrpc": "2.0",
+    "id": 0,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
+
+
+def started(*arguments: object) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "slugline", "mcp", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+def asked(process: subprocess.Popen[bytes], message: object) -> Any:
+    """Send a message, and return the reply."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    line = message if isinstance(message, bytes) else json.dumps(message).encode()
+    process.stdin.write(line + b"\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
+def call(number: int, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    params = {"name": tool, "arguments": arguments}
+    return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+
+
+def test_halves_of_characters_and_broken_lines_end_nothing(news_slug: Path) -> None:
+    with started(news_slug, "-q") as process:
+        asked(process, FIRST)
+        reply = asked(process, call(1, "classify", {"texts": ["wheat \ud800"], "explain": True}))
+        (result,) = reply["result"]["structuredContent"]["results"]
+        assert result["top"][0]["topic"] == "grain"
+
+        reply = asked(process, call(2, "classify", {"texts": ["\udc00"], "\ud800": 1}))
+        assert reply["result"]["isError"]
+        assert "unknown field `\N{REPLACEMENT CHARACTER}`" in reply["result"]["content"][0]["text"]
+
+        good = json.dumps(call(3, "list_topics", {})).encode()
+        assert asked(process, b'not JSON\n\xff\n{"jsonrpc"\n\n' + good)["id"] == 3
+
+        reply = asked(process, call(4, "classify", {"texts": ["x" * 90_000] * 190}))
+        assert (reply["id"], reply["error"]["code"]) == (4, -32600)
+        assert asked(process, good)["id"] == 3
+
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=10)
+        assert (process.returncode, out, err) == (0, b"", b"")
+
+
+def test_it_ends_with_its_input_and_prints_nothing_but_the_protocol(news_slug: Path) -> None:
+    with started(news_slug) as process:
+        asked(process, FIRST)
+        assert process.communicate(timeout=10) == (b"", b"")
+        assert process.returncode == 0
+
+
+def test_a_model_that_is_not_there_is_one_line(run: Run) -> None:
+    found = run("mcp", "nothing.slug")
+    assert (found.code, found.out) == (1, "")
+    assert found.err == (
+        "slugline: error: nothing.slug: No such file or directory; check the path.\n"
+    )
+
+
+def test_without_the_protocol_s_package_the_extra_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("mcp.", "slugline.mcp."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    found = run("mcp")
+    assert (found.code, found.out) == (2, "")
+    assert found.err == (
+        "slugline: error: tools for agents need mcp, which is not installed; "
+        'install it with pip install "slugline[mcp]".\n'
+    )

@@ -1,0 +1,35 @@
+"""The description of the API is true: requests made of it at random get answers that it names."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from server import running
+
+pytestmark = pytest.mark.slow
+
+pytest.importorskip("schemathesis", reason="needs schemathesis")
+
+
+def test_what_is_described_is_what_is_answered(tmp_path: Path) -> None:
+    with running("--corrections", tmp_path / "c.db", "--max-waiting", 64) as url:
+        assert httpx.get(f"{url}/openapi.json").json()["openapi"] == "3.1.0"
+        command = Path(sys.executable).with_name("schemathesis")
+        arguments = ["run", f"{url}/openapi.json", "--max-examples", "12", "--seed", "1"]
+        # Which topics a model has, and which precision it reaches, no schema says.
+        arguments += ["--exclude-checks", "positive_data_acceptance"]
+        arguments += ["--checks", "all", "--generation-database", "none", "--no-color"]
+        done = subprocess.run(
+            [command, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=dict(os.environ, SCHEMATHESIS_HOOKS=""),
+        )
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

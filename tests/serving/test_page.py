@@ -1,0 +1,424 @@
+"""The page for people, as it is without a script."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from starlette.testclient import TestClient
+
+from server import client, make_state
+from slugline.serving.http.settings import State
+
+HOSTILE = '<script>alert("1")</script> wheat & "corn"'
+
+
+@pytest.fixture
+def state(news_slug: Path, tmp_path: Path) -> Iterator[State]:
+    """Return the state of a server that takes corrections."""
+    found = make_state(news_slug, corrections=tmp_path / "corrections.db")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def page(state: State) -> TestClient:
+    """Return a client of it."""
+    return client(state)
+
+
+def words_of(html: str) -> str:
+    """Return what stands on a page, roughly."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
+
+
+# Classify -----------------------------------------------------------------------------------------
+
+
+def test_an_empty_page_has_a_form_and_no_answer(page: TestClient) -> None:
+    found = page.get("/")
+    assert found.status_code == 200
+    assert '<form id="ask" class="ask" method="post" action="/"' in found.text
+    assert 'class="why"' not in found.text
+
+
+def test_a_text_gets_its_topic_without_a_script(page: TestClient) -> None:
+    found = page.post("/", data={"text": "the wheat and corn of 3"})
+    assert '<p class="topic"><bdi>grain</bdi></p>' in found.text
+    assert re.search(r'<mark class="for s9" title="[^"]*">(wheat|corn)</mark>', found.text)
+    assert "\nthe wheat and corn of 3</textarea>" in found.text
+
+
+def test_another_topic_is_a_button_of_the_same_form(page: TestClient) -> None:
+    found = page.post("/", data={"text": "the wheat and corn of 3", "topic": "sport"})
+    assert '<p class="topic"><bdi>grain</bdi></p>' in found.text
+    assert "What speaks for <bdi>sport</bdi>" in found.text
+    assert 'value="sport" aria-pressed="true"' in found.text
+
+
+def test_a_script_gets_the_answer_alone(page: TestClient) -> None:
+    found = page.post("/", data={"text": "wheat"}, headers={"X-Part": "1"})
+    assert found.text.startswith('<section class="verdict" data-said="grain, ')
+    assert "<html" not in found.text
+
+
+def test_markup_in_a_text_is_only_text(page: TestClient) -> None:
+    found = page.post("/", data={"text": HOSTILE, "topic": HOSTILE}).text
+    assert found.count("<script") == 1
+    assert "alert(&#34;1&#34;)" in found
+
+
+def test_of_very_many_topics_the_most_likely_are_listed(tmp_path: Path) -> None:
+    from slugline import TopicClassifier
+
+    topics = [f"topic{n}" for n in range(600)]
+    TopicClassifier().fit([f"word{n}" for n in range(600)], topics).save(tmp_path / "many.slug")
+    found = client(make_state(tmp_path / "many.slug")).post(
+        "/", data={"text": "word7 word599", "topic": "topic3"}
+    )
+    assert "<summary>The first 500 of 600 topics</summary>" in found.text
+    assert found.text.count("<li><button form") == 500
+    assert "What speaks for <bdi>topic3</bdi>" in found.text
+
+
+def test_topics_that_are_numbers(tmp_path: Path) -> None:
+    from slugline import TopicClassifier
+
+    TopicClassifier().fit(["wheat", "goal"] * 3, [3, 11] * 3).save(tmp_path / "numbers.slug")
+    state = make_state(tmp_path / "numbers.slug", corrections=tmp_path / "corrections.db")
+    page = client(state)
+    found = page.post("/", data={"text": "wheat", "topic": "11"}).text
+    assert '<p class="topic"><bdi>3</bdi></p>' in found
+    assert "What speaks for <bdi>11</bdi>" in found
+    kept(page, " 11 ")
+    assert "which is new" in kept(page, "12")
+    assert "topics of numbers are numbers" in kept(page, "sport").lower()
+    assert state.store is not None
+    assert [row.topic for row in state.store.rows()] == [11, 12]
+    state.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["!!!", "\0", "\ud800", "\u202e wheat", "x" * 100_000],
+    ids=["signs", "NUL", "half", "direction", "long"],
+)
+def test_texts_of_all_kinds_are_answered(page: TestClient, text: str) -> None:
+    body = f"text={quote(text, errors='surrogatepass')}"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    found = page.post("/", content=body, headers=headers)
+    assert found.status_code == 200
+    assert 'class="why"' in found.text
+
+
+def test_nothing_is_said_of_a_blank_text(page: TestClient) -> None:
+    assert 'class="why"' not in page.post("/", data={"text": " \n"}).text
+
+
+def test_line_breaks_stay_as_they_were_pasted(page: TestClient) -> None:
+    found = page.post("/", data={"text": "\nwheat\r\n\r\ncorn"}).text
+    assert "\n\nwheat\n\ncorn</textarea>" in found  # HTML drops the first one
+
+
+def test_a_text_that_is_too_long_is_refused_on_a_page(news_slug: Path) -> None:
+    from slugline.serving.model import Limits
+
+    page = client(make_state(news_slug, limits=Limits(characters=9)))
+    found = page.post("/", data={"text": "0123456789"})
+    assert found.status_code == 422
+    assert "The text has 10 characters, and a text may have 9; shorten it." in found.text
+
+
+def test_a_correction_may_be_no_longer_than_a_text(news_slug: Path, tmp_path: Path) -> None:
+    from slugline.serving.model import Limits
+
+    limits, file = Limits(characters=9), tmp_path / "corrections.db"
+    page = client(make_state(news_slug, limits=limits, corrections=file))
+    data = {"text": "0123456789", "topic": "bank"}
+    found = page.post("/wrong", data=data, headers={"X-Part": "1"})
+    assert found.status_code == 422
+    assert "The text has 10 characters, and a text may have 9; shorten it." in found.text
+    assert page.post("/wrong", data=data).status_code == 422
+
+
+def test_what_is_no_form_is_refused(page: TestClient) -> None:
+    assert page.post("/", json={"text": "wheat"}).status_code == 415
+    assert page.post("/", data={str(i): "" for i in range(30)}).status_code == 400
+
+
+# Corrections --------------------------------------------------------------------------------------
+
+
+def kept(page: TestClient, topic: str = "bank", text: str = "wheat", **more: str) -> str:
+    return page.post("/wrong", data={"text": text, "topic": topic, **more}).text
+
+
+def test_a_correction_is_kept_and_undone_where_it_was_made(page: TestClient, state: State) -> None:
+    assert "Kept: the right topic is bank . Undo" in words_of(kept(page, who=" Ann "))
+    assert state.store is not None
+    [row] = state.store.rows()
+    assert (row.text, row.topic, row.answer, row.who) == ("wheat", "bank", "grain", "Ann")
+
+    found = page.post("/undo", data={"id": str(row.id), "text": "wheat"}).text
+    assert "Undone: the correction is no longer kept." in found
+    assert '<input type="hidden" name="text" value="wheat">' in found
+    assert list(state.store.rows()) == []
+
+
+def test_a_new_topic_is_kept_and_said_to_be_new(page: TestClient) -> None:
+    assert "Kept: the right topic is weather , which is new." in words_of(kept(page, "weather"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"topic": " "}, "A correction needs a text and its right topic."),
+        ({"text": " "}, "A correction needs a text and its right topic."),
+        ({"who": "x" * 201}, "The name has more than 200 characters; shorten it."),
+    ],
+    ids=["topic", "text", "who"],
+)
+def test_what_can_not_be_kept_says_why(
+    page: TestClient, state: State, fields: dict[str, str], said: str
+) -> None:
+    given = {"text": "wheat", "topic": "bank", **fields}
+    found = page.post("/wrong", data=given, headers={"X-Part": "1"})
+    assert found.status_code == 422
+    assert said in found.text
+    assert state.store is not None
+    assert state.store.count() == 0
+
+
+def test_corrections_are_listed_latest_first_page_by_page(page: TestClient, state: State) -> None:
+    assert state.store is not None
+    for number in range(60):
+        row = state.store.add(
+            text=f"text {number}", topic=HOSTILE, answer="grain", probability=0.5,
+            model="news", digest="0",
+        )  # fmt: skip
+        if number % 10 == 9:
+            state.store.undo(row.id)
+    first = page.get("/corrections").text
+    numbers = [int(n) for n in re.findall(r"<bdi>text (\d+)</bdi>", first)]
+    assert first.count("<script") == 1
+    assert "54 corrections" in first
+    older = re.search(r'href="([^"]*)" rel="next"', first)
+    assert older is not None
+    numbers += [int(n) for n in re.findall(r"<bdi>text (\d+)</bdi>", page.get(older[1]).text)]
+    assert numbers == [n for n in reversed(range(60)) if n % 10 != 9]
+
+
+def test_a_list_says_what_corrections_would_change(page: TestClient) -> None:
+    kept(page, "bank")
+    kept(page, "grain", "corn")
+    said = words_of(page.get("/corrections").text)
+    assert "Of 2 corrected texts, news still gets 1 wrong." in said
+    kept(page, "weather")
+    said = words_of(page.get("/corrections").text)
+    assert "1 topic among them is new: weather ." in said
+
+
+def test_a_list_says_whether_the_model_learns_from_corrections(
+    page: TestClient, state: State
+) -> None:
+    class Learner:
+        is_learning = False
+        last: dict[str, str] | None = None
+
+        def state(self) -> dict[str, object]:
+            return {"is_learning": self.is_learning, "next_after": 7, "last": self.last}
+
+    assert "by itself" not in page.get("/corrections").text
+    state.learner = Learner()  # type: ignore[assignment]
+    assert "news learns from them by itself: next after 7 more corrections" in words_of(
+        page.get("/corrections").text
+    )
+    Learner.is_learning = True
+    Learner.last = {"at": "2026-01-31T08:15:00.250Z", "message": "a `b` <i>"}
+    found = page.get("/corrections").text
+    assert "Learning from them now." in found
+    assert "Last time, 2026-01-31 08:15 UTC: a <code>b</code> &lt;i&gt;." in found
+
+
+def test_undoing_in_the_list_leads_back_to_it(page: TestClient) -> None:
+    kept(page)
+    found = page.post("/undo", data={"id": "1", "back": "corrections"})
+    assert found.url.path == "/corrections"
+    assert "Correction 1 is undone." in found.text
+    assert page.post("/undo", data={"id": "x"}).status_code == 422
+    assert page.get("/corrections?before=-1").status_code == 422
+
+
+def test_a_server_without_corrections_says_so(news_slug: Path) -> None:
+    page = client(make_state(news_slug))
+    assert "This server keeps none." in page.get("/corrections").text
+    assert "That’s wrong" not in page.post("/", data={"text": "wheat"}).text
+    assert page.post("/wrong", data={"text": "wheat", "topic": "bank"}).status_code == 404
+
+
+# Models -------------------------------------------------------------------------------------------
+
+
+def test_a_model_has_a_tab_with_its_card_and_topics(page: TestClient) -> None:
+    found = words_of(page.get("/model").text)
+    assert "3 topics" in found
+    assert "right on documents left out to test 75.0 %" in found
+    assert "Learner" in found
+    assert "# " not in found
+
+
+def test_links_and_forms_stay_with_the_chosen_model(news_slug: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other one.slug"
+    other.write_bytes(news_slug.read_bytes())
+    page = client(make_state(news_slug, other))
+    found = page.get("/?model=other+one")
+    assert found.headers["x-model"] == "other one"
+    assert 'action="/?model=other+one"' in found.text
+    assert 'href="/model?model=other+one"' in found.text
+    assert page.get("/?model=none").status_code == 404
+    assert "there is no model" in page.get("/?model=none").text.lower()
+
+
+def test_samples_are_for_the_model_that_comes_with_slugline(news_slug: Path) -> None:
+    from slugline.serving.page.classify import samples_for
+
+    own = make_state(news_slug)
+    assert samples_for(own.models.default) == ()
+    state = make_state()
+    page = client(state)
+    samples = samples_for(state.models.default)
+    answers = [page.post("/", data={"sample": str(n)}).text for n in range(len(samples))]
+    topics = [re.search(r'<p class="topic[^"]*">(?:<bdi>)?([\w-]+)', text) for text in answers]
+    assert [t and t[1] for t in topics] == ["grain", "crude", "acq", "earn", "Unsure"]
+
+
+# Tokens and docs ----------------------------------------------------------------------------------
+
+TOKEN = "0123456789abcdef"
+
+
+def test_who_has_no_token_is_asked_for_one_and_let_in(news_slug: Path) -> None:
+    page = client(make_state(news_slug, tokens=(TOKEN,)))
+    asked = page.get("/", headers={"Accept": "text/html"})
+    assert asked.url.path == "/login"
+    assert page.get("/").status_code == 401  # a program
+    wrong = page.post("/login", data={"token": "x" * 16})
+    assert wrong.status_code == 403
+    assert "That is none of this server’s tokens." in wrong.text
+    assert "set-cookie" not in wrong.headers
+
+    found = page.post("/login", data={"token": TOKEN}, follow_redirects=False)
+    assert found.status_code == 303
+    cookie = found.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+    assert TOKEN not in cookie
+    assert page.get("/").status_code == 200
+
+
+def test_docs_have_all_that_can_be_asked(page: TestClient) -> None:
+    from slugline.serving.http.operations import OPERATIONS
+
+    found = page.get("/docs").text
+    for operation in OPERATIONS:
+        assert f'<span class="method">{operation.method}</span> {operation.path}</h2>' in found
+    assert "https://" not in found
+
+
+def test_commands_in_the_docs_work(page: TestClient) -> None:
+    import html
+    import itertools
+    import json
+    import shlex
+
+    shown = re.findall("<pre[^>]*>(.*?)</pre>", page.get("/docs").text, re.DOTALL)
+    commands = [shlex.split(html.unescape(text).replace("\\\n", "")) for text in shown]
+    sent = [(words, dict(itertools.pairwise(words))) for words in commands]
+    for words, options in sent:
+        method = options.get("-X", "POST" if "-d" in options else "GET")
+        address = next(word for word in words if word.startswith("http://localhost/"))
+        body = json.loads(options["-d"]) if "-d" in options else None
+        found = page.request(method, address.removeprefix("http://localhost"), json=body)
+        assert found.is_success, (words, found.text)
+    assert len(commands) > 8
+
+
+# What goes wrong ----------------------------------------------------------------------------------
+
+READER = {"Accept": "text/html,*/*"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "said"),
+    [
+        ("/nowhere", {}, 404, "There is nothing at /nowhere; see /docs."),
+        ("/wrong", {}, 405, "/wrong does not answer GET; see /docs."),
+        (
+            "/",
+            {"Host": "<b>.org"},
+            421,
+            "This server is not called &#39;&lt;b&gt;.org&#39;; ask by",
+        ),
+    ],
+)
+def test_people_are_told_on_a_page_and_programs_in_json(
+    page: TestClient, path: str, headers: dict[str, str], status: int, said: str
+) -> None:
+    found = page.get(path, headers=headers | READER)
+    assert found.status_code == status
+    assert said in found.text
+    assert "<nav" not in found.text
+    told = page.get(path, headers=headers)
+    assert told.headers["content-type"] == "application/problem+json"
+
+
+def test_a_crash_is_told_on_a_page_without_what_it_was(
+    page: TestClient, state: State, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def state(self) -> dict[str, object]:
+            raise RuntimeError("a secret")
+
+    state.learner = Broken()  # type: ignore[assignment]
+    found = page.get("/corrections")
+    assert found.status_code == 500
+    assert "An error that is ours; the log says more under " in found.text
+    assert "a secret" not in found.text
+    assert "a secret" in caplog.text
+
+
+def test_corrections_that_can_not_be_kept_now_are_asked_for_again(
+    page: TestClient, state: State, tmp_path: Path
+) -> None:
+    (tmp_path / "corrections.db").rename(tmp_path / "elsewhere.db")
+    found = page.post("/wrong", data={"text": "wheat", "topic": "bank"}, headers={"X-Part": "1"})
+    assert found.status_code == 503
+    assert "was moved, removed or replaced while it was in use" in found.text
+    assert '<details id="wrong-form" open>' in found.text
+    assert page.get("/corrections").status_code == 503
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+def test_files_keep_for_ever_under_a_name_that_changes_with_them(page: TestClient) -> None:
+    names = re.findall(r'"(/static/[^"]*)"', page.get("/").text)
+    assert [name.rpartition(".")[2] for name in names] == ["css", "js"]
+    for name in names:
+        found = page.get(name)
+        assert found.headers.get_list("cache-control") == ["public, max-age=31536000, immutable"]
+        again = page.get(name, headers={"If-None-Match": found.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    missing = page.get("/static/page-0.css")
+    assert missing.status_code == 404
+    assert missing.headers.get_list("cache-control") == ["no-store"]
+
+
+def test_all_that_the_first_page_loads_is_under_100_kb(page: TestClient) -> None:
+    html = page.get("/").text
+    loaded = [page.get(name).text for name in re.findall(r'"(/static/[^"]*)"', html)]
+    assert sum(len(text.encode()) for text in [html, *loaded]) < 100_000
+    assert len(loaded[1].encode()) < 20_000

@@ -1,0 +1,323 @@
+"""The page in a browser: what its script does, without one, by keyboard, and for all eyes."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from browsers import chromium
+from server import running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.slow
+
+HOSTILE = '<img src=x onerror="alert(1)"> wheat & corn'
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return a browser for all tests."""
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def address(_many_topics: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a server with two models, one of them with 150 topics."""
+    corrections = tmp_path_factory.mktemp("kept") / "corrections.db"
+    with running("reuters46", _many_topics, "--corrections", corrections) as found:
+        yield str(found)
+
+
+@pytest.fixture(scope="module")
+def _many_topics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from slugline import TopicClassifier
+
+    names = [f"queue {n} <b>of requests about orders that were never delivered" for n in range(148)]
+    topics = [*names, "Donaudampfschifffahrtsgesellschaftskapitänsmütze" * 3, "короткая тема"]
+    path = tmp_path_factory.mktemp("models") / "queues.slug"
+    texts = [f"word{n} other{n}" for n in range(len(topics))]
+    TopicClassifier().fit(texts * 2, topics * 2).save(path)
+    return path
+
+
+@contextlib.contextmanager
+def opened(
+    browser: Browser, address: str, path: str = "/", *, expected: str = "", **options: Any
+) -> Iterator[Page]:
+    """Open a page; whatever the browser complains about fails the test, unless it is expected."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda sent: _check_ours(sent.url, address, complaints))
+    page.goto(address + path)
+    try:
+        yield page
+        assert [said for said in complaints if not expected or expected not in said] == []
+    finally:
+        context.close()
+
+
+def _check_ours(url: str, address: str, complaints: list[str]) -> None:
+    if not url.startswith((f"{address}/", "data:", "blob:")):
+        complaints.append(f"asked elsewhere: {url}")
+
+
+def write_tickets(path: Path, n_rows: int = 300) -> Path:
+    kinds = ("wheat and corn harvest, grain tonnes", "my parcel, please", "crude oil barrel output")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["number", "body"])
+        writer.writerows([n, f"{kinds[n % 3]} {HOSTILE if n == 1 else n}"] for n in range(n_rows))
+    return path
+
+
+# What the script does -----------------------------------------------------------------------------
+
+
+def test_answers_come_while_one_types(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        page.locator("#text").press_sequentially("wheat and corn harvest, grain tonnes", delay=5)
+        page.locator(".topic", has_text="grain").wait_for()
+        assert page.locator("#said").inner_text().startswith("grain, ")
+        assert page.locator(".text mark").count() > 1
+        assert page.url == f"{address}/"
+
+        page.fill("#text", "crude oil: barrels of output")
+        page.locator(".topic", has_text="crude").wait_for()
+        page.fill("#text", "")
+        page.locator(".why").wait_for(state="detached")
+
+
+def test_another_topic_is_a_click_away_and_keeps_the_focus(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        page.fill("#text", "wheat and oil")
+        page.locator(".why").wait_for()
+        page.locator("#all-topics summary").click()
+        page.locator("#all-topics button[value=gold]").click()
+        page.locator(".why h2", has_text="What speaks for gold").wait_for()
+        pressed = page.locator("button[aria-pressed=true]")
+        assert pressed.get_attribute("value") == "gold"
+        assert pressed.evaluate("each => each === document.activeElement")
+        assert page.locator("#all-topics").get_attribute("open") is not None
+
+
+def test_a_wrong_answer_is_corrected_and_undone(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        page.fill("#text", HOSTILE)
+        page.locator(".why").wait_for()
+        for topic, hint, said in (
+            ("oilseed", "The model knows this topic.", "the right topic is oilseed."),
+            ("<i>fertiliser", "A new topic,", "the right topic is <i>fertiliser, which is new."),
+        ):
+            page.locator("#wrong summary").click()
+            page.fill("#right", topic)
+            assert hint in page.locator("#right-hint").inner_text()
+            page.fill("#who", "Ann")
+            page.locator("#wrong button.main").click()
+            page.locator(".kept", has_text=said).wait_for()
+            page.locator(".kept button").click()
+            page.locator("#wrong", has_text="Undone").wait_for()
+        page.reload()
+        page.fill("#text", "wheat")
+        page.locator("#wrong summary").click()
+        assert page.input_value("#who") == "Ann"  # the browser remembers
+
+
+def test_another_model_answers_the_same_text(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        page.select_option("#model", "queues")
+        page.wait_for_url("**/?model=queues")
+        page.fill("#text", "wheat and corn harvest")
+        page.locator(".why").wait_for()
+        page.select_option("#model", "reuters46")
+        page.locator(".topic", has_text="grain").wait_for()
+        assert page.input_value("#text") == "wheat and corn harvest"
+        assert page.url == f"{address}/?model=reuters46"
+
+
+def test_a_table_is_answered_filtered_and_sent_back(
+    browser: Browser, address: str, tmp_path: Path
+) -> None:
+    file = write_tickets(tmp_path / "tickets.csv")
+    with opened(browser, address, "/table") as page:
+        page.set_input_files("#file", file)
+        page.locator("#download:enabled").wait_for()
+        assert page.locator("#counts").inner_text() == "300 rows, 100 unsure"
+        assert page.locator("#showing").inner_text() == "Rows 1 to 50 of 300"
+        page.locator("#next").click()
+        assert page.locator("#showing").inner_text() == "Rows 51 to 100 of 300"
+
+        page.select_option("#topic-filter", "grain")
+        page.select_option("#sure-filter", "sure")
+        assert page.locator("#showing").inner_text() == "Rows 1 to 50 of 100"
+        page.select_option("#topic-filter", "")
+        page.select_option("#sure-filter", "unsure")
+        assert page.locator("#rows .name").first.inner_text().startswith("Unsure")
+        page.select_option("#sure-filter", "")
+        page.locator("#sort").click()
+        shares = page.locator("#rows .p").all_inner_texts()
+        numbers = [float(share.replace("%", "").replace("<", "")) for share in shares]
+        assert numbers == sorted(numbers)
+
+        with page.expect_download() as download:
+            page.locator("#download").click()
+        assert download.value.suggested_filename == "tickets-topics.csv"
+        with Path(download.value.path()).open(newline="", encoding="utf-8") as sent:
+            rows = list(csv.DictReader(sent))
+        assert len(rows) == 300
+        assert rows[0]["topic"] == "grain"
+        assert rows[1]["body"].endswith(HOSTILE)
+
+
+def test_a_dropped_table_whose_text_has_to_be_named(
+    browser: Browser, address: str, tmp_path: Path
+) -> None:
+    with opened(browser, address, "/table") as page:
+        page.evaluate(
+            """() => {
+                const data = new DataTransfer();
+                data.items.add(new File(["one,two,three\\nx,wheat harvest,y\\n"], "odd.csv"));
+                document.querySelector("#drop").dispatchEvent(
+                    new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+            }"""
+        )
+        page.locator("#counts", has_text="Which column holds the texts?").wait_for()
+        page.select_option("#column", "two")
+        page.locator("#rows .text", has_text="wheat harvest").wait_for()
+
+
+def test_a_table_that_can_not_be_read_says_why(
+    browser: Browser, address: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "letter.doc"
+    path.write_bytes(b"\0\1")
+    with opened(browser, address, "/table", expected="422") as page:
+        page.set_input_files("#file", path)
+        page.locator("#table-problem", has_text="letter.doc is in an unknown format").wait_for()
+        assert page.locator("#progress").is_hidden()
+
+
+def test_who_has_a_token_is_let_in(browser: Browser, news_slug: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("0123456789abcdef\n")
+    with (
+        running(news_slug, "--token-file", tmp_path / "tokens") as guarded,
+        opened(browser, guarded, "/model", expected="403") as page,
+    ):
+        assert page.url == f"{guarded}/login"
+        page.fill("#token", "fedcba9876543210")
+        page.locator("text=Go on").click()
+        assert page.locator("#problem").inner_text() == "That is none of this server’s tokens."
+        page.fill("#token", "0123456789abcdef")
+        page.locator("text=Go on").click()
+        page.fill("#text", "wheat")
+        page.locator(".topic", has_text="grain").wait_for()
+
+
+# Without the script, and by keyboard --------------------------------------------------------------
+
+
+def test_all_that_matters_works_without_a_script(browser: Browser, address: str) -> None:
+    with opened(browser, address, java_script_enabled=False) as page:
+        page.fill("#text", "wheat and corn harvest\n\n<b>grain</b> tonnes")
+        page.locator("text=Find the topic").click()
+        assert page.locator(".topic").inner_text() == "grain"
+        page.locator(".bars button", has_text="crude").or_(page.locator(".bars button")).nth(
+            1
+        ).click()
+        assert page.locator(".why h2").inner_text().startswith("What speaks for")
+        page.locator("#wrong summary").click()
+        page.fill("#right", "oilseed")
+        page.locator("text=Keep the correction").click()
+        assert "the right topic is oilseed" in page.locator(".kept").inner_text()
+        page.locator(".kept button").click()
+        assert "Undone" in page.locator("#wrong").inner_text()
+        page.locator(".chips button").first.click()
+        assert page.input_value("#text").startswith("Wheat shipments")
+
+
+def test_everything_can_be_reached_by_keyboard(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.locator("#text").focus()
+        page.keyboard.type("wheat and corn harvest")
+        page.keyboard.press("Control+Enter")
+        page.locator(".why").wait_for()
+        reached = set()
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            reached.add(page.evaluate("document.activeElement.innerText?.split('\\n')[0]"))
+            if "That’s wrong" in reached:
+                break
+        assert {"A harvest", "All 46 topics", "That’s wrong"} <= reached
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        page.keyboard.type("oilseed")
+        page.keyboard.press("Enter")
+        page.locator(".kept").wait_for()
+        assert page.evaluate("document.activeElement.innerText") == "Undo"
+        page.keyboard.press("Enter")
+        page.locator("#wrong", has_text="Undone").wait_for()
+
+
+# For all eyes -------------------------------------------------------------------------------------
+
+PAGES = (
+    *("/?model=queues", "/table?model=queues", "/model?model=queues", "/corrections?model=queues"),
+    *("/", "/docs", "/login", "/?model=none"),
+)
+
+
+def opened_and_used(page: Page, address: str, path: str, text: str, file: Path) -> None:
+    """Open a page and bring as much as it can have onto it."""
+    page.goto(address + path)
+    if path.startswith("/?model=queues"):
+        page.fill("#text", text)
+        page.locator("#wrong summary").click()
+        page.locator("#all-topics summary").click()
+    if path.startswith("/table"):
+        page.set_input_files("#file", file)
+        page.locator("#download:enabled").wait_for()
+
+
+def test_axe_finds_nothing(browser: Browser, address: str, tmp_path: Path) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = []
+    file = write_tickets(tmp_path / "tickets.csv", 60)
+    context = browser.new_context()
+    page = context.new_page()
+    for path in PAGES:
+        opened_and_used(page, address, path, "word148 other148 word147", file)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            found += [
+                (path, scheme, each["id"], node["target"], node["failureSummary"])
+                for each in Axe().run(page).response["violations"]
+                for node in each["nodes"]
+            ]
+    context.close()
+    assert found == []
+
+
+def test_nothing_is_wider_than_the_window(browser: Browser, address: str, tmp_path: Path) -> None:
+    file = write_tickets(tmp_path / "tickets.csv", 60)
+    context = browser.new_context()
+    page = context.new_page()
+    for path in PAGES:
+        opened_and_used(page, address, path, "word148 other148 " + "x" * 300, file)
+        for width in (320, 390, 768, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    context.close()

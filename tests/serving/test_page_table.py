@@ -1,0 +1,172 @@
+"""Tables that are dropped on the page."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from server import client, make_state
+
+pytestmark = pytest.mark.slow
+
+TICKETS = 'ticket_id,body,note\n7,"wheat, ""corn""\ncrop",=1+1\n8,goal,-3\n9,,\n'
+
+
+@pytest.fixture
+def page(news_slug: Path) -> Iterator[TestClient]:
+    """Return a client of a server with a small limit on files."""
+    state = make_state(news_slug, max_file=200_000)
+    yield client(state)
+    state.close()
+
+
+def lines(
+    page: TestClient, content: str | bytes, name: str = "a.csv", **query: str
+) -> list[dict[str, Any]]:
+    found = page.post("/table/answers", content=content, params={"name": name, **query})
+    assert found.status_code == 200, found.text
+    return [json.loads(line) for line in found.text.splitlines()]
+
+
+def problem(page: TestClient, content: str | bytes, **query: str) -> tuple[int, str]:
+    found = page.post("/table/answers", content=content, params=query)
+    return found.status_code, found.json()["detail"]
+
+
+def test_rows_are_answered_in_their_order(page: TestClient) -> None:
+    head, *batches, end = lines(page, TICKETS)
+    assert head == {"columns": ["ticket_id", "body", "note"], "text": "body", "encoding": None}
+    rows = [row for batch in batches for row in batch["rows"]]
+    assert [(row[0], row[1], row[4], row[5]) for row in rows] == [
+        (2, "grain", 'wheat, "corn" crop', None),
+        (4, "sport", "goal", None),
+        (5, None, "", "no text in column 'body'"),
+    ]
+    assert batches[-1]["read"] == 1
+    assert end == {"n_rows": 3}
+
+
+def test_answers_of_the_page_and_of_the_library_are_the_same(
+    page: TestClient, news_slug: Path, texts: list[str]
+) -> None:
+    from slugline import load
+
+    content = "text\n" + "\n".join(texts * 10)
+    rows = [row for line in lines(page, content)[1:-1] for row in line["rows"]]
+    assert [row[1] for row in rows] == load(news_slug).predict(texts * 10).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tsv", b"body\tid\nwheat\t1\n"),
+        ("a.jsonl", b'{"body": "wheat", "id": 1}\n'),
+        ("a.json", b'[{"body": "wheat", "id": 1}]'),
+        ("a.csv.gz", gzip.compress(b"id,body\n1,wheat\n", mtime=0)),
+        ("A.TXT", b"wheat\n"),
+        ("../a\\b.csv", b"id,body\n1,wheat\n"),
+    ],
+)
+def test_files_of_many_kinds(page: TestClient, name: str, content: bytes) -> None:
+    _, batch, _ = lines(page, content, name)
+    assert batch["rows"][0][1] == "grain"
+
+
+def test_who_has_no_text_column_is_asked_which_it_is(page: TestClient) -> None:
+    content = "one,two,three\nwheat,7,corn\n"
+    assert lines(page, content) == [
+        {"columns": ["one", "two", "three"], "text": None, "encoding": None}
+    ]
+    head, batch, _ = lines(page, content, text="three")
+    assert head["text"] == "three"
+    assert batch["rows"][0][4] == "corn"
+    file = page.post("/table/file", content=content, params={"name": "a.csv"})
+    assert (file.status_code, file.json()["detail"]) == (
+        422,
+        "a.csv has no column known as text; name one with `text`.",
+    )
+
+
+def test_tables_that_are_not_utf8_are_read_as_what_they_seem_to_be(page: TestClient) -> None:
+    head, batch, _ = lines(page, b"id,body\n1,wheat f\xfcr K\xf6ln\n" * 3, "a.csv")
+    assert head["encoding"] == "cp1252"
+    assert batch["rows"][0][4] == "wheat für Köln"
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"name": "a.doc"}, "a.doc is in an unknown format; use a name that ends in one of "),
+        ({}, "give the file's `name`, of at most 200 characters, in the address."),
+        ({"name": "x" * 201}, "give the file's `name`, of at most 200 characters, in the address."),
+        (
+            {"name": "a.csv", "text": "boddy"},
+            "a.csv has no column 'boddy'; there are 'ticket_id', ",
+        ),
+        ({"name": "a.parquet"}, "a.parquet"),
+    ],
+    ids=["format", "no name", "long name", "column", "damaged"],
+)
+def test_what_can_not_be_read_says_why(page: TestClient, query: dict[str, str], said: str) -> None:
+    status, detail = problem(page, TICKETS, **query)
+    assert status == 422
+    assert detail.startswith(said)
+    assert "tmp" not in detail
+
+
+def test_a_file_that_is_too_large_is_refused(page: TestClient) -> None:
+    status, detail = problem(page, b"x" * 200_001, name="a.csv")
+    assert (status, detail.partition(";")[0]) == (413, "the body is larger than 200,000 bytes")
+
+
+def test_a_file_that_breaks_off_is_answered_up_to_there(page: TestClient) -> None:
+    whole = gzip.compress(b"id,body\n" + b"".join(b"%d,wheat\n" % n for n in range(5000)))
+    *_, last = lines(page, whole[:-9], "a.csv.gz")
+    assert last["error"].startswith("a.csv.gz is not a whole gzip file")
+
+
+def test_no_end_of_rows_is_not_answered(page: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    from slugline.serving.page import table
+
+    monkeypatch.setattr(table, "_MOST_ROWS", 300)
+    *batches, last = lines(page, "wheat\n" * 600, "a.txt")[1:]
+    assert sum(len(batch["rows"]) for batch in batches) == 512
+    assert last == {
+        "error": "a.txt has more than 300 rows, and the others are not answered here; use "
+        "`slugline predict`."
+    }
+
+
+def test_a_downloaded_table_has_its_own_columns_and_no_formula(page: TestClient) -> None:
+    found = page.post("/table/file", content=TICKETS, params={"name": "my tickets.csv"})
+    assert found.headers["content-disposition"] == (
+        "attachment; filename*=UTF-8''my%20tickets-topics.csv"
+    )
+    header, *rows = csv.reader(io.StringIO(found.text), strict=True)
+    assert header == ["ticket_id", "body", "note", "topic", "probability", "error"]
+    assert [row[:4] for row in rows] == [
+        ["7", 'wheat, "corn"\ncrop', "'=1+1", "grain"],
+        ["8", "goal", "-3", "sport"],
+        ["9", "", "", ""],
+    ]
+    assert rows[2][5] == "line 5: no text in column 'body'"
+
+
+def test_nothing_is_left_of_a_file(
+    page: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lines(page, TICKETS)
+    problem(page, TICKETS, name="a.doc")
+    problem(page, b"x" * 200_001, name="a.csv")
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".slug"] == []

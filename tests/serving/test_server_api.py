@@ -1,0 +1,643 @@
+"""The API over a socket: a real server, asked as users do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import slugline
+from server import client, make_state, running
+from slugline.corrections.store import CorrectionStore
+from slugline.model.routing import Router
+from slugline.serving.model import ServedModel
+
+pytestmark = pytest.mark.slow
+
+WIRE = "Wheat exports rose as drought cut the harvest"
+CAKE = "Mix flour, butter and eggs, and bake the cake for an hour"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def api(folder: Path, tickets: Path) -> Iterator[httpx.Client]:
+    """Return a client of a server of two models that takes corrections."""
+    store = folder / "corrections.db"
+    with (
+        running("reuters46", tickets, "--corrections", store, "--max-characters", 5000) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def tickets(folder: Path) -> Path:
+    """Return a model of three topics, which are numbers."""
+    texts = [f"{word} {n}" for n in range(12) for word in ("refund", "parcel", "password")]
+    path = folder / "tickets.slug"
+    slugline.TopicClassifier().fit(texts, [1, 2, 3] * 12).save(path)
+    return path
+
+
+def ask(api: httpx.Client, path: str, **body: Any) -> httpx.Response:
+    return api.post(path, json=body)
+
+
+def check_problem(answer: Any, status: int, detail: str) -> dict[str, Any]:
+    """Check that an answer is an error of this kind; return what it says."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    said: dict[str, Any] = answer.json()
+    assert said["status"] == status
+    assert said["request_id"] == answer.headers["x-request-id"]
+    assert detail in said["detail"]
+    return said
+
+
+# Answers ----------------------------------------------------------------------------------------
+
+
+def test_texts_are_answered_as_the_library_does(api: httpx.Client) -> None:
+    texts = [WIRE, CAKE, "", "日本語", "a\ud800b", "x" * 5000] * 30
+    # Halves of characters travel as escapes.
+    body = json.dumps({"texts": texts, "top": 2})
+    answer = api.post("/v1/classify", content=body, headers=JSON)
+    assert answer.status_code == 200
+    said = answer.json()
+    assert said["model"] == answer.headers["x-model"] == "reuters46"
+    assert said["version"] == answer.headers["x-model-version"]
+    routes = Router.of(slugline.load("reuters46").fitted_).route(texts)
+    for result, route in zip(said["results"], routes, strict=True):
+        assert result["topic"] == route.topic
+        assert result["probability"] == pytest.approx(route.probability, abs=1e-6)
+        assert result.get("reason") == (route.reason and str(route.reason))
+        assert result.get("reason_kind") == (route.reason and route.reason.kind)
+        assert [each["topic"] for each in result["top"]] == [name for name, _ in route.top[:2]]
+
+
+def test_a_single_text_is_answered(api: httpx.Client) -> None:
+    [result] = ask(api, "/v1/classify", text=WIRE).json()["results"]
+    assert result["topic"] == "grain"
+    assert len(result["top"]) == 3
+    assert "reason" not in result
+    assert "reasons" not in result
+
+
+def test_more_topics_than_usual_may_be_asked_for(api: httpx.Client) -> None:
+    [result] = ask(api, "/v1/classify", text=WIRE, top=1000).json()["results"]
+    assert len(result["top"]) == 46
+    assert sum(each["probability"] for each in result["top"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_another_precision_may_be_asked_for(api: httpx.Client) -> None:
+    [unsure] = ask(api, "/v1/classify", text=CAKE).json()["results"]
+    [given] = ask(api, "/v1/classify", text=CAKE, min_precision=0).json()["results"]
+    assert unsure["topic"] is None
+    assert unsure["reason"].startswith("probability 0.35 is under")
+    assert unsure["reason_kind"] == "low_probability"
+    assert given["topic"] == unsure["top"][0]["topic"]
+    answer = ask(api, "/v1/classify", text=CAKE, min_precision=0.99999)
+    check_problem(answer, 422, "`min_precision` is 0.99999, and no threshold reaches it")
+
+
+def test_answers_say_why(api: httpx.Client) -> None:
+    [result] = ask(api, "/v1/classify", text=WIRE, explain=True).json()["results"]
+    word = max(result["reasons"], key=lambda each: each["share"])
+    assert WIRE[word["start"] : word["end"]].lower() == word["word"] == "wheat"
+
+
+def test_a_topic_is_explained(api: httpx.Client) -> None:
+    said = ask(api, "/v1/explain", text=WIRE, topic="wheat", against="grain").json()
+    assert (said["topic"], said["against"]) == ("wheat", "grain")
+    shares = sum(each["share"] for each in said["reasons"])
+    assert shares + said["bias"] == pytest.approx(said["score"], abs=1e-4)
+    answer = ask(api, "/v1/explain", text=WIRE, topic="wheet")
+    check_problem(answer, 422, "wheat")
+
+
+def test_models_are_named_and_described(api: httpx.Client) -> None:
+    models = api.get("/v1/models").json()["models"]
+    assert [each["name"] for each in models] == ["reuters46", "tickets"]
+    card = api.get("/v1/models/tickets").json()
+    assert card["topics"] == [1, 2, 3]
+    assert card["n_documents"] == 36
+    assert card["card"].startswith("# ")
+    check_problem(api.get("/v1/models/none"), 404, "there are: reuters46, tickets")
+
+
+def test_a_model_is_chosen_by_name(api: httpx.Client) -> None:
+    answer = ask(api, "/v1/classify", text="a refund", model="tickets")
+    assert answer.json()["results"][0]["topic"] == 1
+    assert answer.headers["x-model"] == "tickets"
+    check_problem(ask(api, "/v1/classify", text="a", model="other"), 404, "no model 'other'")
+
+
+def test_questions_at_the_same_time_get_each_their_own_answer(api: httpx.Client) -> None:
+    texts = [f"{word} {n} wheat" for n in range(40) for word in ("oil", "gold", "cocoa")]
+    alone = Router.of(slugline.load("reuters46").fitted_).route(texts)
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda text: ask(api, "/v1/classify", text=text).json(), texts))
+    for answer, route in zip(answers, alone, strict=True):
+        assert answer["results"][0]["probability"] == pytest.approx(route.probability, abs=1e-6)
+    batches = metrics(api)
+    assert batches["slugline_batch_size_sum"] > batches["slugline_batch_size_count"]
+
+
+# What is said of the server ---------------------------------------------------------------------
+
+
+def metrics(api: httpx.Client) -> dict[str, float]:
+    lines = api.get("/metrics").text.splitlines()
+    return {line.split()[0]: float(line.split()[1]) for line in lines if not line.startswith("#")}
+
+
+def test_what_is_counted_adds_up(api: httpx.Client) -> None:
+    before = metrics(api)
+    ask(api, "/v1/classify", texts=[WIRE, CAKE])
+    ask(api, "/v1/classify", texts=[])
+    after = metrics(api)
+    grown = {name: after[name] - before[name] for name in before}
+    assert grown["slugline_request_count"] == 3
+    assert grown["slugline_request_success"] == 2
+    assert grown["slugline_request_failure"] == 1
+    assert grown["slugline_documents"] == grown["slugline_confidence_count"] == 2
+    assert grown["slugline_unsure"] == 1
+    assert grown['slugline_batch_size_bucket{le="2.0"}'] == 1
+    assert grown['slugline_batch_size_bucket{le="1.0"}'] == 0
+    assert after["slugline_queue_size"] == 0
+
+
+def test_the_process_is_well_and_ready(api: httpx.Client) -> None:
+    assert api.get("/health").json() == {"status": "ok"}
+    assert api.get("/ready").json()["status"] == "ready"
+    assert api.head("/health").status_code == 200
+
+
+def test_replies_are_shown_by_this_page_alone(api: httpx.Client) -> None:
+    for path in ("/health", "/nothing"):
+        headers = api.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in headers
+        assert "server" not in headers
+
+
+# Corrections ------------------------------------------------------------------------------------
+
+
+def test_a_correction_is_kept_sent_back_and_undone(api: httpx.Client, folder: Path) -> None:
+    answer = ask(api, "/v1/corrections", text=CAKE, topic="recipe", who="me")
+    assert answer.status_code == 201
+    kept = answer.json()
+    assert kept["is_new"]
+    assert kept["answer"] == "acq"
+    again = ask(api, "/v1/corrections", text=WIRE, topic="wheat").json()
+    assert not again["is_new"]
+    lines = [json.loads(line) for line in api.get("/v1/corrections").text.splitlines()]
+    assert [line["topic"] for line in lines[-2:]] == ["recipe", "wheat"]
+    assert lines[-2]["who"] == "me"
+    later = api.get("/v1/corrections", params={"after": kept["id"]}).text.splitlines()
+    assert [json.loads(line)["id"] for line in later] == [again["id"]]
+    with CorrectionStore(folder / "corrections.db") as store:  # another process sees it, too
+        assert [row.text for row in store.rows(after=kept["id"])] == [WIRE]
+    for number in (kept["id"], again["id"]):
+        assert api.delete(f"/v1/corrections/{number}").status_code == 204
+        check_problem(api.delete(f"/v1/corrections/{number}"), 404, "undone before")
+    assert api.get("/v1/corrections", params={"after": kept["id"] - 1}).text == ""
+
+
+def test_topics_that_are_numbers_stay_numbers(api: httpx.Client) -> None:
+    kept = ask(api, "/v1/corrections", text="a refund", topic="2", model="tickets").json()
+    assert kept["topic"] == 2
+    assert not kept["is_new"]
+    answer = ask(api, "/v1/corrections", text="a refund", topic="refund", model="tickets")
+    check_problem(answer, 422, "numbers")
+    check_problem(ask(api, "/v1/corrections", text="a", topic=" "), 422, "`$.topic`")
+    check_problem(ask(api, "/v1/corrections", text="a", topic="a\0b"), 422, "topic")
+    check_problem(ask(api, "/v1/corrections", text="a", topic="a" * 2000), 422, "topic")
+    check_problem(ask(api, "/v1/corrections", text=" ", topic="a"), 422, "`text` is blank")
+    kept = ask(api, "/v1/corrections", text="a", topic="new\n topic").json()
+    assert kept["topic"] == "new topic"
+    half = json.dumps({"text": "a", "topic": "a\ud800"})
+    check_problem(api.post("/v1/corrections", content=half, headers=JSON), 422, "half a character")
+
+
+def test_a_full_disk_is_said_and_nothing_is_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.db"
+    with (
+        running("--corrections", path) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
+        assert ask(client, "/v1/corrections", text="a", topic="acq").status_code == 201
+        for file in tmp_path.iterdir():
+            file.unlink()
+        tmp_path.rmdir()  # nothing can be written there any more
+        answer = ask(client, "/v1/corrections", text="b", topic="acq")
+        check_problem(answer, 503, str(path))
+        assert answer.headers["retry-after"] == "10"
+
+
+def test_a_server_without_a_file_takes_no_corrections(tmp_path: Path) -> None:
+    with running() as url:
+        answer = httpx.post(f"{url}/v1/corrections", json={"text": "a", "topic": "acq"})
+        check_problem(answer, 404, "--corrections")
+
+
+# Bad input --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "detail"),
+    [
+        (b"", 400, "not JSON"),
+        (b"{", 400, "not JSON"),
+        (b'{"text": NaN}', 400, "not JSON"),
+        (b'{"text": "\\ud800", "x": NaN}', 400, "NaN is no number"),
+        (b'\xff\xfe{"text"', 400, "not JSON"),
+        (b"[" * 100_000, 422, "Expected `object`"),
+        (b'{"text":"\\ud800",' + b'"a":' + b"[" * 100_000, 400, "JSON"),
+        (b"[]", 422, "Expected `object`, got `array`"),
+        (b"{}", 422, "give either `text` or `texts`"),
+        (b'{"text": "a", "texts": ["b"]}', 422, "give either `text` or `texts`"),
+        (b'{"texts": []}', 422, "length >= 1 - at `$.texts`"),
+        (b'{"texts": ["a", 3]}', 422, "Expected `str`, got `int` - at `$.texts[1]`"),
+        (b'{"texts": ["a", null]}', 422, "got `null` - at `$.texts[1]`"),
+        (b'{"text": "a", "tpo": 3}', 422, "unknown field `tpo`"),
+        (b'{"text": "\\ud800", "tpo": 3}', 422, "unknown field `tpo`"),
+        (b'{"text": "a", "top": 0}', 422, ">= 1 - at `$.top`"),
+        (b'{"text": "a", "min_precision": 1}', 422, "< 1.0 - at `$.min_precision`"),
+        (b'{"text": "a", "explain": "yes"}', 422, "Expected `bool`, got `str`"),
+    ],
+)
+def test_what_can_not_be_asked_is_refused(
+    api: httpx.Client, body: bytes, status: int, detail: str
+) -> None:
+    check_problem(api.post("/v1/classify", content=body, headers=JSON), status, detail)
+
+
+def test_too_many_texts_and_one_too_long_are_refused(api: httpx.Client) -> None:
+    answer = ask(api, "/v1/classify", texts=["a"] * 10_001)
+    check_problem(answer, 422, "there are 10,001 texts, and a request may have 10,000")
+    answer = ask(api, "/v1/classify", texts=["a"] * 101, explain=True)
+    check_problem(answer, 422, "a request with reasons may have 100")
+    answer = ask(api, "/v1/classify", texts=["a", "b", "c" * 5001])
+    said = check_problem(answer, 422, "text 2 has 5,001 characters, and a text may have 5,000")
+    assert said["index"] == 2
+    assert len(ask(api, "/v1/classify", texts=["a"] * 10_000).json()["results"]) == 10_000
+
+
+def test_a_body_too_large_is_refused_whether_it_says_so_or_not(api: httpx.Client) -> None:
+    large = b" " * (17 << 20)
+    answer = api.post("/v1/classify", content=large, headers=JSON)
+    check_problem(answer, 413, "larger than 16,777,216 bytes")
+    parts = (large[: 1 << 20] for _ in range(17))
+    answer = api.post("/v1/classify", content=parts, headers=JSON)
+    check_problem(answer, 413, "larger than 16,777,216 bytes")
+
+
+def test_what_is_not_json_by_its_head_is_refused(api: httpx.Client) -> None:
+    body = json.dumps({"text": "a"})
+    answer = api.post("/v1/classify", content=body, headers={"Content-Type": "text/plain"})
+    check_problem(answer, 415, "'text/plain'")
+    answer = api.post("/v1/classify", content=body, headers=JSON | {"Content-Encoding": "gzip"})
+    check_problem(answer, 415, "'gzip'-encoded")
+
+
+def test_what_is_not_there_is_said(api: httpx.Client) -> None:
+    check_problem(api.get("/v1/nothing"), 404, "nothing at /v1/nothing")
+    answer = api.get("/v1/classify")
+    check_problem(answer, 405, "does not answer GET")
+    assert answer.headers["allow"] == "POST"
+    assert set(api.put("/v1/corrections").headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+    assert api.head("/v1/corrections").status_code == 200
+    check_problem(api.post("/v1/classify/", json={"text": "a"}), 404, "nothing at /v1/classify/")
+    check_problem(api.get("/v1/corrections", params={"after": "x"}), 422, "`after` is 'x'")
+    check_problem(api.delete(f"/v1/corrections/{'9' * 5000}"), 422, "the id is '999")
+
+
+def test_bodies_that_do_not_arrive_are_given_up() -> None:
+    with running("--timeout", "0.5") as url:
+        host, port = url.removeprefix("http://").split(":")
+        head = (
+            b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        )
+        with socket.create_connection((host, int(port)), timeout=20) as slow:
+            slow.sendall(head + b'Content-Length: 100\r\n\r\n{"te')
+            assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
+        with socket.create_connection((host, int(port)), timeout=20) as half:
+            half.sendall(head)  # which never ends
+            assert half.recv(1000) == b""
+        with socket.create_connection((host, int(port)), timeout=20) as silent:
+            assert silent.recv(1000) == b""
+        with socket.create_connection((host, int(port)), timeout=20) as gone:
+            gone.sendall(head + b'Content-Length: 100\r\n\r\n{"te')
+        assert httpx.get(f"{url}/health").status_code == 200
+
+
+def test_a_head_without_end_is_refused(api: httpx.Client) -> None:
+    with socket.create_connection(("127.0.0.1", api.base_url.port or 0), timeout=20) as large:
+        large.sendall(b"GET /health HTTP/1.1\r\nX: ")
+        answer = b""
+        for _ in range(200):
+            try:
+                large.sendall(b"x" * 10_000)
+            except OSError:  # the rest is not wanted
+                break
+        with contextlib.suppress(ConnectionError):
+            answer = large.recv(1000)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+    assert api.get("/health", headers={"X": "x" * 30_000}).status_code == 200
+
+
+# Who may ask ------------------------------------------------------------------------------------
+
+
+def test_pages_of_other_sites_are_refused(api: httpx.Client) -> None:
+    def get(**headers: str) -> httpx.Response:
+        return api.get("/v1/models", headers={k.replace("_", "-"): v for k, v in headers.items()})
+
+    check_problem(get(Host="rebound.example:8080"), 421, "not called 'rebound.example:8080'")
+    for origin in ("http://elsewhere.example", "null", "http://[", ""):
+        check_problem(get(Origin=origin), 403, "other sites")
+    check_problem(get(Sec_Fetch_Site="cross-site"), 403, "other sites")
+    for known in ("[::1]:80", "LOCALHOST", "10.1.2.3"):
+        assert get(Host=known).status_code == 200
+    assert get(Origin=str(api.base_url).rstrip("/")).status_code == 200
+    # A link on another site's page, which a person follows.
+    assert get(Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate").status_code == 200
+
+
+def test_probes_are_answered_by_any_name(api: httpx.Client) -> None:
+    assert api.get("/health", headers={"Host": "inside.cluster"}).status_code == 200
+
+
+def test_a_token_is_asked_for_and_never_told(tmp_path: Path) -> None:
+    token = "0123456789abcdef-and-more"
+    path = tmp_path / "tokens"
+    path.write_text(f"# mine\n{token}\n\nanother-token-0123456789\n")
+    with (
+        running("--token-file", path, "--log-requests", "--allowed-host", "topics.test") as url,
+        httpx.Client(base_url=url) as client,
+    ):
+        answer = ask(client, "/v1/classify", text="a")
+        check_problem(answer, 401, "a token is needed")
+        assert answer.headers["www-authenticate"] == "Bearer"
+        wrong = {"Authorization": f"Bearer {token[:-1]}"}
+        answer = client.post("/v1/classify", json={"text": "a"}, headers=wrong)
+        said = check_problem(answer, 401, "none of this server's")
+        assert token[:-1] not in str(said)
+        for right in (token, "another-token-0123456789"):
+            headers = {"Authorization": f"bearer {right}", "Host": "topics.test"}
+            answer = client.post("/v1/classify", json={"text": "a"}, headers=headers)
+            assert answer.status_code == 200
+        assert client.get("/ready").status_code == 200
+        assert client.get("/metrics").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "holds no token"),
+        ("# none\n", "holds no token"),
+        ("short\n", "token 1 has 5 characters"),
+        ("0123456789abcdef\nwith a space in it", "token 2 has"),
+        ("0123456789abcdeé", "other than ASCII"),
+        ("x" * 70_000, "too large"),
+    ],
+)
+def test_tokens_that_are_none_are_refused(
+    run: Any, tmp_path: Path, content: str, said: str
+) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(content, encoding="utf-8")
+    result = run("serve", "--token-file", path)
+    assert result.code == 2
+    assert said in " ".join(result.err.split())
+
+
+# How it starts and ends -------------------------------------------------------------------------
+
+
+def test_other_machines_are_let_in_only_with_a_token(run: Any) -> None:
+    result = run("serve", "--host", "0.0.0.0")
+    assert result.code == 2
+    assert "give a --token-file, or --insecure" in " ".join(result.err.split())
+
+
+def test_a_port_that_is_taken_is_said(run: Any, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("serve", "--port", port)
+    assert result.code == 1
+    said = " ".join(result.err.split())
+    assert f"port {port} of 127.0.0.1 is taken" in said
+    if Path("/proc/net/tcp").exists():
+        assert "by p" in said  # this very process
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--insecure", "--host", "no.such.host.invalid"], 1, "host.invalid is not known here"),
+        (["none.slug"], 1, "none.slug"),
+        (["reuters46", "reuters46"], 2, "would both be called 'reuters46'"),
+        (["--corrections", "no/folder/c.db"], 1, "no/folder"),
+    ],
+)
+def test_what_can_not_be_served_is_said(
+    run: Any, arguments: list[str], code: int, said: str
+) -> None:
+    result = run("serve", "--port", "0", *arguments)
+    assert result.code == code
+    assert said in " ".join(result.err.split())
+    assert "Traceback" not in result.err
+
+
+def test_a_later_file_of_corrections_is_refused(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "later.db"
+    CorrectionStore(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    result = run("serve", "--port", "0", "--corrections", path)
+    assert result.code == 1
+    assert "later" in result.err
+
+
+def metrics_of(url: str) -> dict[str, float]:
+    with httpx.Client(base_url=url) as client:
+        return metrics(client)
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def until(what: Any, seconds: float = 60) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_new_version_takes_over_and_a_bad_one_does_not(tmp_path: Path, tickets: Path) -> None:
+    path = tmp_path / "model.slug"
+    path.write_bytes(tickets.read_bytes())
+    with running(path) as url, httpx.Client(base_url=url, timeout=30) as client:
+        before = client.get("/ready").json()["models"][0]["version"]
+        part = tmp_path / "part"
+        part.write_bytes(b"no model")
+        part.replace(path)
+        until(lambda: client.get("/ready").json()["problems"])
+        said = client.get("/ready").json()
+        assert "model.slug" in said["problems"]["model"]
+        assert said["models"][0]["version"] == before
+        assert ask(client, "/v1/classify", text="refund").json()["results"][0]["topic"] == 1
+        slugline.load("reuters46").save(part)
+        part.replace(path)
+        until(lambda: client.get("/ready").json()["models"][0]["version"] != before)
+        assert client.get("/ready").json()["problems"] == {}
+        assert ask(client, "/v1/classify", text=WIRE).json()["results"][0]["topic"] == "grain"
+        assert metrics(client)["slugline_model_swaps"] == 1
+        part.write_bytes(b"no model")
+        part.replace(path)
+        os.kill(url.pid, signal.SIGHUP)  # asks for what a look would find anyway
+        until(lambda: client.get("/ready").json()["problems"])
+        assert ask(client, "/v1/classify", text=WIRE).status_code == 200
+        path.unlink()  # what has been read goes on answering
+        until(lambda: "is gone" in client.get("/ready").json()["problems"].get("model", ""))
+        assert ask(client, "/v1/classify", text=WIRE).status_code == 200
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux' /proc")
+def test_several_processes_answer_as_one(tmp_path: Path, tickets: Path) -> None:
+    path = tmp_path / "model.slug"
+    path.write_bytes(tickets.read_bytes())
+    with running(path, "--workers", 2, "--corrections", tmp_path / "c.db") as url:
+        for _ in range(40):  # each in a connection of its own
+            assert httpx.post(f"{url}/v1/classify", json={"text": "a"}).status_code == 200
+        with httpx.Client(base_url=url) as client:
+            assert metrics(client)["slugline_documents"] == 40
+            for number in range(8):
+                answer = httpx.post(f"{url}/v1/corrections", json={"text": "a", "topic": number})
+                assert answer.status_code == 201
+            # Whoever keeps them, all see them.
+            assert len(client.get("/v1/corrections").text.splitlines()) == 8
+        first = children(url.pid)
+        os.kill(first[0], signal.SIGKILL)
+        until(lambda: len(set(children(url.pid)) - {first[0]}) == 2)
+        assert httpx.get(f"{url}/health").status_code == 200
+
+
+def test_it_learns_from_corrections_and_serves_what_it_learned(tmp_path: Path) -> None:
+    data, path = tmp_path / "tickets.csv", tmp_path / "tickets.slug"
+    words = {"pay": ["refund", "invoice"], "post": ["parcel", "courier"]}
+    rows = [
+        (f"my {word} no {n}", topic) for n in range(20) for topic in words for word in words[topic]
+    ]
+    data.write_text("text,topic\n" + "".join(f"{text},{topic}\n" for text, topic in rows))
+    slugline.TopicClassifier().fit(*zip(*rows, strict=True)).save(path)
+    learns = ("--learn-every", 5, "--learn-from", data)
+    with (
+        running(path, "--corrections", tmp_path / "c.db", *learns) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
+        for n in range(5):
+            ask(client, "/v1/corrections", text=f"the password no {n} is lost", topic="account")
+        until(lambda: metrics(client)["slugline_model_swaps"] == 1)
+        [result] = ask(client, "/v1/classify", text="a password, lost").json()["results"]
+        assert result["top"][0]["topic"] == "account"
+    subprocess.run([sys.executable, "-m", "slugline", "rollback", path], check=True)
+    assert "account" not in slugline.load(path).classes_
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--learn-every", 5], "--learn-every needs --corrections FILE as well"),
+        (
+            ["--learn-every", 5, "--corrections", "c.db"],
+            "--learn-every needs --learn-from DATA as well",
+        ),
+        (
+            ["--learn-every", 5, "--corrections", "c.db", "--learn-from", "d.csv"],
+            "reuters46.slug comes with Slugline and never changes",
+        ),
+    ],
+)
+def test_what_learning_lacks_is_said(run: Any, arguments: list[str], said: str) -> None:
+    result = run("serve", "--port", "0", *arguments)
+    assert result.code == 2
+    assert said in " ".join(result.err.split())
+
+
+def test_what_runs_is_finished_when_it_ends() -> None:
+    with running("--max-characters", 100_000) as url:
+        body = {"texts": [f"{WIRE} {n} " * 20 for n in range(4000)]}
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(httpx.post, f"{url}/v1/classify", json=body, timeout=60)
+            until(lambda: metrics_of(url)["slugline_queue_size"] == 1)
+            os.kill(url.pid, signal.SIGTERM)
+            assert len(asked.result().json()["results"]) == 4000
+
+
+def test_too_many_requests_are_told_to_come_again() -> None:
+    body = {"texts": [f"{WIRE} {n} " * 20 for n in range(2000)]}
+    with running("--max-waiting", 2, "--threads", 1) as url, ThreadPoolExecutor(8) as pool:
+        asked = [
+            pool.submit(httpx.post, f"{url}/v1/classify", json=body, timeout=60) for _ in range(8)
+        ]
+        found = [each.result() for each in asked]
+    statuses = sorted(each.status_code for each in found)
+    assert statuses[0] == 200
+    assert statuses[-1] == 503
+    refused = next(each for each in found if each.status_code == 503)
+    check_problem(refused, 503, "ask again")
+    assert refused.headers["retry-after"] == "1"
+
+
+def test_an_answer_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(ServedModel, "route", lambda *arguments: goes_on.wait(30))
+    state = make_state(timeout=0.2, threads=1)
+    with client(state) as asking:
+        answer = asking.post("/v1/classify", json={"text": WIRE})
+        check_problem(answer, 504, "no answer after 0.2 seconds")
+    goes_on.set()
+    state.batches.close()
+
+
+def test_a_crash_is_told_by_its_number_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def crash(*arguments: object) -> None:
+        raise ZeroDivisionError("a secret text")
+
+    monkeypatch.setattr(ServedModel, "route", crash)
+    state = make_state()
+    with client(state) as asking:
+        said = check_problem(asking.post("/v1/classify", json={"text": WIRE}), 500, "the log says")
+    assert "secret" not in str(said)
+    assert said["request_id"] in caplog.text
+    assert "a secret text" in caplog.text
+    state.batches.close()

@@ -1,0 +1,574 @@
+"""On a cluster: the same bytes from any workers, whatever becomes of them; and plain words."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.base import clusters
+from slugline.base.clusters import closed
+from slugline.base.progress import SilentProgress
+from slugline.classifier import TopicClassifier
+from slugline.errors import ClusterError, DataError, OptionError
+from slugline.stream import cluster, descents
+from slugline.stream import engine as groups
+from slugline.stream import source as sources
+from slugline.stream.cluster import DaskEngine
+from slugline.stream.engine import group_blocks
+from slugline.stream.local import LocalEngine
+from slugline.stream.source import Batch, DocumentsInMemory
+
+pytestmark = pytest.mark.slow
+
+distributed = pytest.importorskip("distributed")
+
+News = list[tuple[str, str]]
+
+
+def cluster_of(n_workers: int, **how: Any) -> Any:
+    return distributed.LocalCluster(
+        n_workers=n_workers,
+        threads_per_worker=how.pop("threads_per_worker", 1),
+        dashboard_address=":0",
+        silence_logs=logging.CRITICAL,
+        **({"host": "127.0.0.1"} if how["processes"] else {}),
+        **how,
+    )
+
+
+def client_of(made: Any) -> Any:
+    """Connect, but let it not be found by whoever asks for no client in particular."""
+    return distributed.Client(made, set_as_default=False)
+
+
+def patient() -> Any:
+    """Let workers take their time to come again; the cluster would forget them after 15 seconds."""
+    dask = pytest.importorskip("dask")
+    return dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """Two workers in processes of their own, which come again when they are killed."""
+    with (
+        patient(),
+        closed(cluster_of(2, processes=True)) as made,
+        distributed.Client(made, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[..., Any]]:
+    """Make clusters whose workers are threads of this process."""
+    made: list[Any] = []
+
+    def make(n_workers: int, **how: Any) -> Any:
+        made.append(cluster_of(n_workers, processes=False, **how))
+        made.append(client_of(made[-1]))
+        return made[-1]
+
+    yield make
+    for each in reversed(made):
+        each.close()
+
+
+def pairs(news: News, size: int = 25) -> Iterator[tuple[list[str], list[str]]]:
+    for first in range(0, len(news), size):
+        texts, topics = zip(*news[first : first + size], strict=True)
+        yield list(texts), list(topics)
+
+
+def saved(folder: Path, source: Any, **how: Any) -> bytes:
+    """Return the file of what is learned."""
+    path = folder / "model.slug"
+    how.setdefault("rows_per_block", 20)
+    TopicClassifier(n_jobs=1).fit_stream(source, **how).save(path)
+    return path.read_bytes()
+
+
+def n_tasks(client: Any) -> int:
+    """Return how many tasks the scheduler still knows of, when it has had time to forget."""
+    tasks = client.cluster.scheduler.tasks
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: not tasks)
+    return len(tasks)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until a condition holds; the limit is there for what never comes."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+def write_files(folder: Path, news: News, n_files: int) -> str:
+    for number in range(n_files):
+        lines = [f"{text},{topic}\n" for text, topic in news[number::n_files]]
+        (folder / f"{number:03}.csv").write_text("".join(["text,topic\n", *lines]))
+    return f"{folder}/*.csv"
+
+
+# The same bytes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 3])
+def test_any_number_of_workers_learns_the_same_bytes(
+    n_workers: int, threads: Callable[..., Any], news: News, tmp_path: Path
+) -> None:
+    client = threads(n_workers)
+    alone = saved(tmp_path, pairs(news))
+    assert saved(tmp_path, pairs(news), client=client) == alone
+    assert n_tasks(client) == 0
+
+
+@pytest.fixture
+def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers have no room for all rows, few entries make groups, and tasks add up one block."""
+    monkeypatch.setattr(cluster, "ROW_MEMORY_SHARE", 0)
+    monkeypatch.setattr(cluster, "_MOST_ADDED", 0)
+    monkeypatch.setattr(groups, "_LEAST_PER_COLUMN", 0)
+
+
+@pytest.mark.usefixtures("by_rows")
+@pytest.mark.parametrize("n_workers", [1, 2, 3])
+def test_workers_that_each_have_some_rows_learn_the_same_bytes(
+    n_workers: int, threads: Callable[..., Any], news: News, tmp_path: Path
+) -> None:
+    how: dict[str, Any] = {"rows_per_block": 15, "tolerance": 0.1}
+    client = threads(n_workers)
+    alone = saved(tmp_path, pairs(news), **how)
+    assert saved(tmp_path, pairs(news), client=client, **how) == alone
+    assert n_tasks(client) == 0
+
+
+def test_topics_apart_are_learned_the_same(
+    threads: Callable[..., Any], news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descents, "MAX_TOPICS", 1)  # at a time
+    alone = saved(tmp_path, pairs(news))
+    assert saved(tmp_path, pairs(news), client=threads(3)) == alone
+
+
+def test_workers_with_several_threads_learn_the_same_bytes(
+    threads: Callable[..., Any], news: News, tmp_path: Path
+) -> None:
+    client = threads(2, threads_per_worker=2)
+    alone = saved(tmp_path, pairs(news), rows_per_block=7)
+    assert saved(tmp_path, pairs(news), client=client, rows_per_block=7) == alone
+
+
+def test_an_address_will_do(client: Any, news: News, tmp_path: Path) -> None:
+    alone = saved(tmp_path, pairs(news))
+    assert saved(tmp_path, pairs(news), client=client.cluster.scheduler_address) == alone
+    assert n_tasks(client) == 0
+
+
+def test_workers_read_files(
+    client: Any, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 500)
+    pattern = write_files(tmp_path, news, 5)
+    assert saved(tmp_path, pattern, client=client) == saved(tmp_path, pattern)
+
+
+def test_workers_compute_collections(client: Any, news: News, tmp_path: Path) -> None:
+    pandas, frames = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    frame = frames.from_pandas(pandas.DataFrame(news, columns=["text", "topic"]), npartitions=4)
+    assert saved(tmp_path, frame, client=client) == saved(tmp_path, frame)
+    assert n_tasks(client) == 0
+
+
+def test_a_part_of_many_blocks_is_split(client: Any, news: News, tmp_path: Path) -> None:
+    pattern = write_files(tmp_path, news, 1)
+    one = saved(tmp_path, pattern, rows_per_block=7)
+    assert saved(tmp_path, pattern, client=client, rows_per_block=7) == one
+
+
+def test_sorted_by_topic_each_worker_has_its_own_topics(
+    client: Any, news: News, tmp_path: Path
+) -> None:
+    by_topic = sorted(news, key=lambda item: item[1])
+    alone = saved(tmp_path, pairs(by_topic))
+    assert saved(tmp_path, pairs(by_topic), client=client) == alone
+
+
+def test_a_topic_of_the_last_file_alone_is_learned(client: Any, news: News, tmp_path: Path) -> None:
+    pattern = write_files(tmp_path, news, 3)
+    more = "".join(f"zebra stripes and hooves number {n},animals\n" for n in range(12))
+    (tmp_path / "last.csv").write_text("text,topic\n" + more)
+    classifier = TopicClassifier(n_jobs=1).fit_stream(pattern, client=client, rows_per_block=20)
+    assert classifier.predict(["zebra hooves"]).tolist() == ["animals"]
+
+
+def test_a_thousand_topics_are_learned(threads: Callable[..., Any], tmp_path: Path) -> None:
+    many = [(f"word{n % 1100} other{n % 7}", f"topic{n % 1100}") for n in range(2200)]
+    how = {"rows_per_block": 500, "tolerance": 0.3}
+    alone = saved(tmp_path, pairs(many), **how)
+    assert saved(tmp_path, pairs(many), client=threads(2), **how) == alone
+
+
+def ramp(batch: Batch, factor: float) -> tuple[Any, int]:
+    rng = np.random.default_rng(len(batch.texts))
+    return (rng.standard_normal(100).astype(np.float32) * np.float32(factor),), len(batch.texts)
+
+
+def scaled(block: Any, factor: Any, into: Any = None) -> Any:
+    own = block[0] * factor
+    return (own if into is None else into[0] + own,)
+
+
+@pytest.mark.parametrize(("n_workers", "n_blocks"), [(1, 1), (3, 2), (1, 7), (3, 8), (3, 13)])
+def test_sums_are_those_of_one_machine_bit_for_bit(
+    n_blocks: int, n_workers: int, threads: Callable[..., Any]
+) -> None:
+    parts = [DocumentsInMemory(Batch(["a"] * n, [1] * n)) for n in range(1, n_blocks + 1)]
+    large = np.arange(100_000, dtype=np.float32)[:100]
+    found = []
+    for engine in (LocalEngine(1), DaskEngine(threads(n_workers))):
+        with engine:
+            assert list(engine.read(ramp, parts, 3.0)) == list(range(1, n_blocks + 1))
+            engine.group(group_blocks(range(1, n_blocks + 1), n_columns=1))
+            engine.change(scaled, np.float32(0.1))
+            sums = engine.sums(scaled, large)
+            each = engine.each(scaled, large)
+            found.append([array.tobytes() for (array,) in [sums, *each]])
+    assert found[0] == found[1]
+
+
+# Faults -----------------------------------------------------------------------------------------
+
+
+class Killing(SilentProgress):
+    """Ends a worker when something is reported for the n-th time."""
+
+    def __init__(self, client: Any, step: str, *numbers: int) -> None:
+        self._client, self._step, self._numbers = client, step, numbers
+        self._killed: list[int] = []
+        self.n_reported = 0
+
+    @property
+    def n_killed(self) -> int:
+        return len(self._killed)
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        if step == self._step:
+            self.n_reported += 1
+            if self.n_reported in self._numbers:
+                self._kill()
+
+    def _kill(self) -> None:
+        """End a worker that has not been ended yet, when all have come, however long that takes.
+
+        On a busy machine, a worker that comes in the place of another one takes half a minute. Who
+        is there is asked of the nannies: the scheduler may not have missed the last one yet.
+        """
+        nannies = list(self._client.cluster.workers.values())
+        wait_until(lambda: all(map(self._runs, nannies)), seconds=600)
+        pid = nannies[self.n_killed % len(nannies)].pid
+        self._killed.append(pid)
+        os.kill(pid, signal.SIGKILL)
+
+    def _runs(self, nanny: Any) -> bool:
+        process = nanny.process
+        return bool(process) and process.status.name == "running" and nanny.pid not in self._killed
+
+
+@pytest.fixture
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers come again when they can; how long to wait for them is tested elsewhere."""
+    monkeypatch.setattr(cluster, "_PATIENCE", 600)
+    monkeypatch.setattr(clusters, "_PATIENCE", 600)
+
+
+@pytest.mark.usefixtures("_unhurried")
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        ("reading", "batches"),
+        ("reading", "files"),
+        ("learning", "batches"),
+        ("learning", "by rows"),
+    ],
+)
+def test_a_worker_that_is_killed_changes_nothing(
+    step: str,
+    kind: str,
+    client: Any,
+    news: News,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    if kind == "by rows":
+        request.getfixturevalue("by_rows")
+    pattern = write_files(tmp_path, news, 5)
+
+    def source() -> Any:
+        return pairs(news) if kind == "batches" else pattern
+
+    alone = saved(tmp_path, source(), rows_per_block=10)
+    killing = Killing(client, step, 2, 4)
+    how = {"rows_per_block": 10, "client": client, "progress": killing}
+    assert saved(tmp_path, source(), **how) == alone
+    assert killing.n_killed == 2
+    assert n_tasks(client) == 0
+
+
+@pytest.mark.usefixtures("_unhurried")
+def test_the_only_worker_may_be_killed(news: News, tmp_path: Path) -> None:
+    alone = saved(tmp_path, pairs(news))
+    with (
+        patient(),
+        cluster_of(1, processes=True) as made,
+        distributed.Client(made, set_as_default=False) as client,
+    ):
+        killing = Killing(client, "learning", 2)
+        assert saved(tmp_path, pairs(news), client=client, progress=killing) == alone
+        assert killing.n_killed == 1
+
+
+@contextlib.contextmanager
+def processes(n_workers: int, **settings: Any) -> Iterator[Any]:
+    """Start workers of a cluster of other settings, and connect."""
+    dask = pytest.importorskip("dask")
+    with (
+        patient(),
+        dask.config.set({f"distributed.{name}": value for name, value in settings.items()}),
+        closed(cluster_of(n_workers, processes=True, memory_limit="1GB")) as made,
+        client_of(made) as client,
+    ):
+        yield client
+
+
+def n_results(dask_worker: Any) -> tuple[int, int]:
+    """Return how many results a worker has in memory, and in files."""
+    return len(dask_worker.data.memory), len(dask_worker.data.disk)
+
+
+@pytest.mark.usefixtures("by_rows")
+def test_workers_short_of_memory_spill_and_learn_the_same(news: News, tmp_path: Path) -> None:
+    alone = saved(tmp_path, pairs(news))
+    counts: list[tuple[int, int]] = []
+
+    class Watch(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            if detail.startswith("pass "):
+                of_workers = own.run(n_results).values()
+                counts.append((sum(n for n, _ in of_workers), sum(n for _, n in of_workers)))
+
+    # From a byte on, results go to files, whichever worker has them.
+    with processes(2, **{"worker.memory.target": 1e-9}) as own:
+        assert saved(tmp_path, pairs(news), client=own, progress=Watch()) == alone
+    n_blocks = -(-len(news) // 20)
+    assert counts
+    assert all(n_in_memory == 0 for n_in_memory, _ in counts)
+    assert all(n_in_files >= n_blocks for _, n_in_files in counts)
+
+
+def fatal(block: Any) -> None:
+    os._exit(9)  # as systems end processes that want too much memory
+
+
+def test_work_that_ends_its_workers_is_named() -> None:
+    with processes(1, **{"scheduler.allowed-failures": 0}) as client, DaskEngine(client) as engine:
+        list(engine.read(ramp, [DocumentsInMemory(Batch(["a"], [1]))], 1.0))
+        with pytest.raises(ClusterError, match="for lack of memory; give each more of it"):
+            engine.each(fatal)
+
+
+class StopAt(SilentProgress):
+    """Presses Ctrl-C when a pass is reported for the n-th time."""
+
+    def __init__(self, n: int) -> None:
+        self.n, self.reported = n, 0
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        if detail.startswith("pass "):
+            self.reported += 1
+            if self.reported == self.n:
+                raise KeyboardInterrupt
+
+
+def test_after_ctrl_c_the_last_pass_is_kept_and_nothing_left(
+    client: Any, news: News, tmp_path: Path
+) -> None:
+    alone = saved(tmp_path, pairs(news), progress=StopAt(2))
+    assert saved(tmp_path, pairs(news), client=client, progress=StopAt(2)) == alone
+    assert n_tasks(client) == 0
+
+
+# What is said -----------------------------------------------------------------------------------
+
+
+def test_a_bad_file_among_many_is_named(client: Any, news: News, tmp_path: Path) -> None:
+    pattern = write_files(tmp_path, news, 9)
+    path = tmp_path / "005.csv"
+    path.write_text(path.read_text() + ",grain\n")
+    with pytest.raises(DataError) as alone:
+        TopicClassifier(n_jobs=1).fit_stream(pattern)
+    with pytest.raises(DataError) as caught:
+        TopicClassifier(n_jobs=1).fit_stream(pattern, client=client)
+    assert str(caught.value) == str(alone.value)
+    assert str(path) in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert n_tasks(client) == 0
+
+
+def test_an_error_of_a_reader_is_that_of_one_machine(
+    client: Any, news: News, tmp_path: Path
+) -> None:
+    pattern = write_files(tmp_path, news, 3)
+    (tmp_path / "001.csv").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"001\.csv is a zip archive or a spreadsheet"):
+        TopicClassifier(n_jobs=1).fit_stream(pattern, client=client)
+
+
+def test_bad_rows_are_skipped_and_counted_over_all_workers(
+    client: Any, news: News, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 500)
+    pattern = write_files(tmp_path, news, 5)
+    for path in tmp_path.glob("*.csv"):
+        path.write_text(path.read_text() + ",grain\n")
+    notes: list[str] = []
+
+    class Keeping(SilentProgress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    how = {"skip_bad_rows": True, "client": client, "progress": Keeping()}
+    TopicClassifier(n_jobs=1).fit_stream(pattern, **how)
+    assert "5 rows skipped" in notes
+
+
+def test_a_file_that_a_worker_does_not_see_is_named(
+    client: Any, news: News, tmp_path: Path
+) -> None:
+    write_files(tmp_path, news, 1)
+    (part,) = sources.DocumentSource(tmp_path / "000.csv").parts()
+    shutil.move(tmp_path / "000.csv", tmp_path / "away")
+    with DaskEngine(client) as engine, pytest.raises(DataError) as caught:
+        list(engine.read(tuple, [part]))
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path}/000.csv isn't seen by worker tcp://127.0.0.1:")
+    assert said.endswith(
+        "; put files where all workers find them under the same name, or give batches of texts and "
+        "topics."
+    )
+
+
+def test_an_empty_pattern_is_named_before_anything_is_sent(client: Any, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no file is named like .*\.csv; check the pattern"):
+        TopicClassifier().fit_stream(f"{tmp_path}/*.csv", client=client)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "_PATIENCE", 1)
+    with pytest.raises(ClusterError) as caught:
+        TopicClassifier().fit_stream([(["a"], ["b"])], client="tcp://127.0.0.1:9")
+    assert str(caught.value) == (
+        "no scheduler answers at tcp://127.0.0.1:9 (in 1 seconds); check the address, or start one "
+        "with `dask scheduler`."
+    )
+
+
+def test_an_address_can_be_given_where_a_loop_runs() -> None:
+    async def notebook() -> None:
+        with pytest.raises(ClusterError, match="no scheduler answers at here"):
+            TopicClassifier().fit_stream([(["a"], ["b"])], client="here")
+
+    asyncio.run(notebook())
+
+
+def test_an_address_that_is_none_is_named() -> None:
+    with pytest.raises(ClusterError, match=r"no scheduler answers at here \(missing port number"):
+        TopicClassifier().fit_stream([(["a"], ["b"])], client="here")
+
+
+def test_a_cluster_without_workers_is_named(
+    threads: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "_PATIENCE", 1)
+    with pytest.raises(ClusterError) as caught:
+        TopicClassifier().fit_stream([(["a"], ["b"])], client=threads(0))
+    assert str(caught.value).startswith("no worker has come to inproc://")
+
+
+def test_workers_that_have_paused_for_lack_of_memory_are_named(
+    threads: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "_PATIENCE", 1)
+    dask = pytest.importorskip("dask")
+    with dask.config.set({"distributed.worker.memory.pause": 1e-9}):
+        client = threads(1, memory_limit="1GB")
+        (worker,) = client.cluster.scheduler.workers.values()
+        wait_until(lambda: worker.status.name == "paused")
+        with pytest.raises(ClusterError, match="all workers have paused for 1 seconds, as their"):
+            TopicClassifier().fit_stream([(["a", "b"], ["x", "y"])], client=client)
+
+
+def test_a_cluster_that_loses_all_workers_is_named(
+    threads: Callable[..., Any], news: News, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = threads(1)
+    monkeypatch.setattr(cluster, "_PATIENCE", 1)
+    monkeypatch.setattr(cluster, "_LOOK", 1)
+
+    class Scaling(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            if detail.startswith("pass "):
+                client.cluster.scale(0)
+
+    with pytest.raises(ClusterError) as caught:
+        TopicClassifier(n_jobs=1).fit_stream(pairs(news), client=client, progress=Scaling())
+    assert str(caught.value) == (
+        "all workers are gone, and none came in 1 seconds; start some, and begin again."
+    )
+
+
+def test_versions_that_differ_are_named(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("slugline", "slugline._version"):  # the scheduler runs in this process
+        monkeypatch.setattr(f"{module}.__version__", "9.8.7")
+    with pytest.raises(ClusterError) as caught:
+        TopicClassifier().fit_stream([(["a"], ["b"])], client=client)
+    said = str(caught.value)
+    assert said.startswith("worker tcp://127.0.0.1:")
+    assert said.endswith(" has Slugline 0.1.0, and here is 9.8.7; install one version everywhere.")
+
+
+@pytest.mark.parametrize(
+    ("versions", "message"),
+    [
+        ({"slugline": None, "numpy": "2.0"}, "it lacks Slugline; pip install"),
+        ({"slugline": "", "numpy": "1.26"}, "it has NumPy 1.26, and here is 2"),
+    ],
+    ids=["no slugline", "numpy"],
+)
+def test_workers_that_lack_something_are_named(
+    versions: dict[str, str | None], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline._version.__version__", "")
+    with pytest.raises(ClusterError, match=message):
+        clusters._check_versions("it", versions)
+
+
+def test_what_is_no_client_is_named() -> None:
+    with pytest.raises(OptionError) as caught:
+        TopicClassifier().fit_stream([(["a"], ["b"])], client=3)
+    assert str(caught.value) == (
+        "`client` is a int; give a distributed.Client, or the address of a scheduler such as "
+        "'tcp://10.0.0.1:8786'."
+    )

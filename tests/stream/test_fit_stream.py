@@ -1,0 +1,395 @@
+"""`fit_stream`: any source, any blocks and threads, one model."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import random
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slugline.base.progress import SilentProgress
+from slugline.classifier import TopicClassifier, load
+from slugline.corpus.corpus import Corpus
+from slugline.corpus.documents import chain_digests, compute_digest
+from slugline.errors import DataError, ModelFileError, OptionError, OutputError
+from slugline.experiment.retraining import retrain
+from slugline.stream import descents
+from slugline.stream.local import write_memmap
+
+pytestmark = pytest.mark.slow
+
+News = list[tuple[str, str]]
+
+
+def pairs(news: News, size: int = 25) -> Iterator[tuple[list[str], list[str]]]:
+    for first in range(0, len(news), size):
+        texts, topics = zip(*news[first : first + size], strict=True)
+        yield list(texts), list(topics)
+
+
+def learned(news: News, n_jobs: int = 1, **how: Any) -> TopicClassifier:
+    how.setdefault("rows_per_block", 20)
+    return TopicClassifier(n_jobs=n_jobs).fit_stream(pairs(news), **how)
+
+
+def learned_bytes(classifier: TopicClassifier) -> dict[str, bytes]:
+    """Return what was learned."""
+    arrays = classifier.learner_.arrays()
+    found = {name: array.tobytes() for name, array in arrays.items()}
+    return {**found, "settings": repr(classifier.learner_.settings()).encode()}
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def write_csv(path: Path, news: News, head: str = "text,topic") -> Path:
+    path.write_text("\n".join([head, *(f"{text},{topic}" for text, topic in news)]) + "\n")
+    return path
+
+
+def test_it_learns_the_topics(news: News) -> None:
+    texts, topics = zip(*news, strict=True)
+    classifier = learned(news)
+    assert classifier.score(texts, topics) == 1
+    assert classifier.n_documents_ == len(news)
+    assert list(classifier.classes_) == sorted(set(topics))
+    assert learned(news, rows_per_block=1000).fitted_.data_digest == compute_digest(texts, topics)
+
+
+@pytest.mark.parametrize("n_jobs", [2, 8])
+def test_any_number_of_threads_learns_the_same_bytes(news: News, n_jobs: int) -> None:
+    assert learned_bytes(learned(news)) == learned_bytes(learned(news, n_jobs))
+
+
+@pytest.mark.parametrize("rows_per_block", [1, 7, 1000])
+def test_blocks_of_any_size_answer_alike(news: News, rows_per_block: int) -> None:
+    texts = [text for text, _ in news]
+    one, other = learned(news), learned(news, rows_per_block=rows_per_block)
+    np.testing.assert_allclose(one.predict_proba(texts), other.predict_proba(texts), atol=2e-3)
+
+
+def test_digests_of_blocks_are_chained(news: News) -> None:
+    digests = [compute_digest(*batch) for batch in pairs(news, 20)]
+    assert learned(news).fitted_.data_digest == functools.reduce(chain_digests, digests)
+
+
+def test_any_order_answers_alike(news: News) -> None:
+    texts = [text for text, _ in news]
+    answers = learned(news).predict_proba(texts)
+    by_topic = sorted(news, key=lambda item: item[1])
+    mixed = random.Random(1).sample(news, len(news))
+    for order in (by_topic, mixed):
+        np.testing.assert_allclose(learned(order).predict_proba(texts), answers, atol=2e-3)
+
+
+def test_rows_in_files_are_the_same_and_leave_nothing(news: News, temporary: Path) -> None:
+    seen: list[int] = []
+
+    class Watch(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            seen.append(len(list(temporary.rglob("*.npy"))))
+
+    in_files = learned(news, most_in_memory=0, progress=Watch())
+    assert max(seen) > 0
+    assert list(temporary.iterdir()) == []
+    assert learned_bytes(in_files) == learned_bytes(learned(news))
+
+
+def test_weights_that_wait_in_a_file_are_the_same(
+    news: News, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_memory = learned_bytes(learned(news))
+    monkeypatch.setattr(descents, "_MAX_FLOAT16_IN_MEMORY", 0)
+    assert learned_bytes(learned(news)) == in_memory
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_full_disk_is_named(temporary: Path) -> None:
+    def parts() -> Iterator[np.ndarray[Any, Any]]:
+        yield np.ones(3, dtype=np.float16)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OutputError, match=r"can't be written \(No space left on device\)"):
+        write_memmap(parts(), (6,))
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_failure_leaves_no_files(news: News, temporary: Path) -> None:
+    class Broken(SilentProgress):
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            if detail.startswith("pass"):
+                raise RuntimeError(detail)
+
+    with pytest.raises(RuntimeError):
+        learned(news, most_in_memory=0, progress=Broken())
+    assert list(temporary.iterdir()) == []
+
+
+def test_files_of_a_pattern_are_the_same_as_batches(news: News, tmp_path: Path) -> None:
+    for number, first in enumerate(range(0, len(news), 30)):
+        write_csv(tmp_path / f"part-{number}.csv", news[first : first + 30])
+    classifier = TopicClassifier(n_jobs=1).fit_stream(
+        str(tmp_path / "part-*.csv"), rows_per_block=20
+    )
+    assert learned_bytes(classifier) == learned_bytes(learned(news))
+
+
+def test_a_topic_of_the_last_file_alone_is_learned(news: News, tmp_path: Path) -> None:
+    more = [(f"zebra stripes and hooves number {n}", "animals") for n in range(12)]
+    files = [write_csv(tmp_path / "a.csv", news), write_csv(tmp_path / "b.csv", more)]
+    classifier = TopicClassifier(n_jobs=1).fit_stream(files, rows_per_block=20)
+    assert classifier.predict(["zebra hooves"]).tolist() == ["animals"]
+
+
+def test_it_saves_explains_and_routes_as_any_other(news: News, tmp_path: Path) -> None:
+    texts, topics = zip(*(news * 3), strict=True)
+    more = [(f"{text} {number}", topic) for number, (text, topic) in enumerate(news * 5)]
+    classifier = learned(more, min_precision=0.8)
+    classifier.save(tmp_path / "news.slug")
+    loaded = load(tmp_path / "news.slug")
+    np.testing.assert_array_equal(classifier.predict_proba(texts), loaded.predict_proba(texts))
+    assert classifier.explain(texts[0]).topic == topics[0]
+    routes = loaded.route(texts)
+    assert {route.topic for route in routes if route.topic is not None} <= set(topics)
+    assert any(route.topic is not None for route in routes)
+
+
+def test_the_file_tells_of_the_stream_and_is_not_checked_by_fit(news: News, tmp_path: Path) -> None:
+    path = tmp_path / "news.slug"
+    classifier = learned(news)
+    classifier.save(path)
+    loaded = load(path)
+    assert loaded.fitted_.stream == classifier.fitted_.stream
+    with zipfile.ZipFile(path) as archive:
+        card = archive.read("card.md").decode()
+    assert "It learned from a stream, in " in card
+    assert " that were held out at first, " in card
+    loaded.save(tmp_path / "again.slug")
+    assert (tmp_path / "again.slug").read_bytes() == path.read_bytes()
+    texts, topics = map(list, zip(*news, strict=True))
+    with pytest.raises(ModelFileError, match="it learned from a stream; train it again from the"):
+        retrain(path, Corpus(texts, topics, name="news"))
+    loaded.partial_fit(texts, topics)
+    assert loaded.fitted_.stream is None
+
+
+@pytest.mark.parametrize("changes", [{"topic_counts": [1]}, {"n_right": 1000}, {"n_passes": -1}])
+def test_a_file_that_tells_otherwise_of_its_stream_is_refused(
+    changes: dict[str, Any], news: News, tmp_path: Path
+) -> None:
+    learned(news).save(tmp_path / "news.slug")
+    with zipfile.ZipFile(tmp_path / "news.slug") as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    info = json.loads(entries["model.json"])
+    info["stream"] |= changes
+    entries["model.json"] = json.dumps(info).encode()
+    with zipfile.ZipFile(tmp_path / "news.slug", "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    with pytest.raises(ModelFileError, match="stream"):
+        load(tmp_path / "news.slug")
+
+
+@pytest.mark.parametrize("weight", ["balanced", {"grain": 3.0}], ids=["balanced", "mapping"])
+def test_topics_may_count_more(news: News, weight: Any) -> None:
+    topic = news[0][1]
+    weight = weight if isinstance(weight, str) else {topic: 3.0}
+    uneven = [item for number, item in enumerate(news) if item[1] == topic or number % 3]
+    classifier = TopicClassifier(n_jobs=1, class_weight=weight)
+    classifier.fit_stream(pairs(uneven))
+    assert classifier.fitted_.class_weight == weight
+    plain = learned(uneven)
+    assert classifier.learner_.arrays().keys() == plain.learner_.arrays().keys()
+    assert not np.array_equal(classifier.predict_proba(["x"]), plain.predict_proba(["x"]))
+
+
+class StopAt(SilentProgress):
+    """Presses Ctrl-C when a pass is reported for the n-th time."""
+
+    def __init__(self, n: int) -> None:
+        self.n, self.reported = n, 0
+
+    def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+        if detail.startswith("pass "):
+            self.reported += 1
+            if self.reported == self.n:
+                raise KeyboardInterrupt
+
+
+def test_after_ctrl_c_the_last_pass_is_kept(news: News) -> None:
+    texts, topics = zip(*news, strict=True)
+    counting = StopAt(-1)
+    learned(news, progress=counting)
+    early, late = (learned(news, progress=StopAt(n)) for n in (2, counting.reported))
+    assert early.fitted_.interrupted
+    assert late.fitted_.interrupted
+    assert early.fitted_.n_held_out > 0
+    assert late.fitted_.n_held_out == 0
+    assert late.score(texts, topics) == 1
+
+
+def test_ctrl_c_before_anything_is_learned_is_an_interrupt(news: News) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        learned(news, progress=StopAt(1))
+
+
+def test_few_documents_are_enough() -> None:
+    classifier = TopicClassifier(n_jobs=1).fit_stream([(["wheat", "oil"], ["grain", "crude"])])
+    assert classifier.predict(["wheat", "oil"]).tolist() == ["grain", "crude"]
+
+
+def test_topics_that_are_numbers_stay_so() -> None:
+    classifier = TopicClassifier(n_jobs=1).fit_stream([(["wheat", "oil"] * 9, [3, 5] * 9)])
+    assert classifier.predict(["oil"]).tolist() == [5]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (iter(()), "there are no documents to learn from; give at least two."),
+        ([(["..."], ["a"])], "no document has a word in it; check which column holds the text."),
+        (
+            [(["a", "b"], ["x"])],
+            "there are 2 texts and 1 topics; give one topic for each text.",
+        ),
+        (
+            [["a", "b", "c"]],
+            "batch 0 of `source`, counted from 0, is a list, not a pair of texts and their topics; "
+            "give such as (texts, topics).",
+        ),
+        (
+            [("wheat rose", "grain")],
+            "batch 0 of `source`, counted from 0, has a single text where texts should be; give "
+            "documents in batches, such as [(texts, topics)].",
+        ),
+        (
+            [(["a"], ["x"]), (["b"], [3])],
+            "topics are words and numbers, such as 'x' and 3; make them all words or all numbers.",
+        ),
+    ],
+    ids=["nothing", "no words", "unequal", "no pair", "one text", "mixed topics"],
+)
+def test_a_source_that_can_not_be_learned_from_is_named(source: Any, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        TopicClassifier(n_jobs=1).fit_stream(source)
+    assert str(caught.value) == message
+
+
+def test_a_pattern_that_fits_no_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        TopicClassifier().fit_stream(f"{tmp_path}/*.parquet")
+    expected = f"no file is named like {tmp_path}/*.parquet; check the pattern and the folder."
+    assert str(caught.value) == expected
+
+
+def test_a_source_of_another_kind_is_named() -> None:
+    with pytest.raises(OptionError) as caught:
+        TopicClassifier().fit_stream(3)
+    assert str(caught.value) == (
+        "`source` is a int; give a path, a pattern such as 'tickets/*.parquet', a list of these, "
+        "or batches of texts and topics, such as [(texts, topics)]."
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"tolerance": 0}, "`tolerance` is 0"),
+        ({"tolerance": "x"}, "`tolerance` is 'x'"),
+        ({"most_in_memory": "1GB"}, "`most_in_memory` is '1GB'"),
+        ({"rows_per_block": 1 << 17}, "`rows_per_block` is 131072"),
+    ],
+)
+def test_a_number_that_is_none_or_out_of_range_is_named(how: Any, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        TopicClassifier().fit_stream([(["a"], ["x"])], **how)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_table_of_pandas_is_no_stream() -> None:
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(OptionError, match="`source` is a DataFrame; give a path"):
+        TopicClassifier().fit_stream(pandas.DataFrame({"text": ["a"], "topic": ["x"]}))
+
+
+def test_a_bad_row_is_named_with_its_file(news: News, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "news.csv", [*news, ("", "grain")])
+    with pytest.raises(DataError) as caught:
+        TopicClassifier().fit_stream(path)
+    assert str(caught.value) == (
+        f"{path}: line {len(news) + 2} can't be used: no text or no topic; mend them, or go on "
+        "without such rows with `skip_bad_rows`."
+    )
+    classifier = TopicClassifier(n_jobs=1).fit_stream(path, skip_bad_rows=True)
+    assert classifier.n_documents_ == len(news)
+
+
+def test_too_many_bad_rows_are_an_error_all_the_same(news: News, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "news.csv", [*news, *[("", "grain")] * 20])
+    with pytest.raises(DataError, match=r"20 of 110 lines can't be used: no text or no topic"):
+        TopicClassifier().fit_stream(path, skip_bad_rows=True)
+
+
+def test_files_of_different_columns_are_named(news: News, tmp_path: Path) -> None:
+    first = write_csv(tmp_path / "a.csv", news)
+    second = write_csv(tmp_path / "b.csv", news, "body,label")
+    with pytest.raises(DataError) as caught:
+        TopicClassifier().fit_stream([first, second])
+    assert str(caught.value) == (
+        f"{second} has its texts and topics in 'body', 'label', but {first} in 'text', 'topic'; "
+        "give files of the same columns, or name them with `text` and `topic`."
+    )
+
+
+def test_columns_are_for_files_only(news: News) -> None:
+    with pytest.raises(OptionError, match="are about files"):
+        TopicClassifier().fit_stream(pairs(news), text="body")
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"learner": "network"}, "`learner` is a NeuralLearner"),
+        ({"tune": True}, "`tune` needs all documents at once; use fit, or leave it out."),
+    ],
+    ids=["network", "tune"],
+)
+def test_what_needs_all_documents_at_once_is_refused(
+    news: News, how: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        TopicClassifier(**how).fit_stream(pairs(news))
+
+
+def test_tens_of_thousands_of_topics_are_noted_and_begun() -> None:
+    labels = [(f"word{n % 300} other{n % 7}", f"id{n}") for n in range(50_000)]
+    notes: list[str] = []
+
+    class Noting(StopAt):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+        def update(self, step: str, share: float | None = None, detail: str = "") -> None:
+            notes.append(detail)
+            super().update(step, share, detail)
+
+    with pytest.raises(KeyboardInterrupt):
+        TopicClassifier(n_jobs=1).fit_stream(pairs(labels, 10_000), progress=Noting(2))
+    assert (
+        "50,000 topics of 1.0 documents each: check which column holds the topics; if they are "
+        "right, learning will take long"
+    ) in notes
+    assert "topics 1 to 127 of 50,000" in notes[-1]

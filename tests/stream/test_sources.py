@@ -1,0 +1,353 @@
+"""Sources cut into parts: all documents, in order, wherever a part is read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slugline.classifier import TopicClassifier
+from slugline.corpus.formats import ByteRange
+from slugline.corpus.labelled import SchemaCheck, SourceSchema
+from slugline.corpus.loading import load_corpus
+from slugline.corpus.rows import BadRow
+from slugline.errors import DataError, OptionError
+from slugline.stream import source as parts
+from slugline.stream import source as sources
+from slugline.stream.source import (
+    DocumentSource,
+    FilePartition,
+    LineRange,
+    Partition,
+    RowRange,
+    SerializedDocuments,
+)
+
+Rows = list[tuple[Any, Any]]
+
+ROWS: Rows = [(f"text {n} " + "x" * (n % 37), f"topic{n % 5}") for n in range(400)]
+
+
+def write_lines(path: Path, rows: Rows = ROWS, more: Sequence[str] = ()) -> Path:
+    lines = [json.dumps({"text": text, "topic": topic}) for text, topic in rows]
+    path.write_text("\n".join([*lines, *more]) + "\n")
+    return path
+
+
+def write_csv(path: Path, rows: Rows = ROWS, head: str = "text,topic") -> Path:
+    path.write_text("\n".join([head, *map(",".join, rows)]) + "\n")
+    return path
+
+
+def write_parquet(path: Path, rows: Rows = ROWS, group: int = 2048) -> Path:
+    duckdb = pytest.importorskip("duckdb")
+    lines = write_lines(path.with_suffix(".made"), rows)
+    table = duckdb.read_json(
+        str(lines), columns={"text": "VARCHAR", "topic": "VARCHAR"}, format="newline_delimited"
+    )
+    table.write_parquet(str(path), row_group_size=group)
+    return path
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are large, and parts of them small."""
+    monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 2000)
+    monkeypatch.setattr(sources, "MIN_RANGE_BYTES", 1000)
+
+
+def read(source: Any, **how: Any) -> tuple[list[Partition], Rows, DocumentSource]:
+    """Return the parts, what they hold when they are read elsewhere, and what is known of all."""
+    documents = DocumentSource(source, **how)
+    found: list[Partition] = []
+    rows: Rows = []
+    for part in documents.parts():
+        found.append(part)
+        read_from = part if part.is_read_here else pickle.loads(pickle.dumps(part))
+        for batch in read_from.batches():
+            documents.add(batch.facts, len(batch.texts), "")
+            rows += zip(batch.texts, batch.topics, strict=True)
+    return found, rows, documents
+
+
+def test_a_small_file_is_one_part(tmp_path: Path) -> None:
+    found, rows, documents = read(write_lines(tmp_path / "a.jsonl"))
+    assert [type(part) for part in found] == [FilePartition]
+    assert rows == ROWS
+    assert documents.n_documents == len(ROWS)
+
+
+def test_small_files_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(10):
+        write_csv(tmp_path / f"{number}.csv", ROWS[number * 40 : number * 40 + 40])
+    size = (tmp_path / "9.csv").stat().st_size
+    monkeypatch.setattr(sources, "MAX_MERGED_BYTES", 4 * size)
+    found, rows, _ = read(f"{tmp_path}/*.csv")
+    assert [len(part.paths) for part in found] == [4, 4, 2]
+    assert rows == ROWS
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("rows_per_block", [7, 30, 1000])
+def test_lines_are_cut_by_bytes(tmp_path: Path, rows_per_block: int) -> None:
+    found, rows, _ = read(write_lines(tmp_path / "a.jsonl"), rows_per_block=rows_per_block)
+    assert {type(part) for part in found} == {LineRange}
+    assert len(found) > 1 or rows_per_block == 1000
+    assert rows == ROWS
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize(("rows_per_block", "group"), [(300, 5000), (3000, 2048), (9000, 2048)])
+def test_parquet_is_cut_by_rows(tmp_path: Path, rows_per_block: int, group: int) -> None:
+    rows = ROWS * 25
+    path = write_parquet(tmp_path / "a.parquet", rows, group)
+    found, read_rows, documents = read(path, rows_per_block=rows_per_block)
+    assert {type(part) for part in found} == {RowRange}
+    assert read_rows == rows
+    sizes = [part.end - part.first for part in found if isinstance(part, RowRange)]
+    assert max(sizes) <= rows_per_block
+    assert documents.n_documents == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        (b"a\nbb\n\nccc\n", 10),
+        (b"a\nbb\nccc", 8),
+        (b"\n\n\n", 3),
+        (b"x" * 3_000_000 + b"\ny\n", 3_000_003),
+        (b"", 0),
+    ],
+    ids=["plain", "no end", "blank", "long", "empty"],
+)
+def test_ranges_have_all_lines_once(tmp_path: Path, data: bytes, size: int) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(data)
+    for step in (1, 2, 3, 4, 1_000_000) if size < 100 else (999_999, 1_500_000):
+        lines: list[bytes] = []
+        n_lines = 0
+        for start in range(0, size, step):
+            with ByteRange(path.open("rb"), start, start + step) as own:
+                lines += iter(partial(own.readline, 1 << 30), b"")
+                n_lines += own.n_lines
+        assert b"".join(lines) == data
+        assert n_lines == len(lines) == len(data.splitlines())
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_what_can_not_be_cut_is_read_here_if_it_is_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_csv(tmp_path / "a.csv")
+    assert [part.is_read_here for part in read(path)[0]] == [False]
+    monkeypatch.setattr(sources, "MAX_UNSPLIT_BYTES", 3000)
+    found, rows, _ = read(path)
+    assert [part.is_read_here for part in found] == [True]
+    assert rows == ROWS
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_packed_files_and_other_encodings_are_not_cut(tmp_path: Path) -> None:
+    packed = tmp_path / "a.jsonl.gz"
+    packed.write_bytes(gzip.compress(write_lines(tmp_path / "a.jsonl").read_bytes(), 1))
+    assert read(packed)[:2] == ([FilePartition((str(packed),), parts.ReadOptions())], ROWS)
+    found, rows, _ = read(tmp_path / "a.jsonl", encoding="cp1252")
+    assert [type(part) for part in found] == [FilePartition]
+    assert rows == ROWS
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_bad_line_is_numbered_in_its_file(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": text, "topic": topic}) for text, topic in ROWS]
+    lines.insert(300, "{")
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"a\.jsonl: line 301 can't be used: not valid JSON") as one:
+        read(path, rows_per_block=10)
+    with pytest.raises(DataError) as whole:
+        TopicClassifier(n_jobs=1).fit_stream(write_lines(tmp_path / "b.jsonl", ROWS[:1], lines))
+    moved = str(whole.value).replace("b.jsonl: line 302", "a.jsonl: line 301")
+    assert str(one.value) == moved
+    _, rows, documents = read(path, rows_per_block=10, skip_bad_rows=True)
+    assert rows == ROWS
+    assert documents.n_skipped == 1
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_the_share_of_bad_rows_is_that_of_the_whole_file(tmp_path: Path) -> None:
+    few = write_lines(tmp_path / "few.jsonl", more=["{"] * 44)  # more than a tenth of the last part
+    assert read(few, rows_per_block=10, skip_bad_rows=True)[2].n_skipped == 44
+    many = write_lines(tmp_path / "many.jsonl", more=["{"] * 45)
+    with pytest.raises(DataError) as caught:
+        read(many, rows_per_block=10, skip_bad_rows=True)
+    assert str(caught.value).startswith(
+        f"{many}: 45 of 445 lines can't be used: not valid JSON (Input data was truncated) at line "
+        "401; mend them. `skip_bad_rows` leaves out at most 10% of the rows."
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("write", [write_lines, write_parquet], ids=["jsonl", "parquet"])
+def test_topics_of_another_kind_are_named_with_their_place(
+    tmp_path: Path, write: Callable[[Path, Rows], Path]
+) -> None:
+    suffix = "jsonl" if write is write_lines else "parquet"
+    path = write(tmp_path / f"a.{suffix}", [*ROWS * 8, ("text", "17"), *ROWS])
+    unit = "line" if write is write_lines else "row"
+    with pytest.raises(DataError) as caught:
+        read(path, rows_per_block=100)
+    assert str(caught.value) == (
+        f"{path}: {unit} 3201 can't be used: a number as topic, such as '17', where most are like "
+        "'topic0'; make all topics words or all numbers, or go on without such rows with "
+        "`skip_bad_rows`."
+    )
+    _, rows, documents = read(path, rows_per_block=100, skip_bad_rows=True)
+    assert rows == [*ROWS * 8, *ROWS]
+    assert documents.n_skipped == 1
+
+
+def test_files_with_topics_of_two_kinds_are_named(tmp_path: Path) -> None:
+    paths = [write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv", [("text", "17")])]
+    with pytest.raises(DataError) as caught:
+        read(paths, skip_bad_rows=True)
+    assert str(caught.value) == (
+        f"{paths[0]} has topics like 'topic0', but {paths[1]} has some like '17'; make all topics "
+        "words or all numbers."
+    )
+    with pytest.raises(DataError) as whole:
+        load_corpus(paths, skip_bad_rows=True)
+    assert str(whole.value) == str(caught.value)
+
+
+def test_a_stream_and_a_corpus_leave_out_the_same_topics_of_another_kind(tmp_path: Path) -> None:
+    rows = [("text", "17"), *ROWS, ("text", "18")]
+    path = write_csv(tmp_path / "a.csv", rows)
+    corpus = load_corpus(path, skip_bad_rows=True)
+    _, streamed, documents = read(path, skip_bad_rows=True)
+    assert list(zip(corpus.texts, corpus.topics, strict=True)) == streamed == ROWS
+    assert corpus.n_skipped == documents.n_skipped == 2
+    assert corpus.notes[-1] == (
+        f"skipped 2 of {len(rows)} rows: a number as topic, such as '17', where most are like "
+        f"'topic0' (lines 2, {len(rows) + 1})"
+    )
+
+
+def test_files_of_other_columns_are_named_though_read_apart(tmp_path: Path) -> None:
+    paths = [write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv", head="body,label")]
+    with pytest.raises(DataError, match=r"b\.csv has its texts and topics in 'body', 'label', but"):
+        read(paths)
+
+
+def test_an_empty_file_among_many_is_named(tmp_path: Path) -> None:
+    paths = [write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv", [])]
+    with pytest.raises(DataError, match=r"b\.csv holds no documents, at most a header"):
+        read(paths)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_parquet_file_without_rows_is_named(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", [])
+    with pytest.raises(DataError, match=r"a\.parquet holds no documents, at most a header"):
+        read(path)
+
+
+def test_rows_are_counted_from_the_first_one_of_a_part_that_says_so() -> None:
+    check = SchemaCheck()
+    part = SourceSchema("a", "line", None, True, 10, 0, (), n_lines=12, is_last=False)
+    check.add(part)
+    with pytest.raises(DataError, match=r"a: line 17 can't be used: torn; mend them, or go on"):
+        check.add(part._replace(n_bad=1, bad=(BadRow(5, "torn"),)))
+
+
+def test_a_text_longer_than_a_block_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MAX_CHARACTERS", 100)
+    with pytest.raises(DataError) as caught:
+        read([(["a"], ["x"]), (["b", "c" * 101], ["x", "x"])])
+    assert str(caught.value) == (
+        "text 1 of batch 1, both counted from 0, has 101 characters, and the most is 100; split "
+        "it, or leave it out."
+    )
+
+
+def test_a_block_ends_when_its_texts_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MAX_CHARACTERS", 100)
+    found, rows, _ = read([(["a" * 60] * 5, ["x"] * 5)])
+    assert [len(batch.texts) for part in found for batch in part.batches()] == [2, 2, 1]
+    assert len(rows) == 5
+
+
+def test_documents_in_hand_are_packed_and_unpacked(tmp_path: Path) -> None:
+    (part,), _, _ = read([(["a", "\ud800"], [1, 2])])
+    (batch,) = part.batches()
+    assert list(pickle.loads(pickle.dumps(SerializedDocuments.of(batch))).batches()) == [batch]
+
+
+# Collections of Dask ----------------------------------------------------------------------------
+
+
+def frames(rows: Rows = ROWS) -> Any:
+    pandas, frame = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    return frame.from_pandas(pandas.DataFrame(rows, columns=["text", "topic"]), npartitions=3)
+
+
+def bag(items: Sequence[Any], n: int = 3) -> Any:
+    return pytest.importorskip("dask.bag").from_sequence(items, npartitions=n)
+
+
+@pytest.mark.parametrize("kind", ["frame", "pairs", "mappings"])
+def test_collections_are_read_a_partition_at_a_time(kind: str) -> None:
+    mappings = [{"text": text, "topic": topic} for text, topic in ROWS]
+    made = {"frame": frames, "pairs": lambda: bag(ROWS), "mappings": lambda: bag(mappings)}
+    source: Any = made[kind]()  # type: ignore[no-untyped-call]
+    found, rows, documents = read(source)
+    assert len(found) in (3, 4)
+    assert rows == ROWS
+    assert documents.n_documents == len(ROWS)
+
+
+def test_columns_of_a_collection_may_be_named() -> None:
+    frame = frames().rename(columns={"text": "body", "topic": "section"})
+    assert read(frame, text="body", topic="section")[1] == ROWS
+    with pytest.raises(DataError, match="partition 0 has no column 'bod'; there are 'body', 's"):
+        read(frame, text="bod", topic="section")
+
+
+def test_partitions_without_rows_are_passed_over() -> None:
+    frame = frames()
+    assert read(frame[frame.text == ROWS[0][0]])[1] == ROWS[:1]
+
+
+def test_bad_rows_of_a_collection_are_named() -> None:
+    rows = [*ROWS, ("", "x"), ("text", "")]
+    with pytest.raises(DataError, match="partition 2: row 400 can't be used: no text or no topic"):
+        read(frames(rows))
+    assert read(frames(rows), skip_bad_rows=True)[2].n_skipped == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: bag(["text"]), DataError, "partition 0 of the bag has a str in row 0"),
+        (lambda: bag([("text", None)], 1), DataError, "`topics of partition 0` has no topic"),
+        (lambda: frames().text, OptionError, "`source` is a Series of Dask; give a data frame"),
+    ],
+    ids=["no pair", "no topic", "a series"],
+)
+def test_collections_that_can_not_be_read_are_named(
+    make: Callable[[], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        read(make())
+
+
+def test_formats_are_for_files_only() -> None:
+    with pytest.raises(OptionError, match="`format` and `encoding` are about files"):
+        read(frames(), format="csv")

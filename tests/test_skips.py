@@ -1,0 +1,33 @@
+"""With an option, tests that are skipped for a reason that is not on the list are a failure."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("options", "reason", "code"),
+    [
+        (["--known-skips-only"], "root may write anywhere", 0),
+        (["--known-skips-only"], "the moon is full", 1),
+        ([], "the moon is full", 0),
+    ],
+)
+def test_only_reasons_on_the_list_may_be_given(
+    tmp_path: Path, options: list[str], reason: str, code: int
+) -> None:
+    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
+    (tmp_path / "test_it.py").write_text(
+        f"import pytest\ndef test_that(): pytest.skip({reason!r})\ndef test_this(): pass\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, "."]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == code
+    assert (f"not on the list: {reason}\n" in ended.stdout) == (code == 1)

@@ -1,0 +1,323 @@
+"""Counts by the compiled kernel and by NumPy: the same bits, whatever comes in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from slugline.text import counting
+from slugline.text.blocks import Block
+from slugline.text.columns import Buckets, HashedColumns, TermColumns
+from slugline.text.counting import ArrayCounter, Counter, Counts, KernelCounter
+from slugline.text.features import Features
+from slugline.text.terms import KINDS
+from slugline.text.vocabulary import Vocabulary
+from slugline.text.words import character_classes, normalize_text
+
+needs_kernel = pytest.mark.skipif(
+    counting.kernel is None, reason="the kernel is not built: there was no compiler"
+)
+
+# Words meet, scripts touch, cases and accents are in any form, and some are no words at all.
+PIECES = st.sampled_from(
+    [
+        *("oil", "OIL", "a", "the the the", "don’t", "don't", "naïve", "nai\u0308ve"),
+        *("ΣΑΣ", "İ", "नमस्ते", "مرحبا", "🙂", "👩‍👩‍👧", "\u0301", "\u0301\u0302e", "\u200b"),
+        *("x" * 99, "x" * 100, "é" * 101, "n" * 3000, "12345678", "123456789", "1" * 16),
+        *("手机", "石油石油", "ราคาน้ำมัน", "コーヒー", "iPhone手机", "元" * 40),
+        *("𠀀𠀁a", "\U0003ffff", "\U0010ffff", "\ufeff", "\x80", "\u07ff", "\u0800", "\uffff"),
+        *("\ud800", "\udfff\ud83d", "\0", "\x7f", "ー", "々", "\u0e4f", "・"),
+        *(" ", "\t\n", "\u3000", "\u2003", "\u2028", "-", "—", "。", "「」", "…!?"),
+    ]
+)
+TEXT = st.lists(PIECES | st.text(max_size=4), max_size=30).map("".join)
+TEXTS = st.lists(TEXT, max_size=6)
+TERMS = {
+    "words": ["oil", "a", "元元", "手机", "don't", "\ud800"],
+    "lead": ["oil", "the", "x" * 99],
+    "bigrams": ["oil a", "the the", "iphone 手机"],
+    "characters": [" oil", "手", "手机", "nnnn", "元元元元", " a "],
+}
+
+
+def fresh(*, reserved: int = 0) -> list[tuple[str, TermColumns]]:
+    """Return columns of all sorts for each kind of term, and its name."""
+    return [
+        (kind, columns)
+        for kind in KINDS
+        for columns in (
+            HashedColumns(1 << 16, kind),
+            HashedColumns(8, kind),
+            Buckets(1 << 24, kind),
+            Buckets(1, kind),
+            Vocabulary(TERMS[kind], kind, reserved),
+        )
+    ]
+
+
+def counted(
+    counter: Counter, chunks: Sequence[Sequence[str]], columns: list[tuple[str, TermColumns]]
+) -> list[Counts]:
+    """Count chunks, in a first round learning from each; return the counts of both rounds."""
+    kinds, vocabularies = zip(*columns, strict=True)
+    return [
+        counter.count(counter.read(chunk, kinds), vocabularies, learn=learn)
+        for learn in (True, False)
+        for chunk in chunks
+    ]
+
+
+def arrays_of(counts: Counts) -> list[np.ndarray]:
+    """Return all that counts consist of."""
+    return [*counts.entries, counts.n_terms, counts.n_words]
+
+
+def bits(counts: Sequence[Counts]) -> list[Any]:
+    """Return the same as plain values: equal for equal bits alone."""
+    return [[(array.dtype, array.tolist()) for array in arrays_of(each)] for each in counts]
+
+
+# The same as NumPy ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@needs_kernel
+@given(chunks=st.lists(TEXTS, max_size=3), reserved=st.sampled_from([0, 4]))
+@example(chunks=[[]], reserved=0)
+@example(chunks=[["", "", ""], ["", " ", "."]], reserved=0)
+@example(chunks=[["oil"] * 50 + ["a" * 70 + " 手" * 200]], reserved=4)
+def test_the_kernel_counts_as_numpy_does(chunks: list[list[str]], reserved: int) -> None:
+    by_kernel, by_numpy = fresh(reserved=reserved), fresh(reserved=reserved)
+    theirs = counted(ArrayCounter(), chunks, by_numpy)
+    ours = counted(KernelCounter(), chunks, by_kernel)
+    for some, others in zip(ours, theirs, strict=True):
+        assert [a.tolist() for a in arrays_of(some)] == [a.tolist() for a in arrays_of(others)]
+        for values, columns, _ in (some.entries, others.entries):
+            assert (values.dtype.name, columns.dtype.name) == ("float32", "int32")
+    for (_, one), (_, other) in zip(by_kernel, by_numpy, strict=True):
+        assert one.n_columns == other.n_columns
+        assert list(one.terms) == list(other.terms)
+
+
+@pytest.mark.slow
+@needs_kernel
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("QUJD" * 2_500_000, id="base64"),
+        pytest.param("oil " * 500_000, id="a word again and again"),
+        pytest.param(" .," * 500_000, id="separators"),
+        pytest.param("石油" * 100_000, id="no spaces"),
+        pytest.param("a手" * 100_000, id="scripts that change at every character"),
+        pytest.param(" ".join(map(str, range(100_000))), id="many words"),
+    ],
+)
+def test_long_documents_are_counted_as_numpy_does(text: str) -> None:
+    def columns() -> list[tuple[str, TermColumns]]:
+        return [(kind, HashedColumns(1 << 20, kind)) for kind in KINDS]
+
+    ours, theirs = (
+        counted(counter, [[text, "oil", ""]], columns())
+        for counter in (KernelCounter(), ArrayCounter())
+    )
+    for some, others in zip(ours, theirs, strict=True):
+        pairs = zip(arrays_of(some), arrays_of(others), strict=True)
+        assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+TOPICS = ["Crude oil, 石油!", "", "Ölpreis rose", "crude CRUDE ราคาน้ำมัน don’t", "\ud800 oil"] * 40
+
+
+@needs_kernel
+@pytest.mark.parametrize("n_jobs", [1, 3])
+@pytest.mark.parametrize("hashed", [True, False], ids=["buckets", "vocabulary"])
+def test_rows_have_the_same_bits_with_and_without_the_kernel(
+    hashed: bool, n_jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slugline.text.words._CHUNK_CHARACTERS", 50)
+    rows = []
+    for setting in ("0", "1"):
+        monkeypatch.setenv("SLUGLINE_KERNEL", setting)
+        expected = ArrayCounter if setting == "0" else KernelCounter
+        assert type(counting.make_counter()) is expected
+        blocks = [
+            Block(kind, weighting, weight, n_buckets=1 << 20 if hashed else None)
+            for kind, weighting, weight in (
+                ("words", "log-tf-idf", 1.25),
+                ("bigrams", "tf-idf", 0.3),
+                ("characters", "log-tf-idf", 1.0),
+                ("lead", "multi-hot", 0.1),
+            )
+        ]
+        features = Features(blocks, n_jobs=n_jobs)
+        made = [features.fit_transform(TOPICS), features.transform([*TOPICS, "new oil"])]
+        if hashed:
+            made += [features.partial_fit_transform(["new oil 石"], len(TOPICS))[0]]
+            made += [features.transform([*TOPICS, "new oil 石"])]
+        rows.append([[X.indptr.tolist(), X.indices.tolist(), X.data.tobytes()] for X in made])
+    assert rows[0] == rows[1]
+
+
+@needs_kernel
+def test_threads_share_what_they_look_up_in() -> None:
+    columns = fresh()
+    counted(KernelCounter(), [TOPICS], columns)
+    kinds, vocabularies = zip(*columns, strict=True)
+
+    def count(_: int) -> Any:
+        counter = KernelCounter()
+        return bits([counter.count(counter.read(TOPICS, kinds), vocabularies)])
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(count, range(16)))
+    assert answers == [answers[0]] * 16
+
+
+@pytest.mark.slow
+def test_the_table_of_characters_says_what_plain_does() -> None:
+    table = character_classes()
+    for point in range(0x80, 0x40000):
+        if chr(point).lower() != chr(point) or not unicodedata.is_normalized("NFC", chr(point)):
+            continue  # these are not there any more when the table is asked
+        side = table[point] if point < 0x10000 else table[0x10000 + (point >> 16)]
+        text = chr(point)
+        assert normalize_text(text) == {0: text, 1: f" {text} ", 2: " ", 3: "'"}[side]
+
+
+# What doesn't fit -------------------------------------------------------------------------------
+
+
+@needs_kernel
+@given(st.binary(max_size=200), st.data())
+def test_any_bytes_can_be_counted(text: bytes, data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(text)))
+    lengths = np.array([cut, len(text) - cut - 1] if cut < len(text) else [cut])
+    blocks = tuple(
+        (kind, *columns.table, columns.n_columns if isinstance(columns, HashedColumns) else -1, 0)
+        for kind, columns in fresh()
+    )
+    letters = bytes(range(128))
+    _, values, *n_each, _ = counting.kernel.count(
+        text, lengths, letters, character_classes(), blocks
+    )
+    n_entries, n_terms, n_words = (np.frombuffer(n, dtype=np.int64) for n in n_each)
+    assert n_entries.sum() == len(values) // 4
+    assert n_terms.sum() == np.frombuffer(values, dtype=np.float32).sum()
+    assert len(n_words) == len(lengths)
+
+
+@needs_kernel
+@given(st.binary(max_size=200), st.integers(0, 1 << 32), st.integers(0, 9))
+def test_columns_are_never_looked_up_where_there_are_none(
+    text: bytes, seed: int, n_columns: int
+) -> None:
+    groups = np.random.default_rng(seed).integers(0, 1 << 63, (16, 2), dtype=np.uint64)
+    groups[::2, 1] %= 12
+    columns = np.arange(n_columns, dtype=np.int32)
+    blocks = (("words", 1024, columns, None, 0, 0, groups, -1, 0),)
+    found, *_ = counting.kernel.count(text, np.array([len(text)]), bytes(128), None, blocks)
+    assert set(np.frombuffer(found, dtype=np.int32)) <= set(columns)
+
+
+SLOTS = np.full(4, -1, dtype=np.int32)
+KEYS = np.zeros(4, dtype=np.uint64)
+
+
+@needs_kernel
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (("syllables", 4, SLOTS, None, 0, 0, None, -1, 0), "a block is of no kind that there is"),
+        (
+            ("words", 3, None, None, 0, 0, None, -1, 0),
+            "the number of slots is no power of two up to 2^30",
+        ),
+        (
+            ("words", 0, None, None, 0, 0, None, -1, 0),
+            "the number of slots is no power of two up to 2^30",
+        ),
+        (
+            ("words", 8, SLOTS, None, 0, 0, None, -1, 0),
+            "a table is not of the size that it has to be",
+        ),
+        (
+            ("words", 4, SLOTS, KEYS[:2], 1, 0, None, -1, 0),
+            "a table is not of the size that it has to be",
+        ),
+        (("words", 4, None, KEYS, 1, 0, None, -1, 0), "a block's tables do not fit together"),
+        (("words", 4, None, None, 0, 0, None, 0, 0), "a block's tables do not fit together"),
+        (("words", 4, SLOTS, KEYS, 1, 0, None, 0, 0), "a block's tables do not fit together"),
+        (
+            ("words", 64, SLOTS, None, 0, 0, KEYS[:1], -1, 0),
+            "a table is not of the size that it has to be",
+        ),
+        (
+            ("words", 128, SLOTS, None, 0, 0, KEYS[:2], -1, 0),
+            "a table is not of the size that it has to be",
+        ),
+        (("words", 64, None, None, 0, 0, KEYS[:2], -1, 0), "a block's tables do not fit together"),
+        (("words", 64, SLOTS, None, 0, 0, KEYS[:2], 0, 0), "a block's tables do not fit together"),
+        (("words", 4, SLOTS, KEYS, 1, 0, KEYS[:2], -1, 0), "a block's tables do not fit together"),
+        ("words", "a block is no tuple"),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused(block: Any, message: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the message is compared)
+        counting.kernel.count(b"oil", np.array([3]), bytes(128), None, (block,))
+    assert str(caught.value) == message
+
+
+@needs_kernel
+@pytest.mark.parametrize("lengths", [[4], [-1], [1, 2], [3, 0], [2, -1]])
+def test_documents_that_are_longer_than_the_text_are_refused(lengths: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"^the documents are longer than the text$"):
+        counting.kernel.count(b"oil", np.array(lengths), bytes(128), None, ())
+
+
+@needs_kernel
+def test_tables_of_characters_that_are_too_short_are_refused() -> None:
+    for letters, table in ((bytes(127), None), (bytes(128), bytes(0x10000))):
+        with pytest.raises(ValueError, match=r"^a table of characters is too short$"):
+            counting.kernel.count(b"oil", np.array([3]), letters, table, ())
+
+
+@needs_kernel
+def test_a_table_that_cannot_be_written_to_learns_nothing() -> None:
+    fixed = SLOTS.copy()
+    fixed.setflags(write=False)
+    with pytest.raises(ValueError, match="read-only"):
+        counting.kernel.count(
+            b"oil", np.array([3]), bytes(128), None, (("words", 4, fixed, None, 0, 0, None, 0, 0),)
+        )
+
+
+# Without a kernel -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param("import os; os.environ['SLUGLINE_KERNEL'] = '0'", id="turned off"),
+        pytest.param("import sys; sys.modules['slugline.text._kernel'] = None", id="not built"),
+    ],
+)
+def test_without_the_kernel_numpy_counts(first: str) -> None:
+    code = (
+        f"{first}\n"
+        "from slugline import TopicClassifier\n"
+        "from slugline.text.counting import counter\n"
+        "classifier = TopicClassifier().fit(['wheat rose', 'oil fell'] * 9, ['a', 'b'] * 9)\n"
+        "print(type(counter()).__name__, classifier.predict(['oil', '小麦 wheat']).tolist())"
+    )
+    command = [sys.executable, "-c", code]
+    answer = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert answer == "ArrayCounter ['b', 'a']\n"

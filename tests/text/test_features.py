@@ -1,0 +1,464 @@
+"""Documents to weighted rows: one family of terms, and several side by side."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import scipy.sparse as sp
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from reference_terms import reference_terms
+from slugline.errors import DataError, NotFittedError, OptionError
+from slugline.text import words as text_words
+from slugline.text.blocks import WEIGHTINGS, Block
+from slugline.text.features import Features
+
+KINDS = ["words", "lead", "bigrams", "characters"]
+TEXTS = ["wheat wheat corn", "corn prices rose", "", "the bank's rate rose rose", "zinc"]
+FAMILIES = (
+    Block("words", "log-tf-idf"),
+    Block("lead", "tf-idf", weight=2.0),
+    Block("bigrams", "log-tf-idf", weight=0.5),
+    Block("characters", "tf-idf", weight=0.25, min_count=2),
+)
+
+words = st.sampled_from(["wheat", "Corn", "rate", "don't", "é", "straße", "oil-gas", "石油", "5元"])
+documents = st.lists(st.lists(words, max_size=60).map(" ".join), min_size=1, max_size=8)
+
+
+def reference_rows(
+    texts: list[str], kind: str, weighting: str, terms: list[str], norm: str | None = "l2"
+) -> Any:
+    """Return the rows that scikit-learn makes of the same terms."""
+    options: dict[str, dict[str, Any]] = {
+        "multi-hot": {"binary": True, "use_idf": False, "norm": None},
+        "counts": {"use_idf": False, "norm": None},
+        "tf-idf": {"norm": norm},
+        "log-tf-idf": {"sublinear_tf": True, "norm": norm},
+    }
+    analyzer = functools.partial(reference_terms, kind)
+    vectorizer = TfidfVectorizer(analyzer=analyzer, vocabulary=terms, **options[weighting])
+    return vectorizer.fit_transform(texts).toarray()
+
+
+def fitted(*blocks: Block) -> Features:
+    features = Features(blocks)
+    features.fit_transform(TEXTS)
+    return features
+
+
+def parts_of(X: sp.csr_array) -> list[list[float]]:
+    """Return all that a CSR array consists of: equal for equal bits alone."""
+    return [X.data.tolist(), X.indices.tolist(), X.indptr.tolist(), list(X.shape)]
+
+
+def lengths(rows: npt.NDArray[Any]) -> Any:
+    return np.linalg.norm(rows.astype(np.float64), axis=1)
+
+
+def of_length_1(rows: npt.NDArray[Any]) -> Any:
+    norms = lengths(rows)
+    return rows / np.where(norms, norms, 1)[:, np.newaxis]
+
+
+# One family of terms ----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@given(weighting=st.sampled_from(WEIGHTINGS), texts=documents)
+def test_rows_equal_scikit_learns(kind: str, weighting: str, texts: list[str]) -> None:
+    assume(any(reference_terms(kind, document) for document in texts))
+    features = Features([Block(kind, weighting)])
+    ours = features.fit_transform(texts)
+    expected = reference_rows(texts, kind, weighting, list(features.vocabularies_[0].terms))
+    assert ours.dtype == np.float32
+    assert ours.has_canonical_format
+    np.testing.assert_allclose(ours.toarray(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@given(texts=documents, max_terms=st.none() | st.integers(1, 10), min_count=st.integers(1, 3))
+def test_the_terms_are_the_most_frequent_with_ties_in_order_of_appearance(
+    kind: str, texts: list[str], max_terms: int | None, min_count: int
+) -> None:
+    counts = Counter(term for document in texts for term in reference_terms(kind, document))
+    expected = [term for term, n in counts.most_common() if n >= min_count][:max_terms]
+    assume(expected)
+    features = Features([Block(kind, max_terms=max_terms, min_count=min_count)])
+    features.fit_transform(texts)
+    assert features.vocabularies_[0].terms == expected
+
+
+def test_multi_hot_marks_presence_only() -> None:
+    row = fitted(Block("words", "multi-hot")).transform(["wheat wheat wheat zebra"])
+    assert row.data.tolist() == [1.0]
+    assert row.dtype == np.float32
+
+
+def test_words_with_the_logarithm_of_their_idf_count_by_default() -> None:
+    assert Features().blocks == (Block("words", "log-tf-idf", 1.0, None, 1),)
+
+
+@pytest.mark.parametrize(
+    ("weighting", "has_idf"),
+    [("multi-hot", False), ("counts", False), ("tf-idf", True), ("log-tf-idf", True)],
+)
+def test_the_idf_is_kept_where_there_is_one(weighting: str, has_idf: bool) -> None:
+    block = Block("words", weighting)
+    (idf,) = fitted(block).idf_
+    assert block.has_idf == has_idf == (idf is not None)
+    if idf is not None:
+        # "rose" is in two of the five documents, and is the most frequent word.
+        assert idf[0] == pytest.approx(math.log(6 / 3) + 1, rel=1e-6)
+        assert idf.dtype == np.float32
+
+
+# Several side by side ---------------------------------------------------------------------------
+
+
+def test_families_stand_side_by_side_and_the_whole_row_has_length_1() -> None:
+    parts = []
+    for block in FAMILIES:
+        terms = list(fitted(block).vocabularies_[0].terms)
+        rows = reference_rows(TEXTS, block.kind, block.weighting, terms, norm=None)
+        parts.append(rows * block.weight)
+    expected = of_length_1(np.hstack(parts))
+    np.testing.assert_allclose(fitted(*FAMILIES).transform(TEXTS).toarray(), expected, rtol=1e-5)
+
+
+def test_families_may_be_weighed_in_different_ways() -> None:
+    blocks = (
+        Block("words", "counts", weight=2.0),
+        Block("bigrams", "tf-idf", weight=0.5),
+        Block("lead", "multi-hot", weight=0.1),
+        Block("characters", "log-tf-idf"),
+    )
+    parts = [
+        reference_rows(
+            TEXTS, b.kind, b.weighting, list(fitted(b).vocabularies_[0].terms), norm=None
+        )
+        * b.weight
+        for b in blocks
+    ]
+    # Those with idf have length 1 together; the others are as long as they are.
+    norms = lengths(np.hstack(parts[1::2]))[:, np.newaxis]
+    parts[1::2] = [part / np.where(norms, norms, 1) for part in parts[1::2]]
+    rows = fitted(*blocks).transform(TEXTS).toarray()
+    np.testing.assert_allclose(rows, np.hstack(parts), rtol=1e-5)
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
+def test_a_row_has_length_1_whatever_families_it_has_terms_of(weight: float) -> None:
+    rows = fitted(Block("words"), Block("bigrams", "tf-idf", weight)).transform(TEXTS).toarray()
+    # The last text, a single word, has no pair; the empty one has nothing.
+    np.testing.assert_allclose(lengths(rows), [1, 1, 0, 1, 1], rtol=1e-6)
+
+
+def test_a_family_without_idf_keeps_its_counts_and_takes_no_part_in_the_length() -> None:
+    both = fitted(Block("words", weight=3.0), Block("words", "counts", weight=0.5))
+    rows, n_words = both.transform(TEXTS).toarray(), both.n_columns // 2
+    alone = fitted(Block()).transform(TEXTS).toarray()
+    np.testing.assert_allclose(rows[:, :n_words], alone, rtol=1e-6)
+    counts = fitted(Block("words", "counts")).transform(TEXTS).toarray()
+    np.testing.assert_array_equal(rows[:, n_words:], counts / 2)
+
+
+def test_the_weight_of_a_single_family_changes_nothing() -> None:
+    heavy, light = (fitted(Block(weight=weight)).transform(TEXTS) for weight in (7.0, 0.1))
+    np.testing.assert_allclose(heavy.toarray(), light.toarray(), rtol=1e-6)
+
+
+def test_columns_are_named_by_the_terms_of_each_family_in_turn() -> None:
+    features = fitted(*FAMILIES)
+    terms = [term for vocabulary in features.vocabularies_ for term in vocabulary.terms]
+    assert features.n_columns == len(terms) == features.transform([]).shape[1]
+    assert [features.term(column) for column in range(len(terms))] == terms
+    with pytest.raises(IndexError):
+        features.term(len(terms))
+
+
+def test_a_family_without_terms_takes_no_columns() -> None:
+    features = Features([Block("words"), Block("bigrams")])
+    rows = features.fit_transform(["oil", "gas"])
+    assert rows.shape == (2, 2)
+    assert lengths(rows.toarray()).tolist() == pytest.approx([1, 1])
+
+
+# Rows are the same however they are made --------------------------------------------------------
+
+
+@given(documents.filter(any))
+def test_rows_made_while_fitting_are_those_made_afterwards(texts: list[str]) -> None:
+    features = Features(FAMILIES)
+    assert parts_of(features.fit_transform(texts)) == parts_of(features.transform(texts))
+
+
+@pytest.mark.slow
+@given(documents)
+def test_a_batch_equals_its_rows_one_by_one(texts: list[str]) -> None:
+    features = fitted(*FAMILIES)
+    rows = [features.transform([document]).toarray()[0].tolist() for document in texts]
+    assert features.transform(texts).toarray().tolist() == rows
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 4])
+@pytest.mark.parametrize("chunk_characters", [1, 50, 1 << 18])
+def test_neither_chunk_size_nor_thread_count_changes_anything(
+    chunk_characters: int, n_jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = TEXTS * 20
+    features = Features(FAMILIES)
+    expected = features.fit_transform(texts)
+    monkeypatch.setattr(text_words, "_CHUNK_CHARACTERS", chunk_characters)
+    again = Features(FAMILIES, n_jobs=n_jobs)
+    assert parts_of(again.fit_transform(texts)) == parts_of(expected)
+    assert parts_of(again.transform(texts)) == parts_of(expected)
+    assert [v.terms for v in again.vocabularies_] == [v.terms for v in features.vocabularies_]
+
+
+def test_a_stream_of_texts_is_enough_to_transform() -> None:
+    features = fitted(*FAMILIES)
+    stream = (document for document in TEXTS)
+    assert parts_of(features.transform(stream)) == parts_of(features.transform(TEXTS))
+
+
+def test_restored_features_give_the_same_rows() -> None:
+    features = fitted(*FAMILIES, Block("words", "counts"))
+    restored = Features.restore(features.blocks, features.vocabularies_, features.idf_)
+    assert parts_of(restored.transform(TEXTS)) == parts_of(features.transform(TEXTS))
+
+
+# Hash buckets ------------------------------------------------------------------------------------
+
+HASHED = tuple(dataclasses.replace(block, min_count=1, n_buckets=64) for block in FAMILIES)
+
+
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_no_terms_meet_buckets_hold_what_a_vocabulary_has(kind: str, weighting: str) -> None:
+    known = Features([Block(kind, weighting)])
+    hashed = Features([Block(kind, weighting, n_buckets=1 << 20)])
+    by_term, by_bucket = known.fit_transform(TEXTS), hashed.fit_transform(TEXTS)
+    terms = hashed.vocabularies_[0].terms
+    assert by_bucket.shape == by_term.shape
+    assert by_bucket.nnz == by_term.nnz
+    columns = [list(known.vocabularies_[0].terms).index(term) for term in terms]
+    np.testing.assert_allclose(by_bucket.toarray(), by_term[:, columns].toarray(), rtol=1e-6)
+
+
+def test_columns_of_buckets_are_in_order_of_appearance_and_named_by_their_first_term() -> None:
+    features = fitted(Block("words", n_buckets=1 << 20), Block("bigrams", n_buckets=1 << 20))
+    terms = [
+        *("wheat", "corn", "prices", "rose", "the", "bank's", "rate", "zinc"),
+        *("wheat wheat", "wheat corn", "corn prices", "prices rose", "the bank's"),
+        *("bank's rate", "rate rose", "rose rose"),
+    ]
+    assert [features.term(column) for column in range(features.n_columns)] == terms
+
+
+def test_a_term_in_a_bucket_that_nothing_was_seen_in_is_left_out() -> None:
+    features = fitted(Block("words", "counts", n_buckets=1 << 20))
+    assert features.transform(["copper wheat", "copper"]).toarray().tolist() == [
+        [1, 0, 0, 0, 0, 0, 0, 0],
+        [0] * 8,
+    ]
+
+
+@pytest.mark.parametrize("texts", [TEXTS * 20, TEXTS, []], ids=["many", "few", "none"])
+def test_rows_in_parts_are_those_of_the_whole(
+    texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_words, "_CHUNK_CHARACTERS", 50)
+    features = fitted(*HASHED)
+    parts = list(features.transform_parts(texts))
+    assert len(parts) == (7 if len(texts) == 100 else 1)
+    assert parts_of(sp.vstack(parts, format="csr")) == parts_of(features.transform(texts))
+
+
+@pytest.mark.parametrize("n_jobs", [1, 4])
+@pytest.mark.parametrize("chunk_characters", [1, 50])
+def test_hashed_rows_do_not_depend_on_chunks_and_threads(
+    chunk_characters: int, n_jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = Features(HASHED)
+    expected = features.fit_transform(TEXTS * 20)
+    monkeypatch.setattr(text_words, "_CHUNK_CHARACTERS", chunk_characters)
+    again = Features(HASHED, n_jobs=n_jobs)
+    assert parts_of(again.fit_transform(TEXTS * 20)) == parts_of(expected)
+    assert parts_of(again.transform(TEXTS * 20)) == parts_of(expected)
+    assert [v.terms for v in again.vocabularies_] == [v.terms for v in features.vocabularies_]
+
+
+def test_hashed_families_stand_beside_others() -> None:
+    features = fitted(Block("words"), Block("bigrams", n_buckets=1 << 20), Block("lead"))
+    assert features.n_columns == 8 + 8 + 8
+    assert features.term(0) == features.term(16) == "rose"
+    assert features.term(8) == "wheat wheat"
+    assert features.transform(TEXTS).shape == (len(TEXTS), features.n_columns)
+
+
+def test_columns_that_are_kept_are_what_they_were_but_for_the_length_of_rows() -> None:
+    blocks = Block("words", n_buckets=1 << 20), Block("bigrams", "counts", n_buckets=1 << 20)
+    features = fitted(*blocks)
+    features.n_jobs = 2
+    columns = np.array([1, 3, 7, 8, 12])
+    kept, left = features.without(~np.isin(np.arange(16), columns))
+    assert left.tolist() == columns.tolist()
+    assert (kept.n_columns, kept.n_jobs) == (5, 2)
+    assert [kept.term(column) for column in range(5)] == [
+        features.term(column) for column in columns.tolist()
+    ]
+    rarity = features.idf_[0]
+    assert rarity is not None
+    np.testing.assert_array_equal(kept.idf_[0], rarity[[1, 3, 7]])
+    assert kept.idf_[1] is None
+    before, after = (f.transform(TEXTS).toarray() for f in (features, kept))
+    np.testing.assert_array_equal(after[:, 3:], before[:, columns[3:]])
+    expected = of_length_1(before[:, columns[:3]])
+    np.testing.assert_allclose(after[:, :3], expected, rtol=1e-6)
+    assert features.n_columns == 16  # these have lost none
+
+
+def test_a_family_with_a_vocabulary_keeps_all_its_columns() -> None:
+    features = fitted(Block("words"), Block("bigrams", n_buckets=1 << 20))
+    kept, left = features.without(~np.isin(np.arange(16), [0, 9]))
+    assert left.tolist() == [*range(8), 9]
+    assert kept.vocabularies_[0] is features.vocabularies_[0]
+    assert kept.vocabularies_[1].terms == ["wheat corn"]
+    everything, _ = features.without(np.zeros(16, dtype=bool))
+    assert parts_of(everything.transform(TEXTS)) == parts_of(features.transform(TEXTS))
+
+
+# Batch after batch -------------------------------------------------------------------------------
+
+
+def test_new_buckets_get_new_columns_and_it_is_told_where_the_others_are_now() -> None:
+    features = Features([Block("words", n_buckets=1 << 20), Block("bigrams", n_buckets=1 << 20)])
+    rows, moved = features.partial_fit_transform(["wheat corn"], 0)
+    assert (rows.shape, moved) == ((1, 3), None)
+    before = [features.term(column) for column in range(3)]
+
+    rows, moved = features.partial_fit_transform(["zinc wheat", "corn"], 1)
+    assert rows.shape == (2, 5)
+    assert moved is not None
+    assert moved.tolist() == [0, 1, 3]
+    assert [features.term(column) for column in moved.tolist()] == before
+    assert [features.term(column) for column in range(5)] == [
+        *("wheat", "corn", "zinc"),
+        *("wheat corn", "zinc wheat"),
+    ]
+    assert parts_of(features.transform(["zinc wheat", "corn"])) == parts_of(rows)
+
+    rows, moved = features.partial_fit_transform(["corn", ""], 3)
+    assert (rows.shape, moved) == ((2, 5), None)
+
+
+def test_what_was_learned_before_is_left_as_it_was() -> None:
+    features = Features([Block("words", n_buckets=1 << 20)])
+    features.partial_fit_transform(["wheat corn"], 0)
+    before = copy.copy(features)
+    rows = before.transform(TEXTS)
+    features.partial_fit_transform(["zinc rose"], 1)
+    assert (before.n_columns, features.n_columns) == (2, 4)
+    assert parts_of(before.transform(TEXTS)) == parts_of(rows)
+
+
+def test_where_columns_may_not_grow_every_bucket_has_one_from_the_start() -> None:
+    features = Features([Block("words", "counts", n_buckets=8), Block("lead", n_buckets=4)])
+    for n_before, batch in enumerate(["wheat corn", "zinc", "rose prices rate"]):
+        rows, moved = features.partial_fit_transform([batch], n_before, grow=False)
+        assert (rows.shape, moved) == ((1, 12), None)
+    assert {features.term(column) for column in range(12)} == {None}
+
+
+def test_a_fitted_vocabulary_does_not_grow() -> None:
+    features = fitted(Block("words"), Block("bigrams", n_buckets=1 << 20))
+    terms, rarity = list(features.vocabularies_[0].terms), features.idf_[0]
+    _, moved = features.partial_fit_transform(["copper rose"], len(TEXTS))
+    assert moved is not None
+    assert moved.tolist() == list(range(16))
+    assert features.vocabularies_[0].terms == terms
+    assert features.idf_[0] is rarity
+    assert features.term(16) == "copper rose"
+
+
+# What is refused --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"weighting": "bm25"},
+            "`weighting` is 'bm25'; give one of multi-hot, counts, tf-idf, log-tf-idf.",
+        ),
+        (
+            {"kind": "trigrams"},
+            "`kind` is 'trigrams'; give one of words, lead, bigrams, characters.",
+        ),
+        ({"weight": 0}, "`weight` is 0; give a number over 0 and under 1000000."),
+        ({"weight": -1.0}, "`weight` is -1.0; give a number over 0 and under 1000000."),
+        ({"weight": math.inf}, "`weight` is inf; give a number over 0 and under 1000000."),
+        ({"weight": math.nan}, "`weight` is nan; give a number over 0 and under 1000000."),
+        *[
+            (
+                {"n_buckets": n_buckets},
+                f"`n_buckets` is {n_buckets!r}; give a power of two up to 16777216, or None to "
+                f"learn "
+                "a vocabulary.",
+            )
+            for n_buckets in (0, -4, 1000, 1 << 25, 64.0)
+        ],
+        *[
+            (
+                {"n_buckets": 64} | more,
+                "`max_terms` and `min_count` choose the terms of a vocabulary, and with "
+                "`n_buckets` "
+                "there is none; leave them out.",
+            )
+            for more in ({"max_terms": 10}, {"min_count": 2})
+        ],
+    ],
+    ids=lambda value: " ".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+def test_a_family_that_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Block(**options)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda f: f.transform(TEXTS), lambda f: f.term(0), lambda f: f.n_columns],
+    ids=["transform", "term", "n_columns"],
+)
+def test_use_before_fit_says_so(use: Any) -> None:
+    with pytest.raises(NotFittedError) as caught:
+        use(Features())
+    assert str(caught.value) == "the features have no vocabulary yet; fit them first."
+
+
+@pytest.mark.parametrize("texts", [["", " - ", "?!"], []], ids=["no words", "no texts"])
+def test_texts_without_words_can_teach_nothing(texts: list[str]) -> None:
+    with pytest.raises(DataError) as caught:
+        Features().fit_transform(texts)
+    assert str(caught.value) == "no document has a word in it; check which column holds the text."
+
+
+def test_a_family_of_hash_buckets_keeps_one_column_at_least() -> None:
+    features = fitted(Block("words", n_buckets=1 << 20), Block("bigrams", n_buckets=1 << 20))
+    kept, left = features.without(np.ones(features.n_columns, dtype=bool))
+    assert left.tolist() == [0, 8]
+    assert [vocabulary.n_columns for vocabulary in kept.vocabularies_] == [1, 1]

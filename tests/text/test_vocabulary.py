@@ -1,0 +1,288 @@
+"""The vocabulary: which words it keeps, in which columns, and what it makes of texts."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import CountVectorizer
+
+from slugline.errors import DataError, OptionError
+from slugline.text import words
+from slugline.text.vocabulary import Vocabulary
+from slugline.text.words import tokenize
+
+WORDS = st.sampled_from(
+    ["oil", "Oil", "grain", "ships", "don't", "straße", "ölpreis", "x" * 20, "7"]
+)
+DOCUMENTS = st.lists(WORDS | st.text(max_size=5)).map(" ".join)
+TEXTS = st.lists(DOCUMENTS, max_size=8)
+
+WIRES = ["Oil prices rose, oil ministers said.", "", "Wheat: 5 mln tonnes", "rose prices ROSE"] * 10
+
+#: Two words with the same 64-bit hash, found by running the hash backwards.
+TWINS = ["bljbpfkfaaaaaaad", "wrcderdeiwqhwvfy"]
+
+
+def count_words(texts: list[str]) -> Counter[str]:
+    return Counter(word for document in texts for word in tokenize(document))
+
+
+# Which words ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@given(TEXTS, st.none() | st.integers(1, 10), st.integers(1, 3))
+def test_words_run_from_the_most_frequent_down_with_ties_in_order_of_appearance(
+    texts: list[str], num_words: int | None, min_count: int
+) -> None:
+    expected = [w for w, n in count_words(texts).most_common() if n >= min_count][:num_words]
+    vocabulary = Vocabulary.fit(texts, num_words=num_words, min_count=min_count)
+    assert vocabulary.terms == expected
+    assert len(vocabulary) == vocabulary.n_columns == len(expected)
+
+
+def test_a_stream_of_texts_will_do() -> None:
+    assert Vocabulary.fit(iter(["b a", "a"])).terms == ["a", "b"]
+
+
+def test_no_texts_make_an_empty_vocabulary_that_knows_nothing() -> None:
+    vocabulary = Vocabulary.fit([])
+    assert vocabulary.transform(["oil", ""]).shape == (2, 0)
+    assert vocabulary.encode(["oil", ""]) == [[], []]
+
+
+def test_a_fitted_vocabulary_can_be_made_again_from_its_words() -> None:
+    vocabulary = Vocabulary.fit(WIRES)
+    again = Vocabulary(vocabulary.terms)
+    assert (vocabulary.transform(WIRES) != again.transform(WIRES)).nnz == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "terms"),
+    [
+        ("words", ["oil", "grain", "oil"]),
+        ("bigrams", ["oil price", "palm oil", "oil price"]),
+        ("words", ["oil", *TWINS]),
+    ],
+    ids=["words", "bigrams", "words made to share a hash"],
+)
+def test_terms_that_no_text_can_tell_apart_are_refused(kind: str, terms: list[str]) -> None:
+    with pytest.raises(DataError) as caught:
+        Vocabulary(terms, kind)
+    assert str(caught.value) == (
+        "a term occurs twice in the vocabulary, or two terms have the same hash; each must occur "
+        "once."
+    )
+
+
+def test_words_made_to_share_a_hash_count_as_one_word() -> None:
+    vocabulary = Vocabulary.fit([" ".join(TWINS), "oil oil oil"])
+    assert vocabulary.terms == ["oil", TWINS[0]]
+    assert vocabulary.transform(TWINS).toarray().tolist() == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("odd", ["", "oil prices", "Oil", "..."])
+def test_a_term_that_no_text_holds_keeps_its_column_and_never_counts(odd: str) -> None:
+    vocabulary = Vocabulary([odd, "oil"])
+    X = vocabulary.transform(["oil prices", odd, "Oil ... oil"])
+    assert X.toarray()[:, 0].tolist() == [0, 0, 0]
+    assert vocabulary.column("oil") == 1
+    assert vocabulary.term(0) == odd
+
+
+@pytest.mark.parametrize("odd", ["", "oil", "oil price rise", "oil  price", " oil", "oil "])
+def test_a_bigram_that_is_no_pair_of_words_is_refused(odd: str) -> None:
+    with pytest.raises(DataError) as caught:
+        Vocabulary(["oil price", odd], "bigrams")
+    assert str(caught.value) == (
+        "a term of the vocabulary is not of the kind 'bigrams'; all must be."
+    )
+
+
+def test_pairs_of_earlier_releases_are_read_although_texts_are_split_at_more_characters_now() -> (
+    None
+):
+    vocabulary = Vocabulary(["öl gas", "“öl gas", "oil –", "my iphone手机"], "bigrams")
+    assert vocabulary.transform(["“Öl – gas", "my iPhone手机"]).toarray().tolist() == [
+        [1, 0, 0, 0],
+        [0, 0, 0, 0],
+    ]
+
+
+def test_a_vocabulary_of_less_than_one_word_is_not_asked_for() -> None:
+    with pytest.raises(OptionError) as caught:
+        Vocabulary.fit(["oil"], num_words=0)
+    assert str(caught.value) == "`num_words` is 0; give a whole number of at least 1."
+
+
+# Which columns ----------------------------------------------------------------------------------
+
+
+def test_the_columns_of_a_keras_word_index_are_its_ranks_and_the_offset_of_three() -> None:
+    word_index = {"of": 2, "the": 1, "grain": 4, "said": 3}
+    vocabulary = Vocabulary.from_word_index(word_index)
+    assert {word: vocabulary.column(word) for word in word_index} == {
+        word: rank + 3 for word, rank in word_index.items()
+    }
+    assert [vocabulary.term(column) for column in range(8)] == [
+        *[None] * 4,
+        "the",
+        "of",
+        "said",
+        "grain",
+    ]
+    assert vocabulary.n_columns == 8
+
+
+def test_num_words_of_a_word_index_counts_the_reserved_columns() -> None:
+    vocabulary = Vocabulary.from_word_index({"the": 1, "of": 2, "said": 3}, num_words=6)
+    assert vocabulary.terms == ["the", "of"]
+    assert vocabulary.n_columns == 6
+    assert repr(vocabulary) == "Vocabulary(2 terms, kind='words', n_reserved=4)"
+
+
+@pytest.mark.parametrize("word", ["", " ", "...", "wheat", "oil price"])
+def test_what_is_not_one_known_word_has_no_column(word: str) -> None:
+    assert Vocabulary(["oil", "price"]).column(word) is None
+
+
+@pytest.mark.parametrize("term", ["", "oil", "price oil", "oil price oil", "palm"])
+def test_what_is_not_one_known_pair_has_no_column(term: str) -> None:
+    vocabulary = Vocabulary(["oil price", "palm oil"], "bigrams")
+    assert vocabulary.column(term) is None
+    assert vocabulary.column("palm oil") == 1
+
+
+# Texts to counts --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@given(TEXTS, TEXTS)
+def test_counts_are_those_of_a_counter(known: list[str], texts: list[str]) -> None:
+    vocabulary = Vocabulary.fit(known)
+    X = vocabulary.transform(texts)
+    counters = [count_words([document]) for document in texts]
+    expected = [[counter[word] for word in vocabulary.terms] for counter in counters]
+    assert X.shape == (len(texts), len(vocabulary))
+    assert X.dtype == np.float32
+    assert X.toarray().tolist() == expected
+    assert X.has_canonical_format
+
+
+@pytest.mark.slow
+@given(TEXTS, TEXTS)
+def test_counts_are_those_of_scikit_learn(known: list[str], texts: list[str]) -> None:
+    vocabulary = Vocabulary.fit(known)
+    assume(len(vocabulary) and texts)
+    sklearn_counts = CountVectorizer(
+        tokenizer=tokenize, lowercase=False, token_pattern=None, vocabulary=vocabulary.terms
+    ).transform(texts)
+    assert (vocabulary.transform(texts) != sklearn_counts).nnz == 0
+
+
+@pytest.mark.slow
+@given(TEXTS, st.sampled_from([0, 4]))
+def test_a_batch_equals_its_rows_one_by_one(texts: list[str], n_reserved: int) -> None:
+    vocabulary = Vocabulary(["oil", "don't", "straße"], n_reserved=n_reserved)
+    X = vocabulary.transform(texts).toarray()
+    assert X.tolist() == [
+        vocabulary.transform([document]).toarray()[0].tolist() for document in texts
+    ]
+    assert vocabulary.encode(texts) == [vocabulary.encode([document])[0] for document in texts]
+    assert (X[:, :n_reserved] == 0).all()
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 4])
+@pytest.mark.parametrize("chunk_characters", [1, 50, 1 << 18])
+def test_neither_chunk_size_nor_thread_count_changes_anything(
+    chunk_characters: int, n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = Vocabulary.fit(WIRES, num_words=5)
+    monkeypatch.setattr(words, "_CHUNK_CHARACTERS", chunk_characters)
+    vocabulary = Vocabulary.fit(WIRES, num_words=5, n_threads=n_threads)
+    assert vocabulary.terms == expected.terms
+    assert vocabulary.encode(WIRES, n_threads) == expected.encode(WIRES)
+    assert vocabulary.known_share(WIRES, n_threads) == expected.known_share(WIRES)
+    X, X_expected = vocabulary.transform(WIRES, n_threads), expected.transform(WIRES)
+    for part in ("data", "indices", "indptr"):
+        assert getattr(X, part).tolist() == getattr(X_expected, part).tolist()
+
+
+@pytest.mark.parametrize("method", ["transform", "encode", "known_share"])
+def test_a_document_that_is_no_text_is_named_by_its_place(method: str) -> None:
+    with pytest.raises(DataError, match="document 1 is a NoneType, not a str;"):
+        getattr(Vocabulary(["oil"]), method)(["oil", None])
+
+
+# Texts to sequences -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_reserved", "expected"),
+    [
+        pytest.param(0, [[1, 0, 1], [], []], id="unknown words left out"),
+        pytest.param(4, [[1, 5, 2, 4, 5], [1, 2], [1]], id="start and unknown marked"),
+    ],
+)
+def test_sequences_keep_the_reading_order(n_reserved: int, expected: list[list[int]]) -> None:
+    vocabulary = Vocabulary(["oil", "crude"], n_reserved=n_reserved)
+    assert vocabulary.encode(["Crude palm oil, crude!", "wheat", ""]) == expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "share"),
+    [
+        pytest.param(["oil oil", "", "grain Oil"], 3 / 4, id="some"),
+        pytest.param(["wheat"], 0.0, id="none"),
+        pytest.param(["crude-oil"], 1.0, id="all"),
+    ],
+)
+def test_the_known_share_counts_words_not_documents(texts: list[str], share: float) -> None:
+    assert Vocabulary(["oil", "crude"]).known_share(texts) == share
+
+
+@pytest.mark.parametrize("texts", [[], ["", "..."]], ids=["no texts", "no words"])
+def test_the_known_share_of_no_words_is_not_a_number(texts: list[str]) -> None:
+    assert math.isnan(Vocabulary(["oil"]).known_share(texts))
+
+
+@pytest.mark.slow
+@pytest.mark.reuters
+def test_newswires_become_the_sequences_of_the_data_set(reuters_data: Path) -> None:
+    from slugline import reuters
+
+    word_index = reuters.get_word_index(reuters_data)
+    vocabulary = Vocabulary.from_word_index(word_index)
+    (x_train, _), (x_test, _) = reuters.load_data(reuters_data, num_words=vocabulary.n_columns)
+    wires = reuters.load_wires("keras", reuters_data)
+    sequences = vocabulary.encode(wires.train.texts + wires.test.texts)
+    order = np.arange(len(sequences))
+    np.random.RandomState(113).shuffle(order)
+    differing = {
+        int(order[i]): [pair for pair in zip(ours, theirs, strict=True) if pair[0] != pair[1]]
+        for i, (ours, theirs) in enumerate(zip(sequences, [*x_train, *x_test], strict=True))
+        if ours != theirs
+    }
+    # Where the wire of that place in the data set has an "ü", its sequence names the word "?".
+    assert differing == {9624: [(vocabulary.UNKNOWN, word_index["?"] + 3)]}
+
+
+@pytest.mark.parametrize("n_reserved", [1, 2])
+def test_columns_for_some_marks_but_not_all_are_refused(n_reserved: int) -> None:
+    with pytest.raises(OptionError) as caught:
+        Vocabulary(["oil"], n_reserved=n_reserved)
+    assert str(caught.value) == (
+        f"`n_reserved` is {n_reserved}; give 0, or at least 3 to leave room for padding, start and "
+        "unknown words."
+    )
+    assert Vocabulary(["oil"], n_reserved=3).n_columns == 4
+
+
+def test_a_word_index_cut_below_its_reserved_columns_has_no_words() -> None:
+    assert Vocabulary.from_word_index({"the": 1, "of": 2}, num_words=3).terms == []
