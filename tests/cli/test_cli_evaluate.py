@@ -44,7 +44,7 @@ def test_the_json_holds_the_figures_of_the_library(run: Run) -> None:
     texts = ["wheat", "wheat and corn", "goal", "loan", "bond"]
     labels = np.array([1, 2, 2, 0, 0])
     proba = load("news.slug").predict_proba(texts)
-    expected = Evaluation.of(["bank", "grain", "sport"], labels, proba)
+    expected = Evaluation.from_probabilities(["bank", "grain", "sport"], labels, proba)
     assert (code, err) == (0, f"mixed.csv: {GUESSED}\n")
     assert json.loads(out) == expected.to_dict()
     assert json.loads(out)["accuracy"] == 0.8

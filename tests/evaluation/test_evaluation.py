@@ -31,7 +31,7 @@ def random_case(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
 def test_figures_equal_scikit_learns(seed: int) -> None:
     y, proba = random_case(seed)
     predicted = proba.argmax(axis=1)
-    ours = Evaluation.of(TOPICS, y, proba)
+    ours = Evaluation.from_probabilities(TOPICS, y, proba)
     assert np.array_equal(ours.confusion, metrics.confusion_matrix(y, predicted, labels=range(4)))
     assert ours.accuracy == metrics.accuracy_score(y, predicted)
     assert ours.macro_f1 == pytest.approx(metrics.f1_score(y, predicted, average="macro"))
@@ -50,7 +50,9 @@ def test_figures_equal_scikit_learns(seed: int) -> None:
 
 
 def test_an_unknown_topic_can_only_be_wrong() -> None:
-    ours = Evaluation.of(["a", "b"], np.array([0, -1]), np.array([[0.9, 0.1], [0.8, 0.2]]))
+    ours = Evaluation.from_probabilities(
+        ["a", "b"], np.array([0, -1]), np.array([[0.9, 0.1], [0.8, 0.2]])
+    )
     assert ours.accuracy == 0.5
     assert ours.topics == ["a", "b", "(unknown)"]
     assert ours.confusions() == [("(unknown)", "a", 1)]
@@ -71,7 +73,9 @@ def test_all_confusions_of_many_topics_take_less_memory_than_the_table_of_them()
 
 
 def test_a_topic_that_is_called_unknown_is_told_from_unknown_ones() -> None:
-    ours = Evaluation.of(["(unknown)", "b"], np.array([0, -1]), np.array([[0.9, 0.1], [0.9, 0.1]]))
+    ours = Evaluation.from_probabilities(
+        ["(unknown)", "b"], np.array([0, -1]), np.array([[0.9, 0.1], [0.9, 0.1]])
+    )
     assert ours.topics == ["(unknown)", "b", "((unknown))"]
     assert ours.confusions() == [("((unknown))", "(unknown)", 1)]
 
@@ -97,7 +101,7 @@ def test_plain_data_holds_no_nan() -> None:
 
 def test_nothing_to_evaluate_is_an_error() -> None:
     with pytest.raises(DataError) as caught:
-        Evaluation.of(["a"], np.array([], dtype=np.int64), np.zeros((0, 1)))
+        Evaluation.from_probabilities(["a"], np.array([], dtype=np.int64), np.zeros((0, 1)))
     assert str(caught.value) == "there are no documents to evaluate; give at least one."
 
 
@@ -161,7 +165,9 @@ def test_macro_f1_leaves_out_topics_that_do_not_occur_and_counts_those_never_fou
 
 @pytest.mark.parametrize("topic", [1, -1], ids=["without probability", "unknown"])
 def test_the_log_loss_of_an_impossible_topic_is_finite(topic: int) -> None:
-    ours = Evaluation.of(["a", "b"], np.array([0, topic]), np.array([[1.0, 0.0], [1.0, 0.0]]))
+    ours = Evaluation.from_probabilities(
+        ["a", "b"], np.array([0, topic]), np.array([[1.0, 0.0], [1.0, 0.0]])
+    )
     assert ours.log_loss == pytest.approx(-np.log(np.finfo(np.float32).tiny) / 2)
 
 

@@ -31,7 +31,7 @@ def random_case(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
 
 
 def of(y: np.ndarray, proba: np.ndarray) -> Evaluation:
-    return Evaluation.of(TOPICS, y, proba)
+    return Evaluation.from_probabilities(TOPICS, y, proba)
 
 
 @given(seeds)
@@ -52,7 +52,7 @@ def test_scores_equal_scikit_learns(seed: int) -> None:
 def test_for_two_topics_the_brier_score_is_twice_that_of_one_of_them(seed: int) -> None:
     rng = np.random.default_rng(seed)
     p, y = rng.random(30), rng.integers(0, 2, 30)
-    ours = Evaluation.of(["a", "b"], y, np.stack([1 - p, p], axis=1))
+    ours = Evaluation.from_probabilities(["a", "b"], y, np.stack([1 - p, p], axis=1))
     assert ours.brier_score == pytest.approx(2 * metrics.brier_score_loss(y, p))
 
 
@@ -65,22 +65,24 @@ def test_of_equally_likely_topics_the_first_comes_first() -> None:
 
 def test_many_rows_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     y, proba = random_case(3)
-    whole = Predictions.of(y, proba)
-    monkeypatch.setattr("slugline.evaluation.evaluation._AT_ONCE", 28)
-    parts = Predictions.of(y, proba)
+    whole = Predictions.from_probabilities(y, proba)
+    monkeypatch.setattr("slugline.evaluation.evaluation._BATCH_SIZE", 28)
+    parts = Predictions.from_probabilities(y, proba)
     for name in vars(whole):
         assert np.array_equal(getattr(whole, name), getattr(parts, name))
 
 
 def test_an_unknown_topic_is_never_among_the_likeliest_and_costs_most() -> None:
-    ours = Evaluation.of(["a", "b"], np.array([0, -1]), np.array([[1.0, 0.0], [1.0, 0.0]]))
+    ours = Evaluation.from_probabilities(
+        ["a", "b"], np.array([0, -1]), np.array([[1.0, 0.0], [1.0, 0.0]])
+    )
     assert (ours.top_k(1), ours.top_k(2), ours.top_k(3)) == (0.5, 0.5, 0.5)
     assert ours.brier_score == 1  # 0 for the first and 2 for the second
     assert ours.calibration_error == pytest.approx(0.5)
 
 
 def test_one_topic_has_metrics() -> None:
-    ours = Evaluation.of(["a"], np.array([0, 0]), np.ones((2, 1)))
+    ours = Evaluation.from_probabilities(["a"], np.array([0, 0]), np.ones((2, 1)))
     told = json.loads(json.dumps(ours.to_dict(), allow_nan=False))
     assert (told["accuracy"], told["macro_f1"], told["weighted_f1"]) == (1, 1, 1)
     assert (told["brier_score"], told["calibration_error"], told["top_k"]) == (0, 0, [])
@@ -110,7 +112,7 @@ def test_without_answers_what_is_about_probabilities_is_not_defined() -> None:
 )
 def test_what_cannot_be_answers_is_an_error(y: list[int], proba: object, message: str) -> None:
     with pytest.raises(DataError) as caught:
-        Evaluation.of(["a", "b"], np.array(y), np.array(proba))
+        Evaluation.from_probabilities(["a", "b"], np.array(y), np.array(proba))
     assert str(caught.value).startswith(message)
 
 
@@ -169,9 +171,9 @@ def test_a_threshold_tells_how_many_are_answered_and_right(
 
 def test_most_answers_with_an_accuracy_may_come_after_a_worse_point() -> None:
     curve = coverage_curve([0.9, 0.8, 0.7, 0.6, 0.5], [1, 0, 1, 1, 0])
-    assert curve.reaching(0.75) == (0.6, 5, 4, 3)
-    assert curve.reaching(1.0) == (0.9, 5, 1, 1)
-    assert coverage_curve([0.9], [False]).reaching(0.5) is None
+    assert curve.with_accuracy(0.75) == (0.6, 5, 4, 3)
+    assert curve.with_accuracy(1.0) == (0.9, 5, 1, 1)
+    assert coverage_curve([0.9], [False]).with_accuracy(0.5) is None
 
 
 @pytest.mark.parametrize(("share", "n_answered"), [(0, 1), (0.25, 1), (0.26, 3), (0.5, 3), (1, 4)])
@@ -179,7 +181,7 @@ def test_a_coverage_is_reached_by_whole_documents_and_whole_ties(
     share: float, n_answered: int
 ) -> None:
     curve = coverage_curve([0.9, 0.6, 0.6, 0.3], [1, 1, 0, 0])
-    assert curve.covering(share).n_answered == n_answered
+    assert curve.with_coverage(share).n_answered == n_answered
 
 
 @given(seeds, st.integers(1, 30))

@@ -54,7 +54,7 @@ def test_a_part_of_the_documents_is_set_aside_before_anything_is_learned(corpus:
     assert (experiment.n_train, experiment.n_validation, experiment.n_test) == (72, 0, 18)
     labels = np.array([["bank", "grain", "sport"].index(topic) for topic in kept.topics])
     proba = experiment.fitted.predict_proba(kept.texts)
-    expected = Evaluation.of(["bank", "grain", "sport"], labels, proba)
+    expected = Evaluation.from_probabilities(["bank", "grain", "sport"], labels, proba)
     assert experiment.tested.evaluation.to_dict() == expected.to_dict()
     assert experiment.majority == majority_baseline(learned.topics, kept.topics)[1]
     assert experiment.shuffled == shuffled_baseline(kept.topics, 3)

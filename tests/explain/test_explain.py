@@ -325,8 +325,8 @@ def test_what_it_shows_adds_up_however_many_words_there_are(classifier: TopicCla
 
 def test_a_text_is_marked_whole_or_cut_where_asked(classifier: TopicClassifier) -> None:
     found = classifier.explain("wheat goal wheat")
-    assert str(found.marked(16)).endswith("wheat</mark></bdi>")
-    assert str(found.marked(15)).endswith(" whea…</bdi>")
+    assert str(found.to_html(16)).endswith("wheat</mark></bdi>")
+    assert str(found.to_html(15)).endswith(" whea…</bdi>")
 
 
 def test_a_word_as_long_as_a_picture_is_cut_short(classifier: TopicClassifier) -> None:

@@ -172,7 +172,7 @@ def answered(probabilities: Sequence[float], right: Sequence[int]) -> Evaluation
     """Return an evaluation of answers "a" with these probabilities."""
     p = np.array(probabilities)
     proba = np.stack([p, 1 - p], axis=1)
-    return Evaluation.of(["a", "b"], np.where(right, 0, 1), proba)
+    return Evaluation.from_probabilities(["a", "b"], np.where(right, 0, 1), proba)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,9 @@ def test_shares_of_the_surest_documents_are_named_as_they_are() -> None:
 
 def test_the_likeliest_topics_are_told_where_there_are_enough() -> None:
     assert "likeliest" not in describe_metrics(answered([0.8], [1]))
-    three = Evaluation.of(["a", "b", "c"], np.array([0, 1]), np.array([[0.5, 0.3, 0.2]] * 2))
+    three = Evaluation.from_probabilities(
+        ["a", "b", "c"], np.array([0, 1]), np.array([[0.5, 0.3, 0.2]] * 2)
+    )
     assert describe_metrics(three).startswith(
         "The right topic is among the 2 likeliest for 100.0 % of the test documents. Log loss: "
     )

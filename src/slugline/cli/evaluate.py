@@ -100,7 +100,7 @@ def evaluate(
             corpus.topics,
             evaluation.predicted,
             other.predicted,
-            known=(set(known), {str(name) for name in second[0].topics.names}),
+            classes=(set(known), {str(name) for name in second[0].topics.names}),
             seed=seed,
         )
         told["against"] = {

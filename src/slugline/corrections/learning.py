@@ -414,7 +414,7 @@ def train_with_corrections(
         experiment=experiment,
         merged=merged,
         weight=weight,
-        paired=compare_paired(right, new, old, known=(known[0], known[1]), seed=fitted.seed),
+        paired=compare_paired(right, new, old, classes=(known[0], known[1]), seed=fitted.seed),
         topics=tuple(topics),
         is_worse=is_worse,
         now_right=_corrected_accuracy(before, fitted, merged, validation, progress),

@@ -1,4 +1,4 @@
-"""How good a classifier's answers are: counts first, and ratios, tests and intervals from them."""
+"""Metrics of a classifier, their intervals, and tests of differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How errors fall as documents are added: a power law, and what it says of more of them."""
+"""A power law of the error by the number of documents, and forecasts from it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = [
     "forecast",
 ]
 
-# With fewer points, a line through their logarithms says nothing on how good the law is.
-_FEWEST = 3
+# With fewer points, nothing shows how well a line through their logarithms fits.
+_MIN_POINTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class PowerLaw:
-    """Errors of `scale * n ** -slope` after learning from `n` documents; a slope is at least 0."""
+    """The error rate `scale * n ** -slope` after learning from `n` documents."""
 
     scale: float
     slope: float
 
     def error(self, n: float) -> float:
-        """Return the share of wrong answers after learning from `n` documents."""
+        """Return the error rate after learning from `n` documents."""
         return self.scale * n**-self.slope
 
 
@@ -42,12 +42,10 @@ class Forecast:
     ----------
     n_documents : int
     accuracy, low, high : float
-        The expected one, and its range: from the spread of forecasts that each leave one point out,
-        from how far the law was off where it could be checked, and from the number of test
-        documents.
+        The expected accuracy and its range, which follows from forecasts that leave one point out,
+        the error of a forecast that could be checked, and the number of test documents.
     checked : (int, float, float) or None
-        A number of documents, the accuracy that the law forecast for them from fewer, and the one
-        that was measured.
+        A number of documents, the accuracy forecast from fewer documents, and the measured one.
     """
 
     n_documents: int
@@ -58,17 +56,16 @@ class Forecast:
 
 
 def fit_power_law(n_documents: Sequence[float], errors: Sequence[float]) -> PowerLaw:
-    """Return the power law nearest to the logarithms of errors.
+    """Return the power law that fits error rates best, by least squares of logarithms.
 
-    A point counts in proportion to its documents, since the first ones, where a classifier hardly
-    does better than chance, follow no such law. A floor that errors would never fall below was
-    tried, and forecasts with it were further off.
+    Points count in proportion to their documents, since the first ones, where a classifier is
+    hardly better than chance, follow no such law. With a lower limit of the error, forecasts were
+    further off.
 
     Parameters
     ----------
-    n_documents : sequence of float, over 0, at least two different ones
+    n_documents : sequence of float, over 0, at least two distinct
     errors : sequence of float
-        The share of wrong answers after learning from so many; none counts as very few.
 
     References
     ----------
@@ -88,44 +85,45 @@ def fit_power_law(n_documents: Sequence[float], errors: Sequence[float]) -> Powe
 def forecast(
     n_documents: Sequence[int], accuracies: Sequence[float], n_wanted: int, n_test: int
 ) -> Forecast | None:
-    """Return the accuracy to expect with more documents; None where there are too few points.
+    """Return the accuracy to expect with more documents; None if there are too few points.
 
-    The law says how much is gained from the last point on, which itself is as measured. On ten of
-    the benchmarks' data sets, 23 of 25 measured points were in the range forecast from fewer.
+    The gain of the law is added to the last measured accuracy. On ten of the benchmarks' data sets,
+    23 of 25 measured points were in the range forecast from fewer documents.
 
     Parameters
     ----------
     n_documents : sequence of int, in ascending order
     accuracies : sequence of float
     n_wanted : int
-        How many documents there will be.
+        Number of documents to forecast for.
     n_test : int
-        How many documents the accuracies were measured on.
+        Number of documents that the accuracies were measured on.
     """
     n, accuracy = np.asarray(n_documents, dtype=np.float64), np.asarray(accuracies)
-    if len(n) < _FEWEST:
+    if len(n) < _MIN_POINTS:
         return None
     last = float(accuracy[-1])
     expected = min(1.0, last + _gain(n, accuracy, n_wanted))
-    kept = [np.delete(np.arange(len(n)), left_out) for left_out in range(len(n))]
-    spread = [last + _gain(n[rows], accuracy[rows], n_wanted, n[-1]) for rows in kept]
-    doubts = [abs(each - expected) for each in spread]
+    errors = []
+    for point in range(len(n)):
+        others = np.delete(np.arange(len(n)), point)
+        errors.append(abs(last + _gain(n[others], accuracy[others], n_wanted, n[-1]) - expected))
     checked = None
-    if len(n) > _FEWEST:
+    if len(n) > _MIN_POINTS:
         before = float(accuracy[-2] + _gain(n[:-1], accuracy[:-1], n[-1]))
         checked = (int(n[-1]), before, last)
-        # It was off so far over this many doublings, and is asked for one.
-        doubts.append(abs(before - last) / max(1.0, math.log2(n[-1] / n[-2])))
+        # The error over this many doublings, for a forecast over one.
+        errors.append(abs(before - last) / max(1.0, math.log2(n[-1] / n[-2])))
     # The last point, and the one forecast, are measured on a sample.
     low, high = wilson(round(last * n_test), n_test)
-    chance = math.sqrt(2) * (high - low) / (2 * Z_95)
-    reach = math.hypot(max(doubts), chance)
+    sampling_error = math.sqrt(2) * (high - low) / (2 * Z_95)
+    margin = math.hypot(max(errors), sampling_error)
     return Forecast(
-        n_wanted, expected, max(0.0, expected - reach), min(1.0, expected + reach), checked
+        n_wanted, expected, max(0.0, expected - margin), min(1.0, expected + margin), checked
     )
 
 
 def _gain(n: F64, accuracy: F64, n_wanted: float, n_from: float | None = None) -> float:
-    """Return what a law through these points says that further documents add to the accuracy."""
+    """Return the accuracy that further documents add, by a law through these points."""
     law = fit_power_law(n.tolist(), (1 - accuracy).tolist())
     return law.error(n[-1] if n_from is None else n_from) - law.error(n_wanted)

@@ -1,10 +1,10 @@
-"""Metrics of a classifier, from counts of right and wrong answers."""
+"""Metrics of a classifier, from its probabilities for test documents."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -40,12 +40,12 @@ __all__ = [
 ]
 
 
-# Precision, recall and F1 of topics, from counts --------------------------------------------------
+# Precision, recall and F1 -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class TopicMetrics:
-    """One topic's metrics; a ratio with nothing to divide by is NaN."""
+    """The metrics of a topic; a ratio of 0 to 0 is NaN."""
 
     topic: str
     n_documents: int
@@ -63,7 +63,8 @@ def topic_metrics(
     ----------
     topics : names
     right, true, predicted : int arrays, shape (n_topics,)
-        How many documents of each topic got it, have it, and got it rightly or wrongly.
+        Number of documents of each topic that are predicted right, that have the topic, and for
+        which it is predicted.
     """
     return [
         TopicMetrics(name, int(t), _ratio(r, p), _ratio(r, t), _ratio(2 * r, p + t))
@@ -72,41 +73,34 @@ def topic_metrics(
 
 
 def count_by_topic(topics: Integers, counts: Integers, n_topics: int) -> Integers:
-    """Return how many documents there are of each topic.
+    """Return the number of documents of each topic, shape (n_sets, n_topics).
 
     Parameters
     ----------
     topics : int array, shape (n_kinds,)
         The topic of each kind of document.
     counts : int array, shape (n_sets, n_kinds)
-        How many documents of each kind there are, in several test sets.
+        Number of documents of each kind, in several test sets.
     n_topics : int
-
-    Returns
-    -------
-    int array, shape (n_sets, n_topics)
     """
     from scipy.sparse import csr_array
 
     shape = len(topics), n_topics
-    belongs = csr_array((np.ones_like(topics), (np.arange(len(topics)), topics)), shape=shape)
-    totals: Integers = (belongs.T @ counts.T).T
+    indicators = csr_array((np.ones_like(topics), (np.arange(len(topics)), topics)), shape=shape)
+    totals: Integers = (indicators.T @ counts.T).T
     return totals
 
 
 def f1_scores(right: Integers, true: Integers, predicted: Integers) -> F64:
-    """Return F1, the harmonic mean of precision and recall; 0 for a topic that doesn't occur."""
+    """Return F1, the harmonic mean of precision and recall; 0 for topics that don't occur."""
     scores: F64 = 2 * right / np.maximum(true + predicted, 1)
     return scores
 
 
 def macro_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
-    """Return the mean F1 over the topics that occur, as true or as predicted ones.
+    """Return the mean F1, over the last axis, of topics that are true or predicted at all.
 
-    Parameters
-    ----------
-    right, true, predicted : int arrays, shape (..., n_topics)
-        See `topic_metrics`. The last axis is what the mean is over.
+    See `topic_metrics` for the parameters, arrays of shape (..., n_topics).
     """
     n_occurring = np.count_nonzero(true + predicted, axis=-1)
     mean: F64 = f1_scores(right, true, predicted).sum(axis=-1) / n_occurring
@@ -114,7 +108,7 @@ def macro_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
 
 
 def weighted_f1(right: Integers, true: Integers, predicted: Integers) -> F64:
-    """Return the mean F1 in which each topic counts as often as documents have it."""
+    """Return the mean F1 weighted by the number of documents that have each topic."""
     scores = f1_scores(right, true, predicted)
     mean: F64 = (scores * true).sum(axis=-1) / true.sum(axis=-1)
     return mean
@@ -124,49 +118,43 @@ def _ratio(part: int, whole: int) -> float:
     return float(part / whole) if whole else math.nan
 
 
-# What a classifier said of each test document, in a few numbers each ------------------------------
+# Predictions --------------------------------------------------------------------------------------
 
-# Probabilities that are looked at at once.
-_AT_ONCE = 1 << 22
+# Probabilities in memory as float64.
+_BATCH_SIZE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The answers to documents whose topics are known, all arrays of shape (n_documents,).
+    """Predictions for test documents, arrays of shape (n_documents,).
 
     Attributes
     ----------
     true : int array
-        Number of the document's topic; -1 for one that the classifier does not know.
+        Number of the true topic; -1 if the classifier does not know it.
     predicted : int array
-        Number of the topic it was given: the most likely one, the first of several.
+        Number of the most probable topic, the first of equal ones.
     probability : float array
-        That of the predicted topic.
-    given : float array
-        Probability that the true topic was given; 0 for an unknown one.
+        Probability of the predicted topic.
+    true_probability : float array
+        Probability of the true topic; 0 if it is unknown.
     n_above : int array
-        How many topics came before the true one; all of them for an unknown one.
+        Number of topics that rank above the true one; all if it is unknown.
     squared_error : float array
-        Sum over topics of the squares of probability less 1 for the true topic and less 0 for the
-        others: 0 to 2. An unknown topic counts as one more, of probability 0.
+        Sum over topics of the squared difference between the probability and 1 for the true topic,
+        0 for others: 0 to 2. An unknown topic counts as one more, of probability 0.
     """
 
     true: I64
     predicted: I64
     probability: F64
-    given: F64
+    true_probability: F64
     n_above: I64
     squared_error: F64
 
     @classmethod
-    def of(cls, y_true: Integers, proba: Floats) -> Predictions:
-        """Return the answers that probabilities are.
-
-        Parameters
-        ----------
-        y_true : int array, shape (n_documents,)
-            See `true`.
-        proba : float array, shape (n_documents, n_topics)
+    def from_probabilities(cls, y_true: Integers, proba: Floats) -> Predictions:
+        """Return the predictions of probabilities, shape (n_documents, n_topics).
 
         Raises
         ------
@@ -182,88 +170,84 @@ class Predictions:
                 f"the topics go from {y_true.min()} to {y_true.max()}, for "
                 f"{proba.shape[1]} columns; give each as the number of its column, or -1."
             )
-        parts = [_of_part(*part) for part in _parts(np.asarray(y_true, dtype=np.int64), proba)]
+        step = max(1, _BATCH_SIZE // max(1, proba.shape[1]))
+        starts = range(0, len(y_true), step)
+        parts = [_predict_part(y_true[i : i + step], proba[i : i + step]) for i in starts]
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     @property
     def right(self) -> Mask:
-        """Whether each document got its topic."""
-        same: Mask = self.true == self.predicted
-        return same
+        """Whether each prediction is right."""
+        is_right: Mask = self.true == self.predicted
+        return is_right
 
     def n_in_top(self, k: int) -> int:
-        """Return how many documents have one of their `k` likeliest topics."""
+        """Return the number of documents whose true topic is among the `k` most probable."""
         return int(np.count_nonzero((self.n_above < k) & (self.true >= 0)))
 
 
-def _parts(y_true: I64, proba: Floats) -> Iterator[tuple[I64, F64]]:
-    step = max(1, _AT_ONCE // max(1, proba.shape[1]))
-    for first in range(0, len(y_true), step):
-        rows = slice(first, first + step)
-        yield y_true[rows], proba[rows].astype(np.float64)
-
-
-def _of_part(true: I64, proba: F64) -> tuple[npt.NDArray[np.generic], ...]:
+def _predict_part(y_true: Integers, probabilities: Floats) -> tuple[npt.NDArray[np.generic], ...]:
+    true, proba = np.asarray(y_true, dtype=np.int64), probabilities.astype(np.float64)
     if not ((proba >= 0) & (proba <= 1 + ROUNDED)).all():
         raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
-    rows, known = np.arange(len(true)), true >= 0
+    rows, is_known = np.arange(len(true)), true >= 0
     predicted = proba.argmax(axis=1)
-    given = np.where(known, proba[rows, true], 0.0)
-    # As in a stable sort, the first of equally likely topics comes first.
+    of_true = np.where(is_known, proba[rows, true], 0.0)
+    # As in a stable sort, the first of equally probable topics comes first.
     before = np.arange(proba.shape[1]) < true[:, np.newaxis]
-    above = (proba > given[:, np.newaxis]) | ((proba == given[:, np.newaxis]) & before)
-    n_above = np.where(known, above.sum(axis=1), proba.shape[1])
-    squared_error = np.einsum("ij,ij->i", proba, proba) - 2 * given + 1
-    return true, predicted, proba[rows, predicted], given, n_above, squared_error
+    above = (proba > of_true[:, np.newaxis]) | ((proba == of_true[:, np.newaxis]) & before)
+    n_above = np.where(is_known, above.sum(axis=1), proba.shape[1])
+    squared_error = np.einsum("ij,ij->i", proba, proba) - 2 * of_true + 1
+    return true, predicted, proba[rows, predicted], of_true, n_above, squared_error
 
 
-# What answers without reading are worth -----------------------------------------------------------
+# Baselines ----------------------------------------------------------------------------------------
 
 
 def majority_baseline(y_train: Sequence[Any], y_test: Sequence[Any]) -> tuple[Any, float]:
-    """Return the most common topic of `y_train`, and the accuracy of always answering it."""
+    """Return the most common topic of `y_train`, and the accuracy of always predicting it."""
     topic = Counter(y_train).most_common(1)[0][0]
     return topic, sum(y == topic for y in y_test) / len(y_test)
 
 
 def shuffled_baseline(y: Sequence[Any], seed: int) -> float:
-    """Return the accuracy of answering with the true topics in random order, as the lesson does."""
+    """Return the accuracy of predicting the true topics in random order, as the lesson does."""
     order = np.random.default_rng(seed).permutation(len(y))
     return sum(y[i] == y[j] for i, j in enumerate(order)) / len(y)
 
 
-# Metrics of a classifier, from counts of right and wrong answers ----------------------------------
+# Evaluation ---------------------------------------------------------------------------------------
 
-#: For how many of the likeliest topics `to_dict` tells how often the true one is among them.
+#: The numbers `k` of `Evaluation.top_k` in `to_dict`.
 TOP = (2, 3, 5, 10)
 
 
 @dataclass(frozen=True, repr=False)
 class Evaluation:
-    """What a classifier got right on documents it had not seen.
+    """The metrics of a classifier on test documents.
 
     Attributes
     ----------
     topics : list of str
         Names, in the order of the rows and columns of `confusion`.
     confusion : int64 array, shape (n_topics, n_topics)
-        Row: the true topic; column: the predicted one.
+        Rows are true topics, columns are predicted ones.
     log_loss : float
-        Mean of -ln(probability given to the true topic), in nats.
-    answers : Answers or None
-        What was said of each document. Without them, all that is about probabilities is NaN.
+        Mean of -ln(probability of the true topic), in nats.
+    predictions : Predictions or None
+        Without them, metrics of probabilities are NaN.
     seed : int
-        Of the intervals that come of a bootstrap.
+        Of bootstrap intervals.
     """
 
     topics: list[str]
     confusion: I64
     log_loss: float
-    answers: Predictions | None = field(default=None, compare=False)
+    predictions: Predictions | None = field(default=None, compare=False)
     seed: int = 0
 
     @classmethod
-    def of(
+    def from_probabilities(
         cls,
         topics: Sequence[str],
         y_true: I64,
@@ -275,14 +259,13 @@ class Evaluation:
 
         Parameters
         ----------
-        topics : names of the columns of `proba`
-            If there are documents of unknown topics, these become one more, "(unknown)".
+        topics : sequence of str
+            Names of the columns of `proba`. Unknown topics of documents become one more,
+            "(unknown)".
         y_true : int array, shape (n_documents,)
-            True topics, as column numbers; -1 for a topic that the classifier does not know, which
-            it can only get wrong.
+            Columns of the true topics; -1 for a topic that the classifier does not know.
         proba : float array, shape (n_documents, n_topics)
         seed : int, default 0
-            See the attributes.
 
         Raises
         ------
@@ -290,165 +273,168 @@ class Evaluation:
         """
         if not len(y_true):
             raise DataError("there are no documents to evaluate; give at least one.")
-        answers = Predictions.of(y_true, proba)
-        n, known = len(topics), answers.true >= 0
+        predictions = Predictions.from_probabilities(y_true, proba)
+        n, is_known = len(topics), predictions.true >= 0
         names = list(topics)
-        if not known.all():
+        if not is_known.all():
             names, n = [*names, _unused("(unknown)", names)], n + 1
-        pairs = np.where(known, answers.true, n - 1) * n + answers.predicted
+        pairs = np.where(is_known, predictions.true, n - 1) * n + predictions.predicted
         confusion = np.bincount(pairs, minlength=n * n).reshape(n, n)
         # In the precision of the probabilities: model files keep every bit of it.
-        given = np.where(known, proba[np.arange(len(y_true)), y_true], 0)
-        log_loss = float(np.abs(np.log(np.maximum(given, np.finfo(np.float32).tiny))).mean())
-        return cls(names, confusion, log_loss, answers, seed)
+        of_true = np.where(is_known, proba[np.arange(len(y_true)), y_true], 0)
+        log_loss = float(np.abs(np.log(np.maximum(of_true, np.finfo(np.float32).tiny))).mean())
+        return cls(names, confusion, log_loss, predictions, seed)
 
     def __repr__(self) -> str:
-        return format_lines(*self._shown())
+        return format_lines(*self._summary())
 
     def _repr_html_(self) -> str:
-        return format_html_table(*self._shown())
+        return format_html_table(*self._summary())
 
     @property
     def n_documents(self) -> int:
-        """Number of documents that were classified."""
+        """Number of test documents."""
         return int(self.confusion.sum())
 
     @property
     def n_known(self) -> int:
-        """Number of topics that the classifier knows: all of `topics`, or all but "(unknown)"."""
-        has_unknown = self.answers is not None and bool((self.answers.true < 0).any())
+        """Number of topics that the classifier knows: all but "(unknown)"."""
+        has_unknown = self.predictions is not None and bool((self.predictions.true < 0).any())
         return len(self.topics) - has_unknown
 
     @property
     def n_right(self) -> int:
-        """Number of documents that got their true topic."""
+        """Number of right predictions."""
         return int(np.trace(self.confusion))
 
     @property
     def accuracy(self) -> float:
-        """Share of documents that got their true topic."""
+        """Share of right predictions."""
         return self.n_right / self.n_documents
 
     @property
     def predicted(self) -> list[str]:
-        """The topic that each document was given; none without answers."""
-        if self.answers is None:
+        """The predicted topic of each document; none without predictions."""
+        if self.predictions is None:
             return []
-        return [self.topics[number] for number in self.answers.predicted.tolist()]
+        return [self.topics[number] for number in self.predictions.predicted.tolist()]
 
     @property
     def interval(self) -> Interval:
-        """95 % interval of the accuracy, by Wilson."""
+        """Wilson's 95 % interval of the accuracy."""
         return wilson(self.n_right, self.n_documents)
 
     @property
     def macro_f1(self) -> float:
-        """Mean F1 over the topics that occur, as true or as predicted one; each counts the same."""
-        # One by one, and not by `macro_f1`: model files keep every bit of it.
-        scores = [figures.f1 for figures in self.per_topic() if not math.isnan(figures.f1)]
+        """Mean F1 of the topics that are true or predicted at all."""
+        # Not by `macro_f1`, which sums in another order: model files keep every bit of it.
+        scores = [topic.f1 for topic in self.per_topic() if not math.isnan(topic.f1)]
         return sum(scores) / len(scores)
 
     @property
     def macro_f1_interval(self) -> Interval:
         """95 % interval of the macro-F1, by `bootstrap`; that of the accuracy if all is right.
 
-        If many topics have a document or two in the test, it is too narrow.
+        It is too narrow if many topics have one or two test documents.
         """
         return self._f1_intervals[0]
 
     @property
     def weighted_f1(self) -> float:
-        """Mean F1 over topics, each of which counts as often as documents have it."""
+        """Mean F1 weighted by the number of documents that have each topic."""
         return float(weighted_f1(*self._totals()))
 
     @property
     def weighted_f1_interval(self) -> Interval:
-        """95 % interval of the weighted F1, by bootstrap."""
+        """95 % interval of the weighted F1, by `bootstrap`."""
         return self._f1_intervals[1]
 
     @property
     def brier_score(self) -> float:
-        """Mean over documents of the squared errors of all probabilities: 0, the best, to 2.
+        """Mean squared error of each document's probabilities, summed over topics: 0 to 2.
 
         References
         ----------
-        Brier (1950), Verification of forecasts expressed in terms of probability: his own form,
-        which is twice what some libraries give for two topics.
+        Brier (1950), Verification of forecasts expressed in terms of probability. Some libraries
+        halve it for two topics.
         """
-        return math.nan if self.answers is None else float(self.answers.squared_error.mean())
+        predictions = self.predictions
+        return math.nan if predictions is None else float(predictions.squared_error.mean())
 
     @property
     def calibration_error(self) -> float:
-        """How far probabilities are from the share of right answers; see `calibration_error`."""
-        if self.answers is None:
+        """Mean difference of probability and accuracy; see `calibration_error`."""
+        if self.predictions is None:
             return math.nan
-        return calibration_error(self.answers.probability, self.answers.right)
+        return calibration_error(self.predictions.probability, self.predictions.right)
 
     @property
     def chance_error(self) -> float:
-        """The calibration error that probabilities without any would have; see `chance_error`."""
-        return math.nan if self.answers is None else chance_error(self.reliability())
+        """The calibration error of perfect probabilities; see `chance_error`."""
+        return math.nan if self.predictions is None else chance_error(self.reliability())
 
     def reliability(self) -> list[Bin]:
-        """Return probability and share of right answers, bin by bin; none without answers."""
-        if self.answers is None:
+        """Return the `reliability_curve`; no bins without predictions."""
+        if self.predictions is None:
             return []
-        return reliability_curve(self.answers.probability, self.answers.right)
+        return reliability_curve(self.predictions.probability, self.predictions.right)
 
     def coverage(self) -> CoverageCurve | None:
-        """Return what is right if only sure answers are given; None without answers."""
-        if self.answers is None:
+        """Return the `coverage_curve`; None without predictions."""
+        if self.predictions is None:
             return None
-        return coverage_curve(self.answers.probability, self.answers.right)
+        return coverage_curve(self.predictions.probability, self.predictions.right)
 
     def top_k(self, k: int) -> float:
-        """Share of documents whose true topic is among the `k` likeliest; NaN without answers."""
-        return math.nan if self.answers is None else self.answers.n_in_top(k) / self.n_documents
+        """Return the share of documents whose true topic is among the `k` most probable."""
+        if self.predictions is None:
+            return math.nan
+        return self.predictions.n_in_top(k) / self.n_documents
 
     @property
     def top_ks(self) -> list[int]:
-        """The numbers `k` of which `top_k` says something: 2, 3, 5, 10, under that of topics."""
-        return [k for k in TOP if k < self.n_known] if self.answers is not None else []
+        """Those of 2, 3, 5 and 10 under the number of topics; none without predictions."""
+        return [k for k in TOP if k < self.n_known] if self.predictions is not None else []
 
     def per_topic(self) -> list[TopicMetrics]:
-        """Metrics of each topic, in the order of `topics`."""
+        """Return the metrics of each topic, in the order of `topics`."""
         return topic_metrics(self.topics, *self._totals())
 
     def _totals(self) -> tuple[I64, ...]:
-        """Return how many documents of each topic got it, have it, and got it, right or not."""
+        """Return the right, true and predicted documents of each topic; see `topic_metrics`."""
         return np.diag(self.confusion), self.confusion.sum(axis=1), self.confusion.sum(axis=0)
 
     @cached_property
     def _f1_intervals(self) -> list[Interval]:
-        """Return the intervals of macro-F1 and weighted F1."""
+        """The intervals of macro-F1 and weighted F1."""
         if self.n_right == self.n_documents:
-            # No drawn test set has a mistake either, but that doesn't mean that there are none.
+            # No resample has a mistake either, but that doesn't mean that there are none.
             return [self.interval] * 2
         kinds = np.nonzero(self.confusion)
         # Of thousands of topics, few may occur.
-        occurring, places = np.unique(np.concatenate(kinds), return_inverse=True)
-        n, (true, predicted) = len(occurring), np.split(places, 2)
+        occurring, codes = np.unique(np.concatenate(kinds), return_inverse=True)
+        n, (true, predicted) = len(occurring), np.split(codes, 2)
 
-        def both(drawn: I64) -> F64:
+        def f1_means(counts: I64) -> F64:
             totals = (
-                count_by_topic(true, drawn * (true == predicted), n),
-                count_by_topic(true, drawn, n),
-                count_by_topic(predicted, drawn, n),
+                count_by_topic(true, counts * (true == predicted), n),
+                count_by_topic(true, counts, n),
+                count_by_topic(predicted, counts, n),
             )
             return np.stack([macro_f1(*totals), weighted_f1(*totals)], axis=1)
 
-        return bootstrap(self.confusion[kinds], both, seed=self.seed)
+        return bootstrap(self.confusion[kinds], f1_means, seed=self.seed)
 
     def confusions(self, most: int = 10) -> list[tuple[str, str, int]]:
-        """Return the most common mistakes: true topic, predicted topic, how many documents."""
-        # Of thousands of topics, most are never taken for most others.
+        """Return the most common mistakes: true topic, predicted topic, number of documents."""
+        # Of thousands of topics, most are never confused with most others.
         true, predicted = np.nonzero(self.confusion)
         is_wrong = true != predicted
         true, predicted = true[is_wrong], predicted[is_wrong]
         counts = self.confusion[true, predicted]
         order = np.argsort(-counts, kind="stable")[:most]
-        found = zip(true[order], predicted[order], counts[order].tolist(), strict=True)
-        return [(self.topics[a], self.topics[b], n) for a, b, n in found]
+        pairs = zip(true[order], predicted[order], counts[order].tolist(), strict=True)
+        return [(self.topics[a], self.topics[b], n) for a, b, n in pairs]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics as plain data for JSON; an undefined ratio is None."""
@@ -471,13 +457,13 @@ class Evaluation:
             ],
             "topics": [
                 {
-                    "topic": figures.topic,
-                    "n_documents": figures.n_documents,
-                    "precision": _or_none(figures.precision),
-                    "recall": _or_none(figures.recall),
-                    "f1": _or_none(figures.f1),
+                    "topic": topic.topic,
+                    "n_documents": topic.n_documents,
+                    "precision": _or_none(topic.precision),
+                    "recall": _or_none(topic.recall),
+                    "f1": _or_none(topic.f1),
                 }
-                for figures in self.per_topic()
+                for topic in self.per_topic()
             ],
             "confusions": [
                 {"topic": topic, "predicted": predicted, "n_documents": n}
@@ -485,7 +471,7 @@ class Evaluation:
             ],
         }
 
-    def _shown(self) -> tuple[str, list[tuple[str, str]]]:
+    def _summary(self) -> tuple[str, list[tuple[str, str]]]:
         low, high = self.interval
         rows = [
             ("accuracy", f"{self.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}"),
@@ -498,7 +484,7 @@ class Evaluation:
 
 
 def _unused(name: str, names: Sequence[str]) -> str:
-    """Return a name in more brackets, if need be, than any of the others."""
+    """Return a name with brackets until it differs from all others."""
     while name in names:
         name = f"({name})"
     return name

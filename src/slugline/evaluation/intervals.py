@@ -1,4 +1,4 @@
-"""How far a metric may be off, because there are only so many test documents."""
+"""Confidence intervals of metrics, given the number of test documents."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Z_95", "Interval", "bootstrap", "wilson"]
 
 #: Standard errors from the mean to the ends of a 95 % interval.
 Z_95 = 1.959964
-#: Test sets that a bootstrap draws.
+#: Resamples of a bootstrap.
 N_RESAMPLES = 1000
-# Counts that are drawn at once.
-_AT_ONCE = 1 << 22
+# Counts in memory.
+_BATCH_SIZE = 1 << 22
 
 
 class Interval(NamedTuple):
@@ -29,7 +29,7 @@ class Interval(NamedTuple):
 
 
 def wilson(n_right: float, n: int) -> Interval:
-    """Return the 95 % score interval of a share.
+    """Return Wilson's 95 % score interval of a share.
 
     References
     ----------
@@ -37,8 +37,8 @@ def wilson(n_right: float, n: int) -> Interval:
     """
     share, z2 = n_right / n, Z_95**2
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    reach = Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return Interval(max(0.0, middle - reach), min(1.0, middle + reach))
+    margin = Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return Interval(max(0.0, middle - margin), min(1.0, middle + margin))
 
 
 def bootstrap(
@@ -48,20 +48,18 @@ def bootstrap(
     seed: int,
     n_resamples: int = N_RESAMPLES,
 ) -> list[Interval]:
-    """Return the 95 % intervals of statistics of a test set, by bias-corrected percentiles.
+    """Return the bias-corrected 95 % percentile intervals of statistics of a test set.
 
-    Test sets of the same size are drawn from its documents, with replacement. Documents that were
-    answered alike are alike to the statistics, so that drawing how many there are of each kind is
-    the same as drawing documents. A drawn set lacks some rare topics, as the test set itself does:
-    how often its statistic is under the one of the test set tells how far the ends have to move.
+    Documents with the same topic and prediction are of one kind, and resampling draws the number of
+    documents of each kind. Resamples lack some rare topics, as the test set itself does; the share
+    of resamples with a lower statistic than the test set corrects that bias.
 
     Parameters
     ----------
     counts : int array, shape (n_kinds,)
-        How many documents there are of each kind.
+        Number of documents of each kind.
     statistic : callable
-        Takes such counts of several test sets, shape (n_sets, n_kinds), and returns their
-        statistics, shape (n_sets, n_statistics).
+        Returns statistics, shape (n_sets, n_statistics), of counts, shape (n_sets, n_kinds).
     seed : int
     n_resamples : int, default 1000
 
@@ -69,25 +67,25 @@ def bootstrap(
     ----------
     Efron (1981), Nonparametric standard errors and confidence intervals.
     """
-    drawn = np.concatenate([statistic(some) for some in _resamples(counts, seed, n_resamples)])
-    found = statistic(counts[np.newaxis].astype(np.int64))[0]
-    return [_corrected(*pair) for pair in zip(drawn.T, found.tolist(), strict=True)]
+    values = np.concatenate([statistic(batch) for batch in _resample(counts, seed, n_resamples)])
+    measured = statistic(counts[np.newaxis].astype(np.int64))[0]
+    return [_interval(*pair) for pair in zip(values.T, measured.tolist(), strict=True)]
 
 
-def _corrected(drawn: F64, found: float) -> Interval:
+def _interval(values: F64, measured: float) -> Interval:
     from scipy.special import ndtr, ndtri
 
-    n = len(drawn)
+    n = len(values)
     # Rounding errors are no differences.
-    alike = np.isclose(drawn, found, rtol=0, atol=1e-12)
-    under = (np.count_nonzero((drawn < found) & ~alike) + np.count_nonzero(alike) / 2) / n
-    shift = 2 * ndtri(min(max(under, 0.5 / n), 1 - 0.5 / n))
-    low, high = np.quantile(drawn, ndtr([shift - Z_95, shift + Z_95])).tolist()
+    is_equal = np.isclose(values, measured, rtol=0, atol=1e-12)
+    n_lower = np.count_nonzero((values < measured) & ~is_equal) + np.count_nonzero(is_equal) / 2
+    shift = 2 * ndtri(min(max(n_lower / n, 0.5 / n), 1 - 0.5 / n))
+    low, high = np.quantile(values, ndtr([shift - Z_95, shift + Z_95])).tolist()
     return Interval(low, high)
 
 
-def _resamples(counts: Integers, seed: int, n_resamples: int) -> Iterator[I64]:
+def _resample(counts: Integers, seed: int, n_resamples: int) -> Iterator[I64]:
     rng = np.random.default_rng(seed)
-    n, step = int(counts.sum()), max(1, _AT_ONCE // len(counts))
+    n, step = int(counts.sum()), max(1, _BATCH_SIZE // len(counts))
     for first in range(0, n_resamples, step):
         yield rng.multinomial(n, counts / n, min(step, n_resamples - first))

@@ -1,4 +1,4 @@
-"""Whether one classifier is better than another, by their answers to the same documents."""
+"""Compares two classifiers by their predictions for the same documents."""
 
 from __future__ import annotations
 
@@ -18,20 +18,16 @@ __all__ = ["PairedComparison", "compare_paired", "mcnemar"]
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Two classifiers' answers to the same documents, side by side.
-
-    Differences are of the first less the second. Their intervals are those of a paired bootstrap:
-    both classifiers answer the same drawn documents.
+    """Two classifiers' results on the same documents; differences are first less second.
 
     Attributes
     ----------
     n_both, n_first, n_second, n_neither : int
-        Documents that both get right, that only the first or only the second gets right, and that
-        both get wrong.
+        Documents that both classifiers, only the first, only the second, and neither get right.
     macro_f1_first, macro_f1_second : float
-        Each over the topics that are true or that the classifier gave, as in `Evaluation`.
+        See `Evaluation`.
     accuracy_interval, macro_f1_interval : Interval
-        95 % intervals of the differences.
+        95 % intervals of the differences, by a bootstrap of documents.
     """
 
     n_both: int
@@ -45,32 +41,32 @@ class PairedComparison:
 
     @property
     def n_documents(self) -> int:
-        """Number of documents that both answered."""
+        """Number of documents."""
         return self.n_both + self.n_first + self.n_second + self.n_neither
 
     @property
     def accuracy_first(self) -> float:
-        """Share that the first gets right."""
+        """Accuracy of the first classifier."""
         return (self.n_both + self.n_first) / self.n_documents
 
     @property
     def accuracy_second(self) -> float:
-        """Share that the second gets right."""
+        """Accuracy of the second classifier."""
         return (self.n_both + self.n_second) / self.n_documents
 
     @property
     def accuracy_difference(self) -> float:
-        """Accuracy of the first less that of the second."""
+        """Difference of the accuracies."""
         return (self.n_first - self.n_second) / self.n_documents
 
     @property
     def macro_f1_difference(self) -> float:
-        """Macro-F1 of the first less that of the second."""
+        """Difference of the macro-F1 scores."""
         return self.macro_f1_first - self.macro_f1_second
 
     @property
     def p_value(self) -> float:
-        """By `mcnemar`: how often luck alone would make accuracies differ at least as much."""
+        """Probability that chance alone makes accuracies differ as much, by `mcnemar`."""
         return mcnemar(self.n_first, self.n_second)
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,25 +92,25 @@ def compare_paired(
     first: Sequence[Any],
     second: Sequence[Any],
     *,
-    known: tuple[Collection[Any], Collection[Any]] | None = None,
+    classes: tuple[Collection[Any], Collection[Any]] | None = None,
     seed: int = 0,
 ) -> PairedComparison:
-    """Return the comparison of two classifiers' answers to the same documents.
+    """Return the comparison of two classifiers' predictions for the same documents.
 
     Parameters
     ----------
-    y_true : sequence of topics, one for each document
-    first, second : sequences of topics, in the same order
-        What each classifier answered; they need not know the same topics.
-    known : pair of collections of topics, optional
-        The topics that each classifier knows. All others are one topic in its macro-F1, as in
-        `Evaluation.of`. By default, it knows all.
+    y_true : sequence of topics
+    first, second : sequences of topics
+        The predictions of each classifier.
+    classes : pair of collections of topics, optional
+        The topics that each classifier knows; all by default. The others count as one topic in
+        its macro-F1, as in `Evaluation`.
     seed : int, default 0
         Of the bootstrap.
 
     Raises
     ------
-    DataError : if there are no documents, or not an answer of both to each.
+    DataError : if there are no documents, or lengths differ.
     """
     if not len(y_true) or not len(y_true) == len(first) == len(second):
         raise DataError(
@@ -122,58 +118,51 @@ def compare_paired(
             "give an answer of both classifiers for each topic, and at least one."
         )
     numbers = {topic: n for n, topic in enumerate(dict.fromkeys([*y_true, *first, *second]))}
-    answers = np.array([[numbers[topic] for topic in of] for of in (y_true, first, second)])
-    seen = [_merged(answers[0], numbers, of) for of in known or (numbers, numbers)]
-    kinds, counts = np.unique([*seen, *answers[1:]], axis=1, return_counts=True)
+    true, *predicted = np.array([[numbers[topic] for topic in y] for y in (y_true, first, second)])
+    seen = [_merge_unknown(true, numbers, topics) for topics in classes or (numbers, numbers)]
+    kinds, counts = np.unique([*seen, *predicted], axis=1, return_counts=True)
     is_right = kinds[:2] == kinds[2:]
-    both, only_first, only_second, neither = (
+    n_both, n_first, n_second, n_neither = (
         int(counts[(is_right[0] == a) & (is_right[1] == b)].sum())
         for a, b in ((True, True), (True, False), (False, True), (False, False))
     )
     n = len(y_true)
 
-    def differences(drawn: I64) -> F64:
-        right = [drawn[:, right].sum(axis=1) / n for right in is_right]
-        f1 = [_macro_f1(drawn, *kinds[which::2]) for which in (0, 1)]
+    def differences(counts: I64) -> F64:
+        right = [counts[:, right].sum(axis=1) / n for right in is_right]
+        f1 = [_macro_f1(counts, *kinds[i::2]) for i in (0, 1)]
         return np.stack([right[0] - right[1], f1[0] - f1[1]], axis=1)
 
-    of_accuracy, of_f1 = bootstrap(counts, differences, seed=seed)
-    one_f1, other_f1 = (_macro_f1(counts[np.newaxis], *kinds[which::2]) for which in (0, 1))
+    accuracy_interval, f1_interval = bootstrap(counts, differences, seed=seed)
+    first_f1, second_f1 = (_macro_f1(counts[np.newaxis], *kinds[i::2]) for i in (0, 1))
     return PairedComparison(
-        *(both, only_first, only_second, neither),
-        *(float(one_f1[0]), float(other_f1[0])),
-        *(of_accuracy, of_f1),
+        *(n_both, n_first, n_second, n_neither),
+        *(float(first_f1[0]), float(second_f1[0])),
+        *(accuracy_interval, f1_interval),
     )
 
 
-def _merged(true: I64, numbers: Mapping[Any, int], known: Collection[Any]) -> I64:
-    """Return the true topics as a classifier sees them: unknown ones have one number together."""
-    is_known = np.array([topic in known for topic in numbers])
+def _merge_unknown(true: I64, numbers: Mapping[Any, int], classes: Collection[Any]) -> I64:
+    """Return the true topics with one number for all that a classifier doesn't know."""
+    is_known = np.array([topic in classes for topic in numbers])
     return np.where(is_known[true], true, len(numbers))
 
 
-def _macro_f1(counts: I64, true: I64, given: I64) -> F64:
-    """Return the macro-F1 of a classifier for several test sets.
-
-    Parameters
-    ----------
-    counts : int array, shape (n_sets, n_kinds)
-    true, given : int arrays, shape (n_kinds,)
-        The true topic and the answer of each kind of document.
-    """
-    n_topics = int(max(true.max(), given.max())) + 1
-    right = count_by_topic(true, counts * (given == true), n_topics)
+def _macro_f1(counts: I64, true: I64, predicted: I64) -> F64:
+    """Return the macro-F1 of several test sets; see `count_by_topic` for the parameters."""
+    n_topics = int(max(true.max(), predicted.max())) + 1
     return macro_f1(
-        right, count_by_topic(true, counts, n_topics), count_by_topic(given, counts, n_topics)
+        count_by_topic(true, counts * (predicted == true), n_topics),
+        count_by_topic(true, counts, n_topics),
+        count_by_topic(predicted, counts, n_topics),
     )
 
 
 def mcnemar(n_first: int, n_second: int) -> float:
-    """Return the two-sided p-value of McNemar's test, exact.
+    """Return the exact two-sided p-value of McNemar's test.
 
-    If two classifiers were equally good, a document that only one of them gets right would be as
-    likely the first one's as the second one's. The p-value is the probability of a split at least
-    as uneven as the one found; under 0.05, luck alone is no good explanation.
+    It is the probability of a split at least as uneven if both classifiers were equally good; under
+    0.05, chance alone is an unlikely explanation.
 
     Parameters
     ----------
@@ -183,7 +172,7 @@ def mcnemar(n_first: int, n_second: int) -> float:
     References
     ----------
     McNemar (1947), Note on the sampling error of the difference between correlated proportions or
-    percentages; with the binomial distribution in the place of the normal one.
+    percentages; with the binomial distribution in place of the normal one.
     """
     from scipy.special import bdtr
 

@@ -1,4 +1,4 @@
-"""Whether answers are right as often as their probabilities say."""
+"""Calibration of probabilities, and accuracy by the coverage of a threshold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from slugline.base.arrays import F64, I64
+from slugline.base.arrays import F64, I64, Mask
 from slugline.base.checks import check_whole
 from slugline.errors import DataError
 from slugline.evaluation.intervals import Interval, wilson
@@ -28,23 +28,23 @@ __all__ = [
 ]
 
 
-#: How many bins answers are divided into.
+#: Number of bins.
 N_BINS = 15
-#: By how much float32 may miss the 1 that probabilities sum to.
+#: Rounding error of probabilities in float32, which should sum to 1.
 ROUNDED = 1e-5
 
 
 class Bin(NamedTuple):
-    """Answers of about the same probability.
+    """Predictions of about the same probability.
 
     Attributes
     ----------
     n_documents : int
     probability : float
-        Their mean probability.
+        Mean probability.
     n_right : float
-        How many are right. Of answers of the same probability that end up in several bins, each bin
-        gets its share, which need not be whole.
+        Number of right predictions. It need not be whole, as predictions of the same probability
+        in several bins all count the same.
     """
 
     n_documents: int
@@ -53,77 +53,68 @@ class Bin(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Share of the answers that is right."""
+        """Share of right predictions."""
         return self.n_right / self.n_documents
 
     @property
     def interval(self) -> Interval:
-        """95 % interval of the share, by Wilson."""
+        """Wilson's 95 % interval of the share."""
         return wilson(self.n_right, self.n_documents)
 
 
 def reliability_curve(
     proba_top: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = N_BINS
 ) -> list[Bin]:
-    """Return the probability and the share of right answers, bin by bin.
-
-    Answers are sorted by probability and divided into bins with the same number of answers. Answers
-    of the same probability count alike, so that the order of the documents doesn't matter.
+    """Return probability and share of right predictions in bins of equally many predictions.
 
     Parameters
     ----------
     proba_top : float array, shape (n_documents,)
-        Probability that each document's most likely topic was given.
+        Probability of each document's predicted topic.
     correct : bool array, shape (n_documents,)
-        Whether that topic is the true one.
+        Whether the prediction is right.
     n_bins : int, default 15
-        With fewer documents than that, each has a bin of its own.
+        With fewer documents, each has a bin.
 
     Raises
     ------
-    DataError : if there are no documents, not one of both for each, or a number out of 0 to 1.
+    DataError : if there are no documents, shapes differ, or a probability is not from 0 to 1.
 
     References
     ----------
     Nixon et al. (2019), Measuring calibration in deep learning: bins of equal mass.
     """
     check_whole("n_bins", n_bins, 1)
+    proba, right = _check_arrays(proba_top, correct)
+    if not ((proba >= 0) & (proba <= 1 + ROUNDED)).all():
+        raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
+    values, codes, counts = np.unique(proba, return_inverse=True, return_counts=True)
+    # Those of equal probability count the same, so that the order of documents doesn't matter.
+    share = (np.bincount(codes, right) / counts)[codes]
+    order = np.argsort(proba, kind="stable")
+    return [
+        Bin(len(rows), float(values[codes][rows].mean()), float(share[rows].sum()))
+        for rows in np.array_split(order, min(n_bins, proba.size))
+    ]
+
+
+def _check_arrays(proba_top: npt.ArrayLike, correct: npt.ArrayLike) -> tuple[F64, Mask]:
     proba = np.asarray(proba_top, dtype=np.float64)
-    right = np.asarray(correct, dtype=np.float64)
+    right = np.asarray(correct, dtype=bool)
     if proba.ndim != 1 or proba.shape != right.shape or not proba.size:
         raise DataError(
             f"there are probabilities of shape {proba.shape} and answers of shape {right.shape}; "
             "give one probability for each answer, and at least one."
         )
-    if not ((proba >= 0) & (proba <= 1 + ROUNDED)).all():
-        raise DataError("a probability is not between 0 and 1; give those of `predict_proba`.")
-    values, alike, counts = np.unique(proba, return_inverse=True, return_counts=True)
-    right = (np.bincount(alike, right) / counts)[alike]
-    order = np.argsort(proba, kind="stable")
-    return [
-        Bin(len(rows), float(values[alike][rows].mean()), float(right[rows].sum()))
-        for rows in np.array_split(order, min(n_bins, proba.size))
-    ]
+    return proba, right
 
 
 def calibration_error(
     proba_top: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = N_BINS
 ) -> float:
-    """Return how far probabilities are from the share of right answers, on average.
+    """Return the mean absolute difference of probability and share of right predictions in bins.
 
-    Parameters
-    ----------
-    proba_top, correct, n_bins
-        See `reliability_curve`, which also tells how answers are put into bins.
-
-    Returns
-    -------
-    float from 0 to 1: the mean of the absolute differences between the mean probability of a bin
-    and the share of it that is right, each bin weighed by its documents.
-
-    Raises
-    ------
-    DataError : if there are no documents, not one of both for each, or a number out of 0 to 1.
+    Bins count by their documents. See `reliability_curve` for bins, parameters and errors.
     """
     bins = reliability_curve(proba_top, correct, n_bins)
     gaps = (abs(b.n_documents * b.probability - b.n_right) for b in bins)
@@ -131,29 +122,22 @@ def calibration_error(
 
 
 def chance_error(bins: Sequence[Bin]) -> float:
-    """Return the calibration error that probabilities without any error would have by chance.
+    """Return the calibration error that perfect probabilities would have by chance.
 
-    The share of right answers in a bin of n documents misses its probability p by
+    The share of right predictions in a bin of n documents misses its probability p by
     sqrt(2 p (1 - p) / (pi n)) on average: the mean absolute deviation of a normal distribution in
-    the place of the binomial one. So the fewer documents, the larger the calibration error.
+    place of the binomial one.
     """
     n_documents = sum(b.n_documents for b in bins)
     variances = (max(0.0, b.probability * (1 - b.probability)) * b.n_documents for b in bins)
     return sum(math.sqrt(2 / math.pi * variance) for variance in variances) / n_documents
 
 
-# How many answers there are over a probability, and how many of them are right --------------------
+# Coverage -----------------------------------------------------------------------------------------
 
 
 class CoveragePoint(NamedTuple):
-    """What is answered and what is right with one threshold.
-
-    Attributes
-    ----------
-    threshold : float
-        Answers with at least this probability are given.
-    n_documents, n_answered, n_right : int
-    """
+    """Answers and right answers with a threshold, the least probability of an answer."""
 
     threshold: float
     n_documents: int
@@ -162,30 +146,29 @@ class CoveragePoint(NamedTuple):
 
     @property
     def coverage(self) -> float:
-        """Share of the documents that is answered."""
+        """Share of documents with an answer."""
         return self.n_answered / self.n_documents
 
     @property
     def accuracy(self) -> float:
-        """Share of the answers that is right; NaN if there are none."""
+        """Share of right answers; NaN if there are none."""
         return self.n_right / self.n_answered if self.n_answered else math.nan
 
     @property
     def interval(self) -> Interval:
-        """95 % interval of the accuracy, by Wilson; there must be an answer."""
+        """Wilson's 95 % interval of the accuracy; there must be an answer."""
         return wilson(self.n_right, self.n_answered)
 
 
 @dataclass(frozen=True, eq=False)
 class CoverageCurve:
-    """What a classifier gets right if it answers only when it is sure enough.
+    """Answers and right answers with every threshold.
 
     Attributes
     ----------
     thresholds : float array, shape (n_thresholds,)
-        All probabilities that an answer had, the highest first.
+        The distinct probabilities of predictions, the highest first.
     n_answered, n_right : int arrays, shape (n_thresholds,)
-        Answers with at least that probability, and how many of them are right.
     """
 
     thresholds: F64
@@ -198,61 +181,49 @@ class CoverageCurve:
         return int(self.n_answered[-1])
 
     def at(self, threshold: float) -> CoveragePoint:
-        """Return what is answered and right with a threshold."""
+        """Return the point of a threshold."""
         n = int(np.count_nonzero(self.thresholds >= threshold))
-        found = (int(self.n_answered[n - 1]), int(self.n_right[n - 1])) if n else (0, 0)
-        return CoveragePoint(threshold, self.n_documents, *found)
+        counts = (int(self.n_answered[n - 1]), int(self.n_right[n - 1])) if n else (0, 0)
+        return CoveragePoint(threshold, self.n_documents, *counts)
 
-    def reaching(self, accuracy: float) -> CoveragePoint | None:
-        """Return the point of the most answers of which such a share is right, if there is one."""
-        places = np.flatnonzero(self.n_right >= accuracy * self.n_answered)
-        return self._point(int(places[-1])) if len(places) else None
+    def with_accuracy(self, accuracy: float) -> CoveragePoint | None:
+        """Return the point with the most answers of at least this accuracy, if any."""
+        indices = np.flatnonzero(self.n_right >= accuracy * self.n_answered)
+        return self._point(int(indices[-1])) if len(indices) else None
 
-    def covering(self, share: float) -> CoveragePoint:
-        """Return the point of the fewest answers that are at least a share of all documents."""
+    def with_coverage(self, share: float) -> CoveragePoint:
+        """Return the point with the fewest answers of at least this coverage."""
         return self._point(int(np.searchsorted(self.n_answered, share * self.n_documents)))
 
     def points(self, most: int = 200) -> list[CoveragePoint]:
-        """Return points that are spread over all coverages, the fewest answers first."""
-        wanted = np.linspace(self.n_documents, 1, min(most, self.n_documents))
-        places = np.unique(np.searchsorted(self.n_answered, wanted))
-        return [self._point(place) for place in places.tolist()]
+        """Return points at evenly spaced coverages, the fewest answers first."""
+        n_answered = np.linspace(self.n_documents, 1, min(most, self.n_documents))
+        indices = np.unique(np.searchsorted(self.n_answered, n_answered))
+        return [self._point(index) for index in indices.tolist()]
 
-    def _point(self, place: int) -> CoveragePoint:
+    def _point(self, index: int) -> CoveragePoint:
         return CoveragePoint(
-            float(self.thresholds[place]),
-            *(self.n_documents, int(self.n_answered[place]), int(self.n_right[place])),
+            float(self.thresholds[index]),
+            *(self.n_documents, int(self.n_answered[index]), int(self.n_right[index])),
         )
 
 
 def coverage_curve(proba_top: npt.ArrayLike, correct: npt.ArrayLike) -> CoverageCurve:
     """Return coverage and accuracy for every threshold.
 
-    Parameters
-    ----------
-    proba_top : float array, shape (n_documents,)
-        Probability that each document's most likely topic was given. Documents of the same
-        probability are answered together or not at all.
-    correct : bool array, shape (n_documents,)
-        Whether that topic is the true one.
+    See `reliability_curve` for the parameters.
 
     Raises
     ------
-    DataError : if there are no documents, or not one of both for each.
+    DataError : if there are no documents, or shapes differ.
 
     References
     ----------
     El-Yaniv and Wiener (2010), On the foundations of noise-free selective classification: the
     risk-coverage curve, of which this is the complement.
     """
-    proba = np.asarray(proba_top, dtype=np.float64)
-    right = np.asarray(correct, dtype=bool)
-    if proba.ndim != 1 or proba.shape != right.shape or not proba.size:
-        raise DataError(
-            f"there are probabilities of shape {proba.shape} and answers of shape {right.shape}; "
-            "give one probability for each answer, and at least one."
-        )
-    values, alike = np.unique(-proba, return_inverse=True)
-    n_answered = np.cumsum(np.bincount(alike, minlength=len(values)))
-    n_right = np.cumsum(np.bincount(alike[right], minlength=len(values)))
+    proba, right = _check_arrays(proba_top, correct)
+    values, codes = np.unique(-proba, return_inverse=True)
+    n_answered = np.cumsum(np.bincount(codes, minlength=len(values)))
+    n_right = np.cumsum(np.bincount(codes[right], minlength=len(values)))
     return CoverageCurve(-values, n_answered, n_right)

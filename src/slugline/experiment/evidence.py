@@ -431,7 +431,7 @@ def gather_evidence(experiment: Experiment) -> QualitativeEvidence:
     terms = strongest_terms(
         experiment.fitted, _most_frequent_topics(evaluation, len(experiment.fitted.topics))
     )
-    answers = evaluation.answers
+    answers = evaluation.predictions
     if answers is None:
         return QualitativeEvidence(terms, [], [], 0, test.unit)
     wrong = np.flatnonzero(~answers.right)

@@ -69,7 +69,9 @@ def evaluate(fitted: Fitted, corpus: Corpus, *, seed: int = 0) -> Evaluation:
     check_some_known(names, corpus)
     number = {name: i for i, name in enumerate(names)}
     y_true = [number.get(topic, -1) for topic in corpus.topics]
-    return Evaluation.of(names, np.array(y_true), fitted.predict_proba(corpus.texts), seed=seed)
+    return Evaluation.from_probabilities(
+        names, np.array(y_true), fitted.predict_proba(corpus.texts), seed=seed
+    )
 
 
 def stored_metrics(evaluation: Evaluation, majority: float) -> dict[str, float]:

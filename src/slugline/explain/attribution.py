@@ -1,8 +1,8 @@
-"""What each column of a row adds to a learner's scores: all of it, and nothing more.
+"""Attributes a learner's scores to the columns of a row, and these to words of its text.
 
-A learner scores a row of zeros, too: that is what an empty text would get. What a row's scores are
-over that is shared out among its columns, exactly. Sums of scores, such as one topic's less
-another's, are shared out by the same arithmetic, as every share is linear in what is asked for.
+The difference between the scores of a row and those of a row of zeros, an empty text, is divided
+among the row's columns, exactly. Shares are linear in the factors of topics' scores, so sums of
+scores, such as one topic's less another's, are divided in the same way.
 """
 
 from __future__ import annotations
@@ -38,30 +38,29 @@ __all__ = [
 ]
 
 
-# A mixture's path from an empty text is cut into panels. Those whose part of the score is off by
-# more than this are halved, so many times at most: down to where a probability falls to nothing.
-_PANELS, _CLOSE, _MOST_HALVINGS = 4, 1e-9, 40
-_NODES = 16
-# Probabilities that are looked at at once.
-_CELLS = 1 << 20
-# What sums may be off by, as a share of the sum of sizes, and still be right: models calculate in
-# float32.
+# A mixture's path from an empty text is divided into panels. Those with a larger error of the score
+# are halved, at most so many times, which is where a probability vanishes.
+_N_PANELS, _MAX_ERROR, _MAX_HALVINGS = 4, 1e-9, 40
+_N_NODES = 16
+# Probabilities in memory.
+_BATCH_SIZE = 1 << 20
+# The largest rounding error of a sum, as a share of the sum of sizes: models calculate in float32.
 _ROUNDING = 1e-4
-# And what the steps of a mixture's path may miss, as where a probability falls to nothing.
-_STEPS = 1e-2
+# The same of a mixture's path, whose steps miss more where a probability vanishes.
+_PATH_ERROR = 1e-2
 # Probabilities below this count as this much, as in `Mixture.decision_function`.
 _TINY = float(np.finfo(np.float32).tiny)
 
 
 class Attribution(ABC):
-    """A learner's scores of one row, and what they are made of.
+    """The attribution of a learner's scores of one row.
 
     Attributes
     ----------
     base, top : float64 arrays, shape (n_topics,)
         The scores of a row of zeros, and of the row.
     method : str
-        How scores are shared out, in words.
+        Description of the method for users.
     """
 
     base: F64
@@ -69,22 +68,16 @@ class Attribution(ABC):
     method: str
 
     @abstractmethod
-    def shares(self, wanted: F64) -> F64:
-        """Return what each of the row's columns adds, shape (n_values,).
+    def shares(self, factors: F64) -> F64:
+        """Return the shares of the row's columns, shape (n_values,), in `(top - base) @ factors`.
 
-        Parameters
-        ----------
-        wanted : float64 array, shape (n_topics,)
-            A factor for each topic's score, such as 1 for one topic and -1 for another.
-
-        Returns
-        -------
-        Shares whose sum is `(top - base) @ wanted`.
+        `factors`, a float64 array of shape (n_topics,), are those of the topics' scores, such as
+        1 for one topic and -1 for another.
         """
 
 
 def attribute(learner: Learner, columns: Integers, values: Floats) -> Attribution:
-    """Return what a learner's scores of one row are made of.
+    """Return the attribution of a learner's scores of one row.
 
     Parameters
     ----------
@@ -94,7 +87,7 @@ def attribute(learner: Learner, columns: Integers, values: Floats) -> Attributio
 
     Raises
     ------
-    OptionError : if it is a learner of another kind.
+    OptionError : if the learner is of another kind.
     """
     doubles = values.astype(np.float64)
     if isinstance(learner, LinearLearner):
@@ -102,7 +95,7 @@ def attribute(learner: Learner, columns: Integers, values: Floats) -> Attributio
     if isinstance(learner, NeuralLearner | ShallowLearner):
         return _Net(learner.network, columns, doubles)
     if isinstance(learner, Mixture):
-        return _Mixed(learner, [attribute(part, columns, values) for part in learner.learners])
+        return _Mixture(learner, [attribute(part, columns, values) for part in learner.learners])
     raise OptionError(
         f"`learner` is {short_repr(learner)}, which can't be explained; linear learners, nets and "
         "mixtures of them can."
@@ -110,7 +103,7 @@ def attribute(learner: Learner, columns: Integers, values: Floats) -> Attributio
 
 
 class _Linear(Attribution):
-    """A term adds its weight times its value: there is nothing to choose."""
+    """The share of a term is its weight times its value."""
 
     method = "each term's weight times its value"
 
@@ -120,16 +113,16 @@ class _Linear(Attribution):
         self.base = learner.biases.astype(np.float64)
         self.top = self.base + values @ self._weights
 
-    def shares(self, wanted: F64) -> F64:
-        return self._values * (self._weights @ wanted)
+    def shares(self, factors: F64) -> F64:
+        return self._values * (self._weights @ factors)
 
 
 class _Net(Attribution):
-    """Differences from a row of zeros are handed back layer by layer.
+    """Differences from a row of zeros are propagated back layer by layer.
 
-    A unit of a hidden layer hands on what its output differs by, in proportion to what made its
-    input differ. With one hidden layer these are integrated gradients (Sundararajan, Taly and Yan,
-    2017), without their approximation.
+    A hidden unit divides the difference of its output in proportion to the differences of its
+    inputs. With one hidden layer, shares are exact integrated gradients (Sundararajan, Taly and
+    Yan, 2017).
 
     References
     ----------
@@ -141,10 +134,10 @@ class _Net(Attribution):
 
     def __init__(self, network: DenseStack, columns: Integers, values: F64) -> None:
         self._values = values
-        first, *rest = network.weights
+        first, *others = network.weights
         self._first = first[columns].astype(np.float64)
-        self._outer = [array.astype(np.float64) for array in rest[1::2]]
-        biases = [array.astype(np.float64) for array in rest[0::2]]
+        self._outer = [array.astype(np.float64) for array in others[1::2]]
+        biases = [array.astype(np.float64) for array in others[0::2]]
         self._slopes: list[F64] = []
         low, high = biases[0], biases[0] + values @ self._first
         hidden = zip(network.layers[:-1], self._outer, biases[1:], strict=True)
@@ -154,28 +147,28 @@ class _Net(Attribution):
             low, high = before @ weights + bias, after @ weights + bias
         self.base, self.top = low, high
 
-    def shares(self, wanted: F64) -> F64:
+    def shares(self, factors: F64) -> F64:
         for weights, slopes in zip(reversed(self._outer), reversed(self._slopes), strict=True):
-            wanted = (weights @ wanted) * slopes
-        return self._values * (self._first @ wanted)
+            factors = (weights @ factors) * slopes
+        return self._values * (self._first @ factors)
 
 
 def _output(layer: Dense, inputs: F64) -> F64:
-    """Return the output of a hidden layer, as `DenseStack.decision_function` has it."""
+    """Return the output of a hidden layer, as in `DenseStack.decision_function`."""
     return np.minimum(np.maximum(inputs, 0) if layer.activation == "relu" else inputs, MAX_SIGNAL)
 
 
 def _slopes(low: F64, high: F64, before: F64, after: F64) -> F64:
-    """Return by how much outputs differ for a difference of inputs."""
+    """Return the ratio of the differences of outputs and inputs."""
     differs = high != low
     return np.divide(after - before, high - low, out=np.zeros_like(low), where=differs)
 
 
-class _Mixed(Attribution):
-    """The logarithm of a mean of probabilities is shared out among the learners' scores.
+class _Mixture(Attribution):
+    """The logarithm of a mean of probabilities is divided among the learners' scores.
 
-    Along a straight line from the scores of an empty text to those of the row, each score of each
-    learner gets the sum of the gradients on the way; the learner shares that out among the columns.
+    Each score of each learner gets the integral of its gradient along a straight path from the
+    scores of an empty text to those of the row; the learner divides that among the columns.
 
     References
     ----------
@@ -193,96 +186,86 @@ class _Mixed(Attribution):
             f"integrated gradients over the learners' scores, which are {' or '.join(kinds)}"
         )
 
-    def shares(self, wanted: F64) -> F64:
-        found = [np.zeros_like(part.base) for part in self._parts]
-        edges = np.linspace(0, 1, _PANELS + 1)
+    def shares(self, factors: F64) -> F64:
+        totals = [np.zeros_like(part.base) for part in self._parts]
+        edges = np.linspace(0, 1, _N_PANELS + 1)
         panels = np.stack([edges[:-1], edges[1:]], axis=1)
-        for halving in range(_MOST_HALVINGS + 1):
-            own = self._gradients(wanted, panels)
-            ends = self._scores(panels.reshape(-1, 1)) @ wanted
-            missing = self._sums(own) - (ends[1::2] - ends[::2])
-            is_off = (np.abs(missing) > _CLOSE) & (halving < _MOST_HALVINGS)
-            for sums, gradients in zip(found, own, strict=True):
-                sums += gradients[~is_off].sum(axis=0)
+        for halving in range(_MAX_HALVINGS + 1):
+            gradients = self._integrate(factors, panels)
+            ends = self._scores(panels.reshape(-1, 1)) @ factors
+            missing = self._sums(gradients) - (ends[1::2] - ends[::2])
+            is_off = (np.abs(missing) > _MAX_ERROR) & (halving < _MAX_HALVINGS)
+            for total, gradient in zip(totals, gradients, strict=True):
+                total += gradient[~is_off].sum(axis=0)
             if not is_off.any():
                 break
             starts, stops = panels[is_off].T
             middles = (starts + stops) / 2
             panels = np.stack([[starts, middles], [middles, stops]]).transpose(0, 2, 1)
             panels = panels.reshape(-1, 2)
-        shares = sum(part.shares(own) for part, own in zip(self._parts, found, strict=True))
-        total = float((self.top - self.base) @ wanted)
-        return adjust_to_sum(np.asarray(shares), total, most=_STEPS)
+        shares = sum(part.shares(total) for part, total in zip(self._parts, totals, strict=True))
+        difference = float((self.top - self.base) @ factors)
+        return adjust_to_sum(np.asarray(shares), difference, most=_PATH_ERROR)
 
     def _sums(self, gradients: list[F64]) -> F64:
-        """Return what gradients of panels come to, shape (n_panels,)."""
+        """Return the differences of the score that gradients amount to, shape (n_panels,)."""
         pairs = zip(self._parts, gradients, strict=True)
-        return np.asarray(sum(own @ (part.top - part.base) for part, own in pairs))
+        return np.asarray(sum(gradient @ (part.top - part.base) for part, gradient in pairs))
 
     def _scores(self, at: F64) -> F64:
-        return np.log(np.maximum(self._mean(self._on_the_way(at)), _TINY))
+        return np.log(np.maximum(self._mean(self._interpolate(at)), _TINY))
 
     def _mean(self, scores: list[Any]) -> F64:
-        """Return mean probabilities of rows of scores of each learner."""
+        """Return the mean probabilities of rows of scores of each learner."""
         proba = [c.proba(s) for c, s in zip(self._calibrations, scores, strict=True)]
         return np.tensordot(self._weights, np.array(proba), axes=1)
 
-    def _on_the_way(self, at: F64) -> list[Any]:
-        """Return each learner's scores at shares of the way, given as a column."""
+    def _interpolate(self, at: F64) -> list[Any]:
+        """Return each learner's scores at points of the path, a column of numbers from 0 to 1."""
         return [part.base + at * (part.top - part.base) for part in self._parts]
 
-    def _gradients(self, wanted: F64, panels: F64) -> list[F64]:
-        """Return each panel's part of the mean gradient with respect to each learner's scores.
+    def _integrate(self, factors: F64, panels: F64) -> list[F64]:
+        """Return the integral over each panel of the gradient by each learner's scores.
 
-        Parameters
-        ----------
-        wanted : float64 array, shape (n_topics,)
-        panels : float64 array, shape (n_panels, 2)
-            Where each begins and ends, as shares of the way.
-
-        Returns
-        -------
-        list of float64 array, shape (n_panels, n_topics), one for each learner
+        Arrays of shape (n_panels, n_topics); `panels`, of shape (n_panels, 2), are the ends of each
+        from 0 to 1.
         """
-        nodes, sizes = np.polynomial.legendre.leggauss(_NODES)
-        step = max(1, _CELLS // (_NODES * len(wanted)))
-        parts: list[list[F64]] = [[] for _ in self._parts]
+        nodes, sizes = np.polynomial.legendre.leggauss(_N_NODES)
+        step = max(1, _BATCH_SIZE // (_N_NODES * len(factors)))
+        integrals: list[list[F64]] = [[] for _ in self._parts]
         for first in range(0, len(panels), step):
             starts, stops = panels[first : first + step, :, np.newaxis].transpose(1, 0, 2)
             at = starts + (nodes + 1) / 2 * (stops - starts)
-            scores = self._on_the_way(at.reshape(-1, 1))
+            scores = self._interpolate(at.reshape(-1, 1))
             mean = self._mean(scores)
-            pull = np.where(mean > _TINY, wanted / np.maximum(mean, _TINY), 0)
-            pull *= (sizes / 2 * (stops - starts)).reshape(-1, 1)
-            each = zip(self._calibrations, scores, self._weights, parts, strict=True)
-            for calibration, own, weight, found in each:
-                pulled = weight * _pulled(calibration, own, pull)
-                found.append(pulled.reshape(len(at), _NODES, -1).sum(axis=1))
-        return [np.concatenate(found) for found in parts]
+            weights = np.where(mean > _TINY, factors / np.maximum(mean, _TINY), 0)
+            weights *= (sizes / 2 * (stops - starts)).reshape(-1, 1)
+            learners = zip(self._calibrations, scores, self._weights, integrals, strict=True)
+            for calibration, learner_scores, share, parts in learners:
+                gradient = share * _gradient(calibration, learner_scores, weights)
+                parts.append(gradient.reshape(len(at), _N_NODES, -1).sum(axis=1))
+        return [np.concatenate(parts) for parts in integrals]
 
 
 def _calibration(learner: Learner) -> Calibration:
-    """Return what makes probabilities of the learner's scores."""
+    """Return the calibration that turns the learner's scores into probabilities."""
     if isinstance(learner, LinearLearner):
         return learner.calibration
     return Calibration(learner.inverse_temperature if isinstance(learner, Mixture) else 1.0)
 
 
-def _pulled(calibration: Calibration, scores: Any, pull: F64) -> F64:
-    """Return the gradient of each row's sum of probabilities times `pull`."""
+def _gradient(calibration: Calibration, scores: Any, weights: F64) -> F64:
+    """Return the gradient of each row's sum of probabilities times weights."""
     total = np.zeros_like(scores)
     for share, factor in _softmaxes(calibration):
         proba = softmax(scores * factor)
-        mean = (proba * pull).sum(axis=1, keepdims=True)
-        total += share * factor * (proba * (pull - mean))
+        mean = (proba * weights).sum(axis=1, keepdims=True)
+        total += share * factor * (proba * (weights - mean))
     return total
 
 
 def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
-    """Return the weight and the inverse temperature of each softmax in probabilities.
-
-    They are rounded as `Calibration.proba` has them.
-    """
+    """Return weight and inverse temperature of each softmax, rounded as in `Calibration`."""
     factor, uniform_weight, flat_weight = calibration
     total = float(np.float32(1 - uniform_weight))
     if not flat_weight:
@@ -293,10 +276,10 @@ def _softmaxes(calibration: Calibration) -> list[tuple[float, float]]:
 
 
 def adjust_to_sum(shares: F64, total: float, most: float = _ROUNDING) -> F64:
-    """Return shares with what their sum misses the total by added, in proportion to their size.
+    """Return shares with the difference of their sum and the total added, in proportion to size.
 
-    If they miss it by more than `most`, a share of the sum of their sizes, they stay as they are:
-    this is for rounding, and hides no error.
+    Shares with a difference over `most`, relative to the sum of their sizes, stay as they are, so
+    that an error isn't hidden.
     """
     sizes = np.abs(shares)
     missing = total - shares.sum()
@@ -305,18 +288,17 @@ def adjust_to_sum(shares: F64, total: float, most: float = _ROUNDING) -> F64:
     return shares + sizes * (missing / sizes.sum())
 
 
-# From columns to words: where in a text the terms of each column stand ----------------------------
+# Words --------------------------------------------------------------------------------------------
 
 
 class WordAttribution(NamedTuple):
-    """What each word and phrase of a text counts.
+    """The shares of the words and phrases of a text.
 
     Attributes
     ----------
     starts, ends : int arrays, shape (n_places,)
-        Where it is in the buffer of the text's `Words`.
+        Offsets in the buffer of the text's `Words`.
     values : float64 array, shape (n_places,)
-        None is 0.
     """
 
     starts: Integers
@@ -327,83 +309,76 @@ class WordAttribution(NamedTuple):
 def attribute_to_words(
     words: Words, features: Features, columns: Integers, shares: F64
 ) -> WordAttribution:
-    """Share out what columns count among the places in a text that they were counted at.
+    """Return the shares of words and phrases, whose sum is that of the columns' shares.
 
-    A column's share is split evenly over all places of its terms. What runs of characters count
-    goes to their word. In scripts without spaces, where a "word" is a whole stretch, each run stays
-    a phrase of its own, and so does each pair of neighbouring words everywhere.
+    A column's share is divided evenly among all places of its terms. Runs of characters count for
+    their word, except in scripts without spaces, where they are phrases like pairs of words.
 
     Parameters
     ----------
     words : Words
-        Those of the text.
     features : Features
     columns : int array, shape (n_values,)
         The row's columns in ascending order.
     shares : float64 array, shape (n_values,)
-        What each of them counts.
-
-    Returns
-    -------
-    Shares, whose sum is that of `shares`.
     """
     on_words = np.zeros(len(words))
     parts = [WordAttribution(words.starts, words.ends, on_words)]
     first = 0
     for block, vocabulary in zip(features.blocks, features.vocabularies_, strict=True):
         terms = KINDS[block.kind].find(words)
-        values = _on_spans(terms, vocabulary.columns_of_spans(terms), first, columns, shares)
+        values = _span_shares(terms, vocabulary.columns_of_spans(terms), first, columns, shares)
         first += vocabulary.n_columns
         if block.kind == "characters":
-            folded, runs = _fold(words, terms, values)
-            on_words += folded
-            parts.append(runs)
+            word_shares, phrases = _split_runs(words, terms, values)
+            on_words += word_shares
+            parts.append(phrases)
         elif block.kind == "bigrams":
             parts.append(WordAttribution(words.starts[:-1], words.ends[1:], values[terms.groups]))
-        else:  # the lead is the first words
+        else:  # words, or a lead of the first words
             on_words[: len(terms.groups)] += values[terms.groups]
     return merge_attributions(parts)
 
 
-def _on_spans(
-    terms: GroupedTerms, found: npt.NDArray[np.int32], first: int, columns: Integers, shares: F64
+def _span_shares(
+    terms: GroupedTerms, numbers: npt.NDArray[np.int32], first: int, columns: Integers, shares: F64
 ) -> F64:
-    """Return what each span counts at each place where it stands, shape (n_spans,)."""
-    known = np.flatnonzero(found >= 0)
-    # Every known term of the text has an entry in its row.
-    entries = np.searchsorted(columns, found[known] + first)
-    n_places = np.bincount(entries, weights=terms.counts()[known], minlength=len(columns))
-    each = shares / np.maximum(n_places, 1)
-    values = np.zeros(len(found))
-    values[known] = each[entries]
+    """Return the share of each span at each of its places, shape (n_spans,)."""
+    in_vocabulary = np.flatnonzero(numbers >= 0)
+    # Every term of the text that is in the vocabulary has an entry in its row.
+    entries = np.searchsorted(columns, numbers[in_vocabulary] + first)
+    n_places = np.bincount(entries, weights=terms.counts()[in_vocabulary], minlength=len(columns))
+    place_shares = shares / np.maximum(n_places, 1)
+    values = np.zeros(len(numbers))
+    values[in_vocabulary] = place_shares[entries]
     return values
 
 
-def _fold(words: Words, terms: GroupedTerms, values: F64) -> tuple[F64, WordAttribution]:
-    """Return what runs count for each word, and those of scripts without spaces on their own."""
+def _split_runs(words: Words, terms: GroupedTerms, values: F64) -> tuple[F64, WordAttribution]:
+    """Return the shares of runs by word, and those in scripts without spaces as phrases."""
     distinct, _ = words.distinct
     n_runs = row_lengths(terms.spans.indptr)
     owner = np.arange(len(distinct)).repeat(n_runs)
     is_phrase = is_unspaced(np.frombuffer(words.buffer, dtype=np.uint8), distinct.starts)
     word_values = values * ~is_phrase[owner]
-    folded = np.bincount(owner, word_values, len(distinct)).astype(np.float64, copy=False)
+    word_shares = np.bincount(owner, word_values, len(distinct)).astype(np.float64, copy=False)
     places = np.flatnonzero(is_phrase[terms.groups])
     groups = terms.groups[places]
     runs = ranges(terms.spans.indptr[groups], n_runs[groups])
-    # From where the run was first seen to where it stands now.
-    moved = (words.starts[places] - distinct.starts[groups]).repeat(n_runs[groups])
+    # From the first place of the word to the others.
+    offsets = (words.starts[places] - distinct.starts[groups]).repeat(n_runs[groups])
     phrases = WordAttribution(
-        terms.spans.starts[runs] + moved, terms.spans.ends[runs] + moved, values[runs]
+        terms.spans.starts[runs] + offsets, terms.spans.ends[runs] + offsets, values[runs]
     )
-    return folded[terms.groups], phrases
+    return word_shares[terms.groups], phrases
 
 
 def merge_attributions(parts: list[WordAttribution]) -> WordAttribution:
-    """Return all shares that are not 0 as one, each place once."""
-    starts, ends, values = (np.concatenate(each) for each in zip(*parts, strict=True))
-    kept = values != 0
-    starts, ends, values = starts[kept], ends[kept], values[kept]
-    # A word of one character is a run as well.
+    """Return all shares that are not 0, each place once."""
+    starts, ends, values = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    is_nonzero = values != 0
+    starts, ends, values = starts[is_nonzero], ends[is_nonzero], values[is_nonzero]
+    # A word of one character may also be a run.
     order = np.lexsort((ends, starts))
     starts, ends, values = starts[order], ends[order], values[order]
     is_new = np.ones(len(starts), dtype=bool)

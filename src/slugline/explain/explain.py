@@ -36,10 +36,10 @@ __all__ = [
 ]
 
 
-# What each part of a text has in what an encoder, which reads it as a whole, adds to a score ------
+# The encoder's share ------------------------------------------------------------------------------
 
-# Parts that are left out one at a time, each of which has to be encoded. Of more, neighbours are
-# left out together.
+# Parts of a text that are left out one at a time, each of which needs an encoding; of more,
+# neighbours are left out together.
 _MAX_VARIANTS = 50
 _END_OF_SENTENCE = re.compile("[.!?。！？؟।\n]")
 
@@ -47,21 +47,21 @@ _END_OF_SENTENCE = re.compile("[.!?。！？؟।\n]")
 def split_encoder_share(
     text: str, words: Words, dense: DenseHead, weights: F64, total: float
 ) -> WordAttribution:
-    """Share out what the encoder adds among the sentences of a text, or the words of a single one.
+    """Return the encoder's share by the sentences of a text, or the words of a single sentence.
 
-    Each part gets what is missing without it. What these amounts miss the total by, as parts mean
-    something together, is split evenly, so that the sum is exact.
+    The share of a part is the difference that leaving it out makes. The remaining difference to
+    `total` is divided evenly, so that the sum is exact.
 
     Parameters
     ----------
     text : str
     words : Words
-        Those of the text, of which there must be one at least.
+        At least one.
     dense : DenseHead
     weights : float64 array, shape (encoder.width,)
-        What each of the encoder's columns counts.
+        Weights of the encoder's columns.
     total : float
-        What the encoder adds in all.
+        The encoder's share of the score.
 
     References
     ----------
@@ -75,9 +75,9 @@ def split_encoder_share(
         for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
     ]
     rows = encode(without, dense.encoder, keep=False).astype(np.float64)
-    own = total - rows @ weights
-    own += (total - own.sum()) / len(own)
-    return WordAttribution(words.starts[firsts], words.ends[lasts], own)
+    shares = total - rows @ weights
+    shares += (total - shares.sum()) / len(shares)
+    return WordAttribution(words.starts[firsts], words.ends[lasts], shares)
 
 
 def _parts(text: str, starts: list[int], ends: list[int]) -> tuple[Integers, Integers]:
@@ -94,17 +94,17 @@ def _parts(text: str, starts: list[int], ends: list[int]) -> tuple[Integers, Int
     return firsts, np.append(firsts[1:], len(starts)) - 1
 
 
-# Explains the score of one text -------------------------------------------------------------------
+# Explanations -------------------------------------------------------------------------------------
 
 Documents: TypeAlias = Corpus | tuple[Iterable[str], Iterable[Topic]]
 
 # Words and phrases that are listed one by one: more than anybody reads, and few for a machine.
 _MAX_REASONS = 1000
 _N_EXAMPLES = 5
-# Characters of an unknown topic for which the nearest is looked for.
-_LONGEST = 1000
-# Characters of a word in a reason; offsets say where the whole of it is.
-_LONGEST_WORD = 100
+# Characters of an unknown topic that are compared with known ones.
+_MAX_COMPARED = 1000
+# Characters of a word in a reason, whose offsets are those of the whole word.
+_MAX_WORD = 100
 _BY_ENCODER = "the meaning of the whole text, by the encoder"
 
 
@@ -118,39 +118,35 @@ def explain(
     split_encoder: bool = False,
     corpus: Documents | None = None,
 ) -> Explanation:
-    """Return which words of a text speak for a topic and against it, and how much each counts.
+    """Return the shares of a text's words and phrases in the score of a topic.
 
-    The shares of all words and phrases add up to the score that the model gives, less what an empty
-    text would get. For a linear learner, they are the weights times the values of the row; for nets
-    they are those of DeepLIFT's Rescale rule, and for mixtures integrated gradients over the
-    learners' scores: see `slugline.explain.attribution`. What an encoder adds is one reason. Shares
-    are calculated in float64, while models score in float32; what that rounds, some millionths, is
-    shared out as well.
+    The shares of all words and phrases add up to the score less that of an empty text. For a linear
+    learner, they are weights times values; for nets, those of DeepLIFT's Rescale rule; and for
+    mixtures, integrated gradients over the learners' scores: see `slugline.explain.attribution`.
+    The encoder's share is one reason. Shares are calculated in float64, and include the rounding
+    error of the model's score in float32, some millionths.
 
     Parameters
     ----------
     fitted : Fitted
     text : str
     topic : str or int, optional
-        The one that is answered by default.
+        The predicted one by default.
     against : str or int, optional
-        Explain how far `topic` is above this topic, instead of its score.
+        Explain the difference of the scores of `topic` and this topic.
     most : int, default 1000
-        How many places of words and phrases to list, the strongest first. What the others count is
-        summed up in a last reason.
+        Number of places of words and phrases to list, the strongest first. The last reason sums up
+        the others.
     split_encoder : bool, default False
-        Share out what an encoder adds among the sentences of the text, or the words of a single
-        one, by encoding it without each; see `slugline.explain.explain`.
+        Divide the encoder's share among sentences or words; see `split_encoder_share`.
     corpus : Corpus or (texts, topics), optional
-        The documents that the model learned from. Those that are most alike in what spoke for the
-        topic are then among the examples; see `slugline.explain.explanation.nearest_documents`.
+        The training documents, for examples; see `slugline.explain.explanation.nearest_documents`.
 
     Raises
     ------
-    DataError : if the text is none, the model has no such topic, or `corpus` is no list of
+    DataError : if `text` is not a string, the model has no such topic, or `corpus` holds no
         documents.
-    OptionError : if `against` is `topic`, `most` is not over 0, or the model has a learner of your
-        own.
+    OptionError : if `against` is `topic`, `most` is not over 0, or the learner is not Slugline's.
     """
     check_whole("most", most, 1)
     if not isinstance(text, str):
@@ -158,19 +154,18 @@ def explain(
     answer = _Answer(fitted, text)
     names = fitted.topics.names
     number = answer.best if topic is None else names.index(find_topic(fitted, topic))
-    wanted, other = _wanted(fitted, number, against)
+    factors, other = _score_factors(fitted, number, against)
     score = float(answer.scores[number]) - (0 if other is None else float(answer.scores[other]))
-    shares, bias, method = _shares(fitted, answer, wanted, score)
+    shares, bias, method = _shares(fitted, answer, factors, score)
     n_columns = len(answer.X.indices)
-    shares, meant = shares[:n_columns], shares[n_columns:].tolist()
+    shares, encoder_shares = shares[:n_columns], shares[n_columns:].tolist()
     words = find_words([text])
-    found = attribute_to_words(words, fitted.features, answer.X.indices, shares)
+    attribution = attribute_to_words(words, fitted.features, answer.X.indices, shares)
     if split_encoder and fitted.dense is not None and len(words):
-        own = fitted.dense.weights.astype(np.float64) @ wanted
-        found = merge_attributions(
-            [found, split_encoder_share(text, words, fitted.dense, own, meant.pop())]
-        )
-    more = [Reason(_BY_ENCODER, None, None, share) for share in meant]
+        weights = fitted.dense.weights.astype(np.float64) @ factors
+        parts = split_encoder_share(text, words, fitted.dense, weights, encoder_shares.pop())
+        attribution = merge_attributions([attribution, parts])
+    more = [Reason(_BY_ENCODER, None, None, share) for share in encoder_shares]
     return Explanation(
         text=text,
         topic=names[number],
@@ -178,25 +173,25 @@ def explain(
         score=score,
         bias=bias,
         probability=float(answer.proba[number]),
-        reasons=_reasons(text, words, found, more, most),
+        reasons=_reasons(text, words, attribution, more, most),
         n_words=len(words),
-        n_unlisted=max(0, len(found.values) - most),
+        n_unlisted=max(0, len(attribution.values) - most),
         method=method,
         examples=_examples(fitted, answer.X, shares, names[number], corpus),
     )
 
 
 def find_topic(fitted: Fitted, topic: Any) -> Topic:
-    """Return the model's topic of that name, or whose number is written so.
+    """Return the model's topic with that name, or whose number is written like that.
 
     Raises
     ------
-    DataError : if there is none; the message names the nearest.
+    DataError : if there is none, with the most similar name.
     """
     by_name = {str(name): name for name in fitted.topics.names}
     if str(topic) in by_name:
         return by_name[str(topic)]
-    near = difflib.get_close_matches(str(topic)[:_LONGEST], by_name, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(topic)[:_MAX_COMPARED], by_name, n=1, cutoff=0.5)
     advice = (
         f"did you mean {by_name[near[0]]!r}?"
         if near
@@ -206,7 +201,7 @@ def find_topic(fitted: Fitted, topic: Any) -> Topic:
 
 
 class _Answer:
-    """What a model says of one text, and what it is made of."""
+    """A model's row, scores and probabilities of one text."""
 
     def __init__(self, fitted: Fitted, text: str) -> None:
         self.X = fitted.features.transform([text])
@@ -222,23 +217,23 @@ class _Answer:
         self.best = int(self.scores.argmax())
 
 
-def _shares(fitted: Fitted, answer: _Answer, wanted: F64, score: float) -> tuple[F64, float, str]:
-    """Return what each column, and the encoder if there is one, adds to the score; bias; method."""
+def _shares(fitted: Fitted, answer: _Answer, factors: F64, score: float) -> tuple[F64, float, str]:
+    """Return the shares of columns and of an encoder in the score, the bias, and the method."""
     parts = attribute(fitted.learner, answer.X.indices, answer.X.data)
-    shares, bias = parts.shares(wanted), float(parts.base @ wanted)
+    shares, bias = parts.shares(factors), float(parts.base @ factors)
     if fitted.dense is not None:
         factor, weights = fitted.dense.sparse_factor, fitted.dense.weights.astype(np.float64)
-        shares = np.append(factor * shares, answer.encoded @ weights @ wanted)
-        bias = factor * bias + float(fitted.dense.biases @ wanted)
+        shares = np.append(factor * shares, answer.encoded @ weights @ factors)
+        bias = factor * bias + float(fitted.dense.biases @ factors)
     return adjust_to_sum(shares, score - bias), bias, parts.method
 
 
-def _wanted(fitted: Fitted, number: int, against: Any) -> tuple[F64, int | None]:
+def _score_factors(fitted: Fitted, number: int, against: Any) -> tuple[F64, int | None]:
     """Return the factor of each topic's score, and the number of the other topic."""
-    wanted = np.zeros(len(fitted.topics))
-    wanted[number] = 1
+    factors = np.zeros(len(fitted.topics))
+    factors[number] = 1
     if against is None:
-        return wanted, None
+        return factors, None
     names = fitted.topics.names
     other = names.index(find_topic(fitted, against))
     if other == number:
@@ -246,38 +241,38 @@ def _wanted(fitted: Fitted, number: int, against: Any) -> tuple[F64, int | None]
             f"`against` is {short_repr(names[other])}, which is the topic to explain; name another "
             "one, or say with `topic` which one to compare it with."
         )
-    wanted[other] = -1
-    return wanted, other
+    factors[other] = -1
+    return factors, other
 
 
 def _reasons(
-    text: str, words: Words, found: WordAttribution, more: list[Reason], most: int
+    text: str, words: Words, attribution: WordAttribution, more: list[Reason], most: int
 ) -> tuple[Reason, ...]:
-    """Return the strongest places as reasons, and what the others count as one."""
-    order = np.argsort(-np.abs(found.values), kind="stable")
-    best, rest = order[:most], order[most:]
-    firsts, lasts = found.starts[best], found.ends[best]
+    """Return the strongest places as reasons, and the sum of the others as one."""
+    order = np.argsort(-np.abs(attribution.values), kind="stable")
+    best, others = order[:most], order[most:]
+    firsts, lasts = attribution.starts[best], attribution.ends[best]
     starts, ends = SpanMapper(text, words).to_text_positions(firsts, lasts)
     listed = [
-        Reason(_spelled(words.buffer[first:last]), start, end, share)
+        Reason(_decode(words.buffer[first:last]), start, end, share)
         for first, last, start, end, share in zip(
-            *(firsts.tolist(), lasts.tolist(), starts, ends, found.values[best].tolist()),
+            *(firsts.tolist(), lasts.tolist(), starts, ends, attribution.values[best].tolist()),
             strict=True,
         )
     ]
     reasons = sorted([*listed, *more], key=lambda reason: -abs(reason.share))
-    if len(rest):
-        others = f"{counted(len(rest), 'weaker place')} of words and phrases"
-        reasons.append(Reason(others, None, None, float(found.values[rest].sum())))
+    if len(others):
+        name = f"{counted(len(others), 'weaker place')} of words and phrases"
+        reasons.append(Reason(name, None, None, float(attribution.values[others].sum())))
     return tuple(reasons)
 
 
-def _spelled(word: bytes) -> str:
-    """Return a word as text, without the end of one as long as a code or a picture."""
-    if len(word) <= _LONGEST_WORD:
+def _decode(word: bytes) -> str:
+    """Return a word as text; a very long one without its end."""
+    if len(word) <= _MAX_WORD:
         return span_text(word)
-    # No character has more than four bytes, so that the cut is behind those that are kept.
-    return word[: 4 * _LONGEST_WORD].decode("utf-8", "ignore")[: _LONGEST_WORD - 1] + "…"
+    # No character has more than four bytes.
+    return word[: 4 * _MAX_WORD].decode("utf-8", "ignore")[: _MAX_WORD - 1] + "…"
 
 
 def _examples(

@@ -1,4 +1,4 @@
-"""Why a text gets a score: the words for and against, as a value that shows itself."""
+"""Explanations of scores: words for and against a topic, highlighted, with training examples."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ __all__ = [
 ]
 
 
-# A text whose words are marked by how much they speak for something or against it, as HTML --------
+# Highlighted texts --------------------------------------------------------------------------------
 
-# Marks that are fainter than this share of the strongest one are left out: nobody would see them.
-_FAINTEST = 0.05
-# Sums that are less than this share of the largest span's are what rounding left of nothing.
+# Marks under this share of the strongest one are left out: nobody would see them.
+_MIN_STRENGTH = 0.05
+# Sums under this share of the largest are rounding errors.
 _ROUNDED = 1e-9
-# What HTML can't hold, or a browser would not show: control characters and halves of characters.
-_UNSHOWN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# Control characters and halves of characters, which HTML can't hold or browsers don't show.
+_INVISIBLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
-# Steps of strength: more could not be told apart. They are classes, as a page with a strict content
-# policy allows no style of a single mark.
+# Steps of strength, as many as can be distinguished. They are classes, since a strict content
+# policy forbids styles of single marks.
 _STEPS = 9
-#: The rules for what `highlight` returns. A page may say which colours: `--for` and `--against`.
-#: Lines under the words tell the two apart as well: solid for, dashed against.
+#: Style sheet for `highlight`. A page may set the colours `--for` and `--against`. Words for are
+#: underlined with a solid line, words against with a dashed one.
 STYLE = """\
 .highlighted { white-space: pre-wrap; overflow-wrap: anywhere; }
 .highlighted mark { --own: var(--for, #2f81c8); border-radius: 0.125em; background: color-mix(in srgb, var(--own) calc(6% + 38% * var(--strength)), transparent); color: inherit; text-decoration: underline solid 0.1em var(--own); text-underline-offset: 0.2em; text-decoration-skip-ink: none; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
@@ -60,22 +60,16 @@ STYLE += "".join(
 
 
 def highlight(text: str, spans: Iterable[tuple[int, int, float]]) -> Markup:
-    """Return a text as safe HTML in which words are marked.
+    """Return a text with marked words as safe HTML, a `<bdi class="highlighted">`.
 
-    A page needs `STYLE` once. It may stand within a paragraph or a cell; the direction of its
-    writing is its own.
+    A page needs `STYLE` once.
 
     Parameters
     ----------
     text : str
     spans : iterable of (start, end, share)
-        `text[start:end]` counts `share`: over 0 if it speaks for something, under 0 if against it.
-        Spans may overlap; where they do, their shares are added. The strongest mark is that of the
-        largest share in this text, whatever its unit.
-
-    Returns
-    -------
-    Markup, a `<bdi class="highlighted">`.
+        Shares over 0 are for something, under 0 against. Where spans overlap, shares are added.
+        The largest share in the text gets the strongest mark.
 
     Raises
     ------
@@ -87,11 +81,11 @@ def highlight(text: str, spans: Iterable[tuple[int, int, float]]) -> Markup:
     most = max((abs(share) for *_, share in marked), default=0)
     parts, last = [], 0
     for start, end, share in marked:
-        if abs(share) <= _FAINTEST * most:
+        if abs(share) <= _MIN_STRENGTH * most:
             continue
-        parts += [_shown(text[last:start]), _mark(_shown(text[start:end]), share, most)]
+        parts += [_printable(text[last:start]), _mark(_printable(text[start:end]), share, most)]
         last = end
-    parts.append(_shown(text[last:]))
+    parts.append(_printable(text[last:]))
     return Markup('<bdi class="highlighted">{}</bdi>').format(Markup("").join(parts))
 
 
@@ -104,36 +98,36 @@ def _mark(word: str, share: float, most: float) -> Markup:
 
 
 def merge_spans(text: str, spans: Iterable[tuple[int, int, float]]) -> list[tuple[int, int, float]]:
-    """Return neighbouring pieces of the text, each with the sum of the shares of its spans."""
-    beginning: dict[int, list[float]] = {}
-    ending: dict[int, list[float]] = {}
+    """Return disjoint spans of the text, each with the sum of the shares there."""
+    starts: dict[int, list[float]] = {}
+    ends: dict[int, list[float]] = {}
     for start, end, share in spans:
         if not 0 <= start < end <= len(text) or not math.isfinite(share):
             raise DataError(
                 f"a span from {start} to {end} counts {share}, in a text of "
                 f"{counted(len(text), 'character')}; give spans within it and finite shares."
             )
-        beginning.setdefault(start, []).append(share)
-        ending.setdefault(end, []).append(share)
-    shares = itertools.chain.from_iterable(beginning.values())
+        starts.setdefault(start, []).append(share)
+        ends.setdefault(end, []).append(share)
+    shares = itertools.chain.from_iterable(starts.values())
     least = _ROUNDED * max(map(abs, shares), default=0)
-    found, n_open, total = [], 0, 0.0
-    for start, end in itertools.pairwise(sorted({*beginning, *ending})):
-        begun, ended = beginning.get(start, []), ending.get(start, [])
-        n_open += len(begun) - len(ended)
-        total = total + sum(begun) - sum(ended) if n_open else 0.0
+    merged, n_open, total = [], 0, 0.0
+    for start, end in itertools.pairwise(sorted({*starts, *ends})):
+        started, ended = starts.get(start, []), ends.get(start, [])
+        n_open += len(started) - len(ended)
+        total = total + sum(started) - sum(ended) if n_open else 0.0
         if abs(total) > least:
-            found.append((start, end, total))
-    return found
+            merged.append((start, end, total))
+    return merged
 
 
-def _shown(text: str) -> str:
-    return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text)
+def _printable(text: str) -> str:
+    return _INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-# Why a text gets a score: the words for and against, as a value that shows itself -----------------
+# Explanations -------------------------------------------------------------------------------------
 
-# Words of which a notebook shows the shares, and characters of which it shows the marks.
+# Words in the table of a notebook, and characters of its text.
 _N_WORDS, _N_CHARACTERS = 12, 4000
 
 
@@ -143,11 +137,11 @@ class Reason(NamedTuple):
     Attributes
     ----------
     word : str
-        The word or phrase as the model reads it, in lower case; or what else it is that counts.
+        The word or phrase as the model reads it, in lower case, or a description of another part.
     start, end : int or None
-        Where it stands in the text, in characters: `text[start:end]`. None for what is no word.
+        The word is `text[start:end]`. None for other parts.
     share : float
-        What it adds to the score; under 0 if it speaks against.
+        What it adds to the score; under 0 if it is against the topic.
     """
 
     word: str
@@ -157,15 +151,7 @@ class Reason(NamedTuple):
 
 
 class WordShare(NamedTuple):
-    """What a word counts at all of its places together.
-
-    Attributes
-    ----------
-    word : str
-    n_places : int
-        How often it is among the reasons; 0 for what is no word.
-    share : float
-    """
+    """The sum of a word's shares at all of its places, of which other parts have 0."""
 
     word: str
     n_places: int
@@ -173,18 +159,18 @@ class WordShare(NamedTuple):
 
 
 class TrainingExample(NamedTuple):
-    """A document that was learned from.
+    """A training document.
 
     Attributes
     ----------
     row : int
-        Which of the documents it is, counted from 0.
+        Its number, from 0.
     text : str
     topic : str or int
     share : float
-        How much of what spoke for the topic it has as well; see `slugline.explain.explanation`.
+        Its similarity to the text; see `nearest_documents`.
     place : str
-        Where it stands in its source, such as "line 13"; see `slugline.corpus.corpus.Corpus`.
+        Its place in the source, such as "line 13".
     """
 
     row: int
@@ -196,30 +182,30 @@ class TrainingExample(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """Why a text gets a score: `bias` and the shares of all `reasons` add up to it.
+    """An explanation of a text's score, the sum of `bias` and the shares of all `reasons`.
 
     Attributes
     ----------
     text : str
     topic : str or int
     against : str or int or None
-        The other topic, if the score is how far `topic` is above that one.
+        The topic whose score is subtracted, if any.
     score : float
-        The model's own, as `decision_function` has it for each topic.
+        As in `decision_function`.
     bias : float
-        What an empty text would get.
+        The score of an empty text.
     probability : float
         Of `topic`.
     reasons : tuple of Reason
-        The strongest first, and words that are not listed one by one last, as one reason.
+        The strongest first; the last one sums up words that are not listed.
     n_words : int
-        How many words the text has; a stretch of a script without spaces is one.
+        Number of words; a run of a script without spaces is one.
     n_unlisted : int
-        How many places of words and phrases are summed up in the last reason.
+        Number of places of words and phrases in the last reason.
     method : str
-        How the score was shared out.
-    examples : tuple of Example
-        Documents that spoke most for the topic; empty unless documents were given.
+        How the score was divided.
+    examples : tuple of TrainingExample
+        The nearest training documents of the topic, if documents were passed.
     """
 
     text: str = field(repr=False)
@@ -236,14 +222,11 @@ class Explanation:
 
     @property
     def title(self) -> str:
-        """What is explained, in words."""
+        """Title, such as "Why sport, not arts"."""
         return f"Why {self.topic}" + ("" if self.against is None else f", not {self.against}")
 
     def words(self) -> list[WordShare]:
-        """Return what each word counts at all of its places together, the strongest first.
-
-        What all those that are not listed count is last.
-        """
+        """Return the share of each word, the strongest first, and that of unlisted ones last."""
         shares: Counter[tuple[str, bool]] = Counter()
         places: Counter[tuple[str, bool]] = Counter()
         n_listed = len(self.reasons) - bool(self.n_unlisted)
@@ -251,12 +234,12 @@ class Explanation:
             key = reason.word, reason.start is not None
             shares[key] += reason.share  # type: ignore[assignment]
             places[key] += key[1]
-        found = [WordShare(key[0], places[key], share) for key, share in shares.items()]
-        found.sort(key=lambda each: (-abs(each.share), each.word))
-        return found + [WordShare(rest.word, 0, rest.share) for rest in self.reasons[n_listed:]]
+        words = [WordShare(key[0], places[key], share) for key, share in shares.items()]
+        words.sort(key=lambda word: (-abs(word.share), word.word))
+        return words + [WordShare(last.word, 0, last.share) for last in self.reasons[n_listed:]]
 
     def spans(self) -> list[tuple[int, int, float]]:
-        """Return where words stand in the text and what they count, for `highlight`."""
+        """Return spans of words with their shares, for `highlight`."""
         return [
             (reason.start, reason.end, reason.share)
             for reason in self.reasons
@@ -264,13 +247,13 @@ class Explanation:
         ]
 
     def summary(self) -> list[tuple[str, str]]:
-        """Return the strongest words, and what adds up to the score, as pairs for a table."""
+        """Return pairs for a table: the strongest words, the others, the bias, and their sum."""
         words = self.words()
-        rest = words[_N_WORDS:]
-        rows = [(format_share(each.share), format_word(each)) for each in words[:_N_WORDS]]
-        if rest:
-            others = "all others" if self.n_unlisted else counted(len(rest), "other")
-            rows.append((format_share(sum(each.share for each in rest)), others))
+        others = words[_N_WORDS:]
+        rows = [(format_share(word.share), format_word(word)) for word in words[:_N_WORDS]]
+        if others:
+            name = "all others" if self.n_unlisted else counted(len(others), "other")
+            rows.append((format_share(sum(word.share for word in others)), name))
         rows.append((format_share(self.bias), "what an empty text would get"))
         return [*rows, (format_share(self.score), "score: the sum of these")]
 
@@ -295,16 +278,16 @@ class Explanation:
     def _repr_html_(self) -> str:
         cells = "".join(
             f"<tr><td style='text-align: right'>{escape(share)}</td>"
-            f"<td style='text-align: left'>{escape(what)}</td></tr>"
-            for share, what in self.summary()
+            f"<td style='text-align: left'>{escape(name)}</td></tr>"
+            for share, name in self.summary()
         )
         return (
-            f"<style>{STYLE}</style><p>{self.marked(_N_CHARACTERS)}</p>"
+            f"<style>{STYLE}</style><p>{self.to_html(_N_CHARACTERS)}</p>"
             f"<table><caption>{escape(self.title)}</caption><tbody>{cells}</tbody></table>"
         )
 
-    def marked(self, most: int) -> Any:
-        """Return the text as HTML with its words marked, or its first `most` characters."""
+    def to_html(self, most: int) -> Any:
+        """Return the first `most` characters of the text as HTML with marked words."""
         spans = [span for span in self.spans() if span[1] <= most]
         text = self.text if len(self.text) <= most else f"{self.text[:most]}…"
         return highlight(text, spans)
@@ -319,16 +302,16 @@ def format_share(share: float) -> str:
     return f"{share:+.3f}".replace("-", "−")
 
 
-def format_word(each: WordShare) -> str:
-    """Return a word, and how often it is there if it is more than once.
+def format_word(word: WordShare) -> str:
+    """Return a word, and the number of its places if there are several.
 
     >>> label(WordShare("wheat", 2, 0.5))
     'wheat (2 times)'
     """
-    return each.word if each.n_places < 2 else f"{each.word} ({each.n_places:,} times)"
+    return word.word if word.n_places < 2 else f"{word.word} ({word.n_places:,} times)"
 
 
-# The documents that were learned from and spoke most for an answer --------------------------------
+# Training examples --------------------------------------------------------------------------------
 
 
 def nearest_documents(
@@ -340,41 +323,39 @@ def nearest_documents(
     most: int,
     place: Callable[[int], str],
 ) -> tuple[TrainingExample, ...]:
-    """Return the documents of a topic that have most of what spoke for it in a text.
+    """Return the training documents of a topic that share most of the reasons for it in a text.
 
-    A document's measure is the sum of its terms' weights in its row, of length 1, times what the
-    same terms count in the text: the inner product of both rows in which a term counts the more the
-    more the model relies on it. It tells which documents are alike in the model's eyes; it is no
-    proof that the model would have said otherwise without them. An encoder's part is left out.
+    Similarity is the inner product of a document's row, of length 1, and the shares of the text's
+    columns: terms count the more the model relies on them. The model need not predict another topic
+    without these documents. An encoder plays no part.
 
     Parameters
     ----------
     fitted : Fitted
-    texts, topics : iterables, a topic for each text
-        The documents that it learned from.
+    texts, topics : iterables
+        The training documents.
     topic : str or int
-        Only documents of this topic are looked at.
     shares : float64 array, shape (n_columns,)
-        What each column counts in the text.
+        The share of each column in the score of the text.
     most : int
-        How many to return.
+        Number of documents to return.
     place : callable
-        Says where a document stands, by its row.
+        Returns the place of a document by its row.
 
     Raises
     ------
-    DataError : if there is not one topic for each text, or no document at all.
+    DataError : if texts and topics differ in length, or there are no documents.
     """
-    documents, given = check_documents(texts, topics, ("corpus", "corpus"))
-    own = [row for row, name in enumerate(given) if str(name) == str(topic)]
-    found = [np.zeros(0)]
-    for X in fitted.features.transform_parts([documents[row] for row in own]):
+    documents, names = check_documents(texts, topics, ("corpus", "corpus"))
+    rows = [row for row, name in enumerate(names) if str(name) == str(topic)]
+    parts = [np.zeros(0)]
+    for X in fitted.features.transform_parts([documents[row] for row in rows]):
         lengths = np.sqrt(np.asarray(X.multiply(X).sum(axis=1), dtype=np.float64)).ravel()
-        found.append((X @ shares) / np.where(lengths > 0, lengths, 1))
-    measures = np.concatenate(found)
-    best = np.argsort(-measures, kind="stable")[:most]
+        parts.append((X @ shares) / np.where(lengths > 0, lengths, 1))
+    similarities = np.concatenate(parts)
+    best = np.argsort(-similarities, kind="stable")[:most]
     return tuple(
-        TrainingExample(own[i], documents[own[i]], topic, float(measures[i]), place(own[i]))
+        TrainingExample(rows[i], documents[rows[i]], topic, float(similarities[i]), place(rows[i]))
         for i in best.tolist()
-        if measures[i] > 0
+        if similarities[i] > 0
     )

@@ -33,7 +33,7 @@ def explanation_page(explanation: Explanation) -> str:
         explanation=explanation,
         topic=str(explanation.topic),
         against=None if explanation.against is None else str(explanation.against),
-        marked=explanation.marked(N_CHARACTERS),
+        marked=explanation.to_html(N_CHARACTERS),
         is_cut=len(explanation.text) > N_CHARACTERS,
         rows=[
             {

@@ -75,7 +75,7 @@ def describe_reliability(evaluation: Evaluation, bins: list[Bin]) -> str:
 
 def describe_coverage(curve: CoverageCurve, chosen: CoveragePoint | None) -> str:
     """Return the accuracy of the surest answers; `chosen` is the point of the model's threshold."""
-    parts = [curve.covering(share) for share in SHARES]
+    parts = [curve.with_coverage(share) for share in SHARES]
     accuracies = join_words(
         [f"{percent(p.accuracy)} of the surest {percent(p.coverage, 0)}" for p in parts]
     )
@@ -112,7 +112,7 @@ def _with_threshold(chosen: CoveragePoint) -> str:
 
 
 def _wanted(curve: CoverageCurve) -> str:
-    point, wanted = curve.reaching(WANTED), percent(WANTED, 0)
+    point, wanted = curve.with_accuracy(WANTED), percent(WANTED, 0)
     if point is None:
         return f"No threshold makes {wanted} of its answers right."
     if point.n_answered == point.n_documents:

@@ -126,7 +126,7 @@ def answer_text(model: ServedModel, text: str, route: Route, chosen: str | None 
         why_unsure=_why(route.reason) if route.reason else "",
         bars=[Bar(topic, probability, topic == marked) for topic, probability in route.top],
         chosen=marked,
-        marked=found.marked(_MOST_MARKED),
+        marked=found.to_html(_MOST_MARKED),
         is_cut=len(text) > _MOST_MARKED,
         words_for=_strongest(words, +1),
         words_against=_strongest(words, -1),
