@@ -592,7 +592,7 @@ def test_the_search_is_told_of_as_on_the_screen(
     assert said.startswith(tuning.outcome[0].upper() + tuning.outcome[1:])
     page = training_page(experiment)
     assert Elements(page).sections[:3] == ["data", "tuning", "curves"]
-    assert f"{len(trials)} way{'s' * (len(trials) > 1)} to learn, compared" in page
+    assert f"{len(trials)} candidate{'s' * (len(trials) > 1)} compared" in page
 
 
 @pytest.mark.parametrize(

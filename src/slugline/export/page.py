@@ -1,4 +1,4 @@
-"""A model as one page that answers in the browser: no server, no other file, no request."""
+"""A model as one HTML page that answers in the browser, without a server or other files."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ __all__ = [
 ]
 
 
-#: From this size on, in bytes, a page takes a phone long to open.
+#: Phones take long to open a page of at least this many bytes.
 LARGE_PAGE = 20_000_000
 
 _SCRIPTS = ("text.js", "model.js", "page.js")
 _WAITING = "The answer comes here as you type."
-# Texts to try, of our own, for the model that we know.
+# Texts to try with the included model.
 _SAMPLES = {
     "reuters46": (
         (
@@ -61,26 +61,24 @@ _SAMPLES = {
 def model_page(model: str | os.PathLike[str], *, min_precision: float | None = None) -> str:
     """Return the page of the model in a file, or of one that comes with Slugline.
 
-    The page answers as the model does whose weights are rounded to int8: same topics, and
-    probabilities within 1e-5. The same model gives the same page.
+    The page gives the topics of the model with weights rounded to int8, and its probabilities
+    within 1e-5. The same model gives the same page.
 
     Parameters
     ----------
     model : path of the file, or the name of a model
     min_precision : float from 0 to under 1, optional
-        How often answers that it gives alone are to be right; see
-        `slugline.model.routing.Router.of`.
+        Precision of the answers; the page is unsure of other texts. See `Router.of`.
 
     Raises
     ------
-    ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
-    OptionError : if the model can't be exported; see `slugline.export.parts.model_parts`.
+    ModelFileError, OptionError : as of `slugline.export.parts.model_parts`.
     """
     return page_of(model_parts(model, min_precision=min_precision), str(model))
 
 
 def page_of(parts: ModelParts, model: str) -> str:
-    """Return the page of a model's parts; the file's name is shown, and texts to try if known."""
+    """Return the page of a model's parts under the name of its file."""
     packed = parts.bundle.packed()
     script, style = f"\n{_script()}", f"\n{_text('page.css')}{STYLE}"
     card = parts.card.removeprefix("# ").partition("\n")[2]  # without its title
@@ -105,7 +103,7 @@ def page_of(parts: ModelParts, model: str) -> str:
 
 
 def _json(value: Any) -> str:
-    """Return JSON that can't end the script it stands in, whatever the names of topics are."""
+    """Return JSON that can't end the script around it, whatever the names of topics."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -120,5 +118,5 @@ def _text(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """Return the source by which a content security policy knows a script or style."""
+    """Return the hash of a script or style for a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

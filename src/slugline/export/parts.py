@@ -1,4 +1,4 @@
-"""A linear model as plain numbers and arrays: all that answering needs, and nothing else."""
+"""A linear model as the plain numbers and arrays that answering needs."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ __all__ = [
 ]
 
 
-# Arrays in few bytes, for a script to unpack ------------------------------------------------------
+# Packed arrays ------------------------------------------------------------------------------------
 
 _BITS = 7
 _MOST_BYTES = 10  # of a 64-bit number
 
 
 class PackedBundle(NamedTuple):
-    """What is in a page.
+    """Packed arrays.
 
     Attributes
     ----------
     arrays : list of (name, type, length)
-        In the order of their bytes; the length in bytes. The type is "int8", "uint8", "float32" or
-        "varints", which are whole numbers from 0 on.
+        In the order of their bytes, with lengths in bytes. The type is "int8", "uint8", "float32"
+        or "varints" (integers of at least 0).
     data : str
-        All bytes, deflated without any header, as base64.
+        All bytes, deflated without a header, in base64.
     """
 
     arrays: list[tuple[str, str, int]]
@@ -65,14 +65,14 @@ class PackedBundle(NamedTuple):
 
 
 class Bundle:
-    """Named arrays, one after another."""
+    """Collects named arrays."""
 
     def __init__(self) -> None:
         self._arrays: list[tuple[str, str, int]] = []
         self._parts: list[bytes] = []
 
     def add(self, name: str, array: npt.NDArray[Any]) -> None:
-        """Add an array of float32, int8 or uint8 as it is; other integers as `varints`."""
+        """Add an array: float32, int8 and uint8 as they are, other integers as `varints`."""
         kind, data = array.dtype.name, array.astype(array.dtype.newbyteorder("<")).tobytes()
         if kind not in ("float32", "int8", "uint8"):
             kind, data = "varints", varints(array)
@@ -80,36 +80,35 @@ class Bundle:
         self._parts.append(data)
 
     def packed(self) -> PackedBundle:
-        """Return all of them; the same arrays give the same text."""
+        """Return the packed arrays; the same arrays give the same text."""
         deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
         data = deflate.compress(b"".join(self._parts)) + deflate.flush()
         return PackedBundle(self._arrays, base64.b64encode(data).decode())
 
 
 def varints(numbers: Integers) -> bytes:
-    """Return whole numbers from 0 on: 7 bits to a byte, the lowest first, 128 added if more follow.
+    """Return integers of at least 0, 7 bits to a byte, lowest first; 128 is added if more follow.
 
     >>> varints(np.array([1, 300])).hex(" ")
     '01 ac 02'
     """
-    rest = numbers.ravel().astype(np.uint64)
+    remaining = numbers.ravel().astype(np.uint64)
     columns: list[U8] = []
     used: list[Mask] = []
-    more = np.ones(len(rest), dtype=bool)
+    more = np.ones(len(remaining), dtype=bool)
     while more.any() and len(columns) < _MOST_BYTES:
-        low = (rest & np.uint64(0x7F)).astype(np.uint8)
-        rest = rest >> np.uint64(_BITS)
+        low = (remaining & np.uint64(0x7F)).astype(np.uint8)
+        remaining = remaining >> np.uint64(_BITS)
         used.append(more)
-        more = more & (rest > 0)
+        more = more & (remaining > 0)
         columns.append(np.where(more, low | np.uint8(0x80), low))
     if not columns:
         return b""
-    kept = np.stack(used, axis=1)
-    return np.stack(columns, axis=1)[kept].tobytes()
+    return np.stack(columns, axis=1)[np.stack(used, axis=1)].tobytes()
 
 
 def runs_of(table: U8) -> I64:
-    """Return a table as runs of equal values: how long each is, and what.
+    """Return a table as runs of equal values: the length and value of each.
 
     >>> runs_of(np.array([0, 0, 5], dtype=np.uint8)).tolist()
     [2, 0, 1, 5]
@@ -119,42 +118,39 @@ def runs_of(table: U8) -> I64:
     return np.stack([lengths, table[firsts]], axis=1).ravel().astype(np.int64)
 
 
-# What Python does with each character, in tables for a script whose browser may do otherwise ------
+# Tables of characters -----------------------------------------------------------------------------
 
 _N_ALL = sys.maxunicode + 1
 _N_ASCII = 128
 _SPACE, _SEPARATES = ord(" "), 2
 _SIGMA = "\u03a3"
-# Categories of code points that stand for nothing, or nothing agreed on, and of halves of
-# characters: nothing becomes of them.
+# Categories of code points that stay as they are: unassigned, private use, and surrogates.
 _INERT = {"Cn", "Co", "Cs"}
-# Ideographs and syllables are neither cased nor passed over; they are most of all characters.
+# Ideographs and syllables, most of all characters, are neither cased nor ignorable.
 _CASELESS = range(0x3400, 0xA000), range(0xAC00, 0xD7B0), range(0x20000, 0x40000)
 
 
 class Characters(NamedTuple):
-    """Tables of characters.
+    """Python's tables of characters, as browsers may have those of another Unicode version.
 
     Attributes
     ----------
     sides : uint8 array, shape (2^16 + 17,)
-        As `slugline.text.words.character_classes`, with the separators of ASCII too.
+        As `slugline.text.words.character_classes`, with ASCII separators too.
     blank : int array
-        The characters that are white space.
+        White space.
     lower : int array, shape (n, 2)
-        Characters and their lower case, where that is one character; in ascending order.
+        Characters whose lower case is one character, in ascending order, and that character.
     lower_many : dict of int to list of int
-        Where it is several.
+        Lower case of several characters.
     casing : uint8 array, shape (n_characters,)
-        How a character counts for the form of a sigma beside it: 1 if it is cased, 2 if it is
-        passed over, else 0.
+        For the form of a sigma beside it: 1 if a character is cased, 2 if it is ignored, else 0.
     combining : uint8 array, shape (n_characters,)
         Canonical combining classes.
     parts : int array, shape (n, 3)
-        Characters and the one or two that they are made of; 0 in place of a second one. In
-        ascending order.
+        Characters in ascending order and their decomposition: one or two others, then 0.
     composes : uint8 array, shape (n,)
-        Whether normal form C puts such parts together.
+        Whether normal form C composes such parts.
     """
 
     sides: U8
@@ -169,38 +165,38 @@ class Characters(NamedTuple):
 
 @functools.cache
 def characters() -> Characters:
-    """Return the tables of this Python."""
-    found = [c for c in map(chr, range(_N_ALL)) if unicodedata.category(c) not in _INERT]
-    lower = {ord(c): c.lower() for c in found if c.lower() != c}
+    """Return the tables of this version of Python."""
+    known = [c for c in map(chr, range(_N_ALL)) if unicodedata.category(c) not in _INERT]
+    lower = {ord(c): c.lower() for c in known if c.lower() != c}
     single = [(number, ord(low)) for number, low in lower.items() if len(low) == 1]
-    parts = [(ord(c), *_parts(c)) for c in found if _is_made_of_others(c)]
+    parts = [(ord(c), *_parts(c)) for c in known if _is_decomposed(c)]
     return Characters(
         sides=_sides(),
-        blank=np.array([ord(c) for c in found if c.isspace()]),
+        blank=np.array([ord(c) for c in known if c.isspace()]),
         lower=np.array(single),
         lower_many={number: [*map(ord, low)] for number, low in lower.items() if len(low) > 1},
-        casing=_table(found, _casing),
-        combining=_table(found, unicodedata.combining),
+        casing=_table(known, _casing),
+        combining=_table(known, unicodedata.combining),
         parts=np.array(parts),
-        composes=np.array([_composes(*map(chr, each)) for each in parts], dtype=np.uint8),
+        composes=np.array([_composes(*map(chr, row)) for row in parts], dtype=np.uint8),
     )
 
 
-def _table(found: list[str], function: Callable[[str], int]) -> U8:
+def _table(characters: list[str], function: Callable[[str], int]) -> U8:
     table = np.zeros(_N_ALL, dtype=np.uint8)
-    table[[*map(ord, found)]] = [*map(function, found)]
+    table[[*map(ord, characters)]] = [*map(function, characters)]
     return table
 
 
 def _sides() -> U8:
-    found = np.frombuffer(character_classes(), dtype=np.uint8).copy()
+    table = np.frombuffer(character_classes(), dtype=np.uint8).copy()
     ascii_ = np.frombuffer(TRANSLATION, dtype=np.uint8)[:_N_ASCII]
-    found[:_N_ASCII][ascii_ == _SPACE] = _SEPARATES
-    return found
+    table[:_N_ASCII][ascii_ == _SPACE] = _SEPARATES
+    return table
 
 
 def _casing(character: str) -> int:
-    """Return what a character says of a sigma before it, by looking at what Python makes of it."""
+    """Return how a character affects a sigma before it, as Python lower-cases the two."""
     if any(ord(character) in block for block in _CASELESS):
         return 0
     if f"a{_SIGMA}{character}".lower()[1] == "\u03c3":
@@ -208,23 +204,24 @@ def _casing(character: str) -> int:
     return 2 if f"a{_SIGMA}{character}a".lower()[1] == "\u03c3" else 0
 
 
-def _is_made_of_others(character: str) -> bool:
-    found = unicodedata.decomposition(character)
-    return bool(found) and not found.startswith("<")
+def _is_decomposed(character: str) -> bool:
+    """Whether a character has a canonical decomposition."""
+    parts = unicodedata.decomposition(character)
+    return bool(parts) and not parts.startswith("<")
 
 
 def _parts(character: str) -> tuple[int, int]:
-    first, *rest = (int(part, 16) for part in unicodedata.decomposition(character).split())
-    return first, rest[0] if rest else 0
+    first, *others = (int(part, 16) for part in unicodedata.decomposition(character).split())
+    return first, others[0] if others else 0
 
 
 def _composes(character: str, first: str, second: str) -> bool:
     return second != "\0" and unicodedata.normalize("NFC", first + second) == character
 
 
-# A linear model as plain numbers and arrays: all that answering needs, and nothing else -----------
+# The model ----------------------------------------------------------------------------------------
 
-# Kinds of terms and ways to weigh them that `text.js` and `model.js` know.
+# Terms and weightings that `text.js` and `model.js` implement.
 _KINDS = ("words", "lead", "bigrams", "characters")
 _WEIGHTINGS = ("multi-hot", "counts", "tf-idf", "log-tf-idf")
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -232,19 +229,9 @@ _VALUES, _TOPICS, _COUNTS = (f"learner.weights.{name}" for name in ("values", "t
 
 
 class ModelParts(NamedTuple):
-    """A model as it stands in a page.
+    """A model in a page: `fitted` has weights rounded to int8, `card` is Markdown.
 
-    Attributes
-    ----------
-    fitted : Fitted
-        What the page reproduces: the model with weights rounded to int8.
-    router : Router
-    card : str
-        Markdown.
-    facts : dict
-        Plain data.
-    bundle : Bundle
-        Arrays.
+    `facts` is plain data for JSON, `bundle` holds the arrays.
     """
 
     fitted: Fitted
@@ -261,13 +248,13 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
     ----------
     model : path of the file, or the name of a model
     min_precision : float from 0 to under 1, optional
-        See `slugline.model.routing.Router.of`.
+        Precision of the answers; see `slugline.model.routing.Router.of`.
 
     Raises
     ------
     ModelFileError : if there is no such file, it is damaged, of a later format, or no model.
-    OptionError : if the model can't be exported: it needs an encoder, isn't linear, or has terms
-        of an unknown kind. Also, if no threshold reaches the precision.
+    OptionError : if the model needs an encoder, isn't linear or has terms that the scripts don't
+        know, or if no threshold reaches the precision.
     """
     read, fitted = _read(model)
     calibration = _checked(model, fitted).calibration
@@ -290,14 +277,14 @@ def model_parts(model: str | os.PathLike[str], *, min_precision: float | None = 
 
 
 def _read(model: str | os.PathLike[str]) -> tuple[ModelFile, Fitted]:
-    """Return what the file says, and the model; OptionError if it needs an encoder."""
+    """Return the content of the file and the model; OptionError if it needs an encoder."""
     path = model_path(model)
     read = container.read(path)
     if read.info.encoder is not msgspec.UNSET:
         raise _refused(model, "it needs a sentence encoder, which no page holds; train without one")
     try:
         return read, from_model_file(read)
-    # As in `load_model`: parts that don't fit together can raise any type of error.
+    # As in `load_model`: parts that don't match can raise any type of error.
     except Exception as error:
         raise container.damaged(path, error) from error
 
@@ -307,7 +294,7 @@ def _refused(model: str | os.PathLike[str], why: str) -> OptionError:
 
 
 def _checked(model: str | os.PathLike[str], fitted: Fitted) -> LinearLearner:
-    """Return the learner; OptionError unless the script knows what the model is made of."""
+    """Return the learner; OptionError unless the scripts know its kind and its terms."""
     if not isinstance(fitted.learner, LinearLearner):
         kind = fitted.learner.settings()["kind"]
         raise _refused(
@@ -354,23 +341,23 @@ def _facts(fitted: Fitted, calibration: Calibration, router: Router) -> dict[str
 
 
 def _add_characters(bundle: Bundle) -> None:
-    found = characters()
-    bundle.add("sides", runs_of(found.sides))
-    bundle.add("casing", runs_of(found.casing))
-    bundle.add("combining", runs_of(found.combining))
-    bundle.add("blank", found.blank)
-    bundle.add("lowerFrom", _steps(found.lower[:, 0]))
-    bundle.add("lowerTo", found.lower[:, 1])
-    bundle.add("made", _steps(found.parts[:, 0]))
-    bundle.add("madeFirst", found.parts[:, 1])
-    bundle.add("madeSecond", found.parts[:, 2])
-    bundle.add("composes", found.composes)
+    tables = characters()
+    bundle.add("sides", runs_of(tables.sides))
+    bundle.add("casing", runs_of(tables.casing))
+    bundle.add("combining", runs_of(tables.combining))
+    bundle.add("blank", tables.blank)
+    bundle.add("lowerFrom", _steps(tables.lower[:, 0]))
+    bundle.add("lowerTo", tables.lower[:, 1])
+    bundle.add("made", _steps(tables.parts[:, 0]))
+    bundle.add("madeFirst", tables.parts[:, 1])
+    bundle.add("madeSecond", tables.parts[:, 2])
+    bundle.add("composes", tables.composes)
 
 
 def _add_terms(bundle: Bundle, fitted: Fitted, number: int) -> Integers:
-    """Add what a block knows of its terms; return its columns in the order of the page.
+    """Add the keys and idf of a family of terms; return its columns in the page's order.
 
-    Columns are in ascending order of what they are found by, as differences take few bytes.
+    They are in ascending order of their keys, since differences take few bytes.
     """
     vocabulary, rarity = fitted.features.vocabularies_[number], fitted.features.idf_[number]
     keys, columns = _keys(vocabulary)
@@ -378,7 +365,7 @@ def _add_terms(bundle: Bundle, fitted: Fitted, number: int) -> Integers:
     keys, columns = keys[order], columns[order]
     _add_keys(bundle, number, keys, vocabulary.table.keys is not None)
     if rarity is not None:
-        # Few numbers of documents differ.
+        # Few values differ.
         distinct, which = np.unique(rarity[columns], return_inverse=True)
         bundle.add(f"idf.{number}", distinct.astype(np.float32))
         bundle.add(f"idfOf.{number}", which)
@@ -386,7 +373,7 @@ def _add_terms(bundle: Bundle, fitted: Fitted, number: int) -> Integers:
 
 
 def _add_keys(bundle: Bundle, number: int, keys: U64, are_hashes: bool) -> None:
-    """Add what columns are found by; a script has no whole numbers of 64 bits, but two halves."""
+    """Add the keys of columns; scripts have no integers of 64 bits, so hashes have two halves."""
     if not are_hashes:
         bundle.add(f"keys.{number}", _steps(keys))
         return
@@ -425,5 +412,5 @@ def _add_weights(bundle: Bundle, file: ModelFile, orders: list[Integers]) -> Non
 
 
 def _steps(ascending: Integers) -> Integers:
-    """Return the differences of ascending whole numbers, beginning with the first itself."""
+    """Return the first of ascending integers and the differences of the others."""
     return np.concatenate([ascending[:1], ascending[1:] - ascending[:-1]])

@@ -1,7 +1,4 @@
-"""What a reader should take away from each step of the lesson.
-
-Every sentence follows from the numbers: if they say otherwise, so does the sentence.
-"""
+"""Sentences on the numbers of the newswire lesson."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ __all__ = [
     "takeaways",
 ]
 
-#: Losses that differ by no more than this are equal except for rounding.
+#: Losses that differ by more are not equal up to rounding.
 SAME_LOSS = 1e-6
 #: Mean accuracies that differ by less than this count as equal.
 A_HAIR = 0.002
@@ -36,7 +33,7 @@ A_HAIR = 0.002
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule from the end of the lesson, and what our numbers say about it."""
+    """A rule from the end of the lesson, with the evidence of our numbers."""
 
     text: str
     verdict: Literal["holds", "not seen", "not tested"]
@@ -44,7 +41,7 @@ class Rule:
 
 
 def takeaways(result: NotebookResult) -> dict[str, str]:
-    """Return a few sentences for each section of the report, by its name."""
+    """Return the text of each section, by its name."""
     return {
         "data": _data(result),
         "curves": _curves(result),
@@ -58,13 +55,13 @@ def takeaways(result: NotebookResult) -> dict[str, str]:
 
 
 def rules(result: NotebookResult) -> list[Rule]:
-    """Return the rules from the end of the lesson, each with whether our numbers bear it out."""
+    """Return the rules from the end of the lesson, each with our evidence."""
     return [
-        _rule_of_outputs(result),
-        _rule_of_softmax(result),
-        _rule_of_crossentropy(result),
-        _rule_of_labels(result),
-        _rule_of_bottlenecks(result),
+        _outputs_rule(result),
+        _softmax_rule(result),
+        _crossentropy_rule(result),
+        _labels_rule(result),
+        _bottleneck_rule(result),
     ]
 
 
@@ -92,7 +89,7 @@ def _curves(result: NotebookResult) -> str:
             f"The validation loss (lower is better) is lowest after epoch {best}. It then rises "
             f"from {number(min(curves.val_loss))} to {number(curves.val_loss[-1])}, while the "
             f"training loss falls to {number(curves.loss[-1])}: from epoch {best} on, the network "
-            "learns its training wires by heart."
+            "overfits."
         )
     else:
         course = (
@@ -100,13 +97,13 @@ def _curves(result: NotebookResult) -> str:
             "More epochs might help, and there is no sign of overfitting yet."
         )
     return (
-        f"{course} {_of_best_epochs(curves.best_epoch)} The lesson reads epoch "
+        f"{course} {_best_epochs(curves.best_epoch)} The lesson reads epoch "
         f"{lesson['best_epoch_said']} off its curves, but the lowest loss that it prints is that "
         f"of epoch {lesson['best_epoch']}."
     )
 
 
-def _of_best_epochs(best_epoch: SeedSummary) -> str:
+def _best_epochs(best_epoch: SeedSummary) -> str:
     n_seeds = len(best_epoch.values)
     low, high = int(min(best_epoch.values)), int(max(best_epoch.values))
     if n_seeds == 1:
@@ -119,20 +116,20 @@ def _of_best_epochs(best_epoch: SeedSummary) -> str:
 
 def _retrained(result: NotebookResult) -> str:
     retrained, on_all = result.retrained, result.retrained_on_all
-    own = result.notebook["retrained"]["test_accuracy"]
+    lesson = result.notebook["retrained"]["test_accuracy"]
     return (
         f"A new network, stopped after {retrained.epochs} epochs, gets "
         f"{spread_percent(retrained.test_accuracy)} of the test wires right; the lesson’s network "
-        f"got {percent(own)}. {_of_going_on(result)} Once the validation wires have shown when to "
-        f"stop, the network can learn from them too. Trained on all {result.data.n_train:,} wires "
-        "for the number of epochs that was best for each seed, it gets "
+        f"got {percent(lesson)}. {_longer_training(result)} Once the validation wires have shown "
+        "when to stop, the network can be trained on them too. On all "
+        f"{result.data.n_train:,} wires, with the best number of epochs of each seed, it gets "
         f"{spread_percent(on_all.test_accuracy)}, "
         f"{_change(on_all.test_accuracy, retrained.test_accuracy)}."
     )
 
 
-def _of_going_on(result: NotebookResult) -> str:
-    """Return what further epochs would have done to the results on the test wires."""
+def _longer_training(result: NotebookResult) -> str:
+    """Return the effect of further epochs on the test wires."""
     long, stopped = result.curves, result.retrained
     course = (
         f"Continuing to epoch {long.epochs} takes the test loss from "
@@ -157,14 +154,14 @@ def _change(after: SeedSummary, before: SeedSummary) -> str:
 
 def _baselines(result: NotebookResult) -> str:
     ours, accuracy = result.baselines, result.retrained.test_accuracy.mean
-    said = result.notebook["baselines"]["shuffled_said"]
+    shuffled = result.notebook["baselines"]["shuffled_said"]
     opponent = "a stronger" if ours.majority > ours.shuffled.mean else "a weaker"
     outcome = "beats it" if accuracy > ours.majority else "does not beat it"
     return (
         "The lesson compares its network with shuffled topics, that is, with guessing each topic "
-        f"as often as it occurs, which is right for about {percent(said, 0)} of the wires. Always "
-        f"answering “{ours.majority_topic}” needs no reading either and is {opponent} opponent, "
-        f"at {percent(ours.majority)}. The network {outcome}: it gets {percent(1 - accuracy)} of "
+        f"as often as it occurs, which is right for about {percent(shuffled, 0)} of the wires. "
+        f"Always answering “{ours.majority_topic}” is {opponent} baseline, at "
+        f"{percent(ours.majority)}. The network {outcome}: it gets {percent(1 - accuracy)} of "
         f"the test wires wrong, compared with {percent(1 - ours.majority)}."
     )
 
@@ -205,13 +202,13 @@ def _integer_labels(result: NotebookResult) -> str:
 
 def _bottleneck(result: NotebookResult) -> str:
     narrow, wide = result.bottleneck, result.curves
-    said = result.notebook["bottleneck"]["test_accuracy_said"]
+    claimed = result.notebook["bottleneck"]["test_accuracy_said"]
     drop = wide.val_accuracy_peak.mean - narrow.val_accuracy_peak.mean
     return (
         f"With a layer of only {min(narrow.hidden)} units, the network gets at most "
         f"{spread_percent(narrow.val_accuracy_peak)} of the validation wires right, "
         f"{points(drop)} {'below' if drop > 0 else 'above'} the wide network. The lesson calls its "
-        f"{percent(said, 0)} test accuracy, but it is this validation accuracy, in the best of "
+        f"{percent(claimed, 0)} test accuracy, but it is this validation accuracy, in the best of "
         f"{narrow.epochs} epochs. On the test wires, which were not used to choose anything, we "
         f"measure {spread_percent(narrow.test_accuracy)} after the last epoch."
     )
@@ -223,11 +220,11 @@ def _experiments(result: NotebookResult) -> str:
     return (
         f"The best of these is {_name(best.hidden)}, with {spread_percent(best.test_accuracy)}; "
         f"the worst is {_name(worst.hidden)}, with {spread_percent(worst.test_accuracy)}. "
-        f"{_of_depth(result)} {_of_luck(result)}"
+        f"{_effect_of_depth(result)} {_effect_of_seeds(result)}"
     )
 
 
-def _of_depth(result: NotebookResult) -> str:
+def _effect_of_depth(result: NotebookResult) -> str:
     units = result.retrained.hidden[0]
     by_depth = sorted(
         (e for e in result.experiments if set(e.hidden) == {units}), key=lambda e: len(e.hidden)
@@ -244,12 +241,12 @@ def _of_depth(result: NotebookResult) -> str:
     return f"With {units} units per layer, {effect}: {accuracies} with {depths} hidden layers."
 
 
-def _of_luck(result: NotebookResult) -> str:
+def _effect_of_seeds(result: NotebookResult) -> str:
     accuracies = [experiment.test_accuracy for experiment in result.experiments]
     spreads = [accuracy.sd or 0.0 for accuracy in accuracies if has_spread(accuracy)]
     if not spreads:
         seeds = counted(len(result.seeds), "seed")
-        return f"With {seeds}, a difference of less than a point may be luck; try `--seeds 10`."
+        return f"With {seeds}, a difference of less than a point may be chance; try `--seeds 10`."
     return (
         "With different seeds, the results of the same network have a standard deviation of up to "
         f"{points(max(spreads))}, so a single run cannot rank networks that are this close."
@@ -259,7 +256,7 @@ def _of_luck(result: NotebookResult) -> str:
 # Rules ------------------------------------------------------------------------------------------
 
 
-def _rule_of_outputs(result: NotebookResult) -> Rule:
+def _outputs_rule(result: NotebookResult) -> Rule:
     n_outputs, n_topics = result.predictions.shape[0], result.data.n_topics
     return Rule(
         "To distinguish N classes, end with a Dense layer of size N.",
@@ -268,7 +265,7 @@ def _rule_of_outputs(result: NotebookResult) -> Rule:
     )
 
 
-def _rule_of_softmax(result: NotebookResult) -> Rule:
+def _softmax_rule(result: NotebookResult) -> Rule:
     error = result.predictions.largest_sum_error
     return Rule(
         "End with softmax, so that the output is a probability distribution.",
@@ -278,7 +275,7 @@ def _rule_of_softmax(result: NotebookResult) -> Rule:
     )
 
 
-def _rule_of_crossentropy(result: NotebookResult) -> Rule:
+def _crossentropy_rule(result: NotebookResult) -> Rule:
     curves = result.curves
     return Rule(
         "Categorical crossentropy is almost always the loss to use.",
@@ -289,7 +286,7 @@ def _rule_of_crossentropy(result: NotebookResult) -> Rule:
     )
 
 
-def _rule_of_labels(result: NotebookResult) -> Rule:
+def _labels_rule(result: NotebookResult) -> Rule:
     ours = result.integer_labels
     return Rule(
         "Use one-hot labels with categorical crossentropy, or integers with its sparse version.",
@@ -298,7 +295,7 @@ def _rule_of_labels(result: NotebookResult) -> Rule:
     )
 
 
-def _rule_of_bottlenecks(result: NotebookResult) -> Rule:
+def _bottleneck_rule(result: NotebookResult) -> Rule:
     narrow, wide = result.bottleneck, result.curves
     pairs = zip(narrow.test_accuracy.values, wide.test_accuracy.values, strict=True)
     n_behind = sum(few < many for few, many in pairs)
@@ -312,12 +309,12 @@ def _rule_of_bottlenecks(result: NotebookResult) -> Rule:
         f"{widths(wide.hidden)} on the test wires{runs}: "
         f"{spread_percent(narrow.test_accuracy)} compared with "
         f"{spread_percent(wide.test_accuracy)}."
-        f"{_of_narrow_layers(result)}",
+        f"{_narrow_layers(result)}",
     )
 
 
-def _of_narrow_layers(result: NotebookResult) -> str:
-    """Return how networks do whose layers have fewer units than topics, yet not too few."""
+def _narrow_layers(result: NotebookResult) -> str:
+    """Return the accuracy of the widest network with fewer units than topics."""
     narrower = [e for e in result.experiments if min(e.hidden) < result.data.n_topics]
     if not narrower:
         return ""
