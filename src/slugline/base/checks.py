@@ -1,4 +1,4 @@
-"""Whether a value is what an option may be."""
+"""Checks of options and arguments."""
 
 from __future__ import annotations
 
@@ -51,16 +51,9 @@ def check_number(
     least: float | None = None,
     under: float | None = None,
 ) -> None:
-    """Raise OptionError unless a value is a finite number within bounds, of which `least` is one.
+    """Raise OptionError unless a value is a finite number within bounds.
 
-    Parameters
-    ----------
-    name : str
-        The parameter's.
-    value : object
-        What was given for it.
-    over, least, under : float, optional
-        Bounds; at most one of `over` and `least`.
+    `over` and `under` are exclusive, `least` is inclusive.
     """
     if (
         is_number(value)
@@ -93,7 +86,7 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number, of Python's or of NumPy's, and no truth value."""
+    """Whether a value is a finite number, Python's or NumPy's, and not a truth value."""
     return isinstance(value, _NUMBER) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -103,12 +96,12 @@ def has_surrogates(text: str) -> bool:
 
 
 def option_error(name: str, value: Any, wanted: str) -> OptionError:
-    """Return the error that tells what was found for a parameter, and what it may be."""
+    """Return the error for the value of a parameter, with the `wanted` values."""
     return OptionError(f"`{name}` is {short_repr(value)}; give {wanted}.")
 
 
 def short_repr(value: Any) -> str:
-    """Return a value as it would be typed, cut short if it is long."""
+    """Return the repr of a value, shortened if it is long."""
     return " ".join(_short.repr(value).split())
 
 
@@ -118,9 +111,7 @@ def short_repr(value: Any) -> str:
 def count_threads(n_jobs: int | None, name: str = "n_jobs") -> int:
     """Return the number of threads; None and, as in scikit-learn, -1 mean one for each core.
 
-    Raises
-    ------
-    OptionError : if it is another number below 1, or no whole number; it names the argument.
+    Raises OptionError that names the argument for other numbers below 1.
     """
     if n_jobs is None or n_jobs == -1:
         # Only those that the process may use, where the system tells.

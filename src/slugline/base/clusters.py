@@ -1,4 +1,4 @@
-"""A cluster that can do the work: its scheduler answers, and its workers have what they need."""
+"""Dask clusters: clients, checks of workers, and processes on this machine."""
 
 from __future__ import annotations
 
@@ -44,12 +44,7 @@ _QUESTION = (
 
 
 def dask_distributed() -> Any:
-    """Return Dask's package for clusters, whose types say little.
-
-    Raises
-    ------
-    OptionError : if it is not installed.
-    """
+    """Return the package `distributed`; raise OptionError if it is not installed."""
     try:
         import distributed
     except ImportError as error:
@@ -62,7 +57,7 @@ def dask_distributed() -> Any:
 
 @contextmanager
 def connected(client: Client | str) -> Iterator[Client]:
-    """Connect to a cluster, if that has not been done, and check it.
+    """Connect to a cluster, unless given a client, and check it.
 
     Parameters
     ----------
@@ -77,9 +72,9 @@ def connected(client: Client | str) -> Iterator[Client]:
     Client = dask_distributed().Client
     if isinstance(client, str):
         _check_answers(client)
-        with Client(client, timeout=_PATIENCE, set_as_default=False) as own:
-            check_cluster(own)
-            yield own
+        with Client(client, timeout=_PATIENCE, set_as_default=False) as connected_client:
+            check_cluster(connected_client)
+            yield connected_client
         return
     if not isinstance(client, Client) or client.asynchronous:
         kind = (
@@ -95,7 +90,7 @@ def connected(client: Client | str) -> Iterator[Client]:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Keep quiet what Dask logs of a job that is broken off: it helps nobody who reads it here."""
+    """Suppress logging, since what Dask logs of a job that is cancelled helps nobody."""
     before = logging.root.manager.disable
     logging.disable()
     try:
@@ -105,7 +100,7 @@ def unlogged() -> Iterator[None]:
 
 
 def _check_answers(address: str) -> None:
-    """Make sure that there is a scheduler, as a client that finds none is long in going away."""
+    """Raise ClusterError unless a scheduler answers; a client without one takes long to close."""
     from distributed.comm.core import connect
     from distributed.security import Security
 
@@ -127,12 +122,7 @@ def _check_answers(address: str) -> None:
 
 
 def check_cluster(client: Client) -> None:
-    """Make sure that there are workers, and that they have the versions that are here.
-
-    Raises
-    ------
-    ClusterError : if not.
-    """
+    """Raise ClusterError unless there are workers, with the same versions as here."""
     wait_for_worker(
         client,
         _PATIENCE,
@@ -142,8 +132,8 @@ def check_cluster(client: Client) -> None:
     # The scheduler unpacks what is sent to workers.
     answers = {"the scheduler": client.run_on_scheduler(eval, _QUESTION)}
     # One that ends just now plays no part.
-    found = client.run(eval, _QUESTION, on_error="ignore")
-    answers |= {f"worker {name}": versions for name, versions in found.items()}
+    answers_by_worker = client.run(eval, _QUESTION, on_error="ignore")
+    answers |= {f"worker {name}": versions for name, versions in answers_by_worker.items()}
     for name, versions in answers.items():
         _check_versions(name, versions)
 
@@ -177,21 +167,20 @@ def wait_for_worker(client: Client, seconds: int, none: str) -> None:
         raise ClusterError(none) from error
 
 
-def _check_versions(name: str, found: dict[str, str | None]) -> None:
-    own = _version.__version__
-    if found["slugline"] is None or found["numpy"] is None:
+def _check_versions(name: str, answer: dict[str, str | None]) -> None:
+    version_here = _version.__version__
+    if answer["slugline"] is None or answer["numpy"] is None:
+        install = f'pip install "slugline[scale]=={version_here}"'
+        raise ClusterError(f"{name} lacks Slugline; {install} there, and start it anew.")
+    if answer["slugline"] != version_here:
         raise ClusterError(
-            f'{name} lacks Slugline; pip install "slugline[scale]=={own}" there, and start it anew.'
+            f"{name} has Slugline {answer['slugline']}, and here is {version_here}; install one "
+            "version everywhere."
         )
-    if found["slugline"] != own:
+    if answer["numpy"].partition(".")[0] != np.__version__.partition(".")[0]:
         raise ClusterError(
-            f"{name} has Slugline {found['slugline']}, and here is {own}; install one version "
-            "everywhere."
-        )
-    if found["numpy"].partition(".")[0] != np.__version__.partition(".")[0]:
-        raise ClusterError(
-            f"{name} has NumPy {found['numpy']}, and here is {np.__version__}; install one version "
-            "everywhere."
+            f"{name} has NumPy {answer['numpy']}, and here is {np.__version__}; install one "
+            "version everywhere."
         )
 
 
@@ -206,15 +195,7 @@ def _address(client: Any) -> str:
 def local_cluster(n_workers: int) -> Iterator[Client]:
     """Start processes of one thread each, which share this machine's memory evenly.
 
-    What they leave in files is in the system's folder for temporary files, and goes at the end.
-
-    Parameters
-    ----------
-    n_workers : int
-
-    Raises
-    ------
-    OptionError : if Dask is not installed.
+    Temporary files are removed in the end.
     """
     distributed = dask_distributed()
     import dask
@@ -242,7 +223,7 @@ def local_cluster(n_workers: int) -> Iterator[Client]:
 
 @contextmanager
 def closed(cluster: Any) -> Iterator[Any]:
-    """Close a cluster in the end, at which Dask stumbles over workers that went twice."""
+    """Close a cluster in the end, ignoring Dask's KeyError for workers that went twice."""
     try:
         yield cluster
     finally:
@@ -252,7 +233,7 @@ def closed(cluster: Any) -> Iterator[Any]:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C from threads and processes that begin here; this thread gets it afterwards.
+    """Block Ctrl-C in threads and processes that start here; this thread gets it afterwards.
 
     A terminal sends it to all processes. Only the client is to act on it, and workers go on until
     it ends them.

@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all.
+"""Files that appear whole or not at all; locks; the cache folder.
 
-While a file is written, it is a part beside its target, `.<name>.<machine>.<random>.part`. A
-process that is killed leaves its part behind, and the next process that writes to the same target
-removes it. A part that is still being written is never removed:
+While a file is written, it is a part beside its target, `.<name>.<machine>.<random>.part`. If a
+process is killed, the next process that writes to the same target removes its part. A part that
+is still being written is never removed:
 
 * On Linux and macOS, a process locks its part as long as it lives, and only an unlocked part is
   removed. Processes on one machine see each other's locks.
@@ -11,7 +11,7 @@ removes it. A part that is still being written is never removed:
   minutes at most. The age is measured by the clock of the folder, not of this machine.
 * On Windows, an open file can't be removed, not even from another machine. A part is closed only
   for an instant before it is renamed, so there, too, each part must be a day old.
-* On a file system without locks, nobody gets one, and nothing is removed.
+* On a file system without locks, nothing is removed.
 
 If a process on another machine, whose locks are not visible, stops for a day in the middle of a
 save, its part is gone: its save fails with an error, and the file at the target is whole.
@@ -60,9 +60,9 @@ _LOCKED_BYTE = 1 << 40
 
 
 def lock(file: BinaryIO) -> bool:
-    """Lock a file until it is closed; return whether no other process has it.
+    """Lock a file until it is closed; return False if another process has it.
 
-    Where the file system knows no locks, nobody is kept out.
+    On a file system without locks, return True.
     """
     try:
         if sys.platform == "win32":
@@ -85,20 +85,19 @@ _PAUSE = 0.01
 
 
 def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
-    """Let readers go on while another process writes (`journal_mode = WAL`).
+    """Let readers continue while another process writes (`journal_mode = WAL`).
 
-    SQLite waits for locks, but not for this one: two processes that open a new file at once may
-    each hold what the other one needs, and one is told at once that the file is locked.
+    SQLite doesn't wait for this lock when two processes open a new file at once.
 
     Parameters
     ----------
     connection : sqlite3.Connection
     patience : float
-        Seconds to go on asking.
+        Seconds to retry.
 
     Raises
     ------
-    sqlite3.Error : if the file is still locked then, or is none of SQLite's.
+    sqlite3.Error : if the file is still locked then, or not a SQLite file.
     """
     until = time.monotonic() + patience
     while True:
@@ -136,18 +135,15 @@ if sys.platform != "win32":
 
 
 _DAY = 24 * 60 * 60.0  # seconds
-_SHOWN = 48  # characters of the target's name in its part's name; file systems allow 255 bytes
+_MAX_STEM = 48  # characters of the target's name in its part's name; file systems allow 255 bytes
 _TAIL = re.compile(r"(\.(?P<machine>[0-9a-f]{8}))?\.[0-9a-f]{8}\.part")  # once without machine
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` beside `path`, flush it to the disk, and rename it into place.
 
-    An existing file keeps its permissions, and nobody else can read the new one before that.
-
-    Raises
-    ------
-    OSError : if this fails; `path` is then unchanged, and nothing is left over.
+    An existing file keeps its permissions. After an OSError, `path` is unchanged, and nothing is
+    left over.
     """
     with whole_file(path) as part:
         part.write(data)
@@ -155,12 +151,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file to write bit by bit, which is put in place as `write_whole` does at the end.
-
-    Raises
-    ------
-    OSError : as `write_whole`. After any error, what was at `path` before is unchanged.
-    """
+    """Open a file to write bit by bit, which is put in place as `write_whole` does at the end."""
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -176,10 +167,6 @@ def fresh_part(target: Path) -> Iterator[BinaryIO]:
     """Open a new file beside `target`; remove it at the end unless it has been put in place.
 
     Parts that dead processes left for the same target are removed first.
-
-    Raises
-    ------
-    OSError : if no file can be created there.
     """
     part = _new_part(target)
     try:
@@ -193,9 +180,7 @@ def fresh_part(target: Path) -> Iterator[BinaryIO]:
 def put_in_place(part: BinaryIO, target: Path) -> None:
     """Flush an open part to the disk and rename it to `target`, whose permissions it takes over.
 
-    Raises
-    ------
-    OSError : if this fails; `target` is then unchanged.
+    After an OSError, `target` is unchanged.
     """
     part.flush()
     os.fsync(part.fileno())
@@ -207,16 +192,16 @@ def put_in_place(part: BinaryIO, target: Path) -> None:
     path.replace(target)
 
 
-def remove_dead_parts(target: Path, own: BinaryIO) -> None:
-    """Remove the parts of `target` that dead processes left; `own` is our open file beside it.
+def remove_dead_parts(target: Path, open_part: BinaryIO) -> None:
+    """Remove the parts of `target` that dead processes left, but not `open_part`.
 
     Parts that can't be removed are ignored, as they do no harm.
     """
     with contextlib.suppress(OSError):
-        os.utime(own.name)
-        now = Path(own.name).stat().st_mtime  # by the clock of the folder's machine
+        os.utime(open_part.name)
+        now = Path(open_part.name).stat().st_mtime  # by the clock of the folder's machine
         for part in target.parent.iterdir():
-            if part.name != Path(own.name).name and _may_be_dead(part, target, now):
+            if part.name != Path(open_part.name).name and _may_be_dead(part, target, now):
                 _remove_unless_held(part)
 
 
@@ -233,7 +218,7 @@ def _new_part(target: Path) -> BinaryIO:
 
 
 def _stem(target: Path) -> str:
-    return f".{target.name[:_SHOWN]}"
+    return f".{target.name[:_MAX_STEM]}"
 
 
 @functools.cache
@@ -242,8 +227,8 @@ def _machine() -> str:
     import platform
     import uuid
 
-    known = f"{platform.node()} {uuid.getnode()}"
-    return hashlib.sha256(known.encode(errors="replace")).hexdigest()[:8]
+    identity = f"{platform.node()} {uuid.getnode()}"
+    return hashlib.sha256(identity.encode(errors="replace")).hexdigest()[:8]
 
 
 def _claim(part: BinaryIO) -> bool:

@@ -13,14 +13,9 @@ __all__ = [
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a `__getattr__` for a package that imports each name from its home on first use.
+    """Return a `__getattr__` for a package that imports each name from its module on first use.
 
-    Parameters
-    ----------
-    package : str
-        Its `__name__`.
-    homes : mapping of str to str
-        The module that defines each name. A name mapped to `package.name` is that module itself.
+    `homes` maps each name to its module. A name mapped to `package.name` is that module itself.
     """
 
     def find(name: str) -> Any:

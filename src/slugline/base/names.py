@@ -1,4 +1,4 @@
-"""Files that are named, one by one or by patterns."""
+"""File names and patterns of names."""
 
 from __future__ import annotations
 
@@ -22,28 +22,26 @@ RECORD = "_slugline.jsonl"
 
 
 def expand_patterns(names: Iterable[str | Path]) -> list[str]:
-    """Return the files that are named, those of a pattern in order of their names.
+    """Return the files of names and patterns, those of a pattern in order of their names.
 
-    Raises
-    ------
-    DataError : if a pattern fits none.
+    Raises DataError if nothing matches.
     """
-    found: list[str] = []
+    paths: list[str] = []
     for name in map(str, names):
         if not is_pattern(name):
-            found.append(name)
+            paths.append(name)
             continue
         # Path.glob takes no absolute pattern.
-        fitting = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
-        fitting = [path for path in fitting if Path(path).name != RECORD]
-        if not fitting:
+        matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207
+        matches = [path for path in matches if Path(path).name != RECORD]
+        if not matches:
             raise DataError(f"no file is named like {name}; check the pattern and the folder.")
-        found += fitting
-    if not found:
+        paths += matches
+    if not paths:
         raise DataError("no file is named; give at least one.")
-    return found
+    return paths
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name is a pattern: it has its marks, and there is no file of that very name."""
+    """Whether a name has a character of patterns, and no file has this name."""
     return bool(PATTERN_CHARACTERS & set(name)) and not Path(name).exists()

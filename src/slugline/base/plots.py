@@ -35,12 +35,7 @@ _STEPS = [1, 2, 5, 10]
 
 
 def figure_class() -> type[Figure]:
-    """Return matplotlib's class of figures.
-
-    Raises
-    ------
-    OptionError : if matplotlib is not installed.
-    """
+    """Return matplotlib's class of figures; raise OptionError if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -72,8 +67,8 @@ def plot_epochs(
     axes : two matplotlib axes
         For loss and for accuracy.
     curves : mapping
-        `loss` and `accuracy`, one number per epoch; `val_loss` and `val_accuracy` if there are
-        validation data. Losses use natural logarithms.
+        `loss` (in nats) and `accuracy`, one number per epoch; `val_loss` and `val_accuracy` if
+        there are validation data.
     best_epoch : int
         Counted from 1; marked if there are validation data.
     """
@@ -291,8 +286,8 @@ def place_names(
 
 def _box(x: float, y: float, side: str, n: int, character: tuple[float, float]) -> Box:
     width, height = n * character[0], character[1]
-    left = x if side == "left" else x - width
-    return left, y - height / 2, left + width, y + height / 2
+    x_left = x if side == "left" else x - width
+    return x_left, y - height / 2, x_left + width, y + height / 2
 
 
 def _overlap(one: Box, other: Box) -> bool:

@@ -1,4 +1,4 @@
-"""Progress of long work: one protocol, and what shows it as a bar, as lines, or not at all."""
+"""Progress of long work: one protocol, shown as a bar, as lines, or not at all."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Progress(Protocol):
         Parameters
         ----------
         step : str
-            The current step. A log has a line for each.
+            The current step; each gets a line in a log.
         share : float, optional
-            Share of the whole work that is done, from 0 to 1; None if it is unknown.
+            Share of the whole work that is done, from 0 to 1; None if unknown.
         detail : str
             Numbers so far, which may change with every call.
         """
@@ -113,7 +113,7 @@ class QuietProgress(SilentProgress):
 
 
 class LineProgress(QuietProgress):
-    """Writes a line for each step, and within a step now and then.
+    """Writes a line for each step, and now and then within a step.
 
     Parameters
     ----------
@@ -148,13 +148,13 @@ class LineProgress(QuietProgress):
 
 
 class BarProgress(QuietProgress):
-    """Draws a bar on a terminal, and leaves no trace of it.
+    """Draws a bar on a terminal, and removes it in the end.
 
     Parameters
     ----------
     stream, wording : see `QuietProgress`
     delay : float, default 0
-        Seconds until the bar appears: shorter work needs none.
+        Seconds until the bar appears.
     interval : float, default 0.1
         Seconds between drawings within a step.
     """
@@ -218,17 +218,9 @@ def progress_on(
     wording: Callable[[str], str] = str,
     delay: float = 0.0,
 ) -> Progress:
-    """Return a bar on a terminal, lines elsewhere, or warnings alone.
+    """Return a bar on a terminal, lines elsewhere, or warnings alone if `quiet`.
 
-    Parameters
-    ----------
-    stream : text file, default standard error
-    quiet : bool, default False
-        Show warnings alone.
-    wording : callable, optional
-        Rewords each text before it is shown.
-    delay : float, default 0
-        Seconds until a bar appears.
+    `stream` is standard error by default; see `BarProgress` for other parameters.
     """
     stream = stream or sys.stderr
     if quiet:
@@ -244,12 +236,7 @@ def can_erase(stream: TextIO) -> bool:
 
 
 def check_progress(progress: Any) -> Progress:
-    """Return what was given for `progress`, or `SILENT` for None.
-
-    Raises
-    ------
-    OptionError : if it lacks a method of `Progress`.
-    """
+    """Return `SILENT` for None, or the progress; raise OptionError if it lacks a method."""
     if progress is None:
         return SILENT
     if not isinstance(progress, Progress):

@@ -1,4 +1,4 @@
-"""How values show themselves: as the call that makes them, as lines, as a table in a notebook."""
+"""Words for messages and reprs: numbers with nouns, reprs, safe printing."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Rows = Sequence[tuple[str, str]]
 
 
 def format_call(value: object) -> str:
-    """Return the call of its constructor that makes a value again, defaults left out."""
+    """Return the constructor call of a value, without defaults."""
     parameters = inspect.signature(type(value)).parameters
-    given = {name: getattr(value, name) for name in parameters if hasattr(value, name)}
+    arguments = {name: getattr(value, name) for name in parameters if hasattr(value, name)}
     changed = [
-        f"{name}={found!r}"
-        for name, found in given.items()
+        f"{name}={argument!r}"
+        for name, argument in arguments.items()
         # By how they look: arrays, and objects without a comparison, have no single answer.
-        if repr(found) != repr(parameters[name].default)
+        if repr(argument) != repr(parameters[name].default)
     ]
     return f"{type(value).__name__}({', '.join(changed)})"
 
 
 def format_lines(title: str, rows: Rows) -> str:
-    """Return a line for the title, and one for each pair of a name and what it is.
+    """Return a title and a line for each pair of name and text.
 
     >>> print(format_lines("A model", [("topics", "46"), ("terms", "10,000 words")]))
     A model
@@ -43,15 +43,15 @@ def format_lines(title: str, rows: Rows) -> str:
       terms   10,000 words
     """
     width = max((len(name) for name, _ in rows), default=0)
-    return "\n".join([title, *(f"  {name:<{width}}  {what}" for name, what in rows)])
+    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows)])
 
 
 def format_html_table(title: str, rows: Rows) -> str:
-    """Return the same as HTML, of which nothing in the pairs can be a part."""
+    """Return the same as an HTML table, with everything escaped."""
     cells = "".join(
         f"<tr><th style='text-align: left'>{html.escape(name)}</th>"
-        f"<td style='text-align: left'>{html.escape(what)}</td></tr>"
-        for name, what in rows
+        f"<td style='text-align: left'>{html.escape(text)}</td></tr>"
+        for name, text in rows
     )
     return f"<table><caption>{html.escape(title)}</caption><tbody>{cells}</tbody></table>"
 
@@ -66,7 +66,7 @@ def counted(n: int, noun: str) -> str:
 
 
 def all_of(n: int, noun: str) -> str:
-    """Return words for all of so many.
+    """Return "all" with a number and noun.
 
     >>> all_of(1, "document"), all_of(30, "document")
     ('the only document', 'all 30 documents')
@@ -75,7 +75,7 @@ def all_of(n: int, noun: str) -> str:
 
 
 def have(n: int) -> str:
-    """Return the verb that goes with so many: "has" or "have"."""
+    """Return the verb for a number of things: "has" or "have"."""
     return "has" if n == 1 else "have"
 
 
@@ -87,18 +87,12 @@ _UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
-    r"""Return the text with an escape sequence for each character that can't be seen.
-
-    Parameters
-    ----------
-    text : str
-    keep : str, default newline and tab
-        Control characters to leave as they are.
+    r"""Return a text with escapes for characters that can't be seen, except those in `keep`.
 
     >>> print(printable("\x1b[2Jzinc\u202e"))
     \x1b[2Jzinc\u202e
     """
-    return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
+    return _UNSEEN.sub(lambda match: match[0] if match[0] in keep else _escaped(match[0]), text)
 
 
 def printable_json(text: str) -> str:
@@ -109,7 +103,7 @@ def printable_json(text: str) -> str:
     """
     # JSON has newlines only between strings; within them it escapes newlines itself.
     return _UNSEEN.sub(
-        lambda found: found[0] if found[0] == "\n" else rf"\u{ord(found[0]):04x}", text
+        lambda match: match[0] if match[0] == "\n" else rf"\u{ord(match[0]):04x}", text
     )
 
 

@@ -159,11 +159,11 @@ def describe_range(hint: Any) -> str:
 def _describe_number(kind: Any, meta: msgspec.Meta) -> str:
     if kind not in (int, float):
         return describe_range(kind)
-    what = "a whole number" if kind is int else "a number"
+    noun = "a whole number" if kind is int else "a number"
     if meta.lt is not None:
         least = f"of at least {meta.ge}" if meta.ge is not None else f"over {meta.gt}"
-        return f"{what} {least} and under {meta.lt}"
-    return f"{what} over {meta.gt}" if meta.gt is not None else f"{what} of at least {meta.ge}"
+        return f"{noun} {least} and under {meta.lt}"
+    return f"{noun} over {meta.gt}" if meta.gt is not None else f"{noun} of at least {meta.ge}"
 
 
 def _to_builtin(value: Any) -> Any:

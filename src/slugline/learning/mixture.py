@@ -118,20 +118,20 @@ class Mixture:
 
 
 def _check_learners(learners: Any) -> list[Learner]:
-    given = list(learners) if isinstance(learners, Sequence) else []
-    if not given or not all(
-        isinstance(learner, Learner) and not isinstance(learner, type) for learner in given
+    checked = list(learners) if isinstance(learners, Sequence) else []
+    if not checked or not all(
+        isinstance(learner, Learner) and not isinstance(learner, type) for learner in checked
     ):
         raise option_error("learners", learners, "a list of one or more learner objects")
-    return given
+    return checked
 
 
 def _check_shares(shares: Any, n_learners: int) -> list[float]:
     if shares is None:
         return [1.0] * n_learners
-    given = list(shares) if isinstance(shares, Iterable) else []
-    if len(given) != n_learners or not all(is_number(share) and share > 0 for share in given):
+    checked = list(shares) if isinstance(shares, Iterable) else []
+    if len(checked) != n_learners or not all(is_number(share) and share > 0 for share in checked):
         raise option_error(
             "shares", shares, f"a number over 0 for each of the {n_learners} learners"
         )
-    return given
+    return checked

@@ -133,8 +133,8 @@ class TermColumns(ABC):
         def count(chunk: Sequence[str]) -> tuple[int, int]:
             terms = self._find(find_words(chunk))
             counts = terms.counts()
-            known = self.columns_of_spans(terms) >= 0
-            return int(counts[known].sum()), int(counts.sum())
+            has_column = self.columns_of_spans(terms) >= 0
+            return int(counts[has_column].sum()), int(counts.sum())
 
         parts = list(map_chunks(count, texts, n_threads))
         n_terms = sum(n for _, n in parts)
@@ -219,12 +219,12 @@ class HashedColumns(Buckets):
         """
         buckets = cls(n_buckets, kind)
         hashes = KINDS[kind].hash(terms)
-        found = buckets._buckets(hashes)
-        if len(hashes) != len(terms) or len(np.unique(found)) != len(terms):
+        numbers = buckets._buckets(hashes)
+        if len(hashes) != len(terms) or len(np.unique(numbers)) != len(terms):
             raise DataError(f"terms are not of the kind {kind!r}, or two are in one bucket")
         data = [term.encode("utf-8", "surrogatepass") for term in terms]
         lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
-        buckets._append(found, (b"".join(data), lengths))
+        buckets._append(numbers, (b"".join(data), lengths))
         return buckets
 
     def __repr__(self) -> str:

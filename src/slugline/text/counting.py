@@ -84,13 +84,13 @@ class ArrayCounter:
         learn: bool = False,
     ) -> Counts:
         """Count all documents' terms of one kind after another, then put rows in order."""
-        found, n_words = read
-        for vocabulary, terms in zip(vocabularies, found, strict=True):
+        terms_by_kind, n_words = read
+        for vocabulary, terms in zip(vocabularies, terms_by_kind, strict=True):
             if learn and isinstance(vocabulary, HashedColumns):
                 vocabulary.learn(terms.spans)
         places = [
             vocabulary.columns_of_terms(terms)
-            for vocabulary, terms in zip(vocabularies, found, strict=True)
+            for vocabulary, terms in zip(vocabularies, terms_by_kind, strict=True)
         ]
         columns = np.concatenate([columns for columns, _ in places])
         lengths = np.concatenate([row_lengths(indptr) for _, indptr in places])

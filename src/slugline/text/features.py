@@ -180,8 +180,8 @@ class Features:
         before = self._widths()
         if grow:  # what was learned before may still be in use
             self.vocabularies_ = [
-                known.copy() if isinstance(known, HashedColumns) else known
-                for known in self.vocabularies_
+                vocabulary.copy() if isinstance(vocabulary, HashedColumns) else vocabulary
+                for vocabulary in self.vocabularies_
             ]
         counts = self._count_learning(texts, grow)
         more = self._document_frequencies(counts)
@@ -238,8 +238,8 @@ class Features:
 
     def _words(self, counts: Counts) -> WordCounts:
         block = self.words_block
-        known = counts.n_words if block is None else counts.n_terms[:, block]
-        return WordCounts(known, counts.n_words)
+        n_known = counts.n_words if block is None else counts.n_terms[:, block]
+        return WordCounts(n_known, counts.n_words)
 
     def term(self, column: int) -> str | None:
         """Return the term of a column; None if it has no name."""
@@ -251,18 +251,20 @@ class Features:
 
     def without(self, unused: Mask) -> tuple[Features, Index]:
         """Return features without the `unused` hashed columns, and the columns that remain."""
-        kept, idfs, columns, first = list(self.vocabularies_), list(self.idf_), [], 0
+        vocabularies, idfs, columns, first = list(self.vocabularies_), list(self.idf_), [], 0
         for number, vocabulary in enumerate(self.vocabularies_):
-            own = np.arange(vocabulary.n_columns)
+            retained = np.arange(vocabulary.n_columns)
             if isinstance(vocabulary, HashedColumns):
-                used = own[~unused[first : first + len(own)]]
-                own = used if len(used) else own[:1]  # in a model file, none would mean all buckets
-                kept[number], rarity = vocabulary.select(own), self.idf_[number]
-                idfs[number] = None if rarity is None else rarity[own]
-            columns.append(own + first)
+                used = retained[~unused[first : first + len(retained)]]
+                # In a model file, none would mean all buckets.
+                retained = used if len(used) else retained[:1]
+                rarity = self.idf_[number]
+                vocabularies[number] = vocabulary.select(retained)
+                idfs[number] = None if rarity is None else rarity[retained]
+            columns.append(retained + first)
             first += vocabulary.n_columns
         features = Features(self.blocks, self.n_jobs)
-        features.vocabularies_, features.idf_ = kept, idfs
+        features.vocabularies_, features.idf_ = vocabularies, idfs
         return features, np.concatenate(columns)
 
     def _learn_vocabularies(self, texts: Sequence[str]) -> list[TermColumns]:
@@ -271,11 +273,11 @@ class Features:
             for words in map_chunks(find_words, texts, self._n_threads):
                 for builder in builders:
                     builder.add(words)
-        rest = iter(builders)
+        remaining = iter(builders)
         return [
             HashedColumns(block.n_buckets, block.kind)
             if block.n_buckets is not None
-            else next(rest).build(block.max_terms, block.min_count)
+            else next(remaining).build(block.max_terms, block.min_count)
             for block in self.blocks
         ]
 
@@ -306,10 +308,14 @@ class Features:
 
     def _weights(self) -> RowWeights:
         """Return the cached `RowWeights`, made again if columns or idf have changed."""
-        made, widths = self._row_weights, self._widths()
-        if made is None or made.widths != widths or any(map(operator.is_not, made.idf, self.idf_)):
-            made = self._row_weights = RowWeights(self.blocks, widths, self.idf_)
-        return made
+        weights, widths = self._row_weights, self._widths()
+        if (
+            weights is None
+            or weights.widths != widths
+            or any(map(operator.is_not, weights.idf, self.idf_))
+        ):
+            weights = self._row_weights = RowWeights(self.blocks, widths, self.idf_)
+        return weights
 
     def _kinds(self) -> list[str]:
         return [block.kind for block in self.blocks]
@@ -377,8 +383,8 @@ class UnknownWordRate(NamedTuple):
 def _excess(counts: WordCounts, share: float) -> F64:
     """Return by how many standard errors each text has more unknown words than a share of all."""
     error = np.sqrt(np.maximum(counts.all, 1) * share * (1 - share))
-    found: F64 = (counts.unknown - counts.all * share) / error
-    return found
+    excess: F64 = (counts.unknown - counts.all * share) / error
+    return excess
 
 
 def unknown_word_rate(features: Features, texts: Sequence[str]) -> UnknownWordRate | None:
@@ -394,12 +400,12 @@ def unknown_word_rate(features: Features, texts: Sequence[str]) -> UnknownWordRa
     none: Integers = np.zeros(0, dtype=np.int64)
     n_words, columns, n_known = [none], [none], [none]
     for words in map_chunks(find_words, texts, count_threads(features.n_jobs)):
-        found, indptr = vocabulary.columns_of_terms(KINDS["words"].find(words))
+        term_columns, indptr = vocabulary.columns_of_terms(KINDS["words"].find(words))
         n_words.append(row_lengths(words.indptr))
-        columns.append(found)
+        columns.append(term_columns)
         n_known.append(row_lengths(indptr))
-    known = _count_known_elsewhere(np.concatenate(columns), np.concatenate(n_known))
-    return UnknownWordRate.from_counts(WordCounts(known, np.concatenate(n_words)))
+    n_known_elsewhere = _count_known_elsewhere(np.concatenate(columns), np.concatenate(n_known))
+    return UnknownWordRate.from_counts(WordCounts(n_known_elsewhere, np.concatenate(n_words)))
 
 
 def _count_known_elsewhere(columns: Integers, lengths: Integers) -> Integers:

@@ -53,10 +53,10 @@ def hash_spans(array: U8, starts: I64, lengths: I64) -> U64:
     # Few spans are very long. For a word of megabytes, array operations on one number each would be
     # slow, so the last few spans are finished one by one.
     while longer.size > min(offset // 4, _MANY):
-        rest = lengths[longer] - offset
-        hashes[longer] = mix(hashes[longer] ^ _masked(loads, starts[longer] + offset, rest))
+        remaining = lengths[longer] - offset
+        hashes[longer] = mix(hashes[longer] ^ _masked(loads, starts[longer] + offset, remaining))
         offset += _WORD_BYTES
-        longer = longer[rest > _WORD_BYTES]
+        longer = longer[remaining > _WORD_BYTES]
     for i in longer.tolist():
         tail = array[starts[i] + offset : starts[i] + lengths[i]].tobytes()
         hashes[i] = _continue_hash(int(hashes[i]), tail)
@@ -72,12 +72,12 @@ def _masked(loads: U64, starts: I64, lengths: I64) -> U64:
     return loaded
 
 
-def _continue_hash(hashed: int, rest: bytes) -> int:
+def _continue_hash(hashed: int, tail: bytes) -> int:
     """Return the hash of a span, given the hash of its beginning and the remaining bytes."""
     first, second = _FACTORS
-    n_last = len(rest) % _WORD_BYTES
+    n_last = len(tail) % _WORD_BYTES
     padding = b"\xff".ljust(_WORD_BYTES - n_last, b"\0") if n_last else b""
-    for (block,) in struct.iter_unpack("<Q", rest + padding):
+    for (block,) in struct.iter_unpack("<Q", tail + padding):
         hashed ^= block
         hashed ^= hashed >> 30
         hashed = hashed * first & _64_BITS
@@ -180,17 +180,17 @@ class HashTable:
         """Return the number of each hash, or -1 if it is unknown."""
         mask = len(self._keys) - 1
         slots = self._slots(hashes)
-        found = self._keys[slots]
+        keys = self._keys[slots]
         numbers = self._numbers[slots]
-        missed = found != hashes
+        missed = keys != hashes
         numbers[missed] = -1
-        pending = np.flatnonzero(missed & (found != _EMPTY))
+        pending = np.flatnonzero(missed & (keys != _EMPTY))
         while pending.size:
             slots[pending] = (slots[pending] + 1) & mask
-            found = self._keys[slots[pending]]
-            hit = found == hashes[pending]
+            keys = self._keys[slots[pending]]
+            hit = keys == hashes[pending]
             numbers[pending[hit]] = self._numbers[slots[pending[hit]]]
-            pending = pending[~hit & (found != _EMPTY)]
+            pending = pending[~hit & (keys != _EMPTY)]
         return numbers
 
     def add(self, hashes: U64) -> npt.NDArray[np.int32]:

@@ -69,22 +69,24 @@ class RowWeights:
 
     def _weigh_counts(self, counts: Entries, weighting: str) -> None:
         """Apply a weighting, idf aside, to the counts of the groups that have it."""
-        if all(own == weighting for own in self._weightings):
+        if all(selected == weighting for selected in self._weightings):
             apply_weighting(counts.values, counts.columns, weighting)
             return
-        own = counts.repeat_for_entries(np.array(self._weightings) == weighting)
-        part = counts.values[own]
-        apply_weighting(part, counts.columns[own], weighting)
-        counts.values[own] = part
+        selected = counts.repeat_for_entries(np.array(self._weightings) == weighting)
+        part = counts.values[selected]
+        apply_weighting(part, counts.columns[selected], weighting)
+        counts.values[selected] = part
 
     def _apply_idf(self, counts: Entries) -> None:
         values, columns, _ = counts
         if self._has_idf.all():
             values *= self._all_idf.take(columns)
         elif self._has_idf.any():
-            own = counts.repeat_for_entries(self._has_idf)
+            is_own = counts.repeat_for_entries(self._has_idf)
             without = np.cumsum(np.where(self._has_idf, 0, self.widths))
-            values[own] *= self._all_idf.take((columns - counts.repeat_for_entries(without))[own])
+            values[is_own] *= self._all_idf.take(
+                (columns - counts.repeat_for_entries(without))[is_own]
+            )
 
     def _scale(self, counts: Entries) -> None:
         values, _, lengths = counts

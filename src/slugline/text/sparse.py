@@ -165,10 +165,10 @@ class Entries(NamedTuple):
         columns = self.columns
         columns += self.repeat_for_entries(np.cumsum([0, *widths[:-1]], dtype=np.int32))
 
-    def repeat_for_entries(self, each: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def repeat_for_entries(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the value of each of the side-by-side rows, repeated for each of their entries."""
-        n_rows = len(self.lengths) // len(each)
-        return each[np.newaxis].repeat(n_rows, axis=0).ravel().repeat(self.lengths)
+        n_rows = len(self.lengths) // len(values)
+        return values[np.newaxis].repeat(n_rows, axis=0).ravel().repeat(self.lengths)
 
 
 class SparseRows(NamedTuple):
@@ -250,12 +250,12 @@ class RowStack:
 
 def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
     """Return CSR arrays of `n_columns` columns, stacked on top of each other."""
-    rest = iter(parts)
-    some = list(itertools.islice(rest, 2))
-    if len(some) == 1:
-        return some[0]
+    remaining = iter(parts)
+    first_parts = list(itertools.islice(remaining, 2))
+    if len(first_parts) == 1:
+        return first_parts[0]
     stack = RowStack()
-    for part in itertools.chain(some, rest):
+    for part in itertools.chain(first_parts, remaining):
         stack.append(Entries(part.data, part.indices, row_lengths(part.indptr)))
     return SparseRows(stack.concatenate(), n_columns).csr()
 
@@ -329,9 +329,9 @@ def row_gradient(X: sp.csr_array, delta: F32) -> tuple[Index, F32]:
         The columns of `X` with an entry, in ascending order.
     values : float32 array, shape (n_used, n_outputs)
     """
-    named = np.zeros(X.shape[1], dtype=bool)
-    named[X.indices] = True
-    rows = np.flatnonzero(named)
+    is_used = np.zeros(X.shape[1], dtype=bool)
+    is_used[X.indices] = True
+    rows = np.flatnonzero(is_used)
     number = np.empty(X.shape[1], dtype=X.indices.dtype)
     number[rows] = np.arange(len(rows), dtype=number.dtype)
     # A CSR matrix read as CSC is its own transpose.

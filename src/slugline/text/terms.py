@@ -164,11 +164,11 @@ class GroupedTerms:
         columns : int32 array, shape (n_terms,)
         indptr : int64 array, shape (n_documents + 1,)
         """
-        kept = columns >= 0
-        starts = boundaries(kept)[self.spans.indptr]
+        has_column = columns >= 0
+        starts = boundaries(has_column)[self.spans.indptr]
         lengths = row_lengths(starts)[self.groups]
         places = ranges(starts[self.groups], lengths)
-        return columns[kept][places], boundaries(lengths)[self.indptr]
+        return columns[has_column][places], boundaries(lengths)[self.indptr]
 
 
 def _group_words(words: Words) -> GroupedTerms:
@@ -273,26 +273,28 @@ def _origins(text: str, as_read: str) -> tuple[Integers, Integers]:
         return origins, origins + 1
     first: list[Integers] = []
     last: list[Integers] = []
-    done = 0
+    end_before = 0
     for start, end, n_after in _changes(lowered):
         # What several characters became came from all of them.
-        first += [origins[done:start], origins[start].repeat(n_after)]
-        last += [origins[done:start], origins[end - 1].repeat(n_after)]
-        done = end
-    return np.concatenate([*first, origins[done:]]), np.concatenate([*last, origins[done:]]) + 1
+        first += [origins[end_before:start], origins[start].repeat(n_after)]
+        last += [origins[end_before:start], origins[end - 1].repeat(n_after)]
+        end_before = end
+    return np.concatenate([*first, origins[end_before:]]), np.concatenate(
+        [*last, origins[end_before:]]
+    ) + 1
 
 
 def _changes(text: str) -> Iterator[tuple[int, int, int]]:
     """Yield where characters that change in form C begin and end, and how many they become."""
-    for found in _BEYOND_ASCII.finditer(text):
-        if unicodedata.is_normalized("NFC", found[0]):
+    for match in _BEYOND_ASCII.finditer(text):
+        if unicodedata.is_normalized("NFC", match[0]):
             continue
-        start = found.start()
-        for cluster in _clusters(found[0]):
+        start = match.start()
+        for cluster in _clusters(match[0]):
             normal = unicodedata.normalize("NFC", cluster)
-            kept = _n_unchanged(cluster, normal)
+            n_unchanged = _n_unchanged(cluster, normal)
             if normal != cluster:
-                yield start + kept, start + len(cluster), len(normal) - kept
+                yield start + n_unchanged, start + len(cluster), len(normal) - n_unchanged
             start += len(cluster)
 
 
@@ -311,11 +313,11 @@ def _starts_cluster(character: str, before: str) -> bool:
     """Whether a character is not combined with those before it, nor put before one of them."""
     if unicodedata.combining(character):
         return False
-    apart = (unicodedata.normalize("NFC", part) for part in (before, character))
-    return unicodedata.normalize("NFC", before + character) == "".join(apart)
+    separate = (unicodedata.normalize("NFC", part) for part in (before, character))
+    return unicodedata.normalize("NFC", before + character) == "".join(separate)
 
 
 def _n_unchanged(cluster: str, normal: str) -> int:
     """Return 1 if the first character is unchanged and combined with no other, else 0."""
-    rest = unicodedata.normalize("NFC", cluster[1:])
-    return int(len(cluster) > 1 and normal == cluster[0] + rest)
+    tail = unicodedata.normalize("NFC", cluster[1:])
+    return int(len(cluster) > 1 and normal == cluster[0] + tail)

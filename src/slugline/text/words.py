@@ -141,15 +141,15 @@ def character_classes() -> bytes:
     For each character up to U+FFFF, then for each of 17 planes: 0 for word characters, 1 for
     scripts without spaces, 2 for separators, 3 for the apostrophe.
     """
-    found = np.zeros(_N_PLAIN + _N_PLANES, dtype=np.uint8)
+    classes = np.zeros(_N_PLAIN + _N_PLANES, dtype=np.uint8)
     for first, last in _UNSPACED:
         if ord(last) < _N_PLAIN:
-            found[ord(first) : ord(last) + 1] = 1
+            classes[ord(first) : ord(last) + 1] = 1
         else:  # these are whole planes
-            found[_N_PLAIN + (ord(first) >> 16) : _N_PLAIN + (ord(last) >> 16) + 1] = 1
-    found[[ord(character) for character in _separator_characters()]] = 2
-    found[ord(_APOSTROPHE)] = 3
-    return found.tobytes()
+            classes[_N_PLAIN + (ord(first) >> 16) : _N_PLAIN + (ord(last) >> 16) + 1] = 1
+    classes[[ord(character) for character in _separator_characters()]] = 2
+    classes[ord(_APOSTROPHE)] = 3
+    return classes.tobytes()
 
 
 @functools.cache
@@ -171,7 +171,7 @@ def is_unspaced(array: U8, starts: I64) -> Mask:
     """
     lead = array[starts].astype(np.int64)
     is_long = np.flatnonzero(lead >= 0xE0)  # two bytes don't reach as far as these scripts
-    found = np.zeros(len(starts), dtype=bool)
+    result = np.zeros(len(starts), dtype=bool)
     first, places = lead[is_long], starts[is_long]
     following = [array[places + n].astype(np.int64) & 0x3F for n in (1, 2, 3)]
     points = (first & 0x0F) << 12 | following[0] << 6 | following[1]
@@ -179,8 +179,8 @@ def is_unspaced(array: U8, starts: I64) -> Mask:
     points[wide] = ((first & 0x07) << 18 | following[0] << 12 | following[1] << 6 | following[2])[
         wide
     ]
-    found[is_long] = np.searchsorted(_BOUNDS, points, side="right") % 2 == 1
-    return found
+    result[is_long] = np.searchsorted(_BOUNDS, points, side="right") % 2 == 1
+    return result
 
 
 # Splits texts into words and hashes them to 64 bits, a whole array at a time: the hot path --------
@@ -294,9 +294,9 @@ def map_chunks(
     Only a few chunks per thread are in memory at a time, so `texts` may be an endless stream.
     """
     chunks = _chunks(texts)
-    some = list(itertools.islice(chunks, 1 if n_threads == 1 else 2))
-    chunks = itertools.chain(some, chunks)
-    if len(some) < 2:  # one thread, or nothing to share
+    first_chunks = list(itertools.islice(chunks, 1 if n_threads == 1 else 2))
+    chunks = itertools.chain(first_chunks, chunks)
+    if len(first_chunks) < 2:  # one thread, or nothing to share
         yield from map(function, chunks)
         return
     with ThreadPoolExecutor(n_threads) as pool:
@@ -336,9 +336,9 @@ def join_texts(texts: Sequence[str], prepare: Callable[[str], str]) -> tuple[byt
 
     `prepare` is applied to texts beyond ASCII.
     """
-    joined = " ".join(texts)
-    if joined.isascii():
-        return joined.encode(), np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    whole = " ".join(texts)
+    if whole.isascii():
+        return whole.encode(), np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     data = [text.encode() if text.isascii() else _encode(prepare(text)) for text in texts]
     return b" ".join(data), np.fromiter(map(len, data), dtype=np.int64, count=len(data))
 

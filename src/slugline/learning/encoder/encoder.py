@@ -151,7 +151,7 @@ class CheckedEncoder:
         """
         try:
             with self._turn:
-                found = self._encoder.encode(texts)
+                output = self._encoder.encode(texts)
         except EncoderError:
             raise
         except Exception as error:
@@ -159,14 +159,14 @@ class CheckedEncoder:
                 f"the encoder {self.name} failed on {counted(len(texts), 'text')} with "
                 f"{type(error).__name__}: {error}"
             ) from error
-        return _unit_rows(self._checked(found, len(texts))).astype(np.float16)
+        return _unit_rows(self._checked(output, len(texts))).astype(np.float16)
 
-    def _checked(self, found: Any, n_texts: int) -> F32:
+    def _checked(self, output: Any, n_texts: int) -> F32:
         """Return the encoder's output as float32, or raise EncoderError."""
         try:
-            rows = np.asarray(found)
+            rows = np.asarray(output)
         except Exception as error:
-            raise self._wrong(f"a {type(found).__name__} that is no array: {error}") from error
+            raise self._wrong(f"a {type(output).__name__} that is no array: {error}") from error
         if rows.dtype.kind not in "fiu":
             raise self._wrong(f"values of type {rows.dtype}, not real numbers")
         if rows.ndim != 2 or len(rows) != n_texts:
@@ -189,10 +189,10 @@ class CheckedEncoder:
         if width != self.width:
             raise self._wrong(f"{width} columns, and {self.width} before")
 
-    def _wrong(self, what: str) -> EncoderError:
+    def _wrong(self, problem: str) -> EncoderError:
         return EncoderError(
-            f"the encoder {self.name} returned {what}; its `encode` must return one row of finite "
-            "numbers for each text, all of one width."
+            f"the encoder {self.name} returned {problem}; its `encode` must return one row of "
+            "finite numbers for each text, all of one width."
         )
 
     def _probe(self) -> str:
@@ -212,9 +212,9 @@ class CheckedEncoder:
 
 def _words(encoder: Encoder, attribute: str) -> str | None:
     """Return an attribute of an encoder, if it is a string that fits in a line."""
-    found = getattr(encoder, attribute, None)
-    is_line = isinstance(found, str) and found.isprintable() and 0 < len(found) <= MAX_NAME
-    return found if is_line else None
+    value = getattr(encoder, attribute, None)
+    is_line = isinstance(value, str) and value.isprintable() and 0 < len(value) <= MAX_NAME
+    return value if is_line else None
 
 
 def _unit_rows(rows: F32) -> F32:

@@ -67,13 +67,13 @@ def fuse_scores(sparse: F32, dense: F32, y: I64, sample_weight: F32 | None = Non
     parts = [np.float32(factors[0]) * sparse, np.float32(factors[1]) * dense]
     spreads = [_spread(part) for part in parts]
     summed = parts[0] + parts[1]
-    found = fit_calibration(summed, y, sample_weight)
+    fitted = fit_calibration(summed, y, sample_weight)
     # Of so many rows that are all right, the next one is wrong with about this probability
     # (Laplace's rule of succession).
-    found = found._replace(uniform_weight=max(found.uniform_weight, 1 / (len(y) + 2)))
-    sharpness = _lower_inverse_temperature(summed, y, sample_weight, found)
+    fitted = fitted._replace(uniform_weight=max(fitted.uniform_weight, 1 / (len(y) + 2)))
+    sharpness = _lower_inverse_temperature(summed, y, sample_weight, fitted)
     share = spreads[1] / (sum(spreads) or 1.0)
-    calibration = found._replace(inverse_temperature=1.0)
+    calibration = fitted._replace(inverse_temperature=1.0)
     return ScoreFusion(sharpness * factors[0], sharpness * factors[1], calibration, share)
 
 
@@ -129,9 +129,9 @@ def fit_score_factors(
     n_rows = min(_MAX_ROWS, max(_MIN_ROWS, _MAX_SCORES // scores[0].shape[1]))
     rows = np.unique(np.linspace(0, len(y) - 1, n_rows).astype(np.intp))
     costs = np.ones(len(rows)) if sample_weight is None else sample_weight[rows].astype(np.float64)
-    used = [each[rows].astype(np.float64) for each in scores]
-    spreads = np.array([_spread(each) or 1.0 for each in used])
-    scaled = np.stack([each / spread for each, spread in zip(used, spreads, strict=True)])
+    used = [part[rows].astype(np.float64) for part in scores]
+    spreads = np.array([_spread(part) or 1.0 for part in used])
+    scaled = np.stack([part / spread for part, spread in zip(used, spreads, strict=True)])
     factors = _Loss(scaled, y[rows], costs / costs.sum()).cautious()
     return [float(factor) for factor in factors / spreads]
 
@@ -211,18 +211,18 @@ def fit_new_topic_line(scores: F32, cosines: F32, y: I64, counts: Mask) -> tuple
     from scipy.optimize import minimize
     from scipy.special import expit
 
-    rest = _scores_of_others(scores.astype(np.float64))[counts]
+    others = _scores_of_others(scores.astype(np.float64))[counts]
     cosine = cosines[counts].astype(np.float64)
     is_own = (y[:, np.newaxis] == np.arange(scores.shape[1]))[counts]
 
     def loss(line: F64) -> tuple[float, F64]:
-        lead = line[0] * cosine + line[1] - rest
+        lead = line[0] * cosine + line[1] - others
         wrong = expit(lead) - is_own
         losses = np.logaddexp(0, np.where(is_own, -lead, lead))
         return float(losses.mean()), np.array([(wrong * cosine).mean(), wrong.mean()])
 
-    found = minimize(loss, (1.0, 0.0), jac=True, method="L-BFGS-B", bounds=_BOUNDS).x
-    return float(found[0]), float(found[1])
+    best = minimize(loss, (1.0, 0.0), jac=True, method="L-BFGS-B", bounds=_BOUNDS).x
+    return float(best[0]), float(best[1])
 
 
 def _scores_of_others(scores: F64) -> F64:
@@ -230,13 +230,13 @@ def _scores_of_others(scores: F64) -> F64:
     from scipy.special import logsumexp
 
     total = logsumexp(scores, axis=1, keepdims=True)
-    rest = 1 - np.exp(scores - total)
+    remainder = 1 - np.exp(scores - total)
     # Where a topic is nearly certain, nothing is left of the others but the largest one.
     others = scores.copy()
     others[np.arange(len(scores)), scores.argmax(axis=1)] = -np.inf
     second = np.broadcast_to(others.max(axis=1, keepdims=True), scores.shape)
     with np.errstate(divide="ignore"):
-        return np.where(rest > 1e-9, total + np.log(rest), second)
+        return np.where(remainder > 1e-9, total + np.log(remainder), second)
 
 
 # A linear classifier on few dense columns, fitted at once: discriminant analysis with a -----------
@@ -340,17 +340,18 @@ def _best_penalty(
     judged = groups[:: -(-sum(map(len, groups)) // n_wanted)]
     rows = np.concatenate(judged)
     # A row that is its topic's only one can't be found without it, whatever the penalty.
-    known = ~shape.is_alone(rows)
-    y, costs = shape.y[rows][known], shape.costs[rows][known].astype(np.float32)
+    has_others = ~shape.is_alone(rows)
+    y, costs = shape.y[rows][has_others], shape.costs[rows][has_others].astype(np.float32)
     if not len(y) or (y == y[0]).all():
         return _USUAL, 1.0
-    found = []
+    candidates = []
     for penalty in penalties:
-        scores = np.concatenate([shape.heldout_scores(group, penalty) for group in judged])[known]
+        parts = [shape.heldout_scores(group, penalty) for group in judged]
+        scores = np.concatenate(parts)[has_others]
         factor = fit_score_factors([scores], y, costs)[0]
         right = log_softmax(scores * np.float32(factor))[np.arange(len(y)), y]
-        found.append((-float(np.average(right, weights=costs)), penalty, factor))
-    return min(found)[1:]
+        candidates.append((-float(np.average(right, weights=costs)), penalty, factor))
+    return min(candidates)[1:]
 
 
 class _DiscriminantAnalysis:
@@ -387,9 +388,9 @@ class _DiscriminantAnalysis:
         n_columns = self.X.shape[1] if span is None else span.shape[1]
         products = np.zeros((n_columns, n_columns))
         for piece in _pieces(rows):
-            apart = self.X[piece] - self._centre - means[self.y[piece]]
-            apart = apart if span is None else apart @ span
-            products += apart.T @ (self.costs[piece, None] * apart)
+            deviations = self.X[piece] - self._centre - means[self.y[piece]]
+            deviations = deviations if span is None else deviations @ span
+            products += deviations.T @ (self.costs[piece, None] * deviations)
         values, basis = np.linalg.eigh(products)
         return np.maximum(values, 0), basis if span is None else span @ basis
 
@@ -399,8 +400,8 @@ class _DiscriminantAnalysis:
 
     def _weight_of_others(self, rows: Index) -> F64:
         """Return the weight of each row's topic without it."""
-        rest = self._totals[self.y[rows]] - self.costs[rows]
-        return np.where(rest > 1e-9 * self._totals[self.y[rows]], rest, 0)
+        others = self._totals[self.y[rows]] - self.costs[rows]
+        return np.where(others > 1e-9 * self._totals[self.y[rows]], others, 0)
 
     def solution(self, penalty: float) -> tuple[F64, F64]:
         """Return weights and biases."""
@@ -411,24 +412,24 @@ class _DiscriminantAnalysis:
 
     def heldout_scores(self, group: Index, penalty: float) -> F32:
         """Return the scores of a group of rows of different topics, had none been learned from."""
-        topics, costs, rest = self.y[group], self.costs[group], self._weight_of_others(group)
-        share = np.divide(costs, rest, out=np.zeros(len(group)), where=rest > 0)
+        topics, costs, others = self.y[group], self.costs[group], self._weight_of_others(group)
+        share = np.divide(costs, others, out=np.zeros(len(group)), where=others > 0)
         # In these coordinates, the shape is a ball.
         roots = np.sqrt(self._values + penalty)
-        own = (self.X[group] - self._centre) @ self._basis / roots
+        row = (self.X[group] - self._centre) @ self._basis / roots
         means = self._means / roots
-        apart = own - means[topics]
-        means[topics] -= share[:, None] * apart
+        deviations = row - means[topics]
+        means[topics] -= share[:, None] * deviations
         # Without the group's products, it is one that a few directions stretch.
-        stretched = apart * np.sqrt(share * self._totals[topics])[:, None]
-        left = np.linalg.inv(np.eye(len(group)) - stretched @ stretched.T)
+        stretched = deviations * np.sqrt(share * self._totals[topics])[:, None]
+        inverse = np.linalg.inv(np.eye(len(group)) - stretched @ stretched.T)
         of_means = means @ stretched.T
-        products = own @ means.T + own @ stretched.T @ left @ of_means.T
-        squares = (means * means).sum(axis=1) + (of_means @ left * of_means).sum(axis=1)
+        products = row @ means.T + row @ stretched.T @ inverse @ of_means.T
+        squares = (means * means).sum(axis=1) + (of_means @ inverse * of_means).sum(axis=1)
         totals = self._totals.copy()
-        totals[topics] = rest
+        totals[topics] = others
         scores = totals.sum() * (products - squares / 2) + _prior(totals)
-        alone = np.flatnonzero(rest == 0)
+        alone = np.flatnonzero(others == 0)
         scores[alone, topics[alone]] = scores[alone].min(axis=1)
         return scores.astype(np.float32)
 
@@ -480,28 +481,28 @@ def fit_encoder_head(
     if len(np.unique(y[judged])) < 2:
         return fit_nearest_means(rows, y, context)
     is_known = np.bincount(y[:n_documents], minlength=context.n_topics) > 0
-    known, number = np.flatnonzero(is_known), np.cumsum(is_known) - 1
+    known_topics, number = np.flatnonzero(is_known), np.cumsum(is_known) - 1
     weight, used = context.sample_weight, is_known[y]
     costs = None if weight is None else weight[judged]
     # The number of threads would show in the last bits.
     with threadpool_limits(1, "blas"):
-        found = fit_dense_head(
-            rows[used], number[y[used]], len(known), None if weight is None else weight[used]
+        dense = fit_dense_head(
+            rows[used], number[y[used]], len(known_topics), None if weight is None else weight[used]
         )
         # Documents come first and all are used, so that their numbers stay. What is the same for
         # all known topics makes no difference between them, but to a new one it would.
-        by_words, by_encoder = words[:, known], _centre(found.scores[judged])
+        by_words, by_encoder = words[:, known_topics], _centre(dense.scores[judged])
         combined = fuse_scores(by_words, by_encoder, number[y[judged]], costs)
         sparse_factor, factor = combined.sparse_factor, np.float32(combined.dense_factor)
         weights = np.zeros((rows.shape[1], context.n_topics), dtype=np.float32)
         biases = np.zeros(context.n_topics, dtype=np.float32)
-        weights[:, known] = factor * _centre(found.weights)
-        biases[known] = factor * _centre(found.biases)
+        weights[:, known_topics] = factor * _centre(dense.weights)
+        biases[known_topics] = factor * _centre(dense.biases)
         head = EncoderHead(weights, biases, sparse_factor, combined.calibration, combined.share)
         if is_known.all():
             return head if combined.share else None
         summed = np.float32(sparse_factor) * by_words + factor * by_encoder
-        examples = _examples(y, n_documents, known)
+        examples = _examples(y, n_documents, known_topics)
         cosines = rows[judged] @ rows[examples].T
     is_other = judged[:, np.newaxis] != examples
     slope, offset = fit_new_topic_line(summed, cosines, number[y[judged]], is_other)
@@ -517,12 +518,12 @@ def _centre(scores: F32) -> F32:
     return scores - scores.mean(axis=-1, keepdims=True)
 
 
-def _examples(y: I64, n_documents: int, known: Index) -> Index:
+def _examples(y: I64, n_documents: int, known_topics: Index) -> Index:
     """Return a row of each topic: that of its description or, without one, its first document."""
     # Of several rows of one topic, the last one that is written stays.
     order = np.concatenate([np.arange(n_documents)[::-1], np.arange(n_documents, len(y))])
     examples = dict(zip(y[order].tolist(), order.tolist(), strict=True))
-    return np.array([examples[topic] for topic in known.tolist()], dtype=np.intp)
+    return np.array([examples[topic] for topic in known_topics.tolist()], dtype=np.intp)
 
 
 def fit_nearest_means(rows: F32, y: I64, context: FitContext) -> EncoderHead:

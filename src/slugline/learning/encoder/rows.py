@@ -81,12 +81,12 @@ class RowCache:
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, F16]:
         """Return the cached rows of some keys; all have one width."""
-        found: dict[bytes, F16] = {}
+        cached: dict[bytes, F16] = {}
         with self._guarded():
             for start in range(0, len(keys), _MAX_KEYS):
-                found.update(self._ask(keys[start : start + _MAX_KEYS]))
-        width = len(next(iter(found.values()), ()))
-        return {key: row for key, row in found.items() if len(row) == width}
+                cached.update(self._ask(keys[start : start + _MAX_KEYS]))
+        width = len(next(iter(cached.values()), ()))
+        return {key: row for key, row in cached.items() if len(row) == width}
 
     def add(self, keys: Sequence[bytes], rows: F16) -> None:
         """Add a row under each key; all of them or, if that fails, none."""
@@ -143,12 +143,12 @@ class RowCache:
         with contextlib.suppress(sqlite3.Error, OSError):
             self._open()
 
-    def _give_up(self, what: str) -> None:
+    def _give_up(self, problem: str) -> None:
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
         self._connection = None
-        warnings.warn(f"the cache {self._path} {what}.", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"the cache {self._path} {problem}.", RuntimeWarning, stacklevel=2)
 
     def _throw_away(self) -> None:
         for suffix in ("", "-wal", "-shm"):
@@ -245,8 +245,8 @@ def encode(
     distinct = list(dict.fromkeys(documents)) or [""]
     work = _Encoding(checked, count_threads(n_jobs), progress or SILENT)
     if keep:
-        with RowCache(checked.digest) as kept:
-            rows = _through_cache(distinct, work, kept)
+        with RowCache(checked.digest) as cache:
+            rows = _through_cache(distinct, work, cache)
     else:
         rows = np.concatenate([rows for _, rows in work.chunks(distinct)])
     numbers = {text: row for row, text in enumerate(distinct)}
@@ -254,18 +254,18 @@ def encode(
     return rows[np.array(order, dtype=np.intp)].astype(np.float32)
 
 
-def _through_cache(texts: Sequence[str], work: _Encoding, kept: RowCache) -> F16:
-    keys = kept.keys(texts)
-    found = kept.find(keys)
-    if found:
-        work.encoder.check_width(len(next(iter(found.values()))))
-    missing = [row for row, key in enumerate(keys) if key not in found]
+def _through_cache(texts: Sequence[str], work: _Encoding, cache: RowCache) -> F16:
+    keys = cache.keys(texts)
+    cached = cache.find(keys)
+    if cached:
+        work.encoder.check_width(len(next(iter(cached.values()))))
+    missing = [row for row, key in enumerate(keys) if key not in cached]
     with closing(work.chunks([texts[row] for row in missing])) as chunks:
         for start, rows in chunks:
-            own = [keys[row] for row in missing[start : start + len(rows)]]
-            kept.add(own, rows)
-            found.update(zip(own, rows, strict=True))
-    return np.stack([found[key] for key in keys])
+            chunk_keys = [keys[row] for row in missing[start : start + len(rows)]]
+            cache.add(chunk_keys, rows)
+            cached.update(zip(chunk_keys, rows, strict=True))
+    return np.stack([cached[key] for key in keys])
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ class NeuralLearner(NeuralOptions):
     def _train_anew(self, X: Any, y: I64, history: History, context: FitContext) -> None:
         """Train a fresh net on all rows; if interrupted, keep the one that the search found."""
         anew = self.network.fresh()
-        done = anew.fit(
+        retraining = anew.fit(
             X,
             y,
             epochs=self.n_epochs,
@@ -182,7 +182,7 @@ class NeuralLearner(NeuralOptions):
             sample_weight=context.sample_weight,
             progress=context.progress,
         )
-        if done.stopped_by == "interrupt":
+        if retraining.stopped_by == "interrupt":
             history.stopped_by = "interrupt"
         else:
             self.network = anew
@@ -190,9 +190,9 @@ class NeuralLearner(NeuralOptions):
     def _search_on_a_part(self, X: Any, y: I64, context: FitContext) -> History:
         from slugline.corpus.splits import hold_out
 
-        held = hold_out(y.tolist(), self.validation_fraction, context.seed)
-        weight = None if context.sample_weight is None else context.sample_weight[~held]
-        return self._search(X[~held], y[~held], weight, (X[held], y[held]), context)
+        heldout = hold_out(y.tolist(), self.validation_fraction, context.seed)
+        weight = None if context.sample_weight is None else context.sample_weight[~heldout]
+        return self._search(X[~heldout], y[~heldout], weight, (X[heldout], y[heldout]), context)
 
     def _search(
         self,
@@ -250,6 +250,6 @@ def _check_shapes(network: Network) -> None:
     for layer in network.layers:
         expected += [(n_inputs, layer.units), (layer.units,)]
         n_inputs = layer.units
-    found = [array.shape for array in network.weights]
-    if found != expected:
-        raise DataError(f"layers have shapes {found}, but the settings require {expected}")
+    shapes = [array.shape for array in network.weights]
+    if shapes != expected:
+        raise DataError(f"layers have shapes {shapes}, but the settings require {expected}")

@@ -132,8 +132,8 @@ class Trainer:
         """Return 0 for dropped units; others are scaled up to keep the expected sum the same."""
         if not share:
             return None
-        kept = self._dropout_rng.random(shape, dtype=np.float32) >= share
-        return kept.astype(np.float32) / np.float32(1 - share)
+        is_retained = self._dropout_rng.random(shape, dtype=np.float32) >= share
+        return is_retained.astype(np.float32) / np.float32(1 - share)
 
     def _backward(self, signals: list[Any], masks: list[F32 | None], delta: F32) -> None:
         """Propagate the loss's derivative by the scores down the stack, updating each layer."""
@@ -404,7 +404,7 @@ def fit_loop(
     targets = trainer.loss.check_targets(y, n_rows, network.n_topics)
     history = History(n_rows=n_rows, batch_size=options.batch_size)
     best = BestEpoch(options.early_stopping) if options.early_stopping else None
-    kept: list[F32] = []
+    best_weights: list[F32] = []
     reporter = _Reporter(options, n_rows)
     # The products are too small to gain from BLAS threads: their spinning costs far more, and their
     # number would change the last bits. A net that diverges overflows; the loss shows that.
@@ -423,12 +423,12 @@ def fit_loop(
             history.append(metrics)
             reporter.epoch(epoch, metrics)
             if best and best.improves(epoch, metrics):
-                kept = [array.copy() for array in network.weights]
+                best_weights = [array.copy() for array in network.weights]
             history.stopped_by = _reason_to_stop(interrupt.requested, best, epoch, options)
             if history.stopped_by:
                 break
     if best and best.epoch != history.n_epochs:
-        network.weights = kept
+        network.weights = best_weights
         history.restored_epoch = best.epoch
     return history
 
@@ -476,10 +476,10 @@ class _Reporter:
         self._progress.update(self._step, self._n_done / self._n_batches, self._metrics)
 
 
-def _check_finite(trainer: Trainer, loss: float, what: str, epoch: int) -> None:
+def _check_finite(trainer: Trainer, loss: float, cause: str, epoch: int) -> None:
     if not math.isfinite(loss):
         raise TrainingError(
-            f"the {what} epoch {epoch}; lower the learning rate "
+            f"the {cause} epoch {epoch}; lower the learning rate "
             f"(now {trainer.optimizer.learning_rate:g}) or the weights of the rows."
         )
 
