@@ -57,17 +57,9 @@ def dask_distributed() -> Any:
 
 @contextmanager
 def connected(client: Client | str) -> Iterator[Client]:
-    """Connect to a cluster, unless given a client, and check it.
+    """Connect to a cluster by the address of its scheduler, or a client, and check it.
 
-    Parameters
-    ----------
-    client : distributed.Client or str
-        A client is left open; a str is the address of a scheduler.
-
-    Raises
-    ------
-    ClusterError : if it doesn't answer, or can't do the work.
-    OptionError : if it is neither, or Dask is not installed.
+    A client is left open. ClusterError if the cluster doesn't answer, or can't do the work.
     """
     Client = dask_distributed().Client
     if isinstance(client, str):

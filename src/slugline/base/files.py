@@ -87,17 +87,8 @@ _PAUSE = 0.01
 def write_ahead(connection: sqlite3.Connection, patience: float) -> None:
     """Let readers continue while another process writes (`journal_mode = WAL`).
 
-    SQLite doesn't wait for this lock when two processes open a new file at once.
-
-    Parameters
-    ----------
-    connection : sqlite3.Connection
-    patience : float
-        Seconds to retry.
-
-    Raises
-    ------
-    sqlite3.Error : if the file is still locked then, or not a SQLite file.
+    SQLite doesn't wait for this lock when two processes open a new file at once. After `patience`
+    seconds, its error is raised.
     """
     until = time.monotonic() + patience
     while True:

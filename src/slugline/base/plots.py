@@ -62,15 +62,8 @@ def plot_epochs(
 ) -> None:
     """Draw loss and accuracy by epoch: dots for training, a line for validation.
 
-    Parameters
-    ----------
-    axes : two matplotlib axes
-        For loss and for accuracy.
-    curves : mapping
-        `loss` (in nats) and `accuracy`, one number per epoch; `val_loss` and `val_accuracy` if
-        there are validation data.
-    best_epoch : int
-        Counted from 1; marked if there are validation data.
+    `curves` has `loss` (in nats) and `accuracy`, one number per epoch, and `val_loss` and
+    `val_accuracy` if there are validation data. Then `best_epoch`, from 1, is marked.
     """
     labels = {"loss": "Loss (lower is better)", "accuracy": "Accuracy"}
     for ax, (name, label) in zip(axes, labels.items(), strict=True):
@@ -265,8 +258,7 @@ def place_names(
         Lengths of the names.
     obstacles : sequence of boxes
         Areas to leave free; later names also leave room for earlier ones.
-    character : (width, height)
-        Rough size of a character, in the units of the dots.
+    character : (width, height), in the units of the dots
     frame : box, optional
         The area in which names should be.
     """

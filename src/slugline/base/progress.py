@@ -85,14 +85,7 @@ SILENT: Progress = SilentProgress()
 
 
 class QuietProgress(SilentProgress):
-    """Shows warnings alone.
-
-    Parameters
-    ----------
-    stream : text file
-    wording : callable, optional
-        Rewords each text before it is shown, say into the flags of a command.
-    """
+    """Shows warnings alone; `wording` rewords texts, say into the flags of a command."""
 
     def __init__(self, stream: TextIO, wording: Callable[[str], str] = str) -> None:
         self._stream = stream
@@ -113,14 +106,7 @@ class QuietProgress(SilentProgress):
 
 
 class LineProgress(QuietProgress):
-    """Writes a line for each step, and now and then within a step.
-
-    Parameters
-    ----------
-    stream, wording : see `QuietProgress`
-    interval : float, default 10
-        Seconds between lines of the same step.
-    """
+    """Writes a line for each step, and every `interval` seconds within a step."""
 
     def __init__(
         self, stream: TextIO, wording: Callable[[str], str] = str, *, interval: float = 10.0
@@ -150,13 +136,7 @@ class LineProgress(QuietProgress):
 class BarProgress(QuietProgress):
     """Draws a bar on a terminal, and removes it in the end.
 
-    Parameters
-    ----------
-    stream, wording : see `QuietProgress`
-    delay : float, default 0
-        Seconds until the bar appears.
-    interval : float, default 0.1
-        Seconds between drawings within a step.
+    It appears after `delay` seconds, and is drawn at most every `interval` seconds within a step.
     """
 
     def __init__(

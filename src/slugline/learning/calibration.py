@@ -180,13 +180,7 @@ class _Loss:
 def fit_inverse_temperature(scores: F32, y: I64, weights: F32 | None = None) -> float:
     """Return the inverse temperature, between 1/7 and 55, with the lowest mean log loss.
 
-    Parameters
-    ----------
-    scores : float32 array, shape (n_rows, n_topics)
-        Scores of rows that were not learned from.
-    y : int array, shape (n_rows,)
-    weights : float32 array, shape (n_rows,), optional
-        Weight of each row's loss; equal by default.
+    `scores` are those of rows that were not learned from, shape (n_rows, n_topics).
     """
     from scipy.optimize import minimize_scalar
 

@@ -127,15 +127,7 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Results of a search.
-
-    Attributes
-    ----------
-    trials : tuple of SearchResult
-        In order; the first is the default.
-    interrupted : bool
-        Whether Ctrl-C ended the search.
-    """
+    """Results of a search, of which the first is the default; `interrupted` if Ctrl-C ended it."""
 
     trials: tuple[SearchResult, ...]
     interrupted: bool
@@ -177,19 +169,9 @@ def tune(
 ) -> Tuning:
     """Search for the best term groups, regularisation, nets and their share, in this order.
 
-    The search is deterministic: the budget counts work, not time, and a candidate that would exceed
-    it is skipped. Ctrl-C ends the search after the current one.
-
-    Parameters
-    ----------
-    texts : sequence of str, two or more
-    y : int array, shape (n_documents,)
-    blocks : tuple of Block
-        The term groups to start from.
-    context : FitContext
-        Its `progress` receives a note for every result.
-    budget : float
-        Most multiplications to spend on each term of a document.
+    The search is deterministic: `budget` counts multiplications for each term of a document, not
+    time, and a candidate that would exceed it is skipped. Ctrl-C ends the search after the current
+    one. `blocks` are the term groups to start from.
     """
     start = Candidate(blocks)
     validation = _CrossValidation(texts, y, context, n_jobs, start)

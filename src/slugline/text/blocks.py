@@ -76,16 +76,7 @@ def document_frequency(idf: F32, n_documents: int) -> I64:
 
 
 def apply_weighting(values: F32, columns: Integers, weighting: str, idf: F32 | None = None) -> None:
-    """Turn counts into weights, in place; rows are not yet scaled to length 1.
-
-    Parameters
-    ----------
-    values, columns : arrays, shape (n_values,)
-        Counts row after row, and their columns.
-    weighting : one of `WEIGHTINGS`
-    idf : float32 array, shape (n_columns,), optional
-        None if the weighting does not use it.
-    """
+    """Turn counts into weights in place, given their columns; rows are not yet scaled."""
     if weighting == "multi-hot":
         values[:] = 1
     if weighting == "log-tf-idf":

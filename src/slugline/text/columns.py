@@ -40,10 +40,8 @@ class TermTable(NamedTuple):
         Column of each bucket or slot, below 0 if it has none. None if buckets are columns.
     keys : uint64 array, shape (n_slots,), or None
         Hashes in a table with linear probing, 0 in an empty slot. None if slots are buckets.
-    multiplier : int
-        Of the table with keys; see `slugline.text.hashing`.
-    n_reserved : int
-        Added to `columns`, if there are keys.
+    multiplier, n_reserved : int
+        Of a table with keys: see `HashTable`, and what is added to `columns`.
     groups : uint64 array, shape (n_groups, 2), or None
         For each 64 buckets, one bit each that says whether it has a column, lowest first; and the
         number of columns before them. `columns` then has only the columns that exist, so that
@@ -59,15 +57,7 @@ class TermTable(NamedTuple):
 
 
 class TermColumns(ABC):
-    """Assigns a column to each term.
-
-    Attributes
-    ----------
-    kind : {"words", "lead", "bigrams", "characters"}
-        See `slugline.text.terms`.
-    terms : sequence of str
-        The terms whose names are known.
-    """
+    """Assigns a column to each term of a `kind`; see `slugline.text.terms`."""
 
     kind: str
     terms: Sequence[str]
@@ -98,12 +88,7 @@ class TermColumns(ABC):
     def columns(self, words: Words) -> tuple[npt.NDArray[np.int32], I64]:
         """Return the columns of documents' terms in reading order, and where each document begins.
 
-        Returns
-        -------
-        columns : int32 array, shape (n_terms,)
-            Terms without a column are left out.
-        indptr : int64 array, shape (n_documents + 1,)
-            Document `d` has `columns[indptr[d]:indptr[d + 1]]`.
+        Document `d` has `columns[indptr[d]:indptr[d + 1]]`; terms without a column are left out.
         """
         return self.columns_of_terms(self._find(words))
 
@@ -148,18 +133,14 @@ class Buckets(TermColumns):
     """Feature hashing: the hash of a term chooses one of a fixed number of columns.
 
     Nothing is learned or shared, so rows agree whichever process makes them. Terms in one bucket
-    are counted together, and none has a name.
+    are counted together, and none has a name. After Weinberger, Dasgupta, Langford, Smola and
+    Attenberg (2009), Feature hashing for large scale multitask learning, without random signs.
 
     Parameters
     ----------
     n_buckets : int
         A power of two.
     kind : {"words", "lead", "bigrams", "characters"}, default "words"
-
-    References
-    ----------
-    Weinberger, Dasgupta, Langford, Smola and Attenberg (2009), Feature hashing for large scale
-    multitask learning; here without their random signs.
     """
 
     terms = ()

@@ -40,7 +40,7 @@ class Counts(NamedTuple):
     entries : Entries
         One row per document and vocabulary, the rows of a document together.
     n_terms : int array, shape (n_documents, n_vocabularies)
-        Number of terms with a column in each document.
+        Number of terms with a column.
     n_words : int array, shape (n_documents,)
         Number of words, with or without a column.
     """

@@ -63,11 +63,7 @@ class WordCounts(NamedTuple):
 class FeatureBatch(NamedTuple):
     """Rows of documents, and their word counts.
 
-    Attributes
-    ----------
-    rows : SparseRows, shape (n_documents, n_columns)
-    words : WordCounts
-        All words count as known if no term group counts words.
+    All words count as known if no term group counts words.
     """
 
     rows: SparseRows
@@ -86,10 +82,6 @@ class Features:
         Term groups, whose columns follow one another.
     n_jobs : int, optional
         Threads, by default one for each core; rows are the same for any number.
-
-    Raises
-    ------
-    OptionError : if `blocks` or `n_jobs` is out of range.
 
     Attributes
     ----------
@@ -293,7 +285,6 @@ class Features:
         return counts
 
     def _document_frequencies(self, counts: RowStack) -> list[I64]:
-        """Return the number of documents that have each column, for each term group."""
         widths = self._widths()
         frequencies = np.zeros(sum(widths), dtype=np.int64)
         for part in counts.parts():
@@ -301,7 +292,6 @@ class Features:
         return np.split(frequencies, np.cumsum(widths[:-1]))
 
     def _rows(self, counts: RowStack) -> sp.csr_array:
-        """Turn counts into weighted rows, part by part in place."""
         for part in counts.parts():
             self._weights().weigh(part)
         return SparseRows(counts.concatenate(), self.n_columns, len(self.blocks)).csr()

@@ -64,7 +64,6 @@ def hash_spans(array: U8, starts: I64, lengths: I64) -> U64:
 
 
 def _masked(loads: U64, starts: I64, lengths: I64) -> U64:
-    """Return up to 8 bytes of each span as an integer."""
     lengths = np.minimum(lengths, _WORD_BYTES)
     loaded = loads[starts]
     loaded &= _KEEP[lengths]
@@ -104,12 +103,7 @@ def number_distinct(hashes: U64) -> tuple[I64, npt.NDArray[np.int32]]:
     position of an equal hash, the two share a number; else it tries again with other bits. Hashes
     crafted to share a slot separate at the next try.
 
-    Returns
-    -------
-    first : int64 array, shape (n_distinct,)
-        The position where each distinct hash first occurs.
-    numbers : int32 array, shape (n_hashes,)
-        The number of the distinct hash at each position.
+    Returns the position where each distinct hash first occurs, and each hash's number.
 
     >>> first, numbers = number_distinct(np.array([40, 7, 40, 9], dtype=np.uint64))
     >>> first.tolist(), numbers.tolist()
@@ -147,13 +141,8 @@ class HashTable:
     """Numbers distinct non-zero 64-bit hashes 0, 1, 2, ... in order of arrival.
 
     Open addressing with linear probing, at most a quarter full. A slot is the top bits of the hash
-    times an odd number that each table draws at random, so nobody can craft texts whose words all
-    share a slot. The numbers do not depend on it.
-
-    References
-    ----------
-    Dietzfelbinger, Hagerup, Katajainen and Penttonen (1997), A reliable randomized algorithm for
-    the closest-pair problem, for slots by multiplication.
+    times a random odd number (Dietzfelbinger et al., 1997), so nobody can craft texts whose words
+    all share a slot. The numbers do not depend on it.
 
     >>> table = HashTable()
     >>> table.add(np.array([40, 7, 40, 9], dtype=np.uint64))
@@ -223,7 +212,6 @@ class HashTable:
         self._insert(keys, numbers)
 
     def _insert(self, keys: U64, numbers: npt.NDArray[np.int32]) -> None:
-        """Insert distinct keys that are not in the table yet."""
         mask = len(self._keys) - 1
         slots = self._slots(keys)
         while keys.size:

@@ -52,11 +52,7 @@ class RowWeights:
     def weigh(self, counts: Entries) -> None:
         """Turn counts into weights, in place.
 
-        Parameters
-        ----------
-        counts : Entries
-            One row per document and group, the rows of a document together; columns are those of
-            whole rows.
+        `counts` has one row per document and group; columns are those of whole rows.
         """
         for weighting in set(self._weightings):
             self._weigh_counts(counts, weighting)

@@ -116,11 +116,7 @@ def multi_hot(sequences: Sequence[Sequence[int]], num_columns: int) -> sp.csr_ar
     """Return a float32 CSR array with a 1 in each column that a sequence of integers contains.
 
     The newswire lesson's `vectorize_sequences`, without storing zeros, which are over nine tenths.
-
-    Raises
-    ------
-    DataError : if a number is below 0 or not below `num_columns`.
-    OptionError : if `num_columns` is below 1.
+    DataError if a number is below 0 or not below `num_columns`.
 
     >>> multi_hot([[2, 1, 2], []], 4).toarray()
     array([[0., 1., 1., 0.],
@@ -174,12 +170,7 @@ class Entries(NamedTuple):
 class SparseRows(NamedTuple):
     """Rows of features; a single text is scored faster than its CSR array is made.
 
-    Attributes
-    ----------
-    entries : Entries
-    n_columns : int
-    n_parts : int, default 1
-        How many rows of entries, side by side, make one row.
+    `n_parts` rows of `entries`, side by side, make one row of `n_columns`.
     """
 
     entries: Entries
@@ -263,9 +254,7 @@ def stack_rows(parts: Iterable[sp.csr_array], n_columns: int) -> sp.csr_array:
 def check_csr(X: object, n_columns: int | None = None) -> sp.csr_array:
     """Return a matrix or rows of features as a float32 CSR array, without a copy if it is one.
 
-    Raises
-    ------
-    DataError : if `X` is not a matrix, does not have `n_columns` columns, or is not finite.
+    DataError if `X` is not a matrix, does not have `n_columns` columns, or is not finite.
     """
     if isinstance(X, SparseRows):
         X = X.csr()
@@ -316,18 +305,10 @@ def _csr(
 
 
 def row_gradient(X: sp.csr_array, delta: F32) -> tuple[Index, F32]:
-    """Return the rows of X.T @ delta that may differ from 0: a batch has few of all columns.
+    """Return the rows of X.T @ delta that may differ from 0, by number, and these numbers.
 
-    Parameters
-    ----------
-    X : CSR array, shape (n_rows, n_columns)
-    delta : float32 array, shape (n_rows, n_outputs)
-
-    Returns
-    -------
-    rows : int array, shape (n_used,)
-        The columns of `X` with an entry, in ascending order.
-    values : float32 array, shape (n_used, n_outputs)
+    `X` is a CSR array, shape (n_rows, n_columns), of which a batch uses few columns; `delta` has
+    shape (n_rows, n_outputs).
     """
     is_used = np.zeros(X.shape[1], dtype=bool)
     is_used[X.indices] = True

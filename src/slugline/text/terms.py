@@ -137,7 +137,6 @@ class GroupedTerms:
     spans : Words
         The terms; each group is one of its documents.
     groups : int array, shape (n_occurrences,)
-        The groups of one document after another.
     indptr : int64 array, shape (n_documents + 1,)
         Document `d` has `groups[indptr[d]:indptr[d + 1]]`.
     """
@@ -154,15 +153,7 @@ class GroupedTerms:
     def columns_in_order(self, columns: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], I64]:
         """Return the columns of documents' terms in reading order, and where each document begins.
 
-        Parameters
-        ----------
-        columns : int32 array, shape (n_spans,)
-            The column of each span; spans with a number below 0 are left out.
-
-        Returns
-        -------
-        columns : int32 array, shape (n_terms,)
-        indptr : int64 array, shape (n_documents + 1,)
+        `columns` has the column of each span; spans with a number below 0 are left out.
         """
         has_column = columns >= 0
         starts = boundaries(has_column)[self.spans.indptr]
@@ -190,7 +181,6 @@ class TermKind(NamedTuple):
 
 
 def _hash_bytes(terms: Sequence[str]) -> U64:
-    """Return the hash of each string's bytes, including any separators."""
     data = [term.encode("utf-8", "surrogatepass") for term in terms]
     lengths = np.fromiter(map(len, data), dtype=np.int64, count=len(data))
     array = np.frombuffer(b"".join([*data, PADDING]), dtype=np.uint8)

@@ -130,7 +130,6 @@ def _longest_mark_run(text: str) -> int:
 
 @functools.cache
 def _is_combining() -> Mask:
-    """Return whether each character is a combining mark."""
     return np.array([unicodedata.combining(chr(n)) > 0 for n in range(sys.maxunicode + 1)])
 
 
@@ -159,7 +158,6 @@ def _separator_pattern() -> re.Pattern[str]:
 
 
 def _separator_characters() -> str:
-    """Return all wide spaces and punctuation marks."""
     marks = [c for c in map(chr, range(0x80, _N_PLAIN)) if unicodedata.category(c)[0] == "P"]
     return _WIDE_SPACE + "".join(marks)
 

@@ -63,12 +63,9 @@ class Encoder(Protocol):
 
 
 def get_encoder(encoder: str | Encoder) -> CheckedEncoder:
-    """Return an encoder by its name, or wrap the given one.
+    """Return an encoder by its name, or wrap an object with `encode`.
 
-    Parameters
-    ----------
-    encoder : "use" or an object with `encode(list of str) -> array (n_texts, n_columns)`
-        "use" is the Universal Sentence Encoder for 16 languages, of the extra "encoder".
+    "use" is the Universal Sentence Encoder for 16 languages, of the extra "encoder".
 
     Raises
     ------
@@ -141,13 +138,8 @@ class CheckedEncoder:
     def encode(self, texts: list[str]) -> F16:
         """Return float16 rows of unit length, shape (n_texts, width); a row of zeros stays.
 
-        Half precision changes no topic and halves the cache. It is always used, so that cached rows
-        equal new ones.
-
-        Raises
-        ------
-        EncoderError : if the encoder fails, or returns anything but one row of finite numbers for
-            each text, all of one width.
+        Half precision changes no topic and halves the cache. EncoderError if the encoder fails, or
+        returns anything but one row of finite numbers for each text, all of one width.
         """
         try:
             with self._turn:

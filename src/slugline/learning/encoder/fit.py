@@ -164,7 +164,6 @@ class _Loss:
         return bool(mean <= np.sqrt(variance))
 
     def _lowest(self, wanted: F64) -> F64:
-        """Return the factors with the lowest loss, 0 for models that are not wanted."""
         from scipy.optimize import minimize
 
         bounds = [(0, _MOST * is_wanted) for is_wanted in wanted]
@@ -200,13 +199,11 @@ def fit_new_topic_line(scores: F32, cosines: F32, y: I64, counts: Mask) -> tuple
 
     Parameters
     ----------
-    scores : float array, shape (n_rows, n_topics)
-        Of rows that were not learned from; their softmax is calibrated.
-    cosines : float array, shape (n_rows, n_topics)
-        Of each row with each topic's description, or a document in its place.
+    scores, cosines : float arrays, shape (n_rows, n_topics)
+        Calibrated scores of held-out rows, and their cosines with the topics' descriptions.
     y : int array, shape (n_rows,)
     counts : bool array, shape (n_rows, n_topics)
-        False where a row itself is the document.
+        False where a row itself stands for the description.
     """
     from scipy.optimize import minimize
     from scipy.special import expit
@@ -294,7 +291,6 @@ def fit_dense_head(
     X : float array, shape (n_rows, n_columns)
         Rows of unit length.
     y : int array, shape (n_rows,)
-        Topics, from 0 to n_topics - 1.
     sample_weight : float array, shape (n_rows,), optional
         0 for rows not to learn from.
     penalties : sequence of float
@@ -321,7 +317,6 @@ def fit_dense_head(
 
 
 def _groups(y: I64, rows: Index) -> list[Index]:
-    """Divide rows into groups that hold at most one row of each topic."""
     by_topic = rows[np.argsort(y[rows], kind="stable")]
     topics = y[by_topic]
     rank = np.arange(len(rows)) - np.searchsorted(topics, topics)
@@ -355,14 +350,7 @@ def _best_penalty(
 
 
 class _DiscriminantAnalysis:
-    """Means of topics, and the covariance that topics share.
-
-    Attributes
-    ----------
-    y : int array, shape (n_rows,)
-    costs : float64 array, shape (n_rows,)
-    n_topics : int
-    """
+    """Means of topics, and the covariance that topics share."""
 
     def __init__(self, X: F32, y: I64, costs: F64, n_topics: int) -> None:
         self.X, self.y, self.costs, self.n_topics = X, y, costs, n_topics
@@ -404,7 +392,6 @@ class _DiscriminantAnalysis:
         return np.where(others > 1e-9 * self._totals[self.y[rows]], others, 0)
 
     def solution(self, penalty: float) -> tuple[F64, F64]:
-        """Return weights and biases."""
         scaled = self._means * (self._totals.sum() / (self._values + penalty))
         weights = self._basis @ scaled.T
         biases = -(self._means * scaled).sum(axis=1) / 2 - self._centre @ weights
@@ -471,7 +458,6 @@ def fit_encoder_head(
     rows : float32 array, shape (n_rows, n_columns)
         Of unit length: those of documents first, then those of descriptions.
     y : int array, shape (n_rows,)
-    n_documents : int
     context : FitContext
         With a weight for each row.
     left_out : (int array, shape (n_judged,), float32 array, shape (n_judged, n_topics))

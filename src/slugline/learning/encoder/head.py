@@ -23,9 +23,7 @@ class DenseHead:
 
     Attributes
     ----------
-    encoder : CheckedEncoder
-    weights : float32 array, shape (encoder.width, n_topics)
-    biases : float32 array, shape (n_topics,)
+    weights, biases : float32 arrays, shape (encoder.width, n_topics) and (n_topics,)
     sparse_factor : float
         Factor on the scores of words.
     calibration : Calibration

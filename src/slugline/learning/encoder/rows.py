@@ -45,12 +45,7 @@ _TABLE = "CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, key BLOB UNIQ
 class RowCache:
     """The cached rows of one encoder, in a SQLite file; a context manager.
 
-    Parameters
-    ----------
-    digest : str
-        The encoder's.
-    path : Path, optional
-        By default `encodings.sqlite` in the cache's folder.
+    By default the file is `encodings.sqlite` in the cache's folder.
     """
 
     def __init__(self, digest: str, path: Path | None = None) -> None:
@@ -225,19 +220,16 @@ def encode(
     Parameters
     ----------
     texts : iterable of str
-    encoder : "use" or an object with `encode`
-        See `get_encoder`.
+    encoder : "use" or an object with `encode`; see `get_encoder`
     n_jobs : int, optional
         Threads, if the encoder allows several.
     keep : bool, default True
         Whether to use the cache.
     progress : Progress, optional
-        Receives a report for each 256 texts that are not in the cache.
 
     Raises
     ------
-    DataError : if the texts are not texts.
-    EncoderError : if the encoder fails or returns what can't be used.
+    DataError, EncoderError : if texts are not texts, or the encoder fails.
     """
     documents = check_texts(texts)
     checked = get_encoder(encoder)

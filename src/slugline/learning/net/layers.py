@@ -155,8 +155,6 @@ class DenseStack:
 def glorot_uniform(rng: np.random.Generator, n_inputs: int, n_outputs: int) -> F32:
     """Return weights drawn evenly from +-limit, where limit = sqrt(6 / (n_inputs + n_outputs)).
 
-    References
-    ----------
     Glorot and Bengio (2010), Understanding the difficulty of training deep feedforward neural
     networks, equation 16.
     """

@@ -74,12 +74,9 @@ class NeuralLearner(NeuralOptions):
     epochs : int, default 100
         Largest number of epochs to try.
     batch_size : int, default 128
-        Rows per step.
     patience : int, default 3
-        Stop looking for the best epoch after this many in which the validation loss has not fallen
-        by a thousandth of a nat.
+        Stop the search after this many epochs without a loss lower by a thousandth of a nat.
     validation_fraction : float, default 0.1
-        Share of the rows held out to find the best epoch.
     dropout, l2 : float, default 0.0
         Applied to the hidden layers; see `Dense`.
     optimizer : {"rmsprop", "adam", "sgd"}, default "rmsprop"

@@ -23,24 +23,17 @@ __all__ = [
 
 
 class Network(DenseStack):
-    """A stack of dense layers that ends in softmax over the topics.
+    """A stack of dense layers that ends in softmax over the topics; see `DenseStack`.
 
     Parameters
     ----------
     layers : sequence of Dense
-        The last one is `Dense(n_topics, "softmax")`.
     optimizer : {"rmsprop", "adam", "sgd"} or Optimizer, default "rmsprop"
         Pass an object from `slugline.learning.net.optimizers` to set the learning rate.
     loss : {"sparse_categorical_crossentropy", "categorical_crossentropy"}
         The first is the default and takes integer topics; the second takes one-hot rows.
     seed : int, default 0
         Determines the initial weights, the order of the batches, and dropout.
-
-    Attributes
-    ----------
-    weights : list of float32 arrays
-        Weights (n_inputs, n_outputs) and biases (n_outputs,) of each layer in turn, as Keras'
-        `get_weights` returns them. Empty before `build` or `fit`.
 
     Examples
     --------
@@ -110,22 +103,18 @@ class Network(DenseStack):
         ----------
         X : CSR or dense matrix, shape (n_rows, n_inputs)
         y : integer array, shape (n_rows,), or one-hot rows, shape (n_rows, n_topics)
-            In the form that the loss expects.
-        epochs : int, default 1
-        batch_size : int, default 32
         validation_data : (X, y), optional
             Rows to evaluate on after every epoch.
         sample_weight : float array, shape (n_rows,), optional
-            Weight of each row's loss. A batch's loss is divided by its number of rows, as in Keras,
-            not by the sum of their weights.
+            Weight of each row's loss. As in Keras, a batch's loss is divided by its number of rows.
         class_weight : mapping of int to float, optional
             Weight of each topic's loss, multiplied by the sample weight; 1 for topics not named.
+        epochs, batch_size : int, default 1 and 32
         shuffle : bool, default True
             Take the rows in a new random order every epoch.
         early_stopping : EarlyStopping, optional
             When to stop, and which epoch's weights to restore; also after Ctrl-C.
         progress : Progress, optional
-            See `slugline.base.progress.progress_on`.
 
         Raises
         ------

@@ -274,21 +274,15 @@ class RowAdaGrad:
     """AdaGrad with one step size per row of a first layer; Adam for all other arrays.
 
     s += mean(g^2) over the row; w -= lr g / sqrt(s). Rare words keep a large step, and a row needs
-    one number of state instead of one or two per weight.
+    one number of state instead of one or two per weight. After Duchi, Hazan and Singer (2011),
+    Adaptive subgradient methods for online learning and stochastic optimization.
 
     Parameters
     ----------
-    learning_rate : float, default 0.05
-        Learning rate of rows.
-    above : float, default 0.003
-        Learning rate of all other arrays.
+    learning_rate, above : float, default 0.05 and 0.003
+        Learning rates of rows, and of all other arrays.
     n_steps : int, optional
         Both rates fall linearly to 0 over this many steps; by default they stay constant.
-
-    References
-    ----------
-    Duchi, Hazan and Singer (2011), Adaptive subgradient methods for online learning and stochastic
-    optimization; here with one sum per row instead of one per weight.
     """
 
     learning_rate: float = 0.05
